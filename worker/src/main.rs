@@ -1,0 +1,2 @@
+//! The almanac binary.
+fn main() {}

@@ -1,0 +1,38 @@
+//! The activities that workflows call, by name and type. They are implemented
+//! in the `activities` crate.
+
+use temporalio_common::ActivityError;
+use temporalio_macros::activity_definitions;
+
+use crate::names::DefinitionId;
+use crate::record::{PassInput, PassOutcome};
+use crate::run::PinnedDefinition;
+
+pub use definitions::CurrentDefinition;
+pub use reconciler::Reconcile;
+
+/// Work that needs the files of one worker process, on that process's queue.
+#[derive(Debug)]
+pub struct Reconciler;
+
+#[activity_definitions]
+impl Reconciler {
+    /// One pass: observe, plan, apply, report.
+    #[activity(name = "reconcile")]
+    pub async fn reconcile(_input: PassInput) -> Result<PassOutcome, ActivityError> {
+        unimplemented!()
+    }
+}
+
+/// Reads of the registry, on any worker of the project.
+#[derive(Debug)]
+pub struct Definitions;
+
+#[activity_definitions]
+impl Definitions {
+    /// The registry's current version of a definition that has steps.
+    #[activity(name = "current_definition")]
+    pub async fn current_definition(_id: DefinitionId) -> Result<PinnedDefinition, ActivityError> {
+        unimplemented!()
+    }
+}

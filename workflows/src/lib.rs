@@ -1,0 +1,17 @@
+//! Almanac's deterministic core.
+//!
+//! Everything here is plain data and functions: the definition model and its
+//! parser, cron and fire times as the Temporal server reads them, the
+//! comparison and `plan()`, the contracts of the activities, and the two
+//! workflows. Nothing here does I/O, reads a clock or the environment, or
+//! knows an SDK client; `clippy.toml` bans what the compiler cannot.
+
+pub mod contracts;
+pub mod definition;
+pub mod names;
+pub mod reconcile;
+pub mod record;
+pub mod run;
+pub mod schedule;
+pub mod snapshot;
+pub mod times;

@@ -1,0 +1,102 @@
+//! What workers tell the reconcile workflow.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::DefinitionCounts;
+use crate::names::{DefinitionId, Revision, WorkerId};
+
+/// The payload of the signal `definitions_changed`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// The worker that speaks.
+    pub worker: WorkerId,
+    /// Why it speaks.
+    #[serde(default)]
+    pub event: WorkerEvent,
+    /// The revision it held before; `None` at its start.
+    #[serde(default)]
+    pub previous: Option<Revision>,
+    /// The revision it holds.
+    #[serde(default)]
+    pub revision: Revision,
+    /// Its options.
+    #[serde(default)]
+    pub options: Options,
+    /// Almanac's version.
+    #[serde(default)]
+    pub version: String,
+    /// Which definitions changed since `previous`, for the fast path: at most
+    /// 100. `None`: too many, removals among them, or not known; a full pass.
+    #[serde(default)]
+    pub changed: Option<Vec<DefinitionId>>,
+    /// What its reloads did since it last spoke.
+    #[serde(default)]
+    pub definitions: DefinitionCounts,
+    /// The same for event types.
+    #[serde(default)]
+    pub event_types: DefinitionCounts,
+}
+
+/// Why a worker speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerEvent {
+    /// The process started (or found the workflow gone and started it).
+    Started,
+    /// Its registry holds another revision.
+    #[default]
+    Changed,
+    /// It ends.
+    Stopping,
+}
+
+/// The options of a worker that passes obey. Where replicas differ, the safer wins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Options {
+    /// Time between full passes.
+    pub reconcile_interval: Duration,
+    /// Time within which each schedule is described once.
+    pub resync_interval: Duration,
+    /// What happens to drift.
+    pub drift: DriftPolicy,
+    /// What happens to schedules whose definition is gone.
+    pub orphans: OrphanPolicy,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            reconcile_interval: Duration::from_mins(5),
+            resync_interval: Duration::from_hours(1),
+            drift: DriftPolicy::default(),
+            orphans: OrphanPolicy::default(),
+        }
+    }
+}
+
+/// What happens to drift; the greater is the safer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftPolicy {
+    /// The schedule is corrected.
+    #[default]
+    Correct,
+    /// It is only reported.
+    Report,
+}
+
+/// What happens to schedules whose definition is gone; the greater is the safer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrphanPolicy {
+    /// The schedule is deleted.
+    #[default]
+    Delete,
+    /// It is paused.
+    Pause,
+    /// It is left alone and reported.
+    Keep,
+}

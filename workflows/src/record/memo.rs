@@ -1,0 +1,99 @@
+//! The two memos and the note that a schedule carries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{DefinitionId, Project, Revision, ScheduleId};
+use crate::schedule::{Field, FieldHash};
+
+/// The key under which both memos stand.
+pub const MEMO_KEY: &str = "almanac";
+
+/// The longest action memo, in bytes of JSON.
+pub const ACTION_MEMO_LIMIT: usize = 1536;
+
+/// The schedule's own memo, written once, at creation: who owns it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerMemo {
+    /// The project.
+    pub project: Project,
+    /// The definition.
+    pub definition: DefinitionId,
+}
+
+impl OwnerMemo {
+    /// The definition, when this memo makes `schedule` one of `project`'s.
+    /// Both names must produce exactly the schedule's id: the prefix proves nothing.
+    pub fn owned_by(&self, project: &Project, schedule: &ScheduleId) -> Option<&DefinitionId> {
+        (self.project == *project && project.schedule_id(&self.definition) == *schedule)
+            .then_some(&self.definition)
+    }
+}
+
+/// The memo of the schedule's action: part of each write, stamped on each run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionMemo {
+    /// Version of the hashes in `base`.
+    pub v: u32,
+    /// Revision of the definition it was written from.
+    pub revision: Revision,
+    /// The file (and line, for a file of several documents) it came from.
+    pub source: String,
+    /// Hash of the YAML's value at the last write, for each field whose value
+    /// is not the default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub base: BTreeMap<Field, FieldHash>,
+    /// What an operator set, and until when.
+    #[serde(rename = "override", default, skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<Override>,
+    /// What must be remembered about the schedule.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub flags: BTreeSet<Flag>,
+}
+
+/// What must be remembered about a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flag {
+    /// When the YAML turned paused, someone had paused it already: the YAML
+    /// turning active again leaves that pause alone.
+    PausedBefore,
+    /// Its definition went away under `ALMANAC_ORPHANS=pause`, and it was
+    /// active then: a returning definition unpauses it.
+    OrphanPaused,
+    /// Its limited actions are used up; it stays, paused, so that it is not
+    /// created and run again.
+    Finished,
+    /// A flag of a newer release.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What an operator set over the YAML.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Override {
+    /// `enabled` as set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// The paused state that an override of `enabled` found, to come back at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found_paused: Option<bool>,
+    /// `cron` as set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cron: Option<Vec<String>>,
+    /// `timezone` as set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub by: String,
+    /// When it was set.
+    pub at: Timestamp,
+    /// When it ends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}

@@ -1,0 +1,17 @@
+//! What outlives a process or a release: memos, notes, announcements, the
+//! reconcile workflow's state, and reports.
+//!
+//! Every type here reads what older and newer releases wrote: a missing part
+//! has a default, an unknown part is ignored.
+
+mod announcement;
+mod memo;
+mod pass;
+mod report;
+mod state;
+
+pub use announcement::*;
+pub use memo::*;
+pub use pass::*;
+pub use report::*;
+pub use state::*;

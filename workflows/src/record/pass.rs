@@ -1,0 +1,103 @@
+//! What the reconcile workflow asks of the activity that does a pass, and what it learns.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{DefinitionCounts, DriftPolicy, OrphanPolicy, Override, Report, Trigger};
+use crate::names::{DefinitionId, Revision};
+use crate::schedule::Field;
+
+/// The input of the activity `reconcile`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PassInput {
+    /// Number of the pass.
+    pub pass: u64,
+    /// What asked for it.
+    pub trigger: Trigger,
+    /// The revision the worker must hold; it refuses otherwise.
+    pub revision: Revision,
+    /// Plan and report, write nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Digest of the held removals that are confirmed.
+    #[serde(default)]
+    pub confirm: Option<String>,
+    /// The fast path: reconcile just these, remove nothing. `None`: a full pass.
+    #[serde(default)]
+    pub only: Option<Vec<DefinitionId>>,
+    /// Describe every schedule: the workflow began without state.
+    #[serde(default)]
+    pub describe_all: bool,
+    /// Live replicas hold different revisions: remove nothing.
+    #[serde(default)]
+    pub replicas_differ: bool,
+    /// The safest of the replicas' options.
+    #[serde(default)]
+    pub drift: DriftPolicy,
+    /// The safest of the replicas' options.
+    #[serde(default)]
+    pub orphans: OrphanPolicy,
+    /// Each schedule is described once within this.
+    #[serde(default)]
+    pub resync_interval: Duration,
+    /// How many schedules passes removed in the last 10 minutes.
+    #[serde(default)]
+    pub recently_removed: u64,
+    /// Overrides the workflow remembers.
+    #[serde(default)]
+    pub overrides: BTreeMap<DefinitionId, Override>,
+    /// Corrections the workflow remembers, for contested fields.
+    #[serde(default)]
+    pub corrections: Corrections,
+    /// What reloads did since the last report.
+    #[serde(default)]
+    pub definitions: DefinitionCounts,
+    /// The same for event types.
+    #[serde(default)]
+    pub event_types: DefinitionCounts,
+}
+
+/// The output of the activity `reconcile`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PassOutcome {
+    /// The worker's registry holds another revision; nothing was done.
+    Refused {
+        /// What it holds.
+        holds: Revision,
+    },
+    /// The pass ran to its end, or to where the registry moved.
+    Done(Box<PassDone>),
+}
+
+/// What a pass did.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PassDone {
+    /// The report.
+    pub report: Report,
+    /// The registry moved while operations were left: another pass is due.
+    pub interrupted: bool,
+    /// Schedules deleted or paused because their definition is gone.
+    pub removed: u64,
+    /// Overrides as they are now, to replace those the workflow remembers:
+    /// `None` for one that ended.
+    pub overrides: BTreeMap<DefinitionId, Option<Override>>,
+    /// Corrections as they are now.
+    pub corrections: Corrections,
+}
+
+/// When a schedule's field was corrected: at most the last 5 times.
+pub type Corrections = BTreeMap<DefinitionId, BTreeMap<Field, Vec<Timestamp>>>;
+
+/// The heartbeat of the activity `reconcile`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Operations tried.
+    pub done: u64,
+    /// Operations planned.
+    pub total: u64,
+}

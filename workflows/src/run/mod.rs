@@ -1,0 +1,5 @@
+//! `RunDefinition`: the workflow that runs a definition's steps.
+
+mod input;
+
+pub use input::*;

@@ -1,0 +1,1 @@
+//! A live schedule as it was described.

@@ -1,0 +1,65 @@
+//! The registry's contents at one moment: immutable, ordered, with a revision.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{Definition, Diagnostic};
+use crate::names::{DefinitionId, Revision};
+
+/// All definitions, and what is wrong with the rest.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Snapshot {
+    /// Digest of the files' contents and relative paths, and of what could not be read.
+    pub revision: Revision,
+    /// The definitions that are served, last good versions among them.
+    pub definitions: BTreeMap<DefinitionId, Loaded>,
+    /// Documents that fail now, in the order of their sources.
+    pub failed: Vec<FailedDocument>,
+    /// Warnings of the documents that are valid.
+    pub warnings: Vec<Diagnostic>,
+    /// Why the view is incomplete (a root missing or unreadable, a listing that
+    /// failed part-way, a root that was replaced and not yet seen twice):
+    /// nothing may be removed while this is not empty.
+    pub incomplete: Vec<String>,
+}
+
+/// A definition that is served.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The definition.
+    pub definition: Arc<Definition>,
+    /// `path` or `path:line` of its document, relative to the folder given.
+    pub source: String,
+    /// Whether the document on disk is this one.
+    pub status: LoadStatus,
+}
+
+/// Whether the document on disk is the one served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadStatus {
+    /// It is.
+    Loaded,
+    /// The document on disk fails; this is its last good version.
+    Stale,
+}
+
+/// A document that fails.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FailedDocument {
+    /// `path` or `path:line`.
+    pub source: String,
+    /// The id it states (its file's stem, where that is the default); `None` when it cannot be read.
+    pub id: Option<DefinitionId>,
+    /// All that is wrong with it.
+    pub errors: Vec<Diagnostic>,
+}
+
+impl Snapshot {
+    /// Whether removals are impossible whatever the plan: the view has a hole.
+    pub fn is_complete(&self) -> bool {
+        self.incomplete.is_empty()
+    }
+}
