@@ -281,9 +281,13 @@ impl FromStr for Calendar {
         let fields: Vec<&str> = text.split(' ').collect();
         let (second, [minute, hour, day_of_month, month, day_of_week], year) = match *fields {
             ["never"] => return Ok(Self::NEVER),
-            [a, b, c, d, e] => ("0", [a, b, c, d, e], "*"),
-            [a, b, c, d, e, year] => ("0", [a, b, c, d, e], year),
-            [second, a, b, c, d, e, year] => (second, [a, b, c, d, e], year),
+            [minute, hour, day, month, weekday] => ("0", [minute, hour, day, month, weekday], "*"),
+            [minute, hour, day, month, weekday, year] => {
+                ("0", [minute, hour, day, month, weekday], year)
+            }
+            [second, minute, hour, day, month, weekday, year] => {
+                (second, [minute, hour, day, month, weekday], year)
+            }
             _ => {
                 return Err(TimesError::new(format!(
                     "`{text}` is no calendar of 5 to 7 fields"

@@ -212,9 +212,15 @@ fn calendar(text: Piece<'_>, warnings: &mut Vec<TimesWarning>) -> Result<Calenda
     });
     let fields = text.fields();
     let (second, [minute, hour, day_of_month, month, day_of_week], year) = match *fields {
-        [a, b, c, d, e] => (None, [a, b, c, d, e], None),
-        [a, b, c, d, e, year] => (None, [a, b, c, d, e], Some(year)),
-        [second, a, b, c, d, e, year] => (Some(second), [a, b, c, d, e], Some(year)),
+        [minute, hour, day, month, weekday] => (None, [minute, hour, day, month, weekday], None),
+        [minute, hour, day, month, weekday, year] => {
+            (None, [minute, hour, day, month, weekday], Some(year))
+        }
+        [second, minute, hour, day, month, weekday, year] => (
+            Some(second),
+            [minute, hour, day, month, weekday],
+            Some(year),
+        ),
         _ => return Err(wrong_count(text, fields.len())),
     };
     let days = read::<0, 6>(FieldName::DayOfWeek, day_of_week)?;
