@@ -552,14 +552,15 @@ fn calendars(calendars: &[StructuredCalendarSpec]) -> String {
 
 fn ranges(ranges: &[Range]) -> String {
     let texts = ranges.iter().map(|range| {
-        let mut text = range.start.to_string();
-        if range.end > range.start {
-            text += &format!("-{}", range.end);
-        }
-        if range.step > 1 {
-            text += &format!("/{}", range.step);
-        }
-        text
+        let end = match range.end {
+            end if end > range.start => format!("-{end}"),
+            _ => String::new(),
+        };
+        let step = match range.step {
+            step if step > 1 => format!("/{step}"),
+            _ => String::new(),
+        };
+        format!("{}{end}{step}", range.start)
     });
     texts.collect::<Vec<_>>().join(",")
 }

@@ -65,7 +65,7 @@ impl WorkerCommand {
 
     /// Speaks to Temporal through a proxy.
     pub fn through(mut self, proxy: &Proxy) -> Self {
-        self.temporal = proxy.address().to_owned();
+        proxy.address().clone_into(&mut self.temporal);
         self
     }
 
