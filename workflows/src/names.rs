@@ -98,7 +98,9 @@ impl FromStr for Project {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let good = (1..=40).contains(&text.len())
-            && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && text
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
             && !text.starts_with('-')
             && !text.ends_with('-');
         if good {

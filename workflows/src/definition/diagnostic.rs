@@ -1,6 +1,15 @@
 //! What is wrong with a document, and where.
 
+use std::fmt::{self, Write as _};
+
 use serde::Serialize;
+
+/// The longest part of a source line that a snippet shows, in characters.
+const SNIPPET_WIDTH: usize = 160;
+/// How much of a cut line stands before the place.
+const SNIPPET_BEFORE: usize = 60;
+/// Stands for what a snippet leaves out.
+const CUT: char = '…';
 
 /// One finding, at its place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -17,7 +26,8 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// The source line it points at.
+    /// The source line it points at, or the part of a long one around the
+    /// column; see [`snippet`].
     pub snippet: Option<String>,
 }
 
@@ -29,4 +39,107 @@ pub enum Severity {
     Error,
     /// The server would take it, but a person almost never means it.
     Warning,
+}
+
+impl Diagnostic {
+    /// An error at a place, without hint and snippet.
+    pub fn error(
+        path: impl Into<String>,
+        line: usize,
+        column: usize,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            path: path.into(),
+            line,
+            column,
+            severity: Severity::Error,
+            message: message.into(),
+            hint: None,
+            snippet: None,
+        }
+    }
+
+    /// The finding for people: its line, the source line with a caret, and the
+    /// hint; several lines, without a final newline.
+    ///
+    /// ```text
+    /// jobs/a.yaml:3:10: schedule.every: …
+    ///   3 |   every: 90
+    ///     |          ^
+    ///   hint: …
+    /// ```
+    pub fn render(&self) -> String {
+        let mut out = self.to_string();
+        if let Some(snippet) = &self.snippet {
+            let gutter = self.line.to_string().len();
+            // Tabs stay tabs, so that the caret stands under its character.
+            let indent: String = snippet
+                .chars()
+                .take(caret(snippet, self.column))
+                .map(|c| if c == '\t' { '\t' } else { ' ' })
+                .collect();
+            // Writing to a `String` cannot fail.
+            let _ = write!(
+                out,
+                "\n  {} | {snippet}\n  {:gutter$} | {indent}^",
+                self.line, ""
+            );
+        }
+        if let Some(hint) = &self.hint {
+            let _ = write!(out, "\n  hint: {hint}");
+        }
+        out
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    /// One line: `path:line:column: message`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        };
+        write!(
+            f,
+            "{}:{}:{}: {kind}{}",
+            self.path, self.line, self.column, self.message
+        )
+    }
+}
+
+/// The part of a source line that a diagnostic at `column` shows: all of it,
+/// or a window of a long one. What could move a terminal's cursor is replaced.
+pub(super) fn snippet(line: &str, column: usize) -> String {
+    let clean = |c: char| {
+        if c.is_control() && c != '\t' {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    let start = if line.chars().nth(SNIPPET_WIDTH).is_none() {
+        0
+    } else {
+        column.saturating_sub(1 + SNIPPET_BEFORE)
+    };
+    let mut out = String::new();
+    if start > 0 {
+        out.push(CUT);
+    }
+    let mut rest = line.chars().skip(start).map(clean);
+    out.extend(rest.by_ref().take(SNIPPET_WIDTH));
+    if rest.next().is_some() {
+        out.push(CUT);
+    }
+    out
+}
+
+/// How many characters of a snippet stand before the one at `column`.
+fn caret(snippet: &str, column: usize) -> usize {
+    if snippet.starts_with(CUT) && column > SNIPPET_BEFORE + 1 {
+        SNIPPET_BEFORE + 1
+    } else {
+        (column - 1).min(snippet.chars().count())
+    }
 }

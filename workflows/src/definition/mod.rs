@@ -1,7 +1,15 @@
-//! Definitions: what a document says, parsed and validated.
+//! Definitions: the text of a file in; definitions, and all that is wrong with
+//! each document at its place, out.
+//!
+//! Always holds: parsing never panics, never does I/O, and takes time and
+//! memory in proportion to the file. Each document stands or falls alone. What
+//! comes out valid has its defaults filled in, so writing a default changes
+//! nothing. Two documents with one id are the registry's to refuse.
 
 mod diagnostic;
 mod model;
+mod parse;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::*;
+pub use parse::{Kind, ParseContext, ParsedDocument, parse_file};

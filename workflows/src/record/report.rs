@@ -81,7 +81,10 @@ pub struct DefinitionCounts {
 /// Counts of schedules in a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(missing_docs, reason = "the names are the report's, section 5 of the contract")]
+#[expect(
+    missing_docs,
+    reason = "the names are the report's, section 5 of the contract"
+)]
 pub struct ScheduleCounts {
     pub desired: u64,
     pub created: u64,
@@ -141,7 +144,10 @@ pub struct Change {
 /// The kinds of operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are the report's, section 5 of the contract")]
+#[expect(
+    missing_docs,
+    reason = "the names are the report's, section 5 of the contract"
+)]
 pub enum Op {
     Create,
     Update,
