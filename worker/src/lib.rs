@@ -1,1 +1,3 @@
-//! Almanac.
+//! The process and the binary: configuration, registry, watcher, HTTP, CLI, wiring.
+
+pub mod registry;
