@@ -1,1 +1,3 @@
-//! Almanac.
+//! Almanac's effects: everything that touches the world.
+
+pub mod metrics;
