@@ -9,6 +9,7 @@
 pub mod contracts;
 pub mod definition;
 pub mod names;
+pub mod plan;
 pub mod reconcile;
 pub mod record;
 pub mod run;

@@ -33,7 +33,7 @@ impl OwnerMemo {
 }
 
 /// The memo of the schedule's action: part of each write, stamped on each run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ActionMemo {
     /// Version of the hashes in `base`.
     pub v: u32,

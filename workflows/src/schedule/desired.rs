@@ -1,8 +1,10 @@
 //! From a definition to the schedule it asks for.
 
-use crate::definition::Definition;
-use crate::names::{DefinitionId, Project, Revision, ScheduleId};
-use crate::schedule::ScheduleValues;
+use serde_json::json;
+
+use super::{Action, Base, HASH_VERSION, ScheduleValues, base_of};
+use crate::definition::{Definition, Program};
+use crate::names::{DefinitionId, Project, RUN_WORKFLOW, Revision, ScheduleId};
 
 /// The schedule that a definition asks for, without any override.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,13 +17,75 @@ pub struct Desired {
     pub source: String,
     /// The definition's revision.
     pub revision: Revision,
+    /// The `cron` strings as written, for display.
+    pub cron: Vec<String>,
     /// What the YAML says, `paused` included.
     pub values: ScheduleValues,
 }
 
 impl Desired {
     /// The schedule that `definition` asks for; `None` when it has no `schedule:`.
-    pub fn of(_project: &Project, _definition: &Definition, _source: &str) -> Option<Self> {
-        None
+    pub fn of(project: &Project, definition: &Definition, source: &str) -> Option<Self> {
+        let schedule = definition.schedule.as_ref()?;
+        let default_input = || schedule.input.iter().cloned().collect::<Vec<_>>();
+        let workflow_id = project.run_workflow_id(&definition.id);
+        let (input, steps, action) = match &definition.program {
+            Program::Workflow(block) => (
+                block.args.clone().unwrap_or_else(default_input),
+                None,
+                Action {
+                    workflow_type: block.workflow_type.clone(),
+                    task_queue: block.task_queue.clone(),
+                    workflow_id,
+                    options: block.options.clone(),
+                    retry: block.retry.clone(),
+                    memo: block.memo.clone(),
+                    search_attributes: block.search_attributes.clone(),
+                },
+            ),
+            Program::Steps(steps) => (
+                default_input(),
+                Some(steps.clone()),
+                Action {
+                    workflow_type: RUN_WORKFLOW.to_owned(),
+                    task_queue: project.run_queue(),
+                    workflow_id,
+                    ..Action::default()
+                },
+            ),
+        };
+        Some(Self {
+            definition: definition.id.clone(),
+            schedule: project.schedule_id(&definition.id),
+            source: source.to_owned(),
+            revision: definition.revision.clone(),
+            cron: schedule.cron.clone(),
+            values: ScheduleValues {
+                spec: schedule.spec.clone(),
+                overlap_policy: schedule.overlap_policy,
+                catchup_window: schedule.catchup_window,
+                pause_on_failure: schedule.pause_on_failure,
+                max_actions: schedule.max_actions,
+                paused: !(definition.enabled && schedule.enabled),
+                input,
+                definition: steps,
+                action,
+            },
+        })
+    }
+
+    /// The hashes of the YAML's values, as this release writes them.
+    pub fn base(&self) -> Base {
+        base_of(HASH_VERSION, &self.values).unwrap_or_default()
+    }
+
+    /// One JSON argument of the started `RunDefinition`: the steps with their
+    /// input, pinned. `None` for a definition without steps.
+    pub fn run_input(&self) -> Option<serde_json::Value> {
+        let steps = self.values.definition.as_ref()?;
+        Some(json!({
+            "definition": { "id": self.definition, "revision": self.revision, "do": steps },
+            "input": self.values.input.first(),
+        }))
     }
 }

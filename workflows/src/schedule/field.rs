@@ -1,6 +1,13 @@
 //! The fields that are compared, and their hashes.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::ScheduleValues;
 
 /// The version of the hashes that this release writes. A release computes
 /// every version that was ever released.
@@ -27,7 +34,18 @@ pub enum Field {
     Input,
     Definition,
     Action,
+    /// A field of a newer release, read from a memo or a report.
+    #[serde(other)]
+    Unknown,
 }
+
+/// The first 8 hexadecimal digits of the SHA-256 of a field's value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FieldHash(pub String);
+
+/// A hash for each field whose value is not the default.
+pub type Base = BTreeMap<Field, FieldHash>;
 
 impl Field {
     /// Every field, in the order they are reported.
@@ -48,9 +66,114 @@ impl Field {
         Self::Definition,
         Self::Action,
     ];
+
+    /// The name, as in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Times => "times",
+            Self::Intervals => "intervals",
+            Self::Exclude => "exclude",
+            Self::Timezone => "timezone",
+            Self::StartAt => "start_at",
+            Self::EndAt => "end_at",
+            Self::Jitter => "jitter",
+            Self::OverlapPolicy => "overlap_policy",
+            Self::CatchupWindow => "catchup_window",
+            Self::PauseOnFailure => "pause_on_failure",
+            Self::MaxActions => "max_actions",
+            Self::Paused => "paused",
+            Self::Input => "input",
+            Self::Definition => "definition",
+            Self::Action => "action",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
-/// The first 8 hexadecimal digits of the SHA-256 of a field's value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct FieldHash(pub String);
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The base of `values`, hashed as version `v` does; `None` when this release
+/// does not know `v`.
+pub fn base_of(v: u32, values: &ScheduleValues) -> Option<Base> {
+    (v == HASH_VERSION).then(|| {
+        Field::ALL
+            .into_iter()
+            .map(|field| (field, values.value(field)))
+            .filter(|(field, value)| *value != ScheduleValues::default_value(*field))
+            .map(|(field, value)| (field, FieldHash(digest(&value, 8))))
+            .collect()
+    })
+}
+
+/// The first `length` hexadecimal digits of the SHA-256 of `value` as JSON
+/// with sorted keys and no white space.
+pub fn digest(value: &Value, length: usize) -> String {
+    let mut text = String::new();
+    write_canonical(value, &mut text);
+    let mut hex = hex::encode(Sha256::digest(text.as_bytes()));
+    hex.truncate(length);
+    hex
+}
+
+/// Sorted keys, whatever order the map keeps: another crate may turn on
+/// `serde_json`'s `preserve_order`.
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(map) => {
+            let sorted: BTreeMap<_, _> = map.iter().collect();
+            out.push('{');
+            for (index, (key, item)) in sorted.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                write_canonical(item, out);
+            }
+            out.push('}');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn digests_do_not_depend_on_the_order_of_keys() {
+        let one: Value = serde_json::from_str(r#"{"a": 1, "b": {"d": [1, 2], "c": null}}"#).unwrap();
+        let other: Value = serde_json::from_str(r#"{"b": {"c": null, "d": [1, 2]}, "a": 1}"#).unwrap();
+        assert_eq!(digest(&one, 64), digest(&other, 64));
+        assert_ne!(digest(&one, 64), digest(&json!({"a": 1}), 64));
+    }
+
+    #[test]
+    fn every_field_is_named_as_it_is_serialised() {
+        for field in Field::ALL {
+            assert_eq!(serde_json::to_value(field).unwrap(), json!(field.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_newer_release_is_read() {
+        let field: Field = serde_json::from_value(json!("colour")).unwrap();
+        assert_eq!(field, Field::Unknown);
+    }
+}

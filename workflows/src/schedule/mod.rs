@@ -3,8 +3,12 @@
 
 mod desired;
 mod field;
+mod live;
+mod note;
 mod values;
 
 pub use desired::*;
 pub use field::*;
+pub use live::*;
+pub use note::*;
 pub use values::*;

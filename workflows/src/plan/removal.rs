@@ -1,0 +1,286 @@
+//! Schedules whose definition is gone: protected, renamed, held, or removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Cause, Create, Delete, FieldChange, Observed, Plan, Policy, Remaining, Seen, Update};
+use crate::names::{DefinitionId, ScheduleId};
+use crate::record::{ActionMemo, Flag, Held, LIST_LIMIT, Op, OrphanPolicy, ReportError};
+use crate::schedule::{
+    Desired, Field, Fingerprint, HASH_VERSION, Live, LiveMemo, base_of, line_of,
+};
+use crate::snapshot::Snapshot;
+
+/// Removals that are at least this many, and more than [`SHARE`] of the owned
+/// schedules, wait for confirmation.
+const AT_LEAST: u64 = 10;
+/// In percent.
+const SHARE: u64 = 30;
+
+/// The digest that names exactly this set of schedules: the SHA-256 of their
+/// sorted ids, joined by line feeds, in hexadecimal digits.
+pub fn held_digest(schedules: &BTreeSet<&ScheduleId>) -> String {
+    let ids: Vec<_> = schedules.iter().map(|id| id.as_str()).collect();
+    hex::encode(Sha256::digest(ids.join("\n").as_bytes()))
+}
+
+/// Adds to `plan` what becomes of schedules whose definition is gone.
+pub(super) fn plan_removals(
+    plan: &mut Plan,
+    snapshot: &Snapshot,
+    desired: &BTreeMap<DefinitionId, Desired>,
+    observed: &Observed,
+    policy: &Policy<'_>,
+) {
+    let protected = protected_ids(snapshot);
+    let mut orphans: Vec<&Live> = Vec::new();
+    let mut owned: u64 = 0;
+    for seen in observed.values() {
+        let (id, live) = match seen {
+            Seen::Foreign => continue,
+            Seen::Settled(settled) => (&settled.definition, None),
+            Seen::Described(live) => (&live.definition, Some(live)),
+        };
+        owned += 1;
+        if desired.contains_key(id) || protected.contains(id) {
+            continue;
+        }
+        match live.map(|live| (&live.memo, live)) {
+            None => {}
+            Some((LiveMemo::Newer(v), live)) => plan.problems.push(ReportError {
+                source: "temporal".to_owned(),
+                id: Some(id.to_string()),
+                message: format!(
+                    "schedule `{}` was written by a newer release (memo version {v}); not removed",
+                    live.schedule
+                ),
+            }),
+            Some((_, live)) => orphans.push(live),
+        }
+    }
+    let wait = reasons_to_wait(plan, snapshot, &mut orphans, policy);
+
+    let renames = pair_renames(plan, desired, &orphans);
+    let removals: Vec<&Live> = orphans
+        .iter()
+        .copied()
+        .filter(|live| needs_removal(live, policy.orphans))
+        .collect();
+    plan.orphaned = orphans
+        .iter()
+        .filter(|live| !needs_removal(live, policy.orphans))
+        .map(|live| live.schedule.clone())
+        .collect();
+    if removals.is_empty() {
+        return;
+    }
+
+    let (reason, confirmable) = match wait {
+        Some(reason) => (Some(reason), false),
+        None => (brake(plan, &removals, &renames, owned, policy), true),
+    };
+    let ids: BTreeSet<&ScheduleId> = removals.iter().map(|live| &live.schedule).collect();
+    let digest = held_digest(&ids);
+    let confirmed = confirmable && policy.confirm == Some(digest.as_str());
+    if let (Some(confirm), false, true) = (policy.confirm, confirmed, reason.is_some()) {
+        plan.problems.push(ReportError {
+            source: "confirm".to_owned(),
+            id: None,
+            message: format!(
+                "digest `{confirm}` does not name the removals that are held now; nothing removed"
+            ),
+        });
+    }
+    if let (Some(reason), false) = (reason, confirmed) {
+        plan.hold(&ids, reason, if confirmable { digest } else { String::new() }, &renames);
+        return;
+    }
+    plan.take_over(desired, &removals, &renames);
+    for live in removals {
+        match policy.orphans {
+            OrphanPolicy::Delete => plan.deletes.push(Delete {
+                definition: live.definition.clone(),
+                schedule: live.schedule.clone(),
+                renamed_to: renames.get(&live.schedule).map(|id| desired[id].schedule.clone()),
+            }),
+            OrphanPolicy::Pause => plan.updates.push(pause_orphan(live)),
+            OrphanPolicy::Keep => {}
+        }
+    }
+}
+
+/// Ids that documents which fail now state: their schedules stay.
+fn protected_ids(snapshot: &Snapshot) -> BTreeSet<&DefinitionId> {
+    snapshot.failed.iter().filter_map(|document| document.id.as_ref()).collect()
+}
+
+/// Why no removal at all is possible now. Orphans whose file holds a document
+/// that cannot be told apart are taken out of `orphans`.
+fn reasons_to_wait(
+    plan: &mut Plan,
+    snapshot: &Snapshot,
+    orphans: &mut Vec<&Live>,
+    policy: &Policy<'_>,
+) -> Option<String> {
+    let mut wait = snapshot
+        .incomplete
+        .first()
+        .map(|reason| format!("the view of the definitions is incomplete: {reason}"));
+    if policy.replicas_differ {
+        wait.get_or_insert_with(|| "live replicas hold different revisions".to_owned());
+    }
+    for document in snapshot.failed.iter().filter(|document| document.id.is_none()) {
+        let file = file_of(&document.source);
+        let (mut kept, rest): (Vec<&Live>, Vec<&Live>) = orphans.iter().copied().partition(|live| {
+            live.readable_memo().is_some_and(|memo| file_of(&memo.source) == file)
+        });
+        if kept.is_empty() {
+            wait.get_or_insert_with(|| {
+                format!("the id of the document at `{}` cannot be read", document.source)
+            });
+        } else {
+            plan.unchanged += kept.len() as u64;
+            kept.clear();
+            *orphans = rest;
+        }
+    }
+    wait
+}
+
+/// A source without its line.
+fn file_of(source: &str) -> &str {
+    match source.rsplit_once(':') {
+        Some((file, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => file,
+        _ => source,
+    }
+}
+
+/// Pairs schedules whose definition is gone with new definitions that are
+/// equal to it but for id and source.
+fn pair_renames(
+    plan: &Plan,
+    desired: &BTreeMap<DefinitionId, Desired>,
+    orphans: &[&Live],
+) -> BTreeMap<ScheduleId, DefinitionId> {
+    let mut news: Vec<&DefinitionId> = plan.creates.iter().map(|one| &one.definition).collect();
+    let mut pairs = BTreeMap::new();
+    for live in orphans {
+        let Some(memo) = live.readable_memo() else {
+            continue;
+        };
+        let found = news.iter().position(|id| desired[*id].revision == memo.revision);
+        if let Some(index) = found {
+            pairs.insert(live.schedule.clone(), news.remove(index).clone());
+        }
+    }
+    pairs
+}
+
+/// Whether the policy has something left to do to an orphan.
+fn needs_removal(live: &Live, orphans: OrphanPolicy) -> bool {
+    match orphans {
+        OrphanPolicy::Delete => true,
+        OrphanPolicy::Pause => {
+            let done = live
+                .readable_memo()
+                .is_some_and(|memo| memo.flags.contains(&Flag::OrphanPaused));
+            !live.values.paused && !done
+        }
+        OrphanPolicy::Keep => false,
+    }
+}
+
+/// Why these removals are too many to be done unasked.
+fn brake(
+    plan: &Plan,
+    removals: &[&Live],
+    renames: &BTreeMap<ScheduleId, DefinitionId>,
+    owned: u64,
+    policy: &Policy<'_>,
+) -> Option<String> {
+    let now = removals.len() as u64;
+    let all = now + policy.recently_removed;
+    let before = owned + policy.recently_removed;
+    if all >= AT_LEAST && all * 100 > SHARE * before {
+        return Some(format!(
+            "{all} of {before} schedules within 10 minutes are more than {SHARE} %"
+        ));
+    }
+    let created = plan.creates.len() as u64 - renames.len() as u64;
+    let left = owned - now + renames.len() as u64 + created;
+    (left == 0).then(|| "no schedule would be left".to_owned())
+}
+
+impl Plan {
+    /// Keeps the removals, and the other halves of renames, for confirmation.
+    fn hold(
+        &mut self,
+        ids: &BTreeSet<&ScheduleId>,
+        reason: String,
+        digest: String,
+        renames: &BTreeMap<ScheduleId, DefinitionId>,
+    ) {
+        let waiting: BTreeSet<_> = renames.values().collect();
+        self.creates.retain(|create| !waiting.contains(&create.definition));
+        self.held = Some(Held {
+            digest,
+            reason,
+            ids: ids.iter().take(LIST_LIMIT).map(ToString::to_string).collect(),
+            count: ids.len() as u64,
+        });
+    }
+
+    /// Lets the new halves of renames begin as the old ones were.
+    fn take_over(
+        &mut self,
+        desired: &BTreeMap<DefinitionId, Desired>,
+        removals: &[&Live],
+        renames: &BTreeMap<ScheduleId, DefinitionId>,
+    ) {
+        for live in removals {
+            let Some(id) = renames.get(&live.schedule) else {
+                continue;
+            };
+            let new = self.creates.iter_mut().find(|create| create.definition == *id);
+            if let Some(new) = new {
+                *new = Create::renamed(&desired[id], live);
+            }
+        }
+    }
+}
+
+/// Pauses a schedule whose definition is gone, so that a returning definition
+/// is unpaused again.
+fn pause_orphan(live: &Live) -> Update {
+    let mut memo = live.readable_memo().cloned().unwrap_or_else(|| ActionMemo {
+        v: HASH_VERSION,
+        base: base_of(HASH_VERSION, &live.values).unwrap_or_default(),
+        ..ActionMemo::default()
+    });
+    memo.flags.insert(Flag::OrphanPaused);
+    let mut values = live.values.clone();
+    values.paused = true;
+    let fingerprint =
+        Fingerprint::of(&memo.base, memo.overridden.as_ref(), &memo.flags, &BTreeSet::new());
+    Update {
+        definition: live.definition.clone(),
+        schedule: live.schedule.clone(),
+        fields: BTreeMap::from([(Field::Paused, Cause::Orphan)]),
+        values,
+        remaining: Remaining::Keep,
+        note: fingerprint.note(&format!("Paused: its definition is gone ({})", line_of(&live.note))),
+        memo,
+        run_input: None,
+        op: Op::Pause,
+        reason: "its definition is gone".to_owned(),
+        changes: vec![FieldChange {
+            field: Field::Paused,
+            cause: Cause::Orphan,
+            before: Value::Bool(false),
+            after: Value::Bool(true),
+        }],
+        removal: true,
+    }
+}

@@ -1,0 +1,363 @@
+//! The times at which a spec fires.
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+
+use super::local::{Zone, civil, epoch};
+use super::{Calendar, Interval, Spec, zone};
+
+/// The last year in which the server looks for a time.
+const LAST_YEAR: i16 = 2100;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// How many excluded times in a row are tried before giving up. An exclusion
+/// of whole days is passed a day at a time, so this is more than 75 years of
+/// them; the server itself stops at 1,209,600.
+const EXCLUDED_LIMIT: usize = 50_000;
+
+/// What [`Spec::fire_times`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FireTimes {
+    /// Ascending, to the second, without jitter.
+    pub times: Vec<Timestamp>,
+    /// There are no more: the end was reached, or the search was given up.
+    pub exhausted: bool,
+}
+
+impl Spec {
+    /// The next `n` times after `after`, as the server computes them: a local
+    /// time that does not exist is skipped, one that exists twice fires twice,
+    /// intervals count from the epoch in UTC, and `start_at` and `end_at`
+    /// belong to the time between them. None without a known zone, and none
+    /// after 2100.
+    pub fn fire_times(&self, after: Timestamp, n: usize) -> FireTimes {
+        let mut found = FireTimes::default();
+        let Some(zone) = zone::find(&self.timezone).map(Zone) else {
+            return FireTimes {
+                exhausted: true,
+                ..found
+            };
+        };
+        let mut search = Search::new(self, &zone, after);
+        while found.times.len() < n {
+            match search.next() {
+                Some(time) => found.times.push(time),
+                None => {
+                    return FireTimes {
+                        exhausted: true,
+                        ..found
+                    };
+                }
+            }
+        }
+        found
+    }
+}
+
+struct Search<'a> {
+    spec: &'a Spec,
+    zone: &'a Zone,
+    /// Nothing at or before this is found.
+    after: i64,
+    end: i64,
+    /// The next time of each calendar, kept while it is still to come.
+    calendars: Vec<(&'a Calendar, Option<i64>)>,
+}
+
+impl<'a> Search<'a> {
+    fn new(spec: &'a Spec, zone: &'a Zone, after: Timestamp) -> Self {
+        // The server starts a second before `start_at`, so a fraction of a
+        // second in it lets the whole second pass; without one, before the epoch.
+        let start = spec.start_at.map_or(0, floor);
+        let after = floor(after).max(start - 1);
+        let end = spec.end_at.map_or(i64::MAX, floor);
+        let calendars = spec
+            .calendars
+            .iter()
+            .map(|calendar| (calendar, next_match(calendar, zone, after)))
+            .collect();
+        Self {
+            spec,
+            zone,
+            after,
+            end,
+            calendars,
+        }
+    }
+
+    fn next(&mut self) -> Option<Timestamp> {
+        for _ in 0..EXCLUDED_LIMIT {
+            let time = self.next_candidate()?;
+            if time > self.end || civil(time).year() > LAST_YEAR {
+                return None;
+            }
+            match self.excluded_until(time) {
+                None => {
+                    self.after = time;
+                    return Timestamp::from_second(time).ok();
+                }
+                Some(until) => self.after = until - 1,
+            }
+        }
+        None
+    }
+
+    fn next_candidate(&mut self) -> Option<i64> {
+        let mut earliest: Option<i64> = None;
+        for (calendar, next) in &mut self.calendars {
+            if next.is_some_and(|next| next <= self.after) {
+                *next = next_match(calendar, self.zone, self.after);
+            }
+            earliest = [earliest, *next].into_iter().flatten().min();
+        }
+        let intervals = self
+            .spec
+            .intervals
+            .iter()
+            .map(|interval| next_interval(interval, self.after));
+        intervals.chain(earliest).min()
+    }
+
+    /// When `time` is excluded, a later second up to which all are.
+    fn excluded_until(&self, time: i64) -> Option<i64> {
+        let local = self.zone.local(time);
+        let matching = self
+            .spec
+            .exclude
+            .iter()
+            .filter(|calendar| matches(calendar, local));
+        matching
+            .map(|calendar| self.exclusion_end(calendar, time, local))
+            .max()
+    }
+
+    fn exclusion_end(&self, calendar: &Calendar, time: i64, local: DateTime) -> i64 {
+        if *calendar == Calendar::ALWAYS {
+            return i64::MAX / 2;
+        }
+        let (hour, minute, second) = (
+            i64::from(local.hour()),
+            i64::from(local.minute()),
+            i64::from(local.second()),
+        );
+        let left = match (
+            calendar.second.is_all(),
+            calendar.minute.is_all(),
+            calendar.hour.is_all(),
+        ) {
+            (true, true, true) => DAY - hour * HOUR - minute * 60 - second,
+            (true, true, false) => HOUR - minute * 60 - second,
+            (true, false, _) => 60 - second,
+            (false, ..) => 1,
+        };
+        // When the clock changes, the rest of the day is another time.
+        let change = if left > 1 {
+            self.zone.next_change(time)
+        } else {
+            None
+        };
+        (time + left).min(change.unwrap_or(i64::MAX))
+    }
+}
+
+fn floor(time: Timestamp) -> i64 {
+    let second = time.as_second();
+    match time.subsec_nanosecond().cmp(&0) {
+        Ordering::Less => second - 1,
+        _ => second,
+    }
+}
+
+/// The next time of an interval, which has no last one.
+fn next_interval(interval: &Interval, after: i64) -> i64 {
+    let seconds =
+        |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
+    let (every, phase) = (seconds(interval.every).max(1), seconds(interval.phase));
+    // Rounds towards nought as the server does: before its first time an
+    // interval skips to the one after.
+    ((after - phase) / every + 1) * every + phase
+}
+
+fn matches(calendar: &Calendar, local: DateTime) -> bool {
+    calendar.second.contains(unsigned(local.second()))
+        && calendar.minute.contains(unsigned(local.minute()))
+        && calendar.hour.contains(unsigned(local.hour()))
+        && calendar.day_of_month.contains(unsigned(local.day()))
+        && calendar.month.contains(unsigned(local.month()))
+        && year_matches(calendar, local.year())
+        && calendar.day_of_week.contains(weekday(local))
+}
+
+fn year_matches(calendar: &Calendar, year: i16) -> bool {
+    calendar.year.is_all() || u16::try_from(year).is_ok_and(|year| calendar.year.contains(year))
+}
+
+fn unsigned(value: i8) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
+}
+
+fn weekday(local: DateTime) -> u16 {
+    unsigned(local.weekday().to_sunday_zero_offset())
+}
+
+/// Where the search in a calendar stands: a local time to try, its fields free
+/// to overflow into the next coarser one.
+struct Cursor<'a> {
+    calendar: &'a Calendar,
+    zone: &'a Zone,
+    year: i16,
+    month: u16,
+    day: u16,
+    hour: u16,
+    minute: u16,
+    second: u16,
+    /// In the second pass through an hour that the clock repeats. The server
+    /// knows changes of one hour only, and so does this.
+    repeated: bool,
+}
+
+/// The first time after `after` that matches, by the server's walk through the
+/// local clock. Its answers at a change of the clock are part of the contract:
+/// what looks arbitrary here is what the server does.
+fn next_match(calendar: &Calendar, zone: &Zone, after: i64) -> Option<i64> {
+    if calendar.is_never() {
+        return None;
+    }
+    let local = zone.local(after);
+    let mut cursor = Cursor {
+        calendar,
+        zone,
+        year: local.year(),
+        month: unsigned(local.month()),
+        day: unsigned(local.day()),
+        hour: unsigned(local.hour()),
+        minute: unsigned(local.minute()),
+        second: unsigned(local.second()) + 1,
+        repeated: zone.local(after - HOUR).hour() == local.hour(),
+    };
+    loop {
+        cursor.carry()?;
+        if let Some(time) = cursor.settle() {
+            return Some(time);
+        }
+    }
+}
+
+impl Cursor<'_> {
+    /// Carries each field that is past its end; `None` after the last year.
+    fn carry(&mut self) -> Option<()> {
+        if self.second >= 60 {
+            (self.minute, self.second) = (self.minute + 1, 0);
+        }
+        if self.minute >= 60 {
+            self.next_hour();
+        }
+        if self.hour >= 24 {
+            (self.day, self.hour) = (self.day + 1, 0);
+        }
+        if self.month <= 12 && self.day > self.days_in_month() {
+            (self.month, self.day) = (self.month + 1, 1);
+        }
+        if self.month > 12 {
+            (self.year, self.month) = (self.year + 1, 1);
+        }
+        (self.year <= LAST_YEAR).then_some(())
+    }
+
+    /// To the next hour, or through the same one again when the clock repeats it.
+    fn next_hour(&mut self) {
+        let this = self.instant_of_hour(self.hour);
+        let next = self.instant_of_hour(self.hour + 1);
+        self.minute = 0;
+        if !self.repeated && next - this > HOUR {
+            self.repeated = true;
+        } else {
+            self.repeated = false;
+            self.hour += 1;
+        }
+    }
+
+    fn instant_of_hour(&self, hour: u16) -> i64 {
+        let midnight = self.date().at(0, 0, 0, 0);
+        let local = epoch(midnight) + i64::from(hour) * HOUR;
+        self.zone.instant(civil(local))
+    }
+
+    /// Moves to the first match at or after the place, from the coarsest field
+    /// to the finest. `None`: a field has run out, and wants to be carried.
+    fn settle(&mut self) -> Option<i64> {
+        let calendar = self.calendar;
+        if !year_matches(calendar, self.year) {
+            self.year += 1;
+            self.month = 1;
+            self.restart_day(1);
+            return None;
+        }
+        let month = calendar.month.at_or_after(self.month);
+        if month != Some(self.month) {
+            self.month = month.unwrap_or(13);
+            self.restart_day(1);
+            month?;
+        }
+        while !calendar.day_of_month.contains(self.day)
+            || !calendar.day_of_week.contains(self.weekday())
+        {
+            self.restart_day(self.day + 1);
+            if self.day > self.days_in_month() {
+                return None;
+            }
+        }
+        let hour = calendar.hour.at_or_after(self.hour);
+        if hour != Some(self.hour) {
+            (self.hour, self.minute, self.second) = (hour.unwrap_or(24), 0, 0);
+            self.repeated = false;
+            hour?;
+        }
+        let minute = calendar.minute.at_or_after(self.minute);
+        if minute != Some(self.minute) {
+            (self.minute, self.second) = (minute.unwrap_or(60), 0);
+            minute?;
+        }
+        let second = calendar.second.at_or_after(self.second);
+        self.second = second.unwrap_or(60);
+        second?;
+        let time = self.zone.instant(self.local());
+        if unsigned(self.zone.local(time).hour()) != self.hour {
+            // The clock jumps over it.
+            (self.hour, self.minute, self.second) = (self.hour + 1, 0, 0);
+            return None;
+        }
+        Some(if self.repeated { time + HOUR } else { time })
+    }
+
+    fn restart_day(&mut self, day: u16) {
+        (self.day, self.hour, self.minute, self.second) = (day, 0, 0, 0);
+        self.repeated = false;
+    }
+
+    fn date(&self) -> Date {
+        let small = |value: u16| i8::try_from(value).unwrap_or(1);
+        Date::new(self.year, small(self.month), small(self.day)).unwrap_or(Date::MAX)
+    }
+
+    fn local(&self) -> DateTime {
+        let small = |value: u16| i8::try_from(value).unwrap_or(0);
+        self.date()
+            .at(small(self.hour), small(self.minute), small(self.second), 0)
+    }
+
+    fn days_in_month(&self) -> u16 {
+        let small = i8::try_from(self.month).unwrap_or(1);
+        Date::new(self.year, small, 1).map_or(31, |first| unsigned(first.days_in_month()))
+    }
+
+    /// Of the instant, not of the date: where the clock jumps over midnight
+    /// the server sees the day before, and so skips the whole day.
+    fn weekday(&self) -> u16 {
+        weekday(self.zone.local(self.zone.instant(self.local())))
+    }
+}

@@ -1,0 +1,56 @@
+//! Local times, and the instants that the server takes them for.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{Offset, TimeZone};
+
+/// A zone, asked in seconds since the epoch.
+pub(super) struct Zone(pub(super) TimeZone);
+
+impl Zone {
+    /// Seconds east of UTC at an instant.
+    pub(super) fn offset(&self, at: i64) -> i64 {
+        let at = Timestamp::from_second(at).unwrap_or(Timestamp::MAX);
+        i64::from(self.0.to_offset(at).seconds())
+    }
+
+    /// The local time at an instant.
+    pub(super) fn local(&self, at: i64) -> DateTime {
+        civil(at + self.offset(at))
+    }
+
+    /// The instant of a local time, by the rule of Go's `time.Date`: guess the
+    /// offset from the local time read as UTC, and correct the guess once. So
+    /// a time that does not exist moves by the gap, to one side or the other,
+    /// and one that exists twice is the one or the other, by the zone's side
+    /// of Greenwich.
+    pub(super) fn instant(&self, local: DateTime) -> i64 {
+        let seconds = epoch(local);
+        seconds - self.offset(seconds - self.offset(seconds))
+    }
+
+    /// The next instant at which the offset changes.
+    pub(super) fn next_change(&self, after: i64) -> Option<i64> {
+        let mut from = Timestamp::from_second(after).ok()?;
+        loop {
+            let transition = self.0.following(from).next()?.timestamp();
+            // A transition may change no more than the abbreviation.
+            if self.offset(transition.as_second()) != self.offset(transition.as_second() - 1) {
+                return Some(transition.as_second());
+            }
+            from = transition;
+        }
+    }
+}
+
+/// The date and time that many seconds after 1970 began.
+pub(super) fn civil(seconds: i64) -> DateTime {
+    Offset::UTC.to_datetime(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX))
+}
+
+/// The inverse of [`civil`].
+pub(super) fn epoch(local: DateTime) -> i64 {
+    Offset::UTC
+        .to_timestamp(local)
+        .map_or(i64::MAX / 2, Timestamp::as_second)
+}

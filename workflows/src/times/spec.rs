@@ -1,0 +1,111 @@
+//! The times of a whole schedule.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::interval::Go;
+use super::{Calendar, Interval, TimesError, UTC, check_zone};
+
+/// The times of a schedule: the union of calendars and intervals, minus the
+/// exclusions, within the bounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Spec {
+    /// Calendars that match, sorted and without duplicates.
+    pub calendars: BTreeSet<Calendar>,
+    /// Intervals, sorted and without duplicates.
+    pub intervals: BTreeSet<Interval>,
+    /// Calendars that exclude, sorted and without duplicates.
+    pub exclude: BTreeSet<Calendar>,
+    /// IANA name of the zone that calendars and exclusions are read in; `UTC` by default.
+    pub timezone: String,
+    /// Nothing fires before this.
+    pub start_at: Option<Timestamp>,
+    /// Nothing fires after this.
+    pub end_at: Option<Timestamp>,
+    /// The server delays each action by a random part of this.
+    pub jitter: Duration,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            calendars: BTreeSet::new(),
+            intervals: BTreeSet::new(),
+            exclude: BTreeSet::new(),
+            timezone: UTC.to_owned(),
+            start_at: None,
+            end_at: None,
+            jitter: Duration::ZERO,
+        }
+    }
+}
+
+impl Spec {
+    /// Everything that the server, or reason, would refuse in the whole.
+    pub fn check(&self) -> Result<(), Vec<TimesError>> {
+        let mut errors = Vec::new();
+        if let Err(error) = check_zone(&self.timezone) {
+            errors.push(error);
+        }
+        for interval in &self.intervals {
+            if let Err(error) = Interval::new(interval.every, interval.phase) {
+                errors.push(error);
+            }
+        }
+        if let (Some(start), Some(end)) = (self.start_at, self.end_at)
+            && end < start
+        {
+            errors.push(TimesError::new(format!(
+                "end_at {end} is before start_at {start}"
+            )));
+        }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
+    }
+}
+
+/// One line for people: `30 2 * * 1-5; every 6h/15m; but not * * * 24-26 12 * * (Europe/Berlin)`.
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times: Vec<String> = self
+            .calendars
+            .iter()
+            .map(ToString::to_string)
+            .chain(
+                self.intervals
+                    .iter()
+                    .map(|interval| format!("every {interval}")),
+            )
+            .collect();
+        f.write_str(if times.is_empty() { "never" } else { "" })?;
+        f.write_str(&times.join("; "))?;
+        for (index, exclusion) in self.exclude.iter().enumerate() {
+            write!(
+                f,
+                "{}{exclusion}",
+                if index == 0 { "; but not " } else { ", nor " }
+            )?;
+        }
+        if self.timezone != UTC {
+            write!(f, " ({})", self.timezone)?;
+        }
+        if let Some(start) = self.start_at {
+            write!(f, " from {start}")?;
+        }
+        if let Some(end) = self.end_at {
+            write!(f, " until {end}")?;
+        }
+        if !self.jitter.is_zero() {
+            write!(f, " within {}", Go(self.jitter))?;
+        }
+        Ok(())
+    }
+}

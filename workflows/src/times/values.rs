@@ -1,0 +1,227 @@
+//! The values that one field of a calendar matches, as a set of bits.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::TimesError;
+
+/// A set of whole numbers from `MIN` to `MAX`, both included.
+///
+/// Its text is canonical: `*` for all of them, else ascending values and
+/// ranges such as `1-5,10-50/10`; nothing for the empty set, which no text of
+/// the server's dialect can say.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Values<const MIN: u16, const MAX: u16>(u128);
+
+/// 0 to 59, for seconds and minutes.
+pub type Sixty = Values<0, 59>;
+/// 0 to 23.
+pub type Hours = Values<0, 23>;
+/// 1 to 31.
+pub type DaysOfMonth = Values<1, 31>;
+/// 1 to 12.
+pub type Months = Values<1, 12>;
+/// The years that the server knows. All of them and "any year" are one.
+pub type Years = Values<2000, 2100>;
+/// 0 (Sunday) to 6.
+pub type DaysOfWeek = Values<0, 6>;
+
+/// `start`, `start + step` and so on, up to `end`: a range of a structured
+/// calendar as it travels to and from the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Range {
+    /// The first value.
+    pub start: i32,
+    /// The last value that may match; below `start`, the server reads `start`.
+    pub end: i32,
+    /// The distance; for 0 the server reads 1.
+    pub step: i32,
+}
+
+impl<const MIN: u16, const MAX: u16> Values<MIN, MAX> {
+    /// Every value.
+    pub const ALL: Self = Self(u128::MAX >> (127 - (MAX - MIN)));
+    /// No value.
+    pub const NONE: Self = Self(0);
+
+    /// Just `value`; none when it is out of range.
+    pub fn only(value: u16) -> Self {
+        let mut values = Self::NONE;
+        values.insert(value);
+        values
+    }
+
+    /// Adds `value`, unless it is out of range.
+    pub fn insert(&mut self, value: u16) {
+        if (MIN..=MAX).contains(&value) {
+            self.0 |= 1 << (value - MIN);
+        }
+    }
+
+    /// Whether it holds `value`.
+    pub fn contains(self, value: u16) -> bool {
+        (MIN..=MAX).contains(&value) && self.0 & (1 << (value - MIN)) != 0
+    }
+
+    /// Whether it holds every value.
+    pub fn is_all(self) -> bool {
+        self == Self::ALL
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(self) -> bool {
+        self == Self::NONE
+    }
+
+    /// The values, ascending.
+    pub fn iter(self) -> impl Iterator<Item = u16> {
+        (MIN..=MAX).filter(move |value| self.contains(*value))
+    }
+
+    /// The first value that is `from` or more.
+    pub fn at_or_after(self, from: u16) -> Option<u16> {
+        if from > MAX {
+            return None;
+        }
+        let skipped = from.saturating_sub(MIN);
+        let rest = self.0 >> skipped;
+        let zeros = u16::try_from(rest.trailing_zeros()).unwrap_or(u16::MAX);
+        (rest != 0).then(|| MIN + skipped + zeros)
+    }
+
+    /// The set as canonical ranges: ascending, disjoint, and three values or
+    /// more at one distance make one range.
+    pub fn ranges(self) -> Vec<Range> {
+        let values: Vec<i32> = self.iter().map(i32::from).collect();
+        let mut ranges = Vec::new();
+        let mut at = 0;
+        while at < values.len() {
+            let run = run_length(&values[at..]);
+            let step = if run > 1 {
+                values[at + 1] - values[at]
+            } else {
+                1
+            };
+            ranges.push(Range {
+                start: values[at],
+                end: values[at + run - 1],
+                step,
+            });
+            at += run;
+        }
+        ranges
+    }
+
+    /// The set that the server reads in `ranges`; what is out of range never matches.
+    pub fn from_ranges(ranges: &[Range]) -> Self {
+        let mut values = Self::NONE;
+        for range in ranges {
+            let step = i64::from(range.step.max(1));
+            let (start, min) = (i64::from(range.start), i64::from(MIN));
+            let end = i64::from(range.end.max(range.start)).min(i64::from(MAX));
+            let mut value = if start < min {
+                start + (min - start + step - 1) / step * step
+            } else {
+                start
+            };
+            while value <= end {
+                values.insert(u16::try_from(value).unwrap_or(u16::MAX));
+                value += step;
+            }
+        }
+        values
+    }
+}
+
+/// How many of the first values make one range: 1, or 3 and more at one distance.
+fn run_length(values: &[i32]) -> usize {
+    let step = match values {
+        [first, second, ..] => second - first,
+        _ => return 1,
+    };
+    let run = 1 + values
+        .windows(2)
+        .take_while(|pair| pair[1] - pair[0] == step)
+        .count();
+    if run < 3 { 1 } else { run }
+}
+
+impl<const MIN: u16, const MAX: u16> FromIterator<u16> for Values<MIN, MAX> {
+    fn from_iter<I: IntoIterator<Item = u16>>(iter: I) -> Self {
+        let mut values = Self::NONE;
+        iter.into_iter().for_each(|value| values.insert(value));
+        values
+    }
+}
+
+impl<const MIN: u16, const MAX: u16> fmt::Display for Values<MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_all() {
+            return f.write_str("*");
+        }
+        for (index, Range { start, end, step }) in self.ranges().into_iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            match (start == end, step) {
+                (true, _) => write!(f, "{comma}{start}")?,
+                (false, 1) => write!(f, "{comma}{start}-{end}")?,
+                (false, _) => write!(f, "{comma}{start}-{end}/{step}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<const MIN: u16, const MAX: u16> fmt::Debug for Values<MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+impl<const MIN: u16, const MAX: u16> FromStr for Values<MIN, MAX> {
+    type Err = TimesError;
+
+    /// Reads the canonical text back. What people write is read by
+    /// [`super::compile_cron`] and [`super::compile_calendar`].
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "*" => return Ok(Self::ALL),
+            "" => return Ok(Self::NONE),
+            _ => {}
+        }
+        let mut ranges = Vec::new();
+        for part in text.split(',') {
+            let range = canonical_range(part)
+                .filter(|range| range.start >= i32::from(MIN) && range.end <= i32::from(MAX))
+                .ok_or_else(|| {
+                    TimesError::new(format!("`{part}` is no range of {MIN} to {MAX}"))
+                })?;
+            ranges.push(range);
+        }
+        Ok(Self::from_ranges(&ranges))
+    }
+}
+
+fn canonical_range(part: &str) -> Option<Range> {
+    let (bounds, step) = part.split_once('/').unwrap_or((part, "1"));
+    let (start, end) = bounds.split_once('-').unwrap_or((bounds, bounds));
+    Some(Range {
+        start: start.parse().ok()?,
+        end: end.parse().ok()?,
+        step: step.parse().ok()?,
+    })
+}
+
+impl<const MIN: u16, const MAX: u16> Serialize for Values<MIN, MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de, const MIN: u16, const MAX: u16> Deserialize<'de> for Values<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,72 @@
+//! Time zones by their IANA names, from the database in the binary.
+
+use std::sync::LazyLock;
+
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use super::TimesError;
+
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// Whether `name` is a zone; if not, the error hints at the nearest name.
+///
+/// Names are exact, as on the server, which reads them as file names. `Local`
+/// is refused though the server takes it: it is the zone of whichever machine
+/// the server runs on.
+pub fn check_zone(name: &str) -> Result<(), TimesError> {
+    find(name).map(|_| ()).ok_or_else(|| {
+        let error = TimesError::new(format!("unknown time zone `{name}`"));
+        match nearest(name) {
+            Some(known) => error.hint(format!("did you mean {known}?")),
+            None => error.hint("write an IANA name such as Europe/Berlin"),
+        }
+    })
+}
+
+/// The zone of a name; the empty one is UTC, as for the server.
+pub(super) fn find(name: &str) -> Option<TimeZone> {
+    if name.is_empty() || name == super::UTC {
+        return Some(TimeZone::UTC);
+    }
+    // The database ignores case and the server does not.
+    ZONES
+        .get(name)
+        .ok()
+        .filter(|zone| zone.iana_name() == Some(name))
+}
+
+/// The known name that differs least, when the difference is small.
+fn nearest(name: &str) -> Option<String> {
+    let wanted = name.to_lowercase();
+    let limit = 1 + wanted.chars().count() / 4;
+    ZONES
+        .available()
+        .map(|known| {
+            let known = known.to_string();
+            let lower = known.to_lowercase();
+            let city = lower
+                .rsplit('/')
+                .next()
+                .map_or(usize::MAX, |city| distance(&wanted, city) + 1);
+            (distance(&wanted, &lower).min(city), known)
+        })
+        .min()
+        .filter(|(distance, _)| *distance <= limit)
+        .map(|(_, known)| known)
+}
+
+/// How many characters to insert, delete or change.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let change = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
+}
