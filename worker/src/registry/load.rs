@@ -30,7 +30,7 @@ const BREATH: Duration = Duration::from_millis(20);
 /// without showing it: some file systems count time in whole seconds.
 const TICK: Duration = Duration::from_secs(2);
 
-/// The parser, as a value so that tests can put a worse one in its place.
+/// The parser, as a value so that tests can put another in its place.
 pub(super) type Parse = fn(&str, &[u8], &ParseContext) -> Vec<ParsedDocument>;
 
 /// How much a load looks at.
@@ -100,6 +100,7 @@ pub(super) struct View {
 pub(super) struct Loader {
     roots: Vec<PathBuf>,
     still_for: Duration,
+    patience: Duration,
     parse: Parse,
     files: BTreeMap<FileKey, Arc<FileState>>,
     trust: Vec<Trust>,
@@ -126,27 +127,24 @@ impl Loader {
             trust: vec![Trust::Unseen; roots.len()],
             roots,
             still_for,
+            patience: PATIENCE,
             parse: parse_file,
             files: BTreeMap::new(),
         }
     }
 
-    /// The same with another parser.
+    /// The same with another parser and another patience.
     #[cfg(test)]
-    pub(super) fn with_parser(mut self, parse: Parse) -> Self {
+    pub(super) fn with(mut self, parse: Parse, patience: Duration) -> Self {
         self.parse = parse;
+        self.patience = patience;
         self
-    }
-
-    /// The folders, as they were given.
-    pub(super) fn roots(&self) -> &[PathBuf] {
-        &self.roots
     }
 
     /// One look at the folders. Blocks: for the disk, and while files are
     /// being written, up to some seconds.
     pub(super) fn load(&mut self, depth: Depth) -> View {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let mut fresh = BTreeMap::new();
         let (listings, unsettled) = loop {
             let listings = list(&self.roots);

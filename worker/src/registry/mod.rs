@@ -15,9 +15,13 @@ mod log;
 mod read;
 mod scan;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod watch;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +44,7 @@ pub struct Registry {
     state: Arc<tokio::sync::Mutex<State>>,
     pending: Mutex<Option<ReloadSummary>>,
     pending_changed: Notify,
+    reloads: AtomicU64,
 }
 
 /// What a reload starts from.
@@ -60,13 +65,10 @@ pub enum Reload {
     Changed(ReloadSummary),
 }
 
-/// A reload that did not end.
-#[derive(Debug, thiserror::Error)]
+/// A reload that did not end well: a defect, which the log shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the reload failed; the definitions served before are still served")]
-pub struct ReloadError {
-    #[from]
-    source: tokio::task::JoinError,
-}
+pub struct ReloadError;
 
 impl Registry {
     /// A registry of the definitions in `roots`, empty until the first reload.
@@ -88,6 +90,7 @@ impl Registry {
             })),
             pending: Mutex::new(None),
             pending_changed: Notify::new(),
+            reloads: AtomicU64::new(0),
         })
     }
 
@@ -101,18 +104,27 @@ impl Registry {
         &self.roots
     }
 
+    /// How many reloads have ended.
+    pub fn reloads(&self) -> u64 {
+        self.reloads.load(Ordering::Relaxed)
+    }
+
     /// Looks at the folders, after the call, and serves what they hold. Takes
     /// up to some seconds while files are being written. Goes on to its end
     /// when the caller does not wait for it.
     pub async fn reload(self: &Arc<Self>, depth: Depth) -> Result<Reload, ReloadError> {
         let mut state = Arc::clone(&self.state).lock_owned().await;
         let registry = Arc::clone(self);
-        let started = Instant::now();
-        let result = tokio::task::spawn_blocking(move || registry.reload_now(&mut state, depth))
-            .await
-            .map_err(ReloadError::from);
-        log::reloaded(&result, started.elapsed());
-        result
+        tokio::task::spawn_blocking(move || {
+            let started = Instant::now();
+            let result = catch_unwind(AssertUnwindSafe(|| registry.reload_now(&mut state, depth)))
+                .map_err(|_| ReloadError);
+            registry.reloads.fetch_add(1, Ordering::Relaxed);
+            log::reloaded(&result, started.elapsed());
+            result
+        })
+        .await
+        .unwrap_or(Err(ReloadError))
     }
 
     /// Waits until something changed that this has not told before, and tells
