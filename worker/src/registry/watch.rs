@@ -63,7 +63,7 @@ pub fn spawn_watcher(
     })
 }
 
-async fn follow(mut watch: Watch, registry: Arc<Registry>, options: WatchOptions) {
+pub(super) async fn follow(mut watch: Watch, registry: Arc<Registry>, options: WatchOptions) {
     let mut recheck = RECHECK;
     let mut told_before = 0;
     // Files may have changed between the process's first load and the watch.
@@ -171,7 +171,7 @@ impl Filter {
 }
 
 /// The watch of all folders, made anew when it may no longer see.
-struct Watch {
+pub(super) struct Watch {
     roots: Vec<PathBuf>,
     hints: Arc<Hints>,
     present: Option<Installed>,
@@ -187,7 +187,7 @@ struct Installed {
 }
 
 impl Watch {
-    fn new(roots: Vec<PathBuf>) -> Self {
+    pub(super) fn new(roots: Vec<PathBuf>) -> Self {
         Self {
             roots,
             hints: Arc::default(),
@@ -289,5 +289,64 @@ fn named(root: &Path) -> PathBuf {
     match (root.parent().map(Path::canonicalize), root.file_name()) {
         (Some(Ok(parent)), Some(name)) => parent.join(name),
         _ => root,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, CreateKind, Flag, ModifyKind};
+
+    use super::*;
+
+    const QUIET: Duration = Duration::from_millis(500);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_waits_for_quiet() {
+        let hints = Arc::new(Hints::default());
+        let started = Instant::now();
+        let telling = Arc::clone(&hints);
+        tokio::spawn(async move {
+            for _ in 0..3 {
+                sleep(Duration::from_millis(400)).await;
+                telling.hint();
+            }
+        });
+        settle(&hints, QUIET, LONGEST).await;
+        assert_eq!(started.elapsed(), Duration::from_millis(3 * 400 + 500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_waits_no_longer_than_it_may() {
+        let hints = Arc::new(Hints::default());
+        let started = Instant::now();
+        let telling = Arc::clone(&hints);
+        tokio::spawn(async move {
+            loop {
+                sleep(Duration::from_millis(1)).await;
+                telling.hint();
+            }
+        });
+        settle(&hints, QUIET, LONGEST).await;
+        assert_eq!(started.elapsed(), LONGEST);
+    }
+
+    #[test]
+    fn anything_but_a_read_in_or_of_a_folder_is_a_hint() {
+        let filter = Filter {
+            folders: vec!["/srv/defs".into()],
+            names: vec!["/srv/current".into()],
+        };
+        let passes = |kind, path: &str| filter.passes(&Event::new(kind).add_path(path.into()));
+        let create = EventKind::Create(CreateKind::Any);
+        assert!(passes(create, "/srv/defs/..data"));
+        assert!(passes(create, "/srv/defs"));
+        assert!(passes(create, "/srv/current"));
+        assert!(passes(EventKind::Modify(ModifyKind::Any), "/srv/defs/a.yaml"));
+        assert!(!passes(create, "/srv/defs2"));
+        assert!(!passes(create, "/srv/other/file"));
+        assert!(!passes(EventKind::Access(AccessKind::Any), "/srv/defs/a.yaml"));
+        // The kernel's queue was too short: nothing is known.
+        assert!(filter.passes(&Event::new(EventKind::Other).set_flag(Flag::Rescan)));
     }
 }
