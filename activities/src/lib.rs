@@ -5,5 +5,6 @@
 //! this crate observes and applies.
 
 pub mod definitions;
+pub mod metrics;
 pub mod reconcile;
 pub mod schedules;
