@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::names::WorkerId;
 use crate::record::{
-    Announcement, CORRECTIONS_KEPT, Corrections, LIST_LIMIT, Options, PENDING_KEPT, REPORTS_KEPT,
-    REQUESTS_KEPT, REVISIONS_KEPT, Report, State, WORKERS_KEPT,
+    Announcement, LIST_LIMIT, Options, PENDING_KEPT, REPORTS_KEPT, REQUESTS_KEPT, REVISIONS_KEPT,
+    Report, State, WORKERS_KEPT, bound_corrections,
 };
 
 /// The longest text kept from outside: an error, a reason.
@@ -127,19 +127,7 @@ pub(super) fn forget_old(state: &mut State, now: Timestamp) {
         fields.retain(|_, times| !times.is_empty());
     }
     state.corrections.retain(|_, fields| !fields.is_empty());
-    corrections(&mut state.corrections);
-}
-
-/// Keeps the corrections of the definitions that were corrected most often:
-/// these may be contested.
-fn corrections(corrections: &mut Corrections) {
-    if corrections.len() <= CORRECTIONS_KEPT {
-        return;
-    }
-    let mut by_count: Vec<_> = std::mem::take(corrections).into_iter().collect();
-    by_count.sort_by_key(|(_, fields)| std::cmp::Reverse(fields.values().map(Vec::len).max()));
-    by_count.truncate(CORRECTIONS_KEPT);
-    corrections.extend(by_count);
+    bound_corrections(&mut state.corrections);
 }
 
 /// Bounds a whole state: one that a run begins with may come from anyone, and
