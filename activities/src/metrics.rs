@@ -5,6 +5,10 @@
 //! [`Metric::as_str`] as the key; where the values are shown is left to the
 //! `worker` crate.
 
+use almanac_workflows::record::{Op, Report, Trigger};
+use almanac_workflows::schedule::Field;
+use jiff::Timestamp;
+
 /// One of Almanac's own metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
@@ -150,6 +154,67 @@ pub fn describe() {
             Kind::Seconds => metrics::describe_histogram!(name, metrics::Unit::Seconds, help),
         }
     }
+}
+
+/// Counts one write to a schedule.
+pub(crate) fn operation(op: Op, result: &Result<(), ()>) {
+    let result = if result.is_ok() { "ok" } else { "error" };
+    metrics::counter!(
+        Metric::ScheduleOperations.as_str(), "op" => op_name(op), "result" => result
+    )
+    .increment(1);
+}
+
+/// An operation's name in labels and logs.
+pub fn op_name(op: Op) -> &'static str {
+    match op {
+        Op::Create => "create",
+        Op::Update => "update",
+        Op::Pause => "pause",
+        Op::Unpause => "unpause",
+        Op::Delete => "delete",
+        Op::ClearOverride => "clear_override",
+        Op::KeepOverride => "keep_override",
+    }
+}
+
+/// Records a pass that ended.
+pub(crate) fn pass(report: &Report, result: &'static str) {
+    let trigger = match report.trigger {
+        Trigger::Interval => "interval",
+        Trigger::Start => "start",
+        Trigger::Change => "change",
+        Trigger::Signal => "signal",
+        Trigger::Sync => "sync",
+    };
+    metrics::counter!(
+        Metric::ReconcileTotal.as_str(), "result" => result, "trigger" => trigger
+    )
+    .increment(1);
+    #[expect(clippy::cast_precision_loss, reason = "a pass takes less than 2^52 ms")]
+    metrics::histogram!(Metric::ReconcileDuration.as_str())
+        .record(report.duration_ms as f64 / 1000.0);
+    for (field, count) in &report.drift.by_field {
+        metrics::counter!(Metric::DriftDetected.as_str(), "field" => field.as_str())
+            .increment(*count);
+    }
+}
+
+/// Records the fields that were written back.
+pub(crate) fn corrected(field: Field) {
+    metrics::counter!(Metric::DriftCorrected.as_str(), "field" => field.as_str()).increment(1);
+}
+
+/// Records when a pass started or ended well.
+pub(crate) fn at(metric: Metric, time: Timestamp) {
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit well")]
+    metrics::gauge!(metric.as_str()).set(time.as_second() as f64);
+}
+
+/// Records how many schedules are in a state.
+pub(crate) fn schedules(state: &'static str, count: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "at most 50,000 schedules")]
+    metrics::gauge!(Metric::Schedules.as_str(), "state" => state).set(count as f64);
 }
 
 #[cfg(test)]

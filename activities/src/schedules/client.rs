@@ -12,7 +12,7 @@ use temporalio_client::request_extensions::RetryConfigForCall;
 use temporalio_client::{Client, NamespacedClient, RetryOptions};
 use temporalio_common::protos::temporal::api::common::v1::Memo;
 use temporalio_common::protos::temporal::api::schedule::v1::{
-    Schedule, SchedulePatch, ScheduleListEntry,
+    Schedule, ScheduleListEntry, SchedulePatch,
 };
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest,
@@ -80,6 +80,11 @@ impl Schedules {
         &self.client
     }
 
+    /// The pace of the requests.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
     /// Every schedule whose id begins with the project's prefix, ours or not.
     /// A page that fails makes the whole list fail: half a list would lie.
     pub async fn list(&self, project: &Project) -> Result<Vec<ScheduleListEntry>, RequestError> {
@@ -108,7 +113,10 @@ impl Schedules {
     }
 
     /// One schedule as it is now.
-    pub async fn describe(&self, id: &ScheduleId) -> Result<DescribeScheduleResponse, RequestError> {
+    pub async fn describe(
+        &self,
+        id: &ScheduleId,
+    ) -> Result<DescribeScheduleResponse, RequestError> {
         let request = DescribeScheduleRequest {
             namespace: self.client.namespace(),
             schedule_id: id.to_string(),
@@ -228,7 +236,9 @@ impl Schedules {
             let mut attempt = Request::new(request.clone());
             attempt.set_timeout(TRY_TIMEOUT);
             // The client's own retries hide that limits are reached.
-            attempt.extensions_mut().insert(RetryConfigForCall(RetryOptions::no_retries()));
+            attempt
+                .extensions_mut()
+                .insert(RetryConfigForCall(RetryOptions::no_retries()));
             let status = match send(self.client.clone(), attempt).await {
                 Ok(response) => return Ok(response.into_inner()),
                 Err(status) => status,

@@ -10,7 +10,7 @@ pub mod wire;
 
 pub use apply::{Applied, Applier};
 pub use client::{RequestError, Schedules};
-pub use list::{ListEntry, ListedOwner};
-pub use observe::{Observation, Observer};
+pub use list::ListEntry;
+pub use observe::{Depth, Observation, Observer};
 pub use pace::Pace;
 pub use settled::SettledCache;

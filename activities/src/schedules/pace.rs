@@ -78,7 +78,9 @@ impl Pace {
 
     fn slow_down(&self, now: Instant) {
         let mut state = self.lock();
-        let repeated = state.refused.is_some_and(|at| now.duration_since(at) < SAME_REFUSAL);
+        let repeated = state
+            .refused
+            .is_some_and(|at| now.duration_since(at) < SAME_REFUSAL);
         if repeated {
             return;
         }
@@ -89,7 +91,9 @@ impl Pace {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

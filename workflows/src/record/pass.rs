@@ -10,7 +10,14 @@ use super::{DefinitionCounts, DriftPolicy, OrphanPolicy, Override, Report, Trigg
 use crate::names::{DefinitionId, Revision};
 use crate::schedule::Field;
 
+/// How many definitions' corrections are remembered, in the workflow's state
+/// and in a pass's input and output, which must stay below Temporal's 2 MiB.
+pub const CORRECTIONS_KEPT: usize = 2000;
+
 /// The input of the activity `reconcile`.
+///
+/// Number 0 is a probe: the workflow asks which revision the worker holds, and
+/// the worker refuses, or has nothing to do (`only` is empty and `dry_run` set).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PassInput {
     /// Number of the pass.

@@ -43,14 +43,23 @@ pub(super) fn encode_action(action: &Action) -> NewWorkflowExecutionInfo {
     let options = &action.options;
     NewWorkflowExecutionInfo {
         workflow_id: action.workflow_id.clone(),
-        workflow_type: Some(WorkflowType { name: action.workflow_type.clone() }),
-        task_queue: Some(TaskQueue { name: action.task_queue.clone(), ..TaskQueue::default() }),
+        workflow_type: Some(WorkflowType {
+            name: action.workflow_type.clone(),
+        }),
+        task_queue: Some(TaskQueue {
+            name: action.task_queue.clone(),
+            ..TaskQueue::default()
+        }),
         workflow_execution_timeout: options.execution_timeout.map(encode_duration),
         workflow_run_timeout: options.run_timeout.map(encode_duration),
         workflow_task_timeout: options.task_timeout.map(encode_duration),
         retry_policy: action.retry.as_ref().map(encode_retry),
         memo: Some(Memo {
-            fields: action.memo.iter().map(|(key, value)| (key.clone(), encode_json(value))).collect(),
+            fields: action
+                .memo
+                .iter()
+                .map(|(key, value)| (key.clone(), encode_json(value)))
+                .collect(),
         }),
         search_attributes: (!action.search_attributes.is_empty()).then(|| SearchAttributes {
             indexed_fields: action
@@ -74,10 +83,21 @@ pub(super) fn encode_action(action: &Action) -> NewWorkflowExecutionInfo {
 /// The started workflow of a live schedule, normalised, without Almanac's memo.
 pub(super) fn decode_action(info: &NewWorkflowExecutionInfo) -> Action {
     let memo = info.memo.as_ref().map(|memo| &memo.fields);
-    let attributes = info.search_attributes.as_ref().map(|attributes| &attributes.indexed_fields);
+    let attributes = info
+        .search_attributes
+        .as_ref()
+        .map(|attributes| &attributes.indexed_fields);
     Action {
-        workflow_type: info.workflow_type.as_ref().map(|one| one.name.clone()).unwrap_or_default(),
-        task_queue: info.task_queue.as_ref().map(|one| one.name.clone()).unwrap_or_default(),
+        workflow_type: info
+            .workflow_type
+            .as_ref()
+            .map(|one| one.name.clone())
+            .unwrap_or_default(),
+        task_queue: info
+            .task_queue
+            .as_ref()
+            .map(|one| one.name.clone())
+            .unwrap_or_default(),
         workflow_id: info.workflow_id.clone(),
         options: WorkflowOptions {
             execution_timeout: decode_timeout(info.workflow_execution_timeout.as_ref()),
@@ -108,7 +128,10 @@ pub(super) fn decode_input(info: &NewWorkflowExecutionInfo) -> (Vec<Value>, Opti
         .flat_map(|input| &input.payloads)
         .map(decode_json)
         .collect();
-    let runs_steps = info.workflow_type.as_ref().is_some_and(|one| one.name == RUN_WORKFLOW);
+    let runs_steps = info
+        .workflow_type
+        .as_ref()
+        .is_some_and(|one| one.name == RUN_WORKFLOW);
     if let ([one], true) = (args.as_slice(), runs_steps)
         && let Some(steps) = one.pointer("/definition/do")
     {
@@ -137,7 +160,11 @@ pub(super) fn set_memo(info: &mut NewWorkflowExecutionInfo, memo: &ActionMemo) {
 
 /// Almanac's memo, as far as it can be read.
 pub(super) fn decode_memo(info: &NewWorkflowExecutionInfo) -> LiveMemo {
-    let Some(payload) = info.memo.as_ref().and_then(|memo| memo.fields.get(MEMO_KEY)) else {
+    let Some(payload) = info
+        .memo
+        .as_ref()
+        .and_then(|memo| memo.fields.get(MEMO_KEY))
+    else {
         return LiveMemo::Missing;
     };
     let value = decode_json(payload);
@@ -153,7 +180,9 @@ pub(super) fn decode_memo(info: &NewWorkflowExecutionInfo) -> LiveMemo {
 }
 
 fn decode_timeout(timeout: Option<&prost_types::Duration>) -> Option<Duration> {
-    timeout.map(decode_duration).filter(|timeout| !timeout.is_zero())
+    timeout
+        .map(decode_duration)
+        .filter(|timeout| !timeout.is_zero())
 }
 
 fn encode_retry(retry: &RetryPolicy) -> WireRetryPolicy {
@@ -169,7 +198,10 @@ fn encode_retry(retry: &RetryPolicy) -> WireRetryPolicy {
 /// Fills what is left out as the server does when it starts the workflow.
 fn decode_retry(retry: &WireRetryPolicy) -> RetryPolicy {
     let or = |duration: Option<&prost_types::Duration>, default: Duration| {
-        duration.map(decode_duration).filter(|one| !one.is_zero()).unwrap_or(default)
+        duration
+            .map(decode_duration)
+            .filter(|one| !one.is_zero())
+            .unwrap_or(default)
     };
     let initial_interval = or(retry.initial_interval.as_ref(), Duration::from_secs(1));
     RetryPolicy {
@@ -198,7 +230,9 @@ fn encode_search_attribute(attribute: &SearchAttribute) -> Payload {
         SearchAttribute::KeywordList(list) => ("KeywordList", json!(list)),
     };
     let mut payload = encode_json(&value);
-    payload.metadata.insert(TYPE.to_owned(), kind.as_bytes().to_vec());
+    payload
+        .metadata
+        .insert(TYPE.to_owned(), kind.as_bytes().to_vec());
     payload
 }
 
@@ -206,11 +240,16 @@ fn encode_search_attribute(attribute: &SearchAttribute) -> Payload {
 fn decode_search_attribute(payload: &Payload) -> SearchAttribute {
     let value = decode_json(payload);
     let kind = payload.metadata.get(TYPE).map_or(&[][..], Vec::as_slice);
-    let text = || value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = || {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
     match (kind, &value) {
-        (b"Datetime", Value::String(time)) => time
-            .parse()
-            .map_or_else(|_| SearchAttribute::Keyword(time.clone()), SearchAttribute::Datetime),
+        (b"Datetime", Value::String(time)) => time.parse().map_or_else(
+            |_| SearchAttribute::Keyword(time.clone()),
+            SearchAttribute::Datetime,
+        ),
         (b"Double", Value::Number(number)) => {
             SearchAttribute::Double(number.as_f64().unwrap_or_default())
         }
@@ -220,7 +259,13 @@ fn decode_search_attribute(payload: &Payload) -> SearchAttribute {
             None => SearchAttribute::Double(number.as_f64().unwrap_or_default()),
         },
         (_, Value::Array(items)) => SearchAttribute::KeywordList(
-            items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect(),
+            items
+                .iter()
+                .map(|item| {
+                    item.as_str()
+                        .map_or_else(|| item.to_string(), str::to_owned)
+                })
+                .collect(),
         ),
         _ => SearchAttribute::Keyword(text()),
     }

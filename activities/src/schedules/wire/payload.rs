@@ -21,7 +21,10 @@ pub fn encode_json(value: &Value) -> Payload {
 /// A payload as a value. One that is no JSON becomes an object that names its
 /// encoding and digests its data: it differs from anything a definition says.
 pub fn decode_json(payload: &Payload) -> Value {
-    let encoding = payload.metadata.get(ENCODING).map_or(&[][..], Vec::as_slice);
+    let encoding = payload
+        .metadata
+        .get(ENCODING)
+        .map_or(&[][..], Vec::as_slice);
     if encoding == NULL {
         return Value::Null;
     }

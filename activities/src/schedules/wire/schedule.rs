@@ -48,8 +48,13 @@ pub fn owner_of(project: &Project, id: &ScheduleId, memo: Option<&Memo>) -> Opti
 
 /// The memo that makes a schedule ours.
 pub fn owner_memo(project: &Project, definition: &DefinitionId) -> Memo {
-    let owner = OwnerMemo { project: project.clone(), definition: definition.clone() };
-    Memo { fields: HashMap::from([(MEMO_KEY.to_owned(), encode_json(&json!(owner)))]) }
+    let owner = OwnerMemo {
+        project: project.clone(),
+        definition: definition.clone(),
+    };
+    Memo {
+        fields: HashMap::from([(MEMO_KEY.to_owned(), encode_json(&json!(owner)))]),
+    }
 }
 
 /// Reads a described schedule; `None` when it is not ours.
@@ -73,9 +78,17 @@ pub fn live(
         action_count: u64::try_from(info.action_count).unwrap_or_default(),
         memo: decode_memo(&action),
         note: state.notes,
-        updated_at: info.update_time.or(info.create_time).as_ref().and_then(decode_time),
+        updated_at: info
+            .update_time
+            .or(info.create_time)
+            .as_ref()
+            .and_then(decode_time),
     };
-    Some(Described { live, body, conflict_token: response.conflict_token })
+    Some(Described {
+        live,
+        body,
+        conflict_token: response.conflict_token,
+    })
 }
 
 /// The body of a schedule to create.
@@ -114,13 +127,15 @@ pub fn encode_update(update: &Update, body: &Schedule) -> Schedule {
     for field in update.fields.keys() {
         match field {
             Field::Times => {
-                spec.structured_calendar.clone_from(&wanted.structured_calendar);
+                spec.structured_calendar
+                    .clone_from(&wanted.structured_calendar);
                 spec.cron_string.clear();
                 spec.calendar.clear();
             }
             Field::Intervals => spec.interval.clone_from(&wanted.interval),
             Field::Exclude => {
-                spec.exclude_structured_calendar.clone_from(&wanted.exclude_structured_calendar);
+                spec.exclude_structured_calendar
+                    .clone_from(&wanted.exclude_structured_calendar);
             }
             Field::Timezone => {
                 spec.timezone_name.clone_from(&wanted.timezone_name);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use almanac_workflows::times::{Calendar, CalendarRanges, Interval, Range as ValueRange, Spec, UTC};
+use almanac_workflows::times::{
+    Calendar, CalendarRanges, Interval, Range as ValueRange, Spec, UTC,
+};
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::{
     IntervalSpec, Range, ScheduleSpec, StructuredCalendarSpec,
@@ -26,16 +28,28 @@ pub fn encode_spec(spec: &Spec) -> ScheduleSpec {
 /// calendars to structured ones.
 pub fn decode_spec(spec: &ScheduleSpec) -> Spec {
     Spec {
-        calendars: spec.structured_calendar.iter().map(decode_calendar).collect(),
+        calendars: spec
+            .structured_calendar
+            .iter()
+            .map(decode_calendar)
+            .collect(),
         intervals: spec.interval.iter().map(decode_interval).collect(),
-        exclude: spec.exclude_structured_calendar.iter().map(decode_calendar).collect(),
+        exclude: spec
+            .exclude_structured_calendar
+            .iter()
+            .map(decode_calendar)
+            .collect(),
         timezone: match spec.timezone_name.as_str() {
             "" => UTC.to_owned(),
             name => name.to_owned(),
         },
         start_at: spec.start_time.as_ref().and_then(decode_time),
         end_at: spec.end_time.as_ref().and_then(decode_time),
-        jitter: spec.jitter.as_ref().map(decode_duration).unwrap_or_default(),
+        jitter: spec
+            .jitter
+            .as_ref()
+            .map(decode_duration)
+            .unwrap_or_default(),
     }
 }
 
@@ -68,14 +82,22 @@ pub(super) fn decode_calendar(calendar: &StructuredCalendarSpec) -> Calendar {
 fn encode_ranges(ranges: &[ValueRange]) -> Vec<Range> {
     ranges
         .iter()
-        .map(|range| Range { start: range.start, end: range.end, step: range.step })
+        .map(|range| Range {
+            start: range.start,
+            end: range.end,
+            step: range.step,
+        })
         .collect()
 }
 
 fn decode_ranges(ranges: &[Range]) -> Vec<ValueRange> {
     ranges
         .iter()
-        .map(|range| ValueRange { start: range.start, end: range.end, step: range.step })
+        .map(|range| ValueRange {
+            start: range.start,
+            end: range.end,
+            step: range.step,
+        })
         .collect()
 }
 
@@ -88,14 +110,25 @@ fn encode_interval(interval: &Interval) -> IntervalSpec {
 
 fn decode_interval(interval: &IntervalSpec) -> Interval {
     Interval::read(
-        interval.interval.as_ref().map(decode_duration).unwrap_or_default(),
-        interval.phase.as_ref().map(decode_duration).unwrap_or_default(),
+        interval
+            .interval
+            .as_ref()
+            .map(decode_duration)
+            .unwrap_or_default(),
+        interval
+            .phase
+            .as_ref()
+            .map(decode_duration)
+            .unwrap_or_default(),
     )
 }
 
 /// A duration as a message; one beyond the message's range is its longest.
 pub(super) fn encode_duration(duration: Duration) -> prost_types::Duration {
-    duration.try_into().unwrap_or(prost_types::Duration { seconds: i64::MAX, nanos: 0 })
+    duration.try_into().unwrap_or(prost_types::Duration {
+        seconds: i64::MAX,
+        nanos: 0,
+    })
 }
 
 /// A message as a duration; a negative one is none.
