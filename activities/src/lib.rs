@@ -1,1 +1,10 @@
-//! Almanac.
+//! Almanac's effects: everything that touches the world.
+//!
+//! The activities that workflows call are implemented here, above the raw
+//! requests to the Temporal server. What to do is decided by `almanac_workflows`;
+//! this crate observes and applies.
+
+pub mod definitions;
+pub mod metrics;
+pub mod reconcile;
+pub mod schedules;

@@ -1,1 +1,18 @@
-//! End-to-end tests against real servers.
+//! End-to-end tests: real servers of both schedulers, the real binary. See
+//! [`almanac_tests`] for what they stand on.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod broken;
+mod commands;
+mod crash;
+mod drift;
+mod harness;
+mod lifecycle;
+mod ownership;
+mod paused;
+mod reconcile;
+mod removal;
+mod replicas;
+mod shutdown;
+mod watching;

@@ -1,1 +1,87 @@
-//! Almanac.
+//! The harness of the end-to-end tests: real Temporal servers, the real
+//! binary, and nothing in between that a test did not put there.
+//!
+//! - [`server`] gives a shared dev server of each [`Scheduler`], started once
+//!   for the test process; [`OwnServer`] one that a test may stop and restart.
+//! - [`Project`] is a test's own: a unique name and a folder of definitions.
+//! - [`Worker`] is `almanac run` for a project, [`almanac`] any other command.
+//! - [`Temporal`] speaks raw requests, as a stranger or an operator would.
+//! - [`Proxy`] stands between a worker and the server: it counts requests, and
+//!   holds or fails those a test names.
+//!
+//! Every process dies with the test process, however that ends. Whatever is
+//! waited for is waited for with a bound. When a test fails, its project
+//! prints the workers' logs and what Temporal held.
+//!
+//! The servers are shared within one process, so the end-to-end tests run
+//! under plain `cargo test`: a runner that gives each test a process of its
+//! own would start the servers again for each.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a panic is how a harness fails its test"
+)]
+
+use std::panic::AssertUnwindSafe;
+
+mod cli;
+mod definitions;
+mod ports;
+mod process;
+mod project;
+mod proxy;
+mod server;
+mod temporal;
+mod wait;
+mod worker;
+
+pub use cli::{Output, almanac, almanac_binary, temporal_cli};
+pub use definitions::{cron, many, paused_cron, with_schedule};
+pub use ports::free_port;
+pub use process::Supervised;
+pub use project::Project;
+pub use proxy::{Gate, Proxy};
+pub use server::{OwnServer, Scheduler, Server, server};
+pub use temporal::{Live, Temporal, foreign_schedule, json_payload, json_payloads};
+pub use wait::{SOON, eventually, wait_for};
+pub use worker::{Worker, WorkerCommand};
+
+/// Runs a test's future on a runtime of its own, so that blocking in a test
+/// does not stop a [`Proxy`].
+pub fn run<F>(test: F)
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    project::forget();
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(test)));
+    let failure = match &outcome {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => format!("{error:?}"),
+        Err(_) => "see the panic above".to_owned(),
+    };
+    panic!("{failure}\n{}", project::testimony());
+}
+
+/// Makes two tests of each function, one for each scheduler: `name::v1` and
+/// `name::chasm`. The function is `async fn(Scheduler) -> anyhow::Result<()>`.
+#[macro_export]
+macro_rules! on_both_schedulers {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn v1() {
+                $crate::run(super::$name($crate::Scheduler::V1));
+            }
+
+            #[test]
+            fn chasm() {
+                $crate::run(super::$name($crate::Scheduler::Chasm));
+            }
+        }
+    )*};
+}

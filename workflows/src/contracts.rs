@@ -1,6 +1,15 @@
 //! The activities that workflows call, by name and type. They are implemented
 //! in the `activities` crate.
 
+#![expect(
+    missing_docs,
+    reason = "the macro makes items that cannot be documented"
+)]
+#![expect(
+    clippy::unused_async,
+    reason = "the macro wants definitions without a body"
+)]
+
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
 
@@ -17,7 +26,9 @@ pub struct Reconciler;
 
 #[activity_definitions]
 impl Reconciler {
-    /// One pass: observe, plan, apply, report.
+    /// One pass: observe, plan, apply, report. Called once per attempt at a
+    /// pass, on the queue of one worker; also, as a probe, with pass 0 (see
+    /// [`PassInput`]).
     #[activity(name = "reconcile")]
     pub async fn reconcile(_input: PassInput) -> Result<PassOutcome, ActivityError> {
         unimplemented!()

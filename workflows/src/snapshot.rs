@@ -1,4 +1,8 @@
 //! The registry's contents at one moment: immutable, ordered, with a revision.
+//!
+//! A snapshot answers what is served and what must not be removed. How it
+//! comes from files is left to the worker's registry; what follows from it, to
+//! the planner.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::{Definition, Diagnostic};
 use crate::names::{DefinitionId, Revision};
+
+/// How many archived definitions are remembered.
+pub const ARCHIVED_KEPT: usize = 100;
 
 /// All definitions, and what is wrong with the rest.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -23,6 +30,9 @@ pub struct Snapshot {
     /// failed part-way, a root that was replaced and not yet seen twice):
     /// nothing may be removed while this is not empty.
     pub incomplete: Vec<String>,
+    /// Definitions that went away while this process ran, the latest first; at
+    /// most [`ARCHIVED_KEPT`]. For people; nothing is decided by it.
+    pub archived: Vec<Archived>,
 }
 
 /// A definition that is served.
@@ -42,14 +52,14 @@ pub struct Loaded {
 pub enum LoadStatus {
     /// It is.
     Loaded,
-    /// The document on disk fails; this is its last good version.
+    /// The document on disk fails or cannot be seen; this is its last good version.
     Stale,
 }
 
 /// A document that fails.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedDocument {
-    /// `path` or `path:line`.
+    /// `path` or `path:line`, relative to the folder given.
     pub source: String,
     /// The id it states (its file's stem, where that is the default); `None` when it cannot be read.
     pub id: Option<DefinitionId>,
@@ -57,9 +67,25 @@ pub struct FailedDocument {
     pub errors: Vec<Diagnostic>,
 }
 
+/// A definition that went away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archived {
+    /// Its id.
+    pub id: DefinitionId,
+    /// Where it stood.
+    pub source: String,
+    /// Its last revision.
+    pub revision: Revision,
+}
+
 impl Snapshot {
-    /// Whether removals are impossible whatever the plan: the view has a hole.
+    /// Whether the view has no hole; while it has one, nothing may be removed.
     pub fn is_complete(&self) -> bool {
         self.incomplete.is_empty()
+    }
+
+    /// The ids that failing documents state.
+    pub fn failed_ids(&self) -> impl Iterator<Item = &DefinitionId> {
+        self.failed.iter().filter_map(|failed| failed.id.as_ref())
     }
 }

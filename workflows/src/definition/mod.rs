@@ -6,10 +6,26 @@
 //! comes out valid has its defaults filled in, so writing a default changes
 //! nothing. Two documents with one id are the registry's to refuse.
 
+mod decode;
 mod diagnostic;
+mod document;
+mod duration;
 mod model;
+mod nearest;
+mod ows;
 mod parse;
+mod revision;
+mod schedule;
+mod schema;
+mod source;
+mod steps;
+mod workflow;
+mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::*;
 pub use parse::{Kind, ParseContext, ParsedDocument, parse_file};
+pub use schema::json_schema;
+
+#[cfg(test)]
+mod tests;

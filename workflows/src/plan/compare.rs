@@ -48,7 +48,10 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
     let mut fields = BTreeMap::new();
     let mut drift = BTreeSet::new();
     let mut contested = BTreeSet::new();
-    for field in Field::ALL.into_iter().filter(|field| *field != Field::Paused) {
+    for field in Field::ALL
+        .into_iter()
+        .filter(|field| *field != Field::Paused)
+    {
         let agrees = live.agrees(&expected, field);
         if changed.contains(&field) {
             fields.insert(field, Cause::Definition);
@@ -85,7 +88,15 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
     let left = drift.difference(&corrected).copied().collect();
 
     let update = (!fields.is_empty()).then(|| {
-        Box::new(update(desired, live, &expected, fields, &overridden, pause, &left))
+        Box::new(update(
+            desired,
+            live,
+            &expected,
+            fields,
+            &overridden,
+            pause,
+            &left,
+        ))
     });
     Comparison::Known(Box::new(Known {
         update,
@@ -223,7 +234,10 @@ impl ActionMemo {
             source: tail(&desired.source, 300).to_owned(),
             base: desired.base(),
             overridden,
-            flags: flags.into_iter().filter(|flag| *flag != Flag::Unknown).collect(),
+            flags: flags
+                .into_iter()
+                .filter(|flag| *flag != Flag::Unknown)
+                .collect(),
         }
     }
 }

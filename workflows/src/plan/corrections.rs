@@ -43,7 +43,11 @@ pub fn record_corrections(
         }
     }
     corrections.retain(|_, fields| {
-        fields.retain(|_, times| times.last().is_some_and(|last| now.duration_since(*last) < WINDOW * 2));
+        fields.retain(|_, times| {
+            times
+                .last()
+                .is_some_and(|last| now.duration_since(*last) < WINDOW * 2)
+        });
         !fields.is_empty()
     });
 }
@@ -56,5 +60,7 @@ fn within_window(times: &[Timestamp]) -> bool {
 }
 
 fn retry_due(times: &[Timestamp], now: Timestamp) -> bool {
-    times.last().is_none_or(|last| now.duration_since(*last) >= WINDOW)
+    times
+        .last()
+        .is_none_or(|last| now.duration_since(*last) >= WINDOW)
 }

@@ -23,7 +23,10 @@ impl fmt::Display for Plan {
             }
         }
         for schedule in &self.conflicts {
-            writeln!(f, "! {schedule}: a schedule that is not ours has this id; left alone")?;
+            writeln!(
+                f,
+                "! {schedule}: a schedule that is not ours has this id; left alone"
+            )?;
         }
         for (id, fields) in &self.contested {
             let names: Vec<_> = fields.iter().map(|field| field.as_str()).collect();

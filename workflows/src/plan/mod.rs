@@ -8,6 +8,7 @@
 mod compare;
 mod corrections;
 mod display;
+mod expectation;
 mod overrides;
 mod paused;
 mod removal;
@@ -18,9 +19,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, Known, compare};
 pub use corrections::record_corrections;
-pub use removal::held_digest;
+pub use expectation::Expectation;
+pub use removal::{held_digest, pause_orphan, protected_ids};
 
 use crate::names::{DefinitionId, Project, Revision, ScheduleId};
 use crate::record::{
@@ -41,6 +43,8 @@ pub enum Seen {
     Settled(Settled),
     /// It is ours, and was described.
     Described(Box<Live>),
+    /// It is ours, and could not be described: it is left alone.
+    Unreadable(DefinitionId, String),
 }
 
 /// A schedule of ours that needs nothing.
@@ -48,12 +52,24 @@ pub enum Seen {
 pub struct Settled {
     /// The definition its memo names.
     pub definition: DefinitionId,
-    /// An override is in force.
-    pub overridden: bool,
+    /// The override in force.
+    pub overridden: Option<Override>,
     /// It has drift that is not corrected now.
     pub drift: BTreeSet<Field>,
     /// Fields that others keep changing back.
     pub contested: BTreeSet<Field>,
+}
+
+impl Settled {
+    /// A schedule of which nothing is to be said.
+    pub fn nothing(definition: &DefinitionId) -> Self {
+        Self {
+            definition: definition.clone(),
+            overridden: None,
+            drift: BTreeSet::new(),
+            contested: BTreeSet::new(),
+        }
+    }
 }
 
 /// What plans depend on beside definitions and schedules.
@@ -251,15 +267,22 @@ pub fn plan(
         desired: desired.len() as u64,
         ..Plan::default()
     };
-    let wanted = desired
-        .values()
-        .filter(|one| policy.only.is_none_or(|only| only.contains(&one.definition)));
+    let wanted = desired.values().filter(|one| {
+        policy
+            .only
+            .is_none_or(|only| only.contains(&one.definition))
+    });
     for one in wanted {
         match observed.get(&one.schedule) {
             None => plan.create(one, policy),
             Some(Seen::Foreign) => plan.conflicts.push(one.schedule.clone()),
             Some(Seen::Settled(settled)) => plan.leave(settled),
             Some(Seen::Described(live)) => plan.compare(one, live, policy),
+            Some(Seen::Unreadable(id, message)) => plan.problems.push(ReportError {
+                source: "temporal".to_owned(),
+                id: Some(id.to_string()),
+                message: message.clone(),
+            }),
         }
     }
     if policy.only.is_none() {
@@ -272,7 +295,13 @@ impl Plan {
     fn create(&mut self, desired: &Desired, policy: &Policy<'_>) {
         // A schedule that will never fire is not made: the server would delete
         // it after a week, and we would make it again, for ever.
-        if desired.values.spec.fire_times(policy.now, 1).times.is_empty() {
+        if desired
+            .values
+            .spec
+            .fire_times(policy.now, 1)
+            .times
+            .is_empty()
+        {
             self.unchanged += 1;
             return;
         }
@@ -286,6 +315,9 @@ impl Plan {
     fn leave(&mut self, settled: &Settled) {
         self.unchanged += 1;
         let id = &settled.definition;
+        if let Some(overridden) = &settled.overridden {
+            self.overrides.insert(id.clone(), Some(overridden.clone()));
+        }
         if !settled.drift.is_empty() {
             self.drift.insert(id.clone(), settled.drift.clone());
         }
@@ -335,7 +367,13 @@ impl Create {
         let paused = overridden
             .and_then(|one| one.enabled)
             .map_or(desired.values.paused, |enabled| !enabled);
-        Self::with(desired, values, paused, overridden.cloned(), BTreeSet::new())
+        Self::with(
+            desired,
+            values,
+            paused,
+            overridden.cloned(),
+            BTreeSet::new(),
+        )
     }
 
     /// The schedule that takes over from `old`: with its pause, its flags, its
@@ -385,3 +423,6 @@ impl Create {
 fn managed_line(desired: &Desired) -> String {
     format!("Managed by Almanac from {}", desired.source)
 }
+
+#[cfg(test)]
+mod tests;

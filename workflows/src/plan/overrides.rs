@@ -37,13 +37,20 @@ pub(super) fn expected(values: &ScheduleValues, overridden: Option<&Override>) -
         return values;
     };
     if let Some(cron) = &one.cron {
-        let compiled: Vec<_> = cron.iter().filter_map(|text| compile_cron(text).ok()).collect();
+        let compiled: Vec<_> = cron
+            .iter()
+            .filter_map(|text| compile_cron(text).ok())
+            .collect();
         // One that does not compile (another release accepted it) is not applied.
         if compiled.len() == cron.len() {
-            values.spec.calendars =
-                compiled.iter().flat_map(|one| one.calendars.iter().cloned()).collect();
-            values.spec.intervals =
-                compiled.iter().flat_map(|one| one.intervals.iter().copied()).collect();
+            values.spec.calendars = compiled
+                .iter()
+                .flat_map(|one| one.calendars.iter().cloned())
+                .collect();
+            values.spec.intervals = compiled
+                .iter()
+                .flat_map(|one| one.intervals.iter().copied())
+                .collect();
         }
     }
     if let Some(timezone) = &one.timezone {

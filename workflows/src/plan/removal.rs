@@ -37,18 +37,19 @@ pub(super) fn plan_removals(
     let protected = protected_ids(snapshot);
     let mut orphans: Vec<&Live> = Vec::new();
     let mut owned: u64 = 0;
-    for seen in observed.values() {
+    for (schedule, seen) in observed {
         let (id, live) = match seen {
             Seen::Foreign => continue,
             Seen::Settled(settled) => (&settled.definition, None),
             Seen::Described(live) => (&live.definition, Some(live)),
+            Seen::Unreadable(id, _) => (id, None),
         };
         owned += 1;
         if desired.contains_key(id) || protected.contains(id) {
             continue;
         }
         match live.map(|live| (&live.memo, live)) {
-            None => {}
+            None => plan.orphaned.push(schedule.clone()),
             Some((LiveMemo::Newer(v), live)) => plan.problems.push(ReportError {
                 source: "temporal".to_owned(),
                 id: Some(id.to_string()),
@@ -68,11 +69,12 @@ pub(super) fn plan_removals(
         .copied()
         .filter(|live| needs_removal(live, policy.orphans))
         .collect();
-    plan.orphaned = orphans
-        .iter()
-        .filter(|live| !needs_removal(live, policy.orphans))
-        .map(|live| live.schedule.clone())
-        .collect();
+    plan.orphaned.extend(
+        orphans
+            .iter()
+            .filter(|live| !needs_removal(live, policy.orphans))
+            .map(|live| live.schedule.clone()),
+    );
     if removals.is_empty() {
         return;
     }
@@ -94,7 +96,12 @@ pub(super) fn plan_removals(
         });
     }
     if let (Some(reason), false) = (reason, confirmed) {
-        plan.hold(&ids, reason, if confirmable { digest } else { String::new() }, &renames);
+        plan.hold(
+            &ids,
+            reason,
+            if confirmable { digest } else { String::new() },
+            &renames,
+        );
         return;
     }
     plan.take_over(desired, &removals, &renames);
@@ -103,7 +110,9 @@ pub(super) fn plan_removals(
             OrphanPolicy::Delete => plan.deletes.push(Delete {
                 definition: live.definition.clone(),
                 schedule: live.schedule.clone(),
-                renamed_to: renames.get(&live.schedule).map(|id| desired[id].schedule.clone()),
+                renamed_to: renames
+                    .get(&live.schedule)
+                    .map(|id| desired[id].schedule.clone()),
             }),
             OrphanPolicy::Pause => plan.updates.push(pause_orphan(live)),
             OrphanPolicy::Keep => {}
@@ -112,8 +121,12 @@ pub(super) fn plan_removals(
 }
 
 /// Ids that documents which fail now state: their schedules stay.
-fn protected_ids(snapshot: &Snapshot) -> BTreeSet<&DefinitionId> {
-    snapshot.failed.iter().filter_map(|document| document.id.as_ref()).collect()
+pub fn protected_ids(snapshot: &Snapshot) -> BTreeSet<&DefinitionId> {
+    snapshot
+        .failed
+        .iter()
+        .filter_map(|document| document.id.as_ref())
+        .collect()
 }
 
 /// Why no removal at all is possible now. Orphans whose file holds a document
@@ -131,14 +144,23 @@ fn reasons_to_wait(
     if policy.replicas_differ {
         wait.get_or_insert_with(|| "live replicas hold different revisions".to_owned());
     }
-    for document in snapshot.failed.iter().filter(|document| document.id.is_none()) {
+    for document in snapshot
+        .failed
+        .iter()
+        .filter(|document| document.id.is_none())
+    {
         let file = file_of(&document.source);
-        let (mut kept, rest): (Vec<&Live>, Vec<&Live>) = orphans.iter().copied().partition(|live| {
-            live.readable_memo().is_some_and(|memo| file_of(&memo.source) == file)
-        });
+        let (mut kept, rest): (Vec<&Live>, Vec<&Live>) =
+            orphans.iter().copied().partition(|live| {
+                live.readable_memo()
+                    .is_some_and(|memo| file_of(&memo.source) == file)
+            });
         if kept.is_empty() {
             wait.get_or_insert_with(|| {
-                format!("the id of the document at `{}` cannot be read", document.source)
+                format!(
+                    "the id of the document at `{}` cannot be read",
+                    document.source
+                )
             });
         } else {
             plan.unchanged += kept.len() as u64;
@@ -170,7 +192,9 @@ fn pair_renames(
         let Some(memo) = live.readable_memo() else {
             continue;
         };
-        let found = news.iter().position(|id| desired[*id].revision == memo.revision);
+        let found = news
+            .iter()
+            .position(|id| desired[*id].revision == memo.revision);
         if let Some(index) = found {
             pairs.insert(live.schedule.clone(), news.remove(index).clone());
         }
@@ -223,11 +247,16 @@ impl Plan {
         renames: &BTreeMap<ScheduleId, DefinitionId>,
     ) {
         let waiting: BTreeSet<_> = renames.values().collect();
-        self.creates.retain(|create| !waiting.contains(&create.definition));
+        self.creates
+            .retain(|create| !waiting.contains(&create.definition));
         self.held = Some(Held {
             digest,
             reason,
-            ids: ids.iter().take(LIST_LIMIT).map(ToString::to_string).collect(),
+            ids: ids
+                .iter()
+                .take(LIST_LIMIT)
+                .map(ToString::to_string)
+                .collect(),
             count: ids.len() as u64,
         });
     }
@@ -243,7 +272,10 @@ impl Plan {
             let Some(id) = renames.get(&live.schedule) else {
                 continue;
             };
-            let new = self.creates.iter_mut().find(|create| create.definition == *id);
+            let new = self
+                .creates
+                .iter_mut()
+                .find(|create| create.definition == *id);
             if let Some(new) = new {
                 *new = Create::renamed(&desired[id], live);
             }
@@ -253,7 +285,7 @@ impl Plan {
 
 /// Pauses a schedule whose definition is gone, so that a returning definition
 /// is unpaused again.
-fn pause_orphan(live: &Live) -> Update {
+pub fn pause_orphan(live: &Live) -> Update {
     let mut memo = live.readable_memo().cloned().unwrap_or_else(|| ActionMemo {
         v: HASH_VERSION,
         base: base_of(HASH_VERSION, &live.values).unwrap_or_default(),
@@ -262,15 +294,22 @@ fn pause_orphan(live: &Live) -> Update {
     memo.flags.insert(Flag::OrphanPaused);
     let mut values = live.values.clone();
     values.paused = true;
-    let fingerprint =
-        Fingerprint::of(&memo.base, memo.overridden.as_ref(), &memo.flags, &BTreeSet::new());
+    let fingerprint = Fingerprint::of(
+        &memo.base,
+        memo.overridden.as_ref(),
+        &memo.flags,
+        &BTreeSet::new(),
+    );
     Update {
         definition: live.definition.clone(),
         schedule: live.schedule.clone(),
         fields: BTreeMap::from([(Field::Paused, Cause::Orphan)]),
         values,
         remaining: Remaining::Keep,
-        note: fingerprint.note(&format!("Paused: its definition is gone ({})", line_of(&live.note))),
+        note: fingerprint.note(&format!(
+            "Paused: its definition is gone ({})",
+            line_of(&live.note)
+        )),
         memo,
         run_input: None,
         op: Op::Pause,

@@ -1,4 +1,8 @@
 //! What workers tell the reconcile workflow.
+//!
+//! A worker speaks at its start, when its registry holds another revision, and
+//! at its end. One that does not find itself among the workers of the query
+//! `status` was dropped, or the workflow lost its state: it says `started` again.
 
 use std::time::Duration;
 

@@ -10,7 +10,14 @@ use super::{DefinitionCounts, DriftPolicy, OrphanPolicy, Override, Report, Trigg
 use crate::names::{DefinitionId, Revision};
 use crate::schedule::Field;
 
+/// How many definitions' corrections are remembered, in the workflow's state
+/// and in a pass's input and output, which must stay below Temporal's 2 MiB.
+pub const CORRECTIONS_KEPT: usize = 2000;
+
 /// The input of the activity `reconcile`.
+///
+/// Number 0 is a probe: the workflow asks which revision the worker holds, and
+/// the worker refuses, or has nothing to do (`only` is empty and `dry_run` set).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PassInput {
     /// Number of the pass.
@@ -92,6 +99,18 @@ pub struct PassDone {
 
 /// When a schedule's field was corrected: at most the last 5 times.
 pub type Corrections = BTreeMap<DefinitionId, BTreeMap<Field, Vec<Timestamp>>>;
+
+/// Keeps [`CORRECTIONS_KEPT`] definitions: those with a field that was
+/// corrected most often, since these may be contested.
+pub fn bound_corrections(corrections: &mut Corrections) {
+    if corrections.len() <= CORRECTIONS_KEPT {
+        return;
+    }
+    let mut by_count: Vec<_> = std::mem::take(corrections).into_iter().collect();
+    by_count.sort_by_key(|(_, fields)| std::cmp::Reverse(fields.values().map(Vec::len).max()));
+    by_count.truncate(CORRECTIONS_KEPT);
+    corrections.extend(by_count);
+}
 
 /// The heartbeat of the activity `reconcile`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

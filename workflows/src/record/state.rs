@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Corrections, DefinitionCounts, Held, Options, Override, Report};
+use super::{Corrections, DefinitionCounts, Held, Options, Override, Report, Trigger};
 use crate::names::{DefinitionId, Revision, WorkerId};
 
 /// How many reports are remembered.
@@ -15,16 +15,24 @@ pub const REPORTS_KEPT: usize = 10;
 pub const REVISIONS_KEPT: usize = 100;
 /// How many update requests are remembered with their answers.
 pub const REQUESTS_KEPT: usize = 200;
+/// How many workers are remembered; the one that spoke longest ago goes first.
+pub const WORKERS_KEPT: usize = 50;
+/// How many passes may wait at a time.
+pub const PENDING_KEPT: usize = 16;
 
 /// All the reconcile workflow remembers; bounded.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
-    /// Number of the last pass.
+    /// Number of the last pass that ended.
     pub pass: u64,
+    /// Number of the last pass that was asked for.
+    pub requested: u64,
+    /// Passes that were asked for and have not ended, in the order of their numbers.
+    pub pending: VecDeque<PendingPass>,
     /// The revision that passes reconcile to; `None` until a worker spoke.
     pub revision: Option<Revision>,
-    /// Revisions that have been current, oldest first.
+    /// Revisions that any worker announced, in the order of their first mention.
     pub seen: VecDeque<Revision>,
     /// The workers known to live, by id.
     pub workers: BTreeMap<WorkerId, WorkerState>,
@@ -42,14 +50,38 @@ pub struct State {
     pub definitions: DefinitionCounts,
     /// The same for event types.
     pub event_types: DefinitionCounts,
-    /// When the last full pass that was not a dry run ended well.
+    /// When the last full pass that was not a dry run ended, well or not: the interval counts from here.
+    pub last_full: Option<Timestamp>,
+    /// When the last full pass that was not a dry run ended well: it listed,
+    /// planned and tried every operation. `None`: none did since the workflow
+    /// began without state.
     pub last_success: Option<Timestamp>,
-    /// The last thing that kept a pass from ending well.
+    /// The last thing that kept a pass from ending well; `None` once one did.
     pub last_error: Option<String>,
+    /// How many signals had a shape that says nothing.
+    pub ignored_signals: u64,
     /// Recent update requests and their answers, oldest first.
     pub requests: VecDeque<(String, Value)>,
     /// Why the reconciler is suspended, when it is.
     pub suspended: Option<String>,
+}
+
+/// A pass that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PendingPass {
+    /// Its number.
+    pub pass: u64,
+    /// What asked for it; of several, the most deliberate.
+    pub trigger: Trigger,
+    /// Plan and report, write nothing.
+    pub dry_run: bool,
+    /// Digest of the held removals that it confirms.
+    pub confirm: Option<String>,
+    /// The fast path: just these definitions. `None`: all.
+    pub only: Option<Vec<DefinitionId>>,
+    /// How often it was tried and failed.
+    pub attempts: u32,
 }
 
 /// What is known of a worker.
@@ -72,10 +104,12 @@ pub struct WorkerState {
 pub struct Status {
     /// `idle`, `running`, `waiting_for_worker` or `suspended`.
     pub state: String,
-    /// Number of the last pass that ended.
+    /// Number of the last pass that ended; passes end in the order of their numbers.
     pub pass: u64,
     /// Number of the last pass that was asked for.
     pub requested: u64,
+    /// How many passes wait.
+    pub pending: u64,
     /// The revision that passes reconcile to.
     pub revision: Option<Revision>,
     /// The workers known to live.
@@ -94,12 +128,14 @@ pub struct Status {
     pub last_error: Option<String>,
     /// The last reports, oldest first.
     pub reports: Vec<Report>,
+    /// How many signals had a shape that says nothing.
+    pub ignored_signals: u64,
     /// Why the reconciler is suspended, when it is.
     pub suspended: Option<String>,
 }
 
 /// The argument of the update `sync`; every part may be missing.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SyncRequest {
     /// A repeated one gets the first one's answer.

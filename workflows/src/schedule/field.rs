@@ -158,8 +158,10 @@ mod tests {
 
     #[test]
     fn digests_do_not_depend_on_the_order_of_keys() {
-        let one: Value = serde_json::from_str(r#"{"a": 1, "b": {"d": [1, 2], "c": null}}"#).unwrap();
-        let other: Value = serde_json::from_str(r#"{"b": {"c": null, "d": [1, 2]}, "a": 1}"#).unwrap();
+        let one: Value =
+            serde_json::from_str(r#"{"a": 1, "b": {"d": [1, 2], "c": null}}"#).unwrap();
+        let other: Value =
+            serde_json::from_str(r#"{"b": {"c": null, "d": [1, 2]}, "a": 1}"#).unwrap();
         assert_eq!(digest(&one, 64), digest(&other, 64));
         assert_ne!(digest(&one, 64), digest(&json!({"a": 1}), 64));
     }

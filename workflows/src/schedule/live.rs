@@ -51,9 +51,7 @@ impl Live {
     /// Whether the live value of `field` is `expected`'s.
     pub fn agrees(&self, expected: &ScheduleValues, field: Field) -> bool {
         match field {
-            Field::MaxActions => {
-                self.remaining_actions.is_some() == expected.max_actions.is_some()
-            }
+            Field::MaxActions => self.remaining_actions.is_some() == expected.max_actions.is_some(),
             Field::Unknown => true,
             _ => self.values.value(field) == expected.value(field),
         }

@@ -111,7 +111,10 @@ impl Action {
             ("type", json!(self.workflow_type)),
             ("task_queue", json!(self.task_queue)),
             ("workflow_id", json!(self.workflow_id)),
-            ("execution_timeout", json!(options.execution_timeout.map(text))),
+            (
+                "execution_timeout",
+                json!(options.execution_timeout.map(text)),
+            ),
             ("run_timeout", json!(options.run_timeout.map(text))),
             ("task_timeout", json!(options.task_timeout.map(text))),
             ("priority", json!(options.priority)),

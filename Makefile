@@ -1,0 +1,43 @@
+# One way in for everything. `make` alone prints what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help tools run test check bench clean
+
+CARGO ?= cargo
+PYTHON ?= python3
+TOOLS := .tools
+STAMP := $(TOOLS)/stamp
+DIR ?= examples/definitions
+# End-to-end tests wait for servers most of the time: more of them at once than cores.
+E2E_THREADS ?= 8
+
+help: ## Print this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+tools: $(STAMP) ## Put the Temporal CLI into .tools/
+
+$(STAMP): tools/requirements.txt tools/install.sh
+	PYTHON=$(PYTHON) tools/install.sh $(TOOLS)
+	touch $@
+
+run: tools ## Build the release binary and run it with a dev server on $(DIR)
+	$(CARGO) build --release --locked -p almanac
+	target/release/almanac dev --dir $(DIR)
+
+test: tools ## Run every test, the end-to-end ones on real servers too
+	$(CARGO) build --locked -p almanac
+	@RUST_TEST_THREADS=$(E2E_THREADS) tools/summarise.sh $(CARGO) test --locked --workspace --no-fail-fast
+
+check: ## Formatting, lints and documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+bench: tools ## Compare Almanac with raw requests to the same server
+	$(CARGO) build --release --locked -p almanac -p almanac-tests
+	target/release/bench
+
+clean: ## Remove what was built and the tools
+	$(CARGO) clean
+	rm -rf $(TOOLS)

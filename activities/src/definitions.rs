@@ -1,0 +1,61 @@
+//! The activities that read the registry, and the registry as they see it.
+
+use std::sync::Arc;
+
+use almanac_workflows::contracts;
+use almanac_workflows::definition::Program;
+use almanac_workflows::names::DefinitionId;
+use almanac_workflows::run::PinnedDefinition;
+use almanac_workflows::snapshot::Snapshot;
+use temporalio_common::error::ApplicationFailure;
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+
+/// Where the definitions come from: this process's registry.
+pub trait DefinitionSource: Send + Sync + 'static {
+    /// The definitions now. Taken once for each operation.
+    fn snapshot(&self) -> Arc<Snapshot>;
+}
+
+/// Reads of the registry.
+pub struct DefinitionActivities {
+    source: Arc<dyn DefinitionSource>,
+}
+
+impl DefinitionActivities {
+    /// The activities over `source`.
+    pub fn new(source: Arc<dyn DefinitionSource>) -> Self {
+        Self { source }
+    }
+}
+
+#[activities]
+impl DefinitionActivities {
+    /// The registry's current version of a definition that has steps.
+    #[activity(definition = contracts::CurrentDefinition)]
+    async fn current_definition(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        id: DefinitionId,
+    ) -> Result<PinnedDefinition, ActivityError> {
+        let snapshot = self.source.snapshot();
+        let Some(loaded) = snapshot.definitions.get(&id) else {
+            return Err(refusal(format!("no definition `{id}`")));
+        };
+        match &loaded.definition.program {
+            Program::Steps(steps) => Ok(PinnedDefinition {
+                id,
+                revision: loaded.definition.revision.clone(),
+                steps: steps.clone(),
+            }),
+            Program::Workflow(_) => Err(refusal(format!(
+                "definition `{id}` has no steps: it starts a workflow"
+            ))),
+        }
+    }
+}
+
+/// A failure that trying again would not mend.
+fn refusal(message: String) -> ActivityError {
+    ApplicationFailure::non_retryable(message).into()
+}

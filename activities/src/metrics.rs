@@ -1,0 +1,239 @@
+//! The names of Almanac's own metrics: section 9 of the contract.
+//!
+//! No label carries an id, a path or an error's text; the label names are
+//! given with each metric. Recording goes through the `metrics` crate, with
+//! [`Metric::as_str`] as the key; where the values are shown is left to the
+//! `worker` crate.
+
+use almanac_workflows::record::{Op, Report, Trigger};
+use almanac_workflows::schedule::Field;
+use jiff::Timestamp;
+
+/// One of Almanac's own metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Metric {
+    /// Passes that ended. Labels: `result`, `trigger`.
+    ReconcileTotal,
+    /// How long a pass took.
+    ReconcileDuration,
+    /// When the last full pass ended well, in seconds since the epoch.
+    ReconcileLastSuccess,
+    /// When the last pass started, in seconds since the epoch.
+    ReconcileLastAttempt,
+    /// Writes to schedules. Labels: `op`, `result`.
+    ScheduleOperations,
+    /// Schedules as of the last full pass. Label: `state`.
+    Schedules,
+    /// Fields found different from what was last written. Label: `field`.
+    DriftDetected,
+    /// Fields written back. Label: `field`.
+    DriftCorrected,
+    /// Definitions in the registry. Labels: `kind`, `status`.
+    Definitions,
+    /// Reloads of the registry. Label: `result`.
+    ReloadTotal,
+    /// How long a reload took.
+    ReloadDuration,
+    /// Always 1. Label: `revision`, the one that the registry holds.
+    RegistryInfo,
+    /// Events received. Labels: `source`, `result`.
+    EventsTotal,
+    /// Runs that the server missed by more than the catch-up window.
+    ScheduleMissed,
+    /// Schedules whose next run is in the past.
+    ScheduleOverdue,
+    /// Always 1. Labels: `version`, `rustc`.
+    BuildInfo,
+}
+
+/// What kind of metric it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Is set.
+    Gauge,
+    /// A distribution, in seconds.
+    Seconds,
+}
+
+impl Metric {
+    /// Every metric, in the contract's order.
+    pub const ALL: [Self; 16] = [
+        Self::ReconcileTotal,
+        Self::ReconcileDuration,
+        Self::ReconcileLastSuccess,
+        Self::ReconcileLastAttempt,
+        Self::ScheduleOperations,
+        Self::Schedules,
+        Self::DriftDetected,
+        Self::DriftCorrected,
+        Self::Definitions,
+        Self::ReloadTotal,
+        Self::ReloadDuration,
+        Self::RegistryInfo,
+        Self::EventsTotal,
+        Self::ScheduleMissed,
+        Self::ScheduleOverdue,
+        Self::BuildInfo,
+    ];
+
+    /// The name, with its prefix.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReconcileTotal => "almanac_reconcile_total",
+            Self::ReconcileDuration => "almanac_reconcile_duration_seconds",
+            Self::ReconcileLastSuccess => "almanac_reconcile_last_success_timestamp_seconds",
+            Self::ReconcileLastAttempt => "almanac_reconcile_last_attempt_timestamp_seconds",
+            Self::ScheduleOperations => "almanac_schedule_operations_total",
+            Self::Schedules => "almanac_schedules",
+            Self::DriftDetected => "almanac_drift_detected_total",
+            Self::DriftCorrected => "almanac_drift_corrected_total",
+            Self::Definitions => "almanac_definitions",
+            Self::ReloadTotal => "almanac_reload_total",
+            Self::ReloadDuration => "almanac_reload_duration_seconds",
+            Self::RegistryInfo => "almanac_registry_info",
+            Self::EventsTotal => "almanac_events_total",
+            Self::ScheduleMissed => "almanac_schedule_missed_total",
+            Self::ScheduleOverdue => "almanac_schedule_overdue",
+            Self::BuildInfo => "almanac_build_info",
+        }
+    }
+
+    /// The line of help on the metrics page.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::ReconcileTotal => "Passes that ended.",
+            Self::ReconcileDuration => "How long a pass took.",
+            Self::ReconcileLastSuccess => "When the last full pass ended well.",
+            Self::ReconcileLastAttempt => "When the last pass started.",
+            Self::ScheduleOperations => "Writes to schedules.",
+            Self::Schedules => "Schedules as of the last full pass.",
+            Self::DriftDetected => "Fields found different from what was last written.",
+            Self::DriftCorrected => "Fields written back.",
+            Self::Definitions => "Definitions in the registry.",
+            Self::ReloadTotal => "Reloads of the registry.",
+            Self::ReloadDuration => "How long a reload took.",
+            Self::RegistryInfo => "The revision that the registry holds.",
+            Self::EventsTotal => "Events received.",
+            Self::ScheduleMissed => "Runs that the server missed.",
+            Self::ScheduleOverdue => "Schedules whose next run is in the past.",
+            Self::BuildInfo => "Almanac's version and the compiler it was built with.",
+        }
+    }
+
+    /// What kind of metric it is.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::ReconcileTotal
+            | Self::ScheduleOperations
+            | Self::DriftDetected
+            | Self::DriftCorrected
+            | Self::ReloadTotal
+            | Self::EventsTotal
+            | Self::ScheduleMissed => Kind::Counter,
+            Self::ReconcileLastSuccess
+            | Self::ReconcileLastAttempt
+            | Self::Schedules
+            | Self::Definitions
+            | Self::RegistryInfo
+            | Self::ScheduleOverdue
+            | Self::BuildInfo => Kind::Gauge,
+            Self::ReconcileDuration | Self::ReloadDuration => Kind::Seconds,
+        }
+    }
+}
+
+/// Describes every metric to the recorder that is installed.
+pub fn describe() {
+    for metric in Metric::ALL {
+        let (name, help) = (metric.as_str(), metric.description());
+        match metric.kind() {
+            Kind::Counter => metrics::describe_counter!(name, help),
+            Kind::Gauge => metrics::describe_gauge!(name, help),
+            Kind::Seconds => metrics::describe_histogram!(name, metrics::Unit::Seconds, help),
+        }
+    }
+}
+
+/// Counts one write to a schedule.
+pub(crate) fn operation(op: Op, result: &Result<(), ()>) {
+    let result = if result.is_ok() { "ok" } else { "error" };
+    metrics::counter!(
+        Metric::ScheduleOperations.as_str(), "op" => op_name(op), "result" => result
+    )
+    .increment(1);
+}
+
+/// An operation's name in labels and logs.
+pub fn op_name(op: Op) -> &'static str {
+    match op {
+        Op::Create => "create",
+        Op::Update => "update",
+        Op::Pause => "pause",
+        Op::Unpause => "unpause",
+        Op::Delete => "delete",
+        Op::ClearOverride => "clear_override",
+        Op::KeepOverride => "keep_override",
+    }
+}
+
+/// Records a pass that ended.
+pub(crate) fn pass(report: &Report, result: &'static str) {
+    let trigger = match report.trigger {
+        Trigger::Interval => "interval",
+        Trigger::Start => "start",
+        Trigger::Change => "change",
+        Trigger::Signal => "signal",
+        Trigger::Sync => "sync",
+    };
+    metrics::counter!(
+        Metric::ReconcileTotal.as_str(), "result" => result, "trigger" => trigger
+    )
+    .increment(1);
+    #[expect(clippy::cast_precision_loss, reason = "a pass takes less than 2^52 ms")]
+    metrics::histogram!(Metric::ReconcileDuration.as_str())
+        .record(report.duration_ms as f64 / 1000.0);
+    for (field, count) in &report.drift.by_field {
+        metrics::counter!(Metric::DriftDetected.as_str(), "field" => field.as_str())
+            .increment(*count);
+    }
+}
+
+/// Records the fields that were written back.
+pub(crate) fn corrected(field: Field) {
+    metrics::counter!(Metric::DriftCorrected.as_str(), "field" => field.as_str()).increment(1);
+}
+
+/// Records when a pass started or ended well.
+pub(crate) fn at(metric: Metric, time: Timestamp) {
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit well")]
+    metrics::gauge!(metric.as_str()).set(time.as_second() as f64);
+}
+
+/// Records how many schedules are in a state.
+pub(crate) fn schedules(state: &'static str, count: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "at most 50,000 schedules")]
+    metrics::gauge!(Metric::Schedules.as_str(), "state" => state).set(count as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_its_prefix_and_its_unit() {
+        for metric in Metric::ALL {
+            let name = metric.as_str();
+            assert!(name.starts_with("almanac_"), "{name}");
+            assert_eq!(
+                name.ends_with("_total"),
+                metric.kind() == Kind::Counter,
+                "{name}"
+            );
+            if metric.kind() == Kind::Seconds {
+                assert!(name.ends_with("_seconds"), "{name}");
+            }
+        }
+    }
+}

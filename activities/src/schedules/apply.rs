@@ -1,0 +1,458 @@
+//! Applying a plan: creates and updates first, deletes last, a few at a time.
+//!
+//! Expected flow: each operation is tried on its own, and none stops another.
+//! An update goes out with the token of the description it was planned from
+//! and is read back; where the schedule changed meanwhile it is compared and
+//! planned again, three times at most.
+//!
+//! Guarantees: before each operation the registry is still the plan's; no
+//! write goes to a schedule that is not ours at that moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
+use almanac_workflows::plan::{
+    Cause, Comparison, Create, Delete, Plan, Policy, Update, compare, pause_orphan,
+};
+use almanac_workflows::record::{Change, Op, Override, Progress, ReportError};
+use almanac_workflows::schedule::{Desired, Field, ScheduleValues};
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+
+use super::wire::{self, Described};
+use super::{RequestError, Schedules};
+
+/// How often an operation is planned before it is left to the next pass.
+const PLANS: u32 = 3;
+/// How often a written schedule is read back until it shows the write; the
+/// wait between grows from [`READ_BACK_WAIT`].
+const READ_BACKS: u32 = 8;
+const READ_BACK_WAIT: Duration = Duration::from_millis(10);
+
+/// Applies plans.
+pub struct Applier<'a> {
+    /// The requests.
+    pub schedules: &'a Schedules,
+    /// The project.
+    pub project: &'a Project,
+    /// What the definitions ask for.
+    pub desired: &'a BTreeMap<DefinitionId, Desired>,
+    /// What the plan was made under.
+    pub policy: &'a Policy<'a>,
+    /// How many operations go on at a time.
+    pub concurrency: usize,
+    /// Whether the registry is still the plan's.
+    pub is_current: &'a (dyn Fn() -> bool + Sync),
+    /// Told of each operation that was tried.
+    pub progress: &'a (dyn Fn(Progress) + Sync),
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// What was done, in the order of the plan.
+    pub changes: Vec<Change>,
+    /// What failed.
+    pub errors: Vec<ReportError>,
+    /// Fields that were drifted and are written back.
+    pub corrected: BTreeMap<DefinitionId, BTreeSet<Field>>,
+    /// Schedules that were deleted, or paused because their definition is gone.
+    pub removed: u64,
+    /// Conflicts that only the write showed.
+    pub conflicts: u64,
+    /// How many schedules are paused or unpaused by this.
+    pub paused: u64,
+    /// See `paused`.
+    pub unpaused: u64,
+    /// Overrides that the planning of races found, as in the plan.
+    pub overrides: BTreeMap<DefinitionId, Option<Override>>,
+    /// The registry moved before every operation was tried.
+    pub interrupted: bool,
+}
+
+/// How one operation ended.
+enum Outcome {
+    Done(Done),
+    /// Nothing was left to do.
+    Nothing,
+    /// The id is a foreign schedule's.
+    Conflict,
+    /// The registry moved before it was tried.
+    Skipped,
+}
+
+struct Done {
+    change: Change,
+    corrected: BTreeSet<Field>,
+    removed: bool,
+    paused: Option<bool>,
+    overridden: Option<Option<Override>>,
+}
+
+type Tried = Result<Outcome, RequestError>;
+
+impl Applier<'_> {
+    /// Applies `plan`, whose updates start from `described`.
+    pub async fn apply(&self, plan: &Plan, described: &BTreeMap<ScheduleId, Described>) -> Applied {
+        let done = AtomicU64::new(0);
+        let total = plan.len() as u64;
+        let tried = |result: &Tried| {
+            if !matches!(result, Ok(Outcome::Skipped)) {
+                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                (self.progress)(Progress { done, total });
+            }
+        };
+        let mut applied = Applied::default();
+
+        // The futures are made before they are streamed: a closure that borrows
+        // cannot be shown to be `Send` inside an activity.
+        let creates: Vec<_> = plan
+            .creates
+            .iter()
+            .map(|create| async {
+                let result = self.create(create).await;
+                tried(&result);
+                (
+                    create.definition.as_str(),
+                    &create.schedule,
+                    Op::Create,
+                    result,
+                )
+            })
+            .collect();
+        let created = self.gather(&mut applied, creates).await;
+
+        let updates: Vec<_> = plan
+            .updates
+            .iter()
+            .map(|update| async {
+                let result = match described.get(&update.schedule) {
+                    Some(described) => self.update(update, described).await,
+                    None => {
+                        self.converge(update.definition.clone(), &update.schedule)
+                            .await
+                    }
+                };
+                tried(&result);
+                (
+                    update.definition.as_str(),
+                    &update.schedule,
+                    update.op,
+                    result,
+                )
+            })
+            .collect();
+        self.gather(&mut applied, updates).await;
+
+        // The old half of a rename stays where the new one could not be made.
+        let possible = |delete: &Delete| {
+            delete
+                .renamed_to
+                .as_ref()
+                .is_none_or(|new| created.contains(new))
+        };
+        let deletes: Vec<_> = plan
+            .deletes
+            .iter()
+            .filter(|delete| possible(delete))
+            .map(|delete| async {
+                let result = self.delete(delete).await;
+                tried(&result);
+                (
+                    delete.definition.as_str(),
+                    &delete.schedule,
+                    Op::Delete,
+                    result,
+                )
+            })
+            .collect();
+        self.gather(&mut applied, deletes).await;
+
+        applied
+            .changes
+            .sort_by(|a, b| (a.op, &a.id).cmp(&(b.op, &b.id)));
+        applied
+    }
+
+    /// Gathers what operations came to; answers the schedules that are as planned.
+    async fn gather<'b>(
+        &self,
+        applied: &mut Applied,
+        operations: Vec<impl Future<Output = (&'b str, &'b ScheduleId, Op, Tried)>>,
+    ) -> BTreeSet<ScheduleId> {
+        let mut good = BTreeSet::new();
+        let operations = stream::iter(operations).buffer_unordered(self.concurrency);
+        futures::pin_mut!(operations);
+        while let Some((definition, schedule, op, result)) = operations.next().await {
+            crate::metrics::operation(op, &result.as_ref().map_err(|_| ()).map(|_| ()));
+            match result {
+                Ok(Outcome::Done(done)) => {
+                    tracing::info!(
+                        definition, %schedule, op = crate::metrics::op_name(op),
+                        reason = done.change.reason, "schedule reconciled"
+                    );
+                    good.insert(schedule.clone());
+                    applied.take(definition, done);
+                }
+                Ok(Outcome::Nothing) => {
+                    good.insert(schedule.clone());
+                }
+                Ok(Outcome::Skipped) => applied.interrupted = true,
+                Ok(Outcome::Conflict) => {
+                    tracing::error!(
+                        definition, %schedule,
+                        "a schedule that is not ours has this id; left alone"
+                    );
+                    applied.conflicts += 1;
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        definition, %schedule, op = crate::metrics::op_name(op), %error,
+                        "operation failed"
+                    );
+                    applied.errors.push(ReportError {
+                        source: "temporal".to_owned(),
+                        id: Some(definition.to_owned()),
+                        message: format!("{} `{schedule}`: {error}", crate::metrics::op_name(op)),
+                    });
+                }
+            }
+        }
+        good
+    }
+
+    async fn create(&self, create: &Create) -> Tried {
+        if !(self.is_current)() {
+            return Ok(Outcome::Skipped);
+        }
+        let memo = wire::owner_memo(self.project, &create.definition);
+        let body = wire::encode_create(create);
+        match self
+            .schedules
+            .create(&create.schedule, body, memo, request_id())
+            .await
+        {
+            Ok(()) => Ok(Outcome::Done(Done {
+                change: Change {
+                    id: create.definition.to_string(),
+                    op: Op::Create,
+                    fields: written_fields(&create.values),
+                    reason: match &create.renamed_from {
+                        Some(old) => format!("renamed from {old}"),
+                        None => "no such schedule".to_owned(),
+                    },
+                },
+                corrected: BTreeSet::new(),
+                removed: false,
+                paused: None,
+                overridden: None,
+            })),
+            // Someone was faster, or the answer to our own create was lost.
+            Err(RequestError::AlreadyExists) => {
+                self.converge(create.definition.clone(), &create.schedule)
+                    .await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Describes a schedule and brings it to what its definition says.
+    async fn converge(&self, definition: DefinitionId, schedule: &ScheduleId) -> Tried {
+        let response = self.schedules.describe(schedule).await?;
+        let Some(described) = wire::live(self.project, schedule, response) else {
+            return Ok(Outcome::Conflict);
+        };
+        match self.replan(&definition, &described, false) {
+            Some(update) => self.update(&update, &described).await,
+            None => Ok(Outcome::Nothing),
+        }
+    }
+
+    /// Plans one schedule again from what it is now.
+    fn replan(
+        &self,
+        definition: &DefinitionId,
+        described: &Described,
+        removal: bool,
+    ) -> Option<Update> {
+        if removal {
+            return (!described.live.values.paused).then(|| pause_orphan(&described.live));
+        }
+        match compare(self.desired.get(definition)?, &described.live, self.policy) {
+            Comparison::Newer(_) => None,
+            Comparison::Known(known) => known.update.map(|update| *update),
+        }
+    }
+
+    async fn update(&self, planned: &Update, described: &Described) -> Tried {
+        let mut update = planned.clone();
+        let mut described = described.clone();
+        for _ in 0..PLANS {
+            if !(self.is_current)() {
+                return Ok(Outcome::Skipped);
+            }
+            let body = wire::encode_update(&update, &described.body);
+            let token = described.conflict_token.clone();
+            let sent = self
+                .schedules
+                .update(&update.schedule, body, token.clone(), request_id())
+                .await;
+            let now = match sent {
+                Ok(()) => match self.read_back(&update, &token).await? {
+                    ReadBack::Written => return Ok(Outcome::Done(done(update, &described))),
+                    ReadBack::Other(now) => now,
+                },
+                Err(RequestError::Stale) => {
+                    let response = self.schedules.describe(&update.schedule).await?;
+                    Box::new(wire::live(self.project, &update.schedule, response))
+                }
+                Err(error) => return Err(error),
+            };
+            tracing::debug!(schedule = %update.schedule, "the schedule changed meanwhile; planning again");
+            described = match *now {
+                Some(now) => now,
+                None => return Ok(Outcome::Conflict),
+            };
+            update = match self.replan(&update.definition, &described, update.removal) {
+                Some(update) => update,
+                None => return Ok(Outcome::Nothing),
+            };
+        }
+        Err(RequestError::Stale)
+    }
+
+    /// Waits until a description shows the write, or something else.
+    async fn read_back(&self, update: &Update, token: &[u8]) -> Result<ReadBack, RequestError> {
+        let mut wait = READ_BACK_WAIT;
+        let mut tries = 0;
+        loop {
+            let response = self.schedules.describe(&update.schedule).await?;
+            let Some(now) = wire::live(self.project, &update.schedule, response) else {
+                return Ok(ReadBack::Other(Box::new(None)));
+            };
+            if shows(&now, update) {
+                return Ok(ReadBack::Written);
+            }
+            tries += 1;
+            // The same token: the server has not come to our update yet.
+            if now.conflict_token != token || tries == READ_BACKS {
+                return Ok(ReadBack::Other(Box::new(Some(now))));
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+    }
+
+    async fn delete(&self, delete: &Delete) -> Tried {
+        if !(self.is_current)() {
+            return Ok(Outcome::Skipped);
+        }
+        let response = match self.schedules.describe(&delete.schedule).await {
+            Ok(response) => response,
+            Err(RequestError::NotFound) => return Ok(Outcome::Nothing),
+            Err(error) => return Err(error),
+        };
+        // Deleted and made anew by another meanwhile: not ours any more.
+        if wire::live(self.project, &delete.schedule, response).is_none() {
+            return Ok(Outcome::Conflict);
+        }
+        self.schedules.delete(&delete.schedule).await?;
+        Ok(Outcome::Done(Done {
+            change: Change {
+                id: delete.definition.to_string(),
+                op: Op::Delete,
+                fields: Vec::new(),
+                reason: match &delete.renamed_to {
+                    Some(new) => format!("renamed to {new}"),
+                    None => "its definition is gone".to_owned(),
+                },
+            },
+            corrected: BTreeSet::new(),
+            // A rename takes nothing away.
+            removed: delete.renamed_to.is_none(),
+            paused: None,
+            overridden: None,
+        }))
+    }
+}
+
+enum ReadBack {
+    Written,
+    /// It is something else now; `None` when it is not ours any more.
+    Other(Box<Option<Described>>),
+}
+
+/// Whether a schedule is what `update` wrote.
+fn shows(now: &Described, update: &Update) -> bool {
+    let live = &now.live;
+    live.readable_memo() == Some(&update.memo)
+        && live.note == update.note
+        && live.values.paused == update.values.paused
+        && update
+            .fields
+            .keys()
+            .all(|field| *field == Field::Paused || live.agrees(&update.values, *field))
+}
+
+fn done(update: Update, before: &Described) -> Done {
+    let was_paused = before.live.values.paused;
+    let is_paused = update.values.paused;
+    Done {
+        corrected: update
+            .fields
+            .iter()
+            .filter(|(_, cause)| **cause == Cause::Drift)
+            .map(|(field, _)| *field)
+            .collect(),
+        removed: update.removal,
+        paused: (was_paused != is_paused).then_some(is_paused),
+        overridden: Some(update.memo.overridden.clone()),
+        change: Change {
+            id: update.definition.to_string(),
+            op: update.op,
+            fields: update.fields.into_keys().collect(),
+            reason: update.reason,
+        },
+    }
+}
+
+impl Applied {
+    fn take(&mut self, definition: &str, done: Done) {
+        match done.paused {
+            Some(true) => self.paused += 1,
+            Some(false) => self.unpaused += 1,
+            None => {}
+        }
+        self.removed += u64::from(done.removed);
+        if let Ok(id) = definition.parse::<DefinitionId>() {
+            if !done.corrected.is_empty() {
+                self.corrected.insert(id.clone(), done.corrected);
+            }
+            if let Some(overridden) = done.overridden {
+                self.overrides.insert(id, overridden);
+            }
+        }
+        self.changes.push(done.change);
+    }
+}
+
+/// The fields that a new schedule has other than by default.
+fn written_fields(values: &ScheduleValues) -> Vec<Field> {
+    Field::ALL
+        .into_iter()
+        .filter(|field| values.value(*field) != ScheduleValues::default_value(*field))
+        .collect()
+}
+
+/// An id for one write, so that the server takes its repetition for the same.
+fn request_id() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!(
+        "almanac-{}-{}-{count}",
+        std::process::id(),
+        Timestamp::now().as_nanosecond()
+    )
+}

@@ -1,0 +1,292 @@
+//! Raw schedule requests. The SDK's schedule API drops the conflict token,
+//! memos and limits, and ends a listing at the first entry it cannot decode;
+//! the requests below it have none of these faults.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_workflows::names::{Project, ScheduleId};
+use temporalio_client::grpc::WorkflowService;
+use temporalio_client::request_extensions::RetryConfigForCall;
+use temporalio_client::{Client, NamespacedClient, RetryOptions};
+use temporalio_common::protos::temporal::api::common::v1::Memo;
+use temporalio_common::protos::temporal::api::schedule::v1::{
+    Schedule, ScheduleListEntry, SchedulePatch,
+};
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest,
+    DescribeScheduleResponse, ListSchedulesRequest, PatchScheduleRequest, UpdateScheduleRequest,
+};
+use tonic::{Code, Request, Status};
+
+use super::Pace;
+
+/// The server's largest page of a list.
+const PAGE_SIZE: i32 = 1000;
+/// How long one try of a request may take.
+const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a request is tried.
+const TRIES: u32 = 6;
+/// The wait before the second try; it doubles from there.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait between tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What a request came to, when it did not succeed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RequestError {
+    /// There is no such schedule.
+    #[error("no such schedule")]
+    NotFound,
+    /// A schedule of that id exists.
+    #[error("a schedule of that id exists")]
+    AlreadyExists,
+    /// The schedule changed since it was described.
+    #[error("the schedule changed since it was described")]
+    Stale,
+    /// The server refuses the request as it is.
+    #[error("refused by the server: {0}")]
+    Refused(String),
+    /// The server did not answer, or could not now; whether a write happened is not known.
+    #[error("the server did not serve the request: {0}")]
+    Unavailable(String),
+}
+
+/// The schedules of one namespace.
+#[derive(Clone)]
+pub struct Schedules {
+    client: Client,
+    pace: Arc<Pace>,
+}
+
+impl std::fmt::Debug for Schedules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Schedules")
+            .field("namespace", &self.client.namespace())
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Schedules {
+    /// The schedules that `client` reaches, at `pace`.
+    pub fn new(client: Client, pace: Arc<Pace>) -> Self {
+        Self { client, pace }
+    }
+
+    /// The client beneath.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The pace of the requests.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Every schedule whose id begins with the project's prefix, ours or not.
+    /// A page that fails makes the whole list fail: half a list would lie.
+    pub async fn list(&self, project: &Project) -> Result<Vec<ScheduleListEntry>, RequestError> {
+        let query = format!("ScheduleId STARTS_WITH '{}'", project.schedule_prefix());
+        let mut entries = Vec::new();
+        let mut next_page_token = Vec::new();
+        loop {
+            let request = ListSchedulesRequest {
+                namespace: self.client.namespace(),
+                maximum_page_size: PAGE_SIZE,
+                next_page_token,
+                query: query.clone(),
+            };
+            let page = self
+                .send(request, |mut client, request| async move {
+                    WorkflowService::list_schedules(&mut client, request).await
+                })
+                .await?;
+            entries.extend(page.schedules);
+            // An empty page with a token is not the end.
+            next_page_token = page.next_page_token;
+            if next_page_token.is_empty() {
+                return Ok(entries);
+            }
+        }
+    }
+
+    /// One schedule as it is now.
+    pub async fn describe(
+        &self,
+        id: &ScheduleId,
+    ) -> Result<DescribeScheduleResponse, RequestError> {
+        let request = DescribeScheduleRequest {
+            namespace: self.client.namespace(),
+            schedule_id: id.to_string(),
+        };
+        self.send(request, |mut client, request| async move {
+            WorkflowService::describe_schedule(&mut client, request).await
+        })
+        .await
+    }
+
+    /// Creates a schedule with its own memo.
+    pub async fn create(
+        &self,
+        id: &ScheduleId,
+        schedule: Schedule,
+        memo: Memo,
+        request_id: String,
+    ) -> Result<(), RequestError> {
+        let request = CreateScheduleRequest {
+            namespace: self.client.namespace(),
+            schedule_id: id.to_string(),
+            schedule: Some(schedule),
+            memo: Some(memo),
+            identity: self.client.identity(),
+            request_id,
+            ..Default::default()
+        };
+        self.send(request, |mut client, request| async move {
+            WorkflowService::create_schedule(&mut client, request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Replaces a schedule's body, if it has not changed since `conflict_token`
+    /// was read. One server answers a stale token with an error, the other
+    /// with silence: read back.
+    pub async fn update(
+        &self,
+        id: &ScheduleId,
+        schedule: Schedule,
+        conflict_token: Vec<u8>,
+        request_id: String,
+    ) -> Result<(), RequestError> {
+        let request = UpdateScheduleRequest {
+            namespace: self.client.namespace(),
+            schedule_id: id.to_string(),
+            schedule: Some(schedule),
+            conflict_token,
+            identity: self.client.identity(),
+            request_id,
+            ..Default::default()
+        };
+        self.send(request, |mut client, request| async move {
+            WorkflowService::update_schedule(&mut client, request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Triggers or backfills. Patches overwrite one another on one of the
+    /// servers: at most one at a time for a schedule.
+    pub async fn patch(
+        &self,
+        id: &ScheduleId,
+        patch: SchedulePatch,
+        request_id: String,
+    ) -> Result<(), RequestError> {
+        let request = PatchScheduleRequest {
+            namespace: self.client.namespace(),
+            schedule_id: id.to_string(),
+            patch: Some(patch),
+            identity: self.client.identity(),
+            request_id,
+        };
+        self.send(request, |mut client, request| async move {
+            WorkflowService::patch_schedule(&mut client, request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Deletes a schedule; one that is gone is success.
+    pub async fn delete(&self, id: &ScheduleId) -> Result<(), RequestError> {
+        let request = DeleteScheduleRequest {
+            namespace: self.client.namespace(),
+            schedule_id: id.to_string(),
+            identity: self.client.identity(),
+        };
+        let result = self
+            .send(request, |mut client, request| async move {
+                WorkflowService::delete_schedule(&mut client, request).await
+            })
+            .await;
+        match result {
+            Ok(_) | Err(RequestError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a request at its turn, and again on transient failures. Writes
+    /// are safe to repeat: each carries a request id, a conflict token, or
+    /// ends in a state that is read back.
+    async fn send<Req, Res, Sent>(
+        &self,
+        request: Req,
+        send: impl Fn(Client, Request<Req>) -> Sent,
+    ) -> Result<Res, RequestError>
+    where
+        Req: Clone,
+        Sent: Future<Output = Result<tonic::Response<Res>, Status>>,
+    {
+        let mut wait = FIRST_WAIT;
+        let mut tries = 1;
+        loop {
+            self.pace.turn().await;
+            let mut attempt = Request::new(request.clone());
+            attempt.set_timeout(TRY_TIMEOUT);
+            // The client's own retries hide that limits are reached.
+            attempt
+                .extensions_mut()
+                .insert(RetryConfigForCall(RetryOptions::no_retries()));
+            let status = match send(self.client.clone(), attempt).await {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) => status,
+            };
+            if status.code() == Code::ResourceExhausted {
+                self.pace.refused();
+            }
+            if tries == TRIES || !is_transient(&status) {
+                return Err(error_of(&status));
+            }
+            tracing::debug!(error = %status.message(), code = ?status.code(), "request failed; trying again");
+            tokio::time::sleep(jittered(wait)).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+            tries += 1;
+        }
+    }
+}
+
+fn is_transient(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::Internal
+            | Code::Unknown
+            | Code::Cancelled
+    )
+}
+
+fn error_of(status: &Status) -> RequestError {
+    let text = || format!("{:?}: {}", status.code(), status.message());
+    match status.code() {
+        Code::NotFound => RequestError::NotFound,
+        Code::AlreadyExists => RequestError::AlreadyExists,
+        Code::FailedPrecondition if status.message().contains("conflict token") => {
+            RequestError::Stale
+        }
+        _ if is_transient(status) => RequestError::Unavailable(text()),
+        _ => RequestError::Refused(text()),
+    }
+}
+
+/// Between half of `wait` and all of it, so that many do not try at once.
+fn jittered(wait: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+
+    let random = u32::try_from(RandomState::new().hash_one(0_u8) % 1000).unwrap_or(0);
+    wait / 2 + wait / 2 * random / 1000
+}

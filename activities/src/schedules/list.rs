@@ -1,0 +1,115 @@
+//! Entries of the server's list of schedules, and what they prove.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
+use almanac_workflows::plan::Expectation;
+use almanac_workflows::times::Spec;
+use jiff::Timestamp;
+use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
+
+use super::wire;
+use super::wire::decode_time;
+
+/// The server cuts each repeated field of a listed spec to this many.
+const SPEC_CUT: usize = 10;
+
+/// One schedule as the list shows it.
+#[derive(Debug, Clone)]
+pub struct ListEntry {
+    /// Its id.
+    pub schedule: ScheduleId,
+    /// The definition of ours it belongs to; `None` when it is foreign.
+    pub owner: Option<DefinitionId>,
+    /// Its note.
+    pub note: String,
+    /// Its paused flag.
+    pub paused: bool,
+    /// The type of the workflow it starts.
+    pub workflow_type: String,
+    /// Its spec, perhaps cut.
+    pub spec: Spec,
+    /// When it will fire next.
+    pub next: Vec<Timestamp>,
+    /// When it last fired, and the run that started.
+    pub last: Option<(Timestamp, String)>,
+}
+
+impl ListEntry {
+    /// Reads an entry. One that cannot be decoded is foreign, and ends nothing.
+    pub fn of(project: &Project, entry: ScheduleListEntry) -> Self {
+        let schedule = ScheduleId::from_server(entry.schedule_id);
+        let owner = wire::owner_of(project, &schedule, entry.memo.as_ref());
+        let info: ScheduleListInfo = entry.info.unwrap_or_default();
+        // The server lists actions oldest first.
+        let last = info.recent_actions.last().and_then(|action| {
+            let run = action.start_workflow_result.clone().unwrap_or_default();
+            Some((decode_time(action.actual_time.as_ref()?)?, run.workflow_id))
+        });
+        Self {
+            schedule,
+            owner,
+            note: info.notes,
+            paused: info.paused,
+            workflow_type: info.workflow_type.map(|one| one.name).unwrap_or_default(),
+            spec: info
+                .spec
+                .as_ref()
+                .map(wire::decode_spec)
+                .unwrap_or_default(),
+            next: info
+                .future_action_times
+                .iter()
+                .filter_map(decode_time)
+                .collect(),
+            last,
+        }
+    }
+
+    /// Whether this entry proves its schedule in sync.
+    pub fn proves(&self, expected: &Expectation) -> bool {
+        expected.fingerprint.is_in(&self.note)
+            && self.paused == expected.paused
+            && self.workflow_type == expected.workflow_type
+            && self.shows(&expected.spec)
+            && !(expected.limited && !self.paused && self.next.is_empty())
+    }
+
+    /// A digest of all that does not change by itself.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.owner.hash(&mut hasher);
+        self.note.hash(&mut hasher);
+        self.paused.hash(&mut hasher);
+        self.workflow_type.hash(&mut hasher);
+        format!("{:?}", self.spec).hash(&mut hasher);
+        self.next.is_empty().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn shows(&self, spec: &Spec) -> bool {
+        let shown = &self.spec;
+        let same = |shown: usize, all: usize, subset: bool| {
+            subset && (shown == all || (shown >= SPEC_CUT && all > shown))
+        };
+        let calendars = &shown.calendars;
+        let exclude = &shown.exclude;
+        let intervals = &shown.intervals;
+        same(
+            calendars.len(),
+            spec.calendars.len(),
+            calendars.is_subset(&spec.calendars),
+        ) && same(
+            exclude.len(),
+            spec.exclude.len(),
+            exclude.is_subset(&spec.exclude),
+        ) && same(
+            intervals.len(),
+            spec.intervals.len(),
+            intervals.is_subset(&spec.intervals),
+        ) && shown.timezone == spec.timezone
+            && shown.start_at == spec.start_at
+            && shown.end_at == spec.end_at
+            && shown.jitter == spec.jitter
+    }
+}

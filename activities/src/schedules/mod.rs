@@ -1,0 +1,16 @@
+//! Schedules on the server: requests, what they mean, observing and applying.
+
+mod apply;
+mod client;
+mod list;
+mod observe;
+mod pace;
+mod settled;
+pub mod wire;
+
+pub use apply::{Applied, Applier};
+pub use client::{RequestError, Schedules};
+pub use list::ListEntry;
+pub use observe::{Depth, Observation, Observer};
+pub use pace::Pace;
+pub use settled::SettledCache;

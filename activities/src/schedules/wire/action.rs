@@ -1,0 +1,285 @@
+//! The action of a schedule: the workflow it starts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use almanac_workflows::definition::{RetryPolicy, SearchAttribute, WorkflowOptions};
+use almanac_workflows::names::RUN_WORKFLOW;
+use almanac_workflows::record::{ActionMemo, MEMO_KEY};
+use almanac_workflows::schedule::{Action, HASH_VERSION, LiveMemo};
+use serde_json::{Value, json};
+use temporalio_common::protos::temporal::api::common::v1::{
+    Memo, Payload, Payloads, Priority, RetryPolicy as WireRetryPolicy, SearchAttributes,
+    WorkflowType,
+};
+use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleAction, schedule_action};
+use temporalio_common::protos::temporal::api::sdk::v1::UserMetadata;
+use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
+
+use super::payload::{decode_json, encode_json};
+use super::spec::{decode_duration, encode_duration};
+
+/// The metadata key of a search attribute's type.
+const TYPE: &str = "type";
+
+/// The workflow that an action starts; an empty one where it starts none.
+pub(super) fn started(action: Option<&ScheduleAction>) -> NewWorkflowExecutionInfo {
+    match action.and_then(|action| action.action.as_ref()) {
+        Some(schedule_action::Action::StartWorkflow(info)) => info.clone(),
+        None => NewWorkflowExecutionInfo::default(),
+    }
+}
+
+/// An action that starts this workflow.
+pub(super) fn starting(info: NewWorkflowExecutionInfo) -> ScheduleAction {
+    ScheduleAction {
+        action: Some(schedule_action::Action::StartWorkflow(info)),
+    }
+}
+
+/// The started workflow without its input and without Almanac's memo.
+pub(super) fn encode_action(action: &Action) -> NewWorkflowExecutionInfo {
+    let options = &action.options;
+    NewWorkflowExecutionInfo {
+        workflow_id: action.workflow_id.clone(),
+        workflow_type: Some(WorkflowType {
+            name: action.workflow_type.clone(),
+        }),
+        task_queue: Some(TaskQueue {
+            name: action.task_queue.clone(),
+            ..TaskQueue::default()
+        }),
+        workflow_execution_timeout: options.execution_timeout.map(encode_duration),
+        workflow_run_timeout: options.run_timeout.map(encode_duration),
+        workflow_task_timeout: options.task_timeout.map(encode_duration),
+        retry_policy: action.retry.as_ref().map(encode_retry),
+        memo: Some(Memo {
+            fields: action
+                .memo
+                .iter()
+                .map(|(key, value)| (key.clone(), encode_json(value)))
+                .collect(),
+        }),
+        search_attributes: (!action.search_attributes.is_empty()).then(|| SearchAttributes {
+            indexed_fields: action
+                .search_attributes
+                .iter()
+                .map(|(name, value)| (name.clone(), encode_search_attribute(value)))
+                .collect(),
+        }),
+        user_metadata: options.summary.as_ref().map(|summary| UserMetadata {
+            summary: Some(encode_json(&json!(summary))),
+            details: None,
+        }),
+        priority: options.priority.map(|key| Priority {
+            priority_key: i32::from(key),
+            ..Priority::default()
+        }),
+        ..NewWorkflowExecutionInfo::default()
+    }
+}
+
+/// The started workflow of a live schedule, normalised, without Almanac's memo.
+pub(super) fn decode_action(info: &NewWorkflowExecutionInfo) -> Action {
+    let memo = info.memo.as_ref().map(|memo| &memo.fields);
+    let attributes = info
+        .search_attributes
+        .as_ref()
+        .map(|attributes| &attributes.indexed_fields);
+    Action {
+        workflow_type: info
+            .workflow_type
+            .as_ref()
+            .map(|one| one.name.clone())
+            .unwrap_or_default(),
+        task_queue: info
+            .task_queue
+            .as_ref()
+            .map(|one| one.name.clone())
+            .unwrap_or_default(),
+        workflow_id: info.workflow_id.clone(),
+        options: WorkflowOptions {
+            execution_timeout: decode_timeout(info.workflow_execution_timeout.as_ref()),
+            run_timeout: decode_timeout(info.workflow_run_timeout.as_ref()),
+            task_timeout: decode_timeout(info.workflow_task_timeout.as_ref()),
+            priority: info
+                .priority
+                .as_ref()
+                .and_then(|one| u8::try_from(one.priority_key).ok())
+                .filter(|key| *key > 0),
+            summary: info
+                .user_metadata
+                .as_ref()
+                .and_then(|metadata| metadata.summary.as_ref())
+                .and_then(|summary| decode_json(summary).as_str().map(str::to_owned)),
+        },
+        retry: info.retry_policy.as_ref().map(decode_retry),
+        memo: decode_all(memo, |(key, _)| key.as_str() != MEMO_KEY, decode_json),
+        search_attributes: decode_all(attributes, |_| true, decode_search_attribute),
+    }
+}
+
+/// The arguments of the started workflow: the steps and the rest.
+pub(super) fn decode_input(info: &NewWorkflowExecutionInfo) -> (Vec<Value>, Option<Value>) {
+    let args: Vec<_> = info
+        .input
+        .iter()
+        .flat_map(|input| &input.payloads)
+        .map(decode_json)
+        .collect();
+    let runs_steps = info
+        .workflow_type
+        .as_ref()
+        .is_some_and(|one| one.name == RUN_WORKFLOW);
+    if let ([one], true) = (args.as_slice(), runs_steps)
+        && let Some(steps) = one.pointer("/definition/do")
+    {
+        let input = one.get("input").filter(|input| !input.is_null());
+        return (input.into_iter().cloned().collect(), Some(steps.clone()));
+    }
+    (args, None)
+}
+
+/// The arguments as a request carries them.
+pub(super) fn encode_input(input: &[Value], run_input: Option<&Value>) -> Payloads {
+    let payloads = match run_input {
+        Some(one) => vec![encode_json(one)],
+        None => input.iter().map(encode_json).collect(),
+    };
+    Payloads { payloads }
+}
+
+/// Puts Almanac's memo beside the workflow's own.
+pub(super) fn set_memo(info: &mut NewWorkflowExecutionInfo, memo: &ActionMemo) {
+    info.memo
+        .get_or_insert_default()
+        .fields
+        .insert(MEMO_KEY.to_owned(), encode_json(&json!(memo)));
+}
+
+/// Almanac's memo, as far as it can be read.
+pub(super) fn decode_memo(info: &NewWorkflowExecutionInfo) -> LiveMemo {
+    let Some(payload) = info
+        .memo
+        .as_ref()
+        .and_then(|memo| memo.fields.get(MEMO_KEY))
+    else {
+        return LiveMemo::Missing;
+    };
+    let value = decode_json(payload);
+    let newer = value["v"]
+        .as_u64()
+        .and_then(|v| u32::try_from(v).ok())
+        .filter(|v| *v > HASH_VERSION);
+    match (newer, serde_json::from_value(value)) {
+        (Some(v), _) => LiveMemo::Newer(v),
+        (None, Ok(memo)) => LiveMemo::Readable(memo),
+        (None, Err(_)) => LiveMemo::Missing,
+    }
+}
+
+fn decode_timeout(timeout: Option<&prost_types::Duration>) -> Option<Duration> {
+    timeout
+        .map(decode_duration)
+        .filter(|timeout| !timeout.is_zero())
+}
+
+fn encode_retry(retry: &RetryPolicy) -> WireRetryPolicy {
+    WireRetryPolicy {
+        initial_interval: Some(encode_duration(retry.initial_interval)),
+        backoff_coefficient: retry.backoff_coefficient,
+        maximum_interval: Some(encode_duration(retry.maximum_interval)),
+        maximum_attempts: i32::try_from(retry.maximum_attempts).unwrap_or(i32::MAX),
+        non_retryable_error_types: retry.non_retryable_error_types.clone(),
+    }
+}
+
+/// Fills what is left out as the server does when it starts the workflow.
+fn decode_retry(retry: &WireRetryPolicy) -> RetryPolicy {
+    let or = |duration: Option<&prost_types::Duration>, default: Duration| {
+        duration
+            .map(decode_duration)
+            .filter(|one| !one.is_zero())
+            .unwrap_or(default)
+    };
+    let initial_interval = or(retry.initial_interval.as_ref(), Duration::from_secs(1));
+    RetryPolicy {
+        initial_interval,
+        backoff_coefficient: if retry.backoff_coefficient == 0.0 {
+            2.0
+        } else {
+            retry.backoff_coefficient
+        },
+        maximum_interval: or(
+            retry.maximum_interval.as_ref(),
+            initial_interval.saturating_mul(100),
+        ),
+        maximum_attempts: u32::try_from(retry.maximum_attempts).unwrap_or_default(),
+        non_retryable_error_types: retry.non_retryable_error_types.clone(),
+    }
+}
+
+fn encode_search_attribute(attribute: &SearchAttribute) -> Payload {
+    let (kind, value) = match attribute {
+        SearchAttribute::Keyword(text) => ("Keyword", json!(text)),
+        SearchAttribute::Int(number) => ("Int", json!(number)),
+        SearchAttribute::Double(number) => ("Double", json!(number)),
+        SearchAttribute::Bool(flag) => ("Bool", json!(flag)),
+        SearchAttribute::Datetime(time) => ("Datetime", json!(time)),
+        SearchAttribute::KeywordList(list) => ("KeywordList", json!(list)),
+    };
+    let mut payload = encode_json(&value);
+    payload
+        .metadata
+        .insert(TYPE.to_owned(), kind.as_bytes().to_vec());
+    payload
+}
+
+/// A search attribute by its type, or by its JSON where it names none.
+fn decode_search_attribute(payload: &Payload) -> SearchAttribute {
+    let value = decode_json(payload);
+    let kind = payload.metadata.get(TYPE).map_or(&[][..], Vec::as_slice);
+    let text = || {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    match (kind, &value) {
+        (b"Datetime", Value::String(time)) => time.parse().map_or_else(
+            |_| SearchAttribute::Keyword(time.clone()),
+            SearchAttribute::Datetime,
+        ),
+        (b"Double", Value::Number(number)) => {
+            SearchAttribute::Double(number.as_f64().unwrap_or_default())
+        }
+        (_, Value::Bool(flag)) => SearchAttribute::Bool(*flag),
+        (_, Value::Number(number)) => match number.as_i64() {
+            Some(number) => SearchAttribute::Int(number),
+            None => SearchAttribute::Double(number.as_f64().unwrap_or_default()),
+        },
+        (_, Value::Array(items)) => SearchAttribute::KeywordList(
+            items
+                .iter()
+                .map(|item| {
+                    item.as_str()
+                        .map_or_else(|| item.to_string(), str::to_owned)
+                })
+                .collect(),
+        ),
+        _ => SearchAttribute::Keyword(text()),
+    }
+}
+
+fn decode_all<T>(
+    fields: Option<&HashMap<String, Payload>>,
+    keep: impl Fn(&(&String, &Payload)) -> bool,
+    decode: impl Fn(&Payload) -> T,
+) -> BTreeMap<String, T> {
+    fields
+        .into_iter()
+        .flatten()
+        .filter(keep)
+        .map(|(key, payload)| (key.clone(), decode(payload)))
+        .collect()
+}

@@ -1,0 +1,11 @@
+//! Between the model and the server's messages, both ways.
+
+mod action;
+mod payload;
+mod schedule;
+mod spec;
+
+pub use payload::{decode_json, encode_json};
+pub use schedule::{Described, encode_create, encode_update, live, owner_memo, owner_of};
+pub(crate) use spec::decode_time;
+pub use spec::{decode_spec, encode_spec};

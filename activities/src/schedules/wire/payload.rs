@@ -1,0 +1,58 @@
+//! Payloads: JSON as every SDK writes and reads it.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use temporalio_common::protos::temporal::api::common::v1::Payload;
+
+const ENCODING: &str = "encoding";
+const JSON: &[u8] = b"json/plain";
+const NULL: &[u8] = b"binary/null";
+
+/// A value as a `json/plain` payload.
+pub fn encode_json(value: &Value) -> Payload {
+    Payload {
+        metadata: HashMap::from([(ENCODING.to_owned(), JSON.to_vec())]),
+        data: value.to_string().into_bytes(),
+        ..Payload::default()
+    }
+}
+
+/// A payload as a value. One that is no JSON becomes an object that names its
+/// encoding and digests its data: it differs from anything a definition says.
+pub fn decode_json(payload: &Payload) -> Value {
+    let encoding = payload
+        .metadata
+        .get(ENCODING)
+        .map_or(&[][..], Vec::as_slice);
+    if encoding == NULL {
+        return Value::Null;
+    }
+    let parsed = (encoding == JSON).then(|| serde_json::from_slice(&payload.data).ok());
+    parsed.flatten().unwrap_or_else(|| {
+        let digest = almanac_workflows::names::Revision::of(&payload.data);
+        json!({ "$payload": String::from_utf8_lossy(encoding), "digest": digest })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_survive_the_round_trip() {
+        for value in [json!(null), json!(1.5), json!({"a": [1, "ü"]})] {
+            assert_eq!(decode_json(&encode_json(&value)), value);
+        }
+    }
+
+    #[test]
+    fn a_foreign_payload_is_told_apart_by_its_data() {
+        let foreign = |data: &[u8]| Payload {
+            metadata: HashMap::from([(ENCODING.to_owned(), b"binary/encrypted".to_vec())]),
+            data: data.to_vec(),
+            ..Payload::default()
+        };
+        assert_ne!(decode_json(&foreign(b"a")), decode_json(&foreign(b"b")));
+    }
+}

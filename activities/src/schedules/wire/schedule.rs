@@ -1,0 +1,233 @@
+//! Whole schedules: written from a plan, read into the model.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use almanac_workflows::definition::OverlapPolicy;
+use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
+use almanac_workflows::plan::{Create, Remaining, Update};
+use almanac_workflows::record::{MEMO_KEY, OwnerMemo};
+use almanac_workflows::schedule::{Field, Live, ScheduleValues};
+use serde_json::json;
+use temporalio_common::protos::temporal::api::common::v1::Memo;
+use temporalio_common::protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
+use temporalio_common::protos::temporal::api::schedule::v1::{
+    Schedule, SchedulePolicies, ScheduleState,
+};
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
+
+use super::action::{
+    decode_action, decode_input, decode_memo, encode_action, encode_input, set_memo, started,
+    starting,
+};
+use super::payload::{decode_json, encode_json};
+use super::spec::{decode_duration, decode_spec, decode_time, encode_duration, encode_spec};
+
+/// The catch-up window of a schedule that has none.
+const SERVER_CATCHUP_WINDOW: Duration = Duration::from_hours(365 * 24);
+/// The shortest catch-up window; the server raises shorter ones.
+const SHORTEST_CATCHUP_WINDOW: Duration = Duration::from_secs(10);
+
+/// A schedule as it was described: the model, and what an update starts from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// The model.
+    pub live: Live,
+    /// The body as the server holds it.
+    pub body: Schedule,
+    /// What an update must present.
+    pub conflict_token: Vec<u8>,
+}
+
+/// The definition of ours that a memo makes a schedule belong to.
+pub fn owner_of(project: &Project, id: &ScheduleId, memo: Option<&Memo>) -> Option<DefinitionId> {
+    let payload = memo?.fields.get(MEMO_KEY)?;
+    let owner: OwnerMemo = serde_json::from_value(decode_json(payload)).ok()?;
+    owner.owned_by(project, id).cloned()
+}
+
+/// The memo that makes a schedule ours.
+pub fn owner_memo(project: &Project, definition: &DefinitionId) -> Memo {
+    let owner = OwnerMemo {
+        project: project.clone(),
+        definition: definition.clone(),
+    };
+    Memo {
+        fields: HashMap::from([(MEMO_KEY.to_owned(), encode_json(&json!(owner)))]),
+    }
+}
+
+/// Reads a described schedule; `None` when it is not ours.
+pub fn live(
+    project: &Project,
+    id: &ScheduleId,
+    response: DescribeScheduleResponse,
+) -> Option<Described> {
+    let definition = owner_of(project, id, response.memo.as_ref())?;
+    let body = response.schedule.unwrap_or_default();
+    let info = response.info.unwrap_or_default();
+    let state = body.state.clone().unwrap_or_default();
+    let action = started(body.action.as_ref());
+    let live = Live {
+        schedule: id.clone(),
+        definition,
+        values: decode_values(&body),
+        remaining_actions: state
+            .limited_actions
+            .then(|| u64::try_from(state.remaining_actions).unwrap_or_default()),
+        action_count: u64::try_from(info.action_count).unwrap_or_default(),
+        memo: decode_memo(&action),
+        note: state.notes,
+        updated_at: info
+            .update_time
+            .or(info.create_time)
+            .as_ref()
+            .and_then(decode_time),
+    };
+    Some(Described {
+        live,
+        body,
+        conflict_token: response.conflict_token,
+    })
+}
+
+/// The body of a schedule to create.
+pub fn encode_create(create: &Create) -> Schedule {
+    let values = &create.values;
+    let mut info = encode_action(&values.action);
+    info.input = Some(encode_input(&values.input, create.run_input.as_ref()));
+    set_memo(&mut info, &create.memo);
+    Schedule {
+        spec: Some(encode_spec(&values.spec)),
+        action: Some(starting(info)),
+        policies: Some(SchedulePolicies {
+            overlap_policy: encode_overlap(values.overlap_policy).into(),
+            catchup_window: Some(encode_duration(values.catchup_window)),
+            pause_on_failure: values.pause_on_failure,
+            ..SchedulePolicies::default()
+        }),
+        state: Some(ScheduleState {
+            notes: create.note.clone(),
+            paused: values.paused,
+            limited_actions: create.remaining.is_some(),
+            remaining_actions: encode_remaining(create.remaining.unwrap_or_default()),
+        }),
+    }
+}
+
+/// The body of a changed schedule: the described one with just the planned
+/// fields, the paused state, the note and Almanac's memo replaced.
+pub fn encode_update(update: &Update, body: &Schedule) -> Schedule {
+    let mut body = body.clone();
+    let values = &update.values;
+    let wanted = encode_spec(&values.spec);
+    let spec = body.spec.get_or_insert_default();
+    let policies = body.policies.get_or_insert_default();
+    let mut info = started(body.action.as_ref());
+    for field in update.fields.keys() {
+        match field {
+            Field::Times => {
+                spec.structured_calendar
+                    .clone_from(&wanted.structured_calendar);
+                spec.cron_string.clear();
+                spec.calendar.clear();
+            }
+            Field::Intervals => spec.interval.clone_from(&wanted.interval),
+            Field::Exclude => {
+                spec.exclude_structured_calendar
+                    .clone_from(&wanted.exclude_structured_calendar);
+            }
+            Field::Timezone => {
+                spec.timezone_name.clone_from(&wanted.timezone_name);
+                spec.timezone_data.clear();
+            }
+            Field::StartAt => spec.start_time = wanted.start_time,
+            Field::EndAt => spec.end_time = wanted.end_time,
+            Field::Jitter => spec.jitter = wanted.jitter,
+            Field::OverlapPolicy => {
+                policies.overlap_policy = encode_overlap(values.overlap_policy).into();
+            }
+            Field::CatchupWindow => {
+                policies.catchup_window = Some(encode_duration(values.catchup_window));
+            }
+            Field::PauseOnFailure => policies.pause_on_failure = values.pause_on_failure,
+            Field::Action => {
+                let input = info.input.take();
+                info = encode_action(&values.action);
+                info.input = input;
+            }
+            Field::Input | Field::Definition => {
+                info.input = Some(encode_input(&values.input, update.run_input.as_ref()));
+            }
+            Field::MaxActions | Field::Paused | Field::Unknown => {}
+        }
+    }
+    set_memo(&mut info, &update.memo);
+    body.action = Some(starting(info));
+    let state = body.state.get_or_insert_default();
+    state.paused = values.paused;
+    state.notes.clone_from(&update.note);
+    match update.remaining {
+        Remaining::Keep => {}
+        Remaining::Unlimited => {
+            state.limited_actions = false;
+            state.remaining_actions = 0;
+        }
+        Remaining::Set(left) => {
+            state.limited_actions = true;
+            state.remaining_actions = encode_remaining(left);
+        }
+    }
+    body
+}
+
+fn decode_values(body: &Schedule) -> ScheduleValues {
+    let policies = body.policies.unwrap_or_default();
+    let state = body.state.clone().unwrap_or_default();
+    let info = started(body.action.as_ref());
+    let (input, definition) = decode_input(&info);
+    ScheduleValues {
+        spec: body.spec.as_ref().map(decode_spec).unwrap_or_default(),
+        overlap_policy: decode_overlap(policies.overlap_policy()),
+        catchup_window: policies
+            .catchup_window
+            .as_ref()
+            .map_or(SERVER_CATCHUP_WINDOW, |window| {
+                decode_duration(window).max(SHORTEST_CATCHUP_WINDOW)
+            }),
+        pause_on_failure: policies.pause_on_failure,
+        max_actions: state
+            .limited_actions
+            .then(|| u32::try_from(state.remaining_actions).unwrap_or_default()),
+        paused: state.paused,
+        input,
+        definition,
+        action: decode_action(&info),
+    }
+}
+
+fn encode_overlap(policy: OverlapPolicy) -> ScheduleOverlapPolicy {
+    match policy {
+        OverlapPolicy::Skip => ScheduleOverlapPolicy::Skip,
+        OverlapPolicy::BufferOne => ScheduleOverlapPolicy::BufferOne,
+        OverlapPolicy::BufferAll => ScheduleOverlapPolicy::BufferAll,
+        OverlapPolicy::CancelOther => ScheduleOverlapPolicy::CancelOther,
+        OverlapPolicy::TerminateOther => ScheduleOverlapPolicy::TerminateOther,
+        OverlapPolicy::AllowAll => ScheduleOverlapPolicy::AllowAll,
+    }
+}
+
+fn decode_overlap(policy: ScheduleOverlapPolicy) -> OverlapPolicy {
+    match policy {
+        ScheduleOverlapPolicy::Unspecified | ScheduleOverlapPolicy::Skip => OverlapPolicy::Skip,
+        ScheduleOverlapPolicy::BufferOne => OverlapPolicy::BufferOne,
+        ScheduleOverlapPolicy::BufferAll => OverlapPolicy::BufferAll,
+        ScheduleOverlapPolicy::CancelOther => OverlapPolicy::CancelOther,
+        ScheduleOverlapPolicy::TerminateOther => OverlapPolicy::TerminateOther,
+        ScheduleOverlapPolicy::AllowAll => OverlapPolicy::AllowAll,
+    }
+}
+
+fn encode_remaining(left: u64) -> i64 {
+    i64::try_from(left).unwrap_or(i64::MAX)
+}

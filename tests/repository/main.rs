@@ -1,0 +1,7 @@
+//! Rules about the repository itself: which crate may import which, and what
+//! no file may hold.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod crates;
+mod files;

@@ -1,0 +1,106 @@
+//! The programs: `almanac` as it was built, and Temporal's own CLI.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context, bail};
+
+/// What a program printed, and how it ended.
+#[derive(Debug)]
+pub struct Output {
+    /// The exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Standard output, when the exit code is 0.
+    pub fn success(self) -> anyhow::Result<String> {
+        if self.code == 0 {
+            return Ok(self.stdout);
+        }
+        bail!("exit code {}\n{}{}", self.code, self.stdout, self.stderr)
+    }
+}
+
+/// Runs `almanac` to its end, with `TEMPORAL_ADDRESS` set to `address`.
+pub fn almanac<A: AsRef<OsStr>>(
+    address: &str,
+    args: impl IntoIterator<Item = A>,
+) -> anyhow::Result<Output> {
+    let mut command = Command::new(almanac_binary());
+    command.args(args).env("TEMPORAL_ADDRESS", address);
+    output(command)
+}
+
+/// Runs Temporal's CLI to its end; an exit code other than 0 is an error.
+pub fn temporal_cli<A: AsRef<OsStr>>(
+    address: &str,
+    args: impl IntoIterator<Item = A>,
+) -> anyhow::Result<String> {
+    let mut command = Command::new(temporal_binary()?);
+    command.args(args).args(["--address", address]);
+    output(command)?.success()
+}
+
+fn output(mut command: Command) -> anyhow::Result<Output> {
+    let output = command
+        .output()
+        .with_context(|| format!("running {}", command.get_program().display()))?;
+    Ok(Output {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout)?,
+        stderr: String::from_utf8(output.stderr)?,
+    })
+}
+
+/// The `almanac` binary, built now from the present sources, in the profile
+/// that the tests were built in. `ALMANAC_BINARY` names another one.
+pub fn almanac_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("ALMANAC_BINARY") {
+            return path.into();
+        }
+        // …/target/PROFILE/deps/e2e-HASH, or …/target/PROFILE/bench
+        let this = std::env::current_exe().expect("the path of the test binary");
+        let mut folder = this.parent().expect("a folder");
+        if folder.ends_with("deps") {
+            folder = folder.parent().expect("a folder");
+        }
+        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build
+            .current_dir(workspace())
+            .args(["build", "--quiet", "--locked", "-p", "almanac"]);
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        let status = build.status().expect("running cargo");
+        assert!(status.success(), "building the almanac binary: {status}");
+        folder.join("almanac")
+    })
+}
+
+/// Temporal's CLI, as `make tools` puts it there. `ALMANAC_TEMPORAL_CLI`
+/// names another one. Tests are never skipped for want of it.
+pub(crate) fn temporal_binary() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("ALMANAC_TEMPORAL_CLI") {
+        return Ok(path.into());
+    }
+    let path = workspace().join(".tools/bin/temporal");
+    if !path.exists() {
+        bail!("no Temporal CLI at {}: run `make tools`", path.display());
+    }
+    Ok(path)
+}
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace above the crate")
+}

@@ -1,0 +1,198 @@
+//! A test's own project.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use crate::cli::{Output, almanac};
+use crate::server::{Scheduler, server};
+use crate::temporal::Temporal;
+use crate::worker::WorkerCommand;
+
+/// A project with a unique name and a folder of definitions of its own.
+#[derive(Debug)]
+pub struct Project {
+    name: String,
+    address: String,
+    temporal: Temporal,
+    folder: Arc<TempDir>,
+}
+
+thread_local! {
+    /// The projects of the test that runs on this thread.
+    static PROJECTS: RefCell<Vec<Witness>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is known of a project after its test has failed.
+struct Witness {
+    name: String,
+    address: String,
+    folder: Arc<TempDir>,
+}
+
+impl Project {
+    /// A project on the shared server of a scheduler.
+    pub async fn new(on: Scheduler) -> anyhow::Result<Self> {
+        Self::at(&server(on).address()).await
+    }
+
+    /// A project on the server at an address.
+    pub async fn at(address: &str) -> anyhow::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self::named(address, &name).await
+    }
+
+    /// A project with a name that a test needs.
+    pub async fn named(address: &str, name: &str) -> anyhow::Result<Self> {
+        let folder = Arc::new(tempfile::tempdir()?);
+        std::fs::create_dir(folder.path().join("definitions"))?;
+        PROJECTS.with_borrow_mut(|projects| {
+            projects.push(Witness {
+                name: name.to_owned(),
+                address: address.to_owned(),
+                folder: Arc::clone(&folder),
+            });
+        });
+        Ok(Self {
+            name: name.to_owned(),
+            address: address.to_owned(),
+            temporal: Temporal::connect(address).await?,
+            folder,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The server's address.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A client of its server.
+    pub fn temporal(&self) -> &Temporal {
+        &self.temporal
+    }
+
+    /// The folder of definitions.
+    pub fn definitions(&self) -> PathBuf {
+        self.folder.path().join("definitions")
+    }
+
+    /// A folder beside that of the definitions, where logs stand too.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file of definitions, in one step as editors do.
+    pub fn write(&self, file: &str, contents: &str) -> anyhow::Result<()> {
+        let path = self.definitions().join(file);
+        let parent = path.parent().context("a folder")?;
+        std::fs::create_dir_all(parent)?;
+        let mut new = tempfile::Builder::new()
+            .prefix(".new")
+            .tempfile_in(parent)?;
+        std::io::Write::write_all(&mut new, contents.as_bytes())?;
+        new.persist(path)?;
+        Ok(())
+    }
+
+    /// Removes a file of definitions.
+    pub fn remove(&self, file: &str) -> anyhow::Result<()> {
+        std::fs::remove_file(self.definitions().join(file)).with_context(|| file.to_owned())
+    }
+
+    /// The id of a definition's schedule.
+    pub fn schedule(&self, definition: &str) -> String {
+        format!("schedule-{}-{definition}", self.name)
+    }
+
+    /// The id of the project's reconcile workflow.
+    pub fn reconcile_workflow(&self) -> String {
+        format!("almanac/{}/reconcile", self.name)
+    }
+
+    /// A worker for it, to be started.
+    pub fn worker(&self) -> WorkerCommand {
+        WorkerCommand::new(self)
+    }
+
+    /// Runs a command of `almanac` for this project: `--project` is added.
+    pub fn almanac(&self, args: &[&str]) -> anyhow::Result<Output> {
+        almanac(&self.address, args.iter().chain(&["--project", &self.name]))
+    }
+}
+
+/// Forgets the projects of earlier tests on this thread.
+pub(crate) fn forget() {
+    PROJECTS.with_borrow_mut(Vec::clear);
+}
+
+/// What the projects of the test on this thread left behind: the workers'
+/// logs and what Temporal holds.
+pub(crate) fn testimony() -> String {
+    let mut text = String::new();
+    for witness in PROJECTS.with_borrow_mut(std::mem::take) {
+        testify(&witness, &mut text).expect("writing to a string");
+    }
+    text
+}
+
+fn testify(witness: &Witness, text: &mut String) -> std::fmt::Result {
+    let Witness { name, address, .. } = witness;
+    writeln!(text, "\n=== project {name} at {address}")?;
+    let mut logs: Vec<PathBuf> = std::fs::read_dir(witness.folder.path())
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    logs.sort();
+    for log in logs {
+        let contents = std::fs::read(&log).unwrap_or_default();
+        let contents = String::from_utf8_lossy(&contents);
+        let lines: Vec<&str> = contents.lines().collect();
+        writeln!(
+            text,
+            "--- {} (the last of {} lines)",
+            log.file_name().unwrap_or_default().display(),
+            lines.len()
+        )?;
+        for line in &lines[lines.len().saturating_sub(60)..] {
+            writeln!(text, "{line}")?;
+        }
+    }
+    writeln!(text, "--- what Temporal holds")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    match runtime.block_on(holds(name, address)) {
+        Ok(held) => writeln!(text, "{held}"),
+        Err(error) => writeln!(text, "cannot tell: {error:#}"),
+    }
+}
+
+async fn holds(name: &str, address: &str) -> anyhow::Result<String> {
+    let temporal = Temporal::connect(address).await?;
+    let mut text = String::new();
+    let ids = temporal.list(&format!("schedule-{name}-")).await?;
+    writeln!(text, "{} schedules", ids.len())?;
+    for id in ids.iter().take(5) {
+        match temporal.describe(id).await? {
+            Some(live) => writeln!(text, "{id}: {live}")?,
+            None => writeln!(text, "{id}: listed but gone")?,
+        }
+    }
+    match temporal.status(name).await {
+        Ok(status) => writeln!(text, "status: {}", serde_json::to_string_pretty(&status)?)?,
+        Err(error) => writeln!(text, "status: {error:#}")?,
+    }
+    Ok(text)
+}

@@ -1,0 +1,182 @@
+//! Temporal dev servers.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+use crate::cli::temporal_binary;
+use crate::ports::free_port;
+use crate::process::Supervised;
+
+/// How the server keeps schedules: by workflows, or by the new scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheduler {
+    /// The workflow-backed scheduler, the default.
+    V1,
+    /// The new one.
+    Chasm,
+}
+
+impl fmt::Display for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1 => "v1",
+            Self::Chasm => "chasm",
+        })
+    }
+}
+
+/// The server's own limits are per namespace; the tests share one.
+const COMMON: [&str; 2] = [
+    "frontend.namespaceRPS.visibility=500",
+    "frontend.globalNamespaceRPS.visibility=500",
+];
+const CHASM: [&str; 4] = [
+    "history.enableChasm=true",
+    "history.enableCHASMSchedulerCreation=true",
+    "history.enableCHASMSchedulerRouting=true",
+    "history.chasmSchedulerCreationRolloutPercent=100",
+];
+
+/// A running dev server.
+#[derive(Debug)]
+pub struct Server {
+    scheduler: Scheduler,
+    port: u16,
+    folder: TempDir,
+    database: Option<PathBuf>,
+    process: Supervised,
+}
+
+impl Server {
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn start(scheduler: Scheduler, keep: bool) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let database = keep.then(|| folder.path().join("temporal.db"));
+        let mut last = None;
+        for _ in 0..3 {
+            let port = free_port();
+            let mut process = spawn(scheduler, port, database.as_ref(), &folder)?;
+            match ready(port, &mut process) {
+                Ok(()) => {
+                    return Ok(Self {
+                        scheduler,
+                        port,
+                        folder,
+                        database,
+                        process,
+                    });
+                }
+                // Somebody else may have taken one of its ports.
+                Err(error) => last = Some(error),
+            }
+        }
+        let log = std::fs::read_to_string(folder.path().join("server.log")).unwrap_or_default();
+        Err(last.context("no attempt")?).with_context(|| format!("the dev server's log: {log}"))
+    }
+}
+
+/// The dev server of that scheduler that all tests of the process share. It
+/// keeps nothing on disk.
+pub fn server(scheduler: Scheduler) -> &'static Server {
+    static V1: OnceLock<Server> = OnceLock::new();
+    static CHASM: OnceLock<Server> = OnceLock::new();
+    let cell = match scheduler {
+        Scheduler::V1 => &V1,
+        Scheduler::Chasm => &CHASM,
+    };
+    cell.get_or_init(|| match Server::start(scheduler, false) {
+        Ok(server) => server,
+        Err(error) => panic!("no {scheduler} dev server: {error:#}"),
+    })
+}
+
+/// A dev server of a test's own, with a database that outlives a restart.
+#[derive(Debug)]
+pub struct OwnServer(Server);
+
+impl OwnServer {
+    /// Starts one on a free port.
+    pub fn start(scheduler: Scheduler) -> anyhow::Result<Self> {
+        Server::start(scheduler, true).map(Self)
+    }
+
+    /// `host:port`, the same through restarts.
+    pub fn address(&self) -> String {
+        self.0.address()
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.0.process.kill()
+    }
+
+    /// Starts it again on the same port with the same database.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
+        let server = &mut self.0;
+        server.process = spawn(
+            server.scheduler,
+            server.port,
+            server.database.as_ref(),
+            &server.folder,
+        )?;
+        ready(server.port, &mut server.process)
+    }
+}
+
+fn spawn(
+    scheduler: Scheduler,
+    port: u16,
+    database: Option<&PathBuf>,
+    folder: &TempDir,
+) -> anyhow::Result<Supervised> {
+    let mut args: Vec<String> = ["server", "start-dev", "--headless", "--log-level", "error"]
+        .map(String::from)
+        .to_vec();
+    args.extend(["--port".to_owned(), port.to_string()]);
+    args.extend(["--search-attribute", "Team=Keyword"].map(String::from));
+    if let Some(database) = database {
+        args.extend(["--db-filename".to_owned(), database.display().to_string()]);
+    }
+    let chasm: &[&str] = match scheduler {
+        Scheduler::V1 => &[],
+        Scheduler::Chasm => &CHASM,
+    };
+    for value in COMMON.iter().chain(chasm) {
+        args.extend(["--dynamic-config-value".to_owned(), (*value).to_owned()]);
+    }
+    Supervised::spawn(
+        &temporal_binary()?,
+        args,
+        &[],
+        &folder.path().join("server.log"),
+    )
+}
+
+fn ready(port: u16, process: &mut Supervised) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while Instant::now() < deadline {
+        if !process.is_running()? {
+            bail!("the dev server ended at once");
+        }
+        let answer = Command::new(temporal_binary()?)
+            .args(["operator", "namespace", "describe", "default"])
+            .args(["--address", &format!("127.0.0.1:{port}")])
+            .output()?;
+        if answer.status.success() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    bail!("the dev server on port {port} is not ready after a minute");
+}

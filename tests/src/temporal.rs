@@ -1,0 +1,566 @@
+//! Raw requests to Temporal, as a stranger, an operator or the UI makes them.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use almanac_workflows::record::Status;
+use anyhow::{Context, bail};
+use serde::Serialize;
+use serde_json::Value;
+use temporalio_client::{Connection, ConnectionOptions, Url};
+use temporalio_common::protos::temporal::api::common::v1::{
+    Memo, Payload, Payloads, WorkflowExecution, WorkflowType,
+};
+use temporalio_common::protos::temporal::api::enums::v1::UpdateWorkflowExecutionLifecycleStage;
+use temporalio_common::protos::temporal::api::query::v1::WorkflowQuery;
+use temporalio_common::protos::temporal::api::schedule::v1::schedule_action::Action;
+use temporalio_common::protos::temporal::api::schedule::v1::{
+    Range, Schedule, ScheduleAction, SchedulePatch, ScheduleSpec, StructuredCalendarSpec,
+};
+use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::update::v1::{
+    Input, Meta, Request, WaitPolicy, outcome,
+};
+use temporalio_common::protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    CountWorkflowExecutionsRequest, CreateScheduleRequest, DeleteScheduleRequest,
+    DescribeScheduleRequest, DescribeScheduleResponse, DescribeWorkflowExecutionRequest,
+    ListSchedulesRequest, PatchScheduleRequest, QueryWorkflowRequest,
+    SignalWorkflowExecutionRequest, TerminateWorkflowExecutionRequest, UpdateScheduleRequest,
+    UpdateWorkflowExecutionRequest,
+};
+use tonic::Code;
+
+const NAMESPACE: &str = "default";
+
+/// A client of one server.
+#[derive(Clone)]
+pub struct Temporal {
+    connection: Connection,
+}
+
+impl fmt::Debug for Temporal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Temporal")
+    }
+}
+
+/// A schedule as it was described.
+#[derive(Debug, Clone)]
+pub struct Live(pub DescribeScheduleResponse);
+
+impl Temporal {
+    /// Connects.
+    pub async fn connect(address: &str) -> anyhow::Result<Self> {
+        let target = Url::parse(&format!("http://{address}"))?;
+        let options = ConnectionOptions::new(target)
+            .identity("tests")
+            .connect_timeout(Duration::from_secs(10))
+            .build();
+        Ok(Self {
+            connection: Connection::connect(options).await?,
+        })
+    }
+
+    /// The ids of the schedules whose id begins with `prefix`, sorted.
+    pub async fn list(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
+        let mut ids = Vec::new();
+        let mut next_page_token = Vec::new();
+        loop {
+            let request = ListSchedulesRequest {
+                namespace: NAMESPACE.to_owned(),
+                maximum_page_size: 1000,
+                next_page_token,
+                query: format!("ScheduleId STARTS_WITH '{prefix}'"),
+            };
+            let mut service = self.connection.workflow_service();
+            let page = service.list_schedules(tonic::Request::new(request)).await?;
+            let page = page.into_inner();
+            ids.extend(page.schedules.into_iter().map(|entry| entry.schedule_id));
+            next_page_token = page.next_page_token;
+            if next_page_token.is_empty() {
+                ids.sort();
+                return Ok(ids);
+            }
+        }
+    }
+
+    /// A schedule; `None` when there is none.
+    pub async fn describe(&self, id: &str) -> anyhow::Result<Option<Live>> {
+        let request = DescribeScheduleRequest {
+            namespace: NAMESPACE.to_owned(),
+            schedule_id: id.to_owned(),
+        };
+        let mut service = self.connection.workflow_service();
+        match service
+            .describe_schedule(tonic::Request::new(request))
+            .await
+        {
+            Ok(answer) => Ok(Some(Live(answer.into_inner()))),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status.into()),
+        }
+    }
+
+    /// A schedule that must exist.
+    pub async fn live(&self, id: &str) -> anyhow::Result<Live> {
+        self.describe(id)
+            .await?
+            .with_context(|| format!("no schedule {id}"))
+    }
+
+    /// Creates a schedule with any memo.
+    pub async fn create(
+        &self,
+        id: &str,
+        schedule: Schedule,
+        memo: impl IntoIterator<Item = (&str, Payload)>,
+    ) -> anyhow::Result<()> {
+        let fields = memo.into_iter().map(|(key, value)| (key.to_owned(), value));
+        let request = CreateScheduleRequest {
+            namespace: NAMESPACE.to_owned(),
+            schedule_id: id.to_owned(),
+            schedule: Some(schedule),
+            identity: "tests".to_owned(),
+            request_id: request_id(),
+            memo: Some(Memo {
+                fields: fields.collect(),
+            }),
+            ..Default::default()
+        };
+        let mut service = self.connection.workflow_service();
+        service
+            .create_schedule(tonic::Request::new(request))
+            .await?;
+        Ok(())
+    }
+
+    /// Replaces a schedule, with a conflict token or, as the UI does, without.
+    pub async fn update(
+        &self,
+        id: &str,
+        schedule: Schedule,
+        conflict_token: Vec<u8>,
+    ) -> anyhow::Result<()> {
+        let request = UpdateScheduleRequest {
+            namespace: NAMESPACE.to_owned(),
+            schedule_id: id.to_owned(),
+            schedule: Some(schedule),
+            conflict_token,
+            identity: "tests".to_owned(),
+            request_id: request_id(),
+            ..Default::default()
+        };
+        let mut service = self.connection.workflow_service();
+        service
+            .update_schedule(tonic::Request::new(request))
+            .await?;
+        Ok(())
+    }
+
+    /// Changes a part of a schedule by hand, as the UI's edit form does:
+    /// everything else stays, and nobody's token is asked for. Waits until the
+    /// server shows it.
+    pub async fn edit(&self, id: &str, change: impl Fn(&mut Schedule)) -> anyhow::Result<()> {
+        let before = self.live(id).await?;
+        let mut schedule = before.schedule().clone();
+        change(&mut schedule);
+        self.update(id, schedule, Vec::new()).await?;
+        self.applied(id, &before).await
+    }
+
+    /// Pauses by hand, with a patch as the UI sends it: the note is replaced.
+    pub async fn pause(&self, id: &str, note: &str) -> anyhow::Result<()> {
+        let patch = SchedulePatch {
+            pause: note.to_owned(),
+            ..Default::default()
+        };
+        self.patch(id, patch).await
+    }
+
+    /// Unpauses by hand, with a patch.
+    pub async fn unpause(&self, id: &str, note: &str) -> anyhow::Result<()> {
+        let patch = SchedulePatch {
+            unpause: note.to_owned(),
+            ..Default::default()
+        };
+        self.patch(id, patch).await
+    }
+
+    /// Sends a patch and waits until the server shows it.
+    pub async fn patch(&self, id: &str, patch: SchedulePatch) -> anyhow::Result<()> {
+        let before = self.live(id).await?;
+        let request = PatchScheduleRequest {
+            namespace: NAMESPACE.to_owned(),
+            schedule_id: id.to_owned(),
+            patch: Some(patch),
+            identity: "tests".to_owned(),
+            request_id: request_id(),
+        };
+        let mut service = self.connection.workflow_service();
+        service.patch_schedule(tonic::Request::new(request)).await?;
+        self.applied(id, &before).await
+    }
+
+    async fn applied(&self, id: &str, before: &Live) -> anyhow::Result<()> {
+        crate::wait::eventually(&format!("the change of {id} to show"), || async {
+            Ok(self.live(id).await?.0.conflict_token != before.0.conflict_token)
+        })
+        .await
+    }
+
+    /// Deletes a schedule.
+    pub async fn delete(&self, id: &str) -> anyhow::Result<()> {
+        let request = DeleteScheduleRequest {
+            namespace: NAMESPACE.to_owned(),
+            schedule_id: id.to_owned(),
+            identity: "tests".to_owned(),
+        };
+        let mut service = self.connection.workflow_service();
+        service
+            .delete_schedule(tonic::Request::new(request))
+            .await?;
+        Ok(())
+    }
+
+    /// What the reconcile workflow of a project answers to `status`.
+    pub async fn status(&self, project: &str) -> anyhow::Result<Status> {
+        let workflow = format!("almanac/{project}/reconcile");
+        let answer = self.query(&workflow, "status", None).await?;
+        Ok(serde_json::from_value(answer)?)
+    }
+
+    /// Queries a workflow; the answer's first payload as JSON.
+    pub async fn query(
+        &self,
+        workflow: &str,
+        query: &str,
+        args: Option<Payloads>,
+    ) -> anyhow::Result<Value> {
+        let request = QueryWorkflowRequest {
+            namespace: NAMESPACE.to_owned(),
+            execution: execution(workflow),
+            query: Some(WorkflowQuery {
+                query_type: query.to_owned(),
+                query_args: args,
+                header: None,
+            }),
+            ..Default::default()
+        };
+        let mut service = self.connection.workflow_service();
+        let request = service.query_workflow(tonic::Request::new(request));
+        let answer = tokio::time::timeout(Duration::from_secs(15), request)
+            .await
+            .context("the query has no answer")??;
+        first_json(answer.into_inner().query_result)
+    }
+
+    /// Signals a workflow with any payloads.
+    pub async fn signal(
+        &self,
+        workflow: &str,
+        signal: &str,
+        input: Option<Payloads>,
+    ) -> anyhow::Result<()> {
+        let request = SignalWorkflowExecutionRequest {
+            namespace: NAMESPACE.to_owned(),
+            workflow_execution: execution(workflow),
+            signal_name: signal.to_owned(),
+            input,
+            identity: "tests".to_owned(),
+            request_id: request_id(),
+            ..Default::default()
+        };
+        let mut service = self.connection.workflow_service();
+        service
+            .signal_workflow_execution(tonic::Request::new(request))
+            .await?;
+        Ok(())
+    }
+
+    /// Sends an update to a workflow with any payloads; its answer, or its failure as an error.
+    pub async fn update_workflow(
+        &self,
+        workflow: &str,
+        update: &str,
+        args: Option<Payloads>,
+    ) -> anyhow::Result<Value> {
+        let request = UpdateWorkflowExecutionRequest {
+            namespace: NAMESPACE.to_owned(),
+            workflow_execution: execution(workflow),
+            wait_policy: Some(WaitPolicy {
+                lifecycle_stage: UpdateWorkflowExecutionLifecycleStage::Completed.into(),
+            }),
+            request: Some(Request {
+                meta: Some(Meta {
+                    update_id: request_id(),
+                    identity: "tests".to_owned(),
+                }),
+                input: Some(Input {
+                    name: update.to_owned(),
+                    args,
+                    header: None,
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let mut service = self.connection.workflow_service();
+        let request = service.update_workflow_execution(tonic::Request::new(request));
+        let answer = tokio::time::timeout(Duration::from_secs(20), request)
+            .await
+            .context("the update has no answer")??;
+        let outcome = answer.into_inner().outcome.context("an outcome")?;
+        match outcome.value.context("a value")? {
+            outcome::Value::Success(payloads) => first_json(Some(payloads)),
+            outcome::Value::Failure(failure) => bail!("refused: {}", failure.message),
+        }
+    }
+
+    /// Terminates a workflow.
+    pub async fn terminate(&self, workflow: &str) -> anyhow::Result<()> {
+        let request = TerminateWorkflowExecutionRequest {
+            namespace: NAMESPACE.to_owned(),
+            workflow_execution: execution(workflow),
+            reason: "a test".to_owned(),
+            ..Default::default()
+        };
+        let mut service = self.connection.workflow_service();
+        service
+            .terminate_workflow_execution(tonic::Request::new(request))
+            .await?;
+        Ok(())
+    }
+
+    /// The run id of a workflow, and how many events its history has.
+    pub async fn run_of(&self, workflow: &str) -> anyhow::Result<(String, i64)> {
+        let request = DescribeWorkflowExecutionRequest {
+            namespace: NAMESPACE.to_owned(),
+            execution: execution(workflow),
+        };
+        let mut service = self.connection.workflow_service();
+        let answer = service
+            .describe_workflow_execution(tonic::Request::new(request))
+            .await?
+            .into_inner();
+        let info = answer.workflow_execution_info.context("an execution")?;
+        let run = info.execution.context("ids")?.run_id;
+        Ok((run, info.history_length))
+    }
+
+    /// How many workflows match a visibility query.
+    pub async fn count_workflows(&self, query: &str) -> anyhow::Result<i64> {
+        let request = CountWorkflowExecutionsRequest {
+            namespace: NAMESPACE.to_owned(),
+            query: query.to_owned(),
+        };
+        let mut service = self.connection.workflow_service();
+        let answer = service
+            .count_workflow_executions(tonic::Request::new(request))
+            .await?;
+        Ok(answer.into_inner().count)
+    }
+
+    /// A connection for requests that are not here.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Live {
+    /// The schedule.
+    pub fn schedule(&self) -> &Schedule {
+        self.0.schedule.as_ref().expect("a described schedule")
+    }
+
+    /// Its spec.
+    pub fn spec(&self) -> &ScheduleSpec {
+        self.schedule().spec.as_ref().expect("a spec")
+    }
+
+    /// The workflow it starts.
+    pub fn starts(&self) -> &NewWorkflowExecutionInfo {
+        let action = self
+            .schedule()
+            .action
+            .as_ref()
+            .and_then(|a| a.action.as_ref());
+        match action {
+            Some(Action::StartWorkflow(start)) => start,
+            None => panic!("no action"),
+        }
+    }
+
+    /// Whether it is paused.
+    pub fn paused(&self) -> bool {
+        self.schedule()
+            .state
+            .as_ref()
+            .is_some_and(|state| state.paused)
+    }
+
+    /// Its note.
+    pub fn note(&self) -> &str {
+        self.schedule()
+            .state
+            .as_ref()
+            .map_or("", |state| &state.notes)
+    }
+
+    /// Its limited actions, where it has any.
+    pub fn remaining_actions(&self) -> Option<i64> {
+        let state = self.schedule().state.as_ref()?;
+        state.limited_actions.then_some(state.remaining_actions)
+    }
+
+    /// Its calendars, one a line: `minute hour day-of-month month day-of-week`.
+    pub fn times(&self) -> String {
+        calendars(&self.spec().structured_calendar)
+    }
+
+    /// Its exclusions, written likewise.
+    pub fn exclusions(&self) -> String {
+        calendars(&self.spec().exclude_structured_calendar)
+    }
+
+    /// The schedule's own memo under `almanac`.
+    pub fn owner_memo(&self) -> Option<Value> {
+        memo_json(self.0.memo.as_ref()?, "almanac")
+    }
+
+    /// The memo of the action under `almanac`.
+    pub fn action_memo(&self) -> Option<Value> {
+        memo_json(self.starts().memo.as_ref()?, "almanac")
+    }
+
+    /// The arguments of the started workflow.
+    pub fn args(&self) -> Vec<Value> {
+        let payloads = self.starts().input.iter().flat_map(|input| &input.payloads);
+        payloads
+            .map(|payload| serde_json::from_slice(&payload.data).unwrap_or(Value::Null))
+            .collect()
+    }
+
+    /// How many runs it has started.
+    pub fn runs(&self) -> i64 {
+        self.0.info.as_ref().map_or(0, |info| info.action_count)
+    }
+}
+
+impl fmt::Display for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "times {:?} zone {:?} paused {} note {:?} memo {} action {} {}",
+            self.times(),
+            self.spec().timezone_name,
+            self.paused(),
+            self.note(),
+            self.owner_memo().unwrap_or_default(),
+            self.starts()
+                .workflow_type
+                .as_ref()
+                .map_or("", |kind| &kind.name),
+            self.action_memo().unwrap_or_default(),
+        )
+    }
+}
+
+/// A schedule that somebody else makes: daily, of a workflow that nobody runs.
+pub fn foreign_schedule(cron: &str) -> Schedule {
+    Schedule {
+        spec: Some(ScheduleSpec {
+            cron_string: vec![cron.to_owned()],
+            ..Default::default()
+        }),
+        action: Some(ScheduleAction {
+            action: Some(Action::StartWorkflow(NewWorkflowExecutionInfo {
+                workflow_id: "foreign".to_owned(),
+                workflow_type: Some(WorkflowType {
+                    name: "Foreign".to_owned(),
+                }),
+                task_queue: Some(TaskQueue {
+                    name: "nobody".to_owned(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            })),
+        }),
+        ..Default::default()
+    }
+}
+
+/// A value as the JSON converter encodes it.
+pub fn json_payload(value: &impl Serialize) -> Payload {
+    Payload {
+        metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
+        data: serde_json::to_vec(value).expect("JSON"),
+        ..Default::default()
+    }
+}
+
+/// Values as the arguments of a signal, a query or an update.
+pub fn json_payloads(values: &[Value]) -> Option<Payloads> {
+    Some(Payloads {
+        payloads: values.iter().map(json_payload).collect(),
+    })
+}
+
+fn request_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("tests-{}-{number}", std::process::id())
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the requests' fields are optional"
+)]
+fn execution(workflow: &str) -> Option<WorkflowExecution> {
+    Some(WorkflowExecution {
+        workflow_id: workflow.to_owned(),
+        run_id: String::new(),
+    })
+}
+
+fn first_json(payloads: Option<Payloads>) -> anyhow::Result<Value> {
+    match payloads.and_then(|payloads| payloads.payloads.into_iter().next()) {
+        Some(payload) if !payload.data.is_empty() => Ok(serde_json::from_slice(&payload.data)?),
+        _ => Ok(Value::Null),
+    }
+}
+
+fn memo_json(memo: &Memo, key: &str) -> Option<Value> {
+    serde_json::from_slice(&memo.fields.get(key)?.data).ok()
+}
+
+fn calendars(calendars: &[StructuredCalendarSpec]) -> String {
+    let lines = calendars.iter().map(|calendar| {
+        [
+            &calendar.minute,
+            &calendar.hour,
+            &calendar.day_of_month,
+            &calendar.month,
+            &calendar.day_of_week,
+        ]
+        .map(|field| ranges(field))
+        .join(" ")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn ranges(ranges: &[Range]) -> String {
+    let texts = ranges.iter().map(|range| {
+        let end = match range.end {
+            end if end > range.start => format!("-{end}"),
+            _ => String::new(),
+        };
+        let step = match range.step {
+            step if step > 1 => format!("/{step}"),
+            _ => String::new(),
+        };
+        format!("{}{end}{step}", range.start)
+    });
+    texts.collect::<Vec<_>>().join(",")
+}

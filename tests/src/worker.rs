@@ -1,0 +1,234 @@
+//! `almanac run`, as a process.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use almanac_workflows::record::Report;
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::cli::almanac_binary;
+use crate::ports::free_port;
+use crate::process::Supervised;
+use crate::project::Project;
+use crate::proxy::Proxy;
+use crate::wait::{SOON, wait_for};
+
+/// A worker to be started.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct WorkerCommand {
+    port: u16,
+    temporal: String,
+    log: PathBuf,
+    args: Vec<String>,
+}
+
+impl WorkerCommand {
+    pub(crate) fn new(project: &Project) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = free_port();
+        let args = [
+            "run",
+            "--project",
+            project.name(),
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--debounce",
+            "50ms",
+        ];
+        Self {
+            port,
+            temporal: project.address().to_owned(),
+            log: project.folder().join(format!("worker-{number:04}.log")),
+            args: args.map(String::from).to_vec(),
+        }
+        .dir(project.definitions())
+    }
+
+    /// Adds a flag and its value.
+    pub fn flag(mut self, flag: &str, value: &str) -> Self {
+        self.args.extend([flag.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Reads this folder of definitions instead.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        if let Some(at) = self.args.iter().position(|arg| arg == "--dir") {
+            self.args.drain(at..at + 2);
+        }
+        let dir = dir.into().display().to_string();
+        self.flag("--dir", &dir)
+    }
+
+    /// Speaks to Temporal through a proxy.
+    pub fn through(mut self, proxy: &Proxy) -> Self {
+        proxy.address().clone_into(&mut self.temporal);
+        self
+    }
+
+    /// Starts it, and waits for nothing.
+    pub fn spawn(self) -> anyhow::Result<Worker> {
+        let process = self.process()?;
+        Ok(Worker {
+            command: self,
+            process,
+            http: reqwest::Client::new(),
+        })
+    }
+
+    /// Starts it and waits until it is ready: a full pass has been done.
+    pub async fn start(self) -> anyhow::Result<Worker> {
+        let mut worker = self.spawn()?;
+        worker.ready().await?;
+        Ok(worker)
+    }
+
+    fn process(&self) -> anyhow::Result<Supervised> {
+        let env = [
+            ("TEMPORAL_ADDRESS", self.temporal.as_str()),
+            ("RUST_BACKTRACE", "1"),
+        ];
+        Supervised::spawn(almanac_binary(), &self.args, &env, &self.log)
+    }
+}
+
+/// A running worker; killed when dropped.
+#[derive(Debug)]
+pub struct Worker {
+    command: WorkerCommand,
+    process: Supervised,
+    http: reqwest::Client,
+}
+
+impl Worker {
+    /// The process.
+    pub fn process(&mut self) -> &mut Supervised {
+        &mut self.process
+    }
+
+    /// Kills it, without a chance to clean up.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.kill()
+    }
+
+    /// Asks it to end, and gives its exit code.
+    pub fn terminate(&mut self, timeout: Duration) -> anyhow::Result<i32> {
+        self.process.signal("TERM")?;
+        self.process.wait(timeout)
+    }
+
+    /// Starts a process like it again, after it has ended, and waits until it is ready.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.process.kill()?;
+        self.process = self.command.process()?;
+        self.ready().await
+    }
+
+    /// Starts a process like it again, and waits for nothing.
+    pub fn respawn(&mut self) -> anyhow::Result<()> {
+        self.process.kill()?;
+        self.process = self.command.process()?;
+        Ok(())
+    }
+
+    /// All it has printed.
+    pub fn log(&self) -> anyhow::Result<String> {
+        let contents = std::fs::read(&self.command.log)?;
+        Ok(String::from_utf8_lossy(&contents).into_owned())
+    }
+
+    /// Waits until `/readyz` answers 200.
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
+        // Debug builds on a busy machine with a server that many tests share.
+        let deadline = std::time::Instant::now() + 2 * SOON;
+        loop {
+            let answer = self.get("/readyz").await;
+            if matches!(answer, Ok((200, _))) {
+                return Ok(());
+            }
+            if !self.process.is_running()? {
+                bail!("the worker ended: {}", self.log()?);
+            }
+            if std::time::Instant::now() > deadline {
+                bail!("the worker is not ready: {answer:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Asks its HTTP server: status and body.
+    pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let answer = self.http.get(self.url(path)).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+
+    /// Asks its HTTP server for JSON.
+    pub async fn json(&self, path: &str) -> anyhow::Result<Value> {
+        let (status, body) = self.get(path).await?;
+        if status != 200 {
+            bail!("{path}: {status} {body}");
+        }
+        serde_json::from_str(&body).with_context(|| format!("{path}: {body}"))
+    }
+
+    /// `POST /admin/sync` with this query: status and body. It re-reads the
+    /// files first, so no test needs to wait for the watcher.
+    pub async fn post_sync(&self, query: &str) -> anyhow::Result<(u16, Value)> {
+        let url = self.url(&format!("/admin/sync?{query}"));
+        let answer = self.http.post(url).send().await?;
+        let status = answer.status().as_u16();
+        let body = answer.text().await?;
+        let body = serde_json::from_str(&body).with_context(|| format!("{status}: {body}"))?;
+        Ok((status, body))
+    }
+
+    /// Re-reads the files, does a full pass and gives its report, which may hold errors.
+    pub async fn sync(&self) -> anyhow::Result<Report> {
+        self.sync_with("").await
+    }
+
+    /// The same, with more in the query.
+    pub async fn sync_with(&self, query: &str) -> anyhow::Result<Report> {
+        let (status, body) = self.post_sync(query).await?;
+        match status {
+            200 | 207 => Ok(serde_json::from_value(body)?),
+            202 => {
+                let pass = body["pass"].as_u64().context("the pass's number")?;
+                self.report_of(pass).await
+            }
+            _ => bail!("/admin/sync: {status} {body}"),
+        }
+    }
+
+    async fn report_of(&self, pass: u64) -> anyhow::Result<Report> {
+        wait_for(&format!("the report of pass {pass}"), SOON, || async {
+            let status = self.json("/api/v1/reconcile").await?;
+            let reports: Vec<Report> = serde_json::from_value(status["reports"].clone())?;
+            Ok(reports.into_iter().find(|report| report.pass == pass))
+        })
+        .await
+    }
+
+    /// The sum of a metric's samples whose line holds all of `labels`.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> anyhow::Result<f64> {
+        let (_, page) = self.get("/metrics").await?;
+        let mut sum = 0.0;
+        for line in page.lines().filter(|line| !line.starts_with('#')) {
+            let Some((series, value)) = line.rsplit_once(' ') else {
+                continue;
+            };
+            let its_name = series.split('{').next().unwrap_or_default();
+            if its_name == name && labels.iter().all(|label| series.contains(label)) {
+                sum += value.parse::<f64>().with_context(|| line.to_owned())?;
+            }
+        }
+        Ok(sum)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.command.port)
+    }
+}

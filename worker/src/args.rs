@@ -1,0 +1,489 @@
+//! The command line: section 7 of the contract.
+//!
+//! Every flag `--foo-bar` is also read from `ALMANAC_FOO_BAR`; [`parse`] sees
+//! to it for all of them, so that no flag can be without. The connection to
+//! Temporal is configured by the SDK's own variables and profiles, not here.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use almanac_workflows::names::Project;
+use almanac_workflows::record::{DriftPolicy, Options, OrphanPolicy};
+use clap::builder::FalseyValueParser;
+use clap::{
+    ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::telemetry::LogFormat;
+
+/// Schedules as code for Temporal.
+#[derive(Debug, Parser)]
+#[command(name = "almanac", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Cmd,
+    /// Which log lines are written to stderr, as `tracing` filters read it.
+    /// `RUST_LOG` is read where this is not given [default: info for the
+    /// worker, warn for the rest]
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Cmd {
+    /// Start a Temporal dev server (with its UI) and the worker; Ctrl-C ends both
+    Dev(DevArgs),
+    /// Run the worker
+    Run(RunArgs),
+    /// Check definitions offline; fails when one is invalid
+    Validate(ValidateArgs),
+    /// Show what would change, field by field, and write nothing
+    Plan(PlanArgs),
+    /// Ask for a pass, wait for it and print its report
+    Sync(SyncArgs),
+    /// List the project's schedules as they are in Temporal
+    List(ListArgs),
+    /// Show one schedule as it is in Temporal
+    Show(ShowArgs),
+    /// Print the next fire times of a definition
+    Next(NextArgs),
+    /// Print the JSON Schema of definitions, for editors
+    Schema,
+}
+
+/// `almanac run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The set of schedules this worker keeps; workers with the same project are replicas
+    #[arg(long)]
+    pub project: Project,
+    /// What `run` and `dev` share.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+}
+
+/// `almanac dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// The set of schedules this worker keeps
+    #[arg(long, default_value = "dev")]
+    pub project: Project,
+    /// Where the dev server keeps what it holds
+    #[arg(long, value_name = "FILE", default_value = ".almanac/temporal.db")]
+    pub db: PathBuf,
+    /// The Temporal CLI [default: .tools/bin/temporal, then the one on the PATH]
+    #[arg(long, value_name = "FILE")]
+    pub temporal_cli: Option<PathBuf>,
+    /// What `run` and `dev` share.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+}
+
+/// What `run` and `dev` share.
+#[derive(Debug, Clone, Args)]
+pub struct WorkerArgs {
+    /// A folder of definitions, read recursively; may be given several times,
+    /// or as a list with commas
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = "definitions",
+        value_delimiter = ','
+    )]
+    pub dir: Vec<PathBuf>,
+    /// Where HTTP listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Time between two full passes
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = at_least_a_second)]
+    pub reconcile_interval: Duration,
+    /// How many schedules a pass works on at a time
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub reconcile_concurrency: u16,
+    /// The most requests a second that a pass makes [default: no cap]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub rps: Option<f64>,
+    /// How long files must be quiet before they are read again
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
+    pub debounce: Duration,
+    /// Time between two readings of the folders that nothing asked for
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = at_least_a_second)]
+    pub rescan_interval: Duration,
+    /// Each schedule is described in full once within this time
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = at_least_a_second)]
+    pub resync_interval: Duration,
+    /// What happens to a schedule that someone changed
+    #[arg(long, value_enum, default_value_t)]
+    pub drift: Drift,
+    /// What happens to a schedule whose definition is gone
+    #[arg(long, value_enum, default_value_t)]
+    pub orphans: Orphans,
+    /// How long Temporal may be away at the start before that is an error in
+    /// the log; the worker goes on trying
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub startup_retry: Duration,
+    /// The process ends within this time when it is told to
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = at_least_a_second)]
+    pub shutdown_timeout: Duration,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+impl WorkerArgs {
+    /// The options that passes obey.
+    pub fn options(&self) -> Options {
+        Options {
+            reconcile_interval: self.reconcile_interval,
+            resync_interval: self.resync_interval,
+            drift: self.drift.into(),
+            orphans: self.orphans.into(),
+        }
+    }
+}
+
+/// `almanac validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Files and folders [default: the folder `definitions`]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `almanac plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+    /// A folder of definitions; may be given several times, or as a list with commas
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = "definitions",
+        value_delimiter = ','
+    )]
+    pub dir: Vec<PathBuf>,
+    /// What happens to a schedule that someone changed
+    #[arg(long, value_enum, default_value_t)]
+    pub drift: Drift,
+    /// What happens to a schedule whose definition is gone
+    #[arg(long, value_enum, default_value_t)]
+    pub orphans: Orphans,
+    /// Exit with 2 when a pass would write
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// `almanac sync`.
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+    /// Plan and report, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Let the held removals with this digest go on
+    #[arg(long, value_name = "DIGEST")]
+    pub confirm: Option<String>,
+    /// Do not wait for the pass
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `almanac list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `almanac show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The definition's id
+    pub id: String,
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `almanac next`.
+#[derive(Debug, Args)]
+pub struct NextArgs {
+    /// The id of a definition that has a live schedule, or a file
+    #[arg(value_name = "ID|FILE")]
+    pub what: String,
+    /// How many times to print
+    #[arg(short = 'n', long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub count: u16,
+    /// Print times after this one [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Which project, and how to print.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// The project
+    #[arg(long, default_value = "dev")]
+    pub project: Project,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// How a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// `--drift`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Drift {
+    /// It is corrected.
+    #[default]
+    Correct,
+    /// It is only reported.
+    Report,
+}
+
+impl From<Drift> for DriftPolicy {
+    fn from(drift: Drift) -> Self {
+        match drift {
+            Drift::Correct => Self::Correct,
+            Drift::Report => Self::Report,
+        }
+    }
+}
+
+/// `--orphans`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Orphans {
+    /// It is deleted.
+    #[default]
+    Delete,
+    /// It is paused.
+    Pause,
+    /// It is left alone and reported.
+    Keep,
+}
+
+impl From<Orphans> for OrphanPolicy {
+    fn from(orphans: Orphans) -> Self {
+        match orphans {
+            Orphans::Delete => Self::Delete,
+            Orphans::Pause => Self::Pause,
+            Orphans::Keep => Self::Keep,
+        }
+    }
+}
+
+/// Reads a command line.
+///
+/// # Errors
+/// What clap says; its own exit code for bad usage is 2, the contract's is 1.
+pub fn parse<I, T>(arguments: I) -> Result<Cli, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let matches = command().try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// The command, each flag with its variable.
+fn command() -> Command {
+    with_variables(Cli::command())
+}
+
+fn with_variables(command: Command) -> Command {
+    command
+        .mut_args(|arg| {
+            let Some(long) = arg
+                .get_long()
+                .filter(|long| !matches!(*long, "help" | "version"))
+            else {
+                return arg;
+            };
+            // Once a flag and process, so that clap may keep it for ever.
+            let name: &'static str = Box::leak(
+                format!("ALMANAC_{}", long.replace('-', "_").to_uppercase()).into_boxed_str(),
+            );
+            let arg = arg.env(name).hide_env_values(true);
+            if matches!(arg.get_action(), ArgAction::SetTrue) {
+                arg.value_parser(FalseyValueParser::new())
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(with_variables)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let good = "write it like 500ms, 30s, 5m, 1h30m";
+    let signed = SignedDuration::from_str(text).map_err(|error| format!("{error}; {good}"))?;
+    Duration::try_from(signed).map_err(|_| format!("`{text}` is negative; {good}"))
+}
+
+fn at_least_a_second(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|value| {
+        if value < Duration::from_secs(1) {
+            Err(format!("`{text}` is shorter than 1s"))
+        } else {
+            Ok(value)
+        }
+    })
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        Ok(_) => Err(format!("`{text}` is not above 0")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Cli {
+        parse(line.split(' ')).unwrap()
+    }
+
+    fn refused(line: &str) -> String {
+        parse(line.split(' ')).unwrap_err().to_string()
+    }
+
+    fn run(line: &str) -> RunArgs {
+        match parsed(line).command {
+            Cmd::Run(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_the_contracts() {
+        let args = run("almanac run --project p").worker;
+        assert_eq!(args.dir, [PathBuf::from("definitions")]);
+        assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(args.options(), Options::default());
+        assert_eq!(args.reconcile_concurrency, 10);
+        assert_eq!(args.rps, None);
+        assert_eq!(args.debounce, Duration::from_millis(500));
+        assert_eq!(args.rescan_interval, Duration::from_secs(30));
+        assert_eq!(args.startup_retry, Duration::from_mins(5));
+        assert_eq!(args.shutdown_timeout, Duration::from_secs(30));
+        assert_eq!(args.log_format, LogFormat::Text);
+    }
+
+    #[test]
+    fn dev_is_project_dev_with_its_own_store() {
+        let Cmd::Dev(args) = parsed("almanac dev").command else {
+            panic!("not dev")
+        };
+        assert_eq!(args.project.as_str(), "dev");
+        assert_eq!(args.db, PathBuf::from(".almanac/temporal.db"));
+        assert_eq!(args.temporal_cli, None);
+    }
+
+    #[test]
+    fn folders_repeat_and_durations_are_people_s() {
+        let args = run(
+            "almanac run --project p --dir a --dir b --reconcile-interval 1h30m --debounce 0s \
+             --drift report --orphans keep --rps 2.5",
+        )
+        .worker;
+        assert_eq!(args.dir, [PathBuf::from("a"), PathBuf::from("b")]);
+        assert_eq!(args.reconcile_interval, Duration::from_mins(90));
+        assert_eq!(args.debounce, Duration::ZERO);
+        assert_eq!(args.options().drift, DriftPolicy::Report);
+        assert_eq!(args.options().orphans, OrphanPolicy::Keep);
+        assert_eq!(args.rps, Some(2.5));
+    }
+
+    #[test]
+    fn bad_usage_names_the_flag_and_the_value() {
+        assert!(refused("almanac run").contains("--project <PROJECT>"));
+        for (line, said) in [
+            ("almanac run --project A", "project `A` must be 1 to 40"),
+            (
+                "almanac run --project p --debounce fast",
+                "--debounce <DURATION>",
+            ),
+            (
+                "almanac run --project p --rescan-interval 10ms",
+                "`10ms` is shorter than 1s",
+            ),
+            (
+                "almanac run --project p --debounce -5s",
+                "unexpected argument '-5'",
+            ),
+            ("almanac run --project p --rps 0", "`0` is not above 0"),
+            (
+                "almanac run --project p --orphans drop",
+                "[possible values: delete, pause, keep]",
+            ),
+            ("almanac next x --from soon", "--from <TIME>"),
+            ("almanac nonsense", "unrecognized subcommand 'nonsense'"),
+        ] {
+            let message = refused(line);
+            assert!(message.contains(said), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn every_flag_has_its_variable() {
+        let mut seen = Vec::new();
+        for subcommand in command().get_subcommands() {
+            for arg in subcommand.get_arguments() {
+                let Some(long) = arg.get_long().filter(|long| *long != "help") else {
+                    continue;
+                };
+                let expected = format!("ALMANAC_{}", long.replace('-', "_").to_uppercase());
+                assert_eq!(
+                    arg.get_env().and_then(|name| name.to_str()),
+                    Some(expected.as_str())
+                );
+                seen.push(long.to_owned());
+            }
+        }
+        for flag in [
+            "dir",
+            "project",
+            "shutdown-timeout",
+            "detailed-exitcode",
+            "confirm",
+        ] {
+            assert!(
+                seen.iter().any(|long| long == flag),
+                "{flag} is not among {seen:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_command_is_consistent() {
+        command().debug_assert();
+    }
+}

@@ -1,0 +1,247 @@
+//! From the state of every file, and what was served before, to a snapshot.
+//!
+//! Pure. Always holds: a definition that was served goes away only when the
+//! place it stood in could be seen and no longer holds it. While its document
+//! fails, another document states its id too, its file cannot be read, or its
+//! folder cannot be seen, its last good version is served, marked stale.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use almanac_workflows::definition::{Definition, Diagnostic, Kind};
+use almanac_workflows::names::DefinitionId;
+use almanac_workflows::snapshot::{
+    ARCHIVED_KEPT, Archived, FailedDocument, LoadStatus, Loaded, Snapshot,
+};
+
+use super::load::{Content, Document, FileKey, View};
+use super::read::Refusal;
+
+/// The most documents that are served.
+const DOCUMENTS_LIMIT: usize = 50_000;
+/// How many other places the error of a repeated id names.
+const PLACES_NAMED: usize = 3;
+
+/// Where each definition that is served comes from.
+pub(super) type Origins = BTreeMap<DefinitionId, FileKey>;
+
+/// A document and its place.
+struct Placed<'a> {
+    key: &'a FileKey,
+    source: String,
+    document: &'a Document,
+    /// Nothing follows it in its file.
+    is_last: bool,
+}
+
+/// The snapshot that `view` makes of `previous`.
+pub(super) fn assemble(
+    previous: &Snapshot,
+    origins: &Origins,
+    view: &View,
+    roots: &[PathBuf],
+) -> (Snapshot, Origins) {
+    let mut snapshot = Snapshot {
+        revision: view.revision.clone(),
+        incomplete: view
+            .holes
+            .iter()
+            .map(|(root, hole)| format!("folder `{}` {hole}", roots[*root].display()))
+            .collect(),
+        ..Snapshot::default()
+    };
+    let mut now = Origins::new();
+    let suspicious = take_documents(&mut snapshot, &mut now, previous, view, roots);
+
+    let failing: BTreeSet<_> = snapshot.failed_ids().cloned().collect();
+    for (id, loaded) in &previous.definitions {
+        let Some(origin) = origins.get(id).filter(|_| !now.contains_key(id)) else {
+            continue;
+        };
+        let unseen = view.holes.contains_key(&origin.root) && !view.files.contains_key(origin);
+        if failing.contains(id) || unseen || suspicious.contains(origin) {
+            let stale = Loaded {
+                status: LoadStatus::Stale,
+                ..loaded.clone()
+            };
+            now.insert(id.clone(), origin.clone());
+            snapshot.definitions.insert(id.clone(), stale);
+        } else {
+            snapshot.archived.push(Archived {
+                id: id.clone(),
+                source: loaded.source.clone(),
+                revision: loaded.definition.revision.clone(),
+            });
+        }
+    }
+    let remembered = previous.archived.iter();
+    snapshot
+        .archived
+        .extend(remembered.filter(|one| !now.contains_key(&one.id)).cloned());
+    snapshot.archived.truncate(ARCHIVED_KEPT);
+    (snapshot, now)
+}
+
+/// Puts every document where it belongs. Returns the files in which something
+/// fails that may stand for definitions it does not name: the file cannot be
+/// read, a document states no id or one that was not served, or the last
+/// document is invalid, where a half-written file is cut.
+fn take_documents<'a>(
+    snapshot: &mut Snapshot,
+    origins: &mut Origins,
+    previous: &Snapshot,
+    view: &'a View,
+    roots: &[PathBuf],
+) -> BTreeSet<&'a FileKey> {
+    let mut documents = place(view);
+    if let Some(first) = documents.get(DOCUMENTS_LIMIT) {
+        snapshot.incomplete.push(format!(
+            "there are more than {DOCUMENTS_LIMIT} documents; `{}` and those after it are not loaded",
+            first.source
+        ));
+        documents.truncate(DOCUMENTS_LIMIT);
+    }
+    let stated = by_stated_id(&documents);
+    let mut suspicious = BTreeSet::new();
+    for placed in &documents {
+        let id = &placed.document.id;
+        let repeated = repeated(placed, &documents, &stated, roots);
+        let mut errors = match (&placed.document.result, &repeated) {
+            (Ok(definition), None) => {
+                snapshot
+                    .warnings
+                    .extend_from_slice(&placed.document.warnings);
+                origins.insert(definition.id.clone(), placed.key.clone());
+                let loaded = loaded(definition, &placed.source);
+                snapshot.definitions.insert(definition.id.clone(), loaded);
+                continue;
+            }
+            (Ok(_), Some(_)) => Vec::new(),
+            (Err(errors), _) => errors.clone(),
+        };
+        let was_served = id
+            .as_ref()
+            .is_some_and(|id| previous.definitions.contains_key(id));
+        if !was_served || (placed.is_last && placed.document.result.is_err()) {
+            suspicious.insert(placed.key);
+        }
+        errors.extend(repeated);
+        snapshot.failed.push(FailedDocument {
+            source: placed.source.clone(),
+            id: id.clone(),
+            errors,
+        });
+    }
+    for (key, state) in &view.files {
+        if let Content::Refused(refusal) = &state.content {
+            suspicious.insert(key);
+            snapshot.failed.push(unread(key, refusal, roots));
+        }
+    }
+    snapshot.failed.sort_by(|a, b| a.source.cmp(&b.source));
+    suspicious
+}
+
+fn place(view: &View) -> Vec<Placed<'_>> {
+    let mut placed = Vec::new();
+    for (key, state) in &view.files {
+        let Content::Read { documents, .. } = &state.content else {
+            continue;
+        };
+        let path = key.path.display();
+        placed.extend(
+            documents
+                .iter()
+                .enumerate()
+                .map(|(index, document)| Placed {
+                    key,
+                    source: match documents.len() {
+                        1 => path.to_string(),
+                        _ => format!("{path}:{}", document.line),
+                    },
+                    document,
+                    is_last: index + 1 == documents.len(),
+                }),
+        );
+    }
+    placed
+}
+
+/// The indices of the documents that state an id, whatever else is wrong with them.
+fn by_stated_id<'a>(documents: &[Placed<'a>]) -> BTreeMap<(Kind, &'a DefinitionId), Vec<usize>> {
+    let mut stated: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (index, placed) in documents.iter().enumerate() {
+        if let Some(id) = &placed.document.id {
+            stated
+                .entry((placed.document.kind, id))
+                .or_default()
+                .push(index);
+        }
+    }
+    stated
+}
+
+/// What is wrong with a document whose id others state too.
+fn repeated(
+    placed: &Placed<'_>,
+    documents: &[Placed<'_>],
+    stated: &BTreeMap<(Kind, &DefinitionId), Vec<usize>>,
+    roots: &[PathBuf],
+) -> Option<Diagnostic> {
+    let id = placed.document.id.as_ref()?;
+    let all = stated.get(&(placed.document.kind, id))?;
+    let others: Vec<_> = all
+        .iter()
+        .map(|index| &documents[*index])
+        .filter(|other| !std::ptr::eq(other.document, placed.document))
+        .collect();
+    if others.is_empty() {
+        return None;
+    }
+    let mut elsewhere: Vec<_> = others
+        .iter()
+        .take(PLACES_NAMED)
+        .map(|other| format!("{}:{}", shown(other.key, roots), other.document.line))
+        .collect();
+    if let Some(more @ 1..) = others.len().checked_sub(PLACES_NAMED) {
+        elsewhere.push(format!("{more} more"));
+    }
+    Some(Diagnostic {
+        hint: Some("give each document an id of its own".into()),
+        ..Diagnostic::error(
+            shown(placed.key, roots),
+            placed.document.line,
+            1,
+            format!(
+                "id: `{id}` is stated by another document too: {}",
+                elsewhere.join(", ")
+            ),
+        )
+    })
+}
+
+fn unread(key: &FileKey, refusal: &Refusal, roots: &[PathBuf]) -> FailedDocument {
+    FailedDocument {
+        source: key.path.display().to_string(),
+        id: None,
+        errors: vec![Diagnostic {
+            hint: refusal.hint().map(Into::into),
+            ..Diagnostic::error(shown(key, roots), 1, 1, refusal.to_string())
+        }],
+    }
+}
+
+/// A file as a person finds it: below the folder as it was given.
+fn shown(key: &FileKey, roots: &[PathBuf]) -> String {
+    let root = roots.get(key.root).map_or(Path::new(""), PathBuf::as_path);
+    root.join(&key.path).display().to_string()
+}
+
+fn loaded(definition: &Arc<Definition>, source: &str) -> Loaded {
+    Loaded {
+        definition: Arc::clone(definition),
+        source: source.to_owned(),
+        status: LoadStatus::Loaded,
+    }
+}

@@ -1,0 +1,424 @@
+//! From the folders to the state of every file: lists, reads and parses what
+//! changed, until the view is one that the folders had at one moment.
+//!
+//! Always holds: a load that panics leaves the loader as it was; a file that
+//! cannot be parsed harms no other; a file is read only once it has been still
+//! for a while. Which definitions follow is left to [`super::assemble`].
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use almanac_workflows::definition::{
+    Definition, Diagnostic, Kind, ParseContext, ParsedDocument, parse_file,
+};
+use almanac_workflows::names::{DefinitionId, Revision};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::read::{ReadError, Refusal, read};
+use super::scan::{Entry, Hole, Identity, Listing, Signature, list};
+
+/// The longest that one load waits for files that are being written, and tries
+/// to see the folders in one state.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Time between two attempts to see the folders in one state.
+const BREATH: Duration = Duration::from_millis(20);
+/// A file that changed less than this before it was read may change again
+/// without showing it: some file systems count time in whole seconds.
+const TICK: Duration = Duration::from_secs(2);
+
+/// The parser, as a value so that tests can put another in its place.
+pub(super) type Parse = fn(&str, &[u8], &ParseContext) -> Vec<ParsedDocument>;
+
+/// How much a load looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Files whose size, times or place differ from the last load.
+    Changed,
+    /// The contents of every file.
+    Contents,
+}
+
+/// A file: in which folder, and where in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FileKey {
+    /// Index of the folder, in the order given.
+    pub(super) root: usize,
+    /// Relative to the folder.
+    pub(super) path: PathBuf,
+}
+
+/// What is known of a file.
+#[derive(Debug)]
+pub(super) struct FileState {
+    /// What it looked like when it was read, and when that was.
+    seen: Option<(Signature, SystemTime)>,
+    /// What it holds.
+    pub(super) content: Content,
+}
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Documents.
+    Read {
+        /// SHA-256 of the bytes.
+        hash: [u8; 32],
+        /// In the order of the text.
+        documents: Arc<[Document]>,
+    },
+    /// Nothing that could be read.
+    Refused(Refusal),
+}
+
+/// A document, parsed.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) line: usize,
+    pub(super) id: Option<DefinitionId>,
+    pub(super) kind: Kind,
+    pub(super) result: Result<Arc<Definition>, Vec<Diagnostic>>,
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+/// Everything a load saw.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    /// Digest of it.
+    pub(super) revision: Revision,
+    /// The files that are there.
+    pub(super) files: BTreeMap<FileKey, Arc<FileState>>,
+    /// Why the view of a folder is incomplete, by its index.
+    pub(super) holes: BTreeMap<usize, Hole>,
+}
+
+/// Loads the same folders again and again.
+#[derive(Debug)]
+pub(super) struct Loader {
+    roots: Vec<PathBuf>,
+    still_for: Duration,
+    patience: Duration,
+    parse: Parse,
+    files: BTreeMap<FileKey, Arc<FileState>>,
+    trust: Vec<Trust>,
+}
+
+/// What is known of a folder's identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Trust {
+    /// It has not been looked at.
+    Unseen,
+    /// It is the one it has always been, or has been seen twice.
+    Trusted(Identity),
+    /// It is another one, seen once, with these contents.
+    Seen(Identity, Revision),
+    /// There was none.
+    Gone,
+}
+
+impl Loader {
+    /// A loader of `roots`, in this order, that reads a file once it has not
+    /// changed for `still_for`.
+    pub(super) fn new(roots: Vec<PathBuf>, still_for: Duration) -> Self {
+        Self {
+            trust: vec![Trust::Unseen; roots.len()],
+            roots,
+            still_for,
+            patience: PATIENCE,
+            parse: parse_file,
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// The same with another parser and another patience.
+    #[cfg(test)]
+    pub(super) fn with(mut self, parse: Parse, patience: Duration) -> Self {
+        self.parse = parse;
+        self.patience = patience;
+        self
+    }
+
+    /// One look at the folders. Blocks: for the disk, and while files are
+    /// being written, up to some seconds.
+    pub(super) fn load(&mut self, depth: Depth) -> View {
+        let deadline = Instant::now() + self.patience;
+        let mut fresh = BTreeMap::new();
+        let (listings, unsettled) = loop {
+            let listings = list(&self.roots);
+            let patient = Instant::now() < deadline;
+            if patient && let Some(wait) = self.until_still(&listings, &fresh) {
+                std::thread::sleep(wait.max(BREATH));
+                continue;
+            }
+            let moved = self.read_changed(&listings, depth, &mut fresh);
+            let at_a_glance = !moved
+                && !self.misses_files(&listings)
+                && listings.iter().all(Listing::holds_at_a_glance);
+            let differing = if at_a_glance {
+                Vec::new()
+            } else {
+                differing(&listings, &list(&self.roots))
+            };
+            if (differing.is_empty() && !moved) || !patient {
+                break (listings, differing);
+            }
+            std::thread::sleep(BREATH);
+        };
+        self.accept(listings, &unsettled, fresh)
+    }
+
+    /// How long until every changed file will have been still for long enough;
+    /// `None` when all are.
+    fn until_still(
+        &self,
+        listings: &[Listing],
+        fresh: &BTreeMap<FileKey, Arc<FileState>>,
+    ) -> Option<Duration> {
+        files(listings)
+            .filter(|(key, signature, _)| {
+                let known = fresh.get(key).or_else(|| self.files.get(key));
+                known.is_none_or(|known| !known.looks_like(signature))
+            })
+            .filter_map(|(_, signature, _)| self.restless_for(signature))
+            .max()
+    }
+
+    /// How long until a file will have been still for long enough.
+    fn restless_for(&self, signature: &Signature) -> Option<Duration> {
+        // A change in the future is another machine's clock.
+        let age = SystemTime::now().duration_since(signature.changed()).ok()?;
+        self.still_for
+            .checked_sub(age)
+            .filter(|wait| !wait.is_zero())
+    }
+
+    /// Reads what has to be read into `fresh`; true when a file was no longer
+    /// the one listed.
+    fn read_changed(
+        &self,
+        listings: &[Listing],
+        depth: Depth,
+        fresh: &mut BTreeMap<FileKey, Arc<FileState>>,
+    ) -> bool {
+        let mut moved = false;
+        for (key, signature, real) in files(listings) {
+            if fresh
+                .get(&key)
+                .is_some_and(|read| read.looks_like(signature))
+            {
+                continue;
+            }
+            let known = fresh.get(&key).or_else(|| self.files.get(&key));
+            if depth == Depth::Changed && known.is_some_and(|known| known.is_surely(signature)) {
+                continue;
+            }
+            let is_known = known.is_some_and(|known| known.looks_like(signature));
+            if !is_known && self.restless_for(signature).is_some() {
+                continue;
+            }
+            let read_at = SystemTime::now();
+            let content = match read(real, signature) {
+                Ok(bytes) => self.parse_unless_known(&key, &bytes, known),
+                Err(ReadError::Refused(refusal)) => Content::Refused(refusal),
+                Err(ReadError::Moved) => {
+                    moved = true;
+                    continue;
+                }
+            };
+            let seen = Some((*signature, read_at));
+            fresh.insert(key, Arc::new(FileState { seen, content }));
+        }
+        moved
+    }
+
+    fn parse_unless_known(
+        &self,
+        key: &FileKey,
+        bytes: &[u8],
+        known: Option<&Arc<FileState>>,
+    ) -> Content {
+        let hash = Sha256::digest(bytes).into();
+        let documents = match known.map(|known| &known.content) {
+            Some(Content::Read {
+                hash: before,
+                documents,
+            }) if *before == hash => Arc::clone(documents),
+            _ => self.parse_file(key, bytes),
+        };
+        Content::Read { hash, documents }
+    }
+
+    fn parse_file(&self, key: &FileKey, bytes: &[u8]) -> Arc<[Document]> {
+        let path = self.roots[key.root].join(&key.path).display().to_string();
+        let context = ParseContext {
+            now: Timestamp::now(),
+        };
+        catch_unwind(AssertUnwindSafe(|| (self.parse)(&path, bytes, &context)))
+            .unwrap_or_else(|_| {
+                let error = Diagnostic::error(&path, 1, 1, "the parser failed on this file");
+                let hint = "this is a defect of almanac; please report it with the file";
+                vec![ParsedDocument {
+                    line: 1,
+                    id: None,
+                    kind: Kind::default(),
+                    result: Err(vec![Diagnostic {
+                        hint: Some(hint.into()),
+                        ..error
+                    }]),
+                    warnings: Vec::new(),
+                }]
+            })
+            .into_iter()
+            .map(Document::from)
+            .collect()
+    }
+
+    /// Makes what was seen the present state.
+    fn accept(
+        &mut self,
+        listings: Vec<Listing>,
+        unsettled: &[usize],
+        mut fresh: BTreeMap<FileKey, Arc<FileState>>,
+    ) -> View {
+        let mut view = View::default();
+        let mut all = Vec::new();
+        for (root, listing) in listings.into_iter().enumerate() {
+            let mut contents = Vec::new();
+            for (path, entry) in listing.entries {
+                let key = FileKey { root, path };
+                let state = match entry {
+                    Entry::File(signature, _) => fresh
+                        .remove(&key)
+                        .or_else(|| self.files.remove(&key))
+                        .filter(|state| state.looks_like(&signature))
+                        .unwrap_or_else(|| FileState::refused(Refusal::Unsettled)),
+                    Entry::Refused(refusal) => FileState::refused(refusal),
+                };
+                digest_file(&mut contents, &key, &state.content);
+                view.files.insert(key, state);
+            }
+            let contents = Revision::of(&contents);
+            let (trust, replaced) = self.trust[root].next(listing.identity, &contents);
+            self.trust[root] = trust;
+            let unsettled = unsettled.contains(&root).then_some(Hole::Unsettled);
+            let hole = listing
+                .hole
+                .or(unsettled)
+                .or(replaced.then_some(Hole::Replaced));
+            let tag = hole.as_ref().map(Hole::tag).unwrap_or_default();
+            all.extend(format!("{root} {contents} {tag}\n").into_bytes());
+            view.holes.extend(hole.map(|hole| (root, hole)));
+        }
+        view.revision = Revision::of(&all);
+        self.files.clone_from(&view.files);
+        view
+    }
+
+    /// Whether a file that was there is not: worth a second, careful look.
+    fn misses_files(&self, listings: &[Listing]) -> bool {
+        self.files
+            .keys()
+            .any(|key| !listings[key.root].entries.contains_key(&key.path))
+    }
+}
+
+impl Trust {
+    /// What is known after a look, and whether the folder has yet to be seen
+    /// once more.
+    fn next(&self, identity: Option<Identity>, contents: &Revision) -> (Self, bool) {
+        let Some(identity) = identity else {
+            return (Self::Gone, false);
+        };
+        let trusted = match self {
+            Self::Unseen => true,
+            Self::Trusted(before) => *before == identity,
+            Self::Seen(before, then) => *before == identity && then == contents,
+            Self::Gone => false,
+        };
+        if trusted {
+            (Self::Trusted(identity), false)
+        } else {
+            (Self::Seen(identity, contents.clone()), true)
+        }
+    }
+}
+
+impl FileState {
+    fn refused(refusal: Refusal) -> Arc<Self> {
+        Arc::new(Self {
+            seen: None,
+            content: Content::Refused(refusal),
+        })
+    }
+
+    /// Whether the file looked the same when it was read.
+    fn looks_like(&self, signature: &Signature) -> bool {
+        self.seen.is_some_and(|(seen, _)| seen == *signature)
+    }
+
+    /// Whether it is out of the question that the file has changed since.
+    fn is_surely(&self, signature: &Signature) -> bool {
+        self.seen.is_some_and(|(seen, read_at)| {
+            seen == *signature
+                && read_at
+                    .duration_since(signature.changed())
+                    .is_ok_and(|age| age > TICK)
+        })
+    }
+}
+
+impl From<ParsedDocument> for Document {
+    fn from(parsed: ParsedDocument) -> Self {
+        Self {
+            line: parsed.line,
+            id: parsed.id,
+            kind: parsed.kind,
+            result: parsed.result.map(Arc::new),
+            warnings: parsed.warnings,
+        }
+    }
+}
+
+/// The files of all listings, in order.
+fn files(listings: &[Listing]) -> impl Iterator<Item = (FileKey, &Signature, &PathBuf)> {
+    listings.iter().enumerate().flat_map(|(root, listing)| {
+        listing
+            .entries
+            .iter()
+            .filter_map(move |(path, entry)| match entry {
+                Entry::File(signature, real) => {
+                    let path = path.clone();
+                    Some((FileKey { root, path }, signature, real))
+                }
+                Entry::Refused(_) => None,
+            })
+    })
+}
+
+/// The folders whose contents differ between two looks.
+fn differing(first: &[Listing], second: &[Listing]) -> Vec<usize> {
+    first
+        .iter()
+        .zip(second)
+        .enumerate()
+        .filter(|(_, (first, second))| !first.same_contents(second))
+        .map(|(root, _)| root)
+        .collect()
+}
+
+fn digest_file(out: &mut Vec<u8>, key: &FileKey, content: &Content) {
+    let path = key.path.as_os_str().as_encoded_bytes();
+    out.extend((path.len() as u64).to_le_bytes());
+    out.extend(path);
+    match content {
+        Content::Read { hash, .. } => out.extend(hash),
+        Content::Refused(refusal) => {
+            out.push(b'!');
+            out.extend(refusal.tag().as_bytes());
+            out.push(b'\n');
+        }
+    }
+}

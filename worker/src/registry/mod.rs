@@ -1,0 +1,187 @@
+//! The definitions that this process serves, and how they follow the files.
+//!
+//! Expected flow: [`Registry::new`], one [`Registry::reload`] before anything
+//! else, then [`spawn_watcher`]; a task of the process awaits
+//! [`Registry::changed`] and announces.
+//!
+//! Always holds: a reader sees one whole [`Snapshot`]; reloads go one at a
+//! time; nothing that files or folders do ends the process, and nothing they
+//! do makes a definition go away but its absence from a view without holes.
+//! What follows for Temporal is left to the planner.
+
+mod assemble;
+mod load;
+mod log;
+mod read;
+mod scan;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use almanac_workflows::snapshot::Snapshot;
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use self::assemble::{Origins, assemble};
+use self::load::Loader;
+
+pub use self::load::Depth;
+pub use self::summary::ReloadSummary;
+pub use self::watch::{WatchOptions, spawn_watcher};
+
+/// The definitions that this process serves.
+#[derive(Debug)]
+pub struct Registry {
+    roots: Vec<PathBuf>,
+    snapshot: ArcSwap<Snapshot>,
+    state: Arc<tokio::sync::Mutex<State>>,
+    pending: Mutex<Option<ReloadSummary>>,
+    pending_changed: Notify,
+    reloads: AtomicU64,
+}
+
+/// What a reload starts from.
+#[derive(Debug)]
+struct State {
+    loader: Loader,
+    origins: Origins,
+    /// Whether a load has ended: until then the snapshot is nobody's.
+    loaded: bool,
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reload {
+    /// The revision is the same.
+    Unchanged,
+    /// Another snapshot is served.
+    Changed(ReloadSummary),
+}
+
+/// A reload that did not end well: a defect, which the log shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the reload failed; the definitions served before are still served")]
+pub struct ReloadError;
+
+impl Registry {
+    /// A registry of the definitions in `roots`, empty until the first reload.
+    /// A file is read only once it has not changed for `still_for`: what the
+    /// watcher's debounce is for events.
+    pub fn new(roots: Vec<PathBuf>, still_for: Duration) -> Arc<Self> {
+        let loader = Loader::new(roots.clone(), still_for);
+        Self::with_loader(roots, loader)
+    }
+
+    fn with_loader(roots: Vec<PathBuf>, loader: Loader) -> Arc<Self> {
+        Arc::new(Self {
+            roots,
+            snapshot: ArcSwap::default(),
+            state: Arc::new(tokio::sync::Mutex::new(State {
+                loader,
+                origins: Origins::new(),
+                loaded: false,
+            })),
+            pending: Mutex::new(None),
+            pending_changed: Notify::new(),
+            reloads: AtomicU64::new(0),
+        })
+    }
+
+    /// What is served now. Take it once for each operation.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The folders, as they were given.
+    pub fn roots(&self) -> &[PathBuf] {
+        &self.roots
+    }
+
+    /// How many reloads have ended.
+    pub fn reloads(&self) -> u64 {
+        self.reloads.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the folders, after the call, and serves what they hold. Takes
+    /// up to some seconds while files are being written. Goes on to its end
+    /// when the caller does not wait for it.
+    pub async fn reload(self: &Arc<Self>, depth: Depth) -> Result<Reload, ReloadError> {
+        let mut state = Arc::clone(&self.state).lock_owned().await;
+        let registry = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let started = Instant::now();
+            let result = catch_unwind(AssertUnwindSafe(|| registry.reload_now(&mut state, depth)))
+                .map_err(|_| ReloadError);
+            registry.reloads.fetch_add(1, Ordering::Relaxed);
+            log::reloaded(&result, started.elapsed());
+            result
+        })
+        .await
+        .unwrap_or(Err(ReloadError))
+    }
+
+    /// Waits until something changed that this has not told before, and tells
+    /// all of it. For one task, the one that announces.
+    pub async fn changed(&self) -> ReloadSummary {
+        loop {
+            let changed = self.pending_changed.notified();
+            if let Some(summary) = self.pending().take() {
+                return summary;
+            }
+            changed.await;
+        }
+    }
+
+    /// Gives back what [`Self::changed`] told and could not be announced: the
+    /// next call tells it again, together with what has changed since.
+    pub fn not_announced(&self, summary: ReloadSummary) {
+        let mut pending = self.pending();
+        *pending = Some(match pending.take() {
+            Some(later) => summary.then(later),
+            None => summary,
+        });
+        self.pending_changed.notify_one();
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, Option<ReloadSummary>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reload_now(&self, state: &mut State, depth: Depth) -> Reload {
+        let view = state.loader.load(depth);
+        let before = state.loaded.then(|| self.snapshot());
+        if before
+            .as_ref()
+            .is_some_and(|before| before.revision == view.revision)
+        {
+            return Reload::Unchanged;
+        }
+        let empty = Arc::default();
+        let (now, origins) = assemble(
+            before.as_ref().unwrap_or(&empty),
+            &state.origins,
+            &view,
+            &self.roots,
+        );
+        let summary = ReloadSummary::between(before.as_deref(), &now);
+        log::changed(before.as_deref().unwrap_or(&empty), &now, &summary);
+        state.origins = origins;
+        state.loaded = true;
+        self.snapshot.store(Arc::new(now));
+
+        let mut pending = self.pending();
+        *pending = Some(match pending.take() {
+            Some(earlier) => earlier.then(summary.clone()),
+            None => summary.clone(),
+        });
+        self.pending_changed.notify_one();
+        Reload::Changed(summary)
+    }
+}

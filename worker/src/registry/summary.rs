@@ -1,0 +1,117 @@
+//! What a reload changed, for the announcement to the reconcile workflow.
+
+use std::collections::BTreeSet;
+
+use almanac_workflows::names::{DefinitionId, Revision};
+use almanac_workflows::record::DefinitionCounts;
+use almanac_workflows::snapshot::Snapshot;
+
+/// The most changed definitions that are named: the fast path takes no more.
+const CHANGED_LIMIT: usize = 100;
+
+/// What one reload, or several in a row, changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadSummary {
+    /// The revision before; `None` for the first load of a process.
+    pub previous: Option<Revision>,
+    /// The revision now.
+    pub revision: Revision,
+    /// `total` and `invalid` as they are now, the rest since `previous`. At a
+    /// process's first load every definition is new.
+    pub counts: DefinitionCounts,
+    /// The definitions that are new or differ, sorted. `None` when only a full
+    /// pass will do: something may have to be removed, the view became
+    /// complete or incomplete, there are more than 100, or it is the first load.
+    pub changed: Option<Vec<DefinitionId>>,
+}
+
+impl ReloadSummary {
+    /// What happened between two snapshots.
+    pub(super) fn between(previous: Option<&Snapshot>, now: &Snapshot) -> Self {
+        let nothing = Snapshot::default();
+        let before = previous.unwrap_or(&nothing);
+        let mut counts = DefinitionCounts {
+            total: count(now.definitions.len()),
+            invalid: count(now.failed.len()),
+            ..DefinitionCounts::default()
+        };
+        let mut changed = Vec::new();
+        let mut removal = false;
+        for (id, loaded) in &now.definitions {
+            match before.definitions.get(id) {
+                None => {
+                    counts.new += 1;
+                    changed.push(id.clone());
+                }
+                Some(old) if old.definition.revision != loaded.definition.revision => {
+                    counts.updated += 1;
+                    changed.push(id.clone());
+                    removal |=
+                        old.definition.schedule.is_some() && loaded.definition.schedule.is_none();
+                }
+                Some(_) => {}
+            }
+        }
+        counts.archived = count(
+            before
+                .definitions
+                .keys()
+                .filter(|id| !now.definitions.contains_key(*id))
+                .count(),
+        );
+        removal |= !protected(before).is_subset(&protected(now))
+            || unnamed(before) != unnamed(now)
+            || before.incomplete != now.incomplete;
+        let named = previous.is_some() && !removal && changed.len() <= CHANGED_LIMIT;
+        Self {
+            previous: previous.map(|previous| previous.revision.clone()),
+            revision: now.revision.clone(),
+            counts,
+            changed: named.then_some(changed),
+        }
+    }
+
+    /// This summary and the one that followed it, as one.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        let changed = self.changed.zip(later.changed).and_then(|(first, second)| {
+            let all: BTreeSet<_> = first.into_iter().chain(second).collect();
+            (all.len() <= CHANGED_LIMIT).then(|| all.into_iter().collect())
+        });
+        Self {
+            previous: self.previous,
+            revision: later.revision,
+            counts: DefinitionCounts {
+                total: later.counts.total,
+                new: self.counts.new + later.counts.new,
+                updated: self.counts.updated + later.counts.updated,
+                archived: self.counts.archived + later.counts.archived,
+                invalid: later.counts.invalid,
+            },
+            changed,
+        }
+    }
+}
+
+/// Every id whose schedule must stay.
+fn protected(snapshot: &Snapshot) -> BTreeSet<&DefinitionId> {
+    snapshot
+        .definitions
+        .keys()
+        .chain(snapshot.failed_ids())
+        .collect()
+}
+
+/// The failing documents that may protect schedules without naming them.
+fn unnamed(snapshot: &Snapshot) -> Vec<&str> {
+    snapshot
+        .failed
+        .iter()
+        .filter(|failed| failed.id.is_none())
+        .map(|failed| failed.source.as_str())
+        .collect()
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}

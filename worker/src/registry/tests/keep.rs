@@ -1,0 +1,335 @@
+//! What is kept when documents, files or folders fail or go away.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use super::*;
+
+#[tokio::test]
+async fn a_broken_document_keeps_its_last_good_version_until_it_heals() {
+    let folder = Folder::with(&[
+        ("a.yaml", &document("a", "1")),
+        ("b.yaml", &document("b", "1")),
+    ]);
+    let registry = folder.registry();
+    reloaded(&registry).await;
+
+    folder.save("a.yaml", "id: a\n2\n");
+    folder.save("b.yaml", &document("b", "2"));
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 1 (a.yaml, stale)
+    b: 2 (b.yaml)
+    invalid a (a.yaml): a.yaml:1:1: document does not end
+    ");
+
+    folder.save("a.yaml", &document("a", "3"));
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 3 (a.yaml)
+    b: 2 (b.yaml)
+    ");
+}
+
+#[tokio::test]
+async fn a_file_half_written_at_any_byte_loses_nothing() {
+    let whole = format!(
+        "{}---\n{}",
+        document("nightly", "1"),
+        document("weekly", "1")
+    );
+    let folder = Folder::with(&[("a.yaml", &whole)]);
+    let registry = folder.registry();
+    reloaded(&registry).await;
+    for length in 0..whole.len() {
+        folder.write("a.yaml", &whole[..length]);
+        reloaded(&registry).await;
+        let snapshot = registry.snapshot();
+        let first = snapshot.definitions.keys().next().unwrap().as_str();
+        assert_eq!(first, "nightly", "at byte {length}");
+        // A file that ends where a document does is as good as a whole one.
+        let written = whole[..length].trim_end_matches(['-', '\n']);
+        let kept = snapshot
+            .definitions
+            .keys()
+            .any(|id| id.as_str() == "weekly");
+        assert!(kept || written.ends_with("end"), "at byte {length}");
+        folder.write("a.yaml", &whole);
+        reloaded(&registry).await;
+    }
+}
+
+#[tokio::test]
+async fn a_broken_file_after_a_restart_states_its_id() {
+    let folder = Folder::with(&[("a.yaml", "id: a\n")]);
+    assert_snapshot!(reloaded(&folder.registry()).await, @"invalid a (a.yaml): a.yaml:1:1: document does not end");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_keeps_all_it_held() {
+    let text = format!("{}---\n{}", document("a", "1"), document("b", "1"));
+    let folder = Folder::with(&[("x.yaml", &text)]);
+    let registry = folder.registry();
+    reloaded(&registry).await;
+    folder.remove("x.yaml");
+    folder.link("x.yaml", "nowhere");
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 1 (x.yaml:1, stale)
+    b: 1 (x.yaml:5, stale)
+    invalid ? (x.yaml): x.yaml:1:1: the link leads nowhere: no such file or directory
+    ");
+    folder.remove("x.yaml");
+    assert_snapshot!(reloaded(&registry).await, @r"
+    archived a (x.yaml:1)
+    archived b (x.yaml:5)
+    ");
+}
+
+#[tokio::test]
+async fn a_document_whose_id_cannot_be_read_keeps_what_it_could_have_been() {
+    let both = format!("{}---\n{}", document("a", "1"), document("b", "1"));
+    let folder = Folder::with(&[("x.yaml", &both)]);
+    let registry = folder.registry();
+    reloaded(&registry).await;
+    folder.save(
+        "x.yaml",
+        &format!("{}---\nid: \n1\nend\n", document("a", "2")),
+    );
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 2 (x.yaml:1)
+    b: 1 (x.yaml:5, stale)
+    invalid ? (x.yaml:5): x.yaml:5:1: id: missing
+    ");
+}
+
+#[tokio::test]
+async fn a_document_that_is_removed_beside_a_known_broken_one_goes() {
+    let parts = ["a", "b", "c"].map(|id| document(id, "1"));
+    let folder = Folder::with(&[("x.yaml", &parts.join("---\n"))]);
+    let registry = folder.registry();
+    reloaded(&registry).await;
+    folder.save("x.yaml", &format!("id: a\n---\n{}", document("c", "1")));
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 1 (x.yaml:1, stale)
+    c: 1 (x.yaml:3)
+    invalid a (x.yaml:1): x.yaml:1:1: document does not end
+    archived b (x.yaml:5)
+    ");
+}
+
+#[tokio::test]
+async fn documents_with_one_id_are_all_invalid_and_the_served_one_stays() {
+    let (first, second) = (
+        Folder::with(&[("a.yaml", &document("a", "1"))]),
+        Folder::with(&[("c.yaml", &document("c", "1"))]),
+    );
+    let registry = registry(&[first.root(), second.root()]);
+    reloaded(&registry).await;
+    second.write("copy/a.yaml", &document("a", "2"));
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 1 (a.yaml, stale)
+    c: 1 (c.yaml)
+    invalid a (a.yaml): a.yaml:1:1: id: `a` is stated by another document too: copy/a.yaml:1
+    invalid a (copy/a.yaml): copy/a.yaml:1:1: id: `a` is stated by another document too: a.yaml:1
+    ");
+    first.remove("a.yaml");
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 2 (copy/a.yaml)
+    c: 1 (c.yaml)
+    ");
+}
+
+#[tokio::test]
+async fn a_definition_that_moves_to_another_file_is_never_away() {
+    let folder = Folder::with(&[("a.yaml", &document("a", "1"))]);
+    let registry = folder.registry();
+    reloaded(&registry).await;
+    registry.changed().await;
+    fs::rename(folder.path("a.yaml"), folder.path("z.yaml")).unwrap();
+    assert_snapshot!(reloaded(&registry).await, @"a: 1 (z.yaml)");
+    assert_eq!(registry.changed().await.changed, Some(vec![]));
+}
+
+#[tokio::test]
+async fn a_folder_that_vanishes_keeps_its_definitions_until_it_was_seen_twice() {
+    let folder = Folder::with(&[
+        ("defs/a.yaml", &document("a", "1")),
+        ("defs/b.yaml", &document("b", "1")),
+    ]);
+    let registry = registry(&[folder.path("defs")]);
+    reloaded(&registry).await;
+
+    fs::rename(folder.path("defs"), folder.path("away")).unwrap();
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 1 (a.yaml, stale)
+    b: 1 (b.yaml, stale)
+    incomplete: folder `FOLDER` is missing
+    ");
+
+    // It returns by and by: what is there is taken, what is not yet is kept.
+    folder.write("defs/b.yaml", &document("b", "2"));
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 1 (a.yaml, stale)
+    b: 2 (b.yaml)
+    incomplete: folder `FOLDER` was replaced, and has not been seen twice with the same contents
+    ");
+    folder.write("defs/a.yaml", &document("a", "2"));
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 2 (a.yaml)
+    b: 2 (b.yaml)
+    incomplete: folder `FOLDER` was replaced, and has not been seen twice with the same contents
+    ");
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 2 (a.yaml)
+    b: 2 (b.yaml)
+    ");
+}
+
+#[tokio::test]
+async fn a_folder_replaced_by_another_is_trusted_at_the_second_look() {
+    let folder = Folder::with(&[
+        ("defs/a.yaml", &document("a", "1")),
+        ("next/b.yaml", &document("b", "1")),
+    ]);
+    let registry = registry(&[folder.path("defs")]);
+    reloaded(&registry).await;
+    fs::rename(folder.path("defs"), folder.path("away")).unwrap();
+    fs::rename(folder.path("next"), folder.path("defs")).unwrap();
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 1 (a.yaml, stale)
+    b: 1 (b.yaml)
+    incomplete: folder `FOLDER` was replaced, and has not been seen twice with the same contents
+    ");
+    assert_snapshot!(reloaded(&registry).await, @r"
+    b: 1 (b.yaml)
+    archived a (a.yaml)
+    ");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_missing_at_the_start_is_no_empty_one() {
+    let folder = Folder::with(&[("file", "x")]);
+    let registry = registry(&[folder.path("missing"), folder.path("file")]);
+    assert_snapshot!(reloaded(&registry).await, @r"
+    incomplete: folder `FOLDER` is missing
+    incomplete: folder `FOLDER` is not a folder
+    ");
+}
+
+#[tokio::test]
+async fn one_folder_missing_harms_no_other() {
+    let (first, second) = (
+        Folder::with(&[("a.yaml", &document("a", "1"))]),
+        Folder::with(&[("b.yaml", &document("b", "1"))]),
+    );
+    let registry = registry(&[first.root(), second.root()]);
+    reloaded(&registry).await;
+    fs::remove_dir_all(first.root()).unwrap();
+    second.save("b.yaml", &document("b", "2"));
+    assert_snapshot!(reloaded(&registry).await, @r"
+    a: 1 (a.yaml, stale)
+    b: 2 (b.yaml)
+    incomplete: folder `FOLDER` is missing
+    ");
+}
+
+#[tokio::test]
+async fn a_volume_that_is_swapped_is_seen_before_or_after_and_never_between() {
+    let folder = Folder::new();
+    let make = |n: usize| {
+        for id in ["a", "b", "c"] {
+            folder.write(&format!("..v{n}/{id}.yaml"), &document(id, &n.to_string()));
+        }
+        folder.link("..data_tmp", format!("..v{n}"));
+        fs::rename(folder.path("..data_tmp"), folder.path("..data")).unwrap();
+        if n > 0 {
+            fs::remove_dir_all(folder.path(&format!("..v{}", n - 1))).unwrap();
+        }
+    };
+    make(0);
+    for id in ["a", "b", "c"] {
+        folder.link(&format!("{id}.yaml"), format!("..data/{id}.yaml"));
+    }
+    let registry = folder.registry();
+    reloaded(&registry).await;
+    for n in 1..50 {
+        let reading = tokio::spawn({
+            let registry = Arc::clone(&registry);
+            async move { registry.reload(Depth::Changed).await.unwrap() }
+        });
+        make(n);
+        reading.await.unwrap();
+        let all = shown(&registry);
+        let version = |n: usize| format!("a: {n} (a.yaml)\nb: {n} (b.yaml)\nc: {n} (c.yaml)\n");
+        assert!(all == version(n) || all == version(n - 1), "{n}: {all}");
+        let now = reloaded(&registry).await;
+        assert_eq!(now, version(n));
+    }
+}
+
+#[tokio::test]
+async fn summaries_name_what_changed_unless_something_may_go() {
+    let folder = Folder::with(&[
+        ("a.yaml", &document("a", "1")),
+        ("b.yaml", &document("b", "1")),
+    ]);
+    let registry = folder.registry();
+    reloaded(&registry).await;
+    let first = registry.changed().await;
+    assert_eq!(
+        (first.previous.as_ref(), first.changed.as_ref()),
+        (None, None)
+    );
+    assert_eq!((first.counts.total, first.counts.new), (2, 2));
+
+    folder.save("b.yaml", &document("b", "2"));
+    folder.save("c.yaml", &document("c", "1"));
+    reloaded(&registry).await;
+    let second = registry.changed().await;
+    assert_eq!(second.previous, Some(first.revision));
+    assert_eq!(
+        second.changed,
+        Some(vec!["b".parse().unwrap(), "c".parse().unwrap()])
+    );
+    assert_eq!((second.counts.new, second.counts.updated), (1, 1));
+
+    // A schedule block that goes is a removal.
+    folder.save("c.yaml", &document("c", "no schedule"));
+    reloaded(&registry).await;
+    assert_eq!(registry.changed().await.changed, None);
+
+    // So is the last trace of an id that was protected.
+    folder.save("d.yaml", "id: d\n");
+    reloaded(&registry).await;
+    assert_eq!(registry.changed().await.changed, Some(vec![]));
+    folder.remove("d.yaml");
+    reloaded(&registry).await;
+    assert_eq!(registry.changed().await.changed, None);
+}
+
+#[tokio::test]
+async fn summaries_that_were_not_announced_are_told_again_as_one() {
+    let folder = Folder::with(&[("a.yaml", &document("a", "1"))]);
+    let registry = folder.registry();
+    reloaded(&registry).await;
+    let start = registry.changed().await.revision;
+    for text in ["2", "3"] {
+        folder.save("a.yaml", &document("a", text));
+        reloaded(&registry).await;
+    }
+    let told = registry.changed().await;
+    assert_eq!(told.counts.updated, 2);
+    folder.save("b.yaml", &document("b", "1"));
+    reloaded(&registry).await;
+    registry.not_announced(told);
+    let all = registry.changed().await;
+    assert_eq!(all.previous, Some(start));
+    assert_eq!(all.revision, registry.snapshot().revision);
+    assert_eq!(
+        all.changed,
+        Some(vec!["a".parse().unwrap(), "b".parse().unwrap()])
+    );
+    assert_eq!(
+        (all.counts.total, all.counts.new, all.counts.updated),
+        (2, 1, 2)
+    );
+}

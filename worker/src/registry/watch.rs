@@ -1,0 +1,359 @@
+//! Keeps the registry at what the folders hold.
+//!
+//! Events are hints and nothing more: any but a read wakes a reload, which
+//! looks for itself. A timer wakes one too, whether or not events work here, so
+//! a change is seen within the rescan interval at the latest. The watch is
+//! made anew when a folder is another one than was watched, when the system
+//! reports an error, and when the timer finds what no event told.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use notify::event::EventKind;
+use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::scan::{Identity, identity};
+use super::{Depth, Registry, Reload};
+
+/// How soon an incomplete view is looked at again, the first time; each next
+/// time takes twice as long, up to the rescan interval.
+const RECHECK: Duration = Duration::from_secs(1);
+
+/// When the watcher looks at the folders.
+#[derive(Debug, Clone, Copy)]
+pub struct WatchOptions {
+    /// A reload waits until there have been no events for this long.
+    pub debounce: Duration,
+    /// It waits no longer than this, however many events there are.
+    pub max_wait: Duration,
+    /// Time between two looks that no event asked for.
+    pub rescan_interval: Duration,
+}
+
+impl WatchOptions {
+    /// Options with the usual longest wait: 5 s, or a longer debounce.
+    pub fn new(debounce: Duration, rescan_interval: Duration) -> Self {
+        Self {
+            debounce,
+            max_wait: debounce.max(Duration::from_secs(5)),
+            rescan_interval,
+        }
+    }
+}
+
+/// Starts the task that reloads `registry` whenever its folders may have
+/// changed, until `shutdown`. What changed is told by [`Registry::changed`].
+pub fn spawn_watcher(
+    registry: Arc<Registry>,
+    options: WatchOptions,
+    shutdown: CancellationToken,
+) -> JoinHandle<()> {
+    let watch = Watch::new(registry.roots().to_vec());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = follow(watch, registry, options) => {}
+        }
+    })
+}
+
+pub(super) async fn follow(mut watch: Watch, registry: Arc<Registry>, options: WatchOptions) {
+    let mut recheck = RECHECK;
+    let mut told_before = 0;
+    // Files may have changed between the process's first load and the watch.
+    watch.renew().await;
+    let mut depth = Depth::Changed;
+    loop {
+        let told = watch.hints.count();
+        let changed = match registry.reload(depth).await {
+            Ok(reload) => reload != Reload::Unchanged,
+            // It is in the log; the timer tries again.
+            Err(_) => false,
+        };
+        if changed && depth == Depth::Contents && told == told_before {
+            watch.suspect();
+        }
+        told_before = told;
+        let pause = if registry.snapshot().is_complete() {
+            recheck = RECHECK;
+            options.rescan_interval
+        } else {
+            let pause = recheck.min(options.rescan_interval);
+            recheck = pause * 2;
+            pause
+        };
+        depth = tokio::select! {
+            () = watch.hints.wait() => {
+                settle(&watch.hints, options.debounce, options.max_wait).await;
+                Depth::Changed
+            }
+            () = sleep(pause) => Depth::Contents,
+        };
+        watch.renew_if_needed(depth).await;
+    }
+}
+
+/// Waits until no hint has come for `quiet`, `longest` at most.
+async fn settle(hints: &Hints, quiet: Duration, longest: Duration) {
+    let end = Instant::now() + longest;
+    loop {
+        tokio::select! {
+            () = sleep(quiet) => return,
+            () = sleep_until(end) => return,
+            () = hints.wait() => {}
+        }
+    }
+}
+
+/// What the system told.
+#[derive(Debug, Default)]
+struct Hints {
+    told: AtomicU64,
+    wake: Notify,
+    broken: AtomicBool,
+}
+
+impl Hints {
+    fn hint(&self) {
+        self.told.fetch_add(1, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// How many there have been.
+    fn count(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    async fn wait(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Takes one event of the system.
+    fn take(&self, event: notify::Result<Event>, filter: &Filter) {
+        match event {
+            Ok(event) if filter.passes(&event) => self.hint(),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(%error, "watch of the definitions failed");
+                self.broken.store(true, Ordering::Relaxed);
+                self.hint();
+            }
+        }
+    }
+}
+
+/// Which events are hints.
+#[derive(Debug)]
+struct Filter {
+    /// The folders, free of links.
+    folders: Vec<PathBuf>,
+    /// The names they were given under: their parents are watched so that a
+    /// folder that returns, or a link that is turned, is noticed.
+    names: Vec<PathBuf>,
+}
+
+impl Filter {
+    /// Names inside a folder do not matter: a Kubernetes volume shows events of
+    /// `..data` and none of its files. Reads must not pass: a reload reads.
+    fn passes(&self, event: &Event) -> bool {
+        let inside = |path: &PathBuf| {
+            self.names.contains(path) || self.folders.iter().any(|folder| path.starts_with(folder))
+        };
+        !matches!(event.kind, EventKind::Access(_))
+            && (event.paths.is_empty() || event.paths.iter().any(inside))
+    }
+}
+
+/// The watch of all folders, made anew when it may no longer see.
+pub(super) struct Watch {
+    roots: Vec<PathBuf>,
+    hints: Arc<Hints>,
+    present: Option<Installed>,
+    warned: bool,
+}
+
+/// A watch that stands.
+struct Installed {
+    /// Which folders it sees.
+    seen: Vec<Option<Identity>>,
+    /// Ends when dropped.
+    _watcher: RecommendedWatcher,
+}
+
+impl Watch {
+    pub(super) fn new(roots: Vec<PathBuf>) -> Self {
+        Self {
+            roots,
+            hints: Arc::default(),
+            present: None,
+            warned: false,
+        }
+    }
+
+    /// It does not see what it should.
+    fn suspect(&self) {
+        tracing::debug!("definitions changed without an event");
+        self.hints.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes the watch anew if it may be blind. Where there is none, or it
+    /// failed, that is tried with the timer only, lest it be tried all the time.
+    async fn renew_if_needed(&mut self, depth: Depth) {
+        let due = depth == Depth::Contents;
+        let broken = self.hints.broken.load(Ordering::Relaxed);
+        let seen = self.present.as_ref().map(|present| present.seen.clone());
+        let roots = self.roots.clone();
+        let others = match seen {
+            None => due,
+            Some(_) if broken && due => true,
+            Some(seen) => tokio::task::spawn_blocking(move || seen != identities(&roots))
+                .await
+                .unwrap_or(due),
+        };
+        if others {
+            self.renew().await;
+        }
+    }
+
+    async fn renew(&mut self) {
+        self.present = None;
+        self.hints.broken.store(false, Ordering::Relaxed);
+        let roots = self.roots.clone();
+        let hints = Arc::clone(&self.hints);
+        let installed = tokio::task::spawn_blocking(move || install(&roots, hints)).await;
+        match installed {
+            Ok(Ok(installed)) => {
+                self.warned = false;
+                self.present = Some(installed);
+            }
+            Ok(Err(error)) => self.warn(&error),
+            Err(error) => self.warn(&error),
+        }
+    }
+
+    fn warn(&mut self, error: &dyn std::error::Error) {
+        if !std::mem::replace(&mut self.warned, true) {
+            tracing::warn!(
+                %error,
+                "folders cannot be watched, changes are seen at the rescan interval"
+            );
+        }
+    }
+}
+
+fn identities(roots: &[PathBuf]) -> Vec<Option<Identity>> {
+    roots.iter().map(|root| identity(root)).collect()
+}
+
+fn install(roots: &[PathBuf], hints: Arc<Hints>) -> notify::Result<Installed> {
+    // Before the watch: a folder replaced meanwhile is found to be another one.
+    let seen = identities(roots);
+    let folders: Vec<_> = roots
+        .iter()
+        .filter_map(|root| root.canonicalize().ok())
+        .collect();
+    let names: Vec<_> = roots.iter().map(|root| named(root)).collect();
+    let filter = Filter {
+        folders: folders.clone(),
+        names: names.clone(),
+    };
+    let mut watcher = RecommendedWatcher::new(
+        move |event| hints.take(event, &filter),
+        // A link that leads out of a folder is no reason to watch what it leads to.
+        Config::default().with_follow_symlinks(false),
+    )?;
+    // Parents first: the later watch of one path decides whether it is recursive.
+    for parent in names.iter().filter_map(|name| name.parent()) {
+        if let Err(error) = watcher.watch(parent, RecursiveMode::NonRecursive) {
+            tracing::debug!(%error, "parent of a folder cannot be watched");
+        }
+    }
+    for folder in &folders {
+        watcher.watch(folder, RecursiveMode::Recursive)?;
+    }
+    Ok(Installed {
+        seen,
+        _watcher: watcher,
+    })
+}
+
+/// A folder's name as the events of its parent show it: the parent free of
+/// links, the folder itself not.
+fn named(root: &Path) -> PathBuf {
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    match (root.parent().map(Path::canonicalize), root.file_name()) {
+        (Some(Ok(parent)), Some(name)) => parent.join(name),
+        _ => root,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, CreateKind, Flag, ModifyKind};
+
+    use super::*;
+
+    const QUIET: Duration = Duration::from_millis(500);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_waits_for_quiet() {
+        let hints = Arc::new(Hints::default());
+        let started = Instant::now();
+        let telling = Arc::clone(&hints);
+        tokio::spawn(async move {
+            for _ in 0..3 {
+                sleep(Duration::from_millis(400)).await;
+                telling.hint();
+            }
+        });
+        settle(&hints, QUIET, LONGEST).await;
+        assert_eq!(started.elapsed(), Duration::from_millis(3 * 400 + 500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_waits_no_longer_than_it_may() {
+        let hints = Arc::new(Hints::default());
+        let started = Instant::now();
+        let telling = Arc::clone(&hints);
+        tokio::spawn(async move {
+            loop {
+                sleep(Duration::from_millis(1)).await;
+                telling.hint();
+            }
+        });
+        settle(&hints, QUIET, LONGEST).await;
+        assert_eq!(started.elapsed(), LONGEST);
+    }
+
+    #[test]
+    fn anything_but_a_read_in_or_of_a_folder_is_a_hint() {
+        let filter = Filter {
+            folders: vec!["/srv/defs".into()],
+            names: vec!["/srv/current".into()],
+        };
+        let passes = |kind, path: &str| filter.passes(&Event::new(kind).add_path(path.into()));
+        let create = EventKind::Create(CreateKind::Any);
+        assert!(passes(create, "/srv/defs/..data"));
+        assert!(passes(create, "/srv/defs"));
+        assert!(passes(create, "/srv/current"));
+        assert!(passes(
+            EventKind::Modify(ModifyKind::Any),
+            "/srv/defs/a.yaml"
+        ));
+        assert!(!passes(create, "/srv/defs2"));
+        assert!(!passes(create, "/srv/other/file"));
+        assert!(!passes(
+            EventKind::Access(AccessKind::Any),
+            "/srv/defs/a.yaml"
+        ));
+        // The kernel's queue was too short: nothing is known.
+        assert!(filter.passes(&Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+    }
+}

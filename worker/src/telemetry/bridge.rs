@@ -1,0 +1,339 @@
+//! The SDK's metrics, recorded where Almanac's own are.
+//!
+//! The SDK has no public registry: it asks a [`CoreMeter`] for instruments.
+//! This one makes them of the `metrics` crate's global recorder. Durations are
+//! in seconds, and their names say so. The queue that only this process polls
+//! is named after it; its label is rewritten, so that no restart adds a series.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Key, Label, Level, Metadata, SharedString, Unit, with_recorder};
+use temporalio_common::telemetry::metrics::{
+    CoreMeter, Counter, CounterBase, Gauge, GaugeBase, GaugeF64, GaugeF64Base, Histogram,
+    HistogramBase, HistogramDuration, HistogramDurationBase, HistogramF64, HistogramF64Base,
+    MetricAttributable, MetricAttributes, MetricKeyValue, MetricParameters, MetricValue,
+    NewAttributes, OrderedPromLabelSet, UpDownCounter, UpDownCounterBase,
+};
+
+const METADATA: Metadata<'static> = Metadata::new("temporal", Level::INFO, None);
+
+/// The label that may carry the name of the process's own queue.
+const QUEUE_LABEL: &str = "task_queue";
+
+/// Hands the SDK instruments of the `metrics` crate.
+#[derive(Debug)]
+pub struct SdkMeter {
+    /// The queue that only this process polls.
+    own_queue: String,
+    /// What its label says instead.
+    shown_as: String,
+}
+
+impl SdkMeter {
+    /// A meter that writes `shown_as` wherever a label says `own_queue`.
+    pub fn new(own_queue: impl Into<String>, shown_as: impl Into<String>) -> Self {
+        Self {
+            own_queue: own_queue.into(),
+            shown_as: shown_as.into(),
+        }
+    }
+
+    fn rewritten(&self, mut label: MetricKeyValue) -> MetricKeyValue {
+        if label.key == QUEUE_LABEL
+            && matches!(&label.value, MetricValue::String(queue) if *queue == self.own_queue)
+        {
+            label.value = MetricValue::String(self.shown_as.clone());
+        }
+        label
+    }
+
+    fn extended(&self, mut labels: OrderedPromLabelSet, new: NewAttributes) -> MetricAttributes {
+        for label in new.attributes {
+            labels.add_kv(self.rewritten(label));
+        }
+        MetricAttributes::Prometheus {
+            labels: Arc::new(labels),
+        }
+    }
+}
+
+impl CoreMeter for SdkMeter {
+    fn new_attributes(&self, attributes: NewAttributes) -> MetricAttributes {
+        self.extended(OrderedPromLabelSet::new(), attributes)
+    }
+
+    fn extend_attributes(
+        &self,
+        existing: MetricAttributes,
+        attributes: NewAttributes,
+    ) -> MetricAttributes {
+        let labels = match existing {
+            MetricAttributes::Prometheus { labels } => (*labels).clone(),
+            _ => OrderedPromLabelSet::new(),
+        };
+        self.extended(labels, attributes)
+    }
+
+    fn counter(&self, params: MetricParameters) -> Counter {
+        let name = SharedString::from(params.name.into_owned());
+        with_recorder(|to| {
+            to.describe_counter(name.clone().into(), None, help(params.description));
+        });
+        Counter::new(Arc::new(Named(name)))
+    }
+
+    fn histogram(&self, params: MetricParameters) -> Histogram {
+        Histogram::new(Arc::new(described_histogram(params, None)))
+    }
+
+    fn histogram_f64(&self, params: MetricParameters) -> HistogramF64 {
+        HistogramF64::new(Arc::new(described_histogram(params, None)))
+    }
+
+    fn histogram_duration(&self, mut params: MetricParameters) -> HistogramDuration {
+        params.name = histogram_name(&params.name).into();
+        HistogramDuration::new(Arc::new(described_histogram(params, Some(Unit::Seconds))))
+    }
+
+    fn gauge(&self, params: MetricParameters) -> Gauge {
+        Gauge::new(Arc::new(described_gauge(params)))
+    }
+
+    fn gauge_f64(&self, params: MetricParameters) -> GaugeF64 {
+        GaugeF64::new(Arc::new(described_gauge(params)))
+    }
+
+    fn up_down_counter(&self, params: MetricParameters) -> UpDownCounter {
+        UpDownCounter::new(Arc::new(described_gauge(params)))
+    }
+}
+
+/// The name of a histogram of durations: the SDK leaves the unit to the meter.
+pub(super) fn histogram_name(name: &str) -> String {
+    format!("{name}_seconds")
+}
+
+fn help(description: Cow<'static, str>) -> SharedString {
+    SharedString::from(description.into_owned())
+}
+
+fn described_histogram(params: MetricParameters, unit: Option<Unit>) -> Named {
+    let name = SharedString::from(params.name.into_owned());
+    with_recorder(|to| to.describe_histogram(name.clone().into(), unit, help(params.description)));
+    Named(name)
+}
+
+fn described_gauge(params: MetricParameters) -> Named {
+    let name = SharedString::from(params.name.into_owned());
+    with_recorder(|to| to.describe_gauge(name.clone().into(), None, help(params.description)));
+    Named(name)
+}
+
+/// An instrument without its labels.
+struct Named(SharedString);
+
+impl Named {
+    fn key(&self, attributes: &MetricAttributes) -> Key {
+        let labels = match attributes {
+            MetricAttributes::Prometheus { labels } => {
+                let mut values = labels.as_prom_labels();
+                labels
+                    .keys_ordered()
+                    .filter_map(|key| Some(Label::new(key.to_owned(), values.remove(key)?)))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        Key::from_parts(self.0.clone(), labels)
+    }
+
+    fn bound_gauge(&self, attributes: &MetricAttributes) -> BoundGauge {
+        let key = self.key(attributes);
+        BoundGauge(with_recorder(|to| to.register_gauge(&key, &METADATA)))
+    }
+
+    fn bound_histogram(&self, attributes: &MetricAttributes) -> BoundHistogram {
+        let key = self.key(attributes);
+        BoundHistogram(with_recorder(|to| to.register_histogram(&key, &METADATA)))
+    }
+}
+
+struct BoundCounter(metrics::Counter);
+struct BoundGauge(metrics::Gauge);
+struct BoundHistogram(metrics::Histogram);
+
+type Bound<T> = Result<Box<T>, Box<dyn std::error::Error>>;
+
+impl MetricAttributable<Box<dyn CounterBase>> for Named {
+    fn with_attributes(&self, attributes: &MetricAttributes) -> Bound<dyn CounterBase> {
+        let key = self.key(attributes);
+        let counter = with_recorder(|to| to.register_counter(&key, &METADATA));
+        Ok(Box::new(BoundCounter(counter)))
+    }
+}
+
+impl MetricAttributable<Box<dyn HistogramBase>> for Named {
+    fn with_attributes(&self, attributes: &MetricAttributes) -> Bound<dyn HistogramBase> {
+        Ok(Box::new(self.bound_histogram(attributes)))
+    }
+}
+
+impl MetricAttributable<Box<dyn HistogramF64Base>> for Named {
+    fn with_attributes(&self, attributes: &MetricAttributes) -> Bound<dyn HistogramF64Base> {
+        Ok(Box::new(self.bound_histogram(attributes)))
+    }
+}
+
+impl MetricAttributable<Box<dyn HistogramDurationBase>> for Named {
+    fn with_attributes(&self, attributes: &MetricAttributes) -> Bound<dyn HistogramDurationBase> {
+        Ok(Box::new(self.bound_histogram(attributes)))
+    }
+}
+
+impl MetricAttributable<Box<dyn GaugeBase>> for Named {
+    fn with_attributes(&self, attributes: &MetricAttributes) -> Bound<dyn GaugeBase> {
+        Ok(Box::new(self.bound_gauge(attributes)))
+    }
+}
+
+impl MetricAttributable<Box<dyn GaugeF64Base>> for Named {
+    fn with_attributes(&self, attributes: &MetricAttributes) -> Bound<dyn GaugeF64Base> {
+        Ok(Box::new(self.bound_gauge(attributes)))
+    }
+}
+
+impl MetricAttributable<Box<dyn UpDownCounterBase>> for Named {
+    fn with_attributes(&self, attributes: &MetricAttributes) -> Bound<dyn UpDownCounterBase> {
+        Ok(Box::new(self.bound_gauge(attributes)))
+    }
+}
+
+impl CounterBase for BoundCounter {
+    fn adds(&self, value: u64) {
+        self.0.increment(value);
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the page's numbers are floating point"
+)]
+impl HistogramBase for BoundHistogram {
+    fn records(&self, value: u64) {
+        self.0.record(value as f64);
+    }
+}
+
+impl HistogramF64Base for BoundHistogram {
+    fn records(&self, value: f64) {
+        self.0.record(value);
+    }
+}
+
+impl HistogramDurationBase for BoundHistogram {
+    fn records(&self, value: Duration) {
+        self.0.record(value.as_secs_f64());
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the page's numbers are floating point"
+)]
+impl GaugeBase for BoundGauge {
+    fn records(&self, value: u64) {
+        self.0.set(value as f64);
+    }
+}
+
+impl GaugeF64Base for BoundGauge {
+    fn records(&self, value: f64) {
+        self.0.set(value);
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the page's numbers are floating point"
+)]
+impl UpDownCounterBase for BoundGauge {
+    fn adds(&self, value: i64) {
+        self.0.increment(value as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use temporalio_common::telemetry::metrics::HistogramDuration;
+
+    use super::*;
+
+    fn page(record: impl FnOnce(&SdkMeter)) -> String {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&[0.1, 1.0])
+            .unwrap()
+            .build_recorder();
+        let handle = recorder.handle();
+        let meter = SdkMeter::new("almanac-p-w1", "almanac-p-worker");
+        metrics::with_local_recorder(&recorder, || record(&meter));
+        handle.render()
+    }
+
+    fn labels(pairs: &[(&'static str, &'static str)]) -> NewAttributes {
+        NewAttributes::new(
+            pairs
+                .iter()
+                .map(|(key, value)| MetricKeyValue::new(*key, *value))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn counters_durations_and_gauges_reach_the_page_with_their_labels() {
+        let page = page(|meter| {
+            let base = meter.new_attributes(labels(&[("namespace", "default")]));
+            let extended = meter.extend_attributes(base, labels(&[("operation", "Poll")]));
+            meter.counter("temporal_request".into()).add(2, &extended);
+            let latency: HistogramDuration = meter.histogram_duration("temporal_latency".into());
+            latency.record(Duration::from_millis(500), &extended);
+            meter.gauge("temporal_slots".into()).record(7, &extended);
+            let pollers = meter.up_down_counter("temporal_pollers".into());
+            pollers.add(3, &extended);
+            pollers.add(-1, &extended);
+        });
+        for line in [
+            "temporal_request{namespace=\"default\",operation=\"Poll\"} 2",
+            "temporal_latency_seconds_bucket{namespace=\"default\",operation=\"Poll\",le=\"1\"} 1",
+            "temporal_latency_seconds_sum{namespace=\"default\",operation=\"Poll\"} 0.5",
+            "temporal_slots{namespace=\"default\",operation=\"Poll\"} 7",
+            "temporal_pollers{namespace=\"default\",operation=\"Poll\"} 2",
+        ] {
+            assert!(
+                page.lines().any(|found| found == line),
+                "{line} is missing from\n{page}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_queue_of_the_process_is_not_named_in_a_label() {
+        let page = page(|meter| {
+            for queue in ["almanac-p-w1", "almanac-p"] {
+                let attributes = meter.new_attributes(labels(&[("task_queue", queue)]));
+                meter.counter("temporal_polls".into()).add(1, &attributes);
+            }
+        });
+        assert!(
+            page.contains("temporal_polls{task_queue=\"almanac-p-worker\"} 1"),
+            "{page}"
+        );
+        assert!(
+            page.contains("temporal_polls{task_queue=\"almanac-p\"} 1"),
+            "{page}"
+        );
+        assert!(!page.contains("w1"), "{page}");
+    }
+}

@@ -1,0 +1,97 @@
+//! The metrics page: one recorder, in Prometheus's text format.
+
+use std::time::Duration;
+
+use almanac_activities::metrics::{self as names, Metric};
+use anyhow::Context;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use temporalio_common::telemetry::metrics::default_buckets_for;
+
+use super::bridge;
+
+/// Seconds: from a pass over a handful of schedules to one over 10,000.
+const DURATIONS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+
+/// The SDK's histograms that want buckets of their own.
+const SDK_HISTOGRAMS: [&str; 6] = [
+    "workflow_endtoend_latency",
+    "workflow_task_schedule_to_start_latency",
+    "workflow_task_replay_latency",
+    "workflow_task_execution_latency",
+    "activity_schedule_to_start_latency",
+    "activity_execution_latency",
+];
+
+/// The page's contents, as of now.
+#[derive(Debug, Clone)]
+pub struct MetricsPage(PrometheusHandle);
+
+impl MetricsPage {
+    /// The page.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds recorded samples into the page's histograms, for ever: without
+    /// it they would pile up between two reads.
+    pub async fn upkeep(self) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            ticks.tick().await;
+            self.0.run_upkeep();
+        }
+    }
+}
+
+fn builder() -> anyhow::Result<PrometheusBuilder> {
+    let mut builder = PrometheusBuilder::new().set_buckets(&DURATIONS)?;
+    for name in SDK_HISTOGRAMS {
+        builder = builder.set_buckets_for_metric(
+            Matcher::Full(bridge::histogram_name(&format!("temporal_{name}"))),
+            default_buckets_for(name, true),
+        )?;
+    }
+    Ok(builder)
+}
+
+/// Installs the process's recorder. Once a process: a second call fails.
+pub fn install_metrics() -> anyhow::Result<MetricsPage> {
+    let handle = builder()?
+        .install_recorder()
+        .context("install the metrics recorder")?;
+    names::describe();
+    metrics::gauge!(
+        Metric::BuildInfo.as_str(),
+        "version" => env!("CARGO_PKG_VERSION"),
+        "rustc" => env!("CARGO_PKG_RUST_VERSION"),
+    )
+    .set(1.0);
+    Ok(MetricsPage(handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_and_an_sdk_latency_have_buckets() {
+        let recorder = builder().unwrap().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::histogram!(Metric::ReconcileDuration.as_str()).record(0.2);
+            metrics::histogram!("temporal_workflow_task_execution_latency_seconds").record(0.002);
+        });
+        let page = handle.render();
+        assert!(
+            page.contains("almanac_reconcile_duration_seconds_bucket{le=\"0.25\"} 1"),
+            "{page}"
+        );
+        assert!(
+            page.contains("temporal_workflow_task_execution_latency_seconds_bucket{le=\"0.01\"} 1"),
+            "{page}"
+        );
+        assert!(!page.contains("quantile"), "{page}");
+    }
+}

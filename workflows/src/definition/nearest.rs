@@ -1,0 +1,74 @@
+//! The known name that a mistyped one most likely meant.
+
+/// The name nearest to `given`, when it is near enough to be meant.
+pub(super) fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
+    // Nothing this long is a typing mistake, and the distance costs its square.
+    if given.len() > 40 {
+        return None;
+    }
+    let squash = |text: &str| -> Vec<char> {
+        text.chars()
+            .filter(|c| !matches!(c, '_' | '-' | ' '))
+            .flat_map(char::to_lowercase)
+            .collect()
+    };
+    let wanted = squash(given);
+    names
+        .iter()
+        .map(|name| (distance(&wanted, &squash(name)), *name))
+        .min()
+        .filter(|(distance, name)| *distance <= (name.len().max(3) / 3))
+        .map(|(_, name)| name)
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours from `a` to `b`.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let replaced = last[j] + usize::from(x != y);
+            let mut best = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                best = best.min(before[j - 1] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_typing_mistake_finds_its_name_and_a_stranger_none() {
+        let keys = [
+            "cron",
+            "every",
+            "calendars",
+            "timezone",
+            "overlap_policy",
+            "id",
+        ];
+        for (given, meant) in [
+            ("corn", Some("cron")),
+            ("crons", Some("cron")),
+            ("evry", Some("every")),
+            ("timeZone", Some("timezone")),
+            ("time_zone", Some("timezone")),
+            ("overlapPolicy", Some("overlap_policy")),
+            ("overlap-policy", Some("overlap_policy")),
+            ("calendar", Some("calendars")),
+            ("ID", Some("id")),
+            ("x", None),
+            ("webhook", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(given, &keys), meant, "{given}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The parser from outside: text in, definitions and diagnostics out.
+
+mod bad_keys;
+mod bad_steps;
+mod bad_syntax;
+mod bad_times;
+mod bad_types;
+mod good;
+mod limits;
+mod properties;
+
+use super::{Definition, Diagnostic, ParseContext, ParsedDocument, parse_file};
+
+/// A Tuesday in January.
+fn context() -> ParseContext {
+    ParseContext {
+        now: "2026-01-06T12:00:00Z".parse().unwrap(),
+    }
+}
+
+fn parse(text: &str) -> Vec<ParsedDocument> {
+    parse_file("jobs/nightly.yaml", text.as_bytes(), &context())
+}
+
+/// The only document's definition; there must be no error and no warning.
+#[track_caller]
+fn definition(text: &str) -> Definition {
+    let mut documents = parse(text);
+    assert_eq!(documents.len(), 1, "{documents:#?}");
+    let document = documents.remove(0);
+    assert_eq!(document.warnings, [], "{}", rendered(&document.warnings));
+    match document.result {
+        Ok(definition) => definition,
+        Err(errors) => panic!("{}", rendered(&errors)),
+    }
+}
+
+/// Everything found in a file, as people see it.
+fn report(text: &str) -> String {
+    let found: Vec<Diagnostic> = parse(text)
+        .into_iter()
+        .flat_map(|document| {
+            let errors = document.result.err().unwrap_or_default();
+            errors.into_iter().chain(document.warnings)
+        })
+        .collect();
+    rendered(&found)
+}
+
+fn rendered(diagnostics: &[Diagnostic]) -> String {
+    let lines: Vec<String> = diagnostics.iter().map(Diagnostic::render).collect();
+    lines.join("\n")
+}

@@ -1,0 +1,77 @@
+//! What strangers send, read leniently.
+//!
+//! A typed handler argument of another shape fails the workflow task for ever,
+//! so handlers take raw payloads and come here. Of several inputs the first counts.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use temporalio_common::data_converters::RawValue;
+
+use super::bounds;
+use crate::record::{Announcement, State, SyncRequest};
+
+/// The first input as JSON: `None` when there is none, or it is not JSON.
+pub(crate) fn json(raw: &RawValue) -> Option<Value> {
+    let payload = raw.payloads.first()?;
+    serde_json::from_slice(&payload.data).ok()
+}
+
+/// The input of the signal `definitions_changed`.
+pub(super) fn announcement(raw: &RawValue) -> Option<Announcement> {
+    let mut said: Announcement = serde_json::from_value(json(raw)?).ok()?;
+    let good = bounds::good_name(said.worker.as_str())
+        && (said.event == crate::record::WorkerEvent::Stopping
+            || bounds::good_name(said.revision.as_str()));
+    bounds::announcement(&mut said);
+    good.then_some(said)
+}
+
+/// The input of the update `sync`: nothing at all asks for a plain one; what
+/// cannot be read is refused, since it may have meant a dry run.
+pub(super) fn sync_request(raw: &RawValue) -> Result<SyncRequest, String> {
+    let empty = raw.payloads.iter().all(|payload| payload.data.is_empty());
+    if empty {
+        return Ok(SyncRequest::default());
+    }
+    let request: SyncRequest = match json(raw) {
+        Some(Value::Null) => SyncRequest::default(),
+        Some(object @ Value::Object(_)) => {
+            serde_json::from_value(object).map_err(|error| format!("sync: {error}"))?
+        }
+        _ => return Err("sync: the input must be a JSON object".to_owned()),
+    };
+    if request.request_id.len() > bounds::NAME_LIMIT {
+        return Err(format!(
+            "sync: request_id is longer than {} bytes",
+            bounds::NAME_LIMIT
+        ));
+    }
+    Ok(SyncRequest {
+        confirm: request.confirm.filter(|digest| !digest.is_empty()),
+        ..request
+    })
+}
+
+/// The state that a run begins with: what can be read of it, part by part.
+pub(super) fn state(raw: &RawValue) -> State {
+    json(raw).map_or_else(State::default, parts)
+}
+
+/// Reads an object of which every part has a default, leaving out the parts
+/// that cannot be read.
+fn parts<T: DeserializeOwned + Default>(value: Value) -> T {
+    let Value::Object(object) = value else {
+        return T::default();
+    };
+    let good: Map<String, Value> = object
+        .into_iter()
+        .filter(|(key, value)| {
+            let one = Map::from_iter([(key.clone(), value.clone())]);
+            serde_json::from_value::<T>(Value::Object(one)).is_ok()
+        })
+        .collect();
+    serde_json::from_value(Value::Object(good)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

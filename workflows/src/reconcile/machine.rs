@@ -1,0 +1,459 @@
+//! The workflow without Temporal: what it is told goes in, what it does next comes out.
+//!
+//! Time is what the caller last said with [`Machine::tick`].
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::decide::{self, Effect};
+use super::queue::{self, Ask, Failed};
+use super::{bounds, outcome};
+use crate::names::{Revision, WorkerId};
+use crate::record::{
+    Announcement, PassDone, PassInput, PendingPass, State, Status, SyncAnswer, SyncRequest,
+    Trigger, WorkerEvent,
+};
+
+/// Wait after the first failure; it doubles with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait after a failure.
+const LAST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Next {
+    /// Nothing, until then or until [`Machine::news`] grows.
+    Wait(Option<Timestamp>),
+    /// Ask these workers which revision they hold, with this input.
+    Probe(Vec<WorkerId>, Box<PassInput>),
+    /// Let this worker do this pass.
+    Run(WorkerId, Box<PassInput>),
+}
+
+/// How the attempt at a pass ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Attempt {
+    /// The pass ran.
+    Done(Box<PassDone>),
+    /// The worker holds another revision.
+    Refused(Revision),
+    /// The worker did not start it in time.
+    NotStarted,
+    /// It failed.
+    Failed(String),
+}
+
+/// The decisions of the reconcile workflow.
+#[derive(Debug, Clone)]
+pub(super) struct Machine {
+    state: State,
+    now: Timestamp,
+    /// The pass that runs, and where.
+    running: Option<(WorkerId, PendingPass)>,
+    /// Attempts in a row that did not end well.
+    stumbles: u32,
+    /// After a failure: when to try again, and `news` as it was.
+    retry: Option<(Timestamp, u64)>,
+    /// Workers that hold another revision have been asked for this pass.
+    probed: bool,
+    /// Grows with everything that may change what is to be done.
+    news: u64,
+}
+
+impl Machine {
+    /// Goes on with a state from whomever.
+    pub(super) fn new(mut state: State, now: Timestamp) -> Self {
+        bounds::state(&mut state, now);
+        Self {
+            state,
+            now,
+            running: None,
+            stumbles: 0,
+            retry: None,
+            probed: false,
+            news: 0,
+        }
+    }
+
+    /// Says what time it is.
+    pub(super) fn tick(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    /// The time as last said.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Grows with everything that may change what [`Self::next`] answers.
+    pub(super) fn news(&self) -> u64 {
+        self.news
+    }
+
+    /// The state to carry on.
+    pub(super) fn carried(&self) -> State {
+        let mut state = self.state.clone();
+        if let Some((_, pass)) = &self.running {
+            queue::put_back(&mut state.pending, pass.clone());
+        }
+        bounds::state(&mut state, self.now);
+        state
+    }
+
+    /// A worker spoke.
+    pub(super) fn announce(&mut self, said: &Announcement) {
+        let differed = self.differ();
+        let effect = decide::hear(&mut self.state, said, self.now);
+        self.news += 1;
+        self.gather(said, effect);
+        match (effect, &said.changed) {
+            (Effect::Edited, Some(ids)) => {
+                self.ask(Ask::only(Trigger::Change, ids.clone()));
+            }
+            (Effect::Edited, None) => {
+                self.ask(Ask::full(Trigger::Change));
+            }
+            (Effect::Moved, _) => self.moved(if said.event == WorkerEvent::Started {
+                Trigger::Start
+            } else {
+                Trigger::Change
+            }),
+            (Effect::Stayed, _) if said.event == WorkerEvent::Started => {
+                self.ask(Ask::full(Trigger::Start));
+            }
+            (Effect::Stayed, _) if differed && !self.differ() => {
+                // Removals waited for this.
+                self.ask(Ask::full(Trigger::Change));
+            }
+            (Effect::Stayed, _) => {}
+        }
+    }
+
+    /// Every replica tells of the same edit: it counts where it became current.
+    fn gather(&mut self, said: &Announcement, effect: Effect) {
+        let alone = self.state.workers.len() == 1;
+        let current = self.state.revision.as_ref() == Some(&said.revision);
+        if said.event != WorkerEvent::Stopping && current && (alone || effect != Effect::Stayed) {
+            outcome::gather(&mut self.state.definitions, said.definitions);
+            outcome::gather(&mut self.state.event_types, said.event_types);
+        }
+    }
+
+    /// The signal `reconcile`.
+    pub(super) fn reconcile(&mut self) {
+        self.ask(Ask::full(Trigger::Signal));
+    }
+
+    /// A signal that says nothing.
+    pub(super) fn ignore(&mut self) {
+        self.state.ignored_signals = self.state.ignored_signals.saturating_add(1);
+    }
+
+    /// Whether the update `sync` can be taken.
+    pub(super) fn admits(&self, request: &SyncRequest) -> Result<(), String> {
+        if self.answered(request).is_some() {
+            return Ok(());
+        }
+        queue::admits(&self.state, &sync_ask(request))
+    }
+
+    /// The update `sync`.
+    pub(super) fn sync(&mut self, request: &SyncRequest) -> SyncAnswer {
+        if let Some(answer) = self.answered(request) {
+            return answer;
+        }
+        let pass = self.ask(sync_ask(request));
+        let answer = SyncAnswer { pass };
+        if !request.request_id.is_empty() {
+            self.state
+                .requests
+                .push_back((request.request_id.clone(), json!(answer)));
+            while self.state.requests.len() > crate::record::REQUESTS_KEPT {
+                self.state.requests.pop_front();
+            }
+        }
+        answer
+    }
+
+    fn answered(&self, request: &SyncRequest) -> Option<SyncAnswer> {
+        if request.request_id.is_empty() {
+            return None;
+        }
+        self.state
+            .requests
+            .iter()
+            .find(|(id, _)| *id == request.request_id)
+            .and_then(|(_, answer)| serde_json::from_value(answer.clone()).ok())
+    }
+
+    fn ask(&mut self, ask: Ask) -> u64 {
+        self.news += 1;
+        queue::ask(&mut self.state, ask)
+    }
+
+    /// Another revision became current, and what differs is not known.
+    fn moved(&mut self, trigger: Trigger) {
+        queue::widen(&mut self.state);
+        self.ask(Ask::full(trigger));
+    }
+
+    fn differ(&self) -> bool {
+        !decide::dissenters(&self.state).is_empty()
+    }
+
+    /// What to do next. A pass that is handed out here is handed back to [`Self::ended`].
+    pub(super) fn next(&mut self) -> Next {
+        if self.state.suspended.is_some() || self.state.workers.is_empty() {
+            return Next::Wait(None);
+        }
+        let options = decide::options(&self.state);
+        let due = self.due(options.reconcile_interval);
+        if due.is_none_or(|due| due <= self.now) && !queue::full_waits(&self.state) {
+            queue::ask(&mut self.state, Ask::full(Trigger::Interval));
+        }
+        let Some(pass) = self.state.pending.front().cloned() else {
+            return Next::Wait(due);
+        };
+        if let Some((at, news)) = self.retry
+            && self.now < at
+            && self.news == news
+        {
+            return Next::Wait(Some(at));
+        }
+        let (Some(worker), Some(revision)) =
+            (decide::pick(&self.state), self.state.revision.clone())
+        else {
+            return Next::Wait(None);
+        };
+        let dissenters = decide::dissenters(&self.state);
+        if !dissenters.is_empty() && !self.probed && !pass.dry_run && pass.only.is_none() {
+            self.probed = true;
+            return Next::Probe(dissenters, Box::new(probe(revision)));
+        }
+        self.state.pending.pop_front();
+        self.retry = None;
+        let input = self.input(&pass, revision, !dissenters.is_empty());
+        self.running = Some((worker.clone(), pass));
+        Next::Run(worker, Box::new(input))
+    }
+
+    /// When the next full pass is due by the interval; `None`: there was none yet.
+    fn due(&self, interval: Duration) -> Option<Timestamp> {
+        let interval = SignedDuration::try_from(interval).unwrap_or(SignedDuration::from_hours(1));
+        self.state
+            .last_full
+            .map(|at| at.saturating_add(interval).unwrap_or(Timestamp::MAX))
+    }
+
+    fn input(&mut self, pass: &PendingPass, revision: Revision, differ: bool) -> PassInput {
+        bounds::forget_old(&mut self.state, self.now);
+        let options = decide::options(&self.state);
+        PassInput {
+            pass: pass.pass,
+            trigger: pass.trigger,
+            revision,
+            dry_run: pass.dry_run,
+            confirm: pass.confirm.clone(),
+            only: pass.only.clone(),
+            describe_all: pass.only.is_none() && self.state.last_success.is_none(),
+            replicas_differ: differ,
+            drift: options.drift,
+            orphans: options.orphans,
+            resync_interval: options.resync_interval,
+            recently_removed: recently_removed(&self.state),
+            overrides: self.state.overrides.clone(),
+            corrections: self.state.corrections.clone(),
+            definitions: self.state.definitions,
+            event_types: self.state.event_types,
+        }
+    }
+
+    /// A worker answered a probe, or did not.
+    pub(super) fn probed(&mut self, worker: &WorkerId, input: &PassInput, attempt: Attempt) {
+        let effect = match attempt {
+            // It holds the revision it was asked about: its announcement was lost.
+            Attempt::Done(_) => decide::refused(&mut self.state, worker, &input.revision, self.now),
+            Attempt::Refused(holds) if bounds::good_name(holds.as_str()) => {
+                decide::refused(&mut self.state, worker, &holds, self.now)
+            }
+            Attempt::NotStarted => decide::remove(&mut self.state, worker),
+            Attempt::Refused(_) | Attempt::Failed(_) => Effect::Stayed,
+        };
+        if effect != Effect::Stayed {
+            self.moved(Trigger::Change);
+        }
+    }
+
+    /// The pass that was handed out ended so.
+    pub(super) fn ended(&mut self, input: &PassInput, attempt: Attempt) {
+        // It counts as running until the end of this, so that a panic does not lose it.
+        let Some((worker, pass)) = self.running.clone() else {
+            return;
+        };
+        self.probed = false;
+        match attempt {
+            Attempt::Done(done) => {
+                let interrupted = done.interrupted && !pass.dry_run;
+                decide::answered(&mut self.state, &worker, self.now);
+                outcome::done(&mut self.state, input, *done, self.now);
+                if interrupted {
+                    self.stumbled();
+                    self.ask_again(pass);
+                } else {
+                    self.stumbles = 0;
+                }
+            }
+            Attempt::Refused(holds) => {
+                self.stumbled();
+                let effect = if bounds::good_name(holds.as_str()) {
+                    decide::refused(&mut self.state, &worker, &holds, self.now)
+                } else {
+                    decide::remove(&mut self.state, &worker)
+                };
+                self.not_here(pass, effect);
+            }
+            Attempt::NotStarted => {
+                let effect = decide::remove(&mut self.state, &worker);
+                self.state.last_error = Some(format!(
+                    "worker {worker} did not start pass {} in time and was dropped",
+                    pass.pass
+                ));
+                self.not_here(pass, effect);
+            }
+            Attempt::Failed(mut error) => {
+                bounds::text(&mut error);
+                self.state.last_error = Some(error.clone());
+                // Two steps: unlike a refusal, a failure always waits.
+                self.stumbles = self.stumbles.max(1);
+                self.stumbled();
+                if let Failed::GivenUp(pass) = queue::failed(&mut self.state, pass) {
+                    outcome::given_up(&mut self.state, &pass, error, self.now);
+                }
+            }
+        }
+        self.running = None;
+    }
+
+    /// The same again, as a new pass: this one's report is written.
+    fn ask_again(&mut self, pass: PendingPass) {
+        let news = self.news;
+        self.ask(Ask {
+            trigger: pass.trigger,
+            dry_run: pass.dry_run,
+            confirm: pass.confirm,
+            only: pass.only,
+        });
+        self.news = news;
+    }
+
+    /// The pass is to be tried elsewhere, or with another revision.
+    fn not_here(&mut self, pass: PendingPass, effect: Effect) {
+        let news = self.news;
+        queue::put_back(&mut self.state.pending, pass);
+        if effect != Effect::Stayed {
+            queue::widen(&mut self.state);
+            if !queue::full_waits(&self.state) {
+                self.ask(Ask::full(Trigger::Change));
+            }
+        }
+        self.news = news;
+    }
+
+    /// Counts an attempt that did not end well. The first refusal or
+    /// interruption is tried again at once, more of them in a row with backoff.
+    fn stumbled(&mut self) {
+        self.stumbles = self.stumbles.saturating_add(1);
+        if self.stumbles > 1 {
+            let doublings = (self.stumbles - 2).min(10);
+            let wait = FIRST_BACKOFF
+                .saturating_mul(1 << doublings)
+                .min(LAST_BACKOFF);
+            let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_secs(1));
+            let at = self.now.saturating_add(wait).unwrap_or(Timestamp::MAX);
+            self.retry = Some((at, self.news));
+        }
+    }
+
+    /// A decision panicked: whatever it was, the workflow goes on.
+    pub(super) fn broke(&mut self, error: String) {
+        if let Some((_, pass)) = self.running.take() {
+            queue::put_back(&mut self.state.pending, pass);
+        }
+        self.state.last_error = Some(error);
+        self.stumbles = self.stumbles.max(1);
+        self.stumbled();
+    }
+
+    /// The answer of the query `status`.
+    pub(super) fn status(&self) -> Status {
+        let state = &self.state;
+        let phase = if state.suspended.is_some() {
+            "suspended"
+        } else if self.running.is_some() {
+            "running"
+        } else if state.workers.is_empty() {
+            "waiting_for_worker"
+        } else {
+            "idle"
+        };
+        Status {
+            state: phase.to_owned(),
+            pass: state.pass,
+            requested: state.requested.max(state.pass),
+            pending: state.pending.len() as u64 + u64::from(self.running.is_some()),
+            revision: state.revision.clone(),
+            workers: state.workers.clone(),
+            held: state.held.clone(),
+            overrides: state.overrides.clone(),
+            corrections: state.corrections.clone(),
+            recently_removed: recently_removed(state),
+            last_success: state.last_success,
+            last_error: state.last_error.clone(),
+            reports: state.reports.iter().cloned().collect(),
+            ignored_signals: state.ignored_signals,
+            suspended: state.suspended.clone(),
+        }
+    }
+}
+
+fn sync_ask(request: &SyncRequest) -> Ask {
+    Ask {
+        dry_run: request.dry_run,
+        confirm: request.confirm.clone(),
+        ..Ask::full(Trigger::Sync)
+    }
+}
+
+/// The input by which a worker is asked which revision it holds.
+fn probe(revision: Revision) -> PassInput {
+    PassInput {
+        pass: 0,
+        trigger: Trigger::Interval,
+        revision,
+        dry_run: true,
+        confirm: None,
+        only: Some(Vec::new()),
+        describe_all: false,
+        replicas_differ: true,
+        drift: crate::record::DriftPolicy::Report,
+        orphans: crate::record::OrphanPolicy::Keep,
+        resync_interval: Duration::ZERO,
+        recently_removed: 0,
+        overrides: std::collections::BTreeMap::new(),
+        corrections: std::collections::BTreeMap::new(),
+        definitions: crate::record::DefinitionCounts::default(),
+        event_types: crate::record::DefinitionCounts::default(),
+    }
+}
+
+fn recently_removed(state: &State) -> u64 {
+    state
+        .removals
+        .iter()
+        .fold(0, |sum, (_, count)| sum.saturating_add(*count))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! What a pass that ended changes in the workflow's state.
+
+use jiff::Timestamp;
+
+use super::bounds;
+use crate::record::{
+    DefinitionCounts, PassDone, PassInput, PendingPass, Report, ReportError, State,
+};
+
+/// Takes the outcome of a pass that ran in.
+///
+/// A dry run leaves a report and nothing else. Held removals and the interval
+/// follow full passes only: a fast one does not look at removals.
+pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Timestamp) {
+    let PassDone {
+        mut report,
+        interrupted,
+        removed,
+        overrides,
+        corrections,
+    } = done;
+    report.pass = input.pass;
+    if !input.dry_run {
+        take_counts(&mut state.definitions, input.definitions);
+        take_counts(&mut state.event_types, input.event_types);
+        for (id, now_is) in overrides {
+            match now_is {
+                Some(value) => state.overrides.insert(id, value),
+                None => state.overrides.remove(&id),
+            };
+        }
+        state.corrections = corrections;
+        if removed > 0 {
+            state.removals.push_back((now, removed));
+        }
+        if input.only.is_none() {
+            state.held.clone_from(&report.held);
+            state.last_full = Some(now);
+            if !interrupted {
+                state.last_success = Some(now);
+                state.last_error = None;
+            }
+        }
+    }
+    ended(state, report, now);
+}
+
+/// Tells the caller of a pass that it failed for good.
+pub(super) fn given_up(state: &mut State, pass: &PendingPass, error: String, now: Timestamp) {
+    let report = Report {
+        pass: pass.pass,
+        revision: state.revision.clone().unwrap_or_default(),
+        trigger: pass.trigger,
+        dry_run: pass.dry_run,
+        started_at: now,
+        held: state.held.clone(),
+        errors: vec![ReportError {
+            source: "temporal".to_owned(),
+            id: None,
+            message: error,
+        }],
+        ..Report::default()
+    };
+    ended(state, report, now);
+}
+
+fn ended(state: &mut State, mut report: Report, now: Timestamp) {
+    bounds::report(&mut report);
+    state.pass = state.pass.max(report.pass);
+    state.reports.push_back(report);
+    while state.reports.len() > crate::record::REPORTS_KEPT {
+        state.reports.pop_front();
+    }
+    bounds::forget_old(state, now);
+}
+
+/// Adds what reloads did.
+pub(super) fn gather(counts: &mut DefinitionCounts, more: DefinitionCounts) {
+    counts.total = more.total;
+    counts.invalid = more.invalid;
+    counts.new = counts.new.saturating_add(more.new);
+    counts.updated = counts.updated.saturating_add(more.updated);
+    counts.archived = counts.archived.saturating_add(more.archived);
+}
+
+/// Takes off what a report told; what was gathered since stays. Totals are not gathered.
+fn take_counts(counts: &mut DefinitionCounts, told: DefinitionCounts) {
+    counts.new = counts.new.saturating_sub(told.new);
+    counts.updated = counts.updated.saturating_sub(told.updated);
+    counts.archived = counts.archived.saturating_sub(told.archived);
+}

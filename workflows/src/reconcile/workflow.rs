@@ -1,0 +1,336 @@
+//! The part of `ReconcileSchedules` that knows Temporal.
+//!
+//! Handlers are short and synchronous: they tell the machine, and the loop acts.
+//! Further updates (overrides, triggers, suspension) join [`ReconcileSchedules`]
+//! as handlers of their own; what they remember is part of the state already.
+
+#![expect(
+    missing_docs,
+    reason = "the macro makes items that cannot be documented"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the macro wants handlers to own their input"
+)]
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::time::{Duration, SystemTime};
+
+use jiff::{SignedDuration, Timestamp};
+use temporalio_common::RetryPolicy;
+use temporalio_common::data_converters::RawValue;
+use temporalio_common::error::{ActivityExecutionError, ApplicationFailure, TimeoutType};
+use temporalio_macros::{workflow, workflow_methods};
+use temporalio_workflow::workflows::{join_all, select};
+use temporalio_workflow::{
+    ActivityOptions, CancellableFuture, ContinueAsNewOptions, SyncWorkflowContext, TimerOptions,
+    WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination,
+};
+
+use super::machine::{Attempt, Machine, Next};
+use super::{details, lenient};
+use crate::contracts::Reconcile;
+use crate::names::{Project, WorkerId};
+use crate::record::{PassInput, PassOutcome, Status, SyncAnswer};
+
+/// A worker that does not start an activity within this is dropped.
+const START_WITHIN: Duration = Duration::from_secs(10);
+/// A pass whose worker is silent for this long failed.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// The longest pass.
+const LONGEST_PASS: Duration = Duration::from_hours(1);
+/// A run that is older than this continues as new.
+const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(1);
+/// A run with more events than this continues as new.
+const EVENTS_SUGGESTED: u32 = 4_000;
+/// A run with more events than this takes no updates until it did.
+const EVENTS_LIMIT: u32 = 10_000;
+
+type Refusal = Box<dyn std::error::Error + Send + Sync>;
+
+/// The workflow that reconciles a project's schedules, one per project.
+#[workflow]
+#[derive(Debug)]
+pub struct ReconcileSchedules {
+    machine: Machine,
+    /// The project, when the workflow's id names one.
+    project: Option<Project>,
+    history: u32,
+}
+
+#[workflow_methods]
+impl ReconcileSchedules {
+    #[init]
+    fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
+        let state = lenient::state(&input);
+        Self {
+            machine: Machine::new(state, time(ctx.start_time()).unwrap_or_default()),
+            project: project(ctx.workflow_id()),
+            history: 0,
+        }
+    }
+
+    /// Runs for ever; the only result is a failure when the workflow's id is wrong.
+    #[run]
+    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<()> {
+        let ctx: &WorkflowContext<Self> = ctx;
+        let Some(project) = ctx.state(|s| s.project.clone()) else {
+            return Err(ApplicationFailure::non_retryable(format!(
+                "workflow id `{}` must be `almanac/PROJECT/reconcile`",
+                ctx.workflow_id()
+            ))
+            .into());
+        };
+        tick(ctx);
+        let began = ctx.state(|s| s.machine.now());
+        let ends = began.saturating_add(LONGEST_RUN).unwrap_or(Timestamp::MAX);
+        let mut shown = String::new();
+        loop {
+            tick(ctx);
+            if ctx.cancellation_token().is_cancelled() {
+                return Err(WorkflowTermination::cancelled());
+            }
+            if turn_due(ctx, ends) {
+                let state = ctx.state(|s| s.machine.carried());
+                let input = RawValue::from_value(&state, ctx.payload_converter());
+                ctx.continue_as_new(input, ContinueAsNewOptions::default())?;
+            }
+            show(ctx, &project, &mut shown);
+            let next = ctx.state_mut(|s| s.guarded(Machine::next));
+            match next.unwrap_or(Next::Wait(None)) {
+                Next::Wait(until) => wait(ctx, until, ends).await?,
+                Next::Probe(workers, input) => probe(ctx, &project, workers, &input).await,
+                Next::Run(worker, input) => {
+                    show(ctx, &project, &mut shown);
+                    let attempt = attempt(ctx, &project, &worker, &input).await;
+                    tick(ctx);
+                    ctx.state_mut(|s| s.guarded(|m| m.ended(&input, attempt)));
+                }
+            }
+        }
+    }
+
+    /// A worker's files changed, or it starts or stops: an [`Announcement`](crate::record::Announcement).
+    #[signal]
+    pub fn definitions_changed(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
+        self.heard(ctx);
+        self.guarded(|machine| match lenient::announcement(&input) {
+            Some(said) => machine.announce(&said),
+            None => machine.ignore(),
+        });
+    }
+
+    /// Anyone asks for a pass; the input does not matter.
+    #[signal]
+    pub fn reconcile(&mut self, ctx: &mut SyncWorkflowContext<Self>, _input: RawValue) {
+        self.heard(ctx);
+        self.guarded(Machine::reconcile);
+    }
+
+    /// All there is to know; the input does not matter.
+    #[query]
+    pub fn status(&self, _ctx: &WorkflowContextView, _input: RawValue) -> Result<Status, Refusal> {
+        catch_unwind(AssertUnwindSafe(|| self.machine.status()))
+            .map_err(|panic| panicked(&*panic).into())
+    }
+
+    #[update_validator(sync)]
+    fn validate_sync(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
+        if self.history > EVENTS_LIMIT {
+            return Err("the workflow is about to continue as new; try again".into());
+        }
+        let request = lenient::sync_request(input)?;
+        Ok(self.machine.admits(&request)?)
+    }
+
+    /// Asks for a pass of its own kind and answers its number at once.
+    #[update]
+    pub fn sync(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<SyncAnswer, Refusal> {
+        self.heard(ctx);
+        let request = lenient::sync_request(&input)?;
+        self.guarded(|machine| machine.sync(&request))
+            .ok_or_else(|| "the request could not be taken; see last_error".into())
+    }
+}
+
+impl ReconcileSchedules {
+    fn heard(&mut self, ctx: &SyncWorkflowContext<Self>) {
+        self.history = ctx.history_length();
+        if let Some(now) = time(ctx.workflow_time()) {
+            self.machine.tick(now);
+        }
+    }
+
+    /// Lets the machine decide. A panic in there would fail the workflow task
+    /// for ever; it becomes an error that `status` shows.
+    fn guarded<R>(&mut self, decide: impl FnOnce(&mut Machine) -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(|| decide(&mut self.machine))) {
+            Ok(answer) => Some(answer),
+            Err(panic) => {
+                self.machine.broke(panicked(&*panic));
+                None
+            }
+        }
+    }
+}
+
+fn tick(ctx: &WorkflowContext<ReconcileSchedules>) {
+    let (now, history) = (time(ctx.workflow_time()), ctx.history_length());
+    ctx.state_mut(|s| {
+        s.history = history;
+        if let Some(now) = now {
+            s.machine.tick(now);
+        }
+    });
+}
+
+/// Whether this run should end and a new one go on. Signals and updates that
+/// were delivered are in the state by then: their handlers run before the loop,
+/// and the server refuses to end a run that has undelivered ones.
+fn turn_due(ctx: &WorkflowContext<ReconcileSchedules>, ends: Timestamp) -> bool {
+    let old = time(ctx.workflow_time()).is_some_and(|now| now >= ends);
+    let long = ctx.continue_as_new_suggested() || ctx.history_length() >= EVENTS_SUGGESTED;
+    (old || long) && ctx.all_handlers_finished()
+}
+
+/// Waits for news, for `until`, or for the end of this run.
+async fn wait(
+    ctx: &WorkflowContext<ReconcileSchedules>,
+    until: Option<Timestamp>,
+    ends: Timestamp,
+) -> WorkflowResult<()> {
+    let (now, news) = ctx.state(|s| (s.machine.now(), s.machine.news()));
+    let mut changed = pin!(ctx.wait_condition(|s| s.machine.news() != news || turn_due(ctx, ends)));
+    // A run that is over, but has handlers at work, waits for these alone.
+    let ends = (now < ends).then_some(ends);
+    let Some(until) = until.into_iter().chain(ends).min() else {
+        return Ok(changed.await?);
+    };
+    let duration = Duration::try_from(until.duration_since(now))
+        .unwrap_or_default()
+        .max(Duration::from_millis(1));
+    let options = TimerOptions::builder(duration)
+        .summary("until the next pass".to_owned())
+        .build();
+    let mut timer = pin!(ctx.timer(options));
+    select! {
+        _ = timer => Ok(()),
+        result = changed => {
+            timer.cancel();
+            Ok(result?)
+        }
+    }
+}
+
+/// Shows the state in the Temporal UI, when it is not what is shown already.
+fn show(ctx: &WorkflowContext<ReconcileSchedules>, project: &Project, shown: &mut String) {
+    let text = ctx.state(|s| {
+        catch_unwind(AssertUnwindSafe(|| {
+            details::render(project, &s.machine.status())
+        }))
+    });
+    if let Ok(text) = text
+        && text != *shown
+    {
+        ctx.set_current_details(text.as_str());
+        *shown = text;
+    }
+}
+
+async fn probe(
+    ctx: &WorkflowContext<ReconcileSchedules>,
+    project: &Project,
+    workers: Vec<WorkerId>,
+    input: &PassInput,
+) {
+    let attempts = join_all(
+        workers
+            .iter()
+            .map(|worker| attempt(ctx, project, worker, input)),
+    )
+    .await;
+    tick(ctx);
+    for (worker, attempt) in workers.iter().zip(attempts) {
+        ctx.state_mut(|s| s.guarded(|m| m.probed(worker, input, attempt)));
+    }
+}
+
+/// One attempt of the activity at a worker's own queue.
+async fn attempt(
+    ctx: &WorkflowContext<ReconcileSchedules>,
+    project: &Project,
+    worker: &WorkerId,
+    input: &PassInput,
+) -> Attempt {
+    let summary = match input.pass {
+        0 => "which revision is held?".to_owned(),
+        pass => format!("pass {pass}"),
+    };
+    let options = ActivityOptions::with_start_to_close_timeout(LONGEST_PASS)
+        .task_queue(project.worker_queue(worker))
+        .schedule_to_start_timeout(START_WITHIN)
+        .heartbeat_timeout(HEARTBEAT)
+        .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
+        .do_not_eagerly_execute(true)
+        .summary(summary)
+        .build();
+    match ctx
+        .execute_activity(Reconcile, input.clone(), options)
+        .await
+    {
+        Ok(PassOutcome::Done(done)) => Attempt::Done(done),
+        Ok(PassOutcome::Refused { holds }) => Attempt::Refused(holds),
+        Err(error) => {
+            let not_started = error
+                .as_timeout()
+                .is_some_and(|timeout| timeout.timeout_type() == TimeoutType::ScheduleToStart);
+            if not_started {
+                Attempt::NotStarted
+            } else {
+                Attempt::Failed(message(&error, worker))
+            }
+        }
+    }
+}
+
+/// What an activity's failure says, without the frame around it.
+fn message(error: &ActivityExecutionError, worker: &WorkerId) -> String {
+    let mut said = Vec::new();
+    let mut failure = error.failure().and_then(|failure| failure.cause.as_deref());
+    while let Some(cause) = failure {
+        said.push(cause.message.clone());
+        failure = cause.cause.as_deref();
+    }
+    if said.is_empty() {
+        said.push(error.to_string());
+    }
+    format!("worker {worker}: {}", said.join(": "))
+}
+
+fn project(workflow_id: &str) -> Option<Project> {
+    let project: Project = workflow_id
+        .strip_prefix("almanac/")?
+        .strip_suffix("/reconcile")?
+        .parse()
+        .ok()?;
+    (project.reconcile_workflow_id() == workflow_id).then_some(project)
+}
+
+fn time(time: Option<SystemTime>) -> Option<Timestamp> {
+    time.and_then(|time| Timestamp::try_from(time).ok())
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    format!("a decision failed: {text}")
+}
