@@ -15,4 +15,5 @@ mod reconcile;
 mod removal;
 mod replicas;
 mod shutdown;
+mod times;
 mod watching;
