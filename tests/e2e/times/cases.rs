@@ -128,7 +128,10 @@ const CRONS: &[&str] = &[
     "0 0 * * 6-7/1",
     // Both days.
     "0 0 13 * 5",
+    "0 0 13 * FRI",
     "0 0 1-7 * MON",
+    "0 15 2 * * *",
+    "0 0 * * FRI-7,MON",
     // What other crons have.
     "0 0 L * *",
     "0 0 15W * *",
