@@ -3,4 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod broken;
+mod commands;
+mod crash;
+mod drift;
 mod harness;
+mod lifecycle;
+mod ownership;
+mod paused;
+mod reconcile;
+mod removal;
+mod replicas;
+mod shutdown;
+mod watching;
