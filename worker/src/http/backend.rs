@@ -63,6 +63,9 @@ pub struct Planned {
 /// Why Temporal did not serve a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
+    /// The reconcile workflow does not run; the next announcement starts it.
+    #[error("temporal is not available: {0}")]
+    Absent(String),
     /// Temporal, or the reconcile workflow, does not answer.
     #[error("temporal is not available: {0}")]
     Away(String),

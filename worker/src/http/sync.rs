@@ -21,7 +21,7 @@ use crate::process::backoff::random;
 use crate::registry::Reload;
 
 /// Time between two looks whether the pass has ended.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(200);
 /// What a report calls the error of a digest that names another set.
 const CONFIRM: &str = "confirm";
 
