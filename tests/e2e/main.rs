@@ -3,4 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod fake;
 mod harness;
+mod reconcile_workflow;
+mod replay;
+mod run_definition;
