@@ -4,6 +4,7 @@
 //! the SDK are real, the one activity of ours is replaced.
 
 #![expect(dead_code, reason = "the macro makes constants that nobody needs")]
+#![expect(clippy::unused_async, reason = "the contract says async")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, mpsc};
@@ -228,7 +229,9 @@ async fn serve(
     ready.send(())?;
     let stopping = async {
         drop(stopped.await);
-        shutdowns.iter().for_each(|shutdown| shutdown());
+        for shutdown in &shutdowns {
+            shutdown();
+        }
     };
     let running = futures::future::join_all(workers.iter_mut().map(Worker::run));
     let (results, ()) = tokio::join!(running, stopping);

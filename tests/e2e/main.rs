@@ -8,3 +8,4 @@ mod harness;
 mod reconcile_workflow;
 mod replay;
 mod run_definition;
+mod told;

@@ -26,7 +26,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 
 use crate::fake::{Fake, Fate, Process, revision, says};
-use crate::reconcile_workflow::{Told, one};
+use crate::told::{Told, one};
 
 /// Set, the scenarios below write their histories.
 const RECORD: &str = "ALMANAC_RECORD_HISTORIES";

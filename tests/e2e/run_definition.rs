@@ -11,7 +11,7 @@ use temporalio_common::protos::temporal::api::history::v1::history_event::Attrib
 use temporalio_common::protos::temporal::api::workflowservice::v1::GetWorkflowExecutionHistoryRequest;
 
 use crate::fake::{Fake, Process, revision};
-use crate::reconcile_workflow::{one, start_workflow};
+use crate::told::{one, start_workflow};
 
 /// How a workflow ended; it must end soon.
 pub(crate) async fn ending(project: &Project, id: &str) -> anyhow::Result<Attributes> {
