@@ -1,63 +1,84 @@
 //! The harness itself: what the other tests rely on.
 
-use almanac_tests::{OwnServer, Project, Proxy, foreign_schedule, on_both_schedulers, wait_for};
+use almanac_tests::{
+    OwnServer, Project, Proxy, Scheduler, foreign_schedule, on_both_schedulers, wait_for,
+};
 use tonic::Code;
 
-on_both_schedulers! {
-    /// Each shared server keeps schedules with the scheduler it is asked for.
-    async fn the_server_has_the_scheduler_it_is_named_for(on) {
-        let project = Project::new(on).await?;
-        let id = project.schedule("mine");
-        let temporal = project.temporal();
-        temporal.create(&id, foreign_schedule("30 2 * * *"), []).await?;
-        let live = temporal.live(&id).await?;
-        assert_eq!(live.times(), "30 2 1-31 1-12 0-6");
+on_both_schedulers!(
+    the_server_has_the_scheduler_it_is_named_for,
+    the_proxy_counts_holds_and_fails,
+    an_own_server_survives_its_restart,
+);
 
-        // Only one of them refuses a token that is out of date.
-        let stale = live.0.conflict_token.clone();
-        temporal.pause(&id, "moved on").await?;
-        let update = temporal.update(&id, live.schedule().clone(), stale).await;
-        let refused = matches!(on, almanac_tests::Scheduler::Chasm);
-        assert_eq!(update.is_err(), refused, "{update:?}");
-        Ok(())
-    }
+/// Each shared server keeps schedules with the scheduler it is asked for.
+async fn the_server_has_the_scheduler_it_is_named_for(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let id = project.schedule("mine");
+    let temporal = project.temporal();
+    temporal
+        .create(&id, foreign_schedule("30 2 * * *"), [])
+        .await?;
+    let live = temporal.live(&id).await?;
+    assert_eq!(live.times(), "30 2 1-31 1-12 0-6");
 
-    /// A proxy counts, holds and fails what passes through it.
-    async fn the_proxy_counts_holds_and_fails(on) {
-        let direct = Project::new(on).await?;
-        let proxy = Proxy::start(direct.address()).await?;
-        let through = Project::at(proxy.address()).await?;
-        let id = through.schedule("mine");
+    // Only one of them refuses a token that is out of date.
+    let stale = live.0.conflict_token.clone();
+    temporal.pause(&id, "moved on").await?;
+    let update = temporal.update(&id, live.schedule().clone(), stale).await;
+    let refused = matches!(on, almanac_tests::Scheduler::Chasm);
+    assert_eq!(update.is_err(), refused, "{update:?}");
+    Ok(())
+}
 
-        let mut gate = proxy.hold_answer("CreateSchedule", 0);
-        let creation = tokio::spawn({
-            let (temporal, id) = (through.temporal().clone(), id.clone());
-            async move { temporal.create(&id, foreign_schedule("@daily"), []).await }
-        });
-        gate.reached().await?;
-        assert!(!creation.is_finished());
-        assert!(direct.temporal().describe(&id).await?.is_some());
-        gate.release();
-        creation.await??;
-        assert_eq!(proxy.schedule_writes(), 1);
+/// A proxy counts, holds and fails what passes through it.
+async fn the_proxy_counts_holds_and_fails(on: Scheduler) -> anyhow::Result<()> {
+    let direct = Project::new(on).await?;
+    let proxy = Proxy::start(direct.address()).await?;
+    let through = Project::at(proxy.address()).await?;
+    let id = through.schedule("mine");
 
-        proxy.fail("DeleteSchedule", 0, 1, Code::PermissionDenied);
-        let refused = through.temporal().delete(&id).await.unwrap_err();
-        assert!(refused.to_string().contains("refused by the test"), "{refused}");
-        through.temporal().delete(&id).await?;
-        Ok(())
-    }
+    let mut gate = proxy.hold_answer("CreateSchedule", 0);
+    let creation = tokio::spawn({
+        let (temporal, id) = (through.temporal().clone(), id.clone());
+        async move { temporal.create(&id, foreign_schedule("@daily"), []).await }
+    });
+    gate.reached().await?;
+    assert!(!creation.is_finished());
+    assert!(direct.temporal().describe(&id).await?.is_some());
+    gate.release();
+    creation.await??;
+    assert_eq!(proxy.schedule_writes(), 1);
 
-    /// A server of a test's own keeps what it holds through a restart.
-    async fn an_own_server_survives_its_restart(on) {
-        let mut server = OwnServer::start(on)?;
-        let project = Project::at(&server.address()).await?;
-        let id = project.schedule("mine");
-        project.temporal().create(&id, foreign_schedule("@daily"), []).await?;
-        server.kill()?;
-        assert!(almanac_tests::Temporal::connect(&server.address()).await.is_err());
-        server.restart()?;
-        wait_for("the schedule", almanac_tests::SOON, || project.temporal().describe(&id)).await?;
-        Ok(())
-    }
+    proxy.fail("DeleteSchedule", 0, 1, Code::PermissionDenied);
+    let refused = through.temporal().delete(&id).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("refused by the test"),
+        "{refused}"
+    );
+    through.temporal().delete(&id).await?;
+    Ok(())
+}
+
+/// A server of a test's own keeps what it holds through a restart.
+async fn an_own_server_survives_its_restart(on: Scheduler) -> anyhow::Result<()> {
+    let mut server = OwnServer::start(on)?;
+    let project = Project::at(&server.address()).await?;
+    let id = project.schedule("mine");
+    project
+        .temporal()
+        .create(&id, foreign_schedule("@daily"), [])
+        .await?;
+    server.kill()?;
+    assert!(
+        almanac_tests::Temporal::connect(&server.address())
+            .await
+            .is_err()
+    );
+    server.restart()?;
+    wait_for("the schedule", almanac_tests::SOON, || {
+        project.temporal().describe(&id)
+    })
+    .await?;
+    Ok(())
 }

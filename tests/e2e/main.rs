@@ -3,9 +3,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod broken;
+mod commands;
+mod crash;
+mod drift;
 mod fake;
 mod harness;
+mod lifecycle;
+mod ownership;
+mod paused;
+mod reconcile;
 mod reconcile_workflow;
+mod removal;
 mod replay;
+mod replicas;
 mod run_definition;
+mod shutdown;
 mod told;
+mod watching;

@@ -68,25 +68,19 @@ where
 }
 
 /// Makes two tests of each function, one for each scheduler: `name::v1` and
-/// `name::chasm`. The function takes a [`Scheduler`] and returns
-/// `anyhow::Result<()>`.
+/// `name::chasm`. The function is `async fn(Scheduler) -> anyhow::Result<()>`.
 #[macro_export]
 macro_rules! on_both_schedulers {
-    ($($(#[$doc:meta])* async fn $name:ident($on:ident) $body:block)*) => {$(
-        $(#[$doc])*
+    ($($name:ident),* $(,)?) => {$(
         mod $name {
-            use super::*;
-
-            async fn test($on: $crate::Scheduler) -> anyhow::Result<()> $body
-
             #[test]
             fn v1() {
-                $crate::run(test($crate::Scheduler::V1));
+                $crate::run(super::$name($crate::Scheduler::V1));
             }
 
             #[test]
             fn chasm() {
-                $crate::run(test($crate::Scheduler::Chasm));
+                $crate::run(super::$name($crate::Scheduler::Chasm));
             }
         }
     )*};

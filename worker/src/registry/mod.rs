@@ -139,17 +139,6 @@ impl Registry {
         }
     }
 
-    /// Gives back what [`Self::changed`] told and could not be announced: the
-    /// next call tells it again, together with what has changed since.
-    pub fn not_announced(&self, summary: ReloadSummary) {
-        let mut pending = self.pending();
-        *pending = Some(match pending.take() {
-            Some(later) => summary.then(later),
-            None => summary,
-        });
-        self.pending_changed.notify_one();
-    }
-
     fn pending(&self) -> std::sync::MutexGuard<'_, Option<ReloadSummary>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,7 +146,10 @@ impl Registry {
     fn reload_now(&self, state: &mut State, depth: Depth) -> Reload {
         let view = state.loader.load(depth);
         let before = state.loaded.then(|| self.snapshot());
-        if before.as_ref().is_some_and(|before| before.revision == view.revision) {
+        if before
+            .as_ref()
+            .is_some_and(|before| before.revision == view.revision)
+        {
             return Reload::Unchanged;
         }
         let empty = Arc::default();

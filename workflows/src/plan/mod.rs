@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use compare::{Comparison, Known, compare};
-pub use corrections::record_corrections;
+pub use corrections::{contested_fields, record_corrections};
 pub use expectation::Expectation;
 pub use removal::{held_digest, pause_orphan, protected_ids};
 
@@ -423,3 +423,6 @@ impl Create {
 fn managed_line(desired: &Desired) -> String {
     format!("Managed by Almanac from {}", desired.source)
 }
+
+#[cfg(test)]
+mod tests;

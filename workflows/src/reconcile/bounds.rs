@@ -32,8 +32,9 @@ const RESYNC: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hou
 
 /// How long a removal counts towards the brake on removals.
 pub(super) const REMOVALS_KEPT: SignedDuration = SignedDuration::from_mins(10);
-/// How long a correction counts towards a contested field.
-const CORRECTION_KEPT: SignedDuration = SignedDuration::from_hours(1);
+/// How long a correction is remembered: the hour in which it counts towards a
+/// contested field, and the hour until that field's retry.
+const CORRECTION_KEPT: SignedDuration = SignedDuration::from_hours(2);
 
 /// Whether a name from outside may be part of a task queue's name and of the state.
 pub(super) fn good_name(name: &str) -> bool {

@@ -1,0 +1,262 @@
+//! The command line and HTTP, as a user and a program meet them.
+
+use almanac_tests::{Project, Scheduler, cron, on_both_schedulers, paused_cron};
+use serde_json::Value;
+
+on_both_schedulers!(
+    plan_writes_nothing,
+    sync_prints_the_report,
+    list_and_show_print_what_is_live,
+    next_agrees_with_the_server,
+    the_api_shows_definitions_schedules_and_status,
+    metrics_are_the_contracts,
+    admin_sync_obeys_its_switches,
+);
+
+/// `plan` shows what a pass would do, says by its exit code whether there
+/// is anything, and writes nothing.
+async fn plan_writes_nothing(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("changes.yaml", &cron("0 1 * * *"))?;
+    project.write("goes.yaml", &cron("0 1 * * *"))?;
+    project.write("same.yaml", &cron("0 1 * * *"))?;
+    let dir = project.definitions();
+    let plan = |more: &[&str]| {
+        let args = [
+            "plan",
+            "--dir",
+            dir.to_str().unwrap(),
+            "--detailed-exitcode",
+        ];
+        project.almanac(&[&args[..], more].concat())
+    };
+    let output = plan(&[])?;
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(output.stdout.contains("3 to create"), "{output:?}");
+    assert_eq!(
+        project.temporal().list(&project.schedule("")).await?,
+        [""; 0]
+    );
+
+    let worker = project.worker().start().await?;
+    let output = plan(&[])?;
+    assert_eq!(output.code, 0, "{output:?}");
+    drop(worker);
+
+    project.write("changes.yaml", &cron("0 2 * * *"))?;
+    project.remove("goes.yaml")?;
+    project.write("comes.yaml", &cron("0 1 * * *"))?;
+    let output = plan(&[])?;
+    assert_eq!(output.code, 2, "{output:?}");
+    for text in ["changes", "times", "goes", "comes", "02:00"] {
+        assert!(output.stdout.contains(text), "{text}: {}", output.stdout);
+    }
+    let json: Value = serde_json::from_str(&plan(&["--format", "json"])?.stdout)?;
+    assert!(json.to_string().contains("comes"), "{json}");
+    assert_eq!(
+        project.temporal().list(&project.schedule("")).await?.len(),
+        3
+    );
+    let live = project
+        .temporal()
+        .live(&project.schedule("changes"))
+        .await?;
+    assert_eq!(live.times(), "0 1 1-31 1-12 0-6");
+    Ok(())
+}
+
+/// `sync` asks for a pass and prints its report; a dry run writes nothing.
+async fn sync_prints_the_report(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    project.temporal().delete(&project.schedule("one")).await?;
+    let dry = project
+        .almanac(&["sync", "--dry-run", "--format", "json"])?
+        .success()?;
+    let dry: almanac_workflows::record::Report = serde_json::from_str(&dry)?;
+    assert!(dry.dry_run);
+    assert_eq!(dry.changes.len(), 1, "{dry:?}");
+    assert!(
+        project
+            .temporal()
+            .describe(&project.schedule("one"))
+            .await?
+            .is_none()
+    );
+
+    almanac_tests::eventually("the server to let go of the id", || async {
+        project.almanac(&["sync"])?.success()?;
+        Ok(project
+            .temporal()
+            .describe(&project.schedule("one"))
+            .await?
+            .is_some())
+    })
+    .await?;
+    drop(worker);
+    Ok(())
+}
+
+/// `list` and `show` print what is live; without a worker too.
+async fn list_and_show_print_what_is_live(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("30 2 * * *"))?;
+    project.write("two.yaml", &paused_cron("0 1 * * *"))?;
+    drop(project.worker().start().await?);
+    let list = project.almanac(&["list"])?.success()?;
+    for text in ["one", "two", "paused", "active"] {
+        assert!(list.contains(text), "{text}: {list}");
+    }
+    let json: Value =
+        serde_json::from_str(&project.almanac(&["list", "--format", "json"])?.success()?)?;
+    assert!(json.to_string().contains("\"one\""), "{json}");
+    let show = project.almanac(&["show", "one"])?.success()?;
+    assert!(show.contains("one.yaml"), "{show}");
+    let none = project.almanac(&["show", "no-such"])?;
+    assert_eq!(none.code, 1, "{none:?}");
+    assert!(none.stderr.contains("no-such"), "{none:?}");
+    Ok(())
+}
+
+/// `next` prints just the times that the server is going to fire at.
+async fn next_agrees_with_the_server(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", "
+schedule: { cron: '30 2 * * *', every: 7h, timezone: Europe/Berlin, exclude: [{ day_of_week: SUN }] }
+workflow: { type: Nobody, task_queue: nobody }
+")?;
+    let _worker = project.worker().start().await?;
+    let file = project.definitions().join("one.yaml");
+    let printed = project
+        .almanac(&["next", file.to_str().unwrap(), "-n", "10"])?
+        .success()?;
+    let live = project.temporal().live(&project.schedule("one")).await?;
+    let printed_live = project.almanac(&["next", "one", "-n", "10"])?.success()?;
+    let times = &live.0.info.as_ref().unwrap().future_action_times;
+    assert_eq!(times.len(), 10);
+    for time in times {
+        let utc = jiff::Timestamp::from_second(time.seconds)?;
+        let local = utc.to_zoned(jiff::tz::TimeZone::get("Europe/Berlin")?);
+        let text = local.strftime("%Y-%m-%d").to_string();
+        let clock = local.strftime("%H:%M").to_string();
+        for printed in [&printed, &printed_live] {
+            let there = printed
+                .lines()
+                .any(|line| line.contains(&text) && line.contains(&clock));
+            assert!(there, "{text} {clock}: {printed}");
+        }
+    }
+    Ok(())
+}
+
+/// The read-only pages of the API.
+async fn the_api_shows_definitions_schedules_and_status(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("30 2 * * *"))?;
+    project.write("bad.yaml", "nonsense: 1\n")?;
+    let worker = project.worker().start().await?;
+
+    let one = worker.json("/api/v1/definitions/one").await?;
+    assert_eq!(
+        (&one["status"], &one["source"]),
+        (&"loaded".into(), &"one.yaml".into())
+    );
+    assert!(
+        one["revision"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty()),
+        "{one}"
+    );
+    let all = worker.json("/api/v1/definitions").await?.to_string();
+    assert!(all.contains("\"bad\"") && all.contains("invalid"), "{all}");
+
+    let schedules = worker.json("/api/v1/schedules").await?;
+    assert_eq!(schedules["total"], 1, "{schedules}");
+    let one = worker.json("/api/v1/schedules/one").await?;
+    assert_eq!(one["state"], "active", "{one}");
+    assert!(one["cron"].to_string().contains("30 2 * * *"), "{one}");
+    let (status, problem) = worker.get("/api/v1/schedules/none").await?;
+    assert_eq!(status, 404);
+    let problem: Value = serde_json::from_str(&problem)?;
+    assert!(
+        problem["title"].is_string() && problem["status"] == 404,
+        "{problem}"
+    );
+
+    let plan = worker.json("/api/v1/plan").await?;
+    assert!(plan.is_object(), "{plan}");
+    let status = worker.json("/api/v1/reconcile").await?;
+    assert_eq!(
+        status["reports"].as_array().map(Vec::is_empty),
+        Some(false),
+        "{status}"
+    );
+    assert_eq!(worker.get("/healthz").await?.0, 200);
+    Ok(())
+}
+
+/// `/metrics` has what the contract names, and no label with an id or a path.
+async fn metrics_are_the_contracts(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("some-definition.yaml", &cron("30 2 * * *"))?;
+    project.write("bad.yaml", "nonsense: 1\n")?;
+    let worker = project.worker().start().await?;
+    worker.sync().await?;
+    let (_, page) = worker.get("/metrics").await?;
+    for name in [
+        "reconcile_total{",
+        "reconcile_duration_seconds",
+        "reconcile_last_success_timestamp_seconds",
+        "reconcile_last_attempt_timestamp_seconds",
+        "schedule_operations_total{",
+        "schedules{",
+        "definitions{",
+        "reload_total{",
+        "reload_duration_seconds",
+        "registry_info{",
+        "build_info",
+    ] {
+        assert!(
+            page.contains(&format!("\nalmanac_{name}")),
+            "{name}: {page}"
+        );
+    }
+    assert!(
+        page.lines().any(|line| line.starts_with("temporal_")),
+        "no metric of the SDK"
+    );
+    assert!(!page.contains("some-definition"), "an id is in a label");
+    assert!(!page.contains(".yaml"), "a path is in a label");
+    assert!(
+        worker
+            .metric("almanac_definitions", &["status=\"invalid\""])
+            .await?
+            >= 1.0
+    );
+    assert!(
+        worker
+            .metric("almanac_schedules", &["state=\"active\""])
+            .await?
+            >= 1.0
+    );
+    Ok(())
+}
+
+/// `POST /admin/sync` with its switches.
+async fn admin_sync_obeys_its_switches(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("30 2 * * *"))?;
+    let worker = project.worker().start().await?;
+    let passes = || async { anyhow::Ok(project.temporal().status(project.name()).await?.pass) };
+    let before = passes().await?;
+    let (status, body) = worker.post_sync("schedules=false").await?;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(passes().await?, before);
+    let (status, body) = worker.post_sync("dry_run=true").await?;
+    assert_eq!((status, &body["dry_run"]), (200, &true.into()), "{body}");
+    project.write("bad.yaml", "nonsense: 1\n")?;
+    let (status, body) = worker.post_sync("").await?;
+    assert_eq!(status, 207, "{body}");
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! A prefix proves nothing: whose a schedule is, its own memo says.
+
+use almanac_tests::{
+    Project, Scheduler, Temporal, cron, foreign_schedule, json_payload, on_both_schedulers,
+};
+use serde_json::json;
+use temporalio_common::protos::temporal::api::common::v1::Payload;
+
+/// Asserts that a foreign schedule is as it was made.
+async fn untouched(temporal: &Temporal, id: &str) -> anyhow::Result<()> {
+    let live = temporal.live(id).await?;
+    assert_eq!(
+        live.starts().workflow_type.as_ref().unwrap().name,
+        "Foreign",
+        "{live}"
+    );
+    assert_eq!(live.times(), "0 0 1-31 1-12 0-6");
+    assert!(
+        live.0.info.as_ref().unwrap().update_time.is_none(),
+        "{live}"
+    );
+    Ok(())
+}
+
+on_both_schedulers!(
+    a_project_beside_one_whose_name_begins_alike,
+    a_foreign_schedule_with_our_name_is_a_conflict,
+    foreign_schedules_under_our_prefix_are_left_alone,
+    a_schedule_replaced_by_a_foreign_one_is_foreign,
+);
+
+/// Project `x` with id `b-y`, and project `x-b` with id `y`, meet in one
+/// schedule id. It stays the first one's.
+async fn a_project_beside_one_whose_name_begins_alike(on: Scheduler) -> anyhow::Result<()> {
+    let short = Project::new(on).await?;
+    let long = Project::named(short.address(), &format!("{}-b", short.name())).await?;
+    short.write("b-y.yaml", &cron("0 1 * * *"))?;
+    short.write("own.yaml", &cron("0 2 * * *"))?;
+    let short_worker = short.worker().start().await?;
+
+    long.write("y.yaml", &cron("0 3 * * *"))?;
+    long.write("z.yaml", &cron("0 4 * * *"))?;
+    let long_worker = long.worker().start().await?;
+
+    assert_eq!(short.schedule("b-y"), long.schedule("y"));
+    let report = long_worker.sync().await?;
+    assert_eq!(report.schedules.conflicts, 1, "{report:?}");
+    let report = short_worker.sync().await?;
+    assert_eq!(report.schedules.conflicts, 0, "{report:?}");
+    assert_eq!(report.changes, []);
+
+    let shared = short.temporal().live(&short.schedule("b-y")).await?;
+    assert_eq!(shared.times(), "0 1 1-31 1-12 0-6");
+    assert!(
+        short
+            .temporal()
+            .describe(&long.schedule("z"))
+            .await?
+            .is_some()
+    );
+
+    // Gone from the one that has it, it is the other's to make.
+    short.remove("b-y.yaml")?;
+    short_worker.sync().await?;
+    let report = long_worker.sync().await?;
+    assert_eq!(
+        (report.schedules.conflicts, report.schedules.created),
+        (0, 1),
+        "{report:?}"
+    );
+    let shared = short.temporal().live(&long.schedule("y")).await?;
+    assert_eq!(shared.times(), "0 3 1-31 1-12 0-6");
+    Ok(())
+}
+
+/// A schedule that somebody else made under our name is a conflict,
+/// reported until it is solved.
+async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    let id = project.schedule("taken");
+    temporal.create(&id, foreign_schedule("@daily"), []).await?;
+    project.write("taken.yaml", &cron("0 1 * * *"))?;
+    project.write("free.yaml", &cron("0 2 * * *"))?;
+
+    let worker = project.worker().start().await?;
+    for _ in 0..3 {
+        let report = worker.sync().await?;
+        assert_eq!(report.schedules.conflicts, 1, "{report:?}");
+        assert_eq!(report.changes, []);
+    }
+    untouched(temporal, &id).await?;
+    assert!(
+        temporal
+            .describe(&project.schedule("free"))
+            .await?
+            .is_some()
+    );
+    let shown = worker.json("/api/v1/schedules/taken").await?;
+    assert_eq!(shown["state"], "conflict", "{shown}");
+
+    // A definition that goes takes nothing of it along.
+    project.remove("taken.yaml")?;
+    worker.sync().await?;
+    untouched(temporal, &id).await?;
+
+    project.write("taken.yaml", &cron("0 1 * * *"))?;
+    temporal.delete(&id).await?;
+    let report = worker.sync().await?;
+    assert_eq!(
+        (report.schedules.conflicts, report.schedules.created),
+        (0, 1),
+        "{report:?}"
+    );
+    Ok(())
+}
+
+/// Foreign schedules under our prefix, whatever their memos hold, are left
+/// alone and do not end the listing.
+async fn foreign_schedules_under_our_prefix_are_left_alone(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    let undecodable = Payload {
+        metadata: [("encoding".to_owned(), b"binary/encrypted".to_vec())].into(),
+        data: vec![0xff, 0xfe, 0x00],
+        ..Default::default()
+    };
+    let broken_json = Payload {
+        data: b"{\"project\": ".to_vec(),
+        ..json_payload(&json!(1))
+    };
+    let empty = Payload::default();
+    let memo = |definition: &str| {
+        json_payload(&json!({"project": project.name(), "definition": definition}))
+    };
+    let cases: [(&str, Vec<(&str, Payload)>); 7] = [
+        ("aa-undecodable", vec![("almanac", undecodable.clone())]),
+        ("ab-broken", vec![("almanac", broken_json)]),
+        ("ac-empty", vec![("almanac", empty)]),
+        ("ad-another-key", vec![("secret", undecodable)]),
+        ("ae-no-memo", vec![]),
+        // A memo copied from a schedule of ours proves nothing either.
+        ("af-copied", vec![("almanac", memo("mine"))]),
+        (
+            "Ag-no-id-of-ours",
+            vec![("almanac", memo("Ag-no-id-of-ours"))],
+        ),
+    ];
+    for (name, memo) in &cases {
+        temporal
+            .create(
+                &project.schedule(name),
+                foreign_schedule("@daily"),
+                memo.clone(),
+            )
+            .await?;
+    }
+    project.write("mine.yaml", &cron("0 1 * * *"))?;
+    project.write("zz.yaml", &cron("0 1 * * *"))?;
+
+    let worker = project.worker().start().await?;
+    let report = worker.sync().await?;
+    assert_eq!(report.errors, []);
+    assert_eq!(
+        (report.schedules.desired, report.schedules.unchanged),
+        (2, 2),
+        "{report:?}"
+    );
+    project.remove("zz.yaml")?;
+    let report = worker.sync().await?;
+    assert_eq!(report.schedules.deleted, 1, "{report:?}");
+    for (name, _) in &cases {
+        untouched(temporal, &project.schedule(name)).await?;
+    }
+    Ok(())
+}
+
+/// Somebody deletes a schedule of ours and makes their own in its place
+/// between two passes: it is theirs.
+async fn a_schedule_replaced_by_a_foreign_one_is_foreign(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    project.write("mine.yaml", &cron("0 1 * * *"))?;
+    project.write("other.yaml", &cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    let id = project.schedule("mine");
+    temporal.delete(&id).await?;
+    temporal_create_when_free(temporal, &id).await?;
+
+    let report = worker.sync().await?;
+    assert_eq!(report.schedules.conflicts, 1, "{report:?}");
+    project.remove("mine.yaml")?;
+    worker.sync().await?;
+    untouched(temporal, &id).await?;
+    Ok(())
+}
+
+/// Creates a foreign schedule as soon as the server lets go of a deleted one.
+async fn temporal_create_when_free(temporal: &Temporal, id: &str) -> anyhow::Result<()> {
+    almanac_tests::wait_for("the id to be free", almanac_tests::SOON, || async {
+        temporal.create(id, foreign_schedule("@daily"), []).await?;
+        Ok(Some(()))
+    })
+    .await
+}

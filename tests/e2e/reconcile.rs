@@ -1,0 +1,299 @@
+//! The reconcile workflow: nothing that anyone signals, sends or queries may
+//! wedge it.
+
+use almanac_tests::{
+    Project, Scheduler, Worker, cron, eventually, json_payload, json_payloads, on_both_schedulers,
+    temporal_cli,
+};
+use futures::{StreamExt, TryStreamExt};
+use serde_json::{Value, json};
+use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads};
+
+/// Arguments as a careless person or another program may send them.
+fn careless() -> Vec<(&'static str, Option<Payloads>)> {
+    let odd = Payload {
+        metadata: [("encoding".to_owned(), b"binary/encrypted".to_vec())].into(),
+        data: vec![0xff, 0x00],
+        ..Default::default()
+    };
+    let one = |payload: Payload| {
+        Some(Payloads {
+            payloads: vec![payload],
+        })
+    };
+    vec![
+        ("no input", None),
+        ("empty input", Some(Payloads::default())),
+        ("null", json_payloads(&[Value::Null])),
+        ("a string", json_payloads(&[json!("now, please")])),
+        ("a number", json_payloads(&[json!(-1)])),
+        (
+            "another shape",
+            json_payloads(&[json!({"worker": {"a": 1}, "pass": "x", "request_id": 5})]),
+        ),
+        (
+            "several inputs",
+            json_payloads(&[json!({}), json!(2), json!("three")]),
+        ),
+        ("undecodable", one(odd.clone())),
+        (
+            "bytes without encoding",
+            one(Payload {
+                data: vec![1, 2],
+                ..Default::default()
+            }),
+        ),
+        (
+            "broken JSON",
+            one(Payload {
+                data: b"{\"a\":".to_vec(),
+                ..json_payload(&json!(1))
+            }),
+        ),
+        (
+            "several undecodable",
+            Some(Payloads {
+                payloads: vec![odd.clone(), odd],
+            }),
+        ),
+    ]
+}
+
+/// The workflow answers, does a pass, and writes what a file says.
+async fn works(project: &Project, worker: &Worker, hour: u32) -> anyhow::Result<()> {
+    project.write("probe.yaml", &cron(&format!("0 {hour} * * *")))?;
+    worker.sync().await?;
+    let live = project.temporal().live(&project.schedule("probe")).await?;
+    assert_eq!(live.times(), format!("0 {hour} 1-31 1-12 0-6"));
+    let status = project.temporal().status(project.name()).await?;
+    assert!(!status.reports.is_empty());
+    Ok(())
+}
+
+on_both_schedulers!(
+    no_signal_wedges_it,
+    no_update_or_query_wedges_it,
+    a_signal_from_the_ui_brings_a_report,
+    it_passes_at_its_interval,
+    terminated_it_comes_back,
+    a_repeated_request_gets_the_first_answer,
+    hundreds_of_signals_across_a_continue_as_new,
+);
+
+/// Signals with no, wrong and several inputs, known by name or not.
+async fn no_signal_wedges_it(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let worker = project.worker().start().await?;
+    let workflow = project.reconcile_workflow();
+    works(&project, &worker, 1).await?;
+    for (what, input) in careless() {
+        for signal in [
+            "reconcile",
+            "definitions_changed",
+            "sync",
+            "no_such_signal",
+            "",
+        ] {
+            // The server itself refuses some; what arrives must do no harm.
+            let sent = project
+                .temporal()
+                .signal(&workflow, signal, input.clone())
+                .await;
+            assert!(
+                sent.is_ok() || signal.is_empty(),
+                "{signal} with {what}: {sent:?}"
+            );
+        }
+    }
+    works(&project, &worker, 2).await
+}
+
+/// Updates and queries with no, wrong and several arguments fail or answer,
+/// each within its time.
+async fn no_update_or_query_wedges_it(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let worker = project.worker().start().await?;
+    let workflow = project.reconcile_workflow();
+    works(&project, &worker, 1).await?;
+    for (what, args) in careless() {
+        for name in [
+            "sync",
+            "override",
+            "clear_override",
+            "trigger",
+            "backfill",
+            "no_such",
+        ] {
+            let answer = project
+                .temporal()
+                .update_workflow(&workflow, name, args.clone())
+                .await;
+            let text = format!("{answer:?}");
+            assert!(!text.contains("no answer"), "{name} with {what}: {text}");
+        }
+        for name in ["status", "no_such"] {
+            let answer = project
+                .temporal()
+                .query(&workflow, name, args.clone())
+                .await;
+            let text = format!("{answer:?}");
+            assert!(!text.contains("no answer"), "{name} with {what}: {text}");
+        }
+    }
+    works(&project, &worker, 2).await
+}
+
+/// The signal `reconcile` with no input, as the Temporal UI sends it,
+/// brings a pass, and the report stands in the workflow's details.
+async fn a_signal_from_the_ui_brings_a_report(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let _worker = project.worker().start().await?;
+    let temporal = project.temporal();
+    let before = temporal.status(project.name()).await?.pass;
+    temporal
+        .signal(&project.reconcile_workflow(), "reconcile", None)
+        .await?;
+    eventually("a pass for the signal", || async {
+        let status = temporal.status(project.name()).await?;
+        let report = status.reports.last().cloned().unwrap_or_default();
+        let trigger = serde_json::to_value(report.trigger)?;
+        Ok(report.pass > before && trigger == "signal")
+    })
+    .await?;
+    let details = temporal_cli(
+        project.address(),
+        [
+            "workflow",
+            "metadata",
+            "--workflow-id",
+            &project.reconcile_workflow(),
+        ],
+    )?;
+    assert!(details.contains("unchanged"), "{details}");
+    Ok(())
+}
+
+/// A drifted schedule is seen at the next pass that nobody asked for.
+async fn it_passes_at_its_interval(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let _worker = project
+        .worker()
+        .flag("--reconcile-interval", "1s")
+        .start()
+        .await?;
+    let id = project.schedule("one");
+    let temporal = project.temporal();
+    temporal
+        .edit(&id, |schedule| {
+            let hour = &mut schedule.spec.as_mut().unwrap().structured_calendar[0].hour[0];
+            (hour.start, hour.end) = (9, 9);
+        })
+        .await?;
+    eventually("the correction", || async {
+        Ok(temporal.live(&id).await?.times() == "0 1 1-31 1-12 0-6")
+    })
+    .await
+}
+
+/// Terminated, or deleted with its history, it comes back.
+async fn terminated_it_comes_back(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let worker = project
+        .worker()
+        .flag("--reconcile-interval", "1s")
+        .start()
+        .await?;
+    let workflow = project.reconcile_workflow();
+    let (first, _) = project.temporal().run_of(&workflow).await?;
+    project.temporal().terminate(&workflow).await?;
+
+    project.write("one.yaml", &cron("0 2 * * *"))?;
+    let id = project.schedule("one");
+    eventually("the edit after the termination", || async {
+        Ok(project.temporal().live(&id).await?.times() == "0 2 1-31 1-12 0-6")
+    })
+    .await?;
+    let (second, _) = project.temporal().run_of(&workflow).await?;
+    assert_ne!(first, second);
+    works(&project, &worker, 1).await
+}
+
+/// A repeated `sync` with the same request id is the same request.
+async fn a_repeated_request_gets_the_first_answer(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let _worker = project.worker().start().await?;
+    let workflow = project.reconcile_workflow();
+    let sync = |id: &str| {
+        let args = json_payloads(&[json!({"request_id": id})]);
+        project.temporal().update_workflow(&workflow, "sync", args)
+    };
+    let first = sync("a").await?;
+    let other = sync("b").await?;
+    assert_eq!(sync("a").await?, first);
+    eventually("its pass", || async {
+        let pass = project.temporal().status(project.name()).await?.pass;
+        Ok(Some(pass) >= other["pass"].as_u64())
+    })
+    .await?;
+    assert_eq!(sync("a").await?, first);
+    assert!(sync("c").await?["pass"].as_u64() > first["pass"].as_u64());
+    Ok(())
+}
+
+/// Hundreds of signals and updates while it continues as new: nothing is
+/// lost, its history stays bounded, and the last edit counts.
+async fn hundreds_of_signals_across_a_continue_as_new(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    let workflow = project.reconcile_workflow();
+    let temporal = project.temporal();
+    let (first, _) = temporal.run_of(&workflow).await?;
+
+    let storm = futures::stream::iter(0..1200).map(|n| {
+        let workflow = &workflow;
+        async move {
+            match n % 40 {
+                0 => {
+                    let args = json_payloads(&[json!({"request_id": format!("storm-{n}")})]);
+                    temporal
+                        .update_workflow(workflow, "sync", args)
+                        .await
+                        .map(drop)
+                }
+                1..=9 => temporal.signal(workflow, "no_such_signal", None).await,
+                _ => temporal.signal(workflow, "reconcile", None).await,
+            }
+        }
+    });
+    let storm = storm.buffer_unordered(8).try_collect::<Vec<()>>();
+    let edits = async {
+        for hour in 2..8 {
+            project.write("one.yaml", &cron(&format!("0 {hour} * * *")))?;
+            let id = project.schedule("one");
+            let wanted = format!("0 {hour} 1-31 1-12 0-6");
+            eventually("an edit within the storm", || async {
+                Ok(temporal.live(&id).await?.times() == wanted)
+            })
+            .await?;
+        }
+        anyhow::Ok(())
+    };
+    let (storm, edits) = futures::join!(storm, edits);
+    storm?;
+    edits?;
+
+    eventually("it to be idle again", || async {
+        let status = temporal.status(project.name()).await?;
+        Ok(status.state == "idle" && status.pass >= status.requested)
+    })
+    .await?;
+    let (last, events) = temporal.run_of(&workflow).await?;
+    assert_ne!(first, last, "it never continued as new");
+    assert!(events < 10_000, "{events}");
+    works(&project, &worker, 9).await
+}
