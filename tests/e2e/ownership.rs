@@ -79,7 +79,9 @@ async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow
     let project = Project::new(on).await?;
     let temporal = project.temporal();
     let id = project.schedule("taken");
-    temporal.create(&id, foreign_schedule("@daily"), []).await?;
+    temporal
+        .create(&id, foreign_schedule("@daily"), &[])
+        .await?;
     project.write("taken.yaml", &cron("0 1 * * *"))?;
     project.write("free.yaml", &cron("0 2 * * *"))?;
 
@@ -148,11 +150,7 @@ async fn foreign_schedules_under_our_prefix_are_left_alone(on: Scheduler) -> any
     ];
     for (name, memo) in &cases {
         temporal
-            .create(
-                &project.schedule(name),
-                foreign_schedule("@daily"),
-                memo.clone(),
-            )
+            .create(&project.schedule(name), foreign_schedule("@daily"), memo)
             .await?;
     }
     project.write("mine.yaml", &cron("0 1 * * *"))?;
@@ -198,7 +196,7 @@ async fn a_schedule_replaced_by_a_foreign_one_is_foreign(on: Scheduler) -> anyho
 /// Creates a foreign schedule as soon as the server lets go of a deleted one.
 async fn temporal_create_when_free(temporal: &Temporal, id: &str) -> anyhow::Result<()> {
     almanac_tests::wait_for("the id to be free", almanac_tests::SOON, || async {
-        temporal.create(id, foreign_schedule("@daily"), []).await?;
+        temporal.create(id, foreign_schedule("@daily"), &[]).await?;
         Ok(Some(()))
     })
     .await

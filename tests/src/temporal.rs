@@ -115,9 +115,11 @@ impl Temporal {
         &self,
         id: &str,
         schedule: Schedule,
-        memo: impl IntoIterator<Item = (&str, Payload)>,
+        memo: &[(&str, Payload)],
     ) -> anyhow::Result<()> {
-        let fields = memo.into_iter().map(|(key, value)| (key.to_owned(), value));
+        let fields = memo
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()));
         let request = CreateScheduleRequest {
             namespace: NAMESPACE.to_owned(),
             schedule_id: id.to_owned(),

@@ -143,7 +143,12 @@ impl Worker {
     /// Waits until `/readyz` answers 200.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
         // Debug builds on a busy machine with a server that many tests share.
-        let deadline = std::time::Instant::now() + 2 * SOON;
+        self.ready_within(2 * SOON).await
+    }
+
+    /// The same, with a bound of its own.
+    pub async fn ready_within(&mut self, timeout: Duration) -> anyhow::Result<()> {
+        let deadline = std::time::Instant::now() + timeout;
         loop {
             let answer = self.get("/readyz").await;
             if matches!(answer, Ok((200, _))) {
@@ -155,7 +160,7 @@ impl Worker {
             if std::time::Instant::now() > deadline {
                 bail!("the worker is not ready: {answer:?}");
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
