@@ -9,6 +9,7 @@ use almanac_workflows::names::Project;
 use almanac_workflows::plan::{self, Plan, Policy, record_corrections};
 use almanac_workflows::record::{
     Change, LIST_LIMIT, Op, PassDone, PassInput, PassOutcome, Progress, Report, ReportError,
+    bound_corrections,
 };
 use almanac_workflows::schedule::Field;
 use almanac_workflows::snapshot::Snapshot;
@@ -242,6 +243,7 @@ fn conclude(input: &PassInput, plan: &Plan, applied: Option<&Applied>, report: R
             fields.iter().for_each(|field| metrics::corrected(*field));
         }
         overrides.extend(applied.overrides.clone());
+        bound_corrections(&mut corrections);
     }
     // An override that nobody has, and nobody had, is no news.
     overrides.retain(|id, one| one.is_some() || input.overrides.contains_key(id));

@@ -151,7 +151,7 @@ impl WorkerArgs {
 /// `almanac validate`.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// Files and folders [default: the folders of ALMANAC_DIR, or definitions]
+    /// Files and folders [default: the folder `definitions`]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// How to print

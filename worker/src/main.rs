@@ -1,2 +1,7 @@
-//! The almanac binary.
-fn main() {}
+//! The `almanac` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    almanac::main(std::env::args_os())
+}

@@ -31,6 +31,8 @@ struct Placed<'a> {
     key: &'a FileKey,
     source: String,
     document: &'a Document,
+    /// Nothing follows it in its file.
+    is_last: bool,
 }
 
 /// The snapshot that `view` makes of `previous`.
@@ -50,7 +52,48 @@ pub(super) fn assemble(
         ..Snapshot::default()
     };
     let mut now = Origins::new();
+    let suspicious = take_documents(&mut snapshot, &mut now, previous, view, roots);
 
+    let failing: BTreeSet<_> = snapshot.failed_ids().cloned().collect();
+    for (id, loaded) in &previous.definitions {
+        let Some(origin) = origins.get(id).filter(|_| !now.contains_key(id)) else {
+            continue;
+        };
+        let unseen = view.holes.contains_key(&origin.root) && !view.files.contains_key(origin);
+        if failing.contains(id) || unseen || suspicious.contains(origin) {
+            let stale = Loaded {
+                status: LoadStatus::Stale,
+                ..loaded.clone()
+            };
+            now.insert(id.clone(), origin.clone());
+            snapshot.definitions.insert(id.clone(), stale);
+        } else {
+            snapshot.archived.push(Archived {
+                id: id.clone(),
+                source: loaded.source.clone(),
+                revision: loaded.definition.revision.clone(),
+            });
+        }
+    }
+    let remembered = previous.archived.iter();
+    snapshot
+        .archived
+        .extend(remembered.filter(|one| !now.contains_key(&one.id)).cloned());
+    snapshot.archived.truncate(ARCHIVED_KEPT);
+    (snapshot, now)
+}
+
+/// Puts every document where it belongs. Returns the files in which something
+/// fails that may stand for definitions it does not name: the file cannot be
+/// read, a document states no id or one that was not served, or the last
+/// document is invalid, where a half-written file is cut.
+fn take_documents<'a>(
+    snapshot: &mut Snapshot,
+    origins: &mut Origins,
+    previous: &Snapshot,
+    view: &'a View,
+    roots: &[PathBuf],
+) -> BTreeSet<&'a FileKey> {
     let mut documents = place(view);
     if let Some(first) = documents.get(DOCUMENTS_LIMIT) {
         snapshot.incomplete.push(format!(
@@ -60,38 +103,35 @@ pub(super) fn assemble(
         documents.truncate(DOCUMENTS_LIMIT);
     }
     let stated = by_stated_id(&documents);
-
-    // Files in which a document fails that could be any definition of the file.
     let mut suspicious = BTreeSet::new();
     for placed in &documents {
-        let mut errors = Vec::new();
-        let mut served = None;
-        match &placed.document.result {
-            Ok(definition) => {
-                served = Some(definition);
-                snapshot.warnings.extend_from_slice(&placed.document.warnings);
-            }
-            Err(found) => errors.extend_from_slice(found),
-        }
-        errors.extend(repeated(placed, &documents, &stated, roots));
-        match served {
-            Some(definition) if errors.is_empty() => {
+        let id = &placed.document.id;
+        let repeated = repeated(placed, &documents, &stated, roots);
+        let mut errors = match (&placed.document.result, &repeated) {
+            (Ok(definition), None) => {
+                snapshot
+                    .warnings
+                    .extend_from_slice(&placed.document.warnings);
+                origins.insert(definition.id.clone(), placed.key.clone());
                 let loaded = loaded(definition, &placed.source);
-                now.insert(definition.id.clone(), placed.key.clone());
                 snapshot.definitions.insert(definition.id.clone(), loaded);
+                continue;
             }
-            _ => {
-                let id = placed.document.id.clone();
-                if !id.as_ref().is_some_and(|id| previous.definitions.contains_key(id)) {
-                    suspicious.insert(placed.key);
-                }
-                snapshot.failed.push(FailedDocument {
-                    source: placed.source.clone(),
-                    id,
-                    errors,
-                });
-            }
+            (Ok(_), Some(_)) => Vec::new(),
+            (Err(errors), _) => errors.clone(),
+        };
+        let was_served = id
+            .as_ref()
+            .is_some_and(|id| previous.definitions.contains_key(id));
+        if !was_served || (placed.is_last && placed.document.result.is_err()) {
+            suspicious.insert(placed.key);
         }
+        errors.extend(repeated);
+        snapshot.failed.push(FailedDocument {
+            source: placed.source.clone(),
+            id: id.clone(),
+            errors,
+        });
     }
     for (key, state) in &view.files {
         if let Content::Refused(refusal) = &state.content {
@@ -100,47 +140,7 @@ pub(super) fn assemble(
         }
     }
     snapshot.failed.sort_by(|a, b| a.source.cmp(&b.source));
-
-    let failing: BTreeSet<&DefinitionId> = snapshot
-        .failed
-        .iter()
-        .filter_map(|failed| failed.id.as_ref())
-        .collect();
-    let mut kept = Vec::new();
-    for (id, loaded) in &previous.definitions {
-        if snapshot.definitions.contains_key(id) {
-            continue;
-        }
-        let Some(origin) = origins.get(id) else {
-            continue;
-        };
-        let unseen =
-            view.holes.contains_key(&origin.root) && !view.files.contains_key(origin);
-        if failing.contains(id) || unseen || suspicious.contains(origin) {
-            kept.push((id, loaded, origin));
-        } else {
-            snapshot.archived.push(Archived {
-                id: id.clone(),
-                source: loaded.source.clone(),
-                revision: loaded.definition.revision.clone(),
-            });
-        }
-    }
-    for (id, loaded, origin) in kept {
-        now.insert(id.clone(), origin.clone());
-        let stale = Loaded {
-            status: LoadStatus::Stale,
-            ..loaded.clone()
-        };
-        snapshot.definitions.insert(id.clone(), stale);
-    }
-    let remembered = previous
-        .archived
-        .iter()
-        .filter(|archived| !snapshot.definitions.contains_key(&archived.id));
-    snapshot.archived.extend(remembered.cloned());
-    snapshot.archived.truncate(ARCHIVED_KEPT);
-    (snapshot, now)
+    suspicious
 }
 
 fn place(view: &View) -> Vec<Placed<'_>> {
@@ -150,14 +150,20 @@ fn place(view: &View) -> Vec<Placed<'_>> {
             continue;
         };
         let path = key.path.display();
-        placed.extend(documents.iter().map(|document| Placed {
-            key,
-            source: match documents.len() {
-                1 => path.to_string(),
-                _ => format!("{path}:{}", document.line),
-            },
-            document,
-        }));
+        placed.extend(
+            documents
+                .iter()
+                .enumerate()
+                .map(|(index, document)| Placed {
+                    key,
+                    source: match documents.len() {
+                        1 => path.to_string(),
+                        _ => format!("{path}:{}", document.line),
+                    },
+                    document,
+                    is_last: index + 1 == documents.len(),
+                }),
+        );
     }
     placed
 }
@@ -167,7 +173,10 @@ fn by_stated_id<'a>(documents: &[Placed<'a>]) -> BTreeMap<(Kind, &'a DefinitionI
     let mut stated: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for (index, placed) in documents.iter().enumerate() {
         if let Some(id) = &placed.document.id {
-            stated.entry((placed.document.kind, id)).or_default().push(index);
+            stated
+                .entry((placed.document.kind, id))
+                .or_default()
+                .push(index);
         }
     }
     stated
@@ -190,13 +199,13 @@ fn repeated(
     if others.is_empty() {
         return None;
     }
-    let mut places: Vec<_> = others
+    let mut elsewhere: Vec<_> = others
         .iter()
         .take(PLACES_NAMED)
         .map(|other| format!("{}:{}", shown(other.key, roots), other.document.line))
         .collect();
     if let Some(more @ 1..) = others.len().checked_sub(PLACES_NAMED) {
-        places.push(format!("{more} more"));
+        elsewhere.push(format!("{more} more"));
     }
     Some(Diagnostic {
         hint: Some("give each document an id of its own".into()),
@@ -204,7 +213,10 @@ fn repeated(
             shown(placed.key, roots),
             placed.document.line,
             1,
-            format!("id: `{id}` is stated by another document too: {}", places.join(", ")),
+            format!(
+                "id: `{id}` is stated by another document too: {}",
+                elsewhere.join(", ")
+            ),
         )
     })
 }

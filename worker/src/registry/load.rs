@@ -190,7 +190,9 @@ impl Loader {
     fn restless_for(&self, signature: &Signature) -> Option<Duration> {
         // A change in the future is another machine's clock.
         let age = SystemTime::now().duration_since(signature.changed()).ok()?;
-        self.still_for.checked_sub(age).filter(|wait| !wait.is_zero())
+        self.still_for
+            .checked_sub(age)
+            .filter(|wait| !wait.is_zero())
     }
 
     /// Reads what has to be read into `fresh`; true when a file was no longer
@@ -203,7 +205,10 @@ impl Loader {
     ) -> bool {
         let mut moved = false;
         for (key, signature, real) in files(listings) {
-            if fresh.get(&key).is_some_and(|read| read.looks_like(signature)) {
+            if fresh
+                .get(&key)
+                .is_some_and(|read| read.looks_like(signature))
+            {
                 continue;
             }
             let known = fresh.get(&key).or_else(|| self.files.get(&key));

@@ -42,7 +42,11 @@ pub(super) fn changed(before: &Snapshot, now: &Snapshot, summary: &ReloadSummary
     );
     failures(before, now);
     warnings(before, now);
-    for reason in now.incomplete.iter().filter(|r| !before.incomplete.contains(r)) {
+    for reason in now
+        .incomplete
+        .iter()
+        .filter(|r| !before.incomplete.contains(r))
+    {
         tracing::warn!(%reason, "view of the definitions is incomplete, nothing is removed");
     }
     if now.is_complete() && !before.is_complete() {
@@ -89,7 +93,10 @@ fn failures(before: &Snapshot, now: &Snapshot) {
 
 fn warnings(before: &Snapshot, now: &Snapshot) {
     let known: std::collections::BTreeSet<_> = before.warnings.iter().collect();
-    let new = now.warnings.iter().filter(|warning| !known.contains(warning));
+    let new = now
+        .warnings
+        .iter()
+        .filter(|warning| !known.contains(warning));
     for warning in new.take(DOCUMENTS_LOGGED) {
         tracing::warn!(
             at = %place(warning),
@@ -114,7 +121,8 @@ fn count(before: &Snapshot, now: &Snapshot) {
         gauge!(Metric::Definitions.as_str(), "kind" => "workflow", "status" => status).set(number);
     }
     // The series of revisions that are no longer held fall to 0.
-    let info = |revision: &str| gauge!(Metric::RegistryInfo.as_str(), "revision" => revision.to_owned());
+    let info =
+        |revision: &str| gauge!(Metric::RegistryInfo.as_str(), "revision" => revision.to_owned());
     if !before.revision.as_str().is_empty() {
         info(before.revision.as_str()).set(0.0);
     }
@@ -137,6 +145,8 @@ fn joined(errors: &[Diagnostic]) -> String {
 }
 
 fn place(diagnostic: &Diagnostic) -> String {
-    let Diagnostic { path, line, column, .. } = diagnostic;
+    let Diagnostic {
+        path, line, column, ..
+    } = diagnostic;
     format!("{path}:{line}:{column}")
 }

@@ -157,7 +157,10 @@ impl Registry {
     fn reload_now(&self, state: &mut State, depth: Depth) -> Reload {
         let view = state.loader.load(depth);
         let before = state.loaded.then(|| self.snapshot());
-        if before.as_ref().is_some_and(|before| before.revision == view.revision) {
+        if before
+            .as_ref()
+            .is_some_and(|before| before.revision == view.revision)
+        {
             return Reload::Unchanged;
         }
         let empty = Arc::default();

@@ -323,7 +323,10 @@ fn classify(
 /// version control leave, and the inner folders of a Kubernetes volume.
 fn is_skipped(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    name.starts_with(b".") || [&b"~"[..], b".swp", b".tmp"].iter().any(|s| name.ends_with(s))
+    name.starts_with(b".")
+        || [&b"~"[..], b".swp", b".tmp"]
+            .iter()
+            .any(|s| name.ends_with(s))
 }
 
 fn is_definitions(name: &OsStr) -> bool {

@@ -212,11 +212,9 @@ impl Watch {
         let others = match seen {
             None => due,
             Some(_) if broken && due => true,
-            Some(seen) => {
-                tokio::task::spawn_blocking(move || seen != identities(&roots))
-                    .await
-                    .unwrap_or(due)
-            }
+            Some(seen) => tokio::task::spawn_blocking(move || seen != identities(&roots))
+                .await
+                .unwrap_or(due),
         };
         if others {
             self.renew().await;
@@ -256,7 +254,10 @@ fn identities(roots: &[PathBuf]) -> Vec<Option<Identity>> {
 fn install(roots: &[PathBuf], hints: Arc<Hints>) -> notify::Result<Installed> {
     // Before the watch: a folder replaced meanwhile is found to be another one.
     let seen = identities(roots);
-    let folders: Vec<_> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
+    let folders: Vec<_> = roots
+        .iter()
+        .filter_map(|root| root.canonicalize().ok())
+        .collect();
     let names: Vec<_> = roots.iter().map(|root| named(root)).collect();
     let filter = Filter {
         folders: folders.clone(),
@@ -342,10 +343,16 @@ mod tests {
         assert!(passes(create, "/srv/defs/..data"));
         assert!(passes(create, "/srv/defs"));
         assert!(passes(create, "/srv/current"));
-        assert!(passes(EventKind::Modify(ModifyKind::Any), "/srv/defs/a.yaml"));
+        assert!(passes(
+            EventKind::Modify(ModifyKind::Any),
+            "/srv/defs/a.yaml"
+        ));
         assert!(!passes(create, "/srv/defs2"));
         assert!(!passes(create, "/srv/other/file"));
-        assert!(!passes(EventKind::Access(AccessKind::Any), "/srv/defs/a.yaml"));
+        assert!(!passes(
+            EventKind::Access(AccessKind::Any),
+            "/srv/defs/a.yaml"
+        ));
         // The kernel's queue was too short: nothing is known.
         assert!(filter.passes(&Event::new(EventKind::Other).set_flag(Flag::Rescan)));
     }

@@ -79,7 +79,7 @@ impl CoreMeter for SdkMeter {
     fn counter(&self, params: MetricParameters) -> Counter {
         let name = SharedString::from(params.name.into_owned());
         with_recorder(|to| {
-            to.describe_counter(name.clone().into(), None, help(params.description))
+            to.describe_counter(name.clone().into(), None, help(params.description));
         });
         Counter::new(Arc::new(Named(name)))
     }

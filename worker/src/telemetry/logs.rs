@@ -19,8 +19,8 @@ pub enum LogFormat {
 /// makes the SDK log each retried call of each poller: the process says the
 /// same once, itself.
 const QUIET: [&str; 4] = [
-    "temporalio_client::retry=error",
-    "temporalio_sdk_core::pollers=error",
+    "temporalio_client=error",
+    "temporalio_sdk_core=warn",
     "h2=warn",
     "hyper=warn",
 ];
@@ -68,12 +68,11 @@ mod tests {
     fn noisy_targets_are_quiet_unless_asked_for() {
         assert_eq!(
             directives("info"),
-            "temporalio_client::retry=error,temporalio_sdk_core::pollers=error,h2=warn,hyper=warn,info"
+            "temporalio_client=error,temporalio_sdk_core=warn,h2=warn,hyper=warn,info"
         );
         assert_eq!(
-            directives("debug,temporalio_client::retry=debug"),
-            "temporalio_sdk_core::pollers=error,h2=warn,hyper=warn,\
-             debug,temporalio_client::retry=debug"
+            directives("debug,temporalio_client=debug"),
+            "temporalio_sdk_core=warn,h2=warn,hyper=warn,debug,temporalio_client=debug"
         );
     }
 }

@@ -22,6 +22,12 @@ pub(super) struct Shape {
     pub(super) later: &'static [&'static str],
 }
 
+impl Shape {
+    fn knows(&self, key: &str) -> bool {
+        self.keys.contains(&key) || self.later.contains(&key)
+    }
+}
+
 /// Collects what is found while a document is read.
 pub(super) struct Decoder<'d> {
     pub(super) lines: &'d Lines<'d>,
@@ -29,10 +35,12 @@ pub(super) struct Decoder<'d> {
     pub(super) warnings: Vec<Finding>,
 }
 
-/// An object whose keys are known ones.
+/// An object that was checked against its shape.
 #[derive(Clone, Copy)]
 pub(super) struct Object<'n> {
+    /// Where a missing key is reported: the key that holds the object.
     pub(super) at: Place,
+    shape: &'static Shape,
     entries: &'n [Entry<'n>],
 }
 
@@ -45,9 +53,14 @@ impl<'n> Object<'n> {
             .filter(|entry| !matches!(entry.value.value, Value::Null))
     }
 
-    /// Whether the key is written, with a value or without.
+    /// Whether the key is written: with a value or without, or mistyped. Then
+    /// it is not missing, and what is wrong with it was said.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|entry| entry.key == key)
+        self.entries.iter().any(|entry| {
+            entry.key == key
+                || (!self.shape.knows(&entry.key)
+                    && nearest::nearest(&entry.key, self.shape.keys) == Some(key))
+        })
     }
 }
 
@@ -83,13 +96,15 @@ impl Decoder<'_> {
         }
     }
 
-    /// Reads a map with the keys of `shape`. Other keys are errors; so are
-    /// known ones without a value, since a forgotten value is a mistake.
+    /// Reads a map with the keys of `shape`; `at` is the place of the key that
+    /// holds it. Other keys are errors; so are known ones without a value
+    /// (but for `input`, whose value may be nothing): one was forgotten.
     pub(super) fn object<'n>(
         &mut self,
+        at: Place,
         node: &'n Node<'n>,
         path: &str,
-        shape: &Shape,
+        shape: &'static Shape,
     ) -> Option<Object<'n>> {
         let Value::Map(entries) = &node.value else {
             self.mismatch(node, path, "a map");
@@ -98,7 +113,7 @@ impl Decoder<'_> {
         for entry in entries {
             if shape.later.contains(&entry.key.as_ref()) {
                 self.not_yet(entry.at, &format!("`{}`", join(path, &entry.key)));
-            } else if !shape.keys.contains(&entry.key.as_ref()) {
+            } else if !shape.knows(&entry.key) {
                 self.unknown_key(entry, shape);
             } else if matches!(entry.value.value, Value::Null) && entry.key != "input" {
                 self.error_with_hint(
@@ -108,10 +123,7 @@ impl Decoder<'_> {
                 );
             }
         }
-        Some(Object {
-            at: node.at,
-            entries,
-        })
+        Some(Object { at, shape, entries })
     }
 
     fn unknown_key(&mut self, entry: &Entry<'_>, shape: &Shape) {
@@ -384,6 +396,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
 pub(super) fn describe(node: &Node<'_>) -> String {
     match &node.value {
         Value::Null => "nothing".to_owned(),
+        Value::List(items) if items.is_empty() => "an empty list".to_owned(),
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a map".to_owned(),
         Value::Text if !node.plain => format!("the text {}", quoted(&node.text)),

@@ -1,6 +1,6 @@
 //! What is wrong with a document, and where.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -70,7 +70,7 @@ impl Diagnostic {
     ///   hint: …
     /// ```
     pub fn render(&self) -> String {
-        let mut out = self.to_string();
+        let mut lines = vec![self.to_string()];
         if let Some(snippet) = &self.snippet {
             let gutter = self.line.to_string().len();
             // Tabs stay tabs, so that the caret stands under its character.
@@ -79,17 +79,13 @@ impl Diagnostic {
                 .take(caret(snippet, self.column))
                 .map(|c| if c == '\t' { '\t' } else { ' ' })
                 .collect();
-            // Writing to a `String` cannot fail.
-            let _ = write!(
-                out,
-                "\n  {} | {snippet}\n  {:gutter$} | {indent}^",
-                self.line, ""
-            );
+            lines.push(format!("  {} | {}", self.line, snippet.trim_end()));
+            lines.push(format!("  {:gutter$} | {indent}^", ""));
         }
         if let Some(hint) = &self.hint {
-            let _ = write!(out, "\n  hint: {hint}");
+            lines.push(format!("  hint: {hint}"));
         }
-        out
+        lines.join("\n")
     }
 }
 

@@ -8,7 +8,7 @@ use super::source::Place;
 use super::steps::tasks;
 use super::workflow::workflow;
 use super::yaml::{Entry, Node, quoted};
-use super::{Definition, Kind, ParseContext, Program, revision};
+use super::{Definition, Kind, ParseContext, Program, nearest, revision};
 use crate::names::{DefinitionId, Revision};
 
 pub(super) const DOCUMENT: Shape = Shape {
@@ -27,7 +27,7 @@ pub(super) const DOCUMENT: Shape = Shape {
 };
 
 /// What `kind` may be.
-pub(super) const KINDS: &[(&str, Kind)] = &[
+pub(super) const KINDS: [(&str, Kind); 3] = [
     ("workflow", Kind::Workflow),
     ("event_type", Kind::EventType),
     ("calendar", Kind::Calendar),
@@ -53,7 +53,7 @@ pub(super) fn definition(
     id: &StatedId,
     context: &ParseContext,
 ) -> Option<Definition> {
-    let object = decoder.object(node, "", &DOCUMENT)?;
+    let object = decoder.object(node.at, node, "", &DOCUMENT)?;
     let id = check_id(decoder, &object, id);
     let mut enabled = true;
     if let Some(entry) = object.get("enabled") {
@@ -68,7 +68,7 @@ pub(super) fn definition(
         .map(|entry| labels(decoder, entry, "labels"));
     let schedule = object
         .get("schedule")
-        .and_then(|entry| schedule(decoder, &entry.value, context));
+        .and_then(|entry| schedule(decoder, entry, context));
     let program = program(decoder, &object);
     if let (Some(schedule), Some(Program::Workflow(block))) = (&schedule, &program)
         && block.args.is_some()
@@ -181,7 +181,7 @@ fn program(decoder: &mut Decoder<'_>, object: &Object<'_>) -> Option<Program> {
             "keep one of them; two documents can have the same schedule",
         );
     }
-    let block = block.and_then(|entry| workflow(decoder, &entry.value));
+    let block = block.and_then(|entry| workflow(decoder, entry));
     let steps = steps.and_then(|entry| tasks(decoder, &entry.value));
     block
         .map(Program::Workflow)
@@ -203,7 +203,10 @@ pub(super) fn kind(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Kind> {
         decoder.error_with_hint(
             entry.value.at,
             format!("`kind` must be a kind, not {}", describe(&entry.value)),
-            "the kinds are workflow, event_type and calendar",
+            match nearest::nearest(&entry.value.text, &KINDS.map(|(name, _)| name)) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => "the kinds are workflow, event_type and calendar".to_owned(),
+            },
         );
     }
     known.map(|(_, kind)| *kind)

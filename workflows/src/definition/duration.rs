@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 /// The longest duration: 36,500 days.
-pub(super) const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
+pub(super) const LONGEST: Duration = Duration::from_hours(36_500 * 24);
 
 /// Reads `90s`, `1h30m`, `1.5h` (units `w d h m s ms`, each at most once, the
 /// greatest first) or ISO 8601 `PT1H30M`, `P1DT12H`, `P2W`. A day is 24 hours.
@@ -140,23 +140,25 @@ fn scale(number: &str, unit: u128) -> Result<u128, String> {
 
 /// A duration as messages and warnings show it: `1h30m`, `90s` as `1m30s`.
 pub(super) fn show(duration: Duration) -> String {
-    let mut out = String::new();
-    let mut seconds = duration.as_secs();
-    for (unit, length) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
-        if seconds >= length {
-            out.push_str(&format!("{}{unit}", seconds / length));
-            seconds %= length;
+    let mut rest = duration.as_millis();
+    let mut parts = Vec::new();
+    for (unit, length) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ] {
+        if rest >= length {
+            parts.push(format!("{}{unit}", rest / length));
+            rest %= length;
         }
     }
-    if duration.subsec_millis() > 0 || out.is_empty() {
-        let millis = duration.subsec_millis();
-        out.push_str(&if millis == 0 {
-            "0s".to_owned()
-        } else {
-            format!("{millis}ms")
-        });
+    if parts.is_empty() {
+        "0s".to_owned()
+    } else {
+        parts.concat()
     }
-    out
 }
 
 /// Reads an RFC 3339 timestamp of the years 1970 to 9999.

@@ -16,6 +16,7 @@ mod ows;
 mod parse;
 mod revision;
 mod schedule;
+mod schema;
 mod source;
 mod steps;
 mod workflow;
@@ -24,6 +25,7 @@ mod yaml;
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::*;
 pub use parse::{Kind, ParseContext, ParsedDocument, parse_file};
+pub use schema::json_schema;
 
 #[cfg(test)]
 mod tests;

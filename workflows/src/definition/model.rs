@@ -76,6 +76,10 @@ pub enum OverlapPolicy {
 /// What a definition runs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few hundred bytes for each of some thousands, and no box to unpack"
+)]
 pub enum Program {
     /// `workflow:`, any workflow type on any queue.
     Workflow(WorkflowBlock),

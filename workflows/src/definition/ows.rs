@@ -48,10 +48,10 @@ pub(super) fn definition(
     node: &Node<'_>,
     context: &ParseContext,
 ) -> Option<Definition> {
-    let object = decoder.object(node, "", &OWS)?;
+    let object = decoder.object(node.at, node, "", &OWS)?;
     let header = object
         .get("document")
-        .and_then(|entry| decoder.object(&entry.value, "document", &HEADER));
+        .and_then(|entry| decoder.object(entry.at, &entry.value, "document", &HEADER));
     let id = header.and_then(|header| id(decoder, &header));
     let mut description = None;
     let mut tags = None;
@@ -170,7 +170,7 @@ fn schedule(
     entry: &Entry<'_>,
     context: &ParseContext,
 ) -> Option<ScheduleBlock> {
-    let object = decoder.object(&entry.value, "schedule", &SCHEDULE)?;
+    let object = decoder.object(entry.at, &entry.value, "schedule", &SCHEDULE)?;
     let mut block = ScheduleBlock {
         enabled: true,
         cron: Vec::new(),
@@ -182,9 +182,8 @@ fn schedule(
         input: None,
     };
     if let Some(entry) = object.get("cron") {
-        if decoder.text(&entry.value, "schedule.cron").is_none() {
-            return None;
-        }
+        // One text, no list.
+        decoder.text(&entry.value, "schedule.cron")?;
         let crons = cron(decoder, entry, &mut block);
         // One cron string cannot disagree with itself.
         block.spec.timezone = common_zone(&crons, None).ok()?;
@@ -206,10 +205,8 @@ fn schedule(
             }),
         }
     }
-    if !["cron", "every", "after", "on"]
-        .iter()
-        .any(|key| object.has(key))
-    {
+    let later = |key: &&str| entry.value.entry(key).is_some();
+    if !object.has("cron") && !object.has("every") && !SCHEDULE.later.iter().any(later) {
         decoder.error_with_hint(
             object.at,
             "`schedule` has no times",

@@ -1,5 +1,7 @@
 //! From a file's bytes to its documents.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::decode::Decoder;
@@ -120,14 +122,30 @@ fn parse_document(
     match &root {
         Some(root) => parsed = read(&mut decoder, root, stem, document, context),
         // The stem is no default here: the broken part may be the `id:`.
-        None => parsed.id = scan_id(&lines),
+        None => parsed.id = scan_ids(&lines).pop_first().flatten(),
+    }
+    if !decoder.errors.is_empty() && scan_ids(&lines).len() > 1 {
+        // Stated twice, and nothing says which one is meant.
+        parsed.id = None;
     }
     let Decoder {
-        errors, warnings, ..
+        mut errors,
+        warnings,
+        ..
     } = decoder;
+    let start = Place {
+        line: document.line,
+        column: 1,
+    };
     let result = match parsed.definition {
         Some(definition) if errors.is_empty() => Ok(definition),
-        _ => Err(lines.diagnostics(path, Severity::Error, errors)),
+        _ => {
+            if errors.is_empty() {
+                // Not known to happen; a document that fails must say so.
+                errors.push(Finding::new(start, "the document cannot be read"));
+            }
+            Err(lines.diagnostics(path, Severity::Error, errors))
+        }
     };
     ParsedDocument {
         line: document.line,
@@ -225,10 +243,11 @@ fn stated_id(root: &Node<'_>, stem: Option<&str>) -> StatedId {
     }
 }
 
-/// The id of a document that YAML cannot read: that of its only line `id: …`
-/// without indentation, or of the `name: …` in its block `document:`.
-fn scan_id(lines: &Lines<'_>) -> Option<DefinitionId> {
-    let mut found: Option<DefinitionId> = None;
+/// The ids that a document states, read by its lines alone: those `id: …`
+/// without indentation, and `name: …` in a block `document:`. `None` stands
+/// for one that is no id.
+fn scan_ids(lines: &Lines<'_>) -> BTreeSet<Option<DefinitionId>> {
+    let mut found = BTreeSet::new();
     let mut in_header = false;
     for line in lines.all() {
         let indented = line.starts_with([' ', '\t']);
@@ -242,16 +261,10 @@ fn scan_id(lines: &Lines<'_>) -> Option<DefinitionId> {
         } else {
             line.strip_prefix("id:")
         };
-        let Some(value) = value.filter(|value| value.starts_with([' ', '\t'])) else {
-            continue;
-        };
-        let value = value.split(" #").next().unwrap_or(value).trim();
-        let value = value.trim_matches(['"', '\'']);
-        let id = value.parse().ok()?;
-        if found.as_ref().is_some_and(|found| *found != id) {
-            return None;
+        if let Some(value) = value.filter(|value| value.starts_with([' ', '\t'])) {
+            let value = value.split(" #").next().unwrap_or(value).trim();
+            found.insert(value.trim_matches(['"', '\'']).parse().ok());
         }
-        found = Some(id);
     }
     found
 }

@@ -84,6 +84,10 @@ pub(super) const OVERLAP_POLICIES: &[(&str, OverlapPolicy)] = &[
     ("allow_all", OverlapPolicy::AllowAll),
     ("allow", OverlapPolicy::AllowAll),
 ];
+/// The most entries of a list of times.
+const LIST_LIMIT: usize = 1000;
+/// After how many mistakes the rest of a list of crons is not read.
+const MISTAKES_LIMIT: usize = 50;
 /// The longest text of a cron or a calendar's field, in bytes.
 const TEXT_LIMIT: usize = 1000;
 
@@ -91,10 +95,10 @@ const TEXT_LIMIT: usize = 1000;
 /// not complete.
 pub(super) fn schedule(
     decoder: &mut Decoder<'_>,
-    node: &Node<'_>,
+    entry: &Entry<'_>,
     context: &ParseContext,
 ) -> Option<ScheduleBlock> {
-    let object = decoder.object(node, "schedule", &SCHEDULE)?;
+    let object = decoder.object(entry.at, &entry.value, "schedule", &SCHEDULE)?;
     let mut block = ScheduleBlock {
         enabled: flag(decoder, &object, "enabled", true),
         cron: Vec::new(),
@@ -170,7 +174,13 @@ pub(super) fn cron(
 ) -> Vec<CompiledCron> {
     let nodes = one_or_more(decoder, &entry.value, "schedule.cron");
     let mut compiled = Vec::new();
+    let before = decoder.errors.len();
     for node in nodes {
+        // A bad zone costs a search through all zones for the one that was meant.
+        if decoder.errors.len() > before + MISTAKES_LIMIT {
+            decoder.error(node.at, "the crons from here on were not read");
+            break;
+        }
         let Some(text) = decoder.name(node, "schedule.cron", TEXT_LIMIT) else {
             continue;
         };
@@ -180,7 +190,7 @@ pub(super) fn cron(
                     times_warning(decoder, node, "schedule.cron", warning);
                 }
                 block.cron.push(text.to_owned());
-                block.spec.calendars.extend(cron.calendars.iter().cloned());
+                block.spec.calendars.extend(cron.calendars.iter().copied());
                 block.spec.intervals.extend(cron.intervals.iter().copied());
                 compiled.push(cron);
             }
@@ -194,12 +204,24 @@ pub(super) fn cron(
 fn one_or_more<'n>(decoder: &mut Decoder<'_>, node: &'n Node<'n>, path: &str) -> &'n [Node<'n>] {
     match &node.value {
         Value::List(items) => {
-            if items.is_empty() {
-                decoder.error(node.at, format!("`{path}` is an empty list"));
-            }
-            items
+            list_size(decoder, node, items, path);
+            &items[..items.len().min(LIST_LIMIT)]
         }
         _ => std::slice::from_ref(node),
+    }
+}
+
+fn list_size(decoder: &mut Decoder<'_>, node: &Node<'_>, items: &[Node<'_>], path: &str) {
+    if items.is_empty() {
+        decoder.error(node.at, format!("`{path}` is an empty list"));
+    } else if items.len() > LIST_LIMIT {
+        decoder.error(
+            node.at,
+            format!(
+                "`{path}` has {} entries, over the limit of {LIST_LIMIT}",
+                items.len()
+            ),
+        );
     }
 }
 
@@ -207,7 +229,7 @@ fn one_or_more<'n>(decoder: &mut Decoder<'_>, node: &'n Node<'n>, path: &str) ->
 fn every(decoder: &mut Decoder<'_>, entry: &Entry<'_>, spec: &mut Spec) {
     for node in one_or_more(decoder, &entry.value, "schedule.every") {
         let (interval, offset, offset_at) = if let Value::Map(_) = node.value {
-            let Some(object) = decoder.object(node, "schedule.every", &EVERY) else {
+            let Some(object) = decoder.object(node.at, node, "schedule.every", &EVERY) else {
                 continue;
             };
             if !object.has("interval") {
@@ -261,14 +283,14 @@ fn calendars(decoder: &mut Decoder<'_>, entry: &Entry<'_>, role: Role, spec: &mu
     let Some(items) = decoder.list(&entry.value, key, "a list of calendars") else {
         return;
     };
-    if items.is_empty() && role == Role::Match {
-        decoder.error(entry.value.at, format!("`{key}` is an empty list"));
+    if role == Role::Match || !items.is_empty() {
+        list_size(decoder, &entry.value, items, key);
     }
-    for item in items {
-        let Some(object) = decoder.object(item, key, shape) else {
+    for item in items.iter().take(LIST_LIMIT) {
+        let Some(object) = decoder.object(item.at, item, key, shape) else {
             continue;
         };
-        if object.has("calendar") {
+        if item.entry("calendar").is_some() {
             continue;
         }
         if let Some(calendar) = calendar(decoder, item, &object, key, role) {
@@ -306,6 +328,10 @@ fn calendar(
         day_of_week: field("day_of_week"),
     };
     if given == 0 {
+        // Otherwise its keys were reported.
+        if matches!(&item.value, Value::Map(entries) if !entries.is_empty()) {
+            return None;
+        }
         decoder.error_with_hint(
             item.at,
             format!("an entry of `{path}` has no field"),
@@ -363,11 +389,12 @@ fn timezone(decoder: &mut Decoder<'_>, object: &Object<'_>, crons: &[CompiledCro
     match common_zone(crons, given) {
         Ok(zone) => zone,
         Err(error) => {
-            let at = entry
-                .filter(|_| given.is_some())
-                .or_else(|| object.get("cron"))
-                .map_or(object.at, |entry| entry.value.at);
-            decoder.errors.push(finding(at, "schedule.timezone", error));
+            let (path, entry) = match entry.filter(|_| given.is_some()) {
+                Some(entry) => ("schedule.timezone", Some(entry)),
+                None => ("schedule.cron", object.get("cron")),
+            };
+            let at = entry.map_or(object.at, |entry| entry.value.at);
+            decoder.errors.push(finding(at, path, error));
             UTC.to_owned()
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::decode::{Decoder, Shape};
 use super::duration;
 use super::nearest;
+use super::source::Place;
 use super::yaml::{Entry, Node, Value, quoted};
 
 /// A task. This release has the kinds alone, nothing beside them.
@@ -66,13 +67,8 @@ fn single<'n>(decoder: &mut Decoder<'_>, item: &'n Node<'n>) -> Option<&'n Entry
             );
             None
         }
-        Value::Text
-            if LATER.contains(&item.text.as_ref()) || TASK.keys.contains(&item.text.as_ref()) =>
-        {
-            decoder.error(
-                item.at,
-                format!("a step needs a name before {}", quoted(&item.text)),
-            );
+        Value::Text if is_task_key(&item.text) => {
+            unnamed(decoder, item.at, &item.text);
             None
         }
         _ => {
@@ -84,6 +80,18 @@ fn single<'n>(decoder: &mut Decoder<'_>, item: &'n Node<'n>) -> Option<&'n Entry
             None
         }
     }
+}
+
+fn is_task_key(key: &str) -> bool {
+    TASK.keys.contains(&key) || LATER.contains(&key)
+}
+
+fn unnamed(decoder: &mut Decoder<'_>, at: Place, key: &str) {
+    decoder.error_with_hint(
+        at,
+        format!("a step needs a name before {}", quoted(key)),
+        format!("write `- name: {{ {key}: … }}`"),
+    );
 }
 
 /// A flow directive names its task, so a name stands for one.
@@ -107,20 +115,17 @@ fn repeated_names(decoder: &mut Decoder<'_>, mut names: Vec<&Entry<'_>>) {
 
 fn task(decoder: &mut Decoder<'_>, step: &Entry<'_>) -> Option<Json> {
     // `- set: {…}` without a name reads as a step that is called `set`.
-    let nameless = TASK.keys.contains(&step.key.as_ref()) || LATER.contains(&step.key.as_ref());
+    let nameless = is_task_key(&step.key);
     let Value::Map(entries) = &step.value.value else {
         if nameless {
-            decoder.error(
-                step.at,
-                format!("a step needs a name before {}", quoted(&step.key)),
-            );
+            unnamed(decoder, step.at, &step.key);
         } else {
             decoder.mismatch(&step.value, &step.key, "a task like `wait: { seconds: 5 }`");
         }
         return None;
     };
     let mut task = Map::new();
-    let (mut kinds, mut named_later) = (0, false);
+    let (mut kinds, mut unknown) = (0, false);
     for entry in entries {
         match entry.key.as_ref() {
             key @ ("set" | "wait") => {
@@ -133,22 +138,22 @@ fn task(decoder: &mut Decoder<'_>, step: &Entry<'_>) -> Option<Json> {
                 task.extend(value.map(|value| (key.to_owned(), value)));
             }
             key if LATER.contains(&key) => {
-                named_later = true;
+                unknown = true;
                 decoder.not_yet(entry.at, &format!("`{key}` in a task"));
             }
             key => {
+                if nameless {
+                    unnamed(decoder, step.at, &step.key);
+                    return None;
+                }
+                unknown = true;
                 let known: Vec<&str> = TASK.keys.iter().chain(LATER).copied().collect();
                 let hint = nearest::nearest(key, &known).map_or_else(
                     || "a task is `set` or `wait`".to_owned(),
                     |known| format!("did you mean `{known}`?"),
                 );
-                let message = if nameless {
-                    format!("a step needs a name before {}", quoted(&step.key))
-                } else {
-                    format!("unknown key {} in {}", quoted(key), TASK.name)
-                };
-                decoder.error_with_hint(if nameless { step.at } else { entry.at }, message, hint);
-                return None;
+                let message = format!("unknown key {} in {}", quoted(key), TASK.name);
+                decoder.error_with_hint(entry.at, message, hint);
             }
         }
     }
@@ -158,7 +163,7 @@ fn task(decoder: &mut Decoder<'_>, step: &Entry<'_>) -> Option<Json> {
             format!("the step {} has both `set` and `wait`", quoted(&step.key)),
             "make two steps of it",
         );
-    } else if kinds == 0 && !named_later {
+    } else if kinds == 0 && !unknown {
         decoder.error_with_hint(
             step.at,
             format!("the step {} has no task", quoted(&step.key)),
@@ -254,7 +259,7 @@ pub(super) fn ows_duration(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &st
 }
 
 fn duration_map(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Option<u64> {
-    let object = decoder.object(node, path, &DURATION)?;
+    let object = decoder.object(node.at, node, path, &DURATION)?;
     if matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
         decoder.error_with_hint(
             node.at,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::decode::{Decoder, Object, Shape, join};
 use super::duration::{self, LONGEST, show};
-use super::yaml::{Node, Value, quoted};
+use super::yaml::{Entry, Node, Value, quoted};
 use super::{RetryPolicy, SearchAttribute, WorkflowBlock, WorkflowOptions};
 use crate::record::MEMO_KEY;
 
@@ -55,8 +55,8 @@ const RESERVED_ATTRIBUTES: [&str; 3] = [
 
 /// Reads the block. What is wrong is in the decoder; what is returned then is
 /// not complete.
-pub(super) fn workflow(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<WorkflowBlock> {
-    let object = decoder.object(node, "workflow", &WORKFLOW)?;
+pub(super) fn workflow(decoder: &mut Decoder<'_>, entry: &Entry<'_>) -> Option<WorkflowBlock> {
+    let object = decoder.object(entry.at, &entry.value, "workflow", &WORKFLOW)?;
     let mut block = WorkflowBlock {
         workflow_type: required_name(decoder, &object, "type"),
         task_queue: required_name(decoder, &object, "task_queue"),
@@ -95,18 +95,14 @@ pub(super) fn workflow(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Wor
 
 fn required_name(decoder: &mut Decoder<'_>, object: &Object<'_>, key: &str) -> String {
     let path = join("workflow", key);
-    match object.get(key) {
-        Some(entry) => decoder
-            .name(&entry.value, &path, NAME_LIMIT)
-            .unwrap_or_default()
-            .to_owned(),
-        None => {
-            if !object.has(key) {
-                decoder.error(object.at, format!("`{path}` is missing"));
-            }
-            String::new()
-        }
+    if !object.has(key) {
+        decoder.error(object.at, format!("`{path}` is missing"));
     }
+    object
+        .get(key)
+        .and_then(|entry| decoder.name(&entry.value, &path, NAME_LIMIT))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn options(decoder: &mut Decoder<'_>, object: &Object<'_>) -> WorkflowOptions {
@@ -161,7 +157,7 @@ fn summary(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<String> {
 }
 
 fn retry(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<RetryPolicy> {
-    let object = decoder.object(node, "workflow.retry", &RETRY)?;
+    let object = decoder.object(node.at, node, "workflow.retry", &RETRY)?;
     let mut interval = |key: &str| {
         let entry = object.get(key)?;
         let path = join("workflow.retry", key);

@@ -79,6 +79,7 @@ pub(super) fn parse<'a>(
     let options = granit_parser::options! {
         disallow_directives: true,
         emit_unresolved_aliases: true,
+        emit_anchor_events: true,
         emit_comments: false,
         flow_nesting_limit: DEPTH_LIMIT,
         block_nesting_limit: DEPTH_LIMIT,
@@ -106,7 +107,11 @@ pub(super) fn parse<'a>(
             Ok((event, span)) => builder.event(event, &span),
             Err(error) => {
                 let finding = syntax_error(&error, builder.place(error.marker()), text);
-                builder.errors.push(finding);
+                // An alias that was none (`cron: */5 * * * *`) says it better.
+                let said = builder.errors.last();
+                if said.is_none_or(|said| said.at.line != finding.at.line) {
+                    builder.errors.push(finding);
+                }
                 return None;
             }
         }
@@ -181,6 +186,10 @@ impl<'a> Builder<'a, '_> {
                 };
                 self.open.push(Open { at, refused, kind });
             }
+            Event::Anchor(..) => self.errors.push(
+                Finding::new(at, "anchors (`&name`) are not supported")
+                    .hint("quote text that begins with `&`"),
+            ),
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.errors.push(
@@ -194,7 +203,7 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    /// Reports what may not stand before a node; true when there was some.
+    /// Reports a tag; true when the node is refused, for that or for its anchor.
     fn properties(&mut self, anchor: usize, tagged: bool, at: Place, span: &Span) -> bool {
         if tagged {
             let at = span.tag_start().map_or(at, |start| self.place(&start));
@@ -204,12 +213,7 @@ impl<'a> Builder<'a, '_> {
                 ),
             );
         }
-        if anchor != 0 {
-            self.errors.push(
-                Finding::new(at, "anchors (`&name`) are not supported")
-                    .hint("quote text that begins with `&`"),
-            );
-        }
+        // An anchor has an event of its own.
         tagged || anchor != 0
     }
 
@@ -399,6 +403,7 @@ fn syntax_error(error: &ScanError, at: Place, text: &str) -> Finding {
         .split('\n')
         .nth(error.marker().line().saturating_sub(1))
         .unwrap_or_default();
+    let first = line.chars().nth(error.marker().col());
     let (message, hint) = match error.kind() {
         ErrorKind::RecursionLimitExceeded => {
             return Finding::new(at, format!("nested deeper than {DEPTH_LIMIT} levels"));
@@ -406,26 +411,28 @@ fn syntax_error(error: &ScanError, at: Place, text: &str) -> Finding {
         ErrorKind::DirectiveDisallowed => {
             return Finding::new(at, "directives (`%…`) are not supported").hint("remove the line");
         }
-        ErrorKind::UnexpectedCharacter { character } => (
-            format!("text may not begin with `{character}`"),
-            Some("quote it"),
+        ErrorKind::UnexpectedCharacter { character } => {
+            (format!("text may not begin with `{character}`"), "quote it")
+        }
+        ErrorKind::MissingAnchorOrAliasName => (
+            format!("text may not begin with `{}`", first.unwrap_or('*')),
+            "quote it, as in `cron: \"* * * * *\"`",
         ),
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
-        | ErrorKind::TabAtBlockScalarStart => (
-            "a tab may not indent".to_owned(),
-            Some("indent with spaces"),
+        | ErrorKind::TabAtBlockScalarStart => {
+            ("a tab may not indent".to_owned(), "indent with spaces")
+        }
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => (
+            "a quoted text is not closed".to_owned(),
+            "look for a missing quote in this line and those above",
         ),
-        _ if line.trim_start().contains(": *") || line.trim_start().starts_with("- *") => (
-            error.info(),
-            Some("text that begins with `*`, such as a cron, must be quoted"),
+        ErrorKind::MappingValueNotAllowed => (
+            "a key and its value may not stand here".to_owned(),
+            "quote text that contains `: `, and give the keys of a map the same indentation",
         ),
-        _ => (error.info(), None),
+        _ => return Finding::new(at, format!("not valid YAML: {}", error.info())),
     };
-    let finding = Finding::new(at, format!("not valid YAML: {message}"));
-    match hint {
-        Some(hint) => finding.hint(hint),
-        None => finding,
-    }
+    Finding::new(at, format!("not valid YAML: {message}")).hint(hint)
 }

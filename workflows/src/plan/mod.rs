@@ -423,3 +423,6 @@ impl Create {
 fn managed_line(desired: &Desired) -> String {
     format!("Managed by Almanac from {}", desired.source)
 }
+
+#[cfg(test)]
+mod tests;

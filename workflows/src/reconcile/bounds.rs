@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::names::WorkerId;
 use crate::record::{
-    Announcement, CORRECTIONS_KEPT, Corrections, LIST_LIMIT, Options, PENDING_KEPT, REPORTS_KEPT,
-    REQUESTS_KEPT, REVISIONS_KEPT, Report, State, WORKERS_KEPT,
+    Announcement, LIST_LIMIT, Options, PENDING_KEPT, REPORTS_KEPT, REQUESTS_KEPT, REVISIONS_KEPT,
+    Report, State, WORKERS_KEPT, bound_corrections,
 };
 
 /// The longest text kept from outside: an error, a reason.
@@ -28,8 +28,9 @@ const RESYNC: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hou
 
 /// How long a removal counts towards the brake on removals.
 pub(super) const REMOVALS_KEPT: SignedDuration = SignedDuration::from_mins(10);
-/// How long a correction counts towards a contested field.
-const CORRECTION_KEPT: SignedDuration = SignedDuration::from_hours(1);
+/// How long a correction is remembered: the hour in which it counts towards a
+/// contested field, and the hour until that field's retry.
+const CORRECTION_KEPT: SignedDuration = SignedDuration::from_hours(2);
 
 /// Whether a name from outside may be part of a task queue's name and of the state.
 pub(super) fn good_name(name: &str) -> bool {
@@ -126,19 +127,7 @@ pub(super) fn forget_old(state: &mut State, now: Timestamp) {
         fields.retain(|_, times| !times.is_empty());
     }
     state.corrections.retain(|_, fields| !fields.is_empty());
-    corrections(&mut state.corrections);
-}
-
-/// Keeps the corrections of the definitions that were corrected most often:
-/// these may be contested.
-fn corrections(corrections: &mut Corrections) {
-    if corrections.len() <= CORRECTIONS_KEPT {
-        return;
-    }
-    let mut by_count: Vec<_> = std::mem::take(corrections).into_iter().collect();
-    by_count.sort_by_key(|(_, fields)| std::cmp::Reverse(fields.values().map(Vec::len).max()));
-    by_count.truncate(CORRECTIONS_KEPT);
-    corrections.extend(by_count);
+    bound_corrections(&mut state.corrections);
 }
 
 /// Bounds a whole state: one that a run begins with may come from anyone, and

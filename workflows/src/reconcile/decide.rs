@@ -183,3 +183,6 @@ pub(super) fn options(state: &State) -> Options {
         })
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

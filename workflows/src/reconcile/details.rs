@@ -215,3 +215,6 @@ fn code(text: &str) -> String {
     }
     format!("`{clean}`")
 }
+
+#[cfg(test)]
+mod tests;

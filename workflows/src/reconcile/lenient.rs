@@ -72,3 +72,6 @@ fn parts<T: DeserializeOwned + Default>(value: Value) -> T {
         .collect();
     serde_json::from_value(Value::Object(good)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -454,3 +454,6 @@ fn recently_removed(state: &State) -> u64 {
         .iter()
         .fold(0, |sum, (_, count)| sum.saturating_add(*count))
 }
+
+#[cfg(test)]
+mod tests;

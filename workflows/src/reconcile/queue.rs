@@ -163,3 +163,6 @@ fn more_deliberate(a: Trigger, b: Trigger) -> Trigger {
     };
     if rank(b) > rank(a) { b } else { a }
 }
+
+#[cfg(test)]
+mod tests;

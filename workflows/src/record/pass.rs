@@ -100,6 +100,18 @@ pub struct PassDone {
 /// When a schedule's field was corrected: at most the last 5 times.
 pub type Corrections = BTreeMap<DefinitionId, BTreeMap<Field, Vec<Timestamp>>>;
 
+/// Keeps [`CORRECTIONS_KEPT`] definitions: those with a field that was
+/// corrected most often, since these may be contested.
+pub fn bound_corrections(corrections: &mut Corrections) {
+    if corrections.len() <= CORRECTIONS_KEPT {
+        return;
+    }
+    let mut by_count: Vec<_> = std::mem::take(corrections).into_iter().collect();
+    by_count.sort_by_key(|(_, fields)| std::cmp::Reverse(fields.values().map(Vec::len).max()));
+    by_count.truncate(CORRECTIONS_KEPT);
+    corrections.extend(by_count);
+}
+
 /// The heartbeat of the activity `reconcile`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {

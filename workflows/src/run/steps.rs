@@ -209,3 +209,6 @@ fn error(path: &str, message: &str) -> StepError {
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,3 +148,6 @@ fn fail(kind: &'static str) -> impl Fn(String) -> WorkflowTermination {
             .into()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,11 @@ async fn definitions_are_read_recursively_and_leftovers_passed_over() {
 
 #[tokio::test]
 async fn documents_of_one_file_stand_or_fall_alone() {
-    let text = format!("{}---\nid: b\n---\n{}", document("a", "1"), document("c", "1"));
+    let text = format!(
+        "{}---\nid: b\n---\n{}",
+        document("a", "1"),
+        document("c", "1")
+    );
     let folder = Folder::with(&[("all.yaml", &text)]);
     assert_snapshot!(reloaded(&folder.registry()).await, @r"
     a: 1 (all.yaml:1)
@@ -76,7 +80,10 @@ async fn a_link_out_of_the_folder_is_an_error_of_that_file() {
     folder.link("README", "/etc/hostname");
     let registry = folder.registry();
     let shown = reloaded(&registry).await.replace(
-        &fs::canonicalize(outside.root()).unwrap().display().to_string(),
+        &fs::canonicalize(outside.root())
+            .unwrap()
+            .display()
+            .to_string(),
         "OUTSIDE",
     );
     assert_snapshot!(shown, @r"
@@ -89,7 +96,9 @@ async fn a_link_out_of_the_folder_is_an_error_of_that_file() {
 #[tokio::test]
 async fn what_is_no_file_is_named_and_never_opened() {
     let folder = Folder::with(&[("dir.yaml/inner.yaml", &document("x", "1"))]);
-    let made = Command::new("mkfifo").arg(folder.path("fifo.yaml")).status();
+    let made = Command::new("mkfifo")
+        .arg(folder.path("fifo.yaml"))
+        .status();
     assert!(made.unwrap().success());
     let _socket = UnixListener::bind(folder.path("socket.yaml")).unwrap();
     folder.link("device.yaml", "/dev/zero");
@@ -172,7 +181,7 @@ async fn a_change_within_one_tick_of_the_clock_is_seen() {
     let folder = Folder::with(&[("a.yaml", &document("a", "0"))]);
     let registry = folder.registry();
     for n in 1..100 {
-        folder.write("a.yaml", &document("a", &format!("{:02}", n)));
+        folder.write("a.yaml", &document("a", &format!("{n:02}")));
         assert_eq!(reloaded(&registry).await, format!("a: {n:02} (a.yaml)\n"));
     }
 }
@@ -183,7 +192,7 @@ async fn a_file_is_read_once_it_has_been_still() {
     let registry = patient_registry(
         &[folder.root()],
         Duration::from_millis(300),
-        Duration::from_secs(60),
+        Duration::from_mins(1),
     );
     let path = folder.path("a.yaml");
     let writer = std::thread::spawn(move || {
@@ -199,7 +208,11 @@ async fn a_file_is_read_once_it_has_been_still() {
 async fn a_file_that_never_rests_keeps_its_last_good_version_and_holds_up_no_other() {
     let folder = Folder::with(&[("a.yaml", &document("a", "1"))]);
     let roots = [folder.root()];
-    let registry = patient_registry(&roots, Duration::from_millis(200), Duration::from_millis(300));
+    let registry = patient_registry(
+        &roots,
+        Duration::from_millis(200),
+        Duration::from_millis(300),
+    );
     registry.reload(Depth::Changed).await.unwrap();
     while shown(&registry) != "a: 1 (a.yaml)\n" {
         registry.reload(Depth::Changed).await.unwrap();
@@ -225,6 +238,9 @@ async fn a_file_that_never_rests_keeps_its_last_good_version_and_holds_up_no_oth
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     writer.join().unwrap();
     assert!(outcome.contains("a: 1 (a.yaml, stale)"), "{outcome}");
-    assert!(outcome.contains("the file kept changing while it was read"), "{outcome}");
+    assert!(
+        outcome.contains("the file kept changing while it was read"),
+        "{outcome}"
+    );
     assert!(Path::new(&folder.root()).exists());
 }

@@ -4,15 +4,19 @@ use std::fs;
 
 use tokio_util::sync::CancellationToken;
 
-use super::super::watch::{Watch, follow, spawn_watcher};
 use super::super::WatchOptions;
+use super::super::watch::{Watch, follow, spawn_watcher};
 use super::*;
 
 /// Waits for a condition, a generous while.
 async fn until(what: &str, registry: &Registry, condition: impl Fn(&str) -> bool) {
     let end = std::time::Instant::now() + Duration::from_secs(20);
     while !condition(&shown(registry)) {
-        assert!(std::time::Instant::now() < end, "{what}: {}", shown(registry));
+        assert!(
+            std::time::Instant::now() < end,
+            "{what}: {}",
+            shown(registry)
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -50,17 +54,35 @@ async fn every_kind_of_save_is_seen() {
     let (registry, _guard) = followed(&[folder.root()], by_events()).await;
 
     folder.save("a.yaml", &document("a", "renamed over"));
-    until("rename", &registry, |all| all == "a: renamed over (a.yaml)\n").await;
+    until("rename", &registry, |all| {
+        all == "a: renamed over (a.yaml)\n"
+    })
+    .await;
     folder.write("a.yaml", &document("a", "written in place"));
-    until("write", &registry, |all| all == "a: written in place (a.yaml)\n").await;
+    until("write", &registry, |all| {
+        all == "a: written in place (a.yaml)\n"
+    })
+    .await;
     folder.write("new/deep/b.yaml", &document("b", "1"));
-    until("new folders", &registry, |all| all.contains("b: 1 (new/deep/b.yaml)")).await;
+    until("new folders", &registry, |all| {
+        all.contains("b: 1 (new/deep/b.yaml)")
+    })
+    .await;
     folder.write("new/deep/b.yaml", &document("b", "2"));
-    until("in a new folder", &registry, |all| all.contains("b: 2 (new/deep/b.yaml)")).await;
+    until("in a new folder", &registry, |all| {
+        all.contains("b: 2 (new/deep/b.yaml)")
+    })
+    .await;
     folder.remove("a.yaml");
-    until("removal", &registry, |all| all.contains("archived a (a.yaml)")).await;
+    until("removal", &registry, |all| {
+        all.contains("archived a (a.yaml)")
+    })
+    .await;
     fs::remove_dir_all(folder.path("new")).unwrap();
-    until("folder removed", &registry, |all| all.contains("archived b")).await;
+    until("folder removed", &registry, |all| {
+        all.contains("archived b")
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +105,10 @@ async fn a_folder_that_vanishes_and_returns_is_followed_again() {
     until("vanished", &registry, |all| all.contains("is missing")).await;
     folder.write("away/a.yaml", &document("a", "elsewhere"));
     folder.write("defs/a.yaml", &document("a", "2"));
-    until("returned and trusted", &registry, |all| all == "a: 2 (a.yaml)\n").await;
+    until("returned and trusted", &registry, |all| {
+        all == "a: 2 (a.yaml)\n"
+    })
+    .await;
     folder.save("defs/a.yaml", &document("a", "3"));
     until("followed", &registry, |all| all == "a: 3 (a.yaml)\n").await;
 }
@@ -117,9 +142,15 @@ async fn the_timer_sees_what_no_event_tells() {
     folder.save("a.yaml", &document("a", "2"));
     until("rescan", &registry, |all| all == "a: 2 (a.yaml)\n").await;
     // In place, with the length and the modification time it had.
-    let modified = fs::metadata(folder.path("a.yaml")).unwrap().modified().unwrap();
+    let modified = fs::metadata(folder.path("a.yaml"))
+        .unwrap()
+        .modified()
+        .unwrap();
     folder.write("a.yaml", &document("a", "3"));
-    let file = fs::File::options().write(true).open(folder.path("a.yaml")).unwrap();
+    let file = fs::File::options()
+        .write(true)
+        .open(folder.path("a.yaml"))
+        .unwrap();
     file.set_modified(modified).unwrap();
     until("forged time", &registry, |all| all == "a: 3 (a.yaml)\n").await;
     task.abort();
@@ -149,7 +180,10 @@ async fn a_burst_of_writes_is_one_reload() {
     let (registry, _guard) = followed(&[folder.root()], options).await;
     let before = registry.reloads();
     for n in 0..1000 {
-        folder.write(&format!("f{}.yaml", n % 10), &document(&format!("f{}", n % 10), "x"));
+        folder.write(
+            &format!("f{}.yaml", n % 10),
+            &document(&format!("f{}", n % 10), "x"),
+        );
     }
     folder.save("a.yaml", &document("a", "end"));
     until("the last write", &registry, |all| all.contains("a: end")).await;
@@ -164,5 +198,8 @@ async fn shutdown_ends_the_watcher() {
     let shutdown = CancellationToken::new();
     let task = spawn_watcher(folder.registry(), by_events(), shutdown.clone());
     shutdown.cancel();
-    tokio::time::timeout(Duration::from_secs(20), task).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), task)
+        .await
+        .unwrap()
+        .unwrap();
 }

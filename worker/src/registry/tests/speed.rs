@@ -8,7 +8,10 @@ use super::*;
 async fn ten_thousand_files_are_looked_at_in_a_moment() {
     let folder = Folder::new();
     for n in 0..10_000 {
-        folder.write(&format!("{}/f{n}.yaml", n % 100), &document(&format!("f{n}"), "1"));
+        folder.write(
+            &format!("{}/f{n}.yaml", n % 100),
+            &document(&format!("f{n}"), "1"),
+        );
     }
     let registry = folder.registry();
     reloaded(&registry).await;
@@ -18,7 +21,10 @@ async fn ten_thousand_files_are_looked_at_in_a_moment() {
     let started = Instant::now();
     registry.changed().await;
     reloaded(&registry).await;
-    assert_eq!(registry.changed().await.changed, Some(vec!["f7".parse().unwrap()]));
+    assert_eq!(
+        registry.changed().await.changed,
+        Some(vec!["f7".parse().unwrap()])
+    );
     let took = started.elapsed();
     println!("{took:?}");
     // Unoptimised, on a busy machine.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{definition, parse, report};
-use crate::definition::{Kind, OverlapPolicy, Program, SearchAttribute};
+use super::definition;
+use crate::definition::{OverlapPolicy, Program, SearchAttribute};
 
-const FULL: &str = r#"
+pub(super) const FULL: &str = r#"
 id: nightly-invoices
 description: Weekday invoice run
 enabled: true

@@ -1,6 +1,13 @@
 //! The parser from outside: text in, definitions and diagnostics out.
 
+mod bad_keys;
+mod bad_steps;
+mod bad_syntax;
+mod bad_times;
+mod bad_types;
 mod good;
+mod limits;
+mod properties;
 
 use super::{Definition, Diagnostic, ParseContext, ParsedDocument, parse_file};
 

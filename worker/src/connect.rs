@@ -1,0 +1,117 @@
+//! The connection to Temporal, configured as the SDK's standard says:
+//! `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`,
+//! `TEMPORAL_TLS_*`, and profiles of a configuration file.
+//!
+//! [`Connector::connect`] tries once; trying again is left to the supervisor.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use almanac_workflows::names::{Project, WorkerId};
+use anyhow::Context;
+use temporalio_client::envconfig::LoadClientConfigProfileOptions;
+use temporalio_client::{Client, ClientOptions, ConnectionOptions, Url};
+use temporalio_common::telemetry::metrics::TemporalMeter;
+
+/// The SDK sets no limit by itself, and a silent port would hold it for ever.
+const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+
+/// Why there is no connection.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("connect to {target}: {reason}")]
+pub struct ConnectError {
+    /// The address.
+    pub target: String,
+    /// What the connection failed with.
+    pub reason: String,
+}
+
+/// Makes connections.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    connection: ConnectionOptions,
+    client: ClientOptions,
+}
+
+impl Connector {
+    /// Reads the configuration; `identity` is what Temporal shows of this process.
+    pub fn from_environment(identity: impl Into<String>) -> anyhow::Result<Self> {
+        let (connection, client) =
+            ClientOptions::load_from_config(LoadClientConfigProfileOptions::default())
+                // Its error is not `Send`.
+                .map_err(|error| anyhow::anyhow!("temporal's connection settings: {error}"))?;
+        Ok(Self::new(connection, client, identity.into()))
+    }
+
+    /// A connection to a dev server's address, whatever the environment says.
+    pub fn to_dev_server(address: &str, identity: impl Into<String>) -> anyhow::Result<Self> {
+        let target: Url = format!("http://{address}")
+            .parse()
+            .with_context(|| format!("dev server's address `{address}`"))?;
+        let connection = ConnectionOptions::new(target).build();
+        let client = ClientOptions::new("default").build();
+        Ok(Self::new(connection, client, identity.into()))
+    }
+
+    fn new(mut connection: ConnectionOptions, client: ClientOptions, identity: String) -> Self {
+        // Installed already, or by another part of the process: both are fine.
+        temporalio_common::telemetry::ensure_default_crypto_provider();
+        let _other_provider = rustls::crypto::ring::default_provider().install_default();
+        connection.identity = identity;
+        connection.connect_timeout = Some(CONNECT_LIMIT);
+        Self { connection, client }
+    }
+
+    /// Counts the client's requests with `meter`.
+    #[must_use]
+    pub fn with_meter(mut self, meter: Option<TemporalMeter>) -> Self {
+        self.connection.metrics_meter = meter;
+        self
+    }
+
+    /// Where it connects to.
+    pub fn target(&self) -> String {
+        self.connection.target.to_string()
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        &self.client.namespace
+    }
+
+    /// Tries once to connect.
+    pub async fn connect(&self) -> Result<Client, ConnectError> {
+        let attempt = Client::connect(self.connection.clone(), self.client.clone());
+        let failed = |reason| ConnectError {
+            target: self.target(),
+            reason,
+        };
+        match tokio::time::timeout(2 * CONNECT_LIMIT, attempt).await {
+            Ok(Ok(client)) => Ok(client),
+            Ok(Err(error)) => Err(failed(plain_reason(&error))),
+            Err(_) => Err(failed("no answer".to_owned())),
+        }
+    }
+}
+
+/// The innermost cause, without the nesting of the SDK's and tonic's texts.
+fn plain_reason(error: &temporalio_client::errors::ClientConnectError) -> String {
+    use temporalio_client::errors::ClientConnectError::{SystemInfoCallError, TonicTransportError};
+    let mut cause: &dyn std::error::Error = match error {
+        SystemInfoCallError(status) if status.source().is_none() => {
+            return status.message().to_owned();
+        }
+        SystemInfoCallError(status) => status,
+        TonicTransportError(transport) => transport,
+        other => return other.to_string(),
+    };
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// What Temporal shows of a worker process.
+pub fn identity(project: &Project, worker: &WorkerId) -> String {
+    format!("almanac/{project}/{worker}")
+}

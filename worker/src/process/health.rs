@@ -1,0 +1,321 @@
+//! What is known of the process's own condition: what `/healthz` and `/readyz` answer.
+//!
+//! A process is ready once a full pass has listed, planned and tried every
+//! operation since it started, whichever worker did it. Its own passes it
+//! knows of; those of others are read off the reconcile workflow's state,
+//! without comparing clocks: passes are numbered, and one that was asked for
+//! after the first look is of our time.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use almanac_workflows::record::Status;
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// Whether Temporal answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TemporalState {
+    /// It has not yet, since the start.
+    Connecting,
+    /// It does.
+    Connected,
+    /// It did, and does not now.
+    Away,
+}
+
+/// What `/readyz` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Whether work may be sent here.
+    pub ready: bool,
+    /// Why not, when it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// Whether Temporal answers.
+    pub temporal: TemporalState,
+    /// When this process started.
+    pub started_at: Timestamp,
+    /// When the last full pass ended well.
+    pub last_success: Option<Timestamp>,
+    /// The last thing that went wrong, and has not gone well since.
+    pub last_error: Option<String>,
+}
+
+/// The process's condition, shared by its parts.
+#[derive(Debug)]
+pub struct Health(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    started_at: Timestamp,
+    temporal: TemporalState,
+    stopping: bool,
+    progress: Progress,
+    last_success: Option<Timestamp>,
+    /// What the workflow says went wrong.
+    pass_error: Option<String>,
+    /// What this process found wrong with Temporal or with its workers.
+    own_error: Option<String>,
+}
+
+impl Health {
+    /// At the process's start.
+    pub fn new(started_at: Timestamp) -> Self {
+        Self(Mutex::new(Inner {
+            started_at,
+            temporal: TemporalState::Connecting,
+            stopping: false,
+            progress: Progress::Unknown,
+            last_success: None,
+            pass_error: None,
+            own_error: None,
+        }))
+    }
+
+    /// What `/readyz` answers.
+    pub fn readiness(&self) -> Readiness {
+        let inner = self.lock();
+        let reason = if inner.stopping {
+            Some("the process is stopping")
+        } else if inner.progress == Progress::Ready {
+            None
+        } else if inner.temporal == TemporalState::Connected {
+            Some("no full pass has ended since the process started")
+        } else {
+            Some("temporal has not answered since the process started")
+        };
+        Readiness {
+            ready: reason.is_none(),
+            reason,
+            temporal: inner.temporal,
+            started_at: inner.started_at,
+            last_success: inner.last_success,
+            last_error: inner.own_error.clone().or_else(|| inner.pass_error.clone()),
+        }
+    }
+
+    /// Temporal answered.
+    pub fn connected(&self) {
+        let mut inner = self.lock();
+        inner.temporal = TemporalState::Connected;
+        inner.own_error = None;
+    }
+
+    /// Temporal did not answer.
+    pub fn away(&self, error: impl Into<String>) {
+        let mut inner = self.lock();
+        if inner.temporal == TemporalState::Connected {
+            inner.temporal = TemporalState::Away;
+        }
+        inner.own_error = Some(error.into());
+    }
+
+    /// Something else than Temporal's absence keeps this process from working.
+    pub fn trouble(&self, error: impl Into<String>) {
+        self.lock().own_error = Some(error.into());
+    }
+
+    /// The first look at the workflow, before this process spoke to it; `None`
+    /// when there is no workflow.
+    pub fn begin(&self, status: Option<&Status>) {
+        let mut inner = self.lock();
+        if inner.progress == Progress::Unknown {
+            inner.progress = Progress::from_first_look(status);
+        }
+    }
+
+    /// This process did a full pass itself, and tried every operation.
+    pub fn full_pass(&self) {
+        let mut inner = self.lock();
+        inner.last_success = Some(Timestamp::now());
+        inner.progress = Progress::Ready;
+    }
+
+    /// A look at the workflow's state. True when it made the process ready.
+    pub fn observe(&self, status: &Status) -> bool {
+        let mut inner = self.lock();
+        inner.last_success = status.last_success;
+        inner.pass_error.clone_from(&status.last_error);
+        let was = inner.progress;
+        inner.progress = was.after(status);
+        was != Progress::Ready && inner.progress == Progress::Ready
+    }
+
+    /// Whether a full pass has ended since the start, and the process goes on.
+    pub fn is_ready(&self) -> bool {
+        let inner = self.lock();
+        !inner.stopping && inner.progress == Progress::Ready
+    }
+
+    /// The process ends; it is not ready from now on.
+    pub fn stopping(&self) {
+        self.lock().stopping = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How far the workflow's passes are towards one of our time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// The workflow was not looked at yet.
+    Unknown,
+    /// A pass with this number or a greater one began in our time.
+    Waiting {
+        /// The first such pass.
+        eligible: u64,
+        /// The last pass that had ended at the last look.
+        ended: u64,
+        /// The last success before such a pass ended.
+        before: Option<Timestamp>,
+    },
+    /// One ended well.
+    Ready,
+}
+
+impl Progress {
+    fn from_first_look(status: Option<&Status>) -> Self {
+        match status {
+            None => Self::Waiting {
+                eligible: 1,
+                ended: 0,
+                before: None,
+            },
+            Some(status) => Self::Waiting {
+                // The pass that runs now looked before our time. Passes end in
+                // the order of their numbers, so it is the one after the last.
+                eligible: status.pass + 1 + u64::from(status.state == "running"),
+                ended: status.pass,
+                before: status.last_success,
+            },
+        }
+    }
+
+    fn after(self, status: &Status) -> Self {
+        match self {
+            Self::Ready => Self::Ready,
+            Self::Unknown => Self::from_first_look(Some(status)),
+            // The workflow lost its state: everything it does is of our time.
+            Self::Waiting { ended, .. } if status.pass < ended => {
+                Self::from_first_look(None).after(status)
+            }
+            Self::Waiting {
+                eligible, before, ..
+            } if status.pass >= eligible => {
+                if status.last_success.is_some() && status.last_success != before {
+                    Self::Ready
+                } else {
+                    Self::Waiting {
+                        eligible,
+                        ended: status.pass,
+                        before,
+                    }
+                }
+            }
+            Self::Waiting { eligible, .. } => Self::Waiting {
+                eligible,
+                ended: status.pass,
+                before: status.last_success,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: &str, pass: u64, success: Option<i64>) -> Status {
+        Status {
+            state: state.to_owned(),
+            pass,
+            last_success: success.map(|at| Timestamp::from_second(at).unwrap()),
+            ..Status::default()
+        }
+    }
+
+    fn health() -> Health {
+        Health::new(Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn the_first_pass_of_a_new_workflow_makes_it_ready() {
+        let health = health();
+        health.connected();
+        health.begin(None);
+        assert!(!health.observe(&status("running", 0, None)));
+        assert!(!health.readiness().ready);
+        assert!(health.observe(&status("idle", 1, Some(10))));
+        assert!(health.readiness().ready);
+        assert!(
+            !health.observe(&status("idle", 2, Some(20))),
+            "it was already"
+        );
+    }
+
+    #[test]
+    fn successes_before_the_start_do_not_count() {
+        let health = health();
+        health.begin(Some(&status("idle", 7, Some(10))));
+        assert!(!health.observe(&status("idle", 7, Some(10))));
+        assert!(health.observe(&status("idle", 8, Some(20))));
+    }
+
+    #[test]
+    fn a_pass_that_ran_at_the_start_does_not_count() {
+        let health = health();
+        health.begin(Some(&status("running", 7, Some(10))));
+        assert!(!health.observe(&status("running", 8, Some(20))));
+        assert!(health.observe(&status("idle", 9, Some(30))));
+    }
+
+    #[test]
+    fn a_pass_that_was_no_full_success_does_not_count() {
+        let health = health();
+        health.begin(Some(&status("idle", 7, Some(10))));
+        assert!(
+            !health.observe(&status("idle", 8, Some(10))),
+            "a dry run, or a failed one"
+        );
+        assert!(health.observe(&status("idle", 9, Some(30))));
+    }
+
+    #[test]
+    fn a_workflow_that_lost_its_state_counts_from_one() {
+        let health = health();
+        health.begin(Some(&status("idle", 700, Some(10))));
+        assert!(!health.observe(&status("running", 0, None)));
+        assert!(health.observe(&status("idle", 1, Some(20))));
+    }
+
+    #[test]
+    fn temporal_going_away_is_told_and_does_not_end_readiness() {
+        let health = health();
+        assert_eq!(health.readiness().temporal, TemporalState::Connecting);
+        health.away("refused");
+        assert_eq!(health.readiness().temporal, TemporalState::Connecting);
+        health.connected();
+        health.begin(None);
+        health.observe(&status("idle", 1, Some(10)));
+        health.away("gone");
+        let readiness = health.readiness();
+        assert_eq!(readiness.temporal, TemporalState::Away);
+        assert_eq!(readiness.last_error.as_deref(), Some("gone"));
+        assert!(readiness.ready);
+        health.connected();
+        assert_eq!(health.readiness().last_error, None);
+    }
+
+    #[test]
+    fn a_stopping_process_is_not_ready() {
+        let health = health();
+        health.begin(None);
+        health.observe(&status("idle", 1, Some(10)));
+        health.stopping();
+        assert!(!health.is_ready());
+        assert_eq!(health.readiness().reason, Some("the process is stopping"));
+    }
+}

@@ -1,0 +1,259 @@
+//! The worker's process.
+//!
+//! HTTP is up first, then the registry is loaded and watched, then, supervised
+//! and for ever, Temporal is connected to and the workers run. Only bad usage
+//! and a bind failure end the process by themselves.
+//!
+//! The end: readiness goes, the watcher and HTTP stop, the workflow is told,
+//! the workers drain, activities are cancelled a little before
+//! `--shutdown-timeout`, and a watchdog ends the process at it.
+
+pub mod backoff;
+pub mod health;
+mod outbox;
+pub mod reconciler;
+mod shutdown;
+mod supervise;
+mod voice;
+mod workers;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_workflows::names::{Project, WorkerId};
+use anyhow::Context as _;
+use jiff::Timestamp;
+use temporalio_client::Client;
+use temporalio_common::telemetry::{TelemetryInstance, TelemetryOptions, telemetry_init};
+use temporalio_sdk::runtime::{Runtime, RuntimeOptions};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use self::workers::{Register, WorkerSpec};
+
+use self::backoff::random;
+use self::health::Health;
+use self::outbox::Outbox;
+use self::reconciler::Reconciler;
+use self::shutdown::{Signals, grace};
+use self::supervise::Supervisor;
+use self::voice::Voice;
+use crate::args::WorkerArgs;
+use crate::connect::{self, Connector};
+use crate::registry::{Depth, Registry, WatchOptions, spawn_watcher};
+use crate::telemetry::{MetricsPage, SdkMeter};
+
+/// What the parts of the process share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Whose schedules these are.
+    pub project: Project,
+    /// This process.
+    pub worker: WorkerId,
+    /// The definitions.
+    pub registry: Arc<Registry>,
+    /// The process's condition.
+    pub health: Arc<Health>,
+    /// Its metrics.
+    pub metrics: MetricsPage,
+    clients: watch::Receiver<Option<Client>>,
+}
+
+impl Shared {
+    /// The connection to Temporal; `None` until there has been one.
+    pub fn client(&self) -> Option<Client> {
+        self.clients.borrow().clone()
+    }
+
+    /// The reconcile workflow; `None` until Temporal has been connected to.
+    pub fn reconciler(&self) -> Option<Reconciler> {
+        Some(Reconciler::new(self.client()?, self.project.clone()))
+    }
+}
+
+/// A worker process, before it starts.
+#[derive(Debug)]
+pub struct Process {
+    project: Project,
+    worker: WorkerId,
+    args: WorkerArgs,
+    metrics: MetricsPage,
+    listener: TcpListener,
+    signals: Signals,
+}
+
+impl Process {
+    /// Takes what can be refused: the address to listen on, and the signals.
+    pub async fn new(
+        project: Project,
+        args: WorkerArgs,
+        metrics: MetricsPage,
+    ) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(args.listen)
+            .await
+            .with_context(|| format!("listen on {} (--listen)", args.listen))?;
+        Ok(Self {
+            worker: new_worker_id(),
+            signals: Signals::take().context("take over the signals")?,
+            project,
+            args,
+            metrics,
+            listener,
+        })
+    }
+
+    /// Where HTTP listens.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// What Temporal shows of this process.
+    pub fn identity(&self) -> String {
+        connect::identity(&self.project, &self.worker)
+    }
+
+    /// Works until a signal, or until `ended` resolves; then shuts down.
+    pub async fn run(
+        self,
+        connector: Connector,
+        ended: impl Future<Output = String>,
+    ) -> anyhow::Result<()> {
+        let Self {
+            project,
+            worker,
+            args,
+            metrics,
+            listener,
+            mut signals,
+        } = self;
+        let telemetry = sdk_telemetry(&project, &worker)?;
+        let runtime = Arc::new(sdk_runtime(&project, &worker)?);
+        let connector = connector.with_meter(telemetry.get_temporal_metric_meter());
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            %project, %worker, address = connector.target(), listen = %listener.local_addr()?,
+            "almanac starts"
+        );
+
+        let registry = Registry::new(args.dir.clone(), args.debounce);
+        let (clients, connected) = watch::channel(None);
+        let shared = Arc::new(Shared {
+            project: project.clone(),
+            worker: worker.clone(),
+            registry: Arc::clone(&registry),
+            health: Arc::new(Health::new(Timestamp::now())),
+            metrics: metrics.clone(),
+            clients: connected.clone(),
+        });
+        // In the order of the end: what takes work in, what talks, what works.
+        let (intake, talk, work) = (
+            CancellationToken::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
+        let upkeep = tokio::spawn(metrics.upkeep());
+        let http = tokio::spawn(crate::http::serve(
+            listener,
+            Arc::clone(&shared),
+            intake.clone(),
+        ));
+        let supervisor = Supervisor {
+            connector,
+            specs: crate::wiring::specs(&shared, &args),
+            health: Arc::clone(&shared.health),
+            clients,
+            startup_retry: args.startup_retry,
+            grace: grace(args.shutdown_timeout),
+        };
+        let voice = Voice {
+            outbox: Outbox::new(worker, args.options()),
+            registry: Arc::clone(&registry),
+            health: Arc::clone(&shared.health),
+            project,
+            clients: connected,
+        };
+        let watcher = tokio::spawn(watch_files(registry, args.clone(), intake.clone()));
+        let voice = tokio::spawn(voice.run(talk.clone()));
+        let supervisor = tokio::spawn(supervisor.run(runtime, work.clone()));
+
+        let why = tokio::select! {
+            signal = signals.next() => signal.to_owned(),
+            why = ended => why,
+        };
+        tracing::info!(why, "shutting down");
+        signals.last_resort(args.shutdown_timeout);
+        shared.health.stopping();
+        intake.cancel();
+        talk.cancel();
+        finished("voice", voice).await;
+        work.cancel();
+        finished("supervisor", supervisor).await;
+        finished("watcher", watcher).await;
+        finished("http", http).await;
+        upkeep.abort();
+        tracing::info!("done");
+        Ok(())
+    }
+}
+
+/// Loads the definitions, then follows the files until `stop`.
+async fn watch_files(registry: Arc<Registry>, args: WorkerArgs, stop: CancellationToken) {
+    if let Err(error) = registry.reload(Depth::Changed).await {
+        tracing::error!(%error, "the first load failed");
+    }
+    let watcher = spawn_watcher(
+        registry,
+        WatchOptions::new(args.debounce, args.rescan_interval),
+        stop,
+    );
+    finished("watcher", watcher).await;
+}
+
+/// A part of the process that panicked has to be seen.
+async fn finished(part: &'static str, task: tokio::task::JoinHandle<()>) {
+    if let Err(error) = task.await
+        && error.is_panic()
+    {
+        tracing::error!(part, %error, "a part of the process panicked");
+    }
+}
+
+/// Different at every start, and telling which host it is on.
+fn new_worker_id() -> WorkerId {
+    let host: String = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .unwrap_or_default()
+        .trim()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(63)
+        .collect();
+    let host = if host.is_empty() { "worker" } else { &host };
+    WorkerId::new(format!("{host}-{:08x}", random() >> 32))
+}
+
+fn telemetry_options(project: &Project, worker: &WorkerId) -> TelemetryOptions {
+    let meter = SdkMeter::new(
+        project.worker_queue(worker),
+        format!("almanac-{project}-worker"),
+    );
+    TelemetryOptions::builder()
+        .metrics(Arc::new(meter) as Arc<dyn temporalio_common::telemetry::metrics::CoreMeter>)
+        .attach_service_name(false)
+        .build()
+}
+
+fn sdk_telemetry(project: &Project, worker: &WorkerId) -> anyhow::Result<TelemetryInstance> {
+    telemetry_init(telemetry_options(project, worker))
+}
+
+fn sdk_runtime(project: &Project, worker: &WorkerId) -> anyhow::Result<Runtime> {
+    let options = RuntimeOptions::builder()
+        .telemetry_options(telemetry_options(project, worker))
+        .heartbeat_interval(Some(Duration::from_mins(1)))
+        .build()
+        .map_err(anyhow::Error::msg)?;
+    Ok(Runtime::from_current_tokio(options)?)
+}

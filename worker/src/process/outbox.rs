@@ -1,0 +1,224 @@
+//! What this worker has to tell the reconcile workflow.
+//!
+//! Pure: fed with what reloads changed, it always knows the one announcement
+//! that brings the workflow up to date, however many reloads happened since
+//! the last one that was delivered. So nothing is queued while Temporal is
+//! away. Sending is left to [`super::voice`].
+
+use almanac_workflows::names::{Revision, WorkerId};
+use almanac_workflows::record::{Announcement, DefinitionCounts, Options, WorkerEvent};
+
+use crate::registry::ReloadSummary;
+
+/// Everything not yet said.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    worker: WorkerId,
+    options: Options,
+    /// The revision the registry holds; `None` until it has loaded.
+    holds: Option<Revision>,
+    /// What the workflow knows that it holds; `None` while it does not know this worker.
+    told: Option<Revision>,
+    /// All that changed and was not told.
+    news: Option<ReloadSummary>,
+    /// How many definitions there are, and how many documents fail.
+    totals: DefinitionCounts,
+}
+
+impl Outbox {
+    /// At a process's start: there is nothing to say before the registry has loaded.
+    pub(super) fn new(worker: WorkerId, options: Options) -> Self {
+        Self {
+            worker,
+            options,
+            holds: None,
+            told: None,
+            news: None,
+            totals: DefinitionCounts::default(),
+        }
+    }
+
+    /// The registry holds other definitions.
+    pub(super) fn reloaded(&mut self, summary: ReloadSummary) {
+        self.holds = Some(summary.revision.clone());
+        self.totals = DefinitionCounts {
+            total: summary.counts.total,
+            invalid: summary.counts.invalid,
+            ..DefinitionCounts::default()
+        };
+        self.news = Some(match self.news.take() {
+            Some(earlier) => earlier.then(summary),
+            None => summary,
+        });
+    }
+
+    /// What is to be said now, if anything.
+    pub(super) fn pending(&self) -> Option<Announcement> {
+        let holds = self.holds.as_ref()?;
+        match &self.told {
+            None => Some(self.announcement(WorkerEvent::Started)),
+            Some(told) if told != holds => Some(Announcement {
+                previous: Some(told.clone()),
+                changed: self.news.as_ref().and_then(|news| news.changed.clone()),
+                ..self.announcement(WorkerEvent::Changed)
+            }),
+            Some(_) => None,
+        }
+    }
+
+    /// The pending announcement was delivered.
+    pub(super) fn delivered(&mut self) {
+        self.told.clone_from(&self.holds);
+        self.news = None;
+    }
+
+    /// The workflow does not know this worker (any more).
+    pub(super) fn forgotten(&mut self) {
+        self.told = None;
+    }
+
+    /// The last words.
+    pub(super) fn farewell(&self) -> Announcement {
+        self.announcement(WorkerEvent::Stopping)
+    }
+
+    /// The worker that speaks.
+    pub(super) const fn worker(&self) -> &WorkerId {
+        &self.worker
+    }
+
+    /// What the workflow knows that this worker holds.
+    pub(super) const fn told(&self) -> Option<&Revision> {
+        self.told.as_ref()
+    }
+
+    fn announcement(&self, event: WorkerEvent) -> Announcement {
+        Announcement {
+            worker: self.worker.clone(),
+            event,
+            previous: None,
+            revision: self.holds.clone().unwrap_or_default(),
+            options: self.options.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            changed: None,
+            definitions: self.news.as_ref().map_or(self.totals, |news| news.counts),
+            event_types: DefinitionCounts::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use almanac_workflows::names::DefinitionId;
+
+    use super::*;
+
+    fn revision(text: &str) -> Revision {
+        Revision::of(text.as_bytes())
+    }
+
+    /// The step to a revision, with `changed` naming what differs.
+    fn step(previous: Option<&str>, to: &str, changed: Option<&[&str]>) -> ReloadSummary {
+        ReloadSummary {
+            previous: previous.map(revision),
+            revision: revision(to),
+            counts: DefinitionCounts {
+                total: 5,
+                updated: changed.map_or(0, <[_]>::len) as u64,
+                ..DefinitionCounts::default()
+            },
+            changed: changed.map(|ids| ids.iter().map(|id| id.parse().unwrap()).collect()),
+        }
+    }
+
+    /// An outbox whose workflow knows that revision `a` is held.
+    fn told() -> Outbox {
+        let mut outbox = Outbox::new(WorkerId::new("w"), Options::default());
+        outbox.reloaded(step(None, "a", None));
+        outbox.delivered();
+        outbox
+    }
+
+    fn ids(announcement: &Announcement) -> Option<Vec<&str>> {
+        let changed = announcement.changed.as_ref()?;
+        Some(changed.iter().map(DefinitionId::as_str).collect())
+    }
+
+    #[test]
+    fn nothing_is_said_before_the_first_load() {
+        let mut outbox = Outbox::new(WorkerId::new("w"), Options::default());
+        assert_eq!(outbox.pending(), None);
+        outbox.reloaded(step(None, "a", None));
+        let said = outbox.pending().unwrap();
+        assert_eq!(said.event, WorkerEvent::Started);
+        assert_eq!((said.previous, said.revision), (None, revision("a")));
+        assert_eq!(said.definitions.total, 5);
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        assert_eq!(told().pending(), None);
+    }
+
+    #[test]
+    fn an_edit_names_its_definition_and_the_revision_it_was_made_on() {
+        let mut outbox = told();
+        outbox.reloaded(step(Some("a"), "b", Some(&["x"])));
+        let said = outbox.pending().unwrap();
+        assert_eq!(said.event, WorkerEvent::Changed);
+        assert_eq!(said.previous, Some(revision("a")));
+        assert_eq!(ids(&said), Some(vec!["x"]));
+        assert_eq!(said.definitions.updated, 1);
+    }
+
+    #[test]
+    fn reloads_while_temporal_is_away_become_one_announcement() {
+        let mut outbox = told();
+        outbox.reloaded(step(Some("a"), "b", Some(&["x"])));
+        outbox.reloaded(step(Some("b"), "c", Some(&["x", "y"])));
+        let said = outbox.pending().unwrap();
+        assert_eq!(said.previous, Some(revision("a")));
+        assert_eq!(said.revision, revision("c"));
+        assert_eq!(ids(&said), Some(vec!["x", "y"]));
+        assert_eq!(said.definitions.updated, 3);
+        outbox.delivered();
+        assert_eq!(outbox.pending(), None);
+        outbox.reloaded(step(Some("c"), "d", Some(&["z"])));
+        let said = outbox.pending().unwrap();
+        assert_eq!(said.previous, Some(revision("c")));
+        assert_eq!(said.definitions.updated, 1);
+    }
+
+    #[test]
+    fn one_reload_that_takes_a_full_pass_makes_all_of_them_take_one() {
+        let mut outbox = told();
+        outbox.reloaded(step(Some("a"), "b", None));
+        outbox.reloaded(step(Some("b"), "c", Some(&["x"])));
+        assert_eq!(ids(&outbox.pending().unwrap()), None);
+    }
+
+    #[test]
+    fn going_back_to_what_was_told_is_nothing_to_say() {
+        let mut outbox = told();
+        outbox.reloaded(step(Some("a"), "b", Some(&["x"])));
+        outbox.reloaded(step(Some("b"), "a", Some(&["x"])));
+        assert_eq!(outbox.pending(), None);
+    }
+
+    #[test]
+    fn a_worker_that_was_forgotten_introduces_itself_again() {
+        let mut outbox = told();
+        outbox.forgotten();
+        let said = outbox.pending().unwrap();
+        assert_eq!(said.event, WorkerEvent::Started);
+        assert_eq!(said.revision, revision("a"));
+        assert_eq!((said.definitions.total, said.definitions.updated), (5, 0));
+    }
+
+    #[test]
+    fn the_last_words_are_said_by_name() {
+        let said = told().farewell();
+        assert_eq!(said.event, WorkerEvent::Stopping);
+        assert_eq!(said.worker, WorkerId::new("w"));
+    }
+}

@@ -1,0 +1,244 @@
+//! The project's reconcile workflow, as its workers and the command line use it.
+//!
+//! The workflow is reached by its id, never by a run's: it continues as new.
+//! Everything is sent as plain JSON, so that a release can talk to the
+//! workflow of another one. Nothing here waits for a pass but [`Reconciler::report`].
+
+use std::time::Duration;
+
+use almanac_workflows::names::{Project, RECONCILE_WORKFLOW};
+use almanac_workflows::record::{Announcement, Report, Status, SyncAnswer, SyncRequest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use temporalio_client::errors::{
+    WorkflowInteractionError, WorkflowQueryError, WorkflowStartError, WorkflowUpdateError,
+};
+use temporalio_client::{
+    Client, QueryRejectCondition, RetryOptions, RpcOptions, UntypedQuery, UntypedSignal,
+    UntypedUpdate, UntypedWorkflow, UntypedWorkflowHandle, WorkflowExecuteUpdateOptions,
+    WorkflowIdConflictPolicy, WorkflowQueryOptions, WorkflowSignalOptions, WorkflowStartOptions,
+};
+use temporalio_common::data_converters::{PayloadConverter, RawValue};
+
+/// The signal with which a worker speaks.
+pub const ANNOUNCE_SIGNAL: &str = "definitions_changed";
+/// The signal that asks for a pass.
+pub const RECONCILE_SIGNAL: &str = "reconcile";
+/// The query that answers a [`Status`].
+pub const STATUS_QUERY: &str = "status";
+/// The update that asks for a pass and answers its number.
+pub const SYNC_UPDATE: &str = "sync";
+
+/// How long the workflow may take to answer.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Time between two looks at the state while a report is awaited.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Why the workflow could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReconcilerError {
+    /// There is none, or it has ended.
+    #[error("the reconcile workflow `{0}` does not run")]
+    Absent(String),
+    /// It, or Temporal, did not answer in time.
+    #[error("the reconcile workflow did not answer within {} s", .0.as_secs())]
+    NoAnswer(Duration),
+    /// It refused.
+    #[error("{0}")]
+    Refused(String),
+    /// Temporal failed.
+    #[error("temporal: {0}")]
+    Temporal(String),
+    /// It answered something else than was asked for.
+    #[error("the reconcile workflow's answer cannot be read: {0}")]
+    Answer(String),
+}
+
+/// The reconcile workflow of one project.
+#[derive(Debug, Clone)]
+pub struct Reconciler {
+    client: Client,
+    project: Project,
+}
+
+impl Reconciler {
+    /// That of `project`, in the client's namespace.
+    pub fn new(client: Client, project: Project) -> Self {
+        Self { client, project }
+    }
+
+    /// The workflow's id.
+    pub fn workflow_id(&self) -> String {
+        self.project.reconcile_workflow_id()
+    }
+
+    /// Tells the workflow what a worker says, and starts the workflow where none runs.
+    ///
+    /// One request does both, so there is no moment in which the workflow
+    /// exists and does not know the worker; nobody has to be polling yet.
+    pub async fn announce(&self, said: &Announcement) -> Result<(), ReconcilerError> {
+        let options = WorkflowStartOptions::new(self.project.reconcile_queue(), self.workflow_id())
+            .id_conflict_policy(WorkflowIdConflictPolicy::UseExisting)
+            .static_summary(format!("Keeps the schedules of project {}", self.project))
+            .rpc_options(once(ANSWER_LIMIT))
+            .build();
+        let started = self.client.signal_with_start_workflow(
+            UntypedWorkflow::new(RECONCILE_WORKFLOW),
+            RawValue::new(Vec::new()),
+            UntypedSignal::new(ANNOUNCE_SIGNAL),
+            json(said),
+            options,
+        );
+        within(ANSWER_LIMIT, started)
+            .await?
+            .map(drop)
+            .map_err(|error| match error {
+                WorkflowStartError::Rpc(status) => temporal(&status),
+                other => ReconcilerError::Temporal(other.to_string()),
+            })
+    }
+
+    /// Tells a workflow that runs what a worker says; starts none.
+    pub async fn tell(&self, said: &Announcement) -> Result<(), ReconcilerError> {
+        self.signal(ANNOUNCE_SIGNAL, json(said)).await
+    }
+
+    /// Asks for a pass, without an answer.
+    pub async fn ask(&self) -> Result<(), ReconcilerError> {
+        self.signal(RECONCILE_SIGNAL, RawValue::new(Vec::new()))
+            .await
+    }
+
+    /// The workflow's state.
+    pub async fn status(&self) -> Result<Status, ReconcilerError> {
+        let options = WorkflowQueryOptions::builder()
+            .reject_condition(QueryRejectCondition::NotOpen)
+            .rpc_options(once(ANSWER_LIMIT))
+            .build();
+        let handle = self.handle();
+        let asked = handle.query(
+            UntypedQuery::new(STATUS_QUERY),
+            RawValue::new(Vec::new()),
+            options,
+        );
+        match within(ANSWER_LIMIT, asked).await? {
+            Ok(answer) => read(answer),
+            Err(WorkflowQueryError::NotFound(_) | WorkflowQueryError::Rejected { .. }) => {
+                Err(ReconcilerError::Absent(self.workflow_id()))
+            }
+            Err(WorkflowQueryError::Rpc(status)) => Err(temporal(&status)),
+            Err(other) => Err(ReconcilerError::Temporal(other.to_string())),
+        }
+    }
+
+    /// Asks for a pass; the answer names the one that will serve the request.
+    pub async fn sync(&self, request: &SyncRequest) -> Result<SyncAnswer, ReconcilerError> {
+        let options = WorkflowExecuteUpdateOptions::builder()
+            .update_id(request.request_id.clone())
+            .rpc_options(once(ANSWER_LIMIT))
+            .build();
+        let handle = self.handle();
+        let asked = handle.execute_update(UntypedUpdate::new(SYNC_UPDATE), json(request), options);
+        match within(ANSWER_LIMIT, asked).await? {
+            Ok(answer) => read(answer),
+            Err(WorkflowUpdateError::NotFound(_)) => {
+                Err(ReconcilerError::Absent(self.workflow_id()))
+            }
+            Err(WorkflowUpdateError::Failed(failure)) => {
+                Err(ReconcilerError::Refused(failure.message.clone()))
+            }
+            Err(WorkflowUpdateError::Rpc(status)) => Err(temporal(&status)),
+            Err(other) => Err(ReconcilerError::Temporal(other.to_string())),
+        }
+    }
+
+    /// Waits for the report of a pass, at most `limit`; `None` when the pass
+    /// has not ended by then, or ended so long ago that its report is gone.
+    pub async fn report(
+        &self,
+        pass: u64,
+        limit: Duration,
+    ) -> Result<Option<Report>, ReconcilerError> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let status = self.status().await;
+            match status {
+                Ok(status) if status.pass >= pass => {
+                    return Ok(status
+                        .reports
+                        .into_iter()
+                        .find(|report| report.pass == pass));
+                }
+                // The worker may be busy for a moment; the deadline bounds it.
+                Ok(_) | Err(ReconcilerError::NoAnswer(_)) => {}
+                Err(error) => return Err(error),
+            }
+            if tokio::time::Instant::now() + LOOK_INTERVAL >= deadline {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    fn handle(&self) -> UntypedWorkflowHandle<Client> {
+        self.client.get_workflow_handle(self.workflow_id())
+    }
+
+    async fn signal(&self, name: &str, input: RawValue) -> Result<(), ReconcilerError> {
+        let options = WorkflowSignalOptions::builder()
+            .rpc_options(once(ANSWER_LIMIT))
+            .build();
+        let handle = self.handle();
+        let sent = handle.signal(UntypedSignal::new(name), input, options);
+        within(ANSWER_LIMIT, sent)
+            .await?
+            .map_err(|error| match error {
+                WorkflowInteractionError::NotFound(_) => {
+                    ReconcilerError::Absent(self.workflow_id())
+                }
+                WorkflowInteractionError::Rpc(status) => temporal(&status),
+                other => ReconcilerError::Temporal(other.to_string()),
+            })
+    }
+}
+
+/// One try: who calls knows better when to try again.
+fn once(limit: Duration) -> RpcOptions {
+    RpcOptions::builder()
+        .timeout(limit)
+        .retry_options(RetryOptions::no_retries())
+        .build()
+}
+
+/// The server's own deadline is met by an answer, sometimes by a loop of
+/// calls; this one holds whatever happens.
+async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, ReconcilerError> {
+    tokio::time::timeout(limit, call)
+        .await
+        .map_err(|_| ReconcilerError::NoAnswer(limit))
+}
+
+fn temporal(status: &temporalio_client::tonic::Status) -> ReconcilerError {
+    use temporalio_client::tonic::Code;
+    match status.code() {
+        Code::DeadlineExceeded | Code::Cancelled => ReconcilerError::NoAnswer(ANSWER_LIMIT),
+        code => ReconcilerError::Temporal(format!("{code}: {}", status.message())),
+    }
+}
+
+fn json<T: Serialize + 'static>(value: &T) -> RawValue {
+    RawValue::from_value(
+        &serde_json::to_value(value).unwrap_or_default(),
+        &PayloadConverter::default(),
+    )
+}
+
+fn read<T: DeserializeOwned>(answer: RawValue) -> Result<T, ReconcilerError> {
+    let data = answer
+        .payloads
+        .into_iter()
+        .next()
+        .map(|payload| payload.data)
+        .unwrap_or_default();
+    serde_json::from_slice(&data).map_err(|error| ReconcilerError::Answer(error.to_string()))
+}

@@ -1,0 +1,107 @@
+//! The process's three Temporal workers, each on a thread of its own.
+//!
+//! - `reconcile`: the workflow `ReconcileSchedules` and nothing else, so that
+//!   nothing a definition says is ever computed on its thread;
+//! - `run`: `RunDefinition` and the activities that any worker can do;
+//! - `own`: the activities that need this process's files, on the queue that
+//!   only this process polls.
+//!
+//! A worker's future is not `Send`: the thread builds it, runs it on a runtime
+//! of its own, and tells how it ended.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use temporalio_client::Client;
+use temporalio_common::worker::WorkerDeploymentOptions;
+use temporalio_sdk::runtime::{PollerBehavior, Runtime};
+use temporalio_sdk::{Worker, WorkerOptions};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+/// Adds workflows and activities to a worker's options.
+pub type Register =
+    Arc<dyn Fn(&Client, &mut WorkerOptions) -> anyhow::Result<()> + Send + Sync + 'static>;
+
+/// One worker, as it is made anew on every connection.
+#[derive(Clone)]
+pub struct WorkerSpec {
+    /// For logs and the thread's name.
+    pub name: &'static str,
+    /// What it polls.
+    pub queue: String,
+    /// How many polls of each kind wait at the server.
+    pub pollers: usize,
+    /// What it can do.
+    pub register: Register,
+}
+
+impl fmt::Debug for WorkerSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerSpec")
+            .field("name", &self.name)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WorkerSpec {
+    /// Starts the worker. It ends when `stop` is cancelled and its work is
+    /// done (activities get `grace`, then they are cancelled), or by itself
+    /// when the SDK gives up; the receiver tells.
+    pub(super) fn start(
+        self,
+        runtime: Arc<Runtime>,
+        client: Client,
+        grace: Duration,
+        stop: CancellationToken,
+    ) -> oneshot::Receiver<anyhow::Result<()>> {
+        let (ended, end) = oneshot::channel();
+        let work = move || -> anyhow::Result<()> {
+            let tokio = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("make a runtime")?;
+            let result = tokio.block_on(self.run(&runtime, client, grace, stop));
+            // Blocking work of a cancelled activity must not hold the thread.
+            tokio.shutdown_background();
+            result
+        };
+        // A thread that panics, or is not started, drops the sender, which tells too.
+        let _detached = std::thread::Builder::new()
+            .name("almanac-worker".to_owned())
+            .spawn(move || {
+                let _nobody_waits = ended.send(work());
+            });
+        end
+    }
+
+    async fn run(
+        self,
+        runtime: &Runtime,
+        client: Client,
+        grace: Duration,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let mut options = WorkerOptions::new(self.queue)
+            .deployment_options(WorkerDeploymentOptions::from_build_id(
+                env!("CARGO_PKG_VERSION").to_owned(),
+            ))
+            .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(self.pollers.max(2)))
+            .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(self.pollers))
+            .graceful_shutdown_period(grace)
+            .build();
+        (self.register)(&client, &mut options)?;
+        let mut worker = Worker::new(runtime, client, options).context("make the worker")?;
+        let shutdown = worker.shutdown_handle();
+        let stopper = tokio::spawn(async move {
+            stop.cancelled().await;
+            shutdown();
+        });
+        let result = worker.run().await;
+        stopper.abort();
+        Ok(result?)
+    }
+}

@@ -1,0 +1,73 @@
+//! Which of the process's workers can do what.
+
+use std::sync::Arc;
+
+use almanac_activities::definitions::{DefinitionActivities, DefinitionSource};
+use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
+use almanac_activities::schedules::{Pace, Schedules};
+use almanac_workflows::reconcile::ReconcileSchedules;
+use almanac_workflows::run::RunDefinition;
+use almanac_workflows::snapshot::Snapshot;
+
+use crate::args::WorkerArgs;
+use crate::process::{Shared, WorkerSpec};
+use crate::registry::Registry;
+
+impl DefinitionSource for Registry {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Self::snapshot(self)
+    }
+}
+
+/// The process's three workers; see [`WorkerSpec`].
+pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> {
+    let project = &shared.project;
+    let source: Arc<dyn DefinitionSource> = Arc::clone(&shared.registry) as _;
+    // One pace for the whole process, whatever becomes of connections.
+    let pace = Arc::new(Pace::new(args.rps));
+    let concurrency = usize::from(args.reconcile_concurrency);
+    vec![
+        WorkerSpec {
+            name: "reconcile",
+            queue: project.reconcile_queue(),
+            pollers: 2,
+            register: Arc::new(|_, options| {
+                options.register_workflow::<ReconcileSchedules>()?;
+                Ok(())
+            }),
+        },
+        WorkerSpec {
+            name: "run",
+            queue: project.run_queue(),
+            pollers: 5,
+            register: {
+                let source = Arc::clone(&source);
+                Arc::new(move |_, options| {
+                    options.register_workflow::<RunDefinition>()?;
+                    options.register_activities(DefinitionActivities::new(Arc::clone(&source)));
+                    Ok(())
+                })
+            },
+        },
+        WorkerSpec {
+            name: "own",
+            queue: project.worker_queue(&shared.worker),
+            pollers: 2,
+            register: {
+                let shared = Arc::clone(shared);
+                Arc::new(move |client, options| {
+                    let health = Arc::clone(&shared.health);
+                    let reconciler = Reconciler::new(
+                        Schedules::new(client.clone(), Arc::clone(&pace)),
+                        shared.project.clone(),
+                        Arc::clone(&source),
+                        concurrency,
+                        move |_| health.full_pass(),
+                    );
+                    options.register_activities(ReconcileActivities::new(Arc::new(reconciler)));
+                    Ok(())
+                })
+            },
+        },
+    ]
+}

@@ -1,0 +1,338 @@
+//! The JSON Schema of a document, for editors.
+//!
+//! It knows every key, type and choice, so that an editor completes and checks
+//! while one writes; the parser stays the judge (a schema cannot read a cron).
+//! A test keeps the two in step, key by key.
+
+use serde_json::{Map, Value, json};
+
+use super::document::KINDS;
+use super::schedule::OVERLAP_POLICIES;
+
+/// The JSON Schema (draft-07) of one document.
+pub fn json_schema() -> Value {
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Almanac definition",
+        "type": "object",
+        "if": { "required": ["document"] },
+        "then": { "$ref": "#/definitions/ows" },
+        "else": { "$ref": "#/definitions/definition" },
+        "definitions": {
+            "definition": definition(),
+            "schedule": schedule(),
+            "every": every(),
+            "calendar": calendar("A calendar: a time matches when every field does. A field left out matches 0 where it is finer than the ones given, everything otherwise."),
+            "exclusion": calendar("A calendar of times that are left out. A field left out matches everything."),
+            "workflow": workflow(),
+            "retry": retry(),
+            "tasks": tasks(),
+            "task": task(),
+            "ows": ows(),
+            "ows_header": ows_header(),
+            "ows_schedule": ows_schedule(),
+            "ows_duration": ows_duration(),
+            "duration": {
+                "description": "90s, 1h30m, 1.5h (w d h m s ms) or ISO 8601 without years and months",
+                "type": "string",
+                "pattern": "^([0-9]+(\\.[0-9]+)?(w|d|h|m|s|ms))+$|^[Pp]([0-9]+(\\.[0-9]+)?[WwDd])*([Tt]([0-9]+(\\.[0-9]+)?[HhMmSs])+)?$",
+            },
+            "timestamp": {
+                "description": "RFC 3339, such as 2026-01-31T08:00:00Z",
+                "type": "string",
+                "format": "date-time",
+            },
+        },
+    })
+}
+
+fn definition() -> Value {
+    let mut schema = object(
+        "A definition",
+        json!({
+            "kind": choice("workflow (the default); event_type and calendar are not supported yet", KINDS.iter().map(|(name, _)| *name)),
+            "id": {
+                "description": "Unique in the project. Default: the file's name, when the file holds one document",
+                "type": "string",
+                "pattern": "^[a-z0-9][a-z0-9._-]*$",
+                "maxLength": 128,
+            },
+            "description": text("A line for people"),
+            "enabled": flag("false: the schedule exists, paused, and events start nothing", true),
+            "labels": { "description": "For selection by people and tools", "type": "object", "additionalProperties": { "type": "string" } },
+            "schedule": reference("schedule"),
+            "workflow": reference("workflow"),
+            "do": reference("tasks"),
+        }),
+        &[],
+    );
+    insert(
+        &mut schema,
+        "oneOf",
+        json!([{ "required": ["workflow"] }, { "required": ["do"] }]),
+    );
+    schema
+}
+
+fn schedule() -> Value {
+    let cron = json!({ "type": "string", "maxLength": 1000 });
+    let mut schema = object(
+        "When it runs: the union of cron, every and calendars, minus exclude",
+        json!({
+            "enabled": flag("false: this schedule is paused; events and starts by hand go on", true),
+            "cron": one_or_more("Cron in Temporal's dialect: minute hour day-of-month month day-of-week, then perhaps the year; with seven fields seconds come first", cron),
+            "every": one_or_more("An interval, counted from 1970 in UTC", reference("every")),
+            "calendars": list("Calendars that match", reference("calendar"), 1),
+            "exclude": list("Calendars that are left out", reference("exclusion"), 0),
+            "timezone": { "description": "IANA name; default UTC", "type": "string", "minLength": 1 },
+            "start_at": described("Nothing runs before this", "timestamp"),
+            "end_at": described("Nothing runs after this", "timestamp"),
+            "jitter": described("Each run is delayed by a random part of this; default 0s", "duration"),
+            "overlap_policy": choice("What happens when a run is due while another goes on; default skip", OVERLAP_POLICIES.iter().map(|(name, _)| *name)),
+            "catchup_window": described("How late a missed run may still start, 10s at least; default 1h", "duration"),
+            "pause_on_failure": flag("The schedule is paused after a failed run", false),
+            "max_actions": integer("How many runs it starts in all", 1, i64::from(i32::MAX)),
+            "input": { "description": "Given to the run; not beside workflow.args" },
+        }),
+        &[],
+    );
+    insert(
+        &mut schema,
+        "anyOf",
+        json!([{ "required": ["cron"] }, { "required": ["every"] }, { "required": ["calendars"] }]),
+    );
+    schema
+}
+
+fn every() -> Value {
+    let parts = object(
+        "An interval with an offset",
+        json!({
+            "interval": described("The period, in whole seconds", "duration"),
+            "offset": described("Shorter than the interval; default 0s", "duration"),
+        }),
+        &["interval"],
+    );
+    json!({ "anyOf": [reference("duration"), parts] })
+}
+
+fn calendar(description: &str) -> Value {
+    let field =
+        |description: &str| json!({ "description": description, "type": ["string", "integer"] });
+    let mut schema = object(
+        description,
+        json!({
+            "second": field("0-59"),
+            "minute": field("0-59"),
+            "hour": field("0-23"),
+            "day_of_month": field("1-31"),
+            "month": field("1-12 or JAN-DEC"),
+            "year": field("2000-2100"),
+            "day_of_week": field("0-7 or SUN-SAT; 0 and 7 are Sunday"),
+        }),
+        &[],
+    );
+    insert(&mut schema, "minProperties", json!(1));
+    schema
+}
+
+fn workflow() -> Value {
+    let attribute = json!({
+        "type": ["string", "number", "boolean", "array"],
+        "items": { "type": "string" },
+        "minItems": 1,
+    });
+    object(
+        "Any workflow type, on any task queue, in any language",
+        json!({
+            "type": name("The workflow type"),
+            "task_queue": name("The queue of the worker that has it"),
+            "args": { "description": "Its arguments; default: schedule.input alone", "type": "array" },
+            "execution_timeout": described("Limit of the whole execution, retries included", "duration"),
+            "run_timeout": described("Limit of one run", "duration"),
+            "task_timeout": described("Limit of one workflow task, 2m at most", "duration"),
+            "priority": integer("1 is first, 5 last", 1, 5),
+            "summary": text("Shown beside the run in the Temporal UI, 400 bytes at most"),
+            "retry": reference("retry"),
+            "memo": { "description": "Memo of the run; the key almanac is reserved", "type": "object", "not": { "required": ["almanac"] } },
+            "search_attributes": { "description": "Typed by their YAML types", "type": "object", "additionalProperties": attribute },
+        }),
+        &["type", "task_queue"],
+    )
+}
+
+fn retry() -> Value {
+    object(
+        "Retry policy of the started workflow; without it nothing is retried",
+        json!({
+            "initial_interval": described("Wait before the first retry; default 1s", "duration"),
+            "backoff_coefficient": { "description": "Factor of each next wait; default 2", "type": "number", "minimum": 1 },
+            "maximum_interval": described("Longest wait; default 100 times the initial one", "duration"),
+            "maximum_attempts": integer("0, the default: no limit", 0, i64::from(i32::MAX)),
+            "non_retryable_error_types": { "description": "Error types that are not retried", "type": "array", "items": { "type": "string", "minLength": 1 } },
+        }),
+        &[],
+    )
+}
+
+fn tasks() -> Value {
+    json!({
+        "description": "Steps, a task list of the Open Workflow Specification DSL 1.0.3",
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": reference("task"),
+        },
+    })
+}
+
+fn task() -> Value {
+    let mut schema = object(
+        "A step: set or wait",
+        json!({
+            "set": { "description": "Sets data", "type": "object", "minProperties": 1 },
+            "wait": described("Waits", "ows_duration"),
+        }),
+        &[],
+    );
+    insert(&mut schema, "minProperties", json!(1));
+    insert(&mut schema, "maxProperties", json!(1));
+    schema
+}
+
+fn ows_duration() -> Value {
+    let part = |description: &str| integer(description, 0, i64::from(u32::MAX));
+    let mut parts = object(
+        "A duration by its parts",
+        json!({
+            "days": part("Of 24 hours"),
+            "hours": part("Hours"),
+            "minutes": part("Minutes"),
+            "seconds": part("Seconds"),
+            "milliseconds": part("Milliseconds"),
+        }),
+        &[],
+    );
+    insert(&mut parts, "minProperties", json!(1));
+    let text = json!({
+        "description": "ISO 8601 without years and months",
+        "type": "string",
+        "pattern": "^[Pp]([0-9]+(\\.[0-9]+)?[WwDd])*([Tt]([0-9]+(\\.[0-9]+)?[HhMmSs])+)?$",
+    });
+    json!({ "anyOf": [parts, text] })
+}
+
+fn ows() -> Value {
+    object(
+        "A whole workflow of the Open Workflow Specification DSL 1.0.x",
+        json!({
+            "document": reference("ows_header"),
+            "schedule": reference("ows_schedule"),
+            "do": reference("tasks"),
+        }),
+        &["document", "do"],
+    )
+}
+
+fn ows_header() -> Value {
+    object(
+        "What the workflow is",
+        json!({
+            "dsl": { "description": "Version of the DSL", "type": "string", "pattern": "^1\\.0\\." },
+            "namespace": name("Namespace of the specification"),
+            "name": { "description": "The definition's id", "type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" },
+            "version": name("Semantic version of the workflow"),
+            "title": text("Title"),
+            "summary": text("Markdown; the definition's description"),
+            "tags": { "description": "The definition's labels", "type": "object", "additionalProperties": { "type": "string" } },
+            "metadata": { "description": "Anything else", "type": "object" },
+        }),
+        &["dsl", "namespace", "name", "version"],
+    )
+}
+
+fn ows_schedule() -> Value {
+    let mut schema = object(
+        "When it runs, in UTC",
+        json!({
+            "cron": { "description": "Cron in Temporal's dialect", "type": "string", "minLength": 1, "maxLength": 1000 },
+            "every": described("An interval; a run starts whether the last one has ended or not", "ows_duration"),
+        }),
+        &[],
+    );
+    insert(
+        &mut schema,
+        "anyOf",
+        json!([{ "required": ["cron"] }, { "required": ["every"] }]),
+    );
+    schema
+}
+
+fn object(description: &str, properties: Value, required: &[&str]) -> Value {
+    let mut schema = json!({
+        "description": description,
+        "type": "object",
+        "additionalProperties": false,
+        "properties": properties,
+    });
+    if !required.is_empty() {
+        insert(&mut schema, "required", json!(required));
+    }
+    schema
+}
+
+fn insert(schema: &mut Value, key: &str, value: Value) {
+    if let Some(map) = schema.as_object_mut() {
+        map.insert(key.to_owned(), value);
+    }
+}
+
+fn reference(definition: &str) -> Value {
+    json!({ "$ref": format!("#/definitions/{definition}") })
+}
+
+/// A reference with a description of its own, which draft-07 ignores beside `$ref`.
+fn described(description: &str, definition: &str) -> Value {
+    json!({ "description": description, "allOf": [reference(definition)] })
+}
+
+fn text(description: &str) -> Value {
+    json!({ "description": description, "type": "string" })
+}
+
+fn name(description: &str) -> Value {
+    json!({ "description": description, "type": "string", "minLength": 1, "maxLength": 1000 })
+}
+
+fn flag(description: &str, default: bool) -> Value {
+    json!({ "description": description, "type": "boolean", "default": default })
+}
+
+fn integer(description: &str, minimum: i64, maximum: i64) -> Value {
+    json!({ "description": description, "type": "integer", "minimum": minimum, "maximum": maximum })
+}
+
+fn choice<'a>(description: &str, names: impl Iterator<Item = &'a str>) -> Value {
+    json!({ "description": description, "enum": names.collect::<Vec<_>>() })
+}
+
+fn list(description: &str, items: Value, least: usize) -> Value {
+    let mut schema =
+        json!({ "description": description, "type": "array", "items": items, "maxItems": 1000 });
+    if least > 0 {
+        insert(&mut schema, "minItems", json!(least));
+    }
+    schema
+}
+
+/// One item, or a list of them.
+fn one_or_more(description: &str, item: Value) -> Value {
+    let many = list(description, item.clone(), 1);
+    Value::Object(Map::from_iter([
+        ("description".to_owned(), json!(description)),
+        ("anyOf".to_owned(), json!([item, many])),
+    ]))
+}

@@ -1,0 +1,247 @@
+//! A server of plain data: what `plan()` writes is applied to it, so that
+//! tests say what a user does and what the next plan is.
+
+mod comparison;
+mod overriding;
+mod pausing;
+mod removing;
+mod renaming;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::definition::{ParseContext, parse_file};
+use crate::schedule::{LiveMemo, base_of};
+use crate::snapshot::{FailedDocument, LoadStatus, Loaded};
+
+const HOURLY: &str = "schedule: { cron: '0 * * * *' }\nworkflow: { type: Run, task_queue: q }\n";
+
+/// A project: its definitions, and the schedules that the server holds.
+struct World {
+    project: Project,
+    now: Timestamp,
+    snapshot: Snapshot,
+    server: BTreeMap<ScheduleId, Seen>,
+    drift: DriftPolicy,
+    orphans: OrphanPolicy,
+    overrides: BTreeMap<DefinitionId, Override>,
+    corrections: Corrections,
+    recently_removed: u64,
+    replicas_differ: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            project: "p".parse().unwrap(),
+            now: "2026-05-01T12:00:00Z".parse().unwrap(),
+            snapshot: Snapshot::default(),
+            server: BTreeMap::new(),
+            drift: DriftPolicy::Correct,
+            orphans: OrphanPolicy::Delete,
+            overrides: BTreeMap::new(),
+            corrections: Corrections::new(),
+            recently_removed: 0,
+            replicas_differ: false,
+        }
+    }
+
+    /// One definition `job`, and its schedule as created.
+    fn settled(yaml: &str) -> Self {
+        let mut world = Self::new();
+        world.write("job", yaml);
+        world.pass();
+        world
+    }
+
+    fn write(&mut self, name: &str, yaml: &str) {
+        let path = format!("{name}.yaml");
+        let documents = parse_file(&path, yaml.as_bytes(), &ParseContext { now: self.now });
+        assert_eq!(documents.len(), 1, "{yaml}");
+        let definition = match &documents[0].result {
+            Ok(definition) => definition.clone(),
+            Err(errors) => panic!("{errors:?}"),
+        };
+        self.snapshot.definitions.insert(
+            definition.id.clone(),
+            Loaded {
+                definition: Arc::new(definition),
+                source: path,
+                status: LoadStatus::Loaded,
+            },
+        );
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.snapshot.definitions.remove(&id(name)).unwrap();
+    }
+
+    /// A document that fails, without a last good version.
+    fn fail(&mut self, source: &str, stated: Option<&str>) {
+        self.snapshot.failed.push(FailedDocument {
+            source: source.to_owned(),
+            id: stated.map(id),
+            errors: Vec::new(),
+        });
+    }
+
+    fn plan(&self) -> Plan {
+        self.plan_confirming(None)
+    }
+
+    fn plan_confirming(&self, confirm: Option<&str>) -> Plan {
+        let desired = desired(&self.project, &self.snapshot);
+        let policy = Policy {
+            project: &self.project,
+            now: self.now,
+            drift: self.drift,
+            orphans: self.orphans,
+            confirm,
+            recently_removed: self.recently_removed,
+            replicas_differ: self.replicas_differ,
+            overrides: &self.overrides,
+            corrections: &self.corrections,
+            only: None,
+        };
+        plan(&self.snapshot, &desired, &self.server, &policy)
+    }
+
+    /// Plans, applies, and checks that the next plan is empty.
+    fn pass(&mut self) -> Plan {
+        let plan = self.plan();
+        self.apply(&plan);
+        let next = self.plan();
+        assert!(next.is_empty(), "a second pass would write:\n{next}\nafter\n{plan}");
+        plan
+    }
+
+    fn apply(&mut self, plan: &Plan) {
+        for create in &plan.creates {
+            let live = Live {
+                schedule: create.schedule.clone(),
+                definition: create.definition.clone(),
+                values: create.values.clone(),
+                remaining_actions: create.remaining,
+                action_count: 0,
+                memo: LiveMemo::Readable(create.memo.clone()),
+                note: create.note.clone(),
+                updated_at: None,
+            };
+            self.server.insert(create.schedule.clone(), Seen::Described(Box::new(live)));
+        }
+        for update in &plan.updates {
+            self.live(&update.schedule).take(update);
+            let fields = update.fields.iter().filter(|(_, cause)| **cause == Cause::Drift);
+            let fields = fields.map(|(field, _)| *field).collect();
+            record_corrections(&mut self.corrections, &update.definition, &fields, self.now);
+        }
+        for delete in &plan.deletes {
+            self.server.remove(&delete.schedule).unwrap();
+        }
+        for (id, overridden) in &plan.overrides {
+            match overridden {
+                Some(one) => self.overrides.insert(id.clone(), one.clone()),
+                None => self.overrides.remove(id),
+            };
+        }
+    }
+
+    fn live(&mut self, schedule: &ScheduleId) -> &mut Live {
+        match self.server.get_mut(schedule) {
+            Some(Seen::Described(live)) => live,
+            other => panic!("{schedule} is {other:?}"),
+        }
+    }
+
+    fn job(&mut self) -> &mut Live {
+        self.live(&ScheduleId::from_server("schedule-p-job"))
+    }
+
+    /// Someone pauses or unpauses by hand: the note is theirs.
+    fn by_hand(&mut self, paused: bool) {
+        let job = self.job();
+        job.values.paused = paused;
+        job.note = "by hand".to_owned();
+    }
+
+    /// `temporal schedule update`: the whole body is replaced.
+    fn replace_body(&mut self) {
+        let job = self.job();
+        job.memo = LiveMemo::Missing;
+        job.note = String::new();
+        job.values.paused = false;
+        job.values.catchup_window = std::time::Duration::from_hours(365 * 24);
+        job.remaining_actions = None;
+    }
+
+    fn later(&mut self, minutes: i64) {
+        self.now += SignedDuration::from_mins(minutes);
+    }
+
+    fn set_override(&mut self, overridden: Override) {
+        // As the update handler does it: memo, state and change in one.
+        let expected = overrides::expected(
+            &desired(&self.project, &self.snapshot)[&id("job")].values,
+            Some(&overridden),
+        );
+        let job = self.job();
+        job.values.spec = expected.spec;
+        if let Some(enabled) = overridden.enabled {
+            job.values.paused = !enabled;
+        }
+        match &mut job.memo {
+            LiveMemo::Readable(memo) => memo.overridden = Some(overridden.clone()),
+            other => panic!("{other:?}"),
+        }
+        self.overrides.insert(id("job"), overridden);
+    }
+}
+
+impl Live {
+    fn take(&mut self, update: &Update) {
+        for field in update.fields.keys() {
+            let (to, from) = (&mut self.values, update.values.clone());
+            match field {
+                Field::Times => to.spec.calendars = from.spec.calendars,
+                Field::Intervals => to.spec.intervals = from.spec.intervals,
+                Field::Exclude => to.spec.exclude = from.spec.exclude,
+                Field::Timezone => to.spec.timezone = from.spec.timezone,
+                Field::StartAt => to.spec.start_at = from.spec.start_at,
+                Field::EndAt => to.spec.end_at = from.spec.end_at,
+                Field::Jitter => to.spec.jitter = from.spec.jitter,
+                Field::OverlapPolicy => to.overlap_policy = from.overlap_policy,
+                Field::CatchupWindow => to.catchup_window = from.catchup_window,
+                Field::PauseOnFailure => to.pause_on_failure = from.pause_on_failure,
+                Field::Input => to.input = from.input,
+                Field::Definition => to.definition = from.definition,
+                Field::Action => to.action = from.action,
+                Field::MaxActions | Field::Paused | Field::Unknown => {}
+            }
+        }
+        self.values.paused = update.values.paused;
+        self.note.clone_from(&update.note);
+        self.memo = LiveMemo::Readable(update.memo.clone());
+        match update.remaining {
+            Remaining::Keep => {}
+            Remaining::Set(left) => self.remaining_actions = Some(left),
+            Remaining::Unlimited => self.remaining_actions = None,
+        }
+    }
+
+    fn flags(&self) -> BTreeSet<Flag> {
+        self.readable_memo().unwrap().flags.clone()
+    }
+}
+
+fn id(name: &str) -> DefinitionId {
+    name.parse().unwrap()
+}
+
+/// The causes of the one update in `plan`.
+fn causes(plan: &Plan) -> Vec<(Field, Cause)> {
+    assert_eq!(plan.updates.len(), 1, "{plan}");
+    plan.updates[0].fields.iter().map(|(field, cause)| (*field, *cause)).collect()
+}

@@ -1,0 +1,106 @@
+//! Every sentence about paused.
+
+use super::*;
+
+fn job(enabled: bool, cron: &str) -> String {
+    format!(
+        "enabled: {enabled}\nschedule: {{ cron: '{cron}' }}\nworkflow: {{ type: Run, task_queue: q }}\n"
+    )
+}
+
+fn active() -> String {
+    job(true, "0 * * * *")
+}
+
+fn inactive() -> String {
+    job(false, "0 * * * *")
+}
+
+#[test]
+fn the_yaml_turning_paused_pauses_and_turning_active_unpauses() {
+    let mut world = World::settled(&active());
+    world.write("job", &inactive());
+    let plan = world.pass();
+    assert_eq!(plan.updates[0].op, Op::Pause);
+    assert!(world.job().values.paused);
+    world.write("job", &active());
+    let plan = world.pass();
+    assert_eq!(plan.updates[0].op, Op::Unpause);
+    assert!(!world.job().values.paused);
+}
+
+#[test]
+fn a_pause_that_was_there_before_the_yamls_outlives_it() {
+    let mut world = World::settled(&active());
+    world.by_hand(true);
+    world.write("job", &inactive());
+    world.pass();
+    assert_eq!(world.job().flags(), BTreeSet::from([Flag::PausedBefore]));
+    world.write("job", &active());
+    world.pass();
+    assert!(world.job().values.paused, "the hand's pause is left alone");
+    assert!(world.job().flags().is_empty());
+}
+
+#[test]
+fn a_hands_pause_and_its_note_outlive_passes_and_other_edits() {
+    let mut world = World::settled(&active());
+    world.by_hand(true);
+    assert!(world.plan().is_empty(), "no write for a pause by hand");
+    world.write("job", &job(true, "5 * * * *"));
+    world.pass();
+    assert!(world.job().values.paused);
+    assert!(world.job().note.starts_with("by hand"), "{}", world.job().note);
+}
+
+#[test]
+fn an_unpause_by_hand_is_kept_too() {
+    let mut world = World::settled(&inactive());
+    world.by_hand(false);
+    assert!(world.plan().is_empty());
+    world.write("job", &job(false, "5 * * * *"));
+    world.pass();
+    assert!(!world.job().values.paused);
+}
+
+#[test]
+fn schedule_enabled_pauses_as_enabled_does() {
+    let world = World::settled(
+        "schedule: { cron: '0 * * * *', enabled: false }\nworkflow: { type: Run, task_queue: q }\n",
+    );
+    let Some(Seen::Described(live)) = world.server.values().next() else { panic!() };
+    assert!(live.values.paused);
+}
+
+#[test]
+fn a_replaced_body_is_paused_again_when_the_yaml_says_so() {
+    let mut world = World::settled(&inactive());
+    world.replace_body();
+    world.pass();
+    assert!(world.job().values.paused);
+}
+
+#[test]
+fn a_replaced_body_that_is_paused_is_never_unpaused() {
+    let mut world = World::settled(&active());
+    world.replace_body();
+    world.by_hand(true);
+    world.pass();
+    assert!(world.job().values.paused);
+}
+
+#[test]
+fn a_schedule_without_actions_left_becomes_its_own_tombstone() {
+    let yaml = "schedule: { cron: '0 * * * *', max_actions: 2 }\nworkflow: { type: Run, task_queue: q }\n";
+    let mut world = World::settled(yaml);
+    world.job().remaining_actions = Some(0);
+    let plan = world.pass();
+    assert_eq!(causes(&plan), [(Field::Paused, Cause::Finished)]);
+    assert!(world.job().values.paused);
+    assert_eq!(world.job().flags(), BTreeSet::from([Flag::Finished]));
+    world.write("job", &yaml.replace("max_actions: 2", "max_actions: 3"));
+    world.pass();
+    assert!(!world.job().values.paused, "a changed limit starts it anew");
+    assert_eq!(world.job().remaining_actions, Some(3));
+    assert!(world.job().flags().is_empty());
+}

@@ -1,0 +1,61 @@
+//! Renames: definitions equal but for id and source.
+
+use super::*;
+
+#[test]
+fn a_rename_takes_pause_actions_and_override_along() {
+    let yaml = "schedule: { cron: '0 * * * *', max_actions: 9 }\nworkflow: { type: Run, task_queue: q }\n";
+    let mut world = World::settled(yaml);
+    world.by_hand(true);
+    world.job().remaining_actions = Some(2);
+    let overridden = Override { timezone: Some("Asia/Tokyo".to_owned()), ..Override::default() };
+    world.set_override(overridden.clone());
+    world.remove("job");
+    world.write("task", yaml);
+    let plan = world.pass();
+    assert_eq!((plan.creates.len(), plan.deletes.len()), (1, 1), "{plan}");
+    assert_eq!(plan.deletes[0].renamed_to, Some(plan.creates[0].schedule.clone()));
+    let task = world.live(&ScheduleId::from_server("schedule-p-task"));
+    assert!(task.values.paused);
+    assert_eq!(task.remaining_actions, Some(2));
+    assert_eq!(task.readable_memo().unwrap().overridden, Some(overridden));
+    assert_eq!(task.values.spec.timezone, "Asia/Tokyo");
+}
+
+#[test]
+fn both_halves_of_a_rename_wait_or_neither() {
+    let mut world = World::new();
+    for index in 0..20 {
+        world.write(&format!("old-{index:02}"), HOURLY);
+    }
+    world.pass();
+    for index in 0..20 {
+        world.remove(&format!("old-{index:02}"));
+        world.write(&format!("new-{index:02}"), HOURLY);
+    }
+    let plan = world.plan();
+    assert!(plan.is_empty(), "{plan}");
+    let digest = plan.held.unwrap().digest;
+    let confirmed = world.plan_confirming(Some(&digest));
+    assert_eq!((confirmed.creates.len(), confirmed.deletes.len()), (20, 20));
+}
+
+#[test]
+fn while_the_view_is_incomplete_the_new_half_waits_too() {
+    let mut world = World::settled(HOURLY);
+    world.remove("job");
+    world.write("task", HOURLY);
+    world.snapshot.incomplete.push("root is missing".to_owned());
+    assert!(world.plan().is_empty(), "{}", world.plan());
+}
+
+#[test]
+fn another_definition_is_no_rename() {
+    let mut world = World::settled(HOURLY);
+    world.by_hand(true);
+    world.remove("job");
+    world.write("task", &HOURLY.replace("0 *", "1 *"));
+    let plan = world.pass();
+    assert_eq!(plan.creates[0].renamed_from, None);
+    assert!(!world.live(&ScheduleId::from_server("schedule-p-task")).values.paused);
+}

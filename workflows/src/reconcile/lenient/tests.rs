@@ -1,0 +1,107 @@
+use serde_json::json;
+use temporalio_common::protos::temporal::api::common::v1::Payload;
+
+use super::*;
+use crate::record::{Options, WorkerEvent};
+
+fn raw(inputs: &[&str]) -> RawValue {
+    RawValue::new(
+        inputs
+            .iter()
+            .map(|data| Payload {
+                data: data.as_bytes().to_vec(),
+                ..Payload::default()
+            })
+            .collect(),
+    )
+}
+
+#[test]
+fn an_announcement_needs_a_worker_and_a_revision_and_nothing_else() {
+    let said = announcement(&raw(&[r#"{"worker":"w","revision":"r","more":1}"#])).unwrap();
+    assert_eq!(said.event, WorkerEvent::Changed);
+    assert_eq!(said.options, Options::default());
+    assert!(announcement(&raw(&[r#"{"worker":"w","event":"stopping"}"#])).is_some());
+
+    let deep = "[".repeat(100_000);
+    let long = format!(r#"{{"worker":"w","revision":"{}"}}"#, "x".repeat(201));
+    for nothing in [
+        raw(&[]),
+        raw(&[""]),
+        raw(&["null"]),
+        raw(&["\u{0}"]),
+        raw(&["[1]"]),
+        raw(&[&deep]),
+        raw(&[&long]),
+        raw(&[r#"{"worker":"w"}"#]),
+        raw(&[r#"{"worker":"","revision":"r"}"#]),
+        raw(&[r#"{"worker":"a b","revision":"r"}"#]),
+        raw(&[r#"{"worker":"w","revision":7}"#]),
+        raw(&["1", r#"{"worker":"w","revision":"r"}"#]),
+    ] {
+        assert_eq!(announcement(&nothing), None);
+    }
+}
+
+#[test]
+fn of_several_inputs_the_first_counts() {
+    let said = announcement(&raw(&[r#"{"worker":"w","revision":"r"}"#, "junk"]));
+    assert!(said.is_some());
+}
+
+#[test]
+fn an_announcement_cannot_ask_for_the_impossible() {
+    let said = announcement(&raw(&[&json!({
+        "worker": "w",
+        "revision": "r",
+        "options": {
+            "reconcile_interval": {"secs": u64::MAX, "nanos": 0},
+            "resync_interval": {"secs": 0, "nanos": 0},
+        },
+        "changed": (0..200).map(|n| format!("d{n}")).collect::<Vec<_>>(),
+    })
+    .to_string()]))
+    .unwrap();
+    assert_eq!(said.options.reconcile_interval.as_secs(), 24 * 60 * 60);
+    assert_eq!(said.options.resync_interval.as_secs(), 1);
+    assert_eq!(said.changed, None);
+}
+
+#[test]
+fn a_sync_without_input_is_a_plain_one() {
+    for nothing in [raw(&[]), raw(&[""]), raw(&["null"]), raw(&["{}"])] {
+        assert_eq!(sync_request(&nothing), Ok(SyncRequest::default()));
+    }
+    let request = sync_request(&raw(&[r#"{"dry_run":true,"confirm":"","other":0}"#]));
+    let expected = SyncRequest {
+        dry_run: true,
+        ..SyncRequest::default()
+    };
+    assert_eq!(request, Ok(expected));
+}
+
+#[test]
+fn a_sync_that_may_have_meant_a_dry_run_is_refused() {
+    let refused = |input: &str| sync_request(&raw(&[input])).unwrap_err();
+    insta::assert_snapshot!(
+        refused(r#"{"dry_run":"yes"}"#),
+        @r#"sync: invalid type: string "yes", expected a boolean"#
+    );
+    insta::assert_snapshot!(refused("[]"), @"sync: the input must be a JSON object");
+    insta::assert_snapshot!(refused("dry"), @"sync: the input must be a JSON object");
+    let long = json!({"request_id": "x".repeat(201)}).to_string();
+    insta::assert_snapshot!(refused(&long), @"sync: request_id is longer than 200 bytes");
+}
+
+#[test]
+fn what_can_be_read_of_a_state_is_kept() {
+    let found = state(&raw(&[
+        r#"{"pass":7,"reports":"none","last_error":"e","workers":{"w":{"revision":"r"}},"later":[]}"#,
+    ]));
+    assert_eq!(found.pass, 7);
+    assert_eq!(found.last_error.as_deref(), Some("e"));
+    assert_eq!(found.workers.len(), 1);
+    for nothing in [raw(&[]), raw(&["junk"]), raw(&["[7]"]), raw(&["null"])] {
+        assert_eq!(state(&nothing), State::default());
+    }
+}

@@ -1,0 +1,47 @@
+use serde_json::json;
+use temporalio_common::protos::temporal::api::common::v1::Payload;
+
+use super::*;
+
+fn given(inputs: &[&Value]) -> Result<RunInput, String> {
+    read(&RawValue::new(
+        inputs
+            .iter()
+            .map(|value| Payload {
+                data: value.to_string().into_bytes(),
+                ..Payload::default()
+            })
+            .collect(),
+    ))
+}
+
+#[test]
+fn a_definition_is_named_or_pinned() {
+    let named = given(&[&json!({ "definition": "nightly", "more": 1 })]).unwrap();
+    assert_eq!(
+        named.definition,
+        DefinitionRef::Current("nightly".parse().unwrap())
+    );
+    assert_eq!(named.input, Value::Null);
+
+    let steps = json!([{ "a": { "set": {} } }]);
+    let pinned = given(&[&json!({
+        "definition": { "id": "nightly", "revision": "r", "do": steps },
+        "input": [1],
+    })])
+    .unwrap();
+    let DefinitionRef::Pinned(definition) = pinned.definition else {
+        panic!("it is pinned");
+    };
+    assert_eq!((definition.steps, pinned.input), (steps, json!([1])));
+}
+
+#[test]
+fn what_is_wrong_with_the_input_is_told() {
+    let wrong = |inputs: &[&Value]| given(inputs).unwrap_err();
+    insta::assert_snapshot!(wrong(&[]), @r#"the input must be {"definition": "ID", "input": …}"#);
+    insta::assert_snapshot!(wrong(&[&json!("nightly")]), @r#"the input must be {"definition": "ID", "input": …}"#);
+    insta::assert_snapshot!(wrong(&[&json!({ "definition": "No" })]), @"definition: id `No` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-`, and begin with a letter or digit");
+    insta::assert_snapshot!(wrong(&[&json!({ "definition": { "id": "x" } })]), @"definition: missing field `revision`");
+    insta::assert_snapshot!(wrong(&[&json!({ "definition": 7 })]), @"definition: invalid type: integer `7`, expected struct PinnedDefinition");
+}
