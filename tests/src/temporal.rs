@@ -252,7 +252,8 @@ impl Temporal {
         };
         let mut service = self.connection.workflow_service();
         let request = service.query_workflow(tonic::Request::new(request));
-        let answer = tokio::time::timeout(Duration::from_secs(15), request)
+        // A query waits for a worker; without one there is no answer.
+        let answer = tokio::time::timeout(Duration::from_secs(8), request)
             .await
             .context("the query has no answer")??;
         first_json(answer.into_inner().query_result)
