@@ -91,7 +91,7 @@ impl Reconciler {
         };
         let report = report(input, &snapshot, &plan, applied.as_ref(), started_at);
         let done = conclude(input, &plan, applied.as_ref(), report);
-        self.tell(input, &done, observation.describes);
+        self.tell(input, &done, &plan, applied.as_ref(), observation.describes);
         Ok(PassOutcome::Done(Box::new(done)))
     }
 
@@ -170,9 +170,24 @@ impl Reconciler {
     }
 
     /// Logs, counts and hands on what a pass came to.
-    fn tell(&self, input: &PassInput, done: &PassDone, describes: u64) {
+    fn tell(
+        &self,
+        input: &PassInput,
+        done: &PassDone,
+        plan: &Plan,
+        applied: Option<&Applied>,
+        describes: u64,
+    ) {
         let report = &done.report;
-        let failed = !report.errors.is_empty();
+        // A document that is invalid is the reload's to count: the pass did all it could.
+        let failed =
+            !plan.problems.is_empty() || applied.is_some_and(|applied| !applied.errors.is_empty());
+        let created_paused = plan
+            .creates
+            .iter()
+            .filter(|create| create.values.paused)
+            .count();
+        let paused = plan.paused + created_paused as u64;
         let result = match (done.interrupted, failed) {
             (true, _) => "interrupted",
             (false, true) => "errors",
@@ -180,7 +195,7 @@ impl Reconciler {
         };
         metrics::pass(report, result);
         let counts = &report.schedules;
-        let quiet = report.changes.is_empty() && report.errors.is_empty() && report.held.is_none();
+        let quiet = report.changes.is_empty() && !failed && report.held.is_none();
         macro_rules! say {
             ($level:ident) => {
                 tracing::$level!(
@@ -210,7 +225,11 @@ impl Reconciler {
             return;
         }
         if input.only.is_none() && !done.interrupted {
-            metrics::schedules("desired", counts.desired);
+            metrics::schedules(
+                "active",
+                counts.desired.saturating_sub(paused + counts.conflicts),
+            );
+            metrics::schedules("paused", paused);
             metrics::schedules("overridden", counts.overridden);
             metrics::schedules("conflict", counts.conflicts);
             metrics::schedules("held", counts.held);
