@@ -77,10 +77,6 @@ do: [a: { wait: PT1S }]
           6 | schedule: { cron: "30 2 * * *", every: 1h, timezone: Europe/Berlin }
             |                                                      ^
           hint: choose an hour in which the clock does not change, or UTC
-        jobs/nightly.yaml:6:54: warning: 2026-10-25 02:30 occurs twice in Europe/Berlin, and fires twice
-          6 | schedule: { cron: "30 2 * * *", every: 1h, timezone: Europe/Berlin }
-            |                                                      ^
-          hint: choose an hour in which the clock does not change, or UTC
         "#
     );
 }
