@@ -89,7 +89,7 @@ workflow:
 #[test]
 fn durations_have_units_and_ranges() {
     insta::assert_snapshot!(
-                report(r"id: a
+                    report(r"id: a
 schedule:
   every: 90
   jitter: 1 month
@@ -106,7 +106,7 @@ id: b
 schedule: { every: [{ interval: 1h, offset: 2h }, { offset: 1m }, 500ms, 1.5s, PT0S] }
 workflow: { type: T, task_queue: q, execution_timeout: 1h, run_timeout: 2h }
 "),
-                @r"
+                    @r"
         jobs/nightly.yaml:3:10: `schedule.every` must be a duration, not `90`
           3 |   every: 90
             |          ^
@@ -153,13 +153,13 @@ workflow: { type: T, task_queue: q, execution_timeout: 1h, run_timeout: 2h }
              |                                                                         ^
           hint: the execution time-out covers all runs of one execution
         "
-            );
+                );
 }
 
 #[test]
 fn numbers_have_ranges() {
     insta::assert_snapshot!(
-                report(r"id: a
+                    report(r"id: a
 schedule: { every: 1h, max_actions: 0 }
 workflow:
   type: T
@@ -168,7 +168,7 @@ workflow:
   priority: 9
   retry: { backoff_coefficient: 0.5, maximum_attempts: -1, non_retryable_error_types: Bad }
 "),
-                @r"
+                    @r"
         jobs/nightly.yaml:2:37: `schedule.max_actions` must be a whole number from 1 to 2147483647, not `0`
           2 | schedule: { every: 1h, max_actions: 0 }
             |                                     ^
@@ -193,13 +193,13 @@ workflow:
           8 |   retry: { backoff_coefficient: 0.5, maximum_attempts: -1, non_retryable_error_types: Bad }
             |                                                                                       ^
         "
-            );
+                );
 }
 
 #[test]
 fn bounds_are_timestamps_in_order() {
     insta::assert_snapshot!(
-                report(r"id: a
+                    report(r"id: a
 schedule: { every: 1h, start_at: 2026-01-01, end_at: tomorrow }
 do: [a: { wait: PT1S }]
 ---
@@ -215,7 +215,7 @@ id: d
 schedule: { every: 1h, end_at: 2026-01-01T00:00:00Z }
 do: [a: { wait: PT1S }]
 "),
-                @r"
+                    @r"
         jobs/nightly.yaml:2:34: `schedule.start_at` must be a timestamp, not `2026-01-01`
           2 | schedule: { every: 1h, start_at: 2026-01-01, end_at: tomorrow }
             |                                  ^
@@ -232,13 +232,13 @@ do: [a: { wait: PT1S }]
              |                                ^
           hint: remove the definition, or move its end
         "
-            );
+                );
 }
 
 #[test]
 fn policies_memos_and_search_attributes_are_checked() {
     insta::assert_snapshot!(
-                report(r"id: a
+                    report(r"id: a
 schedule: { every: 1h, overlap_policy: Skip }
 workflow:
   type: T
@@ -250,7 +250,7 @@ id: b
 schedule: { every: 1h, overlap_policy: queue }
 workflow: { type: T, task_queue: q }
 "),
-                @r#"
+                    @r#"
         jobs/nightly.yaml:2:40: `schedule.overlap_policy` must be a policy, not `Skip`
           2 | schedule: { every: 1h, overlap_policy: Skip }
             |                                        ^
@@ -282,5 +282,5 @@ workflow: { type: T, task_queue: q }
              |                                        ^
           hint: the policies are skip, buffer_one, buffer_all, cancel_other, terminate_other, allow_all
         "#
-            );
+                );
 }

@@ -8,15 +8,15 @@ use super::good::{FULL, OWS, STEPS};
 use super::parse;
 use crate::definition::decode::{Decoder, Shape};
 use crate::definition::source::{Lines, documents};
-use crate::definition::{document, json_schema, ows, schedule, steps, workflow, yaml};
+use crate::definition::{calendar, document, json_schema, ows, schedule, steps, workflow, yaml};
 
 /// Every object that the parser reads, and where the schema describes it.
 const SHAPES: [(&Shape, &str); 11] = [
     (&document::DOCUMENT, "/definitions/definition"),
     (&schedule::SCHEDULE, "/definitions/schedule"),
     (&schedule::EVERY, "/definitions/every/anyOf/1"),
-    (&schedule::CALENDAR, "/definitions/calendar"),
-    (&schedule::EXCLUSION, "/definitions/exclusion"),
+    (&calendar::CALENDAR, "/definitions/calendar"),
+    (&calendar::EXCLUSION, "/definitions/exclusion"),
     (&workflow::WORKFLOW, "/definitions/workflow"),
     (&workflow::RETRY, "/definitions/retry"),
     (&steps::TASK, "/definitions/task"),
