@@ -340,10 +340,10 @@ mod tests {
                 values: desired.values.clone(),
                 remaining_actions: None,
                 action_count: 0,
-                memo: LiveMemo::Readable(ActionMemo {
+                memo: LiveMemo::Readable(Box::new(ActionMemo {
                     flags: flags.iter().copied().collect(),
                     ..ActionMemo::default()
-                }),
+                })),
                 note: note.into(),
                 updated_at: None,
             });
