@@ -33,7 +33,7 @@ impl DefinitionActivities {
 impl DefinitionActivities {
     /// The registry's current version of a definition that has steps.
     #[activity(definition = contracts::CurrentDefinition)]
-    async fn current_definition(
+    pub async fn current_definition(
         self: Arc<Self>,
         _ctx: ActivityContext,
         id: DefinitionId,

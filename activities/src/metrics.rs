@@ -157,8 +157,8 @@ pub fn describe() {
 }
 
 /// Counts one write to a schedule.
-pub(crate) fn operation(op: Op, result: &Result<(), ()>) {
-    let result = if result.is_ok() { "ok" } else { "error" };
+pub(crate) fn operation(op: Op, succeeded: bool) {
+    let result = if succeeded { "ok" } else { "error" };
     metrics::counter!(
         Metric::ScheduleOperations.as_str(), "op" => op_name(op), "result" => result
     )

@@ -110,16 +110,15 @@ impl Reconciler {
             cache: &self.cache,
             concurrency: self.concurrency,
         };
-        let observation = match &only {
-            Some(only) => observer.observe_only(only, &desired, &policy).await?,
-            None => {
-                let depth = if input.describe_all {
-                    Depth::DescribeAll
-                } else {
-                    Depth::ListFirst(input.resync_interval)
-                };
-                observer.observe(snapshot, &desired, &policy, depth).await?
-            }
+        let observation = if let Some(only) = &only {
+            observer.observe_only(only, &desired, &policy).await?
+        } else {
+            let depth = if input.describe_all {
+                Depth::DescribeAll
+            } else {
+                Depth::ListFirst(input.resync_interval)
+            };
+            observer.observe(snapshot, &desired, &policy, depth).await?
         };
         let plan = plan::plan(snapshot, &desired, &observation.observed, &policy);
         Ok((plan, observation))
@@ -195,9 +194,9 @@ impl Reconciler {
             };
         }
         if quiet {
-            say!(debug)
+            say!(debug);
         } else {
-            say!(info)
+            say!(info);
         }
         if let Some(held) = &report.held {
             tracing::error!(
@@ -240,7 +239,9 @@ fn conclude(input: &PassInput, plan: &Plan, applied: Option<&Applied>, report: R
         let now = Timestamp::now();
         for (id, fields) in &applied.corrected {
             record_corrections(&mut corrections, id, fields, now);
-            fields.iter().for_each(|field| metrics::corrected(*field));
+            for field in fields {
+                metrics::corrected(*field);
+            }
         }
         overrides.extend(applied.overrides.clone());
         bound_corrections(&mut corrections);
@@ -405,7 +406,7 @@ impl ReconcileActivities {
 impl ReconcileActivities {
     /// One pass: observe, plan, apply, report.
     #[activity(definition = contracts::Reconcile)]
-    async fn reconcile(
+    pub async fn reconcile(
         self: Arc<Self>,
         ctx: ActivityContext,
         input: PassInput,

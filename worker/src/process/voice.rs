@@ -149,9 +149,7 @@ impl Voice {
 
     fn looked(&mut self, status: &Status) -> Duration {
         self.health.connected();
-        if self.health.observe(status) {
-            tracing::info!(pass = status.pass, "ready: a full pass has ended");
-        }
+        self.health.observe(status);
         let known = status.workers.get(self.outbox.worker());
         if self
             .outbox

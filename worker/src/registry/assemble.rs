@@ -75,10 +75,11 @@ pub(super) fn assemble(
             });
         }
     }
-    let remembered = previous.archived.iter();
-    snapshot
+    let remembered = previous
         .archived
-        .extend(remembered.filter(|one| !now.contains_key(&one.id)).cloned());
+        .iter()
+        .filter(|one| !now.contains_key(&one.id) && !failing.contains(&one.id));
+    snapshot.archived.extend(remembered.cloned());
     snapshot.archived.truncate(ARCHIVED_KEPT);
     (snapshot, now)
 }

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use compare::{Comparison, Known, compare};
-pub use corrections::record_corrections;
+pub use corrections::{contested_fields, record_corrections};
 pub use expectation::Expectation;
 pub use removal::{held_digest, pause_orphan, protected_ids};
 

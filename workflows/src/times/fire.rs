@@ -12,12 +12,10 @@ use super::{Calendar, Interval, Spec, zone};
 const LAST_YEAR: i16 = 2100;
 
 const HOUR: i64 = 3600;
-const DAY: i64 = 24 * HOUR;
 
-/// How many excluded times in a row are tried before giving up. An exclusion
-/// of whole days is passed a day at a time, so this is more than 75 years of
-/// them; the server itself stops at 1,209,600.
-const EXCLUDED_LIMIT: usize = 50_000;
+/// How many times the server tries in a row before an exclusion makes it give
+/// up, by default: two weeks of seconds.
+const CANDIDATES: usize = 14 * 24 * 3600;
 
 /// What [`Spec::fire_times`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,7 +34,7 @@ impl Spec {
     /// after 2100.
     pub fn fire_times(&self, after: Timestamp, n: usize) -> FireTimes {
         let mut found = FireTimes::default();
-        let Some(zone) = zone::find(&self.timezone).map(Zone) else {
+        let Some(zone) = zone::find(&self.timezone).map(Zone::new) else {
             return FireTimes {
                 exhausted: true,
                 ..found
@@ -64,8 +62,6 @@ struct Search<'a> {
     /// Nothing at or before this is found.
     after: i64,
     end: i64,
-    /// The next time of each calendar, kept while it is still to come.
-    calendars: Vec<(&'a Calendar, Option<i64>)>,
 }
 
 impl<'a> Search<'a> {
@@ -75,92 +71,43 @@ impl<'a> Search<'a> {
         let start = spec.start_at.map_or(0, floor);
         let after = floor(after).max(start - 1);
         let end = spec.end_at.map_or(i64::MAX, floor);
-        let calendars = spec
-            .calendars
-            .iter()
-            .map(|calendar| (calendar, next_match(calendar, zone, after)))
-            .collect();
         Self {
             spec,
             zone,
             after,
             end,
-            calendars,
         }
     }
 
     fn next(&mut self) -> Option<Timestamp> {
-        for _ in 0..EXCLUDED_LIMIT {
+        for _ in 0..CANDIDATES {
             let time = self.next_candidate()?;
             if time > self.end || civil(time).year() > LAST_YEAR {
                 return None;
             }
-            match self.excluded_until(time) {
-                None => {
-                    self.after = time;
-                    return Timestamp::from_second(time).ok();
-                }
-                Some(until) => self.after = until - 1,
+            self.after = time;
+            if !self.excluded(time) {
+                return Timestamp::from_second(time).ok();
             }
         }
         None
     }
 
-    fn next_candidate(&mut self) -> Option<i64> {
-        let mut earliest: Option<i64> = None;
-        for (calendar, next) in &mut self.calendars {
-            if next.is_some_and(|next| next <= self.after) {
-                *next = next_match(calendar, self.zone, self.after);
-            }
-            earliest = [earliest, *next].into_iter().flatten().min();
-        }
-        let intervals = self
-            .spec
-            .intervals
-            .iter()
-            .map(|interval| next_interval(interval, self.after));
-        intervals.chain(earliest).min()
+    /// Each calendar is asked again every time: around a change of the clock
+    /// the server's answer depends on where it starts.
+    fn next_candidate(&self) -> Option<i64> {
+        let (spec, after) = (self.spec, self.after);
+        let calendars = spec.calendars.iter();
+        let calendars = calendars.filter_map(|calendar| next_match(calendar, self.zone, after));
+        let intervals = spec.intervals.iter();
+        let intervals = intervals.map(|interval| next_interval(interval, after));
+        calendars.chain(intervals).min()
     }
 
-    /// When `time` is excluded, a later second up to which all are.
-    fn excluded_until(&self, time: i64) -> Option<i64> {
+    fn excluded(&self, time: i64) -> bool {
         let local = self.zone.local(time);
-        let matching = self
-            .spec
-            .exclude
-            .iter()
-            .filter(|calendar| matches(calendar, local));
-        matching
-            .map(|calendar| self.exclusion_end(calendar, time, local))
-            .max()
-    }
-
-    fn exclusion_end(&self, calendar: &Calendar, time: i64, local: DateTime) -> i64 {
-        if *calendar == Calendar::ALWAYS {
-            return i64::MAX / 2;
-        }
-        let (hour, minute, second) = (
-            i64::from(local.hour()),
-            i64::from(local.minute()),
-            i64::from(local.second()),
-        );
-        let left = match (
-            calendar.second.is_all(),
-            calendar.minute.is_all(),
-            calendar.hour.is_all(),
-        ) {
-            (true, true, true) => DAY - hour * HOUR - minute * 60 - second,
-            (true, true, false) => HOUR - minute * 60 - second,
-            (true, false, _) => 60 - second,
-            (false, ..) => 1,
-        };
-        // When the clock changes, the rest of the day is another time.
-        let change = if left > 1 {
-            self.zone.next_change(time)
-        } else {
-            None
-        };
-        (time + left).min(change.unwrap_or(i64::MAX))
+        let mut exclusions = self.spec.exclude.iter();
+        exclusions.any(|calendar| matches(calendar, local))
     }
 }
 

@@ -1,17 +1,44 @@
 //! Local times, and the instants that the server takes them for.
 
+use std::cell::Cell;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 
 /// A zone, asked in seconds since the epoch.
-pub(super) struct Zone(pub(super) TimeZone);
+pub(super) struct Zone {
+    zone: TimeZone,
+    /// The last offset found, and the first second and the end of its time.
+    last: Cell<(i64, i64, i64)>,
+}
 
 impl Zone {
+    pub(super) fn new(zone: TimeZone) -> Self {
+        Self {
+            zone,
+            last: Cell::new((0, 0, 0)),
+        }
+    }
+
     /// Seconds east of UTC at an instant.
     pub(super) fn offset(&self, at: i64) -> i64 {
-        let at = Timestamp::from_second(at).unwrap_or(Timestamp::MAX);
-        i64::from(self.0.to_offset(at).seconds())
+        let (offset, from, until) = self.last.get();
+        if (from..until).contains(&at) {
+            return offset;
+        }
+        let time = Timestamp::from_second(at).unwrap_or(Timestamp::MAX);
+        let offset = i64::from(self.zone.to_offset(time).seconds());
+        // `preceding` is exclusive.
+        let inclusive = Timestamp::from_second(at + 1).unwrap_or(Timestamp::MAX);
+        let from = self.zone.preceding(inclusive).next();
+        let until = self.zone.following(time).next();
+        self.last.set((
+            offset,
+            from.map_or(i64::MIN, |change| change.timestamp().as_second()),
+            until.map_or(i64::MAX, |change| change.timestamp().as_second()),
+        ));
+        offset
     }
 
     /// The local time at an instant.
@@ -33,7 +60,7 @@ impl Zone {
     pub(super) fn next_change(&self, after: i64) -> Option<i64> {
         let mut from = Timestamp::from_second(after).ok()?;
         loop {
-            let transition = self.0.following(from).next()?.timestamp();
+            let transition = self.zone.following(from).next()?.timestamp();
             // A transition may change no more than the abbreviation.
             if self.offset(transition.as_second()) != self.offset(transition.as_second() - 1) {
                 return Some(transition.as_second());

@@ -38,13 +38,13 @@ do:
 #[test]
 fn missing_keys_are_reported_at_the_block_that_lacks_them() {
     insta::assert_snapshot!(
-        report(r#"id: a
+                    report(r"id: a
 schedule:
   enabled: false
 workflow:
   args: []
-"#),
-        @r#"
+"),
+                    @r"
         jobs/nightly.yaml:2:1: `schedule` has no times
           2 | schedule:
             | ^
@@ -55,20 +55,20 @@ workflow:
         jobs/nightly.yaml:4:1: `workflow.task_queue` is missing
           4 | workflow:
             | ^
-        "#
-    );
+        "
+                );
 }
 
 #[test]
 fn keys_without_a_value_were_forgotten() {
     insta::assert_snapshot!(
-        report(r#"id:
+                    report(r"id:
 schedule:
   cron:
   input:
 do: ~
-"#),
-        @r#"
+"),
+                    @r"
         jobs/nightly.yaml:1:1: `id` has no value
           1 | id:
             | ^
@@ -81,22 +81,22 @@ do: ~
           5 | do: ~
             | ^
           hint: give it one, or remove the key
-        "#
-    );
+        "
+                );
 }
 
 #[test]
 fn there_is_one_program() {
     insta::assert_snapshot!(
-        report(r#"id: a
+                    report(r"id: a
 workflow: { type: T, task_queue: q }
 do:
   - a: { wait: PT1S }
 ---
 id: b
 enabled: true
-"#),
-        @r#"
+"),
+                    @r"
         jobs/nightly.yaml:3:1: the document has both `workflow` and `do`
           3 | do:
             | ^
@@ -105,8 +105,8 @@ enabled: true
           6 | id: b
             | ^
           hint: `workflow` names a workflow type to start, `do` lists steps that Almanac runs
-        "#
-    );
+        "
+                );
 }
 
 #[test]
@@ -181,23 +181,23 @@ id: c
 #[test]
 fn input_and_args_exclude_each_other() {
     insta::assert_snapshot!(
-        report(r#"id: a
+                    report(r"id: a
 schedule: { every: 1h, input: { a: 1 } }
 workflow: { type: T, task_queue: q, args: [] }
-"#),
-        @r#"
+"),
+                    @r"
         jobs/nightly.yaml:2:24: `schedule.input` stands beside `workflow.args`
           2 | schedule: { every: 1h, input: { a: 1 } }
             |                        ^
           hint: `schedule.input` is the one argument where `workflow.args` is left out; keep one of them
-        "#
-    );
+        "
+                );
 }
 
 #[test]
 fn ids_have_a_form() {
     insta::assert_snapshot!(
-        report(r#"id: Nightly Run
+                    report(r"id: Nightly Run
 do: [a: { wait: PT1S }]
 ---
 id: 7
@@ -207,8 +207,8 @@ do: [a: { wait: PT1S }]
 ---
 idd: x
 do: [a: { wait: PT1S }]
-"#),
-        @r#"
+"),
+                    @r#"
         jobs/nightly.yaml:1:5: `id` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-` and begin with a letter or digit, not `Nightly Run`
           1 | id: Nightly Run
             |     ^
@@ -226,5 +226,5 @@ do: [a: { wait: PT1S }]
             | ^
           hint: did you mean `id`?
         "#
-    );
+                );
 }

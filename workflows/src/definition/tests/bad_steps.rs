@@ -5,7 +5,7 @@ use super::report;
 #[test]
 fn steps_are_a_list_of_named_tasks() {
     insta::assert_snapshot!(
-        report(r#"do:
+                    report(r"do:
   - wait: { seconds: 5 }
   - wait
   - a: {}
@@ -16,8 +16,8 @@ fn steps_are_a_list_of_named_tasks() {
   - f: { set: {}, wait: PT1S }
   - g: { set: { x: 1 } }
   - g: { set: x }
-"#),
-        @r#"
+"),
+                    @r"
         jobs/nightly.yaml:2:5: a step needs a name before `wait`
           2 |   - wait: { seconds: 5 }
             |     ^
@@ -54,42 +54,42 @@ fn steps_are_a_list_of_named_tasks() {
         jobs/nightly.yaml:11:15: `set` must be a map, not `x`
           11 |   - g: { set: x }
              |               ^
-        "#
-    );
+        "
+                );
 }
 
 #[test]
 fn no_steps_are_a_mistake() {
     insta::assert_snapshot!(
-        report(r#"id: a
+                    report(r"id: a
 do: []
 ---
 id: b
 do: { a: { wait: PT1S } }
-"#),
-        @r#"
+"),
+                    @r"
         jobs/nightly.yaml:2:5: `do` has no steps
           2 | do: []
             |     ^
         jobs/nightly.yaml:5:5: `do` must be a list of steps, not a map
           5 | do: { a: { wait: PT1S } }
             |     ^
-        "#
-    );
+        "
+                );
 }
 
 #[test]
 fn waits_are_durations_of_the_specification() {
     insta::assert_snapshot!(
-        report(r#"do:
+                    report(r"do:
   - a: { wait: 5s }
   - b: { wait: 5 }
   - c: { wait: P1M }
   - d: { wait: {} }
   - e: { wait: { secs: 1, seconds: -1, hours: x } }
   - f: { wait: { days: 36501 } }
-"#),
-        @r#"
+"),
+                    @r"
         jobs/nightly.yaml:2:16: `wait` must be a duration, not `5s`
           2 |   - a: { wait: 5s }
             |                ^
@@ -118,8 +118,8 @@ fn waits_are_durations_of_the_specification() {
         jobs/nightly.yaml:7:16: `wait` must be at most 36500 days
           7 |   - f: { wait: { days: 36501 } }
             |                ^
-        "#
-    );
+        "
+                );
 }
 
 #[test]

@@ -51,7 +51,7 @@ description: a: b
 #[test]
 fn what_yaml_has_and_a_definition_may_not() {
     insta::assert_snapshot!(
-        report(r#"x: &anchor 1
+                    report(r"x: &anchor 1
 <<: *anchor
 y: *other
 z: !!str 3
@@ -64,8 +64,8 @@ do: [a: { wait: PT1S, wait: PT2S }]
 %YAML 1.2
 ---
 id: b
-"#),
-        @r#"
+"),
+                    @r"
         jobs/nightly.yaml:1:1: unknown key `x` in the document
           1 | x: &anchor 1
             | ^
@@ -112,8 +112,8 @@ id: b
           11 | %YAML 1.2
              | ^
           hint: remove the line
-        "#
-    );
+        "
+                );
 }
 
 #[test]

@@ -89,7 +89,7 @@ workflow:
 #[test]
 fn durations_have_units_and_ranges() {
     insta::assert_snapshot!(
-        report(r#"id: a
+                    report(r"id: a
 schedule:
   every: 90
   jitter: 1 month
@@ -105,8 +105,8 @@ workflow:
 id: b
 schedule: { every: [{ interval: 1h, offset: 2h }, { offset: 1m }, 500ms, 1.5s, PT0S] }
 workflow: { type: T, task_queue: q, execution_timeout: 1h, run_timeout: 2h }
-"#),
-        @r#"
+"),
+                    @r"
         jobs/nightly.yaml:3:10: `schedule.every` must be a duration, not `90`
           3 |   every: 90
             |          ^
@@ -152,14 +152,14 @@ workflow: { type: T, task_queue: q, execution_timeout: 1h, run_timeout: 2h }
           16 | workflow: { type: T, task_queue: q, execution_timeout: 1h, run_timeout: 2h }
              |                                                                         ^
           hint: the execution time-out covers all runs of one execution
-        "#
-    );
+        "
+                );
 }
 
 #[test]
 fn numbers_have_ranges() {
     insta::assert_snapshot!(
-        report(r#"id: a
+                    report(r"id: a
 schedule: { every: 1h, max_actions: 0 }
 workflow:
   type: T
@@ -167,8 +167,8 @@ workflow:
   args: [123456789012345678901234567890, .nan]
   priority: 9
   retry: { backoff_coefficient: 0.5, maximum_attempts: -1, non_retryable_error_types: Bad }
-"#),
-        @r#"
+"),
+                    @r"
         jobs/nightly.yaml:2:37: `schedule.max_actions` must be a whole number from 1 to 2147483647, not `0`
           2 | schedule: { every: 1h, max_actions: 0 }
             |                                     ^
@@ -192,14 +192,14 @@ workflow:
         jobs/nightly.yaml:8:87: `workflow.retry.non_retryable_error_types` must be a list of texts, not `Bad`
           8 |   retry: { backoff_coefficient: 0.5, maximum_attempts: -1, non_retryable_error_types: Bad }
             |                                                                                       ^
-        "#
-    );
+        "
+                );
 }
 
 #[test]
 fn bounds_are_timestamps_in_order() {
     insta::assert_snapshot!(
-        report(r#"id: a
+                    report(r"id: a
 schedule: { every: 1h, start_at: 2026-01-01, end_at: tomorrow }
 do: [a: { wait: PT1S }]
 ---
@@ -214,8 +214,8 @@ do: [a: { wait: PT1S }]
 id: d
 schedule: { every: 1h, end_at: 2026-01-01T00:00:00Z }
 do: [a: { wait: PT1S }]
-"#),
-        @r#"
+"),
+                    @r"
         jobs/nightly.yaml:2:34: `schedule.start_at` must be a timestamp, not `2026-01-01`
           2 | schedule: { every: 1h, start_at: 2026-01-01, end_at: tomorrow }
             |                                  ^
@@ -231,14 +231,14 @@ do: [a: { wait: PT1S }]
           14 | schedule: { every: 1h, end_at: 2026-01-01T00:00:00Z }
              |                                ^
           hint: remove the definition, or move its end
-        "#
-    );
+        "
+                );
 }
 
 #[test]
 fn policies_memos_and_search_attributes_are_checked() {
     insta::assert_snapshot!(
-        report(r#"id: a
+                    report(r"id: a
 schedule: { every: 1h, overlap_policy: Skip }
 workflow:
   type: T
@@ -249,8 +249,8 @@ workflow:
 id: b
 schedule: { every: 1h, overlap_policy: queue }
 workflow: { type: T, task_queue: q }
-"#),
-        @r#"
+"),
+                    @r#"
         jobs/nightly.yaml:2:40: `schedule.overlap_policy` must be a policy, not `Skip`
           2 | schedule: { every: 1h, overlap_policy: Skip }
             |                                        ^
@@ -282,5 +282,5 @@ workflow: { type: T, task_queue: q }
              |                                        ^
           hint: the policies are skip, buffer_one, buffer_all, cancel_other, terminate_other, allow_all
         "#
-    );
+                );
 }
