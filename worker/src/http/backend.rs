@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use almanac_workflows::names::WorkerId;
 use almanac_workflows::plan::Plan;
 use almanac_workflows::record::{Report, Status, SyncRequest};
 use almanac_workflows::snapshot::Snapshot;
@@ -14,6 +15,9 @@ use crate::registry::{Reload, ReloadError};
 
 /// The process, as HTTP sees it. Every future may be dropped at any moment.
 pub trait Backend: Send + Sync + 'static {
+    /// The name by which the reconcile workflow knows this process.
+    fn worker(&self) -> &WorkerId;
+
     /// What `/readyz` answers.
     fn readiness(&self) -> Readiness;
 
@@ -29,8 +33,7 @@ pub trait Backend: Send + Sync + 'static {
     /// The reconcile workflow's state.
     fn status(&self) -> impl Future<Output = Result<Status, BackendError>> + Send;
 
-    /// Asks for a pass over what the registry holds now; its number. Short:
-    /// does not wait for the pass.
+    /// Asks for a pass; its number. Short: does not wait for the pass.
     fn sync(&self, request: SyncRequest) -> impl Future<Output = Result<u64, BackendError>> + Send;
 
     /// What a pass would do now. Writes nothing.
@@ -63,6 +66,9 @@ pub struct Planned {
 /// Why Temporal did not serve a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
+    /// The reconcile workflow does not run; the next announcement starts it.
+    #[error("temporal is not available: {0}")]
+    Absent(String),
     /// Temporal, or the reconcile workflow, does not answer.
     #[error("temporal is not available: {0}")]
     Away(String),

@@ -119,48 +119,48 @@ mod tests {
         }
     }
 
-    fn checked(method: Method, headers: &[(&str, &str)]) -> bool {
+    fn checked(method: &Method, headers: &[(&str, &str)]) -> bool {
         let headers = headers.iter().map(|(name, value)| {
             let name = HeaderName::try_from(*name).unwrap();
             (name, HeaderValue::try_from(*value).unwrap())
         });
-        check(&method, &Uri::from_static("/"), &headers.collect()).is_ok()
+        check(method, &Uri::from_static("/"), &headers.collect()).is_ok()
     }
 
     #[test]
     fn a_page_of_another_site_can_trigger_nothing() {
         let host = ("host", "localhost:8080");
-        assert!(checked(Method::POST, &[host]));
+        assert!(checked(&Method::POST, &[host]));
         assert!(checked(
-            Method::POST,
+            &Method::POST,
             &[host, ("origin", "http://localhost:8080")]
         ));
         assert!(checked(
-            Method::POST,
+            &Method::POST,
             &[host, ("sec-fetch-site", "same-origin")]
         ));
         assert!(!checked(
-            Method::POST,
+            &Method::POST,
             &[host, ("origin", "http://evil.example")]
         ));
         assert!(!checked(
-            Method::POST,
+            &Method::POST,
             &[host, ("origin", "http://localhost:3000")]
         ));
-        assert!(!checked(Method::POST, &[host, ("origin", "null")]));
+        assert!(!checked(&Method::POST, &[host, ("origin", "null")]));
         assert!(!checked(
-            Method::POST,
+            &Method::POST,
             &[host, ("sec-fetch-site", "cross-site")]
         ));
         assert!(!checked(
-            Method::POST,
+            &Method::POST,
             &[host, ("sec-fetch-site", "same-site")]
         ));
-        assert!(!checked(Method::POST, &[("host", "evil.example")]));
-        assert!(!checked(Method::GET, &[("host", "evil.example")]));
-        assert!(!checked(Method::GET, &[]));
+        assert!(!checked(&Method::POST, &[("host", "evil.example")]));
+        assert!(!checked(&Method::GET, &[("host", "evil.example")]));
+        assert!(!checked(&Method::GET, &[]));
         assert!(checked(
-            Method::GET,
+            &Method::GET,
             &[host, ("origin", "http://evil.example")]
         ));
     }

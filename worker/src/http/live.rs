@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use almanac_activities::reconcile;
 use almanac_activities::schedules::{ListEntry, Pace, RequestError, Schedules, wire};
-use almanac_workflows::names::{DefinitionId, ScheduleId};
+use almanac_workflows::names::{DefinitionId, ScheduleId, WorkerId};
 use almanac_workflows::plan;
 use almanac_workflows::record::{DefinitionCounts, PassInput, Status, SyncRequest, Trigger};
 use almanac_workflows::schedule::Live;
@@ -29,10 +29,15 @@ use crate::registry::{Depth, Registry, Reload, ReloadError};
 
 /// How many requests one HTTP request makes at a time.
 const CONCURRENCY: usize = 10;
-/// Time between two looks whether the workflow has heard of the revision.
-const LOOK: Duration = Duration::from_millis(50);
+/// Time between two looks at the reconcile workflow's state. The server keeps
+/// few questions waiting: asking faster is refused.
+const LOOK: Duration = Duration::from_millis(200);
 
 impl Backend for Shared {
+    fn worker(&self) -> &WorkerId {
+        &self.worker
+    }
+
     fn readiness(&self) -> Readiness {
         self.health.readiness()
     }
@@ -50,13 +55,18 @@ impl Backend for Shared {
     }
 
     async fn status(&self) -> Result<Status, BackendError> {
-        Ok(self.asked()?.status().await?)
+        let reconciler = self.asked()?;
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        loop {
+            match reconciler.status().await {
+                Err(ReconcilerError::Busy(_)) if Instant::now() < deadline => sleep(LOOK).await,
+                answer => return Ok(answer?),
+            }
+        }
     }
 
     async fn sync(&self, request: SyncRequest) -> Result<u64, BackendError> {
-        let reconciler = self.asked()?;
-        self.heard(&reconciler).await?;
-        Ok(reconciler.sync(&request).await?.pass)
+        Ok(self.asked()?.sync(&request).await?.pass)
     }
 
     async fn plan(&self) -> Result<Planned, BackendError> {
@@ -152,30 +162,6 @@ impl Shared {
             CONCURRENCY,
             |_| {},
         ))
-    }
-
-    /// Waits until the workflow knows what this process's registry holds, so
-    /// that the pass that is asked for is one over it. Where that takes too
-    /// long the pass goes first, and the announcement brings another.
-    async fn heard(&self, reconciler: &Reconciler) -> Result<(), BackendError> {
-        let deadline = Instant::now() + ANSWER_LIMIT;
-        loop {
-            let revision = &self.registry.snapshot().revision;
-            let status = reconciler.status().await;
-            let known = status.map(|status| {
-                let known = status.workers.get(&self.worker);
-                known.is_some_and(|known| known.revision == *revision)
-            });
-            match known {
-                Ok(true) => return Ok(()),
-                Err(error) if Instant::now() > deadline => return Err(error.into()),
-                Ok(false) if Instant::now() > deadline => return Ok(()),
-                // At the start the announcement makes the workflow.
-                Ok(false) | Err(ReconcilerError::Absent(_) | ReconcilerError::NoAnswer(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-            sleep(LOOK).await;
-        }
     }
 
     /// The input of a pass, were there one now.
@@ -324,8 +310,8 @@ impl From<ReconcilerError> for BackendError {
         match error {
             ReconcilerError::Busy(_) => Self::Busy(text),
             ReconcilerError::Refused(_) => Self::Refused(text),
-            ReconcilerError::Absent(_)
-            | ReconcilerError::NoAnswer(_)
+            ReconcilerError::Absent(_) => Self::Absent(text),
+            ReconcilerError::NoAnswer(_)
             | ReconcilerError::Temporal(_)
             | ReconcilerError::Answer(_) => Self::Away(text),
         }

@@ -61,7 +61,7 @@ impl IntoResponse for Problem {
 impl From<BackendError> for Problem {
     fn from(error: BackendError) -> Self {
         let status = match &error {
-            BackendError::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
+            BackendError::Absent(_) | BackendError::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
             BackendError::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
             BackendError::Refused(_) => StatusCode::CONFLICT,
         };

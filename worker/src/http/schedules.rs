@@ -261,3 +261,149 @@ impl Sight {
         memo.is_some_and(|memo| memo.flags.contains(&flag))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use almanac_workflows::definition::{ParseContext, parse_file};
+    use almanac_workflows::plan;
+    use almanac_workflows::record::{ActionMemo, Held};
+    use almanac_workflows::schedule::LiveMemo;
+    use almanac_workflows::snapshot::{LoadStatus, Loaded};
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    /// A project with the definitions `on` (active) and `off` (paused).
+    struct World {
+        snapshot: Snapshot,
+        desired: BTreeMap<DefinitionId, Desired>,
+        status: Status,
+        plan: Plan,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let text = |enabled: bool| {
+                format!(
+                    "enabled: {enabled}\nschedule: {{ cron: \"0 3 * * *\" }}\n\
+                     workflow: {{ type: Job, task_queue: jobs }}\n"
+                )
+            };
+            let context = ParseContext {
+                now: Timestamp::UNIX_EPOCH,
+            };
+            let mut snapshot = Snapshot::default();
+            for (file, enabled) in [("on.yaml", true), ("off.yaml", false)] {
+                let parsed = parse_file(file, text(enabled).as_bytes(), &context).remove(0);
+                let definition = parsed.result.unwrap();
+                let loaded = Loaded {
+                    definition: Arc::new(definition.clone()),
+                    source: file.into(),
+                    status: LoadStatus::Loaded,
+                };
+                snapshot.definitions.insert(definition.id, loaded);
+            }
+            Self {
+                desired: plan::desired(&"test".parse().unwrap(), &snapshot),
+                snapshot,
+                status: Status::default(),
+                plan: Plan::default(),
+            }
+        }
+
+        fn shown(&self, sight: Sight) -> String {
+            let known = Known {
+                snapshot: &self.snapshot,
+                desired: &self.desired,
+                status: &self.status,
+                plan: Some(&self.plan),
+            };
+            let view = known.view(sight);
+            let by = view.paused_by.map(|by| json!(by).to_string());
+            let next = view.next_run.map(|next| next.to_string());
+            format!(
+                "{} by {} cron {:?} next {}",
+                json!(view.state).as_str().unwrap(),
+                by.unwrap_or_default(),
+                view.cron,
+                next.unwrap_or_default()
+            )
+        }
+
+        /// A schedule of definition `id`, with these flags in its memo.
+        fn sight(&self, id: &str, paused: bool, note: &str, flags: &[Flag]) -> Sight {
+            let definition: DefinitionId = id.parse().unwrap();
+            let project: almanac_workflows::names::Project = "test".parse().unwrap();
+            let live = self.desired.get(&definition).map(|desired| Live {
+                schedule: desired.schedule.clone(),
+                definition: definition.clone(),
+                values: desired.values.clone(),
+                remaining_actions: None,
+                action_count: 0,
+                memo: LiveMemo::Readable(Box::new(ActionMemo {
+                    flags: flags.iter().copied().collect(),
+                    ..ActionMemo::default()
+                })),
+                note: note.into(),
+                updated_at: None,
+            });
+            let entry = ListEntry {
+                schedule: project.schedule_id(&definition),
+                owner: Some(definition.clone()),
+                note: note.into(),
+                paused,
+                workflow_type: "Job".into(),
+                spec: almanac_workflows::times::Spec::default(),
+                next: vec![Timestamp::UNIX_EPOCH],
+                last: None,
+            };
+            Sight {
+                definition,
+                entry,
+                live,
+                last_status: None,
+            }
+        }
+    }
+
+    #[test]
+    fn who_paused_a_schedule_shows_in_its_memo_and_note() {
+        let mut world = World::new();
+        let show = |world: &World, id, paused, note, flags: &[Flag]| {
+            world.shown(world.sight(id, paused, note, flags))
+        };
+        assert_snapshot!(show(&world, "on", false, "", &[]), @r#"active by  cron ["0 3 * * *"] next 1970-01-01T00:00:00Z"#);
+        assert_snapshot!(show(&world, "on", true, "stop", &[]), @r#"paused by "hand" cron ["0 3 * * *"] next"#);
+        assert_snapshot!(show(&world, "off", true, "", &[]), @r#"paused by "yaml" cron ["0 3 * * *"] next"#);
+        assert_snapshot!(show(&world, "off", true, "", &[Flag::PausedBefore]), @r#"paused by "hand" cron ["0 3 * * *"] next"#);
+        assert_snapshot!(show(&world, "on", true, "paused due to workflow failure: x", &[]), @r#"paused by "failure" cron ["0 3 * * *"] next"#);
+        assert_snapshot!(show(&world, "on", true, "", &[Flag::Finished]), @r#"finished by "hand" cron ["0 3 * * *"] next"#);
+        let set = Override {
+            enabled: Some(false),
+            cron: Some(vec!["@daily".into()]),
+            ..Override::default()
+        };
+        world.status.overrides.insert("on".parse().unwrap(), set);
+        assert_snapshot!(show(&world, "on", true, "", &[]), @r#"overridden by "override" cron ["@daily"] next"#);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_schedule_goes_before_its_pause() {
+        let mut world = World::new();
+        let mut foreign = world.sight("on", true, "", &[]);
+        foreign.entry.owner = None;
+        assert_snapshot!(world.shown(foreign), @r#"conflict by "hand" cron ["0 3 * * *"] next"#);
+        let gone = world.sight("gone", true, "", &[]);
+        assert_snapshot!(world.shown(gone), @r#"orphaned by "hand" cron [] next"#);
+        world.status.held = Some(Held {
+            digest: String::new(),
+            reason: String::new(),
+            ids: Vec::new(),
+            count: 1,
+        });
+        assert_snapshot!(world.shown(world.sight("gone", false, "", &[])), @r#"held by  cron [] next 1970-01-01T00:00:00Z"#);
+        let fields = [Field::Jitter].into();
+        world.plan.contested.insert("on".parse().unwrap(), fields);
+        assert_snapshot!(world.shown(world.sight("on", false, "", &[])), @r#"contested by  cron ["0 3 * * *"] next 1970-01-01T00:00:00Z"#);
+    }
+}

@@ -61,7 +61,7 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
         }
     }
 
-    let pause = paused::decide(desired, live, memo, &changed, &overridden);
+    let pause = paused::decide(desired, live, memo, &changed, &overridden, policy);
     if let Some(cause) = pause.drift() {
         debug_assert_eq!(cause, Cause::Drift);
         drift.insert(Field::Paused);
@@ -127,12 +127,8 @@ fn update(
     } else {
         live.values.paused
     };
-    let mut flags = pause.flags;
     let remaining = remaining(desired, live, &fields);
-    if remaining != Remaining::Keep {
-        flags.remove(&Flag::Finished);
-    }
-    let memo = ActionMemo::of(desired, overridden.in_force.clone(), flags);
+    let memo = ActionMemo::of(desired, overridden.in_force.clone(), pause.flags);
     let fingerprint = Fingerprint::of(&memo.base, memo.overridden.as_ref(), &memo.flags, left);
     // What an operator or the server wrote when pausing is worth keeping.
     let text = if fields.get(&Field::Paused) == Some(&Cause::Finished) {

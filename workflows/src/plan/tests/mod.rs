@@ -4,6 +4,7 @@
 mod comparison;
 mod overriding;
 mod pausing;
+mod properties;
 mod removing;
 mod renaming;
 
