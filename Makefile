@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools run test check bench clean
+.PHONY: help tools run test check histories bench clean
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -33,6 +33,9 @@ check: ## Formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+histories: tools ## Record this version's histories of the workflows, for replay
+	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e replay::a_run
 
 bench: tools ## Compare Almanac with raw requests to the same server
 	$(CARGO) build --release --locked -p almanac -p almanac-tests

@@ -1,5 +1,10 @@
 //! The activities that read the registry, and the registry as they see it.
 
+#![expect(
+    missing_docs,
+    reason = "the macro makes items that cannot be documented"
+)]
+
 use std::sync::Arc;
 
 use almanac_workflows::contracts;
@@ -33,7 +38,7 @@ impl DefinitionActivities {
 impl DefinitionActivities {
     /// The registry's current version of a definition that has steps.
     #[activity(definition = contracts::CurrentDefinition)]
-    async fn current_definition(
+    pub async fn current_definition(
         self: Arc<Self>,
         _ctx: ActivityContext,
         id: DefinitionId,

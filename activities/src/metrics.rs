@@ -42,7 +42,7 @@ pub enum Metric {
     ScheduleMissed,
     /// Schedules whose next run is in the past.
     ScheduleOverdue,
-    /// Always 1. Labels: `version`, `rustc`.
+    /// Always 1. Label: `version`.
     BuildInfo,
 }
 
@@ -118,7 +118,7 @@ impl Metric {
             Self::EventsTotal => "Events received.",
             Self::ScheduleMissed => "Runs that the server missed.",
             Self::ScheduleOverdue => "Schedules whose next run is in the past.",
-            Self::BuildInfo => "Almanac's version and the compiler it was built with.",
+            Self::BuildInfo => "Almanac's version.",
         }
     }
 
@@ -157,8 +157,8 @@ pub fn describe() {
 }
 
 /// Counts one write to a schedule.
-pub(crate) fn operation(op: Op, result: &Result<(), ()>) {
-    let result = if result.is_ok() { "ok" } else { "error" };
+pub(crate) fn operation(op: Op, succeeded: bool) {
+    let result = if succeeded { "ok" } else { "error" };
     metrics::counter!(
         Metric::ScheduleOperations.as_str(), "op" => op_name(op), "result" => result
     )

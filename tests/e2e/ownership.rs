@@ -6,20 +6,37 @@ use almanac_tests::{
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
-/// Asserts that a foreign schedule is as it was made.
-async fn untouched(temporal: &Temporal, id: &str) -> anyhow::Result<()> {
-    let live = temporal.live(id).await?;
-    assert_eq!(
-        live.starts().workflow_type.as_ref().unwrap().name,
-        "Foreign",
-        "{live}"
-    );
-    assert_eq!(live.times(), "0 0 1-31 1-12 0-6");
-    assert!(
-        live.0.info.as_ref().unwrap().update_time.is_none(),
-        "{live}"
-    );
-    Ok(())
+/// A schedule that somebody else made.
+struct Foreign {
+    id: String,
+    conflict_token: Vec<u8>,
+}
+
+impl Foreign {
+    async fn create(
+        temporal: &Temporal,
+        id: String,
+        memo: &[(&str, Payload)],
+    ) -> anyhow::Result<Self> {
+        temporal
+            .create(&id, foreign_schedule("@daily"), memo)
+            .await?;
+        let conflict_token = temporal.live(&id).await?.0.conflict_token;
+        Ok(Self { id, conflict_token })
+    }
+
+    /// Asserts that it is as it was made.
+    async fn is_untouched(&self, temporal: &Temporal) -> anyhow::Result<()> {
+        let live = temporal.live(&self.id).await?;
+        assert_eq!(
+            live.starts().workflow_type.as_ref().unwrap().name,
+            "Foreign",
+            "{live}"
+        );
+        assert_eq!(live.times(), "0 0 1-31 1-12 0-6");
+        assert_eq!(live.0.conflict_token, self.conflict_token, "{live}");
+        Ok(())
+    }
 }
 
 on_both_schedulers!(
@@ -79,7 +96,7 @@ async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow
     let project = Project::new(on).await?;
     let temporal = project.temporal();
     let id = project.schedule("taken");
-    temporal.create(&id, foreign_schedule("@daily"), []).await?;
+    let taken = Foreign::create(temporal, id.clone(), &[]).await?;
     project.write("taken.yaml", &cron("0 1 * * *"))?;
     project.write("free.yaml", &cron("0 2 * * *"))?;
 
@@ -89,7 +106,7 @@ async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow
         assert_eq!(report.schedules.conflicts, 1, "{report:?}");
         assert_eq!(report.changes, []);
     }
-    untouched(temporal, &id).await?;
+    taken.is_untouched(temporal).await?;
     assert!(
         temporal
             .describe(&project.schedule("free"))
@@ -102,7 +119,7 @@ async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow
     // A definition that goes takes nothing of it along.
     project.remove("taken.yaml")?;
     worker.sync().await?;
-    untouched(temporal, &id).await?;
+    taken.is_untouched(temporal).await?;
 
     project.write("taken.yaml", &cron("0 1 * * *"))?;
     temporal.delete(&id).await?;
@@ -146,14 +163,9 @@ async fn foreign_schedules_under_our_prefix_are_left_alone(on: Scheduler) -> any
             vec![("almanac", memo("Ag-no-id-of-ours"))],
         ),
     ];
+    let mut foreign = Vec::new();
     for (name, memo) in &cases {
-        temporal
-            .create(
-                &project.schedule(name),
-                foreign_schedule("@daily"),
-                memo.clone(),
-            )
-            .await?;
+        foreign.push(Foreign::create(temporal, project.schedule(name), memo).await?);
     }
     project.write("mine.yaml", &cron("0 1 * * *"))?;
     project.write("zz.yaml", &cron("0 1 * * *"))?;
@@ -169,8 +181,8 @@ async fn foreign_schedules_under_our_prefix_are_left_alone(on: Scheduler) -> any
     project.remove("zz.yaml")?;
     let report = worker.sync().await?;
     assert_eq!(report.schedules.deleted, 1, "{report:?}");
-    for (name, _) in &cases {
-        untouched(temporal, &project.schedule(name)).await?;
+    for one in &foreign {
+        one.is_untouched(temporal).await?;
     }
     Ok(())
 }
@@ -185,21 +197,22 @@ async fn a_schedule_replaced_by_a_foreign_one_is_foreign(on: Scheduler) -> anyho
     let worker = project.worker().start().await?;
     let id = project.schedule("mine");
     temporal.delete(&id).await?;
-    temporal_create_when_free(temporal, &id).await?;
+    let theirs = create_when_free(temporal, &id).await?;
 
     let report = worker.sync().await?;
     assert_eq!(report.schedules.conflicts, 1, "{report:?}");
     project.remove("mine.yaml")?;
     worker.sync().await?;
-    untouched(temporal, &id).await?;
+    theirs.is_untouched(temporal).await?;
     Ok(())
 }
 
 /// Creates a foreign schedule as soon as the server lets go of a deleted one.
-async fn temporal_create_when_free(temporal: &Temporal, id: &str) -> anyhow::Result<()> {
+async fn create_when_free(temporal: &Temporal, id: &str) -> anyhow::Result<Foreign> {
     almanac_tests::wait_for("the id to be free", almanac_tests::SOON, || async {
-        temporal.create(id, foreign_schedule("@daily"), []).await?;
-        Ok(Some(()))
+        Foreign::create(temporal, id.to_owned(), &[])
+            .await
+            .map(Some)
     })
     .await
 }

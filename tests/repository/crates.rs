@@ -114,3 +114,21 @@ fn nothing_but_the_tests_imports_the_worker() {
         "{importers:?}"
     );
 }
+
+#[test]
+fn each_dependency_is_argued_for() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = std::fs::read_to_string(root.join("docs/dependencies.md")).unwrap();
+    let all = dependencies();
+    let direct = all
+        .values()
+        .flatten()
+        .filter(|name| !all.contains_key(*name));
+    let missing: BTreeSet<_> = direct
+        .filter(|name| !page.contains(&format!("`{name}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/dependencies.md: {missing:?}"
+    );
+}

@@ -61,10 +61,21 @@ where
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(test)));
     let failure = match &outcome {
         Ok(Ok(())) => return,
-        Ok(Err(error)) => format!("{error:?}"),
+        Ok(Err(error)) => told(error),
         Err(_) => "see the panic above".to_owned(),
     };
     panic!("{failure}\n{}", project::testimony());
+}
+
+/// An error's chain, and where in the tests it came from, when `RUST_BACKTRACE` is set.
+fn told(error: &anyhow::Error) -> String {
+    let backtrace = error.backtrace().to_string();
+    let places: Vec<&str> = backtrace
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.contains("/e2e/"))
+        .collect();
+    format!("{error:#}\n{}", places.join("\n"))
 }
 
 /// Makes two tests of each function, one for each scheduler: `name::v1` and

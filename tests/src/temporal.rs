@@ -115,9 +115,11 @@ impl Temporal {
         &self,
         id: &str,
         schedule: Schedule,
-        memo: impl IntoIterator<Item = (&str, Payload)>,
+        memo: &[(&str, Payload)],
     ) -> anyhow::Result<()> {
-        let fields = memo.into_iter().map(|(key, value)| (key.to_owned(), value));
+        let fields = memo
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()));
         let request = CreateScheduleRequest {
             namespace: NAMESPACE.to_owned(),
             schedule_id: id.to_owned(),
@@ -250,7 +252,8 @@ impl Temporal {
         };
         let mut service = self.connection.workflow_service();
         let request = service.query_workflow(tonic::Request::new(request));
-        let answer = tokio::time::timeout(Duration::from_secs(15), request)
+        // A query waits for a worker; without one there is no answer.
+        let answer = tokio::time::timeout(Duration::from_secs(8), request)
             .await
             .context("the query has no answer")??;
         first_json(answer.into_inner().query_result)

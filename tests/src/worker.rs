@@ -1,7 +1,7 @@
 //! `almanac run`, as a process.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use almanac_workflows::record::Report;
@@ -76,6 +76,7 @@ impl WorkerCommand {
             command: self,
             process,
             http: reqwest::Client::new(),
+            seen: AtomicU64::new(0),
         })
     }
 
@@ -83,6 +84,7 @@ impl WorkerCommand {
     pub async fn start(self) -> anyhow::Result<Worker> {
         let mut worker = self.spawn()?;
         worker.ready().await?;
+        worker.forget().await?;
         Ok(worker)
     }
 
@@ -101,6 +103,8 @@ pub struct Worker {
     command: WorkerCommand,
     process: Supervised,
     http: reqwest::Client,
+    /// The last pass that [`Worker::sync`] told of, or that was before.
+    seen: AtomicU64,
 }
 
 impl Worker {
@@ -124,7 +128,8 @@ impl Worker {
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.process.kill()?;
         self.process = self.command.process()?;
-        self.ready().await
+        self.ready().await?;
+        self.forget().await
     }
 
     /// Starts a process like it again, and waits for nothing.
@@ -143,7 +148,12 @@ impl Worker {
     /// Waits until `/readyz` answers 200.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
         // Debug builds on a busy machine with a server that many tests share.
-        let deadline = std::time::Instant::now() + 2 * SOON;
+        self.ready_within(2 * SOON).await
+    }
+
+    /// The same, with a bound of its own.
+    pub async fn ready_within(&mut self, timeout: Duration) -> anyhow::Result<()> {
+        let deadline = std::time::Instant::now() + timeout;
         loop {
             let answer = self.get("/readyz").await;
             if matches!(answer, Ok((200, _))) {
@@ -155,7 +165,7 @@ impl Worker {
             if std::time::Instant::now() > deadline {
                 bail!("the worker is not ready: {answer:?}");
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -185,7 +195,9 @@ impl Worker {
         Ok((status, body))
     }
 
-    /// Re-reads the files, does a full pass and gives its report, which may hold errors.
+    /// Re-reads the files and waits for a full pass. Gives what all passes
+    /// did since the last call, or since this worker was ready: news of files
+    /// may bring one before. What is not done but found is the last pass's.
     pub async fn sync(&self) -> anyhow::Result<Report> {
         self.sync_with("").await
     }
@@ -193,23 +205,34 @@ impl Worker {
     /// The same, with more in the query.
     pub async fn sync_with(&self, query: &str) -> anyhow::Result<Report> {
         let (status, body) = self.post_sync(query).await?;
-        match status {
-            200 | 207 => Ok(serde_json::from_value(body)?),
-            202 => {
-                let pass = body["pass"].as_u64().context("the pass's number")?;
-                self.report_of(pass).await
-            }
+        let pass = match status {
+            200 | 202 | 207 => body["pass"].as_u64().context("the pass's number")?,
             _ => bail!("/admin/sync: {status} {body}"),
-        }
+        };
+        let reports = wait_for(&format!("the report of pass {pass}"), SOON, || async {
+            let reports = self.reports().await?;
+            let there = reports.iter().any(|report| report.pass >= pass);
+            Ok(there.then_some(reports))
+        })
+        .await?;
+        let seen = self.seen.swap(pass, Ordering::Relaxed);
+        let mut news = reports
+            .into_iter()
+            .filter(|report| report.pass > seen && report.pass <= pass);
+        let first = news.next().context("no report is new")?;
+        Ok(news.fold(first, added))
     }
 
-    async fn report_of(&self, pass: u64) -> anyhow::Result<Report> {
-        wait_for(&format!("the report of pass {pass}"), SOON, || async {
-            let status = self.json("/api/v1/reconcile").await?;
-            let reports: Vec<Report> = serde_json::from_value(status["reports"].clone())?;
-            Ok(reports.into_iter().find(|report| report.pass == pass))
-        })
-        .await
+    /// What passes did so far is not told by the next [`Worker::sync`].
+    async fn forget(&self) -> anyhow::Result<()> {
+        let last = self.reports().await?.last().map_or(0, |report| report.pass);
+        self.seen.store(last, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn reports(&self) -> anyhow::Result<Vec<Report>> {
+        let status = self.json("/api/v1/reconcile").await?;
+        Ok(serde_json::from_value(status["reports"].clone())?)
     }
 
     /// The sum of a metric's samples whose line holds all of `labels`.
@@ -231,4 +254,32 @@ impl Worker {
     fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.command.port)
     }
+}
+
+/// Two reports in a row as one: what was done adds up, what was found is the later's.
+fn added(earlier: Report, mut later: Report) -> Report {
+    let (before, after) = (&earlier.schedules, &mut later.schedules);
+    after.created += before.created;
+    after.updated += before.updated;
+    after.paused += before.paused;
+    after.unpaused += before.unpaused;
+    after.deleted += before.deleted;
+    later.drift.detected += earlier.drift.detected;
+    later.drift.corrected += earlier.drift.corrected;
+    for (field, count) in earlier.drift.by_field {
+        *later.drift.by_field.entry(field).or_default() += count;
+    }
+    for (before, after) in [
+        (earlier.definitions, &mut later.definitions),
+        (earlier.event_types, &mut later.event_types),
+    ] {
+        after.new += before.new;
+        after.updated += before.updated;
+        after.archived += before.archived;
+    }
+    later.changes = [earlier.changes, later.changes].concat();
+    let mut errors = earlier.errors;
+    errors.retain(|error| !later.errors.contains(error));
+    later.errors = [errors, later.errors].concat();
+    later
 }

@@ -69,6 +69,16 @@ impl Connector {
         self
     }
 
+    /// Where it connects to, as other programs take it: `host:port`.
+    pub fn address(&self) -> String {
+        let target = &self.connection.target;
+        let host = target.host_str().unwrap_or("localhost");
+        match target.port_or_known_default() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
     /// Where it connects to.
     pub fn target(&self) -> String {
         self.connection.target.to_string()

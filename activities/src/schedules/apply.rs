@@ -16,7 +16,7 @@ use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use almanac_workflows::plan::{
     Cause, Comparison, Create, Delete, Plan, Policy, Update, compare, pause_orphan,
 };
-use almanac_workflows::record::{Change, Op, Override, Progress, ReportError};
+use almanac_workflows::record::{ActionMemo, Change, Op, Override, Progress, ReportError};
 use almanac_workflows::schedule::{Desired, Field, ScheduleValues};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -74,7 +74,7 @@ pub struct Applied {
 
 /// How one operation ended.
 enum Outcome {
-    Done(Done),
+    Done(Box<Done>),
     /// Nothing was left to do.
     Nothing,
     /// The id is a foreign schedule's.
@@ -88,7 +88,8 @@ struct Done {
     corrected: BTreeSet<Field>,
     removed: bool,
     paused: Option<bool>,
-    overridden: Option<Option<Override>>,
+    /// The memo that was written over another.
+    memo: Option<ActionMemo>,
 }
 
 type Tried = Result<Outcome, RequestError>;
@@ -122,7 +123,7 @@ impl Applier<'_> {
                 )
             })
             .collect();
-        let created = self.gather(&mut applied, creates).await;
+        let made = self.gather(&mut applied, creates).await;
 
         let updates: Vec<_> = plan
             .updates
@@ -151,7 +152,7 @@ impl Applier<'_> {
             delete
                 .renamed_to
                 .as_ref()
-                .is_none_or(|new| created.contains(new))
+                .is_none_or(|new| made.contains(new))
         };
         let deletes: Vec<_> = plan
             .deletes
@@ -186,7 +187,7 @@ impl Applier<'_> {
         let operations = stream::iter(operations).buffer_unordered(self.concurrency);
         futures::pin_mut!(operations);
         while let Some((definition, schedule, op, result)) = operations.next().await {
-            crate::metrics::operation(op, &result.as_ref().map_err(|_| ()).map(|_| ()));
+            crate::metrics::operation(op, result.is_ok());
             match result {
                 Ok(Outcome::Done(done)) => {
                     tracing::info!(
@@ -194,7 +195,7 @@ impl Applier<'_> {
                         reason = done.change.reason, "schedule reconciled"
                     );
                     good.insert(schedule.clone());
-                    applied.take(definition, done);
+                    applied.take(definition, *done);
                 }
                 Ok(Outcome::Nothing) => {
                     good.insert(schedule.clone());
@@ -234,7 +235,7 @@ impl Applier<'_> {
             .create(&create.schedule, body, memo, request_id())
             .await
         {
-            Ok(()) => Ok(Outcome::Done(Done {
+            Ok(()) => Ok(Outcome::Done(Box::new(Done {
                 change: Change {
                     id: create.definition.to_string(),
                     op: Op::Create,
@@ -247,8 +248,8 @@ impl Applier<'_> {
                 corrected: BTreeSet::new(),
                 removed: false,
                 paused: None,
-                overridden: None,
-            })),
+                memo: None,
+            }))),
             // Someone was faster, or the answer to our own create was lost.
             Err(RequestError::AlreadyExists) => {
                 self.converge(create.definition.clone(), &create.schedule)
@@ -301,7 +302,9 @@ impl Applier<'_> {
                 .await;
             let now = match sent {
                 Ok(()) => match self.read_back(&update, &token).await? {
-                    ReadBack::Written => return Ok(Outcome::Done(done(update, &described))),
+                    ReadBack::Written => {
+                        return Ok(Outcome::Done(Box::new(done(update, &described))));
+                    }
                     ReadBack::Other(now) => now,
                 },
                 Err(RequestError::Stale) => {
@@ -359,7 +362,7 @@ impl Applier<'_> {
             return Ok(Outcome::Conflict);
         }
         self.schedules.delete(&delete.schedule).await?;
-        Ok(Outcome::Done(Done {
+        Ok(Outcome::Done(Box::new(Done {
             change: Change {
                 id: delete.definition.to_string(),
                 op: Op::Delete,
@@ -373,8 +376,8 @@ impl Applier<'_> {
             // A rename takes nothing away.
             removed: delete.renamed_to.is_none(),
             paused: None,
-            overridden: None,
-        }))
+            memo: None,
+        })))
     }
 }
 
@@ -408,7 +411,7 @@ fn done(update: Update, before: &Described) -> Done {
             .collect(),
         removed: update.removal,
         paused: (was_paused != is_paused).then_some(is_paused),
-        overridden: Some(update.memo.overridden.clone()),
+        memo: Some(update.memo),
         change: Change {
             id: update.definition.to_string(),
             op: update.op,
@@ -430,8 +433,8 @@ impl Applied {
             if !done.corrected.is_empty() {
                 self.corrected.insert(id.clone(), done.corrected);
             }
-            if let Some(overridden) = done.overridden {
-                self.overrides.insert(id, overridden);
+            if let Some(memo) = done.memo {
+                self.overrides.insert(id, memo.overridden);
             }
         }
         self.changes.push(done.change);

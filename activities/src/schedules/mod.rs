@@ -6,6 +6,7 @@ mod list;
 mod observe;
 mod pace;
 mod settled;
+mod view;
 pub mod wire;
 
 pub use apply::{Applied, Applier};
@@ -14,3 +15,6 @@ pub use list::ListEntry;
 pub use observe::{Depth, Observation, Observer};
 pub use pace::Pace;
 pub use settled::SettledCache;
+pub use view::{
+    PausedBy, Run, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show,
+};

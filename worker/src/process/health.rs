@@ -129,17 +129,16 @@ impl Health {
     pub fn full_pass(&self) {
         let mut inner = self.lock();
         inner.last_success = Some(Timestamp::now());
-        inner.progress = Progress::Ready;
+        inner.step(Progress::Ready);
     }
 
-    /// A look at the workflow's state. True when it made the process ready.
-    pub fn observe(&self, status: &Status) -> bool {
+    /// A look at the workflow's state.
+    pub fn observe(&self, status: &Status) {
         let mut inner = self.lock();
         inner.last_success = status.last_success;
         inner.pass_error.clone_from(&status.last_error);
-        let was = inner.progress;
-        inner.progress = was.after(status);
-        was != Progress::Ready && inner.progress == Progress::Ready
+        let next = inner.progress.after(status);
+        inner.step(next);
     }
 
     /// Whether a full pass has ended since the start, and the process goes on.
@@ -155,6 +154,15 @@ impl Health {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn step(&mut self, next: Progress) {
+        if next == Progress::Ready && self.progress != Progress::Ready {
+            tracing::info!("ready: a full pass has ended");
+        }
+        self.progress = next;
     }
 }
 
@@ -241,35 +249,37 @@ mod tests {
         Health::new(Timestamp::UNIX_EPOCH)
     }
 
+    /// Whether the process is ready after a look.
+    fn seen(health: &Health, status: &Status) -> bool {
+        health.observe(status);
+        health.is_ready()
+    }
+
     #[test]
     fn the_first_pass_of_a_new_workflow_makes_it_ready() {
         let health = health();
         health.connected();
         health.begin(None);
-        assert!(!health.observe(&status("running", 0, None)));
+        assert!(!seen(&health, &status("running", 0, None)));
         assert!(!health.readiness().ready);
-        assert!(health.observe(&status("idle", 1, Some(10))));
+        assert!(seen(&health, &status("idle", 1, Some(10))));
         assert!(health.readiness().ready);
-        assert!(
-            !health.observe(&status("idle", 2, Some(20))),
-            "it was already"
-        );
     }
 
     #[test]
     fn successes_before_the_start_do_not_count() {
         let health = health();
         health.begin(Some(&status("idle", 7, Some(10))));
-        assert!(!health.observe(&status("idle", 7, Some(10))));
-        assert!(health.observe(&status("idle", 8, Some(20))));
+        assert!(!seen(&health, &status("idle", 7, Some(10))));
+        assert!(seen(&health, &status("idle", 8, Some(20))));
     }
 
     #[test]
     fn a_pass_that_ran_at_the_start_does_not_count() {
         let health = health();
         health.begin(Some(&status("running", 7, Some(10))));
-        assert!(!health.observe(&status("running", 8, Some(20))));
-        assert!(health.observe(&status("idle", 9, Some(30))));
+        assert!(!seen(&health, &status("running", 8, Some(20))));
+        assert!(seen(&health, &status("idle", 9, Some(30))));
     }
 
     #[test]
@@ -277,18 +287,18 @@ mod tests {
         let health = health();
         health.begin(Some(&status("idle", 7, Some(10))));
         assert!(
-            !health.observe(&status("idle", 8, Some(10))),
+            !seen(&health, &status("idle", 8, Some(10))),
             "a dry run, or a failed one"
         );
-        assert!(health.observe(&status("idle", 9, Some(30))));
+        assert!(seen(&health, &status("idle", 9, Some(30))));
     }
 
     #[test]
     fn a_workflow_that_lost_its_state_counts_from_one() {
         let health = health();
         health.begin(Some(&status("idle", 700, Some(10))));
-        assert!(!health.observe(&status("running", 0, None)));
-        assert!(health.observe(&status("idle", 1, Some(20))));
+        assert!(!seen(&health, &status("running", 0, None)));
+        assert!(seen(&health, &status("idle", 1, Some(20))));
     }
 
     #[test]

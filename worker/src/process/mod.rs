@@ -9,6 +9,7 @@
 //! `--shutdown-timeout`, and a watchdog ends the process at it.
 
 pub mod backoff;
+pub mod dev;
 pub mod health;
 mod outbox;
 pub mod reconciler;
@@ -113,6 +114,12 @@ impl Process {
     /// What Temporal shows of this process.
     pub fn identity(&self) -> String {
         connect::identity(&self.project, &self.worker)
+    }
+
+    /// Waits for a signal, before the process runs.
+    pub async fn told_to_stop(&mut self) {
+        let signal = self.signals.next().await;
+        tracing::info!(signal, "stopping before the start");
     }
 
     /// Works until a signal, or until `ended` resolves; then shuts down.

@@ -46,6 +46,9 @@ pub enum ReconcilerError {
     /// It refused.
     #[error("{0}")]
     Refused(String),
+    /// Temporal, or the workflow, has too much to do.
+    #[error("temporal: {0}")]
+    Busy(String),
     /// Temporal failed.
     #[error("temporal: {0}")]
     Temporal(String),
@@ -170,7 +173,7 @@ impl Reconciler {
                         .find(|report| report.pass == pass));
                 }
                 // The worker may be busy for a moment; the deadline bounds it.
-                Ok(_) | Err(ReconcilerError::NoAnswer(_)) => {}
+                Ok(_) | Err(ReconcilerError::NoAnswer(_) | ReconcilerError::Busy(_)) => {}
                 Err(error) => return Err(error),
             }
             if tokio::time::Instant::now() + LOOK_INTERVAL >= deadline {
@@ -222,6 +225,7 @@ fn temporal(status: &temporalio_client::tonic::Status) -> ReconcilerError {
     use temporalio_client::tonic::Code;
     match status.code() {
         Code::DeadlineExceeded | Code::Cancelled => ReconcilerError::NoAnswer(ANSWER_LIMIT),
+        Code::ResourceExhausted => ReconcilerError::Busy(status.message().to_owned()),
         code => ReconcilerError::Temporal(format!("{code}: {}", status.message())),
     }
 }

@@ -108,6 +108,11 @@ impl Voice {
                     backoff.reset();
                     wait
                 }
+                // Many ask at once when workers start together.
+                Err(ReconcilerError::Busy(reason)) => {
+                    tracing::debug!(reason, "the reconcile workflow is busy");
+                    backoff.next_wait()
+                }
                 Err(error) => {
                     if !silent_since_told {
                         tracing::warn!(%error, "cannot reach the reconcile workflow; trying on");
@@ -149,9 +154,7 @@ impl Voice {
 
     fn looked(&mut self, status: &Status) -> Duration {
         self.health.connected();
-        if self.health.observe(status) {
-            tracing::info!(pass = status.pass, "ready: a full pass has ended");
-        }
+        self.health.observe(status);
         let known = status.workers.get(self.outbox.worker());
         if self
             .outbox

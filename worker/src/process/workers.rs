@@ -21,6 +21,10 @@ use temporalio_sdk::{Worker, WorkerOptions};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+/// How long a workflow task waits for the process that has the workflow in
+/// memory, before any other may take it: what a killed process costs the next.
+const STICKY_LIMIT: Duration = Duration::from_secs(3);
+
 /// Adds workflows and activities to a worker's options.
 pub type Register =
     Arc<dyn Fn(&Client, &mut WorkerOptions) -> anyhow::Result<()> + Send + Sync + 'static>;
@@ -91,6 +95,7 @@ impl WorkerSpec {
             ))
             .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(self.pollers.max(2)))
             .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(self.pollers))
+            .sticky_queue_schedule_to_start_timeout(STICKY_LIMIT)
             .graceful_shutdown_period(grace)
             .build();
         (self.register)(&client, &mut options)?;

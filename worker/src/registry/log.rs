@@ -150,3 +150,101 @@ fn place(diagnostic: &Diagnostic) -> String {
     } = diagnostic;
     format!("{path}:{line}:{column}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use almanac_workflows::names::Revision;
+    use insta::assert_snapshot;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(before: &Snapshot, now: &Snapshot) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .with_target(false)
+            .without_time()
+            .finish();
+        let summary = ReloadSummary::between(Some(before), now);
+        tracing::subscriber::with_default(subscriber, || changed(before, now, &summary));
+        let bytes = lines.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        text.lines().map(str::trim).collect::<Vec<_>>().join("\n")
+    }
+
+    fn broken(revision: &str) -> Snapshot {
+        Snapshot {
+            revision: Revision::of(revision.as_bytes()),
+            failed: vec![FailedDocument {
+                source: "a.yaml".into(),
+                id: Some("a".parse().unwrap()),
+                errors: vec![
+                    Diagnostic {
+                        hint: Some("say when".into()),
+                        ..Diagnostic::error("defs/a.yaml", 3, 5, "schedule: no times")
+                    },
+                    Diagnostic::error("defs/a.yaml", 7, 1, "workflow.type: missing"),
+                ],
+            }],
+            incomplete: vec!["folder `b` is missing".into()],
+            ..Snapshot::default()
+        }
+    }
+
+    #[test]
+    fn an_invalid_document_is_logged_once() {
+        let nothing = Snapshot::default();
+        assert_snapshot!(logged(&nothing, &broken("1")), @r"
+        INFO definitions reloaded revision=6b86b273ff34fce1 total=0 new=0 updated=0 archived=0 invalid=1
+        ERROR definition is invalid definition=a error=defs/a.yaml:3:5: schedule: no times (hint: say when); defs/a.yaml:7:1: workflow.type: missing last_good_version_served=false
+        WARN view of the definitions is incomplete, nothing is removed reason=folder `b` is missing
+        ");
+        assert_snapshot!(logged(&broken("1"), &broken("2")), @"INFO definitions reloaded revision=d4735e3a265e16ee total=0 new=0 updated=0 archived=0 invalid=1");
+        assert_snapshot!(logged(&broken("2"), &nothing), @r"
+        INFO definitions reloaded revision= total=0 new=0 updated=0 archived=0 invalid=0
+        INFO view of the definitions is complete again
+        ");
+    }
+
+    #[test]
+    fn the_metrics_are_those_of_the_present_revision() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let page = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            count(&Snapshot::default(), &broken("1"));
+            count(&broken("1"), &broken("2"));
+            reloaded(&Ok(Reload::Unchanged), Duration::from_millis(5));
+        });
+        let page = page.render();
+        let mut values: Vec<_> = page.lines().filter(|l| l.starts_with("almanac_")).collect();
+        values.retain(|line| !line.contains("_seconds"));
+        values.sort_unstable();
+        assert_snapshot!(values.join("\n"), @r#"
+        almanac_definitions{kind="workflow",status="invalid"} 1
+        almanac_definitions{kind="workflow",status="loaded"} 0
+        almanac_definitions{kind="workflow",status="stale"} 0
+        almanac_registry_info{revision="6b86b273ff34fce1"} 0
+        almanac_registry_info{revision="d4735e3a265e16ee"} 1
+        almanac_reload_total{result="unchanged"} 1
+        "#);
+    }
+}

@@ -139,17 +139,6 @@ impl Registry {
         }
     }
 
-    /// Gives back what [`Self::changed`] told and could not be announced: the
-    /// next call tells it again, together with what has changed since.
-    pub fn not_announced(&self, summary: ReloadSummary) {
-        let mut pending = self.pending();
-        *pending = Some(match pending.take() {
-            Some(later) => summary.then(later),
-            None => summary,
-        });
-        self.pending_changed.notify_one();
-    }
-
     fn pending(&self) -> std::sync::MutexGuard<'_, Option<ReloadSummary>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }

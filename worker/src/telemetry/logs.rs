@@ -18,9 +18,13 @@ pub enum LogFormat {
 /// What is toned down under every filter that does not name it. An outage
 /// makes the SDK log each retried call of each poller: the process says the
 /// same once, itself.
-const QUIET: [&str; 4] = [
+/// Nor does each activity's span help anyone.
+const QUIET: [&str; 7] = [
     "temporalio_client=error",
-    "temporalio_sdk_core=warn",
+    "temporalio_sdk=warn",
+    "temporalio_sdk_core::pollers=error",
+    "temporalio_sdk_core::worker=error",
+    "temporalio_sdk_core::worker::workflow=warn",
     "h2=warn",
     "hyper=warn",
 ];
@@ -68,11 +72,16 @@ mod tests {
     fn noisy_targets_are_quiet_unless_asked_for() {
         assert_eq!(
             directives("info"),
-            "temporalio_client=error,temporalio_sdk_core=warn,h2=warn,hyper=warn,info"
+            "temporalio_client=error,temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
+             temporalio_sdk_core::worker=error,\
+             temporalio_sdk_core::worker::workflow=warn,h2=warn,hyper=warn,info"
         );
         assert_eq!(
-            directives("debug,temporalio_client=debug"),
-            "temporalio_sdk_core=warn,h2=warn,hyper=warn,debug,temporalio_client=debug"
+            directives("debug,temporalio_client=debug,h2=debug"),
+            "temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
+             temporalio_sdk_core::worker=error,\
+             temporalio_sdk_core::worker::workflow=warn,hyper=warn,\
+             debug,temporalio_client=debug,h2=debug"
         );
     }
 }

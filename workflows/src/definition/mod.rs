@@ -6,6 +6,7 @@
 //! comes out valid has its defaults filled in, so writing a default changes
 //! nothing. Two documents with one id are the registry's to refuse.
 
+mod calendar;
 mod decode;
 mod diagnostic;
 mod document;
@@ -15,6 +16,7 @@ mod nearest;
 mod ows;
 mod parse;
 mod revision;
+mod scalar;
 mod schedule;
 mod schema;
 mod source;

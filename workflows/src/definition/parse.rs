@@ -13,6 +13,8 @@ use crate::names::DefinitionId;
 
 /// The largest file, in bytes.
 const FILE_LIMIT: usize = 1024 * 1024;
+/// The most documents, of a file as of all files together.
+const DOCUMENTS_LIMIT: usize = 50_000;
 
 /// What a parser must be told of the world, since it reads no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,13 @@ pub fn parse_file(path: &str, bytes: &[u8], context: &ParseContext) -> Vec<Parse
             path,
             "the file is empty".to_owned(),
         )];
+    }
+    if documents.len() > DOCUMENTS_LIMIT {
+        let message = format!(
+            "the file holds {} documents, over the limit of {DOCUMENTS_LIMIT}",
+            documents.len()
+        );
+        return vec![ParsedDocument::of_file(path, message)];
     }
     let stem = match documents.len() {
         1 => Some(stem(path)),

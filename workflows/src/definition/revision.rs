@@ -12,7 +12,9 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::schedule::CATCHUP_DEFAULT;
-use super::{Definition, OverlapPolicy, Program, ScheduleBlock, WorkflowBlock};
+use super::{
+    Definition, OverlapPolicy, Program, RetryPolicy, ScheduleBlock, WorkflowBlock, WorkflowOptions,
+};
 use crate::names::Revision;
 use crate::times::{Spec, UTC};
 
@@ -109,21 +111,45 @@ fn workflow(block: &WorkflowBlock) -> Json {
         memo,
         search_attributes,
     } = block;
+    let WorkflowOptions {
+        execution_timeout,
+        run_timeout,
+        task_timeout,
+        priority,
+        summary,
+    } = options;
     let mut parts = Parts::default();
     parts.add("type", Some(workflow_type));
     parts.add("task_queue", Some(task_queue));
     parts.add("args", args.as_ref());
-    parts.duration("execution_timeout", options.execution_timeout);
-    parts.duration("run_timeout", options.run_timeout);
-    parts.duration("task_timeout", options.task_timeout);
-    parts.add("priority", options.priority);
-    parts.add("summary", options.summary.as_ref());
-    parts.add("retry", retry.as_ref());
+    parts.duration("execution_timeout", *execution_timeout);
+    parts.duration("run_timeout", *run_timeout);
+    parts.duration("task_timeout", *task_timeout);
+    parts.add("priority", priority.as_ref());
+    parts.add("summary", summary.as_ref());
+    parts.add("retry", retry.as_ref().map(self::retry));
     parts.add("memo", (!memo.is_empty()).then_some(memo));
     parts.add(
         "search_attributes",
         (!search_attributes.is_empty()).then_some(search_attributes),
     );
+    Json::Object(parts.0)
+}
+
+fn retry(policy: &RetryPolicy) -> Json {
+    let RetryPolicy {
+        initial_interval,
+        backoff_coefficient,
+        maximum_interval,
+        maximum_attempts,
+        non_retryable_error_types,
+    } = policy;
+    let mut parts = Parts::default();
+    parts.duration("initial_interval", Some(*initial_interval));
+    parts.add("backoff_coefficient", Some(backoff_coefficient));
+    parts.duration("maximum_interval", Some(*maximum_interval));
+    parts.add("maximum_attempts", Some(maximum_attempts));
+    parts.add("non_retryable_error_types", Some(non_retryable_error_types));
     Json::Object(parts.0)
 }
 

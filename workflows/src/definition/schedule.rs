@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use super::calendar::calendars;
 use super::decode::{Decoder, Object, Shape, describe, join};
 use super::duration::{LONGEST, show};
 use super::source::{Finding, Place};
 use super::yaml::{Entry, Node, Value, quoted};
 use super::{OverlapPolicy, ParseContext, ScheduleBlock, nearest};
 use crate::times::{
-    CalendarInput, CompiledCron, Interval, Role, Spec, TimesError, TimesWarning, UTC, check_zone,
-    common_zone, compile_calendar, compile_cron,
+    CompiledCron, Interval, Role, Spec, TimesError, TimesWarning, UTC, check_zone, common_zone,
+    compile_cron,
 };
 
 pub(super) const SCHEDULE: Shape = Shape {
@@ -41,35 +42,6 @@ pub(super) const EVERY: Shape = Shape {
     later: &[],
 };
 
-pub(super) const CALENDAR: Shape = Shape {
-    name: "a calendar",
-    keys: &[
-        "second",
-        "minute",
-        "hour",
-        "day_of_month",
-        "month",
-        "year",
-        "day_of_week",
-    ],
-    later: &[],
-};
-
-/// An entry of `exclude`: a calendar; later, or the name of one.
-pub(super) const EXCLUSION: Shape = Shape {
-    name: "an exclusion",
-    keys: &[
-        "second",
-        "minute",
-        "hour",
-        "day_of_month",
-        "month",
-        "year",
-        "day_of_week",
-    ],
-    later: &["calendar"],
-};
-
 /// The catch-up window of a schedule that states none.
 pub(super) const CATCHUP_DEFAULT: Duration = Duration::from_hours(1);
 /// The server raises a shorter catch-up window to this.
@@ -85,11 +57,11 @@ pub(super) const OVERLAP_POLICIES: &[(&str, OverlapPolicy)] = &[
     ("allow", OverlapPolicy::AllowAll),
 ];
 /// The most entries of a list of times.
-const LIST_LIMIT: usize = 1000;
+pub(super) const LIST_LIMIT: usize = 1000;
 /// After how many mistakes the rest of a list of crons is not read.
 const MISTAKES_LIMIT: usize = 50;
 /// The longest text of a cron or a calendar's field, in bytes.
-const TEXT_LIMIT: usize = 1000;
+pub(super) const TEXT_LIMIT: usize = 1000;
 
 /// Reads the block. What is wrong is in the decoder; what is returned then is
 /// not complete.
@@ -98,6 +70,7 @@ pub(super) fn schedule(
     entry: &Entry<'_>,
     context: &ParseContext,
 ) -> Option<ScheduleBlock> {
+    let before = decoder.errors.len();
     let object = decoder.object(entry.at, &entry.value, "schedule", &SCHEDULE)?;
     let mut block = ScheduleBlock {
         enabled: flag(decoder, &object, "enabled", true),
@@ -149,7 +122,10 @@ pub(super) fn schedule(
             "give it `cron`, `every` or `calendars`; leave `schedule` out for runs by hand only",
         );
     }
-    spec_warnings(decoder, &object, &block.spec, context);
+    // Of a spec that lacks what could not be read, nothing is true.
+    if decoder.errors.len() == before {
+        spec_warnings(decoder, &object, &block.spec, context);
+    }
     Some(block)
 }
 
@@ -211,7 +187,13 @@ fn one_or_more<'n>(decoder: &mut Decoder<'_>, node: &'n Node<'n>, path: &str) ->
     }
 }
 
-fn list_size(decoder: &mut Decoder<'_>, node: &Node<'_>, items: &[Node<'_>], path: &str) {
+/// Reports a list that is empty or too long.
+pub(super) fn list_size(
+    decoder: &mut Decoder<'_>,
+    node: &Node<'_>,
+    items: &[Node<'_>],
+    path: &str,
+) {
     if items.is_empty() {
         decoder.error(node.at, format!("`{path}` is an empty list"));
     } else if items.len() > LIST_LIMIT {
@@ -273,106 +255,6 @@ fn whole_seconds(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Opti
         format!("`{path}` must be whole seconds, not {}", quoted(&node.text)),
     );
     None
-}
-
-fn calendars(decoder: &mut Decoder<'_>, entry: &Entry<'_>, role: Role, spec: &mut Spec) {
-    let (key, shape) = match role {
-        Role::Match => ("schedule.calendars", &CALENDAR),
-        Role::Exclude => ("schedule.exclude", &EXCLUSION),
-    };
-    let Some(items) = decoder.list(&entry.value, key, "a list of calendars") else {
-        return;
-    };
-    if role == Role::Match || !items.is_empty() {
-        list_size(decoder, &entry.value, items, key);
-    }
-    for item in items.iter().take(LIST_LIMIT) {
-        let Some(object) = decoder.object(item.at, item, key, shape) else {
-            continue;
-        };
-        if item.entry("calendar").is_some() {
-            continue;
-        }
-        if let Some(calendar) = calendar(decoder, item, &object, key, role) {
-            match role {
-                Role::Match => spec.calendars.insert(calendar),
-                Role::Exclude => spec.exclude.insert(calendar),
-            };
-        }
-    }
-}
-
-fn calendar(
-    decoder: &mut Decoder<'_>,
-    item: &Node<'_>,
-    object: &Object<'_>,
-    path: &str,
-    role: Role,
-) -> Option<crate::times::Calendar> {
-    let mut given = 0;
-    let mut complete = true;
-    let mut field = |key: &str| {
-        let entry = object.get(key)?;
-        given += 1;
-        let text = field_text(decoder, &entry.value, &join(path, key));
-        complete &= text.is_some();
-        text
-    };
-    let input = CalendarInput {
-        second: field("second"),
-        minute: field("minute"),
-        hour: field("hour"),
-        day_of_month: field("day_of_month"),
-        month: field("month"),
-        year: field("year"),
-        day_of_week: field("day_of_week"),
-    };
-    if given == 0 {
-        // Otherwise its keys were reported.
-        if matches!(&item.value, Value::Map(entries) if !entries.is_empty()) {
-            return None;
-        }
-        decoder.error_with_hint(
-            item.at,
-            format!("an entry of `{path}` has no field"),
-            match role {
-                Role::Match => "for every day at midnight, write `hour: 0`",
-                Role::Exclude => "an empty one would exclude every time",
-            },
-        );
-        return None;
-    }
-    match compile_calendar(&input, role) {
-        Ok(calendar) => complete.then_some(calendar),
-        Err(errors) => {
-            for (name, error) in errors {
-                if let Some(entry) = object.get(name.as_str()) {
-                    times_error(decoder, &entry.value, &join(path, name.as_str()), error);
-                }
-            }
-            None
-        }
-    }
-}
-
-/// The text of a calendar's field: a whole number needs no quotes.
-fn field_text(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Option<String> {
-    match &node.value {
-        Value::Int(value) => Some(value.to_string()),
-        Value::List(_) => {
-            decoder.error_with_hint(
-                node.at,
-                format!("`{path}` must be text or a number, not a list"),
-                "write several values as text: \"9,17\"",
-            );
-            None
-        }
-        Value::Text => decoder.name(node, path, TEXT_LIMIT).map(str::to_owned),
-        _ => {
-            decoder.mismatch(node, path, "text or a number");
-            None
-        }
-    }
 }
 
 fn timezone(decoder: &mut Decoder<'_>, object: &Object<'_>, crons: &[CompiledCron]) -> String {
@@ -485,7 +367,13 @@ fn spec_warnings(
     }
 }
 
-fn times_error(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str, error: TimesError) {
+/// Reports a text at the character that is wrong.
+pub(super) fn times_error(
+    decoder: &mut Decoder<'_>,
+    node: &Node<'_>,
+    path: &str,
+    error: TimesError,
+) {
     let at = decoder.place_in(node, error.offset);
     decoder.errors.push(finding(at, path, error));
 }

@@ -49,7 +49,7 @@ pub fn json_schema() -> Value {
 fn definition() -> Value {
     let mut schema = object(
         "A definition",
-        json!({
+        &json!({
             "kind": choice("workflow (the default); event_type and calendar are not supported yet", KINDS.iter().map(|(name, _)| *name)),
             "id": {
                 "description": "Unique in the project. Default: the file's name, when the file holds one document",
@@ -78,12 +78,12 @@ fn schedule() -> Value {
     let cron = json!({ "type": "string", "maxLength": 1000 });
     let mut schema = object(
         "When it runs: the union of cron, every and calendars, minus exclude",
-        json!({
+        &json!({
             "enabled": flag("false: this schedule is paused; events and starts by hand go on", true),
-            "cron": one_or_more("Cron in Temporal's dialect: minute hour day-of-month month day-of-week, then perhaps the year; with seven fields seconds come first", cron),
-            "every": one_or_more("An interval, counted from 1970 in UTC", reference("every")),
-            "calendars": list("Calendars that match", reference("calendar"), 1),
-            "exclude": list("Calendars that are left out", reference("exclusion"), 0),
+            "cron": one_or_more("Cron in Temporal's dialect: minute hour day-of-month month day-of-week, then perhaps the year; with seven fields seconds come first", &cron),
+            "every": one_or_more("An interval, counted from 1970 in UTC", &reference("every")),
+            "calendars": list("Calendars that match", &reference("calendar"), 1),
+            "exclude": list("Calendars that are left out", &reference("exclusion"), 0),
             "timezone": { "description": "IANA name; default UTC", "type": "string", "minLength": 1 },
             "start_at": described("Nothing runs before this", "timestamp"),
             "end_at": described("Nothing runs after this", "timestamp"),
@@ -107,7 +107,7 @@ fn schedule() -> Value {
 fn every() -> Value {
     let parts = object(
         "An interval with an offset",
-        json!({
+        &json!({
             "interval": described("The period, in whole seconds", "duration"),
             "offset": described("Shorter than the interval; default 0s", "duration"),
         }),
@@ -121,7 +121,7 @@ fn calendar(description: &str) -> Value {
         |description: &str| json!({ "description": description, "type": ["string", "integer"] });
     let mut schema = object(
         description,
-        json!({
+        &json!({
             "second": field("0-59"),
             "minute": field("0-59"),
             "hour": field("0-23"),
@@ -144,7 +144,7 @@ fn workflow() -> Value {
     });
     object(
         "Any workflow type, on any task queue, in any language",
-        json!({
+        &json!({
             "type": name("The workflow type"),
             "task_queue": name("The queue of the worker that has it"),
             "args": { "description": "Its arguments; default: schedule.input alone", "type": "array" },
@@ -164,7 +164,7 @@ fn workflow() -> Value {
 fn retry() -> Value {
     object(
         "Retry policy of the started workflow; without it nothing is retried",
-        json!({
+        &json!({
             "initial_interval": described("Wait before the first retry; default 1s", "duration"),
             "backoff_coefficient": { "description": "Factor of each next wait; default 2", "type": "number", "minimum": 1 },
             "maximum_interval": described("Longest wait; default 100 times the initial one", "duration"),
@@ -192,7 +192,7 @@ fn tasks() -> Value {
 fn task() -> Value {
     let mut schema = object(
         "A step: set or wait",
-        json!({
+        &json!({
             "set": { "description": "Sets data", "type": "object", "minProperties": 1 },
             "wait": described("Waits", "ows_duration"),
         }),
@@ -207,7 +207,7 @@ fn ows_duration() -> Value {
     let part = |description: &str| integer(description, 0, i64::from(u32::MAX));
     let mut parts = object(
         "A duration by its parts",
-        json!({
+        &json!({
             "days": part("Of 24 hours"),
             "hours": part("Hours"),
             "minutes": part("Minutes"),
@@ -228,7 +228,7 @@ fn ows_duration() -> Value {
 fn ows() -> Value {
     object(
         "A whole workflow of the Open Workflow Specification DSL 1.0.x",
-        json!({
+        &json!({
             "document": reference("ows_header"),
             "schedule": reference("ows_schedule"),
             "do": reference("tasks"),
@@ -240,7 +240,7 @@ fn ows() -> Value {
 fn ows_header() -> Value {
     object(
         "What the workflow is",
-        json!({
+        &json!({
             "dsl": { "description": "Version of the DSL", "type": "string", "pattern": "^1\\.0\\." },
             "namespace": name("Namespace of the specification"),
             "name": { "description": "The definition's id", "type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" },
@@ -257,7 +257,7 @@ fn ows_header() -> Value {
 fn ows_schedule() -> Value {
     let mut schema = object(
         "When it runs, in UTC",
-        json!({
+        &json!({
             "cron": { "description": "Cron in Temporal's dialect", "type": "string", "minLength": 1, "maxLength": 1000 },
             "every": described("An interval; a run starts whether the last one has ended or not", "ows_duration"),
         }),
@@ -271,7 +271,7 @@ fn ows_schedule() -> Value {
     schema
 }
 
-fn object(description: &str, properties: Value, required: &[&str]) -> Value {
+fn object(description: &str, properties: &Value, required: &[&str]) -> Value {
     let mut schema = json!({
         "description": description,
         "type": "object",
@@ -319,7 +319,7 @@ fn choice<'a>(description: &str, names: impl Iterator<Item = &'a str>) -> Value 
     json!({ "description": description, "enum": names.collect::<Vec<_>>() })
 }
 
-fn list(description: &str, items: Value, least: usize) -> Value {
+fn list(description: &str, items: &Value, least: usize) -> Value {
     let mut schema =
         json!({ "description": description, "type": "array", "items": items, "maxItems": 1000 });
     if least > 0 {
@@ -329,8 +329,8 @@ fn list(description: &str, items: Value, least: usize) -> Value {
 }
 
 /// One item, or a list of them.
-fn one_or_more(description: &str, item: Value) -> Value {
-    let many = list(description, item.clone(), 1);
+fn one_or_more(description: &str, item: &Value) -> Value {
+    let many = list(description, item, 1);
     Value::Object(Map::from_iter([
         ("description".to_owned(), json!(description)),
         ("anyOf".to_owned(), json!([item, many])),

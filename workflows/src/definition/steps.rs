@@ -174,7 +174,7 @@ fn task(decoder: &mut Decoder<'_>, step: &Entry<'_>) -> Option<Json> {
 }
 
 fn set(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Json> {
-    if matches!(node.value, Value::Text) && node.text.contains("${") {
+    if is_expression(node) {
         expressions(decoder, node);
         return None;
     }
@@ -186,10 +186,16 @@ fn set(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Json> {
     decoder.json(node)
 }
 
-/// Reports every text that holds an expression.
+/// The specification takes a text `${…}` for an expression. Taking one for
+/// plain text now would change its meaning later.
+fn is_expression(node: &Node<'_>) -> bool {
+    matches!(node.value, Value::Text) && node.text.trim_start().starts_with("${")
+}
+
+/// Reports every expression.
 fn expressions(decoder: &mut Decoder<'_>, node: &Node<'_>) {
     match &node.value {
-        Value::Text if node.text.contains("${") => {
+        Value::Text if is_expression(node) => {
             decoder.not_yet(node.at, &format!("the expression {}", quoted(&node.text)));
         }
         Value::List(items) => items.iter().for_each(|item| expressions(decoder, item)),
@@ -222,7 +228,7 @@ fn wait(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Option<Json> 
 pub(super) fn ows_duration(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Option<u64> {
     let total = match &node.value {
         Value::Map(_) => duration_map(decoder, node, path)?,
-        Value::Text if node.text.contains("${") => {
+        Value::Text if is_expression(node) => {
             expressions(decoder, node);
             return None;
         }

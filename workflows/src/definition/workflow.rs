@@ -41,7 +41,8 @@ pub(super) const RETRY: Shape = Shape {
 
 /// The server's limit of ids and names, in bytes.
 const NAME_LIMIT: usize = 1000;
-/// The server's limit of a summary, in bytes of JSON.
+/// The default of the server's `limit.userMetadataSummarySize`, in bytes of JSON;
+/// a development server takes more.
 const SUMMARY_LIMIT: usize = 400;
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// The server cuts longer workflow task time-outs to this.

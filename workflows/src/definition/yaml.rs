@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
+use super::scalar::resolve;
 use super::source::{Finding, Place};
 
 /// How deep collections may nest. Everything that walks a tree may recurse.
@@ -328,73 +329,6 @@ pub(super) fn quoted(text: &str) -> String {
     }
     out.push('`');
     out
-}
-
-/// The value of a plain scalar (YAML 1.2.2, section 10.3.2).
-fn resolve<'a>(text: &str) -> Value<'a> {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
-        ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN),
-        _ => {}
-    }
-    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
-        return Value::Text;
-    }
-    let number = [("0x", 16), ("0o", 8)]
-        .into_iter()
-        .find_map(|(prefix, radix)| Some((text.strip_prefix(prefix)?, radix)))
-        .unwrap_or((text, 10));
-    match number {
-        (digits, radix) if radix != 10 => {
-            if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
-                Value::Text
-            } else {
-                // Out of every range that a number is asked for in.
-                Value::Int(i128::from_str_radix(digits, radix).unwrap_or(i128::MAX))
-            }
-        }
-        (text, _) => decimal(text),
-    }
-}
-
-/// The value of a plain scalar that begins like a decimal number.
-fn decimal<'a>(text: &str) -> Value<'a> {
-    let (negative, unsigned) = match text.as_bytes()[0] {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if matches!(unsigned, ".inf" | ".Inf" | ".INF") {
-        return Value::Float(if negative {
-            f64::NEG_INFINITY
-        } else {
-            f64::INFINITY
-        });
-    }
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
-    };
-    let (whole, fraction) = match mantissa.split_once('.') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (mantissa, None),
-    };
-    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    let exponent_digits = exponent.map(|e| e.strip_prefix(['+', '-']).unwrap_or(e));
-    let good = digits(whole)
-        && fraction.is_none_or(digits)
-        && exponent_digits.is_none_or(|e| !e.is_empty() && digits(e))
-        && !(whole.is_empty() && fraction.is_none_or(str::is_empty));
-    if !good {
-        return Value::Text;
-    }
-    if fraction.is_none() && exponent.is_none() {
-        let bound = if negative { i128::MIN } else { i128::MAX };
-        return Value::Int(text.parse().unwrap_or(bound));
-    }
-    text.parse().map_or(Value::Text, Value::Float)
 }
 
 /// What a person needs to know of broken syntax.

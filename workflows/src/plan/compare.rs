@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::corrections::is_contested;
+use super::corrections::contested_fields;
 use super::overrides::{self, Effective};
 use super::paused::{self, Pause};
 use super::{Cause, FieldChange, Policy, Remaining, Update, managed_line};
@@ -38,7 +38,7 @@ pub struct Known {
 pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Comparison {
     let memo = match &live.memo {
         LiveMemo::Newer(v) => return Comparison::Newer(*v),
-        LiveMemo::Readable(memo) => Some(memo),
+        LiveMemo::Readable(memo) => Some(memo.as_ref()),
         LiveMemo::Missing => None,
     };
     let changed = changed_fields(desired, memo);
@@ -47,7 +47,6 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
 
     let mut fields = BTreeMap::new();
     let mut drift = BTreeSet::new();
-    let mut contested = BTreeSet::new();
     for field in Field::ALL
         .into_iter()
         .filter(|field| *field != Field::Paused)
@@ -62,7 +61,7 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
         }
     }
 
-    let pause = paused::decide(desired, live, memo, &changed, &overridden);
+    let pause = paused::decide(desired, live, memo, &changed, &overridden, policy);
     if let Some(cause) = pause.drift() {
         debug_assert_eq!(cause, Cause::Drift);
         drift.insert(Field::Paused);
@@ -70,19 +69,12 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
         fields.insert(Field::Paused, cause);
     }
 
-    let corrected: BTreeSet<Field> = match policy.drift {
-        DriftPolicy::Report => BTreeSet::new(),
-        DriftPolicy::Correct => drift
-            .iter()
-            .copied()
-            .filter(|field| {
-                let kept = is_contested(policy, &desired.definition, *field);
-                if kept {
-                    contested.insert(*field);
-                }
-                !kept
-            })
-            .collect(),
+    let (contested, corrected): (BTreeSet<Field>, BTreeSet<Field>) = match policy.drift {
+        DriftPolicy::Report => (BTreeSet::new(), BTreeSet::new()),
+        DriftPolicy::Correct => {
+            let contested = contested_fields(policy.corrections, &desired.definition, policy.now);
+            drift.iter().partition(|field| contested.contains(field))
+        }
     };
     fields.extend(corrected.iter().map(|field| (*field, Cause::Drift)));
     let left = drift.difference(&corrected).copied().collect();
@@ -135,15 +127,13 @@ fn update(
     } else {
         live.values.paused
     };
-    let mut flags = pause.flags;
     let remaining = remaining(desired, live, &fields);
-    if remaining != Remaining::Keep {
-        flags.remove(&Flag::Finished);
-    }
-    let memo = ActionMemo::of(desired, overridden.in_force.clone(), flags);
+    let memo = ActionMemo::of(desired, overridden.in_force.clone(), pause.flags);
     let fingerprint = Fingerprint::of(&memo.base, memo.overridden.as_ref(), &memo.flags, left);
     // What an operator or the server wrote when pausing is worth keeping.
-    let line = if values.paused && live.values.paused && !line_of(&live.note).is_empty() {
+    let text = if fields.get(&Field::Paused) == Some(&Cause::Finished) {
+        "Finished: its actions are used up".to_owned()
+    } else if values.paused && live.values.paused && !line_of(&live.note).is_empty() {
         line_of(&live.note).to_owned()
     } else {
         managed_line(desired)
@@ -163,7 +153,7 @@ fn update(
         schedule: desired.schedule.clone(),
         op: op(&fields, live.values.paused, values.paused),
         reason: reason(&fields, overridden.ended.as_deref()),
-        note: fingerprint.note(&line),
+        note: fingerprint.note(&text),
         run_input: desired.run_input(),
         fields,
         values,

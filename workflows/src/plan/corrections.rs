@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Policy;
 use crate::names::DefinitionId;
 use crate::record::Corrections;
 use crate::schedule::Field;
@@ -14,13 +13,19 @@ const LIMIT: usize = 5;
 /// The time they must fall within, and the pause between retries after.
 const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
-/// Whether `field` is contested, and its hourly retry is not yet due.
-pub(super) fn is_contested(policy: &Policy<'_>, id: &DefinitionId, field: Field) -> bool {
-    policy
-        .corrections
+/// The fields of a definition's schedule that are contested now.
+pub fn contested_fields(
+    corrections: &Corrections,
+    id: &DefinitionId,
+    now: Timestamp,
+) -> BTreeSet<Field> {
+    corrections
         .get(id)
-        .and_then(|fields| fields.get(&field))
-        .is_some_and(|times| within_window(times) && !retry_due(times, policy.now))
+        .into_iter()
+        .flatten()
+        .filter(|(_, times)| within_window(times) && !retry_due(times, now))
+        .map(|(field, _)| *field)
+        .collect()
 }
 
 /// Remembers that `fields` were corrected at `now`, and forgets what is old.

@@ -45,7 +45,7 @@ pub(super) fn expected(values: &ScheduleValues, overridden: Option<&Override>) -
         if compiled.len() == cron.len() {
             values.spec.calendars = compiled
                 .iter()
-                .flat_map(|one| one.calendars.iter().cloned())
+                .flat_map(|one| one.calendars.iter().copied())
                 .collect();
             values.spec.intervals = compiled
                 .iter()

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Cause;
 use super::overrides::Effective;
-use crate::record::{ActionMemo, Flag};
+use super::{Cause, Policy};
+use crate::record::{ActionMemo, DriftPolicy, Flag};
 use crate::schedule::{Desired, Field, Live};
 
 /// What becomes of a schedule's paused state.
@@ -33,6 +33,7 @@ pub(super) fn decide(
     memo: Option<&ActionMemo>,
     changed: &BTreeSet<Field>,
     overridden: &Effective,
+    policy: &Policy<'_>,
 ) -> Pause {
     let flags = memo.map(|memo| memo.flags.clone()).unwrap_or_default();
     let pause = Pause {
@@ -40,7 +41,7 @@ pub(super) fn decide(
         cause: None,
         flags,
     };
-    by_finish(desired, live, changed, &pause)
+    by_finish(desired, live, changed, policy, &pause)
         .or_else(|| by_return(desired, &pause))
         .or_else(|| by_definition(desired, live, changed, overridden, &pause))
         .or_else(|| by_override(live, overridden, &pause))
@@ -54,6 +55,7 @@ fn by_finish(
     desired: &Desired,
     live: &Live,
     changed: &BTreeSet<Field>,
+    policy: &Policy<'_>,
     pause: &Pause,
 ) -> Option<Pause> {
     let flagged = pause.flags.contains(&Flag::Finished);
@@ -64,7 +66,12 @@ fn by_finish(
             next
         });
     }
-    let used_up = desired.values.max_actions.is_some() && live.remaining_actions == Some(0);
+    let used_up = desired.values.max_actions.is_some_and(|limit| {
+        // A limit that someone took away comes back with what is left of it.
+        let lost = (policy.drift == DriftPolicy::Correct)
+            .then(|| u64::from(limit).saturating_sub(live.action_count));
+        live.remaining_actions.or(lost) == Some(0)
+    });
     (used_up && !flagged).then(|| {
         let mut next = pause.with(true, Cause::Finished);
         next.flags.insert(Flag::Finished);

@@ -4,9 +4,11 @@
 //! as new, or give an activity its input, is wedged: so everything that grows
 //! with what others send or with the number of schedules is cut here.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use crate::names::WorkerId;
 use crate::record::{
@@ -15,11 +17,13 @@ use crate::record::{
 };
 
 /// The longest text kept from outside: an error, a reason.
-const TEXT_LIMIT: usize = 1000;
+const TEXT_LIMIT: usize = 500;
 /// The longest name kept from outside: a worker, a revision, a version, a digest, a request.
 pub(super) const NAME_LIMIT: usize = 200;
 /// The largest state carried on, in bytes of JSON.
 const STATE_LIMIT: usize = 1024 * 1024;
+/// The largest list of reports, in bytes of JSON: `status` answers them all at once.
+const REPORTS_LIMIT: usize = 512 * 1024;
 /// How many overrides are remembered; a schedule's memo holds its own too.
 const OVERRIDES_KEPT: usize = 1000;
 
@@ -110,6 +114,13 @@ pub(super) fn report(report: &mut Report) {
     }
 }
 
+/// Keeps the last reports; the last one always.
+pub(super) fn reports(reports: &mut VecDeque<Report>) {
+    while reports.len() > REPORTS_KEPT || (reports.len() > 1 && size(reports) > REPORTS_LIMIT) {
+        reports.pop_front();
+    }
+}
+
 fn shorten<T>(list: &mut Vec<T>) -> u64 {
     let cut = list.len().saturating_sub(LIST_LIMIT);
     list.truncate(LIST_LIMIT);
@@ -173,9 +184,7 @@ pub(super) fn state(state: &mut State, now: Timestamp) {
     for report in &mut state.reports {
         self::report(report);
     }
-    while state.reports.len() > REPORTS_KEPT {
-        state.reports.pop_front();
-    }
+    reports(&mut state.reports);
     while state.requests.len() > REQUESTS_KEPT {
         state.requests.pop_front();
     }
@@ -189,9 +198,6 @@ pub(super) fn state(state: &mut State, now: Timestamp) {
         self::text(text);
     }
     forget_old(state, now);
-    while size(state) > STATE_LIMIT && state.reports.len() > 1 {
-        state.reports.pop_front();
-    }
     while size(state) > STATE_LIMIT && !state.corrections.is_empty() {
         let half = state.corrections.len() / 2;
         while state.corrections.len() > half {
@@ -206,6 +212,6 @@ pub(super) fn state(state: &mut State, now: Timestamp) {
     }
 }
 
-fn size(state: &State) -> usize {
-    serde_json::to_vec(state).map_or(0, |json| json.len())
+fn size(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(0, |json| json.len())
 }

@@ -68,9 +68,7 @@ fn ended(state: &mut State, mut report: Report, now: Timestamp) {
     bounds::report(&mut report);
     state.pass = state.pass.max(report.pass);
     state.reports.push_back(report);
-    while state.reports.len() > crate::record::REPORTS_KEPT {
-        state.reports.pop_front();
-    }
+    bounds::reports(&mut state.reports);
     bounds::forget_old(state, now);
 }
 

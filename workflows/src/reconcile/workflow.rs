@@ -33,7 +33,7 @@ use super::machine::{Attempt, Machine, Next};
 use super::{details, lenient};
 use crate::contracts::Reconcile;
 use crate::names::{Project, WorkerId};
-use crate::record::{PassInput, PassOutcome, Status, SyncAnswer};
+use crate::record::{PassInput, PassOutcome, State, Status, SyncAnswer};
 
 /// A worker that does not start an activity within this is dropped.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -64,9 +64,14 @@ pub struct ReconcileSchedules {
 impl ReconcileSchedules {
     #[init]
     fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
-        let state = lenient::state(&input);
+        let now = time(ctx.start_time()).unwrap_or_default();
+        let given = || Machine::new(lenient::state(&input), now);
         Self {
-            machine: Machine::new(state, time(ctx.start_time()).unwrap_or_default()),
+            machine: catch_unwind(AssertUnwindSafe(given)).unwrap_or_else(|panic| {
+                let mut machine = Machine::new(State::default(), now);
+                machine.broke(panicked(&*panic));
+                machine
+            }),
             project: project(ctx.workflow_id()),
             history: 0,
         }

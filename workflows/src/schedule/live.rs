@@ -32,7 +32,7 @@ pub struct Live {
 #[derive(Debug, Clone, PartialEq)]
 pub enum LiveMemo {
     /// It is this.
-    Readable(ActionMemo),
+    Readable(Box<ActionMemo>),
     /// It was written by a newer release, with this `v`.
     Newer(u32),
     /// There is none, or none that reads: someone replaced the schedule's body.

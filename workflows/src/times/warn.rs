@@ -83,10 +83,13 @@ impl Spec {
     /// The times after `after` to `until`; `None` when they are too many.
     fn between(&self, after: i64, until: i64) -> Option<Vec<i64>> {
         let after = Timestamp::from_second(after).ok()?;
-        let found = self.fire_times(after, DENSE).times;
-        let times: Vec<i64> = found.iter().map(|time| time.as_second()).collect();
-        let dense = times.len() == DENSE && times.last().is_some_and(|last| *last <= until);
-        (!dense).then(|| times.into_iter().filter(|time| *time <= until).collect())
+        // Bounded, so that rare times are not searched for through the years.
+        let bounded = Self {
+            end_at: Timestamp::from_second(until).ok(),
+            ..self.clone()
+        };
+        let times = bounded.fire_times(after, DENSE).times;
+        (times.len() < DENSE).then(|| times.iter().map(|time| time.as_second()).collect())
     }
 }
 

@@ -174,7 +174,7 @@ pub(super) fn decode_memo(info: &NewWorkflowExecutionInfo) -> LiveMemo {
         .filter(|v| *v > HASH_VERSION);
     match (newer, serde_json::from_value(value)) {
         (Some(v), _) => LiveMemo::Newer(v),
-        (None, Ok(memo)) => LiveMemo::Readable(memo),
+        (None, Ok(memo)) => LiveMemo::Readable(Box::new(memo)),
         (None, Err(_)) => LiveMemo::Missing,
     }
 }

@@ -4,6 +4,7 @@
 mod files;
 mod follow;
 mod keep;
+mod real;
 mod speed;
 
 use std::collections::BTreeMap;

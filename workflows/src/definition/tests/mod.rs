@@ -5,9 +5,11 @@ mod bad_steps;
 mod bad_syntax;
 mod bad_times;
 mod bad_types;
+mod examples;
 mod good;
 mod limits;
 mod properties;
+mod schema;
 
 use super::{Definition, Diagnostic, ParseContext, ParsedDocument, parse_file};
 

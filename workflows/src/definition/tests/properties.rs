@@ -123,7 +123,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
             match kind {
                 0 => bytes[at] = byte,
                 1 => bytes.insert(at, byte),
-                2 => drop(bytes.remove(at)),
+                2 if bytes.len() > 1 => drop(bytes.remove(at)),
                 _ => bytes.truncate(at.max(1)),
             }
         }
@@ -159,7 +159,9 @@ fn defaults() -> Vec<(&'static str, &'static str)> {
 fn with_defaults(chosen: &[(&str, &str)]) -> String {
     let block = |name: &str, indent: &str| -> String {
         let lines = chosen.iter().filter(|(block, _)| *block == name);
-        lines.map(|(_, line)| format!("{indent}{line}\n")).collect()
+        lines
+            .map(|(_, line)| [indent, line, "\n"].concat())
+            .collect()
     };
     format!(
         "{}schedule:\n  cron: 0 12 * * *\n{}workflow:\n  type: T\n  task_queue: q\n{}  retry:\n    {{ {} }}\n",

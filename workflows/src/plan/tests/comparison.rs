@@ -19,7 +19,11 @@ fn a_changed_definition_is_written_whole_times() {
     world.write("job", DAILY);
     let plan = world.pass();
     assert_eq!(causes(&plan), [(Field::Times, Cause::Definition)]);
-    assert_eq!(world.job().values.spec.calendars.len(), 1, "the old times are gone");
+    assert_eq!(
+        world.job().values.spec.calendars.len(),
+        1,
+        "the old times are gone"
+    );
 }
 
 #[test]
@@ -79,7 +83,10 @@ fn a_replaced_body_is_drift_with_the_definition_as_base() {
     let plan = world.pass();
     assert_eq!(
         causes(&plan),
-        [(Field::CatchupWindow, Cause::Drift), (Field::Action, Cause::Drift)]
+        [
+            (Field::CatchupWindow, Cause::Drift),
+            (Field::Action, Cause::Drift)
+        ]
     );
     assert_eq!(world.job().values.catchup_window, Duration::from_hours(1));
 }
@@ -111,18 +118,26 @@ fn a_newer_releases_schedule_is_left_alone_and_reported() {
 fn the_memo_version_is_rewritten_only_with_a_needed_change() {
     // Nothing in a memo of this version differs for an unchanged definition.
     let mut world = World::settled(HOURLY);
-    let LiveMemo::Readable(memo) = &mut world.job().memo else { panic!() };
+    let LiveMemo::Readable(memo) = &mut world.job().memo else {
+        panic!()
+    };
     memo.source = "elsewhere".to_owned();
     memo.revision = Revision::of(b"older");
     assert!(world.plan().is_empty());
-    assert_eq!(base_of(99, &world.job().values), None, "an unknown version has no hashes");
+    assert_eq!(
+        base_of(99, &world.job().values),
+        None,
+        "an unknown version has no hashes"
+    );
 }
 
 #[test]
 fn a_foreign_schedule_of_our_name_is_a_conflict() {
     let mut world = World::new();
     world.write("job", HOURLY);
-    world.server.insert(ScheduleId::from_server("schedule-p-job"), Seen::Foreign);
+    world
+        .server
+        .insert(ScheduleId::from_server("schedule-p-job"), Seen::Foreign);
     let plan = world.plan();
     assert!(plan.is_empty(), "{plan}");
     assert_eq!(plan.conflicts.len(), 1);
@@ -165,11 +180,19 @@ fn remaining_actions_are_kept_by_every_write() {
     assert_eq!(world.job().remaining_actions, Some(4));
     world.write("job", &limited("0 0 * * *", 3));
     world.pass();
-    assert_eq!(world.job().remaining_actions, Some(3), "a changed limit counts anew");
+    assert_eq!(
+        world.job().remaining_actions,
+        Some(3),
+        "a changed limit counts anew"
+    );
     world.job().action_count = 2;
     world.job().remaining_actions = None;
     world.pass();
-    assert_eq!(world.job().remaining_actions, Some(1), "never more than the limit in all");
+    assert_eq!(
+        world.job().remaining_actions,
+        Some(1),
+        "never more than the limit in all"
+    );
     world.write("job", DAILY);
     world.pass();
     assert_eq!(world.job().remaining_actions, None);

@@ -4,6 +4,7 @@
 mod comparison;
 mod overriding;
 mod pausing;
+mod properties;
 mod removing;
 mod renaming;
 
@@ -114,7 +115,10 @@ impl World {
         let plan = self.plan();
         self.apply(&plan);
         let next = self.plan();
-        assert!(next.is_empty(), "a second pass would write:\n{next}\nafter\n{plan}");
+        assert!(
+            next.is_empty(),
+            "a second pass would write:\n{next}\nafter\n{plan}"
+        );
         plan
     }
 
@@ -126,15 +130,19 @@ impl World {
                 values: create.values.clone(),
                 remaining_actions: create.remaining,
                 action_count: 0,
-                memo: LiveMemo::Readable(create.memo.clone()),
+                memo: LiveMemo::Readable(Box::new(create.memo.clone())),
                 note: create.note.clone(),
                 updated_at: None,
             };
-            self.server.insert(create.schedule.clone(), Seen::Described(Box::new(live)));
+            self.server
+                .insert(create.schedule.clone(), Seen::Described(Box::new(live)));
         }
         for update in &plan.updates {
             self.live(&update.schedule).take(update);
-            let fields = update.fields.iter().filter(|(_, cause)| **cause == Cause::Drift);
+            let fields = update
+                .fields
+                .iter()
+                .filter(|(_, cause)| **cause == Cause::Drift);
             let fields = fields.map(|(field, _)| *field).collect();
             record_corrections(&mut self.corrections, &update.definition, &fields, self.now);
         }
@@ -223,7 +231,7 @@ impl Live {
         }
         self.values.paused = update.values.paused;
         self.note.clone_from(&update.note);
-        self.memo = LiveMemo::Readable(update.memo.clone());
+        self.memo = LiveMemo::Readable(Box::new(update.memo.clone()));
         match update.remaining {
             Remaining::Keep => {}
             Remaining::Set(left) => self.remaining_actions = Some(left),
@@ -243,5 +251,9 @@ fn id(name: &str) -> DefinitionId {
 /// The causes of the one update in `plan`.
 fn causes(plan: &Plan) -> Vec<(Field, Cause)> {
     assert_eq!(plan.updates.len(), 1, "{plan}");
-    plan.updates[0].fields.iter().map(|(field, cause)| (*field, *cause)).collect()
+    plan.updates[0]
+        .fields
+        .iter()
+        .map(|(field, cause)| (*field, *cause))
+        .collect()
 }

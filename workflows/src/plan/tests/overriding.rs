@@ -13,7 +13,10 @@ fn pause_override() -> Override {
 }
 
 fn cron_override() -> Override {
-    Override { cron: Some(vec!["*/5 * * * *".to_owned()]), ..Override::default() }
+    Override {
+        cron: Some(vec!["*/5 * * * *".to_owned()]),
+        ..Override::default()
+    }
 }
 
 #[test]
@@ -36,7 +39,10 @@ fn an_override_ends_when_that_field_changes_in_the_yaml() {
     let plan = world.pass();
     assert!(plan.ended_overrides.contains_key(&id("job")));
     assert!(world.overrides.is_empty());
-    let wanted = desired(&world.project, &world.snapshot)[&id("job")].values.spec.clone();
+    let wanted = desired(&world.project, &world.snapshot)[&id("job")]
+        .values
+        .spec
+        .clone();
     assert_eq!(world.job().values.spec, wanted);
 }
 
@@ -76,7 +82,10 @@ fn an_override_that_the_memo_lost_comes_back_from_the_state() {
     world.replace_body();
     world.pass();
     assert!(world.job().values.paused);
-    assert_eq!(world.job().readable_memo().unwrap().overridden, Some(pause_override()));
+    assert_eq!(
+        world.job().readable_memo().unwrap().overridden,
+        Some(pause_override())
+    );
 }
 
 #[test]

@@ -50,7 +50,11 @@ fn a_hands_pause_and_its_note_outlive_passes_and_other_edits() {
     world.write("job", &job(true, "5 * * * *"));
     world.pass();
     assert!(world.job().values.paused);
-    assert!(world.job().note.starts_with("by hand"), "{}", world.job().note);
+    assert!(
+        world.job().note.starts_with("by hand"),
+        "{}",
+        world.job().note
+    );
 }
 
 #[test]
@@ -68,7 +72,9 @@ fn schedule_enabled_pauses_as_enabled_does() {
     let world = World::settled(
         "schedule: { cron: '0 * * * *', enabled: false }\nworkflow: { type: Run, task_queue: q }\n",
     );
-    let Some(Seen::Described(live)) = world.server.values().next() else { panic!() };
+    let Some(Seen::Described(live)) = world.server.values().next() else {
+        panic!()
+    };
     assert!(live.values.paused);
 }
 
@@ -91,7 +97,8 @@ fn a_replaced_body_that_is_paused_is_never_unpaused() {
 
 #[test]
 fn a_schedule_without_actions_left_becomes_its_own_tombstone() {
-    let yaml = "schedule: { cron: '0 * * * *', max_actions: 2 }\nworkflow: { type: Run, task_queue: q }\n";
+    let yaml =
+        "schedule: { cron: '0 * * * *', max_actions: 2 }\nworkflow: { type: Run, task_queue: q }\n";
     let mut world = World::settled(yaml);
     world.job().remaining_actions = Some(0);
     let plan = world.pass();

@@ -84,7 +84,9 @@ fn the_last_schedule_is_never_removed_unasked() {
 fn an_incomplete_view_removes_nothing_whatever_is_confirmed() {
     let mut world = many(3);
     remove(&mut world, 0..1);
-    let digest = held_digest(&BTreeSet::from([&ScheduleId::from_server("schedule-p-job-000")]));
+    let digest = held_digest(&BTreeSet::from([&ScheduleId::from_server(
+        "schedule-p-job-000",
+    )]));
     world.snapshot.incomplete.push("root is missing".to_owned());
     assert!(world.plan_confirming(Some(&digest)).deletes.is_empty());
     world.snapshot.incomplete.clear();

@@ -4,17 +4,24 @@ use super::*;
 
 #[test]
 fn a_rename_takes_pause_actions_and_override_along() {
-    let yaml = "schedule: { cron: '0 * * * *', max_actions: 9 }\nworkflow: { type: Run, task_queue: q }\n";
+    let yaml =
+        "schedule: { cron: '0 * * * *', max_actions: 9 }\nworkflow: { type: Run, task_queue: q }\n";
     let mut world = World::settled(yaml);
     world.by_hand(true);
     world.job().remaining_actions = Some(2);
-    let overridden = Override { timezone: Some("Asia/Tokyo".to_owned()), ..Override::default() };
+    let overridden = Override {
+        timezone: Some("Asia/Tokyo".to_owned()),
+        ..Override::default()
+    };
     world.set_override(overridden.clone());
     world.remove("job");
     world.write("task", yaml);
     let plan = world.pass();
     assert_eq!((plan.creates.len(), plan.deletes.len()), (1, 1), "{plan}");
-    assert_eq!(plan.deletes[0].renamed_to, Some(plan.creates[0].schedule.clone()));
+    assert_eq!(
+        plan.deletes[0].renamed_to,
+        Some(plan.creates[0].schedule.clone())
+    );
     let task = world.live(&ScheduleId::from_server("schedule-p-task"));
     assert!(task.values.paused);
     assert_eq!(task.remaining_actions, Some(2));
@@ -57,5 +64,10 @@ fn another_definition_is_no_rename() {
     world.write("task", &HOURLY.replace("0 *", "1 *"));
     let plan = world.pass();
     assert_eq!(plan.creates[0].renamed_from, None);
-    assert!(!world.live(&ScheduleId::from_server("schedule-p-task")).values.paused);
+    assert!(
+        !world
+            .live(&ScheduleId::from_server("schedule-p-task"))
+            .values
+            .paused
+    );
 }

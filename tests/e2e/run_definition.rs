@@ -1,0 +1,162 @@
+//! `RunDefinition` on a real server.
+
+use almanac_tests::{Project, Scheduler};
+use almanac_workflows::run::PinnedDefinition;
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_common::protos::temporal::api::enums::v1::HistoryEventFilterType;
+use temporalio_common::protos::temporal::api::failure::v1::Failure;
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_common::protos::temporal::api::workflowservice::v1::GetWorkflowExecutionHistoryRequest;
+
+use crate::fake::{Fake, Process, revision};
+use crate::told::{one, start_workflow};
+
+/// How a workflow ended; it must end soon.
+pub(crate) async fn ending(project: &Project, id: &str) -> anyhow::Result<Attributes> {
+    let request = GetWorkflowExecutionHistoryRequest {
+        namespace: "default".to_owned(),
+        execution: Some(WorkflowExecution {
+            workflow_id: id.to_owned(),
+            run_id: String::new(),
+        }),
+        wait_new_event: true,
+        history_event_filter_type: HistoryEventFilterType::CloseEvent.into(),
+        ..Default::default()
+    };
+    let mut service = project.temporal().connection().workflow_service();
+    let request = service.get_workflow_execution_history(tonic::Request::new(request));
+    let answer = tokio::time::timeout(almanac_tests::SOON, request)
+        .await
+        .context("it does not end")??;
+    let mut events = answer.into_inner().history.context("a history")?.events;
+    let last = events.pop().context("a last event")?;
+    last.attributes.context("attributes")
+}
+
+/// The innermost message of a workflow's failure.
+pub(crate) async fn failure(project: &Project, id: &str) -> anyhow::Result<String> {
+    match ending(project, id).await? {
+        Attributes::WorkflowExecutionFailedEventAttributes(failed) => {
+            let failure = failed.failure.context("a failure")?;
+            Ok(innermost(&failure).message.clone())
+        }
+        other => bail!("it did not fail: {other:?}"),
+    }
+}
+
+fn innermost(failure: &Failure) -> &Failure {
+    failure.cause.as_deref().map_or(failure, innermost)
+}
+
+async fn result(project: &Project, id: &str) -> anyhow::Result<Value> {
+    match ending(project, id).await? {
+        Attributes::WorkflowExecutionCompletedEventAttributes(completed) => {
+            let payloads = completed.result.context("a result")?.payloads;
+            Ok(serde_json::from_slice(&payloads[0].data)?)
+        }
+        other => bail!("it did not complete: {other:?}"),
+    }
+}
+
+pub(crate) async fn run(project: &Project, id: &str, input: &Value) -> anyhow::Result<()> {
+    let queue = format!("almanac-{}", project.name());
+    let input = Some(one(input));
+    start_workflow(project, "RunDefinition", id, &queue, input).await
+}
+
+#[test]
+fn a_pinned_run_does_its_steps_and_answers_the_last_output() {
+    almanac_tests::run(async {
+        let project = Project::new(Scheduler::V1).await?;
+        let fake = Fake::holding("1");
+        let _process = Process::workflows(&project, &fake)?;
+        let steps = json!([
+            { "first": { "set": { "a": 1 } } },
+            { "pause": { "wait": { "milliseconds": 20 } } },
+            { "last": { "set": { "b": { "c": [2] } } } },
+            { "moment": { "wait": "PT0S" } },
+        ]);
+        let input = json!({ "definition": { "id": "x", "revision": "r", "do": steps } });
+        let id = format!("{}/pinned", project.name());
+        run(&project, &id, &input).await?;
+        assert_eq!(result(&project, &id).await?, json!({ "b": { "c": [2] } }));
+
+        let id = format!("{}/no-steps", project.name());
+        let input = json!({
+            "definition": { "id": "x", "revision": "r", "do": [] },
+            "input": { "given": true },
+        });
+        run(&project, &id, &input).await?;
+        assert_eq!(result(&project, &id).await?, json!({ "given": true }));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_run_by_name_takes_the_current_definition_and_keeps_it() {
+    almanac_tests::run(async {
+        let project = Project::new(Scheduler::V1).await?;
+        let fake = Fake::holding("1");
+        let _process = Process::workflows(&project, &fake)?;
+        let definition = |answer: &str| PinnedDefinition {
+            id: "nightly".parse().unwrap(),
+            revision: revision(answer),
+            steps: json!([
+                { "pause": { "wait": { "seconds": 1 } } },
+                { "answer": { "set": { "revision": answer } } },
+            ]),
+        };
+        fake.define(definition("1"));
+        let id = format!("{}/by-name", project.name());
+        run(&project, &id, &json!({ "definition": "nightly" })).await?;
+        let details = || async {
+            let temporal = project.temporal();
+            let metadata = temporal
+                .query(&id, "__temporal_workflow_metadata", None)
+                .await?;
+            Ok(metadata["currentDetails"]
+                .to_string()
+                .contains("task 1 of 2"))
+        };
+        almanac_tests::eventually("the first task", details).await?;
+        fake.define(definition("2"));
+        assert_eq!(result(&project, &id).await?, json!({ "revision": "1" }));
+        Ok(())
+    });
+}
+
+#[test]
+fn what_cannot_be_run_fails_with_its_place() {
+    almanac_tests::run(async {
+        let project = Project::new(Scheduler::V1).await?;
+        let fake = Fake::holding("1");
+        let _process = Process::workflows(&project, &fake)?;
+        let pinned =
+            |steps: Value| json!({ "definition": { "id": "x", "revision": "r", "do": steps } });
+        let cases = [
+            (
+                "unsupported",
+                pinned(json!([{ "a": { "set": {} } }, { "b": { "call": "http" } }])),
+                "x: /do/1/b/call: `call` is not supported yet; only `set` and `wait` are",
+            ),
+            (
+                "unknown",
+                json!({ "definition": "nobody" }),
+                "no definition `nobody`",
+            ),
+            (
+                "nothing",
+                json!(null),
+                r#"the input must be {"definition": "ID", "input": …}"#,
+            ),
+        ];
+        for (name, input, message) in cases {
+            let id = format!("{}/{name}", project.name());
+            run(&project, &id, &input).await?;
+            assert_eq!(failure(&project, &id).await?, message);
+        }
+        Ok(())
+    });
+}

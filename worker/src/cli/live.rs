@@ -1,0 +1,186 @@
+//! `almanac list` and `almanac show`: schedules as they are in Temporal.
+
+use std::process::ExitCode;
+
+use almanac_activities::schedules::{
+    PausedBy, Run, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show as look,
+};
+use almanac_workflows::schedule::{Field, ScheduleValues};
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use super::{Remote, local, table};
+use crate::args::{ListArgs, ShowArgs};
+
+/// How many runs are shown of each kind.
+const RUNS_SHOWN: usize = 5;
+
+pub(super) async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let status = remote.status_if_any().await;
+    let project = &args.target.project;
+    let context = ViewContext {
+        project,
+        status: status.as_ref(),
+        desired: None,
+        now: Timestamp::now(),
+    };
+    let all = list_views(&remote.schedules, context)
+        .await
+        .context("list the schedules")?;
+    super::show(args.target.format, &all, |all| {
+        if all.is_empty() {
+            let namespace = &remote.namespace;
+            format!("no schedules of project `{project}` in namespace `{namespace}`\n")
+        } else {
+            rows(all)
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rows(all: &[ScheduleView]) -> String {
+    let rows: Vec<_> = all
+        .iter()
+        .map(|one| {
+            [
+                one.definition.to_string(),
+                state(one),
+                times(one),
+                time(one.next_run),
+                time(one.last_run),
+                one.note.clone(),
+            ]
+        })
+        .collect();
+    table::render(
+        ["ID", "STATE", "TIMES", "NEXT RUN", "LAST RUN", "NOTE"],
+        &rows,
+    )
+}
+
+/// What it is doing, and who paused it.
+fn state(view: &ScheduleView) -> String {
+    let state = match view.state {
+        ViewState::Conflict => "conflict",
+        ViewState::Held => "held",
+        ViewState::Orphaned => "orphaned",
+        ViewState::Contested => "contested",
+        ViewState::Finished => "finished",
+        ViewState::Overridden => "overridden",
+        ViewState::Paused => "paused",
+        ViewState::Active => "active",
+    };
+    let by = match view.paused_by {
+        None => return state.to_owned(),
+        Some(PausedBy::Yaml) => "yaml",
+        Some(PausedBy::Override) => "override",
+        Some(PausedBy::Failure) => "failure",
+        Some(PausedBy::Hand) => "hand",
+    };
+    if view.state == ViewState::Paused {
+        format!("paused by {by}")
+    } else {
+        format!("{state}, paused by {by}")
+    }
+}
+
+/// Its times in short, with the zone where that matters.
+fn times(view: &ScheduleView) -> String {
+    let every = view.every.iter().map(|every| format!("every {every}"));
+    let all: Vec<_> = view.cron.iter().cloned().chain(every).collect();
+    let shown = match &all[..] {
+        [] => "-".to_owned(),
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+    };
+    if view.timezone == "UTC" {
+        shown
+    } else {
+        format!("{shown} {}", view.timezone)
+    }
+}
+
+fn time(time: Option<Timestamp>) -> String {
+    let shown = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
+    time.map_or_else(|| "-".to_owned(), shown)
+}
+
+pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let status = remote.status_if_any().await;
+    let project = &args.target.project;
+    let id = args.id.parse()?;
+    let context = ViewContext {
+        project,
+        status: status.as_ref(),
+        desired: None,
+        now: Timestamp::now(),
+    };
+    let detail = look(&remote.schedules, &id, context)
+        .await
+        .context("describe the schedule")?
+        .with_context(|| remote.no_schedule(project, &id))?;
+    super::show(args.target.format, &detail, text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(detail: &ScheduleDetail) -> String {
+    let unknown = || "unknown: someone replaced its body".to_owned();
+    let view = &detail.view;
+    let revision = detail.revision.as_ref().map(ToString::to_string);
+    let mut facts = vec![
+        ("schedule", view.schedule_id.to_string()),
+        ("source", detail.source.clone().unwrap_or_else(unknown)),
+        ("revision", revision.unwrap_or_else(unknown)),
+        ("state", state(view)),
+        ("note", view.note.clone()),
+    ];
+    if let Some(set) = &view.overridden {
+        let until = set.until.map(|until| format!(", until {until}"));
+        let until = until.unwrap_or_default();
+        facts.push(("override", format!("{} (by {}{until})", set.reason, set.by)));
+    }
+    if let Some(left) = detail.remaining_actions {
+        facts.push(("actions left", left.to_string()));
+    }
+    facts.push(("started", format!("{} runs", detail.action_count)));
+    for (name, count) in [
+        ("skipped", detail.skipped),
+        ("missed", detail.missed),
+        ("dropped", detail.dropped),
+    ] {
+        if count > 0 {
+            facts.push((name, count.to_string()));
+        }
+    }
+    let mut lines = vec![view.definition.to_string()];
+    lines.extend(
+        facts
+            .iter()
+            .map(|(name, value)| format!("  {name:<13} {value}")),
+    );
+    lines.push("  values".to_owned());
+    lines.extend(detail.values.iter().filter_map(|(field, value)| {
+        let by_default = *value == ScheduleValues::default_value(*field);
+        let shown = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        (!by_default && *field != Field::Paused).then(|| format!("    {field}: {shown}"))
+    }));
+    lines.push("  next runs".to_owned());
+    if view.paused_by.is_some() {
+        lines.push("    none while it is paused".to_owned());
+    } else {
+        let next = detail.next_runs.iter().take(RUNS_SHOWN);
+        lines.extend(next.map(|at| format!("    {}", local(*at, &view.timezone))));
+    }
+    lines.push("  recent runs".to_owned());
+    lines.extend(detail.recent_runs.iter().rev().take(RUNS_SHOWN).map(run));
+    lines.join("\n") + "\n"
+}
+
+fn run(run: &Run) -> String {
+    let status = run.status.as_deref().unwrap_or("started");
+    format!("    {}  {status}  {}", time(run.started), run.workflow_id)
+}

@@ -1,0 +1,138 @@
+//! The commands that are no worker.
+//!
+//! Each talks to Temporal directly, or to nobody; what it prints goes to
+//! standard output, as text or JSON, and what went wrong to standard error.
+
+mod live;
+mod next;
+mod plan;
+mod sync;
+mod table;
+mod validate;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use almanac_activities::schedules::{Pace, RequestError, Schedules, wire};
+use almanac_workflows::definition::json_schema;
+use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
+use almanac_workflows::record::Status;
+use almanac_workflows::schedule::Live;
+use anyhow::Context as _;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use crate::args::{Cmd, Format, Target};
+use crate::connect::Connector;
+use crate::process::reconciler::{Reconciler, ReconcilerError};
+
+/// What Temporal shows of the command line.
+const IDENTITY: &str = "almanac/cli";
+
+/// Does a command to its end.
+/// The ones that run a worker are left to the caller.
+pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
+    match command {
+        Cmd::Validate(args) => validate::run(&args).await,
+        Cmd::Plan(args) => plan::run(args).await,
+        Cmd::Sync(args) => sync::run(args).await,
+        Cmd::List(args) => live::list(&args).await,
+        Cmd::Show(args) => live::show(&args).await,
+        Cmd::Next(args) => next::run(&args).await,
+        Cmd::Schema => print_json(&json_schema()),
+        Cmd::Dev(_) | Cmd::Run(_) => anyhow::bail!("not a command of this module"),
+    }
+}
+
+/// A project as it is in Temporal.
+struct Remote {
+    schedules: Schedules,
+    reconciler: Reconciler,
+    address: String,
+    namespace: String,
+}
+
+impl Remote {
+    async fn of(target: &Target) -> anyhow::Result<Self> {
+        let connector = Connector::from_environment(IDENTITY)?;
+        let client = connector.connect().await.map_err(|error| {
+            anyhow::anyhow!("{error}\n  hint: TEMPORAL_ADDRESS says where Temporal is")
+        })?;
+        Ok(Self {
+            schedules: Schedules::new(client.clone(), Arc::new(Pace::new(None))),
+            reconciler: Reconciler::new(client, target.project.clone()),
+            address: connector.address(),
+            namespace: connector.namespace().to_owned(),
+        })
+    }
+
+    /// The reconcile workflow's state, where it runs and answers. What is
+    /// shown without it leaves out what only the workflow knows.
+    async fn status_if_any(&self) -> Option<Status> {
+        match self.reconciler.status().await {
+            Ok(status) => Some(status),
+            Err(ReconcilerError::Absent(_)) => None,
+            Err(error) => {
+                eprintln!("{error}: what only it knows (overrides, contested fields) is left out");
+                None
+            }
+        }
+    }
+
+    /// One schedule as it is now; `None` when there is none of ours.
+    async fn live(&self, project: &Project, schedule: &ScheduleId) -> anyhow::Result<Option<Live>> {
+        match self.schedules.describe(schedule).await {
+            Ok(response) => Ok(wire::live(project, schedule, response).map(|found| found.live)),
+            Err(RequestError::NotFound) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("describe `{schedule}`")),
+        }
+    }
+
+    fn no_schedule(&self, project: &Project, id: &DefinitionId) -> String {
+        let namespace = &self.namespace;
+        format!("project `{project}` has no schedule of `{id}` in namespace `{namespace}`")
+    }
+}
+
+/// A time in a schedule's own zone, with its offset, and in UTC.
+pub(super) fn local(time: Timestamp, timezone: &str) -> String {
+    let zone = TimeZone::get(timezone).unwrap_or(TimeZone::UTC);
+    let here = time.to_zoned(zone);
+    if timezone == "UTC" {
+        here.strftime("%a %Y-%m-%d %H:%M:%S UTC").to_string()
+    } else {
+        let utc = time.strftime("%Y-%m-%d %H:%M:%S UTC");
+        format!("{}  ({utc})", here.strftime("%a %Y-%m-%d %H:%M:%S %:z"))
+    }
+}
+
+/// Prints lines to standard output. A reader that has gone away (`| head`)
+/// is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("print the output")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn print_json(value: &impl Serialize) -> anyhow::Result<ExitCode> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a value as the format says.
+fn show<T: Serialize>(
+    format: Format,
+    value: &T,
+    text: impl FnOnce(&T) -> String,
+) -> anyhow::Result<()> {
+    match format {
+        Format::Json => print_json(value).map(drop),
+        Format::Text => print(&text(value)),
+    }
+}

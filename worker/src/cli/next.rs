@@ -1,0 +1,120 @@
+//! `almanac next`: the next fire times, of a file offline, of an id from Temporal.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use almanac_workflows::names::DefinitionId;
+use almanac_workflows::times::Spec;
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::validate::definitions_of;
+use super::{Remote, local};
+use crate::args::NextArgs;
+
+/// The next times of one definition.
+#[derive(Debug, Serialize)]
+struct Next {
+    definition: DefinitionId,
+    /// It would fire then, but it is paused.
+    paused: bool,
+    timezone: String,
+    times: Vec<Timestamp>,
+    /// There are no more.
+    exhausted: bool,
+}
+
+impl Next {
+    fn of(definition: DefinitionId, paused: bool, spec: &Spec, args: &NextArgs) -> Self {
+        let from = args.from.unwrap_or_else(Timestamp::now);
+        let found = spec.fire_times(from, usize::from(args.count));
+        Self {
+            definition,
+            paused,
+            timezone: spec.timezone.clone(),
+            times: found.times,
+            exhausted: found.exhausted,
+        }
+    }
+}
+
+pub(super) async fn run(args: &NextArgs) -> anyhow::Result<ExitCode> {
+    let path = Path::new(&args.what);
+    let all = if path.is_file() {
+        of_file(path, args)?
+    } else {
+        vec![of_live(args).await?]
+    };
+    super::show(args.target.format, &all, |all| {
+        all.iter().map(text).collect()
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn of_file(path: &Path, args: &NextArgs) -> anyhow::Result<Vec<Next>> {
+    let all: Vec<_> = definitions_of(path)?
+        .into_iter()
+        .filter_map(|definition| {
+            let schedule = definition.schedule?;
+            let paused = !(definition.enabled && schedule.enabled);
+            Some(Next::of(definition.id, paused, &schedule.spec, args))
+        })
+        .collect();
+    if all.is_empty() {
+        bail!("no definition in {} has a schedule", path.display());
+    }
+    Ok(all)
+}
+
+async fn of_live(args: &NextArgs) -> anyhow::Result<Next> {
+    let id = args
+        .what
+        .parse()
+        .with_context(|| format!("`{}` is no file, and no definition's id", args.what))?;
+    let project = &args.target.project;
+    let remote = Remote::of(&args.target).await?;
+    let live = remote
+        .live(project, &project.schedule_id(&id))
+        .await?
+        .with_context(|| remote.no_schedule(project, &id))?;
+    Ok(Next::of(id, live.values.paused, &live.values.spec, args))
+}
+
+fn text(next: &Next) -> String {
+    let paused = if next.paused { ", paused" } else { "" };
+    let mut out = format!("{} ({}{paused})\n", next.definition, next.timezone);
+    for time in &next.times {
+        writeln!(out, "  {}", local(*time, &next.timezone)).unwrap_or_default();
+    }
+    if next.exhausted {
+        out += "  no more\n";
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_in_the_schedules_zone_and_in_utc() {
+        let spec = Spec {
+            timezone: "Europe/Berlin".to_owned(),
+            ..Spec::default()
+        };
+        let next = Next {
+            definition: "a".parse().unwrap(),
+            paused: true,
+            timezone: spec.timezone,
+            times: vec!["2026-07-01T00:30:00Z".parse().unwrap()],
+            exhausted: true,
+        };
+        insta::assert_snapshot!(text(&next), @r"
+        a (Europe/Berlin, paused)
+          Wed 2026-07-01 02:30:00 +02:00  (2026-07-01 00:30:00 UTC)
+          no more
+        ");
+    }
+}

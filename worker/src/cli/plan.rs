@@ -1,0 +1,198 @@
+//! `almanac plan`: what a pass over these files would do. Writes nothing.
+//!
+//! The files are read here, so that a change can be looked at before any
+//! worker has it. What operators set and what waits is asked of the reconcile
+//! workflow, where one runs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_activities::definitions::DefinitionSource;
+use almanac_activities::reconcile::Reconciler as Passes;
+use almanac_workflows::names::{DefinitionId, Project};
+use almanac_workflows::plan::Plan;
+use almanac_workflows::record::{DefinitionCounts, PassInput, Trigger};
+use almanac_workflows::schedule::Field;
+use almanac_workflows::times::Spec;
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Remote, local};
+use crate::args::PlanArgs;
+use crate::registry::{Depth, Registry};
+
+/// How many fire times are shown before and after.
+const TIMES_SHOWN: usize = 3;
+/// Of how many schedules the fire times are shown.
+const SCHEDULES_SHOWN: usize = 100;
+/// How many schedules are described at a time.
+const CONCURRENCY: usize = 10;
+/// The exit code of `--detailed-exitcode` when a pass would write.
+const WOULD_WRITE: u8 = 2;
+
+/// The next fire times of a schedule that a pass would touch.
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Times {
+    timezone: String,
+    before: Vec<Timestamp>,
+    after: Vec<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    plan: Plan,
+    times: BTreeMap<DefinitionId, Times>,
+    /// Documents that fail; their schedules stay as they are.
+    invalid: usize,
+}
+
+pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let registry = Registry::new(args.dir.clone(), Duration::ZERO);
+    registry.reload(Depth::Contents).await?;
+    let snapshot = registry.snapshot();
+    let source: Arc<dyn DefinitionSource> = Arc::clone(&registry) as _;
+    let passes = Passes::new(
+        remote.schedules.clone(),
+        args.target.project.clone(),
+        source,
+        CONCURRENCY,
+        |_| {},
+    );
+    let status = remote.status_if_any().await.unwrap_or_default();
+    let input = PassInput {
+        pass: status.pass + 1,
+        trigger: Trigger::Sync,
+        revision: snapshot.revision.clone(),
+        dry_run: true,
+        confirm: None,
+        only: None,
+        describe_all: false,
+        replicas_differ: false,
+        drift: args.drift.into(),
+        orphans: args.orphans.into(),
+        resync_interval: Duration::from_hours(1),
+        recently_removed: status.recently_removed,
+        overrides: status.overrides,
+        corrections: status.corrections,
+        definitions: DefinitionCounts::default(),
+        event_types: DefinitionCounts::default(),
+    };
+    let (plan, _) = passes.plan(&input).await.context("look at the schedules")?;
+    let times = times(&remote, &args.target.project, &plan).await?;
+    let would_write = !plan.is_empty();
+    let outcome = Outcome {
+        plan,
+        times,
+        invalid: snapshot.failed.len(),
+    };
+    super::show(args.target.format, &outcome, text)?;
+    if outcome.invalid > 0 {
+        eprintln!(
+            "{} documents are invalid; see `almanac validate`",
+            outcome.invalid
+        );
+    }
+    Ok(if args.detailed_exitcode && would_write {
+        ExitCode::from(WOULD_WRITE)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// The fire times before and after, of what the plan touches.
+async fn times(
+    remote: &Remote,
+    project: &Project,
+    plan: &Plan,
+) -> anyhow::Result<BTreeMap<DefinitionId, Times>> {
+    let now = Timestamp::now();
+    let mut all = BTreeMap::new();
+    for create in plan.creates.iter().take(SCHEDULES_SHOWN) {
+        let after = fires(&create.values.spec, create.values.paused, now);
+        let timezone = create.values.spec.timezone.clone();
+        let times = Times {
+            timezone,
+            after,
+            ..Times::default()
+        };
+        all.insert(create.definition.clone(), times);
+    }
+    let changed = plan
+        .updates
+        .iter()
+        .filter(|update| update.fields.keys().any(|field| moves_times(*field)));
+    for update in changed.take(SCHEDULES_SHOWN) {
+        let Some(live) = remote.live(project, &update.schedule).await? else {
+            continue;
+        };
+        let values = &update.values;
+        let times = Times {
+            timezone: values.spec.timezone.clone(),
+            before: fires(&live.values.spec, live.values.paused, now),
+            after: fires(&values.spec, values.paused, now),
+        };
+        all.insert(update.definition.clone(), times);
+    }
+    for delete in plan.deletes.iter().take(SCHEDULES_SHOWN) {
+        if let Some(live) = remote.live(project, &delete.schedule).await? {
+            let times = Times {
+                timezone: live.values.spec.timezone.clone(),
+                before: fires(&live.values.spec, live.values.paused, now),
+                after: Vec::new(),
+            };
+            all.insert(delete.definition.clone(), times);
+        }
+    }
+    Ok(all)
+}
+
+/// Whether a schedule fires at other times when this field changes.
+fn moves_times(field: Field) -> bool {
+    matches!(
+        field,
+        Field::Times
+            | Field::Intervals
+            | Field::Exclude
+            | Field::Timezone
+            | Field::StartAt
+            | Field::EndAt
+            | Field::Paused
+    )
+}
+
+fn fires(spec: &Spec, paused: bool, now: Timestamp) -> Vec<Timestamp> {
+    if paused {
+        Vec::new()
+    } else {
+        spec.fire_times(now, TIMES_SHOWN).times
+    }
+}
+
+fn text(outcome: &Outcome) -> String {
+    let mut out = outcome.plan.to_string();
+    let touched = outcome
+        .times
+        .iter()
+        .filter(|(_, times)| times.before != times.after);
+    for (n, (id, times)) in touched.enumerate() {
+        if n == 0 {
+            out += "\nNext fire times:\n";
+        }
+        writeln!(out, "  {id}").unwrap_or_default();
+        for (name, at) in [("before", &times.before), ("after", &times.after)] {
+            let shown: Vec<_> = at.iter().map(|at| local(*at, &times.timezone)).collect();
+            let shown = if shown.is_empty() {
+                "none".to_owned()
+            } else {
+                shown.join("\n           ")
+            };
+            writeln!(out, "    {name:<6} {shown}").unwrap_or_default();
+        }
+    }
+    out
+}

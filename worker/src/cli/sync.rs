@@ -1,0 +1,194 @@
+//! `almanac sync`: asks the reconcile workflow for a pass and prints its report.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use almanac_workflows::record::{Op, Report, SyncRequest};
+use anyhow::bail;
+use serde_json::json;
+
+use super::Remote;
+use crate::args::SyncArgs;
+use crate::process::backoff::random;
+use crate::process::reconciler::{RECONCILE_SIGNAL, ReconcilerError, SYNC_UPDATE};
+
+/// How long a report is waited for: as long as the longest pass.
+const REPORT_LIMIT: Duration = Duration::from_hours(1);
+
+pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let request = SyncRequest {
+        request_id: format!("sync-{:016x}", random()),
+        dry_run: args.dry_run,
+        confirm: args.confirm.clone(),
+    };
+    let answer = match remote.reconciler.sync(&request).await {
+        Ok(answer) => answer,
+        Err(error @ ReconcilerError::NoAnswer(_)) => {
+            bail!("{error}; by hand:\n  {}", by_hand(&remote, &request))
+        }
+        Err(error @ ReconcilerError::Absent(_)) => bail!(
+            "{error} in namespace `{}`; hint: `almanac run --project {}` starts it",
+            remote.namespace,
+            args.target.project
+        ),
+        Err(error) => return Err(error.into()),
+    };
+    if args.no_wait {
+        super::show(args.target.format, &answer, |answer| {
+            format!("asked for pass {}\n", answer.pass)
+        })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(report) = remote.reconciler.report(answer.pass, REPORT_LIMIT).await? else {
+        bail!(
+            "no report of pass {}; see the workflow `{}`",
+            answer.pass,
+            remote.reconciler.workflow_id()
+        );
+    };
+    super::show(args.target.format, &report, text)?;
+    Ok(if report.errors.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The line of the Temporal CLI that does the same.
+fn by_hand(remote: &Remote, request: &SyncRequest) -> String {
+    let workflow = format!(
+        "--address {} --namespace {} --workflow-id {}",
+        remote.address,
+        remote.namespace,
+        remote.reconciler.workflow_id()
+    );
+    if request.dry_run || request.confirm.is_some() {
+        let input = json!({ "dry_run": request.dry_run, "confirm": request.confirm });
+        format!(
+            "temporal workflow update execute {workflow} --name {SYNC_UPDATE} --input '{input}'"
+        )
+    } else {
+        format!("temporal workflow signal {workflow} --name {RECONCILE_SIGNAL}")
+    }
+}
+
+/// A report for people.
+fn text(report: &Report) -> String {
+    let dry = if report.dry_run { ", dry run" } else { "" };
+    let mut out = format!(
+        "pass {} of revision {} ({} ms{dry})\n",
+        report.pass, report.revision, report.duration_ms
+    );
+    for change in &report.changes {
+        let sign = match change.op {
+            Op::Create => '+',
+            Op::Delete => '-',
+            _ => '~',
+        };
+        let op = almanac_activities::metrics::op_name(change.op);
+        writeln!(out, "  {sign} {}: {op}: {}", change.id, change.reason).unwrap_or_default();
+    }
+    let counts = serde_json::to_value(report.schedules).unwrap_or_default();
+    let counted: Vec<_> = counts
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, count)| count.as_u64() != Some(0))
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    writeln!(out, "schedules: {}", or_none(&counted)).unwrap_or_default();
+    if report.definitions.invalid > 0 {
+        let invalid = report.definitions.invalid;
+        writeln!(
+            out,
+            "definitions: {} loaded, {invalid} invalid",
+            report.definitions.total
+        )
+        .unwrap_or_default();
+    }
+    if let Some(held) = &report.held {
+        writeln!(out, "held: {} removals: {}", held.count, held.reason).unwrap_or_default();
+        for id in &held.ids {
+            writeln!(out, "  {id}").unwrap_or_default();
+        }
+        writeln!(
+            out,
+            "  confirm with: almanac sync --confirm {}",
+            held.digest
+        )
+        .unwrap_or_default();
+    }
+    for error in &report.errors {
+        let id = error
+            .id
+            .as_ref()
+            .map_or_else(String::new, |id| format!("{id}: "));
+        writeln!(out, "error: {}: {id}{}", error.source, error.message).unwrap_or_default();
+    }
+    if report.truncated > 0 {
+        writeln!(out, "and {} more", report.truncated).unwrap_or_default();
+    }
+    out
+}
+
+fn or_none(parts: &[String]) -> String {
+    if parts.is_empty() {
+        "none".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use almanac_workflows::names::Revision;
+    use almanac_workflows::record::{Change, Held, ReportError, ScheduleCounts};
+
+    use super::*;
+
+    #[test]
+    fn a_report_is_told_in_lines() {
+        let report = Report {
+            pass: 12,
+            revision: Revision::of(b"x"),
+            duration_ms: 47,
+            schedules: ScheduleCounts {
+                desired: 3,
+                created: 1,
+                unchanged: 2,
+                ..ScheduleCounts::default()
+            },
+            held: Some(Held {
+                digest: "abc".to_owned(),
+                reason: "40 of 100".to_owned(),
+                ids: vec!["schedule-p-z".to_owned()],
+                count: 40,
+            }),
+            changes: vec![Change {
+                id: "a".to_owned(),
+                op: Op::Create,
+                fields: Vec::new(),
+                reason: "no such schedule".to_owned(),
+            }],
+            errors: vec![ReportError {
+                source: "temporal".to_owned(),
+                id: Some("b".to_owned()),
+                message: "refused".to_owned(),
+            }],
+            truncated: 39,
+            ..Report::default()
+        };
+        insta::assert_snapshot!(text(&report), @r"
+        pass 12 of revision 2d711642b726b044 (47 ms)
+          + a: create: no such schedule
+        schedules: 1 created, 3 desired, 2 unchanged
+        held: 40 removals: 40 of 100
+          schedule-p-z
+          confirm with: almanac sync --confirm abc
+        error: temporal: b: refused
+        and 39 more
+        ");
+    }
+}

@@ -1,0 +1,219 @@
+//! `GET /api/v1/definitions`: what the files say, and what is wrong with them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use almanac_workflows::definition::Diagnostic;
+use almanac_workflows::names::{DefinitionId, Revision};
+use almanac_workflows::snapshot::{FailedDocument, LoadStatus, Loaded, Snapshot};
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::{Backend, Service};
+
+/// The most entries of one page.
+const PAGE_LIMIT: usize = 1000;
+/// The entries of a page that names no limit.
+const PAGE: usize = 100;
+
+/// Which part of a list is asked for.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Page {
+    /// How many are passed over.
+    pub(super) offset: usize,
+    /// How many are answered, 1000 at most.
+    pub(super) limit: usize,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            offset: 0,
+            limit: PAGE,
+        }
+    }
+}
+
+impl Page {
+    pub(super) fn of(asked: Result<Query<Self>, QueryRejection>) -> Result<Self, Problem> {
+        let Query(page) =
+            asked.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+        if page.limit == 0 || page.limit > PAGE_LIMIT {
+            let detail = format!("limit: `{}` is not between 1 and {PAGE_LIMIT}", page.limit);
+            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        }
+        Ok(page)
+    }
+}
+
+/// A definition, or a document that should be one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DefinitionView {
+    /// Its id; `None` where that cannot be read.
+    pub id: Option<DefinitionId>,
+    /// What kind of document it is.
+    pub kind: &'static str,
+    /// Whether it is served, and how.
+    pub status: DefinitionStatus,
+    /// `path` or `path:line`, relative to the folder given.
+    pub source: String,
+    /// Digest of what it says; `None` where no version of it was ever valid.
+    pub revision: Option<Revision>,
+    /// Its own description.
+    pub description: Option<String>,
+    /// What its YAML says of it.
+    pub enabled: Option<bool>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The first thing that is wrong with the document.
+    pub load_error: Option<Diagnostic>,
+    /// All that is wrong with it.
+    pub load_errors: Vec<Diagnostic>,
+}
+
+/// Whether a definition is served, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DefinitionStatus {
+    /// As the document says.
+    Loaded,
+    /// In its last good version.
+    Stale,
+    /// Not at all: the document fails.
+    Invalid,
+    /// Not any more: the document is gone.
+    Archived,
+}
+
+pub(super) async fn list<B: Backend>(
+    State(service): State<Arc<Service<B>>>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let page = Page::of(page)?;
+    let snapshot = service.backend.snapshot();
+    let all = views(&snapshot);
+    let total = all.len();
+    let shown: Vec<_> = all.into_iter().skip(page.offset).take(page.limit).collect();
+    Ok(Json(json!({
+        "definitions": shown,
+        "total": total,
+        "revision": snapshot.revision,
+        "incomplete": snapshot.incomplete,
+    })))
+}
+
+pub(super) async fn one<B: Backend>(
+    State(service): State<Arc<Service<B>>>,
+    Path(id): Path<String>,
+) -> Result<Json<DefinitionView>, Problem> {
+    views(&service.backend.snapshot())
+        .into_iter()
+        .find(|view| view.id.as_ref().is_some_and(|known| known.as_str() == id))
+        .map(Json)
+        .ok_or_else(|| {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                format!("there is no definition `{id}`"),
+            )
+        })
+}
+
+/// Every definition and failing document: by id, those without one last.
+fn views(snapshot: &Snapshot) -> Vec<DefinitionView> {
+    let mut by_id: BTreeMap<_, Vec<Diagnostic>> = BTreeMap::new();
+    let mut by_file: BTreeMap<_, Vec<Diagnostic>> = BTreeMap::new();
+    for failed in &snapshot.failed {
+        let errors = match &failed.id {
+            Some(id) => by_id.entry(id).or_default(),
+            None => by_file.entry(file_of(&failed.source)).or_default(),
+        };
+        errors.extend_from_slice(&failed.errors);
+    }
+    let served = snapshot.definitions.iter().map(|(id, loaded)| {
+        // A last good version is served for what its document says, or for
+        // what its file says where no document states the id.
+        let errors = by_id.get(id).or_else(|| match loaded.status {
+            LoadStatus::Loaded => None,
+            LoadStatus::Stale => by_file.get(file_of(&loaded.source)),
+        });
+        DefinitionView::of(id, loaded, errors.cloned().unwrap_or_default())
+    });
+    let invalid = snapshot
+        .failed
+        .iter()
+        .filter(|failed| {
+            let id = failed.id.as_ref();
+            !id.is_some_and(|id| snapshot.definitions.contains_key(id))
+        })
+        .map(DefinitionView::invalid);
+    let archived = snapshot.archived.iter().map(|archived| DefinitionView {
+        revision: Some(archived.revision.clone()),
+        ..DefinitionView::bare(
+            Some(archived.id.clone()),
+            DefinitionStatus::Archived,
+            &archived.source,
+        )
+    });
+    let mut all: Vec<_> = served.chain(invalid).chain(archived).collect();
+    all.sort_by(|a, b| {
+        let key = |view: &DefinitionView| (view.id.is_none(), view.id.clone());
+        key(a).cmp(&key(b)).then_with(|| a.source.cmp(&b.source))
+    });
+    all
+}
+
+/// A source without its line.
+fn file_of(source: &str) -> &str {
+    match source.rsplit_once(':') {
+        Some((file, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => file,
+        _ => source,
+    }
+}
+
+impl DefinitionView {
+    fn bare(id: Option<DefinitionId>, status: DefinitionStatus, source: &str) -> Self {
+        Self {
+            id,
+            kind: "workflow",
+            status,
+            source: source.to_owned(),
+            revision: None,
+            description: None,
+            enabled: None,
+            labels: BTreeMap::new(),
+            load_error: None,
+            load_errors: Vec::new(),
+        }
+    }
+
+    fn of(id: &DefinitionId, loaded: &Loaded, errors: Vec<Diagnostic>) -> Self {
+        let status = match loaded.status {
+            LoadStatus::Loaded => DefinitionStatus::Loaded,
+            LoadStatus::Stale => DefinitionStatus::Stale,
+        };
+        let definition = &loaded.definition;
+        Self {
+            revision: Some(definition.revision.clone()),
+            description: definition.description.clone(),
+            enabled: Some(definition.enabled),
+            labels: definition.labels.clone(),
+            load_error: errors.first().cloned(),
+            load_errors: errors,
+            ..Self::bare(Some(id.clone()), status, &loaded.source)
+        }
+    }
+
+    fn invalid(failed: &FailedDocument) -> Self {
+        Self {
+            load_error: failed.errors.first().cloned(),
+            load_errors: failed.errors.clone(),
+            ..Self::bare(failed.id.clone(), DefinitionStatus::Invalid, &failed.source)
+        }
+    }
+}

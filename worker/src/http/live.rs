@@ -1,0 +1,325 @@
+//! The process as HTTP's backend: Temporal is asked anew for every request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_activities::reconcile;
+use almanac_activities::schedules::{ListEntry, Pace, RequestError, Schedules, wire};
+use almanac_workflows::names::{DefinitionId, ScheduleId, WorkerId};
+use almanac_workflows::plan;
+use almanac_workflows::record::{DefinitionCounts, PassInput, Status, SyncRequest, Trigger};
+use almanac_workflows::schedule::Live;
+use almanac_workflows::snapshot::Snapshot;
+use futures::{StreamExt, stream};
+use temporalio_client::{
+    Client, RetryOptions, RpcOptions, UntypedWorkflow, WorkflowDescribeOptions,
+    WorkflowExecutionStatus,
+};
+use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
+use tokio::time::{Instant, sleep};
+
+use super::schedules::{Known, Sight};
+use super::{Backend, BackendError, Planned, ScheduleView};
+use crate::process::Shared;
+use crate::process::health::Readiness;
+use crate::process::reconciler::{ANSWER_LIMIT, Reconciler, ReconcilerError};
+use crate::registry::{Depth, Registry, Reload, ReloadError};
+
+/// How many requests one HTTP request makes at a time.
+const CONCURRENCY: usize = 10;
+/// Time between two looks at the reconcile workflow's state. The server keeps
+/// few questions waiting: asking faster is refused.
+const LOOK: Duration = Duration::from_millis(200);
+
+impl Backend for Shared {
+    fn worker(&self) -> &WorkerId {
+        &self.worker
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.health.readiness()
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.registry.snapshot()
+    }
+
+    async fn reload(&self) -> Result<Reload, ReloadError> {
+        Registry::reload(&self.registry, Depth::Contents).await
+    }
+
+    async fn status(&self) -> Result<Status, BackendError> {
+        let reconciler = self.asked()?;
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        loop {
+            match reconciler.status().await {
+                Err(ReconcilerError::Busy(_)) if Instant::now() < deadline => sleep(LOOK).await,
+                answer => return Ok(answer?),
+            }
+        }
+    }
+
+    async fn sync(&self, request: SyncRequest) -> Result<u64, BackendError> {
+        Ok(self.asked()?.sync(&request).await?.pass)
+    }
+
+    async fn plan(&self) -> Result<Planned, BackendError> {
+        let status = self.status().await?;
+        let input = self.input(&status);
+        let (plan, report) = self.observer()?.plan(&input).await?;
+        Ok(Planned { plan, report })
+    }
+
+    async fn schedules(
+        &self,
+        offset: usize,
+        limit: usize,
+    ) -> Result<(Vec<ScheduleView>, usize), BackendError> {
+        let requests = self.requests()?;
+        let observer = self.observer()?;
+        // What the workflow knows is more, but not the schedules themselves.
+        let status = self.status().await.unwrap_or_default();
+        let input = self.input(&status);
+        let (listed, planned) =
+            tokio::try_join!(requests.list(&self.project), observer.plan(&input))?;
+        let snapshot = self.snapshot();
+        let desired = plan::desired(&self.project, &snapshot);
+        let mut all: BTreeMap<DefinitionId, ListEntry> = listed
+            .into_iter()
+            .map(|entry| ListEntry::of(&self.project, entry))
+            .filter_map(|entry| {
+                let taken = || desired.values().find(|one| one.schedule == entry.schedule);
+                let of = entry.owner.clone();
+                let of = of.or_else(|| taken().map(|one| one.definition.clone()))?;
+                Some((of, entry))
+            })
+            .collect();
+        let total = all.len();
+        let known = Known {
+            snapshot: &snapshot,
+            desired: &desired,
+            status: &status,
+            plan: Some(&planned.0),
+        };
+        let page: Vec<_> = std::mem::take(&mut all)
+            .into_iter()
+            .skip(offset)
+            .take(limit)
+            .collect();
+        let views = stream::iter(page)
+            .map(|(definition, entry)| self.sight(&requests, definition, entry))
+            .buffered(CONCURRENCY)
+            .map(|sight| known.view(sight))
+            .collect()
+            .await;
+        Ok((views, total))
+    }
+
+    async fn schedule(&self, id: &str) -> Result<Option<ScheduleView>, BackendError> {
+        let requests = self.requests()?;
+        let stated = id.strip_prefix(&self.project.schedule_prefix());
+        let named = |id: &str| id.parse::<DefinitionId>().ok();
+        for definition in [named(id), stated.and_then(named)].into_iter().flatten() {
+            let schedule = self.project.schedule_id(&definition);
+            match requests.describe(&schedule).await {
+                Ok(response) => return self.described(&requests, definition, response).await,
+                Err(RequestError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Shared {
+    fn connected(&self) -> Result<Client, BackendError> {
+        self.client().ok_or_else(|| {
+            let why = self.health.readiness().last_error;
+            BackendError::Away(why.unwrap_or_else(|| "it has not been reached yet".into()))
+        })
+    }
+
+    fn asked(&self) -> Result<Reconciler, BackendError> {
+        Ok(Reconciler::new(self.connected()?, self.project.clone()))
+    }
+
+    fn requests(&self) -> Result<Schedules, BackendError> {
+        Ok(Schedules::new(self.connected()?, Arc::new(Pace::new(None))))
+    }
+
+    /// Plans as a pass would, and never passes.
+    fn observer(&self) -> Result<reconcile::Reconciler, BackendError> {
+        Ok(reconcile::Reconciler::new(
+            self.requests()?,
+            self.project.clone(),
+            Arc::clone(&self.registry) as _,
+            CONCURRENCY,
+            |_| {},
+        ))
+    }
+
+    /// The input of a pass, were there one now.
+    fn input(&self, status: &Status) -> PassInput {
+        let options = || status.workers.values().map(|worker| &worker.options);
+        let revisions: BTreeSet<_> = status.workers.values().map(|one| &one.revision).collect();
+        PassInput {
+            pass: status.pass + 1,
+            trigger: Trigger::Sync,
+            revision: self.registry.snapshot().revision.clone(),
+            dry_run: true,
+            confirm: None,
+            only: None,
+            describe_all: false,
+            replicas_differ: revisions.len() > 1,
+            drift: options().map(|one| one.drift).max().unwrap_or_default(),
+            orphans: options().map(|one| one.orphans).max().unwrap_or_default(),
+            resync_interval: Duration::MAX,
+            recently_removed: status.recently_removed,
+            overrides: status.overrides.clone(),
+            corrections: status.corrections.clone(),
+            definitions: DefinitionCounts::default(),
+            event_types: DefinitionCounts::default(),
+        }
+    }
+
+    /// All there is to see of a schedule that the list shows.
+    async fn sight(
+        &self,
+        requests: &Schedules,
+        definition: DefinitionId,
+        entry: ListEntry,
+    ) -> Sight {
+        let last = async {
+            let (_, workflow) = entry.last.as_ref()?;
+            status_of(requests.client(), workflow).await
+        };
+        // Why a schedule is paused does not show in the list.
+        let live = async {
+            if !entry.paused || entry.owner.is_none() {
+                return None;
+            }
+            let response = requests.describe(&entry.schedule).await.ok()?;
+            live(self, &entry.schedule, response)
+        };
+        let (last_status, live) = tokio::join!(last, live);
+        Sight {
+            definition,
+            entry,
+            live,
+            last_status,
+        }
+    }
+
+    /// The view of one schedule, described.
+    async fn described(
+        &self,
+        requests: &Schedules,
+        definition: DefinitionId,
+        response: DescribeScheduleResponse,
+    ) -> Result<Option<ScheduleView>, BackendError> {
+        let schedule = self.project.schedule_id(&definition);
+        let entry = ListEntry::of(&self.project, as_listed(&schedule, &response));
+        let snapshot = self.snapshot();
+        let desired = plan::desired(&self.project, &snapshot);
+        if entry.owner.is_none() && !desired.contains_key(&definition) {
+            // Somebody else's, and nobody here wants its name.
+            return Ok(None);
+        }
+        let status = self.status().await.unwrap_or_default();
+        let input = PassInput {
+            only: Some(vec![definition.clone()]),
+            ..self.input(&status)
+        };
+        let (plan, _) = self.observer()?.plan(&input).await?;
+        let last_status = match &entry.last {
+            Some((_, workflow)) => status_of(requests.client(), workflow).await,
+            None => None,
+        };
+        let known = Known {
+            snapshot: &snapshot,
+            desired: &desired,
+            status: &status,
+            plan: Some(&plan),
+        };
+        let live = live(self, &schedule, response);
+        Ok(Some(known.view(Sight {
+            definition,
+            entry,
+            live,
+            last_status,
+        })))
+    }
+}
+
+fn live(shared: &Shared, id: &ScheduleId, response: DescribeScheduleResponse) -> Option<Live> {
+    wire::live(&shared.project, id, response).map(|described| described.live)
+}
+
+/// A described schedule as a list would show it.
+fn as_listed(id: &ScheduleId, response: &DescribeScheduleResponse) -> ScheduleListEntry {
+    let body = response.schedule.clone().unwrap_or_default();
+    let state = body.state.unwrap_or_default();
+    let info = response.info.clone().unwrap_or_default();
+    ScheduleListEntry {
+        schedule_id: id.to_string(),
+        memo: response.memo.clone(),
+        info: Some(ScheduleListInfo {
+            spec: body.spec,
+            notes: state.notes,
+            paused: state.paused,
+            recent_actions: info.recent_actions,
+            future_action_times: info.future_action_times,
+            ..ScheduleListInfo::default()
+        }),
+        ..ScheduleListEntry::default()
+    }
+}
+
+/// How a run goes or went; `None` when that cannot be known.
+async fn status_of(client: &Client, workflow: &str) -> Option<String> {
+    let rpc = RpcOptions::builder()
+        .timeout(ANSWER_LIMIT)
+        .retry_options(RetryOptions::no_retries())
+        .build();
+    let options = WorkflowDescribeOptions::builder().rpc_options(rpc).build();
+    let handle = client.get_workflow_handle::<UntypedWorkflow>(workflow);
+    let status = handle.describe(options).await.ok()?.status();
+    let name = match status {
+        WorkflowExecutionStatus::Running => "running",
+        WorkflowExecutionStatus::Completed => "completed",
+        WorkflowExecutionStatus::Failed => "failed",
+        WorkflowExecutionStatus::Canceled => "canceled",
+        WorkflowExecutionStatus::Terminated => "terminated",
+        WorkflowExecutionStatus::ContinuedAsNew => "continued_as_new",
+        WorkflowExecutionStatus::TimedOut => "timed_out",
+        WorkflowExecutionStatus::Paused => "paused",
+        _ => return None,
+    };
+    Some(name.to_owned())
+}
+
+impl From<ReconcilerError> for BackendError {
+    fn from(error: ReconcilerError) -> Self {
+        let text = error.to_string();
+        match error {
+            ReconcilerError::Busy(_) => Self::Busy(text),
+            ReconcilerError::Refused(_) => Self::Refused(text),
+            ReconcilerError::Absent(_) => Self::Absent(text),
+            ReconcilerError::NoAnswer(_)
+            | ReconcilerError::Temporal(_)
+            | ReconcilerError::Answer(_) => Self::Away(text),
+        }
+    }
+}
+
+impl From<RequestError> for BackendError {
+    fn from(error: RequestError) -> Self {
+        Self::Away(error.to_string())
+    }
+}

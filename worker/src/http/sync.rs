@@ -1,0 +1,211 @@
+//! `POST /admin/sync`: re-read the files, ask for a pass, wait for its report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_workflows::record::{DefinitionCounts, LIST_LIMIT, Report, ReportError, SyncRequest};
+use almanac_workflows::snapshot::Snapshot;
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::looks::LOOK;
+use super::problem::Problem;
+use super::{Backend, BackendError, Service};
+use crate::process::backoff::random;
+use crate::registry::Reload;
+
+/// How long a pass waits for the workflow to hear of the files it is about.
+const HEARD_LIMIT: Duration = Duration::from_secs(5);
+/// What a report calls the error of a digest that names another set.
+const CONFIRM: &str = "confirm";
+
+/// Independent switches; `confirm` is a digest of held removals.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the contract's switches are independent"
+)]
+pub(super) struct Switches {
+    definitions: bool,
+    schedules: bool,
+    event_types: bool,
+    dry_run: bool,
+    confirm: Option<String>,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            definitions: true,
+            schedules: true,
+            event_types: false,
+            dry_run: false,
+            confirm: None,
+        }
+    }
+}
+
+pub(super) async fn sync<B: Backend>(
+    State(service): State<Arc<Service<B>>>,
+    switches: Result<Query<Switches>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(switches) =
+        switches.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let confirm = switches.confirm.filter(|digest| !digest.is_empty());
+    if confirm.is_some() && !switches.schedules {
+        let detail = "confirm: removals are done by a pass, and schedules=false asks for none";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
+    let Ok(_turn) = service.syncs.try_acquire() else {
+        let detail = "too many requests wait for a pass";
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
+    };
+    let mut counts = DefinitionCounts::default();
+    // Definitions and event types stand in the same files.
+    if switches.definitions || switches.event_types {
+        counts = reread(&*service.backend).await?;
+    }
+    if !switches.schedules {
+        return Ok(answer(&files_only(&service.backend.snapshot(), counts)));
+    }
+    let request = SyncRequest {
+        request_id: format!("{:016x}{:016x}", random(), random()),
+        dry_run: switches.dry_run,
+        confirm,
+    };
+    let deadline = Instant::now() + service.sync_wait;
+    let asked = async {
+        heard(&service).await?;
+        service.backend.sync(request).await
+    };
+    let pass = timeout_at(deadline, asked)
+        .await
+        .map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "temporal does not answer"))??;
+    let report = tokio::select! {
+        report = timeout_at(deadline, report(&service, pass)) => report.ok().flatten(),
+        () = service.stop.cancelled() => None,
+    };
+    match report {
+        Some(report) if report.errors.iter().any(|error| error.source == CONFIRM) => {
+            Err(wrong_digest(&report))
+        }
+        Some(report) => Ok(answer(&report)),
+        None => Ok(accepted(pass)),
+    }
+}
+
+/// Re-reads the files; what that changed.
+async fn reread(backend: &impl Backend) -> Result<DefinitionCounts, Problem> {
+    match backend.reload().await {
+        Ok(Reload::Changed(summary)) => Ok(summary.counts),
+        Ok(Reload::Unchanged) => Ok(DefinitionCounts::default()),
+        Err(error) => Err(Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            error.to_string(),
+        )),
+    }
+}
+
+/// Waits until the workflow knows what this process's registry holds, so that
+/// no replica that holds something else gets the pass. Where that takes too
+/// long the pass goes first, and the announcement brings another.
+async fn heard<B: Backend>(service: &Service<B>) -> Result<(), BackendError> {
+    let deadline = Instant::now() + HEARD_LIMIT;
+    loop {
+        let revision = &service.backend.snapshot().revision;
+        let is_late = Instant::now() > deadline;
+        match service.looks.status(&*service.backend).await {
+            Ok(status) => {
+                let own = status.workers.get(service.backend.worker());
+                let is_alone = own.is_some() && status.workers.len() == 1;
+                if is_alone || is_late || own.is_some_and(|own| own.revision == *revision) {
+                    return Ok(());
+                }
+            }
+            // At the start the announcement makes the workflow.
+            Err(BackendError::Absent(_) | BackendError::Busy(_)) if !is_late => {}
+            Err(error) => return Err(error),
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// Waits for a pass to end; its report, unless that has been forgotten.
+async fn report<B: Backend>(service: &Service<B>, pass: u64) -> Option<Report> {
+    loop {
+        // The pass goes on whether or not somebody can look at it.
+        if let Ok(status) = service.looks.status(&*service.backend).await
+            && status.pass >= pass
+        {
+            let mut reports = status.reports.iter();
+            return reports.find(|report| report.pass == pass).cloned();
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// What re-reading came to, in the form of a report of no pass.
+fn files_only(snapshot: &Snapshot, counts: DefinitionCounts) -> Report {
+    let errors: Vec<_> = snapshot
+        .failed
+        .iter()
+        .map(|failed| ReportError {
+            source: failed.errors.first().map_or_else(
+                || failed.source.clone(),
+                |first| format!("{}:{}:{}", first.path, first.line, first.column),
+            ),
+            id: failed.id.as_ref().map(ToString::to_string),
+            message: failed
+                .errors
+                .first()
+                .map(|first| first.message.clone())
+                .unwrap_or_default(),
+        })
+        .collect();
+    Report {
+        revision: snapshot.revision.clone(),
+        started_at: Timestamp::now(),
+        definitions: DefinitionCounts {
+            total: snapshot.definitions.len() as u64,
+            invalid: snapshot.failed.len() as u64,
+            ..counts
+        },
+        truncated: errors.len().saturating_sub(LIST_LIMIT) as u64,
+        errors: errors.into_iter().take(LIST_LIMIT).collect(),
+        ..Report::default()
+    }
+}
+
+fn answer(report: &Report) -> Response {
+    let status = if report.errors.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::MULTI_STATUS
+    };
+    (status, Json(report)).into_response()
+}
+
+fn accepted(pass: u64) -> Response {
+    let place = [(header::LOCATION, "/api/v1/reconcile")];
+    (StatusCode::ACCEPTED, place, Json(json!({ "pass": pass }))).into_response()
+}
+
+fn wrong_digest(report: &Report) -> Problem {
+    let message = report
+        .errors
+        .iter()
+        .find(|error| error.source == CONFIRM)
+        .map(|error| error.message.clone())
+        .unwrap_or_default();
+    Problem::new(StatusCode::CONFLICT, message)
+        .with("pass", json!(report.pass))
+        .with("held", json!(report.held))
+}

@@ -1,0 +1,649 @@
+//! Every endpoint, asked over TCP, with a made-up process behind it.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use almanac_activities::schedules::{PausedBy, ViewState};
+use almanac_workflows::definition::Diagnostic;
+use almanac_workflows::names::{Project, Revision, WorkerId};
+use almanac_workflows::plan::Plan;
+use almanac_workflows::record::{
+    DefinitionCounts, Held, Report, ReportError, Status, SyncRequest, WorkerState,
+};
+use almanac_workflows::snapshot::{Archived, FailedDocument, Snapshot};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::DropGuard;
+
+use super::*;
+use crate::process::health::{Readiness, TemporalState};
+use crate::registry::{Reload, ReloadError, ReloadSummary};
+
+/// A process whose answers are set by the test.
+struct Fake {
+    me: WorkerId,
+    ready: bool,
+    snapshot: Snapshot,
+    status: Mutex<Result<Status, BackendError>>,
+    /// What asking for a pass answers; its report is in `status` or not.
+    synced: Result<u64, BackendError>,
+    requests: Mutex<Vec<SyncRequest>>,
+    reloads: AtomicU64,
+    looks: AtomicU64,
+}
+
+/// A state of the workflow that knows the fake process.
+fn status(pass: u64, reports: Vec<Report>) -> Status {
+    Status {
+        pass,
+        reports,
+        workers: [(WorkerId::new("me"), WorkerState::default())].into(),
+        ..Status::default()
+    }
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            me: WorkerId::new("me"),
+            ready: true,
+            snapshot: Snapshot::default(),
+            status: Mutex::new(Ok(status(0, Vec::new()))),
+            synced: Ok(7),
+            requests: Mutex::default(),
+            reloads: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Fake {
+    /// One whose pass 7 ends with this report.
+    fn reporting(report: Report) -> Self {
+        let report = Report { pass: 7, ..report };
+        Self {
+            status: Mutex::new(Ok(status(7, vec![report]))),
+            ..Self::default()
+        }
+    }
+}
+
+impl Backend for Fake {
+    fn worker(&self) -> &WorkerId {
+        &self.me
+    }
+
+    fn readiness(&self) -> Readiness {
+        Readiness {
+            ready: self.ready,
+            reason: (!self.ready).then_some("no full pass yet"),
+            temporal: TemporalState::Away,
+            started_at: Timestamp::UNIX_EPOCH,
+            last_success: None,
+            last_error: Some("refused".into()),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        "almanac_registry_info{revision=\"old\"} 0\n\
+         almanac_registry_info{revision=\"new\"} 1\n\
+         almanac_schedules{state=\"held\"} 0\n"
+            .into()
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::new(self.snapshot.clone())
+    }
+
+    async fn reload(&self) -> Result<Reload, ReloadError> {
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+        Ok(Reload::Changed(ReloadSummary {
+            previous: None,
+            revision: self.snapshot.revision.clone(),
+            counts: DefinitionCounts {
+                new: 3,
+                ..DefinitionCounts::default()
+            },
+            changed: None,
+        }))
+    }
+
+    async fn status(&self) -> Result<Status, BackendError> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        self.status.lock().unwrap().clone()
+    }
+
+    async fn sync(&self, request: SyncRequest) -> Result<u64, BackendError> {
+        self.requests.lock().unwrap().push(request);
+        self.synced.clone()
+    }
+
+    async fn plan(&self) -> Result<Planned, BackendError> {
+        Ok(Planned {
+            plan: Plan::default(),
+            report: Report::default(),
+        })
+    }
+
+    async fn schedules(
+        &self,
+        offset: usize,
+        limit: usize,
+    ) -> Result<(Vec<ScheduleView>, usize), BackendError> {
+        let all = (0..150).map(schedule);
+        Ok((all.skip(offset).take(limit).collect(), 150))
+    }
+
+    async fn schedule(&self, id: &str) -> Result<Option<ScheduleView>, BackendError> {
+        match id {
+            "job-1" => Ok(Some(schedule(1))),
+            "away" => Err(BackendError::Away("refused".into())),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn schedule(n: usize) -> ScheduleView {
+    let definition = format!("job-{n}").parse().unwrap();
+    let project: Project = "test".parse().unwrap();
+    ScheduleView {
+        id: project.schedule_id(&definition),
+        definition,
+        source: Some("jobs.yaml".into()),
+        state: ViewState::Paused,
+        paused: true,
+        paused_by: Some(PausedBy::Hand),
+        cron: vec!["0 3 * * *".into()],
+        timezone: "UTC".into(),
+        note: "stop".into(),
+        overridden: None,
+        next_run: None,
+        next_runs: Vec::new(),
+        last_run: None,
+        remaining_actions: None,
+        drift: Vec::new(),
+    }
+}
+
+/// A server in front of a [`Fake`], until it is dropped.
+struct Server {
+    address: SocketAddr,
+    fake: Arc<Fake>,
+    stop: CancellationToken,
+    _guard: DropGuard,
+}
+
+async fn serve_fake(fake: Fake, wait: Duration, is_loopback: bool) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (fake, stop) = (Arc::new(fake), CancellationToken::new());
+    let service = Arc::new(Service {
+        backend: Arc::clone(&fake),
+        looks: Looks::default(),
+        syncs: Semaphore::new(1),
+        sync_wait: wait,
+        stop: stop.clone(),
+    });
+    let served = axum::serve(listener, router(service, is_loopback))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    tokio::spawn(served.into_future());
+    Server {
+        address,
+        fake,
+        _guard: stop.clone().drop_guard(),
+        stop,
+    }
+}
+
+async fn server(fake: Fake) -> Server {
+    serve_fake(fake, Duration::from_secs(20), true).await
+}
+
+/// An answer: its status, its head, its body.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no json: {}", self.body))
+    }
+
+    /// The detail of a problem, which must be a whole one.
+    fn problem(&self) -> String {
+        assert!(
+            self.head.contains("content-type: application/problem+json"),
+            "{}",
+            self.head
+        );
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        assert_eq!(problem["type"], "about:blank");
+        assert!(problem["title"].is_string());
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Server {
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "host: localhost").await
+    }
+
+    async fn post(&self, path: &str) -> Answer {
+        self.ask("POST", path, "host: localhost").await
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\n{headers}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        Answer {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn health_is_that_the_process_answers() {
+    let answer = server(Fake::default()).await.get("/healthz").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
+    assert!(answer.head.contains("cache-control: no-store"));
+}
+
+#[tokio::test]
+async fn readiness_says_its_reasons_either_way() {
+    let ready = server(Fake::default()).await.get("/readyz").await;
+    assert_eq!(ready.status, 200);
+    assert_eq!(ready.json()["temporal"], "away");
+    assert_eq!(ready.json()["last_error"], "refused");
+
+    let fake = Fake {
+        ready: false,
+        ..Fake::default()
+    };
+    let waiting = server(fake).await.get("/readyz").await;
+    assert_eq!(waiting.status, 503);
+    assert_eq!(waiting.json()["reason"], "no full pass yet");
+    assert_eq!(waiting.json()["last_success"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_metrics_page_shows_the_present_revision_alone() {
+    let page = server(Fake::default()).await.get("/metrics").await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.head
+            .contains("content-type: text/plain; version=0.0.4")
+    );
+    assert_eq!(
+        page.body,
+        "almanac_registry_info{revision=\"new\"} 1\nalmanac_schedules{state=\"held\"} 0\n"
+    );
+}
+
+#[tokio::test]
+async fn off_loopback_only_probes_and_metrics_are_served() {
+    let server = serve_fake(Fake::default(), Duration::ZERO, false).await;
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let answer = server.ask("GET", path, "host: almanac.example:8080").await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    for path in [
+        "/api/v1/definitions",
+        "/api/v1/plan",
+        "/api/v1/schedules/job-1",
+    ] {
+        assert_eq!(server.get(path).await.status, 404, "{path}");
+    }
+    assert_eq!(server.post("/admin/sync").await.status, 404);
+    assert_eq!(server.fake.reloads.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem() {
+    let server = server(Fake::default()).await;
+    let answer = server.get("/nothing").await;
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (404, "there is no `/nothing` here")
+    );
+    let answer = server.get("/admin/sync").await;
+    assert_eq!(answer.status, 405);
+    assert_eq!(answer.problem(), "`/admin/sync` does not take `GET`");
+    assert!(answer.head.contains("allow: post"), "{}", answer.head);
+    let answer = server.get("/api/v1/definitions/nothing").await;
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (404, "there is no definition `nothing`")
+    );
+    let answer = server.get("/api/v1/schedules/nothing").await;
+    assert_eq!(answer.status, 404);
+    let answer = server.get("/api/v1/schedules/away").await;
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (503, "temporal is not available: refused")
+    );
+}
+
+#[tokio::test]
+async fn a_foreign_page_is_refused_and_does_nothing() {
+    let server = server(Fake::default()).await;
+    let rebound = server
+        .ask("GET", "/api/v1/definitions", "host: evil.example")
+        .await;
+    assert_eq!(rebound.status, 403);
+    assert_eq!(
+        rebound.problem(),
+        "host `evil.example` is not this machine: use localhost"
+    );
+    let cross = "host: localhost\r\norigin: https://evil.example";
+    assert_eq!(server.ask("POST", "/admin/sync", cross).await.status, 403);
+    assert_eq!(server.fake.reloads.load(Ordering::Relaxed), 0);
+    // A probe is asked under any name.
+    assert_eq!(
+        server
+            .ask("GET", "/healthz", "host: 10.0.0.7:8080")
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn definitions_say_where_they_stand_and_what_is_wrong() {
+    let snapshot = Snapshot {
+        revision: Revision::of(b"x"),
+        failed: vec![
+            FailedDocument {
+                source: "a.yaml:9".into(),
+                id: Some("broken".parse().unwrap()),
+                errors: vec![Diagnostic {
+                    snippet: Some("cron: x".into()),
+                    ..Diagnostic::error("defs/a.yaml", 12, 9, "schedule.cron: `x` is no cron")
+                }],
+            },
+            FailedDocument {
+                source: "b.yaml".into(),
+                id: None,
+                errors: vec![Diagnostic::error("defs/b.yaml", 1, 1, "the file is empty")],
+            },
+        ],
+        archived: vec![Archived {
+            id: "gone".parse().unwrap(),
+            source: "c.yaml".into(),
+            revision: Revision::of(b"y"),
+        }],
+        ..Snapshot::default()
+    };
+    let server = server(Fake {
+        snapshot,
+        ..Fake::default()
+    })
+    .await;
+    let all = server.get("/api/v1/definitions").await.json();
+    assert_eq!(all["total"], 3);
+    let shown: Vec<_> = all["definitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (
+                one["id"].clone(),
+                one["status"].clone(),
+                one["source"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        json!(shown),
+        json!([
+            ["broken", "invalid", "a.yaml:9"],
+            ["gone", "archived", "c.yaml"],
+            [null, "invalid", "b.yaml"],
+        ])
+    );
+    let one = server.get("/api/v1/definitions/broken").await.json();
+    let error = &one["load_error"];
+    assert_eq!((&error["line"], &error["column"]), (&json!(12), &json!(9)));
+    assert_eq!(error["snippet"], "cron: x");
+    assert_eq!(one["revision"], Value::Null);
+}
+
+#[tokio::test]
+async fn lists_are_paged() {
+    let server = server(Fake::default()).await;
+    let first = server.get("/api/v1/schedules").await.json();
+    assert_eq!(first["total"], 150);
+    assert_eq!(first["schedules"].as_array().unwrap().len(), 100);
+    let last = server
+        .get("/api/v1/schedules?offset=149&limit=5")
+        .await
+        .json();
+    assert_eq!(last["schedules"], json!([schedule(149)]));
+    for bad in ["limit=0", "limit=1001", "limit=x", "pages=2"] {
+        let answer = server.get(&format!("/api/v1/schedules?{bad}")).await;
+        assert_eq!(answer.status, 400, "{bad}");
+        answer.problem();
+    }
+}
+
+#[tokio::test]
+async fn one_schedule_the_plan_and_the_state_are_answered() {
+    let server = server(Fake::reporting(Report::default())).await;
+    let one = server.get("/api/v1/schedules/job-1").await.json();
+    assert_eq!(one["state"], "paused");
+    assert_eq!(one["paused_by"], "hand");
+    assert_eq!(one["override"], Value::Null);
+    let plan = server.get("/api/v1/plan").await.json();
+    assert_eq!(plan["plan"]["creates"], json!([]));
+    assert_eq!(plan["report"]["pass"], 0);
+    let state = server.get("/api/v1/reconcile").await.json();
+    assert_eq!(state["reports"][0]["pass"], 7);
+}
+
+#[tokio::test]
+async fn a_sync_rereads_asks_and_answers_the_report() {
+    let server = server(Fake::reporting(Report::default())).await;
+    let answer = server.post("/admin/sync").await;
+    assert_eq!((answer.status, &answer.json()["pass"]), (200, &json!(7)));
+    assert_eq!(server.fake.reloads.load(Ordering::Relaxed), 1);
+    let asked = server.fake.requests.lock().unwrap()[0].clone();
+    assert_eq!((asked.dry_run, asked.confirm), (false, None));
+    assert_eq!(asked.request_id.len(), 32);
+}
+
+#[tokio::test]
+async fn the_switches_of_a_sync_are_independent() {
+    let server = server(Fake::reporting(Report::default())).await;
+    let reloads = || server.fake.reloads.load(Ordering::Relaxed);
+    let asked = || server.fake.requests.lock().unwrap().len();
+
+    let files = server.post("/admin/sync?schedules=false").await;
+    assert_eq!((files.status, reloads(), asked()), (200, 1, 0));
+    assert_eq!(files.json()["definitions"]["new"], 3);
+
+    server
+        .post("/admin/sync?definitions=false&dry_run=true")
+        .await;
+    assert_eq!((reloads(), asked()), (1, 1));
+    assert!(server.fake.requests.lock().unwrap()[0].dry_run);
+
+    server
+        .post("/admin/sync?definitions=false&event_types=true&schedules=false")
+        .await;
+    assert_eq!((reloads(), asked()), (2, 1));
+
+    let nothing = server
+        .post("/admin/sync?definitions=false&schedules=false")
+        .await;
+    assert_eq!((nothing.status, reloads(), asked()), (200, 2, 1));
+
+    for bad in [
+        "dry_run=maybe",
+        "dryrun=true",
+        "schedules=false&confirm=abc",
+    ] {
+        let answer = server.post(&format!("/admin/sync?{bad}")).await;
+        assert_eq!(answer.status, 400, "{bad}");
+        answer.problem();
+    }
+    assert_eq!((reloads(), asked()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_report_with_errors_is_multi_status() {
+    let error = ReportError {
+        source: "temporal".into(),
+        id: Some("a".into()),
+        message: "refused".into(),
+    };
+    let report = Report {
+        errors: vec![error],
+        ..Report::default()
+    };
+    let answer = server(Fake::reporting(report))
+        .await
+        .post("/admin/sync")
+        .await;
+    assert_eq!(answer.status, 207);
+    assert_eq!(answer.json()["errors"][0]["message"], "refused");
+}
+
+#[tokio::test]
+async fn a_digest_of_another_set_is_a_conflict_that_names_the_right_one() {
+    let held = Held {
+        digest: "right".into(),
+        reason: "too many".into(),
+        ids: vec!["schedule-test-a".into()],
+        count: 1,
+    };
+    let report = Report {
+        held: Some(held),
+        errors: vec![ReportError {
+            source: "confirm".into(),
+            id: None,
+            message: "digest `wrong` does not name the removals that are held now".into(),
+        }],
+        ..Report::default()
+    };
+    let server = server(Fake::reporting(report)).await;
+    let answer = server.post("/admin/sync?confirm=wrong").await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.problem().contains("`wrong`"));
+    assert_eq!(answer.json()["held"]["digest"], "right");
+    let asked = server.fake.requests.lock().unwrap()[0].confirm.clone();
+    assert_eq!(asked.as_deref(), Some("wrong"));
+}
+
+#[tokio::test]
+async fn a_pass_that_takes_long_is_accepted() {
+    let server = serve_fake(Fake::default(), Duration::from_millis(50), true).await;
+    let answer = server.post("/admin/sync").await;
+    assert_eq!((answer.status, answer.json()), (202, json!({ "pass": 7 })));
+    assert!(answer.head.contains("location: /api/v1/reconcile"));
+}
+
+#[tokio::test]
+async fn a_look_that_fails_ends_no_wait() {
+    let server = server(Fake::default()).await;
+    let (answer, ()) = tokio::join!(server.post("/admin/sync"), async {
+        while server.fake.requests.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let away = BackendError::Away("for a moment".into());
+        *server.fake.status.lock().unwrap() = Err(away);
+        let looks = server.fake.looks.load(Ordering::Relaxed);
+        while server.fake.looks.load(Ordering::Relaxed) < looks + 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let report = Report {
+            pass: 7,
+            ..Report::default()
+        };
+        *server.fake.status.lock().unwrap() = Ok(status(8, vec![report]));
+    });
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn without_temporal_the_files_are_reread_and_no_pass_promised() {
+    let fake = Fake {
+        synced: Err(BackendError::Away("refused".into())),
+        ..Fake::default()
+    };
+    let server = server(fake).await;
+    let answer = server.post("/admin/sync").await;
+    assert_eq!(answer.status, 503);
+    answer.problem();
+    assert!(answer.head.contains("retry-after: 5"));
+    assert_eq!(server.fake.reloads.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn too_many_that_wait_are_sent_away() {
+    let fake = Fake {
+        synced: Err(BackendError::Busy("10 updates in flight".into())),
+        ..Fake::default()
+    };
+    let answer = server(fake).await.post("/admin/sync").await;
+    assert_eq!(answer.status, 429);
+    assert!(answer.head.contains("retry-after: 5"));
+
+    // One waits, for a pass that does not end, and one is allowed to.
+    let server = server(Fake::default()).await;
+    let (first, second) = tokio::join!(server.post("/admin/sync"), async {
+        while server.fake.requests.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let second = server.post("/admin/sync").await;
+        // The first waits no longer than the process lives.
+        server.stop.cancel();
+        second
+    });
+    assert_eq!(second.status, 429);
+    assert_eq!(second.problem(), "too many requests wait for a pass");
+    assert_eq!((first.status, first.json()), (202, json!({ "pass": 7 })));
+}
+
+#[tokio::test]
+async fn among_replicas_a_sync_waits_until_its_files_are_known() {
+    let server = server(Fake::reporting(Report::default())).await;
+    let replicas = |revision: Revision| {
+        let mut status = status(
+            7,
+            vec![Report {
+                pass: 7,
+                ..Report::default()
+            }],
+        );
+        let state = WorkerState {
+            revision,
+            ..WorkerState::default()
+        };
+        status.workers.insert(WorkerId::new("me"), state);
+        status
+            .workers
+            .insert(WorkerId::new("other"), WorkerState::default());
+        Ok(status)
+    };
+    *server.fake.status.lock().unwrap() = replicas(Revision::of(b"before"));
+    let (answer, ()) = tokio::join!(server.post("/admin/sync"), async {
+        while server.fake.looks.load(Ordering::Relaxed) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(server.fake.requests.lock().unwrap().is_empty());
+        *server.fake.status.lock().unwrap() = replicas(Revision::default());
+    });
+    assert_eq!(answer.status, 200);
+    assert_eq!(server.fake.requests.lock().unwrap().len(), 1);
+}

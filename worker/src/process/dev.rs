@@ -1,0 +1,298 @@
+//! The Temporal dev server of `almanac dev`.
+//!
+//! What always holds: the server ends with this process, however that ends,
+//! SIGKILL included. It runs in a process group of its own, so that Ctrl-C
+//! reaches only Almanac, which drains its workers first.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use almanac_workflows::names::Project;
+use anyhow::{Context as _, bail};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdin, Command};
+use tokio::time::Instant;
+
+/// Where Temporal and its UI listen, when these are free.
+const PORT: u16 = 7233;
+const UI_PORT: u16 = 8233;
+/// Where Almanac's own pages are by default.
+const HTTP_PORT: u16 = 8080;
+/// Where the project's own tools are put.
+const OWN_CLI: &str = ".tools/bin/temporal";
+/// How long the server may take to serve: its first start makes its tables.
+const START_LIMIT: Duration = Duration::from_mins(1);
+/// How many lines of its complaints are kept.
+const LINES_KEPT: usize = 5;
+/// How long it may take to end.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs `"$@"` and ends it when standard input closes: whoever holds the other
+/// end is gone then. A shell can do this without any of the unsafe code that
+/// telling the kernel takes.
+const TIED_TO_STDIN: &str = r#"
+exec 3<&0
+"$@" 3<&- </dev/null &
+server=$!
+( read -r _ <&3; kill -TERM "$server"; sleep 5; kill -KILL "$server" ) >/dev/null 2>&1 &
+watcher=$!
+wait "$server"
+status=$?
+kill "$watcher" 2>/dev/null
+exit "$status"
+"#;
+
+/// The last lines that the server wrote to standard error.
+type LastLines = Arc<Mutex<Vec<String>>>;
+
+/// A dev server that runs.
+#[derive(Debug)]
+pub struct DevServer {
+    child: Child,
+    said: LastLines,
+    /// Closing it ends the server.
+    tie: Option<ChildStdin>,
+    /// Where Temporal listens.
+    pub address: SocketAddr,
+    /// Where its UI is.
+    pub ui: SocketAddr,
+}
+
+impl DevServer {
+    /// Starts a server that keeps what it holds in `db`, and waits until it serves.
+    pub async fn start(cli: &Path, db: &Path) -> anyhow::Result<Self> {
+        if let Some(folder) = db.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("make the folder {} (--db)", folder.display()))?;
+        }
+        let address = free_address(PORT).await?;
+        let ui = free_address(UI_PORT).await?;
+        let mut child = Command::new("sh")
+            .args(["-c", TIED_TO_STDIN, "temporal"])
+            .arg(cli)
+            .args([
+                "server",
+                "start-dev",
+                "--ip",
+                "127.0.0.1",
+                "--log-level",
+                "error",
+            ])
+            .args(["--port", &address.port().to_string()])
+            .args(["--ui-port", &ui.port().to_string()])
+            .arg("--db-filename")
+            .arg(db)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("start a shell")?;
+        let tie = child.stdin.take();
+        let said = LastLines::default();
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(listen(stderr, Arc::clone(&said)));
+        }
+        let mut server = Self {
+            child,
+            said,
+            tie,
+            address,
+            ui,
+        };
+        match server.serving(cli).await {
+            Ok(()) => Ok(server),
+            Err(error) => {
+                server.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until the server serves.
+    async fn serving(&mut self, cli: &Path) -> anyhow::Result<()> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!(
+                    "the temporal dev server ended ({status}): {}",
+                    self.complaint()
+                );
+            }
+            let asked = Command::new(cli)
+                .args(["operator", "cluster", "health", "--address"])
+                .arg(self.address.to_string())
+                .stdin(Stdio::null())
+                .stderr(Stdio::null())
+                .kill_on_drop(true)
+                .output();
+            if let Ok(answer) = tokio::time::timeout(Duration::from_secs(5), asked).await {
+                let answer = answer.with_context(|| format!("run {}", cli.display()))?;
+                if String::from_utf8_lossy(&answer.stdout).contains("SERVING") {
+                    return Ok(());
+                }
+            }
+            if Instant::now() > deadline {
+                bail!("the temporal dev server does not serve after {START_LIMIT:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits for the server to end by itself, and says why.
+    pub async fn ended(&mut self) -> String {
+        match self.child.wait().await {
+            Ok(status) => format!(
+                "the temporal dev server ended ({status}): {}",
+                self.complaint()
+            ),
+            Err(error) => format!("the temporal dev server is lost: {error}"),
+        }
+    }
+
+    /// Ends the server.
+    pub async fn stop(mut self) {
+        drop(self.tie.take());
+        if tokio::time::timeout(END_LIMIT, self.child.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the temporal dev server does not end; left to its watcher");
+        }
+    }
+
+    fn complaint(&self) -> String {
+        self.said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("; ")
+    }
+}
+
+/// Reads all that the server says, so that it never waits for a reader.
+async fn listen(stderr: ChildStderr, said: LastLines) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if line.trim().is_empty() {
+            continue;
+        }
+        tracing::debug!(line, "the temporal dev server says");
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.push(line);
+        let surplus = said.len().saturating_sub(LINES_KEPT);
+        said.drain(..surplus);
+    }
+}
+
+/// The Temporal CLI: the one given, the project's own, or the one on the PATH.
+pub fn find_cli(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(given) = given {
+        if !given.is_file() {
+            bail!("no temporal CLI at {} (--temporal-cli)", given.display());
+        }
+        return Ok(given.to_owned());
+    }
+    let own = Path::new(OWN_CLI);
+    if own.is_file() {
+        return Ok(own.to_owned());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join("temporal"))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| {
+            format!(
+                "no temporal CLI at {OWN_CLI} and none on the PATH; \
+                 hint: `make tools` puts one there, or name one with --temporal-cli"
+            )
+        })
+}
+
+/// Where HTTP listens: the address given, or any port in place of the default
+/// one when that is taken, as it is beside another `almanac dev`.
+pub async fn listen_address(given: SocketAddr) -> anyhow::Result<SocketAddr> {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT));
+    if given == default {
+        free_address(HTTP_PORT).await
+    } else {
+        Ok(given)
+    }
+}
+
+/// What is printed once all is up.
+pub fn welcome(server: &DevServer, http: SocketAddr, project: &Project) -> String {
+    // The command line finds the usual port by itself.
+    let elsewhere = if server.address.port() == PORT {
+        String::new()
+    } else {
+        format!("\n  export TEMPORAL_ADDRESS={}\n", server.address)
+    };
+    format!(
+        "\n  Temporal UI   http://{}\n  Almanac       http://{http}\n  project       {project}\n\
+         {elsewhere}\n",
+        server.ui
+    )
+}
+
+/// The usual port of the loopback address, or any other when that is taken.
+pub async fn free_address(port: u16) -> anyhow::Result<SocketAddr> {
+    for port in [port, 0] {
+        // Dropped at once: the server takes it. Nobody else is after it here.
+        if let Ok(listener) = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("no free port on {}", Ipv4Addr::LOCALHOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_replaced() {
+        let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = taken.local_addr().unwrap().port();
+        assert_ne!(free_address(port).await.unwrap().port(), port);
+    }
+
+    #[test]
+    fn a_cli_that_is_not_there_is_named() {
+        let error = find_cli(Some(Path::new("/nowhere/temporal"))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no temporal CLI at /nowhere/temporal (--temporal-cli)"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_tied_ends_when_the_tie_is_cut() {
+        let mut child = Command::new("sh")
+            .args(["-c", TIED_TO_STDIN, "test", "sleep", "600"])
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        drop(child.stdin.take());
+        let ended = tokio::time::timeout(Duration::from_secs(20), child.wait()).await;
+        // 128 + SIGTERM: the server was ended, not the shell.
+        assert_eq!(ended.unwrap().unwrap().code(), Some(143));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_by_itself_is_noticed() {
+        let mut child = Command::new("sh")
+            .args(["-c", TIED_TO_STDIN, "test", "sh", "-c", "exit 7"])
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let _tie = child.stdin.take();
+        let ended = tokio::time::timeout(Duration::from_secs(20), child.wait()).await;
+        assert_eq!(ended.unwrap().unwrap().code(), Some(7));
+    }
+}

@@ -1,0 +1,140 @@
+//! What follows from how an attempt at a pass, or a probe, ended.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Attempt, Machine};
+use crate::names::WorkerId;
+use crate::reconcile::decide::{self, Effect};
+use crate::reconcile::queue::{self, Ask, Failed};
+use crate::reconcile::{bounds, outcome};
+use crate::record::{PassInput, PendingPass, Trigger};
+
+/// Wait after the first failure; it doubles with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait after a failure.
+const LAST_BACKOFF: Duration = Duration::from_secs(30);
+
+impl Machine {
+    /// A worker answered a probe, or did not.
+    pub(in crate::reconcile) fn probed(
+        &mut self,
+        worker: &WorkerId,
+        input: &PassInput,
+        attempt: Attempt,
+    ) {
+        let effect = match attempt {
+            // It holds the revision it was asked about: its announcement was lost.
+            Attempt::Done(_) => decide::refused(&mut self.state, worker, &input.revision, self.now),
+            Attempt::Refused(holds) if bounds::good_name(holds.as_str()) => {
+                decide::refused(&mut self.state, worker, &holds, self.now)
+            }
+            Attempt::NotStarted => decide::remove(&mut self.state, worker),
+            Attempt::Refused(_) | Attempt::Failed(_) => Effect::Stayed,
+        };
+        if effect != Effect::Stayed {
+            self.moved(Trigger::Change);
+        }
+    }
+
+    /// The pass that was handed out ended so.
+    pub(in crate::reconcile) fn ended(&mut self, input: &PassInput, attempt: Attempt) {
+        // It counts as running until the end of this, so that a panic does not lose it.
+        let Some((worker, pass)) = self.running.clone() else {
+            return;
+        };
+        self.probed = false;
+        match attempt {
+            Attempt::Done(done) => {
+                let interrupted = done.interrupted && !pass.dry_run;
+                decide::answered(&mut self.state, &worker, self.now);
+                outcome::done(&mut self.state, input, *done, self.now);
+                if interrupted {
+                    self.stumbled();
+                    self.ask_again(pass);
+                } else {
+                    self.stumbles = 0;
+                }
+            }
+            Attempt::Refused(holds) => {
+                self.stumbled();
+                let effect = if bounds::good_name(holds.as_str()) {
+                    decide::refused(&mut self.state, &worker, &holds, self.now)
+                } else {
+                    decide::remove(&mut self.state, &worker)
+                };
+                self.not_here(pass, effect);
+            }
+            Attempt::NotStarted => {
+                let effect = decide::remove(&mut self.state, &worker);
+                self.state.last_error = Some(format!(
+                    "worker {worker} did not start pass {} in time and was dropped",
+                    pass.pass
+                ));
+                self.not_here(pass, effect);
+            }
+            Attempt::Failed(mut error) => {
+                bounds::text(&mut error);
+                self.state.last_error = Some(error.clone());
+                // Two steps: unlike a refusal, a failure always waits.
+                self.stumbles = self.stumbles.max(1);
+                self.stumbled();
+                if let Failed::GivenUp(pass) = queue::failed(&mut self.state, pass) {
+                    outcome::given_up(&mut self.state, &pass, error, self.now);
+                }
+            }
+        }
+        self.running = None;
+    }
+
+    /// The same again, as a new pass: this one's report is written.
+    fn ask_again(&mut self, pass: PendingPass) {
+        let news = self.news;
+        self.ask(Ask {
+            trigger: pass.trigger,
+            dry_run: pass.dry_run,
+            confirm: pass.confirm,
+            only: pass.only,
+        });
+        self.news = news;
+    }
+
+    /// The pass is to be tried elsewhere, or with another revision.
+    fn not_here(&mut self, pass: PendingPass, effect: Effect) {
+        let news = self.news;
+        queue::put_back(&mut self.state.pending, pass);
+        if effect != Effect::Stayed {
+            queue::widen(&mut self.state);
+            if !queue::full_waits(&self.state) {
+                self.ask(Ask::full(Trigger::Change));
+            }
+        }
+        self.news = news;
+    }
+
+    /// Counts an attempt that did not end well. The first refusal or
+    /// interruption is tried again at once, more of them in a row with backoff.
+    fn stumbled(&mut self) {
+        self.stumbles = self.stumbles.saturating_add(1);
+        if self.stumbles > 1 {
+            let doublings = (self.stumbles - 2).min(10);
+            let wait = FIRST_BACKOFF
+                .saturating_mul(1 << doublings)
+                .min(LAST_BACKOFF);
+            let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_secs(1));
+            let at = self.now.saturating_add(wait).unwrap_or(Timestamp::MAX);
+            self.retry = Some((at, self.news));
+        }
+    }
+
+    /// A decision panicked: whatever it was, the workflow goes on.
+    pub(in crate::reconcile) fn broke(&mut self, error: String) {
+        if let Some((_, pass)) = self.running.take() {
+            queue::put_back(&mut self.state.pending, pass);
+        }
+        self.state.last_error = Some(error);
+        self.stumbles = self.stumbles.max(1);
+        self.stumbled();
+    }
+}
