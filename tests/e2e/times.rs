@@ -5,6 +5,7 @@
 
 mod cases;
 mod client;
+mod generated;
 
 use almanac_tests::{Scheduler, on_both_schedulers, server};
 use almanac_workflows::times::{
@@ -16,8 +17,9 @@ use jiff::tz::TimeZoneDatabase;
 use jiff::{Span, Timestamp};
 use temporalio_common::protos::temporal::api::schedule::v1::{CalendarSpec, ScheduleSpec};
 
-use self::cases::{Case, Dice};
+use self::cases::Case;
 use self::client::{Client, proto_calendar, proto_interval};
+use self::generated::Dice;
 
 const CONCURRENCY: usize = 10;
 
@@ -309,6 +311,7 @@ async fn compare_all(on: Scheduler, prefix: &str, cases: Vec<Case>) -> anyhow::R
 on_both_schedulers!(
     the_dialect_is_the_servers,
     generated_specs_fire_as_on_the_server,
+    the_search_is_given_up_where_the_server_gives_up,
 );
 
 async fn the_dialect_is_the_servers(on: Scheduler) -> anyhow::Result<()> {
@@ -320,5 +323,24 @@ async fn generated_specs_fire_as_on_the_server(on: Scheduler) -> anyhow::Result<
     let seed = variable("ALMANAC_TEST_SEED").unwrap_or(20);
     let count = variable("ALMANAC_TEST_SPECS").unwrap_or(200);
     let count = usize::try_from(count)?;
-    compare_all(on, "generated", cases::generated(seed, count)).await
+    compare_all(on, "generated", generated::cases(seed, count)).await
+}
+
+async fn the_search_is_given_up_where_the_server_gives_up(on: Scheduler) -> anyhow::Result<()> {
+    let client = Client::connect(&server(on).address()).await?;
+    let case = cases::over_excluding();
+    let spec = compile(&case).map_err(anyhow::Error::msg)?;
+    let window = Window {
+        after: "2026-01-01T00:00:00Z".parse()?,
+        until: "2100-12-31T23:59:59Z".parse()?,
+    };
+    // There are times, in 2100, but nobody looks that far.
+    let ours = spec.fire_times(window.after, 1);
+    assert!(ours.times.is_empty() && ours.exhausted, "{ours:?}");
+    let id = "times-over-excluding";
+    let taken = client.create(id, as_written(&case)).await?;
+    assert_eq!(taken, Ok(()));
+    let theirs = client.matching(id, window.after, window.until).await?;
+    assert_eq!(theirs, []);
+    client.delete(id).await
 }
