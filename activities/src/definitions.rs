@@ -1,5 +1,10 @@
 //! The activities that read the registry, and the registry as they see it.
 
+#![expect(
+    missing_docs,
+    reason = "the macro makes items that cannot be documented"
+)]
+
 use std::sync::Arc;
 
 use almanac_workflows::contracts;

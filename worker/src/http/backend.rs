@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use almanac_workflows::names::WorkerId;
 use almanac_workflows::plan::Plan;
 use almanac_workflows::record::{Report, Status, SyncRequest};
 use almanac_workflows::snapshot::Snapshot;
@@ -14,6 +15,9 @@ use crate::registry::{Reload, ReloadError};
 
 /// The process, as HTTP sees it. Every future may be dropped at any moment.
 pub trait Backend: Send + Sync + 'static {
+    /// The name by which the reconcile workflow knows this process.
+    fn worker(&self) -> &WorkerId;
+
     /// What `/readyz` answers.
     fn readiness(&self) -> Readiness;
 
@@ -29,8 +33,7 @@ pub trait Backend: Send + Sync + 'static {
     /// The reconcile workflow's state.
     fn status(&self) -> impl Future<Output = Result<Status, BackendError>> + Send;
 
-    /// Asks for a pass over what the registry holds now; its number. Short:
-    /// does not wait for the pass.
+    /// Asks for a pass; its number. Short: does not wait for the pass.
     fn sync(&self, request: SyncRequest) -> impl Future<Output = Result<u64, BackendError>> + Send;
 
     /// What a pass would do now. Writes nothing.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use almanac_activities::reconcile;
 use almanac_activities::schedules::{ListEntry, Pace, RequestError, Schedules, wire};
-use almanac_workflows::names::{DefinitionId, ScheduleId};
+use almanac_workflows::names::{DefinitionId, ScheduleId, WorkerId};
 use almanac_workflows::plan;
 use almanac_workflows::record::{DefinitionCounts, PassInput, Status, SyncRequest, Trigger};
 use almanac_workflows::schedule::Live;
@@ -34,6 +34,10 @@ const CONCURRENCY: usize = 10;
 const LOOK: Duration = Duration::from_millis(200);
 
 impl Backend for Shared {
+    fn worker(&self) -> &WorkerId {
+        &self.worker
+    }
+
     fn readiness(&self) -> Readiness {
         self.health.readiness()
     }
@@ -62,7 +66,6 @@ impl Backend for Shared {
     }
 
     async fn sync(&self, request: SyncRequest) -> Result<u64, BackendError> {
-        self.heard().await?;
         Ok(self.asked()?.sync(&request).await?.pass)
     }
 
@@ -159,34 +162,6 @@ impl Shared {
             CONCURRENCY,
             |_| {},
         ))
-    }
-
-    /// Waits until the workflow knows what this process's registry holds, so
-    /// that no replica that holds something else gets the pass that is asked
-    /// for. Where that takes too long the pass goes first, and the
-    /// announcement brings another.
-    async fn heard(&self) -> Result<(), BackendError> {
-        let deadline = Instant::now() + ANSWER_LIMIT;
-        loop {
-            let revision = &self.registry.snapshot().revision;
-            match self.status().await {
-                Ok(status) => {
-                    let own = status.workers.get(&self.worker);
-                    let is_alone = own.is_some() && status.workers.len() == 1;
-                    if is_alone || own.is_some_and(|own| own.revision == *revision) {
-                        return Ok(());
-                    }
-                }
-                Err(error) if Instant::now() > deadline => return Err(error),
-                // At the start the announcement makes the workflow.
-                Err(BackendError::Absent(_)) => {}
-                Err(error) => return Err(error),
-            }
-            if Instant::now() > deadline {
-                return Ok(());
-            }
-            sleep(LOOK).await;
-        }
     }
 
     /// The input of a pass, were there one now.

@@ -10,6 +10,7 @@ mod backend;
 mod definitions;
 mod guard;
 mod live;
+mod looks;
 mod probes;
 mod problem;
 mod schedules;
@@ -27,9 +28,11 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use self::looks::Looks;
+
 pub use self::backend::{Backend, BackendError, Planned};
 pub use self::definitions::{DefinitionStatus, DefinitionView};
-pub use self::schedules::{LastRun, PausedBy, ScheduleState, ScheduleView};
+pub use self::schedules::{LastRun, ScheduleView};
 
 /// The largest request body, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -42,6 +45,7 @@ const SYNC_WAIT: Duration = Duration::from_secs(30);
 /// What handlers share.
 struct Service<B> {
     backend: Arc<B>,
+    looks: Looks,
     syncs: Semaphore,
     sync_wait: Duration,
     stop: CancellationToken,
@@ -52,6 +56,7 @@ struct Service<B> {
 pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, stop: CancellationToken) {
     let service = Arc::new(Service {
         backend,
+        looks: Looks::default(),
         syncs: Semaphore::new(SYNCS),
         sync_wait: SYNC_WAIT,
         stop: stop.clone(),

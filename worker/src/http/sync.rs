@@ -15,13 +15,14 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::looks::LOOK;
 use super::problem::Problem;
-use super::{Backend, Service};
+use super::{Backend, BackendError, Service};
 use crate::process::backoff::random;
 use crate::registry::Reload;
 
-/// Time between two looks whether the pass has ended.
-const LOOK: Duration = Duration::from_millis(200);
+/// How long a pass waits for the workflow to hear of the files it is about.
+const HEARD_LIMIT: Duration = Duration::from_secs(5);
 /// What a report calls the error of a digest that names another set.
 const CONFIRM: &str = "confirm";
 
@@ -81,11 +82,15 @@ pub(super) async fn sync<B: Backend>(
         confirm,
     };
     let deadline = Instant::now() + service.sync_wait;
-    let pass = timeout_at(deadline, service.backend.sync(request))
+    let asked = async {
+        heard(&service).await?;
+        service.backend.sync(request).await
+    };
+    let pass = timeout_at(deadline, asked)
         .await
         .map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "temporal does not answer"))??;
     let report = tokio::select! {
-        report = timeout_at(deadline, report(&*service.backend, pass)) => report.ok().flatten(),
+        report = timeout_at(deadline, report(&service, pass)) => report.ok().flatten(),
         () = service.stop.cancelled() => None,
     };
     match report {
@@ -109,15 +114,39 @@ async fn reread(backend: &impl Backend) -> Result<DefinitionCounts, Problem> {
     }
 }
 
+/// Waits until the workflow knows what this process's registry holds, so that
+/// no replica that holds something else gets the pass. Where that takes too
+/// long the pass goes first, and the announcement brings another.
+async fn heard<B: Backend>(service: &Service<B>) -> Result<(), BackendError> {
+    let deadline = Instant::now() + HEARD_LIMIT;
+    loop {
+        let revision = &service.backend.snapshot().revision;
+        let is_late = Instant::now() > deadline;
+        match service.looks.status(&*service.backend).await {
+            Ok(status) => {
+                let own = status.workers.get(service.backend.worker());
+                let is_alone = own.is_some() && status.workers.len() == 1;
+                if is_alone || is_late || own.is_some_and(|own| own.revision == *revision) {
+                    return Ok(());
+                }
+            }
+            // At the start the announcement makes the workflow.
+            Err(BackendError::Absent(_) | BackendError::Busy(_)) if !is_late => {}
+            Err(error) => return Err(error),
+        }
+        sleep(LOOK).await;
+    }
+}
+
 /// Waits for a pass to end; its report, unless that has been forgotten.
-async fn report(backend: &impl Backend, pass: u64) -> Option<Report> {
+async fn report<B: Backend>(service: &Service<B>, pass: u64) -> Option<Report> {
     loop {
         // The pass goes on whether or not somebody can look at it.
-        if let Ok(status) = backend.status().await
+        if let Ok(status) = service.looks.status(&*service.backend).await
             && status.pass >= pass
         {
-            let mut reports = status.reports.into_iter();
-            return reports.find(|report| report.pass == pass);
+            let mut reports = status.reports.iter();
+            return reports.find(|report| report.pass == pass).cloned();
         }
         sleep(LOOK).await;
     }

@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use almanac_activities::schedules::{PausedBy, ViewState};
 use almanac_workflows::definition::Diagnostic;
-use almanac_workflows::names::{Project, Revision};
+use almanac_workflows::names::{Project, Revision, WorkerId};
 use almanac_workflows::plan::Plan;
-use almanac_workflows::record::{DefinitionCounts, Held, Report, ReportError, Status, SyncRequest};
+use almanac_workflows::record::{
+    DefinitionCounts, Held, Report, ReportError, Status, SyncRequest, WorkerState,
+};
 use almanac_workflows::snapshot::{Archived, FailedDocument, Snapshot};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -21,6 +24,7 @@ use crate::registry::{Reload, ReloadError, ReloadSummary};
 
 /// A process whose answers are set by the test.
 struct Fake {
+    me: WorkerId,
     ready: bool,
     snapshot: Snapshot,
     status: Mutex<Result<Status, BackendError>>,
@@ -28,17 +32,30 @@ struct Fake {
     synced: Result<u64, BackendError>,
     requests: Mutex<Vec<SyncRequest>>,
     reloads: AtomicU64,
+    looks: AtomicU64,
+}
+
+/// A state of the workflow that knows the fake process.
+fn status(pass: u64, reports: Vec<Report>) -> Status {
+    Status {
+        pass,
+        reports,
+        workers: [(WorkerId::new("me"), WorkerState::default())].into(),
+        ..Status::default()
+    }
 }
 
 impl Default for Fake {
     fn default() -> Self {
         Self {
+            me: WorkerId::new("me"),
             ready: true,
             snapshot: Snapshot::default(),
-            status: Mutex::new(Ok(Status::default())),
+            status: Mutex::new(Ok(status(0, Vec::new()))),
             synced: Ok(7),
             requests: Mutex::default(),
             reloads: AtomicU64::new(0),
+            looks: AtomicU64::new(0),
         }
     }
 }
@@ -47,19 +64,18 @@ impl Fake {
     /// One whose pass 7 ends with this report.
     fn reporting(report: Report) -> Self {
         let report = Report { pass: 7, ..report };
-        let status = Status {
-            pass: 7,
-            reports: vec![report],
-            ..Status::default()
-        };
         Self {
-            status: Mutex::new(Ok(status)),
+            status: Mutex::new(Ok(status(7, vec![report]))),
             ..Self::default()
         }
     }
 }
 
 impl Backend for Fake {
+    fn worker(&self) -> &WorkerId {
+        &self.me
+    }
+
     fn readiness(&self) -> Readiness {
         Readiness {
             ready: self.ready,
@@ -96,6 +112,7 @@ impl Backend for Fake {
     }
 
     async fn status(&self) -> Result<Status, BackendError> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         self.status.lock().unwrap().clone()
     }
 
@@ -136,7 +153,7 @@ fn schedule(n: usize) -> ScheduleView {
         id: project.schedule_id(&definition),
         definition,
         source: Some("jobs.yaml".into()),
-        state: ScheduleState::Paused,
+        state: ViewState::Paused,
         paused: true,
         paused_by: Some(PausedBy::Hand),
         cron: vec!["0 3 * * *".into()],
@@ -165,6 +182,7 @@ async fn serve_fake(fake: Fake, wait: Duration, is_loopback: bool) -> Server {
     let (fake, stop) = (Arc::new(fake), CancellationToken::new());
     let service = Arc::new(Service {
         backend: Arc::clone(&fake),
+        looks: Looks::default(),
         syncs: Semaphore::new(1),
         sync_wait: wait,
         stop: stop.clone(),
@@ -537,24 +555,22 @@ async fn a_pass_that_takes_long_is_accepted() {
 
 #[tokio::test]
 async fn a_look_that_fails_ends_no_wait() {
-    let fake = Fake {
-        status: Mutex::new(Err(BackendError::Away("for a moment".into()))),
-        ..Fake::default()
-    };
-    let server = server(fake).await;
+    let server = server(Fake::default()).await;
     let (answer, ()) = tokio::join!(server.post("/admin/sync"), async {
         while server.fake.requests.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
+        }
+        let away = BackendError::Away("for a moment".into());
+        *server.fake.status.lock().unwrap() = Err(away);
+        let looks = server.fake.looks.load(Ordering::Relaxed);
+        while server.fake.looks.load(Ordering::Relaxed) < looks + 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let report = Report {
             pass: 7,
             ..Report::default()
         };
-        *server.fake.status.lock().unwrap() = Ok(Status {
-            pass: 8,
-            reports: vec![report],
-            ..Status::default()
-        });
+        *server.fake.status.lock().unwrap() = Ok(status(8, vec![report]));
     });
     assert_eq!(answer.status, 200);
 }
@@ -597,4 +613,37 @@ async fn too_many_that_wait_are_sent_away() {
     assert_eq!(second.status, 429);
     assert_eq!(second.problem(), "too many requests wait for a pass");
     assert_eq!((first.status, first.json()), (202, json!({ "pass": 7 })));
+}
+
+#[tokio::test]
+async fn among_replicas_a_sync_waits_until_its_files_are_known() {
+    let server = server(Fake::reporting(Report::default())).await;
+    let replicas = |revision: Revision| {
+        let mut status = status(
+            7,
+            vec![Report {
+                pass: 7,
+                ..Report::default()
+            }],
+        );
+        let state = WorkerState {
+            revision,
+            ..WorkerState::default()
+        };
+        status.workers.insert(WorkerId::new("me"), state);
+        status
+            .workers
+            .insert(WorkerId::new("other"), WorkerState::default());
+        Ok(status)
+    };
+    *server.fake.status.lock().unwrap() = replicas(Revision::of(b"before"));
+    let (answer, ()) = tokio::join!(server.post("/admin/sync"), async {
+        while server.fake.looks.load(Ordering::Relaxed) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(server.fake.requests.lock().unwrap().is_empty());
+        *server.fake.status.lock().unwrap() = replicas(Revision::default());
+    });
+    assert_eq!(answer.status, 200);
+    assert_eq!(server.fake.requests.lock().unwrap().len(), 1);
 }

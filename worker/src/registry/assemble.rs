@@ -60,7 +60,7 @@ pub(super) fn assemble(
             continue;
         };
         let unseen = view.holes.contains_key(&origin.root) && !view.files.contains_key(origin);
-        if failing.contains(id) || unseen || suspicious.contains(origin) {
+        if failing.contains(id) || unseen || is_within(origin, &suspicious) {
             let stale = Loaded {
                 status: LoadStatus::Stale,
                 ..loaded.clone()
@@ -82,6 +82,18 @@ pub(super) fn assemble(
     snapshot.archived.extend(remembered.cloned());
     snapshot.archived.truncate(ARCHIVED_KEPT);
     (snapshot, now)
+}
+
+/// Whether a file is one of these, or stood in a folder that one of these now
+/// stands for: a link that leads nowhere, or out.
+fn is_within(file: &FileKey, suspicious: &BTreeSet<&FileKey>) -> bool {
+    file.path.ancestors().any(|path| {
+        let key = FileKey {
+            root: file.root,
+            path: path.to_owned(),
+        };
+        suspicious.contains(&key)
+    })
 }
 
 /// Puts every document where it belongs. Returns the files in which something

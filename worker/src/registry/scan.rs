@@ -294,7 +294,10 @@ fn classify(
     let metadata = match fs::symlink_metadata(&real) {
         Ok(metadata) => metadata,
         Err(error) if vanished(&error) && !is_link => return Ok(Found::Nothing),
-        Err(error) => return refused(Refusal::Unreadable(plain(&error))),
+        Err(error) if is_definitions(name) => {
+            return refused(Refusal::Unreadable(plain(&error)));
+        }
+        Err(error) => return Err(error),
     };
     if metadata.is_dir() {
         return if is_definitions(name) {

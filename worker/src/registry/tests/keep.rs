@@ -332,3 +332,47 @@ async fn summaries_that_nobody_took_are_told_as_one() {
         (2, 1, 2)
     );
 }
+
+#[tokio::test]
+async fn a_listing_that_fails_part_way_keeps_what_it_did_not_reach() {
+    let folder = Folder::with(&[
+        ("a.yaml", &document("a", "1")),
+        ("sub/b.yaml", &document("b", "1")),
+    ]);
+    let registry = folder.registry();
+    reloaded(&registry).await;
+
+    // A path too long to be opened is what even root cannot list. It is built
+    // from its end, since it could not be built from its beginning either.
+    let name = "x".repeat(250);
+    fs::remove_file(folder.path("sub/b.yaml")).unwrap();
+    for _ in 0..20 {
+        fs::create_dir(folder.path("wrap")).unwrap();
+        fs::rename(folder.path("sub"), folder.path(&format!("wrap/{name}"))).unwrap();
+        fs::rename(folder.path("wrap"), folder.path("sub")).unwrap();
+    }
+    folder.write("c.yaml", &document("c", "1"));
+    let shown = reloaded(&registry)
+        .await
+        .replace(&name, "X")
+        .replace("X/", "");
+    assert_snapshot!(shown, @r"
+    a: 1 (a.yaml)
+    b: 1 (sub/b.yaml, stale)
+    c: 1 (c.yaml)
+    incomplete: folder `FOLDER` cannot be listed fully: `sub/X`: file name too long
+    ");
+}
+
+#[tokio::test]
+async fn a_folder_whose_link_leads_nowhere_keeps_what_it_held() {
+    let folder = Folder::with(&[("..data/sub/b.yaml", &document("b", "1"))]);
+    folder.link("sub", "..data/sub");
+    let registry = folder.registry();
+    assert_snapshot!(reloaded(&registry).await, @"b: 1 (sub/b.yaml)");
+    fs::remove_dir_all(folder.path("..data")).unwrap();
+    assert_snapshot!(reloaded(&registry).await, @r"
+    b: 1 (sub/b.yaml, stale)
+    invalid ? (sub): sub:1:1: the link leads nowhere: no such file or directory
+    ");
+}

@@ -39,3 +39,21 @@ async fn ten_thousand_files_are_looked_at_in_a_moment() {
     assert!(full < Duration::from_secs(10), "{full:?}");
     assert!(edit < Duration::from_secs(10), "{edit:?}");
 }
+
+#[tokio::test]
+async fn documents_beyond_the_limit_are_left_out_and_said() {
+    let folder = Folder::new();
+    for file in 0..11 {
+        let documents = (0..5_000).map(|n| document(&format!("d{file:02}-{n}"), "1"));
+        let text = documents.collect::<Vec<_>>().join("---\n");
+        folder.write(&format!("f{file:02}.yaml"), &text);
+    }
+    let registry = folder.registry();
+    registry.reload(Depth::Changed).await.unwrap();
+    let snapshot = registry.snapshot();
+    assert_eq!(snapshot.definitions.len(), 50_000);
+    assert_eq!(
+        snapshot.incomplete,
+        ["there are more than 50000 documents; `f10.yaml:1` and those after it are not loaded"]
+    );
+}
