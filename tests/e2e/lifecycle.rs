@@ -337,16 +337,24 @@ async fn a_finished_schedule_is_its_own_tombstone(on: Scheduler) -> anyhow::Resu
         "twice.yaml",
         &with_schedule("  every: 1s\n  overlap_policy: allow_all\n  max_actions: 2\n"),
     )?;
-    let mut worker = project.worker().start().await?;
+    let mut worker = project
+        .worker()
+        .flag("--resync-interval", "1s")
+        .start()
+        .await?;
     let id = project.schedule("twice");
     let temporal = project.temporal();
     eventually("its actions to be used up", || async {
         Ok(temporal.live(&id).await?.remaining_actions() == Some(0))
     })
     .await?;
-    worker.sync().await?;
+    // A list does not tell what is left: the next description of it does.
+    eventually("it to be paused", || async {
+        worker.sync().await?;
+        Ok(temporal.live(&id).await?.paused())
+    })
+    .await?;
     let live = temporal.live(&id).await?;
-    assert!(live.paused());
     assert_eq!(live.action_memo().unwrap()["flags"], json!(["finished"]));
 
     worker.restart().await?;
