@@ -5,6 +5,11 @@
     reason = "the macro makes items that cannot be documented"
 )]
 
+#![expect(
+    clippy::unused_async,
+    reason = "an activity is asynchronous by contract"
+)]
+
 use std::sync::Arc;
 
 use almanac_workflows::contracts;
