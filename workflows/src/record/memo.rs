@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_memo_without_an_override_keeps_half_of_its_limit() {
+    fn the_largest_memo_leaves_room_for_an_override() {
         let memo = ActionMemo {
             v: 1,
             revision: Revision::of(b"x"),
