@@ -87,10 +87,10 @@ pub(super) fn assemble(
 /// Whether a file is one of these, or stood in a folder that one of these now
 /// stands for: a link that leads nowhere, or out.
 fn is_within(file: &FileKey, suspicious: &BTreeSet<&FileKey>) -> bool {
-    file.path.ancestors().any(|path| {
+    Path::new(&file.path).ancestors().any(|path| {
         let key = FileKey {
             root: file.root,
-            path: path.to_owned(),
+            path: path.as_os_str().to_owned(),
         };
         suspicious.contains(&key)
     })
@@ -162,7 +162,7 @@ fn place(view: &View) -> Vec<Placed<'_>> {
         let Content::Read { documents, .. } = &state.content else {
             continue;
         };
-        let path = key.path.display();
+        let path = Path::new(&key.path).display();
         placed.extend(
             documents
                 .iter()
@@ -236,7 +236,7 @@ fn repeated(
 
 fn unread(key: &FileKey, refusal: &Refusal, roots: &[PathBuf]) -> FailedDocument {
     FailedDocument {
-        source: key.path.display().to_string(),
+        source: Path::new(&key.path).display().to_string(),
         id: None,
         errors: vec![Diagnostic {
             hint: refusal.hint().map(Into::into),

@@ -6,6 +6,7 @@
 //! for a while. Which definitions follow is left to [`super::assemble`].
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub(super) struct FileKey {
     /// Index of the folder, in the order given.
     pub(super) root: usize,
     /// Relative to the folder.
-    pub(super) path: PathBuf,
+    pub(super) path: OsString,
 }
 
 /// What is known of a file.
@@ -410,7 +411,7 @@ fn differing(first: &[Listing], second: &[Listing]) -> Vec<usize> {
 }
 
 fn digest_file(out: &mut Vec<u8>, key: &FileKey, content: &Content) {
-    let path = key.path.as_os_str().as_encoded_bytes();
+    let path = key.path.as_encoded_bytes();
     out.extend((path.len() as u64).to_le_bytes());
     out.extend(path);
     match content {

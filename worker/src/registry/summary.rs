@@ -59,7 +59,7 @@ impl ReloadSummary {
                 .filter(|id| !now.definitions.contains_key(*id))
                 .count(),
         );
-        removal |= !protected(before).is_subset(&protected(now))
+        removal |= loses_protection(before, now)
             || unnamed(before) != unnamed(now)
             || before.incomplete != now.incomplete;
         let named = previous.is_some() && !removal && changed.len() <= CHANGED_LIMIT;
@@ -93,13 +93,11 @@ impl ReloadSummary {
     }
 }
 
-/// Every id whose schedule must stay.
-fn protected(snapshot: &Snapshot) -> BTreeSet<&DefinitionId> {
-    snapshot
-        .definitions
-        .keys()
-        .chain(snapshot.failed_ids())
-        .collect()
+/// Whether there is an id whose schedule had to stay and now has not.
+fn loses_protection(before: &Snapshot, now: &Snapshot) -> bool {
+    let failing: BTreeSet<_> = now.failed_ids().collect();
+    let mut ids = before.definitions.keys().chain(before.failed_ids());
+    ids.any(|id| !now.definitions.contains_key(id) && !failing.contains(id))
 }
 
 /// The failing documents that may protect schedules without naming them.
