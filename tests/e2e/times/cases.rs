@@ -629,14 +629,14 @@ fn exclusion(dice: &mut Dice) -> CalendarInput {
             ..none
         },
         3 => CalendarInput {
-            hour: some(&["1", "0-2", "2,3", "*"], dice),
+            hour: some(&["1", "0-2", "2,3", "4-23"], dice),
             minute: some(&["0", "30", "0/20", "10-50"], dice),
             second: some(&["0", "0-30", "1/2"], dice),
             ..none
         },
         _ => CalendarInput {
             minute: some(&["0", "30-59", "*/7", "59"], dice),
-            day_of_month: dice.maybe(30, |dice| field(dice, 1, 31, 5)),
+            day_of_month: some(&["1", "2-20", "*/2", "28-31"], dice),
             ..none
         },
     }

@@ -159,7 +159,7 @@ fn once<T>(message: T) -> Request<T> {
     request
         .extensions_mut()
         .insert(RetryConfigForCall(RetryOptions::no_retries()));
-    request.set_timeout(Duration::from_secs(30));
+    request.set_timeout(Duration::from_mins(1));
     request
 }
 
