@@ -117,6 +117,26 @@ fn one_whose_id_cannot_be_read_protects_what_came_from_its_file() {
 }
 
 #[test]
+fn several_of_one_file_protect_as_one() {
+    let mut world = many(3);
+    remove(&mut world, 0..2);
+    world.fail("job-000.yaml:1", None);
+    world.fail("job-000.yaml:9", None);
+    let plan = world.plan();
+    assert_eq!(plan.deletes.len(), 1, "{plan}");
+}
+
+#[test]
+fn one_of_a_file_that_is_served_still_makes_nothing_wait() {
+    let mut world = many(3);
+    remove(&mut world, 0..1);
+    world.fail("job-001.yaml", None);
+    let plan = world.plan();
+    assert_eq!(plan.deletes.len(), 1, "{plan}");
+    assert_eq!(plan.deletes[0].definition, id("job-000"));
+}
+
+#[test]
 fn one_that_no_schedule_came_from_makes_all_removals_wait() {
     let mut world = many(3);
     remove(&mut world, 0..2);
