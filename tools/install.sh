@@ -10,11 +10,11 @@ if ! "$python" -m venv "$dir"; then
     if "$python" -m pip --version >/dev/null 2>&1; then
         "$python" -m venv --without-pip "$dir"
         "$python" -m pip --python "$dir/bin/python" install --quiet \
-            --disable-pip-version-check -r "$here/requirements.txt"
+            --disable-pip-version-check --require-hashes -r "$here/requirements.txt"
         exec "$dir/bin/temporal" --version
     fi
     echo "error: $python cannot make a virtual environment (on Debian: apt-get install python3-venv)" >&2
     exit 1
 fi
-"$dir/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+"$dir/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$here/requirements.txt"
 "$dir/bin/temporal" --version

@@ -1,5 +1,14 @@
 //! The activities that read the registry, and the registry as they see it.
 
+#![expect(
+    missing_docs,
+    reason = "the macro makes items that cannot be documented"
+)]
+#![expect(
+    clippy::unused_async,
+    reason = "an activity is asynchronous by contract"
+)]
+
 use std::sync::Arc;
 
 use almanac_workflows::contracts;

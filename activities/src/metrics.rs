@@ -42,7 +42,7 @@ pub enum Metric {
     ScheduleMissed,
     /// Schedules whose next run is in the past.
     ScheduleOverdue,
-    /// Always 1. Labels: `version`, `rustc`.
+    /// Always 1. Label: `version`.
     BuildInfo,
 }
 
@@ -118,7 +118,7 @@ impl Metric {
             Self::EventsTotal => "Events received.",
             Self::ScheduleMissed => "Runs that the server missed.",
             Self::ScheduleOverdue => "Schedules whose next run is in the past.",
-            Self::BuildInfo => "Almanac's version and the compiler it was built with.",
+            Self::BuildInfo => "Almanac's version.",
         }
     }
 

@@ -19,5 +19,6 @@ mod replay;
 mod replicas;
 mod run_definition;
 mod shutdown;
+mod times;
 mod told;
 mod watching;

@@ -35,9 +35,24 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     run(cli).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", causes(&error));
         ExitCode::FAILURE
     })
+}
+
+/// An error with its causes, on one line. Many of the SDK's errors say their
+/// cause themselves; it is not said again.
+pub(crate) fn causes(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if said.is_empty() {
+            said = text;
+        } else if !said.contains(&text) {
+            said = format!("{said}: {text}");
+        }
+    }
+    said
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -114,4 +129,17 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
     server.stop().await;
     result?;
     lost.map_or(Ok(ExitCode::SUCCESS), |why| Err(anyhow::anyhow!(why)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::causes;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("not found")
+            .context("describe x: not found")
+            .context("worker `run`");
+        assert_eq!(causes(&error), "worker `run`: describe x: not found");
+    }
 }

@@ -302,7 +302,9 @@ impl Applier<'_> {
                 .await;
             let now = match sent {
                 Ok(()) => match self.read_back(&update, &token).await? {
-                    ReadBack::Written => return Ok(Outcome::Done(Box::new(done(update, &described)))),
+                    ReadBack::Written => {
+                        return Ok(Outcome::Done(Box::new(done(update, &described))));
+                    }
                     ReadBack::Other(now) => now,
                 },
                 Err(RequestError::Stale) => {

@@ -103,7 +103,7 @@ impl Observer<'_> {
                 .filter(|one| one.schedule == entry.schedule);
             let Some(wanted) = wanted else {
                 if left_alone(owner) {
-                    observation.settle(&entry.schedule, Settled::nothing(owner));
+                    observation.settle(&entry.schedule, Settled::nothing(owner, entry.paused));
                 } else {
                     suspects.push(Suspect {
                         schedule: entry.schedule.clone(),
@@ -164,7 +164,7 @@ impl Observer<'_> {
             let overridden = policy.overrides.get(owner).cloned();
             return Some(Settled {
                 overridden,
-                ..Settled::nothing(owner)
+                ..Settled::nothing(owner, entry.paused)
             });
         }
         self.cache.get(&entry.schedule, digests.0, digests.1)
@@ -233,6 +233,7 @@ impl Observer<'_> {
         {
             let settled = Settled {
                 definition: described.live.definition.clone(),
+                paused: described.live.values.paused,
                 overridden: known.overridden,
                 drift: known.drift,
                 contested: known.contested,

@@ -247,7 +247,7 @@ fn view(entry: ListEntry, context: ViewContext<'_>) -> Option<ScheduleView> {
         .unwrap_or_default();
     let paused_by = entry
         .paused
-        .then(|| paused_by(&entry.note, overridden.as_ref()));
+        .then(|| PausedBy::of(&entry.note, overridden.as_ref()));
     Some(ScheduleView {
         state: state(
             &entry,
@@ -314,20 +314,22 @@ fn state(
     }
 }
 
-/// Who paused a schedule, by its note: what pauses replaces it.
-fn paused_by(note: &str, overridden: Option<&Override>) -> PausedBy {
-    // The two schedulers word it differently.
-    const BY_THE_SERVER: [&str; 2] = ["paused due to workflow", "paused, workflow"];
-    const BY_ALMANAC: [&str; 3] = ["Managed by Almanac", "Paused: ", "Finished: "];
+impl PausedBy {
+    /// Who paused a schedule that is paused, by its note: what pauses replaces it.
+    pub fn of(note: &str, overridden: Option<&Override>) -> Self {
+        // The two schedulers word it differently.
+        const BY_THE_SERVER: [&str; 2] = ["paused due to workflow", "paused, workflow"];
+        const BY_ALMANAC: [&str; 3] = ["Managed by Almanac", "Paused: ", "Finished: "];
 
-    if BY_THE_SERVER.iter().any(|start| note.starts_with(start)) {
-        PausedBy::Failure
-    } else if overridden.is_some_and(|one| one.enabled == Some(false)) {
-        PausedBy::Override
-    } else if line_of(note) != note && BY_ALMANAC.iter().any(|start| note.starts_with(start)) {
-        PausedBy::Yaml
-    } else {
-        PausedBy::Hand
+        if BY_THE_SERVER.iter().any(|start| note.starts_with(start)) {
+            Self::Failure
+        } else if overridden.is_some_and(|one| one.enabled == Some(false)) {
+            Self::Override
+        } else if line_of(note) != note && BY_ALMANAC.iter().any(|start| note.starts_with(start)) {
+            Self::Yaml
+        } else {
+            Self::Hand
+        }
     }
 }
 
@@ -365,7 +367,7 @@ mod tests {
             enabled: Some(false),
             ..Override::default()
         };
-        let by = |note: &str| paused_by(note, None);
+        let by = |note: &str| PausedBy::of(note, None);
         assert_eq!(
             by("Managed by Almanac from a.yaml [almanac v1:abc]"),
             PausedBy::Yaml
@@ -377,6 +379,6 @@ mod tests {
         assert_eq!(by("paused, workflow failed: p/a"), PausedBy::Failure);
         assert_eq!(by("(no reason provided)"), PausedBy::Hand);
         assert_eq!(by("lunch [almanac v1:abc]"), PausedBy::Hand);
-        assert_eq!(paused_by("incident", Some(&paused)), PausedBy::Override);
+        assert_eq!(PausedBy::of("incident", Some(&paused)), PausedBy::Override);
     }
 }

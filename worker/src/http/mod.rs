@@ -32,7 +32,7 @@ use self::looks::Looks;
 
 pub use self::backend::{Backend, BackendError, Planned};
 pub use self::definitions::{DefinitionStatus, DefinitionView};
-pub use self::schedules::{LastRun, PausedBy, ScheduleState, ScheduleView};
+pub use self::schedules::{LastRun, ScheduleView};
 
 /// The largest request body, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;

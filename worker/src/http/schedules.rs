@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use almanac_activities::schedules::ListEntry;
+use almanac_activities::schedules::{ListEntry, PausedBy, ViewState};
 use almanac_workflows::names::{DefinitionId, ScheduleId};
 use almanac_workflows::plan::{Plan, protected_ids};
 use almanac_workflows::record::{Flag, Override, Status};
@@ -32,7 +32,7 @@ pub struct ScheduleView {
     /// The file (and line) of the definition; `None` when there is none any more.
     pub source: Option<String>,
     /// Its condition in a word.
-    pub state: ScheduleState,
+    pub state: ViewState,
     /// Whether it starts nothing by itself.
     pub paused: bool,
     /// Who paused it.
@@ -72,42 +72,6 @@ pub struct LastRun {
     pub status: Option<String>,
 }
 
-/// A schedule's condition; of several, the first in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScheduleState {
-    /// A foreign schedule has the id.
-    Conflict,
-    /// Its removal waits for confirmation.
-    Held,
-    /// Its definition is gone, and it stays.
-    Orphaned,
-    /// Others keep changing it back.
-    Contested,
-    /// Its actions are used up.
-    Finished,
-    /// An operator set something over the YAML.
-    Overridden,
-    /// It starts nothing by itself.
-    Paused,
-    /// It starts runs when they are due.
-    Active,
-}
-
-/// Who paused a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PausedBy {
-    /// The definition.
-    Yaml,
-    /// An override.
-    Override,
-    /// The server, after a run that failed.
-    Failure,
-    /// Somebody.
-    Hand,
-}
-
 pub(super) async fn list<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     page: Result<Query<Page>, QueryRejection>,
@@ -139,9 +103,6 @@ pub(super) async fn reconcile<B: Backend>(
 ) -> Result<Json<Status>, Problem> {
     Ok(Json(service.backend.status().await?))
 }
-
-/// How the server's notes begin when it pauses a schedule after a failed run.
-const FAILURE_NOTE: &str = "paused due to workflow";
 
 /// What was seen of one schedule.
 pub(super) struct Sight {
@@ -177,7 +138,9 @@ impl Known<'_> {
         ScheduleView {
             state: self.state(&sight, overridden.as_ref()),
             paused: entry.paused,
-            paused_by: self.paused_by(&sight, overridden.as_ref()),
+            paused_by: entry
+                .paused
+                .then(|| PausedBy::of(&entry.note, overridden.as_ref())),
             source: loaded.map(|loaded| loaded.source.clone()),
             cron: set.or(written).unwrap_or_default(),
             timezone: entry.spec.timezone.clone(),
@@ -197,46 +160,27 @@ impl Known<'_> {
         }
     }
 
-    fn state(&self, sight: &Sight, overridden: Option<&Override>) -> ScheduleState {
+    fn state(&self, sight: &Sight, overridden: Option<&Override>) -> ViewState {
         let id = &sight.definition;
         let is_wanted = self.desired.contains_key(id) || protected_ids(self.snapshot).contains(id);
         let is_contested = |plan: &Plan| plan.contested.contains_key(id);
         if sight.entry.owner.is_none() {
-            ScheduleState::Conflict
+            ViewState::Conflict
         } else if !is_wanted && self.status.held.is_some() {
-            ScheduleState::Held
+            ViewState::Held
         } else if !is_wanted {
-            ScheduleState::Orphaned
+            ViewState::Orphaned
         } else if self.plan.is_some_and(is_contested) {
-            ScheduleState::Contested
+            ViewState::Contested
         } else if sight.has(Flag::Finished) {
-            ScheduleState::Finished
+            ViewState::Finished
         } else if overridden.is_some() {
-            ScheduleState::Overridden
+            ViewState::Overridden
         } else if sight.entry.paused {
-            ScheduleState::Paused
+            ViewState::Paused
         } else {
-            ScheduleState::Active
+            ViewState::Active
         }
-    }
-
-    fn paused_by(&self, sight: &Sight, overridden: Option<&Override>) -> Option<PausedBy> {
-        if !sight.entry.paused {
-            return None;
-        }
-        let desired = self.desired.get(&sight.definition);
-        let by_yaml = desired.is_some_and(|desired| desired.values.paused);
-        Some(
-            if overridden.is_some_and(|one| one.enabled == Some(false)) {
-                PausedBy::Override
-            } else if sight.entry.note.starts_with(FAILURE_NOTE) {
-                PausedBy::Failure
-            } else if by_yaml && !sight.has(Flag::PausedBefore) {
-                PausedBy::Yaml
-            } else {
-                PausedBy::Hand
-            },
-        )
     }
 
     fn overridden(&self, sight: &Sight) -> Option<Override> {
@@ -374,8 +318,9 @@ mod tests {
         };
         assert_snapshot!(show(&world, "on", false, "", &[]), @r#"active by  cron ["0 3 * * *"] next 1970-01-01T00:00:00Z"#);
         assert_snapshot!(show(&world, "on", true, "stop", &[]), @r#"paused by "hand" cron ["0 3 * * *"] next"#);
-        assert_snapshot!(show(&world, "off", true, "", &[]), @r#"paused by "yaml" cron ["0 3 * * *"] next"#);
-        assert_snapshot!(show(&world, "off", true, "", &[Flag::PausedBefore]), @r#"paused by "hand" cron ["0 3 * * *"] next"#);
+        let managed = "Managed by Almanac from off.yaml [almanac v1:0]";
+        assert_snapshot!(show(&world, "off", true, managed, &[]), @r#"paused by "yaml" cron ["0 3 * * *"] next"#);
+        assert_snapshot!(show(&world, "off", true, "stop [almanac v1:0]", &[Flag::PausedBefore]), @r#"paused by "hand" cron ["0 3 * * *"] next"#);
         assert_snapshot!(show(&world, "on", true, "paused due to workflow failure: x", &[]), @r#"paused by "failure" cron ["0 3 * * *"] next"#);
         assert_snapshot!(show(&world, "on", true, "", &[Flag::Finished]), @r#"finished by "hand" cron ["0 3 * * *"] next"#);
         let set = Override {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use almanac_activities::schedules::{PausedBy, ViewState};
 use almanac_workflows::definition::Diagnostic;
 use almanac_workflows::names::{Project, Revision, WorkerId};
 use almanac_workflows::plan::Plan;
@@ -152,7 +153,7 @@ fn schedule(n: usize) -> ScheduleView {
         id: project.schedule_id(&definition),
         definition,
         source: Some("jobs.yaml".into()),
-        state: ScheduleState::Paused,
+        state: ViewState::Paused,
         paused: true,
         paused_by: Some(PausedBy::Hand),
         cron: vec!["0 3 * * *".into()],

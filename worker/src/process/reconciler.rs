@@ -173,7 +173,7 @@ impl Reconciler {
                         .find(|report| report.pass == pass));
                 }
                 // The worker may be busy for a moment; the deadline bounds it.
-                Ok(_) | Err(ReconcilerError::NoAnswer(_)) => {}
+                Ok(_) | Err(ReconcilerError::NoAnswer(_) | ReconcilerError::Busy(_)) => {}
                 Err(error) => return Err(error),
             }
             if tokio::time::Instant::now() + LOOK_INTERVAL >= deadline {

@@ -40,7 +40,7 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Works until `stop`, then waits for the workers to drain.
     pub(super) async fn run(self, runtime: Arc<Runtime>, stop: CancellationToken) {
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
         let mut trouble = Trouble::new(self.startup_retry);
         loop {
             let connected = tokio::select! {
@@ -61,7 +61,7 @@ impl Supervisor {
                     if stop.is_cancelled() {
                         return;
                     }
-                    let reason = format!("{error:#}");
+                    let reason = crate::causes(&error);
                     self.health.trouble(reason.clone());
                     trouble.tell("a worker ended; starting over", &reason);
                     since.elapsed()

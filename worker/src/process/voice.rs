@@ -108,6 +108,11 @@ impl Voice {
                     backoff.reset();
                     wait
                 }
+                // Many ask at once when workers start together.
+                Err(ReconcilerError::Busy(reason)) => {
+                    tracing::debug!(reason, "the reconcile workflow is busy");
+                    backoff.next_wait()
+                }
                 Err(error) => {
                     if !silent_since_told {
                         tracing::warn!(%error, "cannot reach the reconcile workflow; trying on");

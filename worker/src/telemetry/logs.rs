@@ -19,11 +19,12 @@ pub enum LogFormat {
 /// makes the SDK log each retried call of each poller: the process says the
 /// same once, itself.
 /// Nor does each activity's span help anyone.
-const QUIET: [&str; 6] = [
+const QUIET: [&str; 7] = [
     "temporalio_client=error",
     "temporalio_sdk=warn",
     "temporalio_sdk_core::pollers=error",
-    "temporalio_sdk_core::worker::heartbeat=error",
+    "temporalio_sdk_core::worker=error",
+    "temporalio_sdk_core::worker::workflow=warn",
     "h2=warn",
     "hyper=warn",
 ];
@@ -72,12 +73,14 @@ mod tests {
         assert_eq!(
             directives("info"),
             "temporalio_client=error,temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
-             temporalio_sdk_core::worker::heartbeat=error,h2=warn,hyper=warn,info"
+             temporalio_sdk_core::worker=error,\
+             temporalio_sdk_core::worker::workflow=warn,h2=warn,hyper=warn,info"
         );
         assert_eq!(
             directives("debug,temporalio_client=debug,h2=debug"),
             "temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
-             temporalio_sdk_core::worker::heartbeat=error,hyper=warn,\
+             temporalio_sdk_core::worker=error,\
+             temporalio_sdk_core::worker::workflow=warn,hyper=warn,\
              debug,temporalio_client=debug,h2=debug"
         );
     }

@@ -65,7 +65,6 @@ pub fn install_metrics() -> anyhow::Result<MetricsPage> {
     metrics::gauge!(
         Metric::BuildInfo.as_str(),
         "version" => env!("CARGO_PKG_VERSION"),
-        "rustc" => env!("CARGO_PKG_RUST_VERSION"),
     )
     .set(1.0);
     Ok(MetricsPage(handle))

@@ -170,6 +170,7 @@ fn schedule(
     entry: &Entry<'_>,
     context: &ParseContext,
 ) -> Option<ScheduleBlock> {
+    let before = decoder.errors.len();
     let object = decoder.object(entry.at, &entry.value, "schedule", &SCHEDULE)?;
     let mut block = ScheduleBlock {
         enabled: true,
@@ -213,10 +214,12 @@ fn schedule(
             "give it `cron` or `every`",
         );
     }
-    for warning in block.spec.warnings(context.now) {
-        let mut finding = Finding::new(entry.at, warning.message);
-        finding.hint = warning.hint;
-        decoder.warnings.push(finding);
+    if decoder.errors.len() == before {
+        for warning in block.spec.warnings(context.now) {
+            let mut finding = Finding::new(entry.at, warning.message);
+            finding.hint = warning.hint;
+            decoder.warnings.push(finding);
+        }
     }
     Some(block)
 }

@@ -70,6 +70,7 @@ pub(super) fn schedule(
     entry: &Entry<'_>,
     context: &ParseContext,
 ) -> Option<ScheduleBlock> {
+    let before = decoder.errors.len();
     let object = decoder.object(entry.at, &entry.value, "schedule", &SCHEDULE)?;
     let mut block = ScheduleBlock {
         enabled: flag(decoder, &object, "enabled", true),
@@ -121,7 +122,10 @@ pub(super) fn schedule(
             "give it `cron`, `every` or `calendars`; leave `schedule` out for runs by hand only",
         );
     }
-    spec_warnings(decoder, &object, &block.spec, context);
+    // Of a spec that lacks what could not be read, nothing is true.
+    if decoder.errors.len() == before {
+        spec_warnings(decoder, &object, &block.spec, context);
+    }
     Some(block)
 }
 

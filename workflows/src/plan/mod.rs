@@ -52,6 +52,8 @@ pub enum Seen {
 pub struct Settled {
     /// The definition its memo names.
     pub definition: DefinitionId,
+    /// It starts nothing by itself.
+    pub paused: bool,
     /// The override in force.
     pub overridden: Option<Override>,
     /// It has drift that is not corrected now.
@@ -62,9 +64,10 @@ pub struct Settled {
 
 impl Settled {
     /// A schedule of which nothing is to be said.
-    pub fn nothing(definition: &DefinitionId) -> Self {
+    pub fn nothing(definition: &DefinitionId, paused: bool) -> Self {
         Self {
             definition: definition.clone(),
+            paused,
             overridden: None,
             drift: BTreeSet::new(),
             contested: BTreeSet::new(),
@@ -118,6 +121,8 @@ pub struct Plan {
     pub orphaned: Vec<ScheduleId>,
     /// How many schedules need nothing.
     pub unchanged: u64,
+    /// How many schedules of the definitions this plan leaves paused.
+    pub paused: u64,
     /// Drift found, corrected by this plan or not.
     pub drift: BTreeMap<DefinitionId, BTreeSet<Field>>,
     /// Fields that others keep changing back, left alone for now.
@@ -314,6 +319,7 @@ impl Plan {
 
     fn leave(&mut self, settled: &Settled) {
         self.unchanged += 1;
+        self.paused += u64::from(settled.paused);
         let id = &settled.definition;
         if let Some(overridden) = &settled.overridden {
             self.overrides.insert(id.clone(), Some(overridden.clone()));
@@ -351,9 +357,12 @@ impl Plan {
                 if let Some(overridden) = known.overridden {
                     self.overrides.insert(id.clone(), Some(overridden));
                 }
-                match known.update {
-                    Some(update) => self.updates.push(*update),
-                    None => self.unchanged += 1,
+                if let Some(update) = known.update {
+                    self.paused += u64::from(update.values.paused);
+                    self.updates.push(*update);
+                } else {
+                    self.paused += u64::from(live.values.paused);
+                    self.unchanged += 1;
                 }
             }
         }

@@ -144,28 +144,31 @@ fn reasons_to_wait(
     if policy.replicas_differ {
         wait.get_or_insert_with(|| "live replicas hold different revisions".to_owned());
     }
-    for document in snapshot
+    // By file: several of its documents may be unreadable.
+    let unreadable: BTreeMap<&str, &str> = snapshot
         .failed
         .iter()
         .filter(|document| document.id.is_none())
-    {
-        let file = file_of(&document.source);
-        let (mut kept, rest): (Vec<&Live>, Vec<&Live>) =
-            orphans.iter().copied().partition(|live| {
-                live.readable_memo()
-                    .is_some_and(|memo| file_of(&memo.source) == file)
-            });
-        if kept.is_empty() {
+        .map(|document| (file_of(&document.source), document.source.as_str()))
+        .collect();
+    for (file, source) in unreadable {
+        let before = orphans.len();
+        orphans.retain(|live| {
+            live.readable_memo()
+                .is_none_or(|memo| file_of(&memo.source) != file)
+        });
+        let kept = before - orphans.len();
+        plan.unchanged += kept as u64;
+        // Those of its definitions that are served still, last good versions
+        // among them, are no orphans.
+        let served = snapshot
+            .definitions
+            .values()
+            .any(|loaded| file_of(&loaded.source) == file);
+        if kept == 0 && !served {
             wait.get_or_insert_with(|| {
-                format!(
-                    "the id of the document at `{}` cannot be read",
-                    document.source
-                )
+                format!("the id of the document at `{source}` cannot be read")
             });
-        } else {
-            plan.unchanged += kept.len() as u64;
-            kept.clear();
-            *orphans = rest;
         }
     }
     wait

@@ -44,7 +44,7 @@ pub struct State {
     pub removals: VecDeque<(Timestamp, u64)>,
     /// Overrides in force.
     pub overrides: BTreeMap<DefinitionId, Override>,
-    /// Corrections of the last hour.
+    /// Corrections of the last two hours.
     pub corrections: Corrections,
     /// What reloads did since the last report.
     pub definitions: DefinitionCounts,
@@ -118,7 +118,7 @@ pub struct Status {
     pub held: Option<Held>,
     /// Overrides in force.
     pub overrides: BTreeMap<DefinitionId, Override>,
-    /// Corrections of the last hour.
+    /// Corrections of the last two hours.
     pub corrections: Corrections,
     /// How many schedules passes removed in the last 10 minutes.
     pub recently_removed: u64,

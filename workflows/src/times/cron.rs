@@ -290,3 +290,112 @@ fn wrong_count(text: Piece<'_>, count: usize) -> TimesError {
         .hint("minute hour day_of_month month day_of_week, then perhaps the year; with seven, seconds come first")
         .at(text.at)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn show(text: &str) -> String {
+        match compile_cron(text) {
+            Ok(cron) => {
+                let mut lines: Vec<String> =
+                    cron.calendars.iter().map(ToString::to_string).collect();
+                lines.extend(
+                    cron.intervals
+                        .iter()
+                        .map(|interval| format!("every {interval}")),
+                );
+                lines.extend(cron.timezone.map(|zone| format!("in {zone}")));
+                lines.extend(
+                    cron.warnings
+                        .into_iter()
+                        .map(|it| format!("warning at {:?}: {}", it.offset, it.message)),
+                );
+                lines.join("\n")
+            }
+            Err(error) => format!("error at {:?}: {error}; {:?}", error.offset, error.hint),
+        }
+    }
+
+    #[test]
+    fn a_cron_string_has_five_to_seven_fields() {
+        assert_eq!(show("30 2 * * MON-FRI"), "30 2 * * 1-5");
+        assert_eq!(show("5 30 2 * * * 2030"), "5 30 2 * * * 2030");
+        insta::assert_snapshot!(show("0 12 1 1 * 2030"), @r#"
+        0 12 1 1 * 2030
+        warning at Some(11): the sixth field `2030` is the year to Temporal
+        "#);
+        insta::assert_snapshot!(show("* * * *"), @r#"error at Some(0): cron `* * * *` has 4 fields, not 5, 6 or 7; Some("minute hour day_of_month month day_of_week, then perhaps the year; with seven, seconds come first")"#);
+    }
+
+    #[test]
+    fn errors_and_warnings_stand_at_their_place() {
+        insta::assert_snapshot!(show("  TZ=UTC  0 0 * * 1,1-7"), @r#"
+        0 0 * * 1-6
+        in UTC
+        warning at Some(20): day_of_week `1,1-7` does not fire on Sundays: the server drops the 7
+        "#);
+        insta::assert_snapshot!(show("0 0 13 * fri"), @r#"
+        0 0 13 * 5
+        warning at Some(4): fires only on days that match both day_of_month `13` and day_of_week `fri`
+        "#);
+        insta::assert_snapshot!(show("0 0 * * 5#3"), @r#"
+        0 0 * * 5
+        warning at Some(9): `#3` is a comment to Temporal, and changes nothing
+        "#);
+        insta::assert_snapshot!(show("0 0 L * *"), @r#"error at Some(4): day_of_month `L` is not a value from 1 to 31; Some("Temporal has no `L`; write the last day of each month, as a list of cron strings")"#);
+        insta::assert_snapshot!(show("0 0 * * fri-mon"), @r#"error at Some(8): day_of_week `fri-mon` ends before it starts; Some("ranges do not wrap around; write `fri-6,0-mon`")"#);
+        insta::assert_snapshot!(show("0 0 * * sat-sun"), @r#"error at Some(8): day_of_week `sat-sun` ends before it starts; Some("Sunday is 0 at the start of a range and 7 at its end: `sat-7`")"#);
+        insta::assert_snapshot!(show("TZ=Europe/Berln 0 0 * * *"), @r#"error at Some(3): unknown time zone `Europe/Berln`; Some("did you mean Europe/Berlin?")"#);
+        insta::assert_snapshot!(show("@every 5m/1x"), @r#"error at Some(10): `1x` is not a duration; Some("write a duration such as 90s, 10m or 1h30m")"#);
+        insta::assert_snapshot!(show("@every 5m/5m"), @r#"error at Some(7): offset 5m is not within its interval 5m; Some("an offset is shorter than the interval it moves")"#);
+        insta::assert_snapshot!(show("@reboot"), @r#"error at Some(0): `@reboot` is no time that Temporal knows; Some("there are @yearly, @monthly, @weekly, @daily, @hourly and `@every 90m`")"#);
+    }
+
+    #[test]
+    fn a_zone_before_every_is_ignored_as_on_the_server() {
+        assert_eq!(show("TZ=Nowhere @every 90m/10m"), "every 1h30m/10m");
+    }
+
+    #[test]
+    fn zones_must_agree() {
+        let zone = |texts: &[&str], timezone| {
+            let crons: Vec<CompiledCron> = texts
+                .iter()
+                .map(|text| compile_cron(text).unwrap())
+                .collect();
+            common_zone(&crons, timezone).map_err(|error| error.message)
+        };
+        let berlin = "TZ=Europe/Berlin 0 0 * * *";
+        assert_eq!(zone(&["0 0 * * *"], None), Ok("UTC".to_owned()));
+        assert_eq!(zone(&[], Some("Asia/Tokyo")), Ok("Asia/Tokyo".to_owned()));
+        assert_eq!(
+            zone(&[berlin, "CRON_TZ=Europe/Berlin @daily"], None),
+            Ok("Europe/Berlin".to_owned())
+        );
+        assert_eq!(
+            zone(&[berlin], Some("Europe/Berlin")),
+            Ok("Europe/Berlin".to_owned())
+        );
+        insta::assert_snapshot!(zone(&[berlin], Some("UTC")).unwrap_err(), @"the cron string's time zone Europe/Berlin conflicts with `timezone: UTC`");
+        insta::assert_snapshot!(zone(&[berlin, "@every 5m"], None).unwrap_err(), @"a cron string with time zone Europe/Berlin conflicts with one with no time zone");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_errors_point_into_it(text in "(TZ=UTC )?[-0-9*/, a-z#@ΩL\t]{0,40}") {
+            if let Err(error) = compile_cron(&text) {
+                prop_assert!(error.offset.is_some_and(|offset| offset <= text.chars().count()), "{error:?}");
+            }
+        }
+
+        #[test]
+        fn what_is_taken_is_canonical(text in "[0-5]?[0-9](/[1-9])? [*0-9] (\\*|1-7|[1-9]/3) (jan|\\*|1-12/5) (sun|[0-7]|\\*|2-7)") {
+            let cron = compile_cron(&text).unwrap();
+            let again = compile_cron(&cron.calendars[0].to_string()).unwrap();
+            prop_assert_eq!(again.calendars, cron.calendars);
+        }
+    }
+}

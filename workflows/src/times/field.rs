@@ -147,9 +147,10 @@ pub(super) fn parse<const MIN: u16, const MAX: u16>(
         }
         offset += part.chars().count() + 1;
     }
+    let values = Values::from_ranges(&ranges);
     Ok(Parsed {
-        values: Values::from_ranges(&ranges),
-        lost_sunday,
+        values,
+        lost_sunday: lost_sunday.filter(|_| !values.contains(0)),
     })
 }
 
@@ -253,9 +254,9 @@ fn value(field: FieldName, text: &str, at: usize) -> Result<i64, TimesError> {
 fn hint(field: FieldName, text: &str) -> Option<&'static str> {
     match text {
         "?" => Some("write `*`; Temporal has no `?`"),
-        "L" if field == FieldName::DayOfMonth => Some(
-            "Temporal has no `L`; run on `28-31` and let the first step decide, or list the dates in calendars",
-        ),
+        "L" if field == FieldName::DayOfMonth => {
+            Some("Temporal has no `L`; write the last day of each month, as a list of cron strings")
+        }
         _ if text.ends_with(['L', 'W']) => Some("Temporal has no `L` and no `W`"),
         _ if text.starts_with(' ') || text.ends_with(' ') => Some("no blanks inside a field"),
         _ => match field {
@@ -314,6 +315,7 @@ mod tests {
             ("0-7", false),
             ("2-7", false),
             ("1-7/2", false),
+            ("0,1-7", false),
             ("1-6", false),
         ] {
             let parsed = parse::<0, 6>(FieldName::DayOfWeek, text).unwrap();

@@ -308,3 +308,6 @@ impl Cursor<'_> {
         weekday(self.zone.local(self.zone.instant(self.local())))
     }
 }
+
+#[cfg(test)]
+mod tests;

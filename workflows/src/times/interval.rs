@@ -202,3 +202,76 @@ fn nanoseconds(number: &str, unit: &str) -> Option<u128> {
     };
     Some(whole + fraction)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_gos_and_days() {
+        let nanos = |text| go_duration(text).ok().map(|duration| duration.as_nanos());
+        for (text, expected) in [
+            ("90s", 90_000_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("1.5d", 129_600_000_000_000),
+            (".5h", 1_800_000_000_000),
+            ("5.s", 5_000_000_000),
+            ("+2ms3us4ns", 2_003_004),
+            ("0", 0),
+            ("-0s", 0),
+            ("1µs", 1000),
+        ] {
+            assert_eq!(nanos(text), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "5",
+            "s",
+            "5x",
+            ".s",
+            "1..5s",
+            "-5m",
+            " 5m",
+            "5 m",
+            "1e3s",
+            "5mm",
+            "300000h0.1x",
+            "3000000h",
+        ] {
+            assert_eq!(nanos(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn fractions_of_a_second_are_validated_and_dropped() {
+        let new = |every, phase| {
+            Interval::new(Duration::from_millis(every), Duration::from_millis(phase))
+                .map(|interval| interval.to_string())
+                .map_err(|error| error.message)
+        };
+        assert_eq!(new(1500, 1400), Ok("1s".to_owned()));
+        assert_eq!(new(3_600_000, 900_999), Ok("1h/15m".to_owned()));
+        insta::assert_snapshot!(new(999, 0).unwrap_err(), @"interval 0.999s is shorter than a second");
+        insta::assert_snapshot!(new(90_000, 90_000).unwrap_err(), @"offset 1m30s is not within its interval 1m30s");
+    }
+
+    proptest! {
+        #[test]
+        fn the_text_says_it(every in 1_u64..10_000_000, phase in 0_u64..10_000_000) {
+            let seconds = Duration::from_secs;
+            let interval = Interval::new(seconds(every), seconds(phase % every)).unwrap();
+            prop_assert_eq!(interval.to_string().parse::<Interval>().unwrap(), interval);
+            let json = serde_json::to_string(&interval).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Interval>(&json).unwrap(), interval);
+        }
+
+        #[test]
+        fn no_text_panics(text in "[-+0-9.a-zµ]{0,30}") {
+            if let Ok(duration) = go_duration(&text) {
+                prop_assert!(i64::try_from(duration.as_nanos()).is_ok());
+            }
+        }
+    }
+}

@@ -109,3 +109,87 @@ impl fmt::Display for Spec {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::times::compile_cron;
+
+    fn whole() -> Spec {
+        Spec {
+            calendars: compile_cron("30 2 * * MON-FRI")
+                .unwrap()
+                .calendars
+                .into_iter()
+                .collect(),
+            intervals: compile_cron("@every 6h/15m")
+                .unwrap()
+                .intervals
+                .into_iter()
+                .collect(),
+            exclude: compile_cron("* * * 24-26 12 * *")
+                .unwrap()
+                .calendars
+                .into_iter()
+                .collect(),
+            timezone: "Europe/Berlin".to_owned(),
+            start_at: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+            end_at: Some("2027-01-01T00:00:00Z".parse().unwrap()),
+            jitter: Duration::from_secs(90),
+        }
+    }
+
+    #[test]
+    fn a_spec_is_a_line_for_people() {
+        insta::assert_snapshot!(whole(), @"30 2 * * 1-5; every 6h/15m; but not * * * 24-26 12 * * (Europe/Berlin) from 2026-01-01T00:00:00Z until 2027-01-01T00:00:00Z within 1m30s");
+        insta::assert_snapshot!(Spec::default(), @"never");
+    }
+
+    /// The serialised form is hashed: it must never change.
+    #[test]
+    fn a_spec_is_serialised_by_its_canonical_texts() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&whole()).unwrap(), @r#"
+        {
+          "calendars": [
+            "30 2 * * 1-5"
+          ],
+          "intervals": [
+            "6h/15m"
+          ],
+          "exclude": [
+            "* * * 24-26 12 * *"
+          ],
+          "timezone": "Europe/Berlin",
+          "start_at": "2026-01-01T00:00:00Z",
+          "end_at": "2027-01-01T00:00:00Z",
+          "jitter": {
+            "secs": 90,
+            "nanos": 0
+          }
+        }
+        "#);
+        let json = serde_json::to_string(&whole()).unwrap();
+        assert_eq!(serde_json::from_str::<Spec>(&json).unwrap(), whole());
+        assert_eq!(serde_json::from_str::<Spec>("{}").unwrap(), Spec::default());
+    }
+
+    #[test]
+    fn all_errors_of_a_spec_come_at_once() {
+        assert_eq!(whole().check(), Ok(()));
+        let wrong = Spec {
+            timezone: "Europe/Berln".to_owned(),
+            end_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),
+            ..whole()
+        };
+        let errors: Vec<String> = wrong
+            .check()
+            .unwrap_err()
+            .into_iter()
+            .map(|error| error.message)
+            .collect();
+        insta::assert_snapshot!(errors.join("\n"), @r#"
+        unknown time zone `Europe/Berln`
+        end_at 2025-01-01T00:00:00Z is before start_at 2026-01-01T00:00:00Z
+        "#);
+    }
+}

@@ -225,3 +225,57 @@ impl<'de, const MIN: u16, const MAX: u16> Deserialize<'de> for Values<MIN, MAX> 
         text.parse().map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_text_is_canonical() {
+        for (values, text) in [
+            (vec![0, 15, 30, 45], "0-45/15"),
+            (vec![1, 3, 4, 5], "1,3-5"),
+            (vec![1, 2, 4, 6, 8], "1,2-8/2"),
+            (vec![7, 8], "7,8"),
+            (vec![59, 0], "0,59"),
+            (vec![], ""),
+            ((0..60).collect(), "*"),
+            (vec![70, 3], "3"),
+        ] {
+            assert_eq!(Sixty::from_iter(values).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn ranges_of_a_live_schedule_are_read_as_the_server_reads_them() {
+        let read = |start, end, step| Sixty::from_ranges(&[Range { start, end, step }]).to_string();
+        assert_eq!(read(5, 0, 0), "5");
+        assert_eq!(read(5, 0, 3), "5");
+        assert_eq!(read(0, 59, 0), "*");
+        assert_eq!(read(50, i32::MAX, 7), "50,57");
+        assert_eq!(read(i32::MIN, i32::MAX, 30), "22,52");
+        assert_eq!(read(-5, -1, 1), "");
+    }
+
+    #[test]
+    fn what_is_not_canonical_text_is_refused() {
+        for text in ["60", "1-60", "x", "1-", "-1", "1//2", "1,"] {
+            assert!(text.parse::<Sixty>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_ranges_say_the_whole_set(values in proptest::collection::btree_set(2000_u16..=2100, 0..101)) {
+            let set = Years::from_iter(values.clone());
+            prop_assert_eq!(set.iter().collect::<Vec<_>>(), values.iter().copied().collect::<Vec<_>>());
+            prop_assert_eq!(Years::from_ranges(&set.ranges()), set);
+            prop_assert_eq!(set.to_string().parse::<Years>().unwrap(), set);
+            for from in 1999..=2101 {
+                prop_assert_eq!(set.at_or_after(from), values.range(from..).next().copied());
+            }
+        }
+    }
+}

@@ -39,7 +39,9 @@ impl Spec {
                 "intervals count from 1970 in UTC; for local times write a cron string",
             ));
         }
-        if self.end_at.is_none_or(|end| end > from) && self.fire_times(from, 1).times.is_empty() {
+        let says = !self.calendars.is_empty() || !self.intervals.is_empty();
+        let ended = self.end_at.is_some_and(|end| end <= from);
+        if says && !ended && self.check().is_ok() && self.fire_times(from, 1).times.is_empty() {
             warnings.push(TimesWarning::new(
                 format!("`{self}` never fires"),
                 "no date matches, or so much is excluded that the server stops looking",
@@ -54,7 +56,12 @@ impl Spec {
     fn upset(&self, zone: &Zone, from: Timestamp) -> Upset {
         let mut upset = Upset::default();
         let local = Self {
-            calendars: self.calendars.iter().filter(|it| !it.hour.is_all()).copied().collect(),
+            calendars: self
+                .calendars
+                .iter()
+                .filter(|it| !it.hour.is_all())
+                .copied()
+                .collect(),
             exclude: self.exclude.clone(),
             timezone: self.timezone.clone(),
             ..Self::default()
@@ -76,10 +83,13 @@ impl Spec {
     /// The times after `after` to `until`; `None` when they are too many.
     fn between(&self, after: i64, until: i64) -> Option<Vec<i64>> {
         let after = Timestamp::from_second(after).ok()?;
-        let found = self.fire_times(after, DENSE).times;
-        let times: Vec<i64> = found.iter().map(|time| time.as_second()).collect();
-        let dense = times.len() == DENSE && times.last().is_some_and(|last| *last <= until);
-        (!dense).then(|| times.into_iter().filter(|time| *time <= until).collect())
+        // Bounded, so that rare times are not searched for through the years.
+        let bounded = Self {
+            end_at: Timestamp::from_second(until).ok(),
+            ..self.clone()
+        };
+        let times = bounded.fire_times(after, DENSE).times;
+        (times.len() < DENSE).then(|| times.iter().map(|time| time.as_second()).collect())
     }
 }
 
@@ -88,9 +98,13 @@ impl Upset {
     /// would have shown without one.
     fn look(&mut self, spec: &Spec, zone: &Zone, change: i64) {
         let (before, after) = (zone.offset(change - 1), zone.offset(change));
-        let margin = (after - before).abs() + 3 * HOUR;
+        // A day that has no midnight may be lost whole.
+        let margin = (after - before).abs() + 25 * HOUR;
         let (from, until) = (change - margin, change + margin);
-        let wall = Spec { timezone: UTC.to_owned(), ..spec.clone() };
+        let wall = Spec {
+            timezone: UTC.to_owned(),
+            ..spec.clone()
+        };
         let Some(real) = spec.between(from, until) else {
             return;
         };
@@ -100,12 +114,18 @@ impl Upset {
         let shown: Vec<i64> = real.iter().map(|time| epoch(zone.local(*time))).collect();
         let once: BTreeSet<i64> = shown.iter().copied().collect();
         let meant: BTreeSet<i64> = ideal.into_iter().collect();
-        let first = |slot: &mut Option<DateTime>, found: Option<i64>| *slot = slot.or(found.map(civil));
+        let first =
+            |slot: &mut Option<DateTime>, found: Option<i64>| *slot = slot.or(found.map(civil));
         let gap = change + before..change + after;
-        first(&mut self.missing, meant.iter().find(|time| gap.contains(time)).copied());
+        first(
+            &mut self.missing,
+            meant.iter().find(|time| gap.contains(time)).copied(),
+        );
         let lost = meant.difference(&once).find(|time| !gap.contains(time));
         first(&mut self.lost, lost.copied());
-        let twice = once.iter().find(|time| shown.iter().filter(|other| other == time).count() > 1);
+        let twice = once
+            .iter()
+            .find(|time| shown.iter().filter(|other| other == time).count() > 1);
         first(&mut self.twice, twice.copied());
         first(&mut self.extra, once.difference(&meant).next().copied());
     }
@@ -114,16 +134,97 @@ impl Upset {
         let mut warn = |time: Option<DateTime>, say: &dyn Fn(String) -> String| {
             warnings.extend(time.map(|time| TimesWarning::new(say(show(time)), DST_HINT)));
         };
-        warn(self.missing, &|time| format!("{time} does not exist in {zone}, and is skipped"));
-        warn(self.lost, &|time| format!("{time} is skipped in {zone}, where the clock changes"));
-        warn(self.twice, &|time| format!("{time} occurs twice in {zone}, and fires twice"));
+        warn(self.missing, &|time| {
+            format!("{time} does not exist in {zone}, and is skipped")
+        });
+        warn(self.lost, &|time| {
+            format!("{time} is skipped in {zone}, where the clock changes")
+        });
+        warn(self.twice, &|time| {
+            format!("{time} occurs twice in {zone}, and fires twice")
+        });
         warn(self.extra, &|time| {
-            format!("fires at {time} as well in {zone}, where the clock changes: the server repeats the hour before")
+            format!(
+                "fires at {time} as well in {zone}, where the clock changes: the server repeats the hour before"
+            )
         });
     }
 }
 
 fn show(time: DateTime) -> String {
     let seconds = if time.second() == 0 { "" } else { ":%S" };
-    time.strftime(&format!("%Y-%m-%d %H:%M{seconds}")).to_string()
+    time.strftime(&format!("%Y-%m-%d %H:%M{seconds}"))
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compile_cron;
+    use super::*;
+
+    fn warnings(crons: &[&str], timezone: &str) -> String {
+        let mut spec = Spec {
+            timezone: timezone.to_owned(),
+            ..Spec::default()
+        };
+        for cron in crons {
+            let cron = compile_cron(cron).unwrap();
+            spec.calendars.extend(cron.calendars);
+            spec.intervals.extend(cron.intervals);
+        }
+        let from = "2026-06-01T00:00:00Z".parse().unwrap();
+        spec.warnings(from)
+            .into_iter()
+            .map(|it| it.message)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn local_times_that_a_change_of_the_clock_upsets_are_named_once_each() {
+        insta::assert_snapshot!(warnings(&["30 2 * * *"], "Europe/Berlin"), @"2027-03-28 02:30 does not exist in Europe/Berlin, and is skipped");
+        insta::assert_snapshot!(warnings(&["30 1 * * *"], "Europe/Berlin"), @"fires at 2026-10-25 02:30 as well in Europe/Berlin, where the clock changes: the server repeats the hour before");
+        insta::assert_snapshot!(warnings(&["30 1,2 * * *"], "America/New_York"), @r#"
+        2027-03-14 02:30 does not exist in America/New_York, and is skipped
+        2026-11-01 01:30 occurs twice in America/New_York, and fires twice
+        "#);
+        insta::assert_snapshot!(warnings(&["15 30 1 * * SUN *"], "America/New_York"), @"2026-11-01 01:30:15 occurs twice in America/New_York, and fires twice");
+    }
+
+    #[test]
+    fn times_that_no_change_meets_do_not_warn() {
+        for (cron, zone) in [
+            ("30 5 * * *", "Europe/Berlin"),
+            ("30 2 * * *", "UTC"),
+            ("30 2 * * *", "Asia/Tokyo"),
+            ("*/5 * * * *", "Europe/Berlin"),
+            ("30 2 * * MON", "Europe/Berlin"),
+            ("30 2 1 1 *", "Europe/Berlin"),
+        ] {
+            assert_eq!(warnings(&[cron], zone), "", "{cron} in {zone}");
+        }
+    }
+
+    #[test]
+    fn a_day_without_a_midnight_warns_of_its_other_hours() {
+        insta::assert_snapshot!(warnings(&["0 12 * * SUN"], "America/Santiago"), @"2026-09-06 12:00 is skipped in America/Santiago, where the clock changes");
+    }
+
+    #[test]
+    fn bounds_keep_a_change_out() {
+        let cron = compile_cron("30 2 * * *").unwrap();
+        let spec = Spec {
+            calendars: cron.calendars.into_iter().collect(),
+            timezone: "Europe/Berlin".to_owned(),
+            end_at: Some("2026-10-01T00:00:00Z".parse().unwrap()),
+            ..Spec::default()
+        };
+        assert_eq!(spec.warnings("2026-06-01T00:00:00Z".parse().unwrap()), []);
+    }
+
+    #[test]
+    fn an_interval_beside_a_zone_and_what_never_fires_warn() {
+        insta::assert_snapshot!(warnings(&["@every 5m"], "Europe/Berlin"), @"intervals ignore the time zone Europe/Berlin");
+        insta::assert_snapshot!(warnings(&["0 0 30 2 *"], "UTC"), @"`0 0 30 2 *` never fires");
+    }
 }

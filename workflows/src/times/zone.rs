@@ -70,3 +70,47 @@ fn distance(one: &str, other: &str) -> usize {
     }
     row[other.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_exact() {
+        for name in [
+            "UTC",
+            "Europe/Berlin",
+            "US/Eastern",
+            "Etc/GMT-14",
+            "EST5EDT",
+            "GMT+0",
+            "Europe/Kyiv",
+        ] {
+            assert_eq!(check_zone(name), Ok(()), "{name}");
+        }
+        for name in [
+            "europe/berlin",
+            "Local",
+            "UTC+1",
+            "Europe",
+            "../UTC",
+            "/etc/localtime",
+            "Mars/Olympus",
+        ] {
+            assert!(check_zone(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_hints_at_the_nearest() {
+        let hint = |name| check_zone(name).unwrap_err().hint.unwrap();
+        assert_eq!(hint("europe/berlin"), "did you mean Europe/Berlin?");
+        assert_eq!(hint("Europe/Berln"), "did you mean Europe/Berlin?");
+        assert_eq!(hint("Berlin"), "did you mean Europe/Berlin?");
+        assert_eq!(hint("New_York"), "did you mean America/New_York?");
+        assert_eq!(
+            hint("Nowhere/At/All"),
+            "write an IANA name such as Europe/Berlin"
+        );
+    }
+}

@@ -4,8 +4,8 @@ use super::report;
 
 #[test]
 fn unknown_keys_are_named_with_the_key_that_was_meant() {
-    insta::assert_snapshot!(
-        report(r#"id: a
+    let found = report(
+        r#"id: a
 descripton: x
 schedule:
   corn: "* * * * *"
@@ -13,106 +13,106 @@ schedule:
   webhook: 1
 do:
   - a: { wait: { seconds: 1 } }
-"#),
-        @r#"
-        jobs/nightly.yaml:2:1: unknown key `descripton` in the document
-          2 | descripton: x
-            | ^
-          hint: did you mean `description`?
-        jobs/nightly.yaml:4:3: unknown key `corn` in `schedule`
-          4 |   corn: "* * * * *"
-            |   ^
-          hint: did you mean `cron`?
-        jobs/nightly.yaml:5:3: unknown key `overlapPolicy` in `schedule`
-          5 |   overlapPolicy: skip
-            |   ^
-          hint: did you mean `overlap_policy`?
-        jobs/nightly.yaml:6:3: unknown key `webhook` in `schedule`
-          6 |   webhook: 1
-            |   ^
-          hint: the keys are enabled, cron, every, calendars, exclude, timezone, start_at, end_at, jitter, overlap_policy, catchup_window, pause_on_failure, max_actions, input
-        "#
+"#,
     );
+    insta::assert_snapshot!(found, @r#"
+    jobs/nightly.yaml:2:1: unknown key `descripton` in the document
+      2 | descripton: x
+        | ^
+      hint: did you mean `description`?
+    jobs/nightly.yaml:4:3: unknown key `corn` in `schedule`
+      4 |   corn: "* * * * *"
+        |   ^
+      hint: did you mean `cron`?
+    jobs/nightly.yaml:5:3: unknown key `overlapPolicy` in `schedule`
+      5 |   overlapPolicy: skip
+        |   ^
+      hint: did you mean `overlap_policy`?
+    jobs/nightly.yaml:6:3: unknown key `webhook` in `schedule`
+      6 |   webhook: 1
+        |   ^
+      hint: the keys are enabled, cron, every, calendars, exclude, timezone, start_at, end_at, jitter, overlap_policy, catchup_window, pause_on_failure, max_actions, input
+    "#);
 }
 
 #[test]
 fn missing_keys_are_reported_at_the_block_that_lacks_them() {
-    insta::assert_snapshot!(
-                    report(r"id: a
+    let found = report(
+        r"id: a
 schedule:
   enabled: false
 workflow:
   args: []
-"),
-                    @r"
-        jobs/nightly.yaml:2:1: `schedule` has no times
-          2 | schedule:
-            | ^
-          hint: give it `cron`, `every` or `calendars`; leave `schedule` out for runs by hand only
-        jobs/nightly.yaml:4:1: `workflow.type` is missing
-          4 | workflow:
-            | ^
-        jobs/nightly.yaml:4:1: `workflow.task_queue` is missing
-          4 | workflow:
-            | ^
-        "
-                );
+",
+    );
+    insta::assert_snapshot!(found, @r"
+    jobs/nightly.yaml:2:1: `schedule` has no times
+      2 | schedule:
+        | ^
+      hint: give it `cron`, `every` or `calendars`; leave `schedule` out for runs by hand only
+    jobs/nightly.yaml:4:1: `workflow.type` is missing
+      4 | workflow:
+        | ^
+    jobs/nightly.yaml:4:1: `workflow.task_queue` is missing
+      4 | workflow:
+        | ^
+    ");
 }
 
 #[test]
 fn keys_without_a_value_were_forgotten() {
-    insta::assert_snapshot!(
-                    report(r"id:
+    let found = report(
+        r"id:
 schedule:
   cron:
   input:
 do: ~
-"),
-                    @r"
-        jobs/nightly.yaml:1:1: `id` has no value
-          1 | id:
-            | ^
-          hint: give it one, or remove the key
-        jobs/nightly.yaml:3:3: `schedule.cron` has no value
-          3 |   cron:
-            |   ^
-          hint: give it one, or remove the key
-        jobs/nightly.yaml:5:1: `do` has no value
-          5 | do: ~
-            | ^
-          hint: give it one, or remove the key
-        "
-                );
+",
+    );
+    insta::assert_snapshot!(found, @r"
+    jobs/nightly.yaml:1:1: `id` has no value
+      1 | id:
+        | ^
+      hint: give it one, or remove the key
+    jobs/nightly.yaml:3:3: `schedule.cron` has no value
+      3 |   cron:
+        |   ^
+      hint: give it one, or remove the key
+    jobs/nightly.yaml:5:1: `do` has no value
+      5 | do: ~
+        | ^
+      hint: give it one, or remove the key
+    ");
 }
 
 #[test]
 fn there_is_one_program() {
-    insta::assert_snapshot!(
-                    report(r"id: a
+    let found = report(
+        r"id: a
 workflow: { type: T, task_queue: q }
 do:
   - a: { wait: PT1S }
 ---
 id: b
 enabled: true
-"),
-                    @r"
-        jobs/nightly.yaml:3:1: the document has both `workflow` and `do`
-          3 | do:
-            | ^
-          hint: keep one of them; two documents can have the same schedule
-        jobs/nightly.yaml:6:1: the document has neither `workflow` nor `do`
-          6 | id: b
-            | ^
-          hint: `workflow` names a workflow type to start, `do` lists steps that Almanac runs
-        "
-                );
+",
+    );
+    insta::assert_snapshot!(found, @r"
+    jobs/nightly.yaml:3:1: the document has both `workflow` and `do`
+      3 | do:
+        | ^
+      hint: keep one of them; two documents can have the same schedule
+    jobs/nightly.yaml:6:1: the document has neither `workflow` nor `do`
+      6 | id: b
+        | ^
+      hint: `workflow` names a workflow type to start, `do` lists steps that Almanac runs
+    ");
 }
 
 #[test]
 fn what_comes_later_is_not_called_unknown() {
-    insta::assert_snapshot!(
-        report(r#"id: a
+    let found = report(
+        r#"id: a
 triggers: []
 use: {}
 timeout: PT1H
@@ -132,72 +132,72 @@ id: holidays
 ---
 kind: workflo
 id: c
-"#),
-        @r#"
-        jobs/nightly.yaml:2:1: `triggers` is not supported yet
-          2 | triggers: []
-            | ^
-        jobs/nightly.yaml:3:1: `use` is not supported yet
-          3 | use: {}
-            | ^
-        jobs/nightly.yaml:4:1: `timeout` is not supported yet
-          4 | timeout: PT1H
-            | ^
-        jobs/nightly.yaml:6:15: `schedule.exclude.calendar` is not supported yet
-          6 |   exclude: [{ calendar: de-holidays }]
-            |               ^
-        jobs/nightly.yaml:9:10: `call` in a task is not supported yet
-          9 |   - a: { call: http, with: { endpoint: "https://example.com" } }
-            |          ^
-        jobs/nightly.yaml:9:22: `with` in a task is not supported yet
-          9 |   - a: { call: http, with: { endpoint: "https://example.com" } }
-            |                      ^
-        jobs/nightly.yaml:10:20: the expression `${ .a }` is not supported yet
-          10 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
-             |                    ^
-        jobs/nightly.yaml:10:36: the expression `${.b}` is not supported yet
-          10 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
-             |                                    ^
-        jobs/nightly.yaml:10:49: `if` in a task is not supported yet
-          10 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
-             |                                                 ^
-        jobs/nightly.yaml:11:16: the expression `${ .x }` is not supported yet
-          11 |   - c: { wait: "${ .x }" }
-             |                ^
-        jobs/nightly.yaml:13:1: `kind: event_type` is not supported yet
-          13 | kind: event_type
-             | ^
-        jobs/nightly.yaml:16:1: `kind: calendar` is not supported yet
-          16 | kind: calendar
-             | ^
-        jobs/nightly.yaml:19:7: `kind` must be a kind, not `workflo`
-          19 | kind: workflo
-             |       ^
-          hint: did you mean `workflow`?
-        "#
+"#,
     );
+    insta::assert_snapshot!(found, @r#"
+    jobs/nightly.yaml:2:1: `triggers` is not supported yet
+      2 | triggers: []
+        | ^
+    jobs/nightly.yaml:3:1: `use` is not supported yet
+      3 | use: {}
+        | ^
+    jobs/nightly.yaml:4:1: `timeout` is not supported yet
+      4 | timeout: PT1H
+        | ^
+    jobs/nightly.yaml:6:15: `schedule.exclude.calendar` is not supported yet
+      6 |   exclude: [{ calendar: de-holidays }]
+        |               ^
+    jobs/nightly.yaml:9:10: `call` in a task is not supported yet
+      9 |   - a: { call: http, with: { endpoint: "https://example.com" } }
+        |          ^
+    jobs/nightly.yaml:9:22: `with` in a task is not supported yet
+      9 |   - a: { call: http, with: { endpoint: "https://example.com" } }
+        |                      ^
+    jobs/nightly.yaml:10:20: the expression `${ .a }` is not supported yet
+      10 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
+         |                    ^
+    jobs/nightly.yaml:10:36: the expression `${.b}` is not supported yet
+      10 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
+         |                                    ^
+    jobs/nightly.yaml:10:49: `if` in a task is not supported yet
+      10 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
+         |                                                 ^
+    jobs/nightly.yaml:11:16: the expression `${ .x }` is not supported yet
+      11 |   - c: { wait: "${ .x }" }
+         |                ^
+    jobs/nightly.yaml:13:1: `kind: event_type` is not supported yet
+      13 | kind: event_type
+         | ^
+    jobs/nightly.yaml:16:1: `kind: calendar` is not supported yet
+      16 | kind: calendar
+         | ^
+    jobs/nightly.yaml:19:7: `kind` must be a kind, not `workflo`
+      19 | kind: workflo
+         |       ^
+      hint: did you mean `workflow`?
+    "#);
 }
 
 #[test]
 fn input_and_args_exclude_each_other() {
-    insta::assert_snapshot!(
-                    report(r"id: a
+    let found = report(
+        r"id: a
 schedule: { every: 1h, input: { a: 1 } }
 workflow: { type: T, task_queue: q, args: [] }
-"),
-                    @r"
-        jobs/nightly.yaml:2:24: `schedule.input` stands beside `workflow.args`
-          2 | schedule: { every: 1h, input: { a: 1 } }
-            |                        ^
-          hint: `schedule.input` is the one argument where `workflow.args` is left out; keep one of them
-        "
-                );
+",
+    );
+    insta::assert_snapshot!(found, @r"
+    jobs/nightly.yaml:2:24: `schedule.input` stands beside `workflow.args`
+      2 | schedule: { every: 1h, input: { a: 1 } }
+        |                        ^
+      hint: `schedule.input` is the one argument where `workflow.args` is left out; keep one of them
+    ");
 }
 
 #[test]
 fn ids_have_a_form() {
-    insta::assert_snapshot!(
-                    report(r"id: Nightly Run
+    let found = report(
+        r"id: Nightly Run
 do: [a: { wait: PT1S }]
 ---
 id: 7
@@ -207,24 +207,24 @@ do: [a: { wait: PT1S }]
 ---
 idd: x
 do: [a: { wait: PT1S }]
-"),
-                    @r#"
-        jobs/nightly.yaml:1:5: `id` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-` and begin with a letter or digit, not `Nightly Run`
-          1 | id: Nightly Run
-            |     ^
-          hint: `nightly-run` would do
-        jobs/nightly.yaml:4:5: `id` must be text, not `7`
-          4 | id: 7
-            |     ^
-          hint: quote it: "7"
-        jobs/nightly.yaml:7:1: `id` is missing
-          7 | do: [a: { wait: PT1S }]
-            | ^
-          hint: a file's name is the default only where the file holds one document
-        jobs/nightly.yaml:9:1: unknown key `idd` in the document
-          9 | idd: x
-            | ^
-          hint: did you mean `id`?
-        "#
-                );
+",
+    );
+    insta::assert_snapshot!(found, @r#"
+    jobs/nightly.yaml:1:5: `id` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-` and begin with a letter or digit, not `Nightly Run`
+      1 | id: Nightly Run
+        |     ^
+      hint: `nightly-run` would do
+    jobs/nightly.yaml:4:5: `id` must be text, not `7`
+      4 | id: 7
+        |     ^
+      hint: quote it: "7"
+    jobs/nightly.yaml:7:1: `id` is missing
+      7 | do: [a: { wait: PT1S }]
+        | ^
+      hint: a file's name is the default only where the file holds one document
+    jobs/nightly.yaml:9:1: unknown key `idd` in the document
+      9 | idd: x
+        | ^
+      hint: did you mean `id`?
+    "#);
 }

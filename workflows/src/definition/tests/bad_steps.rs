@@ -4,8 +4,8 @@ use super::report;
 
 #[test]
 fn steps_are_a_list_of_named_tasks() {
-    insta::assert_snapshot!(
-                    report(r"do:
+    let found = report(
+        r"do:
   - wait: { seconds: 5 }
   - wait
   - a: {}
@@ -16,116 +16,116 @@ fn steps_are_a_list_of_named_tasks() {
   - f: { set: {}, wait: PT1S }
   - g: { set: { x: 1 } }
   - g: { set: x }
-"),
-                    @r"
-        jobs/nightly.yaml:2:5: a step needs a name before `wait`
-          2 |   - wait: { seconds: 5 }
-            |     ^
-          hint: write `- name: { wait: … }`
-        jobs/nightly.yaml:3:5: a step needs a name before `wait`
-          3 |   - wait
-            |     ^
-          hint: write `- name: { wait: … }`
-        jobs/nightly.yaml:4:5: the step `a` has no task
-          4 |   - a: {}
-            |     ^
-          hint: a task is `set` or `wait`
-        jobs/nightly.yaml:5:6: `b` must be a task like `wait: { seconds: 5 }`, not nothing
-          5 |   - b:
-            |      ^
-        jobs/nightly.yaml:6:10: unknown key `sett` in a task
-          6 |   - c: { sett: 1 }
-            |          ^
-          hint: did you mean `set`?
-        jobs/nightly.yaml:7:5: a step has one key, its name, not 2
-          7 |   - d: { wait: PT1S }
-            |     ^
-          hint: write `- name: { wait: { seconds: 5 } }`; begin each step with `-`, and indent the task under its name
-        jobs/nightly.yaml:9:5: the step `f` has both `set` and `wait`
-          9 |   - f: { set: {}, wait: PT1S }
-            |     ^
-          hint: make two steps of it
-        jobs/nightly.yaml:9:15: `set` sets nothing
-          9 |   - f: { set: {}, wait: PT1S }
-            |               ^
-        jobs/nightly.yaml:11:5: two steps have the name `g`, one in line 10
-          11 |   - g: { set: x }
-             |     ^
-        jobs/nightly.yaml:11:15: `set` must be a map, not `x`
-          11 |   - g: { set: x }
-             |               ^
-        "
-                );
+",
+    );
+    insta::assert_snapshot!(found, @r"
+    jobs/nightly.yaml:2:5: a step needs a name before `wait`
+      2 |   - wait: { seconds: 5 }
+        |     ^
+      hint: write `- name: { wait: … }`
+    jobs/nightly.yaml:3:5: a step needs a name before `wait`
+      3 |   - wait
+        |     ^
+      hint: write `- name: { wait: … }`
+    jobs/nightly.yaml:4:5: the step `a` has no task
+      4 |   - a: {}
+        |     ^
+      hint: a task is `set` or `wait`
+    jobs/nightly.yaml:5:6: `b` must be a task like `wait: { seconds: 5 }`, not nothing
+      5 |   - b:
+        |      ^
+    jobs/nightly.yaml:6:10: unknown key `sett` in a task
+      6 |   - c: { sett: 1 }
+        |          ^
+      hint: did you mean `set`?
+    jobs/nightly.yaml:7:5: a step has one key, its name, not 2
+      7 |   - d: { wait: PT1S }
+        |     ^
+      hint: write `- name: { wait: { seconds: 5 } }`; begin each step with `-`, and indent the task under its name
+    jobs/nightly.yaml:9:5: the step `f` has both `set` and `wait`
+      9 |   - f: { set: {}, wait: PT1S }
+        |     ^
+      hint: make two steps of it
+    jobs/nightly.yaml:9:15: `set` sets nothing
+      9 |   - f: { set: {}, wait: PT1S }
+        |               ^
+    jobs/nightly.yaml:11:5: two steps have the name `g`, one in line 10
+      11 |   - g: { set: x }
+         |     ^
+    jobs/nightly.yaml:11:15: `set` must be a map, not `x`
+      11 |   - g: { set: x }
+         |               ^
+    ");
 }
 
 #[test]
 fn no_steps_are_a_mistake() {
-    insta::assert_snapshot!(
-                    report(r"id: a
+    let found = report(
+        r"id: a
 do: []
 ---
 id: b
 do: { a: { wait: PT1S } }
-"),
-                    @r"
-        jobs/nightly.yaml:2:5: `do` has no steps
-          2 | do: []
-            |     ^
-        jobs/nightly.yaml:5:5: `do` must be a list of steps, not a map
-          5 | do: { a: { wait: PT1S } }
-            |     ^
-        "
-                );
+",
+    );
+    insta::assert_snapshot!(found, @r"
+    jobs/nightly.yaml:2:5: `do` has no steps
+      2 | do: []
+        |     ^
+    jobs/nightly.yaml:5:5: `do` must be a list of steps, not a map
+      5 | do: { a: { wait: PT1S } }
+        |     ^
+    ");
 }
 
 #[test]
 fn waits_are_durations_of_the_specification() {
-    insta::assert_snapshot!(
-                    report(r"do:
+    let found = report(
+        r"do:
   - a: { wait: 5s }
   - b: { wait: 5 }
   - c: { wait: P1M }
   - d: { wait: {} }
   - e: { wait: { secs: 1, seconds: -1, hours: x } }
   - f: { wait: { days: 36501 } }
-"),
-                    @r"
-        jobs/nightly.yaml:2:16: `wait` must be a duration, not `5s`
-          2 |   - a: { wait: 5s }
-            |                ^
-          hint: steps write it like `{ minutes: 1, seconds: 30 }` or `PT1M30S`
-        jobs/nightly.yaml:3:16: `wait` must be a duration like `{ seconds: 5 }` or `PT5S`, not `5`
-          3 |   - b: { wait: 5 }
-            |                ^
-        jobs/nightly.yaml:4:16: `wait` must be a duration, not `P1M`
-          4 |   - c: { wait: P1M }
-            |                ^
-          hint: years and months have no fixed length; use days
-        jobs/nightly.yaml:5:16: `wait` has no length
-          5 |   - d: { wait: {} }
-            |                ^
-          hint: the keys are days, hours, minutes, seconds, milliseconds
-        jobs/nightly.yaml:6:18: unknown key `secs` in a duration
-          6 |   - e: { wait: { secs: 1, seconds: -1, hours: x } }
-            |                  ^
-          hint: the keys are days, hours, minutes, seconds, milliseconds
-        jobs/nightly.yaml:6:36: `wait.seconds` must be a whole number, 0 or more, not `-1`
-          6 |   - e: { wait: { secs: 1, seconds: -1, hours: x } }
-            |                                    ^
-        jobs/nightly.yaml:6:47: `wait.hours` must be a whole number, 0 or more, not `x`
-          6 |   - e: { wait: { secs: 1, seconds: -1, hours: x } }
-            |                                               ^
-        jobs/nightly.yaml:7:16: `wait` must be at most 36500 days
-          7 |   - f: { wait: { days: 36501 } }
-            |                ^
-        "
-                );
+",
+    );
+    insta::assert_snapshot!(found, @r"
+    jobs/nightly.yaml:2:16: `wait` must be a duration, not `5s`
+      2 |   - a: { wait: 5s }
+        |                ^
+      hint: steps write it like `{ minutes: 1, seconds: 30 }` or `PT1M30S`
+    jobs/nightly.yaml:3:16: `wait` must be a duration like `{ seconds: 5 }` or `PT5S`, not `5`
+      3 |   - b: { wait: 5 }
+        |                ^
+    jobs/nightly.yaml:4:16: `wait` must be a duration, not `P1M`
+      4 |   - c: { wait: P1M }
+        |                ^
+      hint: years and months have no fixed length; use days
+    jobs/nightly.yaml:5:16: `wait` has no length
+      5 |   - d: { wait: {} }
+        |                ^
+      hint: the keys are days, hours, minutes, seconds, milliseconds
+    jobs/nightly.yaml:6:18: unknown key `secs` in a duration
+      6 |   - e: { wait: { secs: 1, seconds: -1, hours: x } }
+        |                  ^
+      hint: the keys are days, hours, minutes, seconds, milliseconds
+    jobs/nightly.yaml:6:36: `wait.seconds` must be a whole number, 0 or more, not `-1`
+      6 |   - e: { wait: { secs: 1, seconds: -1, hours: x } }
+        |                                    ^
+    jobs/nightly.yaml:6:47: `wait.hours` must be a whole number, 0 or more, not `x`
+      6 |   - e: { wait: { secs: 1, seconds: -1, hours: x } }
+        |                                               ^
+    jobs/nightly.yaml:7:16: `wait` must be at most 36500 days
+      7 |   - f: { wait: { days: 36501 } }
+        |                ^
+    ");
 }
 
 #[test]
 fn a_whole_workflow_of_the_specification_has_its_own_keys() {
-    insta::assert_snapshot!(
-        report(r#"document: { dsl: '1.1.0', name: Foo, version: 1.0 }
+    let found = report(
+        r#"document: { dsl: '1.1.0', name: Foo, version: 1.0 }
 schedule: { after: PT1S, timezone: UTC }
 use: {}
 labels: {}
@@ -136,52 +136,52 @@ do: [a: { wait: PT1S }]
 ---
 document: x
 do: [a: { wait: PT1S }]
-"#),
-        @r#"
-        jobs/nightly.yaml:1:1: `document.namespace` is missing
-          1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
-            | ^
-        jobs/nightly.yaml:1:1: `do` is missing
-          1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
-            | ^
-        jobs/nightly.yaml:1:18: `document.dsl` `1.1.0` is not supported
-          1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
-            |                  ^
-          hint: Almanac reads DSL 1.0.x; write '1.0.3'
-        jobs/nightly.yaml:1:33: `document.name` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-` and begin with a letter or digit, not `Foo`
-          1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
-            |                                 ^
-          hint: `foo` would do
-        jobs/nightly.yaml:1:47: `document.version` must be text, not `1.0`
-          1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
-            |                                               ^
-          hint: quote it: "1.0"
-        jobs/nightly.yaml:2:13: `schedule.after` is not supported yet
-          2 | schedule: { after: PT1S, timezone: UTC }
-            |             ^
-        jobs/nightly.yaml:2:26: unknown key `timezone` in the specification's `schedule`
-          2 | schedule: { after: PT1S, timezone: UTC }
-            |                          ^
-          hint: the keys are cron, every
-        jobs/nightly.yaml:3:1: `use` is not supported yet
-          3 | use: {}
-            | ^
-        jobs/nightly.yaml:4:1: unknown key `labels` in the document
-          4 | labels: {}
-            | ^
-          hint: the keys are document, schedule, do
-        jobs/nightly.yaml:6:47: `document.name` must be 1 to 63 of a-z, 0-9 and `-` and begin and end with a letter or digit, not `a.b`
-          6 | document: { dsl: '1.0.3', namespace: x, name: a.b, version: 'v1' }
-            |                                               ^
-        jobs/nightly.yaml:6:61: `document.version` must be a semantic version like `1.0.0`, not `v1`
-          6 | document: { dsl: '1.0.3', namespace: x, name: a.b, version: 'v1' }
-            |                                                             ^
-        jobs/nightly.yaml:7:19: `schedule.cron` must be text, not a list
-          7 | schedule: { cron: ["* * * * *"], every: { milliseconds: 1500 } }
-            |                   ^
-        jobs/nightly.yaml:10:11: `document` must be a map, not `x`
-          10 | document: x
-             |           ^
-        "#
+"#,
     );
+    insta::assert_snapshot!(found, @r#"
+    jobs/nightly.yaml:1:1: `document.namespace` is missing
+      1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
+        | ^
+    jobs/nightly.yaml:1:1: `do` is missing
+      1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
+        | ^
+    jobs/nightly.yaml:1:18: `document.dsl` `1.1.0` is not supported
+      1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
+        |                  ^
+      hint: Almanac reads DSL 1.0.x; write '1.0.3'
+    jobs/nightly.yaml:1:33: `document.name` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-` and begin with a letter or digit, not `Foo`
+      1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
+        |                                 ^
+      hint: `foo` would do
+    jobs/nightly.yaml:1:47: `document.version` must be text, not `1.0`
+      1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
+        |                                               ^
+      hint: quote it: "1.0"
+    jobs/nightly.yaml:2:13: `schedule.after` is not supported yet
+      2 | schedule: { after: PT1S, timezone: UTC }
+        |             ^
+    jobs/nightly.yaml:2:26: unknown key `timezone` in the specification's `schedule`
+      2 | schedule: { after: PT1S, timezone: UTC }
+        |                          ^
+      hint: the keys are cron, every
+    jobs/nightly.yaml:3:1: `use` is not supported yet
+      3 | use: {}
+        | ^
+    jobs/nightly.yaml:4:1: unknown key `labels` in the document
+      4 | labels: {}
+        | ^
+      hint: the keys are document, schedule, do
+    jobs/nightly.yaml:6:47: `document.name` must be 1 to 63 of a-z, 0-9 and `-` and begin and end with a letter or digit, not `a.b`
+      6 | document: { dsl: '1.0.3', namespace: x, name: a.b, version: 'v1' }
+        |                                               ^
+    jobs/nightly.yaml:6:61: `document.version` must be a semantic version like `1.0.0`, not `v1`
+      6 | document: { dsl: '1.0.3', namespace: x, name: a.b, version: 'v1' }
+        |                                                             ^
+    jobs/nightly.yaml:7:19: `schedule.cron` must be text, not a list
+      7 | schedule: { cron: ["* * * * *"], every: { milliseconds: 1500 } }
+        |                   ^
+    jobs/nightly.yaml:10:11: `document` must be a map, not `x`
+      10 | document: x
+         |           ^
+    "#);
 }

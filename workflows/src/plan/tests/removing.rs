@@ -135,7 +135,7 @@ fn orphans_are_paused_where_that_is_the_policy_and_unpaused_on_return() {
     assert_eq!(plan.updates[0].op, Op::Pause);
     let orphan = ScheduleId::from_server("schedule-p-job-000");
     assert!(world.live(&orphan).values.paused);
-    assert_eq!(world.plan().orphaned, [orphan.clone()]);
+    assert_eq!(world.plan().orphaned, vec![orphan.clone()]);
     world.write("job-000", HOURLY);
     world.pass();
     assert!(!world.live(&orphan).values.paused);

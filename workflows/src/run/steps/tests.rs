@@ -121,3 +121,31 @@ proptest! {
         }
     }
 }
+
+/// What the parser of definitions lets through, a run can do.
+#[test]
+fn every_task_that_a_definition_may_hold_is_read() {
+    use crate::definition::{ParseContext, Program, parse_file};
+
+    let yaml = "
+schedule: { cron: '@daily' }
+do:
+  - one: { wait: { days: 1, hours: 2, minutes: 3, seconds: 4, milliseconds: 5 } }
+  - two: { wait: PT1H30M }
+  - three: { wait: PT0S }
+  - four/five~: { set: { a: [1, null, { b: 1.5 }], text: 'a ${ .b }' } }
+  - six: { wait: { days: 36500 } }
+";
+    let context = ParseContext {
+        now: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let mut documents = parse_file("x.yaml", yaml.as_bytes(), &context);
+    let definition = documents.remove(0).result.unwrap();
+    let Program::Steps(steps) = &definition.program else {
+        panic!("it has steps");
+    };
+    let read = tasks(steps);
+    assert_eq!(read.len(), 5);
+    assert_eq!(read[1], Task::Wait(Duration::from_mins(90)));
+    assert_eq!(read[2], Task::Wait(Duration::ZERO));
+}

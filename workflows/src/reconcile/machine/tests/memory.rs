@@ -75,7 +75,7 @@ fn what_a_pass_did_is_remembered_and_forgotten_in_time() {
             ..PassDone::default()
         })),
     );
-    machine.tick(at(3601));
+    machine.tick(at(7201));
     let (_, input) = run(&mut machine);
     assert_eq!(input.corrections, BTreeMap::new());
 }

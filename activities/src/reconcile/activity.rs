@@ -1,0 +1,67 @@
+//! The activity that does a pass, as Temporal calls it.
+
+#![expect(
+    missing_docs,
+    reason = "the macro makes items that cannot be documented"
+)]
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use almanac_workflows::contracts;
+use almanac_workflows::record::{PassInput, PassOutcome, Progress};
+use temporalio_common::error::ApplicationFailure;
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+
+use super::Reconciler;
+
+/// How often a pass tells the server that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// The activities of one worker process's own queue.
+pub struct ReconcileActivities {
+    reconciler: Arc<Reconciler>,
+}
+
+impl ReconcileActivities {
+    /// The activities over `reconciler`.
+    pub fn new(reconciler: Arc<Reconciler>) -> Self {
+        Self { reconciler }
+    }
+}
+
+#[activities]
+impl ReconcileActivities {
+    /// One pass: observe, plan, apply, report.
+    #[activity(definition = contracts::Reconcile)]
+    pub async fn reconcile(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: PassInput,
+    ) -> Result<PassOutcome, ActivityError> {
+        let latest = Mutex::new(Progress::default());
+        let progress = |now: Progress| {
+            *latest.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        };
+        let heartbeats = async {
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+                let now = *latest.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Err(error) = ctx.record_heartbeat(now).await {
+                    break error;
+                }
+            }
+        };
+        tokio::select! {
+            outcome = self.reconciler.pass(&input, &progress) => {
+                outcome.map_err(|error| {
+                    tracing::warn!(pass = input.pass, %error, "pass failed");
+                    ApplicationFailure::new(error.to_string()).into()
+                })
+            }
+            () = ctx.cancelled() => Err(ApplicationFailure::new("the worker shuts down").into()),
+            error = heartbeats => Err(ApplicationFailure::new(error).into()),
+        }
+    }
+}

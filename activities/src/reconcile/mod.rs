@@ -1,0 +1,248 @@
+//! A pass: observe, plan, apply, report.
+
+mod activity;
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use almanac_workflows::names::{DefinitionId, Project};
+use almanac_workflows::plan::{self, Plan, Policy};
+use almanac_workflows::record::{PassDone, PassInput, PassOutcome, Progress, Report};
+use almanac_workflows::schedule::Desired;
+use almanac_workflows::snapshot::Snapshot;
+use jiff::Timestamp;
+
+pub use activity::ReconcileActivities;
+
+use crate::definitions::DefinitionSource;
+use crate::metrics::{self, Metric};
+use crate::schedules::{
+    Applied, Applier, Depth, Observation, Observer, RequestError, Schedules, SettledCache,
+};
+use report::{conclude, report};
+
+/// Does passes for one project, over one registry.
+pub struct Reconciler {
+    schedules: Schedules,
+    project: Project,
+    source: Arc<dyn DefinitionSource>,
+    concurrency: usize,
+    cache: SettledCache,
+    /// Told of each full pass that was no dry run and tried every operation.
+    on_full_pass: Box<dyn Fn(&Report) + Send + Sync>,
+}
+
+/// What a pass starts from.
+struct Ground {
+    desired: BTreeMap<DefinitionId, Desired>,
+    only: Option<BTreeSet<DefinitionId>>,
+    now: Timestamp,
+}
+
+impl Reconciler {
+    /// A reconciler with `concurrency` requests at a time.
+    pub fn new(
+        schedules: Schedules,
+        project: Project,
+        source: Arc<dyn DefinitionSource>,
+        concurrency: usize,
+        on_full_pass: impl Fn(&Report) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            schedules,
+            project,
+            source,
+            concurrency: concurrency.max(1),
+            cache: SettledCache::default(),
+            on_full_pass: Box::new(on_full_pass),
+        }
+    }
+
+    /// What a pass would do now. Writes nothing.
+    pub async fn plan(&self, input: &PassInput) -> Result<(Plan, Report), RequestError> {
+        let snapshot = self.source.snapshot();
+        let now = Timestamp::now();
+        let ground = self.ground(&snapshot, input, now);
+        let (plan, _) = self.look(&snapshot, input, &ground).await?;
+        let report = report(input, &snapshot, &plan, None, now);
+        Ok((plan, report))
+    }
+
+    /// One pass. Pass 0 is a probe: it tells just whether the revision is held.
+    pub async fn pass(
+        &self,
+        input: &PassInput,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<PassOutcome, RequestError> {
+        let snapshot = self.source.snapshot();
+        if snapshot.revision != input.revision {
+            return Ok(PassOutcome::Refused {
+                holds: snapshot.revision.clone(),
+            });
+        }
+        if input.pass == 0 {
+            return Ok(PassOutcome::Done(Box::default()));
+        }
+        let now = Timestamp::now();
+        metrics::at(Metric::ReconcileLastAttempt, now);
+        let ground = self.ground(&snapshot, input, now);
+        let (plan, observation) = self.look(&snapshot, input, &ground).await?;
+        let applied = if input.dry_run {
+            None
+        } else {
+            let policy = self.policy(input, &ground);
+            let applier = Applier {
+                schedules: &self.schedules,
+                project: &self.project,
+                desired: &ground.desired,
+                policy: &policy,
+                concurrency: self.concurrency,
+                is_current: &|| self.source.snapshot().revision == plan.revision,
+                progress,
+            };
+            Some(applier.apply(&plan, &observation.described).await)
+        };
+        let report = report(input, &snapshot, &plan, applied.as_ref(), now);
+        let done = conclude(input, &plan, applied.as_ref(), report);
+        self.tell(input, &done, &plan, applied.as_ref(), observation.describes);
+        Ok(PassOutcome::Done(Box::new(done)))
+    }
+
+    async fn look(
+        &self,
+        snapshot: &Snapshot,
+        input: &PassInput,
+        ground: &Ground,
+    ) -> Result<(Plan, Observation), RequestError> {
+        let policy = self.policy(input, ground);
+        let observer = Observer {
+            schedules: &self.schedules,
+            project: &self.project,
+            cache: &self.cache,
+            concurrency: self.concurrency,
+        };
+        let desired = &ground.desired;
+        let observation = if let Some(only) = &ground.only {
+            observer.observe_only(only, desired, &policy).await?
+        } else {
+            let depth = if input.describe_all {
+                Depth::DescribeAll
+            } else {
+                Depth::ListFirst(input.resync_interval)
+            };
+            observer.observe(snapshot, desired, &policy, depth).await?
+        };
+        let plan = plan::plan(snapshot, desired, &observation.observed, &policy);
+        Ok((plan, observation))
+    }
+
+    /// What the definitions ask for. A fast pass asks for its own few alone,
+    /// whatever the total.
+    fn ground(&self, snapshot: &Snapshot, input: &PassInput, now: Timestamp) -> Ground {
+        let only: Option<BTreeSet<DefinitionId>> = input
+            .only
+            .as_ref()
+            .map(|only| only.iter().cloned().collect());
+        let desired = match &only {
+            None => plan::desired(&self.project, snapshot),
+            Some(only) => only
+                .iter()
+                .filter_map(|id| {
+                    let loaded = snapshot.definitions.get(id)?;
+                    let one = Desired::of(&self.project, &loaded.definition, &loaded.source)?;
+                    Some((id.clone(), one))
+                })
+                .collect(),
+        };
+        Ground { desired, only, now }
+    }
+
+    fn policy<'a>(&'a self, input: &'a PassInput, ground: &'a Ground) -> Policy<'a> {
+        Policy {
+            project: &self.project,
+            now: ground.now,
+            drift: input.drift,
+            orphans: input.orphans,
+            confirm: input.confirm.as_deref(),
+            recently_removed: input.recently_removed,
+            replicas_differ: input.replicas_differ,
+            overrides: &input.overrides,
+            corrections: &input.corrections,
+            only: ground.only.as_ref(),
+        }
+    }
+
+    /// Logs, counts and hands on what a pass came to.
+    fn tell(
+        &self,
+        input: &PassInput,
+        done: &PassDone,
+        plan: &Plan,
+        applied: Option<&Applied>,
+        describes: u64,
+    ) {
+        let report = &done.report;
+        // A document that is invalid is the reload's to count: the pass did all it could.
+        let failed =
+            !plan.problems.is_empty() || applied.is_some_and(|applied| !applied.errors.is_empty());
+        let created_paused = plan
+            .creates
+            .iter()
+            .filter(|create| create.values.paused)
+            .count();
+        let paused = plan.paused + created_paused as u64;
+        let result = match (done.interrupted, failed) {
+            (true, _) => "interrupted",
+            (false, true) => "errors",
+            (false, false) => "ok",
+        };
+        metrics::pass(report, result);
+        let counts = &report.schedules;
+        let quiet = report.changes.is_empty() && !failed && report.held.is_none();
+        macro_rules! say {
+            ($level:ident) => {
+                tracing::$level!(
+                    pass = report.pass, revision = %report.revision, result,
+                    dry_run = report.dry_run, full = input.only.is_none(),
+                    created = counts.created, updated = counts.updated,
+                    deleted = counts.deleted, unchanged = counts.unchanged,
+                    held = counts.held, errors = report.errors.len(), describes,
+                    duration_ms = report.duration_ms, "pass ended"
+                )
+            };
+        }
+        if quiet {
+            say!(debug);
+        } else {
+            say!(info);
+        }
+        if let Some(held) = &report.held {
+            tracing::error!(
+                count = held.count,
+                reason = held.reason,
+                digest = held.digest,
+                "removals held"
+            );
+        }
+        if report.dry_run {
+            return;
+        }
+        if input.only.is_none() && !done.interrupted {
+            metrics::schedules(
+                "active",
+                counts.desired.saturating_sub(paused + counts.conflicts),
+            );
+            metrics::schedules("paused", paused);
+            metrics::schedules("overridden", counts.overridden);
+            metrics::schedules("conflict", counts.conflicts);
+            metrics::schedules("held", counts.held);
+            metrics::schedules("orphaned", counts.orphaned);
+            metrics::schedules("contested", counts.contested);
+            if !failed {
+                metrics::at(Metric::ReconcileLastSuccess, Timestamp::now());
+            }
+            (self.on_full_pass)(report);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What a pass tells: the report, and what the workflow learns beside it.
+
+use std::collections::BTreeMap;
+
+use almanac_workflows::plan::{Plan, record_corrections};
+use almanac_workflows::record::{
+    Change, LIST_LIMIT, Op, PassDone, PassInput, Report, ReportError, bound_corrections,
+};
+use almanac_workflows::schedule::Field;
+use almanac_workflows::snapshot::Snapshot;
+use jiff::Timestamp;
+
+use crate::metrics;
+use crate::schedules::Applied;
+
+/// What the workflow learns of a pass.
+pub(super) fn conclude(
+    input: &PassInput,
+    plan: &Plan,
+    applied: Option<&Applied>,
+    report: Report,
+) -> PassDone {
+    let mut corrections = input.corrections.clone();
+    let mut overrides = plan.overrides.clone();
+    if let Some(applied) = applied {
+        let now = Timestamp::now();
+        for (id, fields) in &applied.corrected {
+            record_corrections(&mut corrections, id, fields, now);
+            for field in fields {
+                metrics::corrected(*field);
+            }
+        }
+        overrides.extend(applied.overrides.clone());
+        bound_corrections(&mut corrections);
+    }
+    // An override that nobody has, and nobody had, is no news.
+    overrides.retain(|id, one| one.is_some() || input.overrides.contains_key(id));
+    PassDone {
+        interrupted: applied.is_some_and(|applied| applied.interrupted),
+        removed: applied.map_or(0, |applied| applied.removed),
+        overrides: if report.dry_run {
+            BTreeMap::new()
+        } else {
+            overrides
+        },
+        corrections,
+        report,
+    }
+}
+
+/// The report of a pass; without `applied`, of what it would have done.
+pub(super) fn report(
+    input: &PassInput,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    applied: Option<&Applied>,
+    started_at: Timestamp,
+) -> Report {
+    let mut report = Report {
+        pass: input.pass,
+        revision: plan.revision.clone(),
+        trigger: input.trigger,
+        dry_run: applied.is_none(),
+        started_at,
+        definitions: input.definitions,
+        event_types: input.event_types,
+        held: plan.held.clone(),
+        changes: applied.map_or_else(|| planned_changes(plan), |applied| applied.changes.clone()),
+        errors: plan.problems.clone(),
+        ..Report::default()
+    };
+    report.definitions.total = snapshot.definitions.len() as u64;
+    report.definitions.invalid = snapshot.failed.len() as u64;
+    report
+        .errors
+        .extend(applied.iter().flat_map(|applied| applied.errors.clone()));
+    report.errors.extend(snapshot.failed.iter().map(|document| {
+        ReportError {
+            source: document.errors.first().map_or_else(
+                || document.source.clone(),
+                |first| format!("{}:{}:{}", first.path, first.line, first.column),
+            ),
+            id: document.id.as_ref().map(ToString::to_string),
+            message: document
+                .errors
+                .first()
+                .map(|first| first.message.clone())
+                .unwrap_or_default(),
+        }
+    }));
+    count(&mut report, plan, applied);
+    let cut = report.changes.len().saturating_sub(LIST_LIMIT)
+        + report.errors.len().saturating_sub(LIST_LIMIT);
+    report.changes.truncate(LIST_LIMIT);
+    report.errors.truncate(LIST_LIMIT);
+    report.truncated = cut as u64
+        + plan
+            .held
+            .as_ref()
+            .map_or(0, |held| held.count.saturating_sub(held.ids.len() as u64));
+    report.duration_ms = Timestamp::now()
+        .duration_since(started_at)
+        .as_millis()
+        .try_into()
+        .unwrap_or_default();
+    report
+}
+
+fn count(report: &mut Report, plan: &Plan, applied: Option<&Applied>) {
+    let of = |op: Op| {
+        report
+            .changes
+            .iter()
+            .filter(|change| change.op == op)
+            .count() as u64
+    };
+    let counts = &mut report.schedules;
+    counts.desired = plan.desired;
+    counts.created = of(Op::Create);
+    counts.updated = of(Op::Update);
+    counts.deleted = of(Op::Delete);
+    (counts.paused, counts.unpaused) = match applied {
+        Some(applied) => (applied.paused, applied.unpaused),
+        None => (planned_pauses(plan, true), planned_pauses(plan, false)),
+    };
+    counts.unchanged = plan.unchanged;
+    counts.overridden = plan.overrides.values().flatten().count() as u64;
+    counts.conflicts = plan.conflicts.len() as u64 + applied.map_or(0, |applied| applied.conflicts);
+    counts.held = plan.held.as_ref().map_or(0, |held| held.count);
+    counts.orphaned = plan.orphaned.len() as u64;
+    counts.contested = plan.contested.len() as u64;
+    let by_field = &mut report.drift.by_field;
+    let mut drift = plan.drift.clone();
+    // What was found only while applying, in a race, was found too.
+    for (id, fields) in applied.iter().flat_map(|applied| &applied.corrected) {
+        drift.entry(id.clone()).or_default().extend(fields);
+    }
+    for field in drift.values().flatten() {
+        *by_field.entry(*field).or_default() += 1;
+    }
+    report.drift.detected = by_field.values().sum();
+    report.drift.corrected = match applied {
+        Some(applied) => applied
+            .corrected
+            .values()
+            .map(|fields| fields.len() as u64)
+            .sum(),
+        None => 0,
+    };
+}
+
+fn planned_pauses(plan: &Plan, paused: bool) -> u64 {
+    plan.updates
+        .iter()
+        .filter(|update| {
+            update.changes.iter().any(|change| {
+                change.field == Field::Paused && change.after == serde_json::Value::Bool(paused)
+            })
+        })
+        .count() as u64
+}
+
+fn planned_changes(plan: &Plan) -> Vec<Change> {
+    let creates = plan.creates.iter().map(|create| Change {
+        id: create.definition.to_string(),
+        op: Op::Create,
+        fields: Vec::new(),
+        reason: "no such schedule".to_owned(),
+    });
+    let updates = plan.updates.iter().map(|update| Change {
+        id: update.definition.to_string(),
+        op: update.op,
+        fields: update.fields.keys().copied().collect(),
+        reason: update.reason.clone(),
+    });
+    let deletes = plan.deletes.iter().map(|delete| Change {
+        id: delete.definition.to_string(),
+        op: Op::Delete,
+        fields: Vec::new(),
+        reason: "its definition is gone".to_owned(),
+    });
+    creates.chain(updates).chain(deletes).collect()
+}

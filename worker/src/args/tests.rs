@@ -1,0 +1,121 @@
+use super::*;
+
+fn parsed(line: &str) -> Cli {
+    parse(line.split(' ')).unwrap()
+}
+
+fn refused(line: &str) -> String {
+    parse(line.split(' ')).unwrap_err().to_string()
+}
+
+fn run(line: &str) -> RunArgs {
+    match parsed(line).command {
+        Cmd::Run(args) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_defaults_are_the_contracts() {
+    let args = run("almanac run --project p").worker;
+    assert_eq!(args.dir, [PathBuf::from("definitions")]);
+    assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(args.options(), Options::default());
+    assert_eq!(args.reconcile_concurrency, 10);
+    assert_eq!(args.rps, None);
+    assert_eq!(args.debounce, Duration::from_millis(500));
+    assert_eq!(args.rescan_interval, Duration::from_secs(30));
+    assert_eq!(args.startup_retry, Duration::from_mins(5));
+    assert_eq!(args.shutdown_timeout, Duration::from_secs(30));
+    assert_eq!(args.log_format, LogFormat::Text);
+}
+
+#[test]
+fn dev_is_project_dev_with_its_own_store() {
+    let Cmd::Dev(args) = parsed("almanac dev").command else {
+        panic!("not dev")
+    };
+    assert_eq!(args.project.as_str(), "dev");
+    assert_eq!(args.db, PathBuf::from(".almanac/temporal.db"));
+    assert_eq!(args.temporal_cli, None);
+}
+
+#[test]
+fn folders_repeat_and_durations_are_people_s() {
+    let args = run(
+        "almanac run --project p --dir a --dir b --reconcile-interval 1h30m --debounce 0s \
+         --drift report --orphans keep --rps 2.5",
+    )
+    .worker;
+    assert_eq!(args.dir, [PathBuf::from("a"), PathBuf::from("b")]);
+    assert_eq!(args.reconcile_interval, Duration::from_mins(90));
+    assert_eq!(args.debounce, Duration::ZERO);
+    assert_eq!(args.options().drift, DriftPolicy::Report);
+    assert_eq!(args.options().orphans, OrphanPolicy::Keep);
+    assert_eq!(args.rps, Some(2.5));
+}
+
+#[test]
+fn bad_usage_names_the_flag_and_the_value() {
+    assert!(refused("almanac run").contains("--project <PROJECT>"));
+    for (line, said) in [
+        ("almanac run --project A", "project `A` must be 1 to 40"),
+        (
+            "almanac run --project p --debounce fast",
+            "--debounce <DURATION>",
+        ),
+        (
+            "almanac run --project p --rescan-interval 10ms",
+            "`10ms` is shorter than 1s",
+        ),
+        (
+            "almanac run --project p --debounce -5s",
+            "unexpected argument '-5'",
+        ),
+        ("almanac run --project p --rps 0", "`0` is not above 0"),
+        (
+            "almanac run --project p --orphans drop",
+            "[possible values: delete, pause, keep]",
+        ),
+        ("almanac next x --from soon", "--from <TIME>"),
+        ("almanac nonsense", "unrecognized subcommand 'nonsense'"),
+    ] {
+        let message = refused(line);
+        assert!(message.contains(said), "{line}: {message}");
+    }
+}
+
+#[test]
+fn every_flag_has_its_variable() {
+    let mut seen = Vec::new();
+    for subcommand in command().get_subcommands() {
+        for arg in subcommand.get_arguments() {
+            let Some(long) = arg.get_long().filter(|long| *long != "help") else {
+                continue;
+            };
+            let expected = format!("ALMANAC_{}", long.replace('-', "_").to_uppercase());
+            assert_eq!(
+                arg.get_env().and_then(|name| name.to_str()),
+                Some(expected.as_str())
+            );
+            seen.push(long.to_owned());
+        }
+    }
+    for flag in [
+        "dir",
+        "project",
+        "shutdown-timeout",
+        "detailed-exitcode",
+        "confirm",
+    ] {
+        assert!(
+            seen.iter().any(|long| long == flag),
+            "{flag} is not among {seen:?}"
+        );
+    }
+}
+
+#[test]
+fn the_command_is_consistent() {
+    command().debug_assert();
+}
