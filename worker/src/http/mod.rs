@@ -14,6 +14,7 @@ mod looks;
 mod probes;
 mod problem;
 mod schedules;
+mod sight;
 mod sync;
 #[cfg(test)]
 mod tests;

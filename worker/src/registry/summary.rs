@@ -52,13 +52,8 @@ impl ReloadSummary {
                 Some(_) => {}
             }
         }
-        counts.archived = count(
-            before
-                .definitions
-                .keys()
-                .filter(|id| !now.definitions.contains_key(*id))
-                .count(),
-        );
+        // What was there, less what is still there.
+        counts.archived = count(before.definitions.len()) + counts.new - counts.total;
         removal |= loses_protection(before, now)
             || unnamed(before) != unnamed(now)
             || before.incomplete != now.incomplete;
@@ -96,8 +91,10 @@ impl ReloadSummary {
 /// Whether there is an id whose schedule had to stay and now has not.
 fn loses_protection(before: &Snapshot, now: &Snapshot) -> bool {
     let failing: BTreeSet<_> = now.failed_ids().collect();
-    let mut ids = before.definitions.keys().chain(before.failed_ids());
-    ids.any(|id| !now.definitions.contains_key(id) && !failing.contains(id))
+    let is_lost = |id| !now.definitions.contains_key(id) && !failing.contains(id);
+    // Where the same ids are served as before, there is nothing to look up.
+    let is_same = before.definitions.keys().eq(now.definitions.keys());
+    (!is_same && before.definitions.keys().any(is_lost)) || before.failed_ids().any(is_lost)
 }
 
 /// The failing documents that may protect schedules without naming them.
