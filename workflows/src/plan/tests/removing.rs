@@ -117,6 +117,16 @@ fn one_whose_id_cannot_be_read_protects_what_came_from_its_file() {
 }
 
 #[test]
+fn one_that_states_half_an_id_protects_what_came_from_its_file() {
+    let mut world = many(3);
+    remove(&mut world, 0..2);
+    world.fail("job-000.yaml", Some("job-0"));
+    let plan = world.plan();
+    assert_eq!(plan.deletes.len(), 1, "{plan}");
+    assert_eq!(plan.deletes[0].definition, id("job-001"));
+}
+
+#[test]
 fn several_of_one_file_protect_as_one() {
     let mut world = many(3);
     remove(&mut world, 0..2);
