@@ -4,6 +4,10 @@
     missing_docs,
     reason = "the macro makes items that cannot be documented"
 )]
+#![expect(
+    clippy::unused_async,
+    reason = "an activity is asynchronous by contract"
+)]
 
 use std::sync::Arc;
 

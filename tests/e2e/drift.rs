@@ -48,13 +48,17 @@ fn seconds<T: TryFrom<Duration, Error: std::fmt::Debug>>(seconds: u64) -> T {
     T::try_from(Duration::from_secs(seconds)).unwrap()
 }
 
+fn set_hour(schedule: &mut Schedule, hour: i32) {
+    let range = &mut spec(schedule).structured_calendar[0].hour[0];
+    (range.start, range.end) = (hour, hour);
+}
+
 type Edit = fn(&mut Schedule);
 
 /// One edit by hand of each field, as the UI's form would make it.
 const EDITS: [(Field, Edit); 13] = [
     (Field::Times, |schedule| {
-        spec(schedule).structured_calendar[0].hour[0].start = 9;
-        spec(schedule).structured_calendar[0].hour[0].end = 9;
+        set_hour(schedule, 9);
     }),
     (Field::Intervals, |schedule| {
         spec(schedule).interval = vec![IntervalSpec {
@@ -226,23 +230,14 @@ async fn a_changed_yaml_wins_over_any_live_value(on: Scheduler) -> anyhow::Resul
     let worker = project.worker().start().await?;
     let id = project.schedule("one");
     let temporal = project.temporal();
-    temporal
-        .edit(&id, |schedule| {
-            spec(schedule).structured_calendar[0].hour[0].start = 9;
-        })
-        .await?;
+    temporal.edit(&id, |schedule| set_hour(schedule, 9)).await?;
     project.write("one.yaml", &cron("0 2 * * *"))?;
     let report = worker.sync().await?;
     assert_eq!(report.schedules.updated, 1, "{report:?}");
     assert_eq!(temporal.live(&id).await?.times(), "0 2 1-31 1-12 0-6");
 
     // Changed to just what somebody has set by hand: one write of the base, then quiet.
-    temporal
-        .edit(&id, |schedule| {
-            let hour = &mut spec(schedule).structured_calendar[0].hour[0];
-            (hour.start, hour.end) = (3, 3);
-        })
-        .await?;
+    temporal.edit(&id, |schedule| set_hour(schedule, 3)).await?;
     project.write("one.yaml", &cron("0 3 * * *"))?;
     worker.sync().await?;
     assert_eq!(worker.sync().await?.changes, []);
@@ -341,10 +336,7 @@ async fn a_field_corrected_five_times_is_contested(on: Scheduler) -> anyhow::Res
     let worker = project.worker().start().await?;
     let id = project.schedule("one");
     let temporal = project.temporal();
-    let nine = |schedule: &mut Schedule| {
-        let hour = &mut spec(schedule).structured_calendar[0].hour[0];
-        (hour.start, hour.end) = (9, 9);
-    };
+    let nine = |schedule: &mut Schedule| set_hour(schedule, 9);
     for _ in 0..5 {
         temporal.edit(&id, nine).await?;
         let report = worker.sync().await?;

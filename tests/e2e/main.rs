@@ -6,6 +6,7 @@
 mod broken;
 mod commands;
 mod crash;
+mod dev;
 mod drift;
 mod fake;
 mod harness;

@@ -2,8 +2,8 @@
 //! wedge it.
 
 use almanac_tests::{
-    Project, Scheduler, Worker, cron, eventually, json_payload, json_payloads, on_both_schedulers,
-    temporal_cli,
+    Project, SOON, Scheduler, Worker, cron, eventually, json_payload, json_payloads,
+    on_both_schedulers, temporal_cli, wait_for,
 };
 use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
@@ -254,21 +254,24 @@ async fn hundreds_of_signals_across_a_continue_as_new(on: Scheduler) -> anyhow::
     let temporal = project.temporal();
     let (first, _) = temporal.run_of(&workflow).await?;
 
-    let storm = futures::stream::iter(0..1200).map(|n| {
-        let workflow = &workflow;
-        async move {
-            match n % 40 {
-                0 => {
-                    let args = json_payloads(&[json!({"request_id": format!("storm-{n}")})]);
-                    temporal
-                        .update_workflow(workflow, "sync", args)
-                        .await
-                        .map(drop)
-                }
-                1..=9 => temporal.signal(workflow, "no_such_signal", None).await,
-                _ => temporal.signal(workflow, "reconcile", None).await,
-            }
+    let send = async |n: u32| match n % 40 {
+        0 => {
+            let args = json_payloads(&[json!({"request_id": format!("storm-{n}")})]);
+            temporal
+                .update_workflow(&workflow, "sync", args)
+                .await
+                .map(drop)
         }
+        1..=9 => temporal.signal(&workflow, "no_such_signal", None).await,
+        _ => temporal.signal(&workflow, "reconcile", None).await,
+    };
+    let send = &send;
+    let storm = futures::stream::iter(0..900).map(|n| async move {
+        // The server refuses what comes while a run closes: to be sent again.
+        wait_for("a signal to be taken", SOON, || async {
+            send(n).await.map(Some)
+        })
+        .await
     });
     let storm = storm.buffer_unordered(8).try_collect::<Vec<()>>();
     let edits = async {

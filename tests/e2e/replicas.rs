@@ -67,6 +67,9 @@ async fn replicas_of_the_same_files_write_once(on: Scheduler) -> anyhow::Result<
     .await?;
     let written = project.temporal().live(&id).await?.0.conflict_token;
     for worker in [&first, &second] {
+        // Of all passes since the edit, one wrote it, once.
+        let report = worker.sync().await?;
+        assert_eq!(report.schedules.updated, 1, "{report:?}");
         let report = worker.sync().await?;
         assert_eq!(report.changes, [], "{report:?}");
     }

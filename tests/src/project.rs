@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::cli::{Output, almanac};
 use crate::server::{Scheduler, server};
 use crate::temporal::Temporal;
+use crate::wait::eventually;
 use crate::worker::WorkerCommand;
 
 /// A project with a unique name and a folder of definitions of its own.
@@ -113,6 +114,27 @@ impl Project {
     /// The id of a definition's schedule.
     pub fn schedule(&self, definition: &str) -> String {
         format!("schedule-{}-{definition}", self.name)
+    }
+
+    /// Waits until the server lists this many schedules: a list lags a little
+    /// behind what was created and deleted.
+    pub async fn has_schedules(&self, count: usize) -> anyhow::Result<()> {
+        let prefix = self.schedule("");
+        eventually(&format!("{count} schedules to be listed"), || async {
+            Ok(self.temporal.list(&prefix).await?.len() == count)
+        })
+        .await
+    }
+
+    /// Waits until the server lists the schedules of just these definitions.
+    pub async fn has_just(&self, definitions: &[&str]) -> anyhow::Result<()> {
+        let mut wanted: Vec<String> = definitions.iter().map(|id| self.schedule(id)).collect();
+        wanted.sort();
+        let prefix = self.schedule("");
+        eventually(&format!("just {wanted:?} to be listed"), || async {
+            Ok(self.temporal.list(&prefix).await? == wanted)
+        })
+        .await
     }
 
     /// The id of the project's reconcile workflow.

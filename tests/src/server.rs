@@ -31,10 +31,12 @@ impl fmt::Display for Scheduler {
     }
 }
 
-/// The server's own limits are per namespace; the tests share one.
-const COMMON: [&str; 2] = [
+/// The server's limit of listings is per namespace, and the tests share one.
+/// A workflow is told to continue as new early, so that it does so in tests.
+const COMMON: [&str; 3] = [
     "frontend.namespaceRPS.visibility=500",
     "frontend.globalNamespaceRPS.visibility=500",
+    "limit.historyCount.suggestContinueAsNew=400",
 ];
 const CHASM: [&str; 4] = [
     "history.enableChasm=true",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use almanac_workflows::record::Report;
+use almanac_workflows::record::{Report, Status};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
@@ -210,7 +210,7 @@ impl Worker {
             _ => bail!("/admin/sync: {status} {body}"),
         };
         let reports = wait_for(&format!("the report of pass {pass}"), SOON, || async {
-            let reports = self.reports().await?;
+            let reports = self.status().await?.reports;
             let there = reports.iter().any(|report| report.pass >= pass);
             Ok(there.then_some(reports))
         })
@@ -225,14 +225,20 @@ impl Worker {
 
     /// What passes did so far is not told by the next [`Worker::sync`].
     async fn forget(&self) -> anyhow::Result<()> {
-        let last = self.reports().await?.last().map_or(0, |report| report.pass);
+        // A worker is ready a little before the workflow knows of its pass.
+        let last = wait_for("the reconcile workflow to be idle", SOON, || async {
+            let status = self.status().await?;
+            let idle = status.state == "idle" && status.pass >= status.requested;
+            Ok(idle.then_some(status.pass))
+        })
+        .await?;
         self.seen.store(last, Ordering::Relaxed);
         Ok(())
     }
 
-    async fn reports(&self) -> anyhow::Result<Vec<Report>> {
+    async fn status(&self) -> anyhow::Result<Status> {
         let status = self.json("/api/v1/reconcile").await?;
-        Ok(serde_json::from_value(status["reports"].clone())?)
+        Ok(serde_json::from_value(status)?)
     }
 
     /// The sum of a metric's samples whose line holds all of `labels`.

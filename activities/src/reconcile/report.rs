@@ -130,7 +130,12 @@ fn count(report: &mut Report, plan: &Plan, applied: Option<&Applied>) {
     counts.orphaned = plan.orphaned.len() as u64;
     counts.contested = plan.contested.len() as u64;
     let by_field = &mut report.drift.by_field;
-    for field in plan.drift.values().flatten() {
+    let mut drift = plan.drift.clone();
+    // What was found only while applying, in a race, was found too.
+    for (id, fields) in applied.iter().flat_map(|applied| &applied.corrected) {
+        drift.entry(id.clone()).or_default().extend(fields);
+    }
+    for field in drift.values().flatten() {
         *by_field.entry(*field).or_default() += 1;
     }
     report.drift.detected = by_field.values().sum();

@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(pace.rate(), Some(5.0));
         pace.reserve(now + Duration::from_secs(3));
         assert!(pace.rate().unwrap() > 5.0 && pace.rate().unwrap() < 10.0);
-        pace.reserve(now + Duration::from_secs(3600));
+        pace.reserve(now + Duration::from_hours(1));
         assert_eq!(pace.rate(), Some(10.0));
     }
 
@@ -153,7 +153,7 @@ mod tests {
         let now = Instant::now();
         pace.slow_down(now);
         assert!(pace.rate().is_some());
-        pace.reserve(now + Duration::from_secs(3600));
+        pace.reserve(now + Duration::from_hours(1));
         assert_eq!(pace.rate(), None);
     }
 }

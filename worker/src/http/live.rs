@@ -20,7 +20,7 @@ use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, 
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 use tokio::time::{Instant, sleep};
 
-use super::schedules::{Known, Sight};
+use super::sight::{Known, Sight};
 use super::{Backend, BackendError, Planned, ScheduleView};
 use crate::process::Shared;
 use crate::process::health::Readiness;

@@ -3,7 +3,7 @@
 //! Always holds: a handler that fails answers an RFC 9457 problem; on an
 //! address that is not loopback nothing but the probes and the metrics page is
 //! served; on loopback, a page of another site can neither read nor trigger
-//! anything through a visitor's browser (see [`guard`]). What is answered
+//! anything through a visitor's browser (see `guard`). What is answered
 //! comes from a [`Backend`]; nothing here knows a Temporal client.
 
 mod backend;
@@ -14,6 +14,7 @@ mod looks;
 mod probes;
 mod problem;
 mod schedules;
+mod sight;
 mod sync;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@
 //! for a while. Which definitions follow is left to [`super::assemble`].
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,8 +49,11 @@ pub(super) struct FileKey {
     /// Index of the folder, in the order given.
     pub(super) root: usize,
     /// Relative to the folder.
-    pub(super) path: PathBuf,
+    pub(super) path: OsString,
 }
+
+/// What is known of every file.
+pub(super) type Files = BTreeMap<FileKey, Arc<FileState>>;
 
 /// What is known of a file.
 #[derive(Debug)]
@@ -90,7 +94,7 @@ pub(super) struct View {
     /// Digest of it.
     pub(super) revision: Revision,
     /// The files that are there.
-    pub(super) files: BTreeMap<FileKey, Arc<FileState>>,
+    pub(super) files: Arc<Files>,
     /// Why the view of a folder is incomplete, by its index.
     pub(super) holes: BTreeMap<usize, Hole>,
 }
@@ -102,7 +106,7 @@ pub(super) struct Loader {
     still_for: Duration,
     patience: Duration,
     parse: Parse,
-    files: BTreeMap<FileKey, Arc<FileState>>,
+    files: Arc<Files>,
     trust: Vec<Trust>,
 }
 
@@ -129,7 +133,7 @@ impl Loader {
             still_for,
             patience: PATIENCE,
             parse: parse_file,
-            files: BTreeMap::new(),
+            files: Arc::default(),
         }
     }
 
@@ -145,7 +149,7 @@ impl Loader {
     /// being written, up to some seconds.
     pub(super) fn load(&mut self, depth: Depth) -> View {
         let deadline = Instant::now() + self.patience;
-        let mut fresh = BTreeMap::new();
+        let mut fresh = Files::new();
         let (listings, unsettled) = loop {
             let listings = list(&self.roots);
             let patient = Instant::now() < deadline;
@@ -172,11 +176,7 @@ impl Loader {
 
     /// How long until every changed file will have been still for long enough;
     /// `None` when all are.
-    fn until_still(
-        &self,
-        listings: &[Listing],
-        fresh: &BTreeMap<FileKey, Arc<FileState>>,
-    ) -> Option<Duration> {
+    fn until_still(&self, listings: &[Listing], fresh: &Files) -> Option<Duration> {
         files(listings)
             .filter(|(key, signature, _)| {
                 let known = fresh.get(key).or_else(|| self.files.get(key));
@@ -197,12 +197,7 @@ impl Loader {
 
     /// Reads what has to be read into `fresh`; true when a file was no longer
     /// the one listed.
-    fn read_changed(
-        &self,
-        listings: &[Listing],
-        depth: Depth,
-        fresh: &mut BTreeMap<FileKey, Arc<FileState>>,
-    ) -> bool {
+    fn read_changed(&self, listings: &[Listing], depth: Depth, fresh: &mut Files) -> bool {
         let mut moved = false;
         for (key, signature, real) in files(listings) {
             if fresh
@@ -277,14 +272,10 @@ impl Loader {
     }
 
     /// Makes what was seen the present state.
-    fn accept(
-        &mut self,
-        listings: Vec<Listing>,
-        unsettled: &[usize],
-        mut fresh: BTreeMap<FileKey, Arc<FileState>>,
-    ) -> View {
+    fn accept(&mut self, listings: Vec<Listing>, unsettled: &[usize], mut fresh: Files) -> View {
         let mut view = View::default();
         let mut all = Vec::new();
+        let mut files = Vec::new();
         for (root, listing) in listings.into_iter().enumerate() {
             let mut contents = Vec::new();
             for (path, entry) in listing.entries {
@@ -292,13 +283,13 @@ impl Loader {
                 let state = match entry {
                     Entry::File(signature, _) => fresh
                         .remove(&key)
-                        .or_else(|| self.files.remove(&key))
+                        .or_else(|| self.files.get(&key).cloned())
                         .filter(|state| state.looks_like(&signature))
                         .unwrap_or_else(|| FileState::refused(Refusal::Unsettled)),
                     Entry::Refused(refusal) => FileState::refused(refusal),
                 };
                 digest_file(&mut contents, &key, &state.content);
-                view.files.insert(key, state);
+                files.push((key, state));
             }
             let contents = Revision::of(&contents);
             let (trust, replaced) = self.trust[root].next(listing.identity, &contents);
@@ -313,7 +304,8 @@ impl Loader {
             view.holes.extend(hole.map(|hole| (root, hole)));
         }
         view.revision = Revision::of(&all);
-        self.files.clone_from(&view.files);
+        view.files = Arc::new(files.into_iter().collect());
+        self.files = Arc::clone(&view.files);
         view
     }
 
@@ -410,7 +402,7 @@ fn differing(first: &[Listing], second: &[Listing]) -> Vec<usize> {
 }
 
 fn digest_file(out: &mut Vec<u8>, key: &FileKey, content: &Content) {
-    let path = key.path.as_os_str().as_encoded_bytes();
+    let path = key.path.as_encoded_bytes();
     out.extend((path.len() as u64).to_le_bytes());
     out.extend(path);
     match content {

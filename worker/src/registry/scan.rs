@@ -6,7 +6,7 @@
 //! to [`super::read`], what they mean to [`super::load`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -86,8 +86,8 @@ pub(super) struct Listing {
     pub(super) identity: Option<Identity>,
     /// Why the listing is not the whole truth.
     pub(super) hole: Option<Hole>,
-    /// By path relative to the folder.
-    pub(super) entries: BTreeMap<PathBuf, Entry>,
+    /// By path relative to the folder; as text, since paths compare slowly.
+    pub(super) entries: BTreeMap<OsString, Entry>,
     /// Every folder that was entered, and its state before it was.
     folders: Vec<(PathBuf, Signature)>,
 }
@@ -226,7 +226,7 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
                     return listing;
                 }
                 Ok(Found::Entry(entry)) => {
-                    listing.entries.insert(path, entry);
+                    listing.entries.insert(path.into_os_string(), entry);
                 }
                 Err(error) => listing.note_hole(&path, &error),
             }

@@ -52,14 +52,9 @@ impl ReloadSummary {
                 Some(_) => {}
             }
         }
-        counts.archived = count(
-            before
-                .definitions
-                .keys()
-                .filter(|id| !now.definitions.contains_key(*id))
-                .count(),
-        );
-        removal |= !protected(before).is_subset(&protected(now))
+        // What was there, less what is still there.
+        counts.archived = count(before.definitions.len()) + counts.new - counts.total;
+        removal |= loses_protection(before, now)
             || unnamed(before) != unnamed(now)
             || before.incomplete != now.incomplete;
         let named = previous.is_some() && !removal && changed.len() <= CHANGED_LIMIT;
@@ -93,13 +88,13 @@ impl ReloadSummary {
     }
 }
 
-/// Every id whose schedule must stay.
-fn protected(snapshot: &Snapshot) -> BTreeSet<&DefinitionId> {
-    snapshot
-        .definitions
-        .keys()
-        .chain(snapshot.failed_ids())
-        .collect()
+/// Whether there is an id whose schedule had to stay and now has not.
+fn loses_protection(before: &Snapshot, now: &Snapshot) -> bool {
+    let failing: BTreeSet<_> = now.failed_ids().collect();
+    let is_lost = |id| !now.definitions.contains_key(id) && !failing.contains(id);
+    // Where the same ids are served as before, there is nothing to look up.
+    let is_same = before.definitions.keys().eq(now.definitions.keys());
+    (!is_same && before.definitions.keys().any(is_lost)) || before.failed_ids().any(is_lost)
 }
 
 /// The failing documents that may protect schedules without naming them.

@@ -27,7 +27,7 @@ pub struct Diagnostic {
     /// What to do about it.
     pub hint: Option<String>,
     /// The source line it points at, or the part of a long one around the
-    /// column; see [`snippet`].
+    /// column.
     pub snippet: Option<String>,
 }
 

@@ -10,6 +10,9 @@ use super::{Cause, FieldChange, Policy, Remaining, Update, managed_line};
 use crate::record::{ActionMemo, DriftPolicy, Flag, Op, Override};
 use crate::schedule::{Desired, Field, Fingerprint, Live, LiveMemo, base_of, line_of};
 
+/// The longest source in a memo, in bytes; a longer one loses its beginning.
+pub(super) const SOURCE_LIMIT: usize = 300;
+
 /// What a comparison finds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Comparison {
@@ -221,7 +224,7 @@ impl ActionMemo {
         Self {
             v: crate::schedule::HASH_VERSION,
             revision: desired.revision.clone(),
-            source: tail(&desired.source, 300).to_owned(),
+            source: tail(&desired.source, SOURCE_LIMIT).to_owned(),
             base: desired.base(),
             overridden,
             flags: flags

@@ -357,15 +357,12 @@ impl Plan {
                 if let Some(overridden) = known.overridden {
                     self.overrides.insert(id.clone(), Some(overridden));
                 }
-                match known.update {
-                    Some(update) => {
-                        self.paused += u64::from(update.values.paused);
-                        self.updates.push(*update);
-                    }
-                    None => {
-                        self.paused += u64::from(live.values.paused);
-                        self.unchanged += 1;
-                    }
+                if let Some(update) = known.update {
+                    self.paused += u64::from(update.values.paused);
+                    self.updates.push(*update);
+                } else {
+                    self.paused += u64::from(live.values.paused);
+                    self.unchanged += 1;
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::compare::SOURCE_LIMIT;
 use super::{Cause, Create, Delete, FieldChange, Observed, Plan, Policy, Remaining, Seen, Update};
 use crate::names::{DefinitionId, ScheduleId};
 use crate::record::{ActionMemo, Flag, Held, LIST_LIMIT, Op, OrphanPolicy, ReportError};
@@ -144,31 +145,44 @@ fn reasons_to_wait(
     if policy.replicas_differ {
         wait.get_or_insert_with(|| "live replicas hold different revisions".to_owned());
     }
-    for document in snapshot
-        .failed
-        .iter()
-        .filter(|document| document.id.is_none())
-    {
-        let file = file_of(&document.source);
-        let (mut kept, rest): (Vec<&Live>, Vec<&Live>) =
-            orphans.iter().copied().partition(|live| {
-                live.readable_memo()
-                    .is_some_and(|memo| file_of(&memo.source) == file)
-            });
-        if kept.is_empty() {
+    // By file: several of its documents may fail. What a document states while
+    // it fails may be half of its id, so the whole file's schedules stay.
+    let mut failing: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    for document in &snapshot.failed {
+        let unreadable = document.id.is_none().then_some(document.source.as_str());
+        let known = failing.entry(file_of(&document.source)).or_default();
+        *known = known.or(unreadable);
+    }
+    for (file, unreadable) in failing {
+        let before = orphans.len();
+        orphans.retain(|live| {
+            live.readable_memo()
+                .is_none_or(|memo| !is_from(&memo.source, file))
+        });
+        let kept = before - orphans.len();
+        plan.unchanged += kept as u64;
+        // Those of its definitions that are served still, last good versions
+        // among them, are no orphans.
+        let served = snapshot
+            .definitions
+            .values()
+            .any(|loaded| file_of(&loaded.source) == file);
+        if let Some(source) = unreadable
+            && kept == 0
+            && !served
+        {
             wait.get_or_insert_with(|| {
-                format!(
-                    "the id of the document at `{}` cannot be read",
-                    document.source
-                )
+                format!("the id of the document at `{source}` cannot be read")
             });
-        } else {
-            plan.unchanged += kept.len() as u64;
-            kept.clear();
-            *orphans = rest;
         }
     }
     wait
+}
+
+/// Whether a memo's source, cut at its beginning where it was long, is in `file`.
+fn is_from(source: &str, file: &str) -> bool {
+    let named = file_of(source);
+    named == file || (source.len() + 3 >= SOURCE_LIMIT && file.ends_with(named))
 }
 
 /// A source without its line.

@@ -11,7 +11,7 @@
 //! What always holds:
 //! - one pass at a time, in the order of their numbers, and numbers only grow;
 //! - a request is forgotten only when a pass that serves it ended, or (dry runs
-//!   and confirmations) when it failed [`queue::ATTEMPTS`] times and a report says so;
+//!   and confirmations) when it failed three times and a report says so;
 //! - the state is bounded, whatever is signalled;
 //! - no input of any handler fails a workflow task.
 //!

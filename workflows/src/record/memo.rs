@@ -97,3 +97,51 @@ pub struct Override {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_largest_memo_leaves_room_for_an_override() {
+        let memo = ActionMemo {
+            v: 1,
+            revision: Revision::of(b"x"),
+            source: "s".repeat(300),
+            base: Field::ALL
+                .into_iter()
+                .map(|field| (field, FieldHash("01234567".to_owned())))
+                .collect(),
+            overridden: None,
+            flags: BTreeSet::from([Flag::PausedBefore, Flag::OrphanPaused, Flag::Finished]),
+        };
+        let length = json!(memo).to_string().len();
+        assert!(length < ACTION_MEMO_LIMIT * 2 / 3, "{length} bytes");
+    }
+
+    #[test]
+    fn a_memo_of_another_release_reads_as_far_as_it_is_known() {
+        let memo: ActionMemo = serde_json::from_value(json!({
+            "v": 1, "revision": "r", "source": "a.yaml", "new": true,
+            "base": { "colour": "00000000" }, "flags": ["levitating"],
+        }))
+        .unwrap();
+        assert_eq!(memo.flags, BTreeSet::from([Flag::Unknown]));
+        assert_eq!(memo.overridden, None);
+    }
+
+    #[test]
+    fn a_prefix_proves_no_ownership() {
+        let project: Project = "a".parse().unwrap();
+        let owner = |project: &str, definition: &str| OwnerMemo {
+            project: project.parse().unwrap(),
+            definition: definition.parse().unwrap(),
+        };
+        let schedule = ScheduleId::from_server("schedule-a-b-x");
+        assert!(owner("a", "b-x").owned_by(&project, &schedule).is_some());
+        assert!(owner("a-b", "x").owned_by(&project, &schedule).is_none());
+        assert!(owner("a", "x").owned_by(&project, &schedule).is_none());
+    }
+}

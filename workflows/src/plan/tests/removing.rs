@@ -117,6 +117,36 @@ fn one_whose_id_cannot_be_read_protects_what_came_from_its_file() {
 }
 
 #[test]
+fn one_that_states_half_an_id_protects_what_came_from_its_file() {
+    let mut world = many(3);
+    remove(&mut world, 0..2);
+    world.fail("job-000.yaml", Some("job-0"));
+    let plan = world.plan();
+    assert_eq!(plan.deletes.len(), 1, "{plan}");
+    assert_eq!(plan.deletes[0].definition, id("job-001"));
+}
+
+#[test]
+fn several_of_one_file_protect_as_one() {
+    let mut world = many(3);
+    remove(&mut world, 0..2);
+    world.fail("job-000.yaml:1", None);
+    world.fail("job-000.yaml:9", None);
+    let plan = world.plan();
+    assert_eq!(plan.deletes.len(), 1, "{plan}");
+}
+
+#[test]
+fn one_of_a_file_that_is_served_still_makes_nothing_wait() {
+    let mut world = many(3);
+    remove(&mut world, 0..1);
+    world.fail("job-001.yaml", None);
+    let plan = world.plan();
+    assert_eq!(plan.deletes.len(), 1, "{plan}");
+    assert_eq!(plan.deletes[0].definition, id("job-000"));
+}
+
+#[test]
 fn one_that_no_schedule_came_from_makes_all_removals_wait() {
     let mut world = many(3);
     remove(&mut world, 0..2);
@@ -135,7 +165,7 @@ fn orphans_are_paused_where_that_is_the_policy_and_unpaused_on_return() {
     assert_eq!(plan.updates[0].op, Op::Pause);
     let orphan = ScheduleId::from_server("schedule-p-job-000");
     assert!(world.live(&orphan).values.paused);
-    assert_eq!(world.plan().orphaned, [orphan.clone()]);
+    assert_eq!(world.plan().orphaned, vec![orphan.clone()]);
     world.write("job-000", HOURLY);
     world.pass();
     assert!(!world.live(&orphan).values.paused);

@@ -1,0 +1,106 @@
+//! `almanac dev`: what a new user meets first.
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+
+use almanac_tests::{SOON, Supervised, Temporal, almanac_binary, eventually, free_port, wait_for};
+use anyhow::Context;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// `almanac dev` with a store and a port of its own; the dev server's ports
+/// are whatever is free.
+fn dev(folder: &Path, port: u16) -> anyhow::Result<Supervised> {
+    let cli = repository().join(".tools/bin/temporal");
+    let text = |path: PathBuf| path.display().to_string();
+    Supervised::spawn(
+        almanac_binary(),
+        [
+            "dev".to_owned(),
+            "--dir".to_owned(),
+            text(repository().join("examples/definitions")),
+            "--db".to_owned(),
+            text(folder.join("state/temporal.db")),
+            "--temporal-cli".to_owned(),
+            text(cli),
+            "--listen".to_owned(),
+            format!("127.0.0.1:{port}"),
+        ],
+        &[],
+        &folder.join("dev.log"),
+    )
+}
+
+/// Waits until it is ready; the address of its Temporal.
+async fn ready(process: &mut Supervised, folder: &Path, port: u16) -> anyhow::Result<String> {
+    let log = || std::fs::read_to_string(folder.join("dev.log"));
+    let process = std::cell::RefCell::new(process);
+    eventually("the dev worker to be ready", || async {
+        anyhow::ensure!(process.borrow_mut().is_running()?, "it ended: {}", log()?);
+        let answer = reqwest::get(format!("http://127.0.0.1:{port}/readyz")).await?;
+        Ok(answer.status() == 200)
+    })
+    .await?;
+    let log = log()?;
+    let address = log.split("address=\"http://").nth(1);
+    let address = address.and_then(|rest| rest.split('/').next());
+    Ok(address.with_context(|| log.clone())?.to_owned())
+}
+
+/// The examples become live schedules, some of which fire and complete within
+/// the minute; both pages are printed; Ctrl-C ends both processes; and what
+/// was there is there again.
+#[test]
+fn the_examples_live_and_ctrl_c_ends_it() {
+    almanac_tests::run(async {
+        let folder = tempfile::tempdir()?;
+        let port = free_port();
+        let mut process = dev(folder.path(), port)?;
+        let address = ready(&mut process, folder.path(), port).await?;
+        let printed = std::fs::read_to_string(folder.path().join("dev.log"))?;
+        assert!(
+            printed.contains(&format!("http://127.0.0.1:{port}")),
+            "{printed}"
+        );
+        let ui = printed.lines().find(|line| line.contains("Temporal UI"));
+        let ui = ui.and_then(|line| line.split_whitespace().last());
+        let ui = reqwest::get(ui.context("the UI's address")?).await?;
+        assert_eq!(ui.status(), 200);
+
+        let temporal = Temporal::connect(&address).await?;
+        let ids = temporal.list("schedule-dev-").await?;
+        assert!(ids.len() >= 5, "{ids:?}");
+        wait_for("a run to complete", 2 * SOON, || async {
+            let query = "WorkflowType = 'RunDefinition' AND ExecutionStatus = 'Completed'";
+            Ok((temporal.count_workflows(query).await? > 0).then_some(()))
+        })
+        .await?;
+
+        process.signal("INT")?;
+        assert_eq!(process.wait(SOON)?, 0);
+        assert!(TcpStream::connect(&address).is_err(), "Temporal still runs");
+
+        let mut again = dev(folder.path(), port)?;
+        let address = ready(&mut again, folder.path(), port).await?;
+        let temporal = Temporal::connect(&address).await?;
+        assert_eq!(temporal.list("schedule-dev-").await?, ids);
+        // Killed outright, it takes its server along too.
+        again.kill()?;
+        eventually("Temporal to end", || async {
+            Ok(TcpStream::connect(&address).is_err())
+        })
+        .await
+    });
+}
+
+/// The examples are free of mistakes and of warnings.
+#[test]
+fn the_examples_are_valid() {
+    let folder = repository().join("examples/definitions");
+    let output =
+        almanac_tests::almanac("127.0.0.1:1", ["validate".as_ref(), folder.as_os_str()]).unwrap();
+    assert_eq!(output.code, 0, "{output:?}");
+    assert!(!output.stdout.contains("warning"), "{output:?}");
+}
