@@ -26,7 +26,6 @@ run: tools ## Build the release binary and run it with a dev server on $(DIR)
 	target/release/almanac dev --dir $(DIR)
 
 test: tools ## Run every test, the end-to-end ones on real servers too
-	$(CARGO) build --locked -p almanac
 	@RUST_TEST_THREADS=$(E2E_THREADS) tools/summarise.sh $(CARGO) test --locked --workspace --no-fail-fast
 
 check: ## Formatting, lints and documentation
@@ -38,7 +37,7 @@ histories: tools ## Record this version's histories of the workflows, for replay
 	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e replay::a_run
 
 bench: tools ## Compare Almanac with raw requests to the same server
-	$(CARGO) build --release --locked -p almanac -p almanac-tests
+	$(CARGO) build --release --locked --workspace --bins
 	target/release/bench
 
 clean: ## Remove what was built and the tools

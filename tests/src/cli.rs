@@ -60,7 +60,7 @@ fn output(mut command: Command) -> anyhow::Result<Output> {
 }
 
 /// The `almanac` binary, built now from the present sources, in the profile
-/// that the tests were built in. `ALMANAC_BINARY` names another one.
+/// that the tests were built in (or in release, for benchmarks). `ALMANAC_BINARY` names another one.
 pub fn almanac_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -73,13 +73,17 @@ pub fn almanac_binary() -> &'static Path {
         if folder.ends_with("deps") {
             folder = folder.parent().expect("a folder");
         }
+        let release = folder.ends_with("release");
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build
-            .current_dir(workspace())
-            .args(["build", "--quiet", "--locked", "-p", "almanac"]);
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
+        build.current_dir(workspace());
+        // As the tests themselves were built, so that the dependencies are
+        // there already: a test of the `almanac` package brings its binary.
+        build.args(if release {
+            &["build", "--release", "--workspace", "--bins"][..]
+        } else {
+            &["test", "--no-run", "--workspace", "--test", "binary"][..]
+        });
+        build.args(["--quiet", "--locked"]);
         let status = build.status().expect("running cargo");
         assert!(status.success(), "building the almanac binary: {status}");
         folder.join("almanac")
