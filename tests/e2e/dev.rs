@@ -44,7 +44,8 @@ async fn ready(process: &mut Supervised, folder: &Path, port: u16) -> anyhow::Re
     })
     .await?;
     let log = log()?;
-    let address = log.split("address=\"http://").nth(1);
+    // The last: the log may hold earlier runs.
+    let address = log.rsplit("address=\"http://").next();
     let address = address.and_then(|rest| rest.split('/').next());
     Ok(address.with_context(|| log.clone())?.to_owned())
 }
