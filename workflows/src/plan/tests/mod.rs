@@ -200,9 +200,9 @@ impl World {
         if let Some(enabled) = overridden.enabled {
             job.values.paused = !enabled;
         }
-        match &mut job.memo {
-            LiveMemo::Readable(memo) => memo.overridden = Some(overridden.clone()),
-            other => panic!("{other:?}"),
+        // Without a memo, after the body was replaced, the state's copy counts.
+        if let LiveMemo::Readable(memo) = &mut job.memo {
+            memo.overridden = Some(overridden.clone());
         }
         self.overrides.insert(id("job"), overridden);
     }
