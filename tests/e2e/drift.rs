@@ -212,10 +212,14 @@ async fn drift_is_only_reported_when_told_so(on: Scheduler) -> anyhow::Result<()
     let temporal = project.temporal();
     let detected = almanac_tests::wait_for("all drift", almanac_tests::SOON, || async {
         let report = worker.sync().await?;
-        Ok((report.drift.by_field.len() == EDITS.len()).then_some(report))
+        let seen = &report.drift.by_field;
+        anyhow::ensure!(seen.len() == EDITS.len(), "{seen:?}");
+        Ok(Some(report))
     })
     .await?;
     assert_eq!((detected.drift.corrected, detected.changes), (0, vec![]));
+    let still = worker.sync().await?.drift.by_field;
+    assert_eq!(still, detected.drift.by_field, "it comes and goes");
     let live = temporal.live(&project.schedule("times")).await?;
     assert!(live.times().starts_with("0 9 "), "{live}");
     let shown = worker.json("/api/v1/schedules/times").await?;

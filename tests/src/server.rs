@@ -126,13 +126,20 @@ impl OwnServer {
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.kill()?;
         let server = &mut self.0;
-        server.process = spawn(
-            server.scheduler,
-            server.port,
-            server.database.as_ref(),
-            &server.folder,
-        )?;
-        ready(server.port, &mut server.process)
+        let mut answer = Ok(());
+        for _ in 0..3 {
+            server.process = spawn(
+                server.scheduler,
+                server.port,
+                server.database.as_ref(),
+                &server.folder,
+            )?;
+            answer = ready(server.port, &mut server.process);
+            if answer.is_ok() {
+                break;
+            }
+        }
+        answer
     }
 }
 

@@ -150,8 +150,10 @@ impl Observer<'_> {
         Ok(observation)
     }
 
-    /// What is known without a description: the list's proof, or an earlier
-    /// description whose entry has not changed since.
+    /// What is known without a description: what an earlier one showed, if
+    /// the entry has not changed since, or else the list's proof. The earlier
+    /// description comes first, since it may have shown drift that the list
+    /// does not tell and that is only to be reported.
     fn settled(
         &self,
         entry: &ListEntry,
@@ -160,14 +162,13 @@ impl Observer<'_> {
         digests: (u64, u64),
         policy: &Policy<'_>,
     ) -> Option<Settled> {
-        if entry.proves(expected) {
-            let overridden = policy.overrides.get(owner).cloned();
-            return Some(Settled {
-                overridden,
+        let known = self.cache.get(&entry.schedule, digests.0, digests.1);
+        known.or_else(|| {
+            entry.proves(expected).then(|| Settled {
+                overridden: policy.overrides.get(owner).cloned(),
                 ..Settled::nothing(owner, entry.paused)
-            });
-        }
-        self.cache.get(&entry.schedule, digests.0, digests.1)
+            })
+        })
     }
 
     async fn describe(

@@ -7,13 +7,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use almanac_workflows::names::Project;
 use anyhow::{Context as _, bail};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdin, Command};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::Instant;
 
 /// Where Temporal and its UI listen, when these are free.
@@ -25,8 +25,16 @@ const HTTP_PORT: u16 = 8080;
 const OWN_CLI: &str = ".tools/bin/temporal";
 /// How long the server may take to serve: its first start makes its tables.
 const START_LIMIT: Duration = Duration::from_mins(1);
+/// How often it is started before its end is believed: somebody may take a port
+/// that was free just before, and the server has many words for that.
+const ATTEMPTS: usize = 4;
+/// How long a server that serves may take to say where: it says so itself,
+/// since another server may answer at its address.
+const BANNER_LIMIT: Duration = Duration::from_secs(10);
 /// How many lines of its complaints are kept.
 const LINES_KEPT: usize = 5;
+/// What a line that says why it ends begins with.
+const LAST_WORDS: [&str; 3] = ["Error:", "panic:", "fatal error:"];
 /// How long it may take to end.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
@@ -45,14 +53,41 @@ kill "$watcher" 2>/dev/null
 exit "$status"
 "#;
 
-/// The last lines that the server wrote to standard error.
-type LastLines = Arc<Mutex<Vec<String>>>;
+/// What the server wrote.
+#[derive(Debug, Default)]
+struct Said {
+    /// It has begun to serve, as it says itself.
+    serves: bool,
+    /// The last lines of standard error, or the first ones of its last words.
+    complaints: Vec<String>,
+}
+
+impl Said {
+    fn complain(&mut self, line: String) {
+        let begins = |line: &str| LAST_WORDS.iter().any(|word| line.starts_with(word));
+        if begins(&line) {
+            self.complaints.clear();
+        } else if self.complaints.len() == LINES_KEPT {
+            if begins(&self.complaints[0]) {
+                return;
+            }
+            self.complaints.remove(0);
+        }
+        self.complaints.push(line);
+    }
+}
+
+type SharedSaid = Arc<Mutex<Said>>;
+
+fn lock(said: &Mutex<Said>) -> MutexGuard<'_, Said> {
+    said.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A dev server that runs.
 #[derive(Debug)]
 pub struct DevServer {
     child: Child,
-    said: LastLines,
+    said: SharedSaid,
     /// Closing it ends the server.
     tie: Option<ChildStdin>,
     /// Where Temporal listens.
@@ -68,6 +103,23 @@ impl DevServer {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("make the folder {} (--db)", folder.display()))?;
         }
+        let mut attempt = 1;
+        loop {
+            let mut server = Self::spawn(cli, db).await?;
+            let Err(error) = server.serving(cli).await else {
+                return Ok(server);
+            };
+            let ended = server.child.try_wait()?.is_some();
+            server.stop().await;
+            if !ended || attempt == ATTEMPTS {
+                return Err(error);
+            }
+            tracing::warn!(error = format!("{error:#}"), "trying other ports");
+            attempt += 1;
+        }
+    }
+
+    async fn spawn(cli: &Path, db: &Path) -> anyhow::Result<Self> {
         let address = free_address(PORT).await?;
         let ui = free_address(UI_PORT).await?;
         let mut child = Command::new("sh")
@@ -86,36 +138,37 @@ impl DevServer {
             .arg("--db-filename")
             .arg(db)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .context("start a shell")?;
         let tie = child.stdin.take();
-        let said = LastLines::default();
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(listen(stderr, Arc::clone(&said)));
+        let said = SharedSaid::default();
+        if let Some(stdout) = child.stdout.take() {
+            let (said, port) = (Arc::clone(&said), format!(":{}", address.port()));
+            listen(stdout, move |line| {
+                lock(&said).serves |= line.trim_end().ends_with(&port);
+            });
         }
-        let mut server = Self {
+        if let Some(stderr) = child.stderr.take() {
+            let said = Arc::clone(&said);
+            listen(stderr, move |line| lock(&said).complain(line));
+        }
+        Ok(Self {
             child,
             said,
             tie,
             address,
             ui,
-        };
-        match server.serving(cli).await {
-            Ok(()) => Ok(server),
-            Err(error) => {
-                server.stop().await;
-                Err(error)
-            }
-        }
+        })
     }
 
     /// Waits until the server serves.
     async fn serving(&mut self, cli: &Path) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_LIMIT;
+        let mut answered = None;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!(
@@ -133,7 +186,10 @@ impl DevServer {
             if let Ok(answer) = tokio::time::timeout(Duration::from_secs(5), asked).await {
                 let answer = answer.with_context(|| format!("run {}", cli.display()))?;
                 if String::from_utf8_lossy(&answer.stdout).contains("SERVING") {
-                    return Ok(());
+                    let answered = *answered.get_or_insert_with(Instant::now);
+                    if lock(&self.said).serves || answered.elapsed() > BANNER_LIMIT {
+                        return Ok(());
+                    }
                 }
             }
             if Instant::now() > deadline {
@@ -166,26 +222,21 @@ impl DevServer {
     }
 
     fn complaint(&self) -> String {
-        self.said
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .join("; ")
+        lock(&self.said).complaints.join("; ")
     }
 }
 
 /// Reads all that the server says, so that it never waits for a reader.
-async fn listen(stderr: ChildStderr, said: LastLines) {
-    let mut lines = BufReader::new(stderr).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        if line.trim().is_empty() {
-            continue;
+fn listen(output: impl AsyncRead + Unpin + Send + 'static, hear: impl Fn(String) + Send + 'static) {
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if !line.trim().is_empty() {
+                tracing::debug!(line, "the temporal dev server says");
+                hear(line);
+            }
         }
-        tracing::debug!(line, "the temporal dev server says");
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.push(line);
-        let surplus = said.len().saturating_sub(LINES_KEPT);
-        said.drain(..surplus);
-    }
+    });
 }
 
 /// The Temporal CLI: the one given, the project's own, or the one on the PATH.
@@ -258,6 +309,21 @@ mod tests {
         let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = taken.local_addr().unwrap().port();
         assert_ne!(free_address(port).await.unwrap().port(), port);
+    }
+
+    #[test]
+    fn its_last_words_are_kept_from_their_beginning() {
+        let mut said = Said::default();
+        for number in 0..9 {
+            said.complain(format!("a warning {number}"));
+        }
+        assert_eq!(said.complaints[0], "a warning 4");
+        said.complain("panic: the port is taken".to_owned());
+        for number in 0..9 {
+            said.complain(format!("\tat line {number}"));
+        }
+        assert_eq!(said.complaints.len(), LINES_KEPT);
+        assert_eq!(said.complaints[0], "panic: the port is taken");
     }
 
     #[test]
