@@ -28,7 +28,10 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     validated.success()?;
     match instructions(&project) {
         Some(count) => table.note("the same, in user instructions", &count),
-        None => table.note("the same, in user instructions", "not counted: no `perf`"),
+        None => table.note(
+            "the same, in user instructions",
+            "not counted: neither `perf` nor `valgrind` can",
+        ),
     }
 
     let mut worker = project.worker().spawn()?;
@@ -80,16 +83,36 @@ fn resident(pid: &str, line: &str) -> anyhow::Result<f64> {
     Ok(kilobytes / 1024.0)
 }
 
-/// User-space instructions of `almanac validate`, where the machine counts them.
+/// User-space instructions of `almanac validate`, as the processor counts them
+/// or, on a machine that does not tell, as valgrind does.
 fn instructions(project: &Project) -> Option<String> {
-    let output = Command::new("perf")
-        .args(["stat", "-x", ",", "-e", "instructions:u"])
-        .arg(almanac_binary())
-        .arg("validate")
-        .arg(project.definitions())
-        .output()
-        .ok()?;
-    let said = String::from_utf8(output.stderr).ok()?;
-    let count = said.lines().last()?.split(',').next()?;
-    count.parse::<u64>().ok().map(|count| format!("{count}"))
+    let counted = |counter: &str, arguments: &[&str]| {
+        let output = Command::new(counter)
+            .args(arguments)
+            .arg(almanac_binary())
+            .arg("validate")
+            .arg(project.definitions())
+            .output()
+            .ok()?;
+        String::from_utf8(output.stderr).ok()
+    };
+    let perf = || {
+        let said = counted("perf", &["stat", "-x", ",", "-e", "instructions:u"])?;
+        said.lines().last()?.split(',').next()?.parse().ok()
+    };
+    let valgrind = || {
+        let arguments = [
+            "--tool=cachegrind",
+            "--cache-sim=no",
+            "--cachegrind-out-file=/dev/null",
+        ];
+        let said = counted("valgrind", &arguments)?;
+        let (_, count) = said
+            .split_once("I refs:")
+            .or_else(|| said.split_once("I   refs:"))?;
+        let count = count.lines().next()?.trim().replace(',', "");
+        count.parse().ok()
+    };
+    let count: u64 = perf().or_else(valgrind)?;
+    Some(format!("{} million", count / 1_000_000))
 }

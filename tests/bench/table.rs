@@ -59,9 +59,8 @@ impl Table {
         );
     }
 
-    /// A count that must be small: none at all in `ROUNDS` rounds, but for a share.
-    pub(crate) fn fact(&mut self, scheduler: Scheduler, what: &str, count: f64) {
-        let most = 10.0;
+    /// A count that must be this at most.
+    pub(crate) fn count(&mut self, scheduler: Scheduler, what: &str, count: f64, most: f64) {
         self.row(
             &format!("{what} ({scheduler})"),
             "",

@@ -57,7 +57,7 @@ pub(super) fn calendars(decoder: &mut Decoder<'_>, entry: &Entry<'_>, role: Role
             match role {
                 Role::Match => spec.calendars.insert(calendar),
                 Role::Exclude => spec.exclude.insert(calendar),
-            };
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The times of a whole schedule.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::interval::Go;
-use super::{Calendar, Interval, TimesError, UTC, check_zone};
+use super::{Calendar, Interval, Sorted, TimesError, UTC, check_zone};
 
 /// The times of a schedule: the union of calendars and intervals, minus the
 /// exclusions, within the bounds.
@@ -16,11 +15,11 @@ use super::{Calendar, Interval, TimesError, UTC, check_zone};
 #[serde(default)]
 pub struct Spec {
     /// Calendars that match, sorted and without duplicates.
-    pub calendars: BTreeSet<Calendar>,
+    pub calendars: Sorted<Calendar>,
     /// Intervals, sorted and without duplicates.
-    pub intervals: BTreeSet<Interval>,
+    pub intervals: Sorted<Interval>,
     /// Calendars that exclude, sorted and without duplicates.
-    pub exclude: BTreeSet<Calendar>,
+    pub exclude: Sorted<Calendar>,
     /// IANA name of the zone that calendars and exclusions are read in; `UTC` by default.
     pub timezone: String,
     /// Nothing fires before this.
@@ -34,9 +33,9 @@ pub struct Spec {
 impl Default for Spec {
     fn default() -> Self {
         Self {
-            calendars: BTreeSet::new(),
-            intervals: BTreeSet::new(),
-            exclude: BTreeSet::new(),
+            calendars: Sorted::default(),
+            intervals: Sorted::default(),
+            exclude: Sorted::default(),
             timezone: UTC.to_owned(),
             start_at: None,
             end_at: None,

@@ -226,7 +226,7 @@ prop_compose! {
     ) -> Spec {
         let second = |at| Timestamp::from_second(at).unwrap();
         Spec {
-            calendars, intervals, exclude,
+            calendars: calendars.into_iter().collect(), intervals: intervals.into_iter().collect(), exclude: exclude.into_iter().collect(),
             timezone: zone.to_owned(),
             start_at: bounds.map(|(start, _)| second(start)),
             end_at: bounds.map(|(start, length)| second(start + length)),
