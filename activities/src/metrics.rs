@@ -186,6 +186,7 @@ pub(crate) fn pass(report: &Report, result: &'static str) {
         Trigger::Change => "change",
         Trigger::Signal => "signal",
         Trigger::Sync => "sync",
+        Trigger::Override => "override",
     };
     metrics::counter!(
         Metric::ReconcileTotal.as_str(), "result" => result, "trigger" => trigger

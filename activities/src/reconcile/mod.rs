@@ -63,7 +63,7 @@ impl Reconciler {
     pub async fn plan(&self, input: &PassInput) -> Result<(Plan, Report), RequestError> {
         let snapshot = self.source.snapshot();
         let now = Timestamp::now();
-        let ground = self.ground(&snapshot, input, now);
+        let ground = self.ground(&snapshot, input, now.max(input.now));
         let (plan, _) = self.look(&snapshot, input, &ground).await?;
         let report = report(input, &snapshot, &plan, None, now);
         Ok((plan, report))
@@ -86,7 +86,7 @@ impl Reconciler {
         }
         let now = Timestamp::now();
         metrics::at(Metric::ReconcileLastAttempt, now);
-        let ground = self.ground(&snapshot, input, now);
+        let ground = self.ground(&snapshot, input, now.max(input.now));
         let (plan, observation) = self.look(&snapshot, input, &ground).await?;
         let applied = if input.dry_run {
             None
@@ -168,6 +168,7 @@ impl Reconciler {
             recently_removed: input.recently_removed,
             replicas_differ: input.replicas_differ,
             overrides: &input.overrides,
+            orders: &input.orders,
             corrections: &input.corrections,
             only: ground.only.as_ref(),
         }

@@ -14,7 +14,7 @@ use almanac_activities::definitions::DefinitionSource;
 use almanac_activities::reconcile::Reconciler as Passes;
 use almanac_workflows::names::{DefinitionId, Project};
 use almanac_workflows::plan::Plan;
-use almanac_workflows::record::{DefinitionCounts, PassInput, Trigger};
+use almanac_workflows::record::{DefinitionCounts, Orders, PassInput, Trigger};
 use almanac_workflows::schedule::Field;
 use almanac_workflows::times::Spec;
 use anyhow::Context as _;
@@ -68,6 +68,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         pass: status.pass + 1,
         trigger: Trigger::Sync,
         revision: snapshot.revision.clone(),
+        now: Timestamp::UNIX_EPOCH,
         dry_run: true,
         confirm: None,
         only: None,
@@ -78,6 +79,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         resync_interval: Duration::from_hours(1),
         recently_removed: status.recently_removed,
         overrides: status.overrides,
+        orders: Orders::new(),
         corrections: status.corrections,
         definitions: DefinitionCounts::default(),
         event_types: DefinitionCounts::default(),

@@ -8,10 +8,13 @@ use almanac_activities::reconcile;
 use almanac_activities::schedules::{ListEntry, Pace, RequestError, Schedules, wire};
 use almanac_workflows::names::{DefinitionId, ScheduleId, WorkerId};
 use almanac_workflows::plan;
-use almanac_workflows::record::{DefinitionCounts, PassInput, Status, SyncRequest, Trigger};
+use almanac_workflows::record::{
+    DefinitionCounts, Orders, PassInput, Status, SyncRequest, Trigger,
+};
 use almanac_workflows::schedule::Live;
 use almanac_workflows::snapshot::Snapshot;
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use temporalio_client::{
     Client, RetryOptions, RpcOptions, UntypedWorkflow, WorkflowDescribeOptions,
     WorkflowExecutionStatus,
@@ -172,6 +175,7 @@ impl Shared {
             pass: status.pass + 1,
             trigger: Trigger::Sync,
             revision: self.registry.snapshot().revision.clone(),
+            now: Timestamp::UNIX_EPOCH,
             dry_run: true,
             confirm: None,
             only: None,
@@ -182,6 +186,7 @@ impl Shared {
             resync_interval: Duration::MAX,
             recently_removed: status.recently_removed,
             overrides: status.overrides.clone(),
+            orders: Orders::new(),
             corrections: status.corrections.clone(),
             definitions: DefinitionCounts::default(),
             event_types: DefinitionCounts::default(),

@@ -57,6 +57,8 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
         let agrees = live.agrees(&expected, field);
         if changed.contains(&field) {
             fields.insert(field, Cause::Definition);
+        } else if overridden.orders(field) {
+            fields.insert(field, Cause::Override);
         } else if overridden.ended_fields.contains(&field) && !agrees {
             fields.insert(field, Cause::Override);
         } else if !agrees || (field == Field::Action && memo.is_none()) {
@@ -136,6 +138,8 @@ fn update(
     // What an operator or the server wrote when pausing is worth keeping.
     let text = if fields.get(&Field::Paused) == Some(&Cause::Finished) {
         "Finished: its actions are used up".to_owned()
+    } else if let (Some(one), true) = (&overridden.in_force, overridden.ordered.is_some()) {
+        override_line(one, values.paused)
     } else if values.paused && live.values.paused && !line_of(&live.note).is_empty() {
         line_of(&live.note).to_owned()
     } else {
@@ -179,6 +183,20 @@ fn remaining(desired: &Desired, live: &Live, fields: &BTreeMap<Field, Cause>) ->
         }
         (Some(_), Some(limit)) => Remaining::Set(u64::from(limit)),
     }
+}
+
+/// The line for people in the note of a schedule that an operator overrode.
+fn override_line(one: &Override, paused: bool) -> String {
+    let what = match (one.enabled, paused) {
+        (Some(_), true) => "Paused",
+        (Some(_), false) => "Kept active",
+        (None, _) => "Overridden",
+    };
+    let until = one
+        .until
+        .map(|until| format!(" until {until}"))
+        .unwrap_or_default();
+    format!("{what} by {}{until}: {}", one.by, one.reason)
 }
 
 fn op(fields: &BTreeMap<Field, Cause>, was_paused: bool, is_paused: bool) -> Op {

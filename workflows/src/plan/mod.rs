@@ -26,7 +26,8 @@ pub use removal::{held_digest, pause_orphan, protected_ids};
 
 use crate::names::{DefinitionId, Project, Revision, ScheduleId};
 use crate::record::{
-    ActionMemo, Corrections, DriftPolicy, Flag, Held, Op, OrphanPolicy, Override, ReportError,
+    ActionMemo, Corrections, DriftPolicy, Flag, Held, Op, Orders, OrphanPolicy, Override,
+    ReportError,
 };
 use crate::schedule::{Desired, Field, Fingerprint, Live, ScheduleValues};
 use crate::snapshot::Snapshot;
@@ -94,6 +95,8 @@ pub struct Policy<'a> {
     pub replicas_differ: bool,
     /// Overrides that the reconcile workflow remembers.
     pub overrides: &'a BTreeMap<DefinitionId, Override>,
+    /// What operators asked for and no pass has done.
+    pub orders: &'a Orders,
     /// Corrections that the reconcile workflow remembers.
     pub corrections: &'a Corrections,
     /// Just these definitions, and no removal.
@@ -290,6 +293,18 @@ pub fn plan(
             }),
         }
     }
+    for (id, order) in policy.orders {
+        if !desired.contains_key(id) {
+            plan.problems.push(ReportError {
+                source: "override".to_owned(),
+                id: Some(id.to_string()),
+                message: format!(
+                    "no definition `{id}` with a schedule; asked by {}",
+                    order.by
+                ),
+            });
+        }
+    }
     if policy.only.is_none() {
         removal::plan_removals(&mut plan, snapshot, desired, observed, policy);
     }
@@ -310,10 +325,11 @@ impl Plan {
             self.unchanged += 1;
             return;
         }
-        let overridden = policy
-            .overrides
-            .get(&desired.definition)
-            .filter(|one| !overrides::is_over(one, policy.now));
+        let overridden = match policy.orders.get(&desired.definition) {
+            Some(order) => order.overridden.as_ref(),
+            None => policy.overrides.get(&desired.definition),
+        };
+        let overridden = overridden.filter(|one| !overrides::is_over(one, policy.now));
         self.creates.push(Create::of(desired, overridden));
     }
 

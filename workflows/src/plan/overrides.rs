@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::Policy;
-use crate::record::{ActionMemo, Override};
+use crate::record::{ActionMemo, Order, Override};
 use crate::schedule::{Desired, Field, Live, ScheduleValues};
 use crate::times::compile_cron;
 
@@ -23,6 +23,19 @@ pub(super) struct Effective {
     pub(super) ended: Option<String>,
     /// The paused state that an ending override of `enabled` found.
     pub(super) restore_paused: Option<bool>,
+    /// An operator asks for this now.
+    pub(super) ordered: Option<Ordered>,
+}
+
+/// What an order comes to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Ordered {
+    /// The fields it is about: these are written, whatever they are.
+    pub(super) fields: BTreeSet<Field>,
+    /// The paused state it wants, where it is about that.
+    pub(super) paused: Option<bool>,
+    /// It ends whatever pause there is, and what is remembered of one.
+    pub(super) unpauses: bool,
 }
 
 /// Whether an override's time is out.
@@ -74,6 +87,10 @@ pub(super) fn effective(
         Some(memo) => memo.overridden.as_ref(),
         None => policy.overrides.get(&desired.definition),
     };
+    let order = policy.orders.get(&desired.definition);
+    if let Some(order) = order.filter(|order| !is_done(order, stored)) {
+        return ordered(order, desired, live, stored);
+    }
     let Some(stored) = stored else {
         return Effective::default();
     };
@@ -95,7 +112,75 @@ pub(super) fn effective(
     effective
 }
 
+/// Whether a pass wrote this order already, and its report was lost.
+fn is_done(order: &Order, stored: Option<&Override>) -> bool {
+    let asked = order.overridden.as_ref();
+    asked.is_some() && asked.map(|one| one.at) == stored.map(|one| one.at)
+}
+
+/// An operator's word is the last one: it ends what was in force before.
+fn ordered(order: &Order, desired: &Desired, live: &Live, stored: Option<&Override>) -> Effective {
+    let mut next = order.overridden.clone();
+    // Where a hand has beaten the override, the hand's state is what is found.
+    let held = stored.filter(|one| one.enabled == Some(!live.values.paused));
+    let found = held
+        .and_then(|one| one.found_paused)
+        .unwrap_or(live.values.paused);
+    let mut paused = None;
+    if order.unpause {
+        paused = Some(false);
+        let mut by_yaml = next.take().unwrap_or_else(|| Override {
+            reason: order.reason.clone(),
+            by: order.by.clone(),
+            at: order.at,
+            ..Override::default()
+        });
+        by_yaml.enabled = desired.values.paused.then_some(true);
+        next = Some(by_yaml).filter(|one| !sets_nothing(one));
+    } else if let Some(enabled) = next.as_ref().and_then(|one| one.enabled) {
+        paused = Some(!enabled);
+    } else if held.is_some() {
+        paused = Some(found);
+    }
+    if let Some(one) = &mut next {
+        one.found_paused = one.enabled.is_some().then_some(found);
+    }
+    let mut fields = BTreeSet::new();
+    for one in [stored, next.as_ref()].into_iter().flatten() {
+        fields.extend(one.enabled.map(|_| Field::Paused));
+        if one.cron.is_some() {
+            fields.extend([Field::Times, Field::Intervals]);
+        }
+        fields.extend(one.timezone.as_ref().map(|_| Field::Timezone));
+    }
+    if order.unpause {
+        fields.insert(Field::Paused);
+    }
+    let cleared = stored.is_some() && next.is_none();
+    Effective {
+        in_force: next,
+        ended: cleared.then(|| format!("cleared by {}", order.by)),
+        ordered: Some(Ordered {
+            fields,
+            paused,
+            unpauses: order.unpause,
+        }),
+        ..Effective::default()
+    }
+}
+
+fn sets_nothing(one: &Override) -> bool {
+    one.enabled.is_none() && one.cron.is_none() && one.timezone.is_none()
+}
+
 impl Effective {
+    /// Whether an operator asks for this field now.
+    pub(super) fn orders(&self, field: Field) -> bool {
+        self.ordered
+            .as_ref()
+            .is_some_and(|ordered| ordered.fields.contains(&field))
+    }
+
     fn end(&mut self, fields: &[Field], reason: &str) {
         let Some(one) = &mut self.in_force else {
             return;
@@ -117,7 +202,7 @@ impl Effective {
         }
         self.ended.get_or_insert_with(|| reason.to_owned());
         self.ended_fields.extend(ended);
-        if one.enabled.is_none() && one.cron.is_none() && one.timezone.is_none() {
+        if sets_nothing(one) {
             self.in_force = None;
         }
     }

@@ -41,12 +41,31 @@ pub(super) fn decide(
         cause: None,
         flags,
     };
-    by_finish(desired, live, changed, policy, &pause)
+    by_order(changed, overridden, &pause)
+        .or_else(|| by_finish(desired, live, changed, policy, &pause))
         .or_else(|| by_return(desired, &pause))
         .or_else(|| by_definition(desired, live, changed, overridden, &pause))
         .or_else(|| by_override(live, overridden, &pause))
         .or_else(|| by_missing_memo(desired, memo, &pause))
         .unwrap_or(pause)
+}
+
+/// What an operator asks for now is the last word.
+fn by_order(changed: &BTreeSet<Field>, overridden: &Effective, pause: &Pause) -> Option<Pause> {
+    let ordered = overridden.ordered.as_ref()?;
+    let about = ordered.fields.contains(&Field::Paused);
+    let paused = ordered.paused.filter(|_| about)?;
+    let cause = if changed.contains(&Field::Paused) {
+        Cause::Definition
+    } else {
+        Cause::Override
+    };
+    let mut next = pause.with(paused, cause);
+    next.flags.remove(&Flag::OrphanPaused);
+    if ordered.unpauses {
+        next.flags.remove(&Flag::PausedBefore);
+    }
+    Some(next)
 }
 
 /// A schedule with no actions left is paused and flagged once; a changed

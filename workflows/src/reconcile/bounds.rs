@@ -24,6 +24,8 @@ pub(super) const NAME_LIMIT: usize = 200;
 const STATE_LIMIT: usize = 1024 * 1024;
 /// The largest list of reports, in bytes of JSON: `status` answers them all at once.
 const REPORTS_LIMIT: usize = 512 * 1024;
+/// How many definitions' orders may wait at a time.
+pub(super) const ORDERS_KEPT: usize = 500;
 /// How many overrides are remembered; a schedule's memo holds its own too.
 const OVERRIDES_KEPT: usize = 1000;
 
@@ -190,6 +192,9 @@ pub(super) fn state(state: &mut State, now: Timestamp) {
     }
     while state.overrides.len() > OVERRIDES_KEPT {
         state.overrides.pop_last();
+    }
+    while state.orders.len() > ORDERS_KEPT {
+        state.orders.pop_last();
     }
     for text in [&mut state.last_error, &mut state.suspended]
         .into_iter()

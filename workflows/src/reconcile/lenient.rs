@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use temporalio_common::data_converters::RawValue;
 
 use super::bounds;
-use crate::record::{Announcement, State, SyncRequest};
+use crate::record::{Announcement, OverrideRequest, State, SyncRequest};
 
 /// The first input as JSON: `None` when there is none, or it is not JSON.
 pub(crate) fn json(raw: &RawValue) -> Option<Value> {
@@ -50,6 +50,16 @@ pub(super) fn sync_request(raw: &RawValue) -> Result<SyncRequest, String> {
         confirm: request.confirm.filter(|digest| !digest.is_empty()),
         ..request
     })
+}
+
+/// The input of the update `override`.
+pub(super) fn override_request(raw: &RawValue) -> Result<OverrideRequest, String> {
+    match json(raw) {
+        Some(object @ Value::Object(_)) => {
+            serde_json::from_value(object).map_err(|error| format!("override: {error}"))
+        }
+        _ => Err("override: the input must be a JSON object".to_owned()),
+    }
 }
 
 /// The state that a run begins with: what can be read of it, part by part.

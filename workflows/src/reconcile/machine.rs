@@ -3,16 +3,19 @@
 //! Time is what the caller last said with [`Machine::tick`].
 
 mod attempts;
+mod overrides;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::decide::{self, Effect};
 use super::queue::{self, Ask};
 use super::{bounds, outcome};
-use crate::names::{Revision, WorkerId};
+use crate::names::{DefinitionId, Revision, WorkerId};
 use crate::record::{
     Announcement, PassDone, PassInput, PendingPass, State, Status, SyncAnswer, SyncRequest,
     Trigger, WorkerEvent,
@@ -57,6 +60,9 @@ pub(super) struct Machine {
     probed: bool,
     /// Grows with everything that may change what is to be done.
     news: u64,
+    /// Overrides whose end was asked for, with that end: once in a run, since
+    /// a schedule that cannot be written would be tried for ever.
+    expired: BTreeMap<DefinitionId, Timestamp>,
 }
 
 impl Machine {
@@ -71,6 +77,7 @@ impl Machine {
             retry: None,
             probed: false,
             news: 0,
+            expired: BTreeMap::new(),
         }
     }
 
@@ -150,7 +157,7 @@ impl Machine {
 
     /// Whether the update `sync` can be taken.
     pub(super) fn admits(&self, request: &SyncRequest) -> Result<(), String> {
-        if self.answered(request).is_some() {
+        if self.answered::<SyncAnswer>(&request.request_id).is_some() {
             return Ok(());
         }
         queue::admits(&self.state, &sync_ask(request))
@@ -158,31 +165,36 @@ impl Machine {
 
     /// The update `sync`.
     pub(super) fn sync(&mut self, request: &SyncRequest) -> SyncAnswer {
-        if let Some(answer) = self.answered(request) {
+        if let Some(answer) = self.answered(&request.request_id) {
             return answer;
         }
         let pass = self.ask(sync_ask(request));
         let answer = SyncAnswer { pass };
-        if !request.request_id.is_empty() {
-            self.state
-                .requests
-                .push_back((request.request_id.clone(), json!(answer)));
-            while self.state.requests.len() > crate::record::REQUESTS_KEPT {
-                self.state.requests.pop_front();
-            }
-        }
+        self.remember(&request.request_id, json!(answer));
         answer
     }
 
-    fn answered(&self, request: &SyncRequest) -> Option<SyncAnswer> {
-        if request.request_id.is_empty() {
+    /// The answer that an update request with this id got.
+    fn answered<A: DeserializeOwned>(&self, request_id: &str) -> Option<A> {
+        if request_id.is_empty() {
             return None;
         }
         self.state
             .requests
             .iter()
-            .find(|(id, _)| *id == request.request_id)
+            .find(|(id, _)| id == request_id)
             .and_then(|(_, answer)| serde_json::from_value(answer.clone()).ok())
+    }
+
+    fn remember(&mut self, request_id: &str, answer: Value) {
+        if request_id.is_empty() {
+            return;
+        }
+        let requests = &mut self.state.requests;
+        requests.push_back((request_id.to_owned(), answer));
+        while requests.len() > crate::record::REQUESTS_KEPT {
+            requests.pop_front();
+        }
     }
 
     fn ask(&mut self, ask: Ask) -> u64 {
@@ -205,13 +217,14 @@ impl Machine {
         if self.state.suspended.is_some() || self.state.workers.is_empty() {
             return Next::Wait(None);
         }
+        let expiry = self.expire();
         let options = decide::options(&self.state);
         let due = self.due(options.reconcile_interval);
         if due.is_none_or(|due| due <= self.now) && !queue::full_waits(&self.state) {
             queue::ask(&mut self.state, Ask::full(Trigger::Interval));
         }
         let Some(pass) = self.state.pending.front().cloned() else {
-            return Next::Wait(due);
+            return Next::Wait(due.into_iter().chain(expiry).min());
         };
         if let Some((at, news)) = self.retry
             && self.now < at
@@ -251,6 +264,7 @@ impl Machine {
             pass: pass.pass,
             trigger: pass.trigger,
             revision,
+            now: self.now,
             dry_run: pass.dry_run,
             confirm: pass.confirm.clone(),
             only: pass.only.clone(),
@@ -261,6 +275,7 @@ impl Machine {
             resync_interval: options.resync_interval,
             recently_removed: recently_removed(&self.state),
             overrides: self.state.overrides.clone(),
+            orders: self.orders_of(pass),
             corrections: self.state.corrections.clone(),
             definitions: self.state.definitions,
             event_types: self.state.event_types,
@@ -288,6 +303,7 @@ impl Machine {
             workers: state.workers.clone(),
             held: state.held.clone(),
             overrides: state.overrides.clone(),
+            orders: state.orders.clone(),
             corrections: state.corrections.clone(),
             recently_removed: recently_removed(state),
             last_success: state.last_success,
@@ -313,6 +329,7 @@ fn probe(revision: Revision) -> PassInput {
         pass: 0,
         trigger: Trigger::Interval,
         revision,
+        now: Timestamp::UNIX_EPOCH,
         dry_run: true,
         confirm: None,
         only: Some(Vec::new()),
@@ -322,8 +339,9 @@ fn probe(revision: Revision) -> PassInput {
         orphans: crate::record::OrphanPolicy::Keep,
         resync_interval: Duration::ZERO,
         recently_removed: 0,
-        overrides: std::collections::BTreeMap::new(),
-        corrections: std::collections::BTreeMap::new(),
+        overrides: BTreeMap::new(),
+        orders: crate::record::Orders::new(),
+        corrections: BTreeMap::new(),
         definitions: crate::record::DefinitionCounts::default(),
         event_types: crate::record::DefinitionCounts::default(),
     }

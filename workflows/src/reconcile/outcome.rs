@@ -29,6 +29,12 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
                 None => state.overrides.remove(&id),
             };
         }
+        if !interrupted {
+            // One that was asked for since is another, by its number.
+            state
+                .orders
+                .retain(|id, order| input.orders.get(id) != Some(order));
+        }
         state.corrections = corrections;
         if removed > 0 {
             state.removals.push_back((now, removed));

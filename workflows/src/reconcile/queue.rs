@@ -159,7 +159,8 @@ fn more_deliberate(a: Trigger, b: Trigger) -> Trigger {
         Trigger::Start => 1,
         Trigger::Change => 2,
         Trigger::Signal => 3,
-        Trigger::Sync => 4,
+        Trigger::Override => 4,
+        Trigger::Sync => 5,
     };
     if rank(b) > rank(a) { b } else { a }
 }

@@ -1,7 +1,7 @@
 //! The part of `ReconcileSchedules` that knows Temporal.
 //!
 //! Handlers are short and synchronous: they tell the machine, and the loop acts.
-//! Further updates (overrides, triggers, suspension) join [`ReconcileSchedules`]
+//! Further updates (triggers, suspension) join [`ReconcileSchedules`]
 //! as handlers of their own; what they remember is part of the state already.
 
 #![expect(
@@ -33,7 +33,7 @@ use super::machine::{Attempt, Machine, Next};
 use super::{details, lenient};
 use crate::contracts::Reconcile;
 use crate::names::{Project, WorkerId};
-use crate::record::{PassInput, PassOutcome, State, Status, SyncAnswer};
+use crate::record::{OverrideAnswer, PassInput, PassOutcome, State, Status, SyncAnswer};
 
 /// A worker that does not start an activity within this is dropped.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -143,9 +143,7 @@ impl ReconcileSchedules {
 
     #[update_validator(sync)]
     fn validate_sync(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
-        if self.history > EVENTS_LIMIT {
-            return Err("the workflow is about to continue as new; try again".into());
-        }
+        self.has_room()?;
         let request = lenient::sync_request(input)?;
         Ok(self.machine.admits(&request)?)
     }
@@ -162,9 +160,42 @@ impl ReconcileSchedules {
         self.guarded(|machine| machine.sync(&request))
             .ok_or_else(|| "the request could not be taken; see last_error".into())
     }
+
+    #[update_validator(set_override)]
+    fn validate_override(
+        &self,
+        _ctx: &WorkflowContextView,
+        input: &RawValue,
+    ) -> Result<(), Refusal> {
+        self.has_room()?;
+        let request = lenient::override_request(input)?;
+        Ok(self.machine.admits_override(&request)?)
+    }
+
+    /// An operator overrides, unpauses or clears; answers at once which pass will do it.
+    #[update(name = "override")]
+    pub fn set_override(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<OverrideAnswer, Refusal> {
+        self.heard(ctx);
+        let request = lenient::override_request(&input)?;
+        self.guarded(|machine| machine.set_override(&request))
+            .ok_or("the request could not be taken; see last_error")?
+            .map_err(Into::into)
+    }
 }
 
 impl ReconcileSchedules {
+    /// Updates wait until a run that is too long has continued as new.
+    fn has_room(&self) -> Result<(), Refusal> {
+        if self.history > EVENTS_LIMIT {
+            return Err("the workflow is about to continue as new; try again".into());
+        }
+        Ok(())
+    }
+
     fn heard(&mut self, ctx: &SyncWorkflowContext<Self>) {
         self.history = ctx.history_length();
         if let Some(now) = time(ctx.workflow_time()) {

@@ -6,12 +6,14 @@
 
 mod announcement;
 mod memo;
+mod order;
 mod pass;
 mod report;
 mod state;
 
 pub use announcement::*;
 pub use memo::*;
+pub use order::*;
 pub use pass::*;
 pub use report::*;
 pub use state::*;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DefinitionCounts, DriftPolicy, OrphanPolicy, Override, Report, Trigger};
+use super::{DefinitionCounts, DriftPolicy, Orders, OrphanPolicy, Override, Report, Trigger};
 use crate::names::{DefinitionId, Revision};
 use crate::schedule::Field;
 
@@ -26,6 +26,10 @@ pub struct PassInput {
     pub trigger: Trigger,
     /// The revision the worker must hold; it refuses otherwise.
     pub revision: Revision,
+    /// The workflow's time: an override that is over there is over, whatever
+    /// the worker's clock says.
+    #[serde(default)]
+    pub now: Timestamp,
     /// Plan and report, write nothing.
     #[serde(default)]
     pub dry_run: bool,
@@ -56,6 +60,9 @@ pub struct PassInput {
     /// Overrides the workflow remembers.
     #[serde(default)]
     pub overrides: BTreeMap<DefinitionId, Override>,
+    /// What operators asked for and no pass has done.
+    #[serde(default)]
+    pub orders: Orders,
     /// Corrections the workflow remembers, for contested fields.
     #[serde(default)]
     pub corrections: Corrections,

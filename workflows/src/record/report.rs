@@ -60,6 +60,8 @@ pub enum Trigger {
     Signal,
     /// The update `sync`.
     Sync,
+    /// An operator's override, or its end.
+    Override,
 }
 
 /// Counts of documents, gathered over every reload since the last report.

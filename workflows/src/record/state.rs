@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Corrections, DefinitionCounts, Held, Options, Override, Report, Trigger};
+use super::{Corrections, DefinitionCounts, Held, Options, Orders, Override, Report, Trigger};
 use crate::names::{DefinitionId, Revision, WorkerId};
 
 /// How many reports are remembered.
@@ -44,6 +44,8 @@ pub struct State {
     pub removals: VecDeque<(Timestamp, u64)>,
     /// Overrides in force.
     pub overrides: BTreeMap<DefinitionId, Override>,
+    /// What operators asked for and no pass has done.
+    pub orders: Orders,
     /// Corrections of the last two hours.
     pub corrections: Corrections,
     /// What reloads did since the last report.
@@ -118,6 +120,8 @@ pub struct Status {
     pub held: Option<Held>,
     /// Overrides in force.
     pub overrides: BTreeMap<DefinitionId, Override>,
+    /// What operators asked for and no pass has done.
+    pub orders: Orders,
     /// Corrections of the last two hours.
     pub corrections: Corrections,
     /// How many schedules passes removed in the last 10 minutes.

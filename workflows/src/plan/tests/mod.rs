@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::definition::{ParseContext, parse_file};
+use crate::record::Order;
 use crate::schedule::{LiveMemo, base_of};
 use crate::snapshot::{FailedDocument, LoadStatus, Loaded};
 
@@ -29,6 +30,7 @@ struct World {
     drift: DriftPolicy,
     orphans: OrphanPolicy,
     overrides: BTreeMap<DefinitionId, Override>,
+    orders: Orders,
     corrections: Corrections,
     recently_removed: u64,
     replicas_differ: bool,
@@ -44,6 +46,7 @@ impl World {
             drift: DriftPolicy::Correct,
             orphans: OrphanPolicy::Delete,
             overrides: BTreeMap::new(),
+            orders: Orders::new(),
             corrections: Corrections::new(),
             recently_removed: 0,
             replicas_differ: false,
@@ -104,6 +107,7 @@ impl World {
             recently_removed: self.recently_removed,
             replicas_differ: self.replicas_differ,
             overrides: &self.overrides,
+            orders: &self.orders,
             corrections: &self.corrections,
             only: None,
         };
@@ -114,6 +118,7 @@ impl World {
     fn pass(&mut self) -> Plan {
         let plan = self.plan();
         self.apply(&plan);
+        self.orders.clear();
         let next = self.plan();
         assert!(
             next.is_empty(),
@@ -189,22 +194,36 @@ impl World {
         self.now += SignedDuration::from_mins(minutes);
     }
 
-    fn set_override(&mut self, overridden: Override) {
-        // As the update handler does it: memo, state and change in one.
-        let expected = overrides::expected(
-            &desired(&self.project, &self.snapshot)[&id("job")].values,
-            Some(&overridden),
-        );
-        let job = self.job();
-        job.values.spec = expected.spec;
-        if let Some(enabled) = overridden.enabled {
-            job.values.paused = !enabled;
+    /// An operator sets an override, and a pass does it.
+    fn set_override(&mut self, overridden: Override) -> Plan {
+        self.order(Order {
+            overridden: Some(overridden),
+            ..order()
+        })
+    }
+
+    /// An operator asks for something, and a pass does it.
+    fn order(&mut self, mut order: Order) -> Plan {
+        // No two have the same time.
+        self.now += SignedDuration::from_secs(1);
+        order.at = self.now;
+        if let Some(one) = &mut order.overridden {
+            one.at = self.now;
         }
-        // Without a memo, after the body was replaced, the state's copy counts.
-        if let LiveMemo::Readable(memo) = &mut job.memo {
-            memo.overridden = Some(overridden.clone());
-        }
-        self.overrides.insert(id("job"), overridden);
+        self.orders.insert(id("job"), order);
+        self.pass()
+    }
+}
+
+/// One that clears.
+fn order() -> Order {
+    Order {
+        number: 1,
+        overridden: None,
+        unpause: false,
+        by: "ops".to_owned(),
+        reason: "incident".to_owned(),
+        at: Timestamp::UNIX_EPOCH,
     }
 }
 

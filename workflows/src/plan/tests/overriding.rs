@@ -25,6 +25,7 @@ fn an_override_holds_through_passes_and_other_edits() {
     world.set_override(cron_override());
     assert!(world.plan().is_empty(), "{}", world.plan());
     let before = world.job().values.spec.calendars.clone();
+    assert_eq!(before[0].to_string(), "0-55/5 * * * *");
     world.write("job", &HOURLY.replace("cron:", "jitter: 5s, cron:"));
     world.pass();
     assert_eq!(world.job().values.spec.calendars, before);
@@ -50,18 +51,133 @@ fn an_override_ends_when_that_field_changes_in_the_yaml() {
 fn when_an_override_of_enabled_runs_out_the_state_it_found_comes_back() {
     for found in [false, true] {
         let mut world = World::settled(HOURLY);
+        if found {
+            world.by_hand(true);
+        }
         let until = world.now + SignedDuration::from_hours(1);
         world.set_override(Override {
             until: Some(until),
-            found_paused: Some(found),
             ..pause_override()
         });
+        assert!(world.job().values.paused);
         assert!(world.plan().is_empty());
         world.later(60);
         world.pass();
         assert_eq!(world.job().values.paused, found);
         assert!(world.overrides.is_empty());
     }
+}
+
+#[test]
+fn an_override_that_is_cleared_gives_back_what_it_found() {
+    for found in [false, true] {
+        let mut world = World::settled(HOURLY);
+        if found {
+            world.by_hand(true);
+        }
+        world.set_override(Override {
+            cron: cron_override().cron,
+            ..pause_override()
+        });
+        let plan = world.order(order());
+        assert_eq!(plan.ended_overrides[&id("job")], "cleared by ops");
+        assert_eq!(world.job().values.paused, found);
+        assert_eq!(
+            world.job().values.spec.calendars[0].to_string(),
+            "0 * * * *"
+        );
+        assert!(world.overrides.is_empty());
+    }
+}
+
+#[test]
+fn a_second_pause_remembers_what_the_first_one_found() {
+    let mut world = World::settled(HOURLY);
+    world.set_override(pause_override());
+    world.set_override(Override {
+        reason: "still".to_owned(),
+        ..pause_override()
+    });
+    assert!(world.job().note.starts_with("Paused by ops: still ["));
+    world.order(order());
+    assert!(!world.job().values.paused);
+}
+
+#[test]
+fn an_unpause_ends_a_pause_whoever_made_it() {
+    let unpause = || Order {
+        unpause: true,
+        ..order()
+    };
+    // By hand.
+    let mut world = World::settled(HOURLY);
+    world.by_hand(true);
+    world.order(unpause());
+    assert!(!world.job().values.paused);
+    assert!(world.overrides.is_empty());
+    // By an override that found a pause.
+    let mut world = World::settled(HOURLY);
+    world.by_hand(true);
+    world.set_override(pause_override());
+    world.order(unpause());
+    assert!(!world.job().values.paused);
+    assert!(world.overrides.is_empty());
+    // By the YAML: overridden.
+    let mut world = World::settled(&format!("enabled: false\n{HOURLY}"));
+    world.order(unpause());
+    assert!(!world.job().values.paused);
+    assert_eq!(world.overrides[&id("job")].enabled, Some(true));
+    assert!(
+        world
+            .job()
+            .note
+            .starts_with("Kept active by ops: incident [")
+    );
+    // The YAML pausing again, by another word on it, ends this.
+    world.write("job", &format!("enabled: true\n{HOURLY}"));
+    world.pass();
+    assert!(world.overrides.is_empty());
+    assert!(!world.job().values.paused);
+}
+
+#[test]
+fn an_order_that_was_written_is_not_written_again() {
+    let mut world = World::settled(HOURLY);
+    world.set_override(pause_override());
+    let one = world.overrides[&id("job")].clone();
+    // The report of it was lost, and a hand unpaused.
+    world.by_hand(false);
+    world.orders.insert(
+        id("job"),
+        Order {
+            at: one.at,
+            overridden: Some(one),
+            ..order()
+        },
+    );
+    world.pass();
+    assert!(!world.job().values.paused);
+}
+
+#[test]
+fn an_order_for_no_definition_is_a_problem_of_its_own() {
+    let mut world = World::settled(HOURLY);
+    world.orders.insert(id("nobody"), order());
+    let plan = world.plan();
+    assert!(plan.is_empty());
+    insta::assert_snapshot!(plan.problems[0].message, @"no definition `nobody` with a schedule; asked by ops");
+}
+
+#[test]
+fn an_override_of_what_a_finished_schedule_does_is_kept() {
+    let mut world = World::settled(
+        "schedule: { cron: '0 * * * *', max_actions: 1 }\nworkflow: { type: Run, task_queue: q }\n",
+    );
+    world.job().remaining_actions = Some(0);
+    world.pass();
+    assert!(world.job().values.paused);
+    world.set_override(cron_override());
+    assert!(world.job().values.paused);
 }
 
 #[test]
@@ -82,9 +198,10 @@ fn an_override_that_the_memo_lost_comes_back_from_the_state() {
     world.replace_body();
     world.pass();
     assert!(world.job().values.paused);
+    let stored = world.overrides[&id("job")].clone();
     assert_eq!(
         world.job().readable_memo().unwrap().overridden,
-        Some(pause_override())
+        Some(stored)
     );
 }
 
@@ -92,10 +209,10 @@ fn an_override_that_the_memo_lost_comes_back_from_the_state() {
 fn an_override_that_the_state_lost_comes_back_from_the_memo() {
     let mut world = World::settled(HOURLY);
     world.set_override(cron_override());
-    world.overrides.clear();
+    let before = std::mem::take(&mut world.overrides);
     let plan = world.pass();
     assert!(plan.is_empty(), "{plan}");
-    assert_eq!(world.overrides.get(&id("job")), Some(&cron_override()));
+    assert_eq!(world.overrides, before);
 }
 
 #[test]

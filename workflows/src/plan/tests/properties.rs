@@ -107,11 +107,14 @@ impl File {
                 world.replace_body();
                 self.hand_paused = false;
             }
-            Step::Override(minutes) => world.set_override(Override {
-                timezone: Some("Asia/Tokyo".to_owned()),
-                until: Some(world.now + SignedDuration::from_mins(minutes.into())),
-                ..Override::default()
-            }),
+            Step::Override(minutes) => {
+                let until = world.now + SignedDuration::from_mins(minutes.into());
+                world.set_override(Override {
+                    timezone: Some("Asia/Tokyo".to_owned()),
+                    until: Some(until),
+                    ..Override::default()
+                });
+            }
             Step::Fire => {
                 let job = world.job();
                 job.action_count += 1;

@@ -13,7 +13,8 @@ fn a_rename_takes_pause_actions_and_override_along() {
         timezone: Some("Asia/Tokyo".to_owned()),
         ..Override::default()
     };
-    world.set_override(overridden.clone());
+    world.set_override(overridden);
+    let overridden = world.overrides[&id("job")].clone();
     world.remove("job");
     world.write("task", yaml);
     let plan = world.pass();

@@ -87,7 +87,7 @@ proptest! {
                 Act::Say(said) => machine.announce(&said),
                 Act::Reconcile => machine.reconcile(),
                 Act::Sync(request) => {
-                    let before = machine.answered(&request);
+                    let before = machine.answered::<SyncAnswer>(&request.request_id);
                     if machine.admits(&request).is_ok() {
                         let SyncAnswer { pass } = machine.sync(&request);
                         if let Some(answer) = before {
