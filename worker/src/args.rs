@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use almanac_workflows::names::Project;
+use almanac_workflows::names::{DefinitionId, Project};
 use almanac_workflows::record::{DriftPolicy, Options, OrphanPolicy};
 use clap::builder::FalseyValueParser;
 use clap::{
@@ -51,6 +51,14 @@ pub enum Cmd {
     List(ListArgs),
     /// Show one schedule as it is in Temporal
     Show(ShowArgs),
+    /// Pause a schedule until it is unpaused, cleared, or the file says otherwise
+    Pause(PauseArgs),
+    /// End a pause, whoever made it
+    Unpause(UnpauseArgs),
+    /// Set what a schedule does over what its file says
+    Override(OverrideArgs),
+    /// Give a schedule back to its file
+    ClearOverride(ClearOverrideArgs),
     /// Print the next fire times of a definition
     Next(NextArgs),
     /// Print the JSON Schema of definitions, for editors
@@ -217,6 +225,93 @@ pub struct ShowArgs {
     /// The project and the output's format.
     #[command(flatten)]
     pub target: Target,
+}
+
+/// `almanac pause`.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// The definition's id
+    pub id: DefinitionId,
+    /// Why, for whoever looks at three in the morning
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// How long [default: until it is cleared or the file changes it]
+    #[arg(long = "for", value_name = "DURATION", value_parser = at_least_a_second)]
+    pub duration: Option<Duration>,
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `almanac unpause`.
+#[derive(Debug, Args)]
+pub struct UnpauseArgs {
+    /// The definition's id
+    pub id: DefinitionId,
+    /// Why
+    #[arg(long, value_name = "TEXT", default_value = "unpaused")]
+    pub reason: String,
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `almanac override`.
+#[derive(Debug, Args)]
+pub struct OverrideArgs {
+    /// The definition's id
+    pub id: DefinitionId,
+    /// What to set: `cron=…`, `timezone=…` or `enabled=true|false`; several
+    /// times for several, `cron` for several crons
+    #[arg(long, value_name = "KEY=VALUE", required = true, value_parser = setting)]
+    pub set: Vec<Setting>,
+    /// Why, for whoever looks at three in the morning
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// How long [default: until it is cleared or the file changes it]
+    #[arg(long = "for", value_name = "DURATION", value_parser = at_least_a_second)]
+    pub duration: Option<Duration>,
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `almanac clear-override`.
+#[derive(Debug, Args)]
+pub struct ClearOverrideArgs {
+    /// The definition's id
+    pub id: DefinitionId,
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// One value of `almanac override --set`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// `cron=…`
+    Cron(String),
+    /// `timezone=…`
+    Timezone(String),
+    /// `enabled=true|false`
+    Enabled(bool),
+}
+
+fn setting(text: &str) -> Result<Setting, String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
+    match key {
+        "cron" => Ok(Setting::Cron(value.to_owned())),
+        "timezone" => Ok(Setting::Timezone(value.to_owned())),
+        "enabled" => value
+            .parse()
+            .map(Setting::Enabled)
+            .map_err(|_| format!("enabled must be true or false, not `{value}`")),
+        _ => Err(format!(
+            "`{key}` cannot be set: cron, timezone and enabled can"
+        )),
+    }
 }
 
 /// `almanac next`.

@@ -5,6 +5,7 @@
 
 mod live;
 mod next;
+mod overrides;
 mod plan;
 mod sync;
 mod table;
@@ -40,6 +41,10 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Sync(args) => sync::run(args).await,
         Cmd::List(args) => live::list(&args).await,
         Cmd::Show(args) => live::show(&args).await,
+        Cmd::Pause(args) => overrides::pause(args).await,
+        Cmd::Unpause(args) => overrides::unpause(args).await,
+        Cmd::Override(args) => overrides::set(args).await,
+        Cmd::ClearOverride(args) => overrides::clear(args).await,
         Cmd::Next(args) => next::run(&args).await,
         Cmd::Schema => print_json(&json_schema()),
         Cmd::Dev(_) | Cmd::Run(_) => anyhow::bail!("not a command of this module"),

@@ -6,8 +6,11 @@
 
 use std::time::Duration;
 
+use super::backoff::Backoff;
 use almanac_workflows::names::{Project, RECONCILE_WORKFLOW};
-use almanac_workflows::record::{Announcement, Report, Status, SyncAnswer, SyncRequest};
+use almanac_workflows::record::{
+    Announcement, OverrideAnswer, OverrideRequest, Report, Status, SyncAnswer, SyncRequest,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use temporalio_client::errors::{
@@ -28,6 +31,9 @@ pub const RECONCILE_SIGNAL: &str = "reconcile";
 pub const STATUS_QUERY: &str = "status";
 /// The update that asks for a pass and answers its number.
 pub const SYNC_UPDATE: &str = "sync";
+
+/// The update that sets, ends and clears overrides.
+pub const OVERRIDE_UPDATE: &str = "override";
 
 /// How long the workflow may take to answer.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -136,12 +142,52 @@ impl Reconciler {
 
     /// Asks for a pass; the answer names the one that will serve the request.
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncAnswer, ReconcilerError> {
+        self.update(SYNC_UPDATE, &request.request_id, request).await
+    }
+
+    /// Asks for an override, or its end; the answer names the pass that will do it.
+    pub async fn set_override(
+        &self,
+        request: &OverrideRequest,
+    ) -> Result<OverrideAnswer, ReconcilerError> {
+        self.update(OVERRIDE_UPDATE, &request.request_id, request)
+            .await
+    }
+
+    /// Sends an update. When too many are in flight it is tried again: the
+    /// server takes 10 of one workflow at a time.
+    async fn update<R: Serialize + 'static, A: DeserializeOwned>(
+        &self,
+        name: &str,
+        id: &str,
+        request: &R,
+    ) -> Result<A, ReconcilerError> {
+        let deadline = tokio::time::Instant::now() + ANSWER_LIMIT;
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        loop {
+            let answer = self.update_once(name, id, request).await;
+            let wait = backoff.next_wait();
+            match answer {
+                Err(ReconcilerError::Busy(_)) if tokio::time::Instant::now() + wait < deadline => {
+                    tokio::time::sleep(wait).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn update_once<R: Serialize + 'static, A: DeserializeOwned>(
+        &self,
+        name: &str,
+        id: &str,
+        request: &R,
+    ) -> Result<A, ReconcilerError> {
         let options = WorkflowExecuteUpdateOptions::builder()
-            .update_id(request.request_id.clone())
+            .update_id(id.to_owned())
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        let asked = handle.execute_update(UntypedUpdate::new(SYNC_UPDATE), json(request), options);
+        let asked = handle.execute_update(UntypedUpdate::new(name), json(request), options);
         match within(ANSWER_LIMIT, asked).await? {
             Ok(answer) => read(answer),
             Err(WorkflowUpdateError::NotFound(_)) => {

@@ -1,0 +1,205 @@
+//! `almanac pause`, `unpause`, `override` and `clear-override`: an operator's
+//! word, given to the reconcile workflow and waited for until it is done.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use almanac_workflows::names::DefinitionId;
+use almanac_workflows::record::{Override, OverrideRequest, Report};
+use anyhow::{Context as _, bail};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::json;
+
+use super::Remote;
+use crate::args::{ClearOverrideArgs, OverrideArgs, PauseArgs, Setting, Target, UnpauseArgs};
+use crate::process::backoff::random;
+use crate::process::reconciler::{OVERRIDE_UPDATE, ReconcilerError};
+
+/// How long the pass that does it may take: it is a short one, but others may
+/// be before it.
+const DONE_LIMIT: Duration = Duration::from_mins(5);
+
+pub(super) async fn pause(args: PauseArgs) -> anyhow::Result<ExitCode> {
+    let request = OverrideRequest {
+        id: Some(args.id),
+        enabled: Some(false),
+        reason: args.reason,
+        until: until(args.duration)?,
+        ..OverrideRequest::default()
+    };
+    send(&args.target, request).await
+}
+
+pub(super) async fn unpause(args: UnpauseArgs) -> anyhow::Result<ExitCode> {
+    let request = OverrideRequest {
+        id: Some(args.id),
+        unpause: true,
+        reason: args.reason,
+        ..OverrideRequest::default()
+    };
+    send(&args.target, request).await
+}
+
+pub(super) async fn set(args: OverrideArgs) -> anyhow::Result<ExitCode> {
+    let mut request = OverrideRequest {
+        id: Some(args.id),
+        reason: args.reason,
+        until: until(args.duration)?,
+        ..OverrideRequest::default()
+    };
+    for setting in args.set {
+        match setting {
+            Setting::Cron(cron) => request.cron.get_or_insert_default().push(cron),
+            Setting::Timezone(zone) => request.timezone = Some(zone),
+            Setting::Enabled(enabled) => request.enabled = Some(enabled),
+        }
+    }
+    send(&args.target, request).await
+}
+
+pub(super) async fn clear(args: ClearOverrideArgs) -> anyhow::Result<ExitCode> {
+    let request = OverrideRequest {
+        id: Some(args.id),
+        clear: true,
+        ..OverrideRequest::default()
+    };
+    send(&args.target, request).await
+}
+
+fn until(duration: Option<Duration>) -> anyhow::Result<Option<Timestamp>> {
+    duration
+        .map(|duration| {
+            let duration = SignedDuration::try_from(duration).ok();
+            let at = duration.and_then(|duration| Timestamp::now().checked_add(duration).ok());
+            at.context("--for is longer than time goes")
+        })
+        .transpose()
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Outcome<'a> {
+    id: &'a DefinitionId,
+    #[serde(rename = "override")]
+    overridden: Option<Override>,
+    report: Report,
+}
+
+async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitCode> {
+    let request = OverrideRequest {
+        request_id: format!("override-{:016x}", random()),
+        by: operator(),
+        ..request
+    };
+    let id = request
+        .check(Timestamp::now())
+        .map_err(anyhow::Error::msg)?;
+    let remote = Remote::of(target).await?;
+    let schedule = target.project.schedule_id(id);
+    remote
+        .live(&target.project, &schedule)
+        .await?
+        .with_context(|| remote.no_schedule(&target.project, id))?;
+    let answer = match remote.reconciler.set_override(&request).await {
+        Ok(answer) => answer,
+        Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => bail!(
+            "{error}; nothing was changed; by hand:\n  {}",
+            by_hand(&remote, target, &request, id)
+        ),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(report) = remote.reconciler.report(answer.pass, DONE_LIMIT).await? else {
+        bail!(
+            "the override is taken, but pass {} has not ended yet; `almanac show {id}` tells",
+            answer.pass
+        );
+    };
+    let status = remote.reconciler.status().await?;
+    let outcome = Outcome {
+        id,
+        overridden: status.overrides.get(id).cloned(),
+        report,
+    };
+    super::show(target.format, &outcome, text)?;
+    Ok(if errors(&outcome).next().is_none() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn errors<'a>(outcome: &'a Outcome<'_>) -> impl Iterator<Item = &'a str> {
+    let own = outcome.id.to_string();
+    let errors = outcome.report.errors.iter();
+    errors
+        .filter(move |error| error.id.as_deref().is_none_or(|id| id == own))
+        .map(|error| error.message.as_str())
+}
+
+fn text(outcome: &Outcome<'_>) -> String {
+    let own = outcome.id.to_string();
+    let mut lines = Vec::new();
+    for change in outcome.report.changes.iter().filter(|one| one.id == own) {
+        let op = almanac_activities::metrics::op_name(change.op);
+        lines.push(format!("{own}: {op}: {}", change.reason));
+    }
+    lines.extend(errors(outcome).map(|error| format!("error: {error}")));
+    if let Some(one) = &outcome.overridden {
+        let until = one
+            .until
+            .map_or_else(String::new, |until| format!(" until {until}"));
+        lines.push(format!(
+            "{own}: overridden by {}{until}: {}",
+            one.by, one.reason
+        ));
+    } else if lines.is_empty() {
+        lines.push(format!("{own}: nothing to change"));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Who types: the user of this machine.
+fn operator() -> String {
+    let user = ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .filter(|user| !user.is_empty());
+    user.unwrap_or_else(|| "cli".to_owned())
+}
+
+/// The line of the Temporal CLI that does the same.
+fn by_hand(
+    remote: &Remote,
+    target: &Target,
+    request: &OverrideRequest,
+    id: &DefinitionId,
+) -> String {
+    let whereto = format!(
+        "--address {} --namespace {}",
+        remote.address, remote.namespace
+    );
+    let schedule = target.project.schedule_id(id);
+    let toggle = |flag: &str| {
+        let reason = shell_quoted(&request.reason);
+        format!(
+            "temporal schedule toggle {whereto} --schedule-id {schedule} {flag} --reason {reason}"
+        )
+    };
+    match (request.enabled, request.unpause) {
+        (Some(false), _) if request.cron.is_none() && request.timezone.is_none() => {
+            toggle("--pause")
+        }
+        (_, true) => toggle("--unpause"),
+        // What Almanac writes would be drift by hand: the workflow can take it later.
+        _ => format!(
+            "temporal workflow update execute {whereto} --workflow-id {} --name {OVERRIDE_UPDATE} --input {}",
+            remote.reconciler.workflow_id(),
+            shell_quoted(&json!(request).to_string()),
+        ),
+    }
+}
+
+fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
