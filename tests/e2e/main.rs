@@ -11,6 +11,7 @@ mod drift;
 mod fake;
 mod harness;
 mod lifecycle;
+mod overrides;
 mod ownership;
 mod paused;
 mod reconcile;

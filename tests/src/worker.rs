@@ -184,6 +184,30 @@ impl Worker {
         serde_json::from_str(&body).with_context(|| format!("{path}: {body}"))
     }
 
+    /// Sends a body, with a key for the request: status and body.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> anyhow::Result<(u16, Value)> {
+        let mut request = self.http.request(method.parse()?, self.url(path));
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let answer = request.send().await?;
+        let status = answer.status().as_u16();
+        let body = answer.text().await?;
+        let body = serde_json::from_str(&body).with_context(|| format!("{status}: {body}"))?;
+        Ok((status, body))
+    }
+
     /// `POST /admin/sync` with this query: status and body. It re-reads the
     /// files first, so no test needs to wait for the watcher.
     pub async fn post_sync(&self, query: &str) -> anyhow::Result<(u16, Value)> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use almanac_workflows::names::WorkerId;
 use almanac_workflows::plan::Plan;
-use almanac_workflows::record::{Report, Status, SyncRequest};
+use almanac_workflows::record::{OverrideAnswer, OverrideRequest, Report, Status, SyncRequest};
 use almanac_workflows::snapshot::Snapshot;
 use serde::Serialize;
 
@@ -35,6 +35,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Asks for a pass; its number. Short: does not wait for the pass.
     fn sync(&self, request: SyncRequest) -> impl Future<Output = Result<u64, BackendError>> + Send;
+
+    /// Asks for an override, or its end. Short: does not wait for the pass.
+    fn set_override(
+        &self,
+        request: OverrideRequest,
+    ) -> impl Future<Output = Result<OverrideAnswer, BackendError>> + Send;
 
     /// What a pass would do now. Writes nothing.
     fn plan(&self) -> impl Future<Output = Result<Planned, BackendError>> + Send;

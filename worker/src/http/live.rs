@@ -9,7 +9,8 @@ use almanac_activities::schedules::{ListEntry, Pace, RequestError, Schedules, wi
 use almanac_workflows::names::{DefinitionId, ScheduleId, WorkerId};
 use almanac_workflows::plan;
 use almanac_workflows::record::{
-    DefinitionCounts, Orders, PassInput, Status, SyncRequest, Trigger,
+    DefinitionCounts, Orders, OverrideAnswer, OverrideRequest, PassInput, Status, SyncRequest,
+    Trigger,
 };
 use almanac_workflows::schedule::Live;
 use almanac_workflows::snapshot::Snapshot;
@@ -70,6 +71,10 @@ impl Backend for Shared {
 
     async fn sync(&self, request: SyncRequest) -> Result<u64, BackendError> {
         Ok(self.asked()?.sync(&request).await?.pass)
+    }
+
+    async fn set_override(&self, request: OverrideRequest) -> Result<OverrideAnswer, BackendError> {
+        Ok(self.asked()?.set_override(&request).await?)
     }
 
     async fn plan(&self) -> Result<Planned, BackendError> {

@@ -1,4 +1,4 @@
-//! HTTP: section 8 of the contract, as far as it reads and syncs.
+//! HTTP: section 8 of the contract, as far as it reads, syncs and overrides.
 //!
 //! Always holds: a handler that fails answers an RFC 9457 problem; on an
 //! address that is not loopback nothing but the probes and the metrics page is
@@ -11,6 +11,7 @@ mod definitions;
 mod guard;
 mod live;
 mod looks;
+mod overrides;
 mod probes;
 mod problem;
 mod schedules;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -84,7 +85,11 @@ fn router<B: Backend>(service: Arc<Service<B>>, is_loopback: bool) -> Router {
             .route("/api/v1/definitions", get(definitions::list))
             .route("/api/v1/definitions/{id}", get(definitions::one))
             .route("/api/v1/schedules", get(schedules::list))
-            .route("/api/v1/schedules/{id}", get(schedules::one))
+            .route(
+                "/api/v1/schedules/{id}",
+                get(schedules::one).patch(overrides::patch),
+            )
+            .route("/api/v1/schedules/{id}/override", delete(overrides::clear))
             .route("/api/v1/plan", get(schedules::plan))
             .route("/api/v1/reconcile", get(schedules::reconcile))
             .layer(middleware::from_fn(guard::same_site));

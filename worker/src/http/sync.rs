@@ -139,7 +139,7 @@ async fn heard<B: Backend>(service: &Service<B>) -> Result<(), BackendError> {
 }
 
 /// Waits for a pass to end; its report, unless that has been forgotten.
-async fn report<B: Backend>(service: &Service<B>, pass: u64) -> Option<Report> {
+pub(super) async fn report<B: Backend>(service: &Service<B>, pass: u64) -> Option<Report> {
     loop {
         // The pass goes on whether or not somebody can look at it.
         if let Ok(status) = service.looks.status(&*service.backend).await
@@ -193,7 +193,7 @@ fn answer(report: &Report) -> Response {
     (status, Json(report)).into_response()
 }
 
-fn accepted(pass: u64) -> Response {
+pub(super) fn accepted(pass: u64) -> Response {
     let place = [(header::LOCATION, "/api/v1/reconcile")];
     (StatusCode::ACCEPTED, place, Json(json!({ "pass": pass }))).into_response()
 }

@@ -112,10 +112,11 @@ pub(super) fn effective(
     effective
 }
 
-/// Whether a pass wrote this order already, and its report was lost.
+/// Whether a pass wrote this order already, and its report was lost. What was
+/// in force before it has an earlier number.
 fn is_done(order: &Order, stored: Option<&Override>) -> bool {
-    let asked = order.overridden.as_ref();
-    asked.is_some() && asked.map(|one| one.at) == stored.map(|one| one.at)
+    order.overridden.is_some()
+        && stored.is_some_and(|one| (one.at, one.order) == (order.at, order.number))
 }
 
 /// An operator's word is the last one: it ends what was in force before.

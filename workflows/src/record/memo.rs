@@ -93,9 +93,18 @@ pub struct Override {
     pub by: String,
     /// When it was set.
     pub at: Timestamp,
+    /// Number of the order that set it: the workflow's clock may stand still
+    /// between two.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub order: u64,
     /// When it ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ pub struct State {
     pub overrides: BTreeMap<DefinitionId, Override>,
     /// What operators asked for and no pass has done.
     pub orders: Orders,
+    /// How many orders there were.
+    pub orders_given: u64,
     /// Corrections of the last two hours.
     pub corrections: Corrections,
     /// What reloads did since the last report.

@@ -11,7 +11,8 @@ use almanac_workflows::definition::Diagnostic;
 use almanac_workflows::names::{Project, Revision, WorkerId};
 use almanac_workflows::plan::Plan;
 use almanac_workflows::record::{
-    DefinitionCounts, Held, Report, ReportError, Status, SyncRequest, WorkerState,
+    DefinitionCounts, Held, OverrideAnswer, OverrideRequest, Report, ReportError, Status,
+    SyncRequest, WorkerState,
 };
 use almanac_workflows::snapshot::{Archived, FailedDocument, Snapshot};
 use jiff::Timestamp;
@@ -33,6 +34,7 @@ struct Fake {
     /// What asking for a pass answers; its report is in `status` or not.
     synced: Result<u64, BackendError>,
     requests: Mutex<Vec<SyncRequest>>,
+    overrides: Mutex<Vec<OverrideRequest>>,
     reloads: AtomicU64,
     looks: AtomicU64,
 }
@@ -56,6 +58,7 @@ impl Default for Fake {
             status: Mutex::new(Ok(status(0, Vec::new()))),
             synced: Ok(7),
             requests: Mutex::default(),
+            overrides: Mutex::default(),
             reloads: AtomicU64::new(0),
             looks: AtomicU64::new(0),
         }
@@ -121,6 +124,13 @@ impl Backend for Fake {
     async fn sync(&self, request: SyncRequest) -> Result<u64, BackendError> {
         self.requests.lock().unwrap().push(request);
         self.synced.clone()
+    }
+
+    async fn set_override(&self, request: OverrideRequest) -> Result<OverrideAnswer, BackendError> {
+        let overridden = request.over(None, Timestamp::UNIX_EPOCH);
+        self.overrides.lock().unwrap().push(request);
+        let pass = self.synced.clone()?;
+        Ok(OverrideAnswer { pass, overridden })
     }
 
     async fn plan(&self) -> Result<Planned, BackendError> {

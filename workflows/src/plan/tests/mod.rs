@@ -207,8 +207,9 @@ impl World {
         // No two have the same time.
         self.now += SignedDuration::from_secs(1);
         order.at = self.now;
-        if let Some(one) = &mut order.overridden {
-            one.at = self.now;
+        order.number = 1;
+        if let Some(one) = order.overridden.as_mut().filter(|_| !order.unpause) {
+            (one.at, one.order) = (self.now, 1);
         }
         self.orders.insert(id("job"), order);
         self.pass()

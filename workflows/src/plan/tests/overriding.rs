@@ -119,7 +119,10 @@ fn an_unpause_ends_a_pause_whoever_made_it() {
     let mut world = World::settled(HOURLY);
     world.by_hand(true);
     world.set_override(pause_override());
-    world.order(unpause());
+    world.order(Order {
+        overridden: world.overrides.get(&id("job")).cloned(),
+        ..unpause()
+    });
     assert!(!world.job().values.paused);
     assert!(world.overrides.is_empty());
     // By the YAML: overridden.
@@ -151,6 +154,7 @@ fn an_order_that_was_written_is_not_written_again() {
         id("job"),
         Order {
             at: one.at,
+            number: one.order,
             overridden: Some(one),
             ..order()
         },

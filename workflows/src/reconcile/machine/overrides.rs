@@ -54,12 +54,17 @@ impl Machine {
             return Ok(answer);
         }
         let id = request.check(self.now)?.clone();
-        let overridden = request.over(self.present(&id), self.now);
+        let mut overridden = request.over(self.present(&id), self.now);
+        self.state.orders_given = self.state.orders_given.saturating_add(1);
+        let number = self.state.orders_given;
+        if let Some(one) = overridden.as_mut().filter(|_| request.sets()) {
+            one.order = number;
+        }
         let pass = self.ask(Ask::only(Trigger::Override, vec![id.clone()]));
         self.state.orders.insert(
             id,
             Order {
-                number: pass,
+                number,
                 overridden: overridden.clone(),
                 unpause: request.unpause,
                 by: request.by.clone(),

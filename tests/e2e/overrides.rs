@@ -1,0 +1,358 @@
+//! Overrides: set from the command line and over HTTP, kept through whatever
+//! happens, and ended by what ends them.
+
+use almanac_tests::{
+    Project, Scheduler, Worker, cron, eventually, json_payloads, on_both_schedulers, paused_cron,
+    temporal_cli, with_schedule,
+};
+use serde_json::{Value, json};
+
+on_both_schedulers!(
+    an_override_outlives_all_that_is_not_its_end,
+    an_override_ends_with_its_field_in_the_yaml,
+    an_override_ends_in_time,
+    unpause_ends_any_pause,
+    the_api_overrides_and_clears,
+    what_cannot_be_overridden_is_said,
+    a_hundred_overrides_at_once_are_all_kept,
+);
+
+const FIVE_MINUTES: &str = "0-55/5 ";
+
+async fn has(project: &Project, id: &str, times: &str, paused: bool) -> anyhow::Result<()> {
+    let live = project.temporal().live(&project.schedule(id)).await?;
+    anyhow::ensure!(live.times().contains(times), "not `{times}`: {live}");
+    anyhow::ensure!(live.paused() == paused, "{live}");
+    Ok(())
+}
+
+/// The override of a definition, as the reconcile workflow and the API tell it.
+async fn told(worker: &Worker, id: &str) -> anyhow::Result<Value> {
+    let shown = worker.json(&format!("/api/v1/schedules/{id}")).await?;
+    Ok(shown["override"].clone())
+}
+
+/// Passes, a restart, another edit, a broken file, a replaced body and a
+/// terminated workflow all leave it.
+async fn an_override_outlives_all_that_is_not_its_end(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let file = |jitter: &str, comment: &str| {
+        with_schedule(&format!(
+            "  cron: '0 1 * * *'\n  jitter: {jitter}\n  # {comment}\n"
+        ))
+    };
+    project.write("cron.yaml", &file("1s", "one"))?;
+    project.write("off.yaml", &file("1s", "one"))?;
+    let mut worker = project.worker().start().await?;
+    let set = [
+        "override",
+        "cron",
+        "--set",
+        "cron=*/5 * * * *",
+        "--reason",
+        "slow disk",
+    ];
+    project.almanac(&set)?.success()?;
+    let paused = project
+        .almanac(&["pause", "off", "--reason", "incident 7", "--for", "3h"])?
+        .success()?;
+    assert!(paused.contains("incident 7"), "{paused}");
+    let holds = async |worker: &Worker, after: &str| -> anyhow::Result<()> {
+        worker.sync().await?;
+        let held = async {
+            has(&project, "cron", FIVE_MINUTES, false).await?;
+            has(&project, "off", "0 1 ", true).await?;
+            anyhow::ensure!(told(worker, "cron").await?["reason"] == "slow disk");
+            anyhow::ensure!(told(worker, "off").await?["enabled"] == json!(false));
+            anyhow::Ok(())
+        };
+        held.await
+            .map_err(|error| error.context(format!("after {after}")))
+    };
+    let live = project.temporal().live(&project.schedule("off")).await?;
+    assert!(live.note().contains("incident 7"), "{live}");
+    worker.sync().await?;
+    for _ in 0..10 {
+        let report = worker.sync().await?;
+        assert_eq!(report.changes, [], "{report:?}");
+    }
+    holds(&worker, "ten passes").await?;
+    worker.restart().await?;
+    holds(&worker, "a restart").await?;
+    for id in ["cron", "off"] {
+        project.write(&format!("{id}.yaml"), &file("2s", "one"))?;
+    }
+    holds(&worker, "another edit").await?;
+    for id in ["cron", "off"] {
+        project.write(&format!("{id}.yaml"), &file("2s", "two"))?;
+    }
+    holds(&worker, "a comment").await?;
+    for id in ["cron", "off"] {
+        project.write(&format!("{id}.yaml"), "schedule: {")?;
+    }
+    holds(&worker, "a broken file").await?;
+    for id in ["cron", "off"] {
+        project.write(&format!("{id}.yaml"), &file("2s", "two"))?;
+    }
+    for id in ["cron", "off"] {
+        let schedule = project.schedule(id);
+        temporal_cli(
+            project.address(),
+            [
+                "schedule",
+                "update",
+                "--schedule-id",
+                &schedule,
+                "--cron",
+                "0 5 * * *",
+                "--type",
+                "Nobody",
+                "--task-queue",
+                "nobody",
+                "--workflow-id",
+                "x",
+            ],
+        )?;
+    }
+    holds(&worker, "a replaced body").await?;
+    let workflow = project.reconcile_workflow();
+    project.temporal().terminate(&workflow).await?;
+    eventually("the workflow to come back", || async {
+        Ok(project.temporal().status(project.name()).await.is_ok())
+    })
+    .await?;
+    holds(&worker, "a terminated workflow").await?;
+    project.almanac(&["clear-override", "cron"])?.success()?;
+    has(&project, "cron", "0 1 ", false).await?;
+    assert_eq!(told(&worker, "cron").await?, Value::Null);
+    Ok(())
+}
+
+/// That field alone ends it, and this is reported.
+async fn an_override_ends_with_its_field_in_the_yaml(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    let set = [
+        "override",
+        "one",
+        "--set",
+        "cron=*/5 * * * *",
+        "--set",
+        "enabled=false",
+        "--reason",
+        "both",
+    ];
+    project.almanac(&set)?.success()?;
+    has(&project, "one", FIVE_MINUTES, true).await?;
+    project.write("one.yaml", &cron("0 2 * * *"))?;
+    worker.sync().await?;
+    has(&project, "one", "0 2 ", true).await?;
+    project.write("one.yaml", &paused_cron("0 2 * * *"))?;
+    worker.sync().await?;
+    project.write("one.yaml", &cron("0 2 * * *"))?;
+    worker.sync().await?;
+    has(&project, "one", "0 2 ", false).await?;
+    assert_eq!(told(&worker, "one").await?, Value::Null);
+    let log = worker.log()?;
+    assert!(
+        log.contains("the definition changed what was overridden"),
+        "{log}"
+    );
+    Ok(())
+}
+
+/// Its time over, the state that it found comes back without a pass of the interval.
+async fn an_override_ends_in_time(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    project.write("down.yaml", &cron("0 1 * * *"))?;
+    let mut worker = project
+        .worker()
+        .flag("--reconcile-interval", "1h")
+        .start()
+        .await?;
+    let pause = |id: &str, time: &str| {
+        project
+            .almanac(&["pause", id, "--reason", "short", "--for", time])?
+            .success()
+    };
+    pause("one", "3s")?;
+    eventually("its end", || async {
+        Ok(has(&project, "one", "0 1 ", false).await.is_ok())
+    })
+    .await?;
+    assert_eq!(told(&worker, "one").await?, Value::Null);
+    // Its time is over while nobody is there.
+    pause("down", "3s")?;
+    worker.kill()?;
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    has(&project, "down", "0 1 ", true).await?;
+    worker.respawn()?;
+    worker.ready().await?;
+    worker.sync().await?;
+    has(&project, "down", "0 1 ", false).await
+}
+
+/// By hand, by an override, by the YAML.
+async fn unpause_ends_any_pause(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("hand.yaml", &cron("0 1 * * *"))?;
+    project.write("override.yaml", &cron("0 1 * * *"))?;
+    project.write("yaml.yaml", &paused_cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    project
+        .temporal()
+        .pause(&project.schedule("hand"), "stop")
+        .await?;
+    project
+        .almanac(&["pause", "override", "--reason", "stop"])?
+        .success()?;
+    for id in ["hand", "override", "yaml"] {
+        has(&project, id, "0 1 ", true).await?;
+        project.almanac(&["unpause", id])?.success()?;
+        has(&project, id, "0 1 ", false).await?;
+    }
+    worker.sync().await?;
+    assert_eq!(worker.sync().await?.changes, []);
+    assert_eq!(told(&worker, "hand").await?, Value::Null);
+    assert_eq!(told(&worker, "override").await?, Value::Null);
+    assert_eq!(told(&worker, "yaml").await?["enabled"], json!(true));
+    Ok(())
+}
+
+/// `PATCH` and `DELETE …/override` answer the schedule as it is then; the same
+/// key again changes nothing.
+async fn the_api_overrides_and_clears(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    let patch =
+        json!({ "timezone": "Asia/Tokyo", "enabled": false, "reason": "move", "for": "2h" });
+    let (status, view) = worker
+        .send("PATCH", "/api/v1/schedules/one", Some(&patch), Some("k1"))
+        .await?;
+    assert_eq!(
+        (status, &view["state"]),
+        (200, &json!("overridden")),
+        "{view}"
+    );
+    assert_eq!(view["timezone"], "Asia/Tokyo");
+    assert_eq!(view["paused_by"], "override");
+    has(&project, "one", "0 1 ", true).await?;
+
+    let (status, view) = worker
+        .send("DELETE", "/api/v1/schedules/one/override", None, None)
+        .await?;
+    assert_eq!((status, &view["override"]), (200, &Value::Null), "{view}");
+    has(&project, "one", "0 1 ", false).await?;
+    worker
+        .send("PATCH", "/api/v1/schedules/one", Some(&patch), Some("k1"))
+        .await?;
+    has(&project, "one", "0 1 ", false).await
+}
+
+/// Mistakes are told and change nothing.
+async fn what_cannot_be_overridden_is_said(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    for (body, status, said) in [
+        (json!({ "reason": "x" }), 400, "nothing to change"),
+        (json!({ "cron": "61 * * * *", "reason": "x" }), 400, "61"),
+        (
+            json!({ "timezone": "Mars/Base", "reason": "x" }),
+            400,
+            "Mars/Base",
+        ),
+        (json!({ "enabled": false, "reason": "" }), 400, "reason"),
+        (
+            json!({ "enabled": false, "reason": "x", "for": "-1h" }),
+            400,
+            "for",
+        ),
+        (json!({ "enabeld": false, "reason": "x" }), 422, "enabeld"),
+        (
+            json!({ "enabled": false, "reason": "x".repeat(500) }),
+            400,
+            "bytes",
+        ),
+    ] {
+        let answer = worker
+            .send("PATCH", "/api/v1/schedules/one", Some(&body), None)
+            .await?;
+        assert_eq!(answer.0, status, "{body}: {}", answer.1);
+        assert!(
+            answer.1["detail"].to_string().contains(said),
+            "{}",
+            answer.1
+        );
+    }
+    let body = json!({ "enabled": false, "reason": "x" });
+    let (status, _) = worker
+        .send("PATCH", "/api/v1/schedules/nobody", Some(&body), None)
+        .await?;
+    assert_eq!(status, 404);
+    for wrong in [
+        &["pause", "nobody", "--reason", "x"][..],
+        &["override", "one", "--set", "colour=red", "--reason", "x"],
+        &["override", "one", "--set", "cron=nonsense", "--reason", "x"],
+    ] {
+        let output = project.almanac(wrong)?;
+        assert_eq!(output.code, 1, "{output:?}");
+    }
+    assert_eq!(worker.sync().await?.changes, []);
+    has(&project, "one", "0 1 ", false).await?;
+    // Nobody is there to take it: nothing is changed, and the way by hand is shown.
+    drop(worker);
+    let output = project.almanac(&["pause", "one", "--reason", "it's late"])?;
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(
+        output.stderr.contains("temporal schedule toggle"),
+        "{output:?}"
+    );
+    has(&project, "one", "0 1 ", false).await
+}
+
+/// Many at once while passes run: none lost.
+async fn a_hundred_overrides_at_once_are_all_kept(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    for number in 0..20 {
+        project.write(&format!("job-{number}.yaml"), &cron("0 1 * * *"))?;
+    }
+    let worker = project.worker().start().await?;
+    let workflow = project.reconcile_workflow();
+    for round in 0..5_u32 {
+        let asked = (0..20).map(|number| {
+            let request = json!({
+                "id": format!("job-{number}"), "reason": format!("round {round}"), "by": "test",
+                "cron": [format!("{round} 4 * * *")],
+            });
+            let (temporal, workflow) = (project.temporal().clone(), workflow.clone());
+            async move {
+                eventually("the update to be taken", || async {
+                    let taken = temporal
+                        .update_workflow(&workflow, "override", json_payloads(&[request.clone()]))
+                        .await;
+                    Ok(taken.is_ok())
+                })
+                .await
+            }
+        });
+        project
+            .temporal()
+            .signal(&workflow, "reconcile", None)
+            .await?;
+        for one in futures::future::join_all(asked).await {
+            one?;
+        }
+    }
+    worker.sync().await?;
+    let status = worker.json("/api/v1/reconcile").await?;
+    assert_eq!(status["orders"], json!({}), "{status:#}");
+    eprintln!("REPORTS {}", status["reports"]);
+    for number in 0..20 {
+        has(&project, &format!("job-{number}"), "4 4 ", false).await?;
+    }
+    Ok(())
+}
