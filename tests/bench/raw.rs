@@ -61,6 +61,18 @@ pub(crate) async fn create(
     Ok(started.elapsed())
 }
 
+/// Removes what [`create`] made.
+pub(crate) async fn delete(project: &Project, prefix: &str) -> anyhow::Result<()> {
+    let temporal = project.temporal();
+    let ids = temporal.list(&format!("{prefix}-")).await?;
+    futures::stream::iter(ids)
+        .map(|id| async move { temporal.delete(&id).await })
+        .buffer_unordered(CONCURRENCY)
+        .try_collect::<Vec<()>>()
+        .await?;
+    Ok(())
+}
+
 /// What a script of the usual kind does, also where nothing is to be done.
 pub(crate) async fn list_describe_update(project: &Project) -> anyhow::Result<Duration> {
     let started = Instant::now();
