@@ -27,7 +27,7 @@ const ROUNDS: usize = 7;
 /// What the harness's workers wait for after a save, taken off the time of an edit.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// Time between two looks for an edit.
-const LOOK: Duration = Duration::from_millis(3);
+const LOOK: Duration = Duration::from_millis(5);
 
 fn main() -> anyhow::Result<()> {
     let chosen: Vec<String> = std::env::args().skip(1).collect();
@@ -134,7 +134,8 @@ impl Scene<'_> {
         // The resync describes each schedule once an hour, in whole ones.
         #[expect(clippy::cast_precision_loss, reason = "a thousand")]
         let share = (began.elapsed().as_secs_f64() * THOUSAND as f64 / 3600.0).ceil() + 1.0;
-        let script = raw::list_describe_update(&self.project).await?;
+        let script = raw::list_describe_update(&self.project, 1).await?;
+        let hurried = raw::list_describe_update(&self.project, CONCURRENCY).await?;
         self.row("1000 in sync", "list", list, pass, Limit::AtMost(2.0));
         self.row(
             "1000 in sync",
@@ -142,6 +143,14 @@ impl Scene<'_> {
             script,
             pass,
             Limit::FasterBy(15.0),
+        );
+        // The list alone is a tenth of this on SQLite: no limit can be promised.
+        self.table.note(
+            &format!(
+                "the same script {CONCURRENCY} at a time ({})",
+                self.scheduler
+            ),
+            &format!("{hurried:.2?}"),
         );
         self.table.count(
             self.scheduler,
@@ -174,7 +183,8 @@ impl Scene<'_> {
             let started = Instant::now();
             self.project
                 .write(&format!("{}.yaml", name(count / 2)), &text)?;
-            while temporal.live(&id).await?.0.conflict_token == before {
+            // The server refuses to describe a schedule too often at a time.
+            while !matches!(temporal.live(&id).await, Ok(live) if live.0.conflict_token != before) {
                 anyhow::ensure!(started.elapsed() < Duration::from_mins(1), "no edit");
                 tokio::time::sleep(LOOK).await;
             }
