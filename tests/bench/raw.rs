@@ -61,8 +61,24 @@ pub(crate) async fn create(
     Ok(started.elapsed())
 }
 
-/// What a script of the usual kind does, also where nothing is to be done.
-pub(crate) async fn list_describe_update(project: &Project) -> anyhow::Result<Duration> {
+/// Removes what [`create`] made.
+pub(crate) async fn delete(project: &Project, prefix: &str) -> anyhow::Result<()> {
+    let temporal = project.temporal();
+    let ids = temporal.list(&format!("{prefix}-")).await?;
+    futures::stream::iter(ids)
+        .map(|id| async move { temporal.delete(&id).await })
+        .buffer_unordered(CONCURRENCY)
+        .try_collect::<Vec<()>>()
+        .await?;
+    Ok(())
+}
+
+/// What a script of the usual kind does, also where nothing is to be done: one
+/// schedule after the other, unless it works on several `at_a_time`.
+pub(crate) async fn list_describe_update(
+    project: &Project,
+    at_a_time: usize,
+) -> anyhow::Result<Duration> {
     let started = Instant::now();
     let temporal = project.temporal();
     let ids = temporal.list(&project.schedule("")).await?;
@@ -72,7 +88,7 @@ pub(crate) async fn list_describe_update(project: &Project) -> anyhow::Result<Du
             let token = live.0.conflict_token.clone();
             temporal.update(&id, live.schedule().clone(), token).await
         })
-        .buffer_unordered(CONCURRENCY)
+        .buffer_unordered(at_a_time)
         .try_collect::<Vec<()>>()
         .await?;
     Ok(started.elapsed())

@@ -77,6 +77,7 @@ pub(super) fn plan_removals(
             .map(|live| live.schedule.clone()),
     );
     if removals.is_empty() {
+        plan.take_over(desired, &orphans, &renames);
         return;
     }
 
@@ -105,7 +106,7 @@ pub(super) fn plan_removals(
         );
         return;
     }
-    plan.take_over(desired, &removals, &renames);
+    plan.take_over(desired, &orphans, &renames);
     for live in removals {
         match policy.orphans {
             OrphanPolicy::Delete => plan.deletes.push(Delete {
@@ -279,10 +280,10 @@ impl Plan {
     fn take_over(
         &mut self,
         desired: &BTreeMap<DefinitionId, Desired>,
-        removals: &[&Live],
+        orphans: &[&Live],
         renames: &BTreeMap<ScheduleId, DefinitionId>,
     ) {
-        for live in removals {
+        for live in orphans {
             let Some(id) = renames.get(&live.schedule) else {
                 continue;
             };

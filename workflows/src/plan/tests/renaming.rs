@@ -72,3 +72,17 @@ fn another_definition_is_no_rename() {
             .paused
     );
 }
+
+#[test]
+fn a_pause_is_taken_along_whatever_becomes_of_the_old_schedule() {
+    for orphans in [OrphanPolicy::Pause, OrphanPolicy::Keep] {
+        let mut world = World::settled(HOURLY);
+        world.orphans = orphans;
+        world.by_hand(true);
+        world.remove("job");
+        world.write("task", HOURLY);
+        world.pass();
+        let task = world.live(&ScheduleId::from_server("schedule-p-task"));
+        assert!(task.values.paused, "{orphans:?}");
+    }
+}
