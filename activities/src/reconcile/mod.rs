@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use almanac_workflows::names::{DefinitionId, Project};
 use almanac_workflows::plan::{self, Plan, Policy};
-use almanac_workflows::record::{PassDone, PassInput, PassOutcome, Progress, Report};
+use almanac_workflows::record::{Op, PassDone, PassInput, PassOutcome, Progress, Report};
 use almanac_workflows::schedule::Desired;
 use almanac_workflows::snapshot::Snapshot;
 use jiff::Timestamp;
@@ -228,6 +228,13 @@ impl Reconciler {
         }
         if report.dry_run {
             return;
+        }
+        for (definition, reason) in &plan.ended_overrides {
+            let failed = applied.is_some_and(|applied| applied.failed(definition));
+            metrics::operation(Op::ClearOverride, !failed);
+            if !failed {
+                tracing::info!(%definition, reason, "override ended");
+            }
         }
         if input.only.is_none() && !done.interrupted {
             metrics::schedules(

@@ -422,6 +422,12 @@ fn done(update: Update, before: &Described) -> Done {
 }
 
 impl Applied {
+    /// Whether an operation on this definition's schedule failed.
+    pub fn failed(&self, definition: &DefinitionId) -> bool {
+        let failed = |error: &ReportError| error.id.as_deref() == Some(definition.as_str());
+        self.errors.iter().any(failed)
+    }
+
     fn take(&mut self, definition: &str, done: Done) {
         match done.paused {
             Some(true) => self.paused += 1,

@@ -59,7 +59,8 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
             fields.insert(field, Cause::Definition);
         } else if overridden.orders(field) {
             fields.insert(field, Cause::Override);
-        } else if overridden.ended_fields.contains(&field) && !agrees {
+        } else if overridden.ended_fields.contains(&field) {
+            // Also where it agrees: the memo has to forget the override.
             fields.insert(field, Cause::Override);
         } else if !agrees || (field == Field::Action && memo.is_none()) {
             drift.insert(field);

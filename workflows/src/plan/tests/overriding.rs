@@ -104,6 +104,22 @@ fn a_second_pause_remembers_what_the_first_one_found() {
 }
 
 #[test]
+fn an_override_to_what_the_file_says_ends_too() {
+    let mut world = World::settled(HOURLY);
+    let until = world.now + SignedDuration::from_hours(1);
+    world.set_override(Override {
+        cron: Some(vec!["0 * * * *".to_owned()]),
+        until: Some(until),
+        ..Override::default()
+    });
+    world.later(60);
+    // Asserts that the next plan has nothing to write.
+    world.pass();
+    assert_eq!(world.job().readable_memo().unwrap().overridden, None);
+    assert!(world.plan().ended_overrides.is_empty());
+}
+
+#[test]
 fn an_unpause_ends_a_pause_whoever_made_it() {
     let unpause = || Order {
         unpause: true,
