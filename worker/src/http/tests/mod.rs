@@ -1,5 +1,6 @@
 //! Every endpoint, asked over TCP, with a made-up process behind it.
 
+mod overrides;
 mod sync;
 
 use std::net::SocketAddr;
@@ -251,8 +252,13 @@ impl Server {
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
+        self.ask_with(method, path, headers, "").await
+    }
+
+    async fn ask_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\n{headers}\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\n{headers}\r\nconnection: close\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
