@@ -245,17 +245,18 @@ fn view(entry: ListEntry, context: ViewContext<'_>) -> Option<ScheduleView> {
         .status
         .map(|status| contested_fields(&status.corrections, &definition, context.now))
         .unwrap_or_default();
-    let paused_by = entry
-        .paused
+    let state = state(
+        &entry,
+        &definition,
+        overridden.as_ref(),
+        &contested,
+        context,
+    );
+    // One that is finished was paused by nobody.
+    let paused_by = (entry.paused && state != ViewState::Finished)
         .then(|| PausedBy::of(&entry.note, overridden.as_ref()));
     Some(ScheduleView {
-        state: state(
-            &entry,
-            &definition,
-            overridden.as_ref(),
-            &contested,
-            context,
-        ),
+        state,
         cron: cron_of(&entry.spec),
         every: entry
             .spec

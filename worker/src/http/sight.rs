@@ -43,11 +43,11 @@ impl Known<'_> {
         let set = overridden.as_ref().and_then(|one| one.cron.clone());
         // What a paused schedule would do next is not what it will do.
         let mut next = entry.next.iter().copied().filter(|_| !entry.paused);
+        let state = self.state(&sight, overridden.as_ref());
         ScheduleView {
-            state: self.state(&sight, overridden.as_ref()),
+            state,
             paused: entry.paused,
-            paused_by: entry
-                .paused
+            paused_by: (entry.paused && state != ViewState::Finished)
                 .then(|| PausedBy::of(&entry.note, overridden.as_ref())),
             source: loaded.map(|loaded| loaded.source.clone()),
             cron: set.or(written).unwrap_or_default(),
