@@ -30,6 +30,8 @@ const PLANS: u32 = 3;
 /// wait between grows from [`READ_BACK_WAIT`].
 const READ_BACKS: u32 = 8;
 const READ_BACK_WAIT: Duration = Duration::from_millis(10);
+/// How many operations are made ready at a time.
+const AT_ONCE: usize = 500;
 
 /// Applies plans.
 pub struct Applier<'a> {
@@ -108,68 +110,73 @@ impl Applier<'_> {
         let mut applied = Applied::default();
 
         // The futures are made before they are streamed: a closure that borrows
-        // cannot be shown to be `Send` inside an activity.
-        let creates: Vec<_> = plan
-            .creates
-            .iter()
-            .map(|create| async {
-                let result = self.create(create).await;
-                tried(&result);
-                (
-                    create.definition.as_str(),
-                    &create.schedule,
-                    Op::Create,
-                    result,
-                )
-            })
-            .collect();
-        let made = self.gather(&mut applied, creates).await;
+        // cannot be shown to be `Send` inside an activity. Some at a time, since
+        // each takes room.
+        let mut made = BTreeSet::new();
+        for some in plan.creates.chunks(AT_ONCE) {
+            let creates: Vec<_> = some
+                .iter()
+                .map(|create| async {
+                    let result = self.create(create).await;
+                    tried(&result);
+                    (
+                        create.definition.as_str(),
+                        &create.schedule,
+                        Op::Create,
+                        result,
+                    )
+                })
+                .collect();
+            made.extend(self.gather(&mut applied, creates).await);
+        }
 
-        let updates: Vec<_> = plan
-            .updates
-            .iter()
-            .map(|update| async {
-                let result = match described.get(&update.schedule) {
-                    Some(described) => self.update(update, described).await,
-                    None => {
-                        self.converge(update.definition.clone(), &update.schedule)
-                            .await
-                    }
-                };
-                tried(&result);
-                (
-                    update.definition.as_str(),
-                    &update.schedule,
-                    update.op,
-                    result,
-                )
-            })
-            .collect();
-        self.gather(&mut applied, updates).await;
+        for some in plan.updates.chunks(AT_ONCE) {
+            let updates: Vec<_> = some
+                .iter()
+                .map(|update| async {
+                    let result = match described.get(&update.schedule) {
+                        Some(described) => self.update(update, described).await,
+                        None => {
+                            self.converge(update.definition.clone(), &update.schedule)
+                                .await
+                        }
+                    };
+                    tried(&result);
+                    (
+                        update.definition.as_str(),
+                        &update.schedule,
+                        update.op,
+                        result,
+                    )
+                })
+                .collect();
+            self.gather(&mut applied, updates).await;
+        }
 
         // The old half of a rename stays where the new one could not be made.
-        let possible = |delete: &Delete| {
+        let possible = |delete: &&Delete| {
             delete
                 .renamed_to
                 .as_ref()
                 .is_none_or(|new| made.contains(new))
         };
-        let deletes: Vec<_> = plan
-            .deletes
-            .iter()
-            .filter(|delete| possible(delete))
-            .map(|delete| async {
-                let result = self.delete(delete).await;
-                tried(&result);
-                (
-                    delete.definition.as_str(),
-                    &delete.schedule,
-                    Op::Delete,
-                    result,
-                )
-            })
-            .collect();
-        self.gather(&mut applied, deletes).await;
+        for some in plan.deletes.chunks(AT_ONCE) {
+            let deletes: Vec<_> = some
+                .iter()
+                .filter(possible)
+                .map(|delete| async {
+                    let result = self.delete(delete).await;
+                    tried(&result);
+                    (
+                        delete.definition.as_str(),
+                        &delete.schedule,
+                        Op::Delete,
+                        result,
+                    )
+                })
+                .collect();
+            self.gather(&mut applied, deletes).await;
+        }
 
         applied
             .changes
