@@ -124,6 +124,17 @@ enum Trust {
     Gone,
 }
 
+/// What all folders hold, before any file is read.
+#[derive(Debug)]
+pub(super) struct Look(Vec<Listing>);
+
+impl Look {
+    /// Lists the folders. Blocks.
+    pub(super) fn at(roots: &[PathBuf]) -> Self {
+        Self(list(roots))
+    }
+}
+
 /// A file that may have changed.
 struct Doubt<'a> {
     key: FileKey,
@@ -205,13 +216,15 @@ impl Loader {
         self
     }
 
-    /// One look at the folders. Blocks: for the disk, and while files are
-    /// being written, up to some seconds.
-    pub(super) fn load(&mut self, depth: Depth) -> View {
+    /// One look at the folders, or what follows from an earlier one. Blocks:
+    /// for the disk, and while files are being written, up to some seconds.
+    pub(super) fn load(&mut self, look: Option<Look>, depth: Depth) -> View {
         let deadline = Instant::now() + self.patience;
         let mut fresh = Files::new();
+        let mut earlier = look;
         let (listings, unsettled) = loop {
-            let listings = list(&self.roots);
+            let look = earlier.take().unwrap_or_else(|| Look::at(&self.roots));
+            let listings = look.0;
             let Doubts { files, missing } = self.doubts(&listings, depth, &fresh);
             let patient = Instant::now() < deadline;
             if patient && let Some(wait) = self.until_still(&files, &fresh) {
