@@ -26,8 +26,18 @@ const CONCURRENCY: usize = 10;
 const ROUNDS: usize = 7;
 /// What the harness's workers wait for after a save, taken off the time of an edit.
 const DEBOUNCE: Duration = Duration::from_millis(50);
-/// Time between two looks for an edit.
-const LOOK: Duration = Duration::from_millis(5);
+/// When an edit is looked for after the debounce, and how often from then on:
+/// looking takes the server's time.
+const FIRST_LOOK: Duration = Duration::from_millis(15);
+const LOOK: Duration = Duration::from_millis(1);
+/// A server works on long after it has answered. It is at rest when it takes
+/// less than this of the time, in percent of one core.
+const RESTING: u64 = 10;
+/// How long one look at that takes, and how long it is waited for at most.
+const REST_LOOK: Duration = Duration::from_secs(2);
+const REST_LIMIT: Duration = Duration::from_mins(3);
+/// What it is left in peace for after one edit.
+const BREATH: Duration = Duration::from_millis(1500);
 
 fn main() -> anyhow::Result<()> {
     let chosen: Vec<String> = std::env::args().skip(1).collect();
@@ -55,6 +65,7 @@ async fn measure(scheduler: Scheduler, table: &mut Table) -> anyhow::Result<()> 
     let template = raw::template(&server.address()).await?;
     let mut scene = Scene {
         scheduler,
+        server: &server,
         table,
         project,
     };
@@ -70,21 +81,18 @@ async fn measure(scheduler: Scheduler, table: &mut Table) -> anyhow::Result<()> 
     }
 
     scene.in_sync(&worker).await?;
-    scene
-        .one_edit(&worker, THOUSAND, "one edit among 1000")
-        .await?;
+    scene.one_edit(THOUSAND, "one edit among 1000").await?;
     drop(worker);
 
-    let (worker, _) = scene.cold(MANY).await?;
-    scene
-        .one_edit(&worker, MANY, "one edit among 10,000")
-        .await?;
+    let (_worker, _) = scene.cold(MANY).await?;
+    scene.one_edit(MANY, "one edit among 10,000").await?;
     Ok(())
 }
 
 /// One scheduler's server, and what stands on it.
 struct Scene<'a> {
     scheduler: Scheduler,
+    server: &'a OwnServer,
     table: &'a mut Table,
     project: Project,
 }
@@ -109,25 +117,28 @@ impl Scene<'_> {
     async fn in_sync(&mut self, worker: &Worker) -> anyhow::Result<()> {
         let prefix = self.project.schedule("");
         worker.sync_with("definitions=false").await?;
+        self.rest().await?;
         let began = Instant::now();
-        let list = median(async || {
-            let started = Instant::now();
-            let ids = self.project.temporal().list(&prefix).await?;
-            anyhow::ensure!(ids.len() == THOUSAND, "{} schedules", ids.len());
-            Ok(started.elapsed())
-        })
-        .await?;
         let requests = |operation: &'static str| {
             let label = format!("operation=\"{operation}\"");
             async move { worker.metric("temporal_request", &[&label]).await }
         };
         let describes = requests("DescribeSchedule").await?;
         let writes = requests("UpdateSchedule").await?;
-        let pass = median(async || {
-            let report = worker.sync_with("definitions=false").await?;
-            anyhow::ensure!(report.changes.is_empty(), "{report:?}");
-            Ok(Duration::from_millis(report.duration_ms))
-        })
+        // In turns, so that both find the server the same.
+        let (list, pass) = medians(
+            async || {
+                let started = Instant::now();
+                let ids = self.project.temporal().list(&prefix).await?;
+                anyhow::ensure!(ids.len() == THOUSAND, "{} schedules", ids.len());
+                Ok(started.elapsed())
+            },
+            async || {
+                let report = worker.sync_with("definitions=false").await?;
+                anyhow::ensure!(report.changes.is_empty(), "{report:?}");
+                Ok(Duration::from_millis(report.duration_ms))
+            },
+        )
         .await?;
         let describes = requests("DescribeSchedule").await? - describes;
         let writes = requests("UpdateSchedule").await? - writes;
@@ -168,31 +179,58 @@ impl Scene<'_> {
     }
 
     /// From a save to the schedule, less the debounce.
-    async fn one_edit(&mut self, worker: &Worker, count: usize, what: &str) -> anyhow::Result<()> {
+    async fn one_edit(&mut self, count: usize, what: &str) -> anyhow::Result<()> {
         let id = self.project.schedule(&name(count / 2));
         let temporal = self.project.temporal().clone();
         let workflow = self.project.reconcile_workflow();
-        let raw = median(async || raw::signal_and_update(&temporal, &workflow, &id).await).await?;
-        // The raw updates above moved it; back to what the file says.
-        worker.sync_with("definitions=false").await?;
+        self.rest().await?;
         let mut minute = 0;
-        let edit = median(async || {
-            minute += 1;
-            let text = definition(minute, 23);
-            let before = temporal.live(&id).await?.0.conflict_token;
-            let started = Instant::now();
-            self.project
-                .write(&format!("{}.yaml", name(count / 2)), &text)?;
-            // The server refuses to describe a schedule too often at a time.
-            while !matches!(temporal.live(&id).await, Ok(live) if live.0.conflict_token != before) {
-                anyhow::ensure!(started.elapsed() < Duration::from_mins(1), "no edit");
-                tokio::time::sleep(LOOK).await;
-            }
-            Ok(started.elapsed().saturating_sub(DEBOUNCE))
-        })
+        let (raw, edit) = medians(
+            async || raw::signal_and_update(&temporal, &workflow, &id).await,
+            async || {
+                minute += 1;
+                let text = definition(minute, 23);
+                let before = temporal.live(&id).await?.0.conflict_token;
+                let started = Instant::now();
+                self.project
+                    .write(&format!("{}.yaml", name(count / 2)), &text)?;
+                tokio::time::sleep(DEBOUNCE + FIRST_LOOK).await;
+                // The server refuses to describe a schedule too often at a time.
+                while !matches!(temporal.live(&id).await, Ok(live) if live.0.conflict_token != before)
+                {
+                    anyhow::ensure!(started.elapsed() < Duration::from_mins(1), "no edit");
+                    tokio::time::sleep(LOOK).await;
+                }
+                let took = started.elapsed().saturating_sub(DEBOUNCE);
+                // What follows the edit is not to be in the way of the next.
+                tokio::time::sleep(BREATH).await;
+                Ok(took)
+            },
+        )
         .await?;
         let against = "signal + describe + update + read-back";
         self.row(what, against, raw, edit, Limit::AtMost(3.0));
+        Ok(())
+    }
+
+    /// Waits until the server has done what it was asked before.
+    async fn rest(&self) -> anyhow::Result<()> {
+        let busy = || -> anyhow::Result<u64> {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.server.pid()))?;
+            // User and system time in hundredths of a second, after the name.
+            let (_, fields) = stat.rsplit_once(')').context("a name")?;
+            let times = fields.split_whitespace().skip(11).take(2);
+            Ok(times.map(str::parse::<u64>).sum::<Result<_, _>>()?)
+        };
+        let limit = Instant::now() + REST_LIMIT;
+        while Instant::now() < limit {
+            let before = busy()?;
+            tokio::time::sleep(REST_LOOK).await;
+            if (busy()? - before) < RESTING * REST_LOOK.as_secs() {
+                return Ok(());
+            }
+        }
+        eprintln!("the server did not come to rest");
         Ok(())
     }
 
@@ -225,14 +263,19 @@ fn write_definitions(project: &Project, count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The median of [`ROUNDS`] measurements.
-async fn median(
-    mut measure: impl AsyncFnMut() -> anyhow::Result<Duration>,
-) -> anyhow::Result<Duration> {
-    let mut times = Vec::new();
+/// The medians of [`ROUNDS`] measurements of each side, one after the other in turn.
+async fn medians(
+    mut raw: impl AsyncFnMut() -> anyhow::Result<Duration>,
+    mut ours: impl AsyncFnMut() -> anyhow::Result<Duration>,
+) -> anyhow::Result<(Duration, Duration)> {
+    let mut times = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        times.push(measure().await?);
+        times.0.push(raw().await?);
+        times.1.push(ours().await?);
     }
-    times.sort();
-    Ok(times[ROUNDS / 2])
+    let median = |mut times: Vec<Duration>| {
+        times.sort();
+        times[ROUNDS / 2]
+    };
+    Ok((median(times.0), median(times.1)))
 }

@@ -117,6 +117,11 @@ impl OwnServer {
         self.0.address()
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> &str {
+        self.0.process.pid()
+    }
+
     /// Kills it.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.0.process.kill()

@@ -11,16 +11,15 @@ use temporalio_client::grpc::WorkflowService;
 use temporalio_client::request_extensions::RetryConfigForCall;
 use temporalio_client::{Client, NamespacedClient, RetryOptions};
 use temporalio_common::protos::temporal::api::common::v1::Memo;
-use temporalio_common::protos::temporal::api::schedule::v1::{
-    Schedule, ScheduleListEntry, SchedulePatch,
-};
+use temporalio_common::protos::temporal::api::schedule::v1::{Schedule, SchedulePatch};
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest,
-    DescribeScheduleResponse, ListSchedulesRequest, PatchScheduleRequest, UpdateScheduleRequest,
+    DescribeScheduleResponse, ListSchedulesRequest, ListSchedulesResponse, PatchScheduleRequest,
+    UpdateScheduleRequest,
 };
 use tonic::{Code, Request, Status};
 
-use super::Pace;
+use super::{ListEntry, Pace};
 
 /// The server's largest page of a list.
 const PAGE_SIZE: i32 = 1000;
@@ -87,29 +86,41 @@ impl Schedules {
 
     /// Every schedule whose id begins with the project's prefix, ours or not.
     /// A page that fails makes the whole list fail: half a list would lie.
-    pub async fn list(&self, project: &Project) -> Result<Vec<ScheduleListEntry>, RequestError> {
-        let query = format!("ScheduleId STARTS_WITH '{}'", project.schedule_prefix());
+    pub async fn list(&self, project: &Project) -> Result<Vec<ListEntry>, RequestError> {
         let mut entries = Vec::new();
-        let mut next_page_token = Vec::new();
+        let mut page = self.page(project, Vec::new()).await?;
         loop {
-            let request = ListSchedulesRequest {
-                namespace: self.client.namespace(),
-                maximum_page_size: PAGE_SIZE,
-                next_page_token,
-                query: query.clone(),
+            let read = async {
+                let listed = std::mem::take(&mut page.schedules).into_iter();
+                entries.extend(listed.map(|entry| ListEntry::of(project, entry)));
             };
-            let page = self
-                .send(request, |mut client, request| async move {
-                    WorkflowService::list_schedules(&mut client, request).await
-                })
-                .await?;
-            entries.extend(page.schedules);
             // An empty page with a token is not the end.
-            next_page_token = page.next_page_token;
-            if next_page_token.is_empty() {
+            if page.next_page_token.is_empty() {
+                read.await;
                 return Ok(entries);
             }
+            // A page is read while the server looks for the next one.
+            let next = self.page(project, page.next_page_token.clone());
+            let (next, ()) = futures::join!(next, read);
+            page = next?;
         }
+    }
+
+    async fn page(
+        &self,
+        project: &Project,
+        next_page_token: Vec<u8>,
+    ) -> Result<ListSchedulesResponse, RequestError> {
+        let request = ListSchedulesRequest {
+            namespace: self.client.namespace(),
+            maximum_page_size: PAGE_SIZE,
+            next_page_token,
+            query: format!("ScheduleId STARTS_WITH '{}'", project.schedule_prefix()),
+        };
+        self.send(request, |mut client, request| async move {
+            WorkflowService::list_schedules(&mut client, request).await
+        })
+        .await
     }
 
     /// One schedule as it is now.

@@ -68,13 +68,7 @@ impl Observer<'_> {
         policy: &Policy<'_>,
         depth: Depth,
     ) -> Result<Observation, RequestError> {
-        let entries: Vec<_> = self
-            .schedules
-            .list(self.project)
-            .await?
-            .into_iter()
-            .map(|entry| ListEntry::of(self.project, entry))
-            .collect();
+        let entries = self.schedules.list(self.project).await?;
         let ours: BTreeSet<_> = entries
             .iter()
             .filter(|entry| entry.owner.is_some())

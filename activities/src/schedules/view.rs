@@ -154,7 +154,7 @@ pub async fn list_views(
         .list(context.project)
         .await?
         .into_iter()
-        .filter_map(|entry| view(ListEntry::of(context.project, entry), context))
+        .filter_map(|entry| view(entry, context))
         .collect();
     views.sort_by(|a, b| a.definition.cmp(&b.definition));
     Ok(views)

@@ -100,7 +100,6 @@ impl Backend for Shared {
         let desired = plan::desired(&self.project, &snapshot);
         let mut all: BTreeMap<DefinitionId, ListEntry> = listed
             .into_iter()
-            .map(|entry| ListEntry::of(&self.project, entry))
             .filter_map(|entry| {
                 let taken = || desired.values().find(|one| one.schedule == entry.schedule);
                 let of = entry.owner.clone();

@@ -99,7 +99,7 @@ impl Voice {
             let Some(reconciler) = self.reconciler() else {
                 return;
             };
-            let wait = match self.turn(&reconciler).await {
+            let wait = match self.turn(&reconciler, !silent_since_told).await {
                 Ok(wait) => {
                     if silent_since_told {
                         tracing::info!("the reconcile workflow answers again");
@@ -131,12 +131,21 @@ impl Voice {
     }
 
     /// Says what is to be said, then looks; how long to wait for the next turn.
-    async fn turn(&mut self, reconciler: &Reconciler) -> Result<Duration, ReconcilerError> {
+    /// While all is well the look comes later: the pass that the news lead to
+    /// need not wait for the answer to a question.
+    async fn turn(
+        &mut self,
+        reconciler: &Reconciler,
+        in_touch: bool,
+    ) -> Result<Duration, ReconcilerError> {
         if let Some(said) = self.outbox.pending() {
             reconciler.announce(&said).await?;
             tracing::debug!(event = ?said.event, revision = %said.revision, "announced");
             self.outbox.delivered();
             self.health.connected();
+            if in_touch && self.health.is_ready() {
+                return Ok(LOOK_WHEN_NOT);
+            }
         }
         match reconciler.status().await {
             Ok(status) => Ok(self.looked(&status)),

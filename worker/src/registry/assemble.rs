@@ -29,10 +29,23 @@ pub(super) type Origins = BTreeMap<DefinitionId, FileKey>;
 /// A document and its place.
 struct Placed<'a> {
     key: &'a FileKey,
-    source: String,
     document: &'a Document,
+    /// Nothing else is in its file.
+    is_only: bool,
     /// Nothing follows it in its file.
     is_last: bool,
+}
+
+impl Placed<'_> {
+    /// `path`, or `path:line` where there are several.
+    fn source(&self) -> String {
+        let path = Path::new(&*self.key.path).display();
+        if self.is_only {
+            path.to_string()
+        } else {
+            format!("{path}:{}", self.document.line)
+        }
+    }
 }
 
 /// The snapshot that `view` makes of `previous`.
@@ -55,8 +68,18 @@ pub(super) fn assemble(
     let suspicious = take_documents(&mut snapshot, &mut now, previous, view, roots);
 
     let failing: BTreeSet<_> = snapshot.failed_ids().cloned().collect();
-    for (id, loaded) in &previous.definitions {
-        let Some(origin) = origins.get(id).filter(|_| !now.contains_key(id)) else {
+    // Both are in order: nothing is searched for.
+    let mut served = snapshot.definitions.keys().peekable();
+    let gone: Vec<_> = previous
+        .definitions
+        .iter()
+        .filter(|(id, _)| {
+            while served.next_if(|one| one < id).is_some() {}
+            served.next_if(|one| one == id).is_none()
+        })
+        .collect();
+    for (id, loaded) in gone {
+        let Some(origin) = origins.get(id) else {
             continue;
         };
         let unseen = view.holes.contains_key(&origin.root) && !view.files.contains_key(origin);
@@ -90,7 +113,7 @@ fn is_within(file: &FileKey, suspicious: &BTreeSet<&FileKey>) -> bool {
     Path::new(&file.path).ancestors().any(|path| {
         let key = FileKey {
             root: file.root,
-            path: path.as_os_str().to_owned(),
+            path: path.as_os_str().into(),
         };
         suspicious.contains(&key)
     })
@@ -111,7 +134,7 @@ fn take_documents<'a>(
     if let Some(first) = documents.get(DOCUMENTS_LIMIT) {
         snapshot.incomplete.push(format!(
             "there are more than {DOCUMENTS_LIMIT} documents; `{}` and those after it are not loaded",
-            first.source
+            first.source()
         ));
         documents.truncate(DOCUMENTS_LIMIT);
     }
@@ -140,7 +163,7 @@ fn take_documents<'a>(
         }
         errors.extend(repeated);
         snapshot.failed.push(FailedDocument {
-            source: placed.source.clone(),
+            source: placed.source(),
             id: id.clone(),
             errors,
         });
@@ -155,7 +178,7 @@ fn take_documents<'a>(
     // Maps are built at once: one by one takes twice the time.
     snapshot.definitions = served
         .iter()
-        .map(|(definition, placed)| (definition.id.clone(), loaded(definition, &placed.source)))
+        .map(|(definition, placed)| (definition.id.clone(), loaded(definition, placed)))
         .collect();
     *origins = served
         .into_iter()
@@ -170,18 +193,14 @@ fn place(view: &View) -> Vec<Placed<'_>> {
         let Content::Read { documents, .. } = &state.content else {
             continue;
         };
-        let path = Path::new(&key.path).display();
         placed.extend(
             documents
                 .iter()
                 .enumerate()
                 .map(|(index, document)| Placed {
                     key,
-                    source: match documents.len() {
-                        1 => path.to_string(),
-                        _ => format!("{path}:{}", document.line),
-                    },
                     document,
+                    is_only: documents.len() == 1,
                     is_last: index + 1 == documents.len(),
                 }),
         );
@@ -258,13 +277,13 @@ fn unread(key: &FileKey, refusal: &Refusal, roots: &[PathBuf]) -> FailedDocument
 /// A file as a person finds it: below the folder as it was given.
 fn shown(key: &FileKey, roots: &[PathBuf]) -> String {
     let root = roots.get(key.root).map_or(Path::new(""), PathBuf::as_path);
-    root.join(&key.path).display().to_string()
+    root.join(&*key.path).display().to_string()
 }
 
-fn loaded(definition: &Arc<Definition>, source: &str) -> Loaded {
+fn loaded(definition: &Arc<Definition>, placed: &Placed<'_>) -> Loaded {
     Loaded {
         definition: Arc::clone(definition),
-        source: source.to_owned(),
+        source: placed.source(),
         status: LoadStatus::Loaded,
     }
 }

@@ -5,8 +5,9 @@
 //! cannot be parsed harms no other; a file is read only once it has been still
 //! for a while. Which definitions follow is left to [`super::assemble`].
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::collections::{BTreeMap, btree_map};
+use std::ffi::OsStr;
+use std::iter::Peekable;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::read::{ReadError, Refusal, read};
-use super::scan::{Entry, Hole, Identity, Listing, Signature, list};
+use super::scan::{Entry, Hole, Identity, Listing, Place, Signature, list};
 
 /// The longest that one load waits for files that are being written, and tries
 /// to see the folders in one state.
@@ -49,7 +50,7 @@ pub(super) struct FileKey {
     /// Index of the folder, in the order given.
     pub(super) root: usize,
     /// Relative to the folder.
-    pub(super) path: OsString,
+    pub(super) path: Arc<OsStr>,
 }
 
 /// What is known of every file.
@@ -123,6 +124,76 @@ enum Trust {
     Gone,
 }
 
+/// What all folders hold, before any file is read.
+#[derive(Debug)]
+pub(super) struct Look(Vec<Listing>);
+
+impl Look {
+    /// Lists the folders. Blocks.
+    pub(super) fn at(roots: &[PathBuf]) -> Self {
+        Self(list(roots))
+    }
+}
+
+/// A file that may have changed.
+struct Doubt<'a> {
+    key: FileKey,
+    signature: &'a Signature,
+    place: &'a Place,
+}
+
+/// What a listing leaves to be looked at.
+struct Doubts<'a> {
+    files: Vec<Doubt<'a>>,
+    /// A file that was there is not.
+    missing: bool,
+}
+
+/// Goes through what is known along with a listing: both are in one order, so
+/// that nothing is searched for.
+struct Walk<'a> {
+    known: Peekable<btree_map::Iter<'a, FileKey, Arc<FileState>>>,
+    missed: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn along(files: &'a Files) -> Self {
+        Self {
+            known: files.iter().peekable(),
+            missed: false,
+        }
+    }
+
+    /// What is known of a file; it comes after those asked for before.
+    fn find(&mut self, root: usize, path: &OsStr) -> Option<(&'a FileKey, &'a Arc<FileState>)> {
+        let place = (root, path);
+        while let Some(known) = self
+            .known
+            .next_if(|(key, _)| (key.root, &*key.path) <= place)
+        {
+            if (known.0.root, &*known.0.path) == place {
+                return Some(known);
+            }
+            self.missed = true;
+        }
+        None
+    }
+
+    /// Whether something is known that was not asked for.
+    fn misses_some(mut self) -> bool {
+        self.missed || self.known.next().is_some()
+    }
+}
+
+impl FileKey {
+    fn new(root: usize, path: &OsStr) -> Self {
+        Self {
+            root,
+            path: Arc::from(path),
+        }
+    }
+}
+
 impl Loader {
     /// A loader of `roots`, in this order, that reads a file once it has not
     /// changed for `still_for`.
@@ -145,22 +216,24 @@ impl Loader {
         self
     }
 
-    /// One look at the folders. Blocks: for the disk, and while files are
-    /// being written, up to some seconds.
-    pub(super) fn load(&mut self, depth: Depth) -> View {
+    /// One look at the folders, or what follows from an earlier one. Blocks:
+    /// for the disk, and while files are being written, up to some seconds.
+    pub(super) fn load(&mut self, look: Option<Look>, depth: Depth) -> View {
         let deadline = Instant::now() + self.patience;
         let mut fresh = Files::new();
+        let mut earlier = look;
         let (listings, unsettled) = loop {
-            let listings = list(&self.roots);
+            let look = earlier.take().unwrap_or_else(|| Look::at(&self.roots));
+            let listings = look.0;
+            let Doubts { files, missing } = self.doubts(&listings, depth, &fresh);
             let patient = Instant::now() < deadline;
-            if patient && let Some(wait) = self.until_still(&listings, &fresh) {
+            if patient && let Some(wait) = self.until_still(&files, &fresh) {
                 std::thread::sleep(wait.max(BREATH));
                 continue;
             }
-            let moved = self.read_changed(&listings, depth, &mut fresh);
-            let at_a_glance = !moved
-                && !self.misses_files(&listings)
-                && listings.iter().all(Listing::holds_at_a_glance);
+            let moved = self.read_changed(&files, &mut fresh);
+            // A file that was there and is not is worth a second, careful look.
+            let at_a_glance = !moved && !missing && listings.iter().all(Listing::holds_at_a_glance);
             let differing = if at_a_glance {
                 Vec::new()
             } else {
@@ -174,15 +247,52 @@ impl Loader {
         self.accept(listings, &unsettled, fresh)
     }
 
+    /// What a listing leaves to be looked at.
+    fn doubts<'a>(&self, listings: &'a [Listing], depth: Depth, fresh: &Files) -> Doubts<'a> {
+        let mut known = Walk::along(&self.files);
+        let mut files = Vec::new();
+        for (root, listing) in listings.iter().enumerate() {
+            for (path, entry) in &listing.entries {
+                let known = known.find(root, path);
+                let Entry::File(signature, place) = entry else {
+                    continue;
+                };
+                let surely = |(_, state): &(_, &Arc<FileState>)| state.is_surely(signature);
+                let key = || FileKey::new(root, path);
+                if depth == Depth::Changed
+                    && known.as_ref().is_some_and(surely)
+                    && (fresh.is_empty() || !fresh.contains_key(&key()))
+                {
+                    continue;
+                }
+                files.push(Doubt {
+                    key: key(),
+                    signature,
+                    place,
+                });
+            }
+        }
+        Doubts {
+            files,
+            missing: known.misses_some(),
+        }
+    }
+
+    /// What is known of a file, the latest first.
+    fn known<'a>(&'a self, key: &FileKey, fresh: &'a Files) -> Option<&'a Arc<FileState>> {
+        fresh.get(key).or_else(|| self.files.get(key))
+    }
+
     /// How long until every changed file will have been still for long enough;
     /// `None` when all are.
-    fn until_still(&self, listings: &[Listing], fresh: &Files) -> Option<Duration> {
-        files(listings)
-            .filter(|(key, signature, _)| {
-                let known = fresh.get(key).or_else(|| self.files.get(key));
-                known.is_none_or(|known| !known.looks_like(signature))
+    fn until_still(&self, files: &[Doubt<'_>], fresh: &Files) -> Option<Duration> {
+        files
+            .iter()
+            .filter(|file| {
+                let known = self.known(&file.key, fresh);
+                known.is_none_or(|known| !known.looks_like(file.signature))
             })
-            .filter_map(|(_, signature, _)| self.restless_for(signature))
+            .filter_map(|file| self.restless_for(file.signature))
             .max()
     }
 
@@ -197,34 +307,28 @@ impl Loader {
 
     /// Reads what has to be read into `fresh`; true when a file was no longer
     /// the one listed.
-    fn read_changed(&self, listings: &[Listing], depth: Depth, fresh: &mut Files) -> bool {
+    fn read_changed(&self, files: &[Doubt<'_>], fresh: &mut Files) -> bool {
         let mut moved = false;
-        for (key, signature, real) in files(listings) {
-            if fresh
-                .get(&key)
-                .is_some_and(|read| read.looks_like(signature))
-            {
+        for file in files {
+            let is_like = |state: &Arc<FileState>| state.looks_like(file.signature);
+            if fresh.get(&file.key).is_some_and(is_like) {
                 continue;
             }
-            let known = fresh.get(&key).or_else(|| self.files.get(&key));
-            if depth == Depth::Changed && known.is_some_and(|known| known.is_surely(signature)) {
-                continue;
-            }
-            let is_known = known.is_some_and(|known| known.looks_like(signature));
-            if !is_known && self.restless_for(signature).is_some() {
+            let known = self.known(&file.key, fresh);
+            if !known.is_some_and(is_like) && self.restless_for(file.signature).is_some() {
                 continue;
             }
             let read_at = SystemTime::now();
-            let content = match read(real, signature) {
-                Ok(bytes) => self.parse_unless_known(&key, &bytes, known),
+            let content = match read(&file.place.of(&file.key.path), file.signature) {
+                Ok(bytes) => self.parse_unless_known(&file.key, &bytes, known),
                 Err(ReadError::Refused(refusal)) => Content::Refused(refusal),
                 Err(ReadError::Moved) => {
                     moved = true;
                     continue;
                 }
             };
-            let seen = Some((*signature, read_at));
-            fresh.insert(key, Arc::new(FileState { seen, content }));
+            let seen = Some((*file.signature, read_at));
+            fresh.insert(file.key.clone(), Arc::new(FileState { seen, content }));
         }
         moved
     }
@@ -247,7 +351,7 @@ impl Loader {
     }
 
     fn parse_file(&self, key: &FileKey, bytes: &[u8]) -> Arc<[Document]> {
-        let path = self.roots[key.root].join(&key.path).display().to_string();
+        let path = self.roots[key.root].join(&*key.path).display().to_string();
         let context = ParseContext {
             now: Timestamp::now(),
         };
@@ -276,14 +380,20 @@ impl Loader {
         let mut view = View::default();
         let mut all = Vec::new();
         let mut files = Vec::new();
+        let before = Arc::clone(&self.files);
+        let mut known = Walk::along(&before);
         for (root, listing) in listings.into_iter().enumerate() {
             let mut contents = Vec::new();
             for (path, entry) in listing.entries {
-                let key = FileKey { root, path };
+                let known = known.find(root, &path);
+                let key = match known {
+                    Some((key, _)) => key.clone(),
+                    None => FileKey::new(root, &path),
+                };
                 let state = match entry {
                     Entry::File(signature, _) => fresh
                         .remove(&key)
-                        .or_else(|| self.files.get(&key).cloned())
+                        .or_else(|| known.map(|(_, state)| Arc::clone(state)))
                         .filter(|state| state.looks_like(&signature))
                         .unwrap_or_else(|| FileState::refused(Refusal::Unsettled)),
                     Entry::Refused(refusal) => FileState::refused(refusal),
@@ -307,13 +417,6 @@ impl Loader {
         view.files = Arc::new(files.into_iter().collect());
         self.files = Arc::clone(&view.files);
         view
-    }
-
-    /// Whether a file that was there is not: worth a second, careful look.
-    fn misses_files(&self, listings: &[Listing]) -> bool {
-        self.files
-            .keys()
-            .any(|key| !listings[key.root].entries.contains_key(&key.path))
     }
 }
 
@@ -372,22 +475,6 @@ impl From<ParsedDocument> for Document {
             warnings: parsed.warnings,
         }
     }
-}
-
-/// The files of all listings, in order.
-fn files(listings: &[Listing]) -> impl Iterator<Item = (FileKey, &Signature, &PathBuf)> {
-    listings.iter().enumerate().flat_map(|(root, listing)| {
-        listing
-            .entries
-            .iter()
-            .filter_map(move |(path, entry)| match entry {
-                Entry::File(signature, real) => {
-                    let path = path.clone();
-                    Some((FileKey { root, path }, signature, real))
-                }
-                Entry::Refused(_) => None,
-            })
-    })
 }
 
 /// The folders whose contents differ between two looks.

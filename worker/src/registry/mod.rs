@@ -30,7 +30,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use self::assemble::{Origins, assemble};
-use self::load::Loader;
+use self::load::{Loader, Look};
 
 pub use self::load::Depth;
 pub use self::summary::ReloadSummary;
@@ -113,12 +113,33 @@ impl Registry {
     /// up to some seconds while files are being written. Goes on to its end
     /// when the caller does not wait for it.
     pub async fn reload(self: &Arc<Self>, depth: Depth) -> Result<Reload, ReloadError> {
+        self.reload_from(None, depth).await
+    }
+
+    /// Lists the folders, for a reload to start from.
+    async fn look(&self) -> Option<Look> {
+        let roots = self.roots.clone();
+        tokio::task::spawn_blocking(move || Look::at(&roots))
+            .await
+            .ok()
+    }
+
+    /// The same, from a look before the call. What changed after the look, and
+    /// shows neither in its folder nor in a file that is read, is left to the
+    /// next reload.
+    async fn reload_from(
+        self: &Arc<Self>,
+        look: Option<Look>,
+        depth: Depth,
+    ) -> Result<Reload, ReloadError> {
         let mut state = Arc::clone(&self.state).lock_owned().await;
         let registry = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let started = Instant::now();
-            let result = catch_unwind(AssertUnwindSafe(|| registry.reload_now(&mut state, depth)))
-                .map_err(|_| ReloadError);
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                registry.reload_now(&mut state, look, depth)
+            }))
+            .map_err(|_| ReloadError);
             registry.reloads.fetch_add(1, Ordering::Relaxed);
             log::reloaded(&result, started.elapsed());
             result
@@ -143,8 +164,8 @@ impl Registry {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reload_now(&self, state: &mut State, depth: Depth) -> Reload {
-        let view = state.loader.load(depth);
+    fn reload_now(&self, state: &mut State, look: Option<Look>, depth: Depth) -> Reload {
+        let view = state.loader.load(look, depth);
         let before = state.loaded.then(|| self.snapshot());
         if before
             .as_ref()

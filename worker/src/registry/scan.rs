@@ -11,6 +11,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::read::{Refusal, plain};
@@ -41,10 +42,19 @@ pub(super) struct Signature {
 /// What stands under a name that could hold definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// A file, and its path free of links.
-    File(Signature, PathBuf),
+    /// A file, and where it is.
+    File(Signature, Place),
     /// Something that is not read.
     Refused(Refusal),
+}
+
+/// Where a listed file is, free of links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In this folder, under its own name.
+    Folder(Arc<Path>),
+    /// Where a link leads.
+    Linked(PathBuf),
 }
 
 /// Why the view of a folder is incomplete.
@@ -86,8 +96,9 @@ pub(super) struct Listing {
     pub(super) identity: Option<Identity>,
     /// Why the listing is not the whole truth.
     pub(super) hole: Option<Hole>,
-    /// By path relative to the folder; as text, since paths compare slowly.
-    pub(super) entries: BTreeMap<OsString, Entry>,
+    /// With their paths relative to the folder, in the order of these; as
+    /// text, since paths compare slowly.
+    pub(super) entries: Vec<(OsString, Entry)>,
     /// Every folder that was entered, and its state before it was.
     folders: Vec<(PathBuf, Signature)>,
 }
@@ -119,6 +130,16 @@ impl Listing {
     /// Whether `other` shows the same files, in the same state.
     pub(super) fn same_contents(&self, other: &Self) -> bool {
         self.identity == other.identity && self.hole == other.hole && self.entries == other.entries
+    }
+}
+
+impl Place {
+    /// The path of the file that is listed as `path`.
+    pub(super) fn of(&self, path: &OsStr) -> PathBuf {
+        match self {
+            Self::Folder(folder) => folder.join(Path::new(path).file_name().unwrap_or(path)),
+            Self::Linked(real) => real.clone(),
+        }
     }
 }
 
@@ -185,7 +206,8 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
     // adds nothing, whatever it is called.
     let mut folders = vec![(PathBuf::new(), top.clone())];
     let mut linked = BTreeMap::new();
-    while let Some((relative, real)) = folders.pop().or_else(|| linked.pop_first()) {
+    'folders: while let Some((relative, real)) = folders.pop().or_else(|| linked.pop_first()) {
+        let folder: Arc<Path> = Arc::from(real.as_path());
         let found = match enter(&real) {
             Ok((before, found)) => {
                 if !entered.insert(before.identity) {
@@ -214,8 +236,13 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
             if is_skipped(&name) {
                 continue;
             }
-            let path = relative.join(&name);
-            match classify(&top, &entry.path(), &name, entry.file_type()) {
+            let found = classify(&top, &folder, &entry, &name);
+            let path = if relative.as_os_str().is_empty() {
+                PathBuf::from(name)
+            } else {
+                relative.join(name)
+            };
+            match found {
                 Ok(Found::Nothing) => {}
                 Ok(Found::Folder(real)) => folders.push((path, real)),
                 Ok(Found::LinkedFolder(real)) => {
@@ -223,15 +250,15 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
                 }
                 Ok(Found::Entry(_)) if listing.entries.len() >= FILES_LIMIT => {
                     listing.hole = Some(Hole::TooManyFiles);
-                    return listing;
+                    break 'folders;
                 }
-                Ok(Found::Entry(entry)) => {
-                    listing.entries.insert(path.into_os_string(), entry);
-                }
+                Ok(Found::Entry(entry)) => listing.entries.push((path.into_os_string(), entry)),
                 Err(error) => listing.note_hole(&path, &error),
             }
         }
     }
+    // A folder is entered once, so no path comes twice.
+    listing.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     listing
 }
 
@@ -264,12 +291,12 @@ enum Found {
 
 fn classify(
     top: &Path,
-    path: &Path,
+    folder: &Arc<Path>,
+    entry: &fs::DirEntry,
     name: &OsStr,
-    file_type: io::Result<fs::FileType>,
 ) -> io::Result<Found> {
     let refused = |refusal| Ok(Found::Entry(Entry::Refused(refusal)));
-    let file_type = match file_type {
+    let file_type = match entry.file_type() {
         Ok(file_type) => file_type,
         Err(error) if vanished(&error) => return Ok(Found::Nothing),
         Err(error) => return Err(error),
@@ -278,10 +305,11 @@ fn classify(
     if !is_link && !file_type.is_dir() && !is_definitions(name) {
         return Ok(Found::Nothing);
     }
-    let real = if is_link {
-        match fs::canonicalize(path) {
-            Ok(real) => real,
-            Err(error) if fs::symlink_metadata(path).is_err_and(|e| vanished(&e)) => {
+    let linked = if is_link {
+        let path = entry.path();
+        match fs::canonicalize(&path) {
+            Ok(real) => Some(real),
+            Err(error) if fs::symlink_metadata(&path).is_err_and(|e| vanished(&e)) => {
                 drop(error);
                 return Ok(Found::Nothing);
             }
@@ -289,9 +317,14 @@ fn classify(
             Err(error) => return refused(Refusal::BrokenLink(plain(&error))),
         }
     } else {
-        path.to_owned()
+        None
     };
-    let metadata = match fs::symlink_metadata(&real) {
+    let metadata = match &linked {
+        Some(real) => fs::symlink_metadata(real),
+        // Asked of the open folder: no path is walked for each file.
+        None => entry.metadata(),
+    };
+    let metadata = match metadata {
         Ok(metadata) => metadata,
         Err(error) if vanished(&error) && !is_link => return Ok(Found::Nothing),
         Err(error) if is_definitions(name) => {
@@ -299,27 +332,30 @@ fn classify(
         }
         Err(error) => return Err(error),
     };
+    let leads_out = linked.as_ref().filter(|real| !real.starts_with(top));
+    let leads_out = leads_out.map(|real| Refusal::LeadsOut(real.display().to_string()));
     if metadata.is_dir() {
-        return if is_definitions(name) {
-            refused(Refusal::NotAFile("a folder"))
-        } else if !is_link {
-            Ok(Found::Folder(real))
-        } else if real.starts_with(top) {
-            Ok(Found::LinkedFolder(real))
-        } else {
-            refused(Refusal::LeadsOut(real.display().to_string()))
+        return match (linked, leads_out) {
+            _ if is_definitions(name) => refused(Refusal::NotAFile("a folder")),
+            (_, Some(leads_out)) => refused(leads_out),
+            (Some(real), None) => Ok(Found::LinkedFolder(real)),
+            (None, None) => Ok(Found::Folder(entry.path())),
         };
     }
     if !is_definitions(name) {
         return Ok(Found::Nothing);
     }
-    if !real.starts_with(top) {
-        return refused(Refusal::LeadsOut(real.display().to_string()));
+    if let Some(leads_out) = leads_out {
+        return refused(leads_out);
     }
     if !metadata.is_file() {
         return refused(Refusal::NotAFile(kind_of(&metadata)));
     }
-    Ok(Found::Entry(Entry::File(Signature::of(&metadata), real)))
+    let place = match linked {
+        Some(real) => Place::Linked(real),
+        None => Place::Folder(Arc::clone(folder)),
+    };
+    Ok(Found::Entry(Entry::File(Signature::of(&metadata), place)))
 }
 
 /// Whether a file or folder of this name is passed over: what editors and

@@ -37,8 +37,11 @@ impl ReloadSummary {
         };
         let mut changed = Vec::new();
         let mut removal = false;
+        // Both are in order: nothing is searched for.
+        let mut earlier = before.definitions.iter().peekable();
         for (id, loaded) in &now.definitions {
-            match before.definitions.get(id) {
+            while earlier.next_if(|(old, _)| *old < id).is_some() {}
+            match earlier.next_if(|(old, _)| *old == id).map(|(_, old)| old) {
                 None => {
                     counts.new += 1;
                     changed.push(id.clone());

@@ -69,9 +69,10 @@ pub(super) async fn follow(mut watch: Watch, registry: Arc<Registry>, options: W
     // Files may have changed between the process's first load and the watch.
     watch.renew().await;
     let mut depth = Depth::Changed;
+    let mut look = None;
     loop {
         let told = watch.hints.count();
-        let changed = match registry.reload(depth).await {
+        let changed = match registry.reload_from(look.take(), depth).await {
             Ok(reload) => reload != Reload::Unchanged,
             // It is in the log; the timer tries again.
             Err(_) => false,
@@ -90,7 +91,11 @@ pub(super) async fn follow(mut watch: Watch, registry: Arc<Registry>, options: W
         };
         depth = tokio::select! {
             () = watch.hints.wait() => {
-                settle(&watch.hints, options.debounce, options.max_wait).await;
+                let looking = || {
+                    let registry = Arc::clone(&registry);
+                    async move { registry.look().await }
+                };
+                look = settle(&watch.hints, options.debounce, options.max_wait, looking).await;
                 Depth::Changed
             }
             () = sleep(pause) => Depth::Contents,
@@ -99,13 +104,24 @@ pub(super) async fn follow(mut watch: Watch, registry: Arc<Registry>, options: W
     }
 }
 
-/// Waits until no hint has come for `quiet`, `longest` at most.
-async fn settle(hints: &Hints, quiet: Duration, longest: Duration) {
+/// Waits until no hint has come for `quiet`, `longest` at most. The second half
+/// of a quiet time goes to `look`: its answer is of folders of which nothing
+/// was told since.
+async fn settle<L, F: Future<Output = Option<L>>>(
+    hints: &Hints,
+    quiet: Duration,
+    longest: Duration,
+    look: impl Fn() -> F,
+) -> Option<L> {
     let end = Instant::now() + longest;
     loop {
+        let peace = async {
+            sleep(quiet / 2).await;
+            tokio::join!(look(), sleep(quiet - quiet / 2)).0
+        };
         tokio::select! {
-            () = sleep(quiet) => return,
-            () = sleep_until(end) => return,
+            look = peace => return look,
+            () = sleep_until(end) => return None,
             () = hints.wait() => {}
         }
     }
@@ -313,8 +329,10 @@ mod tests {
                 telling.hint();
             }
         });
-        settle(&hints, QUIET, LONGEST).await;
+        let began = || Some(started.elapsed());
+        let look = settle(&hints, QUIET, LONGEST, || async { began() }).await;
         assert_eq!(started.elapsed(), Duration::from_millis(3 * 400 + 500));
+        assert_eq!(look, Some(Duration::from_millis(3 * 400 + 250)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -328,8 +346,8 @@ mod tests {
                 telling.hint();
             }
         });
-        settle(&hints, QUIET, LONGEST).await;
-        assert_eq!(started.elapsed(), LONGEST);
+        let look = settle(&hints, QUIET, LONGEST, || async { Some(()) }).await;
+        assert_eq!((started.elapsed(), look), (LONGEST, None));
     }
 
     #[test]

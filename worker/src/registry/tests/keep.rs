@@ -376,3 +376,49 @@ async fn a_folder_whose_link_leads_nowhere_keeps_what_it_held() {
     invalid ? (sub): sub:1:1: the link leads nowhere: no such file or directory
     ");
 }
+
+/// A look from before is trusted as far as folders and files bear it out.
+#[tokio::test]
+async fn what_changed_after_a_look_is_not_lost() {
+    let folder = Folder::with(&[
+        ("a.yaml", &document("a", "1")),
+        ("b.yaml", &document("b", "1")),
+    ]);
+    let registry = folder.registry();
+    registry.reload(Depth::Changed).await.unwrap();
+    let ids = || {
+        registry
+            .snapshot()
+            .definitions
+            .keys()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let revision = |id: &str| {
+        registry.snapshot().definitions[&id.parse().unwrap()]
+            .definition
+            .revision
+            .clone()
+    };
+
+    // A file that comes after, and one that goes: their folder tells.
+    let look = registry.look().await;
+    folder.write("c.yaml", &document("c", "1"));
+    registry.reload_from(look, Depth::Changed).await.unwrap();
+    assert_eq!(ids(), ["a", "b", "c"]);
+    let look = registry.look().await;
+    folder.remove("c.yaml");
+    registry.reload_from(look, Depth::Changed).await.unwrap();
+    assert_eq!(ids(), ["a", "b"]);
+
+    // One that changes again is another one than was seen.
+    folder.save("a.yaml", &document("a", "2"));
+    let look = registry.look().await;
+    folder.write("a.yaml", &document("a", "3"));
+    let before = revision("a");
+    registry.reload_from(look, Depth::Changed).await.unwrap();
+    let after = revision("a");
+    assert_ne!(before, after);
+    registry.reload(Depth::Contents).await.unwrap();
+    assert_eq!(revision("a"), after);
+}
