@@ -247,6 +247,11 @@ impl Worker {
         Ok(news.fold(first, added))
     }
 
+    /// The workflow was terminated: its successor counts passes anew.
+    pub fn forget_passes(&self) {
+        self.seen.store(0, Ordering::Relaxed);
+    }
+
     /// What passes did so far is not told by the next [`Worker::sync`].
     async fn forget(&self) -> anyhow::Result<()> {
         // A worker is ready a little before the workflow knows of its pass.
