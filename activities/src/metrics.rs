@@ -187,6 +187,7 @@ pub(crate) fn pass(report: &Report, result: &'static str) {
         Trigger::Signal => "signal",
         Trigger::Sync => "sync",
         Trigger::Override => "override",
+        Trigger::Resume => "resume",
     };
     metrics::counter!(
         Metric::ReconcileTotal.as_str(), "result" => result, "trigger" => trigger

@@ -21,6 +21,7 @@ mod replay;
 mod replicas;
 mod run_definition;
 mod shutdown;
+mod suspension;
 mod times;
 mod told;
 mod watching;

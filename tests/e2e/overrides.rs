@@ -333,7 +333,11 @@ async fn a_hundred_overrides_at_once_are_all_kept(on: Scheduler) -> anyhow::Resu
             async move {
                 eventually("the update to be taken", || async {
                     let taken = temporal
-                        .update_workflow(&workflow, "override", json_payloads(&[request.clone()]))
+                        .update_workflow(
+                            &workflow,
+                            "override",
+                            json_payloads(std::slice::from_ref(&request)),
+                        )
                         .await;
                     Ok(taken.is_ok())
                 })

@@ -59,6 +59,10 @@ pub enum Cmd {
     Override(OverrideArgs),
     /// Give a schedule back to its file
     ClearOverride(ClearOverrideArgs),
+    /// Stop the reconciler: no schedule is written until it is resumed
+    Suspend(SuspendArgs),
+    /// Let a suspended reconciler go on
+    Resume(ResumeArgs),
     /// Print the next fire times of a definition
     Next(NextArgs),
     /// Print the JSON Schema of definitions, for editors
@@ -281,6 +285,25 @@ pub struct OverrideArgs {
 pub struct ClearOverrideArgs {
     /// The definition's id
     pub id: DefinitionId,
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `almanac suspend`.
+#[derive(Debug, Args)]
+pub struct SuspendArgs {
+    /// Why, for whoever looks at three in the morning
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `almanac resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
     /// The project and the output's format.
     #[command(flatten)]
     pub target: Target,

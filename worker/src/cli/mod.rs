@@ -7,6 +7,7 @@ mod live;
 mod next;
 mod overrides;
 mod plan;
+mod suspension;
 mod sync;
 mod table;
 mod validate;
@@ -45,6 +46,8 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Unpause(args) => overrides::unpause(args).await,
         Cmd::Override(args) => overrides::set(args).await,
         Cmd::ClearOverride(args) => overrides::clear(args).await,
+        Cmd::Suspend(args) => suspension::suspend(args).await,
+        Cmd::Resume(args) => suspension::resume(args).await,
         Cmd::Next(args) => next::run(&args).await,
         Cmd::Schema => print_json(&json_schema()),
         Cmd::Dev(_) | Cmd::Run(_) => anyhow::bail!("not a command of this module"),
@@ -140,4 +143,18 @@ fn show<T: Serialize>(
         Format::Json => print_json(value).map(drop),
         Format::Text => print(&text(value)),
     }
+}
+
+/// Who types: the user of this machine.
+fn operator() -> String {
+    let user = ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .filter(|user| !user.is_empty());
+    user.unwrap_or_else(|| "cli".to_owned())
+}
+
+/// A text as one word of a shell's line.
+fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }

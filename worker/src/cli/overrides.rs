@@ -89,7 +89,7 @@ struct Outcome<'a> {
 async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitCode> {
     let request = OverrideRequest {
         request_id: format!("override-{:016x}", random()),
-        by: operator(),
+        by: super::operator(),
         ..request
     };
     let id = request
@@ -159,15 +159,6 @@ fn text(outcome: &Outcome<'_>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Who types: the user of this machine.
-fn operator() -> String {
-    let user = ["USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok())
-        .filter(|user| !user.is_empty());
-    user.unwrap_or_else(|| "cli".to_owned())
-}
-
 /// The line of the Temporal CLI that does the same.
 fn by_hand(
     remote: &Remote,
@@ -181,7 +172,7 @@ fn by_hand(
     );
     let schedule = target.project.schedule_id(id);
     let toggle = |flag: &str| {
-        let reason = shell_quoted(&request.reason);
+        let reason = super::shell_quoted(&request.reason);
         format!(
             "temporal schedule toggle {whereto} --schedule-id {schedule} {flag} --reason {reason}"
         )
@@ -195,11 +186,7 @@ fn by_hand(
         _ => format!(
             "temporal workflow update execute {whereto} --workflow-id {} --name {OVERRIDE_UPDATE} --input {}",
             remote.reconciler.workflow_id(),
-            shell_quoted(&json!(request).to_string()),
+            super::shell_quoted(&json!(request).to_string()),
         ),
     }
-}
-
-fn shell_quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
 }

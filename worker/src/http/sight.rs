@@ -234,7 +234,7 @@ mod tests {
         assert_snapshot!(show(&world, "off", true, managed, &[]), @r#"paused by "yaml" cron ["0 3 * * *"] next"#);
         assert_snapshot!(show(&world, "off", true, "stop [almanac v1:0]", &[Flag::PausedBefore]), @r#"paused by "hand" cron ["0 3 * * *"] next"#);
         assert_snapshot!(show(&world, "on", true, "paused due to workflow failure: x", &[]), @r#"paused by "failure" cron ["0 3 * * *"] next"#);
-        assert_snapshot!(show(&world, "on", true, "", &[Flag::Finished]), @r#"finished by "hand" cron ["0 3 * * *"] next"#);
+        assert_snapshot!(show(&world, "on", true, "", &[Flag::Finished]), @r#"finished by  cron ["0 3 * * *"] next"#);
         let set = Override {
             enabled: Some(false),
             cron: Some(vec!["@daily".into()]),

@@ -136,7 +136,10 @@ impl Health {
     pub fn observe(&self, status: &Status) {
         let mut inner = self.lock();
         inner.last_success = status.last_success;
-        inner.pass_error.clone_from(&status.last_error);
+        let suspended = status.suspended.as_ref();
+        inner.pass_error = suspended
+            .map(|suspension| format!("the reconciler is {suspension}"))
+            .or_else(|| status.last_error.clone());
         let next = inner.progress.after(status);
         inner.step(next);
     }

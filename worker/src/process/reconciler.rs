@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use almanac_workflows::names::{Project, RECONCILE_WORKFLOW};
 use almanac_workflows::record::{
-    Announcement, OverrideAnswer, OverrideRequest, Report, Status, SyncAnswer, SyncRequest,
+    Announcement, OverrideAnswer, OverrideRequest, Report, Status, SuspendAnswer, SuspendRequest,
+    SyncAnswer, SyncRequest,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,7 +32,10 @@ pub const RECONCILE_SIGNAL: &str = "reconcile";
 pub const STATUS_QUERY: &str = "status";
 /// The update that asks for a pass and answers its number.
 pub const SYNC_UPDATE: &str = "sync";
-
+/// The update that stops the reconciler, and the one that lets it go on.
+pub const SUSPEND_UPDATE: &str = "suspend";
+/// See [`SUSPEND_UPDATE`].
+pub const RESUME_UPDATE: &str = "resume";
 /// The update that sets, ends and clears overrides.
 pub const OVERRIDE_UPDATE: &str = "override";
 
@@ -151,6 +155,21 @@ impl Reconciler {
         request: &OverrideRequest,
     ) -> Result<OverrideAnswer, ReconcilerError> {
         self.update(OVERRIDE_UPDATE, &request.request_id, request)
+            .await
+    }
+
+    /// Stops the reconciler: no pass begins from here on.
+    pub async fn suspend(
+        &self,
+        request: &SuspendRequest,
+    ) -> Result<SuspendAnswer, ReconcilerError> {
+        self.update(SUSPEND_UPDATE, &request.request_id, request)
+            .await
+    }
+
+    /// Lets the reconciler go on; the answer names the pass that catches up.
+    pub async fn resume(&self, request: &SuspendRequest) -> Result<SuspendAnswer, ReconcilerError> {
+        self.update(RESUME_UPDATE, &request.request_id, request)
             .await
     }
 

@@ -114,10 +114,11 @@ async fn settle<L, F: Future<Output = Option<L>>>(
     look: impl Fn() -> F,
 ) -> Option<L> {
     let end = Instant::now() + longest;
+    let half = quiet / 2;
     loop {
         let peace = async {
-            sleep(quiet / 2).await;
-            tokio::join!(look(), sleep(quiet - quiet / 2)).0
+            sleep(half).await;
+            tokio::join!(look(), sleep(half)).0
         };
         tokio::select! {
             look = peace => return look,

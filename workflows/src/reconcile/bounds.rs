@@ -196,11 +196,12 @@ pub(super) fn state(state: &mut State, now: Timestamp) {
     while state.orders.len() > ORDERS_KEPT {
         state.orders.pop_last();
     }
-    for text in [&mut state.last_error, &mut state.suspended]
-        .into_iter()
-        .flatten()
-    {
-        self::text(text);
+    if let Some(error) = &mut state.last_error {
+        text(error);
+    }
+    if let Some(suspension) = &mut state.suspended {
+        text(&mut suspension.reason);
+        text(&mut suspension.by);
     }
     forget_old(state, now);
     while size(state) > STATE_LIMIT && !state.corrections.is_empty() {

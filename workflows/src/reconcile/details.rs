@@ -20,8 +20,8 @@ pub(super) fn render(project: &Project, status: &Status) -> String {
         String::new(),
         fact("State", &status.state.replace('_', " ")),
     ];
-    if let Some(reason) = &status.suspended {
-        lines.push(fact("Suspended", &code(reason)));
+    if let Some(suspension) = &status.suspended {
+        lines.push(fact("Suspended", &code(&suspension.to_string())));
     }
     if let Some(revision) = &status.revision {
         lines.push(fact("Revision", &code(revision.as_str())));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use temporalio_common::data_converters::RawValue;
 
 use super::bounds;
-use crate::record::{Announcement, OverrideRequest, State, SyncRequest};
+use crate::record::{Announcement, OverrideRequest, State, SuspendRequest, SyncRequest};
 
 /// The first input as JSON: `None` when there is none, or it is not JSON.
 pub(crate) fn json(raw: &RawValue) -> Option<Value> {
@@ -59,6 +59,17 @@ pub(super) fn override_request(raw: &RawValue) -> Result<OverrideRequest, String
             serde_json::from_value(object).map_err(|error| format!("override: {error}"))
         }
         _ => Err("override: the input must be a JSON object".to_owned()),
+    }
+}
+
+/// The input of the updates `suspend` and `resume`.
+pub(super) fn suspend_request(raw: &RawValue) -> Result<SuspendRequest, String> {
+    match json(raw) {
+        None | Some(Value::Null) => Ok(SuspendRequest::default()),
+        Some(object @ Value::Object(_)) => {
+            serde_json::from_value(object).map_err(|error| format!("suspend: {error}"))
+        }
+        Some(_) => Err("suspend: the input must be a JSON object".to_owned()),
     }
 }
 

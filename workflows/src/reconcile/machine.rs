@@ -4,6 +4,7 @@
 
 mod attempts;
 mod overrides;
+mod suspension;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -160,6 +161,7 @@ impl Machine {
         if self.answered::<SyncAnswer>(&request.request_id).is_some() {
             return Ok(());
         }
+        self.goes_on()?;
         queue::admits(&self.state, &sync_ask(request))
     }
 
@@ -285,10 +287,10 @@ impl Machine {
     /// The answer of the query `status`.
     pub(super) fn status(&self) -> Status {
         let state = &self.state;
-        let phase = if state.suspended.is_some() {
-            "suspended"
-        } else if self.running.is_some() {
+        let phase = if self.running.is_some() {
             "running"
+        } else if state.suspended.is_some() {
+            "suspended"
         } else if state.workers.is_empty() {
             "waiting_for_worker"
         } else {

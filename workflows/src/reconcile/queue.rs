@@ -161,6 +161,7 @@ fn more_deliberate(a: Trigger, b: Trigger) -> Trigger {
         Trigger::Signal => 3,
         Trigger::Override => 4,
         Trigger::Sync => 5,
+        Trigger::Resume => 6,
     };
     if rank(b) > rank(a) { b } else { a }
 }

@@ -1,8 +1,7 @@
 //! The part of `ReconcileSchedules` that knows Temporal.
 //!
 //! Handlers are short and synchronous: they tell the machine, and the loop acts.
-//! Further updates (triggers, suspension) join [`ReconcileSchedules`]
-//! as handlers of their own; what they remember is part of the state already.
+//! Further updates join [`ReconcileSchedules`] as handlers of their own.
 
 #![expect(
     missing_docs,
@@ -33,7 +32,9 @@ use super::machine::{Attempt, Machine, Next};
 use super::{details, lenient};
 use crate::contracts::Reconcile;
 use crate::names::{Project, WorkerId};
-use crate::record::{OverrideAnswer, PassInput, PassOutcome, State, Status, SyncAnswer};
+use crate::record::{
+    OverrideAnswer, PassInput, PassOutcome, State, Status, SuspendAnswer, SyncAnswer,
+};
 
 /// A worker that does not start an activity within this is dropped.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -184,6 +185,50 @@ impl ReconcileSchedules {
         self.guarded(|machine| machine.set_override(&request))
             .ok_or("the request could not be taken; see last_error")?
             .map_err(Into::into)
+    }
+
+    #[update_validator(suspend)]
+    fn validate_suspend(
+        &self,
+        _ctx: &WorkflowContextView,
+        input: &RawValue,
+    ) -> Result<(), Refusal> {
+        self.has_room()?;
+        let request = lenient::suspend_request(input)?;
+        Ok(Machine::admits_suspension(&request)?)
+    }
+
+    /// An operator stops the reconciler: no pass begins until it is resumed.
+    #[update]
+    pub fn suspend(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<SuspendAnswer, Refusal> {
+        self.heard(ctx);
+        let request = lenient::suspend_request(&input)?;
+        self.guarded(|machine| machine.suspend(&request))
+            .ok_or_else(|| "the request could not be taken; see last_error".into())
+    }
+
+    #[update_validator(resume)]
+    fn validate_resume(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
+        self.has_room()?;
+        let request = lenient::suspend_request(input)?;
+        Ok(self.machine.admits_resumption(&request)?)
+    }
+
+    /// An operator lets the reconciler go on; answers which pass catches up.
+    #[update]
+    pub fn resume(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<SuspendAnswer, Refusal> {
+        self.heard(ctx);
+        let request = lenient::suspend_request(&input)?;
+        self.guarded(|machine| machine.resume(&request))
+            .ok_or_else(|| "the request could not be taken; see last_error".into())
     }
 }
 

@@ -10,6 +10,7 @@ mod order;
 mod pass;
 mod report;
 mod state;
+mod suspension;
 
 pub use announcement::*;
 pub use memo::*;
@@ -17,3 +18,4 @@ pub use order::*;
 pub use pass::*;
 pub use report::*;
 pub use state::*;
+pub use suspension::*;

@@ -62,6 +62,8 @@ pub enum Trigger {
     Sync,
     /// An operator's override, or its end.
     Override,
+    /// The update `resume`.
+    Resume,
 }
 
 /// Counts of documents, gathered over every reload since the last report.

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Corrections, DefinitionCounts, Held, Options, Orders, Override, Report, Trigger};
+use super::{
+    Corrections, DefinitionCounts, Held, Options, Orders, Override, Report, Suspension, Trigger,
+};
 use crate::names::{DefinitionId, Revision, WorkerId};
 
 /// How many reports are remembered.
@@ -66,8 +68,8 @@ pub struct State {
     pub ignored_signals: u64,
     /// Recent update requests and their answers, oldest first.
     pub requests: VecDeque<(String, Value)>,
-    /// Why the reconciler is suspended, when it is.
-    pub suspended: Option<String>,
+    /// Who suspended the reconciler, when it is.
+    pub suspended: Option<Suspension>,
 }
 
 /// A pass that was asked for.
@@ -106,7 +108,8 @@ pub struct WorkerState {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
-    /// `idle`, `running`, `waiting_for_worker` or `suspended`.
+    /// `idle`, `running`, `waiting_for_worker` or `suspended`; a pass that
+    /// runs when the reconciler is suspended ends first.
     pub state: String,
     /// Number of the last pass that ended; passes end in the order of their numbers.
     pub pass: u64,
@@ -136,8 +139,8 @@ pub struct Status {
     pub reports: Vec<Report>,
     /// How many signals had a shape that says nothing.
     pub ignored_signals: u64,
-    /// Why the reconciler is suspended, when it is.
-    pub suspended: Option<String>,
+    /// Who suspended the reconciler, when it is.
+    pub suspended: Option<Suspension>,
 }
 
 /// The argument of the update `sync`; every part may be missing.

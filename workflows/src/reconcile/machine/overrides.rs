@@ -25,9 +25,7 @@ impl Machine {
         if request.request_id.len() > NAME_LIMIT {
             return Err(format!("request_id is longer than {NAME_LIMIT} bytes"));
         }
-        if let Some(reason) = &self.state.suspended {
-            return Err(format!("the reconciler is suspended: {reason}"));
-        }
+        self.goes_on()?;
         let merged = request.over(self.present(id), self.now);
         let length = serde_json::to_string(&merged).map_or(0, |json| json.len());
         if length > crate::record::OVERRIDE_LIMIT {

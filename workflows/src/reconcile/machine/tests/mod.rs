@@ -9,7 +9,8 @@ mod story;
 use super::*;
 use crate::names::DefinitionId;
 use crate::record::{
-    DefinitionCounts, Held, Options, Override, PENDING_KEPT, REPORTS_KEPT, Report, WORKERS_KEPT,
+    DefinitionCounts, Held, Options, Override, PENDING_KEPT, REPORTS_KEPT, Report, SuspendRequest,
+    Suspension, WORKERS_KEPT,
 };
 use crate::schedule::Field;
 
@@ -212,9 +213,45 @@ fn every_start_of_a_worker_gets_a_full_pass() {
 #[test]
 fn while_suspended_nothing_runs() {
     let mut state = settled().carried();
-    state.suspended = Some("maintenance".to_owned());
+    state.suspended = Some(Suspension::default());
     let mut machine = Machine::new(state, at(1000));
     machine.reconcile();
     assert_eq!(machine.next(), Next::Wait(None));
     assert_eq!(machine.status().state, "suspended");
+}
+
+#[test]
+fn a_suspension_is_said_kept_and_ended_by_a_full_pass() {
+    let mut machine = settled();
+    machine.tick(at(1000));
+    let request = |id: &str, reason: &str| SuspendRequest {
+        request_id: id.to_owned(),
+        reason: reason.to_owned(),
+        by: "eve".to_owned(),
+    };
+    assert!(Machine::admits_suspension(&request("", " ")).is_err());
+    let not_yet = machine.admits_resumption(&request("", ""));
+    assert_eq!(not_yet, Err("the reconciler is not suspended".to_owned()));
+
+    let first = machine.suspend(&request("a", "upgrade"));
+    assert_eq!(machine.suspend(&request("a", "upgrade")), first);
+    machine.reconcile();
+    let mut machine = Machine::new(machine.carried(), at(2000));
+    assert_eq!(machine.next(), Next::Wait(None));
+    let refused = machine.admits(&SyncRequest::default()).unwrap_err();
+    assert!(
+        refused.contains("suspended by eve") && refused.contains("upgrade"),
+        "{refused}"
+    );
+
+    machine.admits_resumption(&request("b", "")).unwrap();
+    let answer = machine.resume(&request("b", ""));
+    assert_eq!(answer.suspended, None);
+    let Next::Run(_, input) = machine.next() else {
+        panic!("no pass");
+    };
+    assert_eq!((Some(input.pass), input.only), (answer.pass, None));
+    // Sent again, it is answered again and changes nothing.
+    machine.admits_resumption(&request("b", "")).unwrap();
+    assert_eq!(machine.resume(&request("b", "")), answer);
 }

@@ -1,0 +1,65 @@
+//! The reconciler suspended and resumed from the command line.
+
+use almanac_tests::{Project, Scheduler, cron, eventually, on_both_schedulers};
+use serde_json::Value;
+
+on_both_schedulers!(a_suspended_reconciler_writes_nothing_until_it_is_resumed);
+
+/// Edits, deletions, restarts and requests change nothing meanwhile; then one
+/// pass catches up.
+async fn a_suspended_reconciler_writes_nothing_until_it_is_resumed(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("edited.yaml", &cron("0 1 * * *"))?;
+    project.write("deleted.yaml", &cron("0 1 * * *"))?;
+    let mut worker = project.worker().start().await?;
+    let refused = project.almanac(&["resume"])?;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("not suspended"), "{refused:?}");
+
+    let said = project
+        .almanac(&["suspend", "--reason", "moving house"])?
+        .success()?;
+    assert!(said.contains("moving house"), "{said}");
+    project.write("edited.yaml", &cron("0 2 * * *"))?;
+    project.write("new.yaml", &cron("0 3 * * *"))?;
+    project.remove("deleted.yaml")?;
+    let stands = async || -> anyhow::Result<()> {
+        let edited = project.temporal().live(&project.schedule("edited")).await?;
+        anyhow::ensure!(edited.times().contains("0 1 "), "{edited}");
+        let ids = project.temporal().list(&project.schedule("")).await?;
+        anyhow::ensure!(ids.len() == 2, "{ids:?}");
+        Ok(())
+    };
+    for command in [&["sync"][..], &["pause", "edited", "--reason", "x"]] {
+        let refused = project.almanac(command)?;
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(refused.stderr.contains("moving house"), "{refused:?}");
+    }
+    let (status, problem) = worker.post_sync("").await?;
+    assert_eq!(status, 409, "{problem}");
+    stands().await?;
+    worker.kill()?;
+    worker.respawn()?;
+    eventually("the new process to say why it is not ready", || async {
+        let (_, ready) = worker.get("/readyz").await?;
+        Ok(ready.contains("moving house"))
+    })
+    .await?;
+    let shown = worker.json("/api/v1/reconcile").await?;
+    assert_eq!(shown["state"], "suspended", "{shown:#}");
+    stands().await?;
+
+    let said = project.almanac(&["resume"])?.success()?;
+    assert!(said.contains("catches up"), "{said}");
+    worker.ready().await?;
+    worker.sync().await?;
+    let ids = project.temporal().list(&project.schedule("")).await?;
+    assert_eq!(ids, [project.schedule("edited"), project.schedule("new")]);
+    let edited = project.temporal().live(&project.schedule("edited")).await?;
+    assert!(edited.times().contains("0 2 "), "{edited}");
+    let shown = worker.json("/api/v1/reconcile").await?;
+    assert_eq!(shown["suspended"], Value::Null);
+    Ok(())
+}

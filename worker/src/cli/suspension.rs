@@ -1,0 +1,91 @@
+//! `almanac suspend` and `almanac resume`: the reconciler itself stopped, and
+//! let go on.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use almanac_workflows::record::{SuspendAnswer, SuspendRequest};
+use anyhow::bail;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::Remote;
+use crate::args::{ResumeArgs, SuspendArgs, Target};
+use crate::process::backoff::random;
+use crate::process::reconciler::{RESUME_UPDATE, ReconcilerError, SUSPEND_UPDATE};
+
+/// How long a pass that runs is waited for: as long as the longest.
+const STILL_LIMIT: Duration = Duration::from_hours(1);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(250);
+
+pub(super) async fn suspend(args: SuspendArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let request = request("suspend", args.reason);
+    let answer = remote.reconciler.suspend(&request).await;
+    let answer = answer.map_err(|error| explained(error, &remote, SUSPEND_UPDATE, &request))?;
+    still(&remote).await?;
+    tell(&args.target, &answer)
+}
+
+pub(super) async fn resume(args: ResumeArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let request = request("resume", String::new());
+    let answer = remote.reconciler.resume(&request).await;
+    let answer = answer.map_err(|error| explained(error, &remote, RESUME_UPDATE, &request))?;
+    tell(&args.target, &answer)
+}
+
+/// Waits until the pass that runs has ended: from then on nothing is written.
+async fn still(remote: &Remote) -> anyhow::Result<()> {
+    let deadline = Instant::now() + STILL_LIMIT;
+    loop {
+        match remote.reconciler.status().await {
+            Ok(status) if status.state != "running" => return Ok(()),
+            Ok(_) | Err(ReconcilerError::NoAnswer(_) | ReconcilerError::Busy(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if Instant::now() > deadline {
+            bail!("suspended, but the pass that was running has not ended yet");
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn request(command: &str, reason: String) -> SuspendRequest {
+    SuspendRequest {
+        request_id: format!("{command}-{:016x}", random()),
+        reason,
+        by: super::operator(),
+    }
+}
+
+fn explained(
+    error: ReconcilerError,
+    remote: &Remote,
+    update: &str,
+    request: &SuspendRequest,
+) -> anyhow::Error {
+    if !matches!(error, ReconcilerError::NoAnswer(_)) {
+        return error.into();
+    }
+    let input = super::shell_quoted(&json!(request).to_string());
+    anyhow::anyhow!(
+        "{error}; by hand:\n  temporal workflow update execute --address {} --namespace {} --workflow-id {} --name {update} --input {input}",
+        remote.address,
+        remote.namespace,
+        remote.reconciler.workflow_id(),
+    )
+}
+
+fn tell(target: &Target, answer: &SuspendAnswer) -> anyhow::Result<ExitCode> {
+    let project = &target.project;
+    super::show(target.format, answer, |answer| {
+        match (&answer.suspended, answer.pass) {
+            (Some(suspension), _) => format!("{project}: {suspension}\n"),
+            (None, Some(pass)) => format!("{project}: goes on; pass {pass} catches up\n"),
+            (None, None) => format!("{project}: goes on\n"),
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,46 @@
+//! The reconciler stopped by an operator: no pass begins until it is resumed.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Who suspended the reconciler.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Suspension {
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl std::fmt::Display for Suspension {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { reason, by, at } = self;
+        write!(f, "suspended by {by} at {at:.0}: {reason}")
+    }
+}
+
+/// The argument of the updates `suspend` and `resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SuspendRequest {
+    /// A repeated one gets the first one's answer.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub request_id: String,
+    /// Why; `suspend` needs it.
+    pub reason: String,
+    /// Who.
+    pub by: String,
+}
+
+/// The answer of the updates `suspend` and `resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SuspendAnswer {
+    /// The suspension that is in force now.
+    pub suspended: Option<Suspension>,
+    /// The number of the pass that catches up after `resume`.
+    pub pass: Option<u64>,
+}
