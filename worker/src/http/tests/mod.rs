@@ -179,6 +179,10 @@ struct Server {
 }
 
 async fn serve_fake(fake: Fake, wait: Duration, is_loopback: bool) -> Server {
+    serve_with(fake, wait, is_loopback, Authority::None).await
+}
+
+async fn serve_with(fake: Fake, wait: Duration, is_loopback: bool, authority: Authority) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (fake, stop) = (Arc::new(fake), CancellationToken::new());
@@ -189,9 +193,13 @@ async fn serve_fake(fake: Fake, wait: Duration, is_loopback: bool) -> Server {
         sync_wait: wait,
         stop: stop.clone(),
     });
-    let served = axum::serve(listener, router(service, is_loopback))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    tokio::spawn(served.into_future());
+    let app = router(service, &authority, is_loopback);
+    tokio::spawn(authority.keep(stop.clone()));
+    let limits = Limits {
+        head: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    tokio::spawn(server::serve(listener, app, limits, stop.clone()));
     Server {
         address,
         fake,
