@@ -1,6 +1,10 @@
 //! Every endpoint, asked over TCP, with a made-up process behind it.
 
+mod clients;
+mod issuer;
+mod jwt;
 mod sync;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -14,6 +18,7 @@ use almanac_workflows::record::{
     DefinitionCounts, Held, Report, ReportError, Status, SyncRequest, WorkerState,
 };
 use almanac_workflows::snapshot::{Archived, FailedDocument, Snapshot};
+use axum::http::{StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -206,6 +211,17 @@ async fn serve_with(fake: Fake, wait: Duration, is_loopback: bool, authority: Au
         _guard: stop.clone().drop_guard(),
         stop,
     }
+}
+
+/// Waits for a condition.
+async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), wait).await;
+    assert!(waited.is_ok(), "waited in vain for {what}");
 }
 
 async fn server(fake: Fake) -> Server {
