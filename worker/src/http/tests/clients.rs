@@ -71,6 +71,14 @@ async fn a_body_within_the_limit_does_no_harm() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
+#[tokio::test]
+async fn a_head_without_end_is_too_large() {
+    let server = server(Fake::default()).await;
+    let head = format!("GET /healthz HTTP/1.1\r\nx: {}", "x".repeat(70_000));
+    let answer = answer_to(&server, &head, std::iter::empty()).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_comes_is_not_waited_for() {
     let app = Router::new()

@@ -111,6 +111,46 @@ async fn a_token_that_may_read_changes_nothing() {
     assert_eq!(server.fake.reloads.load(Ordering::Relaxed), 0);
 }
 
+/// What is logged on this thread, until it is dropped.
+fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    struct Writer(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Writer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || Writer(Arc::clone(&lines)))
+        .finish();
+    (kept, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test]
+async fn a_sync_is_logged_with_the_name_of_the_caller_and_no_token_ever_is() {
+    let file = both();
+    let (lines, _guard) = log();
+    let server = server_with(file.path()).await;
+    server.with_token("POST", "/admin/sync", OPERATOR).await;
+    server.with_token("POST", "/admin/sync", READER).await;
+    server.with_token("POST", "/admin/sync", LATER).await;
+    let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+    let asked: Vec<_> = lines.lines().filter(|line| line.contains("asks")).collect();
+    assert_eq!(asked.len(), 1, "{lines}");
+    assert!(asked[0].contains("caller=\"ann\""), "{lines}");
+    for token in [OPERATOR, READER, LATER] {
+        assert!(!lines.contains(token), "{lines}");
+    }
+}
+
 #[tokio::test]
 async fn a_page_of_another_site_is_refused_with_a_token_too() {
     let file = both();
