@@ -132,6 +132,8 @@ fn auth(flags: &str) -> Result<ChosenAuth, String> {
 
 #[test]
 fn authority_is_chosen_by_flags_that_fit_together() {
+    use jsonwebtoken::Algorithm::{ES256, EdDSA, RS256};
+
     assert_eq!(auth("none"), Ok(ChosenAuth::None));
     assert_eq!(
         auth("token --auth-token-file t"),
@@ -146,7 +148,6 @@ fn authority_is_chosen_by_flags_that_fit_together() {
         }))
     };
     let who = "--auth-jwt-issuer i --auth-jwt-audience a";
-    use jsonwebtoken::Algorithm::{ES256, EdDSA, RS256};
     assert_eq!(
         auth(&format!("jwt --auth-jwks https://i/jwks {who}")),
         rules(KeyPlace::JwksUrl("https://i/jwks".into()), &[RS256, ES256])

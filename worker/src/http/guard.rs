@@ -74,9 +74,9 @@ fn check(names: Names, method: &Method, uri: &Uri, headers: &HeaderMap) -> Resul
         Some(authority.as_str())
     });
     let stated = stated.ok_or_else(|| refused("the request names no host"))?;
-    let named = [Some(stated), uri.authority().map(Authority::as_str)];
+    let hosts = [Some(stated), uri.authority().map(Authority::as_str)];
     if names == Names::Loopback
-        && let Some(foreign) = named.into_iter().flatten().find(|host| !is_loopback(host))
+        && let Some(foreign) = hosts.into_iter().flatten().find(|host| !is_loopback(host))
     {
         let detail = format!("host `{foreign}` is not this machine: use localhost");
         return Err(refused(detail));

@@ -1,7 +1,7 @@
 //! A file that is read again when its contents change.
 //!
 //! Always holds: what it said last that was good is what is served. Contents
-//! decide, not times: a ConfigMap's files keep theirs.
+//! decide, not times: a `ConfigMap`'s files keep theirs.
 
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;

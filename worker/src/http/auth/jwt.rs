@@ -80,16 +80,18 @@ impl Jwt {
             }
             KeyPlace::JwksUrl(url) => Keys::Url(Arc::new(Jwks::new(&url, refetch)?)),
         };
-        let mut validation = Validation::default();
-        validation.leeway = LEEWAY;
-        validation.validate_exp = true;
-        validation.validate_nbf = true;
-        validation.validate_aud = true;
+        let mut validation = Validation {
+            leeway: LEEWAY,
+            validate_exp: true,
+            validate_nbf: true,
+            validate_aud: true,
+            // Each token brings one of those pinned.
+            algorithms: Vec::new(),
+            ..Validation::default()
+        };
         validation.set_required_spec_claims(&["exp", "aud", "iss"]);
         validation.set_issuer(&[rules.issuer]);
         validation.set_audience(&[rules.audience]);
-        // Each token brings one of those pinned.
-        validation.algorithms = Vec::new();
         Ok(Self {
             keys,
             algorithms: rules.algorithms,

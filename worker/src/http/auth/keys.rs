@@ -124,3 +124,87 @@ impl Key {
 fn known(named: KeyAlgorithm) -> Result<Algorithm, jsonwebtoken::errors::Error> {
     named.to_string().parse()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P256_PEM: &str = concat!(
+        "-----BEGIN PUBLIC KEY-----\n",
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8urliJeDr4qL+QMPpRup5YCWhJUl\n",
+        "U7IWItloSPHUj7OxvMChsJ1SUyxQ1N5nxUpnV+Po6empTtccbWJRv9lrIw==\n",
+        "-----END PUBLIC KEY-----\n",
+    );
+    const P384_PEM: &str = concat!(
+        "-----BEGIN PUBLIC KEY-----\n",
+        "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAErghKbUagw9pGxUBv9o3Vgch0ULx3q0PK\n",
+        "zpzZeRREQyiBON+fPB0UTD7qPpvRTGU7kfDpEXN+wLJuO2Vcij95JDMBx0oiPw4u\n",
+        "Bx6EkTD7yzokcMpqdfAgIcSkOz7fPp8A\n",
+        "-----END PUBLIC KEY-----\n",
+    );
+    const ED25519_PEM: &str = concat!(
+        "-----BEGIN PUBLIC KEY-----\n",
+        "MCowBQYDK2VwAyEAITBMommeEaZajehmPct9hcxsmnUL5IaQNPXhMxk5cSA=\n",
+        "-----END PUBLIC KEY-----\n",
+    );
+    const ALL: [Algorithm; 5] = [
+        Algorithm::RS256,
+        Algorithm::PS256,
+        Algorithm::ES256,
+        Algorithm::ES384,
+        Algorithm::EdDSA,
+    ];
+
+    #[test]
+    fn a_pem_is_for_the_algorithms_of_its_kind() {
+        let rsa = include_str!("../tests/keys/rsa.pem");
+        for (pem, expected) in [
+            (rsa, &[Algorithm::RS256, Algorithm::PS256][..]),
+            (P256_PEM, &[Algorithm::ES256]),
+            (P384_PEM, &[Algorithm::ES384]),
+            (ED25519_PEM, &[Algorithm::EdDSA]),
+        ] {
+            let keys = KeySet::of_pem(pem.as_bytes()).unwrap();
+            let found: Vec<_> = ALL
+                .into_iter()
+                .filter(|algorithm| keys.find(None, *algorithm).is_some())
+                .collect();
+            assert_eq!(found, expected);
+        }
+        for bad in [
+            "",
+            "x",
+            "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n",
+        ] {
+            assert!(KeySet::of_pem(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_meant_for_something_else_is_left_out() {
+        let set = |more: &str| {
+            let text = format!(
+                r#"{{"keys": [{{"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "AA" {more}}}]}}"#
+            );
+            KeySet::of_jwks(text.as_bytes())
+        };
+        for good in [
+            "",
+            r#", "use": "sig""#,
+            r#", "key_ops": ["verify"], "alg": "EdDSA""#,
+        ] {
+            let keys = set(good).unwrap();
+            assert!(keys.find(Some("a"), Algorithm::EdDSA).is_some(), "{good}");
+            assert!(keys.find(Some("b"), Algorithm::EdDSA).is_none(), "{good}");
+        }
+        for bad in [
+            r#", "use": "enc""#,
+            r#", "key_ops": ["sign"]"#,
+            r#", "alg": "RSA-OAEP""#,
+        ] {
+            assert!(set(bad).is_err(), "{bad}");
+        }
+        let other = set(r#", "alg": "ES256""#).unwrap();
+        assert!(other.find(Some("a"), Algorithm::EdDSA).is_none());
+    }
+}

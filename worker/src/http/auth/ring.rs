@@ -14,7 +14,7 @@ use ring::signature::{
 /// Checks signatures, and makes none.
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
-    verifier_factory: verifier,
+    verifier_factory: |algorithm, key| verifier(*algorithm, key),
     key_utils: KeyUtils::new_unimplemented(),
 };
 
@@ -31,13 +31,13 @@ struct Checker {
 
 /// A secret never stands in for a public key: families have to agree, and
 /// that of secrets is refused.
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
+fn verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let family = algorithm.family();
     if family != key.family() || family == AlgorithmFamily::Hmac {
         return Err(ErrorKind::InvalidAlgorithm.into());
     }
     Ok(Box::new(Checker {
-        algorithm: *algorithm,
+        algorithm,
         key: key.clone(),
     }))
 }

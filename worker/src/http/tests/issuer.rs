@@ -3,13 +3,14 @@
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-    RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
+    RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
-use ring::{hmac, signature};
 
 use super::*;
 
@@ -34,7 +35,15 @@ impl Signer {
     }
 
     pub(super) fn ec() -> Self {
-        let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+        Self::of_curve(&ECDSA_P256_SHA256_FIXED_SIGNING)
+    }
+
+    pub(super) fn ec384() -> Self {
+        Self::of_curve(&ECDSA_P384_SHA384_FIXED_SIGNING)
+    }
+
+    fn of_curve(algorithm: &'static EcdsaSigningAlgorithm) -> Self {
+        let random = SystemRandom::new();
         let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
         Self::Ec(EcdsaKeyPair::from_pkcs8(algorithm, key.as_ref(), &random).unwrap())
     }
@@ -54,12 +63,19 @@ impl Signer {
         }
     }
 
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
+    fn sign(&self, algorithm: &str, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match self {
             Self::Rsa(key) => {
                 let mut signed = vec![0; key.public().modulus_len()];
-                let encoding: &dyn signature::RsaEncoding = &RSA_PKCS1_SHA256;
+                let encoding: &dyn RsaEncoding = match algorithm {
+                    "RS384" => &RSA_PKCS1_SHA384,
+                    "RS512" => &RSA_PKCS1_SHA512,
+                    "PS256" => &RSA_PSS_SHA256,
+                    "PS384" => &RSA_PSS_SHA384,
+                    "PS512" => &RSA_PSS_SHA512,
+                    _ => &RSA_PKCS1_SHA256,
+                };
                 key.sign(encoding, &random, message, &mut signed).unwrap();
                 signed
             }
@@ -82,11 +98,17 @@ impl Signer {
         self.token_with(&header, claims)
     }
 
-    /// A token with this header, whatever that says.
+    /// A token with this header, whatever that says; signed as it says where
+    /// the key can.
     pub(super) fn token_with(&self, header: &Value, claims: &Value) -> String {
+        self.signed_as(header["alg"].as_str().unwrap(), header, claims)
+    }
+
+    /// The same, signed in another way than the header says.
+    pub(super) fn signed_as(&self, algorithm: &str, header: &Value, claims: &Value) -> String {
         let part = |value: &Value| BASE64.encode(value.to_string());
         let message = format!("{}.{}", part(header), part(claims));
-        let signed = BASE64.encode(self.sign(message.as_bytes()));
+        let signed = BASE64.encode(self.sign(algorithm, message.as_bytes()));
         format!("{message}.{signed}")
     }
 
@@ -101,8 +123,10 @@ impl Signer {
                 json!({ "kty": "RSA", "n": text(&n), "e": text(&parts.e), "use": "sig" })
             }
             Self::Ec(key) => {
-                let (x, y) = key.public_key().as_ref()[1..].split_at(32);
-                json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y) })
+                let point = &key.public_key().as_ref()[1..];
+                let (x, y) = point.split_at(point.len() / 2);
+                let curve = if x.len() == 32 { "P-256" } else { "P-384" };
+                json!({ "kty": "EC", "crv": curve, "x": text(x), "y": text(y) })
             }
             Self::Ed(key) => {
                 json!({ "kty": "OKP", "crv": "Ed25519", "x": text(key.public_key().as_ref()) })

@@ -2,6 +2,7 @@
 
 mod clients;
 mod issuer;
+mod jwks;
 mod jwt;
 mod sync;
 mod tokens;

@@ -1,5 +1,6 @@
 //! `--auth token`, and what every authority has in common.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::*;
@@ -178,6 +179,7 @@ async fn a_token_file_that_changes_is_read_again_and_a_bad_one_changes_nothing()
         std::fs::rename(next, &file).unwrap();
     };
     write(&format!("{OPERATOR} ann"));
+    let (lines, _guard) = log();
     let server = server_with(&file).await;
     assert_eq!(server.reading(LATER).await, 401);
 
@@ -188,15 +190,18 @@ async fn a_token_file_that_changes_is_read_again_and_a_bad_one_changes_nothing()
     .await;
     assert_eq!(server.reading(OPERATOR).await, 401);
 
-    // Each is read, and refused, before the last one is.
-    for bad in ["", "short", "\u{0}"] {
-        write(bad);
-        tokio::time::sleep(Duration::from_millis(1200)).await;
+    let errors = || {
+        let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+        lines.matches("authority cannot be read").count()
+    };
+    for (number, bad) in (1..).zip([Some(""), Some("short"), None, Some("\u{0}")]) {
+        match bad {
+            Some(text) => write(text),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        eventually("the error to be logged", async || errors() == number).await;
         assert_eq!(server.reading(LATER).await, 200, "{bad:?}");
     }
-    std::fs::remove_file(&file).unwrap();
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(server.reading(LATER).await, 200);
 
     write(&format!("{OPERATOR} ann"));
     eventually("the first token to be good again", async || {
@@ -204,6 +209,25 @@ async fn a_token_file_that_changes_is_read_again_and_a_bad_one_changes_nothing()
     })
     .await;
     assert_eq!(server.reading(LATER).await, 401);
+}
+
+#[test]
+fn a_file_that_others_can_use_is_a_warning() {
+    let (lines, _guard) = log();
+    let warned = |mode| {
+        let file = both();
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&file, permissions).unwrap();
+        lines.lock().unwrap().clear();
+        let chosen = ChosenAuth::Token(file.path().to_owned());
+        Authority::with_refetch(chosen, Duration::ZERO).unwrap();
+        let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+        lines.contains("WARN") && lines.contains("others can read or write the file")
+    };
+    assert!(warned(0o644));
+    assert!(warned(0o602));
+    assert!(!warned(0o600));
+    assert!(!warned(0o440));
 }
 
 #[test]
