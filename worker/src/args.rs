@@ -20,6 +20,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::telemetry::LogFormat;
 
+mod auth;
+
+pub use self::auth::{AuthArgs, AuthMode, AuthUsage, ChosenAuth, JwtAlgorithm, JwtRules, KeyPlace};
+
 /// Schedules as code for Temporal.
 #[derive(Debug, Parser)]
 #[command(name = "almanac", version, about, disable_help_subcommand = true)]
@@ -146,6 +150,9 @@ pub struct WorkerArgs {
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
+    /// Who may use HTTP. Last: its heading would be that of what follows.
+    #[command(flatten)]
+    pub auth: AuthArgs,
 }
 
 impl WorkerArgs {

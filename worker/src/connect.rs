@@ -54,9 +54,7 @@ impl Connector {
     }
 
     fn new(mut connection: ConnectionOptions, client: ClientOptions, identity: String) -> Self {
-        // Installed already, or by another part of the process: both are fine.
-        temporalio_common::telemetry::ensure_default_crypto_provider();
-        let _other_provider = rustls::crypto::ring::default_provider().install_default();
+        install_tls();
         connection.identity = identity;
         connection.connect_timeout = Some(CONNECT_LIMIT);
         Self { connection, client }
@@ -124,4 +122,11 @@ fn plain_reason(error: &temporalio_client::errors::ClientConnectError) -> String
 /// What Temporal shows of a worker process.
 pub fn identity(project: &Project, worker: &WorkerId) -> String {
     format!("almanac/{project}/{worker}")
+}
+
+/// Chooses TLS's cryptography, whoever needs it first.
+pub(crate) fn install_tls() {
+    // Installed already, or by another part of the process: both are fine.
+    temporalio_common::telemetry::ensure_default_crypto_provider();
+    let _other_provider = rustls::crypto::ring::default_provider().install_default();
 }

@@ -38,3 +38,27 @@ fn help_names_every_command() {
         assert!(help.contains(command), "{command}: {help}");
     }
 }
+
+#[test]
+fn flags_of_authority_that_do_not_fit_end_it_at_the_start() {
+    for (flags, said) in [
+        (
+            &["--auth", "token"][..],
+            "error: --auth-token-file is required with --auth token\n",
+        ),
+        (
+            &["--auth-token-file", "tokens"],
+            "error: --auth-token-file has no effect with --auth none; \
+             hint: leave it out, or choose another --auth\n",
+        ),
+        (
+            &["--auth", "token", "--auth-token-file", "/nowhere/tokens"],
+            "error: --auth-token-file: /nowhere/tokens: No such file or directory (os error 2)\n",
+        ),
+    ] {
+        let line = [&["run", "--project", "p", "--listen", "127.0.0.1:0"], flags].concat();
+        let output = almanac(&line);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), said);
+    }
+}

@@ -119,3 +119,99 @@ fn every_flag_has_its_variable() {
 fn the_command_is_consistent() {
     command().debug_assert();
 }
+
+/// What the flags of authority mean together.
+fn auth(flags: &str) -> Result<ChosenAuth, String> {
+    let line = format!("almanac run --project p --auth {flags}");
+    run(&line)
+        .worker
+        .auth
+        .chosen()
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn authority_is_chosen_by_flags_that_fit_together() {
+    use jsonwebtoken::Algorithm::{ES256, EdDSA, RS256};
+
+    assert_eq!(auth("none"), Ok(ChosenAuth::None));
+    assert_eq!(
+        auth("token --auth-token-file t"),
+        Ok(ChosenAuth::Token("t".into()))
+    );
+    let rules = |keys, algorithms: &[jsonwebtoken::Algorithm]| {
+        Ok(ChosenAuth::Jwt(JwtRules {
+            keys,
+            algorithms: algorithms.to_vec(),
+            issuer: "i".into(),
+            audience: "a".into(),
+        }))
+    };
+    let who = "--auth-jwt-issuer i --auth-jwt-audience a";
+    assert_eq!(
+        auth(&format!("jwt --auth-jwks https://i/jwks {who}")),
+        rules(KeyPlace::JwksUrl("https://i/jwks".into()), &[RS256, ES256])
+    );
+    assert_eq!(
+        auth(&format!(
+            "jwt --auth-jwks keys.json --auth-jwt-algorithms EdDSA,ES256 {who}"
+        )),
+        rules(KeyPlace::JwksFile("keys.json".into()), &[EdDSA, ES256])
+    );
+    assert_eq!(
+        auth(&format!("jwt --auth-jwt-key k.pem {who}")),
+        rules(KeyPlace::Pem("k.pem".into()), &[RS256, ES256])
+    );
+}
+
+#[test]
+fn flags_of_authority_that_do_not_fit_are_named() {
+    for (flags, said) in [
+        (
+            "none --auth-token-file t",
+            "--auth-token-file has no effect with --auth none",
+        ),
+        (
+            "none --auth-jwks k",
+            "--auth-jwks has no effect with --auth none",
+        ),
+        ("token", "--auth-token-file is required with --auth token"),
+        (
+            "token --auth-token-file t --auth-jwt-algorithms RS256",
+            "--auth-jwt-algorithms has no effect with --auth token",
+        ),
+        (
+            "jwt --auth-jwt-key k --auth-jwt-issuer i --auth-jwt-audience a --auth-token-file t",
+            "--auth-token-file has no effect with --auth jwt",
+        ),
+        (
+            "jwt --auth-jwt-issuer i --auth-jwt-audience a",
+            "--auth-jwt-key or --auth-jwks is required with --auth jwt",
+        ),
+        (
+            "jwt --auth-jwt-key k --auth-jwks j --auth-jwt-issuer i --auth-jwt-audience a",
+            "--auth-jwt-key and --auth-jwks exclude each other",
+        ),
+        (
+            "jwt --auth-jwt-key k --auth-jwt-audience a",
+            "--auth-jwt-issuer is required with --auth jwt",
+        ),
+        (
+            "jwt --auth-jwt-key k --auth-jwt-issuer i",
+            "--auth-jwt-audience is required with --auth jwt",
+        ),
+        (
+            "jwt --auth-jwt-key k --auth-jwt-issuer i --auth-jwt-audience=",
+            "--auth-jwt-audience is empty",
+        ),
+    ] {
+        let error = auth(flags).unwrap_err();
+        assert!(error.starts_with(said), "{flags}: {error}");
+    }
+    let shared =
+        refused("almanac run --project p --auth jwt --auth-jwt-key k --auth-jwt-algorithms HS256");
+    assert!(
+        shared.contains("invalid value 'HS256' for '--auth-jwt-algorithms <LIST>'"),
+        "{shared}"
+    );
+}

@@ -1,20 +1,25 @@
 //! HTTP: section 8 of the contract, as far as it reads, syncs and overrides.
 //!
-//! Always holds: a handler that fails answers an RFC 9457 problem; on an
-//! address that is not loopback nothing but the probes and the metrics page is
-//! served; on loopback, a page of another site can neither read nor trigger
-//! anything through a visitor's browser (see `guard`). What is answered
-//! comes from a [`Backend`]; nothing here knows a Temporal client.
+//! Always holds: a handler that fails answers an RFC 9457 problem; whoever
+//! asks for more than the probes and the metrics page has shown an authority
+//! (see `auth`) or, where none is asked for, comes from this machine; a page of
+//! another site can neither read nor trigger anything through a visitor's
+//! browser (see `guard`); no client takes more than its share (see `limits`
+//! and `server`). What is answered comes from a [`Backend`]; nothing here
+//! knows a Temporal client.
 
+mod auth;
 mod backend;
 mod definitions;
 mod guard;
+mod limits;
 mod live;
 mod looks;
 mod overrides;
 mod probes;
 mod problem;
 mod schedules;
+mod server;
 mod sight;
 mod sync;
 #[cfg(test)]
@@ -23,21 +28,21 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use self::guard::Names;
 use self::looks::Looks;
+use self::server::Limits;
 
+pub use self::auth::{AuthError, Authority, Caller};
 pub use self::backend::{Backend, BackendError, Planned};
 pub use self::definitions::{DefinitionStatus, DefinitionView};
 pub use self::schedules::{LastRun, ScheduleView};
 
-/// The largest request body, in bytes.
-const BODY_LIMIT: usize = 64 * 1024;
 /// How many requests may wait for a pass at a time: the server takes 10
 /// updates of a workflow at a time, and others send some too.
 const SYNCS: usize = 8;
@@ -55,7 +60,12 @@ struct Service<B> {
 
 /// Serves until `stop`; requests in progress are finished, those that wait for
 /// a pass at once.
-pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, stop: CancellationToken) {
+pub async fn serve<B: Backend>(
+    listener: TcpListener,
+    backend: Arc<B>,
+    authority: Authority,
+    stop: CancellationToken,
+) {
     let service = Arc::new(Service {
         backend,
         looks: Looks::default(),
@@ -66,40 +76,64 @@ pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, stop: Can
     let is_loopback = listener
         .local_addr()
         .is_ok_and(|address| address.ip().is_loopback());
-    let served = axum::serve(listener, router(service, is_loopback))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "http ended");
+    if !is_loopback && !authority.is_asked_for() {
+        tracing::warn!(
+            "only the probes and the metrics are served: anybody could ask for the rest; \
+             hint: --auth token, or --listen on a loopback address"
+        );
     }
+    let app = router(service, &authority, is_loopback);
+    tokio::join!(
+        authority.keep(stop.clone()),
+        server::serve(listener, app, Limits::default(), stop)
+    );
 }
 
-fn router<B: Backend>(service: Arc<Service<B>>, is_loopback: bool) -> Router {
+fn router<B: Backend>(
+    service: Arc<Service<B>>,
+    authority: &Authority,
+    is_loopback: bool,
+) -> Router {
     let open = Router::new()
         .route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))
-        .route("/metrics", get(probes::metrics));
-    let all = if is_loopback {
-        let guarded = Router::new()
-            .route("/admin/sync", post(sync::sync))
-            .route("/api/v1/definitions", get(definitions::list))
-            .route("/api/v1/definitions/{id}", get(definitions::one))
-            .route("/api/v1/schedules", get(schedules::list))
-            .route(
-                "/api/v1/schedules/{id}",
-                get(schedules::one).patch(overrides::patch),
-            )
-            .route("/api/v1/schedules/{id}/override", delete(overrides::clear))
-            .route("/api/v1/plan", get(schedules::plan))
-            .route("/api/v1/reconcile", get(schedules::reconcile))
-            .layer(middleware::from_fn(guard::same_site));
-        open.merge(guarded)
-    } else {
-        open
-    };
-    all.fallback(problem::no_such_page)
+        .route("/metrics", get(probes::metrics))
         .method_not_allowed_fallback(problem::no_such_method)
+        .layer(middleware::from_fn(limits::body));
+    let all = if is_loopback || authority.is_asked_for() {
+        open.merge(guarded(authority))
+    } else {
+        open.fallback(problem::no_such_page)
+    };
+    all.layer(middleware::from_fn(limits::time))
         .layer(middleware::from_fn(guard::headers))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(service)
+}
+
+/// What needs authority: everything else, what is not there included.
+fn guarded<B: Backend>(authority: &Authority) -> Router<Arc<Service<B>>> {
+    let names = if authority.is_asked_for() {
+        Names::Any
+    } else {
+        Names::Loopback
+    };
+    let authorise = middleware::from_fn_with_state(authority.clone(), auth::authorise);
+    // The last layer is the first to see a request.
+    Router::new()
+        .route("/admin/sync", post(sync::sync))
+        .route("/api/v1/definitions", get(definitions::list))
+        .route("/api/v1/definitions/{id}", get(definitions::one))
+        .route("/api/v1/schedules", get(schedules::list))
+        .route(
+            "/api/v1/schedules/{id}",
+            get(schedules::one).patch(overrides::patch),
+        )
+        .route("/api/v1/schedules/{id}/override", delete(overrides::clear))
+        .route("/api/v1/plan", get(schedules::plan))
+        .route("/api/v1/reconcile", get(schedules::reconcile))
+        .fallback(problem::no_such_page)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(middleware::from_fn(limits::body))
+        .layer(authorise)
+        .layer(middleware::from_fn_with_state(names, guard::same_site))
 }

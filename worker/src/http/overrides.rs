@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::record::{OverrideAnswer, OverrideRequest, Report};
-use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
+use super::auth::Caller;
 use super::problem::Problem;
 use super::sync::{accepted, report};
 use super::{Backend, Service};
@@ -24,8 +25,6 @@ use crate::process::backoff::random;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest such name, in bytes.
 const KEY_LIMIT: usize = 150;
-/// Who asks, while there is no authority.
-const ANONYMOUS: &str = "http";
 
 /// A change of what is overridden; what is left out stays as it is.
 #[derive(Debug, Deserialize)]
@@ -54,6 +53,7 @@ enum OneOrMore {
 pub(super) async fn patch<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     Path(id): Path<String>,
+    caller: Extension<Caller>,
     headers: HeaderMap,
     body: Result<Json<Patch>, JsonRejection>,
 ) -> Result<Response, Problem> {
@@ -71,19 +71,20 @@ pub(super) async fn patch<B: Backend>(
         until,
         ..OverrideRequest::default()
     };
-    send(&service, &id, &headers, request).await
+    send(&service, &id, &caller, &headers, request).await
 }
 
 pub(super) async fn clear<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     Path(id): Path<String>,
+    caller: Extension<Caller>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = OverrideRequest {
         clear: true,
         ..OverrideRequest::default()
     };
-    send(&service, &id, &headers, request).await
+    send(&service, &id, &caller, &headers, request).await
 }
 
 fn until(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
@@ -103,6 +104,7 @@ fn until(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
 async fn send<B: Backend>(
     service: &Service<B>,
     id: &str,
+    caller: &Caller,
     headers: &HeaderMap,
     request: OverrideRequest,
 ) -> Result<Response, Problem> {
@@ -114,7 +116,7 @@ async fn send<B: Backend>(
     let request = OverrideRequest {
         request_id: request_id(headers)?,
         id: Some(definition.clone()),
-        by: ANONYMOUS.to_owned(),
+        by: caller.name.clone(),
         ..request
     };
     if let Err(why) = request.check(Timestamp::now()) {

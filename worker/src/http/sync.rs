@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use almanac_workflows::record::{DefinitionCounts, LIST_LIMIT, Report, ReportError, SyncRequest};
 use almanac_workflows::snapshot::Snapshot;
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::looks::LOOK;
 use super::problem::Problem;
-use super::{Backend, BackendError, Service};
+use super::{Backend, BackendError, Caller, Service};
 use crate::process::backoff::random;
 use crate::registry::Reload;
 
@@ -55,6 +55,7 @@ impl Default for Switches {
 
 pub(super) async fn sync<B: Backend>(
     State(service): State<Arc<Service<B>>>,
+    Extension(caller): Extension<Caller>,
     switches: Result<Query<Switches>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(switches) =
@@ -68,6 +69,14 @@ pub(super) async fn sync<B: Backend>(
         let detail = "too many requests wait for a pass";
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
     };
+    tracing::info!(
+        caller = caller.name,
+        definitions = switches.definitions,
+        schedules = switches.schedules,
+        dry_run = switches.dry_run,
+        confirm,
+        "somebody asks for a sync"
+    );
     let mut counts = DefinitionCounts::default();
     // Definitions and event types stand in the same files.
     if switches.definitions || switches.event_types {

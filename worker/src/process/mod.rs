@@ -44,6 +44,7 @@ use self::supervise::Supervisor;
 use self::voice::Voice;
 use crate::args::WorkerArgs;
 use crate::connect::{self, Connector};
+use crate::http::Authority;
 use crate::registry::{Depth, Registry, WatchOptions, spawn_watcher};
 use crate::telemetry::{MetricsPage, SdkMeter};
 
@@ -82,17 +83,20 @@ pub struct Process {
     worker: WorkerId,
     args: WorkerArgs,
     metrics: MetricsPage,
+    authority: Authority,
     listener: TcpListener,
     signals: Signals,
 }
 
 impl Process {
-    /// Takes what can be refused: the address to listen on, and the signals.
+    /// Takes what can be refused: who may ask, the address to listen on, and
+    /// the signals.
     pub async fn new(
         project: Project,
         args: WorkerArgs,
         metrics: MetricsPage,
     ) -> anyhow::Result<Self> {
+        let authority = Authority::open(&args.auth)?;
         let listener = TcpListener::bind(args.listen)
             .await
             .with_context(|| format!("listen on {} (--listen)", args.listen))?;
@@ -102,6 +106,7 @@ impl Process {
             project,
             args,
             metrics,
+            authority,
             listener,
         })
     }
@@ -133,6 +138,7 @@ impl Process {
             worker,
             args,
             metrics,
+            authority,
             listener,
             mut signals,
         } = self;
@@ -165,6 +171,7 @@ impl Process {
         let http = tokio::spawn(crate::http::serve(
             listener,
             Arc::clone(&shared),
+            authority,
             intake.clone(),
         ));
         let supervisor = Supervisor {

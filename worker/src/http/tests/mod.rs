@@ -1,7 +1,12 @@
 //! Every endpoint, asked over TCP, with a made-up process behind it.
 
+mod clients;
+mod issuer;
+mod jwks;
+mod jwt;
 mod overrides;
 mod sync;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -16,6 +21,7 @@ use almanac_workflows::record::{
     SyncRequest, WorkerState,
 };
 use almanac_workflows::snapshot::{Archived, FailedDocument, Snapshot};
+use axum::http::{StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -190,6 +196,10 @@ struct Server {
 }
 
 async fn serve_fake(fake: Fake, wait: Duration, is_loopback: bool) -> Server {
+    serve_with(fake, wait, is_loopback, Authority::None).await
+}
+
+async fn serve_with(fake: Fake, wait: Duration, is_loopback: bool, authority: Authority) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (fake, stop) = (Arc::new(fake), CancellationToken::new());
@@ -200,15 +210,30 @@ async fn serve_fake(fake: Fake, wait: Duration, is_loopback: bool) -> Server {
         sync_wait: wait,
         stop: stop.clone(),
     });
-    let served = axum::serve(listener, router(service, is_loopback))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    tokio::spawn(served.into_future());
+    let app = router(service, &authority, is_loopback);
+    tokio::spawn(authority.keep(stop.clone()));
+    let limits = Limits {
+        head: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    tokio::spawn(server::serve(listener, app, limits, stop.clone()));
     Server {
         address,
         fake,
         _guard: stop.clone().drop_guard(),
         stop,
     }
+}
+
+/// Waits for a condition.
+async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(20), wait).await;
+    assert!(waited.is_ok(), "waited in vain for {what}");
 }
 
 async fn server(fake: Fake) -> Server {

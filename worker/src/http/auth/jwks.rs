@@ -1,0 +1,143 @@
+//! Keys that are fetched from their issuer.
+//!
+//! Fetched at the start and every [`REFRESH`], so that a key that is taken
+//! back goes; and when a token names a key that is not known, at most once in
+//! a given time, whatever strangers send. Keys outlive a fetch that fails.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode, Url, header};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::AuthError;
+use super::keys::KeySet;
+
+/// Time between two fetches that nothing causes.
+const REFRESH: Duration = Duration::from_mins(15);
+/// How long a fetch may take.
+const FETCH_LIMIT: Duration = Duration::from_secs(5);
+/// The largest answer, in bytes.
+const SIZE_LIMIT: usize = 256 * 1024;
+
+/// An issuer's keys, fetched.
+#[derive(Debug)]
+pub(super) struct Jwks {
+    url: Url,
+    client: Client,
+    /// The least time between two fetches that tokens cause.
+    refetch: Duration,
+    keys: ArcSwap<KeySet>,
+    /// When a token last caused a fetch. Held while fetching.
+    caused: Mutex<Option<Instant>>,
+}
+
+impl Jwks {
+    /// Keys that have not been fetched yet.
+    pub(super) fn new(url: &str, refetch: Duration) -> Result<Self, AuthError> {
+        let bad = |why: String| AuthError::Address(format!("`{url}`: {why}"));
+        let parsed: Url = url.parse().map_err(|error| bad(format!("{error}")))?;
+        match parsed.scheme() {
+            "https" => {}
+            // Whoever can change the keys on their way can make tokens.
+            "http" if is_loopback(&parsed) => {}
+            _ => return Err(bad("only https is fetched, or http on this machine".into())),
+        }
+        crate::connect::install_tls();
+        let client = Client::builder()
+            .redirect(Policy::none())
+            .timeout(FETCH_LIMIT)
+            .user_agent(concat!("almanac/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| bad(crate::causes(&error.into())))?;
+        Ok(Self {
+            url: parsed,
+            client,
+            refetch,
+            keys: ArcSwap::from_pointee(KeySet::empty()),
+            caused: Mutex::new(None),
+        })
+    }
+
+    /// The keys that are known.
+    pub(super) fn now(&self) -> Arc<KeySet> {
+        self.keys.load_full()
+    }
+
+    /// Fetches now and then, for ever.
+    pub(super) async fn keep(&self) {
+        loop {
+            let turn = self.caused.lock().await;
+            self.fetch().await;
+            drop(turn);
+            let is_empty = self.keys.load().is_empty();
+            sleep(if is_empty { self.refetch } else { REFRESH }).await;
+        }
+    }
+
+    /// The keys, fetched again unless that was done just now; `seen` are those
+    /// that do not do.
+    pub(super) async fn other_than(self: &Arc<Self>, seen: &Arc<KeySet>) -> Arc<KeySet> {
+        let (this, seen) = (Arc::clone(self), Arc::clone(seen));
+        // A task of its own: a stranger who hangs up must not use the turn up.
+        let fetched = tokio::spawn(async move {
+            let mut caused = this.caused.lock().await;
+            let is_new = !Arc::ptr_eq(&this.keys.load(), &seen);
+            if is_new || caused.is_some_and(|at| at.elapsed() < this.refetch) {
+                return;
+            }
+            *caused = Some(Instant::now());
+            this.fetch().await;
+        });
+        if let Err(error) = fetched.await {
+            tracing::error!(%error, "fetching the issuer's keys panicked");
+        }
+        self.now()
+    }
+
+    async fn fetch(&self) {
+        match self.answer().await.and_then(|body| KeySet::of_jwks(&body)) {
+            Ok(keys) => {
+                tracing::debug!(url = %self.url, "fetched the issuer's keys");
+                self.keys.store(Arc::new(keys));
+            }
+            Err(error) => tracing::warn!(
+                url = %self.url, error,
+                "the issuer's keys could not be fetched; those known go on"
+            ),
+        }
+    }
+
+    async fn answer(&self) -> Result<Vec<u8>, String> {
+        let causes = |error: reqwest::Error| crate::causes(&error.into());
+        let request = self
+            .client
+            .get(self.url.clone())
+            .header(header::ACCEPT, "application/json");
+        let mut answer = request.send().await.map_err(causes)?;
+        if answer.status() != StatusCode::OK {
+            return Err(format!("the answer is {}", answer.status()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(causes)? {
+            if body.len() + chunk.len() > SIZE_LIMIT {
+                return Err(format!("the answer is larger than {SIZE_LIMIT} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
+}

@@ -1,0 +1,199 @@
+//! Tokens that an issuer signed (RFC 7519).
+//!
+//! Pinned beforehand: the algorithms, the issuer, the audience and where its
+//! keys are. Nothing that a token's header says changes any of them; of its
+//! `kid` only which of the keys is meant.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
+use serde::Deserialize;
+
+use super::follow::Followed;
+use super::jwks::Jwks;
+use super::keys::KeySet;
+use super::{AuthError, Caller, Refusal, Scope, ring};
+use crate::args::{JwtRules, KeyPlace};
+
+/// How far clocks may be apart, in seconds.
+const LEEWAY: u64 = 60;
+/// The longest name that is kept of a caller, in characters.
+const NAME_LIMIT: usize = 128;
+
+/// The rules, and the keys.
+#[derive(Debug)]
+pub struct Jwt {
+    keys: Keys,
+    algorithms: Vec<Algorithm>,
+    validation: Validation,
+}
+
+#[derive(Debug)]
+enum Keys {
+    /// One key, whatever tokens call it.
+    Pem(Followed<KeySet>),
+    File(Followed<KeySet>),
+    Url(Arc<Jwks>),
+}
+
+/// What a token says, beside what `jsonwebtoken` checks itself.
+#[derive(Deserialize)]
+struct Claims {
+    /// That it is one string.
+    #[serde(rename = "iss")]
+    _issuer: String,
+    sub: Option<String>,
+    scope: Option<Words>,
+    scp: Option<Words>,
+}
+
+/// Words in a string, or each a string of its own.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Words {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Jwt {
+    /// Reads the keys that are files; those at an address are fetched later,
+    /// because of tokens at most once in `refetch`.
+    pub(super) fn open(rules: JwtRules, refetch: Duration) -> Result<Self, AuthError> {
+        ring::install();
+        let fits = |keys: Followed<KeySet>, flag: &str| {
+            if keys.now().has_one_for(&rules.algorithms) {
+                Ok(keys)
+            } else {
+                Err(AuthError::Algorithms(flag.to_owned()))
+            }
+        };
+        let keys = match rules.keys {
+            KeyPlace::Pem(file) => {
+                let flag = "--auth-jwt-key";
+                Keys::Pem(fits(Followed::open(flag, file, KeySet::of_pem)?, flag)?)
+            }
+            KeyPlace::JwksFile(file) => {
+                let flag = "--auth-jwks";
+                Keys::File(fits(Followed::open(flag, file, KeySet::of_jwks)?, flag)?)
+            }
+            KeyPlace::JwksUrl(url) => Keys::Url(Arc::new(Jwks::new(&url, refetch)?)),
+        };
+        let mut validation = Validation {
+            leeway: LEEWAY,
+            validate_exp: true,
+            validate_nbf: true,
+            validate_aud: true,
+            // Each token brings one of those pinned.
+            algorithms: Vec::new(),
+            ..Validation::default()
+        };
+        validation.set_required_spec_claims(&["exp", "aud", "iss"]);
+        validation.set_issuer(&[rules.issuer]);
+        validation.set_audience(&[rules.audience]);
+        Ok(Self {
+            keys,
+            algorithms: rules.algorithms,
+            validation,
+        })
+    }
+
+    /// Follows the keys, for ever.
+    pub(super) async fn keep(&self) {
+        match &self.keys {
+            Keys::Pem(keys) | Keys::File(keys) => keys.follow().await,
+            Keys::Url(keys) => keys.keep().await,
+        }
+    }
+
+    /// Who a token speaks for, and what they may do.
+    pub(super) async fn caller(&self, token: &str) -> Result<(Caller, Option<Scope>), Refusal> {
+        let header =
+            decode_header(token).map_err(|_| Refusal::Bad("the token is not a signed JWT"))?;
+        if !self.algorithms.contains(&header.alg) {
+            return Err(Refusal::Bad("the algorithm of the token is not accepted"));
+        }
+        if header.crit.is_some() {
+            return Err(Refusal::Bad("the token has critical headers"));
+        }
+        let keys = self.keys(&header).await?;
+        let key = keys
+            .find(self.id(&header), header.alg)
+            .ok_or(Refusal::Bad("the key of the token is not known"))?;
+        let validation = Validation {
+            algorithms: vec![header.alg],
+            ..self.validation.clone()
+        };
+        let claims = decode::<Claims>(token, &key.decoding, &validation)
+            .map_err(|error| Refusal::Bad(reason(error.kind())))?
+            .claims;
+        let words = [&claims.scope, &claims.scp].into_iter().flatten();
+        let scope = Scope::of(words.flat_map(Words::each));
+        Ok((
+            Caller {
+                name: claims.name(),
+            },
+            scope,
+        ))
+    }
+
+    /// The keys, fetched again where the header's is not among them.
+    async fn keys(&self, header: &Header) -> Result<Arc<KeySet>, Refusal> {
+        match &self.keys {
+            Keys::Pem(keys) | Keys::File(keys) => Ok(keys.now()),
+            Keys::Url(jwks) => {
+                let mut keys = jwks.now();
+                let is_unknown = keys.find(self.id(header), header.alg).is_none();
+                if keys.is_empty() || (is_unknown && header.kid.is_some()) {
+                    keys = jwks.other_than(&keys).await;
+                }
+                if keys.is_empty() {
+                    return Err(Refusal::NoKeys);
+                }
+                Ok(keys)
+            }
+        }
+    }
+
+    fn id<'a>(&self, header: &'a Header) -> Option<&'a str> {
+        match self.keys {
+            Keys::Pem(_) => None,
+            Keys::File(_) | Keys::Url(_) => header.kid.as_deref(),
+        }
+    }
+}
+
+impl Claims {
+    fn name(&self) -> String {
+        let name = self.sub.as_deref().unwrap_or("unnamed");
+        // It ends up in logs.
+        let visible = name.chars().filter(|c| !c.is_control());
+        visible.take(NAME_LIMIT).collect()
+    }
+}
+
+impl Words {
+    fn each(&self) -> impl Iterator<Item = &str> {
+        let (text, list) = match self {
+            Self::Text(text) => (text.as_str(), &[][..]),
+            Self::List(list) => ("", list.as_slice()),
+        };
+        text.split_whitespace()
+            .chain(list.iter().map(String::as_str))
+    }
+}
+
+/// Why a token is not accepted, for its owner.
+fn reason(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ExpiredSignature => "the token has expired",
+        ErrorKind::ImmatureSignature => "the token is not valid yet",
+        ErrorKind::InvalidIssuer => "the issuer of the token is not accepted",
+        ErrorKind::InvalidAudience => "the token is for another audience",
+        ErrorKind::MissingRequiredClaim(_) => "the token lacks a good exp, aud or iss",
+        ErrorKind::InvalidClaimFormat(_) => "a claim of the token has the wrong type",
+        ErrorKind::InvalidSignature => "the signature of the token is wrong",
+        _ => "the token cannot be read",
+    }
+}

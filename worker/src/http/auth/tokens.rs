@@ -1,0 +1,150 @@
+//! The token file: `TOKEN` or `TOKEN NAME [read|operate]` a line.
+
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
+
+use super::{Caller, Scope};
+
+/// The shortest token, in characters.
+const SHORTEST: usize = 32;
+
+/// The tokens of a file: at least one.
+#[derive(Debug)]
+pub struct Tokens(Vec<Token>);
+
+/// A token, its text left out.
+#[derive(Debug)]
+pub(super) struct Token {
+    digest: [u8; 32],
+    pub(super) caller: Caller,
+    pub(super) scope: Scope,
+}
+
+impl Tokens {
+    /// Reads a file. No message contains a token.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "the file is not UTF-8".to_owned())?;
+        let mut tokens: Vec<Token> = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let at = |why: &str| format!("line {number}: {why}");
+            let Some(token) = Token::parse(line, number).map_err(|why| at(&why))? else {
+                continue;
+            };
+            if tokens.iter().any(|other| other.digest == token.digest) {
+                return Err(at("the token stands on an earlier line too"));
+            }
+            tokens.push(token);
+        }
+        if tokens.is_empty() {
+            return Err("the file holds no token".to_owned());
+        }
+        Ok(Self(tokens))
+    }
+
+    /// The token with this text. How long it takes tells nothing of how much
+    /// of a token was right: digests are compared, each of them, to the end.
+    pub(super) fn find(&self, text: &str) -> Option<&Token> {
+        let digest: [u8; 32] = Sha256::digest(text).into();
+        let (mut is_found, mut at) = (Choice::from(0), 0_u64);
+        for (index, token) in (0_u64..).zip(&self.0) {
+            let is_same = token.digest.ct_eq(&digest);
+            at.conditional_assign(&index, is_same);
+            is_found |= is_same;
+        }
+        let at = usize::try_from(at).ok().filter(|_| is_found.into());
+        at.and_then(|at| self.0.get(at))
+    }
+}
+
+impl Token {
+    /// The token of a line; `None` where the line holds nothing.
+    fn parse(line: &str, number: usize) -> Result<Option<Self>, String> {
+        let mut words = line
+            .split_whitespace()
+            .take_while(|word| !word.starts_with('#'));
+        let Some(text) = words.next() else {
+            return Ok(None);
+        };
+        if text.len() < SHORTEST {
+            return Err(format!("the token is shorter than {SHORTEST} characters"));
+        }
+        if !text.bytes().all(can_be_sent) {
+            return Err(
+                "the token has a character that is none of A-Z a-z 0-9 - . _ ~ + / =".into(),
+            );
+        }
+        let name = match words.next() {
+            Some("read" | "operate") => return Err("a name goes before the scope".into()),
+            Some(name) => name.to_owned(),
+            None => format!("token of line {number}"),
+        };
+        let scope = match words.next() {
+            Some("operate") | None => Scope::Operate,
+            Some("read") => Scope::Read,
+            Some(word) => return Err(format!("`{word}` is neither `read` nor `operate`")),
+        };
+        if words.next().is_some() {
+            return Err("there is more than a token, a name and a scope".into());
+        }
+        Ok(Some(Self {
+            digest: Sha256::digest(text).into(),
+            caller: Caller { name },
+            scope,
+        }))
+    }
+}
+
+/// What RFC 6750 allows in a token.
+const fn can_be_sent(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+    fn found(file: &str, text: &str) -> Option<(String, Scope)> {
+        let tokens = Tokens::parse(file.as_bytes()).unwrap();
+        let token = tokens.find(text)?;
+        Some((token.caller.name.clone(), token.scope))
+    }
+
+    #[test]
+    fn a_line_is_a_token_with_a_name_and_a_scope() {
+        let file = format!("# ours\n\n{A}\r\n  {B} ci read # the pipeline\n");
+        assert_eq!(
+            found(&file, A),
+            Some(("token of line 3".into(), Scope::Operate))
+        );
+        assert_eq!(found(&file, B), Some(("ci".into(), Scope::Read)));
+        for other in ["", "ci", &A[1..], &format!("{A}a"), &A.to_uppercase()] {
+            assert_eq!(found(&file, other), None, "{other}");
+        }
+        assert_eq!(
+            found(&format!("{A} ann operate"), A),
+            Some(("ann".into(), Scope::Operate))
+        );
+    }
+
+    #[test]
+    fn a_bad_file_is_refused_with_its_line_and_without_its_token() {
+        for (file, said) in [
+            (String::new(), "the file holds no token"),
+            (format!("# {A}\n"), "the file holds no token"),
+            (A[1..].to_owned(), "line 1: the token is shorter than 32"),
+            (format!("{A},"), "line 1: the token has a character"),
+            (format!("{A} read"), "line 1: a name goes before the scope"),
+            (format!("{A} ann write"), "line 1: `write` is neither"),
+            (format!("{A} ann read x"), "line 1: there is more than"),
+            (format!("{A}\n{A} ann"), "line 2: the token stands on"),
+        ] {
+            let error = Tokens::parse(file.as_bytes()).unwrap_err();
+            assert!(error.starts_with(said), "{file}: {error}");
+            assert!(!error.contains("aaaa"), "{error}");
+        }
+        assert!(Tokens::parse(b"\xff").is_err());
+    }
+}

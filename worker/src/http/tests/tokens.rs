@@ -1,0 +1,252 @@
+//! `--auth token`, and what every authority has in common.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::*;
+use crate::args::{AuthArgs, AuthMode, ChosenAuth};
+
+const OPERATOR: &str = "operator-aaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const READER: &str = "reader-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const LATER: &str = "later-cccccccccccccccccccccccccccccccc";
+
+/// Off loopback as far as the router knows, with these tokens.
+async fn server_with(file: &Path) -> Server {
+    let chosen = ChosenAuth::Token(file.to_owned());
+    let authority = Authority::with_refetch(chosen, Duration::ZERO).unwrap();
+    let fake = Fake::reporting(Report::default());
+    serve_with(fake, Duration::from_secs(20), false, authority).await
+}
+
+fn token_file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn both() -> tempfile::NamedTempFile {
+    token_file(&format!("{OPERATOR} ann\n{READER} ci read\n"))
+}
+
+impl Server {
+    /// Asks with a token, under a name that is not this machine's.
+    pub(super) async fn with_token(&self, method: &str, path: &str, token: &str) -> Answer {
+        let headers = format!("host: almanac.example\r\nauthorization: Bearer {token}");
+        self.ask(method, path, &headers).await
+    }
+
+    /// The status of reading with a token.
+    pub(super) async fn reading(&self, token: &str) -> u16 {
+        self.with_token("GET", "/api/v1/definitions", token)
+            .await
+            .status
+    }
+}
+
+#[tokio::test]
+async fn a_token_opens_what_is_closed_off_loopback() {
+    let file = both();
+    let server = server_with(file.path()).await;
+    assert_eq!(server.reading(OPERATOR).await, 200);
+    assert_eq!(server.reading(READER).await, 200);
+    let answer = server.with_token("POST", "/admin/sync", OPERATOR).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let lower = format!("host: x\r\nauthorization: bearer {OPERATOR}");
+    let answer = server.ask("GET", "/api/v1/plan", &lower).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn without_a_good_token_there_is_nothing_but_probes_and_metrics() {
+    let file = both();
+    let server = server_with(file.path()).await;
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(server.get(path).await.status, 200, "{path}");
+    }
+    let wrong = format!("authorization: Bearer {OPERATOR}x");
+    let basic = format!("authorization: Basic {OPERATOR}");
+    let bare = format!("authorization: {OPERATOR}");
+    let twice = format!("authorization: Bearer {OPERATOR}\r\nauthorization: Bearer {READER}");
+    let plain = "www-authenticate: bearer realm=\"almanac\"\r\n";
+    let invalid = "www-authenticate: bearer realm=\"almanac\", error=\"invalid_token\"";
+    for (headers, challenge) in [
+        ("accept: */*", plain),
+        (&basic, plain),
+        (&bare, plain),
+        ("authorization: Bearer", plain),
+        ("authorization: Bearer ", plain),
+        (&wrong, invalid),
+        (&twice, invalid),
+    ] {
+        for (method, path) in [
+            ("GET", "/api/v1/definitions"),
+            ("GET", "/api/v1/schedules/job-1"),
+            ("GET", "/admin/sync"),
+            ("GET", "/nothing"),
+            ("OPTIONS", "/admin/sync"),
+            ("POST", "/admin/sync"),
+        ] {
+            let headers = format!("host: localhost\r\n{headers}");
+            let answer = server.ask(method, path, &headers).await;
+            assert_eq!(answer.status, 401, "{method} {path} {headers}");
+            answer.problem();
+            let head = format!("{}\r\n", answer.head);
+            assert!(head.contains(challenge), "{head}");
+            assert!(!head.contains("aaaa"), "{head}");
+        }
+    }
+    assert_eq!(server.fake.reloads.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_token_that_may_read_changes_nothing() {
+    let file = both();
+    let server = server_with(file.path()).await;
+    let answer = server.with_token("POST", "/admin/sync", READER).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.problem(), "this needs the scope `almanac:operate`");
+    assert!(answer.head.contains(
+        "www-authenticate: bearer realm=\"almanac\", error=\"insufficient_scope\", \
+         scope=\"almanac:operate\""
+    ));
+    assert_eq!(server.fake.reloads.load(Ordering::Relaxed), 0);
+}
+
+/// What is logged on this thread, until it is dropped.
+fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    struct Writer(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Writer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || Writer(Arc::clone(&lines)))
+        .finish();
+    (kept, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test]
+async fn a_sync_is_logged_with_the_name_of_the_caller_and_no_token_ever_is() {
+    let file = both();
+    let (lines, _guard) = log();
+    let server = server_with(file.path()).await;
+    server.with_token("POST", "/admin/sync", OPERATOR).await;
+    server.with_token("POST", "/admin/sync", READER).await;
+    server.with_token("POST", "/admin/sync", LATER).await;
+    let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+    let asked: Vec<_> = lines.lines().filter(|line| line.contains("asks")).collect();
+    assert_eq!(asked.len(), 1, "{lines}");
+    assert!(asked[0].contains("caller=\"ann\""), "{lines}");
+    for token in [OPERATOR, READER, LATER] {
+        assert!(!lines.contains(token), "{lines}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_is_refused_with_a_token_too() {
+    let file = both();
+    let server = server_with(file.path()).await;
+    for (site, status) in [
+        ("origin: https://evil.example", 403),
+        ("sec-fetch-site: cross-site", 403),
+        ("origin: https://almanac.example", 200),
+        ("sec-fetch-site: same-origin", 200),
+    ] {
+        let headers =
+            format!("host: almanac.example\r\nauthorization: Bearer {OPERATOR}\r\n{site}");
+        let answer = server.ask("POST", "/admin/sync", &headers).await;
+        assert_eq!(answer.status, status, "{site}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_file_that_changes_is_read_again_and_a_bad_one_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens");
+    let write = |text: &str| {
+        let next = folder.path().join("next");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(next, &file).unwrap();
+    };
+    write(&format!("{OPERATOR} ann"));
+    let (lines, _guard) = log();
+    let server = server_with(&file).await;
+    assert_eq!(server.reading(LATER).await, 401);
+
+    write(&format!("{LATER} ann"));
+    eventually("the later token to be good", async || {
+        server.reading(LATER).await == 200
+    })
+    .await;
+    assert_eq!(server.reading(OPERATOR).await, 401);
+
+    let errors = || {
+        let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+        lines.matches("authority cannot be read").count()
+    };
+    for (number, bad) in (1..).zip([Some(""), Some("short"), None, Some("\u{0}")]) {
+        match bad {
+            Some(text) => write(text),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        eventually("the error to be logged", async || errors() == number).await;
+        assert_eq!(server.reading(LATER).await, 200, "{bad:?}");
+    }
+
+    write(&format!("{OPERATOR} ann"));
+    eventually("the first token to be good again", async || {
+        server.reading(OPERATOR).await == 200
+    })
+    .await;
+    assert_eq!(server.reading(LATER).await, 401);
+}
+
+#[test]
+fn a_file_that_others_can_use_is_a_warning() {
+    let (lines, _guard) = log();
+    let warned = |mode| {
+        let file = both();
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&file, permissions).unwrap();
+        lines.lock().unwrap().clear();
+        let chosen = ChosenAuth::Token(file.path().to_owned());
+        Authority::with_refetch(chosen, Duration::ZERO).unwrap();
+        let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+        lines.contains("WARN") && lines.contains("others can read or write the file")
+    };
+    assert!(warned(0o644));
+    assert!(warned(0o602));
+    assert!(!warned(0o600));
+    assert!(!warned(0o440));
+}
+
+#[test]
+fn a_file_that_is_bad_at_the_start_is_an_error_that_names_its_flag() {
+    let open = |auth_token_file: &Path| {
+        let args = AuthArgs {
+            auth: AuthMode::Token,
+            auth_token_file: Some(auth_token_file.to_owned()),
+            ..AuthArgs::default()
+        };
+        Authority::open(&args).unwrap_err().to_string()
+    };
+    let bad = token_file("# nothing\n");
+    let error = open(bad.path());
+    assert!(error.starts_with("--auth-token-file: "), "{error}");
+    assert!(error.ends_with(": the file holds no token"), "{error}");
+    let error = open(Path::new("/nowhere/tokens"));
+    assert!(
+        error.starts_with("--auth-token-file: /nowhere/tokens: No such file"),
+        "{error}"
+    );
+}
