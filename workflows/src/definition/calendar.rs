@@ -71,9 +71,8 @@ fn named(decoder: &mut Decoder<'_>, item: &Node<'_>, object: &Object<'_>) {
     let Some(entry) = object.get("calendar") else {
         return;
     };
-    let known = |other: &&Entry<'_>| {
-        other.key != entry.key && EXCLUSION.keys.contains(&other.key.as_ref())
-    };
+    let known =
+        |other: &&Entry<'_>| other.key != entry.key && EXCLUSION.keys.contains(&other.key.as_ref());
     if let Value::Map(entries) = &item.value
         && let Some(other) = entries.iter().find(known)
     {

@@ -33,7 +33,8 @@ const ANY_YEAR: i16 = 2000;
 /// The longest range, in days.
 const RANGE_LIMIT: i32 = 366;
 
-const HINT: &str = "write 2026-12-24, 12-25 for a day of every year, or a range of either: 2026-12-24/2026-12-26";
+const HINT: &str =
+    "write 2026-12-24, 12-25 for a day of every year, or a range of either: 2026-12-24/2026-12-26";
 
 /// Reads a document. What is wrong is in the decoder; what is returned then is
 /// not complete.

@@ -13,7 +13,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::schedule::CATCHUP_DEFAULT;
 use super::{
-    DayCalendar, Definition, OverlapPolicy, Program, RetryPolicy, ScheduleBlock, WorkflowBlock, WorkflowOptions,
+    DayCalendar, Definition, OverlapPolicy, Program, RetryPolicy, ScheduleBlock, WorkflowBlock,
+    WorkflowOptions,
 };
 use crate::names::Revision;
 use crate::times::{Spec, UTC};

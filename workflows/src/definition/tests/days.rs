@@ -83,7 +83,10 @@ fn a_calendars_revision_is_of_what_it_says() {
     let one = calendar("kind: calendar\nid: a\ndates: [2026-01-01, 2026-01-02]\n");
     let same = calendar("id: b # other\nkind: calendar\ndates: [2026-01-01/2026-01-02]\n");
     assert_eq!(one.revision, same.revision);
-    for other in ["dates: [2026-01-01]", "description: x\ndates: [2026-01-01, 2026-01-02]"] {
+    for other in [
+        "dates: [2026-01-01]",
+        "description: x\ndates: [2026-01-01, 2026-01-02]",
+    ] {
         let other = calendar(&format!("kind: calendar\nid: a\n{other}\n"));
         assert_ne!(one.revision, other.revision);
     }
@@ -317,7 +320,13 @@ fn what_is_no_name_of_a_calendar_is_refused() {
 #[test]
 fn too_many_exclusions_are_refused_where_they_are_named() {
     let rules: Vec<_> = (0..1000)
-        .map(|n| format!("{{ year: {}, day_of_month: {} }}", 2000 + n / 25, n % 25 + 1))
+        .map(|n| {
+            format!(
+                "{{ year: {}, day_of_month: {} }}",
+                2000 + n / 25,
+                n % 25 + 1
+            )
+        })
         .collect();
     let rules = format!("kind: calendar\nid: rules\ndates: [{}]\n", rules.join(", "));
     let christmas = calendar("kind: calendar\nid: christmas\ndates: [12-25]\n");

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use super::{context, rendered};
 use crate::definition::source::documents;
-use crate::definition::{
-    Calendars, DayCalendar, Definition, ParsedDocument, Program, parse_file,
-};
+use crate::definition::{Calendars, DayCalendar, Definition, ParsedDocument, Program, parse_file};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -8,7 +8,9 @@ use super::good::{FULL, OWS, STEPS};
 use super::parse;
 use crate::definition::decode::{Decoder, Shape};
 use crate::definition::source::{Lines, documents};
-use crate::definition::{calendar, day_calendar, document, json_schema, ows, schedule, steps, workflow, yaml};
+use crate::definition::{
+    calendar, day_calendar, document, json_schema, ows, schedule, steps, workflow, yaml,
+};
 
 /// Every object that the parser reads, and where the schema describes it.
 const SHAPES: [(&Shape, &str); 13] = [
@@ -108,7 +110,9 @@ fn good_documents_satisfy_the_schema() {
     for text in [FULL, STEPS, OWS, super::days::HOLIDAYS] {
         accepted(text);
     }
-    accepted("schedule: { every: 1h, exclude: [{ calendar: x }, { hour: 1, minute: 2 }] }\ndo: [a: { wait: PT1S }]");
+    accepted(
+        "schedule: { every: 1h, exclude: [{ calendar: x }, { hour: 1, minute: 2 }] }\ndo: [a: { wait: PT1S }]",
+    );
     accepted(
         "schedule: { every: [1h30m, PT1.5H, { interval: 2w }], cron: [a], catchup_window: P1DT2H }\ndo: [a: { wait: P1W }]",
     );
@@ -140,7 +144,10 @@ fn what_a_schema_can_see_it_refuses_as_the_parser_does() {
         ("every: 1h", "every: 1h, overlap_policy: queue"),
         ("every: 1h", "every: 1h, max_actions: 0"),
         ("every: 1h", "every: 1h, exclude: [{ calendar: X }]"),
-        ("every: 1h", "every: 1h, exclude: [{ calendar: x, hour: 1 }]"),
+        (
+            "every: 1h",
+            "every: 1h, exclude: [{ calendar: x, hour: 1 }]",
+        ),
         ("every: 1h", "every: 1h, exclude: [{ calendar: [x] }]"),
         ("every: 1h", "every: 1h, calendars: [{ calendar: x }]"),
         ("id: a", "kind: calendar"),
