@@ -115,10 +115,21 @@ fn check_files(files: &[PathBuf], calendars: Vec<Arc<DayCalendar>>, findings: &m
     let mut first: BTreeMap<(Kind, &DefinitionId), String> = BTreeMap::new();
     for (file, document) in documents_of(&all) {
         findings.diagnostics.extend_from_slice(&document.warnings);
-        if let Err(errors) = checked(document, &calendars) {
-            findings.invalid += 1;
-            findings.diagnostics.extend(errors);
-            continue;
+        match checked(document, &calendars) {
+            Ok(resolved) => {
+                let warning = document
+                    .definition()
+                    .zip(resolved)
+                    .and_then(|(parsed, it)| {
+                        Calendars::warning(parsed, &it, &document.calendars, Timestamp::now())
+                    });
+                findings.diagnostics.extend(warning);
+            }
+            Err(errors) => {
+                findings.invalid += 1;
+                findings.diagnostics.extend(errors);
+                continue;
+            }
         }
         let Some(id) = &document.id else { continue };
         let place = format!("{}:{}", file.display(), document.line);

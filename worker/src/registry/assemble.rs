@@ -53,7 +53,7 @@ pub(super) fn assemble(
         &seen.suspicious,
         view,
     );
-    take_definitions(&mut snapshot, &mut now, previous, &mut seen);
+    take_definitions(&mut snapshot, &mut now, previous, &mut seen, view);
     keep_definitions(
         &mut snapshot,
         &mut now,
@@ -117,32 +117,31 @@ fn take_definitions(
     now: &mut Origins,
     previous: &Snapshot,
     seen: &mut Seen<'_>,
+    view: &View,
 ) {
     let known = snapshot.calendars.values();
     let calendars = Calendars::new(
         known.map(|loaded| &*loaded.calendar),
         failing_calendars(snapshot),
     );
-    let mut failed = Vec::new();
-    let mut served = Vec::new();
+    let (mut served, mut failed, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     for (definition, placed) in &seen.definitions {
         let before = previous.definitions.get(&definition.id);
         let names = &placed.document.calendars;
-        let resolved = if names.is_empty() {
-            Ok(Arc::clone(definition))
-        } else {
-            calendars.resolve(definition, names).map(|resolved| {
-                // The same as before is the same piece of memory.
-                before
-                    .filter(|before| *before.definition == resolved)
-                    .map_or_else(
-                        || Arc::new(resolved),
-                        |before| Arc::clone(&before.definition),
-                    )
-            })
-        };
-        match resolved {
+        if names.is_empty() {
+            served.push((Arc::clone(definition), *placed));
+            continue;
+        }
+        match calendars.resolve(definition, names) {
             Ok(resolved) => {
+                let warning = Calendars::warning(definition, &resolved, names, view.at);
+                warnings.extend(warning);
+                // The same as before is the same piece of memory.
+                let same = before.filter(|before| *before.definition == resolved);
+                let resolved = same.map_or_else(
+                    || Arc::new(resolved),
+                    |before| Arc::clone(&before.definition),
+                );
                 served.push((resolved, *placed));
             }
             Err(errors) => {
@@ -154,6 +153,7 @@ fn take_definitions(
         }
     }
     snapshot.failed.extend(failed);
+    snapshot.warnings.extend(warnings);
     // Maps are built at once: one by one takes twice the time.
     now.definitions = served
         .iter()

@@ -81,6 +81,8 @@ pub(super) enum Content {
 pub(super) struct View {
     /// Digest of it.
     pub(super) revision: Revision,
+    /// When it saw it; for warnings only.
+    pub(super) at: Timestamp,
     /// The files that are there.
     pub(super) files: Arc<Files>,
     /// Why the view of a folder is incomplete, by its index.
@@ -268,7 +270,10 @@ impl Loader {
 
     /// Makes what was seen the present state.
     fn accept(&mut self, listings: Vec<Listing>, unsettled: &[usize], mut fresh: Files) -> View {
-        let mut view = View::default();
+        let mut view = View {
+            at: Timestamp::now(),
+            ..View::default()
+        };
         let mut all = Vec::new();
         let mut files = Vec::new();
         for (root, listing) in listings.into_iter().enumerate() {

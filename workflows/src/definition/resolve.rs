@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::schedule::LIST_LIMIT;
-use super::{DayCalendar, Definition, Diagnostic, nearest, revision};
+use super::{DayCalendar, Definition, Diagnostic, Severity, nearest, revision};
 use crate::names::DefinitionId;
 
 /// The most calendars that a spec excludes: the server compares each candidate
@@ -92,6 +94,32 @@ impl<'a> Calendars<'a> {
         }
         resolved.revision = revision::of(&resolved);
         Ok(resolved)
+    }
+
+    /// What a person almost never means: days that leave a schedule no time at
+    /// all after `now`. `parsed` is the definition without them.
+    pub fn warning(
+        parsed: &Definition,
+        resolved: &Definition,
+        names: &[CalendarUse],
+        now: Timestamp,
+    ) -> Option<Diagnostic> {
+        let fires = |definition: &Definition| {
+            let spec = definition.schedule.as_ref().map(|schedule| &schedule.spec);
+            spec.is_some_and(|spec| !spec.fire_times(now, 1).times.is_empty())
+        };
+        let first = names.first()?;
+        if fires(resolved) || !fires(parsed) {
+            return None;
+        }
+        Some(Diagnostic {
+            severity: Severity::Warning,
+            message: "`schedule.exclude`: with its calendars the schedule never fires".to_owned(),
+            hint: Some(
+                "no date is left, or so much is excluded that the server stops looking".to_owned(),
+            ),
+            ..first.at.clone()
+        })
     }
 
     fn unknown(&self, name: &CalendarUse) -> Diagnostic {

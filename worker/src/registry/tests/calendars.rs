@@ -28,7 +28,7 @@ fn folder() -> Folder {
     Folder::with(&[
         ("days.yaml", &calendar("12-25")),
         ("one.yaml", &job("one", "{ calendar: days }")),
-        ("two.yaml", &job("two", "{ calendar: days }, { hour: 9 }")),
+        ("two.yaml", &job("two", "{ calendar: days }, { hour: 1 }")),
         ("other.yaml", &job("other", "{ month: 12 }")),
     ])
 }
@@ -62,7 +62,7 @@ async fn a_changed_calendar_changes_the_definitions_that_name_it_and_no_other() 
     assert_snapshot!(exclusions(&registry), @r"
     one: * * * 25 12 * *
     other: * * * * 12 * *
-    two: * * 9 * * * *; * * * 25 12 * *
+    two: * * 1 * * * *; * * * 25 12 * *
     ");
     let before = registry.snapshot();
 
@@ -71,7 +71,7 @@ async fn a_changed_calendar_changes_the_definitions_that_name_it_and_no_other() 
     assert_snapshot!(exclusions(&registry), @r"
     one: * * * 3 4 * 2026; * * * 25 12 * *
     other: * * * * 12 * *
-    two: * * 9 * * * *; * * * 3 4 * 2026; * * * 25 12 * *
+    two: * * 1 * * * *; * * * 3 4 * 2026; * * * 25 12 * *
     ");
     let now = registry.snapshot();
     let other = "other".parse().unwrap();
@@ -99,6 +99,23 @@ async fn a_changed_calendar_changes_the_definitions_that_name_it_and_no_other() 
         &now.definitions[&one].definition,
         &later.definitions[&one].definition
     ));
+}
+
+#[tokio::test]
+async fn a_calendar_that_leaves_no_time_warns_while_it_does() {
+    let folder = folder();
+    let registry = real_registry(&folder);
+    changed(&registry).await;
+    assert_eq!(registry.snapshot().warnings, []);
+    folder.save("days.yaml", &calendar("{ day_of_week: 0-6 }"));
+    for _ in 0..2 {
+        changed(&registry).await;
+        let snapshot = registry.snapshot();
+        let files: Vec<_> = snapshot.warnings.iter().map(|it| &*it.path).collect();
+        assert!(files[0].ends_with("one.yaml"), "{files:?}");
+        assert_eq!(files.len(), 2, "{files:?}");
+        folder.save("other.yaml", &job("other", ""));
+    }
 }
 
 #[tokio::test]
@@ -149,7 +166,7 @@ async fn a_broken_calendar_keeps_its_last_good_version() {
     one: * * * 26 12 * *
     other: * * * * 12 * *
     three: * * * 26 12 * *
-    two: * * 9 * * * *; * * * 26 12 * *
+    two: * * 1 * * * *; * * * 26 12 * *
     ");
 }
 

@@ -1,6 +1,6 @@
 //! Documents of `kind: calendar`, and definitions that name them.
 
-use super::{definition, parse, rendered, report};
+use super::{context, definition, parse, rendered, report};
 use crate::definition::{Calendars, DayCalendar, Definition, Kind};
 
 pub(super) const HOLIDAYS: &str = r#"
@@ -258,6 +258,29 @@ fn a_definition_excludes_the_days_of_the_calendars_it_names() {
 fn what_names_no_calendar_is_what_it_was() {
     let plain = definition(&naming("[]"));
     assert_eq!(resolve(&naming("[]"), &[]), Ok(plain));
+}
+
+#[test]
+fn calendars_that_leave_no_time_warn() {
+    let sundays = calendar("kind: calendar\nid: sundays\ndates: [{ day_of_week: SUN }]\n");
+    let warning = |cron: &str| {
+        let text = naming("[{ calendar: sundays }]").replace("0 9 * * *", cron);
+        let document = parse(&text).remove(0);
+        let parsed = document.definition().unwrap();
+        let resolved = Calendars::new([&sundays], []).resolve(parsed, &document.calendars);
+        let resolved = resolved.unwrap();
+        let warning = Calendars::warning(parsed, &resolved, &document.calendars, context().now);
+        rendered(warning.as_slice())
+    };
+    insta::assert_snapshot!(warning("0 9 * * SUN"), @r"
+    jobs/nightly.yaml:3:25: warning: `schedule.exclude`: with its calendars the schedule never fires
+      3 |   exclude: [{ calendar: sundays }]
+        |                         ^
+      hint: no date is left, or so much is excluded that the server stops looking
+    ");
+    assert_eq!(warning("0 9 * * *"), "");
+    // That it never fires was said when it was parsed.
+    assert_eq!(warning("0 9 30 2 *"), "");
 }
 
 #[test]
