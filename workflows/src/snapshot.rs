@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Definition, Diagnostic};
+use crate::definition::{DayCalendar, Definition, Diagnostic, Kind};
 use crate::names::{DefinitionId, Revision};
 
 /// How many archived definitions are remembered.
@@ -22,6 +22,9 @@ pub struct Snapshot {
     pub revision: Revision,
     /// The definitions that are served, last good versions among them.
     pub definitions: BTreeMap<DefinitionId, Loaded>,
+    /// The calendars that definitions can name, last good versions among them.
+    /// What they exclude stands in the definitions already.
+    pub calendars: BTreeMap<DefinitionId, LoadedCalendar>,
     /// Documents that fail now, in the order of their sources.
     pub failed: Vec<FailedDocument>,
     /// Warnings of the documents that are valid.
@@ -30,7 +33,7 @@ pub struct Snapshot {
     /// failed part-way, a root that was replaced and not yet seen twice):
     /// nothing may be removed while this is not empty.
     pub incomplete: Vec<String>,
-    /// Definitions that went away while this process ran, the latest first; at
+    /// Definitions and calendars that went away while this process ran, the latest first; at
     /// most [`ARCHIVED_KEPT`]. For people; nothing is decided by it.
     pub archived: Vec<Archived>,
 }
@@ -40,6 +43,17 @@ pub struct Snapshot {
 pub struct Loaded {
     /// The definition.
     pub definition: Arc<Definition>,
+    /// `path` or `path:line` of its document, relative to the folder given.
+    pub source: String,
+    /// Whether the document on disk is this one.
+    pub status: LoadStatus,
+}
+
+/// A calendar that definitions can name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadedCalendar {
+    /// The calendar.
+    pub calendar: Arc<DayCalendar>,
     /// `path` or `path:line` of its document, relative to the folder given.
     pub source: String,
     /// Whether the document on disk is this one.
@@ -63,13 +77,17 @@ pub struct FailedDocument {
     pub source: String,
     /// The id it states (its file's stem, where that is the default); `None` when it cannot be read.
     pub id: Option<DefinitionId>,
+    /// What it is; `Workflow` where that cannot be read.
+    pub kind: Kind,
     /// All that is wrong with it.
     pub errors: Vec<Diagnostic>,
 }
 
-/// A definition that went away.
+/// A definition or a calendar that went away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
+    /// What it was.
+    pub kind: Kind,
     /// Its id.
     pub id: DefinitionId,
     /// Where it stood.
@@ -84,7 +102,8 @@ impl Snapshot {
         self.incomplete.is_empty()
     }
 
-    /// The ids that failing documents state.
+    /// The ids that failing documents state, of whatever kind: one that fails
+    /// may say the wrong kind, too.
     pub fn failed_ids(&self) -> impl Iterator<Item = &DefinitionId> {
         self.failed.iter().filter_map(|failed| failed.id.as_ref())
     }

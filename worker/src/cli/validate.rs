@@ -1,21 +1,25 @@
 //! `almanac validate`: checks definitions offline, by the rules of the worker.
 //!
 //! A folder is loaded by the registry itself. A file alone is parsed; of the
-//! rules that need the other files it knows those among the files given.
+//! rules that need the other files it knows those among the files given. The
+//! calendars that it names may also stand in the folders given, and in the
+//! files beside it.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_workflows::definition::{
-    Definition, Diagnostic, ParseContext, ParsedDocument, parse_file,
+    Calendars, DayCalendar, Definition, Diagnostic, Kind, ParseContext, Parsed, ParsedDocument,
+    parse_file,
 };
 use almanac_workflows::names::DefinitionId;
-use almanac_workflows::snapshot::LoadStatus;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -47,10 +51,11 @@ pub(super) async fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     };
     let (files, folders): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| path.is_file());
     let mut findings = Findings::default();
+    let mut calendars = Vec::new();
     if !folders.is_empty() {
-        check_folders(folders, &mut findings).await?;
+        calendars = check_folders(folders, &mut findings).await?;
     }
-    check_files(&files, &mut findings);
+    check_files(&files, calendars, &mut findings);
     findings.diagnostics.sort();
     super::show(args.format, &findings, text)?;
     let good = findings.invalid == 0 && findings.problems.is_empty();
@@ -73,15 +78,16 @@ fn text(findings: &Findings) -> String {
     out + &format!("{} valid, {} invalid\n", findings.valid, findings.invalid)
 }
 
-async fn check_folders(folders: Vec<PathBuf>, findings: &mut Findings) -> anyhow::Result<()> {
+/// Checks folders, and gives the calendars that they hold.
+async fn check_folders(
+    folders: Vec<PathBuf>,
+    findings: &mut Findings,
+) -> anyhow::Result<Vec<Arc<DayCalendar>>> {
     let registry = Registry::new(folders, Duration::ZERO);
     registry.reload(Depth::Contents).await?;
     let snapshot = registry.snapshot();
-    let loaded = |loaded: &&_| {
-        let loaded: &almanac_workflows::snapshot::Loaded = loaded;
-        loaded.status == LoadStatus::Loaded
-    };
-    findings.valid += snapshot.definitions.values().filter(loaded).count();
+    // Nothing was served before, so nothing is stale.
+    findings.valid += snapshot.definitions.len() + snapshot.calendars.len();
     findings.invalid += snapshot.failed.len();
     let errors = snapshot.failed.iter().flat_map(|failed| &failed.errors);
     findings
@@ -90,47 +96,144 @@ async fn check_folders(folders: Vec<PathBuf>, findings: &mut Findings) -> anyhow
     findings
         .problems
         .extend(snapshot.incomplete.iter().cloned());
-    Ok(())
+    let calendars = snapshot.calendars.values();
+    Ok(calendars
+        .map(|loaded| Arc::clone(&loaded.calendar))
+        .collect())
 }
 
-fn check_files(files: &[PathBuf], findings: &mut Findings) {
-    let mut first: BTreeMap<DefinitionId, String> = BTreeMap::new();
+fn check_files(files: &[PathBuf], calendars: Vec<Arc<DayCalendar>>, findings: &mut Findings) {
+    let mut all = Vec::new();
     for file in files {
-        let documents = match read_documents(file) {
-            Ok(documents) => documents,
-            Err(problem) => {
-                findings.problems.push(problem);
+        match read_documents(file) {
+            Ok(documents) => all.push((file.as_path(), documents)),
+            Err(problem) => findings.problems.push(problem),
+        }
+    }
+    let world = World::of(&all, calendars);
+    let calendars = world.calendars();
+    let mut first: BTreeMap<(Kind, &DefinitionId), String> = BTreeMap::new();
+    for (file, document) in documents_of(&all) {
+        findings.diagnostics.extend_from_slice(&document.warnings);
+        match checked(document, &calendars) {
+            Ok(resolved) => {
+                let warning = document
+                    .definition()
+                    .zip(resolved)
+                    .and_then(|(parsed, it)| {
+                        Calendars::warning(parsed, &it, &document.calendars, Timestamp::now())
+                    });
+                findings.diagnostics.extend(warning);
+            }
+            Err(errors) => {
+                findings.invalid += 1;
+                findings.diagnostics.extend(errors);
                 continue;
             }
-        };
-        for document in documents {
-            findings.diagnostics.extend(document.warnings);
-            match document.result {
-                Ok(definition) => {
-                    let place = format!("{}:{}", file.display(), document.line);
-                    match first.get(&definition.id) {
-                        None => {
-                            findings.valid += 1;
-                            first.insert(definition.id, place);
-                        }
-                        Some(other) => {
-                            findings.invalid += 1;
-                            findings.diagnostics.push(Diagnostic::error(
-                                file.display().to_string(),
-                                document.line,
-                                1,
-                                format!("id `{}` is used twice; also at {other}", definition.id),
-                            ));
-                        }
-                    }
-                }
-                Err(errors) => {
-                    findings.invalid += 1;
-                    findings.diagnostics.extend(errors);
-                }
+        }
+        let Some(id) = &document.id else { continue };
+        let place = format!("{}:{}", file.display(), document.line);
+        match first.entry((document.kind, id)) {
+            Entry::Vacant(entry) => {
+                findings.valid += 1;
+                entry.insert(place);
+            }
+            Entry::Occupied(other) => {
+                findings.invalid += 1;
+                findings.diagnostics.push(Diagnostic::error(
+                    file.display().to_string(),
+                    document.line,
+                    1,
+                    format!("id `{id}` is used twice; also at {}", other.get()),
+                ));
             }
         }
     }
+}
+
+/// Files, and their documents.
+type Documents<'a> = [(&'a Path, Vec<ParsedDocument>)];
+
+fn documents_of<'a>(
+    all: &'a Documents<'_>,
+) -> impl Iterator<Item = (&'a Path, &'a ParsedDocument)> {
+    all.iter()
+        .flat_map(|(file, documents)| documents.iter().map(move |document| (*file, document)))
+}
+
+/// The definition of a valid document, if it is one, with the days of the
+/// calendars it names.
+fn checked(
+    document: &ParsedDocument,
+    calendars: &Calendars<'_>,
+) -> Result<Option<Definition>, Vec<Diagnostic>> {
+    match &document.result {
+        Ok(Parsed::Definition(definition)) => {
+            calendars.resolve(definition, &document.calendars).map(Some)
+        }
+        Ok(Parsed::Calendar(_)) => Ok(None),
+        Err(errors) => Err(errors.clone()),
+    }
+}
+
+/// The calendars that files can name.
+struct World {
+    known: Vec<Arc<DayCalendar>>,
+    failing: Vec<DefinitionId>,
+}
+
+impl World {
+    /// Those in the files themselves, else the `others`, else those in the
+    /// files beside them.
+    fn of(all: &Documents<'_>, others: Vec<Arc<DayCalendar>>) -> Self {
+        let names = |documents: &[ParsedDocument]| {
+            let mut documents = documents.iter();
+            documents.any(|document| !document.calendars.is_empty())
+        };
+        let folders: BTreeSet<&Path> = all
+            .iter()
+            .filter(|(_, documents)| names(documents))
+            .filter_map(|(file, _)| file.parent())
+            .collect();
+        let mut known: Vec<_> = folders.into_iter().flat_map(calendars_in).collect();
+        known.extend(others);
+        let own = documents_of(all).filter_map(|(_, document)| document.calendar());
+        known.extend(own.map(Arc::clone));
+        let failing = documents_of(all)
+            .filter(|(_, document)| document.kind == Kind::Calendar && document.result.is_err())
+            .filter_map(|(_, document)| document.id.clone())
+            .collect();
+        Self { known, failing }
+    }
+
+    fn calendars(&self) -> Calendars<'_> {
+        Calendars::new(self.known.iter().map(Arc::as_ref), &self.failing)
+    }
+}
+
+/// The calendars in the files of a folder, not of those below it.
+fn calendars_in(folder: &Path) -> Vec<Arc<DayCalendar>> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let is_yaml = |path: &PathBuf| {
+        let ending = path.extension();
+        ending.is_some_and(|ending| ending == "yaml" || ending == "yml") && path.is_file()
+    };
+    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(is_yaml);
+    files.sort();
+    files
+        .iter()
+        .filter_map(|file| read_documents(file).ok())
+        .flatten()
+        .filter_map(|document| document.calendar().cloned())
+        .collect()
 }
 
 /// The documents of one file, or why it cannot be read.
@@ -148,11 +251,14 @@ fn read_documents(path: &Path) -> Result<Vec<ParsedDocument>, String> {
 /// The definitions of one file; all that is wrong with it otherwise.
 pub(super) fn definitions_of(path: &Path) -> anyhow::Result<Vec<Definition>> {
     let documents = read_documents(path).map_err(anyhow::Error::msg)?;
+    let all = [(path, documents)];
+    let world = World::of(&all, Vec::new());
+    let calendars = world.calendars();
     let mut errors = Vec::new();
     let mut definitions = Vec::new();
-    for document in documents {
-        match document.result {
-            Ok(definition) => definitions.push(definition),
+    for (_, document) in documents_of(&all) {
+        match checked(document, &calendars) {
+            Ok(definition) => definitions.extend(definition),
             Err(found) => errors.extend(found.iter().map(Diagnostic::render)),
         }
     }
@@ -186,7 +292,7 @@ mod tests {
         check_folders(vec![folder.path().to_owned()], &mut findings)
             .await
             .unwrap();
-        check_files(&[file], &mut findings);
+        check_files(&[file], Vec::new(), &mut findings);
         assert_eq!((findings.valid, findings.invalid), (2, 1));
         assert!(findings.diagnostics[0].path.ends_with("b.yaml"));
         assert!(text(&findings).ends_with("2 valid, 1 invalid\n"));
@@ -198,13 +304,63 @@ mod tests {
         let text = format!("id: same\n{GOOD}");
         let files = ["a.yaml", "b.yaml"].map(|name| write(folder.path(), name, &text));
         let mut findings = Findings::default();
-        check_files(&files, &mut findings);
+        check_files(&files, Vec::new(), &mut findings);
         assert_eq!((findings.valid, findings.invalid), (1, 1));
         assert!(
             findings.diagnostics[0]
                 .message
                 .starts_with("id `same` is used twice")
         );
+    }
+
+    const NAMING: &str = "schedule: { cron: '0 9 * * *', exclude: [{ calendar: days }] }\n\
+        workflow: { type: T, task_queue: q }\n";
+    const DAYS: &str = "kind: calendar\nid: days\ndates: [12-25]\n";
+
+    #[tokio::test]
+    async fn a_calendar_is_found_in_the_files_the_folders_and_beside() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let job = write(folder.path(), "job.yaml", NAMING);
+        let mut findings = Findings::default();
+        check_files(std::slice::from_ref(&job), Vec::new(), &mut findings);
+        assert_eq!((findings.valid, findings.invalid), (0, 1));
+        assert!(
+            findings.diagnostics[0]
+                .message
+                .contains("there is no calendar `days`")
+        );
+        assert!(definitions_of(&job).is_err());
+
+        let days = write(other.path(), "days.yaml", DAYS);
+        let mut findings = Findings::default();
+        check_files(&[job.clone(), days], Vec::new(), &mut findings);
+        assert_eq!((findings.valid, findings.invalid), (2, 0));
+
+        let mut findings = Findings::default();
+        let calendars = check_folders(vec![other.path().to_owned()], &mut findings);
+        let calendars = calendars.await.unwrap();
+        check_files(std::slice::from_ref(&job), calendars, &mut findings);
+        assert_eq!((findings.valid, findings.invalid), (2, 0));
+
+        write(folder.path(), "all.yaml", DAYS);
+        let definitions = definitions_of(&job).unwrap();
+        let spec = &definitions[0].schedule.as_ref().unwrap().spec;
+        assert_eq!(spec.exclude[0].to_string(), "* * * 25 12 * *");
+    }
+
+    #[tokio::test]
+    async fn a_calendar_and_a_definition_may_share_an_id() {
+        let folder = tempfile::tempdir().unwrap();
+        write(
+            folder.path(),
+            "a.yaml",
+            &format!("id: days\n{NAMING}---\n{DAYS}"),
+        );
+        let mut findings = Findings::default();
+        check_folders(vec![folder.path().to_owned()], &mut findings)
+            .await
+            .unwrap();
+        assert_eq!((findings.valid, findings.invalid), (2, 0));
     }
 
     #[tokio::test]

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use almanac_workflows::definition::Diagnostic;
+use almanac_workflows::definition::{Diagnostic, Kind};
 use almanac_workflows::names::{DefinitionId, Revision};
-use almanac_workflows::snapshot::{FailedDocument, LoadStatus, Loaded, Snapshot};
+use almanac_workflows::snapshot::{FailedDocument, LoadStatus, Loaded, LoadedCalendar, Snapshot};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -58,7 +58,7 @@ pub struct DefinitionView {
     /// Its id; `None` where that cannot be read.
     pub id: Option<DefinitionId>,
     /// What kind of document it is.
-    pub kind: &'static str,
+    pub kind: Kind,
     /// Whether it is served, and how.
     pub status: DefinitionStatus,
     /// `path` or `path:line`, relative to the folder given.
@@ -89,6 +89,15 @@ pub enum DefinitionStatus {
     Invalid,
     /// Not any more: the document is gone.
     Archived,
+}
+
+impl From<LoadStatus> for DefinitionStatus {
+    fn from(status: LoadStatus) -> Self {
+        match status {
+            LoadStatus::Loaded => Self::Loaded,
+            LoadStatus::Stale => Self::Stale,
+        }
+    }
 }
 
 pub(super) async fn list<B: Backend>(
@@ -124,48 +133,72 @@ pub(super) async fn one<B: Backend>(
         })
 }
 
-/// Every definition and failing document: by id, those without one last.
+/// Every definition, calendar and failing document: by id, those without one
+/// last; a definition before a calendar with its id.
 fn views(snapshot: &Snapshot) -> Vec<DefinitionView> {
     let mut by_id: BTreeMap<_, Vec<Diagnostic>> = BTreeMap::new();
     let mut by_file: BTreeMap<_, Vec<Diagnostic>> = BTreeMap::new();
     for failed in &snapshot.failed {
         let errors = match &failed.id {
-            Some(id) => by_id.entry(id).or_default(),
+            Some(id) => by_id.entry((of_calendar(failed.kind), id)).or_default(),
             None => by_file.entry(file_of(&failed.source)).or_default(),
         };
         errors.extend_from_slice(&failed.errors);
     }
-    let served = snapshot.definitions.iter().map(|(id, loaded)| {
-        // A last good version is served for what its document says, or for
-        // what its file says where no document states the id.
-        let errors = by_id.get(id).or_else(|| match loaded.status {
+    // A last good version is served for what its document says, or for what
+    // its file says where no document states the id.
+    let errors_of = |calendar: bool, id, status, source: &str| {
+        let errors = by_id.get(&(calendar, id)).or_else(|| match status {
             LoadStatus::Loaded => None,
-            LoadStatus::Stale => by_file.get(file_of(&loaded.source)),
+            LoadStatus::Stale => by_file.get(file_of(source)),
         });
-        DefinitionView::of(id, loaded, errors.cloned().unwrap_or_default())
+        errors.cloned().unwrap_or_default()
+    };
+    let served = snapshot.definitions.iter().map(|(id, loaded)| {
+        DefinitionView::of(
+            id,
+            loaded,
+            errors_of(false, id, loaded.status, &loaded.source),
+        )
+    });
+    let calendars = snapshot.calendars.iter().map(|(id, loaded)| {
+        let errors = errors_of(true, id, loaded.status, &loaded.source);
+        DefinitionView::of_calendar(id, loaded, errors)
     });
     let invalid = snapshot
         .failed
         .iter()
         .filter(|failed| {
-            let id = failed.id.as_ref();
-            !id.is_some_and(|id| snapshot.definitions.contains_key(id))
+            !failed.id.as_ref().is_some_and(|id| match failed.kind {
+                Kind::Calendar => snapshot.calendars.contains_key(id),
+                Kind::Workflow | Kind::EventType => snapshot.definitions.contains_key(id),
+            })
         })
         .map(DefinitionView::invalid);
     let archived = snapshot.archived.iter().map(|archived| DefinitionView {
         revision: Some(archived.revision.clone()),
         ..DefinitionView::bare(
+            archived.kind,
             Some(archived.id.clone()),
             DefinitionStatus::Archived,
             &archived.source,
         )
     });
-    let mut all: Vec<_> = served.chain(invalid).chain(archived).collect();
+    let mut all: Vec<_> = served
+        .chain(calendars)
+        .chain(invalid)
+        .chain(archived)
+        .collect();
     all.sort_by(|a, b| {
-        let key = |view: &DefinitionView| (view.id.is_none(), view.id.clone());
+        let key = |view: &DefinitionView| (view.id.is_none(), view.id.clone(), view.kind);
         key(a).cmp(&key(b)).then_with(|| a.source.cmp(&b.source))
     });
     all
+}
+
+/// Whether errors of a document of this kind are a calendar's.
+fn of_calendar(kind: Kind) -> bool {
+    kind == Kind::Calendar
 }
 
 /// A source without its line.
@@ -177,10 +210,10 @@ fn file_of(source: &str) -> &str {
 }
 
 impl DefinitionView {
-    fn bare(id: Option<DefinitionId>, status: DefinitionStatus, source: &str) -> Self {
+    fn bare(kind: Kind, id: Option<DefinitionId>, status: DefinitionStatus, source: &str) -> Self {
         Self {
             id,
-            kind: "workflow",
+            kind,
             status,
             source: source.to_owned(),
             revision: None,
@@ -193,10 +226,7 @@ impl DefinitionView {
     }
 
     fn of(id: &DefinitionId, loaded: &Loaded, errors: Vec<Diagnostic>) -> Self {
-        let status = match loaded.status {
-            LoadStatus::Loaded => DefinitionStatus::Loaded,
-            LoadStatus::Stale => DefinitionStatus::Stale,
-        };
+        let status = loaded.status.into();
         let definition = &loaded.definition;
         Self {
             revision: Some(definition.revision.clone()),
@@ -205,7 +235,20 @@ impl DefinitionView {
             labels: definition.labels.clone(),
             load_error: errors.first().cloned(),
             load_errors: errors,
-            ..Self::bare(Some(id.clone()), status, &loaded.source)
+            ..Self::bare(Kind::Workflow, Some(id.clone()), status, &loaded.source)
+        }
+    }
+
+    fn of_calendar(id: &DefinitionId, loaded: &LoadedCalendar, errors: Vec<Diagnostic>) -> Self {
+        let status = loaded.status.into();
+        let calendar = &loaded.calendar;
+        Self {
+            revision: Some(calendar.revision.clone()),
+            description: calendar.description.clone(),
+            labels: calendar.labels.clone(),
+            load_error: errors.first().cloned(),
+            load_errors: errors,
+            ..Self::bare(Kind::Calendar, Some(id.clone()), status, &loaded.source)
         }
     }
 
@@ -213,7 +256,12 @@ impl DefinitionView {
         Self {
             load_error: failed.errors.first().cloned(),
             load_errors: failed.errors.clone(),
-            ..Self::bare(failed.id.clone(), DefinitionStatus::Invalid, &failed.source)
+            ..Self::bare(
+                failed.kind,
+                failed.id.clone(),
+                DefinitionStatus::Invalid,
+                &failed.source,
+            )
         }
     }
 }

@@ -151,13 +151,13 @@ mod tests {
             let mut snapshot = Snapshot::default();
             for (file, enabled) in [("on.yaml", true), ("off.yaml", false)] {
                 let parsed = parse_file(file, text(enabled).as_bytes(), &context).remove(0);
-                let definition = parsed.result.unwrap();
+                let definition = parsed.definition().unwrap();
                 let loaded = Loaded {
-                    definition: Arc::new(definition.clone()),
+                    definition: Arc::clone(definition),
                     source: file.into(),
                     status: LoadStatus::Loaded,
                 };
-                snapshot.definitions.insert(definition.id, loaded);
+                snapshot.definitions.insert(definition.id.clone(), loaded);
             }
             Self {
                 desired: plan::desired(&"test".parse().unwrap(), &snapshot),

@@ -2,50 +2,28 @@
 //!
 //! Pure. Always holds: a definition that was served goes away only when the
 //! place it stood in could be seen and no longer holds it. While its document
-//! fails, another document states its id too, its file cannot be read, or its
-//! folder cannot be seen, its last good version is served, marked stale.
+//! fails, another document states its id too, its file cannot be read, its
+//! folder cannot be seen, or a calendar that it names is not to be had, its
+//! last good version is served, marked stale. The same holds for calendars.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use almanac_workflows::definition::{Definition, Diagnostic, Kind};
+use almanac_workflows::definition::{Calendars, Definition, Kind, Parsed};
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::snapshot::{
-    ARCHIVED_KEPT, Archived, FailedDocument, LoadStatus, Loaded, Snapshot,
+    ARCHIVED_KEPT, Archived, LoadStatus, Loaded, LoadedCalendar, Snapshot,
 };
 
-use super::load::{Content, Document, FileKey, View};
-use super::read::Refusal;
+use super::documents::{Placed, by_repeated_id, documents, repeated, unread};
+use super::load::{Content, FileKey, View};
 
-/// The most documents that are served.
-const DOCUMENTS_LIMIT: usize = 50_000;
-/// How many other places the error of a repeated id names.
-const PLACES_NAMED: usize = 3;
-
-/// Where each definition that is served comes from.
-pub(super) type Origins = BTreeMap<DefinitionId, FileKey>;
-
-/// A document and its place.
-struct Placed<'a> {
-    key: &'a FileKey,
-    document: &'a Document,
-    /// Nothing else is in its file.
-    is_only: bool,
-    /// Nothing follows it in its file.
-    is_last: bool,
-}
-
-impl Placed<'_> {
-    /// `path`, or `path:line` where there are several.
-    fn source(&self) -> String {
-        let path = Path::new(&*self.key.path).display();
-        if self.is_only {
-            path.to_string()
-        } else {
-            format!("{path}:{}", self.document.line)
-        }
-    }
+/// Where everything that is served comes from.
+#[derive(Debug, Default)]
+pub(super) struct Origins {
+    definitions: BTreeMap<DefinitionId, FileKey>,
+    calendars: BTreeMap<DefinitionId, FileKey>,
 }
 
 /// The snapshot that `view` makes of `previous`.
@@ -64,10 +42,155 @@ pub(super) fn assemble(
             .collect(),
         ..Snapshot::default()
     };
-    let mut now = Origins::new();
-    let suspicious = take_documents(&mut snapshot, &mut now, previous, view, roots);
+    let mut now = Origins::default();
+    let documents = documents(&mut snapshot, view);
+    let mut seen = take_documents(&mut snapshot, &mut now, previous, &documents, view, roots);
+    keep_calendars(
+        &mut snapshot,
+        &mut now,
+        previous,
+        origins,
+        &seen.suspicious,
+        view,
+    );
+    take_definitions(&mut snapshot, &mut now, previous, &mut seen, view);
+    keep_definitions(
+        &mut snapshot,
+        &mut now,
+        previous,
+        origins,
+        &seen.suspicious,
+        view,
+    );
+    snapshot.failed.sort_by(|a, b| a.source.cmp(&b.source));
+    remember(&mut snapshot, previous);
+    (snapshot, now)
+}
 
-    let failing: BTreeSet<_> = snapshot.failed_ids().cloned().collect();
+/// What a look at the documents one by one finds.
+struct Seen<'a> {
+    /// The definitions that are valid but for the calendars they name.
+    definitions: Vec<(&'a Arc<Definition>, &'a Placed<'a>)>,
+    /// The files in which something fails that may stand for definitions or
+    /// calendars it does not name.
+    suspicious: BTreeSet<&'a FileKey>,
+}
+
+/// Keeps the calendars that were there and may be so still.
+fn keep_calendars(
+    snapshot: &mut Snapshot,
+    now: &mut Origins,
+    previous: &Snapshot,
+    origins: &Origins,
+    suspicious: &BTreeSet<&FileKey>,
+    view: &View,
+) {
+    let failing: BTreeSet<_> = failing_calendars(snapshot).cloned().collect();
+    for (id, loaded) in &previous.calendars {
+        if snapshot.calendars.contains_key(id) {
+            continue;
+        }
+        let Some(origin) = origins.calendars.get(id) else {
+            continue;
+        };
+        if failing.contains(id) || view.hides(origin) || is_within(origin, suspicious) {
+            let stale = LoadedCalendar {
+                status: LoadStatus::Stale,
+                ..loaded.clone()
+            };
+            now.calendars.insert(id.clone(), origin.clone());
+            snapshot.calendars.insert(id.clone(), stale);
+        } else {
+            snapshot.archived.push(Archived {
+                kind: Kind::Calendar,
+                id: id.clone(),
+                source: loaded.source.clone(),
+                revision: loaded.calendar.revision.clone(),
+            });
+        }
+    }
+}
+
+/// Serves the valid definitions, with the days of the calendars they name.
+fn take_definitions(
+    snapshot: &mut Snapshot,
+    now: &mut Origins,
+    previous: &Snapshot,
+    seen: &mut Seen<'_>,
+    view: &View,
+) {
+    let known = snapshot.calendars.values();
+    let calendars = Calendars::new(
+        known.map(|loaded| &*loaded.calendar),
+        failing_calendars(snapshot),
+    );
+    let (mut served, mut failed, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    for (definition, placed) in &seen.definitions {
+        let before = previous.definitions.get(&definition.id);
+        let names = &placed.document.calendars;
+        if names.is_empty() {
+            served.push((Arc::clone(definition), *placed));
+            continue;
+        }
+        match calendars.resolve(definition, names) {
+            Ok(resolved) => {
+                let warning = Calendars::warning(definition, &resolved, names, view.at);
+                warnings.extend(warning);
+                // The same as before is the same piece of memory.
+                let same = before.filter(|before| *before.definition == resolved);
+                let resolved = same.map_or_else(
+                    || Arc::new(resolved),
+                    |before| Arc::clone(&before.definition),
+                );
+                served.push((resolved, *placed));
+            }
+            Err(errors) => {
+                if before.is_none() {
+                    seen.suspicious.insert(placed.key);
+                }
+                failed.push(placed.failed(errors));
+            }
+        }
+    }
+    snapshot.failed.extend(failed);
+    snapshot.warnings.extend(warnings);
+    // Maps are built at once: one by one takes twice the time.
+    now.definitions = served
+        .iter()
+        .map(|(definition, placed)| (definition.id.clone(), placed.key.clone()))
+        .collect();
+    for (_, placed) in &served {
+        let warnings = &placed.document.warnings;
+        snapshot.warnings.extend_from_slice(warnings);
+    }
+    snapshot.definitions = served
+        .into_iter()
+        .map(|(definition, placed)| {
+            let loaded = Loaded {
+                definition,
+                source: placed.source(),
+                status: LoadStatus::Loaded,
+            };
+            (loaded.definition.id.clone(), loaded)
+        })
+        .collect();
+}
+
+/// Keeps the definitions that were served and may be there still.
+fn keep_definitions(
+    snapshot: &mut Snapshot,
+    now: &mut Origins,
+    previous: &Snapshot,
+    origins: &Origins,
+    suspicious: &BTreeSet<&FileKey>,
+    view: &View,
+) {
+    let failing: BTreeSet<_> = snapshot
+        .failed
+        .iter()
+        .filter(|failed| failed.kind != Kind::Calendar)
+        .filter_map(|failed| failed.id.clone())
+        .collect();
     // Both are in order: nothing is searched for.
     let mut served = snapshot.definitions.keys().peekable();
     let gone: Vec<_> = previous
@@ -79,32 +202,50 @@ pub(super) fn assemble(
         })
         .collect();
     for (id, loaded) in gone {
-        let Some(origin) = origins.get(id) else {
+        let Some(origin) = origins.definitions.get(id) else {
             continue;
         };
-        let unseen = view.holes.contains_key(&origin.root) && !view.files.contains_key(origin);
-        if failing.contains(id) || unseen || is_within(origin, &suspicious) {
+        if failing.contains(id) || view.hides(origin) || is_within(origin, suspicious) {
             let stale = Loaded {
                 status: LoadStatus::Stale,
                 ..loaded.clone()
             };
-            now.insert(id.clone(), origin.clone());
+            now.definitions.insert(id.clone(), origin.clone());
             snapshot.definitions.insert(id.clone(), stale);
         } else {
             snapshot.archived.push(Archived {
+                kind: Kind::Workflow,
                 id: id.clone(),
                 source: loaded.source.clone(),
                 revision: loaded.definition.revision.clone(),
             });
         }
     }
-    let remembered = previous
+}
+
+/// Adds what went away before and has not come back.
+fn remember(snapshot: &mut Snapshot, previous: &Snapshot) {
+    let is_back = |one: &Archived| match one.kind {
+        Kind::Calendar => snapshot.calendars.contains_key(&one.id),
+        Kind::Workflow | Kind::EventType => snapshot.definitions.contains_key(&one.id),
+    };
+    let failing: BTreeSet<_> = snapshot.failed_ids().collect();
+    let remembered: Vec<_> = previous
         .archived
         .iter()
-        .filter(|one| !now.contains_key(&one.id) && !failing.contains(&one.id));
-    snapshot.archived.extend(remembered.cloned());
+        .filter(|one| !is_back(one) && !failing.contains(&one.id))
+        .cloned()
+        .collect();
+    snapshot.archived.extend(remembered);
     snapshot.archived.truncate(ARCHIVED_KEPT);
-    (snapshot, now)
+}
+
+/// The ids that failing documents of calendars state.
+fn failing_calendars(snapshot: &Snapshot) -> impl Iterator<Item = &DefinitionId> {
+    let failed = snapshot.failed.iter();
+    failed
+        .filter(|failed| failed.kind == Kind::Calendar)
+        .filter_map(|failed| failed.id.as_ref())
 }
 
 /// Whether a file is one of these, or stood in a folder that one of these now
@@ -119,171 +260,61 @@ fn is_within(file: &FileKey, suspicious: &BTreeSet<&FileKey>) -> bool {
     })
 }
 
-/// Puts every document where it belongs. Returns the files in which something
-/// fails that may stand for definitions it does not name: the file cannot be
-/// read, a document states no id or one that was not served, or the last
-/// document is invalid, where a half-written file is cut.
+/// Looks at every document by itself: serves the calendars, notes what fails,
+/// and gives the definitions that do not. A file is suspicious when it cannot
+/// be read, a document in it states no id or one that was not served, or its
+/// last document is invalid, where a half-written file is cut.
 fn take_documents<'a>(
     snapshot: &mut Snapshot,
-    origins: &mut Origins,
+    now: &mut Origins,
     previous: &Snapshot,
+    documents: &'a [Placed<'a>],
     view: &'a View,
     roots: &[PathBuf],
-) -> BTreeSet<&'a FileKey> {
-    let mut documents = place(view);
-    if let Some(first) = documents.get(DOCUMENTS_LIMIT) {
-        snapshot.incomplete.push(format!(
-            "there are more than {DOCUMENTS_LIMIT} documents; `{}` and those after it are not loaded",
-            first.source()
-        ));
-        documents.truncate(DOCUMENTS_LIMIT);
-    }
-    let stated = by_repeated_id(&documents);
-    let mut suspicious = BTreeSet::new();
-    let mut served = Vec::new();
-    for placed in &documents {
-        let id = &placed.document.id;
-        let repeated = repeated(placed, &documents, &stated, roots);
-        let mut errors = match (&placed.document.result, &repeated) {
-            (Ok(definition), None) => {
-                snapshot
-                    .warnings
-                    .extend_from_slice(&placed.document.warnings);
-                served.push((definition, placed));
+) -> Seen<'a> {
+    let stated = by_repeated_id(documents);
+    let mut seen = Seen {
+        definitions: Vec::new(),
+        suspicious: BTreeSet::new(),
+    };
+    for placed in documents {
+        let document = placed.document;
+        let repeated = repeated(placed, documents, &stated, roots);
+        let mut errors = match (&document.result, &repeated) {
+            (Ok(Parsed::Definition(definition)), None) => {
+                seen.definitions.push((definition, placed));
+                continue;
+            }
+            (Ok(Parsed::Calendar(calendar)), None) => {
+                snapshot.warnings.extend_from_slice(&document.warnings);
+                let loaded = LoadedCalendar {
+                    calendar: Arc::clone(calendar),
+                    source: placed.source(),
+                    status: LoadStatus::Loaded,
+                };
+                now.calendars
+                    .insert(calendar.id.clone(), placed.key.clone());
+                snapshot.calendars.insert(calendar.id.clone(), loaded);
                 continue;
             }
             (Ok(_), Some(_)) => Vec::new(),
             (Err(errors), _) => errors.clone(),
         };
-        let was_served = id
-            .as_ref()
-            .is_some_and(|id| previous.definitions.contains_key(id));
-        if !was_served || (placed.is_last && placed.document.result.is_err()) {
-            suspicious.insert(placed.key);
+        let was_served = document.id.as_ref().is_some_and(|id| match document.kind {
+            Kind::Calendar => previous.calendars.contains_key(id),
+            Kind::Workflow | Kind::EventType => previous.definitions.contains_key(id),
+        });
+        if !was_served || (placed.is_last && document.result.is_err()) {
+            seen.suspicious.insert(placed.key);
         }
         errors.extend(repeated);
-        snapshot.failed.push(FailedDocument {
-            source: placed.source(),
-            id: id.clone(),
-            errors,
-        });
+        snapshot.failed.push(placed.failed(errors));
     }
     for (key, state) in &*view.files {
         if let Content::Refused(refusal) = &state.content {
-            suspicious.insert(key);
+            seen.suspicious.insert(key);
             snapshot.failed.push(unread(key, refusal, roots));
         }
     }
-    snapshot.failed.sort_by(|a, b| a.source.cmp(&b.source));
-    // Maps are built at once: one by one takes twice the time.
-    snapshot.definitions = served
-        .iter()
-        .map(|(definition, placed)| (definition.id.clone(), loaded(definition, placed)))
-        .collect();
-    *origins = served
-        .into_iter()
-        .map(|(definition, placed)| (definition.id.clone(), placed.key.clone()))
-        .collect();
-    suspicious
-}
-
-fn place(view: &View) -> Vec<Placed<'_>> {
-    let mut placed = Vec::new();
-    for (key, state) in &*view.files {
-        let Content::Read { documents, .. } = &state.content else {
-            continue;
-        };
-        placed.extend(
-            documents
-                .iter()
-                .enumerate()
-                .map(|(index, document)| Placed {
-                    key,
-                    document,
-                    is_only: documents.len() == 1,
-                    is_last: index + 1 == documents.len(),
-                }),
-        );
-    }
-    placed
-}
-
-/// The indices of the documents that state one id, whatever else is wrong with
-/// them, for each id that several state.
-fn by_repeated_id<'a>(documents: &[Placed<'a>]) -> BTreeMap<(Kind, &'a DefinitionId), Vec<usize>> {
-    let mut stated: Vec<_> = documents
-        .iter()
-        .enumerate()
-        .filter_map(|(index, placed)| {
-            let id = placed.document.id.as_ref()?;
-            Some(((placed.document.kind, id), index))
-        })
-        .collect();
-    stated.sort_unstable();
-    stated
-        .chunk_by(|(first, _), (second, _)| first == second)
-        .filter(|group| group.len() > 1)
-        .map(|group| (group[0].0, group.iter().map(|(_, index)| *index).collect()))
-        .collect()
-}
-
-/// What is wrong with a document whose id others state too.
-fn repeated(
-    placed: &Placed<'_>,
-    documents: &[Placed<'_>],
-    stated: &BTreeMap<(Kind, &DefinitionId), Vec<usize>>,
-    roots: &[PathBuf],
-) -> Option<Diagnostic> {
-    let id = placed.document.id.as_ref()?;
-    let all = stated.get(&(placed.document.kind, id))?;
-    let others: Vec<_> = all
-        .iter()
-        .map(|index| &documents[*index])
-        .filter(|other| !std::ptr::eq(other.document, placed.document))
-        .collect();
-    let mut elsewhere: Vec<_> = others
-        .iter()
-        .take(PLACES_NAMED)
-        .map(|other| format!("{}:{}", shown(other.key, roots), other.document.line))
-        .collect();
-    if let Some(more @ 1..) = others.len().checked_sub(PLACES_NAMED) {
-        elsewhere.push(format!("{more} more"));
-    }
-    Some(Diagnostic {
-        hint: Some("give each document an id of its own".into()),
-        ..Diagnostic::error(
-            shown(placed.key, roots),
-            placed.document.line,
-            1,
-            format!(
-                "id: `{id}` is stated by another document too: {}",
-                elsewhere.join(", ")
-            ),
-        )
-    })
-}
-
-fn unread(key: &FileKey, refusal: &Refusal, roots: &[PathBuf]) -> FailedDocument {
-    FailedDocument {
-        source: Path::new(&key.path).display().to_string(),
-        id: None,
-        errors: vec![Diagnostic {
-            hint: refusal.hint().map(Into::into),
-            ..Diagnostic::error(shown(key, roots), 1, 1, refusal.to_string())
-        }],
-    }
-}
-
-/// A file as a person finds it: below the folder as it was given.
-fn shown(key: &FileKey, roots: &[PathBuf]) -> String {
-    let root = roots.get(key.root).map_or(Path::new(""), PathBuf::as_path);
-    root.join(&*key.path).display().to_string()
-}
-
-fn loaded(definition: &Arc<Definition>, placed: &Placed<'_>) -> Loaded {
-    Loaded {
-        definition: Arc::clone(definition),
-        source: placed.source(),
-        status: LoadStatus::Loaded,
-    }
+    seen
 }

@@ -13,10 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use almanac_workflows::definition::{
-    Definition, Diagnostic, Kind, ParseContext, ParsedDocument, parse_file,
-};
-use almanac_workflows::names::{DefinitionId, Revision};
+use almanac_workflows::definition::{Diagnostic, Kind, ParseContext, ParsedDocument, parse_file};
+use almanac_workflows::names::Revision;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -73,20 +71,10 @@ pub(super) enum Content {
         /// SHA-256 of the bytes.
         hash: [u8; 32],
         /// In the order of the text.
-        documents: Arc<[Document]>,
+        documents: Arc<[ParsedDocument]>,
     },
     /// Nothing that could be read.
     Refused(Refusal),
-}
-
-/// A document, parsed.
-#[derive(Debug)]
-pub(super) struct Document {
-    pub(super) line: usize,
-    pub(super) id: Option<DefinitionId>,
-    pub(super) kind: Kind,
-    pub(super) result: Result<Arc<Definition>, Vec<Diagnostic>>,
-    pub(super) warnings: Vec<Diagnostic>,
 }
 
 /// Everything a load saw.
@@ -94,10 +82,20 @@ pub(super) struct Document {
 pub(super) struct View {
     /// Digest of it.
     pub(super) revision: Revision,
+    /// When it saw it; for warnings only.
+    pub(super) at: Timestamp,
     /// The files that are there.
     pub(super) files: Arc<Files>,
     /// Why the view of a folder is incomplete, by its index.
     pub(super) holes: BTreeMap<usize, Hole>,
+}
+
+impl View {
+    /// Whether a file that is not there may be so: its folder could not be
+    /// seen whole.
+    pub(super) fn hides(&self, file: &FileKey) -> bool {
+        self.holes.contains_key(&file.root) && !self.files.contains_key(file)
+    }
 }
 
 /// Loads the same folders again and again.
@@ -350,7 +348,7 @@ impl Loader {
         Content::Read { hash, documents }
     }
 
-    fn parse_file(&self, key: &FileKey, bytes: &[u8]) -> Arc<[Document]> {
+    fn parse_file(&self, key: &FileKey, bytes: &[u8]) -> Arc<[ParsedDocument]> {
         let path = self.roots[key.root].join(&*key.path).display().to_string();
         let context = ParseContext {
             now: Timestamp::now(),
@@ -367,17 +365,19 @@ impl Loader {
                         hint: Some(hint.into()),
                         ..error
                     }]),
+                    calendars: Box::default(),
                     warnings: Vec::new(),
                 }]
             })
-            .into_iter()
-            .map(Document::from)
-            .collect()
+            .into()
     }
 
     /// Makes what was seen the present state.
     fn accept(&mut self, listings: Vec<Listing>, unsettled: &[usize], mut fresh: Files) -> View {
-        let mut view = View::default();
+        let mut view = View {
+            at: Timestamp::now(),
+            ..View::default()
+        };
         let mut all = Vec::new();
         let mut files = Vec::new();
         let before = Arc::clone(&self.files);
@@ -462,18 +462,6 @@ impl FileState {
                     .duration_since(signature.changed())
                     .is_ok_and(|age| age > TICK)
         })
-    }
-}
-
-impl From<ParsedDocument> for Document {
-    fn from(parsed: ParsedDocument) -> Self {
-        Self {
-            line: parsed.line,
-            id: parsed.id,
-            kind: parsed.kind,
-            result: parsed.result.map(Arc::new),
-            warnings: parsed.warnings,
-        }
     }
 }
 

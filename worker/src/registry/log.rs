@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use almanac_activities::metrics::Metric;
-use almanac_workflows::definition::Diagnostic;
+use almanac_workflows::definition::{Diagnostic, Kind};
 use almanac_workflows::snapshot::{FailedDocument, LoadStatus, Snapshot};
 use metrics::{counter, gauge, histogram};
 
@@ -66,23 +66,33 @@ fn failures(before: &Snapshot, now: &Snapshot) {
         .filter(|failed| was.get(&failed.source) != Some(failed))
         .collect();
     for failed in new.iter().take(DOCUMENTS_LOGGED) {
-        let served = failed
-            .id
-            .as_ref()
-            .and_then(|id| now.definitions.get(id))
-            .is_some();
-        tracing::error!(
-            definition = failed.id.as_ref().map(tracing::field::display),
-            error = %joined(&failed.errors),
-            last_good_version_served = served,
-            "definition is invalid"
-        );
+        let id = failed.id.as_ref().map(tracing::field::display);
+        let error = joined(&failed.errors);
+        let last_good_version_served = failed.id.as_ref().is_some_and(|id| match failed.kind {
+            Kind::Calendar => now.calendars.contains_key(id),
+            Kind::Workflow | Kind::EventType => now.definitions.contains_key(id),
+        });
+        match failed.kind {
+            Kind::Calendar => {
+                tracing::error!(calendar = id, %error, last_good_version_served, "calendar is invalid");
+            }
+            Kind::Workflow | Kind::EventType => tracing::error!(
+                definition = id,
+                %error,
+                last_good_version_served,
+                "definition is invalid"
+            ),
+        }
     }
     if let Some(more @ 1..) = new.len().checked_sub(DOCUMENTS_LOGGED) {
         tracing::error!(more, "more definitions are invalid");
     }
     let healed = was.values().filter_map(|failed| {
         let id = failed.id.as_ref()?;
+        if failed.kind == Kind::Calendar {
+            let loaded = now.calendars.get(id)?;
+            return (loaded.status == LoadStatus::Loaded).then_some((id, &loaded.source));
+        }
         let loaded = now.definitions.get(id)?;
         (loaded.status == LoadStatus::Loaded).then_some((id, &loaded.source))
     });
@@ -108,17 +118,12 @@ fn warnings(before: &Snapshot, now: &Snapshot) {
 }
 
 fn count(before: &Snapshot, now: &Snapshot) {
-    let with = |status| {
-        let all = now.definitions.values();
-        all.filter(|loaded| loaded.status == status).count()
-    };
-    for (status, number) in [
-        ("loaded", with(LoadStatus::Loaded)),
-        ("stale", with(LoadStatus::Stale)),
-        ("invalid", now.failed.len()),
-    ] {
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        gauge!(Metric::Definitions.as_str(), "kind" => "workflow", "status" => status).set(number);
+    for kind in [Kind::Workflow, Kind::Calendar] {
+        for (status, number) in by_status(now, kind) {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            let labels = [("kind", kind.as_str()), ("status", status)];
+            gauge!(Metric::Definitions.as_str(), &labels).set(number);
+        }
     }
     // The series of revisions that are no longer held fall to 0.
     let info =
@@ -127,6 +132,32 @@ fn count(before: &Snapshot, now: &Snapshot) {
         info(before.revision.as_str()).set(0.0);
     }
     info(now.revision.as_str()).set(1.0);
+}
+
+/// How many documents of a kind are served, and how many fail.
+fn by_status(now: &Snapshot, kind: Kind) -> [(&'static str, usize); 3] {
+    let with = |status| match kind {
+        Kind::Calendar => {
+            let all = now.calendars.values();
+            all.filter(|loaded| loaded.status == status).count()
+        }
+        Kind::Workflow | Kind::EventType => {
+            let all = now.definitions.values();
+            all.filter(|loaded| loaded.status == status).count()
+        }
+    };
+    // What fails without a kind that is served counts with the definitions.
+    let is_calendar = |failed: &&FailedDocument| failed.kind == Kind::Calendar;
+    let calendars = now.failed.iter().filter(is_calendar).count();
+    let failed = match kind {
+        Kind::Calendar => calendars,
+        Kind::Workflow | Kind::EventType => now.failed.len() - calendars,
+    };
+    [
+        ("loaded", with(LoadStatus::Loaded)),
+        ("stale", with(LoadStatus::Stale)),
+        ("invalid", failed),
+    ]
 }
 
 fn joined(errors: &[Diagnostic]) -> String {
@@ -197,6 +228,7 @@ mod tests {
             failed: vec![FailedDocument {
                 source: "a.yaml".into(),
                 id: Some("a".parse().unwrap()),
+                kind: Kind::Workflow,
                 errors: vec![
                     Diagnostic {
                         hint: Some("say when".into()),
@@ -239,6 +271,9 @@ mod tests {
         values.retain(|line| !line.contains("_seconds"));
         values.sort_unstable();
         assert_snapshot!(values.join("\n"), @r#"
+        almanac_definitions{kind="calendar",status="invalid"} 0
+        almanac_definitions{kind="calendar",status="loaded"} 0
+        almanac_definitions{kind="calendar",status="stale"} 0
         almanac_definitions{kind="workflow",status="invalid"} 1
         almanac_definitions{kind="workflow",status="loaded"} 0
         almanac_definitions{kind="workflow",status="stale"} 0

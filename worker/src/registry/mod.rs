@@ -10,6 +10,7 @@
 //! What follows for Temporal is left to the planner.
 
 mod assemble;
+mod documents;
 mod load;
 mod log;
 mod read;
@@ -85,7 +86,7 @@ impl Registry {
             snapshot: ArcSwap::default(),
             state: Arc::new(tokio::sync::Mutex::new(State {
                 loader,
-                origins: Origins::new(),
+                origins: Origins::default(),
                 loaded: false,
             })),
             pending: Mutex::new(None),

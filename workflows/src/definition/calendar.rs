@@ -1,6 +1,7 @@
 //! The calendars of a schedule, those that match and those that exclude.
 
 use super::decode::{Decoder, Object, Shape, join};
+use super::document::bad_id;
 use super::schedule::{LIST_LIMIT, TEXT_LIMIT, list_size, times_error};
 use super::yaml::{Entry, Node, Value};
 use crate::times::{Calendar, CalendarInput, Role, Spec, compile_calendar};
@@ -19,7 +20,7 @@ pub(super) const CALENDAR: Shape = Shape {
     later: &[],
 };
 
-/// An entry of `exclude`: a calendar; later, or the name of one.
+/// An entry of `exclude`: a calendar, or the name of one.
 pub(super) const EXCLUSION: Shape = Shape {
     name: "an exclusion",
     keys: &[
@@ -30,8 +31,9 @@ pub(super) const EXCLUSION: Shape = Shape {
         "month",
         "year",
         "day_of_week",
+        "calendar",
     ],
-    later: &["calendar"],
+    later: &[],
 };
 
 /// Reads `calendars` or `exclude` into the spec.
@@ -50,7 +52,8 @@ pub(super) fn calendars(decoder: &mut Decoder<'_>, entry: &Entry<'_>, role: Role
         let Some(object) = decoder.object(item.at, item, key, shape) else {
             continue;
         };
-        if item.entry("calendar").is_some() {
+        if role == Role::Exclude && item.entry("calendar").is_some() {
+            named(decoder, item, &object);
             continue;
         }
         if let Some(calendar) = calendar(decoder, item, &object, key, role) {
@@ -62,7 +65,34 @@ pub(super) fn calendars(decoder: &mut Decoder<'_>, entry: &Entry<'_>, role: Role
     }
 }
 
-fn calendar(
+/// An exclusion that names a calendar.
+fn named(decoder: &mut Decoder<'_>, item: &Node<'_>, object: &Object<'_>) {
+    const PATH: &str = "schedule.exclude.calendar";
+    let Some(entry) = object.get("calendar") else {
+        return;
+    };
+    let known =
+        |other: &&Entry<'_>| other.key != entry.key && EXCLUSION.keys.contains(&other.key.as_ref());
+    if let Value::Map(entries) = &item.value
+        && let Some(other) = entries.iter().find(known)
+    {
+        decoder.error_with_hint(
+            other.at,
+            format!("`{}` stands beside `calendar`", other.key),
+            "make them two entries: what either matches is excluded",
+        );
+    }
+    let Some(text) = decoder.name(&entry.value, PATH, TEXT_LIMIT) else {
+        return;
+    };
+    match text.parse() {
+        Ok(id) => decoder.calendars.push((id, entry.value.at)),
+        Err(_) => bad_id(decoder, entry, text, PATH),
+    }
+}
+
+/// Reads a calendar by its fields.
+pub(super) fn calendar(
     decoder: &mut Decoder<'_>,
     item: &Node<'_>,
     object: &Object<'_>,

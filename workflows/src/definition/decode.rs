@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::source::{Finding, Lines, Place};
 use super::yaml::{Entry, Node, Value, quoted};
 use super::{duration, nearest};
+use crate::names::DefinitionId;
 
 /// An object of the format: its name, for messages and for the schema's test,
 /// and every key that the parser reads.
@@ -33,6 +34,8 @@ pub(super) struct Decoder<'d> {
     pub(super) lines: &'d Lines<'d>,
     pub(super) errors: Vec<Finding>,
     pub(super) warnings: Vec<Finding>,
+    /// The calendars that the document names, and where.
+    pub(super) calendars: Vec<(DefinitionId, Place)>,
 }
 
 /// An object that was checked against its shape.
@@ -61,6 +64,17 @@ impl<'n> Object<'n> {
                 || (!self.shape.knows(&entry.key)
                     && nearest::nearest(&entry.key, self.shape.keys) == Some(key))
         })
+    }
+}
+
+impl<'d> Decoder<'d> {
+    pub(super) fn new(lines: &'d Lines<'d>) -> Self {
+        Self {
+            lines,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            calendars: Vec::new(),
+        }
     }
 }
 

@@ -26,13 +26,6 @@ pub(super) const DOCUMENT: Shape = Shape {
     later: &["triggers", "use", "input", "output", "timeout"],
 };
 
-/// What `kind` may be.
-pub(super) const KINDS: [(&str, Kind); 3] = [
-    ("workflow", Kind::Workflow),
-    ("event_type", Kind::EventType),
-    ("calendar", Kind::Calendar),
-];
-
 /// The id that a document gets, when it can be told.
 pub(super) enum StatedId {
     /// It is this one.
@@ -59,13 +52,7 @@ pub(super) fn definition(
     if let Some(entry) = object.get("enabled") {
         enabled = decoder.boolean(&entry.value, "enabled").unwrap_or(true);
     }
-    let description = object
-        .get("description")
-        .and_then(|entry| decoder.text(&entry.value, "description"))
-        .map(str::to_owned);
-    let labels = object
-        .get("labels")
-        .map(|entry| labels(decoder, entry, "labels"));
+    let (description, labels) = about(decoder, &object);
     let schedule = object
         .get("schedule")
         .and_then(|entry| schedule(decoder, entry, context));
@@ -86,7 +73,7 @@ pub(super) fn definition(
         revision: Revision::default(),
         description,
         enabled,
-        labels: labels.unwrap_or_default(),
+        labels,
         schedule,
         program: program?,
     }))
@@ -98,7 +85,27 @@ pub(super) fn finish(mut definition: Definition) -> Definition {
     definition
 }
 
-fn check_id(decoder: &mut Decoder<'_>, object: &Object<'_>, id: &StatedId) -> Option<DefinitionId> {
+/// What a document says of itself to people: its description and its labels.
+pub(super) fn about(
+    decoder: &mut Decoder<'_>,
+    object: &Object<'_>,
+) -> (Option<String>, BTreeMap<String, String>) {
+    let description = object
+        .get("description")
+        .and_then(|entry| decoder.text(&entry.value, "description"))
+        .map(str::to_owned);
+    let labels = object
+        .get("labels")
+        .map(|entry| labels(decoder, entry, "labels"));
+    (description, labels.unwrap_or_default())
+}
+
+/// The id that a document gets; what is wrong with it is reported.
+pub(super) fn check_id(
+    decoder: &mut Decoder<'_>,
+    object: &Object<'_>,
+    id: &StatedId,
+) -> Option<DefinitionId> {
     match id {
         StatedId::Known(id) => {
             // Readable, yet perhaps not text.
@@ -198,16 +205,18 @@ pub(super) fn kind(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Kind> {
     let Some(entry) = node.entry("kind") else {
         return Some(Kind::Workflow);
     };
-    let known = KINDS.iter().find(|(name, _)| *name == entry.value.text);
+    let known = Kind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == entry.value.text);
     if known.is_none() && !entry.value.is_refused() && !entry.value.is_null() {
         decoder.error_with_hint(
             entry.value.at,
             format!("`kind` must be a kind, not {}", describe(&entry.value)),
-            match nearest::nearest(&entry.value.text, &KINDS.map(|(name, _)| name)) {
+            match nearest::nearest(&entry.value.text, &Kind::ALL.map(Kind::as_str)) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => "the kinds are workflow, event_type and calendar".to_owned(),
             },
         );
     }
-    known.map(|(_, kind)| *kind)
+    known
 }

@@ -7,6 +7,7 @@
 //! nothing. Two documents with one id are the registry's to refuse.
 
 mod calendar;
+mod day_calendar;
 mod decode;
 mod diagnostic;
 mod document;
@@ -15,6 +16,7 @@ mod model;
 mod nearest;
 mod ows;
 mod parse;
+mod resolve;
 mod revision;
 mod scalar;
 mod schedule;
@@ -26,7 +28,8 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::*;
-pub use parse::{Kind, ParseContext, ParsedDocument, parse_file};
+pub use parse::{Kind, ParseContext, Parsed, ParsedDocument, parse_file};
+pub use resolve::{CalendarUse, Calendars};
 pub use schema::json_schema;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::names::{DefinitionId, Revision};
-use crate::times::Spec;
+use crate::times::{Calendar, Sorted, Spec};
 
 /// One `kind: workflow` document.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,6 +28,21 @@ pub struct Definition {
     pub schedule: Option<ScheduleBlock>,
     /// What runs.
     pub program: Program,
+}
+
+/// One `kind: calendar` document: whole days under a name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DayCalendar {
+    /// Unique among a project's calendars.
+    pub id: DefinitionId,
+    /// Digest of the calendar as parsed, without its id.
+    pub revision: Revision,
+    /// A line for people.
+    pub description: Option<String>,
+    /// For selection by people and tools.
+    pub labels: BTreeMap<String, String>,
+    /// Its days, as what a schedule that names it excludes.
+    pub exclusions: Sorted<Calendar>,
 }
 
 /// A definition's `schedule:` block.

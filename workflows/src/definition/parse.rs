@@ -1,14 +1,17 @@
 //! From a file's bytes to its documents.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
+use super::day_calendar::day_calendar;
 use super::decode::Decoder;
 use super::document::{self, StatedId};
 use super::source::{self, Document, Finding, Lines, Place};
 use super::yaml::{self, Node};
-use super::{Definition, Diagnostic, Severity, nearest, ows};
+use super::{CalendarUse, DayCalendar, Definition, Diagnostic, Severity, nearest, ows};
 use crate::names::DefinitionId;
 
 /// The largest file, in bytes.
@@ -34,22 +37,73 @@ pub struct ParsedDocument {
     pub id: Option<DefinitionId>,
     /// What it is; `Workflow` where that cannot be read.
     pub kind: Kind,
-    /// The definition, or all that is wrong with it, in the order of the text.
-    pub result: Result<Definition, Vec<Diagnostic>>,
+    /// What it says, or all that is wrong with it, in the order of the text.
+    pub result: Result<Parsed, Vec<Diagnostic>>,
+    /// The calendars that a definition names. Its `exclude` lacks them until
+    /// [`Calendars::resolve`](super::Calendars::resolve).
+    pub calendars: Box<[CalendarUse]>,
     /// What a person almost never means; of documents that fail, too.
     pub warnings: Vec<Diagnostic>,
 }
 
+/// What a valid document says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Parsed {
+    /// A document of `kind: workflow`.
+    Definition(Arc<Definition>),
+    /// A document of `kind: calendar`.
+    Calendar(Arc<DayCalendar>),
+}
+
+impl Parsed {
+    fn of(definition: Definition) -> Self {
+        Self::Definition(Arc::new(definition))
+    }
+}
+
 /// The kinds of document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Something that runs.
     #[default]
     Workflow,
     /// A type of events; not supported yet.
     EventType,
-    /// A calendar; not supported yet.
+    /// Whole days under a name.
     Calendar,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Workflow, Self::EventType, Self::Calendar];
+
+    /// As a document states it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Workflow => "workflow",
+            Self::EventType => "event_type",
+            Self::Calendar => "calendar",
+        }
+    }
+}
+
+impl ParsedDocument {
+    /// The definition that it is, when it is a valid one.
+    pub fn definition(&self) -> Option<&Arc<Definition>> {
+        match &self.result {
+            Ok(Parsed::Definition(definition)) => Some(definition),
+            _ => None,
+        }
+    }
+
+    /// The calendar that it is, when it is a valid one.
+    pub fn calendar(&self) -> Option<&Arc<DayCalendar>> {
+        match &self.result {
+            Ok(Parsed::Calendar(calendar)) => Some(calendar),
+            _ => None,
+        }
+    }
 }
 
 /// Parses and validates every document of a file. `path` is the file as
@@ -103,6 +157,7 @@ impl ParsedDocument {
             id: None,
             kind: Kind::default(),
             result: Err(vec![Diagnostic::error(path, 1, 1, message)]),
+            calendars: Box::default(),
             warnings: Vec::new(),
         }
     }
@@ -115,11 +170,7 @@ fn parse_document(
     context: &ParseContext,
 ) -> ParsedDocument {
     let lines = Lines::new(document);
-    let mut decoder = Decoder {
-        lines: &lines,
-        errors: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let mut decoder = Decoder::new(&lines);
     let root = match source::text(document) {
         Ok(text) => yaml::parse(text, document.first_line, &mut decoder.errors),
         Err(finding) => {
@@ -130,8 +181,11 @@ fn parse_document(
     let mut parsed = Read::default();
     match &root {
         Some(root) => parsed = read(&mut decoder, root, stem, document, context),
-        // The stem is no default here: the broken part may be the `id:`.
-        None => parsed.id = scan_ids(&lines).pop_first().flatten(),
+        None => {
+            // The stem is no default here: the broken part may be the `id:`.
+            parsed.id = scan_ids(&lines).pop_first().flatten();
+            parsed.kind = scan_kind(&lines);
+        }
     }
     if !decoder.errors.is_empty() && scan_ids(&lines).len() > 1 {
         // Stated twice, and nothing says which one is meant.
@@ -140,14 +194,15 @@ fn parse_document(
     let Decoder {
         mut errors,
         warnings,
+        calendars,
         ..
     } = decoder;
     let start = Place {
         line: document.line,
         column: 1,
     };
-    let result = match parsed.definition {
-        Some(definition) if errors.is_empty() => Ok(definition),
+    let result = match parsed.content {
+        Some(content) if errors.is_empty() => Ok(content),
         _ => {
             if errors.is_empty() {
                 // Not known to happen; a document that fails must say so.
@@ -161,6 +216,13 @@ fn parse_document(
         id: parsed.id,
         kind: parsed.kind,
         result,
+        calendars: calendars
+            .into_iter()
+            .map(|(calendar, at)| {
+                let at = lines.diagnostic(path, Severity::Error, Finding::new(at, ""));
+                CalendarUse { calendar, at }
+            })
+            .collect(),
         warnings: lines.diagnostics(path, Severity::Warning, warnings),
     }
 }
@@ -170,7 +232,7 @@ fn parse_document(
 struct Read {
     id: Option<DefinitionId>,
     kind: Kind,
-    definition: Option<Definition>,
+    content: Option<Parsed>,
 }
 
 fn read(
@@ -202,7 +264,7 @@ fn read(
         return Read {
             id: name.and_then(|name| name.value.text.parse().ok()),
             kind: Kind::Workflow,
-            definition: ows::definition(decoder, root, context),
+            content: ows::definition(decoder, root, context).map(Parsed::of),
         };
     }
     let stated = stated_id(root, stem);
@@ -211,9 +273,13 @@ fn read(
         _ => None,
     };
     let kind = document::kind(decoder, root);
-    let definition = match kind {
-        Some(Kind::Workflow) => document::definition(decoder, root, &stated, context),
-        Some(Kind::EventType | Kind::Calendar) => {
+    let content = match kind {
+        Some(Kind::Workflow) => {
+            document::definition(decoder, root, &stated, context).map(Parsed::of)
+        }
+        Some(Kind::Calendar) => day_calendar(decoder, root, &stated)
+            .map(|calendar| Parsed::Calendar(Arc::new(calendar))),
+        Some(Kind::EventType) => {
             if let Some(entry) = root.entry("kind") {
                 decoder.not_yet(entry.at, &format!("`kind: {}`", entry.value.text));
             }
@@ -224,7 +290,7 @@ fn read(
     Read {
         id,
         kind: kind.unwrap_or_default(),
-        definition,
+        content,
     }
 }
 
@@ -276,4 +342,18 @@ fn scan_ids(lines: &Lines<'_>) -> BTreeSet<Option<DefinitionId>> {
         }
     }
     found
+}
+
+/// The kind that a document states, read by its lines alone.
+fn scan_kind(lines: &Lines<'_>) -> Kind {
+    let stated = |line: &str| {
+        let value = line.strip_prefix("kind:")?;
+        let value = value.split(" #").next().unwrap_or(value).trim();
+        let name = value.trim_matches(['"', '\'']);
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == name)
+    };
+    lines
+        .all()
+        .find_map(|line| stated(&line))
+        .unwrap_or_default()
 }

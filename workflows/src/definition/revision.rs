@@ -13,7 +13,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::schedule::CATCHUP_DEFAULT;
 use super::{
-    Definition, OverlapPolicy, Program, RetryPolicy, ScheduleBlock, WorkflowBlock, WorkflowOptions,
+    DayCalendar, Definition, OverlapPolicy, Program, RetryPolicy, ScheduleBlock, WorkflowBlock,
+    WorkflowOptions,
 };
 use crate::names::Revision;
 use crate::times::{Spec, UTC};
@@ -32,9 +33,19 @@ pub(super) fn of(definition: &Definition) -> Revision {
         Program::Workflow(block) => parts.add("workflow", Some(workflow(block))),
         Program::Steps(steps) => parts.add("do", Some(steps)),
     }
-    let mut text = String::new();
-    canonical(&Json::Object(parts.0), &mut text);
-    Revision::of(text.as_bytes())
+    parts.digest()
+}
+
+/// The revision of a calendar; its `id` and `revision` do not count.
+pub(super) fn of_calendar(calendar: &DayCalendar) -> Revision {
+    let mut parts = Parts::default();
+    parts.add("description", calendar.description.as_ref());
+    parts.add(
+        "labels",
+        (!calendar.labels.is_empty()).then_some(&calendar.labels),
+    );
+    parts.add("exclusions", Some(&calendar.exclusions));
+    parts.digest()
 }
 
 #[derive(Default)]
@@ -54,6 +65,12 @@ impl Parts {
             name,
             value.map(|value| json!([value.as_secs(), value.subsec_nanos()])),
         );
+    }
+
+    fn digest(self) -> Revision {
+        let mut text = String::new();
+        canonical(&Json::Object(self.0), &mut text);
+        Revision::of(text.as_bytes())
     }
 }
 

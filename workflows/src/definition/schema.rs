@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::document::KINDS;
+use super::Kind;
 use super::schedule::OVERLAP_POLICIES;
 
 /// The JSON Schema (draft-07) of one document.
@@ -17,13 +17,18 @@ pub fn json_schema() -> Value {
         "type": "object",
         "if": { "required": ["document"] },
         "then": { "$ref": "#/definitions/ows" },
-        "else": { "$ref": "#/definitions/definition" },
+        "else": {
+            "if": { "properties": { "kind": { "enum": [Kind::Calendar.as_str()] } }, "required": ["kind"] },
+            "then": { "$ref": "#/definitions/day_calendar" },
+            "else": { "$ref": "#/definitions/definition" },
+        },
         "definitions": {
             "definition": definition(),
             "schedule": schedule(),
             "every": every(),
             "calendar": calendar("A calendar: a time matches when every field does. A field left out matches 0 where it is finer than the ones given, everything otherwise."),
-            "exclusion": calendar("A calendar of times that are left out. A field left out matches everything."),
+            "exclusion": exclusion(),
+            "day_calendar": day_calendar(),
             "workflow": workflow(),
             "retry": retry(),
             "tasks": tasks(),
@@ -50,13 +55,8 @@ fn definition() -> Value {
     let mut schema = object(
         "A definition",
         &json!({
-            "kind": choice("workflow (the default); event_type and calendar are not supported yet", KINDS.iter().map(|(name, _)| *name)),
-            "id": {
-                "description": "Unique in the project. Default: the file's name, when the file holds one document",
-                "type": "string",
-                "pattern": "^[a-z0-9][a-z0-9._-]*$",
-                "maxLength": 128,
-            },
+            "kind": choice("workflow (the default) or calendar; event_type is not supported yet", Kind::ALL.into_iter().map(Kind::as_str)),
+            "id": id("Unique in the project. Default: the file's name, when the file holds one document"),
             "description": text("A line for people"),
             "enabled": flag("false: the schedule exists, paused, and events start nothing", true),
             "labels": { "description": "For selection by people and tools", "type": "object", "additionalProperties": { "type": "string" } },
@@ -117,8 +117,6 @@ fn every() -> Value {
 }
 
 fn calendar(description: &str) -> Value {
-    let field =
-        |description: &str| json!({ "description": description, "type": ["string", "integer"] });
     let mut schema = object(
         description,
         &json!({
@@ -134,6 +132,62 @@ fn calendar(description: &str) -> Value {
     );
     insert(&mut schema, "minProperties", json!(1));
     schema
+}
+
+fn field(description: &str) -> Value {
+    json!({ "description": description, "type": ["string", "integer"] })
+}
+
+fn exclusion() -> Value {
+    let mut schema = calendar(
+        "Times that are left out: the days of a calendar by its id, or times by fields. A field left out matches everything.",
+    );
+    schema["properties"]["calendar"] = id("The id of a document of kind calendar");
+    insert(
+        &mut schema,
+        "anyOf",
+        json!([{ "not": { "required": ["calendar"] } }, { "maxProperties": 1 }]),
+    );
+    schema
+}
+
+fn day_calendar() -> Value {
+    let date = json!({
+        "description": "2026-12-24, 12-25 of every year, or a range of either: 2026-12-24/2026-12-26",
+        "type": "string",
+        "pattern": "^([0-9]{4}-)?[0-9]{2}-[0-9]{2}(/([0-9]{4}-)?[0-9]{2}-[0-9]{2})?$",
+    });
+    let mut rule = object(
+        "Every day on which all fields match",
+        &json!({
+            "day_of_month": field("1-31"),
+            "month": field("1-12 or JAN-DEC"),
+            "year": field("2000-2100"),
+            "day_of_week": field("0-7 or SUN-SAT; 0 and 7 are Sunday"),
+        }),
+        &[],
+    );
+    insert(&mut rule, "minProperties", json!(1));
+    object(
+        "A calendar: whole days that schedules exclude by its id",
+        &json!({
+            "kind": choice("calendar", [Kind::Calendar.as_str()].into_iter()),
+            "id": id("Unique among calendars. Default: the file's name, when the file holds one document"),
+            "description": text("A line for people"),
+            "labels": { "description": "For selection by people and tools", "type": "object", "additionalProperties": { "type": "string" } },
+            "dates": list("The days", &json!({ "anyOf": [date, rule] }), 1),
+        }),
+        &["kind", "dates"],
+    )
+}
+
+fn id(description: &str) -> Value {
+    json!({
+        "description": description,
+        "type": "string",
+        "pattern": "^[a-z0-9][a-z0-9._-]*$",
+        "maxLength": 128,
+    })
 }
 
 fn workflow() -> Value {

@@ -257,16 +257,26 @@ impl<'a> Lines<'a> {
         }
         findings
             .into_iter()
-            .map(|finding| Diagnostic {
-                path: path.to_owned(),
-                line: finding.at.line,
-                column: finding.at.column,
-                severity,
-                message: finding.message,
-                hint: finding.hint,
-                snippet: Some(snippet(&self.get(finding.at.line), finding.at.column)),
-            })
+            .map(|finding| self.diagnostic(path, severity, finding))
             .collect()
+    }
+
+    /// A finding as a diagnostic.
+    pub(super) fn diagnostic(
+        &self,
+        path: &str,
+        severity: Severity,
+        finding: Finding,
+    ) -> Diagnostic {
+        Diagnostic {
+            path: path.to_owned(),
+            line: finding.at.line,
+            column: finding.at.column,
+            severity,
+            message: finding.message,
+            hint: finding.hint,
+            snippet: Some(snippet(&self.get(finding.at.line), finding.at.column)),
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod calendar;
 mod cron;
+mod days;
 mod error;
 mod field;
 mod fire;
@@ -24,6 +25,7 @@ mod zone;
 
 pub use calendar::{Calendar, CalendarInput, CalendarRanges, Role, compile_calendar};
 pub use cron::{CompiledCron, common_zone, compile_cron};
+pub use days::WholeDays;
 pub use error::{TimesError, TimesWarning};
 pub use field::FieldName;
 pub use fire::FireTimes;

@@ -12,7 +12,7 @@ use super::TimesError;
 /// Its text is canonical: `*` for all of them, else ascending values and
 /// ranges such as `1-5,10-50/10`; nothing for the empty set, which no text of
 /// the server's dialect can say.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Values<const MIN: u16, const MAX: u16>(u128);
 
 /// 0 to 59, for seconds and minutes.

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use almanac_activities::schedules::{PausedBy, ViewState};
-use almanac_workflows::definition::Diagnostic;
+use almanac_workflows::definition::{Diagnostic, Kind};
 use almanac_workflows::names::{Project, Revision, WorkerId};
 use almanac_workflows::plan::Plan;
 use almanac_workflows::record::{
@@ -410,6 +410,7 @@ async fn definitions_say_where_they_stand_and_what_is_wrong() {
             FailedDocument {
                 source: "a.yaml:9".into(),
                 id: Some("broken".parse().unwrap()),
+                kind: Kind::Workflow,
                 errors: vec![Diagnostic {
                     snippet: Some("cron: x".into()),
                     ..Diagnostic::error("defs/a.yaml", 12, 9, "schedule.cron: `x` is no cron")
@@ -418,10 +419,12 @@ async fn definitions_say_where_they_stand_and_what_is_wrong() {
             FailedDocument {
                 source: "b.yaml".into(),
                 id: None,
+                kind: Kind::Workflow,
                 errors: vec![Diagnostic::error("defs/b.yaml", 1, 1, "the file is empty")],
             },
         ],
         archived: vec![Archived {
+            kind: Kind::Workflow,
             id: "gone".parse().unwrap(),
             source: "c.yaml".into(),
             revision: Revision::of(b"y"),

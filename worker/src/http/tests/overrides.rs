@@ -10,12 +10,12 @@ fn serving(report: Report) -> Fake {
         now: Timestamp::UNIX_EPOCH,
     };
     let document = almanac_workflows::definition::parse_file(path, yaml, &context).remove(0);
-    let definition = document.result.unwrap();
+    let definition = Arc::clone(document.definition().unwrap());
     let mut fake = Fake::reporting(report);
     fake.snapshot.definitions.insert(
         definition.id.clone(),
         almanac_workflows::snapshot::Loaded {
-            definition: Arc::new(definition),
+            definition,
             source: path.to_owned(),
             status: almanac_workflows::snapshot::LoadStatus::Loaded,
         },

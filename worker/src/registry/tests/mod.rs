@@ -1,6 +1,7 @@
 //! The registry against real folders. The documents are of a made-up kind, so
 //! that these tests are about files: see [`parse`].
 
+mod calendars;
 mod files;
 mod follow;
 mod keep;
@@ -16,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_workflows::definition::{
-    Definition, Diagnostic, OverlapPolicy, ParseContext, ParsedDocument, Program, ScheduleBlock,
+    Definition, Diagnostic, Kind, OverlapPolicy, ParseContext, Parsed, ParsedDocument, Program,
+    ScheduleBlock,
 };
 use almanac_workflows::names::Revision;
 use almanac_workflows::snapshot::LoadStatus;
@@ -53,7 +55,7 @@ fn parse(path: &str, bytes: &[u8], _: &ParseContext) -> Vec<ParsedDocument> {
         let result = match &id {
             None => Err(error("id: missing")),
             Some(_) if !lines.contains(&"end") => Err(error("document does not end")),
-            Some(id) => Ok(Definition {
+            Some(id) => Ok(Parsed::Definition(Arc::new(Definition {
                 id: Clone::clone(id),
                 revision: Revision::of(part.as_bytes()),
                 description: Some(lines[1].to_owned()),
@@ -70,13 +72,14 @@ fn parse(path: &str, bytes: &[u8], _: &ParseContext) -> Vec<ParsedDocument> {
                     input: None,
                 }),
                 program: Program::Steps(Value::Null),
-            }),
+            }))),
         };
         documents.push(ParsedDocument {
             line: first,
             id,
-            kind: almanac_workflows::definition::Kind::Workflow,
+            kind: Kind::Workflow,
             result,
+            calendars: Box::default(),
             warnings: Vec::new(),
         });
     }
@@ -167,6 +170,16 @@ fn shown(registry: &Registry) -> String {
         };
         writeln!(out, "{id}: {text} ({}{stale})", loaded.source).unwrap();
     }
+    for (id, loaded) in &snapshot.calendars {
+        let stale = match loaded.status {
+            LoadStatus::Loaded => "",
+            LoadStatus::Stale => ", stale",
+        };
+        let days = loaded.calendar.exclusions.iter();
+        let days: Vec<_> = days.map(ToString::to_string).collect();
+        let days = days.join("; ");
+        writeln!(out, "calendar {id}: {days} ({}{stale})", loaded.source).unwrap();
+    }
     for failed in &snapshot.failed {
         let id = failed.id.as_ref().map_or("?", |id| id.as_str());
         for error in &failed.errors {
@@ -174,7 +187,11 @@ fn shown(registry: &Registry) -> String {
         }
     }
     for archived in &snapshot.archived {
-        writeln!(out, "archived {} ({})", archived.id, archived.source).unwrap();
+        let kind = match archived.kind {
+            Kind::Calendar => "calendar ",
+            _ => "",
+        };
+        writeln!(out, "archived {kind}{} ({})", archived.id, archived.source).unwrap();
     }
     for reason in &snapshot.incomplete {
         writeln!(out, "incomplete: {reason}").unwrap();

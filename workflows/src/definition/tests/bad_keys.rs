@@ -117,7 +117,6 @@ triggers: []
 use: {}
 timeout: PT1H
 schedule:
-  exclude: [{ calendar: de-holidays }]
   every: 1h
 do:
   - a: { call: http, with: { endpoint: "https://example.com" } }
@@ -126,9 +125,6 @@ do:
 ---
 kind: event_type
 id: order.paid
----
-kind: calendar
-id: holidays
 ---
 kind: workflo
 id: c
@@ -144,35 +140,29 @@ id: c
     jobs/nightly.yaml:4:1: `timeout` is not supported yet
       4 | timeout: PT1H
         | ^
-    jobs/nightly.yaml:6:15: `schedule.exclude.calendar` is not supported yet
-      6 |   exclude: [{ calendar: de-holidays }]
-        |               ^
-    jobs/nightly.yaml:9:10: `call` in a task is not supported yet
-      9 |   - a: { call: http, with: { endpoint: "https://example.com" } }
+    jobs/nightly.yaml:8:10: `call` in a task is not supported yet
+      8 |   - a: { call: http, with: { endpoint: "https://example.com" } }
         |          ^
-    jobs/nightly.yaml:9:22: `with` in a task is not supported yet
-      9 |   - a: { call: http, with: { endpoint: "https://example.com" } }
+    jobs/nightly.yaml:8:22: `with` in a task is not supported yet
+      8 |   - a: { call: http, with: { endpoint: "https://example.com" } }
         |                      ^
-    jobs/nightly.yaml:10:20: the expression `${ .a }` is not supported yet
-      10 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
-         |                    ^
-    jobs/nightly.yaml:10:36: the expression `${.b}` is not supported yet
-      10 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
-         |                                    ^
-    jobs/nightly.yaml:10:49: `if` in a task is not supported yet
-      10 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
-         |                                                 ^
-    jobs/nightly.yaml:11:16: the expression `${ .x }` is not supported yet
-      11 |   - c: { wait: "${ .x }" }
+    jobs/nightly.yaml:9:20: the expression `${ .a }` is not supported yet
+      9 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
+        |                    ^
+    jobs/nightly.yaml:9:36: the expression `${.b}` is not supported yet
+      9 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
+        |                                    ^
+    jobs/nightly.yaml:9:49: `if` in a task is not supported yet
+      9 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
+        |                                                 ^
+    jobs/nightly.yaml:10:16: the expression `${ .x }` is not supported yet
+      10 |   - c: { wait: "${ .x }" }
          |                ^
-    jobs/nightly.yaml:13:1: `kind: event_type` is not supported yet
-      13 | kind: event_type
+    jobs/nightly.yaml:12:1: `kind: event_type` is not supported yet
+      12 | kind: event_type
          | ^
-    jobs/nightly.yaml:16:1: `kind: calendar` is not supported yet
-      16 | kind: calendar
-         | ^
-    jobs/nightly.yaml:19:7: `kind` must be a kind, not `workflo`
-      19 | kind: workflo
+    jobs/nightly.yaml:15:7: `kind` must be a kind, not `workflo`
+      15 | kind: workflo
          |       ^
       hint: did you mean `workflow`?
     "#);

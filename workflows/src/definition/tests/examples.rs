@@ -1,10 +1,11 @@
 //! The examples and the reference are definitions that work.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{context, rendered};
 use crate::definition::source::documents;
-use crate::definition::{Definition, Program, parse_file};
+use crate::definition::{Calendars, DayCalendar, Definition, ParsedDocument, Program, parse_file};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -27,27 +28,47 @@ fn texts(text: &str) -> Vec<String> {
     texts.map(str::to_owned).collect()
 }
 
+/// The definitions of a text. The calendars that they name are among `others`
+/// or in the text itself.
 #[track_caller]
-fn definitions(name: &str, text: &str) -> Vec<Definition> {
+fn definitions(name: &str, text: &str, others: &[Arc<DayCalendar>]) -> Vec<Definition> {
+    let all = valid(name, text);
+    let own = all.iter().filter_map(ParsedDocument::calendar);
+    let calendars = Calendars::new(own.chain(others).map(Arc::as_ref), []);
+    all.iter()
+        .filter_map(|document| {
+            let resolved = calendars.resolve(document.definition()?, &document.calendars);
+            Some(resolved.unwrap_or_else(|errors| panic!("{}", rendered(&errors))))
+        })
+        .collect()
+}
+
+#[track_caller]
+fn valid(name: &str, text: &str) -> Vec<ParsedDocument> {
     for text in texts(text) {
         assert_eq!(super::schema::violation(&text), None, "{name}");
     }
     let documents = parse_file(name, text.as_bytes(), &context());
-    let definitions = documents.into_iter().map(|document| {
-        assert_eq!(document.warnings, [], "{}", rendered(&document.warnings));
-        document
-            .result
-            .unwrap_or_else(|errors| panic!("{}", rendered(&errors)))
-    });
-    definitions.collect()
+    for document in &documents {
+        let found = document.result.as_ref().err().unwrap_or(&document.warnings);
+        assert_eq!(*found, [], "{}", rendered(found));
+    }
+    documents
 }
 
 #[test]
 fn examples_are_valid_and_need_no_worker_but_almanac() {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(repository().join("examples/definitions")).unwrap() {
-        let path = entry.unwrap().path();
-        for definition in definitions(path.to_str().unwrap(), &read(&path)) {
+    let files = std::fs::read_dir(repository().join("examples/definitions")).unwrap();
+    let files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    let calendars: Vec<_> = files
+        .iter()
+        .flat_map(|path| valid(path.to_str().unwrap(), &read(path)))
+        .filter_map(|document| document.calendar().cloned())
+        .collect();
+    assert!(!calendars.is_empty());
+    for path in files {
+        for definition in definitions(path.to_str().unwrap(), &read(&path), &calendars) {
             assert!(
                 matches!(definition.program, Program::Steps(_)),
                 "{}",
@@ -73,6 +94,6 @@ fn the_reference_shows_definitions_that_are_valid() {
         .collect();
     assert!(blocks.len() >= 3);
     for block in blocks {
-        definitions("definitions/reference.yaml", block);
+        definitions("definitions/reference.yaml", block, &[]);
     }
 }

@@ -5,13 +5,16 @@ mod bad_steps;
 mod bad_syntax;
 mod bad_times;
 mod bad_types;
+mod days;
 mod examples;
 mod good;
 mod limits;
 mod properties;
 mod schema;
 
-use super::{Definition, Diagnostic, ParseContext, ParsedDocument, parse_file};
+use std::sync::Arc;
+
+use super::{Definition, Diagnostic, ParseContext, Parsed, ParsedDocument, parse_file};
 
 /// A Tuesday in January.
 fn context() -> ParseContext {
@@ -32,7 +35,8 @@ fn definition(text: &str) -> Definition {
     let document = documents.remove(0);
     assert_eq!(document.warnings, [], "{}", rendered(&document.warnings));
     match document.result {
-        Ok(definition) => definition,
+        Ok(Parsed::Definition(definition)) => Arc::unwrap_or_clone(definition),
+        Ok(Parsed::Calendar(calendar)) => panic!("{calendar:?}"),
         Err(errors) => panic!("{}", rendered(&errors)),
     }
 }

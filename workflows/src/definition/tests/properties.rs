@@ -3,16 +3,20 @@
 use proptest::prelude::*;
 
 use super::good::FULL;
-use super::{context, definition, parse, rendered};
-use crate::definition::{parse_file, yaml};
+use super::{context, definition, parse};
+use crate::definition::{Parsed, parse_file, yaml};
 
 /// Everything that parsing promises of any file.
 fn check(bytes: &[u8]) {
     for document in parse_file("a/b.yaml", bytes, &context()) {
         assert!(document.line >= 1);
         let errors = match &document.result {
-            Ok(definition) => {
-                assert_eq!(document.id.as_ref(), Some(&definition.id));
+            Ok(content) => {
+                let id = match content {
+                    Parsed::Definition(definition) => &definition.id,
+                    Parsed::Calendar(calendar) => &calendar.id,
+                };
+                assert_eq!(document.id.as_ref(), Some(id));
                 &[][..]
             }
             Err(errors) => {
@@ -35,6 +39,10 @@ fn check(bytes: &[u8]) {
 /// Text made of the pieces that YAML and definitions are made of.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
+        "kind: calendar\n",
+        "dates: ",
+        "2026-12-24/2026-12-26",
+        "12-24",
         "\n",
         "\n",
         "\n  ",
@@ -224,12 +232,12 @@ proptest! {
         prop_assume!(text.lines().all(|line| line.len() < 1000));
         let file = format!("{{\"id\": \"a\", \"do\": [{{\"a\": {{\"set\": {{\"x\": {text}}}}}}}]}}");
         let documents = parse(&file);
-        match &documents[0].result {
-            Ok(definition) => {
+        match (documents[0].definition(), &documents[0].result) {
+            (Some(definition), _) => {
                 let crate::definition::Program::Steps(steps) = &definition.program else { unreachable!() };
                 prop_assert_eq!(&steps[0]["a"]["set"]["x"], &value);
             }
-            Err(errors) => prop_assert!(false, "{}", rendered(errors)),
+            (None, other) => prop_assert!(false, "{other:?}"),
         }
     }
 

@@ -8,15 +8,22 @@ use super::good::{FULL, OWS, STEPS};
 use super::parse;
 use crate::definition::decode::{Decoder, Shape};
 use crate::definition::source::{Lines, documents};
-use crate::definition::{calendar, document, json_schema, ows, schedule, steps, workflow, yaml};
+use crate::definition::{
+    calendar, day_calendar, document, json_schema, ows, schedule, steps, workflow, yaml,
+};
 
 /// Every object that the parser reads, and where the schema describes it.
-const SHAPES: [(&Shape, &str); 11] = [
+const SHAPES: [(&Shape, &str); 13] = [
     (&document::DOCUMENT, "/definitions/definition"),
     (&schedule::SCHEDULE, "/definitions/schedule"),
     (&schedule::EVERY, "/definitions/every/anyOf/1"),
     (&calendar::CALENDAR, "/definitions/calendar"),
     (&calendar::EXCLUSION, "/definitions/exclusion"),
+    (&day_calendar::DAY_CALENDAR, "/definitions/day_calendar"),
+    (
+        &day_calendar::RULE,
+        "/definitions/day_calendar/properties/dates/items/anyOf/1",
+    ),
     (&workflow::WORKFLOW, "/definitions/workflow"),
     (&workflow::RETRY, "/definitions/retry"),
     (&steps::TASK, "/definitions/task"),
@@ -85,11 +92,8 @@ fn objects(schema: &Value, at: &mut String, found: &mut Vec<String>) {
 /// The first document of a text as JSON.
 fn to_json(text: &str) -> Value {
     let documents = documents(text.as_bytes());
-    let mut decoder = Decoder {
-        lines: &Lines::new(&documents[0]),
-        errors: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let lines = Lines::new(&documents[0]);
+    let mut decoder = Decoder::new(&lines);
     let root = yaml::parse(text, 1, &mut decoder.errors).unwrap();
     decoder.json(&root).unwrap()
 }
@@ -103,9 +107,12 @@ fn accepted(text: &str) {
 
 #[test]
 fn good_documents_satisfy_the_schema() {
-    for text in [FULL, STEPS, OWS] {
+    for text in [FULL, STEPS, OWS, super::days::HOLIDAYS] {
         accepted(text);
     }
+    accepted(
+        "schedule: { every: 1h, exclude: [{ calendar: x }, { hour: 1, minute: 2 }] }\ndo: [a: { wait: PT1S }]",
+    );
     accepted(
         "schedule: { every: [1h30m, PT1.5H, { interval: 2w }], cron: [a], catchup_window: P1DT2H }\ndo: [a: { wait: P1W }]",
     );
@@ -136,7 +143,14 @@ fn what_a_schema_can_see_it_refuses_as_the_parser_does() {
         ("every: 1h", "calendars: [{ hour: [1] }]"),
         ("every: 1h", "every: 1h, overlap_policy: queue"),
         ("every: 1h", "every: 1h, max_actions: 0"),
-        ("every: 1h", "every: 1h, exclude: [{ calendar: x }]"),
+        ("every: 1h", "every: 1h, exclude: [{ calendar: X }]"),
+        (
+            "every: 1h",
+            "every: 1h, exclude: [{ calendar: x, hour: 1 }]",
+        ),
+        ("every: 1h", "every: 1h, exclude: [{ calendar: [x] }]"),
+        ("every: 1h", "every: 1h, calendars: [{ calendar: x }]"),
+        ("id: a", "kind: calendar"),
         ("type: T, ", ""),
         ("type: T", "type: T, args: x"),
         ("type: T", "type: T, priority: 6"),
@@ -162,6 +176,37 @@ fn what_a_schema_can_see_it_refuses_as_the_parser_does() {
             "do: [a: { call: http }]",
         ),
         ("workflow: { type: T, task_queue: q }", ""),
+    ] {
+        let bad = good.replace(from, to);
+        assert_ne!(bad, good);
+        assert!(parse(&bad)[0].result.is_err(), "the parser takes\n{bad}");
+        assert!(
+            validate(&json_schema(), &to_json(&bad)).is_err(),
+            "the schema takes\n{bad}"
+        );
+    }
+}
+
+#[test]
+fn what_a_schema_can_see_in_a_calendar_it_refuses_as_the_parser_does() {
+    let good = "kind: calendar\nid: a\ndates: [2026-12-24]\n";
+    accepted(good);
+    assert!(parse(good)[0].result.is_ok());
+    for (from, to) in [
+        ("id: a", "id: A"),
+        ("id: a", "enabled: true"),
+        ("id: a", "labels: { a: 1 }"),
+        ("dates: [2026-12-24]", ""),
+        ("dates: [2026-12-24]", "dates: []"),
+        ("dates: [2026-12-24]", "dates: 2026-12-24"),
+        ("2026-12-24", "20261224"),
+        ("2026-12-24", "2026-12"),
+        ("2026-12-24", "24.12.2026"),
+        ("2026-12-24", "2026-12-24/"),
+        ("2026-12-24", "2026-12-24 /2026-12-25"),
+        ("2026-12-24", "{}"),
+        ("2026-12-24", "{ hour: 5 }"),
+        ("2026-12-24", "{ month: [5] }"),
     ] {
         let bad = good.replace(from, to);
         assert_ne!(bad, good);
@@ -242,7 +287,8 @@ fn check(root: &Value, schema: &Map<String, Value>, value: &Value, at: &str) -> 
             "properties" | "additionalProperties" => {
                 for (key, child) in value.as_object().into_iter().flatten() {
                     let known = schema.get("properties").and_then(|known| known.get(key));
-                    let rule = known.unwrap_or(&schema["additionalProperties"]);
+                    let others = schema.get("additionalProperties");
+                    let rule = known.or(others).unwrap_or(&Value::Bool(true));
                     let at = format!("{at}.{key}");
                     match rule {
                         Value::Bool(true) => {}

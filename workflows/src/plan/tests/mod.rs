@@ -14,7 +14,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
-use crate::definition::{ParseContext, parse_file};
+use crate::definition::{Kind, ParseContext, parse_file};
 use crate::record::Order;
 use crate::schedule::{LiveMemo, base_of};
 use crate::snapshot::{FailedDocument, LoadStatus, Loaded};
@@ -65,14 +65,13 @@ impl World {
         let path = format!("{name}.yaml");
         let documents = parse_file(&path, yaml.as_bytes(), &ParseContext { now: self.now });
         assert_eq!(documents.len(), 1, "{yaml}");
-        let definition = match &documents[0].result {
-            Ok(definition) => definition.clone(),
-            Err(errors) => panic!("{errors:?}"),
+        let Some(definition) = documents[0].definition() else {
+            panic!("{:?}", documents[0].result);
         };
         self.snapshot.definitions.insert(
             definition.id.clone(),
             Loaded {
-                definition: Arc::new(definition),
+                definition: Arc::clone(definition),
                 source: path,
                 status: LoadStatus::Loaded,
             },
@@ -88,6 +87,7 @@ impl World {
         self.snapshot.failed.push(FailedDocument {
             source: source.to_owned(),
             id: stated.map(id),
+            kind: Kind::Workflow,
             errors: Vec::new(),
         });
     }

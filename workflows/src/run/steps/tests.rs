@@ -139,8 +139,8 @@ do:
     let context = ParseContext {
         now: jiff::Timestamp::UNIX_EPOCH,
     };
-    let mut documents = parse_file("x.yaml", yaml.as_bytes(), &context);
-    let definition = documents.remove(0).result.unwrap();
+    let documents = parse_file("x.yaml", yaml.as_bytes(), &context);
+    let definition = documents[0].definition().unwrap();
     let Program::Steps(steps) = &definition.program else {
         panic!("it has steps");
     };

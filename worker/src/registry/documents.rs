@@ -1,0 +1,159 @@
+//! The documents of all files at their places, and what is wrong with them
+//! beyond their own text: repeated ids, files that cannot be read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use almanac_workflows::definition::{Diagnostic, Kind, ParsedDocument};
+use almanac_workflows::names::DefinitionId;
+use almanac_workflows::snapshot::{FailedDocument, Snapshot};
+
+use super::load::{Content, FileKey, View};
+use super::read::Refusal;
+
+/// The most documents that are served.
+const DOCUMENTS_LIMIT: usize = 50_000;
+/// How many other places the error of a repeated id names.
+const PLACES_NAMED: usize = 3;
+
+/// A document and its place.
+pub(super) struct Placed<'a> {
+    pub(super) key: &'a FileKey,
+    pub(super) document: &'a ParsedDocument,
+    /// Nothing else is in its file.
+    is_only: bool,
+    /// Nothing follows it in its file.
+    pub(super) is_last: bool,
+}
+
+impl Placed<'_> {
+    /// `path`, or `path:line` where there are several.
+    pub(super) fn source(&self) -> String {
+        let path = Path::new(&*self.key.path).display();
+        if self.is_only {
+            path.to_string()
+        } else {
+            format!("{path}:{}", self.document.line)
+        }
+    }
+
+    /// As one that fails with these errors.
+    pub(super) fn failed(&self, errors: Vec<Diagnostic>) -> FailedDocument {
+        FailedDocument {
+            source: self.source(),
+            id: self.document.id.clone(),
+            kind: self.document.kind,
+            errors,
+        }
+    }
+}
+
+/// Every document at its place, up to the limit.
+pub(super) fn documents<'a>(snapshot: &mut Snapshot, view: &'a View) -> Vec<Placed<'a>> {
+    let mut documents = place(view);
+    if let Some(first) = documents.get(DOCUMENTS_LIMIT) {
+        snapshot.incomplete.push(format!(
+            "there are more than {DOCUMENTS_LIMIT} documents; `{}` and those after it are not loaded",
+            first.source()
+        ));
+        documents.truncate(DOCUMENTS_LIMIT);
+    }
+    documents
+}
+
+fn place(view: &View) -> Vec<Placed<'_>> {
+    let mut placed = Vec::new();
+    for (key, state) in &*view.files {
+        let Content::Read { documents, .. } = &state.content else {
+            continue;
+        };
+        placed.extend(
+            documents
+                .iter()
+                .enumerate()
+                .map(|(index, document)| Placed {
+                    key,
+                    document,
+                    is_only: documents.len() == 1,
+                    is_last: index + 1 == documents.len(),
+                }),
+        );
+    }
+    placed
+}
+
+/// The indices of the documents that state one id, whatever else is wrong with
+/// them, for each id that several state.
+pub(super) fn by_repeated_id<'a>(
+    documents: &[Placed<'a>],
+) -> BTreeMap<(Kind, &'a DefinitionId), Vec<usize>> {
+    let mut stated: Vec<_> = documents
+        .iter()
+        .enumerate()
+        .filter_map(|(index, placed)| {
+            let id = placed.document.id.as_ref()?;
+            Some(((placed.document.kind, id), index))
+        })
+        .collect();
+    stated.sort_unstable();
+    stated
+        .chunk_by(|(first, _), (second, _)| first == second)
+        .filter(|group| group.len() > 1)
+        .map(|group| (group[0].0, group.iter().map(|(_, index)| *index).collect()))
+        .collect()
+}
+
+/// What is wrong with a document whose id others state too.
+pub(super) fn repeated(
+    placed: &Placed<'_>,
+    documents: &[Placed<'_>],
+    stated: &BTreeMap<(Kind, &DefinitionId), Vec<usize>>,
+    roots: &[PathBuf],
+) -> Option<Diagnostic> {
+    let id = placed.document.id.as_ref()?;
+    let all = stated.get(&(placed.document.kind, id))?;
+    let others: Vec<_> = all
+        .iter()
+        .map(|index| &documents[*index])
+        .filter(|other| !std::ptr::eq(other.document, placed.document))
+        .collect();
+    let mut elsewhere: Vec<_> = others
+        .iter()
+        .take(PLACES_NAMED)
+        .map(|other| format!("{}:{}", shown(other.key, roots), other.document.line))
+        .collect();
+    if let Some(more @ 1..) = others.len().checked_sub(PLACES_NAMED) {
+        elsewhere.push(format!("{more} more"));
+    }
+    Some(Diagnostic {
+        hint: Some("give each document an id of its own".into()),
+        ..Diagnostic::error(
+            shown(placed.key, roots),
+            placed.document.line,
+            1,
+            format!(
+                "id: `{id}` is stated by another document too: {}",
+                elsewhere.join(", ")
+            ),
+        )
+    })
+}
+
+/// A file that cannot be read, as a document that fails.
+pub(super) fn unread(key: &FileKey, refusal: &Refusal, roots: &[PathBuf]) -> FailedDocument {
+    FailedDocument {
+        source: Path::new(&key.path).display().to_string(),
+        id: None,
+        kind: Kind::default(),
+        errors: vec![Diagnostic {
+            hint: refusal.hint().map(Into::into),
+            ..Diagnostic::error(shown(key, roots), 1, 1, refusal.to_string())
+        }],
+    }
+}
+
+/// A file as a person finds it: below the folder as it was given.
+fn shown(key: &FileKey, roots: &[PathBuf]) -> String {
+    let root = roots.get(key.root).map_or(Path::new(""), PathBuf::as_path);
+    root.join(&*key.path).display().to_string()
+}
