@@ -78,6 +78,7 @@ text_type! {
 }
 text_type! {
     /// The id of a schedule in Temporal.
+    #[derive(Deserialize, Default)]
     ScheduleId
 }
 text_type! {
@@ -138,6 +139,14 @@ impl Project {
     /// The id of a definition's schedule.
     pub fn schedule_id(&self, definition: &DefinitionId) -> ScheduleId {
         ScheduleId(format!("schedule-{self}-{definition}"))
+    }
+
+    /// The definition whose schedule this project would call `id`.
+    pub fn definition_of(&self, id: &ScheduleId) -> Option<DefinitionId> {
+        id.as_str()
+            .strip_prefix(&self.schedule_prefix())?
+            .parse()
+            .ok()
     }
 
     /// The id of the workflows that a definition's schedule starts; the server
