@@ -1,5 +1,6 @@
 //! Schedules on the server: requests, what they mean, observing and applying.
 
+mod adopt;
 mod apply;
 mod client;
 mod list;
@@ -9,6 +10,7 @@ mod settled;
 mod view;
 pub mod wire;
 
+pub use adopt::{Adopter, QUIET, is_being_adopted, original_note};
 pub use apply::{Applied, Applier};
 pub use client::{RequestError, Schedules};
 pub use list::ListEntry;
