@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod client;
+mod foreign;
 mod list;
 mod observe;
 mod pace;
@@ -13,6 +14,7 @@ pub mod wire;
 pub use adopt::{Adopter, QUIET, is_being_adopted, original_note};
 pub use apply::{Applied, Applier};
 pub use client::{RequestError, Schedules};
+pub use foreign::{Foreign, Loss};
 pub use list::ListEntry;
 pub use observe::{Depth, Observation, Observer};
 pub use pace::Pace;
