@@ -113,8 +113,8 @@ impl Reconciler {
                 is_current: &|| self.source.snapshot().revision == plan.revision,
                 progress,
             };
-            let mut applied = applier.apply(&plan, &observation.described).await;
-            if !input.adoptions.is_empty() && !applied.interrupted {
+            let mut done = applier.apply(&plan, &observation.described).await;
+            if !input.adoptions.is_empty() && !done.interrupted {
                 let adopter = Adopter {
                     schedules: &self.schedules,
                     project: &self.project,
@@ -122,15 +122,10 @@ impl Reconciler {
                 };
                 let is_current = || self.source.snapshot().revision == plan.revision;
                 adopter
-                    .adopt_all(
-                        &input.adoptions,
-                        self.concurrency,
-                        &is_current,
-                        &mut applied,
-                    )
+                    .adopt_all(&input.adoptions, self.concurrency, &is_current, &mut done)
                     .await;
             }
-            Some(applied)
+            Some(done)
         };
         let report = report(input, &snapshot, &plan, applied.as_ref(), now);
         let done = conclude(input, &plan, applied.as_ref(), report);

@@ -134,7 +134,7 @@ impl Adopter<'_> {
             .iter()
             .map(|(id, adoption)| async move {
                 let result = if is_current() {
-                    Some(self.adopt(id, adoption).await)
+                    Some(Box::pin(self.adopt(id, adoption)).await)
                 } else {
                     None
                 };
@@ -211,10 +211,10 @@ impl Adopter<'_> {
         }
         self.remove(desired, adoption, &old).await?;
         tracing::info!(definition = %id, from = %from, missed = missed.len(), by = adoption.by, "schedule adopted");
-        let mut reason = format!("took over from `{from}`");
-        if !missed.is_empty() {
-            reason += &format!("; ran {} due between the two", missed.len());
-        }
+        let reason = match missed.len() {
+            0 => format!("took over from `{from}`"),
+            some => format!("took over from `{from}`; ran {some} due between the two"),
+        };
         Ok(Some(Change {
             id: id.to_string(),
             op: Op::Update,

@@ -111,13 +111,13 @@ fn times(block: &mut Block, spec: &Spec) {
     let every: Vec<String> = spec
         .intervals
         .iter()
-        .map(|interval| match interval.phase.is_zero() {
-            true => text(interval.every),
-            false => format!(
-                "{{ interval: {}, offset: {} }}",
-                text(interval.every),
-                text(interval.phase)
-            ),
+        .map(|interval| {
+            let every = text(interval.every);
+            if interval.phase.is_zero() {
+                every
+            } else {
+                format!("{{ interval: {every}, offset: {} }}", text(interval.phase))
+            }
         })
         .collect();
     match every.as_slice() {

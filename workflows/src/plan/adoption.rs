@@ -44,7 +44,7 @@ pub fn let_go(desired: &Desired, live: &Live, from: &ScheduleId, old: &AdoptedSt
     let overridden = memo.overridden.as_ref().and_then(|one| one.enabled);
     let by_us = overridden.map_or(desired.values.paused, |enabled| !enabled);
     let paused = by_hand || by_us || old.paused.is_some();
-    let line = match &old.paused {
+    let text = match &old.paused {
         Some(note) if !line_of(note).trim().is_empty() => line_of(note).to_owned(),
         Some(_) => format!("Paused when it took over from {from}"),
         None if by_hand => format!("Paused before it took over from {from}"),
@@ -54,7 +54,7 @@ pub fn let_go(desired: &Desired, live: &Live, from: &ScheduleId, old: &AdoptedSt
         (Some(left), Some(_)) => Remaining::Set(left),
         _ => Remaining::Keep,
     };
-    let note = fingerprint(&memo).note(&line);
+    let note = fingerprint(&memo).note(&text);
     let reason = format!("took over from `{from}`");
     update(live, memo, note, paused, remaining, reason)
 }
