@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use almanac_tests::{
     Live, Project, Scheduler, cron, eventually, on_both_schedulers, python, temporal_cli,
 };
+use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
 
 on_both_schedulers!(
     fifty_schedules_are_imported_adopted_and_in_sync,
@@ -255,12 +256,11 @@ async fn a_project_moves_to_another_name(on: Scheduler) -> anyhow::Result<()> {
     old.write("steps.yaml", steps)?;
     let mut old_worker = old.worker().start().await?;
     temporal.pause(&old.schedule("paused"), "lunch").await?;
-    let limit = |left: i64| {
-        temporal.edit(&old.schedule("steps"), move |schedule| {
-            schedule.state.get_or_insert_default().remaining_actions = left;
-        })
+    let with_actions_used = |schedule: &mut Schedule| {
+        schedule.state.get_or_insert_default().remaining_actions = 4;
     };
-    limit(4).await?;
+    let limited = old.schedule("steps");
+    temporal.edit(&limited, with_actions_used).await?;
 
     let new = Project::new(on).await?;
     let dir = old.definitions();

@@ -235,7 +235,7 @@ fn sayable(foreign: &Foreign, problems: &mut Vec<String>) -> ScheduleValues {
         !empty
     });
     let nanos = values.spec.jitter.subsec_nanos();
-    if nanos % 1_000_000 != 0 {
+    if !nanos.is_multiple_of(1_000_000) {
         problems.push("its jitter is cut to milliseconds".to_owned());
         values.spec.jitter -= std::time::Duration::from_nanos(u64::from(nanos % 1_000_000));
     }
