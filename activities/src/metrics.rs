@@ -188,6 +188,7 @@ pub(crate) fn pass(report: &Report, result: &'static str) {
         Trigger::Sync => "sync",
         Trigger::Override => "override",
         Trigger::Resume => "resume",
+        Trigger::Adopt => "adopt",
     };
     metrics::counter!(
         Metric::ReconcileTotal.as_str(), "result" => result, "trigger" => trigger

@@ -3,15 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod adopting;
 mod broken;
 mod calendars;
 mod commands;
 mod crash;
+mod destroying;
 mod dev;
 mod drift;
 mod fake;
 mod harness;
+mod importing;
 mod lifecycle;
+mod moving;
 mod overrides;
 mod ownership;
 mod paused;

@@ -48,6 +48,22 @@ pub fn temporal_cli<A: AsRef<OsStr>>(
     output(command)?.success()
 }
 
+/// Runs a Python script with Temporal's Python client; the server's address is
+/// its first argument.
+pub fn python<A: AsRef<OsStr>>(
+    address: &str,
+    script: &str,
+    args: impl IntoIterator<Item = A>,
+) -> anyhow::Result<String> {
+    let python = workspace().join(".tools/bin/python");
+    if !python.exists() {
+        bail!("no Python at {}: run `make tools`", python.display());
+    }
+    let mut command = Command::new(python);
+    command.args(["-c", script, address]).args(args);
+    output(command)?.success()
+}
+
 fn output(mut command: Command) -> anyhow::Result<Output> {
     let output = command
         .output()

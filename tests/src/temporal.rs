@@ -26,9 +26,9 @@ use temporalio_common::protos::temporal::api::workflow::v1::NewWorkflowExecution
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CountWorkflowExecutionsRequest, CreateScheduleRequest, DeleteScheduleRequest,
     DescribeScheduleRequest, DescribeScheduleResponse, DescribeWorkflowExecutionRequest,
-    ListSchedulesRequest, PatchScheduleRequest, QueryWorkflowRequest,
-    SignalWorkflowExecutionRequest, TerminateWorkflowExecutionRequest, UpdateScheduleRequest,
-    UpdateWorkflowExecutionRequest,
+    ListSchedulesRequest, ListWorkflowExecutionsRequest, PatchScheduleRequest,
+    QueryWorkflowRequest, SignalWorkflowExecutionRequest, TerminateWorkflowExecutionRequest,
+    UpdateScheduleRequest, UpdateWorkflowExecutionRequest,
 };
 use tonic::Code;
 
@@ -363,6 +363,32 @@ impl Temporal {
             .count_workflow_executions(tonic::Request::new(request))
             .await?;
         Ok(answer.into_inner().count)
+    }
+
+    /// The ids of the workflows that match a visibility query, sorted.
+    pub async fn workflow_ids(&self, query: &str) -> anyhow::Result<Vec<String>> {
+        let mut ids = Vec::new();
+        let mut next_page_token = Vec::new();
+        loop {
+            let request = ListWorkflowExecutionsRequest {
+                namespace: NAMESPACE.to_owned(),
+                page_size: 1000,
+                next_page_token,
+                query: query.to_owned(),
+            };
+            let mut service = self.connection.workflow_service();
+            let page = service
+                .list_workflow_executions(tonic::Request::new(request))
+                .await?
+                .into_inner();
+            let executions = page.executions.into_iter();
+            ids.extend(executions.filter_map(|one| Some(one.execution?.workflow_id)));
+            next_page_token = page.next_page_token;
+            if next_page_token.is_empty() {
+                ids.sort();
+                return Ok(ids);
+            }
+        }
     }
 
     /// A connection for requests that are not here.

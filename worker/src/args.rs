@@ -21,8 +21,10 @@ use jiff::{SignedDuration, Timestamp};
 use crate::telemetry::LogFormat;
 
 mod auth;
+mod moving;
 
 pub use self::auth::{AuthArgs, AuthMode, AuthUsage, ChosenAuth, JwtAlgorithm, JwtRules, KeyPlace};
+pub use self::moving::{AdoptArgs, DestroyArgs, ImportArgs};
 
 /// Schedules as code for Temporal.
 #[derive(Debug, Parser)]
@@ -69,6 +71,12 @@ pub enum Cmd {
     Resume(ResumeArgs),
     /// Print the next fire times of a definition
     Next(NextArgs),
+    /// Write existing schedules, whoever made them, as definitions
+    Import(ImportArgs),
+    /// Let definitions take over from schedules of other owners
+    Adopt(AdoptArgs),
+    /// Remove the project's schedules and its reconcile workflow
+    Destroy(DestroyArgs),
     /// Print the JSON Schema of definitions, for editors
     Schema,
     /// Print a script that completes this command line in a shell
@@ -144,6 +152,10 @@ pub struct WorkerArgs {
     /// What happens to a schedule whose definition is gone
     #[arg(long, value_enum, default_value_t)]
     pub orphans: Orphans,
+    /// The project that moves here under another name: each schedule is made
+    /// paused while that one has the same, and waits for `almanac adopt`
+    #[arg(long, value_name = "PROJECT")]
+    pub adopts_from: Option<Project>,
     /// How long Temporal may be away at the start before that is an error in
     /// the log; the worker goes on trying
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]

@@ -26,6 +26,7 @@ pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> 
     // One pace for the whole process, whatever becomes of connections.
     let pace = Arc::new(Pace::new(args.rps));
     let concurrency = usize::from(args.reconcile_concurrency);
+    let adopts_from = args.adopts_from.clone();
     vec![
         WorkerSpec {
             name: "reconcile",
@@ -55,6 +56,7 @@ pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> 
             pollers: 2,
             register: {
                 let shared = Arc::clone(shared);
+                let adopts_from = adopts_from.clone();
                 Arc::new(move |client, options| {
                     let health = Arc::clone(&shared.health);
                     let reconciler = Reconciler::new(
@@ -63,7 +65,8 @@ pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> 
                         Arc::clone(&source),
                         concurrency,
                         move |_| health.full_pass(),
-                    );
+                    )
+                    .adopting_from(adopts_from.clone());
                     options.register_activities(ReconcileActivities::new(Arc::new(reconciler)));
                     Ok(())
                 })

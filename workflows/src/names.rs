@@ -94,6 +94,7 @@ text_type! {
 }
 text_type! {
     /// The id of a schedule in Temporal.
+    #[derive(Default)]
     ScheduleId
 }
 text_type! {
@@ -108,6 +109,7 @@ text_type! {
 deserialize_by_parsing!(Project);
 deserialize_by_parsing!(DefinitionId);
 deserialize_any_text!(Revision);
+deserialize_any_text!(ScheduleId);
 deserialize_any_text!(WorkerId);
 
 impl FromStr for Project {
@@ -155,6 +157,14 @@ impl Project {
     /// The id of a definition's schedule.
     pub fn schedule_id(&self, definition: &DefinitionId) -> ScheduleId {
         ScheduleId(format!("schedule-{self}-{definition}").into())
+    }
+
+    /// The definition whose schedule this project would call `id`.
+    pub fn definition_of(&self, id: &ScheduleId) -> Option<DefinitionId> {
+        id.as_str()
+            .strip_prefix(&self.schedule_prefix())?
+            .parse()
+            .ok()
     }
 
     /// The id of the workflows that a definition's schedule starts; the server

@@ -18,7 +18,7 @@ pub use activity::ReconcileActivities;
 use crate::definitions::DefinitionSource;
 use crate::metrics::{self, Metric};
 use crate::schedules::{
-    Applied, Applier, Depth, Observation, Observer, RequestError, Schedules, SettledCache,
+    Adopter, Applied, Applier, Depth, Observation, Observer, RequestError, Schedules, SettledCache,
 };
 use report::{conclude, report};
 
@@ -29,6 +29,9 @@ pub struct Reconciler {
     source: Arc<dyn DefinitionSource>,
     concurrency: usize,
     cache: SettledCache,
+    /// The project whose schedules ours take over from, where a definition
+    /// names no other.
+    adopts_from: Option<Project>,
     /// Told of each full pass that was no dry run and tried every operation.
     on_full_pass: Box<dyn Fn(&Report) + Send + Sync>,
 }
@@ -55,8 +58,17 @@ impl Reconciler {
             source,
             concurrency: concurrency.max(1),
             cache: SettledCache::default(),
+            adopts_from: None,
             on_full_pass: Box::new(on_full_pass),
         }
+    }
+
+    /// Each of ours waits for the schedule of the same definition in `project`,
+    /// while that one exists.
+    #[must_use]
+    pub fn adopting_from(mut self, project: Option<Project>) -> Self {
+        self.adopts_from = project;
+        self
     }
 
     /// What a pass would do now. Writes nothing.
@@ -101,7 +113,19 @@ impl Reconciler {
                 is_current: &|| self.source.snapshot().revision == plan.revision,
                 progress,
             };
-            Some(applier.apply(&plan, &observation.described).await)
+            let mut done = applier.apply(&plan, &observation.described).await;
+            if !input.adoptions.is_empty() && !done.interrupted {
+                let adopter = Adopter {
+                    schedules: &self.schedules,
+                    project: &self.project,
+                    desired: &ground.desired,
+                };
+                let is_current = || self.source.snapshot().revision == plan.revision;
+                adopter
+                    .adopt_all(&input.adoptions, self.concurrency, &is_current, &mut done)
+                    .await;
+            }
+            Some(done)
         };
         let report = report(input, &snapshot, &plan, applied.as_ref(), now);
         let done = conclude(input, &plan, applied.as_ref(), report);
@@ -144,7 +168,7 @@ impl Reconciler {
             .only
             .as_ref()
             .map(|only| only.iter().cloned().collect());
-        let desired = match &only {
+        let mut desired = match &only {
             None => plan::desired(&self.project, snapshot),
             Some(only) => only
                 .iter()
@@ -155,6 +179,16 @@ impl Reconciler {
                 })
                 .collect(),
         };
+        for (id, adoption) in &input.adoptions {
+            if let Some(one) = desired.get_mut(id) {
+                one.adopts = Some(adoption.from.clone());
+            }
+        }
+        if let Some(project) = &self.adopts_from {
+            for (id, one) in &mut desired {
+                one.adopts.get_or_insert_with(|| project.schedule_id(id));
+            }
+        }
         Ground { desired, only, now }
     }
 

@@ -25,11 +25,11 @@ use super::wire::{self, Described};
 use super::{RequestError, Schedules};
 
 /// How often an operation is planned before it is left to the next pass.
-const PLANS: u32 = 3;
+pub(super) const PLANS: u32 = 3;
 /// How often a written schedule is read back until it shows the write; the
 /// wait between grows from [`READ_BACK_WAIT`].
-const READ_BACKS: u32 = 8;
-const READ_BACK_WAIT: Duration = Duration::from_millis(10);
+pub(super) const READ_BACKS: u32 = 8;
+pub(super) const READ_BACK_WAIT: Duration = Duration::from_millis(10);
 /// How many operations are made ready at a time.
 const AT_ONCE: usize = 500;
 
@@ -395,7 +395,7 @@ enum ReadBack {
 }
 
 /// Whether a schedule is what `update` wrote.
-fn shows(now: &Described, update: &Update) -> bool {
+pub(super) fn shows(now: &Described, update: &Update) -> bool {
     let live = &now.live;
     live.readable_memo() == Some(&update.memo)
         && live.note == update.note
@@ -463,7 +463,7 @@ fn written_fields(values: &ScheduleValues) -> Vec<Field> {
 }
 
 /// An id for one write, so that the server takes its repetition for the same.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!(

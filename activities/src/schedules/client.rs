@@ -10,12 +10,15 @@ use almanac_workflows::names::{Project, ScheduleId};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::request_extensions::RetryConfigForCall;
 use temporalio_client::{Client, NamespacedClient, RetryOptions};
-use temporalio_common::protos::temporal::api::common::v1::Memo;
-use temporalio_common::protos::temporal::api::schedule::v1::{Schedule, SchedulePatch};
+use temporalio_common::protos::temporal::api::common::v1::{Memo, WorkflowExecution};
+use temporalio_common::protos::temporal::api::schedule::v1::{
+    Schedule, ScheduleListEntry, SchedulePatch,
+};
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest,
-    DescribeScheduleResponse, ListSchedulesRequest, ListSchedulesResponse, PatchScheduleRequest,
-    UpdateScheduleRequest,
+    CountWorkflowExecutionsRequest, CreateScheduleRequest, DeleteScheduleRequest,
+    DescribeScheduleRequest, DescribeScheduleResponse, DescribeWorkflowExecutionRequest,
+    ListSchedulesRequest, ListSchedulesResponse, PatchScheduleRequest,
+    TerminateWorkflowExecutionRequest, UpdateScheduleRequest,
 };
 use tonic::{Code, Request, Status};
 
@@ -87,12 +90,28 @@ impl Schedules {
     /// Every schedule whose id begins with the project's prefix, ours or not.
     /// A page that fails makes the whole list fail: half a list would lie.
     pub async fn list(&self, project: &Project) -> Result<Vec<ListEntry>, RequestError> {
+        let query = format!("ScheduleId STARTS_WITH '{}'", project.schedule_prefix());
+        let read = |entry| ListEntry::of(project, entry);
+        self.list_by(&query, read).await
+    }
+
+    /// Every schedule of the namespace that a visibility query finds; all
+    /// where it is empty.
+    pub async fn list_matching(&self, query: &str) -> Result<Vec<ScheduleListEntry>, RequestError> {
+        self.list_by(query, |entry| entry).await
+    }
+
+    async fn list_by<T>(
+        &self,
+        query: &str,
+        of: impl Fn(ScheduleListEntry) -> T,
+    ) -> Result<Vec<T>, RequestError> {
         let mut entries = Vec::new();
-        let mut page = self.page(project, Vec::new()).await?;
+        let mut page = self.page(query, Vec::new()).await?;
         loop {
             let read = async {
                 let listed = std::mem::take(&mut page.schedules).into_iter();
-                entries.extend(listed.map(|entry| ListEntry::of(project, entry)));
+                entries.extend(listed.map(&of));
             };
             // An empty page with a token is not the end.
             if page.next_page_token.is_empty() {
@@ -100,7 +119,7 @@ impl Schedules {
                 return Ok(entries);
             }
             // A page is read while the server looks for the next one.
-            let next = self.page(project, page.next_page_token.clone());
+            let next = self.page(query, page.next_page_token.clone());
             let (next, ()) = futures::join!(next, read);
             page = next?;
         }
@@ -108,14 +127,14 @@ impl Schedules {
 
     async fn page(
         &self,
-        project: &Project,
+        query: &str,
         next_page_token: Vec<u8>,
     ) -> Result<ListSchedulesResponse, RequestError> {
         let request = ListSchedulesRequest {
             namespace: self.client.namespace(),
             maximum_page_size: PAGE_SIZE,
             next_page_token,
-            query: format!("ScheduleId STARTS_WITH '{}'", project.schedule_prefix()),
+            query: query.to_owned(),
         };
         self.send(request, |mut client, request| async move {
             WorkflowService::list_schedules(&mut client, request).await
@@ -136,6 +155,64 @@ impl Schedules {
             WorkflowService::describe_schedule(&mut client, request).await
         })
         .await
+    }
+
+    /// Whether a workflow of this id exists, running or not.
+    pub async fn has_workflow(&self, id: &str) -> Result<bool, RequestError> {
+        let request = DescribeWorkflowExecutionRequest {
+            namespace: self.client.namespace(),
+            execution: Some(WorkflowExecution {
+                workflow_id: id.to_owned(),
+                run_id: String::new(),
+            }),
+        };
+        let answer = self
+            .send(request, |mut client, request| async move {
+                WorkflowService::describe_workflow_execution(&mut client, request).await
+            })
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(RequestError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many workflows a visibility query finds.
+    pub async fn count_workflows(&self, query: String) -> Result<u64, RequestError> {
+        let request = CountWorkflowExecutionsRequest {
+            namespace: self.client.namespace(),
+            query,
+        };
+        self.send(request, |mut client, request| async move {
+            WorkflowService::count_workflow_executions(&mut client, request).await
+        })
+        .await
+        .map(|answer| u64::try_from(answer.count).unwrap_or_default())
+    }
+
+    /// Terminates a workflow, whichever run of it goes on; whether one did.
+    pub async fn terminate(&self, id: String, reason: &str) -> Result<bool, RequestError> {
+        let request = TerminateWorkflowExecutionRequest {
+            namespace: self.client.namespace(),
+            workflow_execution: Some(WorkflowExecution {
+                workflow_id: id,
+                run_id: String::new(),
+            }),
+            reason: reason.to_owned(),
+            identity: self.client.identity(),
+            ..Default::default()
+        };
+        let answer = self
+            .send(request, |mut client, request| async move {
+                WorkflowService::terminate_workflow_execution(&mut client, request).await
+            })
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(RequestError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Creates a schedule with its own memo.

@@ -1,7 +1,9 @@
 //! Schedules on the server: requests, what they mean, observing and applying.
 
+mod adopt;
 mod apply;
 mod client;
+mod foreign;
 mod list;
 mod observe;
 mod pace;
@@ -9,8 +11,10 @@ mod settled;
 mod view;
 pub mod wire;
 
+pub use adopt::{Adopter, QUIET, is_being_adopted, original_note};
 pub use apply::{Applied, Applier};
 pub use client::{RequestError, Schedules};
+pub use foreign::{Foreign, Loss};
 pub use list::ListEntry;
 pub use observe::{Depth, Observation, Observer};
 pub use pace::Pace;

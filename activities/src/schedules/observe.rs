@@ -124,7 +124,43 @@ impl Observer<'_> {
         }
         self.describe(suspects, desired, policy, &mut observation)
             .await?;
+        self.look_for_foreign(desired.values(), &mut observation)
+            .await?;
         Ok(observation)
+    }
+
+    /// Looks for the foreign schedules that ones of ours, not made yet, are to
+    /// take over from.
+    async fn look_for_foreign(
+        &self,
+        desired: impl Iterator<Item = &Desired>,
+        observation: &mut Observation,
+    ) -> Result<(), RequestError> {
+        let from = desired.filter_map(|one| {
+            let from = one.adopts.as_ref()?;
+            let known = |id| observation.observed.contains_key(id);
+            (!known(&one.schedule) && !known(from)).then(|| from.clone())
+        });
+        let found: Vec<_> = from.collect();
+        let found = stream::iter(found)
+            .map(|from| async move {
+                let response = self.schedules.describe(&from).await;
+                (from, response)
+            })
+            .buffer_unordered(self.concurrency);
+        futures::pin_mut!(found);
+        while let Some((from, response)) = found.next().await {
+            match response {
+                Err(RequestError::NotFound) => {}
+                Err(error @ RequestError::Unavailable(_)) => return Err(error),
+                Ok(one) if wire::owner_of(self.project, &from, one.memo.as_ref()).is_some() => {}
+                // One that cannot be read may fire all the same.
+                Ok(_) | Err(_) => {
+                    observation.observed.insert(from, Seen::Foreign);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Looks at just these definitions' schedules.
@@ -144,6 +180,8 @@ impl Observer<'_> {
         let mut observation = Observation::default();
         self.describe(suspects, desired, policy, &mut observation)
             .await?;
+        let wanted = only.iter().filter_map(|id| desired.get(id));
+        self.look_for_foreign(wanted, &mut observation).await?;
         Ok(observation)
     }
 

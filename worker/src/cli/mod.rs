@@ -3,6 +3,9 @@
 //! Each talks to Temporal directly, or to nobody; what it prints goes to
 //! standard output, as text or JSON, and what went wrong to standard error.
 
+mod adopt;
+mod destroy;
+mod import;
 mod live;
 mod manual;
 mod next;
@@ -52,6 +55,9 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Suspend(args) => suspension::suspend(args).await,
         Cmd::Resume(args) => suspension::resume(args).await,
         Cmd::Next(args) => next::run(&args).await,
+        Cmd::Import(args) => import::run(&args).await,
+        Cmd::Adopt(args) => adopt::run(args).await,
+        Cmd::Destroy(args) => destroy::run(&args).await,
         Cmd::Schema => print_json(&json_schema()),
         Cmd::Completion(args) => manual::completion(&args),
         Cmd::Man(args) => manual::man(&args),
@@ -100,6 +106,19 @@ impl Remote {
             Ok(response) => Ok(wire::live(project, schedule, response).map(|found| found.live)),
             Err(RequestError::NotFound) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("describe `{schedule}`")),
+        }
+    }
+
+    /// Whether workers of the project are at work; who is suspended is not.
+    async fn has_live_workers(&self, project: &Project) -> anyhow::Result<bool> {
+        let client = self.schedules.client().clone();
+        match Reconciler::new(client, project.clone()).status().await {
+            Ok(status) => Ok(!status.workers.is_empty() && status.suspended.is_none()),
+            // With nobody there to ask it, a workflow gives no answer.
+            Err(ReconcilerError::Absent(_) | ReconcilerError::NoAnswer(_)) => Ok(false),
+            Err(error) => {
+                Err(error).with_context(|| format!("ask for the workers of project `{project}`"))
+            }
         }
     }
 

@@ -80,6 +80,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         recently_removed: status.recently_removed,
         overrides: status.overrides,
         orders: Orders::new(),
+        adoptions: almanac_workflows::record::Adoptions::new(),
         corrections: status.corrections,
         definitions: DefinitionCounts::default(),
         event_types: DefinitionCounts::default(),

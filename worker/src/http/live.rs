@@ -191,6 +191,7 @@ impl Shared {
             recently_removed: status.recently_removed,
             overrides: status.overrides.clone(),
             orders: Orders::new(),
+            adoptions: almanac_workflows::record::Adoptions::new(),
             corrections: status.corrections.clone(),
             definitions: DefinitionCounts::default(),
             event_types: DefinitionCounts::default(),

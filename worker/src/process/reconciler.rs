@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use almanac_workflows::names::{Project, RECONCILE_WORKFLOW};
 use almanac_workflows::record::{
-    Announcement, OverrideAnswer, OverrideRequest, Progress, Report, Status, SuspendAnswer,
-    SuspendRequest, SyncAnswer, SyncRequest,
+    AdoptAnswer, AdoptRequest, Announcement, OverrideAnswer, OverrideRequest, Progress, Report,
+    Status, SuspendAnswer, SuspendRequest, SyncAnswer, SyncRequest,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,6 +39,9 @@ pub const SUSPEND_UPDATE: &str = "suspend";
 pub const RESUME_UPDATE: &str = "resume";
 /// The update that sets, ends and clears overrides.
 pub const OVERRIDE_UPDATE: &str = "override";
+
+/// The update that lets ours take over from a foreign schedule.
+pub const ADOPT_UPDATE: &str = "adopt";
 
 /// How long the workflow may take to answer.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -156,6 +159,12 @@ impl Reconciler {
         request: &OverrideRequest,
     ) -> Result<OverrideAnswer, ReconcilerError> {
         self.update(OVERRIDE_UPDATE, &request.request_id, request)
+            .await
+    }
+
+    /// Asks for an adoption; the answer names the pass that will do it.
+    pub async fn adopt(&self, request: &AdoptRequest) -> Result<AdoptAnswer, ReconcilerError> {
+        self.update(ADOPT_UPDATE, &request.request_id, request)
             .await
     }
 

@@ -24,6 +24,7 @@ mod schema;
 mod source;
 mod steps;
 mod workflow;
+mod write;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
@@ -31,6 +32,7 @@ pub use model::*;
 pub use parse::{Kind, ParseContext, Parsed, ParsedDocument, parse_file};
 pub use resolve::{CalendarUse, Calendars};
 pub use schema::json_schema;
+pub use write::{Written, write_document};
 
 #[cfg(test)]
 mod tests;

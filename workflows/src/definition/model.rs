@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::names::{DefinitionId, Revision};
+use crate::names::{DefinitionId, Revision, ScheduleId};
 use crate::times::{Calendar, Sorted, Spec};
 
 /// One `kind: workflow` document.
@@ -65,6 +65,10 @@ pub struct ScheduleBlock {
     pub max_actions: Option<u32>,
     /// Given to the run when `workflow.args` is absent.
     pub input: Option<Value>,
+    /// The schedule of another owner that this one is to take over from, when
+    /// `almanac adopt` says so. It changes nothing of what the schedule is, so
+    /// it is no part of the revision.
+    pub adopts: Option<ScheduleId>,
 }
 
 /// What happens when a run is due while another goes on. The names and

@@ -181,6 +181,7 @@ fn schedule(
         pause_on_failure: false,
         max_actions: None,
         input: None,
+        adopts: None,
     };
     if let Some(entry) = object.get("cron") {
         // One text, no list.

@@ -94,6 +94,8 @@ fn schedule(block: &ScheduleBlock) -> Json {
         pause_on_failure,
         max_actions,
         input,
+        // Where a schedule comes from is nothing of what it is.
+        adopts: _,
     } = block;
     let mut parts = Parts::default();
     parts.add("enabled", (!enabled).then_some(false));

@@ -10,6 +10,7 @@ use super::duration::{LONGEST, show};
 use super::source::{Finding, Place};
 use super::yaml::{Entry, Node, Value, quoted};
 use super::{OverlapPolicy, ParseContext, ScheduleBlock, nearest};
+use crate::names::ScheduleId;
 use crate::times::{
     CompiledCron, Interval, Role, Spec, TimesError, TimesWarning, UTC, check_zone, common_zone,
     compile_cron,
@@ -32,6 +33,7 @@ pub(super) const SCHEDULE: Shape = Shape {
         "pause_on_failure",
         "max_actions",
         "input",
+        "adopts",
     ],
     later: &[],
 };
@@ -60,6 +62,8 @@ pub(super) const OVERLAP_POLICIES: &[(&str, OverlapPolicy)] = &[
 pub(super) const LIST_LIMIT: usize = 1000;
 /// After how many mistakes the rest of a list of crons is not read.
 const MISTAKES_LIMIT: usize = 50;
+/// The server's limit of ids, in bytes.
+const ID_LIMIT: usize = 1000;
 /// The longest text of a cron or a calendar's field, in bytes.
 pub(super) const TEXT_LIMIT: usize = 1000;
 
@@ -81,6 +85,7 @@ pub(super) fn schedule(
         pause_on_failure: flag(decoder, &object, "pause_on_failure", false),
         max_actions: None,
         input: input(decoder, &object),
+        adopts: None,
     };
     let crons = object
         .get("cron")
@@ -111,6 +116,10 @@ pub(super) fn schedule(
             "schedule.max_actions",
             1..=i32::MAX.unsigned_abs(),
         );
+    }
+    if let Some(entry) = object.get("adopts") {
+        let id = decoder.name(&entry.value, "schedule.adopts", ID_LIMIT);
+        block.adopts = id.map(ScheduleId::from_server);
     }
     if !["cron", "every", "calendars"]
         .iter()

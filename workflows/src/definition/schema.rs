@@ -93,6 +93,7 @@ fn schedule() -> Value {
             "pause_on_failure": flag("The schedule is paused after a failed run", false),
             "max_actions": integer("How many runs it starts in all", 1, i64::from(i32::MAX)),
             "input": { "description": "Given to the run; not beside workflow.args" },
+            "adopts": { "description": "Id of the schedule of another owner that this one takes over from", "type": "string", "minLength": 1, "maxLength": 1000 },
         }),
         &[],
     );

@@ -79,7 +79,7 @@ impl fmt::Display for Update {
             let cause = match change.cause {
                 Cause::Drift => "  (drift)",
                 Cause::Override => "  (override)",
-                Cause::Definition | Cause::Finished | Cause::Orphan => "",
+                Cause::Definition | Cause::Finished | Cause::Orphan | Cause::Adoption => "",
             };
             writeln!(
                 f,

@@ -5,6 +5,7 @@
 //! removal while the view has a hole. Observing and applying are left to the
 //! `activities` crate.
 
+mod adoption;
 mod compare;
 mod corrections;
 mod display;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use adoption::{AdoptedState, hold_for_adoption, let_go};
 pub use compare::{Comparison, Known, compare};
 pub use corrections::{contested_fields, record_corrections};
 pub use expectation::Expectation;
@@ -202,6 +204,8 @@ pub enum Cause {
     Finished,
     /// Its definition went away or returned.
     Orphan,
+    /// It takes over from a foreign schedule.
+    Adoption,
 }
 
 /// What becomes of a schedule's limit of actions.
@@ -282,7 +286,7 @@ pub fn plan(
     });
     for one in wanted {
         match observed.get(&one.schedule) {
-            None => plan.create(one, policy),
+            None => plan.create(one, observed, policy),
             Some(Seen::Foreign) => plan.conflicts.push(one.schedule.clone()),
             Some(Seen::Settled(settled)) => plan.leave(settled),
             Some(Seen::Described(live)) => plan.compare(one, live, policy),
@@ -312,7 +316,7 @@ pub fn plan(
 }
 
 impl Plan {
-    fn create(&mut self, desired: &Desired, policy: &Policy<'_>) {
+    fn create(&mut self, desired: &Desired, observed: &Observed, policy: &Policy<'_>) {
         // A schedule that will never fire is not made: the server would delete
         // it after a week, and we would make it again, for ever.
         if desired
@@ -330,7 +334,12 @@ impl Plan {
             None => policy.overrides.get(&desired.definition),
         };
         let overridden = overridden.filter(|one| !overrides::is_over(one, policy.now));
-        self.creates.push(Create::of(desired, overridden));
+        let waits = |from: &&ScheduleId| matches!(observed.get(*from), Some(Seen::Foreign));
+        self.creates
+            .push(match desired.adopts.as_ref().filter(waits) {
+                Some(from) => Create::waiting(desired, overridden, from),
+                None => Create::of(desired, overridden),
+            });
     }
 
     fn leave(&mut self, settled: &Settled) {
@@ -399,6 +408,16 @@ impl Create {
             overridden.cloned(),
             BTreeSet::new(),
         )
+    }
+
+    /// The schedule paused, since it would run beside the foreign one that it
+    /// is to take over from.
+    pub fn waiting(desired: &Desired, overridden: Option<&Override>, from: &ScheduleId) -> Self {
+        let values = overrides::expected(&desired.values, overridden);
+        let flags = BTreeSet::from([Flag::Adopting]);
+        let mut create = Self::with(desired, values, true, overridden.cloned(), flags);
+        create.note = adoption::waiting_note(&create.memo, &desired.definition, from);
+        create
     }
 
     /// The schedule that takes over from `old`: with its pause, its flags, its

@@ -64,6 +64,7 @@ fn by_order(changed: &BTreeSet<Field>, overridden: &Effective, pause: &Pause) ->
     next.flags.remove(&Flag::OrphanPaused);
     if ordered.unpauses {
         next.flags.remove(&Flag::PausedBefore);
+        next.flags.remove(&Flag::Adopting);
     }
     Some(next)
 }
@@ -119,7 +120,10 @@ fn by_definition(
         return None;
     }
     let mut next = pause.with(desired.values.paused, Cause::Definition);
-    if desired.values.paused {
+    if pause.flags.contains(&Flag::Adopting) {
+        // Until it is adopted, it would run beside the other.
+        next.paused = true;
+    } else if desired.values.paused {
         // What an override paused, that ends here, was not paused before it.
         if overridden.restore_paused.unwrap_or(live.values.paused) {
             next.flags.insert(Flag::PausedBefore);

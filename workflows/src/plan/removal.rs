@@ -201,7 +201,10 @@ fn pair_renames(
     desired: &BTreeMap<DefinitionId, Desired>,
     orphans: &[&Live],
 ) -> BTreeMap<ScheduleId, DefinitionId> {
-    let mut news: Vec<&DefinitionId> = plan.creates.iter().map(|one| &one.definition).collect();
+    // One that waits for a foreign schedule takes over from that one.
+    let free = |one: &&Create| !one.memo.flags.contains(&Flag::Adopting);
+    let creates = plan.creates.iter().filter(free);
+    let mut news: Vec<&DefinitionId> = creates.map(|one| &one.definition).collect();
     let mut pairs = BTreeMap::new();
     for live in orphans {
         let Some(memo) = live.readable_memo() else {

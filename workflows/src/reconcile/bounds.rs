@@ -196,6 +196,9 @@ pub(super) fn state(state: &mut State, now: Timestamp) {
     while state.orders.len() > ORDERS_KEPT {
         state.orders.pop_last();
     }
+    while state.adoptions.len() > ORDERS_KEPT {
+        state.adoptions.pop_last();
+    }
     if let Some(error) = &mut state.last_error {
         text(error);
     }

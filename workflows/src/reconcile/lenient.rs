@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 use temporalio_common::data_converters::RawValue;
 
 use super::bounds;
-use crate::record::{Announcement, OverrideRequest, State, SuspendRequest, SyncRequest};
+use crate::record::{
+    AdoptRequest, Announcement, OverrideRequest, State, SuspendRequest, SyncRequest,
+};
 
 /// The first input as JSON: `None` when there is none, or it is not JSON.
 pub(crate) fn json(raw: &RawValue) -> Option<Value> {
@@ -59,6 +61,16 @@ pub(super) fn override_request(raw: &RawValue) -> Result<OverrideRequest, String
             serde_json::from_value(object).map_err(|error| format!("override: {error}"))
         }
         _ => Err("override: the input must be a JSON object".to_owned()),
+    }
+}
+
+/// The input of the update `adopt`.
+pub(super) fn adopt_request(raw: &RawValue) -> Result<AdoptRequest, String> {
+    match json(raw) {
+        Some(object @ Value::Object(_)) => {
+            serde_json::from_value(object).map_err(|error| format!("adopt: {error}"))
+        }
+        _ => Err("adopt: the input must be a JSON object".to_owned()),
     }
 }
 

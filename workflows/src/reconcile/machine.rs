@@ -2,6 +2,7 @@
 //!
 //! Time is what the caller last said with [`Machine::tick`].
 
+mod adoptions;
 mod attempts;
 mod overrides;
 mod suspension;
@@ -278,6 +279,7 @@ impl Machine {
             recently_removed: recently_removed(&self.state),
             overrides: self.state.overrides.clone(),
             orders: self.orders_of(pass),
+            adoptions: self.adoptions_of(pass),
             corrections: self.state.corrections.clone(),
             definitions: self.state.definitions,
             event_types: self.state.event_types,
@@ -306,6 +308,7 @@ impl Machine {
             held: state.held.clone(),
             overrides: state.overrides.clone(),
             orders: state.orders.clone(),
+            adoptions: state.adoptions.clone(),
             corrections: state.corrections.clone(),
             recently_removed: recently_removed(state),
             last_success: state.last_success,
@@ -343,6 +346,7 @@ fn probe(revision: Revision) -> PassInput {
         recently_removed: 0,
         overrides: BTreeMap::new(),
         orders: crate::record::Orders::new(),
+        adoptions: crate::record::Adoptions::new(),
         corrections: BTreeMap::new(),
         definitions: crate::record::DefinitionCounts::default(),
         event_types: crate::record::DefinitionCounts::default(),

@@ -34,6 +34,9 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
             state
                 .orders
                 .retain(|id, order| input.orders.get(id) != Some(order));
+            state
+                .adoptions
+                .retain(|id, one| input.adoptions.get(id) != Some(one));
         }
         state.corrections = corrections;
         if removed > 0 {

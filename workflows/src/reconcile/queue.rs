@@ -160,8 +160,9 @@ fn more_deliberate(a: Trigger, b: Trigger) -> Trigger {
         Trigger::Change => 2,
         Trigger::Signal => 3,
         Trigger::Override => 4,
-        Trigger::Sync => 5,
-        Trigger::Resume => 6,
+        Trigger::Adopt => 5,
+        Trigger::Sync => 6,
+        Trigger::Resume => 7,
     };
     if rank(b) > rank(a) { b } else { a }
 }

@@ -33,7 +33,7 @@ use super::{details, lenient};
 use crate::contracts::Reconcile;
 use crate::names::{Project, WorkerId};
 use crate::record::{
-    OverrideAnswer, PassInput, PassOutcome, State, Status, SuspendAnswer, SyncAnswer,
+    AdoptAnswer, OverrideAnswer, PassInput, PassOutcome, State, Status, SuspendAnswer, SyncAnswer,
 };
 
 /// A worker that does not start an activity within this is dropped.
@@ -183,6 +183,27 @@ impl ReconcileSchedules {
         self.heard(ctx);
         let request = lenient::override_request(&input)?;
         self.guarded(|machine| machine.set_override(&request))
+            .ok_or("the request could not be taken; see last_error")?
+            .map_err(Into::into)
+    }
+
+    #[update_validator(adopt)]
+    fn validate_adopt(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
+        self.has_room()?;
+        let request = lenient::adopt_request(input)?;
+        Ok(self.machine.admits_adoption(&request)?)
+    }
+
+    /// An operator lets ours take over from a foreign schedule; answers at once which pass will do it.
+    #[update]
+    pub fn adopt(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<AdoptAnswer, Refusal> {
+        self.heard(ctx);
+        let request = lenient::adopt_request(&input)?;
+        self.guarded(|machine| machine.adopt(&request))
             .ok_or("the request could not be taken; see last_error")?
             .map_err(Into::into)
     }

@@ -66,6 +66,9 @@ pub enum Flag {
     /// Its limited actions are used up; it stays, paused, so that it is not
     /// created and run again.
     Finished,
+    /// It was made paused beside a foreign schedule that it is to take over
+    /// from, and waits for `almanac adopt`.
+    Adopting,
     /// A flag of a newer release.
     #[serde(other)]
     Unknown,
@@ -124,7 +127,12 @@ mod tests {
                 .map(|field| (field, FieldHash("01234567".to_owned())))
                 .collect(),
             overridden: None,
-            flags: BTreeSet::from([Flag::PausedBefore, Flag::OrphanPaused, Flag::Finished]),
+            flags: BTreeSet::from([
+                Flag::PausedBefore,
+                Flag::OrphanPaused,
+                Flag::Finished,
+                Flag::Adopting,
+            ]),
         };
         let length = json!(memo).to_string().len();
         assert!(length < ACTION_MEMO_LIMIT * 2 / 3, "{length} bytes");

@@ -4,6 +4,7 @@
 //! Every type here reads what older and newer releases wrote: a missing part
 //! has a default, an unknown part is ignored.
 
+mod adoption;
 mod announcement;
 mod memo;
 mod order;
@@ -12,6 +13,7 @@ mod report;
 mod state;
 mod suspension;
 
+pub use adoption::*;
 pub use announcement::*;
 pub use memo::*;
 pub use order::*;

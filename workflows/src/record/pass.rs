@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DefinitionCounts, DriftPolicy, Orders, OrphanPolicy, Override, Report, Trigger};
+use super::{
+    Adoptions, DefinitionCounts, DriftPolicy, Orders, OrphanPolicy, Override, Report, Trigger,
+};
 use crate::names::{DefinitionId, Revision};
 use crate::schedule::Field;
 
@@ -63,6 +65,9 @@ pub struct PassInput {
     /// What operators asked for and no pass has done.
     #[serde(default)]
     pub orders: Orders,
+    /// Foreign schedules to take over from.
+    #[serde(default, skip_serializing_if = "Adoptions::is_empty")]
+    pub adoptions: Adoptions,
     /// Corrections the workflow remembers, for contested fields.
     #[serde(default)]
     pub corrections: Corrections,

@@ -64,6 +64,8 @@ pub enum Trigger {
     Override,
     /// The update `resume`.
     Resume,
+    /// An operator adopts a foreign schedule.
+    Adopt,
 }
 
 /// Counts of documents, gathered over every reload since the last report.

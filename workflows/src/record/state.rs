@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Corrections, DefinitionCounts, Held, Options, Orders, Override, Report, Suspension, Trigger,
+    Adoptions, Corrections, DefinitionCounts, Held, Options, Orders, Override, Report, Suspension,
+    Trigger,
 };
 use crate::names::{DefinitionId, Revision, WorkerId};
 
@@ -48,8 +49,10 @@ pub struct State {
     pub overrides: BTreeMap<DefinitionId, Override>,
     /// What operators asked for and no pass has done.
     pub orders: Orders,
-    /// How many orders there were.
+    /// How many orders and adoptions there were.
     pub orders_given: u64,
+    /// Foreign schedules to take over from, that no pass has done.
+    pub adoptions: Adoptions,
     /// Corrections of the last two hours.
     pub corrections: Corrections,
     /// What reloads did since the last report.
@@ -127,6 +130,8 @@ pub struct Status {
     pub overrides: BTreeMap<DefinitionId, Override>,
     /// What operators asked for and no pass has done.
     pub orders: Orders,
+    /// Foreign schedules to take over from, that no pass has done.
+    pub adoptions: Adoptions,
     /// Corrections of the last two hours.
     pub corrections: Corrections,
     /// How many schedules passes removed in the last 10 minutes.

@@ -21,6 +21,9 @@ pub struct Desired {
     pub cron: Vec<String>,
     /// What the YAML says, `paused` included.
     pub values: ScheduleValues,
+    /// The foreign schedule that it waits for: while that one exists, this one
+    /// is made paused.
+    pub adopts: Option<ScheduleId>,
 }
 
 impl Desired {
@@ -71,6 +74,7 @@ impl Desired {
                 definition: steps,
                 action,
             },
+            adopts: schedule.adopts.clone(),
         })
     }
 

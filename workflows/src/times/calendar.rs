@@ -105,6 +105,48 @@ impl Calendar {
             || self.day_of_week.is_empty()
     }
 
+    /// The cron string that says just this, and that nobody is warned of;
+    /// `None` where there is none: [`Calendar::fields`] then says it.
+    pub fn cron(&self) -> Option<String> {
+        let text = self.to_string();
+        let compiled = super::compile_cron(&text).ok()?;
+        let exact = compiled.calendars == [*self] && compiled.warnings.is_empty();
+        exact.then_some(text)
+    }
+
+    /// The fields that say just this, as a definition writes them; `None` for
+    /// one that matches nothing.
+    pub fn fields(&self, role: Role) -> Option<CalendarInput> {
+        if self.is_never() {
+            return None;
+        }
+        let matches = role == Role::Match;
+        let nought = matches && self.second == Values::only(0);
+        let second = (!nought && !self.second.is_all()).then(|| self.second.to_string());
+        // Fields finer than the finest given match 0.
+        let at_nought = nought && self.minute == Values::only(0);
+        let minute = if at_nought || (!nought && self.minute.is_all()) {
+            None
+        } else {
+            Some(self.minute.to_string())
+        };
+        let hour = (at_nought || !self.hour.is_all()).then(|| self.hour.to_string());
+        let mut input = CalendarInput {
+            second,
+            minute,
+            hour,
+            day_of_month: some_of(self.day_of_month),
+            month: some_of(self.month),
+            year: some_of(self.year),
+            day_of_week: some_of(self.day_of_week),
+        };
+        let finest_left_out = matches && !nought && input.second.is_none();
+        if finest_left_out || input.is_empty() {
+            input.second = Some("*".to_owned());
+        }
+        Some(input)
+    }
+
     /// The ranges to send; the server takes them as they are.
     pub fn ranges(&self) -> CalendarRanges {
         if self.is_never() {
@@ -149,7 +191,19 @@ impl Calendar {
     }
 }
 
+/// The text of a field that is left out where it matches everything.
+fn some_of<const MIN: u16, const MAX: u16>(values: Values<MIN, MAX>) -> Option<String> {
+    (!values.is_all()).then(|| values.to_string())
+}
+
 impl CalendarInput {
+    /// The fields that are given, the finest first.
+    pub fn given(&self) -> impl Iterator<Item = (FieldName, &str)> {
+        FIELDS
+            .into_iter()
+            .filter_map(|field| Some((field, self.field(field)?)))
+    }
+
     /// Whether no field is given. The server would fire daily at midnight;
     /// whether that was meant is left to the caller.
     pub fn is_empty(&self) -> bool {

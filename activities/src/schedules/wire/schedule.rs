@@ -46,6 +46,14 @@ pub fn owner_of(project: &Project, id: &ScheduleId, memo: Option<&Memo>) -> Opti
     owner.owned_by(project, id).cloned()
 }
 
+/// The Almanac project that a schedule belongs to, and its definition there.
+pub fn owner_in(id: &ScheduleId, memo: Option<&Memo>) -> Option<OwnerMemo> {
+    let payload = memo?.fields.get(MEMO_KEY)?;
+    let owner: OwnerMemo = serde_json::from_value(decode_json(payload)).ok()?;
+    owner.owned_by(&owner.project, id)?;
+    Some(owner)
+}
+
 /// The memo that makes a schedule ours.
 pub fn owner_memo(project: &Project, definition: &DefinitionId) -> Memo {
     let owner = OwnerMemo {
@@ -181,7 +189,8 @@ pub fn encode_update(update: &Update, body: &Schedule) -> Schedule {
     body
 }
 
-fn decode_values(body: &Schedule) -> ScheduleValues {
+/// The values of any schedule's body, ours or not.
+pub fn decode_values(body: &Schedule) -> ScheduleValues {
     let policies = body.policies.unwrap_or_default();
     let state = body.state.clone().unwrap_or_default();
     let info = started(body.action.as_ref());

@@ -70,6 +70,7 @@ fn parse(path: &str, bytes: &[u8], _: &ParseContext) -> Vec<ParsedDocument> {
                     pause_on_failure: false,
                     max_actions: None,
                     input: None,
+                    adopts: None,
                 }),
                 program: Program::Steps(Value::Null),
             }))),

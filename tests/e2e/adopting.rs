@@ -1,0 +1,282 @@
+//! Taking over from a foreign schedule: no time is lost or run twice, and a
+//! kill in the middle loses nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use almanac_tests::{
+    Project, Proxy, Scheduler, Temporal, cron, eventually, foreign_schedule, on_both_schedulers,
+};
+use serde_json::Value;
+use temporalio_common::protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
+use temporalio_common::protos::temporal::api::schedule::v1::schedule_action::Action;
+use temporalio_common::protos::temporal::api::schedule::v1::{Schedule, SchedulePolicies};
+
+on_both_schedulers!(
+    no_time_is_lost_or_run_twice,
+    killed_anywhere_the_same_command_goes_on,
+    ours_that_runs_already_is_held_first,
+    what_cannot_be_adopted_is_refused,
+);
+
+/// A schedule of another owner that runs this often, each run beside the others.
+fn foreign(name: &str, every: &str) -> Schedule {
+    let mut schedule = foreign_schedule(&format!("@every {every}"));
+    schedule.policies = Some(SchedulePolicies {
+        overlap_policy: ScheduleOverlapPolicy::AllowAll.into(),
+        ..SchedulePolicies::default()
+    });
+    let action = schedule.action.get_or_insert_default();
+    if let Some(Action::StartWorkflow(start)) = &mut action.action {
+        name.clone_into(&mut start.workflow_id);
+    }
+    schedule
+}
+
+/// A definition that takes over from it.
+fn definition(adopts: &str, every: &str) -> String {
+    format!(
+        "schedule:\n  adopts: {adopts}\n  every: {every}\n  overlap_policy: allow_all\n  \
+         catchup_window: 365d\nworkflow:\n  type: Foreign\n  task_queue: nobody\n"
+    )
+}
+
+/// Prints what would be done, and does it; what it said.
+fn adopt(project: &Project, args: &[&str]) -> anyhow::Result<Value> {
+    let dir = project.definitions();
+    let mut command = vec!["adopt", "--dir", dir.to_str().unwrap(), "--format", "json"];
+    command.extend(args);
+    let said: Value = serde_json::from_str(&project.almanac(&command)?.success()?)?;
+    let digest = said["digest"].as_str().unwrap();
+    command.extend(["--confirm", digest]);
+    Ok(serde_json::from_str(
+        &project.almanac(&command)?.success()?,
+    )?)
+}
+
+/// For which seconds a schedule has started runs, and how many.
+async fn runs(temporal: &Temporal, names: [&str; 2]) -> anyhow::Result<BTreeMap<i64, usize>> {
+    let mut runs = BTreeMap::new();
+    for name in names {
+        let query = format!("WorkflowId STARTS_WITH '{name}-'");
+        for id in temporal.workflow_ids(&query).await? {
+            let time: jiff::Timestamp = id[name.len() + 1..].parse()?;
+            *runs.entry(time.as_second()).or_default() += 1;
+        }
+    }
+    Ok(runs)
+}
+
+/// Whether each time from the first to the last was run once.
+fn is_whole(runs: &BTreeMap<i64, usize>, every: i64) -> anyhow::Result<()> {
+    let (first, last) = (runs.keys().min().unwrap(), runs.keys().max().unwrap());
+    let missing: Vec<_> = (*first..=*last)
+        .step_by(usize::try_from(every)?)
+        .filter(|time| !runs.contains_key(time))
+        .collect();
+    let twice: Vec<_> = runs.iter().filter(|(_, count)| **count != 1).collect();
+    anyhow::ensure!(
+        missing.is_empty() && twice.is_empty(),
+        "lost {missing:?}, twice {twice:?}: {runs:?}"
+    );
+    Ok(())
+}
+
+/// Schedules that run every few seconds, and every one, while they are adopted.
+async fn no_time_is_lost_or_run_twice(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    let periods = [1, 2, 3, 5];
+    let name = |every: i64| format!("fast-{}-{every}", project.name());
+    for every in periods {
+        let (name, every) = (name(every), format!("{every}s"));
+        temporal.create(&name, foreign(&name, &every), &[]).await?;
+        let file = format!("each-{every}.yaml");
+        project.write(&file, &definition(&name, &every))?;
+    }
+    let _worker = project.worker().start().await?;
+    let said = adopt(&project, &[])?;
+    assert_eq!(said["done"], true, "{said:#}");
+    for every in periods {
+        assert!(temporal.describe(&name(every)).await?.is_none());
+        let ours = format!("{}/each-{every}s", project.name());
+        let theirs = name(every);
+        let mut seen = 0;
+        eventually("five runs of ours", || async {
+            let query = format!("WorkflowId STARTS_WITH '{ours}-'");
+            Ok(temporal.workflow_ids(&query).await?.len() >= 5)
+        })
+        .await?;
+        // What is listed lags; a time that was lost stays lost.
+        eventually("every time to be run once", || async {
+            is_whole(&runs(temporal, [&ours, &theirs]).await?, every)?;
+            Ok(true)
+        })
+        .await?;
+        seen += runs(temporal, [&theirs, &theirs]).await?.len();
+        assert!(seen > 0, "the foreign one never ran");
+    }
+    for every in periods {
+        temporal
+            .delete(&project.schedule(&format!("each-{every}s")))
+            .await?;
+    }
+    Ok(())
+}
+
+/// At each write of an adoption, before it and after it.
+async fn killed_anywhere_the_same_command_goes_on(on: Scheduler) -> anyhow::Result<()> {
+    let cases = [
+        ("UpdateSchedule", 0, false),
+        ("UpdateSchedule", 0, true),
+        ("UpdateSchedule", 1, false),
+        ("UpdateSchedule", 1, true),
+        ("DeleteSchedule", 0, false),
+        ("DeleteSchedule", 0, true),
+        ("RespondActivityTaskCompleted", 0, false),
+    ];
+    let all = cases.map(|(request, skip, answered)| killed_at(on, request, skip, answered));
+    futures::future::try_join_all(all).await?;
+    Ok(())
+}
+
+async fn killed_at(
+    on: Scheduler,
+    request: &str,
+    skip: usize,
+    answered: bool,
+) -> anyhow::Result<()> {
+    let what = format!("{request} {skip} {answered}");
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    let name = format!("killed-{}", project.name());
+    temporal.create(&name, foreign(&name, "4s"), &[]).await?;
+    project.write("job.yaml", &definition(&name, "4s"))?;
+    let proxy = Proxy::start(project.address()).await?;
+    let mut worker = project.worker().through(&proxy).start().await?;
+    let dir = project.definitions();
+    let dir = dir.to_str().unwrap().to_owned();
+    let said = project.almanac(&["adopt", "job", "--dir", &dir, "--format", "json"])?;
+    let said: Value = serde_json::from_str(&said.success()?)?;
+    let digest = said["digest"].as_str().unwrap().to_owned();
+    let command = ["adopt", "job", "--dir", &dir, "--confirm", &digest];
+
+    let mut gate = if answered {
+        proxy.hold_answer(request, skip)
+    } else {
+        proxy.hold(request, skip)
+    };
+    // The command is ended too: what goes on does so without it.
+    let mut first = std::process::Command::new(almanac_tests::almanac_binary())
+        .args(command)
+        .args(["--project", project.name()])
+        .env("TEMPORAL_ADDRESS", project.address())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()?;
+    let reached = gate.reached().await;
+    first.kill()?;
+    first.wait()?;
+    reached.map_err(|error| error.context(what.clone()))?;
+    worker.kill()?;
+    drop(gate);
+    proxy.clear();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    worker.restart().await?;
+
+    project.almanac(&command)?.success()?;
+    assert!(temporal.describe(&name).await?.is_none(), "{what}");
+    let ours = format!("{}/job", project.name());
+    eventually("ours to run", || async {
+        let live = temporal.live(&project.schedule("job")).await?;
+        let query = format!("WorkflowId STARTS_WITH '{ours}-'");
+        Ok(!live.paused() && temporal.workflow_ids(&query).await?.len() >= 3)
+    })
+    .await
+    .map_err(|error| error.context(what.clone()))?;
+    eventually("every time to be run once", || async {
+        is_whole(&runs(temporal, [&ours, &name]).await?, 4)?;
+        Ok(true)
+    })
+    .await
+    .map_err(|error| error.context(what))?;
+    temporal.delete(&project.schedule("job")).await
+}
+
+/// A definition without `adopts` runs at once; `--from` ends that first. What
+/// an operator paused by hand stays paused.
+async fn ours_that_runs_already_is_held_first(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    let theirs = |id: &str| format!("other-{}-{id}", project.name());
+    for id in ["runs", "halted"] {
+        temporal
+            .create(&theirs(id), foreign_schedule("0 1 * * *"), &[])
+            .await?;
+        project.write(&format!("{id}.yaml"), &cron("0 1 * * *"))?;
+    }
+    let worker = project.worker().start().await?;
+    temporal
+        .pause(&project.schedule("halted"), "by hand")
+        .await?;
+    for id in ["runs", "halted"] {
+        let from = theirs(id);
+        let said = adopt(&project, &[id, "--from", &from])?;
+        assert_eq!(said["done"], true, "{said:#}");
+        assert!(temporal.describe(&from).await?.is_none());
+    }
+    let live = temporal.live(&project.schedule("runs")).await?;
+    assert!(
+        !live.paused() && live.note().starts_with("Managed"),
+        "{live}"
+    );
+    assert!(temporal.live(&project.schedule("halted")).await?.paused());
+    worker.sync().await?;
+    assert_eq!(worker.sync().await?.changes, []);
+    Ok(())
+}
+
+/// Nothing is written for what cannot be done.
+async fn what_cannot_be_adopted_is_refused(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    let taken = project.schedule("taken");
+    temporal
+        .create(&taken, foreign_schedule("0 1 * * *"), &[])
+        .await?;
+    let restless = format!("restless-{}", project.name());
+    let mut schedule = foreign(&restless, "1h");
+    let spec = schedule.spec.get_or_insert_default();
+    spec.jitter = Some(
+        "1h".parse::<jiff::SignedDuration>()?
+            .try_into()
+            .map(|d: Duration| d.try_into().unwrap())?,
+    );
+    temporal.create(&restless, schedule, &[]).await?;
+    for id in ["taken", "restless", "own", "gone"] {
+        project.write(&format!("{id}.yaml"), &cron("0 1 * * *"))?;
+    }
+    let worker = project.worker().start().await?;
+    let own = project.schedule("own");
+    let dir = project.definitions();
+    let dir = dir.to_str().unwrap();
+    for (id, from, why) in [
+        ("taken", taken.as_str(), "very id of ours"),
+        ("restless", &restless, "no moment without a run"),
+        ("gone", &own, "this project's own"),
+        ("gone", "nowhere", "has taken over"),
+        ("unknown", "nowhere", "no definition `unknown`"),
+    ] {
+        let said = project.almanac(&["adopt", id, "--from", from, "--dir", dir])?;
+        let text = said.stdout.clone() + &said.stderr;
+        assert!(text.contains(why), "{id} {said:?}");
+    }
+    let said = project.almanac(&["adopt", "gone", "--dir", dir])?;
+    assert!(said.stderr.contains("--from"), "{said:?}");
+    worker.sync().await?;
+    for id in [&taken, &restless] {
+        assert!(!temporal.live(id).await?.paused(), "{id}");
+    }
+    assert!(!temporal.live(&own).await?.paused());
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! What no definition can say is told, and nothing is written over.
+
+use almanac_tests::{
+    Project, Scheduler, cron, eventually, foreign_schedule, json_payload, on_both_schedulers,
+};
+use serde_json::json;
+use temporalio_common::protos::temporal::api::common::v1::{Header, Payload, Payloads};
+use temporalio_common::protos::temporal::api::schedule::v1::schedule_action::Action;
+
+on_both_schedulers!(
+    what_no_definition_can_say_is_told,
+    files_that_exist_and_schedules_of_projects_are_left,
+);
+
+async fn what_no_definition_can_say_is_told(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    let id = format!("Odd/{}", project.name());
+    let mut schedule = foreign_schedule("0 1 * * *");
+    let action = schedule.action.get_or_insert_default();
+    if let Some(Action::StartWorkflow(start)) = &mut action.action {
+        let bytes = Payload {
+            metadata: [("encoding".to_owned(), b"binary/plain".to_vec())].into(),
+            data: vec![0, 1, 2],
+            ..Default::default()
+        };
+        start.input = Some(Payloads {
+            payloads: vec![json_payload(&"good"), bytes],
+        });
+        start.header = Some(Header {
+            fields: [("trace".to_owned(), json_payload(&1))].into(),
+        });
+    }
+    let memo = [("who", json_payload(&json!("ann")))];
+    temporal.create(&id, schedule, &memo).await?;
+    eventually("it to be listed", || async {
+        Ok(temporal.list(&id).await?.len() == 1)
+    })
+    .await?;
+
+    let out = project.folder().join("imported");
+    let out = out.to_str().unwrap();
+    let query = format!("ScheduleId = '{id}'");
+    let dry = project.almanac(&["import", "--query", &query, "--out", out, "--dry-run"])?;
+    assert!(!std::path::Path::new(out).exists());
+    let said = project.almanac(&["import", "--query", &query, "--out", out])?;
+    assert_eq!((dry.code, said.code), (2, 2), "{said:?}");
+    let file = format!("{out}/odd-{}.yaml", project.name());
+    let text = std::fs::read_to_string(&file)?;
+    assert_eq!(dry.stdout, text);
+    for what in [
+        "headers: trace",
+        "argument 2, which is binary/plain",
+        "memo of the schedule itself: who",
+    ] {
+        assert!(said.stderr.contains(what), "{what}: {said:?}");
+        assert!(text.contains(what), "{what}: {text}");
+    }
+    assert!(text.contains("enabled: false"), "{text}");
+    project.almanac(&["validate", out])?.success()?;
+    let bad = project.almanac(&["import", "--query", "Nonsense = 1", "--out", out])?;
+    assert_eq!(bad.code, 1);
+    assert!(bad.stderr.contains("Nonsense"), "{bad:?}");
+    Ok(())
+}
+
+async fn files_that_exist_and_schedules_of_projects_are_left(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    let other = format!("plain-{}", project.name());
+    temporal
+        .create(&other, foreign_schedule("0 1 * * *"), &[])
+        .await?;
+    project.write("own.yaml", &cron("0 1 * * *"))?;
+    let _worker = project.worker().start().await?;
+    let query = format!("ScheduleId IN ('{other}', '{}')", project.schedule("own"));
+    let out = project.folder().join("imported");
+    std::fs::create_dir(&out)?;
+    let file = out.join(format!("{other}.yaml"));
+    std::fs::write(&file, "# mine\n")?;
+    let out = out.to_str().unwrap();
+    let import = ["import", "--query", &query, "--out", out];
+    eventually("both to be listed", || async {
+        let all = project.almanac(&[&import[..], &["--all", "--dry-run"]].concat())?;
+        Ok(all.stdout.contains(&other) && all.stdout.contains("id: own"))
+    })
+    .await?;
+
+    let said = project.almanac(&import)?;
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.stderr.contains("exists"), "{said:?}");
+    assert_eq!(std::fs::read_to_string(&file)?, "# mine\n");
+    assert_eq!(std::fs::read_dir(out)?.count(), 1);
+    project
+        .almanac(&[&import[..], &["--force"]].concat())?
+        .success()?;
+    let text = std::fs::read_to_string(&file)?;
+    assert!(text.contains(&format!("adopts: {other}")), "{text}");
+    Ok(())
+}

@@ -1,0 +1,457 @@
+//! `almanac adopt`: definitions take over from schedules of other owners.
+//!
+//! Without `--confirm` it says what would be done, and writes nothing. With it
+//! the reconcile workflow is asked, which writes all there is to write; this
+//! command waits for moments without a run, and for the passes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use almanac_activities::schedules::{Foreign, QUIET, RequestError};
+use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
+use almanac_workflows::plan::{self};
+use almanac_workflows::record::{AdoptRequest, Flag};
+use almanac_workflows::schedule::{Desired, Field};
+use anyhow::{Context as _, bail};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::Remote;
+use crate::args::AdoptArgs;
+use crate::process::backoff::random;
+use crate::process::reconciler::ReconcilerError;
+use crate::registry::{Depth, Registry};
+
+/// How long the passes that do it may take.
+const DONE_LIMIT: Duration = Duration::from_mins(10);
+
+/// What is to be done, or was.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    digest: String,
+    done: bool,
+    adoptions: Vec<Item>,
+}
+
+/// One definition that takes over.
+#[derive(Debug, Serialize)]
+struct Item {
+    id: DefinitionId,
+    schedule: ScheduleId,
+    from: ScheduleId,
+    state: State,
+    /// Why it cannot be, or was not.
+    error: Option<String>,
+    /// Ours exists.
+    exists: bool,
+    /// The live state that ours takes over.
+    live: Option<LiveState>,
+    /// Where the definition says something else than the other schedule.
+    differences: BTreeMap<Field, [Value; 2]>,
+    /// The next moment at which neither runs.
+    quiet: Option<Timestamp>,
+    #[serde(skip)]
+    jitter: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// It can be done.
+    Ready,
+    /// It was begun before, and goes on.
+    Begun,
+    /// It is done.
+    Adopted,
+    /// It cannot be done.
+    Refused,
+}
+
+#[derive(Debug, Serialize)]
+struct LiveState {
+    paused: bool,
+    note: String,
+    remaining_actions: Option<u64>,
+    running: usize,
+}
+
+pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let desired = definitions(&args).await?;
+    let pairs = pairs(&args, &desired)?;
+    let mut outcome = Outcome {
+        digest: digest(&pairs),
+        done: false,
+        adoptions: Vec::new(),
+    };
+    for (desired, from) in &pairs {
+        let item = look(&remote, &args, desired, from).await?;
+        outcome.adoptions.push(item);
+    }
+    refuse_owned_by_live_projects(&remote, &args, &mut outcome).await?;
+    if let Some(confirm) = &args.confirm {
+        if *confirm != outcome.digest {
+            bail!(
+                "digest `{confirm}` does not name what would be adopted now; nothing done\n  \
+                 hint: the same command without --confirm prints it"
+            );
+        }
+        if !outcome
+            .adoptions
+            .iter()
+            .any(|item| item.state == State::Refused)
+        {
+            adopt(&remote, &args, &pairs, &mut outcome).await?;
+        }
+    }
+    let text = |outcome: &Outcome| text(outcome, &args);
+    super::show(args.target.format, &outcome, text)?;
+    let mut good = true;
+    for item in &outcome.adoptions {
+        if let Some(error) = &item.error {
+            eprintln!("error: {}: {error}", item.id);
+            good = false;
+        }
+    }
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What the files ask for.
+async fn definitions(args: &AdoptArgs) -> anyhow::Result<BTreeMap<DefinitionId, Desired>> {
+    let registry = Registry::new(args.dir.clone(), Duration::ZERO);
+    registry.reload(Depth::Contents).await?;
+    let snapshot = registry.snapshot();
+    if !snapshot.failed.is_empty() {
+        let count = snapshot.failed.len();
+        eprintln!("{count} documents are invalid, and not looked at; see `almanac validate`");
+    }
+    Ok(plan::desired(&args.target.project, &snapshot))
+}
+
+/// Which definitions take over from which schedules.
+fn pairs<'a>(
+    args: &AdoptArgs,
+    desired: &'a BTreeMap<DefinitionId, Desired>,
+) -> anyhow::Result<Vec<(&'a Desired, ScheduleId)>> {
+    if args.from.is_some() && args.ids.len() != 1 {
+        bail!("--from names the schedule of one definition: give its ID");
+    }
+    let from = |one: &Desired| {
+        let moved = || Some(args.from_project.as_ref()?.schedule_id(&one.definition));
+        let named = args.from.clone().or_else(|| one.adopts.clone());
+        named.or_else(moved)
+    };
+    let ids: BTreeSet<&DefinitionId> = args.ids.iter().collect();
+    if ids.is_empty() {
+        let all = desired.values();
+        return Ok(all.filter_map(|one| Some((one, from(one)?))).collect());
+    }
+    ids.into_iter()
+        .map(|id| {
+            let one = desired
+                .get(id)
+                .with_context(|| format!("no definition `{id}` with a schedule in --dir"))?;
+            let from = from(one).with_context(|| {
+                format!(
+                    "definition `{id}` has no `schedule.adopts`\n  hint: --from names the schedule"
+                )
+            })?;
+            Ok((one, from))
+        })
+        .collect()
+}
+
+/// Names exactly these takings-over, whatever was done of them.
+fn digest(pairs: &[(&Desired, ScheduleId)]) -> String {
+    let mut lines: Vec<String> = pairs
+        .iter()
+        .map(|(desired, from)| format!("{} from {from}", desired.schedule))
+        .collect();
+    lines.sort();
+    hex::encode(Sha256::digest(lines.join("\n").as_bytes()))
+}
+
+/// How things are.
+async fn look(
+    remote: &Remote,
+    args: &AdoptArgs,
+    desired: &Desired,
+    from: &ScheduleId,
+) -> anyhow::Result<Item> {
+    let project = &args.target.project;
+    let ours = remote.live(project, &desired.schedule).await?;
+    let flagged = ours.as_ref().and_then(|live| live.readable_memo());
+    let waits = flagged.is_some_and(|memo| memo.flags.contains(&Flag::Adopting));
+    let mut item = Item {
+        id: desired.definition.clone(),
+        schedule: desired.schedule.clone(),
+        from: from.clone(),
+        state: State::Ready,
+        error: None,
+        exists: ours.is_some(),
+        live: None,
+        differences: BTreeMap::new(),
+        quiet: None,
+        jitter: false,
+    };
+    let foreign = match remote.schedules.describe(from).await {
+        Ok(response) => Foreign::of(from, response),
+        Err(RequestError::NotFound) if ours.is_some() && !waits => {
+            item.state = State::Adopted;
+            return Ok(item);
+        }
+        Err(RequestError::NotFound) => {
+            item.refuse(if waits {
+                let id = &desired.definition;
+                format!("schedule `{from}` is gone, and nothing can be taken over; `almanac unpause {id}` starts ours")
+            } else {
+                format!("there is no schedule `{from}`")
+            });
+            return Ok(item);
+        }
+        Err(error) => return Err(error).with_context(|| format!("describe `{from}`")),
+    };
+    if foreign.being_adopted {
+        item.state = State::Begun;
+    }
+    if *from == desired.schedule {
+        item.refuse(format!(
+            "schedule `{from}` has the very id of ours, and the two cannot stand side by side; \
+             give the definition another id"
+        ));
+    } else if foreign.project() == Some(project) {
+        item.refuse(format!("schedule `{from}` is this project's own"));
+    } else if foreign.project() != args.from_project.as_ref()
+        && let Some(owner) = foreign.project()
+    {
+        item.refuse(format!(
+            "schedule `{from}` belongs to the Almanac project `{owner}`\n  \
+             hint: if that one moves here, --from-project {owner}"
+        ));
+    }
+    let (theirs, ours) = (&foreign.values, &desired.values);
+    let mut alike = theirs.clone();
+    alike
+        .action
+        .workflow_id
+        .clone_from(&ours.action.workflow_id);
+    let differ = |field: &Field| match field {
+        Field::Paused => false,
+        Field::MaxActions => theirs.max_actions.is_some() != ours.max_actions.is_some(),
+        field => alike.value(*field) != ours.value(*field),
+    };
+    item.differences = Field::ALL
+        .into_iter()
+        .filter(differ)
+        .map(|field| (field, [alike.value(field), ours.value(field)]))
+        .collect();
+    let specs = [&theirs.spec, &ours.spec];
+    let now = Timestamp::now();
+    item.jitter = specs.iter().any(|spec| !spec.jitter.is_zero()) && !theirs.paused;
+    item.quiet = QUIET.next(&specs, now, now + SignedDuration::from_hours(24 * 7));
+    item.live = Some(LiveState {
+        paused: theirs.paused,
+        note: foreign.note.clone(),
+        remaining_actions: foreign.remaining_actions,
+        running: foreign.running,
+    });
+    if item.jitter && item.quiet.is_none() {
+        item.refuse(format!(
+            "the jitter of `{from}` leaves no moment without a run, at which the two could be exchanged\n  \
+             hint: make its jitter shorter than the time between its runs first"
+        ));
+    }
+    Ok(item)
+}
+
+impl Item {
+    fn refuse(&mut self, why: String) {
+        if self.error.is_none() {
+            self.state = State::Refused;
+            self.error = Some(why);
+        }
+    }
+}
+
+/// Another project's workers would make its schedules anew.
+async fn refuse_owned_by_live_projects(
+    remote: &Remote,
+    args: &AdoptArgs,
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
+    let Some(project) = &args.from_project else {
+        return Ok(());
+    };
+    if !remote.has_live_workers(project).await? {
+        return Ok(());
+    }
+    for item in &mut outcome.adoptions {
+        if item.state != State::Adopted {
+            item.refuse(format!(
+                "project `{project}` has live workers, which would make its schedules anew\n  \
+                 hint: stop them, or `almanac suspend --project {project} --reason moving`"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Asks for what is left to do, and waits until it is done.
+async fn adopt(
+    remote: &Remote,
+    args: &AdoptArgs,
+    pairs: &[(&Desired, ScheduleId)],
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
+    let left = |item: &Item| matches!(item.state, State::Ready | State::Begun);
+    if outcome.adoptions.iter().any(left) {
+        check_worker(remote, &args.target.project).await?;
+    }
+    let mut order: Vec<&mut Item> = outcome
+        .adoptions
+        .iter_mut()
+        .filter(|item| left(item))
+        .collect();
+    order.sort_by_key(|item| (item.jitter, item.quiet));
+    let mut asked = Vec::new();
+    for item in order {
+        if item.jitter
+            && let Some(at) = item.quiet
+        {
+            let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+            if wait > args.wait {
+                item.error = Some(format!(
+                    "`{}` may run until {at}, with its jitter; try again then, or --wait longer",
+                    item.from
+                ));
+                continue;
+            }
+            tokio::time::sleep(wait).await;
+        }
+        let request = AdoptRequest {
+            request_id: format!("adopt-{:016x}", random()),
+            id: Some(item.id.clone()),
+            from: item.from.clone(),
+            from_project: args.from_project.clone(),
+            by: super::operator(),
+        };
+        match remote.reconciler.adopt(&request).await {
+            Ok(answer) => asked.push((answer.pass, item)),
+            Err(error) => item.error = Some(error.to_string()),
+        }
+    }
+    for (pass, item) in asked {
+        let report = remote.reconciler.report(pass, DONE_LIMIT).await?;
+        let own = Some(item.id.as_str());
+        let error = report
+            .into_iter()
+            .flat_map(|report| report.errors)
+            .find(|error| error.id.as_deref() == own && error.source == "adopt");
+        if let Some(error) = error {
+            item.error = Some(error.message);
+            continue;
+        }
+        match remote.schedules.describe(&item.from).await {
+            Err(RequestError::NotFound) => item.state = State::Adopted,
+            Ok(_) => {
+                item.error = Some(format!(
+                    "pass {pass} has not taken over from `{}` yet; the same command goes on",
+                    item.from
+                ));
+            }
+            Err(error) => return Err(error).context("look at what was done"),
+        }
+    }
+    debug_assert_eq!(pairs.len(), outcome.adoptions.len());
+    let adopted = |item: &Item| item.state == State::Adopted;
+    outcome.done = outcome.adoptions.iter().all(adopted);
+    Ok(())
+}
+
+async fn check_worker(remote: &Remote, project: &Project) -> anyhow::Result<()> {
+    match remote.reconciler.status().await {
+        Ok(status) if status.workers.is_empty() => {
+            bail!("project `{project}` has no worker to do it; nothing done")
+        }
+        Ok(_) => Ok(()),
+        Err(error @ (ReconcilerError::Absent(_) | ReconcilerError::NoAnswer(_))) => {
+            bail!("{error}; nothing done\n  hint: `almanac run --project {project}` must run")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn text(outcome: &Outcome, args: &AdoptArgs) -> String {
+    let mut out = String::new();
+    for item in &outcome.adoptions {
+        let Item {
+            id, schedule, from, ..
+        } = item;
+        let state = match item.state {
+            State::Ready | State::Begun if item.error.is_some() => "not taken over",
+            State::Ready => "would take over",
+            State::Begun => "would go on taking over",
+            State::Adopted => "has taken over",
+            State::Refused => "cannot take over",
+        };
+        writeln!(out, "{id}: {schedule} {state} from {from}").unwrap_or_default();
+        if item.state == State::Adopted {
+            continue;
+        }
+        for line in details(item) {
+            writeln!(out, "  {line}").unwrap_or_default();
+        }
+    }
+    let open = outcome
+        .adoptions
+        .iter()
+        .any(|item| item.state != State::Adopted);
+    if outcome.adoptions.is_empty() {
+        out += "no definition names a schedule to take over from\n";
+    } else if open && args.confirm.is_none() {
+        writeln!(
+            out,
+            "to do it, repeat the command with --confirm {}",
+            outcome.digest
+        )
+        .unwrap_or_default();
+    }
+    out
+}
+
+fn details(item: &Item) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(live) = &item.live {
+        if live.paused {
+            lines.push(match live.note.trim() {
+                "" => "it is paused, and ours will be".to_owned(),
+                note => format!("it is paused, and ours will be: {note}"),
+            });
+        }
+        if let Some(left) = live.remaining_actions {
+            lines.push(format!("it has {left} actions left"));
+        }
+        if live.running > 0 {
+            lines.push(format!(
+                "{} of its runs go on; they are left alone, and ours does not wait for them",
+                live.running
+            ));
+        }
+        let what = if item.exists { "held" } else { "made paused" };
+        lines.push(format!(
+            "ours is {what}, the other paused, ours let go, the other deleted"
+        ));
+    }
+    for (field, [theirs, ours]) in &item.differences {
+        lines.push(format!("{field}: {theirs} becomes {ours}"));
+    }
+    lines
+}

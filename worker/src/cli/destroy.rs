@@ -1,0 +1,220 @@
+//! `almanac destroy`: the project's schedules and its reconcile workflow go.
+//!
+//! The workflow goes first, so that nobody makes a schedule anew. Runs that go
+//! on are left alone. Whatever is not the project's own stays.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use almanac_activities::schedules::{RequestError, wire};
+use almanac_workflows::names::{Project, ScheduleId};
+use almanac_workflows::plan::held_digest;
+use anyhow::{Context as _, bail};
+use futures::{StreamExt as _, stream};
+use serde::Serialize;
+
+use super::Remote;
+use crate::args::DestroyArgs;
+use crate::process::reconciler::ReconcilerError;
+
+/// How many schedules are deleted at a time.
+const CONCURRENCY: usize = 10;
+/// How many ids are printed.
+const SHOWN: usize = 20;
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    project: Project,
+    namespace: String,
+    /// The reconcile workflow runs, or ran until now.
+    reconcile_workflow: bool,
+    /// The project's schedules.
+    schedules: BTreeSet<ScheduleId>,
+    /// Names exactly these.
+    digest: String,
+    /// They were removed.
+    removed: bool,
+    /// Schedules of others under the project's prefix, which stay.
+    foreign: BTreeSet<ScheduleId>,
+    /// Runs that go on; `None` where that cannot be told.
+    running: Option<u64>,
+    /// What could not be removed.
+    errors: Vec<String>,
+}
+
+pub(super) async fn run(args: &DestroyArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let project = &args.target.project;
+    let mut outcome = look(&remote, project).await?;
+    let Some(confirm) = &args.confirm else {
+        super::show(args.target.format, &outcome, text)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    if outcome.schedules.is_empty() && !outcome.reconcile_workflow {
+        super::show(args.target.format, &outcome, text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if *confirm != outcome.digest {
+        bail!(
+            "digest `{confirm}` does not name the {} schedules that would be removed now; \
+             nothing removed\n  hint: `almanac destroy --project {project}` prints them with their digest",
+            outcome.schedules.len()
+        );
+    }
+    if live(&remote, project).await? {
+        bail!(
+            "project `{project}` has live workers, which would make the schedules anew; \
+             nothing removed\n  hint: stop them first"
+        );
+    }
+    remove(&remote, project, &mut outcome).await?;
+    super::show(args.target.format, &outcome, text)?;
+    for error in &outcome.errors {
+        eprintln!("error: {error}");
+    }
+    Ok(if outcome.errors.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Whether any worker is there, suspended or not: each starts the workflow anew.
+async fn live(remote: &Remote, project: &Project) -> anyhow::Result<bool> {
+    match remote.reconciler.status().await {
+        Ok(status) => Ok(!status.workers.is_empty()),
+        Err(ReconcilerError::Absent(_) | ReconcilerError::NoAnswer(_)) => Ok(false),
+        Err(error) => {
+            Err(error).with_context(|| format!("ask for the workers of project `{project}`"))
+        }
+    }
+}
+
+/// What there is.
+async fn look(remote: &Remote, project: &Project) -> anyhow::Result<Outcome> {
+    let entries = remote
+        .schedules
+        .list(project)
+        .await
+        .context("list the schedules")?;
+    let (own, foreign): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| entry.owner.is_some());
+    let ids = |entries: Vec<almanac_activities::schedules::ListEntry>| {
+        let ids = entries.into_iter().map(|entry| entry.schedule);
+        ids.collect::<BTreeSet<_>>()
+    };
+    let schedules = ids(own);
+    let running = remote
+        .schedules
+        .count_workflows(format!(
+            "WorkflowId STARTS_WITH '{project}/' AND ExecutionStatus = 'Running'"
+        ))
+        .await;
+    let workflow = remote
+        .schedules
+        .count_workflows(format!(
+            "WorkflowId = '{}' AND ExecutionStatus = 'Running'",
+            project.reconcile_workflow_id()
+        ))
+        .await
+        .context("look for the reconcile workflow")?;
+    Ok(Outcome {
+        project: project.clone(),
+        namespace: remote.namespace.clone(),
+        reconcile_workflow: workflow > 0,
+        digest: held_digest(&schedules.iter().collect()),
+        schedules,
+        removed: false,
+        foreign: ids(foreign),
+        running: running.ok(),
+        errors: Vec::new(),
+    })
+}
+
+async fn remove(remote: &Remote, project: &Project, outcome: &mut Outcome) -> anyhow::Result<()> {
+    outcome.reconcile_workflow |= remote
+        .schedules
+        .terminate(project.reconcile_workflow_id(), "almanac destroy")
+        .await
+        .context("terminate the reconcile workflow")?;
+    let results: Vec<_> = stream::iter(&outcome.schedules)
+        .map(|id| async move { (id, delete(remote, project, id).await) })
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    let mut errors = Vec::new();
+    for (id, result) in results {
+        if let Err(error) = result {
+            errors.push(format!("delete `{id}`: {error}"));
+        }
+    }
+    errors.sort();
+    outcome.removed = errors.is_empty();
+    outcome.errors = errors;
+    Ok(())
+}
+
+/// Deletes a schedule, if it still is the project's.
+async fn delete(remote: &Remote, project: &Project, id: &ScheduleId) -> Result<(), String> {
+    let response = match remote.schedules.describe(id).await {
+        Ok(response) => response,
+        Err(RequestError::NotFound) => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    };
+    if wire::owner_of(project, id, response.memo.as_ref()).is_none() {
+        return Err("it is another owner's now; left alone".to_owned());
+    }
+    let deleted = remote.schedules.delete(id).await;
+    deleted.map_err(|error| error.to_string())
+}
+
+fn text(outcome: &Outcome) -> String {
+    let Outcome {
+        project, namespace, ..
+    } = outcome;
+    let count = outcome.schedules.len();
+    let mut out = String::new();
+    let mut line = |text: String| writeln!(out, "{text}").unwrap_or_default();
+    if count == 0 && !outcome.reconcile_workflow {
+        line(format!(
+            "project `{project}` has nothing in namespace `{namespace}`"
+        ));
+    } else {
+        let verb = match (outcome.removed, outcome.errors.is_empty()) {
+            (true, _) => "removed",
+            (false, true) => "would remove",
+            (false, false) => "tried to remove",
+        };
+        line(format!(
+            "{verb} from namespace `{namespace}`: {count} schedules of project `{project}`{}",
+            if outcome.reconcile_workflow {
+                " and its reconcile workflow"
+            } else {
+                ""
+            }
+        ));
+        for id in outcome.schedules.iter().take(SHOWN) {
+            line(format!("  {id}"));
+        }
+        if count > SHOWN {
+            line(format!("  and {} more", count - SHOWN));
+        }
+    }
+    if !outcome.foreign.is_empty() {
+        let ids: Vec<_> = outcome.foreign.iter().map(ScheduleId::as_str).collect();
+        line(format!("left alone, being others': {}", ids.join(", ")));
+    }
+    match outcome.running {
+        Some(0) => {}
+        Some(running) => line(format!("left alone: {running} runs that go on")),
+        None => line("left alone: its runs that go on, which could not be counted".to_owned()),
+    }
+    if !outcome.removed && outcome.errors.is_empty() && (count > 0 || outcome.reconcile_workflow) {
+        line(format!(
+            "to do it: stop the workers, then\n  almanac destroy --project {project} --confirm {}",
+            outcome.digest
+        ));
+    }
+    out
+}

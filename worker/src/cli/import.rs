@@ -1,0 +1,357 @@
+//! `almanac import`: existing schedules, whoever made them, as definitions.
+//!
+//! Each file is read back and compared with the schedule before it is called
+//! good; what no definition can say is told, in the file too. A definition
+//! whose runs would do something else is written with `enabled: false`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use almanac_activities::schedules::{Foreign, RequestError};
+use almanac_workflows::definition::{
+    Definition, ParseContext, SearchAttribute, Written, parse_file, write_document,
+};
+use almanac_workflows::names::{DefinitionId, Project, RUN_WORKFLOW, ScheduleId};
+use almanac_workflows::schedule::{Action, Desired, Field, ScheduleValues};
+use anyhow::{Context as _, bail};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Remote;
+use crate::args::ImportArgs;
+
+/// How many schedules are described at a time.
+const CONCURRENCY: usize = 10;
+/// The exit code when something could not be written, or not as it is.
+const INCOMPLETE: u8 = 2;
+/// The longest id of a definition.
+const ID_LIMIT: usize = 128;
+
+/// One schedule as a definition.
+#[derive(Debug, Serialize)]
+struct Imported {
+    schedule: ScheduleId,
+    id: DefinitionId,
+    file: PathBuf,
+    /// It was written there.
+    written: bool,
+    /// What the definition does not say, or says otherwise.
+    problems: Vec<String>,
+    /// What was chosen, and is no loss.
+    remarks: Vec<String>,
+    text: String,
+}
+
+pub(super) async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let project = &args.target.project;
+    let mut ids = BTreeSet::new();
+    let mut all = Vec::new();
+    for foreign in find(&remote, args).await? {
+        let mut one = Imported::of(&foreign, project, &mut ids);
+        one.file = args.out.join(format!("{}.yaml", one.id));
+        all.push(one);
+    }
+    if !args.dry_run {
+        std::fs::create_dir_all(&args.out)
+            .with_context(|| format!("make the folder {}", args.out.display()))?;
+        for one in &mut all {
+            one.write(args.force);
+        }
+    }
+    for one in &all {
+        for problem in &one.problems {
+            eprintln!("{}: {problem}", one.schedule);
+        }
+    }
+    super::show(args.target.format, &all, |all| text(all, args))?;
+    let whole = all.iter().all(|one| one.problems.is_empty());
+    Ok(if whole {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(INCOMPLETE)
+    })
+}
+
+/// The schedules that are asked for, sorted by id.
+async fn find(remote: &Remote, args: &ImportArgs) -> anyhow::Result<Vec<Foreign>> {
+    let listed = remote.schedules.list_matching(&args.query).await;
+    let listed = match listed {
+        Ok(listed) => listed,
+        Err(RequestError::Refused(why)) => bail!("--query `{}`: {why}", args.query),
+        Err(error) => return Err(error).context("list the schedules"),
+    };
+    let ids = listed
+        .into_iter()
+        .map(|entry| ScheduleId::from_server(entry.schedule_id));
+    let found = stream::iter(ids)
+        .map(|id| async move {
+            match remote.schedules.describe(&id).await {
+                Ok(response) => Ok(Some(Foreign::of(&id, response))),
+                // The list is behind.
+                Err(RequestError::NotFound) => Ok(None),
+                Err(error) => Err(error).with_context(|| format!("describe `{id}`")),
+            }
+        })
+        .buffer_unordered(CONCURRENCY);
+    let found: Vec<Option<Foreign>> = found.try_collect().await?;
+    let mut found: Vec<Foreign> = found.into_iter().flatten().collect();
+    found.retain(|one| args.all || one.owner.is_none());
+    found.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(found)
+}
+
+impl Imported {
+    fn of(foreign: &Foreign, project: &Project, ids: &mut BTreeSet<DefinitionId>) -> Self {
+        let wanted_id = match &foreign.owner {
+            Some(owner) => owner.definition.to_string(),
+            None => foreign.id.to_string(),
+        };
+        let id = free_id(&wanted_id, ids);
+        let mut problems: Vec<String> = foreign
+            .losses
+            .iter()
+            .map(|loss| format!("cannot be said in a definition: {}", loss.what))
+            .collect();
+        let mut values = sayable(foreign, &mut problems);
+        let was_named = values.action.workflow_id.clone();
+        values.action.workflow_id = project.run_workflow_id(&id);
+        if values.definition.is_some() {
+            // Steps run on the queue of the project that has them.
+            values.action = Action {
+                workflow_type: RUN_WORKFLOW.to_owned(),
+                task_queue: project.run_queue(),
+                workflow_id: values.action.workflow_id,
+                ..Action::default()
+            };
+        }
+        let mut remarks = Vec::new();
+        if id.as_str() != wanted_id {
+            remarks.push(format!(
+                "its id `{wanted_id}` is no definition's; it is `{id}` here"
+            ));
+        }
+        if was_named != values.action.workflow_id {
+            remarks.push(format!(
+                "its runs were named `{was_named}`, and are `{}` here, each with its time",
+                values.action.workflow_id
+            ));
+        }
+        if foreign.values.paused {
+            remarks.push(match foreign.note.trim() {
+                "" => "it is paused".to_owned(),
+                note => format!("it is paused: {note}"),
+            });
+        } else if !foreign.note.trim().is_empty() {
+            remarks.push(format!("its note: {}", foreign.note.trim()));
+        }
+        if foreign.losses.iter().any(|loss| loss.harmful) {
+            values.paused = true;
+            remarks.push("it is not enabled: its runs would not be what they were".to_owned());
+        }
+        let own = foreign.project() == Some(project);
+        let adopts = (!own).then_some(&foreign.id);
+        let mut one = Self {
+            schedule: foreign.id.clone(),
+            id,
+            file: PathBuf::new(),
+            written: false,
+            problems,
+            remarks,
+            text: String::new(),
+        };
+        one.render(adopts, &values);
+        let differences = differences(&one.text, project, &one.id, &values);
+        if !differences.is_empty() {
+            one.problems.extend(differences);
+            one.render(adopts, &values);
+        }
+        one
+    }
+
+    fn render(&mut self, adopts: Option<&ScheduleId>, values: &ScheduleValues) {
+        let mut comments = vec![format!("Imported from the schedule `{}`.", self.schedule)];
+        let more = self.remarks.iter().chain(&self.problems);
+        comments.extend(more.map(|text| format!("- {text}")));
+        self.text = write_document(&Written {
+            id: &self.id,
+            adopts,
+            values,
+            comments: &comments,
+        });
+    }
+
+    fn write(&mut self, force: bool) {
+        let written = if force {
+            std::fs::write(&self.file, &self.text)
+        } else {
+            use std::io::Write as _;
+            std::fs::File::create_new(&self.file)
+                .and_then(|mut file| file.write_all(self.text.as_bytes()))
+        };
+        let file = self.file.display();
+        match written {
+            Ok(()) => self.written = true,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => self
+                .problems
+                .push(format!("{file} exists and is left as it is; see --force")),
+            Err(error) => self.problems.push(format!("write {file}: {error}")),
+        }
+    }
+}
+
+/// The values of which a definition can say the most; what is changed for it is told.
+fn sayable(foreign: &Foreign, problems: &mut Vec<String>) -> ScheduleValues {
+    let mut values = foreign.values.clone();
+    // What is no JSON was replaced by a digest, which no run may get.
+    for value in &mut values.input {
+        if is_digest(value) {
+            *value = Value::Null;
+        }
+    }
+    values.action.memo.retain(|_, value| !is_digest(value));
+    if foreign.owner.is_none() && values.definition.is_some() {
+        problems.push(format!(
+            "it starts a `{RUN_WORKFLOW}` and is no Almanac project's; its steps are taken over"
+        ));
+    }
+    for spec in [&mut values.spec.calendars, &mut values.spec.exclude] {
+        let sayable = spec.iter().filter(|calendar| !calendar.is_never());
+        *spec = sayable.copied().collect::<Vec<_>>().into();
+    }
+    values.max_actions = values.max_actions.map(|limit| limit.max(1));
+    let attributes = &mut values.action.search_attributes;
+    attributes.retain(|name, value| {
+        let empty = matches!(value, SearchAttribute::KeywordList(list) if list.is_empty());
+        if empty {
+            problems.push(format!(
+                "cannot be said in a definition: the empty list of the search attribute `{name}`"
+            ));
+        }
+        !empty
+    });
+    let nanos = values.spec.jitter.subsec_nanos();
+    if !nanos.is_multiple_of(1_000_000) {
+        problems.push("its jitter is cut to milliseconds".to_owned());
+        values.spec.jitter -= std::time::Duration::from_nanos(u64::from(nanos % 1_000_000));
+    }
+    values
+}
+
+/// Whether a value stands for a payload that is no JSON.
+fn is_digest(value: &Value) -> bool {
+    let object = value.as_object();
+    object
+        .is_some_and(|it| it.len() == 2 && it.contains_key("$payload") && it.contains_key("digest"))
+}
+
+/// An id that a definition may have, and no other import has.
+fn free_id(text: &str, taken: &mut BTreeSet<DefinitionId>) -> DefinitionId {
+    let allowed = text.chars().map(|c| match c.to_ascii_lowercase() {
+        c @ ('a'..='z' | '0'..='9' | '.' | '_' | '-') => c,
+        _ => '-',
+    });
+    let text: String = allowed.collect();
+    let text = text.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let text = if text.is_empty() { "schedule" } else { text };
+    for number in 1.. {
+        let suffix = if number == 1 {
+            String::new()
+        } else {
+            format!("-{number}")
+        };
+        let kept = text.len().min(ID_LIMIT - suffix.len());
+        let Ok(id) = format!("{}{suffix}", &text[..kept]).parse::<DefinitionId>() else {
+            continue;
+        };
+        if taken.insert(id.clone()) {
+            return id;
+        }
+    }
+    unreachable!("there are more numbers than schedules")
+}
+
+/// What a worker would read otherwise than it is.
+fn differences(
+    text: &str,
+    project: &Project,
+    id: &DefinitionId,
+    values: &ScheduleValues,
+) -> Vec<String> {
+    let context = ParseContext {
+        now: Timestamp::now(),
+    };
+    let documents = parse_file(&format!("{id}.yaml"), text.as_bytes(), &context);
+    let mut found = Vec::new();
+    let mut read: Option<&Definition> = None;
+    for document in &documents {
+        match (&document.result, document.definition()) {
+            (_, Some(definition)) => read = Some(definition),
+            (Err(errors), _) => {
+                found.extend(
+                    errors
+                        .iter()
+                        .map(|error| format!("not valid: {}", error.message)),
+                );
+            }
+            (Ok(_), None) => {}
+        }
+    }
+    // One without times makes no schedule, which is told already.
+    let desired = read.and_then(|definition| Desired::of(project, definition, ""));
+    if let Some(desired) = desired {
+        let differ = Field::ALL
+            .into_iter()
+            .filter(|field| desired.values.value(*field) != values.value(*field));
+        found.extend(differ.map(|field| {
+            format!(
+                "`{field}` is {}, and the definition says {}",
+                values.value(field),
+                desired.values.value(field)
+            )
+        }));
+    }
+    found
+}
+
+fn text(all: &[Imported], args: &ImportArgs) -> String {
+    let mut out = String::new();
+    if args.dry_run {
+        for (number, one) in all.iter().enumerate() {
+            out += if number == 0 { "" } else { "---\n" };
+            out += &one.text;
+        }
+        return out;
+    }
+    for one in all.iter().filter(|one| one.written) {
+        writeln!(out, "{}: {}", one.file.display(), one.schedule).unwrap_or_default();
+    }
+    let written = all.iter().filter(|one| one.written).count();
+    writeln!(out, "{written} of {} schedules written", all.len()).unwrap_or_default();
+    if written > 0 {
+        out += "each waits, paused, for `almanac adopt`, while the other one exists\n";
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_mapped_to_allowed_ones_and_stay_apart() {
+        let mut taken = BTreeSet::new();
+        let mut id = |text: &str| free_id(text, &mut taken).to_string();
+        assert_eq!(id("nightly"), "nightly");
+        assert_eq!(id("Nightly"), "nightly-2");
+        assert_eq!(id("_Über/Nacht 1"), "ber-nacht-1");
+        assert_eq!(id("日"), "schedule");
+        assert_eq!(id("..."), "schedule-2");
+        assert_eq!(id(&"x".repeat(300)).len(), 128);
+        assert_eq!(id(&"x".repeat(301)), format!("{}-2", "x".repeat(126)));
+    }
+}

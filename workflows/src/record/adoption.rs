@@ -1,0 +1,70 @@
+//! Foreign schedules to take over from: asked for by operators, kept by the
+//! workflow until a pass has done it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{DefinitionId, Project, ScheduleId};
+
+/// The longest id of a foreign schedule, in bytes; the server's limit.
+const ID_LIMIT: usize = 1000;
+
+/// What is to be adopted, by definition.
+pub type Adoptions = BTreeMap<DefinitionId, Adoption>;
+
+/// A foreign schedule that one of ours takes over from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Adoption {
+    /// Tells it from an earlier one that a pass may be doing.
+    pub number: u64,
+    /// The foreign schedule.
+    pub from: ScheduleId,
+    /// The Almanac project that it belongs to, where it belongs to one.
+    pub from_project: Option<Project>,
+    /// Who asked.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The argument of the update `adopt`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdoptRequest {
+    /// A repeated one gets the first one's answer.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub request_id: String,
+    /// The definition.
+    pub id: Option<DefinitionId>,
+    /// The foreign schedule.
+    pub from: ScheduleId,
+    /// The Almanac project that it belongs to, where it belongs to one.
+    pub from_project: Option<Project>,
+    /// Who.
+    pub by: String,
+}
+
+impl AdoptRequest {
+    /// The definition it is about, when the request makes sense.
+    pub fn check(&self) -> Result<&DefinitionId, String> {
+        let id = self.id.as_ref().ok_or("id is missing")?;
+        let length = self.from.as_str().len();
+        if length == 0 {
+            return Err("from is missing".to_owned());
+        }
+        if length > ID_LIMIT {
+            return Err(format!("from has {length} bytes, more than {ID_LIMIT}"));
+        }
+        Ok(id)
+    }
+}
+
+/// The answer of the update `adopt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptAnswer {
+    /// The number of the pass that will do it; its report is in `status`.
+    pub pass: u64,
+}
