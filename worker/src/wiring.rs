@@ -63,7 +63,8 @@ pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> 
                         Arc::clone(&source),
                         concurrency,
                         move |_| health.full_pass(),
-                    );
+                    )
+                    .watching(Arc::clone(&shared.watch));
                     options.register_activities(ReconcileActivities::new(Arc::new(reconciler)));
                     Ok(())
                 })

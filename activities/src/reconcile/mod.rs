@@ -19,6 +19,7 @@ use crate::definitions::DefinitionSource;
 use crate::metrics::{self, Metric};
 use crate::schedules::{
     Applied, Applier, Depth, Observation, Observer, RequestError, Schedules, SettledCache,
+    Watch,
 };
 use report::{conclude, report};
 
@@ -29,6 +30,7 @@ pub struct Reconciler {
     source: Arc<dyn DefinitionSource>,
     concurrency: usize,
     cache: SettledCache,
+    watch: Arc<Watch>,
     /// Told of each full pass that was no dry run and tried every operation.
     on_full_pass: Box<dyn Fn(&Report) + Send + Sync>,
 }
@@ -55,8 +57,16 @@ impl Reconciler {
             source,
             concurrency: concurrency.max(1),
             cache: SettledCache::default(),
+            watch: Arc::default(),
             on_full_pass: Box::new(on_full_pass),
         }
+    }
+
+    /// Goes on with what was noticed by an earlier one.
+    #[must_use]
+    pub fn watching(mut self, watch: Arc<Watch>) -> Self {
+        self.watch = watch;
+        self
     }
 
     /// What a pass would do now. Writes nothing.
@@ -120,6 +130,7 @@ impl Reconciler {
             schedules: &self.schedules,
             project: &self.project,
             cache: &self.cache,
+            watch: &self.watch,
             concurrency: self.concurrency,
         };
         let desired = &ground.desired;
@@ -247,6 +258,8 @@ impl Reconciler {
             metrics::schedules("held", counts.held);
             metrics::schedules("orphaned", counts.orphaned);
             metrics::schedules("contested", counts.contested);
+            metrics::overdue(self.watch.overdue_count());
+            metrics::missed(0);
             if !failed {
                 metrics::at(Metric::ReconcileLastSuccess, Timestamp::now());
             }

@@ -1,5 +1,6 @@
 //! Schedules on the server: requests, what they mean, observing and applying.
 
+mod actions;
 mod apply;
 mod client;
 mod list;
@@ -7,8 +8,10 @@ mod observe;
 mod pace;
 mod settled;
 mod view;
+mod watch;
 pub mod wire;
 
+pub use actions::{Missed, Run, run_status};
 pub use apply::{Applied, Applier};
 pub use client::{RequestError, Schedules};
 pub use list::ListEntry;
@@ -16,5 +19,6 @@ pub use observe::{Depth, Observation, Observer};
 pub use pace::Pace;
 pub use settled::SettledCache;
 pub use view::{
-    PausedBy, Run, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show,
+    PausedBy, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show,
 };
+pub use watch::{Watch, overdue};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Corrections, DefinitionCounts, Held, Options, Orders, Override, Report, Suspension, Trigger,
+    Corrections, DefinitionCounts, Held, Options, Order, Orders, Override, Report, Suspension, Trigger,
 };
 use crate::names::{DefinitionId, Revision, WorkerId};
 
@@ -91,7 +91,7 @@ pub struct PendingPass {
 }
 
 /// What is known of a worker.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct WorkerState {
     /// The revision it holds.
@@ -105,7 +105,7 @@ pub struct WorkerState {
 }
 
 /// The answer of the query `status`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Status {
     /// `idle`, `running`, `waiting_for_worker` or `suspended`; a pass that
@@ -126,8 +126,10 @@ pub struct Status {
     /// Overrides in force.
     pub overrides: BTreeMap<DefinitionId, Override>,
     /// What operators asked for and no pass has done.
+    #[schema(value_type = BTreeMap<String, Order>)]
     pub orders: Orders,
     /// Corrections of the last two hours.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, Vec<Timestamp>>>)]
     pub corrections: Corrections,
     /// How many schedules passes removed in the last 10 minutes.
     pub recently_removed: u64,
