@@ -167,15 +167,7 @@ pub(crate) fn operation(op: Op, succeeded: bool) {
 
 /// An operation's name in labels and logs.
 pub fn op_name(op: Op) -> &'static str {
-    match op {
-        Op::Create => "create",
-        Op::Update => "update",
-        Op::Pause => "pause",
-        Op::Unpause => "unpause",
-        Op::Delete => "delete",
-        Op::ClearOverride => "clear_override",
-        Op::KeepOverride => "keep_override",
-    }
+    op.as_str()
 }
 
 /// Records a pass that ended.

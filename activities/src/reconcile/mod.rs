@@ -18,8 +18,7 @@ pub use activity::ReconcileActivities;
 use crate::definitions::DefinitionSource;
 use crate::metrics::{self, Metric};
 use crate::schedules::{
-    Applied, Applier, Depth, Observation, Observer, RequestError, Schedules, SettledCache,
-    Watch,
+    Applied, Applier, Depth, Observation, Observer, RequestError, Schedules, SettledCache, Watch,
 };
 use report::{conclude, report};
 

@@ -8,8 +8,8 @@ use almanac_workflows::times::Spec;
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
 
-use super::{Run, wire};
 use super::wire::decode_time;
+use super::{Run, wire};
 
 /// The server cuts each repeated field of a listed spec to this many.
 const SPEC_CUT: usize = 10;

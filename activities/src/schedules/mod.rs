@@ -18,7 +18,5 @@ pub use list::ListEntry;
 pub use observe::{Depth, Observation, Observer};
 pub use pace::Pace;
 pub use settled::SettledCache;
-pub use view::{
-    PausedBy, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show,
-};
+pub use view::{PausedBy, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show};
 pub use watch::{Watch, overdue};

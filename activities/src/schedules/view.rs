@@ -79,7 +79,9 @@ pub struct ScheduleDetail {
 }
 
 /// What a schedule is doing; the first that fits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ViewState {
     /// A schedule that is not ours has the id of one of our definitions.

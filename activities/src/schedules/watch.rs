@@ -161,8 +161,8 @@ impl Watch {
 /// `last` is its last run, with its status as it really is.
 pub fn overdue(live: &Live, last: Option<&Run>, now: Timestamp) -> Option<Timestamp> {
     let values = &live.values;
-    let is_busy = values.overlap_policy != OverlapPolicy::AllowAll
-        && last.is_some_and(Run::is_running);
+    let is_busy =
+        values.overlap_policy != OverlapPolicy::AllowAll && last.is_some_and(Run::is_running);
     if values.paused || is_busy || live.remaining_actions == Some(0) {
         return None;
     }

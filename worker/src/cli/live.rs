@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use almanac_activities::schedules::{
-    Missed, PausedBy, Run, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show as look,
+    Missed, PausedBy, Run, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views,
+    show as look,
 };
 use almanac_workflows::schedule::{Field, ScheduleValues};
 use anyhow::Context as _;

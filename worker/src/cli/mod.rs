@@ -3,6 +3,7 @@
 //! Each talks to Temporal directly, or to nobody; what it prints goes to
 //! standard output, as text or JSON, and what went wrong to standard error.
 
+mod history;
 mod live;
 mod next;
 mod overrides;
@@ -42,6 +43,7 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Sync(args) => sync::run(args).await,
         Cmd::List(args) => live::list(&args).await,
         Cmd::Show(args) => live::show(&args).await,
+        Cmd::History(args) => history::run(&args).await,
         Cmd::Pause(args) => overrides::pause(args).await,
         Cmd::Unpause(args) => overrides::unpause(args).await,
         Cmd::Override(args) => overrides::set(args).await,

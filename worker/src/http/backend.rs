@@ -46,8 +46,7 @@ pub trait Backend: Send + Sync + 'static {
     fn plan(&self) -> impl Future<Output = Result<Planned, BackendError>> + Send;
 
     /// The project's schedules, by definition. Describes none of them.
-    fn schedules(&self)
-    -> impl Future<Output = Result<Vec<ScheduleView>, BackendError>> + Send;
+    fn schedules(&self) -> impl Future<Output = Result<Vec<ScheduleView>, BackendError>> + Send;
 
     /// The schedule of a definition, or of that id; `None` when there is none.
     fn schedule(

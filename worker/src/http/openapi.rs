@@ -30,12 +30,18 @@ const COMMON: [(&str, &str); 5] = [
     ("408", "The body takes too long"),
     ("413", "The body is too large"),
     ("431", "The head is too large"),
-    ("503", "There is no answer, now; `Retry-After` says when to ask again"),
+    (
+        "503",
+        "There is no answer, now; `Retry-After` says when to ask again",
+    ),
 ];
 /// What every request that needs authority may be answered.
 const GUARDED: [(&str, &str); 2] = [
     ("401", "No good token is shown"),
-    ("403", "The token's scope is not enough, or a page of another site asks"),
+    (
+        "403",
+        "The token's scope is not enough, or a page of another site asks",
+    ),
 ];
 
 /// What a request that needs Temporal may be answered, too.
@@ -46,7 +52,10 @@ impl IntoResponses for Upstream {
         let all = [
             ("409", "The reconcile workflow refuses"),
             ("429", "Too many ask; `Retry-After` says when to ask again"),
-            ("503", "Temporal is not available; `Retry-After` says when to ask again"),
+            (
+                "503",
+                "Temporal is not available; `Retry-After` says when to ask again",
+            ),
         ];
         all.map(|(status, what)| (status.to_owned(), problem(what).into()))
             .into()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::record::{OverrideAnswer, OverrideRequest, Report};
-use axum::extract::rejection::JsonRejection;
 use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};

@@ -251,7 +251,9 @@ impl<S: PartialEq + PartialSchema> ListQuery<S> {
         let has = |label: &Label| entry.labels().get(&label.name) == Some(&label.value);
         let says = |text: &str| {
             let texts = entry.texts().into_iter().flatten();
-            texts.into_iter().any(|one| one.to_lowercase().contains(text))
+            texts
+                .into_iter()
+                .any(|one| one.to_lowercase().contains(text))
         };
         self.state
             .as_ref()

@@ -3,6 +3,7 @@
 //! Time is what the caller last said with [`Machine::tick`].
 
 mod attempts;
+mod history;
 mod overrides;
 mod suspension;
 

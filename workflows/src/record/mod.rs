@@ -11,6 +11,7 @@ mod pass;
 mod report;
 mod state;
 mod suspension;
+mod touch;
 
 pub use announcement::*;
 pub use memo::*;
@@ -19,3 +20,4 @@ pub use pass::*;
 pub use report::*;
 pub use state::*;
 pub use suspension::*;
+pub use touch::*;

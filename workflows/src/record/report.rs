@@ -146,7 +146,19 @@ pub struct Change {
 }
 
 /// The kinds of operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 #[expect(
     missing_docs,
@@ -160,6 +172,21 @@ pub enum Op {
     Delete,
     ClearOverride,
     KeepOverride,
+}
+
+impl Op {
+    /// The name, as in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Pause => "pause",
+            Self::Unpause => "unpause",
+            Self::Delete => "delete",
+            Self::ClearOverride => "clear_override",
+            Self::KeepOverride => "keep_override",
+        }
+    }
 }
 
 /// One thing that failed.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Corrections, DefinitionCounts, Held, Options, Order, Orders, Override, Report, Suspension, Trigger,
+    Corrections, DefinitionCounts, Held, Options, Order, Orders, Override, Report, Suspension,
+    Touch, Trigger,
 };
 use crate::names::{DefinitionId, Revision, WorkerId};
 
@@ -70,6 +71,8 @@ pub struct State {
     pub requests: VecDeque<(String, Value)>,
     /// Who suspended the reconciler, when it is.
     pub suspended: Option<Suspension>,
+    /// What touched single schedules, oldest first.
+    pub history: VecDeque<Touch>,
 }
 
 /// A pass that was asked for.
@@ -143,6 +146,14 @@ pub struct Status {
     pub ignored_signals: u64,
     /// Who suspended the reconciler, when it is.
     pub suspended: Option<Suspension>,
+}
+
+/// The argument of the query `history`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistoryRequest {
+    /// The definition; all where it is empty.
+    pub id: String,
 }
 
 /// The argument of the update `sync`; every part may be missing.
