@@ -11,6 +11,7 @@ mod dev;
 mod drift;
 mod fake;
 mod harness;
+mod information;
 mod lifecycle;
 mod overrides;
 mod ownership;
