@@ -6,6 +6,7 @@
 mod broken;
 mod calendars;
 mod commands;
+mod contract;
 mod crash;
 mod dev;
 mod drift;

@@ -286,8 +286,13 @@ impl Worker {
         Ok(sum)
     }
 
+    /// Where it listens: `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.command.port)
+    }
+
     fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.command.port)
+        format!("http://{}{path}", self.address())
     }
 }
 

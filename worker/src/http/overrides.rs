@@ -40,6 +40,7 @@ pub(super) struct Patch {
     /// IANA name.
     timezone: Option<String>,
     /// Why; must not be empty.
+    #[schema(min_length = 1, max_length = 480)]
     reason: String,
     /// How long, like `2h`; until it is cleared or the file changes it where left out.
     #[serde(rename = "for")]
