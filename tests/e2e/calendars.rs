@@ -110,7 +110,7 @@ async fn a_changed_calendar_updates_what_names_it_and_nothing_else(
     let mut changed: Vec<_> = report
         .changes
         .iter()
-        .map(|change| (change.id.to_string(), format!("{:?}", change.fields)))
+        .map(|change| (change.id.clone(), format!("{:?}", change.fields)))
         .collect();
     changed.sort();
     assert_eq!(report.changes[0].fields, [Field::Exclude]);

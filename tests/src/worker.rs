@@ -75,7 +75,7 @@ impl WorkerCommand {
         Ok(Worker {
             command: self,
             process,
-            http: reqwest::Client::new(),
+            http: http(),
             seen: AtomicU64::new(0),
         })
     }
@@ -95,6 +95,13 @@ impl WorkerCommand {
         ];
         Supervised::spawn(almanac_binary(), &self.args, &env, &self.log)
     }
+}
+
+/// A client for the worker's HTTP. It speaks no TLS, but is built with it when
+/// the whole workspace is, and wants the cryptography chosen then.
+fn http() -> reqwest::Client {
+    let _chosen_before = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 /// A running worker; killed when dropped.

@@ -73,6 +73,10 @@ pub enum Cmd {
     Next(NextArgs),
     /// Print the JSON Schema of definitions, for editors
     Schema,
+    /// Print a script that completes this command line in a shell
+    Completion(CompletionArgs),
+    /// Print the manual page, or write those of all commands
+    Man(ManArgs),
 }
 
 /// `almanac run`.
@@ -373,6 +377,21 @@ pub struct NextArgs {
     pub target: Target,
 }
 
+/// `almanac completion`.
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `almanac man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write `almanac.1` and a page for each command into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
 /// Which project, and how to print.
 #[derive(Debug, Args)]
 pub struct Target {
@@ -449,7 +468,7 @@ where
 }
 
 /// The command, each flag with its variable.
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     with_variables(Cli::command())
 }
 

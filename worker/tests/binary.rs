@@ -62,3 +62,57 @@ fn flags_of_authority_that_do_not_fit_end_it_at_the_start() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), said);
     }
 }
+
+#[test]
+fn shells_accept_the_completions() {
+    for (shell, checks) in [("bash", Some("bash")), ("zsh", None), ("fish", None)] {
+        let output = almanac(&["completion", shell]);
+        assert!(output.status.success(), "{output:?}");
+        let script = String::from_utf8(output.stdout).expect("text");
+        for command in ["clear-override", "suspend", "--project"] {
+            let word = command.trim_start_matches("--");
+            assert!(script.contains(word), "{shell}: {command}");
+        }
+        if let Some(checks) = checks {
+            let checked = Command::new(checks).args(["-n", "-c", &script]).output();
+            let checked = checked.expect("the shell runs");
+            assert!(checked.status.success(), "{checked:?}");
+        }
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("text");
+    let output = almanac(&["man", "--out", path]);
+    assert!(output.status.success(), "{output:?}");
+    for page in ["almanac.1", "almanac-pause.1", "almanac-run.1"] {
+        let text = std::fs::read_to_string(folder.path().join(page)).expect(page);
+        assert!(text.contains(".SH NAME"), "{page}: {text}");
+    }
+    let alone = almanac(&["man"]);
+    assert!(String::from_utf8_lossy(&alone.stdout).contains("ALMANAC_LOG"));
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("broken.yaml");
+    std::fs::write(&file, "schedule: 5\n").expect("a file");
+    let coloured = |variables: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_almanac"))
+            .arg("validate")
+            .arg(&file)
+            .env_remove("CLICOLOR_FORCE")
+            .env_remove("NO_COLOR")
+            .envs(variables.iter().copied())
+            .output()
+            .expect("the binary runs");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        output.stdout.contains(&0x1b)
+    };
+    assert!(!coloured(&[]), "a pipe is no terminal");
+    assert!(coloured(&[("CLICOLOR_FORCE", "1")]));
+    assert!(!coloured(&[("CLICOLOR_FORCE", "0"), ("NO_COLOR", "1")]));
+}

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,9 +32,9 @@ pub enum NameError {
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema)]
-        #[serde(transparent)]
-        pub struct $name(String);
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
+        #[schema(value_type = String)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text itself.
@@ -53,6 +54,12 @@ macro_rules! text_type {
                 &self.0
             }
         }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
     };
 }
 
@@ -63,6 +70,16 @@ macro_rules! deserialize_by_parsing {
                 String::deserialize(deserializer)?
                     .parse()
                     .map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+macro_rules! deserialize_any_text {
+    ($name:ident) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Ok(Self(String::deserialize(deserializer)?.into()))
             }
         }
     };
@@ -82,16 +99,17 @@ text_type! {
 }
 text_type! {
     /// A digest of contents: of one definition, or of a whole registry.
-    #[derive(Deserialize, Default)]
+    #[derive(Default)]
     Revision
 }
 text_type! {
     /// One worker process, different at every start.
-    #[derive(Deserialize)]
     WorkerId
 }
 deserialize_by_parsing!(Project);
 deserialize_by_parsing!(DefinitionId);
+deserialize_any_text!(Revision);
+deserialize_any_text!(WorkerId);
 
 impl FromStr for Project {
     type Err = NameError;
@@ -104,7 +122,7 @@ impl FromStr for Project {
             && !text.starts_with('-')
             && !text.ends_with('-');
         if good {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(NameError::Project(text.to_owned()))
         }
@@ -121,7 +139,7 @@ impl FromStr for DefinitionId {
                 .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
             && text.as_bytes()[0].is_ascii_alphanumeric();
         if good {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(NameError::Definition(text.to_owned()))
         }
@@ -137,7 +155,7 @@ impl Project {
 
     /// The id of a definition's schedule.
     pub fn schedule_id(&self, definition: &DefinitionId) -> ScheduleId {
-        ScheduleId(format!("schedule-{self}-{definition}"))
+        ScheduleId(format!("schedule-{self}-{definition}").into())
     }
 
     /// The id of the workflows that a definition's schedule starts; the server
@@ -169,7 +187,7 @@ impl Project {
 
 impl ScheduleId {
     /// An id as the server gave it, ours or not.
-    pub fn from_server(id: impl Into<String>) -> Self {
+    pub fn from_server(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }
 }
@@ -178,13 +196,13 @@ impl Revision {
     /// The revision of contents: the first 16 hexadecimal digits of their SHA-256.
     pub fn of(contents: &[u8]) -> Self {
         use sha2::{Digest, Sha256};
-        Self(hex::encode(&Sha256::digest(contents)[..8]))
+        Self(hex::encode(&Sha256::digest(contents)[..8]).into())
     }
 }
 
 impl WorkerId {
     /// An id made by the process at its start.
-    pub fn new(id: impl Into<String>) -> Self {
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }
 }

@@ -10,6 +10,7 @@ use almanac_workflows::schedule::{Field, ScheduleValues};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
+use super::style::{Tone, toned};
 use super::{Remote, local, table};
 use crate::args::{ListArgs, ShowArgs};
 
@@ -46,7 +47,7 @@ fn rows(all: &[ScheduleView]) -> String {
         .map(|one| {
             [
                 one.definition.to_string(),
-                state(one),
+                toned(tone(one.state), &state(one)),
                 times(one),
                 time(one.next_run),
                 time(one.last_run),
@@ -58,6 +59,16 @@ fn rows(all: &[ScheduleView]) -> String {
         ["ID", "STATE", "TIMES", "NEXT RUN", "LAST RUN", "NOTE"],
         &rows,
     )
+}
+
+fn tone(state: ViewState) -> Tone {
+    match state {
+        ViewState::Active => Tone::Good,
+        ViewState::Paused | ViewState::Overridden | ViewState::Finished | ViewState::Held => {
+            Tone::Caution
+        }
+        ViewState::Conflict | ViewState::Orphaned | ViewState::Contested => Tone::Bad,
+    }
 }
 
 /// What it is doing, and who paused it.

@@ -5,9 +5,12 @@
 
 mod history;
 mod live;
+mod manual;
 mod next;
 mod overrides;
 mod plan;
+mod progress;
+mod style;
 mod suspension;
 mod sync;
 mod table;
@@ -52,6 +55,8 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Resume(args) => suspension::resume(args).await,
         Cmd::Next(args) => next::run(&args).await,
         Cmd::Schema => print_json(&json_schema()),
+        Cmd::Completion(args) => manual::completion(&args),
+        Cmd::Man(args) => manual::man(&args),
         Cmd::Dev(_) | Cmd::Run(_) => anyhow::bail!("not a command of this module"),
     }
 }
@@ -118,10 +123,10 @@ pub(super) fn local(time: Timestamp, timezone: &str) -> String {
     }
 }
 
-/// Prints lines to standard output. A reader that has gone away (`| head`)
-/// is no failure.
+/// Prints lines to standard output, in colour where it is a terminal that
+/// wants it. A reader that has gone away (`| head`) is no failure.
 fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).context("print the output")

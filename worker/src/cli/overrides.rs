@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Remote;
+use super::{Remote, progress, style};
 use crate::args::{ClearOverrideArgs, OverrideArgs, PauseArgs, Setting, Target, UnpauseArgs};
 use crate::process::backoff::random;
 use crate::process::reconciler::{OVERRIDE_UPDATE, ReconcilerError};
@@ -109,7 +109,8 @@ async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitC
         ),
         Err(error) => return Err(error.into()),
     };
-    let Some(report) = remote.reconciler.report(answer.pass, DONE_LIMIT).await? else {
+    let report = progress::report(&remote.reconciler, answer.pass, DONE_LIMIT).await?;
+    let Some(report) = report else {
         bail!(
             "the override is taken, but pass {} has not ended yet; `almanac show {id}` tells",
             answer.pass
@@ -121,7 +122,9 @@ async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitC
         overridden: status.overrides.get(id).cloned(),
         report,
     };
-    super::show(target.format, &outcome, text)?;
+    super::show(target.format, &outcome, |outcome| {
+        style::by_sign(&text(outcome))
+    })?;
     Ok(if errors(&outcome).next().is_none() {
         ExitCode::SUCCESS
     } else {

@@ -21,12 +21,12 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Remote, local};
+use super::{Remote, local, style};
 use crate::args::PlanArgs;
 use crate::registry::{Depth, Registry};
 
 /// How many fire times are shown before and after.
-const TIMES_SHOWN: usize = 3;
+const TIMES_SHOWN: usize = 5;
 /// Of how many schedules the fire times are shown.
 const SCHEDULES_SHOWN: usize = 100;
 /// How many schedules are described at a time.
@@ -176,7 +176,7 @@ fn fires(spec: &Spec, paused: bool, now: Timestamp) -> Vec<Timestamp> {
 }
 
 fn text(outcome: &Outcome) -> String {
-    let mut out = outcome.plan.to_string();
+    let mut out = style::by_sign(&outcome.plan.to_string());
     let touched = outcome
         .times
         .iter()

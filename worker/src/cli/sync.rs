@@ -8,7 +8,7 @@ use almanac_workflows::record::{Op, Report, SyncRequest};
 use anyhow::bail;
 use serde_json::json;
 
-use super::Remote;
+use super::{Remote, progress, style};
 use crate::args::SyncArgs;
 use crate::process::backoff::random;
 use crate::process::reconciler::{RECONCILE_SIGNAL, ReconcilerError, SYNC_UPDATE};
@@ -41,14 +41,17 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
         })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(report) = remote.reconciler.report(answer.pass, REPORT_LIMIT).await? else {
+    let report = progress::report(&remote.reconciler, answer.pass, REPORT_LIMIT).await?;
+    let Some(report) = report else {
         bail!(
             "no report of pass {}; see the workflow `{}`",
             answer.pass,
             remote.reconciler.workflow_id()
         );
     };
-    super::show(args.target.format, &report, text)?;
+    super::show(args.target.format, &report, |report| {
+        style::by_sign(&text(report))
+    })?;
     Ok(if report.errors.is_empty() {
         ExitCode::SUCCESS
     } else {

@@ -25,21 +25,25 @@ fn line<const N: usize>(cells: [&str; N], widths: &[usize; N]) -> String {
     out + "\n"
 }
 
+/// How many characters are seen of it: colours take no room.
 fn width(cell: &str) -> usize {
-    cell.chars().count()
+    let seen = anstream::adapter::strip_str(cell);
+    seen.map(|part| part.chars().count()).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::style::{Tone, toned};
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [
-            ["a".to_owned(), "ünïcode".to_owned(), "x".to_owned()],
+            ["a".to_owned(), toned(Tone::Good, "ünïcode"), "x".to_owned()],
             ["longer-id".to_owned(), String::new(), String::new()],
         ];
-        insta::assert_snapshot!(render(["ID", "NOTE", "LAST"], &rows), @r"
+        let table = render(["ID", "NOTE", "LAST"], &rows);
+        insta::assert_snapshot!(anstream::adapter::strip_str(&table), @r"
         ID         NOTE     LAST
         a          ünïcode  x
         longer-id

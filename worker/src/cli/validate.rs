@@ -17,12 +17,13 @@ use std::time::Duration;
 
 use almanac_workflows::definition::{
     Calendars, DayCalendar, Definition, Diagnostic, Kind, ParseContext, Parsed, ParsedDocument,
-    parse_file,
+    Severity, parse_file,
 };
 use almanac_workflows::names::DefinitionId;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::style::{Tone, toned};
 use crate::args::ValidateArgs;
 use crate::registry::{Depth, Registry};
 
@@ -69,11 +70,17 @@ pub(super) async fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
 fn text(findings: &Findings) -> String {
     let mut out = String::new();
     for diagnostic in &findings.diagnostics {
-        out += &diagnostic.render();
-        out += "\n\n";
+        let rendered = diagnostic.render();
+        let (first, rest) = rendered.split_once('\n').unwrap_or((&rendered, ""));
+        let tone = match diagnostic.severity {
+            Severity::Error => Tone::Bad,
+            Severity::Warning => Tone::Caution,
+        };
+        writeln!(out, "{}\n{rest}\n", toned(tone, first)).unwrap_or_default();
     }
     for problem in &findings.problems {
-        writeln!(out, "error: {problem}").unwrap_or_default();
+        out += &toned(Tone::Bad, &format!("error: {problem}"));
+        out += "\n";
     }
     out + &format!("{} valid, {} invalid\n", findings.valid, findings.invalid)
 }

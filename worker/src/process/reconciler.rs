@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use almanac_workflows::names::{DefinitionId, Project, RECONCILE_WORKFLOW};
 use almanac_workflows::record::{
-    Announcement, HistoryRequest, OverrideAnswer, OverrideRequest, Report, Status, SuspendAnswer,
-    SuspendRequest, SyncAnswer, SyncRequest, Touch,
+    Announcement, HistoryRequest, OverrideAnswer, OverrideRequest, Progress, Report, Status,
+    SuspendAnswer, SuspendRequest, SyncAnswer, SyncRequest, Touch,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,8 +19,9 @@ use temporalio_client::errors::{
 };
 use temporalio_client::{
     Client, QueryRejectCondition, RetryOptions, RpcOptions, UntypedQuery, UntypedSignal,
-    UntypedUpdate, UntypedWorkflow, UntypedWorkflowHandle, WorkflowExecuteUpdateOptions,
-    WorkflowIdConflictPolicy, WorkflowQueryOptions, WorkflowSignalOptions, WorkflowStartOptions,
+    UntypedUpdate, UntypedWorkflow, UntypedWorkflowHandle, WorkflowDescribeOptions,
+    WorkflowExecuteUpdateOptions, WorkflowIdConflictPolicy, WorkflowQueryOptions,
+    WorkflowSignalOptions, WorkflowStartOptions,
 };
 use temporalio_common::data_converters::{PayloadConverter, RawValue};
 
@@ -260,6 +261,32 @@ impl Reconciler {
         }
     }
 
+    /// How far the pass that runs is; `None` when none runs, or it has not said yet.
+    pub async fn progress(&self) -> Result<Option<Progress>, ReconcilerError> {
+        let options = WorkflowDescribeOptions::builder()
+            .rpc_options(once(ANSWER_LIMIT))
+            .build();
+        let handle = self.handle();
+        let described = within(ANSWER_LIMIT, handle.describe(options))
+            .await?
+            .map_err(|error| self.failed(error))?;
+        let activities = described.raw_description.pending_activities;
+        let heartbeats = activities
+            .into_iter()
+            .filter_map(|one| one.heartbeat_details);
+        Ok(heartbeats
+            .flat_map(|details| details.payloads)
+            .find_map(|payload| serde_json::from_slice(&payload.data).ok()))
+    }
+
+    fn failed(&self, error: WorkflowInteractionError) -> ReconcilerError {
+        match error {
+            WorkflowInteractionError::NotFound(_) => ReconcilerError::Absent(self.workflow_id()),
+            WorkflowInteractionError::Rpc(status) => temporal(&status),
+            other => ReconcilerError::Temporal(other.to_string()),
+        }
+    }
+
     fn handle(&self) -> UntypedWorkflowHandle<Client> {
         self.client.get_workflow_handle(self.workflow_id())
     }
@@ -272,13 +299,7 @@ impl Reconciler {
         let sent = handle.signal(UntypedSignal::new(name), input, options);
         within(ANSWER_LIMIT, sent)
             .await?
-            .map_err(|error| match error {
-                WorkflowInteractionError::NotFound(_) => {
-                    ReconcilerError::Absent(self.workflow_id())
-                }
-                WorkflowInteractionError::Rpc(status) => temporal(&status),
-                other => ReconcilerError::Temporal(other.to_string()),
-            })
+            .map_err(|error| self.failed(error))
     }
 }
 

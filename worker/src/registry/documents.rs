@@ -95,7 +95,8 @@ pub(super) fn by_repeated_id<'a>(
             Some(((placed.document.kind, id), index))
         })
         .collect();
-    stated.sort_unstable();
+    // Stable: files come in the order of their names, and so do most ids.
+    stated.sort();
     stated
         .chunk_by(|(first, _), (second, _)| first == second)
         .filter(|group| group.len() > 1)

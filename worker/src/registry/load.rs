@@ -5,6 +5,7 @@
 //! cannot be parsed harms no other; a file is read only once it has been still
 //! for a while. Which definitions follow is left to [`super::assemble`].
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, btree_map};
 use std::ffi::OsStr;
 use std::iter::Peekable;
@@ -164,17 +165,15 @@ impl<'a> Walk<'a> {
 
     /// What is known of a file; it comes after those asked for before.
     fn find(&mut self, root: usize, path: &OsStr) -> Option<(&'a FileKey, &'a Arc<FileState>)> {
-        let place = (root, path);
-        while let Some(known) = self
-            .known
-            .next_if(|(key, _)| (key.root, &*key.path) <= place)
-        {
-            if (known.0.root, &*known.0.path) == place {
-                return Some(known);
+        loop {
+            let (key, _) = self.known.peek()?;
+            match (key.root, &*key.path).cmp(&(root, path)) {
+                Ordering::Less => self.missed = true,
+                Ordering::Equal => return self.known.next(),
+                Ordering::Greater => return None,
             }
-            self.missed = true;
+            self.known.next();
         }
-        None
     }
 
     /// Whether something is known that was not asked for.
@@ -212,6 +211,11 @@ impl Loader {
         self.parse = parse;
         self.patience = patience;
         self
+    }
+
+    /// The files that were there when it last looked.
+    pub(super) fn files(&self) -> Arc<Files> {
+        Arc::clone(&self.files)
     }
 
     /// One look at the folders, or what follows from an earlier one. Blocks:

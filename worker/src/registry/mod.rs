@@ -166,6 +166,8 @@ impl Registry {
     }
 
     fn reload_now(&self, state: &mut State, look: Option<Look>, depth: Depth) -> Reload {
+        // What gives way is freed at the end: freeing takes as long as building.
+        let _files_before = state.loader.files();
         let view = state.loader.load(look, depth);
         let before = state.loaded.then(|| self.snapshot());
         if before
@@ -183,7 +185,7 @@ impl Registry {
         );
         let summary = ReloadSummary::between(before.as_deref(), &now);
         log::changed(before.as_deref().unwrap_or(&empty), &now, &summary);
-        state.origins = origins;
+        let _origins_before = std::mem::replace(&mut state.origins, origins);
         state.loaded = true;
         self.snapshot.store(Arc::new(now));
 

@@ -181,13 +181,12 @@ fn parse_document(
         }
     };
     let mut parsed = Read::default();
-    match &root {
-        Some(root) => parsed = read(&mut decoder, root, stem, document, context),
-        None => {
-            // The stem is no default here: the broken part may be the `id:`.
-            parsed.id = scan_ids(&lines).pop_first().flatten();
-            parsed.kind = scan_kind(&lines);
-        }
+    if let Some(root) = &root {
+        parsed = read(&mut decoder, root, stem, document, context);
+    } else {
+        // The stem is no default here: the broken part may be the `id:`.
+        parsed.id = scan_ids(&lines).pop_first().flatten();
+        parsed.kind = scan_kind(&lines);
     }
     if !decoder.errors.is_empty() && scan_ids(&lines).len() > 1 {
         // Stated twice, and nothing says which one is meant.
@@ -203,8 +202,8 @@ fn parse_document(
         line: document.line,
         column: 1,
     };
-    let result = match parsed.content {
-        Some(content) if errors.is_empty() => Ok(content),
+    let result = match parsed.whole {
+        Some(whole) if errors.is_empty() => Ok(whole),
         _ => {
             if errors.is_empty() {
                 // Not known to happen; a document that fails must say so.
@@ -234,7 +233,7 @@ fn parse_document(
 struct Read {
     id: Option<DefinitionId>,
     kind: Kind,
-    content: Option<Parsed>,
+    whole: Option<Parsed>,
 }
 
 fn read(
@@ -266,7 +265,7 @@ fn read(
         return Read {
             id: name.and_then(|name| name.value.text.parse().ok()),
             kind: Kind::Workflow,
-            content: ows::definition(decoder, root, context).map(Parsed::of),
+            whole: ows::definition(decoder, root, context).map(Parsed::of),
         };
     }
     let stated = stated_id(root, stem);
@@ -275,7 +274,7 @@ fn read(
         _ => None,
     };
     let kind = document::kind(decoder, root);
-    let content = match kind {
+    let whole = match kind {
         Some(Kind::Workflow) => {
             document::definition(decoder, root, &stated, context).map(Parsed::of)
         }
@@ -292,7 +291,7 @@ fn read(
     Read {
         id,
         kind: kind.unwrap_or_default(),
-        content,
+        whole,
     }
 }
 

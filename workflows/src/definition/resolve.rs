@@ -29,7 +29,7 @@ pub struct CalendarUse {
 }
 
 impl CalendarUse {
-    fn error(&self, message: String, hint: impl Into<String>) -> Diagnostic {
+    fn error(&self, message: &str, hint: impl Into<String>) -> Diagnostic {
         Diagnostic {
             message: format!("`schedule.exclude`: {message}"),
             hint: Some(hint.into()),
@@ -79,7 +79,7 @@ impl<'a> Calendars<'a> {
                 exclude.extend(calendar.exclusions.iter().copied());
                 if before <= EXCLUDE_LIMIT && exclude.len() > EXCLUDE_LIMIT {
                     errors.push(name.error(
-                        format!(
+                        &format!(
                             "with calendar `{}` there are {} exclusions, over the limit of {EXCLUDE_LIMIT}",
                             name.calendar,
                             exclude.len()
@@ -126,7 +126,7 @@ impl<'a> Calendars<'a> {
         let id = &name.calendar;
         if self.failing.contains(id) {
             return name.error(
-                format!("calendar `{id}` is invalid"),
+                &format!("calendar `{id}` is invalid"),
                 "mend its document; no valid version of it is known",
             );
         }
@@ -145,6 +145,6 @@ impl<'a> Calendars<'a> {
             },
             (None, _) => "write the id of a document with `kind: calendar`".to_owned(),
         };
-        name.error(format!("there is no calendar `{id}`"), hint)
+        name.error(&format!("there is no calendar `{id}`"), hint)
     }
 }

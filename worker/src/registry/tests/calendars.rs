@@ -126,7 +126,7 @@ async fn a_broken_calendar_keeps_its_last_good_version() {
     let whole = exclusions(&registry);
     for broken in [
         calendar("12-32"),
-        calendar("12-25").replace("]", ""),
+        calendar("12-25").replace(']', ""),
         "kind: calendar\n".to_owned(),
         "kind: calender\ndates: [12-25]\n".to_owned(),
         "kin".to_owned(),

@@ -95,7 +95,7 @@ fn a_calendars_revision_is_of_what_it_says() {
 #[test]
 fn all_that_is_wrong_with_a_calendar_is_said_at_its_place() {
     let found = report(
-        r#"kind: calendar
+        r"kind: calendar
 id: Holidays
 cron: 0 9 * * *
 dates:
@@ -125,7 +125,7 @@ date: [2026-01-01]
 ---
 kind: calendar
 id: nothing
-"#,
+",
     );
     insta::assert_snapshot!(found, @r"
     jobs/nightly.yaml:2:5: `id` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-` and begin with a letter or digit, not `Holidays`

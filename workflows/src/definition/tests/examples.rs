@@ -84,6 +84,25 @@ fn examples_are_valid_and_need_no_worker_but_almanac() {
     assert!(count >= 6);
 }
 
+/// What an environment's worker reads: the common folder and its own.
+#[test]
+fn the_environments_are_valid_each_with_what_is_common() {
+    for environment in ["production", "staging"] {
+        let mut ids = Vec::new();
+        for folder in ["common", environment] {
+            let folder = repository().join("examples/environments").join(folder);
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                for definition in definitions(path.to_str().unwrap(), &read(&path), &[]) {
+                    ids.push(definition.id.to_string());
+                }
+            }
+        }
+        ids.sort();
+        assert_eq!(ids, ["heartbeat", "payouts"], "{environment}");
+    }
+}
+
 #[test]
 fn the_reference_shows_definitions_that_are_valid() {
     let text = read(&repository().join("docs/definitions.md"));

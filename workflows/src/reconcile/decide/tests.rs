@@ -309,7 +309,7 @@ proptest! {
         let settled = state.revision.clone();
         for (second, (worker, start, previous)) in repeats.iter().enumerate() {
             let id = worker.to_string();
-            let Some(known) = state.workers.get(&WorkerId::new(&id)) else { continue };
+            let Some(known) = state.workers.get(&WorkerId::new(id.as_str())) else { continue };
             let holds = known.revision.to_string();
             let event = if *start { WorkerEvent::Started } else { WorkerEvent::Changed };
             let previous = previous.map(|p| p.to_string());

@@ -1,0 +1,54 @@
+//! Long work, told on a terminal while it goes on.
+
+use std::time::Duration;
+
+use almanac_workflows::record::Report;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::sleep;
+
+use crate::process::reconciler::{Reconciler, ReconcilerError};
+
+/// What is done sooner needs no telling.
+const SHOWN_AFTER: Duration = Duration::from_secs(1);
+/// Time between two looks at how far it is.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Waits for the report of a pass, as [`Reconciler::report`] does, and says on
+/// standard error how far the pass is, where that is a terminal.
+pub(super) async fn report(
+    reconciler: &Reconciler,
+    pass: u64,
+    limit: Duration,
+) -> Result<Option<Report>, ReconcilerError> {
+    let bar = ProgressBar::new_spinner();
+    let told = Box::pin(async {
+        if bar.is_hidden() {
+            return std::future::pending().await;
+        }
+        sleep(SHOWN_AFTER).await;
+        bar.set_message(format!("waiting for pass {pass}"));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        loop {
+            // Only for the eye: what cannot be seen is not told.
+            if let Ok(Some(now)) = reconciler.progress().await
+                && now.total > 0
+            {
+                bar.set_style(counting());
+                bar.set_length(now.total);
+                bar.set_position(now.done);
+            }
+            sleep(LOOK).await;
+        }
+    });
+    let report = tokio::select! {
+        report = Box::pin(reconciler.report(pass, limit)) => report,
+        never = told => never,
+    };
+    bar.finish_and_clear();
+    report
+}
+
+fn counting() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {msg}: {pos} of {len} operations, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
