@@ -15,7 +15,10 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// With authority asked for, so that it is checked too.
 async fn the_answers_are_as_described(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
-    project.write("job-1.yaml", &format!("labels: {{ team: a }}\n{}", cron("0 1 * * *")))?;
+    project.write(
+        "job-1.yaml",
+        &format!("labels: {{ team: a }}\n{}", cron("0 1 * * *")),
+    )?;
     project.write("off.yaml", &paused_cron("0 1 * * *"))?;
     project.write("bad.yaml", "nonsense: 1\n")?;
     let tokens = project.folder().join("tokens");
@@ -27,14 +30,22 @@ async fn the_answers_are_as_described(on: Scheduler) -> anyhow::Result<()> {
         .spawn()?;
     worker.ready().await?;
     let output = schemathesis(&worker.address(), project.folder())?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     Ok(())
 }
 
 fn schemathesis(address: &str, folder: &Path) -> anyhow::Result<std::process::Output> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let program = root.join(".tools/bin/schemathesis");
-    ensure!(program.exists(), "no {}: run `make tools`", program.display());
+    ensure!(
+        program.exists(),
+        "no {}: run `make tools`",
+        program.display()
+    );
     Command::new(&program)
         .arg("--config-file")
         .arg(root.join("tests/schemathesis.toml"))

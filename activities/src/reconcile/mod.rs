@@ -112,6 +112,9 @@ impl Reconciler {
             };
             Some(applier.apply(&plan, &observation.described).await)
         };
+        if let Some(applied) = &applied {
+            self.watch_written(applied);
+        }
         let report = report(input, &snapshot, &plan, applied.as_ref(), now);
         let done = conclude(input, &plan, applied.as_ref(), report);
         self.tell(input, &done, &plan, applied.as_ref(), observation.describes);
@@ -181,6 +184,17 @@ impl Reconciler {
             orders: &input.orders,
             corrections: &input.corrections,
             only: ground.only.as_ref(),
+        }
+    }
+
+    fn watch_written(&self, applied: &Applied) {
+        let now = Timestamp::now();
+        let written = applied.changes.iter();
+        for change in written.filter(|change| change.op != Op::Delete) {
+            if let Ok(definition) = change.id.parse() {
+                self.watch
+                    .written(&self.project.schedule_id(&definition), now);
+            }
         }
     }
 

@@ -41,7 +41,8 @@ pub(super) struct Wanted<'a> {
 #[derive(Debug, Default)]
 struct Watched {
     /// Digest of the list entry: what begins anew when somebody changes it.
-    digest: u64,
+    /// `None`: not listed since it was written or described.
+    digest: Option<u64>,
     /// Nothing that was due up to here is expected any more.
     since: Option<Timestamp>,
     /// The first time after that, once computed; there may be none.
@@ -74,8 +75,11 @@ impl Watch {
     ) {
         let mut state = self.lock();
         let watched = state.entry(entry.schedule.clone()).or_default();
-        if watched.digest != digest {
-            watched.digest = digest;
+        if watched
+            .digest
+            .replace(digest)
+            .is_some_and(|was| was != digest)
+        {
             watched.since = None;
         }
         let mut since = watched.since.unwrap_or(now);
@@ -100,6 +104,15 @@ impl Watch {
             );
         }
         watched.is_overdue = late.is_some();
+    }
+
+    /// Takes in that a pass wrote a schedule: from now on it is as it is wanted.
+    pub(crate) fn written(&self, id: &ScheduleId, now: Timestamp) {
+        let mut state = self.lock();
+        let watched = state.entry(id.clone()).or_default();
+        watched.digest = None;
+        watched.since = Some(now);
+        watched.due = None;
     }
 
     /// Takes a description in.
@@ -273,6 +286,19 @@ mod tests {
             (&goes_on, "2026-01-01T09:30:00Z"),
         ];
         assert!(!overdue_after(&Watch::default(), &looks));
+    }
+
+    #[test]
+    fn one_that_a_pass_wrote_is_expected_to_run_from_then_on() {
+        let watch = Watch::default();
+        let written = entry(None);
+        watch.written(&written.schedule, at("2026-01-01T03:30:00Z"));
+        assert!(overdue_after(&watch, &[(&written, "2026-01-01T04:30:00Z")]));
+        watch.written(&written.schedule, at("2026-01-01T04:31:00Z"));
+        assert!(!overdue_after(
+            &watch,
+            &[(&written, "2026-01-01T04:32:00Z")]
+        ));
     }
 
     #[test]
