@@ -52,7 +52,8 @@ async fn a_missed_action_is_counted(on: Scheduler) -> anyhow::Result<()> {
         Ok((missed >= 2.0).then_some(()))
     })
     .await?;
-    assert_eq!(worker.metric("almanac_schedule_overdue", &[]).await?, 0.0);
+    let overdue = worker.metric("almanac_schedule_overdue", &[]).await?;
+    assert!(overdue < 1.0, "{overdue}");
     Ok(())
 }
 
@@ -134,7 +135,8 @@ async fn what_should_have_fired_is_overdue(on: Scheduler) -> anyhow::Result<()> 
         Ok((overdue > 0.0).then_some(()))
     })
     .await?;
-    assert_eq!(worker.metric("almanac_schedule_overdue", &[]).await?, 1.0);
+    let overdue = worker.metric("almanac_schedule_overdue", &[]).await?;
+    assert!(overdue < 2.0, "{overdue}");
     assert!(worker.log()?.contains("a schedule is overdue"));
     let list = worker.json("/api/v1/schedules?q=late.yaml").await?;
     assert_eq!(list["schedules"][0]["overdue"], true, "{list}");
@@ -235,7 +237,8 @@ async fn pages_and_filters_describe_nothing(on: Scheduler) -> anyhow::Result<()>
     assert_eq!(ids("q=C.YAML").await?.0, ["c"]);
     let definitions = worker.json("/api/v1/definitions?label=team=shop").await?;
     assert_eq!(definitions["total"], 1, "{definitions}");
-    assert_eq!(describes().await?, before);
+    let described = describes().await? - before;
+    assert!(described < 1.0, "{described}");
     let (status, problem) = worker.get("/api/v1/schedules?limit=0").await?;
     assert_eq!(status, 400);
     assert!(problem.contains("limit:"), "{problem}");
@@ -261,7 +264,8 @@ async fn each_switch_of_a_sync_stands_alone(on: Scheduler) -> anyhow::Result<()>
         // Drift, which a pass that writes corrects.
         let live = project.temporal().live(&id).await?;
         let mut body = live.schedule().clone();
-        body.spec.get_or_insert_default().jitter = Some(seconds(7));
+        let zone = &mut body.spec.get_or_insert_default().timezone_name;
+        "Asia/Tokyo".clone_into(zone);
         let token = live.0.conflict_token.clone();
         project.temporal().update(&id, body, token).await?;
         let reloads = worker.metric("almanac_reload_total", &[]).await?;
@@ -283,13 +287,14 @@ async fn each_switch_of_a_sync_stands_alone(on: Scheduler) -> anyhow::Result<()>
         let is_dry = schedules && dry_run;
         assert_eq!(report["dry_run"] == true, is_dry, "{bits:04b}: {report}");
         let live = project.temporal().live(&id).await?;
-        let jitter = live.schedule().spec.clone().unwrap_or_default().jitter;
-        let is_corrected = jitter.is_none_or(|jitter| jitter.seconds == 0);
+        let zone = live
+            .schedule()
+            .spec
+            .clone()
+            .unwrap_or_default()
+            .timezone_name;
+        let is_corrected = zone != "Asia/Tokyo";
         assert_eq!(is_corrected, schedules && !dry_run, "{bits:04b}: {report}");
     }
     Ok(())
-}
-
-fn seconds(seconds: i64) -> prost_types::Duration {
-    prost_types::Duration { seconds, nanos: 0 }
 }

@@ -45,8 +45,8 @@ struct Watched {
     digest: Option<u64>,
     /// Nothing that was due up to here is expected any more.
     since: Option<Timestamp>,
-    /// The first time after that, once computed; there may be none.
-    due: Option<Option<Timestamp>>,
+    /// The first time after that, once computed; the end of time when there is none.
+    due: Option<Timestamp>,
     is_overdue: bool,
     /// All that were missed, when that was last seen.
     missed: Option<u64>,
@@ -89,21 +89,22 @@ impl Watch {
             watched.since = Some(since);
             watched.due = None;
         }
-        let next = || wanted.spec.fire_times(since, 1).times.first().copied();
+        let next = || {
+            let times = wanted.spec.fire_times(since, 1).times;
+            times.first().copied().unwrap_or(Timestamp::MAX)
+        };
         let due = *watched.due.get_or_insert_with(next);
         let is_busy = wanted.overlap != OverlapPolicy::AllowAll
             && entry.last.as_ref().is_some_and(Run::is_running);
         let is_used_up = wanted.is_limited && entry.next.is_empty();
-        let late = due
-            .filter(|due| wanted.spec.is_late(*due, now))
-            .filter(|_| !entry.paused && !is_busy && !is_used_up);
-        if let Some(due) = late.filter(|_| !watched.is_overdue) {
+        let is_late = wanted.spec.is_late(due, now) && !entry.paused && !is_busy && !is_used_up;
+        if is_late && !watched.is_overdue {
             tracing::warn!(
                 schedule = %entry.schedule, %due,
                 "a schedule is overdue: nothing was started when it was due"
             );
         }
-        watched.is_overdue = late.is_some();
+        watched.is_overdue = is_late;
     }
 
     /// Takes in that a pass wrote a schedule: from now on it is as it is wanted.
@@ -156,7 +157,7 @@ impl Watch {
     pub fn overdue(&self, id: &ScheduleId) -> Option<Timestamp> {
         let state = self.lock();
         let watched = state.get(id)?;
-        watched.due.flatten().filter(|_| watched.is_overdue)
+        watched.due.filter(|_| watched.is_overdue)
     }
 
     /// How many schedules the last pass found overdue.

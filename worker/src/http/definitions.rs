@@ -67,7 +67,7 @@ impl From<LoadStatus> for DefinitionStatus {
 
 /// What the files say.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Definitions {
+pub(super) struct DefinitionPage {
     /// By id; those whose id cannot be read last.
     definitions: Vec<DefinitionView>,
     /// How many match, on every page.
@@ -110,15 +110,15 @@ impl Listed for DefinitionView {
 #[utoipa::path(
     get, path = "/api/v1/definitions", operation_id = "list_definitions", tag = "definitions",
     params(ListQuery<DefinitionStatus>),
-    responses((status = 200, description = "A page of them", body = Definitions))
+    responses((status = 200, description = "A page of them", body = DefinitionPage))
 )]
 pub(super) async fn list<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     Asked(query): Asked<ListQuery<DefinitionStatus>>,
-) -> Json<Definitions> {
+) -> Json<DefinitionPage> {
     let snapshot = service.backend.snapshot();
     let page = query.page(&views(&snapshot));
-    Json(Definitions {
+    Json(DefinitionPage {
         definitions: page.entries,
         total: page.total,
         next_page_token: page.next,

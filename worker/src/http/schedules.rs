@@ -86,7 +86,7 @@ pub struct LastRun {
 
 /// Schedules, as they are in Temporal.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Schedules {
+pub(super) struct SchedulePage {
     /// By definition.
     schedules: Vec<ScheduleView>,
     /// How many match, on every page.
@@ -122,16 +122,16 @@ impl Listed for ScheduleView {
 #[utoipa::path(
     get, path = "/api/v1/schedules", operation_id = "list_schedules", tag = "schedules",
     params(ListQuery<ViewState>),
-    responses((status = 200, description = "A page of them", body = Schedules), Upstream)
+    responses((status = 200, description = "A page of them", body = SchedulePage), Upstream)
 )]
 pub(super) async fn list<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     Asked(query): Asked<ListQuery<ViewState>>,
-) -> Result<Json<Schedules>, Problem> {
+) -> Result<Json<SchedulePage>, Problem> {
     let listing = service.listings.get(&*service.backend, query.is_first());
     let listing = listing.await?;
     let page = query.page(&listing.schedules);
-    Ok(Json(Schedules {
+    Ok(Json(SchedulePage {
         schedules: page.entries,
         total: page.total,
         next_page_token: page.next,
