@@ -15,9 +15,9 @@ E2E_THREADS ?= 3
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-tools: $(STAMP) ## Put the Temporal CLI into .tools/
+tools: $(STAMP) ## Put the Temporal CLI and schemathesis into .tools/
 
-$(STAMP): tools/requirements.txt tools/install.sh
+$(STAMP): tools/requirements.txt tools/schemathesis.txt tools/install.sh
 	PYTHON=$(PYTHON) tools/install.sh $(TOOLS)
 	touch $@
 

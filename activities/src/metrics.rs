@@ -38,9 +38,9 @@ pub enum Metric {
     RegistryInfo,
     /// Events received. Labels: `source`, `result`.
     EventsTotal,
-    /// Runs that the server missed by more than the catch-up window.
+    /// Actions that were due and never started, as descriptions tell of them.
     ScheduleMissed,
-    /// Schedules whose next run is in the past.
+    /// Schedules that should have fired, and did not, as of the last full pass.
     ScheduleOverdue,
     /// Always 1. Label: `version`.
     BuildInfo,
@@ -116,8 +116,8 @@ impl Metric {
             Self::ReloadDuration => "How long a reload took.",
             Self::RegistryInfo => "The revision that the registry holds.",
             Self::EventsTotal => "Events received.",
-            Self::ScheduleMissed => "Runs that the server missed.",
-            Self::ScheduleOverdue => "Schedules whose next run is in the past.",
+            Self::ScheduleMissed => "Actions that were due and never started.",
+            Self::ScheduleOverdue => "Schedules that should have fired, and did not.",
             Self::BuildInfo => "Almanac's version.",
         }
     }
@@ -167,15 +167,7 @@ pub(crate) fn operation(op: Op, succeeded: bool) {
 
 /// An operation's name in labels and logs.
 pub fn op_name(op: Op) -> &'static str {
-    match op {
-        Op::Create => "create",
-        Op::Update => "update",
-        Op::Pause => "pause",
-        Op::Unpause => "unpause",
-        Op::Delete => "delete",
-        Op::ClearOverride => "clear_override",
-        Op::KeepOverride => "keep_override",
-    }
+    op.as_str()
 }
 
 /// Records a pass that ended.
@@ -212,6 +204,18 @@ pub(crate) fn corrected(field: Field) {
 pub(crate) fn at(metric: Metric, time: Timestamp) {
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit well")]
     metrics::gauge!(metric.as_str()).set(time.as_second() as f64);
+}
+
+/// Counts actions that were due and never started. Counting none makes the
+/// series appear.
+pub(crate) fn missed(count: u64) {
+    metrics::counter!(Metric::ScheduleMissed.as_str()).increment(count);
+}
+
+/// Records how many schedules should have fired, and did not.
+pub(crate) fn overdue(count: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "at most 50,000 schedules")]
+    metrics::gauge!(Metric::ScheduleOverdue.as_str()).set(count as f64);
 }
 
 /// Records how many schedules are in a state.

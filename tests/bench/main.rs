@@ -36,6 +36,8 @@ const RESTING: u64 = 10;
 /// How long one look at that takes, and how long it is waited for at most.
 const REST_LOOK: Duration = Duration::from_secs(2);
 const REST_LIMIT: Duration = Duration::from_mins(3);
+/// How long a listing of the API serves first pages, and a little more.
+const LISTING: Duration = Duration::from_millis(2100);
 /// What it is left in peace for after one edit.
 const BREATH: Duration = Duration::from_millis(1500);
 
@@ -84,8 +86,9 @@ async fn measure(scheduler: Scheduler, table: &mut Table) -> anyhow::Result<()> 
     scene.one_edit(THOUSAND, "one edit among 1000").await?;
     drop(worker);
 
-    let (_worker, _) = scene.cold(MANY).await?;
+    let (worker, _) = scene.cold(MANY).await?;
     scene.one_edit(MANY, "one edit among 10,000").await?;
+    scene.pages(&worker).await?;
     Ok(())
 }
 
@@ -210,6 +213,49 @@ impl Scene<'_> {
         .await?;
         let against = "signal + describe + update + read-back";
         self.row(what, against, raw, edit, Limit::AtMost(3.0));
+        Ok(())
+    }
+
+    /// All schedules over HTTP, in pages as large as they get.
+    async fn pages(&mut self, worker: &Worker) -> anyhow::Result<()> {
+        let prefix = self.project.schedule("");
+        let describes = async || {
+            let labels = ["operation=\"DescribeSchedule\""];
+            worker.metric("temporal_request", &labels).await
+        };
+        self.rest().await?;
+        let before = describes().await?;
+        let (list, pages) = medians(
+            async || {
+                // Longer than a listing serves first pages.
+                tokio::time::sleep(LISTING).await;
+                let started = Instant::now();
+                let ids = self.project.temporal().list(&prefix).await?;
+                anyhow::ensure!(ids.len() == MANY, "{} schedules", ids.len());
+                Ok(started.elapsed())
+            },
+            async || {
+                let started = Instant::now();
+                let (mut seen, mut token) = (0, String::new());
+                loop {
+                    let path = format!("/api/v1/schedules?limit=1000{token}");
+                    let page = worker.json(&path).await?;
+                    seen += page["schedules"].as_array().context("a list")?.len();
+                    let Some(next) = page["next_page_token"].as_str() else {
+                        break;
+                    };
+                    token = format!("&page_token={next}");
+                }
+                anyhow::ensure!(seen == MANY, "{seen} schedules");
+                Ok(started.elapsed())
+            },
+        )
+        .await?;
+        let describes = describes().await? - before;
+        let what = "10,000 over HTTP in pages of 1000";
+        self.row(what, "list", list, pages, Limit::AtMost(2.0));
+        self.table
+            .count(self.scheduler, "describes for these pages", describes, 0.0);
         Ok(())
     }
 

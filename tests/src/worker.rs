@@ -55,12 +55,17 @@ impl WorkerCommand {
     }
 
     /// Reads this folder of definitions instead.
-    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
-        if let Some(at) = self.args.iter().position(|arg| arg == "--dir") {
+    pub fn dir(self, dir: impl Into<PathBuf>) -> Self {
+        let dir = dir.into().display().to_string();
+        self.instead("--dir", &dir)
+    }
+
+    /// Gives a flag another value than tests usually give it.
+    pub fn instead(mut self, flag: &str, value: &str) -> Self {
+        if let Some(at) = self.args.iter().position(|arg| arg == flag) {
             self.args.drain(at..at + 2);
         }
-        let dir = dir.into().display().to_string();
-        self.flag("--dir", &dir)
+        self.flag(flag, value)
     }
 
     /// Speaks to Temporal through a proxy.
@@ -293,8 +298,13 @@ impl Worker {
         Ok(sum)
     }
 
+    /// Where it listens: `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.command.port)
+    }
+
     fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.command.port)
+        format!("http://{}{path}", self.address())
     }
 }
 

@@ -57,6 +57,8 @@ pub enum Cmd {
     List(ListArgs),
     /// Show one schedule as it is in Temporal
     Show(ShowArgs),
+    /// Print what touched one schedule: writes of passes, failures, overrides
+    History(HistoryArgs),
     /// Pause a schedule until it is unpaused, cleared, or the file says otherwise
     Pause(PauseArgs),
     /// End a pause, whoever made it
@@ -249,6 +251,16 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// The definition's id
     pub id: String,
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `almanac history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// The definition's id
+    pub id: DefinitionId,
     /// The project and the output's format.
     #[command(flatten)]
     pub target: Target,

@@ -66,7 +66,8 @@ pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> 
                         concurrency,
                         move |_| health.full_pass(),
                     )
-                    .adopting_from(adopts_from.clone());
+                    .adopting_from(adopts_from.clone())
+                    .watching(Arc::clone(&shared.watch));
                     options.register_activities(ReconcileActivities::new(Arc::new(reconciler)));
                     Ok(())
                 })

@@ -19,6 +19,7 @@ use crate::definitions::DefinitionSource;
 use crate::metrics::{self, Metric};
 use crate::schedules::{
     Adopter, Applied, Applier, Depth, Observation, Observer, RequestError, Schedules, SettledCache,
+    Watch,
 };
 use report::{conclude, report};
 
@@ -32,6 +33,7 @@ pub struct Reconciler {
     /// The project whose schedules ours take over from, where a definition
     /// names no other.
     adopts_from: Option<Project>,
+    watch: Arc<Watch>,
     /// Told of each full pass that was no dry run and tried every operation.
     on_full_pass: Box<dyn Fn(&Report) + Send + Sync>,
 }
@@ -59,6 +61,7 @@ impl Reconciler {
             concurrency: concurrency.max(1),
             cache: SettledCache::default(),
             adopts_from: None,
+            watch: Arc::default(),
             on_full_pass: Box::new(on_full_pass),
         }
     }
@@ -68,6 +71,13 @@ impl Reconciler {
     #[must_use]
     pub fn adopting_from(mut self, project: Option<Project>) -> Self {
         self.adopts_from = project;
+        self
+    }
+
+    /// Goes on with what was noticed by an earlier one.
+    #[must_use]
+    pub fn watching(mut self, watch: Arc<Watch>) -> Self {
+        self.watch = watch;
         self
     }
 
@@ -127,6 +137,9 @@ impl Reconciler {
             }
             Some(done)
         };
+        if let Some(applied) = &applied {
+            self.watch_written(applied);
+        }
         let report = report(input, &snapshot, &plan, applied.as_ref(), now);
         let done = conclude(input, &plan, applied.as_ref(), report);
         self.tell(input, &done, &plan, applied.as_ref(), observation.describes);
@@ -144,6 +157,7 @@ impl Reconciler {
             schedules: &self.schedules,
             project: &self.project,
             cache: &self.cache,
+            watch: &self.watch,
             concurrency: self.concurrency,
         };
         let desired = &ground.desired;
@@ -205,6 +219,17 @@ impl Reconciler {
             orders: &input.orders,
             corrections: &input.corrections,
             only: ground.only.as_ref(),
+        }
+    }
+
+    fn watch_written(&self, applied: &Applied) {
+        let now = Timestamp::now();
+        let written = applied.changes.iter();
+        for change in written.filter(|change| change.op != Op::Delete) {
+            if let Ok(definition) = change.id.parse() {
+                self.watch
+                    .written(&self.project.schedule_id(&definition), now);
+            }
         }
     }
 
@@ -281,6 +306,8 @@ impl Reconciler {
             metrics::schedules("held", counts.held);
             metrics::schedules("orphaned", counts.orphaned);
             metrics::schedules("contested", counts.contested);
+            metrics::overdue(self.watch.overdue_count());
+            metrics::missed(0);
             if !failed {
                 metrics::at(Metric::ReconcileLastSuccess, Timestamp::now());
             }

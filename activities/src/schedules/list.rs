@@ -8,8 +8,8 @@ use almanac_workflows::times::Spec;
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
 
-use super::wire;
 use super::wire::decode_time;
+use super::{Run, wire};
 
 /// The server cuts each repeated field of a listed spec to this many.
 const SPEC_CUT: usize = 10;
@@ -31,8 +31,8 @@ pub struct ListEntry {
     pub spec: Spec,
     /// When it will fire next.
     pub next: Vec<Timestamp>,
-    /// When it last fired, and the run that started.
-    pub last: Option<(Timestamp, String)>,
+    /// The last run that it started.
+    pub last: Option<Run>,
 }
 
 impl ListEntry {
@@ -42,10 +42,7 @@ impl ListEntry {
         let owner = wire::owner_of(project, &schedule, entry.memo.as_ref());
         let info: ScheduleListInfo = entry.info.unwrap_or_default();
         // The server lists actions oldest first.
-        let last = info.recent_actions.last().and_then(|action| {
-            let run = action.start_workflow_result.clone().unwrap_or_default();
-            Some((decode_time(action.actual_time.as_ref()?)?, run.workflow_id))
-        });
+        let last = info.recent_actions.last().map(Run::of);
         Self {
             schedule,
             owner,

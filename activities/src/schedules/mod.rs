@@ -1,5 +1,6 @@
 //! Schedules on the server: requests, what they mean, observing and applying.
 
+mod actions;
 mod adopt;
 mod apply;
 mod client;
@@ -9,8 +10,10 @@ mod observe;
 mod pace;
 mod settled;
 mod view;
+mod watch;
 pub mod wire;
 
+pub use actions::{Missed, Run, run_status};
 pub use adopt::{Adopter, QUIET, is_being_adopted, original_note};
 pub use apply::{Applied, Applier};
 pub use client::{RequestError, Schedules};
@@ -19,6 +22,5 @@ pub use list::ListEntry;
 pub use observe::{Depth, Observation, Observer};
 pub use pace::Pace;
 pub use settled::SettledCache;
-pub use view::{
-    PausedBy, Run, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show,
-};
+pub use view::{PausedBy, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show};
+pub use watch::{Watch, overdue};

@@ -14,8 +14,9 @@ use almanac_workflows::schedule::Desired;
 use almanac_workflows::snapshot::Snapshot;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use super::watch::Wanted;
 use super::wire::{self, Described};
-use super::{ListEntry, RequestError, Schedules, SettledCache};
+use super::{ListEntry, RequestError, Schedules, SettledCache, Watch};
 
 /// Looks at the server's schedules for a plan.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Observer<'a> {
     pub project: &'a Project,
     /// What this process knows from earlier.
     pub cache: &'a SettledCache,
+    /// What it noticed earlier.
+    pub watch: &'a Watch,
     /// How many schedules are described at a time.
     pub concurrency: usize,
 }
@@ -75,6 +78,7 @@ impl Observer<'_> {
             .map(|entry| &entry.schedule)
             .collect();
         self.cache.retain(&ours);
+        self.watch.retain(&ours);
         let due = match depth {
             Depth::DescribeAll => BTreeSet::new(),
             Depth::ListFirst(interval) => {
@@ -108,6 +112,12 @@ impl Observer<'_> {
             };
             let expected = Expectation::of(wanted, policy);
             let digests = (entry.digest(), digest_of(&expected, policy));
+            let doing = Wanted {
+                spec: &expected.spec,
+                overlap: wanted.values.overlap_policy,
+                is_limited: expected.limited,
+            };
+            self.watch.listed(entry, digests.0, doing, policy.now);
             // What an operator asks for is no expectation yet: no list proves it.
             let closely = depth == Depth::DescribeAll
                 || due.contains(&entry.schedule)
@@ -238,7 +248,11 @@ impl Observer<'_> {
                     }
                 }
                 Ok(response) => {
+                    let info = response.info.clone().unwrap_or_default();
                     let seen = wire::live(self.project, &suspect.schedule, response);
+                    if let Some(described) = &seen {
+                        self.watch.described(&described.live, &info);
+                    }
                     self.take(suspect, seen, desired, policy, observation);
                 }
             }
@@ -274,6 +288,8 @@ impl Observer<'_> {
                 drift: known.drift,
                 contested: known.contested,
             };
+            let drift = settled.drift.union(&settled.contested).copied().collect();
+            self.watch.drifted(&suspect.schedule, drift);
             if let Some((listed, expected)) = suspect.digests
                 && settled.contested.is_empty()
             {
@@ -283,6 +299,7 @@ impl Observer<'_> {
             observation.settle(&suspect.schedule, settled);
             return;
         }
+        self.watch.drifted(&suspect.schedule, BTreeSet::new());
         let live = Box::new(described.live.clone());
         observation
             .observed

@@ -8,11 +8,10 @@ use almanac_workflows::record::{Flag, Override, Status};
 use almanac_workflows::schedule::{Field, line_of};
 use almanac_workflows::times::Spec;
 use jiff::Timestamp;
-use serde::Serialize;
-use temporalio_common::protos::temporal::api::schedule::v1::ScheduleInfo;
+use serde::{Deserialize, Serialize};
 
 use super::wire::{self, decode_time};
-use super::{ListEntry, RequestError, Schedules};
+use super::{ListEntry, Missed, RequestError, Run, Schedules, overdue, run_status};
 
 /// One schedule as the list shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -65,39 +64,24 @@ pub struct ScheduleDetail {
     pub remaining_actions: Option<u64>,
     /// How many actions it has started.
     pub action_count: u64,
-    /// Actions skipped because an earlier run went on.
-    pub skipped: u64,
-    /// Actions missed by more than the catch-up window.
-    pub missed: u64,
-    /// Actions dropped because the buffer was full.
-    pub dropped: u64,
+    /// Actions that were due and never started.
+    pub missed: Missed,
+    /// What was due, was not started, and is late.
+    pub overdue_since: Option<Timestamp>,
     /// The next times it fires.
     pub next_runs: Vec<Timestamp>,
     /// The last runs, oldest first.
     pub recent_runs: Vec<Run>,
-    /// The status of the last run, as the schedule knows it.
+    /// The status of the last run, asked of the run itself.
     pub last_status: Option<String>,
     /// Every compared value.
     pub values: BTreeMap<Field, serde_json::Value>,
 }
 
-/// A run that a schedule started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Run {
-    /// When it was due.
-    pub due: Option<Timestamp>,
-    /// When it started.
-    pub started: Option<Timestamp>,
-    /// Its workflow id.
-    pub workflow_id: String,
-    /// Its first run's id.
-    pub run_id: String,
-    /// Its status, as the schedule knows it.
-    pub status: Option<String>,
-}
-
 /// What a schedule is doing; the first that fits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ViewState {
     /// A schedule that is not ours has the id of one of our definitions.
@@ -119,7 +103,7 @@ pub enum ViewState {
 }
 
 /// Who paused a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PausedBy {
     /// Its definition, or Almanac because its definition is gone or its actions are used up.
@@ -183,7 +167,11 @@ pub async fn show(
         .iter()
         .filter_map(decode_time)
         .collect();
-    let recent_runs = runs(&info);
+    let mut recent_runs: Vec<_> = info.recent_actions.iter().map(Run::of).collect();
+    if let Some(last) = recent_runs.last_mut() {
+        let told = run_status(schedules.client(), &last.workflow_id).await;
+        last.status = told.or(last.status.take());
+    }
     let last = recent_runs.last();
     let entry = ListEntry {
         schedule,
@@ -193,7 +181,7 @@ pub async fn show(
         workflow_type: live.values.action.workflow_type.clone(),
         spec: live.values.spec.clone(),
         next: next_runs.clone(),
-        last: last.and_then(|run| Some((run.started?, run.workflow_id.clone()))),
+        last: last.cloned(),
     };
     let Some(mut view) = view(entry, context) else {
         return Ok(None);
@@ -213,9 +201,8 @@ pub async fn show(
         flags: memo.map(|memo| memo.flags.clone()).unwrap_or_default(),
         remaining_actions: live.remaining_actions,
         action_count: live.action_count,
-        skipped: u64::try_from(info.overlap_skipped).unwrap_or_default(),
-        missed: u64::try_from(info.missed_catchup_window).unwrap_or_default(),
-        dropped: u64::try_from(info.buffer_dropped).unwrap_or_default(),
+        missed: Missed::of(&info),
+        overdue_since: overdue(&live, recent_runs.last(), context.now),
         next_runs,
         last_status: last.and_then(|run| run.status.clone()),
         recent_runs,
@@ -273,8 +260,8 @@ fn view(entry: ListEntry, context: ViewContext<'_>) -> Option<ScheduleView> {
         } else {
             entry.next.first().copied()
         },
-        last_run: entry.last.as_ref().map(|(at, _)| *at),
-        last_workflow_id: entry.last.map(|(_, id)| id),
+        last_run: entry.last.as_ref().and_then(|run| run.started),
+        last_workflow_id: entry.last.map(|run| run.workflow_id),
         workflow_type: entry.workflow_type,
         drift: contested,
         definition,
@@ -336,26 +323,6 @@ impl PausedBy {
 
 fn cron_of(spec: &Spec) -> Vec<String> {
     spec.calendars.iter().map(ToString::to_string).collect()
-}
-
-fn runs(info: &ScheduleInfo) -> Vec<Run> {
-    info.recent_actions
-        .iter()
-        .map(|action| {
-            let execution = action.start_workflow_result.clone().unwrap_or_default();
-            let status = action.start_workflow_status().as_str_name();
-            Run {
-                due: action.schedule_time.as_ref().and_then(decode_time),
-                started: action.actual_time.as_ref().and_then(decode_time),
-                workflow_id: execution.workflow_id,
-                run_id: execution.run_id,
-                status: status
-                    .strip_prefix("WORKFLOW_EXECUTION_STATUS_")
-                    .filter(|status| *status != "UNSPECIFIED")
-                    .map(str::to_ascii_lowercase),
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use almanac_activities::schedules::{
-    PausedBy, Run, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show as look,
+    Missed, PausedBy, Run, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views,
+    show as look,
 };
 use almanac_workflows::schedule::{Field, ScheduleValues};
 use anyhow::Context as _;
@@ -156,14 +157,10 @@ fn text(detail: &ScheduleDetail) -> String {
         facts.push(("actions left", left.to_string()));
     }
     facts.push(("started", format!("{} runs", detail.action_count)));
-    for (name, count) in [
-        ("skipped", detail.skipped),
-        ("missed", detail.missed),
-        ("dropped", detail.dropped),
-    ] {
-        if count > 0 {
-            facts.push((name, count.to_string()));
-        }
+    facts.extend(missed(detail.missed).map(|missed| ("missed", missed)));
+    if let Some(since) = detail.overdue_since {
+        let since = time(Some(since));
+        facts.push(("overdue", format!("nothing was started at {since}")));
     }
     let mut lines = vec![view.definition.to_string()];
     lines.extend(
@@ -189,6 +186,21 @@ fn text(detail: &ScheduleDetail) -> String {
     lines.push("  recent runs".to_owned());
     lines.extend(detail.recent_runs.iter().rev().take(RUNS_SHOWN).map(run));
     lines.join("\n") + "\n"
+}
+
+/// What was due and never started, and why.
+fn missed(missed: Missed) -> Option<String> {
+    let reasons = [
+        (missed.overlap, "an earlier run went on"),
+        (missed.catchup_window, "too late to catch up"),
+        (missed.buffer, "the buffer was full"),
+    ];
+    let said: Vec<_> = reasons
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, why)| format!("{count} ({why})"))
+        .collect();
+    (!said.is_empty()).then(|| said.join(", "))
 }
 
 fn run(run: &Run) -> String {

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod destroy;
+mod history;
 mod import;
 mod live;
 mod manual;
@@ -48,6 +49,7 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Sync(args) => sync::run(args).await,
         Cmd::List(args) => live::list(&args).await,
         Cmd::Show(args) => live::show(&args).await,
+        Cmd::History(args) => history::run(&args).await,
         Cmd::Pause(args) => overrides::pause(args).await,
         Cmd::Unpause(args) => overrides::unpause(args).await,
         Cmd::Override(args) => overrides::set(args).await,

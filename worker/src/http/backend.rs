@@ -45,13 +45,8 @@ pub trait Backend: Send + Sync + 'static {
     /// What a pass would do now. Writes nothing.
     fn plan(&self) -> impl Future<Output = Result<Planned, BackendError>> + Send;
 
-    /// The project's schedules, by definition: of all, those from the
-    /// `offset`th on, `limit` at most, and how many there are.
-    fn schedules(
-        &self,
-        offset: usize,
-        limit: usize,
-    ) -> impl Future<Output = Result<(Vec<ScheduleView>, usize), BackendError>> + Send;
+    /// The project's schedules, by definition. Describes none of them.
+    fn schedules(&self) -> impl Future<Output = Result<Vec<ScheduleView>, BackendError>> + Send;
 
     /// The schedule of a definition, or of that id; `None` when there is none.
     fn schedule(
@@ -61,7 +56,7 @@ pub trait Backend: Send + Sync + 'static {
 }
 
 /// What a pass would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Planned {
     /// Operations, held removals, conflicts, and why.
     pub plan: Plan,

@@ -7,53 +7,18 @@ use almanac_workflows::definition::{Diagnostic, Kind};
 use almanac_workflows::names::{DefinitionId, Revision};
 use almanac_workflows::snapshot::{FailedDocument, LoadStatus, Loaded, LoadedCalendar, Snapshot};
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
-use super::problem::Problem;
+use super::openapi::PROBLEM;
+use super::problem::{Details, Problem};
+use super::query::{Asked, Id, ListQuery, Listed};
 use super::{Backend, Service};
 
-/// The most entries of one page.
-const PAGE_LIMIT: usize = 1000;
-/// The entries of a page that names no limit.
-const PAGE: usize = 100;
-
-/// Which part of a list is asked for.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Page {
-    /// How many are passed over.
-    pub(super) offset: usize,
-    /// How many are answered, 1000 at most.
-    pub(super) limit: usize,
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self {
-            offset: 0,
-            limit: PAGE,
-        }
-    }
-}
-
-impl Page {
-    pub(super) fn of(asked: Result<Query<Self>, QueryRejection>) -> Result<Self, Problem> {
-        let Query(page) =
-            asked.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
-        if page.limit == 0 || page.limit > PAGE_LIMIT {
-            let detail = format!("limit: `{}` is not between 1 and {PAGE_LIMIT}", page.limit);
-            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
-        }
-        Ok(page)
-    }
-}
-
 /// A definition, or a document that should be one.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct DefinitionView {
     /// Its id; `None` where that cannot be read.
     pub id: Option<DefinitionId>,
@@ -78,7 +43,7 @@ pub struct DefinitionView {
 }
 
 /// Whether a definition is served, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DefinitionStatus {
     /// As the document says.
@@ -100,26 +65,80 @@ impl From<LoadStatus> for DefinitionStatus {
     }
 }
 
-pub(super) async fn list<B: Backend>(
-    State(service): State<Arc<Service<B>>>,
-    page: Result<Query<Page>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let page = Page::of(page)?;
-    let snapshot = service.backend.snapshot();
-    let all = views(&snapshot);
-    let total = all.len();
-    let shown: Vec<_> = all.into_iter().skip(page.offset).take(page.limit).collect();
-    Ok(Json(json!({
-        "definitions": shown,
-        "total": total,
-        "revision": snapshot.revision,
-        "incomplete": snapshot.incomplete,
-    })))
+/// What the files say.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DefinitionPage {
+    /// By id; those whose id cannot be read last.
+    definitions: Vec<DefinitionView>,
+    /// How many match, on every page.
+    total: usize,
+    /// Asks for the next page; `None` on the last one.
+    next_page_token: Option<String>,
+    /// Digest of all that is served.
+    revision: Revision,
+    /// Why not all files can be seen; nothing is removed while there is a reason.
+    incomplete: Vec<String>,
 }
 
+impl Listed for DefinitionView {
+    type State = DefinitionStatus;
+
+    fn place(&self) -> Vec<u8> {
+        let id = self.id.as_ref().map_or("", DefinitionId::as_str);
+        let mut place = vec![u8::from(self.id.is_none())];
+        place.extend(id.bytes());
+        place.extend([0, self.kind as u8]);
+        place.extend(self.source.bytes());
+        place
+    }
+
+    fn state(&self) -> DefinitionStatus {
+        self.status
+    }
+
+    fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
+    fn texts(&self) -> [Option<&str>; 3] {
+        let id = self.id.as_ref().map(DefinitionId::as_str);
+        [id, Some(&self.source), self.description.as_deref()]
+    }
+}
+
+/// What the files say, and what is wrong with them.
+#[utoipa::path(
+    get, path = "/api/v1/definitions", operation_id = "list_definitions", tag = "definitions",
+    params(ListQuery<DefinitionStatus>),
+    responses((status = 200, description = "A page of them", body = DefinitionPage))
+)]
+pub(super) async fn list<B: Backend>(
+    State(service): State<Arc<Service<B>>>,
+    Asked(query): Asked<ListQuery<DefinitionStatus>>,
+) -> Json<DefinitionPage> {
+    let snapshot = service.backend.snapshot();
+    let page = query.page(&views(&snapshot));
+    Json(DefinitionPage {
+        definitions: page.entries,
+        total: page.total,
+        next_page_token: page.next,
+        revision: snapshot.revision.clone(),
+        incomplete: snapshot.incomplete.clone(),
+    })
+}
+
+/// One definition, or one failing document that states its id.
+#[utoipa::path(
+    get, path = "/api/v1/definitions/{id}", operation_id = "get_definition", tag = "definitions",
+    params(("id" = String, Path, description = "Its id")),
+    responses(
+        (status = 200, description = "It", body = DefinitionView),
+        (status = 404, description = "There is none", body = Details, content_type = PROBLEM)
+    )
+)]
 pub(super) async fn one<B: Backend>(
     State(service): State<Arc<Service<B>>>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Json<DefinitionView>, Problem> {
     views(&service.backend.snapshot())
         .into_iter()
@@ -189,10 +208,7 @@ fn views(snapshot: &Snapshot) -> Vec<DefinitionView> {
         .chain(invalid)
         .chain(archived)
         .collect();
-    all.sort_by(|a, b| {
-        let key = |view: &DefinitionView| (view.id.is_none(), view.id.clone(), view.kind);
-        key(a).cmp(&key(b)).then_with(|| a.source.cmp(&b.source))
-    });
+    all.sort_by_cached_key(Listed::place);
     all
 }
 

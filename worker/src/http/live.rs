@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::reconcile;
-use almanac_activities::schedules::{ListEntry, Pace, RequestError, Schedules, wire};
+use almanac_activities::schedules::{
+    ListEntry, Missed, Pace, RequestError, Schedules, overdue, run_status, wire,
+};
 use almanac_workflows::names::{DefinitionId, ScheduleId, WorkerId};
 use almanac_workflows::plan;
 use almanac_workflows::record::{
@@ -14,12 +16,8 @@ use almanac_workflows::record::{
 };
 use almanac_workflows::schedule::Live;
 use almanac_workflows::snapshot::Snapshot;
-use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use temporalio_client::{
-    Client, RetryOptions, RpcOptions, UntypedWorkflow, WorkflowDescribeOptions,
-    WorkflowExecutionStatus,
-};
+use temporalio_client::Client;
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 use tokio::time::{Instant, sleep};
@@ -84,48 +82,43 @@ impl Backend for Shared {
         Ok(Planned { plan, report })
     }
 
-    async fn schedules(
-        &self,
-        offset: usize,
-        limit: usize,
-    ) -> Result<(Vec<ScheduleView>, usize), BackendError> {
+    async fn schedules(&self) -> Result<Vec<ScheduleView>, BackendError> {
         let requests = self.requests()?;
-        let observer = self.observer()?;
         // What the workflow knows is more, but not the schedules themselves.
-        let status = self.status().await.unwrap_or_default();
-        let input = self.input(&status);
-        let (listed, planned) =
-            tokio::try_join!(requests.list(&self.project), observer.plan(&input))?;
+        let (listed, status) = tokio::join!(requests.list(&self.project), self.status());
+        let (listed, status) = (listed?, status.unwrap_or_default());
         let snapshot = self.snapshot();
         let desired = plan::desired(&self.project, &snapshot);
-        let mut all: BTreeMap<DefinitionId, ListEntry> = listed
+        let taken: BTreeMap<_, _> = desired
+            .values()
+            .map(|one| (&one.schedule, &one.definition))
+            .collect();
+        let all: BTreeMap<DefinitionId, ListEntry> = listed
             .into_iter()
             .filter_map(|entry| {
-                let taken = || desired.values().find(|one| one.schedule == entry.schedule);
-                let of = entry.owner.clone();
-                let of = of.or_else(|| taken().map(|one| one.definition.clone()))?;
-                Some((of, entry))
+                let of = entry.owner.as_ref();
+                let of = of.or_else(|| taken.get(&entry.schedule).copied())?;
+                Some((of.clone(), entry))
             })
             .collect();
-        let total = all.len();
         let known = Known {
             snapshot: &snapshot,
             desired: &desired,
             status: &status,
-            plan: Some(&planned.0),
+            plan: None,
+            now: Timestamp::now(),
         };
-        let page: Vec<_> = std::mem::take(&mut all)
-            .into_iter()
-            .skip(offset)
-            .take(limit)
-            .collect();
-        let views = stream::iter(page)
-            .map(|(definition, entry)| self.sight(&requests, definition, entry))
-            .buffered(CONCURRENCY)
-            .map(|sight| known.view(sight))
-            .collect()
-            .await;
-        Ok((views, total))
+        let views = all.into_iter().map(|(definition, entry)| {
+            known.view(Sight {
+                definition,
+                overdue: self.watch.overdue(&entry.schedule),
+                drift: self.watch.drift(&entry.schedule),
+                entry,
+                live: None,
+                missed: None,
+            })
+        });
+        Ok(views.collect())
     }
 
     async fn schedule(&self, id: &str) -> Result<Option<ScheduleView>, BackendError> {
@@ -198,34 +191,6 @@ impl Shared {
         }
     }
 
-    /// All there is to see of a schedule that the list shows.
-    async fn sight(
-        &self,
-        requests: &Schedules,
-        definition: DefinitionId,
-        entry: ListEntry,
-    ) -> Sight {
-        let last = async {
-            let (_, workflow) = entry.last.as_ref()?;
-            status_of(requests.client(), workflow).await
-        };
-        // Why a schedule is paused does not show in the list.
-        let live = async {
-            if !entry.paused || entry.owner.is_none() {
-                return None;
-            }
-            let response = requests.describe(&entry.schedule).await.ok()?;
-            live(self, &entry.schedule, response)
-        };
-        let (last_status, live) = tokio::join!(last, live);
-        Sight {
-            definition,
-            entry,
-            live,
-            last_status,
-        }
-    }
-
     /// The view of one schedule, described.
     async fn described(
         &self,
@@ -234,7 +199,7 @@ impl Shared {
         response: DescribeScheduleResponse,
     ) -> Result<Option<ScheduleView>, BackendError> {
         let schedule = self.project.schedule_id(&definition);
-        let entry = ListEntry::of(&self.project, as_listed(&schedule, &response));
+        let mut entry = ListEntry::of(&self.project, as_listed(&schedule, &response));
         let snapshot = self.snapshot();
         let desired = plan::desired(&self.project, &snapshot);
         if entry.owner.is_none() && !desired.contains_key(&definition) {
@@ -247,22 +212,28 @@ impl Shared {
             ..self.input(&status)
         };
         let (plan, _) = self.observer()?.plan(&input).await?;
-        let last_status = match &entry.last {
-            Some((_, workflow)) => status_of(requests.client(), workflow).await,
-            None => None,
-        };
+        if let Some(run) = &mut entry.last {
+            let told = run_status(requests.client(), &run.workflow_id).await;
+            run.status = told.or(run.status.take());
+        }
+        let now = Timestamp::now();
         let known = Known {
             snapshot: &snapshot,
             desired: &desired,
             status: &status,
             plan: Some(&plan),
+            now,
         };
+        let missed = response.info.as_ref().map(Missed::of);
         let live = live(self, &schedule, response);
+        let late = |live| overdue(live, entry.last.as_ref(), now);
         Ok(Some(known.view(Sight {
             definition,
+            overdue: live.as_ref().and_then(late),
+            drift: BTreeSet::new(),
+            missed: missed.filter(|_| live.is_some()),
             entry,
             live,
-            last_status,
         })))
     }
 }
@@ -289,29 +260,6 @@ fn as_listed(id: &ScheduleId, response: &DescribeScheduleResponse) -> ScheduleLi
         }),
         ..ScheduleListEntry::default()
     }
-}
-
-/// How a run goes or went; `None` when that cannot be known.
-async fn status_of(client: &Client, workflow: &str) -> Option<String> {
-    let rpc = RpcOptions::builder()
-        .timeout(ANSWER_LIMIT)
-        .retry_options(RetryOptions::no_retries())
-        .build();
-    let options = WorkflowDescribeOptions::builder().rpc_options(rpc).build();
-    let handle = client.get_workflow_handle::<UntypedWorkflow>(workflow);
-    let status = handle.describe(options).await.ok()?.status();
-    let name = match status {
-        WorkflowExecutionStatus::Running => "running",
-        WorkflowExecutionStatus::Completed => "completed",
-        WorkflowExecutionStatus::Failed => "failed",
-        WorkflowExecutionStatus::Canceled => "canceled",
-        WorkflowExecutionStatus::Terminated => "terminated",
-        WorkflowExecutionStatus::ContinuedAsNew => "continued_as_new",
-        WorkflowExecutionStatus::TimedOut => "timed_out",
-        WorkflowExecutionStatus::Paused => "paused",
-        _ => return None,
-    };
-    Some(name.to_owned())
 }
 
 impl From<ReconcilerError> for BackendError {

@@ -13,11 +13,14 @@ mod backend;
 mod definitions;
 mod guard;
 mod limits;
+mod listing;
 mod live;
 mod looks;
+mod openapi;
 mod overrides;
 mod probes;
 mod problem;
+mod query;
 mod schedules;
 mod server;
 mod sight;
@@ -28,13 +31,15 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::routing::{delete, get, post};
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use self::guard::Names;
+use self::listing::Listings;
 use self::looks::Looks;
 use self::server::Limits;
 
@@ -53,6 +58,7 @@ const SYNC_WAIT: Duration = Duration::from_secs(30);
 struct Service<B> {
     backend: Arc<B>,
     looks: Looks,
+    listings: Listings,
     syncs: Semaphore,
     sync_wait: Duration,
     stop: CancellationToken,
@@ -69,6 +75,7 @@ pub async fn serve<B: Backend>(
     let service = Arc::new(Service {
         backend,
         looks: Looks::default(),
+        listings: Listings::default(),
         syncs: Semaphore::new(SYNCS),
         sync_wait: SYNC_WAIT,
         stop: stop.clone(),
@@ -94,14 +101,15 @@ fn router<B: Backend>(
     authority: &Authority,
     is_loopback: bool,
 ) -> Router {
-    let open = Router::new()
-        .route("/healthz", get(probes::healthz))
-        .route("/readyz", get(probes::readyz))
-        .route("/metrics", get(probes::metrics))
+    let (open, described) = probes().split_for_parts();
+    let (guarded, of_guarded) = api().split_for_parts();
+    let document = openapi::document(described, of_guarded);
+    let open = open
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn(limits::body));
     let all = if is_loopback || authority.is_asked_for() {
-        open.merge(guarded(authority))
+        let guarded = guarded.layer(Extension(Arc::new(document)));
+        open.merge(behind(authority, guarded))
     } else {
         open.fallback(problem::no_such_page)
     };
@@ -110,8 +118,33 @@ fn router<B: Backend>(
         .with_state(service)
 }
 
-/// What needs authority: everything else, what is not there included.
-fn guarded<B: Backend>(authority: &Authority) -> Router<Arc<Service<B>>> {
+/// What is served to everyone.
+fn probes<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
+    OpenApiRouter::new()
+        .routes(routes!(probes::healthz))
+        .routes(routes!(probes::readyz))
+        .routes(routes!(probes::metrics))
+}
+
+/// What needs authority. Methods of one path stand in one `routes!`.
+fn api<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
+    OpenApiRouter::new()
+        .routes(routes!(sync::sync))
+        .routes(routes!(definitions::list))
+        .routes(routes!(definitions::one))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::one, overrides::patch))
+        .routes(routes!(overrides::clear))
+        .routes(routes!(schedules::plan))
+        .routes(routes!(schedules::reconcile))
+        .routes(routes!(openapi::openapi))
+}
+
+/// Asks for authority, for what is not there too.
+fn behind<B: Backend>(
+    authority: &Authority,
+    api: Router<Arc<Service<B>>>,
+) -> Router<Arc<Service<B>>> {
     let names = if authority.is_asked_for() {
         Names::Any
     } else {
@@ -119,19 +152,7 @@ fn guarded<B: Backend>(authority: &Authority) -> Router<Arc<Service<B>>> {
     };
     let authorise = middleware::from_fn_with_state(authority.clone(), auth::authorise);
     // The last layer is the first to see a request.
-    Router::new()
-        .route("/admin/sync", post(sync::sync))
-        .route("/api/v1/definitions", get(definitions::list))
-        .route("/api/v1/definitions/{id}", get(definitions::one))
-        .route("/api/v1/schedules", get(schedules::list))
-        .route(
-            "/api/v1/schedules/{id}",
-            get(schedules::one).patch(overrides::patch),
-        )
-        .route("/api/v1/schedules/{id}/override", delete(overrides::clear))
-        .route("/api/v1/plan", get(schedules::plan))
-        .route("/api/v1/reconcile", get(schedules::reconcile))
-        .fallback(problem::no_such_page)
+    api.fallback(problem::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn(limits::body))
         .layer(authorise)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::record::{OverrideAnswer, OverrideRequest, Report};
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -14,11 +14,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 use super::auth::Caller;
-use super::problem::Problem;
-use super::sync::{accepted, report};
-use super::{Backend, Service};
+use super::openapi::{PROBLEM, Upstream};
+use super::problem::{Details, Problem};
+use super::query::Id;
+use super::sync::{Accepted, accepted, report};
+use super::{Backend, ScheduleView, Service};
 use crate::process::backoff::random;
 
 /// What a client names a request with, so that it can send it again.
@@ -27,7 +30,7 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const KEY_LIMIT: usize = 150;
 
 /// A change of what is overridden; what is left out stays as it is.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Patch {
     /// Whether it fires.
@@ -37,22 +40,48 @@ pub(super) struct Patch {
     /// IANA name.
     timezone: Option<String>,
     /// Why; must not be empty.
+    #[schema(min_length = 1, max_length = 480)]
     reason: String,
     /// How long, like `2h`; until it is cleared or the file changes it where left out.
     #[serde(rename = "for")]
     duration: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
 enum OneOrMore {
     One(String),
     More(Vec<String>),
 }
 
+/// Overrides what the YAML says of a schedule, and answers it as it is then.
+#[utoipa::path(
+    patch, path = "/api/v1/schedules/{id}", operation_id = "override", tag = "schedules",
+    params(
+        ("id" = String, Path, description = "The definition's id"),
+        ("idempotency-key" = Option<String>, Header, description = "Names the request: sent \
+         again with the same key it does nothing more", min_length = 1, max_length = 150,
+         pattern = "^[!-~]+$")
+    ),
+    request_body = Patch,
+    responses(
+        (status = 200, description = "The schedule with it", body = ScheduleView),
+        (status = 202, description = "The pass that does it goes on", body = Accepted,
+         headers(("location" = String, description = "Where its report will stand"))),
+        (status = 404, description = "There is no such definition", body = Details,
+         content_type = PROBLEM),
+        (status = 415, description = "The body is not said to be JSON", body = Details,
+         content_type = PROBLEM),
+        (status = 422, description = "The body has other members", body = Details,
+         content_type = PROBLEM),
+        (status = 502, description = "The pass could not do it", body = Details,
+         content_type = PROBLEM),
+        Upstream
+    )
+)]
 pub(super) async fn patch<B: Backend>(
     State(service): State<Arc<Service<B>>>,
-    Path(id): Path<String>,
+    Id(id): Id,
     caller: Extension<Caller>,
     headers: HeaderMap,
     body: Result<Json<Patch>, JsonRejection>,
@@ -74,9 +103,30 @@ pub(super) async fn patch<B: Backend>(
     send(&service, &id, &caller, &headers, request).await
 }
 
+/// Gives back what is overridden, and answers the schedule as it is then.
+#[utoipa::path(
+    delete, path = "/api/v1/schedules/{id}/override", operation_id = "clear_override",
+    tag = "schedules",
+    params(
+        ("id" = String, Path, description = "The definition's id"),
+        ("idempotency-key" = Option<String>, Header, description = "Names the request: sent \
+         again with the same key it does nothing more", min_length = 1, max_length = 150,
+         pattern = "^[!-~]+$")
+    ),
+    responses(
+        (status = 200, description = "The schedule without it", body = ScheduleView),
+        (status = 202, description = "The pass that does it goes on", body = Accepted,
+         headers(("location" = String, description = "Where its report will stand"))),
+        (status = 404, description = "There is no such definition", body = Details,
+         content_type = PROBLEM),
+        (status = 502, description = "The pass could not do it", body = Details,
+         content_type = PROBLEM),
+        Upstream
+    )
+)]
 pub(super) async fn clear<B: Backend>(
     State(service): State<Arc<Service<B>>>,
-    Path(id): Path<String>,
+    Id(id): Id,
     caller: Extension<Caller>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -140,6 +190,7 @@ async fn send<B: Backend>(
         done = timeout_at(deadline, report(service, pass)) => done.ok().flatten(),
         () = service.stop.cancelled() => None,
     };
+    service.listings.forget().await;
     let Some(report) = done else {
         return Ok(accepted(pass));
     };

@@ -9,11 +9,25 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::{Backend, Service};
+use crate::process::health::Readiness;
 
+/// Whether the process works.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "healthz", tag = "process",
+    responses((status = 200, description = "It does", body = String))
+)]
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
+/// Whether a full pass has been done since the process started.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "readyz", tag = "process",
+    responses(
+        (status = 200, description = "It has", body = Readiness),
+        (status = 503, description = "Not yet", body = Readiness)
+    )
+)]
 pub(super) async fn readyz<B: Backend>(State(service): State<Arc<Service<B>>>) -> Response {
     let readiness = service.backend.readiness();
     let status = if readiness.ready {
@@ -24,6 +38,11 @@ pub(super) async fn readyz<B: Backend>(State(service): State<Arc<Service<B>>>) -
     (status, Json(readiness)).into_response()
 }
 
+/// Almanac's metrics and the SDK's, for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "process",
+    responses((status = 200, description = "The page", body = String))
+)]
 pub(super) async fn metrics<B: Backend>(State(service): State<Arc<Service<B>>>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (kind, without_old_revisions(&service.backend.metrics())).into_response()

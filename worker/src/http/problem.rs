@@ -3,12 +3,32 @@
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::BackendError;
+use super::openapi::PROBLEM;
 
 /// How soon to come back, in seconds.
 const RETRY_AFTER: u32 = 5;
+
+/// An error: RFC 9457. Some have more members.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Problem")]
+pub(super) struct Details {
+    /// Always `about:blank`: the status says what kind it is.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// What happened, for people.
+    detail: String,
+    /// For programs.
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
 
 /// An error, as it is answered.
 #[derive(Debug)]
@@ -37,17 +57,16 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = self.more;
-        body.insert("type".into(), "about:blank".into());
-        body.insert("title".into(), self.status.canonical_reason().into());
-        body.insert("status".into(), self.status.as_u16().into());
-        body.insert("detail".into(), self.detail.into());
+        let body = Details {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            more: self.more,
+        };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         if matches!(
             self.status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE

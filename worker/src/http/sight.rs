@@ -1,14 +1,15 @@
 //! From what was seen of a schedule to its view. Pure; seeing is left to
 //! [`super::live`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use almanac_activities::schedules::{ListEntry, PausedBy, ViewState};
+use almanac_activities::schedules::{ListEntry, Missed, PausedBy, ViewState};
 use almanac_workflows::names::DefinitionId;
-use almanac_workflows::plan::{Plan, protected_ids};
+use almanac_workflows::plan::{Plan, contested_fields, protected_ids};
 use almanac_workflows::record::{Flag, Override, Status};
 use almanac_workflows::schedule::{Desired, Field, Live, line_of};
 use almanac_workflows::snapshot::Snapshot;
+use jiff::Timestamp;
 
 use super::schedules::{LastRun, ScheduleView};
 
@@ -20,8 +21,12 @@ pub(super) struct Sight {
     pub(super) entry: ListEntry,
     /// What a description shows, where one was needed.
     pub(super) live: Option<Live>,
-    /// How its last run goes or went.
-    pub(super) last_status: Option<String>,
+    /// Actions that were due and never started, where that is known.
+    pub(super) missed: Option<Missed>,
+    /// What should have started by now, and did not.
+    pub(super) overdue: Option<Timestamp>,
+    /// Fields known to differ, where there is no plan to tell.
+    pub(super) drift: BTreeSet<Field>,
 }
 
 /// What schedules are seen against.
@@ -29,7 +34,9 @@ pub(super) struct Known<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) desired: &'a BTreeMap<DefinitionId, Desired>,
     pub(super) status: &'a Status,
+    /// Of a schedule that is looked at closely.
     pub(super) plan: Option<&'a Plan>,
+    pub(super) now: Timestamp,
 }
 
 impl Known<'_> {
@@ -55,13 +62,23 @@ impl Known<'_> {
             note: line_of(&entry.note).to_owned(),
             next_run: next.next(),
             next_runs: next.collect(),
-            last_run: entry.last.clone().map(|(at, workflow_id)| LastRun {
-                at,
-                workflow_id,
-                status: sight.last_status.clone(),
+            last_run: entry.last.clone().and_then(|run| {
+                Some(LastRun {
+                    at: run.started?,
+                    workflow_id: run.workflow_id,
+                    run_id: run.run_id,
+                    status: run.status,
+                })
             }),
+            missed: sight.missed,
+            overdue: sight.overdue.is_some(),
+            overdue_since: sight.overdue,
+            description: loaded.and_then(|loaded| loaded.definition.description.clone()),
+            labels: loaded
+                .map(|loaded| loaded.definition.labels.clone())
+                .unwrap_or_default(),
             remaining_actions: sight.live.as_ref().and_then(|live| live.remaining_actions),
-            drift: self.drift(id),
+            drift: self.drift(&sight),
             overridden,
             id: entry.schedule.clone(),
             definition: sight.definition,
@@ -71,16 +88,19 @@ impl Known<'_> {
     fn state(&self, sight: &Sight, overridden: Option<&Override>) -> ViewState {
         let id = &sight.definition;
         let is_wanted = self.desired.contains_key(id) || protected_ids(self.snapshot).contains(id);
-        let is_contested = |plan: &Plan| plan.contested.contains_key(id);
+        let is_contested = match self.plan {
+            Some(plan) => plan.contested.contains_key(id),
+            None => !contested_fields(&self.status.corrections, id, self.now).is_empty(),
+        };
         if sight.entry.owner.is_none() {
             ViewState::Conflict
         } else if !is_wanted && self.status.held.is_some() {
             ViewState::Held
         } else if !is_wanted {
             ViewState::Orphaned
-        } else if self.plan.is_some_and(is_contested) {
+        } else if is_contested {
             ViewState::Contested
-        } else if sight.has(Flag::Finished) {
+        } else if sight.is_finished() {
             ViewState::Finished
         } else if overridden.is_some() {
             ViewState::Overridden
@@ -101,16 +121,22 @@ impl Known<'_> {
             .or(kept)
     }
 
-    fn drift(&self, id: &DefinitionId) -> Vec<Field> {
-        let drift = self.plan.and_then(|plan| plan.drift.get(id));
+    fn drift(&self, sight: &Sight) -> Vec<Field> {
+        let drift = match self.plan {
+            Some(plan) => plan.drift.get(&sight.definition),
+            None => Some(&sight.drift),
+        };
         drift.into_iter().flatten().copied().collect()
     }
 }
 
 impl Sight {
-    fn has(&self, flag: Flag) -> bool {
-        let memo = self.live.as_ref().and_then(Live::readable_memo);
-        memo.is_some_and(|memo| memo.flags.contains(&flag))
+    /// Its memo says so, and in a list, which has no memo, its note.
+    fn is_finished(&self) -> bool {
+        match self.live.as_ref().and_then(Live::readable_memo) {
+            Some(memo) => memo.flags.contains(&Flag::Finished),
+            None => self.entry.paused && self.entry.note.starts_with("Finished: "),
+        }
     }
 }
 
@@ -173,6 +199,7 @@ mod tests {
                 desired: &self.desired,
                 status: &self.status,
                 plan: Some(&self.plan),
+                now: Timestamp::UNIX_EPOCH,
             };
             let view = known.view(sight);
             let by = view.paused_by.map(|by| json!(by).to_string());
@@ -217,7 +244,9 @@ mod tests {
                 definition,
                 entry,
                 live,
-                last_status: None,
+                missed: None,
+                overdue: None,
+                drift: BTreeSet::new(),
             }
         }
     }

@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use almanac_workflows::record::{DefinitionCounts, LIST_LIMIT, Report, ReportError, SyncRequest};
 use almanac_workflows::snapshot::Snapshot;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout_at};
+use utoipa::{IntoParams, ToSchema};
 
 use super::looks::LOOK;
-use super::problem::Problem;
+use super::openapi::{PROBLEM, Upstream};
+use super::problem::{Details, Problem};
+use super::query::{Asked, parsed};
 use super::{Backend, BackendError, Caller, Service};
 use crate::process::backoff::random;
 use crate::registry::Reload;
@@ -27,18 +29,39 @@ const HEARD_LIMIT: Duration = Duration::from_secs(5);
 const CONFIRM: &str = "confirm";
 
 /// Independent switches; `confirm` is a digest of held removals.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "the contract's switches are independent"
 )]
 pub(super) struct Switches {
+    /// Re-read the files.
+    #[serde(deserialize_with = "parsed")]
+    #[param(default = true, required = false)]
     definitions: bool,
+    /// Ask for a pass, and wait for its report.
+    #[serde(deserialize_with = "parsed")]
+    #[param(default = true, required = false)]
     schedules: bool,
+    /// Re-read the event types, which stand in the same files.
+    #[serde(deserialize_with = "parsed")]
+    #[param(default = false, required = false)]
     event_types: bool,
+    /// The pass plans and reports, and writes nothing.
+    #[serde(deserialize_with = "parsed")]
+    #[param(default = false, required = false)]
     dry_run: bool,
+    /// Digest of the held removals that are meant; a matter of `schedules`.
     confirm: Option<String>,
+}
+
+/// A pass that goes on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Accepted {
+    /// Its number; its report will stand in `/api/v1/reconcile`.
+    pass: u64,
 }
 
 impl Default for Switches {
@@ -53,13 +76,26 @@ impl Default for Switches {
     }
 }
 
+/// Re-reads the files, asks for a pass, and waits for its report. Each switch
+/// is independent of the others.
+#[utoipa::path(
+    post, path = "/admin/sync", operation_id = "sync", tag = "passes",
+    params(Switches),
+    responses(
+        (status = 200, description = "What the pass did, or what re-reading came to", body = Report),
+        (status = 202, description = "The pass goes on", body = Accepted,
+         headers(("location" = String, description = "Where its report will stand"))),
+        (status = 207, description = "What was done, and what failed", body = Report),
+        (status = 500, description = "The files cannot be read", body = Details,
+         content_type = PROBLEM),
+        Upstream
+    )
+)]
 pub(super) async fn sync<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     Extension(caller): Extension<Caller>,
-    switches: Result<Query<Switches>, QueryRejection>,
+    Asked(switches): Asked<Switches>,
 ) -> Result<Response, Problem> {
-    let Query(switches) =
-        switches.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let confirm = switches.confirm.filter(|digest| !digest.is_empty());
     if confirm.is_some() && !switches.schedules {
         let detail = "confirm: removals are done by a pass, and schedules=false asks for none";
@@ -102,6 +138,7 @@ pub(super) async fn sync<B: Backend>(
         report = timeout_at(deadline, report(&service, pass)) => report.ok().flatten(),
         () = service.stop.cancelled() => None,
     };
+    service.listings.forget().await;
     match report {
         Some(report) if report.errors.iter().any(|error| error.source == CONFIRM) => {
             Err(wrong_digest(&report))
@@ -204,7 +241,7 @@ fn answer(report: &Report) -> Response {
 
 pub(super) fn accepted(pass: u64) -> Response {
     let place = [(header::LOCATION, "/api/v1/reconcile")];
-    (StatusCode::ACCEPTED, place, Json(json!({ "pass": pass }))).into_response()
+    (StatusCode::ACCEPTED, place, Json(Accepted { pass })).into_response()
 }
 
 fn wrong_digest(report: &Report) -> Problem {

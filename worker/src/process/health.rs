@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 /// Whether Temporal answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TemporalState {
     /// It has not yet, since the start.
@@ -25,7 +25,7 @@ pub enum TemporalState {
 }
 
 /// What `/readyz` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Readiness {
     /// Whether work may be sent here.
     pub ready: bool,

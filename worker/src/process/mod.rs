@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::schedules::Watch;
 use almanac_workflows::names::{Project, WorkerId};
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -61,6 +62,8 @@ pub struct Shared {
     pub health: Arc<Health>,
     /// Its metrics.
     pub metrics: MetricsPage,
+    /// What its passes notice.
+    pub watch: Arc<Watch>,
     clients: watch::Receiver<Option<Client>>,
 }
 
@@ -159,6 +162,7 @@ impl Process {
             registry: Arc::clone(&registry),
             health: Arc::new(Health::new(Timestamp::now())),
             metrics: metrics.clone(),
+            watch: Arc::default(),
             clients: connected.clone(),
         });
         // In the order of the end: what takes work in, what talks, what works.

@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use almanac_workflows::names::{Project, RECONCILE_WORKFLOW};
+use almanac_workflows::names::{DefinitionId, Project, RECONCILE_WORKFLOW};
 use almanac_workflows::record::{
-    AdoptAnswer, AdoptRequest, Announcement, OverrideAnswer, OverrideRequest, Progress, Report,
-    Status, SuspendAnswer, SuspendRequest, SyncAnswer, SyncRequest,
+    AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, OverrideAnswer, OverrideRequest,
+    Progress, Report, Status, SuspendAnswer, SuspendRequest, SyncAnswer, SyncRequest, Touch,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,6 +31,8 @@ pub const ANNOUNCE_SIGNAL: &str = "definitions_changed";
 pub const RECONCILE_SIGNAL: &str = "reconcile";
 /// The query that answers a [`Status`].
 pub const STATUS_QUERY: &str = "status";
+/// The query that answers what touched one schedule.
+pub const HISTORY_QUERY: &str = "history";
 /// The update that asks for a pass and answers its number.
 pub const SYNC_UPDATE: &str = "sync";
 /// The update that stops the reconciler, and the one that lets it go on.
@@ -128,16 +130,26 @@ impl Reconciler {
 
     /// The workflow's state.
     pub async fn status(&self) -> Result<Status, ReconcilerError> {
+        self.query(STATUS_QUERY, RawValue::new(Vec::new())).await
+    }
+
+    /// What touched a definition's schedule, newest first.
+    pub async fn history(&self, id: &DefinitionId) -> Result<Vec<Touch>, ReconcilerError> {
+        let request = HistoryRequest { id: id.to_string() };
+        self.query(HISTORY_QUERY, json(&request)).await
+    }
+
+    async fn query<A: DeserializeOwned>(
+        &self,
+        name: &str,
+        input: RawValue,
+    ) -> Result<A, ReconcilerError> {
         let options = WorkflowQueryOptions::builder()
             .reject_condition(QueryRejectCondition::NotOpen)
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        let asked = handle.query(
-            UntypedQuery::new(STATUS_QUERY),
-            RawValue::new(Vec::new()),
-            options,
-        );
+        let asked = handle.query(UntypedQuery::new(name), input, options);
         match within(ANSWER_LIMIT, asked).await? {
             Ok(answer) => read(answer),
             Err(WorkflowQueryError::NotFound(_) | WorkflowQueryError::Rejected { .. }) => {

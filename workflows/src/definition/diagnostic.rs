@@ -12,7 +12,7 @@ const SNIPPET_BEFORE: usize = 60;
 const CUT: char = '…';
 
 /// One finding, at its place.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 pub struct Diagnostic {
     /// The file, as it was named to the parser.
     pub path: String,
@@ -32,7 +32,7 @@ pub struct Diagnostic {
 }
 
 /// Whether a finding refuses the document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// It does.

@@ -106,7 +106,7 @@ pub struct Policy<'a> {
 }
 
 /// What a pass would do.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, utoipa::ToSchema)]
 pub struct Plan {
     /// The registry's revision it was made for.
     pub revision: Revision,
@@ -133,6 +133,7 @@ pub struct Plan {
     /// Fields that others keep changing back, left alone for now.
     pub contested: BTreeMap<DefinitionId, BTreeSet<Field>>,
     /// Overrides as this plan leaves them; `None` for one that ends.
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub overrides: BTreeMap<DefinitionId, Option<Override>>,
     /// Why overrides end.
     pub ended_overrides: BTreeMap<DefinitionId, String>,
@@ -141,13 +142,14 @@ pub struct Plan {
 }
 
 /// A schedule to create.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Create {
     /// The definition.
     pub definition: DefinitionId,
     /// The schedule.
     pub schedule: ScheduleId,
     /// Its values.
+    #[schema(value_type = Object)]
     pub values: ScheduleValues,
     /// How many actions are left, where they are limited.
     pub remaining: Option<u64>,
@@ -162,7 +164,7 @@ pub struct Create {
 }
 
 /// A schedule to change.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Update {
     /// The definition.
     pub definition: DefinitionId,
@@ -171,6 +173,7 @@ pub struct Update {
     /// The fields that are written, and why; the rest stays as it is found.
     pub fields: BTreeMap<Field, Cause>,
     /// The values that the written fields get.
+    #[schema(value_type = Object)]
     pub values: ScheduleValues,
     /// What becomes of the limit of actions.
     pub remaining: Remaining,
@@ -191,7 +194,7 @@ pub struct Update {
 }
 
 /// Why a field is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The YAML changed.
@@ -209,7 +212,7 @@ pub enum Cause {
 }
 
 /// What becomes of a schedule's limit of actions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Remaining {
     /// As it is.
@@ -221,7 +224,7 @@ pub enum Remaining {
 }
 
 /// A field before and after.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct FieldChange {
     /// The field.
     pub field: Field,
@@ -234,7 +237,7 @@ pub struct FieldChange {
 }
 
 /// A schedule to delete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Delete {
     /// The definition that its memo names.
     pub definition: DefinitionId,

@@ -13,8 +13,9 @@ use serde::Serialize;
 use crate::names::WorkerId;
 use crate::record::{
     Announcement, LIST_LIMIT, Options, PENDING_KEPT, REPORTS_KEPT, REQUESTS_KEPT, REVISIONS_KEPT,
-    Report, State, WORKERS_KEPT, bound_corrections,
+    Report, State, TOUCHES_KEPT, Touch, WORKERS_KEPT, bound_corrections,
 };
+use crate::schedule::Field;
 
 /// The longest text kept from outside: an error, a reason.
 const TEXT_LIMIT: usize = 500;
@@ -24,6 +25,8 @@ pub(super) const NAME_LIMIT: usize = 200;
 const STATE_LIMIT: usize = 1024 * 1024;
 /// The largest list of reports, in bytes of JSON: `status` answers them all at once.
 const REPORTS_LIMIT: usize = 512 * 1024;
+/// The largest history of single schedules, in bytes of JSON.
+const HISTORY_LIMIT: usize = 256 * 1024;
 /// How many definitions' orders may wait at a time.
 pub(super) const ORDERS_KEPT: usize = 500;
 /// How many overrides are remembered; a schedule's memo holds its own too.
@@ -123,6 +126,29 @@ pub(super) fn reports(reports: &mut VecDeque<Report>) {
     }
 }
 
+/// Cuts what is remembered of a schedule.
+pub(super) fn touch(touch: &mut Touch) {
+    for one in [
+        &mut touch.id,
+        &mut touch.op,
+        &mut touch.reason,
+        &mut touch.by,
+    ] {
+        text(one);
+    }
+    touch.fields.truncate(Field::ALL.len());
+}
+
+/// Keeps the newest touches.
+pub(super) fn history(history: &mut VecDeque<Touch>) {
+    while history.len() > TOUCHES_KEPT {
+        history.pop_front();
+    }
+    while size(history) > HISTORY_LIMIT {
+        history.drain(..history.len().div_ceil(8));
+    }
+}
+
 fn shorten<T>(list: &mut Vec<T>) -> u64 {
     let cut = list.len().saturating_sub(LIST_LIMIT);
     list.truncate(LIST_LIMIT);
@@ -206,7 +232,13 @@ pub(super) fn state(state: &mut State, now: Timestamp) {
         text(&mut suspension.reason);
         text(&mut suspension.by);
     }
+    state.history.iter_mut().for_each(touch);
+    history(&mut state.history);
     forget_old(state, now);
+    while size(state) > STATE_LIMIT && !state.history.is_empty() {
+        let half = state.history.len().div_ceil(2);
+        state.history.drain(..half);
+    }
     while size(state) > STATE_LIMIT && !state.corrections.is_empty() {
         let half = state.corrections.len() / 2;
         while state.corrections.len() > half {

@@ -9,7 +9,7 @@ use temporalio_common::data_converters::RawValue;
 
 use super::bounds;
 use crate::record::{
-    AdoptRequest, Announcement, OverrideRequest, State, SuspendRequest, SyncRequest,
+    AdoptRequest, Announcement, HistoryRequest, OverrideRequest, State, SuspendRequest, SyncRequest,
 };
 
 /// The first input as JSON: `None` when there is none, or it is not JSON.
@@ -82,6 +82,18 @@ pub(super) fn suspend_request(raw: &RawValue) -> Result<SuspendRequest, String> 
             serde_json::from_value(object).map_err(|error| format!("suspend: {error}"))
         }
         Some(_) => Err("suspend: the input must be a JSON object".to_owned()),
+    }
+}
+
+/// The input of the query `history`: nothing asks for all there is.
+pub(super) fn history_request(raw: &RawValue) -> Result<HistoryRequest, String> {
+    match json(raw) {
+        None | Some(Value::Null) => Ok(HistoryRequest::default()),
+        Some(Value::String(id)) => Ok(HistoryRequest { id }),
+        Some(object @ Value::Object(_)) => {
+            serde_json::from_value(object).map_err(|error| format!("history: {error}"))
+        }
+        Some(_) => Err("history: the input must be a JSON object".to_owned()),
     }
 }
 

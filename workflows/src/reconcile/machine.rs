@@ -4,6 +4,7 @@
 
 mod adoptions;
 mod attempts;
+mod history;
 mod overrides;
 mod suspension;
 

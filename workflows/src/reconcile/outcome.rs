@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::bounds;
 use crate::record::{
-    DefinitionCounts, PassDone, PassInput, PendingPass, Report, ReportError, State,
+    DefinitionCounts, PassDone, PassInput, PendingPass, Report, ReportError, State, Touch, remember,
 };
 
 /// Takes the outcome of a pass that ran in.
@@ -50,6 +50,16 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
                 state.last_error = None;
             }
         }
+    }
+    if !input.dry_run {
+        bounds::report(&mut report);
+        let written = report.changes.iter();
+        let written = written.map(|change| Touch::written(&report, change));
+        let failed = report.errors.iter();
+        let failed = failed.filter_map(|error| Touch::failed(&report, error));
+        written
+            .chain(failed)
+            .for_each(|touch| remember(&mut state.history, touch));
     }
     ended(state, report, now);
 }

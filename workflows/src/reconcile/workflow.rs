@@ -34,6 +34,7 @@ use crate::contracts::Reconcile;
 use crate::names::{Project, WorkerId};
 use crate::record::{
     AdoptAnswer, OverrideAnswer, PassInput, PassOutcome, State, Status, SuspendAnswer, SyncAnswer,
+    Touch,
 };
 
 /// A worker that does not start an activity within this is dropped.
@@ -58,7 +59,8 @@ pub struct ReconcileSchedules {
     machine: Machine,
     /// The project, when the workflow's id names one.
     project: Option<Project>,
-    history: u32,
+    /// Events of this run.
+    events: u32,
 }
 
 #[workflow_methods]
@@ -74,7 +76,7 @@ impl ReconcileSchedules {
                 machine
             }),
             project: project(ctx.workflow_id()),
-            history: 0,
+            events: 0,
         }
     }
 
@@ -140,6 +142,20 @@ impl ReconcileSchedules {
     pub fn status(&self, _ctx: &WorkflowContextView, _input: RawValue) -> Result<Status, Refusal> {
         catch_unwind(AssertUnwindSafe(|| self.machine.status()))
             .map_err(|panic| panicked(&*panic).into())
+    }
+
+    /// What touched one schedule, newest first.
+    #[query]
+    pub fn history(
+        &self,
+        _ctx: &WorkflowContextView,
+        input: RawValue,
+    ) -> Result<Vec<Touch>, Refusal> {
+        let request = lenient::history_request(&input)?;
+        catch_unwind(AssertUnwindSafe(|| {
+            self.machine.history(self.project.as_ref(), &request)
+        }))
+        .map_err(|panic| panicked(&*panic).into())
     }
 
     #[update_validator(sync)]
@@ -256,14 +272,14 @@ impl ReconcileSchedules {
 impl ReconcileSchedules {
     /// Updates wait until a run that is too long has continued as new.
     fn has_room(&self) -> Result<(), Refusal> {
-        if self.history > EVENTS_LIMIT {
+        if self.events > EVENTS_LIMIT {
             return Err("the workflow is about to continue as new; try again".into());
         }
         Ok(())
     }
 
     fn heard(&mut self, ctx: &SyncWorkflowContext<Self>) {
-        self.history = ctx.history_length();
+        self.events = ctx.history_length();
         if let Some(now) = time(ctx.workflow_time()) {
             self.machine.tick(now);
         }
@@ -283,9 +299,9 @@ impl ReconcileSchedules {
 }
 
 fn tick(ctx: &WorkflowContext<ReconcileSchedules>) {
-    let (now, history) = (time(ctx.workflow_time()), ctx.history_length());
+    let (now, events) = (time(ctx.workflow_time()), ctx.history_length());
     ctx.state_mut(|s| {
-        s.history = history;
+        s.events = events;
         if let Some(now) = now {
             s.machine.tick(now);
         }

@@ -15,7 +15,7 @@ const ID_LIMIT: usize = 1000;
 pub type Adoptions = BTreeMap<DefinitionId, Adoption>;
 
 /// A foreign schedule that one of ours takes over from.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Adoption {
     /// Tells it from an earlier one that a pass may be doing.

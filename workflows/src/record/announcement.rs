@@ -57,12 +57,14 @@ pub enum WorkerEvent {
 }
 
 /// The options of a worker that passes obey. Where replicas differ, the safer wins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Options {
     /// Time between full passes.
+    #[schema(value_type = Object)]
     pub reconcile_interval: Duration,
     /// Time within which each schedule is described once.
+    #[schema(value_type = Object)]
     pub resync_interval: Duration,
     /// What happens to drift.
     pub drift: DriftPolicy,
@@ -82,7 +84,19 @@ impl Default for Options {
 }
 
 /// What happens to drift; the greater is the safer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Default,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum DriftPolicy {
     /// The schedule is corrected.
@@ -93,7 +107,19 @@ pub enum DriftPolicy {
 }
 
 /// What happens to schedules whose definition is gone; the greater is the safer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Default,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OrphanPolicy {
     /// The schedule is deleted.

@@ -33,7 +33,7 @@ impl OwnerMemo {
 }
 
 /// The memo of the schedule's action: part of each write, stamped on each run.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ActionMemo {
     /// Version of the hashes in `base`.
     pub v: u32,
@@ -54,7 +54,9 @@ pub struct ActionMemo {
 }
 
 /// What must be remembered about a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
     /// When the YAML turned paused, someone had paused it already: the YAML
@@ -75,7 +77,7 @@ pub enum Flag {
 }
 
 /// What an operator set over the YAML.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Override {
     /// `enabled` as set.

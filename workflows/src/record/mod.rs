@@ -12,6 +12,7 @@ mod pass;
 mod report;
 mod state;
 mod suspension;
+mod touch;
 
 pub use adoption::*;
 pub use announcement::*;
@@ -21,3 +22,4 @@ pub use pass::*;
 pub use report::*;
 pub use state::*;
 pub use suspension::*;
+pub use touch::*;

@@ -17,7 +17,7 @@ pub type Orders = BTreeMap<DefinitionId, Order>;
 
 /// What an operator asked of one schedule. It says the whole outcome, so that
 /// a later one takes its place and doing it twice is doing it once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Order {
     /// Tells it from an earlier one that a pass may be doing.
     pub number: u64,

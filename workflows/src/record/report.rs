@@ -12,7 +12,7 @@ use crate::schedule::Field;
 pub const LIST_LIMIT: usize = 100;
 
 /// What one pass found and did.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Report {
     /// Number of the pass, from 1, growing through continue-as-new.
@@ -46,7 +46,7 @@ pub struct Report {
 }
 
 /// What asked for a pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// Its interval.
@@ -69,7 +69,7 @@ pub enum Trigger {
 }
 
 /// Counts of documents, gathered over every reload since the last report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct DefinitionCounts {
     /// Loaded now.
@@ -85,7 +85,7 @@ pub struct DefinitionCounts {
 }
 
 /// Counts of schedules in a pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 #[expect(
     missing_docs,
@@ -107,7 +107,7 @@ pub struct ScheduleCounts {
 }
 
 /// Drift, counted by field (a schedule with two drifted fields counts twice).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct DriftCounts {
     /// Fields found different from what was last written.
@@ -119,7 +119,7 @@ pub struct DriftCounts {
 }
 
 /// Removals that wait for confirmation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Held {
     /// SHA-256 of the sorted schedule ids, one a line; names exactly this set.
     pub digest: String,
@@ -133,7 +133,7 @@ pub struct Held {
 }
 
 /// One operation of a pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Change {
     /// The definition, or the schedule's id where no definition is left.
     pub id: String,
@@ -148,7 +148,19 @@ pub struct Change {
 }
 
 /// The kinds of operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 #[expect(
     missing_docs,
@@ -164,8 +176,23 @@ pub enum Op {
     KeepOverride,
 }
 
+impl Op {
+    /// The name, as in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Pause => "pause",
+            Self::Unpause => "unpause",
+            Self::Delete => "delete",
+            Self::ClearOverride => "clear_override",
+            Self::KeepOverride => "keep_override",
+        }
+    }
+}
+
 /// One thing that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct ReportError {
     /// The file (with line and column), or `temporal`.

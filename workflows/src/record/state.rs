@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Adoptions, Corrections, DefinitionCounts, Held, Options, Orders, Override, Report, Suspension,
-    Trigger,
+    Adoption, Adoptions, Corrections, DefinitionCounts, Held, Options, Order, Orders, Override,
+    Report, Suspension, Touch, Trigger,
 };
 use crate::names::{DefinitionId, Revision, WorkerId};
 
@@ -73,6 +73,8 @@ pub struct State {
     pub requests: VecDeque<(String, Value)>,
     /// Who suspended the reconciler, when it is.
     pub suspended: Option<Suspension>,
+    /// What touched single schedules, oldest first.
+    pub history: VecDeque<Touch>,
 }
 
 /// A pass that was asked for.
@@ -94,7 +96,7 @@ pub struct PendingPass {
 }
 
 /// What is known of a worker.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct WorkerState {
     /// The revision it holds.
@@ -108,7 +110,7 @@ pub struct WorkerState {
 }
 
 /// The answer of the query `status`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Status {
     /// `idle`, `running`, `waiting_for_worker` or `suspended`; a pass that
@@ -129,10 +131,13 @@ pub struct Status {
     /// Overrides in force.
     pub overrides: BTreeMap<DefinitionId, Override>,
     /// What operators asked for and no pass has done.
+    #[schema(value_type = BTreeMap<String, Order>)]
     pub orders: Orders,
     /// Foreign schedules to take over from, that no pass has done.
+    #[schema(value_type = BTreeMap<String, Adoption>)]
     pub adoptions: Adoptions,
     /// Corrections of the last two hours.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, Vec<Timestamp>>>)]
     pub corrections: Corrections,
     /// How many schedules passes removed in the last 10 minutes.
     pub recently_removed: u64,
@@ -146,6 +151,14 @@ pub struct Status {
     pub ignored_signals: u64,
     /// Who suspended the reconciler, when it is.
     pub suspended: Option<Suspension>,
+}
+
+/// The argument of the query `history`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistoryRequest {
+    /// The definition; all where it is empty.
+    pub id: String,
 }
 
 /// The argument of the update `sync`; every part may be missing.

@@ -15,7 +15,19 @@ pub const HASH_VERSION: u32 = 1;
 
 /// One compared field of a schedule. The name is the one in reports, metrics
 /// and memos.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are section 6 of the contract")]
 pub enum Field {
@@ -40,7 +52,9 @@ pub enum Field {
 }
 
 /// The first 8 hexadecimal digits of the SHA-256 of a field's value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 pub struct FieldHash(pub String);
 

@@ -8,6 +8,7 @@ use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use almanac_workflows::plan::{Create, Remaining, Update};
 use almanac_workflows::record::{MEMO_KEY, OwnerMemo};
 use almanac_workflows::schedule::{Field, Live, ScheduleValues};
+use jiff::Timestamp;
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Memo;
 use temporalio_common::protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
@@ -86,11 +87,13 @@ pub fn live(
         action_count: u64::try_from(info.action_count).unwrap_or_default(),
         memo: decode_memo(&action),
         note: state.notes,
-        updated_at: info
-            .update_time
-            .or(info.create_time)
-            .as_ref()
-            .and_then(decode_time),
+        // One that was never updated may have an update time of nought.
+        updated_at: [info.update_time, info.create_time]
+            .iter()
+            .flatten()
+            .filter_map(decode_time)
+            .filter(|at| *at > Timestamp::UNIX_EPOCH)
+            .max(),
     };
     Some(Described {
         live,

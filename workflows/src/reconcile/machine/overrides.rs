@@ -7,7 +7,9 @@ use super::Machine;
 use crate::names::DefinitionId;
 use crate::reconcile::bounds::{NAME_LIMIT, ORDERS_KEPT};
 use crate::reconcile::queue::Ask;
-use crate::record::{Order, Orders, OverrideAnswer, OverrideRequest, PendingPass, Trigger};
+use crate::record::{
+    Order, Orders, OverrideAnswer, OverrideRequest, PendingPass, Touch, TouchKind, Trigger,
+};
 
 impl Machine {
     /// Whether the update `override` can be taken.
@@ -59,6 +61,23 @@ impl Machine {
             one.order = number;
         }
         let pass = self.ask(Ask::only(Trigger::Override, vec![id.clone()]));
+        let op = match (request.sets(), request.unpause) {
+            (true, _) => "override",
+            (false, true) => "unpause",
+            (false, false) => "clear_override",
+        };
+        let touch = Touch {
+            at: self.now,
+            id: id.to_string(),
+            kind: TouchKind::Asked,
+            op: op.to_owned(),
+            pass,
+            reason: request.reason.clone(),
+            by: request.by.clone(),
+            overridden: overridden.clone(),
+            ..Touch::default()
+        };
+        self.touched(touch);
         self.state.orders.insert(
             id,
             Order {

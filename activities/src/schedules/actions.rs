@@ -1,0 +1,110 @@
+//! What a schedule did and did not do: its runs, and the actions it missed.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use temporalio_client::{
+    Client, RetryOptions, RpcOptions, UntypedWorkflow, WorkflowDescribeOptions,
+    WorkflowExecutionStatus,
+};
+use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleActionResult, ScheduleInfo};
+
+use super::wire::decode_time;
+
+/// How long Temporal may take to tell of a run.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// A run that a schedule started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Run {
+    /// When it was due.
+    pub due: Option<Timestamp>,
+    /// When it started.
+    pub started: Option<Timestamp>,
+    /// Its workflow id.
+    pub workflow_id: String,
+    /// Its first run's id.
+    pub run_id: String,
+    /// Its status, as the schedule knows it: it may lag behind.
+    pub status: Option<String>,
+}
+
+impl Run {
+    /// What the server tells of an action.
+    pub fn of(action: &ScheduleActionResult) -> Self {
+        let execution = action.start_workflow_result.clone().unwrap_or_default();
+        let status = action.start_workflow_status().as_str_name();
+        Self {
+            due: action.schedule_time.as_ref().and_then(decode_time),
+            started: action.actual_time.as_ref().and_then(decode_time),
+            workflow_id: execution.workflow_id,
+            run_id: execution.run_id,
+            status: status
+                .strip_prefix("WORKFLOW_EXECUTION_STATUS_")
+                .filter(|status| *status != "UNSPECIFIED")
+                .map(str::to_ascii_lowercase),
+        }
+    }
+
+    /// Whether it goes on, as far as is known here.
+    pub fn is_running(&self) -> bool {
+        self.status.as_deref() == Some(RUNNING)
+    }
+}
+
+/// Actions that were due and never started, since the schedule was created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
+pub struct Missed {
+    /// Skipped because an earlier run went on.
+    pub overlap: u64,
+    /// Due while the server could not, and longer ago than the catch-up window.
+    pub catchup_window: u64,
+    /// Dropped because the buffer was full.
+    pub buffer: u64,
+}
+
+impl Missed {
+    /// The server's counters.
+    pub fn of(info: &ScheduleInfo) -> Self {
+        let count = |value: i64| u64::try_from(value).unwrap_or_default();
+        Self {
+            overlap: count(info.overlap_skipped),
+            catchup_window: count(info.missed_catchup_window),
+            buffer: count(info.buffer_dropped),
+        }
+    }
+
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.overlap
+            .saturating_add(self.catchup_window)
+            .saturating_add(self.buffer)
+    }
+}
+
+const RUNNING: &str = "running";
+
+/// How a run goes or went, asked of the run itself; `None` when that cannot be
+/// known. Of a run that continued as new or was retried, its latest part counts.
+pub async fn run_status(client: &Client, workflow_id: &str) -> Option<String> {
+    let rpc = RpcOptions::builder()
+        .timeout(LOOK_LIMIT)
+        .retry_options(RetryOptions::no_retries())
+        .build();
+    let options = WorkflowDescribeOptions::builder().rpc_options(rpc).build();
+    let handle = client.get_workflow_handle::<UntypedWorkflow>(workflow_id);
+    let status = handle.describe(options).await.ok()?.status();
+    let name = match status {
+        WorkflowExecutionStatus::Running => RUNNING,
+        WorkflowExecutionStatus::Completed => "completed",
+        WorkflowExecutionStatus::Failed => "failed",
+        WorkflowExecutionStatus::Canceled => "canceled",
+        WorkflowExecutionStatus::Terminated => "terminated",
+        WorkflowExecutionStatus::ContinuedAsNew => "continued_as_new",
+        WorkflowExecutionStatus::TimedOut => "timed_out",
+        WorkflowExecutionStatus::Paused => "paused",
+        _ => return None,
+    };
+    Some(name.to_owned())
+}

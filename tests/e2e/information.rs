@@ -1,0 +1,300 @@
+//! What is told of single schedules: runs, missed actions, what is overdue,
+//! and what touched them.
+
+use std::time::Duration;
+
+use almanac_tests::{
+    OwnServer, Project, SOON, Scheduler, Worker, cron, on_both_schedulers, wait_for, with_schedule,
+};
+use anyhow::{Context, ensure};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+on_both_schedulers!(
+    a_missed_action_is_counted,
+    the_last_run_is_asked_how_it_went,
+    what_should_have_fired_is_overdue,
+    history_tells_of_overrides_and_writes,
+    pages_and_filters_describe_nothing,
+    each_switch_of_a_sync_stands_alone,
+);
+
+async fn schedule(worker: &Worker, id: &str) -> anyhow::Result<Value> {
+    worker.json(&format!("/api/v1/schedules/{id}")).await
+}
+
+/// A run that goes on, and the next one is skipped: the schedule says so, the
+/// command does, and the counter grows by what passes see.
+async fn a_missed_action_is_counted(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    // Nobody runs it, so the first run goes on for ever.
+    project.write("busy.yaml", &with_schedule("  every: 1s\n"))?;
+    let worker = project
+        .worker()
+        .flag("--resync-interval", "1s")
+        .start()
+        .await?;
+    let told = wait_for("a skipped action", SOON, || async {
+        let told = schedule(&worker, "busy").await?;
+        Ok((told["missed"]["overlap"].as_u64() >= Some(2)).then_some(told))
+    })
+    .await?;
+    assert_eq!(told["missed"]["catchup_window"], 0, "{told}");
+    assert_eq!(told["missed"]["buffer"], 0, "{told}");
+    assert_eq!(told["last_run"]["status"], "running", "{told}");
+    // It waits for its run: nothing is late.
+    assert_eq!(told["overdue"], false, "{told}");
+    let shown = project.almanac(&["show", "busy"])?.success()?;
+    assert!(shown.contains("(an earlier run went on)"), "{shown}");
+    wait_for("the counter to grow", SOON, || async {
+        worker.sync().await?;
+        let missed = worker.metric("almanac_schedule_missed_total", &[]).await?;
+        Ok((missed >= 2.0).then_some(()))
+    })
+    .await?;
+    let overdue = worker.metric("almanac_schedule_overdue", &[]).await?;
+    assert!(overdue < 1.0, "{overdue}");
+    Ok(())
+}
+
+/// The status is that of the run itself, whatever its schedule knows.
+async fn the_last_run_is_asked_how_it_went(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let soon = Timestamp::now() + SignedDuration::from_secs(5);
+    let at = soon.strftime("%S %M %H %d %m * %Y").to_string();
+    project.write(
+        "fails.yaml",
+        &format!(
+            "schedule: {{ cron: \"{at}\" }}\nworkflow:\n  type: RunDefinition\n  \
+             task_queue: almanac-{}\n  args: [{{ definition: no-such-definition }}]\n",
+            project.name()
+        ),
+    )?;
+    let worker = project.worker().start().await?;
+    let told = wait_for("the run to fail", SOON, || async {
+        let told = schedule(&worker, "fails").await?;
+        Ok((told["last_run"]["status"] == "failed").then_some(told))
+    })
+    .await?;
+    let run = &told["last_run"];
+    let id = run["workflow_id"].as_str().context("a workflow's id")?;
+    assert!(
+        id.starts_with(&format!("{}/fails", project.name())),
+        "{told}"
+    );
+    assert!(
+        run["run_id"].as_str().is_some_and(|id| !id.is_empty()),
+        "{told}"
+    );
+    let shown = project
+        .almanac(&["show", "fails", "--format", "json"])?
+        .success()?;
+    let shown: Value = serde_json::from_str(&shown)?;
+    assert_eq!(shown["last_status"], "failed", "{shown}");
+    Ok(())
+}
+
+/// The server was away when it was due, and too long to catch up: the next time
+/// that it tells is in the past or a year ahead, by its scheduler. A minute later it is overdue; one
+/// that ran, and one that is paused, are not.
+async fn what_should_have_fired_is_overdue(on: Scheduler) -> anyhow::Result<()> {
+    let mut server = OwnServer::start(on)?;
+    let project = Project::at(&server.address()).await?;
+    let due = Timestamp::now() + SignedDuration::from_secs(30);
+    let at = due.strftime("%S %M %H %d %m *").to_string();
+    let once = |more: &str| {
+        with_schedule(&format!(
+            "  cron: \"{at} *\"\n  catchup_window: 10s\n{more}"
+        ))
+    };
+    project.write("late.yaml", &once(""))?;
+    project.write("paused.yaml", &once("  enabled: false\n"))?;
+    project.write("later.yaml", &cron("0 0 1 1 *"))?;
+    let worker = project.worker().start().await?;
+    ensure!(Timestamp::now() < due, "the machine is too slow");
+    server.kill()?;
+    tokio::time::sleep(Duration::try_from(due.duration_since(Timestamp::now()))?).await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    server.restart()?;
+    let told = wait_for("it to be overdue", 3 * SOON, || async {
+        let told = schedule(&worker, "late").await?;
+        Ok((told["overdue"] == true).then_some(told))
+    })
+    .await?;
+    let since: Timestamp = told["overdue_since"].as_str().context("a time")?.parse()?;
+    assert_eq!(since.as_second(), due.as_second(), "{told}");
+    assert_eq!(told["missed"]["catchup_window"], 1, "{told}");
+    for id in ["paused", "later"] {
+        let told = schedule(&worker, id).await?;
+        assert_eq!(told["overdue"], false, "{told}");
+    }
+    // A pass sees it in the list, and the operator in the log.
+    wait_for("a pass to see it", 2 * SOON, || async {
+        worker.sync().await?;
+        let overdue = worker.metric("almanac_schedule_overdue", &[]).await?;
+        Ok((overdue > 0.0).then_some(()))
+    })
+    .await?;
+    let overdue = worker.metric("almanac_schedule_overdue", &[]).await?;
+    assert!(overdue < 2.0, "{overdue}");
+    assert!(worker.log()?.contains("a schedule is overdue"));
+    let list = worker.json("/api/v1/schedules?q=late.yaml").await?;
+    assert_eq!(list["schedules"][0]["overdue"], true, "{list}");
+    let shown = project.almanac(&["show", "late"])?.success()?;
+    assert!(shown.contains("overdue"), "{shown}");
+    Ok(())
+}
+
+/// Newest first; of one schedule; through the workflow's next run.
+async fn history_tells_of_overrides_and_writes(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    project.write("other.yaml", &cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    project.write("one.yaml", &cron("0 2 * * *"))?;
+    worker.sync().await?;
+    project
+        .almanac(&["pause", "one", "--reason", "disk full", "--for", "2h"])?
+        .success()?;
+    project.almanac(&["clear-override", "one"])?.success()?;
+    let history = |id: &str| -> anyhow::Result<Vec<Value>> {
+        let told = project.almanac(&["history", id, "--format", "json"])?;
+        Ok(serde_json::from_str(&told.success()?)?)
+    };
+    let told = history("one")?;
+    let steps: Vec<_> = told
+        .iter()
+        .map(|touch| {
+            let text = |name: &str| touch[name].as_str().unwrap_or_default().to_owned();
+            format!("{} {}", text("kind"), text("op"))
+        })
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            "written unpause",
+            "asked clear_override",
+            "written pause",
+            "asked override",
+            "written update",
+            "written create",
+        ],
+        "{told:#?}"
+    );
+    assert_eq!(told[3]["reason"], "disk full", "{told:#?}");
+    assert_eq!(told[3]["override"]["enabled"], false, "{told:#?}");
+    assert_eq!(told[4]["fields"], serde_json::json!(["times"]), "{told:#?}");
+    let times: Vec<_> = told.iter().map(|touch| touch["at"].as_str()).collect();
+    assert!(times.is_sorted_by(|a, b| a >= b), "{told:#?}");
+    assert_eq!(history("other")?.len(), 1);
+    let text = project.almanac(&["history", "one"])?.success()?;
+    assert!(
+        text.contains("disk full") && text.contains("create"),
+        "{text}"
+    );
+    let nothing = project.almanac(&["history", "nobody"])?.success()?;
+    assert!(nothing.contains("nothing is remembered"), "{nothing}");
+    // Dry runs touch nothing.
+    project.write("one.yaml", &cron("0 3 * * *"))?;
+    let _ = worker.post_sync("definitions=false&dry_run=true").await?;
+    Ok(())
+}
+
+/// A listing costs one list, whatever is asked of it.
+async fn pages_and_filters_describe_nothing(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    for (id, team) in [("a", "billing"), ("b", "billing"), ("c", "shop")] {
+        let text = format!("labels: {{ team: {team} }}\n{}", cron("0 1 * * *"));
+        project.write(&format!("{id}.yaml"), &text)?;
+    }
+    project.write("off.yaml", &almanac_tests::paused_cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    project.has_schedules(4).await?;
+    worker.sync().await?;
+    let describes = async || {
+        let labels = ["operation=\"DescribeSchedule\""];
+        worker.metric("temporal_request", &labels).await
+    };
+    let before = describes().await?;
+    let ids = async |query: &str| -> anyhow::Result<(Vec<String>, Value)> {
+        let page = worker.json(&format!("/api/v1/schedules?{query}")).await?;
+        let entries = page["schedules"].as_array().context("a list")?;
+        let id = |entry: &Value| entry["definition"].as_str().unwrap_or_default().to_owned();
+        Ok((entries.iter().map(id).collect(), page))
+    };
+    let (first, page) = ids("limit=3").await?;
+    assert_eq!(
+        (first, &page["total"]),
+        (vec!["a".into(), "b".into(), "c".into()], &4.into())
+    );
+    let token = page["next_page_token"].as_str().context("a token")?;
+    assert_eq!(
+        ids(&format!("limit=3&page_token={token}")).await?.0,
+        ["off"]
+    );
+    assert_eq!(ids("label=team=billing").await?.0, ["a", "b"]);
+    assert_eq!(ids("state=paused").await?.0, ["off"]);
+    assert_eq!(ids("q=C.YAML").await?.0, ["c"]);
+    let definitions = worker.json("/api/v1/definitions?label=team=shop").await?;
+    assert_eq!(definitions["total"], 1, "{definitions}");
+    let described = describes().await? - before;
+    assert!(described < 1.0, "{described}");
+    let (status, problem) = worker.get("/api/v1/schedules?limit=0").await?;
+    assert_eq!(status, 400);
+    assert!(problem.contains("limit:"), "{problem}");
+    Ok(())
+}
+
+/// Every combination: files are read when that is asked for, a pass runs when
+/// that is asked for, and a dry one writes nothing.
+async fn each_switch_of_a_sync_stands_alone(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    // Nothing but what is asked for reads files and makes passes.
+    let worker = project
+        .worker()
+        .flag("--rescan-interval", "1h")
+        .flag("--reconcile-interval", "1h")
+        .start()
+        .await?;
+    let id = project.schedule("one");
+    for bits in 0..16_u8 {
+        let on = |bit: u8| bits & (1 << bit) != 0;
+        let (definitions, schedules, event_types, dry_run) = (on(0), on(1), on(2), on(3));
+        // Drift, which a pass that writes corrects.
+        let live = project.temporal().live(&id).await?;
+        let mut body = live.schedule().clone();
+        let zone = &mut body.spec.get_or_insert_default().timezone_name;
+        "Asia/Tokyo".clone_into(zone);
+        let token = live.0.conflict_token.clone();
+        project.temporal().update(&id, body, token).await?;
+        let reloads = worker.metric("almanac_reload_total", &[]).await?;
+        let (status, report) = worker
+            .post_sync(&format!(
+                "definitions={definitions}&schedules={schedules}\
+                 &event_types={event_types}&dry_run={dry_run}"
+            ))
+            .await?;
+        assert_eq!(status, 200, "{bits:04b}: {report}");
+        let reloads = worker.metric("almanac_reload_total", &[]).await? - reloads;
+        let is_reread = definitions || event_types;
+        assert_eq!(reloads > 0.0, is_reread, "{bits:04b}: {report}");
+        assert_eq!(
+            report["pass"].as_u64() > Some(0),
+            schedules,
+            "{bits:04b}: {report}"
+        );
+        let is_dry = schedules && dry_run;
+        assert_eq!(report["dry_run"] == true, is_dry, "{bits:04b}: {report}");
+        let live = project.temporal().live(&id).await?;
+        let zone = live
+            .schedule()
+            .spec
+            .clone()
+            .unwrap_or_default()
+            .timezone_name;
+        let is_corrected = zone != "Asia/Tokyo";
+        assert_eq!(is_corrected, schedules && !dry_run, "{bits:04b}: {report}");
+    }
+    Ok(())
+}

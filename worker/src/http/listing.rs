@@ -1,0 +1,71 @@
+//! The list of schedules, kept for a moment: whoever reads it in pages makes
+//! the server list everything once, and reads one state of things.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::{Backend, BackendError, ScheduleView};
+
+/// How old the list may be that a first page is taken from.
+const FRESH: Duration = Duration::from_secs(2);
+/// How old the one may be that further pages are taken from.
+const KEPT: Duration = Duration::from_mins(1);
+
+/// The project's schedules as they were listed.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// When.
+    pub(super) at: Timestamp,
+    began: Instant,
+    /// By definition.
+    pub(super) schedules: Vec<ScheduleView>,
+}
+
+/// The last listing, while somebody may be reading it.
+#[derive(Debug, Default)]
+pub(super) struct Listings(Arc<Mutex<Option<Arc<Listing>>>>);
+
+impl Listings {
+    /// The schedules, of just now for a first page. One listing at a time.
+    pub(super) async fn get(
+        &self,
+        backend: &impl Backend,
+        is_first: bool,
+    ) -> Result<Arc<Listing>, BackendError> {
+        let limit = if is_first { FRESH } else { KEPT };
+        let mut last = self.0.lock().await;
+        if let Some(listing) = last.as_ref().filter(|one| one.began.elapsed() < limit) {
+            return Ok(Arc::clone(listing));
+        }
+        let (at, began) = (Timestamp::now(), Instant::now());
+        let listing = Arc::new(Listing {
+            schedules: backend.schedules().await?,
+            at,
+            began,
+        });
+        *last = Some(Arc::clone(&listing));
+        self.forget_later();
+        Ok(listing)
+    }
+
+    /// Lets the next first page see what was just changed.
+    pub(super) async fn forget(&self) {
+        *self.0.lock().await = None;
+    }
+
+    /// Ten thousand schedules need not be held when nobody reads them.
+    fn forget_later(&self) {
+        let kept = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            tokio::time::sleep(KEPT).await;
+            if let Some(kept) = kept.upgrade() {
+                let mut last = kept.lock().await;
+                last.take_if(|listing| listing.began.elapsed() >= KEPT);
+            }
+        });
+    }
+}

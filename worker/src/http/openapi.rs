@@ -1,0 +1,132 @@
+//! `GET /api/v1/openapi.json`: the API described, out of the handlers that
+//! serve it.
+//!
+//! A handler joins with `#[utoipa::path]` above it and `routes!` in
+//! [`super::router`], which routes what it describes: neither can be without
+//! the other. What every endpoint has in common is added here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::{Extension, Json};
+use serde_json::Value;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+};
+use utoipa::{IntoResponses, PartialSchema, ToSchema};
+
+use super::problem::Details;
+
+/// The media type of problems.
+pub(super) const PROBLEM: &str = "application/problem+json";
+/// What the description calls the way to show authority.
+const BEARER: &str = "bearer";
+
+/// What every request may be answered.
+const COMMON: [(&str, &str); 5] = [
+    ("400", "The request cannot be read"),
+    ("408", "The body takes too long"),
+    ("413", "The body is too large"),
+    ("431", "The head is too large"),
+    (
+        "503",
+        "There is no answer, now; `Retry-After` says when to ask again",
+    ),
+];
+/// What every request that needs authority may be answered.
+const GUARDED: [(&str, &str); 2] = [
+    ("401", "No good token is shown"),
+    (
+        "403",
+        "The token's scope is not enough, or a page of another site asks",
+    ),
+];
+
+/// What a request that needs Temporal may be answered, too.
+pub(super) struct Upstream;
+
+impl IntoResponses for Upstream {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let all = [
+            ("409", "The reconcile workflow refuses"),
+            ("429", "Too many ask; `Retry-After` says when to ask again"),
+            (
+                "503",
+                "Temporal is not available; `Retry-After` says when to ask again",
+            ),
+        ];
+        all.map(|(status, what)| (status.to_owned(), problem(what).into()))
+            .into()
+    }
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", operation_id = "openapi", tag = "process",
+    responses((status = 200, description = "OpenAPI 3.1", body = Value))
+)]
+pub(super) async fn openapi(Extension(document): Extension<Arc<Value>>) -> Json<Value> {
+    Json(Value::clone(&document))
+}
+
+/// The description, of what is open to everyone and what needs authority.
+pub(super) fn document(mut open: OpenApi, mut guarded: OpenApi) -> Value {
+    for operation in operations(&mut guarded) {
+        answer(operation, &GUARDED);
+        operation.security = Some(vec![SecurityRequirement::new(BEARER, [] as [&str; 0])]);
+    }
+    open.merge(guarded);
+    operations(&mut open).for_each(|operation| answer(operation, &COMMON));
+    open.info = InfoBuilder::new()
+        .title("Almanac")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(env!("CARGO_PKG_DESCRIPTION")))
+        .license(Some(
+            LicenseBuilder::new()
+                .name(env!("CARGO_PKG_LICENSE"))
+                .identifier(Some(env!("CARGO_PKG_LICENSE")))
+                .build(),
+        ))
+        .build();
+    let components = open.components.get_or_insert_default();
+    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    components.add_security_scheme(BEARER, scheme);
+    let schemas = &mut components.schemas;
+    schemas.insert(Details::name().into_owned(), Details::schema());
+    serde_json::to_value(open).unwrap_or_default()
+}
+
+fn operations(api: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
+    api.paths.paths.values_mut().flat_map(|item| {
+        [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+            &mut item.patch,
+        ]
+        .into_iter()
+        .flatten()
+    })
+}
+
+/// Adds answers that the operation does not describe itself.
+fn answer(operation: &mut Operation, answers: &[(&str, &str)]) {
+    let responses = &mut operation.responses.responses;
+    for (status, what) in answers {
+        responses
+            .entry((*status).to_owned())
+            .or_insert_with(|| problem(what).into());
+    }
+}
+
+fn problem(what: &str) -> Response {
+    let details = Ref::from_schema_name(Details::name());
+    let content = ContentBuilder::new().schema(Some(details)).build();
+    ResponseBuilder::new()
+        .description(what)
+        .content(PROBLEM, content)
+        .build()
+}
