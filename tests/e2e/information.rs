@@ -237,8 +237,8 @@ async fn pages_and_filters_describe_nothing(on: Scheduler) -> anyhow::Result<()>
     assert_eq!(ids("q=C.YAML").await?.0, ["c"]);
     let definitions = worker.json("/api/v1/definitions?label=team=shop").await?;
     assert_eq!(definitions["total"], 1, "{definitions}");
-    let described = describes().await? - before;
-    assert!(described < 1.0, "{described}");
+    let more = describes().await? - before;
+    assert!(more < 1.0, "{more} describes");
     let (status, problem) = worker.get("/api/v1/schedules?limit=0").await?;
     assert_eq!(status, 400);
     assert!(problem.contains("limit:"), "{problem}");
