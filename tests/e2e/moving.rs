@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use almanac_tests::{
-    Live, Project, Scheduler, cron, eventually, on_both_schedulers, python, temporal_cli,
+    Live, Project, Scheduler, almanac, cron, eventually, on_both_schedulers, python, temporal_cli,
 };
 use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
 
@@ -188,7 +188,7 @@ async fn fifty_schedules_are_imported_adopted_and_in_sync(on: Scheduler) -> anyh
     let import = ["import", "--query", &query, "--out", out];
     let said = project.almanac(&import)?;
     assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{said:?}");
-    let checked = project.almanac(&["validate", out])?;
+    let checked = almanac(project.address(), ["validate", out])?;
     assert!(
         checked.stdout.contains("50 valid, 0 invalid"),
         "{checked:?}"

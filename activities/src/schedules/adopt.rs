@@ -44,6 +44,13 @@ const NARROW: Quiet = Quiet {
     before: Duration::from_secs(1),
     after: Duration::from_millis(700),
 };
+/// The narrowest, for one that runs every second: well after a run.
+const NARROWEST: Quiet = Quiet {
+    before: Duration::from_millis(600),
+    after: Duration::from_millis(100),
+};
+/// How often what was missed is run: running it may lose another time.
+const ROUNDS: u32 = 5;
 /// How long a quiet moment is waited for.
 const WAIT: SignedDuration = SignedDuration::from_secs(10);
 /// A run that is due starts within this.
@@ -203,15 +210,10 @@ impl Adopter<'_> {
         } else if ours.buffered() == 0 {
             due = between(&old, desired, ours.live.updated_at.unwrap_or(old.updated));
         }
-        let ours = self.must(&schedule).await?;
-        let mut missed = BTreeSet::new();
-        if old.marked && !ours.live.values.paused {
-            missed = self.missed(desired, &old, due).await?;
-            self.run_missed(&ours, &missed).await?;
-        }
+        let missed = self.make_up(desired, &old, due).await?;
         self.remove(desired, adoption, &old).await?;
-        tracing::info!(definition = %id, from = %from, missed = missed.len(), by = adoption.by, "schedule adopted");
-        let reason = match missed.len() {
+        tracing::info!(definition = %id, from = %from, missed, by = adoption.by, "schedule adopted");
+        let reason = match missed {
             0 => format!("took over from `{from}`"),
             some => format!("took over from `{from}`; ran {some} due between the two"),
         };
@@ -373,32 +375,70 @@ impl Adopter<'_> {
         Err(AdoptError::Changed(id.clone()))
     }
 
-    /// Which of these times nobody ran.
-    async fn missed(
+    /// Runs what of these times nobody ran; how many.
+    ///
+    /// One of the servers drops a time that is due and not yet handled when a
+    /// schedule is written or patched. So the times just before each write are
+    /// looked at, and those before the patch that makes up for them, too.
+    async fn make_up(
         &self,
         desired: &Desired,
         old: &Old,
         due: BTreeSet<Timestamp>,
+    ) -> Result<usize, AdoptError> {
+        let ours = self.must(&desired.schedule).await?;
+        if !old.marked || ours.live.values.paused {
+            return Ok(0);
+        }
+        let names = [
+            old.values.action.workflow_id.as_str(),
+            desired.values.action.workflow_id.as_str(),
+        ];
+        let busy = old.runs > 0 && old.values.overlap_policy != OverlapPolicy::AllowAll;
+        let mut seen = due.clone();
+        let mut missed = self.missed(&names, due, old.updated, busy).await?;
+        let mut count = 0;
+        for _ in 0..ROUNDS {
+            if missed.is_empty() {
+                return Ok(count);
+            }
+            count += missed.len();
+            wait_for_quiet(desired, old).await?;
+            self.run_missed(&ours, &missed).await?;
+            let at = Timestamp::now();
+            let mut near = times_until(&desired.values.spec, at - LATE, at);
+            near.retain(|time| !seen.contains(time));
+            seen.extend(&near);
+            let busy = desired.values.overlap_policy != OverlapPolicy::AllowAll;
+            missed = self.missed(&names[1..], near, at, busy).await?;
+        }
+        Ok(count)
+    }
+
+    /// Which of these times nobody ran. A run that was due until `write` may
+    /// be starting still. `busy`: it may have been skipped, since an earlier
+    /// run went on.
+    async fn missed(
+        &self,
+        names: &[&str],
+        due: BTreeSet<Timestamp>,
+        write: Timestamp,
+        busy: bool,
     ) -> Result<BTreeSet<Timestamp>, AdoptError> {
         let mut missed = BTreeSet::new();
         for time in due {
-            // What was due before the pause may be starting.
+            let patient = time <= write;
             let mut ran = false;
-            let patient = time <= old.updated;
-            while !ran {
-                ran = self.ran(&old.values.action.workflow_id, time).await?
-                    || self.ran(&desired.values.action.workflow_id, time).await?;
-                if !patient || Timestamp::now().duration_since(old.updated) > LATE {
+            loop {
+                for name in names {
+                    ran = ran || self.ran(name, time).await?;
+                }
+                if ran || !patient || Timestamp::now().duration_since(write) > LATE {
                     break;
                 }
-                if !ran {
-                    tokio::time::sleep(Duration::from_millis(250)).await;
-                }
+                tokio::time::sleep(Duration::from_millis(250)).await;
             }
-            // It was not run because an earlier run went on.
-            let skipped =
-                patient && old.runs > 0 && old.values.overlap_policy != OverlapPolicy::AllowAll;
-            if !ran && !skipped {
+            if !ran && !(patient && busy) {
                 missed.insert(time);
             }
         }
@@ -569,7 +609,7 @@ fn next(spec: &Spec, after: Timestamp) -> Option<Timestamp> {
 async fn wait_for_quiet(ours: &Desired, old: &Old) -> Result<(), AdoptError> {
     let specs = [&old.values.spec, &ours.values.spec];
     let now = Timestamp::now();
-    let found = [QUIET, NARROW]
+    let found = [QUIET, NARROW, NARROWEST]
         .iter()
         .find_map(|quiet| quiet.next(&specs, now, now + WAIT));
     let jitter = specs.iter().any(|spec| !spec.jitter.is_zero());
