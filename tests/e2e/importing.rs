@@ -1,7 +1,8 @@
 //! What no definition can say is told, and nothing is written over.
 
 use almanac_tests::{
-    Project, Scheduler, cron, eventually, foreign_schedule, json_payload, on_both_schedulers,
+    Project, Scheduler, almanac, cron, eventually, foreign_schedule, json_payload,
+    on_both_schedulers,
 };
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::{Header, Payload, Payloads};
@@ -57,7 +58,7 @@ async fn what_no_definition_can_say_is_told(on: Scheduler) -> anyhow::Result<()>
         assert!(text.contains(what), "{what}: {text}");
     }
     assert!(text.contains("enabled: false"), "{text}");
-    project.almanac(&["validate", out])?.success()?;
+    almanac(project.address(), ["validate", out])?.success()?;
     let bad = project.almanac(&["import", "--query", "Nonsense = 1", "--out", out])?;
     assert_eq!(bad.code, 1);
     assert!(bad.stderr.contains("Nonsense"), "{bad:?}");

@@ -13,48 +13,26 @@
 //!
 //! Assumes that nobody else writes either schedule meanwhile; who does is told.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+mod parties;
+mod times;
 
-use almanac_workflows::definition::OverlapPolicy;
+use std::collections::{BTreeMap, BTreeSet};
+
 use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use almanac_workflows::plan::{AdoptedState, Update, hold_for_adoption, let_go};
-use almanac_workflows::record::{Adoption, Adoptions, Change, Flag, Op, ReportError};
-use almanac_workflows::schedule::{Desired, ScheduleValues};
-use almanac_workflows::times::{Quiet, Spec};
+use almanac_workflows::record::{Adoption, Adoptions, Change, Op, ReportError};
+use almanac_workflows::schedule::Desired;
 use futures::{StreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
-use temporalio_common::protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
-use temporalio_common::protos::temporal::api::schedule::v1::{
-    BackfillRequest, Schedule, SchedulePatch,
-};
-use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
+use jiff::Timestamp;
 
 use super::apply::{PLANS, READ_BACK_WAIT, READ_BACKS, request_id, shows};
-use super::wire::{self, Described, decode_time};
+use super::wire;
 use super::{Applied, RequestError, Schedules};
+use parties::{Old, Ours, held, marked};
+use times::{between, wait_for_quiet};
 
-/// The time without a run in which the two are exchanged, where there is one.
-pub const QUIET: Quiet = Quiet {
-    before: Duration::from_secs(2),
-    after: Duration::from_secs(3),
-};
-/// A narrower one, for a schedule that runs every few seconds.
-const NARROW: Quiet = Quiet {
-    before: Duration::from_secs(1),
-    after: Duration::from_millis(700),
-};
-/// How long a quiet moment is waited for.
-const WAIT: SignedDuration = SignedDuration::from_secs(10);
-/// A run that is due starts within this.
-const LATE: SignedDuration = SignedDuration::from_secs(3);
-/// The most times that ours runs for the two.
-const MISSED_LIMIT: usize = 1000;
-/// The longest part of a note that is kept in another.
-const NOTE_LIMIT: usize = 500;
-
-const MARK: &str = "Paused while Almanac lets `";
-const MARK_END: &str = "` take over";
+pub use parties::{is_being_adopted, original_note};
+pub use times::QUIET;
 
 /// Why a schedule was not adopted. What was done stays; the same again goes on.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -103,21 +81,6 @@ pub struct Adopter<'a> {
     pub project: &'a Project,
     /// What the definitions ask for.
     pub desired: &'a BTreeMap<DefinitionId, Desired>,
-}
-
-/// The foreign schedule as it is now.
-struct Old {
-    id: ScheduleId,
-    body: Schedule,
-    values: ScheduleValues,
-    token: Vec<u8>,
-    note: String,
-    /// It is paused, and we did it.
-    marked: bool,
-    remaining: Option<u64>,
-    buffered: i64,
-    runs: usize,
-    updated: Timestamp,
 }
 
 impl Adopter<'_> {
@@ -203,15 +166,10 @@ impl Adopter<'_> {
         } else if ours.buffered() == 0 {
             due = between(&old, desired, ours.live.updated_at.unwrap_or(old.updated));
         }
-        let ours = self.must(&schedule).await?;
-        let mut missed = BTreeSet::new();
-        if old.marked && !ours.live.values.paused {
-            missed = self.missed(desired, &old, due).await?;
-            self.run_missed(&ours, &missed).await?;
-        }
+        let missed = self.make_up(desired, &old, due).await?;
         self.remove(desired, adoption, &old).await?;
-        tracing::info!(definition = %id, from = %from, missed = missed.len(), by = adoption.by, "schedule adopted");
-        let reason = match missed.len() {
+        tracing::info!(definition = %id, from = %from, missed, by = adoption.by, "schedule adopted");
+        let reason = match missed {
             0 => format!("took over from `{from}`"),
             some => format!("took over from `{from}`; ran {some} due between the two"),
         };
@@ -373,81 +331,6 @@ impl Adopter<'_> {
         Err(AdoptError::Changed(id.clone()))
     }
 
-    /// Which of these times nobody ran.
-    async fn missed(
-        &self,
-        desired: &Desired,
-        old: &Old,
-        due: BTreeSet<Timestamp>,
-    ) -> Result<BTreeSet<Timestamp>, AdoptError> {
-        let mut missed = BTreeSet::new();
-        for time in due {
-            // What was due before the pause may be starting.
-            let mut ran = false;
-            let patient = time <= old.updated;
-            while !ran {
-                ran = self.ran(&old.values.action.workflow_id, time).await?
-                    || self.ran(&desired.values.action.workflow_id, time).await?;
-                if !patient || Timestamp::now().duration_since(old.updated) > LATE {
-                    break;
-                }
-                if !ran {
-                    tokio::time::sleep(Duration::from_millis(250)).await;
-                }
-            }
-            // It was not run because an earlier run went on.
-            let skipped =
-                patient && old.runs > 0 && old.values.overlap_policy != OverlapPolicy::AllowAll;
-            if !ran && !skipped {
-                missed.insert(time);
-            }
-        }
-        Ok(missed)
-    }
-
-    /// Whether the run for `time` was started.
-    async fn ran(&self, workflow_id: &str, time: Timestamp) -> Result<bool, AdoptError> {
-        let id = format!("{workflow_id}-{}", time.strftime("%Y-%m-%dT%H:%M:%SZ"));
-        self.schedules.has_workflow(&id).await.map_err(|error| {
-            let id = ScheduleId::from_server(id);
-            request("look for the run", &id)(error)
-        })
-    }
-
-    /// Lets ours run what nobody did: one after the other, unless its runs may
-    /// go on side by side.
-    async fn run_missed(&self, ours: &Ours, times: &BTreeSet<Timestamp>) -> Result<(), AdoptError> {
-        if times.is_empty() {
-            return Ok(());
-        }
-        let values = &ours.live.values;
-        let policy = match values.overlap_policy {
-            OverlapPolicy::AllowAll => ScheduleOverlapPolicy::AllowAll,
-            _ => ScheduleOverlapPolicy::BufferAll,
-        };
-        let half = SignedDuration::from_millis(500);
-        let backfill_request = times
-            .iter()
-            .map(|time| {
-                let to_next = next(&values.spec, *time).map(|next| next.duration_since(*time));
-                let jitter = signed(values.spec.jitter).min(to_next.unwrap_or(SignedDuration::MAX));
-                BackfillRequest {
-                    start_time: Some(encode(*time - half)),
-                    end_time: Some(encode(*time + jitter.max(half))),
-                    overlap_policy: policy.into(),
-                }
-            })
-            .collect();
-        let patch = SchedulePatch {
-            backfill_request,
-            ..SchedulePatch::default()
-        };
-        self.schedules
-            .patch(&ours.live.schedule, patch, request_id())
-            .await
-            .map_err(request("backfill", &ours.live.schedule))
-    }
-
     /// Deletes the foreign schedule, if it is as it was left.
     async fn remove(
         &self,
@@ -468,153 +351,6 @@ impl Adopter<'_> {
     }
 }
 
-/// One of ours as it is now.
-struct Ours {
-    described: Described,
-    buffered: i64,
-}
-
-impl std::ops::Deref for Ours {
-    type Target = Described;
-
-    fn deref(&self) -> &Described {
-        &self.described
-    }
-}
-
-impl Ours {
-    fn of(project: &Project, id: &ScheduleId, response: DescribeScheduleResponse) -> Option<Self> {
-        let buffered = response.info.as_ref().map_or(0, |info| info.buffer_size);
-        let described = wire::live(project, id, response)?;
-        Some(Self {
-            described,
-            buffered,
-        })
-    }
-
-    fn buffered(&self) -> i64 {
-        self.buffered
-    }
-}
-
-impl Old {
-    fn of(id: &ScheduleId, ours: &Desired, response: DescribeScheduleResponse) -> Self {
-        let body = response.schedule.unwrap_or_default();
-        let info = response.info.unwrap_or_default();
-        let state = body.state.clone().unwrap_or_default();
-        let updated = info.update_time.or(info.create_time);
-        Self {
-            id: id.clone(),
-            values: wire::decode_values(&body),
-            token: response.conflict_token,
-            marked: state.paused && state.notes.starts_with(&mark(&ours.schedule)),
-            remaining: state
-                .limited_actions
-                .then(|| u64::try_from(state.remaining_actions).unwrap_or_default()),
-            note: state.notes,
-            buffered: info.buffer_size,
-            runs: info.running_workflows.len(),
-            updated: updated.as_ref().and_then(decode_time).unwrap_or_default(),
-            body,
-        }
-    }
-
-    /// What ours takes over.
-    fn state(&self) -> AdoptedState {
-        AdoptedState {
-            paused: (self.values.paused && !self.marked).then(|| self.note.clone()),
-            remaining: self.remaining,
-        }
-    }
-}
-
-/// Whether ours waits to be let go.
-fn held(ours: &Ours) -> bool {
-    let memo = ours.live.readable_memo();
-    ours.live.values.paused && memo.is_some_and(|memo| memo.flags.contains(&Flag::Adopting))
-}
-
-/// The times of ours that the foreign one may not have run any more, and that
-/// ours, let go at `now`, did not run.
-fn between(old: &Old, ours: &Desired, now: Timestamp) -> BTreeSet<Timestamp> {
-    let spec = &ours.values.spec;
-    // Around a pause at a quiet moment nothing with jitter is due.
-    let before = if spec.jitter.is_zero() {
-        LATE
-    } else {
-        SignedDuration::ZERO
-    };
-    let start = (old.updated - before).max(now - signed(ours.values.catchup_window));
-    let theirs = times_until(&old.values.spec, start, old.updated);
-    let mut due = times_until(spec, start, now);
-    due.retain(|time| *time > old.updated || theirs.contains(time));
-    due
-}
-
-fn times_until(spec: &Spec, after: Timestamp, until: Timestamp) -> BTreeSet<Timestamp> {
-    let found = spec.fire_times(after, MISSED_LIMIT);
-    found
-        .times
-        .into_iter()
-        .take_while(|time| *time < until)
-        .collect()
-}
-
-fn next(spec: &Spec, after: Timestamp) -> Option<Timestamp> {
-    spec.fire_times(after, 1).times.first().copied()
-}
-
-/// Waits for a moment at which neither runs. One that runs so often that there
-/// is none is exchanged at once: what it misses is seen.
-async fn wait_for_quiet(ours: &Desired, old: &Old) -> Result<(), AdoptError> {
-    let specs = [&old.values.spec, &ours.values.spec];
-    let now = Timestamp::now();
-    let found = [QUIET, NARROW]
-        .iter()
-        .find_map(|quiet| quiet.next(&specs, now, now + WAIT));
-    let jitter = specs.iter().any(|spec| !spec.jitter.is_zero());
-    match found {
-        Some(at) => {
-            let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-            tokio::time::sleep(wait).await;
-            Ok(())
-        }
-        None if jitter => {
-            let next = QUIET.next(&specs, now, now + SignedDuration::from_hours(24 * 7));
-            Err(AdoptError::NotQuiet(old.id.clone(), next))
-        }
-        None => Ok(()),
-    }
-}
-
-/// What the note of a foreign schedule begins with while ours takes over.
-fn mark(ours: &ScheduleId) -> String {
-    format!("{MARK}{ours}{MARK_END}")
-}
-
-/// The note of a foreign schedule that is paused for ours.
-fn marked(ours: &ScheduleId, note: &str) -> String {
-    let end = note.floor_char_boundary(NOTE_LIMIT);
-    match &note[..end] {
-        "" => mark(ours),
-        note => format!("{}; its note was: {note}", mark(ours)),
-    }
-}
-
-/// Whether a note says that a schedule of some project takes over.
-pub fn is_being_adopted(note: &str) -> bool {
-    note.starts_with(MARK) && note.contains(MARK_END)
-}
-
-/// A foreign schedule's own note, also while it is paused for ours.
-pub fn original_note(note: &str) -> &str {
-    if !is_being_adopted(note) {
-        return note;
-    }
-    note.split_once("; its note was: ")
-        .map_or("", |(_, note)| note)
-}
-
 fn request<'a>(
     what: &'static str,
     schedule: &'a ScheduleId,
@@ -623,34 +359,5 @@ fn request<'a>(
         what,
         schedule: schedule.clone(),
         error,
-    }
-}
-
-fn signed(duration: Duration) -> SignedDuration {
-    SignedDuration::try_from(duration).unwrap_or(SignedDuration::from_hours(24 * 365))
-}
-
-fn encode(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: time.as_second(),
-        nanos: time.subsec_nanosecond(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mark_keeps_the_note() {
-        let ours = ScheduleId::from_server("schedule-p-x");
-        let note = marked(&ours, "made by ann");
-        assert!(note.starts_with(&mark(&ours)), "{note}");
-        assert!(is_being_adopted(&note));
-        assert_eq!(original_note(&note), "made by ann");
-        assert_eq!(original_note(&mark(&ours)), "");
-        assert_eq!(original_note("lunch"), "lunch");
-        // Another schedule's mark is not this one's.
-        assert!(!marked(&ours, "").starts_with(&mark(&ScheduleId::from_server("schedule-p-xy"))));
     }
 }

@@ -1,0 +1,148 @@
+//! The two schedules of an adoption as they are now, and the note by which a
+//! foreign one is known to be paused for ours.
+
+use almanac_workflows::names::{Project, ScheduleId};
+use almanac_workflows::plan::AdoptedState;
+use almanac_workflows::record::Flag;
+use almanac_workflows::schedule::{Desired, ScheduleValues};
+use jiff::Timestamp;
+use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
+
+use crate::schedules::wire::{self, Described, decode_time};
+
+/// The longest part of a note that is kept in another.
+const NOTE_LIMIT: usize = 500;
+const MARK: &str = "Paused while Almanac lets `";
+const MARK_END: &str = "` take over";
+
+/// The foreign schedule as it is now.
+pub(super) struct Old {
+    pub(super) id: ScheduleId,
+    pub(super) body: Schedule,
+    pub(super) values: ScheduleValues,
+    pub(super) token: Vec<u8>,
+    pub(super) note: String,
+    /// It is paused, and we did it.
+    pub(super) marked: bool,
+    pub(super) remaining: Option<u64>,
+    pub(super) buffered: i64,
+    pub(super) runs: usize,
+    pub(super) updated: Timestamp,
+}
+
+/// One of ours as it is now.
+pub(super) struct Ours {
+    pub(super) described: Described,
+    pub(super) buffered: i64,
+}
+
+impl std::ops::Deref for Ours {
+    type Target = Described;
+
+    fn deref(&self) -> &Described {
+        &self.described
+    }
+}
+
+impl Ours {
+    pub(super) fn of(
+        project: &Project,
+        id: &ScheduleId,
+        response: DescribeScheduleResponse,
+    ) -> Option<Self> {
+        let buffered = response.info.as_ref().map_or(0, |info| info.buffer_size);
+        let described = wire::live(project, id, response)?;
+        Some(Self {
+            described,
+            buffered,
+        })
+    }
+
+    pub(super) fn buffered(&self) -> i64 {
+        self.buffered
+    }
+}
+
+impl Old {
+    pub(super) fn of(id: &ScheduleId, ours: &Desired, response: DescribeScheduleResponse) -> Self {
+        let body = response.schedule.unwrap_or_default();
+        let info = response.info.unwrap_or_default();
+        let state = body.state.clone().unwrap_or_default();
+        let updated = info.update_time.or(info.create_time);
+        Self {
+            id: id.clone(),
+            values: wire::decode_values(&body),
+            token: response.conflict_token,
+            marked: state.paused && state.notes.starts_with(&mark(&ours.schedule)),
+            remaining: state
+                .limited_actions
+                .then(|| u64::try_from(state.remaining_actions).unwrap_or_default()),
+            note: state.notes,
+            buffered: info.buffer_size,
+            runs: info.running_workflows.len(),
+            updated: updated.as_ref().and_then(decode_time).unwrap_or_default(),
+            body,
+        }
+    }
+
+    /// What ours takes over.
+    pub(super) fn state(&self) -> AdoptedState {
+        AdoptedState {
+            paused: (self.values.paused && !self.marked).then(|| self.note.clone()),
+            remaining: self.remaining,
+        }
+    }
+}
+
+/// Whether ours waits to be let go.
+pub(super) fn held(ours: &Ours) -> bool {
+    let memo = ours.live.readable_memo();
+    ours.live.values.paused && memo.is_some_and(|memo| memo.flags.contains(&Flag::Adopting))
+}
+
+/// What the note of a foreign schedule begins with while ours takes over.
+pub(super) fn mark(ours: &ScheduleId) -> String {
+    format!("{MARK}{ours}{MARK_END}")
+}
+
+/// The note of a foreign schedule that is paused for ours.
+pub(super) fn marked(ours: &ScheduleId, note: &str) -> String {
+    let end = note.floor_char_boundary(NOTE_LIMIT);
+    match &note[..end] {
+        "" => mark(ours),
+        note => format!("{}; its note was: {note}", mark(ours)),
+    }
+}
+
+/// Whether a note says that a schedule of some project takes over.
+pub fn is_being_adopted(note: &str) -> bool {
+    note.starts_with(MARK) && note.contains(MARK_END)
+}
+
+/// A foreign schedule's own note, also while it is paused for ours.
+pub fn original_note(note: &str) -> &str {
+    if !is_being_adopted(note) {
+        return note;
+    }
+    note.split_once("; its note was: ")
+        .map_or("", |(_, note)| note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_keeps_the_note() {
+        let ours = ScheduleId::from_server("schedule-p-x");
+        let note = marked(&ours, "made by ann");
+        assert!(note.starts_with(&mark(&ours)), "{note}");
+        assert!(is_being_adopted(&note));
+        assert_eq!(original_note(&note), "made by ann");
+        assert_eq!(original_note(&mark(&ours)), "");
+        assert_eq!(original_note("lunch"), "lunch");
+        // Another schedule's mark is not this one's.
+        assert!(!marked(&ours, "").starts_with(&mark(&ScheduleId::from_server("schedule-p-xy"))));
+    }
+}

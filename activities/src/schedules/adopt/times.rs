@@ -1,0 +1,221 @@
+//! The times of an adoption: moments at which neither schedule runs, and what
+//! neither ran.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use almanac_workflows::definition::OverlapPolicy;
+use almanac_workflows::names::ScheduleId;
+use almanac_workflows::schedule::Desired;
+use almanac_workflows::times::{Quiet, Spec};
+use jiff::{SignedDuration, Timestamp};
+use temporalio_common::protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
+use temporalio_common::protos::temporal::api::schedule::v1::{BackfillRequest, SchedulePatch};
+
+use super::parties::{Old, Ours};
+use super::{AdoptError, Adopter, request};
+use crate::schedules::apply::request_id;
+
+/// The time without a run in which the two are exchanged, where there is one.
+pub const QUIET: Quiet = Quiet {
+    before: Duration::from_secs(2),
+    after: Duration::from_secs(3),
+};
+/// A narrower one, for a schedule that runs every few seconds.
+const NARROW: Quiet = Quiet {
+    before: Duration::from_secs(1),
+    after: Duration::from_millis(700),
+};
+/// The narrowest, for one that runs every second: well after a run.
+const NARROWEST: Quiet = Quiet {
+    before: Duration::from_millis(600),
+    after: Duration::from_millis(100),
+};
+/// How often what was missed is run: running it may lose another time.
+const ROUNDS: u32 = 5;
+/// How long a quiet moment is waited for.
+const WAIT: SignedDuration = SignedDuration::from_secs(10);
+/// A run that is due starts within this.
+const LATE: SignedDuration = SignedDuration::from_secs(3);
+/// The most times that ours runs for the two.
+const MISSED_LIMIT: usize = 1000;
+
+impl Adopter<'_> {
+    /// Runs what of these times nobody ran; how many.
+    ///
+    /// One of the servers drops a time that is due and not yet handled when a
+    /// schedule is written or patched. So the times just before each write are
+    /// looked at, and those before the patch that makes up for them, too.
+    pub(super) async fn make_up(
+        &self,
+        desired: &Desired,
+        old: &Old,
+        due: BTreeSet<Timestamp>,
+    ) -> Result<usize, AdoptError> {
+        let ours = self.must(&desired.schedule).await?;
+        if !old.marked || ours.live.values.paused {
+            return Ok(0);
+        }
+        let names = [
+            old.values.action.workflow_id.as_str(),
+            desired.values.action.workflow_id.as_str(),
+        ];
+        let busy = old.runs > 0 && old.values.overlap_policy != OverlapPolicy::AllowAll;
+        let mut seen = due.clone();
+        let mut missed = self.missed(&names, due, old.updated, busy).await?;
+        let mut count = 0;
+        for _ in 0..ROUNDS {
+            if missed.is_empty() {
+                return Ok(count);
+            }
+            count += missed.len();
+            wait_for_quiet(desired, old).await?;
+            self.run_missed(&ours, &missed).await?;
+            let at = Timestamp::now();
+            let mut near = times_until(&desired.values.spec, at - LATE, at);
+            near.retain(|time| !seen.contains(time));
+            seen.extend(&near);
+            let busy = desired.values.overlap_policy != OverlapPolicy::AllowAll;
+            missed = self.missed(&names[1..], near, at, busy).await?;
+        }
+        Ok(count)
+    }
+
+    /// Which of these times nobody ran. A run that was due until `write` may
+    /// be starting still. `busy`: it may have been skipped, since an earlier
+    /// run went on.
+    async fn missed(
+        &self,
+        names: &[&str],
+        due: BTreeSet<Timestamp>,
+        write: Timestamp,
+        busy: bool,
+    ) -> Result<BTreeSet<Timestamp>, AdoptError> {
+        let mut missed = BTreeSet::new();
+        for time in due {
+            let patient = time <= write;
+            let mut ran = false;
+            loop {
+                for name in names {
+                    ran = ran || self.ran(name, time).await?;
+                }
+                if ran || !patient || Timestamp::now().duration_since(write) > LATE {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            let skipped = patient && busy;
+            if !ran && !skipped {
+                missed.insert(time);
+            }
+        }
+        Ok(missed)
+    }
+
+    /// Whether the run for `time` was started.
+    async fn ran(&self, workflow_id: &str, time: Timestamp) -> Result<bool, AdoptError> {
+        let id = format!("{workflow_id}-{}", time.strftime("%Y-%m-%dT%H:%M:%SZ"));
+        self.schedules.has_workflow(&id).await.map_err(|error| {
+            let id = ScheduleId::from_server(id);
+            request("look for the run", &id)(error)
+        })
+    }
+
+    /// Lets ours run what nobody did: one after the other, unless its runs may
+    /// go on side by side.
+    async fn run_missed(&self, ours: &Ours, times: &BTreeSet<Timestamp>) -> Result<(), AdoptError> {
+        if times.is_empty() {
+            return Ok(());
+        }
+        let values = &ours.live.values;
+        let policy = match values.overlap_policy {
+            OverlapPolicy::AllowAll => ScheduleOverlapPolicy::AllowAll,
+            _ => ScheduleOverlapPolicy::BufferAll,
+        };
+        let half = SignedDuration::from_millis(500);
+        let backfill_request = times
+            .iter()
+            .map(|time| {
+                let to_next = next(&values.spec, *time).map(|next| next.duration_since(*time));
+                let jitter = signed(values.spec.jitter).min(to_next.unwrap_or(SignedDuration::MAX));
+                BackfillRequest {
+                    start_time: Some(encode(*time - half)),
+                    end_time: Some(encode(*time + jitter.max(half))),
+                    overlap_policy: policy.into(),
+                }
+            })
+            .collect();
+        let patch = SchedulePatch {
+            backfill_request,
+            ..SchedulePatch::default()
+        };
+        self.schedules
+            .patch(&ours.live.schedule, patch, request_id())
+            .await
+            .map_err(request("backfill", &ours.live.schedule))
+    }
+}
+
+/// The times of ours that the foreign one may not have run any more, and that
+/// ours, let go at `now`, did not run.
+pub(super) fn between(old: &Old, ours: &Desired, now: Timestamp) -> BTreeSet<Timestamp> {
+    let spec = &ours.values.spec;
+    // Around a pause at a quiet moment nothing with jitter is due.
+    let before = if spec.jitter.is_zero() {
+        LATE
+    } else {
+        SignedDuration::ZERO
+    };
+    let start = (old.updated - before).max(now - signed(ours.values.catchup_window));
+    let theirs = times_until(&old.values.spec, start, old.updated);
+    let mut due = times_until(spec, start, now);
+    due.retain(|time| *time > old.updated || theirs.contains(time));
+    due
+}
+
+fn times_until(spec: &Spec, after: Timestamp, until: Timestamp) -> BTreeSet<Timestamp> {
+    let found = spec.fire_times(after, MISSED_LIMIT);
+    found
+        .times
+        .into_iter()
+        .take_while(|time| *time < until)
+        .collect()
+}
+
+fn next(spec: &Spec, after: Timestamp) -> Option<Timestamp> {
+    spec.fire_times(after, 1).times.first().copied()
+}
+
+/// Waits for a moment at which neither runs. One that runs so often that there
+/// is none is exchanged at once: what it misses is seen.
+pub(super) async fn wait_for_quiet(ours: &Desired, old: &Old) -> Result<(), AdoptError> {
+    let specs = [&old.values.spec, &ours.values.spec];
+    let now = Timestamp::now();
+    let found = [QUIET, NARROW, NARROWEST]
+        .iter()
+        .find_map(|quiet| quiet.next(&specs, now, now + WAIT));
+    let jitter = specs.iter().any(|spec| !spec.jitter.is_zero());
+    match found {
+        Some(at) => {
+            let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+            tokio::time::sleep(wait).await;
+            Ok(())
+        }
+        None if jitter => {
+            let next = QUIET.next(&specs, now, now + SignedDuration::from_hours(24 * 7));
+            Err(AdoptError::NotQuiet(old.id.clone(), next))
+        }
+        None => Ok(()),
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::from_hours(24 * 365))
+}
+
+fn encode(time: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
+    }
+}
