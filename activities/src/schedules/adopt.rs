@@ -29,7 +29,7 @@ use super::apply::{PLANS, READ_BACK_WAIT, READ_BACKS, request_id, shows};
 use super::wire;
 use super::{Applied, RequestError, Schedules};
 use parties::{Old, Ours, held, marked};
-use times::{between, wait_for_quiet};
+use times::{LOOK, WAIT, between, wait_for_quiet};
 
 pub use parties::{is_being_adopted, original_note};
 pub use times::QUIET;
@@ -229,9 +229,7 @@ impl Adopter<'_> {
             if old.values.paused {
                 return Ok(old);
             }
-            if old.buffered > 0 {
-                return Err(AdoptError::Buffered(old.id, old.buffered));
-            }
+            old = self.when_unbuffered(desired, adoption, old).await?;
             wait_for_quiet(desired, &old).await?;
             let mut body = old.body.clone();
             let state = body.state.get_or_insert_default();
@@ -252,6 +250,26 @@ impl Adopter<'_> {
         } else {
             Err(AdoptError::Changed(old.id))
         }
+    }
+
+    /// Waits a little for runs that are just being started, which stand in the
+    /// buffer too.
+    async fn when_unbuffered(
+        &self,
+        desired: &Desired,
+        adoption: &Adoption,
+        mut old: Old,
+    ) -> Result<Old, AdoptError> {
+        let since = Timestamp::now();
+        while old.buffered > 0 {
+            if Timestamp::now().duration_since(since) > WAIT {
+                return Err(AdoptError::Buffered(old.id, old.buffered));
+            }
+            tokio::time::sleep(LOOK).await;
+            let now = self.old(desired, adoption).await?;
+            old = now.ok_or_else(|| AdoptError::Gone(adoption.from.clone()))?;
+        }
+        Ok(old)
     }
 
     /// Reads the foreign schedule until it is not what it was.

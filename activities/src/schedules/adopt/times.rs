@@ -33,8 +33,10 @@ const NARROWEST: Quiet = Quiet {
 };
 /// How often what was missed is run: running it may lose another time.
 const ROUNDS: u32 = 5;
+/// Time between two looks.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// How long a quiet moment is waited for.
-const WAIT: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const WAIT: SignedDuration = SignedDuration::from_secs(10);
 /// A run that is due starts within this.
 const LATE: SignedDuration = SignedDuration::from_secs(3);
 /// The most times that ours runs for the two.
@@ -102,7 +104,7 @@ impl Adopter<'_> {
                 if ran || !patient || Timestamp::now().duration_since(write) > LATE {
                     break;
                 }
-                tokio::time::sleep(Duration::from_millis(250)).await;
+                tokio::time::sleep(LOOK).await;
             }
             let skipped = patient && busy;
             if !ran && !skipped {
