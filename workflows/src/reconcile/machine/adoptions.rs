@@ -47,6 +47,7 @@ impl Machine {
             number: self.state.orders_given,
             from: request.from.clone(),
             from_project: request.from_project.clone(),
+            revision: request.revision.clone(),
             by: request.by.clone(),
             at: self.now,
         };
