@@ -119,9 +119,10 @@ impl Scene<'_> {
     /// A pass over schedules that are right already.
     async fn in_sync(&mut self, worker: &Worker) -> anyhow::Result<()> {
         let prefix = self.project.schedule("");
+        // The next pass describes the share of all the time since this one.
+        let began = Instant::now();
         worker.sync_with("definitions=false").await?;
         self.rest().await?;
-        let began = Instant::now();
         let requests = |operation: &'static str| {
             let label = format!("operation=\"{operation}\"");
             async move { worker.metric("temporal_request", &[&label]).await }
