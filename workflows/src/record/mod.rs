@@ -9,6 +9,8 @@ mod memo;
 mod order;
 mod pass;
 mod report;
+mod run;
+mod selector;
 mod state;
 mod suspension;
 
@@ -17,5 +19,7 @@ pub use memo::*;
 pub use order::*;
 pub use pass::*;
 pub use report::*;
+pub use run::*;
+pub use selector::*;
 pub use state::*;
 pub use suspension::*;

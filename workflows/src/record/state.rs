@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Corrections, DefinitionCounts, Held, Options, Orders, Override, Report, Suspension, Trigger,
+    Corrections, DefinitionCounts, Held, Options, Orders, Override, Report, RunRecord, Suspension,
+    Trigger,
 };
 use crate::names::{DefinitionId, Revision, WorkerId};
 
@@ -68,6 +69,11 @@ pub struct State {
     pub ignored_signals: u64,
     /// Recent update requests and their answers, oldest first.
     pub requests: VecDeque<(String, Value)>,
+    /// Runs that operators asked for, oldest first: those that wait or go on,
+    /// and the last that are over.
+    pub runs: VecDeque<RunRecord>,
+    /// How many runs were asked for.
+    pub runs_asked: u64,
     /// Who suspended the reconciler, when it is.
     pub suspended: Option<Suspension>,
 }
@@ -127,6 +133,8 @@ pub struct Status {
     pub overrides: BTreeMap<DefinitionId, Override>,
     /// What operators asked for and no pass has done.
     pub orders: Orders,
+    /// How many runs that operators asked for wait or go on.
+    pub runs_pending: u64,
     /// Corrections of the last two hours.
     pub corrections: Corrections,
     /// How many schedules passes removed in the last 10 minutes.

@@ -21,6 +21,7 @@ mod sorted;
 mod spec;
 mod values;
 mod warn;
+mod when;
 mod zone;
 
 pub use calendar::{Calendar, CalendarInput, CalendarRanges, Role, compile_calendar};
@@ -33,6 +34,7 @@ pub use interval::Interval;
 pub use sorted::Sorted;
 pub use spec::Spec;
 pub use values::{DaysOfMonth, DaysOfWeek, Hours, Months, Range, Sixty, Values, Years};
+pub use when::When;
 pub use zone::check_zone;
 
 /// The zone of a schedule that names none.
