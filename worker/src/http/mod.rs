@@ -1,4 +1,4 @@
-//! HTTP: section 8 of the contract, as far as it reads, syncs and overrides.
+//! HTTP: section 8 of the contract, as far as it reads, syncs, overrides and runs.
 //!
 //! Always holds: a handler that fails answers an RFC 9457 problem; whoever
 //! asks for more than the probes and the metrics page has shown an authority
@@ -18,6 +18,7 @@ mod looks;
 mod overrides;
 mod probes;
 mod problem;
+mod runs;
 mod schedules;
 mod server;
 mod sight;
@@ -46,6 +47,8 @@ pub use self::schedules::{LastRun, ScheduleView};
 /// How many requests may wait for a pass at a time: the server takes 10
 /// updates of a workflow at a time, and others send some too.
 const SYNCS: usize = 8;
+/// How many requests may wait for a run at a time.
+const RUNS: usize = 64;
 /// How long a request waits for its pass.
 const SYNC_WAIT: Duration = Duration::from_secs(30);
 
@@ -54,6 +57,7 @@ struct Service<B> {
     backend: Arc<B>,
     looks: Looks,
     syncs: Semaphore,
+    runs: Semaphore,
     sync_wait: Duration,
     stop: CancellationToken,
 }
@@ -70,6 +74,7 @@ pub async fn serve<B: Backend>(
         backend,
         looks: Looks::default(),
         syncs: Semaphore::new(SYNCS),
+        runs: Semaphore::new(RUNS),
         sync_wait: SYNC_WAIT,
         stop: stop.clone(),
     });
@@ -129,6 +134,8 @@ fn guarded<B: Backend>(authority: &Authority) -> Router<Arc<Service<B>>> {
             get(schedules::one).patch(overrides::patch),
         )
         .route("/api/v1/schedules/{id}/override", delete(overrides::clear))
+        .route("/api/v1/schedules/{id}/trigger", post(runs::trigger))
+        .route("/api/v1/schedules/{id}/backfill", post(runs::backfill))
         .route("/api/v1/plan", get(schedules::plan))
         .route("/api/v1/reconcile", get(schedules::reconcile))
         .fallback(problem::no_such_page)

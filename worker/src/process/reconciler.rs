@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use almanac_workflows::names::{Project, RECONCILE_WORKFLOW};
 use almanac_workflows::record::{
-    Announcement, OverrideAnswer, OverrideRequest, Report, Status, SuspendAnswer, SuspendRequest,
-    SyncAnswer, SyncRequest,
+    Announcement, OverrideAnswer, OverrideRequest, Report, RunAnswer, RunKind, RunQuery,
+    RunRequest, RunState, SelectRequest, Selection, Selector, Status, SuspendAnswer,
+    SuspendRequest, SyncAnswer, SyncRequest,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,6 +39,10 @@ pub const SUSPEND_UPDATE: &str = "suspend";
 pub const RESUME_UPDATE: &str = "resume";
 /// The update that sets, ends and clears overrides.
 pub const OVERRIDE_UPDATE: &str = "override";
+/// The update that tells which definitions have labels.
+pub const SELECT_UPDATE: &str = "select";
+/// The query that answers what came of a run.
+pub const RUN_QUERY: &str = "run";
 
 /// How long the workflow may take to answer.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -124,16 +129,20 @@ impl Reconciler {
 
     /// The workflow's state.
     pub async fn status(&self) -> Result<Status, ReconcilerError> {
+        self.query(STATUS_QUERY, RawValue::new(Vec::new())).await
+    }
+
+    async fn query<A: DeserializeOwned>(
+        &self,
+        name: &str,
+        input: RawValue,
+    ) -> Result<A, ReconcilerError> {
         let options = WorkflowQueryOptions::builder()
             .reject_condition(QueryRejectCondition::NotOpen)
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        let asked = handle.query(
-            UntypedQuery::new(STATUS_QUERY),
-            RawValue::new(Vec::new()),
-            options,
-        );
+        let asked = handle.query(UntypedQuery::new(name), input, options);
         match within(ANSWER_LIMIT, asked).await? {
             Ok(answer) => read(answer),
             Err(WorkflowQueryError::NotFound(_) | WorkflowQueryError::Rejected { .. }) => {
@@ -171,6 +180,55 @@ impl Reconciler {
     pub async fn resume(&self, request: &SuspendRequest) -> Result<SuspendAnswer, ReconcilerError> {
         self.update(RESUME_UPDATE, &request.request_id, request)
             .await
+    }
+
+    /// Starts runs, and waits at most `limit` for what comes of them: the
+    /// answer is pending where that takes longer. The request needs an id.
+    pub async fn run(
+        &self,
+        kind: RunKind,
+        request: &RunRequest,
+        limit: Duration,
+    ) -> Result<RunAnswer, ReconcilerError> {
+        let deadline = tokio::time::Instant::now() + limit;
+        let asked = self.update(kind.name(), &request.request_id, request).await;
+        let mut answer = match asked {
+            Ok(answer) => answer,
+            // It may have been taken, and just not be over.
+            Err(error @ ReconcilerError::NoAnswer(_)) => {
+                self.run_answer(&request.request_id).await?.ok_or(error)?
+            }
+            Err(error) => return Err(error),
+        };
+        while answer.state == RunState::Pending && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            match self.run_answer(&request.request_id).await {
+                Ok(Some(news)) => answer = news,
+                Ok(None) | Err(ReconcilerError::NoAnswer(_) | ReconcilerError::Busy(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(answer)
+    }
+
+    /// What came of the runs that a request asked for.
+    async fn run_answer(&self, request_id: &str) -> Result<Option<RunAnswer>, ReconcilerError> {
+        let asked = RunQuery {
+            request_id: request_id.to_owned(),
+        };
+        self.query(RUN_QUERY, json(&asked)).await
+    }
+
+    /// Which definitions that have a schedule have these labels.
+    pub async fn select(
+        &self,
+        id: &str,
+        selector: &Selector,
+    ) -> Result<Selection, ReconcilerError> {
+        let request = SelectRequest {
+            selector: selector.clone(),
+        };
+        self.update(SELECT_UPDATE, id, &request).await
     }
 
     /// Sends an update. When too many are in flight it is tried again: the
