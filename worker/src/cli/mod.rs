@@ -3,10 +3,12 @@
 //! Each talks to Temporal directly, or to nobody; what it prints goes to
 //! standard output, as text or JSON, and what went wrong to standard error.
 
+mod choose;
 mod live;
 mod next;
 mod overrides;
 mod plan;
+mod runs;
 mod suspension;
 mod sync;
 mod table;
@@ -46,6 +48,8 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Unpause(args) => overrides::unpause(args).await,
         Cmd::Override(args) => overrides::set(args).await,
         Cmd::ClearOverride(args) => overrides::clear(args).await,
+        Cmd::Trigger(args) => runs::trigger(args).await,
+        Cmd::Backfill(args) => runs::backfill(args).await,
         Cmd::Suspend(args) => suspension::suspend(args).await,
         Cmd::Resume(args) => suspension::resume(args).await,
         Cmd::Next(args) => next::run(&args).await,
