@@ -17,7 +17,7 @@ mod seen;
 use std::time::Duration;
 
 use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::names::{Project, ScheduleId};
+use almanac_workflows::names::Project;
 use almanac_workflows::record::{
     RunAnswer, RunKind, RunOrder, RunState, RunStep, RunsSeen, StartedRun,
 };
@@ -29,7 +29,7 @@ use temporalio_common::protos::temporal::api::schedule::v1::{
 use tokio::time::{Instant, sleep};
 
 pub use activity::RunActivities;
-pub use range::times_in;
+pub use range::{Range, Times};
 
 use crate::metrics;
 use crate::schedules::wire::{self, encode_overlap, encode_time};
@@ -58,7 +58,6 @@ pub struct Runner {
 
 /// A schedule of ours, described.
 struct Ours {
-    schedule: ScheduleId,
     spec: Spec,
     overlap: OverlapPolicy,
     info: ScheduleInfo,
@@ -99,7 +98,6 @@ impl Runner {
         let info = response.info.clone().unwrap_or_default();
         Ok(match wire::live(&self.project, &schedule, response) {
             Some(described) => Ok(Ours {
-                schedule,
                 overlap: described.live.values.overlap_policy,
                 spec: described.live.values.spec,
                 info,
@@ -131,17 +129,17 @@ impl Runner {
             before.at = free_second(&ours.info).await;
             return Ok(RunStep::Seen(before));
         }
-        Ok(
-            match times_in(&ours.spec, order.from, order.to, order.limit) {
-                Ok(times) => RunStep::Seen(RunsSeen {
-                    first: times.first,
-                    last: times.last,
-                    asked: times.count,
-                    ..before
-                }),
-                Err(why) => ended(refused(RunState::BadRange, why)),
-            },
-        )
+        let times = Range::of(&ours.spec, order.from, order.to)
+            .and_then(|range| range.times_within(&ours.spec, order.limit));
+        Ok(match times {
+            Ok(times) => RunStep::Seen(RunsSeen {
+                first: times.first,
+                last: times.last,
+                asked: times.count,
+                ..before
+            }),
+            Err(why) => ended(refused(RunState::BadRange, why)),
+        })
     }
 
     async fn send(&self, order: &RunOrder, before: &RunsSeen) -> Result<RunStep, RequestError> {

@@ -5,7 +5,7 @@ use almanac_workflows::times::{Spec, When};
 use jiff::{SignedDuration, Timestamp};
 
 /// The most times that are counted for an error.
-const COUNTED: usize = 100_000;
+const COUNTED: u64 = 100_000;
 
 /// The times of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,66 +18,82 @@ pub struct Times {
     pub count: u64,
 }
 
-/// The times at which a spec fires from `from` on and before `to`.
-///
-/// # Errors
-/// For people: the range is reversed or holds no time of the schedule, or more
-/// times than `limit`.
-pub fn times_in(
-    spec: &Spec,
-    from: Option<When>,
-    to: Option<When>,
-    limit: Option<u32>,
-) -> Result<Times, String> {
-    let zone = &spec.timezone;
-    let instant = |name: &str, when: Option<When>| {
-        let when = when.ok_or_else(|| format!("{name} is missing"))?;
-        let at = when.resolve(zone);
-        at.map_err(|why| format!("{name}: {why}"))
-    };
-    let (from, to) = (instant("from", from)?, instant("to", to)?);
-    if from >= to {
-        return Err(format!("from ({from}) must be before to ({to})"));
+/// A range of time, its end left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Range {
+    /// The range between two moments, local ones being those of the spec's zone.
+    ///
+    /// # Errors
+    /// For people: one is missing, or they are reversed.
+    pub fn of(spec: &Spec, from: Option<When>, to: Option<When>) -> Result<Self, String> {
+        let instant = |name: &str, when: Option<When>| {
+            let when = when.ok_or_else(|| format!("{name} is missing"))?;
+            let at = when.resolve(&spec.timezone);
+            at.map_err(|why| format!("{name}: {why}"))
+        };
+        let (from, to) = (instant("from", from)?, instant("to", to)?);
+        if from >= to {
+            return Err(format!("from ({from}) must be before to ({to})"));
+        }
+        Ok(Self { from, to })
     }
-    let limit = usize::try_from(limit.unwrap_or(BACKFILL_LIMIT)).unwrap_or(COUNTED);
-    // A time is found after another, and times are whole seconds.
-    let mut after = from
-        .checked_sub(SignedDuration::from_nanos(1))
-        .map_err(|error| error.to_string())?;
-    let (mut first, mut last, mut count) = (None, None, 0);
-    'all: while count < COUNTED {
-        let found = spec.fire_times(after, 1000);
-        for time in &found.times {
-            if *time >= to {
-                break 'all;
+
+    /// The times at which a spec fires in it; `None` where there is none. No
+    /// more than 100,000 are counted.
+    pub fn times(self, spec: &Spec) -> Option<Times> {
+        // A time is found after another, and times are whole seconds.
+        let mut after = self.from.checked_sub(SignedDuration::from_nanos(1)).ok()?;
+        let mut times: Option<Times> = None;
+        loop {
+            let found = spec.fire_times(after, 1000);
+            for time in &found.times {
+                if *time >= self.to || times.is_some_and(|times| times.count >= COUNTED) {
+                    return times;
+                }
+                let so_far = times.get_or_insert(Times {
+                    first: *time,
+                    last: *time,
+                    count: 0,
+                });
+                so_far.last = *time;
+                so_far.count += 1;
             }
-            first.get_or_insert(*time);
-            last = Some(*time);
-            count += 1;
-        }
-        match found.times.last() {
-            Some(time) if !found.exhausted => after = *time,
-            _ => break,
+            match found.times.last() {
+                Some(time) if !found.exhausted => after = *time,
+                _ => return times,
+            }
         }
     }
-    let (Some(first), Some(last)) = (first, last) else {
-        return Err(format!(
-            "the schedule has no time from {from} until {to} (in {})",
-            if zone.is_empty() { "UTC" } else { zone }
-        ));
-    };
-    if count > limit {
-        let more = if count >= COUNTED { "at least " } else { "" };
-        return Err(format!(
-            "it would start {more}{count} runs, from {first} to {last}, more than the limit of \
-             {limit}"
-        ));
+
+    /// The same, as a backfill may have them.
+    ///
+    /// # Errors
+    /// For people: there is none, or there are more than `limit`.
+    pub fn times_within(self, spec: &Spec, limit: Option<u32>) -> Result<Times, String> {
+        let Self { from, to } = self;
+        let times = self
+            .times(spec)
+            .ok_or_else(|| format!("the schedule has no time from {from} until {to}"))?;
+        let limit = u64::from(limit.unwrap_or(BACKFILL_LIMIT));
+        if times.count > limit {
+            let more = if times.count >= COUNTED {
+                "at least "
+            } else {
+                ""
+            };
+            let Times { first, last, count } = times;
+            return Err(format!(
+                "it would start {more}{count} runs, from {first} to {last}, more than the limit \
+                 of {limit}"
+            ));
+        }
+        Ok(times)
     }
-    Ok(Times {
-        first,
-        last,
-        count: count as u64,
-    })
 }
 
 #[cfg(test)]
@@ -100,7 +116,8 @@ mod tests {
 
     fn times(zone: &str, from: &str, to: &str, limit: Option<u32>) -> Result<Times, String> {
         let when = |text: &str| Some(text.parse().unwrap());
-        times_in(&hourly(zone), when(from), when(to), limit)
+        let spec = hourly(zone);
+        Range::of(&spec, when(from), when(to))?.times_within(&spec, limit)
     }
 
     #[test]

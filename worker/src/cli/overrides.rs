@@ -155,11 +155,12 @@ async fn send_all(
         let one = match outcome {
             Ok(outcome) => {
                 if target.format == Format::Text {
-                    super::print(&text(&outcome))?;
+                    super::print(&(text(&outcome).trim_end().replace('\n', "; ") + "\n"))?;
                 }
+                let error = errors(&outcome).next().map(str::to_owned);
                 One {
                     id,
-                    error: errors(&outcome).next().map(str::to_owned),
+                    error,
                     outcome: Some(Many {
                         pass: outcome.report.pass,
                         overridden: outcome.overridden,
