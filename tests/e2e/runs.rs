@@ -1,7 +1,9 @@
 //! Runs started by hand: from the command line, over HTTP and by updates.
 
+use std::time::Duration;
+
 use almanac_tests::{
-    Project, Proxy, SOON, Scheduler, Worker, cron, eventually, foreign_schedule, json_payloads,
+    Project, Proxy, SOON, Scheduler, Worker, cron, foreign_schedule, json_payloads,
     on_both_schedulers, paused_cron, wait_for, with_schedule,
 };
 use serde_json::{Value, json};
@@ -30,22 +32,36 @@ async fn trigger(worker: &Worker, id: &str, body: Value, key: &str) -> anyhow::R
     Ok(answer)
 }
 
-/// Asks the workflow itself, until it takes it and the run is over.
-async fn ask(project: &Project, update: &str, request: &Value) -> anyhow::Result<Value> {
+/// Sends an update until it is taken: the server takes ten at a time.
+async fn taken(project: &Project, update: &str, request: &Value) -> anyhow::Result<Value> {
     let workflow = project.reconcile_workflow();
-    let temporal = project.temporal();
-    let id = json!({ "request_id": request["request_id"] });
-    wait_for("the run to be over", 3 * SOON, || async {
-        let payloads = json_payloads(std::slice::from_ref(&id));
-        let known = temporal.query(&workflow, "run", payloads).await?;
-        if known.is_null() {
-            let payloads = json_payloads(std::slice::from_ref(request));
-            temporal
-                .update_workflow(&workflow, update, payloads)
-                .await?;
-            return Ok(None);
+    wait_for("the update to be taken", 4 * SOON, || async {
+        let payloads = json_payloads(std::slice::from_ref(request));
+        let temporal = project.temporal();
+        let answer = temporal.update_workflow(&workflow, update, payloads).await;
+        if answer.is_err() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        Ok((known["state"] != "pending").then_some(known))
+        answer.map(Some)
+    })
+    .await
+}
+
+/// Asks the workflow itself, and waits until the run is over.
+async fn ask(project: &Project, update: &str, request: &Value) -> anyhow::Result<Value> {
+    taken(project, update, request).await?;
+    let workflow = project.reconcile_workflow();
+    let id = json!({ "request_id": request["request_id"] });
+    wait_for("the run to be over", 4 * SOON, || async {
+        let payloads = json_payloads(std::slice::from_ref(&id));
+        let known = project.temporal().query(&workflow, "run", payloads).await;
+        match known {
+            Ok(known) if known["state"] != "pending" && !known.is_null() => Ok(Some(known)),
+            _ => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(None)
+            }
+        }
     })
     .await
 }
@@ -199,14 +215,14 @@ async fn a_backfill_starts_the_runs_of_its_range(on: Scheduler) -> anyhow::Resul
     assert_eq!(answer["started"], 24, "{answer}");
     assert_eq!(runs(&project, "all").await?, 24);
 
-    // Local to the schedule's zone, and an hour more on the day of a change.
-    let local = json!({ "from": "2025-10-26", "to": "2025-10-27", "reason": "again" });
+    // Local to the schedule's zone, in which a clock was changed that day.
+    let local = json!({ "from": "2026-03-29", "to": "2026-03-30", "reason": "again" });
     let path = "/api/v1/schedules/skip/backfill";
     let (status, answer) = worker.send("POST", path, Some(&local), Some("k")).await?;
-    assert_eq!((status, &answer["asked"]), (200, &json!(25)), "{answer}");
+    assert_eq!((status, &answer["asked"]), (200, &json!(23)), "{answer}");
     assert_eq!(answer["started"], 1, "{answer}");
     let workflow = answer["workflow_id"].as_str().unwrap();
-    assert!(workflow.ends_with("-2025-10-25T22:00:00Z"), "{workflow}");
+    assert!(workflow.ends_with("-2026-03-28T23:00:00Z"), "{workflow}");
     assert!(answer["skipped"].as_u64().unwrap() > 0, "{answer}");
     let (_, again) = worker.send("POST", path, Some(&local), Some("k")).await?;
     assert_eq!(again, answer);
@@ -461,16 +477,8 @@ async fn overrides_and_triggers_at_once_are_all_done_once(on: Scheduler) -> anyh
                 "request_id": request_id, "id": id, "by": "test",
                 "reason": format!("round {round}"), "cron": [format!("{round} 4 * * *")],
             });
-            let workflow = project.reconcile_workflow();
-            eventually("the override to be taken", || async {
-                let payloads = json_payloads(std::slice::from_ref(&request));
-                let temporal = project.temporal();
-                temporal
-                    .update_workflow(&workflow, "override", payloads)
-                    .await?;
-                Ok(true)
-            })
-            .await
+            taken(project, "override", &request).await?;
+            Ok(())
         }
     });
     project

@@ -43,6 +43,8 @@ const BACKFILL_WATCH: Duration = Duration::from_secs(25);
 /// A backfill that shows nothing new for this long goes on by itself: the
 /// server starts ten runs a second, or waits for one to end.
 const BACKFILL_STILL: Duration = Duration::from_secs(3);
+/// A run that waits for this long waits for another to end.
+const WAIT_STILL: Duration = Duration::from_secs(1);
 /// How long a run waits for a second without another run of its schedule.
 const FREE_WITHIN: Duration = Duration::from_secs(5);
 /// Time between two looks; it doubles to [`LAST_LOOK`].
@@ -188,37 +190,32 @@ impl Runner {
                 }
                 Err(error) => return Err(error),
             };
-            let sight = became(order, before, &ours.info);
-            match (sight, order.kind) {
-                (Sight::Whole(answer), _) => return Ok(ended(answer)),
-                (Sight::Part(answer), RunKind::Trigger) => {
-                    // A run that ends another waits for that: a moment, or long.
-                    if began.elapsed() > BACKFILL_STILL {
-                        return Ok(ended(answer));
-                    }
+            let (answer, still) = match became(order, before, &ours.info) {
+                Sight::Whole(answer) => return Ok(ended(answer)),
+                Sight::Waits(answer) => (answer, WAIT_STILL),
+                Sight::Part(answer) => (answer, BACKFILL_STILL),
+                Sight::Nothing if began.elapsed() > SHOWS_WITHIN => {
+                    let why = format!(
+                        "it was sent, and nothing of it was seen within {} s: a run of the \
+                         same time may go on",
+                        SHOWS_WITHIN.as_secs()
+                    );
+                    return Ok(ended(refused(RunState::Lost, why)));
                 }
-                (Sight::Part(answer), RunKind::Backfill) => {
-                    let news = last.as_ref().is_none_or(|(known, _)| *known != answer);
-                    let since = match &last {
-                        Some((_, since)) if !news => *since,
-                        _ => Instant::now(),
-                    };
-                    if since.elapsed() > BACKFILL_STILL || began.elapsed() > BACKFILL_WATCH {
-                        return Ok(ended(answer));
-                    }
-                    last = Some((answer, since));
+                Sight::Nothing => {
+                    sleep(wait).await;
+                    wait = (wait * 2).min(LAST_LOOK);
+                    continue;
                 }
-                (Sight::Nothing, _) => {
-                    if began.elapsed() > SHOWS_WITHIN {
-                        let why = format!(
-                            "it was sent, and nothing of it was seen within {} s: a run of the \
-                             same time may go on",
-                            SHOWS_WITHIN.as_secs()
-                        );
-                        return Ok(ended(refused(RunState::Lost, why)));
-                    }
-                }
+            };
+            let since = match &last {
+                Some((known, since)) if *known == answer => *since,
+                _ => Instant::now(),
+            };
+            if since.elapsed() > still || began.elapsed() > BACKFILL_WATCH {
+                return Ok(ended(answer));
             }
+            last = Some((answer, since));
             sleep(wait).await;
             wait = (wait * 2).min(LAST_LOOK);
         }

@@ -20,7 +20,10 @@ const AHEAD: SignedDuration = SignedDuration::from_millis(300);
 pub(super) enum Sight {
     /// Nothing yet.
     Nothing,
-    /// Something, and there may be more.
+    /// Something waits, as it may for a moment only: one server lets every run
+    /// pass through its buffer.
+    Waits(RunAnswer),
+    /// Something, and more is to come.
     Part(RunAnswer),
     /// All there will be.
     Whole(RunAnswer),
@@ -106,10 +109,7 @@ fn trigger(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
         answer.state = RunState::Buffered;
         answer.buffered = 1;
         answer.message = format!("waits: {beside}, and the overlap policy is {waits}");
-        match policy {
-            OverlapPolicy::BufferOne | OverlapPolicy::BufferAll => Sight::Whole(answer),
-            _ => Sight::Part(answer),
-        }
+        Sight::Waits(answer)
     } else {
         Sight::Nothing
     }
@@ -148,10 +148,10 @@ fn backfill(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
         RunState::Skipped
     };
     answer.message = summary(&answer, before.overlap, left);
-    if left == 0 {
-        Sight::Whole(answer)
-    } else {
-        Sight::Part(answer)
+    match (left, answer.buffered) {
+        (0, 0) => Sight::Whole(answer),
+        (0, _) => Sight::Waits(answer),
+        _ => Sight::Part(answer),
     }
 }
 

@@ -200,8 +200,18 @@ impl Reconciler {
             }
             Err(error) => return Err(error),
         };
+        // The server answers a name that it knows, whatever stands beside it.
+        if answer.kind != kind || answer.id != request.id {
+            return Err(ReconcilerError::Refused(format!(
+                "request_id `{}` was that of a {} of `{}`",
+                request.request_id,
+                answer.kind.name(),
+                answer.id.as_ref().map_or("", |id| id.as_str())
+            )));
+        }
+        let mut waits = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         while answer.state == RunState::Pending && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(waits.next_wait()).await;
             match self.run_answer(&request.request_id).await {
                 Ok(Some(news)) => answer = news,
                 Ok(None) | Err(ReconcilerError::NoAnswer(_) | ReconcilerError::Busy(_)) => {}

@@ -18,13 +18,10 @@ use super::machine::Machine;
 use super::workflow::{ReconcileSchedules, Refusal, failure, is_over, tick};
 use crate::contracts::{ManualRun, Select};
 use crate::names::Project;
-use crate::record::{RunAnswer, RunKind, RunOrder, RunState, RunStep, Selection};
+use crate::record::{RunAnswer, RunOrder, RunState, RunStep, Selection};
 
 /// How many runs go on at a time, each of another schedule.
 const LANES: usize = 8;
-/// How many updates wait for their run's end at a time. The server takes 10
-/// updates at a time, and others must come through.
-const ANSWERS_WAITING: usize = 4;
 /// A step that no worker starts within this failed.
 const START_WITHIN: Duration = Duration::from_secs(10);
 /// The same where something may have been sent: a worker that died comes back.
@@ -150,36 +147,6 @@ async fn step(ctx: &Context, project: &Project, order: &RunOrder) -> Result<RunS
             Failure::Unknown(failure(&error))
         }
     })
-}
-
-/// The updates `trigger` and `backfill`: answers when the run was seen, or,
-/// where that takes longer than it should hold up others, that it is pending.
-pub(super) async fn ask(
-    ctx: &Context,
-    kind: RunKind,
-    input: &RawValue,
-) -> Result<RunAnswer, Refusal> {
-    tick(ctx);
-    let request = lenient::run_request(kind, input)?;
-    let number = ctx
-        .state_mut(|s| s.guarded(|machine| machine.ask_run(kind, &request)))
-        .ok_or("the request could not be taken; see last_error")??;
-    let waits = ctx.state_mut(|s| {
-        let waits = s.answers_waiting < ANSWERS_WAITING && s.machine.is_first(number);
-        s.answers_waiting += usize::from(waits);
-        waits
-    });
-    if waits {
-        let is_told = |s: &ReconcileSchedules| {
-            let answer = s.machine.run_answer(number);
-            answer.is_none_or(|answer| answer.state != RunState::Pending) || is_ending(ctx, s)
-        };
-        let told = ctx.wait_condition(is_told).await;
-        ctx.state_mut(|s| s.answers_waiting -= 1);
-        told?;
-    }
-    let answer = ctx.state(|s| s.machine.run_answer(number));
-    Ok(answer.ok_or("the request has been forgotten")?)
 }
 
 /// The update `select`: the registry of a worker that holds the current

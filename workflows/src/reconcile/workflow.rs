@@ -61,8 +61,6 @@ pub struct ReconcileSchedules {
     pub(super) machine: Machine,
     /// The project, when the workflow's id names one.
     pub(super) project: Option<Project>,
-    /// How many updates wait for the end of a run that they asked for.
-    pub(super) answers_waiting: usize,
     history: u32,
     /// When this run is to continue as new.
     ends: Timestamp,
@@ -81,7 +79,6 @@ impl ReconcileSchedules {
                 machine
             }),
             project: project(ctx.workflow_id()),
-            answers_waiting: 0,
             history: 0,
             ends: now.saturating_add(LONGEST_RUN).unwrap_or(Timestamp::MAX),
         }
@@ -234,13 +231,17 @@ impl ReconcileSchedules {
         self.admits_run(RunKind::Trigger, input)
     }
 
-    /// An operator starts a run; answers what came of it.
+    /// An operator starts a run; answers its number, and what is known of it.
+    /// The query `run` tells the rest: an update that waited would be one of the
+    /// ten that the server takes at a time.
     #[update]
-    pub async fn trigger(
-        ctx: &mut WorkflowContext<Self>,
+    pub fn trigger(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<RunAnswer, Refusal> {
-        runs::ask(ctx, RunKind::Trigger, &input).await
+        self.heard(ctx);
+        self.ask_run(RunKind::Trigger, &input)
     }
 
     #[update_validator(backfill)]
@@ -252,13 +253,15 @@ impl ReconcileSchedules {
         self.admits_run(RunKind::Backfill, input)
     }
 
-    /// An operator starts the runs of a range of time; answers what came of it.
+    /// An operator starts the runs of a range of time; answers as `trigger` does.
     #[update]
-    pub async fn backfill(
-        ctx: &mut WorkflowContext<Self>,
+    pub fn backfill(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<RunAnswer, Refusal> {
-        runs::ask(ctx, RunKind::Backfill, &input).await
+        self.heard(ctx);
+        self.ask_run(RunKind::Backfill, &input)
     }
 
     /// What came of a run that was asked for; nothing where it is not known.
@@ -298,6 +301,15 @@ impl ReconcileSchedules {
         self.has_room()?;
         let request = lenient::run_request(kind, input)?;
         Ok(self.machine.admits_run(kind, &request)?)
+    }
+
+    fn ask_run(&mut self, kind: RunKind, input: &RawValue) -> Result<RunAnswer, Refusal> {
+        let request = lenient::run_request(kind, input)?;
+        let number = self
+            .guarded(|machine| machine.ask_run(kind, &request))
+            .ok_or("the request could not be taken; see last_error")??;
+        let answer = self.machine.run_answer(number);
+        Ok(answer.ok_or("the request has been forgotten")?)
     }
 
     /// Updates wait until a run that is too long has continued as new.

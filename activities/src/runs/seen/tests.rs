@@ -49,7 +49,7 @@ fn before(overlap: OverlapPolicy) -> RunsSeen {
 fn state(sight: &Sight) -> Option<(bool, RunState)> {
     match sight {
         Sight::Nothing => None,
-        Sight::Part(answer) => Some((false, answer.state)),
+        Sight::Part(answer) | Sight::Waits(answer) => Some((false, answer.state)),
         Sight::Whole(answer) => Some((true, answer.state)),
     }
 }
@@ -108,7 +108,7 @@ fn what_the_policy_keeps_back_is_told() {
         (
             OverlapPolicy::BufferAll,
             &waits,
-            Some((true, RunState::Buffered)),
+            Some((false, RunState::Buffered)),
         ),
         (
             OverlapPolicy::CancelOther,

@@ -4,10 +4,7 @@
 //! schedule overwrite one another. What is known of a run is kept before
 //! anything is sent, so that a run is sent once at most, whoever dies.
 
-use std::collections::BTreeSet;
-
 use super::Machine;
-use crate::names::DefinitionId;
 use crate::reconcile::bounds::{self, NAME_LIMIT};
 use crate::record::{
     RUNS_WAITING, RunAnswer, RunKind, RunOrder, RunRecord, RunRequest, RunState, RunsSeen,
@@ -103,18 +100,6 @@ impl Machine {
     /// Whether a run can begin.
     pub(in crate::reconcile) fn run_waits(&self) -> bool {
         self.next_waiting().is_some()
-    }
-
-    /// Whether a run is the first of its schedule's that is not over.
-    pub(in crate::reconcile) fn is_first(&self, number: u64) -> bool {
-        let mut ahead: BTreeSet<&DefinitionId> = BTreeSet::new();
-        for run in self.state.runs.iter().filter(|run| run.answer.is_none()) {
-            if run.order.number == number {
-                return !ahead.contains(&run.order.id);
-            }
-            ahead.insert(&run.order.id);
-        }
-        true
     }
 
     /// Takes the next run, which is then handed back to [`Self::run_ended`].
