@@ -503,7 +503,7 @@ async fn overrides_and_triggers_at_once_are_all_done_once(on: Scheduler) -> anyh
         }
         anyhow::Ok(())
     };
-    let (mut done, _) = futures::try_join!(done, passes)?;
+    let (mut done, ()) = futures::try_join!(done, passes)?;
     done.sort();
     done.dedup();
     assert_eq!(done.len(), 200);
