@@ -450,6 +450,22 @@ async fn labels_choose_schedules(on: Scheduler) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Sends a request until it is taken; what it answers then.
+async fn served(worker: &Worker, method: &str, path: &str, body: Value) -> anyhow::Result<Value> {
+    let key = format!("{path} {body}");
+    wait_for(&key, 6 * SOON, || async {
+        match worker.send(method, path, Some(&body), Some(&key)).await? {
+            (200, answer) if answer["state"] != "pending" => Ok(Some(answer)),
+            (200 | 202 | 429 | 503, _) => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                Ok(None)
+            }
+            (status, answer) => anyhow::bail!("{status}: {answer}"),
+        }
+    })
+    .await
+}
+
 /// 100 overrides and 100 triggers on 20 schedules while passes run: none is
 /// lost, none is done twice.
 async fn overrides_and_triggers_at_once_are_all_done_once(on: Scheduler) -> anyhow::Result<()> {
@@ -463,29 +479,34 @@ async fn overrides_and_triggers_at_once_are_all_done_once(on: Scheduler) -> anyh
     let worker = project.worker().start().await?;
     let workflow = project.reconcile_workflow();
     let asked = (0..200_u32).map(|n| {
-        let (id, round) = (format!("job-{}", n % 20), n / 20);
-        let project = &project;
+        let (path, round) = (format!("/api/v1/schedules/job-{}", n % 20), n / 20);
+        let worker = &worker;
         async move {
-            let request_id = format!("request-{n}");
             if round % 2 == 0 {
-                let request = json!({ "request_id": request_id, "id": id, "by": "test" });
-                let answer = ask(project, "trigger", &request).await?;
+                let body = json!({ "reason": format!("round {round}") });
+                let answer = served(worker, "POST", &format!("{path}/trigger"), body).await?;
                 anyhow::ensure!(answer["state"] == "started", "{answer}");
-                return anyhow::Ok(());
+                return anyhow::Ok(answer["run_id"].to_string());
             }
-            let request = json!({
-                "request_id": request_id, "id": id, "by": "test",
-                "reason": format!("round {round}"), "cron": [format!("{round} 4 * * *")],
-            });
-            taken(project, "override", &request).await?;
-            Ok(())
+            let cron = format!("{round} 4 * * *");
+            let body = json!({ "reason": format!("round {round}"), "cron": cron });
+            served(worker, "PATCH", &path, body).await?;
+            Ok(format!("override {n}"))
         }
     });
-    project
-        .temporal()
-        .signal(&workflow, "reconcile", None)
-        .await?;
-    futures::future::try_join_all(asked).await?;
+    let done = futures::future::try_join_all(asked);
+    let passes = async {
+        for _ in 0..5 {
+            let temporal = project.temporal();
+            temporal.signal(&workflow, "reconcile", None).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        anyhow::Ok(())
+    };
+    let (mut done, ()) = futures::try_join!(done, passes)?;
+    done.sort();
+    done.dedup();
+    assert_eq!(done.len(), 200);
     worker.sync().await?;
     for number in 0..20 {
         let id = format!("job-{number}");

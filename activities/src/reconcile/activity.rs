@@ -66,6 +66,10 @@ impl ReconcileActivities {
     }
 
     /// The definitions with a schedule that have these labels.
+    #[expect(
+        clippy::unused_async,
+        reason = "an activity is asynchronous by contract"
+    )]
     #[activity(definition = contracts::Select)]
     pub async fn select(
         self: Arc<Self>,

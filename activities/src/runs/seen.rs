@@ -83,7 +83,7 @@ fn trigger(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
         answer.state = RunState::Started;
         answer.started = 1;
         name(&mut answer, &[run]);
-        answer.message = "started".to_owned();
+        "started".clone_into(&mut answer.message);
         return Sight::Whole(answer);
     }
     let now = glance(info);
@@ -96,7 +96,7 @@ fn trigger(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
     if now.dropped > before.dropped {
         answer.state = RunState::Skipped;
         answer.dropped = 1;
-        answer.message = "skipped: too many runs wait already".to_owned();
+        "skipped: too many runs wait already".clone_into(&mut answer.message);
         Sight::Whole(answer)
     } else if now.skipped > before.skipped
         && matches!(policy, OverlapPolicy::Skip | OverlapPolicy::BufferOne)
@@ -167,11 +167,12 @@ fn summary(answer: &RunAnswer, policy: OverlapPolicy, left: u64) -> String {
             parts.push(format!("{count} {what}"));
         }
     }
-    let mut text = parts.join(", ");
+    let text = parts.join(", ");
     if answer.skipped + answer.buffered > 0 {
-        text += &format!(" (overlap policy {})", policy_text(policy));
+        format!("{text} (overlap policy {})", policy_text(policy))
+    } else {
+        text
     }
-    text
 }
 
 fn answer(before: &RunsSeen, info: &ScheduleInfo) -> RunAnswer {

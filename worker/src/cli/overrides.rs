@@ -234,7 +234,7 @@ async fn done(
     })
 }
 
-fn errors<'a>(outcome: &'a Outcome) -> impl Iterator<Item = &'a str> {
+fn errors(outcome: &Outcome) -> impl Iterator<Item = &str> {
     let own = outcome.id.to_string();
     let errors = outcome.report.errors.iter();
     errors

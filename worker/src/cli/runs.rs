@@ -1,6 +1,7 @@
 //! `almanac trigger` and `almanac backfill`: runs started by hand, and what
 //! came of them.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -242,11 +243,11 @@ fn text(id: &DefinitionId, answer: &RunAnswer, is_one: bool) -> String {
     };
     if is_one && answer.kind == RunKind::Backfill {
         for run in &answer.runs {
-            line += &format!("  {} (run {})\n", run.workflow_id, run.run_id);
+            writeln!(line, "  {} (run {})", run.workflow_id, run.run_id).unwrap_or_default();
         }
         let more = answer.started.saturating_sub(answer.runs.len() as u64);
         if more > 0 && !answer.runs.is_empty() {
-            line += &format!("  and {more} more\n");
+            writeln!(line, "  and {more} more").unwrap_or_default();
         }
         if answer.skipped > 0 {
             line +=

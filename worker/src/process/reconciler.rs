@@ -25,6 +25,7 @@ use temporalio_client::{
     WorkflowSignalOptions, WorkflowStartOptions,
 };
 use temporalio_common::data_converters::{PayloadConverter, RawValue};
+use tokio::sync::Semaphore;
 
 /// The signal with which a worker speaks.
 pub const ANNOUNCE_SIGNAL: &str = "definitions_changed";
@@ -54,6 +55,11 @@ pub const ADOPT_UPDATE: &str = "adopt";
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Time between two looks at the state while a report is awaited.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How many updates this process sends at a time. The server takes ten of one
+/// workflow; each one more makes it lose the workflow's task in progress, and
+/// many of these have been seen to end in a history that does not replay.
+static UPDATES: Semaphore = Semaphore::const_new(6);
 
 /// Why the workflow could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -292,7 +298,12 @@ impl Reconciler {
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        let asked = handle.execute_update(UntypedUpdate::new(name), json(request), options);
+        let asked = async {
+            // It is never closed.
+            let _turn = UPDATES.acquire().await;
+            let update = UntypedUpdate::new(name);
+            handle.execute_update(update, json(request), options).await
+        };
         match within(ANSWER_LIMIT, asked).await? {
             Ok(answer) => read(answer),
             Err(WorkflowUpdateError::NotFound(_)) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use temporalio_common::RetryPolicy;
 use temporalio_common::data_converters::RawValue;
-use temporalio_common::error::TimeoutType;
+use temporalio_common::error::{TimeoutError, TimeoutType};
 use temporalio_workflow::workflows::join_all;
 use temporalio_workflow::{ActivityOptions, WorkflowContext};
 
@@ -140,7 +140,7 @@ async fn step(ctx: &Context, project: &Project, order: &RunOrder) -> Result<RunS
         .build();
     let done = ctx.execute_activity(ManualRun, order.clone(), options);
     done.await.map_err(|error| {
-        let timeout = error.as_timeout().map(|timeout| timeout.timeout_type());
+        let timeout = error.as_timeout().map(TimeoutError::timeout_type);
         if timeout == Some(TimeoutType::ScheduleToStart) {
             Failure::NotStarted
         } else {
