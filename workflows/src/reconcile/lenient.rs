@@ -9,7 +9,8 @@ use temporalio_common::data_converters::RawValue;
 
 use super::bounds;
 use crate::record::{
-    AdoptRequest, Announcement, HistoryRequest, OverrideRequest, State, SuspendRequest, SyncRequest,
+    AdoptRequest, Announcement, HistoryRequest, OverrideRequest, RunKind, RunQuery, RunRequest,
+    SelectRequest, State, SuspendRequest, SyncRequest,
 };
 
 /// The first input as JSON: `None` when there is none, or it is not JSON.
@@ -72,6 +73,28 @@ pub(super) fn adopt_request(raw: &RawValue) -> Result<AdoptRequest, String> {
         }
         _ => Err("adopt: the input must be a JSON object".to_owned()),
     }
+}
+
+/// The input of the updates `trigger` and `backfill`.
+pub(super) fn run_request(kind: RunKind, raw: &RawValue) -> Result<RunRequest, String> {
+    match json(raw) {
+        Some(object @ Value::Object(_)) => {
+            serde_json::from_value(object).map_err(|error| format!("{}: {error}", kind.name()))
+        }
+        _ => Err(format!("{}: the input must be a JSON object", kind.name())),
+    }
+}
+
+/// The input of the query `run`.
+pub(super) fn run_query(raw: &RawValue) -> RunQuery {
+    let read = json(raw).and_then(|value| serde_json::from_value(value).ok());
+    read.unwrap_or_default()
+}
+
+/// The input of the update `select`.
+pub(super) fn select_request(raw: &RawValue) -> Result<SelectRequest, String> {
+    let object = json(raw).ok_or("select: the input must be a JSON object")?;
+    serde_json::from_value(object).map_err(|error| format!("select: {error}"))
 }
 
 /// The input of the updates `suspend` and `resume`.

@@ -6,9 +6,10 @@ mod adoptions;
 mod attempts;
 mod history;
 mod overrides;
+mod runs;
 mod suspension;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -66,6 +67,8 @@ pub(super) struct Machine {
     /// Overrides whose end was asked for, with that end: once in a run, since
     /// a schedule that cannot be written would be tried for ever.
     expired: BTreeMap<DefinitionId, Timestamp>,
+    /// The definitions of which a run that operators asked for goes on.
+    active: BTreeSet<DefinitionId>,
 }
 
 impl Machine {
@@ -81,12 +84,23 @@ impl Machine {
             probed: false,
             news: 0,
             expired: BTreeMap::new(),
+            active: BTreeSet::new(),
         }
     }
 
     /// Says what time it is.
     pub(super) fn tick(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+    }
+
+    /// A worker that holds the current revision.
+    pub(super) fn worker_with_current(&self) -> Option<WorkerId> {
+        decide::pick(&self.state)
+    }
+
+    /// Whether a pass runs.
+    pub(super) fn passes(&self) -> bool {
+        self.running.is_some()
     }
 
     /// The time as last said.
@@ -310,6 +324,7 @@ impl Machine {
             overrides: state.overrides.clone(),
             orders: state.orders.clone(),
             adoptions: state.adoptions.clone(),
+            runs_pending: self.runs_pending() as u64,
             corrections: state.corrections.clone(),
             recently_removed: recently_removed(state),
             last_success: state.last_success,

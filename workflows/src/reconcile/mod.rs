@@ -6,7 +6,8 @@
 //! without Temporal: `decide` (which revision is current, and who holds it),
 //! `queue` (which passes are asked for), `outcome` (what a pass changes in the
 //! state), `machine` (these three put together), `details` (the report for
-//! people), `lenient` (what strangers send).
+//! people), `lenient` (what strangers send). `runs` does the runs that operators
+//! ask for, beside the passes.
 //!
 //! What always holds:
 //! - one pass at a time, in the order of their numbers, and numbers only grow;
@@ -24,6 +25,7 @@ mod lenient;
 mod machine;
 mod outcome;
 mod queue;
+mod runs;
 mod workflow;
 
 pub use workflow::ReconcileSchedules;

@@ -13,8 +13,10 @@
 )]
 
 use std::any::Any;
+use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
@@ -29,12 +31,12 @@ use temporalio_workflow::{
 };
 
 use super::machine::{Attempt, Machine, Next};
-use super::{details, lenient};
+use super::{details, lenient, runs};
 use crate::contracts::Reconcile;
 use crate::names::{Project, WorkerId};
 use crate::record::{
-    AdoptAnswer, OverrideAnswer, PassInput, PassOutcome, State, Status, SuspendAnswer, SyncAnswer,
-    Touch,
+    AdoptAnswer, OverrideAnswer, PassInput, PassOutcome, RunAnswer, RunKind, Selection, State,
+    Status, SuspendAnswer, SyncAnswer, Touch,
 };
 
 /// A worker that does not start an activity within this is dropped.
@@ -50,17 +52,19 @@ const EVENTS_SUGGESTED: u32 = 4_000;
 /// A run with more events than this takes no updates until it did.
 const EVENTS_LIMIT: u32 = 10_000;
 
-type Refusal = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Refusal = Box<dyn std::error::Error + Send + Sync>;
 
 /// The workflow that reconciles a project's schedules, one per project.
 #[workflow]
 #[derive(Debug)]
 pub struct ReconcileSchedules {
-    machine: Machine,
+    pub(super) machine: Machine,
     /// The project, when the workflow's id names one.
-    project: Option<Project>,
+    pub(super) project: Option<Project>,
     /// Events of this run.
     events: u32,
+    /// When this run is to continue as new.
+    ends: Timestamp,
 }
 
 #[workflow_methods]
@@ -77,6 +81,7 @@ impl ReconcileSchedules {
             }),
             project: project(ctx.workflow_id()),
             events: 0,
+            ends: now.saturating_add(LONGEST_RUN).unwrap_or(Timestamp::MAX),
         }
     }
 
@@ -91,33 +96,18 @@ impl ReconcileSchedules {
             ))
             .into());
         };
-        tick(ctx);
-        let began = ctx.state(|s| s.machine.now());
-        let ends = began.saturating_add(LONGEST_RUN).unwrap_or(Timestamp::MAX);
-        let mut shown = String::new();
-        loop {
-            tick(ctx);
-            if ctx.cancellation_token().is_cancelled() {
-                return Err(WorkflowTermination::cancelled());
+        let mut passes = pin!(passes(ctx, &project));
+        let mut lanes = pin!(runs::lanes(ctx, &project));
+        // In a fixed order, so that a replay is the same.
+        poll_fn(|polls| {
+            if let Poll::Ready(ended) = passes.as_mut().poll(polls) {
+                return Poll::Ready(ended);
             }
-            if turn_due(ctx, ends) {
-                let state = ctx.state(|s| s.machine.carried());
-                let input = RawValue::from_value(&state, ctx.payload_converter());
-                ctx.continue_as_new(input, ContinueAsNewOptions::default())?;
-            }
-            show(ctx, &project, &mut shown);
-            let next = ctx.state_mut(|s| s.guarded(Machine::next));
-            match next.unwrap_or(Next::Wait(None)) {
-                Next::Wait(until) => wait(ctx, until, ends).await?,
-                Next::Probe(workers, input) => probe(ctx, &project, workers, &input).await,
-                Next::Run(worker, input) => {
-                    show(ctx, &project, &mut shown);
-                    let attempt = attempt(ctx, &project, &worker, &input).await;
-                    tick(ctx);
-                    ctx.state_mut(|s| s.guarded(|m| m.ended(&input, attempt)));
-                }
-            }
-        }
+            // The lanes end when the workflow is cancelled.
+            let ended = lanes.as_mut().poll(polls);
+            ended.map(|()| Err(WorkflowTermination::cancelled()))
+        })
+        .await
     }
 
     /// A worker's files changed, or it starts or stops: an [`Announcement`](crate::record::Announcement).
@@ -267,9 +257,97 @@ impl ReconcileSchedules {
         self.guarded(|machine| machine.resume(&request))
             .ok_or_else(|| "the request could not be taken; see last_error".into())
     }
+
+    #[update_validator(trigger)]
+    fn validate_trigger(
+        &self,
+        _ctx: &WorkflowContextView,
+        input: &RawValue,
+    ) -> Result<(), Refusal> {
+        self.admits_run(RunKind::Trigger, input)
+    }
+
+    /// An operator starts a run; answers its number, and what is known of it.
+    /// The query `run` tells the rest: an update that waited would be one of the
+    /// ten that the server takes at a time.
+    #[update]
+    pub fn trigger(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<RunAnswer, Refusal> {
+        self.heard(ctx);
+        self.ask_run(RunKind::Trigger, &input)
+    }
+
+    #[update_validator(backfill)]
+    fn validate_backfill(
+        &self,
+        _ctx: &WorkflowContextView,
+        input: &RawValue,
+    ) -> Result<(), Refusal> {
+        self.admits_run(RunKind::Backfill, input)
+    }
+
+    /// An operator starts the runs of a range of time; answers as `trigger` does.
+    #[update]
+    pub fn backfill(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<RunAnswer, Refusal> {
+        self.heard(ctx);
+        self.ask_run(RunKind::Backfill, &input)
+    }
+
+    /// What came of a run that was asked for; nothing where it is not known.
+    #[query(name = "run")]
+    pub fn run_answer(
+        &self,
+        _ctx: &WorkflowContextView,
+        input: RawValue,
+    ) -> Result<Option<RunAnswer>, Refusal> {
+        let asked = lenient::run_query(&input);
+        catch_unwind(AssertUnwindSafe(|| {
+            self.machine.run_answer_of(&asked.request_id)
+        }))
+        .map_err(|panic| panicked(&*panic).into())
+    }
+
+    #[update_validator(select)]
+    fn validate_select(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
+        self.has_room()?;
+        lenient::select_request(input)?;
+        Ok(())
+    }
+
+    /// Which definitions have these labels.
+    #[update]
+    pub async fn select(
+        ctx: &mut WorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<Selection, Refusal> {
+        runs::select(ctx, &input).await
+    }
 }
 
 impl ReconcileSchedules {
+    /// Whether an update `trigger` or `backfill` can be taken.
+    fn admits_run(&self, kind: RunKind, input: &RawValue) -> Result<(), Refusal> {
+        self.has_room()?;
+        let request = lenient::run_request(kind, input)?;
+        Ok(self.machine.admits_run(kind, &request)?)
+    }
+
+    fn ask_run(&mut self, kind: RunKind, input: &RawValue) -> Result<RunAnswer, Refusal> {
+        let request = lenient::run_request(kind, input)?;
+        let number = self
+            .guarded(|machine| machine.ask_run(kind, &request))
+            .ok_or("the request could not be taken; see last_error")??;
+        let answer = self.machine.run_answer(number);
+        Ok(answer.ok_or("the request has been forgotten")?)
+    }
+
     /// Updates wait until a run that is too long has continued as new.
     fn has_room(&self) -> Result<(), Refusal> {
         if self.events > EVENTS_LIMIT {
@@ -287,7 +365,7 @@ impl ReconcileSchedules {
 
     /// Lets the machine decide. A panic in there would fail the workflow task
     /// for ever; it becomes an error that `status` shows.
-    fn guarded<R>(&mut self, decide: impl FnOnce(&mut Machine) -> R) -> Option<R> {
+    pub(super) fn guarded<R>(&mut self, decide: impl FnOnce(&mut Machine) -> R) -> Option<R> {
         match catch_unwind(AssertUnwindSafe(|| decide(&mut self.machine))) {
             Ok(answer) => Some(answer),
             Err(panic) => {
@@ -298,7 +376,7 @@ impl ReconcileSchedules {
     }
 }
 
-fn tick(ctx: &WorkflowContext<ReconcileSchedules>) {
+pub(super) fn tick(ctx: &WorkflowContext<ReconcileSchedules>) {
     let (now, events) = (time(ctx.workflow_time()), ctx.history_length());
     ctx.state_mut(|s| {
         s.events = events;
@@ -308,24 +386,59 @@ fn tick(ctx: &WorkflowContext<ReconcileSchedules>) {
     });
 }
 
+/// Passes, for as long as the workflow runs.
+async fn passes(
+    ctx: &WorkflowContext<ReconcileSchedules>,
+    project: &Project,
+) -> WorkflowResult<()> {
+    let mut shown = String::new();
+    loop {
+        tick(ctx);
+        if ctx.cancellation_token().is_cancelled() {
+            return Err(WorkflowTermination::cancelled());
+        }
+        if ctx.state(|s| turn_due(ctx, s)) {
+            let state = ctx.state(|s| s.machine.carried());
+            let input = RawValue::from_value(&state, ctx.payload_converter());
+            ctx.continue_as_new(input, ContinueAsNewOptions::default())?;
+        }
+        show(ctx, project, &mut shown);
+        let next = ctx.state_mut(|s| s.guarded(Machine::next));
+        match next.unwrap_or(Next::Wait(None)) {
+            Next::Wait(until) => wait(ctx, until).await?,
+            Next::Probe(workers, input) => probe(ctx, project, workers, &input).await,
+            Next::Run(worker, input) => {
+                show(ctx, project, &mut shown);
+                let attempt = attempt(ctx, project, &worker, &input).await;
+                tick(ctx);
+                ctx.state_mut(|s| s.guarded(|m| m.ended(&input, attempt)));
+            }
+        }
+    }
+}
+
+/// Whether this run is too old or too long.
+pub(super) fn is_over(ctx: &WorkflowContext<ReconcileSchedules>, s: &ReconcileSchedules) -> bool {
+    let old = time(ctx.workflow_time()).is_some_and(|now| now >= s.ends);
+    let long = ctx.continue_as_new_suggested() || ctx.history_length() >= EVENTS_SUGGESTED;
+    old || long
+}
+
 /// Whether this run should end and a new one go on. Signals and updates that
 /// were delivered are in the state by then: their handlers run before the loop,
 /// and the server refuses to end a run that has undelivered ones.
-fn turn_due(ctx: &WorkflowContext<ReconcileSchedules>, ends: Timestamp) -> bool {
-    let old = time(ctx.workflow_time()).is_some_and(|now| now >= ends);
-    let long = ctx.continue_as_new_suggested() || ctx.history_length() >= EVENTS_SUGGESTED;
-    (old || long) && ctx.all_handlers_finished()
+fn turn_due(ctx: &WorkflowContext<ReconcileSchedules>, s: &ReconcileSchedules) -> bool {
+    is_over(ctx, s) && !s.machine.runs_go_on() && ctx.all_handlers_finished()
 }
 
 /// Waits for news, for `until`, or for the end of this run.
 async fn wait(
     ctx: &WorkflowContext<ReconcileSchedules>,
     until: Option<Timestamp>,
-    ends: Timestamp,
 ) -> WorkflowResult<()> {
-    let (now, news) = ctx.state(|s| (s.machine.now(), s.machine.news()));
-    let mut changed = pin!(ctx.wait_condition(|s| s.machine.news() != news || turn_due(ctx, ends)));
-    // A run that is over, but has handlers at work, waits for these alone.
+    let (now, news, ends) = ctx.state(|s| (s.machine.now(), s.machine.news(), s.ends));
+    let mut changed = pin!(ctx.wait_condition(|s| s.machine.news() != news || turn_due(ctx, s)));
+    // A run that is over, but has handlers or runs at work, waits for these alone.
     let ends = (now < ends).then_some(ends);
     let Some(until) = until.into_iter().chain(ends).min() else {
         return Ok(changed.await?);
@@ -411,14 +524,14 @@ async fn attempt(
             if not_started {
                 Attempt::NotStarted
             } else {
-                Attempt::Failed(message(&error, worker))
+                Attempt::Failed(format!("worker {worker}: {}", failure(&error)))
             }
         }
     }
 }
 
 /// What an activity's failure says, without the frame around it.
-fn message(error: &ActivityExecutionError, worker: &WorkerId) -> String {
+pub(super) fn failure(error: &ActivityExecutionError) -> String {
     let mut said = Vec::new();
     let mut failure = error.failure().and_then(|failure| failure.cause.as_deref());
     while let Some(cause) = failure {
@@ -428,7 +541,7 @@ fn message(error: &ActivityExecutionError, worker: &WorkerId) -> String {
     if said.is_empty() {
         said.push(error.to_string());
     }
-    format!("worker {worker}: {}", said.join(": "))
+    said.join(": ")
 }
 
 fn project(workflow_id: &str) -> Option<Project> {

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 mod attempts;
 mod memory;
+mod runs;
 mod story;
 
 use super::*;
