@@ -24,7 +24,7 @@ use super::problem::{Details, Problem};
 use super::query::Id;
 use super::{Backend, Service};
 
-/// The body of a trigger; there may be none.
+/// The body of a trigger; there may be none, or `null`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TriggerBody {
@@ -46,7 +46,8 @@ pub(super) struct BackfillBody {
     to: When,
     /// What happens while another run goes on; the schedule's own policy where left out.
     overlap: Option<OverlapPolicy>,
-    /// The most runs.
+    /// The most runs; 100 where left out.
+    #[schema(minimum = 1, maximum = 10_000)]
     limit: Option<u32>,
     /// Why.
     #[serde(default)]
@@ -87,11 +88,12 @@ pub(super) async fn trigger<B: Backend>(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let body: TriggerBody = if body.is_empty() {
-        TriggerBody::default()
+    let body: Option<TriggerBody> = if body.is_empty() {
+        None
     } else {
         read(&headers, &body)?
     };
+    let body = body.unwrap_or_default();
     let request = RunRequest {
         overlap: body.overlap,
         reason: body.reason,

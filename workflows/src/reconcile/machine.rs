@@ -6,6 +6,7 @@ mod adoptions;
 mod attempts;
 mod history;
 mod overrides;
+mod requests;
 mod runs;
 mod suspension;
 
@@ -13,8 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
 use super::decide::{self, Effect};
 use super::queue::{self, Ask};
@@ -174,45 +173,18 @@ impl Machine {
 
     /// Whether the update `sync` can be taken.
     pub(super) fn admits(&self, request: &SyncRequest) -> Result<(), String> {
-        if self.answered::<SyncAnswer>(&request.request_id).is_some() {
-            return Ok(());
-        }
-        self.goes_on()?;
-        queue::admits(&self.state, &sync_ask(request))
+        self.admits_once::<SyncAnswer>(&request.request_id, |machine| {
+            machine.goes_on()?;
+            queue::admits(&machine.state, &sync_ask(request))
+        })
     }
 
     /// The update `sync`.
-    pub(super) fn sync(&mut self, request: &SyncRequest) -> SyncAnswer {
-        if let Some(answer) = self.answered(&request.request_id) {
-            return answer;
-        }
-        let pass = self.ask(sync_ask(request));
-        let answer = SyncAnswer { pass };
-        self.remember(&request.request_id, json!(answer));
-        answer
-    }
-
-    /// The answer that an update request with this id got.
-    fn answered<A: DeserializeOwned>(&self, request_id: &str) -> Option<A> {
-        if request_id.is_empty() {
-            return None;
-        }
-        self.state
-            .requests
-            .iter()
-            .find(|(id, _)| id == request_id)
-            .and_then(|(_, answer)| serde_json::from_value(answer.clone()).ok())
-    }
-
-    fn remember(&mut self, request_id: &str, answer: Value) {
-        if request_id.is_empty() {
-            return;
-        }
-        let requests = &mut self.state.requests;
-        requests.push_back((request_id.to_owned(), answer));
-        while requests.len() > crate::record::REQUESTS_KEPT {
-            requests.pop_front();
-        }
+    pub(super) fn sync(&mut self, request: &SyncRequest) -> Result<SyncAnswer, String> {
+        self.once(&request.request_id, |machine| {
+            let pass = machine.ask(sync_ask(request));
+            Ok(SyncAnswer { pass })
+        })
     }
 
     fn ask(&mut self, ask: Ask) -> u64 {
@@ -339,7 +311,7 @@ impl Machine {
 fn sync_ask(request: &SyncRequest) -> Ask {
     Ask {
         dry_run: request.dry_run,
-        confirm: request.confirm.clone(),
+        confirm: request.confirm.clone().filter(|digest| !digest.is_empty()),
         ..Ask::full(Trigger::Sync)
     }
 }

@@ -1,8 +1,8 @@
 //! `ReconcileSchedules`: the workflow that decides when and where a project is
 //! reconciled.
 //!
-//! [`workflow`](self) is the thin part that knows Temporal: handlers, the loop,
-//! the activity, continue-as-new. What it decides with is plain and tested
+//! [`workflow`](self) is the thin part that knows Temporal: its handlers; `passes`
+//! is its loop, with the activity and continue-as-new. What it decides with is plain and tested
 //! without Temporal: `decide` (which revision is current, and who holds it),
 //! `queue` (which passes are asked for), `outcome` (what a pass changes in the
 //! state), `machine` (these three put together), `details` (the report for
@@ -24,6 +24,7 @@ mod details;
 mod lenient;
 mod machine;
 mod outcome;
+mod passes;
 mod queue;
 mod runs;
 mod workflow;

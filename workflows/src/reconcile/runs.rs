@@ -15,10 +15,11 @@ use temporalio_workflow::{ActivityOptions, WorkflowContext};
 
 use super::lenient;
 use super::machine::Machine;
-use super::workflow::{ReconcileSchedules, Refusal, failure, is_over, tick};
+use super::passes::{failure, is_over};
+use super::workflow::{ReconcileSchedules, Refusal, tick};
 use crate::contracts::{ManualRun, Select};
 use crate::names::Project;
-use crate::record::{RunAnswer, RunOrder, RunState, RunStep, Selection};
+use crate::record::{RunAnswer, RunOrder, RunState, RunStep, SelectRequest, Selection};
 
 /// How many runs go on at a time, each of another schedule.
 const LANES: usize = 8;
@@ -153,7 +154,7 @@ async fn step(ctx: &Context, project: &Project, order: &RunOrder) -> Result<RunS
 /// revision is asked, since labels are known there alone.
 pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection, Refusal> {
     tick(ctx);
-    let request = lenient::select_request(input)?;
+    let request: SelectRequest = lenient::request("select", input)?;
     let place = ctx.state(|s| {
         let worker = s.machine.worker_with_current()?;
         Some(s.project.as_ref()?.worker_queue(&worker))

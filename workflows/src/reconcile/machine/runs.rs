@@ -5,7 +5,8 @@
 //! anything is sent, so that a run is sent once at most, whoever dies.
 
 use super::Machine;
-use crate::reconcile::bounds::{self, NAME_LIMIT};
+use super::requests::good_name;
+use crate::reconcile::bounds;
 use crate::record::{
     RUNS_WAITING, RunAnswer, RunKind, RunOrder, RunRecord, RunRequest, RunState, RunsSeen,
 };
@@ -18,9 +19,7 @@ impl Machine {
         request: &RunRequest,
     ) -> Result<(), String> {
         let id = request.check(kind)?;
-        if request.request_id.len() > NAME_LIMIT {
-            return Err(format!("request_id is longer than {NAME_LIMIT} bytes"));
-        }
+        good_name(&request.request_id)?;
         if let Some(known) = self.run_of(&request.request_id) {
             if known.order.kind == kind && known.order.id == *id {
                 return Ok(());
@@ -39,12 +38,20 @@ impl Machine {
         Ok(())
     }
 
-    /// The update `trigger` or `backfill`: the run's number.
+    /// The update `trigger` or `backfill`: what is known of the run so far. A
+    /// repeated request gets what is known then: the run is its memory.
     pub(in crate::reconcile) fn ask_run(
         &mut self,
         kind: RunKind,
         request: &RunRequest,
-    ) -> Result<u64, String> {
+    ) -> Result<RunAnswer, String> {
+        let number = self.run_asked(kind, request)?;
+        let answer = self.run_answer(number);
+        answer.ok_or_else(|| "the request has been forgotten".to_owned())
+    }
+
+    /// The number of the run that is asked for.
+    fn run_asked(&mut self, kind: RunKind, request: &RunRequest) -> Result<u64, String> {
         self.admits_run(kind, request)?;
         if let Some(known) = self.run_of(&request.request_id) {
             return Ok(known.order.number);

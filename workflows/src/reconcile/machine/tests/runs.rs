@@ -15,7 +15,8 @@ fn asks(request_id: &str, definition: &str) -> RunRequest {
 
 fn trigger(machine: &mut Machine, request_id: &str, definition: &str) -> u64 {
     let request = asks(request_id, definition);
-    machine.ask_run(RunKind::Trigger, &request).unwrap()
+    let answer = machine.ask_run(RunKind::Trigger, &request).unwrap();
+    answer.number
 }
 
 fn ends(machine: &mut Machine, order: &RunOrder, state: RunState) {
@@ -94,10 +95,11 @@ fn what_may_have_been_sent_is_never_sent_again() {
 #[test]
 fn a_suspended_reconciler_starts_runs() {
     let mut machine = settled();
-    machine.suspend(&SuspendRequest {
+    let request = SuspendRequest {
         reason: "x".to_owned(),
         ..SuspendRequest::default()
-    });
+    };
+    machine.suspend(&request).unwrap();
     trigger(&mut machine, "1", "a");
     assert!(machine.run_waits());
 }
