@@ -155,6 +155,7 @@ async fn an_override_outlives_a_release_that_hashes_otherwise(on: Scheduler) -> 
         anyhow::ensure!(told(worker, "off").await?["enabled"] == json!(false));
         Ok(())
     };
+    worker.sync().await?;
     for with_workflow in [true, false] {
         worker.kill()?;
         for id in ["cron", "off"] {
@@ -164,6 +165,7 @@ async fn an_override_outlives_a_release_that_hashes_otherwise(on: Scheduler) -> 
         if !with_workflow {
             let workflow = project.reconcile_workflow();
             project.temporal().terminate(&workflow).await?;
+            worker.forget_passes();
         }
         worker.respawn()?;
         worker.ready().await?;

@@ -517,5 +517,6 @@ async fn overrides_and_triggers_at_once_are_all_done_once(on: Scheduler) -> anyh
     let status = worker.json("/api/v1/reconcile").await?;
     assert_eq!(status["orders"], json!({}), "{status:#}");
     assert_eq!(status["runs_pending"], 0, "{status:#}");
+    crate::replay::replays(&project, &workflow).await?;
     Ok(())
 }
