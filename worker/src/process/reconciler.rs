@@ -53,6 +53,8 @@ pub const ADOPT_UPDATE: &str = "adopt";
 
 /// How long the workflow may take to answer.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// How the server says that an update was dropped with its task, and may be sent again.
+const UPDATE_ABORTED: &str = "workflow update was aborted";
 /// Time between two looks at the state while a report is awaited.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -408,6 +410,10 @@ fn temporal(status: &temporalio_client::tonic::Status) -> ReconcilerError {
     match status.code() {
         Code::DeadlineExceeded | Code::Cancelled => ReconcilerError::NoAnswer(ANSWER_LIMIT),
         Code::ResourceExhausted => ReconcilerError::Busy(status.message().to_owned()),
+        // Others were in flight, and the server dropped the task that had it.
+        Code::Unavailable if status.message() == UPDATE_ABORTED => {
+            ReconcilerError::Busy(status.message().to_owned())
+        }
         code => ReconcilerError::Temporal(format!("{code}: {}", status.message())),
     }
 }

@@ -1,7 +1,7 @@
 //! Adoptions: asked for, and handed to a pass.
 
 use super::Machine;
-use crate::reconcile::bounds::{NAME_LIMIT, ORDERS_KEPT};
+use crate::reconcile::bounds::{NAME_LIMIT, ORDERS_KEPT, good_name};
 use crate::reconcile::queue::Ask;
 use crate::record::{
     AdoptAnswer, AdoptRequest, Adoption, Adoptions, PendingPass, Touch, TouchKind, Trigger,
@@ -17,6 +17,11 @@ impl Machine {
             let id = request.check()?;
             if request.by.len() > NAME_LIMIT {
                 return Err(format!("by is longer than {NAME_LIMIT} bytes"));
+            }
+            if let Some(revision) = &request.revision
+                && !good_name(revision.as_str())
+            {
+                return Err("revision is not one".to_owned());
             }
             machine.goes_on()?;
             let adoptions = &machine.state.adoptions;
@@ -42,6 +47,7 @@ impl Machine {
                 number: machine.state.orders_given,
                 from: request.from.clone(),
                 from_project: request.from_project.clone(),
+                revision: request.revision.clone(),
                 by: request.by.clone(),
                 at: machine.now,
             };

@@ -47,6 +47,21 @@ fn an_adoption_tells_who_asked_for_it_and_once() {
 }
 
 #[test]
+fn an_adoption_of_no_possible_revision_is_refused() {
+    let machine = settled();
+    for revision in ["", "a b"] {
+        let request = AdoptRequest {
+            id: Some(id("a")),
+            from: crate::names::ScheduleId::from_server("nightly"),
+            revision: Some(self::revision(revision)),
+            ..AdoptRequest::default()
+        };
+        let refused = machine.admits_adoption(&request);
+        assert_eq!(refused, Err("revision is not one".to_owned()));
+    }
+}
+
+#[test]
 fn clearing_takes_the_place_of_what_was_asked_before() {
     let mut machine = settled();
     machine.set_override(&pause("a")).unwrap();
