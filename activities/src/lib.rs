@@ -7,4 +7,5 @@
 pub mod definitions;
 pub mod metrics;
 pub mod reconcile;
+pub mod runs;
 pub mod schedules;

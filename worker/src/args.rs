@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use almanac_workflows::names::{DefinitionId, Project};
-use almanac_workflows::record::{DriftPolicy, Options, OrphanPolicy};
+use almanac_workflows::record::{DriftPolicy, Options, OrphanPolicy, Selector};
 use clap::builder::FalseyValueParser;
 use clap::{
     ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
@@ -22,9 +22,11 @@ use crate::telemetry::LogFormat;
 
 mod auth;
 mod moving;
+mod runs;
 
 pub use self::auth::{AuthArgs, AuthMode, AuthUsage, ChosenAuth, JwtAlgorithm, JwtRules, KeyPlace};
 pub use self::moving::{AdoptArgs, DestroyArgs, ImportArgs};
+pub use self::runs::{BackfillArgs, Overlap, TriggerArgs};
 
 /// Schedules as code for Temporal.
 #[derive(Debug, Parser)]
@@ -67,6 +69,10 @@ pub enum Cmd {
     Override(OverrideArgs),
     /// Give a schedule back to its file
     ClearOverride(ClearOverrideArgs),
+    /// Start a run now
+    Trigger(TriggerArgs),
+    /// Start the runs of a range of time
+    Backfill(BackfillArgs),
     /// Stop the reconciler: no schedule is written until it is resumed
     Suspend(SuspendArgs),
     /// Let a suspended reconciler go on
@@ -269,8 +275,12 @@ pub struct HistoryArgs {
 /// `almanac pause`.
 #[derive(Debug, Args)]
 pub struct PauseArgs {
-    /// The definition's id
-    pub id: DefinitionId,
+    /// Which schedules.
+    #[command(flatten)]
+    pub which: Which,
+    /// The most schedules that `--selector` may choose
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: u16,
     /// Why, for whoever looks at three in the morning
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
@@ -285,14 +295,33 @@ pub struct PauseArgs {
 /// `almanac unpause`.
 #[derive(Debug, Args)]
 pub struct UnpauseArgs {
-    /// The definition's id
-    pub id: DefinitionId,
+    /// Which schedules.
+    #[command(flatten)]
+    pub which: Which,
+    /// The most schedules that `--selector` may choose
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: u16,
     /// Why
     #[arg(long, value_name = "TEXT", default_value = "unpaused")]
     pub reason: String,
     /// The project and the output's format.
     #[command(flatten)]
     pub target: Target,
+}
+
+/// Which schedules a command is about.
+#[derive(Debug, Clone, Args)]
+pub struct Which {
+    /// The definition's id
+    #[arg(required_unless_present = "selector", conflicts_with = "selector")]
+    pub id: Option<DefinitionId>,
+    /// Instead of an id: the definitions that have all these labels, like
+    /// `team=billing,env=prod`
+    #[arg(long, value_name = "LABEL=VALUE,…")]
+    pub selector: Option<Selector>,
+    /// Print what would be touched, and touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `almanac override`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use almanac_activities::definitions::{DefinitionActivities, DefinitionSource};
 use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
+use almanac_activities::runs::{RunActivities, Runner};
 use almanac_activities::schedules::{Pace, Schedules};
 use almanac_workflows::reconcile::ReconcileSchedules;
 use almanac_workflows::run::RunDefinition;
@@ -42,9 +43,13 @@ pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> 
             queue: project.run_queue(),
             pollers: 5,
             register: {
-                let source = Arc::clone(&source);
-                Arc::new(move |_, options| {
+                let (source, pace) = (Arc::clone(&source), Arc::clone(&pace));
+                let project = project.clone();
+                Arc::new(move |client, options| {
+                    let schedules = Schedules::new(client.clone(), Arc::clone(&pace));
+                    let runner = Runner::new(schedules, project.clone());
                     options.register_workflow::<RunDefinition>()?;
+                    options.register_activities(RunActivities::new(Arc::new(runner)));
                     options.register_activities(DefinitionActivities::new(Arc::clone(&source)));
                     Ok(())
                 })

@@ -4,6 +4,7 @@
 //! standard output, as text or JSON, and what went wrong to standard error.
 
 mod adopt;
+mod choose;
 mod destroy;
 mod history;
 mod import;
@@ -13,6 +14,7 @@ mod next;
 mod overrides;
 mod plan;
 mod progress;
+mod runs;
 mod style;
 mod suspension;
 mod sync;
@@ -54,6 +56,8 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Unpause(args) => overrides::unpause(args).await,
         Cmd::Override(args) => overrides::set(args).await,
         Cmd::ClearOverride(args) => overrides::clear(args).await,
+        Cmd::Trigger(args) => runs::trigger(args).await,
+        Cmd::Backfill(args) => runs::backfill(args).await,
         Cmd::Suspend(args) => suspension::suspend(args).await,
         Cmd::Resume(args) => suspension::resume(args).await,
         Cmd::Next(args) => next::run(&args).await,
