@@ -22,6 +22,7 @@ mod table;
 mod validate;
 
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -181,7 +182,12 @@ fn operator() -> String {
         .iter()
         .find_map(|name| std::env::var(name).ok())
         .filter(|user| !user.is_empty());
-    user.unwrap_or_else(|| "cli".to_owned())
+    // Where a container names nobody, its number is still known.
+    let number = || {
+        let process = std::fs::metadata("/proc/self").ok()?;
+        Some(format!("uid {}", process.uid()))
+    };
+    user.or_else(number).unwrap_or_else(|| "cli".to_owned())
 }
 
 /// A text as one word of a shell's line.
