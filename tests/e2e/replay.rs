@@ -85,9 +85,15 @@ pub(crate) async fn replays(project: &Project, workflow: &str) -> anyhow::Result
             anyhow::bail!("a history begins with a start");
         };
         let before = started.continued_execution_run_id.clone();
-        replay(history)
-            .await
-            .with_context(|| format!("run {run}"))?;
+        let bytes = history.encode_to_vec();
+        if let Err(error) = replay(history).await {
+            // Kept for whoever looks into it: the server is gone by then.
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/unreplayed");
+            std::fs::create_dir_all(&folder)?;
+            let file = folder.join(format!("{run}.pb"));
+            std::fs::write(&file, bytes)?;
+            return Err(error).with_context(|| format!("run {run}, kept as {}", file.display()));
+        }
         run = before;
         runs += 1;
     }
