@@ -21,6 +21,7 @@ mod moving;
 mod overrides;
 mod ownership;
 mod paused;
+mod queried;
 mod reconcile;
 mod reconcile_workflow;
 mod removal;

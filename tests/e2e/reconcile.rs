@@ -76,6 +76,7 @@ on_both_schedulers!(
     a_signal_from_the_ui_brings_a_report,
     it_passes_at_its_interval,
     terminated_it_comes_back,
+    where_its_tasks_fail_the_log_says_what_to_do,
     a_repeated_request_gets_the_first_answer,
     hundreds_of_signals_across_a_continue_as_new,
 );
@@ -219,6 +220,46 @@ async fn terminated_it_comes_back(on: Scheduler) -> anyhow::Result<()> {
     let (second, _) = project.temporal().run_of(&workflow).await?;
     assert_ne!(first, second);
     works(&project, &worker, 1).await
+}
+
+/// What stands in its place can be run by no worker, as after a fault in the
+/// history. The log says what to do, and done it helps.
+async fn where_its_tasks_fail_the_log_says_what_to_do(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let workflow = project.reconcile_workflow();
+    temporal_cli(
+        project.address(),
+        [
+            "workflow",
+            "start",
+            "--workflow-id",
+            &workflow,
+            "--type",
+            "UnknownToAll",
+            "--task-queue",
+            &format!("almanac-{}-reconcile", project.name()),
+        ],
+    )?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let worker = project.worker().spawn()?;
+    let remedy = format!("temporal workflow terminate --workflow-id {workflow}");
+    wait_for("the log to say what to do", 3 * SOON, || async {
+        let log = worker.log()?;
+        let said = log
+            .lines()
+            .any(|line| line.contains("ERROR") && line.contains(&remedy));
+        Ok(said.then_some(()))
+    })
+    .await?;
+    project.temporal().terminate(&workflow).await?;
+    eventually("the schedule", || async {
+        Ok(project
+            .temporal()
+            .describe(&project.schedule("one"))
+            .await?
+            .is_some())
+    })
+    .await
 }
 
 /// A repeated `sync` with the same request id is the same request.

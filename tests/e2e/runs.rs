@@ -51,12 +51,15 @@ async fn taken(project: &Project, update: &str, request: &Value) -> anyhow::Resu
 async fn ask(project: &Project, update: &str, request: &Value) -> anyhow::Result<Value> {
     taken(project, update, request).await?;
     let workflow = project.reconcile_workflow();
-    let id = json!({ "request_id": request["request_id"] });
+    let id = request["request_id"].as_str().unwrap();
+    let ids = json!({ "request_ids": [id] });
     wait_for("the run to be over", 4 * SOON, || async {
-        let payloads = json_payloads(std::slice::from_ref(&id));
-        let known = project.temporal().query(&workflow, "run", payloads).await;
+        let payloads = json_payloads(std::slice::from_ref(&ids));
+        let known = project.temporal().query(&workflow, "runs", payloads).await;
         match known {
-            Ok(known) if known["state"] != "pending" && !known.is_null() => Ok(Some(known)),
+            Ok(known) if known[id].is_object() && known[id]["state"] != "pending" => {
+                Ok(Some(known[id].clone()))
+            }
             _ => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Ok(None)

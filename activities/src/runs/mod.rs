@@ -37,7 +37,7 @@ use crate::schedules::{RequestError, Schedules};
 use seen::{Sight, became, glance};
 
 /// How long what was sent may take to show.
-const SHOWS_WITHIN: Duration = Duration::from_secs(10);
+const SHOWS_WITHIN: Duration = Duration::from_secs(20);
 /// How long a backfill is watched.
 const BACKFILL_WATCH: Duration = Duration::from_secs(25);
 /// A backfill that shows nothing new for this long goes on by itself: the

@@ -279,6 +279,7 @@ impl From<ReconcilerError> for BackendError {
             ReconcilerError::Refused(_) => Self::Refused(text),
             ReconcilerError::Absent(_) => Self::Absent(text),
             ReconcilerError::NoAnswer(_)
+            | ReconcilerError::Stuck(_)
             | ReconcilerError::Temporal(_)
             | ReconcilerError::Answer(_) => Self::Away(text),
         }

@@ -187,14 +187,15 @@ async fn send<B: Backend>(
     let deadline = Instant::now() + service.sync_wait;
     let OverrideAnswer { pass, .. } = service.backend.set_override(request).await?;
     let done = tokio::select! {
-        done = timeout_at(deadline, report(service, pass)) => done.ok().flatten(),
+        done = timeout_at(deadline, report(service, pass)) => done.ok(),
         () = service.stop.cancelled() => None,
     };
     service.listings.forget().await;
     let Some(report) = done else {
         return Ok(accepted(pass));
     };
-    if let Some(problem) = failed(&report, &definition) {
+    // Of a pass long ago, asked about again, the schedule alone tells.
+    if let Some(problem) = report.and_then(|report| failed(&report, &definition)) {
         return Err(problem);
     }
     match service.backend.schedule(id).await? {

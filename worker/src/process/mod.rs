@@ -8,6 +8,8 @@
 //! the workers drain, activities are cancelled a little before
 //! `--shutdown-timeout`, and a watchdog ends the process at it.
 
+mod ahead;
+mod awaited;
 pub mod backoff;
 pub mod dev;
 pub mod health;
@@ -29,7 +31,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use temporalio_client::Client;
 use temporalio_common::telemetry::{TelemetryInstance, TelemetryOptions, telemetry_init};
-use temporalio_sdk::runtime::{Runtime, RuntimeOptions};
+use temporalio_sdk_core::{CoreRuntime, RuntimeOptions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -267,11 +269,11 @@ fn sdk_telemetry(project: &Project, worker: &WorkerId) -> anyhow::Result<Telemet
     telemetry_init(telemetry_options(project, worker))
 }
 
-fn sdk_runtime(project: &Project, worker: &WorkerId) -> anyhow::Result<Runtime> {
+fn sdk_runtime(project: &Project, worker: &WorkerId) -> anyhow::Result<CoreRuntime> {
     let options = RuntimeOptions::builder()
         .telemetry_options(telemetry_options(project, worker))
         .heartbeat_interval(Some(Duration::from_mins(1)))
         .build()
         .map_err(anyhow::Error::msg)?;
-    Ok(Runtime::from_current_tokio(options)?)
+    CoreRuntime::new_assume_tokio(options)
 }

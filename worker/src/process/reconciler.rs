@@ -4,14 +4,16 @@
 //! Everything is sent as plain JSON, so that a release can talk to the
 //! workflow of another one. Nothing here waits for a pass but [`Reconciler::report`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::awaited::AwaitedRuns;
 use super::backoff::Backoff;
 use almanac_workflows::names::{DefinitionId, Project, RECONCILE_WORKFLOW};
 use almanac_workflows::record::{
     AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, OverrideAnswer, OverrideRequest,
-    Progress, Report, RunAnswer, RunKind, RunQuery, RunRequest, RunState, SelectRequest, Selection,
-    Selector, Status, SuspendAnswer, SuspendRequest, SyncAnswer, SyncRequest, Touch,
+    Progress, Report, RunAnswer, RunKind, RunRequest, RunState, RunsQuery, SelectRequest,
+    Selection, Selector, Status, SuspendAnswer, SuspendRequest, SyncAnswer, SyncRequest, Touch,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,8 +47,8 @@ pub const RESUME_UPDATE: &str = "resume";
 pub const OVERRIDE_UPDATE: &str = "override";
 /// The update that tells which definitions have labels.
 pub const SELECT_UPDATE: &str = "select";
-/// The query that answers what came of a run.
-pub const RUN_QUERY: &str = "run";
+/// The query that answers what came of runs.
+pub const RUNS_QUERY: &str = "runs";
 
 /// The update that lets ours take over from a foreign schedule.
 pub const ADOPT_UPDATE: &str = "adopt";
@@ -55,6 +57,8 @@ pub const ADOPT_UPDATE: &str = "adopt";
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How the server says that an update was dropped with its task, and may be sent again.
 const UPDATE_ABORTED: &str = "workflow update was aborted";
+/// How the server says that it asks no worker, since each one failed lately.
+const TASK_FAILS: &str = "Workflow Task in failed state";
 /// Time between two looks at the state while a report is awaited.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -63,12 +67,21 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// many of these have been seen to end in a history that does not replay.
 static UPDATES: Semaphore = Semaphore::const_new(6);
 
+/// The runs that this process waits for.
+static AWAITED: AwaitedRuns = AwaitedRuns::none();
+
 /// Why the workflow could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReconcilerError {
     /// There is none, or it has ended.
     #[error("the reconcile workflow `{0}` does not run")]
     Absent(String),
+    /// Its workflow task fails each time that it is tried.
+    #[error(
+        "the reconcile workflow `{0}` cannot go on: its workflow task fails, and the worker's log \
+         says why; `temporal workflow terminate --workflow-id {0}` lets the worker begin anew"
+    )]
+    Stuck(String),
     /// It, or Temporal, did not answer in time.
     #[error("the reconcile workflow did not answer within {} s", .0.as_secs())]
     NoAnswer(Duration),
@@ -125,7 +138,7 @@ impl Reconciler {
             .await?
             .map(drop)
             .map_err(|error| match error {
-                WorkflowStartError::Rpc(status) => temporal(&status),
+                WorkflowStartError::Rpc(status) => self.refused(&status),
                 other => ReconcilerError::Temporal(other.to_string()),
             })
     }
@@ -168,7 +181,7 @@ impl Reconciler {
             Err(WorkflowQueryError::NotFound(_) | WorkflowQueryError::Rejected { .. }) => {
                 Err(ReconcilerError::Absent(self.workflow_id()))
             }
-            Err(WorkflowQueryError::Rpc(status)) => Err(temporal(&status)),
+            Err(WorkflowQueryError::Rpc(status)) => Err(self.refused(&status)),
             Err(other) => Err(ReconcilerError::Temporal(other.to_string())),
         }
     }
@@ -222,7 +235,8 @@ impl Reconciler {
             Ok(answer) => answer,
             // It may have been taken, and just not be over.
             Err(error @ ReconcilerError::NoAnswer(_)) => {
-                self.run_answer(&request.request_id).await?.ok_or(error)?
+                let mut answers = self.run_answers(vec![request.request_id.clone()]).await?;
+                answers.remove(&request.request_id).ok_or(error)?
             }
             Err(error) => return Err(error),
         };
@@ -236,9 +250,10 @@ impl Reconciler {
             )));
         }
         let mut waits = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        let awaited = AWAITED.run(&request.request_id);
         while answer.state == RunState::Pending && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(waits.next_wait()).await;
-            match self.run_answer(&request.request_id).await {
+            match awaited.look(|ids| self.run_answers(ids)).await {
                 Ok(Some(news)) => answer = news,
                 Ok(None) | Err(ReconcilerError::NoAnswer(_) | ReconcilerError::Busy(_)) => {}
                 Err(error) => return Err(error),
@@ -247,12 +262,13 @@ impl Reconciler {
         Ok(answer)
     }
 
-    /// What came of the runs that a request asked for.
-    async fn run_answer(&self, request_id: &str) -> Result<Option<RunAnswer>, ReconcilerError> {
-        let asked = RunQuery {
-            request_id: request_id.to_owned(),
-        };
-        self.query(RUN_QUERY, json(&asked)).await
+    /// What came of the runs that requests asked for.
+    async fn run_answers(
+        &self,
+        request_ids: Vec<String>,
+    ) -> Result<BTreeMap<String, RunAnswer>, ReconcilerError> {
+        self.query(RUNS_QUERY, json(&RunsQuery { request_ids }))
+            .await
     }
 
     /// Which definitions that have a schedule have these labels.
@@ -314,7 +330,7 @@ impl Reconciler {
             Err(WorkflowUpdateError::Failed(failure)) => {
                 Err(ReconcilerError::Refused(failure.message.clone()))
             }
-            Err(WorkflowUpdateError::Rpc(status)) => Err(temporal(&status)),
+            Err(WorkflowUpdateError::Rpc(status)) => Err(self.refused(&status)),
             Err(other) => Err(ReconcilerError::Temporal(other.to_string())),
         }
     }
@@ -368,9 +384,16 @@ impl Reconciler {
     fn failed(&self, error: WorkflowInteractionError) -> ReconcilerError {
         match error {
             WorkflowInteractionError::NotFound(_) => ReconcilerError::Absent(self.workflow_id()),
-            WorkflowInteractionError::Rpc(status) => temporal(&status),
+            WorkflowInteractionError::Rpc(status) => self.refused(&status),
             other => ReconcilerError::Temporal(other.to_string()),
         }
+    }
+
+    fn refused(&self, status: &temporalio_client::tonic::Status) -> ReconcilerError {
+        if status.message().contains(TASK_FAILS) {
+            return ReconcilerError::Stuck(self.workflow_id());
+        }
+        temporal(status)
     }
 
     fn handle(&self) -> UntypedWorkflowHandle<Client> {

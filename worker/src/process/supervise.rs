@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use temporalio_client::Client;
-use temporalio_sdk::runtime::Runtime;
+use temporalio_sdk_core::CoreRuntime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +39,7 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// Works until `stop`, then waits for the workers to drain.
-    pub(super) async fn run(self, runtime: Arc<Runtime>, stop: CancellationToken) {
+    pub(super) async fn run(self, runtime: Arc<CoreRuntime>, stop: CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
         let mut trouble = Trouble::new(self.startup_retry);
         loop {
@@ -86,7 +86,7 @@ impl Supervisor {
     /// Runs the workers until one ends or `stop`; then ends them all.
     async fn run_workers(
         &self,
-        runtime: &Arc<Runtime>,
+        runtime: &Arc<CoreRuntime>,
         client: &Client,
         stop: &CancellationToken,
     ) -> anyhow::Error {

@@ -94,17 +94,17 @@ impl Voice {
         }
         self.first_look().await;
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
-        let mut silent_since_told = false;
+        let mut trouble = Trouble::None;
         loop {
             let Some(reconciler) = self.reconciler() else {
                 return;
             };
-            let wait = match self.turn(&reconciler, !silent_since_told).await {
+            let wait = match self.turn(&reconciler, trouble == Trouble::None).await {
                 Ok(wait) => {
-                    if silent_since_told {
+                    if trouble > Trouble::None {
                         tracing::info!("the reconcile workflow answers again");
                     }
-                    silent_since_told = false;
+                    trouble = Trouble::None;
                     backoff.reset();
                     wait
                 }
@@ -114,10 +114,7 @@ impl Voice {
                     backoff.next_wait()
                 }
                 Err(error) => {
-                    if !silent_since_told {
-                        tracing::warn!(%error, "cannot reach the reconcile workflow; trying on");
-                    }
-                    silent_since_told = true;
+                    trouble = trouble.told(&error);
                     self.note(&error);
                     backoff.next_wait()
                 }
@@ -210,5 +207,32 @@ impl Voice {
     fn reconciler(&self) -> Option<Reconciler> {
         let client = self.clients.borrow().clone()?;
         Some(Reconciler::new(client, self.project.clone()))
+    }
+}
+
+/// What was logged since the workflow answered last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    None,
+    Unreachable,
+    Stuck,
+}
+
+impl Trouble {
+    /// Logs an error where it is worse than what was logged before.
+    fn told(self, error: &ReconcilerError) -> Self {
+        let now = match error {
+            ReconcilerError::Stuck(_) => Self::Stuck,
+            _ => Self::Unreachable,
+        };
+        if now <= self {
+            return self;
+        }
+        if now == Self::Stuck {
+            tracing::error!(%error, "nothing is reconciled");
+        } else {
+            tracing::warn!(%error, "cannot reach the reconcile workflow; trying on");
+        }
+        now
     }
 }

@@ -14,12 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use temporalio_client::Client;
+use temporalio_client::{Client, NamespacedClient};
 use temporalio_common::worker::WorkerDeploymentOptions;
-use temporalio_sdk::runtime::{PollerBehavior, Runtime};
+use temporalio_sdk::runtime::PollerBehavior;
 use temporalio_sdk::{Worker, WorkerOptions};
+use temporalio_sdk_core::{CoreRuntime, init_worker};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+
+use super::ahead::ForgetAhead;
 
 /// How long a workflow task waits for the process that has the workflow in
 /// memory, before any other may take it: what a killed process costs the next.
@@ -57,7 +60,7 @@ impl WorkerSpec {
     /// when the SDK gives up; the receiver tells.
     pub(super) fn start(
         self,
-        runtime: Arc<Runtime>,
+        runtime: Arc<CoreRuntime>,
         client: Client,
         grace: Duration,
         stop: CancellationToken,
@@ -84,7 +87,7 @@ impl WorkerSpec {
 
     async fn run(
         self,
-        runtime: &Runtime,
+        runtime: &CoreRuntime,
         client: Client,
         grace: Duration,
         stop: CancellationToken,
@@ -99,7 +102,15 @@ impl WorkerSpec {
             .graceful_shutdown_period(grace)
             .build();
         (self.register)(&client, &mut options)?;
-        let mut worker = Worker::new(runtime, client, options).context("make the worker")?;
+        let core = options
+            .to_core_options(client.namespace(), client.identity())
+            .map_err(anyhow::Error::msg)
+            .and_then(|config| init_worker(runtime, config, client.connection().clone()))
+            .context("make the worker")?;
+        let core = Arc::new(core);
+        options.worker_interceptor(ForgetAhead::new(client.clone(), &core));
+        let mut worker = Worker::new_from_core_options(core, client.options().clone(), options)
+            .context("make the worker")?;
         let shutdown = worker.shutdown_handle();
         let stopper = tokio::spawn(async move {
             stop.cancelled().await;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use temporalio_common::data_converters::RawValue;
 
 use super::bounds;
-use crate::record::{Announcement, HistoryRequest, RunQuery, State};
+use crate::record::{Announcement, HistoryRequest, RunsQuery, State};
 
 /// The first input as JSON: `None` when there is none, or it is not JSON.
 pub(crate) fn json(raw: &RawValue) -> Option<Value> {
@@ -39,8 +39,8 @@ pub(super) fn request<T: DeserializeOwned>(update: &str, raw: &RawValue) -> Resu
     serde_json::from_value(object).map_err(|error| format!("{update}: {error}"))
 }
 
-/// The input of the query `run`.
-pub(super) fn run_query(raw: &RawValue) -> RunQuery {
+/// The input of the query `runs`.
+pub(super) fn runs_query(raw: &RawValue) -> RunsQuery {
     let read = json(raw).and_then(|value| serde_json::from_value(value).ok());
     read.unwrap_or_default()
 }

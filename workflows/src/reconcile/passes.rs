@@ -27,8 +27,9 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// The longest pass.
 const LONGEST_PASS: Duration = Duration::from_hours(1);
-/// A run with more events than this continues as new.
-const EVENTS_SUGGESTED: u32 = 4_000;
+/// A run with more events than this continues as new: a worker that takes over
+/// reads them all, within one workflow task.
+const EVENTS_SUGGESTED: u32 = 1_000;
 
 type Context = WorkflowContext<ReconcileSchedules>;
 

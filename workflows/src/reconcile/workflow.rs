@@ -12,6 +12,7 @@
     reason = "the macro wants handlers to own their input"
 )]
 
+use std::collections::BTreeMap;
 use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -133,15 +134,15 @@ impl ReconcileSchedules {
         unwound(|| self.machine.history(self.project.as_ref(), &request))
     }
 
-    /// What came of a run that was asked for; nothing where it is not known.
-    #[query(name = "run")]
-    pub fn run_answer(
+    /// What came of runs that were asked for, those that are known.
+    #[query]
+    pub fn runs(
         &self,
         _ctx: &WorkflowContextView,
         input: RawValue,
-    ) -> Result<Option<RunAnswer>, Refusal> {
-        let asked = lenient::run_query(&input);
-        unwound(|| self.machine.run_answer_of(&asked.request_id))
+    ) -> Result<BTreeMap<String, RunAnswer>, Refusal> {
+        let asked = lenient::runs_query(&input);
+        unwound(|| self.machine.run_answers_of(asked.request_ids))
     }
 
     #[update_validator(sync)]
@@ -256,7 +257,7 @@ impl ReconcileSchedules {
     }
 
     /// An operator starts a run; answers its number, and what is known of it.
-    /// The query `run` tells the rest: an update that waited would be one of the
+    /// The query `runs` tells the rest: an update that waited would be one of the
     /// ten that the server takes at a time.
     #[update]
     pub fn trigger(

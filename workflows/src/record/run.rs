@@ -296,12 +296,12 @@ pub struct RunRecord {
     pub answer: Option<RunAnswer>,
 }
 
-/// The argument of the query `run`.
+/// The argument of the query `runs`; its answer has a [`RunAnswer`] for each id that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct RunQuery {
-    /// The id of the request.
-    pub request_id: String,
+pub struct RunsQuery {
+    /// The ids of the requests.
+    pub request_ids: Vec<String>,
 }
 
 #[cfg(test)]

@@ -105,3 +105,13 @@ async fn a_pass_that_takes_too_long_is_accepted() {
     let answer = patch(&server, "job-1", PAUSE, "").await;
     assert_eq!((answer.status, &answer.json()["pass"]), (202, &json!(8)));
 }
+
+/// A request that is repeated after its pass has been forgotten.
+#[tokio::test]
+async fn a_pass_that_is_forgotten_is_done() {
+    let mut fake = serving(Report::default());
+    fake.synced = Ok(3);
+    let server = server(fake).await;
+    let answer = patch(&server, "job-1", PAUSE, "\r\nidempotency-key: k").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}

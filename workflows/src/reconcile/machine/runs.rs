@@ -4,6 +4,8 @@
 //! schedule overwrite one another. What is known of a run is kept before
 //! anything is sent, so that a run is sent once at most, whoever dies.
 
+use std::collections::BTreeMap;
+
 use super::Machine;
 use super::requests::good_name;
 use crate::reconcile::bounds;
@@ -155,9 +157,13 @@ impl Machine {
         runs.find(|run| run.order.number == number).map(told)
     }
 
-    /// The answer to the request with this id, so far; `None` when there was none.
-    pub(in crate::reconcile) fn run_answer_of(&self, request_id: &str) -> Option<RunAnswer> {
-        self.run_of(request_id).map(told)
+    /// The answers to the requests with these ids, so far; none to one that is not known.
+    pub(in crate::reconcile) fn run_answers_of(
+        &self,
+        request_ids: Vec<String>,
+    ) -> BTreeMap<String, RunAnswer> {
+        let known = |id: String| self.run_of(&id).map(|run| (id, told(run)));
+        request_ids.into_iter().filter_map(known).collect()
     }
 
     fn run_of(&self, request_id: &str) -> Option<&RunRecord> {

@@ -42,8 +42,10 @@ fn one_run_of_a_schedule_goes_on_at_a_time_beside_a_pass() {
     ends(&mut machine, &first, RunState::Started);
     assert_eq!(machine.next_run().unwrap().number, 2);
     assert_eq!(machine.runs_pending(), 2);
-    let told = machine.run_answer_of("1").unwrap();
-    assert_eq!((told.state, told.id), (RunState::Started, Some(id("a"))));
+    let told = machine.run_answers_of(vec!["1".to_owned(), String::new(), "4".to_owned()]);
+    assert_eq!(told.len(), 1);
+    let told = &told["1"];
+    assert_eq!((told.state, &told.id), (RunState::Started, &Some(id("a"))));
 }
 
 #[test]
