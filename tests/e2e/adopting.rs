@@ -18,6 +18,7 @@ on_both_schedulers!(
     ours_that_runs_already_is_held_first,
     what_cannot_be_adopted_is_refused,
     what_was_not_agreed_to_is_not_adopted,
+    an_edit_in_the_middle_leaves_neither_behind,
 );
 
 /// A schedule of another owner that runs this often, each run beside the others.
@@ -136,9 +137,15 @@ async fn killed_anywhere_the_same_command_goes_on(on: Scheduler) -> anyhow::Resu
         ("DeleteSchedule", 0, true),
         ("RespondActivityTaskCompleted", 0, false),
     ];
-    let all = cases.map(|(request, skip, answered)| killed_at(on, request, skip, answered));
+    let all = cases.map(|(request, skip, answered)| killed_at(on, request, skip, answered, false));
     futures::future::try_join_all(all).await?;
     Ok(())
+}
+
+/// The foreign one is paused and ours held when the file is edited: another
+/// revision than was agreed to, and nobody repeats the command.
+async fn an_edit_in_the_middle_leaves_neither_behind(on: Scheduler) -> anyhow::Result<()> {
+    killed_at(on, "UpdateSchedule", 1, false, true).await
 }
 
 async fn killed_at(
@@ -146,8 +153,9 @@ async fn killed_at(
     request: &str,
     skip: usize,
     answered: bool,
+    edited: bool,
 ) -> anyhow::Result<()> {
-    let what = format!("{request} {skip} {answered}");
+    let what = format!("{request} {skip} {answered} {edited}");
     let project = Project::new(on).await?;
     let temporal = project.temporal();
     let name = format!("killed-{}", project.name());
@@ -182,10 +190,21 @@ async fn killed_at(
     worker.kill()?;
     drop(gate);
     proxy.clear();
+    if edited {
+        let text = definition(&name, "4s") + "  args: [edited]\n";
+        project.write("job.yaml", &text)?;
+    }
     tokio::time::sleep(Duration::from_secs(5)).await;
     worker.restart().await?;
 
-    project.almanac(&command)?.success()?;
+    if edited {
+        eventually("the foreign one to be gone", || async {
+            Ok(temporal.describe(&name).await?.is_none())
+        })
+        .await?;
+    } else {
+        project.almanac(&command)?.success()?;
+    }
     assert!(temporal.describe(&name).await?.is_none(), "{what}");
     let ours = format!("{}/job", project.name());
     eventually("ours to run", || async {

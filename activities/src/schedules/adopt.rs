@@ -141,13 +141,6 @@ impl Adopter<'_> {
         let Some(desired) = self.desired.get(id) else {
             return Err(AdoptError::NoneOfOurs(schedule));
         };
-        if adoption
-            .revision
-            .as_ref()
-            .is_some_and(|agreed| *agreed != desired.revision)
-        {
-            return Err(AdoptError::Edited(id.clone()));
-        }
         let from = &adoption.from;
         if *from == schedule {
             return Err(AdoptError::SameId(schedule));
@@ -160,6 +153,12 @@ impl Adopter<'_> {
                 Ok(None)
             };
         };
+        // What has begun is finished with the definition as it is now: to stop
+        // here would leave both paused.
+        let agreed = adoption.revision.as_ref();
+        if !old.marked && agreed.is_some_and(|agreed| *agreed != desired.revision) {
+            return Err(AdoptError::Edited(id.clone()));
+        }
         let ours = self
             .ours(&schedule)
             .await?
