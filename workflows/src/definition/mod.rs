@@ -11,9 +11,9 @@ mod day_calendar;
 mod decode;
 mod diagnostic;
 mod document;
-mod duration;
+pub(crate) mod duration;
 mod model;
-mod nearest;
+pub(crate) mod nearest;
 mod ows;
 mod parse;
 mod resolve;
@@ -21,6 +21,7 @@ mod revision;
 mod scalar;
 mod schedule;
 mod schema;
+mod schema_steps;
 mod source;
 mod steps;
 mod workflow;
@@ -31,6 +32,7 @@ pub use model::*;
 pub use parse::{Kind, ParseContext, Parsed, ParsedDocument, parse_file};
 pub use resolve::{CalendarUse, Calendars};
 pub use schema::json_schema;
+pub(crate) use yaml::quoted;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

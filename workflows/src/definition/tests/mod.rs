@@ -9,6 +9,7 @@ mod days;
 mod examples;
 mod good;
 mod limits;
+pub(crate) mod ows_examples;
 mod properties;
 mod schema;
 

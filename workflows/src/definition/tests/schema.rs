@@ -9,11 +9,12 @@ use super::parse;
 use crate::definition::decode::{Decoder, Shape};
 use crate::definition::source::{Lines, documents};
 use crate::definition::{
-    calendar, day_calendar, document, json_schema, ows, schedule, steps, workflow, yaml,
+    calendar, day_calendar, document, json_schema, ows, schedule, workflow, yaml,
 };
+use crate::run::language;
 
 /// Every object that the parser reads, and where the schema describes it.
-const SHAPES: [(&Shape, &str); 13] = [
+const SHAPES: [(&Shape, &str); 11] = [
     (&document::DOCUMENT, "/definitions/definition"),
     (&schedule::SCHEDULE, "/definitions/schedule"),
     (&schedule::EVERY, "/definitions/every/anyOf/1"),
@@ -26,8 +27,6 @@ const SHAPES: [(&Shape, &str); 13] = [
     ),
     (&workflow::WORKFLOW, "/definitions/workflow"),
     (&workflow::RETRY, "/definitions/retry"),
-    (&steps::TASK, "/definitions/task"),
-    (&steps::DURATION, "/definitions/ows_duration/anyOf/0"),
     (&ows::OWS, "/definitions/ows"),
     (&ows::HEADER, "/definitions/ows_header"),
 ];
@@ -43,16 +42,20 @@ fn keys(map: Option<&Value>) -> Vec<&str> {
 fn schema_and_parser_know_the_same_keys() {
     let schema = json_schema();
     let mut described = vec!["/definitions/ows_schedule".to_owned()];
-    for (shape, at) in SHAPES
+    let documents = SHAPES
         .into_iter()
         .chain([(&ows::SCHEDULE, "/definitions/ows_schedule")])
-    {
-        let object = schema.pointer(at).unwrap();
-        let mut known = shape.keys.to_vec();
+        .map(|(shape, at)| (shape.keys, at.to_owned()));
+    let steps = language::SHAPES
+        .iter()
+        .map(|shape| (shape.keys, format!("/definitions/{}", shape.schema)));
+    for (keys_read, at) in documents.chain(steps) {
+        let object = schema.pointer(&at).unwrap();
+        let mut known = keys_read.to_vec();
         known.sort_unstable();
         assert_eq!(keys(object.get("properties")), known, "{at}");
         assert_eq!(object["additionalProperties"], json!(false), "{at}");
-        described.push(at.to_owned());
+        described.push(at);
     }
     // And no object of the schema is without its shape.
     let mut found = Vec::new();

@@ -43,5 +43,5 @@ fn what_is_wrong_with_the_input_is_told() {
     insta::assert_snapshot!(wrong(&[&json!("nightly")]), @r#"the input must be {"definition": "ID", "input": …}"#);
     insta::assert_snapshot!(wrong(&[&json!({ "definition": "No" })]), @"definition: id `No` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-`, and begin with a letter or digit");
     insta::assert_snapshot!(wrong(&[&json!({ "definition": { "id": "x" } })]), @"definition: missing field `revision`");
-    insta::assert_snapshot!(wrong(&[&json!({ "definition": 7 })]), @"definition: invalid type: integer `7`, expected struct PinnedDefinition");
+    insta::assert_snapshot!(wrong(&[&json!({ "definition": 7 })]), @"definition: invalid type: integer `7`, expected an id, or a definition with `id`, `revision` and `do`");
 }
