@@ -7,6 +7,7 @@
 
 mod input;
 pub mod language;
+pub mod machine;
 mod workflow;
 
 pub use input::*;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ExpressionSite, JsonSchema};
@@ -389,7 +390,8 @@ pub struct ActivityCall {
 }
 
 /// What a call's output is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CallOutput {
     /// The body, read by its content type.
     #[default]
@@ -437,7 +439,8 @@ pub struct Authentication {
 }
 
 /// How a caller shows who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AuthenticationScheme {
     /// RFC 7617.
     Basic,
@@ -468,7 +471,8 @@ pub struct Run {
 }
 
 /// What a process's output is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RunOutput {
     /// What it wrote to stdout; a workflow's result.
     #[default]
@@ -479,7 +483,7 @@ pub enum RunOutput {
     Code,
     /// All three.
     All,
-    /// The task's input.
+    /// Nothing.
     None,
 }
 
