@@ -11,7 +11,7 @@ mod good;
 mod limits;
 pub(crate) mod ows_examples;
 mod properties;
-mod schema;
+pub(crate) mod schema;
 
 use std::sync::Arc;
 

@@ -93,7 +93,7 @@ fn objects(schema: &Value, at: &mut String, found: &mut Vec<String>) {
 }
 
 /// The first document of a text as JSON.
-fn to_json(text: &str) -> Value {
+pub(crate) fn to_json(text: &str) -> Value {
     let documents = documents(text.as_bytes());
     let lines = Lines::new(&documents[0]);
     let mut decoder = Decoder::new(&lines);

@@ -18,7 +18,7 @@ pub enum Effect {
     },
     /// Call over HTTP. The result is the task's output.
     Http(Box<HttpRequest>),
-    /// Call by an OpenAPI document. The result is the task's output.
+    /// Call by a document of `OpenAPI`. The result is the task's output.
     OpenApi(Box<OpenApiRequest>),
     /// Call an activity. The result is the task's output.
     Activity(ActivityRequest),
@@ -65,7 +65,7 @@ pub struct HttpRequest {
     pub redirect: bool,
 }
 
-/// A call by an OpenAPI document.
+/// A call by a document of `OpenAPI`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpenApiRequest {
     /// Where the document is.

@@ -116,13 +116,13 @@ impl Interpreter<'_> {
                 "input": self.position.input,
                 "startedAt": moment(self.position.started_at),
             }))),
-            "secrets" => match &self.about.secrets {
-                Some(secrets) => Some(Cow::Borrowed(secrets)),
-                None => {
+            "secrets" => {
+                let Some(secrets) = &self.about.secrets else {
                     let detail = "`$secrets` are not given to expressions of this run";
                     return Err(Standard::Authorization.fault(detail));
-                }
-            },
+                };
+                Some(Cow::Borrowed(secrets))
+            }
             "input" => view
                 .place
                 .map(|place| Cow::Borrowed(self.frame(place).input())),

@@ -162,7 +162,7 @@ impl<'t> Interpreter<'t> {
             id,
             task: task.map(|task| task.path.clone()).unwrap_or_default(),
             effect: pending.effect.clone(),
-            options: task.map(|task| task.temporal.clone()).unwrap_or_default(),
+            options: Box::new(task.map(|task| task.temporal.clone()).unwrap_or_default()),
         });
     }
 

@@ -104,14 +104,9 @@ impl<'t> Interpreter<'t> {
             return Ok(false);
         }
         let single = matches!(&listen.to, Events::Any { until: None, .. });
-        let value = if listen.envelope {
-            event.clone()
-        } else {
-            event.get("data").cloned().unwrap_or_default()
-        };
         if let Some(listening) = self.listening_mut(place) {
             listening.closed |= single;
-            listening.waiting.push_back(value);
+            listening.waiting.push_back(event.clone());
         }
         self.settle(place)?;
         Ok(true)
@@ -233,9 +228,12 @@ impl<'t> Interpreter<'t> {
             if listening.handling {
                 return Ok(());
             }
-            let Some(event) = listening.waiting.pop_front() else {
+            let Some(mut event) = listening.waiting.pop_front() else {
                 break;
             };
+            if !listen.envelope {
+                event = event.get_mut("data").map(Value::take).unwrap_or_default();
+            }
             match &listen.each {
                 None => listening.outputs.push(event),
                 Some(each) if each.handles => {
@@ -248,7 +246,7 @@ impl<'t> Interpreter<'t> {
                 }
                 Some(each) => {
                     let variables = variables(each, event.clone(), listening.handled);
-                    self.shape(place, each, event, variables)?;
+                    self.shape(place, each, event, &variables)?;
                 }
             }
             if let Some(listening) = self.listening_mut(place) {
@@ -276,26 +274,37 @@ impl<'t> Interpreter<'t> {
         else {
             return Ok(());
         };
+        // Lent, since a copy for each event would take its square.
         let outputs = self
-            .listening(place)
-            .map(|listening| listening.outputs.clone());
+            .listening_mut(place)
+            .map(|listening| std::mem::take(&mut listening.outputs));
         let outputs = Value::Array(outputs.unwrap_or_default());
-        if self.condition(View::body(place), condition, &outputs)?
-            && let Some(listening) = self.listening_mut(place)
-        {
-            listening.closed = true;
-            listening.waiting.clear();
+        let over = self.condition(View::body(place), condition, &outputs)?;
+        if let (Some(listening), Value::Array(outputs)) = (self.listening_mut(place), outputs) {
+            listening.outputs = outputs;
+            listening.closed |= over;
+            if over {
+                let left = std::mem::take(&mut listening.waiting);
+                for event in left.into_iter().rev() {
+                    self.position.unread.push_front(event);
+                }
+            }
         }
         Ok(())
     }
 
     /// Ends the list that handled an event.
-    pub(super) fn event_handled(&mut self, place: Place, output: Value) -> Result<(), Fault> {
+    pub(super) fn event_handled(
+        &mut self,
+        place: Place,
+        output: Value,
+        variables: &BTreeMap<String, Value>,
+    ) -> Result<(), Fault> {
         let Some(listen) = self.listen_of(place) else {
             return Ok(());
         };
         if let Some(each) = &listen.each {
-            self.shape(place, each, output, BTreeMap::new())?;
+            self.shape(place, each, output, variables)?;
         }
         if let Some(listening) = self.listening_mut(place) {
             listening.handling = false;
@@ -311,7 +320,7 @@ impl<'t> Interpreter<'t> {
         place: Place,
         each: &EachEvent,
         data: Value,
-        variables: BTreeMap<String, Value>,
+        variables: &BTreeMap<String, Value>,
     ) -> Result<(), Fault> {
         let extra: Vec<(&str, Value)> = variables
             .iter()

@@ -58,7 +58,9 @@ pub struct About {
     pub source: String,
     /// `$runtime`. It must be the same in each replay.
     pub runtime: Value,
-    /// `$secrets`, where the host gives any; in no position and no command.
+    /// `$secrets`, where the host gives any. What an expression makes of them is
+    /// the run's data from then on, and stands in its position and commands: a
+    /// host that records these gives none.
     pub secrets: Option<Value>,
 }
 
@@ -104,7 +106,7 @@ pub enum Command {
         /// What to do.
         effect: Effect,
         /// The task's `metadata.temporal`.
-        options: Temporal,
+        options: Box<Temporal>,
     },
     /// Give up an effect; its result no longer counts.
     Cancel {

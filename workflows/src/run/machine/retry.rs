@@ -179,8 +179,8 @@ impl<'t> Interpreter<'t> {
             .iter()
             .take(8)
             .fold(0_u64, |random, byte| (random << 8) | u64::from(*byte));
-        let span = u64::try_from((to - from).as_millis()).unwrap_or(u64::MAX);
-        let part = u128::from(random) * (u128::from(span) + 1) >> 64;
+        let span = u64::try_from(to.saturating_sub(from).as_millis()).unwrap_or(u64::MAX);
+        let part = (u128::from(random) * (u128::from(span) + 1)) >> 64;
         from + Duration::from_millis(u64::try_from(part).unwrap_or(span))
     }
 }

@@ -78,8 +78,12 @@ impl<'t> Interpreter<'t> {
                 None => Ok(raw.clone()),
             }
         })();
+        let body = View {
+            stage: Stage::Body,
+            ..view
+        };
         let limit = match &self.flow.timeout {
-            Some(length) => self.length(view, length, &raw).map(Some),
+            Some(length) => self.length(body, length, &raw).map(Some),
             None => Ok(None),
         };
         let (input, limit) = match input.and_then(|input| Ok((input, limit?))) {
@@ -274,9 +278,14 @@ impl<'t> Interpreter<'t> {
         let Some(frames) = self.position.threads.get_mut(&thread) else {
             return;
         };
-        let Some(Frame { data: output, .. }) = frames.frames.pop() else {
+        let Some(frame) = frames.frames.pop() else {
             return;
         };
+        let Frame {
+            data: output,
+            variables,
+            ..
+        } = frame;
         let parent = frames.parent;
         let Some(place) = self.top(thread) else {
             return match parent {
@@ -295,7 +304,7 @@ impl<'t> Interpreter<'t> {
         let result = match self.doing(place) {
             Some(Doing::For { .. }) => self.iterate(place, output),
             Some(Doing::Catch) => self.handled(place, output),
-            Some(Doing::Listen(_)) => self.event_handled(place, output),
+            Some(Doing::Listen(_)) => self.event_handled(place, output, &variables),
             _ => self.finish(place, output, None),
         };
         self.or_fault(place, result);

@@ -135,11 +135,18 @@ fn each_event_is_handled_in_its_turn() {
         "foreach": {
             "item": "e", "at": "i",
             "do": [{ "pause": { "wait": "PT10S" } }, { "note": { "set": { "e": "${ $e }", "i": "${ $i }" } } }],
-            "output": { "as": "[.e, .i]" },
+            "output": { "as": "[.e, .i, $i]" },
             "export": { "as": "{ last: $output }" },
         },
     });
-    let steps = json!([{ "hear": listen }, { "end": { "set": { "all": "${ . }", "last": "${ $context.last }" } } }]);
+    // What was not handled is left for others.
+    let more = json!({ "listen": { "to": { "any": [], "until": "(. | length) == 2" } } });
+    let steps = json!([
+        { "hear": listen },
+        { "keep": { "set": "${ . }", "export": { "as": "{ last: $context.last, all: . }" } } },
+        { "more": more },
+        { "end": { "set": { "more": "${ . }", "all": "${ $context.all }", "last": "${ $context.last }" } } },
+    ]);
     let mut run = Run::new(&steps, json!({}), nobody);
     assert_eq!(run.go(), Status::Waiting);
     for n in 0..5 {
@@ -147,7 +154,9 @@ fn each_event_is_handled_in_its_turn() {
     }
     assert_eq!(
         run.go(),
-        Status::Completed(json!({ "all": [[0, 0], [1, 1], [2, 2]], "last": [2, 2] }))
+        Status::Completed(
+            json!({ "all": [[0, 0, 0], [1, 1, 1], [2, 2, 2]], "last": [2, 2, 2], "more": [3, 4] })
+        )
     );
     assert_eq!(run.elapsed().as_secs(), 30);
 }

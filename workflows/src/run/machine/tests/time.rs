@@ -78,12 +78,6 @@ fn a_timer_goes_on_with_what_is_left_of_it() {
     run.machine.hold();
     assert_eq!(run.turn(), Status::Held);
     run.interrupt();
-    let mut lengths: Vec<_> = run
-        .effects
-        .values()
-        .map(|(_, end)| end.unwrap() - run.now)
-        .collect();
-    lengths.sort_by_key(|span| span.get_minutes());
     let minutes: Vec<Value> = run
         .effects
         .values()
