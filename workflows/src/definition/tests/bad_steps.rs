@@ -183,3 +183,79 @@ do: [a: { wait: PT1S }]
          |           ^
     "#);
 }
+
+#[test]
+fn each_problem_of_nested_steps_is_at_its_place() {
+    let found = report(
+        r#"id: a
+use:
+  retries: { gentle: { dely: PT1S } }
+do:
+  - guard:
+      try:
+        - "get/it":
+            call: http
+            with: { method: get, endpoint: "https://x.org", header: {} }
+            then: elsewhere
+      catch:
+        retry: gentl
+        do:
+          - note: { set: { x: *alias, y: 99999999999999999999 }, if: }
+  - listens:
+      call: asyncapi
+output: { as: "${ .x" }
+"#,
+    );
+    insta::assert_snapshot!(found, @r#"
+    jobs/nightly.yaml:3:24: `use/retries/gentle/dely` is not a key of a retry policy
+      3 |   retries: { gentle: { dely: PT1S } }
+        |                        ^
+      hint: did you mean `delay`?
+    jobs/nightly.yaml:9:61: `do/0/guard/try/0/get~1it/with/header` is not a key of an HTTP call
+      9 |             with: { method: get, endpoint: "https://x.org", header: {} }
+        |                                                             ^
+      hint: did you mean `headers`?
+    jobs/nightly.yaml:10:19: `do/0/guard/try/0/get~1it/then` names `elsewhere`, and the list has no such step
+      10 |             then: elsewhere
+         |                   ^
+      hint: write continue, exit, end, or the name of a step of the same list
+    jobs/nightly.yaml:12:16: `do/0/guard/catch/retry` names `gentl`, which `use/retries` does not define
+      12 |         retry: gentl
+         |                ^
+      hint: did you mean `gentle`?
+    jobs/nightly.yaml:14:31: aliases (`*name`) are not supported
+      14 |           - note: { set: { x: *alias, y: 99999999999999999999 }, if: }
+         |                               ^
+      hint: repeat the value; text that begins with `*`, such as a cron, must be quoted
+    jobs/nightly.yaml:14:42: the number `99999999999999999999` does not fit 64 bits
+      14 |           - note: { set: { x: *alias, y: 99999999999999999999 }, if: }
+         |                                          ^
+      hint: quote it, to pass it as text
+    jobs/nightly.yaml:14:66: `do/0/guard/catch/do/0/note/if` has no value
+      14 |           - note: { set: { x: *alias, y: 99999999999999999999 }, if: }
+         |                                                                  ^
+      hint: give it one, or remove the key
+    jobs/nightly.yaml:16:13: `do/1/listens/call`: calls of `asyncapi` are not supported
+      16 |       call: asyncapi
+         |             ^
+      hint: `call: activity` reaches a worker of yours that can
+    jobs/nightly.yaml:17:15: `output/as` begins as an expression and does not end as one: `${ .x`
+      17 | output: { as: "${ .x" }
+         |               ^
+      hint: an expression is the whole text; put text into it: `${ "costs \(.price)" }`
+    "#);
+}
+
+#[test]
+fn a_document_may_have_too_many_steps() {
+    let steps: Vec<String> = (0..1002)
+        .map(|n| format!("  - t{n}: {{ wait: PT1S }}\n"))
+        .collect();
+    let found = report(&format!("do:\n{}", steps.concat()));
+    insta::assert_snapshot!(found, @r"
+    jobs/nightly.yaml:1002:5: `do/1000/t1000` is task 1001, over the limit
+      1002 |   - t1000: { wait: PT1S }
+           |     ^
+      hint: a definition has at most 1000 tasks; a part can be a workflow of its own
+    ");
+}

@@ -37,6 +37,21 @@ fn a_definition_is_named_or_pinned() {
 }
 
 #[test]
+fn what_stands_around_steps_stands_beside_them_in_a_run() {
+    let wire = json!({
+        "definition": { "id": "nightly", "revision": "r", "do": [], "timeout": { "after": "PT1H" } },
+        "input": null,
+    });
+    let read = given(&[&wire]).unwrap();
+    let DefinitionRef::Pinned(definition) = &read.definition else {
+        panic!("it is pinned");
+    };
+    let steps = json!({ "do": [], "timeout": { "after": "PT1H" } });
+    assert_eq!(definition.steps, steps);
+    assert_eq!(serde_json::to_value(&read).unwrap(), wire);
+}
+
+#[test]
 fn what_is_wrong_with_the_input_is_told() {
     let wrong = |inputs: &[&Value]| given(inputs).unwrap_err();
     insta::assert_snapshot!(wrong(&[]), @r#"the input must be {"definition": "ID", "input": …}"#);
