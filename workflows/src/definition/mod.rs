@@ -21,6 +21,7 @@ mod revision;
 mod scalar;
 mod schedule;
 mod schema;
+mod schema_calls;
 mod schema_steps;
 mod source;
 mod steps;

@@ -11,6 +11,7 @@
 //! that [`Flow::expressions`] lists.
 
 mod call;
+mod common;
 mod event;
 mod flow;
 mod json_schema;
