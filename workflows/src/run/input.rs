@@ -67,9 +67,16 @@ impl From<PinnedDefinition> for Carried {
     }
 }
 
+/// The steps that the input of a run pins; `None` when it pins none.
+pub fn pinned_steps(input: &Value) -> Option<Value> {
+    let mut parts = input.get("definition")?.as_object()?.clone();
+    parts.retain(|key, _| !matches!(key.as_str(), "id" | "revision"));
+    parts.contains_key("do").then(|| joined(parts))
+}
+
 /// Steps from the parts that a run carries; the task list alone where there is
 /// nothing else.
-pub fn joined(mut parts: Map<String, Value>) -> Value {
+fn joined(mut parts: Map<String, Value>) -> Value {
     if parts.len() == 1
         && let Some(list) = parts.remove("do")
     {
@@ -79,7 +86,7 @@ pub fn joined(mut parts: Map<String, Value>) -> Value {
 }
 
 /// The parts of steps as a run carries them: `do`, and what stands around it.
-pub fn parted(steps: Value) -> Map<String, Value> {
+fn parted(steps: Value) -> Map<String, Value> {
     match steps {
         Value::Object(parts) => parts,
         list => Map::from_iter([("do".to_owned(), list)]),

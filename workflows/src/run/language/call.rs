@@ -162,9 +162,13 @@ impl Reader {
             let expression = self.expression(at, Stage::Body);
             return expression.map(Uri::Expression);
         }
-        if !text.starts_with("https://") && !text.starts_with("http://") && !text.starts_with('{') {
+        if !text.starts_with("https://") && !text.starts_with("http://") {
             let what = format!("must be a URI with http or https, not {}", quoted(text));
-            self.wrong(at, &what);
+            self.wrong_with_hint(
+                at,
+                &what,
+                "where data says the host, write an expression: `${ .base + \"/items\" }`",
+            );
             return None;
         }
         match parts(text) {

@@ -187,16 +187,21 @@ impl Machine {
         }
     }
 
-    /// A run that goes on where it was left, with the same flow.
-    pub fn resume(flow: Arc<Flow>, about: About, position: Position) -> Self {
-        Self {
+    /// A run that goes on where it was left. A position of other steps than
+    /// these is refused.
+    pub fn resume(flow: Arc<Flow>, about: About, position: Position) -> Result<Self, Fault> {
+        if !position.fits(&flow) {
+            let detail = "the run was left in other steps than those it is to go on with";
+            return Err(Standard::Configuration.fault(detail));
+        }
+        Ok(Self {
             flow,
             about,
             position,
             arrived: VecDeque::new(),
             held: false,
             resumed: true,
-        }
+        })
     }
 
     /// Does all that can be done at this time.

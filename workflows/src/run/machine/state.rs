@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Effect, EffectId, Fault};
+use crate::run::language::{Flow, Kind};
 
 /// Where a run is: all that changes in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,35 @@ impl Position {
     }
 }
 
+/// The `thread` of what belongs to the run itself.
+pub(super) const NO_THREAD: u64 = u64::MAX;
+
+impl Position {
+    /// Whether it can be one of these steps: every place in it exists, and is
+    /// at something that its task does.
+    pub(super) fn fits(&self, flow: &Flow) -> bool {
+        let frame = |thread: u64, depth: usize| self.threads.get(&thread)?.frames.get(depth);
+        let threads = self.threads.values().all(|thread| {
+            let parent = thread.parent.is_none_or(|parent| {
+                let fork =
+                    frame(parent.thread, parent.depth).and_then(|fork| fork.running.as_ref());
+                fork.is_some_and(|running| matches!(running.doing, Doing::Fork { .. }))
+            });
+            // Every list but the innermost is inside a task.
+            let inside = thread.frames.iter().rev().skip(1);
+            parent
+                && !thread.frames.is_empty()
+                && inside.clone().all(|frame| frame.running.is_some())
+                && thread.frames.iter().all(|frame| frame.fits(flow))
+        });
+        let pending = self.pending.values().all(|pending| {
+            pending.thread == NO_THREAD
+                || frame(pending.thread, pending.depth).is_some_and(|frame| frame.running.is_some())
+        });
+        threads && pending
+    }
+}
+
 /// A sequence of tasks: the run's own, or a branch's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Thread {
@@ -85,6 +115,26 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    fn fits(&self, flow: &Flow) -> bool {
+        let list = flow.list(&self.list);
+        let Some(running) = &self.running else {
+            return self.index <= self.end && self.end <= list.len();
+        };
+        self.index < self.end
+            && self.end <= list.len()
+            && match (&running.doing, &list[self.index].kind) {
+                (Doing::Itself, _)
+                | (Doing::List, Kind::Do)
+                | (Doing::For { .. }, Kind::For(_))
+                | (Doing::Fork { .. }, Kind::Fork { .. })
+                | (Doing::Listen(_), Kind::Listen(_)) => true,
+                (Doing::Try { .. } | Doing::Backoff { .. } | Doing::Catch, kind) => {
+                    matches!(kind, Kind::Try(_))
+                }
+                _ => false,
+            }
+    }
+
     /// The transformed input of the present task.
     pub(super) fn input(&self) -> &Value {
         let running = self.running.as_ref();

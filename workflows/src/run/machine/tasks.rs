@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::evaluate::{Evaluate, View, satisfies};
 use super::frames::Place;
-use super::state::{Doing, Frame, Position, Purpose, Thread};
+use super::state::{Doing, Frame, NO_THREAD, Position, Purpose, Thread};
 use super::{About, Command, Effect, Entry, Fault, Standard, TASKS_PER_TURN};
 use crate::run::language::{Flow, Kind, Stage, Task, Then};
 
@@ -15,7 +15,7 @@ use crate::run::language::{Flow, Kind, Stage, Task, Then};
 const OWN: u64 = 0;
 /// Where the run's own effects are: in no thread, so that no task gives them up.
 const RUN: Place = Place {
-    thread: u64::MAX,
+    thread: NO_THREAD,
     depth: 0,
 };
 

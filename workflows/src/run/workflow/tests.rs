@@ -2,6 +2,7 @@ use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 use super::*;
+use crate::run::pinned_steps;
 
 fn given(inputs: &[&Value]) -> Result<RunInput, String> {
     read(&RawValue::new(
@@ -49,6 +50,16 @@ fn what_stands_around_steps_stands_beside_them_in_a_run() {
     let steps = json!({ "do": [], "timeout": { "after": "PT1H" } });
     assert_eq!(definition.steps, steps);
     assert_eq!(serde_json::to_value(&read).unwrap(), wire);
+    assert_eq!(pinned_steps(&wire), Some(steps));
+    let plain = json!({ "definition": { "id": "x", "revision": "r", "do": [1] } });
+    assert_eq!(pinned_steps(&plain), Some(json!([1])));
+    for other in [
+        json!({ "definition": "x" }),
+        json!({ "definition": { "id": "x" } }),
+        json!(1),
+    ] {
+        assert_eq!(pinned_steps(&other), None);
+    }
 }
 
 #[test]

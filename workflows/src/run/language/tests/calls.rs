@@ -124,7 +124,7 @@ fn what_is_wrong_with_a_call_is_told() {
     `do/15/p/metadata/temporal/priority` must be a whole number from 1 to 5, not `9`
     `do/15/p/metadata/temporal/queue` is not a key of `metadata.temporal` (the keys are start_to_close, schedule_to_close, schedule_to_start, heartbeat, task_queue, priority, summary)
     `do/15/p/metadata/temporal/start_to_close` must be a duration, not `soon` (write it like `90s`, `1h30m` or `PT1H30M`)
-    `do/2/c/with/endpoint` must be a URI with http or https, not `x.org/a`
+    `do/2/c/with/endpoint` must be a URI with http or https, not `x.org/a` (where data says the host, write an expression: `${ .base + "/items" }`)
     `do/3/d/with/endpoint` has the template `{+path}` (a template has `{name}` alone; an expression can do more: `${ "https://…/\(.a.b)" }`)
     `do/4/e/with/endpoint` has `{` without `}`: `https://x.org/{id` (a template has `{name}` alone; an expression can do more: `${ "https://…/\(.a.b)" }`)
     `do/5/f/with/endpoint/authentication/use` names `shop`, which `use/authentications` does not define

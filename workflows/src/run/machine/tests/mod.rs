@@ -159,7 +159,7 @@ impl Run {
         }
         let position = serde_json::to_string(self.machine.position().unwrap()).unwrap();
         let position = serde_json::from_str(&position).unwrap();
-        self.machine = Machine::resume(Arc::clone(&self.flow), about(), position);
+        self.machine = Machine::resume(Arc::clone(&self.flow), about(), position).unwrap();
         self.effects.clear();
         self.turn()
     }

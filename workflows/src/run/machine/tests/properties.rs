@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Run, nobody};
-use crate::run::machine::{Effect, Fault, Standard, Status};
+use super::{Run, about, nobody, read};
+use crate::run::machine::{Effect, Fault, Machine, Standard, Status};
 
 /// Activities fail now and then, by their argument.
 fn host(effect: &Effect) -> Result<Value, Fault> {
@@ -144,6 +144,29 @@ proptest! {
         prop_assert_eq!(status, other);
         prop_assert_eq!(whole.elapsed(), parts.elapsed());
         prop_assert!(parts.effects.is_empty(), "{:?}", parts.effects);
+    }
+
+    /// A position of one program, given to another, is refused or survived.
+    #[test]
+    fn a_position_of_other_steps_breaks_nothing(
+        steps in list(task(true)), other in list(task(true)), turns in 0..6_usize,
+    ) {
+        let mut run = Run::new(&steps, json!({ "n": 1 }), host);
+        for _ in 0..turns {
+            run.turn();
+            run.answer();
+        }
+        run.machine.hold();
+        while run.turn() == Status::Waiting && run.answer() {}
+        let position = run.machine.position().cloned();
+        if let Some(position) = position
+            && let Ok(machine) = Machine::resume(read(&other), about(), position)
+        {
+            run.machine = machine;
+            run.effects.clear();
+            let status = run.go();
+            prop_assert!(matches!(status, Status::Completed(_) | Status::Faulted(_)));
+        }
     }
 
     /// Whatever a host does, a machine answers: results of effects that nobody
