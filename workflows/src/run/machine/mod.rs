@@ -187,8 +187,8 @@ impl Machine {
         }
     }
 
-    /// A run that goes on where it was left. A position of other steps than
-    /// these is refused.
+    /// A run that goes on where it was left, with the same flow. A position
+    /// that cannot be one of these steps is refused.
     pub fn resume(flow: Arc<Flow>, about: About, position: Position) -> Result<Self, Fault> {
         if !position.fits(&flow) {
             let detail = "the run was left in other steps than those it is to go on with";
