@@ -13,7 +13,7 @@ mod diagnostic;
 mod document;
 mod duration;
 mod model;
-mod nearest;
+pub(crate) mod nearest;
 mod ows;
 mod parse;
 mod resolve;
