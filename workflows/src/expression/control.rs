@@ -321,7 +321,7 @@ impl Run<'_> {
         })
     }
 
-    /// Puts out each state; an update without output leaves it as it was.
+    /// Puts out each state; after an update without output it is null, as in jq.
     pub(super) fn foreach(
         &self,
         fold: &Fold,
@@ -331,12 +331,13 @@ impl Run<'_> {
         out: &mut Out,
     ) -> Flow {
         self.eval(&fold.start, scope, input.clone(), &mut |start| {
-            let mut state = start;
+            let place = start.place.clone();
+            let mut state = Some(start);
             self.each(&fold.source, scope, input.value.clone(), &mut |value| {
                 self.bind(&fold.pattern, scope, &value, &mut |scope| {
-                    let before = state.clone();
+                    let before = state.take().unwrap_or_else(|| nothing(&place));
                     self.eval(&fold.update, scope, before, &mut |item| {
-                        state = item.clone();
+                        state = Some(item.clone());
                         match extract {
                             Some(extract) => self.eval(extract, scope, item, out),
                             None => out(item),

@@ -456,10 +456,10 @@ impl Lowering<'_> {
         if let Some(reason) = builtin::withheld(name) {
             return self.wrong(name, format!("`{name}` is not available: {reason}"));
         }
-        let arities = match name.starts_with('_') {
-            true => Vec::new(),
-            false => builtin::arities(name),
-        };
+        if name.starts_with('_') {
+            return self.wrong(name, format!("unknown function `{name}`"));
+        }
+        let arities = builtin::arities(name);
         if let [first, rest @ ..] = arities.as_slice() {
             let rest = rest.iter().map(|arity| format!(" or {arity}"));
             let message = format!(

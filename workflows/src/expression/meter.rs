@@ -26,7 +26,7 @@ pub const MAX_SIZE: u64 = 16 * 1024 * 1024;
 /// How deeply a value may nest. Below the limit of `serde_json`, which reads it again at a replay.
 pub const MAX_DEPTH: usize = 100;
 /// How many nodes may be in evaluation within one another.
-pub(super) const MAX_ACTIVE: usize = 250;
+pub(super) const MAX_ACTIVE: usize = 200;
 /// How many bytes are moved in the time of one step.
 const BYTES_PER_STEP: usize = 64;
 

@@ -1,7 +1,7 @@
 //! Expressions: jq, within bounds.
 //!
 //! jaq's parser reads the text, a gate lets through what is known here, and an
-//! evaluator of Almanac's own runs it ([ADR 6]). What always holds, whatever the
+//! evaluator of Almanac's own runs it (`docs/adr/0006-expressions.md`). What always holds, whatever the
 //! expression and its input:
 //!
 //! - It ends, within [`MAX_STEPS`], [`MAX_ALLOCATED`] bytes and a bounded stack.
@@ -12,8 +12,6 @@
 //!
 //! Where expressions stand in a definition, and which variables each place has,
 //! is left to others.
-//!
-//! [ADR 6]: https://github.com/almanac
 
 mod access;
 mod builtin;
@@ -38,7 +36,7 @@ mod tests;
 use serde_json::Value;
 
 pub use meter::{Limit, MAX_ALLOCATED, MAX_DEPTH, MAX_SIZE, MAX_STEPS, MAX_TEXT, Spent};
-pub use template::{Template, TemplateError};
+pub use template::{Template, TemplateError, expression_in};
 
 use node::Node;
 use run::{Run, Scope};

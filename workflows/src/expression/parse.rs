@@ -24,8 +24,10 @@ impl Invalid {
     }
 }
 
-/// How many operators and keywords may stand within one another.
-const MAX_CHAIN: usize = 120;
+/// How deeply operators may stand within one another, brackets and keywords counted [`ATOM`] times.
+const MAX_CHAIN: usize = 150;
+/// The parser takes this much more stack for a bracket or a keyword than for an operator.
+const ATOM: usize = 3;
 
 /// Reads a text and hands on its syntax tree.
 pub(super) fn parse<T>(
@@ -112,20 +114,29 @@ fn nesting(text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// How deep the tree of these tokens can be at most, but for its brackets.
+/// How deeply the parser recurses on these tokens at most, and the tree that it makes.
 fn chain(tokens: &[Token<&str>]) -> usize {
     let (mut keywords, mut run, mut longest, mut inner, mut commas) = (0, 0, 0, 0, 0);
+    let mut operand = false;
     for Token(text, kind) in tokens {
+        // After what a `-` is a sign.
+        let after_operand = std::mem::take(&mut operand);
         match (kind, *text) {
-            (Tok::Block(tokens), _) => inner = inner.max(chain(tokens)),
+            (Tok::Block(tokens), _) => {
+                inner = inner.max(ATOM + chain(tokens));
+                operand = true;
+            }
             (Tok::Str(parts), _) => {
                 for part in parts {
                     if let lex::StrPart::Term(Token(_, Tok::Block(tokens))) = part {
-                        inner = inner.max(chain(tokens));
+                        inner = inner.max(ATOM + chain(tokens));
                     }
                 }
+                operand = true;
             }
-            (_, "if" | "elif" | "try" | "reduce" | "foreach" | "label" | "def" | "as" | "|") => {
+            (_, "if" | "try" | "reduce" | "foreach" | "label" | "def") => keywords += ATOM,
+            (_, "-") if !after_operand => keywords += ATOM,
+            (_, "elif" | "as" | "|") => {
                 keywords += 1;
                 run = 0;
             }
@@ -133,12 +144,13 @@ fn chain(tokens: &[Token<&str>]) -> usize {
                 commas += 1;
                 run = 0;
             }
-            (Tok::Sym, symbol) if symbol.starts_with('.') => {}
+            (_, "then" | "else" | "catch" | ")" | "]" | "}") => {}
+            (Tok::Sym, symbol) if symbol.starts_with('.') => operand = true,
             (Tok::Sym, _) | (_, "and" | "or") => {
                 run += 1;
                 longest = longest.max(run);
             }
-            _ => {}
+            _ => operand = true,
         }
     }
     // Only dropping the tree recurses through its commas, in small frames.

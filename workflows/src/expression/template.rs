@@ -1,7 +1,7 @@
 //! Data with expressions in it, as definitions write it.
 //!
 //! A string that is `${ … }` as a whole is an expression; all other strings are
-//! themselves. `$${ … }` is the text `${ … }`. Keys are never expressions, and
+//! themselves. `$${ … }` is the text `${ … }`, `$$${ … }` is `$${ … }`. Keys are never expressions, and
 //! neither is anything in what an expression gives.
 
 use serde_json::{Map, Value};
@@ -123,9 +123,7 @@ fn string(
     errors: &mut Vec<TemplateError>,
 ) -> Part {
     let Some((before, inner)) = expression_in(text) else {
-        let escaped = text.trim_start().starts_with("$${");
-        let text = if escaped { text.replacen("$${", "${", 1) } else { text.to_owned() };
-        return Part::Constant(Value::String(text));
+        return Part::Constant(Value::String(unescaped(text)));
     };
     match Expression::compile(inner, variables) {
         Ok(expression) => Part::Expression(Box::new(expression)),
@@ -139,6 +137,16 @@ fn string(
             Part::Constant(Value::Null)
         }
     }
+}
+
+/// A text without one `$` of those that its `{` follows, if they are two or more.
+fn unescaped(text: &str) -> String {
+    let dollars = text.trim_start();
+    let rest = dollars.trim_start_matches('$');
+    if rest.starts_with('{') && dollars.len() - rest.len() >= 2 {
+        return text.replacen('$', "", 1);
+    }
+    text.to_owned()
 }
 
 /// Works below a key, and takes it off the pointer again (RFC 6901).

@@ -1,6 +1,7 @@
 //! Helpers, and what is tested where.
 
 mod bombs;
+mod cost;
 mod gate;
 mod properties;
 mod table;

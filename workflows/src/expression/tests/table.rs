@@ -1,5 +1,6 @@
-//! What ordinary expressions give. Each result is that of jq 1.8 (libjq of
-//! PyPI's `jq` 1.13), except where a row says that it is not.
+//! What ordinary expressions give. Each result of the first table was compared
+//! with libjq's (that of the package `jq` 1.13 of PyPI); the second table has
+//! what differs, and why.
 
 use serde_json::{Value, json};
 
@@ -49,7 +50,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("[path(.a[]?, .b)]", r#"{"a":[1,2]}"#, r#"[["a",0],["a",1],["b"]]"#),
     // Construction.
     ("{a, b: .c, \"d\": 1, (.e): 2}", r#"{"a":1,"c":2,"e":"x"}"#, r#"{"a":1,"b":2,"d":1,"x":2}"#),
-    ("[{a: (1,2), b: (3,4)}]", "null", r#"[{"a":1,"b":3},{"a":2,"b":3},{"a":1,"b":4},{"a":2,"b":4}]"#),
+    ("[{a: (1,2), b: (3,4)}]", "null", r#"[{"a":1,"b":3},{"a":1,"b":4},{"a":2,"b":3},{"a":2,"b":4}]"#),
     ("[{(\"a\",\"b\"): (1,2)}]", "null", r#"[{"a":1},{"a":2},{"b":1},{"b":2}]"#),
     ("1 as $x | {$x, y: $x}", "null", r#"{"x":1,"y":1}"#),
     ("\"a \\(.b) c\\n\"", r#"{"b":[1]}"#, r#""a [1] c\n""#),
@@ -58,8 +59,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("[1+2, 5-3, 2*3, 6/2, 7/2, 7%3, -1]", "null", "[3,2,6,3,3.5,1,-1]"),
     ("[5 % -3, -5 % 3, 5.9 % 2.1]", "null", "[2,-2,1]"),
     ("[(1,2)+(10,20)]", "null", "[11,12,21,22]"),
-    (".1 + .2", "null", "0.30000000000000004"),
-    ("9007199254740993 - 1", "null", "9007199254740992"),
+    ("0.1 + 0.2", "null", "0.30000000000000004"),
     ("[1,2,1] - [1]", "null", "[2]"),
     ("{a:{b:1}} * {a:{c:2}}", "null", r#"{"a":{"b":1,"c":2}}"#),
     ("\"ab\" * 2", "null", r#""abab""#),
@@ -76,7 +76,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("reduce range(3) as $x (0; empty)", "null", "null"),
     ("[foreach .[] as $x (0; . + $x)]", "[1,2,3]", "[1,3,6]"),
     ("[foreach .[] as $x (0; . + $x; [$x, .])]", "[1,2]", "[[1,1],[2,3]]"),
-    ("[limit(3; repeat(1))]", "null", "[1,1,1]"),
+    ("[foreach (1,2,3) as $x (0; if $x == 2 then empty else . + $x end)]", "null", "[1,3]"),
     ("[.[] | select(. > 1)]", "[1,2,3]", "[2,3]"),
     ("[label $out | 1, break $out, 2]", "null", "[1]"),
     ("[range(0; 10; 3)], [range(2)], [range(1; 3)] | length", "null", "4"),
@@ -109,7 +109,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("pick(.a.b, .c)", r#"{"a":{"b":1,"x":2},"d":3}"#, r#"{"a":{"b":1},"c":null}"#),
     ("with_entries(.value += 1)", r#"{"a":1}"#, r#"{"a":2}"#),
     ("to_entries", r#"{"a":1}"#, r#"[{"key":"a","value":1}]"#),
-    ("from_entries", r#"[{"name":"a","value":1},{"k":"b","v":2},{"key":null}]"#, r#"{"a":1,"b":2,"null":null}"#),
+    ("from_entries", r#"[{"name":"a","value":1},{"k":"b","v":2}]"#, r#"{"a":1,"b":2}"#),
     ("map_values(. + 1), map_values(empty)", r#"{"a":1}"#, r#"{"a":2}"#),
     ("walk(if type == \"number\" then . + 1 else . end)", r#"[1,{"a":2}]"#, r#"[2,{"a":3}]"#),
     // Arrays and objects.
@@ -123,7 +123,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("[unique_by(length), max_by(length), min_by(length)]", r#"["aa","b","cc"]"#, r#"[["b","aa"],"cc","b"]"#),
     ("[flatten, flatten(1)]", "[1,[2,[3]]]", "[[1,2,3],[1,2,[3]]]"),
     ("transpose", "[[1],[2,3]]", "[[1,2],[null,3]]"),
-    ("[keys, (to_entries | map(.key)), has(\"a\"), has(\"z\")]", r#"{"b":1,"a":2}"#, r#"[["a","b"],["b","a"],true,false]"#),
+    ("[keys, has(\"a\"), has(\"z\")]", r#"{"b":1,"a":2}"#, r#"[["a","b"],true,false]"#),
     ("[contains({a:[\"x\"]}), inside({a:[\"xy\",\"z\"],b:1})]", r#"{"a":["xy"]}"#, "[true,true]"),
     ("[index(\",\"), rindex(\",\"), indices(\", \")]", r#""a,b, cd, efg""#, "[1,7,[3,7]]"),
     ("[indices(1), indices([1,2])]", "[0,1,2,1,2]", "[[1,3],[1,3]]"),
@@ -138,7 +138,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("[trim, ltrim, rtrim]", r#""  a ""#, r#"["a","a ","  a"]"#),
     ("[tostring, tojson, (tojson | fromjson)]", r#"{"a":[1,"x"]}"#, r#"["{\"a\":[1,\"x\"]}","{\"a\":[1,\"x\"]}",{"a":[1,"x"]}]"#),
     ("[explode, (explode | implode)]", r#""aé""#, r#"[[97,233],"aé"]"#),
-    ("[@base64, (@base64 | @base64d), @uri, @html, @sh, @json, @text]", r#""<ü 'x'>""#, r#"["PMO8ICd4Jz4=","<ü 'x'>","%3C%C3%BC%20%27x%27%3E","&lt;ü &#39;x&#39;&gt;","'<ü '\\''x'\\''>'","\"<ü 'x'>\"","<ü 'x'>"]"#),
+    ("[@base64, (@base64 | @base64d), @uri, @sh, @json, @text]", r#""<ü 'x'>""#, r#"["PMO8ICd4Jz4=","<ü 'x'>","%3C%C3%BC%20%27x%27%3E","'<ü '\\''x'\\''>'","\"<ü 'x'>\"","<ü 'x'>"]"#),
     ("@uri \"https://x/?q=\\(.q)\"", r#"{"q":"a b&c"}"#, r#""https://x/?q=a%20b%26c""#),
     ("[@csv, @tsv]", r#"[1,"a\"b",null,true]"#, r#"["1,\"a\"\"b\",,true","1\ta\"b\t\ttrue"]"#),
     ("@base64 \"u:\\(.)\"", r#""ab""#, r#""u:YWI=""#),
@@ -154,11 +154,31 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("[floor, ceil, round, fabs, sqrt]", "2.25", "[2,3,2,2.25,1.5]"),
     ("[(-1.5 | floor, ceil, round, trunc, abs), (-3 | abs, fabs, floor)]", "null", "[-2,-1,-2,-1,1.5,3,3,-3]"),
     ("[todate, (todate | fromdate), strftime(\"%Y-%m-%d %H:%M:%S %j %a %b\")]", "1425599621", r#"["2015-03-05T23:53:41Z",1425599621,"2015-03-05 23:53:41 064 Thu Mar"]"#),
-    ("[1, 1.5, 1e3, 100000000000000000000] | map(tostring)", "null", r#"["1","1.5","1000.0","1e20"]"#),
+    ("[1, 1.5, -7] | map(tostring)", "null", r#"["1","1.5","-7"]"#),
     ("limit(0; 1), \"none\"", "null", r#""none""#),
     ("[splits(\"a+\"; \"gi\")]", r#""xAAyaz""#, r#"["x","y","z"]"#),
     ("[to_entries[] | select(.value > 1) | .key]", r#"{"a":1,"b":2}"#, r#"["b"]"#),
     ("[.[] | {n: .name, first: (.tags[0] // null)}]", r#"[{"name":"x","tags":["t"]}]"#, r#"[{"first":"t","n":"x"}]"#),
+];
+
+/// Expression, input, result; each differs from libjq's for the reason above it.
+const DIFFERENT: &[(&str, &str, &str)] = &[
+    // Whole numbers are exact; jq computes with doubles.
+    ("9007199254740993 - 1", "null", "9007199254740992"),
+    ("18446744073709551615 - 1", "null", "18446744073709551614"),
+    // Objects are in the order of their keys: JSON promises none, and a replay needs one.
+    ("[.[]]", r#"{"b":1,"a":2}"#, "[2,1]"),
+    ("to_entries | map(.key)", r#"{"b":1,"a":2}"#, r#"["a","b"]"#),
+    // As jq's manual has it.
+    ("[limit(3; 1 | repeat(. * 2))]", "null", "[1,2,4]"),
+    ("@html", r#""<'>""#, r#""&lt;&#39;&gt;""#),
+    ("from_entries", r#"[{"key":null},{"key":false}]"#, r#"{"false":null,"null":null}"#),
+    // As Rust writes numbers.
+    ("[1e3, 100000000000000000000] | map(tostring)", "null", r#"["1000.0","1e+20"]"#),
+    // The classes and cases of regular expressions are ASCII's.
+    ("[test(\"\\\\w\"), test(\"Ä\"; \"i\")]", r#""ä""#, "[false,false]"),
+    // Without a number of outputs for each of the replacement's: the last one.
+    ("[sub(\"a\"; \"x\", \"y\")]", r#""a""#, r#"["y"]"#),
 ];
 
 fn json(text: &str) -> Value {
@@ -168,7 +188,7 @@ fn json(text: &str) -> Value {
 #[test]
 fn ordinary_expressions_give_what_jq_gives() {
     let mut wrong = Vec::new();
-    for (text, input, expected) in TABLE {
+    for (text, input, expected) in TABLE.iter().chain(DIFFERENT) {
         let result = Expression::compile(text, VARIABLES)
             .and_then(|expression| expression.evaluate(&json(input), &[]));
         match result {
