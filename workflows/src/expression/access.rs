@@ -1,6 +1,6 @@
 //! Reading below a value: `.[key]`, `.[from:to]`, `.[]`.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::native::shown;
 use super::node::Node;
@@ -96,7 +96,7 @@ impl Run<'_> {
             Val::Obj(map) => {
                 for (key, value) in map.entries() {
                     self.meter.steps(1)?;
-                    let place = place.below(|| Val::Str(Rc::clone(key)))?;
+                    let place = place.below(|| Val::Str(Arc::clone(key)))?;
                     let value = value.clone();
                     out(Item { value, place })?;
                 }
@@ -110,6 +110,7 @@ impl Run<'_> {
     pub(super) fn get(&self, value: Val, key: &Val) -> Result<Val, Stop> {
         match (&value, key) {
             (Val::Obj(map), Val::Str(key)) => {
+                self.look_up(key)?;
                 Ok(map.entries().get(key).cloned().unwrap_or(Val::Null))
             }
             (Val::Arr(list), Val::Num(index)) => {
@@ -126,6 +127,11 @@ impl Run<'_> {
                 shown(key)
             ))),
         }
+    }
+
+    /// Takes what finding a key costs: it is compared with many others.
+    pub(super) fn look_up(&self, key: &str) -> Result<(), Stop> {
+        self.meter.scan(8 * key.len())
     }
 
     fn part(&self, value: &Val, bounds: &Map) -> Result<Val, Stop> {

@@ -11,6 +11,9 @@ use super::run::{Out, Run, Scope};
 use super::stop::{Flow, Stop};
 use super::value::{FLAT, Val};
 
+/// Says of an item whether it is put out, and whether it goes on.
+type Choose<'c> = dyn FnMut(&Item) -> Result<(bool, bool), Stop> + 'c;
+
 impl Run<'_> {
     pub(super) fn control(
         &self,
@@ -34,12 +37,17 @@ impl Run<'_> {
                 })?;
                 last.map_or(Ok(()), out)
             }
-            (Control::Limit, [n, f]) => self.each(n, scope, input.value.clone(), &mut |n| {
-                match count(&n, "limit")? {
-                    0 => Ok(()),
-                    n => self.taking(n, f, scope, input.clone(), out),
-                }
-            }),
+            (Control::Limit, [n, f]) => {
+                self.each(
+                    n,
+                    scope,
+                    input.value.clone(),
+                    &mut |n| match count(&n, "limit")? {
+                        0 => Ok(()),
+                        n => self.taking(n, f, scope, input.clone(), out),
+                    },
+                )
+            }
             (Control::Skip, [n, f]) => self.each(n, scope, input.value.clone(), &mut |n| {
                 let mut left = count(&n, "skip")?;
                 self.eval(f, scope, input.clone(), &mut |item| {
@@ -158,14 +166,13 @@ impl Run<'_> {
     }
 
     /// An item, and all that a filter makes of it again and again; without recursion.
-    /// `choose` says of each whether it is put out, and whether it goes on.
     fn spread(
         &self,
         f: &Node,
         scope: Scope<'_>,
         input: Item,
         out: &mut Out,
-        choose: &mut dyn FnMut(&Item) -> Result<(bool, bool), Stop>,
+        choose: &mut Choose<'_>,
     ) -> Flow {
         let mut open = vec![input];
         while let Some(item) = open.pop() {
@@ -298,13 +305,7 @@ impl Run<'_> {
     }
 
     /// The state after an update: its last output, or null.
-    pub(super) fn reduce(
-        &self,
-        fold: &Fold,
-        scope: Scope<'_>,
-        input: Item,
-        out: &mut Out,
-    ) -> Flow {
+    pub(super) fn reduce(&self, fold: &Fold, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
         self.eval(&fold.start, scope, input.clone(), &mut |start| {
             let place = start.place.clone();
             let mut state = Some(start);

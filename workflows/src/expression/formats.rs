@@ -1,7 +1,5 @@
 //! `@base64`, `@uri` and the like, as functions and before strings.
 
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, general_purpose::STANDARD};
@@ -78,23 +76,28 @@ impl Format {
                     _ => return None,
                 })
             }),
-            Self::Uri => text.bytes().fold(String::new(), |mut made, byte| {
-                if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-                    made.push(char::from(byte));
-                } else {
-                    // Writing to a string cannot fail.
-                    let _: std::fmt::Result = write!(made, "%{byte:02X}");
+            Self::Uri => {
+                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+                let mut made = String::with_capacity(text.len());
+                for byte in text.bytes() {
+                    if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+                        made.push(char::from(byte));
+                    } else {
+                        made.push('%');
+                        made.push(char::from(DIGITS[usize::from(byte >> 4)]));
+                        made.push(char::from(DIGITS[usize::from(byte & 15)]));
+                    }
                 }
                 made
-            }),
+            }
             Self::Base64 => STANDARD.encode(text),
-            Self::Base64Decoded => match LENIENT.decode(text.trim_end()) {
-                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                Err(_) => {
+            Self::Base64Decoded => {
+                let bytes = LENIENT.decode(text.trim_end()).map_err(|_| {
                     let text = shown(&Val::text(&text));
-                    return Err(Stop::error(format!("{text} is not base64")));
-                }
-            },
+                    Stop::error(format!("{text} is not base64"))
+                })?;
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
             _ => text,
         })
     }

@@ -13,12 +13,19 @@
 //! Where expressions stand in a definition, and which variables each place has,
 //! is left to others.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "what evaluates owns its input, so that it can change it in place where it is the last to hold it"
+)]
+
 mod access;
 mod builtin;
 mod control;
 mod formats;
 mod lower;
+mod make;
 mod meter;
+mod names;
 mod native;
 mod node;
 mod number;
@@ -42,6 +49,13 @@ use node::Node;
 use run::{Run, Scope};
 use stop::Stop;
 use value::Val;
+
+/// Which engine this is: what an expression means, and what it costs.
+///
+/// A change that gives any expression another result, or ends it at another
+/// place, is another engine. Runs in flight go on with the one they began with,
+/// so the old one stays beside the new one until they have ended.
+pub const ENGINE: u32 = 1;
 
 /// A compiled expression.
 #[derive(Debug, Clone)]

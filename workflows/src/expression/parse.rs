@@ -44,9 +44,12 @@ pub(super) fn parse<T>(
     nesting(text)?;
     let tokens = Lexer::new(text).lex().map_err(|e| lexical(text, &e))?;
     if chain(&tokens) > MAX_CHAIN {
-        return Err(Invalid::new(0, "too many operators stand within one another"));
+        return Err(Invalid::new(
+            0,
+            "too many operators stand within one another",
+        ));
     }
-    let term = Parser::new(&tokens).parse(|parser| parser.term());
+    let term = Parser::new(&tokens).parse(Parser::term);
     let term = term.map_err(|errors| match errors.first() {
         Some((expected, found)) => {
             let at = Token::opt_as_str(*found, text);

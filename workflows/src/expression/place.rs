@@ -1,6 +1,6 @@
 //! A value and where it was found, for what asks for paths.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::meter::{Limit, MAX_DEPTH};
 use super::stop::Stop;
@@ -21,7 +21,7 @@ pub(super) enum Place {
     /// Where the search began.
     Root,
     /// Below another place.
-    Below(Rc<Below>),
+    Below(Arc<Below>),
 }
 
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Place {
         if length > MAX_DEPTH {
             return Err(Stop::Exceeded(Limit::Depth));
         }
-        Ok(Self::Below(Rc::new(Below {
+        Ok(Self::Below(Arc::new(Below {
             key: key(),
             of: self.clone(),
             length,

@@ -116,12 +116,7 @@ fn constant(items: &[Part]) -> Option<Value> {
     items.collect::<Option<Vec<Value>>>().map(Value::Array)
 }
 
-fn string(
-    text: &str,
-    variables: &[&str],
-    pointer: &str,
-    errors: &mut Vec<TemplateError>,
-) -> Part {
+fn string(text: &str, variables: &[&str], pointer: &str, errors: &mut Vec<TemplateError>) -> Part {
     let Some((before, inner)) = expression_in(text) else {
         return Part::Constant(Value::String(unescaped(text)));
     };

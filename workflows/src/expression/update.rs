@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::access::{position, range};
 use super::native::shown;
 use super::node::Node;
-use super::number::Num;
 use super::place::Item;
-use super::run::{Run, Scope, object_key};
+use super::run::{Run, Scope};
 use super::stop::{Flow, Stop};
 use super::value::{FLAT, Val};
 
@@ -142,6 +141,7 @@ impl Run<'_> {
         };
         match (value, key) {
             (Val::Obj(mut map), Val::Str(key)) => {
+                self.look_up(key)?;
                 let old = Val::take_entry(&mut map, key);
                 let changed = self.change(old, rest, new)?;
                 Val::insert(&self.meter, map, key.clone(), changed).map(Val::Obj)
@@ -198,8 +198,10 @@ impl Run<'_> {
         // First below the children, whose places then still hold.
         let mut here = BTreeSet::new();
         let mut below: BTreeMap<Val, Vec<Path>> = BTreeMap::new();
+        let rounds = 1 + paths.len().ilog2() as usize;
         for mut path in paths {
-            self.meter.steps(1 + path.len())?;
+            let size: usize = path.first().map_or(0, Val::size);
+            self.meter.steps(1 + path.len() + rounds * (size / 16))?;
             let rest = path.split_off(1);
             let Some(key) = path.pop() else { continue };
             if rest.is_empty() {
@@ -222,7 +224,7 @@ impl Run<'_> {
             Val::Obj(map) => {
                 let mut entries = Val::into_entries(&self.meter, map)?;
                 for key in here {
-                    entries.remove(&object_key(&key)?);
+                    entries.remove(&self.key(&key)?);
                 }
                 Val::map(&self.meter, entries)
             }
@@ -270,13 +272,6 @@ impl Run<'_> {
                 "a path must be an array, not {}",
                 shown(other)
             ))),
-        }
-    }
-
-    pub(super) fn negate(&self, value: &Val) -> Result<Val, Stop> {
-        match value {
-            Val::Num(number) => Ok(Val::Num(Num::negate(*number)?)),
-            other => Err(Stop::error(format!("cannot negate {}", shown(other)))),
         }
     }
 }

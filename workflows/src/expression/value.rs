@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -26,9 +26,9 @@ pub(super) enum Val {
     Null,
     Bool(bool),
     Num(Num),
-    Str(Rc<str>),
-    Arr(Rc<List>),
-    Obj(Rc<Map>),
+    Str(Arc<str>),
+    Arr(Arc<List>),
+    Obj(Arc<Map>),
 }
 
 /// Items with their size and depth.
@@ -42,7 +42,7 @@ pub(super) struct List {
 /// Entries with their size and depth.
 #[derive(Debug, Clone)]
 pub(super) struct Map {
-    entries: BTreeMap<Rc<str>, Val>,
+    entries: BTreeMap<Arc<str>, Val>,
     size: usize,
     depth: usize,
 }
@@ -54,7 +54,7 @@ impl List {
 }
 
 impl Map {
-    pub(super) fn entries(&self) -> &BTreeMap<Rc<str>, Val> {
+    pub(super) fn entries(&self) -> &BTreeMap<Arc<str>, Val> {
         &self.entries
     }
 }
@@ -85,20 +85,20 @@ impl Val {
         let size = items.iter().map(|item| FLAT + item.size()).sum();
         let depth = 1 + items.iter().map(Val::depth).max().unwrap_or(0);
         sized(size, depth)?;
-        Ok(Self::Arr(Rc::new(List { items, size, depth })))
+        Ok(Self::Arr(Arc::new(List { items, size, depth })))
     }
 
-    pub(super) fn map(meter: &Meter, entries: BTreeMap<Rc<str>, Val>) -> Result<Self, Stop> {
+    pub(super) fn map(meter: &Meter, entries: BTreeMap<Arc<str>, Val>) -> Result<Self, Stop> {
         meter.allocate(ENTRY * entries.len())?;
         meter.steps(entries.len() / 2)?;
         Self::unmetered_map(entries)
     }
 
-    fn unmetered_map(entries: BTreeMap<Rc<str>, Val>) -> Result<Self, Stop> {
+    fn unmetered_map(entries: BTreeMap<Arc<str>, Val>) -> Result<Self, Stop> {
         let size = entries.iter().map(|(key, value)| entry(key, value)).sum();
         let depth = 1 + entries.values().map(Val::depth).max().unwrap_or(0);
         sized(size, depth)?;
-        Ok(Self::Obj(Rc::new(Map {
+        Ok(Self::Obj(Arc::new(Map {
             entries,
             size,
             depth,
@@ -139,8 +139,8 @@ impl Val {
     }
 
     /// The items of a list; copied, and counted, where others hold it too.
-    pub(super) fn into_items(meter: &Meter, list: Rc<List>) -> Result<Vec<Val>, Stop> {
-        match Rc::try_unwrap(list) {
+    pub(super) fn into_items(meter: &Meter, list: Arc<List>) -> Result<Vec<Val>, Stop> {
+        match Arc::try_unwrap(list) {
             Ok(list) => Ok(list.items),
             Err(list) => {
                 meter.allocate(FLAT * list.items.len())?;
@@ -152,9 +152,9 @@ impl Val {
     /// The entries of a map; copied, and counted, where others hold it too.
     pub(super) fn into_entries(
         meter: &Meter,
-        map: Rc<Map>,
-    ) -> Result<BTreeMap<Rc<str>, Val>, Stop> {
-        match Rc::try_unwrap(map) {
+        map: Arc<Map>,
+    ) -> Result<BTreeMap<Arc<str>, Val>, Stop> {
+        match Arc::try_unwrap(map) {
             Ok(map) => Ok(map.entries),
             Err(map) => {
                 meter.allocate(ENTRY * map.entries.len())?;
@@ -165,27 +165,23 @@ impl Val {
     }
 
     /// Adds to the end of a list, in place where nobody else holds it.
-    pub(super) fn push(
-        meter: &Meter,
-        mut list: Rc<List>,
-        item: Val,
-    ) -> Result<Rc<List>, Stop> {
-        if Rc::get_mut(&mut list).is_none() {
+    pub(super) fn push(meter: &Meter, mut list: Arc<List>, item: Val) -> Result<Arc<List>, Stop> {
+        if Arc::get_mut(&mut list).is_none() {
             meter.allocate(FLAT * list.items.len())?;
         }
         meter.allocate(FLAT)?;
         let size = list.size + FLAT + item.size();
         let depth = list.depth.max(1 + item.depth());
         sized(size, depth)?;
-        let inner = Rc::make_mut(&mut list);
+        let inner = Arc::make_mut(&mut list);
         (inner.size, inner.depth) = (size, depth);
         inner.items.push(item);
         Ok(list)
     }
 
     /// Takes an item out of a list and leaves null, or copies it where others hold the list too.
-    pub(super) fn take_item(list: &mut Rc<List>, index: usize) -> Self {
-        let Some(inner) = Rc::get_mut(list) else {
+    pub(super) fn take_item(list: &mut Arc<List>, index: usize) -> Self {
+        let Some(inner) = Arc::get_mut(list) else {
             return list.items.get(index).cloned().unwrap_or(Self::Null);
         };
         let item = inner.items.get_mut(index).map(std::mem::take);
@@ -195,8 +191,8 @@ impl Val {
     }
 
     /// Takes a value out of a map and leaves null, or copies it where others hold the map too.
-    pub(super) fn take_entry(map: &mut Rc<Map>, key: &str) -> Self {
-        let Some(inner) = Rc::get_mut(map) else {
+    pub(super) fn take_entry(map: &mut Arc<Map>, key: &str) -> Self {
+        let Some(inner) = Arc::get_mut(map) else {
             return map.entries.get(key).cloned().unwrap_or(Self::Null);
         };
         let value = inner.entries.get_mut(key).map(std::mem::take);
@@ -208,18 +204,18 @@ impl Val {
     /// Sets an item of a list that has it, in place where nobody else holds it. Depth only grows.
     pub(super) fn replace(
         meter: &Meter,
-        mut list: Rc<List>,
+        mut list: Arc<List>,
         index: usize,
         item: Val,
     ) -> Result<Self, Stop> {
-        if Rc::get_mut(&mut list).is_none() {
+        if Arc::get_mut(&mut list).is_none() {
             meter.allocate(FLAT * list.items.len())?;
         }
         let before = list.items.get(index).map_or(0, Val::size);
         let size = (list.size + item.size()).saturating_sub(before);
         let depth = list.depth.max(1 + item.depth());
         sized(size, depth)?;
-        let inner = Rc::make_mut(&mut list);
+        let inner = Arc::make_mut(&mut list);
         (inner.size, inner.depth) = (size, depth);
         if let Some(place) = inner.items.get_mut(index) {
             *place = item;
@@ -230,20 +226,20 @@ impl Val {
     /// Sets an entry of a map, in place where nobody else holds it. Depth only grows.
     pub(super) fn insert(
         meter: &Meter,
-        mut map: Rc<Map>,
-        key: Rc<str>,
+        mut map: Arc<Map>,
+        key: Arc<str>,
         value: Val,
-    ) -> Result<Rc<Map>, Stop> {
-        if Rc::get_mut(&mut map).is_none() {
+    ) -> Result<Arc<Map>, Stop> {
+        if Arc::get_mut(&mut map).is_none() {
             meter.allocate(ENTRY * map.entries.len())?;
             meter.steps(map.entries.len())?;
         }
-        meter.allocate(ENTRY + key.len())?;
+        meter.allocate(ENTRY + 8 * key.len())?;
         let before = map.entries.get(&key).map_or(0, |old| entry(&key, old));
         let size = (map.size + entry(&key, &value)).saturating_sub(before);
         let depth = map.depth.max(1 + value.depth());
         sized(size, depth)?;
-        let inner = Rc::make_mut(&mut map);
+        let inner = Arc::make_mut(&mut map);
         (inner.size, inner.depth) = (size, depth);
         inner.entries.insert(key, value);
         Ok(map)

@@ -8,15 +8,51 @@ use crate::expression::stop::Stop;
 use crate::expression::value::{FLAT, Val};
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    Function { name: "add", arity: 0, call: add },
-    Function { name: "reverse", arity: 0, call: reverse },
-    Function { name: "flatten", arity: 0, call: |run, x, _| flatten(run, &x, usize::MAX) },
-    Function { name: "flatten", arity: 1, call: flatten_to },
-    Function { name: "transpose", arity: 0, call: transpose },
-    Function { name: "indices", arity: 1, call: |run, x, of| indices(run, x, argument(of)?) },
-    Function { name: "index", arity: 1, call: |run, x, of| found(run, x, of, <[Val]>::first) },
-    Function { name: "rindex", arity: 1, call: |run, x, of| found(run, x, of, <[Val]>::last) },
-    Function { name: "contains", arity: 1, call: contained },
+    Function {
+        name: "add",
+        arity: 0,
+        call: add,
+    },
+    Function {
+        name: "reverse",
+        arity: 0,
+        call: reverse,
+    },
+    Function {
+        name: "flatten",
+        arity: 0,
+        call: |run, x, _| flatten(run, &x, usize::MAX),
+    },
+    Function {
+        name: "flatten",
+        arity: 1,
+        call: flatten_to,
+    },
+    Function {
+        name: "transpose",
+        arity: 0,
+        call: transpose,
+    },
+    Function {
+        name: "indices",
+        arity: 1,
+        call: |run, x, of| indices(run, x, argument(of)?),
+    },
+    Function {
+        name: "index",
+        arity: 1,
+        call: |run, x, of| found(run, x, of, <[Val]>::first),
+    },
+    Function {
+        name: "rindex",
+        arity: 1,
+        call: |run, x, of| found(run, x, of, <[Val]>::last),
+    },
+    Function {
+        name: "contains",
+        arity: 1,
+        call: contained,
+    },
 ];
 
 fn argument(arguments: &[Val]) -> Result<&Val, Stop> {
@@ -118,26 +154,25 @@ fn transpose(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
 }
 
 /// Where a part stands: of a string in characters, of an array in items.
-pub(in crate::expression) fn indices(
-    run: &Run<'_>,
-    value: Val,
-    part: &Val,
-) -> Result<Val, Stop> {
+pub(in crate::expression) fn indices(run: &Run<'_>, value: Val, part: &Val) -> Result<Val, Stop> {
     let mut places = Vec::new();
     match (&value, part) {
         (Val::Null, _) => return Ok(Val::Null),
-        (Val::Str(text), Val::Str(part)) if !part.is_empty() => {
+        // An empty text stands nowhere, rather than everywhere.
+        (Val::Str(_), Val::Str(part)) if part.is_empty() => return Ok(Val::Null),
+        (Val::Str(text), Val::Str(part)) => {
             run.meter.scan(16 * text.len())?;
             let (mut characters, mut before) = (0, 0);
             for at in overlapping(text, part) {
                 run.meter.allocate(FLAT)?;
                 run.meter.scan(part.len())?;
-                characters += text.get(before..at).map_or(0, |skipped| skipped.chars().count());
+                characters += text
+                    .get(before..at)
+                    .map_or(0, |skipped| skipped.chars().count());
                 before = at;
                 places.push(Val::int(characters));
             }
         }
-        (Val::Str(_), Val::Str(_)) => return Ok(Val::Null),
         (Val::Arr(list), Val::Arr(part)) => {
             let (items, part) = (list.items(), part.items());
             let all = items.len().saturating_mul(part.len());
@@ -145,14 +180,22 @@ pub(in crate::expression) fn indices(
             run.meter.scan(value.size().saturating_mul(part.len()))?;
             if !part.is_empty() {
                 let windows = items.windows(part.len()).enumerate();
-                places.extend(windows.filter(|(_, w)| *w == part).map(|(at, _)| Val::int(at)));
+                places.extend(
+                    windows
+                        .filter(|(_, w)| *w == part)
+                        .map(|(at, _)| Val::int(at)),
+                );
             }
         }
         (Val::Arr(list), part) => {
             run.meter.steps(list.items().len())?;
             run.meter.scan(value.size())?;
             let items = list.items().iter().enumerate();
-            places.extend(items.filter(|(_, item)| *item == part).map(|(at, _)| Val::int(at)));
+            places.extend(
+                items
+                    .filter(|(_, item)| *item == part)
+                    .map(|(at, _)| Val::int(at)),
+            );
         }
         (value, part) => {
             return Err(Stop::error(format!(

@@ -11,9 +11,21 @@ use crate::expression::stop::Stop;
 use crate::expression::value::Val;
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    Function { name: "fromdateiso8601", arity: 0, call: from_iso },
-    Function { name: "todateiso8601", arity: 0, call: to_iso },
-    Function { name: "strftime", arity: 1, call: strftime },
+    Function {
+        name: "fromdateiso8601",
+        arity: 0,
+        call: from_iso,
+    },
+    Function {
+        name: "todateiso8601",
+        arity: 0,
+        call: to_iso,
+    },
+    Function {
+        name: "strftime",
+        arity: 1,
+        call: strftime,
+    },
 ];
 
 /// The conversions of `strftime`; without widths, which could be huge.

@@ -1,7 +1,7 @@
 //! `+ - * / %` on every kind of value.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{shown, strings};
 use crate::expression::node::Math;
@@ -65,7 +65,8 @@ impl Run<'_> {
         match (left, right) {
             (Val::Num(left), Val::Num(right)) => Ok(Val::Num(left.subtract(right)?)),
             (Val::Arr(left), Val::Arr(right)) => {
-                let whole = Val::Arr(Rc::clone(&left)).size() + Val::Arr(Rc::clone(&right)).size();
+                let whole =
+                    Val::Arr(Arc::clone(&left)).size() + Val::Arr(Arc::clone(&right)).size();
                 self.meter.steps(whole / 8)?;
                 let removed: BTreeSet<&Val> = right.items().iter().collect();
                 let kept = left.items().iter().filter(|item| !removed.contains(item));
@@ -92,24 +93,32 @@ impl Run<'_> {
     }
 
     /// Merges objects, and objects within them.
-    fn merge(&self, left: Rc<Map>, right: &Map) -> Result<Val, Stop> {
+    fn merge(&self, left: Arc<Map>, right: &Map) -> Result<Val, Stop> {
         self.meter.enter()?;
         let merged = self.merge_entries(left, right);
         self.meter.leave();
         merged
     }
 
-    fn merge_entries(&self, left: Rc<Map>, right: &Map) -> Result<Val, Stop> {
+    fn merge_entries(&self, left: Arc<Map>, right: &Map) -> Result<Val, Stop> {
         let mut merged = left;
         for (key, value) in right.entries() {
             self.meter.steps(1)?;
             let value = match (merged.entries().get(key), value) {
-                (Some(Val::Obj(old)), Val::Obj(new)) => self.merge(Rc::clone(old), new)?,
+                (Some(Val::Obj(old)), Val::Obj(new)) => self.merge(Arc::clone(old), new)?,
                 (_, value) => value.clone(),
             };
             merged = Val::insert(&self.meter, merged, key.clone(), value)?;
         }
         Ok(Val::Obj(merged))
+    }
+}
+
+/// `-x`
+pub(in crate::expression) fn negate(value: &Val) -> Result<Val, Stop> {
+    match value {
+        Val::Num(number) => Ok(Val::Num(number.negate()?)),
+        other => Err(Stop::error(format!("cannot negate {}", shown(other)))),
     }
 }
 

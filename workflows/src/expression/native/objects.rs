@@ -1,7 +1,7 @@
 //! Functions of objects and paths.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{items, shown};
 use crate::expression::builtin::Function;
@@ -10,29 +10,68 @@ use crate::expression::stop::Stop;
 use crate::expression::value::Val;
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    Function { name: "type", arity: 0, call: |_, x, _| Ok(Val::text(x.kind())) },
-    Function { name: "keys", arity: 0, call: keys },
+    Function {
+        name: "type",
+        arity: 0,
+        call: |_, x, _| Ok(Val::text(x.kind())),
+    },
+    Function {
+        name: "keys",
+        arity: 0,
+        call: keys,
+    },
     // Objects are in the order of their keys anyway.
-    Function { name: "keys_unsorted", arity: 0, call: keys },
-    Function { name: "has", arity: 1, call: has },
-    Function { name: "to_entries", arity: 0, call: to_entries },
-    Function { name: "from_entries", arity: 0, call: from_entries },
-    Function { name: "setpath", arity: 2, call: set_path },
-    Function { name: "delpaths", arity: 1, call: delete_paths },
+    Function {
+        name: "keys_unsorted",
+        arity: 0,
+        call: keys,
+    },
+    Function {
+        name: "has",
+        arity: 1,
+        call: has,
+    },
+    Function {
+        name: "to_entries",
+        arity: 0,
+        call: to_entries,
+    },
+    Function {
+        name: "from_entries",
+        arity: 0,
+        call: from_entries,
+    },
+    Function {
+        name: "setpath",
+        arity: 2,
+        call: set_path,
+    },
+    Function {
+        name: "delpaths",
+        arity: 1,
+        call: delete_paths,
+    },
 ];
 
 fn keys(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     let keys: Vec<Val> = match &value {
-        Val::Obj(map) => map.entries().keys().map(|key| Val::Str(Rc::clone(key))).collect(),
+        Val::Obj(map) => map
+            .entries()
+            .keys()
+            .map(|key| Val::Str(Arc::clone(key)))
+            .collect(),
         Val::Arr(list) => (0..list.items().len()).map(Val::int).collect(),
         other => return Err(Stop::error(format!("{} has no keys", shown(other)))),
     };
     Val::list(&run.meter, keys)
 }
 
-fn has(_: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
+fn has(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     match (&value, arguments) {
-        (Val::Obj(map), [Val::Str(key)]) => Ok(Val::Bool(map.entries().contains_key(key))),
+        (Val::Obj(map), [Val::Str(key)]) => {
+            run.look_up(key)?;
+            Ok(Val::Bool(map.entries().contains_key(key)))
+        }
         (Val::Arr(list), [Val::Num(index)]) => {
             let inside = usize::try_from(index.index()).is_ok_and(|at| at < list.items().len());
             Ok(Val::Bool(inside))
@@ -52,7 +91,7 @@ fn to_entries(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     };
     let entries = map.entries().iter().map(|(key, value)| {
         let entry = [
-            ("key".into(), Val::Str(Rc::clone(key))),
+            ("key".into(), Val::Str(Arc::clone(key))),
             ("value".into(), value.clone()),
         ];
         Val::map(&run.meter, BTreeMap::from(entry))
@@ -78,12 +117,13 @@ fn from_entries(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
             .filter_map(|name| entry.get(name))
             .find(|key| !matches!(key, Val::Null));
         let key = match key.unwrap_or(&Val::Null) {
-            Val::Str(key) => Rc::clone(key),
+            Val::Str(key) => Arc::clone(key),
             other @ (Val::Null | Val::Bool(_) | Val::Num(_)) => shown(other).into(),
             other => {
                 return Err(Stop::error(format!("{} cannot be a key", shown(other))));
             }
         };
+        run.look_up(&key)?;
         let value = ["value", "v", "Value", "V"]
             .into_iter()
             .find_map(|name| entry.get(name));

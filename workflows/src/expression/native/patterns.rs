@@ -1,7 +1,7 @@
 //! Regular expressions: linear in the text, ASCII classes, no back-references.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use regex_lite::{Captures, Regex, RegexBuilder};
 
@@ -22,16 +22,36 @@ const STATE: usize = 32;
 const STATES_PER_STEP: usize = 16;
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    Function { name: "test", arity: 2, call: test },
-    Function { name: "_matches", arity: 2, call: matches },
-    Function { name: "_between", arity: 2, call: between },
-    Function { name: "_captures", arity: 0, call: captures },
-    Function { name: "split", arity: 2, call: split },
+    Function {
+        name: "test",
+        arity: 2,
+        call: test,
+    },
+    Function {
+        name: "_matches",
+        arity: 2,
+        call: matches,
+    },
+    Function {
+        name: "_between",
+        arity: 2,
+        call: between,
+    },
+    Function {
+        name: "_captures",
+        arity: 0,
+        call: captures,
+    },
+    Function {
+        name: "split",
+        arity: 2,
+        call: split,
+    },
 ];
 
 /// The patterns that an evaluation has compiled.
 #[derive(Debug, Default)]
-pub(in crate::expression) struct Patterns(BTreeMap<(String, String), Rc<Pattern>>);
+pub(in crate::expression) struct Patterns(BTreeMap<(String, String), Arc<Pattern>>);
 
 #[derive(Debug)]
 struct Pattern {
@@ -47,7 +67,7 @@ struct Pattern {
 }
 
 /// The pattern of a pair of arguments, compiled once.
-fn pattern(run: &Run<'_>, arguments: &[Val]) -> Result<Rc<Pattern>, Stop> {
+fn pattern(run: &Run<'_>, arguments: &[Val]) -> Result<Arc<Pattern>, Stop> {
     let [pattern, flags] = arguments else {
         return Err(Stop::error("an argument is missing"));
     };
@@ -55,18 +75,27 @@ fn pattern(run: &Run<'_>, arguments: &[Val]) -> Result<Rc<Pattern>, Stop> {
         Val::Null => "",
         flags => text(flags, "flags")?,
     };
-    let key = (text(pattern, "a regular expression")?.to_owned(), flags.to_owned());
+    let key = (
+        text(pattern, "a regular expression")?.to_owned(),
+        flags.to_owned(),
+    );
     if let Some(known) = run.patterns.borrow().0.get(&key) {
-        return Ok(Rc::clone(known));
+        return Ok(Arc::clone(known));
     }
-    let compiled = Rc::new(compile(run, &key.0, &key.1)?);
-    run.patterns.borrow_mut().0.insert(key, Rc::clone(&compiled));
+    let compiled = Arc::new(compile(run, &key.0, &key.1)?);
+    run.patterns
+        .borrow_mut()
+        .0
+        .insert(key, Arc::clone(&compiled));
     Ok(compiled)
 }
 
 fn compile(run: &Run<'_>, text: &str, flags: &str) -> Result<Pattern, Stop> {
     let wrong = |why: &str| {
-        Stop::error(format!("the regular expression {} {why}", shown(&Val::text(text))))
+        Stop::error(format!(
+            "the regular expression {} {why}",
+            shown(&Val::text(text))
+        ))
     };
     if text.len() > LONGEST {
         return Err(wrong("is too long"));
@@ -136,7 +165,8 @@ fn each<'t>(
     f: &mut dyn FnMut(Captures<'t>) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let mut from = 0;
-    run.meter.steps((1 + text.len()).saturating_mul(pattern.cost))?;
+    run.meter
+        .steps((1 + text.len()).saturating_mul(pattern.cost))?;
     for found in pattern.regex.captures_iter(text) {
         let whole = found.get(0).map_or(0..0, |whole| whole.range());
         from = whole.end.max(from);
@@ -148,7 +178,11 @@ fn each<'t>(
             break;
         }
         // What the next search may cost, before it begins.
-        let ahead = if pattern.linear { 1 } else { 1 + text.len() - from };
+        let ahead = if pattern.linear {
+            1
+        } else {
+            1 + text.len() - from
+        };
         run.meter.steps(ahead.saturating_mul(pattern.cost))?;
     }
     Ok(())
@@ -157,7 +191,8 @@ fn each<'t>(
 fn test(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let pattern = pattern(run, arguments)?;
     let text = text(&value, "test")?;
-    run.meter.steps((1 + text.len()).saturating_mul(pattern.cost))?;
+    run.meter
+        .steps((1 + text.len()).saturating_mul(pattern.cost))?;
     Ok(Val::Bool(pattern.regex.is_match(text)))
 }
 
@@ -184,7 +219,11 @@ impl Places<'_> {
 fn matches(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let pattern = pattern(run, arguments)?;
     let text = text(&value, "match")?;
-    let mut places = Places { text, bytes: 0, characters: 0 };
+    let mut places = Places {
+        text,
+        bytes: 0,
+        characters: 0,
+    };
     let mut made = Vec::new();
     each(run, &pattern, text, &mut |found| {
         run.meter.allocate(FLAT)?;
@@ -231,7 +270,11 @@ fn described(
 fn between(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let pattern = pattern(run, arguments)?;
     let text = text(&value, "sub")?;
-    let mut places = Places { text, bytes: 0, characters: 0 };
+    let mut places = Places {
+        text,
+        bytes: 0,
+        characters: 0,
+    };
     let mut made = Vec::new();
     let mut from = 0;
     each(run, &pattern, text, &mut |found| {
@@ -243,7 +286,10 @@ fn between(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
         from = range.end;
         Ok(())
     })?;
-    made.push(Val::string(&run.meter, text.get(from..).unwrap_or_default())?);
+    made.push(Val::string(
+        &run.meter,
+        text.get(from..).unwrap_or_default(),
+    )?);
     Val::list(&run.meter, made)
 }
 

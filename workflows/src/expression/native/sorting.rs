@@ -30,7 +30,9 @@ impl Run<'_> {
         input: Val,
     ) -> Result<Val, Stop> {
         let groups = self.groups(f, scope, &input, "group_by")?;
-        let groups = groups.into_iter().map(|group| Val::list(&self.meter, group));
+        let groups = groups
+            .into_iter()
+            .map(|group| Val::list(&self.meter, group));
         Val::list(&self.meter, groups.collect::<Result<_, _>>()?)
     }
 
@@ -41,7 +43,9 @@ impl Run<'_> {
         input: Val,
     ) -> Result<Val, Stop> {
         let groups = self.groups(f, scope, &input, "unique")?;
-        let firsts = groups.into_iter().filter_map(|group| group.into_iter().next());
+        let firsts = groups
+            .into_iter()
+            .filter_map(|group| group.into_iter().next());
         Val::list(&self.meter, firsts.collect())
     }
 

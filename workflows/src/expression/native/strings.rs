@@ -9,32 +9,136 @@ use crate::expression::stop::Stop;
 use crate::expression::value::{FLAT, Val};
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    Function { name: "length", arity: 0, call: length },
-    Function { name: "utf8bytelength", arity: 0, call: |_, x, _| Ok(Val::int(text(&x, "utf8bytelength")?.len())) },
-    Function { name: "tostring", arity: 0, call: to_string },
-    Function { name: "tojson", arity: 0, call: |run, x, _| Val::string(&run.meter, &x.write(&run.meter)?) },
-    Function { name: "fromjson", arity: 0, call: from_json },
-    Function { name: "tonumber", arity: 0, call: to_number },
-    Function { name: "ascii_downcase", arity: 0, call: |run, x, _| changed(run, &x, str::to_ascii_lowercase) },
-    Function { name: "ascii_upcase", arity: 0, call: |run, x, _| changed(run, &x, str::to_ascii_uppercase) },
-    Function { name: "trim", arity: 0, call: |run, x, _| changed(run, &x, |s| s.trim().to_owned()) },
-    Function { name: "ltrim", arity: 0, call: |run, x, _| changed(run, &x, |s| s.trim_start().to_owned()) },
-    Function { name: "rtrim", arity: 0, call: |run, x, _| changed(run, &x, |s| s.trim_end().to_owned()) },
-    Function { name: "startswith", arity: 1, call: |run, x, of| edge(run, &x, of, "startswith", |s, part| s.starts_with(part)) },
-    Function { name: "endswith", arity: 1, call: |run, x, of| edge(run, &x, of, "endswith", |s, part| s.ends_with(part)) },
-    Function { name: "ltrimstr", arity: 1, call: |run, x, of| trimmed(run, x, of, |s, part| s.strip_prefix(part)) },
-    Function { name: "rtrimstr", arity: 1, call: |run, x, of| trimmed(run, x, of, |s, part| s.strip_suffix(part)) },
-    Function { name: "split", arity: 1, call: split_by },
-    Function { name: "join", arity: 1, call: join },
-    Function { name: "explode", arity: 0, call: explode },
-    Function { name: "implode", arity: 0, call: implode },
-    Function { name: "@csv", arity: 0, call: |run, x, _| format(run, Format::Csv, &x) },
-    Function { name: "@tsv", arity: 0, call: |run, x, _| format(run, Format::Tsv, &x) },
-    Function { name: "@html", arity: 0, call: |run, x, _| format(run, Format::Html, &x) },
-    Function { name: "@uri", arity: 0, call: |run, x, _| format(run, Format::Uri, &x) },
-    Function { name: "@sh", arity: 0, call: |run, x, _| format(run, Format::Sh, &x) },
-    Function { name: "@base64", arity: 0, call: |run, x, _| format(run, Format::Base64, &x) },
-    Function { name: "@base64d", arity: 0, call: |run, x, _| format(run, Format::Base64Decoded, &x) },
+    Function {
+        name: "length",
+        arity: 0,
+        call: length,
+    },
+    Function {
+        name: "utf8bytelength",
+        arity: 0,
+        call: |_, x, _| Ok(Val::int(text(&x, "utf8bytelength")?.len())),
+    },
+    Function {
+        name: "tostring",
+        arity: 0,
+        call: to_string,
+    },
+    Function {
+        name: "tojson",
+        arity: 0,
+        call: |run, x, _| Val::string(&run.meter, &x.write(&run.meter)?),
+    },
+    Function {
+        name: "fromjson",
+        arity: 0,
+        call: from_json,
+    },
+    Function {
+        name: "tonumber",
+        arity: 0,
+        call: to_number,
+    },
+    Function {
+        name: "ascii_downcase",
+        arity: 0,
+        call: |run, x, _| changed(run, &x, str::to_ascii_lowercase),
+    },
+    Function {
+        name: "ascii_upcase",
+        arity: 0,
+        call: |run, x, _| changed(run, &x, str::to_ascii_uppercase),
+    },
+    Function {
+        name: "trim",
+        arity: 0,
+        call: |run, x, _| changed(run, &x, |s| s.trim().to_owned()),
+    },
+    Function {
+        name: "ltrim",
+        arity: 0,
+        call: |run, x, _| changed(run, &x, |s| s.trim_start().to_owned()),
+    },
+    Function {
+        name: "rtrim",
+        arity: 0,
+        call: |run, x, _| changed(run, &x, |s| s.trim_end().to_owned()),
+    },
+    Function {
+        name: "startswith",
+        arity: 1,
+        call: |run, x, of| edge(run, &x, of, "startswith", |s, part| s.starts_with(part)),
+    },
+    Function {
+        name: "endswith",
+        arity: 1,
+        call: |run, x, of| edge(run, &x, of, "endswith", |s, part| s.ends_with(part)),
+    },
+    Function {
+        name: "ltrimstr",
+        arity: 1,
+        call: |run, x, of| trimmed(run, x, of, |s, part| s.strip_prefix(part)),
+    },
+    Function {
+        name: "rtrimstr",
+        arity: 1,
+        call: |run, x, of| trimmed(run, x, of, |s, part| s.strip_suffix(part)),
+    },
+    Function {
+        name: "split",
+        arity: 1,
+        call: split_by,
+    },
+    Function {
+        name: "join",
+        arity: 1,
+        call: join,
+    },
+    Function {
+        name: "explode",
+        arity: 0,
+        call: explode,
+    },
+    Function {
+        name: "implode",
+        arity: 0,
+        call: implode,
+    },
+    Function {
+        name: "@csv",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Csv, &x),
+    },
+    Function {
+        name: "@tsv",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Tsv, &x),
+    },
+    Function {
+        name: "@html",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Html, &x),
+    },
+    Function {
+        name: "@uri",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Uri, &x),
+    },
+    Function {
+        name: "@sh",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Sh, &x),
+    },
+    Function {
+        name: "@base64",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Base64, &x),
+    },
+    Function {
+        name: "@base64d",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Base64Decoded, &x),
+    },
 ];
 
 fn format(run: &Run<'_>, format: Format, value: &Val) -> Result<Val, Stop> {
@@ -181,7 +285,9 @@ fn join(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
 fn explode(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     let text = text(&value, "explode")?;
     run.meter.allocate(FLAT * text.len())?;
-    let points = text.chars().map(|c| Val::Num(Num::Int(i128::from(u32::from(c)))));
+    let points = text
+        .chars()
+        .map(|c| Val::Num(Num::Int(i128::from(u32::from(c)))));
     Val::list(&run.meter, points.collect())
 }
 

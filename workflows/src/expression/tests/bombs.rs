@@ -81,6 +81,24 @@ pub(super) const BOMBS: &[&str] = &[
     "reduce range(100000) as $i (\"\"; . + \"0123456789\")",
     "\"%Y\" * 1000000 as $f | 0 | strftime($f)",
     "[range(1e5)] | implode | explode | implode | explode",
+    "[range(20000)] as $k | delpaths([range(2000) | [[$k, .]]])",
+    "(\"a\" * 1000000) as $k | {($k + \"x\"): 1, ($k + \"y\"): 2} | . as $o | range(1e5) | $o[$k]? | empty",
+    "(\"a\" * 1000000) as $k | range(1e5) | {($k): 1, ($k + \"\"): 2} | empty",
+    "(\"a\" * 1000000) as $k | {} | until(false; .[$k] += 1)",
+    "(\"a\" * 1000000) as $k | {($k): 1} | until(has($k + \"b\"); .)",
+    "([range(20000)] | map([.])) as $x | until(false; if $x == $x then . else . end)",
+    "([range(20000)] | map([.])) as $x | until(false; $x - $x | null)",
+    "([range(20000)] | map([.])) as $x | until(false; $x | sort | null)",
+    "([range(20000)] | map([.])) as $x | until(false; $x | index([5]) | null)",
+    "([range(20000)] | map([.])) as $x | until(false; [$x, $x, $x] | unique | null)",
+    "([range(20000)] | map([.])) as $x | until(false; [$x, $x, $x] | max | null)",
+    "([range(20000)] | map([.])) as $x | until(false; [$x] | contains([$x]) | null)",
+    "(\"ab\" * 100000) as $x | until(false; $x | .[1:5] | null)",
+    "(\"ab\" * 100000) as $x | until(false; $x | length | null)",
+    "(\"ab\" * 100000) as $x | until(false; $x | ascii_downcase | null)",
+    "(\"ab\" * 100000) as $x | until(false; $x | startswith($x) | null)",
+    "(\"ab\" * 100000) as $x | until(false; $x | contains(\"ac\") | null)",
+    "(\"ab\" * 100000) as $x | until(false; $x | (tojson, @base64, @uri, split(\"b\")) | null)",
     "[range(200)] | [.[] as $a | .[] as $b | .[] as $c | [$a, $b, $c]]",
     "[walk(recurse([.]))]",
     "[range(2000)] | walk(if type == \"array\" then map([.]) | map([.]) | map([.]) else [.] end) | [..] | length | until(false; .)",
@@ -94,7 +112,7 @@ pub(super) const BOMBS: &[&str] = &[
 ];
 
 /// May give a result or an ordinary error, but must give one.
-const HARMLESS: &[&str] = &[
+pub(super) const HARMLESS: &[&str] = &[
     "last(repeat(error?))",
     "\"a\" * 10000 | test(\"(a{1,100}){1,100}\")",
     "walk(recurse([.]))",
@@ -176,7 +194,10 @@ fn the_harmless_end() {
         for text in HARMLESS {
             if let Ok(expression) = Expression::compile(text, VARIABLES) {
                 let (result, _) = expression.evaluate_counting(&Value::Null, &[]);
-                assert!(!matches!(result, Err(ExpressionError::Exceeded(_))), "{text}: {result:?}");
+                assert!(
+                    !matches!(result, Err(ExpressionError::Exceeded(_))),
+                    "{text}: {result:?}"
+                );
             }
         }
     });
@@ -187,13 +208,36 @@ fn the_deepest_text_fits_the_stack() {
     on_a_small_stack(|| {
         let mut compiled = 0;
         for (open, close) in [
-            ("[", "]"), ("(", ")"), ("{a:", "}"), ("\"\\(", ")\""), ("map(", ")"), ("-", ""),
-            ("1|", ""), ("1+", ""), ("try ", ""), ("1 as $x|", ""), ("if 1 then ", " end"),
-            ("label $x|", ""), (".a|=", ""), ("1//", ""), ("first(", ")"), ("walk(", ")"),
-            ("limit(1;", ")"), ("reduce 1 as $x (0;", ")"), ("del(.a[", "])"), ("1,", ""),
-            (". as [$x]|[", "]"), ("path(.a|.b|", ")"), ("1|-(", ")"), ("[1|2|", "]"),
-            ("if [1|1|1|1|1] then ", " end"), ("try (1|", ")"), ("(.a,.b)|=(", ")"),
-            ("sub(\"a\";", ")"), ("with_entries(", ")"), ("foreach 1 as [$x,$y] (0;", ")"),
+            ("[", "]"),
+            ("(", ")"),
+            ("{a:", "}"),
+            ("\"\\(", ")\""),
+            ("map(", ")"),
+            ("-", ""),
+            ("1|", ""),
+            ("1+", ""),
+            ("try ", ""),
+            ("1 as $x|", ""),
+            ("if 1 then ", " end"),
+            ("label $x|", ""),
+            (".a|=", ""),
+            ("1//", ""),
+            ("first(", ")"),
+            ("walk(", ")"),
+            ("limit(1;", ")"),
+            ("reduce 1 as $x (0;", ")"),
+            ("del(.a[", "])"),
+            ("1,", ""),
+            (". as [$x]|[", "]"),
+            ("path(.a|.b|", ")"),
+            ("1|-(", ")"),
+            ("[1|2|", "]"),
+            ("if [1|1|1|1|1] then ", " end"),
+            ("try (1|", ")"),
+            ("(.a,.b)|=(", ")"),
+            ("sub(\"a\";", ")"),
+            ("with_entries(", ")"),
+            ("foreach 1 as [$x,$y] (0;", ")"),
         ] {
             for times in [1, 5, 10, 20, 30, 40, 48, 60, 80, 100, 119, 400, 1000] {
                 let text = format!("{}.{}", open.repeat(times), close.repeat(times));
@@ -214,13 +258,34 @@ fn the_deepest_text_fits_the_stack() {
 fn deep_data_is_refused_or_handled() {
     let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
     on_a_small_stack(move || {
-        for text in [".", "[.]", "..", "[..] | length", "tojson", "sort", ". == .", "walk(.)", "flatten",
-            "[paths] | length", "del(.. | numbers)", "(.. | numbers) += 1", "contains(.)", ". * {}",
-            "[., .] | unique", "getpath([0, 0, 0])", "tojson | fromjson", "recurse(.[]?)"] {
+        for text in [
+            ".",
+            "[.]",
+            "..",
+            "[..] | length",
+            "tojson",
+            "sort",
+            ". == .",
+            "walk(.)",
+            "flatten",
+            "[paths] | length",
+            "del(.. | numbers)",
+            "(.. | numbers) += 1",
+            "contains(.)",
+            ". * {}",
+            "[., .] | unique",
+            "getpath([0, 0, 0])",
+            "tojson | fromjson",
+            "recurse(.[]?)",
+        ] {
             let expression = Expression::compile(text, VARIABLES).unwrap();
             drop(expression.evaluate(&deep(100), &[]));
             let result = expression.evaluate(&deep(101), &[]);
-            assert_eq!(result, Err(ExpressionError::Exceeded(Limit::Depth)), "{text}");
+            assert_eq!(
+                result,
+                Err(ExpressionError::Exceeded(Limit::Depth)),
+                "{text}"
+            );
         }
         let wrapped = Expression::compile("[.]", VARIABLES).unwrap();
         assert!(wrapped.evaluate(&deep(99), &[]).is_ok());
@@ -231,7 +296,11 @@ fn deep_data_is_refused_or_handled() {
 
 #[test]
 fn a_limit_cannot_be_caught() {
-    for text in ["try until(false; .) catch 1", "until(false; .)?", "until(false; .) // 1"] {
+    for text in [
+        "try until(false; .) catch 1",
+        "until(false; .)?",
+        "until(false; .) // 1",
+    ] {
         let limit = Err(ExpressionError::Exceeded(Limit::Steps));
         assert_eq!(run(text), limit, "{text}");
     }

@@ -31,8 +31,14 @@ fn cost_of_compiling_and_evaluating() {
         ("{ color, first: .tags[0], n: (.a.b + 1) }", &small),
         ("\"\\(.color)-\\(.a.b)\"", &small),
         (".orders | map(select(.total > 10) | .id)", &large),
-        (".orders | group_by(.customer.name) | map({name: .[0].customer.name, sum: (map(.total) | add)})", &large),
-        ("reduce .orders[] as $o ({}; .[$o.customer.name] += $o.total)", &large),
+        (
+            ".orders | group_by(.customer.name) | map({name: .[0].customer.name, sum: (map(.total) | add)})",
+            &large,
+        ),
+        (
+            "reduce .orders[] as $o ({}; .[$o.customer.name] += $o.total)",
+            &large,
+        ),
     ] {
         let compiling = mean(200, || drop(Expression::compile(text, VARIABLES)));
         let expression = Expression::compile(text, VARIABLES).unwrap();

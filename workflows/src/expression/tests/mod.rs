@@ -1,10 +1,17 @@
 //! Helpers, and what is tested where.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests take the time that evaluations need"
+)]
+
 mod bombs;
 mod cost;
+mod engine;
 mod gate;
 mod properties;
 mod table;
+mod table_texts;
 mod templates;
 
 use serde_json::Value;
@@ -21,4 +28,12 @@ fn run(text: &str) -> Result<Value, ExpressionError> {
 
 fn on(text: &str, input: &Value) -> Result<Value, ExpressionError> {
     Expression::compile(text, VARIABLES)?.evaluate(input, &[])
+}
+
+/// Definitions are compiled on one thread and run on others.
+#[test]
+fn an_expression_can_go_to_another_thread() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Expression>();
+    shared::<super::Template>();
 }

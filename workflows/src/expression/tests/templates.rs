@@ -25,7 +25,18 @@ fn a_string_that_is_an_expression_as_a_whole_becomes_its_value() {
 
 #[test]
 fn other_strings_are_themselves() {
-    for text in ["", "$", "${", "}", "a ${ .id }", "${ .id } b", "{ .id }", "$ { .id }", ".id", "${} x"] {
+    for text in [
+        "",
+        "$",
+        "${",
+        "}",
+        "a ${ .id }",
+        "${ .id } b",
+        "{ .id }",
+        "$ { .id }",
+        ".id",
+        "${} x",
+    ] {
         assert_eq!(fill(&json!(text), &json!({"id": 7})), json!(text));
     }
 }
@@ -34,15 +45,24 @@ fn other_strings_are_themselves() {
 fn an_escaped_expression_is_text() {
     assert_eq!(fill(&json!("$${ .id }"), &Value::Null), json!("${ .id }"));
     assert_eq!(fill(&json!("$$${ .id }"), &Value::Null), json!("$${ .id }"));
-    assert_eq!(fill(&json!("a $${ .id }"), &Value::Null), json!("a $${ .id }"));
+    assert_eq!(
+        fill(&json!("a $${ .id }"), &Value::Null),
+        json!("a $${ .id }")
+    );
 }
 
 #[test]
 fn expressions_in_data_are_data() {
     let hostile = json!({"a": "${ 1 + 1 }", "${ 2 }": ["${ .a }"]});
     assert_eq!(fill(&json!("${ . }"), &hostile), hostile);
-    assert_eq!(fill(&json!({"x": "${ .a }"}), &hostile), json!({"x": "${ 1 + 1 }"}));
-    assert_eq!(fill(&json!("${ .a | tostring }"), &hostile), json!("${ 1 + 1 }"));
+    assert_eq!(
+        fill(&json!({"x": "${ .a }"}), &hostile),
+        json!({"x": "${ 1 + 1 }"})
+    );
+    assert_eq!(
+        fill(&json!("${ .a | tostring }"), &hostile),
+        json!("${ 1 + 1 }")
+    );
 }
 
 #[test]
@@ -52,7 +72,9 @@ fn all_mistakes_are_told_with_their_places() {
     let told: Vec<(&str, usize, usize)> = errors
         .iter()
         .map(|error| match &error.error {
-            ExpressionError::Invalid { offset, .. } => (error.pointer.as_str(), error.before, *offset),
+            ExpressionError::Invalid { offset, .. } => {
+                (error.pointer.as_str(), error.before, *offset)
+            }
             other => panic!("{other:?}"),
         })
         .collect();
@@ -71,7 +93,10 @@ fn a_failure_tells_its_place() {
 fn a_template_without_expressions_is_a_constant() {
     let constant = json!({"a": [1, "x", "$${y}"]});
     let template = Template::compile(&constant, &[]).unwrap();
-    assert_eq!(template.as_constant(), Some(&json!({"a": [1, "x", "${y}"]})));
+    assert_eq!(
+        template.as_constant(),
+        Some(&json!({"a": [1, "x", "${y}"]}))
+    );
     let template = Template::compile(&json!(["${ 1 }"]), &[]).unwrap();
     assert_eq!(template.as_constant(), None);
 }
