@@ -254,18 +254,18 @@ impl<'r> Run<'r> {
         out: &mut Out,
     ) -> Flow {
         let mut any = false;
-        let flow = self.guarded(first, scope, input.clone(), &mut |item| {
+        // An error on the left is an error, as in jq: `(f)? // g` is the way around it.
+        self.eval(first, scope, input.clone(), &mut |item| {
             if item.value.is_true() {
                 any = true;
                 return out(item);
             }
             Ok(())
         })?;
-        match flow {
-            Ok(()) | Err(Stop::Error(_)) if any => Ok(()),
-            Ok(()) | Err(Stop::Error(_)) => self.eval(second, scope, input, out),
-            stop => stop,
+        if any {
+            return Ok(());
         }
+        self.eval(second, scope, input, out)
     }
 
     fn attempt(

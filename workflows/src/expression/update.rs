@@ -72,6 +72,9 @@ impl Run<'_> {
         combine: &dyn Fn(Val, Val) -> Result<Val, Stop>,
     ) -> Flow {
         let values = self.collect(value, scope, input.clone())?;
+        if values.is_empty() {
+            return Ok(());
+        }
         let paths = self.paths(target, scope, input.clone())?;
         let mut whole = Some(input);
         for (index, value) in values.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Functions of arrays, and those that search in arrays and strings alike.
 
-use super::{items, shown, text};
+use super::{items, shown, text, values};
 use crate::expression::builtin::Function;
 use crate::expression::number::Num;
 use crate::expression::run::Run;
@@ -63,13 +63,7 @@ fn argument(arguments: &[Val]) -> Result<&Val, Stop> {
 
 /// The sum of the items, or of an object's values.
 fn add(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
-    let summands: Vec<Val> = match &value {
-        Val::Arr(list) => list.items().to_vec(),
-        Val::Obj(map) => map.entries().values().cloned().collect(),
-        other => return Err(Stop::error(format!("cannot iterate over {}", shown(other)))),
-    };
-    run.meter.allocate(FLAT * summands.len())?;
-    run.meter.steps(summands.len())?;
+    let summands = values(run, &value)?;
     // Strings at once: one by one would copy the beginning again and again.
     if summands.iter().all(|item| matches!(item, Val::Str(_))) && !summands.is_empty() {
         run.meter.allocate(value.size())?;
@@ -112,7 +106,7 @@ fn flatten_to(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop>
 
 fn flatten(run: &Run<'_>, value: &Val, depth: usize) -> Result<Val, Stop> {
     let mut flat = Vec::new();
-    flatten_into(run, items(value, "flatten")?, depth, &mut flat)?;
+    flatten_into(run, &values(run, value)?, depth, &mut flat)?;
     Val::list(&run.meter, flat)
 }
 

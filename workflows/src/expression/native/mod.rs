@@ -10,8 +10,9 @@ pub(super) mod patterns;
 pub(super) mod sorting;
 pub(super) mod strings;
 
+use super::run::Run;
 use super::stop::Stop;
-use super::value::Val;
+use super::value::{FLAT, Val};
 
 /// A value in a message: short, whatever it is.
 pub(super) fn shown(value: &Val) -> String {
@@ -39,6 +40,18 @@ fn text<'v>(value: &'v Val, what: &str) -> Result<&'v str, Stop> {
             shown(other)
         ))),
     }
+}
+
+/// The items of an array, or the values of an object.
+fn values(run: &Run<'_>, value: &Val) -> Result<Vec<Val>, Stop> {
+    let values: Vec<Val> = match value {
+        Val::Arr(list) => list.items().to_vec(),
+        Val::Obj(map) => map.entries().values().cloned().collect(),
+        other => return Err(Stop::error(format!("cannot iterate over {}", shown(other)))),
+    };
+    run.meter.allocate(FLAT * values.len())?;
+    run.meter.steps(values.len())?;
+    Ok(values)
 }
 
 /// The items of an array.

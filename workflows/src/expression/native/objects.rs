@@ -86,14 +86,21 @@ fn has(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
 }
 
 fn to_entries(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
-    let Val::Obj(map) = &value else {
-        return Err(Stop::error(format!("{} has no keys", shown(&value))));
+    let entries: Vec<(Val, &Val)> = match &value {
+        Val::Obj(map) => {
+            let entries = map.entries().iter();
+            entries
+                .map(|(key, value)| (Val::Str(Arc::clone(key)), value))
+                .collect()
+        }
+        Val::Arr(list) => {
+            let items = list.items().iter().enumerate();
+            items.map(|(index, item)| (Val::int(index), item)).collect()
+        }
+        other => return Err(Stop::error(format!("{} has no keys", shown(other)))),
     };
-    let entries = map.entries().iter().map(|(key, value)| {
-        let entry = [
-            ("key".into(), Val::Str(Arc::clone(key))),
-            ("value".into(), value.clone()),
-        ];
+    let entries = entries.into_iter().map(|(key, value)| {
+        let entry = [("key".into(), key), ("value".into(), value.clone())];
         Val::map(&run.meter, BTreeMap::from(entry))
     });
     Val::list(&run.meter, entries.collect::<Result<_, _>>()?)

@@ -1,6 +1,6 @@
 //! Functions of strings, and from and to them.
 
-use super::{items, shown, text};
+use super::{items, shown, text, values};
 use crate::expression::builtin::Function;
 use crate::expression::formats::Format;
 use crate::expression::number::Num;
@@ -259,7 +259,7 @@ pub(super) fn split(run: &Run<'_>, text: &str, separator: &str) -> Result<Val, S
 }
 
 fn join(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
-    let items = items(&value, "join")?;
+    let items = values(run, &value)?;
     let separator = argument(arguments, "join");
     let mut joined = String::new();
     for (index, item) in items.iter().enumerate() {

@@ -181,6 +181,12 @@ pub(super) const TABLE: &[(&str, &str, &str)] = &[
     ("(1,error(\"x\"),3)? // 9", "null", "1"),
     ("error(\"x\")? // \"other\"", "null", r#""other""#),
     ("[.[] | (1 / .)?]", "[1,0,2]", "[1,0.5]"),
+    (
+        "try (.a.b // 1) catch \"an error\"",
+        r#"{"a":1}"#,
+        r#""an error""#,
+    ),
+    ("(.a.b)? // 1", r#"{"a":1}"#, "1"),
     // Assignment.
     (".a = 1 | .b.c = 2", "{}", r#"{"a":1,"b":{"c":2}}"#),
     (".[] += 1", "[1,2]", "[2,3]"),
@@ -232,6 +238,12 @@ pub(super) const TABLE: &[(&str, &str, &str)] = &[
         "walk(if type == \"number\" then . + 1 else . end)",
         r#"[1,{"a":2}]"#,
         r#"[2,{"a":3}]"#,
+    ),
+    ("[to_entries[].key], (1 | .a? = empty)", "[5,6]", "[0,1]"),
+    (
+        "[flatten, join(\"-\")]",
+        r#"{"a":1,"b":2}"#,
+        r#"[[1,2],"1-2"]"#,
     ),
     // Arrays and objects.
     (

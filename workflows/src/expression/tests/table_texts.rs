@@ -147,4 +147,6 @@ pub(super) const DIFFERENT: &[(&str, &str, &str)] = &[
     ),
     // Without a number of outputs for each of the replacement's: the last one.
     ("[sub(\"a\"; \"x\", \"y\")]", r#""a""#, r#"["y"]"#),
+    // An empty match directly after a match is none.
+    ("gsub(\"[a-z]*\"; \"x\")", r#""a1b""#, r#""x1x""#),
 ];
