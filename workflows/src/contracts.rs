@@ -20,6 +20,15 @@ use crate::run::PinnedDefinition;
 pub use definitions::CurrentDefinition;
 pub use reconciler::Reconcile;
 
+/// `call: http`. It takes an [`HttpRequest`](crate::run::machine::HttpRequest).
+pub const HTTP: &str = "almanac_http";
+/// `call: openapi`. It takes an [`OpenApiRequest`](crate::run::machine::OpenApiRequest).
+pub const OPENAPI: &str = "almanac_openapi";
+/// `run: shell`. It takes a [`ShellRequest`](crate::run::machine::ShellRequest).
+pub const SHELL: &str = "almanac_shell";
+/// `emit`. It takes an event, as `CloudEvents` has it in JSON.
+pub const EMIT: &str = "almanac_emit";
+
 /// Work that needs the files of one worker process, on that process's queue.
 #[derive(Debug)]
 pub struct Reconciler;

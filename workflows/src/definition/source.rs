@@ -234,6 +234,44 @@ impl<'a> Lines<'a> {
         String::from_utf8_lossy(line)
     }
 
+    /// The place of a byte of a scalar's text; the scalar's own where its lines
+    /// are not as written: folded, or with escapes before the byte.
+    pub(super) fn within(&self, at: Place, text: &str, offset: usize) -> Place {
+        let Some(before) = text.get(..offset) else {
+            return at;
+        };
+        let line = self.get(at.line);
+        let written: String = line.chars().skip(at.column.saturating_sub(1)).collect();
+        if written.starts_with('|') {
+            return self.within_block(at, before).unwrap_or(at);
+        }
+        let quotes = ["", "\"", "'"];
+        let quote = quotes.iter().find(|quote| {
+            let inside = written.strip_prefix(**quote);
+            inside.is_some_and(|inside| inside.starts_with(before))
+        });
+        quote.map_or(at, |quote| Place {
+            line: at.line,
+            column: at.column + quote.len() + before.chars().count(),
+        })
+    }
+
+    /// The same in a literal block, whose text begins at the next line.
+    fn within_block(&self, at: Place, before: &str) -> Option<Place> {
+        let first = self.get(at.line + 1);
+        let indent = first.len() - first.trim_start_matches(' ').len();
+        let above = before.matches('\n').count();
+        let last = before.rsplit('\n').next().unwrap_or_default();
+        let line = at.line + 1 + above;
+        self.get(line)
+            .get(indent..)
+            .filter(|written| written.starts_with(last))
+            .map(|_| Place {
+                line,
+                column: indent + last.chars().count() + 1,
+            })
+    }
+
     /// Every line, in order.
     pub(super) fn all(&self) -> impl Iterator<Item = std::borrow::Cow<'a, str>> {
         self.lines.iter().map(|line| String::from_utf8_lossy(line))

@@ -41,6 +41,11 @@ pub(super) fn steps(
             return None;
         }
     };
+    let unsupported = language::unsupported(&flow);
+    if !unsupported.is_empty() {
+        report(decoder, root, unsupported, &lost);
+        return None;
+    }
     language::normalise(&mut whole);
     let Json::Object(mut parts) = whole else {
         return None;
@@ -110,7 +115,7 @@ fn report(
         decoder.errors.push(Finding {
             at: match problem.target {
                 Target::Key => key,
-                Target::Value => node.at,
+                Target::Value => decoder.lines.within(node.at, &node.text, problem.offset),
             },
             message: problem.message,
             hint: problem.hint,

@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use super::stop::Stop;
+use super::value::FLAT;
 
 /// The longest text of an expression, in bytes.
 pub const MAX_TEXT: usize = 8 * 1024;
@@ -64,6 +65,16 @@ pub struct Spent {
     pub steps: u64,
     /// Of [`MAX_ALLOCATED`], in bytes.
     pub allocated: u64,
+    /// Bytes of the input, the variables and the result, which have no limit here.
+    pub moved: u64,
+}
+
+impl Spent {
+    /// All of it in steps, by the time that it takes.
+    pub fn work(self) -> u64 {
+        let bytes = self.allocated / BYTES_PER_STEP as u64 + self.moved / FLAT as u64;
+        self.steps.saturating_add(bytes)
+    }
 }
 
 /// Counts one evaluation.
@@ -117,6 +128,7 @@ impl Meter {
         Spent {
             steps: self.steps.get(),
             allocated: self.allocated.get(),
+            moved: 0,
         }
     }
 }

@@ -43,6 +43,7 @@ mod tests;
 use serde_json::Value;
 
 pub use meter::{Limit, MAX_ALLOCATED, MAX_DEPTH, MAX_SIZE, MAX_STEPS, MAX_TEXT, Spent};
+pub(crate) use template::unescaped;
 pub use template::{Template, TemplateError, expression_in};
 
 use node::Node;
@@ -129,10 +130,20 @@ impl Expression {
             Err(stop) => return (Err(failed(stop)), Spent::default()),
         };
         let run = Run::new(&given);
-        let result = Val::from_json(input)
-            .and_then(|input| run.first(&self.node, Scope::EMPTY, input))
-            .map(|first| first.map_or(Value::Null, |value| value.to_json()));
-        (result.map_err(failed), run.meter.spent())
+        let mut moved: usize = given.iter().map(Val::size).sum();
+        let result = Val::from_json(input).and_then(|input| {
+            moved += input.size();
+            let first = run
+                .first(&self.node, Scope::EMPTY, input)?
+                .unwrap_or(Val::Null);
+            moved += first.size();
+            Ok(first.to_json())
+        });
+        let spent = Spent {
+            moved: moved as u64,
+            ..run.meter.spent()
+        };
+        (result.map_err(failed), spent)
     }
 
     /// The values of the variables that the text names, in the order of compiling.

@@ -24,7 +24,7 @@ impl Lowering<'_> {
         if bare == "secrets" {
             return Err(self.wrong(
                 name,
-                "`$secrets` is not available here, only in `input.from`",
+                "`$secrets` is not available: what an expression gives stands in the run's history; a call takes a secret by its name, with `use`",
             ));
         }
         if let Some(reason) = builtin::withheld(name) {

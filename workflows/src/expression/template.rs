@@ -135,7 +135,7 @@ fn string(text: &str, variables: &[&str], pointer: &str, errors: &mut Vec<Templa
 }
 
 /// A text without one `$` of those that its `{` follows, if they are two or more.
-fn unescaped(text: &str) -> String {
+pub(crate) fn unescaped(text: &str) -> String {
     let dollars = text.trim_start();
     let rest = dollars.trim_start_matches('$');
     if rest.starts_with('{') && dollars.len() - rest.len() >= 2 {

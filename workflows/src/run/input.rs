@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::machine::Position;
 use crate::names::{DefinitionId, Revision};
 
 /// What a run begins with.
@@ -13,6 +14,9 @@ pub struct RunInput {
     /// The input given to the steps.
     #[serde(default)]
     pub input: Value,
+    /// Where the run goes on; none at its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Box<Position>>,
 }
 
 /// Which definition a run interprets.

@@ -104,7 +104,7 @@ fn secrets_are_there_only_where_the_caller_has_them() {
     check(
         "$secrets.token",
         1,
-        "`$secrets` is not available here, only in `input.from`",
+        "`$secrets` is not available: what an expression gives stands in the run's history; a call takes a secret by its name, with `use`",
     );
     let with = Expression::compile("$secrets.token", &["secrets"]).unwrap();
     let secrets = serde_json::json!({"token": "t"});

@@ -7,8 +7,7 @@
 //!
 //! Always holds: all problems are found at once, each with the path of its
 //! task; no key is passed over; reading takes time and memory in proportion to
-//! the JSON. Expressions are texts here: whoever evaluates them compiles those
-//! that [`Flow::expressions`] lists.
+//! the JSON. Expressions are compiled, so one that cannot be used is a problem too.
 
 mod call;
 mod common;
@@ -20,6 +19,7 @@ mod process;
 mod program;
 mod reader;
 mod reuse;
+mod runnable;
 mod shapes;
 mod task;
 mod value;
@@ -28,6 +28,7 @@ pub use json_schema::JsonSchema;
 pub use model::*;
 pub use program::{header_is_read, normalise, parse, parse_duration};
 pub use reader::{ExpressionSite, Problem, Target};
+pub use runnable::unsupported;
 #[cfg(test)]
 pub(crate) use shapes::SHAPES;
 pub(crate) use value::describe;

@@ -20,6 +20,8 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Where in a text, in bytes from its beginning.
+    pub offset: usize,
 }
 
 /// The part of a place that a problem is about.
@@ -175,6 +177,7 @@ impl Reader {
             target,
             message,
             hint: None,
+            offset: 0,
         });
         let last = self.problems.len() - 1;
         &mut self.problems[last]

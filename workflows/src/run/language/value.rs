@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::reader::{At, Reader};
+use super::reader::{At, Reader, Target};
 use super::shapes::DURATION;
 use super::{Expression, ExpressionSite, Length, Stage, Template};
 use crate::definition::{duration, quoted};
+use crate::expression::{ExpressionError, unescaped};
 
 /// The length of each unit of a duration, in milliseconds.
 const UNITS: [(&str, u64); 5] = [
@@ -205,12 +206,33 @@ impl Reader {
             return None;
         }
         let own = stage.variables().iter().map(|name| (*name).to_owned());
+        let variables: Vec<String> = own.chain(self.scope.iter().cloned()).collect();
+        let names: Vec<&str> = variables.iter().map(String::as_str).collect();
+        let compiled = match Expression::compile(text, &names) {
+            Ok(compiled) => compiled,
+            Err(error) => {
+                self.uncompiled(at, text, &error);
+                return None;
+            }
+        };
         self.expressions.push(ExpressionSite {
             path: at.path(),
             text: text.to_owned(),
-            variables: own.chain(self.scope.iter().cloned()).collect(),
+            variables,
         });
-        Some(Expression(text.to_owned()))
+        Some(compiled)
+    }
+
+    /// Reports an expression that cannot be used, at the mistake.
+    fn uncompiled(&mut self, at: &At<'_>, text: &str, error: &ExpressionError) {
+        let message = format!("{}: {error}", at.shown());
+        let inside = match error {
+            ExpressionError::Invalid { offset, .. } => *offset,
+            _ => 0,
+        };
+        let before = at.value.as_str().and_then(|whole| whole.find(text));
+        let problem = self.problem(at, Target::Value, message);
+        problem.offset = before.unwrap_or_default() + inside;
     }
 
     /// Data, in which each whole text `${ … }` is an expression.
@@ -226,12 +248,7 @@ impl Reader {
                     .enumerate()
                     .map(|(index, item)| self.template(&at.item(index, item), stage))
                     .collect();
-                let parts: Vec<Template> = parts.into_iter().collect::<Option<_>>()?;
-                Some(if parts.iter().all(Template::is_literal) {
-                    Template::Literal(at.value.clone())
-                } else {
-                    Template::List(parts)
-                })
+                Some(Template::list(parts.into_iter().collect::<Option<_>>()?))
             }
             Value::Object(map) => {
                 let parts: Vec<Option<(String, Template)>> = map
@@ -241,13 +258,9 @@ impl Reader {
                         Some((key.clone(), part))
                     })
                     .collect();
-                let parts: Vec<_> = parts.into_iter().collect::<Option<_>>()?;
-                Some(if parts.iter().all(|(_, part)| part.is_literal()) {
-                    Template::Literal(at.value.clone())
-                } else {
-                    Template::Map(parts)
-                })
+                Some(Template::map(parts.into_iter().collect::<Option<_>>()?))
             }
+            Value::String(text) => Some(Template::Literal(Value::String(unescaped(text)))),
             other => Some(Template::Literal(other.clone())),
         }
     }
@@ -378,7 +391,27 @@ impl Reader {
 }
 
 impl Template {
-    pub(super) fn is_literal(&self) -> bool {
-        matches!(self, Self::Literal(_))
+    fn literal(&self) -> Option<&Value> {
+        match self {
+            Self::Literal(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    fn list(parts: Vec<Self>) -> Self {
+        let values: Option<Vec<Value>> = parts.iter().map(|part| part.literal().cloned()).collect();
+        values.map_or(Self::List(parts), |values| {
+            Self::Literal(Value::Array(values))
+        })
+    }
+
+    fn map(parts: Vec<(String, Self)>) -> Self {
+        let values: Option<serde_json::Map<String, Value>> = parts
+            .iter()
+            .map(|(key, part)| Some((key.clone(), part.literal()?.clone())))
+            .collect();
+        values.map_or(Self::Map(parts), |values| {
+            Self::Literal(Value::Object(values))
+        })
     }
 }

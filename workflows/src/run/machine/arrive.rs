@@ -18,6 +18,7 @@ impl Interpreter<'_> {
             thread: pending.thread,
             depth: pending.depth,
         };
+        self.task_work.set(0);
         match pending.purpose {
             Purpose::RunTimeout => self.end(Err(Self::timed_out("the run"))),
             Purpose::TaskTimeout => self.fault(place, Self::timed_out("the task")),

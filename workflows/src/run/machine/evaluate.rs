@@ -8,31 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::frames::Place;
 use super::tasks::Interpreter;
-use super::{Fault, Standard};
+use super::{Fault, Standard, WORK_PER_TASK};
 use crate::run::language::{
     Expression, JsonSchema, Length, Output, Stage, Template, describe, duration_of,
 };
-
-/// Evaluates jq expressions. The same expression with the same values must give
-/// the same result, in every release: a run is replayed.
-pub trait Evaluate {
-    /// The first output of `expression` for `input`; null when it has none.
-    /// `variables` are named without `$`.
-    fn evaluate(
-        &self,
-        expression: &str,
-        input: &Value,
-        variables: &[(&str, &Value)],
-    ) -> Result<Value, ExpressionError>;
-}
-
-/// Why an expression has no result.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct ExpressionError {
-    /// A sentence.
-    pub message: String,
-}
 
 /// What an expression is evaluated with.
 #[derive(Clone, Copy)]
@@ -72,11 +51,11 @@ impl Interpreter<'_> {
         expression: &Expression,
         input: &Value,
     ) -> Result<Value, Fault> {
-        let text = &expression.0;
+        let text = expression.text();
         let mut variables: Vec<(&str, Cow<'_, Value>)> = Vec::new();
         for name in view.stage.variables() {
             if names(text, name)
-                && let Some(value) = self.variable(view, name)?
+                && let Some(value) = self.variable(view, name)
             {
                 variables.push((name, value));
             }
@@ -100,14 +79,27 @@ impl Interpreter<'_> {
             .iter()
             .map(|(name, value)| (*name, value.as_ref()))
             .collect();
-        self.evaluate
-            .evaluate(text, input, &variables)
-            .map_err(|error| Standard::Expression.fault(format!("`{text}`: {error}")))
+        let (result, spent) = expression.compiled().evaluate_counting(input, &variables);
+        self.worked(spent.work())?;
+        result.map_err(|error| Standard::Expression.fault(format!("`{text}`: {error}")))
+    }
+
+    /// Counts what expressions took.
+    fn worked(&self, work: u64) -> Result<(), Fault> {
+        self.turn_work
+            .set(self.turn_work.get().saturating_add(work));
+        self.task_work
+            .set(self.task_work.get().saturating_add(work));
+        if self.task_work.get() > WORK_PER_TASK {
+            let detail = "the expressions of the task take too long together";
+            return Err(Standard::Expression.fault(detail));
+        }
+        Ok(())
     }
 
     /// A variable that the specification defines; `None` where it has no value.
-    fn variable(&self, view: View<'_>, name: &str) -> Result<Option<Cow<'_, Value>>, Fault> {
-        Ok(match name {
+    fn variable(&self, view: View<'_>, name: &str) -> Option<Cow<'_, Value>> {
+        match name {
             "context" => Some(Cow::Borrowed(&self.position.context)),
             "runtime" => Some(Cow::Borrowed(&self.about.runtime)),
             "workflow" => Some(Cow::Owned(json!({
@@ -116,13 +108,6 @@ impl Interpreter<'_> {
                 "input": self.position.input,
                 "startedAt": moment(self.position.started_at),
             }))),
-            "secrets" => {
-                let Some(secrets) = &self.about.secrets else {
-                    let detail = "`$secrets` are not given to expressions of this run";
-                    return Err(Standard::Authorization.fault(detail));
-                };
-                Some(Cow::Borrowed(secrets))
-            }
             "input" => view
                 .place
                 .map(|place| Cow::Borrowed(self.frame(place).input())),
@@ -131,7 +116,7 @@ impl Interpreter<'_> {
                 .place
                 .map(|place| Cow::Owned(self.task_descriptor(place, view.output))),
             _ => None,
-        })
+        }
     }
 
     fn task_descriptor(&self, place: Place, output: Option<&Value>) -> Value {
@@ -166,7 +151,7 @@ impl Interpreter<'_> {
             Value::Null => Ok(false),
             other => Err(Standard::Expression.fault(format!(
                 "`{}` must be true or false, not {}",
-                expression.0,
+                expression.text(),
                 describe(&other)
             ))),
         }
@@ -227,7 +212,7 @@ impl Interpreter<'_> {
                 duration_of(&value).ok_or_else(|| {
                     Standard::Expression.fault(format!(
                         "`{}` must be a duration like `PT5S` or `{{ seconds: 5 }}` of at most 36500 days, not {}",
-                        expression.0,
+                        expression.text(),
                         describe(&value)
                     ))
                 })

@@ -35,7 +35,7 @@ impl Interpreter<'_> {
             Value::Array(items) => items,
             other => {
                 let what = match &each.items {
-                    Template::Expression(expression) => format!("`{}`", expression.0),
+                    Template::Expression(expression) => format!("`{}`", expression.text()),
                     _ => "`in`".to_owned(),
                 };
                 return Err(Standard::Expression

@@ -8,8 +8,8 @@
 //! own, not executions of their own.
 //!
 //! Always holds: equal calls give equal commands, in equal order. Nothing here
-//! does I/O or reads a clock; expressions are evaluated by the host's
-//! [`Evaluate`]. A turn does a bounded number of tasks. Whatever the steps say,
+//! does I/O or reads a clock. A turn does a bounded number of tasks, and evaluates
+//! expressions for a bounded time. Whatever the steps say,
 //! the run completes, faults, or waits for an effect.
 //!
 //! A run can stop and go on elsewhere: after [`Machine::hold`] no task begins,
@@ -36,7 +36,6 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use effect::*;
-pub use evaluate::{Evaluate, ExpressionError};
 pub use fault::{Fault, Standard};
 pub use state::Position;
 
@@ -46,6 +45,10 @@ use tasks::Interpreter;
 
 /// How many tasks a turn begins at most: then others may run.
 pub const TASKS_PER_TURN: usize = 500;
+/// What expressions of a turn may take, in steps, before others may run.
+pub const WORK_PER_TURN: u64 = 1_000_000;
+/// What expressions of one task may take, in steps. One expression is below it.
+pub const WORK_PER_TASK: u64 = 5_000_000;
 /// How many events wait for someone to listen.
 pub const UNREAD_LIMIT: usize = 1000;
 
@@ -58,10 +61,6 @@ pub struct About {
     pub source: String,
     /// `$runtime`. It must be the same in each replay.
     pub runtime: Value,
-    /// `$secrets`, where the host gives any. What an expression makes of them is
-    /// the run's data from then on, and stands in its position and commands: a
-    /// host that records these gives none.
-    pub secrets: Option<Value>,
 }
 
 /// A run of steps.
@@ -205,9 +204,8 @@ impl Machine {
     }
 
     /// Does all that can be done at this time.
-    pub fn advance(&mut self, evaluate: &dyn Evaluate, now: Timestamp) -> Turn {
-        let mut interpreter =
-            Interpreter::new(&self.flow, &self.about, &mut self.position, evaluate, now);
+    pub fn advance(&mut self, now: Timestamp) -> Turn {
+        let mut interpreter = Interpreter::new(&self.flow, &self.about, &mut self.position, now);
         if std::mem::take(&mut self.resumed) {
             interpreter.restart();
         }

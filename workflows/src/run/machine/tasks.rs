@@ -1,14 +1,15 @@
 //! A turn: tasks begin and end.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::evaluate::{Evaluate, View, satisfies};
+use super::evaluate::{View, satisfies};
 use super::frames::Place;
 use super::state::{Doing, Frame, NO_THREAD, Position, Purpose, Thread};
-use super::{About, Command, Effect, Entry, Fault, Standard, TASKS_PER_TURN};
+use super::{About, Command, Effect, Entry, Fault, Standard, TASKS_PER_TURN, WORK_PER_TURN};
 use crate::run::language::{Flow, Kind, Stage, Task, Then};
 
 /// The run's own thread.
@@ -24,7 +25,9 @@ pub(super) struct Interpreter<'t> {
     pub(super) flow: &'t Flow,
     pub(super) about: &'t About,
     pub(super) position: &'t mut Position,
-    pub(super) evaluate: &'t dyn Evaluate,
+    /// What expressions took in this turn, and since the present task or result.
+    pub(super) turn_work: Cell<u64>,
+    pub(super) task_work: Cell<u64>,
     pub(super) now: Timestamp,
     pub(super) commands: Vec<Command>,
     log: Vec<Entry>,
@@ -35,14 +38,14 @@ impl<'t> Interpreter<'t> {
         flow: &'t Flow,
         about: &'t About,
         position: &'t mut Position,
-        evaluate: &'t dyn Evaluate,
         now: Timestamp,
     ) -> Self {
         Self {
             flow,
             about,
             position,
-            evaluate,
+            turn_work: Cell::default(),
+            task_work: Cell::default(),
             now,
             commands: Vec::new(),
             log: Vec::new(),
@@ -106,6 +109,10 @@ impl<'t> Interpreter<'t> {
     /// Begins tasks until all threads wait, or the turn has done its share.
     pub(super) fn run_ready(&mut self) {
         for _ in 0..TASKS_PER_TURN {
+            if self.turn_work.get() > WORK_PER_TURN {
+                return;
+            }
+            self.task_work.set(0);
             let Some(thread) = self.position.ready.pop_front() else {
                 return;
             };

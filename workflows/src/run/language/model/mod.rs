@@ -13,6 +13,7 @@ pub use control::*;
 pub use outside::*;
 
 use super::{ExpressionSite, JsonSchema};
+use crate::expression::{Expression as Compiled, ExpressionError};
 
 /// The steps of a definition, ready to be interpreted.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,9 +104,34 @@ pub enum Kind {
     Run(Run),
 }
 
-/// A jq expression, without `${` and `}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expression(pub String);
+/// A jq expression, without `${` and `}`, compiled for the variables of its place.
+#[derive(Debug, Clone)]
+pub struct Expression(Arc<Compiled>);
+
+impl Expression {
+    /// Compiles a text. `variables` are those that it may name, without `$`.
+    pub fn compile(text: &str, variables: &[&str]) -> Result<Self, ExpressionError> {
+        Compiled::compile(text, variables).map(|compiled| Self(Arc::new(compiled)))
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        self.0.text()
+    }
+
+    /// What evaluates it.
+    pub fn compiled(&self) -> &Compiled {
+        &self.0
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Expression {}
 
 /// Data of the definition, in which whole texts may be expressions.
 #[derive(Debug, Clone, PartialEq)]
@@ -194,12 +220,12 @@ impl Stage {
         "authorization",
     ];
 
-    /// The variables that an expression there may name, without `$`.
+    /// The variables that an expression there may name, without `$`. `$secrets`
+    /// is none: what an expression makes of it would stand in the run's history.
     pub const fn variables(self) -> &'static [&'static str] {
         match self {
-            Self::RunInput => &["workflow", "runtime", "secrets"],
-            Self::Condition => &["context", "workflow", "runtime", "task"],
-            Self::TaskInput => &["context", "workflow", "runtime", "task", "secrets"],
+            Self::RunInput => &["workflow", "runtime"],
+            Self::Condition | Self::TaskInput => &["context", "workflow", "runtime", "task"],
             Self::Body | Self::TaskOutput => &["context", "workflow", "runtime", "task", "input"],
             Self::Export => &["context", "workflow", "runtime", "task", "input", "output"],
             Self::RunOutput => &["context", "workflow", "runtime"],

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::flow;
 use crate::run::language::{
-    Backoff, Events, Expression, Flow, Kind, Length, Task, Template, Then, Until, normalise, parse,
+    Backoff, Events, Flow, Kind, Length, Task, Template, Then, Until, normalise, parse,
 };
 
 fn only(task: &Value) -> Task {
@@ -76,7 +76,7 @@ fn nested_lists_are_kept_by_their_place() {
 #[test]
 fn expressions_are_listed_with_what_they_may_name() {
     let flow = flow(&json!({
-        "input": { "from": "$secrets.a" },
+        "input": { "from": "$workflow.id" },
         "output": { "as": { "x": "${ .y }" } },
         "do": [{ "loop": {
             "if": ".go",
@@ -97,7 +97,7 @@ fn expressions_are_listed_with_what_they_may_name() {
         })
         .collect();
     insta::assert_snapshot!(listed.join("\n"), @r"
-    /input/from | $secrets.a | workflow runtime secrets
+    /input/from | $workflow.id | workflow runtime
     /output/as/x | .y | context workflow runtime
     /do/0/loop/if | .go | context workflow runtime task
     /do/0/loop/for/in | .pets | context workflow runtime task input
@@ -181,7 +181,7 @@ fn listening_has_one_form_for_one_and_any() {
     else {
         unreachable!()
     };
-    assert_eq!(condition, Expression("(. | length) > 3".to_owned()));
+    assert_eq!(condition.text(), "(. | length) > 3");
 }
 
 #[test]

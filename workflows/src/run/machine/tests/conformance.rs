@@ -9,7 +9,6 @@ use super::gherkin::{Scenario, Step, scenarios};
 use super::{Run, nobody};
 use crate::definition::tests::ows_examples::specification;
 use crate::definition::tests::schema::to_json;
-use crate::definition::{ParseContext, Program, parse_file};
 use crate::run::language::CallOutput;
 use crate::run::machine::{Effect, Fault, RequestCredentials, Standard, Status};
 
@@ -71,7 +70,7 @@ impl World {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         let words: Vec<&str> = step.text.split(' ').collect();
         match (step.text.as_str(), words.as_slice()) {
-            ("a workflow with definition:", _) => self.steps = steps(&step.block),
+            ("a workflow with definition:", _) => self.steps = to_json(&step.block),
             ("given the workflow input is:", _) => self.input = to_json(&step.block),
             ("the workflow is executed", _) => {
                 let mut run = Run::new(&self.steps, self.input.clone(), service);
@@ -206,21 +205,6 @@ fn property<'v>(value: &'v Value, path: &str) -> Result<&'v Value, String> {
     value
         .pointer(&pointer)
         .ok_or_else(|| format!("{value} has no `{path}`"))
-}
-
-/// The steps of a whole document.
-fn steps(text: &str) -> Value {
-    let context = ParseContext {
-        now: jiff::Timestamp::UNIX_EPOCH,
-    };
-    let documents = parse_file("feature.yaml", text.as_bytes(), &context);
-    let definition = documents[0]
-        .definition()
-        .unwrap_or_else(|| panic!("{documents:#?}"));
-    match &definition.program {
-        Program::Steps(steps) => steps.clone(),
-        Program::Workflow(_) => panic!("it has steps"),
-    }
 }
 
 /// The pet store and the echo of HTTP, as far as the features use them.

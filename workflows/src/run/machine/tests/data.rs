@@ -1,11 +1,9 @@
 //! Inputs, outputs, context and what expressions may see.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
-use super::{Run, about, fault, nobody, output, read};
-use crate::run::machine::{Effect, Machine, RequestCredentials, Status};
+use super::{Run, fault, output};
+use crate::run::machine::{Effect, RequestCredentials, Status};
 
 #[test]
 fn data_goes_through_its_transforms() {
@@ -100,26 +98,6 @@ fn expressions_see_the_run_and_the_task() {
       "version": "1.0.0"
     }
     "#);
-}
-
-#[test]
-fn secrets_are_for_inputs_alone_and_only_where_the_host_gives_them() {
-    let steps = json!([{ "a": { "input": { "from": "{ n: $secrets.token }" }, "set": { "known": "${ .n == \"s3cret\" }" } } }]);
-    insta::assert_snapshot!(fault(&steps, json!({})), @"Authorization Error (status 403, at /do/0/a): `$secrets` are not given to expressions of this run");
-    let mut run = Run::new(&steps, json!({}), nobody);
-    let secrets = Some(json!({ "token": "s3cret" }));
-    let about = super::About { secrets, ..about() };
-    run.machine = Machine::start(Arc::clone(&run.flow), about, json!({}), run.now);
-    assert_eq!(run.go(), Status::Completed(json!({ "known": true })));
-    let steps = json!([{ "a": { "set": { "x": "${ $secrets.token }" } } }]);
-    insta::assert_snapshot!(fault(&steps, json!({})), @"Expression Error (status 400, at /do/0/a): `$secrets.token`: undefined variable `$secrets`");
-    // The flow says who may see them, for whoever compiles.
-    let flow = read(&steps);
-    assert!(
-        !flow.expressions[0]
-            .variables
-            .contains(&"secrets".to_owned())
-    );
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn an_error_says_what_and_where() {
     "#);
     insta::assert_snapshot!(fault(&steps, json!({ "n": 5 })), @"T (status 404, at /do/0/loop/do/0/a~1b): no 5");
     let steps = json!([{ "a": { "set": { "x": "${ .a.b }" } } }]);
-    insta::assert_snapshot!(fault(&steps, json!({ "a": 1 })), @"Expression Error (status 400, at /do/0/a): `.a.b`: cannot index 1 with `b`");
+    insta::assert_snapshot!(fault(&steps, json!({ "a": 1 })), @"Expression Error (status 400, at /do/0/a): `.a.b`: the expression failed: cannot index 1 with \"b\"");
 }
 
 #[test]

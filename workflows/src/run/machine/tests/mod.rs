@@ -7,7 +7,6 @@ mod errors;
 mod events;
 mod flow;
 mod gherkin;
-mod jq;
 mod properties;
 mod time;
 
@@ -20,7 +19,6 @@ use serde_json::{Value, json};
 
 use super::{About, Command, Effect, EffectId, Entry, Fault, Machine, Standard, Status, Turn};
 use crate::run::language::{Flow, Problem, parse};
-use jq::Jq;
 
 /// What answers the effects of a test.
 type Host = fn(&Effect) -> Result<Value, Fault>;
@@ -55,7 +53,6 @@ fn about() -> About {
         id: "test/run".to_owned(),
         source: "almanac/test".to_owned(),
         runtime: json!({ "name": "almanac" }),
-        secrets: None,
     }
 }
 
@@ -87,7 +84,7 @@ impl Run {
             commands,
             log,
             status,
-        } = self.machine.advance(&Jq, self.now);
+        } = self.machine.advance(self.now);
         for command in &commands {
             match command {
                 Command::Start { id, effect, .. } => {

@@ -183,7 +183,7 @@ proptest! {
             run.effects.remove(&id);
             run.machine.deliver(json!([id]));
             run.now += jiff::SignedDuration::from_secs(seconds);
-            let turn = run.machine.advance(&super::Jq, run.now);
+            let turn = run.machine.advance(run.now);
             if id % 10 == 0 {
                 run.machine.hold();
             }
