@@ -118,7 +118,7 @@ fn a_run_by_name_takes_the_current_definition_and_keeps_it() {
                 .await?;
             Ok(metadata["currentDetails"]
                 .to_string()
-                .contains("task 1 of 2"))
+                .contains("at `do/0/pause`"))
         };
         almanac_tests::eventually("the first task", details).await?;
         fake.define(definition("2"));

@@ -21,9 +21,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::telemetry::LogFormat;
 
 mod auth;
+mod exec;
 mod moving;
 
 pub use self::auth::{AuthArgs, AuthMode, AuthUsage, ChosenAuth, JwtAlgorithm, JwtRules, KeyPlace};
+pub use self::exec::ExecArgs;
 pub use self::moving::{AdoptArgs, DestroyArgs, ImportArgs};
 
 /// Schedules as code for Temporal.
@@ -73,6 +75,8 @@ pub enum Cmd {
     Resume(ResumeArgs),
     /// Print the next fire times of a definition
     Next(NextArgs),
+    /// Run a definition's steps here, without a server
+    Exec(ExecArgs),
     /// Write existing schedules, whoever made them, as definitions
     Import(ImportArgs),
     /// Let definitions take over from schedules of other owners

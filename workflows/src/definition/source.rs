@@ -11,6 +11,9 @@ pub(super) const DOCUMENT_LIMIT: usize = 256 * 1024;
 /// How many findings of one document are listed; the last one counts the rest.
 const FINDINGS_LIMIT: usize = 200;
 
+/// The longest line, in bytes, in which places inside scalars are looked for.
+const LONG_LINE: usize = 4096;
+
 /// A place in a file: line and column from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -237,10 +240,14 @@ impl<'a> Lines<'a> {
     /// The place of a byte of a scalar's text; the scalar's own where its lines
     /// are not as written: folded, or with escapes before the byte.
     pub(super) fn within(&self, at: Place, text: &str, offset: usize) -> Place {
-        let Some(before) = text.get(..offset) else {
+        let line = self.get(at.line);
+        let Some(before) = text.get(..offset).filter(|_| offset > 0) else {
             return at;
         };
-        let line = self.get(at.line);
+        if line.len() > LONG_LINE {
+            // Each of many findings would look through all of it.
+            return at;
+        }
         let written: String = line.chars().skip(at.column.saturating_sub(1)).collect();
         if written.starts_with('|') {
             return self.within_block(at, before).unwrap_or(at);

@@ -259,3 +259,24 @@ fn a_document_may_have_too_many_steps() {
       hint: a definition has at most 1000 tasks; a part can be a workflow of its own
     ");
 }
+
+#[test]
+fn expressions_are_compiled_when_they_are_read() {
+    let text = r#"
+do:
+  - a: { set: { x: "${ .n + nothing }" } }
+  - b: { if: .a | foo(1), set: { x: 1 } }
+  - c:
+      set:
+        x: |
+          ${
+            .items
+            | map(.a +)
+          }
+  - d: { set: { x: >-
+      ${ folded } } }
+  - e: { set: { x: '${ $item }', y: '$${ .no }' } }
+  - f: { input: { from: $secrets.token }, set: { x: 1 } }
+"#;
+    insta::assert_snapshot!(report(text), @"");
+}
