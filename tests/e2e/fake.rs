@@ -108,6 +108,11 @@ impl Fake {
             ApplicationFailure::non_retryable(format!("no definition `{id}`")).into()
         })
     }
+
+    #[activity(definition = contracts::Pause)]
+    async fn pause(self: Arc<Self>, _ctx: ActivityContext) -> Result<(), ActivityError> {
+        Ok(())
+    }
 }
 
 impl Fake {
@@ -163,6 +168,7 @@ impl Process {
         let runs = WorkerOptions::new(name.run_queue())
             .register_workflow::<RunDefinition>()?
             .register_activity::<fake::CurrentDefinition>(Arc::clone(fake))
+            .register_activity::<fake::Pause>(Arc::clone(fake))
             .build();
         let reconciles = WorkerOptions::new(name.reconcile_queue())
             .register_workflow::<ReconcileSchedules>()?

@@ -232,31 +232,42 @@ do:
 /// The test servers suggest it after 400 events, not 4096.
 async fn a_long_loop_continues_as_new(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
+    let branches: String = (0..90)
+        .map(|n| format!("              - b{n}: {{ wait: {{ milliseconds: 1 }} }}\n"))
+        .collect();
     project.write(
         "waits.yaml",
-        "
-timeout: { after: { hours: 1 } }
+        &format!(
+            "
+timeout: {{ after: {{ hours: 1 }} }}
 do:
   - each:
-      for: { in: '${ [range(120)] }' }
+      for: {{ in: '${{ [range(5)] }}' }}
       do:
-        - rest: { wait: { milliseconds: 1 } }
-        - add: { set: { n: '${ .n + $item }' } }
-",
+        - rest:
+            fork:
+              branches:
+{branches}
+            output: {{ as: '.[0]' }}
+        - add: {{ set: {{ n: '${{ .n + $item }}', id: '${{ $workflow.id }}', same: '${{ .id == null or .id == $workflow.id }}' }} }}
+      output: {{ as: '{{ n, same }}' }}
+"
+        ),
     )?;
     project.write(
         "counts.yaml",
         "
 do:
   - add: { set: { n: '${ .n + 1 }' } }
-  - enough: { switch: [{ no: { when: .n < 2000, then: add } }] }
+  - enough: { switch: [{ no: { when: .n < 5000, then: add } }] }
 ",
     )?;
     let _worker = project.worker().start().await?;
     let waits = start(&project, "waits", json!({ "n": 0 })).await?;
     let counts = start(&project, "counts", json!({ "n": 0 })).await?;
-    assert_eq!(output(&project, &counts).await?, json!({ "n": 2000 }));
-    assert_eq!(output(&project, &waits).await?, json!({ "n": 7140 }));
+    assert_eq!(output(&project, &counts).await?, json!({ "n": 5000 }));
+    let wanted = json!({ "n": 10, "same": true });
+    assert_eq!(output(&project, &waits).await?, wanted);
     let parts = format!("WorkflowId = '{waits}'");
     eventually("its parts to be listed", || async {
         Ok(project.temporal().count_workflows(&parts).await? > 1)
@@ -411,7 +422,7 @@ async fn what_cannot_be_run_is_refused_at_its_line(on: Scheduler) -> anyhow::Res
     for line in [
         "listens.yaml:3:7: `do/0/hear/listen` is not supported yet",
         "says.yaml:3:7: `do/0/say/emit` is not supported yet",
-        "wrong.yaml:3:27: `do/0/sum/set/n`: unknown function `nothing`",
+        "wrong.yaml:3:26: `do/0/sum/set/n`: unknown function `nothing`",
     ] {
         assert!(printed.contains(line), "{line}\n{printed}");
     }

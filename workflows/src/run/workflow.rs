@@ -22,22 +22,22 @@ use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
-    ActivityOptions, ContinueAsNewOptions, TimerOptions, WorkflowContext, WorkflowContextView,
-    WorkflowResult, WorkflowTermination,
+    ActivityOptions, ContinueAsNewOptions, LocalActivityOptions, WorkflowContext,
+    WorkflowContextView, WorkflowResult, WorkflowTermination,
 };
 
 use super::language::{self, Flow, Problem};
 use super::machine::{About, Command, Fault, Machine, Position, Standard, Status};
 use super::{DefinitionRef, PinnedDefinition, RunInput};
-use crate::contracts::CurrentDefinition;
+use crate::contracts::{CurrentDefinition, Pause};
 use effects::Effects;
 
 /// The longest that one attempt at reading the registry takes.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is tried.
 const READ_ATTEMPTS: u32 = 10;
-/// How long a run with more to do at once lets others have their turn.
-const PAUSE: Duration = Duration::from_millis(1);
+/// The longest that a run with more to do at once lets others have their turn.
+const PAUSE_WITHIN: Duration = Duration::from_secs(10);
 /// The most bytes that a run takes along when it continues as new: Temporal
 /// takes 2 MiB.
 const CARRIED_LIMIT: usize = 2_000_000;
@@ -120,11 +120,7 @@ async fn interpret(
                 }
             }
             Status::Yielded => {
-                let pause = TimerOptions::builder(PAUSE).summary("more to do".to_owned());
-                ctx.timer(pause.build()).await;
-                if ctx.cancellation_token().is_cancelled() {
-                    return Err(WorkflowTermination::cancelled());
-                }
+                pause(ctx).await?;
                 continue;
             }
             Status::Waiting => {}
@@ -136,6 +132,18 @@ async fn interpret(
             machine.complete(id, result);
         }
     }
+}
+
+/// Lets others have their turn.
+async fn pause(ctx: &WorkflowContext<RunDefinition>) -> WorkflowResult<()> {
+    let options = LocalActivityOptions::builder()
+        .start_to_close_timeout(PAUSE_WITHIN)
+        .build();
+    let paused = ctx.execute_local_activity(Pause, (), options).await;
+    if ctx.cancellation_token().is_cancelled() {
+        return Err(WorkflowTermination::cancelled());
+    }
+    Ok(paused?)
 }
 
 /// Goes on in a new execution of the same run.
