@@ -76,6 +76,13 @@ async fn replay(history: History) -> anyhow::Result<()> {
 
 /// Replays what a workflow has done until now, through all its runs.
 pub(crate) async fn replays(project: &Project, workflow: &str) -> anyhow::Result<()> {
+    let runs = replays_all(project, workflow).await?;
+    ensure!(runs > 1, "it has continued as new");
+    Ok(())
+}
+
+/// The same; how many runs there were.
+pub(crate) async fn replays_all(project: &Project, workflow: &str) -> anyhow::Result<usize> {
     let (mut run, _) = project.temporal().run_of(workflow).await?;
     let mut runs = 0;
     while !run.is_empty() {
@@ -91,12 +98,11 @@ pub(crate) async fn replays(project: &Project, workflow: &str) -> anyhow::Result
         run = before;
         runs += 1;
     }
-    ensure!(runs > 1, "it has continued as new");
-    Ok(())
+    Ok(runs)
 }
 
 /// Replays the newest run of a workflow and, when asked to, keeps its history.
-async fn record(project: &Project, workflow: &str, name: &str) -> anyhow::Result<()> {
+pub(crate) async fn record(project: &Project, workflow: &str, name: &str) -> anyhow::Result<()> {
     let (run, _) = project.temporal().run_of(workflow).await?;
     let history = history(project, workflow, &run).await?;
     if std::env::var_os(RECORD).is_some() {

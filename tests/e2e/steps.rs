@@ -1,16 +1,15 @@
 //! Definitions with steps, run by the real worker.
 
-use std::path::Path;
+mod calls;
 
-use almanac_tests::{
-    Project, Scheduler, Supervised, eventually, on_both_schedulers, python_program, temporal_cli,
-};
+use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::failure::v1::Failure;
 use temporalio_common::protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
+use crate::replay::{record, replays_all};
 use crate::run_definition::{ending, run};
 
 on_both_schedulers!(
@@ -19,25 +18,23 @@ on_both_schedulers!(
     a_reload_changes_nothing_for_a_run_that_waits,
     a_worker_killed_in_the_middle_of_a_wait_loses_nothing,
     a_long_loop_continues_as_new,
-    activities_and_workflows_of_other_languages_are_called,
-    what_is_given_up_is_cancelled,
-    a_run_that_is_cancelled_cancels_what_it_waits_for,
     what_cannot_be_run_is_refused_at_its_line,
 );
 
-/// The last end of a run, over all parts that continued as new, and how many there were.
-async fn end(project: &Project, id: &str) -> anyhow::Result<(Attributes, usize)> {
-    let mut parts = 1;
-    loop {
+/// The last end of a run, over all parts that continued as new; each must replay.
+async fn end(project: &Project, id: &str) -> anyhow::Result<Attributes> {
+    let end = loop {
         match ending(project, id).await? {
-            Attributes::WorkflowExecutionContinuedAsNewEventAttributes(_) => parts += 1,
-            end => return Ok((end, parts)),
+            Attributes::WorkflowExecutionContinuedAsNewEventAttributes(_) => {}
+            end => break end,
         }
-    }
+    };
+    replays_all(project, id).await?;
+    Ok(end)
 }
 
 async fn output(project: &Project, id: &str) -> anyhow::Result<Value> {
-    match end(project, id).await?.0 {
+    match end(project, id).await? {
         Attributes::WorkflowExecutionCompletedEventAttributes(completed) => {
             let payloads = completed.result.context("a result")?.payloads;
             Ok(serde_json::from_slice(&payloads[0].data)?)
@@ -47,7 +44,7 @@ async fn output(project: &Project, id: &str) -> anyhow::Result<Value> {
 }
 
 async fn failure(project: &Project, id: &str) -> anyhow::Result<Failure> {
-    match end(project, id).await?.0 {
+    match end(project, id).await? {
         Attributes::WorkflowExecutionFailedEventAttributes(failed) => {
             failed.failure.context("a failure")
         }
@@ -143,6 +140,9 @@ async fn every_kind_of_task_that_needs_nobody_runs(on: Scheduler) -> anyhow::Res
     };
     assert_eq!(output(&project, &large).await?, wanted(json!(100.5)));
     assert_eq!(output(&project, &small).await?, wanted(json!(21)));
+    if matches!(on, Scheduler::V1) {
+        record(&project, &large, "tasks.pb").await?;
+    }
     Ok(())
 }
 
@@ -232,9 +232,10 @@ do:
 /// The test servers suggest it after 400 events, not 4096.
 async fn a_long_loop_continues_as_new(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
-    let branches: String = (0..90)
+    let branches: Vec<String> = (0..90)
         .map(|n| format!("              - b{n}: {{ wait: {{ milliseconds: 1 }} }}\n"))
         .collect();
+    let branches = branches.concat();
     project.write(
         "waits.yaml",
         &format!(
@@ -268,139 +269,9 @@ do:
     assert_eq!(output(&project, &counts).await?, json!({ "n": 5000 }));
     let wanted = json!({ "n": 10, "same": true });
     assert_eq!(output(&project, &waits).await?, wanted);
-    let parts = format!("WorkflowId = '{waits}'");
-    eventually("its parts to be listed", || async {
-        Ok(project.temporal().count_workflows(&parts).await? > 1)
-    })
-    .await
-}
-
-const SHOP: &str = r"
-do:
-  - charge: { call: activity, with: { name: Charge, task_queue: QUEUE, arguments: ['${ .amount }', EUR] }, metadata: { temporal: { start_to_close: 1m, heartbeat: 30s, priority: 2 } } }
-  - ship:
-      run: { workflow: { namespace: default, name: Ship, version: '1', input: { id: '${ .charged }', lost: '${ $workflow.input.lost }' } } }
-      metadata: { temporal: { task_queue: QUEUE, summary: ship it } }
-";
-
-fn python(project: &Project, queue: &str) -> anyhow::Result<Supervised> {
-    let script = include_str!("steps/worker.py");
-    let log = project.folder().join("python.log");
-    let args = ["-c", script, project.address(), queue];
-    Supervised::spawn(Path::new(&python_program()?), args, &[], &log)
-}
-
-/// Their results and errors come back as JSON and as error objects.
-async fn activities_and_workflows_of_other_languages_are_called(
-    on: Scheduler,
-) -> anyhow::Result<()> {
-    let project = Project::new(on).await?;
-    let queue = format!("python-{}", project.name());
-    project.write("shop.yaml", &SHOP.replace("QUEUE", &queue))?;
-    let _python = python(&project, &queue)?;
-    let _worker = project.worker().start().await?;
-    let good = start(&project, "shop", json!({ "amount": 5, "lost": false })).await?;
-    let bad = start(&project, "shop", json!({ "amount": -1 })).await?;
-    let stated = start(&project, "shop", json!({ "amount": 0 })).await?;
-    let lost = start(&project, "shop", json!({ "amount": 5, "lost": true })).await?;
-    assert_eq!(output(&project, &good).await?, json!({ "shipped": 5 }));
-    let (_, error) = problem(failure(&project, &bad).await?)?;
-    assert_eq!(error["detail"], "BadAmount: less than nothing", "{error}");
-    assert_eq!(error["instance"], "/do/0/charge");
-    let (kind, error) = problem(failure(&project, &stated).await?)?;
-    assert_eq!(
-        (kind.as_str(), &error["status"]),
-        ("https://shop.example/errors/nothing", &json!(409))
-    );
-    let (_, error) = problem(failure(&project, &lost).await?)?;
-    assert_eq!(error["detail"], "Lost: the parcel is lost", "{error}");
-    assert_eq!(error["instance"], "/do/1/ship");
+    let parts = replays_all(&project, &waits).await?;
+    anyhow::ensure!(parts > 1, "it has continued as new");
     Ok(())
-}
-
-/// A branch that lost, and a task that took too long.
-async fn what_is_given_up_is_cancelled(on: Scheduler) -> anyhow::Result<()> {
-    let project = Project::new(on).await?;
-    let queue = format!("python-{}", project.name());
-    let steps = r"
-do:
-  - race:
-      fork:
-        compete: true
-        branches:
-          - slow: { call: activity, with: { name: Charge, task_queue: QUEUE, arguments: [5000, EUR] }, metadata: { temporal: { heartbeat: 10s } } }
-          - child: { run: { workflow: { namespace: default, name: Ship, version: '1', input: { forever: true } } }, metadata: { temporal: { task_queue: QUEUE } } }
-          - quick: { wait: { seconds: 3 } }
-  - rest: { wait: { seconds: 20 } }
-";
-    project.write("race.yaml", &steps.replace("QUEUE", &queue))?;
-    let _python = python(&project, &queue)?;
-    let _worker = project.worker().start().await?;
-    let id = start(&project, "race", Value::Null).await?;
-    at(&project, &id, "do/1/rest").await?;
-    // The run itself goes on, and its activity and child do not.
-    let cancelled =
-        format!("WorkflowType = 'Ship' AND TaskQueue = '{queue}' AND ExecutionStatus = 'Canceled'");
-    eventually("the child to be cancelled", || async {
-        Ok(project.temporal().count_workflows(&cancelled).await? == 1)
-    })
-    .await?;
-    eventually("the activity to be gone", || async {
-        let shown = describe(&project, &id)?;
-        Ok(!shown.contains("Charge"))
-    })
-    .await
-}
-
-fn describe(project: &Project, id: &str) -> anyhow::Result<String> {
-    let args = [
-        "workflow",
-        "describe",
-        "--output",
-        "json",
-        "--workflow-id",
-        id,
-    ];
-    temporal_cli(project.address(), args)
-}
-
-/// Cancelling a run cancels its children.
-async fn a_run_that_is_cancelled_cancels_what_it_waits_for(on: Scheduler) -> anyhow::Result<()> {
-    let project = Project::new(on).await?;
-    let queue = format!("python-{}", project.name());
-    let steps = "do:\n  - child: { run: { workflow: { namespace: default, name: Ship, version: '1', input: { forever: true } } }, metadata: { temporal: { task_queue: QUEUE } } }\n";
-    project.write("waits.yaml", &steps.replace("QUEUE", &queue))?;
-    let _python = python(&project, &queue)?;
-    let _worker = project.worker().start().await?;
-    let id = start(&project, "waits", Value::Null).await?;
-    let running = |status: &str| {
-        format!("WorkflowType = 'Ship' AND TaskQueue = '{queue}' AND ExecutionStatus = '{status}'")
-    };
-    eventually("the child to run", || async {
-        Ok(project
-            .temporal()
-            .count_workflows(&running("Running"))
-            .await?
-            == 1)
-    })
-    .await?;
-    temporal_cli(
-        project.address(),
-        ["workflow", "cancel", "--workflow-id", &id],
-    )?;
-    let (end, _) = end(&project, &id).await?;
-    assert!(
-        matches!(end, Attributes::WorkflowExecutionCanceledEventAttributes(_)),
-        "{end:?}"
-    );
-    eventually("the child to be cancelled", || async {
-        Ok(project
-            .temporal()
-            .count_workflows(&running("Canceled"))
-            .await?
-            == 1)
-    })
-    .await
 }
 
 /// When it is read, and not when it runs.

@@ -100,17 +100,19 @@ async fn interpret(mut machine: Machine, tell: impl Fn(&Entry)) -> Result<Value,
         turn.log.iter().for_each(&tell);
         for command in turn.commands {
             match command {
-                Command::Start { id, effect, .. } => match effect {
-                    Effect::Timer { duration } => {
-                        let end = Timestamp::now().saturating_add(duration);
-                        timers.insert(id, end.unwrap_or(Timestamp::MAX));
-                    }
-                    // Refused before.
-                    _ => {
-                        let fault = Standard::Configuration.fault("cannot be run here yet");
-                        machine.complete(id, Err(fault));
-                    }
-                },
+                Command::Start {
+                    id,
+                    effect: Effect::Timer { duration },
+                    ..
+                } => {
+                    let end = Timestamp::now().saturating_add(duration);
+                    timers.insert(id, end.unwrap_or(Timestamp::MAX));
+                }
+                // Refused before.
+                Command::Start { id, .. } => {
+                    let fault = Standard::Configuration.fault("cannot be run here yet");
+                    machine.complete(id, Err(fault));
+                }
                 Command::Cancel { id } => {
                     timers.remove(&id);
                 }

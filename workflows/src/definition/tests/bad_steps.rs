@@ -273,8 +273,11 @@ do:
             .items
             | map(.a +)
           }
-  - d: { set: { x: >-
-      ${ folded } } }
+  - d:
+      set:
+        x: >-
+          ${
+          folded }
   - e: { set: { x: '${ $item }', y: '$${ .no }' } }
   - f: { input: { from: $secrets.token }, set: { x: 1 } }
 "#;

@@ -43,7 +43,9 @@ use super::language::{Flow, Temporal};
 use state::Purpose;
 use tasks::Interpreter;
 
-/// How many tasks a turn begins at most: then others may run.
+/// How many tasks a turn begins at most: then others may run. Where a turn ends
+/// stands in a run's history, so another bound here, or below, is for runs that
+/// begin with it.
 pub const TASKS_PER_TURN: usize = 500;
 /// What expressions of a turn may take, in steps, before others may run.
 pub const WORK_PER_TURN: u64 = 1_000_000;

@@ -169,3 +169,18 @@ fn processes_give_what_was_asked_for() {
         Status::Completed(json!({ "in": 1 }))
     );
 }
+
+#[test]
+fn what_expressions_take_is_bounded_for_a_task_and_for_a_turn() {
+    let long = "${ [range(20000)] | map(. + 1) | add }";
+    let some = json!([{ "a": { "set": { "x": long } } }, { "b": { "set": { "x": long } } }]);
+    let looping = json!([{ "each": { "for": { "in": "${ [range(12)] }" }, "do": some } }]);
+    let mut run = Run::new(&looping, json!({}), super::nobody);
+    assert_eq!(run.turn(), Status::Yielded);
+    assert!(run.began().len() < 25);
+    assert_eq!(run.go(), Status::Completed(json!({ "x": 200_010_000 })));
+
+    let items: Vec<&str> = std::iter::repeat_n(long, 60).collect();
+    let steps = json!([{ "a": { "set": { "x": items } } }]);
+    insta::assert_snapshot!(fault(&steps, json!({})), @"Expression Error (status 400, at /do/0/a): the expressions of the task take too long together");
+}
