@@ -240,43 +240,29 @@ impl<'a> Lines<'a> {
     /// The place of a byte of a scalar's text; the scalar's own where its lines
     /// are not as written: folded, or with escapes before the byte.
     pub(super) fn within(&self, at: Place, text: &str, offset: usize) -> Place {
-        let line = self.get(at.line);
-        let Some(before) = text.get(..offset).filter(|_| offset > 0) else {
+        let Some(before) = text.get(..offset).filter(|before| !before.is_empty()) else {
             return at;
         };
+        // The lines of a literal block stand below one another.
+        let (above, before) = match before.rsplit_once('\n') {
+            Some((above, last)) => (above.matches('\n').count() + 1, last),
+            None => (0, before),
+        };
+        let line = self.get(at.line + above);
         if line.len() > LONG_LINE {
             // Each of many findings would look through all of it.
             return at;
         }
         let written: String = line.chars().skip(at.column.saturating_sub(1)).collect();
-        if written.starts_with('|') {
-            return self.within_block(at, before).unwrap_or(at);
-        }
-        let quotes = ["", "\"", "'"];
+        let quotes: &[&str] = if above == 0 { &["", "\"", "'"] } else { &[""] };
         let quote = quotes.iter().find(|quote| {
             let inside = written.strip_prefix(**quote);
             inside.is_some_and(|inside| inside.starts_with(before))
         });
         quote.map_or(at, |quote| Place {
-            line: at.line,
+            line: at.line + above,
             column: at.column + quote.len() + before.chars().count(),
         })
-    }
-
-    /// The same in a literal block, whose text begins at the next line.
-    fn within_block(&self, at: Place, before: &str) -> Option<Place> {
-        let first = self.get(at.line + 1);
-        let indent = first.len() - first.trim_start_matches(' ').len();
-        let above = before.matches('\n').count();
-        let last = before.rsplit('\n').next().unwrap_or_default();
-        let line = at.line + 1 + above;
-        self.get(line)
-            .get(indent..)
-            .filter(|written| written.starts_with(last))
-            .map(|_| Place {
-                line,
-                column: indent + last.chars().count() + 1,
-            })
     }
 
     /// Every line, in order.

@@ -281,5 +281,24 @@ do:
   - e: { set: { x: '${ $item }', y: '$${ .no }' } }
   - f: { input: { from: $secrets.token }, set: { x: 1 } }
 "#;
-    insta::assert_snapshot!(report(text), @"");
+    insta::assert_snapshot!(report(text), @r#"
+    jobs/nightly.yaml:3:29: `do/0/a/set/x`: unknown function `nothing`
+      3 |   - a: { set: { x: "${ .n + nothing }" } }
+        |                             ^
+    jobs/nightly.yaml:4:19: `do/1/b/if`: unknown function `foo`
+      4 |   - b: { if: .a | foo(1), set: { x: 1 } }
+        |                   ^
+    jobs/nightly.yaml:10:22: `do/2/c/set/x`: expected term, found `)`
+      10 |             | map(.a +)
+         |                      ^
+    jobs/nightly.yaml:15:11: `do/3/d/set/x`: unknown function `folded`
+      15 |           ${
+         |           ^
+    jobs/nightly.yaml:17:24: `do/4/e/set/x`: unknown variable `$item`
+      17 |   - e: { set: { x: '${ $item }', y: '$${ .no }' } }
+         |                        ^
+    jobs/nightly.yaml:18:25: `do/5/f/input/from`: `$secrets` is not available: what an expression gives stands in the run's history; a call takes a secret by its name, with `use`
+      18 |   - f: { input: { from: $secrets.token }, set: { x: 1 } }
+         |                         ^
+    "#);
 }
