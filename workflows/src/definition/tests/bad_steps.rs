@@ -288,9 +288,9 @@ do:
     jobs/nightly.yaml:4:19: `do/1/b/if`: unknown function `foo`
       4 |   - b: { if: .a | foo(1), set: { x: 1 } }
         |                   ^
-    jobs/nightly.yaml:10:22: `do/2/c/set/x`: expected term, found `)`
+    jobs/nightly.yaml:10:23: `do/2/c/set/x`: expected term, found `)`
       10 |             | map(.a +)
-         |                      ^
+         |                       ^
     jobs/nightly.yaml:15:11: `do/3/d/set/x`: unknown function `folded`
       15 |           ${
          |           ^
