@@ -138,8 +138,8 @@ fn what_cannot_be_run_fails_with_its_place() {
         let cases = [
             (
                 "unsupported",
-                pinned(json!([{ "a": { "set": {} } }, { "b": { "call": "http" } }])),
-                "x: /do/1/b/call: `call` is not supported yet; only `set` and `wait` are",
+                pinned(json!([{ "a": { "set": { "x": 1 } } }, { "b": { "call": "grpc" } }])),
+                "x: `do/1/b/call`: calls of `grpc` are not supported",
             ),
             (
                 "unknown",

@@ -21,7 +21,7 @@ use temporalio_workflow::{
     WorkflowResult, WorkflowTermination,
 };
 
-use super::steps::{StepError, Task, parse_steps};
+use super::language::{self, Flow, Kind, Length, Problem, Task, Template};
 use super::{DefinitionRef, PinnedDefinition, RunInput};
 use crate::contracts::CurrentDefinition;
 
@@ -52,12 +52,14 @@ impl RunDefinition {
         let ctx: &WorkflowContext<Self> = ctx;
         let input = ctx.state(|s| s.input.clone()).map_err(fail("input"))?;
         let definition = pin(ctx, input.definition).await?;
-        let steps = parse_steps(&definition.steps).map_err(|errors| {
-            let all: Vec<String> = errors.iter().map(StepError::to_string).collect();
+        let flow = language::parse(&definition.steps).map_err(|problems| {
+            let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
             fail("definition")(format!("{}: {}", definition.id, all.join("; ")))
         })?;
+        let steps = simple(&flow)
+            .map_err(|what| fail("definition")(format!("{}: {what}", definition.id)))?;
         let mut data = input.input;
-        for (index, step) in steps.iter().enumerate() {
+        for (index, (step, task)) in steps.iter().enumerate() {
             ctx.set_current_details(format!(
                 "`{}` revision `{}`: task {} of {}, `{}`",
                 definition.id,
@@ -66,9 +68,9 @@ impl RunDefinition {
                 steps.len(),
                 step.name.replace('`', "'")
             ));
-            match &step.task {
-                Task::Set(value) => data = value.clone(),
-                Task::Wait(duration) => wait(ctx, &step.name, *duration).await?,
+            match task {
+                Simple::Set(value) => data = (*value).clone(),
+                Simple::Wait(duration) => wait(ctx, &step.name, *duration).await?,
             }
         }
         ctx.set_current_details(format!(
@@ -77,6 +79,41 @@ impl RunDefinition {
         ));
         Ok(data)
     }
+}
+
+/// What this workflow does by itself.
+enum Simple<'f> {
+    Set(&'f Value),
+    Wait(Duration),
+}
+
+/// The tasks of a flow that has nothing but literal `set` and `wait`.
+fn simple(flow: &Flow) -> Result<Vec<(&Task, Simple<'_>)>, String> {
+    let around = flow.input != language::Input::default()
+        || flow.output != language::Output::default()
+        || flow.timeout.is_some();
+    if around {
+        return Err("`input`, `output` and `timeout` cannot be run yet".to_owned());
+    }
+    let tasks = flow.list(Flow::ROOT).iter();
+    tasks
+        .map(|task| {
+            let bare = task.condition.is_none()
+                && task.input == language::Input::default()
+                && task.output == language::Output::default()
+                && task.export == language::Output::default()
+                && task.timeout.is_none()
+                && task.then == language::Then::Continue;
+            match &task.kind {
+                Kind::Set(Template::Literal(value)) if bare => Ok((task, Simple::Set(value))),
+                Kind::Wait(Length::Fixed(length)) if bare => Ok((task, Simple::Wait(*length))),
+                _ => Err(format!(
+                    "`{}` cannot be run yet; only `set` and `wait` without expressions can",
+                    task.path.trim_start_matches('/')
+                )),
+            }
+        })
+        .collect()
 }
 
 async fn wait(

@@ -1,0 +1,150 @@
+//! The specification's own examples: each is read, or refused for a reason
+//! that is listed here. The files are not of this repository.
+
+use std::path::PathBuf;
+
+use super::{context, schema};
+use crate::definition::parse_file;
+
+/// What is refused, and a part of each message.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "authentication-oauth2-secret",
+        "authentication/oauth2` is not supported",
+    ),
+    (
+        "authentication-oauth2",
+        "authentication/oauth2` is not supported",
+    ),
+    (
+        "authentication-oidc-secret",
+        "authentication/oidc` is not supported",
+    ),
+    (
+        "authentication-oidc",
+        "authentication/oidc` is not supported",
+    ),
+    (
+        "call-asyncapi-publish",
+        "calls of `asyncapi` are not supported",
+    ),
+    (
+        "call-asyncapi-subscribe-consume-amount",
+        "calls of `asyncapi` are not supported",
+    ),
+    (
+        "call-asyncapi-subscribe-consume-forever-foreach",
+        "calls of `asyncapi` are not supported",
+    ),
+    (
+        "call-asyncapi-subscribe-consume-until",
+        "calls of `asyncapi` are not supported",
+    ),
+    (
+        "call-asyncapi-subscribe-consume-while",
+        "calls of `asyncapi` are not supported",
+    ),
+    (
+        "call-custom-function-cataloged",
+        "is a function of its own, and these are not supported",
+    ),
+    (
+        "call-custom-function-inline",
+        "`use/functions` is not supported",
+    ),
+    ("call-grpc", "calls of `grpc` are not supported"),
+    ("call-mcp", "calls of `mcp` are not supported"),
+    (
+        "mock-service-extension",
+        "`use/extensions` is not supported",
+    ),
+    ("run-container", "run/container` is not supported"),
+    (
+        "run-container-cleanup-always",
+        "run/container` is not supported",
+    ),
+    (
+        "run-container-cleanup-eventually",
+        "run/container` is not supported",
+    ),
+    (
+        "run-container-stdin-and-arguments",
+        "run/container` is not supported",
+    ),
+    ("run-container-with-name", "run/container` is not supported"),
+    (
+        "run-container-with-pull-policy",
+        "run/container` is not supported",
+    ),
+    ("run-return-all", "run/container` is not supported"),
+    ("run-return-code", "run/container` is not supported"),
+    ("run-return-none", "run/container` is not supported"),
+    ("run-return-stderr", "run/container` is not supported"),
+    (
+        "run-script-with-stdin-and-arguments",
+        "run/script` is not supported",
+    ),
+    (
+        "schedule-event-driven",
+        "`schedule.on` is not supported yet",
+    ),
+    ("set", "`schedule.on` is not supported yet"),
+    ("set-expression", "`schedule.on` is not supported yet"),
+];
+
+/// Where the specification's data is, when it is there.
+pub(crate) fn specification() -> Option<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test may be told where its data is"
+    )]
+    let told = std::env::var_os("ALMANAC_OWS");
+    let folder = told.map_or_else(|| PathBuf::from("/work/shared/ows"), PathBuf::from);
+    folder.is_dir().then_some(folder)
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "what was not run must be seen")]
+fn the_examples_of_the_specification_are_read_or_refused_for_a_listed_reason() {
+    let Some(folder) = specification() else {
+        eprintln!("the specification's examples were not read: there is no folder ALMANAC_OWS");
+        return;
+    };
+    let mut refused = Vec::new();
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder.join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "yaml") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test may read the files it tests"
+        )]
+        let text = std::fs::read_to_string(&path).unwrap();
+        let documents = parse_file("example.yaml", text.as_bytes(), &context());
+        let listed = REFUSED.iter().find(|(refused, _)| *refused == name);
+        match (&documents[0].result, listed) {
+            (Ok(_), None) => {
+                assert_eq!(schema::violation(&text), None, "{name}");
+                read += 1;
+            }
+            (Err(errors), Some((_, reason))) => {
+                let messages: Vec<_> = errors.iter().map(|error| &error.message).collect();
+                assert!(
+                    messages.iter().any(|m| m.contains(reason)),
+                    "{name}: {messages:#?}"
+                );
+                assert!(
+                    schema::violation(&text).is_some(),
+                    "{name}: the schema takes it"
+                );
+                refused.push(name);
+            }
+            (Ok(_), Some(_)) => panic!("{name} is listed as refused, and is read"),
+            (Err(errors), None) => panic!("{name}: {}", super::rendered(errors)),
+        }
+    }
+    assert_eq!((read, refused.len()), (40, REFUSED.len()));
+}
