@@ -81,7 +81,7 @@ const METADATA_V6: [Ipv6Addr; 3] = [
 
 /// The address that packets reach: the IPv4 address inside of a mapped,
 /// compatible, translated (RFC 2765), NAT64 or 6to4 one.
-pub fn inner(address: IpAddr) -> IpAddr {
+pub(super) fn inner(address: IpAddr) -> IpAddr {
     let IpAddr::V6(six) = address else {
         return address;
     };
@@ -100,7 +100,7 @@ pub fn inner(address: IpAddr) -> IpAddr {
 }
 
 /// What an address is for; of one that carries another, what that one is for.
-pub fn kind(address: IpAddr) -> Kind {
+pub(super) fn kind(address: IpAddr) -> Kind {
     match inner(address) {
         IpAddr::V4(four) => kind_v4(four),
         IpAddr::V6(six) => kind_v6(six),

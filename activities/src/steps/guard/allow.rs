@@ -19,7 +19,10 @@ enum To {
     /// Lower case, without the dot at the end.
     Name(String),
     Address(IpAddr),
-    Network { base: IpAddr, bits: u8 },
+    Network {
+        base: IpAddr,
+        bits: u8,
+    },
 }
 
 /// Why an entry cannot be one.
@@ -80,13 +83,7 @@ impl FromStr for Allow {
 impl Allow {
     /// Whether this opens an address of this kind at this port to `name`, as
     /// which it was asked for; `None` when the address was written itself.
-    pub(super) fn opens(
-        &self,
-        name: Option<&str>,
-        address: IpAddr,
-        kind: Kind,
-        port: u16,
-    ) -> bool {
+    pub(super) fn opens(&self, name: Option<&str>, address: IpAddr, kind: Kind, port: u16) -> bool {
         if self.port.is_some_and(|own| own != port) {
             return false;
         }

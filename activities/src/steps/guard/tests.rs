@@ -168,16 +168,31 @@ fn what_is_allowed_is_called_and_nothing_else() {
         ("[::1]:80", "http://[::1]/", None, true),
         ("::1", "http://[::1]:1234/", None, true),
         ("10.0.0.0/8", "http://10.255.0.1/", None, true),
-        ("10.0.0.0/8", "http://11.0.0.1.example/", Some("10.1.1.1"), true),
+        (
+            "10.0.0.0/8",
+            "http://11.0.0.1.example/",
+            Some("10.1.1.1"),
+            true,
+        ),
         ("10.0.0.0/8", "http://192.168.0.1/", None, false),
         ("fd00::/8", "http://[fd12::1]/", None, true),
         ("fd00::/8", "http://10.0.0.1/", None, false),
         ("billing", "http://billing/", Some("10.0.0.5"), true),
         ("billing", "http://BILLING./", Some("10.0.0.5"), true),
         ("Billing.", "http://billing:8080/", Some("127.0.0.1"), true),
-        ("billing:8080", "http://billing:8080/", Some("10.0.0.5"), true),
+        (
+            "billing:8080",
+            "http://billing:8080/",
+            Some("10.0.0.5"),
+            true,
+        ),
         ("billing:8080", "http://billing/", Some("10.0.0.5"), false),
-        ("billing", "http://billing.evil.example/", Some("10.0.0.5"), false),
+        (
+            "billing",
+            "http://billing.evil.example/",
+            Some("10.0.0.5"),
+            false,
+        ),
         ("billing", "http://10.0.0.5/", None, false),
         // Whoever controls the DNS of an allowed name cannot point it at these.
         ("billing", "http://billing/", Some("169.254.169.254"), false),
@@ -193,7 +208,11 @@ fn what_is_allowed_is_called_and_nothing_else() {
     ] {
         let resolved: Vec<&str> = resolved.into_iter().collect();
         let said = verdict(&guard(&[entry]), url, &resolved);
-        assert_eq!(said.is_ok(), called, "{entry}, {url}, {resolved:?}: {said:?}");
+        assert_eq!(
+            said.is_ok(),
+            called,
+            "{entry}, {url}, {resolved:?}: {said:?}"
+        );
     }
 }
 

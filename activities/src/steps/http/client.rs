@@ -112,8 +112,12 @@ impl Web {
         if let Some(header) = credentials.and_then(|own| own.header()) {
             first = first.header(reqwest::header::AUTHORIZATION, header);
         }
-        let response = first.send().await.map_err(|error| failed(&hop.url, error))?;
-        let Some(credentials) = credentials.filter(|_| response.status() == StatusCode::UNAUTHORIZED)
+        let response = first
+            .send()
+            .await
+            .map_err(|error| failed(&hop.url, error))?;
+        let Some(credentials) =
+            credentials.filter(|_| response.status() == StatusCode::UNAUTHORIZED)
         else {
             return Ok(response);
         };
@@ -232,7 +236,11 @@ async fn read(mut response: Response, url: Url, limit: usize) -> Result<Answer, 
         return Err(too_large());
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&url, error))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| failed(&url, error))?
+    {
         if body.len() + chunk.len() > limit {
             return Err(too_large());
         }

@@ -110,16 +110,15 @@ impl Challenge {
     ) -> Option<String> {
         // What stands in a quoted string can be escaped, but servers differ in
         // what they hash then.
-        let awkward = |text: &str| text.chars().any(|c| c == '"' || c == '\\' || c.is_control());
+        let awkward = |text: &str| {
+            text.chars()
+                .any(|c| c == '"' || c == '\\' || c.is_control())
+        };
         if awkward(username) || awkward(uri) || awkward(&self.realm) || awkward(&self.nonce) {
             return None;
         }
         let hash = |text: &str| self.algorithm.hash(text);
-        let mut user = hash(&format!(
-            "{username}:{}:{}",
-            self.realm,
-            password.expose()
-        ));
+        let mut user = hash(&format!("{username}:{}:{}", self.realm, password.expose()));
         if self.session {
             user = hash(&format!("{user}:{}:{cnonce}", self.nonce));
         }
@@ -250,7 +249,10 @@ mod tests {
             let said = challenge
                 .answer_with(cnonce, "GET", "/dir/index.html", "Mufasa", &password)
                 .unwrap();
-            assert!(said.contains(&format!(r#"response="{response}""#)), "{said}");
+            assert!(
+                said.contains(&format!(r#"response="{response}""#)),
+                "{said}"
+            );
             assert!(said.contains("qop=auth, nc=00000001"), "{said}");
             assert!(said.contains(r#"opaque="FQhe"#), "{said}");
         }
@@ -265,7 +267,10 @@ mod tests {
         let said = challenge
             .answer_with("x", "GET", "/dir/index.html", "Mufasa", &password)
             .unwrap();
-        assert!(said.contains(r#"response="670fd8c2df070c60b045671b8b24ff02""#), "{said}");
+        assert!(
+            said.contains(r#"response="670fd8c2df070c60b045671b8b24ff02""#),
+            "{said}"
+        );
         assert!(!said.contains("cnonce"), "{said}");
     }
 
@@ -273,10 +278,19 @@ mod tests {
     fn the_strongest_of_several_is_answered() {
         let header = r#"Basic realm="a, b=\"c\"", Digest realm="r", nonce="one", algorithm=MD5, qop="auth", Digest realm="r", nonce="two", algorithm=SHA-256, qop="auth", Negotiate"#;
         let challenge = strongest([header].into_iter()).unwrap();
-        assert_eq!((challenge.nonce.as_str(), challenge.algorithm), ("two", Algorithm::Sha256));
+        assert_eq!(
+            (challenge.nonce.as_str(), challenge.algorithm),
+            ("two", Algorithm::Sha256)
+        );
         assert_eq!(strongest([r#"Basic realm="r""#].into_iter()), None);
-        assert_eq!(strongest([r#"Digest realm="r", nonce="n", qop="auth-int""#].into_iter()), None);
-        assert_eq!(strongest([r#"Digest realm="r", nonce="n", algorithm=SHA-512-256"#].into_iter()), None);
+        assert_eq!(
+            strongest([r#"Digest realm="r", nonce="n", qop="auth-int""#].into_iter()),
+            None
+        );
+        assert_eq!(
+            strongest([r#"Digest realm="r", nonce="n", algorithm=SHA-512-256"#].into_iter()),
+            None
+        );
         assert_eq!(strongest([r#"Digest realm="r"#].into_iter()), None);
     }
 

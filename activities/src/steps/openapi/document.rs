@@ -122,9 +122,9 @@ impl<'d> Document<'d> {
             let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
                 return Ok(value);
             };
-            let pointer = reference
-                .strip_prefix('#')
-                .ok_or_else(|| format!("the reference {reference:?} to another document is not followed"))?;
+            let pointer = reference.strip_prefix('#').ok_or_else(|| {
+                format!("the reference {reference:?} to another document is not followed")
+            })?;
             value = self
                 .root
                 .pointer(pointer)
@@ -158,16 +158,25 @@ impl<'d> Document<'d> {
                     Some("formData") => Place::Form,
                     Some("body") if self.old => {
                         let kind = JSON.to_owned();
-                        let own = Body { name, required, kind };
+                        let own = Body {
+                            name,
+                            required,
+                            kind,
+                        };
                         body.get_or_insert(own);
                         continue;
                     }
                     other => return Err(format!("the parameter `{name}` is in {other:?}")),
                 };
                 if place == Place::Form && text(parameter, "type") == Some("file") {
-                    return Err(format!("the parameter `{name}` is a file, which is not supported"));
+                    return Err(format!(
+                        "the parameter `{name}` is a file, which is not supported"
+                    ));
                 }
-                if parameters.iter().any(|own| own.place == place && own.name == name) {
+                if parameters
+                    .iter()
+                    .any(|own| own.place == place && own.name == name)
+                {
                     continue;
                 }
                 let style = if self.old {
@@ -175,7 +184,9 @@ impl<'d> Document<'d> {
                 } else {
                     style(parameter, place)
                 }
-                .map_err(|what| format!("the parameter `{name}` has {what}, which is not supported"))?;
+                .map_err(|what| {
+                    format!("the parameter `{name}` has {what}, which is not supported")
+                })?;
                 parameters.push(Parameter {
                     name,
                     place,
@@ -284,8 +295,13 @@ fn preferred<'k>(kinds: impl Iterator<Item = &'k str>) -> Result<String, String>
         }
     };
     match kinds.iter().min_by_key(rank) {
-        Some(kind) if rank(&kind) < 9 => Ok(if kind.contains('*') { JSON } else { *kind }.to_owned()),
-        Some(_) => Err(format!("the operation takes {} alone, which is not supported", kinds.join(", "))),
+        Some(kind) if rank(&kind) < 9 => {
+            Ok(if kind.contains('*') { JSON } else { *kind }.to_owned())
+        }
+        Some(_) => Err(format!(
+            "the operation takes {} alone, which is not supported",
+            kinds.join(", ")
+        )),
         None => Err("the operation's body has no content".to_owned()),
     }
 }
@@ -324,7 +340,11 @@ fn old_style(parameter: &Value) -> Result<Style, String> {
 }
 
 fn list<'v>(holder: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
-    holder.get(key).and_then(Value::as_array).into_iter().flatten()
+    holder
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 fn text<'v>(holder: &'v Value, key: &str) -> Option<&'v str> {

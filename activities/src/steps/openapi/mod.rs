@@ -34,8 +34,8 @@ pub(super) async fn call(
 ) -> Result<Value, StepError> {
     let began = Instant::now();
     let (document, base) = fetch(web, secrets, request, within).await?;
-    let operation = Operation::find(&document, &request.operation, &base)
-        .map_err(StepError::configuration)?;
+    let operation =
+        Operation::find(&document, &request.operation, &base).map_err(StepError::configuration)?;
     let credentials = Credentials::of(request.authentication.as_ref(), secrets)?;
     let mut outgoing = parameters::fill(&operation, request.parameters.as_ref(), credentials)?;
     outgoing.redirect = request.redirect;
@@ -51,8 +51,7 @@ async fn fetch(
     within: Duration,
 ) -> Result<(Value, Url), StepError> {
     let mut outgoing = Outgoing::new("GET", http::url(&request.document)?)?;
-    outgoing.credentials =
-        Credentials::of(request.document_authentication.as_ref(), secrets)?;
+    outgoing.credentials = Credentials::of(request.document_authentication.as_ref(), secrets)?;
     outgoing.redirect = true;
     outgoing.add_header("accept", "application/json, application/yaml, */*;q=0.5")?;
     let scrubber = outgoing.scrubber();

@@ -69,7 +69,10 @@ async fn a_secret_is_in_no_output_error_debug_or_log() {
     let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
     let steps = steps(&[&server.allowed()], &entries);
     clean("Steps", &format!("{steps:?}"));
-    clean("Secret", &format!("{:?}", steps.secrets.read("token").unwrap()));
+    clean(
+        "Secret",
+        &format!("{:?}", steps.secrets.read("token").unwrap()),
+    );
     for (scheme, name) in [("basic", "user"), ("bearer", "token"), ("digest", "user")] {
         for output in ["content", "raw", "response"] {
             for path in [
@@ -84,8 +87,11 @@ async fn a_secret_is_in_no_output_error_debug_or_log() {
                     "uri": server.at(path), "output": output, "redirect": true,
                     "authentication": {"scheme": scheme, "credentials": {"secret": name}},
                 }));
-                let credentials =
-                    crate::steps::http::Credentials::of(request.authentication.as_ref(), &steps.secrets).unwrap();
+                let credentials = crate::steps::http::Credentials::of(
+                    request.authentication.as_ref(),
+                    &steps.secrets,
+                )
+                .unwrap();
                 clean("Credentials", &format!("{credentials:?}"));
                 let within = Duration::from_millis(if path == "/never" { 100 } else { 60_000 });
                 match steps.http(&request, within).await {
@@ -113,7 +119,11 @@ async fn a_secret_is_in_no_output_error_debug_or_log() {
 
 #[test]
 fn entries_that_hold_a_secret_itself_are_not_shown() {
-    for entry in [CANARY.to_owned(), format!("name={CANARY}"), format!("a=env:{CANARY}")] {
+    for entry in [
+        CANARY.to_owned(),
+        format!("name={CANARY}"),
+        format!("a=env:{CANARY}"),
+    ] {
         let error = entry.parse::<SecretEntry>().unwrap_err();
         clean("the error", &format!("{error} {error:?}"));
     }
@@ -122,7 +132,14 @@ fn entries_that_hold_a_secret_itself_are_not_shown() {
 #[test]
 fn secrets_come_from_variables_and_files_that_are_named() {
     let good = |entry: &str| Secrets::open(vec![entry.parse().unwrap()]);
-    assert!(!good("a=env:PATH").unwrap().read("a").unwrap().expose().is_empty());
+    assert!(
+        !good("a=env:PATH")
+            .unwrap()
+            .read("a")
+            .unwrap()
+            .expose()
+            .is_empty()
+    );
     let text = file("line\r\n");
     let entry = format!("a=file:{}", text.path().display());
     let secrets = good(&entry).unwrap();
@@ -144,7 +161,16 @@ fn secrets_come_from_variables_and_files_that_are_named() {
     assert!(error.to_string().contains("is empty"), "{error}");
     let twice = vec!["a=env:PATH".parse().unwrap(), "a=env:HOME".parse().unwrap()];
     assert!(Secrets::open(twice).is_err());
-    for entry in ["", "a", "=env:A", "a=A", "a=env:", "a=env:1A", "a=file:relative", "a b=env:A"] {
+    for entry in [
+        "",
+        "a",
+        "=env:A",
+        "a=A",
+        "a=env:",
+        "a=env:1A",
+        "a=file:relative",
+        "a b=env:A",
+    ] {
         assert!(entry.parse::<SecretEntry>().is_err(), "{entry}");
     }
 }

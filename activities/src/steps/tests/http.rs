@@ -32,8 +32,18 @@ async fn a_body_is_what_its_content_type_says() {
     for (kind, body, sent, sent_as) in [
         (None, json!("text"), "text", "text/plain; charset=utf-8"),
         (None, json!([1]), "[1]", "application/json"),
-        (Some("application/json"), json!("{}"), "{}", "application/json"),
-        (Some("application/vnd.x+json"), json!({}), "{}", "application/vnd.x+json"),
+        (
+            Some("application/json"),
+            json!("{}"),
+            "{}",
+            "application/json",
+        ),
+        (
+            Some("application/vnd.x+json"),
+            json!({}),
+            "{}",
+            "application/vnd.x+json",
+        ),
         (
             Some("application/x-www-form-urlencoded"),
             json!({"a": "x&y", "b": [1, 2]}),
@@ -43,7 +53,8 @@ async fn a_body_is_what_its_content_type_says() {
         (Some("text/xml"), json!("<a/>"), "<a/>", "text/xml"),
     ] {
         let headers = kind.map(|kind| json!({"content-type": kind}));
-        let fields = json!({"method": "post", "uri": server.at("/echo"), "headers": headers, "body": body});
+        let fields =
+            json!({"method": "post", "uri": server.at("/echo"), "headers": headers, "body": body});
         let said = get(&steps, fields).await.unwrap();
         assert_eq!(said["body"], sent);
         assert_eq!(said["headers"]["content-type"], sent_as);
@@ -97,11 +108,16 @@ async fn an_error_is_the_specifications_with_its_status() {
         assert_eq!(kind(&error.fault), "communication");
         assert_eq!(error.fault.status, code);
         assert_eq!(error.retryable, retryable, "{code}");
-        assert_eq!(error.retry_after, retryable.then_some(Duration::from_secs(7)));
+        assert_eq!(
+            error.retry_after,
+            retryable.then_some(Duration::from_secs(7))
+        );
         assert!(detail(&error).contains("because"), "{error:?}");
         assert!(!detail(&error).contains("secret=1"), "{error:?}");
     }
-    let error = get(&steps, json!({"uri": server.at("/broken")})).await.unwrap_err();
+    let error = get(&steps, json!({"uri": server.at("/broken")}))
+        .await
+        .unwrap_err();
     assert_eq!(kind(&error.fault), "communication");
 }
 
@@ -110,12 +126,17 @@ async fn size_and_time_are_limited() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);
     for path in ["/large", "/stream"] {
-        let error = get(&steps, json!({"uri": server.at(path)})).await.unwrap_err();
+        let error = get(&steps, json!({"uri": server.at(path)}))
+            .await
+            .unwrap_err();
         assert!(detail(&error).contains("larger than"), "{error:?}");
         assert!(!error.retryable);
     }
     let request = request(json!({"uri": server.at("/never")}));
-    let error = steps.http(&request, Duration::from_millis(300)).await.unwrap_err();
+    let error = steps
+        .http(&request, Duration::from_millis(300))
+        .await
+        .unwrap_err();
     assert_eq!((kind(&error.fault), error.fault.status), ("timeout", 408));
     assert!(error.retryable);
 }
@@ -123,10 +144,15 @@ async fn size_and_time_are_limited() {
 #[tokio::test]
 async fn a_port_without_a_server_is_a_communication_error() {
     let steps = steps(&["127.0.0.1"], &[]);
-    let error = get(&steps, json!({"uri": "http://127.0.0.1:1/x?y"})).await.unwrap_err();
+    let error = get(&steps, json!({"uri": "http://127.0.0.1:1/x?y"}))
+        .await
+        .unwrap_err();
     assert_eq!(kind(&error.fault), "communication");
     assert!(error.retryable);
-    assert!(detail(&error).starts_with("http://127.0.0.1:1/x: "), "{error:?}");
+    assert!(
+        detail(&error).starts_with("http://127.0.0.1:1/x: "),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -134,7 +160,9 @@ async fn names_are_resolved_and_checked_where_the_connection_is_made() {
     let server = Server::start().await;
     let port = server.address.port();
     let uri = format!("http://localhost:{port}/echo");
-    let refused = get(&steps(&[], &[]), json!({"uri": uri})).await.unwrap_err();
+    let refused = get(&steps(&[], &[]), json!({"uri": uri}))
+        .await
+        .unwrap_err();
     assert_eq!(kind(&refused.fault), "configuration");
     assert!(!refused.retryable);
     assert!(detail(&refused).contains("--http-allow"), "{refused:?}");
@@ -150,13 +178,22 @@ async fn names_are_resolved_and_checked_where_the_connection_is_made() {
 async fn headers_of_the_connection_are_refused() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);
-    for name in ["Host", "content-length", "Transfer-Encoding", "a b", "Connection"] {
+    for name in [
+        "Host",
+        "content-length",
+        "Transfer-Encoding",
+        "a b",
+        "Connection",
+    ] {
         let fields = json!({"uri": server.at("/echo"), "headers": {name: "1"}});
         let error = get(&steps, fields).await.unwrap_err();
         assert_eq!(kind(&error.fault), "configuration", "{name}");
     }
     let fields = json!({"uri": server.at("/echo"), "headers": {"x": "a\r\nb: c"}});
-    assert_eq!(kind(&get(&steps, fields).await.unwrap_err().fault), "configuration");
+    assert_eq!(
+        kind(&get(&steps, fields).await.unwrap_err().fault),
+        "configuration"
+    );
     assert_eq!(server.asked(), Vec::<String>::new());
 }
 

@@ -2,6 +2,7 @@
 
 mod canary;
 mod http;
+mod openapi;
 mod redirects;
 mod server;
 

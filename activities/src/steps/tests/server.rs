@@ -39,6 +39,7 @@ impl Server {
             .route("/basic", get(basic))
             .route("/digest/{algorithm}", get(digest))
             .route("/pets.json", get(|| async { Json(document()) }))
+            .route("/inside.json", get(|| async { Json(inside()) }))
             .with_state(Arc::clone(&asked));
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
@@ -95,7 +96,8 @@ async fn broken() -> impl IntoResponse {
 
 /// A large answer whose length is not stated.
 async fn stream() -> Response {
-    let chunks = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 65536])));
+    let chunks =
+        futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 65536])));
     axum::body::Body::from_stream(chunks).into_response()
 }
 
@@ -134,7 +136,10 @@ fn found(location: &str) -> Response {
 
 async fn basic(headers: HeaderMap) -> StatusCode {
     let right = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
-    if headers.get(header::AUTHORIZATION).is_some_and(|value| value == right) {
+    if headers
+        .get(header::AUTHORIZATION)
+        .is_some_and(|value| value == right)
+    {
         StatusCode::OK
     } else {
         StatusCode::UNAUTHORIZED
@@ -144,7 +149,9 @@ async fn basic(headers: HeaderMap) -> StatusCode {
 /// Checks a digest of Mufasa's.
 async fn digest(Path(algorithm): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
     let given = headers.get(header::AUTHORIZATION);
-    let given = given.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = given
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let part = |name: &str| {
         let (_, after) = given.split_once(&format!("{name}=\""))?;
         Some(after.split('"').next()?.to_owned())
@@ -157,11 +164,17 @@ async fn digest(Path(algorithm): Path<String>, uri: Uri, headers: HeaderMap) -> 
     let user = hash("Mufasa:lions:Circle of Life".to_owned());
     let request = hash(format!("GET:{uri}"));
     let right = hash(format!("{user}:abc:00000001:{cnonce}:auth:{request}"));
-    if part("response").as_deref() == Some(&right) && part("username").as_deref() == Some("Mufasa") {
+    if part("response").as_deref() == Some(&right) && part("username").as_deref() == Some("Mufasa")
+    {
         return Json(json!({"authenticated": true})).into_response();
     }
-    let challenge = format!(r#"Digest realm="lions", nonce="abc", qop="auth", algorithm={algorithm}"#);
-    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
+    let challenge =
+        format!(r#"Digest realm="lions", nonce="abc", qop="auth", algorithm={algorithm}"#);
+    (
+        StatusCode::UNAUTHORIZED,
+        [(header::WWW_AUTHENTICATE, challenge)],
+    )
+        .into_response()
 }
 
 fn document() -> Value {
@@ -178,5 +191,14 @@ fn document() -> Value {
                 },
             },
         },
+    })
+}
+
+/// A document whose server is inside.
+fn inside() -> Value {
+    json!({
+        "openapi": "3.0.3",
+        "servers": [{"url": "http://169.254.169.254/latest"}],
+        "paths": {"/": {"get": {"operationId": "x"}}},
     })
 }
