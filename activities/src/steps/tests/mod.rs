@@ -3,6 +3,7 @@
 mod canary;
 mod http;
 mod openapi;
+mod proxies;
 mod redirects;
 mod server;
 
