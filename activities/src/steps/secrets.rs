@@ -185,10 +185,12 @@ fn variable_text(variable: &str) -> Result<String, &'static str> {
 
 /// A file's text, without the end of its last line.
 fn file_text(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    if !file.metadata().is_ok_and(|about| about.is_file()) {
+    // Before it is opened: a pipe would wait for somebody to write.
+    let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !about.is_file() {
         return Err("is not a file".to_owned());
     }
+    let file = File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     file.take(SIZE_LIMIT + 1)
         .read_to_end(&mut bytes)

@@ -70,7 +70,8 @@ async fn fetch(
         let detail = format!("the OpenAPI document {shown} cannot be read: {why}");
         StepError::configuration(scrubber.text(&detail))
     })?;
-    Ok((value, answer.url))
+    // What is said of the document may repeat it.
+    Ok((scrubber.value(value), answer.url))
 }
 
 /// JSON, or YAML.

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -289,5 +290,42 @@ fn a_document_is_json_or_yaml() {
         (b"\xff", "UTF-8"),
     ] {
         assert!(read(text).unwrap_err().contains(why), "{text:?}");
+    }
+}
+
+/// Values of what documents are made of.
+fn parts() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "(x|get|path|query|body|formData|/a/\\{x\\}|#/paths|#/a~1|csv|form|https?://[a-z\\{]{0,3}|\\PC{0,4})"
+            .prop_map(Value::from),
+    ];
+    let key = "(paths|/a/\\{x\\}|get|operationId|parameters|name|in|required|style|explode|\\$ref|servers|url|variables|default|requestBody|content|application/json|host|basePath|schemes|consumes|collectionFormat|x)";
+    leaf.prop_recursive(6, 40, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(key, inner, 0..5).prop_map(|map| map.into_iter().collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_document_is_too_odd_to_look_into(
+        parts in parts(), operation in parts(), given in parts(), old: bool,
+    ) {
+        let mut operation = operation;
+        if let Some(map) = operation.as_object_mut() {
+            map.insert("operationId".to_owned(), json!("x"));
+        }
+        let mut document = json!({"paths": {"/a/{x}": {"parameters": [&parts], "get": operation}}});
+        document["parameters"] = parts.clone();
+        document["servers"] = json!([&parts]);
+        document[if old { "swagger" } else { "openapi" }] = json!(if old { "2.0" } else { "3.0.0" });
+        if let Ok(operation) = find(&document, "x") {
+            let _request = parameters::fill(&operation, Some(&given), None);
+        }
     }
 }
