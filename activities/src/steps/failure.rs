@@ -13,7 +13,7 @@ use super::secrets::Scrubber;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepError {
     /// The error.
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     /// Whether trying again may help.
     pub retryable: bool,
     /// When the service asks to be tried again.
@@ -29,7 +29,7 @@ impl StepError {
     /// An error that trying again does not mend.
     pub(super) fn lasting(standard: Standard, detail: impl Into<String>) -> Self {
         Self {
-            fault: standard.fault(detail),
+            fault: Box::new(standard.fault(detail)),
             retryable: false,
             retry_after: None,
         }
@@ -45,10 +45,9 @@ impl StepError {
 
     /// Without the secrets that its texts may repeat.
     pub(super) fn scrubbed(mut self, scrubber: &Scrubber) -> Self {
-        for text in [&mut self.fault.title, &mut self.fault.detail] {
-            if let Some(text) = text {
-                *text = scrubber.text(text);
-            }
+        let Fault { title, detail, .. } = self.fault.as_mut();
+        for text in [title, detail].into_iter().flatten() {
+            *text = scrubber.text(text);
         }
         self
     }
@@ -62,7 +61,7 @@ impl From<StepError> for ActivityError {
             .type_name(kind)
             .non_retryable(!error.retryable)
             .maybe_next_retry_delay(error.retry_after)
-            .details(error.fault)
+            .details(*error.fault)
             .build();
         Self::Application(Box::new(failure))
     }

@@ -51,6 +51,10 @@ impl StepArgs {
 
 /// Never an error of the command line's parser, which would show the value:
 /// somebody may have written the secret itself.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the shape that the command line's parser wants"
+)]
 fn secret(text: &str) -> Result<Result<SecretEntry, SecretError>, Infallible> {
     Ok(text.parse())
 }

@@ -120,7 +120,7 @@ fn kind_v4(address: Ipv4Addr) -> Kind {
         [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Kind::Documentation,
         [224..=239, ..] => Kind::Multicast,
         // This network; protocol assignments; 6to4 relays; benchmarks; future use.
-        [0, ..] | [192, 0, 0, _] | [192, 88, 99, _] | [198, 18 | 19, ..] | [240..=255, ..] => {
+        [0 | 240..=255, ..] | [192, 0, 0, _] | [192, 88, 99, _] | [198, 18 | 19, ..] => {
             Kind::Reserved
         }
         _ => Kind::Public,

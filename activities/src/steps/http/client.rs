@@ -19,7 +19,7 @@ use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use super::super::StepError;
 use super::super::guard::{Guard, GuardedResolver, Refused};
-use super::{Outgoing, without_query};
+use super::{Credentials, Outgoing, without_query};
 
 /// How long a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -36,7 +36,9 @@ pub(in super::super) struct Web {
 
 impl fmt::Debug for Web {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Web").field("guard", &self.guard).finish()
+        f.debug_struct("Web")
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
     }
 }
 
@@ -97,7 +99,10 @@ impl Web {
 
     /// One request; a second one where a digest is asked for.
     async fn hop(&self, outgoing: &Outgoing, hop: &Hop) -> Result<Response, StepError> {
-        let port = self.guard.check(&hop.url).map_err(refused)?;
+        let port = self
+            .guard
+            .check(&hop.url)
+            .map_err(|error| refused(&error))?;
         let client = self.client(port)?;
         let request = || {
             let request = client.request(hop.method.clone(), hop.url.clone());
@@ -109,7 +114,7 @@ impl Web {
         };
         let credentials = outgoing.credentials.as_ref().filter(|_| hop.trusted);
         let mut first = request();
-        if let Some(header) = credentials.and_then(|own| own.header()) {
+        if let Some(header) = credentials.and_then(Credentials::header) {
             first = first.header(reqwest::header::AUTHORIZATION, header);
         }
         let response = first
@@ -254,7 +259,7 @@ async fn read(mut response: Response, url: Url, limit: usize) -> Result<Answer, 
     })
 }
 
-fn refused(error: Refused) -> StepError {
+fn refused(error: &Refused) -> StepError {
     StepError::configuration(error.to_string())
 }
 
@@ -264,7 +269,7 @@ fn failed(url: &Url, error: reqwest::Error) -> StepError {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(reason) = inner.downcast_ref::<Refused>() {
-            return refused(reason.clone());
+            return refused(reason);
         }
         cause = inner.source();
     }

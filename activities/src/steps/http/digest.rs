@@ -147,13 +147,13 @@ impl Challenge {
             if self.session { "-sess" } else { "" },
         );
         if self.qop || self.session {
-            header.push_str(&format!(r#", cnonce="{cnonce}""#));
+            header.extend([", cnonce=\"", cnonce, "\""]);
         }
         if self.qop {
             header.push_str(", qop=auth, nc=00000001");
         }
         if let Some(opaque) = self.opaque.as_ref().filter(|opaque| !awkward(opaque)) {
-            header.push_str(&format!(r#", opaque="{opaque}""#));
+            header.extend([", opaque=\"", opaque, "\""]);
         }
         if self.userhash {
             header.push_str(", userhash=true");

@@ -109,10 +109,8 @@ impl Outgoing {
         let Some(body) = body.filter(|body| !body.is_null()) else {
             return Ok(());
         };
-        let given = match self.headers.get(CONTENT_TYPE) {
-            None => None,
-            Some(value) => Some(media_type(value.to_str().unwrap_or_default())),
-        };
+        let given = self.headers.get(CONTENT_TYPE);
+        let given = given.map(|value| media_type(value.to_str().unwrap_or_default()));
         let (bytes, kind) = match (body, given.as_deref()) {
             (Value::String(text), _) => (text.clone().into_bytes(), "text/plain; charset=utf-8"),
             (Value::Object(map), Some(FORM)) => (form(map)?.into_bytes(), FORM),

@@ -55,7 +55,7 @@ pub(super) fn fill(
         let detail = format!("the path {path} has a parameter that the document does not describe");
         return Err(StepError::configuration(detail));
     }
-    let mut outgoing = Outgoing::new(&operation.method, below(&operation.server, &path)?)?;
+    let mut outgoing = Outgoing::new(&operation.method, below(&operation.server, &path))?;
     outgoing.credentials = credentials;
     for (name, text) in query {
         outgoing.url.query_pairs_mut().append_pair(&name, &text);
@@ -180,7 +180,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// A server's address with a path below its own.
-fn below(server: &Url, path: &str) -> Result<Url, StepError> {
+fn below(server: &Url, path: &str) -> Url {
     let mut url = server.clone();
     url.set_query(None);
     url.set_fragment(None);
@@ -191,5 +191,5 @@ fn below(server: &Url, path: &str) -> Result<Url, StepError> {
     if !query.is_empty() {
         url.set_query(Some(query));
     }
-    Ok(url)
+    url
 }

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "values are written where they are given"
+)]
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,5 +1,10 @@
 //! Commands, on this machine's own programs.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "values are written where they are given"
+)]
+
 use std::path::Path;
 
 use super::*;

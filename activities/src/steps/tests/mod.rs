@@ -1,5 +1,10 @@
 //! Steps against real servers, and a secret that must appear nowhere.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "values are written where they are given"
+)]
+
 mod canary;
 mod http;
 mod openapi;
