@@ -14,7 +14,7 @@ use super::secrets::Scrubber;
 pub struct StepError {
     /// The error.
     pub fault: Box<Fault>,
-    /// Whether trying again may help.
+    /// Whether trying again by itself may help, and does nothing twice.
     pub retryable: bool,
     /// When the service asks to be tried again.
     pub retry_after: Option<Duration>,
@@ -35,10 +35,11 @@ impl StepError {
         }
     }
 
-    /// An error that may have gone by the next attempt.
-    pub(super) fn passing(standard: Standard, detail: impl Into<String>) -> Self {
+    /// An error that may have gone, of something that may be done twice or was
+    /// not done at all; with `again` false, it is the step's to decide.
+    pub(super) fn if_again(again: bool, standard: Standard, detail: impl Into<String>) -> Self {
         Self {
-            retryable: true,
+            retryable: again,
             ..Self::lasting(standard, detail)
         }
     }

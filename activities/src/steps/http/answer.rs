@@ -111,11 +111,19 @@ fn refusal(outgoing: &Outgoing, answer: &Answer) -> StepError {
     }
     let mut error = StepError::lasting(Standard::Communication, detail);
     error.fault.status = status.as_u16();
-    error.retryable = is_passing(status);
+    error.retryable = was_not_done(status) || (is_passing(status) && outgoing.is_repeatable());
     if error.retryable {
         error.retry_after = retry_after(&answer.headers);
     }
     error
+}
+
+/// Whether the service says that it did nothing, and may do it later.
+fn was_not_done(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
+    )
 }
 
 /// Whether the same request may go well later.
@@ -124,10 +132,8 @@ fn is_passing(status: StatusCode) -> bool {
         StatusCode::NOT_IMPLEMENTED,
         StatusCode::HTTP_VERSION_NOT_SUPPORTED,
     ];
-    matches!(
-        status,
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
-    ) || (status.is_server_error() && !lasting.contains(&status))
+    status == StatusCode::REQUEST_TIMEOUT
+        || (status.is_server_error() && !lasting.contains(&status))
 }
 
 /// `Retry-After` in seconds; a date is left to the retry policy.

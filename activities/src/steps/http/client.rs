@@ -84,12 +84,18 @@ impl Web {
             body: outgoing.body.clone(),
             trusted: true,
         };
-        for _ in 0..=REDIRECTIONS {
-            let response = self.hop(outgoing, &hop).await?;
+        for number in 0..=REDIRECTIONS {
+            // A request that was answered by a redirection may have had its effect.
+            let fresh = number == 0 || outgoing.is_repeatable();
+            let response = self.hop(outgoing, &hop).await;
+            let response = response.map_err(|error| StepError {
+                retryable: error.retryable && fresh,
+                ..error
+            })?;
             let next = outgoing.redirect && response.status().is_redirection();
             let target = next.then(|| target(&hop.url, &response)).flatten();
             match target {
-                None => return read(response, hop.url, limit).await,
+                None => return read(response, hop.url, limit, outgoing).await,
                 Some(target) => hop = hop.redirected(response.status(), target?)?,
             }
         }
@@ -120,7 +126,7 @@ impl Web {
         let response = first
             .send()
             .await
-            .map_err(|error| failed(&hop.url, error))?;
+            .map_err(|error| failed(outgoing, &hop.url, error))?;
         let Some(credentials) =
             credentials.filter(|_| response.status() == StatusCode::UNAUTHORIZED)
         else {
@@ -137,7 +143,10 @@ impl Web {
         };
         drop(response);
         let second = request().header(reqwest::header::AUTHORIZATION, header);
-        second.send().await.map_err(|error| failed(&hop.url, error))
+        second
+            .send()
+            .await
+            .map_err(|error| failed(outgoing, &hop.url, error))
     }
 
     fn client(&self, port: u16) -> Result<Client, StepError> {
@@ -230,7 +239,12 @@ impl Hop {
     }
 }
 
-async fn read(mut response: Response, url: Url, limit: usize) -> Result<Answer, StepError> {
+async fn read(
+    mut response: Response,
+    url: Url,
+    limit: usize,
+    outgoing: &Outgoing,
+) -> Result<Answer, StepError> {
     let too_large = || {
         let shown = without_query(url.as_str());
         let detail = format!("the answer of {shown} is larger than {limit} bytes");
@@ -244,7 +258,7 @@ async fn read(mut response: Response, url: Url, limit: usize) -> Result<Answer, 
     while let Some(chunk) = response
         .chunk()
         .await
-        .map_err(|error| failed(&url, error))?
+        .map_err(|error| failed(outgoing, &url, error))?
     {
         if body.len() + chunk.len() > limit {
             return Err(too_large());
@@ -264,7 +278,7 @@ fn refused(error: &Refused) -> StepError {
 }
 
 /// What a request that brought no answer means. No query of a URI is shown.
-fn failed(url: &Url, error: reqwest::Error) -> StepError {
+fn failed(outgoing: &Outgoing, url: &Url, error: reqwest::Error) -> StepError {
     let error = error.without_url();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -274,13 +288,16 @@ fn failed(url: &Url, error: reqwest::Error) -> StepError {
         cause = inner.source();
     }
     let detail = format!("{}: {}", without_query(url.as_str()), causes(&error));
-    if error.is_timeout() {
-        return StepError::passing(Standard::Timeout, detail);
-    }
     if error.is_builder() {
         return StepError::configuration(detail);
     }
-    StepError::passing(Standard::Communication, detail)
+    let again = error.is_connect() || outgoing.is_repeatable();
+    let standard = if error.is_timeout() {
+        Standard::Timeout
+    } else {
+        Standard::Communication
+    };
+    StepError::if_again(again, standard, detail)
 }
 
 /// An error with its causes, each once.

@@ -55,19 +55,20 @@ pub(super) async fn finish(
         let answer = web.send(&outgoing, ANSWER_LIMIT).await?;
         answer::output(&outgoing, answer, output, &scrubber)
     };
-    limited(within, whole)
+    limited(within, outgoing.is_repeatable(), whole)
         .await
         .map_err(|error| error.scrubbed(&scrubber))
 }
 
-/// Work with a limit of time.
+/// Work with a limit of time, which may be done again or not.
 pub(super) async fn limited<T>(
     within: Duration,
+    again: bool,
     work: impl Future<Output = Result<T, StepError>>,
 ) -> Result<T, StepError> {
     let late = |_| {
         let detail = format!("no whole answer came within {}s", within.as_secs_f64());
-        StepError::passing(Standard::Timeout, detail)
+        StepError::if_again(again, Standard::Timeout, detail)
     };
     tokio::time::timeout(within, work).await.map_err(late)?
 }

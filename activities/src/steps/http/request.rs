@@ -131,6 +131,11 @@ impl Outgoing {
         Ok(())
     }
 
+    /// Whether it may be sent twice (RFC 9110, 9.2.2).
+    pub(in super::super) fn is_repeatable(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
     /// Knows the secrets of this request.
     pub(in super::super) fn scrubber(&self) -> Scrubber {
         let mut scrubber = Scrubber::default();

@@ -55,7 +55,7 @@ async fn fetch(
     outgoing.redirect = true;
     outgoing.add_header("accept", "application/json, application/yaml, */*;q=0.5")?;
     let scrubber = outgoing.scrubber();
-    let answer = http::limited(within, web.send(&outgoing, DOCUMENT_LIMIT))
+    let answer = http::limited(within, true, web.send(&outgoing, DOCUMENT_LIMIT))
         .await
         .map_err(|error| error.scrubbed(&scrubber))?;
     let shown = http::without_query(&request.document);

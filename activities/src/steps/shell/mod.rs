@@ -192,7 +192,8 @@ fn job(commands: &Commands, request: &ShellRequest, within: Duration) -> Result<
     })
 }
 
-/// What a command that has ended means to its task.
+/// What a command that has ended means to its task. Whether one that failed runs
+/// again is the definition's to say: nobody knows what it has done.
 fn output(
     request: &ShellRequest,
     finished: Finished,
@@ -210,11 +211,11 @@ fn output(
         End::Exited(code) => code,
         End::Signalled(signal) => {
             let detail = format!("`{command}` was ended by signal {signal}{}", said(&stderr));
-            return Err(StepError::passing(Standard::Runtime, detail));
+            return Err(StepError::lasting(Standard::Runtime, detail));
         }
         End::Stopped => {
             let detail = format!("`{command}` was cancelled");
-            return Err(StepError::passing(Standard::Runtime, detail));
+            return Err(StepError::lasting(Standard::Runtime, detail));
         }
         End::Late => {
             let detail = format!(
@@ -222,7 +223,7 @@ fn output(
                 within.as_secs_f64(),
                 said(&stderr)
             );
-            return Err(StepError::passing(Standard::Timeout, detail));
+            return Err(StepError::lasting(Standard::Timeout, detail));
         }
         End::TooMuch => {
             let detail = format!(
@@ -237,7 +238,7 @@ fn output(
         RunOutput::All => Ok(json!({"code": code, "stdout": stdout, "stderr": stderr})),
         _ if code != 0 => {
             let detail = format!("`{command}` ended with code {code}{}", said(&stderr));
-            Err(StepError::passing(Standard::Runtime, detail))
+            Err(StepError::lasting(Standard::Runtime, detail))
         }
         RunOutput::Stdout => Ok(Value::String(stdout)),
         RunOutput::Stderr => Ok(Value::String(stderr)),

@@ -122,6 +122,40 @@ async fn an_error_is_the_specifications_with_its_status() {
 }
 
 #[tokio::test]
+async fn what_may_have_been_done_is_not_done_again_by_itself() {
+    let server = Server::start().await;
+    let steps = steps(&[&server.allowed(), "127.0.0.1:1"], &[]);
+    for (method, again) in [
+        ("get", true),
+        ("put", true),
+        ("post", false),
+        ("patch", false),
+    ] {
+        for (code, retryable) in [(429, true), (503, again), (500, again), (408, again)] {
+            let uri = server.at(&format!("/status/{code}"));
+            let error = get(&steps, json!({"method": method, "uri": uri}))
+                .await
+                .unwrap_err();
+            assert_eq!(error.retryable, retryable, "{method} {code}");
+        }
+        // It never got there.
+        let fields = json!({"method": method, "uri": "http://127.0.0.1:1/"});
+        assert!(get(&steps, fields).await.unwrap_err().retryable, "{method}");
+        // It got to a server that sent it there.
+        let uri = server.at("/to/307?uri=http://127.0.0.1:1/");
+        let fields = json!({"method": method, "uri": uri, "redirect": true});
+        let error = get(&steps, fields).await.unwrap_err();
+        assert_eq!(error.retryable, again, "{method} redirected");
+        let request = request(json!({"method": method, "uri": server.at("/never")}));
+        let error = steps
+            .http(&request, Duration::from_millis(200))
+            .await
+            .unwrap_err();
+        assert_eq!(error.retryable, again, "{method} in time");
+    }
+}
+
+#[tokio::test]
 async fn size_and_time_are_limited() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);

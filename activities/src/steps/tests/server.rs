@@ -32,7 +32,7 @@ impl Server {
             .route("/broken", get(broken))
             .route("/large", get(|| async { "x".repeat(2 * 1024 * 1024) }))
             .route("/stream", get(stream))
-            .route("/never", get(never))
+            .route("/never", any(never))
             .route("/status/{code}", any(status))
             .route("/to/{code}", any(to))
             .route("/loop", get(|| async { found("/loop") }))
