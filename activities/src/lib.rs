@@ -8,3 +8,4 @@ pub mod definitions;
 pub mod metrics;
 pub mod reconcile;
 pub mod schedules;
+pub mod steps;

@@ -28,6 +28,7 @@ mod replay;
 mod replicas;
 mod run_definition;
 mod shutdown;
+mod step_activities;
 mod steps;
 mod suspension;
 mod times;

@@ -23,10 +23,12 @@ use crate::telemetry::LogFormat;
 mod auth;
 mod exec;
 mod moving;
+mod steps;
 
 pub use self::auth::{AuthArgs, AuthMode, AuthUsage, ChosenAuth, JwtAlgorithm, JwtRules, KeyPlace};
 pub use self::exec::ExecArgs;
 pub use self::moving::{AdoptArgs, DestroyArgs, ImportArgs};
+pub use self::steps::{StepArgs, StepUsage};
 
 /// Schedules as code for Temporal.
 #[derive(Debug, Parser)]
@@ -172,9 +174,12 @@ pub struct WorkerArgs {
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
-    /// Who may use HTTP. Last: its heading would be that of what follows.
+    /// Who may use HTTP. These are last: a heading is that of all that follows.
     #[command(flatten)]
     pub auth: AuthArgs,
+    /// What steps may reach.
+    #[command(flatten)]
+    pub steps: StepArgs,
 }
 
 impl WorkerArgs {

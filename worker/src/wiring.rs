@@ -5,6 +5,7 @@ use std::sync::Arc;
 use almanac_activities::definitions::{DefinitionActivities, DefinitionSource};
 use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
 use almanac_activities::schedules::{Pace, Schedules};
+use almanac_activities::steps::{StepActivities, Steps};
 use almanac_workflows::reconcile::ReconcileSchedules;
 use almanac_workflows::run::RunDefinition;
 use almanac_workflows::snapshot::Snapshot;
@@ -20,7 +21,11 @@ impl DefinitionSource for Registry {
 }
 
 /// The process's three workers; see [`WorkerSpec`].
-pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> {
+pub(crate) fn specs(
+    shared: &Arc<Shared>,
+    args: &WorkerArgs,
+    steps: &Arc<Steps>,
+) -> Vec<WorkerSpec> {
     let project = &shared.project;
     let source: Arc<dyn DefinitionSource> = Arc::clone(&shared.registry) as _;
     // One pace for the whole process, whatever becomes of connections.
@@ -43,9 +48,11 @@ pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> 
             pollers: 5,
             register: {
                 let source = Arc::clone(&source);
+                let steps = Arc::clone(steps);
                 Arc::new(move |_, options| {
                     options.register_workflow::<RunDefinition>()?;
                     options.register_activities(DefinitionActivities::new(Arc::clone(&source)));
+                    options.register_activities(StepActivities::new(Arc::clone(&steps)));
                     Ok(())
                 })
             },

@@ -108,6 +108,10 @@ const NOT_YET: &[&str] = &[
     "try-catch-then",
 ];
 
+/// What to say when it is not there.
+pub(crate) const ABSENT: &str =
+    "there is neither ../shared/ows beside the repository nor a folder ALMANAC_OWS";
+
 /// Where the specification's data is, when it is there.
 pub(crate) fn specification() -> Option<PathBuf> {
     #[expect(
@@ -124,7 +128,7 @@ pub(crate) fn specification() -> Option<PathBuf> {
 #[expect(clippy::print_stderr, reason = "what was not run must be seen")]
 fn the_examples_of_the_specification_are_read_or_refused_for_a_listed_reason() {
     let Some(folder) = specification() else {
-        eprintln!("the specification's examples were not read: there is no folder ALMANAC_OWS");
+        eprintln!("the specification's examples were not read: {ABSENT}");
         return;
     };
     let mut refused = Vec::new();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::gherkin::{Scenario, Step, scenarios};
 use super::{Run, nobody};
-use crate::definition::tests::ows_examples::specification;
+use crate::definition::tests::ows_examples::{ABSENT, specification};
 use crate::definition::tests::schema::to_json;
 use crate::run::language::CallOutput;
 use crate::run::machine::{Effect, Fault, RequestCredentials, Standard, Status};
@@ -19,7 +19,7 @@ const SCENARIOS: usize = 21;
 #[expect(clippy::print_stderr, reason = "what was not run must be seen")]
 fn every_scenario_of_the_specification_holds() {
     let Some(folder) = specification() else {
-        eprintln!("conformance was not run: there is no folder ALMANAC_OWS");
+        eprintln!("conformance was not run: {ABSENT}");
         return;
     };
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder.join("ctk/features"))
