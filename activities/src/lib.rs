@@ -7,5 +7,6 @@
 pub mod definitions;
 pub mod metrics;
 pub mod reconcile;
+pub mod runs;
 pub mod schedules;
 pub mod steps;

@@ -5,7 +5,7 @@
 //! [`Metric::as_str`] as the key; where the values are shown is left to the
 //! `worker` crate.
 
-use almanac_workflows::record::{Op, Report, Trigger};
+use almanac_workflows::record::{Op, Report, RunKind, RunState, Trigger};
 use almanac_workflows::schedule::Field;
 use jiff::Timestamp;
 
@@ -161,6 +161,14 @@ pub(crate) fn operation(op: Op, succeeded: bool) {
     let result = if succeeded { "ok" } else { "error" };
     metrics::counter!(
         Metric::ScheduleOperations.as_str(), "op" => op_name(op), "result" => result
+    )
+    .increment(1);
+}
+
+/// Counts one run that an operator asked for.
+pub(crate) fn manual_run(kind: RunKind, state: RunState) {
+    metrics::counter!(
+        Metric::ScheduleOperations.as_str(), "op" => kind.name(), "result" => state.name()
     )
     .increment(1);
 }

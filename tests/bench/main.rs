@@ -84,6 +84,7 @@ async fn measure(scheduler: Scheduler, table: &mut Table) -> anyhow::Result<()> 
 
     scene.in_sync(&worker).await?;
     scene.one_edit(THOUSAND, "one edit among 1000").await?;
+    scene.one_override(&worker).await?;
     drop(worker);
 
     let (worker, _) = scene.cold(MANY).await?;
@@ -119,9 +120,10 @@ impl Scene<'_> {
     /// A pass over schedules that are right already.
     async fn in_sync(&mut self, worker: &Worker) -> anyhow::Result<()> {
         let prefix = self.project.schedule("");
+        // The next pass describes the share of all the time since this one.
+        let began = Instant::now();
         worker.sync_with("definitions=false").await?;
         self.rest().await?;
-        let began = Instant::now();
         let requests = |operation: &'static str| {
             let label = format!("operation=\"{operation}\"");
             async move { worker.metric("temporal_request", &[&label]).await }
@@ -213,6 +215,52 @@ impl Scene<'_> {
         .await?;
         let against = "signal + describe + update + read-back";
         self.row(what, against, raw, edit, Limit::AtMost(3.0));
+        Ok(())
+    }
+
+    /// From a `PATCH` to the schedule as it asks.
+    async fn one_override(&mut self, worker: &Worker) -> anyhow::Result<()> {
+        // Another than the one that is edited.
+        let name = name(THOUSAND / 4);
+        let id = self.project.schedule(&name);
+        let temporal = self.project.temporal().clone();
+        let path = format!("/api/v1/schedules/{name}");
+        self.rest().await?;
+        let mut minute = 0;
+        let (raw, ours) = medians(
+            async || {
+                let took = raw::update(&temporal, &id).await?;
+                tokio::time::sleep(BREATH).await;
+                Ok(took)
+            },
+            async || {
+                minute += 1;
+                let cron = format!("{minute} 22 * * *");
+                let body = serde_json::json!({ "cron": cron, "reason": "measured" });
+                let before = temporal.live(&id).await?.0.conflict_token;
+                let started = Instant::now();
+                let sent = worker.send("PATCH", &path, Some(&body), None);
+                let changed = async {
+                    tokio::time::sleep(FIRST_LOOK).await;
+                    // The server refuses to describe a schedule too often at a time.
+                    while !matches!(temporal.live(&id).await, Ok(live) if live.0.conflict_token != before)
+                    {
+                        anyhow::ensure!(started.elapsed() < Duration::from_mins(1), "no change");
+                        tokio::time::sleep(LOOK).await;
+                    }
+                    Ok(started.elapsed())
+                };
+                let ((status, answer), took) = futures::try_join!(sent, changed)?;
+                anyhow::ensure!(status == 200, "{status}: {answer}");
+                // What follows the change is not to be in the way of the next.
+                tokio::time::sleep(BREATH).await;
+                Ok(took)
+            },
+        )
+        .await?;
+        let against = "describe + update + read-back";
+        let limit = Limit::AtMost(4.0);
+        self.row("one PATCH among 1000", against, raw, ours, limit);
         Ok(())
     }
 

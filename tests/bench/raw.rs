@@ -102,6 +102,13 @@ pub(crate) async fn signal_and_update(
 ) -> anyhow::Result<Duration> {
     let started = Instant::now();
     temporal.signal(workflow, "no_such_signal", None).await?;
+    update(temporal, id).await?;
+    Ok(started.elapsed())
+}
+
+/// One schedule described, updated and read back.
+pub(crate) async fn update(temporal: &Temporal, id: &str) -> anyhow::Result<Duration> {
+    let started = Instant::now();
     let live = temporal.live(id).await?;
     let token = live.0.conflict_token.clone();
     temporal

@@ -17,6 +17,7 @@ on_both_schedulers!(
     killed_anywhere_the_same_command_goes_on,
     ours_that_runs_already_is_held_first,
     what_cannot_be_adopted_is_refused,
+    what_was_not_agreed_to_is_not_adopted,
 );
 
 /// A schedule of another owner that runs this often, each run beside the others.
@@ -278,5 +279,32 @@ async fn what_cannot_be_adopted_is_refused(on: Scheduler) -> anyhow::Result<()> 
         assert!(!temporal.live(id).await?.paused(), "{id}");
     }
     assert!(!temporal.live(&own).await?.paused());
+    Ok(())
+}
+
+/// The command read other files than the worker did.
+async fn what_was_not_agreed_to_is_not_adopted(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    let name = format!("agreed-{}", project.name());
+    temporal.create(&name, foreign(&name, "1h"), &[]).await?;
+    project.write("job.yaml", &definition(&name, "1h"))?;
+    let _worker = project.worker().start().await?;
+    let seen = project.folder().join("seen");
+    std::fs::create_dir(&seen)?;
+    std::fs::write(seen.join("job.yaml"), definition(&name, "2h"))?;
+    let command = ["adopt", "--dir", seen.to_str().unwrap(), "--format", "json"];
+    let said: Value = serde_json::from_str(&project.almanac(&command)?.success()?)?;
+    let confirm = ["--confirm", said["digest"].as_str().unwrap()];
+    let refused = project.almanac(&[&command[..], &confirm[..]].concat())?;
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(
+        refused.stderr.contains("not the revision"),
+        "{}",
+        refused.stderr
+    );
+    assert!(temporal.describe(&name).await?.is_some());
+    let old = temporal.live(&name).await?;
+    assert!(!old.paused(), "the other was touched");
     Ok(())
 }

@@ -27,6 +27,7 @@ mod removal;
 mod replay;
 mod replicas;
 mod run_definition;
+mod runs;
 mod shutdown;
 mod step_activities;
 mod steps;

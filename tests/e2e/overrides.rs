@@ -2,17 +2,21 @@
 //! happens, and ended by what ends them.
 
 use almanac_tests::{
-    Project, Scheduler, Worker, cron, eventually, json_payloads, on_both_schedulers, paused_cron,
-    temporal_cli, with_schedule,
+    Project, Scheduler, Worker, cron, eventually, json_payload, json_payloads, on_both_schedulers,
+    paused_cron, temporal_cli, with_schedule,
 };
 use serde_json::{Value, json};
+use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
+use temporalio_common::protos::temporal::api::schedule::v1::schedule_action::Action;
 
 on_both_schedulers!(
     an_override_outlives_all_that_is_not_its_end,
+    an_override_outlives_a_release_that_hashes_otherwise,
     an_override_ends_with_its_field_in_the_yaml,
     an_override_ends_in_time,
     unpause_ends_any_pause,
     the_api_overrides_and_clears,
+    the_workflow_clears_by_an_update_of_its_own,
     what_cannot_be_overridden_is_said,
     a_hundred_overrides_at_once_are_all_kept,
 );
@@ -127,6 +131,85 @@ async fn an_override_outlives_all_that_is_not_its_end(on: Scheduler) -> anyhow::
     has(&project, "cron", "0 1 ", false).await?;
     assert_eq!(told(&worker, "cron").await?, Value::Null);
     Ok(())
+}
+
+/// A memo whose base this release cannot read, as the release before may have
+/// left it; with the workflow's copy of the override, and without.
+async fn an_override_outlives_a_release_that_hashes_otherwise(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let file = |jitter: &str| with_schedule(&format!("  cron: '0 1 * * *'\n  jitter: {jitter}\n"));
+    project.write("cron.yaml", &file("1s"))?;
+    project.write("off.yaml", &file("1s"))?;
+    let mut worker = project.worker().start().await?;
+    let set = "cron=*/5 * * * *";
+    project
+        .almanac(&["override", "cron", "--set", set, "--reason", "slow disk"])?
+        .success()?;
+    project
+        .almanac(&["pause", "off", "--reason", "incident 7"])?
+        .success()?;
+    let holds = async |worker: &Worker| -> anyhow::Result<()> {
+        has(&project, "cron", FIVE_MINUTES, false).await?;
+        has(&project, "off", "0 1 ", true).await?;
+        anyhow::ensure!(told(worker, "cron").await?["reason"] == "slow disk");
+        anyhow::ensure!(told(worker, "off").await?["enabled"] == json!(false));
+        Ok(())
+    };
+    worker.sync().await?;
+    for with_workflow in [true, false] {
+        worker.kill()?;
+        for id in ["cron", "off"] {
+            let schedule = project.schedule(id);
+            project.temporal().edit(&schedule, hashed_otherwise).await?;
+        }
+        if !with_workflow {
+            let workflow = project.reconcile_workflow();
+            project.temporal().terminate(&workflow).await?;
+            worker.forget_passes();
+        }
+        worker.respawn()?;
+        worker.ready().await?;
+        let report = worker.sync().await?;
+        assert_eq!(report.changes, [], "{report:?}");
+        holds(&worker).await?;
+        for id in ["cron", "off"] {
+            let live = project.temporal().live(&project.schedule(id)).await?;
+            assert_eq!(live.action_memo().unwrap()["v"], 0, "{live}");
+        }
+    }
+    // A change that is needed anyway rewrites the memo.
+    for id in ["cron", "off"] {
+        project.write(&format!("{id}.yaml"), &file("2s"))?;
+    }
+    worker.sync().await?;
+    holds(&worker).await?;
+    for id in ["cron", "off"] {
+        let live = project.temporal().live(&project.schedule(id)).await?;
+        assert_eq!(live.action_memo().unwrap()["v"], 1, "{live}");
+    }
+    // From then on the field's change in the YAML ends it again.
+    project.write("cron.yaml", &cron("0 2 * * *"))?;
+    worker.sync().await?;
+    has(&project, "cron", "0 2 ", false).await?;
+    assert_eq!(told(&worker, "cron").await?, Value::Null);
+    Ok(())
+}
+
+/// Makes a memo and a note those of a release whose hashes are not known.
+fn hashed_otherwise(schedule: &mut Schedule) {
+    let state = schedule.state.as_mut().unwrap();
+    state.notes = state.notes.replace("[almanac v1:", "[almanac v0:");
+    let Some(Action::StartWorkflow(start)) = schedule.action.as_mut().unwrap().action.as_mut()
+    else {
+        panic!("it starts a workflow");
+    };
+    let fields = &mut start.memo.as_mut().unwrap().fields;
+    let mut memo: Value = serde_json::from_slice(&fields["almanac"].data).unwrap();
+    memo["v"] = json!(0);
+    for hash in memo["base"].as_object_mut().unwrap().values_mut() {
+        *hash = json!("00000000");
+    }
+    fields.insert("almanac".to_owned(), json_payload(&memo));
 }
 
 /// That field alone ends it, and this is reported.
@@ -251,6 +334,53 @@ async fn the_api_overrides_and_clears(on: Scheduler) -> anyhow::Result<()> {
         .send("PATCH", "/api/v1/schedules/one", Some(&patch), Some("k1"))
         .await?;
     has(&project, "one", "0 1 ", false).await
+}
+
+/// `clear_override` does what `override` with `clear` does; sent again it is
+/// answered again, and what makes no sense is refused.
+async fn the_workflow_clears_by_an_update_of_its_own(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    let workflow = project.reconcile_workflow();
+    let clear = async |request: Value| {
+        let payloads = json_payloads(&[request]);
+        let temporal = project.temporal();
+        temporal
+            .update_workflow(&workflow, "clear_override", payloads)
+            .await
+    };
+    let pause = || {
+        project
+            .almanac(&["pause", "one", "--reason", "stop"])?
+            .success()
+    };
+    pause()?;
+    has(&project, "one", "0 1 ", true).await?;
+    let request = json!({ "request_id": "clear-1", "id": "one", "by": "eve", "reason": "over" });
+    let first = clear(request.clone()).await?;
+    assert_eq!(first["overridden"], Value::Null, "{first}");
+    worker.sync().await?;
+    has(&project, "one", "0 1 ", false).await?;
+    assert_eq!(told(&worker, "one").await?, Value::Null);
+    let history = project.almanac(&["history", "one"])?.success()?;
+    assert!(
+        history.contains("asked: clear-override") && history.contains("over (by eve)"),
+        "{history}"
+    );
+
+    pause()?;
+    assert_eq!(clear(request).await?, first);
+    for (request, said) in [
+        (Value::Null, "id is missing"),
+        (json!({ "id": "one", "cron": ["0 1 * * *"] }), "cron"),
+        (json!("one"), "must be a JSON object"),
+    ] {
+        let error = clear(request).await.unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+    worker.sync().await?;
+    has(&project, "one", "0 1 ", true).await
 }
 
 /// Mistakes are told and change nothing.

@@ -74,15 +74,8 @@ async fn replay(history: History) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Replays what a workflow has done until now, through all its runs.
-pub(crate) async fn replays(project: &Project, workflow: &str) -> anyhow::Result<()> {
-    let runs = replays_all(project, workflow).await?;
-    ensure!(runs > 1, "it has continued as new");
-    Ok(())
-}
-
-/// The same; how many runs there were.
-pub(crate) async fn replays_all(project: &Project, workflow: &str) -> anyhow::Result<usize> {
+/// Replays what a workflow has done until now, through all its runs; how many they are.
+pub(crate) async fn replays(project: &Project, workflow: &str) -> anyhow::Result<usize> {
     let (mut run, _) = project.temporal().run_of(workflow).await?;
     let mut runs = 0;
     while !run.is_empty() {
@@ -92,9 +85,15 @@ pub(crate) async fn replays_all(project: &Project, workflow: &str) -> anyhow::Re
             anyhow::bail!("a history begins with a start");
         };
         let before = started.continued_execution_run_id.clone();
-        replay(history)
-            .await
-            .with_context(|| format!("run {run}"))?;
+        let bytes = history.encode_to_vec();
+        if let Err(error) = replay(history).await {
+            // Kept for whoever looks into it: the server is gone by then.
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/unreplayed");
+            std::fs::create_dir_all(&folder)?;
+            let file = folder.join(format!("{run}.pb"));
+            std::fs::write(&file, bytes)?;
+            return Err(error).with_context(|| format!("run {run}, kept as {}", file.display()));
+        }
         run = before;
         runs += 1;
     }

@@ -9,7 +9,7 @@ use temporalio_common::protos::temporal::api::failure::v1::Failure;
 use temporalio_common::protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
-use crate::replay::{record, replays_all};
+use crate::replay::{record, replays};
 use crate::run_definition::{ending, run};
 
 on_both_schedulers!(
@@ -29,7 +29,7 @@ async fn end(project: &Project, id: &str) -> anyhow::Result<Attributes> {
             end => break end,
         }
     };
-    replays_all(project, id).await?;
+    replays(project, id).await?;
     Ok(end)
 }
 
@@ -269,7 +269,7 @@ do:
     assert_eq!(output(&project, &counts).await?, json!({ "n": 5000 }));
     let wanted = json!({ "n": 10, "same": true });
     assert_eq!(output(&project, &waits).await?, wanted);
-    let parts = replays_all(&project, &waits).await?;
+    let parts = replays(&project, &waits).await?;
     anyhow::ensure!(parts > 1, "it has continued as new");
     Ok(())
 }

@@ -54,6 +54,12 @@ async fn a_suspended_reconciler_writes_nothing_until_it_is_resumed(
     let said = project.almanac(&["resume"])?.success()?;
     assert!(said.contains("catches up"), "{said}");
     worker.ready().await?;
+    eventually("the log to tell of both", || async {
+        let log = worker.log()?;
+        let told = ["WARN", "suspended by", "the reconciler has resumed"];
+        Ok(told.iter().all(|text| log.contains(text)))
+    })
+    .await?;
     worker.sync().await?;
     let ids = project.temporal().list(&project.schedule("")).await?;
     assert_eq!(ids, [project.schedule("edited"), project.schedule("new")]);

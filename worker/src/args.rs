@@ -1,34 +1,38 @@
-//! The command line: section 7 of the contract.
+//! The command line.
 //!
 //! Every flag `--foo-bar` is also read from `ALMANAC_FOO_BAR`; [`parse`] sees
 //! to it for all of them, so that no flag can be without. The connection to
 //! Temporal is configured by the SDK's own variables and profiles, not here.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use almanac_workflows::names::{DefinitionId, Project};
-use almanac_workflows::record::{DriftPolicy, Options, OrphanPolicy};
 use clap::builder::FalseyValueParser;
 use clap::{
     ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
 };
-use jiff::{SignedDuration, Timestamp};
-
-use crate::telemetry::LogFormat;
+use jiff::Timestamp;
 
 mod auth;
 mod exec;
 mod moving;
+mod operator;
+mod runs;
 mod steps;
+mod values;
+mod worker;
 
 pub use self::auth::{AuthArgs, AuthMode, AuthUsage, ChosenAuth, JwtAlgorithm, JwtRules, KeyPlace};
 pub use self::exec::ExecArgs;
 pub use self::moving::{AdoptArgs, DestroyArgs, ImportArgs};
+pub use self::operator::{
+    ClearOverrideArgs, OverrideArgs, PauseArgs, ResumeArgs, Setting, SuspendArgs, UnpauseArgs,
+    Which,
+};
+pub use self::runs::{BackfillArgs, Overlap, TriggerArgs};
 pub use self::steps::{StepArgs, StepUsage};
+pub use self::worker::{DevArgs, Drift, Orphans, RunArgs, WorkerArgs};
 
 /// Schedules as code for Temporal.
 #[derive(Debug, Parser)]
@@ -71,6 +75,10 @@ pub enum Cmd {
     Override(OverrideArgs),
     /// Give a schedule back to its file
     ClearOverride(ClearOverrideArgs),
+    /// Start a run now
+    Trigger(TriggerArgs),
+    /// Start the runs of a range of time
+    Backfill(BackfillArgs),
     /// Stop the reconciler: no schedule is written until it is resumed
     Suspend(SuspendArgs),
     /// Let a suspended reconciler go on
@@ -91,107 +99,6 @@ pub enum Cmd {
     Completion(CompletionArgs),
     /// Print the manual page, or write those of all commands
     Man(ManArgs),
-}
-
-/// `almanac run`.
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// The set of schedules this worker keeps; workers with the same project are replicas
-    #[arg(long)]
-    pub project: Project,
-    /// What `run` and `dev` share.
-    #[command(flatten)]
-    pub worker: WorkerArgs,
-}
-
-/// `almanac dev`.
-#[derive(Debug, Args)]
-pub struct DevArgs {
-    /// The set of schedules this worker keeps
-    #[arg(long, default_value = "dev")]
-    pub project: Project,
-    /// Where the dev server keeps what it holds
-    #[arg(long, value_name = "FILE", default_value = ".almanac/temporal.db")]
-    pub db: PathBuf,
-    /// The Temporal CLI [default: .tools/bin/temporal, then the one on the PATH]
-    #[arg(long, value_name = "FILE")]
-    pub temporal_cli: Option<PathBuf>,
-    /// What `run` and `dev` share.
-    #[command(flatten)]
-    pub worker: WorkerArgs,
-}
-
-/// What `run` and `dev` share.
-#[derive(Debug, Clone, Args)]
-pub struct WorkerArgs {
-    /// A folder of definitions, read recursively; may be given several times,
-    /// or as a list with commas
-    #[arg(
-        long,
-        value_name = "FOLDER",
-        default_value = "definitions",
-        value_delimiter = ','
-    )]
-    pub dir: Vec<PathBuf>,
-    /// Where HTTP listens
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
-    /// Time between two full passes
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = at_least_a_second)]
-    pub reconcile_interval: Duration,
-    /// How many schedules a pass works on at a time
-    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub reconcile_concurrency: u16,
-    /// The most requests a second that a pass makes [default: no cap]
-    #[arg(long, value_name = "N", value_parser = rate)]
-    pub rps: Option<f64>,
-    /// How long files must be quiet before they are read again
-    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
-    pub debounce: Duration,
-    /// Time between two readings of the folders that nothing asked for
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = at_least_a_second)]
-    pub rescan_interval: Duration,
-    /// Each schedule is described in full once within this time
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = at_least_a_second)]
-    pub resync_interval: Duration,
-    /// What happens to a schedule that someone changed
-    #[arg(long, value_enum, default_value_t)]
-    pub drift: Drift,
-    /// What happens to a schedule whose definition is gone
-    #[arg(long, value_enum, default_value_t)]
-    pub orphans: Orphans,
-    /// The project that moves here under another name: each schedule is made
-    /// paused while that one has the same, and waits for `almanac adopt`
-    #[arg(long, value_name = "PROJECT")]
-    pub adopts_from: Option<Project>,
-    /// How long Temporal may be away at the start before that is an error in
-    /// the log; the worker goes on trying
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
-    pub startup_retry: Duration,
-    /// The process ends within this time when it is told to
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = at_least_a_second)]
-    pub shutdown_timeout: Duration,
-    /// How log lines look
-    #[arg(long, value_enum, default_value_t)]
-    pub log_format: LogFormat,
-    /// Who may use HTTP. These are last: a heading is that of all that follows.
-    #[command(flatten)]
-    pub auth: AuthArgs,
-    /// What steps may reach.
-    #[command(flatten)]
-    pub steps: StepArgs,
-}
-
-impl WorkerArgs {
-    /// The options that passes obey.
-    pub fn options(&self) -> Options {
-        Options {
-            reconcile_interval: self.reconcile_interval,
-            resync_interval: self.resync_interval,
-            drift: self.drift.into(),
-            orphans: self.orphans.into(),
-        }
-    }
 }
 
 /// `almanac validate`.
@@ -275,112 +182,6 @@ pub struct HistoryArgs {
     pub target: Target,
 }
 
-/// `almanac pause`.
-#[derive(Debug, Args)]
-pub struct PauseArgs {
-    /// The definition's id
-    pub id: DefinitionId,
-    /// Why, for whoever looks at three in the morning
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-    /// How long [default: until it is cleared or the file changes it]
-    #[arg(long = "for", value_name = "DURATION", value_parser = at_least_a_second)]
-    pub duration: Option<Duration>,
-    /// The project and the output's format.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `almanac unpause`.
-#[derive(Debug, Args)]
-pub struct UnpauseArgs {
-    /// The definition's id
-    pub id: DefinitionId,
-    /// Why
-    #[arg(long, value_name = "TEXT", default_value = "unpaused")]
-    pub reason: String,
-    /// The project and the output's format.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `almanac override`.
-#[derive(Debug, Args)]
-pub struct OverrideArgs {
-    /// The definition's id
-    pub id: DefinitionId,
-    /// What to set: `cron=…`, `timezone=…` or `enabled=true|false`; several
-    /// times for several, `cron` for several crons
-    #[arg(long, value_name = "KEY=VALUE", required = true, value_parser = setting)]
-    pub set: Vec<Setting>,
-    /// Why, for whoever looks at three in the morning
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-    /// How long [default: until it is cleared or the file changes it]
-    #[arg(long = "for", value_name = "DURATION", value_parser = at_least_a_second)]
-    pub duration: Option<Duration>,
-    /// The project and the output's format.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `almanac clear-override`.
-#[derive(Debug, Args)]
-pub struct ClearOverrideArgs {
-    /// The definition's id
-    pub id: DefinitionId,
-    /// The project and the output's format.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `almanac suspend`.
-#[derive(Debug, Args)]
-pub struct SuspendArgs {
-    /// Why, for whoever looks at three in the morning
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-    /// The project and the output's format.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// `almanac resume`.
-#[derive(Debug, Args)]
-pub struct ResumeArgs {
-    /// The project and the output's format.
-    #[command(flatten)]
-    pub target: Target,
-}
-
-/// One value of `almanac override --set`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setting {
-    /// `cron=…`
-    Cron(String),
-    /// `timezone=…`
-    Timezone(String),
-    /// `enabled=true|false`
-    Enabled(bool),
-}
-
-fn setting(text: &str) -> Result<Setting, String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
-    match key {
-        "cron" => Ok(Setting::Cron(value.to_owned())),
-        "timezone" => Ok(Setting::Timezone(value.to_owned())),
-        "enabled" => value
-            .parse()
-            .map(Setting::Enabled)
-            .map_err(|_| format!("enabled must be true or false, not `{value}`")),
-        _ => Err(format!(
-            "`{key}` cannot be set: cron, timezone and enabled can"
-        )),
-    }
-}
-
 /// `almanac next`.
 #[derive(Debug, Args)]
 pub struct NextArgs {
@@ -434,47 +235,6 @@ pub enum Format {
     Json,
 }
 
-/// `--drift`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Drift {
-    /// It is corrected.
-    #[default]
-    Correct,
-    /// It is only reported.
-    Report,
-}
-
-impl From<Drift> for DriftPolicy {
-    fn from(drift: Drift) -> Self {
-        match drift {
-            Drift::Correct => Self::Correct,
-            Drift::Report => Self::Report,
-        }
-    }
-}
-
-/// `--orphans`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Orphans {
-    /// It is deleted.
-    #[default]
-    Delete,
-    /// It is paused.
-    Pause,
-    /// It is left alone and reported.
-    Keep,
-}
-
-impl From<Orphans> for OrphanPolicy {
-    fn from(orphans: Orphans) -> Self {
-        match orphans {
-            Orphans::Delete => Self::Delete,
-            Orphans::Pause => Self::Pause,
-            Orphans::Keep => Self::Keep,
-        }
-    }
-}
-
 /// Reads a command line.
 ///
 /// # Errors
@@ -514,30 +274,6 @@ fn with_variables(command: Command) -> Command {
             }
         })
         .mut_subcommands(with_variables)
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let good = "write it like 500ms, 30s, 5m, 1h30m";
-    let signed = SignedDuration::from_str(text).map_err(|error| format!("{error}; {good}"))?;
-    Duration::try_from(signed).map_err(|_| format!("`{text}` is negative; {good}"))
-}
-
-fn at_least_a_second(text: &str) -> Result<Duration, String> {
-    duration(text).and_then(|value| {
-        if value < Duration::from_secs(1) {
-            Err(format!("`{text}` is shorter than 1s"))
-        } else {
-            Ok(value)
-        }
-    })
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
-        Ok(_) => Err(format!("`{text}` is not above 0")),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 #[cfg(test)]

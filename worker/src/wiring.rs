@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use almanac_activities::definitions::{DefinitionActivities, DefinitionSource};
 use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
+use almanac_activities::runs::{RunActivities, Runner};
 use almanac_activities::schedules::{Pace, Schedules};
 use almanac_activities::steps::{StepActivities, Steps};
 use almanac_workflows::reconcile::ReconcileSchedules;
@@ -47,10 +48,14 @@ pub(crate) fn specs(
             queue: project.run_queue(),
             pollers: 5,
             register: {
-                let source = Arc::clone(&source);
+                let (source, pace) = (Arc::clone(&source), Arc::clone(&pace));
                 let steps = Arc::clone(steps);
-                Arc::new(move |_, options| {
+                let project = project.clone();
+                Arc::new(move |client, options| {
+                    let schedules = Schedules::new(client.clone(), Arc::clone(&pace));
+                    let runner = Runner::new(schedules, project.clone());
                     options.register_workflow::<RunDefinition>()?;
+                    options.register_activities(RunActivities::new(Arc::new(runner)));
                     options.register_activities(DefinitionActivities::new(Arc::clone(&source)));
                     options.register_activities(StepActivities::new(Arc::clone(&steps)));
                     Ok(())

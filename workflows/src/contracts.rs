@@ -14,11 +14,12 @@ use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
 
 use crate::names::DefinitionId;
-use crate::record::{PassInput, PassOutcome};
+use crate::record::{PassInput, PassOutcome, RunOrder, RunStep, Selection, Selector};
 use crate::run::PinnedDefinition;
 
 pub use definitions::{CurrentDefinition, Pause};
-pub use reconciler::Reconcile;
+pub use manual_runs::ManualRun;
+pub use reconciler::{Reconcile, Select};
 
 /// `call: http`. It takes an [`HttpRequest`](crate::run::machine::HttpRequest).
 pub const HTTP: &str = "almanac_http";
@@ -40,6 +41,25 @@ impl Reconciler {
     /// [`PassInput`]).
     #[activity(name = "reconcile")]
     pub async fn reconcile(_input: PassInput) -> Result<PassOutcome, ActivityError> {
+        unimplemented!()
+    }
+
+    /// The definitions with a schedule that have these labels.
+    #[activity(name = "select")]
+    pub async fn select(_selector: Selector) -> Result<Selection, ActivityError> {
+        unimplemented!()
+    }
+}
+
+/// Runs that operators ask for, on any worker of the project.
+#[derive(Debug)]
+pub struct ManualRuns;
+
+#[activity_definitions]
+impl ManualRuns {
+    /// One step of a run: look, send, or look for what was sent (see [`RunOrder`]).
+    #[activity(name = "manual_run")]
+    pub async fn manual_run(_order: RunOrder) -> Result<RunStep, ActivityError> {
         unimplemented!()
     }
 }

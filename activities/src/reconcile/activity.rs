@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use almanac_workflows::contracts;
-use almanac_workflows::record::{PassInput, PassOutcome, Progress};
+use almanac_workflows::record::{PassInput, PassOutcome, Progress, Selection, Selector};
 use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -63,5 +63,19 @@ impl ReconcileActivities {
             () = ctx.cancelled() => Err(ApplicationFailure::new("the worker shuts down").into()),
             error = heartbeats => Err(ApplicationFailure::new(error).into()),
         }
+    }
+
+    /// The definitions with a schedule that have these labels.
+    #[expect(
+        clippy::unused_async,
+        reason = "an activity is asynchronous by contract"
+    )]
+    #[activity(definition = contracts::Select)]
+    pub async fn select(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        selector: Selector,
+    ) -> Result<Selection, ActivityError> {
+        Ok(self.reconciler.select(&selector))
     }
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use almanac_workflows::names::{DefinitionId, Project};
 use almanac_workflows::plan::{self, Plan, Policy};
-use almanac_workflows::record::{Op, PassDone, PassInput, PassOutcome, Progress, Report};
+use almanac_workflows::record::{
+    Op, PassDone, PassInput, PassOutcome, Progress, Report, SELECTION_LIMIT, Selection, Selector,
+};
 use almanac_workflows::schedule::Desired;
 use almanac_workflows::snapshot::Snapshot;
 use jiff::Timestamp;
@@ -144,6 +146,24 @@ impl Reconciler {
         let done = conclude(input, &plan, applied.as_ref(), report);
         self.tell(input, &done, &plan, applied.as_ref(), observation.describes);
         Ok(PassOutcome::Done(Box::new(done)))
+    }
+
+    /// The definitions of the registry that have a schedule and these labels.
+    pub fn select(&self, selector: &Selector) -> Selection {
+        let snapshot = self.source.snapshot();
+        let all = snapshot.definitions.values();
+        let mut ids: Vec<_> = all
+            .map(|loaded| &loaded.definition)
+            .filter(|one| one.schedule.is_some() && selector.matches(&one.labels))
+            .map(|one| one.id.clone())
+            .collect();
+        let total = ids.len() as u64;
+        ids.truncate(SELECTION_LIMIT);
+        Selection {
+            revision: snapshot.revision.clone(),
+            ids,
+            total,
+        }
     }
 
     async fn look(

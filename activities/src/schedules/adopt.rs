@@ -50,6 +50,10 @@ pub(super) enum AdoptError {
     SameId(ScheduleId),
     #[error("there is no schedule `{0}` of ours; a definition that never fires makes none")]
     NoneOfOurs(ScheduleId),
+    #[error(
+        "definition `{0}` is not the revision that was agreed to; look again, and confirm that"
+    )]
+    Edited(DefinitionId),
     #[error("schedule `{0}` is being taken over by another one: {1}")]
     Taken(ScheduleId, String),
     #[error(
@@ -137,6 +141,13 @@ impl Adopter<'_> {
         let Some(desired) = self.desired.get(id) else {
             return Err(AdoptError::NoneOfOurs(schedule));
         };
+        if adoption
+            .revision
+            .as_ref()
+            .is_some_and(|agreed| *agreed != desired.revision)
+        {
+            return Err(AdoptError::Edited(id.clone()));
+        }
         let from = &adoption.from;
         if *from == schedule {
             return Err(AdoptError::SameId(schedule));

@@ -8,18 +8,23 @@
 //! Guarantees: before each operation the registry is still the plan's; no
 //! write goes to a schedule that is not ours at that moment.
 
+mod applied;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use almanac_workflows::plan::{
-    Cause, Comparison, Create, Delete, Plan, Policy, Update, compare, pause_orphan,
+    Comparison, Create, Delete, Plan, Policy, Update, compare, pause_orphan,
 };
-use almanac_workflows::record::{ActionMemo, Change, Op, Override, Progress, ReportError};
-use almanac_workflows::schedule::{Desired, Field, ScheduleValues};
+use almanac_workflows::record::{Op, Progress, ReportError};
+use almanac_workflows::schedule::{Desired, Field};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
+
+pub use applied::Applied;
+use applied::{Done, Outcome};
 
 use super::wire::{self, Described};
 use super::{RequestError, Schedules};
@@ -49,49 +54,6 @@ pub struct Applier<'a> {
     pub is_current: &'a (dyn Fn() -> bool + Sync),
     /// Told of each operation that was tried.
     pub progress: &'a (dyn Fn(Progress) + Sync),
-}
-
-/// What was done.
-#[derive(Debug, Default)]
-pub struct Applied {
-    /// What was done, in the order of the plan.
-    pub changes: Vec<Change>,
-    /// What failed.
-    pub errors: Vec<ReportError>,
-    /// Fields that were drifted and are written back.
-    pub corrected: BTreeMap<DefinitionId, BTreeSet<Field>>,
-    /// Schedules that were deleted, or paused because their definition is gone.
-    pub removed: u64,
-    /// Conflicts that only the write showed.
-    pub conflicts: u64,
-    /// How many schedules are paused or unpaused by this.
-    pub paused: u64,
-    /// See `paused`.
-    pub unpaused: u64,
-    /// Overrides that the planning of races found, as in the plan.
-    pub overrides: BTreeMap<DefinitionId, Option<Override>>,
-    /// The registry moved before every operation was tried.
-    pub interrupted: bool,
-}
-
-/// How one operation ended.
-enum Outcome {
-    Done(Box<Done>),
-    /// Nothing was left to do.
-    Nothing,
-    /// The id is a foreign schedule's.
-    Conflict,
-    /// The registry moved before it was tried.
-    Skipped,
-}
-
-struct Done {
-    change: Change,
-    corrected: BTreeSet<Field>,
-    removed: bool,
-    paused: Option<bool>,
-    /// The memo that was written over another.
-    memo: Option<ActionMemo>,
 }
 
 type Tried = Result<Outcome, RequestError>;
@@ -242,21 +204,7 @@ impl Applier<'_> {
             .create(&create.schedule, body, memo, request_id())
             .await
         {
-            Ok(()) => Ok(Outcome::Done(Box::new(Done {
-                change: Change {
-                    id: create.definition.to_string(),
-                    op: Op::Create,
-                    fields: written_fields(&create.values),
-                    reason: match &create.renamed_from {
-                        Some(old) => format!("renamed from {old}"),
-                        None => "no such schedule".to_owned(),
-                    },
-                },
-                corrected: BTreeSet::new(),
-                removed: false,
-                paused: None,
-                memo: None,
-            }))),
+            Ok(()) => Ok(Outcome::Done(Box::new(Done::created(create)))),
             // Someone was faster, or the answer to our own create was lost.
             Err(RequestError::AlreadyExists) => {
                 self.converge(create.definition.clone(), &create.schedule)
@@ -310,7 +258,7 @@ impl Applier<'_> {
             let now = match sent {
                 Ok(()) => match self.read_back(&update, &token).await? {
                     ReadBack::Written => {
-                        return Ok(Outcome::Done(Box::new(done(update, &described))));
+                        return Ok(Outcome::Done(Box::new(Done::updated(update, &described))));
                     }
                     ReadBack::Other(now) => now,
                 },
@@ -369,22 +317,7 @@ impl Applier<'_> {
             return Ok(Outcome::Conflict);
         }
         self.schedules.delete(&delete.schedule).await?;
-        Ok(Outcome::Done(Box::new(Done {
-            change: Change {
-                id: delete.definition.to_string(),
-                op: Op::Delete,
-                fields: Vec::new(),
-                reason: match &delete.renamed_to {
-                    Some(new) => format!("renamed to {new}"),
-                    None => "its definition is gone".to_owned(),
-                },
-            },
-            corrected: BTreeSet::new(),
-            // A rename takes nothing away.
-            removed: delete.renamed_to.is_none(),
-            paused: None,
-            memo: None,
-        })))
+        Ok(Outcome::Done(Box::new(Done::deleted(delete))))
     }
 }
 
@@ -404,62 +337,6 @@ pub(super) fn shows(now: &Described, update: &Update) -> bool {
             .fields
             .keys()
             .all(|field| *field == Field::Paused || live.agrees(&update.values, *field))
-}
-
-fn done(update: Update, before: &Described) -> Done {
-    let was_paused = before.live.values.paused;
-    let is_paused = update.values.paused;
-    Done {
-        corrected: update
-            .fields
-            .iter()
-            .filter(|(_, cause)| **cause == Cause::Drift)
-            .map(|(field, _)| *field)
-            .collect(),
-        removed: update.removal,
-        paused: (was_paused != is_paused).then_some(is_paused),
-        memo: Some(update.memo),
-        change: Change {
-            id: update.definition.to_string(),
-            op: update.op,
-            fields: update.fields.into_keys().collect(),
-            reason: update.reason,
-        },
-    }
-}
-
-impl Applied {
-    /// Whether an operation on this definition's schedule failed.
-    pub fn failed(&self, definition: &DefinitionId) -> bool {
-        let failed = |error: &ReportError| error.id.as_deref() == Some(definition.as_str());
-        self.errors.iter().any(failed)
-    }
-
-    fn take(&mut self, definition: &str, done: Done) {
-        match done.paused {
-            Some(true) => self.paused += 1,
-            Some(false) => self.unpaused += 1,
-            None => {}
-        }
-        self.removed += u64::from(done.removed);
-        if let Ok(id) = definition.parse::<DefinitionId>() {
-            if !done.corrected.is_empty() {
-                self.corrected.insert(id.clone(), done.corrected);
-            }
-            if let Some(memo) = done.memo {
-                self.overrides.insert(id, memo.overridden);
-            }
-        }
-        self.changes.push(done.change);
-    }
-}
-
-/// The fields that a new schedule has other than by default.
-fn written_fields(values: &ScheduleValues) -> Vec<Field> {
-    Field::ALL
-        .into_iter()
-        .filter(|field| values.value(*field) != ScheduleValues::default_value(*field))
-        .collect()
 }
 
 /// An id for one write, so that the server takes its repetition for the same.

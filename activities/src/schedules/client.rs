@@ -266,7 +266,8 @@ impl Schedules {
     }
 
     /// Triggers or backfills. Patches overwrite one another on one of the
-    /// servers: at most one at a time for a schedule.
+    /// servers: at most one at a time for a schedule. Sent again only when the
+    /// server says that it did not take it: a repeated one starts another run.
     pub async fn patch(
         &self,
         id: &ScheduleId,
@@ -280,7 +281,8 @@ impl Schedules {
             identity: self.client.identity(),
             request_id,
         };
-        self.send(request, |mut client, request| async move {
+        let not_taken = |status: &Status| status.code() == Code::ResourceExhausted;
+        self.send_again_if(not_taken, request, |mut client, request| async move {
             WorkflowService::patch_schedule(&mut client, request).await
         })
         .await
@@ -317,6 +319,21 @@ impl Schedules {
         Req: Clone,
         Sent: Future<Output = Result<tonic::Response<Res>, Status>>,
     {
+        self.send_again_if(is_transient, request, send).await
+    }
+
+    /// Sends a request at its turn, and again on failures that pass and that
+    /// may be tried again.
+    async fn send_again_if<Req, Res, Sent>(
+        &self,
+        again: impl Fn(&Status) -> bool,
+        request: Req,
+        send: impl Fn(Client, Request<Req>) -> Sent,
+    ) -> Result<Res, RequestError>
+    where
+        Req: Clone,
+        Sent: Future<Output = Result<tonic::Response<Res>, Status>>,
+    {
         let mut wait = FIRST_WAIT;
         let mut tries = 1;
         loop {
@@ -334,7 +351,7 @@ impl Schedules {
             if status.code() == Code::ResourceExhausted {
                 self.pace.refused();
             }
-            if tries == TRIES || !is_transient(&status) {
+            if tries == TRIES || !again(&status) {
                 return Err(error_of(&status));
             }
             tracing::debug!(error = %status.message(), code = ?status.code(), "request failed; trying again");

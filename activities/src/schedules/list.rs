@@ -79,7 +79,7 @@ impl ListEntry {
         self.note.hash(&mut hasher);
         self.paused.hash(&mut hasher);
         self.workflow_type.hash(&mut hasher);
-        format!("{:?}", self.spec).hash(&mut hasher);
+        self.spec.hash(&mut hasher);
         self.next.is_empty().hash(&mut hasher);
         hasher.finish()
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use clap::Args;
 
-use super::{Target, duration};
+use super::Target;
+use super::values::duration;
 
 /// `almanac import`.
 #[derive(Debug, Args)]

@@ -1,4 +1,9 @@
+use std::time::Duration;
+
+use almanac_workflows::record::{DriftPolicy, Options, OrphanPolicy};
+
 use super::*;
+use crate::telemetry::LogFormat;
 
 fn parsed(line: &str) -> Cli {
     parse(line.split(' ')).unwrap()

@@ -4,23 +4,24 @@
 //! the reconcile workflow is asked, which writes all there is to write; this
 //! command waits for moments without a run, and for the passes.
 
+mod outcome;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use almanac_activities::schedules::{Foreign, QUIET, RequestError};
 use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
-use almanac_workflows::plan::{self};
+use almanac_workflows::plan;
 use almanac_workflows::record::{AdoptRequest, Flag};
 use almanac_workflows::schedule::{Desired, Field};
 use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::Remote;
+use super::{Remote, progress};
+use outcome::{Item, LiveState, Outcome, State, text};
+
 use crate::args::AdoptArgs;
 use crate::process::backoff::random;
 use crate::process::reconciler::ReconcilerError;
@@ -28,56 +29,6 @@ use crate::registry::{Depth, Registry};
 
 /// How long the passes that do it may take.
 const DONE_LIMIT: Duration = Duration::from_mins(10);
-
-/// What is to be done, or was.
-#[derive(Debug, Serialize)]
-struct Outcome {
-    digest: String,
-    done: bool,
-    adoptions: Vec<Item>,
-}
-
-/// One definition that takes over.
-#[derive(Debug, Serialize)]
-struct Item {
-    id: DefinitionId,
-    schedule: ScheduleId,
-    from: ScheduleId,
-    state: State,
-    /// Why it cannot be, or was not.
-    error: Option<String>,
-    /// Ours exists.
-    exists: bool,
-    /// The live state that ours takes over.
-    live: Option<LiveState>,
-    /// Where the definition says something else than the other schedule.
-    differences: BTreeMap<Field, [Value; 2]>,
-    /// The next moment at which neither runs.
-    quiet: Option<Timestamp>,
-    #[serde(skip)]
-    jitter: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum State {
-    /// It can be done.
-    Ready,
-    /// It was begun before, and goes on.
-    Begun,
-    /// It is done.
-    Adopted,
-    /// It cannot be done.
-    Refused,
-}
-
-#[derive(Debug, Serialize)]
-struct LiveState {
-    paused: bool,
-    note: String,
-    remaining_actions: Option<u64>,
-    running: usize,
-}
 
 pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
@@ -105,10 +56,10 @@ pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
             .iter()
             .any(|item| item.state == State::Refused)
         {
-            adopt(&remote, &args, &pairs, &mut outcome).await?;
+            adopt(&remote, &args, &mut outcome).await?;
         }
     }
-    let text = |outcome: &Outcome| text(outcome, &args);
+    let text = |outcome: &Outcome| text(outcome, args.confirm.is_some());
     super::show(args.target.format, &outcome, text)?;
     let mut good = true;
     for item in &outcome.adoptions {
@@ -169,11 +120,11 @@ fn pairs<'a>(
         .collect()
 }
 
-/// Names exactly these takings-over, whatever was done of them.
+/// Names exactly these takings-over by these revisions, whatever was done of them.
 fn digest(pairs: &[(&Desired, ScheduleId)]) -> String {
     let mut lines: Vec<String> = pairs
         .iter()
-        .map(|(desired, from)| format!("{} from {from}", desired.schedule))
+        .map(|(desired, from)| format!("{} {} from {from}", desired.schedule, desired.revision))
         .collect();
     lines.sort();
     hex::encode(Sha256::digest(lines.join("\n").as_bytes()))
@@ -201,6 +152,7 @@ async fn look(
         differences: BTreeMap::new(),
         quiet: None,
         jitter: false,
+        revision: desired.revision.clone(),
     };
     let foreign = match remote.schedules.describe(from).await {
         Ok(response) => Foreign::of(from, response),
@@ -272,15 +224,6 @@ async fn look(
     Ok(item)
 }
 
-impl Item {
-    fn refuse(&mut self, why: String) {
-        if self.error.is_none() {
-            self.state = State::Refused;
-            self.error = Some(why);
-        }
-    }
-}
-
 /// Another project's workers would make its schedules anew.
 async fn refuse_owned_by_live_projects(
     remote: &Remote,
@@ -305,12 +248,7 @@ async fn refuse_owned_by_live_projects(
 }
 
 /// Asks for what is left to do, and waits until it is done.
-async fn adopt(
-    remote: &Remote,
-    args: &AdoptArgs,
-    pairs: &[(&Desired, ScheduleId)],
-    outcome: &mut Outcome,
-) -> anyhow::Result<()> {
+async fn adopt(remote: &Remote, args: &AdoptArgs, outcome: &mut Outcome) -> anyhow::Result<()> {
     let left = |item: &Item| matches!(item.state, State::Ready | State::Begun);
     if outcome.adoptions.iter().any(left) {
         check_worker(remote, &args.target.project).await?;
@@ -341,6 +279,7 @@ async fn adopt(
             id: Some(item.id.clone()),
             from: item.from.clone(),
             from_project: args.from_project.clone(),
+            revision: Some(item.revision.clone()),
             by: super::operator(),
         };
         match remote.reconciler.adopt(&request).await {
@@ -349,7 +288,7 @@ async fn adopt(
         }
     }
     for (pass, item) in asked {
-        let report = remote.reconciler.report(pass, DONE_LIMIT).await?;
+        let report = progress::report(&remote.reconciler, pass, DONE_LIMIT).await?;
         let own = Some(item.id.as_str());
         let error = report
             .into_iter()
@@ -370,7 +309,6 @@ async fn adopt(
             Err(error) => return Err(error).context("look at what was done"),
         }
     }
-    debug_assert_eq!(pairs.len(), outcome.adoptions.len());
     let adopted = |item: &Item| item.state == State::Adopted;
     outcome.done = outcome.adoptions.iter().all(adopted);
     Ok(())
@@ -387,71 +325,4 @@ async fn check_worker(remote: &Remote, project: &Project) -> anyhow::Result<()> 
         }
         Err(error) => Err(error.into()),
     }
-}
-
-fn text(outcome: &Outcome, args: &AdoptArgs) -> String {
-    let mut out = String::new();
-    for item in &outcome.adoptions {
-        let Item {
-            id, schedule, from, ..
-        } = item;
-        let state = match item.state {
-            State::Ready | State::Begun if item.error.is_some() => "not taken over",
-            State::Ready => "would take over",
-            State::Begun => "would go on taking over",
-            State::Adopted => "has taken over",
-            State::Refused => "cannot take over",
-        };
-        writeln!(out, "{id}: {schedule} {state} from {from}").unwrap_or_default();
-        if item.state == State::Adopted {
-            continue;
-        }
-        for line in details(item) {
-            writeln!(out, "  {line}").unwrap_or_default();
-        }
-    }
-    let open = outcome
-        .adoptions
-        .iter()
-        .any(|item| item.state != State::Adopted);
-    if outcome.adoptions.is_empty() {
-        out += "no definition names a schedule to take over from\n";
-    } else if open && args.confirm.is_none() {
-        writeln!(
-            out,
-            "to do it, repeat the command with --confirm {}",
-            outcome.digest
-        )
-        .unwrap_or_default();
-    }
-    out
-}
-
-fn details(item: &Item) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(live) = &item.live {
-        if live.paused {
-            lines.push(match live.note.trim() {
-                "" => "it is paused, and ours will be".to_owned(),
-                note => format!("it is paused, and ours will be: {note}"),
-            });
-        }
-        if let Some(left) = live.remaining_actions {
-            lines.push(format!("it has {left} actions left"));
-        }
-        if live.running > 0 {
-            lines.push(format!(
-                "{} of its runs go on; they are left alone, and ours does not wait for them",
-                live.running
-            ));
-        }
-        let what = if item.exists { "held" } else { "made paused" };
-        lines.push(format!(
-            "ours is {what}, the other paused, ours let go, the other deleted"
-        ));
-    }
-    for (field, [theirs, ours]) in &item.differences {
-        lines.push(format!("{field}: {theirs} becomes {ours}"));
-    }
-    lines
 }

@@ -4,6 +4,7 @@
 //! standard output, as text or JSON, and what went wrong to standard error.
 
 mod adopt;
+mod choose;
 mod destroy;
 mod exec;
 mod history;
@@ -14,6 +15,7 @@ mod next;
 mod overrides;
 mod plan;
 mod progress;
+mod runs;
 mod style;
 mod suspension;
 mod sync;
@@ -21,6 +23,7 @@ mod table;
 mod validate;
 
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -55,6 +58,8 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Unpause(args) => overrides::unpause(args).await,
         Cmd::Override(args) => overrides::set(args).await,
         Cmd::ClearOverride(args) => overrides::clear(args).await,
+        Cmd::Trigger(args) => runs::trigger(args).await,
+        Cmd::Backfill(args) => runs::backfill(args).await,
         Cmd::Suspend(args) => suspension::suspend(args).await,
         Cmd::Resume(args) => suspension::resume(args).await,
         Cmd::Next(args) => next::run(&args).await,
@@ -179,7 +184,12 @@ fn operator() -> String {
         .iter()
         .find_map(|name| std::env::var(name).ok())
         .filter(|user| !user.is_empty());
-    user.unwrap_or_else(|| "cli".to_owned())
+    // Where a container names nobody, its number is still known.
+    let number = || {
+        let process = std::fs::metadata("/proc/self").ok()?;
+        Some(format!("uid {}", process.uid()))
+    };
+    user.or_else(number).unwrap_or_else(|| "cli".to_owned())
 }
 
 /// A text as one word of a shell's line.

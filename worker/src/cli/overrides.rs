@@ -7,12 +7,16 @@ use std::time::Duration;
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::record::{Override, OverrideRequest, Report};
 use anyhow::{Context as _, bail};
+use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
+use super::choose::{AT_ONCE, chosen, show_chosen};
 use super::{Remote, progress, style};
-use crate::args::{ClearOverrideArgs, OverrideArgs, PauseArgs, Setting, Target, UnpauseArgs};
+use crate::args::{
+    ClearOverrideArgs, Format, OverrideArgs, PauseArgs, Setting, Target, UnpauseArgs, Which,
+};
 use crate::process::backoff::random;
 use crate::process::reconciler::{OVERRIDE_UPDATE, ReconcilerError};
 
@@ -22,23 +26,28 @@ const DONE_LIMIT: Duration = Duration::from_mins(5);
 
 pub(super) async fn pause(args: PauseArgs) -> anyhow::Result<ExitCode> {
     let request = OverrideRequest {
-        id: Some(args.id),
         enabled: Some(false),
         reason: args.reason,
         until: until(args.duration)?,
         ..OverrideRequest::default()
     };
-    send(&args.target, request).await
+    send_all(&args.target, &args.which, args.limit, "be paused", request).await
 }
 
 pub(super) async fn unpause(args: UnpauseArgs) -> anyhow::Result<ExitCode> {
     let request = OverrideRequest {
-        id: Some(args.id),
         unpause: true,
         reason: args.reason,
         ..OverrideRequest::default()
     };
-    send(&args.target, request).await
+    send_all(
+        &args.target,
+        &args.which,
+        args.limit,
+        "be unpaused",
+        request,
+    )
+    .await
 }
 
 pub(super) async fn set(args: OverrideArgs) -> anyhow::Result<ExitCode> {
@@ -79,14 +88,116 @@ fn until(duration: Option<Duration>) -> anyhow::Result<Option<Timestamp>> {
 
 /// What came of it.
 #[derive(Debug, Serialize)]
-struct Outcome<'a> {
-    id: &'a DefinitionId,
+struct Outcome {
+    id: DefinitionId,
     #[serde(rename = "override")]
     overridden: Option<Override>,
     report: Report,
 }
 
 async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(target).await?;
+    let outcome = done(&remote, target, request).await?;
+    super::show(target.format, &outcome, |outcome| {
+        style::by_sign(&text(outcome))
+    })?;
+    Ok(if errors(&outcome).next().is_none() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What came of it for one of many.
+#[derive(Debug, Serialize)]
+struct One {
+    id: DefinitionId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(flatten)]
+    outcome: Option<Many>,
+}
+
+/// An outcome without the report, which is that of others too.
+#[derive(Debug, Serialize)]
+struct Many {
+    #[serde(rename = "override")]
+    overridden: Option<Override>,
+    pass: u64,
+}
+
+/// Sends the same to every schedule that is chosen, a few at a time.
+async fn send_all(
+    target: &Target,
+    which: &Which,
+    limit: u16,
+    what: &str,
+    request: OverrideRequest,
+) -> anyhow::Result<ExitCode> {
+    let of = |id: DefinitionId| OverrideRequest {
+        id: Some(id),
+        ..request.clone()
+    };
+    if let (Some(id), false) = (&which.id, which.dry_run) {
+        return send(target, of(id.clone())).await;
+    }
+    let remote = Remote::of(target).await?;
+    let ids = chosen(&remote, which, limit).await?;
+    if which.dry_run {
+        show_chosen(target, what, &ids)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let sent = ids.into_iter().map(|id| {
+        let sent = done(&remote, target, of(id.clone()));
+        async move { (id, sent.await) }
+    });
+    let mut sent = stream::iter(sent).buffered(AT_ONCE);
+    let mut all = Vec::new();
+    while let Some((id, outcome)) = sent.next().await {
+        let one = match outcome {
+            Ok(outcome) => {
+                if target.format == Format::Text {
+                    super::print(&(text(&outcome).trim_end().replace('\n', "; ") + "\n"))?;
+                }
+                let error = errors(&outcome).next().map(str::to_owned);
+                One {
+                    id,
+                    error,
+                    outcome: Some(Many {
+                        pass: outcome.report.pass,
+                        overridden: outcome.overridden,
+                    }),
+                }
+            }
+            Err(error) => {
+                if target.format == Format::Text {
+                    super::print(&format!("{id}: error: {error:#}\n"))?;
+                }
+                One {
+                    id,
+                    error: Some(format!("{error:#}")),
+                    outcome: None,
+                }
+            }
+        };
+        all.push(one);
+    }
+    if target.format == Format::Json {
+        super::print_json(&all)?;
+    }
+    Ok(if all.iter().all(|one| one.error.is_none()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Gives the word to the workflow, and waits until it is done.
+async fn done(
+    remote: &Remote,
+    target: &Target,
+    request: OverrideRequest,
+) -> anyhow::Result<Outcome> {
     let request = OverrideRequest {
         request_id: format!("override-{:016x}", random()),
         by: super::operator(),
@@ -95,7 +206,6 @@ async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitC
     let id = request
         .check(Timestamp::now())
         .map_err(anyhow::Error::msg)?;
-    let remote = Remote::of(target).await?;
     let schedule = target.project.schedule_id(id);
     remote
         .live(&target.project, &schedule)
@@ -105,7 +215,7 @@ async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitC
         Ok(answer) => answer,
         Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => bail!(
             "{error}; nothing was changed; by hand:\n  {}",
-            by_hand(&remote, target, &request, id)
+            by_hand(remote, target, &request, id)
         ),
         Err(error) => return Err(error.into()),
     };
@@ -117,22 +227,14 @@ async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitC
         );
     };
     let status = remote.reconciler.status().await?;
-    let outcome = Outcome {
-        id,
+    Ok(Outcome {
         overridden: status.overrides.get(id).cloned(),
+        id: id.clone(),
         report,
-    };
-    super::show(target.format, &outcome, |outcome| {
-        style::by_sign(&text(outcome))
-    })?;
-    Ok(if errors(&outcome).next().is_none() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
     })
 }
 
-fn errors<'a>(outcome: &'a Outcome<'_>) -> impl Iterator<Item = &'a str> {
+fn errors(outcome: &Outcome) -> impl Iterator<Item = &str> {
     let own = outcome.id.to_string();
     let errors = outcome.report.errors.iter();
     errors
@@ -140,7 +242,7 @@ fn errors<'a>(outcome: &'a Outcome<'_>) -> impl Iterator<Item = &'a str> {
         .map(|error| error.message.as_str())
 }
 
-fn text(outcome: &Outcome<'_>) -> String {
+fn text(outcome: &Outcome) -> String {
     let own = outcome.id.to_string();
     let mut lines = Vec::new();
     for change in outcome.report.changes.iter().filter(|one| one.id == own) {

@@ -71,12 +71,12 @@ fn text(findings: &Findings) -> String {
     let mut out = String::new();
     for diagnostic in &findings.diagnostics {
         let rendered = diagnostic.render();
-        let (first, rest) = rendered.split_once('\n').unwrap_or((&rendered, ""));
+        let (first, rest) = rendered.split_at(rendered.find('\n').unwrap_or(rendered.len()));
         let tone = match diagnostic.severity {
             Severity::Error => Tone::Bad,
             Severity::Warning => Tone::Caution,
         };
-        writeln!(out, "{}\n{rest}\n", toned(tone, first)).unwrap_or_default();
+        writeln!(out, "{}{rest}\n", toned(tone, first)).unwrap_or_default();
     }
     for problem in &findings.problems {
         out += &toned(Tone::Bad, &format!("error: {problem}"));

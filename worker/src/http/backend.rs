@@ -2,10 +2,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use almanac_workflows::names::WorkerId;
 use almanac_workflows::plan::Plan;
-use almanac_workflows::record::{OverrideAnswer, OverrideRequest, Report, Status, SyncRequest};
+use almanac_workflows::record::{
+    OverrideAnswer, OverrideRequest, Report, RunAnswer, RunKind, RunRequest, Status, SyncRequest,
+};
 use almanac_workflows::snapshot::Snapshot;
 use serde::Serialize;
 
@@ -41,6 +44,14 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         request: OverrideRequest,
     ) -> impl Future<Output = Result<OverrideAnswer, BackendError>> + Send;
+
+    /// Starts runs, and waits at most `limit` for what comes of them.
+    fn run(
+        &self,
+        kind: RunKind,
+        request: RunRequest,
+        limit: Duration,
+    ) -> impl Future<Output = Result<RunAnswer, BackendError>> + Send;
 
     /// What a pass would do now. Writes nothing.
     fn plan(&self) -> impl Future<Output = Result<Planned, BackendError>> + Send;

@@ -11,8 +11,8 @@ use almanac_activities::schedules::{
 use almanac_workflows::names::{DefinitionId, ScheduleId, WorkerId};
 use almanac_workflows::plan;
 use almanac_workflows::record::{
-    DefinitionCounts, Orders, OverrideAnswer, OverrideRequest, PassInput, Status, SyncRequest,
-    Trigger,
+    DefinitionCounts, Orders, OverrideAnswer, OverrideRequest, PassInput, RunAnswer, RunKind,
+    RunRequest, Status, SyncRequest, Trigger,
 };
 use almanac_workflows::schedule::Live;
 use almanac_workflows::snapshot::Snapshot;
@@ -73,6 +73,15 @@ impl Backend for Shared {
 
     async fn set_override(&self, request: OverrideRequest) -> Result<OverrideAnswer, BackendError> {
         Ok(self.asked()?.set_override(&request).await?)
+    }
+
+    async fn run(
+        &self,
+        kind: RunKind,
+        request: RunRequest,
+        limit: Duration,
+    ) -> Result<RunAnswer, BackendError> {
+        Ok(self.asked()?.run(kind, &request, limit).await?)
     }
 
     async fn plan(&self) -> Result<Planned, BackendError> {

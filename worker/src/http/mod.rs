@@ -1,4 +1,4 @@
-//! HTTP: section 8 of the contract, as far as it reads, syncs and overrides.
+//! HTTP: section 8 of the contract, as far as it reads, syncs, overrides and runs.
 //!
 //! Always holds: a handler that fails answers an RFC 9457 problem; whoever
 //! asks for more than the probes and the metrics page has shown an authority
@@ -21,6 +21,7 @@ mod overrides;
 mod probes;
 mod problem;
 mod query;
+mod runs;
 mod schedules;
 mod server;
 mod sight;
@@ -51,6 +52,8 @@ pub use self::schedules::{LastRun, ScheduleView};
 /// How many requests may wait for a pass at a time: the server takes 10
 /// updates of a workflow at a time, and others send some too.
 const SYNCS: usize = 8;
+/// How many requests may wait for a run at a time.
+const RUNS: usize = 64;
 /// How long a request waits for its pass.
 const SYNC_WAIT: Duration = Duration::from_secs(30);
 
@@ -60,6 +63,7 @@ struct Service<B> {
     looks: Looks,
     listings: Listings,
     syncs: Semaphore,
+    runs: Semaphore,
     sync_wait: Duration,
     stop: CancellationToken,
 }
@@ -77,6 +81,7 @@ pub async fn serve<B: Backend>(
         looks: Looks::default(),
         listings: Listings::default(),
         syncs: Semaphore::new(SYNCS),
+        runs: Semaphore::new(RUNS),
         sync_wait: SYNC_WAIT,
         stop: stop.clone(),
     });
@@ -135,6 +140,8 @@ fn api<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
         .routes(routes!(schedules::list))
         .routes(routes!(schedules::one, overrides::patch))
         .routes(routes!(overrides::clear))
+        .routes(routes!(runs::trigger))
+        .routes(routes!(runs::backfill))
         .routes(routes!(schedules::plan))
         .routes(routes!(schedules::reconcile))
         .routes(routes!(openapi::openapi))

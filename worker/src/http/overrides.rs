@@ -215,7 +215,7 @@ fn failed(report: &Report, id: &DefinitionId) -> Option<Problem> {
 }
 
 /// The client's name for the request, or one of our own.
-fn request_id(headers: &HeaderMap) -> Result<String, Problem> {
+pub(super) fn request_id(headers: &HeaderMap) -> Result<String, Problem> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(format!("http-{:016x}{:016x}", random(), random()));
     };

@@ -131,13 +131,14 @@ impl<S: PartialSchema> Default for ListQuery<S> {
 }
 
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    let limit: u16 = parsed(deserializer)?;
-    if (1..=PAGE_LIMIT).contains(&limit) {
-        Ok(limit)
-    } else {
-        let error = format!("`{limit}` is not between 1 and {PAGE_LIMIT}");
-        Err(D::Error::custom(error))
-    }
+    let text = String::deserialize(deserializer)?;
+    let limit = text.parse().ok();
+    limit
+        .filter(|limit| (1..=PAGE_LIMIT).contains(limit))
+        .ok_or_else(|| {
+            let error = format!("`{text}` is not a number between 1 and {PAGE_LIMIT}");
+            D::Error::custom(error)
+        })
 }
 
 /// A label and its value.

@@ -8,7 +8,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use almanac_workflows::record::Status;
+use almanac_workflows::record::{Status, Suspension};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -53,6 +53,8 @@ struct Inner {
     stopping: bool,
     progress: Progress,
     last_success: Option<Timestamp>,
+    /// Who suspended the reconciler, as last seen.
+    suspended: Option<Suspension>,
     /// What the workflow says went wrong.
     pass_error: Option<String>,
     /// What this process found wrong with Temporal or with its workers.
@@ -68,6 +70,7 @@ impl Health {
             stopping: false,
             progress: Progress::Unknown,
             last_success: None,
+            suspended: None,
             pass_error: None,
             own_error: None,
         }))
@@ -136,6 +139,7 @@ impl Health {
     pub fn observe(&self, status: &Status) {
         let mut inner = self.lock();
         inner.last_success = status.last_success;
+        inner.note_suspension(status.suspended.as_ref());
         let suspended = status.suspended.as_ref();
         inner.pass_error = suspended
             .map(|suspension| format!("the reconciler is {suspension}"))
@@ -161,6 +165,17 @@ impl Health {
 }
 
 impl Inner {
+    fn note_suspension(&mut self, now: Option<&Suspension>) {
+        match (&self.suspended, now) {
+            (before, Some(now)) if before.as_ref() != Some(now) => {
+                tracing::warn!("the reconciler is {now}; no schedule is written until it resumes");
+            }
+            (Some(_), None) => tracing::info!("the reconciler has resumed"),
+            _ => {}
+        }
+        self.suspended = now.cloned();
+    }
+
     fn step(&mut self, next: Progress) {
         if next == Progress::Ready && self.progress != Progress::Ready {
             tracing::info!("ready: a full pass has ended");

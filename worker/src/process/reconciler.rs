@@ -10,7 +10,8 @@ use super::backoff::Backoff;
 use almanac_workflows::names::{DefinitionId, Project, RECONCILE_WORKFLOW};
 use almanac_workflows::record::{
     AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, OverrideAnswer, OverrideRequest,
-    Progress, Report, Status, SuspendAnswer, SuspendRequest, SyncAnswer, SyncRequest, Touch,
+    Progress, Report, RunAnswer, RunKind, RunQuery, RunRequest, RunState, SelectRequest, Selection,
+    Selector, Status, SuspendAnswer, SuspendRequest, SyncAnswer, SyncRequest, Touch,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +25,7 @@ use temporalio_client::{
     WorkflowSignalOptions, WorkflowStartOptions,
 };
 use temporalio_common::data_converters::{PayloadConverter, RawValue};
+use tokio::sync::Semaphore;
 
 /// The signal with which a worker speaks.
 pub const ANNOUNCE_SIGNAL: &str = "definitions_changed";
@@ -41,14 +43,25 @@ pub const SUSPEND_UPDATE: &str = "suspend";
 pub const RESUME_UPDATE: &str = "resume";
 /// The update that sets, ends and clears overrides.
 pub const OVERRIDE_UPDATE: &str = "override";
+/// The update that tells which definitions have labels.
+pub const SELECT_UPDATE: &str = "select";
+/// The query that answers what came of a run.
+pub const RUN_QUERY: &str = "run";
 
 /// The update that lets ours take over from a foreign schedule.
 pub const ADOPT_UPDATE: &str = "adopt";
 
 /// How long the workflow may take to answer.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// How the server says that an update was dropped with its task, and may be sent again.
+const UPDATE_ABORTED: &str = "workflow update was aborted";
 /// Time between two looks at the state while a report is awaited.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How many updates this process sends at a time. The server takes ten of one
+/// workflow; each one more makes it lose the workflow's task in progress, and
+/// many of these have been seen to end in a history that does not replay.
+static UPDATES: Semaphore = Semaphore::const_new(6);
 
 /// Why the workflow could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -195,6 +208,65 @@ impl Reconciler {
             .await
     }
 
+    /// Starts runs, and waits at most `limit` for what comes of them: the
+    /// answer is pending where that takes longer. The request needs an id.
+    pub async fn run(
+        &self,
+        kind: RunKind,
+        request: &RunRequest,
+        limit: Duration,
+    ) -> Result<RunAnswer, ReconcilerError> {
+        let deadline = tokio::time::Instant::now() + limit;
+        let asked = self.update(kind.name(), &request.request_id, request).await;
+        let mut answer = match asked {
+            Ok(answer) => answer,
+            // It may have been taken, and just not be over.
+            Err(error @ ReconcilerError::NoAnswer(_)) => {
+                self.run_answer(&request.request_id).await?.ok_or(error)?
+            }
+            Err(error) => return Err(error),
+        };
+        // The server answers a name that it knows, whatever stands beside it.
+        if answer.kind != kind || answer.id != request.id {
+            return Err(ReconcilerError::Refused(format!(
+                "request_id `{}` was that of a {} of `{}`",
+                request.request_id,
+                answer.kind.name(),
+                answer.id.as_ref().map_or("", |id| id.as_str())
+            )));
+        }
+        let mut waits = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        while answer.state == RunState::Pending && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(waits.next_wait()).await;
+            match self.run_answer(&request.request_id).await {
+                Ok(Some(news)) => answer = news,
+                Ok(None) | Err(ReconcilerError::NoAnswer(_) | ReconcilerError::Busy(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(answer)
+    }
+
+    /// What came of the runs that a request asked for.
+    async fn run_answer(&self, request_id: &str) -> Result<Option<RunAnswer>, ReconcilerError> {
+        let asked = RunQuery {
+            request_id: request_id.to_owned(),
+        };
+        self.query(RUN_QUERY, json(&asked)).await
+    }
+
+    /// Which definitions that have a schedule have these labels.
+    pub async fn select(
+        &self,
+        id: &str,
+        selector: &Selector,
+    ) -> Result<Selection, ReconcilerError> {
+        let request = SelectRequest {
+            selector: selector.clone(),
+        };
+        self.update(SELECT_UPDATE, id, &request).await
+    }
+
     /// Sends an update. When too many are in flight it is tried again: the
     /// server takes 10 of one workflow at a time.
     async fn update<R: Serialize + 'static, A: DeserializeOwned>(
@@ -228,7 +300,12 @@ impl Reconciler {
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        let asked = handle.execute_update(UntypedUpdate::new(name), json(request), options);
+        let asked = async {
+            // It is never closed.
+            let _turn = UPDATES.acquire().await;
+            let update = UntypedUpdate::new(name);
+            handle.execute_update(update, json(request), options).await
+        };
         match within(ANSWER_LIMIT, asked).await? {
             Ok(answer) => read(answer),
             Err(WorkflowUpdateError::NotFound(_)) => {
@@ -333,6 +410,10 @@ fn temporal(status: &temporalio_client::tonic::Status) -> ReconcilerError {
     match status.code() {
         Code::DeadlineExceeded | Code::Cancelled => ReconcilerError::NoAnswer(ANSWER_LIMIT),
         Code::ResourceExhausted => ReconcilerError::Busy(status.message().to_owned()),
+        // Others were in flight, and the server dropped the task that had it.
+        Code::Unavailable if status.message() == UPDATE_ABORTED => {
+            ReconcilerError::Busy(status.message().to_owned())
+        }
         code => ReconcilerError::Temporal(format!("{code}: {}", status.message())),
     }
 }

@@ -7,7 +7,7 @@
 //! last good version is served, marked stale. The same holds for calendars.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use almanac_workflows::definition::{Calendars, Definition, Kind, Parsed};
@@ -17,6 +17,7 @@ use almanac_workflows::snapshot::{
 };
 
 use super::documents::{Placed, by_repeated_id, documents, repeated, unread};
+use super::keep::Keep;
 use super::load::{Content, FileKey, View};
 
 /// Where everything that is served comes from.
@@ -45,23 +46,28 @@ pub(super) fn assemble(
     let mut now = Origins::default();
     let documents = documents(&mut snapshot, view);
     let mut seen = take_documents(&mut snapshot, &mut now, previous, &documents, view, roots);
-    keep_calendars(
-        &mut snapshot,
-        &mut now,
-        previous,
-        origins,
-        &seen.suspicious,
+    // Calendars first: definitions take their days from those that are kept.
+    let failing = failing_calendars(&snapshot).cloned().collect();
+    let gone = Keep {
+        previous: &previous.calendars,
+        origins: &origins.calendars,
+        failing,
+        suspicious: &seen.suspicious,
         view,
-    );
+    }
+    .into(&mut snapshot.calendars, &mut now.calendars);
+    snapshot.archived.extend(gone);
     take_definitions(&mut snapshot, &mut now, previous, &mut seen, view);
-    keep_definitions(
-        &mut snapshot,
-        &mut now,
-        previous,
-        origins,
-        &seen.suspicious,
+    let failing = failing_definitions(&snapshot).cloned().collect();
+    let gone = Keep {
+        previous: &previous.definitions,
+        origins: &origins.definitions,
+        failing,
+        suspicious: &seen.suspicious,
         view,
-    );
+    }
+    .into(&mut snapshot.definitions, &mut now.definitions);
+    snapshot.archived.extend(gone);
     snapshot.failed.sort_by(|a, b| a.source.cmp(&b.source));
     remember(&mut snapshot, previous);
     (snapshot, now)
@@ -74,41 +80,6 @@ struct Seen<'a> {
     /// The files in which something fails that may stand for definitions or
     /// calendars it does not name.
     suspicious: BTreeSet<&'a FileKey>,
-}
-
-/// Keeps the calendars that were there and may be so still.
-fn keep_calendars(
-    snapshot: &mut Snapshot,
-    now: &mut Origins,
-    previous: &Snapshot,
-    origins: &Origins,
-    suspicious: &BTreeSet<&FileKey>,
-    view: &View,
-) {
-    let failing: BTreeSet<_> = failing_calendars(snapshot).cloned().collect();
-    for (id, loaded) in &previous.calendars {
-        if snapshot.calendars.contains_key(id) {
-            continue;
-        }
-        let Some(origin) = origins.calendars.get(id) else {
-            continue;
-        };
-        if failing.contains(id) || view.hides(origin) || is_within(origin, suspicious) {
-            let stale = LoadedCalendar {
-                status: LoadStatus::Stale,
-                ..loaded.clone()
-            };
-            now.calendars.insert(id.clone(), origin.clone());
-            snapshot.calendars.insert(id.clone(), stale);
-        } else {
-            snapshot.archived.push(Archived {
-                kind: Kind::Calendar,
-                id: id.clone(),
-                source: loaded.source.clone(),
-                revision: loaded.calendar.revision.clone(),
-            });
-        }
-    }
 }
 
 /// Serves the valid definitions, with the days of the calendars they name.
@@ -176,53 +147,6 @@ fn take_definitions(
         .collect();
 }
 
-/// Keeps the definitions that were served and may be there still.
-fn keep_definitions(
-    snapshot: &mut Snapshot,
-    now: &mut Origins,
-    previous: &Snapshot,
-    origins: &Origins,
-    suspicious: &BTreeSet<&FileKey>,
-    view: &View,
-) {
-    let failing: BTreeSet<_> = snapshot
-        .failed
-        .iter()
-        .filter(|failed| failed.kind != Kind::Calendar)
-        .filter_map(|failed| failed.id.clone())
-        .collect();
-    // Both are in order: nothing is searched for.
-    let mut served = snapshot.definitions.keys().peekable();
-    let gone: Vec<_> = previous
-        .definitions
-        .iter()
-        .filter(|(id, _)| {
-            while served.next_if(|one| one < id).is_some() {}
-            served.next_if(|one| one == id).is_none()
-        })
-        .collect();
-    for (id, loaded) in gone {
-        let Some(origin) = origins.definitions.get(id) else {
-            continue;
-        };
-        if failing.contains(id) || view.hides(origin) || is_within(origin, suspicious) {
-            let stale = Loaded {
-                status: LoadStatus::Stale,
-                ..loaded.clone()
-            };
-            now.definitions.insert(id.clone(), origin.clone());
-            snapshot.definitions.insert(id.clone(), stale);
-        } else {
-            snapshot.archived.push(Archived {
-                kind: Kind::Workflow,
-                id: id.clone(),
-                source: loaded.source.clone(),
-                revision: loaded.definition.revision.clone(),
-            });
-        }
-    }
-}
-
 /// Adds what went away before and has not come back.
 fn remember(snapshot: &mut Snapshot, previous: &Snapshot) {
     let is_back = |one: &Archived| match one.kind {
@@ -248,16 +172,12 @@ fn failing_calendars(snapshot: &Snapshot) -> impl Iterator<Item = &DefinitionId>
         .filter_map(|failed| failed.id.as_ref())
 }
 
-/// Whether a file is one of these, or stood in a folder that one of these now
-/// stands for: a link that leads nowhere, or out.
-fn is_within(file: &FileKey, suspicious: &BTreeSet<&FileKey>) -> bool {
-    Path::new(&file.path).ancestors().any(|path| {
-        let key = FileKey {
-            root: file.root,
-            path: path.as_os_str().into(),
-        };
-        suspicious.contains(&key)
-    })
+/// The ids that failing documents of anything else state.
+fn failing_definitions(snapshot: &Snapshot) -> impl Iterator<Item = &DefinitionId> {
+    let failed = snapshot.failed.iter();
+    failed
+        .filter(|failed| failed.kind != Kind::Calendar)
+        .filter_map(|failed| failed.id.as_ref())
 }
 
 /// Looks at every document by itself: serves the calendars, notes what fails,

@@ -216,6 +216,7 @@ mod tests {
             .without_time()
             .finish();
         let summary = ReloadSummary::between(Some(before), now);
+        crate::telemetry::ask_every_subscriber();
         tracing::subscriber::with_default(subscriber, || changed(before, now, &summary));
         let bytes = lines.0.lock().unwrap().clone();
         let text = String::from_utf8(bytes).unwrap();

@@ -11,6 +11,7 @@
 
 mod assemble;
 mod documents;
+mod keep;
 mod load;
 mod log;
 mod read;

@@ -8,7 +8,7 @@ use crate::times::Spec;
 
 /// What the list shows of a schedule that is as its definition and its
 /// override say, and that nobody flagged.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Expectation {
     /// The spec.
     pub spec: Spec,

@@ -13,7 +13,8 @@ use serde::Serialize;
 use crate::names::WorkerId;
 use crate::record::{
     Announcement, LIST_LIMIT, Options, PENDING_KEPT, REPORTS_KEPT, REQUESTS_KEPT, REVISIONS_KEPT,
-    Report, State, TOUCHES_KEPT, Touch, WORKERS_KEPT, bound_corrections,
+    RUNS_KEPT, RUNS_NAMED, RUNS_WAITING, Report, RunAnswer, RunRecord, State, TOUCHES_KEPT, Touch,
+    WORKERS_KEPT, bound_corrections,
 };
 use crate::schedule::Field;
 
@@ -149,6 +150,26 @@ pub(super) fn history(history: &mut VecDeque<Touch>) {
     }
 }
 
+/// Cuts the lists and texts of an answer.
+pub(super) fn answer(answer: &mut RunAnswer) {
+    answer.runs.truncate(RUNS_NAMED);
+    answer.running.truncate(RUNS_NAMED);
+    text(&mut answer.message);
+}
+
+/// Keeps the runs that are not over, and the last that are.
+pub(super) fn runs(runs: &mut VecDeque<RunRecord>) {
+    let over = runs.iter().filter(|run| run.answer.is_some()).count();
+    let mut cut = over.saturating_sub(RUNS_KEPT);
+    runs.retain(|run| {
+        let goes = cut > 0 && run.answer.is_some();
+        cut -= usize::from(goes);
+        !goes
+    });
+    // More can wait only in a state that came from elsewhere.
+    runs.truncate(RUNS_KEPT + RUNS_WAITING);
+}
+
 fn shorten<T>(list: &mut Vec<T>) -> u64 {
     let cut = list.len().saturating_sub(LIST_LIMIT);
     list.truncate(LIST_LIMIT);
@@ -225,6 +246,14 @@ pub(super) fn state(state: &mut State, now: Timestamp) {
     while state.adoptions.len() > ORDERS_KEPT {
         state.adoptions.pop_last();
     }
+    for run in &mut state.runs {
+        text(&mut run.order.reason);
+        text(&mut run.order.by);
+        run.answer.iter_mut().for_each(answer);
+    }
+    runs(&mut state.runs);
+    let last = state.runs.back().map_or(0, |run| run.order.number);
+    state.runs_asked = state.runs_asked.max(last);
     if let Some(error) = &mut state.last_error {
         text(error);
     }
@@ -244,6 +273,15 @@ pub(super) fn state(state: &mut State, now: Timestamp) {
         while state.corrections.len() > half {
             state.corrections.pop_last();
         }
+    }
+    while size(state) > STATE_LIMIT && state.runs.iter().any(|run| run.answer.is_some()) {
+        let half = state.runs.len() / 2;
+        let mut cut = state.runs.len() - half;
+        state.runs.retain(|run| {
+            let goes = cut > 0 && run.answer.is_some();
+            cut -= usize::from(goes);
+            !goes
+        });
     }
     while size(state) > STATE_LIMIT && !state.overrides.is_empty() {
         let half = state.overrides.len() / 2;

@@ -8,9 +8,7 @@ use serde_json::{Map, Value};
 use temporalio_common::data_converters::RawValue;
 
 use super::bounds;
-use crate::record::{
-    AdoptRequest, Announcement, HistoryRequest, OverrideRequest, State, SuspendRequest, SyncRequest,
-};
+use crate::record::{Announcement, HistoryRequest, RunQuery, State};
 
 /// The first input as JSON: `None` when there is none, or it is not JSON.
 pub(crate) fn json(raw: &RawValue) -> Option<Value> {
@@ -28,61 +26,23 @@ pub(super) fn announcement(raw: &RawValue) -> Option<Announcement> {
     good.then_some(said)
 }
 
-/// The input of the update `sync`: nothing at all asks for a plain one; what
-/// cannot be read is refused, since it may have meant a dry run.
-pub(super) fn sync_request(raw: &RawValue) -> Result<SyncRequest, String> {
+/// The request that an update brings: nothing at all is an empty one; what
+/// cannot be read is refused, since it may have meant something else.
+pub(super) fn request<T: DeserializeOwned>(update: &str, raw: &RawValue) -> Result<T, String> {
     let empty = raw.payloads.iter().all(|payload| payload.data.is_empty());
-    if empty {
-        return Ok(SyncRequest::default());
-    }
-    let request: SyncRequest = match json(raw) {
-        Some(Value::Null) => SyncRequest::default(),
-        Some(object @ Value::Object(_)) => {
-            serde_json::from_value(object).map_err(|error| format!("sync: {error}"))?
-        }
-        _ => return Err("sync: the input must be a JSON object".to_owned()),
+    let object = match json(raw) {
+        Some(object @ Value::Object(_)) => object,
+        Some(Value::Null) => Value::Object(Map::new()),
+        None if empty => Value::Object(Map::new()),
+        _ => return Err(format!("{update}: the input must be a JSON object")),
     };
-    if request.request_id.len() > bounds::NAME_LIMIT {
-        return Err(format!(
-            "sync: request_id is longer than {} bytes",
-            bounds::NAME_LIMIT
-        ));
-    }
-    Ok(SyncRequest {
-        confirm: request.confirm.filter(|digest| !digest.is_empty()),
-        ..request
-    })
+    serde_json::from_value(object).map_err(|error| format!("{update}: {error}"))
 }
 
-/// The input of the update `override`.
-pub(super) fn override_request(raw: &RawValue) -> Result<OverrideRequest, String> {
-    match json(raw) {
-        Some(object @ Value::Object(_)) => {
-            serde_json::from_value(object).map_err(|error| format!("override: {error}"))
-        }
-        _ => Err("override: the input must be a JSON object".to_owned()),
-    }
-}
-
-/// The input of the update `adopt`.
-pub(super) fn adopt_request(raw: &RawValue) -> Result<AdoptRequest, String> {
-    match json(raw) {
-        Some(object @ Value::Object(_)) => {
-            serde_json::from_value(object).map_err(|error| format!("adopt: {error}"))
-        }
-        _ => Err("adopt: the input must be a JSON object".to_owned()),
-    }
-}
-
-/// The input of the updates `suspend` and `resume`.
-pub(super) fn suspend_request(raw: &RawValue) -> Result<SuspendRequest, String> {
-    match json(raw) {
-        None | Some(Value::Null) => Ok(SuspendRequest::default()),
-        Some(object @ Value::Object(_)) => {
-            serde_json::from_value(object).map_err(|error| format!("suspend: {error}"))
-        }
-        Some(_) => Err("suspend: the input must be a JSON object".to_owned()),
-    }
+/// The input of the query `run`.
+pub(super) fn run_query(raw: &RawValue) -> RunQuery {
+    let read = json(raw).and_then(|value| serde_json::from_value(value).ok());
+    read.unwrap_or_default()
 }
 
 /// The input of the query `history`: nothing asks for all there is.

@@ -6,14 +6,14 @@ mod adoptions;
 mod attempts;
 mod history;
 mod overrides;
+mod requests;
+mod runs;
 mod suspension;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
 use super::decide::{self, Effect};
 use super::queue::{self, Ask};
@@ -66,6 +66,8 @@ pub(super) struct Machine {
     /// Overrides whose end was asked for, with that end: once in a run, since
     /// a schedule that cannot be written would be tried for ever.
     expired: BTreeMap<DefinitionId, Timestamp>,
+    /// The definitions of which a run that operators asked for goes on.
+    active: BTreeSet<DefinitionId>,
 }
 
 impl Machine {
@@ -81,12 +83,23 @@ impl Machine {
             probed: false,
             news: 0,
             expired: BTreeMap::new(),
+            active: BTreeSet::new(),
         }
     }
 
     /// Says what time it is.
     pub(super) fn tick(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+    }
+
+    /// A worker that holds the current revision.
+    pub(super) fn worker_with_current(&self) -> Option<WorkerId> {
+        decide::pick(&self.state)
+    }
+
+    /// Whether a pass runs.
+    pub(super) fn passes(&self) -> bool {
+        self.running.is_some()
     }
 
     /// The time as last said.
@@ -160,45 +173,18 @@ impl Machine {
 
     /// Whether the update `sync` can be taken.
     pub(super) fn admits(&self, request: &SyncRequest) -> Result<(), String> {
-        if self.answered::<SyncAnswer>(&request.request_id).is_some() {
-            return Ok(());
-        }
-        self.goes_on()?;
-        queue::admits(&self.state, &sync_ask(request))
+        self.admits_once::<SyncAnswer>(&request.request_id, |machine| {
+            machine.goes_on()?;
+            queue::admits(&machine.state, &sync_ask(request))
+        })
     }
 
     /// The update `sync`.
-    pub(super) fn sync(&mut self, request: &SyncRequest) -> SyncAnswer {
-        if let Some(answer) = self.answered(&request.request_id) {
-            return answer;
-        }
-        let pass = self.ask(sync_ask(request));
-        let answer = SyncAnswer { pass };
-        self.remember(&request.request_id, json!(answer));
-        answer
-    }
-
-    /// The answer that an update request with this id got.
-    fn answered<A: DeserializeOwned>(&self, request_id: &str) -> Option<A> {
-        if request_id.is_empty() {
-            return None;
-        }
-        self.state
-            .requests
-            .iter()
-            .find(|(id, _)| id == request_id)
-            .and_then(|(_, answer)| serde_json::from_value(answer.clone()).ok())
-    }
-
-    fn remember(&mut self, request_id: &str, answer: Value) {
-        if request_id.is_empty() {
-            return;
-        }
-        let requests = &mut self.state.requests;
-        requests.push_back((request_id.to_owned(), answer));
-        while requests.len() > crate::record::REQUESTS_KEPT {
-            requests.pop_front();
-        }
+    pub(super) fn sync(&mut self, request: &SyncRequest) -> Result<SyncAnswer, String> {
+        self.once(&request.request_id, |machine| {
+            let pass = machine.ask(sync_ask(request));
+            Ok(SyncAnswer { pass })
+        })
     }
 
     fn ask(&mut self, ask: Ask) -> u64 {
@@ -310,6 +296,7 @@ impl Machine {
             overrides: state.overrides.clone(),
             orders: state.orders.clone(),
             adoptions: state.adoptions.clone(),
+            runs_pending: self.runs_pending() as u64,
             corrections: state.corrections.clone(),
             recently_removed: recently_removed(state),
             last_success: state.last_success,
@@ -324,7 +311,7 @@ impl Machine {
 fn sync_ask(request: &SyncRequest) -> Ask {
     Ask {
         dry_run: request.dry_run,
-        confirm: request.confirm.clone(),
+        confirm: request.confirm.clone().filter(|digest| !digest.is_empty()),
         ..Ask::full(Trigger::Sync)
     }
 }

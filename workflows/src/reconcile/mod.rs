@@ -1,12 +1,13 @@
 //! `ReconcileSchedules`: the workflow that decides when and where a project is
 //! reconciled.
 //!
-//! [`workflow`](self) is the thin part that knows Temporal: handlers, the loop,
-//! the activity, continue-as-new. What it decides with is plain and tested
+//! [`workflow`](self) is the thin part that knows Temporal: its handlers; `passes`
+//! is its loop, with the activity and continue-as-new. What it decides with is plain and tested
 //! without Temporal: `decide` (which revision is current, and who holds it),
 //! `queue` (which passes are asked for), `outcome` (what a pass changes in the
 //! state), `machine` (these three put together), `details` (the report for
-//! people), `lenient` (what strangers send).
+//! people), `lenient` (what strangers send). `runs` does the runs that operators
+//! ask for, beside the passes.
 //!
 //! What always holds:
 //! - one pass at a time, in the order of their numbers, and numbers only grow;
@@ -23,7 +24,9 @@ mod details;
 mod lenient;
 mod machine;
 mod outcome;
+mod passes;
 mod queue;
+mod runs;
 mod workflow;
 
 pub use workflow::ReconcileSchedules;

@@ -12,55 +12,48 @@
     reason = "the macro wants handlers to own their input"
 )]
 
-use std::any::Any;
+use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::task::Poll;
+use std::time::SystemTime;
 
 use jiff::{SignedDuration, Timestamp};
-use temporalio_common::RetryPolicy;
+use serde::de::DeserializeOwned;
 use temporalio_common::data_converters::RawValue;
-use temporalio_common::error::{ActivityExecutionError, ApplicationFailure, TimeoutType};
+use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::{workflow, workflow_methods};
-use temporalio_workflow::workflows::{join_all, select};
 use temporalio_workflow::{
-    ActivityOptions, CancellableFuture, ContinueAsNewOptions, SyncWorkflowContext, TimerOptions,
-    WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination,
+    SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination,
 };
 
-use super::machine::{Attempt, Machine, Next};
-use super::{details, lenient};
-use crate::contracts::Reconcile;
-use crate::names::{Project, WorkerId};
+use super::machine::Machine;
+use super::passes::passes;
+use super::{lenient, runs};
+use crate::names::Project;
 use crate::record::{
-    AdoptAnswer, OverrideAnswer, PassInput, PassOutcome, State, Status, SuspendAnswer, SyncAnswer,
-    Touch,
+    AdoptAnswer, OverrideAnswer, RunAnswer, RunKind, SelectRequest, Selection, State, Status,
+    SuspendAnswer, SyncAnswer, Touch,
 };
 
-/// A worker that does not start an activity within this is dropped.
-const START_WITHIN: Duration = Duration::from_secs(10);
-/// A pass whose worker is silent for this long failed.
-const HEARTBEAT: Duration = Duration::from_secs(30);
-/// The longest pass.
-const LONGEST_PASS: Duration = Duration::from_hours(1);
 /// A run that is older than this continues as new.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(1);
-/// A run with more events than this continues as new.
-const EVENTS_SUGGESTED: u32 = 4_000;
 /// A run with more events than this takes no updates until it did.
 const EVENTS_LIMIT: u32 = 10_000;
 
-type Refusal = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Refusal = Box<dyn std::error::Error + Send + Sync>;
 
 /// The workflow that reconciles a project's schedules, one per project.
 #[workflow]
 #[derive(Debug)]
 pub struct ReconcileSchedules {
-    machine: Machine,
+    pub(super) machine: Machine,
     /// The project, when the workflow's id names one.
-    project: Option<Project>,
+    pub(super) project: Option<Project>,
     /// Events of this run.
     events: u32,
+    /// When this run is to continue as new.
+    pub(super) ends: Timestamp,
 }
 
 #[workflow_methods]
@@ -68,15 +61,16 @@ impl ReconcileSchedules {
     #[init]
     fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
         let now = time(ctx.start_time()).unwrap_or_default();
-        let given = || Machine::new(lenient::state(&input), now);
+        let given = unwound(|| Machine::new(lenient::state(&input), now));
         Self {
-            machine: catch_unwind(AssertUnwindSafe(given)).unwrap_or_else(|panic| {
+            machine: given.unwrap_or_else(|panic| {
                 let mut machine = Machine::new(State::default(), now);
-                machine.broke(panicked(&*panic));
+                machine.broke(panic.to_string());
                 machine
             }),
             project: project(ctx.workflow_id()),
             events: 0,
+            ends: now.saturating_add(LONGEST_RUN).unwrap_or(Timestamp::MAX),
         }
     }
 
@@ -91,33 +85,18 @@ impl ReconcileSchedules {
             ))
             .into());
         };
-        tick(ctx);
-        let began = ctx.state(|s| s.machine.now());
-        let ends = began.saturating_add(LONGEST_RUN).unwrap_or(Timestamp::MAX);
-        let mut shown = String::new();
-        loop {
-            tick(ctx);
-            if ctx.cancellation_token().is_cancelled() {
-                return Err(WorkflowTermination::cancelled());
+        let mut passes = pin!(passes(ctx, &project));
+        let mut lanes = pin!(runs::lanes(ctx, &project));
+        // In a fixed order, so that a replay is the same.
+        poll_fn(|polls| {
+            if let Poll::Ready(ended) = passes.as_mut().poll(polls) {
+                return Poll::Ready(ended);
             }
-            if turn_due(ctx, ends) {
-                let state = ctx.state(|s| s.machine.carried());
-                let input = RawValue::from_value(&state, ctx.payload_converter());
-                ctx.continue_as_new(input, ContinueAsNewOptions::default())?;
-            }
-            show(ctx, &project, &mut shown);
-            let next = ctx.state_mut(|s| s.guarded(Machine::next));
-            match next.unwrap_or(Next::Wait(None)) {
-                Next::Wait(until) => wait(ctx, until, ends).await?,
-                Next::Probe(workers, input) => probe(ctx, &project, workers, &input).await,
-                Next::Run(worker, input) => {
-                    show(ctx, &project, &mut shown);
-                    let attempt = attempt(ctx, &project, &worker, &input).await;
-                    tick(ctx);
-                    ctx.state_mut(|s| s.guarded(|m| m.ended(&input, attempt)));
-                }
-            }
-        }
+            // The lanes end when the workflow is cancelled.
+            let ended = lanes.as_mut().poll(polls);
+            ended.map(|()| Err(WorkflowTermination::cancelled()))
+        })
+        .await
     }
 
     /// A worker's files changed, or it starts or stops: an [`Announcement`](crate::record::Announcement).
@@ -140,8 +119,7 @@ impl ReconcileSchedules {
     /// All there is to know; the input does not matter.
     #[query]
     pub fn status(&self, _ctx: &WorkflowContextView, _input: RawValue) -> Result<Status, Refusal> {
-        catch_unwind(AssertUnwindSafe(|| self.machine.status()))
-            .map_err(|panic| panicked(&*panic).into())
+        unwound(|| self.machine.status())
     }
 
     /// What touched one schedule, newest first.
@@ -152,17 +130,23 @@ impl ReconcileSchedules {
         input: RawValue,
     ) -> Result<Vec<Touch>, Refusal> {
         let request = lenient::history_request(&input)?;
-        catch_unwind(AssertUnwindSafe(|| {
-            self.machine.history(self.project.as_ref(), &request)
-        }))
-        .map_err(|panic| panicked(&*panic).into())
+        unwound(|| self.machine.history(self.project.as_ref(), &request))
+    }
+
+    /// What came of a run that was asked for; nothing where it is not known.
+    #[query(name = "run")]
+    pub fn run_answer(
+        &self,
+        _ctx: &WorkflowContextView,
+        input: RawValue,
+    ) -> Result<Option<RunAnswer>, Refusal> {
+        let asked = lenient::run_query(&input);
+        unwound(|| self.machine.run_answer_of(&asked.request_id))
     }
 
     #[update_validator(sync)]
     fn validate_sync(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
-        self.has_room()?;
-        let request = lenient::sync_request(input)?;
-        Ok(self.machine.admits(&request)?)
+        self.admits("sync", input, Machine::admits)
     }
 
     /// Asks for a pass of its own kind and answers its number at once.
@@ -172,10 +156,7 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<SyncAnswer, Refusal> {
-        self.heard(ctx);
-        let request = lenient::sync_request(&input)?;
-        self.guarded(|machine| machine.sync(&request))
-            .ok_or_else(|| "the request could not be taken; see last_error".into())
+        self.decide("sync", ctx, &input, Machine::sync)
     }
 
     #[update_validator(set_override)]
@@ -184,9 +165,7 @@ impl ReconcileSchedules {
         _ctx: &WorkflowContextView,
         input: &RawValue,
     ) -> Result<(), Refusal> {
-        self.has_room()?;
-        let request = lenient::override_request(input)?;
-        Ok(self.machine.admits_override(&request)?)
+        self.admits("override", input, Machine::admits_override)
     }
 
     /// An operator overrides, unpauses or clears; answers at once which pass will do it.
@@ -196,18 +175,31 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<OverrideAnswer, Refusal> {
-        self.heard(ctx);
-        let request = lenient::override_request(&input)?;
-        self.guarded(|machine| machine.set_override(&request))
-            .ok_or("the request could not be taken; see last_error")?
-            .map_err(Into::into)
+        self.decide("override", ctx, &input, Machine::set_override)
+    }
+
+    #[update_validator(clear_override)]
+    fn validate_clear_override(
+        &self,
+        _ctx: &WorkflowContextView,
+        input: &RawValue,
+    ) -> Result<(), Refusal> {
+        self.admits("clear_override", input, Machine::admits_clearing)
+    }
+
+    /// An operator clears an override; answers as `override` does.
+    #[update]
+    pub fn clear_override(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<OverrideAnswer, Refusal> {
+        self.decide("clear_override", ctx, &input, Machine::clear_override)
     }
 
     #[update_validator(adopt)]
     fn validate_adopt(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
-        self.has_room()?;
-        let request = lenient::adopt_request(input)?;
-        Ok(self.machine.admits_adoption(&request)?)
+        self.admits("adopt", input, Machine::admits_adoption)
     }
 
     /// An operator lets ours take over from a foreign schedule; answers at once which pass will do it.
@@ -217,11 +209,7 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<AdoptAnswer, Refusal> {
-        self.heard(ctx);
-        let request = lenient::adopt_request(&input)?;
-        self.guarded(|machine| machine.adopt(&request))
-            .ok_or("the request could not be taken; see last_error")?
-            .map_err(Into::into)
+        self.decide("adopt", ctx, &input, Machine::adopt)
     }
 
     #[update_validator(suspend)]
@@ -230,9 +218,7 @@ impl ReconcileSchedules {
         _ctx: &WorkflowContextView,
         input: &RawValue,
     ) -> Result<(), Refusal> {
-        self.has_room()?;
-        let request = lenient::suspend_request(input)?;
-        Ok(Machine::admits_suspension(&request)?)
+        self.admits("suspend", input, Machine::admits_suspension)
     }
 
     /// An operator stops the reconciler: no pass begins until it is resumed.
@@ -242,17 +228,12 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<SuspendAnswer, Refusal> {
-        self.heard(ctx);
-        let request = lenient::suspend_request(&input)?;
-        self.guarded(|machine| machine.suspend(&request))
-            .ok_or_else(|| "the request could not be taken; see last_error".into())
+        self.decide("suspend", ctx, &input, Machine::suspend)
     }
 
     #[update_validator(resume)]
     fn validate_resume(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
-        self.has_room()?;
-        let request = lenient::suspend_request(input)?;
-        Ok(self.machine.admits_resumption(&request)?)
+        self.admits("resume", input, Machine::admits_resumption)
     }
 
     /// An operator lets the reconciler go on; answers which pass catches up.
@@ -262,14 +243,97 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<SuspendAnswer, Refusal> {
-        self.heard(ctx);
-        let request = lenient::suspend_request(&input)?;
-        self.guarded(|machine| machine.resume(&request))
-            .ok_or_else(|| "the request could not be taken; see last_error".into())
+        self.decide("resume", ctx, &input, Machine::resume)
+    }
+
+    #[update_validator(trigger)]
+    fn validate_trigger(
+        &self,
+        _ctx: &WorkflowContextView,
+        input: &RawValue,
+    ) -> Result<(), Refusal> {
+        self.admits("trigger", input, |m, r| m.admits_run(RunKind::Trigger, r))
+    }
+
+    /// An operator starts a run; answers its number, and what is known of it.
+    /// The query `run` tells the rest: an update that waited would be one of the
+    /// ten that the server takes at a time.
+    #[update]
+    pub fn trigger(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<RunAnswer, Refusal> {
+        self.decide("trigger", ctx, &input, |m, r| {
+            m.ask_run(RunKind::Trigger, r)
+        })
+    }
+
+    #[update_validator(backfill)]
+    fn validate_backfill(
+        &self,
+        _ctx: &WorkflowContextView,
+        input: &RawValue,
+    ) -> Result<(), Refusal> {
+        self.admits("backfill", input, |m, r| m.admits_run(RunKind::Backfill, r))
+    }
+
+    /// An operator starts the runs of a range of time; answers as `trigger` does.
+    #[update]
+    pub fn backfill(
+        &mut self,
+        ctx: &mut SyncWorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<RunAnswer, Refusal> {
+        self.decide("backfill", ctx, &input, |m, r| {
+            m.ask_run(RunKind::Backfill, r)
+        })
+    }
+
+    #[update_validator(select)]
+    fn validate_select(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
+        self.admits("select", input, |_, _: &SelectRequest| Ok(()))
+    }
+
+    /// Which definitions have these labels.
+    #[update]
+    pub async fn select(
+        ctx: &mut WorkflowContext<Self>,
+        input: RawValue,
+    ) -> Result<Selection, Refusal> {
+        runs::select(ctx, &input).await
     }
 }
 
 impl ReconcileSchedules {
+    /// The validator of an update: refuses what cannot be read, and what the
+    /// machine does not take. Nothing is decided yet.
+    fn admits<R: DeserializeOwned>(
+        &self,
+        update: &str,
+        input: &RawValue,
+        admits: impl FnOnce(&Machine, &R) -> Result<(), String>,
+    ) -> Result<(), Refusal> {
+        self.has_room()?;
+        let request = lenient::request(update, input)?;
+        Ok(unwound(|| admits(&self.machine, &request))??)
+    }
+
+    /// The handler of an update: the machine decides, and keeps its answer for
+    /// when the same request comes again.
+    fn decide<R: DeserializeOwned, A>(
+        &mut self,
+        update: &str,
+        ctx: &SyncWorkflowContext<Self>,
+        input: &RawValue,
+        decide: impl FnOnce(&mut Machine, &R) -> Result<A, String>,
+    ) -> Result<A, Refusal> {
+        self.heard(ctx);
+        let request = lenient::request(update, input)?;
+        let decided = self.guarded(|machine| decide(machine, &request));
+        Ok(decided.ok_or("the request could not be taken; see last_error")??)
+    }
+
     /// Updates wait until a run that is too long has continued as new.
     fn has_room(&self) -> Result<(), Refusal> {
         if self.events > EVENTS_LIMIT {
@@ -287,18 +351,18 @@ impl ReconcileSchedules {
 
     /// Lets the machine decide. A panic in there would fail the workflow task
     /// for ever; it becomes an error that `status` shows.
-    fn guarded<R>(&mut self, decide: impl FnOnce(&mut Machine) -> R) -> Option<R> {
-        match catch_unwind(AssertUnwindSafe(|| decide(&mut self.machine))) {
+    pub(super) fn guarded<R>(&mut self, decide: impl FnOnce(&mut Machine) -> R) -> Option<R> {
+        match unwound(|| decide(&mut self.machine)) {
             Ok(answer) => Some(answer),
             Err(panic) => {
-                self.machine.broke(panicked(&*panic));
+                self.machine.broke(panic.to_string());
                 None
             }
         }
     }
 }
 
-fn tick(ctx: &WorkflowContext<ReconcileSchedules>) {
+pub(super) fn tick(ctx: &WorkflowContext<ReconcileSchedules>) {
     let (now, events) = (time(ctx.workflow_time()), ctx.history_length());
     ctx.state_mut(|s| {
         s.events = events;
@@ -306,129 +370,6 @@ fn tick(ctx: &WorkflowContext<ReconcileSchedules>) {
             s.machine.tick(now);
         }
     });
-}
-
-/// Whether this run should end and a new one go on. Signals and updates that
-/// were delivered are in the state by then: their handlers run before the loop,
-/// and the server refuses to end a run that has undelivered ones.
-fn turn_due(ctx: &WorkflowContext<ReconcileSchedules>, ends: Timestamp) -> bool {
-    let old = time(ctx.workflow_time()).is_some_and(|now| now >= ends);
-    let long = ctx.continue_as_new_suggested() || ctx.history_length() >= EVENTS_SUGGESTED;
-    (old || long) && ctx.all_handlers_finished()
-}
-
-/// Waits for news, for `until`, or for the end of this run.
-async fn wait(
-    ctx: &WorkflowContext<ReconcileSchedules>,
-    until: Option<Timestamp>,
-    ends: Timestamp,
-) -> WorkflowResult<()> {
-    let (now, news) = ctx.state(|s| (s.machine.now(), s.machine.news()));
-    let mut changed = pin!(ctx.wait_condition(|s| s.machine.news() != news || turn_due(ctx, ends)));
-    // A run that is over, but has handlers at work, waits for these alone.
-    let ends = (now < ends).then_some(ends);
-    let Some(until) = until.into_iter().chain(ends).min() else {
-        return Ok(changed.await?);
-    };
-    let duration = Duration::try_from(until.duration_since(now))
-        .unwrap_or_default()
-        .max(Duration::from_millis(1));
-    let options = TimerOptions::builder(duration)
-        .summary("until the next pass".to_owned())
-        .build();
-    let mut timer = pin!(ctx.timer(options));
-    select! {
-        _ = timer => Ok(()),
-        result = changed => {
-            timer.cancel();
-            Ok(result?)
-        }
-    }
-}
-
-/// Shows the state in the Temporal UI, when it is not what is shown already.
-fn show(ctx: &WorkflowContext<ReconcileSchedules>, project: &Project, shown: &mut String) {
-    let text = ctx.state(|s| {
-        catch_unwind(AssertUnwindSafe(|| {
-            details::render(project, &s.machine.status())
-        }))
-    });
-    if let Ok(text) = text
-        && text != *shown
-    {
-        ctx.set_current_details(text.as_str());
-        *shown = text;
-    }
-}
-
-async fn probe(
-    ctx: &WorkflowContext<ReconcileSchedules>,
-    project: &Project,
-    workers: Vec<WorkerId>,
-    input: &PassInput,
-) {
-    let attempts = join_all(
-        workers
-            .iter()
-            .map(|worker| attempt(ctx, project, worker, input)),
-    )
-    .await;
-    tick(ctx);
-    for (worker, attempt) in workers.iter().zip(attempts) {
-        ctx.state_mut(|s| s.guarded(|m| m.probed(worker, input, attempt)));
-    }
-}
-
-/// One attempt of the activity at a worker's own queue.
-async fn attempt(
-    ctx: &WorkflowContext<ReconcileSchedules>,
-    project: &Project,
-    worker: &WorkerId,
-    input: &PassInput,
-) -> Attempt {
-    let summary = match input.pass {
-        0 => "which revision is held?".to_owned(),
-        pass => format!("pass {pass}"),
-    };
-    let options = ActivityOptions::with_start_to_close_timeout(LONGEST_PASS)
-        .task_queue(project.worker_queue(worker))
-        .schedule_to_start_timeout(START_WITHIN)
-        .heartbeat_timeout(HEARTBEAT)
-        .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
-        .do_not_eagerly_execute(true)
-        .summary(summary)
-        .build();
-    match ctx
-        .execute_activity(Reconcile, input.clone(), options)
-        .await
-    {
-        Ok(PassOutcome::Done(done)) => Attempt::Done(done),
-        Ok(PassOutcome::Refused { holds }) => Attempt::Refused(holds),
-        Err(error) => {
-            let not_started = error
-                .as_timeout()
-                .is_some_and(|timeout| timeout.timeout_type() == TimeoutType::ScheduleToStart);
-            if not_started {
-                Attempt::NotStarted
-            } else {
-                Attempt::Failed(message(&error, worker))
-            }
-        }
-    }
-}
-
-/// What an activity's failure says, without the frame around it.
-fn message(error: &ActivityExecutionError, worker: &WorkerId) -> String {
-    let mut said = Vec::new();
-    let mut failure = error.failure().and_then(|failure| failure.cause.as_deref());
-    while let Some(cause) = failure {
-        said.push(cause.message.clone());
-        failure = cause.cause.as_deref();
-    }
-    if said.is_empty() {
-        said.push(error.to_string());
-    }
-    format!("worker {worker}: {}", said.join(": "))
 }
 
 fn project(workflow_id: &str) -> Option<Project> {
@@ -440,15 +381,18 @@ fn project(workflow_id: &str) -> Option<Project> {
     (project.reconcile_workflow_id() == workflow_id).then_some(project)
 }
 
-fn time(time: Option<SystemTime>) -> Option<Timestamp> {
+pub(super) fn time(time: Option<SystemTime>) -> Option<Timestamp> {
     time.and_then(|time| Timestamp::try_from(time).ok())
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    format!("a decision failed: {text}")
+/// What `decide` says, or its panic as an error.
+pub(super) fn unwound<R>(decide: impl FnOnce() -> R) -> Result<R, Refusal> {
+    catch_unwind(AssertUnwindSafe(decide)).map_err(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        format!("a decision failed: {text}").into()
+    })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::names::{DefinitionId, Project, ScheduleId};
+use crate::names::{DefinitionId, Project, Revision, ScheduleId};
 
 /// The longest id of a foreign schedule, in bytes; the server's limit.
 const ID_LIMIT: usize = 1000;
@@ -24,6 +24,9 @@ pub struct Adoption {
     pub from: ScheduleId,
     /// The Almanac project that it belongs to, where it belongs to one.
     pub from_project: Option<Project>,
+    /// The definition's revision that was agreed to; any, where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
     /// Who asked.
     pub by: String,
     /// When.
@@ -43,6 +46,9 @@ pub struct AdoptRequest {
     pub from: ScheduleId,
     /// The Almanac project that it belongs to, where it belongs to one.
     pub from_project: Option<Project>,
+    /// The definition's revision that is agreed to; any, where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
     /// Who.
     pub by: String,
 }

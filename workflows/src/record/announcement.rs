@@ -89,6 +89,7 @@ impl Default for Options {
     Clone,
     Copy,
     PartialEq,
+    Hash,
     Eq,
     PartialOrd,
     Ord,

@@ -123,7 +123,38 @@ impl OverrideRequest {
     }
 }
 
-/// The answer of the update `override`.
+/// The argument of the update `clear_override`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClearRequest {
+    /// A repeated one gets the first one's answer.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub request_id: String,
+    /// The definition.
+    pub id: Option<DefinitionId>,
+    /// Why.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Who.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub by: String,
+}
+
+impl ClearRequest {
+    /// The update `override` that does the same.
+    pub fn as_override(&self) -> OverrideRequest {
+        OverrideRequest {
+            request_id: self.request_id.clone(),
+            id: self.id.clone(),
+            clear: true,
+            reason: self.reason.clone(),
+            by: self.by.clone(),
+            ..OverrideRequest::default()
+        }
+    }
+}
+
+/// The answer of the updates `override` and `clear_override`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverrideAnswer {
     /// The number of the pass that will do it; its report is in `status`.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Adoption, Adoptions, Corrections, DefinitionCounts, Held, Options, Order, Orders, Override,
-    Report, Suspension, Touch, Trigger,
+    Report, RunRecord, Suspension, Touch, Trigger,
 };
 use crate::names::{DefinitionId, Revision, WorkerId};
 
@@ -71,6 +71,11 @@ pub struct State {
     pub ignored_signals: u64,
     /// Recent update requests and their answers, oldest first.
     pub requests: VecDeque<(String, Value)>,
+    /// Runs that operators asked for, oldest first: those that wait or go on,
+    /// and the last that are over.
+    pub runs: VecDeque<RunRecord>,
+    /// How many runs were asked for.
+    pub runs_asked: u64,
     /// Who suspended the reconciler, when it is.
     pub suspended: Option<Suspension>,
     /// What touched single schedules, oldest first.
@@ -136,6 +141,8 @@ pub struct Status {
     /// Foreign schedules to take over from, that no pass has done.
     #[schema(value_type = BTreeMap<String, Adoption>)]
     pub adoptions: Adoptions,
+    /// How many runs that operators asked for wait or go on.
+    pub runs_pending: u64,
     /// Corrections of the last two hours.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, Vec<Timestamp>>>)]
     pub corrections: Corrections,

@@ -24,7 +24,7 @@ pub struct Touch {
     /// What it is.
     pub kind: TouchKind,
     /// What was done: the report's `op`; of something asked, `override`,
-    /// `clear_override` or `unpause`.
+    /// `clear_override`, `unpause` or `adopt`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub op: String,
     /// The pass that did it, or that will.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -154,13 +155,13 @@ fn write_canonical(value: &Value, out: &mut String) {
                 if index > 0 {
                     out.push(',');
                 }
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push(':');
+                // Writing to a string cannot fail.
+                write!(out, "{}:", Value::from(key.as_str())).unwrap_or_default();
                 write_canonical(item, out);
             }
             out.push('}');
         }
-        scalar => out.push_str(&scalar.to_string()),
+        scalar => write!(out, "{scalar}").unwrap_or_default(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::record::{Flag, Override};
 const LINE_LIMIT: usize = 800;
 
 /// A digest of everything that was applied to a schedule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {

@@ -23,6 +23,7 @@ mod sorted;
 mod spec;
 mod values;
 mod warn;
+mod when;
 mod zone;
 
 pub use calendar::{Calendar, CalendarInput, CalendarRanges, Role, compile_calendar};
@@ -37,6 +38,7 @@ pub use quiet::Quiet;
 pub use sorted::Sorted;
 pub use spec::Spec;
 pub use values::{DaysOfMonth, DaysOfWeek, Hours, Months, Range, Sixty, Values, Years};
+pub use when::When;
 pub use zone::check_zone;
 
 /// The zone of a schedule that names none.

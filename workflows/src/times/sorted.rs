@@ -8,7 +8,7 @@ use std::ops::Deref;
 use serde::{Deserialize, Serialize};
 
 /// A sorted list without duplicates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "Vec<T>")]
 #[serde(bound(deserialize = "T: Ord + Deserialize<'de>"))]
 pub struct Sorted<T>(Box<[T]>);

@@ -11,7 +11,7 @@ use super::{Calendar, Interval, Sorted, TimesError, UTC, check_zone};
 
 /// The times of a schedule: the union of calendars and intervals, minus the
 /// exclusions, within the bounds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Spec {
     /// Calendars that match, sorted and without duplicates.

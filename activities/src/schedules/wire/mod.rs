@@ -6,8 +6,9 @@ mod schedule;
 mod spec;
 
 pub use payload::{decode_json, encode_json};
+pub(crate) use schedule::encode_overlap;
 pub use schedule::{
     Described, decode_values, encode_create, encode_update, live, owner_in, owner_memo, owner_of,
 };
-pub(crate) use spec::decode_time;
 pub use spec::{decode_spec, encode_spec};
+pub(crate) use spec::{decode_time, encode_time};

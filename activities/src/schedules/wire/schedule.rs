@@ -218,7 +218,7 @@ pub fn decode_values(body: &Schedule) -> ScheduleValues {
     }
 }
 
-fn encode_overlap(policy: OverlapPolicy) -> ScheduleOverlapPolicy {
+pub(crate) fn encode_overlap(policy: OverlapPolicy) -> ScheduleOverlapPolicy {
     match policy {
         OverlapPolicy::Skip => ScheduleOverlapPolicy::Skip,
         OverlapPolicy::BufferOne => ScheduleOverlapPolicy::BufferOne,

@@ -136,7 +136,7 @@ pub(super) fn decode_duration(duration: &prost_types::Duration) -> Duration {
     (*duration).try_into().unwrap_or_default()
 }
 
-fn encode_time(time: Timestamp) -> prost_types::Timestamp {
+pub(crate) fn encode_time(time: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: time.as_second(),
         nanos: time.subsec_nanosecond(),

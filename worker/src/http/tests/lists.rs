@@ -125,9 +125,12 @@ async fn a_bad_parameter_is_named() {
     let server = server(Fake::default()).await;
     for list in ["schedules", "definitions"] {
         for (query, name) in [
-            ("limit=0", "limit:"),
-            ("limit=1001", "limit:"),
-            ("limit=x", "limit:"),
+            ("limit=0", "limit: `0` is not a number between 1 and 1000"),
+            (
+                "limit=1001",
+                "limit: `1001` is not a number between 1 and 1000",
+            ),
+            ("limit=x", "limit: `x` is not a number between 1 and 1000"),
             ("limit=1&limit=2", "limit:"),
             ("page_token=zz", "page_token:"),
             ("page_token=", "page_token:"),

@@ -7,6 +7,7 @@ mod jwt;
 mod lists;
 mod openapi;
 mod overrides;
+mod runs;
 mod sync;
 mod tokens;
 
@@ -20,8 +21,8 @@ use almanac_workflows::definition::{Diagnostic, Kind};
 use almanac_workflows::names::{Project, Revision, WorkerId};
 use almanac_workflows::plan::Plan;
 use almanac_workflows::record::{
-    DefinitionCounts, Held, OverrideAnswer, OverrideRequest, Report, ReportError, Status,
-    SyncRequest, WorkerState,
+    DefinitionCounts, Held, OverrideAnswer, OverrideRequest, Report, ReportError, RunAnswer,
+    RunKind, RunRequest, RunState, Status, SyncRequest, WorkerState,
 };
 use almanac_workflows::snapshot::{Archived, FailedDocument, Snapshot};
 use axum::http::{StatusCode, header};
@@ -46,6 +47,9 @@ struct Fake {
     synced: Result<u64, BackendError>,
     requests: Mutex<Vec<SyncRequest>>,
     overrides: Mutex<Vec<OverrideRequest>>,
+    runs: Mutex<Vec<(RunKind, RunRequest)>>,
+    /// What came of a run.
+    ran: Result<RunAnswer, BackendError>,
     reloads: AtomicU64,
     looks: AtomicU64,
     schedules: Mutex<Vec<ScheduleView>>,
@@ -72,6 +76,8 @@ impl Default for Fake {
             synced: Ok(7),
             requests: Mutex::default(),
             overrides: Mutex::default(),
+            runs: Mutex::default(),
+            ran: Ok(RunAnswer::default()),
             reloads: AtomicU64::new(0),
             looks: AtomicU64::new(0),
             schedules: Mutex::new((0..150).map(schedule).collect()),
@@ -148,6 +154,16 @@ impl Backend for Fake {
         Ok(OverrideAnswer { pass, overridden })
     }
 
+    async fn run(
+        &self,
+        kind: RunKind,
+        request: RunRequest,
+        _limit: Duration,
+    ) -> Result<RunAnswer, BackendError> {
+        self.runs.lock().unwrap().push((kind, request));
+        self.ran.clone()
+    }
+
     async fn plan(&self) -> Result<Planned, BackendError> {
         Ok(Planned {
             plan: Plan::default(),
@@ -217,6 +233,7 @@ async fn serve_with(fake: Fake, wait: Duration, is_loopback: bool, authority: Au
         looks: Looks::default(),
         listings: Listings::default(),
         syncs: Semaphore::new(1),
+        runs: Semaphore::new(1),
         sync_wait: wait,
         stop: stop.clone(),
     });

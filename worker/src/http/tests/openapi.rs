@@ -45,7 +45,9 @@ async fn the_description_names_every_endpoint() {
     GET /api/v1/schedules
     GET /api/v1/schedules/{id}
     PATCH /api/v1/schedules/{id}
+    POST /api/v1/schedules/{id}/backfill
     DELETE /api/v1/schedules/{id}/override
+    POST /api/v1/schedules/{id}/trigger
     GET /healthz
     GET /metrics
     GET /readyz

@@ -1,11 +1,11 @@
 //! Adoptions: asked for, and handed to a pass.
 
-use serde_json::json;
-
 use super::Machine;
-use crate::reconcile::bounds::{NAME_LIMIT, ORDERS_KEPT};
+use crate::reconcile::bounds::{NAME_LIMIT, ORDERS_KEPT, good_name};
 use crate::reconcile::queue::Ask;
-use crate::record::{AdoptAnswer, AdoptRequest, Adoption, Adoptions, PendingPass, Trigger};
+use crate::record::{
+    AdoptAnswer, AdoptRequest, Adoption, Adoptions, PendingPass, Touch, TouchKind, Trigger,
+};
 
 impl Machine {
     /// Whether the update `adopt` can be taken.
@@ -13,24 +13,26 @@ impl Machine {
         &self,
         request: &AdoptRequest,
     ) -> Result<(), String> {
-        if self.answered::<AdoptAnswer>(&request.request_id).is_some() {
-            return Ok(());
-        }
-        let id = request.check()?;
-        if request.request_id.len() > NAME_LIMIT || request.by.len() > NAME_LIMIT {
-            return Err(format!(
-                "request_id or by is longer than {NAME_LIMIT} bytes"
-            ));
-        }
-        self.goes_on()?;
-        let adoptions = &self.state.adoptions;
-        if !adoptions.contains_key(id) && adoptions.len() >= ORDERS_KEPT {
-            return Err(format!(
-                "too many adoptions wait ({}); try again later",
-                adoptions.len()
-            ));
-        }
-        Ok(())
+        self.admits_once::<AdoptAnswer>(&request.request_id, |machine| {
+            let id = request.check()?;
+            if request.by.len() > NAME_LIMIT {
+                return Err(format!("by is longer than {NAME_LIMIT} bytes"));
+            }
+            if let Some(revision) = &request.revision
+                && !good_name(revision.as_str())
+            {
+                return Err("revision is not one".to_owned());
+            }
+            machine.goes_on()?;
+            let adoptions = &machine.state.adoptions;
+            if !adoptions.contains_key(id) && adoptions.len() >= ORDERS_KEPT {
+                return Err(format!(
+                    "too many adoptions wait ({}); try again later",
+                    adoptions.len()
+                ));
+            }
+            Ok(())
+        })
     }
 
     /// The update `adopt`: a pass over this definition does it.
@@ -38,23 +40,31 @@ impl Machine {
         &mut self,
         request: &AdoptRequest,
     ) -> Result<AdoptAnswer, String> {
-        if let Some(answer) = self.answered(&request.request_id) {
-            return Ok(answer);
-        }
-        let id = request.check()?.clone();
-        self.state.orders_given = self.state.orders_given.saturating_add(1);
-        let adoption = Adoption {
-            number: self.state.orders_given,
-            from: request.from.clone(),
-            from_project: request.from_project.clone(),
-            by: request.by.clone(),
-            at: self.now,
-        };
-        let pass = self.ask(Ask::only(Trigger::Adopt, vec![id.clone()]));
-        self.state.adoptions.insert(id, adoption);
-        let answer = AdoptAnswer { pass };
-        self.remember(&request.request_id, json!(answer));
-        Ok(answer)
+        self.once(&request.request_id, |machine| {
+            let id = request.check()?.clone();
+            machine.state.orders_given = machine.state.orders_given.saturating_add(1);
+            let adoption = Adoption {
+                number: machine.state.orders_given,
+                from: request.from.clone(),
+                from_project: request.from_project.clone(),
+                revision: request.revision.clone(),
+                by: request.by.clone(),
+                at: machine.now,
+            };
+            let pass = machine.ask(Ask::only(Trigger::Adopt, vec![id.clone()]));
+            machine.touched(Touch {
+                at: machine.now,
+                id: id.to_string(),
+                kind: TouchKind::Asked,
+                op: "adopt".to_owned(),
+                pass,
+                reason: format!("to take over from `{}`", request.from),
+                by: request.by.clone(),
+                ..Touch::default()
+            });
+            machine.state.adoptions.insert(id, adoption);
+            Ok(AdoptAnswer { pass })
+        })
     }
 
     /// The adoptions that a pass is handed: a dry run does none.

@@ -1,14 +1,14 @@
 //! Overrides: asked for, handed to a pass, and ended in time.
 
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::Machine;
 use crate::names::DefinitionId;
-use crate::reconcile::bounds::{NAME_LIMIT, ORDERS_KEPT};
+use crate::reconcile::bounds::ORDERS_KEPT;
 use crate::reconcile::queue::Ask;
 use crate::record::{
-    Order, Orders, OverrideAnswer, OverrideRequest, PendingPass, Touch, TouchKind, Trigger,
+    ClearRequest, OVERRIDE_LIMIT, Order, Orders, OverrideAnswer, OverrideRequest, PendingPass,
+    Touch, TouchKind, Trigger,
 };
 
 impl Machine {
@@ -17,32 +17,26 @@ impl Machine {
         &self,
         request: &OverrideRequest,
     ) -> Result<(), String> {
-        if self
-            .answered::<OverrideAnswer>(&request.request_id)
-            .is_some()
-        {
-            return Ok(());
-        }
-        let id = request.check(self.now)?;
-        if request.request_id.len() > NAME_LIMIT {
-            return Err(format!("request_id is longer than {NAME_LIMIT} bytes"));
-        }
-        self.goes_on()?;
-        let merged = request.over(self.present(id), self.now);
-        let length = serde_json::to_string(&merged).map_or(0, |json| json.len());
-        if length > crate::record::OVERRIDE_LIMIT {
-            return Err(format!(
-                "with what is overridden already the override takes {length} bytes, more than {}",
-                crate::record::OVERRIDE_LIMIT
-            ));
-        }
-        if !self.state.orders.contains_key(id) && self.state.orders.len() >= ORDERS_KEPT {
-            return Err(format!(
-                "too many overrides wait ({}); try again later",
-                self.state.orders.len()
-            ));
-        }
-        Ok(())
+        self.admits_once::<OverrideAnswer>(&request.request_id, |machine| {
+            let id = request.check(machine.now)?;
+            machine.goes_on()?;
+            let merged = request.over(machine.present(id), machine.now);
+            let length = serde_json::to_string(&merged).map_or(0, |json| json.len());
+            if length > OVERRIDE_LIMIT {
+                return Err(format!(
+                    "with what is overridden already the override takes {length} bytes, \
+                     more than {OVERRIDE_LIMIT}"
+                ));
+            }
+            let orders = &machine.state.orders;
+            if !orders.contains_key(id) && orders.len() >= ORDERS_KEPT {
+                return Err(format!(
+                    "too many overrides wait ({}); try again later",
+                    orders.len()
+                ));
+            }
+            Ok(())
+        })
     }
 
     /// The update `override`: a pass over this definition does it.
@@ -50,9 +44,26 @@ impl Machine {
         &mut self,
         request: &OverrideRequest,
     ) -> Result<OverrideAnswer, String> {
-        if let Some(answer) = self.answered(&request.request_id) {
-            return Ok(answer);
-        }
+        self.once(&request.request_id, |machine| machine.order(request))
+    }
+
+    /// Whether the update `clear_override` can be taken.
+    pub(in crate::reconcile) fn admits_clearing(
+        &self,
+        request: &ClearRequest,
+    ) -> Result<(), String> {
+        self.admits_override(&request.as_override())
+    }
+
+    /// The update `clear_override`: what `override` with `clear` alone does.
+    pub(in crate::reconcile) fn clear_override(
+        &mut self,
+        request: &ClearRequest,
+    ) -> Result<OverrideAnswer, String> {
+        self.set_override(&request.as_override())
+    }
+
+    fn order(&mut self, request: &OverrideRequest) -> Result<OverrideAnswer, String> {
         let id = request.check(self.now)?.clone();
         let mut overridden = request.over(self.present(&id), self.now);
         self.state.orders_given = self.state.orders_given.saturating_add(1);
@@ -66,7 +77,7 @@ impl Machine {
             (false, true) => "unpause",
             (false, false) => "clear_override",
         };
-        let touch = Touch {
+        self.touched(Touch {
             at: self.now,
             id: id.to_string(),
             kind: TouchKind::Asked,
@@ -76,22 +87,17 @@ impl Machine {
             by: request.by.clone(),
             overridden: overridden.clone(),
             ..Touch::default()
+        });
+        let order = Order {
+            number,
+            overridden: overridden.clone(),
+            unpause: request.unpause,
+            by: request.by.clone(),
+            reason: request.reason.clone(),
+            at: self.now,
         };
-        self.touched(touch);
-        self.state.orders.insert(
-            id,
-            Order {
-                number,
-                overridden: overridden.clone(),
-                unpause: request.unpause,
-                by: request.by.clone(),
-                reason: request.reason.clone(),
-                at: self.now,
-            },
-        );
-        let answer = OverrideAnswer { pass, overridden };
-        self.remember(&request.request_id, json!(answer));
-        Ok(answer)
+        self.state.orders.insert(id, order);
+        Ok(OverrideAnswer { pass, overridden })
     }
 
     /// The override as the last word of an operator leaves it.

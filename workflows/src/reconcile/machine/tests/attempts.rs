@@ -105,7 +105,7 @@ fn news_ends_the_wait_after_a_failure() {
         |machine: &mut Machine| machine.reconcile(),
         |machine: &mut Machine| machine.announce(&edited("a", "1", "2", &["x"])),
         |machine: &mut Machine| {
-            machine.sync(&plain("r"));
+            machine.sync(&plain("r")).unwrap();
         },
     ] {
         let mut machine = settled();
@@ -123,7 +123,7 @@ fn news_ends_the_wait_after_a_failure() {
 #[test]
 fn an_interrupted_pass_is_followed_by_another_of_its_kind_at_once() {
     let mut machine = settled();
-    let SyncAnswer { pass } = machine.sync(&confirm("r", "digest"));
+    let SyncAnswer { pass } = machine.sync(&confirm("r", "digest")).unwrap();
     let (_, input) = run(&mut machine);
     machine.ended(
         &input,
@@ -199,7 +199,7 @@ fn a_fast_pass_and_a_dry_run_ask_nobody_first() {
     let (_, input) = run(&mut machine);
     assert!(input.only.is_some());
     machine.ended(&input, good());
-    machine.sync(&dry("r"));
+    machine.sync(&dry("r")).unwrap();
     let (_, input) = run(&mut machine);
     assert!(input.dry_run && input.replicas_differ);
 }
@@ -207,7 +207,7 @@ fn a_fast_pass_and_a_dry_run_ask_nobody_first() {
 #[test]
 fn a_pass_that_someone_waits_for_and_that_fails_for_good_says_so() {
     let mut machine = settled();
-    let SyncAnswer { pass } = machine.sync(&dry("r"));
+    let SyncAnswer { pass } = machine.sync(&dry("r")).unwrap();
     for _ in 0..queue::ATTEMPTS {
         machine.tick(machine.now() + SignedDuration::from_secs(60));
         let (_, input) = run(&mut machine);

@@ -5,17 +5,17 @@ use super::*;
 #[test]
 fn a_repeated_request_gets_the_first_answer_in_the_next_run_too() {
     let mut machine = settled();
-    let first = machine.sync(&plain("one"));
+    let first = machine.sync(&plain("one")).unwrap();
     let (_, input) = run(&mut machine);
     machine.ended(&input, good());
-    assert_eq!(machine.sync(&plain("one")), first);
+    assert_eq!(machine.sync(&plain("one")).unwrap(), first);
     let mut next = Machine::new(machine.carried(), at(5));
-    assert_eq!(next.sync(&plain("one")), first);
-    assert_ne!(next.sync(&plain("two")), first);
+    assert_eq!(next.sync(&plain("one")).unwrap(), first);
+    assert_ne!(next.sync(&plain("two")).unwrap(), first);
     // Without an id every request is a new one.
-    assert_ne!(next.sync(&plain("")), first);
+    assert_ne!(next.sync(&plain("")).unwrap(), first);
     for n in 0..1000 {
-        next.sync(&plain(&format!("many{n}")));
+        next.sync(&plain(&format!("many{n}"))).unwrap();
     }
     assert_eq!(next.carried().requests.len(), crate::record::REQUESTS_KEPT);
 }
@@ -83,7 +83,7 @@ fn what_a_pass_did_is_remembered_and_forgotten_in_time() {
 #[test]
 fn a_dry_run_changes_nothing_but_the_reports() {
     let mut machine = settled();
-    machine.sync(&dry("r"));
+    machine.sync(&dry("r")).unwrap();
     let (_, input) = run(&mut machine);
     let before = machine.carried();
     machine.ended(

@@ -1,0 +1,59 @@
+//! The activity that does a step of a run, as Temporal calls it.
+
+#![expect(
+    missing_docs,
+    reason = "the macro makes items that cannot be documented"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_workflows::contracts;
+use almanac_workflows::record::{RunOrder, RunStep};
+use temporalio_common::error::ApplicationFailure;
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+
+use super::Runner;
+
+/// How often a step tells the server that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Runs by hand, on any worker of the project.
+pub struct RunActivities {
+    runner: Arc<Runner>,
+}
+
+impl RunActivities {
+    /// The activities over `runner`.
+    pub fn new(runner: Arc<Runner>) -> Self {
+        Self { runner }
+    }
+}
+
+#[activities]
+impl RunActivities {
+    /// One step of a run that an operator asked for.
+    #[activity(definition = contracts::ManualRun)]
+    pub async fn manual_run(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        order: RunOrder,
+    ) -> Result<RunStep, ActivityError> {
+        let heartbeats = async {
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+                if let Err(error) = ctx.record_heartbeat(()).await {
+                    break error;
+                }
+            }
+        };
+        tokio::select! {
+            step = self.runner.step(&order) => {
+                step.map_err(|error| ApplicationFailure::new(error.to_string()).into())
+            }
+            () = ctx.cancelled() => Err(ApplicationFailure::new("the worker shuts down").into()),
+            error = heartbeats => Err(ApplicationFailure::new(error).into()),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Runs that operators ask for: looked at, sent once, and seen.
+//!
+//! Expected flow: *look* tells what the schedule shows and whether the run can
+//! be asked for; *send* patches the schedule and watches it until it shows what
+//! became of that; where the end of *send* is not known, *watch* does its
+//! second half again.
+//!
+//! Guarantees: nothing is sent but by *send*, and by that once; nothing goes to
+//! a schedule that is not ours. Assumes that no two runs of one schedule are
+//! asked for at a time, which the reconcile workflow sees to. A run that
+//! someone starts by other means in the same second may be taken for ours.
+
+mod activity;
+mod range;
+mod seen;
+
+use std::time::Duration;
+
+use almanac_workflows::definition::OverlapPolicy;
+use almanac_workflows::names::Project;
+use almanac_workflows::record::{
+    RunAnswer, RunKind, RunOrder, RunState, RunStep, RunsSeen, StartedRun,
+};
+use almanac_workflows::times::Spec;
+use jiff::Timestamp;
+use temporalio_common::protos::temporal::api::schedule::v1::{
+    BackfillRequest, ScheduleInfo, SchedulePatch, TriggerImmediatelyRequest,
+};
+use tokio::time::{Instant, sleep};
+
+pub use activity::RunActivities;
+pub use range::{Range, Times};
+
+use crate::metrics;
+use crate::schedules::wire::{self, encode_overlap, encode_time};
+use crate::schedules::{RequestError, Schedules};
+use seen::{Sight, became, glance};
+
+/// How long what was sent may take to show.
+const SHOWS_WITHIN: Duration = Duration::from_secs(10);
+/// How long a backfill is watched.
+const BACKFILL_WATCH: Duration = Duration::from_secs(25);
+/// A backfill that shows nothing new for this long goes on by itself: the
+/// server starts ten runs a second, or waits for one to end.
+const BACKFILL_STILL: Duration = Duration::from_secs(3);
+/// A run that waits for this long waits for another to end.
+const WAIT_STILL: Duration = Duration::from_secs(1);
+/// How long a run waits for a second without another run of its schedule.
+const FREE_WITHIN: Duration = Duration::from_secs(5);
+/// Time between two looks; it doubles to [`LAST_LOOK`].
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const LAST_LOOK: Duration = Duration::from_millis(500);
+
+/// Does runs for one project.
+#[derive(Debug)]
+pub struct Runner {
+    schedules: Schedules,
+    project: Project,
+}
+
+/// A schedule of ours, described.
+struct Ours {
+    spec: Spec,
+    overlap: OverlapPolicy,
+    info: ScheduleInfo,
+}
+
+impl Runner {
+    /// Over the project's schedules.
+    pub fn new(schedules: Schedules, project: Project) -> Self {
+        Self { schedules, project }
+    }
+
+    /// One step of a run.
+    pub async fn step(&self, order: &RunOrder) -> Result<RunStep, RequestError> {
+        let step = match &order.before {
+            None => self.look(order).await?,
+            Some(before) if order.sent => self.watch(order, before).await?,
+            Some(before) => self.send(order, before).await?,
+        };
+        if let RunStep::Ended(answer) = &step {
+            self.tell(order, answer);
+        }
+        Ok(step)
+    }
+
+    /// The schedule, or why there is none for us.
+    async fn ours(&self, order: &RunOrder) -> Result<Result<Ours, RunAnswer>, RequestError> {
+        let schedule = self.project.schedule_id(&order.id);
+        let response = match self.schedules.describe(&schedule).await {
+            Ok(response) => response,
+            Err(RequestError::NotFound) => {
+                return Ok(Err(refused(
+                    RunState::NotFound,
+                    format!("there is no schedule `{schedule}`"),
+                )));
+            }
+            Err(error) => return Err(error),
+        };
+        let info = response.info.clone().unwrap_or_default();
+        Ok(match wire::live(&self.project, &schedule, response) {
+            Some(described) => Ok(Ours {
+                overlap: described.live.values.overlap_policy,
+                spec: described.live.values.spec,
+                info,
+            }),
+            None => Err(refused(
+                RunState::Foreign,
+                format!("schedule `{schedule}` is not Almanac's; it is left alone"),
+            )),
+        })
+    }
+
+    async fn look(&self, order: &RunOrder) -> Result<RunStep, RequestError> {
+        let ours = match self.ours(order).await? {
+            Ok(ours) => ours,
+            Err(answer) => return Ok(ended(answer)),
+        };
+        let glance = glance(&ours.info);
+        let mut before = RunsSeen {
+            overlap: order.overlap.unwrap_or(ours.overlap),
+            asked: 1,
+            started: glance.started,
+            skipped: glance.skipped,
+            dropped: glance.dropped,
+            buffered: glance.buffered,
+            ..RunsSeen::default()
+        };
+        seen::remember(&mut before, &ours.info);
+        if order.kind == RunKind::Trigger {
+            before.at = free_second(&ours.info).await;
+            return Ok(RunStep::Seen(before));
+        }
+        let times = Range::of(&ours.spec, order.from, order.to)
+            .and_then(|range| range.times_within(&ours.spec, order.limit));
+        Ok(match times {
+            Ok(times) => RunStep::Seen(RunsSeen {
+                first: times.first,
+                last: times.last,
+                asked: times.count,
+                ..before
+            }),
+            Err(why) => ended(refused(RunState::BadRange, why)),
+        })
+    }
+
+    async fn send(&self, order: &RunOrder, before: &RunsSeen) -> Result<RunStep, RequestError> {
+        let schedule = self.project.schedule_id(&order.id);
+        if order.kind == RunKind::Trigger
+            && let Ok(ours) = self.ours(order).await?
+        {
+            // The second that was free when it was looked for may be over.
+            free_second(&ours.info).await;
+        }
+        let sent = self
+            .schedules
+            .patch(&schedule, patch(order, before), order.request_id.clone())
+            .await;
+        match sent {
+            Ok(()) => self.watch(order, before).await,
+            // Whether it came through shows.
+            Err(RequestError::Unavailable(why)) => {
+                tracing::debug!(%schedule, why, "a patch had no answer");
+                self.watch(order, before).await
+            }
+            Err(RequestError::NotFound) => Ok(ended(refused(
+                RunState::NotFound,
+                format!("schedule `{schedule}` is gone"),
+            ))),
+            Err(error) => Ok(ended(refused(RunState::Failed, error.to_string()))),
+        }
+    }
+
+    /// Looks until the schedule shows what became of the patch.
+    async fn watch(&self, order: &RunOrder, before: &RunsSeen) -> Result<RunStep, RequestError> {
+        let began = Instant::now();
+        let mut wait = FIRST_LOOK;
+        let mut last: Option<(RunAnswer, Instant)> = None;
+        loop {
+            let ours = match self.ours(order).await {
+                Ok(Ok(ours)) => ours,
+                Ok(Err(_)) => {
+                    let why = "it was sent, and then the schedule went away";
+                    return Ok(ended(refused(RunState::Lost, why.to_owned())));
+                }
+                Err(error) if began.elapsed() < SHOWS_WITHIN => {
+                    tracing::debug!(%error, "a run cannot be looked for yet");
+                    sleep(LAST_LOOK).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let (answer, still) = match became(order, before, &ours.info) {
+                Sight::Whole(answer) => return Ok(ended(answer)),
+                Sight::Waits(answer) => (answer, WAIT_STILL),
+                Sight::Part(answer) => (answer, BACKFILL_STILL),
+                Sight::Nothing if began.elapsed() > SHOWS_WITHIN => {
+                    let why = format!(
+                        "it was sent, and nothing of it was seen within {} s: a run of the \
+                         same time may go on",
+                        SHOWS_WITHIN.as_secs()
+                    );
+                    return Ok(ended(refused(RunState::Lost, why)));
+                }
+                Sight::Nothing => {
+                    sleep(wait).await;
+                    wait = (wait * 2).min(LAST_LOOK);
+                    continue;
+                }
+            };
+            let since = match &last {
+                Some((known, since)) if *known == answer => *since,
+                _ => Instant::now(),
+            };
+            if since.elapsed() > still || began.elapsed() > BACKFILL_WATCH {
+                return Ok(ended(answer));
+            }
+            last = Some((answer, since));
+            sleep(wait).await;
+            wait = (wait * 2).min(LAST_LOOK);
+        }
+    }
+
+    fn tell(&self, order: &RunOrder, answer: &RunAnswer) {
+        let kind = order.kind.name();
+        metrics::manual_run(order.kind, answer.state);
+        let schedule = self.project.schedule_id(&order.id);
+        let workflow = answer.workflow_id.as_deref().unwrap_or_default();
+        macro_rules! say {
+            ($level:ident) => {
+                tracing::$level!(
+                    definition = %order.id, %schedule, op = kind, outcome = %answer.state,
+                    by = order.by, reason = order.reason, workflow, started = answer.started,
+                    skipped = answer.skipped, buffered = answer.buffered, why = answer.message,
+                    "run asked for by hand"
+                )
+            };
+        }
+        if answer.state.is_good() {
+            say!(info);
+        } else {
+            say!(warn);
+        }
+    }
+}
+
+fn ended(answer: RunAnswer) -> RunStep {
+    RunStep::Ended(Box::new(answer))
+}
+
+fn refused(state: RunState, message: String) -> RunAnswer {
+    RunAnswer {
+        state,
+        message,
+        ..RunAnswer::default()
+    }
+}
+
+fn patch(order: &RunOrder, before: &RunsSeen) -> SchedulePatch {
+    let overlap_policy = order
+        .overlap
+        .map_or(0, |policy| encode_overlap(policy).into());
+    match order.kind {
+        RunKind::Trigger => SchedulePatch {
+            trigger_immediately: Some(TriggerImmediatelyRequest {
+                overlap_policy,
+                scheduled_time: Some(encode_time(before.at)),
+            }),
+            ..SchedulePatch::default()
+        },
+        RunKind::Backfill => SchedulePatch {
+            backfill_request: vec![BackfillRequest {
+                start_time: Some(encode_time(before.first)),
+                end_time: Some(encode_time(before.last)),
+                overlap_policy,
+            }],
+            ..SchedulePatch::default()
+        },
+    }
+}
+
+/// Waits for a second in which no other run of the schedule is named: the
+/// server names runs by the second, and drops one whose name is taken.
+async fn free_second(info: &ScheduleInfo) -> Timestamp {
+    let deadline = Instant::now() + FREE_WITHIN;
+    loop {
+        let now = Timestamp::now();
+        let second = seen::floor(now);
+        if seen::is_free(info, now) || Instant::now() > deadline {
+            return second;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A run as it is told.
+fn named(workflow_id: &str, run_id: &str) -> StartedRun {
+    StartedRun {
+        workflow_id: workflow_id.to_owned(),
+        run_id: run_id.to_owned(),
+    }
+}

@@ -1,0 +1,180 @@
+//! The times of a schedule in a range.
+
+use almanac_workflows::record::BACKFILL_LIMIT;
+use almanac_workflows::times::{Spec, When};
+use jiff::{SignedDuration, Timestamp};
+
+/// The most times that are counted for an error.
+const COUNTED: u64 = 100_000;
+
+/// The times of a backfill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// The first.
+    pub first: Timestamp,
+    /// The last.
+    pub last: Timestamp,
+    /// How many.
+    pub count: u64,
+}
+
+/// A range of time, its end left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Range {
+    /// The range between two moments, local ones being those of the spec's zone.
+    ///
+    /// # Errors
+    /// For people: one is missing, or they are reversed.
+    pub fn of(spec: &Spec, from: Option<When>, to: Option<When>) -> Result<Self, String> {
+        let instant = |name: &str, when: Option<When>| {
+            let when = when.ok_or_else(|| format!("{name} is missing"))?;
+            let at = when.resolve(&spec.timezone);
+            at.map_err(|why| format!("{name}: {why}"))
+        };
+        let (from, to) = (instant("from", from)?, instant("to", to)?);
+        if from >= to {
+            return Err(format!("from ({from}) must be before to ({to})"));
+        }
+        Ok(Self { from, to })
+    }
+
+    /// The times at which a spec fires in it; `None` where there is none. No
+    /// more than 100,000 are counted.
+    pub fn times(self, spec: &Spec) -> Option<Times> {
+        // A time is found after another, and times are whole seconds.
+        let mut after = self.from.checked_sub(SignedDuration::from_nanos(1)).ok()?;
+        let mut times: Option<Times> = None;
+        loop {
+            let found = spec.fire_times(after, 1000);
+            for time in &found.times {
+                if *time >= self.to || times.is_some_and(|times| times.count >= COUNTED) {
+                    return times;
+                }
+                let so_far = times.get_or_insert(Times {
+                    first: *time,
+                    last: *time,
+                    count: 0,
+                });
+                so_far.last = *time;
+                so_far.count += 1;
+            }
+            match found.times.last() {
+                Some(time) if !found.exhausted => after = *time,
+                _ => return times,
+            }
+        }
+    }
+
+    /// The same, as a backfill may have them.
+    ///
+    /// # Errors
+    /// For people: there is none, or there are more than `limit`.
+    pub fn times_within(self, spec: &Spec, limit: Option<u32>) -> Result<Times, String> {
+        let Self { from, to } = self;
+        let times = self
+            .times(spec)
+            .ok_or_else(|| format!("the schedule has no time from {from} until {to}"))?;
+        let limit = u64::from(limit.unwrap_or(BACKFILL_LIMIT));
+        if times.count > limit {
+            let more = if times.count >= COUNTED {
+                "at least "
+            } else {
+                ""
+            };
+            let Times { first, last, count } = times;
+            return Err(format!(
+                "it would start {more}{count} runs, from {first} to {last}, more than the limit \
+                 of {limit}"
+            ));
+        }
+        Ok(times)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use almanac_workflows::times::compile_cron;
+
+    use super::*;
+
+    fn hourly(zone: &str) -> Spec {
+        Spec {
+            timezone: zone.to_owned(),
+            calendars: compile_cron("0 * * * *")
+                .unwrap()
+                .calendars
+                .into_iter()
+                .collect(),
+            ..Spec::default()
+        }
+    }
+
+    fn times(zone: &str, from: &str, to: &str, limit: Option<u32>) -> Result<Times, String> {
+        let when = |text: &str| Some(text.parse().unwrap());
+        let spec = hourly(zone);
+        Range::of(&spec, when(from), when(to))?.times_within(&spec, limit)
+    }
+
+    #[test]
+    fn a_day_of_hours_is_24_times_its_end_left_out() {
+        let day = times("UTC", "2026-01-01", "2026-01-02", None).unwrap();
+        assert_eq!(day.count, 24);
+        assert_eq!(day.first.to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!(day.last.to_string(), "2026-01-01T23:00:00Z");
+        let same = times("UTC", "2026-01-01T00:00:00Z", "2026-01-01T23:59:59Z", None).unwrap();
+        assert_eq!(same, day);
+        let inside = times(
+            "UTC",
+            "2026-01-01T00:00:01Z",
+            "2026-01-01T02:00:00.5Z",
+            None,
+        )
+        .unwrap();
+        assert_eq!(inside.count, 2);
+    }
+
+    #[test]
+    fn a_local_day_is_as_long_as_the_clock_says() {
+        let spring = times("Europe/Berlin", "2026-03-29", "2026-03-30", None).unwrap();
+        assert_eq!(spring.count, 23);
+        let autumn = times("Europe/Berlin", "2026-10-25", "2026-10-26", None).unwrap();
+        // The server goes past the hour that comes twice.
+        assert_eq!(autumn.count, 24);
+        assert_eq!(autumn.first.to_string(), "2026-10-24T22:00:00Z");
+    }
+
+    #[test]
+    fn what_is_empty_reversed_or_too_long_is_said() {
+        for (from, to, limit, said) in [
+            ("2026-01-01T00:10", "2026-01-01T00:50", None, "has no time"),
+            ("2026-01-01T00:00:00Z", "2025-01-01", None, "must be before"),
+            (
+                "2026-01-01",
+                "2026-02-01",
+                None,
+                "would start 744 runs, from 2026-01-01T00:00:00Z to 2026-01-31T23:00:00Z, more \
+                 than the limit of 100",
+            ),
+            (
+                "2000-01-01",
+                "2090-01-01",
+                Some(10_000),
+                "at least 100000 runs",
+            ),
+        ] {
+            let error = times("UTC", from, to, limit).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+        assert_eq!(
+            times("UTC", "2026-01-01", "2026-02-01", Some(744))
+                .unwrap()
+                .count,
+            744
+        );
+    }
+}

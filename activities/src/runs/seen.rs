@@ -1,0 +1,257 @@
+//! What became of a run, told from what its schedule showed before and shows now.
+
+use std::collections::BTreeSet;
+
+use almanac_workflows::definition::OverlapPolicy;
+use almanac_workflows::record::{RUNS_NAMED, RunAnswer, RunKind, RunOrder, RunState, RunsSeen};
+use jiff::{SignedDuration, Timestamp};
+use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleActionResult, ScheduleInfo};
+
+use super::named;
+use crate::schedules::wire::decode_time;
+
+/// How many recent runs are remembered before a run is sent.
+const REMEMBERED: usize = 100;
+/// A run that is about to start by itself must not lose its name to ours.
+const AHEAD: SignedDuration = SignedDuration::from_millis(300);
+
+/// What the schedule shows of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Nothing yet.
+    Nothing,
+    /// Something waits, as it may for a moment only: one server lets every run
+    /// pass through its buffer.
+    Waits(RunAnswer),
+    /// Something, and more is to come.
+    Part(RunAnswer),
+    /// All there will be.
+    Whole(RunAnswer),
+}
+
+/// The counters of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Glance {
+    pub(super) started: u64,
+    pub(super) skipped: u64,
+    pub(super) dropped: u64,
+    pub(super) buffered: u64,
+}
+
+pub(super) fn glance(info: &ScheduleInfo) -> Glance {
+    let count = |count: i64| u64::try_from(count).unwrap_or_default();
+    Glance {
+        started: count(info.action_count),
+        skipped: count(info.overlap_skipped),
+        dropped: count(info.buffer_dropped),
+        buffered: count(info.buffer_size),
+    }
+}
+
+/// Adds the runs that there are before a run is sent.
+pub(super) fn remember(before: &mut RunsSeen, info: &ScheduleInfo) {
+    let mut recent: Vec<_> = info
+        .recent_actions
+        .iter()
+        .map(|action| (started_at(action), run_id(action).to_owned()))
+        .collect();
+    recent.sort();
+    let cut = recent.len().saturating_sub(REMEMBERED);
+    before.since = recent.drain(..cut).next_back().and_then(|(at, _)| at);
+    before.recent = recent.into_iter().map(|(_, id)| id).collect();
+}
+
+/// What became of an order.
+pub(super) fn became(order: &RunOrder, before: &RunsSeen, info: &ScheduleInfo) -> Sight {
+    match order.kind {
+        RunKind::Trigger => trigger(before, info),
+        RunKind::Backfill => backfill(before, info),
+    }
+}
+
+fn trigger(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
+    let policy = before.overlap;
+    let mut answer = answer(before, info);
+    // One server names the run by the second that it was given; the other by
+    // the moment, which is no whole second as those of the schedule are.
+    let by_hand = |action: &ScheduleActionResult| {
+        let due = action.schedule_time.as_ref().and_then(decode_time);
+        due.is_some_and(|due| due == before.at || due != floor(due))
+    };
+    let new = new_runs(before, info);
+    if let Some(run) = new.into_iter().find(|action| by_hand(action)) {
+        answer.state = RunState::Started;
+        answer.started = 1;
+        name(&mut answer, &[run]);
+        "started".clone_into(&mut answer.message);
+        return Sight::Whole(answer);
+    }
+    let now = glance(info);
+    let waits = policy_text(policy);
+    let running = answer.running.first().cloned();
+    let beside = running.map_or_else(
+        || "another run goes on".to_owned(),
+        |id| format!("`{id}` goes on"),
+    );
+    if now.dropped > before.dropped {
+        answer.state = RunState::Skipped;
+        answer.dropped = 1;
+        "skipped: too many runs wait already".clone_into(&mut answer.message);
+        Sight::Whole(answer)
+    } else if now.skipped > before.skipped
+        && matches!(policy, OverlapPolicy::Skip | OverlapPolicy::BufferOne)
+    {
+        answer.state = RunState::Skipped;
+        answer.skipped = 1;
+        answer.message = format!("skipped: {beside}, and the overlap policy is {waits}");
+        Sight::Whole(answer)
+    } else if now.buffered > before.buffered {
+        answer.state = RunState::Buffered;
+        answer.buffered = 1;
+        answer.message = format!("waits: {beside}, and the overlap policy is {waits}");
+        Sight::Waits(answer)
+    } else {
+        Sight::Nothing
+    }
+}
+
+fn backfill(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
+    let now = glance(info);
+    let new = new_runs(before, info);
+    let ours: Vec<_> = new
+        .into_iter()
+        .filter(|action| {
+            let due = action.schedule_time.as_ref().and_then(decode_time);
+            due.is_some_and(|due| (before.first..=before.last).contains(&due))
+        })
+        .collect();
+    let grown = |now: u64, before: u64, left: u64| now.saturating_sub(before).min(left);
+    let mut answer = answer(before, info);
+    // The list of recent runs may be short, and the counters count others' too.
+    answer.started = grown(now.started, before.started, before.asked).max(ours.len() as u64);
+    let mut left = before.asked.saturating_sub(answer.started);
+    answer.skipped = grown(now.skipped, before.skipped, left);
+    left -= answer.skipped;
+    answer.dropped = grown(now.dropped, before.dropped, left);
+    left -= answer.dropped;
+    answer.buffered = grown(now.buffered, before.buffered, left);
+    left -= answer.buffered;
+    if left == before.asked {
+        return Sight::Nothing;
+    }
+    name(&mut answer, &ours);
+    answer.state = if answer.started > 0 {
+        RunState::Started
+    } else if answer.buffered > 0 {
+        RunState::Buffered
+    } else {
+        RunState::Skipped
+    };
+    answer.message = summary(&answer, before.overlap, left);
+    match (left, answer.buffered) {
+        (0, 0) => Sight::Whole(answer),
+        (0, _) => Sight::Waits(answer),
+        _ => Sight::Part(answer),
+    }
+}
+
+fn summary(answer: &RunAnswer, policy: OverlapPolicy, left: u64) -> String {
+    let mut parts = vec![format!("{} of {} started", answer.started, answer.asked)];
+    for (count, what) in [
+        (answer.skipped, "skipped"),
+        (answer.buffered, "wait for others to end"),
+        (answer.dropped, "dropped: too many wait already"),
+        (left, "to come: the server goes on by itself"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    let text = parts.join(", ");
+    if answer.skipped + answer.buffered > 0 {
+        format!("{text} (overlap policy {})", policy_text(policy))
+    } else {
+        text
+    }
+}
+
+fn answer(before: &RunsSeen, info: &ScheduleInfo) -> RunAnswer {
+    let running = info.running_workflows.iter();
+    RunAnswer {
+        asked: before.asked,
+        overlap: Some(before.overlap),
+        running: running
+            .map(|run| run.workflow_id.clone())
+            .take(RUNS_NAMED)
+            .collect(),
+        ..RunAnswer::default()
+    }
+}
+
+fn name(answer: &mut RunAnswer, runs: &[&ScheduleActionResult]) {
+    let results = runs
+        .iter()
+        .filter_map(|action| action.start_workflow_result.as_ref());
+    answer.runs = results
+        .take(RUNS_NAMED)
+        .map(|run| named(&run.workflow_id, &run.run_id))
+        .collect();
+    if let Some(first) = answer.runs.first() {
+        answer.workflow_id = Some(first.workflow_id.clone());
+        answer.run_id = Some(first.run_id.clone());
+    }
+}
+
+/// The runs that were not there before, in the order of their times.
+fn new_runs<'a>(before: &RunsSeen, info: &'a ScheduleInfo) -> Vec<&'a ScheduleActionResult> {
+    let known: BTreeSet<&str> = before.recent.iter().map(String::as_str).collect();
+    let mut new: Vec<_> = info
+        .recent_actions
+        .iter()
+        .filter(|action| {
+            let is_late = before.since.is_none() || started_at(action) > before.since;
+            is_late && !run_id(action).is_empty() && !known.contains(run_id(action))
+        })
+        .collect();
+    new.sort_by_key(|action| action.schedule_time.as_ref().and_then(decode_time));
+    new
+}
+
+/// Whether no run of the schedule is named by the second of `now`, nor is
+/// about to be.
+pub(super) fn is_free(info: &ScheduleInfo, now: Timestamp) -> bool {
+    let taken = |second: Timestamp| {
+        let recent = info.recent_actions.iter();
+        let mut recent = recent.filter_map(|action| decode_time(action.schedule_time.as_ref()?));
+        let mut coming = info.future_action_times.iter().filter_map(decode_time);
+        recent.any(|due| floor(due) == second) || coming.any(|due| floor(due) == second)
+    };
+    let soon = now.saturating_add(AHEAD).unwrap_or(now);
+    !taken(floor(now)) && !taken(floor(soon))
+}
+
+/// The whole second.
+pub(super) fn floor(time: Timestamp) -> Timestamp {
+    let second = time.as_nanosecond().div_euclid(1_000_000_000);
+    let second = i64::try_from(second).unwrap_or_default();
+    Timestamp::from_second(second).unwrap_or(time)
+}
+
+fn started_at(action: &ScheduleActionResult) -> Option<Timestamp> {
+    action.actual_time.as_ref().and_then(decode_time)
+}
+
+fn run_id(action: &ScheduleActionResult) -> &str {
+    let result = action.start_workflow_result.as_ref();
+    result.map_or("", |run| run.run_id.as_str())
+}
+
+fn policy_text(policy: OverlapPolicy) -> String {
+    serde_json::to_value(policy)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

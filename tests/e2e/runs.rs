@@ -1,0 +1,522 @@
+//! Runs started by hand: from the command line, over HTTP and by updates.
+
+use std::time::Duration;
+
+use almanac_tests::{
+    Project, Proxy, SOON, Scheduler, Worker, cron, foreign_schedule, json_payloads,
+    on_both_schedulers, paused_cron, wait_for, with_schedule,
+};
+use serde_json::{Value, json};
+
+on_both_schedulers!(
+    a_trigger_starts_one_run_and_answers_it,
+    a_trigger_beside_a_run_is_skipped_or_waits,
+    the_same_key_starts_one_run,
+    ten_triggers_at_once_start_ten_runs,
+    a_backfill_starts_the_runs_of_its_range,
+    what_cannot_be_run_is_said,
+    a_worker_that_dies_starts_no_second_run,
+    a_run_whose_request_was_never_seen_is_lost,
+    labels_choose_schedules,
+    overrides_and_triggers_at_once_are_all_done_once,
+);
+
+async fn runs(project: &Project, id: &str) -> anyhow::Result<i64> {
+    Ok(project.temporal().live(&project.schedule(id)).await?.runs())
+}
+
+async fn trigger(worker: &Worker, id: &str, body: Value, key: &str) -> anyhow::Result<Value> {
+    let path = format!("/api/v1/schedules/{id}/trigger");
+    let (status, answer) = worker.send("POST", &path, Some(&body), Some(key)).await?;
+    anyhow::ensure!(status == 200, "{status}: {answer}");
+    Ok(answer)
+}
+
+/// Sends an update until it is taken: the server takes ten at a time.
+async fn taken(project: &Project, update: &str, request: &Value) -> anyhow::Result<Value> {
+    let workflow = project.reconcile_workflow();
+    wait_for("the update to be taken", 4 * SOON, || async {
+        let payloads = json_payloads(std::slice::from_ref(request));
+        let temporal = project.temporal();
+        let answer = temporal.update_workflow(&workflow, update, payloads).await;
+        if answer.is_err() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        answer.map(Some)
+    })
+    .await
+}
+
+/// Asks the workflow itself, and waits until the run is over.
+async fn ask(project: &Project, update: &str, request: &Value) -> anyhow::Result<Value> {
+    taken(project, update, request).await?;
+    let workflow = project.reconcile_workflow();
+    let id = json!({ "request_id": request["request_id"] });
+    wait_for("the run to be over", 4 * SOON, || async {
+        let payloads = json_payloads(std::slice::from_ref(&id));
+        let known = project.temporal().query(&workflow, "run", payloads).await;
+        match known {
+            Ok(known) if known["state"] != "pending" && !known.is_null() => Ok(Some(known)),
+            _ => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(None)
+            }
+        }
+    })
+    .await
+}
+
+/// By the command line and over HTTP; on a paused schedule and a suspended
+/// reconciler too.
+async fn a_trigger_starts_one_run_and_answers_it(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    project.write("off.yaml", &paused_cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    let said = project.almanac(&["trigger", "one", "--reason", "asked by ann"])?;
+    assert_eq!(said.code, 0, "{said:?}");
+    let live = project.temporal().live(&project.schedule("one")).await?;
+    assert_eq!(live.runs(), 1, "{live}");
+    let action = live.0.info.unwrap().recent_actions.remove(0);
+    let run = action.start_workflow_result.unwrap();
+    assert!(said.stdout.contains(&run.workflow_id), "{said:?}");
+    assert!(said.stdout.contains(&run.run_id), "{said:?}");
+    assert!(
+        run.workflow_id
+            .starts_with(&format!("{}/one-", project.name()))
+    );
+
+    let said = project
+        .almanac(&["trigger", "off", "--format", "json"])?
+        .success()?;
+    let answer: Value = serde_json::from_str(&said)?;
+    assert_eq!(answer["state"], "started", "{answer}");
+    assert_eq!(runs(&project, "off").await?, 1);
+    assert!(
+        project
+            .temporal()
+            .live(&project.schedule("off"))
+            .await?
+            .paused()
+    );
+
+    project.almanac(&["suspend", "--reason", "x"])?.success()?;
+    let answer = trigger(&worker, "off", json!({ "overlap": "allow_all" }), "k").await?;
+    assert_eq!(answer["state"], "started", "{answer}");
+    assert_eq!(runs(&project, "off").await?, 2);
+    project.almanac(&["resume"])?.success()?;
+
+    let log = worker.log()?;
+    assert!(log.contains("run asked for by hand"), "{log}");
+    assert!(log.contains("asked by ann"), "{log}");
+    let labels = ["op=\"trigger\"", "result=\"started\""];
+    let count = worker
+        .metric("almanac_schedule_operations_total", &labels)
+        .await?;
+    assert!((count - 3.0).abs() < 0.1, "{count}");
+    worker.sync().await?;
+    assert_eq!(worker.sync().await?.changes, []);
+    Ok(())
+}
+
+/// As the overlap policy says: the schedule's own, or that of the request.
+async fn a_trigger_beside_a_run_is_skipped_or_waits(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    let first = trigger(&worker, "one", json!({}), "k1").await?;
+    assert_eq!(first["state"], "started", "{first}");
+    let skipped = project.almanac(&["trigger", "one"])?;
+    assert_eq!(skipped.code, 2, "{skipped:?}");
+    let running = first["workflow_id"].as_str().unwrap();
+    assert!(skipped.stdout.contains("skipped"), "{skipped:?}");
+    assert!(skipped.stdout.contains(running), "{skipped:?}");
+    assert_eq!(runs(&project, "one").await?, 1);
+    let waits = project.almanac(&["trigger", "one", "--overlap", "buffer-one"])?;
+    assert_eq!(waits.code, 0, "{waits:?}");
+    assert!(waits.stdout.contains("waits"), "{waits:?}");
+    let beside = trigger(&worker, "one", json!({ "overlap": "allow_all" }), "k2").await?;
+    assert_eq!(beside["state"], "started", "{beside}");
+    assert_ne!(beside["run_id"], first["run_id"]);
+    assert_eq!(runs(&project, "one").await?, 2);
+    Ok(())
+}
+
+/// Over HTTP and after a restart of the worker; another schedule's is refused.
+async fn the_same_key_starts_one_run(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    project.write("two.yaml", &cron("0 1 * * *"))?;
+    let mut worker = project.worker().start().await?;
+    let body = json!({ "overlap": "allow_all" });
+    let first = trigger(&worker, "one", body.clone(), "same").await?;
+    assert_eq!(first["state"], "started", "{first}");
+    let again = (0..3).map(|_| trigger(&worker, "one", body.clone(), "same"));
+    for answer in futures::future::try_join_all(again).await? {
+        assert_eq!(answer, first);
+    }
+    worker.restart().await?;
+    assert_eq!(trigger(&worker, "one", body.clone(), "same").await?, first);
+    assert_eq!(runs(&project, "one").await?, 1);
+    let path = "/api/v1/schedules/two/trigger";
+    let (status, problem) = worker.send("POST", path, Some(&body), Some("same")).await?;
+    assert_eq!(status, 409, "{problem}");
+    assert_eq!(runs(&project, "two").await?, 0);
+    Ok(())
+}
+
+/// On one schedule, with a policy that lets them.
+async fn ten_triggers_at_once_start_ten_runs(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write(
+        "one.yaml",
+        &with_schedule("  cron: '0 1 * * *'\n  overlap_policy: allow_all\n"),
+    )?;
+    let worker = project.worker().start().await?;
+    let keys: Vec<String> = (0..10).map(|n| format!("k{n}")).collect();
+    let asked = keys
+        .iter()
+        .map(|key| trigger(&worker, "one", json!({}), key));
+    let answers = futures::future::try_join_all(asked).await?;
+    let mut ids: Vec<_> = answers
+        .iter()
+        .map(|answer| {
+            assert_eq!(answer["state"], "started", "{answer}");
+            answer["run_id"].to_string()
+        })
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 10, "{ids:?}");
+    assert_eq!(runs(&project, "one").await?, 10);
+    Ok(())
+}
+
+/// A day of hours is 24 runs; the schedule's own policy lets one start.
+async fn a_backfill_starts_the_runs_of_its_range(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write(
+        "all.yaml",
+        &with_schedule("  cron: '0 * * * *'\n  overlap_policy: allow_all\n"),
+    )?;
+    project.write(
+        "skip.yaml",
+        &with_schedule("  cron: '0 * * * *'\n  timezone: Europe/Berlin\n"),
+    )?;
+    let worker = project.worker().start().await?;
+    let day = [
+        "--from",
+        "2026-01-01T00:00:00Z",
+        "--to",
+        "2026-01-02T00:00:00Z",
+    ];
+    let all = [&["backfill", "all", "--format", "json"][..], &day].concat();
+    let answer: Value = serde_json::from_str(&project.almanac(&all)?.success()?)?;
+    assert_eq!(answer["started"], 24, "{answer}");
+    assert_eq!(runs(&project, "all").await?, 24);
+
+    // Local to the schedule's zone, in which a clock was changed that day.
+    let local = json!({ "from": "2026-03-29", "to": "2026-03-30", "reason": "again" });
+    let path = "/api/v1/schedules/skip/backfill";
+    let (status, answer) = worker.send("POST", path, Some(&local), Some("k")).await?;
+    assert_eq!((status, &answer["asked"]), (200, &json!(23)), "{answer}");
+    assert_eq!(answer["started"], 1, "{answer}");
+    let workflow = answer["workflow_id"].as_str().unwrap();
+    assert!(workflow.ends_with("-2026-03-28T23:00:00Z"), "{workflow}");
+    assert!(answer["skipped"].as_u64().unwrap() > 0, "{answer}");
+    let (_, again) = worker.send("POST", path, Some(&local), Some("k")).await?;
+    assert_eq!(again, answer);
+    assert_eq!(runs(&project, "skip").await?, 1);
+    Ok(())
+}
+
+/// Nothing is started, and the reason is told.
+async fn what_cannot_be_run_is_said(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 * * * *"))?;
+    let foreign = project.schedule("taken");
+    project
+        .temporal()
+        .create(&foreign, foreign_schedule("0 1 * * *"), &[])
+        .await?;
+    project.write("taken.yaml", &cron("0 1 * * *"))?;
+    let worker = project.worker().start().await?;
+    for (id, kind, body, status, said) in [
+        ("nobody", "trigger", json!({}), 404, "no schedule"),
+        ("taken", "trigger", json!({}), 409, "not Almanac's"),
+        (
+            "one",
+            "backfill",
+            json!({ "from": "2026-01-01", "to": "2026-02-01" }),
+            400,
+            "would start 744 runs",
+        ),
+        (
+            "one",
+            "backfill",
+            json!({ "from": "2026-01-01T00:10", "to": "2026-01-01T00:20" }),
+            400,
+            "no time",
+        ),
+        (
+            "one",
+            "backfill",
+            json!({ "from": "2026-01-02", "to": "2026-01-01" }),
+            400,
+            "before",
+        ),
+        (
+            "one",
+            "backfill",
+            json!({ "from": "soon", "to": "later" }),
+            422,
+            "soon",
+        ),
+    ] {
+        let path = format!("/api/v1/schedules/{id}/{kind}");
+        let answer = worker.send("POST", &path, Some(&body), None).await?;
+        assert_eq!(answer.0, status, "{body}: {}", answer.1);
+        assert!(
+            answer.1["detail"].to_string().contains(said),
+            "{}",
+            answer.1
+        );
+    }
+    let month = ["--from", "2026-01-01", "--to", "2026-02-01"];
+    for (command, said) in [
+        (vec!["trigger", "nobody"], "no schedule"),
+        (vec!["trigger", "taken"], "no schedule"),
+        ([&["backfill", "one"][..], &month].concat(), "744 runs"),
+        (vec!["trigger"], "required"),
+    ] {
+        let output = project.almanac(&command)?;
+        assert_eq!(output.code, 1, "{output:?}");
+        assert!(output.stderr.contains(said), "{output:?}");
+    }
+    assert_eq!(runs(&project, "one").await?, 0);
+    assert_eq!(project.temporal().live(&foreign).await?.runs(), 0);
+    // Nobody is there to take it: the way by hand is shown.
+    drop(worker);
+    let output = project.almanac(&["trigger", "one"])?;
+    assert_eq!(output.code, 1, "{output:?}");
+    let line = format!(
+        "temporal schedule trigger --address {} --namespace default --schedule-id {}",
+        project.address(),
+        project.schedule("one")
+    );
+    assert!(output.stderr.contains(&line), "{output:?}");
+    assert_eq!(runs(&project, "one").await?, 0);
+    Ok(())
+}
+
+/// Killed before the server hears of it, and before its answer is known.
+async fn a_worker_that_dies_starts_no_second_run(on: Scheduler) -> anyhow::Result<()> {
+    let (before, after) = futures::join!(dies(on, false), dies(on, true));
+    assert_eq!((before?, after?), (("lost", 0), ("started", 1)));
+    Ok(())
+}
+
+async fn dies(on: Scheduler, answered: bool) -> anyhow::Result<(&'static str, i64)> {
+    let project = Project::new(on).await?;
+    project.write(
+        "one.yaml",
+        &with_schedule("  cron: '0 1 * * *'\n  overlap_policy: allow_all\n"),
+    )?;
+    let proxy = Proxy::start(project.address()).await?;
+    let mut worker = project.worker().through(&proxy).start().await?;
+    let mut gate = if answered {
+        proxy.hold_answer("PatchSchedule", 0)
+    } else {
+        proxy.hold("PatchSchedule", 0)
+    };
+    let request = json!({ "request_id": "dies", "id": "one", "by": "test" });
+    let asked = ask(&project, "trigger", &request);
+    let killed = async {
+        gate.reached().await?;
+        worker.kill()?;
+        drop(gate);
+        proxy.clear();
+        worker.restart().await
+    };
+    let (answer, killed) = futures::join!(asked, killed);
+    killed?;
+    let answer = answer?;
+    assert_eq!(ask(&project, "trigger", &request).await?, answer);
+    let started = runs(&project, "one").await?;
+    let state = if answer["state"] == "started" {
+        "started"
+    } else {
+        "lost"
+    };
+    assert_eq!(answer["state"], state, "{answer}");
+    // It is not in the way of the next.
+    let next = json!({ "request_id": "next", "id": "one" });
+    assert_eq!(ask(&project, "trigger", &next).await?["state"], "started");
+    assert_eq!(runs(&project, "one").await?, started + 1);
+    Ok((state, started))
+}
+
+/// A server that does not answer is not asked again.
+async fn a_run_whose_request_was_never_seen_is_lost(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let proxy = Proxy::start(project.address()).await?;
+    let worker = project.worker().through(&proxy).start().await?;
+    proxy.reset();
+    proxy.fail("PatchSchedule", 0, 1, tonic::Code::Unavailable);
+    let lost = project.almanac(&["trigger", "one"])?;
+    assert_eq!(lost.code, 1, "{lost:?}");
+    assert!(lost.stdout.contains("lost"), "{lost:?}");
+    assert_eq!(proxy.count("PatchSchedule"), 1);
+    // One that says it did not take it is.
+    proxy.fail("PatchSchedule", 0, 1, tonic::Code::ResourceExhausted);
+    let answer = trigger(&worker, "one", json!({}), "k").await?;
+    assert_eq!(answer["state"], "started", "{answer}");
+    assert_eq!(runs(&project, "one").await?, 1);
+    Ok(())
+}
+
+/// A dry run says which; more than the limit are refused.
+async fn labels_choose_schedules(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    for (id, team) in [("a", "billing"), ("b", "billing"), ("c", "search")] {
+        let text = format!(
+            "labels: {{ team: {team}, env: prod }}\n{}",
+            cron("0 * * * *")
+        );
+        project.write(&format!("{id}.yaml"), &text)?;
+    }
+    let _worker = project.worker().start().await?;
+    let counts = async || -> anyhow::Result<[i64; 3]> {
+        Ok([
+            runs(&project, "a").await?,
+            runs(&project, "b").await?,
+            runs(&project, "c").await?,
+        ])
+    };
+    let billing = ["--selector", "team=billing,env=prod"];
+    let with = |command: &[&'static str], more: &[&'static str]| {
+        project.almanac(&[command, &billing, more].concat())
+    };
+    let dry = with(&["trigger"], &["--dry-run"])?.success()?;
+    assert_eq!(dry, "a: would be triggered\nb: would be triggered\n");
+    for (command, more, said) in [
+        (&["trigger"][..], &["--limit", "1"][..], "2 schedules"),
+        (&["trigger", "a"], &[], "cannot be used with"),
+        (
+            &["backfill", "--from", "2026-01-01", "--to", "2026-01-02"],
+            &["--limit", "47"],
+            "48 runs",
+        ),
+    ] {
+        let output = with(command, more)?;
+        assert_eq!(output.code, 1, "{output:?}");
+        assert!(output.stderr.contains(said), "{output:?}");
+    }
+    let none = project.almanac(&["pause", "--selector", "team=x", "--reason", "x"])?;
+    assert_eq!(none.code, 1, "{none:?}");
+    assert!(none.stderr.contains("team=x"), "{none:?}");
+    assert_eq!(counts().await?, [0, 0, 0]);
+
+    let said = with(&["trigger"], &[])?.success()?;
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert_eq!(counts().await?, [1, 1, 0]);
+    let hour = [
+        "backfill",
+        "--from",
+        "2026-01-01T00:00",
+        "--to",
+        "2026-01-01T01:00",
+    ];
+    let said = with(&hour, &["--dry-run"])?.success()?;
+    assert!(said.contains("b: would start 1 runs"), "{said}");
+    let said = with(&hour, &["--overlap", "allow-all"])?.success()?;
+    assert!(said.contains("b: 1 of 1 started"), "{said}");
+    assert_eq!(counts().await?, [2, 2, 0]);
+
+    let paused = with(&["pause"], &["--reason", "incident", "--for", "2h"])?.success()?;
+    assert_eq!(paused.lines().count(), 2, "{paused}");
+    let is_paused = async |id: &str| -> anyhow::Result<bool> {
+        Ok(project
+            .temporal()
+            .live(&project.schedule(id))
+            .await?
+            .paused())
+    };
+    assert!(is_paused("a").await? && is_paused("b").await? && !is_paused("c").await?);
+    let json: Value = serde_json::from_str(&with(&["unpause"], &["--format", "json"])?.success()?)?;
+    assert_eq!(json[1]["id"], "b", "{json}");
+    assert!(!is_paused("a").await? && !is_paused("b").await?);
+    Ok(())
+}
+
+/// Sends a request until it is taken; what it answers then.
+async fn served(worker: &Worker, method: &str, path: &str, body: Value) -> anyhow::Result<Value> {
+    let key = format!("{path} {body}");
+    wait_for(&key, 6 * SOON, || async {
+        match worker.send(method, path, Some(&body), Some(&key)).await? {
+            (200, answer) if answer["state"] != "pending" => Ok(Some(answer)),
+            (200 | 202 | 429 | 503, _) => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                Ok(None)
+            }
+            (status, answer) => anyhow::bail!("{status}: {answer}"),
+        }
+    })
+    .await
+}
+
+/// 100 overrides and 100 triggers on 20 schedules while passes run: none is
+/// lost, none is done twice.
+async fn overrides_and_triggers_at_once_are_all_done_once(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    for number in 0..20 {
+        project.write(
+            &format!("job-{number}.yaml"),
+            &with_schedule("  cron: '0 1 1 1 *'\n  overlap_policy: allow_all\n"),
+        )?;
+    }
+    let worker = project.worker().start().await?;
+    let workflow = project.reconcile_workflow();
+    let asked = (0..200_u32).map(|n| {
+        let (path, round) = (format!("/api/v1/schedules/job-{}", n % 20), n / 20);
+        let worker = &worker;
+        async move {
+            if round % 2 == 0 {
+                let body = json!({ "reason": format!("round {round}") });
+                let answer = served(worker, "POST", &format!("{path}/trigger"), body).await?;
+                anyhow::ensure!(answer["state"] == "started", "{answer}");
+                return anyhow::Ok(answer["run_id"].to_string());
+            }
+            let cron = format!("{round} 4 * * *");
+            let body = json!({ "reason": format!("round {round}"), "cron": cron });
+            served(worker, "PATCH", &path, body).await?;
+            Ok(format!("override {n}"))
+        }
+    });
+    let done = futures::future::try_join_all(asked);
+    let passes = async {
+        for _ in 0..5 {
+            let temporal = project.temporal();
+            temporal.signal(&workflow, "reconcile", None).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        anyhow::Ok(())
+    };
+    let (mut done, ()) = futures::try_join!(done, passes)?;
+    done.sort();
+    done.dedup();
+    assert_eq!(done.len(), 200);
+    worker.sync().await?;
+    for number in 0..20 {
+        let id = format!("job-{number}");
+        let live = project.temporal().live(&project.schedule(&id)).await?;
+        assert_eq!(live.runs(), 5, "{id}: {live}");
+        assert!(live.times().contains(" 4 "), "{id}: {live}");
+    }
+    let status = worker.json("/api/v1/reconcile").await?;
+    assert_eq!(status["orders"], json!({}), "{status:#}");
+    assert_eq!(status["runs_pending"], 0, "{status:#}");
+    crate::replay::replays(&project, &workflow).await?;
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! The flags of `almanac trigger` and `almanac backfill`.
+
+use almanac_workflows::definition::OverlapPolicy;
+use almanac_workflows::times::When;
+use clap::{Args, ValueEnum};
+
+use super::{Target, Which};
+
+/// `almanac trigger`.
+///
+/// Exits with 0 when a run was started or waits for another to end, with 2 when
+/// the overlap policy skipped it, with 1 when it failed or was lost.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 when a run was started or waits for another to end, 2 when the overlap \
+                  policy skipped it, 1 when it failed or was lost."
+)]
+pub struct TriggerArgs {
+    /// Which schedules.
+    #[command(flatten)]
+    pub which: Which,
+    /// The most schedules that `--selector` may choose
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: u16,
+    /// What happens while another run goes on [default: the schedule's own policy]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub overlap: Option<Overlap>,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `almanac backfill`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Times are RFC 3339 (2026-01-31T06:00:00Z), or local to the schedule's zone \
+                  (2026-01-31, 2026-01-31T06:00).\n\nExit code: 0 when a run was started or waits \
+                  for another to end, 2 when the overlap policy skipped every one, 1 when it \
+                  failed or was lost."
+)]
+pub struct BackfillArgs {
+    /// Which schedules.
+    #[command(flatten)]
+    pub which: Which,
+    /// The first moment
+    #[arg(long, value_name = "TIME")]
+    pub from: When,
+    /// The first moment after it
+    #[arg(long, value_name = "TIME")]
+    pub to: When,
+    /// The most runs, of all schedules together
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
+    /// The most schedules that `--selector` may choose
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_schedules: u16,
+    /// What happens while another run goes on [default: the schedule's own
+    /// policy, and that is mostly `skip`, which starts one run of many;
+    /// `buffer-all` starts one after the other, `allow-all` all at once]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub overlap: Option<Overlap>,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+    /// The project and the output's format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `--overlap`; the words of definitions are taken too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Overlap {
+    /// Start nothing.
+    #[value(name = "skip")]
+    Skip,
+    /// Start one more when the present run ends.
+    #[value(name = "buffer-one", alias = "buffer_one")]
+    BufferOne,
+    /// Start all, one after the other.
+    #[value(name = "buffer-all", alias = "buffer_all")]
+    BufferAll,
+    /// Cancel the present run, then start.
+    #[value(name = "cancel-other", alias = "cancel_other")]
+    CancelOther,
+    /// Terminate the present run, then start.
+    #[value(name = "terminate-other", alias = "terminate_other")]
+    TerminateOther,
+    /// Start beside the present run.
+    #[value(name = "allow-all", aliases = ["allow_all", "allow"])]
+    AllowAll,
+}
+
+impl From<Overlap> for OverlapPolicy {
+    fn from(overlap: Overlap) -> Self {
+        match overlap {
+            Overlap::Skip => Self::Skip,
+            Overlap::BufferOne => Self::BufferOne,
+            Overlap::BufferAll => Self::BufferAll,
+            Overlap::CancelOther => Self::CancelOther,
+            Overlap::TerminateOther => Self::TerminateOther,
+            Overlap::AllowAll => Self::AllowAll,
+        }
+    }
+}

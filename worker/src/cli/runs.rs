@@ -1,0 +1,288 @@
+//! `almanac trigger` and `almanac backfill`: runs started by hand, and what
+//! came of them.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use almanac_activities::runs::{Range, Times};
+use almanac_workflows::definition::OverlapPolicy;
+use almanac_workflows::names::DefinitionId;
+use almanac_workflows::record::{RunAnswer, RunKind, RunRequest, RunState};
+use almanac_workflows::schedule::Live;
+use anyhow::{Context as _, bail};
+use futures::{StreamExt, stream};
+use serde::Serialize;
+
+use super::choose::{AT_ONCE, chosen, show_chosen};
+use super::{Remote, local};
+use crate::args::{BackfillArgs, Format, Target, TriggerArgs, Which};
+use crate::process::backoff::random;
+use crate::process::reconciler::ReconcilerError;
+
+/// How long a run is waited for: others of its schedule may be before it.
+const SEEN_LIMIT: Duration = Duration::from_mins(2);
+/// The exit code where the overlap policy skipped all there was.
+const SKIPPED: u8 = 2;
+
+/// What is asked of one schedule.
+struct Job {
+    id: DefinitionId,
+    live: Live,
+    /// Of a backfill: `None` where the schedule has no time in the range.
+    times: Option<Times>,
+}
+
+pub(super) async fn trigger(args: TriggerArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let ids = chosen(&remote, &args.which, args.limit).await?;
+    if args.which.dry_run {
+        show_chosen(&args.target, "be triggered", &ids)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let request = RunRequest {
+        overlap: args.overlap.map(Into::into),
+        reason: args.reason,
+        by: super::operator(),
+        ..RunRequest::default()
+    };
+    let mut jobs = Vec::new();
+    for id in ids {
+        let live = live(&remote, &args.target, &id).await?;
+        jobs.push(Job {
+            id,
+            live,
+            times: None,
+        });
+    }
+    all(
+        &remote,
+        &args.target,
+        &args.which,
+        RunKind::Trigger,
+        &request,
+        jobs,
+    )
+    .await
+}
+
+pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let ids = chosen(&remote, &args.which, args.max_schedules).await?;
+    let mut jobs = Vec::new();
+    let mut total = 0;
+    for id in ids {
+        let live = live(&remote, &args.target, &id).await?;
+        let spec = &live.values.spec;
+        let range = Range::of(spec, Some(args.from), Some(args.to)).map_err(anyhow::Error::msg)?;
+        let times = if args.which.selector.is_some() {
+            range.times(spec)
+        } else {
+            let times = range.times_within(spec, Some(args.limit));
+            Some(times.map_err(|why| anyhow::anyhow!("{id}: {why}"))?)
+        };
+        total += times.map_or(0, |times| times.count);
+        jobs.push(Job { id, live, times });
+    }
+    if total > u64::from(args.limit) {
+        bail!(
+            "{total} runs would be started, more than the limit of {}; nothing was started",
+            args.limit
+        );
+    }
+    if args.which.dry_run {
+        planned(&args.target, &jobs)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let request = RunRequest {
+        overlap: args.overlap.map(Into::into),
+        from: Some(args.from),
+        to: Some(args.to),
+        limit: Some(args.limit),
+        reason: args.reason,
+        by: super::operator(),
+        ..RunRequest::default()
+    };
+    jobs.retain(|job| job.times.is_some());
+    all(
+        &remote,
+        &args.target,
+        &args.which,
+        RunKind::Backfill,
+        &request,
+        jobs,
+    )
+    .await
+}
+
+async fn live(remote: &Remote, target: &Target, id: &DefinitionId) -> anyhow::Result<Live> {
+    let schedule = target.project.schedule_id(id);
+    let found = remote.live(&target.project, &schedule).await?;
+    found.with_context(|| remote.no_schedule(&target.project, id))
+}
+
+/// What a backfill would start.
+fn planned(target: &Target, jobs: &[Job]) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Planned<'a> {
+        id: &'a DefinitionId,
+        runs: u64,
+        first: Option<jiff::Timestamp>,
+        last: Option<jiff::Timestamp>,
+    }
+    let all: Vec<_> = jobs
+        .iter()
+        .map(|job| Planned {
+            id: &job.id,
+            runs: job.times.map_or(0, |times| times.count),
+            first: job.times.map(|times| times.first),
+            last: job.times.map(|times| times.last),
+        })
+        .collect();
+    super::show(target.format, &all, |_| {
+        let lines = jobs.iter().map(|job| match job.times {
+            None => format!("{}: no time in the range\n", job.id),
+            Some(Times { first, last, count }) => {
+                let zone = &job.live.values.spec.timezone;
+                let (first, last) = (local(first, zone), local(last, zone));
+                format!("{}: would start {count} runs, {first} to {last}\n", job.id)
+            }
+        });
+        lines.collect()
+    })
+}
+
+/// Asks for every job, a few at a time, and tells what came of them.
+async fn all(
+    remote: &Remote,
+    target: &Target,
+    which: &Which,
+    kind: RunKind,
+    request: &RunRequest,
+    jobs: Vec<Job>,
+) -> anyhow::Result<ExitCode> {
+    let is_one = which.selector.is_none();
+    let mut answers: Vec<RunAnswer> = Vec::new();
+    let asked = jobs
+        .iter()
+        .map(|job| async move { (job, ask(remote, target, kind, request, job).await) });
+    let mut asked = stream::iter(asked).buffered(AT_ONCE);
+    while let Some((job, answer)) = asked.next().await {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if is_one => return Err(error),
+            Err(error) => RunAnswer {
+                kind,
+                id: Some(job.id.clone()),
+                state: RunState::Failed,
+                message: format!("{error:#}"),
+                ..RunAnswer::default()
+            },
+        };
+        if target.format == Format::Text {
+            super::print(&text(&job.id, &answer, is_one))?;
+        }
+        answers.push(answer);
+    }
+    if target.format == Format::Json {
+        match &answers[..] {
+            [answer] if is_one => super::print_json(answer)?,
+            answers => super::print_json(&answers)?,
+        };
+    }
+    Ok(exit_code(&answers))
+}
+
+fn exit_code(answers: &[RunAnswer]) -> ExitCode {
+    if answers.iter().any(|answer| !answer.state.is_good()) {
+        ExitCode::FAILURE
+    } else if answers.iter().any(|one| one.state == RunState::Skipped) {
+        ExitCode::from(SKIPPED)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+async fn ask(
+    remote: &Remote,
+    target: &Target,
+    kind: RunKind,
+    request: &RunRequest,
+    job: &Job,
+) -> anyhow::Result<RunAnswer> {
+    let request = RunRequest {
+        request_id: format!("{}-{:016x}{:016x}", kind.name(), random(), random()),
+        id: Some(job.id.clone()),
+        ..request.clone()
+    };
+    request.check(kind).map_err(anyhow::Error::msg)?;
+    match remote.reconciler.run(kind, &request, SEEN_LIMIT).await {
+        Ok(answer) => Ok(answer),
+        Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => bail!(
+            "{error}; nothing is known to have been started; by hand:\n  {}",
+            by_hand(remote, target, kind, &request, job)
+        ),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn text(id: &DefinitionId, answer: &RunAnswer, is_one: bool) -> String {
+    let mut line = match (answer.state, answer.kind) {
+        (RunState::Started, RunKind::Trigger) => {
+            let workflow = answer.workflow_id.as_deref().unwrap_or_default();
+            let run = answer.run_id.as_deref().unwrap_or_default();
+            format!("{id}: started {workflow} (run {run})\n")
+        }
+        (RunState::Lost, _) => format!("{id}: lost: {}\n", answer.message),
+        (RunState::Pending, _) => format!(
+            "{id}: pending: it was not seen within {} s; `almanac show {id}` tells its runs\n",
+            SEEN_LIMIT.as_secs()
+        ),
+        (state, _) if !state.is_good() => format!("{id}: failed: {}\n", answer.message),
+        _ => format!("{id}: {}\n", answer.message),
+    };
+    if is_one && answer.kind == RunKind::Backfill {
+        for run in &answer.runs {
+            writeln!(line, "  {} (run {})", run.workflow_id, run.run_id).unwrap_or_default();
+        }
+        let more = answer.started.saturating_sub(answer.runs.len() as u64);
+        if more > 0 && !answer.runs.is_empty() {
+            writeln!(line, "  and {more} more").unwrap_or_default();
+        }
+        if answer.skipped > 0 {
+            line +=
+                "  hint: --overlap buffer-all starts one after the other, allow-all all at once\n";
+        }
+    }
+    line
+}
+
+/// The line of the Temporal CLI that does the same.
+fn by_hand(
+    remote: &Remote,
+    target: &Target,
+    kind: RunKind,
+    request: &RunRequest,
+    job: &Job,
+) -> String {
+    let policy = request.overlap.unwrap_or(job.live.values.overlap_policy);
+    let policy = match policy {
+        OverlapPolicy::Skip => "Skip",
+        OverlapPolicy::BufferOne => "BufferOne",
+        OverlapPolicy::BufferAll => "BufferAll",
+        OverlapPolicy::CancelOther => "CancelOther",
+        OverlapPolicy::TerminateOther => "TerminateOther",
+        OverlapPolicy::AllowAll => "AllowAll",
+    };
+    let range = job.times.map_or_else(String::new, |times| {
+        let Times { first, last, .. } = times;
+        format!(" --start-time {first} --end-time {last}")
+    });
+    format!(
+        "temporal schedule {} --address {} --namespace {} --schedule-id {}{range} --overlap-policy {policy}",
+        kind.name(),
+        remote.address,
+        remote.namespace,
+        target.project.schedule_id(&job.id),
+    )
+}

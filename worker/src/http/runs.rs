@@ -1,0 +1,219 @@
+//! `POST /api/v1/schedules/{id}/trigger` and `/backfill`: runs that an
+//! operator asks for, and what came of them.
+
+use std::sync::Arc;
+
+use almanac_workflows::definition::OverlapPolicy;
+use almanac_workflows::names::DefinitionId;
+use almanac_workflows::record::{RunAnswer, RunKind, RunRequest, RunState};
+use almanac_workflows::times::When;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::auth::Caller;
+use super::openapi::{PROBLEM, Upstream};
+use super::overrides::request_id;
+use super::problem::{Details, Problem};
+use super::query::Id;
+use super::{Backend, Service};
+
+/// The body of a trigger; there may be none, or `null`.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TriggerBody {
+    /// What happens while another run goes on; the schedule's own policy where left out.
+    overlap: Option<OverlapPolicy>,
+    /// Why.
+    reason: String,
+}
+
+/// The body of a backfill.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BackfillBody {
+    /// The first moment: RFC 3339, or local to the schedule's zone.
+    #[schema(value_type = String)]
+    from: When,
+    /// The first moment after it.
+    #[schema(value_type = String)]
+    to: When,
+    /// What happens while another run goes on; the schedule's own policy where left out.
+    overlap: Option<OverlapPolicy>,
+    /// The most runs; 100 where left out.
+    #[schema(minimum = 1, maximum = 10_000)]
+    limit: Option<u32>,
+    /// Why.
+    #[serde(default)]
+    reason: String,
+}
+
+/// Starts a run of a schedule now.
+#[utoipa::path(
+    post, path = "/api/v1/schedules/{id}/trigger", operation_id = "trigger", tag = "schedules",
+    params(
+        ("id" = String, Path, description = "The definition's id"),
+        ("idempotency-key" = Option<String>, Header, description = "Names the request: sent \
+         again with the same key it does nothing more", min_length = 1, max_length = 150,
+         pattern = "^[!-~]+$")
+    ),
+    request_body = Option<TriggerBody>,
+    responses(
+        (status = 200, description = "What came of it: `started`, `buffered`, `skipped` or `lost`",
+         body = RunAnswer),
+        (status = 202, description = "It goes on", body = RunAnswer),
+        (status = 404, description = "There is no such schedule", body = Details,
+         content_type = PROBLEM),
+        (status = 409, description = "The schedule is another owner's", body = Details,
+         content_type = PROBLEM),
+        (status = 415, description = "The body is not said to be JSON", body = Details,
+         content_type = PROBLEM),
+        (status = 422, description = "The body has other members", body = Details,
+         content_type = PROBLEM),
+        (status = 502, description = "Temporal refused", body = Details,
+         content_type = PROBLEM),
+        Upstream
+    )
+)]
+pub(super) async fn trigger<B: Backend>(
+    State(service): State<Arc<Service<B>>>,
+    Id(id): Id,
+    caller: Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let body: Option<TriggerBody> = if body.is_empty() {
+        None
+    } else {
+        read(&headers, &body)?
+    };
+    let body = body.unwrap_or_default();
+    let request = RunRequest {
+        overlap: body.overlap,
+        reason: body.reason,
+        ..RunRequest::default()
+    };
+    ask(&service, RunKind::Trigger, &id, &caller, &headers, request).await
+}
+
+/// Starts the runs of a schedule for a time that is over.
+#[utoipa::path(
+    post, path = "/api/v1/schedules/{id}/backfill", operation_id = "backfill", tag = "schedules",
+    params(
+        ("id" = String, Path, description = "The definition's id"),
+        ("idempotency-key" = Option<String>, Header, description = "Names the request: sent \
+         again with the same key it does nothing more", min_length = 1, max_length = 150,
+         pattern = "^[!-~]+$")
+    ),
+    request_body = BackfillBody,
+    responses(
+        (status = 200, description = "What came of it: `started`, `buffered`, `skipped` or `lost`",
+         body = RunAnswer),
+        (status = 202, description = "It goes on", body = RunAnswer),
+        (status = 404, description = "There is no such schedule", body = Details,
+         content_type = PROBLEM),
+        (status = 409, description = "The schedule is another owner's", body = Details,
+         content_type = PROBLEM),
+        (status = 415, description = "The body is not said to be JSON", body = Details,
+         content_type = PROBLEM),
+        (status = 422, description = "The body has other members", body = Details,
+         content_type = PROBLEM),
+        (status = 502, description = "Temporal refused", body = Details,
+         content_type = PROBLEM),
+        Upstream
+    )
+)]
+pub(super) async fn backfill<B: Backend>(
+    State(service): State<Arc<Service<B>>>,
+    Id(id): Id,
+    caller: Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let body: BackfillBody = read(&headers, &body)?;
+    let request = RunRequest {
+        from: Some(body.from),
+        to: Some(body.to),
+        overlap: body.overlap,
+        limit: body.limit,
+        reason: body.reason,
+        ..RunRequest::default()
+    };
+    ask(&service, RunKind::Backfill, &id, &caller, &headers, request).await
+}
+
+/// A body of JSON. A form of another site cannot send one.
+fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
+    let is_json = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.split(';').next().map(str::trim) == Some("application/json"));
+    if !is_json {
+        let detail = "the body must be of content-type application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let status = if error.is_data() {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        Problem::new(status, format!("the body cannot be read: {error}"))
+    })
+}
+
+async fn ask<B: Backend>(
+    service: &Service<B>,
+    kind: RunKind,
+    id: &str,
+    caller: &Caller,
+    headers: &HeaderMap,
+    request: RunRequest,
+) -> Result<Response, Problem> {
+    let definition: DefinitionId = id.parse().map_err(|_| {
+        let detail = format!("there is no schedule of definition `{id}`");
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    })?;
+    let request = RunRequest {
+        request_id: request_id(headers)?,
+        id: Some(definition),
+        by: caller.name.clone(),
+        ..request
+    };
+    if let Err(why) = request.check(kind) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, why));
+    }
+    let Ok(_turn) = service.runs.try_acquire() else {
+        let detail = "too many requests wait for a run";
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
+    };
+    let asked = service.backend.run(kind, request, service.sync_wait);
+    let answer = tokio::select! {
+        answer = asked => answer?,
+        () = service.stop.cancelled() => {
+            let detail = "this process ends; ask again with the same Idempotency-Key";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+        }
+    };
+    told(answer)
+}
+
+fn told(answer: RunAnswer) -> Result<Response, Problem> {
+    let status = match answer.state {
+        RunState::Started | RunState::Buffered | RunState::Skipped | RunState::Lost => {
+            return Ok(Json(answer).into_response());
+        }
+        RunState::Pending => return Ok((StatusCode::ACCEPTED, Json(answer)).into_response()),
+        RunState::NotFound => StatusCode::NOT_FOUND,
+        RunState::Foreign => StatusCode::CONFLICT,
+        RunState::BadRange => StatusCode::BAD_REQUEST,
+        RunState::Failed => StatusCode::BAD_GATEWAY,
+    };
+    Err(Problem::new(status, answer.message).with("state", json!(answer.state)))
+}

@@ -1,0 +1,129 @@
+//! A moment as people write it: with its offset, or as the schedule's zone has it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Disambiguation;
+use serde::{Deserialize, Serialize};
+
+use super::zone;
+
+/// A moment; a local one becomes an instant in a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum When {
+    /// RFC 3339, with its offset.
+    Instant(Timestamp),
+    /// A date, or a date and a time, without an offset.
+    Local(DateTime),
+}
+
+impl When {
+    /// The instant, a local time being that of `timezone`. One that does not
+    /// exist there is taken as late as it would be without the gap; of one that
+    /// comes twice the first counts.
+    pub fn resolve(self, timezone: &str) -> Result<Timestamp, String> {
+        let local = match self {
+            Self::Instant(at) => return Ok(at),
+            Self::Local(local) => local,
+        };
+        let zone = zone::find(timezone).ok_or_else(|| format!("unknown time zone `{timezone}`"))?;
+        zone.into_ambiguous_zoned(local)
+            .disambiguate(Disambiguation::Compatible)
+            .map(|zoned| zoned.timestamp())
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let instant = text.parse().map(Self::Instant);
+        instant
+            .or_else(|_| text.parse().map(Self::Local))
+            .map_err(|_| {
+                format!(
+                    "`{text}` is no time: write 2026-01-31T06:00:00Z, or 2026-01-31T06:00 \
+                     in the schedule's zone"
+                )
+            })
+    }
+}
+
+impl TryFrom<String> for When {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<When> for String {
+    fn from(when: When) -> Self {
+        when.to_string()
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instant(at) => at.fmt(f),
+            Self::Local(local) => local.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(text: &str, zone: &str) -> String {
+        let when: When = text.parse().unwrap();
+        when.resolve(zone).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_local_time_is_that_of_the_zone() {
+        assert_eq!(
+            resolved("2026-01-31T06:00:00Z", "Asia/Tokyo"),
+            "2026-01-31T06:00:00Z"
+        );
+        assert_eq!(
+            resolved("2026-01-31T06:00:00+02:00", "UTC"),
+            "2026-01-31T04:00:00Z"
+        );
+        assert_eq!(
+            resolved("2026-01-31T06:00", "Europe/Berlin"),
+            "2026-01-31T05:00:00Z"
+        );
+        assert_eq!(
+            resolved("2026-07-01", "Europe/Berlin"),
+            "2026-06-30T22:00:00Z"
+        );
+    }
+
+    #[test]
+    fn around_a_change_of_the_clock_a_time_is_found() {
+        assert_eq!(
+            resolved("2026-03-29T02:30", "Europe/Berlin"),
+            "2026-03-29T01:30:00Z"
+        );
+        assert_eq!(
+            resolved("2026-10-25T02:30", "Europe/Berlin"),
+            "2026-10-25T00:30:00Z"
+        );
+    }
+
+    #[test]
+    fn what_is_no_time_is_said() {
+        for text in ["", "tomorrow", "2026-13-01", "06:00"] {
+            let error = text.parse::<When>().unwrap_err();
+            assert!(error.contains(&format!("`{text}` is no time")), "{error}");
+        }
+        let local: When = "2026-01-01".parse().unwrap();
+        assert!(local.resolve("Mars/Base").is_err());
+    }
+}
