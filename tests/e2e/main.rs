@@ -35,3 +35,4 @@ mod suspension;
 mod times;
 mod told;
 mod watching;
+mod web;

@@ -36,7 +36,11 @@ fn histories() -> PathBuf {
 }
 
 /// The history of one run.
-async fn history(project: &Project, workflow: &str, run: &str) -> anyhow::Result<History> {
+pub(crate) async fn history(
+    project: &Project,
+    workflow: &str,
+    run: &str,
+) -> anyhow::Result<History> {
     let mut events = Vec::new();
     let mut next_page_token = Vec::new();
     loop {

@@ -5,8 +5,8 @@ use std::path::Path;
 use almanac_tests::{Project, Scheduler, Worker, eventually, on_both_schedulers, temporal_cli};
 use anyhow::Context;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+
+use crate::web::Web;
 
 on_both_schedulers!(
     a_call_is_an_activity_and_its_secret_stays_inside,
@@ -17,35 +17,13 @@ on_both_schedulers!(
 const CANARY: &str = "canary-5f2c81aa";
 
 /// A server that tells what it was shown: 200 for `/ok`, 503 for all else.
-async fn server() -> anyhow::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?.to_string();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await?);
-                }
-                let head = String::from_utf8_lossy(&head).into_owned();
-                let mut lines = head.lines();
-                let shown =
-                    lines.find(|line| line.to_ascii_lowercase().starts_with("authorization"));
-                let body = json!({"shown": shown}).to_string();
-                let status = if head.starts_with("GET /ok") {
-                    "200 OK"
-                } else {
-                    "503 Busy"
-                };
-                let answer = format!(
-                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                stream.write_all(answer.as_bytes()).await
-            });
-        }
-    });
-    Ok(address)
+async fn server() -> anyhow::Result<Web> {
+    Web::start(|request| {
+        let status = if request.target == "/ok" { 200 } else { 503 };
+        let shown = request.headers.get("authorization");
+        Some((status, json!({ "shown": shown })))
+    })
+    .await
 }
 
 /// Calls Temporal's CLI about an activity that no workflow started.
@@ -106,10 +84,11 @@ async fn worker(project: &Project, address: &str, secret: &Path) -> anyhow::Resu
 
 async fn a_call_is_an_activity_and_its_secret_stays_inside(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
-    let address = server().await?;
+    let web = server().await?;
+    let address = web.address();
     let secret = project.folder().join("secret");
     std::fs::write(&secret, CANARY)?;
-    let worker = worker(&project, &address, &secret).await?;
+    let worker = worker(&project, address, &secret).await?;
     let call = |path: &str| {
         json!({
             "method": "get", "uri": format!("http://{address}{path}"),

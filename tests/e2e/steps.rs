@@ -1,6 +1,8 @@
 //! Definitions with steps, run by the real worker.
 
 mod calls;
+mod conformance;
+mod outside;
 
 use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers};
 use anyhow::{Context, bail};

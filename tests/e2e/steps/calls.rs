@@ -25,7 +25,7 @@ do:
       metadata: { temporal: { task_queue: QUEUE, summary: ship it } }
 ";
 
-fn python(project: &Project, queue: &str) -> anyhow::Result<Supervised> {
+pub(super) fn python(project: &Project, queue: &str) -> anyhow::Result<Supervised> {
     let script = include_str!("worker.py");
     let log = project.folder().join("python.log");
     let args = ["-c", script, project.address(), queue];

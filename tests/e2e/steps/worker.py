@@ -1,8 +1,9 @@
-"""A worker of another language: one activity, one workflow."""
+"""A worker of another language: two activities, one workflow."""
 
 import asyncio
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 from temporalio import activity, workflow
 from temporalio.client import Client
@@ -24,6 +25,16 @@ async def charge(amount: int, currency: str) -> dict:
     return {"charged": amount, "currency": currency, "attempt": activity.info().attempt}
 
 
+@activity.defn(name="Await")
+async def wait_for(path: str) -> str:
+    """Says that it began, and ends when its file is there."""
+    Path(path + ".began").touch()
+    while not Path(path).exists():
+        activity.heartbeat()
+        await asyncio.sleep(0.05)
+    return "it is there"
+
+
 @workflow.defn(name="Ship")
 class Ship:
     @workflow.run
@@ -32,7 +43,7 @@ class Ship:
             await asyncio.sleep(3600)
         if order.get("lost"):
             raise ApplicationError("the parcel is lost", type="Lost")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(order.get("seconds", 0.01))
         return {"shipped": order["id"]}
 
 
@@ -42,7 +53,7 @@ async def main() -> None:
     worker = Worker(
         client,
         task_queue=queue,
-        activities=[charge],
+        activities=[charge, wait_for],
         workflows=[Ship],
         workflow_runner=UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=timedelta(0),

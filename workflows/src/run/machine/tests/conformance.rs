@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::gherkin::{Scenario, Step, scenarios};
+use super::gherkin::{End, Scenario, scenarios};
 use super::{Run, nobody};
 use crate::definition::tests::ows_examples::{ABSENT, specification};
 use crate::definition::tests::schema::to_json;
@@ -45,166 +45,17 @@ fn every_scenario_of_the_specification_holds() {
     assert_eq!(held, SCENARIOS);
 }
 
-/// A scenario on its way.
-struct World {
-    steps: Value,
-    input: Value,
-    ran: Option<(Run, Status)>,
-}
-
 fn check(scenario: &Scenario) -> Result<(), String> {
-    let mut world = World {
-        steps: Value::Null,
-        input: json!({}),
-        ran: None,
+    let given = scenario.given();
+    let (steps, input) = (to_json(given.definition), to_json(given.input));
+    let mut run = Run::new(&steps, input, service);
+    let end = match run.go() {
+        Status::Completed(output) => End::Completed(output),
+        Status::Faulted(fault) => End::Faulted(serde_json::to_value(fault).unwrap()),
+        other => return Err(format!("ended with {other:?}")),
     };
-    for step in &scenario.steps {
-        world
-            .step(step)
-            .map_err(|why| format!("`{}`: {why}", step.text))?;
-    }
-    Ok(())
-}
-
-impl World {
-    fn step(&mut self, step: &Step) -> Result<(), String> {
-        let words: Vec<&str> = step.text.split(' ').collect();
-        match (step.text.as_str(), words.as_slice()) {
-            ("a workflow with definition:", _) => self.steps = to_json(&step.block),
-            ("given the workflow input is:", _) => self.input = to_json(&step.block),
-            ("the workflow is executed", _) => {
-                let mut run = Run::new(&self.steps, self.input.clone(), service);
-                let status = run.go();
-                self.ran = Some((run, status));
-            }
-            ("the workflow should complete", _) => {
-                self.output()?;
-            }
-            ("the workflow should complete with output:", _) => {
-                same(self.output()?, &to_json(&step.block))?;
-            }
-            ("the workflow should fault", _) => {
-                self.fault()?;
-            }
-            ("the workflow should fault with error:", _) => {
-                let fault = serde_json::to_value(self.fault()?).unwrap();
-                same(&fault, &to_json(&step.block))?;
-            }
-            (
-                _,
-                [
-                    "the",
-                    "workflow",
-                    "output",
-                    "should",
-                    "have",
-                    "properties",
-                    ..,
-                ],
-            ) => {
-                for path in step.text.split('\'').skip(1).step_by(2) {
-                    property(self.output()?, path)?;
-                }
-            }
-            (
-                _,
-                [
-                    "the",
-                    "workflow",
-                    "output",
-                    "should",
-                    "have",
-                    "a",
-                    path,
-                    "property",
-                    "with",
-                    "value:",
-                ],
-            ) => {
-                let found = property(self.output()?, path.trim_matches('\''))?;
-                same(found, &to_json(&step.block))?;
-            }
-            (
-                _,
-                [
-                    "the",
-                    "workflow",
-                    "output",
-                    "should",
-                    "have",
-                    "a",
-                    path,
-                    "property",
-                    "containing",
-                    count,
-                    "items",
-                ],
-            ) => {
-                let found = property(self.output()?, path.trim_matches('\''))?;
-                let length = found.as_array().map(Vec::len);
-                if length != count.parse().ok() {
-                    return Err(format!("{found} has {length:?} items"));
-                }
-            }
-            (_, [name, "should", "run", "first"]) => expect(self.began()?.first() == Some(name))?,
-            (_, [name, "should", "run", "last"]) => expect(self.began()?.last() == Some(name))?,
-            (_, [name, "should", "run", "after", other]) => {
-                let began = self.began()?;
-                let at = |name: &str| began.iter().position(|began| *began == name);
-                expect(at(other).is_some() && at(other) < at(name))?;
-            }
-            _ => return Err("is not understood".to_owned()),
-        }
-        Ok(())
-    }
-
-    fn output(&self) -> Result<&Value, String> {
-        match &self.ran {
-            Some((_, Status::Completed(output))) => Ok(output),
-            other => Err(format!(
-                "ended with {:?}",
-                other.as_ref().map(|(_, status)| status)
-            )),
-        }
-    }
-
-    fn fault(&self) -> Result<&Fault, String> {
-        match &self.ran {
-            Some((_, Status::Faulted(fault))) => Ok(fault),
-            other => Err(format!(
-                "ended with {:?}",
-                other.as_ref().map(|(_, status)| status)
-            )),
-        }
-    }
-
-    fn began(&self) -> Result<Vec<&str>, String> {
-        let (run, _) = self.ran.as_ref().ok_or("was not run")?;
-        Ok(run.began())
-    }
-}
-
-fn expect(holds: bool) -> Result<(), String> {
-    if holds {
-        Ok(())
-    } else {
-        Err("does not hold".to_owned())
-    }
-}
-
-fn same(found: &Value, expected: &Value) -> Result<(), String> {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(format!("is {found}, not {expected}"))
-    }
-}
-
-fn property<'v>(value: &'v Value, path: &str) -> Result<&'v Value, String> {
-    let pointer = format!("/{}", path.replace('.', "/"));
-    value
-        .pointer(&pointer)
-        .ok_or_else(|| format!("{value} has no `{path}`"))
+    let ran: Vec<String> = run.began().into_iter().map(str::to_owned).collect();
+    scenario.holds(&end, &ran, to_json)
 }
 
 /// The pet store and the echo of HTTP, as far as the features use them.
