@@ -4,7 +4,7 @@ mod calls;
 mod conformance;
 mod outside;
 
-use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers};
+use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers, temporal_cli};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::failure::v1::Failure;
@@ -19,6 +19,7 @@ on_both_schedulers!(
     an_error_that_nobody_catches_is_the_runs,
     a_reload_changes_nothing_for_a_run_that_waits,
     a_worker_killed_in_the_middle_of_a_wait_loses_nothing,
+    the_versions_that_runs_go_on_with_are_shown,
     a_long_loop_continues_as_new,
     what_cannot_be_run_is_refused_at_its_line,
 );
@@ -205,6 +206,65 @@ async fn a_reload_changes_nothing_for_a_run_that_waits(on: Scheduler) -> anyhow:
     Ok(())
 }
 
+/// Whoever started them: the schedule, or someone by the definition's name.
+async fn the_versions_that_runs_go_on_with_are_shown(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let steps = |answer: &str| {
+        format!(
+            "schedule: {{ every: 365d, overlap_policy: allow_all }}\ndo:\n  - rest: {{ wait: {{ hours: 1 }} }}\n  - answer: {{ set: {{ is: {answer} }} }}\n"
+        )
+    };
+    project.write("steps.yaml", &steps("before"))?;
+    project.write("other.yaml", &answering("else"))?;
+    let worker = project.worker().start().await?;
+    project.almanac(&["trigger", "steps"])?.success()?;
+    start(&project, "steps", Value::Null).await?;
+    start(&project, "other", Value::Null).await?;
+    let shown = |format: &'static str| project.almanac(&["show", "steps", "--format", format]);
+    let live = async |counts: &[u64]| -> anyhow::Result<Value> {
+        almanac_tests::wait_for(&format!("{counts:?}"), almanac_tests::SOON, || async {
+            let told: Value = serde_json::from_str(&shown("json")?.success()?)?;
+            let versions = told["live"]["versions"].as_array().context("versions")?;
+            let found: Vec<_> = versions.iter().map(|one| one["runs"].as_u64()).collect();
+            let wanted: Vec<_> = counts.iter().copied().map(Some).collect();
+            Ok((found == wanted).then_some(told))
+        })
+        .await
+    };
+    let told = live(&[2]).await?;
+    let before = told["revision"].clone();
+    let version = &told["live"]["versions"][0];
+    assert_eq!(
+        (&version["revision"], &version["source"]),
+        (&before, &json!("steps.yaml"))
+    );
+    assert_eq!(told["live"]["truncated"], false);
+
+    project.write("steps.yaml", &steps("after"))?;
+    worker.sync().await?;
+    start(&project, "steps", Value::Null).await?;
+    let told = live(&[2, 1]).await?;
+    assert_ne!(told["revision"], before);
+    assert_eq!(told["live"]["versions"][0]["revision"], before);
+    assert_eq!(told["live"]["versions"][1]["revision"], told["revision"]);
+    let text = shown("text")?.success()?;
+    let has = |part: &str| text.lines().any(|line| line.contains(part));
+    assert!(has("steps.yaml  2 runs, since "), "{text}");
+    assert!(
+        has("by name  1 run, since ") && has("the schedule's"),
+        "{text}"
+    );
+
+    // A definition without a schedule, as long as something runs.
+    let other = project.almanac(&["show", "other"])?.success()?;
+    assert!(
+        other.contains("no schedule") && other.contains("1 run, since"),
+        "{other}"
+    );
+    assert_eq!(project.almanac(&["show", "nobody"])?.code, 1);
+    Ok(())
+}
+
 /// The next process replays it, and goes on.
 async fn a_worker_killed_in_the_middle_of_a_wait_loses_nothing(
     on: Scheduler,
@@ -273,6 +333,18 @@ do:
     assert_eq!(output(&project, &waits).await?, wanted);
     let parts = replays(&project, &waits).await?;
     anyhow::ensure!(parts > 1, "it has continued as new");
+    // And is still known as a run of this definition.
+    let args = [
+        "workflow",
+        "describe",
+        "--output",
+        "json",
+        "--workflow-id",
+        &waits,
+    ];
+    let described: Value = serde_json::from_str(&temporal_cli(project.address(), args)?)?;
+    let memo = &described["workflowExecutionInfo"]["memo"];
+    anyhow::ensure!(memo.to_string().contains("almanac"), "{described}");
     Ok(())
 }
 

@@ -14,11 +14,12 @@ use temporalio_common::protos::temporal::api::common::v1::{Memo, WorkflowExecuti
 use temporalio_common::protos::temporal::api::schedule::v1::{
     Schedule, ScheduleListEntry, SchedulePatch,
 };
+use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CountWorkflowExecutionsRequest, CreateScheduleRequest, DeleteScheduleRequest,
     DescribeScheduleRequest, DescribeScheduleResponse, DescribeWorkflowExecutionRequest,
-    ListSchedulesRequest, ListSchedulesResponse, PatchScheduleRequest,
-    TerminateWorkflowExecutionRequest, UpdateScheduleRequest,
+    ListSchedulesRequest, ListSchedulesResponse, ListWorkflowExecutionsRequest,
+    PatchScheduleRequest, TerminateWorkflowExecutionRequest, UpdateScheduleRequest,
 };
 use tonic::{Code, Request, Status};
 
@@ -53,6 +54,15 @@ pub enum RequestError {
     /// The server did not answer, or could not now; whether a write happened is not known.
     #[error("the server did not serve the request: {0}")]
     Unavailable(String),
+}
+
+/// Workflows as visibility lists them.
+#[derive(Debug)]
+pub struct WorkflowList {
+    /// They, newest first.
+    pub entries: Vec<WorkflowExecutionInfo>,
+    /// There are more.
+    pub truncated: bool,
 }
 
 /// The schedules of one namespace.
@@ -189,6 +199,38 @@ impl Schedules {
         })
         .await
         .map(|answer| u64::try_from(answer.count).unwrap_or_default())
+    }
+
+    /// The workflows that a visibility query finds, as far as so many pages tell.
+    pub async fn list_workflows(
+        &self,
+        query: &str,
+        pages: usize,
+    ) -> Result<WorkflowList, RequestError> {
+        let mut entries = Vec::new();
+        let mut next_page_token = Vec::new();
+        for _ in 0..pages {
+            let request = ListWorkflowExecutionsRequest {
+                namespace: self.client.namespace(),
+                page_size: PAGE_SIZE,
+                next_page_token,
+                query: query.to_owned(),
+            };
+            let page = self
+                .send(request, |mut client, request| async move {
+                    WorkflowService::list_workflow_executions(&mut client, request).await
+                })
+                .await?;
+            entries.extend(page.executions);
+            next_page_token = page.next_page_token;
+            if next_page_token.is_empty() {
+                break;
+            }
+        }
+        Ok(WorkflowList {
+            entries,
+            truncated: !next_page_token.is_empty(),
+        })
     }
 
     /// Terminates a workflow, whichever run of it goes on; whether one did.

@@ -17,9 +17,9 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use temporalio_common::RetryPolicy;
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::ApplicationFailure;
+use temporalio_common::{MemoValue, MemoValues, RetryPolicy};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
     ActivityOptions, ContinueAsNewOptions, LocalActivityOptions, WorkflowContext,
@@ -30,6 +30,7 @@ use super::language::{self, Flow, Problem};
 use super::machine::{About, Command, Fault, Machine, Position, Standard, Status};
 use super::{DefinitionRef, PinnedDefinition, RunInput};
 use crate::contracts::{CurrentDefinition, Pause};
+use crate::record::{MEMO_KEY, RunMemo};
 use effects::Effects;
 
 /// The longest that one attempt at reading the registry takes.
@@ -169,10 +170,31 @@ fn go_on(
         );
         return faulted(Standard::Runtime.fault(detail));
     }
-    match ctx.continue_as_new(input, ContinueAsNewOptions::default()) {
+    let options = ContinueAsNewOptions::builder()
+        .maybe_memo(memo_to_keep(ctx))
+        .build();
+    match ctx.continue_as_new(input, options) {
         Ok(never) => match never {},
         Err(termination) => termination,
     }
+}
+
+/// All of the run's memo: without being told, the server hands on only what a
+/// run began with, and not what it wrote since.
+fn memo_to_keep(ctx: &WorkflowContext<RunDefinition>) -> Option<MemoValues> {
+    let memo = ctx.memo();
+    if memo.is_empty() {
+        return None;
+    }
+    let mut kept = MemoValues::new();
+    let mut keys: Vec<&str> = memo.keys().collect();
+    keys.sort_unstable();
+    for key in keys {
+        if let Ok(Some(value)) = memo.get::<Value>(key) {
+            kept.insert(key, value);
+        }
+    }
+    Some(kept)
 }
 
 /// Shows where the run is in the Temporal UI.
@@ -266,7 +288,15 @@ async fn pin(
         )
         .summary(format!("pin {id}"))
         .build();
-    Ok(ctx.execute_activity(CurrentDefinition, id, options).await?)
+    let pinned = ctx.execute_activity(CurrentDefinition, id, options).await?;
+    let memo = RunMemo {
+        definition: pinned.id.clone(),
+        revision: pinned.revision.clone(),
+    };
+    // The runs of a schedule have its action's memo.
+    ctx.upsert_memo([(MEMO_KEY, Some(MemoValue::new(memo)))])
+        .map_err(|error| fail("memo")(error.to_string()))?;
+    Ok(pinned)
 }
 
 fn read(raw: &RawValue) -> Result<RunInput, String> {
