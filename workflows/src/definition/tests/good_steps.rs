@@ -8,7 +8,7 @@ use super::{definition, report};
 use crate::definition::Program;
 
 /// Every task, with most of its keys.
-pub(super) const EVERY_STEP: &str = r#"
+pub(crate) const EVERY_STEP: &str = r#"
 id: every-step
 use:
   secrets: [crm]

@@ -8,7 +8,7 @@ mod bad_types;
 mod days;
 mod examples;
 mod good;
-mod good_steps;
+pub(crate) mod good_steps;
 mod limits;
 pub(crate) mod ows_examples;
 mod properties;

@@ -76,9 +76,20 @@ impl Position {
             pending.thread == NO_THREAD
                 || frame(pending.thread, pending.depth).is_some_and(|frame| frame.running.is_some())
         });
-        threads && pending
+        // Numbers grow: a branch is younger than its fork, and no number comes again.
+        let youngest = self.threads.keys().chain(self.pending.keys()).max();
+        let numbers = youngest.is_none_or(|youngest| *youngest < self.next)
+            && self.next < NUMBERS
+            && self
+                .threads
+                .iter()
+                .all(|(id, thread)| thread.parent.is_none_or(|parent| parent.thread < *id));
+        threads && pending && numbers
     }
 }
+
+/// More than any run counts to.
+const NUMBERS: u64 = 1 << 48;
 
 /// A sequence of tasks: the run's own, or a branch's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

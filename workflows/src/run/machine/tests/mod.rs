@@ -2,6 +2,7 @@
 //! run's end out.
 
 mod conformance;
+mod damage;
 mod data;
 mod errors;
 mod events;
