@@ -176,6 +176,24 @@ impl Process {
         Self::start(project, vec![reconciles, runs])
     }
 
+    /// The same, but it remembers no workflow: each task of one begins with a
+    /// replay of all that was before.
+    pub(crate) fn forgetful(
+        project: &Project,
+        fake: &Arc<Fake>,
+        activities: impl FnOnce(&mut WorkerOptions),
+    ) -> anyhow::Result<Self> {
+        let name: names::Project = project.name().parse()?;
+        let mut runs = WorkerOptions::new(name.run_queue())
+            .register_workflow::<RunDefinition>()?
+            .register_activity::<fake::CurrentDefinition>(Arc::clone(fake))
+            .register_activity::<fake::Pause>(Arc::clone(fake))
+            .max_cached_workflows(0_usize)
+            .build();
+        activities(&mut runs);
+        Self::start(project, vec![runs])
+    }
+
     /// Serves the queue of one worker.
     pub(crate) fn worker(project: &Project, id: &str, fake: &Arc<Fake>) -> anyhow::Result<Self> {
         let name: names::Project = project.name().parse()?;

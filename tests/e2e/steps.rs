@@ -3,6 +3,7 @@
 mod calls;
 mod conformance;
 mod outside;
+mod random;
 
 use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers, temporal_cli};
 use anyhow::{Context, bail};

@@ -8,6 +8,7 @@ mod errors;
 mod events;
 mod flow;
 mod gherkin;
+mod programs;
 mod properties;
 mod time;
 
