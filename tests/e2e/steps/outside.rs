@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use almanac_tests::{
-    Project, Scheduler, Worker, WorkerCommand, eventually, on_both_schedulers, temporal_cli,
+    Project, Scheduler, Worker, WorkerCommand, almanac, eventually, on_both_schedulers,
+    temporal_cli,
 };
 use prost::Message;
 use serde_json::{Value, json};
@@ -227,6 +228,57 @@ async fn what_left(
         left.push((command.join(" "), told.into_bytes()));
     }
     Ok(left)
+}
+
+/// The same steps, without a server.
+#[test]
+fn steps_can_be_tried_without_a_server() {
+    almanac_tests::run(async {
+        let web = Web::start(shop).await?;
+        let folder = tempfile::tempdir()?;
+        let file = |name: &str, text: &str| -> anyhow::Result<String> {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text)?;
+            Ok(file.display().to_string())
+        };
+        let steps = file("shop.yaml", &SHOP.replace("WEB", web.address()))?;
+        let secrets = [
+            format!("crm=file:{}", file("crm", TOKEN)?),
+            format!(
+                "stock=file:{}",
+                file("stock", &format!("clerk:{PASSWORD}"))?
+            ),
+        ];
+        let flags = [
+            "--http-allow",
+            web.address(),
+            "--shell-allow",
+            "sh=/bin/sh",
+            "--secret",
+            &secrets[0],
+            "--secret",
+            &secrets[1],
+        ];
+        let input = json!({ "id": 7, "lines": [1, 2] }).to_string();
+        let args = ["exec", &steps, "--input", &input].into_iter().chain(flags);
+        let tried = almanac("127.0.0.1:1", args)?;
+        let told = format!("{}{}", tried.stdout, tried.stderr);
+        assert!(!told.contains(TOKEN) && !told.contains(PASSWORD), "{told}");
+        assert!(tried.stderr.contains("completes  do/2/print"), "{told}");
+        let output: Value = serde_json::from_str(&tried.success()?)?;
+        assert_eq!(
+            output["printed"]["stdout"],
+            "from the runhello, 3 are left\n"
+        );
+
+        let refused = almanac("127.0.0.1:1", ["exec", &steps, "--input", &input])?;
+        assert_eq!(refused.code, 1);
+        assert!(
+            refused.stderr.contains("fails      do/0/order"),
+            "{refused:?}"
+        );
+        Ok(())
+    });
 }
 
 const HTTP: &str = "

@@ -6,6 +6,8 @@ use almanac_workflows::names::DefinitionId;
 use clap::Args;
 use serde_json::Value;
 
+use super::StepArgs;
+
 /// `almanac exec`.
 #[derive(Debug, Args)]
 pub struct ExecArgs {
@@ -17,6 +19,9 @@ pub struct ExecArgs {
     /// Which definition of the file to run, where it has several
     #[arg(long, value_name = "ID")]
     pub id: Option<DefinitionId>,
+    /// What its steps may reach.
+    #[command(flatten)]
+    pub steps: StepArgs,
 }
 
 fn json(text: &str) -> Result<Value, String> {

@@ -1,25 +1,26 @@
 //! `almanac exec`: a run of steps here, without a server, by the interpreter
-//! that runs them on Temporal. Each task is told on standard error, and the
-//! output is printed.
+//! that runs them on Temporal, and with the same code for what they call. Each
+//! task is told on standard error, and the output is printed.
 
-use std::collections::BTreeMap;
+mod effects;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use almanac_workflows::definition::{Definition, Program};
-use almanac_workflows::run::language::{self, Flow, Kind, Problem};
-use almanac_workflows::run::machine::{
-    About, Command, Effect, EffectId, Entry, Fault, Machine, Standard, Status,
-};
+use almanac_workflows::run::language::{self, Call, Flow, Kind, Problem, Process, Run};
+use almanac_workflows::run::machine::{About, Command, Entry, Fault, Machine, Status};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use self::effects::Effects;
 use super::validate::definitions_of;
 use crate::args::ExecArgs;
 
 pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
     let flow = chosen(args)?;
+    let mut effects = Effects::new(Arc::new(args.steps.open()?));
     let began = Timestamp::now();
     let about = About {
         id: format!("exec/{}", began.as_millisecond()),
@@ -27,7 +28,12 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
         runtime: json!({ "name": "almanac" }),
     };
     let machine = Machine::start(Arc::new(flow), about, args.input.clone(), began);
-    match interpret(machine, |entry| tell(began, entry)).await {
+    let ended = tokio::select! {
+        ended = interpret(machine, &mut effects, |entry| tell(began, entry)) => Some(ended),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    effects.stop().await;
+    match ended.context("interrupted")? {
         Ok(output) => super::print_json(&output),
         Err(fault) => {
             eprintln!("{fault}");
@@ -61,7 +67,7 @@ fn chosen(args: &ExecArgs) -> anyhow::Result<Flow> {
     let refused = outside(&flow);
     if !refused.is_empty() {
         bail!(
-            "`almanac exec` cannot run what reaches outside yet: {}",
+            "`almanac exec` has no server to call activities, to run workflows, or for events: {}",
             refused.join(", ")
         );
     }
@@ -78,13 +84,19 @@ fn flow(definition: &Definition) -> anyhow::Result<Flow> {
     })
 }
 
-/// The places of tasks that need more than time.
+/// The places of tasks that need a server.
 fn outside(flow: &Flow) -> Vec<String> {
     let tasks = flow.lists.values().flat_map(|list| list.iter());
     let outside = tasks.filter(|task| {
         matches!(
             task.kind,
-            Kind::Call(_) | Kind::Run(_) | Kind::Emit(_) | Kind::Listen(_)
+            Kind::Call(Call::Activity(_))
+                | Kind::Run(Run {
+                    process: Process::Workflow { .. },
+                    ..
+                })
+                | Kind::Emit(_)
+                | Kind::Listen(_)
         )
     });
     outside
@@ -93,8 +105,11 @@ fn outside(flow: &Flow) -> Vec<String> {
 }
 
 /// Does what the machine says until it has ended.
-async fn interpret(mut machine: Machine, tell: impl Fn(&Entry)) -> Result<Value, Fault> {
-    let mut timers: BTreeMap<EffectId, Timestamp> = BTreeMap::new();
+async fn interpret(
+    mut machine: Machine,
+    effects: &mut Effects,
+    tell: impl Fn(&Entry),
+) -> Result<Value, Fault> {
     loop {
         let turn = machine.advance(Timestamp::now());
         turn.log.iter().for_each(&tell);
@@ -102,20 +117,14 @@ async fn interpret(mut machine: Machine, tell: impl Fn(&Entry)) -> Result<Value,
             match command {
                 Command::Start {
                     id,
-                    effect: Effect::Timer { duration },
+                    effect,
+                    options,
                     ..
                 } => {
-                    let end = Timestamp::now().saturating_add(duration);
-                    timers.insert(id, end.unwrap_or(Timestamp::MAX));
+                    let within = options.start_to_close.or(options.schedule_to_close);
+                    effects.start(id, effect, within);
                 }
-                // Refused before.
-                Command::Start { id, .. } => {
-                    let fault = Standard::Configuration.fault("cannot be run here yet");
-                    machine.complete(id, Err(fault));
-                }
-                Command::Cancel { id } => {
-                    timers.remove(&id);
-                }
+                Command::Cancel { id } => effects.cancel(id),
             }
         }
         match turn.status {
@@ -123,12 +132,8 @@ async fn interpret(mut machine: Machine, tell: impl Fn(&Entry)) -> Result<Value,
             Status::Faulted(fault) => return Err(fault),
             Status::Yielded => tokio::task::yield_now().await,
             Status::Waiting | Status::Held => {
-                let next = timers.iter().min_by_key(|(id, end)| (**end, **id));
-                if let Some((id, end)) = next.map(|(id, end)| (*id, *end)) {
-                    let rest = end.duration_since(Timestamp::now());
-                    tokio::time::sleep(rest.try_into().unwrap_or_default()).await;
-                    timers.remove(&id);
-                    machine.complete(id, Ok(Value::Null));
+                if let Some((id, result)) = effects.next().await {
+                    machine.complete(id, result);
                 }
             }
         }
@@ -162,17 +167,36 @@ fn line(entry: &Entry) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::PathBuf;
 
-    fn exec(text: &str, input: Value) -> anyhow::Result<Result<Value, Fault>> {
+    use clap::Parser as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::args::StepArgs;
+
+    /// The flags alone.
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        steps: StepArgs,
+    }
+
+    async fn exec(
+        text: &str,
+        input: Value,
+        flags: &[&str],
+    ) -> anyhow::Result<Result<Value, Fault>> {
         let folder = tempfile::tempdir()?;
-        let file = folder.path().join("steps.yaml");
+        let file: PathBuf = folder.path().join("steps.yaml");
         std::fs::write(&file, text)?;
-        let id = None;
+        let steps = Flags::try_parse_from([&["exec"], flags].concat())?.steps;
+        let mut effects = Effects::new(Arc::new(steps.open()?));
         let flow = chosen(&ExecArgs {
             file,
             input: input.clone(),
-            id,
+            id: None,
+            steps,
         })?;
         let about = About {
             id: "x".to_owned(),
@@ -180,28 +204,78 @@ mod tests {
             runtime: Value::Null,
         };
         let machine = Machine::start(Arc::new(flow), about, input, Timestamp::now());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()?;
-        Ok(runtime.block_on(interpret(machine, |_| ())))
+        let ended = interpret(machine, &mut effects, |_| ()).await;
+        effects.stop().await;
+        Ok(ended)
     }
 
-    #[test]
-    fn steps_run_without_a_server() {
+    #[tokio::test]
+    async fn steps_run_without_a_server() {
         let steps = "do:\n  - rest: { wait: { milliseconds: 5 } }\n  - add: { set: { n: '${ .n + 1 }' } }\n";
-        let output = exec(steps, json!({ "n": 1 })).unwrap();
+        let output = exec(steps, json!({ "n": 1 }), &[]).await.unwrap();
         assert_eq!(output, Ok(json!({ "n": 2 })));
         let fails = "do:\n  - add: { set: { n: '${ .n + 1 }' } }\n";
-        let fault = exec(fails, json!({ "n": {} })).unwrap().unwrap_err();
+        let fault = exec(fails, json!({ "n": {} }), &[])
+            .await
+            .unwrap()
+            .unwrap_err();
         assert_eq!(fault.instance.as_deref(), Some("/do/0/add"));
     }
 
-    #[test]
-    fn what_reaches_outside_is_refused_before_it_begins() {
-        let steps = "do:\n  - rest: { do: [{ ask: { call: http, with: { method: get, endpoint: 'https://x.org' } } }] }\n";
-        let error = exec(steps, Value::Null).unwrap_err().to_string();
+    #[tokio::test]
+    async fn what_needs_a_server_is_refused_before_it_begins() {
+        let steps = "do:\n  - rest: { do: [{ ask: { call: activity, with: { name: A, task_queue: q } } }] }\n";
+        let error = exec(steps, Value::Null, &[]).await.unwrap_err().to_string();
         assert!(error.contains("`do/0/rest/do/0/ask`"), "{error}");
-        let wrong = exec("do: [broken", Value::Null).unwrap_err().to_string();
-        assert!(wrong.contains("steps.yaml:1"), "{wrong}");
+        let wrong = exec("do: [broken", Value::Null, &[]).await.unwrap_err();
+        assert!(wrong.to_string().contains("steps.yaml:1"), "{wrong}");
+    }
+
+    /// A server that answers once.
+    async fn service() -> anyhow::Result<String> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await?;
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await?);
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{\"n\":3}";
+            stream.write_all(answer).await
+        });
+        Ok(address)
+    }
+
+    #[tokio::test]
+    async fn services_are_called_and_commands_run_as_the_flags_allow() {
+        let address = service().await.unwrap();
+        let steps = format!(
+            "do:\n  - ask: {{ call: http, with: {{ method: get, endpoint: 'http://{address}/n' }} }}\n  - say: {{ run: {{ shell: {{ command: echo, arguments: ['${{ \"\\(.n)\" }}'] }} }} }}\n"
+        );
+        let refused = exec(&steps, Value::Null, &[]).await.unwrap().unwrap_err();
+        assert_eq!(refused.instance.as_deref(), Some("/do/0/ask"), "{refused}");
+        let flags = ["--http-allow", &address, "--shell-allow", "echo=/bin/echo"];
+        let said = exec(&steps, Value::Null, &flags).await.unwrap();
+        assert_eq!(said, Ok(json!("3\n")));
+    }
+
+    /// A branch that lost goes, with its processes.
+    #[tokio::test]
+    async fn what_is_given_up_ends() {
+        let steps = "
+do:
+  - race:
+      fork:
+        compete: true
+        branches:
+          - slow: { run: { shell: { command: sleep, arguments: ['600'] } } }
+          - fast: { wait: { milliseconds: 50 } }
+";
+        let flags = ["--shell-allow", "sleep=/bin/sleep"];
+        let began = std::time::Instant::now();
+        let ended = exec(steps, json!({ "n": 1 }), &flags).await.unwrap();
+        assert_eq!(ended, Ok(json!({ "n": 1 })));
+        assert!(began.elapsed() < std::time::Duration::from_mins(1));
     }
 }
