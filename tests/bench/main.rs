@@ -1,5 +1,5 @@
 //! `make bench`: what Almanac costs beside raw requests to the same server in
-//! the same run, on both schedulers.
+//! the same run, on both schedulers; and its steps beside a workflow by hand.
 //!
 //! Prints a table of ratios and fails when one is over its limit. The limits
 //! are the project's promises; absolute times are those of the machine.

@@ -38,7 +38,7 @@ fn shop(request: &Request) -> Answer {
         }
         "/openapi.json" => (200, description()),
         "/v1/stock/12?unit=box" => (200, json!({ "left": 3, "said": said })),
-        _ => (500, json!({ "said": said, "backwards": TOKEN })),
+        _ => (500, json!({ "said": said, "token": TOKEN })),
     })
 }
 
