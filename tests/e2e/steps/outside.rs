@@ -10,6 +10,7 @@ use almanac_tests::{
 };
 use prost::Message;
 use serde_json::{Value, json};
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
 use super::calls::python;
 use super::{at, failure, output, problem, start};
@@ -319,6 +320,13 @@ do:
               run: { workflow: { namespace: default, name: RunDefinition, version: '1', input: { definition: child, input: { n: 1 } } } }
 ";
 
+/// More than it does before the worker is killed.
+const COUNTS: &str = "
+do:
+  - call: { set: { n: '${ .n + 1 }' } }
+  - enough: { switch: [{ no: { when: .n < 30000, then: call } }] }
+";
+
 const CHILD: &str = "
 do:
   - rest: { wait: { seconds: 6 } }
@@ -348,6 +356,7 @@ async fn a_worker_killed_in_the_middle_of_any_call_loses_nothing(
         ("shell", SHELL),
         ("activity", ACTIVITY),
         ("children", CHILDREN),
+        ("counts", COUNTS),
         ("child", CHILD),
     ];
     for (file, text) in definitions {
@@ -380,7 +389,26 @@ async fn a_worker_killed_in_the_middle_of_any_call_loses_nothing(
             && children == 2)
     })
     .await?;
+    // The last, since it goes on for some seconds only.
+    runs.push(start(&project, "counts", json!({ "n": 0 })).await?);
+    let (counting, _) = project.temporal().run_of(&runs[5]).await?;
+    eventually("it to count", || async {
+        // Started, scheduled, and with the worker.
+        let told = history(&project, &runs[5], &counting).await?;
+        Ok(told.events.len() >= 3)
+    })
+    .await?;
     worker.kill()?;
+    let told = history(&project, &runs[5], &counting).await?;
+    let last = told
+        .events
+        .last()
+        .and_then(|event| event.attributes.as_ref());
+    let ended = matches!(
+        last,
+        Some(Attributes::WorkflowExecutionCompletedEventAttributes(_))
+    );
+    assert!(!ended, "it was killed while it counted");
     std::fs::write(there("there"), "")?;
     worker.restart().await?;
     let wanted = [
@@ -389,6 +417,7 @@ async fn a_worker_killed_in_the_middle_of_any_call_loses_nothing(
         json!("done\n"),
         json!("it is there"),
         json!([{ "shipped": 5 }, { "n": 2 }]),
+        json!({ "n": 30000 }),
     ];
     for (id, wanted) in runs.iter().zip(wanted) {
         assert_eq!(output(&project, id).await?, wanted, "{id}");
