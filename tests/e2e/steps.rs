@@ -2,6 +2,7 @@
 
 mod calls;
 mod conformance;
+mod killed;
 mod outside;
 mod random;
 
