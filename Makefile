@@ -34,7 +34,7 @@ check: ## Formatting, lints and documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 histories: tools ## Record this version's histories of the workflows, for replay
-	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e replay::a_run
+	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e -- replay::a_run steps::
 
 bench: tools ## Compare Almanac with raw requests to the same server
 	$(CARGO) build --release --locked --workspace --bins

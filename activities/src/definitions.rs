@@ -62,6 +62,12 @@ impl DefinitionActivities {
             ))),
         }
     }
+
+    /// Nothing, for runs that let others have their turn.
+    #[activity(definition = contracts::Pause)]
+    pub async fn pause(self: Arc<Self>, _ctx: ActivityContext) -> Result<(), ActivityError> {
+        Ok(())
+    }
 }
 
 /// A failure that trying again would not mend.

@@ -9,3 +9,4 @@ pub mod metrics;
 pub mod reconcile;
 pub mod runs;
 pub mod schedules;
+pub mod steps;

@@ -1,12 +1,14 @@
 //! `make bench`: what Almanac costs beside raw requests to the same server in
-//! the same run, on both schedulers.
+//! the same run, on both schedulers; and its steps beside a workflow by hand.
 //!
 //! Prints a table of ratios and fails when one is over its limit. The limits
 //! are the project's promises; absolute times are those of the machine.
-//! Arguments choose parts (`memory`, `v1`, `chasm`); none means all.
+//! Arguments choose parts (`memory`, `steps`, `v1`, `chasm`); none means all.
+//! With `quick`, `steps` does little of everything, to see that it works.
 
 mod memory;
 mod raw;
+mod steps;
 mod table;
 
 use std::time::{Duration, Instant};
@@ -42,12 +44,17 @@ const LISTING: Duration = Duration::from_millis(2100);
 const BREATH: Duration = Duration::from_millis(1500);
 
 fn main() -> anyhow::Result<()> {
-    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    let mut chosen: Vec<String> = std::env::args().skip(1).collect();
+    let quick = chosen.iter().any(|one| one == "quick");
+    chosen.retain(|one| one != "quick");
     let runtime = tokio::runtime::Runtime::new()?;
     let mut table = Table::default();
     let is_chosen = |part: &str| chosen.is_empty() || chosen.iter().any(|one| one == part);
     if is_chosen("memory") {
         runtime.block_on(memory::measure(&mut table))?;
+    }
+    if is_chosen("steps") {
+        runtime.block_on(steps::measure(&mut table, quick))?;
     }
     for scheduler in [Scheduler::V1, Scheduler::Chasm] {
         if is_chosen(&scheduler.to_string()) {

@@ -73,7 +73,7 @@ fn round(time: Duration) -> Duration {
 }
 
 /// A line of `/proc/PID/status`, in MB.
-fn resident(pid: &str, line: &str) -> anyhow::Result<f64> {
+pub(crate) fn resident(pid: &str, line: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let value = status
         .lines()

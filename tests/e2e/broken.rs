@@ -244,7 +244,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "not-supported-yet",
-        text: "do:\n  - call:\n      call: http\n      with: { method: get, endpoint: 'http://x' }\n",
+        text: "do:\n  - hear:\n      listen: { to: { one: { with: { type: a } } } }\n",
         place: "3:7",
         says: "not supported yet",
     },

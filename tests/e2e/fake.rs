@@ -108,6 +108,11 @@ impl Fake {
             ApplicationFailure::non_retryable(format!("no definition `{id}`")).into()
         })
     }
+
+    #[activity(definition = contracts::Pause)]
+    async fn pause(self: Arc<Self>, _ctx: ActivityContext) -> Result<(), ActivityError> {
+        Ok(())
+    }
 }
 
 impl Fake {
@@ -163,11 +168,30 @@ impl Process {
         let runs = WorkerOptions::new(name.run_queue())
             .register_workflow::<RunDefinition>()?
             .register_activity::<fake::CurrentDefinition>(Arc::clone(fake))
+            .register_activity::<fake::Pause>(Arc::clone(fake))
             .build();
         let reconciles = WorkerOptions::new(name.reconcile_queue())
             .register_workflow::<ReconcileSchedules>()?
             .build();
         Self::start(project, vec![reconciles, runs])
+    }
+
+    /// The same, but it remembers no workflow: each task of one begins with a
+    /// replay of all that was before.
+    pub(crate) fn forgetful(
+        project: &Project,
+        fake: &Arc<Fake>,
+        activities: impl FnOnce(&mut WorkerOptions),
+    ) -> anyhow::Result<Self> {
+        let name: names::Project = project.name().parse()?;
+        let mut runs = WorkerOptions::new(name.run_queue())
+            .register_workflow::<RunDefinition>()?
+            .register_activity::<fake::CurrentDefinition>(Arc::clone(fake))
+            .register_activity::<fake::Pause>(Arc::clone(fake))
+            .max_cached_workflows(0_usize)
+            .build();
+        activities(&mut runs);
+        Self::start(project, vec![runs])
     }
 
     /// Serves the queue of one worker.

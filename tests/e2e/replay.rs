@@ -36,7 +36,11 @@ fn histories() -> PathBuf {
 }
 
 /// The history of one run.
-async fn history(project: &Project, workflow: &str, run: &str) -> anyhow::Result<History> {
+pub(crate) async fn history(
+    project: &Project,
+    workflow: &str,
+    run: &str,
+) -> anyhow::Result<History> {
     let mut events = Vec::new();
     let mut next_page_token = Vec::new();
     loop {
@@ -101,7 +105,7 @@ pub(crate) async fn replays(project: &Project, workflow: &str) -> anyhow::Result
 }
 
 /// Replays the newest run of a workflow and, when asked to, keeps its history.
-async fn record(project: &Project, workflow: &str, name: &str) -> anyhow::Result<()> {
+pub(crate) async fn record(project: &Project, workflow: &str, name: &str) -> anyhow::Result<()> {
     let (run, _) = project.temporal().run_of(workflow).await?;
     let history = history(project, workflow, &run).await?;
     if std::env::var_os(RECORD).is_some() {

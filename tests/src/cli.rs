@@ -55,13 +55,18 @@ pub fn python<A: AsRef<OsStr>>(
     script: &str,
     args: impl IntoIterator<Item = A>,
 ) -> anyhow::Result<String> {
+    let mut command = Command::new(python_program()?);
+    command.args(["-c", script, address]).args(args);
+    output(command)?.success()
+}
+
+/// Python with Temporal's client, as `make tools` puts it there.
+pub fn python_program() -> anyhow::Result<PathBuf> {
     let python = workspace().join(".tools/bin/python");
     if !python.exists() {
         bail!("no Python at {}: run `make tools`", python.display());
     }
-    let mut command = Command::new(python);
-    command.args(["-c", script, address]).args(args);
-    output(command)?.success()
+    Ok(python)
 }
 
 fn output(mut command: Command) -> anyhow::Result<Output> {

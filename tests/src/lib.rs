@@ -35,7 +35,7 @@ mod temporal;
 mod wait;
 mod worker;
 
-pub use cli::{Output, almanac, almanac_binary, python, temporal_cli};
+pub use cli::{Output, almanac, almanac_binary, python, python_program, temporal_cli};
 pub use definitions::{cron, many, paused_cron, with_schedule};
 pub use ports::free_port;
 pub use process::Supervised;

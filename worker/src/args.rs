@@ -15,19 +15,23 @@ use clap::{
 use jiff::Timestamp;
 
 mod auth;
+mod exec;
 mod moving;
 mod operator;
 mod runs;
+mod steps;
 mod values;
 mod worker;
 
 pub use self::auth::{AuthArgs, AuthMode, AuthUsage, ChosenAuth, JwtAlgorithm, JwtRules, KeyPlace};
+pub use self::exec::ExecArgs;
 pub use self::moving::{AdoptArgs, DestroyArgs, ImportArgs};
 pub use self::operator::{
     ClearOverrideArgs, OverrideArgs, PauseArgs, ResumeArgs, Setting, SuspendArgs, UnpauseArgs,
     Which,
 };
 pub use self::runs::{BackfillArgs, Overlap, TriggerArgs};
+pub use self::steps::{StepArgs, StepUsage};
 pub use self::worker::{DevArgs, Drift, Orphans, RunArgs, WorkerArgs};
 
 /// Schedules as code for Temporal.
@@ -81,6 +85,8 @@ pub enum Cmd {
     Resume(ResumeArgs),
     /// Print the next fire times of a definition
     Next(NextArgs),
+    /// Run a definition's steps here, without a server
+    Exec(ExecArgs),
     /// Write existing schedules, whoever made them, as definitions
     Import(ImportArgs),
     /// Let definitions take over from schedules of other owners

@@ -6,6 +6,7 @@ use almanac_activities::definitions::{DefinitionActivities, DefinitionSource};
 use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
 use almanac_activities::runs::{RunActivities, Runner};
 use almanac_activities::schedules::{Pace, Schedules};
+use almanac_activities::steps::{StepActivities, Steps};
 use almanac_workflows::reconcile::ReconcileSchedules;
 use almanac_workflows::run::RunDefinition;
 use almanac_workflows::snapshot::Snapshot;
@@ -21,7 +22,11 @@ impl DefinitionSource for Registry {
 }
 
 /// The process's three workers; see [`WorkerSpec`].
-pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> {
+pub(crate) fn specs(
+    shared: &Arc<Shared>,
+    args: &WorkerArgs,
+    steps: &Arc<Steps>,
+) -> Vec<WorkerSpec> {
     let project = &shared.project;
     let source: Arc<dyn DefinitionSource> = Arc::clone(&shared.registry) as _;
     // One pace for the whole process, whatever becomes of connections.
@@ -44,6 +49,7 @@ pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> 
             pollers: 5,
             register: {
                 let (source, pace) = (Arc::clone(&source), Arc::clone(&pace));
+                let steps = Arc::clone(steps);
                 let project = project.clone();
                 Arc::new(move |client, options| {
                     let schedules = Schedules::new(client.clone(), Arc::clone(&pace));
@@ -51,6 +57,7 @@ pub(crate) fn specs(shared: &Arc<Shared>, args: &WorkerArgs) -> Vec<WorkerSpec> 
                     options.register_workflow::<RunDefinition>()?;
                     options.register_activities(RunActivities::new(Arc::new(runner)));
                     options.register_activities(DefinitionActivities::new(Arc::clone(&source)));
+                    options.register_activities(StepActivities::new(Arc::clone(&steps)));
                     Ok(())
                 })
             },

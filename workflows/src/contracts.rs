@@ -17,9 +17,18 @@ use crate::names::DefinitionId;
 use crate::record::{PassInput, PassOutcome, RunOrder, RunStep, Selection, Selector};
 use crate::run::PinnedDefinition;
 
-pub use definitions::CurrentDefinition;
+pub use definitions::{CurrentDefinition, Pause};
 pub use manual_runs::ManualRun;
 pub use reconciler::{Reconcile, Select};
+
+/// `call: http`. It takes an [`HttpRequest`](crate::run::machine::HttpRequest).
+pub const HTTP: &str = "almanac_http";
+/// `call: openapi`. It takes an [`OpenApiRequest`](crate::run::machine::OpenApiRequest).
+pub const OPENAPI: &str = "almanac_openapi";
+/// `run: shell`. It takes a [`ShellRequest`](crate::run::machine::ShellRequest).
+pub const SHELL: &str = "almanac_shell";
+/// `emit`. It takes an event, as `CloudEvents` has it in JSON.
+pub const EMIT: &str = "almanac_emit";
 
 /// Work that needs the files of one worker process, on that process's queue.
 #[derive(Debug)]
@@ -64,6 +73,13 @@ impl Definitions {
     /// The registry's current version of a definition that has steps.
     #[activity(name = "current_definition")]
     pub async fn current_definition(_id: DefinitionId) -> Result<PinnedDefinition, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Nothing: a run that has more to do at once calls it as a local activity, so
+    /// that others have their turn. A timer would take up to a second.
+    #[activity(name = "pause")]
+    pub async fn pause() -> Result<(), ActivityError> {
         unimplemented!()
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod contracts;
 pub mod definition;
+pub mod expression;
 pub mod names;
 pub mod plan;
 pub mod reconcile;

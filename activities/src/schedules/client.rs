@@ -2,6 +2,8 @@
 //! memos and limits, and ends a listing at the first entry it cannot decode;
 //! the requests below it have none of these faults.
 
+mod workflows;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +12,18 @@ use almanac_workflows::names::{Project, ScheduleId};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::request_extensions::RetryConfigForCall;
 use temporalio_client::{Client, NamespacedClient, RetryOptions};
-use temporalio_common::protos::temporal::api::common::v1::{Memo, WorkflowExecution};
+use temporalio_common::protos::temporal::api::common::v1::Memo;
 use temporalio_common::protos::temporal::api::schedule::v1::{
     Schedule, ScheduleListEntry, SchedulePatch,
 };
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    CountWorkflowExecutionsRequest, CreateScheduleRequest, DeleteScheduleRequest,
-    DescribeScheduleRequest, DescribeScheduleResponse, DescribeWorkflowExecutionRequest,
-    ListSchedulesRequest, ListSchedulesResponse, PatchScheduleRequest,
-    TerminateWorkflowExecutionRequest, UpdateScheduleRequest,
+    CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest,
+    DescribeScheduleResponse, ListSchedulesRequest, ListSchedulesResponse, PatchScheduleRequest,
+    UpdateScheduleRequest,
 };
 use tonic::{Code, Request, Status};
+
+pub use workflows::WorkflowList;
 
 use super::{ListEntry, Pace};
 
@@ -155,64 +158,6 @@ impl Schedules {
             WorkflowService::describe_schedule(&mut client, request).await
         })
         .await
-    }
-
-    /// Whether a workflow of this id exists, running or not.
-    pub async fn has_workflow(&self, id: &str) -> Result<bool, RequestError> {
-        let request = DescribeWorkflowExecutionRequest {
-            namespace: self.client.namespace(),
-            execution: Some(WorkflowExecution {
-                workflow_id: id.to_owned(),
-                run_id: String::new(),
-            }),
-        };
-        let answer = self
-            .send(request, |mut client, request| async move {
-                WorkflowService::describe_workflow_execution(&mut client, request).await
-            })
-            .await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(RequestError::NotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// How many workflows a visibility query finds.
-    pub async fn count_workflows(&self, query: String) -> Result<u64, RequestError> {
-        let request = CountWorkflowExecutionsRequest {
-            namespace: self.client.namespace(),
-            query,
-        };
-        self.send(request, |mut client, request| async move {
-            WorkflowService::count_workflow_executions(&mut client, request).await
-        })
-        .await
-        .map(|answer| u64::try_from(answer.count).unwrap_or_default())
-    }
-
-    /// Terminates a workflow, whichever run of it goes on; whether one did.
-    pub async fn terminate(&self, id: String, reason: &str) -> Result<bool, RequestError> {
-        let request = TerminateWorkflowExecutionRequest {
-            namespace: self.client.namespace(),
-            workflow_execution: Some(WorkflowExecution {
-                workflow_id: id,
-                run_id: String::new(),
-            }),
-            reason: reason.to_owned(),
-            identity: self.client.identity(),
-            ..Default::default()
-        };
-        let answer = self
-            .send(request, |mut client, request| async move {
-                WorkflowService::terminate_workflow_execution(&mut client, request).await
-            })
-            .await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(RequestError::NotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Creates a schedule with its own memo.

@@ -220,3 +220,39 @@ fn flags_of_authority_that_do_not_fit_are_named() {
         "{shared}"
     );
 }
+
+#[test]
+fn what_steps_may_reach_is_checked_at_the_start() {
+    let opened = |line: &str| {
+        run(&format!("almanac run --project p {line}"))
+            .worker
+            .steps
+            .open()
+    };
+    assert!(opened("--http-allow billing,10.0.0.0/8 --http-allow [::1]:80").is_ok());
+    assert!(opened("--secret token=env:PATH --shell-allow sh=/bin/sh").is_ok());
+    for (line, said) in [
+        (
+            "--secret token=env:ALMANAC_NO_SUCH",
+            "ALMANAC_NO_SUCH is not set",
+        ),
+        ("--secret token=file:/no/such", "/no/such: No such file"),
+        ("--secret t=env:PATH,t=env:HOME", "given twice"),
+        ("--shell-allow /no/such", "/no/such No such file"),
+    ] {
+        let error = opened(line).unwrap_err().to_string();
+        assert!(error.contains(said), "{line}: {error}");
+    }
+    for (line, said) in [
+        ("--http-allow http://billing", "is an address with a scheme"),
+        ("--http-allow 10.0.0.1/8", "bits beyond the network's"),
+        ("--shell-allow sh", "NAME=/path/to/program"),
+    ] {
+        let error = refused(&format!("almanac run --project p {line}"));
+        assert!(error.contains(said), "{line}: {error}");
+    }
+    // Somebody who writes the secret itself does not find it in the log.
+    let error = opened("--secret token=hunter2-hunter2").unwrap_err();
+    assert!(error.to_string().contains("`env:` or `file:`"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+}

@@ -8,8 +8,8 @@ use almanac_workflows::names::Project;
 use almanac_workflows::record::{DriftPolicy, Options, OrphanPolicy};
 use clap::{Args, ValueEnum};
 
-use super::AuthArgs;
 use super::values::{at_least_a_second, duration, rate};
+use super::{AuthArgs, StepArgs};
 use crate::telemetry::LogFormat;
 
 /// `almanac run`.
@@ -93,9 +93,12 @@ pub struct WorkerArgs {
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
-    /// Who may use HTTP. Last: its heading would be that of what follows.
+    /// Who may use HTTP. These are last: a heading is that of all that follows.
     #[command(flatten)]
     pub auth: AuthArgs,
+    /// What steps may reach.
+    #[command(flatten)]
+    pub steps: StepArgs,
 }
 
 impl WorkerArgs {

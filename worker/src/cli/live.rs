@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use almanac_activities::schedules::{
-    Missed, PausedBy, Run, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views,
-    show as look,
+    LiveVersion, LiveVersions, Missed, PausedBy, Run, ScheduleDetail, ScheduleView, ViewContext,
+    ViewState, list_views, live_versions, show as look,
 };
+use almanac_workflows::names::{DefinitionId, Revision};
 use almanac_workflows::schedule::{Field, ScheduleValues};
 use anyhow::Context as _;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::style::{Tone, toned};
 use super::{Remote, local, table};
@@ -118,6 +120,23 @@ fn time(time: Option<Timestamp>) -> String {
     time.map_or_else(|| "-".to_owned(), shown)
 }
 
+/// What `almanac show` tells.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Shown {
+    /// A definition with a schedule.
+    Scheduled {
+        #[serde(flatten)]
+        detail: Box<ScheduleDetail>,
+        live: LiveVersions,
+    },
+    /// One without, and with runs.
+    Unscheduled {
+        definition: DefinitionId,
+        live: LiveVersions,
+    },
+}
+
 pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
     let status = remote.status_if_any().await;
@@ -131,10 +150,59 @@ pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     };
     let detail = look(&remote.schedules, &id, context)
         .await
-        .context("describe the schedule")?
-        .with_context(|| remote.no_schedule(project, &id))?;
-    super::show(args.target.format, &detail, text)?;
+        .context("describe the schedule")?;
+    let live = live_versions(&remote.schedules, project, &id)
+        .await
+        .context("list the runs that go on")?;
+    let shown = match detail {
+        Some(detail) => Shown::Scheduled {
+            detail: Box::new(detail),
+            live,
+        },
+        None if live.versions.is_empty() => anyhow::bail!(remote.no_schedule(project, &id)),
+        None => Shown::Unscheduled {
+            definition: id,
+            live,
+        },
+    };
+    super::show(args.target.format, &shown, |shown| match shown {
+        Shown::Scheduled { detail, live } => {
+            text(detail) + &versions(live, detail.revision.as_ref())
+        }
+        Shown::Unscheduled { definition, live } => {
+            format!("{definition}\n  no schedule\n{}", versions(live, None))
+        }
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The versions that runs go on with; nothing where none does.
+fn versions(live: &LiveVersions, current: Option<&Revision>) -> String {
+    if live.versions.is_empty() {
+        return String::new();
+    }
+    let mut lines = vec!["  versions with live runs".to_owned()];
+    lines.extend(live.versions.iter().map(|one| version(one, current)));
+    if live.truncated {
+        lines.push("    and more: not all runs were looked at".to_owned());
+    }
+    lines.join("\n") + "\n"
+}
+
+fn version(version: &LiveVersion, current: Option<&Revision>) -> String {
+    let revision = version.revision.as_ref();
+    let source = version.source.as_deref().unwrap_or("by name");
+    let runs = match version.runs {
+        1 => "1 run".to_owned(),
+        more => format!("{more} runs"),
+    };
+    let is_current = revision.is_some() && revision == current;
+    let mark = if is_current { "  the schedule's" } else { "" };
+    format!(
+        "    {}  {source}  {runs}, since {}{mark}",
+        revision.map_or_else(|| "unknown".to_owned(), ToString::to_string),
+        time(version.oldest),
+    )
 }
 
 fn text(detail: &ScheduleDetail) -> String {

@@ -6,6 +6,7 @@
 mod adopt;
 mod choose;
 mod destroy;
+mod exec;
 mod history;
 mod import;
 mod live;
@@ -62,6 +63,7 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Suspend(args) => suspension::suspend(args).await,
         Cmd::Resume(args) => suspension::resume(args).await,
         Cmd::Next(args) => next::run(&args).await,
+        Cmd::Exec(args) => exec::run(&args).await,
         Cmd::Import(args) => import::run(&args).await,
         Cmd::Adopt(args) => adopt::run(args).await,
         Cmd::Destroy(args) => destroy::run(&args).await,

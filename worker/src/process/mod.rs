@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::schedules::Watch;
+use almanac_activities::steps::Steps;
 use almanac_workflows::names::{Project, WorkerId};
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -89,19 +90,21 @@ pub struct Process {
     args: WorkerArgs,
     metrics: MetricsPage,
     authority: Authority,
+    steps: Arc<Steps>,
     listener: TcpListener,
     signals: Signals,
 }
 
 impl Process {
-    /// Takes what can be refused: who may ask, the address to listen on, and
-    /// the signals.
+    /// Takes what can be refused: who may ask, what steps may reach, the
+    /// address to listen on, and the signals.
     pub async fn new(
         project: Project,
         args: WorkerArgs,
         metrics: MetricsPage,
     ) -> anyhow::Result<Self> {
         let authority = Authority::open(&args.auth)?;
+        let steps = Arc::new(args.steps.open()?);
         let listener = TcpListener::bind(args.listen)
             .await
             .with_context(|| format!("listen on {} (--listen)", args.listen))?;
@@ -112,6 +115,7 @@ impl Process {
             args,
             metrics,
             authority,
+            steps,
             listener,
         })
     }
@@ -144,6 +148,7 @@ impl Process {
             args,
             metrics,
             authority,
+            steps,
             listener,
             mut signals,
         } = self;
@@ -182,7 +187,7 @@ impl Process {
         ));
         let supervisor = Supervisor {
             connector,
-            specs: crate::wiring::specs(&shared, &args),
+            specs: crate::wiring::specs(&shared, &args, &steps),
             health: Arc::clone(&shared.health),
             clients,
             startup_retry: args.startup_retry,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::decode::{Decoder, Object, Shape, describe};
 use super::schedule::schedule;
 use super::source::Place;
-use super::steps::tasks;
+use super::steps::{AROUND, steps};
 use super::workflow::workflow;
 use super::yaml::{Entry, Node, quoted};
 use super::{Definition, Kind, ParseContext, Program, nearest, revision};
@@ -22,8 +22,12 @@ pub(super) const DOCUMENT: Shape = Shape {
         "schedule",
         "workflow",
         "do",
+        "use",
+        "input",
+        "output",
+        "timeout",
     ],
-    later: &["triggers", "use", "input", "output", "timeout"],
+    later: &["triggers"],
 };
 
 /// The id that a document gets, when it can be told.
@@ -56,7 +60,7 @@ pub(super) fn definition(
     let schedule = object
         .get("schedule")
         .and_then(|entry| schedule(decoder, entry, context));
-    let program = program(decoder, &object);
+    let program = program(decoder, node, &object);
     if let (Some(schedule), Some(Program::Workflow(block))) = (&schedule, &program)
         && block.args.is_some()
         && schedule.input.is_some()
@@ -172,8 +176,8 @@ pub(super) fn labels(
 }
 
 /// Exactly one of `workflow` and `do`.
-fn program(decoder: &mut Decoder<'_>, object: &Object<'_>) -> Option<Program> {
-    let (block, steps) = (object.get("workflow"), object.get("do"));
+fn program(decoder: &mut Decoder<'_>, node: &Node<'_>, object: &Object<'_>) -> Option<Program> {
+    let (block, list) = (object.get("workflow"), object.get("do"));
     if !object.has("workflow") && !object.has("do") {
         decoder.error_with_hint(
             object.at,
@@ -181,15 +185,20 @@ fn program(decoder: &mut Decoder<'_>, object: &Object<'_>) -> Option<Program> {
             "`workflow` names a workflow type to start, `do` lists steps that Almanac runs",
         );
     }
-    if let (Some(block), Some(steps)) = (block, steps) {
+    if let (Some(block), Some(list)) = (block, list) {
         decoder.error_with_hint(
-            block.at.max(steps.at),
+            block.at.max(list.at),
             "the document has both `workflow` and `do`",
             "keep one of them; two documents can have the same schedule",
         );
     }
+    if block.is_some() && list.is_none() {
+        for entry in AROUND.iter().filter_map(|key| object.get(key)) {
+            decoder.error(entry.at, format!("`{}` goes with `do`", entry.key));
+        }
+    }
     let block = block.and_then(|entry| workflow(decoder, entry));
-    let steps = steps.and_then(|entry| tasks(decoder, &entry.value));
+    let steps = steps(decoder, node, object);
     block
         .map(Program::Workflow)
         .or_else(|| steps.map(Program::Steps))

@@ -1,7 +1,7 @@
 //! The known name that a mistyped one most likely meant.
 
 /// The name nearest to `given`, when it is near enough to be meant.
-pub(super) fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
     // Nothing this long is a typing mistake, and the distance costs its square.
     if given.len() > 40 {
         return None;

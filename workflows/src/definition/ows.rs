@@ -8,7 +8,7 @@ use super::decode::{Decoder, Object, Shape, join};
 use super::document::{bad_id, finish, labels};
 use super::schedule::{CATCHUP_DEFAULT, cron};
 use super::source::Finding;
-use super::steps::{ows_duration, tasks};
+use super::steps::{ows_duration, steps};
 use super::yaml::{Entry, Node, quoted};
 use super::{Definition, OverlapPolicy, ParseContext, Program, ScheduleBlock};
 use crate::names::{DefinitionId, Revision};
@@ -16,8 +16,10 @@ use crate::times::{Interval, Spec, common_zone};
 
 pub(super) const OWS: Shape = Shape {
     name: "the document",
-    keys: &["document", "schedule", "do"],
-    later: &["use", "input", "output", "timeout"],
+    keys: &[
+        "document", "schedule", "do", "use", "input", "output", "timeout", "evaluate",
+    ],
+    later: &[],
 };
 
 pub(super) const HEADER: Shape = Shape {
@@ -73,13 +75,11 @@ pub(super) fn definition(
     }
     let schedule = object
         .get("schedule")
-        .and_then(|entry| schedule(decoder, entry, context));
+        .and_then(|entry| schedule(decoder, node, entry, context));
     if !object.has("do") {
         decoder.error(object.at, "`do` is missing");
     }
-    let steps = object
-        .get("do")
-        .and_then(|entry| tasks(decoder, &entry.value));
+    let steps = steps(decoder, node, &object);
     Some(finish(Definition {
         id: id?,
         revision: Revision::default(),
@@ -167,6 +167,7 @@ fn is_version(text: &str) -> bool {
 
 fn schedule(
     decoder: &mut Decoder<'_>,
+    root: &Node<'_>,
     entry: &Entry<'_>,
     context: &ParseContext,
 ) -> Option<ScheduleBlock> {
@@ -191,10 +192,10 @@ fn schedule(
         block.spec.timezone = common_zone(&crons, None).ok()?;
     }
     if let Some(entry) = object.get("every")
-        && let Some(millis) = ows_duration(decoder, &entry.value, "schedule.every")
+        && let Some(every) = ows_duration(decoder, root, "schedule", "every")
     {
-        match Interval::new(Duration::from_millis(millis), Duration::ZERO) {
-            Ok(interval) if millis % 1000 == 0 => {
+        match Interval::new(every, Duration::ZERO) {
+            Ok(interval) if every.subsec_nanos() == 0 => {
                 block.spec.intervals.extend(BTreeSet::from([interval]));
                 // "Regardless of whether the previous run is still in progress."
                 block.overlap_policy = OverlapPolicy::AllowAll;

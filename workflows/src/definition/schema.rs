@@ -6,12 +6,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Kind;
 use super::schedule::OVERLAP_POLICIES;
+use super::{Kind, schema_steps};
 
 /// The JSON Schema (draft-07) of one document.
 pub fn json_schema() -> Value {
-    json!({
+    let mut schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Almanac definition",
         "type": "object",
@@ -31,12 +31,9 @@ pub fn json_schema() -> Value {
             "day_calendar": day_calendar(),
             "workflow": workflow(),
             "retry": retry(),
-            "tasks": tasks(),
-            "task": task(),
             "ows": ows(),
             "ows_header": ows_header(),
             "ows_schedule": ows_schedule(),
-            "ows_duration": ows_duration(),
             "duration": {
                 "description": "90s, 1h30m, 1.5h (w d h m s ms) or ISO 8601 without years and months",
                 "type": "string",
@@ -48,7 +45,11 @@ pub fn json_schema() -> Value {
                 "format": "date-time",
             },
         },
-    })
+    });
+    if let Some(definitions) = schema["definitions"].as_object_mut() {
+        definitions.extend(schema_steps::definitions());
+    }
+    schema
 }
 
 fn definition() -> Value {
@@ -66,10 +67,14 @@ fn definition() -> Value {
         }),
         &[],
     );
+    add_properties(&mut schema, schema_steps::around());
     insert(
         &mut schema,
         "oneOf",
-        json!([{ "required": ["workflow"] }, { "required": ["do"] }]),
+        json!([
+            { "required": ["workflow"], "not": { "anyOf": [{ "required": ["use"] }, { "required": ["input"] }, { "required": ["output"] }, { "required": ["timeout"] }] } },
+            { "required": ["do"] },
+        ]),
     );
     schema
 }
@@ -230,66 +235,25 @@ fn retry() -> Value {
     )
 }
 
-fn tasks() -> Value {
-    json!({
-        "description": "Steps, a task list of the Open Workflow Specification DSL 1.0.3",
-        "type": "array",
-        "minItems": 1,
-        "items": {
-            "type": "object",
-            "minProperties": 1,
-            "maxProperties": 1,
-            "additionalProperties": reference("task"),
-        },
-    })
-}
-
-fn task() -> Value {
-    let mut schema = object(
-        "A step: set or wait",
-        &json!({
-            "set": { "description": "Sets data", "type": "object", "minProperties": 1 },
-            "wait": described("Waits", "ows_duration"),
-        }),
-        &[],
-    );
-    insert(&mut schema, "minProperties", json!(1));
-    insert(&mut schema, "maxProperties", json!(1));
-    schema
-}
-
-fn ows_duration() -> Value {
-    let part = |description: &str| integer(description, 0, i64::from(u32::MAX));
-    let mut parts = object(
-        "A duration by its parts",
-        &json!({
-            "days": part("Of 24 hours"),
-            "hours": part("Hours"),
-            "minutes": part("Minutes"),
-            "seconds": part("Seconds"),
-            "milliseconds": part("Milliseconds"),
-        }),
-        &[],
-    );
-    insert(&mut parts, "minProperties", json!(1));
-    let text = json!({
-        "description": "ISO 8601 without years and months",
-        "type": "string",
-        "pattern": "^[Pp]([0-9]+(\\.[0-9]+)?[WwDd])*([Tt]([0-9]+(\\.[0-9]+)?[HhMmSs])+)?$",
-    });
-    json!({ "anyOf": [parts, text] })
-}
-
 fn ows() -> Value {
-    object(
+    let mut schema = object(
         "A whole workflow of the Open Workflow Specification DSL 1.0.x",
         &json!({
             "document": reference("ows_header"),
             "schedule": reference("ows_schedule"),
             "do": reference("tasks"),
+            "evaluate": reference("evaluate"),
         }),
         &["document", "do"],
-    )
+    );
+    add_properties(&mut schema, schema_steps::around());
+    schema
+}
+
+fn add_properties(schema: &mut Value, more: Value) {
+    if let (Some(properties), Value::Object(more)) = (schema["properties"].as_object_mut(), more) {
+        properties.extend(more);
+    }
 }
 
 fn ows_header() -> Value {
@@ -314,7 +278,7 @@ fn ows_schedule() -> Value {
         "When it runs, in UTC",
         &json!({
             "cron": { "description": "Cron in Temporal's dialect", "type": "string", "minLength": 1, "maxLength": 1000 },
-            "every": described("An interval; a run starts whether the last one has ended or not", "ows_duration"),
+            "every": { "description": "An interval; a run starts whether the last one has ended or not", "anyOf": [reference("ows_duration"), reference("iso_duration")] },
         }),
         &[],
     );
@@ -326,7 +290,7 @@ fn ows_schedule() -> Value {
     schema
 }
 
-fn object(description: &str, properties: &Value, required: &[&str]) -> Value {
+pub(super) fn object(description: &str, properties: &Value, required: &[&str]) -> Value {
     let mut schema = json!({
         "description": description,
         "type": "object",
@@ -339,42 +303,42 @@ fn object(description: &str, properties: &Value, required: &[&str]) -> Value {
     schema
 }
 
-fn insert(schema: &mut Value, key: &str, value: Value) {
+pub(super) fn insert(schema: &mut Value, key: &str, value: Value) {
     if let Some(map) = schema.as_object_mut() {
         map.insert(key.to_owned(), value);
     }
 }
 
-fn reference(definition: &str) -> Value {
+pub(super) fn reference(definition: &str) -> Value {
     json!({ "$ref": format!("#/definitions/{definition}") })
 }
 
 /// A reference with a description of its own, which draft-07 ignores beside `$ref`.
-fn described(description: &str, definition: &str) -> Value {
+pub(super) fn described(description: &str, definition: &str) -> Value {
     json!({ "description": description, "allOf": [reference(definition)] })
 }
 
-fn text(description: &str) -> Value {
+pub(super) fn text(description: &str) -> Value {
     json!({ "description": description, "type": "string" })
 }
 
-fn name(description: &str) -> Value {
+pub(super) fn name(description: &str) -> Value {
     json!({ "description": description, "type": "string", "minLength": 1, "maxLength": 1000 })
 }
 
-fn flag(description: &str, default: bool) -> Value {
+pub(super) fn flag(description: &str, default: bool) -> Value {
     json!({ "description": description, "type": "boolean", "default": default })
 }
 
-fn integer(description: &str, minimum: i64, maximum: i64) -> Value {
+pub(super) fn integer(description: &str, minimum: i64, maximum: i64) -> Value {
     json!({ "description": description, "type": "integer", "minimum": minimum, "maximum": maximum })
 }
 
-fn choice<'a>(description: &str, names: impl Iterator<Item = &'a str>) -> Value {
+pub(super) fn choice<'a>(description: &str, names: impl Iterator<Item = &'a str>) -> Value {
     json!({ "description": description, "enum": names.collect::<Vec<_>>() })
 }
 
-fn list(description: &str, items: &Value, least: usize) -> Value {
+pub(super) fn list(description: &str, items: &Value, least: usize) -> Value {
     let mut schema =
         json!({ "description": description, "type": "array", "items": items, "maxItems": 1000 });
     if least > 0 {

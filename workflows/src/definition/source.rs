@@ -11,6 +11,9 @@ pub(super) const DOCUMENT_LIMIT: usize = 256 * 1024;
 /// How many findings of one document are listed; the last one counts the rest.
 const FINDINGS_LIMIT: usize = 200;
 
+/// The longest line, in bytes, in which places inside scalars are looked for.
+const LONG_LINE: usize = 4096;
+
 /// A place in a file: line and column from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -232,6 +235,34 @@ impl<'a> Lines<'a> {
             .copied()
             .unwrap_or_default();
         String::from_utf8_lossy(line)
+    }
+
+    /// The place of a byte of a scalar's text; the scalar's own where its lines
+    /// are not as written: folded, or with escapes before the byte.
+    pub(super) fn within(&self, at: Place, text: &str, offset: usize) -> Place {
+        let Some(before) = text.get(..offset).filter(|before| !before.is_empty()) else {
+            return at;
+        };
+        // The lines of a literal block stand below one another.
+        let (above, before) = match before.rsplit_once('\n') {
+            Some((above, last)) => (above.matches('\n').count() + 1, last),
+            None => (0, before),
+        };
+        let line = self.get(at.line + above);
+        if line.len() > LONG_LINE {
+            // Each of many findings would look through all of it.
+            return at;
+        }
+        let written: String = line.chars().skip(at.column.saturating_sub(1)).collect();
+        let quotes: &[&str] = if above == 0 { &["", "\"", "'"] } else { &[""] };
+        let quote = quotes.iter().find(|quote| {
+            let inside = written.strip_prefix(**quote);
+            inside.is_some_and(|inside| inside.starts_with(before))
+        });
+        quote.map_or(at, |quote| Place {
+            line: at.line + above,
+            column: at.column + quote.len() + before.chars().count(),
+        })
     }
 
     /// Every line, in order.

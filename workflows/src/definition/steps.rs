@@ -1,288 +1,147 @@
-//! The steps of a definition: a task list of the Open Workflow Specification
-//! DSL 1.0.3. This release runs `set` and `wait`, without expressions; all
-//! else of the specification is named as not supported yet, where it stands.
+//! The steps of a definition: read by the language itself, as a run reads
+//! them, with each problem shown at its place in the text.
 
-use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::decode::{Decoder, Shape};
-use super::duration;
-use super::nearest;
-use super::source::Place;
-use super::yaml::{Entry, Node, Value, quoted};
+use serde_json::{Map, Value as Json};
 
-/// A task. This release has the kinds alone, nothing beside them.
-pub(super) const TASK: Shape = Shape {
-    name: "a task",
-    keys: &["set", "wait"],
-    later: LATER,
-};
+use super::decode::{Decoder, Object};
+use super::source::{Finding, Place};
+use super::yaml::{Node, Value};
+use crate::run::language::{self, Problem, Target};
 
-/// Everything else that the specification has in a task.
-const LATER: &[&str] = &[
-    "call", "do", "emit", "for", "fork", "listen", "raise", "run", "switch", "try", "catch",
-    "with", "while", "foreach", "if", "then", "input", "output", "export", "timeout", "metadata",
-];
+/// The parts of a document that stand around its steps.
+pub(super) const AROUND: [&str; 4] = ["use", "input", "output", "timeout"];
 
-pub(super) const DURATION: Shape = Shape {
-    name: "a duration",
-    keys: &["days", "hours", "minutes", "seconds", "milliseconds"],
-    later: &[],
-};
-
-/// The length of each key of [`DURATION`], in milliseconds.
-const MILLISECONDS: [u64; 5] = [86_400_000, 3_600_000, 60_000, 1000, 1];
-/// The longest duration, in milliseconds.
-const LONGEST: u64 = duration::LONGEST.as_secs() * 1000;
-
-/// Reads a task list into the JSON that runs carry: `wait` always as a map.
-pub(super) fn tasks(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Json> {
-    let items = decoder.list(node, "do", "a list of steps")?;
-    if items.is_empty() {
-        decoder.error(node.at, "`do` has no steps");
+/// Reads the steps of a document: `do` with what stands around it. The JSON
+/// that runs carry is the task list, or a map where there is more.
+pub(super) fn steps(
+    decoder: &mut Decoder<'_>,
+    root: &Node<'_>,
+    object: &Object<'_>,
+) -> Option<Json> {
+    let tasks = object.get("do")?;
+    if matches!(&tasks.value.value, Value::List(items) if items.is_empty()) {
+        decoder.error(tasks.value.at, "`do` has no steps");
     }
-    let mut names: Vec<&Entry<'_>> = Vec::new();
-    let mut steps = Vec::new();
-    for item in items {
-        let Some(entry) = single(decoder, item) else {
-            continue;
-        };
-        names.push(entry);
-        if let Some(task) = task(decoder, entry) {
-            steps.push(json!({ entry.key.as_ref(): task }));
+    let mut lost = BTreeSet::new();
+    let mut parts = Map::new();
+    for key in ["do", "evaluate"].into_iter().chain(AROUND) {
+        if let Some(entry) = object.get(key) {
+            let value = lenient(decoder, &entry.value, &mut lost);
+            parts.insert(key.to_owned(), value);
         }
     }
-    repeated_names(decoder, names);
-    Some(Json::Array(steps))
-}
-
-/// A step: a map with one key, its name.
-fn single<'n>(decoder: &mut Decoder<'_>, item: &'n Node<'n>) -> Option<&'n Entry<'n>> {
-    match &item.value {
-        Value::Map(entries) if entries.len() == 1 => entries.first(),
-        Value::Map(entries) => {
-            decoder.error_with_hint(
-                item.at,
-                format!("a step has one key, its name, not {}", entries.len()),
-                "write `- name: { wait: { seconds: 5 } }`; begin each step with `-`, and indent the task under its name",
-            );
-            None
+    let mut whole = Json::Object(parts);
+    let flow = match language::parse(&whole) {
+        Ok(flow) => flow,
+        Err(problems) => {
+            report(decoder, root, problems, &lost);
+            return None;
         }
-        Value::Text if is_task_key(&item.text) => {
-            unnamed(decoder, item.at, &item.text);
-            None
-        }
-        _ => {
-            decoder.mismatch(
-                item,
-                "do",
-                "a list of steps like `name: { wait: { seconds: 5 } }`",
-            );
-            None
-        }
+    };
+    let unsupported = language::unsupported(&flow);
+    if !unsupported.is_empty() {
+        report(decoder, root, unsupported, &lost);
+        return None;
     }
-}
-
-fn is_task_key(key: &str) -> bool {
-    TASK.keys.contains(&key) || LATER.contains(&key)
-}
-
-fn unnamed(decoder: &mut Decoder<'_>, at: Place, key: &str) {
-    decoder.error_with_hint(
-        at,
-        format!("a step needs a name before {}", quoted(key)),
-        format!("write `- name: {{ {key}: … }}`"),
-    );
-}
-
-/// A flow directive names its task, so a name stands for one.
-fn repeated_names(decoder: &mut Decoder<'_>, mut names: Vec<&Entry<'_>>) {
-    names.sort_by(|a, b| a.key.cmp(&b.key).then(a.at.cmp(&b.at)));
-    for pair in names.windows(2) {
-        if let [first, again] = pair
-            && first.key == again.key
-        {
-            decoder.error(
-                again.at,
-                format!(
-                    "two steps have the name {}, one in line {}",
-                    quoted(&again.key),
-                    first.at.line
-                ),
-            );
-        }
-    }
-}
-
-fn task(decoder: &mut Decoder<'_>, step: &Entry<'_>) -> Option<Json> {
-    // `- set: {…}` without a name reads as a step that is called `set`.
-    let nameless = is_task_key(&step.key);
-    let Value::Map(entries) = &step.value.value else {
-        if nameless {
-            unnamed(decoder, step.at, &step.key);
-        } else {
-            decoder.mismatch(&step.value, &step.key, "a task like `wait: { seconds: 5 }`");
-        }
+    language::normalise(&mut whole);
+    let Json::Object(mut parts) = whole else {
         return None;
     };
-    let mut task = Map::new();
-    let (mut kinds, mut unknown) = (0, false);
-    for entry in entries {
-        match entry.key.as_ref() {
-            key @ ("set" | "wait") => {
-                kinds += 1;
-                let value = if key == "set" {
-                    set(decoder, &entry.value)
-                } else {
-                    wait(decoder, &entry.value, "wait")
-                };
-                task.extend(value.map(|value| (key.to_owned(), value)));
-            }
-            key if LATER.contains(&key) => {
-                unknown = true;
-                decoder.not_yet(entry.at, &format!("`{key}` in a task"));
-            }
-            key => {
-                if nameless {
-                    unnamed(decoder, step.at, &step.key);
-                    return None;
-                }
-                unknown = true;
-                let known: Vec<&str> = TASK.keys.iter().chain(LATER).copied().collect();
-                let hint = nearest::nearest(key, &known).map_or_else(
-                    || "a task is `set` or `wait`".to_owned(),
-                    |known| format!("did you mean `{known}`?"),
-                );
-                let message = format!("unknown key {} in {}", quoted(key), TASK.name);
-                decoder.error_with_hint(entry.at, message, hint);
-            }
-        }
+    // There is one choice, and it is the default.
+    parts.remove("evaluate");
+    if let Some(entry) = object
+        .get("document")
+        .filter(|_| language::header_is_read(&flow))
+    {
+        parts.insert("document".to_owned(), decoder.json(&entry.value)?);
     }
-    if kinds > 1 {
-        decoder.error_with_hint(
-            step.at,
-            format!("the step {} has both `set` and `wait`", quoted(&step.key)),
-            "make two steps of it",
-        );
-    } else if kinds == 0 && !unknown {
-        decoder.error_with_hint(
-            step.at,
-            format!("the step {} has no task", quoted(&step.key)),
-            "a task is `set` or `wait`",
-        );
-    }
-    Some(Json::Object(task))
-}
-
-fn set(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Json> {
-    if is_expression(node) {
-        expressions(decoder, node);
-        return None;
-    }
-    let entries = decoder.map(node, "set")?;
-    if entries.is_empty() {
-        decoder.error(node.at, "`set` sets nothing");
-    }
-    expressions(decoder, node);
-    decoder.json(node)
-}
-
-/// The specification takes a text `${…}` for an expression. Taking one for
-/// plain text now would change its meaning later.
-fn is_expression(node: &Node<'_>) -> bool {
-    matches!(node.value, Value::Text) && node.text.trim_start().starts_with("${")
-}
-
-/// Reports every expression.
-fn expressions(decoder: &mut Decoder<'_>, node: &Node<'_>) {
-    match &node.value {
-        Value::Text if is_expression(node) => {
-            decoder.not_yet(node.at, &format!("the expression {}", quoted(&node.text)));
-        }
-        Value::List(items) => items.iter().for_each(|item| expressions(decoder, item)),
-        Value::Map(entries) => entries
-            .iter()
-            .for_each(|entry| expressions(decoder, &entry.value)),
-        _ => {}
-    }
-}
-
-/// A duration of the specification, as a map without zeros (`seconds: 0` for none).
-fn wait(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Option<Json> {
-    let total = ows_duration(decoder, node, path)?;
-    let mut rest = total;
-    let mut parts = Map::new();
-    for (key, unit) in DURATION.keys.iter().zip(MILLISECONDS) {
-        if rest >= unit {
-            parts.insert((*key).to_owned(), json!(rest / unit));
-            rest %= unit;
-        }
-    }
-    if parts.is_empty() {
-        parts.insert("seconds".to_owned(), json!(0));
+    if parts.len() == 1 {
+        return parts.remove("do");
     }
     Some(Json::Object(parts))
 }
 
-/// The milliseconds of a duration as the specification writes it: a map of
-/// units, or ISO 8601.
-pub(super) fn ows_duration(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Option<u64> {
-    let total = match &node.value {
-        Value::Map(_) => duration_map(decoder, node, path)?,
-        Value::Text if is_expression(node) => {
-            expressions(decoder, node);
-            return None;
+/// The duration of a document's key in a block, as the specification writes it.
+pub(super) fn ows_duration(
+    decoder: &mut Decoder<'_>,
+    root: &Node<'_>,
+    block: &str,
+    key: &str,
+) -> Option<Duration> {
+    let node = &root.entry(block)?.value.entry(key)?.value;
+    let mut lost = BTreeSet::new();
+    let value = lenient(decoder, node, &mut lost);
+    match language::parse_duration(block, key, &value) {
+        Ok(duration) => Some(duration),
+        Err(problems) => {
+            report(decoder, root, problems, &lost);
+            None
         }
-        Value::Text => {
-            let parsed = duration::parse(&node.text);
-            match parsed {
-                Ok(parsed) if node.text.starts_with(['P', 'p']) => {
-                    u64::try_from(parsed.as_millis()).unwrap_or(u64::MAX)
-                }
-                Ok(_) | Err(_) => {
-                    decoder.error_with_hint(
-                        node.at,
-                        format!("`{path}` must be a duration, not {}", quoted(&node.text)),
-                        match parsed {
-                            Err(hint) if node.text.starts_with('P') => hint,
-                            _ => "steps write it like `{ minutes: 1, seconds: 30 }` or `PT1M30S`"
-                                .to_owned(),
-                        },
-                    );
-                    return None;
-                }
-            }
-        }
-        _ => {
-            decoder.mismatch(node, path, "a duration like `{ seconds: 5 }` or `PT5S`");
-            return None;
-        }
-    };
-    if total > LONGEST {
-        decoder.error(node.at, format!("`{path}` must be at most 36500 days"));
-        return None;
     }
-    Some(total)
 }
 
-fn duration_map(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Option<u64> {
-    let object = decoder.object(node.at, node, path, &DURATION)?;
-    if matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
-        decoder.error_with_hint(
-            node.at,
-            format!("`{path}` has no length"),
-            format!("the keys are {}", DURATION.keys.join(", ")),
-        );
-        return None;
+/// A node as JSON. What cannot be is nothing, and was reported: its place is in `lost`.
+fn lenient(decoder: &mut Decoder<'_>, node: &Node<'_>, lost: &mut BTreeSet<Place>) -> Json {
+    match &node.value {
+        Value::List(items) => items
+            .iter()
+            .map(|item| lenient(decoder, item, lost))
+            .collect(),
+        Value::Map(entries) => entries
+            .iter()
+            .map(|entry| (entry.key.to_string(), lenient(decoder, &entry.value, lost)))
+            .collect(),
+        _ => decoder.json(node).unwrap_or_else(|| {
+            lost.insert(node.at);
+            Json::Null
+        }),
     }
-    let mut total: Option<u64> = Some(0);
-    for (key, unit) in DURATION.keys.iter().zip(MILLISECONDS) {
-        if let Some(entry) = object.get(key) {
-            let path = format!("{path}.{key}");
-            let count = decoder.integer(&entry.value, &path, 0..=u32::MAX);
-            total = total
-                .zip(count)
-                .map(|(total, count)| total.saturating_add(u64::from(count).saturating_mul(unit)));
+}
+
+fn report(
+    decoder: &mut Decoder<'_>,
+    root: &Node<'_>,
+    problems: Vec<Problem>,
+    lost: &BTreeSet<Place>,
+) {
+    for problem in problems {
+        let (key, node) = locate(root, &problem.path);
+        if lost.contains(&node.at) {
+            continue;
         }
+        decoder.errors.push(Finding {
+            at: match problem.target {
+                Target::Key => key,
+                Target::Value => decoder.lines.within(node.at, &node.text, problem.offset),
+            },
+            message: problem.message,
+            hint: problem.hint,
+        });
     }
-    total
+}
+
+/// The place of the key at a JSON pointer, and its value; the last that exist.
+fn locate<'n>(root: &'n Node<'n>, path: &str) -> (Place, &'n Node<'n>) {
+    let mut found = (root.at, root);
+    for token in path.split('/').skip(1) {
+        let next = match &found.1.value {
+            Value::List(items) => token
+                .parse::<usize>()
+                .ok()
+                .and_then(|index| items.get(index))
+                .map(|item| (item.at, item)),
+            Value::Map(_) => {
+                let key = token.replace("~1", "/").replace("~0", "~");
+                let entry = found.1.entry(&key);
+                entry.map(|entry| (entry.at, &entry.value))
+            }
+            _ => None,
+        };
+        let Some(next) = next else { break };
+        found = next;
+    }
+    found
 }

@@ -313,7 +313,7 @@ fn refused_node<'a>(at: Place) -> Node<'a> {
 }
 
 /// A value of the document as messages show it: in backquotes, on one line, cut.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const LIMIT: usize = 80;
     let mut out = String::from("`");
     for (index, c) in text.chars().enumerate() {

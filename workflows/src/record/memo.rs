@@ -53,6 +53,15 @@ pub struct ActionMemo {
     pub flags: BTreeSet<Flag>,
 }
 
+/// The memo of a run that no schedule started: of which definition it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunMemo {
+    /// The definition.
+    pub definition: DefinitionId,
+    /// The revision that it goes on with.
+    pub revision: Revision,
+}
+
 /// What must be remembered about a schedule.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,

@@ -1,8 +1,9 @@
 //! The input of `RunDefinition`.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::machine::Position;
 use crate::names::{DefinitionId, Revision};
 
 /// What a run begins with.
@@ -13,6 +14,9 @@ pub struct RunInput {
     /// The input given to the steps.
     #[serde(default)]
     pub input: Value,
+    /// Where the run goes on; none at its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Box<Position>>,
 }
 
 /// Which definition a run interprets.
@@ -27,12 +31,68 @@ pub enum DefinitionRef {
 
 /// A definition as a run carries it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Carried", into = "Carried")]
 pub struct PinnedDefinition {
     /// Its id.
     pub id: DefinitionId,
     /// Its revision.
     pub revision: Revision,
-    /// Its task list.
-    #[serde(rename = "do")]
+    /// Its steps: the task list, or a map of `do` and what stands around it.
     pub steps: Value,
+}
+
+/// The same as JSON: what stands around the task list, beside it.
+#[derive(Serialize, Deserialize)]
+#[serde(expecting = "an id, or a definition with `id`, `revision` and `do`")]
+struct Carried {
+    id: DefinitionId,
+    revision: Revision,
+    #[serde(flatten)]
+    parts: Map<String, Value>,
+}
+
+impl From<Carried> for PinnedDefinition {
+    fn from(carried: Carried) -> Self {
+        Self {
+            id: carried.id,
+            revision: carried.revision,
+            steps: joined(carried.parts),
+        }
+    }
+}
+
+impl From<PinnedDefinition> for Carried {
+    fn from(pinned: PinnedDefinition) -> Self {
+        Self {
+            id: pinned.id,
+            revision: pinned.revision,
+            parts: parted(pinned.steps),
+        }
+    }
+}
+
+/// The steps that the input of a run pins; `None` when it pins none.
+pub fn pinned_steps(input: &Value) -> Option<Value> {
+    let mut parts = input.get("definition")?.as_object()?.clone();
+    parts.retain(|key, _| !matches!(key.as_str(), "id" | "revision"));
+    parts.contains_key("do").then(|| joined(parts))
+}
+
+/// Steps from the parts that a run carries; the task list alone where there is
+/// nothing else.
+fn joined(mut parts: Map<String, Value>) -> Value {
+    if parts.len() == 1
+        && let Some(list) = parts.remove("do")
+    {
+        return list;
+    }
+    Value::Object(parts)
+}
+
+/// The parts of steps as a run carries them: `do`, and what stands around it.
+fn parted(steps: Value) -> Map<String, Value> {
+    match steps {
+        Value::Object(parts) => parts,
+        list => Map::from_iter([("do".to_owned(), list)]),
+    }
 }

@@ -6,9 +6,9 @@
 //! reads nothing but its input and the results of activities.
 
 mod input;
-mod steps;
+pub mod language;
+pub mod machine;
 mod workflow;
 
 pub use input::*;
-pub use steps::{Step, StepError, Task, parse_steps};
 pub use workflow::RunDefinition;

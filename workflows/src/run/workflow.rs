@@ -9,40 +9,60 @@
     reason = "the macro wants handlers to own their input"
 )]
 
-use std::time::Duration;
+mod effects;
+mod failure;
 
-use serde_json::Value;
-use temporalio_common::RetryPolicy;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::ApplicationFailure;
+use temporalio_common::{MemoValue, MemoValues, RetryPolicy};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
-    ActivityOptions, TimerOptions, TimerResult, WorkflowContext, WorkflowContextView,
-    WorkflowResult, WorkflowTermination,
+    ActivityOptions, ContinueAsNewOptions, LocalActivityOptions, WorkflowContext,
+    WorkflowContextView, WorkflowResult, WorkflowTermination,
 };
 
-use super::steps::{StepError, Task, parse_steps};
+use super::language::{self, Flow, Problem};
+use super::machine::{About, Command, Fault, Machine, Position, Standard, Status};
 use super::{DefinitionRef, PinnedDefinition, RunInput};
-use crate::contracts::CurrentDefinition;
+use crate::contracts::{CurrentDefinition, Pause};
+use crate::record::{MEMO_KEY, RunMemo};
+use effects::Effects;
 
 /// The longest that one attempt at reading the registry takes.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is tried.
 const READ_ATTEMPTS: u32 = 10;
+/// The longest that a run with more to do at once lets others have their turn.
+const PAUSE_WITHIN: Duration = Duration::from_secs(10);
+/// The most bytes that a run takes along when it continues as new: Temporal
+/// takes 2 MiB.
+const CARRIED_LIMIT: usize = 2_000_000;
+/// How many places of tasks are shown.
+const SHOWN: usize = 5;
 
 /// The workflow that runs a definition's steps.
 #[workflow]
 #[derive(Debug)]
 pub struct RunDefinition {
     input: Result<RunInput, String>,
+    /// `$workflow.id`: the same in each part of a run that continues as new.
+    run: String,
+    source: String,
 }
 
 #[workflow_methods]
 impl RunDefinition {
     #[init]
-    fn new(_ctx: &WorkflowContextView, input: RawValue) -> Self {
+    fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
         Self {
             input: read(&input),
+            run: format!("{}/{}", ctx.workflow_id(), ctx.first_execution_run_id()),
+            source: format!("/{}/{}", ctx.namespace(), ctx.workflow_id()),
         }
     }
 
@@ -52,48 +72,203 @@ impl RunDefinition {
         let ctx: &WorkflowContext<Self> = ctx;
         let input = ctx.state(|s| s.input.clone()).map_err(fail("input"))?;
         let definition = pin(ctx, input.definition).await?;
-        let steps = parse_steps(&definition.steps).map_err(|errors| {
-            let all: Vec<String> = errors.iter().map(StepError::to_string).collect();
-            fail("definition")(format!("{}: {}", definition.id, all.join("; ")))
-        })?;
-        let mut data = input.input;
-        for (index, step) in steps.iter().enumerate() {
-            ctx.set_current_details(format!(
-                "`{}` revision `{}`: task {} of {}, `{}`",
-                definition.id,
-                definition.revision,
-                index + 1,
-                steps.len(),
-                step.name.replace('`', "'")
-            ));
-            match &step.task {
-                Task::Set(value) => data = value.clone(),
-                Task::Wait(duration) => wait(ctx, &step.name, *duration).await?,
-            }
-        }
-        ctx.set_current_details(format!(
-            "`{}` revision `{}`: completed",
-            definition.id, definition.revision
-        ));
-        Ok(data)
+        let about = ctx.state(|s| About {
+            id: s.run.clone(),
+            source: s.source.clone(),
+            runtime: json!({ "name": "almanac" }),
+        });
+        let flow = Arc::new(flow(&definition)?);
+        let run = about.id.clone();
+        let machine = match input.position {
+            Some(position) => Machine::resume(flow, about, *position).map_err(faulted)?,
+            None => Machine::start(flow, about, input.input, now(ctx)),
+        };
+        interpret(ctx, &definition, machine, Effects::new(ctx, &run)).await
     }
 }
 
-async fn wait(
+/// Does what the machine says until it has ended.
+async fn interpret(
     ctx: &WorkflowContext<RunDefinition>,
-    name: &str,
-    duration: Duration,
-) -> WorkflowResult<()> {
-    if duration.is_zero() {
-        return Ok(());
+    definition: &PinnedDefinition,
+    mut machine: Machine,
+    mut effects: Effects<'_>,
+) -> WorkflowResult<Value> {
+    let mut shown = String::new();
+    loop {
+        if ctx.continue_as_new_suggested() {
+            machine.hold();
+        }
+        let turn = machine.advance(now(ctx));
+        for command in turn.commands {
+            match command {
+                Command::Start {
+                    id,
+                    task,
+                    effect,
+                    options,
+                } => effects.start(id, &task, effect, &options),
+                Command::Cancel { id } => effects.cancel(id),
+            }
+        }
+        show(ctx, definition, &machine, &turn.status, &mut shown);
+        match turn.status {
+            Status::Completed(output) => return Ok(output),
+            Status::Faulted(fault) => return Err(faulted(fault)),
+            Status::Held => {
+                if let Some(position) = machine.position() {
+                    return Err(go_on(ctx, definition, position));
+                }
+            }
+            Status::Yielded => {
+                pause(ctx).await?;
+                continue;
+            }
+            Status::Waiting => {}
+        }
+        let Some(results) = effects.results().await else {
+            return Err(WorkflowTermination::cancelled());
+        };
+        for (id, result) in results {
+            machine.complete(id, result);
+        }
     }
-    let options = TimerOptions::builder(duration)
-        .summary(name.to_owned())
+}
+
+/// Lets others have their turn.
+async fn pause(ctx: &WorkflowContext<RunDefinition>) -> WorkflowResult<()> {
+    let options = LocalActivityOptions::builder()
+        .start_to_close_timeout(PAUSE_WITHIN)
         .build();
-    match ctx.timer(options).await {
-        TimerResult::Fired => Ok(()),
-        TimerResult::Cancelled => Err(WorkflowTermination::cancelled()),
+    let paused = ctx.execute_local_activity(Pause, (), options).await;
+    if ctx.cancellation_token().is_cancelled() {
+        return Err(WorkflowTermination::cancelled());
     }
+    Ok(paused?)
+}
+
+/// Goes on in a new execution of the same run.
+fn go_on(
+    ctx: &WorkflowContext<RunDefinition>,
+    definition: &PinnedDefinition,
+    position: &Position,
+) -> WorkflowTermination {
+    let input = RunInput {
+        definition: DefinitionRef::Pinned(definition.clone()),
+        input: Value::Null,
+        position: Some(Box::new(position.clone())),
+    };
+    let input = RawValue::from_value(&input, ctx.payload_converter());
+    let bytes: usize = input
+        .payloads
+        .iter()
+        .map(|payload| payload.data.len())
+        .sum();
+    if bytes > CARRIED_LIMIT {
+        let detail = format!(
+            "the run is long and continues as new, and its data of {bytes} bytes is more than the {CARRIED_LIMIT} that it can take along"
+        );
+        return faulted(Standard::Runtime.fault(detail));
+    }
+    let options = ContinueAsNewOptions::builder()
+        .maybe_memo(memo_to_keep(ctx))
+        .build();
+    match ctx.continue_as_new(input, options) {
+        Ok(never) => match never {},
+        Err(termination) => termination,
+    }
+}
+
+/// All of the run's memo: without being told, the server hands on only what a
+/// run began with, and not what it wrote since.
+fn memo_to_keep(ctx: &WorkflowContext<RunDefinition>) -> Option<MemoValues> {
+    let memo = ctx.memo();
+    if memo.is_empty() {
+        return None;
+    }
+    let mut kept = MemoValues::new();
+    let mut keys: Vec<&str> = memo.keys().collect();
+    keys.sort_unstable();
+    for key in keys {
+        if let Ok(Some(value)) = memo.get::<Value>(key) {
+            kept.insert(key, value);
+        }
+    }
+    Some(kept)
+}
+
+/// Shows where the run is in the Temporal UI.
+fn show(
+    ctx: &WorkflowContext<RunDefinition>,
+    definition: &PinnedDefinition,
+    machine: &Machine,
+    status: &Status,
+    shown: &mut String,
+) {
+    let place = match status {
+        Status::Completed(_) => "completed".to_owned(),
+        Status::Faulted(_) => "failed".to_owned(),
+        _ => {
+            let all = machine.current();
+            let more = all.len().saturating_sub(SHOWN);
+            let first = all.iter().take(SHOWN);
+            let first: Vec<String> = first
+                .map(|path| format!("`{}`", path.trim_start_matches('/').replace('`', "'")))
+                .collect();
+            let more = if more == 0 {
+                String::new()
+            } else {
+                format!(" and {more} more")
+            };
+            format!("at {}{more}", first.join(", "))
+        }
+    };
+    let details = format!(
+        "`{}` revision `{}`: {place}",
+        definition.id, definition.revision
+    );
+    if *shown != details {
+        ctx.set_current_details(details.clone());
+        *shown = details;
+    }
+}
+
+/// The steps of a definition, as the parser of definitions reads them too.
+fn flow(definition: &PinnedDefinition) -> WorkflowResult<Flow> {
+    let problems = match language::parse(&definition.steps) {
+        Ok(flow) => {
+            let problems = language::unsupported(&flow);
+            if problems.is_empty() {
+                return Ok(flow);
+            }
+            problems
+        }
+        Err(problems) => problems,
+    };
+    let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    Err(fail("definition")(format!(
+        "{}: {}",
+        definition.id,
+        all.join("; ")
+    )))
+}
+
+/// The time of the workflow: the same in each replay.
+fn now(ctx: &WorkflowContext<RunDefinition>) -> Timestamp {
+    let time: Option<SystemTime> = ctx.workflow_time();
+    time.and_then(|time| Timestamp::try_from(time).ok())
+        .unwrap_or_default()
+}
+
+/// The end of a run with an error: its type is the failure's, the whole is the
+/// failure's details.
+fn faulted(fault: Fault) -> WorkflowTermination {
+    ApplicationFailure::builder(fault.to_string())
+        .type_name(fault.kind.clone())
+        .non_retryable(true)
+        .details(fault)
+        .build()
+        .into()
 }
 
 /// The definition itself; one that is only named is read once, so that history pins it.
@@ -113,7 +288,15 @@ async fn pin(
         )
         .summary(format!("pin {id}"))
         .build();
-    Ok(ctx.execute_activity(CurrentDefinition, id, options).await?)
+    let pinned = ctx.execute_activity(CurrentDefinition, id, options).await?;
+    let memo = RunMemo {
+        definition: pinned.id.clone(),
+        revision: pinned.revision.clone(),
+    };
+    // The runs of a schedule have its action's memo.
+    ctx.upsert_memo([(MEMO_KEY, Some(MemoValue::new(memo)))])
+        .map_err(|error| fail("memo")(error.to_string()))?;
+    Ok(pinned)
 }
 
 fn read(raw: &RawValue) -> Result<RunInput, String> {
@@ -135,7 +318,18 @@ fn read(raw: &RawValue) -> Result<RunInput, String> {
     Ok(RunInput {
         definition,
         input: value.get("input").cloned().unwrap_or_default(),
+        position: position(&value)?,
     })
+}
+
+/// Where a run goes on that continued as new.
+fn position(input: &Value) -> Result<Option<Box<Position>>, String> {
+    let Some(position) = input.get("position").filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    serde_json::from_value(position.clone())
+        .map(Some)
+        .map_err(|error| format!("position: {error}"))
 }
 
 /// A failure that trying again does not mend.

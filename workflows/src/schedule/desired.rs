@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Action, Base, HASH_VERSION, ScheduleValues, base_of};
 use crate::definition::{Definition, Program};
 use crate::names::{DefinitionId, Project, RUN_WORKFLOW, Revision, ScheduleId};
+use crate::run::PinnedDefinition;
 
 /// The schedule that a definition asks for, without any override.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,10 +87,11 @@ impl Desired {
     /// One JSON argument of the started `RunDefinition`: the steps with their
     /// input, pinned. `None` for a definition without steps.
     pub fn run_input(&self) -> Option<serde_json::Value> {
-        let steps = self.values.definition.as_ref()?;
-        Some(json!({
-            "definition": { "id": self.definition, "revision": self.revision, "do": steps },
-            "input": self.values.input.first(),
-        }))
+        let definition = PinnedDefinition {
+            id: self.definition.clone(),
+            revision: self.revision.clone(),
+            steps: self.values.definition.clone()?,
+        };
+        Some(json!({ "definition": definition, "input": self.values.input.first() }))
     }
 }

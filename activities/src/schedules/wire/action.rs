@@ -6,6 +6,7 @@ use std::time::Duration;
 use almanac_workflows::definition::{RetryPolicy, SearchAttribute, WorkflowOptions};
 use almanac_workflows::names::RUN_WORKFLOW;
 use almanac_workflows::record::{ActionMemo, MEMO_KEY};
+use almanac_workflows::run::pinned_steps;
 use almanac_workflows::schedule::{Action, HASH_VERSION, LiveMemo};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::{
@@ -133,10 +134,10 @@ pub(super) fn decode_input(info: &NewWorkflowExecutionInfo) -> (Vec<Value>, Opti
         .as_ref()
         .is_some_and(|one| one.name == RUN_WORKFLOW);
     if let ([one], true) = (args.as_slice(), runs_steps)
-        && let Some(steps) = one.pointer("/definition/do")
+        && let Some(steps) = pinned_steps(one)
     {
         let input = one.get("input").filter(|input| !input.is_null());
-        return (input.into_iter().cloned().collect(), Some(steps.clone()));
+        return (input.into_iter().cloned().collect(), Some(steps));
     }
     (args, None)
 }

@@ -112,60 +112,59 @@ enabled: true
 #[test]
 fn what_comes_later_is_not_called_unknown() {
     let found = report(
-        r#"id: a
+        r"id: a
 triggers: []
-use: {}
-timeout: PT1H
 schedule:
   every: 1h
 do:
-  - a: { call: http, with: { endpoint: "https://example.com" } }
-  - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
-  - c: { wait: "${ .x }" }
+  - a: { wait: PT1S }
 ---
 kind: event_type
 id: order.paid
 ---
 kind: workflo
 id: c
-"#,
+",
     );
-    insta::assert_snapshot!(found, @r#"
+    insta::assert_snapshot!(found, @r"
     jobs/nightly.yaml:2:1: `triggers` is not supported yet
       2 | triggers: []
         | ^
-    jobs/nightly.yaml:3:1: `use` is not supported yet
-      3 | use: {}
+    jobs/nightly.yaml:8:1: `kind: event_type` is not supported yet
+      8 | kind: event_type
         | ^
-    jobs/nightly.yaml:4:1: `timeout` is not supported yet
-      4 | timeout: PT1H
-        | ^
-    jobs/nightly.yaml:8:10: `call` in a task is not supported yet
-      8 |   - a: { call: http, with: { endpoint: "https://example.com" } }
-        |          ^
-    jobs/nightly.yaml:8:22: `with` in a task is not supported yet
-      8 |   - a: { call: http, with: { endpoint: "https://example.com" } }
-        |                      ^
-    jobs/nightly.yaml:9:20: the expression `${ .a }` is not supported yet
-      9 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
-        |                    ^
-    jobs/nightly.yaml:9:36: the expression `${.b}` is not supported yet
-      9 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
-        |                                    ^
-    jobs/nightly.yaml:9:49: `if` in a task is not supported yet
-      9 |   - b: { set: { x: "${ .a }", y: [ "${.b}" ] }, if: "${ .x }" }
-        |                                                 ^
-    jobs/nightly.yaml:10:16: the expression `${ .x }` is not supported yet
-      10 |   - c: { wait: "${ .x }" }
-         |                ^
-    jobs/nightly.yaml:12:1: `kind: event_type` is not supported yet
-      12 | kind: event_type
-         | ^
-    jobs/nightly.yaml:15:7: `kind` must be a kind, not `workflo`
-      15 | kind: workflo
+    jobs/nightly.yaml:11:7: `kind` must be a kind, not `workflo`
+      11 | kind: workflo
          |       ^
       hint: did you mean `workflow`?
-    "#);
+    ");
+}
+
+#[test]
+fn what_stands_around_steps_goes_with_them() {
+    let found = report(
+        r"id: a
+use: { secrets: [x] }
+input: { from: .a }
+output: { as: .a }
+timeout: { after: PT1S }
+workflow: { type: T, task_queue: q }
+",
+    );
+    insta::assert_snapshot!(found, @r"
+    jobs/nightly.yaml:2:1: `use` goes with `do`
+      2 | use: { secrets: [x] }
+        | ^
+    jobs/nightly.yaml:3:1: `input` goes with `do`
+      3 | input: { from: .a }
+        | ^
+    jobs/nightly.yaml:4:1: `output` goes with `do`
+      4 | output: { as: .a }
+        | ^
+    jobs/nightly.yaml:5:1: `timeout` goes with `do`
+      5 | timeout: { after: PT1S }
+        | ^
+    ");
 }
 
 #[test]

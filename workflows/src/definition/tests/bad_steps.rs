@@ -19,40 +19,41 @@ fn steps_are_a_list_of_named_tasks() {
 ",
     );
     insta::assert_snapshot!(found, @r"
-    jobs/nightly.yaml:2:5: a step needs a name before `wait`
+    jobs/nightly.yaml:2:5: `do/0/wait`: a step needs a name before `wait`
       2 |   - wait: { seconds: 5 }
         |     ^
       hint: write `- name: { wait: … }`
-    jobs/nightly.yaml:3:5: a step needs a name before `wait`
+    jobs/nightly.yaml:3:5: `do/1`: a step needs a name before `wait`
       3 |   - wait
         |     ^
       hint: write `- name: { wait: … }`
-    jobs/nightly.yaml:4:5: the step `a` has no task
+    jobs/nightly.yaml:4:5: `do/2/a` has no task
       4 |   - a: {}
         |     ^
-      hint: a task is `set` or `wait`
-    jobs/nightly.yaml:5:6: `b` must be a task like `wait: { seconds: 5 }`, not nothing
+      hint: a task is one of call, do, emit, for, fork, listen, raise, run, set, switch, try, wait
+    jobs/nightly.yaml:5:6: `do/3/b` must be a task like `wait: { seconds: 5 }`, not nothing
       5 |   - b:
         |      ^
-    jobs/nightly.yaml:6:10: unknown key `sett` in a task
+    jobs/nightly.yaml:6:10: `do/4/c/sett` is not a key of a task
       6 |   - c: { sett: 1 }
         |          ^
       hint: did you mean `set`?
-    jobs/nightly.yaml:7:5: a step has one key, its name, not 2
+    jobs/nightly.yaml:7:5: `do/5` must have one key, the step's name, not 2
       7 |   - d: { wait: PT1S }
         |     ^
       hint: write `- name: { wait: { seconds: 5 } }`; begin each step with `-`, and indent the task under its name
-    jobs/nightly.yaml:9:5: the step `f` has both `set` and `wait`
+    jobs/nightly.yaml:9:5: `do/6/f` has both `set` and `wait`
       9 |   - f: { set: {}, wait: PT1S }
         |     ^
       hint: make two steps of it
-    jobs/nightly.yaml:9:15: `set` sets nothing
+    jobs/nightly.yaml:9:15: `do/6/f/set` sets nothing
       9 |   - f: { set: {}, wait: PT1S }
         |               ^
-    jobs/nightly.yaml:11:5: two steps have the name `g`, one in line 10
+    jobs/nightly.yaml:11:5: `do/8/g` has the name of step 7 of the list
       11 |   - g: { set: x }
          |     ^
-    jobs/nightly.yaml:11:15: `set` must be a map, not `x`
+      hint: `then` goes on at a step by its name; give each its own
+    jobs/nightly.yaml:11:15: `do/8/g/set` must be a map, or an expression `${ … }`, not the text `x`
       11 |   - g: { set: x }
          |               ^
     ");
@@ -91,32 +92,32 @@ fn waits_are_durations_of_the_specification() {
 ",
     );
     insta::assert_snapshot!(found, @r"
-    jobs/nightly.yaml:2:16: `wait` must be a duration, not `5s`
+    jobs/nightly.yaml:2:16: `do/0/a/wait` must be a duration, not `5s`
       2 |   - a: { wait: 5s }
         |                ^
       hint: steps write it like `{ minutes: 1, seconds: 30 }` or `PT1M30S`
-    jobs/nightly.yaml:3:16: `wait` must be a duration like `{ seconds: 5 }` or `PT5S`, not `5`
+    jobs/nightly.yaml:3:16: `do/1/b/wait` must be a duration like `{ seconds: 5 }` or `PT5S`, not `5`
       3 |   - b: { wait: 5 }
         |                ^
-    jobs/nightly.yaml:4:16: `wait` must be a duration, not `P1M`
+    jobs/nightly.yaml:4:16: `do/2/c/wait` must be a duration, not `P1M`
       4 |   - c: { wait: P1M }
         |                ^
       hint: years and months have no fixed length; use days
-    jobs/nightly.yaml:5:16: `wait` has no length
+    jobs/nightly.yaml:5:16: `do/3/d/wait` has no length
       5 |   - d: { wait: {} }
         |                ^
       hint: the keys are days, hours, minutes, seconds, milliseconds
-    jobs/nightly.yaml:6:18: unknown key `secs` in a duration
+    jobs/nightly.yaml:6:18: `do/4/e/wait/secs` is not a key of a duration
       6 |   - e: { wait: { secs: 1, seconds: -1, hours: x } }
         |                  ^
       hint: the keys are days, hours, minutes, seconds, milliseconds
-    jobs/nightly.yaml:6:36: `wait.seconds` must be a whole number, 0 or more, not `-1`
+    jobs/nightly.yaml:6:36: `do/4/e/wait/seconds` must be a whole number, 0 or more, not `-1`
       6 |   - e: { wait: { secs: 1, seconds: -1, hours: x } }
         |                                    ^
-    jobs/nightly.yaml:6:47: `wait.hours` must be a whole number, 0 or more, not `x`
+    jobs/nightly.yaml:6:47: `do/4/e/wait/hours` must be a whole number, 0 or more, not the text `x`
       6 |   - e: { wait: { secs: 1, seconds: -1, hours: x } }
         |                                               ^
-    jobs/nightly.yaml:7:16: `wait` must be at most 36500 days
+    jobs/nightly.yaml:7:16: `do/5/f/wait` must be at most 36500 days
       7 |   - f: { wait: { days: 36501 } }
         |                ^
     ");
@@ -164,13 +165,10 @@ do: [a: { wait: PT1S }]
       2 | schedule: { after: PT1S, timezone: UTC }
         |                          ^
       hint: the keys are cron, every
-    jobs/nightly.yaml:3:1: `use` is not supported yet
-      3 | use: {}
-        | ^
     jobs/nightly.yaml:4:1: unknown key `labels` in the document
       4 | labels: {}
         | ^
-      hint: the keys are document, schedule, do
+      hint: the keys are document, schedule, do, use, input, output, timeout, evaluate
     jobs/nightly.yaml:6:47: `document.name` must be 1 to 63 of a-z, 0-9 and `-` and begin and end with a letter or digit, not `a.b`
       6 | document: { dsl: '1.0.3', namespace: x, name: a.b, version: 'v1' }
         |                                               ^
@@ -183,5 +181,124 @@ do: [a: { wait: PT1S }]
     jobs/nightly.yaml:10:11: `document` must be a map, not `x`
       10 | document: x
          |           ^
+    "#);
+}
+
+#[test]
+fn each_problem_of_nested_steps_is_at_its_place() {
+    let found = report(
+        r#"id: a
+use:
+  retries: { gentle: { dely: PT1S } }
+do:
+  - guard:
+      try:
+        - "get/it":
+            call: http
+            with: { method: get, endpoint: "https://x.org", header: {} }
+            then: elsewhere
+      catch:
+        retry: gentl
+        do:
+          - note: { set: { x: *alias, y: 99999999999999999999 }, if: }
+  - listens:
+      call: asyncapi
+output: { as: "${ .x" }
+"#,
+    );
+    insta::assert_snapshot!(found, @r#"
+    jobs/nightly.yaml:3:24: `use/retries/gentle/dely` is not a key of a retry policy
+      3 |   retries: { gentle: { dely: PT1S } }
+        |                        ^
+      hint: did you mean `delay`?
+    jobs/nightly.yaml:9:61: `do/0/guard/try/0/get~1it/with/header` is not a key of an HTTP call
+      9 |             with: { method: get, endpoint: "https://x.org", header: {} }
+        |                                                             ^
+      hint: did you mean `headers`?
+    jobs/nightly.yaml:10:19: `do/0/guard/try/0/get~1it/then` names `elsewhere`, and the list has no such step
+      10 |             then: elsewhere
+         |                   ^
+      hint: write continue, exit, end, or the name of a step of the same list
+    jobs/nightly.yaml:12:16: `do/0/guard/catch/retry` names `gentl`, which `use/retries` does not define
+      12 |         retry: gentl
+         |                ^
+      hint: did you mean `gentle`?
+    jobs/nightly.yaml:14:31: aliases (`*name`) are not supported
+      14 |           - note: { set: { x: *alias, y: 99999999999999999999 }, if: }
+         |                               ^
+      hint: repeat the value; text that begins with `*`, such as a cron, must be quoted
+    jobs/nightly.yaml:14:42: the number `99999999999999999999` does not fit 64 bits
+      14 |           - note: { set: { x: *alias, y: 99999999999999999999 }, if: }
+         |                                          ^
+      hint: quote it, to pass it as text
+    jobs/nightly.yaml:14:66: `do/0/guard/catch/do/0/note/if` has no value
+      14 |           - note: { set: { x: *alias, y: 99999999999999999999 }, if: }
+         |                                                                  ^
+      hint: give it one, or remove the key
+    jobs/nightly.yaml:16:13: `do/1/listens/call`: calls of `asyncapi` are not supported
+      16 |       call: asyncapi
+         |             ^
+      hint: `call: activity` reaches a worker of yours that can
+    jobs/nightly.yaml:17:15: `output/as` begins as an expression and does not end as one: `${ .x`
+      17 | output: { as: "${ .x" }
+         |               ^
+      hint: an expression is the whole text; put text into it: `${ "costs \(.price)" }`
+    "#);
+}
+
+#[test]
+fn a_document_may_have_too_many_steps() {
+    let steps: Vec<String> = (0..1002)
+        .map(|n| format!("  - t{n}: {{ wait: PT1S }}\n"))
+        .collect();
+    let found = report(&format!("do:\n{}", steps.concat()));
+    insta::assert_snapshot!(found, @r"
+    jobs/nightly.yaml:1002:5: `do/1000/t1000` is task 1001, over the limit
+      1002 |   - t1000: { wait: PT1S }
+           |     ^
+      hint: a definition has at most 1000 tasks; a part can be a workflow of its own
+    ");
+}
+
+#[test]
+fn expressions_are_compiled_when_they_are_read() {
+    let text = r#"
+do:
+  - a: { set: { x: "${ .n + nothing }" } }
+  - b: { if: .a | foo(1), set: { x: 1 } }
+  - c:
+      set:
+        x: |
+          ${
+            .items
+            | map(.a +)
+          }
+  - d:
+      set:
+        x: >-
+          ${
+          folded }
+  - e: { set: { x: '${ $item }', y: '$${ .no }' } }
+  - f: { input: { from: $secrets.token }, set: { x: 1 } }
+"#;
+    insta::assert_snapshot!(report(text), @r#"
+    jobs/nightly.yaml:3:29: `do/0/a/set/x`: unknown function `nothing`
+      3 |   - a: { set: { x: "${ .n + nothing }" } }
+        |                             ^
+    jobs/nightly.yaml:4:19: `do/1/b/if`: unknown function `foo`
+      4 |   - b: { if: .a | foo(1), set: { x: 1 } }
+        |                   ^
+    jobs/nightly.yaml:10:23: `do/2/c/set/x`: expected term, found `)`
+      10 |             | map(.a +)
+         |                       ^
+    jobs/nightly.yaml:15:11: `do/3/d/set/x`: unknown function `folded`
+      15 |           ${
+         |           ^
+    jobs/nightly.yaml:17:24: `do/4/e/set/x`: unknown variable `$item`
+      17 |   - e: { set: { x: '${ $item }', y: '$${ .no }' } }
+         |                        ^
+    jobs/nightly.yaml:18:25: `do/5/f/input/from`: `$secrets` is not available: what an expression gives stands in the run's history; a call takes a secret by its name, with `use`
+      18 |   - f: { input: { from: $secrets.token }, set: { x: 1 } }
+         |                         ^
     "#);
 }

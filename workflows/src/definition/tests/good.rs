@@ -160,7 +160,7 @@ fn steps_are_carried_with_waits_as_maps() {
         { "note": { "set": { "text": "costs ${ 5 }", "list": [1, null] } } },
     ]);
     assert_eq!(steps, expected);
-    assert!(crate::run::parse_steps(&steps).is_ok());
+    assert!(crate::run::language::parse(&steps).is_ok());
 }
 
 #[test]

@@ -8,9 +8,12 @@ mod bad_types;
 mod days;
 mod examples;
 mod good;
+pub(crate) mod good_steps;
 mod limits;
+pub(crate) mod ows_examples;
 mod properties;
-mod schema;
+pub(crate) mod schema;
+mod schema_steps;
 
 use std::sync::Arc;
 

@@ -2,9 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::good::FULL;
+use super::good::{FULL, OWS};
+use super::good_steps::EVERY_STEP;
 use super::{context, definition, parse};
-use crate::definition::{Parsed, parse_file, yaml};
+use crate::definition::{Definition, Parsed, Program, parse_file, yaml};
+use crate::run::{PinnedDefinition, language};
 
 /// Everything that parsing promises of any file.
 fn check(bytes: &[u8]) {
@@ -17,6 +19,9 @@ fn check(bytes: &[u8]) {
                     Parsed::Calendar(calendar) => &calendar.id,
                 };
                 assert_eq!(document.id.as_ref(), Some(id));
+                if let Parsed::Definition(definition) = content {
+                    check_steps(definition);
+                }
                 &[][..]
             }
             Err(errors) => {
@@ -34,6 +39,25 @@ fn check(bytes: &[u8]) {
             );
         }
     }
+}
+
+/// What a definition may hold, a run can read, also after it has travelled.
+fn check_steps(definition: &Definition) {
+    let Program::Steps(steps) = &definition.program else {
+        return;
+    };
+    let flow = language::parse(steps).expect("read by a run");
+    assert_eq!(language::unsupported(&flow), []);
+    let pinned = PinnedDefinition {
+        id: definition.id.clone(),
+        revision: definition.revision.clone(),
+        steps: steps.clone(),
+    };
+    let there = serde_json::to_string(&pinned).unwrap();
+    assert_eq!(
+        serde_json::from_str::<PinnedDefinition>(&there).unwrap(),
+        pinned
+    );
 }
 
 /// Text made of the pieces that YAML and definitions are made of.
@@ -124,8 +148,9 @@ fn pieces() -> impl Strategy<Value = String> {
 /// A valid document with a few bytes changed, taken out or doubled.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let edit = (any::<prop::sample::Index>(), any::<u8>(), 0..4);
-    prop::collection::vec(edit, 1..6).prop_map(|edits| {
-        let mut bytes = FULL.as_bytes().to_vec();
+    let whole = prop::sample::select(vec![FULL, EVERY_STEP, OWS]);
+    (whole, prop::collection::vec(edit, 1..6)).prop_map(|(whole, edits)| {
+        let mut bytes = whole.as_bytes().to_vec();
         for (at, byte, kind) in edits {
             let at = at.index(bytes.len());
             match kind {
@@ -234,7 +259,7 @@ proptest! {
         let documents = parse(&file);
         match (documents[0].definition(), &documents[0].result) {
             (Some(definition), _) => {
-                let crate::definition::Program::Steps(steps) = &definition.program else { unreachable!() };
+                let Program::Steps(steps) = &definition.program else { unreachable!() };
                 prop_assert_eq!(&steps[0]["a"]["set"]["x"], &value);
             }
             (None, other) => prop_assert!(false, "{other:?}"),

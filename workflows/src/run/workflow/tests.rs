@@ -2,6 +2,7 @@ use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 use super::*;
+use crate::run::pinned_steps;
 
 fn given(inputs: &[&Value]) -> Result<RunInput, String> {
     read(&RawValue::new(
@@ -37,11 +38,36 @@ fn a_definition_is_named_or_pinned() {
 }
 
 #[test]
+fn what_stands_around_steps_stands_beside_them_in_a_run() {
+    let wire = json!({
+        "definition": { "id": "nightly", "revision": "r", "do": [], "timeout": { "after": "PT1H" } },
+        "input": null,
+    });
+    let read = given(&[&wire]).unwrap();
+    let DefinitionRef::Pinned(definition) = &read.definition else {
+        panic!("it is pinned");
+    };
+    let steps = json!({ "do": [], "timeout": { "after": "PT1H" } });
+    assert_eq!(definition.steps, steps);
+    assert_eq!(serde_json::to_value(&read).unwrap(), wire);
+    assert_eq!(pinned_steps(&wire), Some(steps));
+    let plain = json!({ "definition": { "id": "x", "revision": "r", "do": [1] } });
+    assert_eq!(pinned_steps(&plain), Some(json!([1])));
+    for other in [
+        json!({ "definition": "x" }),
+        json!({ "definition": { "id": "x" } }),
+        json!(1),
+    ] {
+        assert_eq!(pinned_steps(&other), None);
+    }
+}
+
+#[test]
 fn what_is_wrong_with_the_input_is_told() {
     let wrong = |inputs: &[&Value]| given(inputs).unwrap_err();
     insta::assert_snapshot!(wrong(&[]), @r#"the input must be {"definition": "ID", "input": …}"#);
     insta::assert_snapshot!(wrong(&[&json!("nightly")]), @r#"the input must be {"definition": "ID", "input": …}"#);
     insta::assert_snapshot!(wrong(&[&json!({ "definition": "No" })]), @"definition: id `No` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-`, and begin with a letter or digit");
     insta::assert_snapshot!(wrong(&[&json!({ "definition": { "id": "x" } })]), @"definition: missing field `revision`");
-    insta::assert_snapshot!(wrong(&[&json!({ "definition": 7 })]), @"definition: invalid type: integer `7`, expected struct PinnedDefinition");
+    insta::assert_snapshot!(wrong(&[&json!({ "definition": 7 })]), @"definition: invalid type: integer `7`, expected an id, or a definition with `id`, `revision` and `do`");
 }

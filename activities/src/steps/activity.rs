@@ -1,0 +1,123 @@
+//! The activities, as Temporal calls them.
+//!
+//! Each heartbeats while it works, since that is how a cancellation arrives,
+//! and ends a little before Temporal gives it up, so that its error says why.
+
+#![expect(
+    missing_docs,
+    reason = "the macro makes items that cannot be documented"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_workflows::run::machine::{HttpRequest, OpenApiRequest, ShellRequest};
+use serde_json::Value;
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+
+use super::{StepError, Steps};
+
+/// The longest time between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The limit of a call for which Temporal has none.
+const DEFAULT_LIMIT: Duration = Duration::from_mins(5);
+/// How long before Temporal's limit a call ends by itself, at most.
+const MARGIN: Duration = Duration::from_secs(3);
+/// The shortest time that a call is given.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// The activities that definitions' steps call, on any worker of the project.
+pub struct StepActivities {
+    steps: Arc<Steps>,
+}
+
+impl StepActivities {
+    /// The activities over `steps`.
+    pub fn new(steps: Arc<Steps>) -> Self {
+        Self { steps }
+    }
+}
+
+#[activities]
+impl StepActivities {
+    /// `call: http`.
+    #[activity(name = "almanac_http")]
+    pub async fn http(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        request: HttpRequest,
+    ) -> Result<Value, ActivityError> {
+        let call = self.steps.http(&request, limit(&ctx));
+        while_wanted(&ctx, call).await
+    }
+
+    /// `call: openapi`.
+    #[activity(name = "almanac_openapi")]
+    pub async fn openapi(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        request: OpenApiRequest,
+    ) -> Result<Value, ActivityError> {
+        let call = self.steps.openapi(&request, limit(&ctx));
+        while_wanted(&ctx, call).await
+    }
+
+    /// `run: shell`.
+    #[activity(name = "almanac_shell")]
+    pub async fn shell(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        request: ShellRequest,
+    ) -> Result<Value, ActivityError> {
+        let call = self.steps.shell(request, limit(&ctx), ctx.cancelled());
+        tokio::select! {
+            done = call => {
+                // It ended because of that, and its processes are gone.
+                if ctx.is_cancelled() && done.is_err() {
+                    return Err(ActivityError::cancelled());
+                }
+                Ok(done?)
+            }
+            error = heartbeats(&ctx) => Err(error),
+        }
+    }
+}
+
+/// A call that can be left at any time, until it is cancelled.
+async fn while_wanted(
+    ctx: &ActivityContext,
+    call: impl Future<Output = Result<Value, StepError>>,
+) -> Result<Value, ActivityError> {
+    tokio::select! {
+        done = call => Ok(done?),
+        () = ctx.cancelled() => Err(ActivityError::cancelled()),
+        error = heartbeats(ctx) => Err(error),
+    }
+}
+
+/// Tells the server that the activity lives; ends when that cannot be told.
+async fn heartbeats(ctx: &ActivityContext) -> ActivityError {
+    let own = ctx.info().heartbeat_timeout.map(|timeout| timeout / 3);
+    let pause = own.unwrap_or(HEARTBEAT).clamp(SHORTEST, HEARTBEAT);
+    loop {
+        tokio::time::sleep(pause).await;
+        if let Err(error) = ctx.record_heartbeat(()).await {
+            return ActivityError::application(error.into());
+        }
+    }
+}
+
+/// How long a call may take: until Temporal's deadline, less a margin. Both
+/// times are the server's, whose clock need not be this machine's.
+fn limit(ctx: &ActivityContext) -> Duration {
+    let info = ctx.info();
+    let times = info.started_time.zip(info.deadline);
+    let whole = times.and_then(|(started, deadline)| deadline.duration_since(started).ok());
+    whole.map_or(DEFAULT_LIMIT, before)
+}
+
+/// A limit that leaves time to tell of it.
+fn before(whole: Duration) -> Duration {
+    whole.saturating_sub(MARGIN.min(whole / 10)).max(SHORTEST)
+}

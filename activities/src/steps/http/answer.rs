@@ -1,0 +1,143 @@
+//! What a task's output is. Pure.
+
+use almanac_workflows::run::language::CallOutput;
+use almanac_workflows::run::machine::Standard;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, RETRY_AFTER};
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+use super::super::StepError;
+use super::super::secrets::Scrubber;
+use super::request::{is_json, media_type};
+use super::{Answer, Outgoing, without_query};
+
+/// How much of an error's body its message repeats, in characters.
+const QUOTED: usize = 300;
+/// The longest time that a service may ask to wait.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// The output, or the error that the answer is.
+pub(super) fn output(
+    outgoing: &Outgoing,
+    answer: Answer,
+    output: CallOutput,
+    scrubber: &Scrubber,
+) -> Result<Value, StepError> {
+    let status = answer.status;
+    let fine = status.is_success() || (outgoing.redirect && status.is_redirection());
+    if !fine {
+        return Err(refusal(outgoing, &answer));
+    }
+    match output {
+        CallOutput::Raw => {
+            let clean = scrubber.bytes(answer.body);
+            Ok(Value::String(BASE64_STANDARD.encode(clean)))
+        }
+        CallOutput::Content => Ok(scrubber.value(content(&answer)?)),
+        CallOutput::Response => {
+            let whole = json!({
+                "request": {
+                    "method": outgoing.method.as_str(),
+                    "uri": outgoing.url.as_str(),
+                    "headers": headers(&outgoing.headers),
+                },
+                "statusCode": status.as_u16(),
+                "headers": headers(&answer.headers),
+                "content": content(&answer)?,
+            });
+            Ok(scrubber.value(whole))
+        }
+    }
+}
+
+/// The body as its content type says: data, text, or bytes in base64.
+fn content(answer: &Answer) -> Result<Value, StepError> {
+    if answer.body.is_empty() {
+        return Ok(Value::Null);
+    }
+    let kind = answer.headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|value| value.to_str().ok());
+    if kind.is_some_and(|kind| is_json(&media_type(kind))) {
+        return serde_json::from_slice(&answer.body).map_err(|error| {
+            let detail = format!("the answer says that it is JSON: {error}");
+            StepError::lasting(Standard::Communication, detail)
+        });
+    }
+    Ok(Value::String(match std::str::from_utf8(&answer.body) {
+        Ok(text) => text.to_owned(),
+        Err(_) => BASE64_STANDARD.encode(&answer.body),
+    }))
+}
+
+/// Headers as a map; those given several times are joined (RFC 9110, 5.3).
+/// Who calls does not stand in them.
+fn headers(headers: &HeaderMap) -> Map<String, Value> {
+    let shown = headers
+        .keys()
+        .filter(|name| **name != AUTHORIZATION && **name != COOKIE);
+    shown
+        .map(|name| {
+            let values = headers.get_all(name).iter();
+            let values: Vec<_> = values
+                .map(|value| String::from_utf8_lossy(value.as_bytes()))
+                .collect();
+            (name.as_str().to_owned(), Value::String(values.join(", ")))
+        })
+        .collect()
+}
+
+/// The error that an answer is.
+fn refusal(outgoing: &Outgoing, answer: &Answer) -> StepError {
+    let status = answer.status;
+    let mut detail = format!(
+        "{} {} answered {status}",
+        outgoing.method,
+        without_query(outgoing.url.as_str())
+    );
+    if status.is_redirection() {
+        detail.push_str("; hint: `redirect: true` follows it");
+    }
+    let body = String::from_utf8_lossy(&answer.body);
+    let body = body.trim();
+    if !body.is_empty() && outgoing.method != Method::HEAD {
+        detail.push_str(": ");
+        detail.extend(body.chars().take(QUOTED));
+        if body.chars().nth(QUOTED).is_some() {
+            detail.push('…');
+        }
+    }
+    let mut error = StepError::lasting(Standard::Communication, detail);
+    error.fault.status = status.as_u16();
+    error.retryable = was_not_done(status) || (is_passing(status) && outgoing.is_repeatable());
+    if error.retryable {
+        error.retry_after = retry_after(&answer.headers);
+    }
+    error
+}
+
+/// Whether the service says that it did nothing, and may do it later.
+fn was_not_done(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
+    )
+}
+
+/// Whether the same request may go well later.
+fn is_passing(status: StatusCode) -> bool {
+    let lasting = [
+        StatusCode::NOT_IMPLEMENTED,
+        StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+    ];
+    status == StatusCode::REQUEST_TIMEOUT
+        || (status.is_server_error() && !lasting.contains(&status))
+}
+
+/// `Retry-After` in seconds; a date is left to the retry policy.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+}

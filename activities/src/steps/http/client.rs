@@ -1,0 +1,316 @@
+//! Sends requests behind the guard.
+//!
+//! A client of its own for each port, since a resolver is not told the port
+//! that its addresses are for. No proxies, no redirections but those followed
+//! here, each of which is a request that is checked like the first.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use almanac_workflows::run::machine::Standard;
+use reqwest::header::{
+    ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, LOCATION, USER_AGENT, WWW_AUTHENTICATE,
+};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Response, StatusCode, Url};
+
+use super::super::StepError;
+use super::super::guard::{Guard, GuardedResolver, Refused};
+use super::{Credentials, Outgoing, without_query};
+
+/// How long a connection may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How many redirections are followed.
+const REDIRECTIONS: usize = 10;
+/// How many ports have a client. A definition's data may name many.
+const CLIENTS: usize = 32;
+
+/// Calls what the guard lets through.
+pub(in super::super) struct Web {
+    guard: Arc<Guard>,
+    clients: Mutex<BTreeMap<u16, Client>>,
+}
+
+impl fmt::Debug for Web {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Web")
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(in super::super) struct Answer {
+    pub(in super::super) status: StatusCode,
+    pub(in super::super) headers: HeaderMap,
+    pub(in super::super) body: Vec<u8>,
+    /// Where it came from, after redirections.
+    pub(in super::super) url: Url,
+}
+
+/// One request on the way to an answer.
+struct Hop {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Option<Vec<u8>>,
+    /// Still the origin that the definition names: credentials are for it alone.
+    trusted: bool,
+}
+
+impl Web {
+    /// A client that nothing was sent with yet.
+    pub(in super::super) fn new(guard: Guard) -> Self {
+        Self {
+            guard: Arc::new(guard),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// Sends a request and reads the answer, of at most `limit` bytes.
+    pub(in super::super) async fn send(
+        &self,
+        outgoing: &Outgoing,
+        limit: usize,
+    ) -> Result<Answer, StepError> {
+        let mut hop = Hop {
+            method: outgoing.method.clone(),
+            url: outgoing.url.clone(),
+            headers: outgoing.headers.clone(),
+            body: outgoing.body.clone(),
+            trusted: true,
+        };
+        for number in 0..=REDIRECTIONS {
+            // A request that was answered by a redirection may have had its effect.
+            let fresh = number == 0 || outgoing.is_repeatable();
+            let response = self.hop(outgoing, &hop).await;
+            let response = response.map_err(|error| StepError {
+                retryable: error.retryable && fresh,
+                ..error
+            })?;
+            let next = outgoing.redirect && response.status().is_redirection();
+            let target = next.then(|| target(&hop.url, &response)).flatten();
+            match target {
+                None => return read(response, hop.url, limit, outgoing).await,
+                Some(target) => hop = hop.redirected(response.status(), target?)?,
+            }
+        }
+        let detail = format!("more than {REDIRECTIONS} redirections");
+        Err(StepError::lasting(Standard::Communication, detail))
+    }
+
+    /// One request; a second one where a digest is asked for.
+    async fn hop(&self, outgoing: &Outgoing, hop: &Hop) -> Result<Response, StepError> {
+        let port = self
+            .guard
+            .check(&hop.url)
+            .map_err(|error| refused(&error))?;
+        let client = self.client(port)?;
+        let request = || {
+            let request = client.request(hop.method.clone(), hop.url.clone());
+            let request = request.headers(hop.headers.clone());
+            match &hop.body {
+                Some(body) => request.body(body.clone()),
+                None => request,
+            }
+        };
+        let credentials = outgoing.credentials.as_ref().filter(|_| hop.trusted);
+        let mut first = request();
+        if let Some(header) = credentials.and_then(Credentials::header) {
+            first = first.header(reqwest::header::AUTHORIZATION, header);
+        }
+        let response = first
+            .send()
+            .await
+            .map_err(|error| failed(outgoing, &hop.url, error))?;
+        let Some(credentials) =
+            credentials.filter(|_| response.status() == StatusCode::UNAUTHORIZED)
+        else {
+            return Ok(response);
+        };
+        let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
+        let challenges = challenges.filter_map(|value| value.to_str().ok());
+        let uri = match hop.url.query() {
+            Some(query) => format!("{}?{query}", hop.url.path()),
+            None => hop.url.path().to_owned(),
+        };
+        let Some(header) = credentials.answer(challenges, hop.method.as_str(), &uri) else {
+            return Ok(response);
+        };
+        drop(response);
+        let second = request().header(reqwest::header::AUTHORIZATION, header);
+        second
+            .send()
+            .await
+            .map_err(|error| failed(outgoing, &hop.url, error))
+    }
+
+    fn client(&self, port: u16) -> Result<Client, StepError> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&port) {
+            return Ok(client.clone());
+        }
+        let client = build(Arc::clone(&self.guard), port).map_err(|error| {
+            let detail = format!("the HTTP client cannot be made: {}", causes(&error));
+            StepError::lasting(Standard::Runtime, detail)
+        })?;
+        if clients.len() >= CLIENTS {
+            clients.clear();
+        }
+        clients.insert(port, client.clone());
+        Ok(client)
+    }
+}
+
+fn build(guard: Arc<Guard>, port: u16) -> Result<Client, reqwest::Error> {
+    // Installed already, or by another part of the process: both are fine.
+    let _other_provider = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .referer(false)
+        .connect_timeout(CONNECT_LIMIT)
+        .dns_resolver(Arc::new(GuardedResolver { guard, port }))
+        .user_agent(concat!("almanac/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// Where a redirection goes; `None` when it says nothing of it.
+fn target(from: &Url, response: &Response) -> Option<Result<Url, StepError>> {
+    let followed = [301, 302, 303, 307, 308].contains(&response.status().as_u16());
+    let location = response.headers().get(LOCATION).filter(|_| followed)?;
+    let target = location.to_str().ok().and_then(|text| from.join(text).ok());
+    Some(target.ok_or_else(|| {
+        let detail = format!("{} redirects to no URI", without_query(from.as_str()));
+        StepError::lasting(Standard::Communication, detail)
+    }))
+}
+
+impl Hop {
+    /// The next request (Fetch, 4.4, HTTP-redirect fetch), with less for others
+    /// than the definition's own origin: no credentials, and no header but
+    /// those that say what is wanted.
+    fn redirected(self, status: StatusCode, target: Url) -> Result<Self, StepError> {
+        if self.url.scheme() == "https" && target.scheme() != "https" {
+            let detail = format!(
+                "{} redirects from https to {}, which is not followed",
+                without_query(self.url.as_str()),
+                target.scheme()
+            );
+            return Err(StepError::lasting(Standard::Communication, detail));
+        }
+        let Self {
+            mut method,
+            url,
+            mut headers,
+            mut body,
+            mut trusted,
+        } = self;
+        let post = method == Method::POST;
+        let as_get = match status.as_u16() {
+            301 | 302 => post,
+            303 => !matches!(method, Method::GET | Method::HEAD),
+            _ => false,
+        };
+        if as_get {
+            method = Method::GET;
+            body = None;
+            headers.remove(CONTENT_TYPE);
+        }
+        if url.origin() != target.origin() {
+            trusted = false;
+            let kept = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
+            let all: Vec<_> = headers.keys().cloned().collect();
+            for name in all.iter().filter(|name| !kept.contains(name)) {
+                headers.remove(name);
+            }
+        }
+        Ok(Self {
+            method,
+            url: target,
+            headers,
+            body,
+            trusted,
+        })
+    }
+}
+
+async fn read(
+    mut response: Response,
+    url: Url,
+    limit: usize,
+    outgoing: &Outgoing,
+) -> Result<Answer, StepError> {
+    let too_large = || {
+        let shown = without_query(url.as_str());
+        let detail = format!("the answer of {shown} is larger than {limit} bytes");
+        StepError::lasting(Standard::Communication, detail)
+    };
+    let stated = response.content_length().unwrap_or(0);
+    if stated > limit as u64 {
+        return Err(too_large());
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| failed(outgoing, &url, error))?
+    {
+        if body.len() + chunk.len() > limit {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer {
+        status: response.status(),
+        headers: std::mem::take(response.headers_mut()),
+        body,
+        url,
+    })
+}
+
+fn refused(error: &Refused) -> StepError {
+    StepError::configuration(error.to_string())
+}
+
+/// What a request that brought no answer means. No query of a URI is shown.
+fn failed(outgoing: &Outgoing, url: &Url, error: reqwest::Error) -> StepError {
+    let error = error.without_url();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(reason) = inner.downcast_ref::<Refused>() {
+            return refused(reason);
+        }
+        cause = inner.source();
+    }
+    let detail = format!("{}: {}", without_query(url.as_str()), causes(&error));
+    if error.is_builder() {
+        return StepError::configuration(detail);
+    }
+    let again = error.is_connect() || outgoing.is_repeatable();
+    let standard = if error.is_timeout() {
+        Standard::Timeout
+    } else {
+        Standard::Communication
+    };
+    StepError::if_again(again, standard, detail)
+}
+
+/// An error with its causes, each once.
+fn causes(error: &reqwest::Error) -> String {
+    let mut all = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !all.ends_with(&text) {
+            all.push_str(": ");
+            all.push_str(&text);
+        }
+        cause = inner.source();
+    }
+    all
+}

@@ -1,0 +1,145 @@
+//! Who calls: basic, bearer and digest.
+
+use almanac_workflows::run::language::AuthenticationScheme as Scheme;
+use almanac_workflows::run::machine::{RequestAuthentication, RequestCredentials};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::header::HeaderValue;
+use serde_json::Value;
+
+use super::super::StepError;
+use super::super::secrets::{Scrubber, Secret, SecretError, Secrets};
+use super::digest;
+
+/// What a caller shows, resolved.
+#[derive(Debug, Clone)]
+pub(in super::super) enum Credentials {
+    Basic { username: String, password: Secret },
+    Bearer { token: Secret },
+    Digest { username: String, password: Secret },
+}
+
+impl Credentials {
+    /// Resolves a secret's name, or takes what the definition says itself.
+    pub(in super::super) fn of(
+        authentication: Option<&RequestAuthentication>,
+        secrets: &Secrets,
+    ) -> Result<Option<Self>, StepError> {
+        let Some(RequestAuthentication {
+            scheme,
+            credentials,
+        }) = authentication
+        else {
+            return Ok(None);
+        };
+        let own = match credentials {
+            RequestCredentials::Inline(value) => Self::of_value(*scheme, value)
+                .map_err(|why| StepError::configuration(format!("the authentication {why}")))?,
+            RequestCredentials::Secret(name) => {
+                let refuse = |error: SecretError| StepError::configuration(error.to_string());
+                let text = secrets.read(name).map_err(refuse)?;
+                Self::of_secret(*scheme, &text).map_err(|why| {
+                    let name = name.clone();
+                    refuse(SecretError::Shape { name, why })
+                })?
+            }
+        };
+        own.sendable().map_err(StepError::configuration)?;
+        Ok(Some(own))
+    }
+
+    fn of_value(scheme: Scheme, value: &Value) -> Result<Self, &'static str> {
+        let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        if scheme == Scheme::Bearer {
+            let token = text("token").ok_or("must have a text `token`")?;
+            let token = Secret::new(token);
+            return Ok(Self::Bearer { token });
+        }
+        let both = text("username").zip(text("password"));
+        let (username, password) = both.ok_or("must have the texts `username` and `password`")?;
+        Ok(Self::user(scheme, username, password))
+    }
+
+    /// A secret is a JSON object with the properties of its scheme; or the
+    /// token, or `username:password`, alone.
+    fn of_secret(scheme: Scheme, secret: &Secret) -> Result<Self, &'static str> {
+        if let Ok(value @ Value::Object(_)) = serde_json::from_str(secret.expose()) {
+            return Self::of_value(scheme, &value);
+        }
+        if scheme == Scheme::Bearer {
+            let token = Secret::new(secret.expose().trim().to_owned());
+            return Ok(Self::Bearer { token });
+        }
+        let parts = secret.expose().split_once(':');
+        let (username, password) = parts
+            .ok_or("must be a JSON object with `username` and `password`, or username:password")?;
+        Ok(Self::user(scheme, username.to_owned(), password.to_owned()))
+    }
+
+    fn user(scheme: Scheme, username: String, password: String) -> Self {
+        let password = Secret::new(password);
+        if scheme == Scheme::Digest {
+            Self::Digest { username, password }
+        } else {
+            Self::Basic { username, password }
+        }
+    }
+
+    /// Whether a header can carry it.
+    fn sendable(&self) -> Result<(), &'static str> {
+        match self {
+            Self::Basic { username, .. } if username.contains(':') => {
+                Err("the username of basic authentication cannot have `:`")
+            }
+            Self::Bearer { token } if HeaderValue::from_str(token.expose()).is_err() => {
+                Err("the token has characters that a header cannot carry")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What must not come back.
+    pub(super) fn known_to(&self, scrubber: &mut Scrubber) {
+        match self {
+            Self::Bearer { token } => scrubber.know(token.expose()),
+            Self::Basic { username, password } => {
+                scrubber.know(&format!("{username}:{}", password.expose()));
+                scrubber.know(password.expose());
+            }
+            Self::Digest { password, .. } => scrubber.know(password.expose()),
+        }
+    }
+
+    /// The header of a first request; digest has to be asked for.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        sensitive(match self {
+            Self::Basic { username, password } => {
+                let both = format!("{username}:{}", password.expose());
+                format!("Basic {}", BASE64_STANDARD.encode(both))
+            }
+            Self::Bearer { token } => format!("Bearer {}", token.expose()),
+            Self::Digest { .. } => return None,
+        })
+    }
+
+    /// The header of a second request, after `WWW-Authenticate` headers.
+    pub(super) fn answer<'h>(
+        &self,
+        challenges: impl Iterator<Item = &'h str>,
+        method: &str,
+        uri: &str,
+    ) -> Option<HeaderValue> {
+        let Self::Digest { username, password } = self else {
+            return None;
+        };
+        let challenge = digest::strongest(challenges)?;
+        sensitive(challenge.answer(method, uri, username, password)?)
+    }
+}
+
+/// A header value that `Debug` does not show.
+fn sensitive(text: String) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}

@@ -1,0 +1,93 @@
+//! `call: http`, and the requests that `call: openapi` makes.
+//!
+//! [`request`] says what is sent, [`client`] sends it behind the guard,
+//! [`answer`] says what the task's output is.
+
+mod answer;
+mod client;
+mod credentials;
+mod digest;
+mod request;
+
+use std::time::Duration;
+
+use almanac_workflows::run::language::CallOutput;
+use almanac_workflows::run::machine::{HttpRequest, Standard};
+use reqwest::Url;
+use serde_json::Value;
+
+pub(super) use client::{Answer, Web};
+pub(super) use credentials::Credentials;
+pub(super) use request::{FORM, JSON, Outgoing, describe, entries, media_type, texts};
+
+use super::StepError;
+use super::secrets::Secrets;
+
+/// The largest answer, in bytes: history has to hold it.
+pub(super) const ANSWER_LIMIT: usize = 1024 * 1024;
+
+/// Makes the call of a task.
+pub(super) async fn call(
+    web: &Web,
+    secrets: &Secrets,
+    request: &HttpRequest,
+    within: Duration,
+) -> Result<Value, StepError> {
+    let url = url(&request.uri)?;
+    let mut outgoing = Outgoing::new(&request.method, url)?;
+    outgoing.credentials = Credentials::of(request.authentication.as_ref(), secrets)?;
+    outgoing.redirect = request.redirect;
+    outgoing.add_query(request.query.as_ref())?;
+    outgoing.add_headers(request.headers.as_ref())?;
+    outgoing.set_body(request.body.as_ref())?;
+    finish(web, outgoing, request.output, within).await
+}
+
+/// Sends a request; its answer is a task's output.
+pub(super) async fn finish(
+    web: &Web,
+    outgoing: Outgoing,
+    output: CallOutput,
+    within: Duration,
+) -> Result<Value, StepError> {
+    let scrubber = outgoing.scrubber();
+    let whole = async {
+        let answer = web.send(&outgoing, ANSWER_LIMIT).await?;
+        answer::output(&outgoing, answer, output, &scrubber)
+    };
+    limited(within, outgoing.is_repeatable(), whole)
+        .await
+        .map_err(|error| error.scrubbed(&scrubber))
+}
+
+/// Work with a limit of time, which may be done again or not.
+pub(super) async fn limited<T>(
+    within: Duration,
+    again: bool,
+    work: impl Future<Output = Result<T, StepError>>,
+) -> Result<T, StepError> {
+    let late = |_| {
+        let detail = format!("no whole answer came within {}s", within.as_secs_f64());
+        StepError::if_again(again, Standard::Timeout, detail)
+    };
+    tokio::time::timeout(within, work).await.map_err(late)?
+}
+
+/// A URI that can be called.
+pub(super) fn url(text: &str) -> Result<Url, StepError> {
+    text.parse().map_err(|error| {
+        let detail = format!("the URI {:?} is not valid: {error}", without_query(text));
+        StepError::configuration(detail)
+    })
+}
+
+/// A URI as messages show it: what stands after `?` may be nobody's business,
+/// as may what stands before `@`.
+pub(super) fn without_query(uri: &str) -> &str {
+    let end = uri.find(['?', '#']).unwrap_or(uri.len());
+    let shown = &uri[..end];
+    match shown.split_once("//") {
+        Some((_, rest)) if rest.contains('@') => "(with credentials)",
+        _ => shown,
+    }
+}

@@ -1,0 +1,76 @@
+//! What the steps of a run ask of the world: HTTP, `OpenAPI`, commands.
+//!
+//! Each call is one activity of its own, with the interpreter's request as its
+//! input and the task's output as its result. A failure carries the
+//! specification's error object in its details.
+//!
+//! Always holds: nothing is called that the [`Guard`] refuses, no command runs
+//! that the configuration does not name, and no secret's text is in a result,
+//! an error or a log.
+
+mod activity;
+mod failure;
+mod guard;
+mod http;
+mod openapi;
+mod secrets;
+mod shell;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use almanac_workflows::run::machine::{HttpRequest, OpenApiRequest, ShellRequest};
+use serde_json::Value;
+
+pub use activity::StepActivities;
+pub use failure::StepError;
+pub use guard::{Allow, AllowError, Guard, Kind, Refused};
+pub use secrets::{Secret, SecretEntry, SecretError, Secrets};
+pub use shell::{Commands, ShellEntry, ShellError};
+
+use http::Web;
+
+/// What steps may do, as the worker's configuration says.
+#[derive(Debug)]
+pub struct Steps {
+    web: Web,
+    secrets: Secrets,
+    commands: Commands,
+}
+
+impl Steps {
+    /// Steps that may call what the guard lets through, name these secrets and
+    /// run these commands.
+    pub fn new(guard: Guard, secrets: Secrets, commands: Commands) -> Self {
+        Self {
+            web: Web::new(guard),
+            secrets,
+            commands,
+        }
+    }
+
+    /// `call: http`.
+    pub async fn http(&self, request: &HttpRequest, within: Duration) -> Result<Value, StepError> {
+        http::call(&self.web, &self.secrets, request, within).await
+    }
+
+    /// `call: openapi`.
+    pub async fn openapi(
+        &self,
+        request: &OpenApiRequest,
+        within: Duration,
+    ) -> Result<Value, StepError> {
+        openapi::call(&self.web, &self.secrets, request, within).await
+    }
+
+    /// `run: shell`. When `stop` resolves, the command is ended.
+    pub async fn shell(
+        &self,
+        request: ShellRequest,
+        within: Duration,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Value, StepError> {
+        shell::run(&self.commands, request, within, stop).await
+    }
+}

@@ -1,0 +1,195 @@
+//! Putting parameters where an operation wants them. Pure.
+
+use std::collections::BTreeSet;
+
+use reqwest::Url;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::{Map, Value};
+
+use super::super::StepError;
+use super::super::http::{Credentials, FORM, Outgoing, describe, texts};
+use super::super::secrets::percent;
+use super::document::{Operation, Parameter, Place, Style};
+
+/// The request of an operation with these parameters.
+pub(super) fn fill(
+    operation: &Operation,
+    given: Option<&Value>,
+    credentials: Option<Credentials>,
+) -> Result<Outgoing, StepError> {
+    let empty = Map::new();
+    let given = match given {
+        None | Some(Value::Null) => &empty,
+        Some(Value::Object(map)) => map,
+        Some(other) => {
+            let detail = format!("`parameters` must be a map, not {}", describe(other));
+            return Err(StepError::configuration(detail));
+        }
+    };
+    only_known(operation, given)?;
+    let mut path = operation.path.clone();
+    let (mut query, mut form, mut cookies) = (Vec::new(), Vec::new(), Vec::new());
+    let mut headers = Vec::new();
+    for parameter in &operation.parameters {
+        let value = given.get(&parameter.name).filter(|value| !value.is_null());
+        let Some(value) = value else {
+            if parameter.required {
+                return Err(missing(&parameter.name));
+            }
+            continue;
+        };
+        let pairs = written(parameter, value)?;
+        match parameter.place {
+            Place::Path => {
+                let text: Vec<String> = pairs.into_iter().map(|(_, text)| text).collect();
+                let text = segment(&parameter.name, &text.join(","))?;
+                path = path.replace(&format!("{{{}}}", parameter.name), &text);
+            }
+            Place::Query => query.extend(pairs),
+            Place::Header => headers.extend(pairs),
+            Place::Cookie => cookies.extend(pairs),
+            Place::Form => form.extend(pairs),
+        }
+    }
+    if path.contains('{') {
+        let detail = format!("the path {path} has a parameter that the document does not describe");
+        return Err(StepError::configuration(detail));
+    }
+    let mut outgoing = Outgoing::new(&operation.method, below(&operation.server, &path))?;
+    outgoing.credentials = credentials;
+    for (name, text) in query {
+        outgoing.url.query_pairs_mut().append_pair(&name, &text);
+    }
+    for (name, text) in headers {
+        outgoing.add_header(&name, &text)?;
+    }
+    if !cookies.is_empty() {
+        let pairs = cookies
+            .iter()
+            .map(|(name, text)| format!("{}={}", encoded(name), encoded(text)));
+        outgoing.add_header("cookie", &pairs.collect::<Vec<_>>().join("; "))?;
+    }
+    set_body(operation, given, &form, &mut outgoing)?;
+    Ok(outgoing)
+}
+
+fn set_body(
+    operation: &Operation,
+    given: &Map<String, Value>,
+    form: &[(String, String)],
+    outgoing: &mut Outgoing,
+) -> Result<(), StepError> {
+    if !form.is_empty() {
+        let pairs = form
+            .iter()
+            .map(|(name, text)| format!("{}={}", encoded(name), encoded(text)));
+        outgoing.body = Some(pairs.collect::<Vec<_>>().join("&").into_bytes());
+        return outgoing.add_header(CONTENT_TYPE.as_str(), FORM);
+    }
+    let Some(body) = &operation.body else {
+        return Ok(());
+    };
+    match given.get(&body.name).filter(|value| !value.is_null()) {
+        Some(value) => {
+            if !outgoing.headers.contains_key(CONTENT_TYPE) {
+                outgoing.add_header(CONTENT_TYPE.as_str(), &body.kind)?;
+            }
+            // A text is a JSON value here: the document says so.
+            match value {
+                Value::String(_) if body.kind.contains("json") => {
+                    outgoing.body = Some(value.to_string().into_bytes());
+                    Ok(())
+                }
+                value => outgoing.set_body(Some(value)),
+            }
+        }
+        None if body.required => Err(missing(&body.name)),
+        None => Ok(()),
+    }
+}
+
+fn only_known(operation: &Operation, given: &Map<String, Value>) -> Result<(), StepError> {
+    let mut known: BTreeSet<&str> = operation
+        .parameters
+        .iter()
+        .map(|parameter| parameter.name.as_str())
+        .collect();
+    known.extend(operation.body.iter().map(|body| body.name.as_str()));
+    let Some(other) = given.keys().find(|name| !known.contains(name.as_str())) else {
+        return Ok(());
+    };
+    let known: Vec<&str> = known.into_iter().collect();
+    let detail = format!(
+        "the operation has no parameter {other:?}; it has {}",
+        if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        }
+    );
+    Err(StepError::configuration(detail))
+}
+
+fn missing(name: &str) -> StepError {
+    StepError::configuration(format!("the operation's parameter `{name}` is required"))
+}
+
+/// A parameter's names and texts, not yet encoded.
+fn written(parameter: &Parameter, value: &Value) -> Result<Vec<(String, String)>, StepError> {
+    let name = &parameter.name;
+    let flat = |value: &Value| texts("parameters", name, value);
+    let named = |texts: Vec<String>| texts.into_iter().map(|text| (name.clone(), text)).collect();
+    if parameter.style == Style::Json {
+        return Ok(named(vec![value.to_string()]));
+    }
+    match (value, parameter.style) {
+        (Value::Object(map), style) => {
+            let mut pairs = Vec::new();
+            for (key, value) in map {
+                let text = flat(value)?.join(",");
+                pairs.push((key.clone(), text));
+            }
+            Ok(match style {
+                Style::Deep => pairs
+                    .into_iter()
+                    .map(|(key, text)| (format!("{name}[{key}]"), text))
+                    .collect(),
+                Style::Joined(mark) => {
+                    let words = pairs.into_iter().flat_map(|(key, text)| [key, text]);
+                    named(vec![words.collect::<Vec<_>>().join(mark)])
+                }
+                Style::Exploded | Style::Json => pairs,
+            })
+        }
+        (value, Style::Joined(mark)) => Ok(named(vec![flat(value)?.join(mark)])),
+        (value, _) => Ok(named(flat(value)?)),
+    }
+}
+
+/// A parameter of a path: never empty, and never a way to another path.
+fn segment(name: &str, text: &str) -> Result<String, StepError> {
+    if matches!(text, "" | "." | "..") {
+        let detail = format!("the path parameter `{name}` cannot be {text:?}");
+        return Err(StepError::configuration(detail));
+    }
+    Ok(encoded(text))
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(percent).collect()
+}
+
+/// A server's address with a path below its own.
+fn below(server: &Url, path: &str) -> Url {
+    let mut url = server.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    let own = url.path().trim_end_matches('/').to_owned();
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    url.set_path(&format!("{own}{slash}{path}"));
+    if !query.is_empty() {
+        url.set_query(Some(query));
+    }
+    url
+}

@@ -1,0 +1,301 @@
+//! Secrets: named by definitions, resolved where they are used.
+//!
+//! A definition holds a name. The worker's configuration says which
+//! environment variable or file that is; nothing else can be named. A secret is
+//! read at each use, so a file that is replaced serves the next call. Its text
+//! is in a [`Secret`], which has no way to be printed or serialised, and is
+//! taken out of whatever a service sends back by a [`Scrubber`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+
+/// The largest secret, in bytes.
+const SIZE_LIMIT: u64 = 64 * 1024;
+/// What stands where a secret stood.
+const MARK: &str = "***";
+/// Shorter texts are too common to be taken out of everything.
+const SHORTEST: usize = 4;
+
+/// A secret text. It cannot be printed, compared or serialised.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a text.
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, for the place that needs it.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MARK)
+    }
+}
+
+/// One entry of `--secret`: `NAME=env:VARIABLE` or `NAME=file:/path`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretEntry {
+    name: String,
+    source: Source,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    Env(String),
+    File(PathBuf),
+}
+
+/// Why a secret cannot be had. The messages name names and places, never texts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// An entry cannot be one. It is not shown: somebody may have written the
+    /// secret itself.
+    #[error("a secret is NAME=env:VARIABLE or NAME=file:/path; {0}")]
+    Entry(&'static str),
+    /// Two entries have one name.
+    #[error("the secret `{0}` is given twice")]
+    Twice(String),
+    /// No entry has this name.
+    #[error(
+        "the worker has no secret `{0}`; hint: --secret {0}=env:VARIABLE or {0}=file:/path names one"
+    )]
+    Unknown(String),
+    /// Its variable cannot be read.
+    #[error("the secret `{name}`: the environment variable {variable} {why}")]
+    Variable {
+        /// The secret's name.
+        name: String,
+        /// The variable.
+        variable: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Its file cannot be read.
+    #[error("the secret `{name}`: {}: {why}", path.display())]
+    File {
+        /// The secret's name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It is not what a scheme needs.
+    #[error("the secret `{name}` {why}")]
+    Shape {
+        /// The secret's name.
+        name: String,
+        /// What it must be.
+        why: &'static str,
+    },
+}
+
+impl FromStr for SecretEntry {
+    type Err = SecretError;
+
+    fn from_str(entry: &str) -> Result<Self, SecretError> {
+        let bad = SecretError::Entry;
+        let (name, source) = entry.split_once('=').ok_or(bad("there is no `=`"))?;
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || !name.chars().all(good) {
+            return Err(bad("the name has letters, digits, `-`, `_` and `.`"));
+        }
+        let source = match source.split_once(':') {
+            Some(("env", variable)) if is_variable(variable) => Source::Env(variable.to_owned()),
+            Some(("env", _)) => return Err(bad("that is no name of a variable")),
+            Some(("file", path)) if Path::new(path).is_absolute() => Source::File(path.into()),
+            Some(("file", _)) => return Err(bad("the file's path begins with `/`")),
+            _ => return Err(bad("after `=` comes `env:` or `file:`")),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            source,
+        })
+    }
+}
+
+/// Whether a name can be that of an environment variable.
+pub(super) fn is_variable(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.chars().all(good) && name.starts_with(|c: char| !c.is_ascii_digit())
+}
+
+/// The secrets that definitions may name.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets {
+    by_name: BTreeMap<String, Source>,
+}
+
+impl Secrets {
+    /// Secrets of these entries, each read once to see that it can be.
+    pub fn open(entries: Vec<SecretEntry>) -> Result<Self, SecretError> {
+        let mut secrets = Self::default();
+        for SecretEntry { name, source } in entries {
+            if secrets.by_name.insert(name.clone(), source).is_some() {
+                return Err(SecretError::Twice(name));
+            }
+            secrets.read(&name)?;
+        }
+        Ok(secrets)
+    }
+
+    /// The secret now.
+    pub(super) fn read(&self, name: &str) -> Result<Secret, SecretError> {
+        let source = self.by_name.get(name);
+        let text = match source.ok_or_else(|| SecretError::Unknown(name.to_owned()))? {
+            Source::Env(variable) => variable_text(variable).map_err(|why| {
+                let (name, variable) = (name.to_owned(), variable.clone());
+                SecretError::Variable {
+                    name,
+                    variable,
+                    why,
+                }
+            })?,
+            Source::File(path) => file_text(path).map_err(|why| {
+                let (name, path) = (name.to_owned(), path.clone());
+                SecretError::File { name, path, why }
+            })?,
+        };
+        Ok(Secret(text))
+    }
+}
+
+fn variable_text(variable: &str) -> Result<String, &'static str> {
+    match std::env::var(variable) {
+        Ok(text) if text.is_empty() => Err("is empty"),
+        Ok(text) => Ok(text),
+        Err(std::env::VarError::NotPresent) => Err("is not set"),
+        Err(std::env::VarError::NotUnicode(_)) => Err("is not UTF-8"),
+    }
+}
+
+/// A file's text, without the end of its last line.
+fn file_text(path: &Path) -> Result<String, String> {
+    // Before it is opened: a pipe would wait for somebody to write.
+    let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !about.is_file() {
+        return Err("is not a file".to_owned());
+    }
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(SIZE_LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > SIZE_LIMIT {
+        return Err(format!("is larger than {SIZE_LIMIT} bytes"));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    if text.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    Ok(text)
+}
+
+/// Takes secrets out of what others say.
+#[derive(Clone, Default)]
+pub(super) struct Scrubber {
+    /// The longest first, so that one that holds another goes whole.
+    texts: Vec<String>,
+}
+
+impl fmt::Debug for Scrubber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scrubber({})", self.texts.len())
+    }
+}
+
+impl Scrubber {
+    /// Knows a secret, in the forms in which it may come back.
+    pub(super) fn know(&mut self, secret: &str) {
+        let quoted = Value::from(secret).to_string();
+        let encoded: String = secret.bytes().map(percent).collect();
+        self.texts.extend([
+            secret.to_owned(),
+            quoted.trim_matches('"').to_owned(),
+            encoded,
+            BASE64_STANDARD.encode(secret),
+        ]);
+        self.texts.retain(|text| text.len() >= SHORTEST);
+        let by_length = |text: &String| std::cmp::Reverse(text.len());
+        self.texts.sort_by_key(by_length);
+        self.texts.dedup();
+    }
+
+    pub(super) fn text(&self, text: &str) -> String {
+        let mut clean = text.to_owned();
+        for secret in &self.texts {
+            if clean.contains(secret) {
+                clean = clean.replace(secret, MARK);
+            }
+        }
+        clean
+    }
+
+    pub(super) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let mut clean = bytes;
+        for secret in &self.texts {
+            clean = without(clean, secret.as_bytes());
+        }
+        clean
+    }
+
+    pub(super) fn value(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.text(&text)),
+            Value::Array(items) => items.into_iter().map(|item| self.value(item)).collect(),
+            Value::Object(map) => map
+                .into_iter()
+                .map(|(key, value)| (self.text(&key), self.value(value)))
+                .collect(),
+            other => other,
+        }
+    }
+}
+
+/// Bytes with a mark for each occurrence of `secret`, which is not empty.
+fn without(bytes: Vec<u8>, secret: &[u8]) -> Vec<u8> {
+    if !bytes.windows(secret.len()).any(|window| window == secret) {
+        return bytes;
+    }
+    let mut clean = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.as_slice();
+    while let Some((first, after)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(secret) {
+            clean.extend_from_slice(MARK.as_bytes());
+            rest = after;
+        } else {
+            clean.push(*first);
+            rest = after;
+        }
+    }
+    clean
+}
+
+/// A byte as it stands in a URI (RFC 3986, 2.1).
+pub(super) fn percent(byte: u8) -> String {
+    if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+        char::from(byte).to_string()
+    } else {
+        format!("%{byte:02X}")
+    }
+}

@@ -1,0 +1,258 @@
+//! `run: shell`: a command that the worker's configuration names.
+//!
+//! There is no shell: the program is started with its arguments as they are.
+//! Its environment is what the task gives and the worker's `PATH`. It leads a
+//! process group of its own, which is ended as a whole: on cancellation, at the
+//! limit of time or of output, and when the program itself has ended.
+
+mod process;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use almanac_workflows::run::language::RunOutput;
+use almanac_workflows::run::machine::{ShellRequest, Standard};
+use serde_json::{Value, json};
+
+use super::StepError;
+use super::http::{entries, texts};
+use super::secrets::is_variable;
+use process::{End, Finished, Job};
+
+/// The most that a command may write to stdout and to stderr, in bytes: history
+/// has to hold both.
+const OUTPUT_LIMIT: usize = 512 * 1024;
+/// How much of stderr an error repeats, in characters.
+const QUOTED: usize = 300;
+
+/// One entry of `--shell-allow`: `/path/to/program` or `NAME=/path/to/program`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShellEntry {
+    name: String,
+    program: PathBuf,
+}
+
+/// Why a command cannot be allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ShellError {
+    /// An entry cannot be one.
+    #[error("`{0}` is not /path/to/program or NAME=/path/to/program")]
+    Entry(String),
+    /// Two entries have one name.
+    #[error("the command `{0}` is allowed twice")]
+    Twice(String),
+    /// The program cannot be run.
+    #[error("the command `{name}`: {} {why}", program.display())]
+    Program {
+        /// The command's name.
+        name: String,
+        /// The program.
+        program: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl FromStr for ShellEntry {
+    type Err = ShellError;
+
+    fn from_str(entry: &str) -> Result<Self, ShellError> {
+        let bad = || ShellError::Entry(entry.to_owned());
+        let (name, program) = match entry.split_once('=') {
+            Some((name, program)) if !name.contains('/') => (name, program),
+            _ => (entry, entry),
+        };
+        let is_blank = |c: char| c.is_whitespace() || c.is_control();
+        if name.is_empty() || name.contains(is_blank) || !Path::new(program).is_absolute() {
+            return Err(bad());
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            program: program.into(),
+        })
+    }
+}
+
+/// The commands that definitions may run.
+#[derive(Debug, Clone, Default)]
+pub struct Commands {
+    by_name: BTreeMap<String, PathBuf>,
+}
+
+impl Commands {
+    /// Commands of these entries; each program must be there.
+    pub fn open(entries: Vec<ShellEntry>) -> Result<Self, ShellError> {
+        let mut commands = Self::default();
+        for ShellEntry { name, program } in entries {
+            if let Err(why) = runnable(&program) {
+                return Err(ShellError::Program { name, program, why });
+            }
+            if commands.by_name.insert(name.clone(), program).is_some() {
+                return Err(ShellError::Twice(name));
+            }
+        }
+        Ok(commands)
+    }
+
+    fn program(&self, command: &str) -> Result<&Path, StepError> {
+        let found = self.by_name.get(command.trim());
+        found.map(PathBuf::as_path).ok_or_else(|| {
+            let shown: String = command.trim().chars().take(80).collect();
+            let detail = format!(
+                "the command {shown:?} is not one that the worker may run; hint: --shell-allow names programs, and a script is a program of its own"
+            );
+            StepError::configuration(detail)
+        })
+    }
+}
+
+fn runnable(program: &Path) -> Result<(), String> {
+    let about = std::fs::metadata(program).map_err(|error| error.to_string())?;
+    if !about.is_file() {
+        return Err("is not a file".to_owned());
+    }
+    if about.permissions().mode() & 0o111 == 0 {
+        return Err("is not executable".to_owned());
+    }
+    Ok(())
+}
+
+/// Runs the command of a task. `stop` resolves when the task is cancelled.
+pub(super) async fn run(
+    commands: &Commands,
+    request: ShellRequest,
+    within: Duration,
+    stop: impl Future<Output = ()>,
+) -> Result<Value, StepError> {
+    let job = job(commands, &request, within)?;
+    let program = job.program.clone();
+    let failed = move |error: std::io::Error| {
+        let detail = format!("{} could not be run: {error}", program.display());
+        StepError::lasting(Standard::Runtime, detail)
+    };
+    let running = job.start().map_err(&failed)?;
+    if !request.wait {
+        // Its limits go on, and end with the process.
+        tokio::spawn(async move {
+            match running.finish(std::future::pending()).await {
+                Ok(done) => {
+                    tracing::debug!(end = ?done.end, "a command that nobody waits for ended");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a command that nobody waits for was lost");
+                }
+            }
+        });
+        return Ok(Value::Null);
+    }
+    let finished = running.finish(stop).await.map_err(failed)?;
+    output(&request, finished, within)
+}
+
+fn job(commands: &Commands, request: &ShellRequest, within: Duration) -> Result<Job, StepError> {
+    let program = commands.program(&request.command)?.to_owned();
+    if request.arguments.iter().any(|text| text.contains('\0')) {
+        return Err(StepError::configuration("an argument has a NUL character"));
+    }
+    let mut environment: BTreeMap<OsString, OsString> = BTreeMap::new();
+    if let Some(path) = std::env::var_os("PATH") {
+        environment.insert("PATH".into(), path);
+    }
+    for (name, value) in entries("environment", request.environment.as_ref())? {
+        let refuse = |why: &str| {
+            StepError::configuration(format!("the environment variable {name:?} {why}"))
+        };
+        if !is_variable(name) {
+            return Err(refuse("has no valid name"));
+        }
+        // They would run code before the program does.
+        if name.starts_with("LD_") || name.starts_with("DYLD_") {
+            return Err(refuse("belongs to the system's loader and cannot be set"));
+        }
+        let mut each = texts("environment", name, value)?;
+        let Some(text) = each.pop() else { continue };
+        if !each.is_empty() || text.contains('\0') {
+            return Err(refuse("must be one text"));
+        }
+        environment.insert(name.into(), text.into());
+    }
+    Ok(Job {
+        program,
+        arguments: request.arguments.clone(),
+        environment,
+        stdin: request.stdin.clone().unwrap_or_default().into_bytes(),
+        within,
+        output_limit: OUTPUT_LIMIT,
+    })
+}
+
+/// What a command that has ended means to its task. Whether one that failed runs
+/// again is the definition's to say: nobody knows what it has done.
+fn output(
+    request: &ShellRequest,
+    finished: Finished,
+    within: Duration,
+) -> Result<Value, StepError> {
+    let Finished {
+        end,
+        stdout,
+        stderr,
+    } = finished;
+    let stdout = String::from_utf8_lossy(&stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    let command = request.command.trim();
+    let code = match end {
+        End::Exited(code) => code,
+        End::Signalled(signal) => {
+            let detail = format!("`{command}` was ended by signal {signal}{}", said(&stderr));
+            return Err(StepError::lasting(Standard::Runtime, detail));
+        }
+        End::Stopped => {
+            let detail = format!("`{command}` was cancelled");
+            return Err(StepError::lasting(Standard::Runtime, detail));
+        }
+        End::Late => {
+            let detail = format!(
+                "`{command}` took longer than {}s{}",
+                within.as_secs_f64(),
+                said(&stderr)
+            );
+            return Err(StepError::lasting(Standard::Timeout, detail));
+        }
+        End::TooMuch => {
+            let detail = format!(
+                "`{command}` wrote more than {OUTPUT_LIMIT} bytes{}",
+                said(&stderr)
+            );
+            return Err(StepError::lasting(Standard::Runtime, detail));
+        }
+    };
+    match request.output {
+        RunOutput::Code => Ok(json!(code)),
+        RunOutput::All => Ok(json!({"code": code, "stdout": stdout, "stderr": stderr})),
+        _ if code != 0 => {
+            let detail = format!("`{command}` ended with code {code}{}", said(&stderr));
+            Err(StepError::lasting(Standard::Runtime, detail))
+        }
+        RunOutput::Stdout => Ok(Value::String(stdout)),
+        RunOutput::Stderr => Ok(Value::String(stderr)),
+        RunOutput::None => Ok(Value::Null),
+    }
+}
+
+/// The end of stderr, which mostly says why.
+fn said(stderr: &str) -> String {
+    let text = stderr.trim();
+    let long = text.chars().count().saturating_sub(QUOTED);
+    match text {
+        "" => String::new(),
+        text if long == 0 => format!(": {text}"),
+        text => format!(": …{}", text.chars().skip(long).collect::<String>()),
+    }
+}

@@ -1,0 +1,242 @@
+//! A process group: started, fed, read, and ended as a whole.
+//!
+//! The leader's end is noticed without reaping it, so that its id, which is the
+//! group's, cannot be anybody else's while the group is killed.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+/// How long a group has to end by itself after it was asked to.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What is to run.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    /// All of it.
+    pub(super) environment: BTreeMap<OsString, OsString>,
+    pub(super) stdin: Vec<u8>,
+    pub(super) within: Duration,
+    /// For stdout and for stderr, in bytes.
+    pub(super) output_limit: usize,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Exited(i32),
+    Signalled(i32),
+    /// It was asked to stop.
+    Stopped,
+    /// Its time was up.
+    Late,
+    /// It wrote too much.
+    TooMuch,
+}
+
+/// What is left of it.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) end: End,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+}
+
+/// A job under way. Dropped, it kills its group.
+#[derive(Debug)]
+pub(super) struct Running {
+    job: Job,
+    // Before the child: its id is the group's until it is reaped.
+    group: Group,
+    child: Child,
+    deadline: Instant,
+}
+
+impl Job {
+    pub(super) fn start(self) -> io::Result<Running> {
+        let deadline = Instant::now() + self.within;
+        let child = Command::new(&self.program)
+            .args(&self.arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        let leader = id.and_then(Pid::from_raw);
+        let leader = leader.ok_or_else(|| io::Error::other("it has no process id"))?;
+        Ok(Running {
+            job: self,
+            group: Group {
+                leader,
+                gone: false,
+            },
+            child,
+            deadline,
+        })
+    }
+}
+
+impl Running {
+    /// Waits for the end, or brings it about.
+    pub(super) async fn finish(self, stop: impl Future<Output = ()>) -> io::Result<Finished> {
+        let Self {
+            job,
+            mut child,
+            // Dropped before the child.
+            mut group,
+            deadline,
+        } = self;
+        let limit = job.output_limit;
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let end = {
+            let feed = async {
+                if let Some(mut pipe) = pipes.0 {
+                    // It need not read what it is given.
+                    let _unread = pipe.write_all(&job.stdin).await;
+                }
+            };
+            let out = collect(pipes.1, &mut stdout, limit);
+            let err = collect(pipes.2, &mut stderr, limit);
+            let mut flow = pin!(async {
+                let read = futures::future::try_join(out, err);
+                let ((), read) = futures::join!(feed, read);
+                read.map(drop)
+            });
+            let mut stop = pin!(stop);
+            let mut leader = pin!(group.leader_ended());
+            let mut flowing = true;
+            let cause = loop {
+                tokio::select! {
+                    ended = &mut leader => {
+                        ended?;
+                        break None;
+                    }
+                    read = &mut flow, if flowing => {
+                        flowing = false;
+                        if let Err(error) = read {
+                            break Some(if error.kind() == io::ErrorKind::FileTooLarge {
+                                End::TooMuch
+                            } else {
+                                return Err(error);
+                            });
+                        }
+                    }
+                    () = tokio::time::sleep_until(deadline) => break Some(End::Late),
+                    () = &mut stop => break Some(End::Stopped),
+                }
+            };
+            if cause.is_some() {
+                // It may have something to clean up.
+                group.signal(Signal::TERM);
+                let gone = async {
+                    if flowing {
+                        let (_gone, _read) = futures::join!(&mut leader, &mut flow);
+                    } else {
+                        let _gone = (&mut leader).await;
+                    }
+                };
+                let _in_time = tokio::time::timeout(GRACE, gone).await;
+            }
+            // Whoever is left, also of a leader that ended well.
+            group.signal(Signal::KILL);
+            if cause.is_none() && flowing {
+                // With the group gone, the pipes end; somebody who left the group
+                // may still hold them.
+                let read = tokio::time::timeout(GRACE, &mut flow).await;
+                match read {
+                    Ok(Err(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
+                        Some(End::TooMuch)
+                    }
+                    Ok(Err(error)) => return Err(error),
+                    Ok(Ok(())) | Err(_) => None,
+                }
+            } else {
+                cause
+            }
+        };
+        let status = child.wait().await?;
+        group.gone = true;
+        let end = end.unwrap_or_else(|| {
+            use std::os::unix::process::ExitStatusExt as _;
+            match (status.code(), status.signal()) {
+                (Some(code), _) => End::Exited(code),
+                (None, signal) => End::Signalled(signal.unwrap_or_default()),
+            }
+        });
+        Ok(Finished {
+            end,
+            stdout,
+            stderr,
+        })
+    }
+}
+
+/// Reads to the end; more than `limit` bytes are an error.
+async fn collect(
+    pipe: Option<impl AsyncRead + Unpin>,
+    into: &mut Vec<u8>,
+    limit: usize,
+) -> io::Result<()> {
+    let Some(pipe) = pipe else { return Ok(()) };
+    let most = limit as u64 + 1;
+    pipe.take(most).read_to_end(into).await?;
+    if into.len() > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(())
+}
+
+/// The processes of a job. Dropped before the leader was reaped, they are killed.
+#[derive(Debug)]
+struct Group {
+    leader: Pid,
+    gone: bool,
+}
+
+impl Group {
+    /// Resolves when the leader has ended. It stays a zombie, which holds the id.
+    fn leader_ended(&self) -> impl Future<Output = io::Result<()>> + use<> {
+        let leader = self.leader;
+        let waiting = tokio::task::spawn_blocking(move || {
+            loop {
+                let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+                match waitid(WaitId::Pid(leader), options) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    Ok(_) => return Ok(()),
+                    Err(error) => return Err(io::Error::from(error)),
+                }
+            }
+        });
+        async { waiting.await.map_err(io::Error::other)? }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if !self.gone {
+            // Nobody left to tell is fine.
+            let _nobody = kill_process_group(self.leader, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}

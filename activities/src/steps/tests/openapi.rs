@@ -1,0 +1,62 @@
+use almanac_workflows::run::machine::OpenApiRequest;
+
+use super::server::Server;
+use super::*;
+
+fn call(document: String, operation: &str, parameters: Value) -> OpenApiRequest {
+    serde_json::from_value(json!({
+        "document": document, "operation": operation, "parameters": parameters,
+        "authentication": {
+            "scheme": "bearer", "credentials": {"inline": {"token": "tok-12345"}},
+        },
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn an_operation_is_called_where_its_document_says() {
+    let server = Server::start().await;
+    let steps = steps(&[&server.allowed()], &[]);
+    let given = json!({"id": "a/b", "tags": ["x", "y"], "body": {"name": "Rex"}});
+    let request = call(server.at("/pets.json"), "putPet", given);
+    let said = steps.openapi(&request, LONG).await.unwrap();
+    assert_eq!(said["method"], "PUT");
+    assert_eq!(said["path"], "/echo/pets/a%2Fb");
+    assert_eq!(said["query"], "tags=x&tags=y");
+    assert_eq!(said["body"], r#"{"name":"Rex"}"#);
+    assert_eq!(said["headers"]["authorization"], "Bearer ***");
+}
+
+#[tokio::test]
+async fn the_guard_stands_before_the_document_and_before_the_call() {
+    let (server, steps) = (Server::start().await, steps(&[], &[]));
+    let request = call(server.at("/pets.json"), "putPet", json!({}));
+    let error = steps.openapi(&request, LONG).await.unwrap_err();
+    assert_eq!(kind(&error.fault), "configuration");
+    // The document may be read, and names a server that may not be called.
+    let steps = super::steps(&[&server.allowed()], &[]);
+    let request = call(server.at("/inside.json"), "x", json!({}));
+    let error = steps.openapi(&request, LONG).await.unwrap_err();
+    assert!(detail(&error).contains("cloud metadata"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_had_is_an_error() {
+    let server = Server::start().await;
+    let steps = steps(&[&server.allowed()], &[]);
+    for (path, expected, status) in [
+        ("/status/404", "communication", 404),
+        ("/status/503", "communication", 503),
+        ("/text", "configuration", 400),
+        ("/broken", "configuration", 400),
+        ("/stream", "communication", 500),
+    ] {
+        let request = call(server.at(path), "putPet", json!({}));
+        let error = steps.openapi(&request, LONG).await.unwrap_err();
+        assert_eq!(
+            (kind(&error.fault), error.fault.status),
+            (expected, status),
+            "{path}"
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! The specification's conformance features, on a real server. What they call
+//! is a stand-in here, for which the addresses in them are rewritten; emitting
+//! is not supported yet, and said to be so.
+
+#[path = "../../../workflows/src/run/machine/tests/gherkin.rs"]
+mod gherkin;
+
+use std::path::{Path, PathBuf};
+
+use almanac_tests::{Project, Scheduler, almanac, on_both_schedulers};
+use almanac_workflows::definition::yaml_value;
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
+
+use self::gherkin::{End, Scenario, scenarios};
+use super::{end, problem, start};
+use crate::web::{Request, Web};
+
+on_both_schedulers!(every_scenario_of_the_specification_holds);
+
+/// How many scenarios there are: one that is not found must not go unseen.
+const SCENARIOS: usize = 21;
+/// Those that a worker refuses to load.
+const REFUSED: [(&str, &str); 1] = [("Emit Task", "`do/0/emitEvent/emit` is not supported yet")];
+
+/// Where the specification's data is, when it is there.
+fn features() -> Option<PathBuf> {
+    let told = std::env::var_os("ALMANAC_OWS");
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/ows");
+    let folder = told.map_or_else(beside, PathBuf::from).join("ctk/features");
+    folder.is_dir().then_some(folder)
+}
+
+async fn every_scenario_of_the_specification_holds(on: Scheduler) -> anyhow::Result<()> {
+    let Some(folder) = features() else {
+        eprintln!(
+            "conformance was not run: there is neither ../shared/ows beside the repository nor a folder ALMANAC_OWS"
+        );
+        return Ok(());
+    };
+    let files = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let mut files: Vec<PathBuf> = files.collect::<anyhow::Result<_>>()?;
+    files.sort();
+    let mut all = Vec::new();
+    for file in files {
+        all.extend(scenarios(&std::fs::read_to_string(file)?));
+    }
+    assert_eq!(all.len(), SCENARIOS);
+
+    let project = Project::new(on).await?;
+    let web = Web::start(|request| Some(services(request))).await?;
+    for (number, scenario) in all.iter().enumerate() {
+        let text = rewritten(scenario, number, web.address())?;
+        project.write(&format!("{number:02}.yaml"), &text)?;
+    }
+    let _worker = project
+        .worker()
+        .flag("--http-allow", web.address())
+        .start()
+        .await?;
+    let mut failed = Vec::new();
+    for (number, scenario) in all.iter().enumerate() {
+        let checked = match REFUSED.iter().find(|(name, _)| *name == scenario.name) {
+            Some((_, why)) => refused(&project, number, why),
+            None => check(&project, number, scenario).await,
+        };
+        if let Err(error) = checked {
+            failed.push(format!("{}: {error:#}", scenario.name));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
+}
+
+fn id(number: usize) -> String {
+    format!("scenario-{number:02}")
+}
+
+/// The scenario's workflow under a name of its own, calling the stand-in. Where
+/// the order of its tasks is asked for, each tells that it ran.
+fn rewritten(scenario: &Scenario, number: usize, web: &str) -> anyhow::Result<String> {
+    let text = scenario.given().definition;
+    let text = text
+        .replace("https://petstore.swagger.io", &format!("http://{web}"))
+        .replace("https://httpbin.org", &format!("http://{web}"));
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("  name: ") {
+            lines.push(format!("  name: {}", id(number)));
+            continue;
+        }
+        lines.push(line.to_owned());
+        if !tells_an_order(scenario) {
+            continue;
+        }
+        if line == "do:" {
+            let at = lines.len() - 1;
+            lines.insert(
+                at,
+                "output: { as: '{ output: ., ran: $context }' }".to_owned(),
+            );
+        }
+        let task = line
+            .strip_prefix("  - ")
+            .and_then(|task| task.strip_suffix(':'));
+        if let Some(task) = task {
+            lines.push(format!("      export: {{ as: '$context + [\"{task}\"]' }}"));
+        }
+    }
+    let text = lines.join("\n") + "\n";
+    ensure!(text.contains(&id(number)), "it has no name: {text}");
+    Ok(text)
+}
+
+/// Whether it tells in which order tasks run.
+fn tells_an_order(scenario: &Scenario) -> bool {
+    let mut texts = scenario.steps.iter().map(|step| step.text.as_str());
+    texts.any(|text| text.contains(" should run "))
+}
+
+async fn check(project: &Project, number: usize, scenario: &Scenario) -> anyhow::Result<()> {
+    let input = to_json(scenario.given().input);
+    let run = start(project, &id(number), input).await?;
+    let end = match end(project, &run).await? {
+        Attributes::WorkflowExecutionCompletedEventAttributes(completed) => {
+            let payloads = completed.result.context("a result")?.payloads;
+            End::Completed(serde_json::from_slice(&payloads[0].data)?)
+        }
+        Attributes::WorkflowExecutionFailedEventAttributes(failed) => {
+            End::Faulted(problem(failed.failure.context("a failure")?)?.1)
+        }
+        other => bail!("it ended with {other:?}"),
+    };
+    let (end, ran) = match end {
+        End::Completed(told) if tells_an_order(scenario) => {
+            let ran = serde_json::from_value(told["ran"].clone())?;
+            (End::Completed(told["output"].clone()), ran)
+        }
+        end => (end, Vec::new()),
+    };
+    scenario
+        .holds(&end, &ran, to_json)
+        .map_err(anyhow::Error::msg)
+}
+
+/// When it is read, and not when it runs.
+fn refused(project: &Project, number: usize, why: &str) -> anyhow::Result<()> {
+    let file = project.definitions().join(format!("{number:02}.yaml"));
+    let checked = almanac(project.address(), ["validate".as_ref(), file.as_os_str()])?;
+    let printed = checked.stdout + &checked.stderr;
+    ensure!(checked.code == 1 && printed.contains(why), "{printed}");
+    Ok(())
+}
+
+fn to_json(yaml: &str) -> Value {
+    yaml_value(yaml).expect("good YAML")
+}
+
+/// The pet store and the echo of HTTP, as far as the features use them.
+fn services(request: &Request) -> (u16, Value) {
+    let pet = |id: u64| json!({ "id": id, "name": "Milou", "status": "available" });
+    let (path, query) = request
+        .target
+        .split_once('?')
+        .unwrap_or((&request.target, ""));
+    if let Some(credentials) = path.strip_prefix("/basic-auth/") {
+        // The two of the feature, as `username:password` in base64.
+        assert_eq!(credentials, "serverless-workflow/conformance-test");
+        let known = "Basic c2VydmVybGVzcy13b3JrZmxvdzpjb25mb3JtYW5jZS10ZXN0";
+        let given = request.headers.get("authorization");
+        let status = if given.is_some_and(|given| given == known) {
+            200
+        } else {
+            401
+        };
+        return (status, json!({ "authenticated": status == 200 }));
+    }
+    match (path, query) {
+        ("/v2/swagger.json", _) => (200, pet_store(&request.headers["host"])),
+        ("/v2/pet/findByStatus", "status=available") => (200, json!([pet(1), pet(2)])),
+        _ => match path.strip_prefix("/v2/pet/").map(str::parse) {
+            Some(Ok(id)) => (200, pet(id)),
+            _ => (404, json!({ "message": "no such pet" })),
+        },
+    }
+}
+
+/// As the pet store describes itself, but where it is.
+fn pet_store(host: &str) -> Value {
+    let parameter = |name: &str, place: &str, more: Value| {
+        let mut parameter = json!({ "name": name, "in": place, "required": true });
+        parameter
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        parameter
+    };
+    let status =
+        json!({ "type": "array", "items": { "type": "string" }, "collectionFormat": "multi" });
+    let number = json!({ "type": "integer", "format": "int64" });
+    json!({
+        "swagger": "2.0",
+        "host": host,
+        "basePath": "/v2",
+        "schemes": ["http"],
+        "paths": {
+            "/pet/findByStatus": { "get": {
+                "operationId": "findPetsByStatus",
+                "parameters": [parameter("status", "query", status)],
+            } },
+            "/pet/{petId}": { "get": {
+                "operationId": "getPetById",
+                "parameters": [parameter("petId", "path", number)],
+            } },
+        },
+    })
+}

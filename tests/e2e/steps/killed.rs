@@ -1,0 +1,160 @@
+//! A worker that is killed in the middle of each kind of call, and of a long
+//! computation.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers};
+use serde_json::{Value, json};
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
+
+use super::calls::python;
+use super::outside::{shop, worker};
+use super::{at, output, start};
+use crate::replay::history;
+use crate::web::Web;
+
+on_both_schedulers!(a_worker_killed_in_the_middle_of_any_call_loses_nothing);
+
+const HTTP: &str = "
+do:
+  - call: { call: http, with: { method: get, endpoint: 'http://WEB/slow' }, metadata: { temporal: { heartbeat: 3s } } }
+";
+
+const OPENAPI: &str = "
+do:
+  - call:
+      call: openapi
+      with: { document: { endpoint: 'http://WEB/openapi.json' }, operationId: stock, parameters: { item: late, unit: box } }
+      metadata: { temporal: { heartbeat: 3s } }
+";
+
+/// The first time it is in no hurry.
+const SHELL: &str = "
+do:
+  - call:
+      run: { shell: { command: sh, arguments: ['-c', 'if mkdir FOLDER/began; then sleep 30; fi; echo done'] } }
+      metadata: { temporal: { heartbeat: 3s } }
+";
+
+const ACTIVITY: &str = "
+do:
+  - call: { call: activity, with: { name: Await, task_queue: QUEUE, arguments: ['FOLDER/there'] } }
+";
+
+const CHILDREN: &str = "
+do:
+  - call:
+      fork:
+        branches:
+          - python:
+              run: { workflow: { namespace: default, name: Ship, version: '1', input: { id: 5, seconds: 6 } } }
+              metadata: { temporal: { task_queue: QUEUE } }
+          - steps:
+              run: { workflow: { namespace: default, name: RunDefinition, version: '1', input: { definition: child, input: { n: 1 } } } }
+";
+
+/// More than it does before the worker is killed.
+const COUNTS: &str = "
+do:
+  - call: { set: { n: '${ .n + 1 }' } }
+  - enough: { switch: [{ no: { when: .n < 30000, then: call } }] }
+";
+
+const CHILD: &str = "
+do:
+  - rest: { wait: { seconds: 6 } }
+  - add: { set: { n: '${ .n + 1 }' } }
+";
+
+/// The next process has the call made again, or waits for the same child.
+async fn a_worker_killed_in_the_middle_of_any_call_loses_nothing(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let (first, late) = (AtomicU32::new(0), AtomicU32::new(0));
+    let web = Web::start(move |request| {
+        let again = |count: &AtomicU32| count.fetch_add(1, Ordering::Relaxed) > 0;
+        match request.target.as_str() {
+            "/slow" => again(&first).then(|| (200, json!({ "answered": "later" }))),
+            "/v1/stock/late?unit=box" => again(&late).then(|| (200, json!({ "left": 0 }))),
+            _ => shop(request),
+        }
+    })
+    .await?;
+    let queue = format!("python-{}", project.name());
+    let folder = project.folder().display().to_string();
+    let definitions = [
+        ("http", HTTP),
+        ("openapi", OPENAPI),
+        ("shell", SHELL),
+        ("activity", ACTIVITY),
+        ("children", CHILDREN),
+        ("counts", COUNTS),
+        ("child", CHILD),
+    ];
+    for (file, text) in definitions {
+        let text = text.replace("WEB", web.address());
+        let text = text.replace("QUEUE", &queue).replace("FOLDER", &folder);
+        project.write(&format!("{file}.yaml"), &text)?;
+    }
+    let _python = python(&project, &queue)?;
+    let mut worker = worker(&project, &web)?.start().await?;
+    let mut runs = Vec::new();
+    for (definition, _) in &definitions[..5] {
+        runs.push(start(&project, definition, Value::Null).await?);
+    }
+    for id in &runs {
+        at(&project, id, "do/0/call").await?;
+    }
+    let there = |file: &str| Path::new(&folder).join(file);
+    eventually("each call to be under way", || async {
+        let asked = web.asked();
+        let asked = |target: &str| asked.iter().any(|request| request.target == target);
+        let children = format!(
+            "ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{}/'",
+            runs[4]
+        );
+        let children = project.temporal().count_workflows(&children).await?;
+        Ok(asked("/slow")
+            && asked("/v1/stock/late?unit=box")
+            && there("began").exists()
+            && there("there.began").exists()
+            && children == 2)
+    })
+    .await?;
+    // The last, since it goes on for some seconds only.
+    runs.push(start(&project, "counts", json!({ "n": 0 })).await?);
+    let (counting, _) = project.temporal().run_of(&runs[5]).await?;
+    eventually("it to count", || async {
+        // Started, scheduled, and with the worker.
+        let told = history(&project, &runs[5], &counting).await?;
+        Ok(told.events.len() >= 3)
+    })
+    .await?;
+    worker.kill()?;
+    let told = history(&project, &runs[5], &counting).await?;
+    let last = told
+        .events
+        .last()
+        .and_then(|event| event.attributes.as_ref());
+    let ended = matches!(
+        last,
+        Some(Attributes::WorkflowExecutionCompletedEventAttributes(_))
+    );
+    assert!(!ended, "it was killed while it counted");
+    std::fs::write(there("there"), "")?;
+    worker.restart().await?;
+    let wanted = [
+        json!({ "answered": "later" }),
+        json!({ "left": 0 }),
+        json!("done\n"),
+        json!("it is there"),
+        json!([{ "shipped": 5 }, { "n": 2 }]),
+        json!({ "n": 30000 }),
+    ];
+    for (id, wanted) in runs.iter().zip(wanted) {
+        assert_eq!(output(&project, id).await?, wanted, "{id}");
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! `almanac exec`: a run of steps here, without a server, by the interpreter
+//! that runs them on Temporal, and with the same code for what they call. Each
+//! task is told on standard error, and the output is printed.
+
+mod effects;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use almanac_workflows::definition::{Definition, Program};
+use almanac_workflows::run::language::{self, Call, Flow, Kind, Problem, Process, Run};
+use almanac_workflows::run::machine::{About, Command, Entry, Fault, Machine, Status};
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use self::effects::Effects;
+use super::validate::definitions_of;
+use crate::args::ExecArgs;
+
+pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
+    let flow = chosen(args)?;
+    let mut effects = Effects::new(Arc::new(args.steps.open()?));
+    let began = Timestamp::now();
+    let about = About {
+        id: format!("exec/{}", began.as_millisecond()),
+        source: "/exec".to_owned(),
+        runtime: json!({ "name": "almanac" }),
+    };
+    let machine = Machine::start(Arc::new(flow), about, args.input.clone(), began);
+    let ended = tokio::select! {
+        ended = interpret(machine, &mut effects, |entry| tell(began, entry)) => Some(ended),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    effects.stop().await;
+    match ended.context("interrupted")? {
+        Ok(output) => super::print_json(&output),
+        Err(fault) => {
+            eprintln!("{fault}");
+            super::print_json(&fault)?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// The steps to run.
+fn chosen(args: &ExecArgs) -> anyhow::Result<Flow> {
+    let file = args.file.display();
+    let mut all = definitions_of(&args.file)?;
+    if let Some(id) = &args.id {
+        all.retain(|definition| definition.id == *id);
+    }
+    all.retain(|definition| matches!(definition.program, Program::Steps(_)));
+    let definition = match all.as_slice() {
+        [one] => one,
+        [] => bail!("no such definition with steps in {file}"),
+        several => {
+            let ids: Vec<String> = several.iter().map(|one| one.id.to_string()).collect();
+            bail!(
+                "{file} has several definitions with steps: choose one with `--id`: {}",
+                ids.join(", ")
+            )
+        }
+    };
+    let flow =
+        flow(definition).with_context(|| format!("read the steps of `{}`", definition.id))?;
+    let refused = outside(&flow);
+    if !refused.is_empty() {
+        bail!(
+            "`almanac exec` has no server to call activities, to run workflows, or for events: {}",
+            refused.join(", ")
+        );
+    }
+    Ok(flow)
+}
+
+fn flow(definition: &Definition) -> anyhow::Result<Flow> {
+    let Program::Steps(steps) = &definition.program else {
+        bail!("it has none");
+    };
+    language::parse(steps).map_err(|problems| {
+        let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        anyhow::anyhow!("{}", all.join("\n"))
+    })
+}
+
+/// The places of tasks that need a server.
+fn outside(flow: &Flow) -> Vec<String> {
+    let tasks = flow.lists.values().flat_map(|list| list.iter());
+    let outside = tasks.filter(|task| {
+        matches!(
+            task.kind,
+            Kind::Call(Call::Activity(_))
+                | Kind::Run(Run {
+                    process: Process::Workflow { .. },
+                    ..
+                })
+                | Kind::Emit(_)
+                | Kind::Listen(_)
+        )
+    });
+    outside
+        .map(|task| format!("`{}`", task.path.trim_start_matches('/')))
+        .collect()
+}
+
+/// Does what the machine says until it has ended.
+async fn interpret(
+    mut machine: Machine,
+    effects: &mut Effects,
+    tell: impl Fn(&Entry),
+) -> Result<Value, Fault> {
+    loop {
+        let turn = machine.advance(Timestamp::now());
+        turn.log.iter().for_each(&tell);
+        for command in turn.commands {
+            match command {
+                Command::Start {
+                    id,
+                    effect,
+                    options,
+                    ..
+                } => {
+                    let within = options.start_to_close.or(options.schedule_to_close);
+                    effects.start(id, effect, within);
+                }
+                Command::Cancel { id } => effects.cancel(id),
+            }
+        }
+        match turn.status {
+            Status::Completed(output) => return Ok(output),
+            Status::Faulted(fault) => return Err(fault),
+            Status::Yielded => tokio::task::yield_now().await,
+            Status::Waiting | Status::Held => {
+                if let Some((id, result)) = effects.next().await {
+                    machine.complete(id, result);
+                }
+            }
+        }
+    }
+}
+
+/// One line for what was done.
+fn tell(began: Timestamp, entry: &Entry) {
+    let seconds = Timestamp::now().duration_since(began).as_secs_f64();
+    eprintln!("{seconds:8.3}s  {}", line(entry));
+}
+
+fn line(entry: &Entry) -> String {
+    let place = |task: &str| task.trim_start_matches('/').to_owned();
+    match entry {
+        Entry::Began { task } => format!("begins     {}", place(task)),
+        Entry::Skipped { task } => format!("skips      {}", place(task)),
+        Entry::Completed { task } => format!("completes  {}", place(task)),
+        Entry::Faulted { task, fault } => format!("fails      {}: {fault}", place(task)),
+        Entry::Retrying {
+            task,
+            attempt,
+            delay,
+        } => format!(
+            "retries    {}: retry {attempt} after {delay:?}",
+            place(task)
+        ),
+        Entry::Caught { task } => format!("catches    {}", place(task)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use clap::Parser as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::args::StepArgs;
+
+    /// The flags alone.
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        steps: StepArgs,
+    }
+
+    async fn exec(
+        text: &str,
+        input: Value,
+        flags: &[&str],
+    ) -> anyhow::Result<Result<Value, Fault>> {
+        let folder = tempfile::tempdir()?;
+        let file: PathBuf = folder.path().join("steps.yaml");
+        std::fs::write(&file, text)?;
+        let steps = Flags::try_parse_from([&["exec"], flags].concat())?.steps;
+        let mut effects = Effects::new(Arc::new(steps.open()?));
+        let flow = chosen(&ExecArgs {
+            file,
+            input: input.clone(),
+            id: None,
+            steps,
+        })?;
+        let about = About {
+            id: "x".to_owned(),
+            source: "/x".to_owned(),
+            runtime: Value::Null,
+        };
+        let machine = Machine::start(Arc::new(flow), about, input, Timestamp::now());
+        let ended = interpret(machine, &mut effects, |_| ()).await;
+        effects.stop().await;
+        Ok(ended)
+    }
+
+    #[tokio::test]
+    async fn steps_run_without_a_server() {
+        let steps = "do:\n  - rest: { wait: { milliseconds: 5 } }\n  - add: { set: { n: '${ .n + 1 }' } }\n";
+        let output = exec(steps, json!({ "n": 1 }), &[]).await.unwrap();
+        assert_eq!(output, Ok(json!({ "n": 2 })));
+        let fails = "do:\n  - add: { set: { n: '${ .n + 1 }' } }\n";
+        let fault = exec(fails, json!({ "n": {} }), &[])
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(fault.instance.as_deref(), Some("/do/0/add"));
+    }
+
+    #[tokio::test]
+    async fn what_needs_a_server_is_refused_before_it_begins() {
+        let steps = "do:\n  - rest: { do: [{ ask: { call: activity, with: { name: A, task_queue: q } } }] }\n";
+        let error = exec(steps, Value::Null, &[]).await.unwrap_err().to_string();
+        assert!(error.contains("`do/0/rest/do/0/ask`"), "{error}");
+        let wrong = exec("do: [broken", Value::Null, &[]).await.unwrap_err();
+        assert!(wrong.to_string().contains("steps.yaml:1"), "{wrong}");
+    }
+
+    /// A server that answers once.
+    async fn service() -> anyhow::Result<String> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await?;
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await?);
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{\"n\":3}";
+            stream.write_all(answer).await
+        });
+        Ok(address)
+    }
+
+    #[tokio::test]
+    async fn services_are_called_and_commands_run_as_the_flags_allow() {
+        let address = service().await.unwrap();
+        let steps = format!(
+            "do:\n  - ask: {{ call: http, with: {{ method: get, endpoint: 'http://{address}/n' }} }}\n  - say: {{ run: {{ shell: {{ command: echo, arguments: ['${{ \"\\(.n)\" }}'] }} }} }}\n"
+        );
+        let refused = exec(&steps, Value::Null, &[]).await.unwrap().unwrap_err();
+        assert_eq!(refused.instance.as_deref(), Some("/do/0/ask"), "{refused}");
+        let flags = ["--http-allow", &address, "--shell-allow", "echo=/bin/echo"];
+        let said = exec(&steps, Value::Null, &flags).await.unwrap();
+        assert_eq!(said, Ok(json!("3\n")));
+    }
+
+    /// A branch that lost goes, with its processes.
+    #[tokio::test]
+    async fn what_is_given_up_ends() {
+        let steps = "
+do:
+  - race:
+      fork:
+        compete: true
+        branches:
+          - slow: { run: { shell: { command: sleep, arguments: ['600'] } } }
+          - fast: { wait: { milliseconds: 50 } }
+";
+        let flags = ["--shell-allow", "sleep=/bin/sleep"];
+        let began = std::time::Instant::now();
+        let ended = exec(steps, json!({ "n": 1 }), &flags).await.unwrap();
+        assert_eq!(ended, Ok(json!({ "n": 1 })));
+        assert!(began.elapsed() < std::time::Duration::from_mins(1));
+    }
+}

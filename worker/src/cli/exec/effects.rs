@@ -1,0 +1,119 @@
+//! Effects of a run without a server: each is a task of this process, by the
+//! code that the worker's activities have.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_activities::steps::Steps;
+use almanac_workflows::run::machine::{Effect, EffectId, Fault, Standard};
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The limit of a call for which the task states none, as on a worker.
+const CALL_WITHIN: Duration = Duration::from_mins(5);
+
+/// What an effect came to.
+pub(super) type Done = (EffectId, Result<Value, Fault>);
+
+/// The effects of a run that are under way.
+pub(super) struct Effects {
+    steps: Arc<Steps>,
+    under_way: BTreeMap<EffectId, CancellationToken>,
+    tasks: JoinSet<Done>,
+}
+
+impl Effects {
+    pub(super) fn new(steps: Arc<Steps>) -> Self {
+        Self {
+            steps,
+            under_way: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Starts an effect, limited to a time where its task states one.
+    pub(super) fn start(&mut self, id: EffectId, effect: Effect, within: Option<Duration>) {
+        let (steps, stop) = (Arc::clone(&self.steps), CancellationToken::new());
+        self.under_way.insert(id, stop.clone());
+        let within = within.unwrap_or(CALL_WITHIN);
+        self.tasks.spawn(async move {
+            let is_command = matches!(effect, Effect::Shell(_));
+            let work = perform(&steps, effect, within, &stop);
+            let given_up = async {
+                stop.cancelled().await;
+                if is_command {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                result = work => (id, result),
+                () = given_up => (id, Err(Standard::Runtime.fault("was given up"))),
+            }
+        });
+    }
+
+    /// Gives up an effect; its result no longer counts.
+    pub(super) fn cancel(&mut self, id: EffectId) {
+        if let Some(stop) = self.under_way.remove(&id) {
+            stop.cancel();
+        }
+    }
+
+    /// The result that comes next; none when nothing is under way.
+    pub(super) async fn next(&mut self) -> Option<Done> {
+        while let Some(ended) = self.tasks.join_next().await {
+            // One that panicked has no result: its run would wait for ever.
+            let (id, result) = match ended {
+                Ok(done) => done,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            };
+            if self.under_way.remove(&id).is_some() {
+                return Some((id, result));
+            }
+        }
+        None
+    }
+
+    /// Gives up all of them, and waits until what they began is gone.
+    pub(super) async fn stop(mut self) {
+        for stop in self.under_way.values() {
+            stop.cancel();
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn perform(
+    steps: &Steps,
+    effect: Effect,
+    within: Duration,
+    stop: &CancellationToken,
+) -> Result<Value, Fault> {
+    let call = async {
+        match effect {
+            Effect::Timer { duration } => {
+                tokio::time::sleep(duration).await;
+                return Ok(Value::Null);
+            }
+            Effect::Http(request) => steps.http(&request, within).await,
+            Effect::OpenApi(request) => steps.openapi(&request, within).await,
+            // It ends what it began before it ends itself.
+            Effect::Shell(request) => {
+                let run = steps.shell(request, within, stop.cancelled());
+                return run.await.map_err(|error| *error.fault);
+            }
+            // Refused before the run begins.
+            Effect::Activity(_)
+            | Effect::Workflow(_)
+            | Effect::Emit { .. }
+            | Effect::Listen { .. } => {
+                let fault = Standard::Configuration.fault("cannot be run without a server");
+                return Err(fault);
+            }
+        }
+        .map_err(|error| *error.fault)
+    };
+    call.await
+}

@@ -1,0 +1,29 @@
+//! YAML that is no definition, as JSON, by the same rules.
+
+use serde_json::Value as Json;
+
+use super::decode::Decoder;
+use super::source::{Document, Finding, Lines};
+use super::yaml;
+
+/// The value of a YAML document, or what is wrong with it first. Aliases,
+/// anchors, tags, duplicate keys and deep nesting are refused.
+pub fn yaml_value(text: &str) -> Result<Json, String> {
+    let document = Document {
+        first_line: 1,
+        line: 1,
+        bytes: text.as_bytes(),
+    };
+    let lines = Lines::new(&document);
+    let mut decoder = Decoder::new(&lines);
+    let root = yaml::parse(text, 1, &mut decoder.errors);
+    let value = root.and_then(|root| decoder.json(&root));
+    let first = decoder.errors.into_iter().next();
+    match (value, first) {
+        (Some(value), None) => Ok(value),
+        (_, Some(Finding { at, message, .. })) => {
+            Err(format!("{}:{}: {message}", at.line, at.column))
+        }
+        (None, None) => Err("the document is empty".to_owned()),
+    }
+}

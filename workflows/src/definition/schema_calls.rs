@@ -1,0 +1,151 @@
+//! The JSON Schema of steps that reach outside: calls, processes, events.
+
+use serde_json::{Value, json};
+
+use super::schema::{choice, described, flag, insert, list, name, object, reference, text};
+use super::schema_steps::variable;
+
+pub(super) fn calls() -> Value {
+    let output = choice(
+        "What the output is; default content",
+        ["content", "raw", "response"].into_iter(),
+    );
+    let redirect = flag(
+        "true: a redirection is followed rather than an error",
+        false,
+    );
+    let arguments = json!({ "anyOf": [{ "type": "array", "items": { "type": "string" } }, reference("runtime_expression")] });
+    let secret = |description: &str| name(description);
+    json!({
+        "http_call": object("An HTTP call", &json!({
+            "method": name("The method"),
+            "endpoint": reference("endpoint_or_uri"),
+            "headers": described("The headers", "texts_or_expression"),
+            "body": { "description": "The body" },
+            "query": described("The query parameters", "texts_or_expression"),
+            "output": output,
+            "redirect": redirect,
+        }), &["method", "endpoint"]),
+        "openapi_call": object("A call by an OpenAPI document", &json!({
+            "document": reference("resource"),
+            "operationId": name("The operation"),
+            "parameters": described("The parameters", "map_or_expression"),
+            "authentication": reference("authentication"),
+            "output": output,
+            "redirect": redirect,
+        }), &["document", "operationId"]),
+        "activity_call": object("A call of any activity, on any task queue, in any language", &json!({
+            "name": name("The activity type"),
+            "task_queue": name("The queue of the worker that has it"),
+            "arguments": { "description": "The arguments", "anyOf": [{ "type": "array" }, reference("runtime_expression")] },
+        }), &["name", "task_queue"]),
+        "resource": object("A document", &json!({
+            "name": text("A name for people"),
+            "endpoint": reference("endpoint_or_uri"),
+        }), &["endpoint"]),
+        "endpoint_or_uri": { "anyOf": [name("A URI, in which {name} stands for a property of the input"), reference("endpoint")] },
+        "endpoint": object("Where to, and who calls", &json!({
+            "uri": name("A URI, in which {name} stands for a property of the input"),
+            "authentication": reference("authentication"),
+        }), &["uri"]),
+        "authentication": one_key(object("Who calls", &json!({
+            "use": name("The name of one of use.authentications"),
+            "basic": reference("user"),
+            "bearer": reference("token"),
+            "digest": reference("user"),
+        }), &[])),
+        "user": secret_or(object("A user", &json!({
+            "use": secret("A secret of use.secrets that holds the rest"),
+            "username": name("The user"),
+            "password": name("The password"),
+        }), &[]), &["username", "password"]),
+        "token": secret_or(object("A token", &json!({
+            "use": secret("A secret of use.secrets that holds the token"),
+            "token": name("The token"),
+        }), &[]), &["token"]),
+        "run": one_of(object("A process", &json!({
+            "workflow": reference("subflow"),
+            "shell": reference("shell"),
+            "await": flag("Whether the step waits for the end", true),
+            "return": choice("What the output is; default stdout", ["stdout", "stderr", "code", "all", "none"].into_iter()),
+        }), &[]), &["workflow", "shell"]),
+        "subflow": object("A child workflow of any type", &json!({
+            "namespace": name("The namespace"),
+            "name": name("The workflow type"),
+            "version": name("The version"),
+            "input": described("Its input", "map_or_expression"),
+        }), &["namespace", "name", "version"]),
+        "shell": object("A command that the worker's configuration names", &json!({
+            "command": name("The command"),
+            "arguments": arguments,
+            "stdin": name("Its standard input"),
+            "environment": described("Its environment", "texts_or_expression"),
+        }), &["command"]),
+    })
+}
+
+pub(super) fn events() -> Value {
+    let attributes =
+        json!({ "description": "Attributes of the event (CloudEvents 1.0)", "type": "object" });
+    let mut emitted = attributes.clone();
+    insert(&mut emitted, "required", json!(["type"]));
+    let mut filtered = attributes;
+    insert(&mut filtered, "minProperties", json!(1));
+    let filters = |least| list("Events", &reference("event_filter"), least);
+    json!({
+        "emit": object("An event to publish", &json!({ "event": reference("emitted") }), &["event"]),
+        "emitted": object("An event", &json!({ "with": emitted }), &["with"]),
+        "listen": object("Events to wait for", &json!({
+            "to": reference("events"),
+            "read": choice("What an event counts as; default data", ["data", "envelope", "raw"].into_iter()),
+        }), &["to"]),
+        "events": one_of(object("Which events", &json!({
+            "all": filters(1),
+            "any": filters(0),
+            "one": reference("event_filter"),
+            "until": { "description": "When to stop: a condition on the events so far, or events", "anyOf": [reference("expression"), reference("events")] },
+        }), &[]), &["all", "any", "one"]),
+        "event_filter": object("Which events", &json!({
+            "with": filtered,
+            "correlate": { "description": "What events have in common", "type": "object", "additionalProperties": reference("correlation") },
+        }), &["with"]),
+        "correlation": object("A value of the event", &json!({
+            "from": described("Takes it from the event", "expression"),
+            "expect": name("What it must be; default that of the first event"),
+        }), &["from"]),
+        "foreach": object("What is done for each event", &json!({
+            "item": variable("The variable of the event; default item"),
+            "at": variable("The variable of the index; default index"),
+            "do": reference("tasks"),
+            "output": reference("ows_output"),
+            "export": reference("ows_output"),
+        }), &[]),
+    })
+}
+
+/// One of the keys, and no other of them.
+fn one_of(mut schema: Value, keys: &[&str]) -> Value {
+    let each: Vec<Value> = keys
+        .iter()
+        .map(|key| json!({ "required": [key] }))
+        .collect();
+    insert(&mut schema, "oneOf", json!(each));
+    schema
+}
+
+/// Exactly one key.
+fn one_key(mut schema: Value) -> Value {
+    insert(&mut schema, "minProperties", json!(1));
+    insert(&mut schema, "maxProperties", json!(1));
+    schema
+}
+
+/// Either the name of a secret, or these keys.
+fn secret_or(mut schema: Value, keys: &[&str]) -> Value {
+    insert(
+        &mut schema,
+        "anyOf",
+        json!([{ "required": ["use"], "maxProperties": 1 }, { "required": keys, "not": { "required": ["use"] } }]),
+    );
+    schema
+}

@@ -1,0 +1,179 @@
+//! The specification's own examples: each is read, or refused for a reason
+//! that is listed here. The files are not of this repository.
+
+use std::path::{Path, PathBuf};
+
+use super::{context, schema};
+use crate::definition::parse_file;
+
+/// What is refused, and a part of each message.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "authentication-oauth2-secret",
+        "authentication/oauth2` is not supported",
+    ),
+    (
+        "authentication-oauth2",
+        "authentication/oauth2` is not supported",
+    ),
+    (
+        "authentication-oidc-secret",
+        "authentication/oidc` is not supported",
+    ),
+    (
+        "authentication-oidc",
+        "authentication/oidc` is not supported",
+    ),
+    (
+        "call-asyncapi-publish",
+        "calls of `asyncapi` are not supported",
+    ),
+    (
+        "call-asyncapi-subscribe-consume-amount",
+        "calls of `asyncapi` are not supported",
+    ),
+    (
+        "call-asyncapi-subscribe-consume-forever-foreach",
+        "calls of `asyncapi` are not supported",
+    ),
+    (
+        "call-asyncapi-subscribe-consume-until",
+        "calls of `asyncapi` are not supported",
+    ),
+    (
+        "call-asyncapi-subscribe-consume-while",
+        "calls of `asyncapi` are not supported",
+    ),
+    (
+        "call-custom-function-cataloged",
+        "is a function of its own, and these are not supported",
+    ),
+    (
+        "call-custom-function-inline",
+        "`use/functions` is not supported",
+    ),
+    ("call-grpc", "calls of `grpc` are not supported"),
+    ("call-mcp", "calls of `mcp` are not supported"),
+    (
+        "mock-service-extension",
+        "`use/extensions` is not supported",
+    ),
+    ("run-container", "run/container` is not supported"),
+    (
+        "run-container-cleanup-always",
+        "run/container` is not supported",
+    ),
+    (
+        "run-container-cleanup-eventually",
+        "run/container` is not supported",
+    ),
+    (
+        "run-container-stdin-and-arguments",
+        "run/container` is not supported",
+    ),
+    ("run-container-with-name", "run/container` is not supported"),
+    (
+        "run-container-with-pull-policy",
+        "run/container` is not supported",
+    ),
+    ("run-return-all", "run/container` is not supported"),
+    ("run-return-code", "run/container` is not supported"),
+    ("run-return-none", "run/container` is not supported"),
+    ("run-return-stderr", "run/container` is not supported"),
+    (
+        "run-script-with-stdin-and-arguments",
+        "run/script` is not supported",
+    ),
+    (
+        "schedule-event-driven",
+        "`schedule.on` is not supported yet",
+    ),
+    ("set", "`schedule.on` is not supported yet"),
+    ("set-expression", "`schedule.on` is not supported yet"),
+];
+
+/// What the language has, and no run can do yet.
+const NOT_YET: &[&str] = &[
+    "accumulate-room-readings",
+    "emit",
+    "for",
+    "listen-to-all-read-envelope",
+    "listen-to-all",
+    "listen-to-any-filter",
+    "listen-to-any-forever-foreach",
+    "listen-to-any-until-condition",
+    "listen-to-any-until-consumed",
+    "listen-to-any",
+    "listen-to-one",
+    "try-catch-then",
+];
+
+/// What to say when it is not there.
+pub(crate) const ABSENT: &str =
+    "there is neither ../shared/ows beside the repository nor a folder ALMANAC_OWS";
+
+/// Where the specification's data is, when it is there.
+pub(crate) fn specification() -> Option<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test may be told where its data is"
+    )]
+    let told = std::env::var_os("ALMANAC_OWS");
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/ows");
+    let folder = told.map_or_else(beside, PathBuf::from);
+    folder.is_dir().then_some(folder)
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "what was not run must be seen")]
+fn the_examples_of_the_specification_are_read_or_refused_for_a_listed_reason() {
+    let Some(folder) = specification() else {
+        eprintln!("the specification's examples were not read: {ABSENT}");
+        return;
+    };
+    let mut refused = Vec::new();
+    let (mut read, mut not_yet) = (0, 0);
+    for entry in std::fs::read_dir(folder.join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "yaml") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test may read the files it tests"
+        )]
+        let text = std::fs::read_to_string(&path).unwrap();
+        let documents = parse_file("example.yaml", text.as_bytes(), &context());
+        if NOT_YET.contains(&name.as_str()) {
+            let errors = documents[0].result.as_ref().unwrap_err();
+            let rendered = super::rendered(errors);
+            assert!(rendered.contains("is not supported yet"), "{rendered}");
+            not_yet += 1;
+            continue;
+        }
+        let listed = REFUSED.iter().find(|(refused, _)| *refused == name);
+        match (&documents[0].result, listed) {
+            (Ok(_), None) => {
+                assert_eq!(schema::violation(&text), None, "{name}");
+                read += 1;
+            }
+            (Err(errors), Some((_, reason))) => {
+                let messages: Vec<_> = errors.iter().map(|error| &error.message).collect();
+                assert!(
+                    messages.iter().any(|m| m.contains(reason)),
+                    "{name}: {messages:#?}"
+                );
+                assert!(
+                    schema::violation(&text).is_some(),
+                    "{name}: the schema takes it"
+                );
+                refused.push(name);
+            }
+            (Ok(_), Some(_)) => panic!("{name} is listed as refused, and is read"),
+            (Err(errors), None) => panic!("{name}: {}", super::rendered(errors)),
+        }
+    }
+    assert_eq!((not_yet, refused.len()), (NOT_YET.len(), REFUSED.len()));
+    assert_eq!(read + not_yet, 40);
+}

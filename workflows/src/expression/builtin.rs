@@ -1,0 +1,319 @@
+//! The functions that an expression may call. What is not here is not there.
+//!
+//! Three kinds: functions of values, written in Rust; functions that evaluate
+//! their arguments themselves; and those that stand for a jq text. Missing on
+//! purpose are functions that read the clock, the environment or input, that
+//! print or halt, and those of floating-point mathematics that two machines may
+//! compute differently (`sin`, `log`, `pow`).
+
+use super::native::{arrays, dates, numbers, objects, patterns, strings};
+use super::run::Run;
+use super::stop::Stop;
+use super::value::Val;
+
+/// A function of its input and its arguments' values.
+#[derive(Debug)]
+pub(super) struct Function {
+    pub(super) name: &'static str,
+    pub(super) arity: usize,
+    pub(super) call: fn(&Run<'_>, Val, &[Val]) -> Result<Val, Stop>,
+}
+
+/// A function that decides when its arguments are evaluated, and on what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Control {
+    Empty,
+    /// `error(message)`
+    Error,
+    /// `first(f)`
+    First,
+    /// `last(f)`
+    Last,
+    /// `limit(n; f)`
+    Limit,
+    /// `skip(n; f)`
+    Skip,
+    /// `range(from; to; by)`
+    Range,
+    /// `recurse(f)`
+    RecurseBy,
+    /// `while(condition; f)`
+    While,
+    /// `until(condition; f)`
+    Until,
+    /// `any(generator; condition)`
+    Any,
+    /// `all(generator; condition)`
+    All,
+    /// `isempty(f)`
+    IsEmpty,
+    /// `path(f)`
+    Path,
+    /// `getpath(path)`
+    GetPath,
+    /// `walk(f)`
+    Walk,
+    /// `sort_by(f)`
+    SortBy,
+    /// `group_by(f)`
+    GroupBy,
+    /// `unique_by(f)`
+    UniqueBy,
+    /// `min_by(f)`
+    MinBy,
+    /// `max_by(f)`
+    MaxBy,
+}
+
+const CONTROLS: &[(&str, usize, Control)] = &[
+    ("empty", 0, Control::Empty),
+    ("error", 1, Control::Error),
+    ("first", 1, Control::First),
+    ("last", 1, Control::Last),
+    ("limit", 2, Control::Limit),
+    ("skip", 2, Control::Skip),
+    ("range", 3, Control::Range),
+    ("recurse", 1, Control::RecurseBy),
+    ("repeat", 1, Control::RecurseBy),
+    ("while", 2, Control::While),
+    ("until", 2, Control::Until),
+    ("any", 2, Control::Any),
+    ("all", 2, Control::All),
+    ("isempty", 1, Control::IsEmpty),
+    ("path", 1, Control::Path),
+    ("getpath", 1, Control::GetPath),
+    ("walk", 1, Control::Walk),
+    ("sort_by", 1, Control::SortBy),
+    ("group_by", 1, Control::GroupBy),
+    ("unique_by", 1, Control::UniqueBy),
+    ("min_by", 1, Control::MinBy),
+    ("max_by", 1, Control::MaxBy),
+];
+
+/// Functions that stand for a jq text: name, parameters, body. A parameter with
+/// `$` is a value, the others are filters.
+const TEXTS: &[(&str, &[&str], &str)] = &[
+    ("error", &[], "error(.)"),
+    ("not", &[], "if . then false else true end"),
+    ("select", &["f"], "if f then . else empty end"),
+    ("map", &["f"], "[.[] | f]"),
+    ("map_values", &["f"], ".[] |= f"),
+    ("recurse", &[], ".."),
+    (
+        "recurse",
+        &["f", "c"],
+        "recurse(f | if c then . else empty end)",
+    ),
+    ("first", &[], ".[0]"),
+    ("last", &[], ".[-1]"),
+    ("nth", &["$n"], ".[$n]"),
+    (
+        "nth",
+        &["$n", "f"],
+        "if $n < 0 then error(\"nth needs an index of 0 or more\") else first(skip($n; f)) end",
+    ),
+    ("range", &["$to"], "range(0; $to; 1)"),
+    ("range", &["$from", "$to"], "range($from; $to; 1)"),
+    ("any", &[], "any(.[]; .)"),
+    ("any", &["f"], "any(.[]; f)"),
+    ("all", &[], "all(.[]; .)"),
+    ("all", &["f"], "all(.[]; f)"),
+    ("add", &["f"], "reduce f as $x (null; . + $x)"),
+    ("in", &["o"], ". as $x | o | has($x)"),
+    ("inside", &["o"], ". as $x | o | contains($x)"),
+    ("values", &[], "if . == null then empty else . end"),
+    ("nulls", &[], "if . == null then . else empty end"),
+    (
+        "booleans",
+        &[],
+        "if type == \"boolean\" then . else empty end",
+    ),
+    (
+        "numbers",
+        &[],
+        "if type == \"number\" then . else empty end",
+    ),
+    (
+        "strings",
+        &[],
+        "if type == \"string\" then . else empty end",
+    ),
+    ("arrays", &[], "if type == \"array\" then . else empty end"),
+    (
+        "objects",
+        &[],
+        "if type == \"object\" then . else empty end",
+    ),
+    (
+        "iterables",
+        &[],
+        "if type == \"array\" or type == \"object\" then . else empty end",
+    ),
+    (
+        "scalars",
+        &[],
+        "if type == \"array\" or type == \"object\" then empty else . end",
+    ),
+    ("toarray", &[], "if type == \"array\" then . else [.] end"),
+    (
+        "paths",
+        &[],
+        "path(..) | if length > 0 then . else empty end",
+    ),
+    (
+        "paths",
+        &["f"],
+        "path(.. | if f then . else empty end) | if length > 0 then . else empty end",
+    ),
+    ("del", &["f"], "delpaths([path(f)])"),
+    (
+        "pick",
+        &["f"],
+        ". as $whole | reduce path(f) as $p (null; setpath($p; $whole | getpath($p)))",
+    ),
+    (
+        "with_entries",
+        &["f"],
+        "to_entries | [.[] | f] | from_entries",
+    ),
+    ("min", &[], "min_by(.)"),
+    ("max", &[], "max_by(.)"),
+    ("sort", &[], "sort_by(.)"),
+    ("unique", &[], "unique_by(.)"),
+    ("scan", &["$re"], "scan($re; \"\")"),
+    (
+        "scan",
+        &["$re", "$flags"],
+        "match($re; \"g\" + $flags) | if .captures == [] then .string else [.captures[].string] end",
+    ),
+    ("match", &["$re"], "match($re; \"\")"),
+    ("match", &["$re", "$flags"], "_matches($re; $flags)[]"),
+    ("test", &["$re"], "test($re; \"\")"),
+    ("capture", &["$re"], "capture($re; \"\")"),
+    (
+        "capture",
+        &["$re", "$flags"],
+        "match($re; $flags) | _captures",
+    ),
+    ("splits", &["$re"], "split($re; \"\")[]"),
+    ("splits", &["$re", "$flags"], "split($re; $flags)[]"),
+    ("sub", &["$re", "f"], "sub($re; f; \"\")"),
+    ("gsub", &["$re", "f"], "sub($re; f; \"g\")"),
+    (
+        "gsub",
+        &["$re", "f", "$flags"],
+        "sub($re; f; \"g\" + $flags)",
+    ),
+    (
+        "sub",
+        &["$re", "f", "$flags"],
+        "_between($re; $flags) as $parts | reduce $parts[] as $p (\"\"; . + if ($p | type) == \"string\" then $p else ($p | _captures | f) end)",
+    ),
+    ("todate", &[], "todateiso8601"),
+    ("fromdate", &[], "fromdateiso8601"),
+    ("IN", &["s"], ". as $x | any(s; . == $x)"),
+    ("IN", &["f", "s"], "any(f as $x | s | . == $x; .)"),
+    ("INDEX", &["f"], "INDEX(.[]; f)"),
+    (
+        "INDEX",
+        &["s", "f"],
+        "reduce s as $row ({}; .[$row | f | tostring] = $row)",
+    ),
+    ("@text", &[], "tostring"),
+    ("@json", &[], "tojson"),
+];
+
+/// What jq has and an expression has not, and why.
+const WITHHELD: &[(&[&str], &str)] = &[
+    (
+        &["now", "localtime", "strflocaltime"],
+        "expressions read no clock and no time zone; use `fromdateiso8601`, `todateiso8601` and `strftime` on given times",
+    ),
+    (&["env", "$ENV"], "expressions read no environment"),
+    (
+        &["input", "inputs", "input_filename", "input_line_number"],
+        "expressions read nothing but their input and variables",
+    ),
+    (
+        &["debug", "stderr", "halt", "halt_error"],
+        "expressions only compute; to fail use `error`",
+    ),
+    (
+        &[
+            "pow", "log", "log2", "log10", "exp", "exp2", "exp10", "sin", "cos", "tan", "asin",
+            "acos", "atan", "cbrt",
+        ],
+        "machines may compute it differently, and a run must give the same result on each",
+    ),
+    (
+        &["infinite", "nan", "isinfinite", "isnan", "isnormal"],
+        "JSON has finite numbers only, so no expression makes another",
+    ),
+    (
+        &["import", "include", "modulemeta"],
+        "expressions have no modules",
+    ),
+];
+
+/// What a name and a number of arguments stand for.
+pub(super) enum Builtin {
+    Function(&'static Function),
+    Control(Control),
+    Text {
+        parameters: &'static [&'static str],
+        body: &'static str,
+    },
+}
+
+pub(super) fn find(name: &str, arity: usize) -> Option<Builtin> {
+    if let Some(control) = CONTROLS.iter().find(|(n, a, _)| (*n, *a) == (name, arity)) {
+        return Some(Builtin::Control(control.2));
+    }
+    if let Some(function) = functions().find(|f| (f.name, f.arity) == (name, arity)) {
+        return Some(Builtin::Function(function));
+    }
+    let text = TEXTS
+        .iter()
+        .find(|(n, parameters, _)| (*n, parameters.len()) == (name, arity))?;
+    Some(Builtin::Text {
+        parameters: text.1,
+        body: text.2,
+    })
+}
+
+/// The numbers of arguments that a name is known with.
+pub(super) fn arities(name: &str) -> Vec<usize> {
+    let controls = CONTROLS.iter().filter(|c| c.0 == name).map(|c| c.1);
+    let functions = functions().filter(|f| f.name == name).map(|f| f.arity);
+    let texts = TEXTS.iter().filter(|t| t.0 == name).map(|t| t.1.len());
+    let mut all: Vec<usize> = controls.chain(functions).chain(texts).collect();
+    all.sort_unstable();
+    all
+}
+
+/// All names, for a hint.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let controls = CONTROLS.iter().map(|c| c.0);
+    let texts = TEXTS.iter().map(|t| t.0);
+    let names = controls.chain(functions().map(|f| f.name)).chain(texts);
+    names.filter(|name| !name.starts_with('_'))
+}
+
+/// Why a name of jq is not there.
+pub(super) fn withheld(name: &str) -> Option<&'static str> {
+    let found = WITHHELD.iter().find(|(names, _)| names.contains(&name))?;
+    Some(found.1)
+}
+
+fn functions() -> impl Iterator<Item = &'static Function> {
+    [
+        strings::FUNCTIONS,
+        numbers::FUNCTIONS,
+        arrays::FUNCTIONS,
+        objects::FUNCTIONS,
+        patterns::FUNCTIONS,
+        dates::FUNCTIONS,
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -1,0 +1,373 @@
+//! Functions that evaluate their arguments themselves, and the folds.
+
+use std::collections::BTreeMap;
+
+use super::builtin::Control;
+use super::native::shown;
+use super::node::{Fold, Node};
+use super::number::Num;
+use super::place::{Item, Place};
+use super::run::{Out, Run, Scope};
+use super::stop::{Flow, Stop};
+use super::value::{FLAT, Val};
+
+/// Says of an item whether it is put out, and whether it goes on.
+type Choose<'c> = dyn FnMut(&Item) -> Result<(bool, bool), Stop> + 'c;
+
+impl Run<'_> {
+    pub(super) fn control(
+        &self,
+        control: Control,
+        arguments: &[Node],
+        scope: Scope<'_>,
+        input: Item,
+        out: &mut Out,
+    ) -> Flow {
+        match (control, arguments) {
+            (Control::Empty, _) => Ok(()),
+            (Control::Error, [message]) => {
+                self.each(message, scope, input.value, &mut |m| Err(Stop::Error(m)))
+            }
+            (Control::First, [f]) => self.taking(1, f, scope, input, out),
+            (Control::Last, [f]) => {
+                let mut last = None;
+                self.eval(f, scope, input, &mut |item| {
+                    last = Some(item);
+                    Ok(())
+                })?;
+                last.map_or(Ok(()), out)
+            }
+            (Control::Limit, [n, f]) => {
+                self.each(
+                    n,
+                    scope,
+                    input.value.clone(),
+                    &mut |n| match count(&n, "limit")? {
+                        0 => Ok(()),
+                        n => self.taking(n, f, scope, input.clone(), out),
+                    },
+                )
+            }
+            (Control::Skip, [n, f]) => self.each(n, scope, input.value.clone(), &mut |n| {
+                let mut left = count(&n, "skip")?;
+                self.eval(f, scope, input.clone(), &mut |item| {
+                    if left == 0 {
+                        return out(item);
+                    }
+                    left -= 1;
+                    Ok(())
+                })
+            }),
+            (Control::RecurseBy, [f]) => {
+                self.spread(f, scope, input, out, &mut |_| Ok((true, true)))
+            }
+            // One output of the condition decides, its last; jq goes on once for each.
+            (Control::While, [condition, f]) => self.spread(f, scope, input, out, &mut |item| {
+                let holds = self.last(condition, scope, item.value.clone())?;
+                let holds = holds.is_some_and(|holds| holds.is_true());
+                Ok((holds, holds))
+            }),
+            (Control::Until, [condition, f]) => self.spread(f, scope, input, out, &mut |item| {
+                let holds = self.last(condition, scope, item.value.clone())?;
+                let holds = holds.is_some_and(|holds| holds.is_true());
+                Ok((holds, !holds))
+            }),
+            (Control::Path, [f]) => {
+                input.untracked()?;
+                self.eval(f, scope, Item::root(input.value), &mut |item| {
+                    let keys = Val::list(&self.meter, item.place.keys())?;
+                    out(Item::of(keys))
+                })
+            }
+            (Control::GetPath, [path]) => {
+                self.each(path, scope, input.value.clone(), &mut |path| {
+                    out(self.at_path(input.clone(), &path)?)
+                })
+            }
+            _ => self.made_by(control, arguments, scope, input, out),
+        }
+    }
+
+    /// Those that make new values, which have no path.
+    fn made_by(
+        &self,
+        control: Control,
+        arguments: &[Node],
+        scope: Scope<'_>,
+        input: Item,
+        out: &mut Out,
+    ) -> Flow {
+        input.untracked()?;
+        let input = input.value;
+        let made = |result: Result<Val, Stop>| result.map(Item::of);
+        match (control, arguments) {
+            (Control::Any, [generator, condition]) => {
+                let found = self.found(generator, condition, true, scope, input);
+                out(made(found.map(Val::Bool))?)
+            }
+            (Control::All, [generator, condition]) => {
+                let found = self.found(generator, condition, false, scope, input);
+                out(made(found.map(|found| Val::Bool(!found)))?)
+            }
+            (Control::IsEmpty, [f]) => {
+                let first = self.first(f, scope, input)?;
+                out(Item::of(Val::Bool(first.is_none())))
+            }
+            (Control::Range, [from, to, by]) => {
+                self.each(from, scope, input.clone(), &mut |from| {
+                    self.each(to, scope, input.clone(), &mut |to| {
+                        self.each(by, scope, input.clone(), &mut |by| {
+                            self.range(&from, &to, &by, out)
+                        })
+                    })
+                })
+            }
+            (Control::Walk, [f]) => self.walk(f, scope, input, &mut |value| out(Item::of(value))),
+            (Control::SortBy, [f]) => out(made(self.sort_by(f, scope, input))?),
+            (Control::GroupBy, [f]) => out(made(self.group_by(f, scope, input))?),
+            (Control::UniqueBy, [f]) => out(made(self.unique_by(f, scope, input))?),
+            (Control::MinBy, [f]) => out(made(self.extreme_by(f, scope, input, false))?),
+            (Control::MaxBy, [f]) => out(made(self.extreme_by(f, scope, input, true))?),
+            _ => Err(Stop::error("wrong number of arguments")),
+        }
+    }
+
+    /// The first outputs of a filter, which is then left.
+    fn taking(&self, n: usize, f: &Node, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
+        let label = self.fresh_label();
+        let mut left = n;
+        let flow = self.eval(f, scope, input, &mut |item| {
+            left -= 1;
+            out(item)?;
+            if left == 0 {
+                return Err(Stop::Break(label));
+            }
+            Ok(())
+        });
+        match flow {
+            Err(Stop::Break(to)) if to == label => Ok(()),
+            flow => flow,
+        }
+    }
+
+    /// The first output of a filter, if it has any.
+    pub(super) fn first(
+        &self,
+        f: &Node,
+        scope: Scope<'_>,
+        input: Val,
+    ) -> Result<Option<Val>, Stop> {
+        let mut first = None;
+        self.taking(1, f, scope, Item::of(input), &mut |item| {
+            first = Some(item.value);
+            Ok(())
+        })?;
+        Ok(first)
+    }
+
+    /// An item, and all that a filter makes of it again and again; without recursion.
+    fn spread(
+        &self,
+        f: &Node,
+        scope: Scope<'_>,
+        input: Item,
+        out: &mut Out,
+        choose: &mut Choose<'_>,
+    ) -> Flow {
+        let mut open = vec![input];
+        while let Some(item) = open.pop() {
+            self.meter.steps(1)?;
+            let (put, go_on) = choose(&item)?;
+            if put {
+                out(item.clone())?;
+            }
+            if !go_on {
+                continue;
+            }
+            let begin = open.len();
+            self.eval(f, scope, item, &mut |item| {
+                self.meter.allocate(4 * FLAT)?;
+                open.push(item);
+                Ok(())
+            })?;
+            // The first output comes next.
+            if let Some(made) = open.get_mut(begin..) {
+                made.reverse();
+            }
+        }
+        Ok(())
+    }
+
+    fn at_path(&self, input: Item, path: &Val) -> Result<Item, Stop> {
+        let Item {
+            mut value,
+            mut place,
+        } = input;
+        for key in Self::as_path(path)? {
+            self.meter.steps(1)?;
+            value = self.get(value, &key)?;
+            place = place.below(|| key)?;
+        }
+        Ok(Item { value, place })
+    }
+
+    /// Whether a condition gives `wanted` for any output of a generator.
+    fn found(
+        &self,
+        generator: &Node,
+        condition: &Node,
+        wanted: bool,
+        scope: Scope<'_>,
+        input: Val,
+    ) -> Result<bool, Stop> {
+        let label = self.fresh_label();
+        let flow = self.each(generator, scope, input, &mut |value| {
+            self.each(condition, scope, value, &mut |holds| {
+                if holds.is_true() == wanted {
+                    return Err(Stop::Break(label));
+                }
+                Ok(())
+            })
+        });
+        match flow {
+            Ok(()) => Ok(false),
+            Err(Stop::Break(to)) if to == label => Ok(true),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    fn range(&self, from: &Val, to: &Val, by: &Val, out: &mut Out) -> Flow {
+        let number = |value: &Val| match value {
+            Val::Num(number) => Ok(*number),
+            other => Err(Stop::error(format!(
+                "range needs numbers, not {}",
+                shown(other)
+            ))),
+        };
+        let (mut at, to, by) = (number(from)?, number(to)?, number(by)?);
+        let zero = Num::Int(0);
+        if by == zero {
+            return Ok(());
+        }
+        while if by > zero { at < to } else { at > to } {
+            self.meter.steps(1)?;
+            out(Item::of(Val::Num(at)))?;
+            at = at.add(by)?;
+        }
+        Ok(())
+    }
+
+    /// Applies a filter from the leaves up.
+    fn walk(
+        &self,
+        f: &Node,
+        scope: Scope<'_>,
+        value: Val,
+        out: &mut dyn FnMut(Val) -> Flow,
+    ) -> Flow {
+        self.meter.enter()?;
+        let flow = self
+            .walk_below(f, scope, value)
+            .and_then(|value| self.each(f, scope, value, out));
+        self.meter.leave();
+        flow
+    }
+
+    fn walk_below(&self, f: &Node, scope: Scope<'_>, value: Val) -> Result<Val, Stop> {
+        match value {
+            Val::Arr(list) => {
+                let mut items = Vec::new();
+                for item in list.items() {
+                    self.walk(f, scope, item.clone(), &mut |value| {
+                        self.meter.allocate(FLAT)?;
+                        items.push(value);
+                        Ok(())
+                    })?;
+                }
+                Val::list(&self.meter, items)
+            }
+            Val::Obj(map) => {
+                let mut entries = BTreeMap::new();
+                for (key, value) in map.entries() {
+                    let mut first = None;
+                    self.walk(f, scope, value.clone(), &mut |value| {
+                        first.get_or_insert(value);
+                        Ok(())
+                    })?;
+                    if let Some(value) = first {
+                        entries.insert(key.clone(), value);
+                    }
+                }
+                Val::map(&self.meter, entries)
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// The state after an update: its last output, or null.
+    pub(super) fn reduce(&self, fold: &Fold, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
+        self.eval(&fold.start, scope, input.clone(), &mut |start| {
+            let place = start.place.clone();
+            let mut state = Some(start);
+            self.each(&fold.source, scope, input.value.clone(), &mut |value| {
+                self.bind(&fold.pattern, scope, &value, &mut |scope| {
+                    let before = state.take().unwrap_or_else(|| nothing(&place));
+                    self.eval(&fold.update, scope, before, &mut |item| {
+                        state = Some(item);
+                        Ok(())
+                    })
+                })
+            })?;
+            out(state.unwrap_or_else(|| nothing(&place)))
+        })
+    }
+
+    /// Puts out each state; after an update without output it is null, as in jq.
+    pub(super) fn foreach(
+        &self,
+        fold: &Fold,
+        extract: Option<&Node>,
+        scope: Scope<'_>,
+        input: Item,
+        out: &mut Out,
+    ) -> Flow {
+        self.eval(&fold.start, scope, input.clone(), &mut |start| {
+            let place = start.place.clone();
+            let mut state = Some(start);
+            self.each(&fold.source, scope, input.value.clone(), &mut |value| {
+                self.bind(&fold.pattern, scope, &value, &mut |scope| {
+                    let before = state.take().unwrap_or_else(|| nothing(&place));
+                    self.eval(&fold.update, scope, before, &mut |item| {
+                        state = Some(item.clone());
+                        match extract {
+                            Some(extract) => self.eval(extract, scope, item, out),
+                            None => out(item),
+                        }
+                    })
+                })
+            })
+        })
+    }
+}
+
+fn nothing(place: &Place) -> Item {
+    Item {
+        value: Val::Null,
+        place: match place {
+            Place::Untracked => Place::Untracked,
+            _ => Place::Root,
+        },
+    }
+}
+
+fn count(n: &Val, name: &str) -> Result<usize, Stop> {
+    match n {
+        Val::Num(number) if *number >= Num::Int(0) => {
+            Ok(usize::try_from(number.index()).unwrap_or(usize::MAX))
+        }
+        other => Err(Stop::error(format!(
+            "{name} needs a number of 0 or more, not {}",
+            shown(other)
+        ))),
+    }
+}

@@ -1,0 +1,308 @@
+//! Functions of strings, and from and to them.
+
+use super::{items, shown, text, values};
+use crate::expression::builtin::Function;
+use crate::expression::formats::Format;
+use crate::expression::number::Num;
+use crate::expression::run::Run;
+use crate::expression::stop::Stop;
+use crate::expression::value::{FLAT, Val};
+
+pub(in crate::expression) const FUNCTIONS: &[Function] = &[
+    Function {
+        name: "length",
+        arity: 0,
+        call: length,
+    },
+    Function {
+        name: "utf8bytelength",
+        arity: 0,
+        call: |_, x, _| Ok(Val::int(text(&x, "utf8bytelength")?.len())),
+    },
+    Function {
+        name: "tostring",
+        arity: 0,
+        call: to_string,
+    },
+    Function {
+        name: "tojson",
+        arity: 0,
+        call: |run, x, _| Val::string(&run.meter, &x.write(&run.meter)?),
+    },
+    Function {
+        name: "fromjson",
+        arity: 0,
+        call: from_json,
+    },
+    Function {
+        name: "tonumber",
+        arity: 0,
+        call: to_number,
+    },
+    Function {
+        name: "ascii_downcase",
+        arity: 0,
+        call: |run, x, _| changed(run, &x, str::to_ascii_lowercase),
+    },
+    Function {
+        name: "ascii_upcase",
+        arity: 0,
+        call: |run, x, _| changed(run, &x, str::to_ascii_uppercase),
+    },
+    Function {
+        name: "trim",
+        arity: 0,
+        call: |run, x, _| changed(run, &x, |s| s.trim().to_owned()),
+    },
+    Function {
+        name: "ltrim",
+        arity: 0,
+        call: |run, x, _| changed(run, &x, |s| s.trim_start().to_owned()),
+    },
+    Function {
+        name: "rtrim",
+        arity: 0,
+        call: |run, x, _| changed(run, &x, |s| s.trim_end().to_owned()),
+    },
+    Function {
+        name: "startswith",
+        arity: 1,
+        call: |run, x, of| edge(run, &x, of, "startswith", |s, part| s.starts_with(part)),
+    },
+    Function {
+        name: "endswith",
+        arity: 1,
+        call: |run, x, of| edge(run, &x, of, "endswith", |s, part| s.ends_with(part)),
+    },
+    Function {
+        name: "ltrimstr",
+        arity: 1,
+        call: |run, x, of| trimmed(run, x, of, |s, part| s.strip_prefix(part)),
+    },
+    Function {
+        name: "rtrimstr",
+        arity: 1,
+        call: |run, x, of| trimmed(run, x, of, |s, part| s.strip_suffix(part)),
+    },
+    Function {
+        name: "split",
+        arity: 1,
+        call: split_by,
+    },
+    Function {
+        name: "join",
+        arity: 1,
+        call: join,
+    },
+    Function {
+        name: "explode",
+        arity: 0,
+        call: explode,
+    },
+    Function {
+        name: "implode",
+        arity: 0,
+        call: implode,
+    },
+    Function {
+        name: "@csv",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Csv, &x),
+    },
+    Function {
+        name: "@tsv",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Tsv, &x),
+    },
+    Function {
+        name: "@html",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Html, &x),
+    },
+    Function {
+        name: "@uri",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Uri, &x),
+    },
+    Function {
+        name: "@sh",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Sh, &x),
+    },
+    Function {
+        name: "@base64",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Base64, &x),
+    },
+    Function {
+        name: "@base64d",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Base64Decoded, &x),
+    },
+];
+
+fn format(run: &Run<'_>, format: Format, value: &Val) -> Result<Val, Stop> {
+    Val::string(&run.meter, &format.apply(&run.meter, value)?)
+}
+
+fn argument<'v>(arguments: &'v [Val], what: &str) -> Result<&'v str, Stop> {
+    text(arguments.first().unwrap_or(&Val::Null), what)
+}
+
+fn length(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
+    Ok(match &value {
+        Val::Null => Val::int(0),
+        Val::Num(number) if *number < Num::Int(0) => Val::Num(number.negate()?),
+        Val::Num(number) => Val::Num(*number),
+        Val::Str(text) => {
+            run.meter.scan(text.len())?;
+            Val::int(text.chars().count())
+        }
+        Val::Arr(list) => Val::int(list.items().len()),
+        Val::Obj(map) => Val::int(map.entries().len()),
+        Val::Bool(_) => return Err(Stop::error(format!("{} has no length", shown(&value)))),
+    })
+}
+
+fn to_string(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
+    match value {
+        Val::Str(_) => Ok(value),
+        other => Val::string(&run.meter, &other.write(&run.meter)?),
+    }
+}
+
+fn from_json(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
+    let text = text(&value, "fromjson")?;
+    // A value takes many times the room of its shortest text.
+    run.meter.allocate(FLAT * text.len())?;
+    run.meter.steps(text.len() / 4)?;
+    match serde_json::from_str(text) {
+        Ok(json) => Val::from_json(&json),
+        Err(error) => Err(Stop::error(format!(
+            "{} is not JSON: {error}",
+            shown(&value)
+        ))),
+    }
+}
+
+fn to_number(_: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
+    let parsed = match &value {
+        Val::Num(number) => Some(*number),
+        // As JSON writes numbers: no spaces, no `inf`.
+        Val::Str(text) if text.len() < 400 => serde_json::from_str(text)
+            .ok()
+            .filter(|_| !text.contains(char::is_whitespace))
+            .and_then(|json: serde_json::Number| Num::parse(&json.to_string())),
+        _ => None,
+    };
+    parsed
+        .map(Val::Num)
+        .ok_or_else(|| Stop::error(format!("{} is not a number", shown(&value))))
+}
+
+fn changed(run: &Run<'_>, value: &Val, f: fn(&str) -> String) -> Result<Val, Stop> {
+    let text = text(value, "this")?;
+    run.meter.allocate(text.len())?;
+    Val::string(&run.meter, &f(text))
+}
+
+fn edge(
+    run: &Run<'_>,
+    value: &Val,
+    arguments: &[Val],
+    what: &str,
+    f: fn(&str, &str) -> bool,
+) -> Result<Val, Stop> {
+    let (text, part) = (text(value, what)?, argument(arguments, what)?);
+    run.meter.scan(part.len())?;
+    Ok(Val::Bool(f(text, part)))
+}
+
+/// What is no string stays as it is, as in jq.
+fn trimmed(
+    run: &Run<'_>,
+    value: Val,
+    arguments: &[Val],
+    f: for<'t> fn(&'t str, &str) -> Option<&'t str>,
+) -> Result<Val, Stop> {
+    match (&value, arguments) {
+        (Val::Str(text), [Val::Str(part)]) => match f(text, part) {
+            Some(rest) => Val::string(&run.meter, rest),
+            None => Ok(value),
+        },
+        _ => Ok(value),
+    }
+}
+
+fn split_by(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
+    split(run, text(&value, "split")?, argument(arguments, "split")?)
+}
+
+/// At each separator; without one, into characters.
+pub(super) fn split(run: &Run<'_>, text: &str, separator: &str) -> Result<Val, Stop> {
+    if text.is_empty() {
+        return Val::list(&run.meter, Vec::new());
+    }
+    run.meter.scan(4 * text.len())?;
+    let parts: Box<dyn Iterator<Item = &str>> = if separator.is_empty() {
+        let ends = text.char_indices().map(|(at, c)| (at, at + c.len_utf8()));
+        Box::new(ends.filter_map(|(from, to)| text.get(from..to)))
+    } else {
+        Box::new(text.split(separator))
+    };
+    let mut made = Vec::new();
+    for part in parts {
+        run.meter.steps(1)?;
+        made.push(Val::string(&run.meter, part)?);
+    }
+    Val::list(&run.meter, made)
+}
+
+fn join(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
+    let items = values(run, &value)?;
+    let separator = argument(arguments, "join");
+    let mut joined = String::new();
+    for (index, item) in items.iter().enumerate() {
+        let part = match item {
+            Val::Null => String::new(),
+            Val::Str(text) => text.as_ref().to_owned(),
+            Val::Bool(_) | Val::Num(_) => shown(item),
+            other => return Err(Stop::error(format!("{} cannot be joined", shown(other)))),
+        };
+        let separator = match &separator {
+            Ok(separator) if index > 0 => separator,
+            Ok(_) => "",
+            Err(stop) => return Err(stop.clone()),
+        };
+        run.meter.steps(1)?;
+        run.meter.allocate(separator.len() + part.len())?;
+        joined.push_str(separator);
+        joined.push_str(&part);
+    }
+    Val::string(&run.meter, &joined)
+}
+
+fn explode(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
+    let text = text(&value, "explode")?;
+    run.meter.allocate(FLAT * text.len())?;
+    let points = text
+        .chars()
+        .map(|c| Val::Num(Num::Int(i128::from(u32::from(c)))));
+    Val::list(&run.meter, points.collect())
+}
+
+fn implode(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
+    let mut text = String::new();
+    for point in items(&value, "implode")? {
+        run.meter.steps(1)?;
+        let character = match point {
+            Val::Num(number) => u32::try_from(number.index()).ok().and_then(char::from_u32),
+            _ => None,
+        };
+        let Some(character) = character else {
+            return Err(Stop::error(format!("{} is no code point", shown(point))));
+        };
+        text.push(character);
+    }
+    Val::string(&run.meter, &text)
+}

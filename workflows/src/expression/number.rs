@@ -1,0 +1,178 @@
+//! Numbers: whole ones are exact, the others are IEEE doubles and finite.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "jq's numbers are doubles; casts saturate and round the same on each machine"
+)]
+
+use std::cmp::Ordering;
+
+use super::stop::Stop;
+
+/// Whole numbers within JSON's usual range (`i64` and `u64`), and finite doubles.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Num {
+    Int(i128),
+    Float(f64),
+}
+
+const LEAST: i128 = i64::MIN as i128;
+const GREATEST: i128 = u64::MAX as i128;
+/// Below this, each whole double is one whole number.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl Num {
+    /// A result of arithmetic: whole if it is.
+    pub(super) fn of(value: f64) -> Result<Self, Stop> {
+        if !value.is_finite() {
+            return Err(Stop::error("the result is not a finite number"));
+        }
+        if value.fract() == 0.0 && value.abs() <= EXACT {
+            return Ok(Self::Int(value as i128));
+        }
+        Ok(Self::Float(value))
+    }
+
+    pub(super) fn whole(value: i128) -> Result<Self, Stop> {
+        if (LEAST..=GREATEST).contains(&value) {
+            Ok(Self::Int(value))
+        } else {
+            Self::of(value as f64)
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if let Ok(whole) = text.parse::<i128>()
+            && (LEAST..=GREATEST).contains(&whole)
+        {
+            return Some(Self::Int(whole));
+        }
+        let float: f64 = text.parse().ok()?;
+        float.is_finite().then_some(Self::Float(float))
+    }
+
+    pub(super) fn from_json(number: &serde_json::Number) -> Self {
+        if let Some(value) = number.as_i64() {
+            Self::Int(i128::from(value))
+        } else if let Some(value) = number.as_u64() {
+            Self::Int(i128::from(value))
+        } else {
+            Self::Float(number.as_f64().unwrap_or_default())
+        }
+    }
+
+    pub(super) fn to_json(self) -> serde_json::Value {
+        match self {
+            Self::Int(value) => match i64::try_from(value) {
+                Ok(value) => value.into(),
+                Err(_) => u64::try_from(value).unwrap_or_default().into(),
+            },
+            Self::Float(value) => value.into(),
+        }
+    }
+
+    pub(super) fn float(self) -> f64 {
+        match self {
+            Self::Int(value) => value as f64,
+            Self::Float(value) => value,
+        }
+    }
+
+    /// The whole number below or at it, for indices.
+    pub(super) fn index(self) -> i64 {
+        match self {
+            Self::Int(value) => i64::try_from(value).unwrap_or(i64::MAX),
+            Self::Float(value) => value.floor() as i64,
+        }
+    }
+
+    pub(super) fn add(self, other: Self) -> Result<Self, Stop> {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => Self::whole(a + b),
+            _ => Self::of(self.float() + other.float()),
+        }
+    }
+
+    pub(super) fn subtract(self, other: Self) -> Result<Self, Stop> {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => Self::whole(a - b),
+            _ => Self::of(self.float() - other.float()),
+        }
+    }
+
+    pub(super) fn multiply(self, other: Self) -> Result<Self, Stop> {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => match a.checked_mul(b) {
+                Some(product) => Self::whole(product),
+                None => Self::of(a as f64 * b as f64),
+            },
+            _ => Self::of(self.float() * other.float()),
+        }
+    }
+
+    pub(super) fn divide(self, other: Self) -> Result<Self, Stop> {
+        if other.float() == 0.0 {
+            return Err(Stop::error("cannot divide by zero"));
+        }
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) if a % b == 0 => Self::whole(a / b),
+            _ => Self::of(self.float() / other.float()),
+        }
+    }
+
+    /// Of the whole parts, with the sign of the left one.
+    pub(super) fn remainder(self, other: Self) -> Result<Self, Stop> {
+        let whole = |number: Self| match number {
+            Self::Int(value) => value,
+            Self::Float(value) => i128::from(value.trunc() as i64),
+        };
+        match whole(other) {
+            0 => Err(Stop::error("cannot divide by zero")),
+            divisor => Self::whole(whole(self) % divisor.abs()),
+        }
+    }
+
+    pub(super) fn negate(self) -> Result<Self, Stop> {
+        match self {
+            Self::Int(value) => Self::whole(-value),
+            Self::Float(value) => Ok(Self::Float(-value)),
+        }
+    }
+}
+
+/// A total order: whole numbers and doubles are compared exactly.
+impl Ord for Num {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => a.cmp(b),
+            (Self::Float(a), Self::Float(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
+            (Self::Int(a), Self::Float(b)) => mixed(*a, *b),
+            (Self::Float(a), Self::Int(b)) => mixed(*b, *a).reverse(),
+        }
+    }
+}
+
+fn mixed(whole: i128, float: f64) -> Ordering {
+    let (below, rest) = (float.floor(), float - float.floor());
+    // The cast saturates, far beyond each whole number.
+    whole.cmp(&(below as i128)).then(if rest > 0.0 {
+        Ordering::Less
+    } else {
+        Ordering::Equal
+    })
+}
+
+impl PartialOrd for Num {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Num {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Num {}

@@ -1,0 +1,132 @@
+//! Keys of every task: its data, its limit, its metadata.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::reader::{At, Reader};
+use super::shapes::{INPUT, OUTPUT, SCHEMA, TEMPORAL, TIMEOUT};
+use super::value::duration_of;
+use super::{Input, JsonSchema, Length, Output, Stage, Temporal};
+use crate::definition::{duration, nearest, quoted};
+
+impl Reader {
+    pub(super) fn input(&mut self, at: &At<'_>, stage: Stage) -> Option<Input> {
+        let object = self.object(at, &INPUT)?;
+        let schema = self.optional(&object, "schema", Self::schema);
+        let from = self.optional(&object, "from", |reader, at| reader.transform(at, stage));
+        Some(Input {
+            schema: schema?,
+            from: from?,
+        })
+    }
+
+    pub(super) fn output(&mut self, at: &At<'_>, stage: Stage) -> Option<Output> {
+        let object = self.object(at, &OUTPUT)?;
+        let schema = self.optional(&object, "schema", Self::schema);
+        let transform = self.optional(&object, "as", |reader, at| reader.transform(at, stage));
+        Some(Output {
+            transform: transform?,
+            schema: schema?,
+        })
+    }
+
+    fn schema(&mut self, at: &At<'_>) -> Option<JsonSchema> {
+        let object = self.object(at, &SCHEMA)?;
+        if let Some(format) = object.get("format") {
+            let text = self.text(&format)?;
+            if text != "json" && !text.starts_with("json:") {
+                let what = format!("must be `json`, not {}", quoted(text));
+                self.wrong(&format, &what);
+            }
+        }
+        if !object.has("resource") {
+            self.missing(&object, "document");
+        }
+        let document = object.get("document")?;
+        self.json_schema(&document)
+    }
+
+    /// A limit, or the name of one of `use.timeouts`.
+    pub(super) fn timeout(&mut self, at: &At<'_>) -> Option<Length> {
+        let Value::String(name) = at.value else {
+            let object = self.object(at, &TIMEOUT)?;
+            return self
+                .required(&object, "after")
+                .and_then(|at| self.length(&at));
+        };
+        let known = self.uses.timeouts.get(name).cloned();
+        if known.is_none() && duration_of(at.value).is_some() {
+            let hint = format!("write `{{ after: {name} }}`; a text names one of `use/timeouts`");
+            self.wrong_with_hint(at, "must be a map, or a name", hint);
+        } else if known.is_none() {
+            let names: Vec<String> = self.uses.timeouts.keys().cloned().collect();
+            self.unknown_name(at, name, "use/timeouts", &names);
+        }
+        known.flatten()
+    }
+
+    /// Reports a name that `use` does not define.
+    pub(super) fn unknown_name(&mut self, at: &At<'_>, name: &str, part: &str, names: &[String]) {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let what = format!("names {}, which `{part}` does not define", quoted(name));
+        match nearest::nearest(name, &names) {
+            Some(meant) => self.wrong_with_hint(at, &what, format!("did you mean `{meant}`?")),
+            None => self.wrong(at, &what),
+        }
+    }
+
+    /// `metadata`: anything, but for `temporal`.
+    pub(super) fn metadata(&mut self, at: &At<'_>) -> Option<Temporal> {
+        let Value::Object(map) = at.value else {
+            self.mismatch(at, "a map");
+            return None;
+        };
+        let Some(value) = map.get("temporal") else {
+            return Some(Temporal::default());
+        };
+        let at = at.key("temporal", value);
+        let object = self.object(&at, &TEMPORAL)?;
+        let mut limit = |key| self.optional(&object, key, Self::temporal_duration);
+        let start_to_close = limit("start_to_close");
+        let schedule_to_close = limit("schedule_to_close");
+        let schedule_to_start = limit("schedule_to_start");
+        let heartbeat = limit("heartbeat");
+        let mut text = |key| {
+            self.optional(&object, key, |reader, at| {
+                reader.name(at).map(str::to_owned)
+            })
+        };
+        let (task_queue, summary) = (text("task_queue"), text("summary"));
+        let priority = self.optional(&object, "priority", |reader, at| {
+            let number = reader.integer(at, 1..=5)?;
+            u8::try_from(number).ok()
+        });
+        Some(Temporal {
+            start_to_close: start_to_close?,
+            schedule_to_close: schedule_to_close?,
+            schedule_to_start: schedule_to_start?,
+            heartbeat: heartbeat?,
+            task_queue: task_queue?,
+            priority: priority?,
+            summary: summary?,
+        })
+    }
+
+    /// A duration of Almanac's own keys, such as `15s`.
+    fn temporal_duration(&mut self, at: &At<'_>) -> Option<Duration> {
+        let text = self.text(at)?;
+        match duration::parse(text) {
+            Ok(length) if !length.is_zero() => Some(length),
+            Ok(_) => {
+                self.wrong(at, "must be longer than nothing");
+                None
+            }
+            Err(hint) => {
+                let what = format!("must be a duration, not {}", quoted(text));
+                self.wrong_with_hint(at, &what, hint);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Tasks that decide what is done next: `switch`, `for`, `fork`, `try`, `raise`.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::reader::{At, Object, Reader, Target};
+use super::shapes::{
+    ATTEMPT, BACKOFF, CASE, CATCH, ERROR, ERROR_FILTER, ERRORS, FOR, FORK, JITTER, LIMIT, RAISE,
+    RETRY,
+};
+use super::task::Siblings;
+use super::{
+    BRANCHES_LIMIT, Backoff, Case, Catch, ErrorFilter, For, Kind, Length, RaisedError, Retry,
+    Stage, Template,
+};
+
+/// The wait before a retry where the policy states none.
+const DELAY: Length = Length::Fixed(Duration::from_secs(1));
+
+impl Reader {
+    pub(super) fn switch(&mut self, at: &At<'_>, siblings: &Siblings<'_>) -> Option<Vec<Case>> {
+        let items = self.list(at, "a list of cases")?;
+        if items.is_empty() {
+            self.wrong(at, "has no cases");
+            return None;
+        }
+        let cases: Vec<Option<Case>> = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| self.case(&at.item(index, item), siblings))
+            .collect();
+        let cases: Vec<Case> = cases.into_iter().collect::<Option<_>>()?;
+        let default = cases.iter().position(|case| case.when.is_none());
+        if let Some(default) = default
+            && default + 1 < cases.len()
+        {
+            let at = at.item(default, &items[default]);
+            self.wrong_with_hint(
+                &at,
+                "matches always, and cases follow it",
+                "put the case without `when` last",
+            );
+            return None;
+        }
+        Some(cases)
+    }
+
+    fn case(&mut self, at: &At<'_>, siblings: &Siblings<'_>) -> Option<Case> {
+        let single = at.value.as_object().filter(|map| map.len() == 1);
+        let Some((name, body)) = single.and_then(|map| map.iter().next()) else {
+            self.mismatch(at, "a case like `name: { when: …, then: … }`");
+            return None;
+        };
+        let at = at.key(name, body);
+        let object = self.object(&at, &CASE)?;
+        let when = self.body_expression(&object, "when");
+        let then = self
+            .required(&object, "then")
+            .and_then(|at| self.then(&at, siblings));
+        Some(Case {
+            name: name.clone(),
+            when: when?,
+            then: then?,
+        })
+    }
+
+    pub(super) fn for_each(&mut self, at: &At<'_>, task: &Object<'_>) -> Option<For> {
+        self.missing(task, "do");
+        let object = self.object(at, &FOR)?;
+        let each = self.variable_or(&object, "each", "item");
+        let index = self.variable_or(&object, "at", "index");
+        if each.is_some() && each == index {
+            self.wrong(at, "has one name for the item and its index");
+            return None;
+        }
+        let items = self.required(&object, "in").and_then(|at| match at.value {
+            Value::String(_) => self.expression(&at, Stage::Body).map(Template::Expression),
+            Value::Array(_) => self.template(&at, Stage::Body),
+            _ => {
+                self.mismatch(&at, "an expression, or a list");
+                None
+            }
+        });
+        let names = [
+            each.as_deref().unwrap_or("item"),
+            index.as_deref().unwrap_or("index"),
+        ];
+        let (condition, body) = self.within(&names, |reader| {
+            let condition = reader.body_expression(task, "while");
+            (condition, task.get("do").and_then(|at| reader.tasks(&at)))
+        });
+        body?;
+        Some(For {
+            each: each?,
+            at: index?,
+            items: items?,
+            condition: condition?,
+        })
+    }
+
+    /// The name of a variable, or its default.
+    pub(super) fn variable_or(
+        &mut self,
+        object: &Object<'_>,
+        key: &str,
+        default: &str,
+    ) -> Option<String> {
+        let name = self.optional(object, key, |reader, at| {
+            reader.variable(at).map(str::to_owned)
+        });
+        name.map(|name| name.unwrap_or_else(|| default.to_owned()))
+    }
+
+    pub(super) fn fork(&mut self, at: &At<'_>) -> Option<Kind> {
+        let object = self.object(at, &FORK)?;
+        let compete = self.optional(&object, "compete", Self::boolean);
+        let branches = self.required(&object, "branches")?;
+        let count = branches.value.as_array().map_or(0, Vec::len);
+        if count > BRANCHES_LIMIT {
+            let what = format!("has {count} branches, over the limit of {BRANCHES_LIMIT}");
+            self.wrong(&branches, &what);
+        }
+        self.task_list(&branches, true)?;
+        Some(Kind::Fork {
+            compete: compete?.unwrap_or(false),
+        })
+    }
+
+    pub(super) fn try_catch(
+        &mut self,
+        at: &At<'_>,
+        task: &Object<'_>,
+        siblings: &Siblings<'_>,
+    ) -> Option<Catch> {
+        let body = self.tasks(at);
+        let at = self.required(task, "catch")?;
+        let object = self.object(&at, &CATCH)?;
+        let with = self.optional(&object, "errors", Self::errors);
+        let variable = self.variable_or(&object, "as", "error");
+        let names = [variable.as_deref().unwrap_or("error")];
+        let (when, except_when, retry, handler) = self.within(&names, |reader| {
+            (
+                reader.body_expression(&object, "when"),
+                reader.body_expression(&object, "exceptWhen"),
+                reader.optional(&object, "retry", Self::retry),
+                reader.optional(&object, "do", Self::tasks),
+            )
+        });
+        let then = self.optional(&object, "then", |reader, at| reader.then(at, siblings));
+        body?;
+        Some(Catch {
+            with: with?.unwrap_or_default(),
+            variable: variable?,
+            when: when?,
+            except_when: except_when?,
+            retry: retry?,
+            handles: handler?.is_some(),
+            then: then?,
+        })
+    }
+
+    fn errors(&mut self, at: &At<'_>) -> Option<ErrorFilter> {
+        let object = self.object(at, &ERRORS)?;
+        let Some(at) = object.get("with") else {
+            return Some(ErrorFilter::default());
+        };
+        let object = self.object(&at, &ERROR_FILTER)?;
+        if object.is_empty() {
+            self.wrong(&at, "filters nothing");
+            return None;
+        }
+        let mut text = |key| {
+            self.optional(&object, key, |reader, at| {
+                reader.name(at).map(str::to_owned)
+            })
+        };
+        let (kind, instance) = (text("type"), text("instance"));
+        let (title, detail) = (text("title"), text("detail"));
+        let status = self.optional(&object, "status", Self::status);
+        Some(ErrorFilter {
+            kind: kind?,
+            status: status?,
+            instance: instance?,
+            title: title?,
+            detail: detail?,
+        })
+    }
+
+    fn status(&mut self, at: &At<'_>) -> Option<u16> {
+        let status = self.integer(at, 100..=599)?;
+        u16::try_from(status).ok()
+    }
+
+    /// A retry policy, or the name of one of `use.retries`.
+    fn retry(&mut self, at: &At<'_>) -> Option<Retry> {
+        let Value::String(name) = at.value else {
+            return self.retry_policy(at);
+        };
+        let known = self.uses.retries.get(name).cloned();
+        if known.is_none() {
+            let names: Vec<String> = self.uses.retries.keys().cloned().collect();
+            self.unknown_name(at, name, "use/retries", &names);
+        }
+        known.flatten()
+    }
+
+    pub(super) fn retry_policy(&mut self, at: &At<'_>) -> Option<Retry> {
+        let object = self.object(at, &RETRY)?;
+        let when = self.body_expression(&object, "when");
+        let except_when = self.body_expression(&object, "exceptWhen");
+        let delay = self.optional(&object, "delay", Self::length);
+        let backoff = self.optional(&object, "backoff", Self::backoff);
+        let jitter = self.optional(&object, "jitter", Self::jitter);
+        let limit = self.optional(&object, "limit", Self::limit);
+        let (attempts, attempt_duration, duration) = limit?.unwrap_or_default();
+        Some(Retry {
+            when: when?,
+            except_when: except_when?,
+            delay: delay?.unwrap_or(DELAY),
+            backoff: backoff?.unwrap_or_default(),
+            attempts,
+            attempt_duration,
+            duration,
+            jitter: jitter?,
+        })
+    }
+
+    fn backoff(&mut self, at: &At<'_>) -> Option<Backoff> {
+        let object = self.object(at, &BACKOFF)?;
+        let kinds = [
+            ("constant", Backoff::Constant),
+            ("linear", Backoff::Linear),
+            ("exponential", Backoff::Exponential),
+        ];
+        let mut found = Vec::new();
+        for (key, backoff) in kinds {
+            if let Some(at) = object.get(key) {
+                if at.value.as_object().is_none_or(|map| !map.is_empty()) {
+                    self.wrong(&at, "must be `{}`: it has no keys");
+                }
+                found.push(backoff);
+            }
+        }
+        if let [backoff] = found.as_slice() {
+            return Some(*backoff);
+        }
+        let message = format!("{} must have one key", at.shown());
+        self.problem(at, Target::Key, message).hint =
+            Some("the keys are constant, linear, exponential".to_owned());
+        None
+    }
+
+    fn jitter(&mut self, at: &At<'_>) -> Option<(Length, Length)> {
+        let object = self.object(at, &JITTER)?;
+        let from = self
+            .required(&object, "from")
+            .and_then(|at| self.length(&at));
+        let to = self.required(&object, "to").and_then(|at| self.length(&at));
+        let (from, to) = (from?, to?);
+        if let (Length::Fixed(from), Length::Fixed(to)) = (&from, &to)
+            && from > to
+        {
+            self.wrong(at, "must not end before it begins");
+            return None;
+        }
+        Some((from, to))
+    }
+
+    fn limit(&mut self, at: &At<'_>) -> Option<(Option<u32>, Option<Length>, Option<Length>)> {
+        let object = self.object(at, &LIMIT)?;
+        let attempt = self.optional(&object, "attempt", |reader, at| {
+            let object = reader.object(at, &ATTEMPT)?;
+            let count = reader.optional(&object, "count", |reader, at| {
+                reader.integer(at, 0..=u32::MAX)
+            });
+            let duration = reader.optional(&object, "duration", Self::length);
+            Some((count?, duration?))
+        });
+        let duration = self.optional(&object, "duration", Self::length);
+        let (count, attempt_duration) = attempt?.unwrap_or_default();
+        Some((count, attempt_duration, duration?))
+    }
+
+    pub(super) fn raise(&mut self, at: &At<'_>) -> Option<RaisedError> {
+        let object = self.object(at, &RAISE)?;
+        let at = self.required(&object, "error")?;
+        let Value::String(name) = at.value else {
+            return self.raised_error(&at);
+        };
+        let known = self.uses.errors.get(name).cloned();
+        if known.is_none() {
+            let names: Vec<String> = self.uses.errors.keys().cloned().collect();
+            self.unknown_name(&at, name, "use/errors", &names);
+        }
+        known.flatten()
+    }
+
+    pub(super) fn raised_error(&mut self, at: &At<'_>) -> Option<RaisedError> {
+        let object = self.object(at, &ERROR)?;
+        let kind = self
+            .required(&object, "type")
+            .and_then(|at| self.text_template(&at));
+        let status = self
+            .required(&object, "status")
+            .and_then(|at| self.status(&at));
+        let title = self.optional(&object, "title", Self::text_template);
+        let detail = self.optional(&object, "detail", Self::text_template);
+        let instance = self.optional(&object, "instance", Self::text_template);
+        Some(RaisedError {
+            kind: kind?,
+            status: status?,
+            title: title?,
+            detail: detail?,
+            instance: instance?,
+        })
+    }
+}

@@ -1,0 +1,417 @@
+//! Values: texts, numbers, durations, expressions, and data with expressions in it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::reader::{At, Reader, Target};
+use super::shapes::DURATION;
+use super::{Expression, ExpressionSite, Length, Stage, Template};
+use crate::definition::{duration, quoted};
+use crate::expression::{ExpressionError, unescaped};
+
+/// The length of each unit of a duration, in milliseconds.
+const UNITS: [(&str, u64); 5] = [
+    ("days", 86_400_000),
+    ("hours", 3_600_000),
+    ("minutes", 60_000),
+    ("seconds", 1000),
+    ("milliseconds", 1),
+];
+
+/// A value as messages show it.
+pub(crate) fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Array(items) if items.is_empty() => "an empty list".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a map".to_owned(),
+        Value::String(text) => format!("the text {}", quoted(text)),
+        other => quoted(&other.to_string()),
+    }
+}
+
+/// The inside of `${ … }`, when that is the whole text.
+pub(super) fn runtime_expression(text: &str) -> Option<&str> {
+    let inside = text.trim().strip_prefix("${")?.strip_suffix('}')?;
+    Some(inside.trim())
+}
+
+/// The duration of a map of units, when it is one.
+pub fn duration_of(value: &Value) -> Option<Duration> {
+    match value {
+        Value::String(text) if text.starts_with(['P', 'p']) => duration::parse(text).ok(),
+        Value::Object(parts) if !parts.is_empty() => {
+            let mut total: u64 = 0;
+            for (name, amount) in parts {
+                let (_, unit) = UNITS.iter().find(|(unit, _)| unit == name)?;
+                total = total.checked_add(amount.as_u64()?.checked_mul(*unit)?)?;
+            }
+            Some(Duration::from_millis(total)).filter(|total| *total <= duration::LONGEST)
+        }
+        _ => None,
+    }
+}
+
+/// A duration as a map of units without zeros; `seconds: 0` for none.
+pub(super) fn duration_map(duration: Duration) -> Value {
+    let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut parts = serde_json::Map::new();
+    for (name, unit) in UNITS {
+        if rest >= unit {
+            parts.insert(name.to_owned(), Value::from(rest / unit));
+            rest %= unit;
+        }
+    }
+    if parts.is_empty() {
+        parts.insert("seconds".to_owned(), Value::from(0));
+    }
+    Value::Object(parts)
+}
+
+impl Reader {
+    pub(super) fn text<'v>(&mut self, at: &At<'v>) -> Option<&'v str> {
+        match at.value {
+            Value::String(text) => Some(text),
+            Value::Bool(_) | Value::Number(_) => {
+                let what = format!("must be text, not {}", describe(at.value));
+                self.wrong_with_hint(at, &what, format!("quote it: \"{}\"", at.value));
+                None
+            }
+            _ => {
+                self.mismatch(at, "text");
+                None
+            }
+        }
+    }
+
+    /// Text that is not empty, and no expression.
+    pub(super) fn name<'v>(&mut self, at: &At<'v>) -> Option<&'v str> {
+        let text = self.text(at)?;
+        if text.trim().is_empty() {
+            self.wrong(at, "is empty");
+            return None;
+        }
+        if text.trim_start().starts_with("${") {
+            self.wrong(at, "may not be an expression");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// The name of a variable, without `$`.
+    pub(super) fn variable<'v>(&mut self, at: &At<'v>) -> Option<&'v str> {
+        let name = self.name(at)?;
+        let mut chars = name.chars();
+        let good = chars
+            .next()
+            .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !good {
+            let what = format!(
+                "must be a name of letters, digits and `_` without `$`, not {}",
+                quoted(name)
+            );
+            self.wrong(at, &what);
+            return None;
+        }
+        if Stage::RESERVED.contains(&name) {
+            let what = format!(
+                "may not be {}: expressions have that variable",
+                quoted(name)
+            );
+            self.wrong(at, &what);
+            return None;
+        }
+        Some(name)
+    }
+
+    pub(super) fn boolean(&mut self, at: &At<'_>) -> Option<bool> {
+        if let Value::Bool(value) = at.value {
+            return Some(*value);
+        }
+        self.mismatch(at, "true or false");
+        None
+    }
+
+    pub(super) fn integer(&mut self, at: &At<'_>, range: RangeInclusive<u32>) -> Option<u32> {
+        let number = at
+            .value
+            .as_u64()
+            .and_then(|value| u32::try_from(value).ok());
+        if let Some(number) = number.filter(|number| range.contains(number)) {
+            return Some(number);
+        }
+        let expected = if *range.end() == u32::MAX {
+            format!("a whole number, {} or more", range.start())
+        } else {
+            format!("a whole number from {} to {}", range.start(), range.end())
+        };
+        self.mismatch(at, &expected);
+        None
+    }
+
+    /// One of a few texts.
+    pub(super) fn choice<T: Copy>(&mut self, at: &At<'_>, choices: &[(&str, T)]) -> Option<T> {
+        let given = self.text(at)?;
+        let found = choices.iter().find(|(name, _)| *name == given);
+        if found.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            let what = format!("must be one of {}, not {}", names.join(", "), quoted(given));
+            self.wrong(at, &what);
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    pub(super) fn list<'v>(&mut self, at: &At<'v>, expected: &str) -> Option<&'v [Value]> {
+        if let Value::Array(items) = at.value {
+            return Some(items);
+        }
+        self.mismatch(at, expected);
+        None
+    }
+
+    /// An expression, with or without `${ … }` around it.
+    pub(super) fn expression(&mut self, at: &At<'_>, stage: Stage) -> Option<Expression> {
+        let text = self.text(at)?;
+        let inside = if text.trim_start().starts_with("${") {
+            self.inside(at, text)?
+        } else {
+            text.trim()
+        };
+        self.site(at, inside, stage)
+    }
+
+    /// The inside of a text that begins like an expression.
+    fn inside<'v>(&mut self, at: &At<'_>, text: &'v str) -> Option<&'v str> {
+        let inside = runtime_expression(text);
+        if inside.is_none() {
+            let what = format!(
+                "begins as an expression and does not end as one: {}",
+                quoted(text)
+            );
+            self.wrong_with_hint(
+                at,
+                &what,
+                r#"an expression is the whole text; put text into it: `${ "costs \(.price)" }`"#,
+            );
+        }
+        inside
+    }
+
+    fn site(&mut self, at: &At<'_>, text: &str, stage: Stage) -> Option<Expression> {
+        if text.is_empty() {
+            self.wrong(at, "is an empty expression");
+            return None;
+        }
+        let own = stage.variables().iter().map(|name| (*name).to_owned());
+        let variables: Vec<String> = own.chain(self.scope.iter().cloned()).collect();
+        let names: Vec<&str> = variables.iter().map(String::as_str).collect();
+        let compiled = match Expression::compile(text, &names) {
+            Ok(compiled) => compiled,
+            Err(error) => {
+                self.uncompiled(at, text, &error);
+                return None;
+            }
+        };
+        self.expressions.push(ExpressionSite {
+            path: at.path(),
+            text: text.to_owned(),
+            variables,
+        });
+        Some(compiled)
+    }
+
+    /// Reports an expression that cannot be used, at the mistake.
+    fn uncompiled(&mut self, at: &At<'_>, text: &str, error: &ExpressionError) {
+        let message = format!("{}: {error}", at.shown());
+        let inside = match error {
+            ExpressionError::Invalid { offset, .. } => *offset,
+            _ => 0,
+        };
+        let before = at.value.as_str().and_then(|whole| whole.find(text));
+        let problem = self.problem(at, Target::Value, message);
+        problem.offset = before.unwrap_or_default() + inside;
+    }
+
+    /// Data, in which each whole text `${ … }` is an expression.
+    pub(super) fn template(&mut self, at: &At<'_>, stage: Stage) -> Option<Template> {
+        match at.value {
+            Value::String(text) if text.trim_start().starts_with("${") => {
+                let inside = self.inside(at, text)?;
+                self.site(at, inside, stage).map(Template::Expression)
+            }
+            Value::Array(items) => {
+                let parts: Vec<Option<Template>> = items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| self.template(&at.item(index, item), stage))
+                    .collect();
+                Some(Template::list(parts.into_iter().collect::<Option<_>>()?))
+            }
+            Value::Object(map) => {
+                let parts: Vec<Option<(String, Template)>> = map
+                    .iter()
+                    .map(|(key, value)| {
+                        let part = self.template(&at.key(key, value), stage)?;
+                        Some((key.clone(), part))
+                    })
+                    .collect();
+                Some(Template::map(parts.into_iter().collect::<Option<_>>()?))
+            }
+            Value::String(text) => Some(Template::Literal(Value::String(unescaped(text)))),
+            other => Some(Template::Literal(other.clone())),
+        }
+    }
+
+    /// What `from` and `as` take: an expression, or a map with expressions.
+    pub(super) fn transform(&mut self, at: &At<'_>, stage: Stage) -> Option<Template> {
+        match at.value {
+            Value::String(_) => self.expression(at, stage).map(Template::Expression),
+            Value::Object(_) => self.template(at, stage),
+            _ => {
+                self.mismatch(at, "an expression, or a map with expressions");
+                None
+            }
+        }
+    }
+
+    /// Text, or an expression for one.
+    pub(super) fn text_template(&mut self, at: &At<'_>) -> Option<Template> {
+        if self.text(at)?.is_empty() {
+            self.wrong(at, "is empty");
+            return None;
+        }
+        self.template(at, Stage::Body)
+    }
+
+    /// A map or an expression for one; with `texts`, its values are texts.
+    pub(super) fn map_template(&mut self, at: &At<'_>, texts: bool) -> Option<Template> {
+        match at.value {
+            Value::String(text) if text.trim_start().starts_with("${") => {}
+            Value::Object(map) => {
+                if texts {
+                    let good: Vec<bool> = map
+                        .iter()
+                        .map(|(key, value)| self.text(&at.key(key, value)).is_some())
+                        .collect();
+                    if good.contains(&false) {
+                        return None;
+                    }
+                }
+            }
+            _ => {
+                self.mismatch(at, "a map, or an expression `${ … }`");
+                return None;
+            }
+        }
+        self.template(at, Stage::Body)
+    }
+
+    /// A list of texts, or an expression for one.
+    pub(super) fn list_template(&mut self, at: &At<'_>, texts: bool) -> Option<Template> {
+        match at.value {
+            Value::String(text) if text.trim_start().starts_with("${") => {}
+            Value::Array(items) => {
+                let good: Vec<bool> = items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| !texts || self.text(&at.item(index, item)).is_some())
+                    .collect();
+                if good.contains(&false) {
+                    return None;
+                }
+            }
+            _ => {
+                self.mismatch(at, "a list, or an expression `${ … }`");
+                return None;
+            }
+        }
+        self.template(at, Stage::Body)
+    }
+
+    /// A duration as the specification writes it, or an expression for one.
+    pub(super) fn length(&mut self, at: &At<'_>) -> Option<Length> {
+        match at.value {
+            Value::String(text) if text.trim_start().starts_with("${") => {
+                self.expression(at, Stage::Body).map(Length::Expression)
+            }
+            _ => self.duration(at).map(Length::Fixed),
+        }
+    }
+
+    /// A duration as the specification writes it: a map of units, or ISO 8601.
+    pub(super) fn duration(&mut self, at: &At<'_>) -> Option<Duration> {
+        let total = match at.value {
+            Value::Object(_) => self.units(at)?,
+            Value::String(text) => match duration::parse(text) {
+                Ok(parsed) if text.starts_with(['P', 'p']) => parsed,
+                parsed => {
+                    let hint = match parsed {
+                        Err(hint) if text.starts_with('P') => hint,
+                        _ => "steps write it like `{ minutes: 1, seconds: 30 }` or `PT1M30S`"
+                            .to_owned(),
+                    };
+                    let what = format!("must be a duration, not {}", quoted(text));
+                    self.wrong_with_hint(at, &what, hint);
+                    return None;
+                }
+            },
+            _ => {
+                self.mismatch(at, "a duration like `{ seconds: 5 }` or `PT5S`");
+                return None;
+            }
+        };
+        if total > duration::LONGEST {
+            self.wrong(at, "must be at most 36500 days");
+            return None;
+        }
+        Some(total)
+    }
+
+    fn units(&mut self, at: &At<'_>) -> Option<Duration> {
+        let object = self.object(at, &DURATION)?;
+        if object.is_empty() {
+            let keys = DURATION.keys.join(", ");
+            self.wrong_with_hint(at, "has no length", format!("the keys are {keys}"));
+            return None;
+        }
+        let mut total: Option<u64> = Some(0);
+        for (name, unit) in UNITS {
+            if let Some(amount) = object.get(name) {
+                let amount = self.integer(&amount, 0..=u32::MAX);
+                total = total.zip(amount).map(|(total, amount)| {
+                    total.saturating_add(u64::from(amount).saturating_mul(unit))
+                });
+            }
+        }
+        total.map(Duration::from_millis)
+    }
+}
+
+impl Template {
+    fn literal(&self) -> Option<&Value> {
+        match self {
+            Self::Literal(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    fn list(parts: Vec<Self>) -> Self {
+        let values: Option<Vec<Value>> = parts.iter().map(|part| part.literal().cloned()).collect();
+        values.map_or(Self::List(parts), |values| {
+            Self::Literal(Value::Array(values))
+        })
+    }
+
+    fn map(parts: Vec<(String, Self)>) -> Self {
+        let values: Option<serde_json::Map<String, Value>> = parts
+            .iter()
+            .map(|(key, part)| Some((key.clone(), part.literal()?.clone())))
+            .collect();
+        values.map_or(Self::Map(parts), |values| {
+            Self::Literal(Value::Object(values))
+        })
+    }
+}

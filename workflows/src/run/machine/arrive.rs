@@ -1,0 +1,70 @@
+//! Results of effects.
+
+use serde_json::Value;
+
+use super::frames::Place;
+use super::state::{Doing, Pending, Purpose};
+use super::tasks::Interpreter;
+use super::{Effect, EffectId, Fault};
+use crate::run::language::{Kind, RunOutput};
+
+impl Interpreter<'_> {
+    /// Takes the result of an effect. One that nobody waits for changes nothing.
+    pub(super) fn arrive(&mut self, id: EffectId, outcome: Result<Value, Fault>) {
+        let Some(pending) = self.position.pending.remove(&id) else {
+            return;
+        };
+        let place = Place {
+            thread: pending.thread,
+            depth: pending.depth,
+        };
+        self.task_work.set(0);
+        match pending.purpose {
+            Purpose::RunTimeout => self.end(Err(Self::timed_out("the run"))),
+            Purpose::TaskTimeout => self.fault(place, Self::timed_out("the task")),
+            Purpose::AttemptTimeout => {
+                // As if a task of the list had failed.
+                let mut fault = Self::timed_out("the attempt");
+                fault.instance = Some(self.task(place).path.clone());
+                let inner = Place {
+                    depth: place.depth + 1,
+                    ..place
+                };
+                if self.exists(inner) {
+                    self.unwind(inner, fault);
+                }
+            }
+            Purpose::Backoff => {
+                if let Some(Doing::Backoff { began, retries }) = self.doing(place) {
+                    let (began, retries) = (*began, *retries);
+                    let result = self.attempt(place, began, retries);
+                    self.or_fault(place, result);
+                }
+            }
+            Purpose::Task => {
+                let result = outcome.and_then(|value| {
+                    let output = self.output_of(place, &pending, value);
+                    self.finish(place, output, None)
+                });
+                self.or_fault(place, result);
+            }
+            // It has no result; but a host may say that it cannot.
+            Purpose::Listening => match outcome {
+                Ok(_) => {}
+                Err(fault) => self.fault(place, fault),
+            },
+        }
+    }
+
+    /// The raw output of a task whose effect gave `value`.
+    fn output_of(&self, place: Place, pending: &Pending, value: Value) -> Value {
+        let input = || self.frame(place).input().clone();
+        match (&pending.effect, &self.task(place).kind) {
+            (Effect::Timer { .. }, _) => input(),
+            (Effect::Emit { event }, _) => event.clone(),
+            (_, Kind::Run(run)) if !run.wait => input(),
+            (_, Kind::Run(run)) if run.output == RunOutput::None => Value::Null,
+            _ => value,
+        }
+    }
+}

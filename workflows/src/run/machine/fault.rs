@@ -1,0 +1,135 @@
+//! Errors of a run: problems (RFC 9457) of the specification's types.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::run::language::ErrorFilter;
+
+/// What the types of the specification's own errors begin with.
+const TYPES: &str = "https://serverlessworkflow.io/spec/1.0.0/errors/";
+/// Hosts whose types are the specification's own. Its documents use several
+/// forms of each type; the last segment says which one it is.
+const HOSTS: [&str; 2] = [
+    "https://serverlessworkflow.io/",
+    "https://open-workflow-specification.org/",
+];
+
+/// An error of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{} (status {status}{}): {}", .title.as_deref().unwrap_or(.kind), .instance.as_ref().map(|at| format!(", at {at}")).unwrap_or_default(), .detail.as_deref().unwrap_or(.kind))]
+pub struct Fault {
+    /// The type's URI.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status.
+    pub status: u16,
+    /// A summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The task: a JSON pointer. The interpreter fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+}
+
+/// The specification's own errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standard {
+    /// What the definition or the worker's configuration says cannot be.
+    Configuration,
+    /// Data does not satisfy its schema.
+    Validation,
+    /// An expression failed, or gave something of the wrong type.
+    Expression,
+    /// Nobody is who they should be.
+    Authentication,
+    /// Somebody may not.
+    Authorization,
+    /// A limit of time has passed.
+    Timeout,
+    /// A service could not be reached, or answered with an error.
+    Communication,
+    /// Anything else.
+    Runtime,
+}
+
+impl Standard {
+    const ALL: [Self; 8] = [
+        Self::Configuration,
+        Self::Validation,
+        Self::Expression,
+        Self::Authentication,
+        Self::Authorization,
+        Self::Timeout,
+        Self::Communication,
+        Self::Runtime,
+    ];
+
+    const fn parts(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::Configuration => ("configuration", 400, "Configuration Error"),
+            Self::Validation => ("validation", 400, "Validation Error"),
+            Self::Expression => ("expression", 400, "Expression Error"),
+            Self::Authentication => ("authentication", 401, "Authentication Error"),
+            Self::Authorization => ("authorization", 403, "Authorization Error"),
+            Self::Timeout => ("timeout", 408, "Timeout Error"),
+            Self::Communication => ("communication", 500, "Communication Error"),
+            Self::Runtime => ("runtime", 500, "Runtime Error"),
+        }
+    }
+
+    /// An error of this type, with its own status and title.
+    pub fn fault(self, detail: impl Into<String>) -> Fault {
+        let (name, status, title) = self.parts();
+        Fault {
+            kind: format!("{TYPES}{name}"),
+            status,
+            title: Some(title.to_owned()),
+            detail: Some(detail.into()),
+            instance: None,
+        }
+    }
+
+    /// The specification's own error that a type names, in any of its forms.
+    fn of(kind: &str) -> Option<Self> {
+        let path = HOSTS.iter().find_map(|host| kind.strip_prefix(host))?;
+        let (folders, name) = path.rsplit_once('/')?;
+        let errors = folders.split('/').any(|folder| folder == "errors");
+        Self::ALL
+            .into_iter()
+            .find(|standard| errors && standard.parts().0 == name)
+    }
+}
+
+impl Fault {
+    /// As expressions see it.
+    pub(super) fn value(&self) -> Value {
+        // Plain data with text for keys.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    /// Whether it has the properties that a filter asks for.
+    pub(super) fn matches(&self, filter: &ErrorFilter) -> bool {
+        let ErrorFilter {
+            kind,
+            status,
+            instance,
+            title,
+            detail,
+        } = filter;
+        let same =
+            |wanted: &Option<String>, given: &Option<String>| wanted.is_none() || wanted == given;
+        kind.as_ref().is_none_or(|kind| self.has_type(kind))
+            && status.is_none_or(|status| status == self.status)
+            && same(instance, &self.instance)
+            && same(title, &self.title)
+            && same(detail, &self.detail)
+    }
+
+    fn has_type(&self, wanted: &str) -> bool {
+        let standard = Standard::of(wanted);
+        wanted == self.kind || (standard.is_some() && standard == Standard::of(&self.kind))
+    }
+}

@@ -1,0 +1,293 @@
+//! The interpreter of steps: a machine that is told what happened and answers
+//! what to do.
+//!
+//! [`Machine::advance`] does all that can be done now and answers the effects
+//! to start and to cancel. The host does them, tells each result with
+//! [`Machine::complete`] and each event with [`Machine::deliver`], and advances
+//! again. One machine is a whole run: loops, branches and handlers are its
+//! own, not executions of their own.
+//!
+//! Always holds: equal calls give equal commands, in equal order. Nothing here
+//! does I/O or reads a clock. A turn does a bounded number of tasks, and evaluates
+//! expressions for a bounded time. Whatever the steps say,
+//! the run completes, faults, or waits for an effect.
+//!
+//! A run can stop and go on elsewhere: after [`Machine::hold`] no task begins,
+//! and once nothing is under way but timers and listening,
+//! [`Machine::position`] is all that [`Machine::resume`] needs.
+
+mod arrive;
+mod effect;
+mod evaluate;
+mod fault;
+mod flow;
+mod frames;
+mod listen;
+mod request;
+mod retry;
+mod state;
+mod tasks;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use effect::*;
+pub use fault::{Fault, Standard};
+pub use state::Position;
+
+use super::language::{Flow, Temporal};
+use state::Purpose;
+use tasks::Interpreter;
+
+/// How many tasks a turn begins at most: then others may run. Where a turn ends
+/// stands in a run's history, so another bound here, or below, is for runs that
+/// begin with it.
+pub const TASKS_PER_TURN: usize = 500;
+/// What expressions of a turn may take, in steps, before others may run.
+pub const WORK_PER_TURN: u64 = 1_000_000;
+/// What expressions of one task may take, in steps. One expression is below it.
+pub const WORK_PER_TASK: u64 = 5_000_000;
+/// How many events wait for someone to listen.
+pub const UNREAD_LIMIT: usize = 1000;
+
+/// What does not change in a run, nor when it goes on elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct About {
+    /// The run's id: `$workflow.id`, and the beginning of its events' ids.
+    pub id: String,
+    /// The `source` of events that state none.
+    pub source: String,
+    /// `$runtime`. It must be the same in each replay.
+    pub runtime: Value,
+}
+
+/// A run of steps.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    flow: Arc<Flow>,
+    about: About,
+    position: Position,
+    /// What happened since the last turn.
+    arrived: VecDeque<Arrival>,
+    held: bool,
+    /// Effects of the position must be started again.
+    resumed: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Arrival {
+    Done(EffectId, Result<Value, Fault>),
+    Event(Value),
+}
+
+/// What a turn answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Turn {
+    /// What to do, in this order.
+    pub commands: Vec<Command>,
+    /// What was done, in this order.
+    pub log: Vec<Entry>,
+    /// How the run stands.
+    pub status: Status,
+}
+
+/// Something for the host to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Start an effect, and tell its result.
+    Start {
+        /// Names it.
+        id: EffectId,
+        /// The place of its task: a JSON pointer; empty for the run's own.
+        task: String,
+        /// What to do.
+        effect: Effect,
+        /// The task's `metadata.temporal`.
+        options: Box<Temporal>,
+    },
+    /// Give up an effect; its result no longer counts.
+    Cancel {
+        /// Its name.
+        id: EffectId,
+    },
+}
+
+/// Names an effect within a run.
+pub type EffectId = u64;
+
+/// How a run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Status {
+    /// Effects are under way.
+    Waiting,
+    /// There is more to do at once: advance again after others had their turn.
+    Yielded,
+    /// Held, and safe to leave: nothing is under way but timers and listening.
+    Held,
+    /// It is over, with this output.
+    Completed(Value),
+    /// It is over, with this error.
+    Faulted(Fault),
+}
+
+/// Something that was done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// A task began.
+    Began {
+        /// Its place.
+        task: String,
+    },
+    /// A task's `if` was not true.
+    Skipped {
+        /// Its place.
+        task: String,
+    },
+    /// A task ended well.
+    Completed {
+        /// Its place.
+        task: String,
+    },
+    /// A task ended with an error.
+    Faulted {
+        /// Its place.
+        task: String,
+        /// The error.
+        fault: Fault,
+    },
+    /// A `try` caught an error and tries again.
+    Retrying {
+        /// Its place.
+        task: String,
+        /// Which retry it is, from 1.
+        attempt: u32,
+        /// After how long.
+        delay: Duration,
+    },
+    /// A `try` caught an error for good.
+    Caught {
+        /// Its place.
+        task: String,
+    },
+}
+
+impl Machine {
+    /// A run that begins.
+    pub fn start(flow: Arc<Flow>, about: About, input: Value, now: Timestamp) -> Self {
+        Self {
+            flow,
+            about,
+            position: Position::new(input, now),
+            arrived: VecDeque::new(),
+            held: false,
+            resumed: false,
+        }
+    }
+
+    /// A run that goes on where it was left, with the same flow. A position
+    /// that cannot be one of these steps is refused.
+    pub fn resume(flow: Arc<Flow>, about: About, position: Position) -> Result<Self, Fault> {
+        if !position.fits(&flow) {
+            let detail = "the run was left in other steps than those it is to go on with";
+            return Err(Standard::Configuration.fault(detail));
+        }
+        Ok(Self {
+            flow,
+            about,
+            position,
+            arrived: VecDeque::new(),
+            held: false,
+            resumed: true,
+        })
+    }
+
+    /// Does all that can be done at this time.
+    pub fn advance(&mut self, now: Timestamp) -> Turn {
+        let mut interpreter = Interpreter::new(&self.flow, &self.about, &mut self.position, now);
+        if std::mem::take(&mut self.resumed) {
+            interpreter.restart();
+        }
+        interpreter.begin_run();
+        while let Some(arrival) = self.arrived.pop_front() {
+            match arrival {
+                Arrival::Done(id, outcome) => interpreter.arrive(id, outcome),
+                Arrival::Event(event) => interpreter.hear(event),
+            }
+        }
+        if !self.held {
+            interpreter.run_ready();
+        }
+        let (commands, log) = interpreter.answers();
+        Turn {
+            commands,
+            log,
+            status: self.status(),
+        }
+    }
+
+    fn status(&self) -> Status {
+        match &self.position.outcome {
+            Some(Ok(output)) => Status::Completed(output.clone()),
+            Some(Err(fault)) => Status::Faulted(fault.clone()),
+            None if self.held && self.is_safe() => Status::Held,
+            None if !self.held && !self.position.ready.is_empty() => Status::Yielded,
+            None => Status::Waiting,
+        }
+    }
+
+    /// Tells the result of an effect. One that was given up, or that nobody
+    /// asked for, changes nothing.
+    pub fn complete(&mut self, id: EffectId, outcome: Result<Value, Fault>) {
+        self.arrived.push_back(Arrival::Done(id, outcome));
+    }
+
+    /// Tells an event, as `CloudEvents` has it in JSON. It waits until a task
+    /// listens to it; false when too many do already, and it was not taken.
+    pub fn deliver(&mut self, event: Value) -> bool {
+        let waiting = self.arrived.len() + self.position.unread.len();
+        let taken = waiting < UNREAD_LIMIT && self.position.outcome.is_none();
+        if taken {
+            self.arrived.push_back(Arrival::Event(event));
+        }
+        taken
+    }
+
+    /// Begins no further task until the run is resumed from its position.
+    pub fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// Where the run is, when it can be left: nothing is under way but timers
+    /// and listening, and all that was told has been seen by a turn.
+    pub fn position(&self) -> Option<&Position> {
+        self.is_safe().then_some(&self.position)
+    }
+
+    fn is_safe(&self) -> bool {
+        self.arrived.is_empty()
+            && !self.resumed
+            && self.position.outcome.is_none()
+            && self.position.pending.values().all(|pending| {
+                pending.purpose != Purpose::Task || matches!(pending.effect, Effect::Timer { .. })
+            })
+    }
+
+    /// The places of the tasks that are under way, the innermost of each branch.
+    pub fn current(&self) -> Vec<&str> {
+        let threads = self.position.threads.values();
+        threads
+            .filter_map(|thread| {
+                let frame = thread.frames.last()?;
+                let task = self.flow.list(&frame.list).get(frame.index)?;
+                Some(task.path.as_str())
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

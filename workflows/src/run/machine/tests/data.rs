@@ -1,0 +1,186 @@
+//! Inputs, outputs, context and what expressions may see.
+
+use serde_json::json;
+
+use super::{Run, fault, output};
+use crate::run::machine::{Effect, RequestCredentials, Status};
+
+#[test]
+fn data_goes_through_its_transforms() {
+    let steps = json!({
+        "input": { "from": ".wrapped" },
+        "output": { "as": "{ result: . }" },
+        "do": [
+            { "a": { "input": { "from": "{ n: .n }" }, "set": { "m": "${ .n + 1 }" }, "output": { "as": ".m" }, "export": { "as": { "raw": "${ $input }", "out": "${ $output }" } } } },
+            { "b": { "set": { "in": "${ . }", "context": "${ $context }" } } },
+        ],
+    });
+    assert_eq!(
+        output(&steps, json!({ "wrapped": { "n": 1, "more": 2 } })),
+        json!({ "result": { "in": 2, "context": { "raw": { "n": 1 }, "out": 2 } } })
+    );
+}
+
+#[test]
+fn results_of_expressions_are_data() {
+    let steps = json!([
+        { "a": { "set": { "x": "${ .evil }", "y": ["${ .evil }"] } } },
+        { "b": { "set": "${ . }" } },
+    ]);
+    let evil = "${ $secrets }";
+    assert_eq!(
+        output(&steps, json!({ "evil": evil })),
+        json!({ "x": evil, "y": [evil] })
+    );
+}
+
+#[test]
+fn schemas_are_checked() {
+    let schema = json!({ "document": { "type": "object", "required": ["n"], "properties": { "n": { "type": "integer", "minimum": 1 } } } });
+    let steps = json!({
+        "input": { "schema": schema },
+        "do": [{ "a": { "set": { "n": "${ .n }" }, "output": { "schema": { "document": { "properties": { "n": { "maximum": 5 } } } } } } }],
+    });
+    assert_eq!(output(&steps, json!({ "n": 3 })), json!({ "n": 3 }));
+    insta::assert_snapshot!(fault(&steps, json!({})), @"Validation Error (status 400, at /): the value lacks `n`");
+    insta::assert_snapshot!(fault(&steps, json!({ "n": 0 })), @"Validation Error (status 400, at /): `/n` breaks the rule minimum 1: it is `0`");
+    insta::assert_snapshot!(fault(&steps, json!({ "n": 6 })), @"Validation Error (status 400, at /do/0/a): `/n` breaks the rule maximum 5: it is `6`");
+}
+
+#[test]
+fn expressions_see_the_run_and_the_task() {
+    let steps = json!({
+        "document": { "name": "x", "version": "1.0.0" },
+        "do": [{ "a": { "input": { "from": ".x" }, "set": {
+            "task": "${ $task }",
+            "id": "${ $workflow.id }",
+            "version": "${ $workflow.definition.document.version }",
+            "input": "${ $workflow.input }",
+            "started": "${ $workflow.startedAt.epoch.seconds }",
+            "runtime": "${ $runtime.name }",
+        } } }],
+    });
+    insta::assert_json_snapshot!(output(&steps, json!({ "x": 5 })), @r#"
+    {
+      "id": "test/run",
+      "input": {
+        "x": 5
+      },
+      "runtime": "almanac",
+      "started": 0,
+      "task": {
+        "definition": {
+          "input": {
+            "from": ".x"
+          },
+          "set": {
+            "id": "${ $workflow.id }",
+            "input": "${ $workflow.input }",
+            "runtime": "${ $runtime.name }",
+            "started": "${ $workflow.startedAt.epoch.seconds }",
+            "task": "${ $task }",
+            "version": "${ $workflow.definition.document.version }"
+          }
+        },
+        "input": {
+          "x": 5
+        },
+        "name": "a",
+        "reference": "/do/0/a",
+        "startedAt": {
+          "epoch": {
+            "milliseconds": 0,
+            "seconds": 0
+          },
+          "iso8601": "1970-01-01T00:00:00Z"
+        }
+      },
+      "version": "1.0.0"
+    }
+    "#);
+}
+
+#[test]
+fn calls_are_asked_for_with_all_expressions_evaluated() {
+    let steps = json!({
+        "use": { "secrets": ["crm"] },
+        "do": [{ "get": { "call": "http", "with": {
+            "method": "get",
+            "endpoint": { "uri": "https://x.org/{path}/{n}", "authentication": { "basic": { "use": "crm" } } },
+            "headers": { "X-A": "${ .path }" },
+            "body": { "n": "${ .n }" },
+        }, "metadata": { "temporal": { "start_to_close": "15s" } } } }],
+    });
+    let mut run = Run::new(&steps, json!({ "path": "a b/ü", "n": 5 }), |effect| {
+        let Effect::Http(http) = effect else {
+            unreachable!()
+        };
+        assert_eq!(http.uri, "https://x.org/a%20b%2F%C3%BC/5");
+        assert_eq!(http.headers, Some(json!({ "X-A": "a b/ü" })));
+        assert_eq!(http.body, Some(json!({ "n": 5 })));
+        let credentials = &http.authentication.as_ref().unwrap().credentials;
+        assert_eq!(*credentials, RequestCredentials::Secret("crm".to_owned()));
+        Ok(json!("done"))
+    });
+    assert_eq!(run.go(), Status::Completed(json!("done")));
+    insta::assert_snapshot!(fault(&steps, json!({ "path": "x" })), @"Expression Error (status 400, at /do/0/get): `{n}` must be text, a number or a boolean in the input, not nothing");
+    insta::assert_snapshot!(fault(&steps, json!({ "path": { "a": 1 }, "n": 5 })), @"Expression Error (status 400, at /do/0/get): `{path}` must be text, a number or a boolean in the input, not a map");
+}
+
+#[test]
+fn processes_give_what_was_asked_for() {
+    let run = |task| {
+        let mut run = Run::new(
+            &json!([{ "x": task }]),
+            json!({ "in": 1 }),
+            |effect| match effect {
+                Effect::Activity(request) => {
+                    Ok(json!([request.name, request.task_queue, request.arguments]))
+                }
+                Effect::Shell(request) => {
+                    Ok(json!([request.command, request.arguments, request.stdin]))
+                }
+                Effect::Workflow(request) => Ok(json!([request.name, request.input])),
+                other => panic!("{other:?}"),
+            },
+        );
+        run.go()
+    };
+    assert_eq!(
+        run(
+            json!({ "call": "activity", "with": { "name": "A", "task_queue": "q", "arguments": ["${ .in }", 2] } })
+        ),
+        Status::Completed(json!(["A", "q", [1, 2]]))
+    );
+    assert_eq!(
+        run(
+            json!({ "run": { "shell": { "command": "ls", "arguments": ["-l", "${ .in }"], "stdin": "${ . }" } } })
+        ),
+        Status::Completed(json!(["ls", ["-l", "1"], "{\"in\":1}"]))
+    );
+    let workflow = |wait: bool, output: &str| json!({ "run": { "workflow": { "namespace": "n", "name": "w", "version": "1", "input": { "a": "${ .in }" } }, "await": wait, "return": output } });
+    assert_eq!(
+        run(workflow(true, "stdout")),
+        Status::Completed(json!(["w", { "a": 1 }]))
+    );
+    assert_eq!(run(workflow(true, "none")), Status::Completed(json!(null)));
+    assert_eq!(
+        run(workflow(false, "stdout")),
+        Status::Completed(json!({ "in": 1 }))
+    );
+}
+
+#[test]
+fn what_expressions_take_is_bounded_for_a_task_and_for_a_turn() {
+    let long = "${ [range(20000)] | map(. + 1) | add }";
+    let some = json!([{ "a": { "set": { "x": long } } }, { "b": { "set": { "x": long } } }]);
+    let looping = json!([{ "each": { "for": { "in": "${ [range(12)] }" }, "do": some } }]);
+    let mut run = Run::new(&looping, json!({}), super::nobody);
+    assert_eq!(run.turn(), Status::Yielded);
+    assert!(run.began().len() < 25);
+    assert_eq!(run.go(), Status::Completed(json!({ "x": 200_010_000 })));
+
+    let items: Vec<&str> = std::iter::repeat_n(long, 60).collect();
+    let steps = json!([{ "a": { "set": { "x": items } } }]);
+    insta::assert_snapshot!(fault(&steps, json!({})), @"Expression Error (status 400, at /do/0/a): the expressions of the task take too long together");
+}

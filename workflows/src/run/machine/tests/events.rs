@@ -1,0 +1,213 @@
+//! `emit` and `listen`.
+
+use serde_json::{Value, json};
+
+use super::{Run, nobody};
+use crate::run::machine::{Command, Effect, Status, UNREAD_LIMIT};
+
+fn event(kind: &str, data: &Value) -> Value {
+    json!({ "specversion": "1.0", "id": "1", "source": "test", "type": kind, "data": data, "room": data["room"] })
+}
+
+fn listening(listen: &Value) -> Run {
+    let mut run = Run::new(&json!([{ "hear": listen }]), json!({ "in": 1 }), nobody);
+    assert_eq!(run.go(), Status::Waiting);
+    run
+}
+
+/// Delivers events of types, with their number as data, until the run is over.
+fn heard(listen: &Value, types: &[&str]) -> (usize, Status) {
+    let mut run = listening(listen);
+    for (index, kind) in types.iter().enumerate() {
+        assert!(run.machine.deliver(event(kind, &json!(index))));
+        let status = run.go();
+        if status != Status::Waiting {
+            assert!(run.effects.is_empty(), "{:?}", run.effects);
+            return (index + 1, status);
+        }
+    }
+    (types.len(), Status::Waiting)
+}
+
+#[test]
+fn an_event_is_published_whole() {
+    let steps = json!([{ "tell": { "emit": { "event": { "with": { "type": "paid", "data": { "n": "${ .n }" }, "tenant": "x" } } } } }]);
+    let mut run = Run::new(&steps, json!({ "n": 5 }), nobody);
+    let Status::Completed(output) = run.go() else {
+        unreachable!()
+    };
+    let Some(Command::Start {
+        effect: Effect::Emit { event },
+        task,
+        ..
+    }) = run.commands.first()
+    else {
+        unreachable!()
+    };
+    assert_eq!((event, task.as_str()), (&output, "/do/0/tell"));
+    insta::assert_json_snapshot!(output, @r#"
+    {
+      "data": {
+        "n": 5
+      },
+      "id": "test/run/1",
+      "source": "almanac/test",
+      "specversion": "1.0",
+      "tenant": "x",
+      "time": "1970-01-01T00:00:00Z",
+      "type": "paid"
+    }
+    "#);
+}
+
+#[test]
+fn strategies_say_which_events_count() {
+    let with = |kind: &str| json!({ "with": { "type": kind } });
+    let to = |to: Value| json!({ "listen": { "to": to } });
+    let done = |numbers: &[usize]| Status::Completed(json!(numbers));
+    assert_eq!(
+        heard(&to(json!({ "one": with("a") })), &["b", "a"]),
+        (2, done(&[1]))
+    );
+    assert_eq!(
+        heard(&to(json!({ "any": [with("a"), with("b")] })), &["c", "b"]),
+        (2, done(&[1]))
+    );
+    assert_eq!(heard(&to(json!({ "any": [] })), &["c"]), (1, done(&[0])));
+    assert_eq!(
+        heard(
+            &to(json!({ "all": [with("a"), with("b")] })),
+            &["b", "b", "c", "a"]
+        ),
+        (4, done(&[0, 3]))
+    );
+    let until = json!({ "any": [with("a")], "until": "(. | length) > 1" });
+    assert_eq!(heard(&to(until), &["a", "b", "a"]), (3, done(&[0, 2])));
+    let until = json!({ "any": [with("a")], "until": { "one": with("stop") } });
+    assert_eq!(
+        heard(&to(until), &["a", "b", "a", "stop"]),
+        (4, done(&[0, 2]))
+    );
+    let until = json!({ "any": [], "until": { "all": [with("x"), with("y")] } });
+    assert_eq!(heard(&to(until), &["a", "y", "x"]), (3, done(&[0])));
+    assert_eq!(
+        heard(
+            &to(json!({ "any": [], "until": "${ false }" })),
+            &["a", "b"]
+        ),
+        (2, Status::Waiting)
+    );
+}
+
+#[test]
+fn filters_can_be_expressions_and_events_have_things_in_common() {
+    let listen = json!({ "listen": { "to": { "one": { "with": { "type": "t", "data": "${ .n > 38 }" } } }, "read": "envelope" } });
+    let mut run = listening(&listen);
+    for n in [37, 39] {
+        run.machine.deliver(event("t", &json!({ "n": n })));
+    }
+    let Status::Completed(output) = run.go() else {
+        unreachable!()
+    };
+    assert_eq!(output, json!([event("t", &json!({ "n": 39 }))]));
+
+    let sensor = |kind: &str| json!({ "with": { "type": kind }, "correlate": { "room": { "from": ".room" } } });
+    let mut run =
+        listening(&json!({ "listen": { "to": { "all": [sensor("warm"), sensor("wet")] } } }));
+    for (kind, room) in [("warm", "a"), ("wet", "b"), ("wet", "a")] {
+        run.machine.deliver(event(kind, &json!({ "room": room })));
+    }
+    assert_eq!(
+        run.go(),
+        Status::Completed(json!([{ "room": "a" }, { "room": "a" }]))
+    );
+    let expect = json!({ "listen": { "to": { "one": { "with": { "type": "t" }, "correlate": { "n": { "from": ".data", "expect": "${ .in }" } } } } } });
+    assert_eq!(
+        heard(&expect, &["t", "t"]),
+        (2, Status::Completed(json!([1])))
+    );
+}
+
+#[test]
+fn each_event_is_handled_in_its_turn() {
+    let listen = json!({
+        "listen": { "to": { "any": [], "until": "(. | length) == 3" } },
+        "foreach": {
+            "item": "e", "at": "i",
+            "do": [{ "pause": { "wait": "PT10S" } }, { "note": { "set": { "e": "${ $e }", "i": "${ $i }" } } }],
+            "output": { "as": "[.e, .i, $i]" },
+            "export": { "as": "{ last: $output }" },
+        },
+    });
+    // What was not handled is left for others.
+    let more = json!({ "listen": { "to": { "any": [], "until": "(. | length) == 2" } } });
+    let steps = json!([
+        { "hear": listen },
+        { "keep": { "set": "${ . }", "export": { "as": "{ last: $context.last, all: . }" } } },
+        { "more": more },
+        { "end": { "set": { "more": "${ . }", "all": "${ $context.all }", "last": "${ $context.last }" } } },
+    ]);
+    let mut run = Run::new(&steps, json!({}), nobody);
+    assert_eq!(run.go(), Status::Waiting);
+    for n in 0..5 {
+        run.machine.deliver(event("t", &json!(n)));
+    }
+    assert_eq!(
+        run.go(),
+        Status::Completed(
+            json!({ "all": [[0, 0, 0], [1, 1, 1], [2, 2, 2]], "last": [2, 2, 2], "more": [3, 4] })
+        )
+    );
+    assert_eq!(run.elapsed().as_secs(), 30);
+}
+
+#[test]
+fn events_wait_for_a_listener_and_are_heard_by_all() {
+    let one = json!({ "listen": { "to": { "one": { "with": { "type": "a" } } } } });
+    let steps = json!([
+        { "wait": { "wait": "PT1S" } },
+        { "both": { "fork": { "branches": [{ "x": one }, { "y": one }] } } },
+        { "more": one },
+    ]);
+    let mut run = Run::new(&steps, json!({}), nobody);
+    assert_eq!(run.turn(), Status::Waiting);
+    // The first listener takes what waited; those who listen later do not.
+    run.machine.deliver(event("a", &json!("early")));
+    assert_eq!(run.go(), Status::Waiting);
+    run.machine.deliver(event("a", &json!("second")));
+    assert_eq!(run.go(), Status::Waiting);
+    run.machine.deliver(event("a", &json!("third")));
+    assert_eq!(run.go(), Status::Completed(json!(["third"])));
+
+    let mut run = Run::new(&json!([{ "a": { "wait": "PT1S" } }]), json!({}), nobody);
+    run.turn();
+    for _ in 0..UNREAD_LIMIT {
+        assert!(run.machine.deliver(json!({})));
+    }
+    assert!(!run.machine.deliver(json!({})), "too many");
+}
+
+#[test]
+fn a_host_is_told_which_types_count() {
+    let types = |to: Value| {
+        let run = listening(&json!({ "listen": { "to": to } }));
+        match run.effects.values().next() {
+            Some((Effect::Listen { types }, _)) => types.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        types(json!({ "all": [{ "with": { "type": "b" } }, { "with": { "type": "a" } }] })),
+        ["a", "b"]
+    );
+    assert_eq!(
+        types(
+            json!({ "any": [{ "with": { "type": "b" } }], "until": { "one": { "with": { "type": "x" } } } })
+        ),
+        ["b", "x"]
+    );
+    assert_eq!(
+        types(json!({ "any": [{ "with": { "type": "b" } }, { "with": { "source": "s" } }] })),
+        [] as [&str; 0]
+    );
+}

@@ -1,0 +1,203 @@
+//! The interpreter from outside: steps and results in; commands, log and the
+//! run's end out.
+
+mod conformance;
+mod damage;
+mod data;
+mod errors;
+mod events;
+mod flow;
+mod gherkin;
+mod programs;
+mod properties;
+mod time;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{About, Command, Effect, EffectId, Entry, Fault, Machine, Standard, Status, Turn};
+use crate::run::language::{Flow, Problem, parse};
+
+/// What answers the effects of a test.
+type Host = fn(&Effect) -> Result<Value, Fault>;
+
+/// A run with a clock of its own: timers end in their order, when all other
+/// effects were answered.
+struct Run {
+    machine: Machine,
+    flow: Arc<Flow>,
+    now: Timestamp,
+    host: Host,
+    /// Effects under way; timers with their end.
+    effects: BTreeMap<EffectId, (Effect, Option<Timestamp>)>,
+    commands: Vec<Command>,
+    log: Vec<Entry>,
+    /// Hold and resume at each turn, through JSON.
+    interrupted: bool,
+}
+
+fn read(steps: &Value) -> Arc<Flow> {
+    match parse(steps) {
+        Ok(flow) => Arc::new(flow),
+        Err(problems) => {
+            let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+            panic!("{}", lines.join("\n"))
+        }
+    }
+}
+
+fn about() -> About {
+    About {
+        id: "test/run".to_owned(),
+        source: "almanac/test".to_owned(),
+        runtime: json!({ "name": "almanac" }),
+    }
+}
+
+fn nobody(effect: &Effect) -> Result<Value, Fault> {
+    match effect {
+        Effect::Emit { .. } => Ok(Value::Null),
+        other => Err(Standard::Communication.fault(format!("nobody answers {other:?}"))),
+    }
+}
+
+impl Run {
+    fn new(steps: &Value, input: Value, host: Host) -> Self {
+        let (flow, now) = (read(steps), Timestamp::UNIX_EPOCH);
+        Self {
+            machine: Machine::start(Arc::clone(&flow), about(), input, now),
+            flow,
+            now,
+            host,
+            effects: BTreeMap::new(),
+            commands: Vec::new(),
+            log: Vec::new(),
+            interrupted: false,
+        }
+    }
+
+    /// One turn.
+    fn turn(&mut self) -> Status {
+        let Turn {
+            commands,
+            log,
+            status,
+        } = self.machine.advance(self.now);
+        for command in &commands {
+            match command {
+                Command::Start { id, effect, .. } => {
+                    let end = match effect {
+                        Effect::Timer { duration } => Some(self.now + *duration),
+                        _ => None,
+                    };
+                    self.effects.insert(*id, (effect.clone(), end));
+                }
+                Command::Cancel { id } => {
+                    assert!(self.effects.remove(id).is_some(), "{id} is not under way");
+                }
+            }
+        }
+        self.commands.extend(commands);
+        self.log.extend(log);
+        status
+    }
+
+    /// Answers the effect that comes first; false when there is none but listening.
+    fn answer(&mut self) -> bool {
+        let work = self.effects.iter().find(|(_, (effect, _))| {
+            !matches!(effect, Effect::Timer { .. } | Effect::Listen { .. })
+        });
+        if let Some((id, (effect, _))) = work {
+            let (id, outcome) = (*id, (self.host)(effect));
+            self.effects.remove(&id);
+            self.machine.complete(id, outcome);
+            return true;
+        }
+        let timers = self
+            .effects
+            .iter()
+            .filter_map(|(id, (_, end))| Some(((*end)?, *id)));
+        let Some((end, id)) = timers.min() else {
+            return false;
+        };
+        self.now = self.now.max(end);
+        self.effects.remove(&id);
+        self.machine.complete(id, Ok(Value::Null));
+        true
+    }
+
+    /// Turns until the run is over, or waits for an event.
+    fn go(&mut self) -> Status {
+        for _ in 0..10_000 {
+            let mut status = self.turn();
+            if self.interrupted {
+                status = self.interrupt();
+            }
+            match status {
+                Status::Waiting if !self.answer() => return status,
+                Status::Waiting | Status::Yielded => {}
+                over => return over,
+            }
+        }
+        panic!("the run does not end")
+    }
+
+    /// Holds the run, and goes on from its position as JSON.
+    fn interrupt(&mut self) -> Status {
+        self.machine.hold();
+        loop {
+            match self.turn() {
+                Status::Held => break,
+                Status::Waiting => assert!(self.answer(), "held, and nothing to wait for"),
+                over => return over,
+            }
+        }
+        let position = serde_json::to_string(self.machine.position().unwrap()).unwrap();
+        let position = serde_json::from_str(&position).unwrap();
+        self.machine = Machine::resume(Arc::clone(&self.flow), about(), position).unwrap();
+        self.effects.clear();
+        self.turn()
+    }
+
+    /// The names of the tasks that began, in their order.
+    fn began(&self) -> Vec<&str> {
+        let began = self.log.iter().filter_map(|entry| match entry {
+            Entry::Began { task } => task.rsplit('/').next(),
+            _ => None,
+        });
+        began.collect()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.now
+            .duration_since(Timestamp::UNIX_EPOCH)
+            .try_into()
+            .unwrap()
+    }
+}
+
+/// The end of a run without effects but timers and events to publish.
+#[track_caller]
+fn end(steps: &Value, input: Value) -> Status {
+    Run::new(steps, input, nobody).go()
+}
+
+#[track_caller]
+fn output(steps: &Value, input: Value) -> Value {
+    match end(steps, input) {
+        Status::Completed(output) => output,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn fault(steps: &Value, input: Value) -> Fault {
+    match end(steps, input) {
+        Status::Faulted(fault) => fault,
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,91 @@
+//! Waits and limits.
+
+use serde_json::{Value, json};
+
+use super::{Run, fault, nobody};
+use crate::run::machine::Status;
+
+#[test]
+fn waits_take_their_time() {
+    let steps = json!([
+        { "a": { "wait": { "minutes": 1, "seconds": 30 } } },
+        { "b": { "wait": "PT0S" } },
+        { "c": { "wait": "${ .pause }" } },
+    ]);
+    let mut run = Run::new(&steps, json!({ "pause": "PT5S" }), nobody);
+    assert_eq!(run.go(), Status::Completed(json!({ "pause": "PT5S" })));
+    assert_eq!(run.elapsed().as_secs(), 95);
+    assert_eq!(run.commands.len(), 2, "a wait of nothing asks for nothing");
+    insta::assert_snapshot!(fault(&steps, json!({ "pause": "soon" })), @"Expression Error (status 400, at /do/2/c): `.pause` must be a duration like `PT5S` or `{ seconds: 5 }` of at most 36500 days, not the text `soon`");
+}
+
+#[test]
+fn a_limit_stops_the_task_with_all_that_is_in_it() {
+    let steps = json!([{ "guard": { "try": [{ "slow": {
+        "timeout": { "after": "PT5S" },
+        "try": [{ "both": { "fork": { "branches": [{ "a": { "wait": "PT1H" } }, { "b": { "wait": "PT2H" } }] } } }],
+        "catch": { "do": [{ "never": { "set": { "x": 1 } } }] },
+    } }], "catch": { "errors": { "with": { "type": "https://serverlessworkflow.io/spec/1.0.0/errors/timeout", "status": 408 } }, "do": [{ "note": { "set": { "at": "${ $error.instance }" } } }] } } }]);
+    let mut run = Run::new(&steps, json!({}), nobody);
+    assert_eq!(
+        run.go(),
+        Status::Completed(json!({ "at": "/do/0/guard/try/0/slow" }))
+    );
+    assert_eq!(run.elapsed().as_secs(), 5);
+    assert!(run.effects.is_empty());
+}
+
+#[test]
+fn a_limit_that_was_kept_does_nothing() {
+    let steps = json!([{ "a": { "timeout": { "after": "PT5S" }, "wait": "PT1S" } }, { "b": { "wait": "PT1M" } }]);
+    let mut run = Run::new(&steps, json!({}), nobody);
+    assert_eq!(run.go(), Status::Completed(json!({})));
+}
+
+#[test]
+fn a_run_has_a_limit() {
+    let steps = json!({ "timeout": { "after": "PT1H" }, "do": [{ "a": { "wait": "PT59M" } }, { "b": { "wait": "PT59M" } }] });
+    let mut run = Run::new(&steps, json!({}), nobody);
+    let Status::Faulted(fault) = run.go() else {
+        unreachable!()
+    };
+    insta::assert_snapshot!(fault, @"Timeout Error (status 408, at /): the run took longer than its limit");
+    assert_eq!(run.elapsed().as_secs(), 3600);
+    assert!(run.effects.is_empty());
+}
+
+#[test]
+fn each_attempt_has_a_limit_and_the_retries_together() {
+    let steps = json!([{ "t": {
+        "try": [{ "slow": { "wait": "PT1M" } }],
+        "catch": { "retry": { "delay": "PT1S", "limit": { "attempt": { "count": 2, "duration": "PT10S" } } } },
+    } }]);
+    let mut run = Run::new(&steps, json!({}), nobody);
+    let Status::Faulted(fault) = run.go() else {
+        unreachable!()
+    };
+    insta::assert_snapshot!(fault, @"Timeout Error (status 408, at /do/0/t): the attempt took longer than its limit");
+    assert_eq!(run.began(), ["t", "slow", "slow", "slow"]);
+    assert_eq!(run.elapsed().as_secs(), 32);
+}
+
+#[test]
+fn a_timer_goes_on_with_what_is_left_of_it() {
+    let steps = json!([{ "a": { "timeout": { "after": "PT1H" }, "wait": "PT10M" } }, { "b": { "wait": "PT1M" } }]);
+    let mut run = Run::new(&steps, json!({}), nobody);
+    assert_eq!(run.turn(), Status::Waiting);
+    run.now += jiff::SignedDuration::from_mins(4);
+    run.machine.hold();
+    assert_eq!(run.turn(), Status::Held);
+    run.interrupt();
+    let minutes: Vec<Value> = run
+        .effects
+        .values()
+        .map(|(effect, _)| {
+            serde_json::to_value(effect).unwrap()["timer"]["duration"]["secs"].clone()
+        })
+        .collect();
+    assert_eq!(minutes, [json!(56 * 60), json!(6 * 60)]);
+    assert_eq!(run.go(), Status::Completed(json!({})));
+    assert_eq!(run.elapsed().as_secs(), 11 * 60);
+}

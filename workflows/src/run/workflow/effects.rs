@@ -1,0 +1,277 @@
+//! Effects of a run, as Temporal does them.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use temporalio_common::data_converters::RawValue;
+use temporalio_common::{Priority, RetryPolicy, UntypedActivity, UntypedWorkflow};
+use temporalio_protos::temporal::api::common::v1::Payload;
+use temporalio_workflow::{
+    ActivityCloseTimeouts, ActivityOptions, ChildWorkflowCancellationType, ChildWorkflowOptions,
+    ParentClosePolicy, TimerOptions, WorkflowCancellationToken, WorkflowContext,
+};
+
+use super::{RunDefinition, failure};
+use crate::contracts::{EMIT, HTTP, OPENAPI, SHELL};
+use crate::run::language::Temporal;
+use crate::run::machine::{ActivityRequest, Effect, EffectId, Fault, Standard, WorkflowRequest};
+
+/// The limit of an attempt at an activity for which the task states none.
+const ATTEMPT_WITHIN: Duration = Duration::from_mins(5);
+/// How soon a lost worker is noticed: Almanac's own activities always heartbeat.
+const OWN_HEARTBEAT: Duration = Duration::from_secs(30);
+/// How often one of Almanac's own activities is tried when its worker is lost,
+/// or what it called may answer later.
+const OWN_ATTEMPTS: u32 = 3;
+/// The shortest timer.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// The longest summary.
+const SUMMARY: usize = 200;
+
+type Context = WorkflowContext<RunDefinition>;
+type Ending<'c> = Pin<Box<dyn Future<Output = Result<Value, Fault>> + 'c>>;
+
+/// The effects of a run that are under way.
+pub(super) struct Effects<'c> {
+    ctx: &'c Context,
+    /// What the ids of child workflows begin with.
+    run: String,
+    under_way: BTreeMap<EffectId, UnderWay<'c>>,
+}
+
+struct UnderWay<'c> {
+    token: WorkflowCancellationToken,
+    ending: Ending<'c>,
+}
+
+impl<'c> Effects<'c> {
+    pub(super) fn new(ctx: &'c Context, run: &str) -> Self {
+        Self {
+            ctx,
+            run: run.to_owned(),
+            under_way: BTreeMap::new(),
+        }
+    }
+
+    /// Starts an effect of the task at a place.
+    pub(super) fn start(&mut self, id: EffectId, task: &str, effect: Effect, options: &Temporal) {
+        let token = self.ctx.cancellation_token().child_token();
+        let how = How {
+            token: token.clone(),
+            summary: summary(task, options),
+            options,
+        };
+        let ending = match effect {
+            Effect::Timer { duration } => self.timer(duration, how),
+            Effect::Activity(request) => self.activity(request, how),
+            Effect::Workflow(request) => self.child(id, request, how),
+            Effect::Http(request) => self.own(HTTP, &request, how),
+            Effect::OpenApi(request) => self.own(OPENAPI, &request, how),
+            Effect::Shell(request) => self.own(SHELL, &request, how),
+            Effect::Emit { event } => self.own(EMIT, &event, how),
+            // Refused when definitions are read, and when runs begin.
+            Effect::Listen { .. } => {
+                let fault = Standard::Configuration.fault("listening is not supported yet");
+                Box::pin(std::future::ready(Err(fault)))
+            }
+        };
+        self.under_way.insert(id, UnderWay { token, ending });
+    }
+
+    /// Gives up an effect.
+    pub(super) fn cancel(&mut self, id: EffectId) {
+        if let Some(effect) = self.under_way.remove(&id) {
+            effect.token.cancel();
+        }
+    }
+
+    /// The results that come next, in the order of their ids; none when the run
+    /// is cancelled.
+    pub(super) async fn results(&mut self) -> Option<Vec<(EffectId, Result<Value, Fault>)>> {
+        let token = self.ctx.cancellation_token();
+        let mut cancelled = pin!(token.cancelled());
+        poll_fn(|cx| {
+            if cancelled.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            let mut results = Vec::new();
+            for (id, effect) in &mut self.under_way {
+                if let Poll::Ready(result) = effect.ending.as_mut().poll(cx) {
+                    results.push((*id, result));
+                }
+            }
+            for (id, _) in &results {
+                self.under_way.remove(id);
+            }
+            if results.is_empty() {
+                Poll::Pending
+            } else {
+                Poll::Ready(Some(results))
+            }
+        })
+        .await
+    }
+
+    fn timer(&self, duration: Duration, how: How<'_>) -> Ending<'c> {
+        let options = TimerOptions::builder(duration.max(SHORTEST))
+            .cancellation_token(how.token)
+            .summary(how.summary)
+            .build();
+        let timer = self.ctx.timer(options);
+        Box::pin(async move {
+            timer.await;
+            Ok(Value::Null)
+        })
+    }
+
+    /// An activity of any worker. An error is the task's at once: `retry` of the
+    /// specification says what is tried again.
+    fn activity(&self, request: ActivityRequest, how: How<'_>) -> Ending<'c> {
+        let arguments = request.arguments.iter();
+        let arguments = arguments.flat_map(|value| self.payloads(value)).collect();
+        let queue = Some(request.task_queue);
+        let options = how.activity(queue, how.options.heartbeat, 1);
+        self.execute(&request.name, RawValue::new(arguments), options)
+    }
+
+    /// One of Almanac's own activities.
+    fn own<T: Serialize>(&self, name: &str, request: &T, how: How<'_>) -> Ending<'c> {
+        let input = match serde_json::to_value(request) {
+            Ok(input) => input,
+            Err(error) => {
+                let fault = failure::runtime(&error.to_string());
+                return Box::pin(std::future::ready(Err(fault)));
+            }
+        };
+        let heartbeat = how.options.heartbeat.or(Some(OWN_HEARTBEAT));
+        let queue = how.options.task_queue.clone();
+        let options = how.activity(queue, heartbeat, OWN_ATTEMPTS);
+        self.execute(name, RawValue::new(self.payloads(&input)), options)
+    }
+
+    fn execute(&self, name: &str, input: RawValue, options: ActivityOptions) -> Ending<'c> {
+        let activity = UntypedActivity::new(name);
+        let activity = self.ctx.execute_activity(activity, input, options);
+        Box::pin(async move {
+            let answer = activity.await;
+            json(&answer.map_err(|error| failure::of_activity(&error))?)
+        })
+    }
+
+    fn child(&self, id: EffectId, request: WorkflowRequest, how: How<'_>) -> Ending<'c> {
+        let (close, cancel) = if request.wait {
+            (
+                ParentClosePolicy::RequestCancel,
+                ChildWorkflowCancellationType::TryCancel,
+            )
+        } else {
+            // It goes on, whatever becomes of this run.
+            (
+                ParentClosePolicy::Abandon,
+                ChildWorkflowCancellationType::Abandon,
+            )
+        };
+        let options = ChildWorkflowOptions::builder()
+            .workflow_id(format!("{}/{id}", self.run))
+            .maybe_task_queue(how.options.task_queue.clone())
+            .cancel_type(cancel)
+            .cancellation_token(how.token.clone())
+            .parent_close_policy(close)
+            .static_summary(how.summary.clone())
+            .maybe_execution_timeout(how.options.schedule_to_close)
+            .maybe_run_timeout(how.options.start_to_close)
+            .maybe_priority(how.priority())
+            .build();
+        let input = request.input.iter();
+        let input = input.flat_map(|value| self.payloads(value)).collect();
+        let workflow = UntypedWorkflow::new(request.name);
+        let started = self
+            .ctx
+            .start_child_workflow(workflow, RawValue::new(input), options);
+        Box::pin(async move {
+            let child = started.await.map_err(|error| failure::of_start(&error))?;
+            if !request.wait {
+                return Ok(Value::Null);
+            }
+            let answer = child.result().await;
+            json(&answer.map_err(|error| failure::of_child(&error))?)
+        })
+    }
+
+    fn payloads(&self, value: &Value) -> Vec<Payload> {
+        RawValue::from_value(value, self.ctx.payload_converter()).payloads
+    }
+}
+
+/// How an effect is done.
+struct How<'o> {
+    token: WorkflowCancellationToken,
+    summary: String,
+    options: &'o Temporal,
+}
+
+impl How<'_> {
+    fn activity(
+        &self,
+        queue: Option<String>,
+        heartbeat: Option<Duration>,
+        attempts: u32,
+    ) -> ActivityOptions {
+        let options = self.options;
+        let limits = match (options.start_to_close, options.schedule_to_close) {
+            (None, Some(all)) => ActivityCloseTimeouts::ScheduleToClose(all),
+            (Some(one), Some(all)) => ActivityCloseTimeouts::ScheduleAndStartToClose {
+                start_to_close: one,
+                schedule_to_close: all,
+            },
+            (one, None) => ActivityCloseTimeouts::StartToClose(one.unwrap_or(ATTEMPT_WITHIN)),
+        };
+        ActivityOptions::with_close_timeouts(limits)
+            .maybe_task_queue(queue)
+            .maybe_schedule_to_start_timeout(options.schedule_to_start)
+            .maybe_heartbeat_timeout(heartbeat)
+            .cancellation_token(self.token.clone())
+            .retry_policy(RetryPolicy::builder().maximum_attempts(attempts).build())
+            .summary(self.summary.clone())
+            .maybe_priority(self.priority())
+            .build()
+    }
+
+    fn priority(&self) -> Option<Priority> {
+        let key = self.options.priority.map(u32::from)?;
+        Some(Priority::builder().priority_key(key).build())
+    }
+}
+
+/// What the Temporal UI shows beside an effect: the task's place, if it says nothing else.
+fn summary(task: &str, options: &Temporal) -> String {
+    let place = task.trim_start_matches('/');
+    let place = if place.is_empty() { "the run" } else { place };
+    let whole = options.summary.as_deref().unwrap_or(place);
+    match whole.char_indices().nth(SUMMARY) {
+        None => whole.to_owned(),
+        Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
+    }
+}
+
+/// What an activity or a workflow answered, if that is JSON or nothing.
+fn json(answer: &RawValue) -> Result<Value, Fault> {
+    let Some(payload) = answer.payloads.first() else {
+        return Ok(Value::Null);
+    };
+    let encoding = payload.metadata.get("encoding").map(Vec::as_slice);
+    match encoding {
+        Some(b"binary/null") => Ok(Value::Null),
+        Some(b"json/plain" | b"json/protobuf") => serde_json::from_slice(&payload.data)
+            .map_err(|error| failure::runtime(&format!("the answer is not JSON: {error}"))),
+        other => Err(failure::runtime(&format!(
+            "the answer is not JSON, but {}",
+            String::from_utf8_lossy(other.unwrap_or(b"of no encoding"))
+        ))),
+    }
+}
