@@ -23,6 +23,7 @@ on_both_schedulers!(
     a_worker_killed_in_the_middle_of_a_wait_loses_nothing,
     the_versions_that_runs_go_on_with_are_shown,
     a_long_loop_continues_as_new,
+    what_computes_without_an_end_starves_nothing,
     what_cannot_be_run_is_refused_at_its_line,
 );
 
@@ -347,6 +348,37 @@ do:
     let described: Value = serde_json::from_str(&temporal_cli(project.address(), args)?)?;
     let memo = &described["workflowExecutionInfo"]["memo"];
     anyhow::ensure!(memo.to_string().contains("almanac"), "{described}");
+    Ok(())
+}
+
+/// Limits pass, and other branches end, beside a loop that never waits.
+async fn what_computes_without_an_end_starves_nothing(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let again = "do: [{ again: { set: { x: 1 }, then: again } }]";
+    project.write(
+        "limited.yaml",
+        &format!("do:\n  - spin: {{ timeout: {{ after: PT2S }}, {again} }}\n"),
+    )?;
+    project.write(
+        "whole.yaml",
+        &format!("timeout: {{ after: PT2S }}\ndo:\n  - spin: {{ {again} }}\n"),
+    )?;
+    project.write(
+        "race.yaml",
+        &format!(
+            "do:\n  - race:\n      fork:\n        compete: true\n        branches:\n          - spin: {{ {again} }}\n          - rest: {{ wait: PT2S }}\n"
+        ),
+    )?;
+    let _worker = project.worker().start().await?;
+    let limited = start(&project, "limited", json!({ "n": 1 })).await?;
+    let whole = start(&project, "whole", json!({ "n": 1 })).await?;
+    let race = start(&project, "race", json!({ "n": 1 })).await?;
+    let (kind, error) = problem(failure(&project, &limited).await?)?;
+    assert!(kind.ends_with("/errors/timeout"), "{error}");
+    assert_eq!(error["instance"], "/do/0/spin");
+    let (kind, error) = problem(failure(&project, &whole).await?)?;
+    assert!(kind.ends_with("/errors/timeout"), "{error}");
+    assert_eq!(output(&project, &race).await?, json!({ "n": 1 }));
     Ok(())
 }
 

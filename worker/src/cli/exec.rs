@@ -130,7 +130,13 @@ async fn interpret(
         match turn.status {
             Status::Completed(output) => return Ok(output),
             Status::Faulted(fault) => return Err(fault),
-            Status::Yielded => tokio::task::yield_now().await,
+            // Limits pass and calls answer meanwhile.
+            Status::Yielded => {
+                tokio::task::yield_now().await;
+                while let Some((id, result)) = effects.ready() {
+                    machine.complete(id, result);
+                }
+            }
             Status::Waiting | Status::Held => {
                 if let Some((id, result)) = effects.next().await {
                     machine.complete(id, result);
@@ -258,6 +264,20 @@ mod tests {
         let flags = ["--http-allow", &address, "--shell-allow", "echo=/bin/echo"];
         let said = exec(&steps, Value::Null, &flags).await.unwrap();
         assert_eq!(said, Ok(json!("3\n")));
+    }
+
+    /// A loop without an end does not keep a limit from passing.
+    #[tokio::test]
+    async fn what_computes_without_an_end_meets_its_limit() {
+        let again = "{ do: [{ again: { set: { x: 1 }, then: again } }] }";
+        let limited = format!("timeout: {{ after: PT0.2S }}\ndo:\n  - spin: {again}\n");
+        let fault = exec(&limited, Value::Null, &[]).await.unwrap().unwrap_err();
+        assert!(fault.kind.ends_with("/errors/timeout"), "{fault}");
+        let race = format!(
+            "do:\n  - race:\n      fork:\n        compete: true\n        branches:\n          - spin: {again}\n          - rest: {{ wait: {{ milliseconds: 50 }} }}\n"
+        );
+        let ended = exec(&race, json!({ "n": 1 }), &[]).await.unwrap();
+        assert_eq!(ended, Ok(json!({ "n": 1 })));
     }
 
     /// A branch that lost goes, with its processes.

@@ -112,21 +112,23 @@ async fn interpret(
             }
         }
         show(ctx, definition, &machine, &turn.status, &mut shown);
-        match turn.status {
+        let results = match turn.status {
             Status::Completed(output) => return Ok(output),
             Status::Faulted(fault) => return Err(faulted(fault)),
             Status::Held => {
                 if let Some(position) = machine.position() {
                     return Err(go_on(ctx, definition, position));
                 }
+                effects.results().await
             }
+            // Limits pass and calls answer meanwhile.
             Status::Yielded => {
                 pause(ctx).await?;
-                continue;
+                effects.ready().await
             }
-            Status::Waiting => {}
-        }
-        let Some(results) = effects.results().await else {
+            Status::Waiting => effects.results().await,
+        };
+        let Some(results) = results else {
             return Err(WorkflowTermination::cancelled());
         };
         for (id, result) in results {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use almanac_activities::steps::Steps;
 use almanac_workflows::run::machine::{Effect, EffectId, Fault, Standard};
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// The limit of a call for which the task states none, as on a worker.
@@ -64,16 +64,31 @@ impl Effects {
     /// The result that comes next; none when nothing is under way.
     pub(super) async fn next(&mut self) -> Option<Done> {
         while let Some(ended) = self.tasks.join_next().await {
-            // One that panicked has no result: its run would wait for ever.
-            let (id, result) = match ended {
-                Ok(done) => done,
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            };
-            if self.under_way.remove(&id).is_some() {
-                return Some((id, result));
+            if let Some(done) = self.wanted(ended) {
+                return Some(done);
             }
         }
         None
+    }
+
+    /// A result that is there already.
+    pub(super) fn ready(&mut self) -> Option<Done> {
+        while let Some(ended) = self.tasks.try_join_next() {
+            if let Some(done) = self.wanted(ended) {
+                return Some(done);
+            }
+        }
+        None
+    }
+
+    /// A result, unless it was given up.
+    fn wanted(&mut self, ended: Result<Done, JoinError>) -> Option<Done> {
+        // One that panicked has no result: its run would wait for ever.
+        let (id, result) = match ended {
+            Ok(done) => done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        self.under_way.remove(&id).is_some().then_some((id, result))
     }
 
     /// Gives up all of them, and waits until what they began is gone.

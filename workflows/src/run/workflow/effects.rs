@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -34,6 +34,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const SUMMARY: usize = 200;
 
 type Context = WorkflowContext<RunDefinition>;
+type Results = Vec<(EffectId, Result<Value, Fault>)>;
 type Ending<'c> = Pin<Box<dyn Future<Output = Result<Value, Fault>> + 'c>>;
 
 /// The effects of a run that are under way.
@@ -92,22 +93,14 @@ impl<'c> Effects<'c> {
 
     /// The results that come next, in the order of their ids; none when the run
     /// is cancelled.
-    pub(super) async fn results(&mut self) -> Option<Vec<(EffectId, Result<Value, Fault>)>> {
+    pub(super) async fn results(&mut self) -> Option<Results> {
         let token = self.ctx.cancellation_token();
         let mut cancelled = pin!(token.cancelled());
         poll_fn(|cx| {
             if cancelled.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            let mut results = Vec::new();
-            for (id, effect) in &mut self.under_way {
-                if let Poll::Ready(result) = effect.ending.as_mut().poll(cx) {
-                    results.push((*id, result));
-                }
-            }
-            for (id, _) in &results {
-                self.under_way.remove(id);
-            }
+            let results = self.ended(cx);
             if results.is_empty() {
                 Poll::Pending
             } else {
@@ -115,6 +108,28 @@ impl<'c> Effects<'c> {
             }
         })
         .await
+    }
+
+    /// The results that are there, perhaps none, in the order of their ids.
+    /// Which are, history says: so it is the same in each replay.
+    pub(super) async fn ready(&mut self) -> Option<Results> {
+        if self.ctx.cancellation_token().is_cancelled() {
+            return None;
+        }
+        Some(poll_fn(|cx| Poll::Ready(self.ended(cx))).await)
+    }
+
+    fn ended(&mut self, cx: &mut task::Context<'_>) -> Results {
+        let mut results = Vec::new();
+        for (id, effect) in &mut self.under_way {
+            if let Poll::Ready(result) = effect.ending.as_mut().poll(cx) {
+                results.push((*id, result));
+            }
+        }
+        for (id, _) in &results {
+            self.under_way.remove(id);
+        }
+        results
     }
 
     fn timer(&self, duration: Duration, how: How<'_>) -> Ending<'c> {

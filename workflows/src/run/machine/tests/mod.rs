@@ -38,6 +38,8 @@ struct Run {
     log: Vec<Entry>,
     /// Hold and resume at each turn, through JSON.
     interrupted: bool,
+    /// What passes when a turn ends with more to do.
+    turn_takes: Duration,
 }
 
 fn read(steps: &Value) -> Arc<Flow> {
@@ -77,6 +79,7 @@ impl Run {
             commands: Vec::new(),
             log: Vec::new(),
             interrupted: false,
+            turn_takes: Duration::ZERO,
         }
     }
 
@@ -104,6 +107,24 @@ impl Run {
         self.commands.extend(commands);
         self.log.extend(log);
         status
+    }
+
+    /// Answers what is there while there is more to do at once: calls, and
+    /// timers that have ended.
+    fn answer_ready(&mut self) {
+        let ready = |(id, (effect, end)): (&EffectId, &(Effect, Option<Timestamp>))| match effect {
+            Effect::Listen { .. } => None,
+            Effect::Timer { .. } => end.is_some_and(|end| end <= self.now).then_some(*id),
+            _ => Some(*id),
+        };
+        let ready: Vec<EffectId> = self.effects.iter().filter_map(ready).collect();
+        for id in ready {
+            let outcome = match self.effects.remove(&id) {
+                Some((effect, None)) => (self.host)(&effect),
+                _ => Ok(Value::Null),
+            };
+            self.machine.complete(id, outcome);
+        }
     }
 
     /// Answers the effect that comes first; false when there is none but listening.
@@ -139,7 +160,11 @@ impl Run {
             }
             match status {
                 Status::Waiting if !self.answer() => return status,
-                Status::Waiting | Status::Yielded => {}
+                Status::Waiting => {}
+                Status::Yielded => {
+                    self.now += self.turn_takes;
+                    self.answer_ready();
+                }
                 over => return over,
             }
         }

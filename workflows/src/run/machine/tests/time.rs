@@ -89,3 +89,36 @@ fn a_timer_goes_on_with_what_is_left_of_it() {
     assert_eq!(run.go(), Status::Completed(json!({})));
     assert_eq!(run.elapsed().as_secs(), 11 * 60);
 }
+
+/// A branch with always more to do keeps nothing else of its run from going on.
+#[test]
+fn what_computes_without_an_end_starves_nothing() {
+    let again = json!([{ "again": { "set": { "x": 1 }, "then": "again" } }]);
+    let ends = |steps: &Value, host: Host| {
+        let mut run = Run::new(steps, json!({ "n": 1 }), host);
+        run.turn_takes = Duration::from_secs(1);
+        (run.go(), run.elapsed().as_secs())
+    };
+    let limited = json!([{ "spin": { "timeout": { "after": "PT10S" }, "do": again } }]);
+    let (Status::Faulted(fault), 10) = ends(&limited, nobody) else {
+        panic!("it has no limit")
+    };
+    insta::assert_snapshot!(fault, @"Timeout Error (status 408, at /do/0/spin): the task took longer than its limit");
+
+    let race = |other: Value| {
+        json!([{ "race": { "fork": { "compete": true, "branches": [{ "spin": { "do": again } }, { "other": other }] } } }])
+    };
+    let waits = race(json!({ "wait": "PT3S" }));
+    assert_eq!(
+        ends(&waits, nobody),
+        (Status::Completed(json!({ "n": 1 })), 3)
+    );
+    let calls = race(
+        json!({ "call": "http", "with": { "method": "get", "endpoint": "http://shop.example" } }),
+    );
+    let answers: Host = |_| Ok(json!("answered"));
+    assert_eq!(
+        ends(&calls, answers),
+        (Status::Completed(json!("answered")), 1)
+    );
+}
