@@ -325,13 +325,16 @@ do:
         "
 do:
   - add: { set: { n: '${ .n + 1 }' } }
-  - enough: { switch: [{ no: { when: .n < 5000, then: add } }] }
+  - enough: { switch: [{ no: { when: .n < 15000, then: add } }] }
 ",
     )?;
     let _worker = project.worker().start().await?;
     let waits = start(&project, "waits", json!({ "n": 0 })).await?;
     let counts = start(&project, "counts", json!({ "n": 0 })).await?;
-    assert_eq!(output(&project, &counts).await?, json!({ "n": 5000 }));
+    assert_eq!(output(&project, &counts).await?, json!({ "n": 15000 }));
+    // After fifty turns, of much fewer events than the server suggests it after.
+    let parts = replays(&project, &counts).await?;
+    anyhow::ensure!(parts > 1, "a computation has continued as new");
     let wanted = json!({ "n": 10, "same": true });
     assert_eq!(output(&project, &waits).await?, wanted);
     let parts = replays(&project, &waits).await?;

@@ -8,7 +8,9 @@
 mod input;
 pub mod language;
 pub mod machine;
+mod size;
 mod workflow;
 
 pub use input::*;
+pub use size::{PAYLOAD_LIMIT, json_size};
 pub use workflow::RunDefinition;

@@ -9,6 +9,7 @@
     reason = "the macro wants handlers to own their input"
 )]
 
+mod course;
 mod effects;
 mod failure;
 
@@ -28,9 +29,10 @@ use temporalio_workflow::{
 
 use super::language::{self, Flow, Problem};
 use super::machine::{About, Command, Fault, Machine, Position, Standard, Status};
-use super::{DefinitionRef, PinnedDefinition, RunInput};
+use super::{DefinitionRef, PAYLOAD_LIMIT, PinnedDefinition, RunInput};
 use crate::contracts::{CurrentDefinition, Pause};
 use crate::record::{MEMO_KEY, RunMemo};
+use course::{Course, Due};
 use effects::Effects;
 
 /// The longest that one attempt at reading the registry takes.
@@ -39,9 +41,6 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 const READ_ATTEMPTS: u32 = 10;
 /// The longest that a run with more to do at once lets others have their turn.
 const PAUSE_WITHIN: Duration = Duration::from_secs(10);
-/// The most bytes that a run takes along when it continues as new: Temporal
-/// takes 2 MiB.
-const CARRIED_LIMIT: usize = 2_000_000;
 /// How many places of tasks are shown.
 const SHOWN: usize = 5;
 
@@ -95,9 +94,13 @@ async fn interpret(
     mut effects: Effects<'_>,
 ) -> WorkflowResult<Value> {
     let mut shown = String::new();
+    let mut course = Course::default();
     loop {
-        if ctx.continue_as_new_suggested() {
-            machine.hold();
+        let due = course.due(ctx, &effects);
+        match due {
+            Due::No => {}
+            Due::Soon => machine.leave(),
+            Due::Now => machine.hold(),
         }
         let turn = machine.advance(now(ctx));
         for command in turn.commands {
@@ -116,14 +119,23 @@ async fn interpret(
             Status::Completed(output) => return Ok(output),
             Status::Faulted(fault) => return Err(faulted(fault)),
             Status::Held => {
-                if let Some(position) = machine.position() {
-                    return Err(go_on(ctx, definition, position));
+                let left = machine.position();
+                match left.map(|position| carried(ctx, definition, position)) {
+                    Some(Ok(input)) => return Err(go_on(ctx, input)),
+                    Some(Err(fault)) if due == Due::Now => return Err(faulted(fault)),
+                    // Perhaps it takes less along later, or ends before it must.
+                    Some(Err(_)) => {
+                        course.postpone(ctx);
+                        machine.stay();
+                        continue;
+                    }
+                    None => effects.results().await,
                 }
-                effects.results().await
             }
             // Limits pass and calls answer meanwhile.
             Status::Yielded => {
                 pause(ctx).await?;
+                course.yielded();
                 effects.ready().await
             }
             Status::Waiting => effects.results().await,
@@ -149,12 +161,12 @@ async fn pause(ctx: &WorkflowContext<RunDefinition>) -> WorkflowResult<()> {
     Ok(paused?)
 }
 
-/// Goes on in a new execution of the same run.
-fn go_on(
+/// What a new execution of the same run goes on with.
+fn carried(
     ctx: &WorkflowContext<RunDefinition>,
     definition: &PinnedDefinition,
     position: &Position,
-) -> WorkflowTermination {
+) -> Result<RawValue, Fault> {
     let input = RunInput {
         definition: DefinitionRef::Pinned(definition.clone()),
         input: Value::Null,
@@ -166,12 +178,17 @@ fn go_on(
         .iter()
         .map(|payload| payload.data.len())
         .sum();
-    if bytes > CARRIED_LIMIT {
+    if bytes > PAYLOAD_LIMIT {
         let detail = format!(
-            "the run is long and continues as new, and its data of {bytes} bytes is more than the {CARRIED_LIMIT} that it can take along"
+            "the run is long and continues as new, and its data of {bytes} bytes is more than the {PAYLOAD_LIMIT} that it can take along"
         );
-        return faulted(Standard::Runtime.fault(detail));
+        return Err(Standard::Runtime.fault(detail));
     }
+    Ok(input)
+}
+
+/// Goes on in a new execution of the same run.
+fn go_on(ctx: &WorkflowContext<RunDefinition>, input: RawValue) -> WorkflowTermination {
     let options = ContinueAsNewOptions::builder()
         .maybe_memo(memo_to_keep(ctx))
         .build();

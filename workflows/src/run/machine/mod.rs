@@ -12,9 +12,10 @@
 //! expressions for a bounded time. Whatever the steps say,
 //! the run completes, faults, or waits for an effect.
 //!
-//! A run can stop and go on elsewhere: after [`Machine::hold`] no task begins,
-//! and once nothing is under way but timers and listening,
-//! [`Machine::position`] is all that [`Machine::resume`] needs.
+//! A run can stop and go on elsewhere, where nothing is under way but timers and
+//! listening: [`Machine::position`] is then all that [`Machine::resume`] needs.
+//! After [`Machine::leave`] it stops as soon as that happens to be so; after
+//! [`Machine::hold`] no task begins until it is.
 
 mod arrive;
 mod effect;
@@ -40,7 +41,6 @@ pub use fault::{Fault, Standard};
 pub use state::Position;
 
 use super::language::{Flow, Temporal};
-use state::Purpose;
 use tasks::Interpreter;
 
 /// How many tasks a turn begins at most: then others may run. Where a turn ends
@@ -74,6 +74,7 @@ pub struct Machine {
     /// What happened since the last turn.
     arrived: VecDeque<Arrival>,
     held: bool,
+    leaving: bool,
     /// Effects of the position must be started again.
     resumed: bool,
 }
@@ -184,6 +185,7 @@ impl Machine {
             position: Position::new(input, now),
             arrived: VecDeque::new(),
             held: false,
+            leaving: false,
             resumed: false,
         }
     }
@@ -201,6 +203,7 @@ impl Machine {
             position,
             arrived: VecDeque::new(),
             held: false,
+            leaving: false,
             resumed: true,
         })
     }
@@ -218,7 +221,8 @@ impl Machine {
                 Arrival::Event(event) => interpreter.hear(event),
             }
         }
-        if !self.held {
+        let stops = self.held || (self.leaving && interpreter.position.is_safe());
+        if !stops {
             interpreter.run_ready();
         }
         let (commands, log) = interpreter.answers();
@@ -233,7 +237,7 @@ impl Machine {
         match &self.position.outcome {
             Some(Ok(output)) => Status::Completed(output.clone()),
             Some(Err(fault)) => Status::Faulted(fault.clone()),
-            None if self.held && self.is_safe() => Status::Held,
+            None if (self.held || self.leaving) && self.is_safe() => Status::Held,
             None if !self.held && !self.position.ready.is_empty() => Status::Yielded,
             None => Status::Waiting,
         }
@@ -256,9 +260,20 @@ impl Machine {
         taken
     }
 
-    /// Begins no further task until the run is resumed from its position.
+    /// Begins no further task, whatever is under way, until the run is resumed from its position.
     pub fn hold(&mut self) {
         self.held = true;
+    }
+
+    /// Stops as soon as the run can be left, and goes on until then: a call may
+    /// wait for what a later task does.
+    pub fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Takes [`Machine::leave`] back.
+    pub fn stay(&mut self) {
+        self.leaving = false;
     }
 
     /// Where the run is, when it can be left: nothing is under way but timers
@@ -268,12 +283,7 @@ impl Machine {
     }
 
     fn is_safe(&self) -> bool {
-        self.arrived.is_empty()
-            && !self.resumed
-            && self.position.outcome.is_none()
-            && self.position.pending.values().all(|pending| {
-                pending.purpose != Purpose::Task || matches!(pending.effect, Effect::Timer { .. })
-            })
+        self.arrived.is_empty() && !self.resumed && self.position.is_safe()
     }
 
     /// The places of the tasks that are under way, the innermost of each branch.

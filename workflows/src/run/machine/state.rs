@@ -51,6 +51,16 @@ impl Position {
     }
 }
 
+impl Position {
+    /// Whether it can be left: nothing is under way but timers and listening.
+    pub(super) fn is_safe(&self) -> bool {
+        let stays = |pending: &Pending| {
+            pending.purpose != Purpose::Task || matches!(pending.effect, Effect::Timer { .. })
+        };
+        self.outcome.is_none() && self.pending.values().all(stays)
+    }
+}
+
 /// The `thread` of what belongs to the run itself.
 pub(super) const NO_THREAD: u64 = u64::MAX;
 

@@ -19,6 +19,7 @@ use temporalio_workflow::{
 use super::{RunDefinition, failure};
 use crate::contracts::{EMIT, HTTP, OPENAPI, SHELL};
 use crate::run::language::Temporal;
+use crate::run::json_size;
 use crate::run::machine::{ActivityRequest, Effect, EffectId, Fault, Standard, WorkflowRequest};
 
 /// The limit of an attempt at an activity for which the task states none.
@@ -43,6 +44,8 @@ pub(super) struct Effects<'c> {
     /// What the ids of child workflows begin with.
     run: String,
     under_way: BTreeMap<EffectId, UnderWay<'c>>,
+    /// What calls and answers took so far.
+    bytes: usize,
 }
 
 struct UnderWay<'c> {
@@ -56,6 +59,7 @@ impl<'c> Effects<'c> {
             ctx,
             run: run.to_owned(),
             under_way: BTreeMap::new(),
+            bytes: 0,
         }
     }
 
@@ -82,6 +86,11 @@ impl<'c> Effects<'c> {
             }
         };
         self.under_way.insert(id, UnderWay { token, ending });
+    }
+
+    /// What calls and answers took in the history so far, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Gives up an effect.
@@ -126,8 +135,9 @@ impl<'c> Effects<'c> {
                 results.push((*id, result));
             }
         }
-        for (id, _) in &results {
+        for (id, result) in &results {
             self.under_way.remove(id);
+            self.bytes += result.as_ref().map_or(0, json_size);
         }
         results
     }

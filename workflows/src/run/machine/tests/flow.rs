@@ -168,3 +168,32 @@ fn a_turn_does_a_bounded_number_of_tasks_and_lets_branches_take_turns() {
 fn no_steps_answer_the_input() {
     assert_eq!(output(&json!([]), json!({ "a": 1 })), json!({ "a": 1 }));
 }
+
+/// A call may wait for what a later task does: a run that is to be left goes on
+/// until it happens to be safe.
+#[test]
+fn what_is_to_be_left_goes_on_while_a_call_is_under_way() {
+    let call = json!({ "call": "http", "with": { "method": "get", "endpoint": "http://shop.example" } });
+    let steps = json!([{ "race": { "fork": { "compete": true, "branches": [
+        { "call": call },
+        { "polls": { "do": [
+            { "rest": { "wait": "PT1S" } },
+            { "count": { "set": { "n": "${ .n + 1 }" } } },
+            { "enough": { "switch": [{ "no": { "when": ".n < 3", "then": "rest" } }] } },
+        ] } },
+    ] } } }, { "last": { "wait": "PT1S" } }]);
+    let mut run = Run::new(&steps, json!({ "n": 0 }), nobody);
+    run.machine.leave();
+    for _ in 0..3 {
+        assert_eq!(run.turn(), Status::Waiting);
+        let (id, end) = run.effects.iter().find_map(|(id, (_, end))| Some((*id, (*end)?))).unwrap();
+        run.effects.remove(&id);
+        run.now = end;
+        run.machine.complete(id, Ok(Value::Null));
+    }
+    assert_eq!(run.turn(), Status::Held);
+    assert!(run.machine.position().is_some());
+    run.machine.stay();
+    assert_eq!(run.turn(), Status::Waiting);
+    assert_eq!(run.go(), Status::Completed(json!({ "n": 3 })));
+}

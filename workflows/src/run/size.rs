@@ -1,0 +1,46 @@
+//! How large data is, as JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// The most bytes of JSON that Almanac gives Temporal at once: Temporal takes
+/// 2 MiB of a payload.
+pub const PAYLOAD_LIMIT: usize = 2_000_000;
+
+/// The length of a value as JSON, in bytes.
+pub fn json_size<T: Serialize>(value: &T) -> usize {
+    let mut count = Count(0);
+    // Neither JSON values nor counting fail; what failed would be too large.
+    match serde_json::to_writer(&mut count, value) {
+        Ok(()) => count.0,
+        Err(_) => usize::MAX,
+    }
+}
+
+struct Count(usize);
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_size_is_that_of_the_text() {
+        for value in [json!(null), json!({ "a": [1, "\u{1}é\""] }), json!("x")] {
+            assert_eq!(json_size(&value), value.to_string().len());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! When a run goes on in a new execution: its history must stay short enough to
+//! be replayed within one workflow task, and below the server's limits.
+//!
+//! All that is looked at stands in the history, so each replay decides alike.
+
+use temporalio_workflow::WorkflowContext;
+
+use super::RunDefinition;
+use super::effects::Effects;
+
+/// How many turns a run may end with more to do before it goes on in a new
+/// execution. A turn's work takes some milliseconds at each replay, and a
+/// workflow task has ten seconds.
+const YIELDS: u32 = 50;
+/// How many at most, when it could not be left before.
+const MOST_YIELDS: u32 = 200;
+/// How many events a history may have before no further task begins: Temporal
+/// ends a run at 51,200.
+const MOST_EVENTS: u32 = 30_000;
+/// How many bytes of calls and answers a history may have before no further
+/// task begins: Temporal ends a run at 50 MiB.
+const MOST_BYTES: usize = 20 * 1024 * 1024;
+
+/// Whether a run should go on in a new execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    No,
+    /// As soon as it can be left.
+    Soon,
+    /// No further task begins before.
+    Now,
+}
+
+/// How far an execution is.
+#[derive(Debug)]
+pub(super) struct Course {
+    yields: u32,
+    /// From when on to leave, in yields and in events.
+    leave_yields: u32,
+    leave_events: u32,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self {
+            yields: 0,
+            leave_yields: YIELDS,
+            leave_events: 0,
+        }
+    }
+}
+
+impl Course {
+    /// A turn ended with more to do.
+    pub(super) fn yielded(&mut self) {
+        self.yields = self.yields.saturating_add(1);
+    }
+
+    pub(super) fn due(&self, ctx: &WorkflowContext<RunDefinition>, effects: &Effects<'_>) -> Due {
+        self.after(
+            ctx.history_length(),
+            effects.bytes(),
+            ctx.continue_as_new_suggested(),
+        )
+    }
+
+    /// It cannot be left yet: not until twice as much was done.
+    pub(super) fn postpone(&mut self, ctx: &WorkflowContext<RunDefinition>) {
+        self.leave_yields = self.yields.max(YIELDS).saturating_mul(2);
+        self.leave_events = ctx.history_length().saturating_mul(2);
+    }
+
+    fn after(&self, events: u32, bytes: usize, suggested: bool) -> Due {
+        if self.yields >= MOST_YIELDS || events >= MOST_EVENTS || bytes >= MOST_BYTES {
+            Due::Now
+        } else if self.yields >= self.leave_yields || (suggested && events >= self.leave_events) {
+            Due::Soon
+        } else {
+            Due::No
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_leaves_when_it_computed_long_or_its_history_is_long() {
+        let mut course = Course::default();
+        assert_eq!(course.after(4000, 0, false), Due::No);
+        assert_eq!(course.after(4096, 0, true), Due::Soon);
+        assert_eq!(course.after(MOST_EVENTS, 0, false), Due::Now);
+        assert_eq!(course.after(10, MOST_BYTES, false), Due::Now);
+        for _ in 0..YIELDS {
+            assert_eq!(course.after(10, 0, false), Due::No);
+            course.yielded();
+        }
+        assert_eq!(course.after(10, 0, false), Due::Soon);
+        for _ in YIELDS..MOST_YIELDS {
+            course.yielded();
+        }
+        assert_eq!(course.after(10, 0, false), Due::Now);
+    }
+}
