@@ -49,6 +49,7 @@ pub use template::{Template, TemplateError, expression_in};
 use node::Node;
 use run::{Run, Scope};
 use stop::Stop;
+use crate::run::size::weight;
 use value::Val;
 
 /// Which engine this is: what an expression means, and what it costs.
@@ -127,11 +128,19 @@ impl Expression {
     ) -> (Result<Value, ExpressionError>, Spent) {
         let given = match self.given(variables) {
             Ok(given) => given,
-            Err(stop) => return (Err(failed(stop)), Spent::default()),
+            Err(stop) => {
+                // It was gone through until then.
+                let tried = variables.iter().map(|(_, value)| weight(value)).sum();
+                return (Err(failed(stop)), moved_only(tried));
+            }
         };
         let run = Run::new(&given);
         let mut moved: usize = given.iter().map(Val::size).sum();
-        let result = Val::from_json(input).and_then(|input| {
+        let converted = Val::from_json(input);
+        if converted.is_err() {
+            moved += usize::try_from(weight(input)).unwrap_or(usize::MAX);
+        }
+        let result = converted.and_then(|input| {
             moved += input.size();
             let first = run
                 .first(&self.node, Scope::EMPTY, input)?
@@ -170,6 +179,13 @@ fn failed(stop: Stop) -> ExpressionError {
         Stop::Error(Val::Str(message)) => ExpressionError::Failed(shortened(&message)),
         Stop::Error(other) => ExpressionError::Failed(shortened(&other.to_json().to_string())),
         Stop::Break(_) | Stop::Abandoned => ExpressionError::Failed("break".to_owned()),
+    }
+}
+
+fn moved_only(moved: u64) -> Spent {
+    Spent {
+        moved,
+        ..Spent::default()
     }
 }
 

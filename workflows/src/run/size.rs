@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// The most bytes of JSON that Almanac gives Temporal at once: Temporal takes
 /// 2 MiB of a payload.
@@ -15,6 +16,22 @@ pub fn json_size<T: Serialize>(value: &T) -> usize {
     match serde_json::to_writer(&mut count, value) {
         Ok(()) => count.0,
         Err(_) => usize::MAX,
+    }
+}
+
+/// What a value, or a name of one, takes at least.
+const NODE: u64 = 32;
+
+/// What a value takes in memory, about: the same on each machine.
+pub(crate) fn weight(value: &Value) -> u64 {
+    NODE + match value {
+        Value::String(text) => text.len() as u64,
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| NODE + key.len() as u64 + weight(value))
+            .sum(),
+        _ => 0,
     }
 }
 

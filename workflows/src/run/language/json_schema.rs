@@ -2,12 +2,14 @@
 //!
 //! Keywords that constrain and are not known here are refused: a schema that
 //! is silently half checked is worse than none. No `$ref`, no patterns, so a
-//! check takes time in proportion to schema and value.
+//! check takes time in proportion to schema and value; what it takes is counted,
+//! and bounded.
 
 use serde_json::{Map, Value};
 
 use super::reader::{At, Reader, Target};
 use super::value::describe;
+use crate::run::size::weight;
 
 /// Keywords that say nothing about what is valid.
 const ANNOTATIONS: [&str; 12] = [
@@ -28,15 +30,47 @@ const TYPES: [&str; 7] = [
     "object", "array", "string", "boolean", "integer", "number", "null",
 ];
 
+/// The most steps of one check.
+pub const MAX_CHECK: u64 = 2_000_000;
+/// How many characters are looked at in the time of one step.
+const BYTES_PER_STEP: u64 = 64;
+
+/// How far a check is.
+#[derive(Default)]
+struct Checked {
+    /// The place in the value.
+    at: String,
+    steps: u64,
+}
+
+impl Checked {
+    /// Takes steps. Beyond the limit, whatever is checked is refused, until all
+    /// is over.
+    fn take(&mut self, steps: u64) -> Result<(), String> {
+        self.steps = self.steps.saturating_add(steps);
+        if self.steps > MAX_CHECK {
+            return Err(String::new());
+        }
+        Ok(())
+    }
+}
+
 /// A schema whose keywords are all known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JsonSchema(Value);
 
 impl JsonSchema {
     /// The first thing in `value` that the schema refuses, as a sentence with
-    /// the place of it.
-    pub fn check(&self, value: &Value) -> Result<(), String> {
-        check(&self.0, value, &mut String::new())
+    /// the place of it; and what the check took, in steps of expressions.
+    pub fn check(&self, value: &Value) -> (Result<(), String>, u64) {
+        let mut checked = Checked::default();
+        let result = check(&self.0, value, &mut checked);
+        let result = if checked.steps > MAX_CHECK {
+            Err(format!("the check takes more than {MAX_CHECK} steps"))
+        } else {
+            result
+        };
+        (result, checked.steps)
     }
 }
 
@@ -110,29 +144,34 @@ impl Reader {
     }
 }
 
-fn check(schema: &Value, value: &Value, at: &mut String) -> Result<(), String> {
+fn check(schema: &Value, value: &Value, on: &mut Checked) -> Result<(), String> {
+    on.take(1)?;
     let rules = match schema {
         Value::Bool(true) => return Ok(()),
         Value::Object(rules) => rules,
-        _ => return Err(refusal(at, "may not be there")),
+        _ => return Err(refusal(&on.at, "may not be there")),
     };
     for (keyword, rule) in rules {
+        on.take(1)?;
         match keyword.as_str() {
             "properties" | "additionalProperties" | "items" => {}
             "allOf" => {
                 for schema in rule.as_array().into_iter().flatten() {
-                    check(schema, value, at)?;
+                    check(schema, value, on)?;
                 }
             }
             _ => {
-                if let Some(reason) = broken(keyword, rule, value, at) {
-                    return Err(refusal(at, &reason));
+                on.take(cost(keyword, rule, value))?;
+                if let Some(reason) = broken(keyword, rule, value, on) {
+                    // It repeats the rule.
+                    on.take(weight(rule) / BYTES_PER_STEP)?;
+                    return Err(refusal(&on.at, &reason));
                 }
             }
         }
     }
     match value {
-        Value::Object(map) => properties(rules, map, at),
+        Value::Object(map) => properties(rules, map, on),
         Value::Array(items) => {
             let Some(schema) = rules.get("items") else {
                 return Ok(());
@@ -140,7 +179,7 @@ fn check(schema: &Value, value: &Value, at: &mut String) -> Result<(), String> {
             items
                 .iter()
                 .enumerate()
-                .try_for_each(|(index, item)| inner(schema, item, &index.to_string(), at))
+                .try_for_each(|(index, item)| inner(schema, item, &index.to_string(), on))
         }
         _ => Ok(()),
     }
@@ -149,25 +188,27 @@ fn check(schema: &Value, value: &Value, at: &mut String) -> Result<(), String> {
 fn properties(
     rules: &Map<String, Value>,
     map: &Map<String, Value>,
-    at: &mut String,
+    on: &mut Checked,
 ) -> Result<(), String> {
     let known = rules.get("properties").and_then(Value::as_object);
     let others = rules.get("additionalProperties");
     for (name, value) in map {
         let schema = known.and_then(|known| known.get(name)).or(others);
         if let Some(schema) = schema {
-            inner(schema, value, name, at)?;
+            inner(schema, value, name, on)?;
         }
     }
     Ok(())
 }
 
-fn inner(schema: &Value, value: &Value, name: &str, at: &mut String) -> Result<(), String> {
-    let length = at.len();
-    at.push('/');
-    at.push_str(&name.replace('~', "~0").replace('/', "~1"));
-    let result = check(schema, value, at);
-    at.truncate(length);
+fn inner(schema: &Value, value: &Value, name: &str, on: &mut Checked) -> Result<(), String> {
+    let length = on.at.len();
+    on.take(name.len() as u64 / BYTES_PER_STEP)?;
+    on.at.push('/');
+    on.at
+        .push_str(&name.replace('~', "~0").replace('/', "~1"));
+    let result = check(schema, value, on);
+    on.at.truncate(length);
     result
 }
 
@@ -179,9 +220,22 @@ fn refusal(at: &str, reason: &str) -> String {
     }
 }
 
+/// What looking at a keyword takes, beside the schemas in it.
+fn cost(keyword: &str, rule: &Value, value: &Value) -> u64 {
+    match keyword {
+        // Compared as a whole, perhaps.
+        "enum" | "const" => weight(rule) / 16,
+        "required" => rule.as_array().map_or(0, |names| names.len() as u64),
+        "minLength" | "maxLength" => {
+            value.as_str().map_or(0, |text| text.len() as u64) / BYTES_PER_STEP
+        }
+        _ => 0,
+    }
+}
+
 /// Why a keyword refuses the value, when it does.
-fn broken(keyword: &str, rule: &Value, value: &Value, at: &mut String) -> Option<String> {
-    let matches = |schema: &&Value, at: &mut String| check(schema, value, at).is_ok();
+fn broken(keyword: &str, rule: &Value, value: &Value, on: &mut Checked) -> Option<String> {
+    let matches = |schema: &&Value, on: &mut Checked| check(schema, value, on).is_ok();
     let schemas = || rule.as_array().into_iter().flatten();
     let size = |length: Option<usize>| Some((length? as u64).cmp(&rule.as_u64()?));
     let items = || size(value.as_array().map(Vec::len));
@@ -211,9 +265,9 @@ fn broken(keyword: &str, rule: &Value, value: &Value, at: &mut String) -> Option
                 .find(|name| !map.contains_key(*name))?;
             return Some(format!("lacks `{missing}`"));
         }
-        "not" => matches(&rule, at),
-        "anyOf" => !schemas().any(|schema| matches(&schema, at)),
-        "oneOf" => schemas().filter(|schema| matches(schema, at)).count() != 1,
+        "not" => matches(&rule, on),
+        "anyOf" => !schemas().any(|schema| matches(&schema, on)),
+        "oneOf" => schemas().filter(|schema| matches(schema, on)).count() != 1,
         "minItems" => items()?.is_lt(),
         "maxItems" => items()?.is_gt(),
         "minProperties" => keys()?.is_lt(),

@@ -13,6 +13,9 @@ use crate::run::language::{
     Expression, JsonSchema, Length, Output, Stage, Template, describe, duration_of,
 };
 
+/// How many bytes of data are copied in the time of one step.
+const BYTES_PER_STEP: u64 = 64;
+
 /// What an expression is evaluated with.
 #[derive(Clone, Copy)]
 pub(super) struct View<'v> {
@@ -84,14 +87,26 @@ impl Interpreter<'_> {
         result.map_err(|error| Standard::Expression.fault(format!("`{text}`: {error}")))
     }
 
-    /// Counts what expressions took.
-    fn worked(&self, work: u64) -> Result<(), Fault> {
+    /// Data against a schema.
+    pub(super) fn satisfies(&self, schema: &JsonSchema, value: &Value) -> Result<(), Fault> {
+        let (result, steps) = schema.check(value);
+        self.worked(steps)?;
+        result.map_err(|reason| Standard::Validation.fault(reason))
+    }
+
+    /// Counts data that is copied.
+    pub(super) fn copied(&self, bytes: u64) -> Result<(), Fault> {
+        self.worked(bytes / BYTES_PER_STEP)
+    }
+
+    /// Counts what expressions took, and other work of their kind.
+    pub(super) fn worked(&self, work: u64) -> Result<(), Fault> {
         self.turn_work
             .set(self.turn_work.get().saturating_add(work));
         self.task_work
             .set(self.task_work.get().saturating_add(work));
         if self.task_work.get() > WORK_PER_TASK {
-            let detail = "the expressions of the task take too long together";
+            let detail = "the expressions, checks and data of the task take too long together";
             return Err(Standard::Expression.fault(detail));
         }
         Ok(())
@@ -193,7 +208,7 @@ impl Interpreter<'_> {
             None => None,
         };
         if let Some(schema) = &output.schema {
-            satisfies(schema, made.as_ref().unwrap_or(data))?;
+            self.satisfies(schema, made.as_ref().unwrap_or(data))?;
         }
         Ok(made)
     }
@@ -219,13 +234,6 @@ impl Interpreter<'_> {
             }
         }
     }
-}
-
-/// Data against a schema.
-pub(super) fn satisfies(schema: &JsonSchema, value: &Value) -> Result<(), Fault> {
-    schema
-        .check(value)
-        .map_err(|reason| Standard::Validation.fault(reason))
 }
 
 /// Whether an expression may name a variable: a cheap look, so that what none

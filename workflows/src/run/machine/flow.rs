@@ -10,6 +10,7 @@ use super::state::Doing;
 use super::tasks::Interpreter;
 use super::{Fault, Standard};
 use crate::run::language::{Case, For, Kind, RaisedError, Task, Template, describe};
+use crate::run::size::weight;
 
 impl Interpreter<'_> {
     pub(super) fn switch(&mut self, place: Place, cases: &[Case]) -> Result<(), Fault> {
@@ -25,6 +26,7 @@ impl Interpreter<'_> {
                 break;
             }
         }
+        self.copied(weight(input))?;
         let output = input.clone();
         self.finish(place, output, then)
     }
@@ -42,6 +44,7 @@ impl Interpreter<'_> {
                     .fault(format!("{what} must be a list, not {}", describe(&other))));
             }
         };
+        self.copied(weight(input))?;
         let data = input.clone();
         self.set_doing(place, Doing::For { items, next: 0 });
         self.iterate(place, data)
@@ -77,14 +80,22 @@ impl Interpreter<'_> {
         Ok(())
     }
 
-    pub(super) fn begin_fork(&mut self, place: Place, task: &Task) {
-        let input = self.frame(place).input().clone();
+    pub(super) fn begin_fork(&mut self, place: Place, task: &Task) -> Result<(), Fault> {
+        let list = format!("{}/fork/branches", task.path);
+        let branches = self.flow.list(&list).len();
+        // Each branch has its own.
+        let variables = self.frames(place).iter().flat_map(|frame| &frame.variables);
+        let variables: u64 = variables.map(|(_, value)| weight(value)).sum();
+        let input = self.frame(place).input();
+        let each = weight(input) + variables;
+        self.copied(each.saturating_mul(branches as u64))?;
+        let input = input.clone();
         let outputs = BTreeMap::new();
         self.set_doing(place, Doing::Fork { outputs });
-        let list = format!("{}/fork/branches", task.path);
-        for branch in 0..self.flow.list(&list).len() {
+        for branch in 0..branches {
             self.branch(place, branch, &list, input.clone());
         }
+        Ok(())
     }
 
     pub(super) fn branch_done(

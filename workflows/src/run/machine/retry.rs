@@ -14,6 +14,7 @@ use super::tasks::Interpreter;
 use super::{Effect, Entry, Fault};
 use crate::definition::duration::LONGEST;
 use crate::run::language::{Backoff, Catch, Kind, Retry};
+use crate::run::size::weight;
 
 impl<'t> Interpreter<'t> {
     fn catch_of(&self, place: Place) -> Option<&'t Catch> {
@@ -32,6 +33,7 @@ impl<'t> Interpreter<'t> {
     ) -> Result<(), Fault> {
         let task = self.task(place);
         let policy = self.catch_of(place).and_then(|catch| catch.retry.as_ref());
+        self.copied(weight(self.frame(place).input()))?;
         let input = self.frame(place).input().clone();
         let limit = policy.and_then(|policy| policy.attempt_duration.as_ref());
         if let Some(length) = limit {

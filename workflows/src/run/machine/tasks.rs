@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::evaluate::{View, satisfies};
+use super::evaluate::View;
 use super::frames::Place;
 use super::state::{Doing, Frame, NO_THREAD, Position, Purpose, Thread};
 use super::{About, Command, Effect, Entry, Fault, Standard, TASKS_PER_TURN, WORK_PER_TURN};
 use crate::run::language::{Flow, Kind, Stage, Task, Then};
+use crate::run::size::weight;
 
 /// The run's own thread.
 const OWN: u64 = 0;
@@ -74,7 +75,7 @@ impl<'t> Interpreter<'t> {
         let raw = self.position.input.clone();
         let input = (|| {
             if let Some(schema) = &self.flow.input.schema {
-                satisfies(schema, &raw)?;
+                self.satisfies(schema, &raw)?;
             }
             match &self.flow.input.from {
                 Some(template) => self.fill(view, template, &raw),
@@ -157,7 +158,7 @@ impl<'t> Interpreter<'t> {
             return Ok(false);
         }
         if let Some(schema) = &task.input.schema {
-            satisfies(schema, raw)?;
+            self.satisfies(schema, raw)?;
         }
         let input = match &task.input.from {
             Some(from) => Some(self.fill(View::of(place, Stage::TaskInput), from, raw)?),
@@ -187,6 +188,7 @@ impl<'t> Interpreter<'t> {
             Kind::Wait(length) => {
                 let duration = self.length(view, length, input)?;
                 if duration.is_zero() {
+                    self.copied(weight(input))?;
                     let output = input.clone();
                     return self.finish(place, output, None);
                 }
@@ -194,6 +196,7 @@ impl<'t> Interpreter<'t> {
                 Ok(())
             }
             Kind::Do => {
+                self.copied(weight(input))?;
                 let input = input.clone();
                 self.set_doing(place, Doing::List);
                 self.enter(place, format!("{}/do", task.path), input, BTreeMap::new());
@@ -201,10 +204,7 @@ impl<'t> Interpreter<'t> {
             }
             Kind::Switch(cases) => self.switch(place, cases),
             Kind::For(each) => self.begin_for(place, each),
-            Kind::Fork { .. } => {
-                self.begin_fork(place, task);
-                Ok(())
-            }
+            Kind::Fork { .. } => self.begin_fork(place, task),
             Kind::Try(_) => {
                 let (began, retries) = (self.now, 0);
                 self.attempt(place, began, retries)

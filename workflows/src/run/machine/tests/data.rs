@@ -184,3 +184,40 @@ fn what_expressions_take_is_bounded_for_a_task_and_for_a_turn() {
     let steps = json!([{ "a": { "set": { "x": items } } }]);
     insta::assert_snapshot!(fault(&steps, json!({})), @"Expression Error (status 400, at /do/0/a): the expressions of the task take too long together");
 }
+
+/// A loop whose work is in checks, copies or refused conversions yields as one
+/// whose work is in expressions does.
+#[test]
+fn checks_copies_and_failed_conversions_count_as_work() {
+    let turns = |task: Value, input: Value| {
+        let steps = json!([
+            { "work": task },
+            { "again": { "set": "${ . }", "then": "work" } },
+        ]);
+        let mut run = Run::new(&steps, input, nobody);
+        assert_eq!(run.turn(), Status::Yielded);
+        run.began().len()
+    };
+    let items = json!(vec!["text"; 2_000]);
+    let schema = json!({ "items": { "anyOf": [{ "type": "null" }, { "enum": ["x", "text"] }] } });
+    let plain = json!({ "set": "${ . }" });
+    let checked = json!({ "input": { "schema": { "document": schema } }, "set": "${ . }" });
+    let (plain, checked) = (turns(plain, items.clone()), turns(checked, items.clone()));
+    assert!(checked * 2 < plain, "{checked} of {plain}");
+    let branches: Vec<Value> = (0..50).map(|_| json!({ "rest": { "wait": "PT0S" } })).collect();
+    let fork = json!({ "fork": { "compete": true, "branches": branches } });
+    let forked = turns(fork, json!(vec!["text"; 20_000]));
+    assert!(forked < 100, "{forked}");
+}
+
+#[test]
+fn a_check_that_takes_too_long_is_a_fault() {
+    let any: Vec<Value> = (0..2000).map(|n| json!({ "const": n })).collect();
+    let schema = json!({ "items": { "not": { "anyOf": any } } });
+    let steps = json!([{ "look": { "input": { "schema": { "document": schema } }, "set": {} } }]);
+    let input = json!(vec!["text"; 5_000]);
+    insta::assert_snapshot!(fault(&steps, input), @"Validation Error (status 400, at /do/0/look): the check takes more than 2000000 steps");
+    // And only then.
+    let good = json!(vec!["text"; 10]);
+    assert_eq!(output(&steps, good), json!({}));
+}
