@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::run::json_size;
 use crate::run::language::{AuthenticationScheme, CallOutput, RunOutput};
 
 /// Something for the host to do. All expressions in it were evaluated.
@@ -36,6 +37,16 @@ pub enum Effect {
         /// Their types; empty for all.
         types: Vec<String>,
     },
+}
+
+impl Effect {
+    /// What it takes in memory, about.
+    pub(super) fn weight(&self) -> u64 {
+        match self {
+            Self::Timer { .. } | Self::Listen { .. } => 0,
+            other => json_size(other) as u64,
+        }
+    }
 }
 
 /// An HTTP request.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::frames::Place;
 use super::tasks::Interpreter;
-use super::{Fault, Standard, WORK_PER_TASK};
+use super::{DATA_LIMIT, Fault, Standard, WORK_PER_TASK};
 use crate::run::language::{
     Expression, JsonSchema, Length, Output, Stage, Template, describe, duration_of,
 };
@@ -94,9 +94,26 @@ impl Interpreter<'_> {
         result.map_err(|reason| Standard::Validation.fault(reason))
     }
 
-    /// Counts data that is copied.
-    pub(super) fn copied(&self, bytes: u64) -> Result<(), Fault> {
-        self.worked(bytes / BYTES_PER_STEP)
+    /// Counts data that the run is to hold once more, or another piece of.
+    ///
+    /// What it no longer holds is found when the limit seems to be met: then all
+    /// is counted anew, which is work of the task.
+    pub(super) fn keep(&self, bytes: u64) -> Result<(), Fault> {
+        self.worked(bytes / BYTES_PER_STEP)?;
+        let mut held = self.held.get().saturating_add(bytes);
+        if held > DATA_LIMIT {
+            let present = self.position.weight();
+            self.worked(present / BYTES_PER_STEP)?;
+            held = present.saturating_add(bytes);
+        }
+        if held > DATA_LIMIT {
+            let detail = format!(
+                "the run would hold {held} bytes of data, more than the {DATA_LIMIT} that it may"
+            );
+            return Err(Standard::Runtime.fault(detail));
+        }
+        self.held.set(held);
+        Ok(())
     }
 
     /// Counts what expressions took, and other work of their kind.

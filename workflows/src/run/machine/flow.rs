@@ -26,7 +26,6 @@ impl Interpreter<'_> {
                 break;
             }
         }
-        self.copied(weight(input))?;
         let output = input.clone();
         self.finish(place, output, then)
     }
@@ -44,7 +43,7 @@ impl Interpreter<'_> {
                     .fault(format!("{what} must be a list, not {}", describe(&other))));
             }
         };
-        self.copied(weight(input))?;
+        self.keep(weight(input) + items.iter().map(weight).sum::<u64>())?;
         let data = input.clone();
         self.set_doing(place, Doing::For { items, next: 0 });
         self.iterate(place, data)
@@ -87,8 +86,8 @@ impl Interpreter<'_> {
         let variables = self.frames(place).iter().flat_map(|frame| &frame.variables);
         let variables: u64 = variables.map(|(_, value)| weight(value)).sum();
         let input = self.frame(place).input();
-        let each = weight(input) + variables;
-        self.copied(each.saturating_mul(branches as u64))?;
+        let each = weight(input).saturating_add(variables);
+        self.keep(each.saturating_mul(branches as u64))?;
         let input = input.clone();
         let outputs = BTreeMap::new();
         self.set_doing(place, Doing::Fork { outputs });

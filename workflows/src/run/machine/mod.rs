@@ -51,6 +51,8 @@ pub const TASKS_PER_TURN: usize = 500;
 pub const WORK_PER_TURN: u64 = 1_000_000;
 /// What expressions of one task may take, in steps. One expression is below it.
 pub const WORK_PER_TASK: u64 = 5_000_000;
+/// The most bytes of data that a run holds at once, in memory.
+pub const DATA_LIMIT: u64 = 32 * 1024 * 1024;
 /// How many events wait for someone to listen.
 pub const UNREAD_LIMIT: usize = 1000;
 
@@ -77,6 +79,8 @@ pub struct Machine {
     leaving: bool,
     /// Effects of the position must be started again.
     resumed: bool,
+    /// What the position holds, in bytes, or more.
+    held_bytes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -179,10 +183,12 @@ pub enum Entry {
 impl Machine {
     /// A run that begins.
     pub fn start(flow: Arc<Flow>, about: About, input: Value, now: Timestamp) -> Self {
+        let position = Position::new(input, now);
         Self {
             flow,
             about,
-            position: Position::new(input, now),
+            held_bytes: position.weight(),
+            position,
             arrived: VecDeque::new(),
             held: false,
             leaving: false,
@@ -200,6 +206,7 @@ impl Machine {
         Ok(Self {
             flow,
             about,
+            held_bytes: position.weight(),
             position,
             arrived: VecDeque::new(),
             held: false,
@@ -211,6 +218,7 @@ impl Machine {
     /// Does all that can be done at this time.
     pub fn advance(&mut self, now: Timestamp) -> Turn {
         let mut interpreter = Interpreter::new(&self.flow, &self.about, &mut self.position, now);
+        interpreter.held.set(self.held_bytes);
         if std::mem::take(&mut self.resumed) {
             interpreter.restart();
         }
@@ -225,6 +233,7 @@ impl Machine {
         if !stops {
             interpreter.run_ready();
         }
+        self.held_bytes = interpreter.held.get();
         let (commands, log) = interpreter.answers();
         Turn {
             commands,

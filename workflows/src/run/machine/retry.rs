@@ -33,7 +33,7 @@ impl<'t> Interpreter<'t> {
     ) -> Result<(), Fault> {
         let task = self.task(place);
         let policy = self.catch_of(place).and_then(|catch| catch.retry.as_ref());
-        self.copied(weight(self.frame(place).input()))?;
+        self.keep(weight(self.frame(place).input()))?;
         let input = self.frame(place).input().clone();
         let limit = policy.and_then(|policy| policy.attempt_duration.as_ref());
         if let Some(length) = limit {
@@ -96,6 +96,7 @@ impl<'t> Interpreter<'t> {
             return Ok(false);
         }
         self.log(Entry::Caught { task: task.clone() });
+        self.keep(weight(self.frame(place).input()))?;
         let input = self.frame(place).input().clone();
         self.set_doing(place, Doing::Catch);
         if catch.handles {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Effect, EffectId, Fault};
 use crate::run::language::{Flow, Kind};
+use crate::run::size::weight;
 
 /// Where a run is: all that changes in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +59,16 @@ impl Position {
             pending.purpose != Purpose::Task || matches!(pending.effect, Effect::Timer { .. })
         };
         self.outcome.is_none() && self.pending.values().all(stays)
+    }
+
+    /// What its data takes in memory, about.
+    pub(super) fn weight(&self) -> u64 {
+        let frames = self.threads.values().flat_map(|thread| &thread.frames);
+        let frames: u64 = frames.map(Frame::weight).sum();
+        let pending = self.pending.values();
+        let pending: u64 = pending.map(|pending| pending.effect.weight()).sum();
+        let unread: u64 = self.unread.iter().map(weight).sum();
+        weight(&self.input) + weight(&self.context) + frames + pending + unread
     }
 }
 
@@ -156,6 +167,14 @@ impl Frame {
             }
     }
 
+    fn weight(&self) -> u64 {
+        let variables: u64 = self.variables.values().map(weight).sum();
+        let running = self.running.as_ref().map_or(0, |running| {
+            running.input.as_ref().map_or(0, weight) + running.doing.weight()
+        });
+        weight(&self.data) + variables + running
+    }
+
     /// The transformed input of the present task.
     pub(super) fn input(&self) -> &Value {
         let running = self.running.as_ref();
@@ -194,6 +213,20 @@ pub(super) enum Doing {
     Catch,
     /// Events.
     Listen(Listening),
+}
+
+impl Doing {
+    fn weight(&self) -> u64 {
+        match self {
+            Self::For { items, .. } => items.iter().map(weight).sum(),
+            Self::Fork { outputs } => outputs.values().map(weight).sum(),
+            Self::Listen(listening) => {
+                let events = listening.outputs.iter().chain(&listening.waiting);
+                events.chain(listening.correlations.values()).map(weight).sum()
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// How far a `listen` is.

@@ -29,6 +29,8 @@ pub(super) struct Interpreter<'t> {
     /// What expressions took in this turn, and since the present task or result.
     pub(super) turn_work: Cell<u64>,
     pub(super) task_work: Cell<u64>,
+    /// What the position holds, in bytes, or more.
+    pub(super) held: Cell<u64>,
     pub(super) now: Timestamp,
     pub(super) commands: Vec<Command>,
     log: Vec<Entry>,
@@ -47,6 +49,7 @@ impl<'t> Interpreter<'t> {
             position,
             turn_work: Cell::default(),
             task_work: Cell::default(),
+            held: Cell::default(),
             now,
             commands: Vec::new(),
             log: Vec::new(),
@@ -164,6 +167,9 @@ impl<'t> Interpreter<'t> {
             Some(from) => Some(self.fill(View::of(place, Stage::TaskInput), from, raw)?),
             None => None,
         };
+        if let Some(input) = &input {
+            self.keep(weight(input))?;
+        }
         let running = self.running(input);
         if let Some(frame) = self.frame_mut(place) {
             frame.running = Some(running);
@@ -188,7 +194,6 @@ impl<'t> Interpreter<'t> {
             Kind::Wait(length) => {
                 let duration = self.length(view, length, input)?;
                 if duration.is_zero() {
-                    self.copied(weight(input))?;
                     let output = input.clone();
                     return self.finish(place, output, None);
                 }
@@ -196,7 +201,7 @@ impl<'t> Interpreter<'t> {
                 Ok(())
             }
             Kind::Do => {
-                self.copied(weight(input))?;
+                self.keep(weight(input))?;
                 let input = input.clone();
                 self.set_doing(place, Doing::List);
                 self.enter(place, format!("{}/do", task.path), input, BTreeMap::new());
@@ -218,11 +223,13 @@ impl<'t> Interpreter<'t> {
             Kind::Listen(listen) => self.begin_listen(place, listen),
             Kind::Call(call) => {
                 let effect = self.call_request(place, call)?;
+                self.keep(effect.weight())?;
                 self.start(place, Purpose::Task, effect);
                 Ok(())
             }
             Kind::Run(run) => {
                 let effect = self.run_request(place, run)?;
+                self.keep(effect.weight())?;
                 self.start(place, Purpose::Task, effect);
                 Ok(())
             }
@@ -243,6 +250,7 @@ impl<'t> Interpreter<'t> {
         };
         let made = self.transform(view, &task.output, &raw)?;
         let output = made.unwrap_or(raw);
+        self.keep(weight(&output))?;
         let view = View {
             output: Some(&output),
             ..View::of(place, Stage::Export)
@@ -250,6 +258,7 @@ impl<'t> Interpreter<'t> {
         if task.export.transform.is_some()
             && let Some(context) = self.transform(view, &task.export, &output)?
         {
+            self.keep(weight(&context))?;
             self.position.context = context;
         }
         self.abandon(place);

@@ -1,8 +1,8 @@
 //! Inputs, outputs, context and what expressions may see.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Run, fault, output};
+use super::{Run, end, fault, nobody, output};
 use crate::run::machine::{Effect, RequestCredentials, Status};
 
 #[test]
@@ -220,4 +220,36 @@ fn a_check_that_takes_too_long_is_a_fault() {
     // And only then.
     let good = json!(vec!["text"; 10]);
     assert_eq!(output(&steps, good), json!({}));
+}
+
+/// What a run holds is bounded; a `try` goes on without what was too much.
+#[test]
+fn branches_share_a_bounded_memory() {
+    let branches: Vec<Value> = (0..100)
+        .map(|n| json!({ format!("b{n}"): { "wait": "PT1H" } }))
+        .collect();
+    let large = json!({ "large": { "set": { "text": "${ \"x\" * 8000000 }" } } });
+    let fork = json!({ "all": { "fork": { "branches": branches } } });
+    let plain = json!([large, fork]);
+    let refused = fault(&plain, json!({}));
+    insta::assert_snapshot!(refused, @"");
+    let caught = json!([large, { "try": {
+        "try": [fork],
+        "catch": { "as": "e", "do": [{ "small": { "set": { "status": "${ $e.status }" } } }] },
+    } }, { "after": { "fork": { "branches": branches } } }]);
+    let Status::Completed(all) = end(&caught, json!({})) else {
+        panic!("it goes on")
+    };
+    assert_eq!(all[99], json!({ "status": 500 }));
+}
+
+/// What is no longer held does not count.
+#[test]
+fn a_loop_over_large_data_goes_on() {
+    let steps = json!([
+        { "make": { "set": { "n": "${ .n + 1 }", "text": "${ \"x\" * 4000000 }" } } },
+        { "more": { "switch": [{ "no": { "when": ".n < 50", "then": "make" } }] } },
+        { "done": { "set": { "n": "${ .n }" } } },
+    ]);
+    assert_eq!(output(&steps, json!({ "n": 0 })), json!({ "n": 50 }));
 }
