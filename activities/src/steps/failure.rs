@@ -57,12 +57,13 @@ impl StepError {
 impl From<StepError> for ActivityError {
     /// The failure's type is the error's, its details the error object.
     fn from(error: StepError) -> Self {
-        let kind = error.fault.kind.clone();
-        let failure = ApplicationFailure::builder(error.fault.to_string())
+        let fault = error.fault.shortened();
+        let kind = fault.kind.clone();
+        let failure = ApplicationFailure::builder(fault.to_string())
             .type_name(kind)
             .non_retryable(!error.retryable)
             .maybe_next_retry_delay(error.retry_after)
-            .details(*error.fault)
+            .details(fault)
             .build();
         Self::Application(Box::new(failure))
     }

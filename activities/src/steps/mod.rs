@@ -20,7 +20,8 @@ mod tests;
 
 use std::time::Duration;
 
-use almanac_workflows::run::machine::{HttpRequest, OpenApiRequest, ShellRequest};
+use almanac_workflows::run::machine::{HttpRequest, OpenApiRequest, ShellRequest, Standard};
+use almanac_workflows::run::{PAYLOAD_LIMIT, json_size};
 use serde_json::Value;
 
 pub use activity::StepActivities;
@@ -52,7 +53,7 @@ impl Steps {
 
     /// `call: http`.
     pub async fn http(&self, request: &HttpRequest, within: Duration) -> Result<Value, StepError> {
-        http::call(&self.web, &self.secrets, request, within).await
+        fitting(http::call(&self.web, &self.secrets, request, within).await?)
     }
 
     /// `call: openapi`.
@@ -61,7 +62,7 @@ impl Steps {
         request: &OpenApiRequest,
         within: Duration,
     ) -> Result<Value, StepError> {
-        openapi::call(&self.web, &self.secrets, request, within).await
+        fitting(openapi::call(&self.web, &self.secrets, request, within).await?)
     }
 
     /// `run: shell`. When `stop` resolves, the command is ended.
@@ -71,6 +72,20 @@ impl Steps {
         within: Duration,
         stop: impl Future<Output = ()>,
     ) -> Result<Value, StepError> {
-        shell::run(&self.commands, request, within, stop).await
+        fitting(shell::run(&self.commands, request, within, stop).await?)
+    }
+}
+
+/// An output that Temporal takes. One that is refused there would be asked for
+/// again, and what was called would be done twice.
+fn fitting(output: Value) -> Result<Value, StepError> {
+    match json_size(&output) {
+        bytes if bytes > PAYLOAD_LIMIT => {
+            let detail = format!(
+                "the output takes {bytes} bytes as JSON, more than the {PAYLOAD_LIMIT} that it may"
+            );
+            Err(StepError::lasting(Standard::Runtime, detail))
+        }
+        _ => Ok(output),
     }
 }

@@ -297,3 +297,18 @@ fn bad_entries_say_why() {
     assert!(open(&["p=/etc/passwd"]).contains("is not executable"));
     assert!(open(&["sh=/bin/sh", "sh=/bin/cat"]).contains("allowed twice"));
 }
+
+/// Control characters take six times their size as JSON.
+#[tokio::test]
+async fn an_output_that_temporal_refuses_is_a_lasting_error() {
+    let steps = super::super::Steps::new(
+        super::super::Guard::new(Vec::new()),
+        super::super::Secrets::default(),
+        commands(&["sh=/bin/sh"]),
+    );
+    let text = "head -c 500000 /dev/zero | tr '\\0' '\\1'";
+    let one = request(json!({"arguments": ["-c", text], "output": "stdout"}));
+    let error = steps.shell(one, LONG, std::future::pending()).await.unwrap_err();
+    assert_eq!((kind(&error), error.retryable), ("runtime", false));
+    assert!(detail(&error).contains("3000002 bytes"), "{error:?}");
+}

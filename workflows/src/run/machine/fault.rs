@@ -103,7 +103,30 @@ impl Standard {
     }
 }
 
+/// The longest text of an error, in characters: errors go into histories.
+const LONGEST: usize = 2000;
+
+/// A text that is no longer than those of errors.
+pub(crate) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
 impl Fault {
+    /// With texts that fit into histories.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        let texts = [&mut self.title, &mut self.detail, &mut self.instance];
+        for text in texts.into_iter().flatten().chain([&mut self.kind]) {
+            if text.len() > LONGEST {
+                *text = shortened(text);
+            }
+        }
+        self
+    }
+
     /// As expressions see it.
     pub(super) fn value(&self) -> Value {
         // Plain data with text for keys.

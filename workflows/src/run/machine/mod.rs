@@ -37,6 +37,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use effect::*;
+pub(crate) use fault::shortened;
 pub use fault::{Fault, Standard};
 pub use state::Position;
 
@@ -53,6 +54,9 @@ pub const WORK_PER_TURN: u64 = 1_000_000;
 pub const WORK_PER_TASK: u64 = 5_000_000;
 /// The most bytes of data that a run holds at once, in memory.
 pub const DATA_LIMIT: u64 = 32 * 1024 * 1024;
+/// The most bytes of JSON that calls take which begin before any result came:
+/// they go to Temporal in one message, which takes 4 MiB.
+pub const SENT_LIMIT: usize = 3_000_000;
 /// How many events wait for someone to listen.
 pub const UNREAD_LIMIT: usize = 1000;
 
@@ -81,6 +85,8 @@ pub struct Machine {
     resumed: bool,
     /// What the position holds, in bytes, or more.
     held_bytes: u64,
+    /// What calls took that began since a result came, in bytes of JSON.
+    sent: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -192,6 +198,7 @@ impl Machine {
             arrived: VecDeque::new(),
             held: false,
             leaving: false,
+            sent: 0,
             resumed: false,
         }
     }
@@ -211,6 +218,7 @@ impl Machine {
             arrived: VecDeque::new(),
             held: false,
             leaving: false,
+            sent: 0,
             resumed: true,
         })
     }
@@ -219,6 +227,9 @@ impl Machine {
     pub fn advance(&mut self, now: Timestamp) -> Turn {
         let mut interpreter = Interpreter::new(&self.flow, &self.about, &mut self.position, now);
         interpreter.held.set(self.held_bytes);
+        if self.arrived.is_empty() {
+            interpreter.sent.set(self.sent);
+        }
         if std::mem::take(&mut self.resumed) {
             interpreter.restart();
         }
@@ -234,6 +245,7 @@ impl Machine {
             interpreter.run_ready();
         }
         self.held_bytes = interpreter.held.get();
+        self.sent = interpreter.sent.get();
         let (commands, log) = interpreter.answers();
         Turn {
             commands,

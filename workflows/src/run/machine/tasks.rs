@@ -9,9 +9,11 @@ use serde_json::Value;
 use super::evaluate::View;
 use super::frames::Place;
 use super::state::{Doing, Frame, NO_THREAD, Position, Purpose, Thread};
-use super::{About, Command, Effect, Entry, Fault, Standard, TASKS_PER_TURN, WORK_PER_TURN};
+use super::{
+    About, Command, Effect, Entry, Fault, SENT_LIMIT, Standard, TASKS_PER_TURN, WORK_PER_TURN,
+};
 use crate::run::language::{Flow, Kind, Stage, Task, Then};
-use crate::run::size::weight;
+use crate::run::size::{PAYLOAD_LIMIT, json_size, weight};
 
 /// The run's own thread.
 const OWN: u64 = 0;
@@ -31,6 +33,8 @@ pub(super) struct Interpreter<'t> {
     pub(super) task_work: Cell<u64>,
     /// What the position holds, in bytes, or more.
     pub(super) held: Cell<u64>,
+    /// What calls took that began since a result came, in bytes of JSON.
+    pub(super) sent: Cell<usize>,
     pub(super) now: Timestamp,
     pub(super) commands: Vec<Command>,
     log: Vec<Entry>,
@@ -50,6 +54,7 @@ impl<'t> Interpreter<'t> {
             turn_work: Cell::default(),
             task_work: Cell::default(),
             held: Cell::default(),
+            sent: Cell::default(),
             now,
             commands: Vec::new(),
             log: Vec::new(),
@@ -223,17 +228,36 @@ impl<'t> Interpreter<'t> {
             Kind::Listen(listen) => self.begin_listen(place, listen),
             Kind::Call(call) => {
                 let effect = self.call_request(place, call)?;
-                self.keep(effect.weight())?;
+                self.send(&effect)?;
                 self.start(place, Purpose::Task, effect);
                 Ok(())
             }
             Kind::Run(run) => {
                 let effect = self.run_request(place, run)?;
-                self.keep(effect.weight())?;
+                self.send(&effect)?;
                 self.start(place, Purpose::Task, effect);
                 Ok(())
             }
         }
+    }
+
+    /// Whether Temporal takes what a call sends, alone and with those before it.
+    fn send(&self, effect: &Effect) -> Result<(), Fault> {
+        let bytes = json_size(effect);
+        self.keep(bytes as u64)?;
+        if bytes > PAYLOAD_LIMIT {
+            return Err(Standard::Runtime.fault(format!(
+                "what the call sends takes {bytes} bytes as JSON, more than the {PAYLOAD_LIMIT} that it may"
+            )));
+        }
+        let sent = self.sent.get().saturating_add(bytes);
+        if sent > SENT_LIMIT {
+            return Err(Standard::Runtime.fault(format!(
+                "what calls send that begin at once takes {sent} bytes as JSON, more than the {SENT_LIMIT} that it may"
+            )));
+        }
+        self.sent.set(sent);
+        Ok(())
     }
 
     /// Ends the task at a place, the innermost of its thread, with its raw output.
@@ -335,7 +359,7 @@ impl<'t> Interpreter<'t> {
     /// Ends the task at a place with an error: the `try` that catches it goes
     /// on, or the run ends.
     pub(super) fn fault(&mut self, place: Place, fault: Fault) {
-        let mut fault = fault;
+        let mut fault = fault.shortened();
         let path = &self.task(place).path;
         fault.instance.get_or_insert_with(|| path.clone());
         self.log(Entry::Faulted {
@@ -395,7 +419,14 @@ impl<'t> Interpreter<'t> {
         self.position.threads.clear();
         self.position.ready.clear();
         self.position.unread.clear();
-        self.position.outcome = Some(outcome.map_err(|mut fault| {
+        let fits = |output: Value| match json_size(&output) {
+            bytes if bytes > PAYLOAD_LIMIT => Err(Standard::Runtime.fault(format!(
+                "the run's output takes {bytes} bytes as JSON, more than the {PAYLOAD_LIMIT} that it may"
+            ))),
+            _ => Ok(output),
+        };
+        self.position.outcome = Some(outcome.and_then(fits).map_err(|fault| {
+            let mut fault = fault.shortened();
             fault.instance.get_or_insert_with(|| "/".to_owned());
             fault
         }));

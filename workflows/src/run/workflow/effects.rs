@@ -64,7 +64,9 @@ impl<'c> Effects<'c> {
     }
 
     /// Starts an effect of the task at a place.
+    /// The machine has seen to it that Temporal takes what it sends.
     pub(super) fn start(&mut self, id: EffectId, task: &str, effect: Effect, options: &Temporal) {
+        self.bytes += json_size(&effect);
         let token = self.ctx.cancellation_token().child_token();
         let how = How {
             token: token.clone(),

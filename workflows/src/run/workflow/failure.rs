@@ -6,10 +6,7 @@ use temporalio_workflow::{
     ActivityExecutionError, ChildWorkflowExecutionError, ChildWorkflowStartError,
 };
 
-use crate::run::machine::{Fault, Standard};
-
-/// The longest text that is taken over: it goes on into histories.
-const LONGEST: usize = 2000;
+use crate::run::machine::{Fault, Standard, shortened};
 
 pub(super) fn of_activity(error: &ActivityExecutionError) -> Fault {
     match error {
@@ -71,13 +68,9 @@ fn of_application(failure: &ApplicationFailure) -> Fault {
 
 fn stated(details: &Payload) -> Option<Fault> {
     let fault: Fault = serde_json::from_slice(&details.data).ok()?;
-    Some(Fault {
-        // The task's own place is what counts here.
-        instance: None,
-        title: fault.title.as_deref().map(shortened),
-        detail: fault.detail.as_deref().map(shortened),
-        ..fault
-    })
+    // The task's own place is what counts here.
+    let instance = None;
+    Some(Fault { instance, ..fault }.shortened())
 }
 
 fn cancelled(what: &str) -> Fault {
@@ -86,11 +79,4 @@ fn cancelled(what: &str) -> Fault {
 
 pub(super) fn runtime(detail: &str) -> Fault {
     Standard::Runtime.fault(shortened(detail))
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-    }
 }

@@ -253,3 +253,48 @@ fn a_loop_over_large_data_goes_on() {
     ]);
     assert_eq!(output(&steps, json!({ "n": 0 })), json!({ "n": 50 }));
 }
+
+fn call(body: &str) -> Value {
+    json!({ "call": "http", "with": { "method": "post", "endpoint": "http://shop.example", "body": body } })
+}
+
+/// As JSON: a control character takes six bytes.
+#[test]
+fn what_temporal_would_refuse_is_an_error_before_it_is_sent() {
+    let make = json!({ "make": { "set": { "text": "${ \"\\u0001\" * 400000 }" } } });
+    let alone = json!([make, { "send": call("${ .text }") }]);
+    insta::assert_snapshot!(fault(&alone, json!({})), @"");
+    // A `try` goes on.
+    let caught = json!([make, { "try": {
+        "try": [{ "send": call("${ .text }") }],
+        "catch": { "do": [{ "say": { "set": { "caught": true } } }] },
+    } }]);
+    assert_eq!(output(&caught, json!({})), json!({ "caught": true }));
+    // Together with others that begin at once, and one after the other.
+    let make = json!({ "make": { "set": { "text": "${ \"\\u0001\" * 200000 }" } } });
+    let many = |compete: bool| {
+        let branches: Vec<Value> = (0..3).map(|n| json!({ format!("b{n}"): call("${ .text }") })).collect();
+        json!([make, { "all": { "fork": { "compete": compete, "branches": branches } } }])
+    };
+    insta::assert_snapshot!(fault(&many(false), json!({})), @"");
+    let mut run = Run::new(&json!([
+        make,
+        { "one": { "output": { "as": "$input" }, "call": "http", "with": call("${ .text }")["with"] } },
+        { "two": { "output": { "as": "$input" }, "call": "http", "with": call("${ .text }")["with"] } },
+        { "three": { "output": { "as": "null" }, "call": "http", "with": call("${ .text }")["with"] } },
+    ]), json!({}), |_| Ok(json!(1)));
+    assert_eq!(run.go(), Status::Completed(Value::Null));
+}
+
+#[test]
+fn the_output_and_the_error_of_a_run_fit_into_a_history() {
+    let steps = json!([{ "make": { "set": { "text": "${ \"\\u0001\" * 400000 }" } } }]);
+    insta::assert_snapshot!(fault(&steps, json!({})), @"");
+    let long = "${ \"é\" * 400000 }";
+    let steps = json!([{ "stop": { "raise": { "error": {
+        "type": "https://x.example/stop", "status": 400, "title": long, "detail": long,
+    } } } }]);
+    let fault = fault(&steps, json!({}));
+    assert_eq!(fault.detail.map(|text| text.chars().count()), Some(2001));
+    assert_eq!(fault.title.map(|text| text.chars().count()), Some(2001));
+}
