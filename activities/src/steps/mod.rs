@@ -28,7 +28,7 @@ pub use activity::StepActivities;
 pub use failure::StepError;
 pub use guard::{Allow, AllowError, Guard, Kind, Refused};
 pub use secrets::{Secret, SecretEntry, SecretError, Secrets};
-pub use shell::{Commands, ShellEntry, ShellError};
+pub use shell::{Commands, ShellEntry, ShellError, ShellVariable};
 
 use http::Web;
 

@@ -88,6 +88,11 @@ do:
   - ask: { call: http, with: { method: post, endpoint: { uri: 'http://WEB/nowhere', authentication: { bearer: { use: crm } } } } }
 ";
 
+const SETS: &str = "
+do:
+  - ask: { run: { shell: { command: sh, arguments: ['-c', 'true'], environment: { BASH_ENV: /x } } } }
+";
+
 const REFUSED: &str = "
 do:
   - ask: { call: http, with: { method: get, endpoint: 'http://169.254.169.254/latest' } }
@@ -105,6 +110,7 @@ pub(super) fn worker(project: &Project, web: &Web) -> anyhow::Result<WorkerComma
         .flag("--secret", &secret("crm", TOKEN)?)
         .flag("--secret", &secret("stock", &format!("clerk:{PASSWORD}"))?)
         .flag("--shell-allow", "sh=/bin/sh")
+        .flag("--shell-env", "GREETING")
         .flag("--log", "trace"))
 }
 
@@ -114,7 +120,7 @@ async fn what_steps_call_answers_and_no_secret_leaves_the_worker(
 ) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let web = Web::start(shop).await?;
-    for (file, text) in [("shop", SHOP), ("breaks", BREAKS), ("refused", REFUSED)] {
+    for (file, text) in [("shop", SHOP), ("breaks", BREAKS), ("refused", REFUSED), ("sets", SETS)] {
         let text = text.replace("WEB", web.address());
         project.write(&format!("{file}.yaml"), &text)?;
     }
@@ -143,6 +149,11 @@ async fn what_steps_call_answers_and_no_secret_leaves_the_worker(
     );
     let (kind, error) = problem(failure(&project, &refused).await?)?;
     assert!(kind.ends_with("/errors/configuration"), "{error}");
+
+    let sets = start(&project, "sets", Value::Null).await?;
+    let (kind, error) = problem(failure(&project, &sets).await?)?;
+    assert!(kind.ends_with("/errors/configuration"), "{error}");
+    assert!(error["detail"].to_string().contains("--shell-env"), "{error}");
 
     // The services were shown them, each in its form.
     let shown = |target: &str| {
@@ -245,6 +256,8 @@ fn steps_can_be_tried_without_a_server() {
             web.address(),
             "--shell-allow",
             "sh=/bin/sh",
+            "--shell-env",
+            "GREETING",
             "--secret",
             &secrets[0],
             "--secret",

@@ -1,9 +1,10 @@
-//! `--http-allow`, `--secret` and `--shell-allow`: what steps may reach.
+//! `--http-allow`, `--secret`, `--shell-allow` and `--shell-env`: what steps may reach.
 
 use std::convert::Infallible;
 
 use almanac_activities::steps::{
-    Allow, Commands, Guard, SecretEntry, SecretError, Secrets, ShellEntry, ShellError, Steps,
+    Allow, Commands, Guard, SecretEntry, SecretError, Secrets, ShellEntry, ShellError, ShellVariable,
+    Steps,
 };
 use clap::Args;
 
@@ -24,6 +25,10 @@ pub struct StepArgs {
     /// may be given several times, or as a list with commas
     #[arg(long, value_name = "PROGRAM", value_delimiter = ',')]
     pub shell_allow: Vec<ShellEntry>,
+    /// An environment variable that steps may set for programs; may be given
+    /// several times, or as a list with commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub shell_env: Vec<ShellVariable>,
 }
 
 /// Why what steps may reach cannot be had.
@@ -44,7 +49,7 @@ impl StepArgs {
         Ok(Steps::new(
             Guard::new(self.http_allow.clone()),
             Secrets::open(secrets?)?,
-            Commands::open(self.shell_allow.clone())?,
+            Commands::open(self.shell_allow.clone(), self.shell_env.clone())?,
         ))
     }
 }

@@ -230,7 +230,7 @@ fn what_steps_may_reach_is_checked_at_the_start() {
             .open()
     };
     assert!(opened("--http-allow billing,10.0.0.0/8 --http-allow [::1]:80").is_ok());
-    assert!(opened("--secret token=env:PATH --shell-allow sh=/bin/sh").is_ok());
+    assert!(opened("--secret token=env:PATH --shell-allow sh=/bin/sh --shell-env LANG,TZ").is_ok());
     for (line, said) in [
         (
             "--secret token=env:ALMANAC_NO_SUCH",
@@ -247,6 +247,8 @@ fn what_steps_may_reach_is_checked_at_the_start() {
         ("--http-allow http://billing", "is an address with a scheme"),
         ("--http-allow 10.0.0.1/8", "bits beyond the network's"),
         ("--shell-allow sh", "NAME=/path/to/program"),
+        ("--shell-env LANG,PATH", "never a step's to set"),
+        ("--shell-env A=B", "no name of a variable"),
     ] {
         let error = refused(&format!("almanac run --project p {line}"));
         assert!(error.contains(said), "{line}: {error}");

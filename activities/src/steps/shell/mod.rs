@@ -1,7 +1,9 @@
 //! `run: shell`: a command that the worker's configuration names.
 //!
 //! There is no shell: the program is started with its arguments as they are.
-//! Its environment is what the task gives and the worker's `PATH`. It leads a
+//! Its environment is the worker's `PATH` and what the task gives of the variables
+//! that the configuration names: many a variable makes a program run other code
+//! (`BASH_ENV`, `PERL5OPT`, `NODE_OPTIONS`, `PYTHONPATH`). It leads a
 //! process group of its own, which is ended as a whole: on cancellation, at the
 //! limit of time or of output, and when the program itself has ended.
 
@@ -9,7 +11,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -38,12 +40,49 @@ pub struct ShellEntry {
     program: PathBuf,
 }
 
+/// One entry of `--shell-env`: the name of a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShellVariable(String);
+
+impl FromStr for ShellVariable {
+    type Err = ShellError;
+
+    fn from_str(name: &str) -> Result<Self, ShellError> {
+        let refuse = |why| ShellError::Variable {
+            name: name.to_owned(),
+            why,
+        };
+        if !is_variable(name) {
+            return Err(refuse("is no name of a variable"));
+        }
+        if is_the_systems(name) {
+            return Err(refuse(
+                "says where programs and libraries are, and is never a step's to set",
+            ));
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+/// Whether a variable decides which code runs, whatever the program.
+fn is_the_systems(name: &str) -> bool {
+    matches!(name, "PATH" | "GCONV_PATH") || name.starts_with("LD_") || name.starts_with("DYLD_")
+}
+
 /// Why a command cannot be allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShellError {
     /// An entry cannot be one.
     #[error("`{0}` is not /path/to/program or NAME=/path/to/program")]
     Entry(String),
+    /// No step may set this variable.
+    #[error("the variable `{name}` {why}")]
+    Variable {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Two entries have one name.
     #[error("the command `{0}` is allowed twice")]
     Twice(String),
@@ -79,16 +118,24 @@ impl FromStr for ShellEntry {
     }
 }
 
-/// The commands that definitions may run.
+/// The commands that definitions may run, and the variables that they may set.
 #[derive(Debug, Clone, Default)]
 pub struct Commands {
     by_name: BTreeMap<String, PathBuf>,
+    variables: BTreeSet<String>,
 }
 
 impl Commands {
-    /// Commands of these entries; each program must be there.
-    pub fn open(entries: Vec<ShellEntry>) -> Result<Self, ShellError> {
-        let mut commands = Self::default();
+    /// Commands of these entries, of which each program must be there, with
+    /// these variables.
+    pub fn open(
+        entries: Vec<ShellEntry>,
+        variables: Vec<ShellVariable>,
+    ) -> Result<Self, ShellError> {
+        let mut commands = Self {
+            variables: variables.into_iter().map(|ShellVariable(name)| name).collect(),
+            ..Self::default()
+        };
         for ShellEntry { name, program } in entries {
             if let Err(why) = runnable(&program) {
                 return Err(ShellError::Program { name, program, why });
@@ -166,14 +213,13 @@ fn job(commands: &Commands, request: &ShellRequest, within: Duration) -> Result<
     }
     for (name, value) in entries("environment", request.environment.as_ref())? {
         let refuse = |why: &str| {
-            StepError::configuration(format!("the environment variable {name:?} {why}"))
+            let shown: String = name.chars().take(80).collect();
+            StepError::configuration(format!("the environment variable {shown:?} {why}"))
         };
-        if !is_variable(name) {
-            return Err(refuse("has no valid name"));
-        }
-        // They would run code before the program does.
-        if name.starts_with("LD_") || name.starts_with("DYLD_") {
-            return Err(refuse("belongs to the system's loader and cannot be set"));
+        if !commands.variables.contains(name) {
+            return Err(refuse(
+                "is not one that steps may set; hint: --shell-env names those",
+            ));
         }
         let mut each = texts("environment", name, value)?;
         let Some(text) = each.pop() else { continue };

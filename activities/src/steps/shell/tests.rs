@@ -13,7 +13,9 @@ use super::*;
 const LONG: Duration = Duration::from_mins(1);
 
 fn commands(entries: &[&str]) -> Commands {
-    Commands::open(entries.iter().map(|entry| entry.parse().unwrap()).collect()).unwrap()
+    let variables = ["A", "N", "SKIPPED"].map(|name| name.parse().unwrap());
+    let entries = entries.iter().map(|entry| entry.parse().unwrap());
+    Commands::open(entries.collect(), variables.to_vec()).unwrap()
 }
 
 fn request(fields: Value) -> ShellRequest {
@@ -149,6 +151,13 @@ async fn the_environment_is_what_is_asked_for_and_path() {
         json!({"DYLD_INSERT_LIBRARIES": "x"}),
         json!({"A=B": "x"}),
         json!({"": "x"}),
+        // Many would run other code than the program's.
+        json!({"BASH_ENV": "/x"}),
+        json!({"PERL5OPT": "-Mx"}),
+        json!({"NODE_OPTIONS": "--require x"}),
+        json!({"PYTHONPATH": "/x"}),
+        json!({"PATH": "/x"}),
+        json!({"A": "1", "a": "2"}),
         json!({"A": ["x", "y"]}),
         json!({"A": {}}),
         json!({"A": "a\u{0}b"}),
@@ -288,7 +297,8 @@ fn bad_entries_say_why() {
         assert!(error.to_string().contains("NAME=/path"), "{entry}");
     }
     let open = |entries: &[&str]| {
-        Commands::open(entries.iter().map(|entry| entry.parse().unwrap()).collect())
+        let entries = entries.iter().map(|entry| entry.parse().unwrap());
+        Commands::open(entries.collect(), Vec::new())
             .unwrap_err()
             .to_string()
     };
@@ -311,4 +321,24 @@ async fn an_output_that_temporal_refuses_is_a_lasting_error() {
     let error = steps.shell(one, LONG, std::future::pending()).await.unwrap_err();
     assert_eq!((kind(&error), error.retryable), ("runtime", false));
     assert!(detail(&error).contains("3000002 bytes"), "{error:?}");
+}
+
+/// None of them, unless the configuration says so; some never.
+#[tokio::test]
+async fn only_variables_that_are_named_are_set() {
+    let none = Commands::open(vec!["env=/usr/bin/env".parse().unwrap()], Vec::new()).unwrap();
+    let one = request(json!({"command": "env", "environment": {"A": "1"}}));
+    let error = run(&none, one, LONG, std::future::pending())
+        .await
+        .unwrap_err();
+    assert_eq!(kind(&error), "configuration");
+    assert!(detail(&error).contains("\"A\"") && detail(&error).contains("--shell-env"), "{error:?}");
+    for name in ["PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "GCONV_PATH"] {
+        let error = name.parse::<ShellVariable>().unwrap_err().to_string();
+        assert!(error.contains("never a step's"), "{error}");
+    }
+    for name in ["", "A=B", "1A", "A B"] {
+        let error = name.parse::<ShellVariable>().unwrap_err().to_string();
+        assert!(error.contains("no name"), "{error}");
+    }
 }
