@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use serde_json::Value;
+use base64::prelude::{
+    BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
+};
+use serde_json::{Number, Value};
 
 /// The largest secret, in bytes.
 const SIZE_LIMIT: u64 = 64 * 1024;
@@ -228,12 +230,23 @@ impl Scrubber {
     /// Knows a secret, in the forms in which it may come back.
     pub(super) fn know(&mut self, secret: &str) {
         let quoted = Value::from(secret).to_string();
+        // Without the marks around it; the secret may end with one itself.
+        let quoted = &quoted[1..quoted.len() - 1];
         let encoded: String = secret.bytes().map(percent).collect();
+        let in_lower_case = |byte: u8| match percent(byte) {
+            one if one.len() == 1 => one,
+            escape => escape.to_ascii_lowercase(),
+        };
         self.texts.extend([
             secret.to_owned(),
-            quoted.trim_matches('"').to_owned(),
+            quoted.to_owned(),
+            quoted.replace('/', "\\/"),
             encoded,
+            secret.bytes().map(in_lower_case).collect(),
             BASE64_STANDARD.encode(secret),
+            BASE64_STANDARD_NO_PAD.encode(secret),
+            BASE64_URL_SAFE.encode(secret),
+            BASE64_URL_SAFE_NO_PAD.encode(secret),
         ]);
         self.texts.retain(|text| text.len() >= SHORTEST);
         let by_length = |text: &String| std::cmp::Reverse(text.len());
@@ -267,8 +280,19 @@ impl Scrubber {
                 .into_iter()
                 .map(|(key, value)| (self.text(&key), self.value(value)))
                 .collect(),
+            Value::Number(number) if self.is_number(&number) => Value::from(MARK),
             other => other,
         }
+    }
+
+    /// Whether a number shows a secret of digits, perhaps rounded.
+    fn is_number(&self, number: &Number) -> bool {
+        let shown = number.to_string();
+        self.texts.iter().any(|secret| {
+            shown.contains(secret)
+                || (secret.bytes().all(|byte| byte.is_ascii_digit())
+                    && secret.parse().ok() == number.as_f64())
+        })
     }
 }
 
@@ -297,5 +321,52 @@ pub(super) fn percent(byte: u8) -> String {
         char::from(byte).to_string()
     } else {
         format!("%{byte:02X}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn scrubber(secret: &str) -> Scrubber {
+        let mut scrubber = Scrubber::default();
+        scrubber.know(secret);
+        scrubber
+    }
+
+    #[test]
+    fn a_secret_is_found_in_each_form_that_is_known() {
+        let secret = "a/b?\u{ff}>~\"";
+        let all = scrubber(secret);
+        for form in [
+            secret,
+            r#"a/b?ÿ>~\""#,
+            r#"a\/b?ÿ>~\""#,
+            "a%2Fb%3F%C3%BF%3E~%22",
+            "a%2fb%3f%c3%bf%3e~%22",
+            "YS9iP8O/Pn4i",
+            "YS9iP8O_Pn4i",
+        ] {
+            assert_eq!(all.text(&format!("<{form}>")), "<***>", "{form}");
+            let bytes = format!("<{form}>").into_bytes();
+            assert_eq!(all.bytes(bytes), b"<***>", "{form}");
+        }
+        let padded = scrubber("hunter2~~?");
+        for form in ["aHVudGVyMn5+Pw==", "aHVudGVyMn5+Pw", "aHVudGVyMn5-Pw==", "aHVudGVyMn5-Pw"] {
+            assert_eq!(padded.text(&format!("<{form}>")), "<***>", "{form}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_digits_is_found_in_numbers() {
+        let clean = |secret: &str, value: Value| scrubber(secret).value(value);
+        assert_eq!(clean("482913", json!({ "pin": 482_913 })), json!({ "pin": "***" }));
+        assert_eq!(clean("482913", json!([-482_913, 14_829_137_u64])), json!(["***", "***"]));
+        assert_eq!(clean("482913", json!([4829, 1.5, true])), json!([4829, 1.5, true]));
+        // More digits than a number keeps.
+        let large: Value = serde_json::from_str("12345678901234567890123").unwrap();
+        assert_eq!(clean("12345678901234567890123", large), json!("***"));
     }
 }

@@ -29,14 +29,14 @@ pub(super) fn output(
     let status = answer.status;
     let fine = status.is_success() || (outgoing.redirect && status.is_redirection());
     if !fine {
-        return Err(refusal(outgoing, &answer));
+        return Err(refusal(outgoing, &answer, scrubber));
     }
     match output {
         CallOutput::Raw => {
             let clean = scrubber.bytes(answer.body);
             Ok(Value::String(BASE64_STANDARD.encode(clean)))
         }
-        CallOutput::Content => Ok(scrubber.value(content(&answer)?)),
+        CallOutput::Content => Ok(scrubber.value(content(&answer, scrubber)?)),
         CallOutput::Response => {
             let whole = json!({
                 "request": {
@@ -46,7 +46,7 @@ pub(super) fn output(
                 },
                 "statusCode": status.as_u16(),
                 "headers": headers(&answer.headers),
-                "content": content(&answer)?,
+                "content": content(&answer, scrubber)?,
             });
             Ok(scrubber.value(whole))
         }
@@ -54,7 +54,8 @@ pub(super) fn output(
 }
 
 /// The body as its content type says: data, text, or bytes in base64.
-fn content(answer: &Answer) -> Result<Value, StepError> {
+/// What is encoded here has no secrets any more: nobody finds them in base64.
+fn content(answer: &Answer, scrubber: &Scrubber) -> Result<Value, StepError> {
     if answer.body.is_empty() {
         return Ok(Value::Null);
     }
@@ -68,7 +69,7 @@ fn content(answer: &Answer) -> Result<Value, StepError> {
     }
     Ok(Value::String(match std::str::from_utf8(&answer.body) {
         Ok(text) => text.to_owned(),
-        Err(_) => BASE64_STANDARD.encode(&answer.body),
+        Err(_) => BASE64_STANDARD.encode(scrubber.bytes(answer.body.clone())),
     }))
 }
 
@@ -90,7 +91,7 @@ fn headers(headers: &HeaderMap) -> Map<String, Value> {
 }
 
 /// The error that an answer is.
-fn refusal(outgoing: &Outgoing, answer: &Answer) -> StepError {
+fn refusal(outgoing: &Outgoing, answer: &Answer, scrubber: &Scrubber) -> StepError {
     let status = answer.status;
     let mut detail = format!(
         "{} {} answered {status}",
@@ -100,7 +101,9 @@ fn refusal(outgoing: &Outgoing, answer: &Answer) -> StepError {
     if status.is_redirection() {
         detail.push_str("; hint: `redirect: true` follows it");
     }
-    let body = String::from_utf8_lossy(&answer.body);
+    // Before it is cut: of half a secret nobody knows that it is one.
+    let body = scrubber.bytes(answer.body.clone());
+    let body = String::from_utf8_lossy(&body);
     let body = body.trim();
     if !body.is_empty() && outgoing.method != Method::HEAD {
         detail.push_str(": ");

@@ -117,6 +117,38 @@ async fn a_secret_is_in_no_output_error_debug_or_log() {
     clean("the log", &log);
 }
 
+/// Whatever is made of an answer, the secret goes out of it first.
+#[tokio::test]
+async fn a_secret_is_in_nothing_that_is_cut_encoded_or_a_number() {
+    use base64::Engine as _;
+    let server = Server::start().await;
+    let (token, pin) = (file("canary-0a1b2c3d4e5f"), file("4820917365"));
+    let entries = [
+        format!("token=file:{}", token.path().display()),
+        format!("pin=file:{}", pin.path().display()),
+    ];
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let steps = steps(&[&server.allowed()], &entries);
+    let call = async |path: &str, name: &str, output: &str| {
+        let fields = json!({
+            "uri": server.at(path), "output": output,
+            "authentication": {"scheme": "bearer", "credentials": {"secret": name}},
+        });
+        get(&steps, fields).await
+    };
+    let error = call("/cut", "token", "content").await.unwrap_err();
+    assert!(detail(&error).ends_with("xxx***"), "{error:?}");
+    assert!(!detail(&error).contains("cana"), "{error:?}");
+    for output in ["content", "raw", "response"] {
+        let value = call("/bytes", "token", output).await.unwrap();
+        let text = value.get("content").unwrap_or(&value).as_str().unwrap();
+        let bytes = base64::prelude::BASE64_STANDARD.decode(text).unwrap();
+        assert_eq!(bytes, b"\xff***\xfe", "{output}");
+    }
+    let number = call("/number", "pin", "content").await.unwrap();
+    assert_eq!(number, json!({"pin": "***"}));
+}
+
 #[test]
 fn entries_that_hold_a_secret_itself_are_not_shown() {
     for entry in [

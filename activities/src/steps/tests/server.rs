@@ -34,6 +34,9 @@ impl Server {
             .route("/stream", get(stream))
             .route("/never", any(never))
             .route("/status/{code}", any(status))
+            .route("/cut", get(cut))
+            .route("/bytes", get(bytes))
+            .route("/number", get(number))
             .route("/to/{code}", any(to))
             .route("/loop", get(|| async { found("/loop") }))
             .route("/basic", get(basic))
@@ -115,6 +118,27 @@ async fn status(Path(code): Path<u16>, headers: HeaderMap) -> Response {
         .headers_mut()
         .insert(header::RETRY_AFTER, "7".parse().unwrap());
     answer
+}
+
+fn shown(headers: &HeaderMap) -> &str {
+    let shown = headers.get(header::AUTHORIZATION).unwrap();
+    shown.to_str().unwrap().split_once(' ').unwrap().1
+}
+
+/// An error whose message would be cut in the middle of what was shown.
+async fn cut(headers: HeaderMap) -> (StatusCode, String) {
+    let (before, shown) = ("x".repeat(293), shown(&headers));
+    (StatusCode::BAD_REQUEST, format!("{before}{shown}"))
+}
+
+/// What was shown, in a body that is no text; not at a multiple of three bytes.
+async fn bytes(headers: HeaderMap) -> Vec<u8> {
+    [b"\xff", shown(&headers).as_bytes(), b"\xfe"].concat()
+}
+
+async fn number(headers: HeaderMap) -> impl IntoResponse {
+    let body = format!("{{\"pin\":{}}}", shown(&headers));
+    ([(header::CONTENT_TYPE, "application/json")], body)
 }
 
 /// Redirects to `?uri=`.
