@@ -10,6 +10,9 @@ use super::value::duration_of;
 use super::{Input, JsonSchema, Length, Output, Stage, Temporal};
 use crate::definition::{duration, nearest, quoted};
 
+/// A worker tells that it lives several times within it.
+const SHORTEST_HEARTBEAT: Duration = Duration::from_secs(1);
+
 impl Reader {
     pub(super) fn input(&mut self, at: &At<'_>, stage: Stage) -> Option<Input> {
         let object = self.object(at, &INPUT)?;
@@ -91,7 +94,14 @@ impl Reader {
         let start_to_close = limit("start_to_close");
         let schedule_to_close = limit("schedule_to_close");
         let schedule_to_start = limit("schedule_to_start");
-        let heartbeat = limit("heartbeat");
+        let heartbeat = self.optional(&object, "heartbeat", |reader, at| {
+            let length = reader.temporal_duration(at)?;
+            if length < SHORTEST_HEARTBEAT {
+                reader.wrong(at, "must be at least `1s`");
+                return None;
+            }
+            Some(length)
+        });
         let mut text = |key| {
             self.optional(&object, key, |reader, at| {
                 reader.name(at).map(str::to_owned)

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::reader::{At, Object, Reader, Target};
-use super::shapes::TASK;
+use super::shapes::{TASK, TEMPORAL};
 use super::value::runtime_expression;
-use super::{Expression, Kind, Stage, Task, Then};
+use super::{Call, Expression, Kind, Process, Run, Stage, Task, Then};
 use crate::definition::{nearest, quoted};
 
 /// The kinds of task, and the keys that each has beside the common ones.
@@ -168,6 +168,9 @@ impl Reader {
             .map(|kind| self.kind(kind, &object, siblings))
             .collect();
         let kind = kinds.pop().filter(|_| kinds.is_empty());
+        if let (Some(Some(kind)), Some(Some(_))) = (&kind, &temporal) {
+            self.useless_options(&object, kind);
+        }
         Some(Task {
             name: name.to_owned(),
             path: at.path(),
@@ -180,6 +183,35 @@ impl Reader {
             temporal: temporal?.unwrap_or_default(),
             kind: kind??,
         })
+    }
+
+    /// Reports Temporal's options that the task has no use for: who wrote them
+    /// expects something.
+    fn useless_options(&mut self, task: &Object<'_>, kind: &Kind) {
+        let Some(metadata) = task.get("metadata") else {
+            return;
+        };
+        let Some(Value::Object(options)) = metadata.value.get("temporal") else {
+            return;
+        };
+        let (what, useful) = options_of(kind);
+        for (key, value) in options {
+            // What the timer of a limit shows.
+            let limit = key == "summary" && given(task, "timeout");
+            if limit || useful.contains(&key.as_str()) {
+                continue;
+            }
+            let at = metadata.key("temporal", &Value::Null);
+            let at = at.key(key, value);
+            let message = format!("{} means nothing for `{what}`", at.shown());
+            self.problem(&at, Target::Key, message).hint = match (kind, useful) {
+                (Kind::Call(Call::Activity(_)), _) => {
+                    Some("its queue is `task_queue` of `with`".to_owned())
+                }
+                (_, []) => None,
+                _ => Some(format!("the options of `{what}` are {}", useful.join(", "))),
+            };
+        }
     }
 
     /// The keys that say what a task does: one, and the others must go with it.
@@ -323,4 +355,43 @@ fn name_of(item: &Value) -> Option<&str> {
 
 fn given(object: &Object<'_>, key: &str) -> bool {
     object.keys().any(|given| given == key)
+}
+
+/// How messages call a task, and the keys of `metadata.temporal` that it has a use for.
+fn options_of(kind: &Kind) -> (&'static str, &'static [&'static str]) {
+    const OWN: &[&str] = TEMPORAL.keys;
+    const ACTIVITY: &[&str] = &[
+        "start_to_close",
+        "schedule_to_close",
+        "schedule_to_start",
+        "heartbeat",
+        "priority",
+        "summary",
+    ];
+    const CHILD: &[&str] = &[
+        "start_to_close",
+        "schedule_to_close",
+        "task_queue",
+        "priority",
+        "summary",
+    ];
+    match kind {
+        Kind::Call(Call::Activity(_)) => ("call: activity", ACTIVITY),
+        Kind::Call(_) => ("call", OWN),
+        Kind::Emit(_) => ("emit", OWN),
+        Kind::Run(Run {
+            process: Process::Workflow { .. },
+            ..
+        }) => ("run: workflow", CHILD),
+        Kind::Run(_) => ("run: shell", OWN),
+        Kind::Wait(_) => ("wait", &["summary"]),
+        Kind::Try(_) => ("try", &["summary"]),
+        Kind::Set(_) => ("set", &[]),
+        Kind::Do => ("do", &[]),
+        Kind::Switch(_) => ("switch", &[]),
+        Kind::For(_) => ("for", &[]),
+        Kind::Fork { .. } => ("fork", &[]),
+        Kind::Raise(_) => ("raise", &[]),
+        Kind::Listen(_) => ("listen", &[]),
+    }
 }

@@ -134,3 +134,36 @@ fn what_is_wrong_with_a_call_is_told() {
     `do/9/j/with/endpoint/authentication/bearer` has `use` and more; a secret holds all of it
     "#);
 }
+
+/// Options of Temporal that would do nothing are refused, as what they ask for
+/// would not happen.
+#[test]
+fn options_that_a_task_has_no_use_for_are_refused() {
+    let all = json!({
+        "start_to_close": "15s", "schedule_to_close": "1m", "schedule_to_start": "10s",
+        "heartbeat": "5s", "task_queue": "q", "priority": 1, "summary": "says",
+    });
+    let with = |mut task: Value, temporal: &Value| {
+        task["metadata"] = json!({ "temporal": temporal });
+        task
+    };
+    let http = json!({ "call": "http", "with": { "method": "get", "endpoint": "https://x.org" } });
+    let shell = json!({ "run": { "shell": { "command": "ls" } } });
+    let activity = json!({ "call": "activity", "with": { "name": "A", "task_queue": "q" } });
+    let child = json!({ "run": { "workflow": { "namespace": "n", "name": "W", "version": "1" } } });
+    let wait = json!({ "wait": "PT1S" });
+    let summary = json!({ "summary": "says" });
+    let mut limited = json!({ "do": [{ "one": { "set": { "x": 1 } } }], "timeout": { "after": "PT1H" } });
+    limited = with(limited, &summary);
+    insta::assert_snapshot!(problems(&json!([
+        { "http": with(http.clone(), &all) },
+        { "shell": with(shell, &all) },
+        { "activity": with(activity, &all) },
+        { "child": with(child, &all) },
+        { "wait": with(wait.clone(), &all) },
+        { "says": with(wait, &summary) },
+        { "limited": limited },
+        { "set": with(json!({ "set": { "x": 1 } }), &json!({ "summary": "says", "heartbeat": "5s" })) },
+        { "beats": with(http, &json!({ "heartbeat": "50ms" })) },
+    ])), @"");
+}
