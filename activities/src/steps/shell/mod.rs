@@ -16,11 +16,13 @@ use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_workflows::run::language::RunOutput;
 use almanac_workflows::run::machine::{ShellRequest, Standard};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::StepError;
 use super::http::{entries, texts};
@@ -30,6 +32,8 @@ use process::{End, Finished, Job};
 /// The most that a command may write to stdout and to stderr, in bytes: history
 /// has to hold both.
 const OUTPUT_LIMIT: usize = 512 * 1024;
+/// How many commands that no step waits for run at once on a worker.
+const UNAWAITED: usize = 32;
 /// How much of stderr an error repeats, in characters.
 const QUOTED: usize = 300;
 
@@ -119,10 +123,22 @@ impl FromStr for ShellEntry {
 }
 
 /// The commands that definitions may run, and the variables that they may set.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Commands {
     by_name: BTreeMap<String, PathBuf>,
     variables: BTreeSet<String>,
+    /// For commands that no step waits for.
+    unawaited: Arc<Semaphore>,
+}
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self {
+            by_name: BTreeMap::new(),
+            variables: BTreeSet::new(),
+            unawaited: Arc::new(Semaphore::new(UNAWAITED)),
+        }
+    }
 }
 
 impl Commands {
@@ -183,10 +199,16 @@ pub(super) async fn run(
         let detail = format!("{} could not be run: {error}", program.display());
         StepError::lasting(Standard::Runtime, detail)
     };
-    let running = job.start().map_err(&failed)?;
     if !request.wait {
+        let Ok(place) = Arc::clone(&commands.unawaited).try_acquire_owned() else {
+            let detail = format!("{UNAWAITED} commands that no step waits for run already");
+            // Nothing was done.
+            return Err(StepError::if_again(true, Standard::Runtime, detail));
+        };
+        let running = job.start().map_err(&failed)?;
         // Its limits go on, and end with the process.
         tokio::spawn(async move {
+            let _place = place;
             match running.finish(std::future::pending()).await {
                 Ok(done) => {
                     tracing::debug!(end = ?done.end, "a command that nobody waits for ended");
@@ -198,6 +220,7 @@ pub(super) async fn run(
         });
         return Ok(Value::Null);
     }
+    let running = job.start().map_err(&failed)?;
     let finished = running.finish(stop).await.map_err(failed)?;
     output(&request, finished, within)
 }

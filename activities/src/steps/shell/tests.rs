@@ -342,3 +342,28 @@ async fn only_variables_that_are_named_are_set() {
         assert!(error.contains("no name"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn commands_that_nobody_waits_for_are_so_many() {
+    let gate = tempfile::tempdir().unwrap();
+    let open = gate.path().join("open");
+    let commands = commands(&["sh=/bin/sh"]);
+    let text = format!("until [ -e {} ]; do sleep 0.1; done", open.display());
+    let start = async || {
+        let one = request(json!({"arguments": ["-c", text], "wait": false}));
+        run(&commands, one, LONG, std::future::pending()).await
+    };
+    for _ in 0..UNAWAITED {
+        assert_eq!(start().await.unwrap(), Value::Null);
+    }
+    let error = start().await.unwrap_err();
+    assert!(error.retryable && detail(&error).contains("32 commands"), "{error:?}");
+    std::fs::write(&open, "").unwrap();
+    for _ in 0..600 {
+        if start().await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no place became free");
+}
