@@ -35,6 +35,15 @@ pub(crate) fn weight(value: &Value) -> u64 {
     }
 }
 
+/// How deeply a value nests: text and numbers not at all.
+pub(crate) fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
 struct Count(usize);
 
 impl Write for Count {

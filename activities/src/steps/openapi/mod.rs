@@ -39,8 +39,21 @@ pub(super) async fn call(
     let credentials = Credentials::of(request.authentication.as_ref(), secrets)?;
     let mut outgoing = parameters::fill(&operation, request.parameters.as_ref(), credentials)?;
     outgoing.redirect = request.redirect;
+    if outgoing.credentials.is_some() && is_downgrade(&base, &outgoing.url) {
+        let detail = format!(
+            "the OpenAPI document came by https and names a server by plain http, which is not told who calls: {}",
+            http::without_query(outgoing.url.as_str())
+        );
+        return Err(StepError::configuration(detail));
+    }
     let left = within.saturating_sub(began.elapsed());
     http::finish(web, outgoing, request.output, left).await
+}
+
+/// Whether what was protected on its way would go on without protection, as
+/// redirections must not either.
+fn is_downgrade(from: &Url, to: &Url) -> bool {
+    from.scheme() == "https" && to.scheme() != "https"
 }
 
 /// The document, and where it came from, which its servers may be relative to.

@@ -9,9 +9,11 @@ use serde_json::{Map, Value, json};
 use super::frames::Place;
 use super::tasks::Interpreter;
 use super::{DATA_LIMIT, Fault, Standard, WORK_PER_TASK};
+use crate::expression::MAX_DEPTH;
 use crate::run::language::{
     Expression, JsonSchema, Length, Output, Stage, Template, describe, duration_of,
 };
+use crate::run::size::{depth, weight};
 
 /// How many bytes of data are copied in the time of one step.
 const BYTES_PER_STEP: u64 = 64;
@@ -92,6 +94,16 @@ impl Interpreter<'_> {
         let (result, steps) = schema.check(value);
         self.worked(steps)?;
         result.map_err(|reason| Standard::Validation.fault(reason))
+    }
+
+    /// Takes new data, if a run that continues as new can read it again.
+    pub(super) fn take(&self, value: &Value) -> Result<(), Fault> {
+        self.keep(weight(value))?;
+        if depth(value) > MAX_DEPTH {
+            let detail = format!("the data nests more than {MAX_DEPTH} levels deep");
+            return Err(Standard::Runtime.fault(detail));
+        }
+        Ok(())
     }
 
     /// Counts data that the run is to hold once more, or another piece of.

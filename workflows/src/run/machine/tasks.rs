@@ -82,6 +82,7 @@ impl<'t> Interpreter<'t> {
         };
         let raw = self.position.input.clone();
         let input = (|| {
+            self.take(&raw)?;
             if let Some(schema) = &self.flow.input.schema {
                 self.satisfies(schema, &raw)?;
             }
@@ -173,7 +174,7 @@ impl<'t> Interpreter<'t> {
             None => None,
         };
         if let Some(input) = &input {
-            self.keep(weight(input))?;
+            self.take(input)?;
         }
         let running = self.running(input);
         if let Some(frame) = self.frame_mut(place) {
@@ -274,7 +275,7 @@ impl<'t> Interpreter<'t> {
         };
         let made = self.transform(view, &task.output, &raw)?;
         let output = made.unwrap_or(raw);
-        self.keep(weight(&output))?;
+        self.take(&output)?;
         let view = View {
             output: Some(&output),
             ..View::of(place, Stage::Export)
@@ -282,7 +283,7 @@ impl<'t> Interpreter<'t> {
         if task.export.transform.is_some()
             && let Some(context) = self.transform(view, &task.export, &output)?
         {
-            self.keep(weight(&context))?;
+            self.take(&context)?;
             self.position.context = context;
         }
         self.abandon(place);

@@ -298,3 +298,23 @@ fn the_output_and_the_error_of_a_run_fit_into_a_history() {
     assert_eq!(fault.detail.map(|text| text.chars().count()), Some(2001));
     assert_eq!(fault.title.map(|text| text.chars().count()), Some(2001));
 }
+
+/// Deeper data could not be read again by a run that continues as new.
+#[test]
+fn data_that_nests_deeply_is_an_error_where_it_comes_from() {
+    let nested = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+    let steps = json!([{ "ask": { "call": "http", "with": { "method": "get", "endpoint": "http://shop.example" } } }]);
+    let mut run = Run::new(&steps, json!({}), |_| {
+        Ok((0..101).fold(json!(1), |inner, _| json!([inner])))
+    });
+    let Status::Faulted(fault) = run.go() else {
+        panic!("it is too deep")
+    };
+    insta::assert_snapshot!(fault, @"Runtime Error (status 500, at /do/0/ask): the data nests more than 100 levels deep");
+    let waits = json!([{ "rest": { "wait": "PT1S" } }]);
+    assert_eq!(output(&waits, nested(100)), nested(100));
+    assert!(matches!(end(&waits, nested(101)), Status::Faulted(_)));
+    let mut parts = Run::new(&waits, nested(100), nobody);
+    parts.interrupted = true;
+    assert_eq!(parts.go(), Status::Completed(nested(100)));
+}
