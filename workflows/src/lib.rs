@@ -15,5 +15,6 @@ pub mod reconcile;
 pub mod record;
 pub mod run;
 pub mod schedule;
+mod size;
 pub mod snapshot;
 pub mod times;

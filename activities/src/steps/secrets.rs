@@ -354,7 +354,12 @@ mod tests {
             assert_eq!(all.bytes(bytes), b"<***>", "{form}");
         }
         let padded = scrubber("hunter2~~?");
-        for form in ["aHVudGVyMn5+Pw==", "aHVudGVyMn5+Pw", "aHVudGVyMn5-Pw==", "aHVudGVyMn5-Pw"] {
+        for form in [
+            "aHVudGVyMn5+Pw==",
+            "aHVudGVyMn5+Pw",
+            "aHVudGVyMn5-Pw==",
+            "aHVudGVyMn5-Pw",
+        ] {
             assert_eq!(padded.text(&format!("<{form}>")), "<***>", "{form}");
         }
     }
@@ -362,9 +367,18 @@ mod tests {
     #[test]
     fn a_secret_of_digits_is_found_in_numbers() {
         let clean = |secret: &str, value: Value| scrubber(secret).value(value);
-        assert_eq!(clean("482913", json!({ "pin": 482_913 })), json!({ "pin": "***" }));
-        assert_eq!(clean("482913", json!([-482_913, 14_829_137_u64])), json!(["***", "***"]));
-        assert_eq!(clean("482913", json!([4829, 1.5, true])), json!([4829, 1.5, true]));
+        assert_eq!(
+            clean("482913", json!({ "pin": 482_913 })),
+            json!({ "pin": "***" })
+        );
+        assert_eq!(
+            clean("482913", json!([-482_913, 14_829_137_u64])),
+            json!(["***", "***"])
+        );
+        assert_eq!(
+            clean("482913", json!([4829, 1.5, true])),
+            json!([4829, 1.5, true])
+        );
         // More digits than a number keeps.
         let large: Value = serde_json::from_str("12345678901234567890123").unwrap();
         assert_eq!(clean("12345678901234567890123", large), json!("***"));

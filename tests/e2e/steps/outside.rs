@@ -93,6 +93,12 @@ do:
   - ask: { run: { shell: { command: sh, arguments: ['-c', 'true'], environment: { BASH_ENV: /x } } } }
 ";
 
+/// Six times as large as JSON.
+const LARGE: &str = r#"
+do:
+  - print: { run: { shell: { command: sh, arguments: ['-c', 'echo x >> FILE; head -c 500000 /dev/zero | tr "\0" "\1"'] } } }
+"#;
+
 const REFUSED: &str = "
 do:
   - ask: { call: http, with: { method: get, endpoint: 'http://169.254.169.254/latest' } }
@@ -120,8 +126,16 @@ async fn what_steps_call_answers_and_no_secret_leaves_the_worker(
 ) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let web = Web::start(shop).await?;
-    for (file, text) in [("shop", SHOP), ("breaks", BREAKS), ("refused", REFUSED), ("sets", SETS)] {
+    let tried = project.folder().join("tried");
+    for (file, text) in [
+        ("shop", SHOP),
+        ("breaks", BREAKS),
+        ("refused", REFUSED),
+        ("sets", SETS),
+        ("large", LARGE),
+    ] {
         let text = text.replace("WEB", web.address());
+        let text = text.replace("FILE", &tried.display().to_string());
         project.write(&format!("{file}.yaml"), &text)?;
     }
     let worker = worker(&project, &web)?.start().await?;
@@ -153,7 +167,17 @@ async fn what_steps_call_answers_and_no_secret_leaves_the_worker(
     let sets = start(&project, "sets", Value::Null).await?;
     let (kind, error) = problem(failure(&project, &sets).await?)?;
     assert!(kind.ends_with("/errors/configuration"), "{error}");
-    assert!(error["detail"].to_string().contains("--shell-env"), "{error}");
+    assert!(
+        error["detail"].to_string().contains("--shell-env"),
+        "{error}"
+    );
+
+    // What Temporal would not take is the step's error, and nothing is done again.
+    let large = start(&project, "large", Value::Null).await?;
+    let (kind, error) = problem(failure(&project, &large).await?)?;
+    assert!(kind.ends_with("/errors/runtime"), "{error}");
+    assert!(error["detail"].to_string().contains("3000002 bytes"), "{error}");
+    assert_eq!(std::fs::read_to_string(&tried)?, "x\n");
 
     // The services were shown them, each in its form.
     let shown = |target: &str| {

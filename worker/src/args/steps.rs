@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 
 use almanac_activities::steps::{
-    Allow, Commands, Guard, SecretEntry, SecretError, Secrets, ShellEntry, ShellError, ShellVariable,
-    Steps,
+    Allow, Commands, Guard, SecretEntry, SecretError, Secrets, ShellEntry, ShellError,
+    ShellVariable, Steps,
 };
 use clap::Args;
 

@@ -49,7 +49,7 @@ pub use template::{Template, TemplateError, expression_in};
 use node::Node;
 use run::{Run, Scope};
 use stop::Stop;
-use crate::run::size::weight;
+use crate::size::weight;
 use value::Val;
 
 /// Which engine this is: what an expression means, and what it costs.

@@ -8,9 +8,8 @@
 mod input;
 pub mod language;
 pub mod machine;
-mod size;
 mod workflow;
 
+pub use crate::size::{PAYLOAD_LIMIT, json_size};
 pub use input::*;
-pub use size::{PAYLOAD_LIMIT, json_size};
 pub use workflow::RunDefinition;

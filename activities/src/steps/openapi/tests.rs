@@ -337,8 +337,18 @@ proptest! {
 
 #[test]
 fn credentials_do_not_leave_https() {
-    let downgrade = |from: &str, to: &str| is_downgrade(&from.parse().unwrap(), &to.parse().unwrap());
-    assert!(downgrade("https://x.example/api.json", "http://x.example/v1"));
-    assert!(!downgrade("https://x.example/api.json", "https://y.example/v1"));
-    assert!(!downgrade("http://x.example/api.json", "http://x.example/v1"));
+    let downgrade =
+        |from: &str, to: &str| is_downgrade(&from.parse().unwrap(), &to.parse().unwrap());
+    assert!(downgrade(
+        "https://x.example/api.json",
+        "http://x.example/v1"
+    ));
+    assert!(!downgrade(
+        "https://x.example/api.json",
+        "https://y.example/v1"
+    ));
+    assert!(!downgrade(
+        "http://x.example/api.json",
+        "http://x.example/v1"
+    ));
 }

@@ -318,7 +318,10 @@ async fn an_output_that_temporal_refuses_is_a_lasting_error() {
     );
     let text = "head -c 500000 /dev/zero | tr '\\0' '\\1'";
     let one = request(json!({"arguments": ["-c", text], "output": "stdout"}));
-    let error = steps.shell(one, LONG, std::future::pending()).await.unwrap_err();
+    let error = steps
+        .shell(one, LONG, std::future::pending())
+        .await
+        .unwrap_err();
     assert_eq!((kind(&error), error.retryable), ("runtime", false));
     assert!(detail(&error).contains("3000002 bytes"), "{error:?}");
 }
@@ -332,8 +335,17 @@ async fn only_variables_that_are_named_are_set() {
         .await
         .unwrap_err();
     assert_eq!(kind(&error), "configuration");
-    assert!(detail(&error).contains("\"A\"") && detail(&error).contains("--shell-env"), "{error:?}");
-    for name in ["PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "GCONV_PATH"] {
+    assert!(
+        detail(&error).contains("\"A\"") && detail(&error).contains("--shell-env"),
+        "{error:?}"
+    );
+    for name in [
+        "PATH",
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "DYLD_INSERT_LIBRARIES",
+        "GCONV_PATH",
+    ] {
         let error = name.parse::<ShellVariable>().unwrap_err().to_string();
         assert!(error.contains("never a step's"), "{error}");
     }
@@ -357,7 +369,10 @@ async fn commands_that_nobody_waits_for_are_so_many() {
         assert_eq!(start().await.unwrap(), Value::Null);
     }
     let error = start().await.unwrap_err();
-    assert!(error.retryable && detail(&error).contains("32 commands"), "{error:?}");
+    assert!(
+        error.retryable && detail(&error).contains("32 commands"),
+        "{error:?}"
+    );
     std::fs::write(&open, "").unwrap();
     for _ in 0..600 {
         if start().await.is_ok() {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::reader::{At, Reader, Target};
 use super::value::describe;
-use crate::run::size::weight;
+use crate::size::weight;
 
 /// Keywords that say nothing about what is valid.
 const ANNOTATIONS: [&str; 12] = [
@@ -205,8 +205,7 @@ fn inner(schema: &Value, value: &Value, name: &str, on: &mut Checked) -> Result<
     let length = on.at.len();
     on.take(name.len() as u64 / BYTES_PER_STEP)?;
     on.at.push('/');
-    on.at
-        .push_str(&name.replace('~', "~0").replace('/', "~1"));
+    on.at.push_str(&name.replace('~', "~0").replace('/', "~1"));
     let result = check(schema, value, on);
     on.at.truncate(length);
     result

@@ -13,7 +13,7 @@ use crate::expression::MAX_DEPTH;
 use crate::run::language::{
     Expression, JsonSchema, Length, Output, Stage, Template, describe, duration_of,
 };
-use crate::run::size::{depth, weight};
+use crate::size::{depth, weight};
 
 /// How many bytes of data are copied in the time of one step.
 const BYTES_PER_STEP: u64 = 64;

@@ -10,7 +10,7 @@ use super::state::Doing;
 use super::tasks::Interpreter;
 use super::{Fault, Standard};
 use crate::run::language::{Case, For, Kind, RaisedError, Task, Template, describe};
-use crate::run::size::weight;
+use crate::size::weight;
 
 impl Interpreter<'_> {
     pub(super) fn switch(&mut self, place: Place, cases: &[Case]) -> Result<(), Fault> {

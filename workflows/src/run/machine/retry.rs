@@ -14,7 +14,7 @@ use super::tasks::Interpreter;
 use super::{Effect, Entry, Fault};
 use crate::definition::duration::LONGEST;
 use crate::run::language::{Backoff, Catch, Kind, Retry};
-use crate::run::size::weight;
+use crate::size::weight;
 
 impl<'t> Interpreter<'t> {
     fn catch_of(&self, place: Place) -> Option<&'t Catch> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Effect, EffectId, Fault};
 use crate::run::language::{Flow, Kind};
-use crate::run::size::weight;
+use crate::size::weight;
 
 /// Where a run is: all that changes in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -222,7 +222,10 @@ impl Doing {
             Self::Fork { outputs } => outputs.values().map(weight).sum(),
             Self::Listen(listening) => {
                 let events = listening.outputs.iter().chain(&listening.waiting);
-                events.chain(listening.correlations.values()).map(weight).sum()
+                events
+                    .chain(listening.correlations.values())
+                    .map(weight)
+                    .sum()
             }
             _ => 0,
         }

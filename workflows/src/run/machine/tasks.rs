@@ -13,7 +13,7 @@ use super::{
     About, Command, Effect, Entry, Fault, SENT_LIMIT, Standard, TASKS_PER_TURN, WORK_PER_TURN,
 };
 use crate::run::language::{Flow, Kind, Stage, Task, Then};
-use crate::run::size::{PAYLOAD_LIMIT, json_size, weight};
+use crate::size::{PAYLOAD_LIMIT, json_size, weight};
 
 /// The run's own thread.
 const OWN: u64 = 0;
@@ -420,11 +420,13 @@ impl<'t> Interpreter<'t> {
         self.position.threads.clear();
         self.position.ready.clear();
         self.position.unread.clear();
-        let fits = |output: Value| match json_size(&output) {
+        let fits = |output: Value| {
+            match json_size(&output) {
             bytes if bytes > PAYLOAD_LIMIT => Err(Standard::Runtime.fault(format!(
                 "the run's output takes {bytes} bytes as JSON, more than the {PAYLOAD_LIMIT} that it may"
             ))),
             _ => Ok(output),
+        }
         };
         self.position.outcome = Some(outcome.and_then(fits).map_err(|fault| {
             let mut fault = fault.shortened();

@@ -18,8 +18,8 @@ use temporalio_workflow::{
 
 use super::{RunDefinition, failure};
 use crate::contracts::{EMIT, HTTP, OPENAPI, SHELL};
-use crate::run::language::Temporal;
 use crate::run::json_size;
+use crate::run::language::Temporal;
 use crate::run::machine::{ActivityRequest, Effect, EffectId, Fault, Standard, WorkflowRequest};
 
 /// The limit of an attempt at an activity for which the task states none.

@@ -153,7 +153,8 @@ fn options_that_a_task_has_no_use_for_are_refused() {
     let child = json!({ "run": { "workflow": { "namespace": "n", "name": "W", "version": "1" } } });
     let wait = json!({ "wait": "PT1S" });
     let summary = json!({ "summary": "says" });
-    let mut limited = json!({ "do": [{ "one": { "set": { "x": 1 } } }], "timeout": { "after": "PT1H" } });
+    let mut limited =
+        json!({ "do": [{ "one": { "set": { "x": 1 } } }], "timeout": { "after": "PT1H" } });
     limited = with(limited, &summary);
     insta::assert_snapshot!(problems(&json!([
         { "http": with(http.clone(), &all) },

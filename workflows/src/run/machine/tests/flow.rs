@@ -173,7 +173,8 @@ fn no_steps_answer_the_input() {
 /// until it happens to be safe.
 #[test]
 fn what_is_to_be_left_goes_on_while_a_call_is_under_way() {
-    let call = json!({ "call": "http", "with": { "method": "get", "endpoint": "http://shop.example" } });
+    let call =
+        json!({ "call": "http", "with": { "method": "get", "endpoint": "http://shop.example" } });
     let steps = json!([{ "race": { "fork": { "compete": true, "branches": [
         { "call": call },
         { "polls": { "do": [
@@ -186,7 +187,11 @@ fn what_is_to_be_left_goes_on_while_a_call_is_under_way() {
     run.machine.leave();
     for _ in 0..3 {
         assert_eq!(run.turn(), Status::Waiting);
-        let (id, end) = run.effects.iter().find_map(|(id, (_, end))| Some((*id, (*end)?))).unwrap();
+        let (id, end) = run
+            .effects
+            .iter()
+            .find_map(|(id, (_, end))| Some((*id, (*end)?)))
+            .unwrap();
         run.effects.remove(&id);
         run.now = end;
         run.machine.complete(id, Ok(Value::Null));

@@ -105,9 +105,7 @@ fn what_computes_without_an_end_starves_nothing() {
     };
     insta::assert_snapshot!(fault, @"Timeout Error (status 408, at /do/0/spin): the task took longer than its limit");
 
-    let race = |other: Value| {
-        json!([{ "race": { "fork": { "compete": true, "branches": [{ "spin": { "do": again } }, { "other": other }] } } }])
-    };
+    let race = |other: Value| json!([{ "race": { "fork": { "compete": true, "branches": [{ "spin": { "do": again } }, { "other": other }] } } }]);
     let waits = race(json!({ "wait": "PT3S" }));
     assert_eq!(
         ends(&waits, nobody),
