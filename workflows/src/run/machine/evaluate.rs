@@ -111,7 +111,6 @@ impl Interpreter<'_> {
     /// What it no longer holds is found when the limit seems to be met: then all
     /// is counted anew, which is work of the task.
     pub(super) fn keep(&self, bytes: u64) -> Result<(), Fault> {
-        self.worked(bytes / BYTES_PER_STEP)?;
         let mut held = self.held.get().saturating_add(bytes);
         if held > DATA_LIMIT {
             let present = self.position.weight();
@@ -125,7 +124,7 @@ impl Interpreter<'_> {
             return Err(Standard::Runtime.fault(detail));
         }
         self.held.set(held);
-        Ok(())
+        self.worked(bytes / BYTES_PER_STEP)
     }
 
     /// Counts what expressions took, and other work of their kind.

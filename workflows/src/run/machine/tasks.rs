@@ -420,15 +420,7 @@ impl<'t> Interpreter<'t> {
         self.position.threads.clear();
         self.position.ready.clear();
         self.position.unread.clear();
-        let fits = |output: Value| {
-            match json_size(&output) {
-            bytes if bytes > PAYLOAD_LIMIT => Err(Standard::Runtime.fault(format!(
-                "the run's output takes {bytes} bytes as JSON, more than the {PAYLOAD_LIMIT} that it may"
-            ))),
-            _ => Ok(output),
-        }
-        };
-        self.position.outcome = Some(outcome.and_then(fits).map_err(|fault| {
+        self.position.outcome = Some(outcome.and_then(fitting).map_err(|fault| {
             let mut fault = fault.shortened();
             fault.instance.get_or_insert_with(|| "/".to_owned());
             fault
@@ -439,4 +431,17 @@ impl<'t> Interpreter<'t> {
     pub(super) fn timed_out(what: &str) -> Fault {
         Standard::Timeout.fault(format!("{what} took longer than its limit"))
     }
+}
+
+/// An output that Temporal takes.
+fn fitting(output: Value) -> Result<Value, Fault> {
+    let bytes = json_size(&output);
+    if bytes > PAYLOAD_LIMIT {
+        let limit = PAYLOAD_LIMIT;
+        let detail = format!(
+            "the run's output takes {bytes} bytes as JSON, more than the {limit} that it may"
+        );
+        return Err(Standard::Runtime.fault(detail));
+    }
+    Ok(output)
 }

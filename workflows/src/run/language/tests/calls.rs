@@ -166,5 +166,18 @@ fn options_that_a_task_has_no_use_for_are_refused() {
         { "limited": limited },
         { "set": with(json!({ "set": { "x": 1 } }), &json!({ "summary": "says", "heartbeat": "5s" })) },
         { "beats": with(http, &json!({ "heartbeat": "50ms" })) },
-    ])), @"");
+    ])), @r"
+    `do/2/activity/metadata/temporal/task_queue` means nothing for `call: activity` (its queue is `task_queue` of `with`)
+    `do/3/child/metadata/temporal/heartbeat` means nothing for `run: workflow` (the options of `run: workflow` are start_to_close, schedule_to_close, task_queue, priority, summary)
+    `do/3/child/metadata/temporal/schedule_to_start` means nothing for `run: workflow` (the options of `run: workflow` are start_to_close, schedule_to_close, task_queue, priority, summary)
+    `do/4/wait/metadata/temporal/heartbeat` means nothing for `wait` (the options of `wait` are summary)
+    `do/4/wait/metadata/temporal/priority` means nothing for `wait` (the options of `wait` are summary)
+    `do/4/wait/metadata/temporal/schedule_to_close` means nothing for `wait` (the options of `wait` are summary)
+    `do/4/wait/metadata/temporal/schedule_to_start` means nothing for `wait` (the options of `wait` are summary)
+    `do/4/wait/metadata/temporal/start_to_close` means nothing for `wait` (the options of `wait` are summary)
+    `do/4/wait/metadata/temporal/task_queue` means nothing for `wait` (the options of `wait` are summary)
+    `do/7/set/metadata/temporal/heartbeat` means nothing for `set`
+    `do/7/set/metadata/temporal/summary` means nothing for `set`
+    `do/8/beats/metadata/temporal/heartbeat` must be at least `1s`
+    ");
 }
