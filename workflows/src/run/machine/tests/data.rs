@@ -182,7 +182,7 @@ fn what_expressions_take_is_bounded_for_a_task_and_for_a_turn() {
 
     let items: Vec<&str> = std::iter::repeat_n(long, 60).collect();
     let steps = json!([{ "a": { "set": { "x": items } } }]);
-    insta::assert_snapshot!(fault(&steps, json!({})), @"Expression Error (status 400, at /do/0/a): the expressions of the task take too long together");
+    insta::assert_snapshot!(fault(&steps, json!({})), @"Expression Error (status 400, at /do/0/a): the expressions, checks and data of the task take too long together");
 }
 
 /// A loop whose work is in checks, copies or refused conversions yields as one
