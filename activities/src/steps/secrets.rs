@@ -291,7 +291,7 @@ impl Scrubber {
         self.texts.iter().any(|secret| {
             shown.contains(secret)
                 || (secret.bytes().all(|byte| byte.is_ascii_digit())
-                    && secret.parse().ok() == number.as_f64())
+                    && secret.parse::<f64>().ok() == number.as_f64())
         })
     }
 }

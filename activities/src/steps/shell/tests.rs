@@ -13,7 +13,7 @@ use super::*;
 const LONG: Duration = Duration::from_mins(1);
 
 fn commands(entries: &[&str]) -> Commands {
-    let variables = ["A", "N", "SKIPPED"].map(|name| name.parse().unwrap());
+    let variables = ["A", "N", "SKIPPED"].map(|name| name.parse::<ShellVariable>().unwrap());
     let entries = entries.iter().map(|entry| entry.parse().unwrap());
     Commands::open(entries.collect(), variables.to_vec()).unwrap()
 }
