@@ -176,7 +176,10 @@ async fn what_steps_call_answers_and_no_secret_leaves_the_worker(
     let large = start(&project, "large", Value::Null).await?;
     let (kind, error) = problem(failure(&project, &large).await?)?;
     assert!(kind.ends_with("/errors/runtime"), "{error}");
-    assert!(error["detail"].to_string().contains("3000002 bytes"), "{error}");
+    assert!(
+        error["detail"].to_string().contains("3000002 bytes"),
+        "{error}"
+    );
     assert_eq!(std::fs::read_to_string(&tried)?, "x\n");
 
     // The services were shown them, each in its form.

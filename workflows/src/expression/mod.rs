@@ -46,10 +46,10 @@ pub use meter::{Limit, MAX_ALLOCATED, MAX_DEPTH, MAX_SIZE, MAX_STEPS, MAX_TEXT, 
 pub(crate) use template::unescaped;
 pub use template::{Template, TemplateError, expression_in};
 
+use crate::size::weight;
 use node::Node;
 use run::{Run, Scope};
 use stop::Stop;
-use crate::size::weight;
 use value::Val;
 
 /// Which engine this is: what an expression means, and what it costs.

@@ -149,7 +149,10 @@ impl Commands {
         variables: Vec<ShellVariable>,
     ) -> Result<Self, ShellError> {
         let mut commands = Self {
-            variables: variables.into_iter().map(|ShellVariable(name)| name).collect(),
+            variables: variables
+                .into_iter()
+                .map(|ShellVariable(name)| name)
+                .collect(),
             ..Self::default()
         };
         for ShellEntry { name, program } in entries {
