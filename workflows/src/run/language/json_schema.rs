@@ -31,7 +31,7 @@ const TYPES: [&str; 7] = [
 ];
 
 /// The most steps of one check.
-pub const MAX_CHECK: u64 = 2_000_000;
+pub(crate) const MAX_CHECK: u64 = 2_000_000;
 /// How many characters are looked at in the time of one step.
 const BYTES_PER_STEP: u64 = 64;
 

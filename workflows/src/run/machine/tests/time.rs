@@ -1,8 +1,10 @@
 //! Waits and limits.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::{Run, fault, nobody};
+use super::{Host, Run, fault, nobody};
 use crate::run::machine::Status;
 
 #[test]
