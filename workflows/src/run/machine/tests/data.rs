@@ -205,7 +205,7 @@ fn checks_copies_and_failed_conversions_count_as_work() {
     let (plain, checked) = (turns(plain, items.clone()), turns(checked, items.clone()));
     assert!(checked * 2 < plain, "{checked} of {plain}");
     let branches: Vec<Value> = (0..50)
-        .map(|_| json!({ "rest": { "wait": "PT0S" } }))
+        .map(|n| json!({ format!("rest{n}"): { "wait": "PT0S" } }))
         .collect();
     let fork = json!({ "fork": { "compete": true, "branches": branches } });
     let forked = turns(fork, json!(vec!["text"; 10_000]));
@@ -231,16 +231,15 @@ fn branches_share_a_bounded_memory() {
     let branches: Vec<Value> = (0..100)
         .map(|n| json!({ format!("b{n}"): { "wait": "PT1H" } }))
         .collect();
-    let large = json!({ "large": { "set": { "text": "${ \"x\" * 8000000 }" } } });
+    let large = json!({ "text": "x".repeat(8_000_000) });
     let fork = json!({ "all": { "fork": { "branches": branches } } });
-    let plain = json!([large, fork]);
-    let refused = fault(&plain, json!({}));
-    insta::assert_snapshot!(refused, @"Runtime Error (status 500, at /do/1/all): the run would hold 808010164 bytes of data, more than the 33554432 that it may");
-    let caught = json!([large, { "try": {
+    let refused = fault(&json!([fork]), large.clone());
+    insta::assert_snapshot!(refused, @"Runtime Error (status 500, at /do/0/all): the run would hold 816010232 bytes of data, more than the 33554432 that it may");
+    let caught = json!([{ "try": {
         "try": [fork],
         "catch": { "as": "e", "do": [{ "small": { "set": { "status": "${ $e.status }" } } }] },
     } }, { "after": { "fork": { "branches": branches } } }]);
-    let Status::Completed(all) = end(&caught, json!({})) else {
+    let Status::Completed(all) = end(&caught, large) else {
         panic!("it goes on")
     };
     assert_eq!(all[99], json!({ "status": 500 }));
