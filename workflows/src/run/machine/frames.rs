@@ -167,17 +167,18 @@ impl<'t> Interpreter<'t> {
     }
 
     /// Starts the effects of a position again; timers with what is left of them.
+    /// Those that have ended meanwhile end at once, in their order: a run that
+    /// goes on elsewhere again and again must not begin them anew each time.
     pub(super) fn restart(&mut self) {
-        let pending: Vec<(EffectId, Pending)> = self
-            .position
-            .pending
-            .iter()
-            .map(|(id, pending)| (*id, pending.clone()))
-            .collect();
-        for (id, mut pending) in pending {
+        let mut ended = Vec::new();
+        for (id, mut pending) in self.position.pending.clone() {
             if let (Effect::Timer { duration }, Some(deadline)) =
                 (&mut pending.effect, pending.deadline)
             {
+                if deadline <= self.now {
+                    ended.push((deadline, id));
+                    continue;
+                }
                 *duration = deadline
                     .duration_since(self.now)
                     .try_into()
@@ -185,6 +186,15 @@ impl<'t> Interpreter<'t> {
             }
             self.command(id, &pending);
         }
+        ended.sort_unstable();
+        for (_, id) in &ended {
+            self.arrive(*id, Ok(Value::Null));
+        }
+        // One that another's end gives up was not started here.
+        self.commands.retain(|command| match command {
+            Command::Cancel { id } => ended.iter().all(|(_, other)| other != id),
+            Command::Start { .. } => true,
+        });
     }
 
     /// Gives up the effects that `which` names.

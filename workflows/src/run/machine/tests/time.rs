@@ -122,3 +122,30 @@ fn what_computes_without_an_end_starves_nothing() {
         (Status::Completed(json!("answered")), 1)
     );
 }
+
+/// A run that computes may go on in a new execution before any
+/// timer of the last one could end.
+#[test]
+fn a_limit_passes_while_the_run_goes_on_elsewhere_again_and_again() {
+    let again = json!([{ "again": { "set": { "x": 1 }, "then": "again" } }]);
+    let ends = |steps: &Value| {
+        let mut run = Run::new(steps, json!({ "n": 1 }), nobody);
+        let mut status = run.turn();
+        while status == Status::Yielded && run.elapsed().as_secs() < 60 {
+            run.now += Duration::from_secs(1);
+            status = run.interrupt();
+        }
+        (status, run.elapsed().as_secs(), run.effects.len())
+    };
+    // The inner limit passes last, the other wait never.
+    let limited = json!([{ "all": { "timeout": { "after": "PT10S" }, "do": [{ "both": { "fork": { "branches": [
+        { "spin": { "timeout": { "after": "PT10S" }, "do": again } },
+        { "rest": { "wait": "PT11S" } },
+    ] } } }] } }]);
+    let (Status::Faulted(fault), 10, 0) = ends(&limited) else {
+        panic!("it has no limit")
+    };
+    insta::assert_snapshot!(fault, @"Timeout Error (status 408, at /do/0/all): the task took longer than its limit");
+    let race = json!([{ "race": { "fork": { "compete": true, "branches": [{ "spin": { "do": again } }, { "rest": { "wait": "PT3S" } }] } } }]);
+    assert_eq!(ends(&race), (Status::Completed(json!({ "n": 1 })), 3, 0));
+}
