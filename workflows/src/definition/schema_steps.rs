@@ -88,11 +88,21 @@ fn common() -> Value {
             "language": choice("jq", ["jq"].into_iter()),
             "mode": choice("strict", ["strict"].into_iter()),
         }), &[]),
+        "limit_of_temporal": {
+            "description": "A duration that is longer than nothing",
+            "allOf": [reference("duration"), { "pattern": "[1-9]" }],
+        },
+        "heartbeat": {
+            "description": "A duration of at least 1s",
+            "allOf": [reference("limit_of_temporal")],
+            // What a pattern can see to be less than a second.
+            "not": { "pattern": "^(0*[0-9]{1,3}(\\.[0-9]+)?ms|0+(\\.[0-9]+)?s|[Pp][Tt]0+(\\.[0-9]+)?[Ss])$" },
+        },
         "temporal": object("Temporal's own options of a task", &json!({
-            "start_to_close": described("Limit of one attempt", "duration"),
-            "schedule_to_close": described("Limit of all attempts", "duration"),
-            "schedule_to_start": described("Limit of the wait for a worker", "duration"),
-            "heartbeat": described("Limit between two heartbeats", "duration"),
+            "start_to_close": described("Limit of one attempt", "limit_of_temporal"),
+            "schedule_to_close": described("Limit of all attempts", "limit_of_temporal"),
+            "schedule_to_start": described("Limit of the wait for a worker", "limit_of_temporal"),
+            "heartbeat": described("Limit between two heartbeats, at least 1s", "heartbeat"),
             "task_queue": name("The queue of the worker"),
             "priority": integer("1 is first, 5 last", 1, 5),
             "summary": name("Shown in the Temporal UI"),
@@ -150,6 +160,7 @@ fn tasks() -> Value {
             kind(&["wait"]),
         ]),
     );
+    insert(&mut task, "allOf", temporal_of_tasks());
     let mut tasks = list(
         "Steps, a task list of the Open Workflow Specification DSL 1.0.3",
         &named("task"),
@@ -162,6 +173,48 @@ fn tasks() -> Value {
     );
     json!({ "tasks": tasks, "task": task })
 }
+
+/// The options of `metadata.temporal` that a task has no use for, by its kind.
+fn temporal_of_tasks() -> Value {
+    let given = |key: &str| json!({ "required": [key] });
+    let without = |useless: &[&str]| {
+        let useless: Vec<Value> = useless.iter().map(|key| given(key)).collect();
+        json!({ "properties": { "metadata": { "properties": { "temporal": { "not": { "anyOf": useless } } } } } })
+    };
+    let rule = |when: Value, then: Value| json!({ "if": when, "then": then, "else": {} });
+    let any = |keys: &[&str]| {
+        let keys: Vec<Value> = keys.iter().map(|key| given(key)).collect();
+        json!({ "anyOf": keys })
+    };
+    let workflow =
+        json!({ "required": ["run"], "properties": { "run": { "required": ["workflow"] } } });
+    let activity =
+        json!({ "required": ["call"], "properties": { "call": { "enum": ["activity"] } } });
+    let plain = ["do", "fork", "listen", "raise", "set", "switch"];
+    json!([
+        rule(activity, without(&["task_queue"])),
+        rule(workflow, without(&["schedule_to_start", "heartbeat"])),
+        rule(
+            any(&[&plain[..], &["try", "wait"]].concat()),
+            without(&LIMITS)
+        ),
+        // The timer of a limit shows a summary.
+        rule(
+            json!({ "allOf": [any(&plain)], "not": given("timeout") }),
+            without(&["summary"]),
+        ),
+    ])
+}
+
+/// The options of `metadata.temporal` for what Temporal does as a task of its own.
+const LIMITS: [&str; 6] = [
+    "start_to_close",
+    "schedule_to_close",
+    "schedule_to_start",
+    "heartbeat",
+    "task_queue",
+    "priority",
+];
 
 /// A call with the arguments of its kind.
 fn call(kind: &str) -> Value {

@@ -31,6 +31,8 @@ pub use reader::{ExpressionSite, Problem, Target};
 pub use runnable::unsupported;
 #[cfg(test)]
 pub(crate) use shapes::SHAPES;
+#[cfg(test)]
+pub(crate) use task::KINDS;
 pub(crate) use value::describe;
 pub use value::duration_of;
 

@@ -9,7 +9,7 @@ use super::{Call, Expression, Kind, Process, Run, Stage, Task, Then};
 use crate::definition::{nearest, quoted};
 
 /// The kinds of task, and the keys that each has beside the common ones.
-const KINDS: [(&str, &[&str]); 12] = [
+pub(crate) const KINDS: [(&str, &[&str]); 12] = [
     ("call", &["with"]),
     ("do", &[]),
     ("emit", &[]),
