@@ -103,6 +103,7 @@ async fn interpret(
             Due::Now => machine.hold(),
         }
         let turn = machine.advance(now(ctx));
+        course.did(turn.work);
         for command in turn.commands {
             match command {
                 Command::Start {

@@ -50,6 +50,8 @@ use tasks::Interpreter;
 pub const TASKS_PER_TURN: usize = 500;
 /// What expressions of a turn may take, in steps, before others may run.
 pub const WORK_PER_TURN: u64 = 1_000_000;
+/// What beginning a task takes beside its expressions, in their steps.
+const WORK_OF_TASK: u64 = 100;
 /// What expressions of one task may take, in steps. One expression is below it.
 pub const WORK_PER_TASK: u64 = 5_000_000;
 /// The most bytes of data that a run holds at once, in memory.
@@ -102,6 +104,8 @@ pub struct Turn {
     pub commands: Vec<Command>,
     /// What was done, in this order.
     pub log: Vec<Entry>,
+    /// What it took, in steps of expressions: a replay takes as much again.
+    pub work: u64,
     /// How the run stands.
     pub status: Status,
 }
@@ -246,10 +250,12 @@ impl Machine {
         }
         self.held_bytes = interpreter.held.get();
         self.sent = interpreter.sent.get();
+        let work = interpreter.taken();
         let (commands, log) = interpreter.answers();
         Turn {
             commands,
             log,
+            work,
             status: self.status(),
         }
     }

@@ -10,7 +10,8 @@ use super::evaluate::View;
 use super::frames::Place;
 use super::state::{Doing, Frame, NO_THREAD, Position, Purpose, Thread};
 use super::{
-    About, Command, Effect, Entry, Fault, SENT_LIMIT, Standard, TASKS_PER_TURN, WORK_PER_TURN,
+    About, Command, Effect, Entry, Fault, SENT_LIMIT, Standard, TASKS_PER_TURN, WORK_OF_TASK,
+    WORK_PER_TURN,
 };
 use crate::run::language::{Flow, Kind, Stage, Task, Then};
 use crate::size::{PAYLOAD_LIMIT, json_size, weight};
@@ -31,6 +32,8 @@ pub(super) struct Interpreter<'t> {
     /// What expressions took in this turn, and since the present task or result.
     pub(super) turn_work: Cell<u64>,
     pub(super) task_work: Cell<u64>,
+    /// How many tasks and lists this turn began or ended.
+    stepped: u64,
     /// What the position holds, in bytes, or more.
     pub(super) held: Cell<u64>,
     /// What calls took that began since a result came, in bytes of JSON.
@@ -53,12 +56,20 @@ impl<'t> Interpreter<'t> {
             position,
             turn_work: Cell::default(),
             task_work: Cell::default(),
+            stepped: 0,
             held: Cell::default(),
             sent: Cell::default(),
             now,
             commands: Vec::new(),
             log: Vec::new(),
         }
+    }
+
+    /// What the turn took so far, in steps of expressions.
+    pub(super) fn taken(&self) -> u64 {
+        self.turn_work
+            .get()
+            .saturating_add(self.stepped * WORK_OF_TASK)
     }
 
     pub(super) fn answers(self) -> (Vec<Command>, Vec<Entry>) {
@@ -126,6 +137,7 @@ impl<'t> Interpreter<'t> {
             let Some(thread) = self.position.ready.pop_front() else {
                 return;
             };
+            self.stepped += 1;
             let Some(place) = self.top(thread) else {
                 continue;
             };

@@ -9,11 +9,15 @@ use super::RunDefinition;
 use super::effects::Effects;
 
 /// How many turns a run may end with more to do before it goes on in a new
-/// execution. A turn's work takes some milliseconds at each replay, and a
-/// workflow task has ten seconds.
+/// execution. Each has a local activity and so an event.
 const YIELDS: u32 = 50;
 /// How many at most, when it could not be left before.
 const MOST_YIELDS: u32 = 200;
+/// What all turns may take, in steps of expressions: each replay takes as much
+/// again, and has the ten seconds of a workflow task.
+const WORK: u64 = 10_000_000;
+/// How much at most, when it could not be left before.
+const MOST_WORK: u64 = 40_000_000;
 /// How many events a history may have before no further task begins: Temporal
 /// ends a run at 51,200.
 const MOST_EVENTS: u32 = 30_000;
@@ -35,8 +39,10 @@ pub(super) enum Due {
 #[derive(Debug)]
 pub(super) struct Course {
     yields: u32,
-    /// From when on to leave, in yields and in events.
+    work: u64,
+    /// From when on to leave: in yields, in steps of expressions, and in events.
     leave_yields: u32,
+    leave_work: u64,
     leave_events: u32,
 }
 
@@ -44,7 +50,9 @@ impl Default for Course {
     fn default() -> Self {
         Self {
             yields: 0,
+            work: 0,
             leave_yields: YIELDS,
+            leave_work: WORK,
             leave_events: 0,
         }
     }
@@ -54,6 +62,11 @@ impl Course {
     /// A turn ended with more to do.
     pub(super) fn yielded(&mut self) {
         self.yields = self.yields.saturating_add(1);
+    }
+
+    /// What a turn took, in steps of expressions.
+    pub(super) fn did(&mut self, work: u64) {
+        self.work = self.work.saturating_add(work);
     }
 
     pub(super) fn due(&self, ctx: &WorkflowContext<RunDefinition>, effects: &Effects<'_>) -> Due {
@@ -67,16 +80,22 @@ impl Course {
     /// It cannot be left yet: not until twice as much was done.
     pub(super) fn postpone(&mut self, ctx: &WorkflowContext<RunDefinition>) {
         self.leave_yields = self.yields.max(YIELDS).saturating_mul(2);
+        self.leave_work = self.work.max(WORK).saturating_mul(2);
         self.leave_events = ctx.history_length().saturating_mul(2);
     }
 
     fn after(&self, events: u32, bytes: usize, suggested: bool) -> Due {
-        if self.yields >= MOST_YIELDS || events >= MOST_EVENTS || bytes >= MOST_BYTES {
-            Due::Now
-        } else if self.yields >= self.leave_yields || (suggested && events >= self.leave_events) {
-            Due::Soon
-        } else {
-            Due::No
+        let now = self.yields >= MOST_YIELDS
+            || self.work >= MOST_WORK
+            || events >= MOST_EVENTS
+            || bytes >= MOST_BYTES;
+        let soon = self.yields >= self.leave_yields
+            || self.work >= self.leave_work
+            || (suggested && events >= self.leave_events);
+        match (now, soon) {
+            (true, _) => Due::Now,
+            (false, true) => Due::Soon,
+            (false, false) => Due::No,
         }
     }
 }
@@ -100,6 +119,17 @@ mod tests {
         for _ in YIELDS..MOST_YIELDS {
             course.yielded();
         }
+        assert_eq!(course.after(10, 0, false), Due::Now);
+    }
+
+    #[test]
+    fn work_of_turns_that_end_with_nothing_more_to_do_counts_too() {
+        let mut course = Course::default();
+        course.did(WORK - 1);
+        assert_eq!(course.after(10, 0, false), Due::No);
+        course.did(1);
+        assert_eq!(course.after(10, 0, false), Due::Soon);
+        course.did(MOST_WORK - WORK);
         assert_eq!(course.after(10, 0, false), Due::Now);
     }
 }

@@ -162,6 +162,8 @@ fn a_turn_does_a_bounded_number_of_tasks_and_lets_branches_take_turns() {
         assert_eq!(run.turn(), Status::Yielded);
     }
     assert_eq!(run.log.len(), 3 * 2 * TASKS_PER_TURN);
+    let work = run.machine.advance(run.now).work;
+    assert!(work >= 100 * 500, "a turn tells what it took: {work}");
 }
 
 #[test]

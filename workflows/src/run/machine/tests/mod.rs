@@ -89,6 +89,7 @@ impl Run {
             commands,
             log,
             status,
+            ..
         } = self.machine.advance(self.now);
         for command in &commands {
             match command {
