@@ -3,10 +3,12 @@
 mod calls;
 mod conformance;
 mod killed;
+mod large;
+mod long;
 mod outside;
 mod random;
 
-use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers, temporal_cli};
+use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::failure::v1::Failure;
@@ -22,8 +24,6 @@ on_both_schedulers!(
     a_reload_changes_nothing_for_a_run_that_waits,
     a_worker_killed_in_the_middle_of_a_wait_loses_nothing,
     the_versions_that_runs_go_on_with_are_shown,
-    a_long_loop_continues_as_new,
-    what_computes_without_an_end_starves_nothing,
     what_cannot_be_run_is_refused_at_its_line,
 );
 
@@ -291,97 +291,6 @@ do:
         output(&project, &id).await?,
         json!([{ "n": 2 }, { "n": 3 }])
     );
-    Ok(())
-}
-
-/// The test servers suggest it after 400 events, not 4096.
-async fn a_long_loop_continues_as_new(on: Scheduler) -> anyhow::Result<()> {
-    let project = Project::new(on).await?;
-    let branches: Vec<String> = (0..90)
-        .map(|n| format!("              - b{n}: {{ wait: {{ milliseconds: 1 }} }}\n"))
-        .collect();
-    let branches = branches.concat();
-    project.write(
-        "waits.yaml",
-        &format!(
-            "
-timeout: {{ after: {{ hours: 1 }} }}
-do:
-  - each:
-      for: {{ in: '${{ [range(5)] }}' }}
-      do:
-        - rest:
-            fork:
-              branches:
-{branches}
-            output: {{ as: '.[0]' }}
-        - add: {{ set: {{ n: '${{ .n + $item }}', id: '${{ $workflow.id }}', same: '${{ .id == null or .id == $workflow.id }}' }} }}
-      output: {{ as: '{{ n, same }}' }}
-"
-        ),
-    )?;
-    project.write(
-        "counts.yaml",
-        "
-do:
-  - add: { set: { n: '${ .n + 1 }' } }
-  - enough: { switch: [{ no: { when: .n < 15000, then: add } }] }
-",
-    )?;
-    let _worker = project.worker().start().await?;
-    let waits = start(&project, "waits", json!({ "n": 0 })).await?;
-    let counts = start(&project, "counts", json!({ "n": 0 })).await?;
-    assert_eq!(output(&project, &counts).await?, json!({ "n": 15000 }));
-    // After fifty turns, of much fewer events than the server suggests it after.
-    let parts = replays(&project, &counts).await?;
-    anyhow::ensure!(parts > 1, "a computation has continued as new");
-    let wanted = json!({ "n": 10, "same": true });
-    assert_eq!(output(&project, &waits).await?, wanted);
-    let parts = replays(&project, &waits).await?;
-    anyhow::ensure!(parts > 1, "it has continued as new");
-    // And is still known as a run of this definition.
-    let args = [
-        "workflow",
-        "describe",
-        "--output",
-        "json",
-        "--workflow-id",
-        &waits,
-    ];
-    let described: Value = serde_json::from_str(&temporal_cli(project.address(), args)?)?;
-    let memo = &described["workflowExecutionInfo"]["memo"];
-    anyhow::ensure!(memo.to_string().contains("almanac"), "{described}");
-    Ok(())
-}
-
-/// Limits pass, and other branches end, beside a loop that never waits.
-async fn what_computes_without_an_end_starves_nothing(on: Scheduler) -> anyhow::Result<()> {
-    let project = Project::new(on).await?;
-    let again = "do: [{ again: { set: { x: 1 }, then: again } }]";
-    project.write(
-        "limited.yaml",
-        &format!("do:\n  - spin: {{ timeout: {{ after: PT2S }}, {again} }}\n"),
-    )?;
-    project.write(
-        "whole.yaml",
-        &format!("timeout: {{ after: PT2S }}\ndo:\n  - spin: {{ {again} }}\n"),
-    )?;
-    project.write(
-        "race.yaml",
-        &format!(
-            "do:\n  - race:\n      fork:\n        compete: true\n        branches:\n          - spin: {{ {again} }}\n          - rest: {{ wait: PT2S }}\n"
-        ),
-    )?;
-    let _worker = project.worker().start().await?;
-    let limited = start(&project, "limited", json!({ "n": 1 })).await?;
-    let whole = start(&project, "whole", json!({ "n": 1 })).await?;
-    let race = start(&project, "race", json!({ "n": 1 })).await?;
-    let (kind, error) = problem(failure(&project, &limited).await?)?;
-    assert!(kind.ends_with("/errors/timeout"), "{error}");
-    assert_eq!(error["instance"], "/do/0/spin");
-    let (kind, error) = problem(failure(&project, &whole).await?)?;
-    assert!(kind.ends_with("/errors/timeout"), "{error}");
-    assert_eq!(output(&project, &race).await?, json!({ "n": 1 }));
     Ok(())
 }
 

@@ -32,12 +32,12 @@ impl fmt::Display for Scheduler {
 }
 
 /// The server's limit of listings is per namespace, and the tests share one.
-/// A workflow is told to continue as new early, so that it does so in tests.
-const COMMON: [&str; 3] = [
+const COMMON: [&str; 2] = [
     "frontend.namespaceRPS.visibility=500",
     "frontend.globalNamespaceRPS.visibility=500",
-    "limit.historyCount.suggestContinueAsNew=400",
 ];
+/// A workflow is told to continue as new early, so that it does so in tests.
+const EARLY: &str = "limit.historyCount.suggestContinueAsNew=400";
 const CHASM: [&str; 4] = [
     "history.enableChasm=true",
     "history.enableCHASMSchedulerCreation=true",
@@ -49,6 +49,7 @@ const CHASM: [&str; 4] = [
 #[derive(Debug)]
 pub struct Server {
     scheduler: Scheduler,
+    early: bool,
     port: u16,
     folder: TempDir,
     database: Option<PathBuf>,
@@ -61,17 +62,18 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
-    fn start(scheduler: Scheduler, keep: bool) -> anyhow::Result<Self> {
+    fn start(scheduler: Scheduler, early: bool, keep: bool) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let database = keep.then(|| folder.path().join("temporal.db"));
         let mut last = None;
         for _ in 0..3 {
             let port = free_port();
-            let mut process = spawn(scheduler, port, database.as_ref(), &folder)?;
+            let mut process = spawn(scheduler, early, port, database.as_ref(), &folder)?;
             match ready(port, &mut process) {
                 Ok(()) => {
                     return Ok(Self {
                         scheduler,
+                        early,
                         port,
                         folder,
                         database,
@@ -96,7 +98,7 @@ pub fn server(scheduler: Scheduler) -> &'static Server {
         Scheduler::V1 => &V1,
         Scheduler::Chasm => &CHASM,
     };
-    cell.get_or_init(|| match Server::start(scheduler, false) {
+    cell.get_or_init(|| match Server::start(scheduler, true, false) {
         Ok(server) => server,
         Err(error) => panic!("no {scheduler} dev server: {error:#}"),
     })
@@ -109,7 +111,12 @@ pub struct OwnServer(Server);
 impl OwnServer {
     /// Starts one on a free port.
     pub fn start(scheduler: Scheduler) -> anyhow::Result<Self> {
-        Server::start(scheduler, true).map(Self)
+        Server::start(scheduler, true, true).map(Self)
+    }
+
+    /// The same, with the server's own idea of when a history is long.
+    pub fn as_it_comes(scheduler: Scheduler) -> anyhow::Result<Self> {
+        Server::start(scheduler, false, true).map(Self)
     }
 
     /// `host:port`, the same through restarts.
@@ -135,6 +142,7 @@ impl OwnServer {
         for _ in 0..3 {
             server.process = spawn(
                 server.scheduler,
+                server.early,
                 server.port,
                 server.database.as_ref(),
                 &server.folder,
@@ -150,6 +158,7 @@ impl OwnServer {
 
 fn spawn(
     scheduler: Scheduler,
+    early: bool,
     port: u16,
     database: Option<&PathBuf>,
     folder: &TempDir,
@@ -166,8 +175,9 @@ fn spawn(
         Scheduler::V1 => &[],
         Scheduler::Chasm => &CHASM,
     };
-    for value in COMMON.iter().chain(chasm) {
-        args.extend(["--dynamic-config-value".to_owned(), (*value).to_owned()]);
+    let early = early.then_some(EARLY);
+    for value in COMMON.into_iter().chain(early).chain(chasm.iter().copied()) {
+        args.extend(["--dynamic-config-value".to_owned(), value.to_owned()]);
     }
     Supervised::spawn(
         &temporal_binary()?,

@@ -1,4 +1,4 @@
-"""A worker of another language: two activities, one workflow."""
+"""A worker of another language: three activities, one workflow."""
 
 import asyncio
 import sys
@@ -35,6 +35,11 @@ async def wait_for(path: str) -> str:
     return "it is there"
 
 
+@activity.defn(name="Large")
+async def large(length: int, given: str) -> str:
+    return "x" * length
+
+
 @workflow.defn(name="Ship")
 class Ship:
     @workflow.run
@@ -53,7 +58,7 @@ async def main() -> None:
     worker = Worker(
         client,
         task_queue=queue,
-        activities=[charge, wait_for],
+        activities=[charge, wait_for, large],
         workflows=[Ship],
         workflow_runner=UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=timedelta(0),
