@@ -22,6 +22,7 @@ mod reuse;
 mod runnable;
 mod shapes;
 mod task;
+mod template;
 mod value;
 
 pub use json_schema::JsonSchema;

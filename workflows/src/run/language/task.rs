@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::reader::{At, Object, Reader, Target};
 use super::shapes::{TASK, TEMPORAL};
-use super::value::runtime_expression;
+use super::template::runtime_expression;
 use super::{Call, Expression, Kind, Process, Run, Stage, Task, Then};
 use crate::definition::{nearest, quoted};
 

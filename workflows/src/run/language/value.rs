@@ -1,15 +1,14 @@
-//! Values: texts, numbers, durations, expressions, and data with expressions in it.
+//! Values: texts, numbers, lists and durations.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::reader::{At, Reader, Target};
+use super::reader::{At, Reader};
 use super::shapes::DURATION;
-use super::{Expression, ExpressionSite, Length, Stage, Template};
+use super::{Length, Stage};
 use crate::definition::{duration, quoted};
-use crate::expression::{ExpressionError, unescaped};
 
 /// The length of each unit of a duration, in milliseconds.
 const UNITS: [(&str, u64); 5] = [
@@ -30,12 +29,6 @@ pub(crate) fn describe(value: &Value) -> String {
         Value::String(text) => format!("the text {}", quoted(text)),
         other => quoted(&other.to_string()),
     }
-}
-
-/// The inside of `${ … }`, when that is the whole text.
-pub(super) fn runtime_expression(text: &str) -> Option<&str> {
-    let inside = text.trim().strip_prefix("${")?.strip_suffix('}')?;
-    Some(inside.trim())
 }
 
 /// The duration of a map of units, when it is one.
@@ -172,165 +165,6 @@ impl Reader {
         None
     }
 
-    /// An expression, with or without `${ … }` around it.
-    pub(super) fn expression(&mut self, at: &At<'_>, stage: Stage) -> Option<Expression> {
-        let text = self.text(at)?;
-        let inside = if text.trim_start().starts_with("${") {
-            self.inside(at, text)?
-        } else {
-            text.trim()
-        };
-        self.site(at, inside, stage)
-    }
-
-    /// The inside of a text that begins like an expression.
-    fn inside<'v>(&mut self, at: &At<'_>, text: &'v str) -> Option<&'v str> {
-        let inside = runtime_expression(text);
-        if inside.is_none() {
-            let what = format!(
-                "begins as an expression and does not end as one: {}",
-                quoted(text)
-            );
-            self.wrong_with_hint(
-                at,
-                &what,
-                r#"an expression is the whole text; put text into it: `${ "costs \(.price)" }`"#,
-            );
-        }
-        inside
-    }
-
-    fn site(&mut self, at: &At<'_>, text: &str, stage: Stage) -> Option<Expression> {
-        if text.is_empty() {
-            self.wrong(at, "is an empty expression");
-            return None;
-        }
-        let own = stage.variables().iter().map(|name| (*name).to_owned());
-        let variables: Vec<String> = own.chain(self.scope.iter().cloned()).collect();
-        let names: Vec<&str> = variables.iter().map(String::as_str).collect();
-        let compiled = match Expression::compile(text, &names) {
-            Ok(compiled) => compiled,
-            Err(error) => {
-                self.uncompiled(at, text, &error);
-                return None;
-            }
-        };
-        self.expressions.push(ExpressionSite {
-            path: at.path(),
-            text: text.to_owned(),
-            variables,
-        });
-        Some(compiled)
-    }
-
-    /// Reports an expression that cannot be used, at the mistake.
-    fn uncompiled(&mut self, at: &At<'_>, text: &str, error: &ExpressionError) {
-        let message = format!("{}: {error}", at.shown());
-        let inside = match error {
-            ExpressionError::Invalid { offset, .. } => *offset,
-            _ => 0,
-        };
-        let before = at.value.as_str().and_then(|whole| whole.find(text));
-        let problem = self.problem(at, Target::Value, message);
-        problem.offset = before.unwrap_or_default() + inside;
-    }
-
-    /// Data, in which each whole text `${ … }` is an expression.
-    pub(super) fn template(&mut self, at: &At<'_>, stage: Stage) -> Option<Template> {
-        match at.value {
-            Value::String(text) if text.trim_start().starts_with("${") => {
-                let inside = self.inside(at, text)?;
-                self.site(at, inside, stage).map(Template::Expression)
-            }
-            Value::Array(items) => {
-                let parts: Vec<Option<Template>> = items
-                    .iter()
-                    .enumerate()
-                    .map(|(index, item)| self.template(&at.item(index, item), stage))
-                    .collect();
-                Some(Template::list(parts.into_iter().collect::<Option<_>>()?))
-            }
-            Value::Object(map) => {
-                let parts: Vec<Option<(String, Template)>> = map
-                    .iter()
-                    .map(|(key, value)| {
-                        let part = self.template(&at.key(key, value), stage)?;
-                        Some((key.clone(), part))
-                    })
-                    .collect();
-                Some(Template::map(parts.into_iter().collect::<Option<_>>()?))
-            }
-            Value::String(text) => Some(Template::Literal(Value::String(unescaped(text)))),
-            other => Some(Template::Literal(other.clone())),
-        }
-    }
-
-    /// What `from` and `as` take: an expression, or a map with expressions.
-    pub(super) fn transform(&mut self, at: &At<'_>, stage: Stage) -> Option<Template> {
-        match at.value {
-            Value::String(_) => self.expression(at, stage).map(Template::Expression),
-            Value::Object(_) => self.template(at, stage),
-            _ => {
-                self.mismatch(at, "an expression, or a map with expressions");
-                None
-            }
-        }
-    }
-
-    /// Text, or an expression for one.
-    pub(super) fn text_template(&mut self, at: &At<'_>) -> Option<Template> {
-        if self.text(at)?.is_empty() {
-            self.wrong(at, "is empty");
-            return None;
-        }
-        self.template(at, Stage::Body)
-    }
-
-    /// A map or an expression for one; with `texts`, its values are texts.
-    pub(super) fn map_template(&mut self, at: &At<'_>, texts: bool) -> Option<Template> {
-        match at.value {
-            Value::String(text) if text.trim_start().starts_with("${") => {}
-            Value::Object(map) => {
-                if texts {
-                    let good: Vec<bool> = map
-                        .iter()
-                        .map(|(key, value)| self.text(&at.key(key, value)).is_some())
-                        .collect();
-                    if good.contains(&false) {
-                        return None;
-                    }
-                }
-            }
-            _ => {
-                self.mismatch(at, "a map, or an expression `${ … }`");
-                return None;
-            }
-        }
-        self.template(at, Stage::Body)
-    }
-
-    /// A list of texts, or an expression for one.
-    pub(super) fn list_template(&mut self, at: &At<'_>, texts: bool) -> Option<Template> {
-        match at.value {
-            Value::String(text) if text.trim_start().starts_with("${") => {}
-            Value::Array(items) => {
-                let good: Vec<bool> = items
-                    .iter()
-                    .enumerate()
-                    .map(|(index, item)| !texts || self.text(&at.item(index, item)).is_some())
-                    .collect();
-                if good.contains(&false) {
-                    return None;
-                }
-            }
-            _ => {
-                self.mismatch(at, "a list, or an expression `${ … }`");
-                return None;
-            }
-        }
-        self.template(at, Stage::Body)
-    }
-
     /// A duration as the specification writes it, or an expression for one.
     pub(super) fn length(&mut self, at: &At<'_>) -> Option<Length> {
         match at.value {
@@ -387,31 +221,5 @@ impl Reader {
             }
         }
         total.map(Duration::from_millis)
-    }
-}
-
-impl Template {
-    fn literal(&self) -> Option<&Value> {
-        match self {
-            Self::Literal(value) => Some(value),
-            _ => None,
-        }
-    }
-
-    fn list(parts: Vec<Self>) -> Self {
-        let values: Option<Vec<Value>> = parts.iter().map(|part| part.literal().cloned()).collect();
-        values.map_or(Self::List(parts), |values| {
-            Self::Literal(Value::Array(values))
-        })
-    }
-
-    fn map(parts: Vec<(String, Self)>) -> Self {
-        let values: Option<serde_json::Map<String, Value>> = parts
-            .iter()
-            .map(|(key, part)| Some((key.clone(), part.literal()?.clone())))
-            .collect();
-        values.map_or(Self::Map(parts), |values| {
-            Self::Literal(Value::Object(values))
-        })
     }
 }
