@@ -259,7 +259,10 @@ async fn the_versions_that_runs_go_on_with_are_shown(on: Scheduler) -> anyhow::R
     );
 
     // A definition without a schedule, as long as something runs.
-    let other = project.almanac(&["show", "other"])?.success()?;
+    let other = almanac_tests::wait_for("the run of `other`", almanac_tests::SOON, || async {
+        Ok(project.almanac(&["show", "other"])?.success().ok())
+    })
+    .await?;
     assert!(
         other.contains("no schedule") && other.contains("1 run, since"),
         "{other}"
