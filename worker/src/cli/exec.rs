@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use almanac_workflows::definition::{Definition, Program};
+use almanac_workflows::names::DefinitionId;
 use almanac_workflows::run::language::{self, Call, Flow, Kind, Problem, Process, Run};
 use almanac_workflows::run::machine::{About, Command, Entry, Fault, Machine, Status};
 use anyhow::{Context as _, bail};
@@ -19,12 +20,13 @@ use super::validate::definitions_of;
 use crate::args::ExecArgs;
 
 pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
-    let flow = chosen(args)?;
+    let (id, flow) = chosen(args)?;
+    let source = format!("almanac/exec/{id}");
     let mut effects = Effects::new(Arc::new(args.steps.open()?));
     let began = Timestamp::now();
     let about = About {
         id: format!("exec/{}", began.as_millisecond()),
-        source: "/exec".to_owned(),
+        source,
         runtime: json!({ "name": "almanac" }),
     };
     let machine = Machine::start(Arc::new(flow), about, args.input.clone(), began);
@@ -44,7 +46,7 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The steps to run.
-fn chosen(args: &ExecArgs) -> anyhow::Result<Flow> {
+fn chosen(args: &ExecArgs) -> anyhow::Result<(DefinitionId, Flow)> {
     let file = args.file.display();
     let mut all = definitions_of(&args.file)?;
     if let Some(id) = &args.id {
@@ -71,7 +73,7 @@ fn chosen(args: &ExecArgs) -> anyhow::Result<Flow> {
             refused.join(", ")
         );
     }
-    Ok(flow)
+    Ok((definition.id.clone(), flow))
 }
 
 fn flow(definition: &Definition) -> anyhow::Result<Flow> {
@@ -95,7 +97,6 @@ fn outside(flow: &Flow) -> Vec<String> {
                     process: Process::Workflow { .. },
                     ..
                 })
-                | Kind::Emit(_)
                 | Kind::Listen(_)
         )
     });
@@ -198,7 +199,7 @@ mod tests {
         std::fs::write(&file, text)?;
         let steps = Flags::try_parse_from([&["exec"], flags].concat())?.steps;
         let mut effects = Effects::new(Arc::new(steps.open()?));
-        let flow = chosen(&ExecArgs {
+        let (_, flow) = chosen(&ExecArgs {
             file,
             input: input.clone(),
             id: None,

@@ -51,7 +51,7 @@ pub struct RunDefinition {
     input: Result<RunInput, String>,
     /// `$workflow.id`: the same in each part of a run that continues as new.
     run: String,
-    source: String,
+    queue: String,
 }
 
 #[workflow_methods]
@@ -61,7 +61,7 @@ impl RunDefinition {
         Self {
             input: read(&input),
             run: format!("{}/{}", ctx.workflow_id(), ctx.first_execution_run_id()),
-            source: format!("/{}/{}", ctx.namespace(), ctx.workflow_id()),
+            queue: ctx.task_queue().to_owned(),
         }
     }
 
@@ -73,7 +73,7 @@ impl RunDefinition {
         let definition = pin(ctx, input.definition).await?;
         let about = ctx.state(|s| About {
             id: s.run.clone(),
-            source: s.source.clone(),
+            source: source(&s.queue, &definition),
             runtime: json!({ "name": "almanac" }),
         });
         let flow = Arc::new(flow(&definition)?);
@@ -250,6 +250,12 @@ fn show(
         ctx.set_current_details(details.clone());
         *shown = details;
     }
+}
+
+/// The `source` of events that state none: the same for all runs of a definition.
+fn source(queue: &str, definition: &PinnedDefinition) -> String {
+    let project = queue.strip_prefix("almanac-").unwrap_or(queue);
+    format!("almanac/{project}/{}", definition.id)
 }
 
 /// The steps of a definition, as the parser of definitions reads them too.

@@ -119,11 +119,15 @@ async fn perform(
                 let run = steps.shell(request, within, stop.cancelled());
                 return run.await.map_err(|error| *error.fault);
             }
+            Effect::Emit { event } => {
+                eprintln!("           emits      {event}");
+                if !steps.publishes() {
+                    return Ok(Value::Null);
+                }
+                steps.emit(&event, within).await
+            }
             // Refused before the run begins.
-            Effect::Activity(_)
-            | Effect::Workflow(_)
-            | Effect::Emit { .. }
-            | Effect::Listen { .. } => {
+            Effect::Activity(_) | Effect::Workflow(_) | Effect::Listen { .. } => {
                 let fault = Standard::Configuration.fault("cannot be run without a server");
                 return Err(fault);
             }

@@ -95,7 +95,6 @@ const REFUSED: &[(&str, &str)] = &[
 /// What the language has, and no run can do yet.
 const NOT_YET: &[&str] = &[
     "accumulate-room-readings",
-    "emit",
     "for",
     "listen-to-all-read-envelope",
     "listen-to-all",
@@ -105,7 +104,6 @@ const NOT_YET: &[&str] = &[
     "listen-to-any-until-consumed",
     "listen-to-any",
     "listen-to-one",
-    "try-catch-then",
 ];
 
 /// What to say when it is not there.

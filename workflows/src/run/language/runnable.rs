@@ -9,7 +9,6 @@ pub fn unsupported(flow: &Flow) -> Vec<Problem> {
         .filter_map(|task| {
             let (key, hint) = match task.kind {
                 Kind::Listen(_) => ("listen", "events do not reach runs yet"),
-                Kind::Emit(_) => ("emit", "there is nowhere to publish events to yet"),
                 _ => return None,
             };
             let path = format!("{}/{key}", task.path);

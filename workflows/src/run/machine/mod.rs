@@ -19,6 +19,7 @@
 
 mod arrive;
 mod effect;
+mod emit;
 mod evaluate;
 mod fault;
 mod flow;

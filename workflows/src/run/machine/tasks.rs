@@ -223,7 +223,9 @@ impl<'t> Interpreter<'t> {
             Kind::Raise(error) => Err(self.raised(place, error)?),
             Kind::Emit(attributes) => {
                 let event = self.event(place, attributes)?;
-                self.start(place, Purpose::Task, Effect::Emit { event });
+                let effect = Effect::Emit { event };
+                self.send(&effect)?;
+                self.start(place, Purpose::Task, effect);
                 Ok(())
             }
             Kind::Listen(listen) => self.begin_listen(place, listen),
