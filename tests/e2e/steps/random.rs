@@ -8,7 +8,7 @@
 #[path = "../../../workflows/src/run/machine/tests/programs.rs"]
 mod programs;
 
-use almanac_tests::{Project, Scheduler};
+use almanac_tests::{Project, Scheduler, json_payloads};
 use anyhow::Context;
 use futures::future::try_join_all;
 use proptest::strategy::{Strategy, ValueTree};
@@ -96,6 +96,15 @@ fn no_replay_of_random_steps_diverges() {
             let id = format!("{}/random/{number}", project.name());
             let input = json!({ "definition": definition, "input": { "n": 1 } });
             run(&project, &id, &input).await?;
+            // At any time: some listen by then, some later, and some never.
+            for number in 0..3 {
+                let event = json!({ "specversion": "1.0", "id": "e", "source": "/tests", "type": "t", "data": number });
+                let signal = project
+                    .temporal()
+                    .signal(&id, "event", json_payloads(&[event]));
+                // It may have ended.
+                let _told = signal.await;
+            }
             runs.push((id, steps));
         }
         let ends = runs.iter().map(async |(id, steps)| {

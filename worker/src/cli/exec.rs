@@ -3,6 +3,7 @@
 //! task is told on standard error, and the output is printed.
 
 mod effects;
+mod events;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,12 +11,15 @@ use std::sync::Arc;
 use almanac_workflows::definition::{Definition, Program};
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::run::language::{self, Call, Flow, Kind, Problem, Process, Run};
-use almanac_workflows::run::machine::{About, Command, Entry, Fault, Machine, Status};
+use almanac_workflows::run::machine::{
+    About, Command, Delivery, Entry, Fault, Machine, Standard, Status,
+};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::effects::Effects;
+use self::events::Events;
 use super::validate::definitions_of;
 use crate::args::ExecArgs;
 
@@ -23,6 +27,7 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
     let (id, flow) = chosen(args)?;
     let source = format!("almanac/exec/{id}");
     let mut effects = Effects::new(Arc::new(args.steps.open()?));
+    let mut events = Events::open(args.events.as_deref())?;
     let began = Timestamp::now();
     let about = About {
         id: format!("exec/{}", began.as_millisecond()),
@@ -31,7 +36,7 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
     };
     let machine = Machine::start(Arc::new(flow), about, args.input.clone(), began);
     let ended = tokio::select! {
-        ended = interpret(machine, &mut effects, |entry| tell(began, entry)) => Some(ended),
+        ended = interpret(machine, &mut effects, &mut events, |entry| tell(began, entry)) => Some(ended),
         _ = tokio::signal::ctrl_c() => None,
     };
     effects.stop().await;
@@ -69,7 +74,7 @@ fn chosen(args: &ExecArgs) -> anyhow::Result<(DefinitionId, Flow)> {
     let refused = outside(&flow);
     if !refused.is_empty() {
         bail!(
-            "`almanac exec` has no server to call activities, to run workflows, or for events: {}",
+            "`almanac exec` has no server to call activities or to run workflows: {}",
             refused.join(", ")
         );
     }
@@ -97,7 +102,6 @@ fn outside(flow: &Flow) -> Vec<String> {
                     process: Process::Workflow { .. },
                     ..
                 })
-                | Kind::Listen(_)
         )
     });
     outside
@@ -109,6 +113,7 @@ fn outside(flow: &Flow) -> Vec<String> {
 async fn interpret(
     mut machine: Machine,
     effects: &mut Effects,
+    events: &mut Events,
     tell: impl Fn(&Entry),
 ) -> Result<Value, Fault> {
     loop {
@@ -138,12 +143,31 @@ async fn interpret(
                     machine.complete(id, result);
                 }
             }
-            Status::Waiting | Status::Held => {
-                if let Some((id, result)) = effects.next().await {
-                    machine.complete(id, result);
+            // Events come as soon as somebody listens.
+            Status::Waiting | Status::Held
+                if machine.listens()
+                    && let Some(event) = events.next() =>
+            {
+                eprintln!("           hears      {event}");
+                if machine.deliver(event) != Delivery::Taken {
+                    eprintln!("           drops      it: no step listens to its type");
                 }
             }
+            Status::Waiting | Status::Held => match effects.next().await {
+                Some((id, result)) => machine.complete(id, result),
+                None => return Err(deaf(&machine)),
+            },
         }
+    }
+}
+
+/// Nothing is under way, and no event comes.
+fn deaf(machine: &Machine) -> Fault {
+    let detail = "the run waits for an event, and no more come; hint: --events FILE gives it some";
+    let fault = Standard::Runtime.fault(detail);
+    Fault {
+        instance: machine.current().first().map(|path| (*path).to_owned()),
+        ..fault
     }
 }
 
@@ -203,6 +227,7 @@ mod tests {
             file,
             input: input.clone(),
             id: None,
+            events: None,
             steps,
         })?;
         let about = About {
@@ -211,7 +236,7 @@ mod tests {
             runtime: Value::Null,
         };
         let machine = Machine::start(Arc::new(flow), about, input, Timestamp::now());
-        let ended = interpret(machine, &mut effects, |_| ()).await;
+        let ended = interpret(machine, &mut effects, &mut Events::default(), |_| ()).await;
         effects.stop().await;
         Ok(ended)
     }

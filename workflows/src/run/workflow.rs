@@ -12,6 +12,7 @@
 mod course;
 mod effects;
 mod failure;
+mod inbox;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,8 +24,8 @@ use temporalio_common::error::ApplicationFailure;
 use temporalio_common::{MemoValue, MemoValues, RetryPolicy};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
-    ActivityOptions, ContinueAsNewOptions, LocalActivityOptions, WorkflowContext,
-    WorkflowContextView, WorkflowResult, WorkflowTermination,
+    ActivityOptions, ContinueAsNewOptions, LocalActivityOptions, SyncWorkflowContext,
+    WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination,
 };
 
 use super::language::{self, Flow, Problem};
@@ -34,6 +35,7 @@ use crate::contracts::{CurrentDefinition, Pause};
 use crate::record::{MEMO_KEY, RunMemo};
 use course::{Course, Due};
 use effects::Effects;
+use inbox::Inbox;
 
 /// The longest that one attempt at reading the registry takes.
 const READ_WITHIN: Duration = Duration::from_secs(10);
@@ -52,6 +54,7 @@ pub struct RunDefinition {
     /// `$workflow.id`: the same in each part of a run that continues as new.
     run: String,
     queue: String,
+    inbox: Inbox,
 }
 
 #[workflow_methods]
@@ -62,7 +65,15 @@ impl RunDefinition {
             input: read(&input),
             run: format!("{}/{}", ctx.workflow_id(), ctx.first_execution_run_id()),
             queue: ctx.task_queue().to_owned(),
+            inbox: Inbox::default(),
         }
+    }
+
+    /// An event for the steps that listen, one of `CloudEvents` as JSON; anything
+    /// else is ignored.
+    #[signal]
+    pub fn event(&mut self, _ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
+        self.inbox.hear(&input);
     }
 
     /// The result is the output of the last task; without tasks, the input.
@@ -96,6 +107,8 @@ async fn interpret(
     let mut shown = String::new();
     let mut course = Course::default();
     loop {
+        // First of all: what was heard until a run is left must not be lost.
+        inbox::tell(ctx, &mut machine, &mut effects);
         let due = course.due(ctx, &effects);
         match due {
             Due::No => {}
@@ -143,6 +156,8 @@ async fn interpret(
         let Some(results) = results else {
             return Err(WorkflowTermination::cancelled());
         };
+        // An event that came together with the end of a limit came in time.
+        inbox::tell(ctx, &mut machine, &mut effects);
         for (id, result) in results {
             machine.complete(id, result);
         }
@@ -243,8 +258,10 @@ fn show(
         }
     };
     let details = format!(
-        "`{}` revision `{}`: {place}",
-        definition.id, definition.revision
+        "`{}` revision `{}`: {place}{}",
+        definition.id,
+        definition.revision,
+        ctx.state(|s| s.inbox.notes())
     );
     if *shown != details {
         ctx.set_current_details(details.clone());
@@ -260,22 +277,10 @@ fn source(queue: &str, definition: &PinnedDefinition) -> String {
 
 /// The steps of a definition, as the parser of definitions reads them too.
 fn flow(definition: &PinnedDefinition) -> WorkflowResult<Flow> {
-    let problems = match language::parse(&definition.steps) {
-        Ok(flow) => {
-            let problems = language::unsupported(&flow);
-            if problems.is_empty() {
-                return Ok(flow);
-            }
-            problems
-        }
-        Err(problems) => problems,
-    };
-    let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
-    Err(fail("definition")(format!(
-        "{}: {}",
-        definition.id,
-        all.join("; ")
-    )))
+    language::parse(&definition.steps).map_err(|problems| {
+        let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        fail("definition")(format!("{}: {}", definition.id, all.join("; ")))
+    })
 }
 
 /// The time of the workflow: the same in each replay.

@@ -33,8 +33,12 @@ impl Effects {
         }
     }
 
-    /// Starts an effect, limited to a time where its task states one.
+    /// Starts an effect, limited to a time where its task states one. Events
+    /// reach the machine without one.
     pub(super) fn start(&mut self, id: EffectId, effect: Effect, within: Option<Duration>) {
+        if matches!(effect, Effect::Listen { .. }) {
+            return;
+        }
         let (steps, stop) = (Arc::clone(&self.steps), CancellationToken::new());
         self.under_way.insert(id, stop.clone());
         let within = within.unwrap_or(CALL_WITHIN);

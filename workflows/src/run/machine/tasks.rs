@@ -37,6 +37,8 @@ pub(super) struct Interpreter<'t> {
     pub(super) sent: Cell<usize>,
     pub(super) now: Timestamp,
     pub(super) commands: Vec<Command>,
+    /// Events that waited, to be offered in the next turn.
+    pub(super) again: Vec<Value>,
     log: Vec<Entry>,
 }
 
@@ -57,6 +59,7 @@ impl<'t> Interpreter<'t> {
             sent: Cell::default(),
             now,
             commands: Vec::new(),
+            again: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -119,7 +122,7 @@ impl<'t> Interpreter<'t> {
     /// Begins tasks until all threads wait, or the turn has done its share.
     pub(super) fn run_ready(&mut self) {
         for _ in 0..TASKS_PER_TURN {
-            if self.turn_work.get() > WORK_PER_TURN {
+            if self.is_tired() {
                 return;
             }
             self.task_work.set(0);
@@ -135,6 +138,11 @@ impl<'t> Interpreter<'t> {
             }
             self.begin(place);
         }
+    }
+
+    /// Whether the turn has done its share.
+    pub(super) fn is_tired(&self) -> bool {
+        self.turn_work.get() > WORK_PER_TURN
     }
 
     fn begin(&mut self, place: Place) {

@@ -20,7 +20,7 @@ use super::{RunDefinition, failure};
 use crate::contracts::{EMIT, HTTP, OPENAPI, SHELL};
 use crate::run::json_size;
 use crate::run::language::Temporal;
-use crate::run::machine::{ActivityRequest, Effect, EffectId, Fault, Standard, WorkflowRequest};
+use crate::run::machine::{ActivityRequest, Effect, EffectId, Fault, WorkflowRequest};
 
 /// The limit of an attempt at an activity for which the task states none.
 const ATTEMPT_WITHIN: Duration = Duration::from_mins(5);
@@ -83,11 +83,8 @@ impl<'c> Effects<'c> {
             Effect::OpenApi(request) => self.own(OPENAPI, &request, how),
             Effect::Shell(request) => self.own(SHELL, &request, how),
             Effect::Emit { event } => self.emit(event, how),
-            // Refused when definitions are read, and when runs begin.
-            Effect::Listen { .. } => {
-                let fault = Standard::Configuration.fault("listening is not supported yet");
-                Box::pin(std::future::ready(Err(fault)))
-            }
+            // Signals reach the machine whether anybody listens or not.
+            Effect::Listen { .. } => Box::pin(std::future::pending()),
         };
         self.under_way.insert(id, UnderWay { token, ending });
     }
@@ -97,6 +94,11 @@ impl<'c> Effects<'c> {
         self.bytes
     }
 
+    /// Counts what signals took.
+    pub(super) fn heard(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
     /// Gives up an effect.
     pub(super) fn cancel(&mut self, id: EffectId) {
         if let Some(effect) = self.under_way.remove(&id) {
@@ -104,17 +106,19 @@ impl<'c> Effects<'c> {
         }
     }
 
-    /// The results that come next, in the order of their ids; none when the run
-    /// is cancelled.
+    /// The results that come next, in the order of their ids, perhaps none when
+    /// an event came; nothing when the run is cancelled.
     pub(super) async fn results(&mut self) -> Option<Results> {
         let token = self.ctx.cancellation_token();
         let mut cancelled = pin!(token.cancelled());
+        let ctx = self.ctx;
+        let mut heard = pin!(ctx.wait_condition(|s| !s.inbox.is_empty()));
         poll_fn(|cx| {
             if cancelled.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
             let results = self.ended(cx);
-            if results.is_empty() {
+            if results.is_empty() && heard.as_mut().poll(cx).is_pending() {
                 Poll::Pending
             } else {
                 Poll::Ready(Some(results))
