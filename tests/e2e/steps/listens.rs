@@ -130,6 +130,7 @@ async fn what_is_no_event_is_ignored_and_told(on: Scheduler) -> anyhow::Result<(
     ] {
         tell(&project, &id, &junk).await?;
     }
+    at(&project, &id, "signals that were ignored: 6").await?;
     // Of another name, and of a type that no step listens to.
     project.temporal().signal(&id, "events", None).await?;
     for number in 0..3 {
@@ -140,7 +141,6 @@ async fn what_is_no_event_is_ignored_and_told(on: Scheduler) -> anyhow::Result<(
         )
         .await?;
     }
-    at(&project, &id, "6 signals were ignored").await?;
     tell(&project, &id, &event("go", "2", &json!("good"))).await?;
     assert_eq!(output(&project, &id).await?, json!(["good"]));
     Ok(())
@@ -150,7 +150,7 @@ const COUNTS: &str = "
 do:
   - calm: { wait: { seconds: 5 } }
   - hear:
-      listen: { to: { any: [{ with: { type: tick } }], until: '(. | length) == 700' } }
+      listen: { to: { any: [{ with: { type: tick } }], until: '(. | length) == 1700' } }
       foreach: { output: { as: . } }
   - more: { listen: { to: { one: { with: { type: tick } } } }, output: { as: '{ first: $context[0], last: $context[-1], count: ($context | length), more: .[0] }' } }
 ";
@@ -169,16 +169,16 @@ async fn events_wait_through_kills_and_new_executions(on: Scheduler) -> anyhow::
     for number in 0..300 {
         tell(&project, &id, &event("tick", "t", &json!(number))).await?;
     }
-    // Signals reach a run without a worker, too.
+    // Signals reach a run without a worker, too, and more than it can take along.
     worker.kill()?;
-    for number in 300..500 {
+    for number in 300..1600 {
         tell(&project, &id, &event("tick", "t", &json!(number))).await?;
     }
     worker.restart().await?;
-    for number in 500..701 {
+    for number in 1600..1701 {
         tell(&project, &id, &event("tick", "t", &json!(number))).await?;
     }
-    let wanted = json!({ "first": 0, "last": 699, "count": 700, "more": 700 });
+    let wanted = json!({ "first": 0, "last": 1699, "count": 1700, "more": 1700 });
     assert_eq!(output(&project, &id).await?, wanted);
     let parts = replays(&project, &id).await?;
     anyhow::ensure!(parts > 1, "it has continued as new");

@@ -61,11 +61,12 @@ pub struct RunDefinition {
 impl RunDefinition {
     #[init]
     fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
+        let input = read(&input);
         Self {
-            input: read(&input),
+            inbox: Inbox::after(input.as_ref().map_or(0, |input| input.dropped)),
+            input,
             run: format!("{}/{}", ctx.workflow_id(), ctx.first_execution_run_id()),
             queue: ctx.task_queue().to_owned(),
-            inbox: Inbox::default(),
         }
     }
 
@@ -131,7 +132,14 @@ async fn interpret(
         let results = match turn.status {
             Status::Completed(output) => return Ok(output),
             Status::Faulted(fault) => return Err(faulted(fault)),
+            // More events wait than it can take along: perhaps steps hear them soon.
+            Status::Held if due != Due::Now && ctx.state(|s| s.inbox.waits()) => {
+                course.postpone(ctx);
+                machine.stay();
+                continue;
+            }
             Status::Held => {
+                ctx.state_mut(|s| s.inbox.give_up());
                 let left = machine.position();
                 match left.map(|position| carried(ctx, definition, position)) {
                     Some(Ok(input)) => return Err(go_on(ctx, input)),
@@ -186,6 +194,7 @@ fn carried(
         definition: DefinitionRef::Pinned(definition.clone()),
         input: Value::Null,
         position: Some(Box::new(position.clone())),
+        dropped: ctx.state(|s| s.inbox.dropped()),
     };
     let input = RawValue::from_value(&input, ctx.payload_converter());
     let bytes: usize = input
@@ -349,6 +358,7 @@ fn read(raw: &RawValue) -> Result<RunInput, String> {
         definition,
         input: value.get("input").cloned().unwrap_or_default(),
         position: position(&value)?,
+        dropped: value.get("dropped").and_then(Value::as_u64).unwrap_or(0),
     })
 }
 

@@ -10,21 +10,21 @@ use super::{Arrival, Machine};
 use crate::run::language::{Flow, Kind};
 use crate::size::json_size;
 
-/// How many events wait in a run until a step takes them and is done with them.
+/// How many events wait in a machine until a step takes them and is done with them.
 pub const UNREAD_LIMIT: usize = 1000;
 /// How many bytes of JSON they take together. A run takes them along when it
 /// continues as new, beside its own data.
 pub const UNREAD_BYTES: usize = 1_000_000;
 
 /// What became of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// It is heard, or waits for a step that listens.
     Taken,
     /// No step of these ever listens to its type, or the run is over.
     Unheard,
-    /// Too many wait already: those that came first are kept.
-    Full,
+    /// Too many wait already. Here it is again, for later.
+    Full(Value),
 }
 
 /// The types of events that some step may listen to.
@@ -72,7 +72,7 @@ impl Machine {
         let full = count >= UNREAD_LIMIT || bytes.saturating_add(size) > UNREAD_BYTES;
         if full {
             self.waiting = Some((count, bytes));
-            return Delivery::Full;
+            return Delivery::Full(event);
         }
         self.waiting = Some((count + 1, bytes + size));
         self.arrived.push_back(Arrival::Event(event));

@@ -112,7 +112,7 @@ impl<'c> Effects<'c> {
         let token = self.ctx.cancellation_token();
         let mut cancelled = pin!(token.cancelled());
         let ctx = self.ctx;
-        let mut heard = pin!(ctx.wait_condition(|s| !s.inbox.is_empty()));
+        let mut heard = pin!(ctx.wait_condition(|s| s.inbox.has_news()));
         poll_fn(|cx| {
             if cancelled.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);

@@ -1,4 +1,7 @@
 //! Events that reach a run as signals.
+//!
+//! The machine takes as many as a run may take along when it continues as new.
+//! More wait here, for as long as the execution lasts.
 
 use std::collections::VecDeque;
 
@@ -9,7 +12,7 @@ use temporalio_workflow::WorkflowContext;
 use super::RunDefinition;
 use super::effects::Effects;
 use crate::run::cloud_event;
-use crate::run::machine::{Delivery, Machine, UNREAD_BYTES, UNREAD_LIMIT};
+use crate::run::machine::{DATA_LIMIT, Delivery, Machine};
 
 /// The longest reason that is shown.
 const REASON: usize = 200;
@@ -18,18 +21,27 @@ const REASON: usize = 200;
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     events: VecDeque<Value>,
-    /// What they take.
-    bytes: usize,
-    /// What all signals took since the machine was told.
+    /// Whether something came since the machine was told.
+    news: bool,
+    /// What signals took since the machine was told, and all of them.
     heard: usize,
+    total: usize,
     /// How many were no events, and why the last was none.
     ignored: u64,
     why: String,
-    /// How many came when too many waited.
+    /// How many were lost: too many waited.
     dropped: u64,
 }
 
 impl Inbox {
+    /// That of an execution that goes on: so many events were lost before.
+    pub(super) fn after(dropped: u64) -> Self {
+        Self {
+            dropped,
+            ..Self::default()
+        }
+    }
+
     /// Takes a signal. Whatever it is, the run goes on.
     pub(super) fn hear(&mut self, input: &RawValue) {
         let bytes: usize = input
@@ -37,16 +49,13 @@ impl Inbox {
             .iter()
             .map(|payload| payload.data.len())
             .sum();
+        self.news = true;
         self.heard = self.heard.saturating_add(bytes);
+        self.total = self.total.saturating_add(bytes);
         match event(input) {
-            // The machine has the same limits: these hold until there is one.
-            Ok(_) if self.events.len() >= UNREAD_LIMIT || self.bytes + bytes > UNREAD_BYTES => {
-                self.dropped += 1;
-            }
-            Ok(event) => {
-                self.bytes += bytes;
-                self.events.push_back(event);
-            }
+            // Temporal ends a run with so long a history soon after.
+            Ok(_) if self.total as u64 > DATA_LIMIT => self.dropped += 1,
+            Ok(event) => self.events.push_back(event),
             Err(why) => {
                 self.ignored += 1;
                 self.why = why.chars().take(REASON).collect();
@@ -54,31 +63,46 @@ impl Inbox {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty()
+    /// Whether the machine was not told of something.
+    pub(super) fn has_news(&self) -> bool {
+        self.news
     }
 
-    /// What is to be known of signals that are lost; empty where none is.
+    /// Whether events wait here.
+    pub(super) fn waits(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Gives up those that wait here; how many were lost in all.
+    pub(super) fn give_up(&mut self) -> u64 {
+        self.dropped += self.events.len() as u64;
+        self.events.clear();
+        self.dropped
+    }
+
+    /// How many events were lost.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// What is to be known of signals that are lost, or wait here; empty where none is.
     pub(super) fn notes(&self) -> String {
-        let mut notes = String::new();
-        if self.ignored > 0 {
-            notes += &format!(
-                "; {} signals were ignored, the last since {}",
-                self.ignored, self.why
-            );
-        }
-        if self.dropped > 0 {
-            notes += &format!("; {} events were dropped: too many wait", self.dropped);
-        }
-        notes
-    }
-
-    fn take(&mut self) -> (VecDeque<Value>, usize) {
-        self.bytes = 0;
-        (
-            std::mem::take(&mut self.events),
-            std::mem::take(&mut self.heard),
-        )
+        let many = |count: u64, what: &str| match count {
+            0 => String::new(),
+            count => format!("; {what}: {count}"),
+        };
+        let why = match self.ignored {
+            0 => String::new(),
+            _ => format!(", the last since {}", self.why),
+        };
+        let waiting = self.events.len() as u64;
+        [
+            many(self.ignored, "signals that were ignored"),
+            why,
+            many(self.dropped, "events that were dropped, since too many waited"),
+            many(waiting, "events beyond those that a run takes along"),
+        ]
+        .concat()
     }
 }
 
@@ -92,22 +116,27 @@ fn event(input: &RawValue) -> Result<Value, String> {
     cloud_event(value)
 }
 
-/// Tells the machine what was heard.
+/// Tells the machine what was heard, as far as it takes it.
 pub(super) fn tell(
     ctx: &WorkflowContext<RunDefinition>,
     machine: &mut Machine,
     effects: &mut Effects<'_>,
 ) {
-    if ctx.state(|s| s.inbox.heard == 0) {
+    if ctx.state(|s| !s.inbox.news && !s.inbox.waits()) {
         return;
     }
-    let (events, heard) = ctx.state_mut(|s| s.inbox.take());
-    effects.heard(heard);
-    for event in events {
-        if machine.deliver(event) == Delivery::Full {
-            ctx.state_mut(|s| s.inbox.dropped += 1);
+    let heard = ctx.state_mut(|s| {
+        let inbox = &mut s.inbox;
+        inbox.news = false;
+        while let Some(event) = inbox.events.pop_front() {
+            if let Delivery::Full(event) = machine.deliver(event) {
+                inbox.events.push_front(event);
+                break;
+            }
         }
-    }
+        std::mem::take(&mut inbox.heard)
+    });
+    effects.heard(heard);
 }
 
 #[cfg(test)]
@@ -141,33 +170,31 @@ mod tests {
             inbox.hear(&signal(&inputs));
         }
         inbox.hear(&signal(&[br#"{"type":"t"}"#]));
-        assert!(inbox.is_empty());
+        assert!(inbox.has_news() && !inbox.waits());
         assert_eq!(
             inbox.notes(),
-            "; 7 signals were ignored, the last since `specversion` must be text"
+            "; signals that were ignored: 7, the last since `specversion` must be text"
         );
     }
 
     #[test]
-    fn events_are_kept_in_order_up_to_the_limits() {
-        let mut inbox = Inbox::default();
+    fn events_are_kept_in_order_as_long_as_there_is_room() {
+        let mut inbox = Inbox::after(2);
         let event = |id: usize, text: &str| {
             json!({ "specversion": "1.0", "id": id.to_string(), "source": "/s", "type": "t", "data": text }).to_string()
         };
-        for id in 0..UNREAD_LIMIT + 5 {
-            inbox.hear(&signal(&[event(id, "").as_bytes()]));
-        }
-        assert_eq!(inbox.notes(), "; 5 events were dropped: too many wait");
-        let (events, _) = inbox.take();
-        let ids: Vec<&str> = events
-            .iter()
-            .filter_map(|event| event["id"].as_str())
-            .collect();
-        assert_eq!((ids.len(), ids[0], ids[999]), (UNREAD_LIMIT, "0", "999"));
-        let large = "x".repeat(UNREAD_BYTES / 2);
-        for id in 0..3 {
+        let large = "x".repeat(900_000);
+        for id in 0..40 {
             inbox.hear(&signal(&[event(id, &large).as_bytes()]));
         }
-        assert_eq!(inbox.take().0.len(), 1);
+        let ids = inbox.events.iter().filter_map(|event| event["id"].as_str());
+        let wanted: Vec<String> = (0..37).map(|id| id.to_string()).collect();
+        assert_eq!(ids.collect::<Vec<_>>(), wanted);
+        assert_eq!(
+            inbox.notes(),
+            "; events that were dropped, since too many waited: 5; events beyond those that a run takes along: 37"
+        );
+        assert_eq!(inbox.give_up(), 42);
+        assert!(!inbox.waits());
     }
 }

@@ -4,6 +4,7 @@
 mod conformance;
 mod damage;
 mod data;
+mod emits;
 mod errors;
 mod events;
 mod flow;
