@@ -149,8 +149,14 @@ async fn interpret(
                     && let Some(event) = events.next() =>
             {
                 eprintln!("           hears      {event}");
-                if machine.deliver(event) != Delivery::Taken {
-                    eprintln!("           drops      it: no step listens to its type");
+                match machine.deliver(event) {
+                    Delivery::Taken => {}
+                    Delivery::Unheard => {
+                        eprintln!("           drops      it: no step listens to its type");
+                    }
+                    Delivery::Full(_) => {
+                        eprintln!("           drops      it: too many wait");
+                    }
                 }
             }
             Status::Waiting | Status::Held => match effects.next().await {
