@@ -69,21 +69,18 @@ impl Nats {
         }
         let log = self.folder.path().join("nats.log");
         let deadline = Instant::now() + Duration::from_mins(1);
-        // Its predecessor may still hold the store.
-        let process =
-            self.process
-                .insert(Supervised::spawn(&tool("nats-server")?, args, &[], &log)?);
-        while !process.is_running()?
-            || tokio::net::TcpStream::connect(("127.0.0.1", self.port))
-                .await
-                .is_err()
-        {
+        let started = Supervised::spawn(&tool("nats-server")?, args, &[], &log)?;
+        let process = self.process.insert(started);
+        loop {
             if !process.is_running()? || Instant::now() > deadline {
                 bail!("no NATS server: {}", std::fs::read_to_string(&log)?);
             }
+            let address = ("127.0.0.1", self.port);
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                return Ok(());
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok(())
     }
 
     /// Kills it.

@@ -269,7 +269,8 @@ async fn no_password_of_nats_leaves_the_worker(on: Scheduler) -> anyhow::Result<
     }
     // The runs' two, and that of the command.
     eventually("all events", || async {
-        Ok(nats.stored("EVENTS").await?.len() == 3)
+        let stored = Box::pin(nats.stored("EVENTS"));
+        Ok(stored.await?.len() == 3)
     })
     .await
 }

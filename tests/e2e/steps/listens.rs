@@ -30,7 +30,7 @@ async fn tell(project: &Project, run: &str, event: &Value) -> anyhow::Result<()>
     .await
 }
 
-const HEARS: &str = r#"
+const HEARS: &str = r"
 do:
   - rest: { wait: { seconds: 2 } }
   - first: { listen: { to: { one: { with: { type: begun } } } }, export: { as: '{ first: . }' } }
@@ -59,7 +59,7 @@ do:
         export: { as: '$context + { sum }' }
       export: { as: '$context + { each: . }' }
   - done: { set: '${ $context }' }
-"#;
+";
 
 /// Also those that came before anyone listened, in the order they came.
 async fn events_are_heard_as_the_strategies_say(on: Scheduler) -> anyhow::Result<()> {

@@ -30,8 +30,8 @@ pub struct StepArgs {
     /// several times, or as a list with commas
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub shell_env: Vec<ShellVariable>,
-    /// NATS with a stream of JetStream, to which steps publish events: nats:// or
-    /// tls://, with or without credentials
+    /// NATS with a stream, to which steps publish events: nats:// or tls://, with
+    /// or without credentials
     #[arg(long, value_name = "URL", value_parser = nats_url)]
     pub nats_url: Option<Result<NatsUrl, NatsUrlError>>,
     /// What the subjects of events begin with; the type of the event follows

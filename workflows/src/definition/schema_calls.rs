@@ -99,7 +99,7 @@ pub(super) fn events() -> Value {
             "dataschema": text("The URI of the schema of its data"),
             "data": { "description": "Its data" },
         },
-        "additionalProperties": { "description": "An extension", "type": ["string", "number", "boolean", "null"] },
+        "additionalProperties": { "description": "An extension", "type": ["string", "number", "boolean"] },
     });
     let mut emitted = attributes.clone();
     insert(&mut emitted, "required", json!(["type"]));

@@ -159,7 +159,13 @@ async fn interpret(
                 course.yielded();
                 effects.ready().await
             }
-            Status::Waiting => effects.results().await,
+            Status::Waiting => {
+                // Steps have heard some: there is room for those that wait still.
+                if inbox::tell(ctx, &mut machine, &mut effects) {
+                    continue;
+                }
+                effects.results().await
+            }
         };
         let Some(results) = results else {
             return Err(WorkflowTermination::cancelled());

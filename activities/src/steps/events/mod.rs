@@ -1,4 +1,4 @@
-//! `emit`: events are published to a stream of NATS JetStream.
+//! `emit`: events are published to a stream of NATS (`JetStream`).
 //!
 //! Always holds: an event that the stream has acknowledged is stored; the same
 //! event (by its source and id) published again within the stream's window for

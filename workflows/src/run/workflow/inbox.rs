@@ -99,7 +99,10 @@ impl Inbox {
         [
             many(self.ignored, "signals that were ignored"),
             why,
-            many(self.dropped, "events that were dropped, since too many waited"),
+            many(
+                self.dropped,
+                "events that were dropped, since too many waited",
+            ),
             many(waiting, "events beyond those that a run takes along"),
         ]
         .concat()
@@ -116,27 +119,33 @@ fn event(input: &RawValue) -> Result<Value, String> {
     cloud_event(value)
 }
 
-/// Tells the machine what was heard, as far as it takes it.
+/// Tells the machine what was heard, as far as it takes it; whether it took any.
 pub(super) fn tell(
     ctx: &WorkflowContext<RunDefinition>,
     machine: &mut Machine,
     effects: &mut Effects<'_>,
-) {
+) -> bool {
     if ctx.state(|s| !s.inbox.news && !s.inbox.waits()) {
-        return;
+        return false;
     }
+    let mut taken = false;
     let heard = ctx.state_mut(|s| {
         let inbox = &mut s.inbox;
         inbox.news = false;
         while let Some(event) = inbox.events.pop_front() {
-            if let Delivery::Full(event) = machine.deliver(event) {
-                inbox.events.push_front(event);
-                break;
+            match machine.deliver(event) {
+                Delivery::Taken => taken = true,
+                Delivery::Unheard => {}
+                Delivery::Full(event) => {
+                    inbox.events.push_front(event);
+                    break;
+                }
             }
         }
         std::mem::take(&mut inbox.heard)
     });
     effects.heard(heard);
+    taken
 }
 
 #[cfg(test)]
