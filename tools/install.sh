@@ -23,3 +23,4 @@ else
 fi
 "$dir/bin/temporal" --version
 "$dir/bin/schemathesis" --version
+[ ! -e "$dir/bin/nats-server" ] || "$dir/bin/nats-server" --version

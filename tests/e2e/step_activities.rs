@@ -177,6 +177,11 @@ async fn what_steps_may_reach_is_checked_before_the_worker_works(
         ("--secret", CANARY, "a secret is NAME=env:VARIABLE"),
         ("--shell-allow", "/no/such/program", "No such file"),
         ("--http-allow", "http://billing", "with a scheme"),
+        (
+            "--nats-url",
+            "http://almanac:canary-5f2c81aa@nats:4222",
+            "--nats-url: the address of NATS is nats://HOST:PORT",
+        ),
     ] {
         let output = project.almanac(&["run", flag, value, "--listen", "127.0.0.1:0"])?;
         assert_eq!(output.code, 1, "{output:?}");

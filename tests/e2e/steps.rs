@@ -2,9 +2,11 @@
 
 mod calls;
 mod conformance;
+mod emits;
 mod killed;
 mod large;
 mod long;
+mod listens;
 mod outside;
 mod random;
 
@@ -302,9 +304,9 @@ async fn what_cannot_be_run_is_refused_at_its_line(on: Scheduler) -> anyhow::Res
     let project = Project::new(on).await?;
     project.write(
         "listens.yaml",
-        "do:\n  - hear:\n      listen: { to: { one: { with: { type: a.b } } } }\n",
+        "do:\n  - hear:\n      listen: { to: { one: { with: { type: a.b } }, until: .x } }\n",
     )?;
-    project.write("says.yaml", "do:\n  - say:\n      emit: { event: { with: { type: a.b, source: 'https://x.example' } } }\n")?;
+    project.write("says.yaml", "do:\n  - say:\n      emit: { event: { with: { type: a.b, source: 'https://x.example/{id}' } } }\n")?;
     project.write(
         "wrong.yaml",
         "do:\n  - sum:\n      set: { n: '${ .n + nothing }' }\n",
@@ -314,8 +316,8 @@ async fn what_cannot_be_run_is_refused_at_its_line(on: Scheduler) -> anyhow::Res
     assert_eq!(output.code, 1);
     let printed = output.stdout + &output.stderr;
     for line in [
-        "listens.yaml:3:7: `do/0/hear/listen` is not supported yet",
-        "says.yaml:3:7: `do/0/say/emit` is not supported yet",
+        "listens.yaml:3:53: `do/0/hear/listen/to/until` goes with `any` alone",
+        "says.yaml:3:51: `do/0/say/emit/event/with/source` is no URI: it has braces",
         "wrong.yaml:3:26: `do/0/sum/set/n`: unknown function `nothing`",
     ] {
         assert!(printed.contains(line), "{line}\n{printed}");

@@ -124,6 +124,15 @@ pub(crate) fn temporal_binary() -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// A program that `make tools` puts there.
+pub(crate) fn tool(name: &str) -> anyhow::Result<PathBuf> {
+    let path = workspace().join(".tools/bin").join(name);
+    if !path.exists() {
+        bail!("no {name} at {}: run `make tools`", path.display());
+    }
+    Ok(path)
+}
+
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()

@@ -5,6 +5,7 @@
 //!   for the test process; [`OwnServer`] one that a test may stop and restart.
 //! - [`Project`] is a test's own: a unique name and a folder of definitions.
 //! - [`Worker`] is `almanac run` for a project, [`almanac`] any other command.
+//! - [`Nats`] is a NATS server of a test's own, which it may stop and start again.
 //! - [`Temporal`] speaks raw requests, as a stranger or an operator would.
 //! - [`Proxy`] stands between a worker and the server: it counts requests, and
 //!   holds or fails those a test names.
@@ -26,6 +27,7 @@ use std::panic::AssertUnwindSafe;
 
 mod cli;
 mod definitions;
+mod nats;
 mod ports;
 mod process;
 mod project;
@@ -37,6 +39,7 @@ mod worker;
 
 pub use cli::{Output, almanac, almanac_binary, python, python_program, temporal_cli};
 pub use definitions::{cron, many, paused_cron, with_schedule};
+pub use nats::{Nats, Stored};
 pub use ports::free_port;
 pub use process::Supervised;
 pub use project::Project;

@@ -63,6 +63,17 @@ impl StepActivities {
         while_wanted(&ctx, call).await
     }
 
+    /// `emit`.
+    #[activity(name = "almanac_emit")]
+    pub async fn emit(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        event: Value,
+    ) -> Result<Value, ActivityError> {
+        let published = self.steps.emit(&event, limit(&ctx));
+        while_wanted(&ctx, published).await
+    }
+
     /// `run: shell`.
     #[activity(name = "almanac_shell")]
     pub async fn shell(

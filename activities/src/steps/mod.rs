@@ -1,4 +1,4 @@
-//! What the steps of a run ask of the world: HTTP, `OpenAPI`, commands.
+//! What the steps of a run ask of the world: HTTP, `OpenAPI`, commands, events.
 //!
 //! Each call is one activity of its own, with the interpreter's request as its
 //! input and the task's output as its result. A failure carries the
@@ -9,6 +9,7 @@
 //! an error or a log.
 
 mod activity;
+mod events;
 mod failure;
 mod guard;
 mod http;
@@ -25,6 +26,7 @@ use almanac_workflows::run::{PAYLOAD_LIMIT, json_size};
 use serde_json::Value;
 
 pub use activity::StepActivities;
+pub use events::{Events, NatsUrl, NatsUrlError, Subject, SubjectError};
 pub use failure::StepError;
 pub use guard::{Allow, AllowError, Guard, Kind, Refused};
 pub use secrets::{Secret, SecretEntry, SecretError, Secrets};
@@ -38,6 +40,7 @@ pub struct Steps {
     web: Web,
     secrets: Secrets,
     commands: Commands,
+    events: Option<Events>,
 }
 
 impl Steps {
@@ -48,7 +51,30 @@ impl Steps {
             web: Web::new(guard),
             secrets,
             commands,
+            events: None,
         }
+    }
+
+    /// The same, with somewhere to publish events to.
+    #[must_use]
+    pub fn publishing(mut self, events: Option<Events>) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Whether there is somewhere to publish events to.
+    pub fn publishes(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// `emit`.
+    pub async fn emit(&self, event: &Value, within: Duration) -> Result<Value, StepError> {
+        let Some(events) = &self.events else {
+            let detail = "the worker has nowhere to publish events to; hint: --nats-url names a NATS server with JetStream";
+            return Err(StepError::configuration(detail));
+        };
+        events.publish(event, within).await?;
+        Ok(Value::Null)
     }
 
     /// `call: http`.

@@ -19,6 +19,10 @@ pub struct ExecArgs {
     /// Which definition of the file to run, where it has several
     #[arg(long, value_name = "ID")]
     pub id: Option<DefinitionId>,
+    /// Events for its steps that listen: a file with one as JSON on each line, or -
+    /// for standard input
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
     /// What its steps may reach.
     #[command(flatten)]
     pub steps: StepArgs,

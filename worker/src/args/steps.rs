@@ -1,10 +1,11 @@
-//! `--http-allow`, `--secret`, `--shell-allow` and `--shell-env`: what steps may reach.
+//! `--http-allow`, `--secret`, `--shell-allow`, `--shell-env` and `--nats-…`: what
+//! steps may reach.
 
 use std::convert::Infallible;
 
 use almanac_activities::steps::{
-    Allow, Commands, Guard, SecretEntry, SecretError, Secrets, ShellEntry, ShellError,
-    ShellVariable, Steps,
+    Allow, Commands, Events, Guard, NatsUrl, NatsUrlError, SecretEntry, SecretError, Secrets,
+    ShellEntry, ShellError, ShellVariable, Steps, Subject,
 };
 use clap::Args;
 
@@ -29,6 +30,13 @@ pub struct StepArgs {
     /// several times, or as a list with commas
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub shell_env: Vec<ShellVariable>,
+    /// NATS with a stream, to which steps publish events: nats:// or tls://, with
+    /// or without credentials
+    #[arg(long, value_name = "URL", value_parser = nats_url)]
+    pub nats_url: Option<Result<NatsUrl, NatsUrlError>>,
+    /// What the subjects of events begin with; the type of the event follows
+    #[arg(long, value_name = "SUBJECT", default_value_t)]
+    pub nats_subject: Subject,
 }
 
 /// Why what steps may reach cannot be had.
@@ -40,17 +48,23 @@ pub enum StepUsage {
     /// A program cannot be run.
     #[error("--shell-allow: {0}")]
     Shell(#[from] ShellError),
+    /// Nothing can be published there.
+    #[error("--nats-url: {0}")]
+    Nats(#[from] NatsUrlError),
 }
 
 impl StepArgs {
     /// What the flags mean, each secret and program looked at once.
     pub fn open(&self) -> Result<Steps, StepUsage> {
         let secrets: Result<Vec<_>, _> = self.secret.iter().cloned().collect();
-        Ok(Steps::new(
+        let nats = self.nats_url.clone().transpose()?;
+        let events = nats.map(|url| Events::new(url, self.nats_subject.clone()));
+        let steps = Steps::new(
             Guard::new(self.http_allow.clone()),
             Secrets::open(secrets?)?,
             Commands::open(self.shell_allow.clone(), self.shell_env.clone())?,
-        ))
+        );
+        Ok(steps.publishing(events))
     }
 }
 
@@ -61,5 +75,14 @@ impl StepArgs {
     reason = "the shape that the command line's parser wants"
 )]
 fn secret(text: &str) -> Result<Result<SecretEntry, SecretError>, Infallible> {
+    Ok(text.parse())
+}
+
+/// The same: somebody may have written a password.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the shape that the command line's parser wants"
+)]
+fn nats_url(text: &str) -> Result<Result<NatsUrl, NatsUrlError>, Infallible> {
     Ok(text.parse())
 }

@@ -3,33 +3,40 @@
 //! task is told on standard error, and the output is printed.
 
 mod effects;
+mod events;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use almanac_workflows::definition::{Definition, Program};
+use almanac_workflows::names::DefinitionId;
 use almanac_workflows::run::language::{self, Call, Flow, Kind, Problem, Process, Run};
-use almanac_workflows::run::machine::{About, Command, Entry, Fault, Machine, Status};
+use almanac_workflows::run::machine::{
+    About, Command, Delivery, Entry, Fault, Machine, Standard, Status,
+};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::effects::Effects;
+use self::events::Events;
 use super::validate::definitions_of;
 use crate::args::ExecArgs;
 
 pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
-    let flow = chosen(args)?;
+    let (id, flow) = chosen(args)?;
+    let source = format!("almanac/exec/{id}");
     let mut effects = Effects::new(Arc::new(args.steps.open()?));
+    let mut events = Events::open(args.events.as_deref())?;
     let began = Timestamp::now();
     let about = About {
         id: format!("exec/{}", began.as_millisecond()),
-        source: "/exec".to_owned(),
+        source,
         runtime: json!({ "name": "almanac" }),
     };
     let machine = Machine::start(Arc::new(flow), about, args.input.clone(), began);
     let ended = tokio::select! {
-        ended = interpret(machine, &mut effects, |entry| tell(began, entry)) => Some(ended),
+        ended = interpret(machine, &mut effects, &mut events, |entry| tell(began, entry)) => Some(ended),
         _ = tokio::signal::ctrl_c() => None,
     };
     effects.stop().await;
@@ -44,7 +51,7 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The steps to run.
-fn chosen(args: &ExecArgs) -> anyhow::Result<Flow> {
+fn chosen(args: &ExecArgs) -> anyhow::Result<(DefinitionId, Flow)> {
     let file = args.file.display();
     let mut all = definitions_of(&args.file)?;
     if let Some(id) = &args.id {
@@ -67,11 +74,11 @@ fn chosen(args: &ExecArgs) -> anyhow::Result<Flow> {
     let refused = outside(&flow);
     if !refused.is_empty() {
         bail!(
-            "`almanac exec` has no server to call activities, to run workflows, or for events: {}",
+            "`almanac exec` has no server to call activities or to run workflows: {}",
             refused.join(", ")
         );
     }
-    Ok(flow)
+    Ok((definition.id.clone(), flow))
 }
 
 fn flow(definition: &Definition) -> anyhow::Result<Flow> {
@@ -95,8 +102,6 @@ fn outside(flow: &Flow) -> Vec<String> {
                     process: Process::Workflow { .. },
                     ..
                 })
-                | Kind::Emit(_)
-                | Kind::Listen(_)
         )
     });
     outside
@@ -108,6 +113,7 @@ fn outside(flow: &Flow) -> Vec<String> {
 async fn interpret(
     mut machine: Machine,
     effects: &mut Effects,
+    events: &mut Events,
     tell: impl Fn(&Entry),
 ) -> Result<Value, Fault> {
     loop {
@@ -137,12 +143,37 @@ async fn interpret(
                     machine.complete(id, result);
                 }
             }
-            Status::Waiting | Status::Held => {
-                if let Some((id, result)) = effects.next().await {
-                    machine.complete(id, result);
+            // Events come as soon as somebody listens.
+            Status::Waiting | Status::Held
+                if machine.listens()
+                    && let Some(event) = events.next() =>
+            {
+                eprintln!("           hears      {event}");
+                match machine.deliver(event) {
+                    Delivery::Taken => {}
+                    Delivery::Unheard => {
+                        eprintln!("           drops      it: no step listens to its type");
+                    }
+                    Delivery::Full(_) => {
+                        eprintln!("           drops      it: too many wait");
+                    }
                 }
             }
+            Status::Waiting | Status::Held => match effects.next().await {
+                Some((id, result)) => machine.complete(id, result),
+                None => return Err(deaf(&machine)),
+            },
         }
+    }
+}
+
+/// Nothing is under way, and no event comes.
+fn deaf(machine: &Machine) -> Fault {
+    let detail = "the run waits for an event, and no more come; hint: --events FILE gives it some";
+    let fault = Standard::Runtime.fault(detail);
+    Fault {
+        instance: machine.current().first().map(|path| (*path).to_owned()),
+        ..fault
     }
 }
 
@@ -198,10 +229,11 @@ mod tests {
         std::fs::write(&file, text)?;
         let steps = Flags::try_parse_from([&["exec"], flags].concat())?.steps;
         let mut effects = Effects::new(Arc::new(steps.open()?));
-        let flow = chosen(&ExecArgs {
+        let (_, flow) = chosen(&ExecArgs {
             file,
             input: input.clone(),
             id: None,
+            events: None,
             steps,
         })?;
         let about = About {
@@ -210,7 +242,7 @@ mod tests {
             runtime: Value::Null,
         };
         let machine = Machine::start(Arc::new(flow), about, input, Timestamp::now());
-        let ended = interpret(machine, &mut effects, |_| ()).await;
+        let ended = interpret(machine, &mut effects, &mut Events::default(), |_| ()).await;
         effects.stop().await;
         Ok(ended)
     }

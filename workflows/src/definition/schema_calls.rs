@@ -85,8 +85,22 @@ pub(super) fn calls() -> Value {
 }
 
 pub(super) fn events() -> Value {
-    let attributes =
-        json!({ "description": "Attributes of the event (CloudEvents 1.0)", "type": "object" });
+    let attributes = json!({
+        "description": "Attributes of the event (CloudEvents 1.0); each may be an expression",
+        "type": "object",
+        "properties": {
+            "specversion": choice("The version of CloudEvents", ["1.0"].into_iter()),
+            "id": text("Names the event within its source"),
+            "source": text("Where it happened, a URI reference"),
+            "type": text("What happened, such as com.example.order.paid"),
+            "time": text("When it happened, as RFC 3339 has it"),
+            "subject": text("What it is about"),
+            "datacontenttype": text("The media type of its data"),
+            "dataschema": text("The URI of the schema of its data"),
+            "data": { "description": "Its data" },
+        },
+        "additionalProperties": { "description": "An extension", "type": ["string", "number", "boolean"] },
+    });
     let mut emitted = attributes.clone();
     insert(&mut emitted, "required", json!(["type"]));
     let mut filtered = attributes;

@@ -41,11 +41,6 @@ pub(super) fn steps(
             return None;
         }
     };
-    let unsupported = language::unsupported(&flow);
-    if !unsupported.is_empty() {
-        report(decoder, root, unsupported, &lost);
-        return None;
-    }
     language::normalise(&mut whole);
     let Json::Object(mut parts) = whole else {
         return None;

@@ -17,6 +17,17 @@ pub struct RunInput {
     /// Where the run goes on; none at its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Box<Position>>,
+    /// How many events were lost before, since too many waited.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde wants"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Which definition a run interprets.

@@ -5,11 +5,13 @@
 //! keeps. What happens to the file afterwards does not matter. The interpreter
 //! reads nothing but its input and the results of activities.
 
+mod event;
 mod input;
 pub mod language;
 pub mod machine;
 mod workflow;
 
 pub use crate::size::{PAYLOAD_LIMIT, json_size};
+pub use event::cloud_event;
 pub use input::*;
 pub use workflow::RunDefinition;

@@ -12,6 +12,7 @@
 mod course;
 mod effects;
 mod failure;
+mod inbox;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,8 +24,8 @@ use temporalio_common::error::ApplicationFailure;
 use temporalio_common::{MemoValue, MemoValues, RetryPolicy};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
-    ActivityOptions, ContinueAsNewOptions, LocalActivityOptions, WorkflowContext,
-    WorkflowContextView, WorkflowResult, WorkflowTermination,
+    ActivityOptions, ContinueAsNewOptions, LocalActivityOptions, SyncWorkflowContext,
+    WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination,
 };
 
 use super::language::{self, Flow, Problem};
@@ -34,6 +35,7 @@ use crate::contracts::{CurrentDefinition, Pause};
 use crate::record::{MEMO_KEY, RunMemo};
 use course::{Course, Due};
 use effects::Effects;
+use inbox::Inbox;
 
 /// The longest that one attempt at reading the registry takes.
 const READ_WITHIN: Duration = Duration::from_secs(10);
@@ -51,18 +53,28 @@ pub struct RunDefinition {
     input: Result<RunInput, String>,
     /// `$workflow.id`: the same in each part of a run that continues as new.
     run: String,
-    source: String,
+    queue: String,
+    inbox: Inbox,
 }
 
 #[workflow_methods]
 impl RunDefinition {
     #[init]
     fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
+        let input = read(&input);
         Self {
-            input: read(&input),
+            inbox: Inbox::after(input.as_ref().map_or(0, |input| input.dropped)),
+            input,
             run: format!("{}/{}", ctx.workflow_id(), ctx.first_execution_run_id()),
-            source: format!("/{}/{}", ctx.namespace(), ctx.workflow_id()),
+            queue: ctx.task_queue().to_owned(),
         }
+    }
+
+    /// An event for the steps that listen, one of `CloudEvents` as JSON; anything
+    /// else is ignored.
+    #[signal]
+    pub fn event(&mut self, _ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
+        self.inbox.hear(&input);
     }
 
     /// The result is the output of the last task; without tasks, the input.
@@ -73,7 +85,7 @@ impl RunDefinition {
         let definition = pin(ctx, input.definition).await?;
         let about = ctx.state(|s| About {
             id: s.run.clone(),
-            source: s.source.clone(),
+            source: source(&s.queue, &definition),
             runtime: json!({ "name": "almanac" }),
         });
         let flow = Arc::new(flow(&definition)?);
@@ -96,6 +108,8 @@ async fn interpret(
     let mut shown = String::new();
     let mut course = Course::default();
     loop {
+        // First of all: what was heard until a run is left must not be lost.
+        inbox::tell(ctx, &mut machine, &mut effects);
         let due = course.due(ctx, &effects);
         match due {
             Due::No => {}
@@ -119,7 +133,14 @@ async fn interpret(
         let results = match turn.status {
             Status::Completed(output) => return Ok(output),
             Status::Faulted(fault) => return Err(faulted(fault)),
+            // More events wait than it can take along: perhaps steps hear them soon.
+            Status::Held if due != Due::Now && ctx.state(|s| s.inbox.waits()) => {
+                course.postpone(ctx);
+                machine.stay();
+                continue;
+            }
             Status::Held => {
+                ctx.state_mut(|s| s.inbox.give_up());
                 let left = machine.position();
                 match left.map(|position| carried(ctx, definition, position)) {
                     Some(Ok(input)) => return Err(go_on(ctx, input)),
@@ -139,11 +160,19 @@ async fn interpret(
                 course.yielded();
                 effects.ready().await
             }
-            Status::Waiting => effects.results().await,
+            Status::Waiting => {
+                // Steps have heard some: there is room for those that wait still.
+                if inbox::tell(ctx, &mut machine, &mut effects) {
+                    continue;
+                }
+                effects.results().await
+            }
         };
         let Some(results) = results else {
             return Err(WorkflowTermination::cancelled());
         };
+        // An event that came together with the end of a limit came in time.
+        inbox::tell(ctx, &mut machine, &mut effects);
         for (id, result) in results {
             machine.complete(id, result);
         }
@@ -172,6 +201,7 @@ fn carried(
         definition: DefinitionRef::Pinned(definition.clone()),
         input: Value::Null,
         position: Some(Box::new(position.clone())),
+        dropped: ctx.state(|s| s.inbox.dropped()),
     };
     let input = RawValue::from_value(&input, ctx.payload_converter());
     let bytes: usize = input
@@ -244,8 +274,10 @@ fn show(
         }
     };
     let details = format!(
-        "`{}` revision `{}`: {place}",
-        definition.id, definition.revision
+        "`{}` revision `{}`: {place}{}",
+        definition.id,
+        definition.revision,
+        ctx.state(|s| s.inbox.notes())
     );
     if *shown != details {
         ctx.set_current_details(details.clone());
@@ -253,24 +285,18 @@ fn show(
     }
 }
 
+/// The `source` of events that state none: the same for all runs of a definition.
+fn source(queue: &str, definition: &PinnedDefinition) -> String {
+    let project = queue.strip_prefix("almanac-").unwrap_or(queue);
+    format!("almanac/{project}/{}", definition.id)
+}
+
 /// The steps of a definition, as the parser of definitions reads them too.
 fn flow(definition: &PinnedDefinition) -> WorkflowResult<Flow> {
-    let problems = match language::parse(&definition.steps) {
-        Ok(flow) => {
-            let problems = language::unsupported(&flow);
-            if problems.is_empty() {
-                return Ok(flow);
-            }
-            problems
-        }
-        Err(problems) => problems,
-    };
-    let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
-    Err(fail("definition")(format!(
-        "{}: {}",
-        definition.id,
-        all.join("; ")
-    )))
+    language::parse(&definition.steps).map_err(|problems| {
+        let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        fail("definition")(format!("{}: {}", definition.id, all.join("; ")))
+    })
 }
 
 /// The time of the workflow: the same in each replay.
@@ -339,6 +365,7 @@ fn read(raw: &RawValue) -> Result<RunInput, String> {
         definition,
         input: value.get("input").cloned().unwrap_or_default(),
         position: position(&value)?,
+        dropped: value.get("dropped").and_then(Value::as_u64).unwrap_or(0),
     })
 }
 

@@ -33,8 +33,12 @@ impl Effects {
         }
     }
 
-    /// Starts an effect, limited to a time where its task states one.
+    /// Starts an effect, limited to a time where its task states one. Events
+    /// reach the machine without one.
     pub(super) fn start(&mut self, id: EffectId, effect: Effect, within: Option<Duration>) {
+        if matches!(effect, Effect::Listen { .. }) {
+            return;
+        }
         let (steps, stop) = (Arc::clone(&self.steps), CancellationToken::new());
         self.under_way.insert(id, stop.clone());
         let within = within.unwrap_or(CALL_WITHIN);
@@ -119,11 +123,15 @@ async fn perform(
                 let run = steps.shell(request, within, stop.cancelled());
                 return run.await.map_err(|error| *error.fault);
             }
+            Effect::Emit { event } => {
+                eprintln!("           emits      {event}");
+                if !steps.publishes() {
+                    return Ok(Value::Null);
+                }
+                steps.emit(&event, within).await
+            }
             // Refused before the run begins.
-            Effect::Activity(_)
-            | Effect::Workflow(_)
-            | Effect::Emit { .. }
-            | Effect::Listen { .. } => {
+            Effect::Activity(_) | Effect::Workflow(_) | Effect::Listen { .. } => {
                 let fault = Standard::Configuration.fault("cannot be run without a server");
                 return Err(fault);
             }

@@ -57,7 +57,18 @@ impl Reader {
                     return None;
                 }
                 if TEXTS.contains(&name.as_str()) {
-                    self.text(&at)?;
+                    let text = self.text(&at)?;
+                    if ["source", "dataschema"].contains(&name.as_str())
+                        && !text.trim_start().starts_with("${")
+                        && text.contains(['{', '}'])
+                    {
+                        let message = format!("{} is no URI: it has braces", at.shown());
+                        self.problem(&at, Target::Value, message).hint = Some(
+                            r#"an expression makes it of data: ${ "https://shop.example/\(.id)" }"#
+                                .to_owned(),
+                        );
+                        return None;
+                    }
                 } else if name != "data" && (value.is_object() || value.is_array()) {
                     self.mismatch(&at, "text, a number or a boolean");
                     return None;

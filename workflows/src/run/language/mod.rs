@@ -19,7 +19,6 @@ mod process;
 mod program;
 mod reader;
 mod reuse;
-mod runnable;
 mod shapes;
 mod task;
 mod template;
@@ -29,7 +28,6 @@ pub use json_schema::JsonSchema;
 pub use model::*;
 pub use program::{header_is_read, normalise, parse, parse_duration};
 pub use reader::{ExpressionSite, Problem, Target};
-pub use runnable::unsupported;
 #[cfg(test)]
 pub(crate) use shapes::SHAPES;
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::run::language::{
 use crate::size::{depth, weight};
 
 /// How many bytes of data are copied in the time of one step.
-const BYTES_PER_STEP: u64 = 64;
+pub(super) const BYTES_PER_STEP: u64 = 64;
 
 /// What an expression is evaluated with.
 #[derive(Clone, Copy)]

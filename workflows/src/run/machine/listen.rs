@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::evaluate::View;
+use super::evaluate::{BYTES_PER_STEP, View};
 use super::frames::Place;
 use super::state::{Doing, Listening, Purpose};
 use super::tasks::Interpreter;
 use super::{Effect, Fault};
-use crate::run::language::{
-    Correlation, EachEvent, EventFilter, Events, Kind, Listen, Stage, Template, Until,
-};
+use crate::run::language::{EachEvent, EventFilter, Events, Kind, Listen, Stage, Template, Until};
+use crate::size::weight;
 
 impl<'t> Interpreter<'t> {
     pub(super) fn begin_listen(&mut self, place: Place, listen: &Listen) -> Result<(), Fault> {
@@ -21,10 +20,13 @@ impl<'t> Interpreter<'t> {
         // What came before anyone listened.
         let mut index = 0;
         while let Some(event) = self.position.unread.get(index).cloned() {
-            if self
-                .listening(place)
-                .is_none_or(|listening| listening.closed)
-            {
+            let closed = |listening: &Listening| listening.closed;
+            if self.listening(place).is_none_or(closed) {
+                break;
+            }
+            if self.is_tired() {
+                let rest = self.position.unread.split_off(index);
+                self.again.extend(rest);
                 break;
             }
             if self.offer(place, &event)? {
@@ -51,6 +53,7 @@ impl<'t> Interpreter<'t> {
                 {
                     continue;
                 }
+                self.task_work.set(0);
                 match self.offer(place, &event) {
                     Ok(consumed) => taken |= consumed,
                     Err(fault) => self.fault(place, fault),
@@ -62,14 +65,14 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    fn listening(&self, place: Place) -> Option<&Listening> {
+    pub(super) fn listening(&self, place: Place) -> Option<&Listening> {
         match self.doing(place)? {
             Doing::Listen(listening) => Some(listening),
             _ => None,
         }
     }
 
-    fn listening_mut(&mut self, place: Place) -> Option<&mut Listening> {
+    pub(super) fn listening_mut(&mut self, place: Place) -> Option<&mut Listening> {
         match self.doing_mut(place)? {
             Doing::Listen(listening) => Some(listening),
             _ => None,
@@ -103,6 +106,7 @@ impl<'t> Interpreter<'t> {
         if !consumed {
             return Ok(false);
         }
+        self.take(event)?;
         let single = matches!(&listen.to, Events::Any { until: None, .. });
         if let Some(listening) = self.listening_mut(place) {
             listening.closed |= single;
@@ -166,56 +170,6 @@ impl<'t> Interpreter<'t> {
         Ok(filters.is_empty())
     }
 
-    fn matches(
-        &mut self,
-        place: Place,
-        filter: &EventFilter,
-        event: &Value,
-    ) -> Result<bool, Fault> {
-        for (name, wanted) in &filter.with {
-            let given = event.get(name).unwrap_or(&Value::Null);
-            let wanted = match wanted {
-                Template::Expression(expression) => {
-                    self.evaluate(View::body(place), expression, given)?
-                }
-                other => self.fill(View::body(place), other, self.frame(place).input())?,
-            };
-            if wanted != Value::Bool(true) && wanted != *given {
-                return Ok(false);
-            }
-        }
-        let mut learned = Vec::new();
-        for correlation in &filter.correlate {
-            match self.correlates(place, correlation, event)? {
-                None => return Ok(false),
-                Some(value) => learned.push((correlation.name.clone(), value)),
-            }
-        }
-        if let Some(listening) = self.listening_mut(place) {
-            listening.correlations.extend(learned);
-        }
-        Ok(true)
-    }
-
-    /// The value that an event has in common with what is expected.
-    fn correlates(
-        &self,
-        place: Place,
-        correlation: &Correlation,
-        event: &Value,
-    ) -> Result<Option<Value>, Fault> {
-        let view = View::body(place);
-        let value = self.evaluate(view, &correlation.from, event)?;
-        let expected = match &correlation.expect {
-            Some(expect) => Some(self.fill(view, expect, self.frame(place).input())?),
-            None => self
-                .listening(place)
-                .and_then(|listening| listening.correlations.get(&correlation.name).cloned()),
-        };
-        let same = expected.is_none_or(|expected| expected == value);
-        Ok((same && !value.is_null()).then_some(value))
-    }
-
     /// Handles what was consumed, and ends the task when it is over.
     fn settle(&mut self, place: Place) -> Result<(), Fault> {
         let Some(listen) = self.listen_of(place) else {
@@ -232,7 +186,7 @@ impl<'t> Interpreter<'t> {
                 break;
             };
             if !listen.envelope {
-                event = event.get_mut("data").map(Value::take).unwrap_or_default();
+                event = data(event);
             }
             match &listen.each {
                 None => listening.outputs.push(event),
@@ -240,6 +194,7 @@ impl<'t> Interpreter<'t> {
                     listening.handling = true;
                     let variables = variables(each, event, listening.handled);
                     let input = self.frame(place).input().clone();
+                    self.keep(weight(&input))?;
                     let list = format!("{}/foreach/do", self.task(place).path);
                     self.enter(place, list, input, variables);
                     return Ok(());
@@ -279,6 +234,7 @@ impl<'t> Interpreter<'t> {
             .listening_mut(place)
             .map(|listening| std::mem::take(&mut listening.outputs));
         let outputs = Value::Array(outputs.unwrap_or_default());
+        self.worked(weight(&outputs) / BYTES_PER_STEP)?;
         let over = self.condition(View::body(place), condition, &outputs)?;
         if let (Some(listening), Value::Array(outputs)) = (self.listening_mut(place), outputs) {
             listening.outputs = outputs;
@@ -328,6 +284,7 @@ impl<'t> Interpreter<'t> {
             .collect();
         let view = View::of(place, Stage::TaskOutput).with(&extra);
         let made = self.transform(view, &each.output, &data)?.unwrap_or(data);
+        self.take(&made)?;
         let view = View {
             output: Some(&made),
             ..View::of(place, Stage::Export).with(&extra)
@@ -335,6 +292,7 @@ impl<'t> Interpreter<'t> {
         if each.export.transform.is_some()
             && let Some(context) = self.transform(view, &each.export, &made)?
         {
+            self.take(&context)?;
             self.position.context = context;
         }
         if let Some(listening) = self.listening_mut(place) {
@@ -351,8 +309,16 @@ fn variables(each: &EachEvent, event: Value, index: usize) -> BTreeMap<String, V
     ])
 }
 
+/// What an event carries: binary data is text in base64.
+fn data(mut event: Value) -> Value {
+    let mut attribute = |name: &str| event.get_mut(name).map(Value::take);
+    attribute("data")
+        .or_else(|| attribute("data_base64"))
+        .unwrap_or_default()
+}
+
 /// The types of events that can count; none where any may.
-fn types(events: &Events) -> Vec<String> {
+pub(super) fn types(events: &Events) -> Vec<String> {
     let mut found = Vec::new();
     if collect(events, &mut found).is_none() {
         return Vec::new();

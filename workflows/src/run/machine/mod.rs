@@ -20,10 +20,13 @@
 mod arrive;
 mod effect;
 mod end;
+mod emit;
 mod evaluate;
 mod fault;
+mod filter;
 mod flow;
 mod frames;
+mod inbox;
 mod listen;
 mod request;
 mod retry;
@@ -40,9 +43,11 @@ use serde_json::Value;
 pub use effect::*;
 pub(crate) use fault::shortened;
 pub use fault::{Fault, Standard};
+pub use inbox::{Delivery, UNREAD_BYTES, UNREAD_LIMIT};
 pub use state::Position;
 
 use super::language::{Flow, Temporal};
+use inbox::Audience;
 use tasks::Interpreter;
 
 /// How many tasks a turn begins at most: then others may run. Where a turn ends
@@ -60,8 +65,6 @@ pub const DATA_LIMIT: u64 = 32 * 1024 * 1024;
 /// The most bytes of JSON that calls take which begin before any result came:
 /// they go to Temporal in one message, which takes 4 MiB.
 pub const SENT_LIMIT: usize = 3_000_000;
-/// How many events wait for someone to listen.
-pub const UNREAD_LIMIT: usize = 1000;
 
 /// What does not change in a run, nor when it goes on elsewhere.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +93,9 @@ pub struct Machine {
     held_bytes: u64,
     /// What calls took that began since a result came, in bytes of JSON.
     sent: usize,
+    audience: Audience,
+    /// How many events wait and what they take, where that was counted since the last turn.
+    waiting: Option<(usize, usize)>,
 }
 
 #[derive(Debug, Clone)]
@@ -196,6 +202,8 @@ impl Machine {
     pub fn start(flow: Arc<Flow>, about: About, input: Value, now: Timestamp) -> Self {
         let position = Position::new(input, now);
         Self {
+            audience: Audience::of(&flow),
+            waiting: None,
             flow,
             about,
             held_bytes: position.weight(),
@@ -216,6 +224,8 @@ impl Machine {
             return Err(Standard::Configuration.fault(detail));
         }
         Ok(Self {
+            audience: Audience::of(&flow),
+            waiting: None,
             flow,
             about,
             held_bytes: position.weight(),
@@ -242,7 +252,13 @@ impl Machine {
         while let Some(arrival) = self.arrived.pop_front() {
             match arrival {
                 Arrival::Done(id, outcome) => interpreter.arrive(id, outcome),
-                Arrival::Event(event) => interpreter.hear(event),
+                Arrival::Event(event) => {
+                    interpreter.hear(event);
+                    // The others have their turn later.
+                    if interpreter.is_tired() {
+                        break;
+                    }
+                }
             }
         }
         let stops = self.held || (self.leaving && interpreter.position.is_safe());
@@ -252,7 +268,12 @@ impl Machine {
         self.held_bytes = interpreter.held.get();
         self.sent = interpreter.sent.get();
         let work = interpreter.taken();
+        let again = std::mem::take(&mut interpreter.again);
         let (commands, log) = interpreter.answers();
+        for event in again.into_iter().rev() {
+            self.arrived.push_front(Arrival::Event(event));
+        }
+        self.waiting = None;
         Turn {
             commands,
             log,
@@ -266,6 +287,7 @@ impl Machine {
             Some(Ok(output)) => Status::Completed(output.clone()),
             Some(Err(fault)) => Status::Faulted(fault.clone()),
             None if (self.held || self.leaving) && self.is_safe() => Status::Held,
+            None if !self.arrived.is_empty() => Status::Yielded,
             None if !self.held && !self.position.ready.is_empty() => Status::Yielded,
             None => Status::Waiting,
         }
@@ -275,17 +297,6 @@ impl Machine {
     /// asked for, changes nothing.
     pub fn complete(&mut self, id: EffectId, outcome: Result<Value, Fault>) {
         self.arrived.push_back(Arrival::Done(id, outcome));
-    }
-
-    /// Tells an event, as `CloudEvents` has it in JSON. It waits until a task
-    /// listens to it; false when too many do already, and it was not taken.
-    pub fn deliver(&mut self, event: Value) -> bool {
-        let waiting = self.arrived.len() + self.position.unread.len();
-        let taken = waiting < UNREAD_LIMIT && self.position.outcome.is_none();
-        if taken {
-            self.arrived.push_back(Arrival::Event(event));
-        }
-        taken
     }
 
     /// Begins no further task, whatever is under way, until the run is resumed from its position.

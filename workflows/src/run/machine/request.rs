@@ -1,4 +1,4 @@
-//! What `call`, `run` and `emit` ask of the host.
+//! What `call` and `run` ask of the host.
 
 use serde_json::{Map, Value};
 
@@ -84,29 +84,6 @@ impl Interpreter<'_> {
                 })
             }
         })
-    }
-
-    /// An event as it is published: with an id, a time and a source.
-    pub(super) fn event(&mut self, place: Place, attributes: &Template) -> Result<Value, Fault> {
-        let filled = self.fill(View::body(place), attributes, self.frame(place).input())?;
-        let Value::Object(mut event) = filled else {
-            return Err(wrong("with", "a map", &filled));
-        };
-        let number = self.position.next;
-        let mut default = |key: &str, value: String| {
-            event.entry(key).or_insert(Value::String(value));
-        };
-        default("specversion", "1.0".to_owned());
-        default("id", format!("{}/{number}", self.about.id));
-        default("source", self.about.source.clone());
-        default("time", self.now.to_string());
-        for key in ["id", "source", "type", "time"] {
-            let value = event.get(key).unwrap_or(&Value::Null);
-            if value.as_str().is_none_or(str::is_empty) {
-                return Err(wrong(key, "text", value));
-            }
-        }
-        Ok(Value::Object(event))
     }
 
     fn optional(&self, place: Place, template: Option<&Template>) -> Result<Option<Value>, Fault> {
@@ -204,7 +181,7 @@ impl Interpreter<'_> {
     }
 }
 
-fn wrong(what: &str, expected: &str, value: &Value) -> Fault {
+pub(super) fn wrong(what: &str, expected: &str, value: &Value) -> Fault {
     Standard::Expression.fault(format!(
         "`{what}` must be {expected}, not {}",
         describe(value)

@@ -39,6 +39,8 @@ pub(super) struct Interpreter<'t> {
     pub(super) sent: Cell<usize>,
     pub(super) now: Timestamp,
     pub(super) commands: Vec<Command>,
+    /// Events that waited, to be offered in the next turn.
+    pub(super) again: Vec<Value>,
     log: Vec<Entry>,
 }
 
@@ -60,6 +62,7 @@ impl<'t> Interpreter<'t> {
             sent: Cell::default(),
             now,
             commands: Vec::new(),
+            again: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -129,7 +132,7 @@ impl<'t> Interpreter<'t> {
     /// Begins tasks until all threads wait, or the turn has done its share.
     pub(super) fn run_ready(&mut self) {
         for _ in 0..TASKS_PER_TURN {
-            if self.turn_work.get() > WORK_PER_TURN {
+            if self.is_tired() {
                 return;
             }
             self.task_work.set(0);
@@ -146,6 +149,11 @@ impl<'t> Interpreter<'t> {
             }
             self.begin(place);
         }
+    }
+
+    /// Whether the turn has done its share.
+    pub(super) fn is_tired(&self) -> bool {
+        self.turn_work.get() > WORK_PER_TURN
     }
 
     fn begin(&mut self, place: Place) {
@@ -234,7 +242,9 @@ impl<'t> Interpreter<'t> {
             Kind::Raise(error) => Err(self.raised(place, error)?),
             Kind::Emit(attributes) => {
                 let event = self.event(place, attributes)?;
-                self.start(place, Purpose::Task, Effect::Emit { event });
+                let effect = Effect::Emit { event };
+                self.send(&effect)?;
+                self.start(place, Purpose::Task, effect);
                 Ok(())
             }
             Kind::Listen(listen) => self.begin_listen(place, listen),

@@ -20,7 +20,7 @@ use super::{RunDefinition, failure};
 use crate::contracts::{EMIT, HTTP, OPENAPI, SHELL};
 use crate::run::json_size;
 use crate::run::language::Temporal;
-use crate::run::machine::{ActivityRequest, Effect, EffectId, Fault, Standard, WorkflowRequest};
+use crate::run::machine::{ActivityRequest, Effect, EffectId, Fault, WorkflowRequest};
 
 /// The limit of an attempt at an activity for which the task states none.
 const ATTEMPT_WITHIN: Duration = Duration::from_mins(5);
@@ -29,6 +29,8 @@ const OWN_HEARTBEAT: Duration = Duration::from_secs(30);
 /// How often one of Almanac's own activities is tried when its worker is lost,
 /// or what it called may answer later.
 const OWN_ATTEMPTS: u32 = 3;
+/// The longest wait before an event is tried to be published again.
+const EMIT_INTERVAL: Duration = Duration::from_secs(30);
 /// The shortest timer.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// The longest summary.
@@ -70,7 +72,7 @@ impl<'c> Effects<'c> {
         let token = self.ctx.cancellation_token().child_token();
         let how = How {
             token: token.clone(),
-            summary: summary(task, options),
+            summary: summary(task, &effect, options),
             options,
         };
         let ending = match effect {
@@ -80,12 +82,9 @@ impl<'c> Effects<'c> {
             Effect::Http(request) => self.own(HTTP, &request, how),
             Effect::OpenApi(request) => self.own(OPENAPI, &request, how),
             Effect::Shell(request) => self.own(SHELL, &request, how),
-            Effect::Emit { event } => self.own(EMIT, &event, how),
-            // Refused when definitions are read, and when runs begin.
-            Effect::Listen { .. } => {
-                let fault = Standard::Configuration.fault("listening is not supported yet");
-                Box::pin(std::future::ready(Err(fault)))
-            }
+            Effect::Emit { event } => self.emit(event, how),
+            // Signals reach the machine whether anybody listens or not.
+            Effect::Listen { .. } => Box::pin(std::future::pending()),
         };
         self.under_way.insert(id, UnderWay { token, ending });
     }
@@ -95,6 +94,11 @@ impl<'c> Effects<'c> {
         self.bytes
     }
 
+    /// Counts what signals took.
+    pub(super) fn heard(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
     /// Gives up an effect.
     pub(super) fn cancel(&mut self, id: EffectId) {
         if let Some(effect) = self.under_way.remove(&id) {
@@ -102,17 +106,19 @@ impl<'c> Effects<'c> {
         }
     }
 
-    /// The results that come next, in the order of their ids; none when the run
-    /// is cancelled.
+    /// The results that come next, in the order of their ids, perhaps none when
+    /// an event came; nothing when the run is cancelled.
     pub(super) async fn results(&mut self) -> Option<Results> {
         let token = self.ctx.cancellation_token();
         let mut cancelled = pin!(token.cancelled());
+        let ctx = self.ctx;
+        let mut heard = pin!(ctx.wait_condition(|s| s.inbox.has_news()));
         poll_fn(|cx| {
             if cancelled.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
             let results = self.ended(cx);
-            if results.is_empty() {
+            if results.is_empty() && heard.as_mut().poll(cx).is_pending() {
                 Poll::Pending
             } else {
                 Poll::Ready(Some(results))
@@ -179,6 +185,17 @@ impl<'c> Effects<'c> {
         let queue = how.options.task_queue.clone();
         let options = how.activity(queue, heartbeat, OWN_ATTEMPTS);
         self.execute(name, RawValue::new(self.payloads(&input)), options)
+    }
+
+    /// An event to publish, tried until it is: the same event is stored once.
+    fn emit(&self, event: Value, how: How<'_>) -> Ending<'c> {
+        let heartbeat = how.options.heartbeat.or(Some(OWN_HEARTBEAT));
+        let queue = how.options.task_queue.clone();
+        let retry = RetryPolicy::builder()
+            .maximum_interval(EMIT_INTERVAL)
+            .build();
+        let options = how.activity_with(queue, heartbeat, retry);
+        self.execute(EMIT, RawValue::new(self.payloads(&event)), options)
     }
 
     fn execute(&self, name: &str, input: RawValue, options: ActivityOptions) -> Ending<'c> {
@@ -249,6 +266,16 @@ impl How<'_> {
         heartbeat: Option<Duration>,
         attempts: u32,
     ) -> ActivityOptions {
+        let retry = RetryPolicy::builder().maximum_attempts(attempts).build();
+        self.activity_with(queue, heartbeat, retry)
+    }
+
+    fn activity_with(
+        &self,
+        queue: Option<String>,
+        heartbeat: Option<Duration>,
+        retry: RetryPolicy,
+    ) -> ActivityOptions {
         let options = self.options;
         let limits = match (options.start_to_close, options.schedule_to_close) {
             (None, Some(all)) => ActivityCloseTimeouts::ScheduleToClose(all),
@@ -263,7 +290,7 @@ impl How<'_> {
             .maybe_schedule_to_start_timeout(options.schedule_to_start)
             .maybe_heartbeat_timeout(heartbeat)
             .cancellation_token(self.token.clone())
-            .retry_policy(RetryPolicy::builder().maximum_attempts(attempts).build())
+            .retry_policy(retry)
             .summary(self.summary.clone())
             .maybe_priority(self.priority())
             .build()
@@ -275,11 +302,18 @@ impl How<'_> {
     }
 }
 
-/// What the Temporal UI shows beside an effect: the task's place, if it says nothing else.
-fn summary(task: &str, options: &Temporal) -> String {
+/// What the Temporal UI shows beside an effect, if the task says nothing else:
+/// which event it publishes, or its place.
+fn summary(task: &str, effect: &Effect, options: &Temporal) -> String {
     let place = task.trim_start_matches('/');
     let place = if place.is_empty() { "the run" } else { place };
-    let whole = options.summary.as_deref().unwrap_or(place);
+    let emitted = match effect {
+        Effect::Emit { event } => event.get("type").and_then(Value::as_str),
+        _ => None,
+    };
+    let emitted = emitted.map(|kind| format!("emit {kind}"));
+    let said = options.summary.as_deref().or(emitted.as_deref());
+    let whole = said.unwrap_or(place);
     match whole.char_indices().nth(SUMMARY) {
         None => whole.to_owned(),
         Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),

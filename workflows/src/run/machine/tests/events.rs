@@ -1,9 +1,9 @@
-//! `emit` and `listen`.
+//! `listen`.
 
 use serde_json::{Value, json};
 
 use super::{Run, nobody};
-use crate::run::machine::{Command, Effect, Status, UNREAD_LIMIT};
+use crate::run::machine::{Delivery, Effect, Status, UNREAD_BYTES, UNREAD_LIMIT};
 
 fn event(kind: &str, data: &Value) -> Value {
     json!({ "specversion": "1.0", "id": "1", "source": "test", "type": kind, "data": data, "room": data["room"] })
@@ -19,7 +19,7 @@ fn listening(listen: &Value) -> Run {
 fn heard(listen: &Value, types: &[&str]) -> (usize, Status) {
     let mut run = listening(listen);
     for (index, kind) in types.iter().enumerate() {
-        assert!(run.machine.deliver(event(kind, &json!(index))));
+        run.machine.deliver(event(kind, &json!(index)));
         let status = run.go();
         if status != Status::Waiting {
             assert!(run.effects.is_empty(), "{:?}", run.effects);
@@ -27,37 +27,6 @@ fn heard(listen: &Value, types: &[&str]) -> (usize, Status) {
         }
     }
     (types.len(), Status::Waiting)
-}
-
-#[test]
-fn an_event_is_published_whole() {
-    let steps = json!([{ "tell": { "emit": { "event": { "with": { "type": "paid", "data": { "n": "${ .n }" }, "tenant": "x" } } } } }]);
-    let mut run = Run::new(&steps, json!({ "n": 5 }), nobody);
-    let Status::Completed(output) = run.go() else {
-        unreachable!()
-    };
-    let Some(Command::Start {
-        effect: Effect::Emit { event },
-        task,
-        ..
-    }) = run.commands.first()
-    else {
-        unreachable!()
-    };
-    assert_eq!((event, task.as_str()), (&output, "/do/0/tell"));
-    insta::assert_json_snapshot!(output, @r#"
-    {
-      "data": {
-        "n": 5
-      },
-      "id": "test/run/1",
-      "source": "almanac/test",
-      "specversion": "1.0",
-      "tenant": "x",
-      "time": "1970-01-01T00:00:00Z",
-      "type": "paid"
-    }
-    "#);
 }
 
 #[test]
@@ -178,13 +147,170 @@ fn events_wait_for_a_listener_and_are_heard_by_all() {
     assert_eq!(run.go(), Status::Waiting);
     run.machine.deliver(event("a", &json!("third")));
     assert_eq!(run.go(), Status::Completed(json!(["third"])));
+}
 
-    let mut run = Run::new(&json!([{ "a": { "wait": "PT1S" } }]), json!({}), nobody);
-    run.turn();
-    for _ in 0..UNREAD_LIMIT {
-        assert!(run.machine.deliver(json!({})));
+/// Who comes first stays, up to a number and a size, and what no step listens
+/// to does not wait at all.
+#[test]
+fn few_events_wait() {
+    let steps = |kind: &str| {
+        let one = json!({ "listen": { "to": { "one": { "with": { "type": kind } } } } });
+        json!([{ "rest": { "wait": "PT1S" } }, { "hear": one }])
+    };
+    let waiting = |kind: &str| {
+        let mut run = Run::new(&steps(kind), json!({}), nobody);
+        run.turn();
+        run
+    };
+    let mut run = waiting("a");
+    let deliver = |run: &mut Run, kind: &str, data: &Value| run.machine.deliver(event(kind, data));
+    for n in 0..UNREAD_LIMIT {
+        assert_eq!(deliver(&mut run, "a", &json!(n)), Delivery::Taken);
+        assert_eq!(deliver(&mut run, "b", &json!(n)), Delivery::Unheard);
     }
-    assert!(!run.machine.deliver(json!({})), "too many");
+    let late = Delivery::Full(event("a", &json!("late")));
+    assert_eq!(deliver(&mut run, "a", &json!("late")), late);
+    run.turn();
+    assert_eq!(deliver(&mut run, "a", &json!("late")), late);
+    assert_eq!(run.go(), Status::Completed(json!([0])));
+
+    let mut run = waiting("${ startswith(\"a\") }");
+    let large = json!("x".repeat(UNREAD_BYTES / 2));
+    assert_eq!(deliver(&mut run, "a", &large), Delivery::Taken);
+    assert!(matches!(deliver(&mut run, "b", &large), Delivery::Full(_)));
+    assert_eq!(deliver(&mut run, "b", &json!(1)), Delivery::Taken);
+    assert_eq!(run.go(), Status::Completed(json!([large])));
+    assert_eq!(
+        run.machine.deliver(event("a", &json!(1))),
+        Delivery::Unheard
+    );
+}
+
+/// Whose handling takes time, too.
+#[test]
+fn what_is_heard_and_not_handled_waits() {
+    let listen = json!({
+        "listen": { "to": { "any": [], "until": "(. | length) == 1001" } },
+        "foreach": { "do": [{ "rest": { "wait": "PT1S" } }, { "keep": { "set": "${ { n: $item } }" } }], "output": { "as": ".n" } },
+    });
+    let mut run = listening(&listen);
+    for n in 0..=UNREAD_LIMIT {
+        // The first is being handled.
+        assert_eq!(
+            run.machine.deliver(event("a", &json!(n))),
+            Delivery::Taken,
+            "{n}"
+        );
+        run.turn();
+    }
+    let full = run.machine.deliver(event("a", &json!(0)));
+    assert!(matches!(full, Delivery::Full(_)));
+    let Status::Completed(numbers) = run.go() else {
+        panic!()
+    };
+    assert_eq!(numbers, (0..=UNREAD_LIMIT).collect::<Value>());
+}
+
+/// An event of another form than an expression wants is another event.
+#[test]
+fn a_filter_that_fails_on_an_event_does_not_match() {
+    let one = |with: Value| json!({ "listen": { "to": { "one": { "with": with } }, "read": "envelope" } });
+    let heard = |listen: &Value, given: &[Value]| {
+        let mut run = listening(listen);
+        for event in given {
+            run.machine.deliver(event.clone());
+        }
+        match run.go() {
+            Status::Completed(output) => output[0]["id"].clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let given = |id: &str, attributes: Value| {
+        let mut whole = json!({ "specversion": "1.0", "id": id, "source": "/s", "type": "t" });
+        for (name, value) in attributes.as_object().unwrap() {
+            whole[name] = value.clone();
+        }
+        whole
+    };
+    let data = |id: &str, data: Value| given(id, json!({ "data": data }));
+    let listen = one(json!({ "data": "${ .n > 38 }" }));
+    let odd = [
+        data("1", json!("x")),
+        data("2", json!([])),
+        given("3", json!({})),
+        data("4", json!({ "n": 39 })),
+    ];
+    assert_eq!(heard(&listen, &odd), "4");
+    // Nothing is not what an attribute must be, and false is not either.
+    let listen = one(json!({ "data": "${ .good }" }));
+    let odd = [
+        given("1", json!({})),
+        data("2", json!(false)),
+        data("3", json!({ "good": false })),
+        data("4", json!({ "good": true })),
+    ];
+    assert_eq!(heard(&listen, &odd), "4");
+    let listen =
+        one(json!({ "subject": "${ $workflow.input.in | tostring }", "data": { "n": 1 } }));
+    let odd = [
+        data("1", json!({ "n": 1 })),
+        given("2", json!({ "subject": "1", "data": { "n": 2 } })),
+        given("3", json!({ "subject": "1", "data": { "n": 1.0 } })),
+    ];
+    assert_eq!(heard(&listen, &odd), "3");
+    let listen = json!({ "listen": { "to": { "one": { "with": { "type": "t" }, "correlate": { "n": { "from": ".data.n + 1", "expect": "${ 3 }" } } } }, "read": "envelope" } });
+    let odd = [
+        data("1", json!({ "n": "x" })),
+        data("2", json!("x")),
+        data("3", json!({ "n": 2 })),
+    ];
+    assert_eq!(heard(&listen, &odd), "3");
+}
+
+/// Binary data is text, in base64.
+#[test]
+fn an_event_is_read_as_its_data() {
+    let mut run = listening(
+        &json!({ "listen": { "to": { "any": [], "until": "(. | length) == 3" }, "read": "raw" } }),
+    );
+    for attributes in [
+        json!({ "data": [1] }),
+        json!({ "data_base64": "eA==" }),
+        json!({}),
+    ] {
+        run.machine.deliver(attributes);
+    }
+    assert_eq!(run.go(), Status::Completed(json!([[1], "eA==", null])));
+}
+
+/// Filters that take long have their turns, before anybody listens and while.
+#[test]
+fn slow_filters_starve_nobody() {
+    let slow = "${ [range(9000)] | length == 9000 and false }";
+    let hear = json!({ "listen": { "to": { "any": [{ "with": { "data": slow } }, { "with": { "data": "${ . == 299 }" } }] } } });
+    let steps = json!([{ "rest": { "wait": "PT1S" } }, { "hear": hear }]);
+    for early in [300, 0] {
+        let mut run = Run::new(&steps, json!({}), nobody);
+        run.turn();
+        let tell = |run: &mut Run, from: usize, to: usize| {
+            for n in from..to {
+                assert_eq!(run.machine.deliver(event("a", &json!(n))), Delivery::Taken);
+            }
+        };
+        tell(&mut run, 0, early);
+        run.turn();
+        assert!(run.answer());
+        let mut status = run.turn();
+        tell(&mut run, early, 300);
+        let mut turns = 0;
+        while matches!(status, Status::Yielded | Status::Waiting) {
+            status = run.turn();
+            turns += 1;
+            assert!(turns < 300, "{status:?}");
+        }
+        assert_eq!(status, Status::Completed(json!([299])));
+        assert!(turns > 3, "{turns}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod conformance;
 mod damage;
 mod data;
+mod emits;
 mod errors;
 mod events;
 mod flow;
@@ -121,10 +122,20 @@ impl Run {
         let ready: Vec<EffectId> = self.effects.iter().filter_map(ready).collect();
         for id in ready {
             let outcome = match self.effects.remove(&id) {
-                Some((effect, None)) => (self.host)(&effect),
+                Some((effect, None)) => {
+                    self.hear(&effect);
+                    (self.host)(&effect)
+                }
                 _ => Ok(Value::Null),
             };
             self.machine.complete(id, outcome);
+        }
+    }
+
+    /// What the run emits, it hears.
+    fn hear(&mut self, effect: &Effect) {
+        if let Effect::Emit { event } = effect {
+            self.machine.deliver(event.clone());
         }
     }
 
@@ -134,8 +145,10 @@ impl Run {
             !matches!(effect, Effect::Timer { .. } | Effect::Listen { .. })
         });
         if let Some((id, (effect, _))) = work {
-            let (id, outcome) = (*id, (self.host)(effect));
+            let (id, effect) = (*id, effect.clone());
             self.effects.remove(&id);
+            self.hear(&effect);
+            let outcome = (self.host)(&effect);
             self.machine.complete(id, outcome);
             return true;
         }
@@ -179,6 +192,7 @@ impl Run {
             match self.turn() {
                 Status::Held => break,
                 Status::Waiting => assert!(self.answer(), "held, and nothing to wait for"),
+                Status::Yielded => {}
                 over => return over,
             }
         }

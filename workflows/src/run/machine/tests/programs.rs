@@ -12,6 +12,7 @@ pub(super) fn task(racy: bool) -> impl Strategy<Value = Value> {
         n.clone().prop_map(|n| json!({ "wait": { "seconds": n } })),
         n.clone().prop_map(|n| json!({ "call": "activity", "with": { "name": "A", "task_queue": "q", "arguments": [n] } })),
         Just(json!({ "emit": { "event": { "with": { "type": "t", "id": "e", "data": "${ . }" } } } })),
+        (n.clone(), any::<bool>()).prop_map(move |(n, many)| listen(n, many, racy)),
         n.clone().prop_map(|n| json!({ "if": format!(".n == {n}"), "set": { "n": 0 } })),
         n.clone().prop_map(|n| json!({ "raise": { "error": { "type": "https://x.org/e", "status": 400 + n } } })),
         n.clone().prop_map(|n| json!({ "timeout": { "after": { "seconds": n } }, "wait": "PT3S" })),
@@ -47,6 +48,22 @@ pub(super) fn task(racy: bool) -> impl Strategy<Value = Value> {
             (list, 1..20_u64).prop_map(|(tasks, limit)| json!({ "do": tasks, "timeout": { "after": { "seconds": limit } } })),
         ]
     })
+}
+
+/// Listens for a while: to what steps emit, or, where it must not matter who is
+/// first, to what nobody does.
+fn listen(seconds: u64, many: bool, racy: bool) -> Value {
+    let with = json!({ "with": { "type": if racy { "t" } else { "never" } } });
+    let mut task = if many {
+        json!({
+            "listen": { "to": { "any": [with], "until": "(. | length) == 2" } },
+            "foreach": { "do": [{ "note": { "wait": { "seconds": 1 } } }], "output": { "as": "$index" } },
+        })
+    } else {
+        json!({ "listen": { "to": { "one": with }, "read": "envelope" }, "output": { "as": "{ n: length }" } })
+    };
+    task["timeout"] = json!({ "after": { "seconds": 1 + seconds } });
+    task
 }
 
 /// A branch that ends no run, and is not stopped by a limit while it is held:

@@ -90,6 +90,7 @@ proptest! {
             run.machine.complete(id, outcome);
             run.effects.remove(&id);
             run.machine.deliver(json!([id]));
+            run.machine.deliver(json!({ "type": "t", "data": id }));
             run.now += jiff::SignedDuration::from_secs(seconds);
             let turn = run.machine.advance(run.now);
             if id % 10 == 0 {

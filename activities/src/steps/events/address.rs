@@ -1,0 +1,164 @@
+//! Where NATS is, and who we are there.
+
+use std::fmt;
+use std::str::FromStr;
+
+use async_nats::{ConnectOptions, ServerAddr};
+
+use crate::steps::secrets::Secret;
+
+/// Addresses of one NATS cluster: `nats://` or `tls://`, with or without
+/// credentials, separated by commas. Nothing that it prints has the credentials.
+#[derive(Clone)]
+pub struct NatsUrl {
+    servers: Vec<ServerAddr>,
+    credentials: Option<Credentials>,
+}
+
+#[derive(Clone)]
+enum Credentials {
+    Token(Secret),
+    User { name: Secret, password: Secret },
+}
+
+/// Why something is no address of NATS. It is not shown: it may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the address of NATS is nats://HOST:PORT or tls://HOST:PORT: {0}")]
+pub struct NatsUrlError(&'static str);
+
+impl FromStr for NatsUrl {
+    type Err = NatsUrlError;
+
+    fn from_str(text: &str) -> Result<Self, NatsUrlError> {
+        let (mut servers, mut credentials) = (Vec::new(), None);
+        for one in text.split(',') {
+            let bad = NatsUrlError;
+            let server: ServerAddr = one
+                .trim()
+                .parse()
+                .map_err(|_shows_it| bad("that cannot be read"))?;
+            if server.is_websocket() {
+                return Err(bad("web sockets are not supported"));
+            }
+            if server.host().is_empty() {
+                return Err(bad("there is no host"));
+            }
+            if let Some(name) = server.username() {
+                let name = decoded(name).ok_or(bad("the user's name is not encoded well"))?;
+                let password = server.password().map(decoded);
+                credentials = Some(match password {
+                    None => Credentials::Token(name),
+                    Some(password) => {
+                        let password = password.ok_or(bad("the password is not encoded well"))?;
+                        Credentials::User { name, password }
+                    }
+                });
+            }
+            servers.push(bare(server).ok_or(bad("that cannot be read"))?);
+        }
+        Ok(Self {
+            servers,
+            credentials,
+        })
+    }
+}
+
+impl NatsUrl {
+    /// The servers, without credentials.
+    pub(super) fn servers(&self) -> &[ServerAddr] {
+        &self.servers
+    }
+
+    /// Options that show the credentials to the servers.
+    pub(super) fn options(&self) -> ConnectOptions {
+        let options = ConnectOptions::new();
+        match &self.credentials {
+            None => options,
+            Some(Credentials::Token(token)) => options.token(token.expose().to_owned()),
+            Some(Credentials::User { name, password }) => {
+                options.user_and_password(name.expose().to_owned(), password.expose().to_owned())
+            }
+        }
+    }
+}
+
+impl fmt::Display for NatsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, server) in self.servers.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{}", server.as_url_str())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for NatsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The address without credentials.
+fn bare(server: ServerAddr) -> Option<ServerAddr> {
+    let mut url = server.into_inner();
+    url.set_password(None).ok()?;
+    url.set_username("").ok()?;
+    url.set_query(None);
+    url.set_fragment(None);
+    ServerAddr::from_url(url).ok()
+}
+
+/// A part of a URL as it is meant (RFC 3986, 2.1).
+fn decoded(text: &str) -> Option<Secret> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        bytes.extend(hex::decode(digits).ok()?);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok().map(Secret::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_taken_out() {
+        let url: NatsUrl = "nats://user:p%40ss-canary@one:4222,tls://two"
+            .parse()
+            .unwrap();
+        assert_eq!(url.to_string(), "nats://one:4222,tls://two");
+        assert_eq!(format!("{url:?}"), url.to_string());
+        let Some(Credentials::User { name, password }) = url.credentials else {
+            panic!("no user")
+        };
+        assert_eq!((name.expose(), password.expose()), ("user", "p@ss-canary"));
+        let url: NatsUrl = "nats://canary-token@one".parse().unwrap();
+        assert!(matches!(url.credentials, Some(Credentials::Token(_))));
+        assert!("localhost".parse::<NatsUrl>().is_ok());
+        assert!("localhost:4222".parse::<NatsUrl>().is_ok());
+    }
+
+    #[test]
+    fn what_is_none_is_refused_and_not_shown() {
+        for text in [
+            "",
+            "http://user:canary@one",
+            "ws://user:canary@one",
+            "nats://user:canary%zz@one",
+            "nats://user:canary@",
+            "nats://one,canary canary",
+        ] {
+            let error = text.parse::<NatsUrl>().unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("canary"), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `emit`: events are published to a stream of NATS (`JetStream`).
+//!
+//! Always holds: an event that the stream has acknowledged is stored; the same
+//! event (by its source and id) published again within the stream's window for
+//! duplicates is stored once; no stream is created or changed here.
+
+mod address;
+mod subject;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+use almanac_workflows::run::machine::Standard;
+use async_nats::connection::State;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::{self, context::PublishError, message::PublishMessage};
+use async_nats::{Client, ConnectErrorKind};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+pub use address::{NatsUrl, NatsUrlError};
+pub use subject::{Subject, SubjectError};
+
+use super::StepError;
+
+/// The longest that a connection, or an acknowledgement, takes.
+const WITHIN: Duration = Duration::from_secs(5);
+/// What an event is, as the NATS binding of `CloudEvents` says it.
+const CONTENT: &str = "application/cloudevents+json; charset=utf-8";
+
+/// Where events go.
+pub struct Events {
+    url: NatsUrl,
+    subject: Subject,
+    /// Made at the first event: a worker starts, and calls, without NATS.
+    client: Mutex<Option<Client>>,
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Events({}, {})", self.url, self.subject)
+    }
+}
+
+impl Events {
+    /// Events to subjects that begin so, on that NATS.
+    pub fn new(url: NatsUrl, subject: Subject) -> Self {
+        Self {
+            url,
+            subject,
+            client: Mutex::default(),
+        }
+    }
+
+    /// Publishes an event, and waits until the stream has it.
+    pub(super) async fn publish(&self, event: &Value, within: Duration) -> Result<(), StepError> {
+        let message = Message::of(event, &self.subject)?;
+        let work = self.publish_message(message);
+        match tokio::time::timeout(within, work).await {
+            Ok(done) => done,
+            Err(_elapsed) => Err(away(&self.url, "did not answer in time")),
+        }
+    }
+
+    async fn publish_message(&self, message: Message) -> Result<(), StepError> {
+        let client = self.connected().await?;
+        let mut context = jetstream::new(client.clone());
+        context.set_timeout(WITHIN);
+        let publish = PublishMessage::build()
+            .message_id(message.id)
+            .header("Content-Type", CONTENT)
+            .payload(message.body.into());
+        let stored = async {
+            let acknowledged = context.send_publish(message.subject.clone(), publish);
+            acknowledged.await?.await
+        };
+        match stored.await {
+            Ok(_acknowledgement) => Ok(()),
+            Err(error) => {
+                let error = self.refused(&error, &message.subject);
+                if error.retryable {
+                    // What it still holds back must not come after the step gave up.
+                    *self.client.lock().await = None;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// A connection that is there now: what is sent on another would wait for it.
+    async fn connected(&self) -> Result<Client, StepError> {
+        let mut client = self.client.lock().await;
+        if let Some(client) = client.as_ref()
+            && client.connection_state() == State::Connected
+        {
+            return Ok(client.clone());
+        }
+        let options = self
+            .url
+            .options()
+            .name("almanac")
+            .connection_timeout(WITHIN);
+        let connecting = options.connect(self.url.servers());
+        let made = match tokio::time::timeout(WITHIN, connecting).await {
+            Ok(Ok(made)) => made,
+            Ok(Err(error)) => return Err(away(&self.url, why(error.kind()))),
+            Err(_elapsed) => return Err(away(&self.url, "did not answer in time")),
+        };
+        Ok(client.insert(made).clone())
+    }
+
+    fn refused(&self, error: &PublishError, subject: &str) -> StepError {
+        let lasting = |detail: String| StepError::configuration(detail);
+        match error.kind() {
+            PublishErrorKind::StreamNotFound => {
+                let all = self.subject.all();
+                lasting(format!(
+                    "no stream of JetStream at {} keeps `{subject}`; hint: create one, as by `nats stream add EVENTS --subjects '{all}'`",
+                    self.url
+                ))
+            }
+            PublishErrorKind::MaxPayloadExceeded => lasting(format!(
+                "the event is larger than NATS at {} takes (max_payload)",
+                self.url
+            )),
+            // Perhaps it was stored: the same again is stored once.
+            PublishErrorKind::TimedOut => away(&self.url, "did not acknowledge the event in time"),
+            PublishErrorKind::BrokenPipe => away(&self.url, "closed the connection"),
+            _ => away(&self.url, &format!("did not take the event: {error}")),
+        }
+    }
+}
+
+/// An event as it is sent.
+struct Message {
+    subject: String,
+    /// Two publications with one of these are one.
+    id: String,
+    body: Vec<u8>,
+}
+
+impl Message {
+    fn of(event: &Value, subject: &Subject) -> Result<Self, StepError> {
+        let text = |key: &str| {
+            let text = event.get(key).and_then(Value::as_str).unwrap_or_default();
+            if text.is_empty() || text.chars().any(char::is_control) {
+                let detail = format!("the event's `{key}` must be text on one line");
+                return Err(StepError::configuration(detail));
+            }
+            Ok(text)
+        };
+        let (source, id, kind) = (text("source")?, text("id")?, text("type")?);
+        if source.chars().any(char::is_whitespace) {
+            let detail = "the event's `source` must be a URI, without spaces";
+            return Err(StepError::configuration(detail));
+        }
+        let subject = subject
+            .of(kind)
+            .map_err(|error| StepError::configuration(format!("the event's `type`: {error}")))?;
+        let body = serde_json::to_vec(event)
+            .map_err(|error| StepError::lasting(Standard::Runtime, error.to_string()))?;
+        Ok(Self {
+            subject,
+            // A source has no space in it, so no two pairs give one text.
+            id: format!("{source} {id}"),
+            body,
+        })
+    }
+}
+
+/// NATS cannot be reached now; the same event again does no harm.
+fn away(url: &NatsUrl, why: &str) -> StepError {
+    StepError::if_again(
+        true,
+        Standard::Communication,
+        format!("NATS at {url} {why}"),
+    )
+}
+
+fn why(kind: ConnectErrorKind) -> &'static str {
+    match kind {
+        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+            "refused the credentials"
+        }
+        ConnectErrorKind::Dns => "has no address",
+        ConnectErrorKind::TimedOut => "did not answer in time",
+        ConnectErrorKind::Tls => "was not reached by TLS",
+        _ => "cannot be reached",
+    }
+}

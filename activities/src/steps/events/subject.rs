@@ -1,0 +1,86 @@
+//! Subjects of NATS.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What the subjects of events begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject(String);
+
+/// Why a text is no subject.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no subject of NATS: parts between dots, without spaces, `*`, `>` and control characters"
+)]
+pub struct SubjectError(String);
+
+impl Subject {
+    /// The subject of events of a type.
+    pub(super) fn of(&self, kind: &str) -> Result<String, SubjectError> {
+        if is_subject(kind) {
+            Ok(format!("{}.{kind}", self.0))
+        } else {
+            Err(SubjectError(kind.to_owned()))
+        }
+    }
+
+    /// What a stream must have to keep all events.
+    pub(super) fn all(&self) -> String {
+        format!("{}.>", self.0)
+    }
+}
+
+impl Default for Subject {
+    fn default() -> Self {
+        Self("events".to_owned())
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Subject {
+    type Err = SubjectError;
+
+    fn from_str(text: &str) -> Result<Self, SubjectError> {
+        // What begins so is NATS's own.
+        if is_subject(text) && !text.starts_with('$') {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(SubjectError(text.to_owned()))
+        }
+    }
+}
+
+fn is_subject(text: &str) -> bool {
+    let good = |c: char| !c.is_whitespace() && !c.is_control() && c != '*' && c != '>';
+    text.split('.')
+        .all(|part| !part.is_empty() && part.chars().all(good))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_parts_of_subjects() {
+        let subject = Subject::default();
+        assert_eq!(
+            subject.of("com.example.paid").unwrap(),
+            "events.com.example.paid"
+        );
+        assert_eq!(subject.all(), "events.>");
+        for bad in ["", "a b", "a..b", ".a", "a.", "a.*", ">", "a\n"] {
+            assert!(subject.of(bad).is_err(), "{bad}");
+            assert!(bad.parse::<Subject>().is_err(), "{bad}");
+        }
+        assert!("$JS.API".parse::<Subject>().is_err());
+        assert_eq!(
+            "shop.events".parse::<Subject>().unwrap().to_string(),
+            "shop.events"
+        );
+    }
+}

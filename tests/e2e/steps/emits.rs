@@ -1,0 +1,295 @@
+//! `emit`: events in a stream of a real NATS server.
+
+use almanac_tests::{
+    Nats, Project, Scheduler, Stored, almanac, eventually, on_both_schedulers, temporal_cli,
+};
+use anyhow::Context;
+use prost::Message;
+use serde_json::{Value, json};
+
+use super::{at, failure, output, problem, start};
+use crate::replay::{history, record};
+
+on_both_schedulers!(
+    an_event_arrives_whole_once_nats_is_there,
+    a_worker_killed_while_it_publishes_loses_nothing_and_doubles_nothing,
+    where_nothing_can_be_published_the_step_says_what_to_do,
+    no_password_of_nats_leaves_the_worker,
+);
+
+const TELLS: &str = r#"
+do:
+  - told:
+      emit:
+        event:
+          with:
+            type: com.example.paid
+            source: '${ "https://shop.example/\(.shop)" }'
+            id: '${ .id }'
+            time: '${ .at }'
+            subject: '${ .customer }'
+            datacontenttype: application/json
+            dataschema: https://shop.example/schema
+            data: { amount: '${ .amount }', fixed: [1, 2] }
+            tenant: '${ .tenant }'
+            count: 3
+            left: '${ .nothing }'
+      export: { as: . }
+  - plain: { emit: { event: { with: { type: com.example.noted } } } }
+  - both: { set: { told: '${ $context }', plain: '${ . }' } }
+"#;
+
+const TELL: &str =
+    "do:\n  - tell: { emit: { event: { with: { type: com.example.paid, data: '${ . }' } } } }\n";
+
+fn event(message: &Stored) -> anyhow::Result<Value> {
+    Ok(serde_json::from_slice(&message.body)?)
+}
+
+/// All attributes, or their defaults; NATS comes a while after the run began.
+async fn an_event_arrives_whole_once_nats_is_there(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let mut nats = Nats::away(None)?;
+    project.write("tells.yaml", TELLS)?;
+    let _worker = project
+        .worker()
+        .flag("--nats-url", &nats.url())
+        .flag("--nats-subject", "shop.events")
+        .start()
+        .await?;
+    let input = json!({
+        "shop": 7, "id": "e-1", "at": "2026-01-31T08:00:00+01:00", "customer": "c 9",
+        "amount": 12.5, "tenant": "blue",
+    });
+    let id = start(&project, "tells", input).await?;
+    eventually("an attempt to fail", || async {
+        let args = [
+            "workflow",
+            "describe",
+            "--workflow-id",
+            &id,
+            "--output",
+            "json",
+        ];
+        let described = temporal_cli(project.address(), args)?;
+        Ok(described.contains("cannot be reached"))
+    })
+    .await?;
+    nats.begin().await?;
+    nats.stream("EVENTS", "shop.events.>").await?;
+    let done = output(&project, &id).await?;
+    let wanted = json!({
+        "specversion": "1.0", "type": "com.example.paid", "source": "https://shop.example/7",
+        "id": "e-1", "time": "2026-01-31T08:00:00+01:00", "subject": "c 9",
+        "datacontenttype": "application/json", "dataschema": "https://shop.example/schema",
+        "data": { "amount": 12.5, "fixed": [1, 2] }, "tenant": "blue", "count": 3,
+    });
+    assert_eq!(done["told"], wanted);
+    let stored = nats.stored("EVENTS").await?;
+    let [told, plain] = stored.as_slice() else {
+        anyhow::bail!("{stored:?}")
+    };
+    assert_eq!(told.subject, "shop.events.com.example.paid");
+    assert_eq!(event(told)?, wanted);
+    let header = |name: &str| told.headers.get(name).map(ToString::to_string);
+    assert_eq!(
+        header("Nats-Msg-Id").as_deref(),
+        Some("https://shop.example/7 e-1")
+    );
+    let content = header("Content-Type").context("a content type")?;
+    assert!(
+        content.starts_with("application/cloudevents+json"),
+        "{content}"
+    );
+
+    // The defaults: of the definition and of the run, the same in each replay.
+    let plain = event(plain)?;
+    assert_eq!(plain, done["plain"]);
+    assert_eq!(plain["source"], format!("almanac/{}/tells", project.name()));
+    let named = plain["id"].as_str().context("an id")?;
+    assert!(named.starts_with(&format!("{id}/")), "{named}");
+    let time: jiff::Timestamp = plain["time"].as_str().context("a time")?.parse()?;
+    assert!(time.duration_until(jiff::Timestamp::now()).as_hours() == 0);
+
+    let (run, _) = project.temporal().run_of(&id).await?;
+    let told = history(&project, &id, &run).await?.encode_to_vec();
+    let summary = b"emit com.example.paid";
+    assert!(told.windows(summary.len()).any(|part| part == summary));
+    if matches!(on, Scheduler::V1) {
+        record(&project, &id, "emit.pb").await?;
+    }
+    Ok(())
+}
+
+/// It is killed while NATS is away; and the same event, sent again, is one.
+async fn a_worker_killed_while_it_publishes_loses_nothing_and_doubles_nothing(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let mut nats = Nats::start().await?;
+    nats.stream("EVENTS", "events.>").await?;
+    nats.kill()?;
+    project.write("tell.yaml", TELL)?;
+    let mut worker = project
+        .worker()
+        .flag("--nats-url", &nats.url())
+        .start()
+        .await?;
+    let id = start(&project, "tell", json!({ "n": 1 })).await?;
+    at(&project, &id, "do/0/tell").await?;
+    worker.kill()?;
+    nats.begin().await?;
+    worker.restart().await?;
+    let told = output(&project, &id).await?;
+    assert_eq!(told["data"], json!({ "n": 1 }));
+
+    // As when the acknowledgement was lost.
+    let queue = format!("almanac-{}", project.name());
+    let activity = format!("{}-again", project.name());
+    let event_text = told.to_string();
+    let mut args = vec!["activity", "execute", "--activity-id", &activity];
+    args.extend(["--type", "almanac_emit", "--task-queue", &queue]);
+    args.extend(["--input", &event_text, "--start-to-close-timeout", "60s"]);
+    temporal_cli(project.address(), args)?;
+    let stored = nats.stored("EVENTS").await?;
+    assert_eq!(stored.len(), 1, "{stored:?}");
+    assert_eq!(event(&stored[0])?, told);
+    Ok(())
+}
+
+/// No stream, no subject, no NATS at all: errors of the configuration, at once.
+async fn where_nothing_can_be_published_the_step_says_what_to_do(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let nats = Nats::start().await?;
+    nats.stream("OTHERS", "others.>").await?;
+    project.write("tell.yaml", TELL)?;
+    project.write(
+        "odd.yaml",
+        "do:\n  - tell: { emit: { event: { with: { type: 'paid in full' } } } }\n",
+    )?;
+    let fails = async |definition: &str, said: &str| {
+        let id = start(&project, definition, Value::Null).await?;
+        let (kind, error) = problem(failure(&project, &id).await?)?;
+        assert!(kind.ends_with("/errors/configuration"), "{error}");
+        let detail = error["detail"].as_str().context("a detail")?;
+        assert!(detail.contains(said), "{detail}");
+        assert_eq!(error["instance"], "/do/0/tell");
+        anyhow::Ok(())
+    };
+    let worker = project
+        .worker()
+        .flag("--nats-url", &nats.url())
+        .start()
+        .await?;
+    fails("tell", "nats stream add EVENTS --subjects 'events.>'").await?;
+    fails("odd", "`paid in full` is no subject of NATS").await?;
+    drop(worker);
+    let _worker = project.worker().start().await?;
+    fails("tell", "--nats-url").await?;
+    assert!(nats.stored("OTHERS").await?.is_empty());
+    Ok(())
+}
+
+/// Neither where it is good nor where it is refused.
+async fn no_password_of_nats_leaves_the_worker(on: Scheduler) -> anyhow::Result<()> {
+    const GOOD: &str = "canary-3f7e60b1";
+    const BAD: &str = "canary-91ad22c8";
+    let project = Project::new(on).await?;
+    let nats = Nats::with_password(GOOD).await?;
+    nats.stream("EVENTS", "events.>").await?;
+    project.write("tell.yaml", TELL)?;
+    let mut left = Vec::new();
+    for (password, arrives) in [(BAD, false), (GOOD, true)] {
+        let url = nats.url().replace(GOOD, password);
+        let worker = project
+            .worker()
+            .flag("--nats-url", &url)
+            .flag("--log", "trace")
+            .start()
+            .await?;
+        let id = start(&project, "tell", Value::Null).await?;
+        if arrives {
+            output(&project, &id).await?;
+        } else {
+            eventually("an attempt to fail", || async {
+                let args = [
+                    "workflow",
+                    "describe",
+                    "--workflow-id",
+                    &id,
+                    "--output",
+                    "json",
+                ];
+                let described = temporal_cli(project.address(), args)?;
+                Ok(described.contains("refused the credentials"))
+            })
+            .await?;
+        }
+        let args = [
+            "workflow",
+            "describe",
+            "--workflow-id",
+            &id,
+            "--output",
+            "json",
+        ];
+        left.push(temporal_cli(project.address(), args)?);
+        let (run, _) = project.temporal().run_of(&id).await?;
+        let told = history(&project, &id, &run).await?.encode_to_vec();
+        left.push(String::from_utf8_lossy(&told).into_owned());
+        for path in ["/metrics", "/readyz", "/api/v1/definitions/tell"] {
+            left.push(worker.get(path).await?.1);
+        }
+        let log = worker.log()?;
+        assert!(
+            log.contains("async_nats"),
+            "NATS says something at this level"
+        );
+        left.push(log);
+    }
+    let file = project
+        .definitions()
+        .join("tell.yaml")
+        .display()
+        .to_string();
+    let url = nats.url();
+    let tried = almanac("127.0.0.1:1", ["exec", &file, "--nats-url", &url])?;
+    left.push(tried.stdout + &tried.stderr);
+    let wrong = format!("http://user:{GOOD}@127.0.0.1:1");
+    let wrong = almanac("127.0.0.1:1", ["exec", &file, "--nats-url", &wrong])?;
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.stderr.contains("--nats-url: "), "{wrong:?}");
+    left.push(wrong.stdout + &wrong.stderr);
+    for text in left {
+        for secret in [GOOD, BAD] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    // The runs' two, and that of the command.
+    eventually("all events", || async {
+        let stored = Box::pin(nats.stored("EVENTS"));
+        Ok(stored.await?.len() == 3)
+    })
+    .await
+}
+
+/// Without NATS, an event is only shown.
+#[test]
+fn events_can_be_tried_without_a_server() {
+    almanac_tests::run(async {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("tell.yaml");
+        std::fs::write(&file, TELL)?;
+        let file = file.display().to_string();
+        let tried = almanac("127.0.0.1:1", ["exec", &file, "--input", "5"])?;
+        assert!(tried.stderr.contains("emits      {"), "{tried:?}");
+        let output: Value = serde_json::from_str(&tried.success()?)?;
+        assert_eq!(
+            (&output["data"], &output["source"]),
+            (&json!(5), &json!("almanac/exec/tell"))
+        );
+        Ok(())
+    });
+}

@@ -1,0 +1,141 @@
+//! A NATS server with `JetStream`, of a test's own.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use async_nats::jetstream::stream::{Config, DirectGetErrorKind};
+use async_nats::{ConnectOptions, jetstream};
+use tempfile::TempDir;
+
+use crate::cli::tool;
+use crate::ports::free_port;
+use crate::process::Supervised;
+
+/// A user that the server knows, beside whoever has no name.
+const USER: &str = "almanac";
+
+/// A running NATS server, which keeps its streams through a restart.
+#[derive(Debug)]
+pub struct Nats {
+    port: u16,
+    password: Option<String>,
+    folder: TempDir,
+    process: Option<Supervised>,
+}
+
+/// A message of a stream.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its subject.
+    pub subject: String,
+    /// A header of it.
+    pub headers: async_nats::HeaderMap,
+    /// What it says.
+    pub body: Vec<u8>,
+}
+
+impl Nats {
+    /// Starts one on a free port.
+    pub async fn start() -> anyhow::Result<Self> {
+        let mut nats = Self::away(None)?;
+        nats.begin().await?;
+        Ok(nats)
+    }
+
+    /// Starts one that wants this password.
+    pub async fn with_password(password: &str) -> anyhow::Result<Self> {
+        let mut nats = Self::away(Some(password))?;
+        nats.begin().await?;
+        Ok(nats)
+    }
+
+    /// One that has an address, and does not run yet.
+    pub fn away(password: Option<&str>) -> anyhow::Result<Self> {
+        Ok(Self {
+            port: free_port(),
+            password: password.map(str::to_owned),
+            folder: tempfile::tempdir()?,
+            process: None,
+        })
+    }
+
+    /// Starts it, on its port and with its streams.
+    pub async fn begin(&mut self) -> anyhow::Result<()> {
+        let store = self.folder.path().join("store").display().to_string();
+        let port = self.port.to_string();
+        let mut args = vec!["-a", "127.0.0.1", "-p", &port, "-js", "-sd", &store];
+        if let Some(password) = &self.password {
+            args.extend(["--user", USER, "--pass", password]);
+        }
+        let log = self.folder.path().join("nats.log");
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let started = Supervised::spawn(&tool("nats-server")?, args, &[], &log)?;
+        let process = self.process.insert(started);
+        loop {
+            if !process.is_running()? || Instant::now() > deadline {
+                bail!("no NATS server: {}", std::fs::read_to_string(&log)?);
+            }
+            let address = ("127.0.0.1", self.port);
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.kill(),
+            None => Ok(()),
+        }
+    }
+
+    /// Its address, with the credentials.
+    pub fn url(&self) -> String {
+        match &self.password {
+            Some(password) => format!("nats://{USER}:{password}@127.0.0.1:{}", self.port),
+            None => format!("nats://127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// Makes a stream of these subjects.
+    pub async fn stream(&self, name: &str, subjects: &str) -> anyhow::Result<()> {
+        let config = Config {
+            name: name.to_owned(),
+            subjects: vec![subjects.to_owned()],
+            allow_direct: true,
+            ..Config::default()
+        };
+        self.context().await?.create_stream(config).await?;
+        Ok(())
+    }
+
+    /// All that a stream holds, in its order.
+    pub async fn stored(&self, stream: &str) -> anyhow::Result<Vec<Stored>> {
+        let stream = self.context().await?.get_stream(stream).await?;
+        let last = stream.get_info().await?.state.last_sequence;
+        let mut all = Vec::new();
+        for sequence in 1..=last {
+            match stream.direct_get(sequence).await {
+                Ok(message) => all.push(Stored {
+                    subject: message.subject.to_string(),
+                    headers: message.headers,
+                    body: message.payload.to_vec(),
+                }),
+                Err(error) if error.kind() == DirectGetErrorKind::NotFound => {}
+                Err(error) => return Err(error).context("reading a message"),
+            }
+        }
+        Ok(all)
+    }
+
+    async fn context(&self) -> anyhow::Result<jetstream::Context> {
+        let options = match &self.password {
+            Some(password) => ConnectOptions::with_user_and_password(USER.into(), password.clone()),
+            None => ConnectOptions::new(),
+        };
+        let address = format!("nats://127.0.0.1:{}", self.port);
+        Ok(jetstream::new(options.connect(address).await?))
+    }
+}

@@ -1,0 +1,69 @@
+//! Events that reach runs from outside: `CloudEvents` 1.0 as JSON.
+
+use serde_json::Value;
+
+use crate::expression::MAX_DEPTH;
+use crate::run::machine::UNREAD_BYTES;
+use crate::size::{depth, json_size};
+
+/// Attributes that every event has, all of them text.
+const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
+
+/// The event that a value is; else why it is none.
+pub fn cloud_event(value: Value) -> Result<Value, String> {
+    let Value::Object(attributes) = &value else {
+        return Err("it is no map of attributes".to_owned());
+    };
+    for name in REQUIRED {
+        let text = attributes.get(name).and_then(Value::as_str);
+        if text.is_none_or(str::is_empty) {
+            return Err(format!("`{name}` must be text"));
+        }
+    }
+    if attributes["specversion"] != "1.0" {
+        return Err("`specversion` must be \"1.0\"".to_owned());
+    }
+    if depth(&value) > MAX_DEPTH {
+        return Err(format!("it nests more than {MAX_DEPTH} levels deep"));
+    }
+    let bytes = json_size(&value);
+    if bytes > UNREAD_BYTES {
+        return Err(format!(
+            "it takes {bytes} bytes as JSON, more than the {UNREAD_BYTES} that it may"
+        ));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_has_its_four_attributes() {
+        let good = json!({ "specversion": "1.0", "id": "1", "source": "/s", "type": "t" });
+        assert_eq!(cloud_event(good.clone()), Ok(good.clone()));
+        for (name, value, said) in [
+            ("id", json!(1), "`id` must be text"),
+            ("source", json!(""), "`source` must be text"),
+            ("type", json!(null), "`type` must be text"),
+            ("specversion", json!("0.3"), "must be \"1.0\""),
+            ("data", json!("x".repeat(UNREAD_BYTES)), "bytes as JSON"),
+        ] {
+            let mut event = good.clone();
+            event[name] = value;
+            let why = cloud_event(event).unwrap_err();
+            assert!(why.contains(said), "{why}");
+        }
+        let mut deep = json!(1);
+        for _ in 0..MAX_DEPTH {
+            deep = json!([deep]);
+        }
+        let mut event = good;
+        event["data"] = deep;
+        assert!(cloud_event(event).unwrap_err().contains("deep"));
+        assert!(cloud_event(json!("reload")).is_err());
+    }
+}

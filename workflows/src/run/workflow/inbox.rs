@@ -1,0 +1,209 @@
+//! Events that reach a run as signals.
+//!
+//! The machine takes as many as a run may take along when it continues as new.
+//! More wait here, for as long as the execution lasts.
+
+use std::collections::VecDeque;
+
+use serde_json::Value;
+use temporalio_common::data_converters::RawValue;
+use temporalio_workflow::WorkflowContext;
+
+use super::RunDefinition;
+use super::effects::Effects;
+use crate::run::cloud_event;
+use crate::run::machine::{DATA_LIMIT, Delivery, Machine};
+
+/// The longest reason that is shown.
+const REASON: usize = 200;
+
+/// What was heard and not told to the machine yet.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    events: VecDeque<Value>,
+    /// Whether something came since the machine was told.
+    news: bool,
+    /// What signals took since the machine was told, and all of them.
+    heard: usize,
+    total: usize,
+    /// How many were no events, and why the last was none.
+    ignored: u64,
+    why: String,
+    /// How many were lost: too many waited.
+    dropped: u64,
+}
+
+impl Inbox {
+    /// That of an execution that goes on: so many events were lost before.
+    pub(super) fn after(dropped: u64) -> Self {
+        Self {
+            dropped,
+            ..Self::default()
+        }
+    }
+
+    /// Takes a signal. Whatever it is, the run goes on.
+    pub(super) fn hear(&mut self, input: &RawValue) {
+        let bytes: usize = input
+            .payloads
+            .iter()
+            .map(|payload| payload.data.len())
+            .sum();
+        self.news = true;
+        self.heard = self.heard.saturating_add(bytes);
+        self.total = self.total.saturating_add(bytes);
+        match event(input) {
+            // Temporal ends a run with so long a history soon after.
+            Ok(_) if self.total as u64 > DATA_LIMIT => self.dropped += 1,
+            Ok(event) => self.events.push_back(event),
+            Err(why) => {
+                self.ignored += 1;
+                self.why = why.chars().take(REASON).collect();
+            }
+        }
+    }
+
+    /// Whether the machine was not told of something.
+    pub(super) fn has_news(&self) -> bool {
+        self.news
+    }
+
+    /// Whether events wait here.
+    pub(super) fn waits(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Gives up those that wait here; how many were lost in all.
+    pub(super) fn give_up(&mut self) -> u64 {
+        self.dropped += self.events.len() as u64;
+        self.events.clear();
+        self.dropped
+    }
+
+    /// How many events were lost.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// What is to be known of signals that are lost, or wait here; empty where none is.
+    pub(super) fn notes(&self) -> String {
+        let many = |count: u64, what: &str| match count {
+            0 => String::new(),
+            count => format!("; {what}: {count}"),
+        };
+        let why = match self.ignored {
+            0 => String::new(),
+            _ => format!(", the last since {}", self.why),
+        };
+        let waiting = self.events.len() as u64;
+        [
+            many(self.ignored, "signals that were ignored"),
+            why,
+            many(
+                self.dropped,
+                "events that were dropped, since too many waited",
+            ),
+            many(waiting, "events beyond those that a run takes along"),
+        ]
+        .concat()
+    }
+}
+
+/// The one event that a signal brings.
+fn event(input: &RawValue) -> Result<Value, String> {
+    let [payload] = input.payloads.as_slice() else {
+        return Err(format!("it has {} inputs, not one", input.payloads.len()));
+    };
+    let value = serde_json::from_slice(&payload.data)
+        .map_err(|error| format!("it is not JSON: {error}"))?;
+    cloud_event(value)
+}
+
+/// Tells the machine what was heard, as far as it takes it; whether it took any.
+pub(super) fn tell(
+    ctx: &WorkflowContext<RunDefinition>,
+    machine: &mut Machine,
+    effects: &mut Effects<'_>,
+) -> bool {
+    if ctx.state(|s| !s.inbox.news && !s.inbox.waits()) {
+        return false;
+    }
+    let mut taken = false;
+    let heard = ctx.state_mut(|s| {
+        let inbox = &mut s.inbox;
+        inbox.news = false;
+        while let Some(event) = inbox.events.pop_front() {
+            match machine.deliver(event) {
+                Delivery::Taken => taken = true,
+                Delivery::Unheard => {}
+                Delivery::Full(event) => {
+                    inbox.events.push_front(event);
+                    break;
+                }
+            }
+        }
+        std::mem::take(&mut inbox.heard)
+    });
+    effects.heard(heard);
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use temporalio_common::protos::temporal::api::common::v1::Payload;
+
+    use super::*;
+
+    fn signal(inputs: &[&[u8]]) -> RawValue {
+        let payload = |data: &&[u8]| Payload {
+            data: data.to_vec(),
+            ..Payload::default()
+        };
+        RawValue::new(inputs.iter().map(payload).collect())
+    }
+
+    #[test]
+    fn whatever_is_no_event_is_ignored_and_counted() {
+        let mut inbox = Inbox::default();
+        assert_eq!(inbox.notes(), "");
+        let odd: [Vec<&[u8]>; 6] = [
+            vec![],
+            vec![b"{"],
+            vec![b"null"],
+            vec![b"[]"],
+            vec![b"\xff\xfe"],
+            vec![b"{}", b"{}"],
+        ];
+        for inputs in odd {
+            inbox.hear(&signal(&inputs));
+        }
+        inbox.hear(&signal(&[br#"{"type":"t"}"#]));
+        assert!(inbox.has_news() && !inbox.waits());
+        assert_eq!(
+            inbox.notes(),
+            "; signals that were ignored: 7, the last since `specversion` must be text"
+        );
+    }
+
+    #[test]
+    fn events_are_kept_in_order_as_long_as_there_is_room() {
+        let mut inbox = Inbox::after(2);
+        let event = |id: usize, text: &str| {
+            json!({ "specversion": "1.0", "id": id.to_string(), "source": "/s", "type": "t", "data": text }).to_string()
+        };
+        let large = "x".repeat(900_000);
+        for id in 0..40 {
+            inbox.hear(&signal(&[event(id, &large).as_bytes()]));
+        }
+        let ids = inbox.events.iter().filter_map(|event| event["id"].as_str());
+        let wanted: Vec<String> = (0..37).map(|id| id.to_string()).collect();
+        assert_eq!(ids.collect::<Vec<_>>(), wanted);
+        assert_eq!(
+            inbox.notes(),
+            "; events that were dropped, since too many waited: 5; events beyond those that a run takes along: 37"
+        );
+        assert_eq!(inbox.give_up(), 42);
+        assert!(!inbox.waits());
+    }
+}
