@@ -11,6 +11,7 @@
 
 mod assemble;
 mod documents;
+mod files;
 mod keep;
 mod load;
 mod log;
