@@ -118,7 +118,7 @@ async fn settle<L, F: Future<Output = Option<L>>>(
     loop {
         let peace = async {
             sleep(quarter).await;
-            tokio::join!(look(), sleep(quiet - quarter)).0
+            tokio::join!(look(), sleep(quarter * 3)).0
         };
         tokio::select! {
             look = peace => return look,
