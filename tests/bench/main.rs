@@ -30,7 +30,7 @@ const ROUNDS: usize = 7;
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// When an edit is looked for after the debounce, and how often from then on:
 /// looking takes the server's time.
-const FIRST_LOOK: Duration = Duration::from_millis(15);
+const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(1);
 /// A server works on long after it has answered. It is at rest when it takes
 /// less than this of the time, in percent of one core.

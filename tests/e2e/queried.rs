@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use almanac_tests::{Project, Scheduler, json_payloads, with_schedule};
+use almanac_tests::{Project, Scheduler, json_payloads, on_both_schedulers, with_schedule};
 use futures::StreamExt;
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::workflowservice::v1::ResetStickyTaskQueueRequest;
+
+on_both_schedulers!(queries_leave_a_history_that_replays,);
 
 const DEFINITIONS: usize = 10;
 const REQUESTS: usize = 150;
@@ -71,24 +73,21 @@ async fn forget(project: &Project) {
     }
 }
 
-#[test]
-fn queries_leave_a_history_that_replays() {
-    almanac_tests::run(async {
-        let project = Project::new(Scheduler::V1).await?;
-        for number in 0..DEFINITIONS {
-            let schedule = "  cron: '0 1 1 1 *'\n  overlap_policy: allow_all\n";
-            project.write(&format!("job-{number}.yaml"), &with_schedule(schedule))?;
-        }
-        let worker = project.worker().start().await?;
-        let asking = futures::future::join_all((0..8).map(|_| queries(&project)));
-        let taken = tokio::select! {
-            taken = requests(&project) => taken,
-            _ = asking => unreachable!("it has no end"),
-            () = forget(&project) => unreachable!("it has no end"),
-        };
-        anyhow::ensure!(taken > REQUESTS / 3, "{taken} requests were taken");
-        worker.sync().await?;
-        crate::replay::replays(&project, &project.reconcile_workflow()).await?;
-        Ok(())
-    });
+async fn queries_leave_a_history_that_replays(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    for number in 0..DEFINITIONS {
+        let schedule = "  cron: '0 1 1 1 *'\n  overlap_policy: allow_all\n";
+        project.write(&format!("job-{number}.yaml"), &with_schedule(schedule))?;
+    }
+    let worker = project.worker().start().await?;
+    let asking = futures::future::join_all((0..8).map(|_| queries(&project)));
+    let taken = tokio::select! {
+        taken = requests(&project) => taken,
+        _ = asking => unreachable!("it has no end"),
+        () = forget(&project) => unreachable!("it has no end"),
+    };
+    anyhow::ensure!(taken > REQUESTS / 3, "{taken} requests were taken");
+    worker.sync().await?;
+    crate::replay::replays(&project, &project.reconcile_workflow()).await?;
+    Ok(())
 }

@@ -20,8 +20,8 @@ pub use activity::ReconcileActivities;
 use crate::definitions::DefinitionSource;
 use crate::metrics::{self, Metric};
 use crate::schedules::{
-    Adopter, Applied, Applier, Depth, Observation, Observer, RequestError, Schedules, SettledCache,
-    Watch,
+    Adopter, Applied, Applier, Depth, Fingerprints, Observation, Observer, RequestError, Schedules,
+    SettledCache, Watch,
 };
 use report::{conclude, report};
 
@@ -32,6 +32,7 @@ pub struct Reconciler {
     source: Arc<dyn DefinitionSource>,
     concurrency: usize,
     cache: SettledCache,
+    fingerprints: Fingerprints,
     /// The project whose schedules ours take over from, where a definition
     /// names no other.
     adopts_from: Option<Project>,
@@ -62,6 +63,7 @@ impl Reconciler {
             source,
             concurrency: concurrency.max(1),
             cache: SettledCache::default(),
+            fingerprints: Fingerprints::default(),
             adopts_from: None,
             watch: Arc::default(),
             on_full_pass: Box::new(on_full_pass),
@@ -177,6 +179,7 @@ impl Reconciler {
             schedules: &self.schedules,
             project: &self.project,
             cache: &self.cache,
+            fingerprints: &self.fingerprints,
             watch: &self.watch,
             concurrency: self.concurrency,
         };

@@ -16,7 +16,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::watch::Wanted;
 use super::wire::{self, Described};
-use super::{ListEntry, RequestError, Schedules, SettledCache, Watch};
+use super::{Fingerprints, ListEntry, RequestError, Schedules, SettledCache, Watch};
 
 /// Looks at the server's schedules for a plan.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Observer<'a> {
     pub project: &'a Project,
     /// What this process knows from earlier.
     pub cache: &'a SettledCache,
+    /// What it hashed earlier.
+    pub fingerprints: &'a Fingerprints,
     /// What it noticed earlier.
     pub watch: &'a Watch,
     /// How many schedules are described at a time.
@@ -79,6 +81,7 @@ impl Observer<'_> {
             .collect();
         self.cache.retain(&ours);
         self.watch.retain(&ours);
+        self.fingerprints.retain(snapshot);
         let due = match depth {
             Depth::DescribeAll => BTreeSet::new(),
             Depth::ListFirst(interval) => {
@@ -110,7 +113,8 @@ impl Observer<'_> {
                 }
                 continue;
             };
-            let expected = Expectation::of(wanted, policy);
+            let plain = || self.fingerprints.of(wanted, snapshot);
+            let expected = Expectation::of(wanted, policy, plain);
             let digests = (entry.digest(), digest_of(&expected, policy));
             let doing = Wanted {
                 spec: &expected.spec,

@@ -63,8 +63,7 @@ const TASK_FAILS: &str = "Workflow Task in failed state";
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How many updates this process sends at a time. The server takes ten of one
-/// workflow; each one more makes it lose the workflow's task in progress, and
-/// many of these have been seen to end in a history that does not replay.
+/// workflow; each one more makes it lose the workflow's task in progress.
 static UPDATES: Semaphore = Semaphore::const_new(6);
 
 /// The runs that this process waits for.

@@ -94,17 +94,17 @@ impl Voice {
         }
         self.first_look().await;
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
-        let mut trouble = Trouble::None;
+        let mut logged = Logged::Nothing;
         loop {
             let Some(reconciler) = self.reconciler() else {
                 return;
             };
-            let wait = match self.turn(&reconciler, trouble == Trouble::None).await {
+            let wait = match self.turn(&reconciler, logged == Logged::Nothing).await {
                 Ok(wait) => {
-                    if trouble > Trouble::None {
+                    if logged > Logged::Nothing {
                         tracing::info!("the reconcile workflow answers again");
                     }
-                    trouble = Trouble::None;
+                    logged = Logged::Nothing;
                     backoff.reset();
                     wait
                 }
@@ -114,7 +114,7 @@ impl Voice {
                     backoff.next_wait()
                 }
                 Err(error) => {
-                    trouble = trouble.told(&error);
+                    logged = logged.and(&error);
                     self.note(&error);
                     backoff.next_wait()
                 }
@@ -212,15 +212,15 @@ impl Voice {
 
 /// What was logged since the workflow answered last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Trouble {
-    None,
+enum Logged {
+    Nothing,
     Unreachable,
     Stuck,
 }
 
-impl Trouble {
+impl Logged {
     /// Logs an error where it is worse than what was logged before.
-    fn told(self, error: &ReconcilerError) -> Self {
+    fn and(self, error: &ReconcilerError) -> Self {
         let now = match error {
             ReconcilerError::Stuck(_) => Self::Stuck,
             _ => Self::Unreachable,

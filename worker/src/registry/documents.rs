@@ -8,7 +8,8 @@ use almanac_workflows::definition::{Diagnostic, Kind, ParsedDocument};
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::snapshot::{FailedDocument, Snapshot};
 
-use super::load::{Content, FileKey, View};
+use super::files::{Content, FileKey};
+use super::load::View;
 use super::read::Refusal;
 
 /// The most documents that are served.
@@ -29,9 +30,9 @@ pub(super) struct Placed<'a> {
 impl Placed<'_> {
     /// `path`, or `path:line` where there are several.
     pub(super) fn source(&self) -> String {
-        let path = Path::new(&*self.key.path).display();
+        let path = self.key.path.to_string_lossy();
         if self.is_only {
-            path.to_string()
+            path.into_owned()
         } else {
             format!("{path}:{}", self.document.line)
         }
@@ -63,7 +64,7 @@ pub(super) fn documents<'a>(snapshot: &mut Snapshot, view: &'a View) -> Vec<Plac
 
 fn place(view: &View) -> Vec<Placed<'_>> {
     let mut placed = Vec::new();
-    for (key, state) in &*view.files {
+    for (key, state) in view.files.iter() {
         let Content::Read { documents, .. } = &state.content else {
             continue;
         };

@@ -7,14 +7,46 @@ use almanac_workflows::definition::Kind;
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::snapshot::{Archived, LoadStatus, Loaded, LoadedCalendar};
 
-use super::load::{FileKey, View};
+use super::files::FileKey;
+use super::load::View;
+
+/// In which file each of what is served stands, in the order of the ids.
+#[derive(Debug, Default)]
+pub(super) struct Places(Vec<(DefinitionId, FileKey)>);
+
+impl Places {
+    fn get(&self, id: &DefinitionId) -> Option<&FileKey> {
+        let at = self.find(id).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    pub(super) fn insert(&mut self, id: &DefinitionId, file: &FileKey) {
+        match self.find(id) {
+            Ok(at) => self.0[at].1 = file.clone(),
+            Err(at) => self.0.insert(at, (id.clone(), file.clone())),
+        }
+    }
+
+    fn find(&self, id: &DefinitionId) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.cmp(id))
+    }
+}
+
+/// From pairs that come in the order of their ids.
+impl FromIterator<(DefinitionId, FileKey)> for Places {
+    fn from_iter<I: IntoIterator<Item = (DefinitionId, FileKey)>>(pairs: I) -> Self {
+        let places: Vec<_> = pairs.into_iter().collect();
+        debug_assert!(places.is_sorted_by(|(a, _), (b, _)| a < b));
+        Self(places)
+    }
+}
 
 /// What decides whether something that is not stated any more is kept.
 pub(super) struct Keep<'a, T> {
     /// What was served.
     pub previous: &'a BTreeMap<DefinitionId, T>,
     /// Where that came from.
-    pub origins: &'a BTreeMap<DefinitionId, FileKey>,
+    pub origins: &'a Places,
     /// The ids that failing documents state.
     pub failing: BTreeSet<DefinitionId>,
     /// The files in which something fails that may stand for what it does not name.
@@ -29,7 +61,7 @@ impl<T: Served> Keep<'_, T> {
     pub(super) fn into(
         self,
         served: &mut BTreeMap<DefinitionId, T>,
-        places: &mut BTreeMap<DefinitionId, FileKey>,
+        places: &mut Places,
     ) -> Vec<Archived> {
         let mut gone = Vec::new();
         for (id, before) in missing(self.previous, served) {
@@ -37,7 +69,7 @@ impl<T: Served> Keep<'_, T> {
                 continue;
             };
             if self.may_be_there(id, origin) {
-                places.insert(id.clone(), origin.clone());
+                places.insert(id, origin);
                 served.insert(id.clone(), before.stale());
             } else {
                 gone.push(before.archived(id));

@@ -5,10 +5,7 @@
 //! cannot be parsed harms no other; a file is read only once it has been still
 //! for a while. Which definitions follow is left to [`super::assemble`].
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, btree_map};
-use std::ffi::OsStr;
-use std::iter::Peekable;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +16,7 @@ use almanac_workflows::names::Revision;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::files::{Content, FileKey, FileState, Files, Walk};
 use super::read::{ReadError, Refusal, read};
 use super::scan::{Entry, Hole, Identity, Listing, Place, Signature, list};
 
@@ -27,10 +25,6 @@ use super::scan::{Entry, Hole, Identity, Listing, Place, Signature, list};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two attempts to see the folders in one state.
 const BREATH: Duration = Duration::from_millis(20);
-/// A file that changed less than this before it was read may change again
-/// without showing it: some file systems count time in whole seconds.
-const TICK: Duration = Duration::from_secs(2);
-
 /// The parser, as a value so that tests can put another in its place.
 pub(super) type Parse = fn(&str, &[u8], &ParseContext) -> Vec<ParsedDocument>;
 
@@ -41,41 +35,6 @@ pub enum Depth {
     Changed,
     /// The contents of every file.
     Contents,
-}
-
-/// A file: in which folder, and where in it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileKey {
-    /// Index of the folder, in the order given.
-    pub(super) root: usize,
-    /// Relative to the folder.
-    pub(super) path: Arc<OsStr>,
-}
-
-/// What is known of every file.
-pub(super) type Files = BTreeMap<FileKey, Arc<FileState>>;
-
-/// What is known of a file.
-#[derive(Debug)]
-pub(super) struct FileState {
-    /// What it looked like when it was read, and when that was.
-    seen: Option<(Signature, SystemTime)>,
-    /// What it holds.
-    pub(super) content: Content,
-}
-
-/// What a file holds.
-#[derive(Debug)]
-pub(super) enum Content {
-    /// Documents.
-    Read {
-        /// SHA-256 of the bytes.
-        hash: [u8; 32],
-        /// In the order of the text.
-        documents: Arc<[ParsedDocument]>,
-    },
-    /// Nothing that could be read.
-    Refused(Refusal),
 }
 
 /// Everything a load saw.
@@ -95,7 +54,7 @@ impl View {
     /// Whether a file that is not there may be so: its folder could not be
     /// seen whole.
     pub(super) fn hides(&self, file: &FileKey) -> bool {
-        self.holes.contains_key(&file.root) && !self.files.contains_key(file)
+        self.holes.contains_key(&file.root) && self.files.get(file).is_none()
     }
 }
 
@@ -134,6 +93,9 @@ impl Look {
     }
 }
 
+/// The files that a load has read.
+type Fresh = BTreeMap<FileKey, Arc<FileState>>;
+
 /// A file that may have changed.
 struct Doubt<'a> {
     key: FileKey,
@@ -146,49 +108,6 @@ struct Doubts<'a> {
     files: Vec<Doubt<'a>>,
     /// A file that was there is not.
     missing: bool,
-}
-
-/// Goes through what is known along with a listing: both are in one order, so
-/// that nothing is searched for.
-struct Walk<'a> {
-    known: Peekable<btree_map::Iter<'a, FileKey, Arc<FileState>>>,
-    missed: bool,
-}
-
-impl<'a> Walk<'a> {
-    fn along(files: &'a Files) -> Self {
-        Self {
-            known: files.iter().peekable(),
-            missed: false,
-        }
-    }
-
-    /// What is known of a file; it comes after those asked for before.
-    fn find(&mut self, root: usize, path: &OsStr) -> Option<(&'a FileKey, &'a Arc<FileState>)> {
-        loop {
-            let (key, _) = self.known.peek()?;
-            match (key.root, &*key.path).cmp(&(root, path)) {
-                Ordering::Less => self.missed = true,
-                Ordering::Equal => return self.known.next(),
-                Ordering::Greater => return None,
-            }
-            self.known.next();
-        }
-    }
-
-    /// Whether something is known that was not asked for.
-    fn misses_some(mut self) -> bool {
-        self.missed || self.known.next().is_some()
-    }
-}
-
-impl FileKey {
-    fn new(root: usize, path: &OsStr) -> Self {
-        Self {
-            root,
-            path: Arc::from(path),
-        }
-    }
 }
 
 impl Loader {
@@ -222,7 +141,7 @@ impl Loader {
     /// for the disk, and while files are being written, up to some seconds.
     pub(super) fn load(&mut self, look: Option<Look>, depth: Depth) -> View {
         let deadline = Instant::now() + self.patience;
-        let mut fresh = Files::new();
+        let mut fresh = Fresh::new();
         let mut earlier = look;
         let (listings, unsettled) = loop {
             let look = earlier.take().unwrap_or_else(|| Look::at(&self.roots));
@@ -250,7 +169,7 @@ impl Loader {
     }
 
     /// What a listing leaves to be looked at.
-    fn doubts<'a>(&self, listings: &'a [Listing], depth: Depth, fresh: &Files) -> Doubts<'a> {
+    fn doubts<'a>(&self, listings: &'a [Listing], depth: Depth, fresh: &Fresh) -> Doubts<'a> {
         let mut known = Walk::along(&self.files);
         let mut files = Vec::new();
         for (root, listing) in listings.iter().enumerate() {
@@ -259,7 +178,7 @@ impl Loader {
                 let Entry::File(signature, place) = entry else {
                     continue;
                 };
-                let surely = |(_, state): &(_, &Arc<FileState>)| state.is_surely(signature);
+                let surely = |(_, state): &&(_, Arc<FileState>)| state.is_surely(signature);
                 let key = || FileKey::new(root, path);
                 if depth == Depth::Changed
                     && known.as_ref().is_some_and(surely)
@@ -281,13 +200,13 @@ impl Loader {
     }
 
     /// What is known of a file, the latest first.
-    fn known<'a>(&'a self, key: &FileKey, fresh: &'a Files) -> Option<&'a Arc<FileState>> {
+    fn known<'a>(&'a self, key: &FileKey, fresh: &'a Fresh) -> Option<&'a Arc<FileState>> {
         fresh.get(key).or_else(|| self.files.get(key))
     }
 
     /// How long until every changed file will have been still for long enough;
     /// `None` when all are.
-    fn until_still(&self, files: &[Doubt<'_>], fresh: &Files) -> Option<Duration> {
+    fn until_still(&self, files: &[Doubt<'_>], fresh: &Fresh) -> Option<Duration> {
         files
             .iter()
             .filter(|file| {
@@ -309,7 +228,7 @@ impl Loader {
 
     /// Reads what has to be read into `fresh`; true when a file was no longer
     /// the one listed.
-    fn read_changed(&self, files: &[Doubt<'_>], fresh: &mut Files) -> bool {
+    fn read_changed(&self, files: &[Doubt<'_>], fresh: &mut Fresh) -> bool {
         let mut moved = false;
         for file in files {
             let is_like = |state: &Arc<FileState>| state.looks_like(file.signature);
@@ -377,13 +296,13 @@ impl Loader {
     }
 
     /// Makes what was seen the present state.
-    fn accept(&mut self, listings: Vec<Listing>, unsettled: &[usize], mut fresh: Files) -> View {
+    fn accept(&mut self, listings: Vec<Listing>, unsettled: &[usize], mut fresh: Fresh) -> View {
         let mut view = View {
             at: Timestamp::now(),
             ..View::default()
         };
         let mut all = Vec::new();
-        let mut files = Vec::new();
+        let mut files = Files::default();
         let before = Arc::clone(&self.files);
         let mut known = Walk::along(&before);
         for (root, listing) in listings.into_iter().enumerate() {
@@ -402,8 +321,8 @@ impl Loader {
                         .unwrap_or_else(|| FileState::refused(Refusal::Unsettled)),
                     Entry::Refused(refusal) => FileState::refused(refusal),
                 };
-                digest_file(&mut contents, &key, &state.content);
-                files.push((key, state));
+                key.digest(&state.content, &mut contents);
+                files.push(key, state);
             }
             let contents = Revision::of(&contents);
             let (trust, replaced) = self.trust[root].next(listing.identity, &contents);
@@ -418,7 +337,7 @@ impl Loader {
             view.holes.extend(hole.map(|hole| (root, hole)));
         }
         view.revision = Revision::of(&all);
-        view.files = Arc::new(files.into_iter().collect());
+        view.files = Arc::new(files);
         self.files = Arc::clone(&view.files);
         view
     }
@@ -445,30 +364,6 @@ impl Trust {
     }
 }
 
-impl FileState {
-    fn refused(refusal: Refusal) -> Arc<Self> {
-        Arc::new(Self {
-            seen: None,
-            content: Content::Refused(refusal),
-        })
-    }
-
-    /// Whether the file looked the same when it was read.
-    fn looks_like(&self, signature: &Signature) -> bool {
-        self.seen.is_some_and(|(seen, _)| seen == *signature)
-    }
-
-    /// Whether it is out of the question that the file has changed since.
-    fn is_surely(&self, signature: &Signature) -> bool {
-        self.seen.is_some_and(|(seen, read_at)| {
-            seen == *signature
-                && read_at
-                    .duration_since(signature.changed())
-                    .is_ok_and(|age| age > TICK)
-        })
-    }
-}
-
 /// The folders whose contents differ between two looks.
 fn differing(first: &[Listing], second: &[Listing]) -> Vec<usize> {
     first
@@ -478,18 +373,4 @@ fn differing(first: &[Listing], second: &[Listing]) -> Vec<usize> {
         .filter(|(_, (first, second))| !first.same_contents(second))
         .map(|(root, _)| root)
         .collect()
-}
-
-fn digest_file(out: &mut Vec<u8>, key: &FileKey, content: &Content) {
-    let path = key.path.as_encoded_bytes();
-    out.extend((path.len() as u64).to_le_bytes());
-    out.extend(path);
-    match content {
-        Content::Read { hash, .. } => out.extend(hash),
-        Content::Refused(refusal) => {
-            out.push(b'!');
-            out.extend(refusal.tag().as_bytes());
-            out.push(b'\n');
-        }
-    }
 }

@@ -11,6 +11,7 @@
 
 mod assemble;
 mod documents;
+mod files;
 mod keep;
 mod load;
 mod log;
@@ -37,6 +38,9 @@ use self::load::{Loader, Look};
 pub use self::load::Depth;
 pub use self::summary::ReloadSummary;
 pub use self::watch::{WatchOptions, spawn_watcher};
+
+/// When what gave way in a reload is freed: the news are not to wait for it.
+const FREED_AFTER: Duration = Duration::from_secs(1);
 
 /// The definitions that this process serves.
 #[derive(Debug)]
@@ -167,8 +171,7 @@ impl Registry {
     }
 
     fn reload_now(&self, state: &mut State, look: Option<Look>, depth: Depth) -> Reload {
-        // What gives way is freed at the end: freeing takes as long as building.
-        let _files_before = state.loader.files();
+        let files_before = state.loader.files();
         let view = state.loader.load(look, depth);
         let before = state.loaded.then(|| self.snapshot());
         if before
@@ -186,7 +189,7 @@ impl Registry {
         );
         let summary = ReloadSummary::between(before.as_deref(), &now);
         log::changed(before.as_deref().unwrap_or(&empty), &now, &summary);
-        let _origins_before = std::mem::replace(&mut state.origins, origins);
+        let origins_before = std::mem::replace(&mut state.origins, origins);
         state.loaded = true;
         self.snapshot.store(Arc::new(now));
 
@@ -196,6 +199,15 @@ impl Registry {
             None => summary.clone(),
         });
         self.pending_changed.notify_one();
+        free_later((files_before, origins_before, before));
         Reload::Changed(summary)
     }
+}
+
+/// Frees `what`, which takes as long as it took to build, when nobody waits.
+fn free_later<T: Send + 'static>(what: T) {
+    tokio::spawn(async move {
+        tokio::time::sleep(FREED_AFTER).await;
+        tokio::task::spawn_blocking(|| drop(what));
+    });
 }

@@ -1,6 +1,7 @@
 //! What a reload changed, for the announcement to the reconcile workflow.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use almanac_workflows::names::{DefinitionId, Revision};
 use almanac_workflows::record::DefinitionCounts;
@@ -46,6 +47,8 @@ impl ReloadSummary {
                     counts.new += 1;
                     changed.push(id.clone());
                 }
+                // Most are the same piece of memory.
+                Some(old) if Arc::ptr_eq(&old.definition, &loaded.definition) => {}
                 Some(old) if old.definition.revision != loaded.definition.revision => {
                     counts.updated += 1;
                     changed.push(id.clone());

@@ -104,9 +104,9 @@ pub(super) async fn follow(mut watch: Watch, registry: Arc<Registry>, options: W
     }
 }
 
-/// Waits until no hint has come for `quiet`, `longest` at most. The second half
-/// of a quiet time goes to `look`: its answer is of folders of which nothing
-/// was told since.
+/// Waits until no hint has come for `quiet`, `longest` at most. From the first
+/// quarter of a quiet time on goes a `look`: its answer is of folders of which
+/// nothing was told since.
 async fn settle<L, F: Future<Output = Option<L>>>(
     hints: &Hints,
     quiet: Duration,
@@ -114,11 +114,11 @@ async fn settle<L, F: Future<Output = Option<L>>>(
     look: impl Fn() -> F,
 ) -> Option<L> {
     let end = Instant::now() + longest;
-    let half = quiet / 2;
+    let quarter = quiet / 4;
     loop {
         let peace = async {
-            sleep(half).await;
-            tokio::join!(look(), sleep(half)).0
+            sleep(quarter).await;
+            tokio::join!(look(), sleep(quarter * 3)).0
         };
         tokio::select! {
             look = peace => return look,
@@ -333,7 +333,7 @@ mod tests {
         let began = || Some(started.elapsed());
         let look = settle(&hints, QUIET, LONGEST, || async { began() }).await;
         assert_eq!(started.elapsed(), Duration::from_millis(3 * 400 + 500));
-        assert_eq!(look, Some(Duration::from_millis(3 * 400 + 250)));
+        assert_eq!(look, Some(Duration::from_millis(3 * 400 + 125)));
     }
 
     #[tokio::test(start_paused = true)]

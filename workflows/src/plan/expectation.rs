@@ -23,8 +23,9 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// The expectation of one schedule under `policy`'s overrides.
-    pub fn of(desired: &Desired, policy: &Policy<'_>) -> Self {
+    /// The expectation of one schedule under `policy`'s overrides. Without one
+    /// its fingerprint is `plain`, which takes long to hash.
+    pub fn of(desired: &Desired, policy: &Policy<'_>, plain: impl FnOnce() -> Fingerprint) -> Self {
         let overridden = policy
             .overrides
             .get(&desired.definition)
@@ -34,14 +35,17 @@ impl Expectation {
             paused: overridden
                 .and_then(|one| one.enabled)
                 .map_or(desired.values.paused, |enabled| !enabled),
-            spec: values.spec,
-            workflow_type: values.action.workflow_type,
-            fingerprint: Fingerprint::of(
-                &desired.base(),
-                overridden,
-                &BTreeSet::new(),
-                &BTreeSet::new(),
-            ),
+            spec: values.spec.clone(),
+            workflow_type: values.action.workflow_type.clone(),
+            fingerprint: match overridden {
+                None => plain(),
+                Some(_) => Fingerprint::of(
+                    &desired.base(),
+                    overridden,
+                    &BTreeSet::new(),
+                    &BTreeSet::new(),
+                ),
+            },
             limited: desired.values.max_actions.is_some(),
         }
     }

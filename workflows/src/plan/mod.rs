@@ -400,7 +400,7 @@ impl Plan {
 impl Create {
     /// The schedule as its definition says, under `overridden`.
     pub fn of(desired: &Desired, overridden: Option<&Override>) -> Self {
-        let values = overrides::expected(&desired.values, overridden);
+        let values = overrides::expected(&desired.values, overridden).into_owned();
         let paused = overridden
             .and_then(|one| one.enabled)
             .map_or(desired.values.paused, |enabled| !enabled);
@@ -416,7 +416,7 @@ impl Create {
     /// The schedule paused, since it would run beside the foreign one that it
     /// is to take over from.
     pub fn waiting(desired: &Desired, overridden: Option<&Override>, from: &ScheduleId) -> Self {
-        let values = overrides::expected(&desired.values, overridden);
+        let values = overrides::expected(&desired.values, overridden).into_owned();
         let flags = BTreeSet::from([Flag::Adopting]);
         let mut create = Self::with(desired, values, true, overridden.cloned(), flags);
         create.note = adoption::waiting_note(&create.memo, &desired.definition, from);
@@ -429,7 +429,7 @@ impl Create {
         let memo = old.readable_memo();
         let overridden = memo.and_then(|memo| memo.overridden.clone());
         let flags = memo.map(|memo| memo.flags.clone()).unwrap_or_default();
-        let values = overrides::expected(&desired.values, overridden.as_ref());
+        let values = overrides::expected(&desired.values, overridden.as_ref()).into_owned();
         let mut create = Self::with(desired, values, old.values.paused, overridden, flags);
         if create.remaining.is_some() && old.remaining_actions.is_some() {
             create.remaining = old.remaining_actions;

@@ -1,6 +1,7 @@
 //! What operators set over the YAML: which of it is in force, and what it
 //! makes of the expected values.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -44,11 +45,14 @@ pub(super) fn is_over(one: &Override, now: Timestamp) -> bool {
 }
 
 /// The values that are expected under an override; `paused` is left alone.
-pub(super) fn expected(values: &ScheduleValues, overridden: Option<&Override>) -> ScheduleValues {
-    let mut values = values.clone();
+pub(super) fn expected<'a>(
+    values: &'a ScheduleValues,
+    overridden: Option<&Override>,
+) -> Cow<'a, ScheduleValues> {
     let Some(one) = overridden else {
-        return values;
+        return Cow::Borrowed(values);
     };
+    let mut values = values.clone();
     if let Some(cron) = &one.cron {
         let compiled: Vec<_> = cron
             .iter()
@@ -69,7 +73,7 @@ pub(super) fn expected(values: &ScheduleValues, overridden: Option<&Override>) -
     if let Some(timezone) = &one.timezone {
         values.spec.timezone.clone_from(timezone);
     }
-    values
+    Cow::Owned(values)
 }
 
 /// Applies the rules that end an override. The memo's copy is the one that

@@ -1,8 +1,10 @@
 //! From a definition to the schedule it asks for.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
-use super::{Action, Base, HASH_VERSION, ScheduleValues, base_of};
+use super::{Action, Base, Fingerprint, HASH_VERSION, ScheduleValues, base_of};
 use crate::definition::{Definition, Program};
 use crate::names::{DefinitionId, Project, RUN_WORKFLOW, Revision, ScheduleId};
 use crate::run::PinnedDefinition;
@@ -82,6 +84,11 @@ impl Desired {
     /// The hashes of the YAML's values, as this release writes them.
     pub fn base(&self) -> Base {
         base_of(HASH_VERSION, &self.values).unwrap_or_default()
+    }
+
+    /// The fingerprint of a schedule that is just as the YAML says, under no override.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.base(), None, &BTreeSet::new(), &BTreeSet::new())
     }
 
     /// One JSON argument of the started `RunDefinition`: the steps with their
