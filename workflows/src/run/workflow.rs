@@ -11,6 +11,7 @@
 
 mod course;
 mod effects;
+mod endings;
 mod failure;
 mod inbox;
 

@@ -16,6 +16,7 @@ use temporalio_workflow::{
     ParentClosePolicy, TimerOptions, WorkflowCancellationToken, WorkflowContext,
 };
 
+use super::endings::Endings;
 use super::{RunDefinition, failure};
 use crate::contracts::{EMIT, HTTP, OPENAPI, SHELL};
 use crate::run::json_size;
@@ -45,14 +46,10 @@ pub(super) struct Effects<'c> {
     ctx: &'c Context,
     /// What the ids of child workflows begin with.
     run: String,
-    under_way: BTreeMap<EffectId, UnderWay<'c>>,
+    under_way: Endings<'c, Result<Value, Fault>>,
+    tokens: BTreeMap<EffectId, WorkflowCancellationToken>,
     /// What calls and answers took so far.
     bytes: usize,
-}
-
-struct UnderWay<'c> {
-    token: WorkflowCancellationToken,
-    ending: Ending<'c>,
 }
 
 impl<'c> Effects<'c> {
@@ -60,7 +57,8 @@ impl<'c> Effects<'c> {
         Self {
             ctx,
             run: run.to_owned(),
-            under_way: BTreeMap::new(),
+            under_way: Endings::new(),
+            tokens: BTreeMap::new(),
             bytes: 0,
         }
     }
@@ -86,7 +84,8 @@ impl<'c> Effects<'c> {
             // Signals reach the machine whether anybody listens or not.
             Effect::Listen { .. } => Box::pin(std::future::pending()),
         };
-        self.under_way.insert(id, UnderWay { token, ending });
+        self.under_way.insert(id, ending);
+        self.tokens.insert(id, token);
     }
 
     /// What calls and answers took in the history so far, about.
@@ -101,12 +100,13 @@ impl<'c> Effects<'c> {
 
     /// Gives up an effect.
     pub(super) fn cancel(&mut self, id: EffectId) {
-        if let Some(effect) = self.under_way.remove(&id) {
-            effect.token.cancel();
+        self.under_way.remove(id);
+        if let Some(token) = self.tokens.remove(&id) {
+            token.cancel();
         }
     }
 
-    /// The results that come next, in the order of their ids, perhaps none when
+    /// The results that come next, in the order of the history, perhaps none when
     /// an event came; nothing when the run is cancelled.
     pub(super) async fn results(&mut self) -> Option<Results> {
         let token = self.ctx.cancellation_token();
@@ -127,8 +127,8 @@ impl<'c> Effects<'c> {
         .await
     }
 
-    /// The results that are there, perhaps none, in the order of their ids.
-    /// Which are, history says: so it is the same in each replay.
+    /// The results that are there, perhaps none, in the order of the history:
+    /// so it is the same in each replay.
     pub(super) async fn ready(&mut self) -> Option<Results> {
         if self.ctx.cancellation_token().is_cancelled() {
             return None;
@@ -136,15 +136,10 @@ impl<'c> Effects<'c> {
         Some(poll_fn(|cx| Poll::Ready(self.ended(cx))).await)
     }
 
-    fn ended(&mut self, cx: &mut task::Context<'_>) -> Results {
-        let mut results = Vec::new();
-        for (id, effect) in &mut self.under_way {
-            if let Poll::Ready(result) = effect.ending.as_mut().poll(cx) {
-                results.push((*id, result));
-            }
-        }
+    fn ended(&mut self, cx: &task::Context<'_>) -> Results {
+        let results = self.under_way.poll(cx);
         for (id, result) in &results {
-            self.under_way.remove(id);
+            self.tokens.remove(id);
             self.bytes += result.as_ref().map_or(0, json_size);
         }
         results
