@@ -5,10 +5,13 @@ mod conformance;
 mod emits;
 mod killed;
 mod large;
-mod long;
 mod listens;
+mod long;
+mod once;
+mod order;
 mod outside;
 mod random;
+mod refused;
 
 use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers};
 use anyhow::{Context, bail};

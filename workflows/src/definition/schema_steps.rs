@@ -99,7 +99,7 @@ fn common() -> Value {
             "not": { "pattern": "^(0*[0-9]{1,3}(\\.[0-9]+)?ms|0+(\\.[0-9]+)?s|[Pp][Tt]0+(\\.[0-9]+)?[Ss])$" },
         },
         "temporal": object("Temporal's own options of a task", &json!({
-            "start_to_close": described("Limit of one attempt", "limit_of_temporal"),
+            "start_to_close": described("Limit of one attempt, at least 1s", "heartbeat"),
             "schedule_to_close": described("Limit of all attempts", "limit_of_temporal"),
             "schedule_to_start": described("Limit of the wait for a worker", "limit_of_temporal"),
             "heartbeat": described("Limit between two heartbeats, at least 1s", "heartbeat"),

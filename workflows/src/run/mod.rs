@@ -8,6 +8,7 @@
 mod event;
 mod input;
 pub mod language;
+mod limits;
 pub mod machine;
 mod workflow;
 

@@ -29,8 +29,8 @@ use temporalio_workflow::{
     WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination,
 };
 
-use super::language::{self, Flow, Problem};
-use super::machine::{About, Command, Fault, Machine, Position, Standard, Status};
+use super::language::{self, Flow};
+use super::machine::{About, Command, Fault, Machine, Position, Standard, Status, shortened};
 use super::{DefinitionRef, PAYLOAD_LIMIT, PinnedDefinition, RunInput};
 use crate::contracts::{CurrentDefinition, Pause};
 use crate::record::{MEMO_KEY, RunMemo};
@@ -44,7 +44,7 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 const READ_ATTEMPTS: u32 = 10;
 /// The longest that a run with more to do at once lets others have their turn.
 const PAUSE_WITHIN: Duration = Duration::from_secs(10);
-/// How many places of tasks are shown.
+/// How many places of tasks are shown, and problems of steps.
 const SHOWN: usize = 5;
 
 /// The workflow that runs a definition's steps.
@@ -175,7 +175,7 @@ async fn interpret(
         // An event that came together with the end of a limit came in time.
         inbox::tell(ctx, &mut machine, &mut effects);
         for (id, result) in results {
-            machine.complete(id, result);
+            machine.answer(id, result);
         }
     }
 }
@@ -295,8 +295,17 @@ fn source(queue: &str, definition: &PinnedDefinition) -> String {
 /// The steps of a definition, as the parser of definitions reads them too.
 fn flow(definition: &PinnedDefinition) -> WorkflowResult<Flow> {
     language::parse(&definition.steps).map_err(|problems| {
-        let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
-        fail("definition")(format!("{}: {}", definition.id, all.join("; ")))
+        let some: Vec<String> = problems
+            .iter()
+            .take(SHOWN)
+            .map(|problem| shortened(&problem.to_string()))
+            .collect();
+        let more = problems.len() - some.len();
+        let more = match more {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        fail("definition")(format!("{}: {}{more}", definition.id, some.join("; ")))
     })
 }
 
@@ -383,7 +392,7 @@ fn position(input: &Value) -> Result<Option<Box<Position>>, String> {
 /// A failure that trying again does not mend.
 fn fail(kind: &'static str) -> impl Fn(String) -> WorkflowTermination {
     move |message| {
-        ApplicationFailure::builder(message)
+        ApplicationFailure::builder(shortened(&message))
             .type_name(kind.to_owned())
             .non_retryable(true)
             .build()

@@ -11,6 +11,7 @@ use super::{
     Expression, HttpCall, OpenApiCall, Stage, Template, Uri, UriPart,
 };
 use crate::definition::{nearest, quoted};
+use crate::run::limits::{refused_name, refused_queue};
 
 const OUTPUTS: &[(&str, CallOutput)] = &[
     ("content", CallOutput::Content),
@@ -125,10 +126,10 @@ impl Reader {
         let object = self.object(at, &ACTIVITY)?;
         let name = self
             .required(&object, "name")
-            .and_then(|at| self.text_template(&at));
+            .and_then(|at| self.name_template(&at, refused_name));
         let queue = self
             .required(&object, "task_queue")
-            .and_then(|at| self.text_template(&at));
+            .and_then(|at| self.name_template(&at, refused_queue));
         let arguments = self.optional(&object, "arguments", |reader, at| {
             reader.list_template(at, false)
         });
@@ -137,6 +138,22 @@ impl Reader {
             task_queue: queue?,
             arguments: arguments?.unwrap_or(Template::Literal(Value::Array(Vec::new()))),
         })
+    }
+
+    /// A name that Temporal takes, or an expression for one.
+    fn name_template(
+        &mut self,
+        at: &At<'_>,
+        refused: fn(&str) -> Option<String>,
+    ) -> Option<Template> {
+        let template = self.text_template(at)?;
+        if let Template::Literal(Value::String(name)) = &template
+            && let Some(why) = refused(name)
+        {
+            self.wrong(at, &why);
+            return None;
+        }
+        Some(template)
     }
 
     /// A URI, or a map of one with who calls.

@@ -10,8 +10,9 @@ use super::value::duration_of;
 use super::{Input, JsonSchema, Length, Output, Stage, Temporal};
 use crate::definition::{duration, nearest, quoted};
 
-/// A worker tells that it lives several times within it.
-const SHORTEST_HEARTBEAT: Duration = Duration::from_secs(1);
+/// The shortest time within which a worker can tell that it lives, or how a
+/// call ended.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
 
 impl Reader {
     pub(super) fn input(&mut self, at: &At<'_>, stage: Stage) -> Option<Input> {
@@ -91,23 +92,16 @@ impl Reader {
         let at = at.key("temporal", value);
         let object = self.object(&at, &TEMPORAL)?;
         let mut limit = |key| self.optional(&object, key, Self::temporal_duration);
-        let start_to_close = limit("start_to_close");
         let schedule_to_close = limit("schedule_to_close");
         let schedule_to_start = limit("schedule_to_start");
-        let heartbeat = self.optional(&object, "heartbeat", |reader, at| {
-            let length = reader.temporal_duration(at)?;
-            if length < SHORTEST_HEARTBEAT {
-                reader.wrong(at, "must be at least `1s`");
-                return None;
-            }
-            Some(length)
+        let start_to_close = self.optional(&object, "start_to_close", Self::second_or_more);
+        let heartbeat = self.optional(&object, "heartbeat", Self::second_or_more);
+        let task_queue = self.optional(&object, "task_queue", |reader, at| {
+            reader.queue(at).map(str::to_owned)
         });
-        let mut text = |key| {
-            self.optional(&object, key, |reader, at| {
-                reader.name(at).map(str::to_owned)
-            })
-        };
-        let (task_queue, summary) = (text("task_queue"), text("summary"));
+        let summary = self.optional(&object, "summary", |reader, at| {
+            reader.name(at).map(str::to_owned)
+        });
         let priority = self.optional(&object, "priority", |reader, at| {
             let number = reader.integer(at, 1..=5)?;
             u8::try_from(number).ok()
@@ -121,6 +115,16 @@ impl Reader {
             priority: priority?,
             summary: summary?,
         })
+    }
+
+    /// The same, of at least a second.
+    fn second_or_more(&mut self, at: &At<'_>) -> Option<Duration> {
+        let length = self.temporal_duration(at)?;
+        if length < SHORTEST_LIMIT {
+            self.wrong(at, "must be at least `1s`");
+            return None;
+        }
+        Some(length)
     }
 
     /// A duration of Almanac's own keys, such as `15s`.

@@ -9,6 +9,11 @@ use super::shapes::Shape;
 use super::{Authentication, DEPTH_LIMIT, Length, RaisedError, Retry, TASKS_LIMIT, Task, TaskList};
 use crate::definition::nearest;
 
+/// How much of a path is shown, in characters.
+const SHOWN: usize = 1000;
+/// How much is told of problems, in bytes.
+const PROBLEMS_LIMIT: usize = 1_000_000;
+
 /// What is wrong with steps, at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -110,7 +115,11 @@ impl<'a> At<'a> {
     /// The path as messages show it.
     pub(super) fn shown(&self) -> String {
         let path = self.path();
-        format!("`{}`", path.strip_prefix('/').unwrap_or(&path))
+        let path = path.strip_prefix('/').unwrap_or(&path);
+        match path.char_indices().nth(SHOWN) {
+            None => format!("`{path}`"),
+            Some((end, _)) => format!("`{}…`", &path[..end]),
+        }
     }
 }
 
@@ -168,12 +177,20 @@ pub(super) struct Reader {
     pub(super) scope: Vec<String>,
     depth: usize,
     tasks: usize,
+    /// What the problems take, in bytes.
+    told: usize,
 }
 
 impl Reader {
     pub(super) fn problem(&mut self, at: &At<'_>, target: Target, message: String) -> &mut Problem {
+        let path = at.path();
+        // Nobody reads more than that: the last stands for those after it.
+        if self.told > PROBLEMS_LIMIT {
+            self.problems.pop();
+        }
+        self.told = self.told.saturating_add(path.len() + message.len());
         self.problems.push(Problem {
-            path: at.path(),
+            path,
             target,
             message,
             hint: None,

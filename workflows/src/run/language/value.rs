@@ -9,6 +9,7 @@ use super::reader::{At, Reader};
 use super::shapes::DURATION;
 use super::{Length, Stage};
 use crate::definition::{duration, quoted};
+use crate::run::limits::{refused_name, refused_queue};
 
 /// The length of each unit of a duration, in milliseconds.
 const UNITS: [(&str, u64); 5] = [
@@ -90,7 +91,21 @@ impl Reader {
             self.wrong(at, "may not be an expression");
             return None;
         }
+        if let Some(why) = refused_name(text) {
+            self.wrong(at, &why);
+            return None;
+        }
         Some(text)
+    }
+
+    /// The name of a task queue.
+    pub(super) fn queue<'v>(&mut self, at: &At<'v>) -> Option<&'v str> {
+        let name = self.name(at)?;
+        if let Some(why) = refused_queue(name) {
+            self.wrong(at, &why);
+            return None;
+        }
+        Some(name)
     }
 
     /// The name of a variable, without `$`.

@@ -5,12 +5,15 @@ use serde_json::Value;
 use super::frames::Place;
 use super::state::{Doing, Pending, Purpose};
 use super::tasks::Interpreter;
-use super::{Effect, EffectId, Fault};
+use super::{Answer, Effect, EffectId, Fault, Standard};
 use crate::run::language::{Kind, RunOutput};
+
+/// How many bytes of JSON are read in the time of one step.
+const BYTES_READ_PER_STEP: u64 = 8;
 
 impl Interpreter<'_> {
     /// Takes the result of an effect. One that nobody waits for changes nothing.
-    pub(super) fn arrive(&mut self, id: EffectId, outcome: Result<Value, Fault>) {
+    pub(super) fn arrive(&mut self, id: EffectId, outcome: Result<Answer, Fault>) {
         let Some(pending) = self.position.pending.remove(&id) else {
             return;
         };
@@ -42,7 +45,8 @@ impl Interpreter<'_> {
                 }
             }
             Purpose::Task => {
-                let result = outcome.and_then(|value| {
+                let result = outcome.and_then(|answer| {
+                    let value = self.read(answer)?;
                     let output = self.output_of(place, &pending, value);
                     self.finish(place, output, None)
                 });
@@ -54,6 +58,19 @@ impl Interpreter<'_> {
                 Err(fault) => self.fault(place, fault),
             },
         }
+    }
+
+    /// The data of an answer. To read it is work of the turn.
+    fn read(&self, answer: Answer) -> Result<Value, Fault> {
+        let text = match answer {
+            Answer::Value(value) => return Ok(value),
+            Answer::Json(text) => text,
+        };
+        self.worked(text.len() as u64 / BYTES_READ_PER_STEP)?;
+        serde_json::from_slice(&text).map_err(|error| {
+            let detail = format!("the answer is not JSON: {error}");
+            Standard::Runtime.fault(detail).shortened()
+        })
     }
 
     /// The raw output of a task whose effect gave `value`.

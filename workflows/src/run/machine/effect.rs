@@ -76,6 +76,14 @@ pub struct HttpRequest {
     pub redirect: bool,
 }
 
+impl HttpRequest {
+    /// Whether it may be made twice (RFC 9110, 9.2.2).
+    pub fn is_repeatable(&self) -> bool {
+        let method = self.method.to_ascii_uppercase();
+        ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"].contains(&method.as_str())
+    }
+}
+
 /// A call by a document of `OpenAPI`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpenApiRequest {

@@ -167,9 +167,9 @@ impl<'t> Interpreter<'t> {
     }
 
     /// Starts the effects of a position again; timers with what is left of them.
-    /// Those that have ended meanwhile end at once, in their order: a run that
+    /// Those that have ended meanwhile are answered, in their order: a run that
     /// goes on elsewhere again and again must not begin them anew each time.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn restart(&mut self) -> Vec<EffectId> {
         let mut ended = Vec::new();
         for (id, mut pending) in self.position.pending.clone() {
             if let (Effect::Timer { duration }, Some(deadline)) =
@@ -187,14 +187,7 @@ impl<'t> Interpreter<'t> {
             self.command(id, &pending);
         }
         ended.sort_unstable();
-        for (_, id) in &ended {
-            self.arrive(*id, Ok(Value::Null));
-        }
-        // One that another's end gives up was not started here.
-        self.commands.retain(|command| match command {
-            Command::Cancel { id } => ended.iter().all(|(_, other)| other != id),
-            Command::Start { .. } => true,
-        });
+        ended.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Gives up the effects that `which` names.

@@ -19,8 +19,8 @@
 
 mod arrive;
 mod effect;
-mod end;
 mod emit;
+mod end;
 mod evaluate;
 mod fault;
 mod filter;
@@ -33,7 +33,7 @@ mod retry;
 mod state;
 mod tasks;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +93,10 @@ pub struct Machine {
     held_bytes: u64,
     /// What calls took that began since a result came, in bytes of JSON.
     sent: usize,
+    /// Whether a result came since the last turn.
+    answered: bool,
+    /// Timers that ended before the run went on here, where they never began.
+    passed: BTreeSet<EffectId>,
     audience: Audience,
     /// How many events wait and what they take, where that was counted since the last turn.
     waiting: Option<(usize, usize)>,
@@ -100,8 +104,18 @@ pub struct Machine {
 
 #[derive(Debug, Clone)]
 enum Arrival {
-    Done(EffectId, Result<Value, Fault>),
+    Done(EffectId, Result<Answer, Fault>),
     Event(Value),
+}
+
+/// What an effect gave.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Data.
+    Value(Value),
+    /// The text of JSON. It is read when a turn takes it: of many that come
+    /// together, one is in memory as data at a time.
+    Json(Vec<u8>),
 }
 
 /// What a turn answers.
@@ -212,6 +226,8 @@ impl Machine {
             held: false,
             leaving: false,
             sent: 0,
+            answered: false,
+            passed: BTreeSet::new(),
             resumed: false,
         }
     }
@@ -234,6 +250,8 @@ impl Machine {
             held: false,
             leaving: false,
             sent: 0,
+            answered: false,
+            passed: BTreeSet::new(),
             resumed: true,
         })
     }
@@ -242,34 +260,48 @@ impl Machine {
     pub fn advance(&mut self, now: Timestamp) -> Turn {
         let mut interpreter = Interpreter::new(&self.flow, &self.about, &mut self.position, now);
         interpreter.held.set(self.held_bytes);
-        if self.arrived.is_empty() {
+        if !std::mem::take(&mut self.answered) {
             interpreter.sent.set(self.sent);
         }
         if std::mem::take(&mut self.resumed) {
-            interpreter.restart();
+            // They ended before all that comes now.
+            for id in interpreter.restart().into_iter().rev() {
+                self.passed.insert(id);
+                let done = Arrival::Done(id, Ok(Answer::Value(Value::Null)));
+                self.arrived.push_front(done);
+            }
         }
         interpreter.begin_run();
-        while let Some(arrival) = self.arrived.pop_front() {
+        // One bound for all: the others have their turn later.
+        let mut left = TASKS_PER_TURN;
+        while left > 0
+            && !interpreter.is_tired()
+            && let Some(arrival) = self.arrived.pop_front()
+        {
+            left -= 1;
             match arrival {
                 Arrival::Done(id, outcome) => interpreter.arrive(id, outcome),
-                Arrival::Event(event) => {
-                    interpreter.hear(event);
-                    // The others have their turn later.
-                    if interpreter.is_tired() {
-                        break;
-                    }
-                }
+                Arrival::Event(event) => interpreter.hear(event),
             }
         }
         let stops = self.held || (self.leaving && interpreter.position.is_safe());
-        if !stops {
-            interpreter.run_ready();
+        if !stops && self.arrived.is_empty() {
+            interpreter.run_ready(left);
         }
         self.held_bytes = interpreter.held.get();
         self.sent = interpreter.sent.get();
         let work = interpreter.taken();
         let again = std::mem::take(&mut interpreter.again);
-        let (commands, log) = interpreter.answers();
+        let (mut commands, log) = interpreter.answers();
+        // One that another's end gives up was not started here, or has ended.
+        let told = |id| {
+            let mut arrived = self.arrived.iter();
+            arrived.any(|arrival| matches!(arrival, Arrival::Done(other, _) if *other == id))
+        };
+        commands.retain(|command| match command {
+            Command::Cancel { id } => !self.passed.contains(id) && !told(*id),
+            Command::Start { .. } => true,
+        });
         for event in again.into_iter().rev() {
             self.arrived.push_front(Arrival::Event(event));
         }
@@ -296,6 +328,12 @@ impl Machine {
     /// Tells the result of an effect. One that was given up, or that nobody
     /// asked for, changes nothing.
     pub fn complete(&mut self, id: EffectId, outcome: Result<Value, Fault>) {
+        self.answer(id, outcome.map(Answer::Value));
+    }
+
+    /// The same, with a result that may be JSON still to be read.
+    pub fn answer(&mut self, id: EffectId, outcome: Result<Answer, Fault>) {
+        self.answered = true;
         self.arrived.push_back(Arrival::Done(id, outcome));
     }
 
@@ -316,13 +354,18 @@ impl Machine {
     }
 
     /// Where the run is, when it can be left: nothing is under way but timers
-    /// and listening, and all that was told has been seen by a turn.
+    /// and listening, and all else that was told has been seen by a turn.
     pub fn position(&self) -> Option<&Position> {
         self.is_safe().then_some(&self.position)
     }
 
     fn is_safe(&self) -> bool {
-        self.arrived.is_empty() && !self.resumed && self.position.is_safe()
+        // Timers that have ended end anew at once, where the run goes on.
+        let stays = |arrival: &Arrival| match arrival {
+            Arrival::Done(id, _) => self.position.keeps(*id),
+            Arrival::Event(_) => false,
+        };
+        !self.resumed && self.position.is_safe() && self.arrived.iter().all(stays)
     }
 
     /// The places of the tasks that are under way, the innermost of each branch.

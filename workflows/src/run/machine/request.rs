@@ -12,6 +12,7 @@ use super::{
 use crate::run::language::{
     Authentication, Call, Credentials, Process, Run, Template, Uri, UriPart, describe,
 };
+use crate::run::limits::{refused_name, refused_queue};
 
 impl Interpreter<'_> {
     pub(super) fn call_request(&self, place: Place, call: &Call) -> Result<Effect, Fault> {
@@ -38,8 +39,12 @@ impl Interpreter<'_> {
                 redirect: call.redirect,
             })),
             Call::Activity(call) => Effect::Activity(ActivityRequest {
-                name: self.text(place, "name", &call.name)?,
-                task_queue: self.text(place, "task_queue", &call.task_queue)?,
+                name: taken("name", self.text(place, "name", &call.name)?, refused_name)?,
+                task_queue: taken(
+                    "task_queue",
+                    self.text(place, "task_queue", &call.task_queue)?,
+                    refused_queue,
+                )?,
                 arguments: self.list(place, "arguments", Some(&call.arguments))?,
             }),
         })
@@ -178,6 +183,14 @@ impl Interpreter<'_> {
             scheme: authentication.scheme,
             credentials,
         }))
+    }
+}
+
+/// A name, if Temporal takes it.
+fn taken(what: &str, name: String, refused: fn(&str) -> Option<String>) -> Result<String, Fault> {
+    match refused(&name) {
+        None => Ok(name),
+        Some(why) => Err(Standard::Configuration.fault(format!("`{what}` {why}"))),
     }
 }
 

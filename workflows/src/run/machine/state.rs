@@ -61,6 +61,13 @@ impl Position {
         self.outcome.is_none() && self.pending.values().all(stays)
     }
 
+    /// Whether the end of an effect can be told again where the run goes on:
+    /// it is a timer's, or nobody waits for it.
+    pub(super) fn keeps(&self, id: EffectId) -> bool {
+        let pending = self.pending.get(&id);
+        pending.is_none_or(|pending| pending.deadline.is_some())
+    }
+
     /// What its data takes in memory, about.
     pub(super) fn weight(&self) -> u64 {
         let frames = self.threads.values().flat_map(|thread| &thread.frames);

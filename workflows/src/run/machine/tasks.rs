@@ -10,10 +10,10 @@ use super::evaluate::View;
 use super::frames::Place;
 use super::state::{Doing, NO_THREAD, Position, Purpose, Thread};
 use super::{
-    About, Command, Effect, Entry, Fault, SENT_LIMIT, Standard, TASKS_PER_TURN, WORK_OF_TASK,
-    WORK_PER_TURN,
+    About, Command, Effect, Entry, Fault, SENT_LIMIT, Standard, WORK_OF_TASK, WORK_PER_TURN,
 };
 use crate::run::language::{Flow, Kind, Stage, Task, Then};
+use crate::run::limits::around;
 use crate::size::{PAYLOAD_LIMIT, json_size, weight};
 
 /// The run's own thread.
@@ -130,9 +130,10 @@ impl<'t> Interpreter<'t> {
         self.enter(own, Flow::ROOT.to_owned(), input, BTreeMap::new());
     }
 
-    /// Begins tasks until all threads wait, or the turn has done its share.
-    pub(super) fn run_ready(&mut self) {
-        for _ in 0..TASKS_PER_TURN {
+    /// Begins tasks, this many at most, until all threads wait, or the turn has
+    /// done its share.
+    pub(super) fn run_ready(&mut self, most: usize) {
+        for _ in 0..most {
             if self.is_tired() {
                 return;
             }
@@ -244,20 +245,20 @@ impl<'t> Interpreter<'t> {
             Kind::Emit(attributes) => {
                 let event = self.event(place, attributes)?;
                 let effect = Effect::Emit { event };
-                self.send(&effect)?;
+                self.send(task, &effect)?;
                 self.start(place, Purpose::Task, effect);
                 Ok(())
             }
             Kind::Listen(listen) => self.begin_listen(place, listen),
             Kind::Call(call) => {
                 let effect = self.call_request(place, call)?;
-                self.send(&effect)?;
+                self.send(task, &effect)?;
                 self.start(place, Purpose::Task, effect);
                 Ok(())
             }
             Kind::Run(run) => {
                 let effect = self.run_request(place, run)?;
-                self.send(&effect)?;
+                self.send(task, &effect)?;
                 self.start(place, Purpose::Task, effect);
                 Ok(())
             }
@@ -265,18 +266,27 @@ impl<'t> Interpreter<'t> {
     }
 
     /// Whether Temporal takes what a call sends, alone and with those before it.
-    fn send(&self, effect: &Effect) -> Result<(), Fault> {
-        let bytes = json_size(effect);
+    fn send(&self, task: &Task, effect: &Effect) -> Result<(), Fault> {
+        let arguments = match effect {
+            Effect::Activity(request) => request.arguments.len(),
+            _ => 1,
+        };
+        let options = &task.temporal;
+        let beside = [&options.task_queue, &options.summary];
+        let beside: usize = beside.into_iter().flatten().map(String::len).sum();
+        let bytes = json_size(effect)
+            .saturating_add(around(arguments))
+            .saturating_add(beside);
         self.keep(bytes as u64)?;
         if bytes > PAYLOAD_LIMIT {
             return Err(Standard::Runtime.fault(format!(
-                "what the call sends takes {bytes} bytes as JSON, more than the {PAYLOAD_LIMIT} that it may"
+                "what the call sends takes {bytes} bytes, more than the {PAYLOAD_LIMIT} that it may"
             )));
         }
         let sent = self.sent.get().saturating_add(bytes);
         if sent > SENT_LIMIT {
             return Err(Standard::Runtime.fault(format!(
-                "what calls send that begin at once takes {sent} bytes as JSON, more than the {SENT_LIMIT} that it may"
+                "what calls send that begin at once takes {sent} bytes, more than the {SENT_LIMIT} that it may"
             )));
         }
         self.sent.set(sent);

@@ -14,10 +14,11 @@ const YIELDS: u32 = 50;
 /// How many at most, when it could not be left before.
 const MOST_YIELDS: u32 = 200;
 /// What all turns may take, in steps of expressions: each replay takes as much
-/// again, and has the ten seconds of a workflow task.
-const WORK: u64 = 10_000_000;
+/// again, and has the ten seconds of a workflow task. A slow machine takes two
+/// seconds for them, without optimisation.
+const WORK: u64 = 4_000_000;
 /// How much at most, when it could not be left before.
-const MOST_WORK: u64 = 40_000_000;
+const MOST_WORK: u64 = 12_000_000;
 /// How many events a history may have before no further task begins: Temporal
 /// ends a run at 51,200.
 const MOST_EVENTS: u32 = 30_000;

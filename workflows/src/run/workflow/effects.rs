@@ -21,32 +21,56 @@ use super::{RunDefinition, failure};
 use crate::contracts::{EMIT, HTTP, OPENAPI, SHELL};
 use crate::run::json_size;
 use crate::run::language::Temporal;
-use crate::run::machine::{ActivityRequest, Effect, EffectId, Fault, WorkflowRequest};
+use crate::run::limits::fitting_id;
+use crate::run::machine::{ActivityRequest, Answer, Effect, EffectId, Fault, WorkflowRequest};
 
 /// The limit of an attempt at an activity for which the task states none.
 const ATTEMPT_WITHIN: Duration = Duration::from_mins(5);
 /// How soon a lost worker is noticed: Almanac's own activities always heartbeat.
 const OWN_HEARTBEAT: Duration = Duration::from_secs(30);
 /// How often one of Almanac's own activities is tried when its worker is lost,
-/// or what it called may answer later.
+/// or what it called may answer later; if what it does may be done twice.
 const OWN_ATTEMPTS: u32 = 3;
 /// The longest wait before an event is tried to be published again.
 const EMIT_INTERVAL: Duration = Duration::from_secs(30);
 /// The shortest timer.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// The longest summary.
+/// The longest summary, in bytes. The server takes 400.
 const SUMMARY: usize = 200;
 
 type Context = WorkflowContext<RunDefinition>;
-type Results = Vec<(EffectId, Result<Value, Fault>)>;
-type Ending<'c> = Pin<Box<dyn Future<Output = Result<Value, Fault>> + 'c>>;
+type Results = Vec<(EffectId, Result<Answer, Fault>)>;
+type Ending<'c> = Pin<Box<dyn Future<Output = Ended> + 'c>>;
+
+/// How an effect ended, and what that takes in the history.
+struct Ended {
+    result: Result<Answer, Fault>,
+    bytes: usize,
+}
+
+impl Ended {
+    /// Nothing came.
+    fn nothing() -> Self {
+        Self {
+            result: Ok(Answer::Value(Value::Null)),
+            bytes: 0,
+        }
+    }
+
+    fn failed((fault, bytes): (Fault, usize)) -> Self {
+        Self {
+            result: Err(fault),
+            bytes,
+        }
+    }
+}
 
 /// The effects of a run that are under way.
 pub(super) struct Effects<'c> {
     ctx: &'c Context,
     /// What the ids of child workflows begin with.
     run: String,
-    under_way: Endings<'c, Result<Value, Fault>>,
+    under_way: Endings<'c, Ended>,
     tokens: BTreeMap<EffectId, WorkflowCancellationToken>,
     /// What calls and answers took so far.
     bytes: usize,
@@ -77,9 +101,14 @@ impl<'c> Effects<'c> {
             Effect::Timer { duration } => self.timer(duration, how),
             Effect::Activity(request) => self.activity(request, how),
             Effect::Workflow(request) => self.child(id, request, how),
-            Effect::Http(request) => self.own(HTTP, &request, how),
-            Effect::OpenApi(request) => self.own(OPENAPI, &request, how),
-            Effect::Shell(request) => self.own(SHELL, &request, how),
+            Effect::Http(request) if request.is_repeatable() => {
+                self.own(HTTP, &request, how, OWN_ATTEMPTS)
+            }
+            Effect::Http(request) => self.own(HTTP, &request, how, 1),
+            // The activity knows the method, and makes a second attempt only of
+            // what is repeatable.
+            Effect::OpenApi(request) => self.own(OPENAPI, &request, how, OWN_ATTEMPTS),
+            Effect::Shell(request) => self.own(SHELL, &request, how, 1),
             Effect::Emit { event } => self.emit(event, how),
             // Signals reach the machine whether anybody listens or not.
             Effect::Listen { .. } => Box::pin(std::future::pending()),
@@ -137,10 +166,11 @@ impl<'c> Effects<'c> {
     }
 
     fn ended(&mut self, cx: &task::Context<'_>) -> Results {
-        let results = self.under_way.poll(cx);
-        for (id, result) in &results {
-            self.tokens.remove(id);
-            self.bytes += result.as_ref().map_or(0, json_size);
+        let mut results = Vec::new();
+        for (id, ended) in self.under_way.poll(cx) {
+            self.tokens.remove(&id);
+            self.bytes = self.bytes.saturating_add(ended.bytes);
+            results.push((id, ended.result));
         }
         results
     }
@@ -153,7 +183,7 @@ impl<'c> Effects<'c> {
         let timer = self.ctx.timer(options);
         Box::pin(async move {
             timer.await;
-            Ok(Value::Null)
+            Ended::nothing()
         })
     }
 
@@ -167,19 +197,38 @@ impl<'c> Effects<'c> {
         self.execute(&request.name, RawValue::new(arguments), options)
     }
 
-    /// One of Almanac's own activities.
-    fn own<T: Serialize>(&self, name: &str, request: &T, how: How<'_>) -> Ending<'c> {
+    /// One of Almanac's own activities. What is not repeatable has one attempt:
+    /// when its worker is lost, nobody knows whether it was done.
+    fn own<T: Serialize>(
+        &self,
+        name: &str,
+        request: &T,
+        how: How<'_>,
+        attempts: u32,
+    ) -> Ending<'c> {
         let input = match serde_json::to_value(request) {
             Ok(input) => input,
             Err(error) => {
                 let fault = failure::runtime(&error.to_string());
-                return Box::pin(std::future::ready(Err(fault)));
+                return Box::pin(std::future::ready(Ended::failed((fault, 0))));
             }
         };
         let heartbeat = how.options.heartbeat.or(Some(OWN_HEARTBEAT));
         let queue = how.options.task_queue.clone();
-        let options = how.activity(queue, heartbeat, OWN_ATTEMPTS);
-        self.execute(name, RawValue::new(self.payloads(&input)), options)
+        let options = how.activity(queue, heartbeat, attempts);
+        let input = RawValue::new(self.payloads(&input));
+        if attempts > 1 {
+            return self.execute(name, input, options);
+        }
+        let activity = self
+            .ctx
+            .execute_activity(UntypedActivity::new(name), input, options);
+        Box::pin(async move {
+            match activity.await {
+                Ok(answer) => json(answer),
+                Err(error) => Ended::failed(failure::of_once(&error)),
+            }
+        })
     }
 
     /// An event to publish, tried until it is: the same event is stored once.
@@ -197,8 +246,10 @@ impl<'c> Effects<'c> {
         let activity = UntypedActivity::new(name);
         let activity = self.ctx.execute_activity(activity, input, options);
         Box::pin(async move {
-            let answer = activity.await;
-            json(&answer.map_err(|error| failure::of_activity(&error))?)
+            match activity.await {
+                Ok(answer) => json(answer),
+                Err(error) => Ended::failed(failure::of_activity(&error)),
+            }
         })
     }
 
@@ -216,7 +267,7 @@ impl<'c> Effects<'c> {
             )
         };
         let options = ChildWorkflowOptions::builder()
-            .workflow_id(format!("{}/{id}", self.run))
+            .workflow_id(fitting_id(format!("{}/{id}", self.run)))
             .maybe_task_queue(how.options.task_queue.clone())
             .cancel_type(cancel)
             .cancellation_token(how.token.clone())
@@ -233,12 +284,17 @@ impl<'c> Effects<'c> {
             .ctx
             .start_child_workflow(workflow, RawValue::new(input), options);
         Box::pin(async move {
-            let child = started.await.map_err(|error| failure::of_start(&error))?;
+            let child = match started.await {
+                Ok(child) => child,
+                Err(error) => return Ended::failed((failure::of_start(&error), 0)),
+            };
             if !request.wait {
-                return Ok(Value::Null);
+                return Ended::nothing();
             }
-            let answer = child.result().await;
-            json(&answer.map_err(|error| failure::of_child(&error))?)
+            match child.result().await {
+                Ok(answer) => json(answer),
+                Err(error) => Ended::failed(failure::of_child(&error)),
+            }
         })
     }
 
@@ -273,7 +329,10 @@ impl How<'_> {
     ) -> ActivityOptions {
         let options = self.options;
         let limits = match (options.start_to_close, options.schedule_to_close) {
-            (None, Some(all)) => ActivityCloseTimeouts::ScheduleToClose(all),
+            (None, Some(all)) => ActivityCloseTimeouts::ScheduleAndStartToClose {
+                start_to_close: ATTEMPT_WITHIN.min(all),
+                schedule_to_close: all,
+            },
             (Some(one), Some(all)) => ActivityCloseTimeouts::ScheduleAndStartToClose {
                 start_to_close: one,
                 schedule_to_close: all,
@@ -309,25 +368,30 @@ fn summary(task: &str, effect: &Effect, options: &Temporal) -> String {
     let emitted = emitted.map(|kind| format!("emit {kind}"));
     let said = options.summary.as_deref().or(emitted.as_deref());
     let whole = said.unwrap_or(place);
-    match whole.char_indices().nth(SUMMARY) {
-        None => whole.to_owned(),
-        Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
+    if whole.len() <= SUMMARY {
+        return whole.to_owned();
     }
+    format!("{}…", &whole[..whole.floor_char_boundary(SUMMARY)])
 }
 
 /// What an activity or a workflow answered, if that is JSON or nothing.
-fn json(answer: &RawValue) -> Result<Value, Fault> {
-    let Some(payload) = answer.payloads.first() else {
-        return Ok(Value::Null);
+fn json(answer: RawValue) -> Ended {
+    let bytes = answer
+        .payloads
+        .iter()
+        .map(|payload| payload.data.len())
+        .sum();
+    let Some(payload) = answer.payloads.into_iter().next() else {
+        return Ended::nothing();
     };
     let encoding = payload.metadata.get("encoding").map(Vec::as_slice);
-    match encoding {
-        Some(b"binary/null") => Ok(Value::Null),
-        Some(b"json/plain" | b"json/protobuf") => serde_json::from_slice(&payload.data)
-            .map_err(|error| failure::runtime(&format!("the answer is not JSON: {error}"))),
+    let result = match encoding {
+        Some(b"binary/null") => Ok(Answer::Value(Value::Null)),
+        Some(b"json/plain" | b"json/protobuf") => Ok(Answer::Json(payload.data)),
         other => Err(failure::runtime(&format!(
             "the answer is not JSON, but {}",
             String::from_utf8_lossy(other.unwrap_or(b"of no encoding"))
         ))),
-    }
+    };
+    Ended { result, bytes }
 }

@@ -123,7 +123,11 @@ mod tests {
             Box::pin(poll_fn(move |cx| {
                 let mut inner = outside.0.borrow_mut();
                 inner.1 = Some(cx.waker().clone());
-                if inner.0 { Poll::Ready(()) } else { Poll::Pending }
+                if inner.0 {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
             }))
         }
     }

@@ -1,26 +1,64 @@
 //! What failed outside, as an error of the specification.
 
-use temporalio_common::error::{ApplicationFailure, IncomingError};
+use temporalio_common::error::{ApplicationFailure, IncomingError, TimeoutType};
 use temporalio_protos::temporal::api::common::v1::Payload;
+use temporalio_protos::temporal::api::failure::v1::Failure;
+use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_workflow::{
     ActivityExecutionError, ChildWorkflowExecutionError, ChildWorkflowStartError,
 };
 
 use crate::run::machine::{Fault, Standard, shortened};
 
-pub(super) fn of_activity(error: &ActivityExecutionError) -> Fault {
-    match error {
+/// The error, and what it takes in the history.
+pub(super) fn of_activity(error: &ActivityExecutionError) -> (Fault, usize) {
+    let fault = match error {
         ActivityExecutionError::Cancelled(_) => cancelled("the activity"),
         _ => error
             .reason()
             .map_or_else(|| runtime(&error.to_string()), of),
-    }
+    };
+    (fault, error.failure().map_or(0, size))
 }
 
-pub(super) fn of_child(error: &ChildWorkflowExecutionError) -> Fault {
-    error
+/// The same, of a call that is made once: when its worker is lost, nobody knows
+/// whether it was done.
+pub(super) fn of_once(error: &ActivityExecutionError) -> (Fault, usize) {
+    let (fault, bytes) = of_activity(error);
+    let lost = error.as_timeout().is_some_and(|timeout| {
+        matches!(
+            timeout.timeout_type(),
+            TimeoutType::StartToClose | TimeoutType::ScheduleToClose | TimeoutType::Heartbeat
+        )
+    });
+    if !lost {
+        return (fault, bytes);
+    }
+    let detail = "the worker that made the call was lost, or took too long; whether it was done is not known, so it is not made again";
+    (Standard::Timeout.fault(detail), bytes)
+}
+
+/// The same, of a child workflow.
+pub(super) fn of_child(error: &ChildWorkflowExecutionError) -> (Fault, usize) {
+    let fault = error
         .reason()
-        .map_or_else(|| runtime(&error.to_string()), of)
+        .map_or_else(|| runtime(&error.to_string()), of);
+    (fault, error.failure().map_or(0, size))
+}
+
+/// What a failure takes with all that caused it, in bytes, about.
+fn size(failure: &Failure) -> usize {
+    let details = match &failure.failure_info {
+        Some(FailureInfo::ApplicationFailureInfo(info)) => info.details.as_ref(),
+        Some(FailureInfo::CanceledFailureInfo(info)) => info.details.as_ref(),
+        Some(FailureInfo::TimeoutFailureInfo(info)) => info.last_heartbeat_details.as_ref(),
+        _ => None,
+    };
+    let payloads = details.into_iter().flat_map(|details| &details.payloads);
+    let payloads = payloads.chain(&failure.encoded_attributes);
+    let payloads: usize = payloads.map(|payload| payload.data.len()).sum();
+    let cause = failure.cause.as_deref().map_or(0, size);
+    failure.message.len() + failure.stack_trace.len() + payloads + cause
 }
 
 pub(super) fn of_start(error: &ChildWorkflowStartError) -> Fault {

@@ -229,3 +229,34 @@ proptest! {
         }
     }
 }
+
+/// Temporal would refuse them, each time that the run tries.
+#[test]
+fn names_that_temporal_does_not_take_are_told_at_their_line() {
+    let long = "n".repeat(1001);
+    insta::assert_snapshot!(problems(&json!([
+        { "a": { "call": "activity", "with": { "name": long, "task_queue": "/_sys/q" } } },
+        { "b": { "run": { "workflow": { "namespace": "d", "name": long, "version": "1" } }, "metadata": { "temporal": { "task_queue": long } } } },
+        { "c": { "run": { "workflow": { "namespace": "d", "name": "W", "version": "1" } }, "metadata": { "temporal": { "task_queue": "/_sys/q" } } } },
+    ])), @r"
+    `do/0/a/with/name` must have at most 1000 bytes, not 1001
+    `do/0/a/with/task_queue` is the server's own: no name may begin with `/_sys/`
+    `do/1/b/metadata/temporal/task_queue` must have at most 1000 bytes, not 1001
+    `do/1/b/run/workflow/name` must have at most 1000 bytes, not 1001
+    `do/2/c/metadata/temporal/task_queue` is the server's own: no name may begin with `/_sys/`
+    ");
+}
+
+#[test]
+fn what_is_told_of_problems_is_bounded() {
+    let long = "k".repeat(100_000);
+    let tasks: Vec<Value> = (0..500)
+        .map(|n| json!({ format!("t{n}"): { "set": { "x": 1 }, &long: 1, "metadata": 1 } }))
+        .collect();
+    let told = parse(&json!(tasks)).unwrap_err();
+    let bytes: usize = told
+        .iter()
+        .map(|problem| problem.path.len() + problem.message.len())
+        .sum();
+    assert!(bytes < 2_000_000, "{bytes}");
+}

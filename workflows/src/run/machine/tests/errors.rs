@@ -218,3 +218,39 @@ fn each_attempt_begins_with_the_same_input() {
     } }]);
     assert_eq!(output(&steps, json!({ "n": 0 })), json!({ "n": 1 }));
 }
+
+fn call(name: &Value, queue: &Value, arguments: &Value) -> Value {
+    json!([{ "guard": {
+        "try": [{ "call": { "call": "activity", "with": { "name": name, "task_queue": queue, "arguments": arguments } } }],
+        "catch": { "do": [{ "say": { "set": { "said": "${ $error.detail }" } } }] },
+    } }])
+}
+
+/// The server would refuse the command, and fail the workflow task for ever.
+#[test]
+fn what_temporal_does_not_take_is_a_fault_that_can_be_caught() {
+    let (plain, list) = (json!("x"), json!([]));
+    let long = json!({ "x": "é".repeat(501) });
+    let said = |steps: &Value, input: Value| output(steps, input)["said"].to_string();
+    let told = said(&call(&json!("${ .x }"), &plain, &list), long.clone());
+    assert_eq!(told, r#""`name` must have at most 1000 bytes, not 1002""#);
+    let told = said(&call(&plain, &json!("${ .x }"), &list), long);
+    assert_eq!(
+        told,
+        r#""`task_queue` must have at most 1000 bytes, not 1002""#
+    );
+    let told = said(
+        &call(&plain, &json!("${ .x }"), &list),
+        json!({ "x": "/_sys/x" }),
+    );
+    assert_eq!(
+        told,
+        r#""`task_queue` is the server's own: no name may begin with `/_sys/`""#
+    );
+    // Each argument is a payload of its own.
+    let told = said(
+        &call(&plain, &plain, &json!("${ . }")),
+        json!(vec![1; 80_000]),
+    );
+    assert!(told.contains("what the call sends takes"), "{told}");
+}

@@ -149,3 +149,62 @@ fn a_limit_passes_while_the_run_goes_on_elsewhere_again_and_again() {
     let race = json!([{ "race": { "fork": { "compete": true, "branches": [{ "spin": { "do": again } }, { "rest": { "wait": "PT3S" } }] } } }]);
     assert_eq!(ends(&race), (Status::Completed(json!({ "n": 1 })), 3, 0));
 }
+
+/// Each of many branches has work to do when its wait ends; all end at once.
+fn together(count: usize) -> Run {
+    let branches: Vec<Value> = (0..count)
+        .map(|n| {
+            json!({ format!("b{n}"): {
+                "wait": "PT2S",
+                "output": { "as": "${ reduce range(20000) as $i (0; . + $i) }" },
+            } })
+        })
+        .collect();
+    let steps = json!([{ "all": { "fork": { "branches": branches } } }]);
+    let mut run = Run::new(&steps, json!({}), nobody);
+    assert_eq!(run.turn(), Status::Waiting);
+    run.now += jiff::SignedDuration::from_secs(2);
+    run.answer_ready();
+    run
+}
+
+/// The work of results that come together is spread over turns.
+#[test]
+fn a_turn_is_bounded_when_much_ends_at_once() {
+    let mut run = together(20);
+    let mut turns = 0;
+    let status = loop {
+        let turn = run.machine.advance(run.now);
+        turns += 1;
+        assert!(turn.work <= 2_000_000, "{}", turn.work);
+        match turn.status {
+            Status::Yielded => {}
+            other => break other,
+        }
+    };
+    assert!(turns > 2, "{turns}");
+    assert_eq!(
+        status,
+        Status::Completed(json!(vec![199_990_000; 20])),
+        "each was done"
+    );
+}
+
+/// It can be left in between; what ended and was not seen is known there.
+#[test]
+fn a_run_is_left_while_much_ends_at_once() {
+    let mut run = together(80);
+    assert_eq!(run.turn(), Status::Yielded);
+    run.machine.leave();
+    assert_eq!(run.turn(), Status::Held);
+    run.interrupted = true;
+    let mut parts = 1;
+    let ended = loop {
+        match run.interrupt() {
+            Status::Yielded => parts += 1,
+            other => break other,
+        }
+    };
+    assert!(parts > 1, "{parts}");
+    assert_eq!(ended, Status::Completed(json!(vec![199_990_000; 80])));
+}

@@ -1,0 +1,85 @@
+//! What must not be done twice is done once, whatever ends the worker.
+
+use std::time::Duration;
+
+use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers};
+use serde_json::{Value, json};
+
+use super::outside::worker;
+use super::{output, start};
+use crate::web::Web;
+
+on_both_schedulers!(
+    a_shutdown_repeats_no_call_that_must_be_made_once,
+    a_short_limit_repeats_no_call_that_must_be_made_once,
+);
+
+const POST: &str = "
+do:
+  - guarded:
+      try: [{ order: { call: http, with: { method: post, endpoint: 'http://WEB/slow' } } }]
+      catch: { do: [{ say: { set: { said: '${ $error.detail }' } } }] }
+";
+
+const COMMAND: &str = "
+do:
+  - guarded:
+      try: [{ deploy: { run: { shell: { command: sh, arguments: ['-c', 'echo x >> FILE; sleep 60'] } } } }]
+      catch: { do: [{ say: { set: { said: '${ $error.detail }' } } }] }
+";
+
+const SHORT: &str = "
+do:
+  - guarded:
+      try:
+        - order:
+            call: http
+            with: { method: post, endpoint: 'http://WEB/slow' }
+            metadata: { temporal: { start_to_close: 1s } }
+      catch: { do: [{ say: { set: { said: '${ $error.detail }' } } }] }
+";
+
+/// The worker waits for them as long as it may, and then tells that nobody knows.
+async fn a_shutdown_repeats_no_call_that_must_be_made_once(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let web = Web::start(|_| None).await?;
+    let file = project.folder().join("done");
+    project.write("post.yaml", &POST.replace("WEB", web.address()))?;
+    let command = COMMAND.replace("FILE", &file.display().to_string());
+    project.write("command.yaml", &command)?;
+    let worker = worker(&project, &web)?.flag("--shutdown-timeout", "8s");
+    let mut worker = worker.start().await?;
+    let post = start(&project, "post", Value::Null).await?;
+    let command = start(&project, "command", Value::Null).await?;
+    eventually("both to be under way", || async {
+        Ok(web.asked().len() == 1 && file.exists())
+    })
+    .await?;
+    worker.terminate(Duration::from_secs(30))?;
+    worker.restart().await?;
+    for id in [&post, &command] {
+        let told = output(&project, id).await?;
+        let said = told["said"].to_string();
+        assert!(said.contains("whether it was done is not known"), "{said}");
+    }
+    assert_eq!(web.asked().len(), 1);
+    assert_eq!(std::fs::read_to_string(&file)?, "x\n");
+    Ok(())
+}
+
+async fn a_short_limit_repeats_no_call_that_must_be_made_once(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let web = Web::start(|_| None).await?;
+    project.write("short.yaml", &SHORT.replace("WEB", web.address()))?;
+    let _worker = worker(&project, &web)?.start().await?;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        runs.push(start(&project, "short", json!({})).await?);
+    }
+    for id in &runs {
+        let told = output(&project, id).await?;
+        assert!(told["said"].is_string(), "{told}");
+    }
+    assert_eq!(web.asked().len(), 3, "each was made once");
+    Ok(())
+}

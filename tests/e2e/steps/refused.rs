@@ -1,0 +1,63 @@
+//! What the server refuses of a command is a step's error, and never a workflow
+//! task that fails again and again.
+
+use almanac_tests::{Project, Scheduler, on_both_schedulers};
+use serde_json::{Value, json};
+
+use super::{failure, output, start};
+use crate::run_definition::run;
+
+on_both_schedulers!(what_the_server_refuses_wedges_no_run);
+
+const CALL: &str = "
+do:
+  - guarded:
+      try:
+        - call:
+            call: activity
+            with: { name: '${ .name }', task_queue: '${ .queue }', arguments: '${ [range(.count)] }' }
+      catch: { do: [{ say: { set: { said: '${ $error.detail }' } } }] }
+";
+
+/// A run of itself, whose id is its parent's and more.
+const NEST: &str = "
+do:
+  - enough: { if: .n == 0, set: { n: 0 }, then: end }
+  - inner:
+      run: { workflow: { namespace: default, name: RunDefinition, version: '1', input: { definition: nest, input: { n: '${ .n - 1 }' } } } }
+";
+
+async fn what_the_server_refuses_wedges_no_run(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("call.yaml", CALL)?;
+    project.write("nest.yaml", NEST)?;
+    let _worker = project.worker().start().await?;
+    let long = "q".repeat(1001);
+    for (name, queue, count, said) in [
+        (long.as_str(), "q", 0, "`name` must have at most 1000 bytes"),
+        ("A", long.as_str(), 0, "`task_queue` must have at most 1000"),
+        ("A", "/_sys/q", 0, "`task_queue` is the server's own"),
+        ("A", "q", 80_000, "what the call sends takes"),
+    ] {
+        let input = json!({ "name": name, "queue": queue, "count": count });
+        let id = start(&project, "call", input).await?;
+        let told = output(&project, &id).await?;
+        assert!(told["said"].to_string().contains(said), "{told}");
+    }
+    // Steps that are wrong in very many places.
+    let key = "k".repeat(50_000);
+    let steps: Vec<Value> = (0..20)
+        .map(|n| json!({ format!("t{n}"): { &key: 1 } }))
+        .collect();
+    let id = format!("{}/wrong", project.name());
+    let input = json!({ "definition": { "id": "wrong", "revision": "r", "do": steps } });
+    run(&project, &id, &input).await?;
+    let told = failure(&project, &id).await?.message;
+    assert!(told.len() < 10_000, "{}", told.len());
+    // Ids that would grow beyond what the server takes.
+    let id = format!("{}/{}", project.name(), "n".repeat(900));
+    let input = json!({ "definition": "nest", "input": { "n": 3 } });
+    run(&project, &id, &input).await?;
+    assert_eq!(output(&project, &id).await?, json!({ "n": 0 }));
+    Ok(())
+}
