@@ -2,6 +2,8 @@
 //!
 //! References within the document are followed; those to others are refused.
 
+use std::collections::BTreeSet;
+
 use reqwest::Url;
 use serde_json::{Map, Value};
 
@@ -13,6 +15,12 @@ const METHODS: [&str; 8] = [
 ];
 /// How many references may lead to each other.
 const REFERENCES: usize = 16;
+/// The longest reference, in bytes.
+const REFERENCE_LIMIT: usize = 2000;
+/// How many parameters an operation may have, and its path beside them.
+const PARAMETERS: usize = 1000;
+/// The longest address of a server, in bytes.
+const ADDRESS_LIMIT: usize = 8192;
 
 /// An operation that can be called.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +44,7 @@ pub(super) struct Parameter {
 }
 
 /// Where a parameter goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     Path,
     Query,
@@ -122,6 +130,9 @@ impl<'d> Document<'d> {
             let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
                 return Ok(value);
             };
+            if reference.len() > REFERENCE_LIMIT {
+                return Err(format!("a reference has more than {REFERENCE_LIMIT} bytes"));
+            }
             let pointer = reference.strip_prefix('#').ok_or_else(|| {
                 format!("the reference {reference:?} to another document is not followed")
             })?;
@@ -142,13 +153,21 @@ impl<'d> Document<'d> {
         base: &Url,
     ) -> Result<Operation, String> {
         let mut parameters: Vec<Parameter> = Vec::new();
+        let mut known: BTreeSet<(Place, &str)> = BTreeSet::new();
         let mut body = None;
         // Those of the operation stand for those of the path (by place and name).
         for holder in [operation, item] {
-            for parameter in list(holder, "parameters") {
+            for (index, parameter) in list(holder, "parameters").enumerate() {
+                if index == PARAMETERS {
+                    return Err(format!(
+                        "an operation has more than {PARAMETERS} parameters"
+                    ));
+                }
                 let parameter = self.resolve(parameter)?;
                 let name = parameter.get("name").and_then(Value::as_str);
-                let name = name.ok_or("a parameter has no name")?.to_owned();
+                let name = name.ok_or("a parameter has no name")?;
+                let called = name;
+                let name = name.to_owned();
                 let required = truth(parameter, "required").unwrap_or(false);
                 let place = match parameter.get("in").and_then(Value::as_str) {
                     Some("path") => Place::Path,
@@ -173,10 +192,7 @@ impl<'d> Document<'d> {
                         "the parameter `{name}` is a file, which is not supported"
                     ));
                 }
-                if parameters
-                    .iter()
-                    .any(|own| own.place == place && own.name == name)
-                {
+                if !known.insert((place, called)) {
                     continue;
                 }
                 let style = if self.old {
@@ -238,15 +254,9 @@ impl<'d> Document<'d> {
         let first = [operation, item, self.root]
             .into_iter()
             .find_map(|holder| list(holder, "servers").next());
-        let mut address = first
-            .and_then(|server| text(server, "url"))
-            .unwrap_or("/")
-            .to_owned();
+        let address = first.and_then(|server| text(server, "url"));
         let variables = first.and_then(|server| server.get("variables"));
-        for (name, variable) in variables.and_then(Value::as_object).into_iter().flatten() {
-            let default = text(variable, "default").unwrap_or_default();
-            address = address.replace(&format!("{{{name}}}"), default);
-        }
+        let address = address_of(address.unwrap_or("/"), variables)?;
         base.join(&address)
             .map_err(|error| format!("the server {address:?} is no address: {error}"))
     }
@@ -279,6 +289,36 @@ impl<'d> Document<'d> {
             .parse()
             .map_err(|error| format!("the server {address:?} is no address: {error}"))
     }
+}
+
+/// A server's address: its template with the variables' defaults, in which
+/// nothing is replaced again.
+fn address_of(template: &str, variables: Option<&Value>) -> Result<String, String> {
+    let mut address = String::new();
+    let mut rest = template;
+    while !rest.is_empty() {
+        let known = rest.strip_prefix('{').and_then(|inside| {
+            let (name, after) = inside.split_once('}')?;
+            let variable = variables?.get(name)?;
+            Some((text(variable, "default").unwrap_or_default(), after))
+        });
+        if let Some((default, after)) = known {
+            address.push_str(default);
+            rest = after;
+        } else {
+            // Up to the next one.
+            let end = rest.char_indices().skip(1).find(|(_, c)| *c == '{');
+            let (before, after) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
+            address.push_str(before);
+            rest = after;
+        }
+        if address.len() > ADDRESS_LIMIT {
+            return Err(format!(
+                "a server's address has more than {ADDRESS_LIMIT} bytes"
+            ));
+        }
+    }
+    Ok(address)
 }
 
 /// The content type that a map of parameters is best sent as.

@@ -11,6 +11,9 @@ use super::super::http::{Credentials, FORM, Outgoing, describe, texts};
 use super::super::secrets::percent;
 use super::document::{Operation, Parameter, Place, Style};
 
+/// The longest path, in bytes.
+const PATH_LIMIT: usize = 64 * 1024;
+
 /// The request of an operation with these parameters.
 pub(super) fn fill(
     operation: &Operation,
@@ -27,6 +30,9 @@ pub(super) fn fill(
         }
     };
     only_known(operation, given)?;
+    if operation.path.len() > PATH_LIMIT {
+        return Err(too_long());
+    }
     let mut path = operation.path.clone();
     let (mut query, mut form, mut cookies) = (Vec::new(), Vec::new(), Vec::new());
     let mut headers = Vec::new();
@@ -43,7 +49,12 @@ pub(super) fn fill(
             Place::Path => {
                 let text: Vec<String> = pairs.into_iter().map(|(_, text)| text).collect();
                 let text = segment(&parameter.name, &text.join(","))?;
-                path = path.replace(&format!("{{{}}}", parameter.name), &text);
+                let place = format!("{{{}}}", parameter.name);
+                let added = path.matches(&place).count().saturating_mul(text.len());
+                if path.len().saturating_add(added) > PATH_LIMIT {
+                    return Err(too_long());
+                }
+                path = path.replace(&place, &text);
             }
             Place::Query => query.extend(pairs),
             Place::Header => headers.extend(pairs),
@@ -128,6 +139,12 @@ fn only_known(operation: &Operation, given: &Map<String, Value>) -> Result<(), S
         }
     );
     Err(StepError::configuration(detail))
+}
+
+fn too_long() -> StepError {
+    StepError::configuration(format!(
+        "the operation's path has more than {PATH_LIMIT} bytes"
+    ))
 }
 
 fn missing(name: &str) -> StepError {

@@ -352,3 +352,74 @@ fn credentials_do_not_leave_https() {
         "http://x.example/v1"
     ));
 }
+
+/// Each variable is replaced by its text, in which nothing is replaced again.
+#[test]
+fn variables_of_a_server_do_not_multiply() {
+    let with = |variables: Value, url: &str| {
+        json!({
+            "openapi": "3.0.0",
+            "servers": [{ "url": url, "variables": variables }],
+            "paths": { "/x": { "get": { "operationId": "x" } } },
+        })
+    };
+    let plain = with(
+        json!({ "host": { "default": "api" }, "base": { "default": "{host}" } }),
+        "https://{host}.example/{base}/{other}",
+    );
+    let server = find(&plain, "x").unwrap().server;
+    assert_eq!(
+        server.as_str(),
+        "https://api.example/%7Bhost%7D/%7Bother%7D"
+    );
+    let doubled: serde_json::Map<String, Value> = (0..60)
+        .map(|n| {
+            let next = format!("{{v{:03}}}", n + 1);
+            (format!("v{n:03}"), json!({ "default": next.repeat(2) }))
+        })
+        .collect();
+    find(&with(doubled.into(), "https://x.example/{v000}"), "x").unwrap();
+    let long = with(
+        json!({ "v": { "default": "x".repeat(1000) } }),
+        &"{v}".repeat(10),
+    );
+    let error = find(&long, "x").unwrap_err();
+    assert_eq!(error, "a server's address has more than 8192 bytes");
+}
+
+#[test]
+fn the_parameters_of_an_operation_are_bounded() {
+    let many = |count: usize| {
+        let parameters: Vec<Value> = (0..count)
+            .map(|n| json!({ "name": format!("p{n}"), "in": "query" }))
+            .collect();
+        json!({
+            "openapi": "3.0.0",
+            "paths": { "/x": { "get": { "operationId": "x", "parameters": parameters } } },
+        })
+    };
+    assert_eq!(find(&many(1000), "x").unwrap().parameters.len(), 1000);
+    let error = find(&many(250_000), "x").unwrap_err();
+    assert_eq!(error, "an operation has more than 1000 parameters");
+    let long = json!({
+        "openapi": "3.0.0",
+        "paths": { ("/{a}".repeat(9000)): { "get": {
+            "operationId": "x", "parameters": [{ "name": "a", "in": "path", "required": true }],
+        } } },
+    });
+    let error = filled(&long, "x", json!({ "a": "x".repeat(100) }));
+    assert_eq!(
+        detail(error),
+        "the operation's path has more than 65536 bytes"
+    );
+}
+
+#[test]
+fn a_document_in_yaml_is_smaller_than_one_in_json() {
+    let yaml = format!("# {}\nopenapi: 3.0.0\n", "x".repeat(YAML_LIMIT));
+    assert_eq!(
+        read(yaml.as_bytes()).unwrap_err(),
+        "YAML may have 2097152 bytes at most, JSON more"
+    );
+    assert!(read(yaml.replace('x', "").as_bytes()).is_ok());
+}
