@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_workflows::run::machine::{HttpRequest, OpenApiRequest, ShellRequest};
+use almanac_workflows::run::machine::{HttpRequest, OpenApiRequest, ShellRequest, Standard};
 use serde_json::Value;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -22,8 +22,9 @@ use super::{StepError, Steps};
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// The limit of a call for which Temporal has none.
 const DEFAULT_LIMIT: Duration = Duration::from_mins(5);
-/// How long before Temporal's limit a call ends by itself, at most.
+/// How long before Temporal's limit a call ends by itself, at most and at least.
 const MARGIN: Duration = Duration::from_secs(3);
+const LEAST_MARGIN: Duration = Duration::from_millis(500);
 /// The shortest time that a call is given.
 const SHORTEST: Duration = Duration::from_millis(100);
 
@@ -49,7 +50,11 @@ impl StepActivities {
         request: HttpRequest,
     ) -> Result<Value, ActivityError> {
         let call = self.steps.http(&request, limit(&ctx));
-        while_wanted(&ctx, call).await
+        let answer = while_wanted(&ctx, call).await;
+        if request.is_repeatable() {
+            return answer;
+        }
+        self.once(&ctx, answer)
     }
 
     /// `call: openapi`.
@@ -59,7 +64,8 @@ impl StepActivities {
         ctx: ActivityContext,
         request: OpenApiRequest,
     ) -> Result<Value, ActivityError> {
-        let call = self.steps.openapi(&request, limit(&ctx));
+        let attempt = ctx.info().attempt;
+        let call = self.steps.openapi(&request, limit(&ctx), attempt);
         while_wanted(&ctx, call).await
     }
 
@@ -86,12 +92,28 @@ impl StepActivities {
             done = call => {
                 // It ended because of that, and its processes are gone.
                 if ctx.is_cancelled() && done.is_err() {
-                    return Err(ActivityError::cancelled());
+                    return self.once(&ctx, Err(ActivityError::cancelled()));
                 }
                 Ok(done?)
             }
             error = heartbeats(&ctx) => Err(error),
         }
+    }
+}
+
+impl StepActivities {
+    /// An answer of something that must not be done twice. When its worker goes,
+    /// Temporal would have it done again elsewhere.
+    fn once(
+        &self,
+        ctx: &ActivityContext,
+        answer: Result<Value, ActivityError>,
+    ) -> Result<Value, ActivityError> {
+        if answer.is_ok() || !ctx.is_cancelled() || !self.steps.leaves() {
+            return answer;
+        }
+        let detail = "the worker was told to end while it made the call; whether it was done is not known, so it is not made again";
+        Err(StepError::lasting(Standard::Runtime, detail).into())
     }
 }
 
@@ -130,5 +152,19 @@ fn limit(ctx: &ActivityContext) -> Duration {
 
 /// A limit that leaves time to tell of it.
 fn before(whole: Duration) -> Duration {
-    whole.saturating_sub(MARGIN.min(whole / 10)).max(SHORTEST)
+    let margin = (whole / 10).clamp(LEAST_MARGIN, MARGIN);
+    whole.saturating_sub(margin).max(SHORTEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_ends_before_temporal_gives_it_up() {
+        let seconds = Duration::from_secs;
+        assert_eq!(before(seconds(1)), Duration::from_millis(500));
+        assert_eq!(before(seconds(10)), seconds(9));
+        assert_eq!(before(seconds(300)), seconds(297));
+    }
 }

@@ -19,6 +19,7 @@ mod shell;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use almanac_workflows::run::machine::{HttpRequest, OpenApiRequest, ShellRequest, Standard};
@@ -41,6 +42,8 @@ pub struct Steps {
     secrets: Secrets,
     commands: Commands,
     events: Option<Events>,
+    /// Whether the process was told to end.
+    leaving: AtomicBool,
 }
 
 impl Steps {
@@ -52,6 +55,7 @@ impl Steps {
             secrets,
             commands,
             events: None,
+            leaving: AtomicBool::new(false),
         }
     }
 
@@ -60,6 +64,16 @@ impl Steps {
     pub fn publishing(mut self, events: Option<Events>) -> Self {
         self.events = events;
         self
+    }
+
+    /// Tells that the process ends: what is cancelled from now on, is since its
+    /// worker goes.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leaves(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     /// Whether there is somewhere to publish events to.
@@ -82,13 +96,14 @@ impl Steps {
         fitting(http::call(&self.web, &self.secrets, request, within).await?)
     }
 
-    /// `call: openapi`.
+    /// `call: openapi`. A second attempt is one of what is repeatable alone.
     pub async fn openapi(
         &self,
         request: &OpenApiRequest,
         within: Duration,
+        attempt: u32,
     ) -> Result<Value, StepError> {
-        fitting(openapi::call(&self.web, &self.secrets, request, within).await?)
+        fitting(openapi::call(&self.web, &self.secrets, request, within, attempt).await?)
     }
 
     /// `run: shell`. When `stop` resolves, the command is ended.

@@ -127,8 +127,7 @@ async fn interpret(
                     options,
                     ..
                 } => {
-                    let within = options.start_to_close.or(options.schedule_to_close);
-                    effects.start(id, effect, within);
+                    effects.start(id, effect, &options);
                 }
                 Command::Cancel { id } => effects.cancel(id),
             }

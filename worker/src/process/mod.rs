@@ -210,6 +210,7 @@ impl Process {
         };
         tracing::info!(why, "shutting down");
         signals.last_resort(args.shutdown_timeout);
+        steps.leave();
         shared.health.stopping();
         intake.cancel();
         talk.cancel();

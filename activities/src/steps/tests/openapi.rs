@@ -19,7 +19,7 @@ async fn an_operation_is_called_where_its_document_says() {
     let steps = steps(&[&server.allowed()], &[]);
     let given = json!({"id": "a/b", "tags": ["x", "y"], "body": {"name": "Rex"}});
     let request = call(server.at("/pets.json"), "putPet", given);
-    let said = steps.openapi(&request, LONG).await.unwrap();
+    let said = steps.openapi(&request, LONG, 1).await.unwrap();
     assert_eq!(said["method"], "PUT");
     assert_eq!(said["path"], "/echo/pets/a%2Fb");
     assert_eq!(said["query"], "tags=x&tags=y");
@@ -31,12 +31,12 @@ async fn an_operation_is_called_where_its_document_says() {
 async fn the_guard_stands_before_the_document_and_before_the_call() {
     let (server, steps) = (Server::start().await, steps(&[], &[]));
     let request = call(server.at("/pets.json"), "putPet", json!({}));
-    let error = steps.openapi(&request, LONG).await.unwrap_err();
+    let error = steps.openapi(&request, LONG, 1).await.unwrap_err();
     assert_eq!(kind(&error.fault), "configuration");
     // The document may be read, and names a server that may not be called.
     let steps = super::steps(&[&server.allowed()], &[]);
     let request = call(server.at("/inside.json"), "x", json!({}));
-    let error = steps.openapi(&request, LONG).await.unwrap_err();
+    let error = steps.openapi(&request, LONG, 1).await.unwrap_err();
     assert!(detail(&error).contains("cloud metadata"), "{error:?}");
 }
 
@@ -52,11 +52,29 @@ async fn a_document_that_cannot_be_had_is_an_error() {
         ("/stream", "communication", 500),
     ] {
         let request = call(server.at(path), "putPet", json!({}));
-        let error = steps.openapi(&request, LONG).await.unwrap_err();
+        let error = steps.openapi(&request, LONG, 1).await.unwrap_err();
         assert_eq!(
             (kind(&error.fault), error.fault.status),
             (expected, status),
             "{path}"
         );
     }
+}
+
+/// What is not repeatable is not made a second time, whoever lost the first.
+#[tokio::test]
+async fn a_second_attempt_is_one_of_what_is_repeatable() {
+    let server = Server::start().await;
+    let steps = steps(&[&server.allowed()], &[]);
+    let given = json!({"id": "a", "tags": ["x"], "body": {"name": "Rex"}});
+    let put = call(server.at("/pets.json"), "putPet", given.clone());
+    assert!(steps.openapi(&put, LONG, 2).await.is_ok());
+    let post = call(server.at("/pets.json"), "postPet", given);
+    assert!(steps.openapi(&post, LONG, 1).await.is_ok());
+    let error = steps.openapi(&post, LONG, 2).await.unwrap_err();
+    assert!(
+        detail(&error).contains("whether it was done is not known"),
+        "{error:?}"
+    );
+    assert!(!error.retryable);
 }

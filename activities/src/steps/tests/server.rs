@@ -213,6 +213,11 @@ fn document() -> Value {
                     "parameters": [{"name": "tags", "in": "query"}],
                     "requestBody": {"content": {"application/json": {}}},
                 },
+                "post": {
+                    "operationId": "postPet",
+                    "parameters": [{"name": "tags", "in": "query"}],
+                    "requestBody": {"content": {"application/json": {}}},
+                },
             },
         },
     })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::steps::Steps;
+use almanac_workflows::run::language::Temporal;
 use almanac_workflows::run::machine::{Effect, EffectId, Fault, Standard};
 use serde_json::Value;
 use tokio::task::{JoinError, JoinSet};
@@ -33,15 +34,16 @@ impl Effects {
         }
     }
 
-    /// Starts an effect, limited to a time where its task states one. Events
-    /// reach the machine without one.
-    pub(super) fn start(&mut self, id: EffectId, effect: Effect, within: Option<Duration>) {
+    /// Starts an effect, with the limits of its task. Events reach the machine
+    /// without one.
+    pub(super) fn start(&mut self, id: EffectId, effect: Effect, options: &Temporal) {
         if matches!(effect, Effect::Listen { .. }) {
             return;
         }
         let (steps, stop) = (Arc::clone(&self.steps), CancellationToken::new());
         self.under_way.insert(id, stop.clone());
-        let within = within.unwrap_or(CALL_WITHIN);
+        let one = options.start_to_close.unwrap_or(CALL_WITHIN);
+        let within = options.schedule_to_close.map_or(one, |all| all.min(one));
         self.tasks.spawn(async move {
             let is_command = matches!(effect, Effect::Shell(_));
             let work = perform(&steps, effect, within, &stop);
@@ -117,7 +119,7 @@ async fn perform(
                 return Ok(Value::Null);
             }
             Effect::Http(request) => steps.http(&request, within).await,
-            Effect::OpenApi(request) => steps.openapi(&request, within).await,
+            Effect::OpenApi(request) => steps.openapi(&request, within, 1).await,
             // It ends what it began before it ends itself.
             Effect::Shell(request) => {
                 let run = steps.shell(request, within, stop.cancelled());
