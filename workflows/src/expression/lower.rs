@@ -83,9 +83,11 @@ impl Lowering<'_> {
             Term::Arr(Some(items)) => Ok(Node::Array(Some(self.boxed(items)?))),
             Term::Obj(entries) => self.object(entries),
             Term::Neg(of) => match self.term(of)? {
-                Node::Constant(Val::Num(Num::Int(value))) => {
-                    Ok(Node::Constant(Val::Num(Num::Int(-value))))
-                }
+                // Below the least whole number, it is a double.
+                Node::Constant(Val::Num(Num::Int(value))) => Ok(match Num::whole(-value) {
+                    Ok(less) => Node::Constant(Val::Num(less)),
+                    Err(_) => Node::Negate(Box::new(Node::Constant(Val::Num(Num::Int(value))))),
+                }),
                 node => Ok(Node::Negate(Box::new(node))),
             },
             Term::BinOp(left, operator, right) => self.operator(left, operator, right),

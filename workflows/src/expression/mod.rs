@@ -98,7 +98,18 @@ impl Expression {
         Ok(Self {
             text: text.to_owned(),
             node,
-            variables: variables.iter().map(|name| (*name).to_owned()).collect(),
+            // Those that the text does not name keep their places, without a name.
+            variables: variables
+                .iter()
+                .map(|name| {
+                    let named = text.contains(name);
+                    if named {
+                        (*name).to_owned()
+                    } else {
+                        String::new()
+                    }
+                })
+                .collect(),
         })
     }
 
@@ -160,7 +171,7 @@ impl Expression {
         let given = self.variables.iter().map(|name| {
             let value = variables.iter().find(|(known, _)| known == name);
             match value {
-                Some((_, value)) if self.text.contains(name.as_str()) => Val::from_json(value),
+                Some((_, value)) if !name.is_empty() => Val::from_json(value),
                 _ => Ok(Val::Null),
             }
         });

@@ -130,7 +130,10 @@ fn the_values_of_the_options_of_temporal_are_refused_where_the_parser_refuses_th
     for (option, value, good) in [
         ("start_to_close", json!("15s"), true),
         ("start_to_close", json!("PT1M30S"), true),
-        ("start_to_close", json!("0.5s"), true),
+        ("start_to_close", json!("0.5s"), false),
+        ("start_to_close", json!("1ms"), false),
+        ("start_to_close", json!("1s"), true),
+        ("schedule_to_close", json!("0.5s"), true),
         ("start_to_close", json!("0s"), false),
         ("start_to_close", json!("PT0S"), false),
         ("start_to_close", json!(15), false),

@@ -49,3 +49,20 @@ fn the_engine_gives_and_takes_what_it_did_when_it_got_its_number() {
         )
     );
 }
+
+/// A literal is what the same arithmetic gives.
+#[test]
+fn negative_literals_keep_their_value() {
+    for (literal, computed) in [
+        ("-18446744073709551615", "0 - 18446744073709551615"),
+        ("-9223372036854775808", "0 - 9223372036854775808"),
+        ("-9223372036854775809", "0 - 9223372036854775809"),
+        ("-1", "0 - 1"),
+    ] {
+        let value = |text: &str| {
+            let compiled = Expression::compile(text, &[]).unwrap();
+            compiled.evaluate(&serde_json::Value::Null, &[]).unwrap()
+        };
+        assert_eq!(value(literal), value(computed), "{literal}");
+    }
+}

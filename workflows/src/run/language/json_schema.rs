@@ -255,8 +255,8 @@ fn broken(keyword: &str, rule: &Value, value: &Value, on: &mut Checked) -> Optio
             }
             false
         }
-        "enum" => !schemas().any(|item| item == value),
-        "const" => rule != value,
+        "enum" => !schemas().any(|item| same(item, value)),
+        "const" => !same(rule, value),
         "required" => {
             let map = value.as_object()?;
             let missing = schemas()
@@ -285,6 +285,26 @@ fn broken(keyword: &str, rule: &Value, value: &Value, on: &mut Checked) -> Optio
             describe(value)
         )
     })
+}
+
+/// Whether two values are the same to JSON Schema: numbers by their value.
+fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            // Whole numbers are exact; a double is compared as one.
+            one == other || ((one.is_f64() || other.is_f64()) && one.as_f64() == other.as_f64())
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .all(|(key, value)| other.get(key).is_some_and(|other| same(value, other)))
+        }
+        (one, other) => one == other,
+    }
 }
 
 fn has_type(value: &Value, name: &Value) -> bool {

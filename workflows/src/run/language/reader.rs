@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -52,7 +53,7 @@ pub struct ExpressionSite {
     /// The expression, without `${` and `}`.
     pub text: String,
     /// The names of the variables that it may name, without `$`.
-    pub variables: Vec<String>,
+    pub variables: Vec<Arc<str>>,
 }
 
 /// A place in the JSON, with its value.
@@ -174,7 +175,7 @@ pub(super) struct Reader {
     pub(super) lists: BTreeMap<String, TaskList>,
     pub(super) uses: Uses,
     /// The variables that tasks around the present place define.
-    pub(super) scope: Vec<String>,
+    pub(super) scope: Vec<Arc<str>>,
     depth: usize,
     tasks: usize,
     /// What the problems take, in bytes.
@@ -313,7 +314,7 @@ impl Reader {
     pub(super) fn within<T>(&mut self, variables: &[&str], part: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.scope.len();
         self.scope
-            .extend(variables.iter().map(|name| (*name).to_owned()));
+            .extend(variables.iter().map(|name| Arc::from(*name)));
         let result = part(self);
         self.scope.truncate(before);
         result

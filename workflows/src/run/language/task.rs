@@ -8,6 +8,9 @@ use super::template::runtime_expression;
 use super::{Call, Expression, Kind, Process, Run, Stage, Task, Then};
 use crate::definition::{nearest, quoted};
 
+/// The longest name of a step, in bytes: it is in the place of each step in it.
+const STEP_NAME_LIMIT: usize = 100;
+
 /// The kinds of task, and the keys that each has beside the common ones.
 pub(crate) const KINDS: [(&str, &[&str]); 12] = [
     ("call", &["with"]),
@@ -59,6 +62,14 @@ impl Reader {
             let Some((name, body)) = self.single(&at) else {
                 continue;
             };
+            if name.len() > STEP_NAME_LIMIT {
+                let (bytes, name) = (name.len(), quoted(name));
+                let what = format!(
+                    "has a name of {bytes} bytes, and a step's has at most {STEP_NAME_LIMIT}: {name}"
+                );
+                self.wrong(&at, &what);
+                continue;
+            }
             let at = at.key(name, body);
             if !self.count_task(&at) {
                 break;

@@ -1,5 +1,7 @@
 //! Expressions, and data with expressions in it.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::reader::{At, Reader, Target};
@@ -47,9 +49,9 @@ impl Reader {
             self.wrong(at, "is an empty expression");
             return None;
         }
-        let own = stage.variables().iter().map(|name| (*name).to_owned());
-        let variables: Vec<String> = own.chain(self.scope.iter().cloned()).collect();
-        let names: Vec<&str> = variables.iter().map(String::as_str).collect();
+        let own = stage.variables().iter().map(|name| Arc::from(*name));
+        let variables: Vec<Arc<str>> = own.chain(self.scope.iter().cloned()).collect();
+        let names: Vec<&str> = variables.iter().map(AsRef::as_ref).collect();
         let compiled = match Expression::compile(text, &names) {
             Ok(compiled) => compiled,
             Err(error) => {

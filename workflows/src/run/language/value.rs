@@ -11,6 +11,9 @@ use super::{Length, Stage};
 use crate::definition::{duration, quoted};
 use crate::run::limits::{refused_name, refused_queue};
 
+/// The longest name of a variable. Each expression knows those around it.
+const VARIABLE_LIMIT: usize = 100;
+
 /// The length of each unit of a duration, in milliseconds.
 const UNITS: [(&str, u64); 5] = [
     ("days", 86_400_000),
@@ -111,6 +114,11 @@ impl Reader {
     /// The name of a variable, without `$`.
     pub(super) fn variable<'v>(&mut self, at: &At<'v>) -> Option<&'v str> {
         let name = self.name(at)?;
+        if name.len() > VARIABLE_LIMIT {
+            let what = format!("must have at most {VARIABLE_LIMIT} characters");
+            self.wrong(at, &what);
+            return None;
+        }
         let mut chars = name.chars();
         let good = chars
             .next()

@@ -7,7 +7,7 @@ use super::frames::Place;
 use super::state::{Doing, Frame};
 use super::tasks::Interpreter;
 use super::{Entry, Fault, Standard};
-use crate::run::language::{Stage, Then};
+use crate::run::language::{Output, Stage, Then};
 use crate::size::{PAYLOAD_LIMIT, json_size};
 
 impl Interpreter<'_> {
@@ -30,12 +30,7 @@ impl Interpreter<'_> {
             output: Some(&output),
             ..View::of(place, Stage::Export)
         };
-        if task.export.transform.is_some()
-            && let Some(context) = self.transform(view, &task.export, &output)?
-        {
-            self.take(&context)?;
-            self.position.context = context;
-        }
+        self.export(view, &task.export, &output)?;
         self.abandon(place);
         if let Some(frame) = self.frame_mut(place) {
             frame.data = output;
@@ -44,6 +39,26 @@ impl Interpreter<'_> {
             task: task.path.clone(),
         });
         self.go_on(place, then.unwrap_or(&task.then));
+        Ok(())
+    }
+
+    /// Makes the context anew. Without `as`, it stays, and `schema` is about it.
+    pub(super) fn export(
+        &mut self,
+        view: View<'_>,
+        export: &Output,
+        output: &Value,
+    ) -> Result<(), Fault> {
+        if export.transform.is_none() {
+            return match &export.schema {
+                Some(schema) => self.satisfies(schema, &self.position.context),
+                None => Ok(()),
+            };
+        }
+        if let Some(context) = self.transform(view, export, output)? {
+            self.take(&context)?;
+            self.position.context = context;
+        }
         Ok(())
     }
 

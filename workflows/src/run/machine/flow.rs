@@ -43,8 +43,13 @@ impl Interpreter<'_> {
                     .fault(format!("{what} must be a list, not {}", describe(&other))));
             }
         };
-        self.keep(weight(input) + items.iter().map(weight).sum::<u64>())?;
-        let data = input.clone();
+        self.keep(weight(input))?;
+        let items = Value::Array(items);
+        self.take(&items)?;
+        let Value::Array(items) = items else {
+            return Ok(());
+        };
+        let data = self.frame(place).input().clone();
         self.set_doing(place, Doing::For { items, next: 0 });
         self.iterate(place, data)
     }

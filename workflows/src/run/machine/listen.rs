@@ -289,12 +289,7 @@ impl<'t> Interpreter<'t> {
             output: Some(&made),
             ..View::of(place, Stage::Export).with(&extra)
         };
-        if each.export.transform.is_some()
-            && let Some(context) = self.transform(view, &each.export, &made)?
-        {
-            self.take(&context)?;
-            self.position.context = context;
-        }
+        self.export(view, &each.export, &made)?;
         if let Some(listening) = self.listening_mut(place) {
             listening.outputs.push(made);
         }

@@ -144,9 +144,13 @@ impl Interpreter<'_> {
             Uri::Template(parts) => parts,
         };
         let mut whole = String::new();
+        let mut segment = Segment::default();
         for part in parts {
             match part {
-                UriPart::Text(text) => whole.push_str(text),
+                UriPart::Text(text) => {
+                    whole.push_str(text);
+                    segment.text(text)?;
+                }
                 UriPart::Variable(name) => {
                     let value = input.as_object().and_then(|map: &Map<_, _>| map.get(name));
                     let text = value.cloned().and_then(scalar).ok_or_else(|| {
@@ -157,10 +161,13 @@ impl Interpreter<'_> {
                             value.unwrap_or(&Value::Null),
                         )
                     })?;
+                    let from = whole.len();
                     encode(&text, &mut whole);
+                    segment.variable(name, &whole[from..]);
                 }
             }
         }
+        segment.end()?;
         Ok(whole)
     }
 
@@ -208,6 +215,55 @@ fn scalar(value: Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(value) => Some(value.to_string()),
         _ => None,
+    }
+}
+
+/// The segment of a path that a template is at. Data must not choose another path:
+/// a segment with a variable is neither empty nor a step up.
+#[derive(Default)]
+struct Segment<'p> {
+    text: String,
+    variable: Option<&'p str>,
+    /// Beyond the path.
+    over: bool,
+}
+
+impl<'p> Segment<'p> {
+    fn text(&mut self, text: &str) -> Result<(), Fault> {
+        for c in text.chars() {
+            if matches!(c, '/' | '\\' | '?' | '#') && !self.over {
+                self.end()?;
+                self.text.clear();
+                self.variable = None;
+                self.over = matches!(c, '?' | '#');
+            } else if !self.over {
+                self.text.push(c);
+            }
+        }
+        Ok(())
+    }
+
+    fn variable(&mut self, name: &'p str, text: &str) {
+        if !self.over {
+            self.text.push_str(text);
+            self.variable = Some(name);
+        }
+    }
+
+    fn end(&self) -> Result<(), Fault> {
+        let Some(name) = self.variable else {
+            return Ok(());
+        };
+        // As URLs read it.
+        let read = self.text.to_ascii_lowercase().replace("%2e", ".");
+        if matches!(read.as_str(), "" | "." | "..") {
+            let detail = format!(
+                "`{{{name}}}` would make a part of the path {:?}, which leads elsewhere",
+                self.text
+            );
+            return Err(Standard::Expression.fault(detail));
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use super::state::{Doing, Purpose};
 use super::tasks::Interpreter;
 use super::{Effect, Entry, Fault};
 use crate::definition::duration::LONGEST;
-use crate::run::language::{Backoff, Catch, Kind, Retry};
+use crate::run::language::{Backoff, Catch, Kind, Length, Retry};
 use crate::size::weight;
 
 impl<'t> Interpreter<'t> {
@@ -35,9 +35,19 @@ impl<'t> Interpreter<'t> {
         let policy = self.catch_of(place).and_then(|catch| catch.retry.as_ref());
         self.keep(weight(self.frame(place).input()))?;
         let input = self.frame(place).input().clone();
-        let limit = policy.and_then(|policy| policy.attempt_duration.as_ref());
-        if let Some(length) = limit {
-            let duration = self.length(View::body(place), length, &input)?;
+        let view = View::body(place);
+        let length = |length: Option<&Length>| {
+            let length = length.map(|length| self.length(view, length, &input));
+            length.transpose()
+        };
+        let own = length(policy.and_then(|policy| policy.attempt_duration.as_ref()))?;
+        // One that needs the error is looked at when there is one.
+        let whole = policy.and_then(|policy| policy.duration.as_ref());
+        let whole = length(whole).unwrap_or_default();
+        let spent = self.now.duration_since(began);
+        let spent = Duration::try_from(spent).unwrap_or_default();
+        let left = whole.map(|whole| whole.saturating_sub(spent));
+        if let Some(duration) = own.into_iter().chain(left).min() {
             self.start(place, Purpose::AttemptTimeout, Effect::Timer { duration });
         }
         self.set_doing(place, Doing::Try { began, retries });

@@ -260,3 +260,21 @@ fn what_is_told_of_problems_is_bounded() {
         .sum();
     assert!(bytes < 2_000_000, "{bytes}");
 }
+
+/// The name of a step is in the place of each step in it.
+#[test]
+fn long_names_are_told() {
+    let (step, variable) = ("s".repeat(101), "v".repeat(101));
+    let told = problems(&json!([
+        { &step: { "set": { "x": 1 } } },
+        { "a": { "for": { "each": variable, "in": "${ . }" }, "do": [{ "b": { "set": { "x": 1 } } }] } },
+    ]));
+    assert!(
+        told.contains("`do/0` has a name of 101 bytes, and a step's has at most 100"),
+        "{told}"
+    );
+    assert!(
+        told.contains("`do/1/a/for/each` must have at most 100 characters"),
+        "{told}"
+    );
+}

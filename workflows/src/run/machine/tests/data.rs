@@ -378,3 +378,93 @@ fn large_answers_that_come_together_are_read_one_after_the_other() {
         "{fault}"
     );
 }
+
+/// The context is there without `as`, too.
+#[test]
+fn a_schema_of_an_export_is_checked_without_as() {
+    let schema = json!({ "document": { "type": "object", "required": ["seen"] } });
+    let steps = |context: &Value| {
+        json!([
+            { "make": { "set": { "x": 1 }, "export": { "as": context } } },
+            { "look": { "set": { "x": 2 }, "export": { "schema": schema } } },
+            { "say": { "set": { "context": "${ $context }" } } },
+        ])
+    };
+    let good = json!({ "seen": true });
+    assert_eq!(output(&steps(&good), json!({})), json!({ "context": good }));
+    insta::assert_snapshot!(fault(&steps(&json!({ "other": 1 })), json!({})), @"Validation Error (status 400, at /do/1/look): the value lacks `seen`");
+}
+
+#[test]
+fn enum_and_const_compare_numbers_by_value() {
+    let steps = |rule: Value| json!([{ "a": { "input": { "schema": { "document": rule } }, "set": { "n": 1 } } }]);
+    for (rule, good, bad) in [
+        (json!({ "enum": [1, "x"] }), json!(1.0), json!(1.5)),
+        (
+            json!({ "const": [{ "n": 2.0 }] }),
+            json!([{ "n": 2 }]),
+            json!([{ "n": 3 }]),
+        ),
+        (
+            json!({ "const": 9_007_199_254_740_993_u64 }),
+            json!(9_007_199_254_740_993_u64),
+            json!(9_007_199_254_740_992_u64),
+        ),
+    ] {
+        assert_eq!(output(&steps(rule.clone()), good), json!({ "n": 1 }));
+        assert!(matches!(end(&steps(rule), bad), Status::Faulted(_)));
+    }
+}
+
+/// What a loop goes over is kept in a run's position, too.
+#[test]
+fn items_that_nest_deeply_are_an_error_before_the_loop() {
+    let nested = |levels: usize, inner: Value| (0..levels).fold(inner, |inner, _| json!([inner]));
+    let steps = json!([{ "each": {
+        "for": { "in": nested(31, json!("${ . }")) },
+        "do": [{ "rest": { "wait": "PT1S" } }],
+    } }]);
+    let mut run = Run::new(&steps, nested(60, json!(1)), nobody);
+    run.interrupted = true;
+    assert!(matches!(run.go(), Status::Completed(_)));
+    insta::assert_snapshot!(fault(&steps, nested(95, json!(1))), @"Runtime Error (status 500, at /do/0/each): the data nests more than 100 levels deep");
+}
+
+/// Data must not choose another path of a service.
+#[test]
+fn a_variable_of_a_uri_is_no_way_up() {
+    let steps = |uri: &str| json!([{ "call": { "call": "http", "with": { "method": "delete", "endpoint": uri } } }]);
+    let asked = |uri: &str, id: &str| {
+        let mut run = Run::new(&steps(uri), json!({ "id": id, "more": "." }), nobody);
+        match run.turn() {
+            Status::Waiting => run.effects.values().find_map(|(effect, _)| match effect {
+                Effect::Http(request) => Some(request.uri.clone()),
+                _ => None,
+            }),
+            _ => None,
+        }
+    };
+    let orders = "https://shop.example/customers/{id}/orders";
+    for id in ["", ".", ".."] {
+        assert_eq!(asked(orders, id), None, "{id:?}");
+        assert_eq!(asked("https://shop.example/x/{id}", id), None, "{id:?}");
+    }
+    assert_eq!(asked("https://shop.example/{id}{more}/x", "."), None);
+    assert_eq!(asked("https://shop.example/%2E{id}/x", "."), None);
+    for (uri, id, wanted) in [
+        (orders, "...", "https://shop.example/customers/.../orders"),
+        (
+            orders,
+            "../a",
+            "https://shop.example/customers/..%2Fa/orders",
+        ),
+        ("https://shop.example/v{id}", "", "https://shop.example/v"),
+        (
+            "https://shop.example/x?a={id}/",
+            "..",
+            "https://shop.example/x?a=../",
+        ),
+    ] {
+        assert_eq!(asked(uri, id).as_deref(), Some(wanted));
+    }
+}

@@ -208,3 +208,22 @@ fn a_run_is_left_while_much_ends_at_once() {
     assert!(parts > 1, "{parts}");
     assert_eq!(ended, Status::Completed(json!(vec![199_990_000; 80])));
 }
+
+/// The limit of all attempts ends the one that is under way.
+#[test]
+fn the_limit_of_a_retry_ends_an_attempt() {
+    let steps = json!([{ "t": {
+        "try": [
+            { "first": { "if": "$context == null", "set": { "x": 1 }, "export": { "as": "{ n: 1 }" }, "then": "bad" } },
+            { "slow": { "wait": "PT1H" } },
+            { "bad": { "raise": { "error": { "type": "https://x.example/y", "status": 500 } } } },
+        ],
+        "catch": { "retry": { "delay": { "seconds": 2 }, "limit": { "duration": { "seconds": 10 } } } },
+    } }]);
+    let mut run = Run::new(&steps, json!({}), nobody);
+    let Status::Faulted(fault) = run.go() else {
+        panic!("it takes an hour")
+    };
+    insta::assert_snapshot!(fault, @"Timeout Error (status 408, at /do/0/t): the attempt took longer than its limit");
+    assert_eq!(run.elapsed().as_secs(), 10);
+}
