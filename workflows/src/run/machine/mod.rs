@@ -271,6 +271,14 @@ impl Machine {
                 self.arrived.push_front(done);
             }
         }
+        let told: BTreeSet<EffectId> = self
+            .arrived
+            .iter()
+            .filter_map(|arrival| match arrival {
+                Arrival::Done(id, _) => Some(*id),
+                Arrival::Event(_) => None,
+            })
+            .collect();
         interpreter.begin_run();
         // One bound for all: the others have their turn later.
         let mut left = TASKS_PER_TURN;
@@ -294,12 +302,8 @@ impl Machine {
         let again = std::mem::take(&mut interpreter.again);
         let (mut commands, log) = interpreter.answers();
         // One that another's end gives up was not started here, or has ended.
-        let told = |id| {
-            let mut arrived = self.arrived.iter();
-            arrived.any(|arrival| matches!(arrival, Arrival::Done(other, _) if *other == id))
-        };
         commands.retain(|command| match command {
-            Command::Cancel { id } => !self.passed.contains(id) && !told(*id),
+            Command::Cancel { id } => !self.passed.contains(id) && !told.contains(id),
             Command::Start { .. } => true,
         });
         for event in again.into_iter().rev() {
