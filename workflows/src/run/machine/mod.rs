@@ -93,8 +93,6 @@ pub struct Machine {
     held_bytes: u64,
     /// What calls took that began since a result came, in bytes of JSON.
     sent: usize,
-    /// Whether a result came since the last turn.
-    answered: bool,
     /// Timers that ended before the run went on here, where they never began.
     passed: BTreeSet<EffectId>,
     audience: Audience,
@@ -226,7 +224,6 @@ impl Machine {
             held: false,
             leaving: false,
             sent: 0,
-            answered: false,
             passed: BTreeSet::new(),
             resumed: false,
         }
@@ -250,7 +247,6 @@ impl Machine {
             held: false,
             leaving: false,
             sent: 0,
-            answered: false,
             passed: BTreeSet::new(),
             resumed: true,
         })
@@ -260,9 +256,7 @@ impl Machine {
     pub fn advance(&mut self, now: Timestamp) -> Turn {
         let mut interpreter = Interpreter::new(&self.flow, &self.about, &mut self.position, now);
         interpreter.held.set(self.held_bytes);
-        if !std::mem::take(&mut self.answered) {
-            interpreter.sent.set(self.sent);
-        }
+        interpreter.sent.set(self.sent);
         if std::mem::take(&mut self.resumed) {
             // They ended before all that comes now.
             for id in interpreter.restart().into_iter().rev() {
@@ -337,7 +331,8 @@ impl Machine {
 
     /// The same, with a result that may be JSON still to be read.
     pub fn answer(&mut self, id: EffectId, outcome: Result<Answer, Fault>) {
-        self.answered = true;
+        // It came with a new workflow task: those before it went in another message.
+        self.sent = 0;
         self.arrived.push_back(Arrival::Done(id, outcome));
     }
 
