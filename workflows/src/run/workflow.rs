@@ -116,6 +116,7 @@ async fn interpret(
             Due::No => {}
             Due::Soon => machine.leave(),
             Due::Now => machine.hold(),
+            Due::Rest => machine.rest(),
         }
         let turn = machine.advance(now(ctx));
         course.did(turn.work);
@@ -135,7 +136,7 @@ async fn interpret(
             Status::Completed(output) => return Ok(output),
             Status::Faulted(fault) => return Err(faulted(fault)),
             // More events wait than it can take along: perhaps steps hear them soon.
-            Status::Held if due != Due::Now && ctx.state(|s| s.inbox.waits()) => {
+            Status::Held if due < Due::Now && ctx.state(|s| s.inbox.waits()) => {
                 course.postpone(ctx);
                 machine.stay();
                 continue;
@@ -145,7 +146,7 @@ async fn interpret(
                 let left = machine.position();
                 match left.map(|position| carried(ctx, definition, position)) {
                     Some(Ok(input)) => return Err(go_on(ctx, input)),
-                    Some(Err(fault)) if due == Due::Now => return Err(faulted(fault)),
+                    Some(Err(fault)) if due >= Due::Now => return Err(faulted(fault)),
                     // Perhaps it takes less along later, or ends before it must.
                     Some(Err(_)) => {
                         course.postpone(ctx);

@@ -5,15 +5,28 @@ use serde_json::Value;
 use super::frames::Place;
 use super::state::{Doing, Pending, Purpose};
 use super::tasks::Interpreter;
-use super::{Answer, Effect, EffectId, Fault, Standard};
+use super::{Answer, Arrival, Effect, EffectId, Fault, Standard};
 use crate::run::language::{Kind, RunOutput};
 
 /// How many bytes of JSON are read in the time of one step.
 const BYTES_READ_PER_STEP: u64 = 8;
 
 impl Interpreter<'_> {
+    /// Takes what was told; what is left of it where the turn has done its share
+    /// comes first in the next.
+    pub(super) fn look_at(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Done(id, outcome) => self.arrive(id, outcome),
+            Arrival::Event(offer) => {
+                if let Some(rest) = self.hear(offer) {
+                    self.position.arrived.push_front(Arrival::Event(rest));
+                }
+            }
+        }
+    }
+
     /// Takes the result of an effect. One that nobody waits for changes nothing.
-    pub(super) fn arrive(&mut self, id: EffectId, outcome: Result<Answer, Fault>) {
+    fn arrive(&mut self, id: EffectId, outcome: Result<Answer, Fault>) {
         let Some(pending) = self.position.pending.remove(&id) else {
             return;
         };
@@ -67,7 +80,7 @@ impl Interpreter<'_> {
             Answer::Json(text) => text,
         };
         self.worked(text.len() as u64 / BYTES_READ_PER_STEP)?;
-        serde_json::from_slice(&text).map_err(|error| {
+        serde_json::from_str(&text).map_err(|error| {
             let detail = format!("the answer is not JSON: {error}");
             Standard::Runtime.fault(detail).shortened()
         })

@@ -1,6 +1,6 @@
 //! Threads and frames: where tasks are, and giving up what is under way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -171,7 +171,11 @@ impl<'t> Interpreter<'t> {
     /// goes on elsewhere again and again must not begin them anew each time.
     pub(super) fn restart(&mut self) -> Vec<EffectId> {
         let mut ended = Vec::new();
+        let answered: BTreeSet<EffectId> = self.position.answered().collect();
         for (id, mut pending) in self.position.pending.clone() {
+            if answered.contains(&id) {
+                continue;
+            }
             if let (Effect::Timer { duration }, Some(deadline)) =
                 (&mut pending.effect, pending.deadline)
             {
@@ -219,11 +223,20 @@ impl<'t> Interpreter<'t> {
         self.abandon_branches(place);
         self.cancel(|pending| pending.thread == place.thread && pending.depth >= place.depth);
         self.position.ready.retain(|thread| *thread != place.thread);
-        if let Some(thread) = self.position.threads.get_mut(&place.thread) {
-            thread.frames.truncate(place.depth + 1);
-            if let Some(frame) = thread.frames.last_mut() {
-                frame.running = None;
-            }
+        let Some(thread) = self.position.threads.get_mut(&place.thread) else {
+            return;
+        };
+        let given_up = thread.frames.iter_mut().skip(place.depth);
+        let given_up = given_up.filter_map(|frame| frame.running.take());
+        // Events that were taken and not looked at are left for others.
+        let events = given_up.filter_map(|running| match running.doing {
+            Doing::Listen(listening) => Some(listening.waiting),
+            _ => None,
+        });
+        let events: Vec<Value> = events.flatten().collect();
+        thread.frames.truncate(place.depth + 1);
+        for event in events.into_iter().rev() {
+            self.position.unread.push_front(event);
         }
     }
 

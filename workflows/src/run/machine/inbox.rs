@@ -75,7 +75,9 @@ impl Machine {
             return Delivery::Full(event);
         }
         self.waiting = Some((count + 1, bytes + size));
-        self.arrived.push_back(Arrival::Event(event));
+        self.position
+            .arrived
+            .push_back(Arrival::Event(event.into()));
         Delivery::Taken
     }
 
@@ -87,10 +89,14 @@ impl Machine {
 
     /// How many events wait, and what they take.
     fn count(&self) -> (usize, usize) {
-        let arrived = self.arrived.iter().filter_map(|arrival| match arrival {
-            Arrival::Event(event) => Some(event),
-            Arrival::Done(..) => None,
-        });
+        let arrived = self
+            .position
+            .arrived
+            .iter()
+            .filter_map(|arrival| match arrival {
+                Arrival::Event(offer) => Some(&offer.event),
+                Arrival::Done(..) => None,
+            });
         arrived
             .chain(waiting(&self.position))
             .fold((0, 0), |(count, bytes), event| {

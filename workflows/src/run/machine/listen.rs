@@ -8,7 +8,7 @@ use super::evaluate::{BYTES_PER_STEP, View};
 use super::frames::Place;
 use super::state::{Doing, Listening, Purpose};
 use super::tasks::Interpreter;
-use super::{Effect, Fault};
+use super::{Effect, Fault, Offer};
 use crate::run::language::{EachEvent, EventFilter, Events, Kind, Listen, Stage, Template, Until};
 use crate::size::weight;
 
@@ -30,7 +30,9 @@ impl<'t> Interpreter<'t> {
                 break;
             }
             if self.offer(place, &event)? {
+                // Whatever becomes of it there, it was taken.
                 self.position.unread.remove(index);
+                self.settle(place)?;
             } else {
                 index += 1;
             }
@@ -38,31 +40,43 @@ impl<'t> Interpreter<'t> {
         Ok(())
     }
 
-    /// Offers an event to everyone who listens; it waits when nobody takes it.
-    pub(super) fn hear(&mut self, event: Value) {
-        let threads: Vec<u64> = self.position.threads.keys().copied().collect();
-        let mut taken = false;
+    /// Offers an event to everyone who listens, one after the other; it waits
+    /// when nobody takes it. What is left when the turn has done its share: until
+    /// all were asked, nobody else begins to listen.
+    pub(super) fn hear(&mut self, mut offer: Offer) -> Option<Offer> {
+        let threads = self.position.threads.range(offer.thread..);
+        let threads: Vec<u64> = threads.map(|(thread, _)| *thread).collect();
         for thread in threads {
-            let mut depth = 0;
-            while self.exists(Place { thread, depth }) {
+            let begun = thread == offer.thread;
+            let first = if begun { offer.depth } else { 0 };
+            for depth in first.. {
                 let place = Place { thread, depth };
-                depth += 1;
-                if self
-                    .listening(place)
-                    .is_none_or(|listening| listening.closed)
-                {
+                if !self.exists(place) {
+                    break;
+                }
+                let closed = |listening: &Listening| listening.closed;
+                if self.listening(place).is_none_or(closed) {
                     continue;
                 }
-                self.task_work.set(0);
-                match self.offer(place, &event) {
-                    Ok(consumed) => taken |= consumed,
-                    Err(fault) => self.fault(place, fault),
+                if self.is_tired() {
+                    return Some(Offer {
+                        thread,
+                        depth,
+                        ..offer
+                    });
                 }
+                self.task_work.set(0);
+                let result = self.offer(place, &offer.event).and_then(|consumed| {
+                    offer.taken |= consumed;
+                    if consumed { self.settle(place) } else { Ok(()) }
+                });
+                self.or_fault(place, result);
             }
         }
-        if !taken && self.position.outcome.is_none() {
-            self.position.unread.push_back(event);
+        if !offer.taken && self.position.outcome.is_none() {
+            self.position.unread.push_back(offer.event);
         }
+        None
     }
 
     pub(super) fn listening(&self, place: Place) -> Option<&Listening> {
@@ -86,7 +100,8 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Whether the `listen` at a place consumes an event.
+    /// Whether the `listen` at a place takes an event; what it makes of it comes
+    /// when it settles.
     fn offer(&mut self, place: Place, event: &Value) -> Result<bool, Fault> {
         let Some(listen) = self.listen_of(place) else {
             return Ok(false);
@@ -97,7 +112,6 @@ impl<'t> Interpreter<'t> {
                 if let Some(Until::Events(events)) = until
                     && self.meets(place, events, event, true)?
                 {
-                    self.settle(place)?;
                     return Ok(true);
                 }
                 self.any(place, filters, event)?
@@ -112,7 +126,6 @@ impl<'t> Interpreter<'t> {
             listening.closed |= single;
             listening.waiting.push_back(event.clone());
         }
-        self.settle(place)?;
         Ok(true)
     }
 

@@ -15,7 +15,8 @@
 //! A run can stop and go on elsewhere, where nothing is under way but timers and
 //! listening: [`Machine::position`] is then all that [`Machine::resume`] needs.
 //! After [`Machine::leave`] it stops as soon as that happens to be so; after
-//! [`Machine::hold`] no task begins until it is.
+//! [`Machine::hold`] no task begins until it is; after [`Machine::rest`] no result
+//! is looked at either, and the position has those that came.
 
 mod arrive;
 mod effect;
@@ -33,11 +34,12 @@ mod retry;
 mod state;
 mod tasks;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use effect::*;
@@ -83,12 +85,11 @@ pub struct Machine {
     flow: Arc<Flow>,
     about: About,
     position: Position,
-    /// What happened since the last turn.
-    arrived: VecDeque<Arrival>,
     held: bool,
     leaving: bool,
-    /// Effects of the position must be started again.
-    resumed: bool,
+    resting: bool,
+    /// Effects of the position must be started again; so much had arrived before.
+    resumed: Option<usize>,
     /// What the position holds, in bytes, or more.
     held_bytes: u64,
     /// What calls took that began since a result came, in bytes of JSON.
@@ -100,20 +101,44 @@ pub struct Machine {
     waiting: Option<(usize, usize)>,
 }
 
-#[derive(Debug, Clone)]
+/// Something that was told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Arrival {
     Done(EffectId, Result<Answer, Fault>),
-    Event(Value),
+    Event(Offer),
+}
+
+/// An event, and who is to be asked next whether it is theirs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Offer {
+    event: Value,
+    thread: u64,
+    depth: usize,
+    /// Somebody has taken it.
+    taken: bool,
+}
+
+impl From<Value> for Offer {
+    fn from(event: Value) -> Self {
+        Self {
+            event,
+            thread: 0,
+            depth: 0,
+            taken: false,
+        }
+    }
 }
 
 /// What an effect gave.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// Data.
     Value(Value),
     /// The text of JSON. It is read when a turn takes it: of many that come
     /// together, one is in memory as data at a time.
-    Json(Vec<u8>),
+    Json(String),
 }
 
 /// What a turn answers.
@@ -220,12 +245,12 @@ impl Machine {
             about,
             held_bytes: position.weight(),
             position,
-            arrived: VecDeque::new(),
             held: false,
             leaving: false,
+            resting: false,
             sent: 0,
             passed: BTreeSet::new(),
-            resumed: false,
+            resumed: None,
         }
     }
 
@@ -242,13 +267,13 @@ impl Machine {
             flow,
             about,
             held_bytes: position.weight(),
+            resumed: Some(position.arrived.len()),
             position,
-            arrived: VecDeque::new(),
             held: false,
             leaving: false,
+            resting: false,
             sent: 0,
             passed: BTreeSet::new(),
-            resumed: true,
         })
     }
 
@@ -257,38 +282,38 @@ impl Machine {
         let mut interpreter = Interpreter::new(&self.flow, &self.about, &mut self.position, now);
         interpreter.held.set(self.held_bytes);
         interpreter.sent.set(self.sent);
-        if std::mem::take(&mut self.resumed) {
+        if let Some(before) = self.resumed.take() {
             // They ended before all that comes now.
             for id in interpreter.restart().into_iter().rev() {
                 self.passed.insert(id);
                 let done = Arrival::Done(id, Ok(Answer::Value(Value::Null)));
-                self.arrived.push_front(done);
+                interpreter.position.arrived.insert(before, done);
             }
         }
-        let told: BTreeSet<EffectId> = self
-            .arrived
-            .iter()
-            .filter_map(|arrival| match arrival {
-                Arrival::Done(id, _) => Some(*id),
-                Arrival::Event(_) => None,
-            })
-            .collect();
+        let told: BTreeSet<EffectId> = interpreter.position.answered().collect();
         interpreter.begin_run();
-        // One bound for all: the others have their turn later.
+        // One bound for all: the others have their turn later. What follows from
+        // one comes before the next, as if each had come alone.
         let mut left = TASKS_PER_TURN;
-        while left > 0
-            && !interpreter.is_tired()
-            && let Some(arrival) = self.arrived.pop_front()
-        {
-            left -= 1;
-            match arrival {
-                Arrival::Done(id, outcome) => interpreter.arrive(id, outcome),
-                Arrival::Event(event) => interpreter.hear(event),
+        while left > 0 && !interpreter.is_tired() {
+            let arrived = &mut interpreter.position.arrived;
+            let arrival = if self.resting {
+                None
+            } else {
+                arrived.pop_front()
+            };
+            let last = arrival.is_none();
+            if let Some(arrival) = arrival {
+                left -= 1;
+                interpreter.look_at(arrival);
             }
-        }
-        let stops = self.held || (self.leaving && interpreter.position.is_safe());
-        if !stops && self.arrived.is_empty() {
-            interpreter.run_ready(left);
+            let stops = self.held || (self.leaving && interpreter.position.is_safe());
+            if !stops {
+                left = interpreter.run_ready(left);
+            }
+            if last {
+                break;
+            }
         }
         self.held_bytes = interpreter.held.get();
         self.sent = interpreter.sent.get();
@@ -301,7 +326,8 @@ impl Machine {
             Command::Start { .. } => true,
         });
         for event in again.into_iter().rev() {
-            self.arrived.push_front(Arrival::Event(event));
+            let again = Arrival::Event(event.into());
+            self.position.arrived.push_front(again);
         }
         self.waiting = None;
         Turn {
@@ -317,7 +343,8 @@ impl Machine {
             Some(Ok(output)) => Status::Completed(output.clone()),
             Some(Err(fault)) => Status::Faulted(fault.clone()),
             None if (self.held || self.leaving) && self.is_safe() => Status::Held,
-            None if !self.arrived.is_empty() => Status::Yielded,
+            None if self.resting => Status::Waiting,
+            None if !self.position.arrived.is_empty() => Status::Yielded,
             None if !self.held && !self.position.ready.is_empty() => Status::Yielded,
             None => Status::Waiting,
         }
@@ -333,12 +360,19 @@ impl Machine {
     pub fn answer(&mut self, id: EffectId, outcome: Result<Answer, Fault>) {
         // It came with a new workflow task: those before it went in another message.
         self.sent = 0;
-        self.arrived.push_back(Arrival::Done(id, outcome));
+        self.position.arrived.push_back(Arrival::Done(id, outcome));
     }
 
     /// Begins no further task, whatever is under way, until the run is resumed from its position.
     pub fn hold(&mut self) {
         self.held = true;
+    }
+
+    /// Looks at no further result: they go with the position, where what is under
+    /// way has ended. Until then nothing else is done, limits included.
+    pub fn rest(&mut self) {
+        self.held = true;
+        self.resting = true;
     }
 
     /// Stops as soon as the run can be left, and goes on until then: a call may
@@ -353,18 +387,20 @@ impl Machine {
     }
 
     /// Where the run is, when it can be left: nothing is under way but timers
-    /// and listening, and all else that was told has been seen by a turn.
+    /// and listening, and what else was told has been seen by a turn, unless it rests.
     pub fn position(&self) -> Option<&Position> {
         self.is_safe().then_some(&self.position)
     }
 
     fn is_safe(&self) -> bool {
-        // Timers that have ended end anew at once, where the run goes on.
+        // What is cheap to look at later.
         let stays = |arrival: &Arrival| match arrival {
             Arrival::Done(id, _) => self.position.keeps(*id),
             Arrival::Event(_) => false,
         };
-        !self.resumed && self.position.is_safe() && self.arrived.iter().all(stays)
+        self.resumed.is_none()
+            && self.position.is_safe()
+            && (self.resting || self.position.arrived.iter().all(stays))
     }
 
     /// The places of the tasks that are under way, the innermost of each branch.

@@ -1,13 +1,13 @@
 //! Where a run is. It outlives a process, and a release: what is added later
 //! needs a default.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Effect, EffectId, Fault};
+use super::{Arrival, Effect, EffectId, Fault};
 use crate::run::language::{Flow, Kind};
 use crate::size::weight;
 
@@ -29,6 +29,9 @@ pub struct Position {
     pub(super) pending: BTreeMap<EffectId, Pending>,
     /// The next id, of a thread or an effect.
     pub(super) next: u64,
+    /// What was told and no turn has looked at yet, the first one first.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub(super) arrived: VecDeque<Arrival>,
     /// Events that nobody listened to yet.
     pub(super) unread: VecDeque<Value>,
     /// How the run ended.
@@ -46,6 +49,7 @@ impl Position {
             ready: VecDeque::new(),
             pending: BTreeMap::new(),
             next: 1,
+            arrived: VecDeque::new(),
             unread: VecDeque::new(),
             outcome: None,
         }
@@ -58,7 +62,17 @@ impl Position {
         let stays = |pending: &Pending| {
             pending.purpose != Purpose::Task || matches!(pending.effect, Effect::Timer { .. })
         };
-        self.outcome.is_none() && self.pending.values().all(stays)
+        let mut busy = self.pending.iter().filter(|(_, pending)| !stays(pending));
+        let answered: BTreeSet<EffectId> = self.answered().collect();
+        self.outcome.is_none() && busy.all(|(id, _)| answered.contains(id))
+    }
+
+    /// The effects of which the end was told, and no turn has looked at it yet.
+    pub(super) fn answered(&self) -> impl Iterator<Item = EffectId> {
+        self.arrived.iter().filter_map(|arrival| match arrival {
+            Arrival::Done(id, _) => Some(*id),
+            Arrival::Event(_) => None,
+        })
     }
 
     /// Whether the end of an effect can be told again where the run goes on:

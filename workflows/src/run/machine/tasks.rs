@@ -131,15 +131,15 @@ impl<'t> Interpreter<'t> {
     }
 
     /// Begins tasks, this many at most, until all threads wait, or the turn has
-    /// done its share.
-    pub(super) fn run_ready(&mut self, most: usize) {
-        for _ in 0..most {
+    /// done its share; how many more it may.
+    pub(super) fn run_ready(&mut self, most: usize) -> usize {
+        for left in (1..=most).rev() {
             if self.is_tired() {
-                return;
+                return left;
             }
             self.task_work.set(0);
             let Some(thread) = self.position.ready.pop_front() else {
-                return;
+                return left;
             };
             self.stepped += 1;
             let Some(place) = self.top(thread) else {
@@ -151,6 +151,7 @@ impl<'t> Interpreter<'t> {
             }
             self.begin(place);
         }
+        0
     }
 
     /// Whether the turn has done its share.

@@ -19,6 +19,9 @@ const MOST_YIELDS: u32 = 200;
 const WORK: u64 = 4_000_000;
 /// How much at most, when it could not be left before.
 const MOST_WORK: u64 = 12_000_000;
+/// From how much on no result is looked at before, either: each may take as much
+/// as a task does, and hundreds of calls may be under way.
+const REST_WORK: u64 = 16_000_000;
 /// How many events a history may have before no further task begins: Temporal
 /// ends a run at 51,200.
 const MOST_EVENTS: u32 = 30_000;
@@ -27,13 +30,15 @@ const MOST_EVENTS: u32 = 30_000;
 const MOST_BYTES: usize = 20 * 1024 * 1024;
 
 /// Whether a run should go on in a new execution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
     No,
     /// As soon as it can be left.
     Soon,
     /// No further task begins before.
     Now,
+    /// Nor is any result looked at.
+    Rest,
 }
 
 /// How far an execution is.
@@ -94,6 +99,7 @@ impl Course {
             || self.work >= self.leave_work
             || (suggested && events >= self.leave_events);
         match (now, soon) {
+            _ if self.work >= REST_WORK => Due::Rest,
             (true, _) => Due::Now,
             (false, true) => Due::Soon,
             (false, false) => Due::No,
@@ -132,5 +138,7 @@ mod tests {
         assert_eq!(course.after(10, 0, false), Due::Soon);
         course.did(MOST_WORK - WORK);
         assert_eq!(course.after(10, 0, false), Due::Now);
+        course.did(REST_WORK - MOST_WORK);
+        assert_eq!(course.after(10, 0, false), Due::Rest);
     }
 }

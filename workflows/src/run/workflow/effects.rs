@@ -387,7 +387,9 @@ fn json(answer: RawValue) -> Ended {
     let encoding = payload.metadata.get("encoding").map(Vec::as_slice);
     let result = match encoding {
         Some(b"binary/null") => Ok(Answer::Value(Value::Null)),
-        Some(b"json/plain" | b"json/protobuf") => Ok(Answer::Json(payload.data)),
+        Some(b"json/plain" | b"json/protobuf") => String::from_utf8(payload.data)
+            .map(Answer::Json)
+            .map_err(|error| failure::runtime(&format!("the answer is not JSON: {error}"))),
         other => Err(failure::runtime(&format!(
             "the answer is not JSON, but {}",
             String::from_utf8_lossy(other.unwrap_or(b"of no encoding"))

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Run, end, fault, nobody, output};
-use crate::run::machine::{Answer, Effect, RequestCredentials, Status};
+use crate::run::machine::{Effect, Machine, RequestCredentials, Status};
 
 #[test]
 fn data_goes_through_its_transforms() {
@@ -332,51 +332,8 @@ fn data_that_nests_deeply_is_an_error_where_it_comes_from() {
     assert_eq!(output(&waits, nested(100)), nested(100));
     assert!(matches!(end(&waits, nested(101)), Status::Faulted(_)));
     let mut parts = Run::new(&waits, nested(100), nobody);
-    parts.interrupted = true;
+    parts.interrupted = Some(Machine::hold);
     assert_eq!(parts.go(), Status::Completed(nested(100)));
-}
-
-/// Each is data in memory when its turn comes, and reading it is work.
-#[test]
-fn large_answers_that_come_together_are_read_one_after_the_other() {
-    let branches: Vec<Value> = (0..20)
-        .map(|n| {
-            json!({ format!("b{n}"): {
-                "call": "http",
-                "with": { "method": "get", "endpoint": "http://shop.example" },
-                "output": { "as": "length" },
-            } })
-        })
-        .collect();
-    let steps = json!([{ "all": { "fork": { "branches": branches } } }]);
-    let mut run = Run::new(&steps, json!({}), nobody);
-    assert_eq!(run.turn(), Status::Waiting);
-    let answer = serde_json::to_vec(&json!(vec![1; 200_000])).unwrap();
-    for id in std::mem::take(&mut run.effects).into_keys() {
-        run.machine.answer(id, Ok(Answer::Json(answer.clone())));
-    }
-    let mut turns = 0;
-    let status = loop {
-        turns += 1;
-        match run.turn() {
-            Status::Yielded => {}
-            other => break other,
-        }
-    };
-    assert_eq!(status, Status::Completed(json!(vec![200_000; 20])));
-    assert!(turns > 1, "{turns}");
-    let bad = json!([{ "ask": { "call": "http", "with": { "method": "get", "endpoint": "http://shop.example" } } }]);
-    let mut run = Run::new(&bad, json!({}), nobody);
-    assert_eq!(run.turn(), Status::Waiting);
-    let ids: Vec<_> = std::mem::take(&mut run.effects).into_keys().collect();
-    run.machine.answer(ids[0], Ok(Answer::Json(b"{".to_vec())));
-    let Status::Faulted(fault) = run.turn() else {
-        panic!("it is no JSON")
-    };
-    assert!(
-        fault.to_string().contains("the answer is not JSON"),
-        "{fault}"
-    );
 }
 
 /// The context is there without `as`, too.
@@ -425,7 +382,7 @@ fn items_that_nest_deeply_are_an_error_before_the_loop() {
         "do": [{ "rest": { "wait": "PT1S" } }],
     } }]);
     let mut run = Run::new(&steps, nested(60, json!(1)), nobody);
-    run.interrupted = true;
+    run.interrupted = Some(Machine::hold);
     assert!(matches!(run.go(), Status::Completed(_)));
     insta::assert_snapshot!(fault(&steps, nested(95, json!(1))), @"Runtime Error (status 500, at /do/0/each): the data nests more than 100 levels deep");
 }

@@ -9,8 +9,10 @@ mod errors;
 mod events;
 mod flow;
 mod gherkin;
+mod heard;
 mod programs;
 mod properties;
+mod results;
 mod time;
 
 use std::collections::BTreeMap;
@@ -37,8 +39,8 @@ struct Run {
     effects: BTreeMap<EffectId, (Effect, Option<Timestamp>)>,
     commands: Vec<Command>,
     log: Vec<Entry>,
-    /// Hold and resume at each turn, through JSON.
-    interrupted: bool,
+    /// Held or resting so, and resumed, at each turn, through JSON.
+    interrupted: Option<fn(&mut Machine)>,
     /// What passes when a turn ends with more to do.
     turn_takes: Duration,
 }
@@ -79,7 +81,7 @@ impl Run {
             effects: BTreeMap::new(),
             commands: Vec::new(),
             log: Vec::new(),
-            interrupted: false,
+            interrupted: None,
             turn_takes: Duration::ZERO,
         }
     }
@@ -169,8 +171,8 @@ impl Run {
     fn go(&mut self) -> Status {
         for _ in 0..10_000 {
             let mut status = self.turn();
-            if self.interrupted {
-                status = self.interrupt();
+            if let Some(how) = self.interrupted {
+                status = self.interrupt(how);
             }
             match status {
                 Status::Waiting if !self.answer() => return status,
@@ -185,9 +187,9 @@ impl Run {
         panic!("the run does not end")
     }
 
-    /// Holds the run, and goes on from its position as JSON.
-    fn interrupt(&mut self) -> Status {
-        self.machine.hold();
+    /// Holds the run, or has it rest, and goes on from its position as JSON.
+    fn interrupt(&mut self, how: fn(&mut Machine)) -> Status {
+        how(&mut self.machine);
         loop {
             match self.turn() {
                 Status::Held => break,

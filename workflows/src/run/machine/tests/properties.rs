@@ -26,7 +26,7 @@ fn host(effect: &Effect) -> Result<Value, Fault> {
     }
 }
 
-fn ran(steps: &Value, interrupted: bool) -> (Run, Status) {
+fn ran(steps: &Value, interrupted: Option<fn(&mut Machine)>) -> (Run, Status) {
     let mut run = Run::new(steps, json!({ "n": 1 }), host);
     run.interrupted = interrupted;
     let status = run.go();
@@ -38,7 +38,7 @@ proptest! {
 
     #[test]
     fn the_same_steps_give_the_same_commands(steps in list(task(true))) {
-        let ((first, status), (again, other)) = (ran(&steps, false), ran(&steps, false));
+        let ((first, status), (again, other)) = (ran(&steps, None), ran(&steps, None));
         prop_assert_eq!(first.commands, again.commands);
         prop_assert_eq!(first.log, again.log);
         prop_assert_eq!(&status, &other);
@@ -47,8 +47,11 @@ proptest! {
     }
 
     #[test]
-    fn a_run_that_stops_and_goes_on_ends_the_same(steps in list(task(false))) {
-        let ((whole, status), (parts, other)) = (ran(&steps, false), ran(&steps, true));
+    fn a_run_that_stops_and_goes_on_ends_the_same(
+        steps in list(task(false)),
+        how in prop::sample::select(vec![Machine::hold as fn(&mut Machine), Machine::rest]),
+    ) {
+        let ((whole, status), (parts, other)) = (ran(&steps, None), ran(&steps, Some(how)));
         prop_assert_eq!(status, other);
         prop_assert_eq!(whole.elapsed(), parts.elapsed());
         prop_assert!(parts.effects.is_empty(), "{:?}", parts.effects);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Host, Run, fault, nobody};
-use crate::run::machine::Status;
+use crate::run::machine::{Machine, Status};
 
 #[test]
 fn waits_take_their_time() {
@@ -79,7 +79,7 @@ fn a_timer_goes_on_with_what_is_left_of_it() {
     run.now += jiff::SignedDuration::from_mins(4);
     run.machine.hold();
     assert_eq!(run.turn(), Status::Held);
-    run.interrupt();
+    run.interrupt(Machine::hold);
     let minutes: Vec<Value> = run
         .effects
         .values()
@@ -133,7 +133,7 @@ fn a_limit_passes_while_the_run_goes_on_elsewhere_again_and_again() {
         let mut status = run.turn();
         while status == Status::Yielded && run.elapsed().as_secs() < 60 {
             run.now += Duration::from_secs(1);
-            status = run.interrupt();
+            status = run.interrupt(Machine::hold);
         }
         (status, run.elapsed().as_secs(), run.effects.len())
     };
@@ -197,10 +197,10 @@ fn a_run_is_left_while_much_ends_at_once() {
     assert_eq!(run.turn(), Status::Yielded);
     run.machine.leave();
     assert_eq!(run.turn(), Status::Held);
-    run.interrupted = true;
+    run.interrupted = Some(Machine::hold);
     let mut parts = 1;
     let ended = loop {
-        match run.interrupt() {
+        match run.interrupt(Machine::hold) {
             Status::Yielded => parts += 1,
             other => break other,
         }
