@@ -243,10 +243,10 @@ const CASES: &[Case] = &[
         says: "alias",
     },
     Case {
-        name: "not-supported-yet",
-        text: "do:\n  - hear:\n      listen: { to: { one: { with: { type: a } } } }\n",
-        place: "3:7",
-        says: "not supported yet",
+        name: "not-supported",
+        text: "do:\n  - ask:\n      call: grpc\n      with: {}\n",
+        place: "3:13",
+        says: "not supported",
     },
 ];
 

@@ -6,12 +6,13 @@ use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers};
 use serde_json::{Value, json};
 
 use super::outside::worker;
-use super::{output, start};
+use super::{failure, output, problem, start};
 use crate::web::Web;
 
 on_both_schedulers!(
     a_shutdown_repeats_no_call_that_must_be_made_once,
     a_short_limit_repeats_no_call_that_must_be_made_once,
+    a_retry_of_the_definition_is_the_only_one,
 );
 
 const POST: &str = "
@@ -37,6 +38,22 @@ do:
             with: { method: post, endpoint: 'http://WEB/slow' }
             metadata: { temporal: { start_to_close: 1s } }
       catch: { do: [{ say: { set: { said: '${ $error.detail }' } } }] }
+";
+
+const ALONE: &str = "
+do:
+  - ask: { call: http, with: { method: get, endpoint: 'http://WEB/alone' } }
+";
+
+const RETRIED: &str = "
+do:
+  - again:
+      try:
+        - both:
+            fork:
+              branches:
+                - ask: { call: http, with: { method: get, endpoint: 'http://WEB/retried' } }
+      catch: { retry: { delay: { milliseconds: 10 }, limit: { attempt: { count: 1 } } } }
 ";
 
 /// The worker waits for them as long as it may, and then tells that nobody knows.
@@ -81,5 +98,24 @@ async fn a_short_limit_repeats_no_call_that_must_be_made_once(on: Scheduler) -> 
         assert!(told["said"].is_string(), "{told}");
     }
     assert_eq!(web.asked().len(), 3, "each was made once");
+    Ok(())
+}
+
+/// Without one, Temporal asks again what may be asked again.
+async fn a_retry_of_the_definition_is_the_only_one(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let web = Web::start(|_| Some((503, json!({})))).await?;
+    project.write("alone.yaml", &ALONE.replace("WEB", web.address()))?;
+    project.write("retried.yaml", &RETRIED.replace("WEB", web.address()))?;
+    let _worker = worker(&project, &web)?.start().await?;
+    for (definition, times) in [("alone", 3), ("retried", 2)] {
+        let id = start(&project, definition, json!({})).await?;
+        let told = failure(&project, &id).await?;
+        assert!(problem(&told)?.to_string().contains("503"), "{told:?}");
+        let target = format!("/{definition}");
+        let asked = web.asked();
+        let asked = asked.iter().filter(|request| request.target == target);
+        assert_eq!(asked.count(), times, "{definition}");
+    }
     Ok(())
 }

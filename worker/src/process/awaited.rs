@@ -102,6 +102,7 @@ impl Drop for AwaitedRun<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reconciler::Silence;
     use super::*;
 
     async fn answers(ids: Vec<String>) -> Answers {
@@ -145,7 +146,7 @@ mod tests {
         let runs = AwaitedRuns::none();
         let (a, b) = (runs.run("a"), runs.run("b"));
         let limit = Duration::from_secs(1);
-        let failed = || async move { Err(ReconcilerError::NoAnswer(limit)) };
+        let failed = || async move { Err(ReconcilerError::NoAnswer(Silence::For(limit))) };
         assert!(a.look(|_| failed()).await.is_err());
         assert!(b.look(answers).await.is_err());
         tokio::time::advance(FRESH).await;

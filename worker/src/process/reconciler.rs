@@ -4,6 +4,8 @@
 //! Everything is sent as plain JSON, so that a release can talk to the
 //! workflow of another one. Nothing here waits for a pass but [`Reconciler::report`].
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -28,6 +30,9 @@ use temporalio_client::{
 };
 use temporalio_common::data_converters::{PayloadConverter, RawValue};
 use tokio::sync::Semaphore;
+
+use error::temporal;
+pub use error::{ReconcilerError, Silence};
 
 /// The signal with which a worker speaks.
 pub const ANNOUNCE_SIGNAL: &str = "definitions_changed";
@@ -55,8 +60,6 @@ pub const ADOPT_UPDATE: &str = "adopt";
 
 /// How long the workflow may take to answer.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// How the server says that an update was dropped with its task, and may be sent again.
-const UPDATE_ABORTED: &str = "workflow update was aborted";
 /// How the server says that it asks no worker, since each one failed lately.
 const TASK_FAILS: &str = "Workflow Task in failed state";
 /// Time between two looks at the state while a report is awaited.
@@ -68,35 +71,6 @@ static UPDATES: Semaphore = Semaphore::const_new(6);
 
 /// The runs that this process waits for.
 static AWAITED: AwaitedRuns = AwaitedRuns::none();
-
-/// Why the workflow could not be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReconcilerError {
-    /// There is none, or it has ended.
-    #[error("the reconcile workflow `{0}` does not run")]
-    Absent(String),
-    /// Its workflow task fails each time that it is tried.
-    #[error(
-        "the reconcile workflow `{0}` cannot go on: its workflow task fails, and the worker's log \
-         says why; `temporal workflow terminate --workflow-id {0}` lets the worker begin anew"
-    )]
-    Stuck(String),
-    /// It, or Temporal, did not answer in time.
-    #[error("the reconcile workflow did not answer within {} s", .0.as_secs())]
-    NoAnswer(Duration),
-    /// It refused.
-    #[error("{0}")]
-    Refused(String),
-    /// Temporal, or the workflow, has too much to do.
-    #[error("temporal: {0}")]
-    Busy(String),
-    /// Temporal failed.
-    #[error("temporal: {0}")]
-    Temporal(String),
-    /// It answered something else than was asked for.
-    #[error("the reconcile workflow's answer cannot be read: {0}")]
-    Answer(String),
-}
 
 /// The reconcile workflow of one project.
 #[derive(Debug, Clone)]
@@ -424,20 +398,7 @@ fn once(limit: Duration) -> RpcOptions {
 async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, ReconcilerError> {
     tokio::time::timeout(limit, call)
         .await
-        .map_err(|_| ReconcilerError::NoAnswer(limit))
-}
-
-fn temporal(status: &temporalio_client::tonic::Status) -> ReconcilerError {
-    use temporalio_client::tonic::Code;
-    match status.code() {
-        Code::DeadlineExceeded | Code::Cancelled => ReconcilerError::NoAnswer(ANSWER_LIMIT),
-        Code::ResourceExhausted => ReconcilerError::Busy(status.message().to_owned()),
-        // Others were in flight, and the server dropped the task that had it.
-        Code::Unavailable if status.message() == UPDATE_ABORTED => {
-            ReconcilerError::Busy(status.message().to_owned())
-        }
-        code => ReconcilerError::Temporal(format!("{code}: {}", status.message())),
-    }
+        .map_err(|_| ReconcilerError::NoAnswer(Silence::For(limit)))
 }
 
 fn json<T: Serialize + 'static>(value: &T) -> RawValue {

@@ -6,6 +6,8 @@ use crate::expression::MAX_DEPTH;
 use crate::run::machine::UNREAD_BYTES;
 use crate::size::{depth, json_size};
 
+/// How deep an event nests: the output of a `listen` is a list of them.
+const DEEPEST: usize = MAX_DEPTH - 1;
 /// Attributes that every event has, all of them text.
 const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
@@ -23,8 +25,8 @@ pub fn cloud_event(value: Value) -> Result<Value, String> {
     if attributes["specversion"] != "1.0" {
         return Err("`specversion` must be \"1.0\"".to_owned());
     }
-    if depth(&value) > MAX_DEPTH {
-        return Err(format!("it nests more than {MAX_DEPTH} levels deep"));
+    if depth(&value) > DEEPEST {
+        return Err(format!("it nests more than {DEEPEST} levels deep"));
     }
     let bytes = json_size(&value);
     if bytes > UNREAD_BYTES {

@@ -14,6 +14,7 @@ mod effects;
 mod endings;
 mod failure;
 mod inbox;
+mod onward;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,21 +23,22 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::ApplicationFailure;
-use temporalio_common::{MemoValue, MemoValues, RetryPolicy};
+use temporalio_common::{MemoValue, RetryPolicy};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
-    ActivityOptions, ContinueAsNewOptions, LocalActivityOptions, SyncWorkflowContext,
+    ActivityOptions, LocalActivityOptions, SyncWorkflowContext,
     WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination,
 };
 
 use super::language::{self, Flow};
-use super::machine::{About, Command, Fault, Machine, Position, Standard, Status, shortened};
-use super::{DefinitionRef, PAYLOAD_LIMIT, PinnedDefinition, RunInput};
+use super::machine::{About, Command, Fault, Machine, Position, Status, shortened};
+use super::{DefinitionRef, PinnedDefinition, RunInput};
 use crate::contracts::{CurrentDefinition, Pause};
 use crate::record::{MEMO_KEY, RunMemo};
 use course::{Course, Due};
 use effects::Effects;
 use inbox::Inbox;
+use onward::{carried, go_on};
 
 /// The longest that one attempt at reading the registry takes.
 const READ_WITHIN: Duration = Duration::from_secs(10);
@@ -111,9 +113,9 @@ async fn interpret(
     loop {
         // First of all: what was heard until a run is left must not be lost.
         inbox::tell(ctx, &mut machine, &mut effects);
-        let due = course.due(ctx, &effects);
+        let due = course.due(ctx, &effects, ctx.state(|s| s.inbox.waits()));
         match due {
-            Due::No => {}
+            Due::No => machine.stay(),
             Due::Soon => machine.leave(),
             Due::Now => machine.hold(),
             Due::Rest => machine.rest(),
@@ -127,7 +129,8 @@ async fn interpret(
                     task,
                     effect,
                     options,
-                } => effects.start(id, &task, effect, &options),
+                    retried,
+                } => effects.start(id, &task, effect, &options, retried),
                 Command::Cancel { id } => effects.cancel(id),
             }
         }
@@ -141,21 +144,16 @@ async fn interpret(
                 machine.stay();
                 continue;
             }
-            Status::Held => {
-                ctx.state_mut(|s| s.inbox.give_up());
-                let left = machine.position();
-                match left.map(|position| carried(ctx, definition, position)) {
-                    Some(Ok(input)) => return Err(go_on(ctx, input)),
-                    Some(Err(fault)) if due >= Due::Now => return Err(faulted(fault)),
-                    // Perhaps it takes less along later, or ends before it must.
-                    Some(Err(_)) => {
-                        course.postpone(ctx);
-                        machine.stay();
-                        continue;
-                    }
-                    None => effects.results().await,
+            Status::Held => match carried(ctx, definition, &mut machine, due >= Due::Now) {
+                Ok(input) => return Err(go_on(ctx, input)),
+                Err(fault) if due >= Due::Now => return Err(faulted(fault)),
+                // Perhaps it takes less along later, or ends before it must.
+                Err(_) => {
+                    course.postpone(ctx);
+                    machine.stay();
+                    continue;
                 }
-            }
+            },
             // Limits pass and calls answer meanwhile.
             Status::Yielded => {
                 pause(ctx).await?;
@@ -191,62 +189,6 @@ async fn pause(ctx: &WorkflowContext<RunDefinition>) -> WorkflowResult<()> {
         return Err(WorkflowTermination::cancelled());
     }
     Ok(paused?)
-}
-
-/// What a new execution of the same run goes on with.
-fn carried(
-    ctx: &WorkflowContext<RunDefinition>,
-    definition: &PinnedDefinition,
-    position: &Position,
-) -> Result<RawValue, Fault> {
-    let input = RunInput {
-        definition: DefinitionRef::Pinned(definition.clone()),
-        input: Value::Null,
-        position: Some(Box::new(position.clone())),
-        dropped: ctx.state(|s| s.inbox.dropped()),
-    };
-    let input = RawValue::from_value(&input, ctx.payload_converter());
-    let bytes: usize = input
-        .payloads
-        .iter()
-        .map(|payload| payload.data.len())
-        .sum();
-    if bytes > PAYLOAD_LIMIT {
-        let detail = format!(
-            "the run is long and continues as new, and its data of {bytes} bytes is more than the {PAYLOAD_LIMIT} that it can take along"
-        );
-        return Err(Standard::Runtime.fault(detail));
-    }
-    Ok(input)
-}
-
-/// Goes on in a new execution of the same run.
-fn go_on(ctx: &WorkflowContext<RunDefinition>, input: RawValue) -> WorkflowTermination {
-    let options = ContinueAsNewOptions::builder()
-        .maybe_memo(memo_to_keep(ctx))
-        .build();
-    match ctx.continue_as_new(input, options) {
-        Ok(never) => match never {},
-        Err(termination) => termination,
-    }
-}
-
-/// All of the run's memo: without being told, the server hands on only what a
-/// run began with, and not what it wrote since.
-fn memo_to_keep(ctx: &WorkflowContext<RunDefinition>) -> Option<MemoValues> {
-    let memo = ctx.memo();
-    if memo.is_empty() {
-        return None;
-    }
-    let mut kept = MemoValues::new();
-    let mut keys: Vec<&str> = memo.keys().collect();
-    keys.sort_unstable();
-    for key in keys {
-        if let Ok(Some(value)) = memo.get::<Value>(key) {
-            kept.insert(key, value);
-        }
-    }
-    Some(kept)
 }
 
 /// Shows where the run is in the Temporal UI.

@@ -16,8 +16,9 @@ use super::{Answer, Outgoing, without_query};
 
 /// How much of an error's body its message repeats, in characters.
 const QUOTED: usize = 300;
-/// The longest time that a service may ask to wait.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// The longest time that a service may ask to wait; who asks for more is not
+/// asked again by itself.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// The output, or the error that the answer is.
 pub(super) fn output(
@@ -117,6 +118,7 @@ fn refusal(outgoing: &Outgoing, answer: &Answer, scrubber: &Scrubber) -> StepErr
     error.retryable = was_not_done(status) || (is_passing(status) && outgoing.is_repeatable());
     if error.retryable {
         error.retry_after = retry_after(&answer.headers);
+        error.retryable = error.retry_after.is_none_or(|wait| wait <= LONGEST_WAIT);
     }
     error
 }
@@ -142,5 +144,5 @@ fn is_passing(status: StatusCode) -> bool {
 /// `Retry-After` in seconds; a date is left to the retry policy.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+    Some(Duration::from_secs(seconds))
 }

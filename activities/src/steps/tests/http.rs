@@ -115,6 +115,11 @@ async fn an_error_is_the_specifications_with_its_status() {
         assert!(detail(&error).contains("because"), "{error:?}");
         assert!(!detail(&error).contains("secret=1"), "{error:?}");
     }
+    // It asks for more than anybody waits by itself.
+    let long = get(&steps, json!({"uri": server.at("/status/503?long")}))
+        .await
+        .unwrap_err();
+    assert!(!long.retryable, "{long:?}");
     let error = get(&steps, json!({"uri": server.at("/broken")}))
         .await
         .unwrap_err();

@@ -108,15 +108,16 @@ async fn never() -> &'static str {
     std::future::pending().await
 }
 
-async fn status(Path(code): Path<u16>, headers: HeaderMap) -> Response {
+async fn status(Path(code): Path<u16>, uri: Uri, headers: HeaderMap) -> Response {
     // A server that says in its error what it was shown.
     let shown = headers.get(header::AUTHORIZATION);
     let shown = shown.map(|value| value.to_str().unwrap().to_owned());
     let mut answer = format!("because {}", shown.unwrap_or_default()).into_response();
     *answer.status_mut() = StatusCode::from_u16(code).unwrap();
+    let after = if uri.query() == Some("long") { "61" } else { "7" };
     answer
         .headers_mut()
-        .insert(header::RETRY_AFTER, "7".parse().unwrap());
+        .insert(header::RETRY_AFTER, after.parse().unwrap());
     answer
 }
 

@@ -56,7 +56,8 @@ pub enum Standard {
 }
 
 impl Standard {
-    const ALL: [Self; 8] = [
+    /// Each of them.
+    pub const ALL: [Self; 8] = [
         Self::Configuration,
         Self::Validation,
         Self::Expression,
@@ -80,11 +81,16 @@ impl Standard {
         }
     }
 
+    /// The URI of this type.
+    pub fn kind(self) -> String {
+        format!("{TYPES}{}", self.parts().0)
+    }
+
     /// An error of this type, with its own status and title.
     pub fn fault(self, detail: impl Into<String>) -> Fault {
-        let (name, status, title) = self.parts();
+        let (_, status, title) = self.parts();
         Fault {
-            kind: format!("{TYPES}{name}"),
+            kind: self.kind(),
             status,
             title: Some(title.to_owned()),
             detail: Some(detail.into()),

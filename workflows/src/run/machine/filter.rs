@@ -10,25 +10,35 @@ use crate::run::language::{Correlation, EventFilter, Expression, Template};
 
 impl Interpreter<'_> {
     /// Whether an event has the attributes of a filter, and in common with
-    /// others what it must have.
+    /// others what it must have. Anybody sends events: one that takes more work
+    /// to look at than a step may is not the one that is waited for.
     pub(super) fn matches(
         &mut self,
         place: Place,
         filter: &EventFilter,
         event: &Value,
     ) -> Result<bool, Fault> {
+        let of = |name: &String| event.get(name).unwrap_or(&Value::Null);
+        // What says nothing of the event costs the same for each.
         for (name, wanted) in &filter.with {
-            let given = event.get(name).unwrap_or(&Value::Null);
-            let matches = match wanted {
-                Template::Expression(expression) => match self.tried(place, expression, given)? {
-                    Value::Bool(is) => is,
-                    Value::Null => false,
-                    value => same(&value, given),
-                },
-                other => {
-                    let value = self.fill(View::body(place), other, self.frame(place).input())?;
-                    same(&value, given)
-                }
+            if matches!(wanted, Template::Expression(_)) {
+                continue;
+            }
+            let value = self.fill(View::body(place), wanted, self.frame(place).input());
+            match value {
+                Ok(value) if same(&value, of(name)) => {}
+                Err(fault) if !self.is_spent() => return Err(fault),
+                _ => return Ok(false),
+            }
+        }
+        for (name, wanted) in &filter.with {
+            let Template::Expression(expression) = wanted else {
+                continue;
+            };
+            let matches = match self.tried(place, expression, of(name)) {
+                Value::Bool(is) => is,
+                Value::Null => false,
+                value => same(&value, of(name)),
             };
             if !matches {
                 return Ok(false);
@@ -54,11 +64,14 @@ impl Interpreter<'_> {
         correlation: &Correlation,
         event: &Value,
     ) -> Result<Option<Value>, Fault> {
-        let value = self.tried(place, &correlation.from, event)?;
+        let value = self.tried(place, &correlation.from, event);
         let expected = match &correlation.expect {
             Some(expect) => {
                 let input = self.frame(place).input();
-                Some(self.fill(View::body(place), expect, input)?)
+                match self.fill(View::body(place), expect, input) {
+                    Err(_) if self.is_spent() => return Ok(None),
+                    value => Some(value?),
+                }
             }
             None => self
                 .listening(place)
@@ -68,14 +81,16 @@ impl Interpreter<'_> {
         Ok((alike && !value.is_null()).then_some(value))
     }
 
-    /// What an expression gives for an event; null where it fails: anybody sends
-    /// events, and one of another form is not the one that is waited for.
-    fn tried(&self, place: Place, expression: &Expression, of: &Value) -> Result<Value, Fault> {
-        match self.evaluate(View::body(place), expression, of) {
-            Err(fault) if self.task_work.get() > WORK_PER_TASK => Err(fault),
-            Err(_) => Ok(Value::Null),
-            value => value,
-        }
+    /// What an expression gives for an event; null where it fails: one of another
+    /// form is not the one that is waited for.
+    fn tried(&self, place: Place, expression: &Expression, of: &Value) -> Value {
+        let value = self.evaluate(View::body(place), expression, of);
+        value.unwrap_or_default()
+    }
+
+    /// Whether the work that the present task may take is used up.
+    fn is_spent(&self) -> bool {
+        self.task_work.get() > WORK_PER_TASK
     }
 }
 

@@ -158,12 +158,38 @@ impl<'t> Interpreter<'t> {
             depth: pending.depth,
         };
         let task = self.exists(place).then(|| self.task(place));
+        let retried = self.retried(place);
         self.commands.push(Command::Start {
             id,
             task: task.map(|task| task.path.clone()).unwrap_or_default(),
             effect: pending.effect.clone(),
             options: Box::new(task.map(|task| task.temporal.clone()).unwrap_or_default()),
+            retried,
         });
+    }
+
+    /// Whether a place is inside a `try` with `retry`, of its thread or of those
+    /// around it.
+    fn retried(&self, mut place: Place) -> bool {
+        loop {
+            let thread = place.thread;
+            let retries = |depth| {
+                let place = Place { thread, depth };
+                let attempt = matches!(self.doing(place), Some(Doing::Try { .. }));
+                attempt && matches!(&self.task(place).kind, Kind::Try(catch) if catch.retry.is_some())
+            };
+            if (0..place.depth).any(retries) {
+                return true;
+            }
+            let thread = self.position.threads.get(&place.thread);
+            let Some(parent) = thread.and_then(|thread| thread.parent) else {
+                return false;
+            };
+            place = Place {
+                thread: parent.thread,
+                depth: parent.depth,
+            };
+        }
     }
 
     /// Starts the effects of a position again; timers with what is left of them.

@@ -81,6 +81,32 @@ impl Machine {
         Delivery::Taken
     }
 
+    /// Gives up events that wait, the newest first, until they took so many bytes;
+    /// how many.
+    pub fn give_up(&mut self, bytes: usize) -> u64 {
+        let (mut count, mut freed) = (0, 0);
+        while freed < bytes
+            && let Some(event) = self.newest()
+        {
+            count += 1;
+            freed += json_size(&event);
+        }
+        count
+    }
+
+    /// The newest of the events that wait and that no step has taken.
+    fn newest(&mut self) -> Option<Value> {
+        let arrived = &mut self.position.arrived;
+        let last = arrived.iter().rposition(|arrival| match arrival {
+            Arrival::Event(offer) => !offer.taken,
+            Arrival::Done(..) => false,
+        });
+        match last.and_then(|last| arrived.remove(last)) {
+            Some(Arrival::Event(offer)) => Some(offer.event),
+            _ => self.position.unread.pop_back(),
+        }
+    }
+
     /// Whether a step listens now.
     pub fn listens(&self) -> bool {
         let mut pending = self.position.pending.values();

@@ -29,6 +29,7 @@ impl<'t> Interpreter<'t> {
                 self.again.extend(rest);
                 break;
             }
+            self.task_work.set(0);
             if self.offer(place, &event)? {
                 // Whatever becomes of it there, it was taken.
                 self.position.unread.remove(index);
@@ -185,6 +186,8 @@ impl<'t> Interpreter<'t> {
 
     /// Handles what was consumed, and ends the task when it is over.
     fn settle(&mut self, place: Place) -> Result<(), Fault> {
+        // To find out whose an event is is not the step's work.
+        self.task_work.set(0);
         let Some(listen) = self.listen_of(place) else {
             return Ok(());
         };

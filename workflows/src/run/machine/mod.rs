@@ -33,13 +33,12 @@ mod request;
 mod retry;
 mod state;
 mod tasks;
+mod turn;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use effect::*;
@@ -47,10 +46,12 @@ pub(crate) use fault::shortened;
 pub use fault::{Fault, Standard};
 pub use inbox::{Delivery, UNREAD_BYTES, UNREAD_LIMIT};
 pub use state::Position;
+pub use turn::{Answer, Command, EffectId, Entry, Status, Turn};
 
-use super::language::{Flow, Temporal};
+use super::language::Flow;
 use inbox::Audience;
 use tasks::Interpreter;
+use turn::{Arrival, Offer, Stop};
 
 /// How many tasks a turn begins at most: then others may run. Where a turn ends
 /// stands in a run's history, so another bound here, or below, is for runs that
@@ -85,9 +86,7 @@ pub struct Machine {
     flow: Arc<Flow>,
     about: About,
     position: Position,
-    held: bool,
-    leaving: bool,
-    resting: bool,
+    stop: Stop,
     /// Effects of the position must be started again; so much had arrived before.
     resumed: Option<usize>,
     /// What the position holds, in bytes, or more.
@@ -101,139 +100,6 @@ pub struct Machine {
     waiting: Option<(usize, usize)>,
 }
 
-/// Something that was told.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Arrival {
-    Done(EffectId, Result<Answer, Fault>),
-    Event(Offer),
-}
-
-/// An event, and who is to be asked next whether it is theirs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Offer {
-    event: Value,
-    thread: u64,
-    depth: usize,
-    /// Somebody has taken it.
-    taken: bool,
-}
-
-impl From<Value> for Offer {
-    fn from(event: Value) -> Self {
-        Self {
-            event,
-            thread: 0,
-            depth: 0,
-            taken: false,
-        }
-    }
-}
-
-/// What an effect gave.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// Data.
-    Value(Value),
-    /// The text of JSON. It is read when a turn takes it: of many that come
-    /// together, one is in memory as data at a time.
-    Json(String),
-}
-
-/// What a turn answers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Turn {
-    /// What to do, in this order.
-    pub commands: Vec<Command>,
-    /// What was done, in this order.
-    pub log: Vec<Entry>,
-    /// What it took, in steps of expressions: a replay takes as much again.
-    pub work: u64,
-    /// How the run stands.
-    pub status: Status,
-}
-
-/// Something for the host to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Command {
-    /// Start an effect, and tell its result.
-    Start {
-        /// Names it.
-        id: EffectId,
-        /// The place of its task: a JSON pointer; empty for the run's own.
-        task: String,
-        /// What to do.
-        effect: Effect,
-        /// The task's `metadata.temporal`.
-        options: Box<Temporal>,
-    },
-    /// Give up an effect; its result no longer counts.
-    Cancel {
-        /// Its name.
-        id: EffectId,
-    },
-}
-
-/// Names an effect within a run.
-pub type EffectId = u64;
-
-/// How a run stands.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Status {
-    /// Effects are under way.
-    Waiting,
-    /// There is more to do at once: advance again after others had their turn.
-    Yielded,
-    /// Held, and safe to leave: nothing is under way but timers and listening.
-    Held,
-    /// It is over, with this output.
-    Completed(Value),
-    /// It is over, with this error.
-    Faulted(Fault),
-}
-
-/// Something that was done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Entry {
-    /// A task began.
-    Began {
-        /// Its place.
-        task: String,
-    },
-    /// A task's `if` was not true.
-    Skipped {
-        /// Its place.
-        task: String,
-    },
-    /// A task ended well.
-    Completed {
-        /// Its place.
-        task: String,
-    },
-    /// A task ended with an error.
-    Faulted {
-        /// Its place.
-        task: String,
-        /// The error.
-        fault: Fault,
-    },
-    /// A `try` caught an error and tries again.
-    Retrying {
-        /// Its place.
-        task: String,
-        /// Which retry it is, from 1.
-        attempt: u32,
-        /// After how long.
-        delay: Duration,
-    },
-    /// A `try` caught an error for good.
-    Caught {
-        /// Its place.
-        task: String,
-    },
-}
-
 impl Machine {
     /// A run that begins.
     pub fn start(flow: Arc<Flow>, about: About, input: Value, now: Timestamp) -> Self {
@@ -245,9 +111,7 @@ impl Machine {
             about,
             held_bytes: position.weight(),
             position,
-            held: false,
-            leaving: false,
-            resting: false,
+            stop: Stop::No,
             sent: 0,
             passed: BTreeSet::new(),
             resumed: None,
@@ -269,9 +133,7 @@ impl Machine {
             held_bytes: position.weight(),
             resumed: Some(position.arrived.len()),
             position,
-            held: false,
-            leaving: false,
-            resting: false,
+            stop: Stop::No,
             sent: 0,
             passed: BTreeSet::new(),
         })
@@ -297,7 +159,7 @@ impl Machine {
         let mut left = TASKS_PER_TURN;
         while left > 0 && !interpreter.is_tired() {
             let arrived = &mut interpreter.position.arrived;
-            let arrival = if self.resting {
+            let arrival = if self.stop == Stop::All {
                 None
             } else {
                 arrived.pop_front()
@@ -307,7 +169,11 @@ impl Machine {
                 left -= 1;
                 interpreter.look_at(arrival);
             }
-            let stops = self.held || (self.leaving && interpreter.position.is_safe());
+            let stops = match self.stop {
+                Stop::No => false,
+                Stop::WhenSafe => interpreter.position.is_safe(),
+                Stop::Tasks | Stop::All => true,
+            };
             if !stops {
                 left = interpreter.run_ready(left);
             }
@@ -342,10 +208,10 @@ impl Machine {
         match &self.position.outcome {
             Some(Ok(output)) => Status::Completed(output.clone()),
             Some(Err(fault)) => Status::Faulted(fault.clone()),
-            None if (self.held || self.leaving) && self.is_safe() => Status::Held,
-            None if self.resting => Status::Waiting,
+            None if self.stop != Stop::No && self.is_safe() => Status::Held,
+            None if self.stop == Stop::All => Status::Waiting,
             None if !self.position.arrived.is_empty() => Status::Yielded,
-            None if !self.held && !self.position.ready.is_empty() => Status::Yielded,
+            None if self.stop != Stop::Tasks && !self.position.ready.is_empty() => Status::Yielded,
             None => Status::Waiting,
         }
     }
@@ -365,25 +231,24 @@ impl Machine {
 
     /// Begins no further task, whatever is under way, until the run is resumed from its position.
     pub fn hold(&mut self) {
-        self.held = true;
+        self.stop = Stop::Tasks;
     }
 
     /// Looks at no further result: they go with the position, where what is under
     /// way has ended. Until then nothing else is done, limits included.
     pub fn rest(&mut self) {
-        self.held = true;
-        self.resting = true;
+        self.stop = Stop::All;
     }
 
     /// Stops as soon as the run can be left, and goes on until then: a call may
     /// wait for what a later task does.
     pub fn leave(&mut self) {
-        self.leaving = true;
+        self.stop = Stop::WhenSafe;
     }
 
-    /// Takes [`Machine::leave`] back.
+    /// Goes on, whatever was said of stopping.
     pub fn stay(&mut self) {
-        self.leaving = false;
+        self.stop = Stop::No;
     }
 
     /// Where the run is, when it can be left: nothing is under way but timers
@@ -400,7 +265,7 @@ impl Machine {
         };
         self.resumed.is_none()
             && self.position.is_safe()
-            && (self.resting || self.position.arrived.iter().all(stays))
+            && (self.stop == Stop::All || self.position.arrived.iter().all(stays))
     }
 
     /// The places of the tasks that are under way, the innermost of each branch.

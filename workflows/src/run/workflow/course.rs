@@ -22,6 +22,9 @@ const MOST_WORK: u64 = 12_000_000;
 /// From how much on no result is looked at before, either: each may take as much
 /// as a task does, and hundreds of calls may be under way.
 const REST_WORK: u64 = 16_000_000;
+/// How many times as many yields and as much work may be before events are given
+/// up that wait beyond those that a new execution gets.
+const FOR_EVENTS: u32 = 4;
 /// How many events a history may have before no further task begins: Temporal
 /// ends a run at 51,200.
 const MOST_EVENTS: u32 = 30_000;
@@ -75,11 +78,20 @@ impl Course {
         self.work = self.work.saturating_add(work);
     }
 
-    pub(super) fn due(&self, ctx: &WorkflowContext<RunDefinition>, effects: &Effects<'_>) -> Due {
+    /// Where events `wait` that a new execution does not get, what a replay takes
+    /// matters less for some time: perhaps steps hear them.
+    pub(super) fn due(
+        &self,
+        ctx: &WorkflowContext<RunDefinition>,
+        effects: &Effects<'_>,
+        wait: bool,
+    ) -> Due {
+        let times = if wait { FOR_EVENTS } else { 1 };
         self.after(
             ctx.history_length(),
             effects.bytes(),
             ctx.continue_as_new_suggested(),
+            times,
         )
     }
 
@@ -90,16 +102,16 @@ impl Course {
         self.leave_events = ctx.history_length().saturating_mul(2);
     }
 
-    fn after(&self, events: u32, bytes: usize, suggested: bool) -> Due {
-        let now = self.yields >= MOST_YIELDS
-            || self.work >= MOST_WORK
+    fn after(&self, events: u32, bytes: usize, suggested: bool, times: u32) -> Due {
+        let now = self.yields >= MOST_YIELDS * times
+            || self.work >= MOST_WORK * u64::from(times)
             || events >= MOST_EVENTS
             || bytes >= MOST_BYTES;
         let soon = self.yields >= self.leave_yields
             || self.work >= self.leave_work
             || (suggested && events >= self.leave_events);
         match (now, soon) {
-            _ if self.work >= REST_WORK => Due::Rest,
+            _ if self.work >= REST_WORK * u64::from(times) => Due::Rest,
             (true, _) => Due::Now,
             (false, true) => Due::Soon,
             (false, false) => Due::No,
@@ -114,31 +126,36 @@ mod tests {
     #[test]
     fn a_run_leaves_when_it_computed_long_or_its_history_is_long() {
         let mut course = Course::default();
-        assert_eq!(course.after(4000, 0, false), Due::No);
-        assert_eq!(course.after(4096, 0, true), Due::Soon);
-        assert_eq!(course.after(MOST_EVENTS, 0, false), Due::Now);
-        assert_eq!(course.after(10, MOST_BYTES, false), Due::Now);
+        assert_eq!(course.after(4000, 0, false, 1), Due::No);
+        assert_eq!(course.after(4096, 0, true, 1), Due::Soon);
+        assert_eq!(course.after(MOST_EVENTS, 0, false, 1), Due::Now);
+        assert_eq!(course.after(10, MOST_BYTES, false, 1), Due::Now);
         for _ in 0..YIELDS {
-            assert_eq!(course.after(10, 0, false), Due::No);
+            assert_eq!(course.after(10, 0, false, 1), Due::No);
             course.yielded();
         }
-        assert_eq!(course.after(10, 0, false), Due::Soon);
+        assert_eq!(course.after(10, 0, false, 1), Due::Soon);
         for _ in YIELDS..MOST_YIELDS {
             course.yielded();
         }
-        assert_eq!(course.after(10, 0, false), Due::Now);
+        assert_eq!(course.after(10, 0, false, 1), Due::Now);
     }
 
     #[test]
     fn work_of_turns_that_end_with_nothing_more_to_do_counts_too() {
         let mut course = Course::default();
         course.did(WORK - 1);
-        assert_eq!(course.after(10, 0, false), Due::No);
+        assert_eq!(course.after(10, 0, false, 1), Due::No);
         course.did(1);
-        assert_eq!(course.after(10, 0, false), Due::Soon);
+        assert_eq!(course.after(10, 0, false, 1), Due::Soon);
         course.did(MOST_WORK - WORK);
-        assert_eq!(course.after(10, 0, false), Due::Now);
+        assert_eq!(course.after(10, 0, false, 1), Due::Now);
         course.did(REST_WORK - MOST_WORK);
-        assert_eq!(course.after(10, 0, false), Due::Rest);
+        assert_eq!(course.after(10, 0, false, 1), Due::Rest);
+        // Events are not given up so soon.
+        assert_eq!(course.after(10, 0, false, FOR_EVENTS), Due::Soon);
+        assert_eq!(course.after(MOST_EVENTS, 0, false, FOR_EVENTS), Due::Now);
+        course.did(MOST_WORK * u64::from(FOR_EVENTS));
+        assert_eq!(course.after(10, 0, false, FOR_EVENTS), Due::Rest);
     }
 }

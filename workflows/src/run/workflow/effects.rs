@@ -22,14 +22,17 @@ use crate::contracts::{EMIT, HTTP, OPENAPI, SHELL};
 use crate::run::json_size;
 use crate::run::language::Temporal;
 use crate::run::limits::fitting_id;
-use crate::run::machine::{ActivityRequest, Answer, Effect, EffectId, Fault, WorkflowRequest};
+use crate::run::machine::{
+    ActivityRequest, Answer, Effect, EffectId, Fault, Standard, WorkflowRequest,
+};
 
 /// The limit of an attempt at an activity for which the task states none.
 const ATTEMPT_WITHIN: Duration = Duration::from_mins(5);
 /// How soon a lost worker is noticed: Almanac's own activities always heartbeat.
 const OWN_HEARTBEAT: Duration = Duration::from_secs(30);
 /// How often one of Almanac's own activities is tried when its worker is lost,
-/// or what it called may answer later; if what it does may be done twice.
+/// or, outside of any `retry`, what it called may answer later; if what it does may
+/// be done twice.
 const OWN_ATTEMPTS: u32 = 3;
 /// The longest wait before an event is tried to be published again.
 const EMIT_INTERVAL: Duration = Duration::from_secs(30);
@@ -89,13 +92,21 @@ impl<'c> Effects<'c> {
 
     /// Starts an effect of the task at a place.
     /// The machine has seen to it that Temporal takes what it sends.
-    pub(super) fn start(&mut self, id: EffectId, task: &str, effect: Effect, options: &Temporal) {
+    pub(super) fn start(
+        &mut self,
+        id: EffectId,
+        task: &str,
+        effect: Effect,
+        options: &Temporal,
+        retried: bool,
+    ) {
         self.bytes += json_size(&effect);
         let token = self.ctx.cancellation_token().child_token();
         let how = How {
             token: token.clone(),
             summary: summary(task, &effect, options),
             options,
+            retried,
         };
         let ending = match effect {
             Effect::Timer { duration } => self.timer(duration, how),
@@ -308,6 +319,8 @@ struct How<'o> {
     token: WorkflowCancellationToken,
     summary: String,
     options: &'o Temporal,
+    /// The definition says itself what is tried again.
+    retried: bool,
 }
 
 impl How<'_> {
@@ -317,7 +330,12 @@ impl How<'_> {
         heartbeat: Option<Duration>,
         attempts: u32,
     ) -> ActivityOptions {
-        let retry = RetryPolicy::builder().maximum_attempts(attempts).build();
+        // What was lost with its worker is done again either way: it has no type.
+        let errors = Standard::ALL.into_iter().filter(|_| self.retried);
+        let retry = RetryPolicy::builder()
+            .maximum_attempts(attempts)
+            .non_retryable_error_types(errors.map(Standard::kind))
+            .build();
         self.activity_with(queue, heartbeat, retry)
     }
 

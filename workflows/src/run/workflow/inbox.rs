@@ -80,6 +80,11 @@ impl Inbox {
         self.dropped
     }
 
+    /// Counts events that were lost elsewhere.
+    pub(super) fn lost(&mut self, count: u64) {
+        self.dropped += count;
+    }
+
     /// How many events were lost.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Run, end, fault, nobody, output};
-use crate::run::machine::{Effect, Entry, Standard, Status};
+use crate::run::machine::{Command, Effect, Entry, Standard, Status};
 
 fn raise(kind: &str) -> Value {
     json!({ "raise": { "error": { "type": kind, "status": 404, "title": "T", "detail": "${ \"no \\(.n)\" }" } } })
@@ -253,4 +253,32 @@ fn what_temporal_does_not_take_is_a_fault_that_can_be_caught() {
         json!(vec![1; 80_000]),
     );
     assert!(told.contains("what the call sends takes"), "{told}");
+}
+
+/// Who makes a call knows whether anybody but the definition tries it again.
+#[test]
+fn a_call_knows_whether_a_retry_is_around_it() {
+    let call = |name: &str| json!({ name: { "call": "http", "with": { "method": "get", "endpoint": "http://shop.example" } } });
+    let branches = |name: &str| json!({ name: { "fork": { "branches": [call("deep")] } } });
+    let tried = |catch: Value| json!([{ "t": { "try": [branches("f")], "catch": catch } }]);
+    let retry = json!({ "retry": { "delay": "PT1S" } });
+    for (steps, wanted) in [
+        (json!([call("alone")]), false),
+        (tried(json!({ "as": "e" })), false),
+        (tried(retry.clone()), true),
+        (json!([{ "outer": { "try": tried(json!({ "as": "e" })), "catch": retry } }]), true),
+        (
+            json!([{ "t": { "try": [{ "r": { "raise": { "error": { "type": "https://x.example/e", "status": 500 } } } }],
+                "catch": { "do": [call("after")] } } }]),
+            false,
+        ),
+    ] {
+        let mut run = Run::new(&steps, json!({}), nobody);
+        run.turn();
+        let told = run.commands.iter().find_map(|command| match command {
+            Command::Start { retried, .. } => Some(*retried),
+            Command::Cancel { .. } => None,
+        });
+        assert_eq!(told, Some(wanted), "{steps}");
+    }
 }

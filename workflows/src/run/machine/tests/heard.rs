@@ -142,3 +142,45 @@ fn a_loop_without_an_end_does_not_keep_a_limit_from_passing() {
     run.machine.complete(limit, Ok(Value::Null));
     assert!(matches!(run.turn(), Status::Faulted(fault) if fault.status == 408));
 }
+
+/// Anybody sends events: what one takes to be looked at fails no run.
+#[test]
+fn an_event_that_is_too_much_work_is_nobodys() {
+    let filters: Vec<Value> = (0..200)
+        .map(|n| json!({ "with": { "data": format!("${{ any(.items[]?; . == \"x{n}\") }}") } }))
+        .collect();
+    let steps = json!([{ "hear": { "listen": { "to": { "any": filters } } } }]);
+    for late in [false, true] {
+        let mut run = Run::new(&steps, json!({}), nobody);
+        if late {
+            assert_eq!(run.go(), Status::Waiting);
+        }
+        let mut heavy = event(1);
+        heavy["data"] = json!({ "items": vec!["x199"; 10_000] });
+        run.machine.deliver(heavy);
+        assert_eq!(run.go(), Status::Waiting);
+        let mut light = event(2);
+        light["data"] = json!({ "items": ["x7"] });
+        run.machine.deliver(light);
+        assert_eq!(run.go(), Status::Completed(json!([{ "items": ["x7"] }])));
+    }
+}
+
+#[test]
+fn the_newest_events_are_given_up_first() {
+    let steps = json!([
+        { "rest": { "wait": "PT1S" } },
+        { "hear": { "listen": { "to": { "any": [], "until": "(. | length) == 3" } } } },
+    ]);
+    let mut run = Run::new(&steps, json!({}), nobody);
+    assert_eq!(run.turn(), Status::Waiting);
+    for n in 1..=5 {
+        run.machine.deliver(event(n));
+    }
+    assert_eq!(run.turn(), Status::Waiting);
+    run.machine.deliver(event(6));
+    let one = event(1).to_string().len();
+    assert_eq!(run.machine.give_up(2 * one + 1), 3);
+    assert_eq!(run.go(), Status::Completed(json!([1, 2, 3])));
+    assert_eq!(run.machine.give_up(1), 0);
+}

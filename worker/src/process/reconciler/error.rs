@@ -1,0 +1,88 @@
+//! Why the reconcile workflow could not be used.
+
+use std::time::Duration;
+
+use temporalio_client::tonic::{Code, Status};
+
+use super::ANSWER_LIMIT;
+
+/// How the server says that an update was dropped with its task, and may be sent again.
+const UPDATE_ABORTED: &str = "workflow update was aborted";
+/// What the server says of a query when workers have left their queue.
+const NO_POLLER: &str = "no poller seen";
+
+/// Why the workflow could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReconcilerError {
+    /// There is none, or it has ended.
+    #[error("the reconcile workflow `{0}` does not run")]
+    Absent(String),
+    /// Its workflow task fails each time that it is tried.
+    #[error(
+        "the reconcile workflow `{0}` cannot go on: its workflow task fails, and the worker's log \
+         says why; `temporal workflow terminate --workflow-id {0}` lets the worker begin anew"
+    )]
+    Stuck(String),
+    /// It, or Temporal, did not answer in time.
+    #[error("the reconcile workflow did not answer {0}")]
+    NoAnswer(Silence),
+    /// It refused.
+    #[error("{0}")]
+    Refused(String),
+    /// Temporal, or the workflow, has too much to do.
+    #[error("temporal: {0}")]
+    Busy(String),
+    /// Temporal failed.
+    #[error("temporal: {0}")]
+    Temporal(String),
+    /// It answered something else than was asked for.
+    #[error("the reconcile workflow's answer cannot be read: {0}")]
+    Answer(String),
+}
+
+/// Why nothing was heard of the workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Silence {
+    /// For so long.
+    #[error("within {} s", .0.as_secs())]
+    For(Duration),
+    /// The server knows that nobody would.
+    #[error("because no worker polls its task queue")]
+    NoWorker,
+}
+
+pub(super) fn temporal(status: &Status) -> ReconcilerError {
+    match status.code() {
+        Code::DeadlineExceeded | Code::Cancelled => {
+            ReconcilerError::NoAnswer(Silence::For(ANSWER_LIMIT))
+        }
+        Code::FailedPrecondition if status.message().starts_with(NO_POLLER) => {
+            ReconcilerError::NoAnswer(Silence::NoWorker)
+        }
+        Code::ResourceExhausted => ReconcilerError::Busy(status.message().to_owned()),
+        // Others were in flight, and the server dropped the task that had it.
+        Code::Unavailable if status.message() == UPDATE_ABORTED => {
+            ReconcilerError::Busy(status.message().to_owned())
+        }
+        code => ReconcilerError::Temporal(format!("{code}: {}", status.message())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_that_have_left_are_no_answer() {
+        let left =
+            Status::failed_precondition("no poller seen for task queue recently, worker may be down");
+        let told = temporal(&left);
+        assert_eq!(told, ReconcilerError::NoAnswer(Silence::NoWorker));
+        assert_eq!(
+            told.to_string(),
+            "the reconcile workflow did not answer because no worker polls its task queue"
+        );
+        let other = temporal(&Status::failed_precondition("something else"));
+        assert!(matches!(other, ReconcilerError::Temporal(_)), "{other}");
+    }
+}
