@@ -83,7 +83,7 @@ impl Missed {
     }
 }
 
-const RUNNING: &str = "running";
+pub(super) const RUNNING: &str = "running";
 
 /// How a run goes or went, asked of the run itself; `None` when that cannot be
 /// known. Of a run that continued as new or was retried, its latest part counts.

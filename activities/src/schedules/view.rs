@@ -10,6 +10,7 @@ use almanac_workflows::times::Spec;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::actions::RUNNING;
 use super::wire::{self, decode_time};
 use super::{ListEntry, Missed, RequestError, Run, Schedules, overdue, run_status};
 
@@ -70,9 +71,10 @@ pub struct ScheduleDetail {
     pub overdue_since: Option<Timestamp>,
     /// The next times it fires.
     pub next_runs: Vec<Timestamp>,
-    /// The last runs, oldest first.
+    /// The last runs, oldest first; the status of those not known to have ended is
+    /// asked of the runs themselves.
     pub recent_runs: Vec<Run>,
-    /// The status of the last run, asked of the run itself.
+    /// The status of the last run.
     pub last_status: Option<String>,
     /// Every compared value.
     pub values: BTreeMap<Field, serde_json::Value>,
@@ -168,9 +170,23 @@ pub async fn show(
         .filter_map(decode_time)
         .collect();
     let mut recent_runs: Vec<_> = info.recent_actions.iter().map(Run::of).collect();
-    if let Some(last) = recent_runs.last_mut() {
-        let told = run_status(schedules.client(), &last.workflow_id).await;
-        last.status = told.or(last.status.take());
+    // The schedule remembers how each was when it looked last.
+    let asked = recent_runs.iter().map(|run| {
+        let ended = run
+            .status
+            .as_deref()
+            .is_some_and(|status| status != RUNNING);
+        let client = schedules.client();
+        async move {
+            if ended {
+                return None;
+            }
+            run_status(client, &run.workflow_id).await
+        }
+    });
+    let told = futures::future::join_all(asked).await;
+    for (run, told) in recent_runs.iter_mut().zip(told) {
+        run.status = told.or(run.status.take());
     }
     let last = recent_runs.last();
     let entry = ListEntry {

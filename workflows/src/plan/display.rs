@@ -1,5 +1,6 @@
 //! A plan for people, in the manner of `terraform plan`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
@@ -81,17 +82,60 @@ impl fmt::Display for Update {
                 Cause::Override => "  (override)",
                 Cause::Definition | Cause::Finished | Cause::Orphan | Cause::Adoption => "",
             };
-            writeln!(
-                f,
-                "    {}: {} -> {}{cause}",
-                change.field,
-                short(&change.before),
-                short(&change.after)
-            )?;
+            let (before, after) = (short(&change.before), short(&change.after));
+            if !before.ends_with(CUT) && !after.ends_with(CUT) {
+                writeln!(f, "    {}: {before} -> {after}{cause}", change.field)?;
+                continue;
+            }
+            let mut differences = Vec::new();
+            compare(
+                Some(&change.before),
+                Some(&change.after),
+                "",
+                &mut differences,
+            );
+            writeln!(f, "    {}:{cause}", change.field)?;
+            for difference in differences.iter().take(MOST) {
+                writeln!(f, "      {difference}")?;
+            }
+            if differences.len() > MOST {
+                writeln!(f, "      and {} more", differences.len() - MOST)?;
+            }
         }
         Ok(())
     }
 }
+
+/// What two values differ in, each with its place as a JSON pointer.
+fn compare(before: Option<&Value>, after: Option<&Value>, at: &str, into: &mut Vec<String>) {
+    match (before, after) {
+        (Some(Value::Object(before)), Some(Value::Object(after))) => {
+            let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+            for name in names {
+                let escaped = name.replace('~', "~0").replace('/', "~1");
+                let at = format!("{at}/{escaped}");
+                compare(before.get(name), after.get(name), &at, into);
+            }
+        }
+        (Some(Value::Array(before)), Some(Value::Array(after))) => {
+            for index in 0..before.len().max(after.len()) {
+                let at = format!("{at}/{index}");
+                compare(before.get(index), after.get(index), &at, into);
+            }
+        }
+        (before, after) if before == after => {}
+        (before, after) => {
+            let text = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), short);
+            let at = if at.is_empty() { "all" } else { at };
+            into.push(format!("{at}: {} -> {}", text(before), text(after)));
+        }
+    }
+}
+
+/// How many differences of one field are shown.
+const MOST: usize = 10;
+/// Stands where a text was cut.
+const CUT: char = '…';
 
 /// A value on one line, cut where it is long.
 fn short(value: &Value) -> String {
@@ -104,5 +148,41 @@ fn short(value: &Value) -> String {
         return text;
     }
     let cut: String = text.chars().take(LIMIT).collect();
-    format!("{cut}…")
+    format!("{cut}{CUT}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn long_values_are_told_by_what_differs() {
+        let steps = |wait: &str, more: bool| {
+            let rest = json!({ "say": { "set": { "text": "x".repeat(200) } } });
+            let mut list = vec![rest, json!({ "a/b": { "wait": wait } })];
+            if more {
+                list.push(json!({ "last": { "set": "y".repeat(200) } }));
+            }
+            json!({ "do": list })
+        };
+        let told = |before: &Value, after: &Value| {
+            let mut into = Vec::new();
+            compare(Some(before), Some(after), "", &mut into);
+            into
+        };
+        assert_eq!(
+            told(&steps("PT15S", false), &steps("PT16S", false)),
+            ["/do/1/a~1b/wait: PT15S -> PT16S"]
+        );
+        let added = told(&steps("PT15S", false), &steps("PT15S", true));
+        assert_eq!(added.len(), 1);
+        assert!(
+            added[0].starts_with("/do/2: none -> {\"last\"") && added[0].ends_with(CUT),
+            "{added:?}"
+        );
+        assert_eq!(told(&json!("x"), &json!({})), ["all: x -> {}"]);
+        assert!(told(&steps("PT1S", true), &steps("PT1S", true)).is_empty());
+    }
 }

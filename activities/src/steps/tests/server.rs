@@ -114,7 +114,11 @@ async fn status(Path(code): Path<u16>, uri: Uri, headers: HeaderMap) -> Response
     let shown = shown.map(|value| value.to_str().unwrap().to_owned());
     let mut answer = format!("because {}", shown.unwrap_or_default()).into_response();
     *answer.status_mut() = StatusCode::from_u16(code).unwrap();
-    let after = if uri.query() == Some("long") { "61" } else { "7" };
+    let after = if uri.query() == Some("long") {
+        "61"
+    } else {
+        "7"
+    };
     answer
         .headers_mut()
         .insert(header::RETRY_AFTER, after.parse().unwrap());

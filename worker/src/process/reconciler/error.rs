@@ -74,8 +74,9 @@ mod tests {
 
     #[test]
     fn workers_that_have_left_are_no_answer() {
-        let left =
-            Status::failed_precondition("no poller seen for task queue recently, worker may be down");
+        let left = Status::failed_precondition(
+            "no poller seen for task queue recently, worker may be down",
+        );
         let told = temporal(&left);
         assert_eq!(told, ReconcilerError::NoAnswer(Silence::NoWorker));
         assert_eq!(

@@ -176,7 +176,8 @@ impl<'t> Interpreter<'t> {
             let retries = |depth| {
                 let place = Place { thread, depth };
                 let attempt = matches!(self.doing(place), Some(Doing::Try { .. }));
-                attempt && matches!(&self.task(place).kind, Kind::Try(catch) if catch.retry.is_some())
+                attempt
+                    && matches!(&self.task(place).kind, Kind::Try(catch) if catch.retry.is_some())
             };
             if (0..place.depth).any(retries) {
                 return true;

@@ -1,8 +1,8 @@
 //! Going on in a new execution of the same run.
 
 use serde_json::Value;
+use temporalio_common::MemoValues;
 use temporalio_common::data_converters::RawValue;
-use temporalio_common::{MemoValues};
 use temporalio_workflow::{ContinueAsNewOptions, WorkflowContext, WorkflowTermination};
 
 use super::RunDefinition;

@@ -266,7 +266,10 @@ fn a_call_knows_whether_a_retry_is_around_it() {
         (json!([call("alone")]), false),
         (tried(json!({ "as": "e" })), false),
         (tried(retry.clone()), true),
-        (json!([{ "outer": { "try": tried(json!({ "as": "e" })), "catch": retry } }]), true),
+        (
+            json!([{ "outer": { "try": tried(json!({ "as": "e" })), "catch": retry } }]),
+            true,
+        ),
         (
             json!([{ "t": { "try": [{ "r": { "raise": { "error": { "type": "https://x.example/e", "status": 500 } } } }],
                 "catch": { "do": [call("after")] } } }]),
