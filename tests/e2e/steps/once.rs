@@ -111,7 +111,8 @@ async fn a_retry_of_the_definition_is_the_only_one(on: Scheduler) -> anyhow::Res
     for (definition, times) in [("alone", 3), ("retried", 2)] {
         let id = start(&project, definition, json!({})).await?;
         let told = failure(&project, &id).await?;
-        assert!(problem(&told)?.to_string().contains("503"), "{told:?}");
+        let (_, told) = problem(told)?;
+        assert!(told["detail"].to_string().contains("503"), "{told}");
         let target = format!("/{definition}");
         let asked = web.asked();
         let asked = asked.iter().filter(|request| request.target == target);
