@@ -101,9 +101,15 @@ impl Nats {
 
     /// Makes a stream of these subjects.
     pub async fn stream(&self, name: &str, subjects: &str) -> anyhow::Result<()> {
+        self.stream_up_to(name, subjects, -1).await
+    }
+
+    /// The same, of messages up to this size.
+    pub async fn stream_up_to(&self, name: &str, subjects: &str, bytes: i32) -> anyhow::Result<()> {
         let config = Config {
             name: name.to_owned(),
             subjects: vec![subjects.to_owned()],
+            max_message_size: bytes,
             allow_direct: true,
             ..Config::default()
         };

@@ -14,6 +14,7 @@ on_both_schedulers!(
     an_event_arrives_whole_once_nats_is_there,
     a_worker_killed_while_it_publishes_loses_nothing_and_doubles_nothing,
     where_nothing_can_be_published_the_step_says_what_to_do,
+    what_nats_never_takes_fails_at_once,
     no_password_of_nats_leaves_the_worker,
 );
 
@@ -189,6 +190,49 @@ async fn where_nothing_can_be_published_the_step_says_what_to_do(
     let _worker = project.worker().start().await?;
     fails("tell", "--nats-url").await?;
     assert!(nats.stored("OTHERS").await?.is_empty());
+    Ok(())
+}
+
+/// The longest that is sent is taken; what is longer is not sent, or not tried again.
+async fn what_nats_never_takes_fails_at_once(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let nats = Nats::start().await?;
+    nats.stream("EVENTS", "events.any.>").await?;
+    nats.stream_up_to("SMALL", "events.small.>", 1000).await?;
+    project.write(
+        "sized.yaml",
+        "do:\n  - tell: { emit: { event: { with: { type: '${ .type }', source: '${ .source }', id: '1', data: '${ .data }' } } } }\n",
+    )?;
+    let _worker = project
+        .worker()
+        .flag("--nats-url", &nats.url())
+        .start()
+        .await?;
+    let a = |count: usize| "a".repeat(count);
+    let long = |bytes: usize| format!("any.{}", a(bytes - "events.any.".len()));
+    let event = |kind: &str, source: &str, data: &str| json!({ "type": kind, "source": source, "data": data });
+    for good in [
+        event(&long(3840), "/s", ""),
+        event("any.a", &a(64_998), ""),
+        event("small.a", "/s", ""),
+    ] {
+        let id = start(&project, "sized", good).await?;
+        output(&project, &id).await?;
+    }
+    for (bad, said) in [
+        (event(&long(3841), "/s", ""), "3841 bytes"),
+        (event("any.a", &a(64_999), ""), "65001 bytes"),
+        (event("any.a", "/s", &a(1_048_576)), "max_payload"),
+        (event("small.a", "/s", &a(1000)), "exceeds maximum allowed"),
+    ] {
+        let id = start(&project, "sized", bad).await?;
+        let (kind, error) = problem(failure(&project, &id).await?)?;
+        assert!(kind.ends_with("/errors/configuration"), "{error}");
+        let detail = error["detail"].as_str().context("a detail")?;
+        assert!(detail.contains(said), "{detail}");
+    }
+    assert_eq!(nats.stored("EVENTS").await?.len(), 2);
+    assert_eq!(nats.stored("SMALL").await?.len(), 1);
     Ok(())
 }
 

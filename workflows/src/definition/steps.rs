@@ -47,10 +47,7 @@ pub(super) fn steps(
     };
     // There is one choice, and it is the default.
     parts.remove("evaluate");
-    if let Some(entry) = object
-        .get("document")
-        .filter(|_| language::header_is_read(&flow))
-    {
+    if let Some(entry) = object.get("document").filter(|_| flow.reads_header) {
         parts.insert("document".to_owned(), decoder.json(&entry.value)?);
     }
     if parts.len() == 1 {

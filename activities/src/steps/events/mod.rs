@@ -5,17 +5,19 @@
 //! duplicates is stored once; no stream is created or changed here.
 
 mod address;
+mod message;
 mod subject;
 #[cfg(test)]
 mod tests;
 
+use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
 use almanac_workflows::run::machine::Standard;
 use async_nats::connection::State;
 use async_nats::jetstream::context::PublishErrorKind;
-use async_nats::jetstream::{self, context::PublishError, message::PublishMessage};
+use async_nats::jetstream::{self, ErrorCode, context::PublishError, message::PublishMessage};
 use async_nats::{Client, ConnectErrorKind};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -24,11 +26,10 @@ pub use address::{NatsUrl, NatsUrlError};
 pub use subject::{Subject, SubjectError};
 
 use super::StepError;
+use message::{CONTENT, Message};
 
 /// The longest that a connection, or an acknowledgement, takes.
 const WITHIN: Duration = Duration::from_secs(5);
-/// What an event is, as the NATS binding of `CloudEvents` says it.
-const CONTENT: &str = "application/cloudevents+json; charset=utf-8";
 
 /// Where events go.
 pub struct Events {
@@ -79,12 +80,11 @@ impl Events {
         match stored.await {
             Ok(_acknowledgement) => Ok(()),
             Err(error) => {
-                let error = self.refused(&error, &message.subject);
-                if error.retryable {
+                if answer(&error).is_none() {
                     // What it still holds back must not come after the step gave up.
                     *self.client.lock().await = None;
                 }
-                Err(error)
+                Err(self.refused(&error, &message.subject))
             }
         }
     }
@@ -128,45 +128,28 @@ impl Events {
             // Perhaps it was stored: the same again is stored once.
             PublishErrorKind::TimedOut => away(&self.url, "did not acknowledge the event in time"),
             PublishErrorKind::BrokenPipe => away(&self.url, "closed the connection"),
+            _ if answer(error).is_some_and(lasts) => {
+                lasting(format!("NATS at {} refused the event: {error}", self.url))
+            }
             _ => away(&self.url, &format!("did not take the event: {error}")),
         }
     }
 }
 
-/// An event as it is sent.
-struct Message {
-    subject: String,
-    /// Two publications with one of these are one.
-    id: String,
-    body: Vec<u8>,
+/// What `JetStream` answered, where it did.
+fn answer(error: &PublishError) -> Option<&jetstream::Error> {
+    error.source()?.downcast_ref()
 }
 
-impl Message {
-    fn of(event: &Value, subject: &Subject) -> Result<Self, StepError> {
-        let text = |key: &str| {
-            let text = event.get(key).and_then(Value::as_str).unwrap_or_default();
-            if text.is_empty() || text.chars().any(char::is_control) {
-                let detail = format!("the event's `{key}` must be text on one line");
-                return Err(StepError::configuration(detail));
-            }
-            Ok(text)
-        };
-        let (source, id, kind) = (text("source")?, text("id")?, text("type")?);
-        if source.chars().any(char::is_whitespace) {
-            let detail = "the event's `source` must be a URI, without spaces";
-            return Err(StepError::configuration(detail));
-        }
-        let subject = subject
-            .of(kind)
-            .map_err(|error| StepError::configuration(format!("the event's `type`: {error}")))?;
-        let body = serde_json::to_vec(event)
-            .map_err(|error| StepError::lasting(Standard::Runtime, error.to_string()))?;
-        Ok(Self {
-            subject,
-            // A source has no space in it, so no two pairs give one text.
-            id: format!("{source} {id}"),
-            body,
-        })
+/// Whether the same event would be refused again: it is too large for the
+/// stream, say, or the stream is sealed.
+fn lasts(answer: &jetstream::Error) -> bool {
+    match answer.code() {
+        // An attempt before is being stored, or there are too many at once.
+        408 | 409 | 429 => false,
+        // The account is full; what it has kept long enough goes.
+        400..500 => answer.error_code() != ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+        _ => false,
     }
 }
 

@@ -35,6 +35,60 @@ fn events_that_have_no_subject_or_no_identity_are_refused() {
     }
 }
 
+#[test]
+fn what_breaks_the_connection_is_not_sent() {
+    let good = json!({ "id": "1", "source": "/shop", "type": "paid" });
+    for (key, most, said) in [
+        (
+            "type",
+            3840 - "events.".len(),
+            "`type` has 3841 bytes, more than the 3840",
+        ),
+        (
+            "source",
+            65_000 - " 1".len(),
+            "`id` has 65001 bytes, more than the 65000",
+        ),
+        (
+            "id",
+            65_000 - "/shop ".len(),
+            "`id` has 65001 bytes, more than the 65000",
+        ),
+    ] {
+        let mut event = good.clone();
+        event[key] = json!("a".repeat(most));
+        assert!(message(&event).is_ok(), "{key}");
+        event[key] = json!("a".repeat(most + 1));
+        let error = message(&event).map(|_| ()).unwrap_err();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn answers_that_another_attempt_does_not_change_last() {
+    for (code, number, last) in [
+        (400, 10054, true),
+        (400, 10097, true),
+        (400, 10109, true),
+        (404, 10059, true),
+        (400, 10002, false),
+        (409, 10158, false),
+        (429, 10167, false),
+        (500, 10047, false),
+        (503, 10077, false),
+    ] {
+        let told = json!({ "code": code, "err_code": number, "description": "no" });
+        let told: jetstream::Error = serde_json::from_value(told).unwrap();
+        assert_eq!(lasts(&told), last, "{told}");
+        let error = PublishError::with_source(PublishErrorKind::Other, told);
+        assert_eq!(answer(&error).is_some_and(lasts), last);
+        let events = Events::new("nats://one".parse().unwrap(), Subject::default());
+        let error = events.refused(&error, "events.paid");
+        assert_eq!(error.retryable, !last, "{error:?}");
+    }
+    assert!(answer(&PublishError::new(PublishErrorKind::TimedOut)).is_none());
+}
+
 /// Nobody listens there: the error may pass, and shows no credentials.
 #[tokio::test]
 async fn nats_that_is_away_may_come_back() {

@@ -1,5 +1,7 @@
 //! `call`: of a service over HTTP, by a document of `OpenAPI`, or of an activity.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::reader::{At, Object, Reader, Target};
@@ -202,7 +204,7 @@ impl Reader {
     }
 
     /// Who calls, or the name of one of `use.authentications`.
-    pub(super) fn authentication(&mut self, at: &At<'_>) -> Option<Authentication> {
+    pub(super) fn authentication(&mut self, at: &At<'_>) -> Option<Arc<Authentication>> {
         let object = self.object(at, &AUTHENTICATION)?;
         if let Some(at) = object.get("use") {
             let name = self.name(&at)?;
@@ -237,10 +239,10 @@ impl Reader {
             AuthenticationScheme::Bearer => &["token"],
             AuthenticationScheme::Basic | AuthenticationScheme::Digest => &["username", "password"],
         };
-        Some(Authentication {
+        Some(Arc::new(Authentication {
             scheme: *scheme,
             credentials: self.credentials(&at, fields)?,
-        })
+        }))
     }
 
     fn credentials(&mut self, at: &At<'_>, fields: &[&str]) -> Option<Credentials> {
@@ -262,8 +264,10 @@ impl Reader {
             .collect();
         parts.into_iter().collect::<Option<()>>()?;
         // Each was read once, for its problems; the whole is what counts.
+        #[cfg(test)]
         let sites = self.expressions.len();
         let template = self.template(at, Stage::Body);
+        #[cfg(test)]
         self.expressions.truncate(sites);
         template.map(Credentials::Inline)
     }

@@ -1,5 +1,6 @@
 //! Tasks that decide what is done next: `switch`, `for`, `fork`, `try`, `raise`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -282,7 +283,7 @@ impl Reader {
         Some((count, attempt_duration, duration?))
     }
 
-    pub(super) fn raise(&mut self, at: &At<'_>) -> Option<RaisedError> {
+    pub(super) fn raise(&mut self, at: &At<'_>) -> Option<Arc<RaisedError>> {
         let object = self.object(at, &RAISE)?;
         let at = self.required(&object, "error")?;
         let Value::String(name) = at.value else {
@@ -296,7 +297,7 @@ impl Reader {
         known.flatten()
     }
 
-    pub(super) fn raised_error(&mut self, at: &At<'_>) -> Option<RaisedError> {
+    pub(super) fn raised_error(&mut self, at: &At<'_>) -> Option<Arc<RaisedError>> {
         let object = self.object(at, &ERROR)?;
         let kind = self
             .required(&object, "type")
@@ -307,12 +308,12 @@ impl Reader {
         let title = self.optional(&object, "title", Self::text_template);
         let detail = self.optional(&object, "detail", Self::text_template);
         let instance = self.optional(&object, "instance", Self::text_template);
-        Some(RaisedError {
+        Some(Arc::new(RaisedError {
             kind: kind?,
             status: status?,
             title: title?,
             detail: detail?,
             instance: instance?,
-        })
+        }))
     }
 }

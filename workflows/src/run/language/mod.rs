@@ -26,8 +26,8 @@ mod value;
 
 pub use json_schema::JsonSchema;
 pub use model::*;
-pub use program::{header_is_read, normalise, parse, parse_duration};
-pub use reader::{ExpressionSite, Problem, Target};
+pub use program::{normalise, parse, parse_duration};
+pub use reader::{Problem, Target};
 #[cfg(test)]
 pub(crate) use shapes::SHAPES;
 #[cfg(test)]

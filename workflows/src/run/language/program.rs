@@ -23,6 +23,8 @@ pub fn parse(steps: &Value) -> Result<Flow, Vec<Problem>> {
     match whole {
         Some((input, output, timeout)) if reader.problems.is_empty() => {
             let Reader {
+                reads_header,
+                #[cfg(test)]
                 expressions,
                 lists,
                 uses: Uses { secrets, .. },
@@ -35,6 +37,8 @@ pub fn parse(steps: &Value) -> Result<Flow, Vec<Problem>> {
                 timeout,
                 lists,
                 secrets,
+                reads_header,
+                #[cfg(test)]
                 expressions,
             })
         }
@@ -104,14 +108,6 @@ pub fn parse_duration(block: &str, key: &str, value: &Value) -> Result<Duration,
     let block = root.key(block, &nothing);
     let duration = reader.duration(&block.key(key, value));
     duration.ok_or(reader.problems)
-}
-
-/// Whether an expression may look at the header of a definition: then it must
-/// travel with the steps.
-pub fn header_is_read(flow: &Flow) -> bool {
-    flow.expressions
-        .iter()
-        .any(|site| site.text.contains("$workflow"))
 }
 
 /// Writes each fixed `wait` as a map of units, so that its spelling does not

@@ -46,14 +46,15 @@ impl fmt::Display for Problem {
 }
 
 /// An expression of the steps, and where it stands.
+#[cfg(test)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExpressionSite {
+pub(crate) struct ExpressionSite {
     /// A JSON pointer into the definition.
-    pub path: String,
+    pub(crate) path: String,
     /// The expression, without `${` and `}`.
-    pub text: String,
+    pub(crate) text: String,
     /// The names of the variables that it may name, without `$`.
-    pub variables: Vec<Arc<str>>,
+    pub(crate) variables: Vec<Arc<str>>,
 }
 
 /// A place in the JSON, with its value.
@@ -157,20 +158,23 @@ impl<'a> Object<'a> {
     }
 }
 
-/// What `use` defines.
+/// What `use` defines. What may be large is shared by those that name it.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     pub(super) secrets: BTreeSet<String>,
-    pub(super) errors: BTreeMap<String, Option<RaisedError>>,
+    pub(super) errors: BTreeMap<String, Option<Arc<RaisedError>>>,
     pub(super) retries: BTreeMap<String, Option<Retry>>,
     pub(super) timeouts: BTreeMap<String, Option<Length>>,
-    pub(super) authentications: BTreeMap<String, Option<Authentication>>,
+    pub(super) authentications: BTreeMap<String, Option<Arc<Authentication>>>,
 }
 
 /// Collects what is found while steps are read.
 #[derive(Default)]
 pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,
+    /// Whether an expression may look at the header of the definition.
+    pub(super) reads_header: bool,
+    #[cfg(test)]
     pub(super) expressions: Vec<ExpressionSite>,
     pub(super) lists: BTreeMap<String, TaskList>,
     pub(super) uses: Uses,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::reader::{At, Reader, Target};
-use super::{Expression, ExpressionSite, Stage, Template};
+use super::{Expression, Stage, Template};
 use crate::definition::quoted;
 use crate::expression::{ExpressionError, unescaped};
 
@@ -59,7 +59,9 @@ impl Reader {
                 return None;
             }
         };
-        self.expressions.push(ExpressionSite {
+        self.reads_header |= text.contains("$workflow");
+        #[cfg(test)]
+        self.expressions.push(super::reader::ExpressionSite {
             path: at.path(),
             text: text.to_owned(),
             variables,

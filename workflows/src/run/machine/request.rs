@@ -21,7 +21,7 @@ impl Interpreter<'_> {
                 method: self.text(place, "method", &call.method)?,
                 uri: self.uri(place, &call.endpoint.uri)?,
                 authentication: self
-                    .authentication(place, call.endpoint.authentication.as_ref())?,
+                    .authentication(place, call.endpoint.authentication.as_deref())?,
                 headers: self.map(place, "headers", call.headers.as_ref())?,
                 query: self.map(place, "query", call.query.as_ref())?,
                 body: self.optional(place, call.body.as_ref())?,
@@ -31,10 +31,10 @@ impl Interpreter<'_> {
             Call::OpenApi(call) => Effect::OpenApi(Box::new(OpenApiRequest {
                 document: self.uri(place, &call.document.uri)?,
                 document_authentication: self
-                    .authentication(place, call.document.authentication.as_ref())?,
+                    .authentication(place, call.document.authentication.as_deref())?,
                 operation: self.text(place, "operationId", &call.operation)?,
                 parameters: self.map(place, "parameters", call.parameters.as_ref())?,
-                authentication: self.authentication(place, call.authentication.as_ref())?,
+                authentication: self.authentication(place, call.authentication.as_deref())?,
                 output: call.output,
                 redirect: call.redirect,
             })),

@@ -12,7 +12,7 @@ use serde_json::Value;
 pub use control::*;
 pub use outside::*;
 
-use super::{ExpressionSite, JsonSchema};
+use super::JsonSchema;
 use crate::expression::{Expression as Compiled, ExpressionError};
 
 /// The steps of a definition, ready to be interpreted.
@@ -30,8 +30,12 @@ pub struct Flow {
     pub lists: BTreeMap<String, TaskList>,
     /// The names that `use.secrets` declares.
     pub secrets: BTreeSet<String>,
+    /// Whether an expression may look at the header of the definition: then it
+    /// must travel with the steps.
+    pub reads_header: bool,
     /// Every expression, with the variables that it may name.
-    pub expressions: Vec<ExpressionSite>,
+    #[cfg(test)]
+    pub(crate) expressions: Vec<super::reader::ExpressionSite>,
 }
 
 impl Flow {
@@ -92,8 +96,8 @@ pub enum Kind {
     },
     /// The list at `/try` of the task, with what to do about errors.
     Try(Catch),
-    /// An error, made here.
-    Raise(RaisedError),
+    /// An error, made here; one of `use.errors` is shared by all that name it.
+    Raise(Arc<RaisedError>),
     /// The attributes of an event to publish.
     Emit(Template),
     /// Events to wait for.

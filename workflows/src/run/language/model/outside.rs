@@ -1,5 +1,6 @@
 //! Tasks that reach outside: events, calls and processes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -115,7 +116,7 @@ pub struct OpenApiCall {
     /// Its parameters.
     pub parameters: Option<Template>,
     /// Who calls.
-    pub authentication: Option<Authentication>,
+    pub authentication: Option<Arc<Authentication>>,
     /// What the output is.
     pub output: CallOutput,
     /// Whether a redirection is followed rather than an error.
@@ -152,7 +153,7 @@ pub struct Endpoint {
     /// The address.
     pub uri: Uri,
     /// Who calls.
-    pub authentication: Option<Authentication>,
+    pub authentication: Option<Arc<Authentication>>,
 }
 
 /// An address.
@@ -173,7 +174,7 @@ pub enum UriPart {
     Variable(String),
 }
 
-/// Who calls.
+/// Who calls; one of `use.authentications` is shared by all that name it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Authentication {
     /// How.

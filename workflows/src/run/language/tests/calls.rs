@@ -40,8 +40,8 @@ fn an_http_call_has_a_uri_template_and_who_calls() {
         ])
     );
     assert_eq!(
-        http.endpoint.authentication,
-        Some(Authentication {
+        http.endpoint.authentication.as_deref(),
+        Some(&Authentication {
             scheme: AuthenticationScheme::Bearer,
             credentials: Credentials::Secret("crm".to_owned()),
         })

@@ -1,5 +1,6 @@
 //! What valid steps mean.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::flow;
 use crate::run::language::{
-    Backoff, Events, Flow, Kind, Length, Task, Template, Then, Until, normalise, parse,
+    Backoff, Call, Events, Flow, Kind, Length, Task, Template, Then, Until, normalise, parse,
 };
 
 fn only(task: &Value) -> Task {
@@ -154,6 +155,37 @@ fn policies_can_be_named() {
         unreachable!()
     };
     assert_eq!(error.status, 504);
+}
+
+/// A large one that a thousand tasks name is one in memory.
+#[test]
+fn what_tasks_name_is_shared_by_them() {
+    let call = json!({ "call": "http", "with": { "method": "get", "endpoint": {
+        "uri": "https://x.org/", "authentication": { "use": "shop" } } } });
+    let flow = flow(&json!({
+        "use": {
+            "errors": { "big": { "type": "https://x.org/big", "status": 500, "detail": "…" } },
+            "authentications": { "shop": { "bearer": { "token": "…" } } },
+        },
+        "do": [
+            { "a": { "raise": { "error": "big" } } },
+            { "b": { "raise": { "error": "big" } } },
+            { "c": call.clone() },
+            { "d": call },
+        ],
+    }));
+    let [a, b, c, d] = flow.list("/do") else {
+        unreachable!()
+    };
+    let (Kind::Raise(a), Kind::Raise(b)) = (&a.kind, &b.kind) else {
+        unreachable!()
+    };
+    assert!(Arc::ptr_eq(a, b));
+    let (Kind::Call(Call::Http(c)), Kind::Call(Call::Http(d))) = (&c.kind, &d.kind) else {
+        unreachable!()
+    };
+    let (c, d) = (&c.endpoint.authentication, &d.endpoint.authentication);
+    assert!(Arc::ptr_eq(c.as_ref().unwrap(), d.as_ref().unwrap()));
 }
 
 #[test]
