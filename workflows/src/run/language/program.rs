@@ -24,6 +24,7 @@ pub fn parse(steps: &Value) -> Result<Flow, Vec<Problem>> {
         Some((input, output, timeout)) if reader.problems.is_empty() => {
             let Reader {
                 expressions,
+                warnings,
                 lists,
                 uses: Uses { secrets, .. },
                 ..
@@ -36,6 +37,7 @@ pub fn parse(steps: &Value) -> Result<Flow, Vec<Problem>> {
                 lists,
                 secrets,
                 expressions,
+                warnings,
             })
         }
         _ => {

@@ -12,7 +12,7 @@ use serde_json::Value;
 pub use control::*;
 pub use outside::*;
 
-use super::{ExpressionSite, JsonSchema};
+use super::{ExpressionSite, JsonSchema, Problem};
 use crate::expression::{Expression as Compiled, ExpressionError};
 
 /// The steps of a definition, ready to be interpreted.
@@ -32,6 +32,8 @@ pub struct Flow {
     pub secrets: BTreeSet<String>,
     /// Every expression, with the variables that it may name.
     pub expressions: Vec<ExpressionSite>,
+    /// What is hardly meant. A run takes it as it is.
+    pub warnings: Vec<Problem>,
 }
 
 impl Flow {
