@@ -15,6 +15,7 @@ use almanac_workflows::contracts;
 use almanac_workflows::definition::Program;
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::run::PinnedDefinition;
+use almanac_workflows::run::machine::Standard;
 use almanac_workflows::snapshot::Snapshot;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::activities;
@@ -72,5 +73,11 @@ impl DefinitionActivities {
 
 /// A failure that trying again would not mend.
 fn refusal(message: String) -> ActivityError {
-    ApplicationFailure::non_retryable(message).into()
+    let fault = Standard::Configuration.fault(message);
+    ApplicationFailure::builder(fault.to_string())
+        .type_name(fault.kind.clone())
+        .non_retryable(true)
+        .details(fault)
+        .build()
+        .into()
 }

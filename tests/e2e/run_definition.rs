@@ -156,7 +156,7 @@ fn what_cannot_be_run_fails_with_its_place() {
             (
                 "unknown",
                 json!({ "definition": "nobody" }),
-                "no definition `nobody`",
+                "Runtime Error (status 500): no definition `nobody`",
             ),
             (
                 "nothing",

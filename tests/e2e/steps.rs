@@ -12,6 +12,7 @@ mod order;
 mod outside;
 mod random;
 mod refused;
+mod signals;
 
 use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers};
 use anyhow::{Context, bail};

@@ -115,6 +115,26 @@ impl Steps {
     ) -> Result<Value, StepError> {
         fitting(shell::run(&self.commands, request, within, stop).await?)
     }
+
+    /// How many commands run that no step waits for.
+    pub fn unawaited(&self) -> usize {
+        self.commands.unawaited()
+    }
+
+    /// Waits until those have ended.
+    pub async fn unawaited_end(&self) {
+        self.commands.unawaited_end().await;
+    }
+
+    /// Asks those to end, and waits until they have: a few seconds at most.
+    pub async fn end_unawaited(&self) {
+        self.commands.end_unawaited().await;
+    }
+
+    /// Kills all commands, and lets none begin any more: for a process that goes.
+    pub fn kill_commands(&self) {
+        self.commands.kill();
+    }
 }
 
 /// An output that Temporal takes. One that is refused there would be asked for

@@ -4,10 +4,13 @@
 use almanac_tests::{Project, Scheduler, on_both_schedulers};
 use serde_json::{Value, json};
 
-use super::{failure, output, start};
+use super::{failure, output, problem, start};
 use crate::run_definition::run;
 
-on_both_schedulers!(what_the_server_refuses_wedges_no_run);
+on_both_schedulers!(
+    what_the_server_refuses_wedges_no_run,
+    a_run_by_hand_that_cannot_begin_says_why,
+);
 
 const CALL: &str = "
 do:
@@ -59,5 +62,53 @@ async fn what_the_server_refuses_wedges_no_run(on: Scheduler) -> anyhow::Result<
     let input = json!({ "definition": "nest", "input": { "n": 3 } });
     run(&project, &id, &input).await?;
     assert_eq!(output(&project, &id).await?, json!({ "n": 0 }));
+    Ok(())
+}
+
+/// The failure has a type and the error, as that of any run.
+async fn a_run_by_hand_that_cannot_begin_says_why(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("call.yaml", CALL)?;
+    project.write(
+        "other.yaml",
+        "workflow: { type: Invoices, task_queue: billing }\n",
+    )?;
+    let _worker = project.worker().start().await?;
+    for (name, input, kind, detail) in [
+        (
+            "none",
+            json!({ "definition": "none" }),
+            "configuration",
+            "no definition `none`",
+        ),
+        (
+            "other",
+            json!({ "definition": "other" }),
+            "configuration",
+            "definition `other` has no steps: it starts a workflow",
+        ),
+        (
+            "key",
+            json!({ "definition": "call", "inputs": {} }),
+            "validation",
+            "`inputs` is not a key of the input (did you mean `input`?)",
+        ),
+    ] {
+        let id = format!("{}/{name}", project.name());
+        run(&project, &id, &input).await?;
+        let ended = failure(&project, &id).await?;
+        assert!(ended.message.contains(detail), "{ended:?}");
+        let (type_name, error) = problem(ended)?;
+        assert_eq!(error["type"], type_name);
+        assert!(type_name.ends_with(&format!("/errors/{kind}")), "{error}");
+        assert_eq!(error["detail"], detail);
+    }
+    // What cannot be triggered says how it is run.
+    let triggered = project.almanac(&["trigger", "call"])?;
+    let command = format!(
+        "--type RunDefinition --task-queue almanac-{} --input '{{\"definition\":\"call\"}}'",
+        project.name()
+    );
+    assert!(triggered.stderr.contains(&command), "{triggered:?}");
     Ok(())
 }

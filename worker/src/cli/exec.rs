@@ -8,6 +8,7 @@ mod events;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use almanac_activities::steps::Steps;
 use almanac_workflows::definition::{Definition, Program};
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::run::language::{self, Call, Flow, Kind, Problem, Process, Run};
@@ -22,11 +23,14 @@ use self::effects::Effects;
 use self::events::Events;
 use super::validate::definitions_of;
 use crate::args::ExecArgs;
+use crate::process::Signals;
 
 pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
     let (id, flow) = chosen(args)?;
     let source = format!("almanac/exec/{id}");
-    let mut effects = Effects::new(Arc::new(args.steps.open()?));
+    let mut signals = Signals::take().context("take over the signals")?;
+    let steps = Arc::new(args.steps.open()?);
+    let mut effects = Effects::new(Arc::clone(&steps));
     let mut events = Events::open(args.events.as_deref())?;
     let began = Timestamp::now();
     let about = About {
@@ -35,12 +39,37 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
         runtime: json!({ "name": "almanac" }),
     };
     let machine = Machine::start(Arc::new(flow), about, args.input.clone(), began);
-    let ended = tokio::select! {
-        ended = interpret(machine, &mut effects, &mut events, |entry| tell(began, entry)) => Some(ended),
-        _ = tokio::signal::ctrl_c() => None,
+    let run = interpret(machine, &mut effects, &mut events, |entry| {
+        tell(began, entry);
+    });
+    let mut ended = tokio::select! {
+        ended = run => Ok(show(ended)),
+        signal = signals.next() => Err(signal),
     };
-    effects.stop().await;
-    match ended.context("interrupted")? {
+    if ended.is_ok() {
+        tokio::select! {
+            () = rest(&mut effects, &steps) => {}
+            signal = signals.next() => ended = Err(signal),
+        }
+    }
+    if ended.is_err() {
+        let end = async {
+            effects.stop().await;
+            steps.end_unawaited().await;
+        };
+        // Told a second time, it does not wait until they have.
+        tokio::select! {
+            () = end => {}
+            _ = signals.next() => {}
+        }
+    }
+    steps.kill_commands();
+    ended.map_err(|signal| anyhow::anyhow!("ended by {signal}"))?
+}
+
+/// Prints what a run came to.
+fn show(ended: Result<Value, Fault>) -> anyhow::Result<ExitCode> {
+    match ended {
         Ok(output) => super::print_json(&output),
         Err(fault) => {
             eprintln!("{fault}");
@@ -48,6 +77,18 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Gives up what is under way still, and waits for the commands that no step
+/// waited for: on a worker they would go on.
+async fn rest(effects: &mut Effects, steps: &Steps) {
+    effects.stop().await;
+    match steps.unawaited() {
+        0 => return,
+        1 => eprintln!("           waits for  a command that no step waits for"),
+        some => eprintln!("           waits for  {some} commands that no step waits for"),
+    }
+    steps.unawaited_end().await;
 }
 
 /// The steps to run.

@@ -13,6 +13,7 @@ use almanac_workflows::schedule::Live;
 use anyhow::{Context as _, bail};
 use futures::{StreamExt, stream};
 use serde::Serialize;
+use serde_json::json;
 
 use super::choose::{AT_ONCE, chosen, show_chosen};
 use super::{Remote, local};
@@ -48,7 +49,8 @@ pub(super) async fn trigger(args: TriggerArgs) -> anyhow::Result<ExitCode> {
     };
     let mut jobs = Vec::new();
     for id in ids {
-        let live = live(&remote, &args.target, &id).await?;
+        let hint = as_a_workflow(&remote, &args.target, &id);
+        let live = live(&remote, &args.target, &id, &hint).await?;
         jobs.push(Job {
             id,
             live,
@@ -72,7 +74,7 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
     let mut jobs = Vec::new();
     let mut total = 0;
     for id in ids {
-        let live = live(&remote, &args.target, &id).await?;
+        let live = live(&remote, &args.target, &id, "").await?;
         let spec = &live.values.spec;
         let range = Range::of(spec, Some(args.from), Some(args.to)).map_err(anyhow::Error::msg)?;
         let times = if args.which.selector.is_some() {
@@ -115,10 +117,28 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
     .await
 }
 
-async fn live(remote: &Remote, target: &Target, id: &DefinitionId) -> anyhow::Result<Live> {
+/// A schedule as it is; where there is none, `hint` says what helps.
+async fn live(
+    remote: &Remote,
+    target: &Target,
+    id: &DefinitionId,
+    hint: &str,
+) -> anyhow::Result<Live> {
     let schedule = target.project.schedule_id(id);
     let found = remote.live(&target.project, &schedule).await?;
-    found.with_context(|| remote.no_schedule(&target.project, id))
+    found.with_context(|| format!("{}{hint}", remote.no_schedule(&target.project, id)))
+}
+
+/// How steps without a schedule are run: the server has nothing to trigger.
+fn as_a_workflow(remote: &Remote, target: &Target, id: &DefinitionId) -> String {
+    format!(
+        "\n  hint: steps without a schedule are started as a workflow: temporal workflow start \
+         --address {} --namespace {} --type RunDefinition --task-queue {} --input {}",
+        remote.address,
+        remote.namespace,
+        target.project.run_queue(),
+        super::shell_quoted(&json!({ "definition": id }).to_string())
+    )
 }
 
 /// What a backfill would start.

@@ -43,7 +43,8 @@ use self::backoff::random;
 use self::health::Health;
 use self::outbox::Outbox;
 use self::reconciler::Reconciler;
-use self::shutdown::{Signals, grace};
+pub(crate) use self::shutdown::Signals;
+use self::shutdown::grace;
 use self::supervise::Supervisor;
 use self::voice::Voice;
 use crate::args::WorkerArgs;
@@ -208,8 +209,8 @@ impl Process {
             signal = signals.next() => signal.to_owned(),
             why = ended => why,
         };
-        tracing::info!(why, "shutting down");
-        signals.last_resort(args.shutdown_timeout);
+        tracing::info!(why, limit = ?args.shutdown_timeout, "shutting down; told again, it ends at once");
+        signals.last_resort(args.shutdown_timeout, Arc::clone(&steps));
         steps.leave();
         shared.health.stopping();
         intake.cancel();
@@ -217,6 +218,9 @@ impl Process {
         finished("voice", voice).await;
         work.cancel();
         finished("supervisor", supervisor).await;
+        steps.end_unawaited().await;
+        // None is left, but of workers that did not end in time.
+        steps.kill_commands();
         finished("watcher", watcher).await;
         finished("http", http).await;
         upkeep.abort();

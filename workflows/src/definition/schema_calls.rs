@@ -20,9 +20,9 @@ pub(super) fn calls() -> Value {
         "http_call": object("An HTTP call", &json!({
             "method": name("The method"),
             "endpoint": reference("endpoint_or_uri"),
-            "headers": described("The headers", "texts_or_expression"),
+            "headers": described("The headers", "parameters_or_expression"),
             "body": { "description": "The body" },
-            "query": described("The query parameters", "texts_or_expression"),
+            "query": described("The query parameters", "parameters_or_expression"),
             "output": output,
             "redirect": redirect,
         }), &["method", "endpoint"]),

@@ -50,11 +50,15 @@ fn common() -> Value {
         &[],
     );
     insert(&mut parts, "minProperties", json!(1));
+    let one = json!(["string", "number", "boolean"]);
+    let parameter =
+        json!({ "anyOf": [{ "type": one }, { "type": "array", "items": { "type": one } }] });
     json!({
         "expression": { "description": "A jq expression, with or without ${ … }", "type": "string", "minLength": 1 },
         "runtime_expression": { "description": "A jq expression", "type": "string", "pattern": "^\\s*\\$\\{[\\s\\S]+\\}\\s*$" },
         "transform": { "description": "A jq expression, or a map with expressions ${ … }", "type": ["string", "object"] },
         "map_or_expression": { "anyOf": [{ "type": "object" }, reference("runtime_expression")] },
+        "parameters_or_expression": { "anyOf": [{ "type": "object", "additionalProperties": parameter }, reference("runtime_expression")] },
         "texts_or_expression": { "anyOf": [{ "type": "object", "additionalProperties": { "type": "string" } }, reference("runtime_expression")] },
         "ows_duration": parts,
         "length": {
@@ -295,10 +299,18 @@ fn flow() -> Value {
 
 fn errors() -> Value {
     let status = |description: &str| integer(description, 100, 599);
+    let uri = |or_expression| {
+        let pattern = if or_expression {
+            r"^\s*\$\{|[:/]"
+        } else {
+            "[:/]"
+        };
+        json!({ "description": "The type's URI", "type": "string", "pattern": pattern })
+    };
     let mut filter = object(
         "Properties that the error has",
         &json!({
-            "type": name("The type's URI"),
+            "type": uri(false),
             "status": status("The status"),
             "instance": name("The place"),
             "title": name("The title"),
@@ -314,7 +326,7 @@ fn errors() -> Value {
             "error": { "anyOf": [reference("error"), name("The name of one of use.errors")] },
         }), &["error"]),
         "error": object("An error (RFC 9457)", &json!({
-            "type": name("The type's URI"),
+            "type": uri(true),
             "status": status("The status"),
             "instance": name("The place; default the step's own"),
             "title": name("A summary"),

@@ -41,6 +41,10 @@ pub(super) fn steps(
             return None;
         }
     };
+    for warning in &flow.warnings {
+        let warning = finding(decoder, root, warning).0;
+        decoder.warnings.push(warning);
+    }
     language::normalise(&mut whole);
     let Json::Object(mut parts) = whole else {
         return None;
@@ -99,20 +103,26 @@ fn report(
     problems: Vec<Problem>,
     lost: &BTreeSet<Place>,
 ) {
-    for problem in problems {
-        let (key, node) = locate(root, &problem.path);
-        if lost.contains(&node.at) {
-            continue;
+    for problem in &problems {
+        let (finding, place) = finding(decoder, root, problem);
+        if !lost.contains(&place) {
+            decoder.errors.push(finding);
         }
-        decoder.errors.push(Finding {
-            at: match problem.target {
-                Target::Key => key,
-                Target::Value => decoder.lines.within(node.at, &node.text, problem.offset),
-            },
-            message: problem.message,
-            hint: problem.hint,
-        });
     }
+}
+
+/// A problem at its place in the text, and the place of the value that it is about.
+fn finding(decoder: &Decoder<'_>, root: &Node<'_>, problem: &Problem) -> (Finding, Place) {
+    let (key, node) = locate(root, &problem.path);
+    let finding = Finding {
+        at: match problem.target {
+            Target::Key => key,
+            Target::Value => decoder.lines.within(node.at, &node.text, problem.offset),
+        },
+        message: problem.message.clone(),
+        hint: problem.hint.clone(),
+    };
+    (finding, node.at)
 }
 
 /// The place of the key at a JSON pointer, and its value; the last that exist.

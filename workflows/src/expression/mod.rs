@@ -43,8 +43,8 @@ mod tests;
 use serde_json::Value;
 
 pub use meter::{Limit, MAX_ALLOCATED, MAX_DEPTH, MAX_SIZE, MAX_STEPS, MAX_TEXT, Spent};
-pub(crate) use template::unescaped;
 pub use template::{Template, TemplateError, expression_in};
+pub(crate) use template::{unescaped, within};
 
 use crate::size::weight;
 use node::Node;

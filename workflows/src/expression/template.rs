@@ -144,6 +144,14 @@ pub(crate) fn unescaped(text: &str) -> String {
     text.to_owned()
 }
 
+/// Where a text that is no expression has `${ … }` in it, in bytes: it does
+/// nothing there. One with a `$` before it is meant as text.
+pub(crate) fn within(text: &str) -> Option<usize> {
+    let found = text.match_indices("${").map(|(at, _)| at);
+    let mut meant = found.filter(|at| !text[..*at].ends_with('$'));
+    meant.find(|at| text[*at..].contains('}'))
+}
+
 /// Works below a key, and takes it off the pointer again (RFC 6901).
 fn below<T>(pointer: &mut String, key: &str, work: impl FnOnce(&mut String) -> T) -> T {
     let length = pointer.len();

@@ -13,6 +13,7 @@ mod course;
 mod effects;
 mod endings;
 mod failure;
+mod given;
 mod inbox;
 mod onward;
 
@@ -31,12 +32,13 @@ use temporalio_workflow::{
 };
 
 use super::language::{self, Flow};
-use super::machine::{About, Command, Fault, Machine, Position, Status, shortened};
+use super::machine::{About, Command, Fault, Machine, Standard, Status, shortened};
 use super::{DefinitionRef, PinnedDefinition, RunInput};
 use crate::contracts::{CurrentDefinition, Pause};
 use crate::record::{MEMO_KEY, RunMemo};
 use course::{Course, Due};
 use effects::Effects;
+use given::read;
 use inbox::Inbox;
 use onward::{carried, go_on};
 
@@ -84,7 +86,9 @@ impl RunDefinition {
     #[run]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Value> {
         let ctx: &WorkflowContext<Self> = ctx;
-        let input = ctx.state(|s| s.input.clone()).map_err(fail("input"))?;
+        let input = ctx
+            .state(|s| s.input.clone())
+            .map_err(refused(Standard::Validation))?;
         let definition = pin(ctx, input.definition).await?;
         let about = ctx.state(|s| About {
             id: s.run.clone(),
@@ -248,7 +252,7 @@ fn flow(definition: &PinnedDefinition) -> WorkflowResult<Flow> {
             0 => String::new(),
             more => format!("; and {more} more"),
         };
-        fail("definition")(format!("{}: {}{more}", definition.id, some.join("; ")))
+        refused(Standard::Configuration)(format!("{}: {}{more}", definition.id, some.join("; ")))
     })
 }
 
@@ -287,57 +291,29 @@ async fn pin(
         )
         .summary(format!("pin {id}"))
         .build();
-    let pinned = ctx.execute_activity(CurrentDefinition, id, options).await?;
+    let pinned = ctx.execute_activity(CurrentDefinition, id, options).await;
+    let pinned = pinned.map_err(|error| match &error {
+        _ if ctx.cancellation_token().is_cancelled() => WorkflowTermination::cancelled(),
+        error => faulted(failure::of_activity(error).0),
+    })?;
     let memo = RunMemo {
         definition: pinned.id.clone(),
         revision: pinned.revision.clone(),
     };
     // The runs of a schedule have its action's memo.
     ctx.upsert_memo([(MEMO_KEY, Some(MemoValue::new(memo)))])
-        .map_err(|error| fail("memo")(error.to_string()))?;
+        .map_err(|error| refused(Standard::Runtime)(error.to_string()))?;
     Ok(pinned)
 }
 
-fn read(raw: &RawValue) -> Result<RunInput, String> {
-    const SHAPE: &str = r#"the input must be {"definition": "ID", "input": …}"#;
-    let payload = raw.payloads.first().ok_or(SHAPE)?;
-    let value: Value =
-        serde_json::from_slice(&payload.data).map_err(|error| format!("{SHAPE}: {error}"))?;
-    let definition = value.get("definition").ok_or(SHAPE)?;
-    let definition = match definition {
-        Value::String(id) => DefinitionRef::Current(
-            id.parse()
-                .map_err(|error: crate::names::NameError| format!("definition: {error}"))?,
-        ),
-        pinned => DefinitionRef::Pinned(
-            serde_json::from_value(pinned.clone())
-                .map_err(|error| format!("definition: {error}"))?,
-        ),
-    };
-    Ok(RunInput {
-        definition,
-        input: value.get("input").cloned().unwrap_or_default(),
-        position: position(&value)?,
-        dropped: value.get("dropped").and_then(Value::as_u64).unwrap_or(0),
-    })
-}
-
-/// Where a run goes on that continued as new.
-fn position(input: &Value) -> Result<Option<Box<Position>>, String> {
-    let Some(position) = input.get("position").filter(|value| !value.is_null()) else {
-        return Ok(None);
-    };
-    serde_json::from_value(position.clone())
-        .map(Some)
-        .map_err(|error| format!("position: {error}"))
-}
-
-/// A failure that trying again does not mend.
-fn fail(kind: &'static str) -> impl Fn(String) -> WorkflowTermination {
+/// The end of a run that cannot begin, with what is wrong as its error.
+fn refused(standard: Standard) -> impl Fn(String) -> WorkflowTermination {
     move |message| {
+        let fault = standard.fault(shortened(&message));
         ApplicationFailure::builder(shortened(&message))
-            .type_name(kind.to_owned())
+            .type_name(fault.kind.clone())
             .non_retryable(true)
+            .details(fault)
             .build()
             .into()
     }

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use almanac_workflows::run::machine::Standard;
 use reqwest::header::{
-    ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, LOCATION, USER_AGENT, WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, USER_AGENT,
+    WWW_AUTHENTICATE,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode, Url};
@@ -113,9 +114,11 @@ impl Web {
         let request = || {
             let request = client.request(hop.method.clone(), hop.url.clone());
             let request = request.headers(hop.headers.clone());
-            match &hop.body {
-                Some(body) => request.body(body.clone()),
-                None => request,
+            match hop.body.as_deref().unwrap_or_default() {
+                // Some servers insist on it (RFC 9110, 8.6).
+                [] if hop.method_has_content() => request.header(CONTENT_LENGTH, "0"),
+                [] => request,
+                body => request.body(body.to_vec()),
             }
         };
         let credentials = outgoing.credentials.as_ref().filter(|_| hop.trusted);
@@ -191,6 +194,11 @@ fn target(from: &Url, response: &Response) -> Option<Result<Url, StepError>> {
 }
 
 impl Hop {
+    /// Whether a request of this method usually has a body.
+    fn method_has_content(&self) -> bool {
+        matches!(self.method, Method::POST | Method::PUT | Method::PATCH)
+    }
+
     /// The next request (Fetch, 4.4, HTTP-redirect fetch), with less for others
     /// than the definition's own origin: no credentials, and no header but
     /// those that say what is wanted.
@@ -223,7 +231,13 @@ impl Hop {
         }
         if url.origin() != target.origin() {
             trusted = false;
-            let kept = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
+            let kept = [
+                ACCEPT,
+                ACCEPT_LANGUAGE,
+                CONTENT_LENGTH,
+                CONTENT_TYPE,
+                USER_AGENT,
+            ];
             let all: Vec<_> = headers.keys().cloned().collect();
             for name in all.iter().filter(|name| !kept.contains(name)) {
                 headers.remove(name);

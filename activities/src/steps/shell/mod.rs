@@ -7,6 +7,7 @@
 //! process group of its own, which is ended as a whole: on cancellation, at the
 //! limit of time or of output, and when the program itself has ended.
 
+mod groups;
 mod process;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use tokio::sync::Semaphore;
 use super::StepError;
 use super::http::{entries, texts};
 use super::secrets::is_variable;
+use groups::Groups;
 use process::{End, Finished, Job};
 
 /// The most that a command may write to stdout and to stderr, in bytes: history
@@ -129,6 +131,7 @@ pub struct Commands {
     variables: BTreeSet<String>,
     /// For commands that no step waits for.
     unawaited: Arc<Semaphore>,
+    groups: Arc<Groups>,
 }
 
 impl Default for Commands {
@@ -137,6 +140,7 @@ impl Default for Commands {
             by_name: BTreeMap::new(),
             variables: BTreeSet::new(),
             unawaited: Arc::new(Semaphore::new(UNAWAITED)),
+            groups: Arc::default(),
         }
     }
 }
@@ -164,6 +168,29 @@ impl Commands {
             }
         }
         Ok(commands)
+    }
+
+    /// How many run that no step waits for.
+    pub(super) fn unawaited(&self) -> usize {
+        UNAWAITED.saturating_sub(self.unawaited.available_permits())
+    }
+
+    /// Waits until none of those runs.
+    pub(super) async fn unawaited_end(&self) {
+        let all = u32::try_from(UNAWAITED).unwrap_or(u32::MAX);
+        // It is never closed.
+        let _places = self.unawaited.acquire_many(all).await;
+    }
+
+    /// Asks those to end, and waits until they have.
+    pub(super) async fn end_unawaited(&self) {
+        self.groups.end_unawaited();
+        self.unawaited_end().await;
+    }
+
+    /// Kills all commands, and lets none begin any more.
+    pub(super) fn kill(&self) {
+        self.groups.kill();
     }
 
     fn program(&self, command: &str) -> Result<&Path, StepError> {
@@ -208,11 +235,12 @@ pub(super) async fn run(
             // Nothing was done.
             return Err(StepError::if_again(true, Standard::Runtime, detail));
         };
-        let running = job.start().map_err(&failed)?;
+        let running = job.start(&commands.groups).map_err(&failed)?;
+        let ending = commands.groups.ending();
         // Its limits go on, and end with the process.
         tokio::spawn(async move {
             let _place = place;
-            match running.finish(std::future::pending()).await {
+            match running.finish(ending).await {
                 Ok(done) => {
                     tracing::debug!(end = ?done.end, "a command that nobody waits for ended");
                 }
@@ -223,7 +251,7 @@ pub(super) async fn run(
         });
         return Ok(Value::Null);
     }
-    let running = job.start().map_err(&failed)?;
+    let running = job.start(&commands.groups).map_err(&failed)?;
     let finished = running.finish(stop).await.map_err(failed)?;
     output(&request, finished, within)
 }

@@ -9,12 +9,15 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
+
+use super::groups::Groups;
 
 /// How long a group has to end by itself after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
@@ -64,9 +67,11 @@ pub(super) struct Running {
 }
 
 impl Job {
-    pub(super) fn start(self) -> io::Result<Running> {
+    /// Starts it, as one of `groups`.
+    pub(super) fn start(self, groups: &Arc<Groups>) -> io::Result<Running> {
         let deadline = Instant::now() + self.within;
-        let child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(&self.arguments)
             .env_clear()
             .envs(&self.environment)
@@ -75,16 +80,14 @@ impl Job {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        let leader = id.and_then(Pid::from_raw);
-        let leader = leader.ok_or_else(|| io::Error::other("it has no process id"))?;
+            .kill_on_drop(true);
+        let (child, leader) = groups.begin(&mut command)?;
         Ok(Running {
             job: self,
             group: Group {
                 leader,
                 gone: false,
+                groups: Arc::clone(groups),
             },
             child,
             deadline,
@@ -171,8 +174,8 @@ impl Running {
                 cause
             }
         };
+        group.let_go();
         let status = child.wait().await?;
-        group.gone = true;
         let end = end.unwrap_or_else(|| {
             use std::os::unix::process::ExitStatusExt as _;
             match (status.code(), status.signal()) {
@@ -208,6 +211,7 @@ async fn collect(
 struct Group {
     leader: Pid,
     gone: bool,
+    groups: Arc<Groups>,
 }
 
 impl Group {
@@ -227,6 +231,12 @@ impl Group {
         async { waiting.await.map_err(io::Error::other)? }
     }
 
+    /// Nothing is left of it but its leader's end.
+    fn let_go(&mut self) {
+        self.gone = true;
+        self.groups.forget(self.leader);
+    }
+
     fn signal(&self, signal: Signal) {
         if !self.gone {
             // Nobody left to tell is fine.
@@ -238,5 +248,6 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
+        self.let_go();
     }
 }

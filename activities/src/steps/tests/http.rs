@@ -25,6 +25,33 @@ async fn a_request_has_its_query_headers_and_body() {
     assert_eq!(said["headers"]["content-type"], "application/json");
 }
 
+/// Servers that insist on a length refuse a request without.
+#[tokio::test]
+async fn a_request_that_could_have_a_body_says_that_it_has_none() {
+    let server = Server::start().await;
+    let steps = steps(&[&server.allowed()], &[]);
+    for (method, body, length) in [
+        ("post", Value::Null, json!("0")),
+        ("put", json!(""), json!("0")),
+        ("patch", Value::Null, json!("0")),
+        ("post", json!("x"), json!("1")),
+        ("get", Value::Null, Value::Null),
+        ("delete", Value::Null, Value::Null),
+    ] {
+        let fields = json!({"method": method, "uri": server.at("/echo"), "body": body});
+        let said = get(&steps, fields).await.unwrap();
+        assert_eq!(said["headers"]["content-length"], length, "{method}");
+        assert_eq!(said["headers"]["transfer-encoding"], Value::Null);
+    }
+    // One that goes on as a GET has none, and says nothing of it.
+    let fields = json!({"method": "post", "uri": server.at("/to/303?a=/echo"), "redirect": true});
+    let said = get(&steps, fields).await.unwrap();
+    assert_eq!(
+        (&said["method"], &said["headers"]["content-length"]),
+        (&json!("GET"), &Value::Null)
+    );
+}
+
 #[tokio::test]
 async fn a_body_is_what_its_content_type_says() {
     let server = Server::start().await;

@@ -98,7 +98,7 @@ impl Effects {
     }
 
     /// Gives up all of them, and waits until what they began is gone.
-    pub(super) async fn stop(mut self) {
+    pub(super) async fn stop(&mut self) {
         for stop in self.under_way.values() {
             stop.cancel();
         }

@@ -302,3 +302,28 @@ do:
          |                         ^
     "#);
 }
+
+/// It may be what is meant, for a template of somebody else.
+#[test]
+fn an_expression_within_a_text_is_a_warning() {
+    let text = r#"
+do:
+  - a: { set: { x: "id:${ .id }", y: "$${ .id }", z: "no ${end", w: "costs $${ 5 }" } }
+  - b:
+      call: http
+      with:
+        method: get
+        endpoint: https://shop.example
+        headers: { Authorization: "Token ${ .token }" }
+"#;
+    insta::assert_snapshot!(report(text), @r#"
+    jobs/nightly.yaml:3:24: warning: `do/0/a/set/x` has `${ … }` within a text, where it does nothing
+      3 |   - a: { set: { x: "id:${ .id }", y: "$${ .id }", z: "no ${end", w: "costs $${ 5 }" } }
+        |                        ^
+      hint: an expression is the whole text; put text into it: `${ "costs \(.price)" }`
+    jobs/nightly.yaml:9:42: warning: `do/1/b/with/headers/Authorization` has `${ … }` within a text, where it does nothing
+      9 |         headers: { Authorization: "Token ${ .token }" }
+        |                                          ^
+      hint: an expression is the whole text; put text into it: `${ "costs \(.price)" }`
+    "#);
+}

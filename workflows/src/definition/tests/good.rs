@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{definition, parse};
+use super::{definition, parse, warned};
 use crate::definition::{Kind, OverlapPolicy, Program, SearchAttribute};
 
 pub(super) const FULL: &str = r#"
@@ -143,7 +143,7 @@ do:
 
 #[test]
 fn steps_are_carried_with_waits_as_maps() {
-    let definition = definition(STEPS);
+    let definition = warned(STEPS);
     assert_eq!(definition.id.as_str(), "nightly", "the file's stem");
     let schedule = definition.schedule.unwrap();
     assert_eq!(schedule.spec.to_string(), "every 6h/15m");
@@ -252,13 +252,13 @@ fn kinds_are_told_whatever_else_is_wrong() {
 fn a_revision_is_the_same_in_every_release() {
     // A revision travels in schedules and runs: one that moves makes every
     // schedule of every user differ. Never change these.
-    let revisions = [FULL, STEPS, OWS].map(|text| definition(text).revision.to_string());
+    let revisions = [FULL, STEPS, OWS].map(|text| warned(text).revision.to_string());
     insta::assert_snapshot!(revisions.join(" "), @"1d50d8eb396f368b 35c34b063f564a73 2e7b525a47b8aead");
 }
 
 #[test]
 fn every_part_counts_for_the_revision() {
-    let revision = |text: &str| definition(text).revision;
+    let revision = |text: &str| warned(text).revision;
     let before = revision(FULL);
     for (from, to) in [
         ("description: Weekday", "description: Weekly"),

@@ -33,10 +33,20 @@ fn parse(text: &str) -> Vec<ParsedDocument> {
 /// The only document's definition; there must be no error and no warning.
 #[track_caller]
 fn definition(text: &str) -> Definition {
+    let warnings: Vec<Diagnostic> = parse(text)
+        .into_iter()
+        .flat_map(|document| document.warnings)
+        .collect();
+    assert_eq!(warnings, [], "{}", rendered(&warnings));
+    warned(text)
+}
+
+/// The same, with whatever warnings.
+#[track_caller]
+fn warned(text: &str) -> Definition {
     let mut documents = parse(text);
     assert_eq!(documents.len(), 1, "{documents:#?}");
     let document = documents.remove(0);
-    assert_eq!(document.warnings, [], "{}", rendered(&document.warnings));
     match document.result {
         Ok(Parsed::Definition(definition)) => Arc::unwrap_or_clone(definition),
         Ok(Parsed::Calendar(calendar)) => panic!("{calendar:?}"),

@@ -8,6 +8,7 @@ use super::reader::{At, Object, Reader, Target};
 use super::shapes::{
     ACTIVITY, AUTHENTICATION, ENDPOINT, HTTP, OPENAPI, RESOURCE_SHAPE, TOKEN, USER,
 };
+use super::template::Fits;
 use super::{
     ActivityCall, Authentication, AuthenticationScheme, Call, CallOutput, Credentials, Endpoint,
     Expression, HttpCall, OpenApiCall, Stage, Template, Uri, UriPart,
@@ -63,9 +64,11 @@ impl Reader {
             .required(&object, "endpoint")
             .and_then(|at| self.endpoint(&at));
         let headers = self.optional(&object, "headers", |reader, at| {
-            reader.map_template(at, true)
+            reader.map_template(at, Fits::Parameters)
         });
-        let query = self.optional(&object, "query", |reader, at| reader.map_template(at, true));
+        let query = self.optional(&object, "query", |reader, at| {
+            reader.map_template(at, Fits::Parameters)
+        });
         let body = self.optional(&object, "body", |reader, at| {
             reader.template(at, Stage::Body)
         });
@@ -109,7 +112,7 @@ impl Reader {
             .required(&object, "operationId")
             .and_then(|at| self.text_template(&at));
         let parameters = self.optional(&object, "parameters", |reader, at| {
-            reader.map_template(at, false)
+            reader.map_template(at, Fits::Any)
         });
         let authentication = self.optional(&object, "authentication", Self::authentication);
         let output = self.optional(&object, "output", |reader, at| reader.choice(at, OUTPUTS));
@@ -133,7 +136,7 @@ impl Reader {
             .required(&object, "task_queue")
             .and_then(|at| self.name_template(&at, refused_queue));
         let arguments = self.optional(&object, "arguments", |reader, at| {
-            reader.list_template(at, false)
+            reader.list_template(at, Fits::Any)
         });
         Some(ActivityCall {
             name: name?,
@@ -190,13 +193,21 @@ impl Reader {
             );
             return None;
         }
+        if has_credentials(text) {
+            self.wrong_with_hint(
+                at,
+                "has credentials in it, which would be in the history of each run",
+                "`authentication` beside `uri` says who calls, with a secret of `use/secrets`",
+            );
+            return None;
+        }
         match parts(text) {
             Ok(parts) => Some(Uri::Template(parts)),
             Err(message) => {
                 self.wrong_with_hint(
                     at,
                     &message,
-                    r#"a template has `{name}` alone; an expression can do more: `${ "https://…/\(.a.b)" }`"#,
+                    r#"a template has `{name}` alone; an expression can do more: `${ @uri "https://…/\(.a.b)" }`"#,
                 );
                 None
             }
@@ -264,11 +275,13 @@ impl Reader {
             .collect();
         parts.into_iter().collect::<Option<()>>()?;
         // Each was read once, for its problems; the whole is what counts.
+        let warnings = self.warnings.len();
         #[cfg(test)]
         let sites = self.expressions.len();
         let template = self.template(at, Stage::Body);
         #[cfg(test)]
         self.expressions.truncate(sites);
+        self.warnings.truncate(warnings);
         template.map(Credentials::Inline)
     }
 
@@ -281,6 +294,13 @@ impl Reader {
         self.unknown_name(at, name, "use/secrets", &names);
         None
     }
+}
+
+/// Whether the host of a URI has somebody before it: `https://user:password@host`.
+fn has_credentials(uri: &str) -> bool {
+    let after = uri.split_once("://").map_or("", |(_, after)| after);
+    let authority = after.split(['/', '\\', '?', '#']).next();
+    authority.is_some_and(|authority| authority.contains('@'))
 }
 
 /// The parts of a URI template, of which `{name}` is supported.

@@ -15,6 +15,7 @@ use super::{
     BRANCHES_LIMIT, Backoff, Case, Catch, ErrorFilter, For, Kind, Length, RaisedError, Retry,
     Stage, Template,
 };
+use crate::definition::quoted;
 
 /// The wait before a retry where the policy states none.
 const DELAY: Length = Length::Fixed(Duration::from_secs(1));
@@ -178,6 +179,9 @@ impl Reader {
         };
         let (kind, instance) = (text("type"), text("instance"));
         let (title, detail) = (text("title"), text("detail"));
+        if let Some(at) = object.get("type") {
+            self.error_type(&at);
+        }
         let status = self.optional(&object, "status", Self::status);
         Some(ErrorFilter {
             kind: kind?,
@@ -186,6 +190,21 @@ impl Reader {
             title: title?,
             detail: detail?,
         })
+    }
+
+    /// The type of an error is a URI, also a relative one. A word alone is the
+    /// name of one of the specification's, and the type of none.
+    fn error_type(&mut self, at: &At<'_>) {
+        let Value::String(text) = at.value else {
+            return;
+        };
+        if !text.is_empty() && !text.contains([':', '/']) {
+            self.wrong_with_hint(
+                at,
+                &format!("must be a URI, not {}", quoted(text)),
+                "the specification's own are `https://serverlessworkflow.io/spec/1.0.0/errors/` and a name, such as `communication`",
+            );
+        }
     }
 
     fn status(&mut self, at: &At<'_>) -> Option<u16> {
@@ -299,9 +318,13 @@ impl Reader {
 
     pub(super) fn raised_error(&mut self, at: &At<'_>) -> Option<Arc<RaisedError>> {
         let object = self.object(at, &ERROR)?;
-        let kind = self
-            .required(&object, "type")
-            .and_then(|at| self.text_template(&at));
+        let kind = self.required(&object, "type").and_then(|at| {
+            let kind = self.text_template(&at)?;
+            if matches!(kind, Template::Literal(_)) {
+                self.error_type(&at);
+            }
+            Some(kind)
+        });
         let status = self
             .required(&object, "status")
             .and_then(|at| self.status(&at));

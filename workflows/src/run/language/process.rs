@@ -2,6 +2,7 @@
 
 use super::reader::{At, Reader, Target};
 use super::shapes::{RUN, SHELL, SUBFLOW};
+use super::template::Fits;
 use super::{Process, Run, RunOutput};
 
 const OUTPUTS: &[(&str, RunOutput)] = &[
@@ -44,7 +45,7 @@ impl Reader {
         };
         let (namespace, workflow, version) = (name("namespace"), name("name"), name("version"));
         let input = self.optional(&object, "input", |reader, at| {
-            reader.map_template(at, false)
+            reader.map_template(at, Fits::Any)
         });
         Some(Process::Workflow {
             namespace: namespace?,
@@ -60,11 +61,11 @@ impl Reader {
             .required(&object, "command")
             .and_then(|at| self.text_template(&at));
         let arguments = self.optional(&object, "arguments", |reader, at| {
-            reader.list_template(at, true)
+            reader.list_template(at, Fits::Texts)
         });
         let stdin = self.optional(&object, "stdin", Self::text_template);
         let environment = self.optional(&object, "environment", |reader, at| {
-            reader.map_template(at, true)
+            reader.map_template(at, Fits::Texts)
         });
         Some(Process::Shell {
             command: command?,

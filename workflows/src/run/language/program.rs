@@ -26,6 +26,7 @@ pub fn parse(steps: &Value) -> Result<Flow, Vec<Problem>> {
                 reads_header,
                 #[cfg(test)]
                 expressions,
+                warnings,
                 lists,
                 uses: Uses { secrets, .. },
                 ..
@@ -40,6 +41,7 @@ pub fn parse(steps: &Value) -> Result<Flow, Vec<Problem>> {
                 reads_header,
                 #[cfg(test)]
                 expressions,
+                warnings,
             })
         }
         _ => {

@@ -172,6 +172,8 @@ pub(super) struct Uses {
 #[derive(Default)]
 pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,
+    /// What can be, and is hardly meant.
+    pub(super) warnings: Vec<Problem>,
     /// Whether an expression may look at the header of the definition.
     pub(super) reads_header: bool,
     #[cfg(test)]
@@ -214,6 +216,23 @@ impl Reader {
     pub(super) fn wrong_with_hint(&mut self, at: &At<'_>, what: &str, hint: impl Into<String>) {
         let message = format!("{} {what}", at.shown());
         self.problem(at, Target::Value, message).hint = Some(hint.into());
+    }
+
+    /// Reports what can be, and is hardly meant; `offset` bytes into a text.
+    pub(super) fn warn(&mut self, at: &At<'_>, offset: usize, what: &str, hint: &str) {
+        // Nobody reads more than that.
+        if self.told > PROBLEMS_LIMIT {
+            return;
+        }
+        let (path, message) = (at.path(), format!("{} {what}", at.shown()));
+        self.told = self.told.saturating_add(path.len() + message.len());
+        self.warnings.push(Problem {
+            path,
+            target: Target::Value,
+            message,
+            hint: Some(hint.to_owned()),
+            offset,
+        });
     }
 
     /// Reports that a value has another type than it must have.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::reader::{At, Reader, Target};
 use super::{Expression, Stage, Template};
 use crate::definition::quoted;
-use crate::expression::{ExpressionError, unescaped};
+use crate::expression::{ExpressionError, unescaped, within};
 
 /// The inside of `${ … }`, when that is the whole text.
 pub(super) fn runtime_expression(text: &str) -> Option<&str> {
@@ -42,6 +42,19 @@ impl Reader {
             );
         }
         inside
+    }
+
+    /// A text that is no expression.
+    fn plain(&mut self, at: &At<'_>, text: &str) -> Template {
+        if let Some(offset) = within(text) {
+            self.warn(
+                at,
+                offset,
+                "has `${ … }` within a text, where it does nothing",
+                r#"an expression is the whole text; put text into it: `${ "costs \(.price)" }`"#,
+            );
+        }
+        Template::Literal(Value::String(unescaped(text)))
     }
 
     fn site(&mut self, at: &At<'_>, text: &str, stage: Stage) -> Option<Expression> {
@@ -106,7 +119,7 @@ impl Reader {
                     .collect();
                 Some(Template::map(parts.into_iter().collect::<Option<_>>()?))
             }
-            Value::String(text) => Some(Template::Literal(Value::String(unescaped(text)))),
+            Value::String(text) => Some(self.plain(at, text)),
             other => Some(Template::Literal(other.clone())),
         }
     }
@@ -132,19 +145,14 @@ impl Reader {
         self.template(at, Stage::Body)
     }
 
-    /// A map or an expression for one; with `texts`, its values are texts.
-    pub(super) fn map_template(&mut self, at: &At<'_>, texts: bool) -> Option<Template> {
+    /// A map or an expression for one, each value of which `fits`.
+    pub(super) fn map_template(&mut self, at: &At<'_>, fits: Fits) -> Option<Template> {
         match at.value {
             Value::String(text) if text.trim_start().starts_with("${") => {}
             Value::Object(map) => {
-                if texts {
-                    let good: Vec<bool> = map
-                        .iter()
-                        .map(|(key, value)| self.text(&at.key(key, value)).is_some())
-                        .collect();
-                    if good.contains(&false) {
-                        return None;
-                    }
+                let values = map.iter().map(|(key, value)| at.key(key, value));
+                if !self.all_fit(values, fits) {
+                    return None;
                 }
             }
             _ => {
@@ -155,17 +163,13 @@ impl Reader {
         self.template(at, Stage::Body)
     }
 
-    /// A list of texts, or an expression for one.
-    pub(super) fn list_template(&mut self, at: &At<'_>, texts: bool) -> Option<Template> {
+    /// A list or an expression for one, each item of which `fits`.
+    pub(super) fn list_template(&mut self, at: &At<'_>, fits: Fits) -> Option<Template> {
         match at.value {
             Value::String(text) if text.trim_start().starts_with("${") => {}
             Value::Array(items) => {
-                let good: Vec<bool> = items
-                    .iter()
-                    .enumerate()
-                    .map(|(index, item)| !texts || self.text(&at.item(index, item)).is_some())
-                    .collect();
-                if good.contains(&false) {
+                let items = items.iter().enumerate();
+                if !self.all_fit(items.map(|(index, item)| at.item(index, item)), fits) {
                     return None;
                 }
             }
@@ -176,6 +180,34 @@ impl Reader {
         }
         self.template(at, Stage::Body)
     }
+
+    /// Each is looked at, for its problem.
+    fn all_fit<'v>(&mut self, values: impl Iterator<Item = At<'v>>, fits: Fits) -> bool {
+        values.fold(true, |good, at| self.fits(&at, fits) && good)
+    }
+
+    fn fits(&mut self, at: &At<'_>, fits: Fits) -> bool {
+        let is_one = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
+        match (fits, at.value) {
+            (Fits::Any, _) => true,
+            (Fits::Texts, _) => self.text(at).is_some(),
+            (Fits::Parameters, Value::Array(items)) if items.iter().all(is_one) => true,
+            (Fits::Parameters, value) if is_one(value) => true,
+            (Fits::Parameters, _) => {
+                self.mismatch(at, "text, a number, a boolean or a list of them");
+                false
+            }
+        }
+    }
+}
+
+/// What the values of a map or a list may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fits {
+    Any,
+    Texts,
+    /// What a query or a header may be: texts, numbers, booleans, lists of them.
+    Parameters,
 }
 
 impl Template {

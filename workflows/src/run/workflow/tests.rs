@@ -18,7 +18,7 @@ fn given(inputs: &[&Value]) -> Result<RunInput, String> {
 
 #[test]
 fn a_definition_is_named_or_pinned() {
-    let named = given(&[&json!({ "definition": "nightly", "more": 1 })]).unwrap();
+    let named = given(&[&json!({ "definition": "nightly" })]).unwrap();
     assert_eq!(
         named.definition,
         DefinitionRef::Current("nightly".parse().unwrap())
@@ -29,6 +29,7 @@ fn a_definition_is_named_or_pinned() {
     let pinned = given(&[&json!({
         "definition": { "id": "nightly", "revision": "r", "do": steps },
         "input": [1],
+        "of a later release": 1,
     })])
     .unwrap();
     let DefinitionRef::Pinned(definition) = pinned.definition else {
@@ -69,5 +70,7 @@ fn what_is_wrong_with_the_input_is_told() {
     insta::assert_snapshot!(wrong(&[&json!("nightly")]), @r#"the input must be {"definition": "ID", "input": …}"#);
     insta::assert_snapshot!(wrong(&[&json!({ "definition": "No" })]), @"definition: id `No` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-`, and begin with a letter or digit");
     insta::assert_snapshot!(wrong(&[&json!({ "definition": { "id": "x" } })]), @"definition: missing field `revision`");
+    insta::assert_snapshot!(wrong(&[&json!({ "definition": "x", "inputs": {} })]), @"`inputs` is not a key of the input (did you mean `input`?)");
+    insta::assert_snapshot!(wrong(&[&json!({ "definition": "x", "position": null })]), @"`position` is not a key of the input (the keys are definition, input)");
     insta::assert_snapshot!(wrong(&[&json!({ "definition": 7 })]), @"definition: invalid type: integer `7`, expected an id, or a definition with `id`, `revision` and `do`");
 }

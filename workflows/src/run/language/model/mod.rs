@@ -12,7 +12,7 @@ use serde_json::Value;
 pub use control::*;
 pub use outside::*;
 
-use super::JsonSchema;
+use super::{JsonSchema, Problem};
 use crate::expression::{Expression as Compiled, ExpressionError};
 
 /// The steps of a definition, ready to be interpreted.
@@ -36,6 +36,8 @@ pub struct Flow {
     /// Every expression, with the variables that it may name.
     #[cfg(test)]
     pub(crate) expressions: Vec<super::reader::ExpressionSite>,
+    /// What is hardly meant. A run takes it as it is.
+    pub warnings: Vec<Problem>,
 }
 
 impl Flow {

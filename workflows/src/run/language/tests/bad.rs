@@ -17,7 +17,7 @@ fn every_key_is_known_or_named() {
         { "d": { "catch": {} } },
         { "e": { "for": { "in": ".x", "eech": "y" } } },
         { "f": { "set": null } },
-        { "g": { "raise": { "error": { "type": "x", "status": 99, "code": 1 } } } },
+        { "g": { "raise": { "error": { "type": "about:blank", "status": 99, "code": 1 } } } },
     ])), @r"
     `do/0/a/cal` is not a key of a task (did you mean `call`?)
     `do/1/b/with` does not go with `set`
@@ -29,6 +29,38 @@ fn every_key_is_known_or_named() {
     `do/6/g/raise/error/code` is not a key of an error (the keys are type, status, instance, title, detail)
     `do/6/g/raise/error/status` must be a whole number from 100 to 599, not `99`
     ");
+}
+
+/// Each would do nothing, or something that nobody meant.
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    let get = |uri: &str| json!({ "call": "http", "with": { "method": "get", "endpoint": uri } });
+    insta::assert_snapshot!(problems(&json!([
+        { "b": { "call": "http", "with": { "method": "get", "endpoint": "https://x.org", "headers": { "A": "x", "B": {} }, "query": { "q": [[1], 2], "n": null } } } },
+        { "c": { "try": [{ "x": { "wait": "PT1S" } }], "catch": { "errors": { "with": { "type": "communication" } } } } },
+        { "d": { "raise": { "error": { "type": "x", "status": 500 } } } },
+        { "e": get("https://ann:s3cret@x.org/a") },
+        { "f": { "call": "openapi", "with": { "document": { "endpoint": { "uri": "http://{user}@x.org?a" } }, "operationId": "o" } } },
+    ])), @r"
+    `do/0/b/with/headers/B` must be text, a number, a boolean or a list of them, not a map
+    `do/0/b/with/query/n` must be text, a number, a boolean or a list of them, not nothing
+    `do/0/b/with/query/q` must be text, a number, a boolean or a list of them, not a list
+    `do/1/c/catch/errors/with/type` must be a URI, not `communication` (the specification's own are `https://serverlessworkflow.io/spec/1.0.0/errors/` and a name, such as `communication`)
+    `do/2/d/raise/error/type` must be a URI, not `x` (the specification's own are `https://serverlessworkflow.io/spec/1.0.0/errors/` and a name, such as `communication`)
+    `do/3/e/with/endpoint` has credentials in it, which would be in the history of each run (`authentication` beside `uri` says who calls, with a secret of `use/secrets`)
+    `do/4/f/with/document/endpoint/uri` has credentials in it, which would be in the history of each run (`authentication` beside `uri` says who calls, with a secret of `use/secrets`)
+    ");
+    for uri in [
+        "https://x.org/a@b",
+        "https://x.org?a=b@c",
+        "https://x.org#@",
+    ] {
+        assert!(parse(&json!([{ "a": get(uri) }])).is_ok(), "{uri}");
+    }
+    for kind in ["/errors/stock", "urn:x:stock", "${ .kind }"] {
+        let raise = json!({ "raise": { "error": { "type": kind, "status": 500 } } });
+        assert!(parse(&json!([{ "a": raise }])).is_ok(), "{kind}");
+    }
 }
 
 #[test]

@@ -50,6 +50,21 @@ fn an_http_call_has_a_uri_template_and_who_calls() {
 }
 
 #[test]
+fn parameters_are_texts_numbers_booleans_and_lists_of_them() {
+    let query = json!({ "a": 1, "b": true, "c": ["x", 2.5], "d": [], "e": "t" });
+    let Call::Http(http) = call(&json!({ "call": "http", "with": {
+        "method": "get",
+        "endpoint": "https://x.org",
+        "headers": { "X-Retries": 3, "Accept": ["a/b", "c/d"] },
+        "query": query,
+    } })) else {
+        unreachable!()
+    };
+    assert_eq!(http.query, Some(Template::Literal(query)));
+    assert!(http.headers.is_some());
+}
+
+#[test]
 fn who_calls_can_be_named() {
     let Call::OpenApi(openapi) = call(&json!({ "call": "openapi", "with": {
         "document": { "endpoint": "https://x.org/openapi.json" },
@@ -90,7 +105,7 @@ fn what_is_wrong_with_a_call_is_told() {
     let endpoint = |endpoint: Value| json!({ "call": "http", "with": { "method": "get", "endpoint": endpoint } });
     insta::assert_snapshot!(problems(&json!([
         { "a": http(json!({ "method": "g e t", "body": "x" })) },
-        { "b": http(json!({ "method": "get", "endpoint": "https://x", "headers": { "n": 5 }, "query": "x", "output": "all", "redirect": "yes" })) },
+        { "b": http(json!({ "method": "get", "endpoint": "https://x", "headers": { "n": {} }, "query": "x", "output": "all", "redirect": "yes" })) },
         { "c": endpoint(json!("x.org/a")) },
         { "d": endpoint(json!("https://x.org/{+path}")) },
         { "e": endpoint(json!("https://x.org/{id")) },
@@ -108,7 +123,7 @@ fn what_is_wrong_with_a_call_is_told() {
     ])), @r#"
     `do/0/a/with/endpoint` is missing
     `do/0/a/with/method` must be a method like `get`, not `g e t`
-    `do/1/b/with/headers/n` must be text, not `5` (quote it: "5")
+    `do/1/b/with/headers/n` must be text, a number, a boolean or a list of them, not a map
     `do/1/b/with/output` must be one of content, raw, response, not `all`
     `do/1/b/with/query` must be a map, or an expression `${ … }`, not the text `x`
     `do/1/b/with/redirect` must be true or false, not the text `yes`
@@ -125,8 +140,8 @@ fn what_is_wrong_with_a_call_is_told() {
     `do/15/p/metadata/temporal/queue` is not a key of `metadata.temporal` (the keys are start_to_close, schedule_to_close, schedule_to_start, heartbeat, task_queue, priority, summary)
     `do/15/p/metadata/temporal/start_to_close` must be a duration, not `soon` (write it like `90s`, `1h30m` or `PT1H30M`)
     `do/2/c/with/endpoint` must be a URI with http or https, not `x.org/a` (where data says the host, write an expression: `${ .base + "/items" }`)
-    `do/3/d/with/endpoint` has the template `{+path}` (a template has `{name}` alone; an expression can do more: `${ "https://…/\(.a.b)" }`)
-    `do/4/e/with/endpoint` has `{` without `}`: `https://x.org/{id` (a template has `{name}` alone; an expression can do more: `${ "https://…/\(.a.b)" }`)
+    `do/3/d/with/endpoint` has the template `{+path}` (a template has `{name}` alone; an expression can do more: `${ @uri "https://…/\(.a.b)" }`)
+    `do/4/e/with/endpoint` has `{` without `}`: `https://x.org/{id` (a template has `{name}` alone; an expression can do more: `${ @uri "https://…/\(.a.b)" }`)
     `do/5/f/with/endpoint/authentication/use` names `shop`, which `use/authentications` does not define
     `do/6/g/with/endpoint/authentication/basic/use` names `crm`, which `use/secrets` does not define
     `do/7/h/with/endpoint/authentication` must have one key (the keys are use, basic, bearer, digest)

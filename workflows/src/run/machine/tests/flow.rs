@@ -54,7 +54,7 @@ fn a_jump_back_can_make_a_loop() {
 #[test]
 fn a_task_whose_condition_is_not_true_is_skipped_with_its_directive() {
     let steps = json!([
-        { "a": { "if": ".no", "raise": { "error": { "type": "x", "status": 500 } }, "then": "end" } },
+        { "a": { "if": ".no", "raise": { "error": { "type": "about:blank", "status": 500 } }, "then": "end" } },
         { "b": { "if": ".yes", "set": { "b": 1 }, "output": { "as": "{ c: .b }" } } },
     ]);
     assert_eq!(output(&steps, json!({ "yes": true })), json!({ "c": 1 }));

@@ -1,0 +1,136 @@
+//! Commands of steps when the process that began them is told to end.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use almanac_tests::{
+    Scheduler, Supervised, almanac, almanac_binary, eventually, on_both_schedulers,
+};
+use serde_json::{Value, json};
+
+use super::{Project, start};
+
+const SOON: Duration = Duration::from_secs(30);
+
+on_both_schedulers!(a_worker_told_twice_leaves_no_command,);
+
+/// A command that ignores being asked to end, as does its child; both write
+/// their ids.
+fn stubborn(folder: &Path, wait: bool) -> String {
+    let text = format!(
+        r#"trap "" TERM; echo $$ >> {p}; sh -c 'trap "" TERM; echo $$ >> {p}; while :; do sleep 1; done' & while :; do sleep 1; done"#,
+        p = pids(folder).display()
+    );
+    let arguments = json!(["-c", text]);
+    format!(
+        "id: stubborn\ndo:\n  - hold: {{ run: {{ shell: {{ command: sh, arguments: {arguments} }}, await: {wait} }} }}\n"
+    )
+}
+
+fn pids(folder: &Path) -> PathBuf {
+    folder.join("pids")
+}
+
+/// Waits until both processes of a stubborn command are there.
+async fn both_run(folder: &Path) -> anyhow::Result<Vec<String>> {
+    eventually("the command to run", || async {
+        let ids = std::fs::read_to_string(pids(folder)).unwrap_or_default();
+        Ok(ids.lines().count() == 2)
+    })
+    .await?;
+    let ids = std::fs::read_to_string(pids(folder))?;
+    Ok(ids.lines().map(str::to_owned).collect())
+}
+
+async fn none_runs(ids: &[String]) -> anyhow::Result<()> {
+    eventually("the command to be gone", || async {
+        let runs = |id: &String| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
+            stat.is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        Ok(!ids.iter().any(runs))
+    })
+    .await
+}
+
+/// Once or twice, by whatever signal: no command is left.
+#[test]
+fn exec_told_to_end_leaves_no_command() {
+    almanac_tests::run(async {
+        for (signals, wait) in [
+            (&["HUP"][..], true),
+            (&["TERM"], true),
+            (&["INT"], true),
+            (&["INT", "INT"], true),
+            (&["TERM", "TERM"], true),
+            (&["TERM"], false),
+            (&["HUP", "HUP"], false),
+        ] {
+            let folder = tempfile::tempdir()?;
+            let file = folder.path().join("steps.yaml");
+            std::fs::write(&file, stubborn(folder.path(), wait))?;
+            let file = file.display().to_string();
+            let args = ["exec", &file, "--shell-allow", "sh=/bin/sh"];
+            let log = folder.path().join("log");
+            let mut exec = Supervised::spawn(almanac_binary(), args, &[], &log)?;
+            let ids = both_run(folder.path()).await?;
+            for signal in signals {
+                exec.signal(signal)?;
+            }
+            assert_eq!(exec.wait(SOON)?, 1, "{signals:?}");
+            none_runs(&ids).await?;
+            let told = std::fs::read_to_string(&log)?;
+            assert!(
+                told.contains(&format!("ended by SIG{}", signals[0])),
+                "{told}"
+            );
+        }
+        Ok(())
+    });
+}
+
+/// As on a worker, a command that no step waits for goes on.
+#[test]
+fn exec_waits_for_the_commands_that_no_step_waits_for() {
+    almanac_tests::run(async {
+        let folder = tempfile::tempdir()?;
+        let done = folder.path().join("done");
+        let arguments = json!(["-c", format!("sleep 1; echo done > {}", done.display())]);
+        let file = folder.path().join("steps.yaml");
+        std::fs::write(
+            &file,
+            format!(
+                "do:\n  - begin: {{ run: {{ shell: {{ command: sh, arguments: {arguments} }}, await: false }} }}\n"
+            ),
+        )?;
+        let file = file.display().to_string();
+        let tried = almanac("", ["exec", &file, "--shell-allow", "sh=/bin/sh"])?;
+        assert!(tried.stderr.contains("waits for  a command"), "{tried:?}");
+        assert_eq!(std::fs::read_to_string(&done)?, "done\n");
+        assert_eq!(
+            serde_json::from_str::<Value>(&tried.success()?)?,
+            Value::Null
+        );
+        Ok(())
+    });
+}
+
+/// systemd and people tell twice.
+async fn a_worker_told_twice_leaves_no_command(on: Scheduler) -> anyhow::Result<()> {
+    for wait in [true, false] {
+        let project = Project::new(on).await?;
+        project.write("stubborn.yaml", &stubborn(project.folder(), wait))?;
+        let mut worker = project
+            .worker()
+            .flag("--shell-allow", "sh=/bin/sh")
+            .start()
+            .await?;
+        start(&project, "stubborn", Value::Null).await?;
+        let ids = both_run(project.folder()).await?;
+        worker.process().signal("TERM")?;
+        worker.process().signal("TERM")?;
+        worker.process().wait(SOON)?;
+        none_runs(&ids).await?;
+    }
+    Ok(())
+}
