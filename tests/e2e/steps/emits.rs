@@ -47,6 +47,19 @@ fn event(message: &Stored) -> anyhow::Result<Value> {
     Ok(serde_json::from_slice(&message.body)?)
 }
 
+/// A run as the CLI shows it.
+fn described(project: &Project, id: &str) -> anyhow::Result<String> {
+    let args = [
+        "workflow",
+        "describe",
+        "--workflow-id",
+        id,
+        "--output",
+        "json",
+    ];
+    temporal_cli(project.address(), args)
+}
+
 /// All attributes, or their defaults; NATS comes a while after the run began.
 async fn an_event_arrives_whole_once_nats_is_there(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
@@ -64,16 +77,7 @@ async fn an_event_arrives_whole_once_nats_is_there(on: Scheduler) -> anyhow::Res
     });
     let id = start(&project, "tells", input).await?;
     eventually("an attempt to fail", || async {
-        let args = [
-            "workflow",
-            "describe",
-            "--workflow-id",
-            &id,
-            "--output",
-            "json",
-        ];
-        let described = temporal_cli(project.address(), args)?;
-        Ok(described.contains("cannot be reached"))
+        Ok(described(&project, &id)?.contains("cannot be reached"))
     })
     .await?;
     nats.begin().await?;
@@ -258,28 +262,11 @@ async fn no_password_of_nats_leaves_the_worker(on: Scheduler) -> anyhow::Result<
             output(&project, &id).await?;
         } else {
             eventually("an attempt to fail", || async {
-                let args = [
-                    "workflow",
-                    "describe",
-                    "--workflow-id",
-                    &id,
-                    "--output",
-                    "json",
-                ];
-                let described = temporal_cli(project.address(), args)?;
-                Ok(described.contains("refused the credentials"))
+                Ok(described(&project, &id)?.contains("refused the credentials"))
             })
             .await?;
         }
-        let args = [
-            "workflow",
-            "describe",
-            "--workflow-id",
-            &id,
-            "--output",
-            "json",
-        ];
-        left.push(temporal_cli(project.address(), args)?);
+        left.push(described(&project, &id)?);
         let (run, _) = project.temporal().run_of(&id).await?;
         let told = history(&project, &id, &run).await?.encode_to_vec();
         left.push(String::from_utf8_lossy(&told).into_owned());

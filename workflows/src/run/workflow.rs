@@ -308,15 +308,7 @@ async fn pin(
 
 /// The end of a run that cannot begin, with what is wrong as its error.
 fn refused(standard: Standard) -> impl Fn(String) -> WorkflowTermination {
-    move |message| {
-        let fault = standard.fault(shortened(&message));
-        ApplicationFailure::builder(shortened(&message))
-            .type_name(fault.kind.clone())
-            .non_retryable(true)
-            .details(fault)
-            .build()
-            .into()
-    }
+    move |message| faulted(standard.fault(shortened(&message)))
 }
 
 #[cfg(test)]
