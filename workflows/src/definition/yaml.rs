@@ -368,7 +368,7 @@ fn syntax_error(error: &ScanError, at: Place, text: &str) -> Finding {
         ),
         // To YAML a brace within braces begins a map.
         _ if line.contains("${") => (
-            error.info().to_owned(),
+            error.info().clone(),
             "quote an expression that stands in braces: `{ a: \"${ .b }\" }`",
         ),
         _ => return Finding::new(at, format!("not valid YAML: {}", error.info())),

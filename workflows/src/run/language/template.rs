@@ -197,7 +197,8 @@ impl Reader {
 
     /// Each is looked at, for its problem.
     fn all_fit<'v>(&mut self, values: impl Iterator<Item = At<'v>>, fits: Fits) -> bool {
-        values.fold(true, |good, at| self.fits(&at, fits) && good)
+        let good: Vec<bool> = values.map(|at| self.fits(&at, fits)).collect();
+        !good.contains(&false)
     }
 
     fn fits(&mut self, at: &At<'_>, fits: Fits) -> bool {
