@@ -35,6 +35,8 @@ fn dev(folder: &Path, port: u16) -> anyhow::Result<Supervised> {
 
 /// Waits until it is ready; the address of its Temporal.
 async fn ready(process: &mut Supervised, folder: &Path, port: u16) -> anyhow::Result<String> {
+    // The client speaks no TLS, but wants the cryptography chosen.
+    let _chosen_before = rustls::crypto::ring::default_provider().install_default();
     let log = || std::fs::read_to_string(folder.join("dev.log"));
     let process = std::cell::RefCell::new(process);
     eventually("the dev worker to be ready", || async {

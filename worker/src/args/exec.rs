@@ -13,9 +13,9 @@ use super::StepArgs;
 pub struct ExecArgs {
     /// A file with a definition that has steps
     pub file: PathBuf,
-    /// The input of the run, as JSON
-    #[arg(long, value_name = "JSON", default_value = "null", value_parser = json)]
-    pub input: Value,
+    /// The input of the run, as JSON; without it, that of the schedule
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    pub input: Option<Value>,
     /// Which definition of the file to run, where it has several
     #[arg(long, value_name = "ID")]
     pub id: Option<DefinitionId>,

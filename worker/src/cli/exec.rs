@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use almanac_activities::steps::Steps;
 use almanac_workflows::definition::{Definition, Program};
-use almanac_workflows::names::DefinitionId;
 use almanac_workflows::run::language::{self, Call, Flow, Kind, Problem, Process, Run};
 use almanac_workflows::run::machine::{
     About, Command, Delivery, Entry, Fault, Machine, Standard, Status,
@@ -21,13 +20,13 @@ use serde_json::{Value, json};
 
 use self::effects::Effects;
 use self::events::Events;
-use super::validate::definitions_of;
+use super::validate::read_definitions;
 use crate::args::ExecArgs;
 use crate::process::Signals;
 
 pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
-    let (id, flow) = chosen(args)?;
-    let source = format!("almanac/exec/{id}");
+    let (definition, flow, input) = chosen(args)?;
+    let source = format!("almanac/exec/{}", definition.id);
     let mut signals = Signals::take().context("take over the signals")?;
     let steps = Arc::new(args.steps.open()?);
     let mut effects = Effects::new(Arc::clone(&steps));
@@ -38,7 +37,7 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
         source,
         runtime: json!({ "name": "almanac" }),
     };
-    let machine = Machine::start(Arc::new(flow), about, args.input.clone(), began);
+    let machine = Machine::start(Arc::new(flow), about, input, began);
     let run = interpret(machine, &mut effects, &mut events, |entry| {
         tell(began, entry);
     });
@@ -91,27 +90,27 @@ async fn rest(effects: &mut Effects, steps: &Steps) {
     steps.unawaited_end().await;
 }
 
-/// The steps to run.
-fn chosen(args: &ExecArgs) -> anyhow::Result<(DefinitionId, Flow)> {
+/// The steps to run, and their input.
+fn chosen(args: &ExecArgs) -> anyhow::Result<(Definition, Flow, Value)> {
     let file = args.file.display();
-    let mut all = definitions_of(&args.file)?;
+    let (mut all, errors) = read_definitions(&args.file)?;
+    all.retain(|definition| matches!(definition.program, Program::Steps(_)));
+    let ids = listed(&all);
     if let Some(id) = &args.id {
         all.retain(|definition| definition.id == *id);
     }
-    all.retain(|definition| matches!(definition.program, Program::Steps(_)));
-    let definition = match all.as_slice() {
-        [one] => one,
-        [] => bail!("no such definition with steps in {file}"),
-        several => {
-            let ids: Vec<String> = several.iter().map(|one| one.id.to_string()).collect();
-            bail!(
-                "{file} has several definitions with steps: choose one with `--id`: {}",
-                ids.join(", ")
-            )
-        }
+    // Each document stands or falls alone, and this is one that stands.
+    if !errors.is_empty() && (args.id.is_none() || all.is_empty()) {
+        bail!("{}", errors.join("\n"));
+    }
+    let definition = match (all.len(), all.pop()) {
+        (1, Some(one)) => one,
+        (0, _) if ids.is_empty() => bail!("{file} has no definition with steps"),
+        (0, _) => bail!("no such definition with steps in {file}; there are: {ids}"),
+        _ => bail!("{file} has several definitions with steps: choose one with `--id`: {ids}"),
     };
     let flow =
-        flow(definition).with_context(|| format!("read the steps of `{}`", definition.id))?;
+        flow(&definition).with_context(|| format!("read the steps of `{}`", definition.id))?;
     let refused = outside(&flow);
     if !refused.is_empty() {
         bail!(
@@ -119,7 +118,14 @@ fn chosen(args: &ExecArgs) -> anyhow::Result<(DefinitionId, Flow)> {
             refused.join(", ")
         );
     }
-    Ok((definition.id.clone(), flow))
+    let scheduled = definition.schedule.as_ref().and_then(|of| of.input.clone());
+    let input = args.input.clone().or(scheduled).unwrap_or_default();
+    Ok((definition, flow, input))
+}
+
+fn listed(definitions: &[Definition]) -> String {
+    let ids: Vec<&str> = definitions.iter().map(|one| one.id.as_str()).collect();
+    ids.join(", ")
 }
 
 fn flow(definition: &Definition) -> anyhow::Result<Flow> {
@@ -269,9 +275,9 @@ mod tests {
         std::fs::write(&file, text)?;
         let steps = Flags::try_parse_from([&["exec"], flags].concat())?.steps;
         let mut effects = Effects::new(Arc::new(steps.open()?));
-        let (_, flow) = chosen(&ExecArgs {
+        let (_, flow, input) = chosen(&ExecArgs {
             file,
-            input: input.clone(),
+            input: Some(input),
             id: None,
             events: None,
             steps,
@@ -307,6 +313,43 @@ mod tests {
         assert!(error.contains("`do/0/rest/do/0/ask`"), "{error}");
         let wrong = exec("do: [broken", Value::Null, &[]).await.unwrap_err();
         assert!(wrong.to_string().contains("steps.yaml:1"), "{wrong}");
+    }
+
+    #[test]
+    fn the_definition_is_chosen_by_its_id_with_the_input_of_its_schedule() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("several.yaml");
+        let set = |text: &str| format!("do: [{{ a: {{ set: {text} }} }}]\n");
+        let (good, bad) = (set("{ x: 1 }"), set("{ x: \"${ .a + }\" }"));
+        let text = format!(
+            "id: one\nschedule: {{ every: 1h, input: {{ n: 5 }} }}\n{good}---\nid: two\n{good}"
+        );
+        let choose = |id: Option<&str>, input: Option<Value>| {
+            let chosen = chosen(&ExecArgs {
+                file: file.clone(),
+                input,
+                id: id.map(|id| id.parse().unwrap()),
+                events: None,
+                steps: StepArgs::default(),
+            });
+            chosen.map(|(definition, _, input)| (definition.id.to_string(), input))
+        };
+        std::fs::write(&file, &text).unwrap();
+        let scheduled = choose(Some("one"), None).unwrap();
+        assert_eq!(scheduled, ("one".to_owned(), json!({ "n": 5 })));
+        let given = choose(Some("one"), Some(Value::Null)).unwrap();
+        assert_eq!(given.1, Value::Null);
+        let error = choose(None, None).unwrap_err().to_string();
+        assert!(error.ends_with("`--id`: one, two"), "{error}");
+        let error = choose(Some("three"), None).unwrap_err().to_string();
+        assert!(error.ends_with("there are: one, two"), "{error}");
+        // One that is broken takes no other with it.
+        std::fs::write(&file, format!("{text}---\nid: three\n{bad}")).unwrap();
+        assert_eq!(choose(Some("two"), None).unwrap().0, "two");
+        for id in [None, Some("three")] {
+            let error = choose(id, None).unwrap_err().to_string();
+            assert!(error.contains("several.yaml:9:"), "{error}");
+        }
     }
 
     /// A server that answers once.

@@ -257,6 +257,16 @@ fn read_documents(path: &Path) -> Result<Vec<ParsedDocument>, String> {
 
 /// The definitions of one file; all that is wrong with it otherwise.
 pub(super) fn definitions_of(path: &Path) -> anyhow::Result<Vec<Definition>> {
+    let (definitions, errors) = read_definitions(path)?;
+    if errors.is_empty() {
+        Ok(definitions)
+    } else {
+        anyhow::bail!("{}", errors.join("\n"))
+    }
+}
+
+/// The definitions of one file, and what is wrong with its other documents.
+pub(super) fn read_definitions(path: &Path) -> anyhow::Result<(Vec<Definition>, Vec<String>)> {
     let documents = read_documents(path).map_err(anyhow::Error::msg)?;
     let all = [(path, documents)];
     let world = World::of(&all, Vec::new());
@@ -269,11 +279,7 @@ pub(super) fn definitions_of(path: &Path) -> anyhow::Result<Vec<Definition>> {
             Err(found) => errors.extend(found.iter().map(Diagnostic::render)),
         }
     }
-    if errors.is_empty() {
-        Ok(definitions)
-    } else {
-        anyhow::bail!("{}", errors.join("\n"))
-    }
+    Ok((definitions, errors))
 }
 
 #[cfg(test)]

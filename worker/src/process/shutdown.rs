@@ -32,9 +32,10 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: match hangup_is_ignored() {
-                true => None,
-                false => Some(signal(SignalKind::hangup())?),
+            hangup: if hangup_is_ignored() {
+                None
+            } else {
+                Some(signal(SignalKind::hangup())?)
             },
         })
     }

@@ -37,7 +37,7 @@ pub(super) fn steps(
     let flow = match language::parse(&whole) {
         Ok(flow) => flow,
         Err(problems) => {
-            report(decoder, root, problems, &lost);
+            report(decoder, root, &problems, &lost);
             return None;
         }
     };
@@ -73,7 +73,7 @@ pub(super) fn ows_duration(
     match language::parse_duration(block, key, &value) {
         Ok(duration) => Some(duration),
         Err(problems) => {
-            report(decoder, root, problems, &lost);
+            report(decoder, root, &problems, &lost);
             None
         }
     }
@@ -100,10 +100,10 @@ fn lenient(decoder: &mut Decoder<'_>, node: &Node<'_>, lost: &mut BTreeSet<Place
 fn report(
     decoder: &mut Decoder<'_>,
     root: &Node<'_>,
-    problems: Vec<Problem>,
+    problems: &[Problem],
     lost: &BTreeSet<Place>,
 ) {
-    for problem in &problems {
+    for problem in problems {
         let (finding, place) = finding(decoder, root, problem);
         if !lost.contains(&place) {
             decoder.errors.push(finding);

@@ -366,6 +366,11 @@ fn syntax_error(error: &ScanError, at: Place, text: &str) -> Finding {
             "a key and its value may not stand here".to_owned(),
             "quote text that contains `: `, and give the keys of a map the same indentation",
         ),
+        // To YAML a brace within braces begins a map.
+        _ if line.contains("${") => (
+            error.info().clone(),
+            "quote an expression that stands in braces: `{ a: \"${ .b }\" }`",
+        ),
         _ => return Finding::new(at, format!("not valid YAML: {}", error.info())),
     };
     Finding::new(at, format!("not valid YAML: {message}")).hint(hint)

@@ -168,3 +168,10 @@ just text
          |     ^
     "#);
 }
+
+/// To YAML it is a map that begins within a text.
+#[test]
+fn an_expression_in_braces_wants_quotes() {
+    let found = report("do:\n  - a: { set: { a: ${ .b } } }\n");
+    assert!(found.contains("quote an expression"), "{found}");
+}

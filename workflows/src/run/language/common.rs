@@ -63,6 +63,10 @@ impl Reader {
         if known.is_none() && duration_of(at.value).is_some() {
             let hint = format!("write `{{ after: {name} }}`; a text names one of `use/timeouts`");
             self.wrong_with_hint(at, "must be a map, or a name", hint);
+        } else if known.is_none() && name.starts_with(|c: char| c.is_ascii_digit()) {
+            let hint =
+                "write a limit itself as `{ after: PT5S }`; a text names one of `use/timeouts`";
+            self.wrong_with_hint(at, "must be a map, or a name", hint);
         } else if known.is_none() {
             let names: Vec<String> = self.uses.timeouts.keys().cloned().collect();
             self.unknown_name(at, name, "use/timeouts", &names);

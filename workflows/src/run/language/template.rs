@@ -15,6 +15,21 @@ pub(super) fn runtime_expression(text: &str) -> Option<&str> {
     Some(inside.trim())
 }
 
+/// What jq writes in place of what stands at a mistake.
+fn of_another_language(text: &str, offset: usize) -> Option<&'static str> {
+    let (before, after) = text.split_at_checked(offset)?;
+    let both = before.ends_with('|') && after.starts_with('|');
+    if after.starts_with("&&") {
+        Some("jq writes `and`")
+    } else if both || after.starts_with("||") {
+        Some("jq writes `or`")
+    } else if after.starts_with('!') {
+        Some("jq writes `.a | not`")
+    } else {
+        None
+    }
+}
+
 impl Reader {
     /// An expression, with or without `${ … }` around it.
     pub(super) fn expression(&mut self, at: &At<'_>, stage: Stage) -> Option<Expression> {
@@ -92,6 +107,7 @@ impl Reader {
         let before = at.value.as_str().and_then(|whole| whole.find(text));
         let problem = self.problem(at, Target::Value, message);
         problem.offset = before.unwrap_or_default() + inside;
+        problem.hint = of_another_language(text, inside).map(str::to_owned);
     }
 
     /// Data, in which each whole text `${ … }` is an expression.
@@ -183,7 +199,8 @@ impl Reader {
 
     /// Each is looked at, for its problem.
     fn all_fit<'v>(&mut self, values: impl Iterator<Item = At<'v>>, fits: Fits) -> bool {
-        values.fold(true, |good, at| self.fits(&at, fits) && good)
+        let good: Vec<bool> = values.map(|at| self.fits(&at, fits)).collect();
+        !good.contains(&false)
     }
 
     fn fits(&mut self, at: &At<'_>, fits: Fits) -> bool {

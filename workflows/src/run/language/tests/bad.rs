@@ -41,6 +41,8 @@ fn what_cannot_be_meant_is_refused() {
         { "d": { "raise": { "error": { "type": "x", "status": 500 } } } },
         { "e": get("https://ann:s3cret@x.org/a") },
         { "f": { "call": "openapi", "with": { "document": { "endpoint": { "uri": "http://{user}@x.org?a" } }, "operationId": "o" } } },
+        { "g": { "if": ".a && .b", "wait": "PT1S", "timeout": "5s" } },
+        { "h": { "if": ".a || .b", "wait": "PT1S" } },
     ])), @r"
     `do/0/b/with/headers/B` must be text, a number, a boolean or a list of them, not a map
     `do/0/b/with/query/n` must be text, a number, a boolean or a list of them, not nothing
@@ -49,6 +51,9 @@ fn what_cannot_be_meant_is_refused() {
     `do/2/d/raise/error/type` must be a URI, not `x` (the specification's own are `https://serverlessworkflow.io/spec/1.0.0/errors/` and a name, such as `communication`)
     `do/3/e/with/endpoint` has credentials in it, which would be in the history of each run (`authentication` beside `uri` says who calls, with a secret of `use/secrets`)
     `do/4/f/with/document/endpoint/uri` has credentials in it, which would be in the history of each run (`authentication` beside `uri` says who calls, with a secret of `use/secrets`)
+    `do/5/g/if`: expected token, found `&& .b` (jq writes `and`)
+    `do/5/g/timeout` must be a map, or a name (write a limit itself as `{ after: PT5S }`; a text names one of `use/timeouts`)
+    `do/6/h/if`: expected nothing, found `||` (jq writes `or`)
     ");
     for uri in [
         "https://x.org/a@b",
