@@ -151,7 +151,7 @@ fn what_cannot_be_run_fails_with_its_place() {
             (
                 "unsupported",
                 pinned(json!([{ "a": { "set": { "x": 1 } } }, { "b": { "call": "grpc" } }])),
-                "x: `do/1/b/call`: calls of `grpc` are not supported",
+                "Configuration Error (status 400): x: `do/1/b/call`: calls of `grpc` are not supported",
             ),
             (
                 "unknown",
@@ -161,7 +161,7 @@ fn what_cannot_be_run_fails_with_its_place() {
             (
                 "nothing",
                 json!(null),
-                r#"the input must be {"definition": "ID", "input": …}"#,
+                r#"Validation Error (status 400): the input must be {"definition": "ID", "input": …}"#,
             ),
         ];
         for (name, input, message) in cases {
