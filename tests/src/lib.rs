@@ -99,3 +99,16 @@ macro_rules! on_both_schedulers {
         }
     )*};
 }
+
+/// Makes a test of each function: once, since no schedule takes part in it.
+#[macro_export]
+macro_rules! without_schedules {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn runs() {
+                $crate::run(super::$name($crate::Scheduler::Chasm));
+            }
+        }
+    )*};
+}
