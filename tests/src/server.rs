@@ -31,13 +31,10 @@ impl fmt::Display for Scheduler {
     }
 }
 
-/// The server's limit of listings is per namespace, and the tests share one. It
-/// would close connections after five minutes, in the middle of what raw clients
-/// ask, who do not ask again.
-const COMMON: [&str; 3] = [
+/// The server's limit of listings is per namespace, and the tests share one.
+const COMMON: [&str; 2] = [
     "frontend.namespaceRPS.visibility=500",
     "frontend.globalNamespaceRPS.visibility=500",
-    "frontend.keepAliveMaxConnectionAge=\"2h\"",
 ];
 /// A workflow is told to continue as new early, so that it does so in tests.
 const EARLY: &str = "limit.historyCount.suggestContinueAsNew=400";
