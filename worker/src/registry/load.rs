@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::files::{Content, FileKey, FileState, Files, Walk};
 use super::read::{ReadError, Refusal, read};
 use super::scan::{Entry, Hole, Identity, Listing, Place, Signature, list};
+use super::threads::map_in_order;
 
 /// The longest that one load waits for files that are being written, and tries
 /// to see the folders in one state.
@@ -229,29 +230,46 @@ impl Loader {
     /// Reads what has to be read into `fresh`; true when a file was no longer
     /// the one listed.
     fn read_changed(&self, files: &[Doubt<'_>], fresh: &mut Fresh) -> bool {
+        let due: Vec<_> = files
+            .iter()
+            .filter(|file| self.is_due(file, fresh))
+            .collect();
+        let states = map_in_order(&due, |file| self.read(file, fresh));
         let mut moved = false;
-        for file in files {
-            let is_like = |state: &Arc<FileState>| state.looks_like(file.signature);
-            if fresh.get(&file.key).is_some_and(is_like) {
-                continue;
-            }
-            let known = self.known(&file.key, fresh);
-            if !known.is_some_and(is_like) && self.restless_for(file.signature).is_some() {
-                continue;
-            }
-            let read_at = SystemTime::now();
-            let content = match read(&file.place.of(&file.key.path), file.signature) {
-                Ok(bytes) => self.parse_unless_known(&file.key, &bytes, known),
-                Err(ReadError::Refused(refusal)) => Content::Refused(refusal),
-                Err(ReadError::Moved) => {
-                    moved = true;
-                    continue;
+        for (file, state) in due.into_iter().zip(states) {
+            match state {
+                Some(state) => {
+                    fresh.insert(file.key.clone(), state);
                 }
-            };
-            let seen = Some((*file.signature, read_at));
-            fresh.insert(file.key.clone(), Arc::new(FileState { seen, content }));
+                None => moved = true,
+            }
         }
         moved
+    }
+
+    /// Whether a file has yet to be read, and has been still for long enough.
+    fn is_due(&self, file: &Doubt<'_>, fresh: &Fresh) -> bool {
+        let is_like = |state: &Arc<FileState>| state.looks_like(file.signature);
+        if fresh.get(&file.key).is_some_and(is_like) {
+            return false;
+        }
+        self.known(&file.key, fresh).is_some_and(is_like)
+            || self.restless_for(file.signature).is_none()
+    }
+
+    /// What a file holds now; `None` when it is no longer the one listed.
+    fn read(&self, file: &Doubt<'_>, fresh: &Fresh) -> Option<Arc<FileState>> {
+        let read_at = SystemTime::now();
+        let content = match read(&file.place.of(&file.key.path), file.signature) {
+            Ok(bytes) => {
+                let known = self.known(&file.key, fresh);
+                self.parse_unless_known(&file.key, &bytes, known)
+            }
+            Err(ReadError::Refused(refusal)) => Content::Refused(refusal),
+            Err(ReadError::Moved) => return None,
+        };
+        let seen = Some((*file.signature, read_at));
+        Some(Arc::new(FileState { seen, content }))
     }
 
     fn parse_unless_known(

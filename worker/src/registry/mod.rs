@@ -20,6 +20,7 @@ mod scan;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -148,6 +148,27 @@ async fn a_parser_that_panics_harms_one_file() {
     ");
 }
 
+/// So many that several threads read them.
+#[tokio::test]
+async fn a_parser_that_panics_harms_one_file_among_many() {
+    let folder = Folder::new();
+    for n in 0..1000 {
+        folder.write(
+            &format!("f{n:03}.yaml"),
+            &document(&format!("d{n:03}"), "1"),
+        );
+    }
+    folder.write("f700.yaml", "panic\n");
+    let registry = folder.registry();
+    registry.reload(Depth::Changed).await.unwrap();
+    let snapshot = registry.snapshot();
+    assert_eq!(snapshot.definitions.len(), 999);
+    for (id, loaded) in &snapshot.definitions {
+        assert_eq!(loaded.source, id.to_string().replace('d', "f") + ".yaml");
+    }
+    assert_eq!(snapshot.failed.len(), 1);
+}
+
 #[tokio::test]
 async fn the_revision_is_of_contents_and_relative_paths() {
     let files: [(&str, &str); 2] = [("a.yaml", "id: a\n1\nend\n"), ("b/c.yaml", "broken")];
