@@ -30,6 +30,7 @@ on_both_schedulers!(
     a_reload_changes_nothing_for_a_run_that_waits,
     a_worker_killed_in_the_middle_of_a_wait_loses_nothing,
     the_versions_that_runs_go_on_with_are_shown,
+    each_recent_run_is_shown_as_it_stands,
     what_cannot_be_run_is_refused_at_its_line,
 );
 
@@ -274,6 +275,35 @@ async fn the_versions_that_runs_go_on_with_are_shown(on: Scheduler) -> anyhow::R
         "{other}"
     );
     assert_eq!(project.almanac(&["show", "nobody"])?.code, 1);
+    Ok(())
+}
+
+/// The schedule itself tells of its recent runs how they began, not how they ended.
+async fn each_recent_run_is_shown_as_it_stands(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write(
+        "waits.yaml",
+        "schedule: { cron: '0 0 1 1 *', overlap_policy: allow_all }\ndo:\n  - rest: { wait: PT1H }\n",
+    )?;
+    let _worker = project.worker().start().await?;
+    let recent = async |wanted: &[&str]| -> anyhow::Result<Value> {
+        almanac_tests::wait_for(&format!("{wanted:?}"), almanac_tests::SOON, || async {
+            let told = project.almanac(&["show", "waits", "--format", "json"])?;
+            let told: Value = serde_json::from_str(&told.success()?)?;
+            let runs = told["recent_runs"].as_array().context("recent runs")?;
+            let found: Vec<_> = runs.iter().map(|run| run["status"].as_str()).collect();
+            let wanted: Vec<_> = wanted.iter().copied().map(Some).collect();
+            Ok((found == wanted).then(|| told["recent_runs"].clone()))
+        })
+        .await
+    };
+    project.almanac(&["trigger", "waits"])?.success()?;
+    let first = recent(&["running"]).await?;
+    project.almanac(&["trigger", "waits"])?.success()?;
+    recent(&["running", "running"]).await?;
+    let id = first[0]["workflow_id"].as_str().context("a workflow")?;
+    project.temporal().terminate(id).await?;
+    recent(&["terminated", "running"]).await?;
     Ok(())
 }
 

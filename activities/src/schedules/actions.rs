@@ -31,8 +31,22 @@ pub struct Run {
 }
 
 impl Run {
+    /// All that the server tells of, oldest first. One scheduler lists them so; the
+    /// other lists those that go on before those that have ended.
+    pub fn all_of(actions: &[ScheduleActionResult]) -> Vec<Self> {
+        let mut runs: Vec<_> = actions.iter().map(Self::of).collect();
+        runs.sort_by_key(|run| run.started);
+        runs
+    }
+
+    /// The one that started last.
+    pub fn last_of(actions: &[ScheduleActionResult]) -> Option<Self> {
+        let started = |action: &&ScheduleActionResult| decode_time(action.actual_time.as_ref()?);
+        actions.iter().max_by_key(started).map(Self::of)
+    }
+
     /// What the server tells of an action.
-    pub fn of(action: &ScheduleActionResult) -> Self {
+    fn of(action: &ScheduleActionResult) -> Self {
         let execution = action.start_workflow_result.clone().unwrap_or_default();
         let status = action.start_workflow_status().as_str_name();
         Self {
@@ -107,4 +121,35 @@ pub async fn run_status(client: &Client, workflow_id: &str) -> Option<String> {
         _ => return None,
     };
     Some(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
+
+    use super::*;
+
+    fn action(id: &str, started: i64) -> ScheduleActionResult {
+        let moment = Timestamp::from_second(started).unwrap();
+        ScheduleActionResult {
+            actual_time: Some(std::time::SystemTime::from(moment).into()),
+            start_workflow_result: Some(WorkflowExecution {
+                workflow_id: id.to_owned(),
+                run_id: String::new(),
+            }),
+            ..ScheduleActionResult::default()
+        }
+    }
+
+    #[test]
+    fn runs_are_in_the_order_of_their_starts_however_they_are_listed() {
+        let listed = [action("goes-on", 2), action("ended", 1), action("late", 3)];
+        for actions in [&listed[..], &listed[..2]] {
+            let runs = Run::all_of(actions);
+            assert!(runs.is_sorted_by_key(|run| run.started));
+            assert_eq!(runs.last().cloned(), Run::last_of(actions));
+        }
+        assert_eq!(Run::all_of(&listed)[0].workflow_id, "ended");
+        assert_eq!(Run::last_of(&[]), None);
+    }
 }

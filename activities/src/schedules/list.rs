@@ -41,8 +41,7 @@ impl ListEntry {
         let schedule = ScheduleId::from_server(entry.schedule_id);
         let owner = wire::owner_of(project, &schedule, entry.memo.as_ref());
         let info: ScheduleListInfo = entry.info.unwrap_or_default();
-        // The server lists actions oldest first.
-        let last = info.recent_actions.last().map(Run::of);
+        let last = Run::last_of(&info.recent_actions);
         Self {
             schedule,
             owner,

@@ -169,7 +169,7 @@ pub async fn show(
         .iter()
         .filter_map(decode_time)
         .collect();
-    let mut recent_runs: Vec<_> = info.recent_actions.iter().map(Run::of).collect();
+    let mut recent_runs = Run::all_of(&info.recent_actions);
     // The schedule remembers how each was when it looked last.
     let asked = recent_runs.iter().map(|run| {
         let ended = run
