@@ -169,7 +169,7 @@ impl Scene {
             request_id: id.clone(),
             ..Default::default()
         };
-        let mut service = self.project.temporal().connection().workflow_service();
+        let mut service = self.project.temporal().service();
         service
             .start_workflow_execution(tonic::Request::new(request))
             .await?;
@@ -189,7 +189,7 @@ impl Scene {
                 history_event_filter_type: HistoryEventFilterType::CloseEvent.into(),
                 ..Default::default()
             };
-            let mut service = self.project.temporal().connection().workflow_service();
+            let mut service = self.project.temporal().service();
             let answer = service
                 .get_workflow_execution_history(tonic::Request::new(request))
                 .await?;

@@ -5,20 +5,16 @@
 use std::path::Path;
 use std::process::Command;
 
-use almanac_tests::{Project, Scheduler, cron, paused_cron};
+use almanac_tests::{Project, Scheduler, cron, on_both_schedulers, paused_cron};
 use anyhow::{Context, ensure};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-#[test]
-fn the_answers_are_as_described() {
-    almanac_tests::run(answers());
-}
+on_both_schedulers!(the_answers_are_as_described);
 
-/// With authority asked for, so that it is checked too. What answers is the same
-/// code for both schedulers.
-async fn answers() -> anyhow::Result<()> {
-    let project = Project::new(Scheduler::Chasm).await?;
+/// With authority asked for, so that it is checked too.
+async fn the_answers_are_as_described(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
     project.write(
         "job-1.yaml",
         &format!("labels: {{ team: a }}\n{}", cron("0 1 * * *")),

@@ -58,7 +58,7 @@ async fn queries(project: &Project) {
 /// The server forgets again and again who has the workflow in memory, as it does
 /// where a worker was too busy for a few seconds.
 async fn forget(project: &Project) {
-    let mut service = project.temporal().connection().workflow_service();
+    let mut service = project.temporal().service();
     loop {
         let request = ResetStickyTaskQueueRequest {
             namespace: "default".to_owned(),

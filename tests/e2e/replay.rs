@@ -53,7 +53,7 @@ pub(crate) async fn history(
             next_page_token,
             ..Default::default()
         };
-        let mut service = project.temporal().connection().workflow_service();
+        let mut service = project.temporal().service();
         let page = service
             .get_workflow_execution_history(tonic::Request::new(request))
             .await?
@@ -172,7 +172,7 @@ fn a_run_of_the_reconcile_workflow_replays() {
             }),
             ..Default::default()
         };
-        let mut service = told.project.temporal().connection().workflow_service();
+        let mut service = told.project.temporal().service();
         service
             .request_cancel_workflow_execution(tonic::Request::new(request))
             .await?;

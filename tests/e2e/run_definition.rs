@@ -39,7 +39,7 @@ async fn last_event(project: &Project, id: &str) -> anyhow::Result<Option<Attrib
         history_event_filter_type: HistoryEventFilterType::CloseEvent.into(),
         ..Default::default()
     };
-    let mut service = project.temporal().connection().workflow_service();
+    let mut service = project.temporal().service();
     let answer = service
         .get_workflow_execution_history(tonic::Request::new(request))
         .await?;

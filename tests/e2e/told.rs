@@ -43,7 +43,7 @@ pub(crate) async fn start_workflow(
         request_id: format!("{id}{:?}", Instant::now()),
         ..Default::default()
     };
-    let mut service = project.temporal().connection().workflow_service();
+    let mut service = project.temporal().service();
     service
         .start_workflow_execution(tonic::Request::new(request))
         .await?;

@@ -8,6 +8,7 @@ use almanac_workflows::record::Status;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::Value;
+use temporalio_client::grpc::WorkflowService;
 use temporalio_client::{Connection, ConnectionOptions, Url};
 use temporalio_common::protos::temporal::api::common::v1::{
     Memo, Payload, Payloads, WorkflowExecution, WorkflowType,
@@ -74,7 +75,7 @@ impl Temporal {
                 next_page_token,
                 query: format!("ScheduleId STARTS_WITH '{prefix}'"),
             };
-            let mut service = self.connection.workflow_service();
+            let mut service = self.service();
             let page = service.list_schedules(tonic::Request::new(request)).await?;
             let page = page.into_inner();
             ids.extend(page.schedules.into_iter().map(|entry| entry.schedule_id));
@@ -92,7 +93,7 @@ impl Temporal {
             namespace: NAMESPACE.to_owned(),
             schedule_id: id.to_owned(),
         };
-        let mut service = self.connection.workflow_service();
+        let mut service = self.service();
         match service
             .describe_schedule(tonic::Request::new(request))
             .await
@@ -131,7 +132,7 @@ impl Temporal {
             }),
             ..Default::default()
         };
-        let mut service = self.connection.workflow_service();
+        let mut service = self.service();
         service
             .create_schedule(tonic::Request::new(request))
             .await?;
@@ -154,7 +155,7 @@ impl Temporal {
             request_id: request_id(),
             ..Default::default()
         };
-        let mut service = self.connection.workflow_service();
+        let mut service = self.service();
         service
             .update_schedule(tonic::Request::new(request))
             .await?;
@@ -200,7 +201,7 @@ impl Temporal {
             identity: "tests".to_owned(),
             request_id: request_id(),
         };
-        let mut service = self.connection.workflow_service();
+        let mut service = self.service();
         service.patch_schedule(tonic::Request::new(request)).await?;
         self.applied(id, &before).await
     }
@@ -219,7 +220,7 @@ impl Temporal {
             schedule_id: id.to_owned(),
             identity: "tests".to_owned(),
         };
-        let mut service = self.connection.workflow_service();
+        let mut service = self.service();
         service
             .delete_schedule(tonic::Request::new(request))
             .await?;
@@ -250,7 +251,7 @@ impl Temporal {
             }),
             ..Default::default()
         };
-        let mut service = self.connection.workflow_service();
+        let mut service = self.service();
         let request = service.query_workflow(tonic::Request::new(request));
         // A query waits for a worker; without one there is no answer.
         let answer = tokio::time::timeout(Duration::from_secs(8), request)
@@ -275,7 +276,7 @@ impl Temporal {
             request_id: request_id(),
             ..Default::default()
         };
-        let mut service = self.connection.workflow_service();
+        let mut service = self.service();
         service
             .signal_workflow_execution(tonic::Request::new(request))
             .await?;
@@ -309,7 +310,7 @@ impl Temporal {
             }),
             ..Default::default()
         };
-        let mut service = self.connection.workflow_service();
+        let mut service = self.service();
         let request = service.update_workflow_execution(tonic::Request::new(request));
         let answer = tokio::time::timeout(Duration::from_secs(20), request)
             .await
@@ -329,7 +330,7 @@ impl Temporal {
             reason: "a test".to_owned(),
             ..Default::default()
         };
-        let mut service = self.connection.workflow_service();
+        let mut service = self.service();
         service
             .terminate_workflow_execution(tonic::Request::new(request))
             .await?;
@@ -342,7 +343,7 @@ impl Temporal {
             namespace: NAMESPACE.to_owned(),
             execution: execution(workflow),
         };
-        let mut service = self.connection.workflow_service();
+        let mut service = self.service();
         let answer = service
             .describe_workflow_execution(tonic::Request::new(request))
             .await?
@@ -358,7 +359,7 @@ impl Temporal {
             namespace: NAMESPACE.to_owned(),
             query: query.to_owned(),
         };
-        let mut service = self.connection.workflow_service();
+        let mut service = self.service();
         let answer = service
             .count_workflow_executions(tonic::Request::new(request))
             .await?;
@@ -376,7 +377,7 @@ impl Temporal {
                 next_page_token,
                 query: query.to_owned(),
             };
-            let mut service = self.connection.workflow_service();
+            let mut service = self.service();
             let page = service
                 .list_workflow_executions(tonic::Request::new(request))
                 .await?
@@ -391,9 +392,10 @@ impl Temporal {
         }
     }
 
-    /// A connection for requests that are not here.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
+    /// For requests that are not here. Asks again where a connection broke, which
+    /// servers do to old ones.
+    pub fn service(&self) -> Box<dyn WorkflowService> {
+        Box::new(self.connection.clone())
     }
 }
 
