@@ -15,11 +15,11 @@ use almanac_workflows::contracts;
 use almanac_workflows::definition::Program;
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::run::PinnedDefinition;
-use almanac_workflows::run::machine::Standard;
 use almanac_workflows::snapshot::Snapshot;
-use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
+
+use crate::steps::StepError;
 
 /// Where the definitions come from: this process's registry.
 pub trait DefinitionSource: Send + Sync + 'static {
@@ -73,11 +73,5 @@ impl DefinitionActivities {
 
 /// A failure that trying again would not mend.
 fn refusal(message: String) -> ActivityError {
-    let fault = Standard::Configuration.fault(message);
-    ApplicationFailure::builder(fault.to_string())
-        .type_name(fault.kind.clone())
-        .non_retryable(true)
-        .details(fault)
-        .build()
-        .into()
+    StepError::configuration(message).into()
 }

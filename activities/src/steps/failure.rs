@@ -22,7 +22,7 @@ pub struct StepError {
 
 impl StepError {
     /// What the definition asks for, or the worker's configuration says, cannot be.
-    pub(super) fn configuration(detail: impl Into<String>) -> Self {
+    pub(crate) fn configuration(detail: impl Into<String>) -> Self {
         Self::lasting(Standard::Configuration, detail)
     }
 
