@@ -24,6 +24,9 @@ use super::validate::read_definitions;
 use crate::args::ExecArgs;
 use crate::process::Signals;
 
+/// How much of a task's output is shown, in characters.
+const SHOWN: usize = 200;
+
 pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
     let (definition, flow, input) = chosen(args)?;
     let source = format!("almanac/exec/{}", definition.id);
@@ -37,7 +40,7 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
         source,
         runtime: json!({ "name": "almanac" }),
     };
-    let machine = Machine::start(Arc::new(flow), about, input, began);
+    let machine = Machine::start(Arc::new(flow), about, input, began).logged();
     let run = interpret(machine, &mut effects, &mut events, |entry| {
         tell(began, entry);
     });
@@ -234,7 +237,9 @@ fn line(entry: &Entry) -> String {
     match entry {
         Entry::Began { task } => format!("begins     {}", place(task)),
         Entry::Skipped { task } => format!("skips      {}", place(task)),
-        Entry::Completed { task } => format!("completes  {}", place(task)),
+        Entry::Completed { task, output } => {
+            format!("completes  {}: {}", place(task), glance(output))
+        }
         Entry::Faulted { task, fault } => format!("fails      {}: {fault}", place(task)),
         Entry::Retrying {
             task,
@@ -245,6 +250,15 @@ fn line(entry: &Entry) -> String {
             place(task)
         ),
         Entry::Caught { task } => format!("catches    {}", place(task)),
+    }
+}
+
+/// The beginning of a value, on one line.
+fn glance(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        None => text,
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
 }
 
@@ -313,6 +327,19 @@ mod tests {
         assert!(error.contains("`do/0/rest/do/0/ask`"), "{error}");
         let wrong = exec("do: [broken", Value::Null, &[]).await.unwrap_err();
         assert!(wrong.to_string().contains("steps.yaml:1"), "{wrong}");
+    }
+
+    #[test]
+    fn a_task_is_told_with_the_beginning_of_its_output() {
+        let completed = |output: Value| Entry::Completed {
+            task: "/do/0/ask".to_owned(),
+            output,
+        };
+        let short = line(&completed(json!({ "n": 1 })));
+        assert_eq!(short, r#"completes  do/0/ask: {"n":1}"#);
+        let long = line(&completed(json!("ä".repeat(1000))));
+        assert!(long.ends_with("ää…"), "{long}");
+        assert!(long.chars().count() < 250, "{long}");
     }
 
     #[test]

@@ -31,13 +31,14 @@ impl Interpreter<'_> {
             ..View::of(place, Stage::Export)
         };
         self.export(view, &task.export, &output)?;
+        self.log(|| Entry::Completed {
+            task: task.path.clone(),
+            output: output.clone(),
+        });
         self.abandon(place);
         if let Some(frame) = self.frame_mut(place) {
             frame.data = output;
         }
-        self.log(Entry::Completed {
-            task: task.path.clone(),
-        });
         self.go_on(place, then.unwrap_or(&task.then));
         Ok(())
     }
@@ -128,7 +129,7 @@ impl Interpreter<'_> {
         let mut fault = fault.shortened();
         let path = &self.task(place).path;
         fault.instance.get_or_insert_with(|| path.clone());
-        self.log(Entry::Faulted {
+        self.log(|| Entry::Faulted {
             task: path.clone(),
             fault: fault.clone(),
         });

@@ -16,7 +16,7 @@ const HOSTS: [&str; 2] = [
 
 /// An error of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{} (status {status}{}): {}", .title.as_deref().unwrap_or(.kind), .instance.as_ref().map(|at| format!(", at {at}")).unwrap_or_default(), .detail.as_deref().unwrap_or(.kind))]
+#[error("{} (status {status}{}){}", .title.as_deref().unwrap_or(.kind), .instance.as_ref().map(|at| format!(", at {at}")).unwrap_or_default(), .detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
 pub struct Fault {
     /// The type's URI.
     #[serde(rename = "type")]

@@ -98,6 +98,8 @@ pub struct Machine {
     audience: Audience,
     /// How many events wait and what they take, where that was counted since the last turn.
     waiting: Option<(usize, usize)>,
+    /// Whether turns tell what they did.
+    logged: bool,
 }
 
 impl Machine {
@@ -107,6 +109,7 @@ impl Machine {
         Self {
             audience: Audience::of(&flow),
             waiting: None,
+            logged: false,
             flow,
             about,
             held_bytes: position.weight(),
@@ -128,6 +131,7 @@ impl Machine {
         Ok(Self {
             audience: Audience::of(&flow),
             waiting: None,
+            logged: false,
             flow,
             about,
             held_bytes: position.weight(),
@@ -139,11 +143,21 @@ impl Machine {
         })
     }
 
+    /// The same run, whose turns tell what they did.
+    #[must_use]
+    pub fn logged(mut self) -> Self {
+        self.logged = true;
+        self
+    }
+
     /// Does all that can be done at this time.
     pub fn advance(&mut self, now: Timestamp) -> Turn {
         let mut interpreter = Interpreter::new(&self.flow, &self.about, &mut self.position, now);
         interpreter.held.set(self.held_bytes);
         interpreter.sent.set(self.sent);
+        if self.logged {
+            interpreter.keep_log();
+        }
         if let Some(before) = self.resumed.take() {
             // They ended before all that comes now.
             for id in interpreter.restart().into_iter().rev() {

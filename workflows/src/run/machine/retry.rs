@@ -87,8 +87,8 @@ impl<'t> Interpreter<'t> {
         let task = self.task(place).path.clone();
         if let Some(delay) = delay {
             let attempt = retries.saturating_add(1);
-            self.log(Entry::Retrying {
-                task,
+            self.log(|| Entry::Retrying {
+                task: task.clone(),
                 attempt,
                 delay,
             });
@@ -105,7 +105,7 @@ impl<'t> Interpreter<'t> {
             // Trying again was all that was asked for, and did not help.
             return Ok(false);
         }
-        self.log(Entry::Caught { task: task.clone() });
+        self.log(|| Entry::Caught { task: task.clone() });
         self.keep(weight(self.frame(place).input()))?;
         let input = self.frame(place).input().clone();
         self.set_doing(place, Doing::Catch);

@@ -42,7 +42,8 @@ pub(super) struct Interpreter<'t> {
     pub(super) commands: Vec<Command>,
     /// Events that waited, to be offered in the next turn.
     pub(super) again: Vec<Value>,
-    log: Vec<Entry>,
+    /// What was done, where that is asked for.
+    log: Option<Vec<Entry>>,
 }
 
 impl<'t> Interpreter<'t> {
@@ -64,7 +65,7 @@ impl<'t> Interpreter<'t> {
             now,
             commands: Vec::new(),
             again: Vec::new(),
-            log: Vec::new(),
+            log: None,
         }
     }
 
@@ -76,11 +77,18 @@ impl<'t> Interpreter<'t> {
     }
 
     pub(super) fn answers(self) -> (Vec<Command>, Vec<Entry>) {
-        (self.commands, self.log)
+        (self.commands, self.log.unwrap_or_default())
     }
 
-    pub(super) fn log(&mut self, entry: Entry) {
-        self.log.push(entry);
+    /// Has what is done logged from here on.
+    pub(super) fn keep_log(&mut self) {
+        self.log.get_or_insert_default();
+    }
+
+    pub(super) fn log(&mut self, entry: impl FnOnce() -> Entry) {
+        if let Some(log) = &mut self.log {
+            log.push(entry());
+        }
     }
 
     /// Looks at the run's input, once, and enters its list.
@@ -161,7 +169,7 @@ impl<'t> Interpreter<'t> {
 
     fn begin(&mut self, place: Place) {
         let task = self.task(place);
-        self.log(Entry::Began {
+        self.log(|| Entry::Began {
             task: task.path.clone(),
         });
         match self.admit(place, task) {
@@ -171,7 +179,7 @@ impl<'t> Interpreter<'t> {
                 }
             }
             Ok(false) => {
-                self.log(Entry::Skipped {
+                self.log(|| Entry::Skipped {
                     task: task.path.clone(),
                 });
                 self.go_on(place, &Then::Continue);

@@ -65,7 +65,7 @@ pub enum Answer {
 pub struct Turn {
     /// What to do, in this order.
     pub commands: Vec<Command>,
-    /// What was done, in this order.
+    /// What was done, in this order; nothing unless the machine is [`super::Machine::logged`].
     pub log: Vec<Entry>,
     /// What it took, in steps of expressions: a replay takes as much again.
     pub work: u64,
@@ -131,6 +131,8 @@ pub enum Entry {
     Completed {
         /// Its place.
         task: String,
+        /// What it gave.
+        output: Value,
     },
     /// A task ended with an error.
     Faulted {

@@ -74,7 +74,7 @@ impl Run {
     fn new(steps: &Value, input: Value, host: Host) -> Self {
         let (flow, now) = (read(steps), Timestamp::UNIX_EPOCH);
         Self {
-            machine: Machine::start(Arc::clone(&flow), about(), input, now),
+            machine: Machine::start(Arc::clone(&flow), about(), input, now).logged(),
             flow,
             now,
             host,
@@ -200,7 +200,9 @@ impl Run {
         }
         let position = serde_json::to_string(self.machine.position().unwrap()).unwrap();
         let position = serde_json::from_str(&position).unwrap();
-        self.machine = Machine::resume(Arc::clone(&self.flow), about(), position).unwrap();
+        self.machine = Machine::resume(Arc::clone(&self.flow), about(), position)
+            .unwrap()
+            .logged();
         self.effects.clear();
         self.turn()
     }

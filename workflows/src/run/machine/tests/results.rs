@@ -85,7 +85,9 @@ fn a_run_that_rests_takes_results_along() {
         assert_eq!(run.log.len(), 6, "nothing went on: {:?}", run.log);
         let position = serde_json::to_value(run.machine.position().unwrap()).unwrap();
         let position = serde_json::from_value(position).unwrap();
-        run.machine = Machine::resume(Arc::clone(&run.flow), about(), position).unwrap();
+        run.machine = Machine::resume(Arc::clone(&run.flow), about(), position)
+            .unwrap()
+            .logged();
         run.now += jiff::SignedDuration::from_secs(60);
         run.go()
     };
