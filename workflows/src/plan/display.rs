@@ -125,9 +125,15 @@ fn compare(before: Option<&Value>, after: Option<&Value>, at: &str, into: &mut V
         }
         (before, after) if before == after => {}
         (before, after) => {
-            let text = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), short);
+            let text = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), text);
+            let (before, after) = (text(before), text(after));
+            let common = before.chars().zip(after.chars());
+            let same = common.take_while(|(one, other)| one == other).count();
+            // Both would look the same.
+            let skipped = if same < LIMIT { 0 } else { same - SHOWN_BEFORE };
+            let (before, after) = (cut(&before, skipped), cut(&after, skipped));
             let at = if at.is_empty() { "all" } else { at };
-            into.push(format!("{at}: {} -> {}", text(before), text(after)));
+            into.push(format!("{at}: {before} -> {after}"));
         }
     }
 }
@@ -137,18 +143,36 @@ const MOST: usize = 10;
 /// Stands where a text was cut.
 const CUT: char = '…';
 
+/// How much of a text is shown, and of what two long ones have in common before
+/// they differ, in characters.
+const LIMIT: usize = 160;
+const SHOWN_BEFORE: usize = 20;
+
 /// A value on one line, cut where it is long.
 fn short(value: &Value) -> String {
-    const LIMIT: usize = 160;
-    let text = match value {
+    cut(&text(value), 0)
+}
+
+fn text(value: &Value) -> String {
+    match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    };
-    if text.chars().count() <= LIMIT {
-        return text;
     }
-    let cut: String = text.chars().take(LIMIT).collect();
-    format!("{cut}{CUT}")
+}
+
+/// A text without its first `skipped` characters, and without its end where it is long.
+fn cut(text: &str, skipped: usize) -> String {
+    let mut rest = text.chars().skip(skipped);
+    let shown: String = rest.by_ref().take(LIMIT).collect();
+    let mark = |is_cut: bool| {
+        if is_cut {
+            CUT.to_string()
+        } else {
+            String::new()
+        }
+    };
+    let (before, after) = (mark(skipped > 0), mark(rest.next().is_some()));
+    format!("{before}{shown}{after}")
 }
 
 #[cfg(test)]
@@ -183,6 +207,12 @@ mod tests {
             "{added:?}"
         );
         assert_eq!(told(&json!("x"), &json!({})), ["all: x -> {}"]);
+        let late = |end: &str| json!(format!("{}{end}", "x".repeat(1000)));
+        let common = "x".repeat(SHOWN_BEFORE);
+        assert_eq!(
+            told(&late("one"), &late("")),
+            [format!("all: {CUT}{common}one -> {CUT}{common}")]
+        );
         assert!(told(&steps("PT1S", true), &steps("PT1S", true)).is_empty());
     }
 }
