@@ -195,6 +195,9 @@ impl Runner {
                 Sight::Waits(answer) => (answer, WAIT_STILL),
                 Sight::Part(answer) => (answer, BACKFILL_STILL),
                 Sight::Nothing if began.elapsed() > SHOWS_WITHIN => {
+                    if let Some((answer, _)) = last {
+                        return Ok(ended(answer));
+                    }
                     let why = format!(
                         "it was sent, and nothing of it was seen within {} s: a run of the \
                          same time may go on",
@@ -209,7 +212,7 @@ impl Runner {
                 }
             };
             let since = match &last {
-                Some((known, since)) if *known == answer => *since,
+                Some((known, since)) if counts(known) == counts(&answer) => *since,
                 _ => Instant::now(),
             };
             if since.elapsed() > still || began.elapsed() > BACKFILL_WATCH {
@@ -246,6 +249,16 @@ impl Runner {
 
 fn ended(answer: RunAnswer) -> RunStep {
     RunStep::Ended(Box::new(answer))
+}
+
+/// All of an answer that shows whether something changed for its runs.
+fn counts(answer: &RunAnswer) -> [u64; 4] {
+    [
+        answer.started,
+        answer.skipped,
+        answer.buffered,
+        answer.dropped,
+    ]
 }
 
 fn refused(state: RunState, message: String) -> RunAnswer {

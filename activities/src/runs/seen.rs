@@ -21,7 +21,7 @@ pub(super) enum Sight {
     /// Nothing yet.
     Nothing,
     /// Something waits, as it may for a moment only: one server lets every run
-    /// pass through its buffer.
+    /// pass through its buffer. Or was skipped: perhaps one of the schedule's own.
     Waits(RunAnswer),
     /// Something, and more is to come.
     Part(RunAnswer),
@@ -73,10 +73,12 @@ fn trigger(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
     let policy = before.overlap;
     let mut answer = answer(before, info);
     // One server names the run by the second that it was given; the other by
-    // the moment, which is no whole second as those of the schedule are.
+    // the moment, which is no whole millisecond as those of the schedule are,
+    // jitter included. Others by hand may have waited: theirs was earlier.
     let by_hand = |action: &ScheduleActionResult| {
         let due = action.schedule_time.as_ref().and_then(decode_time);
-        due.is_some_and(|due| due == before.at || due != floor(due))
+        let moment = |due| !is_whole_millisecond(due) && (before.buffered == 0 || due > before.at);
+        due.is_some_and(|due| due == before.at || moment(due))
     };
     let new = new_runs(before, info);
     if let Some(run) = new.into_iter().find(|action| by_hand(action)) {
@@ -98,17 +100,15 @@ fn trigger(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
         answer.dropped = 1;
         "skipped: too many runs wait already".clone_into(&mut answer.message);
         Sight::Whole(answer)
-    } else if now.skipped > before.skipped
-        && matches!(policy, OverlapPolicy::Skip | OverlapPolicy::BufferOne)
-    {
-        answer.state = RunState::Skipped;
-        answer.skipped = 1;
-        answer.message = format!("skipped: {beside}, and the overlap policy is {waits}");
-        Sight::Whole(answer)
-    } else if now.buffered > before.buffered {
+    } else if waiting(before, &now, 0) > 0 {
         answer.state = RunState::Buffered;
         answer.buffered = 1;
         answer.message = format!("waits: {beside}, and the overlap policy is {waits}");
+        Sight::Waits(answer)
+    } else if now.skipped > before.skipped && skips(policy) {
+        answer.state = RunState::Skipped;
+        answer.skipped = 1;
+        answer.message = format!("skipped: {beside}, and the overlap policy is {waits}");
         Sight::Waits(answer)
     } else {
         Sight::Nothing
@@ -117,25 +117,24 @@ fn trigger(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
 
 fn backfill(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
     let now = glance(info);
-    let new = new_runs(before, info);
-    let ours: Vec<_> = new
-        .into_iter()
-        .filter(|action| {
-            let due = action.schedule_time.as_ref().and_then(decode_time);
-            due.is_some_and(|due| (before.first..=before.last).contains(&due))
-        })
-        .collect();
+    let (ours, others): (Vec<_>, Vec<_>) = new_runs(before, info).into_iter().partition(|action| {
+        let due = action.schedule_time.as_ref().and_then(decode_time);
+        due.is_some_and(|due| (before.first..=before.last).contains(&due))
+    });
     let grown = |now: u64, before: u64, left: u64| now.saturating_sub(before).min(left);
     let mut answer = answer(before, info);
     // The list of recent runs may be short, and the counters count others' too.
-    answer.started = grown(now.started, before.started, before.asked).max(ours.len() as u64);
+    let of_others = before.started.saturating_add(others.len() as u64);
+    answer.started = grown(now.started, of_others, before.asked).max(ours.len() as u64);
     let mut left = before.asked.saturating_sub(answer.started);
-    answer.skipped = grown(now.skipped, before.skipped, left);
-    left -= answer.skipped;
+    answer.buffered = waiting(before, &now, answer.started).min(left);
+    left -= answer.buffered;
     answer.dropped = grown(now.dropped, before.dropped, left);
     left -= answer.dropped;
-    answer.buffered = grown(now.buffered, before.buffered, left);
-    left -= answer.buffered;
+    if skips(before.overlap) {
+        answer.skipped = grown(now.skipped, before.skipped, left);
+        left -= answer.skipped;
+    }
     if left == before.asked {
         return Sight::Nothing;
     }
@@ -153,6 +152,24 @@ fn backfill(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
         (0, _) => Sight::Waits(answer),
         _ => Sight::Part(answer),
     }
+}
+
+/// How many more wait than before, of which `ours` have started already. Those
+/// that waited before start first: what has started beside ours was of them.
+fn waiting(before: &RunsSeen, now: &Glance, ours: u64) -> u64 {
+    if before.overlap == OverlapPolicy::Skip {
+        return 0;
+    }
+    let started = now.started.saturating_sub(before.started);
+    let gone = started.saturating_sub(ours).min(before.buffered);
+    (now.buffered + gone)
+        .saturating_sub(before.buffered)
+        .min(now.buffered)
+}
+
+/// Whether runs with this policy are skipped at all; the schedule's own may be.
+fn skips(policy: OverlapPolicy) -> bool {
+    matches!(policy, OverlapPolicy::Skip | OverlapPolicy::BufferOne)
 }
 
 fn summary(answer: &RunAnswer, policy: OverlapPolicy, left: u64) -> String {
@@ -235,6 +252,10 @@ pub(super) fn floor(time: Timestamp) -> Timestamp {
     let second = time.as_nanosecond().div_euclid(1_000_000_000);
     let second = i64::try_from(second).unwrap_or_default();
     Timestamp::from_second(second).unwrap_or(time)
+}
+
+fn is_whole_millisecond(time: Timestamp) -> bool {
+    time.subsec_nanosecond() % 1_000_000 == 0
 }
 
 fn started_at(action: &ScheduleActionResult) -> Option<Timestamp> {

@@ -39,12 +39,6 @@ impl Run {
         runs
     }
 
-    /// The one that started last.
-    pub fn last_of(actions: &[ScheduleActionResult]) -> Option<Self> {
-        let started = |action: &&ScheduleActionResult| decode_time(action.actual_time.as_ref()?);
-        actions.iter().max_by_key(started).map(Self::of)
-    }
-
     /// What the server tells of an action.
     fn of(action: &ScheduleActionResult) -> Self {
         let execution = action.start_workflow_result.clone().unwrap_or_default();
@@ -64,6 +58,34 @@ impl Run {
     /// Whether it goes on, as far as is known here.
     pub fn is_running(&self) -> bool {
         self.status.as_deref() == Some(RUNNING)
+    }
+}
+
+/// What a schedule started lately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runs {
+    /// The last runs, oldest first.
+    pub recent: Vec<Run>,
+    /// Whether one goes on: of these, or one that began before them.
+    pub is_busy: bool,
+}
+
+impl Runs {
+    /// Those that a schedule remembers. How they stand is asked of themselves:
+    /// it remembers how each was when it looked last, and a reset unknown to it.
+    pub async fn asked(client: &Client, info: &ScheduleInfo) -> Self {
+        let mut recent = Run::all_of(&info.recent_actions);
+        let first = recent.len().saturating_sub(ASKED);
+        let asked = recent.iter_mut().skip(first).map(async |run| {
+            let told = run_status(client, &run.workflow_id).await;
+            run.status = told.or(run.status.take());
+        });
+        futures::future::join_all(asked).await;
+        let is_recent = |id: &str| recent.iter().any(|run| run.workflow_id == id);
+        let mut running = info.running_workflows.iter();
+        let is_busy =
+            recent.iter().any(Run::is_running) || running.any(|run| !is_recent(&run.workflow_id));
+        Self { recent, is_busy }
     }
 }
 
@@ -97,11 +119,14 @@ impl Missed {
     }
 }
 
-pub(super) const RUNNING: &str = "running";
+const RUNNING: &str = "running";
+/// How many runs are asked how they stand: one server remembers no more, the
+/// other all that go on.
+const ASKED: usize = 10;
 
 /// How a run goes or went, asked of the run itself; `None` when that cannot be
 /// known. Of a run that continued as new or was retried, its latest part counts.
-pub async fn run_status(client: &Client, workflow_id: &str) -> Option<String> {
+async fn run_status(client: &Client, workflow_id: &str) -> Option<String> {
     let rpc = RpcOptions::builder()
         .timeout(LOOK_LIMIT)
         .retry_options(RetryOptions::no_retries())
@@ -147,9 +172,7 @@ mod tests {
         for actions in [&listed[..], &listed[..2]] {
             let runs = Run::all_of(actions);
             assert!(runs.is_sorted_by_key(|run| run.started));
-            assert_eq!(runs.last().cloned(), Run::last_of(actions));
         }
         assert_eq!(Run::all_of(&listed)[0].workflow_id, "ended");
-        assert_eq!(Run::last_of(&[]), None);
     }
 }

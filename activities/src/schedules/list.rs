@@ -33,6 +33,8 @@ pub struct ListEntry {
     pub next: Vec<Timestamp>,
     /// The last run that it started.
     pub last: Option<Run>,
+    /// Whether a run goes on, as far as the schedule knows.
+    pub is_busy: bool,
 }
 
 impl ListEntry {
@@ -41,7 +43,7 @@ impl ListEntry {
         let schedule = ScheduleId::from_server(entry.schedule_id);
         let owner = wire::owner_of(project, &schedule, entry.memo.as_ref());
         let info: ScheduleListInfo = entry.info.unwrap_or_default();
-        let last = Run::last_of(&info.recent_actions);
+        let runs = Run::all_of(&info.recent_actions);
         Self {
             schedule,
             owner,
@@ -58,7 +60,8 @@ impl ListEntry {
                 .iter()
                 .filter_map(decode_time)
                 .collect(),
-            last,
+            is_busy: runs.iter().any(Run::is_running),
+            last: runs.into_iter().next_back(),
         }
     }
 

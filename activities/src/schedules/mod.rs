@@ -15,7 +15,7 @@ mod view;
 mod watch;
 pub mod wire;
 
-pub use actions::{Missed, Run, run_status};
+pub use actions::{Missed, Run, Runs};
 pub use adopt::{Adopter, QUIET, is_being_adopted, original_note};
 pub use apply::{Applied, Applier};
 pub use client::{RequestError, Schedules, WorkflowList};

@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use almanac_workflows::names::{DefinitionId, Project, Revision, ScheduleId};
 use almanac_workflows::plan::contested_fields;
-use almanac_workflows::record::{Flag, Override, Status};
+use almanac_workflows::record::{ActionMemo, Flag, Override, Status};
 use almanac_workflows::schedule::{Field, line_of};
 use almanac_workflows::times::Spec;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::actions::RUNNING;
 use super::wire::{self, decode_time};
-use super::{ListEntry, Missed, RequestError, Run, Schedules, overdue, run_status};
+use super::{ListEntry, Missed, RequestError, Run, Runs, Schedules, overdue};
 
 /// One schedule as the list shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,10 +68,10 @@ pub struct ScheduleDetail {
     pub missed: Missed,
     /// What was due, was not started, and is late.
     pub overdue_since: Option<Timestamp>,
-    /// The next times it fires.
+    /// The next times it fires; none while it is paused.
     pub next_runs: Vec<Timestamp>,
-    /// The last runs, oldest first; the status of those not known to have ended is
-    /// asked of the runs themselves.
+    /// The last runs, oldest first; the status of the last ten is asked of the runs
+    /// themselves.
     pub recent_runs: Vec<Run>,
     /// The status of the last run.
     pub last_status: Option<String>,
@@ -140,7 +139,7 @@ pub async fn list_views(
         .list(context.project)
         .await?
         .into_iter()
-        .filter_map(|entry| view(entry, context))
+        .filter_map(|entry| view(entry, None, context))
         .collect();
     views.sort_by(|a, b| a.definition.cmp(&b.definition));
     Ok(views)
@@ -164,31 +163,11 @@ pub async fn show(
     };
     let live = described.live;
     let memo = live.readable_memo();
-    let next_runs: Vec<_> = info
-        .future_action_times
-        .iter()
-        .filter_map(decode_time)
-        .collect();
-    let mut recent_runs = Run::all_of(&info.recent_actions);
-    // The schedule remembers how each was when it looked last.
-    let asked = recent_runs.iter().map(|run| {
-        let ended = run
-            .status
-            .as_deref()
-            .is_some_and(|status| status != RUNNING);
-        let client = schedules.client();
-        async move {
-            if ended {
-                return None;
-            }
-            run_status(client, &run.workflow_id).await
-        }
-    });
-    let told = futures::future::join_all(asked).await;
-    for (run, told) in recent_runs.iter_mut().zip(told) {
-        run.status = told.or(run.status.take());
-    }
-    let last = recent_runs.last();
+    let coming = info.future_action_times.iter().filter_map(decode_time);
+    // What a paused schedule would do next is not what it will do.
+    let next_runs: Vec<_> = coming.filter(|_| !live.values.paused).collect();
+    let runs = Runs::asked(schedules.client(), &info).await;
+    let last = runs.recent.last();
     let entry = ListEntry {
         schedule,
         owner: Some(live.definition.clone()),
@@ -198,18 +177,17 @@ pub async fn show(
         spec: live.values.spec.clone(),
         next: next_runs.clone(),
         last: last.cloned(),
+        is_busy: runs.is_busy,
     };
-    let Some(mut view) = view(entry, context) else {
+    let Some(mut view) = view(entry, memo, context) else {
         return Ok(None);
     };
-    // The memo is nearer to the truth than the workflow's memory.
-    if let Some(memo) = memo {
-        view.overridden.clone_from(&memo.overridden);
-        let finished = memo.flags.contains(&Flag::Finished);
-        view.state = match view.state {
-            ViewState::Active | ViewState::Paused if finished => ViewState::Finished,
-            other => other,
-        };
+    let finished = memo.is_some_and(|memo| memo.flags.contains(&Flag::Finished));
+    if (finished || live.remaining_actions == Some(0))
+        && matches!(view.state, ViewState::Active | ViewState::Paused)
+    {
+        view.state = ViewState::Finished;
+        view.paused_by = None;
     }
     Ok(Some(ScheduleDetail {
         source: memo.map(|memo| memo.source.clone()),
@@ -218,10 +196,10 @@ pub async fn show(
         remaining_actions: live.remaining_actions,
         action_count: live.action_count,
         missed: Missed::of(&info),
-        overdue_since: overdue(&live, recent_runs.last(), context.now),
+        overdue_since: overdue(&live, last, runs.is_busy, context.now),
         next_runs,
         last_status: last.and_then(|run| run.status.clone()),
-        recent_runs,
+        recent_runs: runs.recent,
         values: Field::ALL
             .iter()
             .map(|field| (*field, live.values.value(*field)))
@@ -230,7 +208,11 @@ pub async fn show(
     }))
 }
 
-fn view(entry: ListEntry, context: ViewContext<'_>) -> Option<ScheduleView> {
+fn view(
+    entry: ListEntry,
+    memo: Option<&ActionMemo>,
+    context: ViewContext<'_>,
+) -> Option<ScheduleView> {
     let definition = match (&entry.owner, context.desired) {
         (Some(owner), _) => owner.clone(),
         // A foreign schedule is of interest only where it is in our way.
@@ -240,10 +222,12 @@ fn view(entry: ListEntry, context: ViewContext<'_>) -> Option<ScheduleView> {
             .clone(),
         (None, None) => return None,
     };
-    let overridden = context
-        .status
-        .and_then(|status| status.overrides.get(&definition))
-        .cloned();
+    let overridden = match (memo, context.status) {
+        // The memo is nearer to the truth than the workflow's memory.
+        (Some(memo), _) => memo.overridden.clone(),
+        (None, Some(status)) => status.overrides.get(&definition).cloned(),
+        (None, None) => None,
+    };
     let contested = context
         .status
         .map(|status| contested_fields(&status.corrections, &definition, context.now))

@@ -94,8 +94,7 @@ impl Watch {
             times.first().copied().unwrap_or(Timestamp::MAX)
         };
         let due = *watched.due.get_or_insert_with(next);
-        let is_busy = wanted.overlap != OverlapPolicy::AllowAll
-            && entry.last.as_ref().is_some_and(Run::is_running);
+        let is_busy = wanted.overlap != OverlapPolicy::AllowAll && entry.is_busy;
         let is_used_up = wanted.is_limited && entry.next.is_empty();
         let is_late = wanted.spec.is_late(due, now) && !entry.paused && !is_busy && !is_used_up;
         if is_late && !watched.is_overdue {
@@ -172,11 +171,15 @@ impl Watch {
 }
 
 /// When a described schedule is overdue: what was due and not started.
-/// `last` is its last run, with its status as it really is.
-pub fn overdue(live: &Live, last: Option<&Run>, now: Timestamp) -> Option<Timestamp> {
+/// `last` is its last run; `is_busy` says whether any really goes on.
+pub fn overdue(
+    live: &Live,
+    last: Option<&Run>,
+    is_busy: bool,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let values = &live.values;
-    let is_busy =
-        values.overlap_policy != OverlapPolicy::AllowAll && last.is_some_and(Run::is_running);
+    let is_busy = is_busy && values.overlap_policy != OverlapPolicy::AllowAll;
     if values.paused || is_busy || live.remaining_actions == Some(0) {
         return None;
     }
@@ -233,6 +236,7 @@ mod tests {
             workflow_type: String::new(),
             spec: Spec::default(),
             next: Vec::new(),
+            is_busy: last.is_some_and(|(_, status)| status == "running"),
             last: last.map(|(started, status)| Run {
                 due: None,
                 started: Some(at(started)),

@@ -27,15 +27,24 @@ struct Next {
 }
 
 impl Next {
-    fn of(definition: DefinitionId, paused: bool, spec: &Spec, args: &NextArgs) -> Self {
+    /// `actions`: how many it starts at most, where they are limited.
+    fn of(
+        definition: DefinitionId,
+        paused: bool,
+        spec: &Spec,
+        actions: Option<u64>,
+        args: &NextArgs,
+    ) -> Self {
         let from = args.from.unwrap_or_else(Timestamp::now);
-        let found = spec.fire_times(from, usize::from(args.count));
+        let count = usize::from(args.count);
+        let left = actions.map_or(count, |left| usize::try_from(left).unwrap_or(count));
+        let found = spec.fire_times(from, count.min(left));
         Self {
             definition,
             paused,
             timezone: spec.timezone.clone(),
             times: found.times,
-            exhausted: found.exhausted,
+            exhausted: found.exhausted || left < count,
         }
     }
 }
@@ -59,7 +68,13 @@ fn of_file(path: &Path, args: &NextArgs) -> anyhow::Result<Vec<Next>> {
         .filter_map(|definition| {
             let schedule = definition.schedule?;
             let paused = !(definition.enabled && schedule.enabled);
-            Some(Next::of(definition.id, paused, &schedule.spec, args))
+            Some(Next::of(
+                definition.id,
+                paused,
+                &schedule.spec,
+                schedule.max_actions.map(u64::from),
+                args,
+            ))
         })
         .collect();
     if all.is_empty() {
@@ -79,7 +94,13 @@ async fn of_live(args: &NextArgs) -> anyhow::Result<Next> {
         .live(project, &project.schedule_id(&id))
         .await?
         .with_context(|| remote.no_schedule(project, &id))?;
-    Ok(Next::of(id, live.values.paused, &live.values.spec, args))
+    Ok(Next::of(
+        id,
+        live.values.paused,
+        &live.values.spec,
+        live.remaining_actions,
+        args,
+    ))
 }
 
 fn text(next: &Next) -> String {

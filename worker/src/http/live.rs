@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use almanac_activities::reconcile;
 use almanac_activities::schedules::{
-    ListEntry, Missed, Pace, RequestError, Schedules, overdue, run_status, wire,
+    ListEntry, Missed, Pace, RequestError, Runs, Schedules, overdue, wire,
 };
 use almanac_workflows::names::{DefinitionId, ScheduleId, WorkerId};
 use almanac_workflows::plan;
@@ -221,9 +221,10 @@ impl Shared {
             ..self.input(&status)
         };
         let (plan, _) = self.observer()?.plan(&input).await?;
-        if let Some(run) = &mut entry.last {
-            let told = run_status(requests.client(), &run.workflow_id).await;
-            run.status = told.or(run.status.take());
+        if let Some(info) = &response.info {
+            let runs = Runs::asked(requests.client(), info).await;
+            entry.is_busy = runs.is_busy;
+            entry.last = runs.recent.into_iter().next_back();
         }
         let now = Timestamp::now();
         let known = Known {
@@ -235,7 +236,7 @@ impl Shared {
         };
         let missed = response.info.as_ref().map(Missed::of);
         let live = live(self, &schedule, response);
-        let late = |live| overdue(live, entry.last.as_ref(), now);
+        let late = |live| overdue(live, entry.last.as_ref(), entry.is_busy, now);
         Ok(Some(known.view(Sight {
             definition,
             overdue: live.as_ref().and_then(late),

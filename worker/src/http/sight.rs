@@ -239,6 +239,7 @@ mod tests {
                 spec: almanac_workflows::times::Spec::default(),
                 next: vec![Timestamp::UNIX_EPOCH],
                 last: None,
+                is_busy: false,
             };
             Sight {
                 definition,

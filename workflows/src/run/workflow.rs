@@ -138,7 +138,8 @@ async fn interpret(
                 Command::Cancel { id } => effects.cancel(id),
             }
         }
-        show(ctx, definition, &machine, &turn.status, &mut shown);
+        let place = place(&machine, &turn.status);
+        show(ctx, definition, &place, &mut shown);
         let results = match turn.status {
             Status::Completed(output) => return Ok(output),
             Status::Faulted(fault) => return Err(faulted(fault)),
@@ -173,6 +174,7 @@ async fn interpret(
             }
         };
         let Some(results) = results else {
+            show(ctx, definition, &format!("canceled {place}"), &mut shown);
             return Err(WorkflowTermination::cancelled());
         };
         // An event that came together with the end of a limit came in time.
@@ -195,15 +197,9 @@ async fn pause(ctx: &WorkflowContext<RunDefinition>) -> WorkflowResult<()> {
     Ok(paused?)
 }
 
-/// Shows where the run is in the Temporal UI.
-fn show(
-    ctx: &WorkflowContext<RunDefinition>,
-    definition: &PinnedDefinition,
-    machine: &Machine,
-    status: &Status,
-    shown: &mut String,
-) {
-    let place = match status {
+/// Where a run is, for people.
+fn place(machine: &Machine, status: &Status) -> String {
+    match status {
         Status::Completed(_) => "completed".to_owned(),
         Status::Faulted(_) => "failed".to_owned(),
         _ => {
@@ -220,7 +216,16 @@ fn show(
             };
             format!("at {}{more}", first.join(", "))
         }
-    };
+    }
+}
+
+/// Shows where the run is in the Temporal UI.
+fn show(
+    ctx: &WorkflowContext<RunDefinition>,
+    definition: &PinnedDefinition,
+    place: &str,
+    shown: &mut String,
+) {
     let details = format!(
         "`{}` revision `{}`: {place}{}",
         definition.id,

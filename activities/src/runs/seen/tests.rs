@@ -60,9 +60,10 @@ fn a_trigger_is_known_by_its_second_or_by_a_moment_that_is_none() {
     assert_eq!(became(&order, &before, &info()), Sight::Nothing);
     for (due, is_ours) in [
         ("2026-01-01T00:10:00Z", true),
-        ("2026-01-01T00:10:00.25Z", true),
-        // One of the schedule's own.
+        ("2026-01-01T00:10:00.250000001Z", true),
+        // Those of the schedule's own, without jitter and with it.
         ("2026-01-01T00:11:00Z", false),
+        ("2026-01-01T00:10:00.25Z", false),
     ] {
         let mut now = info();
         now.action_count = 2;
@@ -96,12 +97,12 @@ fn what_the_policy_keeps_back_is_told() {
         (
             OverlapPolicy::Skip,
             &skipped,
-            Some((true, RunState::Skipped)),
+            Some((false, RunState::Skipped)),
         ),
         (
             OverlapPolicy::BufferOne,
             &skipped,
-            Some((true, RunState::Skipped)),
+            Some((false, RunState::Skipped)),
         ),
         // Skipped was one of the schedule's own.
         (OverlapPolicy::AllowAll, &skipped, None),
@@ -134,13 +135,100 @@ fn what_the_policy_keeps_back_is_told() {
         }],
         ..skipped
     };
-    let Sight::Whole(answer) = became(&order, &before(OverlapPolicy::Skip), &running) else {
+    let Sight::Waits(answer) = became(&order, &before(OverlapPolicy::Skip), &running) else {
         panic!("it was skipped");
     };
     assert_eq!(
         answer.message,
         "skipped: `p/old` goes on, and the overlap policy is skip"
     );
+}
+
+/// The schedule skips its own meanwhile.
+#[test]
+fn what_waits_is_not_told_as_skipped() {
+    let now = ScheduleInfo {
+        overlap_skipped: 7,
+        buffer_size: 1,
+        ..info()
+    };
+    let trigger = order(RunKind::Trigger);
+    let one = before(OverlapPolicy::BufferOne);
+    let waits = Some((false, RunState::Buffered));
+    assert_eq!(state(&became(&trigger, &one, &now)), waits);
+
+    let five = |overlap| RunsSeen {
+        asked: 5,
+        ..before(overlap)
+    };
+    let backfill = order(RunKind::Backfill);
+    for (policy, waiting, skipped, left) in [
+        (OverlapPolicy::BufferAll, 5, 0, 0),
+        (OverlapPolicy::BufferAll, 3, 0, 2),
+        (OverlapPolicy::BufferOne, 1, 4, 0),
+        (OverlapPolicy::Skip, 0, 5, 0),
+    ] {
+        let now = ScheduleInfo {
+            buffer_size: waiting,
+            ..now.clone()
+        };
+        let sight = became(&backfill, &five(policy), &now);
+        let (Sight::Waits(answer) | Sight::Part(answer) | Sight::Whole(answer)) = sight else {
+            panic!("{policy:?}: nothing");
+        };
+        let found = (answer.buffered, answer.skipped);
+        assert_eq!(
+            found,
+            (u64::try_from(waiting).unwrap(), skipped),
+            "{policy:?}"
+        );
+        assert_eq!(answer.message.contains("to come"), left > 0, "{answer:?}");
+    }
+}
+
+/// Forty runs wait when one more is asked for, and start one after the other.
+#[test]
+fn what_waits_behind_others_is_told_while_those_start() {
+    let trigger = order(RunKind::Trigger);
+    let before = RunsSeen {
+        buffered: 40,
+        ..before(OverlapPolicy::BufferAll)
+    };
+    let at = |started: i64, buffered: i64, new: Option<&str>| {
+        let mut now = ScheduleInfo {
+            action_count: 1 + started,
+            buffer_size: buffered,
+            ..info()
+        };
+        now.recent_actions.extend(new.map(|due| action("new", due)));
+        state(&became(&trigger, &before, &now))
+    };
+    let waits = Some((false, RunState::Buffered));
+    assert_eq!(at(0, 40, None), None, "it has not come");
+    assert_eq!(at(3, 37, None), None, "it has not come");
+    assert_eq!(at(0, 41, None), waits);
+    assert_eq!(at(3, 38, None), waits);
+    assert_eq!(at(39, 2, None), waits);
+    // One that someone asked for before.
+    assert_eq!(at(40, 1, Some("2026-01-01T00:09:59.500000001Z")), waits);
+    let started = Some((true, RunState::Started));
+    assert_eq!(at(41, 0, Some("2026-01-01T00:10:00.500000001Z")), started);
+
+    // Others start while a backfill's five wait.
+    let backfill = order(RunKind::Backfill);
+    let before = RunsSeen { asked: 5, ..before };
+    let mut now = ScheduleInfo {
+        action_count: 3,
+        buffer_size: 43,
+        ..info()
+    };
+    for (id, due) in [("a", "2025-11-01T00:00:00Z"), ("b", "2025-11-02T00:00:00Z")] {
+        now.recent_actions.push(action(id, due));
+    }
+    let Sight::Waits(answer) = became(&backfill, &before, &now) else {
+        panic!("five wait");
+    };
+    assert_eq!((answer.started, answer.buffered), (0, 5));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use almanac_workflows::run::machine::Standard;
 use async_nats::connection::State;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::{self, ErrorCode, context::PublishError, message::PublishMessage};
-use async_nats::{Client, ConnectErrorKind};
+use async_nats::{Client, ConnectError, ConnectErrorKind};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -105,7 +105,7 @@ impl Events {
         let connecting = options.connect(self.url.servers());
         let made = match tokio::time::timeout(WITHIN, connecting).await {
             Ok(Ok(made)) => made,
-            Ok(Err(error)) => return Err(away(&self.url, why(error.kind()))),
+            Ok(Err(error)) => return Err(away(&self.url, &why(&error))),
             Err(_elapsed) => return Err(away(&self.url, "did not answer in time")),
         };
         Ok(client.insert(made).clone())
@@ -162,8 +162,8 @@ fn away(url: &NatsUrl, why: &str) -> StepError {
     )
 }
 
-fn why(kind: ConnectErrorKind) -> &'static str {
-    match kind {
+fn why(error: &ConnectError) -> String {
+    let what = match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             "refused the credentials"
         }
@@ -171,5 +171,14 @@ fn why(kind: ConnectErrorKind) -> &'static str {
         ConnectErrorKind::TimedOut => "did not answer in time",
         ConnectErrorKind::Tls => "was not reached by TLS",
         _ => "cannot be reached",
+    };
+    // What the system says, a refused connection or certificate; never what was sent.
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        if one.is::<std::io::Error>() {
+            return format!("{what}: {one}");
+        }
+        cause = one.source();
     }
+    what.to_owned()
 }

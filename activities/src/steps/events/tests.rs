@@ -99,7 +99,7 @@ async fn nats_that_is_away_may_come_back() {
     assert!(error.retryable, "{error:?}");
     let shown = format!("{error:?} {events:?}");
     assert!(
-        shown.contains("nats://127.0.0.1:1 cannot be reached"),
+        shown.contains("nats://127.0.0.1:1 cannot be reached: Connection refused"),
         "{shown}"
     );
     assert!(!shown.contains("canary"), "{shown}");
