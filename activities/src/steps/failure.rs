@@ -48,7 +48,7 @@ impl StepError {
     pub(super) fn scrubbed(mut self, scrubber: &Scrubber) -> Self {
         let Fault { title, detail, .. } = self.fault.as_mut();
         for text in [title, detail].into_iter().flatten() {
-            *text = scrubber.text(text);
+            *text = scrubber.lowered(text);
         }
         self
     }

@@ -218,6 +218,8 @@ fn file_text(path: &Path) -> Result<String, String> {
 pub(super) struct Scrubber {
     /// The longest first, so that one that holds another goes whole.
     texts: Vec<String>,
+    /// The same in lower case, as names of headers and of hosts are read.
+    lower: Vec<String>,
 }
 
 impl fmt::Debug for Scrubber {
@@ -252,6 +254,8 @@ impl Scrubber {
         let by_length = |text: &String| std::cmp::Reverse(text.len());
         self.texts.sort_by_key(by_length);
         self.texts.dedup();
+        let lower = self.texts.iter().map(|text| text.to_ascii_lowercase());
+        self.lower = lower.collect();
     }
 
     pub(super) fn text(&self, text: &str) -> String {
@@ -262,6 +266,14 @@ impl Scrubber {
             }
         }
         clean
+    }
+
+    /// The same for what may have been put into lower case here: names of headers,
+    /// and errors, which name hosts.
+    pub(super) fn lowered(&self, text: &str) -> String {
+        let clean = self.text(text);
+        let replaced = |clean: String, secret: &String| clean.replace(secret, MARK);
+        self.lower.iter().fold(clean, replaced)
     }
 
     pub(super) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
@@ -362,6 +374,22 @@ mod tests {
         ] {
             assert_eq!(padded.text(&format!("<{form}>")), "<***>", "{form}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_found_where_it_was_put_into_lower_case() {
+        let all = scrubber("Hunter2/TOKEN");
+        for form in [
+            "Hunter2/TOKEN",
+            "x-hunter2/token",
+            "no such host hunter2%2ftoken.invalid",
+            "shvudgvymi9ut0tftg==",
+        ] {
+            let clean = all.lowered(form);
+            assert!(clean.contains("***"), "{form}: {clean}");
+        }
+        // What others say in lower case may be another word.
+        assert_eq!(all.text("hunter2/token"), "hunter2/token");
     }
 
     #[test]

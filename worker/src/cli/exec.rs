@@ -74,7 +74,7 @@ fn show(ended: Result<Value, Fault>) -> anyhow::Result<ExitCode> {
     match ended {
         Ok(output) => super::print_json(&output),
         Err(fault) => {
-            eprintln!("{fault}");
+            eprintln!("{}", visible(&fault.to_string()));
             super::print_json(&fault)?;
             Ok(ExitCode::FAILURE)
         }
@@ -197,7 +197,7 @@ async fn interpret(
                 if machine.listens()
                     && let Some(event) = events.next() =>
             {
-                eprintln!("           hears      {event}");
+                eprintln!("           hears      {}", visible(&event.to_string()));
                 match machine.deliver(event) {
                     Delivery::Taken => {}
                     Delivery::Unheard => {
@@ -229,7 +229,7 @@ fn deaf(machine: &Machine) -> Fault {
 /// One line for what was done.
 fn tell(began: Timestamp, entry: &Entry) {
     let seconds = Timestamp::now().duration_since(began).as_secs_f64();
-    eprintln!("{seconds:8.3}s  {}", line(entry));
+    eprintln!("{seconds:8.3}s  {}", visible(&line(entry)));
 }
 
 fn line(entry: &Entry) -> String {
@@ -260,6 +260,21 @@ fn glance(value: &Value) -> String {
         None => text,
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
+}
+
+/// A text on one line that changes nothing of the terminal: services, commands and
+/// data have their say in it.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -340,6 +355,23 @@ mod tests {
         let long = line(&completed(json!("ä".repeat(1000))));
         assert!(long.ends_with("ää…"), "{long}");
         assert!(long.chars().count() < 250, "{long}");
+    }
+
+    #[test]
+    fn what_others_say_stays_on_its_line() {
+        let fault = Fault {
+            detail: Some("\u{1b}]0;owned\u{7}\n   0.001s  completes  do/9/pay\u{202e}ä".to_owned()),
+            ..Standard::Communication.fault("")
+        };
+        let line = visible(&line(&Entry::Faulted {
+            task: "/do/0/a\nb".to_owned(),
+            fault,
+        }));
+        assert!(!line.contains(char::is_control), "{line}");
+        assert!(
+            line.contains("a\\nb") && line.contains("\\u{202e}ä"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -43,10 +43,10 @@ pub(super) fn output(
                 "request": {
                     "method": outgoing.method.as_str(),
                     "uri": outgoing.url.as_str(),
-                    "headers": headers(&outgoing.headers),
+                    "headers": headers(&outgoing.headers, scrubber),
                 },
                 "statusCode": status.as_u16(),
-                "headers": headers(&answer.headers),
+                "headers": headers(&answer.headers, scrubber),
                 "content": content(&answer, scrubber)?,
             });
             Ok(scrubber.value(whole))
@@ -76,7 +76,8 @@ fn content(answer: &Answer, scrubber: &Scrubber) -> Result<Value, StepError> {
 
 /// Headers as a map; those given several times are joined (RFC 9110, 5.3).
 /// Who calls does not stand in them.
-fn headers(headers: &HeaderMap) -> Map<String, Value> {
+/// Their names are in lower case here, and a secret among them.
+fn headers(headers: &HeaderMap, scrubber: &Scrubber) -> Map<String, Value> {
     let shown = headers
         .keys()
         .filter(|name| **name != AUTHORIZATION && **name != COOKIE);
@@ -86,7 +87,8 @@ fn headers(headers: &HeaderMap) -> Map<String, Value> {
             let values: Vec<_> = values
                 .map(|value| String::from_utf8_lossy(value.as_bytes()))
                 .collect();
-            (name.as_str().to_owned(), Value::String(values.join(", ")))
+            let name = scrubber.lowered(name.as_str());
+            (name, Value::String(values.join(", ")))
         })
         .collect()
 }

@@ -126,7 +126,10 @@ async fn perform(
                 return run.await.map_err(|error| *error.fault);
             }
             Effect::Emit { event } => {
-                eprintln!("           emits      {event}");
+                eprintln!(
+                    "           emits      {}",
+                    super::visible(&event.to_string())
+                );
                 if !steps.publishes() {
                     return Ok(Value::Null);
                 }
