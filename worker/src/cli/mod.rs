@@ -39,7 +39,7 @@ use serde::Serialize;
 
 use crate::args::{Cmd, Format, Target};
 use crate::connect::Connector;
-use crate::process::reconciler::{Reconciler, ReconcilerError};
+use crate::process::reconciler::{Reconciler, ReconcilerError, Silence};
 
 /// What Temporal shows of the command line.
 const IDENTITY: &str = "almanac/cli";
@@ -190,6 +190,14 @@ fn operator() -> String {
         Some(format!("uid {}", process.uid()))
     };
     user.or_else(number).unwrap_or_else(|| "cli".to_owned())
+}
+
+/// When it may be done by hand without being done twice.
+fn when_by_hand(error: &ReconcilerError) -> &'static str {
+    match error {
+        ReconcilerError::NoAnswer(Silence::Until(_)) => "after that, by hand",
+        _ => "by hand",
+    }
 }
 
 /// A text as one word of a shell's line.

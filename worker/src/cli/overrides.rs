@@ -214,7 +214,8 @@ async fn done(
     let answer = match remote.reconciler.set_override(&request).await {
         Ok(answer) => answer,
         Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => bail!(
-            "{error}; nothing was changed; by hand:\n  {}",
+            "{error}; nothing is known to have been changed; {}:\n  {}",
+            super::when_by_hand(&error),
             by_hand(remote, target, &request, id)
         ),
         Err(error) => return Err(error.into()),

@@ -239,7 +239,8 @@ async fn ask(
     match remote.reconciler.run(kind, &request, SEEN_LIMIT).await {
         Ok(answer) => Ok(answer),
         Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => bail!(
-            "{error}; nothing is known to have been started; by hand:\n  {}",
+            "{error}; nothing is known to have been started; {}:\n  {}",
+            super::when_by_hand(&error),
             by_hand(remote, target, kind, &request, job)
         ),
         Err(error) => Err(error.into()),

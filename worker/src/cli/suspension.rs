@@ -71,7 +71,7 @@ fn explained(
     }
     let input = super::shell_quoted(&json!(request).to_string());
     anyhow::anyhow!(
-        "{error}; by hand:\n  temporal workflow update execute --address {} --namespace {} --workflow-id {} --name {update} --input {input}",
+        "{error}; after that, by hand:\n  temporal workflow update execute --address {} --namespace {} --workflow-id {} --name {update} --input {input}",
         remote.address,
         remote.namespace,
         remote.reconciler.workflow_id(),

@@ -26,7 +26,10 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     let answer = match remote.reconciler.sync(&request).await {
         Ok(answer) => answer,
         Err(error @ ReconcilerError::NoAnswer(_)) => {
-            bail!("{error}; by hand:\n  {}", by_hand(&remote, &request))
+            bail!(
+                "{error}; after that, by hand:\n  {}",
+                by_hand(&remote, &request)
+            )
         }
         Err(error @ ReconcilerError::Absent(_)) => bail!(
             "{error} in namespace `{}`; hint: `almanac run --project {}` starts it",

@@ -13,12 +13,15 @@ use super::awaited::AwaitedRuns;
 use super::backoff::Backoff;
 use almanac_workflows::names::{DefinitionId, Project, RECONCILE_WORKFLOW};
 use almanac_workflows::record::{
-    AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, OverrideAnswer, OverrideRequest,
-    Progress, Report, RunAnswer, RunKind, RunRequest, RunState, RunsQuery, SelectRequest,
-    Selection, Selector, Status, SuspendAnswer, SuspendRequest, SyncAnswer, SyncRequest, Touch,
+    AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, NOT_AFTER, OverrideAnswer,
+    OverrideRequest, Progress, Report, RunAnswer, RunKind, RunRequest, RunState, RunsQuery,
+    SelectRequest, Selection, Selector, Status, SuspendAnswer, SuspendRequest, SyncAnswer,
+    SyncRequest, Touch,
 };
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use temporalio_client::errors::{
     WorkflowInteractionError, WorkflowQueryError, WorkflowStartError, WorkflowUpdateError,
 };
@@ -60,6 +63,9 @@ pub const ADOPT_UPDATE: &str = "adopt";
 
 /// How long the workflow may take to answer.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// How long after that a worker may still take up what the workflow is asked to do.
+/// The server keeps an update that nobody takes, and clocks differ.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 /// How the server says that it asks no worker, since each one failed lately.
 const TASK_FAILS: &str = "Workflow Task in failed state";
 /// Time between two looks at the state while a report is awaited.
@@ -104,7 +110,7 @@ impl Reconciler {
             UntypedWorkflow::new(RECONCILE_WORKFLOW),
             RawValue::new(Vec::new()),
             UntypedSignal::new(ANNOUNCE_SIGNAL),
-            json(said),
+            raw(said),
             options,
         );
         within(ANSWER_LIMIT, started)
@@ -118,7 +124,7 @@ impl Reconciler {
 
     /// Tells a workflow that runs what a worker says; starts none.
     pub async fn tell(&self, said: &Announcement) -> Result<(), ReconcilerError> {
-        self.signal(ANNOUNCE_SIGNAL, json(said)).await
+        self.signal(ANNOUNCE_SIGNAL, raw(said)).await
     }
 
     /// Asks for a pass, without an answer.
@@ -135,7 +141,7 @@ impl Reconciler {
     /// What touched a definition's schedule, newest first.
     pub async fn history(&self, id: &DefinitionId) -> Result<Vec<Touch>, ReconcilerError> {
         let request = HistoryRequest { id: id.to_string() };
-        self.query(HISTORY_QUERY, json(&request)).await
+        self.query(HISTORY_QUERY, raw(&request)).await
     }
 
     async fn query<A: DeserializeOwned>(
@@ -240,7 +246,7 @@ impl Reconciler {
         &self,
         request_ids: Vec<String>,
     ) -> Result<BTreeMap<String, RunAnswer>, ReconcilerError> {
-        self.query(RUNS_QUERY, json(&RunsQuery { request_ids }))
+        self.query(RUNS_QUERY, raw(&RunsQuery { request_ids }))
             .await
     }
 
@@ -284,6 +290,26 @@ impl Reconciler {
         id: &str,
         request: &R,
     ) -> Result<A, ReconcilerError> {
+        let until = Timestamp::now() + TAKEN_WITHIN;
+        let answer = self.update_until(until, name, id, request).await;
+        answer.map_err(|error| match error {
+            ReconcilerError::NoAnswer(_) => ReconcilerError::NoAnswer(Silence::Until(until)),
+            other => other,
+        })
+    }
+
+    /// Sends an update that is refused after a time.
+    async fn update_until<R: Serialize + 'static, A: DeserializeOwned>(
+        &self,
+        until: Timestamp,
+        name: &str,
+        id: &str,
+        request: &R,
+    ) -> Result<A, ReconcilerError> {
+        let mut request = serde_json::to_value(request).unwrap_or_default();
+        if let Some(object) = request.as_object_mut() {
+            object.insert(NOT_AFTER.to_owned(), json!(until));
+        }
         let options = WorkflowExecuteUpdateOptions::builder()
             .update_id(id.to_owned())
             .rpc_options(once(ANSWER_LIMIT))
@@ -293,7 +319,7 @@ impl Reconciler {
             // It is never closed.
             let _turn = UPDATES.acquire().await;
             let update = UntypedUpdate::new(name);
-            handle.execute_update(update, json(request), options).await
+            handle.execute_update(update, raw(&request), options).await
         };
         match within(ANSWER_LIMIT, asked).await? {
             Ok(answer) => read(answer),
@@ -401,7 +427,7 @@ async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, 
         .map_err(|_| ReconcilerError::NoAnswer(Silence::For(limit)))
 }
 
-fn json<T: Serialize + 'static>(value: &T) -> RawValue {
+fn raw<T: Serialize + 'static>(value: &T) -> RawValue {
     RawValue::from_value(
         &serde_json::to_value(value).unwrap_or_default(),
         &PayloadConverter::default(),

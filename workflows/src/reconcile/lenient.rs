@@ -3,12 +3,13 @@
 //! A typed handler argument of another shape fails the workflow task for ever,
 //! so handlers take raw payloads and come here. Of several inputs the first counts.
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use temporalio_common::data_converters::RawValue;
 
 use super::bounds;
-use crate::record::{Announcement, HistoryRequest, RunsQuery, State};
+use crate::record::{Announcement, HistoryRequest, NOT_AFTER, RunsQuery, State};
 
 /// The first input as JSON: `None` when there is none, or it is not JSON.
 pub(crate) fn json(raw: &RawValue) -> Option<Value> {
@@ -26,17 +27,39 @@ pub(super) fn announcement(raw: &RawValue) -> Option<Announcement> {
     good.then_some(said)
 }
 
-/// The request that an update brings: nothing at all is an empty one; what
-/// cannot be read is refused, since it may have meant something else.
-pub(super) fn request<T: DeserializeOwned>(update: &str, raw: &RawValue) -> Result<T, String> {
+/// The request that an update brings, at a time where that is known: nothing at
+/// all is an empty one; what cannot be read is refused, since it may have meant
+/// something else, and so is what comes after its time.
+pub(super) fn request<T: DeserializeOwned>(
+    update: &str,
+    raw: &RawValue,
+    now: Option<Timestamp>,
+) -> Result<T, String> {
     let empty = raw.payloads.iter().all(|payload| payload.data.is_empty());
-    let object = match json(raw) {
-        Some(object @ Value::Object(_)) => object,
-        Some(Value::Null) => Value::Object(Map::new()),
-        None if empty => Value::Object(Map::new()),
+    let mut object = match json(raw) {
+        Some(Value::Object(object)) => object,
+        Some(Value::Null) => Map::new(),
+        None if empty => Map::new(),
         _ => return Err(format!("{update}: the input must be a JSON object")),
     };
-    serde_json::from_value(object).map_err(|error| format!("{update}: {error}"))
+    if let Some(until) = object.remove(NOT_AFTER) {
+        in_time(update, until, now)?;
+    }
+    serde_json::from_value(Value::Object(object)).map_err(|error| format!("{update}: {error}"))
+}
+
+/// Refuses what nobody waits for any more: the server keeps an update until a
+/// worker comes, and who sent it may have done otherwise meanwhile.
+fn in_time(update: &str, until: Value, now: Option<Timestamp>) -> Result<(), String> {
+    let until: Timestamp =
+        serde_json::from_value(until).map_err(|error| format!("{update}: {NOT_AFTER}: {error}"))?;
+    match now {
+        Some(now) if now > until => Err(format!(
+            "{update}: it was to be done until {until:.0}, and it is {now:.0}: nothing was done; \
+             hint: where nobody waited, a clock is wrong"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The input of the query `runs`.

@@ -154,7 +154,7 @@ async fn step(ctx: &Context, project: &Project, order: &RunOrder) -> Result<RunS
 /// revision is asked, since labels are known there alone.
 pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection, Refusal> {
     tick(ctx);
-    let request: SelectRequest = lenient::request("select", input)?;
+    let request: SelectRequest = lenient::request("select", input, None)?;
     let place = ctx.state(|s| {
         let worker = s.machine.worker_with_current()?;
         Some(s.project.as_ref()?.worker_queue(&worker))

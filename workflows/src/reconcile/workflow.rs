@@ -316,7 +316,8 @@ impl ReconcileSchedules {
         admits: impl FnOnce(&Machine, &R) -> Result<(), String>,
     ) -> Result<(), Refusal> {
         self.has_room()?;
-        let request = lenient::request(update, input)?;
+        // What time it is, is told when it is decided.
+        let request = lenient::request(update, input, None)?;
         Ok(unwound(|| admits(&self.machine, &request))??)
     }
 
@@ -330,7 +331,7 @@ impl ReconcileSchedules {
         decide: impl FnOnce(&mut Machine, &R) -> Result<A, String>,
     ) -> Result<A, Refusal> {
         self.heard(ctx);
-        let request = lenient::request(update, input)?;
+        let request = lenient::request(update, input, time(ctx.workflow_time()))?;
         let decided = self.guarded(|machine| decide(machine, &request));
         Ok(decided.ok_or("the request could not be taken; see last_error")??)
     }

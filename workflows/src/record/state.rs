@@ -168,6 +168,10 @@ pub struct HistoryRequest {
     pub id: String,
 }
 
+/// Of any update: the time after which it is refused, by the server's clock. Without
+/// it, a worker that comes back does what was asked for while there was none.
+pub const NOT_AFTER: &str = "not_after";
+
 /// The argument of the update `sync`; every part may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

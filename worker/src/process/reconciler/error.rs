@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use temporalio_client::tonic::{Code, Status};
 
 use super::ANSWER_LIMIT;
@@ -46,6 +47,13 @@ pub enum Silence {
     /// For so long.
     #[error("within {} s", .0.as_secs())]
     For(Duration),
+    /// For that long; what was asked for may still be done until then.
+    #[error(
+        "within {seconds} s; a worker that takes it up until {0:.0} still does what was asked for, a \
+         later one does not",
+        seconds = ANSWER_LIMIT.as_secs()
+    )]
+    Until(Timestamp),
     /// The server knows that nobody would.
     #[error("because no worker polls its task queue")]
     NoWorker,

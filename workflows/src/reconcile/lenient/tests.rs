@@ -70,9 +70,9 @@ fn an_announcement_cannot_ask_for_the_impossible() {
 #[test]
 fn a_sync_without_input_is_a_plain_one() {
     for nothing in [raw(&[]), raw(&[""]), raw(&["null"]), raw(&["{}"])] {
-        assert_eq!(request("sync", &nothing), Ok(SyncRequest::default()));
+        assert_eq!(request("sync", &nothing, None), Ok(SyncRequest::default()));
     }
-    let read = request("sync", &raw(&[r#"{"dry_run":true,"other":0}"#]));
+    let read = request("sync", &raw(&[r#"{"dry_run":true,"other":0}"#]), None);
     let expected = SyncRequest {
         dry_run: true,
         ..SyncRequest::default()
@@ -82,7 +82,7 @@ fn a_sync_without_input_is_a_plain_one() {
 
 #[test]
 fn a_sync_that_may_have_meant_a_dry_run_is_refused() {
-    let refused = |input: &str| request::<SyncRequest>("sync", &raw(&[input])).unwrap_err();
+    let refused = |input: &str| request::<SyncRequest>("sync", &raw(&[input]), None).unwrap_err();
     insta::assert_snapshot!(
         refused(r#"{"dry_run":"yes"}"#),
         @r#"sync: invalid type: string "yes", expected a boolean"#
@@ -102,4 +102,23 @@ fn what_can_be_read_of_a_state_is_kept() {
     for nothing in [raw(&[]), raw(&["junk"]), raw(&["[7]"]), raw(&["null"])] {
         assert_eq!(state(&nothing), State::default());
     }
+}
+
+#[test]
+fn what_comes_after_its_time_is_refused() {
+    let asked = raw(&[r#"{"dry_run":true,"not_after":"2026-01-01T00:00:30Z"}"#]);
+    let at = |now: Option<&str>| {
+        let now = now.map(|now| now.parse().unwrap());
+        request::<SyncRequest>("sync", &asked, now).map(|request| request.dry_run)
+    };
+    assert_eq!(at(None), Ok(true));
+    assert_eq!(at(Some("2026-01-01T00:00:30Z")), Ok(true));
+    let late = at(Some("2026-01-01T00:00:31Z")).unwrap_err();
+    assert!(
+        late.starts_with("sync: it was to be done until 2026-01-01T00:00:30Z"),
+        "{late}"
+    );
+    let wrong = raw(&[r#"{"not_after":"soon"}"#]);
+    let wrong = request::<SyncRequest>("sync", &wrong, None).unwrap_err();
+    assert!(wrong.starts_with("sync: not_after: "), "{wrong}");
 }
