@@ -208,6 +208,11 @@ pub(crate) fn corrected(field: Field) {
     metrics::counter!(Metric::DriftCorrected.as_str(), "field" => field.as_str()).increment(1);
 }
 
+/// Records when a full pass of any worker of the project ended well.
+pub fn last_success(at: Timestamp) {
+    self::at(Metric::ReconcileLastSuccess, at);
+}
+
 /// Records when a pass started or ended well.
 pub(crate) fn at(metric: Metric, time: Timestamp) {
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit well")]

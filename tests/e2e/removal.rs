@@ -222,6 +222,24 @@ async fn orphans_may_be_kept(on: Scheduler) -> anyhow::Result<()> {
     assert!(!live.paused());
     let shown = worker.json("/api/v1/schedules/goes").await?;
     assert_eq!(shown["state"], "orphaned", "{shown}");
+
+    // The new half of a rename begins as the old one was, which stays.
+    let paused = project.schedule("stays");
+    project.temporal().pause(&paused, "by hand").await?;
+    std::fs::rename(
+        project.definitions().join("stays.yaml"),
+        project.definitions().join("renamed.yaml"),
+    )?;
+    let report = worker.sync().await?;
+    assert_eq!(
+        (report.schedules.created, report.schedules.orphaned),
+        (1, 2)
+    );
+    for id in ["stays", "renamed"] {
+        let live = project.temporal().live(&project.schedule(id)).await?;
+        assert!(live.paused(), "{id}");
+    }
+    assert_eq!(worker.sync().await?.changes, []);
     Ok(())
 }
 

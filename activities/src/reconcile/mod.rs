@@ -311,6 +311,12 @@ impl Reconciler {
         if report.dry_run {
             return;
         }
+        for schedule in &plan.conflicts {
+            tracing::error!(
+                %schedule,
+                "a schedule that is not ours has this id; left alone"
+            );
+        }
         for (definition, reason) in &plan.ended_overrides {
             let failed = applied.is_some_and(|applied| applied.failed(definition));
             metrics::operation(Op::ClearOverride, !failed);
@@ -332,7 +338,7 @@ impl Reconciler {
             metrics::overdue(self.watch.overdue_count());
             metrics::missed(0);
             if !failed {
-                metrics::at(Metric::ReconcileLastSuccess, Timestamp::now());
+                metrics::last_success(Timestamp::now());
             }
             (self.on_full_pass)(report);
         }

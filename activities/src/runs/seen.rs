@@ -172,20 +172,34 @@ fn skips(policy: OverlapPolicy) -> bool {
     matches!(policy, OverlapPolicy::Skip | OverlapPolicy::BufferOne)
 }
 
+/// Whether a run that waits with this policy is dropped when another comes; no
+/// counter of the server tells.
+fn gives_way(policy: OverlapPolicy) -> bool {
+    matches!(
+        policy,
+        OverlapPolicy::CancelOther | OverlapPolicy::TerminateOther
+    )
+}
+
 fn summary(answer: &RunAnswer, policy: OverlapPolicy, left: u64) -> String {
     let mut parts = vec![format!("{} of {} started", answer.started, answer.asked)];
+    let to_come = if gives_way(policy) {
+        "not seen: each that has not begun gives way to the next"
+    } else {
+        "to come: the server goes on by itself"
+    };
     for (count, what) in [
         (answer.skipped, "skipped"),
         (answer.buffered, "wait for others to end"),
         (answer.dropped, "dropped: too many wait already"),
-        (left, "to come: the server goes on by itself"),
+        (left, to_come),
     ] {
         if count > 0 {
             parts.push(format!("{count} {what}"));
         }
     }
     let text = parts.join(", ");
-    if answer.skipped + answer.buffered > 0 {
+    if answer.skipped + answer.buffered > 0 || (left > 0 && gives_way(policy)) {
         format!("{text} (overlap policy {})", policy_text(policy))
     } else {
         text

@@ -89,7 +89,9 @@ impl Observer<'_> {
                     .due(&ours, interval, self.schedules.pace().rate())
             }
         };
-        let left_alone = ids_left_alone(snapshot, policy);
+        let listed: BTreeSet<_> = entries.iter().map(|entry| &entry.schedule).collect();
+        let may_be_renamed = desired.values().any(|one| !listed.contains(&one.schedule));
+        let left_alone = ids_left_alone(snapshot, policy, may_be_renamed);
         let mut observation = Observation::default();
         let mut suspects = Vec::new();
         for entry in &entries {
@@ -319,13 +321,15 @@ impl Observation {
 }
 
 /// Whether a schedule without a desired one is known to stay without a look
-/// at it: its document fails, or orphans are kept.
+/// at it: its document fails, or orphans are kept and none can be a new one's
+/// former name.
 fn ids_left_alone<'a>(
     snapshot: &'a Snapshot,
     policy: &Policy<'_>,
+    may_be_renamed: bool,
 ) -> impl Fn(&DefinitionId) -> bool + 'a {
     let protected = protected_ids(snapshot);
-    let keep = policy.orphans == OrphanPolicy::Keep;
+    let keep = policy.orphans == OrphanPolicy::Keep && !may_be_renamed;
     move |id| keep || protected.contains(id)
 }
 

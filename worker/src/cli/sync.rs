@@ -119,12 +119,14 @@ fn text(report: &Report) -> String {
         for id in &held.ids {
             writeln!(out, "  {id}").unwrap_or_default();
         }
-        writeln!(
-            out,
-            "  confirm with: almanac sync --confirm {}",
-            held.digest
-        )
-        .unwrap_or_default();
+        if !held.digest.is_empty() {
+            writeln!(
+                out,
+                "  confirm with: almanac sync --confirm {}",
+                held.digest
+            )
+            .unwrap_or_default();
+        }
     }
     for error in &report.errors {
         let id = error

@@ -8,6 +8,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use almanac_activities::metrics;
 use almanac_workflows::record::{Status, Suspension};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -139,6 +140,10 @@ impl Health {
     pub fn observe(&self, status: &Status) {
         let mut inner = self.lock();
         inner.last_success = status.last_success;
+        if let Some(at) = status.last_success {
+            // A replica may have done it.
+            metrics::last_success(at);
+        }
         inner.note_suspension(status.suspended.as_ref());
         let suspended = status.suspended.as_ref();
         inner.pass_error = suspended

@@ -77,15 +77,15 @@ fn held_removals(project: &Project, held: &Held) -> Vec<String> {
         String::new(),
         code(&held.reason),
         String::new(),
-        format!(
-            "To confirm them: {}",
-            code(&format!(
-                "almanac sync --project {project} --confirm {}",
-                held.digest
-            ))
-        ),
-        String::new(),
     ];
+    // Without a digest they cannot be confirmed: they wait until the reason is gone.
+    if !held.digest.is_empty() {
+        let command = format!("almanac sync --project {project} --confirm {}", held.digest);
+        lines.extend([
+            format!("To confirm them: {}", code(&command)),
+            String::new(),
+        ]);
+    }
     let ids = held.ids.iter().map(|id| format!("- {}", code(id)));
     lines.extend(some(ids, held.count));
     lines
