@@ -213,7 +213,7 @@ async fn orphans_may_be_paused(on: Scheduler) -> anyhow::Result<()> {
 async fn orphans_may_be_kept(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("stays.yaml", &cron("0 1 * * *"))?;
-    project.write("goes.yaml", &cron("0 1 * * *"))?;
+    project.write("goes.yaml", &cron("0 2 * * *"))?;
     let worker = project.worker().flag("--orphans", "keep").start().await?;
     project.remove("goes.yaml")?;
     let report = worker.sync().await?;

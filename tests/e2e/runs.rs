@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use almanac_tests::{
     Project, Proxy, SOON, Scheduler, Worker, cron, foreign_schedule, json_payloads,
-    on_both_schedulers, paused_cron, wait_for, with_schedule,
+    on_both_schedulers, on_one_scheduler, paused_cron, wait_for, with_schedule,
 };
 use serde_json::{Value, json};
 
 on_both_schedulers!(
     a_trigger_starts_one_run_and_answers_it,
     a_trigger_beside_a_run_is_skipped_or_waits,
+    what_waits_beside_a_busy_schedule_is_told,
     the_same_key_starts_one_run,
     ten_triggers_at_once_start_ten_runs,
     a_backfill_starts_the_runs_of_its_range,
@@ -20,6 +21,7 @@ on_both_schedulers!(
     labels_choose_schedules,
     overrides_and_triggers_at_once_are_all_done_once,
 );
+on_one_scheduler!(what_nobody_took_in_time_is_not_done_later);
 
 async fn runs(project: &Project, id: &str) -> anyhow::Result<i64> {
     Ok(project.temporal().live(&project.schedule(id)).await?.runs())
@@ -142,6 +144,67 @@ async fn a_trigger_beside_a_run_is_skipped_or_waits(on: Scheduler) -> anyhow::Re
     assert_eq!(beside["state"], "started", "{beside}");
     assert_ne!(beside["run_id"], first["run_id"]);
     assert_eq!(runs(&project, "one").await?, 2);
+    Ok(())
+}
+
+/// The schedule skips its own runs meanwhile: they are not those that were asked for.
+async fn what_waits_beside_a_busy_schedule_is_told(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let busy = "schedule: { every: 1s, overlap_policy: skip }\ndo:\n  - rest: { wait: PT1H }\n";
+    project.write("one.yaml", busy)?;
+    project.write("two.yaml", busy)?;
+    let _worker = project.worker().start().await?;
+    for id in ["one", "two"] {
+        wait_for(&format!("{id} to skip a run"), SOON, || async {
+            let live = project.temporal().live(&project.schedule(id)).await?;
+            Ok((live.0.info.unwrap_or_default().overlap_skipped > 0).then_some(()))
+        })
+        .await?;
+    }
+    let range = [
+        "--from",
+        "2026-01-01T01:00:00Z",
+        "--to",
+        "2026-01-01T01:00:05Z",
+    ];
+    let backfill = [&["backfill", "one", "--overlap", "buffer-all"], &range[..]].concat();
+    let waits = project.almanac(&backfill)?;
+    assert_eq!(waits.code, 0, "{waits:?}");
+    assert!(waits.stdout.contains("0 of 5 started, 5 wait"), "{waits:?}");
+    let waits = project.almanac(&["trigger", "two", "--overlap", "buffer-one"])?;
+    assert_eq!(waits.code, 0, "{waits:?}");
+    assert!(waits.stdout.contains("waits"), "{waits:?}");
+    let skipped = project.almanac(&["trigger", "two", "--overlap", "skip"])?;
+    assert_eq!(skipped.code, 2, "{skipped:?}");
+    Ok(())
+}
+
+/// The server keeps an update until a worker comes; who asked may have done it
+/// by other means.
+async fn what_nobody_took_in_time_is_not_done_later(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let mut worker = project.worker().start().await?;
+    worker.kill()?;
+    let asked = std::time::Instant::now();
+    for command in ["trigger", "pause"] {
+        let said = project.almanac(&[command, "one", "--reason", "now"])?;
+        assert_eq!(said.code, 1, "{said:?}");
+        let told = format!("{}{}", said.stdout, said.stderr);
+        assert!(
+            told.contains("a later one does not") && told.contains("by hand"),
+            "{told}"
+        );
+    }
+    let passed = Duration::from_secs(50).saturating_sub(asked.elapsed());
+    tokio::time::sleep(passed).await;
+    worker.restart().await?;
+    worker.sync().await?;
+    let live = project.temporal().live(&project.schedule("one")).await?;
+    assert_eq!((live.runs(), live.paused()), (0, false), "{live}");
+    // Asked anew, it is done.
+    project.almanac(&["trigger", "one"])?.success()?;
+    assert_eq!(runs(&project, "one").await?, 1);
     Ok(())
 }
 

@@ -100,9 +100,10 @@ macro_rules! on_both_schedulers {
     )*};
 }
 
-/// Makes a test of each function: once, since no schedule takes part in it.
+/// Makes a test of each function, on one server: what they are about is not the
+/// scheduler's.
 #[macro_export]
-macro_rules! without_schedules {
+macro_rules! on_one_scheduler {
     ($($name:ident),* $(,)?) => {$(
         mod $name {
             #[test]

@@ -1,7 +1,7 @@
 //! `emit`: events in a stream of a real NATS server.
 
 use almanac_tests::{
-    Nats, Project, Scheduler, Stored, almanac, eventually, temporal_cli, without_schedules,
+    Nats, Project, Scheduler, Stored, almanac, eventually, on_one_scheduler, temporal_cli,
 };
 use anyhow::Context;
 use prost::Message;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{at, failure, output, problem, start};
 use crate::replay::{history, record};
 
-without_schedules!(
+on_one_scheduler!(
     an_event_arrives_whole_once_nats_is_there,
     a_worker_killed_while_it_publishes_loses_nothing_and_doubles_nothing,
     where_nothing_can_be_published_the_step_says_what_to_do,

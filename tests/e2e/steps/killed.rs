@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use almanac_tests::{Project, Scheduler, eventually, without_schedules};
+use almanac_tests::{Project, Scheduler, eventually, on_one_scheduler};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
@@ -14,7 +14,7 @@ use super::{at, output, start};
 use crate::replay::history;
 use crate::web::Web;
 
-without_schedules!(a_worker_killed_in_the_middle_of_any_call_loses_nothing);
+on_one_scheduler!(a_worker_killed_in_the_middle_of_any_call_loses_nothing);
 
 const HTTP: &str = "
 do:

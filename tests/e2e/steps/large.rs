@@ -1,13 +1,13 @@
 //! Runs with large data: each payload fits, and all together fit no message.
 
-use almanac_tests::{Project, Scheduler, without_schedules};
+use almanac_tests::{Project, Scheduler, on_one_scheduler};
 use serde_json::{Value, json};
 
 use super::calls::python;
 use super::{at, failure, output, problem, start};
 use crate::replay::replays;
 
-without_schedules!(what_is_too_large_together_wedges_nothing);
+on_one_scheduler!(what_is_too_large_together_wedges_nothing);
 
 /// A result of nearly one and a half megabytes.
 const RESULT: &str =

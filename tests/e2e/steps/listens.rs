@@ -1,7 +1,7 @@
 //! `listen`: events that reach runs as signals.
 
 use almanac_tests::{
-    Project, Scheduler, almanac, eventually, json_payloads, temporal_cli, without_schedules,
+    Project, Scheduler, almanac, eventually, json_payloads, on_one_scheduler, temporal_cli,
 };
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
@@ -9,7 +9,7 @@ use temporalio_common::protos::temporal::api::history::v1::history_event::Attrib
 use super::{at, end, failure, output, problem, start};
 use crate::replay::{record, replays};
 
-without_schedules!(
+on_one_scheduler!(
     events_are_heard_as_the_strategies_say,
     what_is_no_event_is_ignored_and_told,
     events_wait_through_kills_and_new_executions,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use almanac_tests::{OwnServer, Project, Scheduler, temporal_cli, wait_for, without_schedules};
+use almanac_tests::{OwnServer, Project, Scheduler, on_one_scheduler, temporal_cli, wait_for};
 use serde_json::{Value, json};
 
 use super::{failure, output, problem, start};
 use crate::replay::{history, replays};
 
-without_schedules!(
+on_one_scheduler!(
     a_long_loop_continues_as_new,
     a_worker_killed_late_in_a_long_history_loses_nothing,
     what_computes_without_an_end_starves_nothing,

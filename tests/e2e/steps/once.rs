@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use almanac_tests::{Project, Scheduler, eventually, without_schedules};
+use almanac_tests::{Project, Scheduler, eventually, on_one_scheduler};
 use serde_json::{Value, json};
 
 use super::outside::worker;
 use super::{failure, output, problem, start};
 use crate::web::Web;
 
-without_schedules!(
+on_one_scheduler!(
     a_shutdown_repeats_no_call_that_must_be_made_once,
     a_short_limit_repeats_no_call_that_must_be_made_once,
     a_retry_of_the_definition_is_the_only_one,

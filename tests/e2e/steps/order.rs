@@ -1,13 +1,13 @@
 //! What was done in time counts, though it is learned late.
 
-use almanac_tests::{Project, Scheduler, eventually, without_schedules};
+use almanac_tests::{Project, Scheduler, eventually, on_one_scheduler};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
 use super::{at, output, start};
 use crate::replay::history;
 
-without_schedules!(what_ended_first_counts_though_all_is_learned_at_once);
+on_one_scheduler!(what_ended_first_counts_though_all_is_learned_at_once);
 
 const RACE: &str = "
 do:

@@ -214,7 +214,8 @@ impl Reconciler {
             Ok(answer) => answer,
             // It may have been taken, and just not be over.
             Err(error @ ReconcilerError::NoAnswer(_)) => {
-                let mut answers = self.run_answers(vec![request.request_id.clone()]).await?;
+                let known = self.run_answers(vec![request.request_id.clone()]).await;
+                let mut answers = known.unwrap_or_default();
                 answers.remove(&request.request_id).ok_or(error)?
             }
             Err(error) => return Err(error),

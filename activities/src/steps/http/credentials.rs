@@ -1,7 +1,7 @@
 //! Who calls: basic, bearer and digest.
 
 use almanac_workflows::run::language::AuthenticationScheme as Scheme;
-use almanac_workflows::run::machine::{RequestAuthentication, RequestCredentials};
+use almanac_workflows::run::machine::{RequestAuthentication, RequestCredentials, Standard};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::header::HeaderValue;
@@ -36,11 +36,13 @@ impl Credentials {
             RequestCredentials::Inline(value) => Self::of_value(*scheme, value)
                 .map_err(|why| StepError::configuration(format!("the authentication {why}")))?,
             RequestCredentials::Secret(name) => {
-                let refuse = |error: SecretError| StepError::configuration(error.to_string());
-                let text = secrets.read(name).map_err(refuse)?;
+                // The specification's error for a secret that is not there.
+                let text = secrets.read(name).map_err(|error| {
+                    StepError::lasting(Standard::Authorization, error.to_string())
+                })?;
                 Self::of_secret(*scheme, &text).map_err(|why| {
                     let name = name.clone();
-                    refuse(SecretError::Shape { name, why })
+                    StepError::configuration(SecretError::Shape { name, why }.to_string())
                 })?
             }
         };

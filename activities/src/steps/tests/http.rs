@@ -297,13 +297,13 @@ async fn basic_bearer_and_digest_say_who_calls() {
     // Digest never falls back to showing the password.
     let error = with("/basic", "digest", user).await.unwrap_err();
     assert_eq!(error.fault.status, 401);
-    for (scheme, name, why) in [
-        ("bearer", "other", "no secret `other`"),
-        ("basic", "token", "username:password"),
-        ("bearer", "lion", "`token`"),
+    for (scheme, name, wanted, why) in [
+        ("bearer", "other", "authorization", "no secret `other`"),
+        ("basic", "token", "configuration", "username:password"),
+        ("bearer", "lion", "configuration", "`token`"),
     ] {
         let error = with("/echo", scheme, secret(name)).await.unwrap_err();
-        assert_eq!(kind(&error.fault), "configuration");
+        assert_eq!(kind(&error.fault), wanted);
         assert!(detail(&error).contains(why), "{error:?}");
     }
 }
