@@ -115,6 +115,16 @@ async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow
     );
     let shown = worker.json("/api/v1/schedules/taken").await?;
     assert_eq!(shown["state"], "conflict", "{shown}");
+    let log = worker.log()?;
+    assert!(
+        log.contains("a schedule that is not ours has this id"),
+        "{log}"
+    );
+    for command in ["show", "next", "trigger"] {
+        let said = project.almanac(&[command, "taken"])?;
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.stderr.contains("is not Almanac's"), "{said:?}");
+    }
 
     // A definition that goes takes nothing of it along.
     project.remove("taken.yaml")?;

@@ -351,7 +351,7 @@ async fn what_cannot_be_run_is_said(on: Scheduler) -> anyhow::Result<()> {
     let month = ["--from", "2026-01-01", "--to", "2026-02-01"];
     for (command, said) in [
         (vec!["trigger", "nobody"], "no schedule"),
-        (vec!["trigger", "taken"], "no schedule"),
+        (vec!["trigger", "taken"], "is not Almanac's"),
         ([&["backfill", "one"][..], &month].concat(), "744 runs"),
         (vec!["trigger"], "required"),
     ] {

@@ -159,11 +159,15 @@ pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
             detail: Box::new(detail),
             live,
         },
-        None if live.versions.is_empty() => anyhow::bail!(remote.no_schedule(project, &id)),
-        None => Shown::Unscheduled {
-            definition: id,
-            live,
-        },
+        None => {
+            if live.versions.is_empty() {
+                remote.ours(project, &id, "").await?;
+            }
+            Shown::Unscheduled {
+                definition: id,
+                live,
+            }
+        }
     };
     super::show(args.target.format, &shown, |shown| match shown {
         Shown::Scheduled { detail, live } => {

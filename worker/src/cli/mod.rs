@@ -131,9 +131,25 @@ impl Remote {
         }
     }
 
-    fn no_schedule(&self, project: &Project, id: &DefinitionId) -> String {
-        let namespace = &self.namespace;
-        format!("project `{project}` has no schedule of `{id}` in namespace `{namespace}`")
+    /// The schedule of a definition, or why there is none of ours; `hint` says what
+    /// helps where there is none at all.
+    async fn ours(&self, project: &Project, id: &DefinitionId, hint: &str) -> anyhow::Result<Live> {
+        let schedule = project.schedule_id(id);
+        match self.schedules.describe(&schedule).await {
+            Ok(response) => wire::live(project, &schedule, response)
+                .map(|found| found.live)
+                .with_context(|| {
+                    format!(
+                        "schedule `{schedule}` is not Almanac's and is left alone: it stands where \
+                         that of `{id}` would"
+                    )
+                }),
+            Err(RequestError::NotFound) => anyhow::bail!(
+                "project `{project}` has no schedule of `{id}` in namespace `{}`{hint}",
+                self.namespace
+            ),
+            Err(error) => Err(error).with_context(|| format!("describe `{schedule}`")),
+        }
     }
 }
 

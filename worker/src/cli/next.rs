@@ -90,10 +90,7 @@ async fn of_live(args: &NextArgs) -> anyhow::Result<Next> {
         .with_context(|| format!("`{}` is no file, and no definition's id", args.what))?;
     let project = &args.target.project;
     let remote = Remote::of(&args.target).await?;
-    let live = remote
-        .live(project, &project.schedule_id(&id))
-        .await?
-        .with_context(|| remote.no_schedule(project, &id))?;
+    let live = remote.ours(project, &id, "").await?;
     Ok(Next::of(
         id,
         live.values.paused,

@@ -206,11 +206,7 @@ async fn done(
     let id = request
         .check(Timestamp::now())
         .map_err(anyhow::Error::msg)?;
-    let schedule = target.project.schedule_id(id);
-    remote
-        .live(&target.project, &schedule)
-        .await?
-        .with_context(|| remote.no_schedule(&target.project, id))?;
+    remote.ours(&target.project, id, "").await?;
     let answer = match remote.reconciler.set_override(&request).await {
         Ok(answer) => answer,
         Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => bail!(

@@ -10,7 +10,7 @@ use almanac_workflows::definition::OverlapPolicy;
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::record::{RunAnswer, RunKind, RunRequest, RunState};
 use almanac_workflows::schedule::Live;
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
@@ -50,7 +50,7 @@ pub(super) async fn trigger(args: TriggerArgs) -> anyhow::Result<ExitCode> {
     let mut jobs = Vec::new();
     for id in ids {
         let hint = as_a_workflow(&remote, &args.target, &id);
-        let live = live(&remote, &args.target, &id, &hint).await?;
+        let live = remote.ours(&args.target.project, &id, &hint).await?;
         jobs.push(Job {
             id,
             live,
@@ -74,7 +74,7 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
     let mut jobs = Vec::new();
     let mut total = 0;
     for id in ids {
-        let live = live(&remote, &args.target, &id, "").await?;
+        let live = remote.ours(&args.target.project, &id, "").await?;
         let spec = &live.values.spec;
         let range = Range::of(spec, Some(args.from), Some(args.to)).map_err(anyhow::Error::msg)?;
         let times = if args.which.selector.is_some() {
@@ -115,18 +115,6 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
         jobs,
     )
     .await
-}
-
-/// A schedule as it is; where there is none, `hint` says what helps.
-async fn live(
-    remote: &Remote,
-    target: &Target,
-    id: &DefinitionId,
-    hint: &str,
-) -> anyhow::Result<Live> {
-    let schedule = target.project.schedule_id(id);
-    let found = remote.live(&target.project, &schedule).await?;
-    found.with_context(|| format!("{}{hint}", remote.no_schedule(&target.project, id)))
 }
 
 /// How steps without a schedule are run: the server has nothing to trigger.
