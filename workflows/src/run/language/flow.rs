@@ -222,7 +222,10 @@ impl Reader {
             let names: Vec<String> = self.uses.retries.keys().cloned().collect();
             self.unknown_name(at, name, "use/retries", &names);
         }
-        known.flatten()
+        known.flatten().map(|policy| Retry {
+            shared: true,
+            ..policy
+        })
     }
 
     pub(super) fn retry_policy(&mut self, at: &At<'_>) -> Option<Retry> {
@@ -235,6 +238,7 @@ impl Reader {
         let limit = self.optional(&object, "limit", Self::limit);
         let (attempts, attempt_duration, duration) = limit?.unwrap_or_default();
         Some(Retry {
+            shared: false,
             when: when?,
             except_when: except_when?,
             delay: delay?.unwrap_or(DELAY),

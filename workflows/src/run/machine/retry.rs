@@ -133,9 +133,10 @@ impl<'t> Interpreter<'t> {
         began: Timestamp,
         retries: u32,
     ) -> Result<Option<Duration>, Fault> {
-        // A policy of `use` has its own name for the error.
         let mut error = error.to_vec();
-        if let Some((_, value)) = error.first().filter(|(name, _)| *name != "error").cloned() {
+        if policy.shared
+            && let Some((_, value)) = error.first().filter(|(name, _)| *name != "error").cloned()
+        {
             error.push(("error", value));
         }
         let input = self.frame(place).input();

@@ -63,6 +63,9 @@ pub struct ErrorFilter {
 /// A retry policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
+    /// Whether it is one of `use.retries`, where the error is `$error` whatever a
+    /// `catch` calls it.
+    pub shared: bool,
     /// Tried again only when this is true.
     pub when: Option<Expression>,
     /// Not tried again when this is true.

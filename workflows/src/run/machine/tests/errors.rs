@@ -182,6 +182,35 @@ fn a_policy_says_how_often_and_after_how_long() {
     assert_eq!(found, [] as [u128; 0]);
 }
 
+/// `$error` in a policy is what it is beside it, but in a policy of `use`, which
+/// knows no other name.
+#[test]
+fn a_policy_sees_the_errors_of_its_place() {
+    let failing = |status: u16, catch: &Value| {
+        let error = json!({ "type": "https://x.org/e", "status": status });
+        json!({ "t": { "try": [{ "x": { "raise": { "error": error } } }], "catch": catch } })
+    };
+    let counted = |policy: &Value| {
+        let inner = failing(522, &json!({ "as": "e", "retry": policy, "then": "end" }));
+        let steps = json!({
+            "use": { "retries": { "late": { "when": "$error.status == 522", "delay": "PT1S", "limit": { "attempt": { "count": 2 } } } } },
+            "do": [failing(411, &json!({ "do": [inner] }))],
+        });
+        let mut run = Run::new(&steps, json!({}), nobody);
+        run.go();
+        run.log
+            .iter()
+            .filter(|entry| matches!(entry, Entry::Retrying { .. }))
+            .count()
+    };
+    let policy =
+        |when: &str| json!({ "when": when, "limit": { "attempt": { "count": 2 } }, "delay": "PT1S" });
+    assert_eq!(counted(&policy("$error.status == 411")), 2);
+    assert_eq!(counted(&policy("$error.status == 522")), 0);
+    assert_eq!(counted(&policy("$e.status == 522")), 2);
+    assert_eq!(counted(&json!("late")), 2);
+}
+
 #[test]
 fn jitter_is_within_its_range_and_the_same_in_each_replay() {
     let policy = json!({ "delay": "PT0S", "jitter": { "from": "PT1S", "to": "PT3S" }, "limit": { "attempt": { "count": 20 } } });
