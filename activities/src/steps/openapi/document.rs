@@ -59,8 +59,10 @@ pub(super) enum Place {
 pub(super) enum Style {
     /// A parameter for each item; each entry of a map by its own name.
     Exploded,
-    /// The items joined by this.
+    /// The items joined by this, keys and values of a map as items.
     Joined(&'static str),
+    /// The items joined by commas, those of a map as `key=value`.
+    Paired,
     /// `name[key]=value`.
     Deep,
     /// As JSON text.
@@ -359,6 +361,7 @@ fn style(parameter: &Value, place: Place) -> Result<Style, String> {
     let explode = truth(parameter, "explode").unwrap_or(style == "form");
     match style {
         "form" | "spaceDelimited" | "pipeDelimited" if explode => Ok(Style::Exploded),
+        "simple" if explode => Ok(Style::Paired),
         "form" | "simple" => Ok(Style::Joined(",")),
         "spaceDelimited" => Ok(Style::Joined(" ")),
         "pipeDelimited" => Ok(Style::Joined("|")),

@@ -48,7 +48,7 @@ pub(super) fn fill(
         match parameter.place {
             Place::Path => {
                 let text: Vec<String> = pairs.into_iter().map(|(_, text)| text).collect();
-                let text = segment(&parameter.name, &text.join(","))?;
+                let text = segment(&parameter.name, text.join(","))?;
                 let place = format!("{{{}}}", parameter.name);
                 let added = path.matches(&place).count().saturating_mul(text.len());
                 if path.len().saturating_add(added) > PATH_LIMIT {
@@ -68,17 +68,17 @@ pub(super) fn fill(
     }
     let mut outgoing = Outgoing::new(&operation.method, below(&operation.server, &path))?;
     outgoing.credentials = credentials;
-    for (name, text) in query {
-        outgoing.url.query_pairs_mut().append_pair(&name, &text);
+    if !query.is_empty() {
+        let own = outgoing.url.query().map(str::to_owned);
+        let query = own.into_iter().chain([assigned(&query, "&")]);
+        let query = query.collect::<Vec<_>>().join("&");
+        outgoing.url.set_query(Some(&query));
     }
     for (name, text) in headers {
         outgoing.add_header(&name, &text)?;
     }
     if !cookies.is_empty() {
-        let pairs = cookies
-            .iter()
-            .map(|(name, text)| format!("{}={}", encoded(name), encoded(text)));
-        outgoing.add_header("cookie", &pairs.collect::<Vec<_>>().join("; "))?;
+        outgoing.add_header("cookie", &assigned(&cookies, "; "))?;
     }
     set_body(operation, given, &form, &mut outgoing)?;
     Ok(outgoing)
@@ -91,10 +91,7 @@ fn set_body(
     outgoing: &mut Outgoing,
 ) -> Result<(), StepError> {
     if !form.is_empty() {
-        let pairs = form
-            .iter()
-            .map(|(name, text)| format!("{}={}", encoded(name), encoded(text)));
-        outgoing.body = Some(pairs.collect::<Vec<_>>().join("&").into_bytes());
+        outgoing.body = Some(assigned(form, "&").into_bytes());
         return outgoing.add_header(CONTENT_TYPE.as_str(), FORM);
     }
     let Some(body) = &operation.body else {
@@ -151,19 +148,27 @@ fn missing(name: &str) -> StepError {
     StepError::configuration(format!("the operation's parameter `{name}` is required"))
 }
 
-/// A parameter's names and texts, not yet encoded.
+/// A parameter's names, and its texts as they are sent. Only what stands between
+/// items is not encoded: a comma of an item is.
 fn written(parameter: &Parameter, value: &Value) -> Result<Vec<(String, String)>, StepError> {
-    let name = &parameter.name;
+    let (name, place) = (&parameter.name, parameter.place);
+    let sent = |text: &str| match place {
+        Place::Header => text.to_owned(),
+        _ => encoded(text),
+    };
     let flat = |value: &Value| texts("parameters", name, value);
+    let items = |value: &Value| -> Result<Vec<String>, StepError> {
+        Ok(flat(value)?.iter().map(|text| sent(text)).collect())
+    };
     let named = |texts: Vec<String>| texts.into_iter().map(|text| (name.clone(), text)).collect();
     if parameter.style == Style::Json {
-        return Ok(named(vec![value.to_string()]));
+        return Ok(named(vec![sent(&value.to_string())]));
     }
     match (value, parameter.style) {
         (Value::Object(map), style) => {
             let mut pairs = Vec::new();
             for (key, value) in map {
-                let text = flat(value)?.join(",");
+                let text = sent(&flat(value)?.join(","));
                 pairs.push((key.clone(), text));
             }
             Ok(match style {
@@ -172,24 +177,48 @@ fn written(parameter: &Parameter, value: &Value) -> Result<Vec<(String, String)>
                     .map(|(key, text)| (format!("{name}[{key}]"), text))
                     .collect(),
                 Style::Joined(mark) => {
-                    let words = pairs.into_iter().flat_map(|(key, text)| [key, text]);
-                    named(vec![words.collect::<Vec<_>>().join(mark)])
+                    let words = pairs.into_iter().flat_map(|(key, text)| [sent(&key), text]);
+                    named(vec![words.collect::<Vec<_>>().join(&between(place, mark))])
+                }
+                Style::Paired => {
+                    let words = pairs
+                        .into_iter()
+                        .map(|(key, text)| format!("{}={text}", sent(&key)));
+                    named(vec![words.collect::<Vec<_>>().join(",")])
                 }
                 Style::Exploded | Style::Json => pairs,
             })
         }
-        (value, Style::Joined(mark)) => Ok(named(vec![flat(value)?.join(mark)])),
-        (value, _) => Ok(named(flat(value)?)),
+        (value, Style::Joined(mark)) => Ok(named(vec![items(value)?.join(&between(place, mark))])),
+        (value, Style::Paired) => Ok(named(vec![items(value)?.join(",")])),
+        (value, _) => Ok(named(items(value)?)),
     }
 }
 
+/// What stands between items. A URI has no blank and no `|` (RFC 3986), a cookie
+/// no comma either (RFC 6265, 4.1.1): these are encoded, as `OpenAPI` 3.1.1 shows.
+fn between(place: Place, mark: &str) -> String {
+    match (place, mark) {
+        (Place::Header, _) | (Place::Path | Place::Query | Place::Form, ",") => mark.to_owned(),
+        _ => encoded(mark),
+    }
+}
+
+/// Names with their texts, which are encoded.
+fn assigned(pairs: &[(String, String)], mark: &str) -> String {
+    let pairs = pairs
+        .iter()
+        .map(|(name, text)| format!("{}={text}", encoded(name)));
+    pairs.collect::<Vec<_>>().join(mark)
+}
+
 /// A parameter of a path: never empty, and never a way to another path.
-fn segment(name: &str, text: &str) -> Result<String, StepError> {
-    if matches!(text, "" | "." | "..") {
+fn segment(name: &str, text: String) -> Result<String, StepError> {
+    if matches!(text.as_str(), "" | "." | "..") {
         let detail = format!("the path parameter `{name}` cannot be {text:?}");
         return Err(StepError::configuration(detail));
     }
-    Ok(encoded(text))
+    Ok(text)
 }
 
 fn encoded(text: &str) -> String {

@@ -81,7 +81,7 @@ fn operations_of_swagger_are_called() {
     .unwrap();
     assert_eq!(
         out.url.as_str(),
-        "https://petstore.swagger.io/v2/pet/findByStatus?status=sold&status=a+b"
+        "https://petstore.swagger.io/v2/pet/findByStatus?status=sold&status=a%20b"
     );
     let out = filled(&store, "getPetById", json!({"petId": 1})).unwrap();
     assert_eq!(out.url.as_str(), "https://petstore.swagger.io/v2/pet/1");
@@ -166,15 +166,15 @@ fn styles_of_openapi_are_written_as_it_says() {
     let map = json!({"r": 1, "g": 2});
     for (more, value, query) in [
         (json!({}), &list, "q=a&q=b"),
-        (json!({"explode": false}), &list, "q=a%2Cb"),
+        (json!({"explode": false}), &list, "q=a,b"),
         (
             json!({"style": "spaceDelimited", "explode": false}),
             &list,
-            "q=a+b",
+            "q=a%20b",
         ),
         (json!({"style": "pipeDelimited"}), &list, "q=a%7Cb"),
         (json!({}), &map, "g=2&r=1"),
-        (json!({"explode": false}), &map, "q=g%2C2%2Cr%2C1"),
+        (json!({"explode": false}), &map, "q=g,2,r,1"),
         (
             json!({"style": "deepObject"}),
             &map,
@@ -202,6 +202,48 @@ fn styles_of_openapi_are_written_as_it_says() {
     let cookie = with(json!([{"name": "c", "in": "cookie"}]));
     let out = filled(&cookie, "x", json!({"p": 1, "c": "a;b"})).unwrap();
     assert_eq!(out.headers["cookie"], "c=a%3Bb");
+}
+
+/// RFC 6570, 3.2.2 and 3.2.8: what separates is not encoded, what is separated is.
+#[test]
+fn lists_and_maps_are_told_from_texts_with_commas() {
+    let (list, map) = (json!(["a,b", "c d"]), json!({"r": "1=2", "g": [3, 4]}));
+    let sent = |place: &str, explode: bool, value: &Value| {
+        let name = if place == "path" { "p" } else { "q" };
+        let parameter = json!({"name": name, "in": place, "explode": explode});
+        let mut given = json!({"p": 1});
+        given[name] = value.clone();
+        let out = filled(&with(json!([parameter])), "x", given).unwrap();
+        match place {
+            "path" => out.url.path().trim_start_matches("/a/").to_owned(),
+            "query" => out.url.query().unwrap().to_owned(),
+            "header" => out.headers["q"].to_str().unwrap().to_owned(),
+            _ => out.headers["cookie"].to_str().unwrap().to_owned(),
+        }
+    };
+    for (place, explode, of_list, of_map) in [
+        ("path", false, "a%2Cb,c%20d", "g,3%2C4,r,1%3D2"),
+        ("path", true, "a%2Cb,c%20d", "g=3%2C4,r=1%3D2"),
+        ("query", false, "q=a%2Cb,c%20d", "q=g,3%2C4,r,1%3D2"),
+        ("query", true, "q=a%2Cb&q=c%20d", "g=3%2C4&r=1%3D2"),
+        ("header", false, "a,b,c d", "g,3,4,r,1=2"),
+        ("header", true, "a,b,c d", "g=3,4,r=1=2"),
+        (
+            "cookie",
+            false,
+            "q=a%2Cb%2Cc%20d",
+            "q=g%2C3%2C4%2Cr%2C1%3D2",
+        ),
+    ] {
+        assert_eq!(sent(place, explode, &list), of_list, "{place} {explode}");
+        assert_eq!(sent(place, explode, &map), of_map, "{place} {explode}");
+    }
+    assert_eq!(sent("path", false, &json!("a,b")), "a%2Cb");
+    // What data says is in no other part of the address.
+    assert_eq!(
+        sent("path", true, &json!({"../#": "/?"})),
+        "..%2F%23=%2F%3F"
+    );
 }
 
 #[test]

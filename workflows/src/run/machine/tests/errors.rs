@@ -203,8 +203,7 @@ fn a_policy_sees_the_errors_of_its_place() {
             .filter(|entry| matches!(entry, Entry::Retrying { .. }))
             .count()
     };
-    let policy =
-        |when: &str| json!({ "when": when, "limit": { "attempt": { "count": 2 } }, "delay": "PT1S" });
+    let policy = |when: &str| json!({ "when": when, "limit": { "attempt": { "count": 2 } }, "delay": "PT1S" });
     assert_eq!(counted(&policy("$error.status == 411")), 2);
     assert_eq!(counted(&policy("$error.status == 522")), 0);
     assert_eq!(counted(&policy("$e.status == 522")), 2);
