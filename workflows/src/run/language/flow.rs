@@ -33,15 +33,13 @@ impl Reader {
             .map(|(index, item)| self.case(&at.item(index, item), siblings))
             .collect();
         let cases: Vec<Case> = cases.into_iter().collect::<Option<_>>()?;
-        let default = cases.iter().position(|case| case.when.is_none());
-        if let Some(default) = default
-            && default + 1 < cases.len()
-        {
-            let at = at.item(default, &items[default]);
+        let mut defaults = (0..).zip(&cases).filter(|(_, case)| case.when.is_none());
+        if let (Some(_), Some((second, _))) = (defaults.next(), defaults.next()) {
+            let at = at.item(second, &items[second]);
             self.wrong_with_hint(
                 &at,
-                "matches always, and cases follow it",
-                "put the case without `when` last",
+                "has no `when`, and neither has a case before it",
+                "the one case without `when` is taken where no other matches, wherever it stands",
             );
             return None;
         }

@@ -15,13 +15,12 @@ use crate::size::weight;
 impl Interpreter<'_> {
     pub(super) fn switch(&mut self, place: Place, cases: &[Case]) -> Result<(), Fault> {
         let input = self.frame(place).input();
-        let mut then = None;
+        let default = cases.iter().find(|case| case.when.is_none());
+        let mut then = default.map(|case| &case.then);
         for case in cases {
-            let matches = match &case.when {
-                Some(when) => self.condition(View::body(place), when, input)?,
-                None => true,
-            };
-            if matches {
+            if let Some(when) = &case.when
+                && self.condition(View::body(place), when, input)?
+            {
                 then = Some(&case.then);
                 break;
             }

@@ -7,7 +7,7 @@ use super::{Expression, Length, Template, Then};
 pub struct Case {
     /// Its name.
     pub name: String,
-    /// Without it, the case matches.
+    /// Without it, the case is taken where no other matches, wherever it stands.
     pub when: Option<Expression>,
     /// Where to go on.
     pub then: Then,

@@ -87,7 +87,7 @@ pub enum Kind {
     Wait(Length),
     /// The list at `/do` of the task.
     Do,
-    /// The first case that matches says where to go on.
+    /// The first case that matches, or the one without a condition, says where to go on.
     Switch(Vec<Case>),
     /// The list at `/do` of the task, for each item.
     For(For),

@@ -105,7 +105,7 @@ fn flow_directives_must_lead_somewhere() {
         { "third": { "switch": [{ "always": { "then": "end" } }, { "never": { "when": ".x" } }, "x"] } },
         { "fourth": { "fork": { "branches": [{ "a": { "wait": "PT1S", "then": "b" } }, { "b": { "wait": "PT1S" } }] } } },
         { "fifth": { "switch": [] } },
-        { "sixth": { "switch": [{ "always": { "then": "end" } }, { "never": { "then": "end" } }] } },
+        { "sixth": { "switch": [{ "always": { "then": "end" } }, { "x": { "when": ".x", "then": "end" } }, { "never": { "then": "end" } }] } },
     ])), @r"
     `do/0/first/then` names `secnd`, and the list has no such step (did you mean `second`?)
     `do/1/second/do/0/inner/then` names `first`, and the list has no such step (write continue, exit, end, or the name of a step of the same list)
@@ -113,7 +113,7 @@ fn flow_directives_must_lead_somewhere() {
     `do/2/third/switch/2` must be a case like `name: { when: …, then: … }`, not the text `x`
     `do/3/fourth/fork/branches/0/a/then` must be continue, exit or end in a branch, not `b`
     `do/4/fifth/switch` has no cases
-    `do/5/sixth/switch/0` matches always, and cases follow it (put the case without `when` last)
+    `do/5/sixth/switch/2` has no `when`, and neither has a case before it (the one case without `when` is taken where no other matches, wherever it stands)
     ");
 }
 

@@ -37,6 +37,20 @@ fn directives_lead_forwards_backwards_and_out() {
 }
 
 #[test]
+fn the_case_without_a_condition_is_for_what_no_other_matches() {
+    let steps = json!([
+        { "route": { "switch": [
+            { "default": { "then": "other" } },
+            { "one": { "when": ".n == 1", "then": "end" } },
+        ] } },
+        { "no": { "set": { "n": "no" } } },
+        { "other": { "set": { "n": "other" } } },
+    ]);
+    assert_eq!(output(&steps, json!({ "n": 1 })), json!({ "n": 1 }));
+    assert_eq!(output(&steps, json!({ "n": 2 })), json!({ "n": "other" }));
+}
+
+#[test]
 fn a_jump_back_can_make_a_loop() {
     let steps = json!([
         { "count": { "set": { "n": "${ .n + 1 }" } } },
