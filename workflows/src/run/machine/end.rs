@@ -20,17 +20,19 @@ impl Interpreter<'_> {
     ) -> Result<(), Fault> {
         let task = self.task(place);
         let view = View {
-            output: Some(&raw),
+            raw: Some(&raw),
             ..View::of(place, Stage::TaskOutput)
         };
         let made = self.transform(view, &task.output, &raw)?;
-        let output = made.unwrap_or(raw);
-        self.take(&output)?;
+        let output = made.as_ref().unwrap_or(&raw);
+        self.take(output)?;
         let view = View {
-            output: Some(&output),
+            raw: Some(&raw),
+            output: Some(output),
             ..View::of(place, Stage::Export)
         };
-        self.export(view, &task.export, &output)?;
+        self.export(view, &task.export, output)?;
+        let output = made.unwrap_or(raw);
         self.log(|| Entry::Completed {
             task: task.path.clone(),
             output: output.clone(),
@@ -174,6 +176,7 @@ impl Interpreter<'_> {
             place: None,
             stage: Stage::RunOutput,
             extra: &[],
+            raw: None,
             output: None,
         };
         let made = self.transform(view, &self.flow.output, output);

@@ -26,7 +26,9 @@ pub(super) struct View<'v> {
     pub(super) stage: Stage,
     /// Variables beside those of the tasks around.
     pub(super) extra: &'v [(&'v str, Value)],
-    /// The raw output, or the transformed one for `export`.
+    /// The raw output: `$task.output`.
+    pub(super) raw: Option<&'v Value>,
+    /// The transformed one: `$output`.
     pub(super) output: Option<&'v Value>,
 }
 
@@ -36,6 +38,7 @@ impl<'v> View<'v> {
             place: Some(place),
             stage,
             extra: &[],
+            raw: None,
             output: None,
         }
     }
@@ -157,7 +160,7 @@ impl Interpreter<'_> {
             "output" => view.output.map(|output| Cow::Owned(output.clone())),
             "task" => view
                 .place
-                .map(|place| Cow::Owned(self.task_descriptor(place, view.output))),
+                .map(|place| Cow::Owned(self.task_descriptor(place, view.raw))),
             _ => None,
         }
     }

@@ -301,6 +301,7 @@ impl<'t> Interpreter<'t> {
         let view = View::of(place, Stage::TaskOutput).with(&extra);
         let made = self.transform(view, &each.output, &data)?.unwrap_or(data);
         self.take(&made)?;
+        // The task has no output of its own yet.
         let view = View {
             output: Some(&made),
             ..View::of(place, Stage::Export).with(&extra)

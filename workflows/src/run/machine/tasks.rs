@@ -100,6 +100,7 @@ impl<'t> Interpreter<'t> {
             place: None,
             stage: Stage::RunInput,
             extra: &[],
+            raw: None,
             output: None,
         };
         let raw = self.position.input.clone();

@@ -21,6 +21,26 @@ fn data_goes_through_its_transforms() {
     );
 }
 
+/// `$output` is what is left of it.
+#[test]
+fn an_export_sees_the_raw_output_of_its_task() {
+    let steps = json!([
+        { "a": {
+            "set": { "raw": 1 },
+            "output": { "as": "{ made: .raw, task: $task.output }" },
+            "export": { "as": "{ task: $task.output, output: $output.made, dot: .made }" },
+        } },
+        { "b": { "set": "${ [., $context] }" } },
+    ]);
+    assert_eq!(
+        output(&steps, json!({})),
+        json!([
+            { "made": 1, "task": { "raw": 1 } },
+            { "task": { "raw": 1 }, "output": 1, "dot": 1 },
+        ])
+    );
+}
+
 #[test]
 fn results_of_expressions_are_data() {
     let steps = json!([
