@@ -102,7 +102,9 @@ fn rewritten(scenario: &Scenario, number: usize, web: &str) -> anyhow::Result<St
             .strip_prefix("  - ")
             .and_then(|task| task.strip_suffix(':'));
         if let Some(task) = task {
-            lines.push(format!("      export: {{ as: '$context + [\"{task}\"]' }}"));
+            lines.push(format!(
+                "      export: {{ as: '[$context | arrays[]] + [\"{task}\"]' }}"
+            ));
         }
     }
     let text = lines.join("\n") + "\n";

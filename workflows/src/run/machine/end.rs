@@ -54,13 +54,13 @@ impl Interpreter<'_> {
     ) -> Result<(), Fault> {
         if export.transform.is_none() {
             return match &export.schema {
-                Some(schema) => self.satisfies(schema, &self.position.context),
+                Some(schema) => self.satisfies(schema, self.position.context()),
                 None => Ok(()),
             };
         }
         if let Some(context) = self.transform(view, export, output)? {
             self.take(&context)?;
-            self.position.context = context;
+            self.position.set_context(context);
         }
         Ok(())
     }

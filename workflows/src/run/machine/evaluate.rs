@@ -146,7 +146,7 @@ impl Interpreter<'_> {
     /// A variable that the specification defines; `None` where it has no value.
     fn variable(&self, view: View<'_>, name: &str) -> Option<Cow<'_, Value>> {
         match name {
-            "context" => Some(Cow::Borrowed(&self.position.context)),
+            "context" => Some(Cow::Borrowed(self.position.context())),
             "runtime" => Some(Cow::Borrowed(&self.about.runtime)),
             "workflow" => Some(Cow::Owned(json!({
                 "id": self.about.id,

@@ -19,8 +19,11 @@ pub struct Position {
     pub(super) started_at: Timestamp,
     /// Whether the input was looked at.
     pub(super) begun: bool,
-    /// `$context`.
+    /// `$context`, unless that is the raw input.
     pub(super) context: Value,
+    /// Whether `$context` is the raw input still, which is not held twice.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) context_is_input: bool,
     /// The run's own thread is 0; each branch of a `fork` has one more.
     pub(super) threads: BTreeMap<u64, Thread>,
     /// Threads whose next task can begin, in the order of their turns.
@@ -45,6 +48,7 @@ impl Position {
             started_at: now,
             begun: false,
             context: Value::Null,
+            context_is_input: false,
             threads: BTreeMap::new(),
             ready: VecDeque::new(),
             pending: BTreeMap::new(),
@@ -57,6 +61,20 @@ impl Position {
 }
 
 impl Position {
+    /// `$context`.
+    pub(super) fn context(&self) -> &Value {
+        if self.context_is_input {
+            &self.input
+        } else {
+            &self.context
+        }
+    }
+
+    pub(super) fn set_context(&mut self, context: Value) {
+        self.context = context;
+        self.context_is_input = false;
+    }
+
     /// Whether it can be left: nothing is under way but timers and listening.
     pub(super) fn is_safe(&self) -> bool {
         let stays = |pending: &Pending| {

@@ -109,23 +109,33 @@ impl<'t> Interpreter<'t> {
             if let Some(schema) = &self.flow.input.schema {
                 self.satisfies(schema, &raw)?;
             }
-            match &self.flow.input.from {
-                Some(template) => self.fill(view, template, &raw),
-                None => Ok(raw.clone()),
-            }
+            let Some(template) = &self.flow.input.from else {
+                return Ok(None);
+            };
+            let made = self.fill(view, template, &raw)?;
+            // It is the context, too.
+            self.keep(weight(&made))?;
+            Ok(Some(made))
         })();
+        let input = match input {
+            Ok(input) => input,
+            Err(fault) => return self.end(Err(fault)),
+        };
+        match &input {
+            Some(made) => self.position.set_context(made.clone()),
+            None => self.position.context_is_input = true,
+        }
         let body = View {
             stage: Stage::Body,
             ..view
         };
-        let limit = match &self.flow.timeout {
-            Some(length) => self.length(body, length, &raw).map(Some),
-            None => Ok(None),
-        };
-        let (input, limit) = match input.and_then(|input| Ok((input, limit?))) {
-            Ok(both) => both,
+        let limit = self.flow.timeout.as_ref();
+        let limit = limit.map(|length| self.length(body, length, &raw));
+        let limit = match limit.transpose() {
+            Ok(limit) => limit,
             Err(fault) => return self.end(Err(fault)),
         };
+        let input = input.unwrap_or(raw);
         let own = Place {
             thread: OWN,
             depth: 0,

@@ -21,6 +21,32 @@ fn data_goes_through_its_transforms() {
     );
 }
 
+/// The specification's `initial_context_arg`.
+#[test]
+fn the_context_is_the_runs_input_at_first() {
+    let seen = |from: Value| {
+        let steps = json!({ "input": from, "do": [
+            { "first": { "set": "${ $context }" } },
+            { "rest": { "wait": "PT1S" } },
+            { "again": { "set": "${ [., $context] }", "export": { "as": "null" } } },
+            { "after": { "set": "${ . + [$context] }" } },
+        ] });
+        let mut run = Run::new(&steps, json!({ "a": { "b": 1 } }), nobody);
+        let whole = run.go();
+        let mut parts = Run::new(&steps, json!({ "a": { "b": 1 } }), nobody);
+        parts.interrupted = Some(Machine::hold);
+        assert_eq!(whole, parts.go());
+        whole
+    };
+    let raw = json!({ "a": { "b": 1 } });
+    assert_eq!(seen(json!({})), Status::Completed(json!([raw, raw, null])));
+    let made = json!({ "b": 1 });
+    assert_eq!(
+        seen(json!({ "from": ".a" })),
+        Status::Completed(json!([made, made, null]))
+    );
+}
+
 /// `$output` is what is left of it.
 #[test]
 fn an_export_sees_the_raw_output_of_its_task() {

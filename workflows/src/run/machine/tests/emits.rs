@@ -87,7 +87,7 @@ fn what_is_no_event_is_an_error() {
 fn each_event_has_an_id_of_its_own() {
     let emit = json!({ "emit": { "event": { "with": { "type": "t" } } }, "output": { "as": "${ [.id] }" } });
     let steps = json!([{ "all": { "for": { "in": [1, 2] }, "do": [{ "tell": emit, }, { "keep": { "set": "${ . }", "export": { "as": "($context // []) + ." } } }] } }, { "ids": { "set": { "ids": "${ $context }" } } }]);
-    let ran = || Run::new(&steps, json!({}), nobody).go();
+    let ran = || Run::new(&steps, json!(null), nobody).go();
     let Status::Completed(ids) = ran() else {
         panic!()
     };

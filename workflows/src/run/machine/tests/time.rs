@@ -214,7 +214,7 @@ fn a_run_is_left_while_much_ends_at_once() {
 fn the_limit_of_a_retry_ends_an_attempt() {
     let steps = json!([{ "t": {
         "try": [
-            { "first": { "if": "$context == null", "set": { "x": 1 }, "export": { "as": "{ n: 1 }" }, "then": "bad" } },
+            { "first": { "if": "$context.n == null", "set": { "x": 1 }, "export": { "as": "{ n: 1 }" }, "then": "bad" } },
             { "slow": { "wait": "PT1H" } },
             { "bad": { "raise": { "error": { "type": "https://x.example/y", "status": 500 } } } },
         ],
