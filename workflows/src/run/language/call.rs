@@ -314,7 +314,7 @@ fn parts(text: &str) -> Result<Vec<UriPart>, String> {
         if name.is_empty()
             || !name
                 .chars()
-                .all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+                .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
         {
             return Err(format!(
                 "has the template {}",

@@ -153,7 +153,11 @@ impl Interpreter<'_> {
                 }
                 UriPart::Variable(name) => {
                     let value = input.as_object().and_then(|map: &Map<_, _>| map.get(name));
-                    let text = value.cloned().and_then(scalar).ok_or_else(|| {
+                    let text = match value {
+                        Some(Value::Null) => Some(String::new()),
+                        value => value.cloned().and_then(scalar),
+                    };
+                    let text = text.ok_or_else(|| {
                         let expected = "text, a number or a boolean in the input";
                         wrong(
                             &format!("{{{name}}}"),

@@ -173,6 +173,27 @@ fn calls_are_asked_for_with_all_expressions_evaluated() {
     insta::assert_snapshot!(fault(&steps, json!({ "path": { "a": 1 }, "n": 5 })), @"Expression Error (status 400, at /do/0/get): `{path}` must be text, a number or a boolean in the input, not a map");
 }
 
+/// The specification's URI templates: names are verbatim, and null is an empty text.
+#[test]
+fn a_template_of_a_uri_names_a_property_as_it_is() {
+    let of = |uri: &str| json!([{ "get": { "call": "http", "with": { "method": "get", "endpoint": uri } } }]);
+    let uri = |uri: &str, input: Value| {
+        let mut run = Run::new(&of(uri), input, |effect| match effect {
+            Effect::Http(http) => Ok(json!(http.uri)),
+            other => panic!("{other:?}"),
+        });
+        run.go()
+    };
+    let input = json!({ "pet.id": 5, "pet": { "id": 6 }, "none": null });
+    assert_eq!(
+        uri("https://x.org/{pet.id}/a{none}?q={none}", input.clone()),
+        Status::Completed(json!("https://x.org/5/a?q="))
+    );
+    let refused = |uri: &str| fault(&of(uri), input.clone());
+    insta::assert_snapshot!(refused("https://x.org/{none}"), @r#"Expression Error (status 400, at /do/0/get): `{none}` would make a part of the path "", which leads elsewhere"#);
+    insta::assert_snapshot!(refused("https://x.org?q={pet.name}"), @"Expression Error (status 400, at /do/0/get): `{pet.name}` must be text, a number or a boolean in the input, not nothing");
+}
+
 #[test]
 fn processes_give_what_was_asked_for() {
     let run = |task| {
