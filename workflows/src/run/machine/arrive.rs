@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::frames::Place;
 use super::state::{Doing, Pending, Purpose};
 use super::tasks::Interpreter;
-use super::{Answer, Arrival, Effect, EffectId, Fault, Standard};
+use super::{Answer, Arrival, Effect, EffectId, Entry, Fault, Standard};
 use crate::run::language::{Kind, RunOutput};
 
 /// How many bytes of JSON are read in the time of one step.
@@ -38,17 +38,10 @@ impl Interpreter<'_> {
         match pending.purpose {
             Purpose::RunTimeout => self.end(Err(Self::timed_out("the run"))),
             Purpose::TaskTimeout => self.fault(place, Self::timed_out("the task")),
-            Purpose::AttemptTimeout => {
-                // As if a task of the list had failed.
-                let mut fault = Self::timed_out("the attempt");
-                fault.instance = Some(self.task(place).path.clone());
-                let inner = Place {
-                    depth: place.depth + 1,
-                    ..place
-                };
-                if self.exists(inner) {
-                    self.unwind(inner, fault);
-                }
+            Purpose::AttemptTimeout => self.stop_attempt(place, Self::timed_out("the attempt")),
+            Purpose::AttemptsTimeout => {
+                let detail = "the attempts together took longer than their limit";
+                self.stop_attempt(place, Standard::Timeout.fault(detail));
             }
             Purpose::Backoff => {
                 if let Some(Doing::Backoff { began, retries }) = self.doing(place) {
@@ -71,6 +64,24 @@ impl Interpreter<'_> {
                 Err(fault) => self.fault(place, fault),
             },
         }
+    }
+
+    /// Ends the attempt of the `try` at a place, as if a task of its list had failed.
+    fn stop_attempt(&mut self, place: Place, mut fault: Fault) {
+        let inner = Place {
+            depth: place.depth + 1,
+            ..place
+        };
+        if !self.exists(inner) {
+            return;
+        }
+        let path = self.task(place).path.clone();
+        fault.instance = Some(path.clone());
+        self.log(|| Entry::Faulted {
+            task: path,
+            fault: fault.clone(),
+        });
+        self.unwind(inner, fault);
     }
 
     /// The data of an answer. To read it is work of the turn.

@@ -47,8 +47,11 @@ impl<'t> Interpreter<'t> {
         let spent = self.now.duration_since(began);
         let spent = Duration::try_from(spent).unwrap_or_default();
         let left = whole.map(|whole| whole.saturating_sub(spent));
-        if let Some(duration) = own.into_iter().chain(left).min() {
-            self.start(place, Purpose::AttemptTimeout, Effect::Timer { duration });
+        let own = own.map(|duration| (duration, Purpose::AttemptTimeout));
+        let left = left.map(|duration| (duration, Purpose::AttemptsTimeout));
+        let first = own.into_iter().chain(left).min_by_key(|(after, _)| *after);
+        if let Some((duration, purpose)) = first {
+            self.start(place, purpose, Effect::Timer { duration });
         }
         self.set_doing(place, Doing::Try { began, retries });
         self.enter(place, format!("{}/try", task.path), input, BTreeMap::new());
@@ -84,6 +87,7 @@ impl<'t> Interpreter<'t> {
             None => None,
         };
         self.cancel_purpose(place, Purpose::AttemptTimeout);
+        self.cancel_purpose(place, Purpose::AttemptsTimeout);
         let task = self.task(place).path.clone();
         if let Some(delay) = delay {
             let attempt = retries.saturating_add(1);

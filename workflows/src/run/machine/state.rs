@@ -313,6 +313,8 @@ pub(super) enum Purpose {
     TaskTimeout,
     /// The limit of an attempt.
     AttemptTimeout,
+    /// The limit of all attempts together, where it ends one that is under way.
+    AttemptsTimeout,
     /// The wait before the next attempt.
     Backoff,
     /// Events for a `listen`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Host, Run, fault, nobody};
-use crate::run::machine::{Machine, Status};
+use crate::run::machine::{Entry, Machine, Status};
 
 #[test]
 fn waits_take_their_time() {
@@ -68,6 +68,8 @@ fn each_attempt_has_a_limit_and_the_retries_together() {
     };
     insta::assert_snapshot!(fault, @"Timeout Error (status 408, at /do/0/t): the attempt took longer than its limit");
     assert_eq!(run.began(), ["t", "slow", "slow", "slow"]);
+    let failed = |entry: &&Entry| matches!(entry, Entry::Faulted { task, .. } if task == "/do/0/t");
+    assert_eq!(run.log.iter().filter(failed).count(), 3, "each is told");
     assert_eq!(run.elapsed().as_secs(), 32);
 }
 
@@ -224,6 +226,8 @@ fn the_limit_of_a_retry_ends_an_attempt() {
     let Status::Faulted(fault) = run.go() else {
         panic!("it takes an hour")
     };
-    insta::assert_snapshot!(fault, @"Timeout Error (status 408, at /do/0/t): the attempt took longer than its limit");
+    insta::assert_snapshot!(fault, @"Timeout Error (status 408, at /do/0/t): the attempts together took longer than their limit");
     assert_eq!(run.elapsed().as_secs(), 10);
+    let told = |entry: &Entry| matches!(entry, Entry::Faulted { task, fault: told } if task == "/do/0/t" && *told == fault);
+    assert!(run.log.iter().any(told), "it is told: {:?}", run.log);
 }
