@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::decode::{Decoder, Object, Shape, join};
-use super::document::{bad_id, finish, labels};
+use super::document::{finish, labels};
 use super::schedule::{CATCHUP_DEFAULT, cron};
 use super::source::Finding;
 use super::steps::{ows_duration, steps};
@@ -95,24 +95,25 @@ fn id(decoder: &mut Decoder<'_>, header: &Object<'_>) -> Option<DefinitionId> {
     let text = required(decoder, header, "name")?;
     let entry = header.get("name")?;
     // The specification's names are host names; Almanac's ids are lower-case.
-    let host_name = text.len() <= 63 && !text.contains(['.', '_']) && !text.ends_with('-');
-    match text.parse::<DefinitionId>() {
-        Ok(id) if host_name => Some(id),
-        Ok(_) => {
-            decoder.error(
-                entry.value.at,
-                format!(
-                    "`document.name` must be 1 to 63 of a-z, 0-9 and `-` and begin and end with a letter or digit, not {}",
-                    quoted(text)
-                ),
-            );
-            None
-        }
-        Err(_) => {
-            bad_id(decoder, entry, text, "document.name");
-            None
-        }
+    if let Some(id) = host_name(text) {
+        return Some(id);
     }
+    let message = format!(
+        "`document.name` must be 1 to 63 of a-z, 0-9 and `-` and begin and end with a letter or digit, not {}",
+        quoted(text)
+    );
+    let meant = text.to_ascii_lowercase();
+    let meant = meant.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    match host_name(meant.trim_matches('-')) {
+        Some(id) => decoder.error_with_hint(entry.value.at, message, format!("`{id}` would do")),
+        None => decoder.error(entry.value.at, message),
+    }
+    None
+}
+
+fn host_name(text: &str) -> Option<DefinitionId> {
+    let good = text.len() <= 63 && !text.contains(['.', '_']) && !text.ends_with('-');
+    text.parse().ok().filter(|_| good)
 }
 
 fn versions(decoder: &mut Decoder<'_>, header: &Object<'_>) {

@@ -150,7 +150,7 @@ do: [a: { wait: PT1S }]
       1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
         |                  ^
       hint: Almanac reads DSL 1.0.x; write '1.0.3'
-    jobs/nightly.yaml:1:33: `document.name` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-` and begin with a letter or digit, not `Foo`
+    jobs/nightly.yaml:1:33: `document.name` must be 1 to 63 of a-z, 0-9 and `-` and begin and end with a letter or digit, not `Foo`
       1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
         |                                 ^
       hint: `foo` would do
@@ -172,6 +172,7 @@ do: [a: { wait: PT1S }]
     jobs/nightly.yaml:6:47: `document.name` must be 1 to 63 of a-z, 0-9 and `-` and begin and end with a letter or digit, not `a.b`
       6 | document: { dsl: '1.0.3', namespace: x, name: a.b, version: 'v1' }
         |                                               ^
+      hint: `a-b` would do
     jobs/nightly.yaml:6:61: `document.version` must be a semantic version like `1.0.0`, not `v1`
       6 | document: { dsl: '1.0.3', namespace: x, name: a.b, version: 'v1' }
         |                                                             ^
