@@ -1,5 +1,6 @@
 //! Events that reach runs from outside: `CloudEvents` 1.0 as JSON.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::expression::MAX_DEPTH;
@@ -35,6 +36,39 @@ pub fn cloud_event(value: Value) -> Result<Value, String> {
         ));
     }
     Ok(value)
+}
+
+/// What an attribute of an event that is sent must be, when a value is not it.
+pub(crate) fn refused_attribute(name: &str, value: &Value) -> Option<&'static str> {
+    let text = value.as_str().filter(|text| !text.is_empty());
+    let (good, expected) = match name {
+        "data" => (true, "anything"),
+        "specversion" => (value == "1.0", "\"1.0\""),
+        "source" | "dataschema" => (text.is_some_and(is_reference), "a URI"),
+        "time" => {
+            let good = text.is_some_and(|text| text.parse::<Timestamp>().is_ok());
+            (good, "a time like 2026-01-31T08:00:00Z")
+        }
+        "id" | "type" | "subject" | "datacontenttype" => (text.is_some(), "text"),
+        // An extension: of numbers, there are only whole ones of 32 bits.
+        _ => {
+            let number = value.as_i64().map(i32::try_from);
+            let good = value.is_string() || value.is_boolean() || matches!(number, Some(Ok(_)));
+            (good, "text, true, false or a whole number of 32 bits")
+        }
+    };
+    (!good).then_some(expected)
+}
+
+/// Whether a text can be a reference (RFC 3986): it has none of the characters
+/// that no reference has.
+fn is_reference(text: &str) -> bool {
+    let never = |c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || matches!(c, '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`')
+    };
+    !text.contains(never)
 }
 
 #[cfg(test)]

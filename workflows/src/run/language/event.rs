@@ -6,6 +6,7 @@ use super::reader::{At, Object, Reader, Target};
 use super::shapes::{CORRELATION, EMIT, EMITTED, EVENT_FILTER, EVENTS, FOREACH, LISTEN};
 use super::{Correlation, EachEvent, EventFilter, Events, Listen, Stage, Template, Until};
 use crate::definition::quoted;
+use crate::run::event::refused_attribute;
 
 /// Attributes of events that are texts.
 const TEXTS: [&str; 7] = [
@@ -25,12 +26,31 @@ impl Reader {
         let object = self.object(&at, &EMITTED)?;
         let at = self.required(&object, "with")?;
         let attributes = self.attributes(&at)?;
+        let good: Vec<bool> = attributes
+            .iter()
+            .map(|(name, value)| self.can_be_sent(&at, name, value))
+            .collect();
+        if good.contains(&false) {
+            return None;
+        }
         if !attributes.iter().any(|(name, _)| name == "type") {
             let message = format!("{} has no `type`", at.shown());
             self.problem(&at, Target::Key, message);
             return None;
         }
         Some(Template::Map(attributes))
+    }
+
+    /// Whether the run could send an attribute as it is written; null is left out.
+    fn can_be_sent(&mut self, at: &At<'_>, name: &str, value: &Template) -> bool {
+        let Template::Literal(value) = value else {
+            return true;
+        };
+        let refused = refused_attribute(name, value).filter(|_| !value.is_null());
+        if let Some(expected) = refused {
+            self.mismatch(&at.key(name, value), expected);
+        }
+        refused.is_none()
     }
 
     /// The attributes of an event: texts, `data`, and extensions (`CloudEvents` 1.0).
@@ -60,13 +80,8 @@ impl Reader {
                     let text = self.text(&at)?;
                     if ["source", "dataschema"].contains(&name.as_str())
                         && !text.trim_start().starts_with("${")
-                        && text.contains(['{', '}'])
+                        && !self.has_no_braces(&at, text)
                     {
-                        let message = format!("{} is no URI: it has braces", at.shown());
-                        self.problem(&at, Target::Value, message).hint = Some(
-                            r#"an expression makes it of data: ${ "https://shop.example/\(.id)" }"#
-                                .to_owned(),
-                        );
                         return None;
                     }
                 } else if name != "data" && (value.is_object() || value.is_array()) {
@@ -77,6 +92,19 @@ impl Reader {
             })
             .collect();
         attributes.into_iter().collect()
+    }
+
+    /// A URI that is written as it is meant.
+    pub(super) fn has_no_braces(&mut self, at: &At<'_>, text: &str) -> bool {
+        let good = !text.contains(['{', '}']);
+        if !good {
+            self.wrong_with_hint(
+                at,
+                "is no URI: it has braces",
+                r#"an expression makes it of data: ${ "https://shop.example/\(.id)" }"#,
+            );
+        }
+        good
     }
 
     pub(super) fn listen(&mut self, at: &At<'_>, task: &Object<'_>) -> Option<Listen> {

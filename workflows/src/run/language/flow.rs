@@ -322,8 +322,9 @@ impl Reader {
         let object = self.object(at, &ERROR)?;
         let kind = self.required(&object, "type").and_then(|at| {
             let kind = self.text_template(&at)?;
-            if matches!(kind, Template::Literal(_)) {
+            if let Template::Literal(Value::String(text)) = &kind {
                 self.error_type(&at);
+                self.has_no_braces(&at, text);
             }
             Some(kind)
         });

@@ -26,6 +26,8 @@ pub(crate) const KINDS: [(&str, &[&str]); 12] = [
     ("try", &["catch"]),
     ("wait", &[]),
 ];
+/// What `then` may be beside the name of a step.
+const DIRECTIVES: [&str; 3] = ["continue", "exit", "end"];
 const COMMON: &[&str] = &[
     "if", "then", "input", "output", "export", "timeout", "metadata",
 ];
@@ -71,6 +73,7 @@ impl Reader {
                 continue;
             }
             let at = at.key(name, body);
+            self.nameable(&at, name, &siblings);
             if !self.count_task(&at) {
                 break;
             }
@@ -135,6 +138,19 @@ impl Reader {
                     Some("`then` goes on at a step by its name; give each its own".to_owned());
             }
         }
+    }
+
+    /// Reports a name that no `then` could mean.
+    fn nameable(&mut self, at: &At<'_>, name: &str, siblings: &Siblings<'_>) {
+        let why = if name.is_empty() {
+            "has an empty name"
+        } else if siblings.names.is_some() && DIRECTIVES.contains(&name) {
+            "is a flow directive; no `then` could name it"
+        } else {
+            return;
+        };
+        let message = format!("{} {why}", at.shown());
+        self.problem(at, Target::Key, message).hint = Some("give the step another name".to_owned());
     }
 
     fn task(&mut self, at: &At<'_>, name: &str, siblings: &Siblings<'_>) -> Option<Task> {

@@ -9,6 +9,10 @@ use super::{Expression, Stage, Template};
 use crate::definition::quoted;
 use crate::expression::{ExpressionError, unescaped, within};
 
+/// What to do where `${ … }` is a part of a text.
+const WHOLE: &str =
+    r#"an expression is the whole text; put text into it: `${ "costs \(.price)" }`"#;
+
 /// The inside of `${ … }`, when that is the whole text.
 pub(super) fn runtime_expression(text: &str) -> Option<&str> {
     let inside = text.trim().strip_prefix("${")?.strip_suffix('}')?;
@@ -28,6 +32,12 @@ fn of_another_language(text: &str, offset: usize) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// What stands at a mistake where `${ … }` ends and another begins.
+fn of_two(text: &str, offset: usize) -> Option<&'static str> {
+    let after = text.get(offset..)?;
+    (after.starts_with('}') && after.contains("${")).then_some(WHOLE)
 }
 
 impl Reader {
@@ -50,11 +60,7 @@ impl Reader {
                 "begins as an expression and does not end as one: {}",
                 quoted(text)
             );
-            self.wrong_with_hint(
-                at,
-                &what,
-                r#"an expression is the whole text; put text into it: `${ "costs \(.price)" }`"#,
-            );
+            self.wrong_with_hint(at, &what, WHOLE);
         }
         inside
     }
@@ -66,7 +72,7 @@ impl Reader {
                 at,
                 offset,
                 "has `${ … }` within a text, where it does nothing",
-                r#"an expression is the whole text; put text into it: `${ "costs \(.price)" }`"#,
+                WHOLE,
             );
         }
         Template::Literal(Value::String(unescaped(text)))
@@ -107,7 +113,8 @@ impl Reader {
         let before = at.value.as_str().and_then(|whole| whole.find(text));
         let problem = self.problem(at, Target::Value, message);
         problem.offset = before.unwrap_or_default() + inside;
-        problem.hint = of_another_language(text, inside).map(str::to_owned);
+        let hint = of_another_language(text, inside).or(of_two(text, inside));
+        problem.hint = hint.map(str::to_owned);
     }
 
     /// Data, in which each whole text `${ … }` is an expression.

@@ -43,18 +43,27 @@ fn what_cannot_be_meant_is_refused() {
         { "f": { "call": "openapi", "with": { "document": { "endpoint": { "uri": "http://{user}@x.org?a" } }, "operationId": "o" } } },
         { "g": { "if": ".a && .b", "wait": "PT1S", "timeout": "5s" } },
         { "h": { "if": ".a || .b", "wait": "PT1S" } },
-    ])), @r"
+        { "i": { "raise": { "error": { "type": "https://x.org/{kind}", "status": 500 } } } },
+        { "j": { "set": { "x": "${ .a } and ${ .b }" } } },
+        { "end": { "wait": "PT1S" } },
+        { "": { "wait": "PT1S" } },
+        { "k": { "fork": { "branches": [{ "exit": { "wait": "PT1S" } }] } } },
+    ])), @r#"
     `do/0/b/with/headers/B` must be text, a number, a boolean or a list of them, not a map
     `do/0/b/with/query/n` must be text, a number, a boolean or a list of them, not nothing
     `do/0/b/with/query/q` must be text, a number, a boolean or a list of them, not a list
     `do/1/c/catch/errors/with/type` must be a URI, not `communication` (the specification's own are `https://serverlessworkflow.io/spec/1.0.0/errors/` and a name, such as `communication`)
+    `do/10/` has an empty name (give the step another name)
     `do/2/d/raise/error/type` must be a URI, not `x` (the specification's own are `https://serverlessworkflow.io/spec/1.0.0/errors/` and a name, such as `communication`)
     `do/3/e/with/endpoint` has credentials in it, which would be in the history of each run (`authentication` beside `uri` says who calls, with a secret of `use/secrets`)
     `do/4/f/with/document/endpoint/uri` has credentials in it, which would be in the history of each run (`authentication` beside `uri` says who calls, with a secret of `use/secrets`)
     `do/5/g/if`: expected token, found `&& .b` (jq writes `and`)
     `do/5/g/timeout` must be a map, or a name (write a limit itself as `{ after: PT5S }`; a text names one of `use/timeouts`)
     `do/6/h/if`: expected nothing, found `||` (jq writes `or`)
-    ");
+    `do/7/i/raise/error/type` is no URI: it has braces (an expression makes it of data: ${ "https://shop.example/\(.id)" })
+    `do/8/j/set/x`: expected token, found `} and ${ .b` (an expression is the whole text; put text into it: `${ "costs \(.price)" }`)
+    `do/9/end` is a flow directive; no `then` could name it (give the step another name)
+    "#);
     for uri in [
         "https://x.org/a@b",
         "https://x.org?a=b@c",
@@ -189,6 +198,26 @@ fn events_are_checked() {
     `do/5/f/listen/to/any/0/with` is missing
     `do/5/f/listen/to/any/0/correlate/x/from` is missing
     "#);
+}
+
+/// What is written as it is, and never could be sent.
+#[test]
+fn literals_of_an_event_are_checked() {
+    let emit = |with: Value| json!([{ "a": { "emit": { "event": { "with": with } } } }]);
+    insta::assert_snapshot!(problems(&emit(json!({
+        "type": "a.b", "id": "", "source": "a b", "time": "yesterday", "subject": "",
+        "f": 1.5, "big": 99_999_999_999_u64, "fine": -5, "none": null, "data": { "x": 1.5 },
+    }))), @r"
+    `do/0/a/emit/event/with/big` must be text, true, false or a whole number of 32 bits, not `99999999999`
+    `do/0/a/emit/event/with/f` must be text, true, false or a whole number of 32 bits, not `1.5`
+    `do/0/a/emit/event/with/id` must be text, not the text ``
+    `do/0/a/emit/event/with/source` must be a URI, not the text `a b`
+    `do/0/a/emit/event/with/subject` must be text, not the text ``
+    `do/0/a/emit/event/with/time` must be a time like 2026-01-31T08:00:00Z, not the text `yesterday`
+    ");
+    // A filter only compares.
+    let heard = json!({ "listen": { "to": { "one": { "with": { "time": "${ . > \"2026\" }", "id": "" } } } } });
+    assert!(parse(&json!([{ "a": heard }])).is_ok());
 }
 
 #[test]

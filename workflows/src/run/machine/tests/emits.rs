@@ -63,13 +63,13 @@ fn what_is_no_event_is_an_error() {
     for (name, value) in [
         ("type", json!("${ .nothing }")),
         ("type", json!("${ .n }")),
-        ("source", json!("https://x.example/a b")),
+        ("source", json!("${ \"https://x.example/a b\" }")),
         ("dataschema", json!("${ \"{x}\" }")),
-        ("time", json!("yesterday")),
-        ("subject", json!("")),
+        ("time", json!("${ \"yesterday\" }")),
+        ("subject", json!("${ \"\" }")),
         ("tenant", json!("${ [] }")),
-        ("tenant", json!(1.5)),
-        ("tenant", json!(4_000_000_000_u64)),
+        ("tenant", json!("${ 1.5 }")),
+        ("tenant", json!("${ 4000000000 }")),
     ] {
         let mut with = json!({ "type": "t" });
         with[name] = value;

@@ -114,7 +114,7 @@ fn each_event_is_handled_in_its_turn() {
         { "hear": listen },
         { "keep": { "set": "${ . }", "export": { "as": "{ last: $context.last, all: . }" } } },
         { "more": more },
-        { "end": { "set": { "more": "${ . }", "all": "${ $context.all }", "last": "${ $context.last }" } } },
+        { "last": { "set": { "more": "${ . }", "all": "${ $context.all }", "last": "${ $context.last }" } } },
     ]);
     let mut run = Run::new(&steps, json!({}), nobody);
     assert_eq!(run.go(), Status::Waiting);
