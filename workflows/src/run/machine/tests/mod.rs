@@ -169,22 +169,27 @@ impl Run {
 
     /// Turns until the run is over, or waits for an event.
     fn go(&mut self) -> Status {
-        for _ in 0..10_000 {
+        self.go_for(10_000).expect("the run ends")
+    }
+
+    /// So many turns at most; `None` when there would be more.
+    fn go_for(&mut self, turns: usize) -> Option<Status> {
+        for _ in 0..turns {
             let mut status = self.turn();
             if let Some(how) = self.interrupted {
                 status = self.interrupt(how);
             }
             match status {
-                Status::Waiting if !self.answer() => return status,
+                Status::Waiting if !self.answer() => return Some(status),
                 Status::Waiting => {}
                 Status::Yielded => {
                     self.now += self.turn_takes;
                     self.answer_ready();
                 }
-                over => return over,
+                over => return Some(over),
             }
         }
-        panic!("the run does not end")
+        None
     }
 
     /// Holds the run, or has it rest, and goes on from its position as JSON.
