@@ -154,20 +154,18 @@ pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let live = live_versions(&remote.schedules, project, &id)
         .await
         .context("list the runs that go on")?;
+    if detail.is_none() && live.versions.is_empty() {
+        remote.ours(project, &id, "").await?;
+    }
     let shown = match detail {
         Some(detail) => Shown::Scheduled {
             detail: Box::new(detail),
             live,
         },
-        None => {
-            if live.versions.is_empty() {
-                remote.ours(project, &id, "").await?;
-            }
-            Shown::Unscheduled {
-                definition: id,
-                live,
-            }
-        }
+        None => Shown::Unscheduled {
+            definition: id,
+            live,
+        },
     };
     super::show(args.target.format, &shown, |shown| match shown {
         Shown::Scheduled { detail, live } => {
