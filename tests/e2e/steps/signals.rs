@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use almanac_tests::{
-    Scheduler, Supervised, almanac, almanac_binary, eventually, on_both_schedulers,
+    Scheduler, Supervised, almanac, almanac_binary, eventually, on_both_schedulers, python_program,
 };
 use serde_json::{Value, json};
 
@@ -70,9 +70,8 @@ fn exec_told_to_end_leaves_no_command() {
             let file = folder.path().join("steps.yaml");
             std::fs::write(&file, stubborn(folder.path(), wait))?;
             let file = file.display().to_string();
-            let args = ["exec", &file, "--shell-allow", "sh=/bin/sh"];
             let log = folder.path().join("log");
-            let mut exec = Supervised::spawn(almanac_binary(), args, &[], &log)?;
+            let mut exec = exec(&file, "SIG_DFL", &log)?;
             let ids = both_run(folder.path()).await?;
             for signal in signals {
                 exec.signal(signal)?;
@@ -87,6 +86,44 @@ fn exec_told_to_end_leaves_no_command() {
         }
         Ok(())
     });
+}
+
+/// As under `nohup`.
+#[test]
+fn exec_that_began_deaf_to_hangups_is_not_ended_by_one() {
+    almanac_tests::run(async {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("steps.yaml");
+        std::fs::write(&file, stubborn(folder.path(), true))?;
+        let log = folder.path().join("log");
+        let mut exec = exec(&file.display().to_string(), "SIG_IGN", &log)?;
+        let ids = both_run(folder.path()).await?;
+        exec.signal("HUP")?;
+        exec.signal("TERM")?;
+        assert_eq!(exec.wait(SOON)?, 1);
+        none_runs(&ids).await?;
+        let told = std::fs::read_to_string(&log)?;
+        assert!(told.contains("ended by SIGTERM"), "{told}");
+        Ok(())
+    });
+}
+
+/// Begins with hangups heard or ignored, however this process began.
+fn exec(file: &str, hangups: &str, log: &Path) -> anyhow::Result<Supervised> {
+    let begin = format!(
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.{hangups}); os.execv(sys.argv[1], sys.argv[1:])"
+    );
+    let binary = almanac_binary().display().to_string();
+    let args = [
+        "-c",
+        &begin,
+        &binary,
+        "exec",
+        file,
+        "--shell-allow",
+        "sh=/bin/sh",
+    ];
+    Supervised::spawn(Path::new(&python_program()?), args, &[], log)
 }
 
 /// As on a worker, a command that no step waits for goes on.

@@ -15,6 +15,8 @@ use crate::run::machine::{Command, Effect, EffectId, Machine, Standard, Status};
 
 /// Turns of a run that may never end: it is left to itself after these.
 const TURNS: usize = 60;
+/// The same for expressions that take long: debug builds do a million steps a second.
+const WORK: u64 = 5_000_000;
 
 /// Values that stand where others should.
 fn junk() -> impl Strategy<Value = Value> {
@@ -106,8 +108,13 @@ fn go(machine: &mut Machine, answers: &[Value]) -> (Vec<Command>, Option<Status>
     let mut now = Timestamp::UNIX_EPOCH;
     let mut under_way: Vec<EffectId> = Vec::new();
     let mut all = Vec::new();
+    let mut work = 0;
     for turn in 0..TURNS {
         let answered = machine.advance(now);
+        work += answered.work;
+        if work > WORK {
+            break;
+        }
         for command in &answered.commands {
             match command {
                 Command::Start {
