@@ -83,6 +83,14 @@ pub struct FailedDocument {
     pub errors: Vec<Diagnostic>,
 }
 
+/// The file of a source, `path` or `path:line`.
+pub fn file_of(source: &str) -> &str {
+    match source.rsplit_once(':') {
+        Some((file, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => file,
+        _ => source,
+    }
+}
+
 /// A definition or a calendar that went away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use almanac_workflows::definition::{Diagnostic, Kind};
 use almanac_workflows::names::{DefinitionId, Revision};
-use almanac_workflows::snapshot::{FailedDocument, LoadStatus, Loaded, LoadedCalendar, Snapshot};
+use almanac_workflows::snapshot::{
+    FailedDocument, LoadStatus, Loaded, LoadedCalendar, Snapshot, file_of,
+};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -215,14 +217,6 @@ fn views(snapshot: &Snapshot) -> Vec<DefinitionView> {
 /// Whether errors of a document of this kind are a calendar's.
 fn of_calendar(kind: Kind) -> bool {
     kind == Kind::Calendar
-}
-
-/// A source without its line.
-fn file_of(source: &str) -> &str {
-    match source.rsplit_once(':') {
-        Some((file, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => file,
-        _ => source,
-    }
 }
 
 impl DefinitionView {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use almanac_activities::metrics::Metric;
 use almanac_workflows::definition::{Diagnostic, Kind};
-use almanac_workflows::snapshot::{FailedDocument, LoadStatus, Snapshot};
+use almanac_workflows::names::DefinitionId;
+use almanac_workflows::snapshot::{FailedDocument, LoadStatus, Snapshot, file_of};
 use metrics::{counter, gauge, histogram};
 
 use super::{Reload, ReloadError, ReloadSummary};
@@ -68,10 +69,14 @@ fn failures(before: &Snapshot, now: &Snapshot) {
     for failed in new.iter().take(DOCUMENTS_LOGGED) {
         let id = failed.id.as_ref().map(tracing::field::display);
         let error = joined(&failed.errors);
-        let last_good_version_served = failed.id.as_ref().is_some_and(|id| match failed.kind {
-            Kind::Calendar => now.calendars.contains_key(id),
-            Kind::Workflow | Kind::EventType => now.definitions.contains_key(id),
-        });
+        let last_good_version_served = match (&failed.id, failed.kind) {
+            (Some(id), Kind::Calendar) => now.calendars.contains_key(id),
+            (Some(id), Kind::Workflow | Kind::EventType) => now.definitions.contains_key(id),
+            // What cannot be read at all may have been any that its file held.
+            (None, _) => {
+                of_file(now, &failed.source).any(|(_, status)| status != LoadStatus::Loaded)
+            }
+        };
         match failed.kind {
             Kind::Calendar => {
                 tracing::error!(calendar = id, %error, last_good_version_served, "calendar is invalid");
@@ -96,9 +101,27 @@ fn failures(before: &Snapshot, now: &Snapshot) {
         let loaded = now.definitions.get(id)?;
         (loaded.status == LoadStatus::Loaded).then_some((id, &loaded.source))
     });
-    for (definition, source) in healed.take(DOCUMENTS_LOGGED) {
+    let unread = was.values().filter(|failed| failed.id.is_none());
+    let healed_too = unread.flat_map(|failed| {
+        of_file(before, &failed.source).filter_map(|(id, status)| {
+            let loaded = now.definitions.get(id)?;
+            (status != LoadStatus::Loaded && loaded.status == LoadStatus::Loaded)
+                .then_some((id, &loaded.source))
+        })
+    });
+    for (definition, source) in healed.chain(healed_too).take(DOCUMENTS_LOGGED) {
         tracing::info!(%definition, %source, "definition is valid again");
     }
+}
+
+/// The definitions that a file holds, or held when it could last be read.
+fn of_file<'a>(
+    snapshot: &'a Snapshot,
+    source: &'a str,
+) -> impl Iterator<Item = (&'a DefinitionId, LoadStatus)> {
+    let held = snapshot.definitions.iter();
+    held.filter(|(_, loaded)| file_of(&loaded.source) == file_of(source))
+        .map(|(id, loaded)| (id, loaded.status))
 }
 
 fn warnings(before: &Snapshot, now: &Snapshot) {
@@ -187,7 +210,9 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
+    use almanac_workflows::definition::{ParseContext, parse_file};
     use almanac_workflows::names::Revision;
+    use almanac_workflows::snapshot::Loaded;
     use insta::assert_snapshot;
     use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -256,6 +281,42 @@ mod tests {
         INFO definitions reloaded revision= total=0 new=0 updated=0 archived=0 invalid=0
         INFO view of the definitions is complete again
         ");
+    }
+
+    /// Its id cannot be read: it may be any that its file held.
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_with_what_is_served_of_it() {
+        let text = b"schedule: { every: 1h }\nworkflow: { type: Job, task_queue: jobs }\n";
+        let context = ParseContext {
+            now: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let good = |status| {
+            let parsed = parse_file("a.yaml", text, &context).remove(0);
+            let definition = Arc::clone(parsed.definition().unwrap());
+            let loaded = Loaded {
+                definition: Arc::clone(&definition),
+                source: "a.yaml".to_owned(),
+                status,
+            };
+            Snapshot {
+                definitions: [(definition.id.clone(), loaded)].into(),
+                ..Snapshot::default()
+            }
+        };
+        let kept = Snapshot {
+            failed: vec![FailedDocument {
+                source: "a.yaml:1".into(),
+                id: None,
+                kind: Kind::Workflow,
+                errors: vec![Diagnostic::error("defs/a.yaml", 1, 5, "not valid YAML")],
+            }],
+            ..good(LoadStatus::Stale)
+        };
+        let lines = logged(&good(LoadStatus::Loaded), &kept);
+        assert!(lines.contains("last_good_version_served=true"), "{lines}");
+        let lines = logged(&kept, &good(LoadStatus::Loaded));
+        let again = "definition is valid again definition=a source=a.yaml";
+        assert!(lines.contains(again), "{lines}");
     }
 
     #[test]

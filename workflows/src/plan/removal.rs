@@ -12,7 +12,7 @@ use crate::record::{ActionMemo, Flag, Held, LIST_LIMIT, Op, OrphanPolicy, Report
 use crate::schedule::{
     Desired, Field, Fingerprint, HASH_VERSION, Live, LiveMemo, base_of, line_of,
 };
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, file_of};
 
 /// Removals that are at least this many, and more than [`SHARE`] of the owned
 /// schedules, wait for confirmation.
@@ -184,14 +184,6 @@ fn reasons_to_wait(
 fn is_from(source: &str, file: &str) -> bool {
     let named = file_of(source);
     named == file || (source.len() + 3 >= SOURCE_LIMIT && file.ends_with(named))
-}
-
-/// A source without its line.
-fn file_of(source: &str) -> &str {
-    match source.rsplit_once(':') {
-        Some((file, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => file,
-        _ => source,
-    }
 }
 
 /// Pairs schedules whose definition is gone with new definitions that are
