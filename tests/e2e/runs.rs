@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use almanac_tests::{
     Project, Proxy, SOON, Scheduler, Worker, cron, foreign_schedule, json_payloads,
-    on_both_schedulers, on_one_scheduler, paused_cron, wait_for, with_schedule,
+    on_both_schedulers, on_one_scheduler, paused_cron, temporal_cli, wait_for, with_schedule,
 };
 use serde_json::{Value, json};
 
@@ -202,9 +202,22 @@ async fn what_nobody_took_in_time_is_not_done_later(on: Scheduler) -> anyhow::Re
     worker.sync().await?;
     let live = project.temporal().live(&project.schedule("one")).await?;
     assert_eq!((live.runs(), live.paused()), (0, false), "{live}");
-    // Asked anew, it is done.
+    // Asked anew it is done, also under the name that was too late.
     project.almanac(&["trigger", "one"])?.success()?;
     assert_eq!(runs(&project, "one").await?, 1);
+    let late = json!({ "id": "one", "request_id": "k", "not_after": "2026-01-01T00:00:00Z" });
+    let workflow = project.reconcile_workflow();
+    let input = late.to_string();
+    let args = ["workflow", "update", "execute", "--workflow-id", &workflow];
+    let named = ["--name", "trigger", "--update-id", "k", "--input", &input];
+    let refused = temporal_cli(project.address(), [&args[..], &named].concat()).unwrap_err();
+    assert!(
+        refused.to_string().contains("nothing was done"),
+        "{refused}"
+    );
+    let answer = trigger(&worker, "one", json!({ "overlap": "allow_all" }), "k").await?;
+    assert_eq!(answer["state"], "started", "{answer}");
+    assert_eq!(runs(&project, "one").await?, 2);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use almanac_workflows::record::{
     AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, NOT_AFTER, OverrideAnswer,
     OverrideRequest, Progress, Report, RunAnswer, RunKind, RunRequest, RunState, RunsQuery,
     SelectRequest, Selection, Selector, Status, SuspendAnswer, SuspendRequest, SyncAnswer,
-    SyncRequest, Touch,
+    SyncRequest, TOO_LATE, Touch,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -273,10 +273,16 @@ impl Reconciler {
     ) -> Result<A, ReconcilerError> {
         let deadline = tokio::time::Instant::now() + ANSWER_LIMIT;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        let mut update_id = id.to_owned();
         loop {
-            let answer = self.update_once(name, id, request).await;
+            let answer = self.update_once(name, &update_id, request).await;
             let wait = backoff.next_wait();
             match answer {
+                // The server tells what became of one that was sent under this name
+                // before. Nothing did, and the time of this one is not over.
+                Err(ReconcilerError::Refused(why)) if why.contains(TOO_LATE) && update_id == id => {
+                    update_id = format!("{id}@{}", Timestamp::now().as_millisecond());
+                }
                 Err(ReconcilerError::Busy(_)) if tokio::time::Instant::now() + wait < deadline => {
                     tokio::time::sleep(wait).await;
                 }

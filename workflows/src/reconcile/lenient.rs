@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use temporalio_common::data_converters::RawValue;
 
 use super::bounds;
-use crate::record::{Announcement, HistoryRequest, NOT_AFTER, RunsQuery, State};
+use crate::record::{Announcement, HistoryRequest, NOT_AFTER, RunsQuery, State, TOO_LATE};
 
 /// The first input as JSON: `None` when there is none, or it is not JSON.
 pub(crate) fn json(raw: &RawValue) -> Option<Value> {
@@ -55,7 +55,7 @@ fn in_time(update: &str, until: Value, now: Option<Timestamp>) -> Result<(), Str
         serde_json::from_value(until).map_err(|error| format!("{update}: {NOT_AFTER}: {error}"))?;
     match now {
         Some(now) if now > until => Err(format!(
-            "{update}: it was to be done until {until:.0}, and it is {now:.0}: nothing was done; \
+            "{update}: {TOO_LATE} {until:.0}, and it is {now:.0}: nothing was done; \
              hint: where nobody waited, a clock is wrong"
         )),
         _ => Ok(()),

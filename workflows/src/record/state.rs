@@ -171,6 +171,8 @@ pub struct HistoryRequest {
 /// Of any update: the time after which it is refused, by the server's clock. Without
 /// it, a worker that comes back does what was asked for while there was none.
 pub const NOT_AFTER: &str = "not_after";
+/// How such a refusal is worded.
+pub const TOO_LATE: &str = "it was to be done until";
 
 /// The argument of the update `sync`; every part may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
