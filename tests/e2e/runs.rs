@@ -15,6 +15,7 @@ on_both_schedulers!(
     the_same_key_starts_one_run,
     ten_triggers_at_once_start_ten_runs,
     a_backfill_starts_the_runs_of_its_range,
+    a_backfill_where_the_clock_changes_or_jitters_is_exact,
     what_cannot_be_run_is_said,
     a_worker_that_dies_starts_no_second_run,
     a_run_whose_request_was_never_seen_is_lost,
@@ -306,6 +307,104 @@ async fn a_backfill_starts_the_runs_of_its_range(on: Scheduler) -> anyhow::Resul
     let (_, again) = worker.send("POST", path, Some(&local), Some("k")).await?;
     assert_eq!(again, answer);
     assert_eq!(runs(&project, "skip").await?, 1);
+    Ok(())
+}
+
+/// The server finds these times only when it searches from the one before, or
+/// to the end of the jitter. The dry run says the same number.
+async fn a_backfill_where_the_clock_changes_or_jitters_is_exact(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    /// A definition's id, its cron string, another line, a range, and its times.
+    type Case = (
+        &'static str,
+        &'static str,
+        &'static str,
+        [&'static str; 2],
+        &'static [&'static str],
+    );
+    let project = Project::new(on).await?;
+    let cases: [Case; 8] = [
+        (
+            "berlin",
+            "30 * * * *",
+            "timezone: Europe/Berlin",
+            ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"],
+            &["2026-10-25T00:30:00Z"],
+        ),
+        (
+            "berlin-around",
+            "30 * * * *",
+            "timezone: Europe/Berlin",
+            ["2026-10-25T00:10:00Z", "2026-10-25T03:00:00Z"],
+            &["2026-10-25T00:30:00Z", "2026-10-25T02:30:00Z"],
+        ),
+        (
+            "berlin-daily",
+            "30 1 * * *",
+            "timezone: Europe/Berlin",
+            ["2026-10-25T00:30:00Z", "2026-10-25T00:30:01Z"],
+            &["2026-10-25T00:30:00Z"],
+        ),
+        (
+            "london",
+            "30 * * * *",
+            "timezone: Europe/London",
+            ["2026-10-25T00:30:00Z", "2026-10-25T00:30:01Z"],
+            &["2026-10-25T00:30:00Z"],
+        ),
+        (
+            "new-york",
+            "30 1 * * *",
+            "timezone: America/New_York",
+            ["2026-11-01T06:00:00Z", "2026-11-01T07:00:00Z"],
+            &["2026-11-01T06:30:00Z"],
+        ),
+        (
+            "new-york-first",
+            "30 1 * * *",
+            "timezone: America/New_York",
+            ["2026-11-01T05:00:00Z", "2026-11-01T06:00:00Z"],
+            &["2026-11-01T05:30:00Z"],
+        ),
+        (
+            "lord-howe",
+            "*/15 * * * *",
+            "timezone: Australia/Lord_Howe",
+            ["2026-04-04T14:50:00Z", "2026-04-04T16:20:00Z"],
+            &["2026-04-04T15:00:00Z", "2026-04-04T16:15:00Z"],
+        ),
+        (
+            "jitter",
+            "30 * * * *",
+            "jitter: 20m",
+            ["2026-01-01T00:30:00Z", "2026-01-01T00:31:00Z"],
+            &["2026-01-01T00:30:00Z"],
+        ),
+    ];
+    for (id, cron, more, ..) in &cases {
+        let lines = format!("  cron: '{cron}'\n  {more}\n  overlap_policy: allow_all\n");
+        project.write(&format!("{id}.yaml"), &with_schedule(&lines))?;
+    }
+    let _worker = project.worker().start().await?;
+    for (id, _, _, [from, to], expected) in cases {
+        let backfill = ["backfill", id, "--from", from, "--to", to];
+        let dry = [&backfill[..], &["--dry-run", "--format", "json"]].concat();
+        let dry: Value = serde_json::from_str(&project.almanac(&dry)?.success()?)?;
+        assert_eq!(dry[0]["runs"], expected.len(), "{id}: {dry}");
+        let said = [&backfill[..], &["--format", "json"]].concat();
+        let said = project.almanac(&said)?;
+        let answer: Value = serde_json::from_str(&said.stdout)?;
+        assert_eq!(answer["state"], "started", "{id}: {said:?}");
+        let started = answer["runs"].as_array().unwrap().iter();
+        let started: Vec<_> = started
+            .filter_map(|run| run["workflow_id"].as_str())
+            .map(|run| run.rsplit_once(&format!("{id}-")).map_or(run, |(_, at)| at))
+            .collect();
+        assert_eq!(started, expected, "{id}: {answer}");
+        let all = runs(&project, id).await?;
+        assert_eq!(all, i64::try_from(expected.len())?, "{id}");
+    }
     Ok(())
 }
 

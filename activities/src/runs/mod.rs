@@ -21,10 +21,10 @@ use almanac_workflows::names::Project;
 use almanac_workflows::record::{
     RunAnswer, RunKind, RunOrder, RunState, RunStep, RunsSeen, StartedRun,
 };
-use almanac_workflows::times::Spec;
+use almanac_workflows::times::{BackfillWindow, Spec};
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::{
-    BackfillRequest, ScheduleInfo, SchedulePatch, TriggerImmediatelyRequest,
+    ScheduleInfo, SchedulePatch, TriggerImmediatelyRequest,
 };
 use tokio::time::{Instant, sleep};
 
@@ -33,7 +33,7 @@ pub use range::{Range, Times};
 
 use crate::metrics;
 use crate::schedules::wire::{self, encode_overlap, encode_time};
-use crate::schedules::{RequestError, Schedules};
+use crate::schedules::{RequestError, Schedules, backfill_request};
 use seen::{Sight, became, glance};
 
 /// How long what was sent may take to show.
@@ -137,6 +137,7 @@ impl Runner {
             Ok(times) => RunStep::Seen(RunsSeen {
                 first: times.first,
                 last: times.last,
+                window: Some(ours.spec.backfill_window(times.first, times.last)),
                 asked: times.count,
                 ..before
             }),
@@ -270,23 +271,24 @@ fn refused(state: RunState, message: String) -> RunAnswer {
 }
 
 fn patch(order: &RunOrder, before: &RunsSeen) -> SchedulePatch {
-    let overlap_policy = order
-        .overlap
-        .map_or(0, |policy| encode_overlap(policy).into());
     match order.kind {
         RunKind::Trigger => SchedulePatch {
             trigger_immediately: Some(TriggerImmediatelyRequest {
-                overlap_policy,
+                overlap_policy: order
+                    .overlap
+                    .map_or(0, |policy| encode_overlap(policy).into()),
                 scheduled_time: Some(encode_time(before.at)),
             }),
             ..SchedulePatch::default()
         },
         RunKind::Backfill => SchedulePatch {
-            backfill_request: vec![BackfillRequest {
-                start_time: Some(encode_time(before.first)),
-                end_time: Some(encode_time(before.last)),
-                overlap_policy,
-            }],
+            backfill_request: vec![backfill_request(
+                before.window.unwrap_or(BackfillWindow {
+                    start: before.first,
+                    end: before.last,
+                }),
+                order.overlap,
+            )],
             ..SchedulePatch::default()
         },
     }

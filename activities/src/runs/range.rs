@@ -50,7 +50,11 @@ impl Range {
         let mut after = self.from.checked_sub(SignedDuration::from_nanos(1)).ok()?;
         let mut times: Option<Times> = None;
         loop {
-            let found = spec.fire_times(after, 1000);
+            let found = if times.is_none() {
+                spec.times_after(after, 1000)
+            } else {
+                spec.fire_times(after, 1000)
+            };
             for time in &found.times {
                 if *time >= self.to || times.is_some_and(|times| times.count >= COUNTED) {
                     return times;

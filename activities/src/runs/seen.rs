@@ -117,9 +117,11 @@ fn trigger(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
 
 fn backfill(before: &RunsSeen, info: &ScheduleInfo) -> Sight {
     let now = glance(info);
+    // The time that an action shows includes its jitter.
+    let end = before.window.map_or(before.last, |window| window.end);
     let (ours, others): (Vec<_>, Vec<_>) = new_runs(before, info).into_iter().partition(|action| {
         let due = action.schedule_time.as_ref().and_then(decode_time);
-        due.is_some_and(|due| (before.first..=before.last).contains(&due))
+        due.is_some_and(|due| (before.first..=end).contains(&due))
     });
     let grown = |now: u64, before: u64, left: u64| now.saturating_sub(before).min(left);
     let mut answer = answer(before, info);

@@ -3,6 +3,7 @@
 mod actions;
 mod adopt;
 mod apply;
+mod backfill;
 mod client;
 mod fingerprints;
 mod foreign;
@@ -18,6 +19,7 @@ pub mod wire;
 pub use actions::{Missed, Run, Runs};
 pub use adopt::{Adopter, QUIET, is_being_adopted, original_note};
 pub use apply::{Applied, Applier};
+pub(crate) use backfill::backfill_request;
 pub use client::{RequestError, Schedules, WorkflowList};
 pub use fingerprints::Fingerprints;
 pub use foreign::{Foreign, Loss};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::OverlapPolicy;
 use crate::names::DefinitionId;
-use crate::times::When;
+use crate::times::{BackfillWindow, When};
 
 /// The most runs of one backfill, unless its request says otherwise.
 pub const BACKFILL_LIMIT: u32 = 100;
@@ -158,6 +158,9 @@ pub struct RunsSeen {
     pub first: Timestamp,
     /// Of a backfill: the last of them.
     pub last: Timestamp,
+    /// Of a backfill: the range that is asked of the server; `None` in what
+    /// earlier releases wrote, which ask for `first` to `last`.
+    pub window: Option<BackfillWindow>,
     /// How many runs are asked for.
     pub asked: u64,
     /// Actions it had started.

@@ -13,6 +13,19 @@ const LAST_YEAR: i16 = 2100;
 
 const HOUR: i64 = 3600;
 
+/// How long a change of the clock may matter to a search that starts after it:
+/// where midnight does not exist, a calendar with days of the week loses the
+/// whole day.
+const DISTURBED: i64 = 25 * HOUR;
+/// How long before a change it may matter to a search that starts there: east
+/// of Greenwich the server passes twice through the first of two equal hours.
+const DISTURBED_BEFORE: i64 = 3 * HOUR;
+/// How long before a change a search starts that goes through it as a running
+/// schedule does.
+const BEFORE_CHANGE: i64 = 4 * HOUR;
+/// How many changes, each within a day of the next, are gone back over.
+const CHANGES_IN_A_ROW: usize = 4;
+
 /// How many times the server tries in a row before an exclusion makes it give
 /// up, by default: two weeks of seconds.
 const CANDIDATES: usize = 14 * 24 * 3600;
@@ -27,11 +40,64 @@ pub struct FireTimes {
 }
 
 impl Spec {
-    /// The next `n` times after `after`, as the server computes them: a local
-    /// time that does not exist is skipped, one that exists twice fires twice,
-    /// intervals count from the epoch in UTC, and `start_at` and `end_at`
-    /// belong to the time between them. None without a known zone, and none
-    /// after 2100.
+    /// The next `n` times of a schedule that has been running since before
+    /// `after`.
+    ///
+    /// The server searches for a time from the one before it, and around a
+    /// change of the clock its answer depends on where it starts: a search
+    /// that starts within a repeated hour finds other times than a schedule
+    /// that runs through it. So this one starts before the change.
+    pub fn times_after(&self, after: Timestamp, n: usize) -> FireTimes {
+        let start = self.undisturbed(after);
+        if start == after {
+            return self.fire_times(after, n);
+        }
+        let Some(zone) = zone::find(&self.timezone).map(Zone::new) else {
+            return self.fire_times(after, n);
+        };
+        let mut found = FireTimes::default();
+        let mut search = Search::new(self, &zone, start);
+        while found.times.len() < n {
+            match search.next() {
+                Some(time) if time <= after => {}
+                Some(time) => found.times.push(time),
+                None => {
+                    found.exhausted = true;
+                    break;
+                }
+            }
+        }
+        found
+    }
+
+    /// A moment from which a search finds the times of a schedule that has
+    /// been running: `at` itself, or one before the change of the clock where
+    /// there is one near `at`.
+    pub fn undisturbed(&self, at: Timestamp) -> Timestamp {
+        if self.calendars.is_empty() {
+            return at;
+        }
+        let Some(zone) = zone::find(&self.timezone).map(Zone::new) else {
+            return at;
+        };
+        let mut moment = floor(at);
+        for _ in 0..CHANGES_IN_A_ROW {
+            match zone.last_change(moment + DISTURBED_BEFORE) {
+                Some(change) if moment - change < DISTURBED => moment = change - BEFORE_CHANGE,
+                _ => break,
+            }
+        }
+        if moment == floor(at) {
+            return at;
+        }
+        Timestamp::from_second(moment).unwrap_or(at)
+    }
+
+    /// The next `n` times after `after`, as the server finds them when its
+    /// search starts at `after`: a local time that does not exist is skipped,
+    /// one that exists twice fires twice, intervals count from the epoch in
+    /// UTC, and `start_at` and `end_at` belong to the time between them. None
+    /// without a known zone, and none after 2100.
     pub fn fire_times(&self, after: Timestamp, n: usize) -> FireTimes {
         let mut found = FireTimes::default();
         let Some(zone) = zone::find(&self.timezone).map(Zone::new) else {

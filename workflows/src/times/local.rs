@@ -56,6 +56,18 @@ impl Zone {
         seconds - self.offset(seconds - self.offset(seconds))
     }
 
+    /// The last instant up to `at` at which the offset changed.
+    pub(super) fn last_change(&self, at: i64) -> Option<i64> {
+        let mut until = Timestamp::from_second(at.checked_add(1)?).ok()?;
+        loop {
+            let transition = self.zone.preceding(until).next()?.timestamp();
+            if self.offset(transition.as_second()) != self.offset(transition.as_second() - 1) {
+                return Some(transition.as_second());
+            }
+            until = transition;
+        }
+    }
+
     /// The next instant at which the offset changes.
     pub(super) fn next_change(&self, after: i64) -> Option<i64> {
         let mut from = Timestamp::from_second(after).ok()?;

@@ -9,6 +9,7 @@
 //! The rules are those of `service/worker/scheduler/{spec,calendar}.go` of
 //! `temporalio/temporal`; `tests/e2e/times.rs` compares them with a server.
 
+mod backfill;
 mod calendar;
 mod cron;
 mod days;
@@ -26,6 +27,7 @@ mod warn;
 mod when;
 mod zone;
 
+pub use backfill::BackfillWindow;
 pub use calendar::{Calendar, CalendarInput, CalendarRanges, Role, compile_calendar};
 pub use cron::{CompiledCron, common_zone, compile_cron};
 pub use days::WholeDays;

@@ -27,7 +27,7 @@ impl Quiet {
         let mut busy: Vec<(Timestamp, Timestamp)> = Vec::new();
         for spec in specs {
             let from = now - before - signed(spec.jitter) - SignedDuration::from_secs(1);
-            let found = spec.fire_times(from, LOOKED_AT);
+            let found = spec.times_after(from, LOOKED_AT);
             let times = &found.times;
             for (index, time) in times.iter().enumerate() {
                 if time.duration_since(limit) > after {

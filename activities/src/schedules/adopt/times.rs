@@ -9,8 +9,6 @@ use almanac_workflows::names::ScheduleId;
 use almanac_workflows::schedule::Desired;
 use almanac_workflows::times::{Quiet, Spec};
 use jiff::{SignedDuration, Timestamp};
-use temporalio_common::protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
-use temporalio_common::protos::temporal::api::schedule::v1::{BackfillRequest, SchedulePatch};
 
 use super::parties::{Old, Ours};
 use super::{AdoptError, Adopter, request};
@@ -131,30 +129,14 @@ impl Adopter<'_> {
         }
         let values = &ours.live.values;
         let policy = match values.overlap_policy {
-            OverlapPolicy::AllowAll => ScheduleOverlapPolicy::AllowAll,
-            _ => ScheduleOverlapPolicy::BufferAll,
+            OverlapPolicy::AllowAll => OverlapPolicy::AllowAll,
+            _ => OverlapPolicy::BufferAll,
         };
-        let half = SignedDuration::from_millis(500);
-        let backfill_request = times
-            .iter()
-            .map(|time| {
-                let to_next = next(&values.spec, *time).map(|next| next.duration_since(*time));
-                let jitter = signed(values.spec.jitter).min(to_next.unwrap_or(SignedDuration::MAX));
-                BackfillRequest {
-                    start_time: Some(encode(*time - half)),
-                    end_time: Some(encode(*time + jitter.max(half))),
-                    overlap_policy: policy.into(),
-                }
-            })
-            .collect();
-        let patch = SchedulePatch {
-            backfill_request,
-            ..SchedulePatch::default()
-        };
+        let (id, times) = (&ours.live.schedule, times.iter().copied());
         self.schedules
-            .patch(&ours.live.schedule, patch, request_id())
+            .backfill_times(id, &values.spec, times, policy, request_id())
             .await
-            .map_err(request("backfill", &ours.live.schedule))
+            .map_err(request("backfill", id))
     }
 }
 
@@ -176,16 +158,12 @@ pub(super) fn between(old: &Old, ours: &Desired, now: Timestamp) -> BTreeSet<Tim
 }
 
 fn times_until(spec: &Spec, after: Timestamp, until: Timestamp) -> BTreeSet<Timestamp> {
-    let found = spec.fire_times(after, MISSED_LIMIT);
+    let found = spec.times_after(after, MISSED_LIMIT);
     found
         .times
         .into_iter()
         .take_while(|time| *time < until)
         .collect()
-}
-
-fn next(spec: &Spec, after: Timestamp) -> Option<Timestamp> {
-    spec.fire_times(after, 1).times.first().copied()
 }
 
 /// Waits for a moment at which neither runs. One that runs so often that there
@@ -213,11 +191,4 @@ pub(super) async fn wait_for_quiet(ours: &Desired, old: &Old) -> Result<(), Adop
 
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::from_hours(24 * 365))
-}
-
-fn encode(time: Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: time.as_second(),
-        nanos: time.subsec_nanosecond(),
-    }
 }
