@@ -4,6 +4,8 @@
 //! requests to the Temporal server. What to do is decided by `almanac_workflows`;
 //! this crate observes and applies.
 
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod definitions;
 pub mod metrics;
 pub mod reconcile;

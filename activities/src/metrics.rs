@@ -42,6 +42,8 @@ pub enum Metric {
     ScheduleMissed,
     /// Schedules that should have fired, and did not, as of the last full pass.
     ScheduleOverdue,
+    /// Log lines that could not be written, or not in time.
+    LogLinesDropped,
     /// Always 1. Label: `version`.
     BuildInfo,
 }
@@ -59,7 +61,7 @@ pub enum Kind {
 
 impl Metric {
     /// Every metric, in the contract's order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ReconcileTotal,
         Self::ReconcileDuration,
         Self::ReconcileLastSuccess,
@@ -75,6 +77,7 @@ impl Metric {
         Self::EventsTotal,
         Self::ScheduleMissed,
         Self::ScheduleOverdue,
+        Self::LogLinesDropped,
         Self::BuildInfo,
     ];
 
@@ -96,6 +99,7 @@ impl Metric {
             Self::EventsTotal => "almanac_events_total",
             Self::ScheduleMissed => "almanac_schedule_missed_total",
             Self::ScheduleOverdue => "almanac_schedule_overdue",
+            Self::LogLinesDropped => "almanac_log_lines_dropped_total",
             Self::BuildInfo => "almanac_build_info",
         }
     }
@@ -118,6 +122,7 @@ impl Metric {
             Self::EventsTotal => "Events received.",
             Self::ScheduleMissed => "Actions that were due and never started.",
             Self::ScheduleOverdue => "Schedules that should have fired, and did not.",
+            Self::LogLinesDropped => "Log lines that could not be written.",
             Self::BuildInfo => "Almanac's version.",
         }
     }
@@ -131,7 +136,8 @@ impl Metric {
             | Self::DriftCorrected
             | Self::ReloadTotal
             | Self::EventsTotal
-            | Self::ScheduleMissed => Kind::Counter,
+            | Self::ScheduleMissed
+            | Self::LogLinesDropped => Kind::Counter,
             Self::ReconcileLastSuccess
             | Self::ReconcileLastAttempt
             | Self::Schedules

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use almanac_workflows::text;
 use anyhow::Context as _;
 
 use crate::args::{Cli, Cmd, DevArgs, RunArgs};
@@ -13,6 +14,8 @@ use crate::process::dev::{self, DevServer};
 pub mod args;
 pub mod cli;
 pub mod connect;
+mod console;
+mod failure;
 pub mod http;
 pub mod process;
 pub mod registry;
@@ -21,38 +24,61 @@ mod wiring;
 
 /// Runs a command line to its end.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match args::parse(arguments) {
+    console::tell_panics();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match args::parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Nothing can be done where even this cannot be printed.
-            let _unprinted = error.print();
+            usage(&error, &arguments);
             // Help and the version are asked for; clap's own code for the rest is 2.
-            return if error.use_stderr() {
+            return ended(if error.use_stderr() {
                 ExitCode::FAILURE
             } else {
                 ExitCode::SUCCESS
-            };
+            });
         }
     };
-    run(cli).unwrap_or_else(|error| {
-        eprintln!("error: {}", causes(&error));
+    ended(run(cli).unwrap_or_else(|error| {
+        console::say_page(&failure::page("error: ", &error));
         ExitCode::FAILURE
-    })
+    }))
 }
 
-/// An error with its causes, on one line. Many of the SDK's errors say their
-/// cause themselves; it is not said again.
-pub(crate) fn causes(error: &anyhow::Error) -> String {
-    let mut said = String::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        if said.is_empty() {
-            said = text;
-        } else if !said.contains(&text) {
-            said = format!("{said}: {text}");
-        }
+/// The exit code of a command that ended with `code`: one whose result could not
+/// be printed did not do what it was asked for.
+fn ended(code: ExitCode) -> ExitCode {
+    let lost = console::lost_output();
+    if lost {
+        console::say("error: standard output cannot be written; what was printed is incomplete");
     }
-    said
+    console::flush();
+    if lost && code == ExitCode::SUCCESS {
+        ExitCode::FAILURE
+    } else {
+        code
+    }
+}
+
+/// Prints what clap says: help, the version, or what is wrong with the arguments.
+/// It repeats arguments and variables, between line breaks of its own: where those
+/// hold what has to be escaped, all of it goes on one line.
+fn usage(error: &clap::Error, arguments: &[OsString]) {
+    let variables = std::env::vars_os().filter(|(name, _)| {
+        let name = name.as_encoded_bytes();
+        name.starts_with(b"ALMANAC_")
+    });
+    let variables: Vec<OsString> = variables.map(|(_, value)| value).collect();
+    let is_hostile = |text: &OsString| text.to_string_lossy().contains(text::is_hidden);
+    let styled = error.render();
+    if !error.use_stderr() {
+        console::print_styled(&styled);
+    } else if arguments.iter().chain(&variables).any(is_hostile) {
+        let text = styled.to_string();
+        let parts: Vec<_> = text.split('\n').map(str::trim).collect();
+        console::say(parts.join(" ").trim_end());
+    } else {
+        console::say_styled(&styled);
+    }
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -73,10 +99,12 @@ async fn command(cli: Cli) -> anyhow::Result<ExitCode> {
     let worker_filter = filter.as_deref().unwrap_or("info");
     match cli.command {
         Cmd::Run(args) => {
+            console::detach();
             telemetry::install_logs(args.worker.log_format, worker_filter).context("--log")?;
             work(args).await
         }
         Cmd::Dev(args) => {
+            console::detach();
             telemetry::install_logs(args.worker.log_format, worker_filter).context("--log")?;
             develop(args).await
         }
@@ -104,19 +132,16 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::install_metrics()?;
     args.worker.listen = dev::listen_address(args.worker.listen).await?;
     let mut process = Process::new(args.project.clone(), args.worker, metrics).await?;
-    eprintln!(
+    console::say(&format!(
         "starting a temporal dev server, kept in {}",
         args.db.display()
-    );
+    ));
     let mut server = tokio::select! {
         server = DevServer::start(&cli, &args.db) => server?,
         // Letting go of the start ends the server.
         () = process.told_to_stop() => return Ok(ExitCode::SUCCESS),
     };
-    print!(
-        "{}",
-        dev::welcome(&server, process.address()?, &args.project)
-    );
+    console::print(&dev::welcome(&server, process.address()?, &args.project));
     let connector = Connector::to_dev_server(&server.address.to_string(), process.identity())?;
     let mut lost = None;
     let result = process
@@ -129,17 +154,4 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
     server.stop().await;
     result?;
     lost.map_or(Ok(ExitCode::SUCCESS), |why| Err(anyhow::anyhow!(why)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::causes;
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let error = anyhow::anyhow!("not found")
-            .context("describe x: not found")
-            .context("worker `run`");
-        assert_eq!(causes(&error), "worker `run`: describe x: not found");
-    }
 }

@@ -6,6 +6,8 @@
 //! workflows. Nothing here does I/O, reads a clock or the environment, or
 //! knows an SDK client; `clippy.toml` bans what the compiler cannot.
 
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod contracts;
 pub mod definition;
 pub mod expression;
@@ -17,4 +19,5 @@ pub mod run;
 pub mod schedule;
 mod size;
 pub mod snapshot;
+pub mod text;
 pub mod times;

@@ -23,6 +23,8 @@ use super::{Remote, progress};
 use outcome::{Item, LiveState, Outcome, State, text};
 
 use crate::args::AdoptArgs;
+use crate::console;
+use crate::failure::Failure;
 use crate::process::backoff::random;
 use crate::process::reconciler::ReconcilerError;
 use crate::registry::{Depth, Registry};
@@ -46,10 +48,10 @@ pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
     refuse_owned_by_live_projects(&remote, &args, &mut outcome).await?;
     if let Some(confirm) = &args.confirm {
         if *confirm != outcome.digest {
-            bail!(
-                "digest `{confirm}` does not name what would be adopted now; nothing done\n  \
-                 hint: the same command without --confirm prints it"
-            );
+            let why =
+                format!("digest `{confirm}` does not name what would be adopted now; nothing done");
+            let hint = "the same command without --confirm prints it";
+            return Err(Failure::new(why).hint(hint).into());
         }
         if !outcome
             .adoptions
@@ -64,7 +66,7 @@ pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
     let mut good = true;
     for item in &outcome.adoptions {
         if let Some(error) = &item.error {
-            eprintln!("error: {}: {error}", item.id);
+            console::say_page(&error.page(&format!("error: {}: ", item.id)));
             good = false;
         }
     }
@@ -82,7 +84,9 @@ async fn definitions(args: &AdoptArgs) -> anyhow::Result<BTreeMap<DefinitionId, 
     let snapshot = registry.snapshot();
     if !snapshot.failed.is_empty() {
         let count = snapshot.failed.len();
-        eprintln!("{count} documents are invalid, and not looked at; see `almanac validate`");
+        console::say(&format!(
+            "{count} documents are invalid, and not looked at; see `almanac validate`"
+        ));
     }
     Ok(plan::desired(&args.target.project, &snapshot))
 }
@@ -111,9 +115,8 @@ fn pairs<'a>(
                 .get(id)
                 .with_context(|| format!("no definition `{id}` with a schedule in --dir"))?;
             let from = from(one).with_context(|| {
-                format!(
-                    "definition `{id}` has no `schedule.adopts`\n  hint: --from names the schedule"
-                )
+                Failure::new(format!("definition `{id}` has no `schedule.adopts`"))
+                    .hint("--from names the schedule")
             })?;
             Ok((one, from))
         })
@@ -184,10 +187,9 @@ async fn look(
     } else if foreign.project() != args.from_project.as_ref()
         && let Some(owner) = foreign.project()
     {
-        item.refuse(format!(
-            "schedule `{from}` belongs to the Almanac project `{owner}`\n  \
-             hint: if that one moves here, --from-project {owner}"
-        ));
+        let why = format!("schedule `{from}` belongs to the Almanac project `{owner}`");
+        let hint = format!("if that one moves here, --from-project {owner}");
+        item.refuse(Failure::new(why).hint(hint));
     }
     let (theirs, ours) = (&foreign.values, &desired.values);
     let mut alike = theirs.clone();
@@ -216,10 +218,11 @@ async fn look(
         running: foreign.running,
     });
     if item.jitter && item.quiet.is_none() {
-        item.refuse(format!(
-            "the jitter of `{from}` leaves no moment without a run, at which the two could be exchanged\n  \
-             hint: make its jitter shorter than the time between its runs first"
-        ));
+        let why = format!(
+            "the jitter of `{from}` leaves no moment without a run, at which the two could be exchanged"
+        );
+        let hint = "make its jitter shorter than the time between its runs first";
+        item.refuse(Failure::new(why).hint(hint));
     }
     Ok(item)
 }
@@ -238,10 +241,12 @@ async fn refuse_owned_by_live_projects(
     }
     for item in &mut outcome.adoptions {
         if item.state != State::Adopted {
-            item.refuse(format!(
-                "project `{project}` has live workers, which would make its schedules anew\n  \
-                 hint: stop them, or `almanac suspend --project {project} --reason moving`"
-            ));
+            let why = format!(
+                "project `{project}` has live workers, which would make its schedules anew"
+            );
+            let hint =
+                format!("stop them, or `almanac suspend --project {project} --reason moving`");
+            item.refuse(Failure::new(why).hint(hint));
         }
     }
     Ok(())
@@ -266,10 +271,10 @@ async fn adopt(remote: &Remote, args: &AdoptArgs, outcome: &mut Outcome) -> anyh
         {
             let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
             if wait > args.wait {
-                item.error = Some(format!(
+                item.error = Some(Failure::new(format!(
                     "`{}` may run until {at}, with its jitter; try again then, or --wait longer",
                     item.from
-                ));
+                )));
                 continue;
             }
             tokio::time::sleep(wait).await;
@@ -284,7 +289,7 @@ async fn adopt(remote: &Remote, args: &AdoptArgs, outcome: &mut Outcome) -> anyh
         };
         match remote.reconciler.adopt(&request).await {
             Ok(answer) => asked.push((answer.pass, item)),
-            Err(error) => item.error = Some(error.to_string()),
+            Err(error) => item.error = Some(Failure::new(error.to_string())),
         }
     }
     for (pass, item) in asked {
@@ -295,16 +300,16 @@ async fn adopt(remote: &Remote, args: &AdoptArgs, outcome: &mut Outcome) -> anyh
             .flat_map(|report| report.errors)
             .find(|error| error.id.as_deref() == own && error.source == "adopt");
         if let Some(error) = error {
-            item.error = Some(error.message);
+            item.error = Some(Failure::new(error.message));
             continue;
         }
         match remote.schedules.describe(&item.from).await {
             Err(RequestError::NotFound) => item.state = State::Adopted,
             Ok(_) => {
-                item.error = Some(format!(
+                item.error = Some(Failure::new(format!(
                     "pass {pass} has not taken over from `{}` yet; the same command goes on",
                     item.from
-                ));
+                )));
             }
             Err(error) => return Err(error).context("look at what was done"),
         }
@@ -321,7 +326,10 @@ async fn check_worker(remote: &Remote, project: &Project) -> anyhow::Result<()> 
         }
         Ok(_) => Ok(()),
         Err(error @ (ReconcilerError::Absent(_) | ReconcilerError::NoAnswer(_))) => {
-            bail!("{error}; nothing done\n  hint: `almanac run --project {project}` must run")
+            let hint = format!("`almanac run --project {project}` must run");
+            Err(Failure::new(format!("{error}; nothing done"))
+                .hint(hint)
+                .into())
         }
         Err(error) => Err(error.into()),
     }

@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::Remote;
 use crate::args::{Target, Which};
+use crate::console::Page;
+use crate::failure::Failure;
 use crate::process::backoff::random;
 use crate::process::reconciler::ReconcilerError;
 
@@ -24,10 +26,11 @@ pub(super) async fn chosen(
     let request = format!("select-{:016x}", random());
     let found = match remote.reconciler.select(&request, selector).await {
         Ok(found) => found,
-        Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => bail!(
-            "{error}; labels are known to a worker alone: nothing was changed\n  hint: `almanac list` \
-             shows the schedules, and each can be named by its id"
-        ),
+        Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => {
+            let why = format!("{error}; labels are known to a worker alone: nothing was changed");
+            let hint = "`almanac list` shows the schedules, and each can be named by its id";
+            return Err(Failure::new(why).hint(hint).into());
+        }
         Err(error) => return Err(error.into()),
     };
     if found.total == 0 {
@@ -47,7 +50,10 @@ pub(super) async fn chosen(
 pub(super) fn show_chosen(target: &Target, what: &str, ids: &[DefinitionId]) -> anyhow::Result<()> {
     let value = json!({ "would": what, "ids": ids });
     super::show(target.format, &value, |_| {
-        let lines = ids.iter().map(|id| format!("{id}: would {what}\n"));
-        lines.collect()
+        let mut page = Page::default();
+        for id in ids {
+            page.line(format!("{id}: would {what}"));
+        }
+        page
     })
 }

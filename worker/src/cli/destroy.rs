@@ -4,18 +4,19 @@
 //! on are left alone. Whatever is not the project's own stays.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use almanac_activities::schedules::{RequestError, wire};
 use almanac_workflows::names::{Project, ScheduleId};
 use almanac_workflows::plan::held_digest;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 
 use super::Remote;
 use crate::args::DestroyArgs;
+use crate::console::{self, Page};
+use crate::failure::Failure;
 use crate::process::reconciler::ReconcilerError;
 
 /// How many schedules are deleted at a time.
@@ -56,22 +57,25 @@ pub(super) async fn run(args: &DestroyArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if *confirm != outcome.digest {
-        bail!(
+        let why = format!(
             "digest `{confirm}` does not name the {} schedules that would be removed now; \
-             nothing removed\n  hint: `almanac destroy --project {project}` prints them with their digest",
+             nothing removed",
             outcome.schedules.len()
         );
+        let hint = format!("`almanac destroy --project {project}` prints them with their digest");
+        return Err(Failure::new(why).hint(hint).into());
     }
     if live(&remote, project).await? {
-        bail!(
+        let why = format!(
             "project `{project}` has live workers, which would make the schedules anew; \
-             nothing removed\n  hint: stop them first"
+             nothing removed"
         );
+        return Err(Failure::new(why).hint("stop them first").into());
     }
     remove(&remote, project, &mut outcome).await?;
     super::show(args.target.format, &outcome, text)?;
     for error in &outcome.errors {
-        eprintln!("error: {error}");
+        console::say(&format!("error: {error}"));
     }
     Ok(if outcome.errors.is_empty() {
         ExitCode::SUCCESS
@@ -169,13 +173,13 @@ async fn delete(remote: &Remote, project: &Project, id: &ScheduleId) -> Result<(
     deleted.map_err(|error| error.to_string())
 }
 
-fn text(outcome: &Outcome) -> String {
+fn text(outcome: &Outcome) -> Page {
     let Outcome {
         project, namespace, ..
     } = outcome;
     let count = outcome.schedules.len();
-    let mut out = String::new();
-    let mut line = |text: String| writeln!(out, "{text}").unwrap_or_default();
+    let mut page = Page::default();
+    let mut line = |text: String| page.line(text);
     if count == 0 && !outcome.reconcile_workflow {
         line(format!(
             "project `{project}` has nothing in namespace `{namespace}`"
@@ -211,10 +215,11 @@ fn text(outcome: &Outcome) -> String {
         None => line("left alone: its runs that go on, which could not be counted".to_owned()),
     }
     if !outcome.removed && outcome.errors.is_empty() && (count > 0 || outcome.reconcile_workflow) {
+        line("to do it: stop the workers, then".to_owned());
         line(format!(
-            "to do it: stop the workers, then\n  almanac destroy --project {project} --confirm {}",
+            "  almanac destroy --project {project} --confirm {}",
             outcome.digest
         ));
     }
-    out
+    page
 }

@@ -22,6 +22,8 @@ use self::effects::Effects;
 use self::events::Events;
 use super::validate::read_definitions;
 use crate::args::ExecArgs;
+use crate::console;
+use crate::failure::Failure;
 use crate::process::Signals;
 
 /// How much of a task's output is shown, in characters.
@@ -74,7 +76,7 @@ fn show(ended: Result<Value, Fault>) -> anyhow::Result<ExitCode> {
     match ended {
         Ok(output) => super::print_json(&output),
         Err(fault) => {
-            eprintln!("{}", visible(&fault.to_string()));
+            console::say(&fault.to_string());
             super::print_json(&fault)?;
             Ok(ExitCode::FAILURE)
         }
@@ -87,8 +89,10 @@ async fn rest(effects: &mut Effects, steps: &Steps) {
     effects.stop().await;
     match steps.unawaited() {
         0 => return,
-        1 => eprintln!("           waits for  a command that no step waits for"),
-        some => eprintln!("           waits for  {some} commands that no step waits for"),
+        1 => console::say("           waits for  a command that no step waits for"),
+        some => console::say(&format!(
+            "           waits for  {some} commands that no step waits for"
+        )),
     }
     steps.unawaited_end().await;
 }
@@ -103,8 +107,8 @@ fn chosen(args: &ExecArgs) -> anyhow::Result<(Definition, Flow, Value)> {
         all.retain(|definition| definition.id == *id);
     }
     // Each document stands or falls alone, and this is one that stands.
-    if !errors.is_empty() && (args.id.is_none() || all.is_empty()) {
-        bail!("{}", errors.join("\n"));
+    if args.id.is_none() || all.is_empty() {
+        Failure::of_findings(&errors).map_or(Ok(()), Err)?;
     }
     let definition = match (all.len(), all.pop()) {
         (1, Some(one)) => one,
@@ -197,14 +201,14 @@ async fn interpret(
                 if machine.listens()
                     && let Some(event) = events.next() =>
             {
-                eprintln!("           hears      {}", visible(&event.to_string()));
+                console::say(&format!("           hears      {event}"));
                 match machine.deliver(event) {
                     Delivery::Taken => {}
                     Delivery::Unheard => {
-                        eprintln!("           drops      it: no step listens to its type");
+                        console::say("           drops      it: no step listens to its type");
                     }
                     Delivery::Full(_) => {
-                        eprintln!("           drops      it: too many wait");
+                        console::say("           drops      it: too many wait");
                     }
                 }
             }
@@ -229,7 +233,7 @@ fn deaf(machine: &Machine) -> Fault {
 /// One line for what was done.
 fn tell(began: Timestamp, entry: &Entry) {
     let seconds = Timestamp::now().duration_since(began).as_secs_f64();
-    eprintln!("{seconds:8.3}s  {}", visible(&line(entry)));
+    console::say(&format!("{seconds:8.3}s  {}", line(entry)));
 }
 
 fn line(entry: &Entry) -> String {
@@ -260,21 +264,6 @@ fn glance(value: &Value) -> String {
         None => text,
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
-}
-
-/// A text on one line that changes nothing of the terminal: services, commands and
-/// data have their say in it.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -355,23 +344,6 @@ mod tests {
         let long = line(&completed(json!("ä".repeat(1000))));
         assert!(long.ends_with("ää…"), "{long}");
         assert!(long.chars().count() < 250, "{long}");
-    }
-
-    #[test]
-    fn what_others_say_stays_on_its_line() {
-        let fault = Fault {
-            detail: Some("\u{1b}]0;owned\u{7}\n   0.001s  completes  do/9/pay\u{202e}ä".to_owned()),
-            ..Standard::Communication.fault("")
-        };
-        let line = visible(&line(&Entry::Faulted {
-            task: "/do/0/a\nb".to_owned(),
-            fault,
-        }));
-        assert!(!line.contains(char::is_control), "{line}");
-        assert!(
-            line.contains("a\\nb") && line.contains("\\u{202e}ä"),
-            "{line}"
-        );
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use almanac_workflows::record::{Touch, TouchKind};
 use anyhow::Context as _;
 
-use super::{Remote, table};
+use super::Remote;
 use crate::args::HistoryArgs;
+use crate::console::{Cell, Page};
 
 pub(super) async fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
@@ -15,7 +16,7 @@ pub(super) async fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let history = history.context("ask the reconcile workflow")?;
     super::show(args.target.format, &history, |history| {
         if history.is_empty() {
-            format!("nothing is remembered of `{}`\n", args.id)
+            Page::of_line(format!("nothing is remembered of `{}`", args.id))
         } else {
             text(history)
         }
@@ -23,8 +24,8 @@ pub(super) async fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(history: &[Touch]) -> String {
-    let rows: Vec<_> = history
+fn text(history: &[Touch]) -> Page {
+    let rows: Vec<[Cell; 4]> = history
         .iter()
         .map(|touch| {
             [
@@ -33,9 +34,12 @@ fn text(history: &[Touch]) -> String {
                 what(touch),
                 why(touch),
             ]
+            .map(Cell::from)
         })
         .collect();
-    table::render(["TIME", "PASS", "WHAT", "WHY"], &rows)
+    let mut page = Page::default();
+    page.table(["TIME", "PASS", "WHAT", "WHY"], &rows);
+    page
 }
 
 fn what(touch: &Touch) -> String {

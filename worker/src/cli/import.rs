@@ -5,7 +5,6 @@
 //! whose runs would do something else is written with `enabled: false`.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,6 +22,7 @@ use serde_json::Value;
 
 use super::Remote;
 use crate::args::ImportArgs;
+use crate::console::{self, Page};
 
 /// How many schedules are described at a time.
 const CONCURRENCY: usize = 10;
@@ -65,7 +65,7 @@ pub(super) async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     }
     for one in &all {
         for problem in &one.problems {
-            eprintln!("{}: {problem}", one.schedule);
+            console::say(&format!("{}: {problem}", one.schedule));
         }
     }
     super::show(args.target.format, &all, |all| text(all, args))?;
@@ -318,24 +318,28 @@ fn differences(
     found
 }
 
-fn text(all: &[Imported], args: &ImportArgs) -> String {
-    let mut out = String::new();
+fn text(all: &[Imported], args: &ImportArgs) -> Page {
+    let mut page = Page::default();
     if args.dry_run {
         for (number, one) in all.iter().enumerate() {
-            out += if number == 0 { "" } else { "---\n" };
-            out += &one.text;
+            if number > 0 {
+                page.line("---");
+            }
+            for line in one.text.lines() {
+                page.line(line);
+            }
         }
-        return out;
+        return page;
     }
     for one in all.iter().filter(|one| one.written) {
-        writeln!(out, "{}: {}", one.file.display(), one.schedule).unwrap_or_default();
+        page.line(format!("{}: {}", one.file.display(), one.schedule));
     }
     let written = all.iter().filter(|one| one.written).count();
-    writeln!(out, "{written} of {} schedules written", all.len()).unwrap_or_default();
+    page.line(format!("{written} of {} schedules written", all.len()));
     if written > 0 {
-        out += "each waits, paused, for `almanac adopt`, while the other one exists\n";
+        page.line("each waits, paused, for `almanac adopt`, while the other one exists");
     }
-    out
+    page
 }
 
 #[cfg(test)]

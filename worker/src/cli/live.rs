@@ -12,9 +12,9 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::style::{Tone, toned};
-use super::{Remote, local, table};
+use super::{Remote, local};
 use crate::args::{ListArgs, ShowArgs};
+use crate::console::{Cell, Page, Tone};
 
 /// How many runs are shown of each kind.
 const RUNS_SHOWN: usize = 5;
@@ -35,7 +35,9 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     super::show(args.target.format, &all, |all| {
         if all.is_empty() {
             let namespace = &remote.namespace;
-            format!("no schedules of project `{project}` in namespace `{namespace}`\n")
+            Page::of_line(format!(
+                "no schedules of project `{project}` in namespace `{namespace}`"
+            ))
         } else {
             rows(all)
         }
@@ -43,24 +45,26 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn rows(all: &[ScheduleView]) -> String {
-    let rows: Vec<_> = all
+fn rows(all: &[ScheduleView]) -> Page {
+    let rows: Vec<[Cell; 6]> = all
         .iter()
         .map(|one| {
             [
-                one.definition.to_string(),
-                toned(tone(one.state), &state(one)),
-                times(one),
-                time(one.next_run),
-                time(one.last_run),
-                one.note.clone(),
+                one.definition.to_string().into(),
+                Cell::toned(tone(one.state), state(one)),
+                times(one).into(),
+                time(one.next_run).into(),
+                time(one.last_run).into(),
+                one.note.clone().into(),
             ]
         })
         .collect();
-    table::render(
+    let mut page = Page::default();
+    page.table(
         ["ID", "STATE", "TIMES", "NEXT RUN", "LAST RUN", "NOTE"],
         &rows,
-    )
+    );
+    page
 }
 
 fn tone(state: ViewState) -> Tone {
@@ -155,7 +159,7 @@ pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
         .await
         .context("list the runs that go on")?;
     if detail.is_none() && live.versions.is_empty() {
-        remote.ours(project, &id, "").await?;
+        remote.ours(project, &id, None).await?;
     }
     let shown = match detail {
         Some(detail) => Shown::Scheduled {
@@ -169,26 +173,32 @@ pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     };
     super::show(args.target.format, &shown, |shown| match shown {
         Shown::Scheduled { detail, live } => {
-            text(detail) + &versions(live, detail.revision.as_ref())
+            let mut page = text(detail);
+            versions(live, detail.revision.as_ref(), &mut page);
+            page
         }
         Shown::Unscheduled { definition, live } => {
-            format!("{definition}\n  no schedule\n{}", versions(live, None))
+            let mut page = Page::of_line(definition.as_str());
+            page.line("  no schedule");
+            versions(live, None, &mut page);
+            page
         }
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The versions that runs go on with; nothing where none does.
-fn versions(live: &LiveVersions, current: Option<&Revision>) -> String {
+fn versions(live: &LiveVersions, current: Option<&Revision>, page: &mut Page) {
     if live.versions.is_empty() {
-        return String::new();
+        return;
     }
-    let mut lines = vec!["  versions with live runs".to_owned()];
-    lines.extend(live.versions.iter().map(|one| version(one, current)));
+    page.line("  versions with live runs");
+    for one in &live.versions {
+        page.line(version(one, current));
+    }
     if live.truncated {
-        lines.push("    and more: not all runs were looked at".to_owned());
+        page.line("    and more: not all runs were looked at");
     }
-    lines.join("\n") + "\n"
 }
 
 fn version(version: &LiveVersion, current: Option<&Revision>) -> String {
@@ -207,7 +217,7 @@ fn version(version: &LiveVersion, current: Option<&Revision>) -> String {
     )
 }
 
-fn text(detail: &ScheduleDetail) -> String {
+fn text(detail: &ScheduleDetail) -> Page {
     let unknown = || "unknown: someone replaced its body".to_owned();
     let view = &detail.view;
     let revision = detail.revision.as_ref().map(ToString::to_string);
@@ -255,7 +265,11 @@ fn text(detail: &ScheduleDetail) -> String {
     }
     lines.push("  recent runs".to_owned());
     lines.extend(detail.recent_runs.iter().rev().take(RUNS_SHOWN).map(run));
-    lines.join("\n") + "\n"
+    let mut page = Page::default();
+    for line in lines {
+        page.line(line);
+    }
+    page
 }
 
 /// What was due and never started, and why.

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::args::{CompletionArgs, ManArgs, command};
+use crate::console;
 
 pub(super) fn completion(args: &CompletionArgs) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command(), "almanac", &mut script);
-    super::print(&String::from_utf8(script)?)?;
+    console::print_verbatim(String::from_utf8(script)?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -22,7 +23,7 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
     } else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command()).render(&mut page)?;
-        super::print(&String::from_utf8(page)?)?;
+        console::print_verbatim(String::from_utf8(page)?);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -16,13 +16,11 @@ mod overrides;
 mod plan;
 mod progress;
 mod runs;
-mod style;
 mod suspension;
 mod sync;
-mod table;
 mod validate;
 
-use std::io::Write as _;
+use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,6 +30,7 @@ use almanac_workflows::definition::json_schema;
 use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use almanac_workflows::record::Status;
 use almanac_workflows::schedule::Live;
+use almanac_workflows::text::is_hidden;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -39,6 +38,8 @@ use serde::Serialize;
 
 use crate::args::{Cmd, Format, Target};
 use crate::connect::Connector;
+use crate::console::{self, Page};
+use crate::failure::Failure;
 use crate::process::reconciler::{Reconciler, ReconcilerError, Silence};
 
 /// What Temporal shows of the command line.
@@ -85,9 +86,14 @@ struct Remote {
 impl Remote {
     async fn of(target: &Target) -> anyhow::Result<Self> {
         let connector = Connector::from_environment(IDENTITY)?;
-        let client = connector.connect().await.map_err(|error| {
-            anyhow::anyhow!("{error}\n  hint: TEMPORAL_ADDRESS says where Temporal is")
-        })?;
+        let client = connector
+            .connect()
+            .await
+            .map_err(|error| -> anyhow::Error {
+                Failure::new(error.to_string())
+                    .hint("TEMPORAL_ADDRESS says where Temporal is")
+                    .into()
+            })?;
         Ok(Self {
             schedules: Schedules::new(client.clone(), Arc::new(Pace::new(None))),
             reconciler: Reconciler::new(client, target.project.clone()),
@@ -103,7 +109,9 @@ impl Remote {
             Ok(status) => Some(status),
             Err(ReconcilerError::Absent(_)) => None,
             Err(error) => {
-                eprintln!("{error}: what only it knows (overrides, contested fields) is left out");
+                console::say(&format!(
+                    "{error}: what only it knows (overrides, contested fields) is left out"
+                ));
                 None
             }
         }
@@ -133,7 +141,12 @@ impl Remote {
 
     /// The schedule of a definition, or why there is none of ours; `hint` says what
     /// helps where there is none at all.
-    async fn ours(&self, project: &Project, id: &DefinitionId, hint: &str) -> anyhow::Result<Live> {
+    async fn ours(
+        &self,
+        project: &Project,
+        id: &DefinitionId,
+        hint: Option<&str>,
+    ) -> anyhow::Result<Live> {
         let schedule = project.schedule_id(id);
         match self.schedules.describe(&schedule).await {
             Ok(response) => wire::live(project, &schedule, response)
@@ -144,10 +157,17 @@ impl Remote {
                          that of `{id}` would"
                     )
                 }),
-            Err(RequestError::NotFound) => anyhow::bail!(
-                "project `{project}` has no schedule of `{id}` in namespace `{}`{hint}",
-                self.namespace
-            ),
+            Err(RequestError::NotFound) => {
+                let failure = Failure::new(format!(
+                    "project `{project}` has no schedule of `{id}` in namespace `{}`",
+                    self.namespace
+                ));
+                Err(match hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+                .into())
+            }
             Err(error) => Err(error).with_context(|| format!("describe `{schedule}`")),
         }
     }
@@ -165,20 +185,8 @@ pub(super) fn local(time: Timestamp, timezone: &str) -> String {
     }
 }
 
-/// Prints lines to standard output, in colour where it is a terminal that
-/// wants it. A reader that has gone away (`| head`) is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("print the output")
-        }
-        _ => Ok(()),
-    }
-}
-
 fn print_json(value: &impl Serialize) -> anyhow::Result<ExitCode> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))?;
+    console::print_json(&serde_json::to_string_pretty(value)?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -186,11 +194,14 @@ fn print_json(value: &impl Serialize) -> anyhow::Result<ExitCode> {
 fn show<T: Serialize>(
     format: Format,
     value: &T,
-    text: impl FnOnce(&T) -> String,
+    text: impl FnOnce(&T) -> Page,
 ) -> anyhow::Result<()> {
     match format {
         Format::Json => print_json(value).map(drop),
-        Format::Text => print(&text(value)),
+        Format::Text => {
+            console::print(&text(value));
+            Ok(())
+        }
     }
 }
 
@@ -216,7 +227,24 @@ fn when_by_hand(error: &ReconcilerError) -> &'static str {
     }
 }
 
-/// A text as one word of a shell's line.
+/// A text as one word of a shell's line. What could not be copied off a terminal
+/// is written as the escapes of `$'…'`, which bash, zsh and POSIX shells of 2024 read.
 fn shell_quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
+    if !text.contains(is_hidden) {
+        return format!("'{}'", text.replace('\'', "'\\''"));
+    }
+    let mut word = String::from("$'");
+    for c in text.chars() {
+        match c {
+            '\'' | '\\' => word.extend(['\\', c]),
+            c if is_hidden(c) => {
+                let mut bytes = [0; 4];
+                for byte in c.encode_utf8(&mut bytes).bytes() {
+                    write!(word, "\\{byte:03o}").unwrap_or_default();
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    word + "'"
 }

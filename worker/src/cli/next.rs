@@ -1,6 +1,5 @@
 //! `almanac next`: the next fire times, of a file offline, of an id from Temporal.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,6 +12,7 @@ use serde::Serialize;
 use super::validate::definitions_of;
 use super::{Remote, local};
 use crate::args::NextArgs;
+use crate::console::Page;
 
 /// The next times of one definition.
 #[derive(Debug, Serialize)]
@@ -57,7 +57,11 @@ pub(super) async fn run(args: &NextArgs) -> anyhow::Result<ExitCode> {
         vec![of_live(args).await?]
     };
     super::show(args.target.format, &all, |all| {
-        all.iter().map(text).collect()
+        let mut page = Page::default();
+        for next in all {
+            text(next, &mut page);
+        }
+        page
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -90,7 +94,7 @@ async fn of_live(args: &NextArgs) -> anyhow::Result<Next> {
         .with_context(|| format!("`{}` is no file, and no definition's id", args.what))?;
     let project = &args.target.project;
     let remote = Remote::of(&args.target).await?;
-    let live = remote.ours(project, &id, "").await?;
+    let live = remote.ours(project, &id, None).await?;
     Ok(Next::of(
         id,
         live.values.paused,
@@ -100,16 +104,15 @@ async fn of_live(args: &NextArgs) -> anyhow::Result<Next> {
     ))
 }
 
-fn text(next: &Next) -> String {
+fn text(next: &Next, page: &mut Page) {
     let paused = if next.paused { ", paused" } else { "" };
-    let mut out = format!("{} ({}{paused})\n", next.definition, next.timezone);
+    page.line(format!("{} ({}{paused})", next.definition, next.timezone));
     for time in &next.times {
-        writeln!(out, "  {}", local(*time, &next.timezone)).unwrap_or_default();
+        page.line(format!("  {}", local(*time, &next.timezone)));
     }
     if next.exhausted {
-        out += "  no more\n";
+        page.line("  no more");
     }
-    out
 }
 
 #[cfg(test)]
@@ -129,7 +132,9 @@ mod tests {
             times: vec!["2026-07-01T00:30:00Z".parse().unwrap()],
             exhausted: true,
         };
-        insta::assert_snapshot!(text(&next), @r"
+        let mut page = Page::default();
+        text(&next, &mut page);
+        insta::assert_snapshot!(page, @r"
         a (Europe/Berlin, paused)
           Wed 2026-07-01 02:30:00 +02:00  (2026-07-01 00:30:00 UTC)
           no more

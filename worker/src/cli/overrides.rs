@@ -13,10 +13,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::choose::{AT_ONCE, chosen, show_chosen};
-use super::{Remote, progress, style};
+use super::{Remote, progress};
 use crate::args::{
     ClearOverrideArgs, Format, OverrideArgs, PauseArgs, Setting, Target, UnpauseArgs, Which,
 };
+use crate::console::{self, Page};
+use crate::failure::{self, Failure};
 use crate::process::backoff::random;
 use crate::process::reconciler::{OVERRIDE_UPDATE, ReconcilerError};
 
@@ -99,7 +101,11 @@ async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitC
     let remote = Remote::of(target).await?;
     let outcome = done(&remote, target, request).await?;
     super::show(target.format, &outcome, |outcome| {
-        style::by_sign(&text(outcome))
+        let mut page = Page::default();
+        for line in text(outcome) {
+            page.signed(line);
+        }
+        page
     })?;
     Ok(if errors(&outcome).next().is_none() {
         ExitCode::SUCCESS
@@ -157,7 +163,7 @@ async fn send_all(
         let one = match outcome {
             Ok(outcome) => {
                 if target.format == Format::Text {
-                    super::print(&(text(&outcome).trim_end().replace('\n', "; ") + "\n"))?;
+                    console::print(&Page::of_line(text(&outcome).join("; ")));
                 }
                 let error = errors(&outcome).next().map(str::to_owned);
                 One {
@@ -171,7 +177,7 @@ async fn send_all(
             }
             Err(error) => {
                 if target.format == Format::Text {
-                    super::print(&format!("{id}: error: {error:#}\n"))?;
+                    console::print(&failure::page(&format!("{id}: error: "), &error));
                 }
                 One {
                     id,
@@ -206,14 +212,15 @@ async fn done(
     let id = request
         .check(Timestamp::now())
         .map_err(anyhow::Error::msg)?;
-    remote.ours(&target.project, id, "").await?;
+    remote.ours(&target.project, id, None).await?;
     let answer = match remote.reconciler.set_override(&request).await {
         Ok(answer) => answer,
-        Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => bail!(
-            "{error}; nothing is known to have been changed; {}:\n  {}",
-            super::when_by_hand(&error),
-            by_hand(remote, target, &request, id)
-        ),
+        Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => {
+            let when = super::when_by_hand(&error);
+            let why = format!("{error}; nothing is known to have been changed; {when}:");
+            let command = by_hand(remote, target, &request, id);
+            return Err(Failure::new(why).line(command).into());
+        }
         Err(error) => return Err(error.into()),
     };
     let report = progress::report(&remote.reconciler, answer.pass, DONE_LIMIT).await?;
@@ -239,7 +246,8 @@ fn errors(outcome: &Outcome) -> impl Iterator<Item = &str> {
         .map(|error| error.message.as_str())
 }
 
-fn text(outcome: &Outcome) -> String {
+/// What came of it, in lines.
+fn text(outcome: &Outcome) -> Vec<String> {
     let own = outcome.id.to_string();
     let mut lines = Vec::new();
     for change in outcome.report.changes.iter().filter(|one| one.id == own) {
@@ -258,7 +266,7 @@ fn text(outcome: &Outcome) -> String {
     } else if lines.is_empty() {
         lines.push(format!("{own}: nothing to change"));
     }
-    lines.join("\n") + "\n"
+    lines
 }
 
 /// The line of the Temporal CLI that does the same.

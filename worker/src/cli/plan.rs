@@ -5,7 +5,6 @@
 //! workflow, where one runs.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +20,9 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Remote, local, style};
+use super::{Remote, local};
 use crate::args::PlanArgs;
+use crate::console::{self, Page};
 use crate::registry::{Depth, Registry};
 
 /// How many fire times are shown before and after.
@@ -95,10 +95,10 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     };
     super::show(args.target.format, &outcome, text)?;
     if outcome.invalid > 0 {
-        eprintln!(
+        console::say(&format!(
             "{} documents are invalid; see `almanac validate`",
             outcome.invalid
-        );
+        ));
     }
     Ok(if args.detailed_exitcode && would_write {
         ExitCode::from(WOULD_WRITE)
@@ -176,26 +176,29 @@ fn fires(spec: &Spec, paused: bool, now: Timestamp) -> Vec<Timestamp> {
     }
 }
 
-fn text(outcome: &Outcome) -> String {
-    let mut out = style::by_sign(&outcome.plan.to_string());
+fn text(outcome: &Outcome) -> Page {
+    let mut page = Page::default();
+    for line in outcome.plan.lines() {
+        page.signed(line);
+    }
     let touched = outcome
         .times
         .iter()
         .filter(|(_, times)| times.before != times.after);
     for (n, (id, times)) in touched.enumerate() {
         if n == 0 {
-            out += "\nNext fire times:\n";
+            page.line("");
+            page.line("Next fire times:");
         }
-        writeln!(out, "  {id}").unwrap_or_default();
+        page.line(format!("  {id}"));
         for (name, at) in [("before", &times.before), ("after", &times.after)] {
-            let shown: Vec<_> = at.iter().map(|at| local(*at, &times.timezone)).collect();
-            let shown = if shown.is_empty() {
-                "none".to_owned()
-            } else {
-                shown.join("\n           ")
-            };
-            writeln!(out, "    {name:<6} {shown}").unwrap_or_default();
+            let mut shown = at.iter().map(|at| local(*at, &times.timezone));
+            let first = shown.next().unwrap_or_else(|| "none".to_owned());
+            page.line(format!("    {name:<6} {first}"));
+            for more in shown {
+                page.line(format!("           {more}"));
+            }
         }
     }
-    out
+    page
 }

@@ -1,7 +1,6 @@
 //! `almanac trigger` and `almanac backfill`: runs started by hand, and what
 //! came of them.
 
-use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +17,8 @@ use serde_json::json;
 use super::choose::{AT_ONCE, chosen, show_chosen};
 use super::{Remote, local};
 use crate::args::{BackfillArgs, Format, Target, TriggerArgs, Which};
+use crate::console::{self, Page};
+use crate::failure::{self, Failure};
 use crate::process::backoff::random;
 use crate::process::reconciler::ReconcilerError;
 
@@ -50,7 +51,7 @@ pub(super) async fn trigger(args: TriggerArgs) -> anyhow::Result<ExitCode> {
     let mut jobs = Vec::new();
     for id in ids {
         let hint = as_a_workflow(&remote, &args.target, &id);
-        let live = remote.ours(&args.target.project, &id, &hint).await?;
+        let live = remote.ours(&args.target.project, &id, Some(&hint)).await?;
         jobs.push(Job {
             id,
             live,
@@ -74,7 +75,7 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
     let mut jobs = Vec::new();
     let mut total = 0;
     for id in ids {
-        let live = remote.ours(&args.target.project, &id, "").await?;
+        let live = remote.ours(&args.target.project, &id, None).await?;
         let spec = &live.values.spec;
         let range = Range::of(spec, Some(args.from), Some(args.to)).map_err(anyhow::Error::msg)?;
         let times = if args.which.selector.is_some() {
@@ -120,7 +121,7 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
 /// How steps without a schedule are run: the server has nothing to trigger.
 fn as_a_workflow(remote: &Remote, target: &Target, id: &DefinitionId) -> String {
     format!(
-        "\n  hint: steps without a schedule are started as a workflow: temporal workflow start \
+        "steps without a schedule are started as a workflow: temporal workflow start \
          --address {} --namespace {} --type RunDefinition --task-queue {} --input {}",
         remote.address,
         remote.namespace,
@@ -148,15 +149,18 @@ fn planned(target: &Target, jobs: &[Job]) -> anyhow::Result<()> {
         })
         .collect();
     super::show(target.format, &all, |_| {
-        let lines = jobs.iter().map(|job| match job.times {
-            None => format!("{}: no time in the range\n", job.id),
-            Some(Times { first, last, count }) => {
-                let zone = &job.live.values.spec.timezone;
-                let (first, last) = (local(first, zone), local(last, zone));
-                format!("{}: would start {count} runs, {first} to {last}\n", job.id)
-            }
-        });
-        lines.collect()
+        let mut page = Page::default();
+        for job in jobs {
+            page.line(match job.times {
+                None => format!("{}: no time in the range", job.id),
+                Some(Times { first, last, count }) => {
+                    let zone = &job.live.values.spec.timezone;
+                    let (first, last) = (local(first, zone), local(last, zone));
+                    format!("{}: would start {count} runs, {first} to {last}", job.id)
+                }
+            });
+        }
+        page
     })
 }
 
@@ -183,12 +187,12 @@ async fn all(
                 kind,
                 id: Some(job.id.clone()),
                 state: RunState::Failed,
-                message: format!("{error:#}"),
+                message: failure::causes(&error),
                 ..RunAnswer::default()
             },
         };
         if target.format == Format::Text {
-            super::print(&text(&job.id, &answer, is_one))?;
+            console::print(&text(&job.id, &answer, is_one));
         }
         answers.push(answer);
     }
@@ -226,44 +230,46 @@ async fn ask(
     request.check(kind).map_err(anyhow::Error::msg)?;
     match remote.reconciler.run(kind, &request, SEEN_LIMIT).await {
         Ok(answer) => Ok(answer),
-        Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => bail!(
-            "{error}; nothing is known to have been started; {}:\n  {}",
-            super::when_by_hand(&error),
-            by_hand(remote, target, kind, &request, job)
-        ),
+        Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => {
+            let when = super::when_by_hand(&error);
+            let why = format!("{error}; nothing is known to have been started; {when}:");
+            let command = by_hand(remote, target, kind, &request, job);
+            Err(Failure::new(why).line(command).into())
+        }
         Err(error) => Err(error.into()),
     }
 }
 
-fn text(id: &DefinitionId, answer: &RunAnswer, is_one: bool) -> String {
-    let mut line = match (answer.state, answer.kind) {
+fn text(id: &DefinitionId, answer: &RunAnswer, is_one: bool) -> Page {
+    let mut page = Page::of_line(match (answer.state, answer.kind) {
         (RunState::Started, RunKind::Trigger) => {
             let workflow = answer.workflow_id.as_deref().unwrap_or_default();
             let run = answer.run_id.as_deref().unwrap_or_default();
-            format!("{id}: started {workflow} (run {run})\n")
+            format!("{id}: started {workflow} (run {run})")
         }
-        (RunState::Lost, _) => format!("{id}: lost: {}\n", answer.message),
+        (RunState::Lost, _) => format!("{id}: lost: {}", answer.message),
         (RunState::Pending, _) => format!(
-            "{id}: pending: it was not seen within {} s; `almanac show {id}` tells its runs\n",
+            "{id}: pending: it was not seen within {} s; `almanac show {id}` tells its runs",
             SEEN_LIMIT.as_secs()
         ),
-        (state, _) if !state.is_good() => format!("{id}: failed: {}\n", answer.message),
-        _ => format!("{id}: {}\n", answer.message),
-    };
+        (state, _) if !state.is_good() => format!("{id}: failed: {}", answer.message),
+        _ => format!("{id}: {}", answer.message),
+    });
     if is_one && answer.kind == RunKind::Backfill {
         for run in &answer.runs {
-            writeln!(line, "  {} (run {})", run.workflow_id, run.run_id).unwrap_or_default();
+            page.line(format!("  {} (run {})", run.workflow_id, run.run_id));
         }
         let more = answer.started.saturating_sub(answer.runs.len() as u64);
         if more > 0 && !answer.runs.is_empty() {
-            writeln!(line, "  and {more} more").unwrap_or_default();
+            page.line(format!("  and {more} more"));
         }
         if answer.skipped > 0 {
-            line +=
-                "  hint: --overlap buffer-all starts one after the other, allow-all all at once\n";
+            page.line(
+                "  hint: --overlap buffer-all starts one after the other, allow-all all at once",
+            );
         }
     }
-    line
+    page
 }
 
 /// The line of the Temporal CLI that does the same.

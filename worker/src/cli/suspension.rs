@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use super::Remote;
 use crate::args::{ResumeArgs, SuspendArgs, Target};
+use crate::console::Page;
+use crate::failure::Failure;
 use crate::process::backoff::random;
 use crate::process::reconciler::{RESUME_UPDATE, ReconcilerError, SUSPEND_UPDATE};
 
@@ -70,22 +72,25 @@ fn explained(
         return error.into();
     }
     let input = super::shell_quoted(&json!(request).to_string());
-    anyhow::anyhow!(
-        "{error}; after that, by hand:\n  temporal workflow update execute --address {} --namespace {} --workflow-id {} --name {update} --input {input}",
+    let by_hand = format!(
+        "temporal workflow update execute --address {} --namespace {} --workflow-id {} --name {update} --input {input}",
         remote.address,
         remote.namespace,
         remote.reconciler.workflow_id(),
-    )
+    );
+    Failure::new(format!("{error}; after that, by hand:"))
+        .line(by_hand)
+        .into()
 }
 
 fn tell(target: &Target, answer: &SuspendAnswer) -> anyhow::Result<ExitCode> {
     let project = &target.project;
     super::show(target.format, answer, |answer| {
-        match (&answer.suspended, answer.pass) {
-            (Some(suspension), _) => format!("{project}: {suspension}\n"),
-            (None, Some(pass)) => format!("{project}: goes on; pass {pass} catches up\n"),
-            (None, None) => format!("{project}: goes on\n"),
-        }
+        Page::of_line(match (&answer.suspended, answer.pass) {
+            (Some(suspension), _) => format!("{project}: {suspension}"),
+            (None, Some(pass)) => format!("{project}: goes on; pass {pass} catches up"),
+            (None, None) => format!("{project}: goes on"),
+        })
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,5 @@
 //! `almanac sync`: asks the reconcile workflow for a pass and prints its report.
 
-use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,8 +7,10 @@ use almanac_workflows::record::{Op, Report, SyncRequest};
 use anyhow::bail;
 use serde_json::json;
 
-use super::{Remote, progress, style};
+use super::{Remote, progress};
 use crate::args::SyncArgs;
+use crate::console::Page;
+use crate::failure::Failure;
 use crate::process::backoff::random;
 use crate::process::reconciler::{RECONCILE_SIGNAL, ReconcilerError, SYNC_UPDATE};
 
@@ -26,10 +27,8 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     let answer = match remote.reconciler.sync(&request).await {
         Ok(answer) => answer,
         Err(error @ ReconcilerError::NoAnswer(_)) => {
-            bail!(
-                "{error}; after that, by hand:\n  {}",
-                by_hand(&remote, &request)
-            )
+            let why = format!("{error}; after that, by hand:");
+            return Err(Failure::new(why).line(by_hand(&remote, &request)).into());
         }
         Err(error @ ReconcilerError::Absent(_)) => bail!(
             "{error} in namespace `{}`; hint: `almanac run --project {}` starts it",
@@ -40,7 +39,7 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     };
     if args.no_wait {
         super::show(args.target.format, &answer, |answer| {
-            format!("asked for pass {}\n", answer.pass)
+            Page::of_line(format!("asked for pass {}", answer.pass))
         })?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -52,9 +51,7 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
             remote.reconciler.workflow_id()
         );
     };
-    super::show(args.target.format, &report, |report| {
-        style::by_sign(&text(report))
-    })?;
+    super::show(args.target.format, &report, text)?;
     Ok(if report.errors.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -73,7 +70,8 @@ fn by_hand(remote: &Remote, request: &SyncRequest) -> String {
     if request.dry_run || request.confirm.is_some() {
         let input = json!({ "dry_run": request.dry_run, "confirm": request.confirm });
         format!(
-            "temporal workflow update execute {workflow} --name {SYNC_UPDATE} --input '{input}'"
+            "temporal workflow update execute {workflow} --name {SYNC_UPDATE} --input {}",
+            super::shell_quoted(&input.to_string())
         )
     } else {
         format!("temporal workflow signal {workflow} --name {RECONCILE_SIGNAL}")
@@ -81,12 +79,12 @@ fn by_hand(remote: &Remote, request: &SyncRequest) -> String {
 }
 
 /// A report for people.
-fn text(report: &Report) -> String {
+fn text(report: &Report) -> Page {
     let dry = if report.dry_run { ", dry run" } else { "" };
-    let mut out = format!(
-        "pass {} of revision {} ({} ms{dry})\n",
+    let mut page = Page::of_line(format!(
+        "pass {} of revision {} ({} ms{dry})",
         report.pass, report.revision, report.duration_ms
-    );
+    ));
     for change in &report.changes {
         let sign = match change.op {
             Op::Create => '+',
@@ -94,7 +92,7 @@ fn text(report: &Report) -> String {
             _ => '~',
         };
         let op = almanac_activities::metrics::op_name(change.op);
-        writeln!(out, "  {sign} {}: {op}: {}", change.id, change.reason).unwrap_or_default();
+        page.signed(format!("  {sign} {}: {op}: {}", change.id, change.reason));
     }
     let counts = serde_json::to_value(report.schedules).unwrap_or_default();
     let counted: Vec<_> = counts
@@ -104,28 +102,24 @@ fn text(report: &Report) -> String {
         .filter(|(_, count)| count.as_u64() != Some(0))
         .map(|(name, count)| format!("{count} {name}"))
         .collect();
-    writeln!(out, "schedules: {}", or_none(&counted)).unwrap_or_default();
+    page.signed(format!("schedules: {}", or_none(&counted)));
     if report.definitions.invalid > 0 {
         let invalid = report.definitions.invalid;
-        writeln!(
-            out,
+        page.signed(format!(
             "definitions: {} loaded, {invalid} invalid",
             report.definitions.total
-        )
-        .unwrap_or_default();
+        ));
     }
     if let Some(held) = &report.held {
-        writeln!(out, "held: {} removals: {}", held.count, held.reason).unwrap_or_default();
+        page.signed(format!("held: {} removals: {}", held.count, held.reason));
         for id in &held.ids {
-            writeln!(out, "  {id}").unwrap_or_default();
+            page.signed(format!("  {id}"));
         }
         if !held.digest.is_empty() {
-            writeln!(
-                out,
+            page.signed(format!(
                 "  confirm with: almanac sync --confirm {}",
                 held.digest
-            )
-            .unwrap_or_default();
+            ));
         }
     }
     for error in &report.errors {
@@ -133,12 +127,12 @@ fn text(report: &Report) -> String {
             .id
             .as_ref()
             .map_or_else(String::new, |id| format!("{id}: "));
-        writeln!(out, "error: {}: {id}{}", error.source, error.message).unwrap_or_default();
+        page.signed(format!("error: {}: {id}{}", error.source, error.message));
     }
     if report.truncated > 0 {
-        writeln!(out, "and {} more", report.truncated).unwrap_or_default();
+        page.signed(format!("and {} more", report.truncated));
     }
-    out
+    page
 }
 
 fn or_none(parts: &[String]) -> String {

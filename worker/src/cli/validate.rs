@@ -7,7 +7,6 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -23,8 +22,9 @@ use almanac_workflows::names::DefinitionId;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::style::{Tone, toned};
 use crate::args::ValidateArgs;
+use crate::console::{Page, Tone};
+use crate::failure::Failure;
 use crate::registry::{Depth, Registry};
 
 /// More than any file that the parser takes.
@@ -67,22 +67,26 @@ pub(super) async fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn text(findings: &Findings) -> String {
-    let mut out = String::new();
+fn text(findings: &Findings) -> Page {
+    let mut page = Page::default();
     for diagnostic in &findings.diagnostics {
-        let rendered = diagnostic.render();
-        let (first, rest) = rendered.split_at(rendered.find('\n').unwrap_or(rendered.len()));
         let tone = match diagnostic.severity {
             Severity::Error => Tone::Bad,
             Severity::Warning => Tone::Caution,
         };
-        writeln!(out, "{}{rest}\n", toned(tone, first)).unwrap_or_default();
+        let mut lines = diagnostic.lines().into_iter();
+        page.toned(tone, lines.next().unwrap_or_default());
+        lines.for_each(|line| page.line(line));
+        page.line("");
     }
     for problem in &findings.problems {
-        out += &toned(Tone::Bad, &format!("error: {problem}"));
-        out += "\n";
+        page.signed(format!("error: {problem}"));
     }
-    out + &format!("{} valid, {} invalid\n", findings.valid, findings.invalid)
+    page.line(format!(
+        "{} valid, {} invalid",
+        findings.valid, findings.invalid
+    ));
+    page
 }
 
 /// Checks folders, and gives the calendars that they hold.
@@ -258,15 +262,14 @@ fn read_documents(path: &Path) -> Result<Vec<ParsedDocument>, String> {
 /// The definitions of one file; all that is wrong with it otherwise.
 pub(super) fn definitions_of(path: &Path) -> anyhow::Result<Vec<Definition>> {
     let (definitions, errors) = read_definitions(path)?;
-    if errors.is_empty() {
-        Ok(definitions)
-    } else {
-        anyhow::bail!("{}", errors.join("\n"))
+    match Failure::of_findings(&errors) {
+        None => Ok(definitions),
+        Some(failure) => Err(failure.into()),
     }
 }
 
 /// The definitions of one file, and what is wrong with its other documents.
-pub(super) fn read_definitions(path: &Path) -> anyhow::Result<(Vec<Definition>, Vec<String>)> {
+pub(super) fn read_definitions(path: &Path) -> anyhow::Result<(Vec<Definition>, Vec<Diagnostic>)> {
     let documents = read_documents(path).map_err(anyhow::Error::msg)?;
     let all = [(path, documents)];
     let world = World::of(&all, Vec::new());
@@ -276,7 +279,7 @@ pub(super) fn read_definitions(path: &Path) -> anyhow::Result<(Vec<Definition>, 
     for (_, document) in documents_of(&all) {
         match checked(document, &calendars) {
             Ok(definition) => definitions.extend(definition),
-            Err(found) => errors.extend(found.iter().map(Diagnostic::render)),
+            Err(found) => errors.extend(found),
         }
     }
     Ok((definitions, errors))
@@ -308,7 +311,11 @@ mod tests {
         check_files(&[file], Vec::new(), &mut findings);
         assert_eq!((findings.valid, findings.invalid), (2, 1));
         assert!(findings.diagnostics[0].path.ends_with("b.yaml"));
-        assert!(text(&findings).ends_with("2 valid, 1 invalid\n"));
+        assert!(
+            text(&findings)
+                .to_string()
+                .ends_with("2 valid, 1 invalid\n")
+        );
     }
 
     #[test]

@@ -16,6 +16,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::Instant;
 
+use crate::console::Page;
+
 /// Where Temporal and its UI listen, when these are free.
 const PORT: u16 = 7233;
 const UI_PORT: u16 = 8233;
@@ -275,18 +277,18 @@ pub async fn listen_address(given: SocketAddr) -> anyhow::Result<SocketAddr> {
 }
 
 /// What is printed once all is up.
-pub fn welcome(server: &DevServer, http: SocketAddr, project: &Project) -> String {
+pub(crate) fn welcome(server: &DevServer, http: SocketAddr, project: &Project) -> Page {
+    let mut page = Page::of_line("");
+    page.line(format!("  Temporal UI   http://{}", server.ui));
+    page.line(format!("  Almanac       http://{http}"));
+    page.line(format!("  project       {project}"));
+    page.line("");
     // The command line finds the usual port by itself.
-    let elsewhere = if server.address.port() == PORT {
-        String::new()
-    } else {
-        format!("\n  export TEMPORAL_ADDRESS={}\n", server.address)
-    };
-    format!(
-        "\n  Temporal UI   http://{}\n  Almanac       http://{http}\n  project       {project}\n\
-         {elsewhere}\n",
-        server.ui
-    )
+    if server.address.port() != PORT {
+        page.line(format!("  export TEMPORAL_ADDRESS={}", server.address));
+        page.line("");
+    }
+    page
 }
 
 /// The usual port of the loopback address, or any other when that is taken.

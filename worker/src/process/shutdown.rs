@@ -9,6 +9,8 @@ use std::time::Duration;
 use almanac_activities::steps::Steps;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::console;
+
 /// What is left of the time when the watchdog ends the process: it has to be
 /// gone *within* the time.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -65,6 +67,7 @@ impl Signals {
             let name = self.next().await;
             tracing::warn!(signal = name, "told twice; ending at once");
             to_kill.kill_commands();
+            console::flush();
             exit(INTERRUPTED);
         });
         let watchdog = std::thread::Builder::new().name("almanac-watchdog".to_owned());
@@ -72,6 +75,7 @@ impl Signals {
             std::thread::sleep(limit.saturating_sub(MARGIN));
             tracing::error!(?limit, "shutting down takes too long; ending now");
             steps.kill_commands();
+            console::flush();
             exit(CUT_OFF);
         });
         if let Err(error) = started {

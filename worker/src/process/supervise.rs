@@ -61,7 +61,7 @@ impl Supervisor {
                     if stop.is_cancelled() {
                         return;
                     }
-                    let reason = crate::causes(&error);
+                    let reason = crate::failure::causes(&error);
                     self.health.trouble(reason.clone());
                     trouble.tell("a worker ended; starting over", &reason);
                     since.elapsed()

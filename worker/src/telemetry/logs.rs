@@ -1,9 +1,22 @@
-//! Logs: text or JSON on stderr.
+//! Logs: text or JSON on stderr, one line an event.
+//!
+//! An event is escaped as a whole, whoever logs it: messages, fields and spans
+//! of Almanac, of the SDK and of the other crates.
 
-use std::io::IsTerminal;
+use std::fmt;
+use std::io;
 
+use almanac_workflows::text;
+use anstyle::{AnsiColor, Style};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::format::{Format, Full, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::console;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -53,20 +66,199 @@ pub fn install_logs(format: LogFormat, filter: &str) -> Result<(), ParseError> {
     let filter = EnvFilter::builder().parse(directives(filter))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(Lines::default);
     // Only a second call fails; the first one's settings stay.
     let _already_installed = match format {
         LogFormat::Text => builder
-            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+            .with_ansi(false)
+            .event_format(TextLine::new(console::logs_are_coloured()))
             .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLine::new())
+            .try_init(),
     };
     Ok(())
 }
 
+/// An event as a line for people: time, level, and the rest, escaped.
+struct TextLine {
+    rest: Format<Full, ()>,
+    coloured: bool,
+}
+
+impl TextLine {
+    fn new(coloured: bool) -> Self {
+        let rest = Format::default().without_time().with_level(false);
+        Self { rest, coloured }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for TextLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let (dim, level) = if self.coloured {
+            (Style::new().dimmed(), style(*event.metadata().level()))
+        } else {
+            (Style::new(), Style::new())
+        };
+        write!(writer, "{dim}")?;
+        SystemTime.format_time(&mut writer)?;
+        let name = event.metadata().level();
+        write!(writer, "{dim:#} {level}{name:>5}{level:#} ")?;
+        let rest = formatted(&self.rest, context, event)?;
+        writeln!(writer, "{}", text::escaped(rest.trim()))
+    }
+}
+
+fn style(level: Level) -> Style {
+    let color = match level {
+        Level::ERROR => AnsiColor::Red,
+        Level::WARN => AnsiColor::Yellow,
+        Level::INFO => AnsiColor::Green,
+        Level::DEBUG => AnsiColor::Blue,
+        Level::TRACE => AnsiColor::Magenta,
+    };
+    color.on_default()
+}
+
+/// An event as a JSON object on a line. What JSON itself leaves as it is (bidirectional
+/// overrides, line separators) is written as JSON's escapes.
+struct JsonLine(Format<Json>);
+
+impl JsonLine {
+    fn new() -> Self {
+        Self(Format::default().json().flatten_event(true))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let line = formatted(&self.0, context, event)?;
+        writeln!(writer, "{}", text::json(line.trim_end()))
+    }
+}
+
+/// What `format` makes of an event, without colours.
+fn formatted<S, N>(
+    format: &impl FormatEvent<S, N>,
+    context: &FmtContext<'_, S, N>,
+    event: &Event<'_>,
+) -> Result<String, fmt::Error>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let mut line = String::new();
+    format.format_event(context, Writer::new(&mut line), event)?;
+    Ok(line)
+}
+
+/// Hands each event's line to the console, which never fails.
+#[derive(Default)]
+struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        console::log(line.to_vec());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The hostile parts of an event: its message, its fields, and a span around it.
+    fn log_hostile_event() {
+        crate::telemetry::ask_every_subscriber();
+        let text = "a\n2026-01-01T00:00:00Z ERROR forged\u{1b}[2J\u{9b}31m\u{202e}\u{2028}\u{85}##[error]x";
+        let span = tracing::error_span!("around", name = %text);
+        let _entered = span.enter();
+        tracing::error!(debug = ?text, shown = %text, plain = text, "{text}");
+    }
+
+    #[test]
+    fn an_event_is_one_line_of_text_whatever_it_holds() {
+        for coloured in [false, true] {
+            let kept = Kept::default();
+            let writer = kept.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_writer(move || writer.clone())
+                .with_ansi(false)
+                .event_format(TextLine::new(coloured))
+                .finish();
+            tracing::subscriber::with_default(subscriber, log_hostile_event);
+            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            let line = text.strip_suffix('\n').unwrap();
+            // Time and level stand before the first word of the rest.
+            let (own, rest) = line.split_once("around").unwrap();
+            assert_eq!(own.contains('\u{1b}'), coloured, "{line}");
+            assert!(!rest.contains(text::is_hidden), "{rest}");
+            assert!(rest.contains("a\\n2026"), "{rest}");
+            assert!(!rest.contains("##["), "{rest}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_of_json_that_holds_the_text() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLine::new())
+            .finish();
+        tracing::subscriber::with_default(subscriber, log_hostile_event);
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(
+            !line.contains(text::is_hidden) && !line.contains("##["),
+            "{line}"
+        );
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        let said = event["message"].as_str().unwrap();
+        assert!(
+            said.contains("\u{202e}") && said.starts_with("a\n"),
+            "{event}"
+        );
+    }
 
     #[test]
     fn noisy_targets_are_quiet_unless_asked_for() {

@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use temporalio_common::telemetry::metrics::default_buckets_for;
 
 use super::bridge;
+use crate::console;
 
 /// Seconds: from a pass over a handful of schedules to one over 10,000.
 const DURATIONS: [f64; 14] = [
@@ -31,6 +32,7 @@ pub struct MetricsPage(PrometheusHandle);
 impl MetricsPage {
     /// The page.
     pub fn render(&self) -> String {
+        metrics::counter!(Metric::LogLinesDropped.as_str()).absolute(console::dropped_lines());
         self.0.render()
     }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::text;
+
 /// The longest part of a source line that a snippet shows, in characters.
 const SNIPPET_WIDTH: usize = 160;
 /// How much of a cut line stands before the place.
@@ -60,8 +62,8 @@ impl Diagnostic {
         }
     }
 
-    /// The finding for people: its line, the source line with a caret, and the
-    /// hint; several lines, without a final newline.
+    /// The finding for people, escaped: its line, the source line with a caret,
+    /// and the hint.
     ///
     /// ```text
     /// jobs/a.yaml:3:10: schedule.every: …
@@ -69,23 +71,26 @@ impl Diagnostic {
     ///     |          ^
     ///   hint: …
     /// ```
-    pub fn render(&self) -> String {
-        let mut lines = vec![self.to_string()];
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![text::line(&self.to_string()).into_owned()];
         if let Some(snippet) = &self.snippet {
             let gutter = self.line.to_string().len();
-            // Tabs stay tabs, so that the caret stands under its character.
-            let indent: String = snippet
-                .chars()
-                .take(caret(snippet, self.column))
-                .map(|c| if c == '\t' { '\t' } else { ' ' })
-                .collect();
-            lines.push(format!("  {} | {}", self.line, snippet.trim_end()));
-            lines.push(format!("  {:gutter$} | {indent}^", ""));
+            let start = snippet.char_indices().nth(caret(snippet, self.column));
+            let before = &snippet[..start.map_or(snippet.len(), |(at, _)| at)];
+            // Escapes are wider than what they stand for.
+            let indent = text::width(&text::escaped(before));
+            let shown = text::escaped(snippet.trim_end()).into_owned();
+            lines.push(format!("  {} | {shown}", self.line));
+            lines.push(format!("  {:gutter$} | {:indent$}^", "", ""));
         }
-        if let Some(hint) = &self.hint {
-            lines.push(format!("  hint: {hint}"));
-        }
-        lines.join("\n")
+        let hint = self.hint.as_ref();
+        lines.extend(hint.map(|hint| format!("  hint: {}", text::escaped(hint))));
+        lines
+    }
+
+    /// The lines of [`lines`](Self::lines) as one text, without a final newline.
+    pub fn render(&self) -> String {
+        self.lines().join("\n")
     }
 }
 

@@ -6,103 +6,106 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{Cause, Create, Plan, Update};
-use crate::schedule::Field;
+use crate::schedule::{Field, ScheduleValues};
+use crate::text;
 
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for create in &self.creates {
-            create.fmt(f)?;
+impl Plan {
+    /// The plan for people, each line escaped.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for one in &self.creates {
+            create(one, &mut lines);
         }
-        for update in &self.updates {
-            update.fmt(f)?;
+        for one in &self.updates {
+            update(one, &mut lines);
         }
-        for delete in &self.deletes {
-            write!(f, "- {}: delete", delete.definition)?;
-            match &delete.renamed_to {
-                Some(new) => writeln!(f, " (renamed to {new})")?,
-                None => writeln!(f, " (its definition is gone)")?,
-            }
-        }
-        for schedule in &self.conflicts {
-            writeln!(
-                f,
-                "! {schedule}: a schedule that is not ours has this id; left alone"
-            )?;
-        }
+        lines.extend(self.deletes.iter().map(|delete| match &delete.renamed_to {
+            Some(new) => format!("- {}: delete (renamed to {new})", delete.definition),
+            None => format!("- {}: delete (its definition is gone)", delete.definition),
+        }));
+        lines.extend(self.conflicts.iter().map(|schedule| {
+            format!("! {schedule}: a schedule that is not ours has this id; left alone")
+        }));
         for (id, fields) in &self.contested {
             let names: Vec<_> = fields.iter().map(|field| field.as_str()).collect();
-            writeln!(f, "! {id}: contested, retried hourly: {}", names.join(", "))?;
+            lines.push(format!(
+                "! {id}: contested, retried hourly: {}",
+                names.join(", ")
+            ));
         }
-        for problem in &self.problems {
-            writeln!(f, "! {}", problem.message)?;
-        }
+        let problems = self.problems.iter();
+        lines.extend(problems.map(|problem| format!("! {}", problem.message)));
         if let Some(held) = &self.held {
-            writeln!(f, "! {} removals held: {}", held.count, held.reason)?;
-            for id in &held.ids {
-                writeln!(f, "    {id}")?;
-            }
+            lines.push(format!("! {} removals held: {}", held.count, held.reason));
+            lines.extend(held.ids.iter().map(|id| format!("    {id}")));
             if !held.digest.is_empty() {
-                writeln!(f, "  confirm with: almanac sync --confirm {}", held.digest)?;
+                let digest = &held.digest;
+                lines.push(format!("  confirm with: almanac sync --confirm {digest}"));
             }
         }
-        writeln!(
-            f,
+        lines.push(format!(
             "Plan: {} to create, {} to update, {} to delete, {} unchanged.",
             self.creates.len(),
             self.updates.len(),
             self.deletes.len(),
             self.unchanged
-        )
+        ));
+        let escaped = |line: String| text::line(&line).into_owned();
+        lines.into_iter().map(escaped).collect()
     }
 }
 
-impl fmt::Display for Create {
+impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "+ {}: create", self.definition)?;
-        if let Some(old) = &self.renamed_from {
-            write!(f, " (renamed from {old})")?;
-        }
-        writeln!(f)?;
-        for field in Field::ALL {
-            let value = self.values.value(field);
-            if value != crate::schedule::ScheduleValues::default_value(field) {
-                writeln!(f, "    {field}: {}", short(&value))?;
-            }
-        }
-        Ok(())
+        self.lines()
+            .iter()
+            .try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
-impl fmt::Display for Update {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "~ {}: {}", self.definition, self.reason)?;
-        for change in &self.changes {
-            let cause = match change.cause {
-                Cause::Drift => "  (drift)",
-                Cause::Override => "  (override)",
-                Cause::Definition | Cause::Finished | Cause::Orphan | Cause::Adoption => "",
-            };
-            let (before, after) = (short(&change.before), short(&change.after));
-            if !before.ends_with(CUT) && !after.ends_with(CUT) {
-                writeln!(f, "    {}: {before} -> {after}{cause}", change.field)?;
-                continue;
-            }
-            let mut differences = Vec::new();
-            compare(
-                Some(&change.before),
-                Some(&change.after),
-                "",
-                &mut differences,
-            );
-            writeln!(f, "    {}:{cause}", change.field)?;
-            for difference in differences.iter().take(MOST) {
-                writeln!(f, "      {difference}")?;
-            }
-            if differences.len() > MOST {
-                writeln!(f, "      and {} more", differences.len() - MOST)?;
-            }
+fn create(create: &Create, lines: &mut Vec<String>) {
+    let renamed = create.renamed_from.as_ref();
+    let renamed = renamed.map(|old| format!(" (renamed from {old})"));
+    lines.push(format!(
+        "+ {}: create{}",
+        create.definition,
+        renamed.unwrap_or_default()
+    ));
+    for field in Field::ALL {
+        let value = create.values.value(field);
+        if value != ScheduleValues::default_value(field) {
+            lines.push(format!("    {field}: {}", short(&value)));
         }
-        Ok(())
+    }
+}
+
+fn update(update: &Update, lines: &mut Vec<String>) {
+    lines.push(format!("~ {}: {}", update.definition, update.reason));
+    for change in &update.changes {
+        let cause = match change.cause {
+            Cause::Drift => "  (drift)",
+            Cause::Override => "  (override)",
+            Cause::Definition | Cause::Finished | Cause::Orphan | Cause::Adoption => "",
+        };
+        let field = change.field;
+        let (before, after) = (short(&change.before), short(&change.after));
+        if !before.ends_with(CUT) && !after.ends_with(CUT) {
+            lines.push(format!("    {field}: {before} -> {after}{cause}"));
+            continue;
+        }
+        let mut differences = Vec::new();
+        compare(
+            Some(&change.before),
+            Some(&change.after),
+            "",
+            &mut differences,
+        );
+        lines.push(format!("    {field}:{cause}"));
+        let shown = differences.iter().take(MOST);
+        lines.extend(shown.map(|difference| format!("      {difference}")));
+        if differences.len() > MOST {
+            lines.push(format!("      and {} more", differences.len() - MOST));
+        }
     }
 }
 
@@ -125,8 +128,8 @@ fn compare(before: Option<&Value>, after: Option<&Value>, at: &str, into: &mut V
         }
         (before, after) if before == after => {}
         (before, after) => {
-            let text = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), text);
-            let (before, after) = (text(before), text(after));
+            let shown = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), plain);
+            let (before, after) = (shown(before), shown(after));
             let common = before.chars().zip(after.chars());
             let same = common.take_while(|(one, other)| one == other).count();
             // Both would look the same.
@@ -150,10 +153,10 @@ const SHOWN_BEFORE: usize = 20;
 
 /// A value on one line, cut where it is long.
 fn short(value: &Value) -> String {
-    cut(&text(value), 0)
+    cut(&plain(value), 0)
 }
 
-fn text(value: &Value) -> String {
+fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::names::{Project, Revision};
 use crate::record::{Held, Op, Report, ScheduleCounts, Status};
+use crate::text;
 
 /// How many entries of a list are shown.
 const SHOWN: usize = 20;
@@ -199,21 +200,8 @@ fn fact(name: &str, value: &str) -> String {
 }
 
 /// A text from outside, so that it cannot become Markdown.
-fn code(text: &str) -> String {
-    let mut clean: String = text
-        .chars()
-        .take(TEXT)
-        .map(|c| match c {
-            '`' => '\'',
-            '|' => '/',
-            c if c.is_control() => ' ',
-            c => c,
-        })
-        .collect();
-    if text.chars().nth(TEXT).is_some() {
-        clean.push('…');
-    }
-    format!("`{clean}`")
+fn code(shown: &str) -> String {
+    text::code(shown, TEXT)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::workflow::{ReconcileSchedules, Refusal, tick};
 use crate::contracts::{ManualRun, Select};
 use crate::names::Project;
 use crate::record::{RunAnswer, RunOrder, RunState, RunStep, SelectRequest, Selection};
+use crate::text;
 
 /// How many runs go on at a time, each of another schedule.
 const LANES: usize = 8;
@@ -31,6 +32,8 @@ const LOOK_WITHIN: Duration = Duration::from_mins(2);
 const LONGEST_STEP: Duration = Duration::from_secs(45);
 /// A step whose worker is silent for this long failed.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How much of a selector the UI shows, in characters.
+const SELECTOR_SHOWN: usize = 60;
 /// How long a worker may take to read its labels.
 const LONGEST_SELECT: Duration = Duration::from_secs(3);
 
@@ -165,7 +168,10 @@ pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection,
         .schedule_to_start_timeout(LONGEST_SELECT)
         .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
         .do_not_eagerly_execute(true)
-        .summary(format!("which definitions are {}?", request.selector))
+        .summary(format!(
+            "which definitions are {}?",
+            text::markdown(&request.selector.to_string(), SELECTOR_SHOWN)
+        ))
         .build();
     let done = ctx.execute_activity(Select, request.selector, options);
     Ok(done.await.map_err(|error| failure(&error))?)

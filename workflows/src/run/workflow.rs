@@ -36,6 +36,7 @@ use super::machine::{About, Command, Fault, Machine, Standard, Status, shortened
 use super::{DefinitionRef, PinnedDefinition, RunInput};
 use crate::contracts::{CurrentDefinition, Pause};
 use crate::record::{MEMO_KEY, RunMemo};
+use crate::text;
 use course::{Course, Due};
 use effects::Effects;
 use given::read;
@@ -50,6 +51,8 @@ const READ_ATTEMPTS: u32 = 10;
 const PAUSE_WITHIN: Duration = Duration::from_secs(10);
 /// How many places of tasks are shown, and problems of steps.
 const SHOWN: usize = 5;
+/// How much of a place is shown, in characters.
+const PLACE: usize = 400;
 
 /// The workflow that runs a definition's steps.
 #[workflow]
@@ -207,7 +210,7 @@ fn place(machine: &Machine, status: &Status) -> String {
             let more = all.len().saturating_sub(SHOWN);
             let first = all.iter().take(SHOWN);
             let first: Vec<String> = first
-                .map(|path| format!("`{}`", path.trim_start_matches('/').replace('`', "'")))
+                .map(|path| text::code(path.trim_start_matches('/'), PLACE))
                 .collect();
             let more = if more == 0 {
                 String::new()
@@ -227,9 +230,9 @@ fn show(
     shown: &mut String,
 ) {
     let details = format!(
-        "`{}` revision `{}`: {place}{}",
-        definition.id,
-        definition.revision,
+        "{} revision {}: {place}{}",
+        text::code(definition.id.as_str(), PLACE),
+        text::code(definition.revision.as_str(), PLACE),
         ctx.state(|s| s.inbox.notes())
     );
     if *shown != details {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Base, Field, HASH_VERSION, digest};
 use crate::record::{Flag, Override};
+use crate::text;
 
 /// The longest line for people, in bytes; the server takes notes of 1000.
 const LINE_LIMIT: usize = 800;
@@ -33,6 +34,7 @@ impl Fingerprint {
 
     /// The note made of `line` and this fingerprint.
     pub fn note(&self, line: &str) -> String {
+        let line = text::escaped(line);
         let end = line.floor_char_boundary(LINE_LIMIT);
         format!("{} [almanac v{HASH_VERSION}:{}]", &line[..end], self.0)
     }

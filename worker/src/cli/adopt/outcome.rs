@@ -1,13 +1,15 @@
 //! What adopting would do or did, and how it is told.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use almanac_workflows::names::{DefinitionId, Revision, ScheduleId};
 use almanac_workflows::schedule::Field;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::console::Page;
+use crate::failure::Failure;
 
 /// What is to be done, or was.
 #[derive(Debug, Serialize)]
@@ -25,7 +27,7 @@ pub(super) struct Item {
     pub from: ScheduleId,
     pub state: State,
     /// Why it cannot be, or was not.
-    pub error: Option<String>,
+    pub error: Option<Failure>,
     /// Ours exists.
     pub exists: bool,
     /// The live state that ours takes over.
@@ -63,17 +65,17 @@ pub(super) struct LiveState {
 
 impl Item {
     /// The first reason is the one that is told.
-    pub(super) fn refuse(&mut self, why: String) {
+    pub(super) fn refuse(&mut self, why: impl Into<Failure>) {
         if self.error.is_none() {
             self.state = State::Refused;
-            self.error = Some(why);
+            self.error = Some(why.into());
         }
     }
 }
 
 /// The outcome for people; how to confirm it, where it was not.
-pub(super) fn text(outcome: &Outcome, confirmed: bool) -> String {
-    let mut out = String::new();
+pub(super) fn text(outcome: &Outcome, confirmed: bool) -> Page {
+    let mut page = Page::default();
     for item in &outcome.adoptions {
         let Item {
             id, schedule, from, ..
@@ -85,12 +87,12 @@ pub(super) fn text(outcome: &Outcome, confirmed: bool) -> String {
             State::Adopted => "has taken over",
             State::Refused => "cannot take over",
         };
-        writeln!(out, "{id}: {schedule} {state} from {from}").unwrap_or_default();
+        page.line(format!("{id}: {schedule} {state} from {from}"));
         if item.state == State::Adopted {
             continue;
         }
         for line in details(item) {
-            writeln!(out, "  {line}").unwrap_or_default();
+            page.line(format!("  {line}"));
         }
     }
     let open = outcome
@@ -98,16 +100,14 @@ pub(super) fn text(outcome: &Outcome, confirmed: bool) -> String {
         .iter()
         .any(|item| item.state != State::Adopted);
     if outcome.adoptions.is_empty() {
-        out += "no definition names a schedule to take over from\n";
+        page.line("no definition names a schedule to take over from");
     } else if open && !confirmed {
-        writeln!(
-            out,
+        page.line(format!(
             "to do it, repeat the command with --confirm {}",
             outcome.digest
-        )
-        .unwrap_or_default();
+        ));
     }
-    out
+    page
 }
 
 fn details(item: &Item) -> Vec<String> {

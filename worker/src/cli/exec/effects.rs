@@ -12,6 +12,8 @@ use serde_json::Value;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::console;
+
 /// The limit of a call for which the task states none, as on a worker.
 const CALL_WITHIN: Duration = Duration::from_mins(5);
 
@@ -126,10 +128,7 @@ async fn perform(
                 return run.await.map_err(|error| *error.fault);
             }
             Effect::Emit { event } => {
-                eprintln!(
-                    "           emits      {}",
-                    super::visible(&event.to_string())
-                );
+                console::say(&format!("           emits      {event}"));
                 if !steps.publishes() {
                     return Ok(Value::Null);
                 }

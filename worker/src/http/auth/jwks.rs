@@ -53,7 +53,7 @@ impl Jwks {
             .timeout(FETCH_LIMIT)
             .user_agent(concat!("almanac/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| bad(crate::causes(&error.into())))?;
+            .map_err(|error| bad(crate::failure::causes(&error.into())))?;
         Ok(Self {
             url: parsed,
             client,
@@ -113,7 +113,7 @@ impl Jwks {
     }
 
     async fn answer(&self) -> Result<Vec<u8>, String> {
-        let causes = |error: reqwest::Error| crate::causes(&error.into());
+        let causes = |error: reqwest::Error| crate::failure::causes(&error.into());
         let request = self
             .client
             .get(self.url.clone())

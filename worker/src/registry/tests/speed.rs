@@ -34,7 +34,7 @@ async fn ten_thousand_files_are_looked_at_in_a_moment() {
     assert_eq!(summary.changed, Some(vec!["f7".parse().unwrap()]));
 
     // Unoptimised, on a busy machine.
-    println!("first {first:?}, contents {full:?}, one edit {edit:?}");
+    tracing::info!("first {first:?}, contents {full:?}, one edit {edit:?}");
     assert!(first < Duration::from_mins(1), "{first:?}");
     assert!(full < Duration::from_secs(10), "{full:?}");
     assert!(edit < Duration::from_secs(10), "{edit:?}");

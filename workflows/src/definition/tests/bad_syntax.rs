@@ -141,8 +141,8 @@ just text
     );
     insta::assert_snapshot!(found, @r#"
     jobs/nightly.yaml:3:2: not valid YAML: a tab may not indent
-      3 | 	cron: "* * * * *"
-        | 	^
+      3 | \tcron: "* * * * *"
+        |   ^
       hint: indent with spaces
     jobs/nightly.yaml:6:5: not valid YAML: unclosed bracket '['
       6 | do: [a: { wait: PT1S }

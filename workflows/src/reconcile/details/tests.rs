@@ -94,7 +94,7 @@ fn after_a_pass() {
     - **Revision:** `r2`
     - **Workers:** 2, which hold different revisions (1 with `r1`, 1 with `r2`): nothing is removed
     - **Last success:** 2026-07-01T02:30:00Z
-    - **Last error:** `a 'quoted' error / with a bar`
+    - **Last error:** `a 'quoted' error\n/ with a bar`
 
     ## Held removals: 40
 

@@ -25,6 +25,7 @@ use crate::run::limits::fitting_id;
 use crate::run::machine::{
     ActivityRequest, Answer, Effect, EffectId, Fault, Standard, WorkflowRequest,
 };
+use crate::text;
 
 /// The limit of an attempt at an activity for which the task states none.
 const ATTEMPT_WITHIN: Duration = Duration::from_mins(5);
@@ -384,10 +385,20 @@ fn summary(task: &str, effect: &Effect, options: &Temporal) -> String {
         _ => None,
     };
     let emitted = emitted.map(|kind| format!("emit {kind}"));
-    let said = options.summary.as_deref().or(emitted.as_deref());
-    let whole = said.unwrap_or(place);
+    // The UI reads it as Markdown, which the author of a summary may use.
+    let Some(said) = &options.summary else {
+        let shown = emitted.as_deref().unwrap_or(place);
+        let whole = text::markdown(shown, SUMMARY);
+        return if whole.len() <= SUMMARY {
+            whole
+        } else {
+            // A character has 4 bytes at most.
+            text::code(shown, SUMMARY / 4 - 2)
+        };
+    };
+    let whole = text::escaped(said);
     if whole.len() <= SUMMARY {
-        return whole.to_owned();
+        return whole.into_owned();
     }
     format!("{}…", &whole[..whole.floor_char_boundary(SUMMARY)])
 }

@@ -13,6 +13,7 @@ use super::RunDefinition;
 use super::effects::Effects;
 use crate::run::cloud_event;
 use crate::run::machine::{DATA_LIMIT, Delivery, Machine};
+use crate::text;
 
 /// The longest reason that is shown.
 const REASON: usize = 200;
@@ -98,7 +99,7 @@ impl Inbox {
         };
         let why = match self.ignored {
             0 => String::new(),
-            _ => format!(", the last since {}", self.why),
+            _ => format!(", the last since {}", text::code(&self.why, REASON)),
         };
         let waiting = self.events.len() as u64;
         [
@@ -187,7 +188,7 @@ mod tests {
         assert!(inbox.has_news() && !inbox.waits());
         assert_eq!(
             inbox.notes(),
-            "; signals that were ignored: 7, the last since `specversion` must be text"
+            "; signals that were ignored: 7, the last since `'specversion' must be text`"
         );
     }
 
