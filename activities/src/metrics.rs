@@ -44,6 +44,13 @@ pub enum Metric {
     ScheduleOverdue,
     /// Log lines that could not be written, or not in time.
     LogLinesDropped,
+    /// HTTP connections closed and requests refused, so that one client leaves
+    /// room for the others. Label: `reason`.
+    HttpShed,
+    /// Readings of files and keys that say who may use HTTP. Label: `result`.
+    AuthorityReloadTotal,
+    /// Records of the SDK's metrics whose series would have been one too many.
+    SeriesDropped,
     /// Always 1. Label: `version`.
     BuildInfo,
 }
@@ -61,7 +68,7 @@ pub enum Kind {
 
 impl Metric {
     /// Every metric, in the contract's order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::ReconcileTotal,
         Self::ReconcileDuration,
         Self::ReconcileLastSuccess,
@@ -78,6 +85,9 @@ impl Metric {
         Self::ScheduleMissed,
         Self::ScheduleOverdue,
         Self::LogLinesDropped,
+        Self::HttpShed,
+        Self::AuthorityReloadTotal,
+        Self::SeriesDropped,
         Self::BuildInfo,
     ];
 
@@ -100,6 +110,9 @@ impl Metric {
             Self::ScheduleMissed => "almanac_schedule_missed_total",
             Self::ScheduleOverdue => "almanac_schedule_overdue",
             Self::LogLinesDropped => "almanac_log_lines_dropped_total",
+            Self::HttpShed => "almanac_http_shed_total",
+            Self::AuthorityReloadTotal => "almanac_authority_reload_total",
+            Self::SeriesDropped => "almanac_metric_series_dropped_total",
             Self::BuildInfo => "almanac_build_info",
         }
     }
@@ -123,6 +136,13 @@ impl Metric {
             Self::ScheduleMissed => "Actions that were due and never started.",
             Self::ScheduleOverdue => "Schedules that should have fired, and did not.",
             Self::LogLinesDropped => "Log lines that could not be written.",
+            Self::HttpShed => {
+                "HTTP connections closed and requests refused to leave room for others."
+            }
+            Self::AuthorityReloadTotal => {
+                "Readings of the files and keys that say who may use HTTP."
+            }
+            Self::SeriesDropped => "Records of the SDK's metrics that got no series of their own.",
             Self::BuildInfo => "Almanac's version.",
         }
     }
@@ -137,7 +157,10 @@ impl Metric {
             | Self::ReloadTotal
             | Self::EventsTotal
             | Self::ScheduleMissed
-            | Self::LogLinesDropped => Kind::Counter,
+            | Self::LogLinesDropped
+            | Self::HttpShed
+            | Self::AuthorityReloadTotal
+            | Self::SeriesDropped => Kind::Counter,
             Self::ReconcileLastSuccess
             | Self::ReconcileLastAttempt
             | Self::Schedules

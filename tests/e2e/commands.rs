@@ -1,7 +1,9 @@
 //! The command line and HTTP, as a user and a program meet them.
 
-use almanac_tests::{Project, Scheduler, cron, on_both_schedulers, paused_cron};
+use almanac_tests::{Project, Scheduler, cron, eventually, on_both_schedulers, paused_cron};
 use serde_json::Value;
+
+use crate::told::start_workflow;
 
 on_both_schedulers!(
     plan_writes_nothing,
@@ -234,6 +236,23 @@ async fn metrics_are_the_contracts(on: Scheduler) -> anyhow::Result<()> {
             .await?
             >= 1.0
     );
+    // Whoever may start a workflow chooses its type, and makes no label of it.
+    let queue = format!("almanac-{}", project.name());
+    for n in 0..3 {
+        let (kind, id) = (
+            format!("Evil{n}\"\n{{}}"),
+            format!("evil-{n}-{}", project.name()),
+        );
+        start_workflow(&project, &kind, &id, &queue, None).await?;
+    }
+    eventually("the unknown types to be counted", || async {
+        let labels = ["workflow_type=\"other\""];
+        let failed = "temporal_workflow_task_execution_failed";
+        Ok(worker.metric(failed, &labels).await? >= 3.0)
+    })
+    .await?;
+    let (_, page) = worker.get("/metrics").await?;
+    assert!(!page.contains("Evil"), "a stranger's type is in a label");
     Ok(())
 }
 

@@ -153,8 +153,9 @@ impl Process {
             listener,
             mut signals,
         } = self;
-        let telemetry = sdk_telemetry(&project, &worker)?;
-        let runtime = Arc::new(sdk_runtime(&project, &worker)?);
+        let namespace = connector.namespace();
+        let telemetry = sdk_telemetry(&project, &worker, namespace)?;
+        let runtime = Arc::new(sdk_runtime(&project, &worker, namespace)?);
         let connector = connector.with_meter(telemetry.get_temporal_metric_meter());
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -264,24 +265,35 @@ fn new_worker_id() -> WorkerId {
     WorkerId::new(format!("{host}-{:08x}", random() >> 32))
 }
 
-fn telemetry_options(project: &Project, worker: &WorkerId) -> TelemetryOptions {
-    let meter = SdkMeter::new(
+fn telemetry_options(project: &Project, worker: &WorkerId, namespace: &str) -> TelemetryOptions {
+    let queues =
+        [project.run_queue(), project.reconcile_queue()].map(|queue| (queue.clone(), queue));
+    let own = (
         project.worker_queue(worker),
         format!("almanac-{project}-worker"),
     );
+    let meter = SdkMeter::new(namespace, queues.into_iter().chain([own]));
     TelemetryOptions::builder()
         .metrics(Arc::new(meter) as Arc<dyn temporalio_common::telemetry::metrics::CoreMeter>)
         .attach_service_name(false)
         .build()
 }
 
-fn sdk_telemetry(project: &Project, worker: &WorkerId) -> anyhow::Result<TelemetryInstance> {
-    telemetry_init(telemetry_options(project, worker))
+fn sdk_telemetry(
+    project: &Project,
+    worker: &WorkerId,
+    namespace: &str,
+) -> anyhow::Result<TelemetryInstance> {
+    telemetry_init(telemetry_options(project, worker, namespace))
 }
 
-fn sdk_runtime(project: &Project, worker: &WorkerId) -> anyhow::Result<CoreRuntime> {
+fn sdk_runtime(
+    project: &Project,
+    worker: &WorkerId,
+    namespace: &str,
+) -> anyhow::Result<CoreRuntime> {
     let options = RuntimeOptions::builder()
-        .telemetry_options(telemetry_options(project, worker))
+        .telemetry_options(telemetry_options(project, worker, namespace))
         .heartbeat_interval(Some(Duration::from_mins(1)))
         .build()
         .map_err(anyhow::Error::msg)?;

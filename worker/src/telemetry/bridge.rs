@@ -2,60 +2,69 @@
 //!
 //! The SDK has no public registry: it asks a [`CoreMeter`] for instruments.
 //! This one makes them of the `metrics` crate's global recorder. Durations are
-//! in seconds, and their names say so. The queue that only this process polls
-//! is named after it; its label is rewritten, so that no restart adds a series.
+//! in seconds, and their names say so. Labels go through [`Labels`], since their
+//! values come from whoever uses the namespace. The queue that only this process
+//! polls is named after it; its label is rewritten, so that no restart adds a
+//! series.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::metrics::Metric;
 use metrics::{Key, Label, Level, Metadata, SharedString, Unit, with_recorder};
 use temporalio_common::telemetry::metrics::{
     CoreMeter, Counter, CounterBase, Gauge, GaugeBase, GaugeF64, GaugeF64Base, Histogram,
     HistogramBase, HistogramDuration, HistogramDurationBase, HistogramF64, HistogramF64Base,
-    MetricAttributable, MetricAttributes, MetricKeyValue, MetricParameters, MetricValue,
-    NewAttributes, OrderedPromLabelSet, UpDownCounter, UpDownCounterBase,
+    MetricAttributable, MetricAttributes, MetricParameters, MetricValue, NewAttributes,
+    OrderedPromLabelSet, UpDownCounter, UpDownCounterBase,
 };
+
+use super::labels::Labels;
 
 const METADATA: Metadata<'static> = Metadata::new("temporal", Level::INFO, None);
 
-/// The label that may carry the name of the process's own queue.
-const QUEUE_LABEL: &str = "task_queue";
-
 /// Hands the SDK instruments of the `metrics` crate.
 #[derive(Debug)]
-pub struct SdkMeter {
-    /// The queue that only this process polls.
-    own_queue: String,
-    /// What its label says instead.
-    shown_as: String,
-}
+pub struct SdkMeter(Arc<Labels>);
 
 impl SdkMeter {
-    /// A meter that writes `shown_as` wherever a label says `own_queue`.
-    pub fn new(own_queue: impl Into<String>, shown_as: impl Into<String>) -> Self {
-        Self {
-            own_queue: own_queue.into(),
-            shown_as: shown_as.into(),
-        }
-    }
-
-    fn rewritten(&self, mut label: MetricKeyValue) -> MetricKeyValue {
-        if label.key == QUEUE_LABEL
-            && matches!(&label.value, MetricValue::String(queue) if *queue == self.own_queue)
-        {
-            label.value = MetricValue::String(self.shown_as.clone());
-        }
-        label
+    /// A meter for a process that works in this namespace, on these queues;
+    /// each queue comes with what its label says instead.
+    pub fn new(namespace: &str, queues: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(Arc::new(Labels::new(namespace, queues)))
     }
 
     fn extended(&self, mut labels: OrderedPromLabelSet, new: NewAttributes) -> MetricAttributes {
-        for label in new.attributes {
-            labels.add_kv(self.rewritten(label));
+        for mut label in new.attributes {
+            let value = self.0.value(&label.key, &label.value.to_string());
+            label.value = MetricValue::String(value);
+            labels.add_kv(label);
         }
         MetricAttributes::Prometheus {
             labels: Arc::new(labels),
         }
+    }
+
+    fn named(&self, name: SharedString) -> Named {
+        Named {
+            name,
+            labels: Arc::clone(&self.0),
+        }
+    }
+
+    fn described_histogram(&self, params: MetricParameters, unit: Option<Unit>) -> Named {
+        let name = SharedString::from(params.name.into_owned());
+        with_recorder(|to| {
+            to.describe_histogram(name.clone().into(), unit, help(params.description));
+        });
+        self.named(name)
+    }
+
+    fn described_gauge(&self, params: MetricParameters) -> Named {
+        let name = SharedString::from(params.name.into_owned());
+        with_recorder(|to| to.describe_gauge(name.clone().into(), None, help(params.description)));
+        self.named(name)
     }
 }
 
@@ -81,32 +90,34 @@ impl CoreMeter for SdkMeter {
         with_recorder(|to| {
             to.describe_counter(name.clone().into(), None, help(params.description));
         });
-        Counter::new(Arc::new(Named(name)))
+        Counter::new(Arc::new(self.named(name)))
     }
 
     fn histogram(&self, params: MetricParameters) -> Histogram {
-        Histogram::new(Arc::new(described_histogram(params, None)))
+        Histogram::new(Arc::new(self.described_histogram(params, None)))
     }
 
     fn histogram_f64(&self, params: MetricParameters) -> HistogramF64 {
-        HistogramF64::new(Arc::new(described_histogram(params, None)))
+        HistogramF64::new(Arc::new(self.described_histogram(params, None)))
     }
 
     fn histogram_duration(&self, mut params: MetricParameters) -> HistogramDuration {
         params.name = histogram_name(&params.name).into();
-        HistogramDuration::new(Arc::new(described_histogram(params, Some(Unit::Seconds))))
+        HistogramDuration::new(Arc::new(
+            self.described_histogram(params, Some(Unit::Seconds)),
+        ))
     }
 
     fn gauge(&self, params: MetricParameters) -> Gauge {
-        Gauge::new(Arc::new(described_gauge(params)))
+        Gauge::new(Arc::new(self.described_gauge(params)))
     }
 
     fn gauge_f64(&self, params: MetricParameters) -> GaugeF64 {
-        GaugeF64::new(Arc::new(described_gauge(params)))
+        GaugeF64::new(Arc::new(self.described_gauge(params)))
     }
 
     fn up_down_counter(&self, params: MetricParameters) -> UpDownCounter {
-        UpDownCounter::new(Arc::new(described_gauge(params)))
+        UpDownCounter::new(Arc::new(self.described_gauge(params)))
     }
 }
 
@@ -119,20 +130,11 @@ fn help(description: Cow<'static, str>) -> SharedString {
     SharedString::from(description.into_owned())
 }
 
-fn described_histogram(params: MetricParameters, unit: Option<Unit>) -> Named {
-    let name = SharedString::from(params.name.into_owned());
-    with_recorder(|to| to.describe_histogram(name.clone().into(), unit, help(params.description)));
-    Named(name)
-}
-
-fn described_gauge(params: MetricParameters) -> Named {
-    let name = SharedString::from(params.name.into_owned());
-    with_recorder(|to| to.describe_gauge(name.clone().into(), None, help(params.description)));
-    Named(name)
-}
-
 /// An instrument without its labels.
-struct Named(SharedString);
+struct Named {
+    name: SharedString,
+    labels: Arc<Labels>,
+}
 
 impl Named {
     fn key(&self, attributes: &MetricAttributes) -> Key {
@@ -146,7 +148,13 @@ impl Named {
             }
             _ => Vec::new(),
         };
-        Key::from_parts(self.0.clone(), labels)
+        let (key, has_room) = self
+            .labels
+            .bounded(Key::from_parts(self.name.clone(), labels));
+        if !has_room {
+            metrics::counter!(Metric::SeriesDropped.as_str()).increment(1);
+        }
+        key
     }
 
     fn bound_gauge(&self, attributes: &MetricAttributes) -> BoundGauge {
@@ -267,7 +275,7 @@ impl UpDownCounterBase for BoundGauge {
 #[cfg(test)]
 mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
-    use temporalio_common::telemetry::metrics::HistogramDuration;
+    use temporalio_common::telemetry::metrics::{HistogramDuration, MetricKeyValue};
 
     use super::*;
 
@@ -277,7 +285,12 @@ mod tests {
             .unwrap()
             .build_recorder();
         let handle = recorder.handle();
-        let meter = SdkMeter::new("almanac-p-w1", "almanac-p-worker");
+        let queues = [
+            ("almanac-p", "almanac-p"),
+            ("almanac-p-w1", "almanac-p-worker"),
+        ];
+        let queues = queues.map(|(queue, shown)| (queue.to_owned(), shown.to_owned()));
+        let meter = SdkMeter::new("default", queues);
         metrics::with_local_recorder(&recorder, || record(&meter));
         handle.render()
     }
@@ -335,5 +348,35 @@ mod tests {
             "{page}"
         );
         assert!(!page.contains("w1"), "{page}");
+    }
+
+    #[test]
+    fn types_that_strangers_choose_add_one_series() {
+        let page = page(|meter| {
+            let base = meter.new_attributes(labels(&[("namespace", "default")]));
+            for n in 0..300 {
+                let workflow = MetricKeyValue::new("workflow_type", format!("Evil{n}\"\n{{}}"));
+                let activity = MetricKeyValue::new("activity_type", format!("{n}"));
+                let new = NewAttributes::new(vec![workflow, activity]);
+                let attributes = meter.extend_attributes(base.clone(), new);
+                let tasks = meter.counter("temporal_tasks".into());
+                tasks.add(1, &attributes);
+                let latency = meter.histogram_duration("temporal_latency".into());
+                latency.record(Duration::from_millis(500), &attributes);
+            }
+        });
+        let counted: Vec<_> = page
+            .lines()
+            .filter(|line| line.starts_with("temporal_tasks{"))
+            .collect();
+        let other = "activity_type=\"other\"";
+        assert_eq!(counted.len(), 1, "{page}");
+        assert!(
+            counted[0].contains(other) && counted[0].ends_with("} 300"),
+            "{page}"
+        );
+        assert!(!page.contains("Evil"), "{page}");
+        let buckets = page.lines().filter(|line| line.contains("_bucket{"));
+        assert_eq!(buckets.count(), 3, "{page}");
     }
 }

@@ -5,6 +5,7 @@
 //! Almanac's own. Serving the page is left to the `http` module.
 
 mod bridge;
+mod labels;
 mod logs;
 mod page;
 

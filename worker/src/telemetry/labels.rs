@@ -1,0 +1,205 @@
+//! The label values that the SDK's metrics may carry.
+//!
+//! A recorder keeps a series for ever, and several labels repeat what others
+//! wrote: whoever may start a workflow chooses its type. Always holds: a label
+//! that names something of the namespace only has values known at the start,
+//! and `other`; any other label has a bounded number of values; and there is a
+//! bounded number of series, whatever the SDK sends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use almanac_workflows::contracts;
+use almanac_workflows::names::{RECONCILE_WORKFLOW, RUN_WORKFLOW};
+use metrics::{Key, Label};
+
+/// The value that stands for every unknown one.
+pub(super) const OTHER: &str = "other";
+/// The most values of a label whose values are the SDK's own.
+const VALUES: usize = 128;
+/// The longest such value, in bytes.
+const VALUE_LENGTH: usize = 100;
+/// The most series. Each histogram counts as one.
+const SERIES: usize = 2000;
+
+const NAMESPACE: &str = "namespace";
+const TASK_QUEUE: &str = "task_queue";
+const WORKFLOW_TYPE: &str = "workflow_type";
+const ACTIVITY_TYPE: &str = "activity_type";
+
+/// Labels that the SDK fills with words of its own. Those that neither stand
+/// here nor have known values are always [`OTHER`].
+const OF_THE_SDK: [&str; 6] = [
+    "operation",
+    "status_code",
+    "poller_type",
+    "worker_type",
+    "eager",
+    "failure_reason",
+];
+
+/// The activities that the process registers.
+const ACTIVITIES: [&str; 9] = [
+    "reconcile",
+    "select",
+    "manual_run",
+    "current_definition",
+    "pause",
+    contracts::HTTP,
+    contracts::OPENAPI,
+    contracts::SHELL,
+    contracts::EMIT,
+];
+
+/// Decides which values labels get.
+#[derive(Debug)]
+pub(super) struct Labels {
+    /// What values mean, by label: what they are shown as.
+    known: BTreeMap<&'static str, BTreeMap<String, String>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    values: BTreeMap<&'static str, BTreeSet<String>>,
+    series: BTreeSet<Key>,
+}
+
+impl Labels {
+    /// The labels of a process that works in this namespace, on these queues;
+    /// each queue with what it is shown as.
+    pub(super) fn new(namespace: &str, queues: impl IntoIterator<Item = (String, String)>) -> Self {
+        let same = |names: &[&str]| {
+            let pairs = names
+                .iter()
+                .map(|name| ((*name).to_owned(), (*name).to_owned()));
+            pairs.collect::<BTreeMap<_, _>>()
+        };
+        Self {
+            known: BTreeMap::from([
+                (NAMESPACE, same(&[namespace])),
+                (TASK_QUEUE, queues.into_iter().collect()),
+                (WORKFLOW_TYPE, same(&[RECONCILE_WORKFLOW, RUN_WORKFLOW])),
+                (ACTIVITY_TYPE, same(&ACTIVITIES)),
+            ]),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// The value to show for `value` of the label `name`.
+    pub(super) fn value(&self, name: &str, value: &str) -> String {
+        if let Some(known) = self.known.get(name) {
+            return known.get(value).map_or(OTHER, String::as_str).to_owned();
+        }
+        let Some(name) = OF_THE_SDK.into_iter().find(|one| *one == name) else {
+            return OTHER.to_owned();
+        };
+        if value.len() > VALUE_LENGTH {
+            return OTHER.to_owned();
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let values = seen.values.entry(name).or_default();
+        if values.contains(value) {
+            return value.to_owned();
+        }
+        if values.len() >= VALUES {
+            return OTHER.to_owned();
+        }
+        values.insert(value.to_owned());
+        value.to_owned()
+    }
+
+    /// The key to record under: `key` while there is room for its series, the
+    /// same with every value [`OTHER`] once there is none. The flag says which.
+    pub(super) fn bounded(&self, key: Key) -> (Key, bool) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.series.contains(&key) {
+            return (key, true);
+        }
+        if seen.series.len() < SERIES {
+            seen.series.insert(key.clone());
+            return (key, true);
+        }
+        let labels = key
+            .labels()
+            .map(|label| Label::new(label.key().to_owned(), OTHER));
+        let labels: Vec<_> = labels.collect();
+        (Key::from_parts(key.name_shared(), labels), false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels() -> Labels {
+        let queues = [("almanac-p".to_owned(), "almanac-p".to_owned())];
+        Labels::new("default", queues)
+    }
+
+    #[test]
+    fn a_name_of_the_namespace_is_known_or_other() {
+        let labels = labels();
+        for (name, known) in [
+            ("namespace", "default"),
+            ("task_queue", "almanac-p"),
+            ("workflow_type", "RunDefinition"),
+            ("workflow_type", "ReconcileSchedules"),
+            ("activity_type", "almanac_http"),
+        ] {
+            assert_eq!(labels.value(name, known), known);
+            let upper = known.to_uppercase();
+            for unknown in ["", "Evil\"\n{}", "other ", "\u{202e}x", &upper] {
+                assert_eq!(labels.value(name, unknown), OTHER, "{name} {unknown}");
+            }
+        }
+        assert_eq!(labels.value("nexus_service", "x"), OTHER);
+        assert_eq!(labels.value("", "x"), OTHER);
+    }
+
+    #[test]
+    fn a_label_of_the_sdk_has_so_many_values_and_no_more() {
+        let labels = labels();
+        let shown: BTreeSet<_> = (0..1000)
+            .map(|n| labels.value("operation", &format!("Op{n}")))
+            .collect();
+        assert_eq!(shown.len(), VALUES + 1);
+        assert_eq!(labels.value("operation", "Op3"), "Op3");
+        assert_eq!(labels.value("operation", "New"), OTHER);
+        assert_eq!(labels.value("status_code", &"x".repeat(101)), OTHER);
+    }
+
+    #[test]
+    fn there_are_so_many_series_and_no_more() {
+        let labels = labels();
+        let key = |n: usize| Key::from_parts("m", vec![Label::new("operation", n.to_string())]);
+        for n in 0..SERIES {
+            assert_eq!(labels.bounded(key(n)), (key(n), true));
+        }
+        let rest = Key::from_parts("m", vec![Label::new("operation", OTHER)]);
+        assert_eq!(labels.bounded(key(SERIES)), (rest.clone(), false));
+        assert_eq!(labels.bounded(key(SERIES + 1)), (rest, false));
+        assert_eq!(labels.bounded(key(0)), (key(0), true));
+    }
+
+    #[test]
+    fn every_activity_that_is_written_is_known() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut names = BTreeSet::new();
+        let mut folders = vec![root.join("workflows/src"), root.join("activities/src")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|ending| ending == "rs") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let found = text.split("#[activity(name = \"").skip(1);
+                    names.extend(found.map(|rest| rest.split('"').next().unwrap().to_owned()));
+                }
+            }
+        }
+        let known = ACTIVITIES.map(str::to_owned);
+        assert_eq!(names, BTreeSet::from(known));
+    }
+}
