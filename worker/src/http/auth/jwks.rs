@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::AuthError;
+use super::follow::reloaded;
 use super::keys::KeySet;
 
 /// Time between two fetches that nothing causes.
@@ -48,7 +49,10 @@ impl Jwks {
             _ => return Err(bad("only https is fetched, or http on this machine".into())),
         }
         crate::connect::install_tls();
+        // A proxy of the environment could answer with keys of its own, for a
+        // plain address on this machine too.
         let client = Client::builder()
+            .no_proxy()
             .redirect(Policy::none())
             .timeout(FETCH_LIMIT)
             .user_agent(concat!("almanac/", env!("CARGO_PKG_VERSION")))
@@ -102,13 +106,17 @@ impl Jwks {
     async fn fetch(&self) {
         match self.answer().await.and_then(|body| KeySet::of_jwks(&body)) {
             Ok(keys) => {
+                reloaded("ok");
                 tracing::debug!(url = %self.url, "fetched the issuer's keys");
                 self.keys.store(Arc::new(keys));
             }
-            Err(error) => tracing::warn!(
-                url = %self.url, error,
-                "the issuer's keys could not be fetched; those known go on"
-            ),
+            Err(error) => {
+                reloaded("error");
+                tracing::warn!(
+                    url = %self.url, error,
+                    "the issuer's keys could not be fetched; those known go on"
+                );
+            }
         }
     }
 

@@ -236,3 +236,44 @@ async fn a_jwks_file_is_read_again_when_it_changes() {
         401
     );
 }
+
+/// The variable that tells the test that it is the process with the proxies.
+const BEHIND_A_PROXY: &str = "ALMANAC_TEST_KEYS_BEHIND_A_PROXY";
+
+#[tokio::test]
+async fn keys_are_never_fetched_through_a_proxy_of_the_environment() {
+    let test = "http::tests::jwks::keys_are_never_fetched_through_a_proxy_of_the_environment";
+    if std::env::var_os(BEHIND_A_PROXY).is_some() {
+        let issuer = Issuer::start().await;
+        let signer = Signer::ec();
+        issuer.publish(&[signer.jwk(Some("k"))]);
+        let server = jwks_server(&issuer, ONCE).await;
+        let token = signer.token(Some("k"), &claims());
+        eventually("the key to be fetched", async || {
+            server.reading(&token).await == 200
+        })
+        .await;
+        return;
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--exact", test, "--nocapture"])
+        .env(BEHIND_A_PROXY, "1");
+    for name in [
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ] {
+        child.env(name, "http://127.0.0.1:1");
+    }
+    child.env_remove("NO_PROXY").env_remove("no_proxy");
+    let ended = tokio::task::spawn_blocking(move || child.output()).await;
+    let output = ended.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{errors}");
+    assert!(said.contains("1 passed"), "{said}");
+}

@@ -66,7 +66,6 @@ async fn without_a_good_token_there_is_nothing_but_probes_and_metrics() {
     let wrong = format!("authorization: Bearer {OPERATOR}x");
     let basic = format!("authorization: Basic {OPERATOR}");
     let bare = format!("authorization: {OPERATOR}");
-    let twice = format!("authorization: Bearer {OPERATOR}\r\nauthorization: Bearer {READER}");
     let plain = "www-authenticate: bearer realm=\"almanac\"\r\n";
     let invalid = "www-authenticate: bearer realm=\"almanac\", error=\"invalid_token\"";
     for (headers, challenge) in [
@@ -76,7 +75,6 @@ async fn without_a_good_token_there_is_nothing_but_probes_and_metrics() {
         ("authorization: Bearer", plain),
         ("authorization: Bearer ", plain),
         (&wrong, invalid),
-        (&twice, invalid),
     ] {
         for (method, path) in [
             ("GET", "/api/v1/definitions"),
@@ -95,6 +93,10 @@ async fn without_a_good_token_there_is_nothing_but_probes_and_metrics() {
             assert!(!head.contains("aaaa"), "{head}");
         }
     }
+    let twice = format!(
+        "host: localhost\r\nauthorization: Bearer {OPERATOR}\r\nauthorization: Bearer {READER}"
+    );
+    assert_eq!(server.ask("POST", "/admin/sync", &twice).await.status, 400);
     assert_eq!(server.fake.reloads.load(Ordering::Relaxed), 0);
 }
 
@@ -210,6 +212,66 @@ async fn a_token_file_that_changes_is_read_again_and_a_bad_one_changes_nothing()
     })
     .await;
     assert_eq!(server.reading(LATER).await, 401);
+}
+
+#[tokio::test]
+async fn only_a_regular_file_is_read_and_nothing_else_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens");
+    let next = folder.path().join("next");
+    let put = || std::fs::rename(&next, &file).unwrap();
+    std::fs::write(&file, format!("{LATER} ann")).unwrap();
+    let (lines, _guard) = log();
+    let server = server_with(&file).await;
+    let errors = || {
+        let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+        lines.matches("authority cannot be read").count()
+    };
+
+    let made = std::process::Command::new("mkfifo").arg(&next).status();
+    assert!(made.unwrap().success());
+    put();
+    eventually("the pipe to be an error", async || errors() == 1).await;
+    std::os::unix::fs::symlink(&file, &next).unwrap();
+    put();
+    eventually("the loop to be an error", async || errors() == 2).await;
+    std::os::unix::fs::symlink("/dev/zero", &next).unwrap();
+    put();
+    eventually("the device to be an error", async || errors() == 3).await;
+    std::fs::write(&next, vec![b'#'; 2 * 1024 * 1024]).unwrap();
+    put();
+    eventually("the huge file to be an error", async || errors() == 4).await;
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    eventually("the folder to be an error", async || errors() == 5).await;
+    assert_eq!(
+        server.reading(LATER).await,
+        200,
+        "what it said last goes on"
+    );
+
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::write(&next, format!("{OPERATOR} ann")).unwrap();
+    put();
+    eventually("the token to be taken back", async || {
+        server.reading(LATER).await == 401
+    })
+    .await;
+    assert_eq!(server.reading(OPERATOR).await, 200);
+}
+
+#[test]
+fn a_pipe_in_place_of_the_file_is_an_error_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens");
+    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    assert!(made.unwrap().success());
+    let chosen = ChosenAuth::Token(file);
+    let error = Authority::with_refetch(chosen, Duration::ZERO).unwrap_err();
+    assert!(
+        error.to_string().ends_with("this is no regular file"),
+        "{error}"
+    );
 }
 
 #[test]
