@@ -13,6 +13,7 @@ use almanac_workflows::snapshot::Snapshot;
 use serde::Serialize;
 
 use super::ScheduleView;
+use super::query::size;
 use crate::process::health::Readiness;
 use crate::registry::{Reload, ReloadError};
 
@@ -73,6 +74,42 @@ pub struct Planned {
     pub plan: Plan,
     /// The same as the report of a dry run.
     pub report: Report,
+    /// How many entries of the plan's lists are left out, where it would be too
+    /// large; the report counts all.
+    pub truncated: u64,
+}
+
+impl Planned {
+    /// The plan without what does not fit in so many bytes of JSON. What is
+    /// done comes before what is left alone.
+    pub(super) fn within(mut self, bytes: usize) -> Self {
+        let plan = &mut self.plan;
+        let (mut left, mut truncated) = (bytes, 0);
+        let mut fits = |size: usize| {
+            let fits = size <= left;
+            left = if fits { left - size } else { 0 };
+            truncated += u64::from(!fits);
+            fits
+        };
+        plan.creates.retain(|one| fits(size(one)));
+        plan.updates.retain(|one| fits(size(one)));
+        plan.deletes.retain(|one| fits(size(one)));
+        if let Some(held) = &mut plan.held {
+            held.ids.retain(|one| fits(size(one)));
+        }
+        plan.problems.retain(|one| fits(size(one)));
+        plan.conflicts.retain(|one| fits(size(one)));
+        plan.orphaned.retain(|one| fits(size(one)));
+        plan.drift
+            .retain(|id, fields| fits(size(id) + size(fields)));
+        plan.contested
+            .retain(|id, fields| fits(size(id) + size(fields)));
+        plan.overrides.retain(|id, one| fits(size(id) + size(one)));
+        plan.ended_overrides
+            .retain(|id, why| fits(size(id) + size(why)));
+        self.truncated = truncated;
+        self
+    }
 }
 
 /// Why Temporal did not serve a request.

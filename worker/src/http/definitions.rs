@@ -6,18 +6,26 @@ use std::sync::Arc;
 use almanac_workflows::definition::{Diagnostic, Kind};
 use almanac_workflows::names::{DefinitionId, Revision};
 use almanac_workflows::snapshot::{
-    FailedDocument, LoadStatus, Loaded, LoadedCalendar, Snapshot, file_of,
+    Archived, LoadStatus, Loaded, LoadedCalendar, Snapshot, file_of,
 };
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::openapi::PROBLEM;
+use super::auth::Caller;
+use super::openapi::{PROBLEM, written};
 use super::problem::{Details, Problem};
-use super::query::{Asked, Id, ListQuery, Listed};
+use super::query::{Asked, Id, ListQuery, Listed, size};
 use super::{Backend, Service};
+
+/// The most findings that are shown of a document, and their bytes.
+const LOAD_ERRORS: usize = 100;
+const LOAD_ERROR_BYTES: usize = 64 * 1024;
+/// The longest text of a finding that is shown, in bytes.
+const TEXT_LIMIT: usize = 4 * 1024;
 
 /// A definition, or a document that should be one.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -40,8 +48,10 @@ pub struct DefinitionView {
     pub labels: BTreeMap<String, String>,
     /// The first thing that is wrong with the document.
     pub load_error: Option<Diagnostic>,
-    /// All that is wrong with it.
+    /// What is wrong with it: 100 findings or 64 KiB at most.
     pub load_errors: Vec<Diagnostic>,
+    /// How many more findings there are.
+    pub load_errors_truncated: usize,
 }
 
 /// Whether a definition is served, and how.
@@ -82,11 +92,31 @@ pub(super) struct DefinitionPage {
     incomplete: Vec<String>,
 }
 
-impl Listed for DefinitionView {
+/// A definition before it is shown: a list holds thousands, and shows some.
+struct Row<'a> {
+    kind: Kind,
+    id: Option<&'a DefinitionId>,
+    status: DefinitionStatus,
+    source: &'a str,
+    of: Of<'a>,
+    /// What is wrong with its document, or with its file where no document
+    /// states its id.
+    errors: Vec<&'a [Diagnostic]>,
+}
+
+/// What there is to show of it.
+enum Of<'a> {
+    Workflow(&'a Loaded),
+    Calendar(&'a LoadedCalendar),
+    Archived(&'a Archived),
+    Nothing,
+}
+
+impl Listed for Row<'_> {
     type State = DefinitionStatus;
 
     fn place(&self) -> Vec<u8> {
-        let id = self.id.as_ref().map_or("", DefinitionId::as_str);
+        let id = self.id.map_or("", DefinitionId::as_str);
         let mut place = vec![u8::from(self.id.is_none())];
         place.extend(id.bytes());
         place.extend([0, self.kind as u8]);
@@ -99,12 +129,17 @@ impl Listed for DefinitionView {
     }
 
     fn labels(&self) -> &BTreeMap<String, String> {
-        &self.labels
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        match self.of {
+            Of::Workflow(loaded) => &loaded.definition.labels,
+            Of::Calendar(loaded) => &loaded.calendar.labels,
+            Of::Archived(_) | Of::Nothing => &NONE,
+        }
     }
 
     fn texts(&self) -> [Option<&str>; 3] {
-        let id = self.id.as_ref().map(DefinitionId::as_str);
-        [id, Some(&self.source), self.description.as_deref()]
+        let id = self.id.map(DefinitionId::as_str);
+        [id, Some(self.source), self.description()]
     }
 }
 
@@ -116,17 +151,22 @@ impl Listed for DefinitionView {
 )]
 pub(super) async fn list<B: Backend>(
     State(service): State<Arc<Service<B>>>,
+    caller: Extension<Caller>,
     Asked(query): Asked<ListQuery<DefinitionStatus>>,
-) -> Json<DefinitionPage> {
+) -> Result<Response, Problem> {
+    let _turn = service.lists.take(&caller)?;
     let snapshot = service.backend.snapshot();
-    let page = query.page(&views(&snapshot));
-    Json(DefinitionPage {
-        definitions: page.entries,
-        total: page.total,
-        next_page_token: page.next,
-        revision: snapshot.revision.clone(),
-        incomplete: snapshot.incomplete.clone(),
-    })
+    let page = move || {
+        let page = query.page(&rows(&snapshot), Row::view);
+        written(&DefinitionPage {
+            definitions: page.entries,
+            total: page.total,
+            next_page_token: page.next,
+            revision: snapshot.revision.clone(),
+            incomplete: snapshot.incomplete.clone(),
+        })
+    };
+    service.desk.work(page).await?
 }
 
 /// One definition, or one failing document that states its id.
@@ -140,31 +180,38 @@ pub(super) async fn list<B: Backend>(
 )]
 pub(super) async fn one<B: Backend>(
     State(service): State<Arc<Service<B>>>,
+    caller: Extension<Caller>,
     Id(id): Id,
 ) -> Result<Json<DefinitionView>, Problem> {
-    views(&service.backend.snapshot())
-        .into_iter()
-        .find(|view| view.id.as_ref().is_some_and(|known| known.as_str() == id))
-        .map(Json)
-        .ok_or_else(|| {
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                format!("there is no definition `{id}`"),
-            )
+    let _turn = service.lists.take(&caller)?;
+    let snapshot = service.backend.snapshot();
+    let found = move || {
+        let rows = rows(&snapshot);
+        let found = rows
+            .iter()
+            .find(|row| row.id.is_some_and(|known| known.as_str() == id));
+        found.map(Row::view).ok_or_else(|| {
+            let detail = format!("there is no definition `{id}`");
+            Problem::new(StatusCode::NOT_FOUND, detail)
         })
+    };
+    service.desk.work(found).await?.map(Json)
 }
 
 /// Every definition, calendar and failing document: by id, those without one
 /// last; a definition before a calendar with its id.
-fn views(snapshot: &Snapshot) -> Vec<DefinitionView> {
-    let mut by_id: BTreeMap<_, Vec<Diagnostic>> = BTreeMap::new();
-    let mut by_file: BTreeMap<_, Vec<Diagnostic>> = BTreeMap::new();
+fn rows(snapshot: &Snapshot) -> Vec<Row<'_>> {
+    let mut by_id: BTreeMap<_, Vec<&[Diagnostic]>> = BTreeMap::new();
+    let mut by_file: BTreeMap<_, Vec<&[Diagnostic]>> = BTreeMap::new();
     for failed in &snapshot.failed {
         let errors = match &failed.id {
             Some(id) => by_id.entry((of_calendar(failed.kind), id)).or_default(),
             None => by_file.entry(file_of(&failed.source)).or_default(),
         };
-        errors.extend_from_slice(&failed.errors);
+        // A view shows no more, and a file may have thousands of documents.
+        if errors.len() < LOAD_ERRORS {
+            errors.push(failed.errors.as_slice());
+        }
     }
     // A last good version is served for what its document says, or for what
     // its file says where no document states the id.
@@ -175,16 +222,21 @@ fn views(snapshot: &Snapshot) -> Vec<DefinitionView> {
         });
         errors.cloned().unwrap_or_default()
     };
-    let served = snapshot.definitions.iter().map(|(id, loaded)| {
-        DefinitionView::of(
-            id,
-            loaded,
-            errors_of(false, id, loaded.status, &loaded.source),
-        )
+    let served = snapshot.definitions.iter().map(|(id, loaded)| Row {
+        kind: Kind::Workflow,
+        id: Some(id),
+        status: loaded.status.into(),
+        source: &loaded.source,
+        of: Of::Workflow(loaded),
+        errors: errors_of(false, id, loaded.status, &loaded.source),
     });
-    let calendars = snapshot.calendars.iter().map(|(id, loaded)| {
-        let errors = errors_of(true, id, loaded.status, &loaded.source);
-        DefinitionView::of_calendar(id, loaded, errors)
+    let calendars = snapshot.calendars.iter().map(|(id, loaded)| Row {
+        kind: Kind::Calendar,
+        id: Some(id),
+        status: loaded.status.into(),
+        source: &loaded.source,
+        of: Of::Calendar(loaded),
+        errors: errors_of(true, id, loaded.status, &loaded.source),
     });
     let invalid = snapshot
         .failed
@@ -195,15 +247,21 @@ fn views(snapshot: &Snapshot) -> Vec<DefinitionView> {
                 Kind::Workflow | Kind::EventType => snapshot.definitions.contains_key(id),
             })
         })
-        .map(DefinitionView::invalid);
-    let archived = snapshot.archived.iter().map(|archived| DefinitionView {
-        revision: Some(archived.revision.clone()),
-        ..DefinitionView::bare(
-            archived.kind,
-            Some(archived.id.clone()),
-            DefinitionStatus::Archived,
-            &archived.source,
-        )
+        .map(|failed| Row {
+            kind: failed.kind,
+            id: failed.id.as_ref(),
+            status: DefinitionStatus::Invalid,
+            source: &failed.source,
+            of: Of::Nothing,
+            errors: vec![failed.errors.as_slice()],
+        });
+    let archived = snapshot.archived.iter().map(|archived| Row {
+        kind: archived.kind,
+        id: Some(&archived.id),
+        status: DefinitionStatus::Archived,
+        source: &archived.source,
+        of: Of::Archived(archived),
+        errors: Vec::new(),
     });
     let mut all: Vec<_> = served
         .chain(calendars)
@@ -219,59 +277,58 @@ fn of_calendar(kind: Kind) -> bool {
     kind == Kind::Calendar
 }
 
-impl DefinitionView {
-    fn bare(kind: Kind, id: Option<DefinitionId>, status: DefinitionStatus, source: &str) -> Self {
-        Self {
-            id,
-            kind,
-            status,
-            source: source.to_owned(),
-            revision: None,
-            description: None,
-            enabled: None,
-            labels: BTreeMap::new(),
-            load_error: None,
-            load_errors: Vec::new(),
+impl Row<'_> {
+    fn description(&self) -> Option<&str> {
+        match self.of {
+            Of::Workflow(loaded) => loaded.definition.description.as_deref(),
+            Of::Calendar(loaded) => loaded.calendar.description.as_deref(),
+            Of::Archived(_) | Of::Nothing => None,
         }
     }
 
-    fn of(id: &DefinitionId, loaded: &Loaded, errors: Vec<Diagnostic>) -> Self {
-        let status = loaded.status.into();
-        let definition = &loaded.definition;
-        Self {
-            revision: Some(definition.revision.clone()),
-            description: definition.description.clone(),
-            enabled: Some(definition.enabled),
-            labels: definition.labels.clone(),
-            load_error: errors.first().cloned(),
-            load_errors: errors,
-            ..Self::bare(Kind::Workflow, Some(id.clone()), status, &loaded.source)
+    fn view(&self) -> DefinitionView {
+        let all = || self.errors.iter().copied().flatten();
+        let mut left = LOAD_ERROR_BYTES;
+        let fitting = all().take(LOAD_ERRORS).map(shortened).take_while(|error| {
+            let size = size(error);
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        });
+        let load_errors: Vec<_> = fitting.collect();
+        DefinitionView {
+            id: self.id.cloned(),
+            kind: self.kind,
+            status: self.status,
+            source: self.source.to_owned(),
+            revision: match self.of {
+                Of::Workflow(loaded) => Some(loaded.definition.revision.clone()),
+                Of::Calendar(loaded) => Some(loaded.calendar.revision.clone()),
+                Of::Archived(archived) => Some(archived.revision.clone()),
+                Of::Nothing => None,
+            },
+            description: self.description().map(str::to_owned),
+            enabled: match self.of {
+                Of::Workflow(loaded) => Some(loaded.definition.enabled),
+                _ => None,
+            },
+            labels: self.labels().clone(),
+            load_error: load_errors.first().cloned(),
+            load_errors_truncated: all().count() - load_errors.len(),
+            load_errors,
         }
     }
+}
 
-    fn of_calendar(id: &DefinitionId, loaded: &LoadedCalendar, errors: Vec<Diagnostic>) -> Self {
-        let status = loaded.status.into();
-        let calendar = &loaded.calendar;
-        Self {
-            revision: Some(calendar.revision.clone()),
-            description: calendar.description.clone(),
-            labels: calendar.labels.clone(),
-            load_error: errors.first().cloned(),
-            load_errors: errors,
-            ..Self::bare(Kind::Calendar, Some(id.clone()), status, &loaded.source)
+/// A finding whose texts are not longer than a page can do with.
+fn shortened(finding: &Diagnostic) -> Diagnostic {
+    let mut finding = finding.clone();
+    let texts = [&mut finding.path, &mut finding.message].into_iter();
+    for text in texts.chain(&mut finding.hint).chain(&mut finding.snippet) {
+        if text.len() > TEXT_LIMIT {
+            text.truncate(text.floor_char_boundary(TEXT_LIMIT));
+            text.push('…');
         }
     }
-
-    fn invalid(failed: &FailedDocument) -> Self {
-        Self {
-            load_error: failed.errors.first().cloned(),
-            load_errors: failed.errors.clone(),
-            ..Self::bare(
-                failed.kind,
-                failed.id.clone(),
-                DefinitionStatus::Invalid,
-                &failed.source,
-            )
-        }
-    }
+    finding
 }

@@ -57,6 +57,12 @@ pub(super) async fn same_site(
 /// Adds the headers of every answer.
 pub(super) async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
+    stamp(&mut response);
+    response
+}
+
+/// Adds the headers that every answer has.
+pub(super) fn stamp(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -64,7 +70,6 @@ pub(super) async fn headers(request: Request, next: Next) -> Response {
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static(CONTENT_POLICY));
-    response
 }
 
 fn check(names: Names, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {

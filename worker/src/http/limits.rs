@@ -1,5 +1,7 @@
 //! How much a request may be, and how long it may take.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody as _};
@@ -8,8 +10,10 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::Caller;
 use super::problem::Problem;
 
 /// The largest request body, in bytes.
@@ -21,6 +25,109 @@ pub(super) const ANSWER_TIME: Duration = Duration::from_mins(2);
 /// How long what nobody wants is read, so that a client that is still sending
 /// gets to see its answer: closing before would reset the connection.
 const LINGER: Duration = Duration::from_secs(10);
+/// How many lists are put together at a time, each on a thread of its own.
+const LISTS: usize = 2;
+/// How long a request waits for its turn to have one put together.
+const LIST_WAIT: Duration = Duration::from_secs(10);
+
+/// Requests of a kind that may be served at a time, and how many of one
+/// caller: the last places are for somebody else.
+#[derive(Debug)]
+pub(super) struct Turns {
+    what: &'static str,
+    all: usize,
+    each: usize,
+    taken: Mutex<BTreeMap<String, usize>>,
+}
+
+/// A request's turn, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    turns: &'a Turns,
+    caller: String,
+}
+
+impl Turns {
+    /// `all` at a time; `what` says in an error what they wait for.
+    pub(super) fn new(what: &'static str, all: usize, each: usize) -> Self {
+        Self {
+            what,
+            all,
+            each: each.min(all),
+            taken: Mutex::default(),
+        }
+    }
+
+    /// A turn of the caller, or a 429.
+    pub(super) fn take(&self, caller: &Caller) -> Result<Turn<'_>, Problem> {
+        let mut taken = self.taken();
+        let own = taken.get(&caller.name).copied().unwrap_or_default();
+        let others = taken.values().sum::<usize>() - own;
+        let detail = if own + others >= self.all {
+            format!("too many requests wait for {}", self.what)
+        } else if own >= self.each {
+            format!("too many requests of this caller wait for {}", self.what)
+        } else {
+            taken.insert(caller.name.clone(), own + 1);
+            return Ok(Turn {
+                turns: self,
+                caller: caller.name.clone(),
+            });
+        };
+        Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail))
+    }
+
+    fn taken(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.turns.taken();
+        if let Some(count) = taken.get_mut(&self.caller) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.caller);
+            }
+        }
+    }
+}
+
+/// Work over long lists, a little at a time and off the threads that serve
+/// everybody.
+#[derive(Debug)]
+pub(super) struct Desk(Arc<Semaphore>);
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(LISTS)))
+    }
+}
+
+impl Desk {
+    /// Does `work` when it is its turn. Once begun it goes on, and keeps its
+    /// turn, also when whoever asked has gone.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let unavailable = |detail: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        let turn = timeout(LIST_WAIT, Arc::clone(&self.0).acquire_owned());
+        let Ok(Ok(turn)) = turn.await else {
+            return Err(unavailable("too many lists are asked for"));
+        };
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        });
+        done.await.map_err(|error| {
+            tracing::error!(%error, "a list could not be put together");
+            unavailable("the list could not be put together")
+        })
+    }
+}
 
 /// Reads the body before the handler runs, when it is not too large.
 pub(super) async fn body(request: Request, next: Next) -> Response {
@@ -44,6 +151,14 @@ pub(super) async fn body(request: Request, next: Next) -> Response {
     };
     linger(stream);
     problem.into_response()
+}
+
+/// Leaves the body unread: nothing that is served to everyone takes one.
+pub(super) async fn no_body(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let answer = next.run(Request::from_parts(head.clone(), Body::empty()));
+    let answer = answer.await;
+    refuse(Request::from_parts(head, body), answer)
 }
 
 /// Ends a request whose answer does not come.
@@ -91,4 +206,51 @@ fn linger(mut stream: BodyDataStream) {
     tokio::spawn(timeout(LINGER, async move {
         while let Some(Ok(_)) = stream.next().await {}
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(name: &str) -> Caller {
+        Caller {
+            name: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn one_caller_leaves_turns_for_others() {
+        let turns = Turns::new("a pass", 4, 3);
+        let (ann, ben) = (caller("ann"), caller("ben"));
+        let mut held: Vec<_> = (0..3).map(|_| turns.take(&ann).unwrap()).collect();
+        let refused = turns.take(&ann).unwrap_err();
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        let of_ben = turns.take(&ben).unwrap();
+        assert!(turns.take(&ben).is_err(), "all are taken");
+        held.pop();
+        drop(of_ben);
+        let again = turns.take(&ann);
+        assert!(again.is_ok());
+        drop((held, again));
+        assert!(turns.taken().is_empty());
+    }
+
+    #[tokio::test]
+    async fn work_keeps_its_turn_when_whoever_asked_has_gone() {
+        let desk = Desk(Arc::new(Semaphore::new(1)));
+        let (go_on, waiting) = std::sync::mpsc::channel::<()>();
+        let (sender, started) = tokio::sync::oneshot::channel();
+        let first = desk.work(move || {
+            sender.send(()).unwrap();
+            waiting.recv().unwrap();
+        });
+        tokio::select! {
+            biased;
+            _ = first => unreachable!("it waits"),
+            result = started => result.unwrap(),
+        }
+        assert_eq!(desk.0.available_permits(), 0);
+        go_on.send(()).unwrap();
+        assert_eq!(desk.work(|| 7).await.unwrap(), 7);
+    }
 }

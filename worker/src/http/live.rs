@@ -88,7 +88,11 @@ impl Backend for Shared {
         let status = self.status().await?;
         let input = self.input(&status);
         let (plan, report) = self.observer()?.plan(&input).await?;
-        Ok(Planned { plan, report })
+        Ok(Planned {
+            plan,
+            report,
+            truncated: 0,
+        })
     }
 
     async fn schedules(&self) -> Result<Vec<ScheduleView>, BackendError> {

@@ -4,20 +4,23 @@
 //! asks for more than the probes and the metrics page has shown an authority
 //! (see `auth`) or, where none is asked for, comes from this machine; a page of
 //! another site can neither read nor trigger anything through a visitor's
-//! browser (see `guard`); no client takes more than its share (see `limits`
-//! and `server`). What is answered comes from a [`Backend`]; nothing here
+//! browser (see `guard`); no client takes more than its share (see `limits`,
+//! `places` and `server`). What is answered comes from a [`Backend`]; nothing here
 //! knows a Temporal client.
 
 mod auth;
 mod backend;
 mod definitions;
 mod guard;
+mod head;
 mod limits;
 mod listing;
 mod live;
 mod looks;
 mod openapi;
 mod overrides;
+mod paced;
+mod places;
 mod probes;
 mod problem;
 mod query;
@@ -34,14 +37,15 @@ use std::time::Duration;
 
 use axum::{Extension, Router, middleware};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::guard::Names;
+use self::limits::{Desk, Turns};
 use self::listing::Listings;
 use self::looks::Looks;
+use self::probes::Metrics;
 use self::server::Limits;
 
 pub use self::auth::{AuthError, Authority, Caller};
@@ -54,6 +58,13 @@ pub use self::schedules::{LastRun, ScheduleView};
 const SYNCS: usize = 8;
 /// How many requests may wait for a run at a time.
 const RUNS: usize = 64;
+/// How many plans may be made at a time: each lists and describes schedules.
+const PLANS: usize = 2;
+/// How many lists may be asked for at a time. Few are put together at once: so
+/// many others one has to wait for.
+const LISTS: usize = 32;
+/// How many schedules may be described at a time.
+const CLOSE_LOOKS: usize = 16;
 /// How long a request waits for its pass.
 const SYNC_WAIT: Duration = Duration::from_secs(30);
 
@@ -62,8 +73,13 @@ struct Service<B> {
     backend: Arc<B>,
     looks: Looks,
     listings: Listings,
-    syncs: Semaphore,
-    runs: Semaphore,
+    metrics: Metrics,
+    desk: Desk,
+    syncs: Turns,
+    runs: Turns,
+    lists: Turns,
+    plans: Turns,
+    close_looks: Turns,
     sync_wait: Duration,
     stop: CancellationToken,
 }
@@ -76,12 +92,23 @@ pub async fn serve<B: Backend>(
     authority: Authority,
     stop: CancellationToken,
 ) {
+    // Callers without a name are all the same one.
+    let is_named = authority.is_asked_for();
+    let turns = |what, all: usize| {
+        let each = if is_named { all - all.div_ceil(4) } else { all };
+        Turns::new(what, all, each)
+    };
     let service = Arc::new(Service {
         backend,
         looks: Looks::default(),
         listings: Listings::default(),
-        syncs: Semaphore::new(SYNCS),
-        runs: Semaphore::new(RUNS),
+        metrics: Metrics::default(),
+        desk: Desk::default(),
+        syncs: turns("a pass", SYNCS),
+        runs: turns("a run", RUNS),
+        lists: turns("a list", LISTS),
+        plans: turns("a plan", PLANS),
+        close_looks: turns("a schedule", CLOSE_LOOKS),
         sync_wait: SYNC_WAIT,
         stop: stop.clone(),
     });
@@ -97,7 +124,7 @@ pub async fn serve<B: Backend>(
     let app = router(service, &authority, is_loopback);
     tokio::join!(
         authority.keep(stop.clone()),
-        server::serve(listener, app, Limits::default(), stop)
+        server::serve(listener, app, Limits::of_this_process(), stop)
     );
 }
 
@@ -108,17 +135,18 @@ fn router<B: Backend>(
 ) -> Router {
     let (open, described) = probes().split_for_parts();
     let (guarded, of_guarded) = api().split_for_parts();
-    let document = openapi::document(described, of_guarded);
+    let document = openapi::text(&openapi::document(described, of_guarded));
     let open = open
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(middleware::from_fn(limits::body));
+        .layer(middleware::from_fn(limits::no_body));
     let all = if is_loopback || authority.is_asked_for() {
-        let guarded = guarded.layer(Extension(Arc::new(document)));
+        let guarded = guarded.layer(Extension(document));
         open.merge(behind(authority, guarded))
     } else {
         open.fallback(problem::no_such_page)
     };
     all.layer(middleware::from_fn(limits::time))
+        .layer(middleware::from_fn(head::check))
         .layer(middleware::from_fn(guard::headers))
         .with_state(service)
 }

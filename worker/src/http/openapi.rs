@@ -6,18 +6,22 @@
 //! the other. What every endpoint has in common is added here.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use axum::{Extension, Json};
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, Response as Described,
+    ResponseBuilder,
 };
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
-use super::problem::Details;
+use super::problem::{Details, Problem};
 
 /// The media type of problems.
 pub(super) const PROBLEM: &str = "application/problem+json";
@@ -25,10 +29,11 @@ pub(super) const PROBLEM: &str = "application/problem+json";
 const BEARER: &str = "bearer";
 
 /// What every request may be answered.
-const COMMON: [(&str, &str); 5] = [
+const COMMON: [(&str, &str); 6] = [
     ("400", "The request cannot be read"),
     ("408", "The body takes too long"),
     ("413", "The body is too large"),
+    ("414", "The target is too large"),
     ("431", "The head is too large"),
     (
         "503",
@@ -36,19 +41,20 @@ const COMMON: [(&str, &str); 5] = [
     ),
 ];
 /// What every request that needs authority may be answered.
-const GUARDED: [(&str, &str); 2] = [
+const GUARDED: [(&str, &str); 3] = [
     ("401", "No good token is shown"),
     (
         "403",
         "The token's scope is not enough, or a page of another site asks",
     ),
+    ("429", "Too many ask; `Retry-After` says when to ask again"),
 ];
 
 /// What a request that needs Temporal may be answered, too.
 pub(super) struct Upstream;
 
 impl IntoResponses for Upstream {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
         let all = [
             ("409", "The reconcile workflow refuses"),
             ("429", "Too many ask; `Retry-After` says when to ask again"),
@@ -67,8 +73,33 @@ impl IntoResponses for Upstream {
     get, path = "/api/v1/openapi.json", operation_id = "openapi", tag = "process",
     responses((status = 200, description = "OpenAPI 3.1", body = Value))
 )]
-pub(super) async fn openapi(Extension(document): Extension<Arc<Value>>) -> Json<Value> {
-    Json(Value::clone(&document))
+pub(super) async fn openapi(Extension(Text(text)): Extension<Text>) -> Response {
+    json(text)
+}
+
+/// The description as it is answered: one text, shared by all who read it.
+#[derive(Debug, Clone)]
+pub(super) struct Text(Bytes);
+
+/// The text of a description.
+pub(super) fn text(document: &Value) -> Text {
+    Text(document.to_string().into())
+}
+
+/// An answer of JSON, written at once: not where everybody's requests are served.
+pub(super) fn written(value: &impl Serialize) -> Result<Response, Problem> {
+    let text = serde_json::to_vec(value).map_err(|error| {
+        let detail = format!("the answer cannot be written: {error}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    })?;
+    Ok(json(text))
+}
+
+fn json(text: impl Into<Body>) -> Response {
+    let kind = HeaderValue::from_static("application/json");
+    let mut response = Response::new(text.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 /// The description, of what is open to everyone and what needs authority.
@@ -122,7 +153,7 @@ fn answer(operation: &mut Operation, answers: &[(&str, &str)]) {
     }
 }
 
-fn problem(what: &str) -> Response {
+fn problem(what: &str) -> Described {
     let details = Ref::from_schema_name(Details::name());
     let content = ContentBuilder::new().schema(Some(details)).build();
     ResponseBuilder::new()

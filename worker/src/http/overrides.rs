@@ -180,10 +180,7 @@ async fn send<B: Backend>(
     {
         return Err(no_such());
     }
-    let Ok(_turn) = service.syncs.try_acquire() else {
-        let detail = "too many requests wait for a pass";
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
-    };
+    let _turn = service.syncs.take(caller)?;
     let deadline = Instant::now() + service.sync_wait;
     let OverrideAnswer { pass, .. } = service.backend.set_override(request).await?;
     let done = tokio::select! {

@@ -1,15 +1,23 @@
 //! What is served to everyone: the probes, and the metrics page.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use almanac_activities::metrics::Metric;
+use almanac_workflows::names::Revision;
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::{Backend, Service};
 use crate::process::health::Readiness;
+
+/// The paths that are served to everyone.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// How old the metrics page may be.
+const FRESH: Duration = Duration::from_millis(250);
 
 /// Whether the process works.
 #[utoipa::path(
@@ -45,14 +53,42 @@ pub(super) async fn readyz<B: Backend>(State(service): State<Arc<Service<B>>>) -
 )]
 pub(super) async fn metrics<B: Backend>(State(service): State<Arc<Service<B>>>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, without_old_revisions(&service.backend.metrics())).into_response()
+    (kind, service.metrics.get(&*service.backend)).into_response()
 }
 
-/// The recorder forgets no series: every revision that was ever held has one,
-/// at 0. The page shows the one that is held.
-fn without_old_revisions(page: &str) -> String {
-    let name = Metric::RegistryInfo.as_str();
-    page.split_inclusive('\n')
-        .filter(|line| !(line.starts_with(name) && line.trim_end().ends_with("} 0")))
-        .collect()
+/// Whether this is served to everyone, and on places of the reserve.
+pub(super) fn is_probe(path: &str) -> bool {
+    PROBES.contains(&path)
+}
+
+/// The metrics page, shared by all who ask within a moment: however many do,
+/// it is made a few times a second and held once each time.
+#[derive(Debug, Default)]
+pub(super) struct Metrics(Mutex<Option<(Instant, Bytes)>>);
+
+impl Metrics {
+    fn get(&self, backend: &impl Backend) -> Bytes {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, page)) = &*last
+            && at.elapsed() < FRESH
+        {
+            return page.clone();
+        }
+        let page = Bytes::from(backend.metrics() + &revision(&backend.snapshot().revision));
+        *last = Some((Instant::now(), page.clone()));
+        page
+    }
+}
+
+/// The series of the revision that is held. Recorded like the others it would
+/// add one for each revision that ever was.
+fn revision(revision: &Revision) -> String {
+    if revision.as_str().is_empty() {
+        return String::new();
+    }
+    let (name, help) = (
+        Metric::RegistryInfo.as_str(),
+        Metric::RegistryInfo.description(),
+    );
+    format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{revision=\"{revision}\"}} 1\n\n")
 }

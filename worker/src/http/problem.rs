@@ -48,6 +48,12 @@ impl Problem {
         }
     }
 
+    /// The status.
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Adds a member for programs.
     pub(super) fn with(mut self, name: &str, value: Value) -> Self {
         self.more.insert(name.to_owned(), value);

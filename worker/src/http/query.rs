@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::io;
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -21,7 +22,13 @@ const PAGE_LIMIT: u16 = 1000;
 /// The entries of a page that names no limit.
 const PAGE: u16 = 100;
 /// The longest token, in hexadecimal digits.
-const TOKEN_LIMIT: usize = 4096;
+const TOKEN_LIMIT: usize = 10_000;
+/// The most bytes of a page's entries. One that is larger stands alone.
+pub(super) const PAGE_BYTES: usize = 1024 * 1024;
+/// The most labels that are asked for at a time.
+const LABELS: usize = 20;
+/// The longest text to look for, in bytes.
+const TEXT_LIMIT: usize = 200;
 /// The parameters that may be given several times.
 const LISTS: [&str; 1] = ["label"];
 
@@ -106,15 +113,19 @@ pub(super) struct ListQuery<S: PartialSchema> {
     #[param(minimum = 1, maximum = 1000, default = 100, value_type = u16, required = false)]
     limit: u16,
     /// The `next_page_token` of the page before. It stays good when entries come and go.
-    #[param(pattern = "^([0-9a-f]{2}){1,2048}$", value_type = Option<String>)]
+    #[param(pattern = "^([0-9a-f]{2}){1,5000}$", value_type = Option<String>)]
     page_token: Option<Token>,
     /// `NAME=VALUE`: just those with this label. Several must all be there.
-    #[param(style = Form, explode, inline, required = false)]
+    #[serde(deserialize_with = "labels")]
+    #[param(style = Form, explode, inline, required = false, max_items = 20)]
     label: Vec<Label>,
     /// Just those in this state.
     #[param(inline)]
     state: Option<S>,
-    /// Just those with this text in their id, source or description, in whatever case.
+    /// Just those with this text in their id, source or description, in whatever case;
+    /// 200 bytes of UTF-8 at most.
+    #[serde(deserialize_with = "text")]
+    #[param(max_length = 200)]
     q: Option<String>,
 }
 
@@ -139,6 +150,22 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
             let error = format!("`{text}` is not a number between 1 and {PAGE_LIMIT}");
             D::Error::custom(error)
         })
+}
+
+fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Label>, D::Error> {
+    let labels = Vec::<Label>::deserialize(deserializer)?;
+    if labels.len() > LABELS {
+        return Err(D::Error::custom(format!("there are more than {LABELS}")));
+    }
+    Ok(labels)
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.len() > TEXT_LIMIT {
+        return Err(D::Error::custom(format!("longer than {TEXT_LIMIT} bytes")));
+    }
+    Ok(Some(text))
 }
 
 /// A label and its value.
@@ -189,8 +216,27 @@ impl TryFrom<String> for Token {
             .ok()
             .filter(|_| is_ours)
             .map(Self)
-            .ok_or_else(|| format!("`{text}` is no next_page_token"))
+            .ok_or_else(|| "this is no next_page_token".to_owned())
     }
+}
+
+/// How many bytes a value has as JSON.
+pub(super) fn size(value: &impl Serialize) -> usize {
+    struct Counter(usize);
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // What cannot be written is refused where it is written.
+    let _written = serde_json::to_writer(&mut counter, value);
+    counter.0
 }
 
 /// An entry of a list.
@@ -225,8 +271,13 @@ impl<S: PartialEq + PartialSchema> ListQuery<S> {
         self.page_token.is_none()
     }
 
-    /// The part of `all` that is asked for; `all` is in order.
-    pub(super) fn page<T: Listed<State = S> + Clone>(&self, all: &[T]) -> Page<T> {
+    /// The part of `all` that is asked for, as `show` shows it, within
+    /// [`PAGE_BYTES`]; `all` is in order.
+    pub(super) fn page<T: Listed<State = S>, V: Serialize>(
+        &self,
+        all: &[T],
+        show: impl Fn(&T) -> V,
+    ) -> Page<V> {
         let text = self.q.as_ref().map(|text| text.to_lowercase());
         let matching: Vec<_> = all
             .iter()
@@ -236,13 +287,23 @@ impl<S: PartialEq + PartialSchema> ListQuery<S> {
             None => 0,
             Some(Token(after)) => matching.partition_point(|entry| entry.place() <= *after),
         };
-        let end = matching.len().min(begin + usize::from(self.limit));
-        let entries: Vec<T> = matching[begin..end].iter().copied().cloned().collect();
+        let mut entries = Vec::new();
+        let mut left = PAGE_BYTES;
+        for entry in matching.iter().skip(begin).take(usize::from(self.limit)) {
+            let shown = show(entry);
+            let size = size(&shown);
+            if size > left && !entries.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(size);
+            entries.push(shown);
+        }
+        let end = begin + entries.len();
+        let last = end
+            .checked_sub(1)
+            .filter(|_| begin < end && end < matching.len());
         Page {
-            next: entries
-                .last()
-                .filter(|_| end < matching.len())
-                .map(|last| hex::encode(last.place())),
+            next: last.map(|last| hex::encode(matching[last].place())),
             total: matching.len(),
             entries,
         }

@@ -189,10 +189,7 @@ async fn ask<B: Backend>(
     if let Err(why) = request.check(kind) {
         return Err(Problem::new(StatusCode::BAD_REQUEST, why));
     }
-    let Ok(_turn) = service.runs.try_acquire() else {
-        let detail = "too many requests wait for a run";
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
-    };
+    let _turn = service.runs.take(caller)?;
     let asked = service.backend.run(kind, request, service.sync_wait);
     let answer = tokio::select! {
         answer = asked => answer?,

@@ -8,17 +8,22 @@ use almanac_activities::schedules::{Missed, PausedBy, ViewState};
 use almanac_workflows::names::{DefinitionId, ScheduleId};
 use almanac_workflows::record::{Override, Status};
 use almanac_workflows::schedule::Field;
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::openapi::{PROBLEM, Upstream};
+use super::auth::Caller;
+use super::openapi::{PROBLEM, Upstream, written};
 use super::problem::{Details, Problem};
 use super::query::{Asked, Id, ListQuery, Listed};
 use super::{Backend, Planned, Service};
+
+/// The most bytes of a plan.
+const PLAN_BYTES: usize = 4 * 1024 * 1024;
 
 /// A schedule of the project, as it is in Temporal.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -126,17 +131,22 @@ impl Listed for ScheduleView {
 )]
 pub(super) async fn list<B: Backend>(
     State(service): State<Arc<Service<B>>>,
+    caller: Extension<Caller>,
     Asked(query): Asked<ListQuery<ViewState>>,
-) -> Result<Json<SchedulePage>, Problem> {
+) -> Result<Response, Problem> {
+    let _turn = service.lists.take(&caller)?;
     let listing = service.listings.get(&*service.backend, query.is_first());
     let listing = listing.await?;
-    let page = query.page(&listing.schedules);
-    Ok(Json(SchedulePage {
-        schedules: page.entries,
-        total: page.total,
-        next_page_token: page.next,
-        listed_at: listing.at,
-    }))
+    let page = move || {
+        let page = query.page(&listing.schedules, ScheduleView::clone);
+        written(&SchedulePage {
+            schedules: page.entries,
+            total: page.total,
+            next_page_token: page.next,
+            listed_at: listing.at,
+        })
+    };
+    service.desk.work(page).await?
 }
 
 /// One schedule, looked at closely: its last run is asked how it went.
@@ -152,8 +162,10 @@ pub(super) async fn list<B: Backend>(
 )]
 pub(super) async fn one<B: Backend>(
     State(service): State<Arc<Service<B>>>,
+    caller: Extension<Caller>,
     Id(id): Id,
 ) -> Result<Json<ScheduleView>, Problem> {
+    let _turn = service.close_looks.take(&caller)?;
     let found = service.backend.schedule(&id).await?;
     found.map(Json).ok_or_else(|| {
         let detail = format!("there is no schedule of definition `{id}`");
@@ -168,8 +180,14 @@ pub(super) async fn one<B: Backend>(
 )]
 pub(super) async fn plan<B: Backend>(
     State(service): State<Arc<Service<B>>>,
-) -> Result<Json<Planned>, Problem> {
-    Ok(Json(service.backend.plan().await?))
+    caller: Extension<Caller>,
+) -> Result<Response, Problem> {
+    let _turn = service.plans.take(&caller)?;
+    let planned = service.backend.plan().await?;
+    service
+        .desk
+        .work(move || written(&planned.within(PLAN_BYTES)))
+        .await?
 }
 
 /// The reconcile workflow's state, with its last reports.
@@ -179,6 +197,6 @@ pub(super) async fn plan<B: Backend>(
 )]
 pub(super) async fn reconcile<B: Backend>(
     State(service): State<Arc<Service<B>>>,
-) -> Result<Json<Status>, Problem> {
-    Ok(Json(service.backend.status().await?))
+) -> Result<Response, Problem> {
+    written(&*service.looks.status(&*service.backend).await?)
 }

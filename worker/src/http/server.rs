@@ -1,34 +1,65 @@
-//! Connections: how many, and how long.
+//! Connections: how many, how long, and what one may cost.
 //!
-//! `axum::serve` bounds neither, so that whoever sends a byte a minute could
+//! `axum::serve` bounds nothing, so that whoever sends a byte a minute could
 //! keep all of a process's descriptors, and Temporal's connection with them.
+//! Who gets a place is decided in `places`; here each connection is served
+//! until it ends, and each answer is counted until its client has taken it.
+//!
+//! Assumes that answers are made whole, as all of ours are.
 
-use std::pin::pin;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::head::HEAD_LIMIT;
 use super::limits::ANSWER_TIME;
+use super::paced::{Pace, Paced};
+use super::places::{Asking, Kind, Place, Places, Room, Shed};
+use super::problem::Problem;
+use super::{guard, probes};
 
-/// The most bytes of a request's head.
-const HEAD_LIMIT: usize = 64 * 1024;
+/// The most bytes that hyper reads of a head before it gives up. More than
+/// `head` takes, whose answer is a problem, and reaches a client that has sent
+/// all that it had.
+const HEAD_BUFFER: usize = 2 * HEAD_LIMIT;
+/// How many connections may be about to end beside those that have a place:
+/// when that many are, the next one is accepted once one has closed its socket.
+const ENDING: usize = 8;
+/// Pause after an `accept` that failed for want of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time between two log lines about that.
+const ACCEPT_LOG: Duration = Duration::from_secs(30);
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// How many there are at a time; others wait to be accepted.
-    pub(super) connections: u32,
+    /// How many there are.
+    pub(super) room: Room,
+    /// How fast clients have to take answers.
+    pub(super) pace: Pace,
     /// How long a request's head may take, the wait for it included.
     pub(super) head: Duration,
+    /// The same on a place of the reserve.
+    pub(super) reserved_head: Duration,
     /// How long one lives before it is told to end.
     pub(super) life: Duration,
     /// How long one may go on when the process ends.
@@ -38,57 +69,165 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 512,
+            room: Room {
+                open: 512,
+                share: 384,
+                reserve: 32,
+                bytes: 64 * 1024 * 1024,
+            },
+            pace: Pace {
+                grace: Duration::from_secs(20),
+                least: 4 * 1024,
+            },
             head: Duration::from_secs(10),
+            reserved_head: Duration::from_secs(3),
             life: Duration::from_mins(5),
             end: Duration::from_secs(10),
         }
     }
 }
 
+impl Limits {
+    /// The defaults, or less where the process may open few descriptors: half
+    /// of them stay for everything else.
+    pub(super) fn of_this_process() -> Self {
+        let descriptors = getrlimit(Resource::Nofile).current;
+        Self::within(descriptors.and_then(|most| usize::try_from(most).ok()))
+    }
+
+    fn within(descriptors: Option<usize>) -> Self {
+        let mut limits = Self::default();
+        if let Some(descriptors) = descriptors {
+            let room = &mut limits.room;
+            room.reserve = room.reserve.min(descriptors / 16).max(2);
+            let open = (descriptors / 2).saturating_sub(room.reserve);
+            room.open = room.open.min(open).max(4);
+            room.share = room.open - room.open / 4;
+        }
+        limits
+    }
+}
+
 /// Serves until `stop`; then until requests in progress are answered.
 pub(super) async fn serve(
-    mut listener: TcpListener,
+    listener: TcpListener,
     app: Router,
     limits: Limits,
     stop: CancellationToken,
 ) {
-    let turns = Arc::new(Semaphore::new(limits.connections as usize));
+    serve_in(&Places::new(limits.room), listener, app, limits, stop).await;
+}
+
+/// The same, with places that somebody else sees too.
+pub(super) async fn serve_in(
+    places: &Arc<Places>,
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    let room = limits.room;
+    let sockets = Arc::new(Semaphore::new(room.open + room.reserve + ENDING));
+    // Held by each connection: closed when the last one ends.
+    let (running, mut ended) = mpsc::channel::<Infallible>(1);
+    let mut logged = None;
     loop {
         let next = async {
-            let turn = Arc::clone(&turns).acquire_owned().await;
-            (Listener::accept(&mut listener).await.0, turn)
+            let socket = Arc::clone(&sockets).acquire_owned().await;
+            (socket, accept(&listener, places, &mut logged).await)
         };
-        let (stream, turn) = tokio::select! {
+        let (socket, (stream, peer)) = tokio::select! {
             next = next => next,
             () = stop.cancelled() => break,
         };
-        let served = connection(stream, app.clone(), limits, stop.clone());
+        let Some(place) = places.take(peer.ip()) else {
+            continue;
+        };
+        let served = connection(stream, place, app.clone(), limits, stop.clone());
+        let running = running.clone();
         tokio::spawn(async move {
             served.await;
-            drop(turn);
+            drop((socket, running));
         });
     }
-    drop(listener);
-    let _all = turns.acquire_many(limits.connections).await;
+    drop((listener, running));
+    let _none = ended.recv().await;
 }
 
-async fn connection(stream: TcpStream, app: Router, limits: Limits, stop: CancellationToken) {
+/// The next connection. Where there are no descriptors left, one that waits
+/// for a request gives its own.
+async fn accept(
+    listener: &TcpListener,
+    places: &Places,
+    logged: &mut Option<Instant>,
+) -> (TcpStream, SocketAddr) {
+    loop {
+        let error = match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => error,
+        };
+        if matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::Interrupted
+        ) {
+            continue;
+        }
+        if logged.is_none_or(|at| at.elapsed() > ACCEPT_LOG) {
+            *logged = Some(Instant::now());
+            tracing::warn!(
+                %error,
+                "cannot accept HTTP connections; hint: raise the limit of open files (ulimit -n)"
+            );
+        }
+        places.give_up_one();
+        sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    place: Place,
+    app: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    let place = Arc::new(place);
+    let is_open = place.kind() == Kind::Open;
+    let io = Paced::new(stream, Arc::clone(&place), limits.pace);
+    let app = TowerToHyperService::new(app);
+    let served = {
+        let place = Arc::clone(&place);
+        service_fn(move |request| answer(app.clone(), Arc::clone(&place), request))
+    };
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(limits.head)
-            .max_buf_size(HEAD_LIMIT)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+            .header_read_timeout(if is_open {
+                limits.head
+            } else {
+                limits.reserved_head
+            })
+            .keep_alive(is_open)
+            .max_buf_size(HEAD_BUFFER)
+            .serve_connection(TokioIo::new(io), served)
     );
     let rest = tokio::select! {
         ended = connection.as_mut() => return log(ended),
+        () = place.ended() => return,
         () = stop.cancelled() => limits.end,
         () = sleep(limits.life) => ANSWER_TIME,
     };
     connection.as_mut().graceful_shutdown();
-    if let Ok(ended) = timeout(rest, connection).await {
-        log(ended);
+    tokio::select! {
+        ended = timeout(rest, connection) => {
+            if let Ok(ended) = ended {
+                log(ended);
+            }
+        }
+        () = place.ended() => {}
     }
 }
 
@@ -96,5 +235,121 @@ async fn connection(stream: TcpStream, app: Router, limits: Limits, stop: Cancel
 fn log(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Answers a request, and counts the answer's bytes until they are sent.
+async fn answer(
+    app: TowerToHyperService<Router>,
+    place: Arc<Place>,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let mut asking = place.request();
+    let response = if place.kind() == Kind::Reserved && !probes::is_probe(request.uri().path()) {
+        Shed::Full.count();
+        busy("too many connections; only the probes and the metrics are served")
+    } else {
+        let body = |incoming| {
+            Body::new(Watched {
+                incoming,
+                place: Arc::clone(&place),
+            })
+        };
+        match app.call(request.map(body)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    };
+    let (head, body) = response.into_parts();
+    let whole = axum::body::to_bytes(body, usize::MAX).await;
+    let (mut head, mut bytes) = (head, whole.unwrap_or_default());
+    if !asking.answer(bytes.len()) {
+        let busy = busy("too many answers are on their way to slow clients");
+        let (problem, body) = busy.into_parts();
+        head = problem;
+        bytes = axum::body::to_bytes(body, usize::MAX)
+            .await
+            .unwrap_or_default();
+        let _fits = asking.answer(bytes.len());
+    }
+    let body = if bytes.is_empty() {
+        // hyper would keep no hold of it.
+        drop(asking);
+        Body::empty()
+    } else {
+        Body::from(Bytes::from_owner(Counted {
+            bytes,
+            _asking: asking,
+        }))
+    };
+    Ok(Response::from_parts(head, body))
+}
+
+fn busy(detail: &str) -> Response {
+    let mut response = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
+    guard::stamp(&mut response);
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
+/// An answer's bytes, which count until the last of them has been sent.
+struct Counted {
+    bytes: Bytes,
+    _asking: Asking,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A request's body, which tells whether its client keeps it waiting.
+struct Watched {
+    incoming: Incoming,
+    place: Arc<Place>,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.place.receiving(frame.is_pending());
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_half_of_the_descriptors() {
+        for (descriptors, open, share, reserve) in [
+            (None, 512, 384, 32),
+            (Some(1_000_000), 512, 384, 32),
+            (Some(1024), 480, 360, 32),
+            (Some(256), 112, 84, 16),
+            (Some(20), 8, 6, 2),
+            (Some(0), 4, 3, 2),
+        ] {
+            let room = Limits::within(descriptors).room;
+            let found = (room.open, room.share, room.reserve);
+            assert_eq!(found, (open, share, reserve), "{descriptors:?}");
+        }
     }
 }

@@ -101,10 +101,7 @@ pub(super) async fn sync<B: Backend>(
         let detail = "confirm: removals are done by a pass, and schedules=false asks for none";
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
-    let Ok(_turn) = service.syncs.try_acquire() else {
-        let detail = "too many requests wait for a pass";
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
-    };
+    let _turn = service.syncs.take(&caller)?;
     tracing::info!(
         caller = caller.name,
         definitions = switches.definitions,

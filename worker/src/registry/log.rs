@@ -53,7 +53,7 @@ pub(super) fn changed(before: &Snapshot, now: &Snapshot, summary: &ReloadSummary
     if now.is_complete() && !before.is_complete() {
         tracing::info!("view of the definitions is complete again");
     }
-    count(before, now);
+    count(now);
 }
 
 fn failures(before: &Snapshot, now: &Snapshot) {
@@ -140,7 +140,7 @@ fn warnings(before: &Snapshot, now: &Snapshot) {
     }
 }
 
-fn count(before: &Snapshot, now: &Snapshot) {
+fn count(now: &Snapshot) {
     for kind in [Kind::Workflow, Kind::Calendar] {
         for (status, number) in by_status(now, kind) {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
@@ -148,13 +148,6 @@ fn count(before: &Snapshot, now: &Snapshot) {
             gauge!(Metric::Definitions.as_str(), &labels).set(number);
         }
     }
-    // The series of revisions that are no longer held fall to 0.
-    let info =
-        |revision: &str| gauge!(Metric::RegistryInfo.as_str(), "revision" => revision.to_owned());
-    if !before.revision.as_str().is_empty() {
-        info(before.revision.as_str()).set(0.0);
-    }
-    info(now.revision.as_str()).set(1.0);
 }
 
 /// How many documents of a kind are served, and how many fail.
@@ -324,8 +317,8 @@ mod tests {
         let recorder = PrometheusBuilder::new().build_recorder();
         let page = recorder.handle();
         metrics::with_local_recorder(&recorder, || {
-            count(&Snapshot::default(), &broken("1"));
-            count(&broken("1"), &broken("2"));
+            count(&broken("1"));
+            count(&broken("2"));
             reloaded(&Ok(Reload::Unchanged), Duration::from_millis(5));
         });
         let page = page.render();
@@ -339,8 +332,6 @@ mod tests {
         almanac_definitions{kind="workflow",status="invalid"} 1
         almanac_definitions{kind="workflow",status="loaded"} 0
         almanac_definitions{kind="workflow",status="stale"} 0
-        almanac_registry_info{revision="6b86b273ff34fce1"} 0
-        almanac_registry_info{revision="d4735e3a265e16ee"} 1
         almanac_reload_total{result="unchanged"} 1
         "#);
     }

@@ -200,3 +200,102 @@ async fn definitions_are_paged_and_filtered_too() {
         .await;
     assert_eq!(invalid.json()["total"], 1);
 }
+
+#[tokio::test]
+async fn pages_are_bounded_in_bytes_and_lose_nothing() {
+    let described = |n: usize, length: usize| ScheduleView {
+        description: Some("x".repeat(length)),
+        ..schedule(n)
+    };
+    let mut all: Vec<_> = (100..110).map(|n| described(n, 300 * 1024)).collect();
+    all.push(described(110, 2 * 1024 * 1024));
+    all.push(described(111, 10));
+    let server = server(fake(all)).await;
+    let mut query = "limit=1000".to_owned();
+    let mut pages = Vec::new();
+    loop {
+        let answer = server.get(&format!("/api/v1/schedules?{query}")).await;
+        let page = answer.json();
+        assert_eq!(page["total"], 12);
+        let ids = ids(&page);
+        assert!(answer.body.len() < 1100 * 1024 || ids.len() == 1, "{ids:?}");
+        pages.push(ids.len());
+        let Some(token) = page["next_page_token"].as_str() else {
+            break;
+        };
+        query = format!("limit=1000&page_token={token}");
+    }
+    assert_eq!(pages, [3, 3, 3, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_document_with_endless_findings_is_shown_in_bounds() {
+    let finding = |n: usize| Diagnostic {
+        snippet: Some("\u{e4}".repeat(5_000)),
+        hint: Some("short".into()),
+        ..Diagnostic::error("defs/a.yaml", n, 1, &"y".repeat(100_000))
+    };
+    let failed = FailedDocument {
+        source: "a.yaml".into(),
+        id: Some("broken".parse().unwrap()),
+        kind: Kind::Workflow,
+        errors: (0..2_000).map(finding).collect(),
+    };
+    let server = server(Fake {
+        snapshot: Snapshot {
+            failed: vec![failed],
+            ..Snapshot::default()
+        },
+        ..Fake::default()
+    })
+    .await;
+    for path in [
+        "/api/v1/definitions?limit=1000",
+        "/api/v1/definitions/broken",
+    ] {
+        let answer = server.get(path).await;
+        assert!(answer.body.len() < 80 * 1024, "{}", answer.body.len());
+        let json = answer.json();
+        let one = json.get("definitions").map_or(&json, |all| &all[0]);
+        let shown = one["load_errors"].as_array().unwrap().len();
+        assert!((1..=100).contains(&shown), "{shown}");
+        assert_eq!(one["load_errors_truncated"], 2_000 - shown);
+        assert_eq!(one["load_error"]["hint"], "short");
+        let message = one["load_error"]["message"].as_str().unwrap();
+        assert!(message.len() < 5_000 && message.ends_with('\u{2026}'));
+    }
+}
+
+#[tokio::test]
+async fn what_a_filter_costs_is_bounded() {
+    let server = server(Fake::default()).await;
+    for list in ["schedules", "definitions"] {
+        let labels = "&label=a=b".repeat(21);
+        let answer = server.get(&format!("/api/v1/{list}?limit=1{labels}")).await;
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.problem(), "label: there are more than 20");
+        let text = "x".repeat(201);
+        let answer = server.get(&format!("/api/v1/{list}?q={text}")).await;
+        assert_eq!(answer.problem(), "q: longer than 200 bytes");
+    }
+}
+
+#[test]
+fn a_plan_is_cut_to_a_size_and_says_so() {
+    let project: Project = "test".parse().unwrap();
+    let conflicts = (0..1_000).map(|n| project.schedule_id(&format!("job-{n}").parse().unwrap()));
+    let planned = Planned {
+        plan: Plan {
+            conflicts: conflicts.collect(),
+            ..Plan::default()
+        },
+        report: Report::default(),
+        truncated: 0,
+    };
+    let whole = planned.clone().within(1024 * 1024);
+    assert_eq!(whole, planned);
+    let cut = planned.within(1_000);
+    assert!(serde_json::to_string(&cut.plan.conflicts).unwrap().len() < 1_200);
+    assert!(!cut.plan.conflicts.is_empty());
+    assert_eq!(cut.truncated, 1_000 - cut.plan.conflicts.len() as u64);
+}

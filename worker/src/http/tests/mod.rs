@@ -1,6 +1,8 @@
 //! Every endpoint, asked over TCP, with a made-up process behind it.
 
 mod clients;
+mod crowds;
+mod heads;
 mod issuer;
 mod jwks;
 mod jwt;
@@ -54,6 +56,11 @@ struct Fake {
     looks: AtomicU64,
     schedules: Mutex<Vec<ScheduleView>>,
     lists: AtomicU64,
+    /// The metrics page, and how often it was made.
+    page: String,
+    pages: AtomicU64,
+    /// How long a pass is asked for.
+    slow_sync: Duration,
 }
 
 /// A state of the workflow that knows the fake process.
@@ -82,6 +89,9 @@ impl Default for Fake {
             looks: AtomicU64::new(0),
             schedules: Mutex::new((0..150).map(schedule).collect()),
             lists: AtomicU64::new(0),
+            page: "almanac_schedules{state=\"held\"} 0\n".into(),
+            pages: AtomicU64::new(0),
+            slow_sync: Duration::ZERO,
         }
     }
 }
@@ -114,10 +124,8 @@ impl Backend for Fake {
     }
 
     fn metrics(&self) -> String {
-        "almanac_registry_info{revision=\"old\"} 0\n\
-         almanac_registry_info{revision=\"new\"} 1\n\
-         almanac_schedules{state=\"held\"} 0\n"
-            .into()
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        self.page.clone()
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -144,6 +152,7 @@ impl Backend for Fake {
 
     async fn sync(&self, request: SyncRequest) -> Result<u64, BackendError> {
         self.requests.lock().unwrap().push(request);
+        tokio::time::sleep(self.slow_sync).await;
         self.synced.clone()
     }
 
@@ -168,6 +177,7 @@ impl Backend for Fake {
         Ok(Planned {
             plan: Plan::default(),
             report: Report::default(),
+            truncated: 0,
         })
     }
 
@@ -216,6 +226,7 @@ fn schedule(n: usize) -> ScheduleView {
 struct Server {
     address: SocketAddr,
     fake: Arc<Fake>,
+    places: Arc<places::Places>,
     stop: CancellationToken,
     _guard: DropGuard,
 }
@@ -225,6 +236,20 @@ async fn serve_fake(fake: Fake, wait: Duration, is_loopback: bool) -> Server {
 }
 
 async fn serve_with(fake: Fake, wait: Duration, is_loopback: bool, authority: Authority) -> Server {
+    let limits = Limits {
+        head: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    serve_within(fake, wait, is_loopback, authority, limits).await
+}
+
+async fn serve_within(
+    fake: Fake,
+    wait: Duration,
+    is_loopback: bool,
+    authority: Authority,
+    limits: Limits,
+) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (fake, stop) = (Arc::new(fake), CancellationToken::new());
@@ -232,21 +257,25 @@ async fn serve_with(fake: Fake, wait: Duration, is_loopback: bool, authority: Au
         backend: Arc::clone(&fake),
         looks: Looks::default(),
         listings: Listings::default(),
-        syncs: Semaphore::new(1),
-        runs: Semaphore::new(1),
+        metrics: Metrics::default(),
+        desk: Desk::default(),
+        syncs: Turns::new("a pass", 1, 1),
+        runs: Turns::new("a run", 1, 1),
+        lists: Turns::new("a list", 32, 32),
+        plans: Turns::new("a plan", 1, 1),
+        close_looks: Turns::new("a schedule", 1, 1),
         sync_wait: wait,
         stop: stop.clone(),
     });
     let app = router(service, &authority, is_loopback);
     tokio::spawn(authority.keep(stop.clone()));
-    let limits = Limits {
-        head: Duration::from_secs(1),
-        ..Limits::default()
-    };
-    tokio::spawn(server::serve(listener, app, limits, stop.clone()));
+    let places = places::Places::new(limits.room);
+    let (shared, stopped) = (Arc::clone(&places), stop.clone());
+    tokio::spawn(async move { server::serve_in(&shared, listener, app, limits, stopped).await });
     Server {
         address,
         fake,
+        places,
         _guard: stop.clone().drop_guard(),
         stop,
     }
@@ -349,16 +378,27 @@ async fn readiness_says_its_reasons_either_way() {
 
 #[tokio::test]
 async fn the_metrics_page_shows_the_present_revision_alone() {
-    let page = server(Fake::default()).await.get("/metrics").await;
+    let fake = Fake {
+        snapshot: Snapshot {
+            revision: Revision::of(b"x"),
+            ..Snapshot::default()
+        },
+        ..Fake::default()
+    };
+    let page = server(fake).await.get("/metrics").await;
     assert_eq!(page.status, 200);
     assert!(
         page.head
             .contains("content-type: text/plain; version=0.0.4")
     );
-    assert_eq!(
-        page.body,
-        "almanac_registry_info{revision=\"new\"} 1\nalmanac_schedules{state=\"held\"} 0\n"
+    let expected = format!(
+        "almanac_schedules{{state=\"held\"}} 0\n\
+         # HELP almanac_registry_info The revision that the registry holds.\n\
+         # TYPE almanac_registry_info gauge\n\
+         almanac_registry_info{{revision=\"{}\"}} 1\n\n",
+        Revision::of(b"x")
     );
+    assert_eq!(page.body, expected);
 }
 
 #[tokio::test]
@@ -504,4 +544,14 @@ async fn one_schedule_the_plan_and_the_state_are_answered() {
     assert_eq!(plan["report"]["pass"], 0);
     let state = server.get("/api/v1/reconcile").await.json();
     assert_eq!(state["reports"][0]["pass"], 7);
+}
+
+#[tokio::test]
+async fn the_metrics_page_is_made_once_for_all_who_ask_at_a_time() {
+    let server = server(Fake::default()).await;
+    let began = std::time::Instant::now();
+    let asked = futures::future::join_all((0..20).map(|_| server.get("/metrics"))).await;
+    assert!(asked.iter().all(|answer| answer.status == 200));
+    let most = began.elapsed().as_millis() / 250 + 1;
+    assert!(u128::from(server.fake.pages.load(Ordering::Relaxed)) <= most);
 }
