@@ -16,6 +16,7 @@ mod fake;
 mod harness;
 mod importing;
 mod information;
+mod isolation;
 mod lifecycle;
 mod moving;
 mod overrides;

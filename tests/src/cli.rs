@@ -38,6 +38,18 @@ pub fn almanac<A: AsRef<OsStr>>(
     output(command)
 }
 
+/// The same, in a namespace that `TEMPORAL_NAMESPACE` names.
+pub fn almanac_in<A: AsRef<OsStr>>(
+    address: &str,
+    namespace: &str,
+    args: impl IntoIterator<Item = A>,
+) -> anyhow::Result<Output> {
+    let mut command = Command::new(almanac_binary());
+    command.args(args).env("TEMPORAL_ADDRESS", address);
+    command.env("TEMPORAL_NAMESPACE", namespace);
+    output(command)
+}
+
 /// Runs Temporal's CLI to its end; an exit code other than 0 is an error.
 pub fn temporal_cli<A: AsRef<OsStr>>(
     address: &str,

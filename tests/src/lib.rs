@@ -37,13 +37,13 @@ mod temporal;
 mod wait;
 mod worker;
 
-pub use cli::{Output, almanac, almanac_binary, python, python_program, temporal_cli};
+pub use cli::{Output, almanac, almanac_binary, almanac_in, python, python_program, temporal_cli};
 pub use definitions::{cron, many, paused_cron, with_schedule};
 pub use nats::{Nats, Stored};
 pub use ports::free_port;
 pub use process::Supervised;
 pub use project::Project;
-pub use proxy::{Gate, Proxy};
+pub use proxy::{Answer, Gate, Proxy};
 pub use server::{OwnServer, Scheduler, Server, server};
 pub use temporal::{Live, Temporal, foreign_schedule, json_payload, json_payloads};
 pub use wait::{SOON, eventually, wait_for};

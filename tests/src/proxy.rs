@@ -1,5 +1,6 @@
-//! A gRPC proxy between a worker and the server. It looks at nothing but the
-//! methods' names: it counts requests, and holds or fails those a test names.
+//! A gRPC proxy between a worker and the server. It counts requests by their
+//! methods' names, and holds or fails those a test names; of a method that a
+//! test has an answer for, it also looks for a text in the request.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -8,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper::service::service_fn;
-use hyper::{Request, Response, Uri};
+use hyper::{HeaderMap, Request, Response, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -39,6 +40,26 @@ struct Shared {
 struct State {
     counts: BTreeMap<String, usize>,
     rules: Vec<Rule>,
+    answers: Vec<Answered>,
+}
+
+/// Requests that the server never sees.
+#[derive(Debug)]
+struct Answered {
+    method: String,
+    text: String,
+    answer: Answer,
+}
+
+/// What a request gets in place of the server's answer.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// This code, without details.
+    Code(Code),
+    /// A success with this message, whatever it is.
+    Message(Vec<u8>),
+    /// None, ever.
+    Silence,
 }
 
 #[derive(Debug)]
@@ -165,9 +186,25 @@ impl Proxy {
         self.rule(method, skip, Moment::Arrived, Effect::Fail { code, times });
     }
 
-    /// Forgets all that was to be held or failed.
+    /// Answers every request with this method that holds `text`, until
+    /// [`Proxy::clear`].
+    pub fn answer(&self, method: &str, text: &str, answer: Answer) {
+        let (method, text) = (method.to_owned(), text.to_owned());
+        self.shared.with(|state| {
+            state.answers.push(Answered {
+                method,
+                text,
+                answer,
+            });
+        });
+    }
+
+    /// Forgets all that was to be held, failed or answered.
     pub fn clear(&self) {
-        self.shared.with(|state| state.rules.clear());
+        self.shared.with(|state| {
+            state.rules.clear();
+            state.answers.clear();
+        });
     }
 
     fn gate(&self, method: &str, skip: usize, moment: Moment) -> Gate {
@@ -201,6 +238,20 @@ impl Shared {
 }
 
 impl State {
+    fn has_answers(&self, method: &str) -> bool {
+        self.answers.iter().any(|one| one.method == method)
+    }
+
+    fn answer(&self, method: &str, request: &[u8]) -> Option<Answer> {
+        let holds = |text: &str| {
+            let mut places = request.windows(text.len());
+            places.any(|place| place == text.as_bytes())
+        };
+        let mut all = self.answers.iter();
+        let found = all.find(|one| one.method == method && holds(&one.text));
+        found.map(|one| one.answer.clone())
+    }
+
     fn verdict(&mut self, method: &str, moment: Moment) -> Option<Verdict> {
         let mut found = None;
         for (index, rule) in self.rules.iter_mut().enumerate() {
@@ -260,12 +311,17 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) -> anyhow::Result<()
 }
 
 async fn forward(
-    mut request: Request<Incoming>,
-    mut sender: SendRequest<Incoming>,
+    request: Request<Incoming>,
+    mut sender: SendRequest<Body>,
     shared: &Shared,
 ) -> anyhow::Result<Response<Body>> {
     let path = request.uri().path().to_owned();
     let method = path.rsplit('/').next().unwrap_or_default().to_owned();
+    // As a server without compression: texts in requests can be looked for then.
+    if method == "GetSystemInfo" && request.headers().contains_key("grpc-encoding") {
+        let why = "grpc: Decompressor is not installed for grpc-encoding \"gzip\"";
+        return refused(Code::Unimplemented, why);
+    }
     let verdict = shared.with(|state| {
         *state.counts.entry(method.clone()).or_default() += 1;
         state.verdict(&method, Moment::Arrived)
@@ -274,6 +330,18 @@ async fn forward(
         Some(Verdict::Fail(code)) => return refusal(code),
         Some(verdict) => hold(verdict).await,
         None => {}
+    }
+    let mut request = request.map(BodyExt::boxed);
+    if shared.with(|state| state.has_answers(&method)) {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        match shared.with(|state| state.answer(&method, &body)) {
+            Some(Answer::Code(code)) => return refusal(code),
+            Some(Answer::Message(message)) => return success(&message),
+            Some(Answer::Silence) => return std::future::pending().await,
+            None => {}
+        }
+        request = Request::from_parts(head, whole(body));
     }
     *request.uri_mut() = Uri::builder()
         .scheme("http")
@@ -296,11 +364,31 @@ async fn hold(verdict: Verdict) {
     }
 }
 
+/// A body that has arrived.
+fn whole(bytes: impl Into<Bytes>) -> Body {
+    let body = Full::new(bytes.into());
+    body.map_err(|never: Infallible| match never {}).boxed()
+}
+
+fn success(message: &[u8]) -> anyhow::Result<Response<Body>> {
+    let length = u32::try_from(message.len())?;
+    let framed = [&[0], &length.to_be_bytes()[..], message].concat();
+    let trailers = HeaderMap::from_iter([("grpc-status".parse()?, "0".parse()?)]);
+    let body = whole(framed).with_trailers(async move { Some(Ok(trailers)) });
+    Ok(Response::builder()
+        .header("content-type", "application/grpc")
+        .body(body.boxed())?)
+}
+
 fn refusal(code: Code) -> anyhow::Result<Response<Body>> {
+    refused(code, "refused by the test")
+}
+
+fn refused(code: Code, why: &str) -> anyhow::Result<Response<Body>> {
     let body = Empty::new().map_err(|never: Infallible| match never {});
     Ok(Response::builder()
         .header("content-type", "application/grpc")
         .header("grpc-status", i32::from(code))
-        .header("grpc-message", "refused by the test")
+        .header("grpc-message", why)
         .body(body.boxed())?)
 }

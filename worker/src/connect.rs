@@ -5,6 +5,7 @@
 //! [`Connector::connect`] tries once; trying again is left to the supervisor.
 
 use std::error::Error as _;
+use std::path::Path;
 use std::time::Duration;
 
 use almanac_workflows::names::{Project, WorkerId};
@@ -36,6 +37,13 @@ pub struct Connector {
 impl Connector {
     /// Reads the configuration; `identity` is what Temporal shows of this process.
     pub fn from_environment(identity: impl Into<String>) -> anyhow::Result<Self> {
+        // The SDK takes a file that is missing for an empty one: its address,
+        // namespace and key would silently be the defaults.
+        if let Some(file) = std::env::var_os("TEMPORAL_CONFIG_FILE").filter(|it| !it.is_empty()) {
+            std::fs::metadata(&file).with_context(|| {
+                format!("TEMPORAL_CONFIG_FILE `{}`", Path::new(&file).display())
+            })?;
+        }
         let (connection, client) =
             ClientOptions::load_from_config(LoadClientConfigProfileOptions::default())
                 // Its error is not `Send`.

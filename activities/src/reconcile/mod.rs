@@ -317,6 +317,13 @@ impl Reconciler {
                 "a schedule that is not ours has this id; left alone"
             );
         }
+        for problem in &plan.problems {
+            tracing::warn!(
+                definition = problem.id.as_deref().unwrap_or_default(),
+                problem = problem.message,
+                "a part of the plan cannot be made; the rest goes on"
+            );
+        }
         for (definition, reason) in &plan.ended_overrides {
             let failed = applied.is_some_and(|applied| applied.failed(definition));
             metrics::operation(Op::ClearOverride, !failed);
@@ -327,7 +334,9 @@ impl Reconciler {
         if input.only.is_none() && !done.interrupted {
             metrics::schedules(
                 "active",
-                counts.desired.saturating_sub(paused + counts.conflicts),
+                counts
+                    .desired
+                    .saturating_sub(paused + counts.conflicts + counts.unreadable),
             );
             metrics::schedules("paused", paused);
             metrics::schedules("overridden", counts.overridden);
@@ -335,6 +344,7 @@ impl Reconciler {
             metrics::schedules("held", counts.held);
             metrics::schedules("orphaned", counts.orphaned);
             metrics::schedules("contested", counts.contested);
+            metrics::schedules("unreadable", counts.unreadable);
             metrics::overdue(self.watch.overdue_count());
             metrics::missed(0);
             if !failed {

@@ -73,6 +73,13 @@ pub(super) fn report(
     report.definitions.invalid = snapshot.failed.len() as u64;
     report
         .errors
+        .extend(snapshot.incomplete.iter().map(|reason| ReportError {
+            source: "definitions".to_owned(),
+            id: None,
+            message: format!("the view of the definitions is incomplete: {reason}"),
+        }));
+    report
+        .errors
         .extend(applied.iter().flat_map(|applied| applied.errors.clone()));
     report.errors.extend(snapshot.failed.iter().map(|document| {
         ReportError {
@@ -129,6 +136,7 @@ fn count(report: &mut Report, plan: &Plan, applied: Option<&Applied>) {
     counts.held = plan.held.as_ref().map_or(0, |held| held.count);
     counts.orphaned = plan.orphaned.len() as u64;
     counts.contested = plan.contested.len() as u64;
+    counts.unreadable = plan.unreadable.len() as u64;
     let by_field = &mut report.drift.by_field;
     let mut drift = plan.drift.clone();
     // What was found only while applying, in a race, was found too.

@@ -160,8 +160,8 @@ impl Runner {
         match sent {
             Ok(()) => self.watch(order, before).await,
             // Whether it came through shows.
-            Err(RequestError::Unavailable(why)) => {
-                tracing::debug!(%schedule, why, "a patch had no answer");
+            Err(error) if error.is_ambiguous() => {
+                tracing::debug!(%schedule, %error, "a patch had no answer");
                 self.watch(order, before).await
             }
             Err(RequestError::NotFound) => Ok(ended(refused(

@@ -27,7 +27,7 @@ pub use applied::Applied;
 use applied::{Done, Outcome};
 
 use super::wire::{self, Described};
-use super::{RequestError, Schedules};
+use super::{Deletion, RequestError, Schedules};
 
 /// How often an operation is planned before it is left to the next pass.
 pub(super) const PLANS: u32 = 3;
@@ -307,17 +307,16 @@ impl Applier<'_> {
         if !(self.is_current)() {
             return Ok(Outcome::Skipped);
         }
-        let response = match self.schedules.describe(&delete.schedule).await {
-            Ok(response) => response,
-            Err(RequestError::NotFound) => return Ok(Outcome::Nothing),
-            Err(error) => return Err(error),
-        };
         // Deleted and made anew by another meanwhile: not ours any more.
-        if wire::live(self.project, &delete.schedule, response).is_none() {
-            return Ok(Outcome::Conflict);
-        }
-        self.schedules.delete(&delete.schedule).await?;
-        Ok(Outcome::Done(Box::new(Done::deleted(delete))))
+        let deletion = self
+            .schedules
+            .delete_owned(self.project, &delete.schedule)
+            .await?;
+        Ok(match deletion {
+            Deletion::Deleted => Outcome::Done(Box::new(Done::deleted(delete))),
+            Deletion::Absent => Outcome::Nothing,
+            Deletion::NotOwned => Outcome::Conflict,
+        })
     }
 }
 

@@ -2,13 +2,14 @@
 //! memos and limits, and ends a listing at the first entry it cannot decode;
 //! the requests below it have none of these faults.
 
+mod failure;
 mod workflows;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_workflows::names::{Project, ScheduleId};
+use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::request_extensions::RetryConfigForCall;
 use temporalio_client::{Client, NamespacedClient, RetryOptions};
@@ -17,45 +18,38 @@ use temporalio_common::protos::temporal::api::schedule::v1::{
     Schedule, ScheduleListEntry, SchedulePatch,
 };
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest,
-    DescribeScheduleResponse, ListSchedulesRequest, ListSchedulesResponse, PatchScheduleRequest,
-    UpdateScheduleRequest,
+    CreateScheduleRequest, DeleteScheduleRequest, DescribeNamespaceRequest,
+    DescribeScheduleRequest, DescribeScheduleResponse, ListSchedulesRequest, ListSchedulesResponse,
+    PatchScheduleRequest, UpdateScheduleRequest,
 };
 use tonic::{Code, Request, Status};
 
+use failure::Patience;
+pub use failure::{RequestError, missing_namespace};
 pub use workflows::WorkflowList;
 
-use super::{ListEntry, Pace};
+use super::{ListEntry, Pace, wire};
 
 /// The server's largest page of a list.
 const PAGE_SIZE: i32 = 1000;
 /// How long one try of a request may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a request is tried.
-const TRIES: u32 = 6;
+/// How much longer the client waits for an answer that has begun to arrive.
+const GRACE: Duration = Duration::from_secs(1);
 /// The wait before the second try; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait between tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What a request came to, when it did not succeed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum RequestError {
-    /// There is no such schedule.
-    #[error("no such schedule")]
-    NotFound,
-    /// A schedule of that id exists.
-    #[error("a schedule of that id exists")]
-    AlreadyExists,
-    /// The schedule changed since it was described.
-    #[error("the schedule changed since it was described")]
-    Stale,
-    /// The server refuses the request as it is.
-    #[error("refused by the server: {0}")]
-    Refused(String),
-    /// The server did not answer, or could not now; whether a write happened is not known.
-    #[error("the server did not serve the request: {0}")]
-    Unavailable(String),
+/// Outcome of [`Schedules::delete_owned`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// It was deleted.
+    Deleted,
+    /// There was no such schedule.
+    Absent,
+    /// It is another owner's, and was left alone.
+    NotOwned,
 }
 
 /// The schedules of one namespace.
@@ -133,9 +127,18 @@ impl Schedules {
         query: &str,
         next_page_token: Vec<u8>,
     ) -> Result<ListSchedulesResponse, RequestError> {
+        self.page_of(PAGE_SIZE, query, next_page_token).await
+    }
+
+    async fn page_of(
+        &self,
+        size: i32,
+        query: &str,
+        next_page_token: Vec<u8>,
+    ) -> Result<ListSchedulesResponse, RequestError> {
         let request = ListSchedulesRequest {
             namespace: self.client.namespace(),
-            maximum_page_size: PAGE_SIZE,
+            maximum_page_size: size,
             next_page_token,
             query: query.to_owned(),
         };
@@ -145,7 +148,8 @@ impl Schedules {
         .await
     }
 
-    /// One schedule as it is now.
+    /// One schedule as it is now. An answer without a schedule is an error:
+    /// it is no empty schedule, which a pass would write over.
     pub async fn describe(
         &self,
         id: &ScheduleId,
@@ -154,10 +158,84 @@ impl Schedules {
             namespace: self.client.namespace(),
             schedule_id: id.to_string(),
         };
-        self.send(request, |mut client, request| async move {
-            WorkflowService::describe_schedule(&mut client, request).await
-        })
-        .await
+        let response = self
+            .send(request, |mut client, request| async move {
+                WorkflowService::describe_schedule(&mut client, request).await
+            })
+            .await?;
+        if response.schedule.is_none() {
+            return Err(RequestError::Undecodable("it has no schedule"));
+        }
+        Ok(response)
+    }
+
+    /// The definition of the project that the list says a schedule belongs to.
+    /// A list may name an id twice; both entries must then say the same.
+    async fn owner_by_list(
+        &self,
+        project: &Project,
+        id: &ScheduleId,
+    ) -> Result<Option<DefinitionId>, RequestError> {
+        let listed = self.list_matching(&format!("ScheduleId = '{id}'")).await?;
+        let owners = listed
+            .iter()
+            .filter(|entry| entry.schedule_id == id.as_str())
+            .map(|entry| wire::owner_of(project, id, entry.memo.as_ref()));
+        Ok(owners
+            .reduce(|a, b| if a == b { a } else { None })
+            .flatten())
+    }
+
+    /// Fails where the namespace does not exist. Where the server does not say,
+    /// as to a caller without the permission to ask, there is no error.
+    pub async fn check_namespace(&self) -> Result<(), RequestError> {
+        let request = DescribeNamespaceRequest {
+            namespace: self.client.namespace(),
+            ..Default::default()
+        };
+        let described = self
+            .send_tries(
+                |_| 1,
+                request,
+                |mut client, request| async move {
+                    WorkflowService::describe_namespace(&mut client, request).await
+                },
+            )
+            .await;
+        match described {
+            Err(error @ RequestError::NoNamespace(_)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the server serves requests now: asks for the shortest list there is.
+    pub async fn check_service(&self) -> Result<(), RequestError> {
+        self.page_of(1, "", Vec::new()).await.map(drop)
+    }
+
+    /// Deletes a schedule if it is the project's own, by its description. One
+    /// that cannot be described is the project's own where the list says so
+    /// now, right before the deletion; callers have seen it listed before.
+    pub async fn delete_owned(
+        &self,
+        project: &Project,
+        id: &ScheduleId,
+    ) -> Result<Deletion, RequestError> {
+        let is_owned = match self.describe(id).await {
+            Ok(response) => wire::owner_of(project, id, response.memo.as_ref()).is_some(),
+            Err(RequestError::NotFound) => return Ok(Deletion::Absent),
+            Err(error @ RequestError::NoNamespace(_)) => return Err(error),
+            // A server that is away does not answer the list either.
+            Err(error) => match self.owner_by_list(project, id).await? {
+                Some(_) => true,
+                None => return Err(error),
+            },
+        };
+        if !is_owned {
+            return Ok(Deletion::NotOwned);
+        }
+        self.delete(id).await?;
+        Ok(Deletion::Deleted)
     }
 
     /// Creates a schedule with its own memo.
@@ -226,8 +304,11 @@ impl Schedules {
             identity: self.client.identity(),
             request_id,
         };
-        let not_taken = |status: &Status| status.code() == Code::ResourceExhausted;
-        self.send_again_if(not_taken, request, |mut client, request| async move {
+        let tries = |status: &Status| match status.code() {
+            Code::ResourceExhausted => Patience::Long.tries(),
+            _ => 1,
+        };
+        self.send_tries(tries, request, |mut client, request| async move {
             WorkflowService::patch_schedule(&mut client, request).await
         })
         .await
@@ -264,14 +345,15 @@ impl Schedules {
         Req: Clone,
         Sent: Future<Output = Result<tonic::Response<Res>, Status>>,
     {
-        self.send_again_if(is_transient, request, send).await
+        let tries = |status: &Status| Patience::of(status).tries();
+        self.send_tries(tries, request, send).await
     }
 
-    /// Sends a request at its turn, and again on failures that pass and that
-    /// may be tried again.
-    async fn send_again_if<Req, Res, Sent>(
+    /// Sends a request at its turn, and again after a failure until it was
+    /// tried as often as `tries` says for that failure.
+    async fn send_tries<Req, Res, Sent>(
         &self,
-        again: impl Fn(&Status) -> bool,
+        tries: impl Fn(&Status) -> u32,
         request: Req,
         send: impl Fn(Client, Request<Req>) -> Sent,
     ) -> Result<Res, RequestError>
@@ -280,7 +362,7 @@ impl Schedules {
         Sent: Future<Output = Result<tonic::Response<Res>, Status>>,
     {
         let mut wait = FIRST_WAIT;
-        let mut tries = 1;
+        let mut count = 1;
         loop {
             self.pace.turn().await;
             let mut attempt = Request::new(request.clone());
@@ -289,47 +371,24 @@ impl Schedules {
             attempt
                 .extensions_mut()
                 .insert(RetryConfigForCall(RetryOptions::no_retries()));
-            let status = match send(self.client.clone(), attempt).await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) => status,
+            let answer = send(self.client.clone(), attempt);
+            // The request's own timeout ends where the answer's head arrives.
+            let status = match tokio::time::timeout(TRY_TIMEOUT + GRACE, answer).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Err(status)) => status,
+                Err(_) => Status::deadline_exceeded("no whole answer in time"),
             };
             if status.code() == Code::ResourceExhausted {
                 self.pace.refused();
             }
-            if tries == TRIES || !again(&status) {
-                return Err(error_of(&status));
+            if count >= tries(&status) {
+                return Err(RequestError::of(&status, &self.client.namespace()));
             }
             tracing::debug!(error = %status.message(), code = ?status.code(), "request failed; trying again");
             tokio::time::sleep(jittered(wait)).await;
             wait = (wait * 2).min(LONGEST_WAIT);
-            tries += 1;
+            count += 1;
         }
-    }
-}
-
-fn is_transient(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::ResourceExhausted
-            | Code::DeadlineExceeded
-            | Code::Aborted
-            | Code::Internal
-            | Code::Unknown
-            | Code::Cancelled
-    )
-}
-
-fn error_of(status: &Status) -> RequestError {
-    let text = || format!("{:?}: {}", status.code(), status.message());
-    match status.code() {
-        Code::NotFound => RequestError::NotFound,
-        Code::AlreadyExists => RequestError::AlreadyExists,
-        Code::FailedPrecondition if status.message().contains("conflict token") => {
-            RequestError::Stale
-        }
-        _ if is_transient(status) => RequestError::Unavailable(text()),
-        _ => RequestError::Refused(text()),
     }
 }
 

@@ -20,7 +20,7 @@ pub use actions::{Missed, Run, Runs};
 pub use adopt::{Adopter, QUIET, is_being_adopted, original_note};
 pub use apply::{Applied, Applier};
 pub(crate) use backfill::backfill_request;
-pub use client::{RequestError, Schedules, WorkflowList};
+pub use client::{Deletion, RequestError, Schedules, WorkflowList, missing_namespace};
 pub use fingerprints::Fingerprints;
 pub use foreign::{Foreign, Loss};
 pub use list::ListEntry;

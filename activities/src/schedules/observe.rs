@@ -1,5 +1,8 @@
 //! Observing: the list first, and a description of just those schedules that
 //! it does not prove in sync.
+//!
+//! A schedule that cannot be described is an observation of its own, and ends
+//! nothing. A server that is away, or has no such namespace, ends the pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,12 +10,12 @@ use std::time::Duration;
 
 use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use almanac_workflows::plan::{
-    Comparison, Expectation, Observed, Policy, Seen, Settled, compare, protected_ids,
+    Comparison, Expectation, Observed, Policy, Seen, Settled, Unreadable, compare, protected_ids,
 };
 use almanac_workflows::record::OrphanPolicy;
 use almanac_workflows::schedule::Desired;
 use almanac_workflows::snapshot::Snapshot;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 
 use super::watch::Wanted;
 use super::wire::{self, Described};
@@ -57,9 +60,16 @@ pub struct Observation {
     pub describes: u64,
 }
 
+/// The fewest requests in a row without service that show the server away.
+const AWAY_AFTER: usize = 20;
+
 /// One schedule of ours to describe.
 struct Suspect {
     schedule: ScheduleId,
+    /// The definition that its listed memo names, or that asks for it.
+    definition: DefinitionId,
+    /// As the list shows it, where it was listed.
+    listed_type: Option<String>,
     /// Digests of its list entry and of its expectation, for the cache.
     digests: Option<(u64, u64)>,
 }
@@ -94,6 +104,8 @@ impl Observer<'_> {
         let left_alone = ids_left_alone(snapshot, policy, may_be_renamed);
         let mut observation = Observation::default();
         let mut suspects = Vec::new();
+        let twice = listed_twice(&entries);
+        let mut suspected = BTreeSet::new();
         for entry in &entries {
             let Some(owner) = &entry.owner else {
                 observation
@@ -101,6 +113,19 @@ impl Observer<'_> {
                     .insert(entry.schedule.clone(), Seen::Foreign);
                 continue;
             };
+            let suspect = |digests| Suspect {
+                schedule: entry.schedule.clone(),
+                definition: owner.clone(),
+                listed_type: Some(entry.workflow_type.clone()),
+                digests,
+            };
+            // Neither of two entries is known to be the present one.
+            if twice.contains(&entry.schedule) {
+                if suspected.insert(&entry.schedule) {
+                    suspects.push(suspect(None));
+                }
+                continue;
+            }
             let wanted = desired
                 .get(owner)
                 .filter(|one| one.schedule == entry.schedule);
@@ -108,10 +133,7 @@ impl Observer<'_> {
                 if left_alone(owner) {
                     observation.settle(&entry.schedule, Settled::nothing(owner, entry.paused));
                 } else {
-                    suspects.push(Suspect {
-                        schedule: entry.schedule.clone(),
-                        digests: None,
-                    });
+                    suspects.push(suspect(None));
                 }
                 continue;
             };
@@ -127,15 +149,13 @@ impl Observer<'_> {
             // What an operator asks for is no expectation yet: no list proves it.
             let closely = depth == Depth::DescribeAll
                 || due.contains(&entry.schedule)
+                || self.cache.is_unreadable(&entry.schedule)
                 || policy.orders.contains_key(owner);
             let settled =
                 (!closely).then(|| self.settled(entry, owner, &expected, digests, policy));
             match settled.flatten() {
                 Some(settled) => observation.settle(&entry.schedule, settled),
-                None => suspects.push(Suspect {
-                    schedule: entry.schedule.clone(),
-                    digests: Some(digests),
-                }),
+                None => suspects.push(suspect(Some(digests))),
             }
         }
         self.describe(suspects, desired, policy, &mut observation)
@@ -152,31 +172,53 @@ impl Observer<'_> {
         desired: impl Iterator<Item = &Desired>,
         observation: &mut Observation,
     ) -> Result<(), RequestError> {
-        let from = desired.filter_map(|one| {
+        let pairs = desired.filter_map(|one| {
             let from = one.adopts.as_ref()?;
             let known = |id| observation.observed.contains_key(id);
-            (!known(&one.schedule) && !known(from)).then(|| from.clone())
+            (!known(&one.schedule) && !known(from)).then(|| (one, from.clone()))
         });
-        let found: Vec<_> = from.collect();
-        let found = stream::iter(found)
-            .map(|from| async move {
+        let pairs: Vec<_> = pairs
+            .map(|(one, from)| (one.definition.clone(), one.schedule.clone(), from))
+            .collect();
+        let found = stream::iter(pairs)
+            .map(|(definition, ours, from)| async move {
                 let response = self.schedules.describe(&from).await;
-                (from, response)
+                (definition, ours, from, response)
             })
             .buffer_unordered(self.concurrency);
         futures::pin_mut!(found);
-        while let Some((from, response)) = found.next().await {
-            match response {
-                Err(RequestError::NotFound) => {}
-                Err(error @ RequestError::Unavailable(_)) => return Err(error),
+        let mut service = Service::new(self.concurrency);
+        while let Some((definition, ours, from, response)) = found.next().await {
+            match service.judge(response)? {
                 Ok(one) if wire::owner_of(self.project, &from, one.memo.as_ref()).is_some() => {}
+                Err(RequestError::NotFound) => {}
+                // Ours is not made before this is known: both could run.
+                Err(error @ RequestError::Unavailable(_)) => {
+                    let unreadable = Unreadable {
+                        definition,
+                        reason: format!("`{from}`, which it takes over from: {error}"),
+                        listed_type: None,
+                    };
+                    observation
+                        .observed
+                        .insert(ours, Seen::Unreadable(unreadable));
+                }
                 // One that cannot be read may fire all the same.
                 Ok(_) | Err(_) => {
                     observation.observed.insert(from, Seen::Foreign);
                 }
             }
         }
-        Ok(())
+        self.check_service(&service).await
+    }
+
+    /// Ends the pass where requests were not served, and the server does not
+    /// answer another one either.
+    async fn check_service(&self, service: &Service) -> Result<(), RequestError> {
+        if service.unserved == 0 {
+            return Ok(());
+        }
+        self.schedules.check_service().await
     }
 
     /// Looks at just these definitions' schedules.
@@ -190,6 +232,8 @@ impl Observer<'_> {
             .iter()
             .map(|id| Suspect {
                 schedule: self.project.schedule_id(id),
+                definition: id.clone(),
+                listed_type: None,
                 digests: None,
             })
             .collect();
@@ -233,25 +277,27 @@ impl Observer<'_> {
         let described = stream::iter(suspects)
             .map(|suspect| async move {
                 let response = self.schedules.describe(&suspect.schedule).await;
-                self.cache.described(&suspect.schedule);
                 (suspect, response)
             })
-            .buffer_unordered(self.concurrency)
-            .map(|(suspect, response)| match response {
-                // A server that is away is no reason to think schedules absent.
-                Err(error @ RequestError::Unavailable(_)) => Err(error),
-                other => Ok((suspect, other)),
-            });
+            .buffer_unordered(self.concurrency);
         futures::pin_mut!(described);
-        while let Some((suspect, response)) = described.try_next().await? {
+        let mut service = Service::new(self.concurrency);
+        while let Some((suspect, response)) = described.next().await {
+            let response = service.judge(response)?;
+            let readable = matches!(response, Ok(_) | Err(RequestError::NotFound));
+            self.cache.described(&suspect.schedule, readable);
             match response {
                 // The list is behind; there is no such schedule any more.
                 Err(RequestError::NotFound) => {}
                 Err(error) => {
-                    if let Some(id) = definition_of(&suspect.schedule, desired) {
-                        let seen = Seen::Unreadable(id.clone(), error.to_string());
-                        observation.observed.insert(suspect.schedule, seen);
-                    }
+                    let unreadable = Unreadable {
+                        definition: suspect.definition,
+                        reason: error.to_string(),
+                        listed_type: suspect.listed_type,
+                    };
+                    observation
+                        .observed
+                        .insert(suspect.schedule, Seen::Unreadable(unreadable));
                 }
                 Ok(response) => {
                     let info = response.info.clone().unwrap_or_default();
@@ -263,7 +309,7 @@ impl Observer<'_> {
                 }
             }
         }
-        Ok(())
+        self.check_service(&service).await
     }
 
     /// Takes a description in. One that needs nothing is let go at once: ten
@@ -333,14 +379,54 @@ fn ids_left_alone<'a>(
     move |id| keep || protected.contains(id)
 }
 
-fn definition_of<'a>(
-    schedule: &ScheduleId,
-    desired: &'a BTreeMap<DefinitionId, Desired>,
-) -> Option<&'a DefinitionId> {
-    desired
-        .values()
-        .find(|one| one.schedule == *schedule)
-        .map(|one| &one.definition)
+/// Ids that a list names more than once, as it may while the server moves a
+/// schedule from one scheduler to the other.
+fn listed_twice(entries: &[ListEntry]) -> BTreeSet<&ScheduleId> {
+    let mut listed = BTreeSet::new();
+    let again = entries
+        .iter()
+        .filter(|entry| !listed.insert(&entry.schedule));
+    again.map(|entry| &entry.schedule).collect()
+}
+
+/// Tells a schedule that is not served from a server that serves nothing.
+#[derive(Debug)]
+struct Service {
+    /// Requests in a row that were not served.
+    streak: usize,
+    /// All that were not served.
+    unserved: usize,
+    limit: usize,
+}
+
+impl Service {
+    fn new(concurrency: usize) -> Self {
+        Self {
+            streak: 0,
+            unserved: 0,
+            limit: AWAY_AFTER.max(2 * concurrency),
+        }
+    }
+
+    /// The result of one request; an error where the server is away or the
+    /// namespace does not exist, which is the same for every schedule.
+    fn judge<T>(
+        &mut self,
+        result: Result<T, RequestError>,
+    ) -> Result<Result<T, RequestError>, RequestError> {
+        match &result {
+            Err(error @ RequestError::NoNamespace(_)) => return Err(error.clone()),
+            Err(error @ RequestError::Unavailable(_)) => {
+                self.streak += 1;
+                self.unserved += 1;
+                if self.streak >= self.limit {
+                    return Err(error.clone());
+                }
+            }
+            _ => self.streak = 0,
+        }
+        Ok(result)
+    }
 }
 
 fn digest_of(expected: &Expectation, policy: &Policy<'_>) -> u64 {
@@ -348,4 +434,45 @@ fn digest_of(expected: &Expectation, policy: &Policy<'_>) -> u64 {
     expected.hash(&mut hasher);
     policy.drift.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away() -> Result<(), RequestError> {
+        Err(RequestError::Unavailable("no answer".to_owned()))
+    }
+
+    #[test]
+    fn one_schedule_that_is_not_served_is_no_server_that_is_away() {
+        let mut service = Service::new(1);
+        for _ in 0..100 {
+            assert!(service.judge(away()).is_ok());
+            assert!(service.judge(Ok(())).is_ok());
+        }
+        assert_eq!((service.streak, service.unserved), (0, 100));
+    }
+
+    #[test]
+    fn a_server_that_serves_nothing_ends_the_pass() {
+        let mut service = Service::new(1);
+        let ended = (0..100).position(|_| service.judge(away()).is_err());
+        assert_eq!(ended, Some(AWAY_AFTER - 1));
+        // As many as are under way at a time may hang without a word on the rest.
+        let mut service = Service::new(50);
+        let ended = (0..200).position(|_| service.judge(away()).is_err());
+        assert_eq!(ended, Some(99));
+    }
+
+    #[test]
+    fn a_missing_namespace_ends_the_pass_at_once_and_an_answered_failure_never() {
+        let mut service = Service::new(1);
+        let nowhere = RequestError::NoNamespace("nope".to_owned());
+        assert!(service.judge::<()>(Err(nowhere)).is_err());
+        for _ in 0..1000 {
+            let failed = RequestError::Failed("Internal: broken".to_owned());
+            assert!(service.judge::<()>(Err(failed)).is_ok());
+        }
+    }
 }

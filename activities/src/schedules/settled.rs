@@ -19,6 +19,8 @@ pub struct SettledCache {
 struct State {
     settled: BTreeMap<ScheduleId, Entry>,
     described_at: BTreeMap<ScheduleId, Instant>,
+    /// Those whose last description failed.
+    unreadable: BTreeSet<ScheduleId>,
     last_share: Option<Instant>,
     credit: f64,
 }
@@ -51,9 +53,22 @@ impl SettledCache {
         );
     }
 
-    /// Remembers that a schedule was described just now.
-    pub(super) fn described(&self, id: &ScheduleId) {
-        self.lock().described_at.insert(id.clone(), Instant::now());
+    /// Remembers that a schedule was described just now, or could not be.
+    pub(super) fn described(&self, id: &ScheduleId, readable: bool) {
+        let mut state = self.lock();
+        state.described_at.insert(id.clone(), Instant::now());
+        if readable {
+            state.unreadable.remove(id);
+        } else {
+            state.unreadable.insert(id.clone());
+        }
+    }
+
+    /// Whether the last description of a schedule failed. It is described by
+    /// each pass until it succeeds, whatever the list proves, so that each
+    /// report names it.
+    pub(super) fn is_unreadable(&self, id: &ScheduleId) -> bool {
+        self.lock().unreadable.contains(id)
     }
 
     /// Forgets all but `known` schedules.
@@ -61,6 +76,7 @@ impl SettledCache {
         let mut state = self.lock();
         state.settled.retain(|id, _| known.contains(id));
         state.described_at.retain(|id, _| known.contains(id));
+        state.unreadable.retain(|id| known.contains(id));
     }
 
     /// The schedules whose turn it is in the resync, of those in `known`: so

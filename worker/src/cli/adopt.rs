@@ -24,10 +24,9 @@ use outcome::{Item, LiveState, Outcome, State, text};
 
 use crate::args::AdoptArgs;
 use crate::console;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::process::backoff::random;
 use crate::process::reconciler::ReconcilerError;
-use crate::registry::{Depth, Registry};
 
 /// How long the passes that do it may take.
 const DONE_LIMIT: Duration = Duration::from_mins(10);
@@ -79,8 +78,7 @@ pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
 
 /// What the files ask for.
 async fn definitions(args: &AdoptArgs) -> anyhow::Result<BTreeMap<DefinitionId, Desired>> {
-    let registry = Registry::new(args.dir.clone(), Duration::ZERO);
-    registry.reload(Depth::Contents).await?;
+    let registry = super::load(&args.dir).await?;
     let snapshot = registry.snapshot();
     if !snapshot.failed.is_empty() {
         let count = snapshot.failed.len();
@@ -141,7 +139,10 @@ async fn look(
     from: &ScheduleId,
 ) -> anyhow::Result<Item> {
     let project = &args.target.project;
-    let ours = remote.live(project, &desired.schedule).await?;
+    let (ours, unreadable) = match remote.live(project, &desired.schedule).await {
+        Ok(ours) => (ours, None),
+        Err(error) => (None, Some(error)),
+    };
     let flagged = ours.as_ref().and_then(|live| live.readable_memo());
     let waits = flagged.is_some_and(|memo| memo.flags.contains(&Flag::Adopting));
     let mut item = Item {
@@ -157,6 +158,10 @@ async fn look(
         jitter: false,
         revision: desired.revision.clone(),
     };
+    if let Some(error) = unreadable {
+        item.leave(failure::causes(&error));
+        return Ok(item);
+    }
     let foreign = match remote.schedules.describe(from).await {
         Ok(response) => Foreign::of(from, response),
         Err(RequestError::NotFound) if ours.is_some() && !waits => {
@@ -172,7 +177,11 @@ async fn look(
             });
             return Ok(item);
         }
-        Err(error) => return Err(error).with_context(|| format!("describe `{from}`")),
+        Err(error @ RequestError::NoNamespace(_)) => return Err(error.into()),
+        Err(error) => {
+            item.leave(format!("describe `{from}`: {error}"));
+            return Ok(item);
+        }
     };
     if foreign.being_adopted {
         item.state = State::Begun;
@@ -240,7 +249,7 @@ async fn refuse_owned_by_live_projects(
         return Ok(());
     }
     for item in &mut outcome.adoptions {
-        if item.state != State::Adopted {
+        if !matches!(item.state, State::Adopted | State::Unreadable) {
             let why = format!(
                 "project `{project}` has live workers, which would make its schedules anew"
             );
@@ -311,7 +320,10 @@ async fn adopt(remote: &Remote, args: &AdoptArgs, outcome: &mut Outcome) -> anyh
                     item.from
                 )));
             }
-            Err(error) => return Err(error).context("look at what was done"),
+            Err(error) => {
+                let why = format!("look at what was done to `{}`: {error}", item.from);
+                item.error = Some(why.into());
+            }
         }
     }
     let adopted = |item: &Item| item.state == State::Adopted;

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use almanac_activities::schedules::{RequestError, wire};
+use almanac_activities::schedules::Deletion;
 use almanac_workflows::names::{Project, ScheduleId};
 use almanac_workflows::plan::held_digest;
 use anyhow::Context as _;
@@ -161,16 +161,11 @@ async fn remove(remote: &Remote, project: &Project, outcome: &mut Outcome) -> an
 
 /// Deletes a schedule, if it still is the project's.
 async fn delete(remote: &Remote, project: &Project, id: &ScheduleId) -> Result<(), String> {
-    let response = match remote.schedules.describe(id).await {
-        Ok(response) => response,
-        Err(RequestError::NotFound) => return Ok(()),
-        Err(error) => return Err(error.to_string()),
-    };
-    if wire::owner_of(project, id, response.memo.as_ref()).is_none() {
-        return Err("it is another owner's now; left alone".to_owned());
+    match remote.schedules.delete_owned(project, id).await {
+        Ok(Deletion::Deleted | Deletion::Absent) => Ok(()),
+        Ok(Deletion::NotOwned) => Err("it is another owner's now; left alone".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
-    let deleted = remote.schedules.delete(id).await;
-    deleted.map_err(|error| error.to_string())
 }
 
 fn text(outcome: &Outcome) -> Page {

@@ -4,18 +4,18 @@
 //! good; what no definition can say is told, in the file too. A definition
 //! whose runs would do something else is written with `enabled: false`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use almanac_activities::schedules::{Foreign, RequestError};
+use almanac_activities::schedules::{Foreign, RequestError, wire};
 use almanac_workflows::definition::{
     Definition, ParseContext, SearchAttribute, Written, parse_file, write_document,
 };
 use almanac_workflows::names::{DefinitionId, Project, RUN_WORKFLOW, ScheduleId};
 use almanac_workflows::schedule::{Action, Desired, Field, ScheduleValues};
 use anyhow::{Context as _, bail};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -26,6 +26,8 @@ use crate::console::{self, Page};
 
 /// How many schedules are described at a time.
 const CONCURRENCY: usize = 10;
+/// How many schedules that are not served show that the server is away.
+const AWAY_AFTER: usize = 20;
 /// The exit code when something could not be written, or not as it is.
 const INCOMPLETE: u8 = 2;
 /// The longest id of a definition.
@@ -51,8 +53,11 @@ pub(super) async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let project = &args.target.project;
     let mut ids = BTreeSet::new();
     let mut all = Vec::new();
-    for foreign in find(&remote, args).await? {
-        let mut one = Imported::of(&foreign, project, &mut ids);
+    for (id, found) in find(&remote, args).await? {
+        let mut one = match found {
+            Ok(foreign) => Imported::of(&foreign, project, &mut ids),
+            Err(why) => Imported::unreadable(id, &why, &mut ids),
+        };
         one.file = args.out.join(format!("{}.yaml", one.id));
         all.push(one);
     }
@@ -77,35 +82,81 @@ pub(super) async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The schedules that are asked for, sorted by id.
-async fn find(remote: &Remote, args: &ImportArgs) -> anyhow::Result<Vec<Foreign>> {
+/// The schedules that are asked for, sorted by id; of one that cannot be
+/// described, why.
+async fn find(
+    remote: &Remote,
+    args: &ImportArgs,
+) -> anyhow::Result<Vec<(ScheduleId, Result<Foreign, RequestError>)>> {
     let listed = remote.schedules.list_matching(&args.query).await;
     let listed = match listed {
         Ok(listed) => listed,
         Err(RequestError::Refused(why)) => bail!("--query `{}`: {why}", args.query),
         Err(error) => return Err(error).context("list the schedules"),
     };
-    let ids = listed
+    // A list may name an id twice.
+    let entries: BTreeMap<ScheduleId, bool> = listed
         .into_iter()
-        .map(|entry| ScheduleId::from_server(entry.schedule_id));
-    let found = stream::iter(ids)
-        .map(|id| async move {
-            match remote.schedules.describe(&id).await {
-                Ok(response) => Ok(Some(Foreign::of(&id, response))),
-                // The list is behind.
-                Err(RequestError::NotFound) => Ok(None),
-                Err(error) => Err(error).with_context(|| format!("describe `{id}`")),
-            }
+        .map(|entry| {
+            let id = ScheduleId::from_server(entry.schedule_id);
+            let is_owned = wire::owner_in(&id, entry.memo.as_ref()).is_some();
+            (id, is_owned)
+        })
+        .collect();
+    let found = stream::iter(entries)
+        .map(|(id, is_owned)| async move {
+            let described = remote.schedules.describe(&id).await;
+            let found = described.map(|response| Foreign::of(&id, response));
+            (id, is_owned, found)
         })
         .buffer_unordered(CONCURRENCY);
-    let found: Vec<Option<Foreign>> = found.try_collect().await?;
-    let mut found: Vec<Foreign> = found.into_iter().flatten().collect();
-    found.retain(|one| args.all || one.owner.is_none());
-    found.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(found)
+    futures::pin_mut!(found);
+    let mut all = BTreeMap::new();
+    let mut unserved = 0;
+    while let Some((id, is_owned, found)) = found.next().await {
+        let is_owned = match &found {
+            Ok(foreign) => foreign.owner.is_some(),
+            // The list is behind.
+            Err(RequestError::NotFound) => continue,
+            Err(error @ RequestError::NoNamespace(_)) => return Err(error.clone().into()),
+            Err(error @ RequestError::Unavailable(_)) => {
+                unserved += 1;
+                if unserved >= AWAY_AFTER {
+                    return Err(error.clone()).context("describe the schedules");
+                }
+                is_owned
+            }
+            Err(_) => is_owned,
+        };
+        if args.all || !is_owned {
+            all.insert(id, found);
+        }
+    }
+    if unserved > 0 {
+        let served = remote.schedules.check_service().await;
+        served.context("describe the schedules")?;
+    }
+    Ok(all.into_iter().collect())
 }
 
 impl Imported {
+    /// A schedule of which no definition can be made.
+    fn unreadable(
+        schedule: ScheduleId,
+        why: &RequestError,
+        ids: &mut BTreeSet<DefinitionId>,
+    ) -> Self {
+        Self {
+            id: free_id(schedule.as_str(), ids),
+            schedule,
+            file: PathBuf::new(),
+            written: false,
+            problems: vec![format!("cannot be described, and is not written: {why}")],
+            remarks: Vec::new(),
+            text: String::new(),
+        }
+    }
+
     fn of(foreign: &Foreign, project: &Project, ids: &mut BTreeSet<DefinitionId>) -> Self {
         let wanted_id = match &foreign.owner {
             Some(owner) => owner.definition.to_string(),
@@ -186,6 +237,9 @@ impl Imported {
     }
 
     fn write(&mut self, force: bool) {
+        if self.text.is_empty() {
+            return;
+        }
         let written = if force {
             std::fs::write(&self.file, &self.text)
         } else {
@@ -321,7 +375,8 @@ fn differences(
 fn text(all: &[Imported], args: &ImportArgs) -> Page {
     let mut page = Page::default();
     if args.dry_run {
-        for (number, one) in all.iter().enumerate() {
+        let whole = all.iter().filter(|one| !one.text.is_empty());
+        for (number, one) in whole.enumerate() {
             if number > 0 {
                 page.line("---");
             }

@@ -22,8 +22,10 @@ mod validate;
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use almanac_activities::schedules::{Pace, RequestError, Schedules, wire};
 use almanac_workflows::definition::json_schema;
@@ -41,6 +43,7 @@ use crate::connect::Connector;
 use crate::console::{self, Page};
 use crate::failure::Failure;
 use crate::process::reconciler::{Reconciler, ReconcilerError, Silence};
+use crate::registry::{Depth, Registry};
 
 /// What Temporal shows of the command line.
 const IDENTITY: &str = "almanac/cli";
@@ -94,8 +97,19 @@ impl Remote {
                     .hint("TEMPORAL_ADDRESS says where Temporal is")
                     .into()
             })?;
+        let schedules = Schedules::new(client.clone(), Arc::new(Pace::new(None)));
+        // Once for every command: nothing that is missing in a namespace that
+        // does not exist says anything.
+        schedules
+            .check_namespace()
+            .await
+            .map_err(|error| -> anyhow::Error {
+                Failure::new(error.to_string())
+                    .hint("TEMPORAL_NAMESPACE says which one to use")
+                    .into()
+            })?;
         Ok(Self {
-            schedules: Schedules::new(client.clone(), Arc::new(Pace::new(None))),
+            schedules,
             reconciler: Reconciler::new(client, target.project.clone()),
             address: connector.address(),
             namespace: connector.namespace().to_owned(),
@@ -171,6 +185,26 @@ impl Remote {
             Err(error) => Err(error).with_context(|| format!("describe `{schedule}`")),
         }
     }
+}
+
+/// The definitions of folders, for a command that is of no use without all of
+/// them: what is missing or cannot be read is no empty folder.
+async fn load(folders: &[PathBuf]) -> anyhow::Result<Arc<Registry>> {
+    let registry = Registry::new(folders.to_vec(), Duration::ZERO);
+    registry.reload(Depth::Contents).await?;
+    let snapshot = registry.snapshot();
+    if !snapshot.is_complete() {
+        let why = Failure::new(snapshot.incomplete.join("; "));
+        return Err(why.hint("--dir says where the definitions are").into());
+    }
+    if snapshot.definitions.is_empty() && snapshot.failed.is_empty() {
+        let names: Vec<_> = folders
+            .iter()
+            .map(|it| format!("`{}`", it.display()))
+            .collect();
+        console::say(&format!("no definitions in {}", names.join(", ")));
+    }
+    Ok(registry)
 }
 
 /// A time in a schedule's own zone, with its offset, and in UTC.

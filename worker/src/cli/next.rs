@@ -94,7 +94,9 @@ async fn of_live(args: &NextArgs) -> anyhow::Result<Next> {
         .with_context(|| format!("`{}` is no file, and no definition's id", args.what))?;
     let project = &args.target.project;
     let remote = Remote::of(&args.target).await?;
-    let live = remote.ours(project, &id, None).await?;
+    let hint = format!("there is no file `{}` either", args.what);
+    let hint = looks_like_a_file(&args.what).then_some(hint.as_str());
+    let live = remote.ours(project, &id, hint).await?;
     Ok(Next::of(
         id,
         live.values.paused,
@@ -102,6 +104,15 @@ async fn of_live(args: &NextArgs) -> anyhow::Result<Next> {
         live.remaining_actions,
         args,
     ))
+}
+
+/// Whether a definition's id is more probably the name of a file.
+fn looks_like_a_file(what: &str) -> bool {
+    let path = Path::new(what);
+    path.is_dir()
+        || path
+            .extension()
+            .is_some_and(|it| it == "yaml" || it == "yml")
 }
 
 fn text(next: &Next, page: &mut Page) {

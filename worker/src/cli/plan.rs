@@ -23,7 +23,6 @@ use serde::Serialize;
 use super::{Remote, local};
 use crate::args::PlanArgs;
 use crate::console::{self, Page};
-use crate::registry::{Depth, Registry};
 
 /// How many fire times are shown before and after.
 const TIMES_SHOWN: usize = 5;
@@ -52,8 +51,7 @@ struct Outcome {
 
 pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
-    let registry = Registry::new(args.dir.clone(), Duration::ZERO);
-    registry.reload(Depth::Contents).await?;
+    let registry = super::load(&args.dir).await?;
     let snapshot = registry.snapshot();
     let source: Arc<dyn DefinitionSource> = Arc::clone(&registry) as _;
     let passes = Passes::new(
@@ -86,8 +84,9 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         event_types: DefinitionCounts::default(),
     };
     let (plan, _) = passes.plan(&input).await.context("look at the schedules")?;
-    let times = times(&remote, &args.target.project, &plan).await?;
+    let times = times(&remote, &args.target.project, &plan).await;
     let would_write = !plan.is_empty();
+    let is_certain = plan.problems.is_empty();
     let outcome = Outcome {
         plan,
         times,
@@ -100,19 +99,16 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
             outcome.invalid
         ));
     }
-    Ok(if args.detailed_exitcode && would_write {
-        ExitCode::from(WOULD_WRITE)
-    } else {
-        ExitCode::SUCCESS
+    Ok(match (args.detailed_exitcode, would_write, is_certain) {
+        (true, true, _) => ExitCode::from(WOULD_WRITE),
+        // That nothing would be written is not known.
+        (true, false, false) => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
     })
 }
 
 /// The fire times before and after, of what the plan touches.
-async fn times(
-    remote: &Remote,
-    project: &Project,
-    plan: &Plan,
-) -> anyhow::Result<BTreeMap<DefinitionId, Times>> {
+async fn times(remote: &Remote, project: &Project, plan: &Plan) -> BTreeMap<DefinitionId, Times> {
     let now = Timestamp::now();
     let mut all = BTreeMap::new();
     for create in plan.creates.iter().take(SCHEDULES_SHOWN) {
@@ -130,7 +126,8 @@ async fn times(
         .iter()
         .filter(|update| update.fields.keys().any(|field| moves_times(*field)));
     for update in changed.take(SCHEDULES_SHOWN) {
-        let Some(live) = remote.live(project, &update.schedule).await? else {
+        // What cannot be described now is in the plan without its times.
+        let Ok(Some(live)) = remote.live(project, &update.schedule).await else {
             continue;
         };
         let values = &update.values;
@@ -142,7 +139,7 @@ async fn times(
         all.insert(update.definition.clone(), times);
     }
     for delete in plan.deletes.iter().take(SCHEDULES_SHOWN) {
-        if let Some(live) = remote.live(project, &delete.schedule).await? {
+        if let Ok(Some(live)) = remote.live(project, &delete.schedule).await {
             let times = Times {
                 timezone: live.values.spec.timezone.clone(),
                 before: fires(&live.values.spec, live.values.paused, now),
@@ -151,7 +148,7 @@ async fn times(
             all.insert(delete.definition.clone(), times);
         }
     }
-    Ok(all)
+    all
 }
 
 /// Whether a schedule fires at other times when this field changes.

@@ -49,9 +49,17 @@ pub(super) async fn trigger(args: TriggerArgs) -> anyhow::Result<ExitCode> {
         ..RunRequest::default()
     };
     let mut jobs = Vec::new();
+    let mut unread = Vec::new();
     for id in ids {
         let hint = as_a_workflow(&remote, &args.target, &id);
-        let live = remote.ours(&args.target.project, &id, Some(&hint)).await?;
+        let live = match remote.ours(&args.target.project, &id, Some(&hint)).await {
+            Ok(live) => live,
+            Err(error) if args.which.selector.is_none() => return Err(error),
+            Err(error) => {
+                unread.push(not_asked(RunKind::Trigger, id, &error));
+                continue;
+            }
+        };
         jobs.push(Job {
             id,
             live,
@@ -64,7 +72,7 @@ pub(super) async fn trigger(args: TriggerArgs) -> anyhow::Result<ExitCode> {
         &args.which,
         RunKind::Trigger,
         &request,
-        jobs,
+        (jobs, unread),
     )
     .await
 }
@@ -73,9 +81,17 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
     let ids = chosen(&remote, &args.which, args.max_schedules).await?;
     let mut jobs = Vec::new();
+    let mut unread = Vec::new();
     let mut total = 0;
     for id in ids {
-        let live = remote.ours(&args.target.project, &id, None).await?;
+        let live = match remote.ours(&args.target.project, &id, None).await {
+            Ok(live) => live,
+            Err(error) if args.which.selector.is_none() => return Err(error),
+            Err(error) => {
+                unread.push(not_asked(RunKind::Backfill, id, &error));
+                continue;
+            }
+        };
         let spec = &live.values.spec;
         let range = Range::of(spec, Some(args.from), Some(args.to)).map_err(anyhow::Error::msg)?;
         let times = if args.which.selector.is_some() {
@@ -95,7 +111,11 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
     }
     if args.which.dry_run {
         planned(&args.target, &jobs)?;
-        return Ok(ExitCode::SUCCESS);
+        for answer in &unread {
+            let id = answer.id.as_ref().map_or("", |id| id.as_str());
+            console::say(&format!("error: {id}: {}", answer.message));
+        }
+        return Ok(exit_code(&unread));
     }
     let request = RunRequest {
         overlap: args.overlap.map(Into::into),
@@ -113,7 +133,7 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
         &args.which,
         RunKind::Backfill,
         &request,
-        jobs,
+        (jobs, unread),
     )
     .await
 }
@@ -171,10 +191,16 @@ async fn all(
     which: &Which,
     kind: RunKind,
     request: &RunRequest,
-    jobs: Vec<Job>,
+    (jobs, unread): (Vec<Job>, Vec<RunAnswer>),
 ) -> anyhow::Result<ExitCode> {
     let is_one = which.selector.is_none();
-    let mut answers: Vec<RunAnswer> = Vec::new();
+    let mut answers: Vec<RunAnswer> = unread;
+    if target.format == Format::Text {
+        for answer in &answers {
+            let id = answer.id.as_ref().map_or("", |id| id.as_str());
+            console::print(&Page::of_line(format!("{id}: failed: {}", answer.message)));
+        }
+    }
     let asked = jobs
         .iter()
         .map(|job| async move { (job, ask(remote, target, kind, request, job).await) });
@@ -183,13 +209,7 @@ async fn all(
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if is_one => return Err(error),
-            Err(error) => RunAnswer {
-                kind,
-                id: Some(job.id.clone()),
-                state: RunState::Failed,
-                message: failure::causes(&error),
-                ..RunAnswer::default()
-            },
+            Err(error) => not_asked(kind, job.id.clone(), &error),
         };
         if target.format == Format::Text {
             console::print(&text(&job.id, &answer, is_one));
@@ -203,6 +223,17 @@ async fn all(
         };
     }
     Ok(exit_code(&answers))
+}
+
+/// The answer for one of many schedules that could not be asked for its run.
+fn not_asked(kind: RunKind, id: DefinitionId, error: &anyhow::Error) -> RunAnswer {
+    RunAnswer {
+        kind,
+        id: Some(id),
+        state: RunState::Failed,
+        message: failure::causes(error),
+        ..RunAnswer::default()
+    }
 }
 
 fn exit_code(answers: &[RunAnswer]) -> ExitCode {

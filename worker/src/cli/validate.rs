@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::args::ValidateArgs;
-use crate::console::{Page, Tone};
+use crate::console::{self, Page, Tone};
 use crate::failure::Failure;
 use crate::registry::{Depth, Registry};
 
@@ -58,6 +58,13 @@ pub(super) async fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     }
     check_files(&files, calendars, &mut findings);
     findings.diagnostics.sort();
+    if findings.is_empty() {
+        let paths: Vec<_> = paths
+            .iter()
+            .map(|it| format!("`{}`", it.display()))
+            .collect();
+        console::say(&format!("no definitions in {}", paths.join(", ")));
+    }
     super::show(args.format, &findings, text)?;
     let good = findings.invalid == 0 && findings.problems.is_empty();
     Ok(if good {
@@ -65,6 +72,13 @@ pub(super) async fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+impl Findings {
+    /// Whether there was no document, and no trouble in looking for one.
+    fn is_empty(&self) -> bool {
+        self.valid == 0 && self.invalid == 0 && self.problems.is_empty()
+    }
 }
 
 fn text(findings: &Findings) -> Page {

@@ -121,6 +121,9 @@ pub enum BackendError {
     /// Temporal, or the reconcile workflow, does not answer.
     #[error("temporal is not available: {0}")]
     Away(String),
+    /// It answers, and fails on this schedule alone.
+    #[error("temporal fails on this schedule: {0}")]
+    Failed(String),
     /// It answers that it has too much to do.
     #[error("temporal has too much to do: {0}")]
     Busy(String),

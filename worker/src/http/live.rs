@@ -143,6 +143,9 @@ impl Backend for Shared {
             match requests.describe(&schedule).await {
                 Ok(response) => return self.described(&requests, definition, response).await,
                 Err(RequestError::NotFound) => {}
+                Err(error) if error.is_about_one() => {
+                    return Err(BackendError::Failed(error.to_string()));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -284,6 +287,7 @@ impl From<ReconcilerError> for BackendError {
             ReconcilerError::Refused(_) => Self::Refused(text),
             ReconcilerError::Absent(_) => Self::Absent(text),
             ReconcilerError::NoAnswer(_)
+            | ReconcilerError::NoNamespace(_)
             | ReconcilerError::Stuck(_)
             | ReconcilerError::Temporal(_)
             | ReconcilerError::Answer(_) => Self::Away(text),

@@ -87,6 +87,7 @@ impl From<BackendError> for Problem {
     fn from(error: BackendError) -> Self {
         let status = match &error {
             BackendError::Absent(_) | BackendError::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
+            BackendError::Failed(_) => StatusCode::BAD_GATEWAY,
             BackendError::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
             BackendError::Refused(_) => StatusCode::CONFLICT,
         };

@@ -157,6 +157,8 @@ pub(super) async fn list<B: Backend>(
         (status = 200, description = "It", body = ScheduleView),
         (status = 404, description = "There is no such schedule", body = Details,
          content_type = PROBLEM),
+        (status = 502, description = "Temporal fails on this schedule", body = Details,
+         content_type = PROBLEM),
         Upstream
     )
 )]

@@ -26,16 +26,16 @@ use temporalio_client::errors::{
     WorkflowInteractionError, WorkflowQueryError, WorkflowStartError, WorkflowUpdateError,
 };
 use temporalio_client::{
-    Client, QueryRejectCondition, RetryOptions, RpcOptions, UntypedQuery, UntypedSignal,
-    UntypedUpdate, UntypedWorkflow, UntypedWorkflowHandle, WorkflowDescribeOptions,
+    Client, NamespacedClient as _, QueryRejectCondition, RetryOptions, RpcOptions, UntypedQuery,
+    UntypedSignal, UntypedUpdate, UntypedWorkflow, UntypedWorkflowHandle, WorkflowDescribeOptions,
     WorkflowExecuteUpdateOptions, WorkflowIdConflictPolicy, WorkflowQueryOptions,
     WorkflowSignalOptions, WorkflowStartOptions,
 };
 use temporalio_common::data_converters::{PayloadConverter, RawValue};
 use tokio::sync::Semaphore;
 
-use error::temporal;
 pub use error::{ReconcilerError, Silence};
+use error::{absent, temporal};
 
 /// The signal with which a worker speaks.
 pub const ANNOUNCE_SIGNAL: &str = "definitions_changed";
@@ -157,9 +157,10 @@ impl Reconciler {
         let asked = handle.query(UntypedQuery::new(name), input, options);
         match within(ANSWER_LIMIT, asked).await? {
             Ok(answer) => read(answer),
-            Err(WorkflowQueryError::NotFound(_) | WorkflowQueryError::Rejected { .. }) => {
+            Err(WorkflowQueryError::Rejected { .. }) => {
                 Err(ReconcilerError::Absent(self.workflow_id()))
             }
+            Err(WorkflowQueryError::NotFound(status)) => Err(self.absent(&status)),
             Err(WorkflowQueryError::Rpc(status)) => Err(self.refused(&status)),
             Err(other) => Err(ReconcilerError::Temporal(other.to_string())),
         }
@@ -330,9 +331,7 @@ impl Reconciler {
         };
         match within(ANSWER_LIMIT, asked).await? {
             Ok(answer) => read(answer),
-            Err(WorkflowUpdateError::NotFound(_)) => {
-                Err(ReconcilerError::Absent(self.workflow_id()))
-            }
+            Err(WorkflowUpdateError::NotFound(status)) => Err(self.absent(&status)),
             Err(WorkflowUpdateError::Failed(failure)) => {
                 Err(ReconcilerError::Refused(failure.message.clone()))
             }
@@ -389,10 +388,14 @@ impl Reconciler {
 
     fn failed(&self, error: WorkflowInteractionError) -> ReconcilerError {
         match error {
-            WorkflowInteractionError::NotFound(_) => ReconcilerError::Absent(self.workflow_id()),
+            WorkflowInteractionError::NotFound(status) => self.absent(&status),
             WorkflowInteractionError::Rpc(status) => self.refused(&status),
             other => ReconcilerError::Temporal(other.to_string()),
         }
+    }
+
+    fn absent(&self, status: &temporalio_client::tonic::Status) -> ReconcilerError {
+        absent(status, &self.client.namespace(), self.workflow_id())
     }
 
     fn refused(&self, status: &temporalio_client::tonic::Status) -> ReconcilerError {

@@ -46,8 +46,25 @@ pub enum Seen {
     Settled(Settled),
     /// It is ours, and was described.
     Described(Box<Live>),
-    /// It is ours, and could not be described: it is left alone.
-    Unreadable(DefinitionId, String),
+    /// It exists, or may exist, and could not be described: nothing is written to it.
+    Unreadable(Unreadable),
+}
+
+/// A schedule whose description the server did not give.
+///
+/// It is never taken for absent: no schedule is created in its place, and it
+/// counts as one that exists. It is deleted where that is all there is to do
+/// and the list shows whose it is; see [`plan()`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The definition that its listed memo names; the one that asks for it
+    /// where it was not looked for in the list.
+    pub definition: DefinitionId,
+    /// Why it could not be described, for people.
+    pub reason: String,
+    /// The type of the workflow it starts, as the list shows it. `None`: no
+    /// list has shown that it is ours.
+    pub listed_type: Option<String>,
 }
 
 /// A schedule of ours that needs nothing.
@@ -124,6 +141,8 @@ pub struct Plan {
     pub conflicts: Vec<ScheduleId>,
     /// Our schedules without a definition, that stay.
     pub orphaned: Vec<ScheduleId>,
+    /// Schedules that could not be described, and are left as they are.
+    pub unreadable: Vec<ScheduleId>,
     /// How many schedules need nothing.
     pub unchanged: u64,
     /// How many schedules of the definitions this plan leaves paused.
@@ -293,11 +312,9 @@ pub fn plan(
             Some(Seen::Foreign) => plan.conflicts.push(one.schedule.clone()),
             Some(Seen::Settled(settled)) => plan.leave(settled),
             Some(Seen::Described(live)) => plan.compare(one, live, policy),
-            Some(Seen::Unreadable(id, message)) => plan.problems.push(ReportError {
-                source: "temporal".to_owned(),
-                id: Some(id.to_string()),
-                message: message.clone(),
-            }),
+            Some(Seen::Unreadable(unreadable)) => {
+                plan.skip(&one.schedule, unreadable, "left as it is");
+            }
         }
     }
     for (id, order) in policy.orders {
@@ -343,6 +360,19 @@ impl Plan {
                 Some(from) => Create::waiting(desired, overridden, from),
                 None => Create::of(desired, overridden),
             });
+    }
+
+    /// Reports a schedule that could not be described, and says what becomes of it.
+    fn skip(&mut self, schedule: &ScheduleId, unreadable: &Unreadable, fate: &str) {
+        self.unreadable.push(schedule.clone());
+        self.problems.push(ReportError {
+            source: "temporal".to_owned(),
+            id: Some(unreadable.definition.to_string()),
+            message: format!(
+                "schedule `{schedule}` cannot be described: {}; {fate}",
+                unreadable.reason
+            ),
+        });
     }
 
     fn leave(&mut self, settled: &Settled) {

@@ -6,7 +6,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::compare::SOURCE_LIMIT;
-use super::{Cause, Create, Delete, FieldChange, Observed, Plan, Policy, Remaining, Seen, Update};
+use super::{
+    Cause, Create, Delete, FieldChange, Observed, Plan, Policy, Remaining, Seen, Unreadable, Update,
+};
 use crate::names::{DefinitionId, ScheduleId};
 use crate::record::{ActionMemo, Flag, Held, LIST_LIMIT, Op, OrphanPolicy, ReportError};
 use crate::schedule::{
@@ -37,16 +39,30 @@ pub(super) fn plan_removals(
 ) {
     let protected = protected_ids(snapshot);
     let mut orphans: Vec<&Live> = Vec::new();
+    let mut unreadable: Vec<(&ScheduleId, &Unreadable)> = Vec::new();
     let mut owned: u64 = 0;
     for (schedule, seen) in observed {
         let (id, live) = match seen {
             Seen::Foreign => continue,
             Seen::Settled(settled) => (&settled.definition, None),
             Seen::Described(live) => (&live.definition, Some(live)),
-            Seen::Unreadable(id, _) => (id, None),
+            Seen::Unreadable(one) => (&one.definition, None),
         };
-        owned += 1;
+        // One that no list shows may not exist, or be another owner's.
+        let is_listed = !matches!(seen, Seen::Unreadable(one) if one.listed_type.is_none());
+        owned += u64::from(is_listed);
         if desired.contains_key(id) || protected.contains(id) {
+            continue;
+        }
+        if let Seen::Unreadable(one) = seen {
+            match reason_to_keep(one, plan, snapshot, policy.orphans) {
+                None => unreadable.push((schedule, one)),
+                Some(reason) => {
+                    plan.orphaned.push(schedule.clone());
+                    let fate = format!("its definition is gone, and it stays: {reason}");
+                    plan.skip(schedule, one, &fate);
+                }
+            }
             continue;
         }
         match live.map(|live| (&live.memo, live)) {
@@ -76,16 +92,20 @@ pub(super) fn plan_removals(
             .filter(|live| !needs_removal(live, policy.orphans))
             .map(|live| live.schedule.clone()),
     );
-    if removals.is_empty() {
+    let ids: BTreeSet<&ScheduleId> = removals
+        .iter()
+        .map(|live| &live.schedule)
+        .chain(unreadable.iter().map(|(schedule, _)| *schedule))
+        .collect();
+    if ids.is_empty() {
         plan.take_over(desired, &orphans, &renames);
         return;
     }
 
     let (reason, confirmable) = match wait {
         Some(reason) => (Some(reason), false),
-        None => (brake(plan, &removals, &renames, owned, policy), true),
+        None => (brake(plan, ids.len() as u64, &renames, owned, policy), true),
     };
-    let ids: BTreeSet<&ScheduleId> = removals.iter().map(|live| &live.schedule).collect();
     let digest = held_digest(&ids);
     let confirmed = confirmable && policy.confirm == Some(digest.as_str());
     if let (Some(confirm), false, true) = (policy.confirm, confirmed, reason.is_some()) {
@@ -120,6 +140,49 @@ pub(super) fn plan_removals(
             OrphanPolicy::Keep => {}
         }
     }
+    plan.deletes
+        .extend(unreadable.into_iter().map(|(schedule, one)| Delete {
+            definition: one.definition.clone(),
+            schedule: schedule.clone(),
+            renamed_to: None,
+        }));
+}
+
+/// Why a schedule that could not be described stays although its definition is
+/// gone; `None` where it may be deleted. The rules that read a description are
+/// replaced by stricter ones: what cannot be ruled out keeps it.
+fn reason_to_keep(
+    one: &Unreadable,
+    plan: &Plan,
+    snapshot: &Snapshot,
+    orphans: OrphanPolicy,
+) -> Option<String> {
+    let Some(listed_type) = &one.listed_type else {
+        return Some("the list does not show whose it is".to_owned());
+    };
+    match orphans {
+        OrphanPolicy::Delete => {}
+        OrphanPolicy::Pause => return Some("a pause needs its description".to_owned()),
+        OrphanPolicy::Keep => return Some("orphans are kept".to_owned()),
+    }
+    // Its memo would name the file it came from.
+    if let Some(failing) = snapshot.failed.first() {
+        return Some(format!(
+            "the document at `{}` fails, and may be its definition",
+            failing.source
+        ));
+    }
+    // Its memo would name the revision, and so tell a rename. The pass after
+    // the one that creates the other schedule deletes this one.
+    plan.creates
+        .iter()
+        .find(|create| create.values.action.workflow_type == *listed_type)
+        .map(|create| {
+            format!(
+                "it may be the former schedule of `{}`, which does not exist yet",
+                create.definition
+            )
+        })
 }
 
 /// Ids that documents which fail now state: their schedules stay.
@@ -229,12 +292,11 @@ fn needs_removal(live: &Live, orphans: OrphanPolicy) -> bool {
 /// Why these removals are too many to be done unasked.
 fn brake(
     plan: &Plan,
-    removals: &[&Live],
+    now: u64,
     renames: &BTreeMap<ScheduleId, DefinitionId>,
     owned: u64,
     policy: &Policy<'_>,
 ) -> Option<String> {
-    let now = removals.len() as u64;
     let all = now + policy.recently_removed;
     let before = owned + policy.recently_removed;
     if all >= AT_LEAST && all * 100 > SHARE * before {

@@ -157,7 +157,7 @@ fn report(report: &Report) -> Vec<String> {
     lines
 }
 
-fn counts(counts: &ScheduleCounts) -> [(&'static str, u64); 12] {
+fn counts(counts: &ScheduleCounts) -> [(&'static str, u64); 13] {
     [
         ("desired", counts.desired),
         ("unchanged", counts.unchanged),
@@ -171,6 +171,7 @@ fn counts(counts: &ScheduleCounts) -> [(&'static str, u64); 12] {
         ("held", counts.held),
         ("orphaned", counts.orphaned),
         ("contested", counts.contested),
+        ("unreadable", counts.unreadable),
     ]
 }
 

@@ -104,6 +104,7 @@ pub struct ScheduleCounts {
     pub held: u64,
     pub orphaned: u64,
     pub contested: u64,
+    pub unreadable: u64,
 }
 
 /// Drift, counted by field (a schedule with two drifted fields counts twice).

@@ -43,8 +43,8 @@ pub fn decode_spec(spec: &ScheduleSpec) -> Spec {
             "" => UTC.to_owned(),
             name => name.to_owned(),
         },
-        start_at: spec.start_time.as_ref().and_then(decode_time),
-        end_at: spec.end_time.as_ref().and_then(decode_time),
+        start_at: spec.start_time.as_ref().map(decode_bound),
+        end_at: spec.end_time.as_ref().map(decode_bound),
         jitter: spec
             .jitter
             .as_ref()
@@ -131,9 +131,14 @@ pub(super) fn encode_duration(duration: Duration) -> prost_types::Duration {
     })
 }
 
-/// A message as a duration; a negative one is none.
+/// A message as a duration; a negative one is none. The messages' own
+/// conversion overflows at the ends of their range.
 pub(super) fn decode_duration(duration: &prost_types::Duration) -> Duration {
-    (*duration).try_into().unwrap_or_default()
+    const SECOND: u128 = 1_000_000_000;
+    let nanos = i128::from(duration.seconds) * 1_000_000_000 + i128::from(duration.nanos);
+    let nanos = u128::try_from(nanos).unwrap_or_default();
+    let seconds = u64::try_from(nanos / SECOND).unwrap_or(u64::MAX);
+    Duration::new(seconds, u32::try_from(nanos % SECOND).unwrap_or_default())
 }
 
 pub(crate) fn encode_time(time: Timestamp) -> prost_types::Timestamp {
@@ -143,7 +148,130 @@ pub(crate) fn encode_time(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
+/// A message as a bound of a spec. One out of range is the nearest time there
+/// is: a bound that cannot be read is no bound left out, and differs from one.
+fn decode_bound(time: &prost_types::Timestamp) -> Timestamp {
+    decode_time(time).unwrap_or(if time.seconds < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}
+
 /// A message as a time; `None` where it is out of range.
 pub(crate) fn decode_time(time: &prost_types::Timestamp) -> Option<Timestamp> {
     Timestamp::new(time.seconds, time.nanos).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Numbers at the edges of what a message holds, and usual ones.
+    fn number() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            Just(0),
+            Just(i64::MIN),
+            Just(i64::MAX),
+            Just(253_402_300_799),
+            Just(-62_135_596_801),
+            -100_000_i64..100_000,
+            any::<i64>(),
+        ]
+    }
+
+    fn small() -> impl Strategy<Value = i32> {
+        prop_oneof![Just(i32::MIN), Just(i32::MAX), -3_i32..70, any::<i32>()]
+    }
+
+    fn time() -> impl Strategy<Value = prost_types::Timestamp> {
+        (number(), small()).prop_map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos })
+    }
+
+    fn duration() -> impl Strategy<Value = prost_types::Duration> {
+        (number(), small()).prop_map(|(seconds, nanos)| prost_types::Duration { seconds, nanos })
+    }
+
+    fn ranges() -> impl Strategy<Value = Vec<Range>> {
+        let range = (small(), small(), small());
+        let range = range.prop_map(|(start, end, step)| Range { start, end, step });
+        proptest::collection::vec(range, 0..3)
+    }
+
+    fn calendar() -> impl Strategy<Value = StructuredCalendarSpec> {
+        (ranges(), ranges(), ranges(), ranges(), ranges()).prop_map(
+            |(second, minute, hour, month, year)| StructuredCalendarSpec {
+                second,
+                minute,
+                hour,
+                day_of_month: vec![Range {
+                    start: 1,
+                    end: 31,
+                    step: 1,
+                }],
+                month,
+                year,
+                day_of_week: vec![Range {
+                    start: 0,
+                    end: 6,
+                    step: 1,
+                }],
+                comment: String::new(),
+            },
+        )
+    }
+
+    fn spec() -> impl Strategy<Value = ScheduleSpec> {
+        let interval = (
+            proptest::option::of(duration()),
+            proptest::option::of(duration()),
+        );
+        let interval = interval.prop_map(|(interval, phase)| IntervalSpec { interval, phase });
+        (
+            proptest::collection::vec(calendar(), 0..3),
+            proptest::collection::vec(interval, 0..3),
+            proptest::option::of(time()),
+            proptest::option::of(time()),
+            proptest::option::of(duration()),
+            "[A-Za-z/]{0,12}",
+        )
+            .prop_map(
+                |(structured_calendar, interval, start_time, end_time, jitter, timezone_name)| {
+                    ScheduleSpec {
+                        structured_calendar,
+                        interval,
+                        start_time,
+                        end_time,
+                        jitter,
+                        timezone_name,
+                        ..ScheduleSpec::default()
+                    }
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_message_holds_is_read_shown_and_computed(message in spec()) {
+            let mut spec = decode_spec(&message);
+            prop_assert_eq!(message.start_time.is_some(), spec.start_at.is_some());
+            prop_assert_eq!(message.end_time.is_some(), spec.end_at.is_some());
+            for calendar in &spec.calendars {
+                prop_assert!(!calendar.to_string().is_empty());
+            }
+            for interval in &spec.intervals {
+                prop_assert!(!interval.to_string().is_empty());
+            }
+            let now = Timestamp::UNIX_EPOCH;
+            spec.timezone = UTC.to_owned();
+            let found = spec.fire_times(now, 1);
+            prop_assert!(found.exhausted || found.times.len() == 1);
+            spec.is_late(now, now);
+            spec.overdue(now, now);
+            // What is written back is a message again.
+            prop_assert_eq!(encode_spec(&spec).interval.len(), spec.intervals.len());
+        }
+    }
 }

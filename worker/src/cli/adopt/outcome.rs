@@ -53,6 +53,8 @@ pub(super) enum State {
     Adopted,
     /// It cannot be done.
     Refused,
+    /// One of the two schedules cannot be described; the others go on.
+    Unreadable,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,6 +66,12 @@ pub(super) struct LiveState {
 }
 
 impl Item {
+    /// Leaves it as it is, since it cannot be looked at.
+    pub(super) fn leave(&mut self, why: String) {
+        self.state = State::Unreadable;
+        self.error = Some(why.into());
+    }
+
     /// The first reason is the one that is told.
     pub(super) fn refuse(&mut self, why: impl Into<Failure>) {
         if self.error.is_none() {
@@ -86,6 +94,7 @@ pub(super) fn text(outcome: &Outcome, confirmed: bool) -> Page {
             State::Begun => "would go on taking over",
             State::Adopted => "has taken over",
             State::Refused => "cannot take over",
+            State::Unreadable => "is left alone, and does not take over",
         };
         page.line(format!("{id}: {schedule} {state} from {from}"));
         if item.state == State::Adopted {

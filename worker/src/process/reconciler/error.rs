@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use almanac_activities::schedules::{RequestError, missing_namespace};
 use jiff::Timestamp;
 use temporalio_client::tonic::{Code, Status};
 
@@ -18,6 +19,9 @@ pub enum ReconcilerError {
     /// There is none, or it has ended.
     #[error("the reconcile workflow `{0}` does not run")]
     Absent(String),
+    /// The namespace does not exist, and so nothing in it.
+    #[error("namespace `{0}` does not exist")]
+    NoNamespace(String),
     /// Its workflow task fails each time that it is tried.
     #[error(
         "the reconcile workflow `{0}` cannot go on: its workflow task fails, and the worker's log \
@@ -59,7 +63,21 @@ pub enum Silence {
     NoWorker,
 }
 
+/// The error of a `NotFound`: only the server's own details prove that the
+/// workflow does not run. What follows from its absence may not follow from a
+/// proxy's answer.
+pub(super) fn absent(status: &Status, namespace: &str, workflow: String) -> ReconcilerError {
+    match RequestError::of(status, namespace) {
+        RequestError::NotFound => ReconcilerError::Absent(workflow),
+        RequestError::NoNamespace(name) => ReconcilerError::NoNamespace(name),
+        _ => temporal(status),
+    }
+}
+
 pub(super) fn temporal(status: &Status) -> ReconcilerError {
+    if let Some(name) = missing_namespace(status) {
+        return ReconcilerError::NoNamespace(name);
+    }
     match status.code() {
         Code::DeadlineExceeded | Code::Cancelled => {
             ReconcilerError::NoAnswer(Silence::For(ANSWER_LIMIT))
@@ -79,6 +97,13 @@ pub(super) fn temporal(status: &Status) -> ReconcilerError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_workflow_is_absent_by_the_servers_own_details_alone() {
+        let bare = Status::not_found("no such thing");
+        let told = absent(&bare, "mine", "almanac/p/reconcile".to_owned());
+        assert!(matches!(told, ReconcilerError::Temporal(_)), "{told}");
+    }
 
     #[test]
     fn workers_that_have_left_are_no_answer() {

@@ -7,6 +7,7 @@ mod pausing;
 mod properties;
 mod removing;
 mod renaming;
+mod unreadable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,228 @@
+//! Failed requests: what the server's status proves, and what it leaves open.
+//!
+//! Only the server's own error details prove an absence. A `NotFound` without
+//! them, from a proxy for example, says nothing about a schedule or namespace.
+
+use std::error::Error as _;
+
+use prost::Message as _;
+use temporalio_common::protos::google::rpc::Status as RpcStatus;
+use temporalio_common::protos::temporal::api::errordetails::v1::NamespaceNotFoundFailure;
+use tonic::{Code, Status};
+
+/// The details' types by which the server proves an absence.
+const NO_NAMESPACE: &str = "temporal.api.errordetails.v1.NamespaceNotFoundFailure";
+const NOT_FOUND: &str = "temporal.api.errordetails.v1.NotFoundFailure";
+
+/// A request that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// There is no such schedule or workflow: the server's error details prove it.
+    #[error("no such schedule")]
+    NotFound,
+    /// The namespace does not exist: the server's error details prove it.
+    #[error("namespace `{0}` does not exist")]
+    NoNamespace(String),
+    /// A schedule of that id exists.
+    #[error("a schedule of that id exists")]
+    AlreadyExists,
+    /// The schedule changed since it was described.
+    #[error("the schedule changed since it was described")]
+    Stale,
+    /// The server refuses the request as it is.
+    #[error("refused by the server: {0}")]
+    Refused(String),
+    /// The server answered, and failed on this request; others may succeed.
+    /// Whether a write happened is not known.
+    #[error("the server failed: {0}")]
+    Failed(String),
+    /// The server's answer lacks what every answer has.
+    #[error("the server's answer cannot be read: {0}")]
+    Undecodable(&'static str),
+    /// The server did not answer, or could not now; whether a write happened is not known.
+    #[error("the server did not serve the request: {0}")]
+    Unavailable(String),
+}
+
+impl RequestError {
+    /// The error that `status` stands for, in a request to `namespace`.
+    pub fn of(status: &Status, namespace: &str) -> Self {
+        let text = || format!("{:?}: {}", status.code(), status.message());
+        match status.code() {
+            Code::NotFound => match missing_namespace(status) {
+                Some(name) if name.is_empty() => Self::NoNamespace(namespace.to_owned()),
+                Some(name) => Self::NoNamespace(name),
+                None if detail(status, NOT_FOUND).is_some() => Self::NotFound,
+                None => Self::Refused(text()),
+            },
+            Code::AlreadyExists => Self::AlreadyExists,
+            Code::FailedPrecondition if status.message().contains("conflict token") => Self::Stale,
+            _ if Patience::of(status) == Patience::None => Self::Refused(text()),
+            _ if is_unserved(status) => Self::Unavailable(text()),
+            _ => Self::Failed(text()),
+        }
+    }
+
+    /// Whether this is about the one schedule that was asked for: the server
+    /// works, and serves other requests.
+    pub fn is_about_one(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Failed(_) | Self::Undecodable(_) | Self::Stale => true,
+            Self::NotFound | Self::NoNamespace(_) | Self::AlreadyExists | Self::Unavailable(_) => {
+                false
+            }
+        }
+    }
+
+    /// Whether the state after a write is unknown: the server may have done it.
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Unavailable(_))
+    }
+}
+
+/// How often a request is tried again after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Not at all: the same request fails again.
+    None,
+    /// Once: each try takes its whole time limit.
+    Once,
+    /// A little: the server failed on this very request, and seldom mends that.
+    Little,
+    /// Long: the server is away or has too much to do.
+    Long,
+}
+
+impl Patience {
+    pub(super) fn of(status: &Status) -> Self {
+        match status.code() {
+            Code::Unavailable | Code::ResourceExhausted => Self::Long,
+            Code::DeadlineExceeded | Code::Cancelled => Self::Once,
+            _ if status.source().is_some() => Self::Long,
+            Code::Aborted | Code::Internal | Code::Unknown | Code::DataLoss => Self::Little,
+            _ => Self::None,
+        }
+    }
+
+    /// How often the request is tried altogether.
+    pub(super) const fn tries(self) -> u32 {
+        match self {
+            Self::None => 1,
+            Self::Once => 2,
+            Self::Little => 4,
+            Self::Long => 6,
+        }
+    }
+}
+
+/// The name of a namespace whose absence the server's error details prove.
+pub fn missing_namespace(status: &Status) -> Option<String> {
+    let value = detail(status, NO_NAMESPACE)?;
+    let failure = NamespaceNotFoundFailure::decode(value.as_slice());
+    Some(failure.unwrap_or_default().namespace)
+}
+
+/// Whether the request was not served, whatever it asked for. A status with a
+/// source is the client's own: the connection failed.
+fn is_unserved(status: &Status) -> bool {
+    let codes = [
+        Code::Unavailable,
+        Code::ResourceExhausted,
+        Code::DeadlineExceeded,
+        Code::Cancelled,
+    ];
+    codes.contains(&status.code()) || status.source().is_some()
+}
+
+/// The value of the first error detail of this type.
+fn detail(status: &Status, name: &str) -> Option<Vec<u8>> {
+    let details = RpcStatus::decode(status.details()).ok()?.details;
+    let is_it = |url: &str| url.rsplit('/').next() == Some(name);
+    let found = details.into_iter().find(|one| is_it(&one.type_url))?;
+    Some(found.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A status with one detail, as the server sends it.
+    fn detailed(code: Code, name: &str, value: Vec<u8>) -> Status {
+        let details = RpcStatus {
+            code: code.into(),
+            message: String::new(),
+            details: vec![prost_types::Any {
+                type_url: format!("type.googleapis.com/{name}"),
+                value,
+            }],
+        };
+        Status::with_details(code, "text", details.encode_to_vec().into())
+    }
+
+    fn of(status: &Status) -> RequestError {
+        RequestError::of(status, "mine")
+    }
+
+    #[test]
+    fn an_absence_is_proven_by_details_alone() {
+        let gone = detailed(Code::NotFound, NOT_FOUND, Vec::new());
+        assert_eq!(of(&gone), RequestError::NotFound);
+        let failure = NamespaceNotFoundFailure {
+            namespace: "nope".to_owned(),
+        };
+        let nowhere = detailed(Code::NotFound, NO_NAMESPACE, failure.encode_to_vec());
+        assert_eq!(of(&nowhere).to_string(), "namespace `nope` does not exist");
+        // What the details hold is not needed for the proof.
+        for value in [Vec::new(), vec![0xff; 3]] {
+            let nowhere = detailed(Code::NotFound, NO_NAMESPACE, value);
+            assert_eq!(of(&nowhere), RequestError::NoNamespace("mine".to_owned()));
+        }
+        for open in [
+            Status::not_found("schedule not found"),
+            detailed(Code::NotFound, "temporal.api.errordetails.v1.Other", vec![]),
+            Status::with_details(Code::NotFound, "text", vec![0xff, 0xff].into()),
+        ] {
+            assert!(matches!(of(&open), RequestError::Refused(_)), "{open:?}");
+            assert_eq!(missing_namespace(&open), None);
+        }
+    }
+
+    #[test]
+    fn a_failure_is_that_of_one_request_or_of_the_server() {
+        let one = [
+            Code::Internal,
+            Code::Unknown,
+            Code::DataLoss,
+            Code::Aborted,
+            Code::InvalidArgument,
+            Code::FailedPrecondition,
+            Code::PermissionDenied,
+            Code::OutOfRange,
+            Code::Unimplemented,
+            Code::NotFound,
+        ];
+        for code in one {
+            assert!(of(&Status::new(code, "text")).is_about_one(), "{code:?}");
+        }
+        let all = [
+            Code::Unavailable,
+            Code::ResourceExhausted,
+            Code::DeadlineExceeded,
+            Code::Cancelled,
+        ];
+        for code in all {
+            let error = of(&Status::new(code, "text"));
+            assert!(matches!(error, RequestError::Unavailable(_)), "{code:?}");
+        }
+        // A connection that broke shows as whatever the client makes of it.
+        for code in [Code::Unknown, Code::Internal] {
+            let mut broken = Status::new(code, "h2 protocol error");
+            broken.set_source(Arc::new(std::io::Error::other("reset")));
+            let error = of(&broken);
+            assert!(matches!(error, RequestError::Unavailable(_)), "{code:?}");
+            assert_eq!(Patience::of(&broken), Patience::Long);
+        }
+    }
+}
