@@ -34,6 +34,7 @@ pub(crate) struct Fake {
     done: Mutex<Vec<PassInput>>,
     script: Mutex<VecDeque<Fate>>,
     definitions: Mutex<BTreeMap<DefinitionId, PinnedDefinition>>,
+    statements: Mutex<Option<Vec<Announcement>>>,
 }
 
 /// What becomes of the next pass.
@@ -62,7 +63,10 @@ impl Fake {
         self.asked.lock().unwrap().push(input.clone());
         let holds = self.holds.lock().unwrap().clone();
         if holds != input.revision {
-            return Ok(PassOutcome::Refused { holds });
+            return Ok(PassOutcome::Refused {
+                holds,
+                said: self.statements(input.heard),
+            });
         }
         let fate = if input.pass == 0 {
             None
@@ -78,6 +82,7 @@ impl Fake {
                 ..Report::default()
             },
             corrections: input.corrections.clone(),
+            said: self.statements(input.heard),
             ..PassDone::default()
         };
         match fate {
@@ -121,6 +126,18 @@ impl Fake {
         let fake = Self::default();
         *fake.holds.lock().unwrap() = revision(text);
         Arc::new(fake)
+    }
+
+    /// From now on it answers what it said itself, as releases with statements do.
+    pub(crate) fn says(&self, statement: &Announcement) {
+        let mut statements = self.statements.lock().unwrap();
+        statements.get_or_insert_default().push(statement.clone());
+    }
+
+    fn statements(&self, heard: u64) -> Option<Vec<Announcement>> {
+        let statements = self.statements.lock().unwrap();
+        let said = statements.as_ref()?.iter();
+        Some(said.filter(|one| one.number > heard).cloned().collect())
     }
 
     /// Its files change, and nobody is told.
@@ -274,6 +291,7 @@ pub(crate) fn says(
 ) -> Announcement {
     Announcement {
         worker: WorkerId::new(worker),
+        number: 0,
         event,
         previous: previous.map(revision),
         revision: revision(holds),

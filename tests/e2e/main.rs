@@ -14,6 +14,7 @@ mod dev;
 mod drift;
 mod fake;
 mod harness;
+mod hostile;
 mod importing;
 mod information;
 mod isolation;

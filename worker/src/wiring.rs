@@ -79,6 +79,10 @@ pub(crate) fn specs(
                         move |_| health.full_pass(),
                     )
                     .adopting_from(adopts_from.clone())
+                    .answering({
+                        let statements = Arc::clone(&shared.statements);
+                        move |heard| statements.after(heard)
+                    })
                     .watching(Arc::clone(&shared.watch));
                     options.register_activities(ReconcileActivities::new(Arc::new(reconciler)));
                     Ok(())

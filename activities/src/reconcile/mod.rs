@@ -9,7 +9,8 @@ use std::sync::Arc;
 use almanac_workflows::names::{DefinitionId, Project};
 use almanac_workflows::plan::{self, Plan, Policy};
 use almanac_workflows::record::{
-    Op, PassDone, PassInput, PassOutcome, Progress, Report, SELECTION_LIMIT, Selection, Selector,
+    Announcement, Op, PassDone, PassInput, PassOutcome, Progress, Report, SELECTION_LIMIT,
+    Selection, Selector,
 };
 use almanac_workflows::schedule::Desired;
 use almanac_workflows::snapshot::Snapshot;
@@ -37,6 +38,8 @@ pub struct Reconciler {
     /// names no other.
     adopts_from: Option<Project>,
     watch: Arc<Watch>,
+    /// The worker's statements after the one with this number.
+    statements: Box<dyn Fn(u64) -> Option<Vec<Announcement>> + Send + Sync>,
     /// Told of each full pass that was no dry run and tried every operation.
     on_full_pass: Box<dyn Fn(&Report) + Send + Sync>,
 }
@@ -66,6 +69,7 @@ impl Reconciler {
             fingerprints: Fingerprints::default(),
             adopts_from: None,
             watch: Arc::default(),
+            statements: Box::new(|_| None),
             on_full_pass: Box::new(on_full_pass),
         }
     }
@@ -75,6 +79,16 @@ impl Reconciler {
     #[must_use]
     pub fn adopting_from(mut self, project: Option<Project>) -> Self {
         self.adopts_from = project;
+        self
+    }
+
+    /// Has each answer bring the worker's statements after the one with a number.
+    #[must_use]
+    pub fn answering(
+        mut self,
+        statements: impl Fn(u64) -> Vec<Announcement> + Send + Sync + 'static,
+    ) -> Self {
+        self.statements = Box::new(move |heard| Some(statements(heard)));
         self
     }
 
@@ -105,10 +119,14 @@ impl Reconciler {
         if snapshot.revision != input.revision {
             return Ok(PassOutcome::Refused {
                 holds: snapshot.revision.clone(),
+                said: (self.statements)(input.heard),
             });
         }
         if input.pass == 0 {
-            return Ok(PassOutcome::Done(Box::default()));
+            return Ok(PassOutcome::Done(Box::new(PassDone {
+                said: (self.statements)(input.heard),
+                ..PassDone::default()
+            })));
         }
         let now = Timestamp::now();
         metrics::at(Metric::ReconcileLastAttempt, now);
@@ -145,7 +163,8 @@ impl Reconciler {
             self.watch_written(applied);
         }
         let report = report(input, &snapshot, &plan, applied.as_ref(), now);
-        let done = conclude(input, &plan, applied.as_ref(), report);
+        let mut done = conclude(input, &plan, applied.as_ref(), report);
+        done.said = (self.statements)(input.heard);
         self.tell(input, &done, &plan, applied.as_ref(), observation.describes);
         Ok(PassOutcome::Done(Box::new(done)))
     }

@@ -1,10 +1,8 @@
 //! What a pass tells: the report, and what the workflow learns beside it.
 
-use std::collections::BTreeMap;
-
 use almanac_workflows::plan::{Plan, record_corrections};
 use almanac_workflows::record::{
-    Change, LIST_LIMIT, Op, PassDone, PassInput, Report, ReportError, bound_corrections,
+    Change, Op, PassDone, PassInput, Report, ReportError, bound_news, bound_report,
 };
 use almanac_workflows::schedule::Field;
 use almanac_workflows::snapshot::Snapshot;
@@ -31,20 +29,20 @@ pub(super) fn conclude(
             }
         }
         overrides.extend(applied.overrides.clone());
-        bound_corrections(&mut corrections);
     }
-    // An override that nobody has, and nobody had, is no news.
-    overrides.retain(|id, one| one.is_some() || input.overrides.contains_key(id));
+    // What the workflow remembers already is no news.
+    overrides.retain(|id, one| input.overrides.get(id) != one.as_ref());
+    if report.dry_run {
+        overrides.clear();
+    }
+    bound_news(&mut overrides, &mut corrections);
     PassDone {
         interrupted: applied.is_some_and(|applied| applied.interrupted),
         removed: applied.map_or(0, |applied| applied.removed),
-        overrides: if report.dry_run {
-            BTreeMap::new()
-        } else {
-            overrides
-        },
+        overrides,
         corrections,
         report,
+        said: None,
     }
 }
 
@@ -96,15 +94,11 @@ pub(super) fn report(
         }
     }));
     count(&mut report, plan, applied);
-    let cut = report.changes.len().saturating_sub(LIST_LIMIT)
-        + report.errors.len().saturating_sub(LIST_LIMIT);
-    report.changes.truncate(LIST_LIMIT);
-    report.errors.truncate(LIST_LIMIT);
-    report.truncated = cut as u64
-        + plan
-            .held
-            .as_ref()
-            .map_or(0, |held| held.count.saturating_sub(held.ids.len() as u64));
+    report.truncated = plan
+        .held
+        .as_ref()
+        .map_or(0, |held| held.count.saturating_sub(held.ids.len() as u64));
+    bound_report(&mut report);
     report.duration_ms = Timestamp::now()
         .duration_since(started_at)
         .as_millis()

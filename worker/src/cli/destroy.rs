@@ -17,7 +17,7 @@ use super::Remote;
 use crate::args::DestroyArgs;
 use crate::console::{self, Page};
 use crate::failure::Failure;
-use crate::process::reconciler::ReconcilerError;
+use crate::process::reconciler::{DESTROYED, ReconcilerError};
 
 /// How many schedules are deleted at a time.
 const CONCURRENCY: usize = 10;
@@ -139,7 +139,7 @@ async fn look(remote: &Remote, project: &Project) -> anyhow::Result<Outcome> {
 async fn remove(remote: &Remote, project: &Project, outcome: &mut Outcome) -> anyhow::Result<()> {
     outcome.reconcile_workflow |= remote
         .schedules
-        .terminate(project.reconcile_workflow_id(), "almanac destroy")
+        .terminate(project.reconcile_workflow_id(), DESTROYED)
         .await
         .context("terminate the reconcile workflow")?;
     let results: Vec<_> = stream::iter(&outcome.schedules)

@@ -30,7 +30,7 @@ use std::time::Duration;
 use almanac_activities::schedules::{Pace, RequestError, Schedules, wire};
 use almanac_workflows::definition::json_schema;
 use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
-use almanac_workflows::record::Status;
+use almanac_workflows::record::{NAME_LIMIT, Status, cut_text};
 use almanac_workflows::schedule::Live;
 use almanac_workflows::text::is_hidden;
 use anyhow::Context as _;
@@ -250,7 +250,9 @@ fn operator() -> String {
         let process = std::fs::metadata("/proc/self").ok()?;
         Some(format!("uid {}", process.uid()))
     };
-    user.or_else(number).unwrap_or_else(|| "cli".to_owned())
+    let mut operator = user.or_else(number).unwrap_or_else(|| "cli".to_owned());
+    cut_text(&mut operator, NAME_LIMIT);
+    operator
 }
 
 /// When it may be done by hand without being done twice.

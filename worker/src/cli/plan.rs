@@ -65,6 +65,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let input = PassInput {
         pass: status.pass + 1,
         trigger: Trigger::Sync,
+        heard: 0,
         revision: snapshot.revision.clone(),
         now: Timestamp::UNIX_EPOCH,
         dry_run: true,

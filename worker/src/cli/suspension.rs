@@ -24,6 +24,7 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(super) async fn suspend(args: SuspendArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
     let request = request("suspend", args.reason);
+    request.check().map_err(anyhow::Error::msg)?;
     let answer = remote.reconciler.suspend(&request).await;
     let answer = answer.map_err(|error| explained(error, &remote, SUSPEND_UPDATE, &request))?;
     still(&remote).await?;

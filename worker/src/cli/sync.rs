@@ -24,6 +24,7 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
         dry_run: args.dry_run,
         confirm: args.confirm.clone(),
     };
+    request.check().map_err(anyhow::Error::msg)?;
     let answer = match remote.reconciler.sync(&request).await {
         Ok(answer) => answer,
         Err(error @ ReconcilerError::NoAnswer(_)) => {

@@ -187,6 +187,7 @@ impl Shared {
         PassInput {
             pass: status.pass + 1,
             trigger: Trigger::Sync,
+            heard: 0,
             revision: self.registry.snapshot().revision.clone(),
             now: Timestamp::UNIX_EPOCH,
             dry_run: true,

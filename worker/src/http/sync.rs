@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_workflows::record::{DefinitionCounts, LIST_LIMIT, Report, ReportError, SyncRequest};
+use almanac_workflows::record::{
+    DefinitionCounts, LIST_LIMIT, NAME_LIMIT, Report, ReportError, SyncRequest, check_text,
+};
 use almanac_workflows::snapshot::Snapshot;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -97,6 +99,12 @@ pub(super) async fn sync<B: Backend>(
     Asked(switches): Asked<Switches>,
 ) -> Result<Response, Problem> {
     let confirm = switches.confirm.filter(|digest| !digest.is_empty());
+    check_text(
+        "confirm",
+        confirm.as_deref().unwrap_or_default(),
+        NAME_LIMIT,
+    )
+    .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     if confirm.is_some() && !switches.schedules {
         let detail = "confirm: removals are done by a pass, and schedules=false asks for none";
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));

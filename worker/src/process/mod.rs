@@ -37,6 +37,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::outbox::Statements;
 pub use self::workers::{Register, WorkerSpec};
 
 use self::backoff::random;
@@ -68,6 +69,8 @@ pub struct Shared {
     pub metrics: MetricsPage,
     /// What its passes notice.
     pub watch: Arc<Watch>,
+    /// Its statements, for the reconcile workflow to ask for.
+    pub statements: Arc<Statements>,
     clients: watch::Receiver<Option<Client>>,
 }
 
@@ -172,6 +175,7 @@ impl Process {
             health: Arc::new(Health::new(Timestamp::now())),
             metrics: metrics.clone(),
             watch: Arc::default(),
+            statements: Arc::default(),
             clients: connected.clone(),
         });
         // In the order of the end: what takes work in, what talks, what works.
@@ -197,6 +201,7 @@ impl Process {
         };
         let voice = Voice {
             outbox: Outbox::new(worker, args.options()),
+            statements: Arc::clone(&shared.statements),
             registry: Arc::clone(&registry),
             health: Arc::clone(&shared.health),
             project,

@@ -5,10 +5,71 @@
 //! the last one that was delivered. So nothing is queued while Temporal is
 //! away. Sending is left to [`super::voice`].
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use almanac_workflows::names::{Revision, WorkerId};
 use almanac_workflows::record::{Announcement, DefinitionCounts, Options, WorkerEvent};
 
 use crate::registry::ReloadSummary;
+
+/// How many statements are kept for the workflow to ask for.
+const STATEMENTS_KEPT: usize = 16;
+
+/// The statements of this worker, for the workflow to ask for: a signal alone
+/// proves nothing, since anyone may send one in any worker's name.
+#[derive(Debug, Default)]
+pub struct Statements(Mutex<Said>);
+
+#[derive(Debug, Default)]
+struct Said {
+    /// The number of the last one.
+    last: u64,
+    /// The last ones, in their order.
+    kept: Vec<Announcement>,
+}
+
+impl Statements {
+    /// Numbers a statement and keeps it. One that is made again keeps its number.
+    pub(super) fn make(&self, statement: Announcement) -> Announcement {
+        let mut said = self.lock();
+        let again = said.kept.last().filter(|last| {
+            let number = last.number;
+            **last
+                == Announcement {
+                    number,
+                    ..statement.clone()
+                }
+        });
+        if let Some(again) = again {
+            return again.clone();
+        }
+        said.last += 1;
+        let statement = Announcement {
+            number: said.last,
+            ..statement
+        };
+        said.kept.push(statement.clone());
+        let old = said.kept.len().saturating_sub(STATEMENTS_KEPT);
+        said.kept.drain(..old);
+        statement
+    }
+
+    /// The statements after the one with this number.
+    pub fn after(&self, heard: u64) -> Vec<Announcement> {
+        let said = self.lock();
+        let later = said.kept.iter().filter(|one| one.number > heard);
+        later.cloned().collect()
+    }
+
+    /// The workflow does not know this worker: what it said before is of no use.
+    pub(super) fn forget(&self) {
+        self.lock().kept.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Everything not yet said.
 #[derive(Debug)]
@@ -95,6 +156,7 @@ impl Outbox {
     fn announcement(&self, event: WorkerEvent) -> Announcement {
         Announcement {
             worker: self.worker.clone(),
+            number: 0,
             event,
             previous: None,
             revision: self.holds.clone().unwrap_or_default(),
@@ -142,6 +204,26 @@ mod tests {
     fn ids(announcement: &Announcement) -> Option<Vec<&str>> {
         let changed = announcement.changed.as_ref()?;
         Some(changed.iter().map(DefinitionId::as_str).collect())
+    }
+
+    #[test]
+    fn statements_are_numbered_once_and_told_from_where_the_workflow_is() {
+        let statements = Statements::default();
+        let started = told().announcement(WorkerEvent::Started);
+        let first = statements.make(started.clone());
+        assert_eq!((first.number, statements.make(started).number), (1, 1));
+        let last = statements.make(told().farewell());
+        assert_eq!(statements.after(0), [first, last.clone()]);
+        assert_eq!(statements.after(1), [last]);
+        statements.forget();
+        assert_eq!(statements.after(0), []);
+        assert_eq!(statements.make(told().farewell()).number, 3);
+        for n in 0..100 {
+            let mut outbox = told();
+            outbox.reloaded(step(Some("a"), &n.to_string(), None));
+            statements.make(outbox.pending().unwrap());
+        }
+        assert_eq!(statements.after(0).len(), STATEMENTS_KEPT);
     }
 
     #[test]

@@ -13,10 +13,10 @@ use super::awaited::AwaitedRuns;
 use super::backoff::Backoff;
 use almanac_workflows::names::{DefinitionId, Project, RECONCILE_WORKFLOW};
 use almanac_workflows::record::{
-    AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, NOT_AFTER, OverrideAnswer,
+    AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, MEMO_KEY, NOT_AFTER, OverrideAnswer,
     OverrideRequest, Progress, Report, RunAnswer, RunKind, RunRequest, RunState, RunsQuery,
-    SelectRequest, Selection, Selector, Status, SuspendAnswer, SuspendRequest, SyncAnswer,
-    SyncRequest, TOO_LATE, Touch,
+    SelectRequest, Selection, Selector, State, Status, SuspendAnswer, SuspendRequest, Suspension,
+    SyncAnswer, SyncRequest, TOO_LATE, Touch, WorkflowMemo,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -25,13 +25,20 @@ use serde_json::json;
 use temporalio_client::errors::{
     WorkflowInteractionError, WorkflowQueryError, WorkflowStartError, WorkflowUpdateError,
 };
+use temporalio_client::tonic::{Code, Request};
 use temporalio_client::{
-    Client, NamespacedClient as _, QueryRejectCondition, RetryOptions, RpcOptions, UntypedQuery,
+    Client, NamespacedClient, QueryRejectCondition, RetryOptions, RpcOptions, UntypedQuery,
     UntypedSignal, UntypedUpdate, UntypedWorkflow, UntypedWorkflowHandle, WorkflowDescribeOptions,
     WorkflowExecuteUpdateOptions, WorkflowIdConflictPolicy, WorkflowQueryOptions,
     WorkflowSignalOptions, WorkflowStartOptions,
 };
 use temporalio_common::data_converters::{PayloadConverter, RawValue};
+use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_common::protos::temporal::api::enums::v1::HistoryEventFilterType;
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    DescribeWorkflowExecutionRequest, GetWorkflowExecutionHistoryRequest,
+};
 use tokio::sync::Semaphore;
 
 pub use error::{ReconcilerError, Silence};
@@ -61,6 +68,8 @@ pub const RUNS_QUERY: &str = "runs";
 /// The update that lets ours take over from a foreign schedule.
 pub const ADOPT_UPDATE: &str = "adopt";
 
+/// Why the workflow of a project that is destroyed is terminated.
+pub const DESTROYED: &str = "almanac destroy";
 /// How long the workflow may take to answer.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How long after that a worker may still take up what the workflow is asked to do.
@@ -98,9 +107,20 @@ impl Reconciler {
 
     /// Tells the workflow what a worker says, and starts the workflow where none runs.
     ///
-    /// One request does both, so there is no moment in which the workflow
-    /// exists and does not know the worker; nobody has to be polling yet.
+    /// Where none runs, one request starts it and tells it; nobody has to be
+    /// polling yet. A suspension outlives the run that knew it.
     pub async fn announce(&self, said: &Announcement) -> Result<(), ReconcilerError> {
+        match self.tell(said).await {
+            Err(ReconcilerError::Absent(_)) => {}
+            told => return told,
+        }
+        let input = match self.suspension_left().await? {
+            None => RawValue::new(Vec::new()),
+            suspended => raw(&State {
+                suspended,
+                ..State::default()
+            }),
+        };
         let options = WorkflowStartOptions::new(self.project.reconcile_queue(), self.workflow_id())
             .id_conflict_policy(WorkflowIdConflictPolicy::UseExisting)
             .static_summary(format!("Keeps the schedules of project {}", self.project))
@@ -108,7 +128,7 @@ impl Reconciler {
             .build();
         let started = self.client.signal_with_start_workflow(
             UntypedWorkflow::new(RECONCILE_WORKFLOW),
-            RawValue::new(Vec::new()),
+            input,
             UntypedSignal::new(ANNOUNCE_SIGNAL),
             raw(said),
             options,
@@ -120,6 +140,55 @@ impl Reconciler {
                 WorkflowStartError::Rpc(status) => self.refused(&status),
                 other => ReconcilerError::Temporal(other.to_string()),
             })
+    }
+
+    /// The suspension that the last run left in its memo, where it ended without
+    /// continuing as new: the server ends a run whose history is too large. A
+    /// project that was destroyed leaves none.
+    async fn suspension_left(&self) -> Result<Option<Suspension>, ReconcilerError> {
+        let execution = WorkflowExecution {
+            workflow_id: self.workflow_id(),
+            run_id: String::new(),
+        };
+        let request = DescribeWorkflowExecutionRequest {
+            namespace: self.client.namespace(),
+            execution: Some(execution.clone()),
+        };
+        let mut service = self.client.connection().workflow_service();
+        let described = service.describe_workflow_execution(Request::new(request));
+        let info = match within(ANSWER_LIMIT, described).await? {
+            Ok(described) => described.into_inner().workflow_execution_info,
+            Err(status) if status.code() == Code::NotFound => return Ok(None),
+            Err(status) => return Err(self.refused(&status)),
+        };
+        let memo = info.and_then(|info| info.memo).unwrap_or_default();
+        let memo: WorkflowMemo = memo
+            .fields
+            .get(MEMO_KEY)
+            .and_then(|payload| serde_json::from_slice(&payload.data).ok())
+            .unwrap_or_default();
+        if memo.suspended.is_none() {
+            return Ok(None);
+        }
+        let request = GetWorkflowExecutionHistoryRequest {
+            namespace: self.client.namespace(),
+            execution: Some(execution),
+            history_event_filter_type: HistoryEventFilterType::CloseEvent.into(),
+            ..Default::default()
+        };
+        let closed = service.get_workflow_execution_history(Request::new(request));
+        let closed = match within(ANSWER_LIMIT, closed).await? {
+            Ok(closed) => closed.into_inner().history.unwrap_or_default(),
+            Err(status) => return Err(self.refused(&status)),
+        };
+        let was_destroyed = closed.events.iter().any(|event| {
+            matches!(
+                &event.attributes,
+                Some(Attributes::WorkflowExecutionTerminatedEventAttributes(end))
+                    if end.reason == DESTROYED
+            )
+        });
+        Ok(memo.suspended.filter(|_| !was_destroyed))
     }
 
     /// Tells a workflow that runs what a worker says; starts none.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::health::Health;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Statements};
 use super::reconciler::{Reconciler, ReconcilerError};
 use crate::registry::Registry;
 
@@ -39,6 +39,8 @@ const FIRST_LOOKS: u32 = 3;
 pub(super) struct Voice {
     /// What is to be said.
     pub(super) outbox: Outbox,
+    /// Its statements, for the workflow to ask for.
+    pub(super) statements: Arc<Statements>,
     /// Where the news come from.
     pub(super) registry: Arc<Registry>,
     /// What is learnt.
@@ -72,7 +74,8 @@ impl Voice {
     /// in: a workflow task left half-way by the worker that drains would keep
     /// the next process waiting until it times out.
     async fn farewell(&self, reconciler: &Reconciler) -> Result<(), ReconcilerError> {
-        reconciler.tell(&self.outbox.farewell()).await?;
+        let said = self.statements.make(self.outbox.farewell());
+        reconciler.tell(&said).await?;
         while reconciler
             .status()
             .await?
@@ -136,6 +139,7 @@ impl Voice {
         in_touch: bool,
     ) -> Result<Duration, ReconcilerError> {
         if let Some(said) = self.outbox.pending() {
+            let said = self.statements.make(said);
             reconciler.announce(&said).await?;
             tracing::debug!(event = ?said.event, revision = %said.revision, "announced");
             self.outbox.delivered();
@@ -151,7 +155,7 @@ impl Voice {
                     workflow,
                     "the reconcile workflow is gone; starting it again"
                 );
-                self.outbox.forgotten();
+                self.forgotten();
                 Ok(LOOK_WHEN_NOT)
             }
             Err(error) => Err(error),
@@ -161,20 +165,28 @@ impl Voice {
     fn looked(&mut self, status: &Status) -> Duration {
         self.health.connected();
         self.health.observe(status);
-        let known = status.workers.get(self.outbox.worker());
-        if self
-            .outbox
-            .told()
-            .is_some_and(|told| known.is_none_or(|known| known.revision != *told))
-        {
+        let worker = self.outbox.worker();
+        let known = status.workers.get(worker).map(|known| &known.revision);
+        let announced = status.announced.get(worker);
+        let told = self.outbox.told();
+        if told.is_some() && known != told && announced != told {
             tracing::debug!("the reconcile workflow does not know this worker as it is");
-            self.outbox.forgotten();
+            self.forgotten();
+            LOOK_WHEN_NOT
+        } else if told.is_some() && known != told {
+            // It is asked, or will be.
             LOOK_WHEN_NOT
         } else if self.health.is_ready() {
             LOOK_WHEN_READY
         } else {
             LOOK_WHEN_NOT
         }
+    }
+
+    /// The workflow does not know this worker: it introduces itself again.
+    fn forgotten(&mut self) {
+        self.outbox.forgotten();
+        self.statements.forget();
     }
 
     /// What the workflow did before this worker spoke, so that it is not taken

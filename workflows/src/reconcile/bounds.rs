@@ -1,28 +1,34 @@
 //! Bounds of what the workflow remembers, whatever it is told.
 //!
-//! Temporal refuses a payload over 2 MiB, and a workflow that cannot continue
-//! as new, or give an activity its input, is wedged: so everything that grows
-//! with what others send or with the number of schedules is cut here.
+//! Each part of the state has a limit in bytes of JSON. Their sum fits into a
+//! payload, and so do the input of a pass and the answer of `status`, which are
+//! made of some of the parts. What a request would add is refused where its part
+//! is full. Of a state that is larger than it should be, what is least missed
+//! goes first: the history of schedules, runs that are over, reports but the last,
+//! remembered requests, corrections, the names in passes that wait (these become
+//! full ones). The suspension, and what operators asked for, stay.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::names::WorkerId;
 use crate::record::{
-    Announcement, LIST_LIMIT, Options, PENDING_KEPT, REPORTS_KEPT, REQUESTS_KEPT, REVISIONS_KEPT,
-    RUNS_KEPT, RUNS_NAMED, RUNS_WAITING, Report, RunAnswer, RunRecord, State, TOUCHES_KEPT, Touch,
-    WORKERS_KEPT, bound_corrections,
+    Announcement, CLAIMS_KEPT, CORRECTIONS_LIMIT, Held, LIST_LIMIT, NAME_LIMIT, OVERRIDES_LIMIT,
+    Options, Order, PENDING_KEPT, REASON_LIMIT, REPORT_LIMIT, REPORTS_KEPT, REQUESTS_KEPT,
+    REVISIONS_KEPT, RUNS_KEPT, RUNS_NAMED, RUNS_WAITING, Report, RunAnswer, RunOrder, RunRecord,
+    RunsSeen, SCHEDULE_ID_LIMIT, State, Suspension, TOUCHES_KEPT, Touch, WORKERS_KEPT, WorkerEvent,
+    bound_corrections, bound_overrides, bound_report, cut_text, is_bounded, keep_first, text_size,
 };
 use crate::schedule::Field;
+use crate::size::{PAYLOAD_LIMIT, json_size};
 
-/// The longest text kept from outside: an error, a reason.
-const TEXT_LIMIT: usize = 500;
-/// The longest name kept from outside: a worker, a revision, a version, a digest, a request.
-pub(super) const NAME_LIMIT: usize = 200;
-/// The largest state carried on, in bytes of JSON.
+pub(super) use crate::record::is_name as good_name;
+
+/// The size from which a state is made smaller, in bytes of JSON.
 const STATE_LIMIT: usize = 1024 * 1024;
 /// The largest list of reports, in bytes of JSON: `status` answers them all at once.
 const REPORTS_LIMIT: usize = 512 * 1024;
@@ -30,8 +36,45 @@ const REPORTS_LIMIT: usize = 512 * 1024;
 const HISTORY_LIMIT: usize = 256 * 1024;
 /// How many definitions' orders may wait at a time.
 pub(super) const ORDERS_KEPT: usize = 500;
-/// How many overrides are remembered; a schedule's memo holds its own too.
-const OVERRIDES_KEPT: usize = 1000;
+/// The same, in bytes of JSON.
+pub(super) const ORDERS_LIMIT: usize = 256 * 1024;
+/// The most adoptions that wait, in bytes of JSON.
+pub(super) const ADOPTIONS_LIMIT: usize = 128 * 1024;
+/// The most runs that wait or go on, in bytes of JSON.
+pub(super) const RUNS_LIMIT: usize = 256 * 1024;
+/// What the runs that go on add to that: what their schedules showed before.
+const RUNS_GROWTH: usize = 96 * 1024;
+/// The most runs that are over, in bytes of JSON.
+const RUNS_OVER_LIMIT: usize = 128 * 1024;
+/// The most remembered requests with their answers, in bytes of JSON.
+const REQUESTS_LIMIT: usize = 128 * 1024;
+/// The largest answer that is remembered.
+const ANSWER_LIMIT: usize = 4 * 1024;
+/// The largest of the passes that wait, in bytes of JSON: names of definitions.
+const PENDING_LIMIT: usize = 256 * 1024;
+/// How many removals are remembered one by one.
+const REMOVALS_LISTED: usize = 100;
+/// How many ids of runs that were there before are remembered of one run.
+const RECENT_KEPT: usize = 50;
+/// What the rest of a state takes at most: workers, revisions, held removals, the suspension.
+const REST: usize = 256 * 1024;
+
+// What is never dropped fits into a payload together; so do the input of a pass
+// and the answer of `status`.
+const STAYING: usize = OVERRIDES_LIMIT
+    + ORDERS_LIMIT
+    + ADOPTIONS_LIMIT
+    + RUNS_LIMIT
+    + RUNS_GROWTH
+    + REPORT_LIMIT
+    + REST;
+const _: () = assert!(STAYING <= PAYLOAD_LIMIT && STATE_LIMIT <= PAYLOAD_LIMIT);
+const PASS: usize =
+    OVERRIDES_LIMIT + ORDERS_LIMIT + ADOPTIONS_LIMIT + CORRECTIONS_LIMIT + PENDING_LIMIT;
+const _: () = assert!(PASS <= PAYLOAD_LIMIT);
+const ANSWERED: usize =
+    OVERRIDES_LIMIT + ORDERS_LIMIT + ADOPTIONS_LIMIT + CORRECTIONS_LIMIT + REPORTS_LIMIT + REST;
+const _: () = assert!(ANSWERED <= PAYLOAD_LIMIT);
 
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(24));
 const RESYNC: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(24 * 30));
@@ -42,27 +85,27 @@ pub(super) const REMOVALS_KEPT: SignedDuration = SignedDuration::from_mins(10);
 /// contested field, and the hour until that field's retry.
 const CORRECTION_KEPT: SignedDuration = SignedDuration::from_hours(2);
 
-/// Whether a name from outside may be part of a task queue's name and of the state.
-pub(super) fn good_name(name: &str) -> bool {
-    (1..=NAME_LIMIT).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
+/// Cuts a text from outside.
+pub(super) fn text(text: &mut String) {
+    cut_text(text, REASON_LIMIT);
 }
 
-/// Cuts a text at a character's border.
-pub(super) fn text(text: &mut String) {
-    if text.len() > TEXT_LIMIT {
-        let mut end = TEXT_LIMIT;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push('…');
-    }
+/// Cuts who asked, or another name.
+fn name(name: &mut String) {
+    cut_text(name, NAME_LIMIT);
 }
 
 /// Cuts what an announcement carries.
 pub(super) fn announcement(said: &mut Announcement) {
     options(&mut said.options);
-    text(&mut said.version);
+    name(&mut said.version);
+    if !said
+        .previous
+        .as_ref()
+        .is_none_or(|previous| good_name(previous.as_str()))
+    {
+        said.previous = None;
+    }
     if said
         .changed
         .as_ref()
@@ -94,35 +137,10 @@ pub(super) fn workers(state: &mut State, kept: usize) {
     }
 }
 
-/// Cuts a report's lists and texts.
-pub(super) fn report(report: &mut Report) {
-    let mut cut = 0;
-    cut += shorten(&mut report.changes);
-    cut += shorten(&mut report.errors);
-    if let Some(held) = &mut report.held {
-        held.count = held.count.max(held.ids.len() as u64);
-        cut += shorten(&mut held.ids);
-        text(&mut held.reason);
-        held.ids.iter_mut().for_each(text);
-        text(&mut held.digest);
-    }
-    report.truncated = report.truncated.saturating_add(cut);
-    for change in &mut report.changes {
-        text(&mut change.id);
-        text(&mut change.reason);
-    }
-    for error in &mut report.errors {
-        text(&mut error.source);
-        text(&mut error.message);
-        if let Some(id) = &mut error.id {
-            text(id);
-        }
-    }
-}
-
 /// Keeps the last reports; the last one always.
 pub(super) fn reports(reports: &mut VecDeque<Report>) {
-    while reports.len() > REPORTS_KEPT || (reports.len() > 1 && size(reports) > REPORTS_LIMIT) {
+    while reports.len() > REPORTS_KEPT || (reports.len() > 1 && json_size(reports) > REPORTS_LIMIT)
+    {
         reports.pop_front();
     }
 }
@@ -138,6 +156,7 @@ pub(super) fn touch(touch: &mut Touch) {
         text(one);
     }
     touch.fields.truncate(Field::ALL.len());
+    touch.overridden = touch.overridden.take().filter(is_bounded);
 }
 
 /// Keeps the newest touches.
@@ -145,7 +164,7 @@ pub(super) fn history(history: &mut VecDeque<Touch>) {
     while history.len() > TOUCHES_KEPT {
         history.pop_front();
     }
-    while size(history) > HISTORY_LIMIT {
+    while json_size(history) > HISTORY_LIMIT {
         history.drain(..history.len().div_ceil(8));
     }
 }
@@ -155,25 +174,109 @@ pub(super) fn answer(answer: &mut RunAnswer) {
     answer.runs.truncate(RUNS_NAMED);
     answer.running.truncate(RUNS_NAMED);
     text(&mut answer.message);
+    let ids = answer.runs.iter_mut();
+    let ids = ids.flat_map(|run| [&mut run.workflow_id, &mut run.run_id]);
+    let ids = ids.chain(&mut answer.running);
+    let ids = ids.chain(&mut answer.workflow_id).chain(&mut answer.run_id);
+    for id in ids {
+        cut_text(id, SCHEDULE_ID_LIMIT);
+    }
+    // Ids of a kilobyte each are nobody's: what is named is a convenience.
+    if json_size(answer) > ANSWER_LIMIT {
+        answer.runs.clear();
+        answer.running.clear();
+    }
+}
+
+/// Cuts what a schedule showed before a run.
+pub(super) fn seen(seen: &mut RunsSeen) {
+    let old = seen.recent.len().saturating_sub(RECENT_KEPT);
+    seen.recent.drain(..old);
+    seen.recent.retain(|id| text_size(id) <= NAME_LIMIT);
+}
+
+/// Cuts the texts of a suspension.
+pub(super) fn suspension(suspension: &mut Suspension) {
+    text(&mut suspension.reason);
+    name(&mut suspension.by);
+}
+
+/// Cuts the texts of what is asked of a schedule.
+pub(super) fn order(order: &mut Order) {
+    text(&mut order.reason);
+    name(&mut order.by);
+}
+
+/// Cuts the texts of what is asked for.
+pub(super) fn run_order(order: &mut RunOrder) {
+    text(&mut order.reason);
+    name(&mut order.by);
+    cut_text(&mut order.request_id, REASON_LIMIT);
+    order.before.iter_mut().for_each(seen);
 }
 
 /// Keeps the runs that are not over, and the last that are.
 pub(super) fn runs(runs: &mut VecDeque<RunRecord>) {
+    let sizes = runs.iter().rev().filter(|run| run.answer.is_some());
+    let mut size = 0;
+    let kept = sizes.take(RUNS_KEPT).take_while(|run| {
+        size += json_size(run);
+        size <= RUNS_OVER_LIMIT
+    });
     let over = runs.iter().filter(|run| run.answer.is_some()).count();
-    let mut cut = over.saturating_sub(RUNS_KEPT);
+    let cut = over - kept.count();
+    forget_runs(runs, cut);
+    // More can wait only in a state that came from elsewhere.
+    runs.truncate(RUNS_KEPT + RUNS_WAITING);
+}
+
+/// Forgets the oldest of the runs that are over.
+fn forget_runs(runs: &mut VecDeque<RunRecord>, mut cut: usize) {
     runs.retain(|run| {
         let goes = cut > 0 && run.answer.is_some();
         cut -= usize::from(goes);
         !goes
     });
-    // More can wait only in a state that came from elsewhere.
-    runs.truncate(RUNS_KEPT + RUNS_WAITING);
 }
 
-fn shorten<T>(list: &mut Vec<T>) -> u64 {
-    let cut = list.len().saturating_sub(LIST_LIMIT);
-    list.truncate(LIST_LIMIT);
-    cut as u64
+/// Keeps the newest requests with their answers.
+pub(super) fn requests(requests: &mut VecDeque<(String, Value)>) {
+    while requests.len() > REQUESTS_KEPT || json_size(requests) > REQUESTS_LIMIT {
+        requests.pop_front();
+    }
+}
+
+/// Whether there is room for one more in a part of the state.
+pub(super) fn admits<T: Serialize>(
+    what: &str,
+    part: &T,
+    more: usize,
+    limit: usize,
+) -> Result<(), String> {
+    let size = json_size(part) + more;
+    if size > limit {
+        return Err(format!(
+            "{what} that wait would take {size} bytes, more than {limit}; try again later"
+        ));
+    }
+    Ok(())
+}
+
+/// Remembers that a pass removed schedules; of many, the oldest are counted together.
+pub(super) fn removed(state: &mut State, now: Timestamp, count: u64) {
+    state.removals.push_back((now, count));
+    removals(state);
+}
+
+fn removals(state: &mut State) {
+    while state.removals.len() > REMOVALS_LISTED {
+        let Some((_, count)) = state.removals.pop_front() else {
+            break;
+        };
+        if let Some((_, next)) = state.removals.front_mut() {
+            *next = next.saturating_add(count);
+        }
+    }
 }
 
 /// Forgets removals and corrections that no longer count.
@@ -193,14 +296,52 @@ pub(super) fn forget_old(state: &mut State, now: Timestamp) {
 /// Bounds a whole state: one that a run begins with may come from anyone, and
 /// one that is carried on must fit into a payload.
 pub(super) fn state(state: &mut State, now: Timestamp) {
+    state.suspended.iter_mut().for_each(suspension);
+    known_workers(state, now);
+    pending(state);
+    state.last_full = state.last_full.map(|at| at.min(now));
+    state.reports.iter_mut().for_each(bound_report);
+    reports(&mut state.reports);
+    held(&mut state.held);
+    state
+        .requests
+        .retain(|(id, answer)| text_size(id) <= NAME_LIMIT && json_size(answer) <= ANSWER_LIMIT);
+    requests(&mut state.requests);
+    state.overrides_left = state
+        .overrides_left
+        .saturating_add(bound_overrides(&mut state.overrides));
+    asked(state);
+    if let Some(error) = &mut state.last_error {
+        text(error);
+    }
+    state.history.iter_mut().for_each(touch);
+    history(&mut state.history);
+    removals(state);
+    forget_old(state, now);
+    shrink(state);
+}
+
+fn known_workers(state: &mut State, now: Timestamp) {
     state
         .workers
         .retain(|id, worker| good_name(id.as_str()) && good_name(worker.revision.as_str()));
     for worker in state.workers.values_mut() {
         options(&mut worker.options);
-        text(&mut worker.version);
+        name(&mut worker.version);
         // A clock that was ahead must not make a worker the last to speak for ever.
         worker.spoke_at = worker.spoke_at.min(now);
+    }
+    state.claims.retain(|id, claim| {
+        let holds = claim.event == WorkerEvent::Stopping || good_name(claim.revision.as_str());
+        *id == claim.worker && good_name(id.as_str()) && holds
+    });
+    while state.claims.len() > CLAIMS_KEPT {
+        state.claims.pop_last();
+    }
+    for claim in state.claims.values_mut() {
+        announcement(claim);
+        // The names are the worker's to tell again.
+        claim.changed = None;
     }
     workers(state, WORKERS_KEPT);
     state.seen.retain(|revision| good_name(revision.as_str()));
@@ -211,8 +352,14 @@ pub(super) fn state(state: &mut State, now: Timestamp) {
     {
         state.revision = None;
     }
+}
+
+fn pending(state: &mut State) {
     let ended = state.pass;
-    state.pending.retain(|request| request.pass > ended);
+    state.pending.retain(|request| {
+        let digest = request.confirm.as_deref().unwrap_or_default();
+        request.pass > ended && text_size(digest) <= NAME_LIMIT
+    });
     state
         .pending
         .make_contiguous()
@@ -229,68 +376,89 @@ pub(super) fn state(state: &mut State, now: Timestamp) {
             request.only = None;
         }
     }
-    state.last_full = state.last_full.map(|at| at.min(now));
-    for report in &mut state.reports {
-        self::report(report);
+}
+
+fn held(held: &mut Option<Held>) {
+    if held.is_some() {
+        let mut report = Report {
+            held: held.take(),
+            ..Report::default()
+        };
+        bound_report(&mut report);
+        *held = report.held;
     }
-    reports(&mut state.reports);
-    while state.requests.len() > REQUESTS_KEPT {
-        state.requests.pop_front();
-    }
-    while state.overrides.len() > OVERRIDES_KEPT {
-        state.overrides.pop_last();
-    }
+}
+
+/// Bounds what operators asked for. What was asked of this workflow fits; only
+/// a state from elsewhere is cut.
+fn asked(state: &mut State) {
+    state.orders.values_mut().for_each(order);
+    state
+        .orders
+        .retain(|_, order| order.overridden.as_ref().is_none_or(is_bounded));
     while state.orders.len() > ORDERS_KEPT {
         state.orders.pop_last();
     }
+    keep_first(&mut state.orders, ORDERS_LIMIT);
+    for adoption in state.adoptions.values_mut() {
+        name(&mut adoption.by);
+    }
+    state.adoptions.retain(|_, one| {
+        text_size(one.from.as_str()) <= SCHEDULE_ID_LIMIT
+            && one.revision.as_ref().is_none_or(|r| good_name(r.as_str()))
+    });
     while state.adoptions.len() > ORDERS_KEPT {
         state.adoptions.pop_last();
     }
+    keep_first(&mut state.adoptions, ADOPTIONS_LIMIT);
+    state
+        .runs
+        .retain(|run| text_size(&run.request_id) <= NAME_LIMIT);
     for run in &mut state.runs {
-        text(&mut run.order.reason);
-        text(&mut run.order.by);
+        run_order(&mut run.order);
         run.answer.iter_mut().for_each(answer);
     }
     runs(&mut state.runs);
+    let mut size = 0;
+    state.runs.retain(|run| {
+        size += if run.answer.is_none() {
+            json_size(run)
+        } else {
+            0
+        };
+        run.answer.is_some() || size <= RUNS_LIMIT + RUNS_GROWTH
+    });
     let last = state.runs.back().map_or(0, |run| run.order.number);
     state.runs_asked = state.runs_asked.max(last);
-    if let Some(error) = &mut state.last_error {
-        text(error);
-    }
-    if let Some(suspension) = &mut state.suspended {
-        text(&mut suspension.reason);
-        text(&mut suspension.by);
-    }
-    state.history.iter_mut().for_each(touch);
-    history(&mut state.history);
-    forget_old(state, now);
-    while size(state) > STATE_LIMIT && !state.history.is_empty() {
+}
+
+/// Makes a state that is too large smaller, in the order of the module's documentation.
+fn shrink(state: &mut State) {
+    let is_large = |state: &State| json_size(state) > STATE_LIMIT;
+    while is_large(state) && !state.history.is_empty() {
         let half = state.history.len().div_ceil(2);
         state.history.drain(..half);
     }
-    while size(state) > STATE_LIMIT && !state.corrections.is_empty() {
+    while is_large(state) && state.runs.iter().any(|run| run.answer.is_some()) {
+        let over = state.runs.iter().filter(|run| run.answer.is_some()).count();
+        forget_runs(&mut state.runs, over.div_ceil(2));
+    }
+    while is_large(state) && state.reports.len() > 1 {
+        state.reports.pop_front();
+    }
+    while is_large(state) && !state.requests.is_empty() {
+        let half = state.requests.len().div_ceil(2);
+        state.requests.drain(..half);
+    }
+    while is_large(state) && !state.corrections.is_empty() {
         let half = state.corrections.len() / 2;
         while state.corrections.len() > half {
             state.corrections.pop_last();
         }
     }
-    while size(state) > STATE_LIMIT && state.runs.iter().any(|run| run.answer.is_some()) {
-        let half = state.runs.len() / 2;
-        let mut cut = state.runs.len() - half;
-        state.runs.retain(|run| {
-            let goes = cut > 0 && run.answer.is_some();
-            cut -= usize::from(goes);
-            !goes
-        });
-    }
-    while size(state) > STATE_LIMIT && !state.overrides.is_empty() {
-        let half = state.overrides.len() / 2;
-        while state.overrides.len() > half {
-            state.overrides.pop_last();
+    if is_large(state) {
+        for pass in &mut state.pending {
+            pass.only = None;
         }
     }
-}
-
-fn size(value: &impl Serialize) -> usize {
-    serde_json::to_vec(value).map_or(0, |json| json.len())
 }

@@ -11,8 +11,9 @@
 //! worker that holds the current revision lives, only an edit made on top of it
 //! or files nobody has seen replace it. A worker that repeats itself changes nothing.
 //!
-//! Who is alive is not decided here: a worker is dropped by its caller when it
-//! does not start an activity in time.
+//! Who is alive is not decided here: a worker is taken in by its caller when it
+//! answered on its own task queue, and dropped when it does not start an activity
+//! in time.
 
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ pub(super) fn hear(state: &mut State, said: &Announcement, now: Timestamp) -> Ef
             options: said.options.clone(),
             version: said.version.clone(),
             spoke_at: now,
+            said: said.number,
         },
     );
     if unseen {
@@ -99,6 +101,7 @@ pub(super) fn refused(
     };
     let said = Announcement {
         worker: worker.clone(),
+        number: known.said,
         event: WorkerEvent::Changed,
         previous: None,
         revision: holds.clone(),
@@ -157,14 +160,20 @@ pub(super) fn pick(state: &State) -> Option<WorkerId> {
         .map(|(id, _)| id.clone())
 }
 
-/// The workers that hold another revision than the current one.
-pub(super) fn dissenters(state: &State) -> Vec<WorkerId> {
+/// The workers that hold another revision than this one, which `of` holds.
+pub(super) fn dissenters(state: &State, revision: &Revision, of: &WorkerId) -> Vec<WorkerId> {
     state
         .workers
         .iter()
-        .filter(|(_, worker)| Some(&worker.revision) != state.revision.as_ref())
+        .filter(|(id, worker)| worker.revision != *revision && *id != of)
         .map(|(id, _)| id.clone())
         .collect()
+}
+
+/// Whether a worker holds another revision than the current one.
+pub(super) fn differ(state: &State) -> bool {
+    let mut workers = state.workers.values();
+    workers.any(|worker| Some(&worker.revision) != state.revision.as_ref())
 }
 
 /// The options that passes obey: of each option the safest among the live

@@ -7,19 +7,51 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use temporalio_common::data_converters::RawValue;
+use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 use super::bounds;
-use crate::record::{Announcement, HistoryRequest, NOT_AFTER, RunsQuery, State, TOO_LATE};
+use crate::record::{
+    Announcement, HistoryRequest, INPUT_LIMIT, NOT_AFTER, RunsQuery, State, TOO_LATE,
+};
 
-/// The first input as JSON: `None` when there is none, or it is not JSON.
-pub(crate) fn json(raw: &RawValue) -> Option<Value> {
+/// The most bytes of a state that a run begins with: what the server takes.
+const STATE_LIMIT: usize = 2 * 1024 * 1024;
+
+/// Refuses an input by its size, before anything of it is read.
+pub(super) fn check_size(what: &str, raw: &RawValue) -> Result<(), String> {
+    let size = size(raw);
+    if size > INPUT_LIMIT {
+        return Err(format!(
+            "{what}: the input has {size} bytes, more than {INPUT_LIMIT}"
+        ));
+    }
+    Ok(())
+}
+
+/// The bytes of all inputs, their metadata among them.
+pub(super) fn size(raw: &RawValue) -> usize {
+    let of = |payload: &Payload| {
+        let metadata = payload.metadata.iter();
+        payload.data.len()
+            + metadata
+                .map(|(key, value)| key.len() + value.len())
+                .sum::<usize>()
+    };
+    raw.payloads.iter().map(of).sum()
+}
+
+/// The first input as JSON: `None` when there is none, or it is too large or not JSON.
+fn json(raw: &RawValue, limit: usize) -> Option<Value> {
     let payload = raw.payloads.first()?;
+    if payload.data.len() > limit {
+        return None;
+    }
     serde_json::from_slice(&payload.data).ok()
 }
 
 /// The input of the signal `definitions_changed`.
 pub(super) fn announcement(raw: &RawValue) -> Option<Announcement> {
-    let mut said: Announcement = serde_json::from_value(json(raw)?).ok()?;
+    let mut said: Announcement = serde_json::from_value(json(raw, INPUT_LIMIT)?).ok()?;
     let good = bounds::good_name(said.worker.as_str())
         && (said.event == crate::record::WorkerEvent::Stopping
             || bounds::good_name(said.revision.as_str()));
@@ -36,7 +68,7 @@ pub(super) fn request<T: DeserializeOwned>(
     now: Option<Timestamp>,
 ) -> Result<T, String> {
     let empty = raw.payloads.iter().all(|payload| payload.data.is_empty());
-    let mut object = match json(raw) {
+    let mut object = match json(raw, STATE_LIMIT) {
         Some(Value::Object(object)) => object,
         Some(Value::Null) => Map::new(),
         None if empty => Map::new(),
@@ -63,14 +95,16 @@ fn in_time(update: &str, until: Value, now: Option<Timestamp>) -> Result<(), Str
 }
 
 /// The input of the query `runs`.
-pub(super) fn runs_query(raw: &RawValue) -> RunsQuery {
-    let read = json(raw).and_then(|value| serde_json::from_value(value).ok());
-    read.unwrap_or_default()
+pub(super) fn runs_query(raw: &RawValue) -> Result<RunsQuery, String> {
+    check_size("runs", raw)?;
+    let read = json(raw, INPUT_LIMIT).and_then(|value| serde_json::from_value(value).ok());
+    Ok(read.unwrap_or_default())
 }
 
 /// The input of the query `history`: nothing asks for all there is.
 pub(super) fn history_request(raw: &RawValue) -> Result<HistoryRequest, String> {
-    match json(raw) {
+    check_size("history", raw)?;
+    match json(raw, INPUT_LIMIT) {
         None | Some(Value::Null) => Ok(HistoryRequest::default()),
         Some(Value::String(id)) => Ok(HistoryRequest { id }),
         Some(object @ Value::Object(_)) => {
@@ -82,7 +116,7 @@ pub(super) fn history_request(raw: &RawValue) -> Result<HistoryRequest, String> 
 
 /// The state that a run begins with: what can be read of it, part by part.
 pub(super) fn state(raw: &RawValue) -> State {
-    json(raw).map_or_else(State::default, parts)
+    json(raw, STATE_LIMIT).map_or_else(State::default, parts)
 }
 
 /// Reads an object of which every part has a default, leaving out the parts

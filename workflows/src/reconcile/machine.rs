@@ -6,6 +6,7 @@ mod adoptions;
 mod attempts;
 mod history;
 mod overrides;
+mod questions;
 mod requests;
 mod runs;
 mod suspension;
@@ -41,7 +42,7 @@ pub(super) enum Attempt {
     /// The pass ran.
     Done(Box<PassDone>),
     /// The worker holds another revision.
-    Refused(Revision),
+    Refused(Revision, Option<Vec<Announcement>>),
     /// The worker did not start it in time.
     NotStarted,
     /// It failed.
@@ -68,6 +69,16 @@ pub(super) struct Machine {
     expired: BTreeMap<DefinitionId, Timestamp>,
     /// The definitions of which a run that operators asked for goes on.
     active: BTreeSet<DefinitionId>,
+    /// Workers are asked before their announcements count.
+    asks: bool,
+    /// Grows with each worker that answered a question, or did not.
+    answers: u64,
+    /// The workers that are being asked, with the announcements that led to it.
+    asking: BTreeMap<WorkerId, Option<Announcement>>,
+    /// The workers that were silent for too long, and are to be asked.
+    overdue: BTreeSet<WorkerId>,
+    /// The announcement that the running pass proves.
+    hint: Option<Announcement>,
 }
 
 impl Machine {
@@ -84,6 +95,11 @@ impl Machine {
             news: 0,
             expired: BTreeMap::new(),
             active: BTreeSet::new(),
+            asks: true,
+            answers: 0,
+            asking: BTreeMap::new(),
+            overdue: BTreeSet::new(),
+            hint: None,
         }
     }
 
@@ -109,7 +125,7 @@ impl Machine {
 
     /// Grows with everything that may change what [`Self::next`] answers.
     pub(super) fn news(&self) -> u64 {
-        self.news
+        self.news.saturating_add(self.answers)
     }
 
     /// The state to carry on.
@@ -118,6 +134,10 @@ impl Machine {
         if let Some((_, pass)) = &self.running {
             queue::put_back(&mut state.pending, pass.clone());
         }
+        let unproved = self.asking.values().flatten().chain(&self.hint);
+        for claim in unproved {
+            questions::keep(&mut state.claims, claim.clone());
+        }
         bounds::state(&mut state, self.now);
         state
     }
@@ -125,9 +145,7 @@ impl Machine {
     /// A worker spoke.
     pub(super) fn announce(&mut self, said: &Announcement) {
         let differed = self.differ();
-        let effect = decide::hear(&mut self.state, said, self.now);
-        self.news += 1;
-        self.gather(said, effect);
+        let effect = self.take_in(said);
         match (effect, &said.changed) {
             (Effect::Edited, Some(ids)) => {
                 self.ask(Ask::only(Trigger::Change, ids.clone()));
@@ -149,6 +167,14 @@ impl Machine {
             }
             (Effect::Stayed, _) => {}
         }
+    }
+
+    /// Takes in what a worker says of itself.
+    fn take_in(&mut self, said: &Announcement) -> Effect {
+        let effect = decide::hear(&mut self.state, said, self.now);
+        self.news += 1;
+        self.gather(said, effect);
+        effect
     }
 
     /// Every replica tells of the same edit: it counts where it became current.
@@ -173,6 +199,7 @@ impl Machine {
 
     /// Whether the update `sync` can be taken.
     pub(super) fn admits(&self, request: &SyncRequest) -> Result<(), String> {
+        request.check()?;
         self.admits_once::<SyncAnswer>(&request.request_id, |machine| {
             machine.goes_on()?;
             queue::admits(&machine.state, &sync_ask(request))
@@ -199,42 +226,56 @@ impl Machine {
     }
 
     fn differ(&self) -> bool {
-        !decide::dissenters(&self.state).is_empty()
+        decide::differ(&self.state)
     }
 
     /// What to do next. A pass that is handed out here is handed back to [`Self::ended`].
     pub(super) fn next(&mut self) -> Next {
         if self.state.suspended.is_some() || self.state.workers.is_empty() {
-            return Next::Wait(None);
+            let interval = decide::options(&self.state).reconcile_interval;
+            return Next::Wait(self.listen(interval));
         }
         let expiry = self.expire();
         let options = decide::options(&self.state);
+        let silent = self.listen(options.reconcile_interval);
         let due = self.due(options.reconcile_interval);
         if due.is_none_or(|due| due <= self.now) && !queue::full_waits(&self.state) {
             queue::ask(&mut self.state, Ask::full(Trigger::Interval));
         }
-        let Some(pass) = self.state.pending.front().cloned() else {
-            return Next::Wait(due.into_iter().chain(expiry).min());
-        };
+        let hinted = self.hinted();
+        if hinted.is_none() && self.state.pending.is_empty() {
+            return Next::Wait(due.into_iter().chain(expiry).chain(silent).min());
+        }
         if let Some((at, news)) = self.retry
             && self.now < at
             && self.news == news
         {
             return Next::Wait(Some(at));
         }
-        let (Some(worker), Some(revision)) =
-            (decide::pick(&self.state), self.state.revision.clone())
-        else {
-            return Next::Wait(None);
+        self.hint = hinted.and_then(|worker| self.take_hint(&worker));
+        let Some(pass) = self.state.pending.front().cloned() else {
+            return Next::Wait(silent);
         };
-        let dissenters = decide::dissenters(&self.state);
-        if !dissenters.is_empty() && !self.probed && !pass.dry_run && pass.only.is_none() {
+        let place = match &self.hint {
+            Some(hint) => Some((hint.worker.clone(), hint.revision.clone())),
+            None => decide::pick(&self.state).zip(self.state.revision.clone()),
+        };
+        let Some((worker, revision)) = place else {
+            return Next::Wait(silent);
+        };
+        let dissenters = decide::dissenters(&self.state, &revision, &worker);
+        if !dissenters.is_empty()
+            && !self.probed
+            && self.hint.is_none()
+            && !pass.dry_run
+            && pass.only.is_none()
+        {
             self.probed = true;
             return Next::Probe(dissenters, Box::new(probe(revision)));
         }
         self.state.pending.pop_front();
         self.retry = None;
-        let input = self.input(&pass, revision, !dissenters.is_empty());
+        let input = self.input(&pass, &worker, revision, !dissenters.is_empty());
         self.running = Some((worker.clone(), pass));
         Next::Run(worker, Box::new(input))
     }
@@ -247,12 +288,24 @@ impl Machine {
             .map(|at| at.saturating_add(interval).unwrap_or(Timestamp::MAX))
     }
 
-    fn input(&mut self, pass: &PendingPass, revision: Revision, differ: bool) -> PassInput {
+    fn input(
+        &mut self,
+        pass: &PendingPass,
+        worker: &WorkerId,
+        revision: Revision,
+        differ: bool,
+    ) -> PassInput {
         bounds::forget_old(&mut self.state, self.now);
         let options = decide::options(&self.state);
+        let (mut definitions, mut event_types) = (self.state.definitions, self.state.event_types);
+        if let Some(hint) = &self.hint {
+            outcome::gather(&mut definitions, hint.definitions);
+            outcome::gather(&mut event_types, hint.event_types);
+        }
         PassInput {
             pass: pass.pass,
             trigger: pass.trigger,
+            heard: self.state.workers.get(worker).map_or(0, |known| known.said),
             revision,
             now: self.now,
             dry_run: pass.dry_run,
@@ -268,8 +321,8 @@ impl Machine {
             orders: self.orders_of(pass),
             adoptions: self.adoptions_of(pass),
             corrections: self.state.corrections.clone(),
-            definitions: self.state.definitions,
-            event_types: self.state.event_types,
+            definitions,
+            event_types,
         }
     }
 
@@ -292,8 +345,10 @@ impl Machine {
             pending: state.pending.len() as u64 + u64::from(self.running.is_some()),
             revision: state.revision.clone(),
             workers: state.workers.clone(),
+            announced: self.announced(),
             held: state.held.clone(),
             overrides: state.overrides.clone(),
+            overrides_left: state.overrides_left,
             orders: state.orders.clone(),
             adoptions: state.adoptions.clone(),
             runs_pending: self.runs_pending() as u64,
@@ -321,6 +376,7 @@ fn probe(revision: Revision) -> PassInput {
     PassInput {
         pass: 0,
         trigger: Trigger::Interval,
+        heard: 0,
         revision,
         now: Timestamp::UNIX_EPOCH,
         dry_run: true,

@@ -7,7 +7,7 @@
 //! `queue` (which passes are asked for), `outcome` (what a pass changes in the
 //! state), `machine` (these three put together), `details` (the report for
 //! people), `lenient` (what strangers send). `runs` does the runs that operators
-//! ask for, beside the passes.
+//! ask for, and `questions` asks workers about themselves, beside the passes.
 //!
 //! What always holds:
 //! - one pass at a time, in the order of their numbers, and numbers only grow;
@@ -25,6 +25,7 @@ mod lenient;
 mod machine;
 mod outcome;
 mod passes;
+mod questions;
 mod queue;
 mod runs;
 mod workflow;

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::bounds;
 use crate::record::{
-    DefinitionCounts, PassDone, PassInput, PendingPass, Report, ReportError, State, Touch, remember,
+    DefinitionCounts, PassDone, PassInput, PendingPass, Report, ReportError, State, Touch,
+    bound_corrections, bound_overrides, bound_report, remember,
 };
 
 /// Takes the outcome of a pass that ran in.
@@ -18,8 +19,10 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
         removed,
         overrides,
         corrections,
+        said: _,
     } = done;
     report.pass = input.pass;
+    bound_report(&mut report);
     if !input.dry_run {
         take_counts(&mut state.definitions, input.definitions);
         take_counts(&mut state.event_types, input.event_types);
@@ -39,8 +42,14 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
                 .retain(|id, one| input.adoptions.get(id) != Some(one));
         }
         state.corrections = corrections;
+        bound_corrections(&mut state.corrections);
+        let left = bound_overrides(&mut state.overrides);
+        state.overrides_left = match &input.only {
+            None => left,
+            Some(_) => state.overrides_left.saturating_add(left),
+        };
         if removed > 0 {
-            state.removals.push_back((now, removed));
+            bounds::removed(state, now, removed);
         }
         if input.only.is_none() {
             state.held.clone_from(&report.held);
@@ -52,21 +61,22 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
         }
     }
     if !input.dry_run {
-        bounds::report(&mut report);
         let written = report.changes.iter();
         let written = written.map(|change| Touch::written(&report, change));
         let failed = report.errors.iter();
         let failed = failed.filter_map(|error| Touch::failed(&report, error));
-        written
-            .chain(failed)
-            .for_each(|touch| remember(&mut state.history, touch));
+        written.chain(failed).for_each(|mut touch| {
+            bounds::touch(&mut touch);
+            remember(&mut state.history, touch);
+        });
+        bounds::history(&mut state.history);
     }
     ended(state, report, now);
 }
 
 /// Tells the caller of a pass that it failed for good.
 pub(super) fn given_up(state: &mut State, pass: &PendingPass, error: String, now: Timestamp) {
-    let report = Report {
+    let mut report = Report {
         pass: pass.pass,
         revision: state.revision.clone().unwrap_or_default(),
         trigger: pass.trigger,
@@ -80,11 +90,11 @@ pub(super) fn given_up(state: &mut State, pass: &PendingPass, error: String, now
         }],
         ..Report::default()
     };
+    bound_report(&mut report);
     ended(state, report, now);
 }
 
-fn ended(state: &mut State, mut report: Report, now: Timestamp) {
-    bounds::report(&mut report);
+fn ended(state: &mut State, report: Report, now: Timestamp) {
     state.pass = state.pass.max(report.pass);
     state.reports.push_back(report);
     bounds::reports(&mut state.reports);

@@ -21,8 +21,6 @@ use crate::contracts::Reconcile;
 use crate::names::{Project, WorkerId};
 use crate::record::{PassInput, PassOutcome};
 
-/// A worker that does not start an activity within this is dropped.
-const START_WITHIN: Duration = Duration::from_secs(10);
 /// A pass whose worker is silent for this long failed.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// The longest pass.
@@ -125,7 +123,7 @@ async fn probe(ctx: &Context, project: &Project, workers: Vec<WorkerId>, input: 
 }
 
 /// One attempt of the activity at a worker's own queue.
-async fn attempt(
+pub(super) async fn attempt(
     ctx: &Context,
     project: &Project,
     worker: &WorkerId,
@@ -135,9 +133,11 @@ async fn attempt(
         0 => "which revision is held?".to_owned(),
         pass => format!("pass {pass}"),
     };
+    // A worker that does not start it within this is dropped.
+    let start_within = ctx.state(|s| s.machine.start_within(worker));
     let options = ActivityOptions::with_start_to_close_timeout(LONGEST_PASS)
         .task_queue(project.worker_queue(worker))
-        .schedule_to_start_timeout(START_WITHIN)
+        .schedule_to_start_timeout(start_within)
         .heartbeat_timeout(HEARTBEAT)
         .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
         .do_not_eagerly_execute(true)
@@ -148,7 +148,7 @@ async fn attempt(
         .await
     {
         Ok(PassOutcome::Done(done)) => Attempt::Done(done),
-        Ok(PassOutcome::Refused { holds }) => Attempt::Refused(holds),
+        Ok(PassOutcome::Refused { holds, said }) => Attempt::Refused(holds, said),
         Err(error) => {
             let not_started = error
                 .as_timeout()

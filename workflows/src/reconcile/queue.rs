@@ -8,7 +8,6 @@
 
 use std::collections::VecDeque;
 
-use super::bounds::NAME_LIMIT;
 use crate::names::DefinitionId;
 use crate::record::{LIST_LIMIT, PENDING_KEPT, PendingPass, State, Trigger};
 
@@ -61,13 +60,6 @@ fn own_kind(pass: &PendingPass) -> bool {
 
 /// Whether there is room for one more.
 pub(super) fn admits(state: &State, ask: &Ask) -> Result<(), String> {
-    if ask
-        .confirm
-        .as_ref()
-        .is_some_and(|digest| digest.len() > NAME_LIMIT)
-    {
-        return Err(format!("confirm is longer than {NAME_LIMIT} bytes"));
-    }
     let joins = state.pending.iter().any(|pending| ask.joins(pending));
     // Room is left for the plain passes that signals and the interval ask for.
     if joins || state.pending.len() + 4 < PENDING_KEPT {

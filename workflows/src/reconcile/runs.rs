@@ -16,10 +16,13 @@ use temporalio_workflow::{ActivityOptions, WorkflowContext};
 use super::lenient;
 use super::machine::Machine;
 use super::passes::{failure, is_over};
-use super::workflow::{ReconcileSchedules, Refusal, tick};
+use super::workflow::{ReconcileSchedules, Refusal, refusal, tick};
 use crate::contracts::{ManualRun, Select};
-use crate::names::Project;
-use crate::record::{RunAnswer, RunOrder, RunState, RunStep, SelectRequest, Selection};
+use crate::names::{Project, Revision};
+use crate::record::{
+    RunAnswer, RunOrder, RunState, RunStep, SELECTION_LIMIT, SelectRequest, Selection, cut_text,
+    is_name,
+};
 use crate::text;
 
 /// How many runs go on at a time, each of another schedule.
@@ -36,6 +39,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const SELECTOR_SHOWN: usize = 60;
 /// How long a worker may take to read its labels.
 const LONGEST_SELECT: Duration = Duration::from_secs(3);
+
+/// The longest summary of an activity; the server takes 400 bytes.
+const SUMMARY_LIMIT: usize = 300;
 
 type Context = WorkflowContext<ReconcileSchedules>;
 
@@ -157,22 +163,29 @@ async fn step(ctx: &Context, project: &Project, order: &RunOrder) -> Result<RunS
 /// revision is asked, since labels are known there alone.
 pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection, Refusal> {
     tick(ctx);
-    let request: SelectRequest = lenient::request("select", input, None)?;
+    let request: SelectRequest = lenient::request("select", input, None).map_err(refusal)?;
     let place = ctx.state(|s| {
         let worker = s.machine.worker_with_current()?;
         Some(s.project.as_ref()?.worker_queue(&worker))
     });
     let queue = place.ok_or("no worker is known that could tell labels")?;
+    let mut summary = format!(
+        "which definitions are {}?",
+        text::markdown(&request.selector.to_string(), SELECTOR_SHOWN)
+    );
+    cut_text(&mut summary, SUMMARY_LIMIT);
     let options = ActivityOptions::with_start_to_close_timeout(LONGEST_SELECT)
         .task_queue(queue)
         .schedule_to_start_timeout(LONGEST_SELECT)
         .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
         .do_not_eagerly_execute(true)
-        .summary(format!(
-            "which definitions are {}?",
-            text::markdown(&request.selector.to_string(), SELECTOR_SHOWN)
-        ))
+        .summary(summary)
         .build();
     let done = ctx.execute_activity(Select, request.selector, options);
-    Ok(done.await.map_err(|error| failure(&error))?)
+    let mut selection = done.await.map_err(|error| refusal(failure(&error)))?;
+    selection.ids.truncate(SELECTION_LIMIT);
+    if !is_name(selection.revision.as_str()) {
+        selection.revision = Revision::default();
+    }
+    Ok(selection)
 }

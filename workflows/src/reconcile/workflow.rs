@@ -23,6 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::ApplicationFailure;
+use temporalio_common::{Memo, MemoValue};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
     SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination,
@@ -30,17 +31,23 @@ use temporalio_workflow::{
 
 use super::machine::Machine;
 use super::passes::passes;
-use super::{lenient, runs};
+use super::{lenient, questions, runs};
 use crate::names::Project;
 use crate::record::{
-    AdoptAnswer, OverrideAnswer, RunAnswer, RunKind, SelectRequest, Selection, State, Status,
-    SuspendAnswer, SyncAnswer, Touch,
+    AdoptAnswer, MEMO_KEY, OverrideAnswer, RunAnswer, RunKind, SelectRequest, Selection, State,
+    Status, SuspendAnswer, SyncAnswer, Touch, WorkflowMemo, cut_text,
 };
 
 /// A run that is older than this continues as new.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(1);
 /// A run with more events than this takes no updates until it did.
 const EVENTS_LIMIT: u32 = 10_000;
+
+/// The change by which workers are asked before their announcements count, and by
+/// which the memo tells of a suspension. Runs that began before go on as they began.
+const ASKED: &str = "workers-are-asked";
+/// The longest refusal.
+const REFUSAL_LIMIT: usize = 2000;
 
 pub(super) type Refusal = Box<dyn std::error::Error + Send + Sync>;
 
@@ -79,6 +86,8 @@ impl ReconcileSchedules {
     #[run]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<()> {
         let ctx: &WorkflowContext<Self> = ctx;
+        let asks = ctx.patched(ASKED);
+        ctx.state_mut(|s| s.machine.ask_workers(asks));
         let Some(project) = ctx.state(|s| s.project.clone()) else {
             return Err(ApplicationFailure::non_retryable(format!(
                 "workflow id `{}` must be `almanac/PROJECT/reconcile`",
@@ -86,12 +95,24 @@ impl ReconcileSchedules {
             ))
             .into());
         };
+        if asks {
+            let now = ctx.state(|s| s.machine.memo());
+            if now != noted(&ctx.memo()) {
+                let value = Some(MemoValue::new(now));
+                let _never = ctx.upsert_memo([(MEMO_KEY, value)]);
+            }
+        }
         let mut passes = pin!(passes(ctx, &project));
         let mut lanes = pin!(runs::lanes(ctx, &project));
+        let mut questions = pin!(questions::lanes(ctx, &project));
+        let mut asks = true;
         // In a fixed order, so that a replay is the same.
         poll_fn(|polls| {
             if let Poll::Ready(ended) = passes.as_mut().poll(polls) {
                 return Poll::Ready(ended);
+            }
+            if asks {
+                asks = questions.as_mut().poll(polls).is_pending();
             }
             // The lanes end when the workflow is cancelled.
             let ended = lanes.as_mut().poll(polls);
@@ -105,7 +126,7 @@ impl ReconcileSchedules {
     pub fn definitions_changed(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
         self.heard(ctx);
         self.guarded(|machine| match lenient::announcement(&input) {
-            Some(said) => machine.announce(&said),
+            Some(said) => machine.ring(&said),
             None => machine.ignore(),
         });
     }
@@ -141,7 +162,7 @@ impl ReconcileSchedules {
         _ctx: &WorkflowContextView,
         input: RawValue,
     ) -> Result<BTreeMap<String, RunAnswer>, Refusal> {
-        let asked = lenient::runs_query(&input);
+        let asked = lenient::runs_query(&input)?;
         unwound(|| self.machine.run_answers_of(asked.request_ids))
     }
 
@@ -229,7 +250,9 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<SuspendAnswer, Refusal> {
-        self.decide("suspend", ctx, &input, Machine::suspend)
+        let answer = self.decide("suspend", ctx, &input, Machine::suspend);
+        self.note(ctx);
+        answer
     }
 
     #[update_validator(resume)]
@@ -244,7 +267,9 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<SuspendAnswer, Refusal> {
-        self.decide("resume", ctx, &input, Machine::resume)
+        let answer = self.decide("resume", ctx, &input, Machine::resume);
+        self.note(ctx);
+        answer
     }
 
     #[update_validator(trigger)]
@@ -316,9 +341,10 @@ impl ReconcileSchedules {
         admits: impl FnOnce(&Machine, &R) -> Result<(), String>,
     ) -> Result<(), Refusal> {
         self.has_room()?;
+        lenient::check_size(update, input)?;
         // What time it is, is told when it is decided.
-        let request = lenient::request(update, input, None)?;
-        Ok(unwound(|| admits(&self.machine, &request))??)
+        let request = lenient::request(update, input, None).map_err(refusal)?;
+        unwound(|| admits(&self.machine, &request))?.map_err(refusal)
     }
 
     /// The handler of an update: the machine decides, and keeps its answer for
@@ -331,9 +357,25 @@ impl ReconcileSchedules {
         decide: impl FnOnce(&mut Machine, &R) -> Result<A, String>,
     ) -> Result<A, Refusal> {
         self.heard(ctx);
-        let request = lenient::request(update, input, time(ctx.workflow_time()))?;
+        let request =
+            lenient::request(update, input, time(ctx.workflow_time())).map_err(refusal)?;
         let decided = self.guarded(|machine| decide(machine, &request));
-        Ok(decided.ok_or("the request could not be taken; see last_error")??)
+        let decided = decided.ok_or("the request could not be taken; see last_error")?;
+        decided.map_err(refusal)
+    }
+
+    /// Has the memo tell of the suspension: a run that ends without continuing as
+    /// new leaves it to the next one.
+    fn note(&self, ctx: &SyncWorkflowContext<Self>) {
+        if !ctx.patched(ASKED) {
+            return;
+        }
+        let now = self.machine.memo();
+        let value = (now != noted(&ctx.memo())).then(|| MemoValue::new(now));
+        if let Some(value) = value {
+            // A value of ours is always JSON.
+            let _never = ctx.upsert_memo([(MEMO_KEY, Some(value))]);
+        }
     }
 
     /// Updates wait until a run that is too long has continued as new.
@@ -346,6 +388,7 @@ impl ReconcileSchedules {
 
     fn heard(&mut self, ctx: &SyncWorkflowContext<Self>) {
         self.events = ctx.history_length();
+        self.machine.ask_workers(ctx.patched(ASKED));
         if let Some(now) = time(ctx.workflow_time()) {
             self.machine.tick(now);
         }
@@ -362,6 +405,19 @@ impl ReconcileSchedules {
             }
         }
     }
+}
+
+/// Why a request is refused: it may name what was sent, and stands in the history.
+pub(super) fn refusal(mut why: String) -> Refusal {
+    cut_text(&mut why, REFUSAL_LIMIT);
+    why.into()
+}
+
+/// What the memo of a run says.
+fn noted(memo: &Memo) -> WorkflowMemo {
+    memo.raw_value(MEMO_KEY)
+        .and_then(|payload| serde_json::from_slice(&payload.data).ok())
+        .unwrap_or_default()
 }
 
 pub(super) fn tick(ctx: &WorkflowContext<ReconcileSchedules>) {

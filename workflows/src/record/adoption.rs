@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::{check_text, check_words, is_name};
 use crate::names::{DefinitionId, Project, Revision, ScheduleId};
 
 /// The longest id of a foreign schedule, in bytes; the server's limit.
-const ID_LIMIT: usize = 1000;
+pub const SCHEDULE_ID_LIMIT: usize = 1000;
 
 /// What is to be adopted, by definition.
 pub type Adoptions = BTreeMap<DefinitionId, Adoption>;
@@ -57,12 +58,15 @@ impl AdoptRequest {
     /// The definition it is about, when the request makes sense.
     pub fn check(&self) -> Result<&DefinitionId, String> {
         let id = self.id.as_ref().ok_or("id is missing")?;
-        let length = self.from.as_str().len();
-        if length == 0 {
+        check_words(&self.request_id, "", &self.by)?;
+        if self.from.as_str().is_empty() {
             return Err("from is missing".to_owned());
         }
-        if length > ID_LIMIT {
-            return Err(format!("from has {length} bytes, more than {ID_LIMIT}"));
+        check_text("from", self.from.as_str(), SCHEDULE_ID_LIMIT)?;
+        if let Some(revision) = &self.revision
+            && !is_name(revision.as_str())
+        {
+            return Err("revision is not one".to_owned());
         }
         Ok(id)
     }

@@ -1,4 +1,7 @@
-//! What workers tell the reconcile workflow.
+//! Statements of workers to the reconcile workflow.
+//!
+//! The signal that brings one proves nothing: the workflow asks the worker on its
+//! own task queue, and takes in what it answers.
 //!
 //! A worker speaks at its start, when its registry holds another revision, and
 //! at its end. One that does not find itself among the workers of the query
@@ -16,6 +19,10 @@ use crate::names::{DefinitionId, Revision, WorkerId};
 pub struct Announcement {
     /// The worker that speaks.
     pub worker: WorkerId,
+    /// Its place among the statements of this worker, from 1; 0 from releases
+    /// that do not number them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub number: u64,
     /// Why it speaks.
     #[serde(default)]
     pub event: WorkerEvent,
@@ -41,6 +48,11 @@ pub struct Announcement {
     /// The same for event types.
     #[serde(default)]
     pub event_types: DefinitionCounts,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Why a worker speaks.

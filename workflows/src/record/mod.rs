@@ -6,6 +6,7 @@
 
 mod adoption;
 mod announcement;
+mod limits;
 mod memo;
 mod order;
 mod pass;
@@ -18,6 +19,7 @@ mod touch;
 
 pub use adoption::*;
 pub use announcement::*;
+pub use limits::*;
 pub use memo::*;
 pub use order::*;
 pub use pass::*;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Override;
+use super::{Override, check_text, check_words};
 use crate::names::DefinitionId;
 use crate::times::{check_zone, compile_cron};
 
@@ -69,6 +69,10 @@ impl OverrideRequest {
     /// The definition it is about, when the request makes sense at `now`.
     pub fn check(&self, now: Timestamp) -> Result<&DefinitionId, String> {
         let id = self.id.as_ref().ok_or("id is missing")?;
+        check_words(&self.request_id, &self.reason, &self.by)?;
+        for text in self.cron.iter().flatten().chain(&self.timezone) {
+            check_text("the override", text, OVERRIDE_LIMIT)?;
+        }
         if !(self.clear || self.unpause || self.sets()) {
             return Err("nothing to change: give enabled, cron or timezone".to_owned());
         }

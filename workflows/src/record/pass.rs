@@ -6,15 +6,21 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::limits::entry_size;
 use super::{
-    Adoptions, DefinitionCounts, DriftPolicy, Orders, OrphanPolicy, Override, Report, Trigger,
+    Adoptions, Announcement, CORRECTIONS_LIMIT, DefinitionCounts, DriftPolicy, Orders,
+    OrphanPolicy, Override, Report, Trigger,
 };
 use crate::names::{DefinitionId, Revision};
 use crate::schedule::Field;
+use crate::size::json_size;
 
 /// How many definitions' corrections are remembered, in the workflow's state
 /// and in a pass's input and output, which must stay below Temporal's 2 MiB.
 pub const CORRECTIONS_KEPT: usize = 2000;
+
+/// How many corrections of one field are remembered.
+const CORRECTIONS_OF_ONE: usize = 5;
 
 /// The input of the activity `reconcile`.
 ///
@@ -26,6 +32,10 @@ pub struct PassInput {
     pub pass: u64,
     /// What asked for it.
     pub trigger: Trigger,
+    /// The number of the worker's last statement that the workflow took in: the
+    /// answer brings the later ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub heard: u64,
     /// The revision the worker must hold; it refuses otherwise.
     pub revision: Revision,
     /// The workflow's time: an override that is over there is over, whatever
@@ -87,6 +97,9 @@ pub enum PassOutcome {
     Refused {
         /// What it holds.
         holds: Revision,
+        /// See [`PassDone`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        said: Option<Vec<Announcement>>,
     },
     /// The pass ran to its end, or to where the registry moved.
     Done(Box<PassDone>),
@@ -107,21 +120,42 @@ pub struct PassDone {
     pub overrides: BTreeMap<DefinitionId, Option<Override>>,
     /// Corrections as they are now.
     pub corrections: Corrections,
+    /// The worker's statements after the one that the input names, in their
+    /// order; `None` from releases that do not answer them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub said: Option<Vec<Announcement>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// When a schedule's field was corrected: at most the last 5 times.
 pub type Corrections = BTreeMap<DefinitionId, BTreeMap<Field, Vec<Timestamp>>>;
 
-/// Keeps [`CORRECTIONS_KEPT`] definitions: those with a field that was
-/// corrected most often, since these may be contested.
+/// Keeps at most [`CORRECTIONS_KEPT`] definitions, in at most [`CORRECTIONS_LIMIT`]
+/// bytes: those with a field that was corrected most often, since these may be
+/// contested.
 pub fn bound_corrections(corrections: &mut Corrections) {
-    if corrections.len() <= CORRECTIONS_KEPT {
+    for fields in corrections.values_mut() {
+        for times in fields.values_mut() {
+            let old = times.len().saturating_sub(CORRECTIONS_OF_ONE);
+            times.drain(..old);
+        }
+    }
+    if corrections.len() <= CORRECTIONS_KEPT && json_size(corrections) <= CORRECTIONS_LIMIT {
         return;
     }
     let mut by_count: Vec<_> = std::mem::take(corrections).into_iter().collect();
     by_count.sort_by_key(|(_, fields)| std::cmp::Reverse(fields.values().map(Vec::len).max()));
     by_count.truncate(CORRECTIONS_KEPT);
-    corrections.extend(by_count);
+    let mut size = 0;
+    let fitting = by_count.into_iter().take_while(|(id, fields)| {
+        size += entry_size(id, fields);
+        size <= CORRECTIONS_LIMIT
+    });
+    corrections.extend(fitting);
 }
 
 /// The heartbeat of the activity `reconcile`.

@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::check_words;
 use crate::definition::OverlapPolicy;
 use crate::names::DefinitionId;
 use crate::times::{BackfillWindow, When};
@@ -74,6 +75,7 @@ impl RunRequest {
     /// The definition it is about, when the request makes sense.
     pub fn check(&self, kind: RunKind) -> Result<&DefinitionId, String> {
         let id = self.id.as_ref().ok_or("id is missing")?;
+        check_words(&self.request_id, &self.reason, &self.by)?;
         match kind {
             RunKind::Trigger => {
                 if self.from.is_some() || self.to.is_some() || self.limit.is_some() {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::{SELECTOR_LIMIT, check_text};
 use crate::names::{DefinitionId, Revision};
 
 /// How many definitions a selection names; more are only counted.
@@ -30,6 +31,7 @@ impl FromStr for Selector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        check_text("selector", text, SELECTOR_LIMIT)?;
         let mut wanted = BTreeMap::new();
         for part in text.split(',') {
             let (key, value) = part

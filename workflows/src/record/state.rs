@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Adoption, Adoptions, Corrections, DefinitionCounts, Held, Options, Order, Orders, Override,
-    Report, RunRecord, Suspension, Touch, Trigger,
+    Adoption, Adoptions, Announcement, Corrections, DefinitionCounts, Held, NAME_LIMIT, Options,
+    Order, Orders, Override, Report, RunRecord, Suspension, Touch, Trigger, check_text,
 };
 use crate::names::{DefinitionId, Revision, WorkerId};
 
@@ -20,6 +20,8 @@ pub const REVISIONS_KEPT: usize = 100;
 pub const REQUESTS_KEPT: usize = 200;
 /// How many workers are remembered; the one that spoke longest ago goes first.
 pub const WORKERS_KEPT: usize = 50;
+/// How many announcements wait for their workers' answers.
+pub const CLAIMS_KEPT: usize = 50;
 /// How many passes may wait at a time.
 pub const PENDING_KEPT: usize = 16;
 
@@ -37,8 +39,11 @@ pub struct State {
     pub revision: Option<Revision>,
     /// Revisions that any worker announced, in the order of their first mention.
     pub seen: VecDeque<Revision>,
-    /// The workers known to live, by id.
+    /// The workers known to live, by id: each answered on its own task queue.
     pub workers: BTreeMap<WorkerId, WorkerState>,
+    /// Announcements whose workers have not answered yet. Nothing is decided by them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<WorkerId, Announcement>,
     /// The last reports, oldest first. Dry runs are among them.
     pub reports: VecDeque<Report>,
     /// Removals that wait for confirmation, as of the last full pass.
@@ -47,6 +52,10 @@ pub struct State {
     pub removals: VecDeque<(Timestamp, u64)>,
     /// Overrides in force.
     pub overrides: BTreeMap<DefinitionId, Override>,
+    /// How many more overrides passes found than fit in here: their schedules'
+    /// memos alone hold them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overrides_left: u64,
     /// What operators asked for and no pass has done.
     pub orders: Orders,
     /// How many orders and adoptions there were.
@@ -110,8 +119,11 @@ pub struct WorkerState {
     pub options: Options,
     /// Almanac's version.
     pub version: String,
-    /// When it last spoke.
+    /// When it last answered.
     pub spoke_at: Timestamp,
+    /// The number of its last statement that was taken in.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub said: u64,
 }
 
 /// The answer of the query `status`.
@@ -131,10 +143,18 @@ pub struct Status {
     pub revision: Option<Revision>,
     /// The workers known to live.
     pub workers: BTreeMap<WorkerId, WorkerState>,
+    /// Workers whose last announcement is not proved yet, with the revision that
+    /// it names. Nothing is decided by it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub announced: BTreeMap<WorkerId, Revision>,
     /// Removals that wait for confirmation.
     pub held: Option<Held>,
     /// Overrides in force.
     pub overrides: BTreeMap<DefinitionId, Override>,
+    /// How many more overrides passes found than the workflow remembers: their
+    /// schedules' memos alone hold them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overrides_left: u64,
     /// What operators asked for and no pass has done.
     #[schema(value_type = BTreeMap<String, Order>)]
     pub orders: Orders,
@@ -158,6 +178,11 @@ pub struct Status {
     pub ignored_signals: u64,
     /// Who suspended the reconciler, when it is.
     pub suspended: Option<Suspension>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The argument of the query `history`.
@@ -184,6 +209,18 @@ pub struct SyncRequest {
     pub dry_run: bool,
     /// Digest of the held removals to confirm.
     pub confirm: Option<String>,
+}
+
+impl SyncRequest {
+    /// Refuses a request with a text that is too long.
+    pub fn check(&self) -> Result<(), String> {
+        check_text("request_id", &self.request_id, NAME_LIMIT)?;
+        check_text(
+            "confirm",
+            self.confirm.as_deref().unwrap_or_default(),
+            NAME_LIMIT,
+        )
+    }
 }
 
 /// The answer of the update `sync`.

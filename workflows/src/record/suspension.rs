@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::check_words;
+
 /// Who suspended the reconciler.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
@@ -22,6 +24,16 @@ impl std::fmt::Display for Suspension {
     }
 }
 
+/// The memo of the reconcile workflow, under [`MEMO_KEY`](super::MEMO_KEY): what
+/// outlives a run that the server or an operator ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkflowMemo {
+    /// Who suspended the reconciler, when it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<Suspension>,
+}
+
 /// The argument of the updates `suspend` and `resume`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +45,13 @@ pub struct SuspendRequest {
     pub reason: String,
     /// Who.
     pub by: String,
+}
+
+impl SuspendRequest {
+    /// Refuses a request with a text that is too long.
+    pub fn check(&self) -> Result<(), String> {
+        check_words(&self.request_id, &self.reason, &self.by)
+    }
 }
 
 /// The answer of the updates `suspend` and `resume`.

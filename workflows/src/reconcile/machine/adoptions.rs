@@ -1,11 +1,15 @@
 //! Adoptions: asked for, and handed to a pass.
 
 use super::Machine;
-use crate::reconcile::bounds::{NAME_LIMIT, ORDERS_KEPT, good_name};
+use crate::reconcile::bounds::{self, ORDERS_KEPT};
 use crate::reconcile::queue::Ask;
 use crate::record::{
     AdoptAnswer, AdoptRequest, Adoption, Adoptions, PendingPass, Touch, TouchKind, Trigger,
 };
+use crate::size::json_size;
+
+/// What an adoption takes in the state beside its request, in bytes of JSON.
+const ENTRY_OVERHEAD: usize = 300;
 
 impl Machine {
     /// Whether the update `adopt` can be taken.
@@ -15,14 +19,6 @@ impl Machine {
     ) -> Result<(), String> {
         self.admits_once::<AdoptAnswer>(&request.request_id, |machine| {
             let id = request.check()?;
-            if request.by.len() > NAME_LIMIT {
-                return Err(format!("by is longer than {NAME_LIMIT} bytes"));
-            }
-            if let Some(revision) = &request.revision
-                && !good_name(revision.as_str())
-            {
-                return Err("revision is not one".to_owned());
-            }
             machine.goes_on()?;
             let adoptions = &machine.state.adoptions;
             if !adoptions.contains_key(id) && adoptions.len() >= ORDERS_KEPT {
@@ -31,7 +27,8 @@ impl Machine {
                     adoptions.len()
                 ));
             }
-            Ok(())
+            let more = ENTRY_OVERHEAD + json_size(request);
+            bounds::admits("adoptions", adoptions, more, bounds::ADOPTIONS_LIMIT)
         })
     }
 

@@ -27,11 +27,15 @@ impl Machine {
         let effect = match attempt {
             // It holds the revision it was asked about: its announcement was lost.
             Attempt::Done(_) => decide::refused(&mut self.state, worker, &input.revision, self.now),
-            Attempt::Refused(holds) if bounds::good_name(holds.as_str()) => {
+            Attempt::Refused(holds, _) if bounds::good_name(holds.as_str()) => {
                 decide::refused(&mut self.state, worker, &holds, self.now)
             }
+            Attempt::NotStarted if self.asks => {
+                self.bury(worker);
+                Effect::Stayed
+            }
             Attempt::NotStarted => decide::remove(&mut self.state, worker),
-            Attempt::Refused(_) | Attempt::Failed(_) => Effect::Stayed,
+            Attempt::Refused(..) | Attempt::Failed(_) => Effect::Stayed,
         };
         if effect != Effect::Stayed {
             self.moved(Trigger::Change);
@@ -45,10 +49,15 @@ impl Machine {
             return;
         };
         self.probed = false;
+        let hint = self.hint.take();
         match attempt {
-            Attempt::Done(done) => {
+            Attempt::Done(mut done) => {
                 let interrupted = done.interrupted && !pass.dry_run;
-                decide::answered(&mut self.state, &worker, self.now);
+                // A run of an earlier release goes on without statements.
+                let said = done.said.take().filter(|_| self.asks);
+                // A dry run wrote nothing of it.
+                let covered = hint.clone().filter(|_| !interrupted && !pass.dry_run);
+                self.proved(&worker, &input.revision, said, hint, covered.as_ref());
                 outcome::done(&mut self.state, input, *done, self.now);
                 if interrupted {
                     self.stumbled();
@@ -57,8 +66,12 @@ impl Machine {
                     self.stumbles = 0;
                 }
             }
-            Attempt::Refused(holds) => {
+            Attempt::Refused(holds, said) => {
                 self.stumbled();
+                if bounds::good_name(holds.as_str()) {
+                    let said = said.filter(|_| self.asks);
+                    self.proved(&worker, &holds, said, hint, None);
+                }
                 let effect = if bounds::good_name(holds.as_str()) {
                     decide::refused(&mut self.state, &worker, &holds, self.now)
                 } else {
@@ -67,7 +80,14 @@ impl Machine {
                 self.not_here(pass, effect);
             }
             Attempt::NotStarted => {
+                let options = decide::options(&self.state);
                 let effect = decide::remove(&mut self.state, &worker);
+                if self.asks
+                    && !self.state.workers.is_empty()
+                    && options != decide::options(&self.state)
+                {
+                    self.ask(Ask::full(Trigger::Change));
+                }
                 self.state.last_error = Some(format!(
                     "worker {worker} did not start pass {} in time and was dropped",
                     pass.pass
@@ -75,6 +95,9 @@ impl Machine {
                 self.not_here(pass, effect);
             }
             Attempt::Failed(mut error) => {
+                if let Some(hint) = hint {
+                    self.keep_claim(hint);
+                }
                 bounds::text(&mut error);
                 self.state.last_error = Some(error.clone());
                 // Two steps: unlike a refusal, a failure always waits.
@@ -129,10 +152,14 @@ impl Machine {
     }
 
     /// A decision panicked: whatever it was, the workflow goes on.
-    pub(in crate::reconcile) fn broke(&mut self, error: String) {
+    pub(in crate::reconcile) fn broke(&mut self, mut error: String) {
         if let Some((_, pass)) = self.running.take() {
             queue::put_back(&mut self.state.pending, pass);
         }
+        if let Some(hint) = self.hint.take() {
+            self.keep_claim(hint);
+        }
+        bounds::text(&mut error);
         self.state.last_error = Some(error);
         self.stumbles = self.stumbles.max(1);
         self.stumbled();

@@ -4,12 +4,16 @@ use jiff::Timestamp;
 
 use super::Machine;
 use crate::names::DefinitionId;
-use crate::reconcile::bounds::ORDERS_KEPT;
+use crate::reconcile::bounds::{self, ORDERS_KEPT};
 use crate::reconcile::queue::Ask;
 use crate::record::{
     ClearRequest, OVERRIDE_LIMIT, Order, Orders, OverrideAnswer, OverrideRequest, PendingPass,
     Touch, TouchKind, Trigger,
 };
+use crate::size::json_size;
+
+/// What an order takes in the state beside its request, in bytes of JSON.
+const ENTRY_OVERHEAD: usize = 300;
 
 impl Machine {
     /// Whether the update `override` can be taken.
@@ -21,7 +25,7 @@ impl Machine {
             let id = request.check(machine.now)?;
             machine.goes_on()?;
             let merged = request.over(machine.present(id), machine.now);
-            let length = serde_json::to_string(&merged).map_or(0, |json| json.len());
+            let length = json_size(&merged);
             if length > OVERRIDE_LIMIT {
                 return Err(format!(
                     "with what is overridden already the override takes {length} bytes, \
@@ -35,7 +39,9 @@ impl Machine {
                     orders.len()
                 ));
             }
-            Ok(())
+            // The override may stand in the order and beside it.
+            let more = ENTRY_OVERHEAD + json_size(&merged) + json_size(request);
+            bounds::admits("overrides", orders, more, bounds::ORDERS_LIMIT)
         })
     }
 
@@ -88,7 +94,7 @@ impl Machine {
             overridden: overridden.clone(),
             ..Touch::default()
         });
-        let order = Order {
+        let mut order = Order {
             number,
             overridden: overridden.clone(),
             unpause: request.unpause,
@@ -96,6 +102,7 @@ impl Machine {
             reason: request.reason.clone(),
             at: self.now,
         };
+        bounds::order(&mut order);
         self.state.orders.insert(id, order);
         Ok(OverrideAnswer { pass, overridden })
     }

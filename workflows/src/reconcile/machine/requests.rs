@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::Machine;
-use crate::reconcile::bounds::NAME_LIMIT;
-use crate::record::REQUESTS_KEPT;
+use crate::reconcile::bounds;
+use crate::record::{NAME_LIMIT, check_text};
 
 impl Machine {
     /// Whether a request can be taken: it was before, or `admits` has nothing against it.
@@ -18,7 +18,7 @@ impl Machine {
         if self.answered::<A>(request_id).is_some() {
             return Ok(());
         }
-        good_name(request_id)?;
+        check_text("request_id", request_id, NAME_LIMIT)?;
         admits(self)
     }
 
@@ -36,9 +36,7 @@ impl Machine {
         if !request_id.is_empty() {
             let requests = &mut self.state.requests;
             requests.push_back((request_id.to_owned(), json!(answer)));
-            while requests.len() > REQUESTS_KEPT {
-                requests.pop_front();
-            }
+            bounds::requests(requests);
         }
         Ok(answer)
     }
@@ -53,12 +51,4 @@ impl Machine {
             .find(|(id, _)| id == request_id)
             .and_then(|(_, answer)| serde_json::from_value(answer.clone()).ok())
     }
-}
-
-/// Names are kept: they have a bound.
-pub(super) fn good_name(request_id: &str) -> Result<(), String> {
-    if request_id.len() > NAME_LIMIT {
-        return Err(format!("request_id is longer than {NAME_LIMIT} bytes"));
-    }
-    Ok(())
 }

@@ -7,11 +7,14 @@
 use std::collections::BTreeMap;
 
 use super::Machine;
-use super::requests::good_name;
 use crate::reconcile::bounds;
 use crate::record::{
     RUNS_WAITING, RunAnswer, RunKind, RunOrder, RunRecord, RunRequest, RunState, RunsSeen,
 };
+use crate::size::json_size;
+
+/// What a run takes in the state beside its request, in bytes of JSON.
+const RUN_OVERHEAD: usize = 500;
 
 impl Machine {
     /// Whether the update `trigger` or `backfill` can be taken.
@@ -21,7 +24,6 @@ impl Machine {
         request: &RunRequest,
     ) -> Result<(), String> {
         let id = request.check(kind)?;
-        good_name(&request.request_id)?;
         if let Some(known) = self.run_of(&request.request_id) {
             if known.order.kind == kind && known.order.id == *id {
                 return Ok(());
@@ -37,7 +39,14 @@ impl Machine {
         if waiting >= RUNS_WAITING {
             return Err(format!("too many runs wait ({waiting}); try again later"));
         }
-        Ok(())
+        let waiting: Vec<_> = self
+            .state
+            .runs
+            .iter()
+            .filter(|run| run.answer.is_none())
+            .collect();
+        let more = RUN_OVERHEAD + json_size(request) + request.request_id.len();
+        bounds::admits("runs", &waiting, more, bounds::RUNS_LIMIT)
     }
 
     /// The update `trigger` or `backfill`: what is known of the run so far. A
@@ -80,8 +89,7 @@ impl Machine {
             before: None,
             sent: false,
         };
-        bounds::text(&mut order.reason);
-        bounds::text(&mut order.by);
+        bounds::run_order(&mut order);
         self.state.runs.push_back(RunRecord {
             request_id: request.request_id.clone(),
             order,
@@ -127,7 +135,8 @@ impl Machine {
     }
 
     /// A run may be sent from now on.
-    pub(in crate::reconcile) fn run_seen(&mut self, number: u64, before: RunsSeen) {
+    pub(in crate::reconcile) fn run_seen(&mut self, number: u64, mut before: RunsSeen) {
+        bounds::seen(&mut before);
         if let Some(run) = self.run_mut(number) {
             run.order.before = Some(before);
         }

@@ -1,10 +1,18 @@
 //! The reconciler stopped and let go on by operators.
 
 use super::Machine;
+use crate::reconcile::bounds;
 use crate::reconcile::queue::Ask;
-use crate::record::{SuspendAnswer, SuspendRequest, Suspension, Trigger};
+use crate::record::{SuspendAnswer, SuspendRequest, Suspension, Trigger, WorkflowMemo};
 
 impl Machine {
+    /// What outlives this run, whoever ends it.
+    pub(in crate::reconcile) fn memo(&self) -> WorkflowMemo {
+        WorkflowMemo {
+            suspended: self.state.suspended.clone(),
+        }
+    }
+
     /// What waits for a pass is refused while none can begin.
     pub(super) fn goes_on(&self) -> Result<(), String> {
         match &self.state.suspended {
@@ -20,6 +28,7 @@ impl Machine {
         &self,
         request: &SuspendRequest,
     ) -> Result<(), String> {
+        request.check()?;
         self.admits_once::<SuspendAnswer>(&request.request_id, |_| {
             if request.reason.trim().is_empty() {
                 return Err("reason is missing".to_owned());
@@ -33,6 +42,7 @@ impl Machine {
         &self,
         request: &SuspendRequest,
     ) -> Result<(), String> {
+        request.check()?;
         self.admits_once::<SuspendAnswer>(&request.request_id, |machine| {
             if machine.state.suspended.is_none() {
                 return Err("the reconciler is not suspended".to_owned());
@@ -49,11 +59,13 @@ impl Machine {
     ) -> Result<SuspendAnswer, String> {
         self.once(&request.request_id, |machine| {
             machine.news += 1;
-            machine.state.suspended = Some(Suspension {
+            let mut suspension = Suspension {
                 reason: request.reason.clone(),
                 by: request.by.clone(),
                 at: machine.now,
-            });
+            };
+            bounds::suspension(&mut suspension);
+            machine.state.suspended = Some(suspension);
             Ok(SuspendAnswer {
                 suspended: machine.state.suspended.clone(),
                 pass: None,

@@ -99,7 +99,10 @@ fn a_request_with_an_endless_name_is_refused() {
         }),
     ];
     for one in refused {
-        assert_eq!(one, Err("request_id is longer than 200 bytes".to_owned()));
+        assert_eq!(
+            one,
+            Err("request_id has 201 bytes, more than 200".to_owned())
+        );
     }
 }
 

@@ -37,7 +37,7 @@ fn a_refusal_updates_the_table_and_widens_the_pass() {
     let mut machine = settled();
     machine.announce(&edited("a", "1", "2", &["x"]));
     let (_, input) = run(&mut machine);
-    machine.ended(&input, Attempt::Refused(revision("3")));
+    machine.ended(&input, Attempt::Refused(revision("3"), None));
     let (_, again) = run(&mut machine);
     assert_eq!(
         (again.pass, again.revision.clone(), again.only.clone()),
@@ -52,7 +52,7 @@ fn a_refusal_updates_the_table_and_widens_the_pass() {
 #[test]
 fn a_worker_that_always_refuses_or_interrupts_is_not_asked_without_pause() {
     for attempt in [
-        Attempt::Refused(revision("1")),
+        Attempt::Refused(revision("1"), None),
         Attempt::Done(Box::new(PassDone {
             interrupted: true,
             ..PassDone::default()
@@ -172,7 +172,7 @@ fn replicas_that_differ_are_asked_before_a_full_pass_and_the_dead_are_dropped() 
         (0, true, Some(&[][..]))
     );
     machine.probed(&workers[0], &input, Attempt::NotStarted);
-    machine.probed(&workers[1], &input, Attempt::Refused(revision("1")));
+    machine.probed(&workers[1], &input, Attempt::Refused(revision("1"), None));
     machine.probed(&workers[2], &input, good());
     let (_, input) = run(&mut machine);
     assert!(input.replicas_differ, "c holds another revision");

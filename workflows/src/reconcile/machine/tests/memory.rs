@@ -102,6 +102,7 @@ fn a_dry_run_changes_nothing_but_the_reports() {
             interrupted: true,
             overrides: BTreeMap::from([(id("x"), Some(Override::default()))]),
             corrections: BTreeMap::from([(id("x"), BTreeMap::new())]),
+            said: None,
         })),
     );
     let after = machine.carried();

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 mod asked;
 mod attempts;
 mod memory;
+mod questions;
 mod runs;
+mod sizes;
 mod story;
 
 use super::*;
@@ -31,6 +33,7 @@ fn id(text: &str) -> DefinitionId {
 fn says(worker: &str, event: WorkerEvent, previous: Option<&str>, holds: &str) -> Announcement {
     Announcement {
         worker: WorkerId::new(worker),
+        number: 0,
         event,
         previous: previous.map(revision),
         revision: revision(holds),

@@ -45,8 +45,8 @@ fn acts() -> impl Strategy<Value = Act> {
 fn step(machine: &mut Machine, fate: u8) -> Option<PassInput> {
     let attempt = match fate {
         0 => Attempt::NotStarted,
-        1 => Attempt::Refused(revision("0")),
-        2 => Attempt::Refused(revision("1")),
+        1 => Attempt::Refused(revision("0"), None),
+        2 => Attempt::Refused(revision("1"), None),
         3 => failed(),
         4 => Attempt::Done(Box::new(PassDone {
             interrupted: true,
