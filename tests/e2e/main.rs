@@ -12,6 +12,7 @@ mod crash;
 mod destroying;
 mod dev;
 mod drift;
+mod due_runs;
 mod fake;
 mod harness;
 mod hostile;

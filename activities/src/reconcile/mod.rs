@@ -22,7 +22,7 @@ use crate::definitions::DefinitionSource;
 use crate::metrics::{self, Metric};
 use crate::schedules::{
     Adopter, Applied, Applier, Depth, Fingerprints, Observation, Observer, RequestError, Schedules,
-    SettledCache, Watch,
+    ServerClock, SettledCache, Watch,
 };
 use report::{conclude, report};
 
@@ -128,6 +128,7 @@ impl Reconciler {
                 ..PassDone::default()
             })));
         }
+        let clock = ServerClock::told(input.now);
         let now = Timestamp::now();
         metrics::at(Metric::ReconcileLastAttempt, now);
         let ground = self.ground(&snapshot, input, now.max(input.now));
@@ -142,6 +143,7 @@ impl Reconciler {
                 desired: &ground.desired,
                 policy: &policy,
                 concurrency: self.concurrency,
+                clock,
                 is_current: &|| self.source.snapshot().revision == plan.revision,
                 progress,
             };

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use almanac_workflows::contracts;
 use almanac_workflows::record::{RunOrder, RunStep};
+use jiff::Timestamp;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 use super::Runner;
+use crate::schedules::ServerClock;
 
 /// How often a step tells the server that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -48,8 +50,11 @@ impl RunActivities {
                 }
             }
         };
+        let started = ctx.info().started_time;
+        let started = started.and_then(|at| Timestamp::try_from(at).ok());
+        let clock = ServerClock::told(started.unwrap_or(Timestamp::UNIX_EPOCH));
         tokio::select! {
-            step = self.runner.step(&order) => {
+            step = self.runner.step(&order, clock) => {
                 step.map_err(|error| ApplicationFailure::new(error.to_string()).into())
             }
             () = ctx.cancelled() => Err(ApplicationFailure::new("the worker shuts down").into()),

@@ -6,7 +6,9 @@
 //! second half again.
 //!
 //! Guarantees: nothing is sent but by *send*, and by that once; nothing goes to
-//! a schedule that is not ours. Assumes that no two runs of one schedule are
+//! a schedule that is not ours. A patch makes CHASM forget a run that is due and
+//! not started, as every write does: *send* waits for one that starts soon, and
+//! starts any other with the same patch. Assumes that no two runs of one schedule are
 //! asked for at a time, which the reconcile workflow sees to. A run that
 //! someone starts by other means in the same second may be taken for ours.
 
@@ -32,8 +34,9 @@ pub use activity::RunActivities;
 pub use range::{Range, Times};
 
 use crate::metrics;
-use crate::schedules::wire::{self, encode_overlap, encode_time};
-use crate::schedules::{RequestError, Schedules, backfill_request};
+use crate::schedules::due::{Backend, Due, Guard, Moment};
+use crate::schedules::wire::{self, Described, encode_overlap, encode_time};
+use crate::schedules::{RequestError, Schedules, ServerClock, backfill_request};
 use seen::{Sight, became, glance};
 
 /// How long what was sent may take to show.
@@ -47,6 +50,8 @@ const BACKFILL_STILL: Duration = Duration::from_secs(3);
 const WAIT_STILL: Duration = Duration::from_secs(1);
 /// How long a run waits for a second without another run of its schedule.
 const FREE_WITHIN: Duration = Duration::from_secs(5);
+/// How long a run waits for a moment at which none of its schedule is due.
+const QUIET_WITHIN: Duration = Duration::from_secs(8);
 /// Time between two looks; it doubles to [`LAST_LOOK`].
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(500);
@@ -60,9 +65,27 @@ pub struct Runner {
 
 /// A schedule of ours, described.
 struct Ours {
-    spec: Spec,
-    overlap: OverlapPolicy,
+    described: Described,
     info: ScheduleInfo,
+}
+
+impl Ours {
+    fn spec(&self) -> &Spec {
+        &self.described.live.values.spec
+    }
+
+    fn overlap(&self) -> OverlapPolicy {
+        self.described.live.values.overlap_policy
+    }
+
+    /// The moment for a patch.
+    fn moment(&self, clock: ServerClock) -> Moment {
+        let is_kept = self.described.backend() == Backend::Workflow;
+        if is_kept || self.described.live.values.paused {
+            return Moment::Quiet;
+        }
+        Guard::Due.moment(self.spec(), &self.described.coming, clock.now())
+    }
 }
 
 impl Runner {
@@ -72,11 +95,15 @@ impl Runner {
     }
 
     /// One step of a run.
-    pub async fn step(&self, order: &RunOrder) -> Result<RunStep, RequestError> {
+    pub async fn step(
+        &self,
+        order: &RunOrder,
+        clock: ServerClock,
+    ) -> Result<RunStep, RequestError> {
         let step = match &order.before {
             None => self.look(order).await?,
             Some(before) if order.sent => self.watch(order, before).await?,
-            Some(before) => self.send(order, before).await?,
+            Some(before) => self.send(order, before, clock).await?,
         };
         if let RunStep::Ended(answer) = &step {
             self.tell(order, answer);
@@ -99,11 +126,7 @@ impl Runner {
         };
         let info = response.info.clone().unwrap_or_default();
         Ok(match wire::live(&self.project, &schedule, response) {
-            Some(described) => Ok(Ours {
-                overlap: described.live.values.overlap_policy,
-                spec: described.live.values.spec,
-                info,
-            }),
+            Some(described) => Ok(Ours { described, info }),
             None => Err(refused(
                 RunState::Foreign,
                 format!("schedule `{schedule}` is not Almanac's; it is left alone"),
@@ -118,7 +141,7 @@ impl Runner {
         };
         let glance = glance(&ours.info);
         let mut before = RunsSeen {
-            overlap: order.overlap.unwrap_or(ours.overlap),
+            overlap: order.overlap.unwrap_or(ours.overlap()),
             asked: 1,
             started: glance.started,
             skipped: glance.skipped,
@@ -128,16 +151,16 @@ impl Runner {
         };
         seen::remember(&mut before, &ours.info);
         if order.kind == RunKind::Trigger {
-            before.at = free_second(&ours.info).await;
+            before.at = free_second(&ours).await;
             return Ok(RunStep::Seen(before));
         }
-        let times = Range::of(&ours.spec, order.from, order.to)
-            .and_then(|range| range.times_within(&ours.spec, order.limit));
+        let times = Range::of(ours.spec(), order.from, order.to)
+            .and_then(|range| range.times_within(ours.spec(), order.limit));
         Ok(match times {
             Ok(times) => RunStep::Seen(RunsSeen {
                 first: times.first,
                 last: times.last,
-                window: Some(ours.spec.backfill_window(times.first, times.last)),
+                window: Some(ours.spec().backfill_window(times.first, times.last)),
                 asked: times.count,
                 ..before
             }),
@@ -145,17 +168,33 @@ impl Runner {
         })
     }
 
-    async fn send(&self, order: &RunOrder, before: &RunsSeen) -> Result<RunStep, RequestError> {
+    async fn send(
+        &self,
+        order: &RunOrder,
+        before: &RunsSeen,
+        clock: ServerClock,
+    ) -> Result<RunStep, RequestError> {
         let schedule = self.project.schedule_id(&order.id);
-        if order.kind == RunKind::Trigger
-            && let Ok(ours) = self.ours(order).await?
-        {
-            // The second that was free when it was looked for may be over.
-            free_second(&ours.info).await;
+        let mut patch = patch(order, before);
+        if let Some((ours, due)) = self.settle(order, clock).await? {
+            patch.backfill_request.extend(due.map(|due| {
+                tracing::info!(
+                    definition = %order.id, %schedule, due = %due.nominal, starts = %due.starts,
+                    "started a due run early, since the patch would drop it"
+                );
+                backfill_request(
+                    ours.spec().backfill_window(due.nominal, due.nominal),
+                    Some(ours.overlap()),
+                )
+            }));
+            if order.kind == RunKind::Trigger {
+                // The second that was free when it was looked for may be over.
+                free_second(&ours).await;
+            }
         }
         let sent = self
             .schedules
-            .patch(&schedule, patch(order, before), order.request_id.clone())
+            .patch(&schedule, patch, order.request_id.clone())
             .await;
         match sent {
             Ok(()) => self.watch(order, before).await,
@@ -169,6 +208,32 @@ impl Runner {
                 format!("schedule `{schedule}` is gone"),
             ))),
             Err(error) => Ok(ended(refused(RunState::Failed, error.to_string()))),
+        }
+    }
+
+    /// Waits until a patch drops no run; the schedule then, and the due run that
+    /// the patch must start. `None` where it is gone or foreign.
+    async fn settle(
+        &self,
+        order: &RunOrder,
+        clock: ServerClock,
+    ) -> Result<Option<(Ours, Option<Due>)>, RequestError> {
+        let deadline = Instant::now() + QUIET_WITHIN;
+        let mut look = FIRST_LOOK;
+        loop {
+            let Ok(ours) = self.ours(order).await? else {
+                return Ok(None);
+            };
+            match ours.moment(clock) {
+                Moment::Wait(wait) if Instant::now() < deadline => {
+                    sleep(wait.max(look)).await;
+                    look = (look * 2).min(LAST_LOOK);
+                }
+                Moment::Due(due) if due.is_known && self.schedules.drops_due_runs().await? => {
+                    return Ok(Some((ours, Some(due))));
+                }
+                _ => return Ok(Some((ours, None))),
+            }
         }
     }
 
@@ -296,12 +361,16 @@ fn patch(order: &RunOrder, before: &RunsSeen) -> SchedulePatch {
 
 /// Waits for a second in which no other run of the schedule is named: the
 /// server names runs by the second, and drops one whose name is taken.
-async fn free_second(info: &ScheduleInfo) -> Timestamp {
+async fn free_second(ours: &Ours) -> Timestamp {
+    let coming = ours.described.coming.iter().take(2);
+    let nominal: Vec<_> = coming
+        .map(|starts| Due::of(ours.spec(), *starts).nominal)
+        .collect();
     let deadline = Instant::now() + FREE_WITHIN;
     loop {
         let now = Timestamp::now();
         let second = seen::floor(now);
-        if seen::is_free(info, now) || Instant::now() > deadline {
+        if seen::is_free(&ours.info, &nominal, now) || Instant::now() > deadline {
             return second;
         }
         sleep(Duration::from_millis(50)).await;

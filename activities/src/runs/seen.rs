@@ -251,13 +251,16 @@ fn new_runs<'a>(before: &RunsSeen, info: &'a ScheduleInfo) -> Vec<&'a ScheduleAc
 }
 
 /// Whether no run of the schedule is named by the second of `now`, nor is
-/// about to be.
-pub(super) fn is_free(info: &ScheduleInfo, now: Timestamp) -> bool {
+/// about to be. Jitter delays a run and does not rename it: `nominal` are the
+/// times that the next runs are named after.
+pub(super) fn is_free(info: &ScheduleInfo, nominal: &[Timestamp], now: Timestamp) -> bool {
     let taken = |second: Timestamp| {
         let recent = info.recent_actions.iter();
         let mut recent = recent.filter_map(|action| decode_time(action.schedule_time.as_ref()?));
         let mut coming = info.future_action_times.iter().filter_map(decode_time);
-        recent.any(|due| floor(due) == second) || coming.any(|due| floor(due) == second)
+        recent.any(|due| floor(due) == second)
+            || coming.any(|due| floor(due) == second)
+            || nominal.iter().any(|due| floor(*due) == second)
     };
     let soon = now.saturating_add(AHEAD).unwrap_or(now);
     !taken(floor(now)) && !taken(floor(soon))

@@ -6,12 +6,16 @@
 //! planned again, three times at most.
 //!
 //! Guarantees: before each operation the registry is still the plan's; no
-//! write goes to a schedule that is not ours at that moment.
+//! write goes to a schedule that is not ours at that moment; none drops a run
+//! that is due (`settle`), or the report names it.
 
 mod applied;
+mod settle;
+mod slot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
@@ -20,12 +24,16 @@ use almanac_workflows::plan::{
 };
 use almanac_workflows::record::{Op, Progress, ReportError};
 use almanac_workflows::schedule::{Desired, Field};
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, stream};
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 pub use applied::Applied;
 use applied::{Done, Outcome};
+use settle::Write;
+use slot::Slot;
 
+use super::due::ServerClock;
 use super::wire::{self, Described};
 use super::{Deletion, RequestError, Schedules};
 
@@ -48,8 +56,11 @@ pub struct Applier<'a> {
     pub desired: &'a BTreeMap<DefinitionId, Desired>,
     /// What the plan was made under.
     pub policy: &'a Policy<'a>,
-    /// How many operations go on at a time.
+    /// How many operations go on at a time, beside those that wait for a moment
+    /// at which no run is due.
     pub concurrency: usize,
+    /// The server's present time.
+    pub clock: ServerClock,
     /// Whether the registry is still the plan's.
     pub is_current: &'a (dyn Fn() -> bool + Sync),
     /// Told of each operation that was tried.
@@ -70,16 +81,36 @@ impl Applier<'_> {
             }
         };
         let mut applied = Applied::default();
+        let slots = &Semaphore::new(self.concurrency);
 
         // The futures are made before they are streamed: a closure that borrows
         // cannot be shown to be `Send` inside an activity. Some at a time, since
         // each takes room.
         let mut made = BTreeSet::new();
+        // The old half of a rename goes as soon as the new one is there: both
+        // run the same times.
+        let old: BTreeMap<&ScheduleId, &Delete> = plan
+            .deletes
+            .iter()
+            .filter_map(|delete| Some((delete.renamed_to.as_ref()?, delete)))
+            .collect();
+        let replaced = Mutex::new(Vec::new());
         for some in plan.creates.chunks(AT_ONCE) {
             let creates: Vec<_> = some
                 .iter()
                 .map(|create| async {
-                    let result = self.create(create).await;
+                    let mut slot = Slot::take(slots).await;
+                    let result = match old.get(&create.schedule) {
+                        Some(delete) => {
+                            let (result, deleted) =
+                                Box::pin(self.rename(create, delete, &mut slot)).await;
+                            let mut replaced =
+                                replaced.lock().unwrap_or_else(PoisonError::into_inner);
+                            replaced.extend(deleted.map(|deleted| (*delete, deleted)));
+                            result
+                        }
+                        None => Box::pin(self.create(create, &mut slot)).await,
+                    };
                     tried(&result);
                     (
                         create.definition.as_str(),
@@ -91,17 +122,31 @@ impl Applier<'_> {
                 .collect();
             made.extend(self.gather(&mut applied, creates).await);
         }
+        let replaced = replaced
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let gone: BTreeSet<&ScheduleId> = replaced.iter().map(|(old, _)| &old.schedule).collect();
+        let replaced = replaced.into_iter().map(|(delete, result)| {
+            tried(&result);
+            future::ready((
+                delete.definition.as_str(),
+                &delete.schedule,
+                Op::Delete,
+                result,
+            ))
+        });
+        self.gather(&mut applied, replaced.collect()).await;
 
         for some in plan.updates.chunks(AT_ONCE) {
             let updates: Vec<_> = some
                 .iter()
                 .map(|update| async {
-                    let result = match described.get(&update.schedule) {
-                        Some(described) => self.update(update, described).await,
-                        None => {
-                            self.converge(update.definition.clone(), &update.schedule)
-                                .await
-                        }
+                    let mut slot = Slot::take(slots).await;
+                    let result = if let Some(described) = described.get(&update.schedule) {
+                        self.update(update, described, &mut slot).await
+                    } else {
+                        let definition = update.definition.clone();
+                        Box::pin(self.converge(definition, &update.schedule, &mut slot)).await
                     };
                     tried(&result);
                     (
@@ -117,16 +162,18 @@ impl Applier<'_> {
 
         // The old half of a rename stays where the new one could not be made.
         let possible = |delete: &&Delete| {
-            delete
-                .renamed_to
-                .as_ref()
-                .is_none_or(|new| made.contains(new))
+            !gone.contains(&delete.schedule)
+                && delete
+                    .renamed_to
+                    .as_ref()
+                    .is_none_or(|new| made.contains(new))
         };
         for some in plan.deletes.chunks(AT_ONCE) {
             let deletes: Vec<_> = some
                 .iter()
                 .filter(possible)
                 .map(|delete| async {
+                    let _slot = Slot::take(slots).await;
                     let result = self.delete(delete).await;
                     tried(&result);
                     (
@@ -153,7 +200,8 @@ impl Applier<'_> {
         operations: Vec<impl Future<Output = (&'b str, &'b ScheduleId, Op, Tried)>>,
     ) -> BTreeSet<ScheduleId> {
         let mut good = BTreeSet::new();
-        let operations = stream::iter(operations).buffer_unordered(self.concurrency);
+        // Each takes a slot, and gives it to others while it waits.
+        let operations = stream::iter(operations).buffer_unordered(AT_ONCE);
         futures::pin_mut!(operations);
         while let Some((definition, schedule, op, result)) = operations.next().await {
             crate::metrics::operation(op, result.is_ok());
@@ -193,7 +241,7 @@ impl Applier<'_> {
         good
     }
 
-    async fn create(&self, create: &Create) -> Tried {
+    async fn create(&self, create: &Create, slot: &mut Slot<'_>) -> Tried {
         if !(self.is_current)() {
             return Ok(Outcome::Skipped);
         }
@@ -207,21 +255,52 @@ impl Applier<'_> {
             Ok(()) => Ok(Outcome::Done(Box::new(Done::created(create)))),
             // Someone was faster, or the answer to our own create was lost.
             Err(RequestError::AlreadyExists) => {
-                self.converge(create.definition.clone(), &create.schedule)
-                    .await
+                let definition = create.definition.clone();
+                Box::pin(self.converge(definition, &create.schedule, slot)).await
             }
             Err(error) => Err(error),
         }
     }
 
+    /// Replaces a schedule by one of another id at a moment at which no run is
+    /// due; the second is what became of the old one, where it was tried.
+    async fn rename(
+        &self,
+        create: &Create,
+        delete: &Delete,
+        slot: &mut Slot<'_>,
+    ) -> (Tried, Option<Tried>) {
+        let stopped = match Box::pin(self.settle_old(delete, slot)).await {
+            Ok(stopped) => stopped,
+            Err(error) => return (Err(error), None),
+        };
+        let made = Box::pin(self.create(create, slot)).await;
+        if !matches!(made, Ok(Outcome::Done(_) | Outcome::Nothing)) {
+            return (made, None);
+        }
+        let mut deleted = self.delete(delete).await;
+        if let (Ok(Outcome::Done(done)), Some(due)) = (&mut deleted, stopped) {
+            done.lost.push(format!(
+                "the rename to `{}` dropped the run due at {}; `almanac trigger` starts one",
+                create.definition, due.nominal
+            ));
+        }
+        (made, Some(deleted))
+    }
+
     /// Describes a schedule and brings it to what its definition says.
-    async fn converge(&self, definition: DefinitionId, schedule: &ScheduleId) -> Tried {
+    async fn converge(
+        &self,
+        definition: DefinitionId,
+        schedule: &ScheduleId,
+        slot: &mut Slot<'_>,
+    ) -> Tried {
         let response = self.schedules.describe(schedule).await?;
         let Some(described) = wire::live(self.project, schedule, response) else {
             return Ok(Outcome::Conflict);
         };
         match self.replan(&definition, &described, false) {
-            Some(update) => self.update(&update, &described).await,
+            Some(update) => self.update(&update, &described, slot).await,
             None => Ok(Outcome::Nothing),
         }
     }
@@ -242,43 +321,57 @@ impl Applier<'_> {
         }
     }
 
-    async fn update(&self, planned: &Update, described: &Described) -> Tried {
-        let mut update = planned.clone();
-        let mut described = described.clone();
+    async fn update(&self, planned: &Update, described: &Described, slot: &mut Slot<'_>) -> Tried {
+        let mut write = Write::new(planned, described);
         for _ in 0..PLANS {
-            if !(self.is_current)() {
-                return Ok(Outcome::Skipped);
+            if let Some(outcome) = Box::pin(self.settle(&mut write, slot)).await? {
+                return Ok(outcome);
             }
-            let body = wire::encode_update(&update, &described.body);
-            let token = described.conflict_token.clone();
+            let token = write.described.conflict_token.clone();
             let sent = self
                 .schedules
-                .update(&update.schedule, body, token.clone(), request_id())
+                .update(
+                    &write.update.schedule,
+                    write.body(),
+                    token.clone(),
+                    request_id(),
+                )
                 .await;
             let now = match sent {
-                Ok(()) => match self.read_back(&update, &token).await? {
-                    ReadBack::Written => {
-                        return Ok(Outcome::Done(Box::new(Done::updated(update, &described))));
+                Ok(()) => match self.read_back(&write.update, &token).await? {
+                    ReadBack::Written(now) => {
+                        return Ok(Box::pin(self.written(write, *now, slot)).await);
                     }
                     ReadBack::Other(now) => now,
                 },
                 Err(RequestError::Stale) => {
-                    let response = self.schedules.describe(&update.schedule).await?;
-                    Box::new(wire::live(self.project, &update.schedule, response))
+                    let response = self.schedules.describe(&write.update.schedule).await?;
+                    Box::new(wire::live(self.project, &write.update.schedule, response))
                 }
                 Err(error) => return Err(error),
             };
-            tracing::debug!(schedule = %update.schedule, "the schedule changed meanwhile; planning again");
-            described = match *now {
-                Some(now) => now,
-                None => return Ok(Outcome::Conflict),
+            let Some(now) = *now else {
+                return Ok(Outcome::Conflict);
             };
-            update = match self.replan(&update.definition, &described, update.removal) {
-                Some(update) => update,
-                None => return Ok(Outcome::Nothing),
-            };
+            if let Some(outcome) = self.take(&mut write, now) {
+                return Ok(outcome);
+            }
         }
         Err(RequestError::Stale)
+    }
+
+    /// Takes a schedule as it is now, and plans the write again where it
+    /// changed; an outcome when there is nothing left to write.
+    fn take(&self, write: &mut Write, now: Described) -> Option<Outcome> {
+        if now.conflict_token != write.described.conflict_token {
+            tracing::debug!(schedule = %write.update.schedule, "the schedule changed meanwhile; planning again");
+            match self.replan(&write.update.definition, &now, write.update.removal) {
+                Some(update) => write.update = update,
+                None => return Some(Outcome::Nothing),
+            }
+        }
+        write.described = now;
+        None
     }
 
     /// Waits until a description shows the write, or something else.
@@ -291,7 +384,7 @@ impl Applier<'_> {
                 return Ok(ReadBack::Other(Box::new(None)));
             };
             if shows(&now, update) {
-                return Ok(ReadBack::Written);
+                return Ok(ReadBack::Written(Box::new(now)));
             }
             tries += 1;
             // The same token: the server has not come to our update yet.
@@ -321,7 +414,7 @@ impl Applier<'_> {
 }
 
 enum ReadBack {
-    Written,
+    Written(Box<Described>),
     /// It is something else now; `None` when it is not ours any more.
     Other(Box<Option<Described>>),
 }

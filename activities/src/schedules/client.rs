@@ -3,6 +3,7 @@
 //! the requests below it have none of these faults.
 
 mod failure;
+mod version;
 mod workflows;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
     DescribeScheduleRequest, DescribeScheduleResponse, ListSchedulesRequest, ListSchedulesResponse,
     PatchScheduleRequest, UpdateScheduleRequest,
 };
+use tokio::sync::OnceCell;
 use tonic::{Code, Request, Status};
 
 use failure::Patience;
@@ -57,6 +59,7 @@ pub enum Deletion {
 pub struct Schedules {
     client: Client,
     pace: Arc<Pace>,
+    drops_due_runs: Arc<OnceCell<bool>>,
 }
 
 impl std::fmt::Debug for Schedules {
@@ -71,7 +74,11 @@ impl std::fmt::Debug for Schedules {
 impl Schedules {
     /// The schedules that `client` reaches, at `pace`.
     pub fn new(client: Client, pace: Arc<Pace>) -> Self {
-        Self { client, pace }
+        Self {
+            client,
+            pace,
+            drops_due_runs: Arc::default(),
+        }
     }
 
     /// The client beneath.

@@ -272,6 +272,16 @@ fn a_second_is_free_when_no_run_has_it_and_none_is_about_to() {
         ("2026-01-01T00:19:59.9Z", false),
         ("2026-01-01T00:20:00.5Z", false),
     ] {
-        assert_eq!(is_free(&now, time(at)), expected, "{at}");
+        assert_eq!(is_free(&now, &[], time(at)), expected, "{at}");
+    }
+    // The run that starts at 00:20 by its jitter has the name of 00:15.
+    let nominal = [time("2026-01-01T00:15:00Z")];
+    for (at, expected) in [
+        ("2026-01-01T00:14:59.5Z", true),
+        ("2026-01-01T00:14:59.8Z", false),
+        ("2026-01-01T00:15:00.9Z", false),
+        ("2026-01-01T00:15:01Z", true),
+    ] {
+        assert_eq!(is_free(&now, &nominal, time(at)), expected, "{at}");
     }
 }

@@ -55,6 +55,13 @@ impl Applied {
                 self.overrides.insert(id, memo.overridden);
             }
         }
+        for message in done.lost {
+            self.errors.push(ReportError {
+                source: "temporal".to_owned(),
+                id: Some(definition.to_owned()),
+                message,
+            });
+        }
         self.changes.push(done.change);
     }
 }
@@ -78,6 +85,8 @@ pub(super) struct Done {
     pub paused: Option<bool>,
     /// The memo that was written over another.
     pub memo: Option<ActionMemo>,
+    /// Due runs that the write may have dropped and that were not made up for.
+    pub lost: Vec<String>,
 }
 
 impl Done {
@@ -97,6 +106,7 @@ impl Done {
             removed: false,
             paused: None,
             memo: None,
+            lost: Vec::new(),
         }
     }
 
@@ -114,6 +124,7 @@ impl Done {
             removed: update.removal,
             paused: (was_paused != is_paused).then_some(is_paused),
             memo: Some(update.memo),
+            lost: Vec::new(),
             change: Change {
                 id: update.definition.to_string(),
                 op: update.op,
@@ -139,6 +150,7 @@ impl Done {
             removed: delete.renamed_to.is_none(),
             paused: None,
             memo: None,
+            lost: Vec::new(),
         }
     }
 }

@@ -23,6 +23,7 @@ use super::action::{
 };
 use super::payload::{decode_json, encode_json};
 use super::spec::{decode_duration, decode_spec, decode_time, encode_duration, encode_spec};
+use crate::schedules::due::Backend;
 
 /// The catch-up window of a schedule that has none.
 const SERVER_CATCHUP_WINDOW: Duration = Duration::from_hours(365 * 24);
@@ -38,6 +39,20 @@ pub struct Described {
     pub body: Schedule,
     /// What an update must present.
     pub conflict_token: Vec<u8>,
+    /// The times at which its next runs start, jitter included, as the server
+    /// computed them when it last handled the schedule.
+    pub coming: Vec<Timestamp>,
+    /// Runs that wait in its buffer.
+    pub buffered: i64,
+    /// Runs that were due and were not started, so far.
+    pub passed_over: i64,
+}
+
+impl Described {
+    /// The server's implementation of it.
+    pub fn backend(&self) -> Backend {
+        Backend::of_token(&self.conflict_token)
+    }
 }
 
 /// The definition of ours that a memo makes a schedule belong to.
@@ -95,10 +110,17 @@ pub fn live(
             .filter(|at| *at > Timestamp::UNIX_EPOCH)
             .max(),
     };
+    let coming = info.future_action_times.iter().filter_map(decode_time);
     Some(Described {
         live,
         body,
         conflict_token: response.conflict_token,
+        coming: coming.collect(),
+        buffered: info.buffer_size,
+        passed_over: info
+            .overlap_skipped
+            .saturating_add(info.buffer_dropped)
+            .saturating_add(info.missed_catchup_window),
     })
 }
 

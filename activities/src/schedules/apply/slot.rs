@@ -1,0 +1,47 @@
+//! The share of a pass's concurrency that one operation has.
+
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// One of the operations that go on at a time.
+pub(super) struct Slot<'a> {
+    slots: &'a Semaphore,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> Slot<'a> {
+    /// Waits for a free slot.
+    pub(super) async fn take(slots: &'a Semaphore) -> Self {
+        Self {
+            slots,
+            permit: slots.acquire().await.ok(),
+        }
+    }
+
+    /// Sleeps, while another operation has the slot.
+    pub(super) async fn sleep(&mut self, duration: Duration) {
+        self.permit = None;
+        tokio::time::sleep(duration).await;
+        self.permit = self.slots.acquire().await.ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operation_that_sleeps_delays_no_other() {
+        let slots = Semaphore::new(1);
+        let mut sleeper = Slot::take(&slots).await;
+        let other = async {
+            let _slot = Slot::take(&slots).await;
+            tokio::time::Instant::now()
+        };
+        let began = tokio::time::Instant::now();
+        let ((), at) = futures::join!(sleeper.sleep(Duration::from_secs(5)), other);
+        assert_eq!(at, began);
+        assert_eq!(slots.available_permits(), 0);
+    }
+}

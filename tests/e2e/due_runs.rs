@@ -1,0 +1,362 @@
+//! No write loses a run: one that is due, between its time and the end of its
+//! jitter, or in the moment of the write, starts once.
+//!
+//! The runs end after a second, so that a run that is started twice has two
+//! executions.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use almanac_tests::{
+    Project, Proxy, Scheduler, Temporal, eventually, on_both_schedulers, wait_for,
+};
+use almanac_workflows::record::Op;
+use jiff::{SignedDuration, Timestamp};
+
+on_both_schedulers!(
+    no_write_loses_a_run_or_starts_one_twice,
+    a_kill_around_a_write_loses_no_run,
+    a_write_that_comes_late_loses_no_run,
+    a_pause_stops_a_run_that_is_due_at_once,
+    a_rename_loses_no_run_and_starts_none_twice,
+);
+
+/// How long schedules are written, over and over.
+const WRITTEN_FOR: Duration = Duration::from_mins(1);
+
+/// A schedule that fires every few seconds; its workflow's arguments are a number.
+fn definition(every: i64, jitter: i64, number: u32) -> String {
+    format!(
+        "schedule:\n  every: {every}s\n  jitter: {jitter}s\n  overlap_policy: allow_all\n\
+         workflow:\n  type: Job\n  task_queue: nobody\n  execution_timeout: 1s\n  \
+         args: [{number}]\n  memo: {{ number: {number} }}\n"
+    )
+}
+
+/// How many runs each of a definition's times has.
+async fn runs(project: &Project, definition: &str) -> anyhow::Result<BTreeMap<i64, usize>> {
+    let name = format!("{}/{definition}-", project.name());
+    let query = format!("WorkflowId STARTS_WITH '{name}'");
+    let mut runs = BTreeMap::new();
+    for id in project.temporal().workflow_ids(&query).await? {
+        let time: Timestamp = id[name.len()..].parse()?;
+        *runs.entry(time.as_second()).or_default() += 1;
+    }
+    Ok(runs)
+}
+
+/// Waits until every time until `end` has one run. Times for which `is_optional`
+/// holds may have none.
+async fn whole(
+    project: &Project,
+    definitions: &[&str],
+    every: i64,
+    end: Timestamp,
+    is_optional: impl Fn(i64) -> bool,
+) -> anyhow::Result<()> {
+    eventually("every time to have one run", || async {
+        let mut all = BTreeMap::new();
+        for definition in definitions {
+            for (time, count) in runs(project, definition).await? {
+                *all.entry(time).or_insert(0) += count;
+            }
+        }
+        // Others than the schedule's own were started by hand.
+        all.retain(|time, _| time % every == 0);
+        let Some(first) = all.keys().next() else {
+            return Ok(false);
+        };
+        let lost: Vec<_> = (*first..=end.as_second())
+            .step_by(usize::try_from(every)?)
+            .filter(|time| !all.contains_key(time) && !is_optional(*time))
+            .map(|time| Timestamp::from_second(time).map(|time| time.to_string()))
+            .collect::<Result<_, _>>()?;
+        let twice: Vec<_> = all.iter().filter(|(_, count)| **count > 1).collect();
+        anyhow::ensure!(
+            lost.is_empty() && twice.is_empty(),
+            "{definitions:?}: lost {lost:?} of {}, twice {twice:?}",
+            all.len()
+        );
+        Ok(true)
+    })
+    .await
+}
+
+/// Arguments, memos, pauses, overrides, drift and runs by hand, while schedules
+/// fire with jitter and without.
+async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    let edited = [(1, 0), (1, 1), (2, 1), (3, 0), (5, 4), (10, 9), (20, 19)];
+    let name = |(every, jitter)| format!("each-{every}-{jitter}");
+    let write = |number| {
+        edited.iter().try_for_each(|one| {
+            let text = definition(one.0, one.1, number);
+            project.write(&format!("{}.yaml", name(*one)), &text)
+        })
+    };
+    write(0)?;
+    for other in ["paused", "overridden", "triggered"] {
+        project.write(&format!("{other}.yaml"), &definition(4, 3, 0))?;
+    }
+    project.write("drifts.yaml", &definition(6, 0, 0))?;
+    let worker = project.worker().start().await?;
+    let whole_since = Timestamp::now();
+
+    let began = Instant::now();
+    let mut pauses: Vec<(i64, i64)> = Vec::new();
+    let mut updates = 0;
+    let mut reported: Vec<String> = Vec::new();
+    for number in 1.. {
+        write(number)?;
+        let pause = number % 2 == 1;
+        let switched = Timestamp::now().as_second();
+        let enabled = format!("enabled: {}\n{}", !pause, definition(4, 3, 0));
+        project.write("paused.yaml", &enabled)?;
+        if pause {
+            project
+                .almanac(&[
+                    "override",
+                    "overridden",
+                    "--set",
+                    "timezone=Europe/Berlin",
+                    "--reason",
+                    "test",
+                ])?
+                .success()?;
+            project.almanac(&["trigger", "triggered"])?.success()?;
+        } else {
+            project
+                .almanac(&["clear-override", "overridden"])?
+                .success()?;
+            drift(temporal, &project.schedule("drifts"), 6).await?;
+        }
+        let report = worker.sync().await?;
+        // What a machine that stood still for seconds made impossible is reported.
+        reported.extend(report.errors.into_iter().map(|error| error.message));
+        let of_updates = report
+            .changes
+            .iter()
+            .filter(|change| change.op == Op::Update);
+        updates += of_updates.count();
+        let now = Timestamp::now().as_second();
+        match pauses.last_mut() {
+            Some(last) if !pause => last.1 = now,
+            _ => pauses.push((switched, i64::MAX)),
+        }
+        if began.elapsed() > WRITTEN_FOR && !pause {
+            break;
+        }
+    }
+    anyhow::ensure!(updates > 30, "just {updates} updates");
+    anyhow::ensure!(reported.len() <= 3, "{reported:?}");
+
+    let end = Timestamp::now();
+    // Before the worker was ready a schedule may have been written again.
+    let before = |time: i64| {
+        let named = Timestamp::from_second(time).map(|time| time.to_string());
+        let is_reported = named.is_ok_and(|time| reported.iter().any(|one| one.contains(&time)));
+        time < whole_since.as_second() || is_reported
+    };
+    for one in edited {
+        whole(&project, &[&name(one)], one.0, end, before).await?;
+    }
+    whole(&project, &["overridden"], 4, end, before).await?;
+    whole(&project, &["triggered"], 4, end, before).await?;
+    whole(&project, &["drifts"], 6, end, before).await?;
+    // A run that is due when its schedule is paused, or was, does not start.
+    let is_paused = |time: i64| {
+        let mut pauses = pauses.iter();
+        before(time) || pauses.any(|(from, to)| time + 4 >= *from && time <= *to)
+    };
+    whole(&project, &["paused"], 4, end, is_paused).await
+}
+
+/// Changes a schedule by hand at a moment at which it does not fire, since that
+/// write loses what is due on one server.
+async fn drift(temporal: &Temporal, schedule: &str, every: i64) -> anyhow::Result<()> {
+    eventually("a moment between two runs", || async {
+        let second = Timestamp::now().as_second().rem_euclid(every);
+        Ok((2..every - 2).contains(&second))
+    })
+    .await?;
+    temporal
+        .edit(schedule, |schedule| {
+            schedule.policies.as_mut().unwrap().pause_on_failure = true;
+        })
+        .await
+}
+
+/// A schedule's next run: the time that it is for and its start, when that time
+/// is over and the start is at least so far away.
+async fn due(
+    project: &Project,
+    schedule: &str,
+    every: i64,
+    left: SignedDuration,
+) -> anyhow::Result<(i64, Timestamp)> {
+    wait_for(
+        "a due run that starts late",
+        Duration::from_secs(170),
+        || async {
+            let live = project.temporal().live(schedule).await?;
+            let coming = &live.0.info.as_ref().unwrap().future_action_times;
+            let Some(first) = coming.first() else {
+                return Ok(None);
+            };
+            let starts = Timestamp::new(first.seconds, first.nanos)?;
+            let time = starts.as_second() - starts.as_second().rem_euclid(every);
+            let now = Timestamp::now();
+            let is_due = time < now.as_second() && starts.duration_since(now) > left;
+            Ok(is_due.then_some((time, starts)))
+        },
+    )
+    .await
+}
+
+/// Kills the worker at each request of a write while a run is due whose start
+/// is too far away to wait for.
+async fn a_kill_around_a_write_loses_no_run(on: Scheduler) -> anyhow::Result<()> {
+    let update = [("UpdateSchedule", false), ("UpdateSchedule", true)];
+    let patch = [("PatchSchedule", false), ("PatchSchedule", true)];
+    // One of the servers needs no patch.
+    let patch = if on == Scheduler::Chasm {
+        &patch[..]
+    } else {
+        &[]
+    };
+    let kills = update.iter().chain(patch);
+    let kills = kills.map(|(request, answered)| killed_at(on, request, *answered));
+    futures::future::try_join_all(kills).await?;
+    Ok(())
+}
+
+async fn killed_at(on: Scheduler, request: &str, answered: bool) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("job.yaml", &definition(20, 19, 0))?;
+    let proxy = Proxy::start(project.address()).await?;
+    let mut worker = project.worker().through(&proxy).start().await?;
+    let schedule = project.schedule("job");
+    let mut gate = if answered {
+        proxy.hold_answer(request, 0)
+    } else {
+        proxy.hold(request, 0)
+    };
+    let (time, _) = due(&project, &schedule, 20, SignedDuration::from_secs(7)).await?;
+    project.write("job.yaml", &definition(20, 19, 1))?;
+    gate.reached().await?;
+    worker.kill()?;
+    drop(gate);
+    proxy.clear();
+
+    worker.restart().await?;
+    let live = project.temporal().live(&schedule).await?;
+    assert_eq!(live.args(), [serde_json::json!(1)], "{request} {answered}");
+    let end = Timestamp::from_second(time)?;
+    eventually("the run that was due", || async {
+        Ok(runs(&project, "job").await?.contains_key(&time))
+    })
+    .await?;
+    // The next one shows that no second one comes.
+    whole(
+        &project,
+        &["job"],
+        20,
+        end + SignedDuration::from_secs(20),
+        |_| false,
+    )
+    .await?;
+    project.temporal().delete(&schedule).await
+}
+
+/// The update leaves at a quiet moment and reaches the server when a run is due.
+async fn a_write_that_comes_late_loses_no_run(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("job.yaml", &definition(5, 4, 0))?;
+    let proxy = Proxy::start(project.address()).await?;
+    let worker = project.worker().through(&proxy).start().await?;
+    let schedule = project.schedule("job");
+    for number in 1..=4 {
+        let mut gate = proxy.hold("UpdateSchedule", 0);
+        project.write("job.yaml", &definition(5, 4, number))?;
+        gate.reached().await?;
+        due(&project, &schedule, 5, SignedDuration::from_millis(500)).await?;
+        gate.release();
+        let report = worker.sync().await?;
+        anyhow::ensure!(report.errors.is_empty(), "{report:?}");
+        let live = project.temporal().live(&schedule).await?;
+        assert_eq!(live.args(), [serde_json::json!(number)]);
+    }
+    whole(&project, &["job"], 5, Timestamp::now(), |_| false).await?;
+    project.temporal().delete(&schedule).await
+}
+
+/// On both servers a pause comes before a run that is due and has not started;
+/// the report names it.
+async fn a_pause_stops_a_run_that_is_due_at_once(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("job.yaml", &definition(20, 19, 0))?;
+    let worker = project.worker().start().await?;
+    let schedule = project.schedule("job");
+    let (time, starts) = due(&project, &schedule, 20, SignedDuration::from_secs(6)).await?;
+    let text = format!("enabled: false\n{}", definition(20, 19, 0));
+    project.write("job.yaml", &text)?;
+    let report = worker.sync().await?;
+    assert!(project.temporal().live(&schedule).await?.paused());
+    assert!(Timestamp::now() < starts, "the pause waited for the run");
+    let reason = &report.changes[0].reason;
+    let named = Timestamp::from_second(time)?.to_string();
+    assert!(reason.contains(&named), "{reason}");
+
+    project.write("job.yaml", &definition(20, 19, 0))?;
+    worker.sync().await?;
+    let since = Timestamp::now().as_second();
+    eventually("the next run", || async {
+        let runs = runs(&project, "job").await?;
+        Ok(runs.keys().any(|time| *time >= since))
+    })
+    .await?;
+    assert!(!runs(&project, "job").await?.contains_key(&time));
+    project.temporal().delete(&schedule).await
+}
+
+/// The new schedule runs each time that the old one does not.
+async fn a_rename_loses_no_run_and_starts_none_twice(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let renamed = [(1, 0), (2, 1), (3, 2), (5, 4)];
+    let name = |half: &str, every: i64| format!("{half}-{every}");
+    for (every, jitter) in renamed {
+        let text = definition(every, jitter, u32::try_from(every)?);
+        project.write(&format!("{}.yaml", name("old", every)), &text)?;
+    }
+    let worker = project.worker().start().await?;
+    let since = Timestamp::now().as_second();
+    for (every, _) in renamed {
+        let path = |half| {
+            project
+                .definitions()
+                .join(format!("{}.yaml", name(half, every)))
+        };
+        eventually("a run of the old one", || async {
+            Ok(!runs(&project, &name("old", every)).await?.is_empty())
+        })
+        .await?;
+        std::fs::rename(path("old"), path("new"))?;
+    }
+    let report = worker.sync().await?;
+    anyhow::ensure!(report.errors.is_empty(), "{report:?}");
+    let end = Timestamp::now() + SignedDuration::from_secs(5);
+    for (every, _) in renamed {
+        let [old, new] = ["old", "new"].map(|half| name(half, every));
+        whole(&project, &[&old, &new], every, end, |time| time < since).await?;
+        assert!(!runs(&project, &new).await?.is_empty());
+        assert!(
+            project
+                .temporal()
+                .describe(&project.schedule(&old))
+                .await?
+                .is_none()
+        );
+    }
+    Ok(())
+}
