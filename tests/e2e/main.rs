@@ -40,3 +40,4 @@ mod times;
 mod told;
 mod watching;
 mod web;
+mod zones;

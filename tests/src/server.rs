@@ -1,7 +1,7 @@
 //! Temporal dev servers.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -53,6 +53,8 @@ pub struct Server {
     port: u16,
     folder: TempDir,
     database: Option<PathBuf>,
+    /// A folder with time zone data that come before the machine's.
+    zones: Option<PathBuf>,
     process: Supervised,
 }
 
@@ -63,12 +65,32 @@ impl Server {
     }
 
     fn start(scheduler: Scheduler, early: bool, keep: bool) -> anyhow::Result<Self> {
+        Self::start_with_zones(scheduler, early, keep, &[])
+    }
+
+    fn start_with_zones(
+        scheduler: Scheduler,
+        early: bool,
+        keep: bool,
+        zones: &[(&str, i32)],
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let zones = match zones {
+            [] => None,
+            zones => Some(write_zones(folder.path(), zones)?),
+        };
         let database = keep.then(|| folder.path().join("temporal.db"));
         let mut last = None;
         for _ in 0..3 {
             let port = free_port();
-            let mut process = spawn(scheduler, early, port, database.as_ref(), &folder)?;
+            let mut process = spawn(
+                scheduler,
+                early,
+                port,
+                database.as_ref(),
+                zones.as_ref(),
+                &folder,
+            )?;
             match ready(port, &mut process) {
                 Ok(()) => {
                     return Ok(Self {
@@ -77,6 +99,7 @@ impl Server {
                         port,
                         folder,
                         database,
+                        zones,
                         process,
                     });
                 }
@@ -119,6 +142,12 @@ impl OwnServer {
         Server::start(scheduler, false, true).map(Self)
     }
 
+    /// One whose time zone data have these zones at a fixed offset, in seconds
+    /// east of UTC, whatever the machine's say.
+    pub fn with_zones(scheduler: Scheduler, zones: &[(&str, i32)]) -> anyhow::Result<Self> {
+        Server::start_with_zones(scheduler, true, true, zones).map(Self)
+    }
+
     /// `host:port`, the same through restarts.
     pub fn address(&self) -> String {
         self.0.address()
@@ -145,6 +174,7 @@ impl OwnServer {
                 server.early,
                 server.port,
                 server.database.as_ref(),
+                server.zones.as_ref(),
                 &server.folder,
             )?;
             answer = ready(server.port, &mut server.process);
@@ -161,6 +191,7 @@ fn spawn(
     early: bool,
     port: u16,
     database: Option<&PathBuf>,
+    zones: Option<&PathBuf>,
     folder: &TempDir,
 ) -> anyhow::Result<Supervised> {
     let mut args: Vec<String> = ["server", "start-dev", "--headless", "--log-level", "error"]
@@ -179,12 +210,37 @@ fn spawn(
     for value in COMMON.into_iter().chain(early).chain(chasm.iter().copied()) {
         args.extend(["--dynamic-config-value".to_owned(), value.to_owned()]);
     }
+    let zones = zones.map(|zones| zones.display().to_string());
+    let env = zones.as_deref().map(|zones| ("ZONEINFO", zones));
     Supervised::spawn(
         &temporal_binary()?,
         args,
-        &[],
+        env.as_slice(),
         &folder.path().join("server.log"),
     )
+}
+
+/// Writes zones as compiled files (RFC 9636, version 1), and returns their folder.
+fn write_zones(folder: &Path, zones: &[(&str, i32)]) -> anyhow::Result<PathBuf> {
+    const NAME: &[u8; 4] = b"TST\0";
+    let root = folder.join("zoneinfo");
+    for (zone, offset) in zones {
+        let mut file = b"TZif".to_vec();
+        // Version 1 and the reserved bytes.
+        file.extend([0; 16]);
+        // No indicators, leap seconds or changes; one offset, and its name.
+        for count in [0_u32, 0, 0, 0, 1, 4] {
+            file.extend(count.to_be_bytes());
+        }
+        file.extend(offset.to_be_bytes());
+        file.extend([0, 0]);
+        file.extend(NAME);
+        let path = root.join(zone);
+        let parent = path.parent().context("a zone has a folder")?;
+        std::fs::create_dir_all(parent)?;
+        std::fs::write(path, file)?;
+    }
+    Ok(root)
 }
 
 fn ready(port: u16, process: &mut Supervised) -> anyhow::Result<()> {

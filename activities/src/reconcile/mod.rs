@@ -367,6 +367,7 @@ impl Reconciler {
             metrics::schedules("contested", counts.contested);
             metrics::schedules("unreadable", counts.unreadable);
             metrics::overdue(self.watch.overdue_count());
+            self.watch.log_zone_differences();
             metrics::missed(0);
             if !failed {
                 metrics::last_success(Timestamp::now());

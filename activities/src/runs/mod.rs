@@ -154,13 +154,17 @@ impl Runner {
             before.at = free_second(&ours).await;
             return Ok(RunStep::Seen(before));
         }
-        let times = Range::of(ours.spec(), order.from, order.to)
-            .and_then(|range| range.times_within(ours.spec(), order.limit));
-        Ok(match times {
+        let range = match Range::of(ours.spec(), order.from, order.to) {
+            Ok(range) => range,
+            Err(why) => return Ok(ended(refused(RunState::BadRange, why))),
+        };
+        let schedule = self.project.schedule_id(&order.id);
+        let times = range.served(&self.schedules, &schedule, ours.spec()).await?;
+        Ok(match range.within(times, order.limit) {
             Ok(times) => RunStep::Seen(RunsSeen {
                 first: times.first,
                 last: times.last,
-                window: Some(ours.spec().backfill_window(times.first, times.last)),
+                window: Some(times.window),
                 asked: times.count,
                 ..before
             }),

@@ -1,11 +1,19 @@
 //! The times of a schedule in a range.
 
-use almanac_workflows::record::BACKFILL_LIMIT;
-use almanac_workflows::times::{Spec, When};
+use almanac_workflows::names::ScheduleId;
+use almanac_workflows::record::{BACKFILL_LIMIT, BACKFILL_MOST};
+use almanac_workflows::times::{BackfillWindow, Spec, When};
 use jiff::{SignedDuration, Timestamp};
+
+use crate::schedules::{MATCHING_LIMIT, RequestError, Schedules};
 
 /// The most times that are counted for an error.
 const COUNTED: u64 = 100_000;
+
+/// The most times of which the server is asked, for an error too.
+const COUNTED_ON_SERVER: u64 = BACKFILL_MOST as u64;
+/// By which the server goes back from the start of a backfill.
+const INCLUSIVE: SignedDuration = SignedDuration::from_millis(1);
 
 /// The times of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +24,8 @@ pub struct Times {
     pub last: Timestamp,
     /// How many.
     pub count: u64,
+    /// The range to ask the server for, so that exactly these start.
+    pub window: BackfillWindow,
 }
 
 /// A range of time, its end left out.
@@ -43,9 +53,80 @@ impl Range {
         Ok(Self { from, to })
     }
 
-    /// The times at which a spec fires in it; `None` where there is none. No
-    /// more than 100,000 are counted.
+    /// The times at which a live schedule fires in it, by the server's word;
+    /// computed where the server gives none. `None` where there is none.
+    pub async fn served(
+        self,
+        schedules: &Schedules,
+        id: &ScheduleId,
+        spec: &Spec,
+    ) -> Result<Option<Times>, RequestError> {
+        match self.listed(schedules, id, spec).await {
+            Ok(times) => Ok(times),
+            Err(error @ (RequestError::NotFound | RequestError::Unavailable(_))) => Err(error),
+            Err(error) => {
+                tracing::debug!(schedule = %id, %error, "the server's times are not known");
+                Ok(self.times(spec))
+            }
+        }
+    }
+
+    /// The search that the server does for a backfill, from a start that makes
+    /// it find what the schedule itself fires. What it finds before the range
+    /// is left out by starting after it.
+    async fn listed(
+        self,
+        schedules: &Schedules,
+        id: &ScheduleId,
+        spec: &Spec,
+    ) -> Result<Option<Times>, RequestError> {
+        let just_before = self.from.saturating_sub(SignedDuration::from_nanos(1));
+        let jitter = SignedDuration::try_from(spec.jitter).unwrap_or(SignedDuration::MAX);
+        // A time shows with its jitter, and belongs to the range without it.
+        let until = self.to.saturating_add(jitter).unwrap_or(Timestamp::MAX);
+        let mut before = spec.search_start(just_before.unwrap_or(self.from));
+        let mut times: Option<Times> = None;
+        loop {
+            let page = schedules.matching_times(id, before, until).await?;
+            for moment in &page {
+                let time = without_jitter(spec, before, *moment);
+                if time >= self.to || times.is_some_and(|times| times.count > COUNTED_ON_SERVER) {
+                    return Ok(times);
+                }
+                if time >= self.from {
+                    let so_far = times.get_or_insert(Times {
+                        first: time,
+                        last: time,
+                        count: 0,
+                        // The server goes back by it to include the start.
+                        window: BackfillWindow {
+                            start: before.saturating_add(INCLUSIVE).unwrap_or(before),
+                            end: *moment,
+                        },
+                    });
+                    so_far.last = time;
+                    so_far.count += 1;
+                    so_far.window.end = *moment;
+                }
+                before = *moment;
+            }
+            if page.len() < MATCHING_LIMIT {
+                return Ok(times);
+            }
+        }
+    }
+
+    /// The times at which a spec fires in it, computed here; `None` where there
+    /// is none. No more than 100,000 are counted.
     pub fn times(self, spec: &Spec) -> Option<Times> {
+        let times = self.computed(spec)?;
+        Some(Times {
+            window: spec.backfill_window(times.first, times.last),
+            ..times
+        })
+    }
+
+    fn computed(self, spec: &Spec) -> Option<Times> {
         // A time is found after another, and times are whole seconds.
         let mut after = self.from.checked_sub(SignedDuration::from_nanos(1)).ok()?;
         let mut times: Option<Times> = None;
@@ -63,6 +144,10 @@ impl Range {
                     first: *time,
                     last: *time,
                     count: 0,
+                    window: BackfillWindow {
+                        start: *time,
+                        end: *time,
+                    },
                 });
                 so_far.last = *time;
                 so_far.count += 1;
@@ -74,23 +159,24 @@ impl Range {
         }
     }
 
-    /// The same, as a backfill may have them.
+    /// These times of it, if a backfill may have them.
     ///
     /// # Errors
     /// For people: there is none, or there are more than `limit`.
-    pub fn times_within(self, spec: &Spec, limit: Option<u32>) -> Result<Times, String> {
+    pub fn within(self, times: Option<Times>, limit: Option<u32>) -> Result<Times, String> {
         let Self { from, to } = self;
-        let times = self
-            .times(spec)
-            .ok_or_else(|| format!("the schedule has no time from {from} until {to}"))?;
+        let times =
+            times.ok_or_else(|| format!("the schedule has no time from {from} until {to}"))?;
         let limit = u64::from(limit.unwrap_or(BACKFILL_LIMIT));
         if times.count > limit {
-            let more = if times.count >= COUNTED {
+            let more = if times.count >= COUNTED || times.count == COUNTED_ON_SERVER + 1 {
                 "at least "
             } else {
                 ""
             };
-            let Times { first, last, count } = times;
+            let Times {
+                first, last, count, ..
+            } = times;
             return Err(format!(
                 "it would start {more}{count} runs, from {first} to {last}, more than the limit \
                  of {limit}"
@@ -98,6 +184,21 @@ impl Range {
         }
         Ok(times)
     }
+}
+
+/// The time of which `moment` is the jittered one, the one after `before`. One
+/// that is not computed here is taken as it is.
+fn without_jitter(spec: &Spec, before: Timestamp, moment: Timestamp) -> Timestamp {
+    if spec.jitter.is_zero() {
+        return moment;
+    }
+    let jitter = SignedDuration::try_from(spec.jitter).unwrap_or(SignedDuration::MAX);
+    let time = spec.fire_times(before, 1).times.first().copied();
+    let is_of = |time: &Timestamp| {
+        let delay = moment.duration_since(*time);
+        !delay.is_negative() && delay <= jitter
+    };
+    time.filter(is_of).unwrap_or(moment)
 }
 
 #[cfg(test)]
@@ -121,7 +222,8 @@ mod tests {
     fn times(zone: &str, from: &str, to: &str, limit: Option<u32>) -> Result<Times, String> {
         let when = |text: &str| Some(text.parse().unwrap());
         let spec = hourly(zone);
-        Range::of(&spec, when(from), when(to))?.times_within(&spec, limit)
+        let range = Range::of(&spec, when(from), when(to))?;
+        range.within(range.times(&spec), limit)
     }
 
     #[test]

@@ -174,7 +174,8 @@ impl Adopter<'_> {
             let state = old.state();
             due = self.let_go(desired, &old, &state).await?;
         } else if ours.buffered() == 0 {
-            due = between(&old, desired, ours.live.updated_at.unwrap_or(old.updated));
+            let now = ours.live.updated_at.unwrap_or(old.updated);
+            due = between(self.schedules, &old, desired, now).await;
         }
         let missed = self.make_up(desired, &old, due).await?;
         self.remove(desired, adoption, &old).await?;
@@ -319,7 +320,7 @@ impl Adopter<'_> {
             })
             .await?;
         let now = ours.live.updated_at.unwrap_or(old.updated);
-        Ok(between(old, desired, now))
+        Ok(between(self.schedules, old, desired, now).await)
     }
 
     /// Writes ours as `plan` says until it says that nothing is left to write.

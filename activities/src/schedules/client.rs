@@ -3,6 +3,7 @@
 //! the requests below it have none of these faults.
 
 mod failure;
+mod times;
 mod version;
 mod workflows;
 
@@ -28,6 +29,7 @@ use tonic::{Code, Request, Status};
 
 use failure::Patience;
 pub use failure::{RequestError, missing_namespace};
+pub use times::MATCHING_LIMIT;
 pub use workflows::WorkflowList;
 
 use super::{ListEntry, Pace, wire};

@@ -86,6 +86,13 @@ impl ListEntry {
         hasher.finish()
     }
 
+    /// Whether the server may have cut the spec.
+    pub(super) fn is_cut(&self) -> bool {
+        let spec = &self.spec;
+        let longest = spec.calendars.len().max(spec.exclude.len());
+        longest.max(spec.intervals.len()) >= SPEC_CUT
+    }
+
     fn shows(&self, spec: &Spec) -> bool {
         let shown = &self.spec;
         let same = |shown: usize, all: usize, subset: bool| {

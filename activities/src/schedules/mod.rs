@@ -11,6 +11,7 @@ mod foreign;
 mod list;
 mod observe;
 mod pace;
+mod served;
 mod settled;
 mod versions;
 mod view;
@@ -21,14 +22,17 @@ pub use actions::{Missed, Run, Runs};
 pub use adopt::{Adopter, QUIET, is_being_adopted, original_note};
 pub use apply::{Applied, Applier};
 pub(crate) use backfill::backfill_request;
-pub use client::{Deletion, RequestError, Schedules, WorkflowList, missing_namespace};
+pub use client::{
+    Deletion, MATCHING_LIMIT, RequestError, Schedules, WorkflowList, missing_namespace,
+};
 pub use due::ServerClock;
 pub use fingerprints::Fingerprints;
 pub use foreign::{Foreign, Loss};
 pub use list::ListEntry;
 pub use observe::{Depth, Observation, Observer};
 pub use pace::Pace;
+pub use served::next_times_of;
 pub use settled::SettledCache;
 pub use versions::{LiveVersion, LiveVersions, live_versions};
 pub use view::{PausedBy, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show};
-pub use watch::{Watch, overdue};
+pub use watch::{Watch, overdue_since};

@@ -16,6 +16,7 @@ use almanac_workflows::record::OrphanPolicy;
 use almanac_workflows::schedule::Desired;
 use almanac_workflows::snapshot::Snapshot;
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 
 use super::watch::Wanted;
 use super::wire::{self, Described};
@@ -37,6 +38,9 @@ pub struct Observer<'a> {
     /// How many schedules are described at a time.
     pub concurrency: usize,
 }
+
+/// How long a pass waits for the times by which a zone is compared.
+const ZONE_LIMIT: Duration = Duration::from_secs(3);
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +166,30 @@ impl Observer<'_> {
             .await?;
         self.look_for_foreign(desired.values(), &mut observation)
             .await?;
+        self.compare_zones(&entries).await;
         Ok(observation)
+    }
+
+    /// Compares the server's time zone data with this program's: one request
+    /// for each zone, within the hour. A pass does not depend on the answers.
+    async fn compare_zones(&self, entries: &[ListEntry]) {
+        let now = Timestamp::now();
+        let compared = stream::iter(self.watch.zones_to_compare(entries, now))
+            .map(|(id, spec)| async move {
+                let asked = self.schedules.zone_difference(&id, &spec, now);
+                let answer = tokio::time::timeout(ZONE_LIMIT, asked).await;
+                (spec.timezone, answer)
+            })
+            .buffer_unordered(self.concurrency);
+        futures::pin_mut!(compared);
+        while let Some((timezone, answer)) = compared.next().await {
+            if let Ok(Ok(difference)) = answer {
+                self.watch.zone_compared(&timezone, difference, now);
+            } else {
+                tracing::debug!(timezone, "time zone data cannot be compared now");
+                self.watch.zone_not_compared(&timezone, now);
+            }
+        }
     }
 
     /// Looks for the foreign schedules that ones of ours, not made yet, are to

@@ -6,12 +6,12 @@ use almanac_workflows::names::{DefinitionId, Project, Revision, ScheduleId};
 use almanac_workflows::plan::contested_fields;
 use almanac_workflows::record::{ActionMemo, Flag, Override, Status};
 use almanac_workflows::schedule::{Field, line_of};
-use almanac_workflows::times::Spec;
+use almanac_workflows::times::{Spec, ZoneDifference};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::wire::{self, decode_time};
-use super::{ListEntry, Missed, RequestError, Run, Runs, Schedules, overdue};
+use super::{ListEntry, Missed, RequestError, Run, Runs, Schedules, overdue_since};
 
 /// One schedule as the list shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,6 +75,10 @@ pub struct ScheduleDetail {
     pub recent_runs: Vec<Run>,
     /// The status of the last run.
     pub last_status: Option<String>,
+    /// The first time within a year on which the server's time zone data and
+    /// Almanac's differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone_difference: Option<ZoneDifference>,
     /// Every compared value.
     pub values: BTreeMap<Field, serde_json::Value>,
 }
@@ -182,6 +186,12 @@ pub async fn show(
     let Some(mut view) = view(entry, memo, context) else {
         return Ok(None);
     };
+    let overdue = overdue_since(schedules, &live, last, runs.is_busy, context.now).await;
+    let compared = schedules.zone_difference(&live.schedule, &live.values.spec, context.now);
+    let zone_difference = compared.await.unwrap_or_else(|error| {
+        tracing::debug!(schedule = %live.schedule, %error, "time zone data cannot be compared");
+        None
+    });
     let finished = memo.is_some_and(|memo| memo.flags.contains(&Flag::Finished));
     if (finished || live.remaining_actions == Some(0))
         && matches!(view.state, ViewState::Active | ViewState::Paused)
@@ -196,7 +206,8 @@ pub async fn show(
         remaining_actions: live.remaining_actions,
         action_count: live.action_count,
         missed: Missed::of(&info),
-        overdue_since: overdue(&live, last, runs.is_busy, context.now),
+        overdue_since: overdue,
+        zone_difference,
         next_runs,
         last_status: last.and_then(|run| run.status.clone()),
         recent_runs: runs.recent,

@@ -1,10 +1,16 @@
 //! What passes notice beside differences: schedules that should have fired and
 //! did not, and actions that the server counts as missed.
 //!
-//! Costs no request. Whether a schedule is overdue is decided from its list
-//! entry and its own times, never from the server's word on what comes next.
-//! What does not show in a list, the counters and the time of the last change,
-//! is taken from descriptions that are made anyway.
+//! Costs no request. What is due next is the server's word in the list,
+//! remembered: a server that misses a time goes on to the next one, and one
+//! that has stopped serving a schedule says nothing new. Where it said nothing
+//! of the time in question, the schedule's times are computed, and count only
+//! if the server's next times agree with the computation. What does not show
+//! in a list, the counters and the time of the last change, is taken from
+//! descriptions that are made anyway.
+//!
+//! Time zones of which the server has other data are noticed too. Each zone
+//! costs one request an hour, whatever the number of its schedules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,12 +18,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use almanac_workflows::definition::OverlapPolicy;
 use almanac_workflows::names::ScheduleId;
 use almanac_workflows::schedule::{Field, Live, line_of};
-use almanac_workflows::times::Spec;
-use jiff::Timestamp;
+use almanac_workflows::times::{Spec, ZoneDifference, check_zone};
+use jiff::{SignedDuration, Timestamp};
 use temporalio_common::protos::temporal::api::schedule::v1::ScheduleInfo;
 
 use super::wire::decode_time;
-use super::{ListEntry, Missed, Run};
+use super::{ListEntry, Missed, Run, Schedules};
 use crate::metrics;
 
 /// What one process has noticed, pass after pass.
@@ -25,7 +31,21 @@ use crate::metrics;
 pub struct Watch {
     began: Timestamp,
     state: Mutex<BTreeMap<ScheduleId, Watched>>,
+    zones: Mutex<BTreeMap<String, WatchedZone>>,
 }
+
+/// A time zone that schedules are in.
+#[derive(Debug, Default)]
+struct WatchedZone {
+    checked: Timestamp,
+    difference: Option<ZoneDifference>,
+    is_logged: bool,
+}
+
+/// How often a zone's data are compared with the server's.
+const ZONE_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+/// How many zones are compared in one pass; the others wait for the next.
+const ZONES_IN_A_PASS: usize = 20;
 
 /// What a schedule should be doing.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +67,8 @@ struct Watched {
     since: Option<Timestamp>,
     /// The first time after that, once computed; the end of time when there is none.
     due: Option<Timestamp>,
+    /// The server said so itself; else it was computed.
+    is_said: bool,
     is_overdue: bool,
     /// All that were missed, when that was last seen.
     missed: Option<u64>,
@@ -59,6 +81,7 @@ impl Default for Watch {
         Self {
             began: Timestamp::now(),
             state: Mutex::default(),
+            zones: Mutex::default(),
         }
     }
 }
@@ -89,14 +112,19 @@ impl Watch {
             watched.since = Some(since);
             watched.due = None;
         }
-        let next = || {
-            let times = wanted.spec.fire_times(since, 1).times;
-            times.first().copied().unwrap_or(Timestamp::MAX)
-        };
-        let due = *watched.due.get_or_insert_with(next);
+        let due = watched.due.unwrap_or_else(|| {
+            let (due, is_said) = next_due(wanted.spec, &entry.next, since, now);
+            watched.due = Some(due);
+            watched.is_said = is_said;
+            due
+        });
         let is_busy = wanted.overlap != OverlapPolicy::AllowAll && entry.is_busy;
         let is_used_up = wanted.is_limited && entry.next.is_empty();
-        let is_late = wanted.spec.is_late(due, now) && !entry.paused && !is_busy && !is_used_up;
+        let is_late = wanted.spec.is_late(due, now)
+            && !entry.paused
+            && !is_busy
+            && !is_used_up
+            && (watched.is_said || agrees(wanted.spec, &entry.next, now));
         if is_late && !watched.is_overdue {
             tracing::warn!(
                 schedule = %entry.schedule, %due,
@@ -147,6 +175,77 @@ impl Watch {
         drift.unwrap_or_default()
     }
 
+    /// Of the zones of these schedules those that were not compared within the
+    /// hour, each with a schedule in it.
+    pub(super) fn zones_to_compare(
+        &self,
+        entries: &[ListEntry],
+        now: Timestamp,
+    ) -> Vec<(ScheduleId, Spec)> {
+        let zones = self.lock_zones();
+        let is_due = |entry: &&ListEntry| {
+            let known = zones.get(&entry.spec.timezone);
+            known.is_none_or(|zone| now.duration_since(zone.checked).abs() >= ZONE_INTERVAL)
+        };
+        let comparable = |entry: &&ListEntry| {
+            let spec = &entry.spec;
+            entry.owner.is_some()
+                && spec.depends_on_zone()
+                && !entry.is_cut()
+                && check_zone(&spec.timezone).is_ok()
+        };
+        let mut found: BTreeMap<&str, &ListEntry> = BTreeMap::new();
+        for entry in entries.iter().filter(comparable).filter(is_due) {
+            found.entry(&entry.spec.timezone).or_insert(entry);
+        }
+        let found = found.into_values().take(ZONES_IN_A_PASS);
+        found
+            .map(|entry| (entry.schedule.clone(), entry.spec.clone()))
+            .collect()
+    }
+
+    /// Takes in how the server's data of a zone compare with this program's.
+    pub(super) fn zone_compared(
+        &self,
+        timezone: &str,
+        difference: Option<ZoneDifference>,
+        now: Timestamp,
+    ) {
+        let mut zones = self.lock_zones();
+        let zone = zones.entry(timezone.to_owned()).or_default();
+        zone.checked = now;
+        zone.is_logged = zone.is_logged && difference.is_some();
+        zone.difference = difference;
+    }
+
+    /// Takes in that a zone could not be compared now.
+    pub(super) fn zone_not_compared(&self, timezone: &str, now: Timestamp) {
+        let mut zones = self.lock_zones();
+        zones.entry(timezone.to_owned()).or_default().checked = now;
+    }
+
+    /// The time zones of which the server has other data, by what was last compared.
+    pub fn zone_differences(&self) -> Vec<ZoneDifference> {
+        let zones = self.lock_zones();
+        let differences = zones.values().filter_map(|zone| zone.difference.clone());
+        differences.collect()
+    }
+
+    /// Logs each time zone of which the server has other data, once.
+    pub(crate) fn log_zone_differences(&self) {
+        for zone in self.lock_zones().values_mut() {
+            let Some(difference) = zone.difference.as_ref().filter(|_| !zone.is_logged) else {
+                continue;
+            };
+            tracing::warn!(
+                timezone = difference.timezone, from = %difference.at,
+                server = %difference.server, computed = %difference.computed,
+                "time zone data differ from the server's; live schedules follow the server's"
+            );
+            zone.is_logged = true;
+        }
+    }
+
     /// Forgets all but `known` schedules.
     pub(super) fn retain(&self, known: &BTreeSet<&ScheduleId>) {
         self.lock().retain(|id, _| known.contains(id));
@@ -165,19 +264,61 @@ impl Watch {
         state.values().filter(|watched| watched.is_overdue).count() as u64
     }
 
+    fn lock_zones(&self) -> MutexGuard<'_, BTreeMap<String, WatchedZone>> {
+        self.zones.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ScheduleId, Watched>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// When a described schedule is overdue: what was due and not started.
-/// `last` is its last run; `is_busy` says whether any really goes on.
-pub fn overdue(
+/// The first time after `since` by which something has to start, and whether
+/// the server said it itself.
+fn next_due(
+    spec: &Spec,
+    said: &[Timestamp],
+    since: Timestamp,
+    now: Timestamp,
+) -> (Timestamp, bool) {
+    let said = said.iter().copied().find(|time| *time > since);
+    let computed = spec.times_after(since, 1).times.first().copied();
+    match (said, computed) {
+        // What was due before now is nothing that the server says any more.
+        (Some(said), Some(computed)) if computed < said && computed <= now => (computed, false),
+        (Some(said), _) => (said, true),
+        (None, computed) => (computed.unwrap_or(Timestamp::MAX), false),
+    }
+}
+
+/// Whether the server's next times are those that are computed here.
+fn agrees(spec: &Spec, said: &[Timestamp], now: Timestamp) -> bool {
+    spec.zone_difference(now, said).is_none()
+}
+
+/// When a described schedule is overdue: what was due by the server's word and
+/// not started. `last` is its last run; `is_busy` says whether any really goes
+/// on.
+pub async fn overdue_since(
+    schedules: &Schedules,
     live: &Live,
     last: Option<&Run>,
     is_busy: bool,
     now: Timestamp,
 ) -> Option<Timestamp> {
+    let since = expected_since(live, last, is_busy)?;
+    match schedules.first_overdue(&live.schedule, since, now).await {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::debug!(schedule = %live.schedule, %error, "the server's times are not known");
+            live.values.spec.overdue(since, now)
+        }
+    }
+}
+
+/// Since when the times of a schedule are expected to start runs; `None` where
+/// none is.
+fn expected_since(live: &Live, last: Option<&Run>, is_busy: bool) -> Option<Timestamp> {
     let values = &live.values;
     let is_busy = is_busy && values.overlap_policy != OverlapPolicy::AllowAll;
     if values.paused || is_busy || live.remaining_actions == Some(0) {
@@ -185,7 +326,7 @@ pub fn overdue(
     }
     let since = last_change(live)?;
     let last = last.and_then(|run| run.started);
-    values.spec.overdue(since.max(last.unwrap_or(since)), now)
+    Some(since.max(last.unwrap_or(since)))
 }
 
 /// When the schedule became what it is, where that is known: a pause and its
@@ -304,6 +445,137 @@ mod tests {
             &watch,
             &[(&written, "2026-01-01T04:32:00Z")]
         ));
+    }
+
+    /// The entry, with what the server says comes next.
+    fn said(entry: &ListEntry, next: &[&str]) -> ListEntry {
+        ListEntry {
+            next: next.iter().map(|text| at(text)).collect(),
+            ..entry.clone()
+        }
+    }
+
+    /// Noon in Tokyo is 03:00 in UTC by the data here.
+    fn overdue_in_tokyo(looks: &[(ListEntry, &str)]) -> Option<String> {
+        let noon = compile_cron("0 12 * * *").unwrap();
+        let spec = Spec {
+            calendars: noon.calendars.into_iter().collect(),
+            timezone: "Asia/Tokyo".to_owned(),
+            ..Spec::default()
+        };
+        let watch = Watch::default();
+        for (entry, now) in looks {
+            watch.listed(entry, 0, wanted(&spec), at(now));
+        }
+        let overdue = watch.overdue(&looks[0].0.schedule);
+        overdue.map(|due| due.to_string())
+    }
+
+    #[test]
+    fn what_the_server_said_is_due_counts_and_not_the_data_here() {
+        let ran = entry(Some(("2026-01-01T04:00:00Z", "completed")));
+        // By the server's data it is an hour later, and has not come yet.
+        let later = said(&ran, &["2026-01-02T04:00:00Z", "2026-01-03T04:00:00Z"]);
+        let looks = [
+            (later.clone(), "2026-01-02T02:00:00Z"),
+            (later.clone(), "2026-01-02T03:30:00Z"),
+        ];
+        assert_eq!(overdue_in_tokyo(&looks), None);
+        // First seen between the two.
+        let looks = [(later.clone(), "2026-01-02T03:30:00Z")];
+        assert_eq!(overdue_in_tokyo(&looks), None);
+        // It came; the server went on to the next day, and started nothing.
+        let passed = said(&ran, &["2026-01-03T04:00:00Z"]);
+        let looks = [
+            (later.clone(), "2026-01-02T03:30:00Z"),
+            (passed, "2026-01-02T04:01:01Z"),
+        ];
+        let due = Some("2026-01-02T04:00:00Z".to_owned());
+        assert_eq!(overdue_in_tokyo(&looks), due);
+        // Or stopped serving it.
+        let looks = [
+            (later.clone(), "2026-01-02T03:30:00Z"),
+            (later, "2026-01-02T04:01:01Z"),
+        ];
+        assert_eq!(overdue_in_tokyo(&looks), due);
+    }
+
+    #[test]
+    fn what_was_due_before_the_server_was_asked_is_computed_where_the_data_agree() {
+        let ran = entry(Some(("2026-01-01T03:00:00Z", "completed")));
+        let known = |next: &[&str]| {
+            let spec = Spec {
+                timezone: "Asia/Tokyo".to_owned(),
+                calendars: compile_cron("0 12 * * *")
+                    .unwrap()
+                    .calendars
+                    .into_iter()
+                    .collect(),
+                ..Spec::default()
+            };
+            let watch = Watch::default();
+            let entry = said(&ran, next);
+            watch.listed(&entry, 0, wanted(&spec), at("2026-01-02T09:00:00Z"));
+            {
+                // A description told that nobody changed it since the day before.
+                let mut state = watch.lock();
+                let watched = state.get_mut(&entry.schedule).unwrap();
+                watched.since = Some(at("2026-01-01T03:00:00Z"));
+                watched.due = None;
+            }
+            watch.listed(&entry, 0, wanted(&spec), at("2026-01-02T09:00:01Z"));
+            watch.overdue_count()
+        };
+        assert_eq!(known(&["2026-01-03T03:00:00Z", "2026-01-04T03:00:00Z"]), 1);
+        assert_eq!(known(&["2026-01-03T04:00:00Z", "2026-01-04T04:00:00Z"]), 0);
+    }
+
+    #[test]
+    fn a_zone_is_compared_once_an_hour_by_one_schedule() {
+        let watch = Watch::default();
+        let now = at("2026-01-01T00:00:00Z");
+        let one = |zone: &str, cron: &str| ListEntry {
+            spec: Spec {
+                timezone: zone.to_owned(),
+                calendars: compile_cron(cron).unwrap().calendars.into_iter().collect(),
+                ..Spec::default()
+            },
+            ..entry(None)
+        };
+        let tokyo = one("Asia/Tokyo", "0 12 * * *");
+        let unmanaged = ListEntry {
+            owner: None,
+            ..one("Europe/Paris", "0 12 * * *")
+        };
+        let unknown = one("Mars/Base", "0 12 * * *");
+        let entries = [
+            one("UTC", "0 1 * * *"),
+            tokyo.clone(),
+            tokyo,
+            unmanaged,
+            unknown,
+        ];
+        let compared = |now| -> Vec<String> {
+            let found = watch.zones_to_compare(&entries, now);
+            found.into_iter().map(|(_, spec)| spec.timezone).collect()
+        };
+        assert_eq!(compared(now), ["Asia/Tokyo"]);
+        let difference = ZoneDifference {
+            timezone: "Asia/Tokyo".to_owned(),
+            at: now,
+            server: now,
+            computed: now,
+        };
+        watch.zone_compared("Asia/Tokyo", Some(difference.clone()), now);
+        let within = now + SignedDuration::from_mins(59);
+        assert!(compared(within).is_empty());
+        assert_eq!(watch.zone_differences(), [difference]);
+        let after = now + SignedDuration::from_mins(60);
+        assert_eq!(compared(after), ["Asia/Tokyo"]);
+        watch.zone_not_compared("Asia/Tokyo", after);
+        assert_eq!(watch.zone_differences().len(), 1);
+        watch.zone_compared("Asia/Tokyo", None, after);
+        assert!(watch.zone_differences().is_empty());
     }
 
     #[test]

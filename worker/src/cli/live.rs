@@ -242,6 +242,9 @@ fn text(detail: &ScheduleDetail) -> Page {
         let since = time(Some(since));
         facts.push(("overdue", format!("nothing was started at {since}")));
     }
+    if let Some(difference) = &detail.zone_difference {
+        facts.push(("warning", difference.to_string()));
+    }
     let mut lines = vec![view.definition.to_string()];
     lines.extend(
         facts

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use almanac_activities::schedules::RequestError;
 use almanac_workflows::names::DefinitionId;
-use almanac_workflows::times::Spec;
+use almanac_workflows::schedule::Live;
+use almanac_workflows::times::{FireTimes, Spec, ZoneDifference};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,6 +14,7 @@ use serde::Serialize;
 use super::validate::definitions_of;
 use super::{Remote, local};
 use crate::args::NextArgs;
+use crate::console;
 use crate::console::Page;
 
 /// The next times of one definition.
@@ -24,29 +27,51 @@ struct Next {
     times: Vec<Timestamp>,
     /// There are no more.
     exhausted: bool,
+    /// The first time of which the server's time zone data differ from ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone_difference: Option<ZoneDifference>,
 }
 
 impl Next {
-    /// `actions`: how many it starts at most, where they are limited.
-    fn of(
+    /// The times of a definition, computed here. `actions`: how many it starts
+    /// at most, where they are limited.
+    fn of_definition(
         definition: DefinitionId,
         paused: bool,
         spec: &Spec,
         actions: Option<u64>,
         args: &NextArgs,
     ) -> Self {
-        let from = args.from.unwrap_or_else(Timestamp::now);
-        let count = usize::from(args.count);
-        let left = actions.map_or(count, |left| usize::try_from(left).unwrap_or(count));
-        let found = spec.fire_times(from, count.min(left));
+        let (from, count) = asked(actions, args);
+        let found = spec.times_after(from, count);
+        Self::of(definition, paused, spec, found, count, args)
+    }
+
+    fn of(
+        definition: DefinitionId,
+        paused: bool,
+        spec: &Spec,
+        found: FireTimes,
+        count: usize,
+        args: &NextArgs,
+    ) -> Self {
         Self {
             definition,
             paused,
             timezone: spec.timezone.clone(),
             times: found.times,
-            exhausted: found.exhausted || left < count,
+            exhausted: found.exhausted || count < usize::from(args.count),
+            zone_difference: None,
         }
     }
+}
+
+/// From when, and how many times.
+fn asked(actions: Option<u64>, args: &NextArgs) -> (Timestamp, usize) {
+    let from = args.from.unwrap_or_else(Timestamp::now);
+    let count = usize::from(args.count);
+    let left = actions.map_or(count, |left| usize::try_from(left).unwrap_or(count));
+    (from, count.min(left))
 }
 
 pub(super) async fn run(args: &NextArgs) -> anyhow::Result<ExitCode> {
@@ -72,7 +97,7 @@ fn of_file(path: &Path, args: &NextArgs) -> anyhow::Result<Vec<Next>> {
         .filter_map(|definition| {
             let schedule = definition.schedule?;
             let paused = !(definition.enabled && schedule.enabled);
-            Some(Next::of(
+            Some(Next::of_definition(
                 definition.id,
                 paused,
                 &schedule.spec,
@@ -97,13 +122,44 @@ async fn of_live(args: &NextArgs) -> anyhow::Result<Next> {
     let hint = format!("there is no file `{}` either", args.what);
     let hint = looks_like_a_file(&args.what).then_some(hint.as_str());
     let live = remote.ours(project, &id, hint).await?;
-    Ok(Next::of(
-        id,
-        live.values.paused,
-        &live.values.spec,
-        live.remaining_actions,
-        args,
-    ))
+    let spec = &live.values.spec;
+    let (from, count) = asked(live.remaining_actions, args);
+    let found = if live.values.paused {
+        FireTimes::default()
+    } else {
+        served(&remote, &live, from, count).await?
+    };
+    let compared = remote.schedules.zone_difference(&live.schedule, spec, from);
+    let zone_difference = compared.await.unwrap_or_default();
+    Ok(Next {
+        zone_difference,
+        ..Next::of(id, live.values.paused, spec, found, count, args)
+    })
+}
+
+/// The server's own times; computed where it gives none.
+async fn served(
+    remote: &Remote,
+    live: &Live,
+    from: Timestamp,
+    count: usize,
+) -> anyhow::Result<FireTimes> {
+    let spec = &live.values.spec;
+    let asked = remote
+        .schedules
+        .next_times(&live.schedule, spec, from, count);
+    match asked.await {
+        Ok(found) => Ok(found),
+        Err(RequestError::Refused(why)) => {
+            console::say(&format!(
+                "the server gives no times ({why}); these are computed"
+            ));
+            Ok(spec.times_after(from, count))
+        }
+        Err(error) => {
+            Err(error).with_context(|| format!("ask for the times of `{}`", live.schedule))
+        }
+    }
 }
 
 /// Whether a definition's id is more probably the name of a file.
@@ -121,8 +177,13 @@ fn text(next: &Next, page: &mut Page) {
     for time in &next.times {
         page.line(format!("  {}", local(*time, &next.timezone)));
     }
-    if next.exhausted {
+    if next.paused && next.times.is_empty() {
+        page.line("  none while it is paused");
+    } else if next.exhausted {
         page.line("  no more");
+    }
+    if let Some(difference) = &next.zone_difference {
+        page.line(format!("  warning: {difference}"));
     }
 }
 
@@ -142,6 +203,7 @@ mod tests {
             timezone: spec.timezone,
             times: vec!["2026-07-01T00:30:00Z".parse().unwrap()],
             exhausted: true,
+            zone_difference: None,
         };
         let mut page = Page::default();
         text(&next, &mut page);

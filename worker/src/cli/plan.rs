@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use almanac_activities::definitions::DefinitionSource;
 use almanac_activities::reconcile::Reconciler as Passes;
-use almanac_workflows::names::{DefinitionId, Project};
+use almanac_activities::schedules::{RequestError, Watch, next_times_of, wire};
+use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use almanac_workflows::plan::Plan;
 use almanac_workflows::record::{DefinitionCounts, Orders, PassInput, Trigger};
-use almanac_workflows::schedule::Field;
-use almanac_workflows::times::Spec;
+use almanac_workflows::schedule::{Field, Live};
+use almanac_workflows::times::{Spec, ZoneDifference};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -47,6 +48,8 @@ struct Outcome {
     times: BTreeMap<DefinitionId, Times>,
     /// Documents that fail; their schedules stay as they are.
     invalid: usize,
+    /// Time zones of which the server's data differ from Almanac's.
+    zone_differences: Vec<ZoneDifference>,
 }
 
 pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
@@ -61,6 +64,8 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         CONCURRENCY,
         |_| {},
     );
+    let watch = Arc::new(Watch::default());
+    let passes = passes.watching(Arc::clone(&watch));
     let status = remote.status_if_any().await.unwrap_or_default();
     let input = PassInput {
         pass: status.pass + 1,
@@ -92,6 +97,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         plan,
         times,
         invalid: snapshot.failed.len(),
+        zone_differences: watch.zone_differences(),
     };
     super::show(args.target.format, &outcome, text)?;
     if outcome.invalid > 0 {
@@ -128,22 +134,26 @@ async fn times(remote: &Remote, project: &Project, plan: &Plan) -> BTreeMap<Defi
         .filter(|update| update.fields.keys().any(|field| moves_times(*field)));
     for update in changed.take(SCHEDULES_SHOWN) {
         // What cannot be described now is in the plan without its times.
-        let Ok(Some(live)) = remote.live(project, &update.schedule).await else {
+        let Ok(Some((live, before))) = coming(remote, project, &update.schedule).await else {
             continue;
         };
         let values = &update.values;
         let times = Times {
             timezone: values.spec.timezone.clone(),
-            before: fires(&live.values.spec, live.values.paused, now),
-            after: fires(&values.spec, values.paused, now),
+            before,
+            after: if values.spec == live.values.spec && !values.paused {
+                served(remote, &live, now).await.unwrap_or_default()
+            } else {
+                fires(&values.spec, values.paused, now)
+            },
         };
         all.insert(update.definition.clone(), times);
     }
     for delete in plan.deletes.iter().take(SCHEDULES_SHOWN) {
-        if let Ok(Some(live)) = remote.live(project, &delete.schedule).await {
+        if let Ok(Some((live, before))) = coming(remote, project, &delete.schedule).await {
             let times = Times {
-                timezone: live.values.spec.timezone.clone(),
-                before: fires(&live.values.spec, live.values.paused, now),
+                timezone: live.values.spec.timezone,
+                before,
                 after: Vec::new(),
             };
             all.insert(delete.definition.clone(), times);
@@ -166,11 +176,51 @@ fn moves_times(field: Field) -> bool {
     )
 }
 
+/// A live schedule, and when it fires next by the server's word, as `list`
+/// shows it; never while it is paused.
+async fn coming(
+    remote: &Remote,
+    project: &Project,
+    schedule: &ScheduleId,
+) -> anyhow::Result<Option<(Live, Vec<Timestamp>)>> {
+    let response = match remote.schedules.describe(schedule).await {
+        Ok(response) => response,
+        Err(RequestError::NotFound) => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("describe `{schedule}`")),
+    };
+    let info = response.info.clone().unwrap_or_default();
+    let Some(found) = wire::live(project, schedule, response) else {
+        return Ok(None);
+    };
+    let mut times = next_times_of(&info);
+    times.truncate(if found.live.values.paused {
+        0
+    } else {
+        TIMES_SHOWN
+    });
+    Ok(Some((found.live, times)))
+}
+
+/// The server's own next times of a schedule whose times stay as they are.
+async fn served(remote: &Remote, live: &Live, now: Timestamp) -> anyhow::Result<Vec<Timestamp>> {
+    let spec = &live.values.spec;
+    let asked = remote
+        .schedules
+        .next_times(&live.schedule, spec, now, TIMES_SHOWN);
+    match asked.await {
+        Ok(found) => Ok(found.times),
+        Err(RequestError::Refused(_)) => Ok(fires(spec, false, now)),
+        Err(error) => {
+            Err(error).with_context(|| format!("ask for the times of `{}`", live.schedule))
+        }
+    }
+}
+
 fn fires(spec: &Spec, paused: bool, now: Timestamp) -> Vec<Timestamp> {
     if paused {
         Vec::new()
     } else {
-        spec.fire_times(now, TIMES_SHOWN).times
+        spec.times_after(now, TIMES_SHOWN).times
     }
 }
 
@@ -197,6 +247,10 @@ fn text(outcome: &Outcome) -> Page {
                 page.line(format!("           {more}"));
             }
         }
+    }
+    for difference in &outcome.zone_differences {
+        page.line("");
+        page.line(format!("warning: {difference}"));
     }
     page
 }

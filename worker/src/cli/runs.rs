@@ -9,7 +9,8 @@ use almanac_workflows::definition::OverlapPolicy;
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::record::{RunAnswer, RunKind, RunRequest, RunState};
 use almanac_workflows::schedule::Live;
-use anyhow::bail;
+use almanac_workflows::times::BackfillWindow;
+use anyhow::{Context as _, bail};
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
@@ -94,10 +95,12 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
         };
         let spec = &live.values.spec;
         let range = Range::of(spec, Some(args.from), Some(args.to)).map_err(anyhow::Error::msg)?;
+        let served = range.served(&remote.schedules, &live.schedule, spec).await;
+        let served = served.with_context(|| format!("ask for the times of `{id}`"))?;
         let times = if args.which.selector.is_some() {
-            range.times(spec)
+            served
         } else {
-            let times = range.times_within(spec, Some(args.limit));
+            let times = range.within(served, Some(args.limit));
             Some(times.map_err(|why| anyhow::anyhow!("{id}: {why}"))?)
         };
         total += times.map_or(0, |times| times.count);
@@ -173,7 +176,9 @@ fn planned(target: &Target, jobs: &[Job]) -> anyhow::Result<()> {
         for job in jobs {
             page.line(match job.times {
                 None => format!("{}: no time in the range", job.id),
-                Some(Times { first, last, count }) => {
+                Some(Times {
+                    first, last, count, ..
+                }) => {
                     let zone = &job.live.values.spec.timezone;
                     let (first, last) = (local(first, zone), local(last, zone));
                     format!("{}: would start {count} runs, {first} to {last}", job.id)
@@ -321,8 +326,8 @@ fn by_hand(
         OverlapPolicy::AllowAll => "AllowAll",
     };
     let range = job.times.map_or_else(String::new, |times| {
-        let Times { first, last, .. } = times;
-        format!(" --start-time {first} --end-time {last}")
+        let BackfillWindow { start, end } = times.window;
+        format!(" --start-time {start} --end-time {end}")
     });
     format!(
         "temporal schedule {} --address {} --namespace {} --schedule-id {}{range} --overlap-policy {policy}",

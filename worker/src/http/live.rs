@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use almanac_activities::reconcile;
 use almanac_activities::schedules::{
-    ListEntry, Missed, Pace, RequestError, Runs, Schedules, overdue, wire,
+    ListEntry, Missed, Pace, RequestError, Runs, Schedules, overdue_since, wire,
 };
 use almanac_workflows::names::{DefinitionId, ScheduleId, WorkerId};
 use almanac_workflows::plan;
@@ -244,10 +244,15 @@ impl Shared {
         };
         let missed = response.info.as_ref().map(Missed::of);
         let live = live(self, &schedule, response);
-        let late = |live| overdue(live, entry.last.as_ref(), entry.is_busy, now);
+        let overdue = match &live {
+            Some(live) => {
+                overdue_since(requests, live, entry.last.as_ref(), entry.is_busy, now).await
+            }
+            None => None,
+        };
         Ok(Some(known.view(Sight {
             definition,
-            overdue: live.as_ref().and_then(late),
+            overdue,
             drift: BTreeSet::new(),
             missed: missed.filter(|_| live.is_some()),
             entry,

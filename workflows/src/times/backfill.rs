@@ -47,12 +47,7 @@ impl Spec {
         if found(before) {
             return first;
         }
-        let mut from = self.undisturbed(before);
-        while let Some(time) = self.fire_times(from, 1).times.first().copied()
-            && time < first
-        {
-            from = time;
-        }
+        let from = self.search_start(before);
         if found(from) {
             from.saturating_add(AFTER_THE_TIME_BEFORE).unwrap_or(first)
         } else {

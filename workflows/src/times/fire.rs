@@ -48,32 +48,34 @@ impl Spec {
     /// that starts within a repeated hour finds other times than a schedule
     /// that runs through it. So this one starts before the change.
     pub fn times_after(&self, after: Timestamp, n: usize) -> FireTimes {
-        let start = self.undisturbed(after);
-        if start == after {
-            return self.fire_times(after, n);
-        }
-        let Some(zone) = zone::find(&self.timezone).map(Zone::new) else {
-            return self.fire_times(after, n);
-        };
-        let mut found = FireTimes::default();
-        let mut search = Search::new(self, &zone, start);
-        while found.times.len() < n {
-            match search.next() {
-                Some(time) if time <= after => {}
-                Some(time) => found.times.push(time),
-                None => {
-                    found.exhausted = true;
-                    break;
-                }
-            }
-        }
-        found
+        self.fire_times(self.search_start(after), n)
     }
 
-    /// A moment from which a search finds the times of a schedule that has
-    /// been running: `at` itself, or one before the change of the clock where
-    /// there is one near `at`.
-    pub fn undisturbed(&self, at: Timestamp) -> Timestamp {
+    /// The moment from which a search finds what a schedule that has been
+    /// running fires after `at`: the time before, where the clock changes near
+    /// `at`; elsewhere `at` itself. What is found from there may include no
+    /// time up to `at`.
+    pub fn search_start(&self, at: Timestamp) -> Timestamp {
+        let start = self.undisturbed(at);
+        let Some(zone) = zone::find(&self.timezone).map(Zone::new) else {
+            return at;
+        };
+        if start == at {
+            return at;
+        }
+        let mut last = start;
+        let mut search = Search::new(self, &zone, start);
+        while let Some(time) = search.next()
+            && time <= at
+        {
+            last = time;
+        }
+        last
+    }
+
+    /// A moment from which a search goes through a change of the clock near
+    /// `at` as a running schedule does; `at` itself where there is none.
+    pub(super) fn undisturbed(&self, at: Timestamp) -> Timestamp {
         if self.calendars.is_empty() {
             return at;
         }

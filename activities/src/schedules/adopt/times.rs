@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::parties::{Old, Ours};
 use super::{AdoptError, Adopter, request};
+use crate::schedules::Schedules;
 use crate::schedules::apply::request_id;
 
 /// The time without a run in which the two are exchanged, where there is one.
@@ -142,7 +143,12 @@ impl Adopter<'_> {
 
 /// The times of ours that the foreign one may not have run any more, and that
 /// ours, let go at `now`, did not run.
-pub(super) fn between(old: &Old, ours: &Desired, now: Timestamp) -> BTreeSet<Timestamp> {
+pub(super) async fn between(
+    schedules: &Schedules,
+    old: &Old,
+    ours: &Desired,
+    now: Timestamp,
+) -> BTreeSet<Timestamp> {
     let spec = &ours.values.spec;
     // Around a pause at a quiet moment nothing with jitter is due.
     let before = if spec.jitter.is_zero() {
@@ -151,10 +157,37 @@ pub(super) fn between(old: &Old, ours: &Desired, now: Timestamp) -> BTreeSet<Tim
         SignedDuration::ZERO
     };
     let start = (old.updated - before).max(now - signed(ours.values.catchup_window));
-    let theirs = times_until(&old.values.spec, start, old.updated);
-    let mut due = times_until(spec, start, now);
+    let (theirs, mut due) = futures::join!(
+        served_until(schedules, &old.id, &old.values.spec, start, old.updated),
+        served_until(schedules, &ours.schedule, spec, start, now)
+    );
     due.retain(|time| *time > old.updated || theirs.contains(time));
     due
+}
+
+/// The same by the server's word, where its time zone data matter. With jitter
+/// it tells other moments than those that runs are named after.
+async fn served_until(
+    schedules: &Schedules,
+    id: &ScheduleId,
+    spec: &Spec,
+    after: Timestamp,
+    until: Timestamp,
+) -> BTreeSet<Timestamp> {
+    if !spec.depends_on_zone() || !spec.jitter.is_zero() {
+        return times_until(spec, after, until);
+    }
+    let start = spec.search_start(after);
+    match schedules.matching_times(id, start, until).await {
+        Ok(times) => times
+            .into_iter()
+            .filter(|time| *time > after && *time < until)
+            .collect(),
+        Err(error) => {
+            tracing::debug!(schedule = %id, %error, "the server's times are not known");
+            times_until(spec, after, until)
+        }
+    }
 }
 
 fn times_until(spec: &Spec, after: Timestamp, until: Timestamp) -> BTreeSet<Timestamp> {
