@@ -8,6 +8,7 @@
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
+pub mod budget;
 pub mod contracts;
 pub mod definition;
 pub mod expression;

@@ -1,14 +1,17 @@
 //! The times of a schedule in a range.
 
+use almanac_workflows::budget::Budget;
 use almanac_workflows::names::ScheduleId;
 use almanac_workflows::record::{BACKFILL_LIMIT, BACKFILL_MOST};
-use almanac_workflows::times::{BackfillWindow, Spec, When};
+use almanac_workflows::times::{BackfillWindow, Rest, SEARCH_STEPS, Spec, When};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::schedules::{MATCHING_LIMIT, RequestError, Schedules};
 
 /// The most times that are counted for an error.
 const COUNTED: u64 = 100_000;
+/// The steps that counting may take.
+const COUNTING_STEPS: u64 = 5 * SEARCH_STEPS;
 
 /// The most times of which the server is asked, for an error too.
 const COUNTED_ON_SERVER: u64 = BACKFILL_MOST as u64;
@@ -66,7 +69,7 @@ impl Range {
             Err(error @ (RequestError::NotFound | RequestError::Unavailable(_))) => Err(error),
             Err(error) => {
                 tracing::debug!(schedule = %id, %error, "the server's times are not known");
-                Ok(self.times(spec))
+                self.times(spec).map_err(RequestError::Refused)
             }
         }
     }
@@ -118,27 +121,33 @@ impl Range {
 
     /// The times at which a spec fires in it, computed here; `None` where there
     /// is none. No more than 100,000 are counted.
-    pub fn times(self, spec: &Spec) -> Option<Times> {
+    ///
+    /// # Errors
+    /// For people: the search takes too many steps.
+    pub fn times(self, spec: &Spec) -> Result<Option<Times>, String> {
         let times = self.computed(spec)?;
-        Some(Times {
+        Ok(times.map(|times| Times {
             window: spec.backfill_window(times.first, times.last),
             ..times
-        })
+        }))
     }
 
-    fn computed(self, spec: &Spec) -> Option<Times> {
+    fn computed(self, spec: &Spec) -> Result<Option<Times>, String> {
         // A time is found after another, and times are whole seconds.
-        let mut after = self.from.checked_sub(SignedDuration::from_nanos(1)).ok()?;
+        let Ok(mut after) = self.from.checked_sub(SignedDuration::from_nanos(1)) else {
+            return Ok(None);
+        };
         let mut times: Option<Times> = None;
+        let mut budget = Budget::of(COUNTING_STEPS);
         loop {
             let found = if times.is_none() {
-                spec.times_after(after, 1000)
+                spec.times_after_within(after, 1000, &mut budget)
             } else {
-                spec.fire_times(after, 1000)
+                spec.fire_times_within(after, 1000, &mut budget)
             };
             for time in &found.times {
                 if *time >= self.to || times.is_some_and(|times| times.count >= COUNTED) {
-                    return times;
+                    return Ok(times);
                 }
                 let so_far = times.get_or_insert(Times {
                     first: *time,
@@ -152,9 +161,15 @@ impl Range {
                 so_far.last = *time;
                 so_far.count += 1;
             }
-            match found.times.last() {
-                Some(time) if !found.exhausted => after = *time,
-                _ => return times,
+            match (found.rest, found.times.last()) {
+                (Rest::Unknown, _) => {
+                    let Self { from, to } = self;
+                    return Err(format!(
+                        "the times from {from} until {to} cannot be told: the search takes too many steps"
+                    ));
+                }
+                (Rest::More, Some(time)) => after = *time,
+                _ => return Ok(times),
             }
         }
     }

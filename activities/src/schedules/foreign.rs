@@ -160,7 +160,7 @@ fn times(losses: &mut Vec<Loss>, body: &Schedule, values: &ScheduleValues) {
         losses.push(Loss::of(
             "a schedule without times: the definition has none, and makes no schedule",
         ));
-    } else if values.spec.fire_times(Timestamp::now(), 1).times.is_empty() {
+    } else if values.spec.fire_times(Timestamp::now(), 1).is_never() {
         losses.push(Loss::of(
             "a schedule that fires no more: its definition makes none",
         ));

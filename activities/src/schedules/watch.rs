@@ -15,10 +15,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use almanac_workflows::budget::Budget;
 use almanac_workflows::definition::OverlapPolicy;
 use almanac_workflows::names::ScheduleId;
 use almanac_workflows::schedule::{Field, Live, line_of};
-use almanac_workflows::times::{Spec, ZoneDifference, check_zone};
+use almanac_workflows::times::{QUICK_STEPS, Spec, ZoneDifference, check_zone};
 use jiff::{SignedDuration, Timestamp};
 use temporalio_common::protos::temporal::api::schedule::v1::ScheduleInfo;
 
@@ -282,7 +283,10 @@ fn next_due(
     now: Timestamp,
 ) -> (Timestamp, bool) {
     let said = said.iter().copied().find(|time| *time > since);
-    let computed = spec.times_after(since, 1).times.first().copied();
+    // A time that takes long to find is none: nothing is expected then.
+    let budget = &mut Budget::of(QUICK_STEPS);
+    let computed = spec.times_after_within(since, 1, budget).times;
+    let computed = computed.first().copied();
     match (said, computed) {
         // What was due before now is nothing that the server says any more.
         (Some(said), Some(computed)) if computed < said && computed <= now => (computed, false),

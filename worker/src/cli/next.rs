@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use almanac_activities::schedules::RequestError;
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::schedule::Live;
-use almanac_workflows::times::{FireTimes, Spec, ZoneDifference};
+use almanac_workflows::times::{FireTimes, Rest, Spec, ZoneDifference};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -27,6 +27,9 @@ struct Next {
     times: Vec<Timestamp>,
     /// There are no more.
     exhausted: bool,
+    /// What comes after them takes too many steps to tell.
+    #[serde(rename = "unknown")]
+    is_unknown: bool,
     /// The first time of which the server's time zone data differ from ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     zone_difference: Option<ZoneDifference>,
@@ -60,7 +63,8 @@ impl Next {
             paused,
             timezone: spec.timezone.clone(),
             times: found.times,
-            exhausted: found.exhausted || count < usize::from(args.count),
+            exhausted: found.rest == Rest::Nothing || count < usize::from(args.count),
+            is_unknown: found.rest == Rest::Unknown,
             zone_difference: None,
         }
     }
@@ -182,6 +186,9 @@ fn text(next: &Next, page: &mut Page) {
     } else if next.exhausted {
         page.line("  no more");
     }
+    if next.is_unknown {
+        page.line("  what comes next cannot be told: the search takes too many steps");
+    }
     if let Some(difference) = &next.zone_difference {
         page.line(format!("  warning: {difference}"));
     }
@@ -203,6 +210,7 @@ mod tests {
             timezone: spec.timezone,
             times: vec!["2026-07-01T00:30:00Z".parse().unwrap()],
             exhausted: true,
+            is_unknown: false,
             zone_difference: None,
         };
         let mut page = Page::default();

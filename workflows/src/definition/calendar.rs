@@ -48,6 +48,7 @@ pub(super) fn calendars(decoder: &mut Decoder<'_>, entry: &Entry<'_>, role: Role
     if role == Role::Match || !items.is_empty() {
         list_size(decoder, &entry.value, items, key);
     }
+    let mut all = Vec::new();
     for item in items.iter().take(LIST_LIMIT) {
         let Some(object) = decoder.object(item.at, item, key, shape) else {
             continue;
@@ -56,12 +57,11 @@ pub(super) fn calendars(decoder: &mut Decoder<'_>, entry: &Entry<'_>, role: Role
             named(decoder, item, &object);
             continue;
         }
-        if let Some(calendar) = calendar(decoder, item, &object, key, role) {
-            match role {
-                Role::Match => spec.calendars.insert(calendar),
-                Role::Exclude => spec.exclude.insert(calendar),
-            }
-        }
+        all.extend(calendar(decoder, item, &object, key, role));
+    }
+    match role {
+        Role::Match => spec.calendars.extend(all),
+        Role::Exclude => spec.exclude.extend(all),
     }
 }
 

@@ -7,10 +7,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
+use super::diagnostic::nth_char;
 use super::source::{Finding, Lines, Place};
 use super::yaml::{Entry, Node, Value, quoted};
 use super::{duration, nearest};
+use crate::budget::Budget;
 use crate::names::DefinitionId;
+
+/// The steps that computations over the smallest document may take: the times
+/// of its schedule, its expressions.
+const FIRST_STEPS: u64 = 2_000_000;
+/// The steps more for each byte of a document: the largest has a fifth of a
+/// second in all.
+const STEPS_PER_BYTE: u64 = 64;
 
 /// An object of the format: its name, for messages and for the schema's test,
 /// and every key that the parser reads.
@@ -36,6 +45,8 @@ pub(super) struct Decoder<'d> {
     pub(super) warnings: Vec<Finding>,
     /// The calendars that the document names, and where.
     pub(super) calendars: Vec<(DefinitionId, Place)>,
+    /// What may still be computed of the document.
+    pub(super) budget: Budget,
 }
 
 /// An object that was checked against its shape.
@@ -59,11 +70,10 @@ impl<'n> Object<'n> {
     /// Whether the key is written: with a value or without, or mistyped. Then
     /// it is not missing, and what is wrong with it was said.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|entry| {
-            entry.key == key
-                || (!self.shape.knows(&entry.key)
-                    && nearest::nearest(&entry.key, self.shape.keys) == Some(key))
-        })
+        let unknown = self.entries.iter().map(|entry| entry.key.as_ref());
+        let unknown = unknown.filter(|given| !self.shape.knows(given));
+        self.entries.iter().any(|entry| entry.key == key)
+            || nearest::is_meant(key, unknown, self.shape.keys)
     }
 }
 
@@ -74,6 +84,7 @@ impl<'d> Decoder<'d> {
             errors: Vec::new(),
             warnings: Vec::new(),
             calendars: Vec::new(),
+            budget: Budget::of(FIRST_STEPS + STEPS_PER_BYTE * lines.size() as u64),
         }
     }
 }
@@ -142,7 +153,12 @@ impl Decoder<'_> {
 
     fn unknown_key(&mut self, entry: &Entry<'_>, shape: &Shape) {
         let message = format!("unknown key {} in {}", quoted(&entry.key), shape.name);
-        let hint = match nearest::nearest(&entry.key, shape.keys) {
+        let near = if self.errors.len() < nearest::MOST {
+            nearest::nearest(&entry.key, shape.keys)
+        } else {
+            None
+        };
+        let hint = match near {
             Some(key) => format!("did you mean `{key}`?"),
             None => format!("the keys are {}", shape.keys.join(", ")),
         };
@@ -381,11 +397,14 @@ impl Decoder<'_> {
     /// The place of the character at `offset` in a scalar's text: exact where
     /// the text stands in the file as it is, the scalar's own otherwise.
     pub(super) fn place_in(&self, node: &Node<'_>, offset: Option<usize>) -> Place {
-        let Some(offset) = offset else { return node.at };
+        let Some(offset) = offset.filter(|_| !self.lines.is_long(node.at.line)) else {
+            return node.at;
+        };
         let line = self.lines.get(node.at.line);
         let quote = usize::from(!node.plain);
         let verbatim = node.text.chars();
-        let mut source = line.chars().skip(node.at.column - 1 + quote);
+        let start = nth_char(&line, node.at.column - 1 + quote);
+        let mut source = line[start..].chars();
         if !node.text.is_empty() && verbatim.into_iter().all(|c| source.next() == Some(c)) {
             Place {
                 line: node.at.line,

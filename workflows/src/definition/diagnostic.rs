@@ -128,12 +128,32 @@ pub(super) fn snippet(line: &str, column: usize) -> String {
     if start > 0 {
         out.push(CUT);
     }
-    let mut rest = line.chars().skip(start).map(clean);
+    let mut rest = line[nth_char(line, start)..].chars().map(clean);
     out.extend(rest.by_ref().take(SNIPPET_WIDTH));
     if rest.next().is_some() {
         out.push(CUT);
     }
     out
+}
+
+/// The place of a character in a line, in bytes; the line's length beyond its
+/// end. A line may be long, and many findings point into it.
+pub(super) fn nth_char(line: &str, n: usize) -> usize {
+    const CHUNK: usize = 1024;
+    let begins = |byte: &u8| (*byte & 0xc0) != 0x80;
+    let mut left = n;
+    let mut at = 0;
+    for chunk in line.as_bytes().chunks(CHUNK) {
+        let characters = chunk.iter().filter(|byte| begins(byte)).count();
+        if characters > left {
+            let firsts = chunk.iter().enumerate().filter(|(_, byte)| begins(byte));
+            let place = firsts.map(|(place, _)| place).nth(left);
+            return at + place.unwrap_or_default();
+        }
+        left -= characters;
+        at += chunk.len();
+    }
+    line.len()
 }
 
 /// How many characters of a snippet stand before the one at `column`.
@@ -142,5 +162,21 @@ fn caret(snippet: &str, column: usize) -> usize {
         SNIPPET_BEFORE + 1
     } else {
         (column - 1).min(snippet.chars().count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::nth_char;
+
+    proptest! {
+        #[test]
+        fn a_character_is_found_where_it_stands(text in "[aä€🦀]{0,20}", times in 1_usize..200, n in 0_usize..4200) {
+            let line = text.repeat(times);
+            let place = line.char_indices().nth(n).map_or(line.len(), |(place, _)| place);
+            prop_assert_eq!(nth_char(&line, n), place);
+        }
     }
 }

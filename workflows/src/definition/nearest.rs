@@ -1,5 +1,20 @@
 //! The known name that a mistyped one most likely meant.
 
+/// For how many names of a document the known one is looked for: of more
+/// mistakes than that nobody reads the hints.
+pub(crate) const MOST: usize = 500;
+
+/// Whether one of the unknown names most likely means the known one.
+pub(crate) fn is_meant<'a>(
+    known: &str,
+    unknown: impl Iterator<Item = &'a str>,
+    names: &[&str],
+) -> bool {
+    unknown
+        .take(MOST)
+        .any(|given| nearest(given, names) == Some(known))
+}
+
 /// The name nearest to `given`, when it is near enough to be meant.
 pub(crate) fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
     // Nothing this long is a typing mistake, and the distance costs its square.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::decode::{Decoder, Object, Shape, join};
 use super::document::{finish, labels};
-use super::schedule::{CATCHUP_DEFAULT, cron};
+use super::schedule::{CATCHUP_DEFAULT, cron, spec_findings};
 use super::source::Finding;
 use super::steps::{ows_duration, steps};
 use super::yaml::{Entry, Node, quoted};
@@ -218,11 +218,7 @@ fn schedule(
         );
     }
     if decoder.errors.len() == before {
-        for warning in block.spec.warnings(context.now) {
-            let mut finding = Finding::new(entry.at, warning.message);
-            finding.hint = warning.hint;
-            decoder.warnings.push(finding);
-        }
+        spec_findings(decoder, entry.at, &block.spec, context);
     }
     Some(block)
 }

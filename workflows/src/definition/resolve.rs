@@ -10,7 +10,9 @@ use jiff::Timestamp;
 
 use super::schedule::LIST_LIMIT;
 use super::{DayCalendar, Definition, Diagnostic, Severity, nearest, revision};
+use crate::budget::Budget;
 use crate::names::DefinitionId;
+use crate::times::SEARCH_STEPS;
 
 /// The most calendars that a spec excludes: the server compares each candidate
 /// time with every one of them, and 1000 are a tenth of the 2 MiB that a
@@ -18,6 +20,8 @@ use crate::names::DefinitionId;
 const EXCLUDE_LIMIT: usize = LIST_LIMIT;
 /// How many calendars a hint chooses from.
 const HINTED: usize = 50;
+/// How many unknown calendars of a definition are listed.
+const ERRORS_LIMIT: usize = 50;
 
 /// A calendar that a definition names, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,24 +73,43 @@ impl<'a> Calendars<'a> {
         let mut resolved = definition.clone();
         let mut errors = Vec::new();
         if let Some(schedule) = &mut resolved.schedule {
-            let exclude = &mut schedule.spec.exclude;
+            let spec = &mut schedule.spec;
+            let mut more = Vec::new();
+            let mut added = BTreeSet::new();
             for name in names {
                 let Some(calendar) = self.known.get(&name.calendar) else {
-                    errors.push(self.unknown(name));
+                    if errors.len() < ERRORS_LIMIT {
+                        errors.push(self.unknown(name));
+                    }
                     continue;
                 };
-                let before = exclude.len();
-                exclude.extend(calendar.exclusions.iter().copied());
-                if before <= EXCLUDE_LIMIT && exclude.len() > EXCLUDE_LIMIT {
+                if !added.insert(&name.calendar) {
+                    continue;
+                }
+                more.extend(calendar.exclusions.iter().copied());
+                let most = spec.exclude.len() + more.len();
+                if most <= EXCLUDE_LIMIT {
+                    continue;
+                }
+                // Some of them may be the same.
+                spec.exclude.extend(std::mem::take(&mut more));
+                if spec.exclude.len() > EXCLUDE_LIMIT {
                     errors.push(name.error(
                         &format!(
                             "with calendar `{}` there are {} exclusions, over the limit of {EXCLUDE_LIMIT}",
                             name.calendar,
-                            exclude.len()
+                            spec.exclude.len()
                         ),
                         "days that fall on the same days of several months or years take one exclusion together; leave out years that have passed",
                     ));
+                    break;
                 }
+            }
+            spec.exclude.extend(more);
+            if let Some(name) = names.first().filter(|_| errors.is_empty())
+                && let Err(error) = spec.check_work(&mut Budget::of(SEARCH_STEPS))
+            {
+                errors.push(name.error(&error.message, error.hint.unwrap_or_default()));
             }
         }
         if !errors.is_empty() {
@@ -104,12 +127,12 @@ impl<'a> Calendars<'a> {
         names: &[CalendarUse],
         now: Timestamp,
     ) -> Option<Diagnostic> {
-        let fires = |definition: &Definition| {
+        let never_fires = |definition: &Definition| {
             let spec = definition.schedule.as_ref().map(|schedule| &schedule.spec);
-            spec.is_some_and(|spec| !spec.fire_times(now, 1).times.is_empty())
+            spec.is_none_or(|spec| spec.fire_times(now, 1).is_never())
         };
         let first = names.first()?;
-        if fires(resolved) || !fires(parsed) {
+        if !never_fires(resolved) || never_fires(parsed) {
             return None;
         }
         Some(Diagnostic {

@@ -175,13 +175,16 @@ pub(super) fn cron(
                     times_warning(decoder, node, "schedule.cron", warning);
                 }
                 block.cron.push(text.to_owned());
-                block.spec.calendars.extend(cron.calendars.iter().copied());
-                block.spec.intervals.extend(cron.intervals.iter().copied());
                 compiled.push(cron);
             }
             Err(error) => times_error(decoder, node, "schedule.cron", error),
         }
     }
+    let all = compiled.iter();
+    let calendars = all.clone().flat_map(|cron| cron.calendars.iter().copied());
+    block.spec.calendars.extend(calendars);
+    let intervals = all.flat_map(|cron| cron.intervals.iter().copied());
+    block.spec.intervals.extend(intervals);
     compiled
 }
 
@@ -218,6 +221,7 @@ pub(super) fn list_size(
 
 /// `6h`, `{interval: 6h, offset: 15m}`, or a list of these.
 fn every(decoder: &mut Decoder<'_>, entry: &Entry<'_>, spec: &mut Spec) {
+    let mut intervals = Vec::new();
     for node in one_or_more(decoder, &entry.value, "schedule.every") {
         let (interval, offset, offset_at) = if let Value::Map(_) = node.value {
             let Some(object) = decoder.object(node.at, node, "schedule.every", &EVERY) else {
@@ -244,14 +248,13 @@ fn every(decoder: &mut Decoder<'_>, entry: &Entry<'_>, spec: &mut Spec) {
             continue;
         };
         match Interval::new(every, phase) {
-            Ok(interval) => {
-                spec.intervals.insert(interval);
-            }
+            Ok(interval) => intervals.push(interval),
             Err(error) => decoder
                 .errors
                 .push(finding(offset_at, "schedule.every", error)),
         }
     }
+    spec.intervals.extend(intervals);
 }
 
 fn whole_seconds(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Option<Duration> {
@@ -369,7 +372,21 @@ fn spec_warnings(
         .iter()
         .find_map(|key| object.get(key))
         .map_or(object.at, |entry| entry.value.at);
-    for warning in spec.warnings(context.now) {
+    spec_findings(decoder, at, spec, context);
+}
+
+/// What a whole spec is warned of, and whether it takes too long to check.
+pub(super) fn spec_findings(
+    decoder: &mut Decoder<'_>,
+    at: Place,
+    spec: &Spec,
+    context: &ParseContext,
+) {
+    if let Err(error) = spec.check_work(&mut decoder.budget) {
+        decoder.errors.push(finding(at, "schedule", error));
+        return;
+    }
+    for warning in spec.warnings(context.now, &mut decoder.budget) {
         let mut finding = Finding::new(at, warning.message);
         finding.hint = warning.hint;
         decoder.warnings.push(finding);

@@ -227,6 +227,11 @@ impl<'a> Lines<'a> {
         }
     }
 
+    /// The document's length in bytes, line breaks left out.
+    pub(super) fn size(&self) -> usize {
+        self.lines.iter().map(|line| line.len()).sum()
+    }
+
     /// The text of a line of the file; empty when it is not the document's.
     pub(super) fn get(&self, line: usize) -> std::borrow::Cow<'a, str> {
         let line = line
@@ -235,6 +240,14 @@ impl<'a> Lines<'a> {
             .copied()
             .unwrap_or_default();
         String::from_utf8_lossy(line)
+    }
+
+    /// Whether a line is so long that no place inside a scalar is looked for in
+    /// it: each of many findings would look through all of it.
+    pub(super) fn is_long(&self, line: usize) -> bool {
+        let index = line.checked_sub(self.first_line);
+        let line = index.and_then(|index| self.lines.get(index));
+        line.is_some_and(|line| line.len() > LONG_LINE)
     }
 
     /// The place of a byte of a scalar's text; the scalar's own where its lines
@@ -248,11 +261,10 @@ impl<'a> Lines<'a> {
             Some((above, last)) => (above.matches('\n').count() + 1, last),
             None => (0, before),
         };
-        let line = self.get(at.line + above);
-        if line.len() > LONG_LINE {
-            // Each of many findings would look through all of it.
+        if self.is_long(at.line + above) {
             return at;
         }
+        let line = self.get(at.line + above);
         let written: String = line.chars().skip(at.column.saturating_sub(1)).collect();
         let quotes: &[&str] = if above == 0 { &["", "\"", "'"] } else { &[""] };
         let quote = quotes.iter().find(|quote| {

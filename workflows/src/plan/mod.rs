@@ -26,6 +26,7 @@ pub use corrections::{contested_fields, record_corrections};
 pub use expectation::Expectation;
 pub use removal::{held_digest, pause_orphan, protected_ids};
 
+use crate::budget::Budget;
 use crate::names::{DefinitionId, Project, Revision, ScheduleId};
 use crate::record::{
     ActionMemo, Corrections, DriftPolicy, Flag, Held, Op, Orders, OrphanPolicy, Override,
@@ -33,6 +34,7 @@ use crate::record::{
 };
 use crate::schedule::{Desired, Field, Fingerprint, Live, ScheduleValues};
 use crate::snapshot::Snapshot;
+use crate::times::QUICK_STEPS;
 
 /// What the server holds, as far as a pass looked.
 pub type Observed = BTreeMap<ScheduleId, Seen>;
@@ -339,13 +341,9 @@ impl Plan {
     fn create(&mut self, desired: &Desired, observed: &Observed, policy: &Policy<'_>) {
         // A schedule that will never fire is not made: the server would delete
         // it after a week, and we would make it again, for ever.
-        if desired
-            .values
-            .spec
-            .fire_times(policy.now, 1)
-            .times
-            .is_empty()
-        {
+        let budget = &mut Budget::of(QUICK_STEPS);
+        let found = desired.values.spec.fire_times_within(policy.now, 1, budget);
+        if found.is_never() {
             self.unchanged += 1;
             return;
         }

@@ -1,12 +1,21 @@
 //! The times at which a spec fires.
+//!
+//! The server finds a time by asking every calendar for its next one after the
+//! last candidate, again and again. Days far from a change of the clock are
+//! looked at as sets of seconds here, which gives the same times and the same
+//! number of candidates for a fraction of the work ([`super::plain`]); around a
+//! change the server's walk decides, since its answers there depend on where it
+//! starts.
 
 use std::cmp::Ordering;
 
-use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
+use jiff::{SignedDuration, Timestamp};
 
-use super::local::{Zone, civil, epoch};
+use super::local::{Change, Zone, civil, epoch};
+use super::plain::{DAY, Plain, Scan};
 use super::{Calendar, Interval, Spec, zone};
+use crate::budget::{Budget, Exceeded};
 
 /// The last year in which the server looks for a time.
 const LAST_YEAR: i16 = 2100;
@@ -28,15 +37,43 @@ const CHANGES_IN_A_ROW: usize = 4;
 
 /// How many times the server tries in a row before an exclusion makes it give
 /// up, by default: two weeks of seconds.
-const CANDIDATES: usize = 14 * 24 * 3600;
+pub(super) const CANDIDATES: u64 = 14 * 24 * 3600;
+
+/// The steps that one search for fire times may take: a tenth of a second.
+pub const SEARCH_STEPS: u64 = 10_000_000;
+
+/// The steps of a search on a thread that others wait for: two milliseconds.
+pub const QUICK_STEPS: u64 = 200_000;
+
+/// The steps of a turn of the server's walk.
+const TURN: u64 = 12;
 
 /// What [`Spec::fire_times`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FireTimes {
     /// Ascending, to the second, without jitter.
     pub times: Vec<Timestamp>,
-    /// There are no more: the end was reached, or the search was given up.
-    pub exhausted: bool,
+    /// What comes after them.
+    pub rest: Rest,
+}
+
+/// What comes after the times that a search has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rest {
+    /// As many as were asked for have been found.
+    More,
+    /// There are no more: the end was reached, or the server gives up here.
+    #[default]
+    Nothing,
+    /// It cannot be told within the budget.
+    Unknown,
+}
+
+impl FireTimes {
+    /// Whether the spec surely fires no more.
+    pub fn is_never(&self) -> bool {
+        self.times.is_empty() && self.rest == Rest::Nothing
+    }
 }
 
 impl Spec {
@@ -47,8 +84,15 @@ impl Spec {
     /// change of the clock its answer depends on where it starts: a search
     /// that starts within a repeated hour finds other times than a schedule
     /// that runs through it. So this one starts before the change.
+    ///
+    /// The search takes [`SEARCH_STEPS`] at most.
     pub fn times_after(&self, after: Timestamp, n: usize) -> FireTimes {
-        self.fire_times(self.search_start(after), n)
+        self.times_after_within(after, n, &mut Budget::of(SEARCH_STEPS))
+    }
+
+    /// [`Spec::times_after`] within a budget of the caller's.
+    pub fn times_after_within(&self, after: Timestamp, n: usize, budget: &mut Budget) -> FireTimes {
+        self.found(self.search_start(after), after, n, budget)
     }
 
     /// The moment from which a search finds what a schedule that has been
@@ -57,20 +101,12 @@ impl Spec {
     /// time up to `at`.
     pub fn search_start(&self, at: Timestamp) -> Timestamp {
         let start = self.undisturbed(at);
-        let Some(zone) = zone::find(&self.timezone).map(Zone::new) else {
-            return at;
-        };
         if start == at {
             return at;
         }
-        let mut last = start;
-        let mut search = Search::new(self, &zone, start);
-        while let Some(time) = search.next()
-            && time <= at
-        {
-            last = time;
-        }
-        last
+        let just_after = at.saturating_add(SignedDuration::from_nanos(1));
+        self.last_before(just_after.unwrap_or(at), start)
+            .unwrap_or(start)
     }
 
     /// A moment from which a search goes through a change of the clock near
@@ -100,40 +136,108 @@ impl Spec {
     /// one that exists twice fires twice, intervals count from the epoch in
     /// UTC, and `start_at` and `end_at` belong to the time between them. None
     /// without a known zone, and none after 2100.
+    ///
+    /// The search takes [`SEARCH_STEPS`] at most.
     pub fn fire_times(&self, after: Timestamp, n: usize) -> FireTimes {
-        let mut found = FireTimes::default();
-        let Some(zone) = zone::find(&self.timezone).map(Zone::new) else {
-            return FireTimes {
-                exhausted: true,
-                ..found
-            };
-        };
-        let mut search = Search::new(self, &zone, after);
-        while found.times.len() < n {
+        self.fire_times_within(after, n, &mut Budget::of(SEARCH_STEPS))
+    }
+
+    /// [`Spec::fire_times`] within a budget of the caller's.
+    pub fn fire_times_within(&self, after: Timestamp, n: usize, budget: &mut Budget) -> FireTimes {
+        self.found(after, after, n, budget)
+    }
+
+    /// The last time before `first` that a search from `start` finds; none
+    /// where there is none, or it takes too many steps.
+    pub(super) fn last_before(&self, first: Timestamp, start: Timestamp) -> Option<Timestamp> {
+        let zone = zone::find(&self.timezone).map(Zone::new)?;
+        let mut budget = Budget::of(SEARCH_STEPS);
+        let mut search = Search::new(self, &zone, start, &mut budget);
+        let mut last = None;
+        loop {
             match search.next() {
-                Some(time) => found.times.push(time),
-                None => {
-                    return FireTimes {
-                        exhausted: true,
-                        ..found
-                    };
-                }
+                Ok(Some(time)) if time < first => last = Some(time),
+                Ok(_) => return last,
+                Err(Exceeded) => return None,
             }
         }
-        found
+    }
+
+    /// What a search from `start` finds after `after`.
+    fn found(
+        &self,
+        start: Timestamp,
+        after: Timestamp,
+        n: usize,
+        budget: &mut Budget,
+    ) -> FireTimes {
+        let mut times = Vec::new();
+        let rest = self.search(start, after, n, budget, &mut times);
+        FireTimes {
+            times,
+            rest: rest.unwrap_or(Rest::Unknown),
+        }
+    }
+
+    fn search(
+        &self,
+        start: Timestamp,
+        after: Timestamp,
+        n: usize,
+        budget: &mut Budget,
+        times: &mut Vec<Timestamp>,
+    ) -> Result<Rest, Exceeded> {
+        let Some(zone) = zone::find(&self.timezone).map(Zone::new) else {
+            return Ok(Rest::Nothing);
+        };
+        let entries = self.calendars.len() + self.intervals.len() + self.exclude.len();
+        budget.spend(entries as u64)?;
+        let mut search = Search::new(self, &zone, start, budget);
+        while times.len() < n {
+            match search.next()? {
+                Some(time) if time <= after && time > start => {}
+                Some(time) => times.push(time),
+                None => return Ok(Rest::Nothing),
+            }
+        }
+        Ok(Rest::More)
     }
 }
 
 struct Search<'a> {
     spec: &'a Spec,
     zone: &'a Zone,
+    budget: &'a mut Budget,
+    plain: Plain,
+    stretch: Stretch,
     /// Nothing at or before this is found.
     after: i64,
     end: i64,
 }
 
+/// Time in which one way to search holds.
+struct Stretch {
+    /// The first second that is not part of it.
+    until: i64,
+    kind: StretchKind,
+}
+
+enum StretchKind {
+    /// The clock runs evenly, so many seconds east of UTC.
+    Plain(i64),
+    /// The clock changes, or the last year ends.
+    Odd {
+        /// The calendars that may match within it.
+        calendars: Vec<Calendar>,
+        /// The exclusions that may match within it.
+        exclude: Vec<Calendar>,
+        /// The last local date in it.
+        last: Date,
+    },
+}
+
 impl<'a> Search<'a> {
-    fn new(spec: &'a Spec, zone: &'a Zone, after: Timestamp) -> Self {
+    fn new(spec: &'a Spec, zone: &'a Zone, after: Timestamp, budget: &'a mut Budget) -> Self {
         // The server starts a second before `start_at`, so a fraction of a
         // second in it lets the whole second pass; without one, before the epoch.
         let start = spec.start_at.map_or(0, floor);
@@ -142,41 +246,163 @@ impl<'a> Search<'a> {
         Self {
             spec,
             zone,
+            budget,
+            plain: Plain::new(spec),
+            // The first search finds its own.
+            stretch: Stretch {
+                until: i64::MIN,
+                kind: StretchKind::Plain(0),
+            },
             after,
             end,
         }
     }
 
-    fn next(&mut self) -> Option<Timestamp> {
-        for _ in 0..CANDIDATES {
-            let time = self.next_candidate()?;
-            if time > self.end || civil(time).year() > LAST_YEAR {
-                return None;
+    fn next(&mut self) -> Result<Option<Timestamp>, Exceeded> {
+        // Candidates in a row that an exclusion matched.
+        let mut tried = 0;
+        while self.after < self.end && civil(self.after).year() <= LAST_YEAR {
+            if self.after + 1 >= self.stretch.until {
+                self.stretch = self.stretch_of(self.after + 1)?;
             }
+            let until = self.stretch.until;
+            let found = match &self.stretch.kind {
+                StretchKind::Plain(offset) => {
+                    let to = until.min(self.end.saturating_add(1));
+                    match self
+                        .plain
+                        .scan(self.after, to, *offset, tried, self.budget)?
+                    {
+                        Scan::Found(time) => Some(time),
+                        Scan::GivenUp => return Ok(None),
+                        Scan::Excluded(all) => {
+                            tried = all;
+                            None
+                        }
+                    }
+                }
+                StretchKind::Odd { .. } => match self.walk()? {
+                    Some(time) => {
+                        if time > self.end || civil(time).year() > LAST_YEAR {
+                            return Ok(None);
+                        }
+                        self.after = time;
+                        if self.excluded(time)? {
+                            tried += 1;
+                            if tried >= CANDIDATES {
+                                return Ok(None);
+                            }
+                            continue;
+                        }
+                        Some(time)
+                    }
+                    None => None,
+                },
+            };
+            let Some(time) = found else {
+                self.after = self.after.max(until - 1);
+                continue;
+            };
             self.after = time;
-            if !self.excluded(time) {
-                return Timestamp::from_second(time).ok();
-            }
+            return Ok(Timestamp::from_second(time).ok());
         }
-        None
+        Ok(None)
     }
 
+    /// The stretch that a second belongs to.
+    fn stretch_of(&mut self, at: i64) -> Result<Stretch, Exceeded> {
+        self.budget.spend(100)?;
+        let changes = self.zone.changes_around(at);
+        let odd = changes.iter().map(Change::odd_time);
+        if let Some((_, until)) = odd
+            .clone()
+            .find(|(from, until)| (*from..*until).contains(&at))
+        {
+            return self.odd(at, until);
+        }
+        if at >= the_end() {
+            return self.odd(at, i64::MAX);
+        }
+        let next = odd.map(|(from, _)| from).filter(|from| *from > at).min();
+        Ok(Stretch {
+            until: next.unwrap_or(i64::MAX).min(the_end()),
+            kind: StretchKind::Plain(self.zone.offset(at)),
+        })
+    }
+
+    fn odd(&mut self, at: i64, until: i64) -> Result<Stretch, Exceeded> {
+        let entries = self.spec.calendars.len() + self.spec.exclude.len();
+        self.budget.spend(4 * entries as u64)?;
+        let last = if until == i64::MAX {
+            Date::MAX
+        } else {
+            self.zone.local(until - 1).date()
+        };
+        // By the date as it is now or will be, and a day more for what the
+        // server takes for the day before.
+        let mut days = Vec::new();
+        let mut day = self.zone.local(at - DAY).date();
+        while day <= last && days.len() < 10 {
+            days.push(day);
+            let Ok(next) = day.tomorrow() else { break };
+            day = next;
+        }
+        let all = last == Date::MAX || day <= last;
+        let near = |calendar: &&Calendar| {
+            let on = |day: &Date| {
+                year_matches(calendar, day.year())
+                    && calendar.month.contains(unsigned(day.month()))
+                    && calendar.day_of_month.contains(unsigned(day.day()))
+            };
+            all || days.iter().any(on)
+        };
+        Ok(Stretch {
+            until,
+            kind: StretchKind::Odd {
+                calendars: self.spec.calendars.iter().filter(near).copied().collect(),
+                exclude: self.spec.exclude.iter().filter(near).copied().collect(),
+                last,
+            },
+        })
+    }
+
+    /// The next candidate within the present stretch, by the server's walk.
+    ///
     /// Each calendar is asked again every time: around a change of the clock
     /// the server's answer depends on where it starts.
-    fn next_candidate(&self) -> Option<i64> {
-        let (spec, after) = (self.spec, self.after);
-        let calendars = spec.calendars.iter();
-        let calendars = calendars.filter_map(|calendar| next_match(calendar, self.zone, after));
-        let intervals = spec.intervals.iter();
-        let intervals = intervals.map(|interval| next_interval(interval, after));
-        calendars.chain(intervals).min()
+    fn walk(&mut self) -> Result<Option<i64>, Exceeded> {
+        let StretchKind::Odd {
+            calendars, last, ..
+        } = &self.stretch.kind
+        else {
+            return Ok(None);
+        };
+        let mut first: Option<i64> = None;
+        for calendar in calendars {
+            let found = next_match(calendar, self.zone, self.after, *last, self.budget)?;
+            first = first.into_iter().chain(found).min();
+        }
+        self.budget.spend(self.spec.intervals.len() as u64)?;
+        let intervals = self.spec.intervals.iter();
+        let intervals = intervals.map(|interval| next_interval(interval, self.after));
+        let first = first.into_iter().chain(intervals).min();
+        Ok(first.filter(|time| *time < self.stretch.until))
     }
 
-    fn excluded(&self, time: i64) -> bool {
+    fn excluded(&mut self, time: i64) -> Result<bool, Exceeded> {
+        let StretchKind::Odd { exclude, .. } = &self.stretch.kind else {
+            return Ok(false);
+        };
+        self.budget.spend(1 + exclude.len() as u64)?;
         let local = self.zone.local(time);
-        let mut exclusions = self.spec.exclude.iter();
-        exclusions.any(|calendar| matches(calendar, local))
+        Ok(exclude.iter().any(|calendar| matches(calendar, local)))
     }
+}
+
+/// A second in the last days of the last year, from which on local years and
+/// those of UTC differ.
+fn the_end() -> i64 {
+    epoch(jiff::civil::date(LAST_YEAR, 12, 28).at(0, 0, 0, 0))
 }
 
 fn floor(time: Timestamp) -> i64 {
@@ -188,13 +414,18 @@ fn floor(time: Timestamp) -> i64 {
 }
 
 /// The next time of an interval, which has no last one.
-fn next_interval(interval: &Interval, after: i64) -> i64 {
-    let seconds =
-        |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
-    let (every, phase) = (seconds(interval.every).max(1), seconds(interval.phase));
+pub(super) fn next_interval(interval: &Interval, after: i64) -> i64 {
+    let (every, phase) = seconds_of(interval);
     // Rounds towards nought as the server does: before its first time an
     // interval skips to the one after.
     ((after - phase) / every + 1) * every + phase
+}
+
+/// The period and the offset of an interval.
+pub(super) fn seconds_of(interval: &Interval) -> (i64, i64) {
+    let seconds =
+        |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
+    (seconds(interval.every).max(1), seconds(interval.phase))
 }
 
 fn matches(calendar: &Calendar, local: DateTime) -> bool {
@@ -236,11 +467,18 @@ struct Cursor<'a> {
 }
 
 /// The first time after `after` that matches, by the server's walk through the
-/// local clock. Its answers at a change of the clock are part of the contract:
-/// what looks arbitrary here is what the server does.
-fn next_match(calendar: &Calendar, zone: &Zone, after: i64) -> Option<i64> {
+/// local clock; none on a date after `last`. Its answers at a change of the
+/// clock are part of the contract: what looks arbitrary here is what the server
+/// does.
+fn next_match(
+    calendar: &Calendar,
+    zone: &Zone,
+    after: i64,
+    last: Date,
+    budget: &mut Budget,
+) -> Result<Option<i64>, Exceeded> {
     if calendar.is_never() {
-        return None;
+        return Ok(None);
     }
     let local = zone.local(after);
     let mut cursor = Cursor {
@@ -255,10 +493,15 @@ fn next_match(calendar: &Calendar, zone: &Zone, after: i64) -> Option<i64> {
         repeated: zone.local(after - HOUR).hour() == local.hour(),
     };
     loop {
-        cursor.carry()?;
-        if let Some(time) = cursor.settle() {
-            return Some(time);
+        budget.spend(TURN)?;
+        if cursor.carry().is_none() || cursor.date() > last {
+            return Ok(None);
         }
+        let day = cursor.day;
+        if let Some(time) = cursor.settle() {
+            return Ok(Some(time));
+        }
+        budget.spend(TURN * u64::from(cursor.day.saturating_sub(day)))?;
     }
 }
 

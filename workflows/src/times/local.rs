@@ -6,6 +6,47 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 
+/// How many transitions on either side [`Zone::changes_around`] looks at: two
+/// changes that are less than some days apart belong together.
+const CHANGES: usize = 3;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// A change of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Change {
+    at: i64,
+    /// Seconds east of UTC until then, and from then on.
+    before: i64,
+    after: i64,
+}
+
+impl Change {
+    /// The time in which the change may tell: its first second, and the first
+    /// second after it. At any other time a local time and its instant belong
+    /// together as if there were no change.
+    ///
+    /// Where a midnight is near, the server may take a day for the one before
+    /// and pass it over, so the time is whole days; else it is whole hours.
+    pub(super) fn odd_time(&self) -> (i64, i64) {
+        let shift = (self.after - self.before).abs();
+        let midnight_near = |offset: i64| {
+            let since_midnight = (self.at + offset).rem_euclid(DAY);
+            since_midnight.min(DAY - since_midnight) < shift + HOUR
+        };
+        let unit = if midnight_near(self.before) || midnight_near(self.after) {
+            DAY
+        } else {
+            HOUR
+        };
+        let margin = shift + 2 * HOUR;
+        let first = (self.at - margin + self.before).div_euclid(unit) * unit;
+        let last = (self.at + margin + self.after).div_euclid(unit) * unit;
+        (first - self.before, last + unit - self.after)
+    }
+}
+
 /// A zone, asked in seconds since the epoch.
 pub(super) struct Zone {
     zone: TimeZone,
@@ -54,6 +95,30 @@ impl Zone {
     pub(super) fn instant(&self, local: DateTime) -> i64 {
         let seconds = epoch(local);
         seconds - self.offset(seconds - self.offset(seconds))
+    }
+
+    /// The changes of the offset around an instant: the last ones until then,
+    /// and the first ones after it.
+    pub(super) fn changes_around(&self, at: i64) -> Vec<Change> {
+        let time = Timestamp::from_second(at).unwrap_or(Timestamp::MAX);
+        // `preceding` is exclusive.
+        let inclusive = Timestamp::from_second(at + 1).unwrap_or(Timestamp::MAX);
+        let before = self.zone.preceding(inclusive).take(CHANGES);
+        let after = self.zone.following(time).take(CHANGES);
+        let all = before.chain(after).map(|change| {
+            let at = change.timestamp().as_second();
+            let offset = |at| {
+                let time = Timestamp::from_second(at).unwrap_or(Timestamp::MIN);
+                i64::from(self.zone.to_offset(time).seconds())
+            };
+            Change {
+                at,
+                before: offset(at - 1),
+                after: offset(at),
+            }
+        });
+        // A transition may change no more than the abbreviation.
+        all.filter(|change| change.before != change.after).collect()
     }
 
     /// The last instant up to `at` at which the offset changed.

@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Spec;
+use super::{QUICK_STEPS, Spec};
+use crate::budget::Budget;
 
 /// How late an action may be, beside the jitter, before it counts as overdue:
 /// the server catches up within seconds once it can.
@@ -15,7 +16,8 @@ impl Spec {
     /// Computed from the times alone. A server that has stopped serving a
     /// schedule also stops moving the next time that it tells.
     pub fn overdue(&self, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
-        let due = *self.fire_times(since, 1).times.first()?;
+        let found = self.fire_times_within(since, 1, &mut Budget::of(QUICK_STEPS));
+        let due = *found.times.first()?;
         self.is_late(due, now).then_some(due)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Spec;
+use super::{Rest, Spec};
 
 /// How many fire times are looked at before the search is given up.
 const LOOKED_AT: usize = 5000;
@@ -39,8 +39,8 @@ impl Quiet {
                 busy.push((*time - after, *time + jitter + before));
             }
             // What was not looked at is taken for busy.
-            if let Some(last) = times.last().filter(|_| !found.exhausted) {
-                busy.push((*last, Timestamp::MAX));
+            if found.rest != Rest::Nothing {
+                busy.push((times.last().copied().unwrap_or(from), Timestamp::MAX));
             }
         }
         busy.sort_unstable();

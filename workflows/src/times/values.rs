@@ -75,6 +75,11 @@ impl<const MIN: u16, const MAX: u16> Values<MIN, MAX> {
         self == Self::NONE
     }
 
+    /// The set as bits: bit n for the value n. For sets of values below 128.
+    pub(super) fn bits(self) -> u128 {
+        self.0 << MIN
+    }
+
     /// The values, ascending.
     pub fn iter(self) -> impl Iterator<Item = u16> {
         (MIN..=MAX).filter(move |value| self.contains(*value))

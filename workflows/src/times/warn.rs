@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 use super::local::{Zone, civil, epoch};
-use super::{Spec, TimesWarning, UTC, zone};
+use super::{FireTimes, Rest, Spec, TimesError, TimesWarning, UTC, zone};
+use crate::budget::{Budget, Exceeded};
 
 const HOUR: i64 = 3600;
 const YEAR: i64 = 366 * 24 * HOUR;
@@ -14,6 +15,12 @@ const YEAR: i64 = 366 * 24 * HOUR;
 /// What fires more often than this around one change of the clock has no local
 /// time that anyone waits for.
 const DENSE: usize = 500;
+
+/// The last second before the years that the server knows.
+const FIRST: i64 = 946_684_799;
+
+/// How much of a spec's text a warning shows, in characters.
+const SHOWN: usize = 200;
 
 const DST_HINT: &str = "choose an hour in which the clock does not change, or UTC";
 
@@ -27,11 +34,52 @@ struct Upset {
 }
 
 impl Spec {
+    /// Whether the search for a time takes more steps than there are, which
+    /// makes a spec invalid.
+    ///
+    /// The search begins with the years that the server knows and in UTC, so
+    /// the answer is the same at any time and for any zone data.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do about it.
+    pub fn check_work(&self, budget: &mut Budget) -> Result<(), TimesError> {
+        if self.find_any(budget).is_ok() {
+            return Ok(());
+        }
+        let (calendars, intervals) = (self.calendars.len(), self.intervals.len());
+        let message = format!(
+            "takes too long to check: {calendars} calendars, {intervals} intervals and {} \
+             exclusions leave no time that is found in the steps that a document has",
+            self.exclude.len()
+        );
+        Err(TimesError::new(message).hint(
+            "write calendars that differ in one field as one (`0,15,30`), and leave out \
+             exclusions that leave nothing",
+        ))
+    }
+
+    /// Looks for a time in UTC.
+    fn find_any(&self, budget: &mut Budget) -> Result<(), Exceeded> {
+        let in_utc = Self {
+            timezone: UTC.to_owned(),
+            start_at: None,
+            end_at: None,
+            ..self.clone()
+        };
+        let from = Timestamp::from_second(FIRST).unwrap_or_default();
+        let found = in_utc.fire_times_within(from, 1, budget);
+        match found.rest {
+            Rest::Unknown => Err(Exceeded),
+            Rest::More | Rest::Nothing => Ok(()),
+        }
+    }
+
     /// Warnings about the spec as it fires in the two years after `from`:
     /// local times that a change of the clock skips or repeats (the first of
     /// each), an interval beside a time zone, and a spec that never fires.
-    /// Calendars that fire in every hour are left out of the first.
-    pub fn warnings(&self, from: Timestamp) -> Vec<TimesWarning> {
+    /// Calendars that fire in every hour are left out of the first. What
+    /// cannot be told within the budget is left out, but for whether it fires.
+    pub fn warnings(&self, from: Timestamp, budget: &mut Budget) -> Vec<TimesWarning> {
         let mut warnings = Vec::new();
         if !self.intervals.is_empty() && self.timezone != UTC {
             warnings.push(TimesWarning::new(
@@ -41,19 +89,30 @@ impl Spec {
         }
         let says = !self.calendars.is_empty() || !self.intervals.is_empty();
         let ended = self.end_at.is_some_and(|end| end <= from);
-        if says && !ended && self.check().is_ok() && self.fire_times(from, 1).times.is_empty() {
-            warnings.push(TimesWarning::new(
-                format!("`{self}` never fires"),
-                "no date matches, or so much is excluded that the server stops looking",
-            ));
+        if says && !ended && self.check().is_ok() {
+            let found = self.fire_times_within(from, 1, budget);
+            let shown = || shortened(self.to_string());
+            match found.rest {
+                _ if found.is_never() => warnings.push(TimesWarning::new(
+                    format!("`{}` never fires", shown()),
+                    "no date matches, or so much is excluded that the server stops looking",
+                )),
+                Rest::Unknown => warnings.push(TimesWarning::new(
+                    format!("it cannot be told when `{}` fires", shown()),
+                    "the search takes too many steps; write calendars that differ in one field \
+                     as one (`0,15,30`)",
+                )),
+                _ => {}
+            }
         }
         if let Some(zone) = zone::find(&self.timezone).map(Zone::new) {
-            self.upset(&zone, from).warn(&self.timezone, &mut warnings);
+            let upset = self.upset(&zone, from, budget).unwrap_or_default();
+            upset.warn(&self.timezone, &mut warnings);
         }
         warnings
     }
 
-    fn upset(&self, zone: &Zone, from: Timestamp) -> Upset {
+    fn upset(&self, zone: &Zone, from: Timestamp, budget: &mut Budget) -> Result<Upset, Exceeded> {
         let mut upset = Upset::default();
         let local = Self {
             calendars: self
@@ -67,36 +126,53 @@ impl Spec {
             ..Self::default()
         };
         if local.calendars.is_empty() {
-            return upset;
+            return Ok(upset);
         }
         let bound = |time: Option<Timestamp>, or: i64| time.map_or(or, Timestamp::as_second);
         let start = bound(self.start_at, i64::MIN).max(from.as_second());
         let end = bound(self.end_at, i64::MAX).min(from.as_second() + 2 * YEAR);
         let mut at = start;
         while let Some(change) = zone.next_change(at).filter(|change| *change <= end) {
-            upset.look(&local, zone, change);
+            upset.look(&local, zone, change, budget)?;
             at = change;
         }
-        upset
+        Ok(upset)
     }
 
     /// The times after `after` to `until`; `None` when they are too many.
-    fn between(&self, after: i64, until: i64) -> Option<Vec<i64>> {
-        let after = Timestamp::from_second(after).ok()?;
+    fn between(
+        &self,
+        after: i64,
+        until: i64,
+        budget: &mut Budget,
+    ) -> Result<Option<Vec<i64>>, Exceeded> {
+        let Ok(after) = Timestamp::from_second(after) else {
+            return Ok(None);
+        };
         // Bounded, so that rare times are not searched for through the years.
         let bounded = Self {
             end_at: Timestamp::from_second(until).ok(),
             ..self.clone()
         };
-        let times = bounded.fire_times(after, DENSE).times;
-        (times.len() < DENSE).then(|| times.iter().map(|time| time.as_second()).collect())
+        let FireTimes { times, rest } = bounded.fire_times_within(after, DENSE, budget);
+        match rest {
+            Rest::Unknown => Err(Exceeded),
+            Rest::More => Ok(None),
+            Rest::Nothing => Ok(Some(times.iter().map(|time| time.as_second()).collect())),
+        }
     }
 }
 
 impl Upset {
     /// Compares what fires around a change with what the clock on the wall
     /// would have shown without one.
-    fn look(&mut self, spec: &Spec, zone: &Zone, change: i64) {
+    fn look(
+        &mut self,
+        spec: &Spec,
+        zone: &Zone,
+        change: i64,
+        budget: &mut Budget,
+    ) -> Result<(), Exceeded> {
         let (before, after) = (zone.offset(change - 1), zone.offset(change));
         // A day that has no midnight may be lost whole.
         let margin = (after - before).abs() + 25 * HOUR;
@@ -105,11 +181,11 @@ impl Upset {
             timezone: UTC.to_owned(),
             ..spec.clone()
         };
-        let Some(real) = spec.between(from, until) else {
-            return;
+        let Some(ideal) = wall.between(from + before, until + after, budget)? else {
+            return Ok(());
         };
-        let Some(ideal) = wall.between(from + before, until + after) else {
-            return;
+        let Some(real) = spec.between(from, until, budget)? else {
+            return Ok(());
         };
         let shown: Vec<i64> = real.iter().map(|time| epoch(zone.local(*time))).collect();
         let once: BTreeSet<i64> = shown.iter().copied().collect();
@@ -128,6 +204,7 @@ impl Upset {
             .find(|time| shown.iter().filter(|other| other == time).count() > 1);
         first(&mut self.twice, twice.copied());
         first(&mut self.extra, once.difference(&meant).next().copied());
+        Ok(())
     }
 
     fn warn(&self, zone: &str, warnings: &mut Vec<TimesWarning>) {
@@ -151,6 +228,15 @@ impl Upset {
     }
 }
 
+/// The beginning of a text.
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(SHOWN) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 fn show(time: DateTime) -> String {
     let seconds = if time.second() == 0 { "" } else { ":%S" };
     time.strftime(&format!("%Y-%m-%d %H:%M{seconds}"))
@@ -159,7 +245,7 @@ fn show(time: DateTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::compile_cron;
+    use super::super::{SEARCH_STEPS, compile_cron};
     use super::*;
 
     fn warnings(crons: &[&str], timezone: &str) -> String {
@@ -173,7 +259,7 @@ mod tests {
             spec.intervals.extend(cron.intervals);
         }
         let from = "2026-06-01T00:00:00Z".parse().unwrap();
-        spec.warnings(from)
+        spec.warnings(from, &mut Budget::of(SEARCH_STEPS))
             .into_iter()
             .map(|it| it.message)
             .collect::<Vec<_>>()
@@ -219,7 +305,8 @@ mod tests {
             end_at: Some("2026-10-01T00:00:00Z".parse().unwrap()),
             ..Spec::default()
         };
-        assert_eq!(spec.warnings("2026-06-01T00:00:00Z".parse().unwrap()), []);
+        let from = "2026-06-01T00:00:00Z".parse().unwrap();
+        assert_eq!(spec.warnings(from, &mut Budget::of(SEARCH_STEPS)), []);
     }
 
     #[test]

@@ -6,6 +6,9 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::TimesError;
 
+/// The longest name for which a known one is looked for, in bytes.
+const LONGEST: usize = 60;
+
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// Whether `name` is a zone; if not, the error hints at the nearest name.
@@ -37,6 +40,10 @@ pub(super) fn find(name: &str) -> Option<TimeZone> {
 
 /// The known name that differs least, when the difference is small.
 fn nearest(name: &str) -> Option<String> {
+    // Nothing this long is a typing mistake, and every zone is compared.
+    if name.len() > LONGEST {
+        return None;
+    }
     let wanted = name.to_lowercase();
     let limit = 1 + wanted.chars().count() / 4;
     ZONES

@@ -216,6 +216,129 @@ fn hostile_sizes_take_no_time() {
     }
 }
 
+const JOB: &str = "workflow: { type: T, task_queue: q }\n";
+
+fn list(count: usize, item: impl Fn(usize) -> String) -> String {
+    (0..count).map(item).collect::<Vec<_>>().join(", ")
+}
+
+/// Every hour is excluded; which of the other exclusions match differs from
+/// day to day.
+fn laborious() -> String {
+    let some = list(999, |n| {
+        let (day, weekday, second) = (n % 28 + 1, n / 28 % 7, n % 60);
+        format!("{{ day_of_month: {day}-31, day_of_week: {weekday}, second: {second} }}")
+    });
+    format!("schedule: {{ cron: '0 * * * *', exclude: [{{ second: '*' }}, {some}] }}\n{JOB}")
+}
+
+#[test]
+fn a_schedule_that_takes_too_long_to_check_is_invalid_alone() {
+    let file = format!("id: slow\n{}---\nid: next\n{GOOD}", laborious());
+    let documents = parse(&file);
+    let error = errors(&documents[0]);
+    assert!(
+        error.contains(
+            "takes too long to check: 1 calendars, 0 intervals and 1000 exclusions leave no time"
+        ),
+        "{error}"
+    );
+    assert!(documents[1].result.is_ok());
+    // Neither the day nor the zone decides.
+    let later = crate::definition::ParseContext {
+        now: "2099-03-29T00:00:00Z".parse().unwrap(),
+    };
+    let zoned = laborious().replace("cron:", "timezone: Europe/London, cron:");
+    for text in [laborious(), zoned] {
+        let documents = parse_file("a.yaml", text.as_bytes(), &later);
+        assert!(errors(&documents[0]).contains("takes too long to check"));
+    }
+}
+
+#[test]
+fn costly_schedules_take_no_time() {
+    let hostile = [
+        // Sixty crons, a second of the minute each, and each excluded.
+        format!(
+            "timezone: Europe/London, cron: [{}], exclude: [{}]",
+            list(60, |n| format!("'{n} * * * * * *'")),
+            list(60, |n| format!("{{ second: {n} }}")),
+        ),
+        format!(
+            "cron: [{}], exclude: [{}]",
+            list(1000, |n| format!("'{} {} * * * * *'", n % 60, n / 60 * 3)),
+            list(1000, |n| format!(
+                "{{ second: {}, minute: {} }}",
+                n % 60,
+                n / 60 * 3
+            )),
+        ),
+        // Days that never come, beside a second that always does and is excluded.
+        format!(
+            "cron: ['* * * * * * *', {}], exclude: [{{ second: '*' }}]",
+            list(999, |n| format!("'{} {} 30 2 *'", n % 60, n / 60)),
+        ),
+        format!(
+            "timezone: Africa/Casablanca, every: [{}], exclude: [{{ second: '*' }}]",
+            list(1000, |n| format!("{}s", n + 1)),
+        ),
+        format!(
+            "timezone: America/New_York, cron: [{}]",
+            list(1000, |n| format!("'{} 0-22 * * *'", n % 60)),
+        ),
+    ];
+    for schedule in hostile {
+        let start = now();
+        let documents = parse(&format!("schedule: {{ {schedule} }}\n{JOB}"));
+        let took = now() - start;
+        assert_eq!(documents.len(), 1);
+        // Unoptimised, on a busy machine.
+        assert!(
+            took.as_secs() < 20,
+            "{took:?} for {:?}…",
+            schedule.get(..60)
+        );
+    }
+}
+
+#[test]
+fn findings_in_a_long_line_take_no_time() {
+    let hostile = [
+        format!(
+            "schedule: {{ calendars: [{}] }}\n",
+            list(900, |n| {
+                format!(
+                    "{{ hour: \"ä{n}\", minute: x, second: q, month: z, year: 1, day_of_week: zz, day_of_month: {} }}",
+                    "9".repeat(150)
+                )
+            })
+        ),
+        format!(
+            "schedule: {{ cron: [{}] }}\nx: 1\n",
+            list(1000, |n| format!(
+                "'0 {} * * 5#{}'",
+                n % 24,
+                "x".repeat(190)
+            ))
+        ),
+        format!(
+            "schedule: {{ {} }}\n",
+            list(15_000, |n| format!("kalendar{n}: 1"))
+        ),
+        format!(
+            "schedule: {{ cron: [{}] }}\n",
+            list(250, |_| format!("'TZ=A{} 0 0 * * *'", "e".repeat(900)))
+        ),
+    ];
+    for text in hostile {
+        let start = now();
+        let documents = parse(&text);
+        assert!(documents[0].result.is_err());
+        let took = now() - start;
+        assert!(took.as_secs() < 20, "{took:?} for {:?}…", text.get(..60));
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test may look at its watch")]
 fn now() -> std::time::Instant {
     std::time::Instant::now()

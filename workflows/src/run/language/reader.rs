@@ -13,7 +13,11 @@ use crate::definition::nearest;
 /// How much of a path is shown, in characters.
 const SHOWN: usize = 1000;
 /// How much is told of problems, in bytes.
-const PROBLEMS_LIMIT: usize = 1_000_000;
+const PROBLEMS_LIMIT: usize = 200_000;
+
+/// How many problems are told of. Nobody reads more, and each is looked for in
+/// the text.
+pub(super) const PROBLEMS_MOST: usize = 1000;
 
 /// What is wrong with steps, at one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,13 +118,42 @@ impl<'a> At<'a> {
         path
     }
 
-    /// The path as messages show it.
+    /// The path as messages show it: its beginning, where it is long.
     pub(super) fn shown(&self) -> String {
-        let path = self.path();
+        let mut path = String::new();
+        self.show(&mut path);
         let path = path.strip_prefix('/').unwrap_or(&path);
         match path.char_indices().nth(SHOWN) {
             None => format!("`{path}`"),
             Some((end, _)) => format!("`{}…`", &path[..end]),
+        }
+    }
+
+    /// Appends the path, as much of it as can be shown.
+    fn show(&self, path: &mut String) {
+        if let Some(parent) = self.parent {
+            parent.show(path);
+        }
+        // A character has four bytes at most; one more tells that there is more.
+        if path.len() > 4 * SHOWN + 4 {
+            return;
+        }
+        match self.token {
+            Token::Root => {}
+            Token::Key(key) => {
+                path.push('/');
+                for c in key.chars().take(SHOWN + 2) {
+                    match c {
+                        '~' => path.push_str("~0"),
+                        '/' => path.push_str("~1"),
+                        c => path.push(c),
+                    }
+                }
+            }
+            Token::Index(index) => {
+                path.push('/');
+                path.push_str(&index.to_string());
+            }
         }
     }
 }
@@ -142,11 +175,9 @@ impl<'a> Object<'a> {
 
     /// Whether the key is written, with a value or without, or mistyped.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.map.keys().any(|given| {
-            given == key
-                || (!self.shape.knows(given)
-                    && nearest::nearest(given, self.shape.keys) == Some(key))
-        })
+        let unknown = self.map.keys().map(String::as_str);
+        let unknown = unknown.filter(|given| !self.shape.knows(given));
+        self.map.contains_key(key) || nearest::is_meant(key, unknown, self.shape.keys)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -192,7 +223,7 @@ impl Reader {
     pub(super) fn problem(&mut self, at: &At<'_>, target: Target, message: String) -> &mut Problem {
         let path = at.path();
         // Nobody reads more than that: the last stands for those after it.
-        if self.told > PROBLEMS_LIMIT {
+        if self.is_full(self.problems.len()) {
             self.problems.pop();
         }
         self.told = self.told.saturating_add(path.len() + message.len());
@@ -205,6 +236,11 @@ impl Reader {
         });
         let last = self.problems.len() - 1;
         &mut self.problems[last]
+    }
+
+    /// Whether no more is told after so many problems.
+    pub(super) fn is_full(&self, count: usize) -> bool {
+        self.told > PROBLEMS_LIMIT || count >= PROBLEMS_MOST
     }
 
     /// Reports that a value is not what it must be.
@@ -221,7 +257,7 @@ impl Reader {
     /// Reports what can be, and is hardly meant; `offset` bytes into a text.
     pub(super) fn warn(&mut self, at: &At<'_>, offset: usize, what: &str, hint: &str) {
         // Nobody reads more than that.
-        if self.told > PROBLEMS_LIMIT {
+        if self.is_full(self.warnings.len()) {
             return;
         }
         let (path, message) = (at.path(), format!("{} {what}", at.shown()));
@@ -294,7 +330,12 @@ impl Reader {
     }
 
     fn unknown_key(&mut self, at: &At<'_>, key: &str, shape: &Shape) {
-        let hint = match nearest::nearest(key, shape.keys) {
+        let near = if self.problems.len() < nearest::MOST {
+            nearest::nearest(key, shape.keys)
+        } else {
+            None
+        };
+        let hint = match near {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("the keys are {}", shape.keys.join(", ")),
         };

@@ -83,6 +83,10 @@ impl Reader {
             self.wrong(at, "is an empty expression");
             return None;
         }
+        if !self.problems.is_empty() && self.is_full(self.problems.len()) {
+            // It is invalid, and no more is told of it.
+            return None;
+        }
         let own = stage.variables().iter().map(|name| Arc::from(*name));
         let variables: Vec<Arc<str>> = own.chain(self.scope.iter().cloned()).collect();
         let names: Vec<&str> = variables.iter().map(AsRef::as_ref).collect();

@@ -105,7 +105,7 @@ fn what_never_matches_ends_at_once() {
             found,
             FireTimes {
                 times: vec![],
-                exhausted: true
+                rest: Rest::Nothing
             },
             "{cron}"
         );
@@ -113,12 +113,14 @@ fn what_never_matches_ends_at_once() {
     assert!(
         Spec::default()
             .fire_times(at("2026-01-01T00:00:00Z"), 3)
-            .exhausted
+            .rest
+            == Rest::Nothing
     );
     assert!(
         spec(&["0 0 * * *"], "Nowhere")
             .fire_times(at("2026-01-01T00:00:00Z"), 3)
-            .exhausted
+            .rest
+            == Rest::Nothing
     );
 }
 
@@ -129,7 +131,7 @@ fn the_last_year_is_2100() {
         found,
         FireTimes {
             times: vec![at("2092-02-29T00:00:00Z"), at("2096-02-29T00:00:00Z")],
-            exhausted: true
+            rest: Rest::Nothing
         }
     );
     let found = spec(&["@every 12h"], "UTC").fire_times(at("2100-12-31T01:00:00Z"), 5);
@@ -137,7 +139,7 @@ fn the_last_year_is_2100() {
         found,
         FireTimes {
             times: vec![at("2100-12-31T12:00:00Z")],
-            exhausted: true
+            rest: Rest::Nothing
         }
     );
 }
@@ -151,7 +153,7 @@ fn bounds_belong_to_the_time_between_them() {
             ..spec(&["0 */12 * * *"], "UTC")
         };
         let found = spec.fire_times(at("2020-01-01T00:00:00Z"), 10);
-        assert!(found.exhausted);
+        assert_eq!(found.rest, Rest::Nothing);
         found
             .times
             .into_iter()
@@ -182,9 +184,101 @@ fn the_search_is_given_up_where_the_server_gives_up() {
         found,
         FireTimes {
             times: vec![],
-            exhausted: true
+            rest: Rest::Nothing
         }
     );
+}
+
+/// What people write stays far below what a search may take.
+#[test]
+fn common_specs_take_few_steps() {
+    let excluded = |fields: &[(&str, &str)]| {
+        let mut input = CalendarInput::default();
+        for (field, text) in fields {
+            let slot = match *field {
+                "day_of_week" => &mut input.day_of_week,
+                "day_of_month" => &mut input.day_of_month,
+                "month" => &mut input.month,
+                _ => &mut input.year,
+            };
+            *slot = Some((*text).to_owned());
+        }
+        compile_calendar(&input, Role::Exclude).unwrap()
+    };
+    let steps = |spec: &Spec, from: &str| {
+        let mut budget = Budget::of(u64::MAX);
+        let found = spec.fire_times_within(at(from), 1, &mut budget);
+        assert_eq!(found.rest, Rest::More);
+        budget.spent()
+    };
+    // Every second, but on weekends, over one on which the clock changes.
+    let mut busy = spec(&["* * * * * * *"], "Europe/Berlin");
+    busy.exclude.insert(excluded(&[("day_of_week", "SAT,SUN")]));
+    let taken = steps(&busy, "2026-10-23T21:59:59Z");
+    assert!(taken < 1_000_000, "{taken}");
+    let taken = steps(&busy, "2026-10-16T21:59:59Z");
+    assert!(taken < 10_000, "{taken}");
+    // Every minute, but for a year and a half of single days.
+    let mut holidays = spec(&["* * * * *"], "Europe/Berlin");
+    holidays.exclude.extend((0..540).map(|day| {
+        let date = jiff::civil::date(2026, 1, 1) + jiff::ToSpan::days(day);
+        excluded(&[
+            ("year", &date.year().to_string()),
+            ("month", &date.month().to_string()),
+            ("day_of_month", &date.day().to_string()),
+        ])
+    }));
+    let taken = steps(&holidays, "2025-12-31T23:00:00Z");
+    assert!(taken < 1_000_000, "{taken}");
+}
+
+#[test]
+fn a_search_beyond_its_budget_cannot_be_told() {
+    let mut spec = spec(&["* * * * * * *"], "Europe/London");
+    spec.exclude.insert(Calendar::ALWAYS);
+    let search = |steps| {
+        let from = at("2026-10-24T00:00:00Z");
+        spec.fire_times_within(from, 1, &mut Budget::of(steps)).rest
+    };
+    assert_eq!(search(1000), Rest::Unknown);
+    assert_eq!(search(SEARCH_STEPS), Rest::Nothing);
+}
+
+fn unlimited() -> Budget {
+    Budget::of(u64::MAX)
+}
+
+/// The server's search to the letter: every calendar is asked for each
+/// candidate, wherever it lies.
+fn by_the_letter(spec: &Spec, after: i64, n: usize) -> FireTimes {
+    let zone = Zone::new(zone::find(&spec.timezone).unwrap());
+    let mut after = after.max(spec.start_at.map_or(0, floor) - 1);
+    let end = spec.end_at.map_or(i64::MAX, floor);
+    let mut found = FireTimes::default();
+    let mut tried = 0;
+    while found.times.len() < n {
+        let calendars = spec.calendars.iter();
+        let calendars = calendars.filter_map(|calendar| {
+            next_match(calendar, &zone, after, Date::MAX, &mut unlimited()).unwrap()
+        });
+        let intervals = spec.intervals.iter();
+        let intervals = intervals.map(|interval| next_interval(interval, after));
+        let time = calendars.chain(intervals).min();
+        let in_time = |time: &i64| *time <= end && civil(*time).year() <= LAST_YEAR;
+        let Some(time) = time.filter(in_time).filter(|_| tried < CANDIDATES) else {
+            return found;
+        };
+        after = time;
+        let local = zone.local(time);
+        if spec.exclude.iter().any(|calendar| matches(calendar, local)) {
+            tried += 1;
+        } else {
+            tried = 0;
+            found.times.push(Timestamp::from_second(time).unwrap());
+        }
+    }
+    found.rest = Rest::More;
+    found
 }
 
 fn calendars() -> impl Strategy<Value = Calendar> {
@@ -235,12 +329,114 @@ prop_compose! {
     }
 }
 
+/// Zones whose clocks change by an hour, by less and more, at midnight, on a
+/// whole day, twice within weeks, and never.
+const ZONES: [&str; 14] = [
+    "UTC",
+    "Europe/Berlin",
+    "Europe/London",
+    "America/New_York",
+    "America/Havana",
+    "America/Santiago",
+    "America/Sao_Paulo",
+    "Australia/Lord_Howe",
+    "Antarctica/Troll",
+    "Africa/Casablanca",
+    "Asia/Kathmandu",
+    "Pacific/Apia",
+    "Pacific/Kwajalein",
+    "Asia/Tehran",
+];
+
+/// Sets that people and attackers write: all, one, a step, some.
+fn field<const MIN: u16, const MAX: u16>() -> impl Strategy<Value = Values<MIN, MAX>> {
+    prop_oneof![
+        3 => Just(Values::ALL),
+        2 => (MIN..=MAX).prop_map(Values::only),
+        1 => (MIN..=MAX, 1_u16..20).prop_map(|(from, step)| {
+            (from..=MAX).step_by(usize::from(step)).collect()
+        }),
+        1 => proptest::collection::vec(MIN..=MAX, 1..5).prop_map(Values::from_iter),
+    ]
+}
+
+/// Any calendar; dense ones with few fields are as likely as rare ones.
+fn any_calendar() -> impl Strategy<Value = Calendar> {
+    let time = (field(), field(), field());
+    let years = prop_oneof![3 => Just(Values::ALL), 1 => field()];
+    (time, field(), field(), years, field()).prop_map(
+        |((second, minute, hour), day_of_month, month, year, day_of_week)| Calendar {
+            second,
+            minute,
+            hour,
+            day_of_month,
+            month,
+            year,
+            day_of_week,
+        },
+    )
+}
+
+/// Intervals of a second to a year.
+fn any_interval() -> impl Strategy<Value = Interval> {
+    let every = prop_oneof![1_u64..60, 60_u64..7200, 7200_u64..32_000_000];
+    (every, any::<u64>()).prop_map(|(every, phase)| {
+        let phase = Duration::from_secs(phase % every);
+        Interval::new(Duration::from_secs(every), phase).unwrap()
+    })
+}
+
+/// A moment that is near a change of the zone's clock, as often as not.
+fn moment(zone: &'static str) -> impl Strategy<Value = i64> {
+    let changes = Zone::new(zone::find(zone).unwrap());
+    (0_i64..4_200_000_000, -200_000_i64..200_000, any::<bool>()).prop_map(move |(at, by, near)| {
+        match changes.next_change(at) {
+            Some(change) if near => change + by,
+            _ => at,
+        }
+    })
+}
+
+prop_compose! {
+    fn any_spec()(
+        zone in proptest::sample::select(&ZONES[..]),
+    )(
+        calendars in proptest::collection::vec(any_calendar(), 0..4),
+        intervals in proptest::collection::vec(any_interval(), 0..2),
+        exclude in proptest::collection::vec(any_calendar(), 0..4),
+        after in moment(zone),
+        length in proptest::option::of(0_i64..40_000_000),
+        zone in Just(zone),
+    ) -> (Spec, i64) {
+        let spec = Spec {
+            calendars: calendars.into(),
+            intervals: intervals.into(),
+            exclude: exclude.into(),
+            timezone: zone.to_owned(),
+            end_at: length.and_then(|length| Timestamp::from_second(after + length).ok()),
+            ..Spec::default()
+        };
+        (spec, after)
+    }
+}
+
 fn times(spec: &Spec, after: i64) -> Vec<Timestamp> {
     spec.fire_times(Timestamp::from_second(after).unwrap(), 30)
         .times
 }
 
 proptest! {
+    /// What days as sets give is what the server's walk gives.
+    #[test]
+    fn a_search_finds_what_the_servers_walk_finds((spec, after) in any_spec()) {
+        let start = Timestamp::from_second(after).unwrap();
+        // The walk takes its time where much is excluded.
+        let found = spec.fire_times_within(start, 40, &mut Budget::of(3_000_000));
+        if found.rest != Rest::Unknown {
+            prop_assert_eq!(found, by_the_letter(&spec, after, 40));
+        }
+    }
+
     #[test]
     fn times_ascend_within_the_bounds_and_are_not_excluded(spec in specs(), after in 1_400_000_000_i64..1_900_000_000) {
         let found = times(&spec, after);
@@ -288,7 +484,9 @@ proptest! {
     #[test]
     fn in_utc_a_time_matches_its_calendar_and_none_between_does(calendar in calendars(), after in 1_400_000_000_i64..1_900_000_000) {
         let zone = Zone::new(TimeZone::UTC);
-        let found = next_match(&calendar, &zone, after).unwrap();
+        let found = next_match(&calendar, &zone, after, Date::MAX, &mut unlimited())
+            .unwrap()
+            .unwrap();
         prop_assert!(matches(&calendar, civil(found)));
         for between in (after + 1..found).take(5000) {
             prop_assert!(!matches(&calendar, civil(between)));
