@@ -40,6 +40,9 @@ const PAGE_SIZE: i32 = 1000;
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer the client waits for an answer that has begun to arrive.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long all tries of a request may take, the waits between them left out:
+/// a request that runs into its timeout is tried twice.
+const TRIES_TIMEOUT: Duration = Duration::from_secs(15);
 /// The wait before the second try; it doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait between tries.
@@ -372,6 +375,7 @@ impl Schedules {
     {
         let mut wait = FIRST_WAIT;
         let mut count = 1;
+        let mut spent = Duration::ZERO;
         loop {
             self.pace.turn().await;
             let mut attempt = Request::new(request.clone());
@@ -380,6 +384,7 @@ impl Schedules {
             attempt
                 .extensions_mut()
                 .insert(RetryConfigForCall(RetryOptions::no_retries()));
+            let began = tokio::time::Instant::now();
             let answer = send(self.client.clone(), attempt);
             // The request's own timeout ends where the answer's head arrives.
             let status = match tokio::time::timeout(TRY_TIMEOUT + GRACE, answer).await {
@@ -387,10 +392,11 @@ impl Schedules {
                 Ok(Err(status)) => status,
                 Err(_) => Status::deadline_exceeded("no whole answer in time"),
             };
+            spent += began.elapsed();
             if status.code() == Code::ResourceExhausted {
                 self.pace.refused();
             }
-            if count >= tries(&status) {
+            if count >= tries(&status) || spent >= TRIES_TIMEOUT {
                 return Err(RequestError::of(&status, &self.client.namespace()));
             }
             tracing::debug!(error = %status.message(), code = ?status.code(), "request failed; trying again");

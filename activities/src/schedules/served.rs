@@ -5,7 +5,7 @@
 //! agree. It serves where the server cannot answer, and offline.
 
 use almanac_workflows::names::ScheduleId;
-use almanac_workflows::times::{FireTimes, LATENESS, Spec, ZoneDifference};
+use almanac_workflows::times::{FireTimes, Rest, LATENESS, Spec, ZoneDifference};
 use jiff::{SignedDuration, Timestamp};
 
 use temporalio_common::protos::temporal::api::schedule::v1::ScheduleInfo;
@@ -37,23 +37,22 @@ impl Schedules {
         after: Timestamp,
         n: usize,
     ) -> Result<FireTimes, RequestError> {
-        let mut found = FireTimes::default();
+        let mut times = Vec::new();
         let mut from = spec.search_start(after);
-        while found.times.len() < n {
+        let mut rest = Rest::More;
+        while times.len() < n && rest == Rest::More {
             let page = self.matching_times(id, from, LAST).await?;
-            let last = page.last().copied();
-            found.exhausted = page.len() < MATCHING_LIMIT;
-            found
-                .times
-                .extend(page.into_iter().filter(|time| *time > after));
-            match last {
-                Some(last) if !found.exhausted => from = last,
-                _ => break,
+            match page.last() {
+                Some(last) if page.len() >= MATCHING_LIMIT => from = *last,
+                _ => rest = Rest::Nothing,
             }
+            times.extend(page.into_iter().filter(|time| *time > after));
         }
-        found.exhausted = found.exhausted && found.times.len() < n;
-        found.times.truncate(n);
-        Ok(found)
+        if times.len() >= n {
+            rest = Rest::More;
+            times.truncate(n);
+        }
+        Ok(FireTimes { times, rest })
     }
 
     /// The first time after `since` that is overdue at `now`.

@@ -85,21 +85,22 @@ impl RequestError {
 pub(super) enum Patience {
     /// Not at all: the same request fails again.
     None,
-    /// Once: each try takes its whole time limit.
-    Once,
     /// A little: the server failed on this very request, and seldom mends that.
     Little,
-    /// Long: the server is away or has too much to do.
+    /// Long: the server is away, has too much to do, or asks for another try.
     Long,
 }
 
 impl Patience {
     pub(super) fn of(status: &Status) -> Self {
         match status.code() {
-            Code::Unavailable | Code::ResourceExhausted => Self::Long,
-            Code::DeadlineExceeded | Code::Cancelled => Self::Once,
+            Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Aborted => Self::Long,
             _ if status.source().is_some() => Self::Long,
-            Code::Aborted | Code::Internal | Code::Unknown | Code::DataLoss => Self::Little,
+            Code::Internal | Code::Unknown | Code::DataLoss => Self::Little,
             _ => Self::None,
         }
     }
@@ -108,7 +109,6 @@ impl Patience {
     pub(super) const fn tries(self) -> u32 {
         match self {
             Self::None => 1,
-            Self::Once => 2,
             Self::Little => 4,
             Self::Long => 6,
         }
