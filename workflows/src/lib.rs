@@ -11,6 +11,7 @@
 pub mod budget;
 pub mod contracts;
 pub mod definition;
+mod error_type;
 pub mod expression;
 pub mod names;
 pub mod plan;

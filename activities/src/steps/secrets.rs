@@ -116,7 +116,13 @@ impl FromStr for SecretEntry {
         if name.is_empty() || !name.chars().all(good) {
             return Err(bad("the name has letters, digits, `-`, `_` and `.`"));
         }
-        let source = match source.split_once(':') {
+        // As schemes of URIs are, in any case.
+        let parts = source.split_once(':');
+        let parts = parts.map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+        let parts = parts
+            .as_ref()
+            .map(|(scheme, rest)| (scheme.as_str(), *rest));
+        let source = match parts {
             Some(("env", variable)) if is_variable(variable) => Source::Env(variable.to_owned()),
             Some(("env", _)) => return Err(bad("that is no name of a variable")),
             Some(("file", path)) if Path::new(path).is_absolute() => Source::File(path.into()),

@@ -53,9 +53,9 @@ impl Run<'_> {
     ) -> Flow {
         let nothing = Node::Constant(Val::Null);
         let (from, to) = (from.unwrap_or(&nothing), to.unwrap_or(&nothing));
-        self.each(to, scope, input.value.clone(), &mut |to| {
-            self.each(from, scope, input.value.clone(), &mut |from| {
-                let entries = [("start".into(), from), ("end".into(), to.clone())];
+        self.each(from, scope, input.value.clone(), &mut |from| {
+            self.each(to, scope, input.value.clone(), &mut |to| {
+                let entries = [("start".into(), from.clone()), ("end".into(), to)];
                 let key = Val::map(&self.meter, entries.into_iter().collect())?;
                 self.eval(of, scope, input.clone(), &mut |item| {
                     self.child(item, &key, optional, out)
@@ -114,11 +114,11 @@ impl Run<'_> {
                 Ok(map.entries().get(key).cloned().unwrap_or(Val::Null))
             }
             (Val::Arr(list), Val::Num(index)) => {
-                let found = position(index.index(), list.items().len());
+                let found = position(index.place(), list.items().len());
                 let found = found.and_then(|index| list.items().get(index));
                 Ok(found.cloned().unwrap_or(Val::Null))
             }
-            (Val::Null, Val::Str(_) | Val::Num(_) | Val::Null) => Ok(Val::Null),
+            (Val::Null, Val::Str(_) | Val::Num(_)) => Ok(Val::Null),
             (Val::Null | Val::Arr(_) | Val::Str(_), Val::Obj(bounds)) => self.part(&value, bounds),
             (Val::Arr(_), Val::Arr(_)) => super::native::arrays::indices(self, value, key),
             _ => Err(Stop::error(format!(
@@ -166,7 +166,7 @@ pub(super) fn position(index: i64, length: usize) -> Option<usize> {
 /// The bounds of a slice within a length: whole numbers around the given ones.
 pub(super) fn range(bounds: &Map, length: usize) -> Result<(usize, usize), Stop> {
     let bound = |name: &str, otherwise: usize, up: bool| match bounds.entries().get(name) {
-        None | Some(Val::Null) => Ok(otherwise),
+        Some(Val::Null) => Ok(otherwise),
         Some(Val::Num(number)) => {
             let whole = number.index();
             let fraction = up && number.float() > number.float().floor();
@@ -176,9 +176,9 @@ pub(super) fn range(bounds: &Map, length: usize) -> Result<(usize, usize), Stop>
                 None => 0,
             })
         }
-        Some(other) => Err(Stop::error(format!(
+        other => Err(Stop::error(format!(
             "the bounds of a slice must be numbers, not {}",
-            shown(other)
+            other.map_or_else(|| format!("left out (`{name}`)"), shown)
         ))),
     };
     let from = bound("start", 0, false)?;

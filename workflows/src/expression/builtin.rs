@@ -6,7 +6,7 @@
 //! print or halt, and those of floating-point mathematics that two machines may
 //! compute differently (`sin`, `log`, `pow`).
 
-use super::native::{arrays, dates, numbers, objects, patterns, strings};
+use super::native::{arrays, dates, floats, numbers, objects, patterns, strings};
 use super::run::Run;
 use super::stop::Stop;
 use super::value::Val;
@@ -37,6 +37,12 @@ pub(super) enum Control {
     Range,
     /// `recurse(f)`
     RecurseBy,
+    /// `repeat(f)`
+    Repeat,
+    /// `combinations`
+    Combinations,
+    /// `tostream`
+    ToStream,
     /// `while(condition; f)`
     While,
     /// `until(condition; f)`
@@ -74,7 +80,9 @@ const CONTROLS: &[(&str, usize, Control)] = &[
     ("skip", 2, Control::Skip),
     ("range", 3, Control::Range),
     ("recurse", 1, Control::RecurseBy),
-    ("repeat", 1, Control::RecurseBy),
+    ("repeat", 1, Control::Repeat),
+    ("combinations", 0, Control::Combinations),
+    ("tostream", 0, Control::ToStream),
     ("while", 2, Control::While),
     ("until", 2, Control::Until),
     ("any", 2, Control::Any),
@@ -186,10 +194,14 @@ const TEXTS: &[(&str, &[&str], &str)] = &[
         &["$re", "$flags"],
         "match($re; \"g\" + $flags) | if .captures == [] then .string else [.captures[].string] end",
     ),
-    ("match", &["$re"], "match($re; \"\")"),
+    ("match", &["$re"], "_pair($re) as [$r, $f] | match($r; $f)"),
     ("match", &["$re", "$flags"], "_matches($re; $flags)[]"),
-    ("test", &["$re"], "test($re; \"\")"),
-    ("capture", &["$re"], "capture($re; \"\")"),
+    ("test", &["$re"], "_pair($re) as [$r, $f] | test($r; $f)"),
+    (
+        "capture",
+        &["$re"],
+        "_pair($re) as [$r, $f] | capture($r; $f)",
+    ),
     (
         "capture",
         &["$re", "$flags"],
@@ -207,8 +219,40 @@ const TEXTS: &[(&str, &[&str], &str)] = &[
     (
         "sub",
         &["$re", "f", "$flags"],
-        "_between($re; $flags) as $parts | reduce $parts[] as $p (\"\"; . + if ($p | type) == \"string\" then $p else ($p | _captures | f) end)",
+        ". as $in | [_between($re; $flags)[] | if type == \"string\" then . else [_captures | f] end] | _woven($in)[]",
     ),
+    ("leaf_paths", &[], "paths(scalars)"),
+    ("finites", &[], "if isfinite then . else empty end"),
+    ("normals", &[], "if isnormal then . else empty end"),
+    (
+        "combinations",
+        &["n"],
+        ". as $dot | [range(n) | $dot] | combinations",
+    ),
+    ("trimstr", &["$x"], "ltrimstr($x) | rtrimstr($x)"),
+    (
+        "toboolean",
+        &[],
+        "if . == true or . == \"true\" then true elif . == false or . == \"false\" then false else error(\"\\(tojson) cannot be parsed as a boolean\") end",
+    ),
+    (
+        "truncate_stream",
+        &["f"],
+        ". as $n | null | f | . as $input | if (.[0] | length) > $n then setpath([0]; $input[0][$n:]) else empty end",
+    ),
+    (
+        "fromstream",
+        &["f"],
+        "foreach f as $i ({x: null, e: false}; if .e then {x: null, e: false} else . end | if ($i | length) == 2 then setpath([\"e\"]; ($i[0] | length) == 0) | setpath([\"x\"] + $i[0]; $i[1]) else setpath([\"e\"]; ($i[0] | length) == 1) end; if .e then .x else empty end)",
+    ),
+    ("JOIN", &["$idx", "f"], "[.[] | [., $idx[f]]]"),
+    ("JOIN", &["$idx", "s", "f"], "s | [., $idx[f]]"),
+    ("JOIN", &["$idx", "s", "f", "g"], "s | [., $idx[f]] | g"),
+    ("have_decnum", &[], "false"),
+    ("have_literal_numbers", &[], "false"),
+    ("date", &[], "todateiso8601"),
+    ("dateadd", &["u", "n"], ". + n"),
+    ("datesub", &["u", "n"], ". - n"),
     ("todate", &[], "todateiso8601"),
     ("fromdate", &[], "fromdateiso8601"),
     ("IN", &["s"], ". as $x | any(s; . == $x)"),
@@ -226,8 +270,8 @@ const TEXTS: &[(&str, &[&str], &str)] = &[
 /// What jq has and an expression has not, and why.
 const WITHHELD: &[(&[&str], &str)] = &[
     (
-        &["now", "localtime", "strflocaltime"],
-        "expressions read no clock and no time zone; use `fromdateiso8601`, `todateiso8601` and `strftime` on given times",
+        &["localtime", "strflocaltime"],
+        "expressions read no time zone; use `gmtime`, `strftime` and `todate`",
     ),
     (&["env", "$ENV"], "expressions read no environment"),
     (
@@ -240,18 +284,33 @@ const WITHHELD: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "pow", "log", "log2", "log10", "exp", "exp2", "exp10", "sin", "cos", "tan", "asin",
-            "acos", "atan", "cbrt",
+            "pow", "pow10", "log", "log2", "log10", "log1p", "exp", "exp2", "exp10", "expm1",
+            "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh",
+            "acosh", "atanh", "cbrt", "hypot", "gamma", "lgamma", "lgamma_r", "tgamma", "erf",
+            "erfc", "j0", "j1", "jn", "y0", "y1", "yn",
         ],
         "machines may compute it differently, and a run must give the same result on each",
     ),
     (
-        &["infinite", "nan", "isinfinite", "isnan", "isnormal"],
+        &["infinite", "nan"],
         "JSON has finite numbers only, so no expression makes another",
     ),
     (
-        &["import", "include", "modulemeta"],
-        "expressions have no modules",
+        &[
+            "import",
+            "include",
+            "modulemeta",
+            "get_search_list",
+            "get_jq_origin",
+            "get_prog_origin",
+            "builtins",
+            "$__prog_args",
+        ],
+        "expressions have no modules and no command line",
+    ),
+    (
+        &["now", "uuid"],
+        "it is there in the expressions of steps, which have a run",
     ),
 ];
 
@@ -309,6 +368,7 @@ fn functions() -> impl Iterator<Item = &'static Function> {
     [
         strings::FUNCTIONS,
         numbers::FUNCTIONS,
+        floats::FUNCTIONS,
         arrays::FUNCTIONS,
         objects::FUNCTIONS,
         patterns::FUNCTIONS,

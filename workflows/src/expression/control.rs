@@ -1,9 +1,10 @@
 //! Functions that evaluate their arguments themselves, and the folds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::builtin::Control;
-use super::native::shown;
+use super::native::{shown, values};
 use super::node::{Fold, Node};
 use super::number::Num;
 use super::place::{Item, Place};
@@ -11,8 +12,16 @@ use super::run::{Out, Run, Scope};
 use super::stop::{Flow, Stop};
 use super::value::{FLAT, Val};
 
-/// Says of an item whether it is put out, and whether it goes on.
-type Choose<'c> = dyn FnMut(&Item) -> Result<(bool, bool), Stop> + 'c;
+/// Says of an item, once or several times, whether it is put out, and whether it goes on.
+type Choose<'c> = dyn FnMut(&Item, &mut dyn FnMut(bool, bool)) -> Flow + 'c;
+
+/// What is still to do of a repetition.
+enum Step {
+    Visit(Item),
+    /// Put it out, go on with it.
+    Go(Item, bool, bool),
+    Fail(Stop),
+}
 
 impl Run<'_> {
     pub(super) fn control(
@@ -29,25 +38,8 @@ impl Run<'_> {
                 self.each(message, scope, input.value, &mut |m| Err(Stop::Error(m)))
             }
             (Control::First, [f]) => self.taking(1, f, scope, input, out),
-            (Control::Last, [f]) => {
-                let mut last = None;
-                self.eval(f, scope, input, &mut |item| {
-                    last = Some(item);
-                    Ok(())
-                })?;
-                last.map_or(Ok(()), out)
-            }
-            (Control::Limit, [n, f]) => {
-                self.each(
-                    n,
-                    scope,
-                    input.value.clone(),
-                    &mut |n| match count(&n, "limit")? {
-                        0 => Ok(()),
-                        n => self.taking(n, f, scope, input.clone(), out),
-                    },
-                )
-            }
+            (Control::Last, [f]) => self.last_of(f, scope, input, out),
+            (Control::Limit, [n, f]) => self.limit(n, f, scope, input, out),
             (Control::Skip, [n, f]) => self.each(n, scope, input.value.clone(), &mut |n| {
                 let mut left = count(&n, "skip")?;
                 self.eval(f, scope, input.clone(), &mut |item| {
@@ -58,20 +50,11 @@ impl Run<'_> {
                     Ok(())
                 })
             }),
-            (Control::RecurseBy, [f]) => {
-                self.spread(f, scope, input, out, &mut |_| Ok((true, true)))
+            (Control::RecurseBy, [f]) => self.recurse(f, scope, input, out),
+            (Control::While | Control::Until, [condition, f]) => {
+                self.while_or_until(control == Control::Until, condition, f, scope, input, out)
             }
-            // One output of the condition decides, its last; jq goes on once for each.
-            (Control::While, [condition, f]) => self.spread(f, scope, input, out, &mut |item| {
-                let holds = self.last(condition, scope, item.value.clone())?;
-                let holds = holds.is_some_and(|holds| holds.is_true());
-                Ok((holds, holds))
-            }),
-            (Control::Until, [condition, f]) => self.spread(f, scope, input, out, &mut |item| {
-                let holds = self.last(condition, scope, item.value.clone())?;
-                let holds = holds.is_some_and(|holds| holds.is_true());
-                Ok((holds, !holds))
-            }),
+            (Control::Repeat, [f]) => self.repeat(f, scope, input, out),
             (Control::Path, [f]) => {
                 input.untracked()?;
                 self.eval(f, scope, Item::root(input.value), &mut |item| {
@@ -122,6 +105,8 @@ impl Run<'_> {
                     })
                 })
             }
+            (Control::Combinations, []) => self.combinations(&input, out),
+            (Control::ToStream, []) => self.stream(input, &mut Vec::new(), out),
             (Control::Walk, [f]) => self.walk(f, scope, input, &mut |value| out(Item::of(value))),
             (Control::SortBy, [f]) => out(made(self.sort_by(f, scope, input))?),
             (Control::GroupBy, [f]) => out(made(self.group_by(f, scope, input))?),
@@ -129,6 +114,67 @@ impl Run<'_> {
             (Control::MinBy, [f]) => out(made(self.extreme_by(f, scope, input, false))?),
             (Control::MaxBy, [f]) => out(made(self.extreme_by(f, scope, input, true))?),
             _ => Err(Stop::error("wrong number of arguments")),
+        }
+    }
+
+    /// The last output of a filter; null of none, as jq folds them, which has no path.
+    fn last_of(&self, f: &Node, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
+        let mut last = None;
+        let place = input.place.clone();
+        self.eval(f, scope, input, &mut |item| {
+            last = Some(item);
+            Ok(())
+        })?;
+        match (last, place) {
+            (Some(last), _) => out(last),
+            (None, Place::Untracked) => out(Item::of(Val::Null)),
+            (None, _) => Ok(()),
+        }
+    }
+
+    fn limit(&self, n: &Node, f: &Node, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
+        self.each(n, scope, input.value.clone(), &mut |n| match most(&n)? {
+            Some(0) => Ok(()),
+            Some(n) => self.taking(n, f, scope, input.clone(), out),
+            None => self.eval(f, scope, input.clone(), out),
+        })
+    }
+
+    fn recurse(&self, f: &Node, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
+        self.spread(f, scope, input, out, &mut |_, put| {
+            put(true, true);
+            Ok(())
+        })
+    }
+
+    /// `while` puts out and goes on where its condition holds; `until` puts out where it does, and
+    /// goes on where not. Each output of the condition counts.
+    fn while_or_until(
+        &self,
+        until: bool,
+        condition: &Node,
+        f: &Node,
+        scope: Scope<'_>,
+        input: Item,
+        out: &mut Out,
+    ) -> Flow {
+        self.spread(f, scope, input, out, &mut |item, put| {
+            self.each(condition, scope, item.value.clone(), &mut |holds| {
+                match (until, holds.is_true()) {
+                    (true, holds) => put(holds, !holds),
+                    (false, true) => put(true, true),
+                    (false, false) => {}
+                }
+                Ok(())
+            })
+        })
+    }
+
+    /// The outputs of a filter on the same input, again and again.
+    fn repeat(&self, f: &Node, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
+        loop {
+            self.meter.steps(1)?;
+            self.eval(f, scope, input.clone(), out)?;
         }
     }
 
@@ -166,6 +212,8 @@ impl Run<'_> {
     }
 
     /// An item, and all that a filter makes of it again and again; without recursion.
+    ///
+    /// What a filter, or `choose`, put out before it failed goes on before the failure does.
     fn spread(
         &self,
         f: &Node,
@@ -174,22 +222,36 @@ impl Run<'_> {
         out: &mut Out,
         choose: &mut Choose<'_>,
     ) -> Flow {
-        let mut open = vec![input];
-        while let Some(item) = open.pop() {
-            self.meter.steps(1)?;
-            let (put, go_on) = choose(&item)?;
-            if put {
-                out(item.clone())?;
-            }
-            if !go_on {
-                continue;
-            }
+        let mut open = vec![Step::Visit(input)];
+        while let Some(step) = open.pop() {
             let begin = open.len();
-            self.eval(f, scope, item, &mut |item| {
-                self.meter.allocate(4 * FLAT)?;
-                open.push(item);
-                Ok(())
-            })?;
+            let flow = match step {
+                Step::Fail(stop) => return Err(stop),
+                Step::Visit(item) => {
+                    self.meter.steps(1)?;
+                    choose(&item, &mut |put, go_on| {
+                        open.push(Step::Go(item.clone(), put, go_on));
+                    })
+                }
+                Step::Go(item, put, go_on) => {
+                    if put {
+                        out(item.clone())?;
+                    }
+                    if !go_on {
+                        continue;
+                    }
+                    self.eval(f, scope, item, &mut |item| {
+                        self.meter.allocate(4 * FLAT)?;
+                        open.push(Step::Visit(item));
+                        Ok(())
+                    })
+                }
+            };
+            match flow {
+                Err(Stop::Exceeded(limit)) => return Err(Stop::Exceeded(limit)),
+                Err(stop) => open.push(Step::Fail(stop)),
+                Ok(()) => {}
+            }
             // The first output comes next.
             if let Some(made) = open.get_mut(begin..) {
                 made.reverse();
@@ -255,6 +317,90 @@ impl Run<'_> {
             at = at.add(by)?;
         }
         Ok(())
+    }
+
+    /// Each choice of one item of each list, the last list's changing fastest.
+    fn combinations(&self, lists: &Val, out: &mut Out) -> Flow {
+        let lists: Vec<Vec<Val>> = match lists {
+            Val::Null => Vec::new(),
+            Val::Obj(map) if map.entries().is_empty() => Vec::new(),
+            Val::Str(text) if text.is_empty() => Vec::new(),
+            Val::Arr(lists) => {
+                let lists = lists.items().iter().map(|list| values(self, list));
+                lists.collect::<Result<_, _>>()?
+            }
+            other => {
+                return Err(Stop::error(format!(
+                    "combinations needs an array of arrays, not {}",
+                    shown(other)
+                )));
+            }
+        };
+        if lists.iter().any(Vec::is_empty) {
+            return Ok(());
+        }
+        let mut chosen = vec![0_usize; lists.len()];
+        loop {
+            self.meter.steps(1 + lists.len() / 4)?;
+            let items = lists.iter().zip(&chosen);
+            let items = items.filter_map(|(list, at)| list.get(*at).cloned());
+            out(Item::of(Val::list(&self.meter, items.collect())?))?;
+            // The next choice: as a number counts on, from its last digit.
+            let digits = lists.iter().zip(&mut chosen).rev();
+            let mut carried = true;
+            for (list, at) in digits {
+                *at += 1;
+                if *at < list.len() {
+                    carried = false;
+                    break;
+                }
+                *at = 0;
+            }
+            if carried {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The events of `tostream`: `[path, leaf]`, and `[path]` at the end of an array or
+    /// object. Recurses no deeper than a value is.
+    fn stream(&self, value: Val, path: &mut Vec<Val>, out: &mut Out) -> Flow {
+        self.meter.steps(1)?;
+        let children: Vec<(Val, Val)> = match &value {
+            Val::Arr(list) => {
+                let items = list.items().iter().enumerate();
+                items
+                    .map(|(at, item)| (Val::int(at), item.clone()))
+                    .collect()
+            }
+            Val::Obj(map) => {
+                let entries = map.entries().iter();
+                let entries =
+                    entries.map(|(key, value)| (Val::Str(Arc::clone(key)), value.clone()));
+                entries.collect()
+            }
+            _ => Vec::new(),
+        };
+        self.meter.allocate(2 * FLAT * children.len())?;
+        let event = |path: &[Val], value: Option<Val>| {
+            let path = Val::list(&self.meter, path.to_vec())?;
+            let parts = std::iter::once(path).chain(value);
+            Val::list(&self.meter, parts.collect()).map(Item::of)
+        };
+        let Some((last, _)) = children.last().cloned() else {
+            return out(event(path, Some(value))?);
+        };
+        self.meter.enter()?;
+        for (key, child) in children {
+            path.push(key);
+            self.stream(child, path, out)?;
+            path.pop();
+        }
+        self.meter.leave();
+        path.push(last);
+        let flow = event(path, None).and_then(out);
+        path.pop();
+        flow
     }
 
     /// Applies a filter from the leaves up.
@@ -357,6 +503,23 @@ fn nothing(place: &Place) -> Item {
             Place::Untracked => Place::Untracked,
             _ => Place::Root,
         },
+    }
+}
+
+/// How many outputs a limit allows: parts of one count, and below zero it allows all, as in jq.
+fn most(n: &Val) -> Result<Option<usize>, Stop> {
+    match n {
+        Val::Null | Val::Bool(_) => Ok(None),
+        Val::Num(number) if *number < Num::Int(0) => Ok(None),
+        Val::Num(number) => {
+            let whole = usize::try_from(number.index()).unwrap_or(usize::MAX);
+            let part = number.float() > number.float().floor();
+            Ok(Some(whole.saturating_add(usize::from(part))))
+        }
+        other => Err(Stop::error(format!(
+            "limit needs a number, not {}",
+            shown(other)
+        ))),
     }
 }
 

@@ -26,7 +26,10 @@ pub(super) enum Format {
     Tsv,
     Html,
     Uri,
+    UriDecoded,
     Sh,
+    Base32,
+    Base32Decoded,
     Base64,
     Base64Decoded,
 }
@@ -40,7 +43,10 @@ impl Format {
             "@tsv" => Self::Tsv,
             "@html" => Self::Html,
             "@uri" => Self::Uri,
+            "@urid" => Self::UriDecoded,
             "@sh" => Self::Sh,
+            "@base32" => Self::Base32,
+            "@base32d" => Self::Base32Decoded,
             "@base64" => Self::Base64,
             "@base64d" => Self::Base64Decoded,
             _ => return None,
@@ -90,17 +96,89 @@ impl Format {
                 }
                 made
             }
+            Self::UriDecoded => {
+                let bytes = percent_decoded(&text).ok_or_else(|| {
+                    let text = shown(&Val::text(&text));
+                    Stop::error(format!("{text} is not percent-encoded"))
+                })?;
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+            Self::Base32 => base32(text.as_bytes()),
+            Self::Base32Decoded => {
+                let bytes = base32_decoded(&text).ok_or_else(|| {
+                    let text = shown(&Val::text(&text));
+                    Stop::error(format!("{text} is not base32"))
+                })?;
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
             Self::Base64 => STANDARD.encode(text),
             Self::Base64Decoded => {
-                let bytes = LENIENT.decode(text.trim_end()).map_err(|_| {
-                    let text = shown(&Val::text(&text));
-                    Stop::error(format!("{text} is not base64"))
-                })?;
+                let bytes = LENIENT
+                    .decode(text.trim_end().trim_end_matches('='))
+                    .map_err(|_| {
+                        let text = shown(&Val::text(&text));
+                        Stop::error(format!("{text} is not base64"))
+                    })?;
                 String::from_utf8_lossy(&bytes).into_owned()
             }
             _ => text,
         })
     }
+}
+
+fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        let (high, low) = (digit()?, digit()?);
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    Some(bytes)
+}
+
+/// RFC 4648, 6.
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+fn base32(bytes: &[u8]) -> String {
+    let mut made = String::with_capacity(bytes.len().div_ceil(5) * 8);
+    for chunk in bytes.chunks(5) {
+        let mut group = 0_u64;
+        for at in 0..5 {
+            group = (group << 8) | u64::from(chunk.get(at).copied().unwrap_or(0));
+        }
+        let digits = (chunk.len() * 8).div_ceil(5);
+        for at in 0..8 {
+            let digit = usize::try_from((group >> (35 - 5 * at)) & 31).unwrap_or(0);
+            made.push(if at < digits {
+                char::from(BASE32[digit])
+            } else {
+                '='
+            });
+        }
+    }
+    made
+}
+
+fn base32_decoded(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end().trim_end_matches('=');
+    let mut made = Vec::with_capacity(digits.len() * 5 / 8);
+    let (mut group, mut bits) = (0_u32, 0_u32);
+    for digit in digits.bytes() {
+        let value = BASE32.iter().position(|known| *known == digit)?;
+        group = ((group << 5) | u32::try_from(value).ok()?) & 0xffff;
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            made.push(u8::try_from((group >> bits) & 0xff).ok()?);
+        }
+    }
+    // Fewer than a byte's bits may be left, and no whole digit.
+    (bits < 5).then_some(made)
 }
 
 fn plain(meter: &Meter, value: &Val) -> Result<String, Stop> {

@@ -3,7 +3,6 @@
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Pattern, Term};
-use jaq_core::load::span;
 use jaq_core::ops;
 use jaq_core::path::{Opt, Part};
 
@@ -11,7 +10,7 @@ use super::formats::Format;
 use super::meter::MAX_NODES;
 use super::node::{Comparison, Fold, Math, Node, Piece, Slot};
 use super::number::Num;
-use super::parse::{Invalid, parse};
+use super::parse::{Invalid, parse, place};
 use super::value::Val;
 
 /// How deeply the walk below may recurse.
@@ -19,7 +18,7 @@ const MAX_RECURSION: usize = 220;
 
 /// Compiles a text. `given` are the names of the variables that the caller sets.
 pub(super) fn lower(text: &str, given: &[&str]) -> Result<Node, Invalid> {
-    parse(text, |term| {
+    parse(text, |term, text| {
         let mut lowering = Lowering {
             source: Some(text),
             given,
@@ -114,12 +113,12 @@ impl Lowering<'_> {
     }
 
     pub(super) fn wrong(&self, at: &str, message: impl Into<String>) -> Invalid {
-        let offset = self.source.map_or(0, |source| span(source, at).start);
+        let offset = self.source.map_or(0, |source| place(source, at));
         Invalid::new(offset, message)
     }
 
     fn number(&self, text: &str) -> Lowered {
-        match Num::parse(text) {
+        match Num::literal(text) {
             Some(number) => Ok(Node::Constant(Val::Num(number))),
             None => Err(self.wrong(text, format!("the number `{text}` is out of range"))),
         }
@@ -185,10 +184,16 @@ impl Lowering<'_> {
         if let BinaryOp::Pipe(Some(pattern)) = operator {
             let source = self.boxed(left)?;
             let bound = self.variables.len();
-            let bindings = self.pattern(pattern)?;
+            let mut alternatives = self.patterns(pattern)?;
             let body = self.boxed(right)?;
             self.variables.truncate(bound);
-            return Ok(Node::Bind(source, bindings, body));
+            return Ok(match alternatives.pop() {
+                Some(only) if alternatives.is_empty() => Node::Bind(source, only, body),
+                last => {
+                    alternatives.extend(last);
+                    Node::BindFirst(source, alternatives, body)
+                }
+            });
         }
         let (left, right) = (self.boxed(left)?, self.boxed(right)?);
         Ok(match operator {
@@ -258,7 +263,10 @@ impl Lowering<'_> {
         let source = self.term(source)?;
         let start = self.term(start)?;
         let bound = self.variables.len();
-        let pattern = self.pattern(pattern)?;
+        let mut patterns = self.patterns(pattern)?;
+        let (Some(pattern), true) = (patterns.pop(), patterns.is_empty()) else {
+            return Err(self.wrong(kind, format!("`{kind}` takes no `?//`")));
+        };
         let update = self.term(update)?;
         let extract = extract.map(|extract| self.boxed(extract)).transpose()?;
         self.variables.truncate(bound);

@@ -12,6 +12,7 @@ use super::place::Item;
 use super::run::{Out, Run, Scope};
 use super::stop::{Flow, Stop};
 use super::value::Val;
+use crate::error_type;
 
 impl Run<'_> {
     /// The nodes that make new values, which have no path.
@@ -58,7 +59,7 @@ impl Run<'_> {
                 })
             }),
             Node::Apply(function, arguments) => {
-                self.apply(function, arguments, scope, input, &mut Vec::new(), out)
+                self.apply(function, arguments, scope, input, &[], out)
             }
             Node::Assign(..)
             | Node::Update(..)
@@ -167,30 +168,33 @@ impl Run<'_> {
         }
     }
 
-    /// Calls a function with each combination of its arguments' outputs.
+    /// Calls a function with each combination of its arguments' outputs, those of
+    /// the last changing slowest. `after` are the values of the arguments after these.
     fn apply(
         &self,
         function: &'static Function,
         arguments: &[Node],
         scope: Scope<'_>,
         input: Val,
-        values: &mut Vec<Val>,
+        after: &[Val],
         out: &mut dyn FnMut(Val) -> Flow,
     ) -> Flow {
-        let Some((first, rest)) = arguments.split_first() else {
-            return out((function.call)(self, input, values)?);
-        };
         if arguments.iter().all(Node::is_single) {
+            let mut values = Vec::with_capacity(arguments.len() + after.len());
             for argument in arguments {
                 let value = self.last(argument, scope, input.clone())?;
                 values.push(value.unwrap_or(Val::Null));
             }
-            return out((function.call)(self, input, values)?);
+            values.extend_from_slice(after);
+            return out((function.call)(self, input, &values)?);
         }
-        self.each(first, scope, input.clone(), &mut |value| {
-            let mut values = values.clone();
-            values.push(value);
-            self.apply(function, rest, scope, input.clone(), &mut values, out)
+        let Some((last, before)) = arguments.split_last() else {
+            return Ok(());
+        };
+        self.each(last, scope, input.clone(), &mut |value| {
+            let mut values = vec![value];
+            values.extend_from_slice(after);
+            self.apply(function, before, scope, input.clone(), &values, out)
         })
     }
 }
@@ -214,11 +218,19 @@ fn object_key(key: &Val) -> Result<Arc<str>, Stop> {
     }
 }
 
+/// Whether two values are equal. The forms of one of the specification's error types are, too.
+fn alike(left: &Val, right: &Val) -> bool {
+    match (left, right) {
+        (Val::Str(left), Val::Str(right)) => left == right || error_type::same(left, right),
+        _ => left == right,
+    }
+}
+
 impl Comparison {
     fn holds(self, left: &Val, right: &Val) -> bool {
         match self {
-            Self::Equal => left == right,
-            Self::Different => left != right,
+            Self::Equal => alike(left, right),
+            Self::Different => !alike(left, right),
             Self::Less => left < right,
             Self::AtMost => left <= right,
             Self::Greater => left > right,

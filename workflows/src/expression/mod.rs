@@ -31,6 +31,7 @@ mod node;
 mod number;
 mod parse;
 mod place;
+mod prepare;
 mod run;
 mod stop;
 mod template;
@@ -58,6 +59,13 @@ use value::Val;
 /// place, is another engine. Runs in flight go on with the one they began with,
 /// so the old one stays beside the new one until they have ended.
 pub const ENGINE: u32 = 1;
+
+/// The name under which a caller gives the time that `now` gives, in seconds since 1970.
+pub const NOW: &str = "now()";
+/// The name under which a caller gives the seed of `uuid`: a text that it gives once.
+pub const UUID: &str = "uuid()";
+/// Given like variables, and written like functions.
+const HIDDEN: [&str; 2] = [NOW, UUID];
 
 /// A compiled expression.
 #[derive(Debug, Clone)]
@@ -102,7 +110,7 @@ impl Expression {
             variables: variables
                 .iter()
                 .map(|name| {
-                    let named = text.contains(name);
+                    let named = text.contains(name.trim_end_matches("()"));
                     if named {
                         (*name).to_owned()
                     } else {

@@ -4,9 +4,12 @@ use jaq_core::load::parse::{Pattern, Term};
 
 use super::builtin::{self, Builtin};
 use super::lower::{Lowered, Lowering};
-use super::node::{Binding, Node};
-use super::parse::{Invalid, parse};
+use super::meter::Meter;
+use super::node::{Binding, Node, Slot};
+use super::parse::{Invalid, parse, place};
+use super::prepare::ALTERNATIVES;
 use super::value::Val;
+use super::{HIDDEN, NOW};
 use crate::definition::nearest;
 
 impl Lowering<'_> {
@@ -30,14 +33,74 @@ impl Lowering<'_> {
         if let Some(reason) = builtin::withheld(name) {
             return Err(self.wrong(name, format!("`{name}` is not available: {reason}")));
         }
-        let known: Vec<&str> = self.given.to_vec();
+        if let ("$__loc__", Some(source)) = (name, self.source) {
+            let before = source.get(..place(source, name)).unwrap_or_default();
+            let entries = [
+                ("file".into(), Val::text("<top-level>")),
+                ("line".into(), Val::int(1 + before.matches('\n').count())),
+            ];
+            let constant = Val::map(&Meter::default(), entries.into_iter().collect());
+            return constant
+                .map(Node::Constant)
+                .map_err(|_| self.wrong(name, "is out of bounds"));
+        }
+        let known: Vec<&str> = self
+            .given
+            .iter()
+            .copied()
+            .filter(|name| !HIDDEN.contains(name))
+            .collect();
         let hint = nearest::nearest(bare, &known)
             .map_or_else(String::new, |near| format!("; did you mean `${near}`?"));
         Err(self.wrong(name, format!("unknown variable `{name}`{hint}")))
     }
 
+    /// Binds the variables of a pattern's alternatives, usually one. Each
+    /// alternative binds all: those of the others to null.
+    pub(super) fn patterns(
+        &mut self,
+        pattern: &Pattern<&str>,
+    ) -> Result<Vec<Vec<Binding>>, Invalid> {
+        let alternatives = match pattern {
+            Pattern::Arr(items) => match items.split_first() {
+                Some((Pattern::Var(ALTERNATIVES), alternatives)) => alternatives,
+                _ => return Ok(vec![self.pattern(pattern)?]),
+            },
+            _ => return Ok(vec![self.pattern(pattern)?]),
+        };
+        let bound = self.variables.len();
+        let mut common: Vec<(String, Slot)> = Vec::new();
+        let mut all = Vec::new();
+        for alternative in alternatives {
+            let bindings = self.pattern(alternative)?;
+            let own = self.variables.split_off(bound);
+            for (name, _) in &own {
+                if !common.iter().any(|(known, _)| known == name) {
+                    common.push((name.clone(), self.slot()));
+                }
+            }
+            all.push((own, bindings));
+        }
+        let made = all.into_iter().map(|(own, mut bindings)| {
+            for (name, slot) in &common {
+                let own = own.iter().rev().find(|(known, _)| known == name);
+                let binding = own.and_then(|(_, own)| bindings.iter().find(|b| b.slot == *own));
+                bindings.push(Binding {
+                    slot: *slot,
+                    keys: binding.map_or_else(Vec::new, |binding| binding.keys.clone()),
+                    absent: binding.is_none(),
+                });
+            }
+            bindings
+        });
+        let made: Vec<Vec<Binding>> = made.collect();
+        self.count(made.iter().flatten().map(|b| 1 + b.keys.len()).sum())?;
+        self.variables.extend(common);
+        Ok(made)
+    }
+
     /// Binds the variables of a pattern, each with the keys that lead to it.
-    pub(super) fn pattern(&mut self, pattern: &Pattern<&str>) -> Result<Vec<Binding>, Invalid> {
+    fn pattern(&mut self, pattern: &Pattern<&str>) -> Result<Vec<Binding>, Invalid> {
         let mut bindings = Vec::new();
         self.bind(pattern, &mut Vec::new(), &mut bindings)?;
         Ok(bindings)
@@ -55,8 +118,8 @@ impl Lowering<'_> {
                 let slot = self.slot();
                 self.variables.push(((*name).to_owned(), slot));
                 bindings.push(Binding {
-                    slot,
                     keys: keys.clone(),
+                    ..Binding::whole(slot)
                 });
             }
             Pattern::Arr(items) => {
@@ -89,6 +152,20 @@ impl Lowering<'_> {
                 self.count(nodes)?;
                 return Ok(node);
             }
+        }
+        // What the caller gives like variables, and jq like functions.
+        if let Some(hidden) = HIDDEN
+            .iter()
+            .find(|hidden| hidden.strip_suffix("()") == Some(name))
+            && arguments.is_empty()
+            && !text_of_function
+            && let Some(given) = self.given.iter().position(|given| given == hidden)
+        {
+            return Ok(if *hidden == NOW {
+                Node::Given(given)
+            } else {
+                Node::Uuid(given)
+            });
         }
         match (name, arguments) {
             ("null", []) => return Ok(Node::Constant(Val::Null)),
@@ -133,15 +210,11 @@ impl Lowering<'_> {
         let variables = values.iter().map(|(name, slot, _)| (name.clone(), *slot));
         let variables = std::mem::replace(&mut self.variables, variables.collect());
         let parameters = std::mem::replace(&mut self.parameters, filters);
-        let node = parse(body, |term| self.term(term));
+        let node = parse(body, |term, _| self.term(term));
         (self.source, self.variables, self.parameters) = (source, variables, parameters);
         let mut node = node?;
         for (_, slot, value) in values.into_iter().rev() {
-            let binding = Binding {
-                slot,
-                keys: Vec::new(),
-            };
-            node = Node::Bind(Box::new(value), vec![binding], Box::new(node));
+            node = Node::Bind(Box::new(value), vec![Binding::whole(slot)], Box::new(node));
         }
         Ok(node)
     }

@@ -20,6 +20,8 @@ pub(super) enum Node {
     Variable(Slot),
     /// A variable that the caller gives, by its place in the list of names.
     Given(usize),
+    /// A UUID made of a seed that the caller gives, another one at each evaluation.
+    Uuid(usize),
     /// A string with values in it.
     Text(Format, Vec<Piece>),
     /// `[…]`
@@ -32,6 +34,8 @@ pub(super) enum Node {
     Comma(Box<Node>, Box<Node>),
     /// `f as PATTERN | body`
     Bind(Box<Node>, Vec<Binding>, Box<Node>),
+    /// `f as PATTERN ?// PATTERN | body`: the first that does not fail
+    BindFirst(Box<Node>, Vec<Vec<Binding>>, Box<Node>),
     /// `a // b`
     Alternative(Box<Node>, Box<Node>),
     And(Box<Node>, Box<Node>),
@@ -90,6 +94,19 @@ pub(super) enum Piece {
 pub(super) struct Binding {
     pub(super) slot: Slot,
     pub(super) keys: Vec<Node>,
+    /// The variable of another alternative: null here.
+    pub(super) absent: bool,
+}
+
+impl Binding {
+    /// A variable that has the whole value.
+    pub(super) fn whole(slot: Slot) -> Self {
+        Self {
+            slot,
+            keys: Vec::new(),
+            absent: false,
+        }
+    }
 }
 
 /// `reduce` or `foreach`: `source as pattern (start; update)`.
@@ -133,7 +150,11 @@ impl Node {
     /// Whether it surely puts out one value, or fails. So the order of evaluation cannot show.
     pub(super) fn is_single(&self) -> bool {
         match self {
-            Self::Identity | Self::Constant(_) | Self::Variable(_) | Self::Given(_) => true,
+            Self::Identity
+            | Self::Constant(_)
+            | Self::Variable(_)
+            | Self::Given(_)
+            | Self::Uuid(_) => true,
             Self::Array(_) | Self::Negate(_) => match self {
                 Self::Negate(of) => of.is_single(),
                 _ => true,

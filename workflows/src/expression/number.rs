@@ -52,6 +52,44 @@ impl Num {
         float.is_finite().then_some(Self::Float(float))
     }
 
+    /// A number as an expression writes it: `1e3` is the whole number 1000.
+    pub(super) fn literal(text: &str) -> Option<Self> {
+        match Self::parse(text)? {
+            Self::Float(value) if text.contains(['e', 'E']) => Self::of(value).ok(),
+            number => Some(number),
+        }
+    }
+
+    /// A number as `tonumber` takes it: perhaps signed, with or without digits before or after
+    /// its point, with spaces around it.
+    pub(super) fn spelt(text: &str) -> Option<Self> {
+        let text = text.trim_matches([' ', '\t', '\n', '\r']);
+        let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let begins = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+        let known = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
+        if !begins || !unsigned.chars().all(known) {
+            return None;
+        }
+        Self::literal(text)
+    }
+
+    /// As jq writes it into a text.
+    pub(super) fn write(self, to: &mut String) {
+        use std::fmt::Write as _;
+        // Writing to a text does not fail.
+        let _written = match self {
+            Self::Int(value) => write!(to, "{value}"),
+            // Given as `1.0`: computed ones are whole.
+            Self::Float(value) if value.fract() == 0.0 && value.abs() <= EXACT => {
+                write!(to, "{value:.1}")
+            }
+            Self::Float(value) => {
+                write_float(value, to);
+                Ok(())
+            }
+        };
+    }
+
     pub(super) fn from_json(number: &serde_json::Number) -> Self {
         if let Some(value) = number.as_i64() {
             Self::Int(i128::from(value))
@@ -84,6 +122,14 @@ impl Num {
         match self {
             Self::Int(value) => i64::try_from(value).unwrap_or(i64::MAX),
             Self::Float(value) => value.floor() as i64,
+        }
+    }
+
+    /// The whole number next to it towards zero, for places in arrays.
+    pub(super) fn place(self) -> i64 {
+        match self {
+            Self::Int(_) => self.index(),
+            Self::Float(value) => value.trunc() as i64,
         }
     }
 
@@ -138,6 +184,37 @@ impl Num {
             Self::Int(value) => Self::whole(-value),
             Self::Float(value) => Ok(Self::Float(-value)),
         }
+    }
+}
+
+/// The shortest digits that give the double again, with an exponent where jq writes one.
+fn write_float(value: f64, to: &mut String) {
+    let scientific = format!("{:e}", value.abs());
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let digits: String = digits.chars().filter(|digit| *digit != '.').collect();
+    let length = i32::try_from(digits.len()).unwrap_or(i32::MAX);
+    // Where the point stands, in digits from the first.
+    let point = 1 + exponent.parse::<i32>().unwrap_or(0);
+    if value < 0.0 {
+        to.push('-');
+    }
+    let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
+    if point <= -4 || point > length + 15 {
+        let (first, rest) = digits.split_at(1);
+        to.push_str(first);
+        if !rest.is_empty() {
+            to.push('.');
+            to.push_str(rest);
+        }
+        let sign = if point > 0 { '+' } else { '-' };
+        to.push_str(&format!("e{sign}{:02}", (point - 1).abs()));
+    } else if point <= 0 {
+        to.push_str(&format!("0.{}{digits}", zeros(-point)));
+    } else if point >= length {
+        to.push_str(&format!("{digits}{}", zeros(point - length)));
+    } else {
+        let (whole, fraction) = digits.split_at(usize::try_from(point).unwrap_or(0));
+        to.push_str(&format!("{whole}.{fraction}"));
     }
 }
 

@@ -3,9 +3,9 @@
 
 use jaq_core::load::lex::{self, Lexer, Tok, Token};
 use jaq_core::load::parse::{Parser, Term};
-use jaq_core::load::span;
 
 use super::meter::{MAX_NESTING, MAX_TEXT};
+use super::prepare::{Prepared, arranged, prepared};
 
 /// What is wrong with a text, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +29,11 @@ const MAX_CHAIN: usize = 150;
 /// The parser takes this much more stack for a bracket or a keyword than for an operator.
 const ATOM: usize = 3;
 
-/// Reads a text and hands on its syntax tree.
+/// Reads a text and hands on its syntax tree, with the text that it was made of.
+/// Places that `then` tells are in that text.
 pub(super) fn parse<T>(
     text: &str,
-    then: impl FnOnce(&Term<&str>) -> Result<T, Invalid>,
+    then: impl FnOnce(&Term<&str>, &str) -> Result<T, Invalid>,
 ) -> Result<T, Invalid> {
     if text.len() > MAX_TEXT {
         let message = format!("the expression is longer than {} KiB", MAX_TEXT >> 10);
@@ -42,7 +43,20 @@ pub(super) fn parse<T>(
         return Err(Invalid::new(0, "the expression is empty"));
     }
     nesting(text)?;
+    let prepared = prepared(text);
+    read(&prepared, then).map_err(|invalid| Invalid {
+        offset: prepared.original(invalid.offset).min(text.len()),
+        message: invalid.message,
+    })
+}
+
+fn read<T>(
+    prepared: &Prepared,
+    then: impl FnOnce(&Term<&str>, &str) -> Result<T, Invalid>,
+) -> Result<T, Invalid> {
+    let text = prepared.text.as_str();
     let tokens = Lexer::new(text).lex().map_err(|e| lexical(text, &e))?;
+    let tokens = arranged(tokens)?;
     if chain(&tokens) > MAX_CHAIN {
         return Err(Invalid::new(
             0,
@@ -58,11 +72,17 @@ pub(super) fn parse<T>(
                 None => "the end".to_owned(),
             };
             let message = format!("expected {}, found {found}", expected.as_str());
-            Invalid::new(span(text, at).start, message)
+            Invalid::new(place(text, at), message)
         }
         None => Invalid::new(0, "cannot be read"),
     })?;
-    then(&term)
+    then(&term, text)
+}
+
+/// Where a part of a text begins in it, in bytes; 0 for what is no part of it.
+pub(super) fn place(text: &str, part: &str) -> usize {
+    let offset = (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+    if offset <= text.len() { offset } else { 0 }
 }
 
 fn lexical(text: &str, errors: &[lex::Error<&str>]) -> Invalid {
@@ -73,7 +93,7 @@ fn lexical(text: &str, errors: &[lex::Error<&str>]) -> Invalid {
             } else {
                 format!("expected {}, found `{}`", expected.as_str(), excerpt(rest))
             };
-            Invalid::new(span(text, rest).start, message)
+            Invalid::new(place(text, rest), message)
         }
         None => Invalid::new(0, "cannot be read"),
     }

@@ -7,6 +7,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use sha2::{Digest, Sha256};
+
 use super::meter::Meter;
 use super::native::patterns::Patterns;
 use super::node::{Binding, Node, Slot};
@@ -24,6 +26,7 @@ pub(super) struct Run<'r> {
     /// The variables that the caller gave.
     pub(super) given: &'r [Val],
     labels: Cell<u64>,
+    uuids: Cell<u64>,
 }
 
 /// The variables and labels that are bound, the last one first.
@@ -63,6 +66,7 @@ impl<'r> Run<'r> {
             patterns: RefCell::default(),
             given,
             labels: Cell::new(0),
+            uuids: Cell::new(0),
         }
     }
 
@@ -87,6 +91,7 @@ impl<'r> Run<'r> {
                 let value = self.given.get(*place).cloned().unwrap_or(Val::Null);
                 out(input.computed(value)?)
             }
+            Node::Uuid(place) => self.give_uuid(*place, input, out),
             Node::Pipe(first, second) => self.eval(first, scope, input, &mut |item| {
                 self.eval(second, scope, item, out)
             }),
@@ -106,6 +111,9 @@ impl<'r> Run<'r> {
                         self.eval(body, scope, input.clone(), out)
                     })
                 })
+            }
+            Node::BindFirst(source, alternatives, body) => {
+                self.bind_first_of(source, alternatives, body, scope, input, out)
             }
             Node::Alternative(first, second) => self.alternative(first, second, scope, input, out),
             Node::Try(body, handler) => self.attempt(body, handler.as_deref(), scope, input, out),
@@ -189,7 +197,11 @@ impl<'r> Run<'r> {
         let Some((first, rest)) = bindings.split_first() else {
             return then(scope);
         };
-        let mut found = value.clone();
+        let mut found = if first.absent {
+            Val::Null
+        } else {
+            value.clone()
+        };
         for key in &first.keys {
             let key = self.last(key, scope, value.clone())?.unwrap_or(Val::Null);
             found = self.get(found, &key)?;
@@ -205,6 +217,56 @@ impl<'r> Run<'r> {
         flow
     }
 
+    fn give_uuid(&self, place: usize, input: Item, out: &mut Out) -> Flow {
+        let seed = self.given.get(place).cloned().unwrap_or(Val::Null);
+        let uuid = self.uuid(&seed)?;
+        out(input.computed(uuid)?)
+    }
+
+    fn bind_first_of(
+        &self,
+        source: &Node,
+        alternatives: &[Vec<Binding>],
+        body: &Node,
+        scope: Scope<'_>,
+        input: Item,
+        out: &mut Out,
+    ) -> Flow {
+        self.each(source, scope, input.value.clone(), &mut |value| {
+            self.bind_first(alternatives, body, scope, &value, &input, out)
+        })
+    }
+
+    /// Binds the first pattern that neither fails itself nor has the body fail.
+    fn bind_first(
+        &self,
+        alternatives: &[Vec<Binding>],
+        body: &Node,
+        scope: Scope<'_>,
+        value: &Val,
+        input: &Item,
+        out: &mut Out,
+    ) -> Flow {
+        let last = alternatives.len().saturating_sub(1);
+        for (index, bindings) in alternatives.iter().enumerate() {
+            let mut outside = None;
+            let flow = self.bind(bindings, scope, value, &mut |scope| {
+                self.eval(body, scope, input.clone(), &mut |item| {
+                    out(item).map_err(|stop| {
+                        outside = Some(stop);
+                        Stop::Abandoned
+                    })
+                })
+            });
+            match (outside, flow) {
+                (Some(stop), _) => return Err(stop),
+                (None, Err(Stop::Error(_))) if index < last => {}
+                (None, flow) => return flow,
+            }
+        }
+        Ok(())
+    }
+
     fn label(&self, slot: Slot, body: &Node, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
         let label = self.fresh_label();
         let frame = Frame {
@@ -216,6 +278,31 @@ impl<'r> Run<'r> {
             Err(Stop::Break(to)) if to == label => Ok(()),
             flow => flow,
         }
+    }
+
+    /// The next UUID of a seed: the same in each replay, and no secret.
+    fn uuid(&self, seed: &Val) -> Result<Val, Stop> {
+        let number = self.uuids.get();
+        self.uuids.set(number + 1);
+        self.meter.steps(8)?;
+        let mut digest = Sha256::new();
+        digest.update(b"almanac uuid\0");
+        if let Val::Str(seed) = seed {
+            self.meter.scan(seed.len())?;
+            digest.update(seed.as_bytes());
+        }
+        digest.update([0]);
+        digest.update(number.to_be_bytes());
+        let mut bytes = [0_u8; 16];
+        for (byte, digested) in bytes.iter_mut().zip(digest.finalize()) {
+            *byte = digested;
+        }
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        let digits = hex::encode(bytes);
+        let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
+        let parts = parts.map(|part| digits.get(part).unwrap_or_default());
+        Val::string(&self.meter, &parts.join("-"))
     }
 
     pub(super) fn fresh_label(&self) -> u64 {

@@ -151,7 +151,7 @@ impl Run<'_> {
             }
             (Val::Arr(mut list), Val::Num(index)) => {
                 let length = list.items().len();
-                let at = position(index.index(), length)
+                let at = position(index.place(), length)
                     .ok_or_else(|| Stop::error("an index from the end is out of bounds"))?;
                 let old = Val::take_item(&mut list, at);
                 let changed = self.change(old, rest, new)?;
@@ -236,7 +236,7 @@ impl Run<'_> {
                 let mut kept = vec![true; length];
                 for key in here {
                     let (from, to) = match &key {
-                        Val::Num(index) => match position(index.index(), length) {
+                        Val::Num(index) => match position(index.place(), length) {
                             Some(at) if at < length => (at, at + 1),
                             _ => continue,
                         },

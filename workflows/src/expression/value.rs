@@ -294,7 +294,51 @@ impl Val {
     pub(super) fn write(&self, meter: &Meter) -> Result<String, Stop> {
         meter.allocate(FLAT + self.size())?;
         meter.steps(self.size() / FLAT)?;
-        Ok(self.to_json().to_string())
+        let mut text = String::new();
+        self.write_to(&mut text);
+        Ok(text)
+    }
+
+    /// Recurses no deeper than the value is.
+    fn write_to(&self, text: &mut String) {
+        match self {
+            Self::Null => text.push_str("null"),
+            Self::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
+            Self::Num(number) => number.write(text),
+            Self::Str(string) => write_string(string, text),
+            Self::Arr(list) => {
+                text.push('[');
+                for (index, item) in list.items.iter().enumerate() {
+                    if index > 0 {
+                        text.push(',');
+                    }
+                    item.write_to(text);
+                }
+                text.push(']');
+            }
+            Self::Obj(map) => {
+                text.push('{');
+                for (index, (key, value)) in map.entries.iter().enumerate() {
+                    if index > 0 {
+                        text.push(',');
+                    }
+                    write_string(key, text);
+                    text.push(':');
+                    value.write_to(text);
+                }
+                text.push('}');
+            }
+        }
+    }
+}
+
+/// As JSON; jq writes U+007F as an escape, too.
+fn write_string(string: &str, text: &mut String) {
+    let quoted = Json::from(string).to_string();
+    if quoted.contains('\u{7f}') {
+        text.push_str(&quoted.replace('\u{7f}', "\\u007f"));
+    } else {
+        text.push_str(&quoted);
     }
 }
 

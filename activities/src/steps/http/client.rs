@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use almanac_workflows::run::machine::Standard;
 use reqwest::header::{
-    ACCEPT, ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, USER_AGENT,
-    WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
+    LOCATION, USER_AGENT, WWW_AUTHENTICATE,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use super::super::StepError;
 use super::super::guard::{Guard, GuardedResolver, Refused};
+use super::coding::{self, Undecodable};
 use super::{Credentials, Outgoing, without_query};
 
 /// How long a connection may take.
@@ -172,7 +173,10 @@ impl Web {
 fn build(guard: Arc<Guard>, port: u16) -> Result<Client, reqwest::Error> {
     // Installed already, or by another part of the process: both are fine.
     let _other_provider = rustls::crypto::ring::default_provider().install_default();
+    // What a definition says in its place counts.
+    let accepted = (ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED));
     Client::builder()
+        .default_headers(HeaderMap::from_iter([accepted]))
         .no_proxy()
         .redirect(Policy::none())
         .referer(false)
@@ -279,9 +283,21 @@ async fn read(
         }
         body.extend_from_slice(&chunk);
     }
+    let status = response.status();
+    let mut headers = std::mem::take(response.headers_mut());
+    let body = match coding::decoded(body, &mut headers, limit) {
+        Ok(body) => body,
+        // The status says more than a body that nobody can read.
+        Err(_) if !status.is_success() => Vec::new(),
+        Err(Undecodable::TooLarge) => return Err(too_large()),
+        Err(Undecodable::Because(reason)) => {
+            let detail = format!("the answer of {} {reason}", without_query(url.as_str()));
+            return Err(StepError::lasting(Standard::Communication, detail));
+        }
+    };
     Ok(Answer {
-        status: response.status(),
-        headers: std::mem::take(response.headers_mut()),
+        status,
+        headers,
         body,
         url,
     })

@@ -272,10 +272,11 @@ impl<'d> Document<'d> {
             .flat_map(|holder| list(holder, "schemes"))
             .filter_map(Value::as_str)
             .collect();
+        let has = |known: &str| schemes.iter().any(|one| one.eq_ignore_ascii_case(known));
         let scheme = match schemes.as_slice() {
             [] => base.scheme(),
-            all if all.contains(&"https") => "https",
-            all if all.contains(&"http") => "http",
+            _ if has("https") => "https",
+            _ if has("http") => "http",
             _ => return Err("the document has neither http nor https among its schemes".to_owned()),
         };
         let own = base.host_str().map(|host| match base.port() {

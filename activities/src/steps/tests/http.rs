@@ -307,3 +307,44 @@ async fn basic_bearer_and_digest_say_who_calls() {
         assert!(detail(&error).contains(why), "{error:?}");
     }
 }
+
+/// Also a document of OpenAPI, and secrets in what was decoded.
+#[tokio::test]
+async fn a_coded_answer_is_decoded_or_says_how_it_is_coded() {
+    let server = Server::start().await;
+    let steps = steps(&[&server.allowed()], &[]);
+    let fetch = async |path: &str, output: &str| {
+        let fields = json!({"uri": server.at(path), "output": output});
+        get(&steps, fields).await
+    };
+    for coding in ["gzip", "X-GZIP", "deflate", "identity"] {
+        let said = fetch(&format!("/coded/{coding}/json"), "content").await;
+        assert_eq!(
+            said.unwrap(),
+            json!({"accepted": "gzip, deflate"}),
+            "{coding}"
+        );
+        let said = fetch(&format!("/coded/{coding}/text"), "content").await;
+        assert_eq!(said.unwrap(), "some text", "{coding}");
+    }
+    let whole = fetch("/coded/gzip/text", "response").await.unwrap();
+    assert_eq!(whole["content"], "some text");
+    assert_eq!(whole["headers"].get("content-encoding"), None, "{whole}");
+    let raw = fetch("/coded/gzip/text", "raw").await.unwrap();
+    assert_eq!(raw, "c29tZSB0ZXh0");
+    // A definition may ask for something else.
+    let fields = json!({
+        "uri": server.at("/coded/identity/json"), "headers": {"Accept-Encoding": "identity"}
+    });
+    let said = get(&steps, fields).await.unwrap();
+    assert_eq!(said, json!({"accepted": "identity"}));
+    let unknown = fetch("/coded/br/json", "content").await.unwrap_err();
+    let said = detail(&unknown);
+    assert!(said.contains("content coding \"br\""), "{said}");
+    assert!(!unknown.retryable, "{said}");
+    // The status says more.
+    let error = fetch("/coded/br/text", "content").await.unwrap_err();
+    assert_eq!(error.fault.status, 502, "{error:?}");
+    let large = fetch("/coded/gzip/large", "content").await.unwrap_err();
+    assert!(detail(&large).contains("larger than"), "{large:?}");
+}

@@ -25,6 +25,11 @@ async fn an_operation_is_called_where_its_document_says() {
     assert_eq!(said["query"], "tags=x&tags=y");
     assert_eq!(said["body"], r#"{"name":"Rex"}"#);
     assert_eq!(said["headers"]["authorization"], "Bearer ***");
+    // A document that comes compressed is the same document.
+    let at = server.at("/coded/gzip/document");
+    let request = call(at, "putPet", json!({"id": "a", "tags": [], "body": {}}));
+    let said = steps.openapi(&request, LONG, 1).await.unwrap();
+    assert_eq!(said["path"], "/echo/pets/a");
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ impl Server {
             .route("/broken", get(broken))
             .route("/large", get(|| async { "x".repeat(2 * 1024 * 1024) }))
             .route("/stream", get(stream))
+            .route("/coded/{coding}/{kind}", any(coded))
             .route("/never", any(never))
             .route("/status/{code}", any(status))
             .route("/cut", get(cut))
@@ -66,6 +67,49 @@ impl Server {
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
+}
+
+/// An answer of one content type, coded as one says that it is, or not really.
+async fn coded(
+    Path((coding, kind)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> impl IntoResponse {
+    use flate2::Compression;
+    use std::io::Write as _;
+    let accepted = headers.get(header::ACCEPT_ENCODING);
+    let accepted = accepted.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let (kind, body) = match kind.as_str() {
+        "json" => (
+            "application/json",
+            json!({"accepted": accepted}).to_string(),
+        ),
+        "document" => ("application/json", document().to_string()),
+        "large" => ("text/plain", "x".repeat(2 * 1024 * 1024)),
+        "secret" => ("text/plain", "the key is s3cret-value".to_owned()),
+        _ => ("text/plain", "some text".to_owned()),
+    };
+    let status = match kind {
+        "text/plain" if body == "some text" && coding == "br" => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::OK,
+    };
+    let body = match coding.as_str() {
+        "gzip" | "X-GZIP" => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(body.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        }
+        "deflate" => {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(body.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        }
+        _ => body.into_bytes(),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CONTENT_ENCODING, coding),
+    ];
+    (status, headers, body)
 }
 
 /// What was sent.

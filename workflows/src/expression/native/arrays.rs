@@ -1,5 +1,7 @@
 //! Functions of arrays, and those that search in arrays and strings alike.
 
+use std::cmp::Ordering;
+
 use super::{items, shown, text, values};
 use crate::expression::builtin::Function;
 use crate::expression::number::Num;
@@ -47,6 +49,11 @@ pub(in crate::expression) const FUNCTIONS: &[Function] = &[
         name: "rindex",
         arity: 1,
         call: |run, x, of| found(run, x, of, <[Val]>::last),
+    },
+    Function {
+        name: "bsearch",
+        arity: 1,
+        call: bsearch,
     },
     Function {
         name: "contains",
@@ -151,9 +158,8 @@ fn transpose(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
 pub(in crate::expression) fn indices(run: &Run<'_>, value: Val, part: &Val) -> Result<Val, Stop> {
     let mut places = Vec::new();
     match (&value, part) {
-        (Val::Null, _) => return Ok(Val::Null),
         // An empty text stands nowhere, rather than everywhere.
-        (Val::Str(_), Val::Str(part)) if part.is_empty() => return Ok(Val::Null),
+        (Val::Str(_), Val::Str(part)) if part.is_empty() => {}
         (Val::Str(text), Val::Str(part)) => {
             run.meter.scan(16 * text.len())?;
             let (mut characters, mut before) = (0, 0);
@@ -191,13 +197,8 @@ pub(in crate::expression) fn indices(run: &Run<'_>, value: Val, part: &Val) -> R
                     .map(|(at, _)| Val::int(at)),
             );
         }
-        (value, part) => {
-            return Err(Stop::error(format!(
-                "cannot search {} in {}",
-                shown(part),
-                shown(value)
-            )));
-        }
+        // Anything else is looked up, as in jq.
+        (_, part) => return run.get(value, part),
     }
     Val::list(&run.meter, places)
 }
@@ -222,8 +223,38 @@ fn found(
     let places = indices(run, value, argument(arguments)?)?;
     Ok(match places {
         Val::Arr(list) => which(list.items()).cloned().unwrap_or(Val::Null),
-        _ => Val::Null,
+        Val::Null => Val::Null,
+        other => return run.get(other, &Val::int(0)),
     })
+}
+
+/// Where an item stands in a sorted array, or -1 less the place where it would.
+fn bsearch(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
+    let target = argument(arguments)?;
+    let items = match &value {
+        Val::Arr(list) => list.items(),
+        Val::Null => &[],
+        other => {
+            return Err(Stop::error(format!(
+                "bsearch needs an array, not {}",
+                shown(other)
+            )));
+        }
+    };
+    let (mut low, mut high) = (0_usize, items.len());
+    while low < high {
+        // As jq halves what is left, so that of equal items it finds the same.
+        let middle = usize::midpoint(low, high - 1);
+        let Some(item) = items.get(middle) else { break };
+        run.meter.steps(1 + item.size().min(target.size()) / 32)?;
+        match item.cmp(target) {
+            Ordering::Equal => return Ok(Val::int(middle)),
+            Ordering::Less => low = middle + 1,
+            Ordering::Greater => high = middle,
+        }
+    }
+    let place = i128::try_from(low).unwrap_or(i128::MAX);
+    Ok(Val::Num(Num::whole(-1 - place)?))
 }
 
 fn contained(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {

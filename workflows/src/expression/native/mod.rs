@@ -3,6 +3,7 @@
 
 pub(super) mod arrays;
 pub(super) mod dates;
+pub(super) mod floats;
 pub(super) mod math;
 pub(super) mod numbers;
 pub(super) mod objects;
@@ -43,7 +44,7 @@ fn text<'v>(value: &'v Val, what: &str) -> Result<&'v str, Stop> {
 }
 
 /// The items of an array, or the values of an object.
-fn values(run: &Run<'_>, value: &Val) -> Result<Vec<Val>, Stop> {
+pub(super) fn values(run: &Run<'_>, value: &Val) -> Result<Vec<Val>, Stop> {
     let values: Vec<Val> = match value {
         Val::Arr(list) => list.items().to_vec(),
         Val::Obj(map) => map.entries().values().cloned().collect(),

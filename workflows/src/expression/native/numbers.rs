@@ -65,11 +65,10 @@ fn root(value: &Val) -> Result<Val, Stop> {
     Ok(Val::Num(Num::of(number(value)?.float().sqrt())?))
 }
 
+/// What is not less than zero stays as it is, whatever it is: as in jq.
 fn abs(_: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
-    let number = number(&value)?;
-    Ok(Val::Num(if number < Num::Int(0) {
-        number.negate()?
-    } else {
-        number
-    }))
+    if value < Val::int(0) {
+        return Ok(Val::Num(number(&value)?.negate()?));
+    }
+    Ok(value)
 }

@@ -33,9 +33,19 @@ pub(in crate::expression) const FUNCTIONS: &[Function] = &[
         call: matches,
     },
     Function {
+        name: "_pair",
+        arity: 1,
+        call: pair,
+    },
+    Function {
         name: "_between",
         arity: 2,
         call: between,
+    },
+    Function {
+        name: "_woven",
+        arity: 1,
+        call: woven,
     },
     Function {
         name: "_captures",
@@ -48,6 +58,26 @@ pub(in crate::expression) const FUNCTIONS: &[Function] = &[
         call: split,
     },
 ];
+
+/// The pattern and the flags of one argument: a text, or an array of both.
+fn pair(run: &Run<'_>, _: Val, arguments: &[Val]) -> Result<Val, Stop> {
+    let (pattern, flags) = match arguments {
+        [Val::Arr(list)] => match list.items() {
+            [] => return Err(Stop::error("an empty array is no regular expression")),
+            [pattern] => (pattern.clone(), Val::Null),
+            [pattern, flags, ..] => (pattern.clone(), flags.clone()),
+        },
+        [text @ Val::Str(_)] => (text.clone(), Val::Null),
+        [other] => {
+            return Err(Stop::error(format!(
+                "a regular expression must be a string or an array, not {}",
+                shown(other)
+            )));
+        }
+        _ => return Err(Stop::error("an argument is missing")),
+    };
+    Val::list(&run.meter, vec![pattern, flags])
+}
 
 /// The patterns that an evaluation has compiled.
 #[derive(Debug, Default)]
@@ -109,9 +139,11 @@ fn compile(run: &Run<'_>, text: &str, flags: &str) -> Result<Pattern, Stop> {
             'n' => no_empty = true,
             'i' => drop(builder.case_insensitive(true)),
             'x' => drop(builder.ignore_whitespace(true)),
-            's' => drop(builder.dot_matches_new_line(true)),
+            // `^` and `$` mean the whole text's ends already.
+            's' => {}
+            'p' => drop(builder.dot_matches_new_line(true)),
             other => {
-                let message = format!("the flag `{other}` is not one of g, i, n, s, x");
+                let message = format!("the flag `{other}` is not one of g, i, n, p, s, x");
                 return Err(Stop::error(message));
             }
         }
@@ -167,21 +199,29 @@ fn each<'t>(
     let mut from = 0;
     run.meter
         .steps((1 + text.len()).saturating_mul(pattern.cost))?;
-    for found in pattern.regex.captures_iter(text) {
-        let whole = found.get(0).map_or(0..0, |whole| whole.range());
-        from = whole.end.max(from);
-        let empty = whole.is_empty();
-        if !(empty && pattern.no_empty) {
-            f(found)?;
+    // Directly after a match an empty one counts, as in jq.
+    while let Some(found) = text
+        .get(from..)
+        .and_then(|_| pattern.regex.captures_at(text, from))
+    {
+        let whole = found.get(0).map_or(from..from, |whole| whole.range());
+        from = whole.end;
+        if whole.is_empty() {
+            let next = text.get(from..).and_then(|rest| rest.chars().next());
+            // Beyond the end there is nothing to look at.
+            from += next.map_or(1, char::len_utf8);
         }
-        if !pattern.global {
-            break;
+        if !(whole.is_empty() && pattern.no_empty) {
+            f(found)?;
+            if !pattern.global {
+                break;
+            }
         }
         // What the next search may cost, before it begins.
         let ahead = if pattern.linear {
             1
         } else {
-            1 + text.len() - from
+            (1 + text.len()).saturating_sub(from)
         };
         run.meter.steps(ahead.saturating_mul(pattern.cost))?;
     }
@@ -191,6 +231,19 @@ fn each<'t>(
 fn test(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let pattern = pattern(run, arguments)?;
     let text = text(&value, "test")?;
+    if pattern.no_empty {
+        let mut any = false;
+        let first = Pattern {
+            regex: pattern.regex.clone(),
+            global: false,
+            ..*pattern
+        };
+        each(run, &first, text, &mut |_| {
+            any = true;
+            Ok(())
+        })?;
+        return Ok(Val::Bool(any));
+    }
     run.meter
         .steps((1 + text.len()).saturating_mul(pattern.cost))?;
     Ok(Val::Bool(pattern.regex.is_match(text)))
@@ -291,6 +344,44 @@ fn between(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
         text.get(from..).unwrap_or_default(),
     )?);
     Val::list(&run.meter, made)
+}
+
+/// The results of `sub`, one for each output of its replacement, from the texts
+/// between matches and arrays of what stands for each match; else the whole text.
+fn woven(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
+    let mut results: Vec<String> = Vec::new();
+    let mut gap = "";
+    for part in super::items(&value, "sub")? {
+        run.meter.steps(1)?;
+        match part {
+            Val::Str(text) => gap = text,
+            inserts => {
+                for (index, insert) in super::items(inserts, "sub")?.iter().enumerate() {
+                    let insert = match insert {
+                        Val::Null => "",
+                        other => text(other, "a replacement")?,
+                    };
+                    run.meter.steps(1)?;
+                    run.meter.allocate(gap.len() + insert.len())?;
+                    if index == results.len() {
+                        run.meter.allocate(FLAT)?;
+                        results.push(String::new());
+                    }
+                    if let Some(result) = results.get_mut(index) {
+                        result.push_str(gap);
+                        result.push_str(insert);
+                    }
+                }
+            }
+        }
+    }
+    if results.is_empty() {
+        return Val::list(&run.meter, arguments.to_vec());
+    }
+    let results = results
+        .into_iter()
+        .map(|result| Val::string(&run.meter, &(result + gap)));
+    Val::list(&run.meter, results.collect::<Result<_, _>>()?)
 }
 
 /// What the named groups of a described match have found.

@@ -130,6 +130,26 @@ pub(in crate::expression) const FUNCTIONS: &[Function] = &[
         call: |run, x, _| format(run, Format::Sh, &x),
     },
     Function {
+        name: "@urid",
+        arity: 0,
+        call: |run, x, _| format(run, Format::UriDecoded, &x),
+    },
+    Function {
+        name: "@base32",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Base32, &x),
+    },
+    Function {
+        name: "@base32d",
+        arity: 0,
+        call: |run, x, _| format(run, Format::Base32Decoded, &x),
+    },
+    Function {
+        name: "format",
+        arity: 1,
+        call: format_named,
+    },
+    Function {
         name: "@base64",
         arity: 0,
         call: |run, x, _| format(run, Format::Base64, &x),
@@ -143,6 +163,15 @@ pub(in crate::expression) const FUNCTIONS: &[Function] = &[
 
 fn format(run: &Run<'_>, format: Format, value: &Val) -> Result<Val, Stop> {
     Val::string(&run.meter, &format.apply(&run.meter, value)?)
+}
+
+fn format_named(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
+    let name = argument(arguments, "format")?;
+    let Some(named) = Format::named(&format!("@{name}")) else {
+        let name = shown(&Val::text(name));
+        return Err(Stop::error(format!("{name} is not a format")));
+    };
+    format(run, named, &value)
 }
 
 fn argument<'v>(arguments: &'v [Val], what: &str) -> Result<&'v str, Stop> {
@@ -185,14 +214,13 @@ fn from_json(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     }
 }
 
-fn to_number(_: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
+fn to_number(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     let parsed = match &value {
         Val::Num(number) => Some(*number),
-        // As JSON writes numbers: no spaces, no `inf`.
-        Val::Str(text) if text.len() < 400 => serde_json::from_str(text)
-            .ok()
-            .filter(|_| !text.contains(char::is_whitespace))
-            .and_then(|json: serde_json::Number| Num::parse(&json.to_string())),
+        Val::Str(text) => {
+            run.meter.scan(4 * text.len())?;
+            Num::spelt(text)
+        }
         _ => None,
     };
     parsed
@@ -260,24 +288,29 @@ pub(super) fn split(run: &Run<'_>, text: &str, separator: &str) -> Result<Val, S
 
 fn join(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let items = values(run, &value)?;
-    let separator = argument(arguments, "join");
+    // Between items alone: one by itself needs no separator, whatever is given.
+    let separator = match arguments.first() {
+        _ if items.len() < 2 => "",
+        Some(Val::Null) => "",
+        Some(given) => text(given, "join")?,
+        None => return Err(Stop::error("an argument is missing")),
+    };
     let mut joined = String::new();
     for (index, item) in items.iter().enumerate() {
-        let part = match item {
-            Val::Null => String::new(),
-            Val::Str(text) => text.as_ref().to_owned(),
-            Val::Bool(_) | Val::Num(_) => shown(item),
-            other => return Err(Stop::error(format!("{} cannot be joined", shown(other)))),
-        };
-        let separator = match &separator {
-            Ok(separator) if index > 0 => separator,
-            Ok(_) => "",
-            Err(stop) => return Err(stop.clone()),
-        };
+        if index > 0 {
+            run.meter.allocate(separator.len())?;
+            joined.push_str(separator);
+        }
         run.meter.steps(1)?;
-        run.meter.allocate(separator.len() + part.len())?;
-        joined.push_str(separator);
-        joined.push_str(&part);
+        match item {
+            Val::Null => {}
+            Val::Str(text) => {
+                run.meter.allocate(text.len())?;
+                joined.push_str(text);
+            }
+            Val::Bool(_) | Val::Num(_) => joined.push_str(&item.write(&run.meter)?),
+            other => return Err(Stop::error(format!("{} cannot be joined", shown(other)))),
+        }
     }
     Val::string(&run.meter, &joined)
 }

@@ -38,7 +38,7 @@ fn mistakes_are_told_at_their_place() {
     check("map(.a; .b)", 1, "`map` takes 1 arguments, not 2");
     check("range", 1, "`range` takes 1 or 2 or 3 arguments, not 0");
     check("1 | break $out", 11, "`break $out` has no `label $out`");
-    check("@base32 \"x\"", 1, "unknown format `@base32`");
+    check("@base33 \"x\"", 1, "unknown format `@base33`");
     check(
         "reduce .[] as $x (0)",
         1,
@@ -53,7 +53,7 @@ fn nothing_reaches_beyond_the_input_and_the_variables() {
     check(
         "[now]",
         2,
-        "`now` is not available: expressions read no clock and no time zone; use `fromdateiso8601`, `todateiso8601` and `strftime` on given times",
+        "`now` is not available: it is there in the expressions of steps, which have a run",
     );
     check(
         "$ENV.HOME",
@@ -74,7 +74,6 @@ fn nothing_reaches_beyond_the_input_and_the_variables() {
         "strflocaltime(\"%Y\")",
         "input_filename",
         "input_line_number",
-        "$__loc__",
         "$__prog_args",
         "include \"a\"; 1",
         "import \"a\" as b; 1",
@@ -91,7 +90,6 @@ fn nothing_reaches_beyond_the_input_and_the_variables() {
         "pow(2; 3)",
         "sin",
         "splits",
-        "mktime",
         "$secrets.a",
         "tojson(1)",
     ] {
@@ -110,6 +108,42 @@ fn secrets_are_there_only_where_the_caller_has_them() {
     let secrets = serde_json::json!({"token": "t"});
     let result = with.evaluate(&serde_json::Value::Null, &[("secrets", &secrets)]);
     assert_eq!(result.unwrap(), "t");
+}
+
+#[test]
+fn the_time_and_the_uuids_of_a_run_are_what_the_caller_gives() {
+    use crate::expression::{NOW, UUID};
+    let names = [NOW, UUID];
+    let expression = Expression::compile("[now, uuid, uuid, (1, 2 | uuid)]", &names).unwrap();
+    let (now, seed) = (serde_json::json!(1.5), serde_json::json!("run/0"));
+    let given = [(NOW, &now), (UUID, &seed)];
+    let result = expression.evaluate(&serde_json::Value::Null, &given);
+    let result = result.unwrap();
+    assert_eq!(
+        expression
+            .evaluate(&serde_json::Value::Null, &given)
+            .unwrap(),
+        result
+    );
+    let items = result.as_array().unwrap();
+    assert_eq!(items[0], 1.5);
+    let uuids: std::collections::BTreeSet<&str> = items[1..]
+        .iter()
+        .map(|uuid| uuid.as_str().unwrap())
+        .collect();
+    assert_eq!(uuids.len(), 4, "{result}");
+    for uuid in &uuids {
+        let form = regex::Regex::new(
+            "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+        );
+        assert!(form.unwrap().is_match(uuid), "{uuid}");
+    }
+    let other = serde_json::json!("run/1");
+    let again = expression.evaluate(&serde_json::Value::Null, &[(NOW, &now), (UUID, &other)]);
+    assert_ne!(again.unwrap()[1], result[1]);
+    for text in ["$now", "$uuid", "now(1)", "uuid(1)", ".[\"now()\"] | $now"] {
+        assert!(Expression::compile(text, &names).is_err(), "{text}");
+    }
 }
 
 #[test]

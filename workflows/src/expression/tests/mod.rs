@@ -7,6 +7,7 @@
 
 mod bombs;
 mod cost;
+mod differences;
 mod engine;
 mod gate;
 mod properties;

@@ -184,7 +184,12 @@ impl Reader {
             let expression = self.expression(at, Stage::Body);
             return expression.map(Uri::Expression);
         }
-        if !text.starts_with("https://") && !text.starts_with("http://") {
+        // Schemes are in any case (RFC 3986, 3.1).
+        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+        if !["https", "http"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(scheme))
+        {
             let what = format!("must be a URI with http or https, not {}", quoted(text));
             self.wrong_with_hint(
                 at,

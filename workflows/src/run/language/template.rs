@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::reader::{At, Reader, Target};
 use super::{Expression, Stage, Template};
 use crate::definition::quoted;
-use crate::expression::{ExpressionError, unescaped, within};
+use crate::expression::{ExpressionError, NOW, UUID, unescaped, within};
 
 /// What to do where `${ … }` is a part of a text.
 const WHOLE: &str =
@@ -89,7 +89,8 @@ impl Reader {
         }
         let own = stage.variables().iter().map(|name| Arc::from(*name));
         let variables: Vec<Arc<str>> = own.chain(self.scope.iter().cloned()).collect();
-        let names: Vec<&str> = variables.iter().map(AsRef::as_ref).collect();
+        let names = variables.iter().map(AsRef::as_ref);
+        let names: Vec<&str> = names.chain([NOW, UUID]).collect();
         let compiled = match Expression::compile(text, &names) {
             Ok(compiled) => compiled,
             Err(error) => {

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::frames::Place;
 use super::tasks::Interpreter;
 use super::{DATA_LIMIT, Fault, Standard, WORK_PER_TASK};
-use crate::expression::MAX_DEPTH;
+use crate::error_type;
+use crate::expression::{MAX_DEPTH, NOW, UUID};
 use crate::run::language::{
     Expression, JsonSchema, Length, Output, Stage, Template, describe, duration_of,
 };
@@ -83,6 +84,20 @@ impl Interpreter<'_> {
             }
         }
         variables.retain(|(name, _)| names(text, name));
+        for (_, value) in &mut variables {
+            if let Some(shown) = as_mentioned(text, value) {
+                *value = Cow::Owned(shown);
+            }
+        }
+        if text.contains("now") {
+            variables.push((NOW, Cow::Owned(seconds(self.now))));
+        }
+        if text.contains("uuid") {
+            let number = self.uuids.get();
+            self.uuids.set(number.saturating_add(1));
+            let seed = format!("{}/{number}", self.about.id);
+            variables.push((UUID, Cow::Owned(Value::from(seed))));
+        }
         let variables: Vec<(&str, &Value)> = variables
             .iter()
             .map(|(name, value)| (*name, value.as_ref()))
@@ -265,6 +280,29 @@ impl Interpreter<'_> {
             }
         }
     }
+}
+
+/// An error whose type is written in the form that the expression mentions.
+fn as_mentioned(text: &str, value: &Value) -> Option<Value> {
+    let kind = value.get("type")?.as_str()?;
+    let kind = error_type::as_mentioned(text, kind)?;
+    let mut shown = value.clone();
+    *shown.get_mut("type")? = Value::from(kind);
+    Some(shown)
+}
+
+/// A moment in seconds since 1970, as `now` gives it.
+fn seconds(at: Timestamp) -> Value {
+    let milliseconds = at.as_millisecond();
+    if milliseconds % 1000 == 0 {
+        return Value::from(milliseconds / 1000);
+    }
+    // Exact enough for a millisecond of any year.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of all years fit into a double"
+    )]
+    Value::from(milliseconds as f64 / 1000.0)
 }
 
 /// Whether an expression may name a variable: a cheap look, so that what none

@@ -3,16 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error_type::{self, TYPES};
 use crate::run::language::ErrorFilter;
-
-/// What the types of the specification's own errors begin with.
-const TYPES: &str = "https://serverlessworkflow.io/spec/1.0.0/errors/";
-/// Hosts whose types are the specification's own. Its documents use several
-/// forms of each type; the last segment says which one it is.
-const HOSTS: [&str; 2] = [
-    "https://serverlessworkflow.io/",
-    "https://open-workflow-specification.org/",
-];
 
 /// An error of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -100,12 +92,10 @@ impl Standard {
 
     /// The specification's own error that a type names, in any of its forms.
     fn of(kind: &str) -> Option<Self> {
-        let path = HOSTS.iter().find_map(|host| kind.strip_prefix(host))?;
-        let (folders, name) = path.rsplit_once('/')?;
-        let errors = folders.split('/').any(|folder| folder == "errors");
+        let name = error_type::name(kind)?;
         Self::ALL
             .into_iter()
-            .find(|standard| errors && standard.parts().0 == name)
+            .find(|standard| standard.parts().0 == name)
     }
 }
 

@@ -197,6 +197,7 @@ impl Machine {
         }
         self.held_bytes = interpreter.held.get();
         self.sent = interpreter.sent.get();
+        let uuids = interpreter.uuids.get();
         let work = interpreter.taken();
         let again = std::mem::take(&mut interpreter.again);
         let (mut commands, log) = interpreter.answers();
@@ -205,6 +206,7 @@ impl Machine {
             Command::Cancel { id } => !self.passed.contains(id) && !told.contains(id),
             Command::Start { .. } => true,
         });
+        self.position.uuids = uuids;
         for event in again.into_iter().rev() {
             let again = Arrival::Event(event.into());
             self.position.arrived.push_front(again);

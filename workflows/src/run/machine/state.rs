@@ -32,6 +32,9 @@ pub struct Position {
     pub(super) pending: BTreeMap<EffectId, Pending>,
     /// The next id, of a thread or an effect.
     pub(super) next: u64,
+    /// How many expressions were given a seed for UUIDs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) uuids: u64,
     /// What was told and no turn has looked at yet, the first one first.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub(super) arrived: VecDeque<Arrival>,
@@ -39,6 +42,14 @@ pub struct Position {
     pub(super) unread: VecDeque<Value>,
     /// How the run ended.
     pub(super) outcome: Option<Result<Value, Fault>>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde wants"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Position {
@@ -53,6 +64,7 @@ impl Position {
             ready: VecDeque::new(),
             pending: BTreeMap::new(),
             next: 1,
+            uuids: 0,
             arrived: VecDeque::new(),
             unread: VecDeque::new(),
             outcome: None,

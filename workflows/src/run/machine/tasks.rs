@@ -38,6 +38,8 @@ pub(super) struct Interpreter<'t> {
     pub(super) held: Cell<u64>,
     /// What calls took that began since a result came, in bytes of JSON.
     pub(super) sent: Cell<usize>,
+    /// How many expressions of the run were given a seed for UUIDs.
+    pub(super) uuids: Cell<u64>,
     pub(super) now: Timestamp,
     pub(super) commands: Vec<Command>,
     /// Events that waited, to be offered in the next turn.
@@ -54,6 +56,7 @@ impl<'t> Interpreter<'t> {
         now: Timestamp,
     ) -> Self {
         Self {
+            uuids: Cell::new(position.uuids),
             flow,
             about,
             position,

@@ -196,3 +196,31 @@ fn options_that_a_task_has_no_use_for_are_refused() {
     `do/8/beats/metadata/temporal/heartbeat` must be at least `1s`
     ");
 }
+
+/// RFC 3986, 3.1.
+#[test]
+fn schemes_are_in_any_case() {
+    for uri in [
+        "HTTPS://example.com/",
+        "Http://example.com/{id}",
+        "https://x",
+    ] {
+        let steps = serde_json::json!([
+            { "get": { "call": "http", "with": { "method": "get", "endpoint": uri } } },
+            { "api": { "call": "openapi", "with": { "document": { "endpoint": uri }, "operationId": "x" } } },
+        ]);
+        let problems = crate::run::language::parse(&steps).err();
+        assert_eq!(problems, None, "{uri}");
+    }
+    for uri in [
+        "ftp://example.com/",
+        "example.com",
+        "https:/example.com",
+        "HTTPS://u:p@x/",
+    ] {
+        let steps = serde_json::json!([
+            { "get": { "call": "http", "with": { "method": "get", "endpoint": uri } } },
+        ]);
+        assert!(crate::run::language::parse(&steps).is_err(), "{uri}");
+    }
+}

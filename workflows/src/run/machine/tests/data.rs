@@ -21,6 +21,36 @@ fn data_goes_through_its_transforms() {
     );
 }
 
+/// Whoever goes on with it, and wherever: each turn is done again elsewhere.
+#[test]
+fn the_time_and_the_uuids_of_a_run_are_its_own() {
+    let steps = json!([
+        { "first": { "set": { "at": "${ now }", "ids": "${ [uuid, uuid] }", "run": "${ $workflow.id }" } } },
+        { "rest": { "wait": "PT90S" } },
+        { "later": { "for": { "in": "${ [1, 2] }" }, "do": [{ "each": { "set": "${ .ids += [uuid] }" } }] } },
+        { "last": { "set": "${ . + { later: now, began: $workflow.startedAt.epoch.seconds, text: (now | todate | length) } }" } },
+    ]);
+    let Status::Completed(whole) = Run::new(&steps, json!({}), nobody).go() else {
+        panic!("not completed");
+    };
+    let again = Run::new(&steps, json!({}), nobody).go();
+    assert_eq!(again, Status::Completed(whole.clone()));
+    let mut parts = Run::new(&steps, json!({}), nobody);
+    parts.interrupted = Some(Machine::hold);
+    assert_eq!(parts.go(), Status::Completed(whole.clone()));
+    let ids: std::collections::BTreeSet<&str> = whole["ids"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| id.as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), 4, "{whole}");
+    assert_eq!(whole["at"], whole["began"]);
+    assert_eq!(whole["text"], 20);
+    let passed = whole["later"].as_f64().unwrap() - whole["at"].as_f64().unwrap();
+    assert!((passed - 90.0).abs() < 1.0, "{whole}");
+}
+
 /// The specification's `initial_context_arg`.
 #[test]
 fn the_context_is_the_runs_input_at_first() {

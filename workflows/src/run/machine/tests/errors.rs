@@ -78,6 +78,44 @@ fn the_standard_types_match_in_all_their_forms() {
     }
 }
 
+/// In each place that compares types: conditions, and data that was kept.
+#[test]
+fn the_standard_types_match_in_all_their_forms_in_expressions() {
+    let old = "https://serverlessworkflow.io/spec/1.0.0/errors/";
+    let new = "https://open-workflow-specification.org/spec/1.0.0/errors/";
+    let conditions = [
+        format!("$error.type == \"{old}expression\""),
+        format!("$error.type == \"{new}expression\""),
+        format!("$error.type != \"{new}timeout\""),
+        format!("$error.type | IN(\"{new}expression\", \"x\")"),
+        format!("[\"{new}expression\"] | any(. == $error.type)"),
+        format!("$error.type | startswith(\"{new}\")"),
+        format!("$error.type | startswith(\"{old}\")"),
+        format!("($error.type | ltrimstr(\"{new}\")) == \"expression\""),
+    ];
+    for condition in &conditions {
+        for place in ["when", "exceptWhen"] {
+            let catch = match place {
+                "when" => json!({ "when": format!("${{ {condition} }}") }),
+                _ => json!({ "exceptWhen": format!("${{ ({condition}) | not }}") }),
+            };
+            let steps = json!([{ "t": { "try": [{ "a": { "set": { "x": "${ error }" } } }], "catch": catch } }]);
+            assert!(
+                matches!(end(&steps, json!({})), Status::Completed(_)),
+                "{place}: {condition}"
+            );
+        }
+    }
+    let kept = json!([
+        { "t": { "try": [{ "a": { "set": { "x": "${ error }" } } }], "catch": { "do": [{ "keep": { "set": { "kind": "${ $error.type }" } } }] } } },
+        { "s": { "set": { "same": format!("${{ .kind == \"{new}expression\" }}"), "other": format!("${{ .kind == \"{new}runtime\" }}") } } },
+    ]);
+    assert_eq!(
+        end(&kept, json!({})),
+        Status::Completed(json!({ "same": true, "other": false }))
+    );
+}
+
 #[test]
 fn conditions_decide_what_is_caught() {
     for (catch, caught) in [
