@@ -17,7 +17,7 @@ use super::value::Val;
 const MAX_RECURSION: usize = 220;
 
 /// Compiles a text. `given` are the names of the variables that the caller sets.
-pub(super) fn lower(text: &str, given: &[&str]) -> Result<Node, Invalid> {
+pub(super) fn lower(text: &str, given: &[&str]) -> Result<(Node, Hidden), Invalid> {
     parse(text, |term, text| {
         let mut lowering = Lowering {
             source: Some(text),
@@ -28,9 +28,18 @@ pub(super) fn lower(text: &str, given: &[&str]) -> Result<Node, Invalid> {
             slots: 0,
             nodes: 0,
             recursion: 0,
+            hidden: Hidden::default(),
         };
-        lowering.term(term)
+        let node = lowering.term(term)?;
+        Ok((node, lowering.hidden))
     })
+}
+
+/// Which functions an expression calls that stand for what the caller gives.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Hidden {
+    pub(super) now: bool,
+    pub(super) uuid: bool,
 }
 
 pub(super) struct Lowering<'a> {
@@ -44,6 +53,7 @@ pub(super) struct Lowering<'a> {
     pub(super) slots: usize,
     pub(super) nodes: usize,
     pub(super) recursion: usize,
+    pub(super) hidden: Hidden,
 }
 
 pub(super) type Lowered = Result<Node, Invalid>;

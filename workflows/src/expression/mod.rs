@@ -48,6 +48,7 @@ pub use template::{Template, TemplateError, expression_in};
 pub(crate) use template::{unescaped, within};
 
 use crate::size::weight;
+use lower::Hidden;
 use node::Node;
 use run::{Run, Scope};
 use stop::Stop;
@@ -73,6 +74,7 @@ pub struct Expression {
     text: String,
     node: Node,
     variables: Vec<String>,
+    hidden: Hidden,
 }
 
 /// Why an expression cannot be compiled, or gives no result.
@@ -99,18 +101,24 @@ impl Expression {
     ///
     /// Errors are [`ExpressionError::Invalid`], with the place of the mistake.
     pub fn compile(text: &str, variables: &[&str]) -> Result<Self, ExpressionError> {
-        let node = lower::lower(text, variables).map_err(|invalid| ExpressionError::Invalid {
-            offset: invalid.offset,
-            message: invalid.message,
-        })?;
+        let (node, hidden) =
+            lower::lower(text, variables).map_err(|invalid| ExpressionError::Invalid {
+                offset: invalid.offset,
+                message: invalid.message,
+            })?;
         Ok(Self {
+            hidden,
             text: text.to_owned(),
             node,
             // Those that the text does not name keep their places, without a name.
             variables: variables
                 .iter()
                 .map(|name| {
-                    let named = text.contains(name.trim_end_matches("()"));
+                    let named = match *name {
+                        NOW => hidden.now,
+                        UUID => hidden.uuid,
+                        name => text.contains(name),
+                    };
                     if named {
                         (*name).to_owned()
                     } else {
@@ -124,6 +132,16 @@ impl Expression {
     /// Its text, as it was compiled.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether it reads the time that the caller gives as [`NOW`].
+    pub fn reads_time(&self) -> bool {
+        self.hidden.now
+    }
+
+    /// Whether it makes UUIDs of the seed that the caller gives as [`UUID`].
+    pub fn makes_uuids(&self) -> bool {
+        self.hidden.uuid
     }
 
     /// The first output on an input; null where there is none.

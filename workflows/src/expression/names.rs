@@ -161,11 +161,12 @@ impl Lowering<'_> {
             && !text_of_function
             && let Some(given) = self.given.iter().position(|given| given == hidden)
         {
-            return Ok(if *hidden == NOW {
-                Node::Given(given)
-            } else {
-                Node::Uuid(given)
-            });
+            if *hidden == NOW {
+                self.hidden.now = true;
+                return Ok(Node::Given(given));
+            }
+            self.hidden.uuid = true;
+            return Ok(Node::Uuid(given));
         }
         match (name, arguments) {
             ("null", []) => return Ok(Node::Constant(Val::Null)),

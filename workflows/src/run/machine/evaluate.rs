@@ -89,10 +89,10 @@ impl Interpreter<'_> {
                 *value = Cow::Owned(shown);
             }
         }
-        if text.contains("now") {
+        if expression.compiled().reads_time() {
             variables.push((NOW, Cow::Owned(seconds(self.now))));
         }
-        if text.contains("uuid") {
+        if expression.compiled().makes_uuids() {
             let number = self.uuids.get();
             self.uuids.set(number.saturating_add(1));
             let seed = format!("{}/{number}", self.about.id);
