@@ -1,220 +1,244 @@
-//! What anyone with access to the namespace may send to the reconcile workflow:
-//! texts of any size, announcements in any name. And workers that were killed.
-//!
-//! It concerns the workflow alone, so one server will do.
+//! Text of others on the way to people: every byte that a command or the worker
+//! prints is looked at.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
 
-use almanac_tests::{Project, Scheduler, cron, eventually, json_payload, wait_for};
-use almanac_workflows::names::WorkerId;
-use almanac_workflows::record::{Announcement, DriftPolicy, Options, OrphanPolicy, WorkerEvent};
-use serde_json::json;
-use temporalio_common::protos::temporal::api::common::v1::Payloads;
+mod live;
 
-use crate::fake::{Fake, Process, revision, says};
-use crate::told::{Told, one};
+use almanac_tests::almanac_binary;
+use almanac_workflows::text::is_hidden;
+use serde_json::Value;
 
-/// Almost all that the server takes of a payload.
-const LARGE: usize = 1_900_000;
+/// A mark that would stand at the beginning of a line if a line break got through,
+/// among one of each class of what must not.
+const HOSTILE: &str = "x\nFORGED\rFORGED\u{85}FORGED\u{2028}FORGED\u{2029}FORGED\u{b}FORGED\
+    \u{1b}[2J\u{1b}]0;title\u{7}\u{1b}]52;c;cHduZWQ=\u{7}\u{9b}31m\u{9d}0;t\u{9c}\u{7f}\
+    \u{202e}\u{2066}\u{200f}\u{61c}\u{200b}\u{feff}\u{fe0f}\u{e0041}\
+    ::error::FORGED ##[error]FORGED ##vso[task.setvariable]FORGED # h [l](http://evil) <img src=x>";
+/// The same as an id of Temporal's and as a name of a file.
+const SHORT: &str = "x\nFORGED\u{1b}[2J\u{9b}1m\u{202e}##[error]";
 
-fn test(body: impl Future<Output = anyhow::Result<()>>) {
-    almanac_tests::run(body);
+fn json(text: &str) -> String {
+    // YAML's double quotes take JSON's escapes.
+    let text = Value::from(text).to_string();
+    let hidden = |c: char| c >= '\u{7f}' && is_hidden(c);
+    let mut quoted = String::new();
+    for c in text.chars() {
+        if hidden(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                write!(quoted, "\\u{unit:04x}").unwrap();
+            }
+        } else {
+            quoted.push(c);
+        }
+    }
+    quoted
 }
 
-/// Every update refuses a text of megabytes by its size, before anything of it
-/// counts; the workflow answers after each.
-#[test]
-fn an_update_that_is_too_large_is_refused() {
-    test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("1");
-        let _workflows = Process::workflows(&told.project, &fake)?;
-        let _a = Process::worker(&told.project, "a", &fake)?;
-        told.started("a", "1").await?;
-        told.settled(1).await?;
-        let temporal = told.project.temporal();
-        let large = "r".repeat(LARGE);
-        for (update, input) in [
-            ("sync", json!({ "confirm": large })),
-            (
-                "override",
-                json!({ "id": "x", "enabled": false, "reason": large }),
+/// What is wrong with printed bytes, if anything.
+fn check(what: &str, bytes: &[u8]) {
+    let text = std::str::from_utf8(bytes).unwrap_or_else(|_| panic!("{what}: no UTF-8"));
+    let odd = text.chars().find(|c| *c != '\n' && is_hidden(*c));
+    assert_eq!(odd, None, "{what}: {text:?}");
+    for line in text.lines() {
+        let begins = line.trim_start();
+        let forged = begins.starts_with("FORGED") || begins.starts_with("::");
+        let command = line.contains("##[") || line.contains("##vso[");
+        assert!(!forged && !command, "{what}: {line:?} in\n{text}");
+    }
+}
+
+/// Runs a command, and looks at all that it prints.
+fn run(address: &str, args: &[&str]) -> (i32, String) {
+    let mut command = Command::new(almanac_binary());
+    command.args(args).env("TEMPORAL_ADDRESS", address);
+    let output = command.output().expect("the binary runs");
+    let what = format!("{args:?}");
+    check(&what, &output.stdout);
+    check(&what, &output.stderr);
+    assert!(
+        !(output.stdout.is_empty() && output.stderr.is_empty()),
+        "{what} is silent"
+    );
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.code().unwrap_or(-1), text.into_owned())
+}
+
+/// Documents with hostile texts wherever one may stand, and how many are valid.
+fn documents() -> BTreeMap<&'static str, String> {
+    let (h, s) = (json(HOSTILE), json(SHORT));
+    let again = json(&format!("{SHORT} again"));
+    let job = "workflow: { type: Job, task_queue: q }";
+    let hourly = "schedule: { cron: '0 * * * *' }";
+    BTreeMap::from([
+        (
+            "good",
+            format!(
+                "id: good\ndescription: {h}\nlabels: {{ team: a }}\nschedule: {{ cron: '0 5 * * *', input: {{ {h}: {h} }} }}\n\
+             workflow: {{ type: {h}, task_queue: {h}, memo: {{ {h}: {h} }}, summary: {h} }}\n"
             ),
-            (
-                "clear_override",
-                json!({ "id": "x", "by": "b", "reason": large }),
+        ),
+        (
+            "steps",
+            format!(
+                "id: steps\nschedule: {{ every: 10h }}\ndo:\n  - {s}: {{ set: {{ {h}: {h} }} }}\n  - {again}: {{ wait: {{ minutes: 9 }} }}\n"
             ),
-            ("adopt", json!({ "id": "x", "from": large })),
-            ("suspend", json!({ "reason": large })),
-            ("resume", json!({ "by": large })),
-            ("trigger", json!({ "id": "x", "reason": large })),
-            ("backfill", json!({ "id": "x", "reason": large })),
-            ("select", json!({ "selector": format!("a={large}") })),
-        ] {
-            let sent = temporal.update_workflow(&told.id, update, Some(one(&input)));
-            let refused = sent.await.unwrap_err().to_string();
-            let size = format!("{update}: the input has 19");
-            assert!(refused.contains(&size), "{refused}");
-            assert_eq!(told.status().await?.state, "idle", "{update}");
-        }
-        // What is not too large, but a text of it is.
-        let input = json!({ "id": "x", "by": "b", "reason": "\u{1}".repeat(1000) });
-        let sent = temporal.update_workflow(&told.id, "clear_override", Some(one(&input)));
-        let refused = sent.await.unwrap_err().to_string();
-        let why = "reason has 6000 bytes, more than 500";
-        assert!(refused.contains(why), "{refused}");
-        // A selector names what is asked of a worker, whose server bounds it.
-        let input = json!({ "selector": format!("a={}", "x".repeat(1900)) });
-        let asked = temporal.update_workflow(&told.id, "select", Some(one(&input)));
-        let failed = asked.await.unwrap_err().to_string();
-        assert!(!failed.contains("more than"), "{failed}");
-        told.signal("reconcile", None).await?;
-        told.settled(2).await?;
-        Ok(())
-    });
+        ),
+        (
+            "timezone",
+            format!("id: timezone\nschedule: {{ cron: '0 5 * * *', timezone: {h} }}\n{job}\n"),
+        ),
+        (
+            "cron",
+            format!("id: cron\nschedule: {{ cron: {h} }}\n{job}\n"),
+        ),
+        ("id", format!("id: {h}\n{hourly}\n{job}\n")),
+        ("key", format!("id: key\n{h}: 1\n{hourly}\n{job}\n")),
+        (
+            "label",
+            format!("id: label\nlabels: {{ {h}: {h} }}\n{hourly}\n{job}\n"),
+        ),
+        ("kind", format!("kind: {h}\nid: kind\n")),
+        ("days", format!("kind: calendar\nid: days\ndates: [{h}]\n")),
+        (
+            "named",
+            format!(
+                "id: named\nschedule: {{ cron: '0 * * * *', exclude: [{{ calendar: {h} }}] }}\n{job}\n"
+            ),
+        ),
+        (
+            "task",
+            format!("id: task\n{hourly}\ndo:\n  - {h}: {{ call: {h}, with: {{ {h}: {h} }} }}\n"),
+        ),
+        (
+            "jq",
+            format!(
+                "id: jq\n{hourly}\ndo:\n  - {h}: {{ set: {{ a: '${{ .a + }}' }}, then: {h} }}\n"
+            ),
+        ),
+        ("syntax", format!("id: syntax\n{hourly}\ndo: [{h}: {{\n")),
+        (
+            "raw",
+            "id: raw # \u{202e}\u{200b}\u{2028}FORGED ##[error]FORGED\nschedule: 5 # \u{2066}\n"
+                .to_owned(),
+        ),
+    ])
 }
 
-/// More signals of megabytes than a history holds, while the reconciler is
-/// suspended: it stays suspended, and answers.
+/// Every command that reads files, over files whose names and contents are hostile.
 #[test]
-fn a_flood_of_large_signals_does_not_end_a_suspension() {
-    test(async {
-        let project = Project::new(Scheduler::V1).await?;
-        project.write("one.yaml", &cron("0 1 * * *"))?;
-        let worker = project.worker().start().await?;
-        project
-            .almanac(&["suspend", "--reason", "moving house"])?
-            .success()?;
-        let (id, temporal) = (project.reconcile_workflow(), project.temporal());
-        let (run, _) = temporal.run_of(&id).await?;
-        let large = Payloads {
-            payloads: vec![json_payload(&"x".repeat(LARGE))],
-        };
-        for n in 0..45 {
-            let name = ["reconcile", "definitions_changed", "no_such_signal"][n % 3];
-            // A run that is full or closing takes none.
-            let _refused = temporal.signal(&id, name, Some(large.clone())).await;
+fn what_files_hold_is_escaped_by_every_command_that_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let hostile = folder.path().join(SHORT);
+    std::fs::create_dir(&hostile).unwrap();
+    for (name, document) in documents() {
+        for name in [format!("{name}.yaml"), format!("{name} {SHORT}.yaml")] {
+            std::fs::write(hostile.join(&name), &document).unwrap();
         }
-        let status = wait_for("another run", Duration::from_secs(90), || async {
-            // A run that was ended answers queries too, and takes no signal.
-            temporal.signal(&id, "reconcile", None).await?;
-            let status = temporal.status(project.name()).await?;
-            Ok((temporal.run_of(&id).await?.0 != run).then_some(status))
-        })
-        .await?;
-        let suspension = status.suspended.expect("it is suspended");
-        assert_eq!(suspension.reason, "moving house");
-        // An operator who terminates it does not end the suspension either.
-        eventually("the run to be terminated", || async {
-            Ok(temporal.terminate(&id).await.is_ok())
-        })
-        .await?;
-        eventually("the next run", || async {
-            temporal.signal(&id, "reconcile", None).await?;
-            let status = temporal.status(project.name()).await?;
-            let suspension = status.suspended.map(|suspension| suspension.reason);
-            Ok(suspension.as_deref() == Some("moving house"))
-        })
-        .await?;
-        eventually("the worker to be known", || async {
-            Ok(temporal.status(project.name()).await?.workers.len() == 1)
-        })
-        .await?;
-        project.almanac(&["resume"])?.success()?;
-        worker.sync().await?;
-        Ok(())
-    });
+    }
+    std::fs::write(hostile.join("bytes.yaml"), b"id: \xff\x1b[2J\n").unwrap();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let nowhere = "127.0.0.1:1";
+    for format in ["text", "json"] {
+        let (code, said) = run(nowhere, &["validate", &text(&hostile), "--format", format]);
+        assert_eq!(code, 1);
+        assert!(said.contains("FORGED"), "{said}");
+    }
+    let mut files: Vec<_> = std::fs::read_dir(&hostile).unwrap().flatten().collect();
+    files.sort_by_key(std::fs::DirEntry::path);
+    for file in files {
+        let file = text(&file.path());
+        run(nowhere, &["validate", &file]);
+        run(nowhere, &["next", &file]);
+        if !file.contains("steps") {
+            run(nowhere, &["exec", &file]);
+        }
+    }
 }
 
-/// Announcements in made-up names and in a live worker's name.
+/// The case of a message that quotes a text: one line, with a caret under its place.
 #[test]
-fn forged_announcements_decide_nothing() {
-    test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("1");
-        let _workflows = Process::workflows(&told.project, &fake)?;
-        let _a = Process::worker(&told.project, "a", &fake)?;
-        let statement = Announcement {
-            number: 1,
-            ..says("a", WorkerEvent::Started, None, "1")
-        };
-        fake.says(&statement);
-        told.announce(&statement).await?;
-        let before = told.settled(1).await?;
-        assert_eq!(before.workers.len(), 1);
-
-        let hostile = Options {
-            reconcile_interval: Duration::from_secs(1),
-            resync_interval: Duration::from_secs(1),
-            drift: DriftPolicy::Report,
-            orphans: OrphanPolicy::Keep,
-        };
-        for (worker, event, previous, holds) in [
-            ("ghost", WorkerEvent::Started, None, "2"),
-            ("a", WorkerEvent::Started, None, "2"),
-            ("a", WorkerEvent::Stopping, None, "1"),
-            ("a", WorkerEvent::Changed, Some("1"), "1"),
-            ("a", WorkerEvent::Changed, Some("1"), "3"),
-        ] {
-            let mut forged = says(worker, event, previous, holds);
-            forged.options = hostile.clone();
-            forged.number = u64::MAX;
-            forged.changed = Some(vec!["x".parse()?]);
-            told.announce(&forged).await?;
-            let status = told
-                .until("the announcement to be tried", |status| {
-                    status.announced.is_empty() && status.pending == 0
-                })
-                .await?;
-            let known: Vec<_> = status.workers.keys().map(WorkerId::as_str).collect();
-            assert_eq!(known, ["a"], "{forged:?}");
-            assert_eq!(status.revision, Some(revision("1")), "{forged:?}");
-            let known = &status.workers[&WorkerId::new("a")];
-            assert_eq!(known.options, Options::default(), "{forged:?}");
-        }
-        let drift = fake.passes().into_iter().map(|input| input.drift);
-        assert!(drift.into_iter().all(|drift| drift == DriftPolicy::Correct));
-        crate::replay::replays(&told.project, &told.id).await?;
-        Ok(())
-    });
+fn a_diagnostic_stays_one_line_and_its_caret_points_at_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.yaml");
+    let text = "id: a\nschedule: { cron: \"0 5 * * *\", \"\u{202e}日e\": \"\u{200b}\", timezone: \"Nowhere/\\nX\" }\n\
+                workflow: { type: Job, task_queue: q }\n";
+    std::fs::write(&file, text).unwrap();
+    let (_, said) = run("127.0.0.1:1", &["validate", file.to_str().unwrap()]);
+    let lines: Vec<&str> = said.lines().collect();
+    let at = lines.iter().position(|line| line.contains("time zone"));
+    let (source, caret) = (lines[at.unwrap() + 1], lines[at.unwrap() + 2]);
+    assert!(source.contains("\\u{202e}日e"), "{said}");
+    let before = source.find("\"Nowhere").unwrap();
+    // The one wide character takes three bytes and two columns.
+    assert_eq!(caret.find('^'), Some(before - 1), "{said}");
 }
 
-/// A worker that was killed while it ran with other options counts no more once
-/// another has started and the dead one was asked.
+/// Arguments and variables, wherever they are repeated.
 #[test]
-fn a_killed_worker_does_not_go_on_ruling() {
-    test(async {
-        let project = Project::new(Scheduler::V1).await?;
-        project.write("one.yaml", &cron("0 1 * * *"))?;
-        let ghost = project.worker().flag("--drift", "report");
-        let mut ghost = ghost.start().await?;
-        ghost.kill()?;
-        let worker = project.worker().start().await?;
-        let temporal = project.temporal();
-        let status = wait_for(
-            "the dead worker to be dropped",
-            Duration::from_mins(1),
-            || async {
-                let status = temporal.status(project.name()).await?;
-                Ok((status.workers.len() == 1 && status.pending == 0).then_some(status))
-            },
-        )
-        .await?;
-        let mut live = status.workers.values();
-        assert!(live.all(|one| one.options.drift == DriftPolicy::Correct));
-        let id = project.schedule("one");
-        temporal
-            .edit(&id, |schedule| {
-                let spec = schedule.spec.as_mut().expect("a spec");
-                for hour in &mut spec.structured_calendar[0].hour {
-                    (hour.start, hour.end) = (5, 5);
-                }
-            })
-            .await?;
-        let report = worker.sync().await?;
-        assert!(report.drift.corrected > 0, "{report:?}");
-        let live = temporal.live(&id).await?;
-        assert_eq!(live.spec().structured_calendar[0].hour[0].start, 1);
-        Ok(())
-    });
+fn what_is_typed_is_escaped_too() {
+    let nowhere = "127.0.0.1:1";
+    for args in [
+        &[HOSTILE][..],
+        &["show", HOSTILE],
+        &["show", "a", HOSTILE],
+        &["list", "--project", HOSTILE],
+        &["list", "--format", HOSTILE],
+        &["list", "--no\nFORGED\u{1b}[2J"],
+        &["history", HOSTILE],
+        &["next", HOSTILE],
+        &["exec", HOSTILE],
+        &["validate", HOSTILE],
+        &["pause", "a", "--reason", "r", "--for", HOSTILE],
+        &["override", "a", "--set", HOSTILE, "--reason", "r"],
+        &["trigger", "--selector", HOSTILE],
+        &["backfill", "a", "--from", HOSTILE, "--to", HOSTILE],
+        &["run", "--project", "p", "--listen", HOSTILE],
+        &[
+            "run",
+            "--project",
+            "p",
+            "--listen",
+            "127.0.0.1:0",
+            "--secret",
+            HOSTILE,
+        ],
+        &[
+            "run",
+            "--project",
+            "p",
+            "--listen",
+            "127.0.0.1:0",
+            "--log",
+            HOSTILE,
+        ],
+        &["dev", "--temporal-cli", HOSTILE],
+        &["man", "--out", "/dev/null/\u{1b}[2J\nFORGED"],
+    ] {
+        let (code, _) = run(nowhere, args);
+        assert_eq!(code, 1, "{args:?}");
+    }
+    for variable in [
+        "ALMANAC_PROJECT",
+        "ALMANAC_FORMAT",
+        "TEMPORAL_ADDRESS",
+        "TEMPORAL_NAMESPACE",
+        "TEMPORAL_TLS",
+        "TEMPORAL_PROFILE",
+    ] {
+        let args: &[&str] = &["list"];
+        let mut command = Command::new(almanac_binary());
+        command
+            .args(args)
+            .env("TEMPORAL_ADDRESS", nowhere)
+            .env(variable, HOSTILE);
+        let output = command.output().unwrap();
+        check(variable, &output.stdout);
+        check(variable, &output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{variable}: {output:?}");
+    }
 }

@@ -38,6 +38,8 @@ mod steps;
 mod suspension;
 mod times;
 mod told;
+mod untrusted_clients;
+mod unwritable;
 mod watching;
 mod web;
 mod zones;

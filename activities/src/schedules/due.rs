@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use almanac_workflows::times::Spec;
+use almanac_workflows::times::{Rest, Spec};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 

@@ -167,6 +167,8 @@ pub(crate) fn decode_time(time: &prost_types::Timestamp) -> Option<Timestamp> {
 mod tests {
     use proptest::prelude::*;
 
+    use almanac_workflows::times::Rest;
+
     use super::*;
 
     /// Numbers at the edges of what a message holds, and usual ones.

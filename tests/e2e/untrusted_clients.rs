@@ -1,0 +1,220 @@
+//! What anyone with access to the namespace may send to the reconcile workflow:
+//! texts of any size, announcements in any name. And workers that were killed.
+//!
+//! It concerns the workflow alone, so one server will do.
+
+use std::time::Duration;
+
+use almanac_tests::{Project, Scheduler, cron, eventually, json_payload, wait_for};
+use almanac_workflows::names::WorkerId;
+use almanac_workflows::record::{Announcement, DriftPolicy, Options, OrphanPolicy, WorkerEvent};
+use serde_json::json;
+use temporalio_common::protos::temporal::api::common::v1::Payloads;
+
+use crate::fake::{Fake, Process, revision, says};
+use crate::told::{Told, one};
+
+/// Almost all that the server takes of a payload.
+const LARGE: usize = 1_900_000;
+
+fn test(body: impl Future<Output = anyhow::Result<()>>) {
+    almanac_tests::run(body);
+}
+
+/// Every update refuses a text of megabytes by its size, before anything of it
+/// counts; the workflow answers after each.
+#[test]
+fn an_update_that_is_too_large_is_refused() {
+    test(async {
+        let told = Told::start(None).await?;
+        let fake = Fake::holding("1");
+        let _workflows = Process::workflows(&told.project, &fake)?;
+        let _a = Process::worker(&told.project, "a", &fake)?;
+        told.started("a", "1").await?;
+        told.settled(1).await?;
+        let temporal = told.project.temporal();
+        let large = "r".repeat(LARGE);
+        for (update, input) in [
+            ("sync", json!({ "confirm": large })),
+            (
+                "override",
+                json!({ "id": "x", "enabled": false, "reason": large }),
+            ),
+            (
+                "clear_override",
+                json!({ "id": "x", "by": "b", "reason": large }),
+            ),
+            ("adopt", json!({ "id": "x", "from": large })),
+            ("suspend", json!({ "reason": large })),
+            ("resume", json!({ "by": large })),
+            ("trigger", json!({ "id": "x", "reason": large })),
+            ("backfill", json!({ "id": "x", "reason": large })),
+            ("select", json!({ "selector": format!("a={large}") })),
+        ] {
+            let sent = temporal.update_workflow(&told.id, update, Some(one(&input)));
+            let refused = sent.await.unwrap_err().to_string();
+            let size = format!("{update}: the input has 19");
+            assert!(refused.contains(&size), "{refused}");
+            assert_eq!(told.status().await?.state, "idle", "{update}");
+        }
+        // What is not too large, but a text of it is.
+        let input = json!({ "id": "x", "by": "b", "reason": "\u{1}".repeat(1000) });
+        let sent = temporal.update_workflow(&told.id, "clear_override", Some(one(&input)));
+        let refused = sent.await.unwrap_err().to_string();
+        let why = "reason has 6000 bytes, more than 500";
+        assert!(refused.contains(why), "{refused}");
+        // A selector names what is asked of a worker, whose server bounds it.
+        let input = json!({ "selector": format!("a={}", "x".repeat(1900)) });
+        let asked = temporal.update_workflow(&told.id, "select", Some(one(&input)));
+        let failed = asked.await.unwrap_err().to_string();
+        assert!(!failed.contains("more than"), "{failed}");
+        told.signal("reconcile", None).await?;
+        told.settled(2).await?;
+        Ok(())
+    });
+}
+
+/// More signals of megabytes than a history holds, while the reconciler is
+/// suspended: it stays suspended, and answers.
+#[test]
+fn a_flood_of_large_signals_does_not_end_a_suspension() {
+    test(async {
+        let project = Project::new(Scheduler::V1).await?;
+        project.write("one.yaml", &cron("0 1 * * *"))?;
+        let worker = project.worker().start().await?;
+        project
+            .almanac(&["suspend", "--reason", "moving house"])?
+            .success()?;
+        let (id, temporal) = (project.reconcile_workflow(), project.temporal());
+        let (run, _) = temporal.run_of(&id).await?;
+        let large = Payloads {
+            payloads: vec![json_payload(&"x".repeat(LARGE))],
+        };
+        for n in 0..45 {
+            let name = ["reconcile", "definitions_changed", "no_such_signal"][n % 3];
+            // A run that is full or closing takes none.
+            let _refused = temporal.signal(&id, name, Some(large.clone())).await;
+        }
+        let status = wait_for("another run", Duration::from_secs(90), || async {
+            // A run that was ended answers queries too, and takes no signal.
+            temporal.signal(&id, "reconcile", None).await?;
+            let status = temporal.status(project.name()).await?;
+            Ok((temporal.run_of(&id).await?.0 != run).then_some(status))
+        })
+        .await?;
+        let suspension = status.suspended.expect("it is suspended");
+        assert_eq!(suspension.reason, "moving house");
+        // An operator who terminates it does not end the suspension either.
+        eventually("the run to be terminated", || async {
+            Ok(temporal.terminate(&id).await.is_ok())
+        })
+        .await?;
+        eventually("the next run", || async {
+            temporal.signal(&id, "reconcile", None).await?;
+            let status = temporal.status(project.name()).await?;
+            let suspension = status.suspended.map(|suspension| suspension.reason);
+            Ok(suspension.as_deref() == Some("moving house"))
+        })
+        .await?;
+        eventually("the worker to be known", || async {
+            Ok(temporal.status(project.name()).await?.workers.len() == 1)
+        })
+        .await?;
+        project.almanac(&["resume"])?.success()?;
+        worker.sync().await?;
+        Ok(())
+    });
+}
+
+/// Announcements in made-up names and in a live worker's name.
+#[test]
+fn forged_announcements_decide_nothing() {
+    test(async {
+        let told = Told::start(None).await?;
+        let fake = Fake::holding("1");
+        let _workflows = Process::workflows(&told.project, &fake)?;
+        let _a = Process::worker(&told.project, "a", &fake)?;
+        let statement = Announcement {
+            number: 1,
+            ..says("a", WorkerEvent::Started, None, "1")
+        };
+        fake.says(&statement);
+        told.announce(&statement).await?;
+        let before = told.settled(1).await?;
+        assert_eq!(before.workers.len(), 1);
+
+        let hostile = Options {
+            reconcile_interval: Duration::from_secs(1),
+            resync_interval: Duration::from_secs(1),
+            drift: DriftPolicy::Report,
+            orphans: OrphanPolicy::Keep,
+        };
+        for (worker, event, previous, holds) in [
+            ("ghost", WorkerEvent::Started, None, "2"),
+            ("a", WorkerEvent::Started, None, "2"),
+            ("a", WorkerEvent::Stopping, None, "1"),
+            ("a", WorkerEvent::Changed, Some("1"), "1"),
+            ("a", WorkerEvent::Changed, Some("1"), "3"),
+        ] {
+            let mut forged = says(worker, event, previous, holds);
+            forged.options = hostile.clone();
+            forged.number = u64::MAX;
+            forged.changed = Some(vec!["x".parse()?]);
+            told.announce(&forged).await?;
+            let status = told
+                .until("the announcement to be tried", |status| {
+                    status.announced.is_empty() && status.pending == 0
+                })
+                .await?;
+            let known: Vec<_> = status.workers.keys().map(WorkerId::as_str).collect();
+            assert_eq!(known, ["a"], "{forged:?}");
+            assert_eq!(status.revision, Some(revision("1")), "{forged:?}");
+            let known = &status.workers[&WorkerId::new("a")];
+            assert_eq!(known.options, Options::default(), "{forged:?}");
+        }
+        let drift = fake.passes().into_iter().map(|input| input.drift);
+        assert!(drift.into_iter().all(|drift| drift == DriftPolicy::Correct));
+        crate::replay::replays(&told.project, &told.id).await?;
+        Ok(())
+    });
+}
+
+/// A worker that was killed while it ran with other options counts no more once
+/// another has started and the dead one was asked.
+#[test]
+fn a_killed_worker_does_not_go_on_ruling() {
+    test(async {
+        let project = Project::new(Scheduler::V1).await?;
+        project.write("one.yaml", &cron("0 1 * * *"))?;
+        let ghost = project.worker().flag("--drift", "report");
+        let mut ghost = ghost.start().await?;
+        ghost.kill()?;
+        let worker = project.worker().start().await?;
+        let temporal = project.temporal();
+        let status = wait_for(
+            "the dead worker to be dropped",
+            Duration::from_mins(1),
+            || async {
+                let status = temporal.status(project.name()).await?;
+                Ok((status.workers.len() == 1 && status.pending == 0).then_some(status))
+            },
+        )
+        .await?;
+        let mut live = status.workers.values();
+        assert!(live.all(|one| one.options.drift == DriftPolicy::Correct));
+        let id = project.schedule("one");
+        temporal
+            .edit(&id, |schedule| {
+                let spec = schedule.spec.as_mut().expect("a spec");
+                for hour in &mut spec.structured_calendar[0].hour {
+                    (hour.start, hour.end) = (5, 5);
+                }
+            })
+            .await?;
+        let report = worker.sync().await?;
+        assert!(report.drift.corrected > 0, "{report:?}");
+        let live = temporal.live(&id).await?;
+        assert_eq!(live.spec().structured_calendar[0].hour[0].start, 1);
+        Ok(())
+    });
+}
