@@ -5,8 +5,9 @@ use almanac_tests::{
     on_both_schedulers,
 };
 use serde_json::json;
-use temporalio_common::protos::temporal::api::common::v1::{Header, Payload, Payloads};
+use temporalio_common::protos::temporal::api::common::v1::{Header, Memo, Payload, Payloads};
 use temporalio_common::protos::temporal::api::schedule::v1::schedule_action::Action;
+use temporalio_common::protos::temporal::api::sdk::v1::UserMetadata;
 
 on_both_schedulers!(
     what_no_definition_can_say_is_told,
@@ -25,13 +26,26 @@ async fn what_no_definition_can_say_is_told(on: Scheduler) -> anyhow::Result<()>
             data: vec![0, 1, 2],
             ..Default::default()
         };
+        let big = Payload {
+            data: b"{\"wei\":340282366920938463463374607431768211457}".to_vec(),
+            ..json_payload(&0)
+        };
         start.input = Some(Payloads {
-            payloads: vec![json_payload(&"good"), bytes],
+            payloads: vec![json_payload(&"good"), bytes, big],
+        });
+        start.memo = Some(Memo {
+            fields: [("almanac".to_owned(), json_payload(&json!({"x": 1})))].into(),
+        });
+        start.user_metadata = Some(UserMetadata {
+            summary: Some(json_payload(&"two\nlines\u{fffe}")),
+            details: None,
         });
         start.header = Some(Header {
             fields: [("trace".to_owned(), json_payload(&1))].into(),
         });
     }
+    let state = schedule.state.get_or_insert_default();
+    "pasted \u{feff}from chat\nid: other".clone_into(&mut state.notes);
     let memo = [("who", json_payload(&json!("ann")))];
     temporal.create(&id, schedule, &memo).await?;
     eventually("it to be listed", || async {
@@ -52,6 +66,8 @@ async fn what_no_definition_can_say_is_told(on: Scheduler) -> anyhow::Result<()>
     for what in [
         "headers: trace",
         "argument 2, which is binary/plain",
+        "the number 340282366920938463463374607431768211457 in argument 3",
+        "`almanac` of the memo of its runs",
         "memo of the schedule itself: who",
     ] {
         assert!(said.stderr.contains(what), "{what}: {said:?}");

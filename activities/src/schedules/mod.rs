@@ -27,7 +27,7 @@ pub use client::{
 };
 pub use due::ServerClock;
 pub use fingerprints::Fingerprints;
-pub use foreign::{Foreign, Loss};
+pub use foreign::Foreign;
 pub use list::ListEntry;
 pub use observe::{Depth, Observation, Observer};
 pub use pace::Pace;

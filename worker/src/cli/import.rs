@@ -1,19 +1,25 @@
 //! `almanac import`: existing schedules, whoever made them, as definitions.
 //!
-//! Each file is read back and compared with the schedule before it is called
-//! good; what no definition can say is told, in the file too. A definition
-//! whose runs would do something else is written with `enabled: false`.
+//! Each document is read back and compared with the schedule before it is
+//! written. What no definition can say is reported, in the file too, and such a
+//! definition is written with `enabled: false`. A file that a worker would
+//! refuse is never written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::fmt;
+use std::fs::{File, remove_file, rename};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use almanac_activities::schedules::{Foreign, RequestError, wire};
 use almanac_workflows::definition::{
-    Definition, ParseContext, SearchAttribute, Written, parse_file, write_document,
+    ParseContext, SearchAttribute, Written, parse_file, write_document,
 };
 use almanac_workflows::names::{DefinitionId, Project, RUN_WORKFLOW, ScheduleId};
-use almanac_workflows::schedule::{Action, Desired, Field, ScheduleValues};
+use almanac_workflows::schedule::{Action, DEFAULT_CATCHUP_WINDOW, Desired, Field, ScheduleValues};
+use almanac_workflows::times::{Spec, UTC};
 use anyhow::{Context as _, bail};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -30,6 +36,8 @@ const CONCURRENCY: usize = 10;
 const AWAY_AFTER: usize = 20;
 /// The exit code when something could not be written, or not as it is.
 const INCOMPLETE: u8 = 2;
+/// The begin of what is lost.
+const CANNOT_BE_SAID: &str = "cannot be said in a definition";
 /// The longest id of a definition.
 const ID_LIMIT: usize = 128;
 
@@ -39,8 +47,11 @@ struct Imported {
     schedule: ScheduleId,
     id: DefinitionId,
     file: PathBuf,
-    /// It was written there.
+    /// The file was written.
     written: bool,
+    /// A worker takes the document.
+    #[serde(skip)]
+    valid: bool,
     /// What the definition does not say, or says otherwise.
     problems: Vec<String>,
     /// What was chosen, and is no loss.
@@ -151,6 +162,7 @@ impl Imported {
             schedule,
             file: PathBuf::new(),
             written: false,
+            valid: false,
             problems: vec![format!("cannot be described, and is not written: {why}")],
             remarks: Vec::new(),
             text: String::new(),
@@ -163,11 +175,8 @@ impl Imported {
             None => foreign.id.to_string(),
         };
         let id = free_id(&wanted_id, ids);
-        let mut problems: Vec<String> = foreign
-            .losses
-            .iter()
-            .map(|loss| format!("cannot be said in a definition: {}", loss.what))
-            .collect();
+        let lost = |what: &String| format!("{CANNOT_BE_SAID}: {what}");
+        let mut problems: Vec<String> = foreign.losses.iter().map(lost).collect();
         let mut values = sayable(foreign, &mut problems);
         let was_named = values.action.workflow_id.clone();
         values.action.workflow_id = project.run_workflow_id(&id);
@@ -200,10 +209,6 @@ impl Imported {
         } else if !foreign.note.trim().is_empty() {
             remarks.push(format!("its note: {}", foreign.note.trim()));
         }
-        if foreign.losses.iter().any(|loss| loss.harmful) {
-            values.paused = true;
-            remarks.push("it is not enabled: its runs would not be what they were".to_owned());
-        }
         let own = foreign.project() == Some(project);
         let adopts = (!own).then_some(&foreign.id);
         let mut one = Self {
@@ -211,17 +216,78 @@ impl Imported {
             id,
             file: PathBuf::new(),
             written: false,
+            valid: true,
             problems,
             remarks,
             text: String::new(),
         };
         one.render(adopts, &values);
-        let differences = differences(&one.text, project, &one.id, &values);
-        if !differences.is_empty() {
-            one.problems.extend(differences);
+        if let Err(error) = one.read(project) {
+            one.leave_out_what_is_refused(project, adopts, &mut values, &error);
+        }
+        if let Ok(read) = one.read(project) {
+            one.problems.extend(differences(read.as_ref(), &values));
+        }
+        if !one.problems.is_empty() {
+            values.paused = true;
+            let remark = "it is not enabled, since it is not all that the schedule was";
+            one.remarks.push(remark.to_owned());
             one.render(adopts, &values);
         }
+        if let Err(error) = one.read(project) {
+            one.valid = false;
+            one.problems.push(format!("not written: {error}"));
+        }
         one
+    }
+
+    /// The document as a worker reads it: the schedule that it asks for, if
+    /// any, or the first reason to refuse it.
+    fn read(&self, project: &Project) -> Result<Option<Desired>, String> {
+        let context = ParseContext {
+            now: Timestamp::now(),
+        };
+        let documents = parse_file(&format!("{}.yaml", self.id), self.text.as_bytes(), &context);
+        let [document] = &documents[..] else {
+            return Err(format!("it reads as {} documents", documents.len()));
+        };
+        if let Err(errors) = &document.result {
+            let first = errors.first().map(|error| error.message.clone());
+            return Err(first.unwrap_or_else(|| "it is not valid".to_owned()));
+        }
+        let definition = document.definition();
+        Ok(definition.and_then(|definition| Desired::of(project, definition, "")))
+    }
+
+    /// Leaves out each part of `values` for which a worker refuses the
+    /// document, with the reason; `error` is the first one.
+    fn leave_out_what_is_refused(
+        &mut self,
+        project: &Project,
+        adopts: Option<&ScheduleId>,
+        values: &mut ScheduleValues,
+        error: &str,
+    ) {
+        let whole = values.clone();
+        *values = Part::none(&whole);
+        self.render(adopts, values);
+        if self.read(project).is_err() {
+            // No part is to blame.
+            *values = whole;
+            self.problems.push(format!("{CANNOT_BE_SAID}: {error}"));
+            return;
+        }
+        for part in Part::all(&whole) {
+            let without = values.clone();
+            part.copy(&whole, values);
+            self.render(adopts, values);
+            if let Err(error) = self.read(project) {
+                *values = without;
+                self.problems
+                    .push(format!("{CANNOT_BE_SAID}: {part}: {error}"));
+            }
+        }
+        self.render(adopts, values);
     }
 
     fn render(&mut self, adopts: Option<&ScheduleId>, values: &ScheduleValues) {
@@ -237,24 +303,170 @@ impl Imported {
     }
 
     fn write(&mut self, force: bool) {
-        if self.text.is_empty() {
+        if !self.valid {
             return;
         }
-        let written = if force {
-            std::fs::write(&self.file, &self.text)
-        } else {
-            use std::io::Write as _;
-            std::fs::File::create_new(&self.file)
-                .and_then(|mut file| file.write_all(self.text.as_bytes()))
-        };
         let file = self.file.display();
-        match written {
+        match write_whole(&self.file, &self.text, force) {
             Ok(()) => self.written = true,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => self
+            Err(error) if !force && error.kind() == ErrorKind::AlreadyExists => self
                 .problems
                 .push(format!("{file} exists and is left as it is; see --force")),
             Err(error) => self.problems.push(format!("write {file}: {error}")),
         }
+    }
+}
+
+/// Writes a file whole or not at all; over an existing one only with `force`.
+fn write_whole(file: &Path, text: &str, force: bool) -> std::io::Result<()> {
+    let written_to = if force {
+        file.with_extension("yaml.tmp")
+    } else {
+        file.to_owned()
+    };
+    let write = || {
+        let mut open = if force {
+            File::create(&written_to)
+        } else {
+            File::create_new(&written_to)
+        }?;
+        open.write_all(text.as_bytes())
+            .and_then(|()| open.sync_all())
+            .and_then(|()| {
+                if force {
+                    rename(&written_to, file)
+                } else {
+                    Ok(())
+                }
+            })
+            .inspect_err(|_| {
+                // What is left of it must not be taken for a definition.
+                let _left = remove_file(&written_to);
+            })
+    };
+    write()
+}
+
+/// A part of a schedule that a document can do without.
+#[derive(Debug)]
+enum Part {
+    Timezone,
+    StartAt,
+    EndAt,
+    Jitter,
+    CatchupWindow,
+    MaxActions,
+    ExecutionTimeout,
+    RunTimeout,
+    TaskTimeout,
+    Priority,
+    Summary,
+    Retry,
+    SearchAttribute(String),
+    Memo(String),
+    Argument(usize),
+}
+
+impl Part {
+    /// The parts of `values`.
+    fn all(values: &ScheduleValues) -> Vec<Self> {
+        let mut parts = vec![
+            Self::Timezone,
+            Self::StartAt,
+            Self::EndAt,
+            Self::Jitter,
+            Self::CatchupWindow,
+            Self::MaxActions,
+            Self::ExecutionTimeout,
+            Self::RunTimeout,
+            Self::TaskTimeout,
+            Self::Priority,
+            Self::Summary,
+            Self::Retry,
+        ];
+        let attributes = values.action.search_attributes.keys().cloned();
+        parts.extend(attributes.map(Self::SearchAttribute));
+        parts.extend(values.action.memo.keys().cloned().map(Self::Memo));
+        parts.extend((0..values.input.len()).map(Self::Argument));
+        parts
+    }
+
+    /// `values` without any of these parts.
+    fn none(values: &ScheduleValues) -> ScheduleValues {
+        ScheduleValues {
+            spec: Spec {
+                timezone: UTC.to_owned(),
+                start_at: None,
+                end_at: None,
+                jitter: Duration::ZERO,
+                ..values.spec.clone()
+            },
+            catchup_window: DEFAULT_CATCHUP_WINDOW,
+            max_actions: None,
+            input: vec![Value::Null; values.input.len()],
+            action: Action {
+                workflow_type: values.action.workflow_type.clone(),
+                task_queue: values.action.task_queue.clone(),
+                workflow_id: values.action.workflow_id.clone(),
+                ..Action::default()
+            },
+            ..values.clone()
+        }
+    }
+
+    /// Takes this part over.
+    fn copy(&self, from: &ScheduleValues, to: &mut ScheduleValues) {
+        let (options, spec) = (&from.action.options, &from.spec);
+        match self {
+            Self::Timezone => to.spec.timezone.clone_from(&spec.timezone),
+            Self::StartAt => to.spec.start_at = spec.start_at,
+            Self::EndAt => to.spec.end_at = spec.end_at,
+            Self::Jitter => to.spec.jitter = spec.jitter,
+            Self::CatchupWindow => to.catchup_window = from.catchup_window,
+            Self::MaxActions => to.max_actions = from.max_actions,
+            Self::ExecutionTimeout => {
+                to.action.options.execution_timeout = options.execution_timeout;
+            }
+            Self::RunTimeout => to.action.options.run_timeout = options.run_timeout,
+            Self::TaskTimeout => to.action.options.task_timeout = options.task_timeout,
+            Self::Priority => to.action.options.priority = options.priority,
+            Self::Summary => to.action.options.summary.clone_from(&options.summary),
+            Self::Retry => to.action.retry.clone_from(&from.action.retry),
+            Self::SearchAttribute(name) => {
+                let found = from.action.search_attributes.get(name).cloned();
+                let found = found.map(|value| (name.clone(), value));
+                to.action.search_attributes.extend(found);
+            }
+            Self::Memo(key) => {
+                let found = from.action.memo.get(key).cloned();
+                to.action
+                    .memo
+                    .extend(found.map(|value| (key.clone(), value)));
+            }
+            Self::Argument(index) => to.input[*index].clone_from(&from.input[*index]),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timezone => "the time zone",
+            Self::StartAt => "the start",
+            Self::EndAt => "the end",
+            Self::Jitter => "the jitter",
+            Self::CatchupWindow => "the catch-up window",
+            Self::MaxActions => "the limit of actions",
+            Self::ExecutionTimeout => "the execution time-out",
+            Self::RunTimeout => "the run time-out",
+            Self::TaskTimeout => "the task time-out",
+            Self::Priority => "the priority",
+            Self::Summary => "the summary",
+            Self::Retry => "the retry policy",
+            Self::SearchAttribute(name) => return write!(f, "the search attribute `{name}`"),
+            Self::Memo(key) => return write!(f, "`{key}` of the memo of its runs"),
+            Self::Argument(index) => return write!(f, "argument {}", index + 1),
+        })
     }
 }
 
@@ -283,7 +495,7 @@ fn sayable(foreign: &Foreign, problems: &mut Vec<String>) -> ScheduleValues {
         let empty = matches!(value, SearchAttribute::KeywordList(list) if list.is_empty());
         if empty {
             problems.push(format!(
-                "cannot be said in a definition: the empty list of the search attribute `{name}`"
+                "{CANNOT_BE_SAID}: the empty list of the search attribute `{name}`"
             ));
         }
         !empty
@@ -329,53 +541,20 @@ fn free_id(text: &str, taken: &mut BTreeSet<DefinitionId>) -> DefinitionId {
     unreachable!("there are more numbers than schedules")
 }
 
-/// What a worker would read otherwise than it is.
-fn differences(
-    text: &str,
-    project: &Project,
-    id: &DefinitionId,
-    values: &ScheduleValues,
-) -> Vec<String> {
-    let context = ParseContext {
-        now: Timestamp::now(),
-    };
-    let documents = parse_file(&format!("{id}.yaml"), text.as_bytes(), &context);
-    let mut found = Vec::new();
-    let mut read: Option<&Definition> = None;
-    for document in &documents {
-        match (&document.result, document.definition()) {
-            (_, Some(definition)) => read = Some(definition),
-            (Err(errors), _) => {
-                found.extend(
-                    errors
-                        .iter()
-                        .map(|error| format!("not valid: {}", error.message)),
-                );
-            }
-            (Ok(_), None) => {}
-        }
-    }
-    // One without times makes no schedule, which is told already.
-    let desired = read.and_then(|definition| Desired::of(project, definition, ""));
-    if let Some(desired) = desired {
-        let differ = Field::ALL
-            .into_iter()
-            .filter(|field| desired.values.value(*field) != values.value(*field));
-        found.extend(differ.map(|field| {
-            format!(
-                "`{field}` is {}, and the definition says {}",
-                values.value(field),
-                desired.values.value(field)
-            )
-        }));
-    }
-    found
+/// The fields in which a definition that was read back differs from `values`.
+/// One without times makes no schedule, which is reported already.
+fn differences(read: Option<&Desired>, values: &ScheduleValues) -> Vec<String> {
+    let differ = Field::ALL.into_iter().filter_map(|field| {
+        let (live, said) = (values.value(field), read?.values.value(field));
+        (said != live).then(|| format!("`{field}` is {live}, and the definition says {said}"))
+    });
+    differ.collect()
 }
 
 fn text(all: &[Imported], args: &ImportArgs) -> Page {
     let mut page = Page::default();
     if args.dry_run {
-        let whole = all.iter().filter(|one| !one.text.is_empty());
+        let whole = all.iter().filter(|one| one.valid);
         for (number, one) in whole.enumerate() {
             if number > 0 {
                 page.line("---");
@@ -399,7 +578,120 @@ fn text(all: &[Imported], args: &ImportArgs) -> Page {
 
 #[cfg(test)]
 mod tests {
+    use almanac_workflows::definition::OverlapPolicy;
+    use almanac_workflows::times::compile_cron;
+    use serde_json::json;
+
     use super::*;
+
+    fn foreign(change: impl FnOnce(&mut Foreign)) -> Foreign {
+        let compiled = compile_cron("30 2 * * 1-5").unwrap();
+        let mut foreign = Foreign {
+            id: ScheduleId::from_server("old"),
+            owner: None,
+            values: ScheduleValues {
+                spec: Spec {
+                    calendars: compiled.calendars.into_iter().collect(),
+                    ..Spec::default()
+                },
+                overlap_policy: OverlapPolicy::Skip,
+                catchup_window: DEFAULT_CATCHUP_WINDOW,
+                pause_on_failure: false,
+                max_actions: None,
+                paused: false,
+                input: vec![json!({"mode": "nightly"})],
+                definition: None,
+                action: Action {
+                    workflow_type: "Job".to_owned(),
+                    task_queue: "q".to_owned(),
+                    ..Action::default()
+                },
+            },
+            note: String::new(),
+            being_adopted: false,
+            remaining_actions: None,
+            running: 0,
+            buffered: 0,
+            losses: Vec::new(),
+        };
+        change(&mut foreign);
+        foreign
+    }
+
+    fn imported(change: impl FnOnce(&mut Foreign)) -> Imported {
+        let project = "p".parse().unwrap();
+        Imported::of(&foreign(change), &project, &mut BTreeSet::new())
+    }
+
+    fn is_enabled(imported: &Imported) -> bool {
+        let read = imported.read(&"p".parse().unwrap()).unwrap();
+        !read.unwrap().values.paused
+    }
+
+    #[test]
+    fn a_schedule_that_a_definition_can_say_is_enabled_and_without_problems() {
+        let one = imported(|_| {});
+        assert!(one.valid && one.problems.is_empty(), "{:?}", one.problems);
+        assert!(is_enabled(&one), "{}", one.text);
+    }
+
+    #[test]
+    fn whatever_is_lost_is_reported_and_disables_the_definition() {
+        let one = imported(|foreign| foreign.losses.push("a header".to_owned()));
+        assert_eq!(one.problems, ["cannot be said in a definition: a header"]);
+        assert!(
+            one.text
+                .contains("# - cannot be said in a definition: a header")
+        );
+        assert!(!is_enabled(&one), "{}", one.text);
+    }
+
+    #[test]
+    fn just_the_parts_that_a_worker_refuses_are_left_out() {
+        let one = imported(|foreign| {
+            let action = &mut foreign.values.action;
+            action.options.summary = Some("long ".repeat(200));
+            action.options.priority = Some(9);
+            action.memo =
+                BTreeMap::from([("k".repeat(2000), json!(1)), ("good".to_owned(), json!(2))]);
+            let nested = (0..70).fold(json!(1), |inner, _| json!([inner]));
+            foreign.values.input.push(nested);
+        });
+        assert!(one.valid, "{:?}", one.problems);
+        assert!(!is_enabled(&one), "{}", one.text);
+        assert!(one.text.contains("mode: nightly"), "{}", one.text);
+        assert!(one.text.contains("good: 2"), "{}", one.text);
+        for part in ["the summary", "the priority", "argument 2"] {
+            let begin = format!("cannot be said in a definition: {part}: ");
+            let reported = |one: &Imported| one.problems.iter().any(|it| it.starts_with(&begin));
+            assert!(reported(&one), "{part}: {:?}", one.problems);
+        }
+    }
+
+    #[test]
+    fn a_document_that_a_worker_refuses_is_not_written() {
+        let mut one = imported(|foreign| foreign.values.action.task_queue.clear());
+        assert!(!one.valid);
+        assert!(one.problems.last().unwrap().starts_with("not written: "));
+        let folder = tempfile::tempdir().unwrap();
+        one.file = folder.path().join("old.yaml");
+        one.write(false);
+        assert!(!one.written);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_is_written_over_only_when_forced_and_then_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("old.yaml");
+        write_whole(&file, "first", false).unwrap();
+        let again = write_whole(&file, "second", false).unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "first");
+        write_whole(&file, "second", true).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "second");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn ids_are_mapped_to_allowed_ones_and_stay_apart() {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use super::diagnostic::nth_char;
+use super::duration::{LAST_TIMESTAMP, TimestampText};
 use super::source::{Finding, Lines, Place};
 use super::yaml::{Entry, Node, Value, quoted};
 use super::{duration, nearest};
@@ -309,19 +310,35 @@ impl Decoder<'_> {
         }
     }
 
+    /// A timestamp from 1970 on.
     pub(super) fn timestamp(&mut self, node: &Node<'_>, path: &str) -> Option<Timestamp> {
-        let parsed = match node.value {
+        let read = match node.value {
+            Value::Refused => return None,
             Value::Text => duration::timestamp(&node.text),
-            _ => None,
+            _ => TimestampText::Other,
         };
-        if parsed.is_none() && !matches!(node.value, Value::Refused) {
-            self.error_with_hint(
+        match read {
+            TimestampText::At(at) if at >= Timestamp::UNIX_EPOCH => return Some(at),
+            TimestampText::At(_) | TimestampText::Other => self.error_with_hint(
                 node.at,
                 format!("`{path}` must be a timestamp, not {}", describe(node)),
                 "write it like `2026-01-31T08:00:00Z` or `2026-01-31T08:00:00+01:00`, from 1970 on",
-            );
+            ),
+            TimestampText::OutOfRange => self.impossible_timestamp(node, path, ""),
         }
-        parsed
+        None
+    }
+
+    /// Reports text that has the form of a timestamp and is none.
+    pub(super) fn impossible_timestamp(&mut self, node: &Node<'_>, path: &str, more: &str) {
+        self.error_with_hint(
+            node.at,
+            format!(
+                "`{path}` is not a date and time that exists: {}",
+                quoted(&node.text)
+            ),
+            format!("the last timestamp is {LAST_TIMESTAMP}{more}"),
+        );
     }
 
     pub(super) fn list<'n>(

@@ -161,8 +161,23 @@ pub(super) fn show(duration: Duration) -> String {
     }
 }
 
-/// Reads an RFC 3339 timestamp of the years 1970 to 9999.
-pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
+/// The reading of a text as a timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimestampText {
+    /// A timestamp.
+    At(Timestamp),
+    /// Text in the form of a timestamp that names no time, or one after [`LAST_TIMESTAMP`].
+    OutOfRange,
+    /// Other text.
+    Other,
+}
+
+/// The last second of a timestamp: the last one that falls into the year 9999
+/// whatever the offset that it is shown with.
+pub(super) const LAST_TIMESTAMP: &str = "9999-12-30T22:00:00Z";
+
+/// Reads an RFC 3339 timestamp.
+pub(super) fn timestamp(text: &str) -> TimestampText {
     let bytes = text.as_bytes();
     // jiff reads more forms; documents get this one.
     let shape = bytes.len() >= 20
@@ -174,12 +189,22 @@ pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
                 10 => matches!(b, b'T' | b't'),
                 13 | 16 => *b == b':',
                 _ => b.is_ascii_digit(),
-            });
-    if !shape || text.contains('[') {
-        return None;
+            })
+        && is_offset(text[19..].trim_start_matches(|c: char| c == '.' || c.is_ascii_digit()));
+    if !shape {
+        return TimestampText::Other;
     }
-    let timestamp: Timestamp = text.parse().ok()?;
-    (timestamp >= Timestamp::UNIX_EPOCH).then_some(timestamp)
+    text.parse()
+        .map_or(TimestampText::OutOfRange, TimestampText::At)
+}
+
+/// Whether a text has the form of an offset from UTC.
+fn is_offset(text: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    match text.strip_prefix(['+', '-']) {
+        Some(offset) => !offset.is_empty() && digits(offset),
+        None => matches!(text, "Z" | "z"),
+    }
 }
 
 #[cfg(test)]
@@ -253,20 +278,30 @@ mod tests {
             "2026-01-01T00:00:00Z",
             "2026-01-01T00:00:00.5+02:00",
             "1970-01-01T00:00:00Z",
+            "1969-12-31t23:59:59z",
+            LAST_TIMESTAMP,
         ] {
-            assert!(timestamp(good).is_some(), "{good}");
+            assert!(matches!(timestamp(good), TimestampText::At(_)), "{good}");
         }
         for bad in [
             "2026-01-01",
             "2026-01-01T00:00:00",
             "2026-01-01 00:00:00Z",
-            "2026-02-30T00:00:00Z",
-            "1969-12-31T23:59:59Z",
             "2026-01-01T00:00:00+01:00[Europe/Berlin]",
             "20260101T000000Z",
             "2026-01-01T00:00:00ä",
+            "2026-01-01T00:00:00Z is when it began",
         ] {
-            assert_eq!(timestamp(bad), None, "{bad}");
+            assert_eq!(timestamp(bad), TimestampText::Other, "{bad}");
+        }
+        for impossible in [
+            "2026-02-30T00:00:00Z",
+            "2026-01-01T25:00:00Z",
+            "2026-01-01T00:00:00+99:00",
+            "9999-12-31T23:59:59Z",
+        ] {
+            let read = timestamp(impossible);
+            assert_eq!(read, TimestampText::OutOfRange, "{impossible}");
         }
     }
 }

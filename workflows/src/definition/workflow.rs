@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::decode::{Decoder, Object, Shape, join};
-use super::duration::{self, LONGEST, show};
+use super::duration::{self, LONGEST, TimestampText, show};
 use super::yaml::{Entry, Node, Value, quoted};
 use super::{RetryPolicy, SearchAttribute, WorkflowBlock, WorkflowOptions};
 use crate::record::MEMO_KEY;
@@ -272,11 +272,16 @@ fn search_attribute(
         }
         Value::Float(value) if value.is_finite() => Some(SearchAttribute::Double(*value)),
         Value::Text => {
-            let timestamp = duration::timestamp(&node.text).filter(|_| node.plain);
-            Some(match timestamp {
-                Some(timestamp) => SearchAttribute::Datetime(timestamp),
-                None => SearchAttribute::Keyword(node.text.to_string()),
-            })
+            let keyword = || Some(SearchAttribute::Keyword(node.text.to_string()));
+            match duration::timestamp(&node.text) {
+                _ if !node.plain => keyword(),
+                TimestampText::At(timestamp) => Some(SearchAttribute::Datetime(timestamp)),
+                TimestampText::Other => keyword(),
+                TimestampText::OutOfRange => {
+                    decoder.impossible_timestamp(node, &path, "; quote it, to pass it as text");
+                    None
+                }
+            }
         }
         Value::List(items) if !items.is_empty() => {
             let texts = items.iter().filter_map(|item| decoder.text(item, &path));

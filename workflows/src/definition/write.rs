@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{OverlapPolicy, RetryPolicy, SearchAttribute};
 use crate::names::{DefinitionId, ScheduleId};
 use crate::schedule::{Action, DEFAULT_CATCHUP_WINDOW, ScheduleValues, text};
+use crate::text::is_hidden;
 use crate::times::{Calendar, Role, Spec, UTC};
 
 /// What a document says.
@@ -27,9 +28,13 @@ pub struct Written<'a> {
 /// Writes one document. Calendars that match nothing are left out.
 pub fn write_document(document: &Written<'_>) -> String {
     let mut out = String::new();
-    for line in document.comments.iter().flat_map(|text| text.lines()) {
-        let line: String = line.chars().filter(|c| !c.is_control()).collect();
-        writeln!(out, "# {}", line.trim_end()).unwrap_or_default();
+    for text in document.comments {
+        for (number, line) in text.lines().enumerate() {
+            // Further lines of a comment never look like one of their own.
+            let indent = if number == 0 { "" } else { "    " };
+            let line = escaped(line.trim_end(), &[]);
+            writeln!(out, "# {indent}{line}").unwrap_or_default();
+        }
     }
     let values = document.values;
     let mut top = Block::default();
@@ -302,20 +307,29 @@ fn scalar(text: &str) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    let mut out = String::from('"');
+    format!("\"{}\"", escaped(text, &['"', '\\']))
+}
+
+/// A text with escapes in place of `special` characters and of those that YAML
+/// does not take as they are, that break a line, or that nobody sees.
+fn escaped(text: &str, special: &[char]) -> String {
+    let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '"' => out += "\\\"",
-            '\\' => out += "\\\\",
+            c if special.contains(&c) => out.extend(['\\', c]),
             '\n' => out += "\\n",
             '\t' => out += "\\t",
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
-                write!(out, "\\u{:04x}", u32::from(c)).unwrap_or_default();
+            c if is_hidden(c) => {
+                let code = u32::from(c);
+                if code > 0xffff {
+                    write!(out, "\\U{code:08x}").unwrap_or_default();
+                } else {
+                    write!(out, "\\u{code:04x}").unwrap_or_default();
+                }
             }
             c => out.push(c),
         }
     }
-    out.push('"');
     out
 }
 

@@ -272,6 +272,24 @@ fn decode_search_attribute(payload: &Payload) -> SearchAttribute {
     }
 }
 
+/// Whether a definition can hold a search attribute just as this payload does.
+pub(crate) fn holds_search_attribute(payload: &Payload) -> bool {
+    let attribute = decode_search_attribute(payload);
+    let again = encode_search_attribute(&attribute);
+    let type_is_kept = payload
+        .metadata
+        .get(TYPE)
+        .is_none_or(|kind| Some(kind) == again.metadata.get(TYPE));
+    let value = decode_json(payload);
+    type_is_kept
+        && match attribute {
+            // One time and one number may be written in several ways.
+            SearchAttribute::Datetime(_) => true,
+            SearchAttribute::Double(number) => value.as_f64() == Some(number),
+            _ => value == decode_json(&again),
+        }
+}
+
 fn decode_all<T>(
     fields: Option<&HashMap<String, Payload>>,
     keep: impl Fn(&(&String, &Payload)) -> bool,

@@ -1,14 +1,18 @@
 //! Between the model and the server's messages, both ways.
 
 mod action;
+mod exact;
 mod payload;
 mod schedule;
 mod spec;
 
+pub(super) use action::holds_search_attribute;
+pub(super) use exact::{Inexact, inexact};
 pub use payload::{decode_json, encode_json};
 pub(crate) use schedule::encode_overlap;
 pub use schedule::{
     Described, decode_values, encode_create, encode_update, live, owner_in, owner_memo, owner_of,
 };
+pub(super) use spec::holds_duration;
 pub use spec::{decode_spec, encode_spec};
 pub(crate) use spec::{decode_time, encode_time};

@@ -232,7 +232,7 @@ pub fn decode_values(body: &Schedule) -> ScheduleValues {
         pause_on_failure: policies.pause_on_failure,
         max_actions: state
             .limited_actions
-            .then(|| u32::try_from(state.remaining_actions).unwrap_or_default()),
+            .then(|| u32::try_from(state.remaining_actions.max(0)).unwrap_or(u32::MAX)),
         paused: state.paused,
         input,
         definition,

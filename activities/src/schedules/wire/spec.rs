@@ -141,6 +141,11 @@ pub(super) fn decode_duration(duration: &prost_types::Duration) -> Duration {
     Duration::new(seconds, u32::try_from(nanos % SECOND).unwrap_or_default())
 }
 
+/// Whether a duration can be read and written without a change; none is nought.
+pub(crate) fn holds_duration(duration: Option<&prost_types::Duration>) -> bool {
+    duration.is_none_or(|duration| encode_duration(decode_duration(duration)) == *duration)
+}
+
 pub(crate) fn encode_time(time: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: time.as_second(),

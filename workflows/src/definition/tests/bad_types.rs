@@ -197,6 +197,33 @@ workflow:
 }
 
 #[test]
+fn a_text_in_the_form_of_a_timestamp_is_one() {
+    let found = report(
+        r#"id: a
+schedule: { every: 1h, end_at: 9999-12-31T23:59:59Z }
+workflow:
+  type: T
+  task_queue: q
+  search_attributes: { A: 9999-12-31T23:59:59Z, B: "9999-12-31T23:59:59Z", C: 2026-02-30T00:00:00Z }
+"#,
+    );
+    insta::assert_snapshot!(found, @r#"
+    jobs/nightly.yaml:2:32: `schedule.end_at` is not a date and time that exists: `9999-12-31T23:59:59Z`
+      2 | schedule: { every: 1h, end_at: 9999-12-31T23:59:59Z }
+        |                                ^
+      hint: the last timestamp is 9999-12-30T22:00:00Z
+    jobs/nightly.yaml:6:27: `workflow.search_attributes.A` is not a date and time that exists: `9999-12-31T23:59:59Z`
+      6 |   search_attributes: { A: 9999-12-31T23:59:59Z, B: "9999-12-31T23:59:59Z", C: 2026-02-30T00:00:00Z }
+        |                           ^
+      hint: the last timestamp is 9999-12-30T22:00:00Z; quote it, to pass it as text
+    jobs/nightly.yaml:6:79: `workflow.search_attributes.C` is not a date and time that exists: `2026-02-30T00:00:00Z`
+      6 | search_attributes: { A: 9999-12-31T23:59:59Z, B: "9999-12-31T23:59:59Z", C: 2026-02-30T00:00:00Z }
+        |                                                                             ^
+      hint: the last timestamp is 9999-12-30T22:00:00Z; quote it, to pass it as text
+    "#);
+}
+
+#[test]
 fn bounds_are_timestamps_in_order() {
     let found = report(
         r"id: a

@@ -269,6 +269,12 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         (-1e15..1e15_f64).prop_map(Value::from),
         "[ -~äß\n\t:#]{0,12}".prop_map(Value::from),
+        proptest::collection::vec(any::<char>(), 0..6)
+            .prop_map(|text| Value::from(String::from_iter(text))),
+        any::<f64>()
+            .prop_filter("a number of JSON", |it| it.is_finite())
+            .prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
         prop_oneof![
             Just("true"),
             Just("~"),
@@ -286,6 +292,49 @@ fn any_json() -> impl Strategy<Value = Value> {
                 .prop_map(|map| json!(map)),
         ]
     })
+}
+
+#[test]
+fn texts_that_yaml_does_not_take_as_they_are_read_back() {
+    for text in [
+        "\u{fffe}",
+        "\u{ffff}",
+        "a\nb\u{1fffe}",
+        "\u{feff}",
+        "\u{85}\u{2028}\u{2029}",
+        "\u{0}\u{1b}[2J\u{7f}\u{9b}",
+        "\u{202e}\u{2066}",
+        "\r\n\t ",
+        "\\\"\u{e0041}",
+        "---",
+        "...",
+    ] {
+        let mut values = plain();
+        values.input = vec![json!(text), json!({ text: text })];
+        values.action.options.summary = Some(text.to_owned());
+        values.action.memo = BTreeMap::from([(text.to_owned(), json!([text]))]);
+        let attribute = SearchAttribute::Keyword(text.to_owned());
+        values.action.search_attributes = BTreeMap::from([("Text".to_owned(), attribute)]);
+        reads_back(&values);
+    }
+}
+
+#[test]
+fn a_comment_stays_a_comment_whatever_it_says() {
+    let comment =
+        "pasted \u{feff}\u{ffff}\rid: evil\nid: evil\u{85}id: evil\u{2028}id: evil\u{202e}";
+    let text = write_document(&Written {
+        id: &id(),
+        adopts: None,
+        values: &plain(),
+        comments: &[comment.to_owned()],
+    });
+    insta::assert_snapshot!(text.lines().take(3).collect::<Vec<_>>().join("\n"), @r"
+    # pasted \ufeff\uffff\u000did: evil
+    #     id: evil\u0085id: evil\u2028id: evil\u202e
+    id: job
+    ");
+    assert_eq!(read(&text).values, plain());
 }
 
 proptest! {

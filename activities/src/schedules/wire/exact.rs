@@ -1,0 +1,173 @@
+//! JSON texts that a value cannot hold exactly.
+//!
+//! Reading JSON rounds numbers to 64 bits and keeps the last of equal keys.
+//! Neither shows in the value, so both are looked for in the text.
+
+use std::collections::BTreeSet;
+
+use serde_json::Number;
+
+/// The longest number that is shown whole, in bytes.
+const SHOWN: usize = 60;
+
+/// A part of a JSON text that reading it as a value changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Inexact {
+    /// A number, and what it is rounded to.
+    Number(String, String),
+    /// A key that an object has twice.
+    Key(String),
+}
+
+/// The first part of `json` that reading it as a value changes; `json` must be valid.
+pub(crate) fn inexact(json: &str) -> Option<Inexact> {
+    let mut objects: Vec<BTreeSet<String>> = Vec::new();
+    let mut rest = json;
+    while let Some(first) = rest.bytes().next() {
+        let taken = match first {
+            b'{' => {
+                objects.push(BTreeSet::new());
+                1
+            }
+            b'}' => {
+                objects.pop();
+                1
+            }
+            b'"' => {
+                let (text, after) = rest.split_at(end_of_text(rest));
+                // Only keys stand before a colon.
+                if after.trim_start().starts_with(':')
+                    && let Some(keys) = objects.last_mut()
+                {
+                    let key: String = serde_json::from_str(text).unwrap_or_default();
+                    if !keys.insert(key.clone()) {
+                        return Some(Inexact::Key(key));
+                    }
+                }
+                text.len()
+            }
+            b'-' | b'0'..=b'9' => {
+                let number =
+                    |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
+                let end = rest.find(|c| !number(c)).unwrap_or(rest.len());
+                let text = &rest[..end];
+                if let Some(rounded) = rounded(text) {
+                    let shown = match text.get(..SHOWN) {
+                        Some(begin) if text.len() > SHOWN => format!("{begin}…"),
+                        _ => text.to_owned(),
+                    };
+                    return Some(Inexact::Number(shown, rounded));
+                }
+                end
+            }
+            _ => rest.chars().next().map_or(1, char::len_utf8),
+        };
+        rest = &rest[taken..];
+    }
+    None
+}
+
+/// The length of the quoted text that `rest` begins with.
+fn end_of_text(rest: &str) -> usize {
+    let mut escaped = false;
+    for (index, byte) in rest.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return index + 1,
+            _ => {}
+        }
+    }
+    rest.len()
+}
+
+/// The value of a number that cannot be held as it is written.
+fn rounded(text: &str) -> Option<String> {
+    let value = match serde_json::from_str::<Number>(text) {
+        Ok(number) => number.to_string(),
+        Err(_) => "none".to_owned(),
+    };
+    (decimal(text) != decimal(&value)).then_some(value)
+}
+
+/// A number as its significant digits and the power of ten of the last one.
+fn decimal(text: &str) -> (bool, String, i64) {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let negative = whole.starts_with('-');
+    let digits = format!("{}{fraction}", whole.trim_start_matches('-'));
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return (false, String::new(), 0);
+    }
+    let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let exponent: i64 = exponent.parse().unwrap_or(i64::MAX);
+    let exponent = exponent
+        .saturating_sub(length(fraction))
+        .saturating_add(length(digits) - length(significant));
+    (negative, significant.to_owned(), exponent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_64_bits_hold_are_exact() {
+        for json in [
+            "0",
+            "-0",
+            "[1, 1.0, -1.50, 1e3, 1E+3, 2.5e-3]",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "0.1",
+            "1e300",
+            "5e-324",
+            r#"{"123456789012345678901234567890": "0.12345678901234567890123"}"#,
+            r#"["\"1e999", "\\", 1]"#,
+        ] {
+            assert_eq!(inexact(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_rounded_are_found() {
+        for (json, text, value) in [
+            (
+                "18446744073709551616",
+                "18446744073709551616",
+                "1.8446744073709552e19",
+            ),
+            (
+                r#"{"a": [-9223372036854775809]}"#,
+                "-9223372036854775809",
+                "-9.223372036854776e18",
+            ),
+            (
+                "0.12345678901234567890123",
+                "0.12345678901234567890123",
+                "0.12345678901234568",
+            ),
+            ("[1e-400]", "1e-400", "0.0"),
+            (
+                "9007199254740993.0",
+                "9007199254740993.0",
+                "9007199254740992.0",
+            ),
+        ] {
+            let Some(Inexact::Number(found, rounded)) = inexact(json) else {
+                panic!("{json} is taken for exact");
+            };
+            assert_eq!(found, text);
+            assert_eq!(decimal(&rounded), decimal(value), "{rounded}");
+        }
+    }
+
+    #[test]
+    fn keys_given_twice_are_found_in_one_object_only() {
+        assert_eq!(inexact(r#"[{"a": 1}, {"a": {"a": 2}}]"#), None);
+        let twice = inexact(r#"{"a": {"b": 1}, "\u0061": 2}"#);
+        assert_eq!(twice, Some(Inexact::Key("a".to_owned())));
+    }
+}
