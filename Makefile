@@ -23,7 +23,7 @@ $(STAMP): tools/requirements.txt tools/schemathesis.txt tools/install.sh
 
 run: tools ## Build the release binary and run it with a dev server on $(DIR)
 	$(CARGO) build --release --locked -p almanac
-	target/release/almanac dev --dir $(DIR)
+	target/release/almanac dev --temporal-cli $(TOOLS)/bin/temporal --dir $(DIR)
 
 test: tools ## Run every test, the end-to-end ones on real servers too
 	@RUST_TEST_THREADS=$(E2E_THREADS) tools/summarise.sh $(CARGO) test --locked --workspace --no-fail-fast

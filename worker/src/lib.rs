@@ -17,7 +17,9 @@ pub mod connect;
 mod console;
 mod failure;
 pub mod http;
+mod init;
 pub mod process;
+mod protect;
 pub mod registry;
 pub mod telemetry;
 mod wiring;
@@ -25,6 +27,14 @@ mod wiring;
 /// Runs a command line to its end.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     console::tell_panics();
+    if let Err(error) = protect::hide() {
+        console::say(&format!(
+            "warning: other processes of this user may read this one: {error}"
+        ));
+    }
+    if init::is_init() {
+        return ended(init::run().unwrap_or_else(|error| failed(&error)));
+    }
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match args::parse(&arguments) {
         Ok(cli) => cli,
@@ -38,10 +48,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             });
         }
     };
-    ended(run(cli).unwrap_or_else(|error| {
-        console::say_page(&failure::page("error: ", &error));
-        ExitCode::FAILURE
-    }))
+    ended(run(cli).unwrap_or_else(|error| failed(&error)))
+}
+
+/// The exit code of a command that failed; the error is printed.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    console::say_page(&failure::page("error: ", error));
+    ExitCode::FAILURE
 }
 
 /// The exit code of a command that ended with `code`: one whose result could not

@@ -29,7 +29,7 @@ use serde_json::Value;
 pub use activity::StepActivities;
 pub use events::{Events, NatsUrl, NatsUrlError, Subject, SubjectError};
 pub use failure::StepError;
-pub use guard::{Allow, AllowError, Guard, Kind, Refused};
+pub use guard::{Allow, AllowError, Guard, HostError, HostPattern, Kind, Refused};
 pub use secrets::{Secret, SecretEntry, SecretError, Secrets};
 pub use shell::{Commands, ShellEntry, ShellError, ShellVariable};
 

@@ -1,8 +1,9 @@
 //! Secrets: named by definitions, resolved where they are used.
 //!
 //! A definition holds a name. The worker's configuration says which
-//! environment variable or file that is; nothing else can be named. A secret is
-//! read at each use, so a file that is replaced serves the next call. Its text
+//! environment variable or file that is, and which hosts it may be sent to;
+//! nothing else can be named. A secret is read at each use, so a file that is
+//! replaced serves the next call. Its text
 //! is in a [`Secret`], which has no way to be printed or serialised, and is
 //! taken out of whatever a service sends back by a [`Scrubber`].
 
@@ -17,7 +18,10 @@ use base64::Engine as _;
 use base64::prelude::{
     BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
 };
+use reqwest::Url;
 use serde_json::{Number, Value};
+
+use super::guard::HostPattern;
 
 /// The largest secret, in bytes.
 const SIZE_LIMIT: u64 = 64 * 1024;
@@ -48,11 +52,35 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// One entry of `--secret`: `NAME=env:VARIABLE` or `NAME=file:/path`.
+/// One entry of `--secret`: `NAME=env:VARIABLE` or `NAME=file:/path`, each with
+/// the hosts that it may be sent to: `NAME=env:VARIABLE@HOST@HOST`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretEntry {
     name: String,
     source: Source,
+    hosts: Vec<HostPattern>,
+}
+
+/// A secret's name and the hosts that it may be sent to; with none, every host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Binding {
+    name: String,
+    hosts: Vec<HostPattern>,
+}
+
+impl Binding {
+    /// Refuses a URL that the secret may not be sent to.
+    pub(super) fn check(&self, url: &Url) -> Result<(), SecretError> {
+        if self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(url)) {
+            return Ok(());
+        }
+        let hosts: Vec<String> = self.hosts.iter().map(HostPattern::to_string).collect();
+        Err(SecretError::Host {
+            name: self.name.clone(),
+            host: url.host_str().unwrap_or_default().to_owned(),
+            bound: hosts.join(", "),
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +94,7 @@ enum Source {
 pub enum SecretError {
     /// An entry cannot be one. It is not shown: somebody may have written the
     /// secret itself.
-    #[error("a secret is NAME=env:VARIABLE or NAME=file:/path; {0}")]
+    #[error("a secret is NAME=env:VARIABLE or NAME=file:/path, or either with @HOST; {0}")]
     Entry(&'static str),
     /// Two entries have one name.
     #[error("the secret `{0}` is given twice")]
@@ -96,6 +124,16 @@ pub enum SecretError {
         /// What is wrong with it.
         why: String,
     },
+    /// It is bound to other hosts.
+    #[error("the secret `{name}` is not sent to {host}: --secret binds it to {bound}")]
+    Host {
+        /// The secret's name.
+        name: String,
+        /// The host that was called.
+        host: String,
+        /// The hosts that it is bound to.
+        bound: String,
+    },
     /// It is not what a scheme needs.
     #[error("the secret `{name}` {why}")]
     Shape {
@@ -116,13 +154,14 @@ impl FromStr for SecretEntry {
         if name.is_empty() || !name.chars().all(good) {
             return Err(bad("the name has letters, digits, `-`, `_` and `.`"));
         }
+        let mut parts = source.split('@');
+        let source = parts.next().unwrap_or_default();
+        let hosts = parts.map(str::parse).collect::<Result<_, _>>();
+        let hosts =
+            hosts.map_err(|_| bad("after `@` comes HOST, HOST:PORT, *.DOMAIN or an address"))?;
         // As schemes of URIs are, in any case.
-        let parts = source.split_once(':');
-        let parts = parts.map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
-        let parts = parts
-            .as_ref()
-            .map(|(scheme, rest)| (scheme.as_str(), *rest));
-        let source = match parts {
+        let (scheme, rest) = source.split_once(':').unwrap_or_default();
+        let source = match Some((scheme.to_ascii_lowercase().as_str(), rest)) {
             Some(("env", variable)) if is_variable(variable) => Source::Env(variable.to_owned()),
             Some(("env", _)) => return Err(bad("that is no name of a variable")),
             Some(("file", path)) if Path::new(path).is_absolute() => Source::File(path.into()),
@@ -132,6 +171,7 @@ impl FromStr for SecretEntry {
         Ok(Self {
             name: name.to_owned(),
             source,
+            hosts,
         })
     }
 }
@@ -145,15 +185,21 @@ pub(super) fn is_variable(name: &str) -> bool {
 /// The secrets that definitions may name.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets {
-    by_name: BTreeMap<String, Source>,
+    by_name: BTreeMap<String, (Source, Vec<HostPattern>)>,
 }
 
 impl Secrets {
     /// Secrets of these entries, each read once to see that it can be.
     pub fn open(entries: Vec<SecretEntry>) -> Result<Self, SecretError> {
         let mut secrets = Self::default();
-        for SecretEntry { name, source } in entries {
-            if secrets.by_name.insert(name.clone(), source).is_some() {
+        for entry in entries {
+            let SecretEntry {
+                name,
+                source,
+                hosts,
+            } = entry;
+            let bound = (source, hosts);
+            if secrets.by_name.insert(name.clone(), bound).is_some() {
                 return Err(SecretError::Twice(name));
             }
             secrets.read(&name)?;
@@ -161,10 +207,20 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// The secret now.
-    pub(super) fn read(&self, name: &str) -> Result<Secret, SecretError> {
-        let source = self.by_name.get(name);
-        let text = match source.ok_or_else(|| SecretError::Unknown(name.to_owned()))? {
+    /// The names of the secrets that may be sent to every host.
+    pub fn unbound(&self) -> impl Iterator<Item = &str> {
+        let unbound = self
+            .by_name
+            .iter()
+            .filter(|(_, (_, hosts))| hosts.is_empty());
+        unbound.map(|(name, _)| name.as_str())
+    }
+
+    /// The secret now, and what it is bound to.
+    pub(super) fn read(&self, name: &str) -> Result<(Secret, Binding), SecretError> {
+        let found = self.by_name.get(name);
+        let (source, hosts) = found.ok_or_else(|| SecretError::Unknown(name.to_owned()))?;
+        let text = match source {
             Source::Env(variable) => variable_text(variable).map_err(|why| {
                 let (name, variable) = (name.to_owned(), variable.clone());
                 SecretError::Variable {
@@ -178,7 +234,11 @@ impl Secrets {
                 SecretError::File { name, path, why }
             })?,
         };
-        Ok(Secret(text))
+        let binding = Binding {
+            name: name.to_owned(),
+            hosts: hosts.clone(),
+        };
+        Ok((Secret(text), binding))
     }
 }
 

@@ -18,8 +18,9 @@ pub struct StepArgs {
     /// times, or as a list with commas
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     pub http_allow: Vec<Allow>,
-    /// A secret that steps may name: NAME=env:VARIABLE or NAME=file:/path; may
-    /// be given several times, or as a list with commas
+    /// A secret that steps may name: NAME=env:VARIABLE or NAME=file:/path, either
+    /// with the hosts that it may be sent to, each after `@`: HOST, HOST:PORT,
+    /// *.DOMAIN or an address; may be given several times, or as a list with commas
     #[arg(long, value_name = "NAME=SOURCE", value_delimiter = ',', value_parser = secret)]
     pub secret: Vec<Result<SecretEntry, SecretError>>,
     /// A program that steps may run: /path/to/program, or NAME=/path/to/program;

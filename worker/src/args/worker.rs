@@ -32,7 +32,7 @@ pub struct DevArgs {
     /// Where the dev server keeps what it holds
     #[arg(long, value_name = "FILE", default_value = ".almanac/temporal.db")]
     pub db: PathBuf,
-    /// The Temporal CLI [default: .tools/bin/temporal, then the one on the PATH]
+    /// The Temporal CLI [default: the one on the PATH]
     #[arg(long, value_name = "FILE")]
     pub temporal_cli: Option<PathBuf>,
     /// What `run` and `dev` share.

@@ -23,8 +23,6 @@ const PORT: u16 = 7233;
 const UI_PORT: u16 = 8233;
 /// Where Almanac's own pages are by default.
 const HTTP_PORT: u16 = 8080;
-/// Where the project's own tools are put.
-const OWN_CLI: &str = ".tools/bin/temporal";
 /// How long the server may take to serve: its first start makes its tables.
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// How often it is started before its end is believed: somebody may take a port
@@ -241,7 +239,8 @@ fn listen(output: impl AsyncRead + Unpin + Send + 'static, hear: impl Fn(String)
     });
 }
 
-/// The Temporal CLI: the one given, the project's own, or the one on the PATH.
+/// The Temporal CLI: the one given, or the one on the PATH. A program that
+/// merely lies in the folder that the command is run in is not trusted.
 pub fn find_cli(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(given) = given {
         if !given.is_file() {
@@ -249,20 +248,16 @@ pub fn find_cli(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         }
         return Ok(given.to_owned());
     }
-    let own = Path::new(OWN_CLI);
-    if own.is_file() {
-        return Ok(own.to_owned());
-    }
     let path = std::env::var_os("PATH").unwrap_or_default();
+    // An empty or relative entry would be the folder of the moment as well.
     std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join("temporal"))
         .find(|candidate| candidate.is_file())
-        .with_context(|| {
-            format!(
-                "no temporal CLI at {OWN_CLI} and none on the PATH; \
-                 hint: `make tools` puts one there, or name one with --temporal-cli"
-            )
-        })
+        .context(
+            "no temporal CLI on the PATH; \
+             hint: `make tools` puts one into .tools/bin, and --temporal-cli names it",
+        )
 }
 
 /// Where HTTP listens: the address given, or any port in place of the default

@@ -116,7 +116,7 @@ pub(super) fn canonical(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
             && label

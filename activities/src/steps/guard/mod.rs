@@ -7,6 +7,7 @@
 
 mod address;
 mod allow;
+mod host;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 pub use address::Kind;
 pub use allow::{Allow, AllowError};
+pub use host::{HostError, HostPattern};
 
 use allow::canonical;
 

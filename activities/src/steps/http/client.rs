@@ -123,6 +123,10 @@ impl Web {
             }
         };
         let credentials = outgoing.credentials.as_ref().filter(|_| hop.trusted);
+        // Every request that shows credentials passes here, whatever named its host.
+        if let Some(credentials) = credentials {
+            credentials.check(&hop.url)?;
+        }
         let mut first = request();
         if let Some(header) = credentials.and_then(Credentials::header) {
             first = first.header(reqwest::header::AUTHORIZATION, header);

@@ -4,16 +4,24 @@ use almanac_workflows::run::language::AuthenticationScheme as Scheme;
 use almanac_workflows::run::machine::{RequestAuthentication, RequestCredentials, Standard};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use reqwest::Url;
 use reqwest::header::HeaderValue;
 use serde_json::Value;
 
 use super::super::StepError;
-use super::super::secrets::{Scrubber, Secret, SecretError, Secrets};
+use super::super::secrets::{Binding, Scrubber, Secret, SecretError, Secrets};
 use super::digest;
 
-/// What a caller shows, resolved.
+/// What a caller shows, resolved, and the hosts that may see it.
 #[derive(Debug, Clone)]
-pub(in super::super) enum Credentials {
+pub(in super::super) struct Credentials {
+    shown: Shown,
+    /// `None` where the definition holds them itself.
+    binding: Option<Binding>,
+}
+
+#[derive(Debug, Clone)]
+enum Shown {
     Basic { username: String, password: Secret },
     Bearer { token: Secret },
     Digest { username: String, password: Secret },
@@ -33,23 +41,79 @@ impl Credentials {
             return Ok(None);
         };
         let own = match credentials {
-            RequestCredentials::Inline(value) => Self::of_value(*scheme, value)
-                .map_err(|why| StepError::configuration(format!("the authentication {why}")))?,
+            RequestCredentials::Inline(value) => Self {
+                shown: Shown::of_value(*scheme, value)
+                    .map_err(|why| StepError::configuration(format!("the authentication {why}")))?,
+                binding: None,
+            },
             RequestCredentials::Secret(name) => {
-                // The specification's error for a secret that is not there.
-                let text = secrets.read(name).map_err(|error| {
-                    StepError::lasting(Standard::Authorization, error.to_string())
-                })?;
-                Self::of_secret(*scheme, &text).map_err(|why| {
+                let (text, binding) = secrets.read(name).map_err(unauthorized)?;
+                let shown = Shown::of_secret(*scheme, &text).map_err(|why| {
                     let name = name.clone();
                     StepError::configuration(SecretError::Shape { name, why }.to_string())
-                })?
+                })?;
+                Self {
+                    shown,
+                    binding: Some(binding),
+                }
             }
         };
-        own.sendable().map_err(StepError::configuration)?;
+        own.shown.sendable().map_err(StepError::configuration)?;
         Ok(Some(own))
     }
 
+    /// Refuses a URL that they may not be sent to.
+    pub(super) fn check(&self, url: &Url) -> Result<(), StepError> {
+        let check = |binding: &Binding| binding.check(url).map_err(unauthorized);
+        self.binding.as_ref().map_or(Ok(()), check)
+    }
+
+    /// What must not come back.
+    pub(super) fn known_to(&self, scrubber: &mut Scrubber) {
+        match &self.shown {
+            Shown::Bearer { token } => scrubber.know(token.expose()),
+            Shown::Basic { username, password } => {
+                scrubber.know(&format!("{username}:{}", password.expose()));
+                scrubber.know(password.expose());
+            }
+            Shown::Digest { password, .. } => scrubber.know(password.expose()),
+        }
+    }
+
+    /// The header of a first request; digest has to be asked for.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        sensitive(match &self.shown {
+            Shown::Basic { username, password } => {
+                let both = format!("{username}:{}", password.expose());
+                format!("Basic {}", BASE64_STANDARD.encode(both))
+            }
+            Shown::Bearer { token } => format!("Bearer {}", token.expose()),
+            Shown::Digest { .. } => return None,
+        })
+    }
+
+    /// The header of a second request, after `WWW-Authenticate` headers.
+    pub(super) fn answer<'h>(
+        &self,
+        challenges: impl Iterator<Item = &'h str>,
+        method: &str,
+        uri: &str,
+    ) -> Option<HeaderValue> {
+        let Shown::Digest { username, password } = &self.shown else {
+            return None;
+        };
+        let challenge = digest::strongest(challenges)?;
+        sensitive(challenge.answer(method, uri, username, password)?)
+    }
+}
+
+/// The specification's error for a secret that cannot be had.
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped by it")]
+fn unauthorized(error: SecretError) -> StepError {
+    StepError::lasting(Standard::Authorization, error.to_string())
+}
+
+impl Shown {
     fn of_value(scheme: Scheme, value: &Value) -> Result<Self, &'static str> {
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         if scheme == Scheme::Bearer {
@@ -98,44 +162,6 @@ impl Credentials {
             }
             _ => Ok(()),
         }
-    }
-
-    /// What must not come back.
-    pub(super) fn known_to(&self, scrubber: &mut Scrubber) {
-        match self {
-            Self::Bearer { token } => scrubber.know(token.expose()),
-            Self::Basic { username, password } => {
-                scrubber.know(&format!("{username}:{}", password.expose()));
-                scrubber.know(password.expose());
-            }
-            Self::Digest { password, .. } => scrubber.know(password.expose()),
-        }
-    }
-
-    /// The header of a first request; digest has to be asked for.
-    pub(super) fn header(&self) -> Option<HeaderValue> {
-        sensitive(match self {
-            Self::Basic { username, password } => {
-                let both = format!("{username}:{}", password.expose());
-                format!("Basic {}", BASE64_STANDARD.encode(both))
-            }
-            Self::Bearer { token } => format!("Bearer {}", token.expose()),
-            Self::Digest { .. } => return None,
-        })
-    }
-
-    /// The header of a second request, after `WWW-Authenticate` headers.
-    pub(super) fn answer<'h>(
-        &self,
-        challenges: impl Iterator<Item = &'h str>,
-        method: &str,
-        uri: &str,
-    ) -> Option<HeaderValue> {
-        let Self::Digest { username, password } = self else {
-            return None;
-        };
-        let challenge = digest::strongest(challenges)?;
-        sensitive(challenge.answer(method, uri, username, password)?)
     }
 }
 

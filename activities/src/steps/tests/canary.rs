@@ -169,15 +169,16 @@ fn secrets_come_from_variables_and_files_that_are_named() {
             .unwrap()
             .read("a")
             .unwrap()
+            .0
             .expose()
             .is_empty()
     );
     let text = file("line\r\n");
     let entry = format!("a=file:{}", text.path().display());
     let secrets = good(&entry).unwrap();
-    assert_eq!(secrets.read("a").unwrap().expose(), "line");
+    assert_eq!(secrets.read("a").unwrap().0.expose(), "line");
     std::fs::write(text.path(), "next").unwrap();
-    assert_eq!(secrets.read("a").unwrap().expose(), "next");
+    assert_eq!(secrets.read("a").unwrap().0.expose(), "next");
     assert!(secrets.read("PATH").is_err());
     for (entry, why) in [
         ("a=env:ALMANAC_NO_SUCH_VARIABLE", "is not set"),
@@ -204,5 +205,22 @@ fn secrets_come_from_variables_and_files_that_are_named() {
         "a b=env:A",
     ] {
         assert!(entry.parse::<SecretEntry>().is_err(), "{entry}");
+    }
+}
+
+#[test]
+fn a_binding_of_a_secret_names_hosts() {
+    let parsed = |entry: &str| entry.parse::<SecretEntry>();
+    let bound = "a=env:PATH@api.crm.example:443@*.eu.example";
+    let secrets =
+        Secrets::open(vec![parsed(bound).unwrap(), parsed("b=env:PATH").unwrap()]).unwrap();
+    assert_eq!(secrets.unbound().collect::<Vec<_>>(), ["b"]);
+    for entry in [
+        "a=env:PATH@",
+        "a=env:PATH@http://x",
+        "a=file:/x@a b",
+        "a=env:@x",
+    ] {
+        assert!(parsed(entry).is_err(), "{entry}");
     }
 }

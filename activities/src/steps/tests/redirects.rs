@@ -1,4 +1,6 @@
 use super::server::Server;
+use almanac_workflows::run::machine::OpenApiRequest;
+
 use super::*;
 
 #[tokio::test]
@@ -95,4 +97,32 @@ async fn another_origin_is_shown_no_credentials() {
         }
         assert_eq!(other["accept"], "text/x");
     }
+}
+
+#[tokio::test]
+async fn a_secret_is_sent_to_no_host_but_those_it_is_bound_to() {
+    let (bound, other) = (Server::start().await, Server::start().await);
+    let token = file("tok-12345");
+    let entry = format!("token=file:{}@{}", token.path().display(), bound.address);
+    let steps = steps(&[&bound.allowed(), &other.allowed()], &[&entry]);
+    let authentication = json!({"scheme": "bearer", "credentials": {"secret": "token"}});
+    let fields = |uri| json!({"uri": uri, "authentication": authentication.clone()});
+    let said = get(&steps, fields(bound.at("/echo"))).await.unwrap();
+    assert_eq!(said["headers"]["authorization"], "Bearer ***");
+
+    let error = get(&steps, fields(other.at("/echo"))).await.unwrap_err();
+    assert_eq!(kind(&error.fault), "authorization");
+    let expected = format!("--secret binds it to {}", bound.address);
+    assert!(detail(&error).contains(&expected), "{error:?}");
+    assert!(other.asked().is_empty(), "{:?}", other.asked());
+
+    // The server of an operation is what its document says.
+    let request: OpenApiRequest = serde_json::from_value(json!({
+        "document": other.at("/pets.json"), "operation": "putPet",
+        "parameters": {"id": "a", "tags": ["x"], "body": {}}, "authentication": authentication,
+    }))
+    .unwrap();
+    let error = steps.openapi(&request, LONG, 1).await.unwrap_err();
+    assert_eq!(kind(&error.fault), "authorization", "{error:?}");
+    assert_eq!(other.asked(), ["GET /pets.json"]);
 }
