@@ -159,7 +159,9 @@ impl Runner {
             Err(why) => return Ok(ended(refused(RunState::BadRange, why))),
         };
         let schedule = self.project.schedule_id(&order.id);
-        let times = range.served(&self.schedules, &schedule, ours.spec()).await?;
+        let times = range
+            .served(&self.schedules, &schedule, ours.spec())
+            .await?;
         Ok(match range.within(times, order.limit) {
             Ok(times) => RunStep::Seen(RunsSeen {
                 first: times.first,

@@ -238,7 +238,7 @@ mod tests {
         let when = |text: &str| Some(text.parse().unwrap());
         let spec = hourly(zone);
         let range = Range::of(&spec, when(from), when(to))?;
-        range.within(range.times(&spec), limit)
+        range.within(range.times(&spec)?, limit)
     }
 
     #[test]

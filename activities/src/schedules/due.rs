@@ -122,7 +122,9 @@ impl Due {
             let is_cut = found.times.last().is_some_and(|last| *last <= starts);
             let before = found.times.iter().rev().find(|time| **time <= starts);
             match before {
-                Some(nominal) if !is_cut || found.rest == Rest::Nothing => return due(*nominal, true),
+                Some(nominal) if !is_cut || found.rest == Rest::Nothing => {
+                    return due(*nominal, true);
+                }
                 _ if back == jitter => break,
                 _ => {}
             }

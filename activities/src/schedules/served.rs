@@ -5,7 +5,7 @@
 //! agree. It serves where the server cannot answer, and offline.
 
 use almanac_workflows::names::ScheduleId;
-use almanac_workflows::times::{FireTimes, Rest, LATENESS, Spec, ZoneDifference};
+use almanac_workflows::times::{FireTimes, LATENESS, Rest, Spec, ZoneDifference};
 use jiff::{SignedDuration, Timestamp};
 
 use temporalio_common::protos::temporal::api::schedule::v1::ScheduleInfo;

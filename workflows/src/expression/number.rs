@@ -7,6 +7,7 @@
 )]
 
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 
 use super::stop::Stop;
 
@@ -207,14 +208,14 @@ fn write_float(value: f64, to: &mut String) {
             to.push_str(rest);
         }
         let sign = if point > 0 { '+' } else { '-' };
-        to.push_str(&format!("e{sign}{:02}", (point - 1).abs()));
+        write!(to, "e{sign}{:02}", (point - 1).abs()).unwrap_or_default();
     } else if point <= 0 {
-        to.push_str(&format!("0.{}{digits}", zeros(-point)));
+        write!(to, "0.{}{digits}", zeros(-point)).unwrap_or_default();
     } else if point >= length {
-        to.push_str(&format!("{digits}{}", zeros(point - length)));
+        write!(to, "{digits}{}", zeros(point - length)).unwrap_or_default();
     } else {
         let (whole, fraction) = digits.split_at(usize::try_from(point).unwrap_or(0));
-        to.push_str(&format!("{whole}.{fraction}"));
+        write!(to, "{whole}.{fraction}").unwrap_or_default();
     }
 }
 

@@ -410,11 +410,9 @@ fn begin(before: &[Token<&str>]) -> Option<usize> {
         };
         match kind {
             Tok::Word if KEYWORDS.contains(text) => return None,
-            Tok::Sym | Tok::Word if TIGHT.contains(text) => {
-                if ends_a_term(at - 1) {
-                    return Some(at);
-                }
-                // A sign.
+            // Without a term before it, it is a sign.
+            Tok::Sym | Tok::Word if TIGHT.contains(text) && ends_a_term(at - 1) => {
+                return Some(at);
             }
             Tok::Sym if matches!(*text, "|" | ";" | ":") => return None,
             _ => {}

@@ -421,10 +421,13 @@ pub(super) fn next_interval(interval: &Interval, after: i64) -> i64 {
     ((after - phase) / every + 1) * every + phase
 }
 
-/// The period and the offset of an interval.
+/// The period and the offset of an interval, cut where sums of them would
+/// overflow: far beyond the last year.
 pub(super) fn seconds_of(interval: &Interval) -> (i64, i64) {
-    let seconds =
-        |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);
+    const LONGEST: i64 = i64::MAX / 4;
+    let seconds = |duration: std::time::Duration| {
+        i64::try_from(duration.as_secs()).map_or(LONGEST, |seconds| seconds.min(LONGEST))
+    };
     (seconds(interval.every).max(1), seconds(interval.phase))
 }
 

@@ -9,6 +9,7 @@ use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::workflowservice::v1::ListScheduleMatchingTimesRequest;
 use tonic::{Code, Status};
 
+use super::failure::Patience;
 use super::{RequestError, Schedules};
 use crate::schedules::wire::{decode_time, encode_time};
 
@@ -37,13 +38,13 @@ impl Schedules {
             end_time: Some(encode_time(until)),
         };
         // A search that the server gives up fails each time.
-        let again = |status: &Status| {
-            matches!(
-                status.code(),
-                Code::Unavailable | Code::ResourceExhausted | Code::Aborted
-            )
+        let tries = |status: &Status| match status.code() {
+            Code::Unavailable | Code::ResourceExhausted | Code::Aborted => {
+                Patience::of(status).tries()
+            }
+            _ => 1,
         };
-        let answer = self.send_again_if(again, request, |mut client, request| async move {
+        let answer = self.send_tries(tries, request, |mut client, request| async move {
             WorkflowService::list_schedule_matching_times(&mut client, request).await
         });
         let answer = tokio::time::timeout(LIMIT, answer).await.map_err(|_| {

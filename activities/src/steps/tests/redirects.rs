@@ -124,5 +124,6 @@ async fn a_secret_is_sent_to_no_host_but_those_it_is_bound_to() {
     .unwrap();
     let error = steps.openapi(&request, LONG, 1).await.unwrap_err();
     assert_eq!(kind(&error.fault), "authorization", "{error:?}");
-    assert_eq!(other.asked(), ["GET /pets.json"]);
+    let asked = other.asked();
+    assert!(asked.iter().all(|one| !one.contains("/echo")), "{asked:?}");
 }

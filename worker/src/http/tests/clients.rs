@@ -128,7 +128,7 @@ async fn clients_that_say_nothing_do_not_keep_others_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut limits = Limits {
-        head: Duration::from_secs(60),
+        head: Duration::from_mins(1),
         ..Limits::default()
     };
     (limits.room.open, limits.room.share) = (2, 2);

@@ -11,7 +11,7 @@ const SOON: Duration = Duration::from_secs(20);
 const PROBE: Duration = Duration::from_secs(1);
 
 async fn crowded(fake: Fake, limits: Limits) -> Server {
-    serve_within(fake, Duration::from_secs(60), true, Authority::None, limits).await
+    serve_within(fake, Duration::from_mins(1), true, Authority::None, limits).await
 }
 
 /// Connects, and sends this.
@@ -86,7 +86,7 @@ async fn probes_answer_when_every_place_is_busy_and_others_hear_why() {
     let mut limits = Limits::default();
     (limits.room.open, limits.room.share, limits.room.reserve) = (2, 2, 2);
     let fake = Fake {
-        slow_sync: Duration::from_secs(60),
+        slow_sync: Duration::from_mins(1),
         ..Fake::default()
     };
     let server = crowded(fake, limits).await;
@@ -209,7 +209,7 @@ async fn a_reader_that_takes_nothing_is_cut_off_and_a_steady_one_is_not() {
 #[tokio::test]
 async fn a_client_that_leaves_frees_its_turn() {
     let fake = Fake {
-        slow_sync: Duration::from_secs(60),
+        slow_sync: Duration::from_mins(1),
         ..Fake::default()
     };
     let server = crowded(fake, Limits::default()).await;

@@ -233,7 +233,7 @@ async fn a_document_with_endless_findings_is_shown_in_bounds() {
     let finding = |n: usize| Diagnostic {
         snippet: Some("\u{e4}".repeat(5_000)),
         hint: Some("short".into()),
-        ..Diagnostic::error("defs/a.yaml", n, 1, &"y".repeat(100_000))
+        ..Diagnostic::error("defs/a.yaml", n, 1, "y".repeat(100_000))
     };
     let failed = FailedDocument {
         source: "a.yaml".into(),

@@ -217,8 +217,8 @@ workflow:
         |                           ^
       hint: the last timestamp is 9999-12-30T22:00:00Z; quote it, to pass it as text
     jobs/nightly.yaml:6:79: `workflow.search_attributes.C` is not a date and time that exists: `2026-02-30T00:00:00Z`
-      6 | search_attributes: { A: 9999-12-31T23:59:59Z, B: "9999-12-31T23:59:59Z", C: 2026-02-30T00:00:00Z }
-        |                                                                             ^
+      6 |   search_attributes: { A: 9999-12-31T23:59:59Z, B: "9999-12-31T23:59:59Z", C: 2026-02-30T00:00:00Z }
+        |                                                                               ^
       hint: the last timestamp is 9999-12-30T22:00:00Z; quote it, to pass it as text
     "#);
 }

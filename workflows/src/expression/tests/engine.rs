@@ -45,7 +45,7 @@ fn the_engine_gives_and_takes_what_it_did_when_it_got_its_number() {
         (ENGINE, digest().as_str()),
         (
             1,
-            "1c73164b13a92999290a7890e9057060134303e80771d396edfb599fc6a117c2"
+            "cf57ed01fc6f5ccdec168ff2ffd504dcfff4744434dd5a1d03d0b08106c06edc"
         )
     );
 }

@@ -132,11 +132,11 @@ fn the_time_and_the_uuids_of_a_run_are_what_the_caller_gives() {
         .map(|uuid| uuid.as_str().unwrap())
         .collect();
     assert_eq!(uuids.len(), 4, "{result}");
+    let form =
+        regex::Regex::new("^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+            .unwrap();
     for uuid in &uuids {
-        let form = regex::Regex::new(
-            "^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
-        );
-        assert!(form.unwrap().is_match(uuid), "{uuid}");
+        assert!(form.is_match(uuid), "{uuid}");
     }
     let other = serde_json::json!("run/1");
     let again = expression.evaluate(&serde_json::Value::Null, &[(NOW, &now), (UUID, &other)]);

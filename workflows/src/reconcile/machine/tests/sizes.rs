@@ -70,10 +70,11 @@ fn requests() -> impl Strategy<Value = (&'static str, Value)> {
         let mut input = match name {
             "sync" => json!({ "confirm": c.text() }),
             "override" => json!({ "id": id, "enabled": false, "reason": a.text(), "by": b.text() }),
-            "clear_override" => json!({ "id": id, "reason": a.text(), "by": b.text() }),
+            "clear_override" | "trigger" => {
+                json!({ "id": id, "reason": a.text(), "by": b.text() })
+            }
             "adopt" => json!({ "id": id, "from": a.text(), "by": b.text(), "revision": c.text() }),
             "suspend" | "resume" => json!({ "reason": a.text(), "by": b.text() }),
-            "trigger" => json!({ "id": id, "reason": a.text(), "by": b.text() }),
             "backfill" => json!({
                 "id": id, "from": "2026-01-01", "to": "2026-01-02", "reason": a.text(),
                 "by": b.text(),
