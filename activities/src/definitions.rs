@@ -19,7 +19,7 @@ use almanac_workflows::snapshot::Snapshot;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
-use crate::steps::StepError;
+use crate::steps::{StepError, StepKeys};
 
 /// Where the definitions come from: this process's registry.
 pub trait DefinitionSource: Send + Sync + 'static {
@@ -30,12 +30,13 @@ pub trait DefinitionSource: Send + Sync + 'static {
 /// Reads of the registry.
 pub struct DefinitionActivities {
     source: Arc<dyn DefinitionSource>,
+    keys: Option<StepKeys>,
 }
 
 impl DefinitionActivities {
-    /// The activities over `source`.
-    pub fn new(source: Arc<dyn DefinitionSource>) -> Self {
-        Self { source }
+    /// The activities over `source`, which sign what they pin with `keys`.
+    pub fn new(source: Arc<dyn DefinitionSource>, keys: Option<StepKeys>) -> Self {
+        Self { source, keys }
     }
 }
 
@@ -53,11 +54,18 @@ impl DefinitionActivities {
             return Err(refusal(format!("no definition `{id}`")));
         };
         match &loaded.definition.program {
-            Program::Steps(steps) => Ok(PinnedDefinition {
-                id,
-                revision: loaded.definition.revision.clone(),
-                steps: steps.clone(),
-            }),
+            Program::Steps(steps) => {
+                let mut pinned = PinnedDefinition {
+                    id,
+                    revision: loaded.definition.revision.clone(),
+                    steps: steps.clone(),
+                    signature: None,
+                };
+                if let Some(keys) = &self.keys {
+                    keys.sign(&mut pinned);
+                }
+                Ok(pinned)
+            }
             Program::Workflow(_) => Err(refusal(format!(
                 "definition `{id}` has no steps: it starts a workflow"
             ))),

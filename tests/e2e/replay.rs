@@ -202,6 +202,7 @@ fn a_run_of_a_definition_replays() {
                 { "answer": { "set": { "done": true } } },
                 { "again": { "wait": "PT0.01S" } },
             ]),
+            signature: None,
         });
         let id = format!("{}/nightly", project.name());
         crate::run_definition::run(&project, &id, &json!({ "definition": "nightly" })).await?;

@@ -119,6 +119,7 @@ fn a_run_by_name_takes_the_current_definition_and_keeps_it() {
                 { "pause": { "wait": { "seconds": 1 } } },
                 { "answer": { "set": { "revision": answer } } },
             ]),
+            signature: None,
         };
         fake.define(definition("1"));
         let id = format!("{}/by-name", project.name());

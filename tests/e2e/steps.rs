@@ -13,6 +13,7 @@ mod outside;
 mod random;
 mod refused;
 mod signals;
+mod signed;
 
 use almanac_tests::{Project, Scheduler, eventually, on_both_schedulers};
 use anyhow::{Context, bail};

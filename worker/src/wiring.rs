@@ -6,7 +6,7 @@ use almanac_activities::definitions::{DefinitionActivities, DefinitionSource};
 use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
 use almanac_activities::runs::{RunActivities, Runner};
 use almanac_activities::schedules::{Pace, Schedules};
-use almanac_activities::steps::{StepActivities, Steps};
+use almanac_activities::steps::{Callers, StepActivities, StepKeys, Steps};
 use almanac_workflows::reconcile::ReconcileSchedules;
 use almanac_workflows::run::RunDefinition;
 use almanac_workflows::snapshot::Snapshot;
@@ -26,6 +26,7 @@ pub(crate) fn specs(
     shared: &Arc<Shared>,
     args: &WorkerArgs,
     steps: &Arc<Steps>,
+    keys: Option<&StepKeys>,
 ) -> Vec<WorkerSpec> {
     let project = &shared.project;
     let source: Arc<dyn DefinitionSource> = Arc::clone(&shared.registry) as _;
@@ -50,14 +51,20 @@ pub(crate) fn specs(
             register: {
                 let (source, pace) = (Arc::clone(&source), Arc::clone(&pace));
                 let steps = Arc::clone(steps);
+                let keys = keys.cloned();
                 let project = project.clone();
                 Arc::new(move |client, options| {
                     let schedules = Schedules::new(client.clone(), Arc::clone(&pace));
                     let runner = Runner::new(schedules, project.clone());
                     options.register_workflow::<RunDefinition>()?;
                     options.register_activities(RunActivities::new(Arc::new(runner)));
-                    options.register_activities(DefinitionActivities::new(Arc::clone(&source)));
-                    options.register_activities(StepActivities::new(Arc::clone(&steps)));
+                    options.register_activities(DefinitionActivities::new(
+                        Arc::clone(&source),
+                        keys.clone(),
+                    ));
+                    let callers = Callers::new(client.clone(), project.clone(), keys.clone());
+                    let callers = Arc::new(callers);
+                    options.register_activities(StepActivities::new(Arc::clone(&steps), callers));
                     Ok(())
                 })
             },
@@ -69,10 +76,11 @@ pub(crate) fn specs(
             register: {
                 let shared = Arc::clone(shared);
                 let adopts_from = adopts_from.clone();
+                let keys = keys.cloned();
                 Arc::new(move |client, options| {
                     let health = Arc::clone(&shared.health);
                     let reconciler = Reconciler::new(
-                        Schedules::new(client.clone(), Arc::clone(&pace)),
+                        Schedules::new(client.clone(), Arc::clone(&pace)).signing(keys.clone()),
                         shared.project.clone(),
                         Arc::clone(&source),
                         concurrency,

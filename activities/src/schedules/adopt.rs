@@ -334,7 +334,7 @@ impl Adopter<'_> {
             let Some(update) = plan(&ours) else {
                 return Ok(ours);
             };
-            let body = wire::encode_update(&update, &ours.body);
+            let body = self.schedules.encode_update(&update, &ours.body);
             let token = ours.conflict_token.clone();
             let sent = self
                 .schedules

@@ -246,7 +246,7 @@ impl Applier<'_> {
             return Ok(Outcome::Skipped);
         }
         let memo = wire::owner_memo(self.project, &create.definition);
-        let body = wire::encode_create(create);
+        let body = self.schedules.encode_create(create);
         match self
             .schedules
             .create(&create.schedule, body, memo, request_id())
@@ -296,7 +296,7 @@ impl Applier<'_> {
         slot: &mut Slot<'_>,
     ) -> Tried {
         let response = self.schedules.describe(schedule).await?;
-        let Some(described) = wire::live(self.project, schedule, response) else {
+        let Some(described) = self.schedules.live(self.project, schedule, response) else {
             return Ok(Outcome::Conflict);
         };
         match self.replan(&definition, &described, false) {
@@ -332,7 +332,7 @@ impl Applier<'_> {
                 .schedules
                 .update(
                     &write.update.schedule,
-                    write.body(),
+                    write.body(self.schedules),
                     token.clone(),
                     request_id(),
                 )
@@ -346,7 +346,10 @@ impl Applier<'_> {
                 },
                 Err(RequestError::Stale) => {
                     let response = self.schedules.describe(&write.update.schedule).await?;
-                    Box::new(wire::live(self.project, &write.update.schedule, response))
+                    Box::new(
+                        self.schedules
+                            .live(self.project, &write.update.schedule, response),
+                    )
                 }
                 Err(error) => return Err(error),
             };
@@ -380,7 +383,10 @@ impl Applier<'_> {
         let mut tries = 0;
         loop {
             let response = self.schedules.describe(&update.schedule).await?;
-            let Some(now) = wire::live(self.project, &update.schedule, response) else {
+            let Some(now) = self
+                .schedules
+                .live(self.project, &update.schedule, response)
+            else {
                 return Ok(ReadBack::Other(Box::new(None)));
             };
             if shows(&now, update) {

@@ -33,6 +33,7 @@ pub use times::MATCHING_LIMIT;
 pub use workflows::WorkflowList;
 
 use super::{ListEntry, Pace, wire};
+use crate::steps::StepKeys;
 
 /// The server's largest page of a list.
 const PAGE_SIZE: i32 = 1000;
@@ -65,6 +66,7 @@ pub struct Schedules {
     client: Client,
     pace: Arc<Pace>,
     drops_due_runs: Arc<OnceCell<bool>>,
+    keys: Option<StepKeys>,
 }
 
 impl std::fmt::Debug for Schedules {
@@ -83,7 +85,19 @@ impl Schedules {
             client,
             pace,
             drops_due_runs: Arc::default(),
+            keys: None,
         }
+    }
+
+    /// The same, with steps that it writes signed, and others taken for drift.
+    #[must_use]
+    pub fn signing(mut self, keys: Option<StepKeys>) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    pub(super) fn keys(&self) -> Option<&StepKeys> {
+        self.keys.as_ref()
     }
 
     /// The client beneath.

@@ -13,6 +13,7 @@ mod observe;
 mod pace;
 mod served;
 mod settled;
+mod signed;
 mod versions;
 mod view;
 mod watch;

@@ -328,7 +328,9 @@ impl Observer<'_> {
                 }
                 Ok(response) => {
                     let info = response.info.clone().unwrap_or_default();
-                    let seen = wire::live(self.project, &suspect.schedule, response);
+                    let seen = self
+                        .schedules
+                        .live(self.project, &suspect.schedule, response);
                     if let Some(described) = &seen {
                         self.watch.described(&described.live, &info);
                     }

@@ -11,12 +11,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_workflows::names::DefinitionId;
 use almanac_workflows::run::machine::{HttpRequest, OpenApiRequest, ShellRequest, Standard};
 use serde_json::Value;
+use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
-use super::{StepError, Steps};
+use super::{Callers, StepError, Steps};
 
 /// The longest time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -31,12 +33,13 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// The activities that definitions' steps call, on any worker of the project.
 pub struct StepActivities {
     steps: Arc<Steps>,
+    callers: Arc<Callers>,
 }
 
 impl StepActivities {
-    /// The activities over `steps`.
-    pub fn new(steps: Arc<Steps>) -> Self {
-        Self { steps }
+    /// The activities over `steps`, for these callers.
+    pub fn new(steps: Arc<Steps>, callers: Arc<Callers>) -> Self {
+        Self { steps, callers }
     }
 }
 
@@ -49,6 +52,7 @@ impl StepActivities {
         ctx: ActivityContext,
         request: HttpRequest,
     ) -> Result<Value, ActivityError> {
+        self.caller(&ctx, false).await?;
         let call = self.steps.http(&request, limit(&ctx));
         let answer = while_wanted(&ctx, call).await;
         if request.is_repeatable() {
@@ -64,6 +68,7 @@ impl StepActivities {
         ctx: ActivityContext,
         request: OpenApiRequest,
     ) -> Result<Value, ActivityError> {
+        self.caller(&ctx, false).await?;
         let attempt = ctx.info().attempt;
         let call = self.steps.openapi(&request, limit(&ctx), attempt);
         while_wanted(&ctx, call).await
@@ -76,6 +81,7 @@ impl StepActivities {
         ctx: ActivityContext,
         event: Value,
     ) -> Result<Value, ActivityError> {
+        self.caller(&ctx, false).await?;
         let published = self.steps.emit(&event, limit(&ctx));
         while_wanted(&ctx, published).await
     }
@@ -87,7 +93,11 @@ impl StepActivities {
         ctx: ActivityContext,
         request: ShellRequest,
     ) -> Result<Value, ActivityError> {
-        let call = self.steps.shell(request, limit(&ctx), ctx.cancelled());
+        let caller = self.caller(&ctx, self.steps.is_bound(&request)).await?;
+        let stop = ctx.cancelled();
+        let call = self
+            .steps
+            .shell(request, caller.as_ref(), limit(&ctx), stop);
         tokio::select! {
             done = call => {
                 // It ended because of that, and its processes are gone.
@@ -102,6 +112,25 @@ impl StepActivities {
 }
 
 impl StepActivities {
+    /// The definition whose run calls, where it has to be known: `must`, or
+    /// with keys.
+    async fn caller(
+        &self,
+        ctx: &ActivityContext,
+        must: bool,
+    ) -> Result<Option<DefinitionId>, ActivityError> {
+        if !must && !self.callers.must_be_signed() {
+            return Ok(None);
+        }
+        let info = ctx.info();
+        // Both are missing where no workflow asked for the activity.
+        let run = WorkflowExecution {
+            workflow_id: info.workflow_id.clone().unwrap_or_default(),
+            run_id: info.workflow_run_id.clone().unwrap_or_default(),
+        };
+        Ok(Some(self.callers.definition(run).await?))
+    }
+
     /// An answer of something that must not be done twice. When its worker goes,
     /// Temporal would have it done again elsewhere.
     fn once(

@@ -9,10 +9,12 @@
 //! an error or a log.
 
 mod activity;
+mod callers;
 mod events;
 mod failure;
 mod guard;
 mod http;
+mod keys;
 mod openapi;
 mod secrets;
 mod shell;
@@ -22,14 +24,17 @@ mod tests;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use almanac_workflows::names::DefinitionId;
 use almanac_workflows::run::machine::{HttpRequest, OpenApiRequest, ShellRequest, Standard};
 use almanac_workflows::run::{PAYLOAD_LIMIT, json_size};
 use serde_json::Value;
 
 pub use activity::StepActivities;
+pub use callers::Callers;
 pub use events::{Events, NatsUrl, NatsUrlError, Subject, SubjectError};
 pub use failure::StepError;
 pub use guard::{Allow, AllowError, Guard, HostError, HostPattern, Kind, Refused};
+pub use keys::{KeyEntry, KeyError, StepKeys};
 pub use secrets::{Secret, SecretEntry, SecretError, Secrets};
 pub use shell::{Commands, ShellEntry, ShellError, ShellVariable};
 
@@ -106,14 +111,26 @@ impl Steps {
         fitting(openapi::call(&self.web, &self.secrets, request, within, attempt).await?)
     }
 
-    /// `run: shell`. When `stop` resolves, the command is ended.
+    /// Whether a command is bound to definitions.
+    pub(crate) fn is_bound(&self, request: &ShellRequest) -> bool {
+        self.commands.is_bound(&request.command)
+    }
+
+    /// The names of the secrets that may be sent to every host.
+    pub fn unbound_secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.unbound()
+    }
+
+    /// `run: shell`, for a step of the definition `caller`. When `stop` resolves,
+    /// the command is ended.
     pub async fn shell(
         &self,
         request: ShellRequest,
+        caller: Option<&DefinitionId>,
         within: Duration,
         stop: impl Future<Output = ()>,
     ) -> Result<Value, StepError> {
-        fitting(shell::run(&self.commands, request, within, stop).await?)
+        fitting(shell::run(&self.commands, request, caller, within, stop).await?)
     }
 
     /// How many commands run that no step waits for.

@@ -83,10 +83,57 @@ impl Binding {
     }
 }
 
+/// A place that holds a secret text: `env:VARIABLE` or `file:/path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     Env(String),
     File(PathBuf),
+}
+
+impl FromStr for Source {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        // As schemes of URIs are, in any case.
+        let (scheme, rest) = text.split_once(':').unwrap_or_default();
+        match (scheme.to_ascii_lowercase().as_str(), rest) {
+            ("env", variable) if is_variable(variable) => Ok(Self::Env(variable.to_owned())),
+            ("env", _) => Err("that is no name of a variable"),
+            ("file", path) if Path::new(path).is_absolute() => Ok(Self::File(path.into())),
+            ("file", _) => Err("the file's path begins with `/`"),
+            _ => Err("a place is `env:VARIABLE` or `file:/path`"),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(variable) => write!(f, "env:{variable}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+impl Source {
+    /// The text now; `name` is the secret's, for messages.
+    pub(super) fn read(&self, name: &str) -> Result<Secret, SecretError> {
+        let text = match self {
+            Self::Env(variable) => variable_text(variable).map_err(|why| {
+                let (name, variable) = (name.to_owned(), variable.clone());
+                SecretError::Variable {
+                    name,
+                    variable,
+                    why,
+                }
+            })?,
+            Self::File(path) => file_text(path).map_err(|why| {
+                let (name, path) = (name.to_owned(), path.clone());
+                SecretError::File { name, path, why }
+            })?,
+        };
+        Ok(Secret(text))
+    }
 }
 
 /// Why a secret cannot be had. The messages name names and places, never texts.
@@ -159,15 +206,7 @@ impl FromStr for SecretEntry {
         let hosts = parts.map(str::parse).collect::<Result<_, _>>();
         let hosts =
             hosts.map_err(|_| bad("after `@` comes HOST, HOST:PORT, *.DOMAIN or an address"))?;
-        // As schemes of URIs are, in any case.
-        let (scheme, rest) = source.split_once(':').unwrap_or_default();
-        let source = match Some((scheme.to_ascii_lowercase().as_str(), rest)) {
-            Some(("env", variable)) if is_variable(variable) => Source::Env(variable.to_owned()),
-            Some(("env", _)) => return Err(bad("that is no name of a variable")),
-            Some(("file", path)) if Path::new(path).is_absolute() => Source::File(path.into()),
-            Some(("file", _)) => return Err(bad("the file's path begins with `/`")),
-            _ => return Err(bad("after `=` comes `env:` or `file:`")),
-        };
+        let source = source.parse().map_err(bad)?;
         Ok(Self {
             name: name.to_owned(),
             source,
@@ -220,25 +259,12 @@ impl Secrets {
     pub(super) fn read(&self, name: &str) -> Result<(Secret, Binding), SecretError> {
         let found = self.by_name.get(name);
         let (source, hosts) = found.ok_or_else(|| SecretError::Unknown(name.to_owned()))?;
-        let text = match source {
-            Source::Env(variable) => variable_text(variable).map_err(|why| {
-                let (name, variable) = (name.to_owned(), variable.clone());
-                SecretError::Variable {
-                    name,
-                    variable,
-                    why,
-                }
-            })?,
-            Source::File(path) => file_text(path).map_err(|why| {
-                let (name, path) = (name.to_owned(), path.clone());
-                SecretError::File { name, path, why }
-            })?,
-        };
+        let text = source.read(name)?;
         let binding = Binding {
             name: name.to_owned(),
             hosts: hosts.clone(),
         };
-        Ok((Secret(text), binding))
+        Ok((text, binding))
     }
 }
 

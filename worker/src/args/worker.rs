@@ -1,9 +1,11 @@
 //! The flags of the worker.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use almanac_activities::steps::{KeyEntry, KeyError};
 use almanac_workflows::names::Project;
 use almanac_workflows::record::{DriftPolicy, Options, OrphanPolicy};
 use clap::{Args, ValueEnum};
@@ -73,6 +75,12 @@ pub struct WorkerArgs {
     /// Each schedule is described in full once within this time
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = at_least_a_second)]
     pub resync_interval: Duration,
+    /// A key of 32 bytes or more that signs the steps in schedules; steps that no
+    /// such key signed call nothing. SOURCE is `env:VARIABLE` or `file:/path`. The
+    /// first key signs, each is accepted; may be given several times, or as a list
+    /// with commas
+    #[arg(long, value_name = "SOURCE", value_delimiter = ',', value_parser = key)]
+    pub steps_key: Vec<Result<KeyEntry, KeyError>>,
     /// What happens to a schedule that someone changed
     #[arg(long, value_enum, default_value_t)]
     pub drift: Drift,
@@ -152,4 +160,14 @@ impl From<Orphans> for OrphanPolicy {
             Orphans::Keep => Self::Keep,
         }
     }
+}
+
+/// Never an error of the command line's parser, which would show the value:
+/// somebody may have written the key itself.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the shape that the command line's parser wants"
+)]
+fn key(text: &str) -> Result<Result<KeyEntry, KeyError>, Infallible> {
+    Ok(text.parse())
 }

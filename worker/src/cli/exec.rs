@@ -34,7 +34,7 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
     let source = format!("almanac/exec/{}", definition.id);
     let mut signals = Signals::take().context("take over the signals")?;
     let steps = Arc::new(args.steps.open()?);
-    let mut effects = Effects::new(Arc::clone(&steps));
+    let mut effects = Effects::new(Arc::clone(&steps), definition.id.clone());
     let mut events = Events::open(args.events.as_deref())?;
     let began = Timestamp::now();
     let about = About {
@@ -292,14 +292,15 @@ mod tests {
         let file: PathBuf = folder.path().join("steps.yaml");
         std::fs::write(&file, text)?;
         let steps = Flags::try_parse_from([&["exec"], flags].concat())?.steps;
-        let mut effects = Effects::new(Arc::new(steps.open()?));
-        let (_, flow, input) = chosen(&ExecArgs {
+        let opened = Arc::new(steps.open()?);
+        let (definition, flow, input) = chosen(&ExecArgs {
             file,
             input: Some(input),
             id: None,
             events: None,
             steps,
         })?;
+        let mut effects = Effects::new(opened, definition.id);
         let about = About {
             id: "x".to_owned(),
             source: "/x".to_owned(),

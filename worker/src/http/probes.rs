@@ -1,7 +1,7 @@
 //! What is served to everyone: the probes, and the metrics page.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use almanac_activities::metrics::Metric;
 use almanac_workflows::names::Revision;
@@ -16,8 +16,6 @@ use crate::process::health::Readiness;
 
 /// The paths that are served to everyone.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-/// How old the metrics page may be.
-const FRESH: Duration = Duration::from_millis(250);
 
 /// Whether the process works.
 #[utoipa::path(
@@ -61,21 +59,24 @@ pub(super) fn is_probe(path: &str) -> bool {
     PROBES.contains(&path)
 }
 
-/// The metrics page, shared by all who ask within a moment: however many do,
-/// it is made a few times a second and held once each time.
+/// The metrics page, shared by all who ask while it is being made: one is made
+/// at a time, and who has waited takes one that was begun after they asked. So
+/// nobody gets an old page, and a crowd has it made no more often than one does.
 #[derive(Debug, Default)]
 pub(super) struct Metrics(Mutex<Option<(Instant, Bytes)>>);
 
 impl Metrics {
     fn get(&self, backend: &impl Backend) -> Bytes {
+        let asked = Instant::now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, page)) = &*last
-            && at.elapsed() < FRESH
+        if let Some((begun, page)) = &*last
+            && *begun > asked
         {
             return page.clone();
         }
+        let begun = Instant::now();
         let page = Bytes::from(backend.metrics() + &revision(&backend.snapshot().revision));
-        *last = Some((Instant::now(), page.clone()));
+        *last = Some((begun, page.clone()));
         page
     }
 }

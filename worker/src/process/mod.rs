@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::schedules::Watch;
-use almanac_activities::steps::Steps;
+use almanac_activities::steps::{StepKeys, Steps};
 use almanac_workflows::names::{Project, WorkerId};
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -95,6 +95,7 @@ pub struct Process {
     metrics: MetricsPage,
     authority: Authority,
     steps: Arc<Steps>,
+    keys: Option<StepKeys>,
     listener: TcpListener,
     signals: Signals,
 }
@@ -109,6 +110,15 @@ impl Process {
     ) -> anyhow::Result<Self> {
         let authority = Authority::open(&args.auth)?;
         let steps = Arc::new(args.steps.open()?);
+        for secret in steps.unbound_secrets() {
+            tracing::warn!(
+                secret,
+                "the secret may be sent to any host; hint: --secret {secret}=SOURCE@HOST binds it"
+            );
+        }
+        let keys: Result<Vec<_>, _> = args.steps_key.iter().cloned().collect();
+        let keys = keys.and_then(|keys| StepKeys::open(&project, &keys));
+        let keys = keys.context("--steps-key")?;
         let listener = TcpListener::bind(args.listen)
             .await
             .with_context(|| format!("listen on {} (--listen)", args.listen))?;
@@ -120,6 +130,7 @@ impl Process {
             metrics,
             authority,
             steps,
+            keys,
             listener,
         })
     }
@@ -153,6 +164,7 @@ impl Process {
             metrics,
             authority,
             steps,
+            keys,
             listener,
             mut signals,
         } = self;
@@ -193,7 +205,7 @@ impl Process {
         ));
         let supervisor = Supervisor {
             connector,
-            specs: crate::wiring::specs(&shared, &args, &steps),
+            specs: crate::wiring::specs(&shared, &args, &steps, keys.as_ref()),
             health: Arc::clone(&shared.health),
             clients,
             startup_retry: args.startup_retry,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::machine::Position;
-use crate::names::{DefinitionId, Revision};
+use crate::names::{DefinitionId, Project, Revision};
 
 /// What a run begins with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,23 @@ pub struct PinnedDefinition {
     pub revision: Revision,
     /// Its steps: the task list, or a map of `do` and what stands around it.
     pub steps: Value,
+    /// Proof that a registry of its project wrote it, where workers have a key.
+    pub signature: Option<String>,
+}
+
+impl PinnedDefinition {
+    /// The text that a signature is of.
+    pub fn signed_text(&self, project: &Project) -> Vec<u8> {
+        let parts = (
+            "almanac steps v1",
+            project,
+            &self.id,
+            &self.revision,
+            &self.steps,
+        );
+        // Maps of JSON are ordered by their keys.
+        serde_json::to_vec(&parts).unwrap_or_default()
+    }
 }
 
 /// The same as JSON: what stands around the task list, beside it.
@@ -58,6 +75,8 @@ pub struct PinnedDefinition {
 struct Carried {
     id: DefinitionId,
     revision: Revision,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
     #[serde(flatten)]
     parts: Map<String, Value>,
 }
@@ -68,6 +87,7 @@ impl From<Carried> for PinnedDefinition {
             id: carried.id,
             revision: carried.revision,
             steps: joined(carried.parts),
+            signature: carried.signature,
         }
     }
 }
@@ -77,6 +97,7 @@ impl From<PinnedDefinition> for Carried {
         Self {
             id: pinned.id,
             revision: pinned.revision,
+            signature: pinned.signature,
             parts: parted(pinned.steps),
         }
     }
@@ -85,7 +106,7 @@ impl From<PinnedDefinition> for Carried {
 /// The steps that the input of a run pins; `None` when it pins none.
 pub fn pinned_steps(input: &Value) -> Option<Value> {
     let mut parts = input.get("definition")?.as_object()?.clone();
-    parts.retain(|key, _| !matches!(key.as_str(), "id" | "revision"));
+    parts.retain(|key, _| !matches!(key.as_str(), "id" | "revision" | "signature"));
     parts.contains_key("do").then(|| joined(parts))
 }
 

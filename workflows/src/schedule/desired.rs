@@ -98,6 +98,7 @@ impl Desired {
             id: self.definition.clone(),
             revision: self.revision.clone(),
             steps: self.values.definition.clone()?,
+            signature: None,
         };
         Some(json!({ "definition": definition, "input": self.values.input.first() }))
     }

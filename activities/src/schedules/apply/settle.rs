@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Applier, Done, Outcome, Slot, request_id};
 use crate::schedules::due::{Backend, Due, Guard, Moment, at_risk};
-use crate::schedules::wire::{self, Described};
+use crate::schedules::wire::Described;
 use crate::schedules::{RequestError, Schedules};
 
 /// How long a write waits for a moment at which no run is due.
@@ -59,8 +59,8 @@ impl Write {
 
     /// The body to send. A run that was started early used one of the limited
     /// actions, which a backfill does not count.
-    pub(super) fn body(&self) -> Schedule {
-        let mut body = wire::encode_update(&self.update, &self.described.body);
+    pub(super) fn body(&self, schedules: &Schedules) -> Schedule {
+        let mut body = schedules.encode_update(&self.update, &self.described.body);
         if let Some(state) = &mut body.state
             && state.limited_actions
             && self.update.remaining == Remaining::Keep
@@ -199,7 +199,10 @@ impl Applier<'_> {
                 }
             }
             let response = self.schedules.describe(&write.update.schedule).await?;
-            let Some(now) = wire::live(self.project, &write.update.schedule, response) else {
+            let Some(now) = self
+                .schedules
+                .live(self.project, &write.update.schedule, response)
+            else {
                 return Ok(Some(Outcome::Conflict));
             };
             if let Some(outcome) = self.take(write, now) {
@@ -225,7 +228,7 @@ impl Applier<'_> {
                 Err(RequestError::NotFound) => return Ok(None),
                 Err(error) => return Err(error),
             };
-            let Some(now) = wire::live(self.project, &old.schedule, response) else {
+            let Some(now) = self.schedules.live(self.project, &old.schedule, response) else {
                 return Ok(None);
             };
             if now.live.values.paused {
@@ -400,7 +403,9 @@ impl Applier<'_> {
             }
             slot.sleep(LONGEST_LOOK / 5).await;
             if let Ok(response) = self.schedules.describe(&write.update.schedule).await
-                && let Some(now) = wire::live(self.project, &write.update.schedule, response)
+                && let Some(now) =
+                    self.schedules
+                        .live(self.project, &write.update.schedule, response)
             {
                 shown = now;
             }

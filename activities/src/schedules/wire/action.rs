@@ -142,6 +142,12 @@ pub(super) fn decode_input(info: &NewWorkflowExecutionInfo) -> (Vec<Value>, Opti
     (args, None)
 }
 
+/// The argument of a run that pins its steps.
+pub(super) fn decode_run_input(info: &NewWorkflowExecutionInfo) -> Option<Value> {
+    let mut args = info.input.iter().flat_map(|input| &input.payloads);
+    args.next().map(decode_json)
+}
+
 /// The arguments as a request carries them.
 pub(super) fn encode_input(input: &[Value], run_input: Option<&Value>) -> Payloads {
     let payloads = match run_input {

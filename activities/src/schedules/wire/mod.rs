@@ -12,6 +12,7 @@ pub use payload::{decode_json, encode_json};
 pub(crate) use schedule::encode_overlap;
 pub use schedule::{
     Described, decode_values, encode_create, encode_update, live, owner_in, owner_memo, owner_of,
+    run_input,
 };
 pub(super) use spec::holds_duration;
 pub use spec::{decode_spec, encode_spec};

@@ -9,7 +9,7 @@ use almanac_workflows::plan::{Create, Remaining, Update};
 use almanac_workflows::record::{MEMO_KEY, OwnerMemo};
 use almanac_workflows::schedule::{Field, Live, ScheduleValues};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::Memo;
 use temporalio_common::protos::temporal::api::enums::v1::ScheduleOverlapPolicy;
 use temporalio_common::protos::temporal::api::schedule::v1::{
@@ -18,8 +18,8 @@ use temporalio_common::protos::temporal::api::schedule::v1::{
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 
 use super::action::{
-    decode_action, decode_input, decode_memo, encode_action, encode_input, set_memo, started,
-    starting,
+    decode_action, decode_input, decode_memo, decode_run_input, encode_action, encode_input,
+    set_memo, started, starting,
 };
 use super::payload::{decode_json, encode_json};
 use super::spec::{decode_duration, decode_spec, decode_time, encode_duration, encode_spec};
@@ -122,6 +122,11 @@ pub fn live(
             .saturating_add(info.buffer_dropped)
             .saturating_add(info.missed_catchup_window),
     })
+}
+
+/// The argument that pins the steps of a schedule's runs.
+pub fn run_input(body: &Schedule) -> Option<Value> {
+    decode_run_input(&started(body.action.as_ref()))
 }
 
 /// The body of a schedule to create.

@@ -20,6 +20,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_workflows::names::DefinitionId;
 use almanac_workflows::run::language::RunOutput;
 use almanac_workflows::run::machine::{ShellRequest, Standard};
 use serde_json::{Value, json};
@@ -39,11 +40,19 @@ const UNAWAITED: usize = 32;
 /// How much of stderr an error repeats, in characters.
 const QUOTED: usize = 300;
 
-/// One entry of `--shell-allow`: `/path/to/program` or `NAME=/path/to/program`.
+/// One entry of `--shell-allow`: `/path/to/program` or `NAME=/path/to/program`,
+/// each with the definitions that may run it: `NAME=/path@DEFINITION@DEFINITION`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShellEntry {
     name: String,
-    program: PathBuf,
+    program: Program,
+}
+
+/// A program, and the definitions that may run it; with none, every definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Program {
+    path: PathBuf,
+    definitions: BTreeSet<DefinitionId>,
 }
 
 /// One entry of `--shell-env`: the name of a variable.
@@ -79,7 +88,7 @@ fn is_the_systems(name: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShellError {
     /// An entry cannot be one.
-    #[error("`{0}` is not /path/to/program or NAME=/path/to/program")]
+    #[error("`{0}` is not /path/to/program or NAME=/path/to/program, or either with @DEFINITION")]
     Entry(String),
     /// No step may set this variable.
     #[error("the variable `{name}` {why}")]
@@ -109,17 +118,24 @@ impl FromStr for ShellEntry {
 
     fn from_str(entry: &str) -> Result<Self, ShellError> {
         let bad = || ShellError::Entry(entry.to_owned());
-        let (name, program) = match entry.split_once('=') {
-            Some((name, program)) if !name.contains('/') => (name, program),
-            _ => (entry, entry),
+        let mut parts = entry.split('@');
+        let command = parts.next().unwrap_or_default();
+        let definitions = parts.map(str::parse).collect::<Result<_, _>>();
+        let definitions = definitions.map_err(|_| bad())?;
+        let (name, path) = match command.split_once('=') {
+            Some((name, path)) if !name.contains('/') => (name, path),
+            _ => (command, command),
         };
         let is_blank = |c: char| c.is_whitespace() || c.is_control();
-        if name.is_empty() || name.contains(is_blank) || !Path::new(program).is_absolute() {
+        if name.is_empty() || name.contains(is_blank) || !Path::new(path).is_absolute() {
             return Err(bad());
         }
         Ok(Self {
             name: name.to_owned(),
-            program: program.into(),
+            program: Program {
+                path: path.into(),
+                definitions,
+            },
         })
     }
 }
@@ -127,7 +143,7 @@ impl FromStr for ShellEntry {
 /// The commands that definitions may run, and the variables that they may set.
 #[derive(Debug, Clone)]
 pub struct Commands {
-    by_name: BTreeMap<String, PathBuf>,
+    by_name: BTreeMap<String, Program>,
     variables: BTreeSet<String>,
     /// For commands that no step waits for.
     unawaited: Arc<Semaphore>,
@@ -160,7 +176,8 @@ impl Commands {
             ..Self::default()
         };
         for ShellEntry { name, program } in entries {
-            if let Err(why) = runnable(&program) {
+            if let Err(why) = runnable(&program.path) {
+                let program = program.path;
                 return Err(ShellError::Program { name, program, why });
             }
             if commands.by_name.insert(name.clone(), program).is_some() {
@@ -193,15 +210,31 @@ impl Commands {
         self.groups.kill();
     }
 
-    fn program(&self, command: &str) -> Result<&Path, StepError> {
+    /// Whether a command is for some definitions only.
+    pub(super) fn is_bound(&self, command: &str) -> bool {
         let found = self.by_name.get(command.trim());
-        found.map(PathBuf::as_path).ok_or_else(|| {
-            let shown: String = command.trim().chars().take(80).collect();
+        found.is_some_and(|program| !program.definitions.is_empty())
+    }
+
+    fn program(&self, command: &str, caller: Option<&DefinitionId>) -> Result<&Path, StepError> {
+        let shown = || command.trim().chars().take(80).collect::<String>();
+        let Some(program) = self.by_name.get(command.trim()) else {
             let detail = format!(
-                "the command {shown:?} is not one that the worker may run; hint: --shell-allow names programs, and a script is a program of its own"
+                "the command {:?} is not one that the worker may run; hint: --shell-allow names programs, and a script is a program of its own",
+                shown()
             );
-            StepError::configuration(detail)
-        })
+            return Err(StepError::configuration(detail));
+        };
+        let Program { path, definitions } = program;
+        if definitions.is_empty() || caller.is_some_and(|caller| definitions.contains(caller)) {
+            return Ok(path);
+        }
+        let detail = format!(
+            "the command {:?} is bound to other definitions than {} (--shell-allow)",
+            shown(),
+            caller.map_or("an unknown one", DefinitionId::as_str)
+        );
+        Err(StepError::lasting(Standard::Authorization, detail))
     }
 }
 
@@ -220,10 +253,11 @@ fn runnable(program: &Path) -> Result<(), String> {
 pub(super) async fn run(
     commands: &Commands,
     request: ShellRequest,
+    caller: Option<&DefinitionId>,
     within: Duration,
     stop: impl Future<Output = ()>,
 ) -> Result<Value, StepError> {
-    let job = job(commands, &request, within)?;
+    let job = job(commands, &request, caller, within)?;
     let program = job.program.clone();
     let failed = move |error: std::io::Error| {
         let detail = format!("{} could not be run: {error}", program.display());
@@ -256,8 +290,13 @@ pub(super) async fn run(
     output(&request, finished, within)
 }
 
-fn job(commands: &Commands, request: &ShellRequest, within: Duration) -> Result<Job, StepError> {
-    let program = commands.program(&request.command)?.to_owned();
+fn job(
+    commands: &Commands,
+    request: &ShellRequest,
+    caller: Option<&DefinitionId>,
+    within: Duration,
+) -> Result<Job, StepError> {
+    let program = commands.program(&request.command, caller)?.to_owned();
     if request.arguments.iter().any(|text| text.contains('\0')) {
         return Err(StepError::configuration("an argument has a NUL character"));
     }

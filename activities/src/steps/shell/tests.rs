@@ -31,7 +31,14 @@ fn request(fields: Value) -> ShellRequest {
 
 async fn ran(fields: Value) -> Result<Value, StepError> {
     let commands = commands(&["sh=/bin/sh", "/bin/cat", "env=/usr/bin/env"]);
-    run(&commands, request(fields), LONG, std::future::pending()).await
+    run(
+        &commands,
+        request(fields),
+        None,
+        LONG,
+        std::future::pending(),
+    )
+    .await
 }
 
 /// A script for `sh -c`, as a definition would have to name it.
@@ -103,7 +110,7 @@ async fn only_commands_that_are_named_run() {
     let none = Commands::default();
     for command in ["sh", "/bin/sh", "ls", "sh; ls", "/bin/cat", "../bin/sh", ""] {
         let one = request(json!({"command": command}));
-        let error = run(&none, one, LONG, std::future::pending())
+        let error = run(&none, one, None, LONG, std::future::pending())
             .await
             .unwrap_err();
         assert_eq!(kind(&error), "configuration", "{command}");
@@ -211,6 +218,7 @@ async fn time_is_limited_and_the_group_goes_whole() {
     let error = run(
         &commands,
         one,
+        None,
         Duration::from_secs(2),
         std::future::pending(),
     )
@@ -232,7 +240,7 @@ async fn a_cancelled_command_can_clean_up_and_then_goes() {
         path = path.display()
     );
     let one = request(json!({"arguments": ["-c", text]}));
-    let error = run(&commands, one, LONG, written(&path, 2))
+    let error = run(&commands, one, None, LONG, written(&path, 2))
         .await
         .unwrap_err();
     assert!(detail(&error).contains("cancelled"), "{error:?}");
@@ -254,7 +262,7 @@ async fn a_command_that_is_given_up_is_killed() {
     );
     let one = request(json!({"arguments": ["-c", text]}));
     tokio::select! {
-        done = run(&commands, one, LONG, std::future::pending()) => panic!("{done:?}"),
+        done = run(&commands, one, None, LONG, std::future::pending()) => panic!("{done:?}"),
         () = written(&path, 2) => {}
     }
     all_gone(&path).await;
@@ -319,7 +327,7 @@ async fn an_output_that_temporal_refuses_is_a_lasting_error() {
     let text = "head -c 500000 /dev/zero | tr '\\0' '\\1'";
     let one = request(json!({"arguments": ["-c", text], "output": "stdout"}));
     let error = steps
-        .shell(one, LONG, std::future::pending())
+        .shell(one, None, LONG, std::future::pending())
         .await
         .unwrap_err();
     assert_eq!((kind(&error), error.retryable), ("runtime", false));
@@ -331,7 +339,7 @@ async fn an_output_that_temporal_refuses_is_a_lasting_error() {
 async fn only_variables_that_are_named_are_set() {
     let none = Commands::open(vec!["env=/usr/bin/env".parse().unwrap()], Vec::new()).unwrap();
     let one = request(json!({"command": "env", "environment": {"A": "1"}}));
-    let error = run(&none, one, LONG, std::future::pending())
+    let error = run(&none, one, None, LONG, std::future::pending())
         .await
         .unwrap_err();
     assert_eq!(kind(&error), "configuration");
@@ -363,7 +371,7 @@ async fn commands_that_nobody_waits_for_are_so_many() {
     let text = format!("until [ -e {} ]; do sleep 0.1; done", open.display());
     let start = async || {
         let one = request(json!({"arguments": ["-c", text], "wait": false}));
-        run(&commands, one, LONG, std::future::pending()).await
+        run(&commands, one, None, LONG, std::future::pending()).await
     };
     for _ in 0..UNAWAITED {
         assert_eq!(start().await.unwrap(), Value::Null);
@@ -381,4 +389,36 @@ async fn commands_that_nobody_waits_for_are_so_many() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("no place became free");
+}
+
+#[tokio::test]
+async fn a_command_is_for_the_definitions_that_it_is_bound_to() {
+    let commands = commands(&["sh=/bin/sh@nightly@weekly", "/bin/sh"]);
+    let ask = async |command: &str, caller: Option<&str>| {
+        let caller = caller.map(|caller| caller.parse().unwrap());
+        let one = request(json!({"command": command, "arguments": ["-c", "true"]}));
+        run(
+            &commands,
+            one,
+            caller.as_ref(),
+            LONG,
+            std::future::pending(),
+        )
+        .await
+    };
+    for (command, caller) in [
+        ("sh", Some("nightly")),
+        ("sh", Some("weekly")),
+        ("/bin/sh", Some("other")),
+        ("/bin/sh", None),
+    ] {
+        assert!(ask(command, caller).await.is_ok(), "{command} {caller:?}");
+    }
+    for caller in [Some("other"), None] {
+        let error = ask("sh", caller).await.unwrap_err();
+        assert_eq!(kind(&error), "authorization", "{caller:?}");
+    }
+    assert!(commands.is_bound("sh") && !commands.is_bound("/bin/sh"));
+    assert!("sh=/bin/sh@".parse::<ShellEntry>().is_err());
+    assert!("sh=/bin/sh@No Id".parse::<ShellEntry>().is_err());
 }

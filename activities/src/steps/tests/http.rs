@@ -308,7 +308,7 @@ async fn basic_bearer_and_digest_say_who_calls() {
     }
 }
 
-/// Also a document of OpenAPI, and secrets in what was decoded.
+/// Also a document of `OpenAPI`, and secrets in what was decoded.
 #[tokio::test]
 async fn a_coded_answer_is_decoded_or_says_how_it_is_coded() {
     let server = Server::start().await;

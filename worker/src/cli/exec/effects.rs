@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::steps::Steps;
+use almanac_workflows::names::DefinitionId;
 use almanac_workflows::run::language::Temporal;
 use almanac_workflows::run::machine::{Effect, EffectId, Fault, Standard};
 use serde_json::Value;
@@ -23,14 +24,17 @@ pub(super) type Done = (EffectId, Result<Value, Fault>);
 /// The effects of a run that are under way.
 pub(super) struct Effects {
     steps: Arc<Steps>,
+    /// The definition whose steps these are.
+    definition: DefinitionId,
     under_way: BTreeMap<EffectId, CancellationToken>,
     tasks: JoinSet<Done>,
 }
 
 impl Effects {
-    pub(super) fn new(steps: Arc<Steps>) -> Self {
+    pub(super) fn new(steps: Arc<Steps>, definition: DefinitionId) -> Self {
         Self {
             steps,
+            definition,
             under_way: BTreeMap::new(),
             tasks: JoinSet::new(),
         }
@@ -44,11 +48,12 @@ impl Effects {
         }
         let (steps, stop) = (Arc::clone(&self.steps), CancellationToken::new());
         self.under_way.insert(id, stop.clone());
+        let definition = self.definition.clone();
         let one = options.start_to_close.unwrap_or(CALL_WITHIN);
         let within = options.schedule_to_close.map_or(one, |all| all.min(one));
         self.tasks.spawn(async move {
             let is_command = matches!(effect, Effect::Shell(_));
-            let work = perform(&steps, effect, within, &stop);
+            let work = perform(&steps, &definition, effect, within, &stop);
             let given_up = async {
                 stop.cancelled().await;
                 if is_command {
@@ -110,6 +115,7 @@ impl Effects {
 
 async fn perform(
     steps: &Steps,
+    definition: &DefinitionId,
     effect: Effect,
     within: Duration,
     stop: &CancellationToken,
@@ -124,7 +130,7 @@ async fn perform(
             Effect::OpenApi(request) => steps.openapi(&request, within, 1).await,
             // It ends what it began before it ends itself.
             Effect::Shell(request) => {
-                let run = steps.shell(request, within, stop.cancelled());
+                let run = steps.shell(request, Some(definition), within, stop.cancelled());
                 return run.await.map_err(|error| *error.fault);
             }
             Effect::Emit { event } => {

@@ -51,6 +51,7 @@ fn check_steps(definition: &Definition) {
         id: definition.id.clone(),
         revision: definition.revision.clone(),
         steps: steps.clone(),
+        signature: None,
     };
     let there = serde_json::to_string(&pinned).unwrap();
     assert_eq!(

@@ -1,0 +1,56 @@
+//! Bodies of schedules whose steps are signed, where the project has a key.
+
+use almanac_workflows::names::{Project, ScheduleId};
+use almanac_workflows::plan::{Create, Update};
+use serde_json::json;
+use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
+
+use super::Schedules;
+use super::wire::{self, Described};
+
+impl Schedules {
+    /// The body of a schedule to create.
+    pub(super) fn encode_create(&self, create: &Create) -> Schedule {
+        let Some(keys) = self.keys() else {
+            return wire::encode_create(create);
+        };
+        let mut create = create.clone();
+        if let Some(input) = &mut create.run_input {
+            keys.sign_input(input);
+        }
+        wire::encode_create(&create)
+    }
+
+    /// The body of a changed schedule. Only steps that the update writes are
+    /// signed, never those that the schedule holds already.
+    pub(super) fn encode_update(&self, update: &Update, body: &Schedule) -> Schedule {
+        let Some(keys) = self.keys() else {
+            return wire::encode_update(update, body);
+        };
+        let mut update = update.clone();
+        if let Some(input) = &mut update.run_input {
+            keys.sign_input(input);
+        }
+        wire::encode_update(&update, body)
+    }
+
+    /// Reads a described schedule; `None` when it is not ours. Steps without a
+    /// signature of the project differ from any that a definition has, so that
+    /// they are drift.
+    pub(super) fn live(
+        &self,
+        project: &Project,
+        id: &ScheduleId,
+        response: DescribeScheduleResponse,
+    ) -> Option<Described> {
+        let mut described = wire::live(project, id, response)?;
+        if let (Some(keys), Some(steps)) = (self.keys(), &described.live.values.definition) {
+            let input = wire::run_input(&described.body);
+            if !input.is_some_and(|input| keys.verify_input(&input)) {
+                described.live.values.definition = Some(json!({ "unsigned": steps }));
+            }
+        }
+        Some(described)
+    }
+}
