@@ -42,6 +42,7 @@ pub(super) fn assemble(
             .iter()
             .map(|(root, hole)| format!("folder `{}` {hole}", roots[*root].display()))
             .collect(),
+        warnings: view.warnings.clone(),
         ..Snapshot::default()
     };
     let mut now = Origins::default();

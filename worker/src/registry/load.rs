@@ -7,11 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use almanac_workflows::definition::{Diagnostic, Kind, ParseContext, ParsedDocument, parse_file};
+use almanac_workflows::definition::{
+    Diagnostic, Kind, ParseContext, ParsedDocument, Severity, parse_file,
+};
 use almanac_workflows::names::Revision;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -47,6 +49,8 @@ pub(super) struct View {
     pub(super) at: Timestamp,
     /// The files that are there.
     pub(super) files: Arc<Files>,
+    /// What is hardly meant of the files themselves.
+    pub(super) warnings: Vec<Diagnostic>,
     /// Why the view of a folder is incomplete, by its index.
     pub(super) holes: BTreeMap<usize, Hole>,
 }
@@ -342,6 +346,12 @@ impl Loader {
                 key.digest(&state.content, &mut contents);
                 files.push(key, state);
             }
+            for path in &listing.misnamed {
+                contents.push(b'?');
+                contents.extend(path.as_os_str().as_encoded_bytes());
+                contents.push(b'\n');
+                view.warnings.push(misnamed(&self.roots[root].join(path)));
+            }
             let contents = Revision::of(&contents);
             let (trust, replaced) = self.trust[root].next(listing.identity, &contents);
             self.trust[root] = trust;
@@ -379,6 +389,17 @@ impl Trust {
         } else {
             (Self::Seen(identity, contents.clone()), true)
         }
+    }
+}
+
+/// The warning of a file that is not read for the letters of its ending.
+fn misnamed(path: &Path) -> Diagnostic {
+    let ending = path.extension().unwrap_or_default().display();
+    let message = format!("the file is not read: its name ends in `.{ending}`");
+    Diagnostic {
+        severity: Severity::Warning,
+        hint: Some("files of definitions end in `.yaml` or `.yml`, in small letters".to_owned()),
+        ..Diagnostic::error(path.display().to_string(), 1, 1, message)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Lists the folders of definitions: which files there are, and what each is.
 //!
 //! Always holds: nothing is opened but folders, so a FIFO or a device cannot
-//! stop a listing; no file outside its folder is named as readable; a folder
+//! stop a listing; no file outside its folder is named as readable, and no
+//! folder outside is entered, whatever is swapped for a link meanwhile; a folder
 //! is entered once, however many links lead to it. Reading the files is left
 //! to [`super::read`], what they mean to [`super::load`].
 
@@ -9,15 +10,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, statat};
 
 use super::read::{Refusal, plain};
 
 /// The most files of definitions that are listed: one document each at least.
 pub(super) const FILES_LIMIT: usize = 50_000;
+
+/// The most files that are reported for their names.
+const MISNAMED_LIMIT: usize = 1000;
 
 /// Which file or folder something is, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,6 +107,9 @@ pub(super) struct Listing {
     /// With their paths relative to the folder, in the order of these; as
     /// text, since paths compare slowly.
     pub(super) entries: Vec<(OsString, Entry)>,
+    /// Files that are not read for the letters of their ending alone, such as
+    /// `a.YAML`; relative to the folder, in order.
+    pub(super) misnamed: Vec<PathBuf>,
     /// Every folder that was entered, and its state before it was.
     folders: Vec<(PathBuf, Signature)>,
 }
@@ -129,7 +140,10 @@ impl Listing {
 
     /// Whether `other` shows the same files, in the same state.
     pub(super) fn same_contents(&self, other: &Self) -> bool {
-        self.identity == other.identity && self.hole == other.hole && self.entries == other.entries
+        self.identity == other.identity
+            && self.hole == other.hole
+            && self.entries == other.entries
+            && self.misnamed == other.misnamed
     }
 }
 
@@ -154,6 +168,26 @@ impl Signature {
             size: metadata.size(),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+
+    /// The same state, as it is asked of an open folder.
+    fn of_stat(stat: &Stat) -> Self {
+        // The types of the fields differ between systems.
+        fn wide<T: TryInto<u64>>(number: T) -> u64 {
+            number.try_into().unwrap_or_default()
+        }
+        fn long<T: TryInto<i64>>(number: T) -> i64 {
+            number.try_into().unwrap_or_default()
+        }
+        Self {
+            identity: Identity {
+                device: wide(stat.st_dev),
+                inode: wide(stat.st_ino),
+            },
+            size: wide(stat.st_size),
+            changed: (long(stat.st_ctime), long(stat.st_ctime_nsec)),
+            modified: (long(stat.st_mtime), long(stat.st_mtime_nsec)),
         }
     }
 
@@ -201,24 +235,37 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
             return listing;
         }
     };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let top = match open(&top, flags, Mode::empty()) {
+        Ok(folder) => Top { path: top, folder },
+        Err(error) => {
+            listing.note_hole(Path::new(""), &error.into());
+            return listing;
+        }
+    };
 
     // Folders under their own names go first, so that a link to one of them
     // adds nothing, whatever it is called.
-    let mut folders = vec![(PathBuf::new(), top.clone())];
+    let mut folders = vec![(PathBuf::new(), top.path.clone())];
     let mut linked = BTreeMap::new();
     'folders: while let Some((relative, real)) = folders.pop().or_else(|| linked.pop_first()) {
-        let folder: Arc<Path> = Arc::from(real.as_path());
-        let found = match enter(&real) {
-            Ok((before, found)) => {
+        let (folder, found) = match top.enter(&real) {
+            Ok((before, open, found)) => {
                 if !entered.insert(before.identity) {
                     continue;
                 }
+                let path = Arc::from(real.as_path());
                 listing.folders.push((real, before));
-                found
+                (Folder { path, open }, found)
             }
-            // A folder that has just gone is as good as never listed, but for
-            // the topmost: its absence is no emptiness.
-            Err(error) if vanished(&error) && relative != Path::new("") => continue,
+            // A folder that has just gone, or is a link now, is as good as never
+            // listed, but for the topmost: its absence is no emptiness. The
+            // folder that held it has changed, so there will be another look.
+            Err(error)
+                if (vanished(&error) || is_no_folder(&error)) && relative != Path::new("") =>
+            {
+                continue;
+            }
             Err(error) => {
                 listing.note_hole(&relative, &error);
                 continue;
@@ -228,15 +275,15 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
-                    listing.note_hole(&relative, &error);
+                    listing.note_hole(&relative, &error.into());
                     break;
                 }
             };
-            let name = entry.file_name();
-            if is_skipped(&name) {
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if is_skipped(name) {
                 continue;
             }
-            let found = classify(&top, &folder, &entry, &name);
+            let found = classify(&top, &folder, name, entry.file_type());
             let path = if relative.as_os_str().is_empty() {
                 PathBuf::from(name)
             } else {
@@ -247,6 +294,11 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
                 Ok(Found::Folder(real)) => folders.push((path, real)),
                 Ok(Found::LinkedFolder(real)) => {
                     linked.insert(path, real);
+                }
+                Ok(Found::Misnamed) => {
+                    if listing.misnamed.len() < MISNAMED_LIMIT {
+                        listing.misnamed.push(path);
+                    }
                 }
                 Ok(Found::Entry(_)) if listing.entries.len() >= FILES_LIMIT => {
                     listing.hole = Some(Hole::TooManyFiles);
@@ -259,6 +311,7 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
     }
     // A folder is entered once, so no path comes twice.
     listing.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    listing.misnamed.sort_unstable();
     listing
 }
 
@@ -276,37 +329,103 @@ impl Listing {
     }
 }
 
-/// A folder's state, and its entries as they are read afterwards.
-fn enter(real: &Path) -> io::Result<(Signature, fs::ReadDir)> {
-    let before = Signature::of(&fs::metadata(real)?);
-    Ok((before, fs::read_dir(real)?))
+/// The topmost folder.
+struct Top {
+    path: PathBuf,
+    folder: OwnedFd,
+}
+
+/// A folder that was entered.
+struct Folder {
+    path: Arc<Path>,
+    open: OwnedFd,
+}
+
+/// What a look at something tells.
+struct Seen {
+    signature: Signature,
+    kind: FileType,
+}
+
+impl Seen {
+    fn of(stat: &Stat) -> Self {
+        Self {
+            signature: Signature::of_stat(stat),
+            kind: FileType::from_raw_mode(stat.st_mode),
+        }
+    }
+
+    /// A look at a name in an open folder; a link is seen itself.
+    fn at(folder: impl AsFd, name: &OsStr) -> io::Result<Self> {
+        let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(Self::of(&stat))
+    }
+}
+
+impl Top {
+    /// Opens a folder by a path that is free of links. One that has one now is
+    /// not followed: the error is that of [`is_no_folder`].
+    fn open(&self, real: &Path) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let outside = |_| io::Error::from(io::ErrorKind::NotFound);
+        let parts = real.strip_prefix(&self.path).map_err(outside)?;
+        let mut folder = openat(&self.folder, ".", flags, Mode::empty())?;
+        for part in parts.components() {
+            let Component::Normal(name) = part else {
+                return Err(io::ErrorKind::NotFound.into());
+            };
+            folder = openat(&folder, name, flags, Mode::empty())?;
+        }
+        Ok(folder)
+    }
+
+    /// A folder's state, and its entries as they are read afterwards.
+    fn enter(&self, real: &Path) -> io::Result<(Signature, OwnedFd, Dir)> {
+        let folder = self.open(real)?;
+        let before = Signature::of_stat(&fstat(&folder)?);
+        let entries = Dir::read_from(&folder)?;
+        Ok((before, folder, entries))
+    }
+
+    /// What stands at a path that is free of links.
+    fn look(&self, real: &Path) -> io::Result<Seen> {
+        match (real.parent(), real.file_name()) {
+            (Some(parent), Some(name)) if real != self.path => Seen::at(self.open(parent)?, name),
+            _ => Ok(Seen::of(&fstat(&self.folder)?)),
+        }
+    }
 }
 
 enum Found {
     Nothing,
+    /// A file of definitions but for the letters of its ending.
+    Misnamed,
     Folder(PathBuf),
     LinkedFolder(PathBuf),
     Entry(Entry),
 }
 
-fn classify(
-    top: &Path,
-    folder: &Arc<Path>,
-    entry: &fs::DirEntry,
-    name: &OsStr,
-) -> io::Result<Found> {
+fn classify(top: &Top, folder: &Folder, name: &OsStr, file_type: FileType) -> io::Result<Found> {
     let refused = |refusal| Ok(Found::Entry(Entry::Refused(refusal)));
-    let file_type = match entry.file_type() {
-        Ok(file_type) => file_type,
-        Err(error) if vanished(&error) => return Ok(Found::Nothing),
-        Err(error) => return Err(error),
+    // Some file systems do not say it along with the name.
+    let file_type = match file_type {
+        FileType::Unknown => match Seen::at(&folder.open, name) {
+            Ok(seen) => seen.kind,
+            Err(error) if vanished(&error) => return Ok(Found::Nothing),
+            Err(error) => return Err(error),
+        },
+        known => known,
     };
     let is_link = file_type.is_symlink();
     if !is_link && !file_type.is_dir() && !is_definitions(name) {
-        return Ok(Found::Nothing);
+        return Ok(if file_type.is_file() && is_misnamed(name) {
+            Found::Misnamed
+        } else {
+            Found::Nothing
+        });
     }
+    let path = folder.path.join(name);
     let linked = if is_link {
-        let path = entry.path();
         match fs::canonicalize(&path) {
             Ok(real) => Some(real),
             Err(error) if fs::symlink_metadata(&path).is_err_and(|e| vanished(&e)) => {
@@ -319,43 +438,51 @@ fn classify(
     } else {
         None
     };
-    let metadata = match &linked {
-        Some(real) => fs::symlink_metadata(real),
+    if let Some(real) = linked.as_ref().filter(|real| !real.starts_with(&top.path)) {
+        let is_folder = fs::metadata(real).is_ok_and(|metadata| metadata.is_dir());
+        if is_definitions(name) && is_folder {
+            return refused(Refusal::NotAFile("a folder"));
+        }
+        if !is_definitions(name) && !is_folder {
+            return Ok(Found::Nothing);
+        }
+        return refused(Refusal::LeadsOut(real.display().to_string()));
+    }
+    let seen = match &linked {
+        Some(real) => top.look(real),
         // Asked of the open folder: no path is walked for each file.
-        None => entry.metadata(),
+        None => Seen::at(&folder.open, name),
     };
-    let metadata = match metadata {
-        Ok(metadata) => metadata,
+    let seen = match seen {
+        Ok(seen) => seen,
         Err(error) if vanished(&error) && !is_link => return Ok(Found::Nothing),
         Err(error) if is_definitions(name) => {
             return refused(Refusal::Unreadable(plain(&error)));
         }
         Err(error) => return Err(error),
     };
-    let leads_out = linked.as_ref().filter(|real| !real.starts_with(top));
-    let leads_out = leads_out.map(|real| Refusal::LeadsOut(real.display().to_string()));
-    if metadata.is_dir() {
-        return match (linked, leads_out) {
+    if seen.kind.is_dir() {
+        return match linked {
             _ if is_definitions(name) => refused(Refusal::NotAFile("a folder")),
-            (_, Some(leads_out)) => refused(leads_out),
-            (Some(real), None) => Ok(Found::LinkedFolder(real)),
-            (None, None) => Ok(Found::Folder(entry.path())),
+            Some(real) => Ok(Found::LinkedFolder(real)),
+            None => Ok(Found::Folder(path)),
         };
     }
     if !is_definitions(name) {
-        return Ok(Found::Nothing);
+        return Ok(if seen.kind.is_file() && is_misnamed(name) {
+            Found::Misnamed
+        } else {
+            Found::Nothing
+        });
     }
-    if let Some(leads_out) = leads_out {
-        return refused(leads_out);
-    }
-    if !metadata.is_file() {
-        return refused(Refusal::NotAFile(kind_of(&metadata)));
+    if !seen.kind.is_file() {
+        return refused(Refusal::NotAFile(kind_of(seen.kind)));
     }
     let place = match linked {
         Some(real) => Place::Linked(real),
-        None => Place::Folder(Arc::clone(folder)),
+        None => Place::Folder(Arc::clone(&folder.path)),
     };
-    Ok(Found::Entry(Entry::File(Signature::of(&metadata), place)))
+    Ok(Found::Entry(Entry::File(seen.signature, place)))
 }
 
 /// Whether a file or folder of this name is passed over: what editors and
@@ -373,19 +500,32 @@ fn is_definitions(name: &OsStr) -> bool {
     name.ends_with(b".yaml") || name.ends_with(b".yml")
 }
 
-fn kind_of(metadata: &Metadata) -> &'static str {
-    let kind = metadata.file_type();
-    if kind.is_fifo() {
-        "a FIFO"
-    } else if kind.is_socket() {
-        "a socket"
-    } else if kind.is_block_device() || kind.is_char_device() {
-        "a device"
-    } else {
-        "neither a file nor a folder"
+/// Whether a name ends as those of definitions do, but for the letters' case.
+fn is_misnamed(name: &OsStr) -> bool {
+    let ending = Path::new(name).extension();
+    !is_definitions(name)
+        && ending.is_some_and(|ending| {
+            ending.eq_ignore_ascii_case("yaml") || ending.eq_ignore_ascii_case("yml")
+        })
+}
+
+fn kind_of(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::BlockDevice | FileType::CharacterDevice => "a device",
+        _ => "neither a file nor a folder",
     }
 }
 
 fn vanished(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
+
+/// Whether a folder could not be opened since it is none: a link, perhaps.
+fn is_no_folder(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP))
+}
+
+#[cfg(test)]
+mod tests;

@@ -94,6 +94,28 @@ async fn a_link_out_of_the_folder_is_an_error_of_that_file() {
 }
 
 #[tokio::test]
+async fn a_file_whose_ending_is_in_capitals_is_a_warning_once() {
+    let folder = Folder::with(&[("a.yaml", &document("a", "1")), ("team/B.YAML", "x")]);
+    let registry = folder.registry();
+    assert_snapshot!(reloaded(&registry).await, @"a: 1 (a.yaml)");
+    let warnings = |registry: &Registry| -> Vec<String> {
+        let snapshot = registry.snapshot();
+        let warnings = snapshot.warnings.iter();
+        warnings.map(|it| it.message.clone()).collect()
+    };
+    let of = |ending: &str| format!("the file is not read: its name ends in `.{ending}`");
+    assert_eq!(warnings(&registry), [of("YAML")]);
+    assert!(!changes(&registry, Depth::Contents).await);
+
+    fs::rename(folder.path("team/B.YAML"), folder.path("B.Yml")).unwrap();
+    assert!(changes(&registry, Depth::Changed).await);
+    assert_eq!(warnings(&registry), [of("Yml")]);
+    folder.remove("B.Yml");
+    assert!(changes(&registry, Depth::Changed).await);
+    assert_eq!(warnings(&registry), [""; 0]);
+}
+
+#[tokio::test]
 async fn what_is_no_file_is_named_and_never_opened() {
     let folder = Folder::with(&[("dir.yaml/inner.yaml", &document("x", "1"))]);
     let made = Command::new("mkfifo")
