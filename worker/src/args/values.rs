@@ -1,15 +1,12 @@
 //! Values of flags.
 
-use std::str::FromStr as _;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use almanac_workflows::definition::parse_duration;
 
-/// A length of time that is not negative.
+/// A duration as definitions write it.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let good = "write it like 500ms, 30s, 5m, 1h30m";
-    let signed = SignedDuration::from_str(text).map_err(|error| format!("{error}; {good}"))?;
-    Duration::try_from(signed).map_err(|_| format!("`{text}` is negative; {good}"))
+    parse_duration(text)
 }
 
 /// A length of time of a second or more.
@@ -29,5 +26,29 @@ pub(super) fn rate(text: &str) -> Result<f64, String> {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
         Ok(_) => Err(format!("`{text}` is not above 0")),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_those_of_definitions() {
+        for text in [
+            "2d", "1w2d", "1h30m", "1.5h", "500ms", "PT30S", "P2D", "0s", "36500d", "90", "1h 30m",
+            "2 days", "-5m", "P1M", "36501d", "",
+        ] {
+            assert_eq!(duration(text), parse_duration(text), "{text}");
+        }
+        assert_eq!(duration("2d"), Ok(Duration::from_hours(48)));
+        assert_eq!(
+            duration("90").unwrap_err(),
+            "the number needs a unit: `90s`, `90m` or `90h`"
+        );
+        assert_eq!(
+            at_least_a_second("0.5s").unwrap_err(),
+            "`0.5s` is shorter than 1s"
+        );
     }
 }

@@ -2,7 +2,9 @@
 //! sets over the YAML, and gives back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use almanac_workflows::definition::parse_duration;
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::record::{OverrideAnswer, OverrideRequest, Report};
 use axum::extract::State;
@@ -10,7 +12,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
@@ -42,7 +44,7 @@ pub(super) struct Patch {
     /// Why; must not be empty.
     #[schema(min_length = 1, max_length = 480)]
     reason: String,
-    /// How long, like `2h`; until it is cleared or the file changes it where left out.
+    /// How long, like `2h` or `7d`, as definitions write durations; until it is cleared or the file changes it where left out.
     #[serde(rename = "for")]
     duration: Option<String>,
 }
@@ -138,12 +140,9 @@ pub(super) async fn clear<B: Backend>(
 }
 
 fn until(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
-    let bad = |why: String| {
-        let detail = format!("for: {why}; write it like 30s, 5m, 1h30m");
-        Problem::new(StatusCode::BAD_REQUEST, detail)
-    };
-    let duration: SignedDuration = text.parse().map_err(|error| bad(format!("{error}")))?;
-    if duration < SignedDuration::from_secs(1) {
+    let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, format!("for: {why}"));
+    let duration = parse_duration(text).map_err(|why| bad(format!("must be a duration: {why}")))?;
+    if duration < Duration::from_secs(1) {
         return Err(bad(format!("`{text}` is shorter than 1s")));
     }
     now.checked_add(duration)
@@ -222,6 +221,28 @@ pub(super) fn request_id(headers: &HeaderMap) -> Result<String, Problem> {
         _ => {
             let detail = format!("Idempotency-Key must be 1 to {KEY_LIMIT} visible characters");
             Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_an_override_is_a_duration_as_definitions_write_it() {
+        let now = Timestamp::UNIX_EPOCH;
+        for (text, seconds) in [
+            ("2d", 172_800),
+            ("1h30m", 5400),
+            ("PT30S", 30),
+            ("1w", 604_800),
+        ] {
+            let read = until(text, now).unwrap();
+            assert_eq!(read.as_second(), seconds, "{text}");
+        }
+        for text in ["", "90", "2 days", "1h 30m", "-5m", "0.5s", "P1M", "36501d"] {
+            assert!(until(text, now).is_err(), "{text}");
         }
     }
 }

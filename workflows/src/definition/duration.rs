@@ -10,7 +10,7 @@ pub(crate) const LONGEST: Duration = Duration::from_hours(36_500 * 24);
 /// Reads `90s`, `1h30m`, `1.5h` (units `w d h m s ms`, each at most once, the
 /// greatest first) or ISO 8601 `PT1H30M`, `P1DT12H`, `P2W`. A day is 24 hours.
 /// The error says what is wrong with the text, for a hint.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let iso = text.strip_prefix(['P', 'p']);
     let nanos = match iso {
         Some(rest) => parse_iso(rest)?,

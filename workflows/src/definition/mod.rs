@@ -31,6 +31,7 @@ mod write;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use duration::parse as parse_duration;
 pub use model::*;
 pub use parse::{Kind, ParseContext, Parsed, ParsedDocument, parse_file};
 pub use plain::yaml_value;
