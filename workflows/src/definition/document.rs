@@ -26,6 +26,7 @@ pub(super) const DOCUMENT: Shape = Shape {
         "input",
         "output",
         "timeout",
+        "metadata",
     ],
     later: &["triggers"],
 };
@@ -60,6 +61,9 @@ pub(super) fn definition(
     let schedule = object
         .get("schedule")
         .and_then(|entry| schedule(decoder, entry, context));
+    if let Some(entry) = object.get("metadata") {
+        decoder.map(&entry.value, "metadata");
+    }
     let program = program(decoder, node, &object);
     if let (Some(schedule), Some(Program::Workflow(block))) = (&schedule, &program)
         && block.args.is_some()
@@ -193,7 +197,8 @@ fn program(decoder: &mut Decoder<'_>, node: &Node<'_>, object: &Object<'_>) -> O
         );
     }
     if block.is_some() && list.is_none() {
-        for entry in AROUND.iter().filter_map(|key| object.get(key)) {
+        let around = AROUND.iter().chain(&["metadata"]);
+        for entry in around.filter_map(|key| object.get(key)) {
             decoder.error(entry.at, format!("`{}` goes with `do`", entry.key));
         }
     }

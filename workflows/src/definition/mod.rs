@@ -12,6 +12,7 @@ mod decode;
 mod diagnostic;
 mod document;
 pub(crate) mod duration;
+mod foreign;
 mod model;
 pub(crate) mod nearest;
 mod ows;

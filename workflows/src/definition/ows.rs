@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::decode::{Decoder, Object, Shape, join};
 use super::document::{finish, labels};
+use super::foreign;
 use super::schedule::{CATCHUP_DEFAULT, cron, spec_findings};
 use super::source::Finding;
 use super::steps::{ows_duration, steps};
@@ -50,6 +51,9 @@ pub(super) fn definition(
     node: &Node<'_>,
     context: &ParseContext,
 ) -> Option<Definition> {
+    if foreign::zigflow(decoder, node) {
+        return None;
+    }
     let object = decoder.object(node.at, node, "", &OWS)?;
     let header = object
         .get("document")
@@ -102,13 +106,18 @@ fn id(decoder: &mut Decoder<'_>, header: &Object<'_>) -> Option<DefinitionId> {
         "`document.name` must be 1 to 63 of a-z, 0-9 and `-` and begin and end with a letter or digit, not {}",
         quoted(text)
     );
-    let meant = text.to_ascii_lowercase();
-    let meant = meant.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    match host_name(meant.trim_matches('-')) {
+    match like_host_name(text) {
         Some(id) => decoder.error_with_hint(entry.value.at, message, format!("`{id}` would do")),
         None => decoder.error(entry.value.at, message),
     }
     None
+}
+
+/// The name that a text is nearly.
+pub(super) fn like_host_name(text: &str) -> Option<DefinitionId> {
+    let meant = text.to_ascii_lowercase();
+    let meant = meant.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    host_name(meant.trim_matches('-'))
 }
 
 fn host_name(text: &str) -> Option<DefinitionId> {

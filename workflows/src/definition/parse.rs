@@ -11,7 +11,7 @@ use super::decode::Decoder;
 use super::document::{self, StatedId};
 use super::source::{self, Document, Finding, Lines, Place};
 use super::yaml::{self, Node};
-use super::{CalendarUse, DayCalendar, Definition, Diagnostic, Severity, nearest, ows};
+use super::{CalendarUse, DayCalendar, Definition, Diagnostic, Severity, foreign, nearest, ows};
 use crate::names::DefinitionId;
 
 /// The largest file, in bytes.
@@ -269,10 +269,17 @@ fn read(
         };
     }
     let stated = stated_id(root, stem);
+    let is_older = foreign::older(decoder, root);
     let id = match &stated {
         StatedId::Known(id) => Some(id.clone()),
         _ => None,
     };
+    if is_older {
+        return Read {
+            id,
+            ..Read::default()
+        };
+    }
     let kind = document::kind(decoder, root);
     let whole = match kind {
         Some(Kind::Workflow) => {

@@ -64,6 +64,7 @@ fn definition() -> Value {
             "schedule": reference("schedule"),
             "workflow": reference("workflow"),
             "do": reference("tasks"),
+            "metadata": schema_steps::metadata(),
         }),
         &[],
     );
@@ -72,7 +73,7 @@ fn definition() -> Value {
         &mut schema,
         "oneOf",
         json!([
-            { "required": ["workflow"], "not": { "anyOf": [{ "required": ["use"] }, { "required": ["input"] }, { "required": ["output"] }, { "required": ["timeout"] }] } },
+            { "required": ["workflow"], "not": { "anyOf": [{ "required": ["use"] }, { "required": ["input"] }, { "required": ["output"] }, { "required": ["timeout"] }, { "required": ["metadata"] }] } },
             { "required": ["do"] },
         ]),
     );
@@ -267,7 +268,7 @@ fn ows_header() -> Value {
             "title": text("Title"),
             "summary": text("Markdown; the definition's description"),
             "tags": { "description": "The definition's labels", "type": "object", "additionalProperties": { "type": "string" } },
-            "metadata": { "description": "Anything else", "type": "object" },
+            "metadata": schema_steps::metadata(),
         }),
         &["dsl", "namespace", "name", "version"],
     )

@@ -36,6 +36,15 @@ pub(super) fn around() -> Value {
     })
 }
 
+/// The metadata of a document.
+pub(super) fn metadata() -> Value {
+    json!({
+        "description": "Anything; temporal has defaults of Temporal's own options for all tasks",
+        "type": "object",
+        "properties": { "temporal": reference("temporal_defaults") },
+    })
+}
+
 fn common() -> Value {
     let part = |description: &str| integer(description, 0, i64::from(u32::MAX));
     let mut parts = object(
@@ -50,6 +59,20 @@ fn common() -> Value {
         &[],
     );
     insert(&mut parts, "minProperties", json!(1));
+    let options = json!({
+        "start_to_close": described("Limit of one attempt, at least 1s", "heartbeat"),
+        "schedule_to_close": described("Limit of all attempts", "limit_of_temporal"),
+        "schedule_to_start": described("Limit of the wait for a worker", "limit_of_temporal"),
+        "heartbeat": described("Limit between two heartbeats, at least 1s", "heartbeat"),
+        "task_queue": name("The queue of the worker"),
+        "priority": integer("1 is first, 5 last", 1, 5),
+    });
+    let mut with_summary = options.clone();
+    insert(
+        &mut with_summary,
+        "summary",
+        name("Shown in the Temporal UI"),
+    );
     let one = json!(["string", "number", "boolean"]);
     let parameter =
         json!({ "anyOf": [{ "type": one }, { "type": "array", "items": { "type": one } }] });
@@ -102,15 +125,8 @@ fn common() -> Value {
             // What a pattern can see to be less than a second.
             "not": { "pattern": "^(0*[0-9]{1,3}(\\.[0-9]+)?ms|0+(\\.[0-9]+)?s|[Pp][Tt]0+(\\.[0-9]+)?[Ss])$" },
         },
-        "temporal": object("Temporal's own options of a task", &json!({
-            "start_to_close": described("Limit of one attempt, at least 1s", "heartbeat"),
-            "schedule_to_close": described("Limit of all attempts", "limit_of_temporal"),
-            "schedule_to_start": described("Limit of the wait for a worker", "limit_of_temporal"),
-            "heartbeat": described("Limit between two heartbeats, at least 1s", "heartbeat"),
-            "task_queue": name("The queue of the worker"),
-            "priority": integer("1 is first, 5 last", 1, 5),
-            "summary": name("Shown in the Temporal UI"),
-        }), &[]),
+        "temporal_defaults": object("Temporal's own options of each task that has a use for them", &options, &[]),
+        "temporal": object("Temporal's own options of a task", &with_summary, &[]),
     })
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::decode::{Decoder, Object};
 use super::source::{Finding, Place};
 use super::yaml::{Node, Value};
-use crate::run::language::{self, Problem, Target};
+use crate::run::language::{self, Flow, Problem, Target};
 
 /// The parts of a document that stand around its steps.
 pub(super) const AROUND: [&str; 4] = ["use", "input", "output", "timeout"];
@@ -45,6 +45,7 @@ pub(super) fn steps(
         let warning = finding(decoder, root, warning).0;
         decoder.warnings.push(warning);
     }
+    defaults(decoder, root, object, &mut whole, &flow)?;
     language::normalise(&mut whole);
     let Json::Object(mut parts) = whole else {
         return None;
@@ -58,6 +59,47 @@ pub(super) fn steps(
         return parts.remove("do");
     }
     Some(Json::Object(parts))
+}
+
+/// Gives the tasks the options that the document's own `metadata` states for all.
+fn defaults(
+    decoder: &mut Decoder<'_>,
+    root: &Node<'_>,
+    object: &Object<'_>,
+    whole: &mut Json,
+    flow: &Flow,
+) -> Option<()> {
+    let header = object.get("document");
+    let metadata = match header {
+        Some(header) => header.value.entry("metadata"),
+        None => object.get("metadata"),
+    };
+    let Some(Value::Map(entries)) = metadata.map(|entry| &entry.value.value) else {
+        return Some(());
+    };
+    let mut lost = BTreeSet::new();
+    // Other metadata may be anything, even what is no JSON.
+    let options: Map<String, Json> = entries
+        .iter()
+        .filter(|entry| language::is_option(&entry.key))
+        .map(|entry| {
+            let value = lenient(decoder, &entry.value, &mut lost);
+            (entry.key.to_string(), value)
+        })
+        .collect();
+    match language::default_options(whole, flow, &Json::Object(options), header.is_some()) {
+        Ok(warnings) => {
+            for warning in &warnings {
+                let warning = finding(decoder, root, warning).0;
+                decoder.warnings.push(warning);
+            }
+            Some(())
+        }
+        Err(problems) => {
+            report(decoder, root, &problems, &lost);
+            None
+        }
+    }
 }
 
 /// The duration of a document's key in a block, as the specification writes it.

@@ -25,6 +25,7 @@ mod formats;
 mod lower;
 mod make;
 mod meter;
+mod mistakes;
 mod names;
 mod native;
 mod node;
@@ -44,6 +45,7 @@ mod tests;
 use serde_json::Value;
 
 pub use meter::{Limit, MAX_ALLOCATED, MAX_DEPTH, MAX_SIZE, MAX_STEPS, MAX_TEXT, Spent};
+pub(crate) use mistakes::{assigns, key_of_input};
 pub use template::{Template, TemplateError, expression_in};
 pub(crate) use template::{unescaped, within};
 

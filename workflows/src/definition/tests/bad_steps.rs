@@ -76,6 +76,7 @@ do: { a: { wait: PT1S } }
     jobs/nightly.yaml:5:5: `do` must be a list of steps, not a map
       5 | do: { a: { wait: PT1S } }
         |     ^
+      hint: write each as an item, `- name: { … }`; DSL 1.0.0-alpha1 had a map here
     ");
 }
 

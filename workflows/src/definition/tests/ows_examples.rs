@@ -92,6 +92,12 @@ const REFUSED: &[(&str, &str)] = &[
     ("set-expression", "`schedule.on` is not supported yet"),
 ];
 
+/// What says something else than it means, and a part of the warning.
+const WARNED: &[(&str, &str)] = &[(
+    "try-catch-then",
+    "setError/set/error` is a text and no expression: `$error`",
+)];
+
 /// What to say when it is not there.
 pub(crate) const ABSENT: &str =
     "there is neither ../shared/ows beside the repository nor a folder ALMANAC_OWS";
@@ -133,6 +139,12 @@ fn the_examples_of_the_specification_are_read_or_refused_for_a_listed_reason() {
         match (&documents[0].result, listed) {
             (Ok(_), None) => {
                 assert_eq!(schema::violation(&text), None, "{name}");
+                let warnings = super::rendered(&documents[0].warnings);
+                let listed = WARNED.iter().find(|(warned, _)| *warned == name);
+                match listed {
+                    Some((_, warning)) => assert!(warnings.contains(warning), "{warnings}"),
+                    None => assert_eq!(warnings, "", "{name}"),
+                }
                 read += 1;
             }
             (Err(errors), Some((_, reason))) => {
@@ -152,4 +164,36 @@ fn the_examples_of_the_specification_are_read_or_refused_for_a_listed_reason() {
         }
     }
     assert_eq!((read, refused.len()), (40, REFUSED.len()));
+}
+
+/// The workflows of the conformance tests are meant as they are written.
+#[test]
+#[expect(clippy::print_stderr, reason = "what was not run must be seen")]
+fn the_workflows_of_the_conformance_tests_have_no_warnings() {
+    let Some(folder) = specification() else {
+        eprintln!("the conformance tests were not read: {ABSENT}");
+        return;
+    };
+    let mut read = 0;
+    for entry in std::fs::read_dir(folder.join("ctk/features")).unwrap() {
+        let path = entry.unwrap().path();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test may read the files it tests"
+        )]
+        let text = std::fs::read_to_string(&path).unwrap();
+        let blocks = text.split("\"\"\"yaml\n").skip(1);
+        for block in blocks.filter(|block| block.trim_start().starts_with("document:")) {
+            let block = block.split("\"\"\"").next().unwrap();
+            let lines = block
+                .lines()
+                .map(|line| line.strip_prefix("    ").unwrap_or(line));
+            let text = lines.collect::<Vec<_>>().join("\n");
+            let documents = parse_file("workflow.yaml", text.as_bytes(), &context());
+            let warnings = super::rendered(&documents[0].warnings);
+            assert_eq!(warnings, "", "{}", path.display());
+            read += usize::from(documents[0].result.is_ok());
+        }
+    }
+    assert!(read > 10, "{read} were read");
 }

@@ -225,6 +225,7 @@ impl Reader {
         if let Some(at) = object.get("use") {
             let name = self.name(&at)?;
             let known = self.uses.authentications.get(name).cloned();
+            self.used.insert(("authentications", name.to_owned()));
             if known.is_none() {
                 let names: Vec<String> = self.uses.authentications.keys().cloned().collect();
                 self.unknown_name(&at, name, "use/authentications", &names);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::reader::{At, Reader};
-use super::shapes::{INPUT, OUTPUT, SCHEMA, TEMPORAL, TIMEOUT};
+use super::shapes::{INPUT, OUTPUT, SCHEMA, Shape, TEMPORAL, TIMEOUT};
 use super::value::duration_of;
 use super::{Input, JsonSchema, Length, Output, Stage, Temporal};
 use crate::definition::{duration, nearest, quoted};
@@ -13,6 +13,16 @@ use crate::definition::{duration, nearest, quoted};
 /// The shortest time within which a worker can tell that it lives, or how a
 /// call ended.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
+
+/// Options that are keys of `metadata.temporal`, and of nothing else by chance.
+const OPTIONS: [&str; 3] = ["start_to_close", "schedule_to_close", "schedule_to_start"];
+/// Where Zigflow has Temporal's options of a task.
+const ZIGFLOW: &str = "activityOptions";
+
+/// Whether a key of `metadata` is looked at: `temporal`, or what is meant for it.
+pub(crate) fn is_option(key: &str) -> bool {
+    OPTIONS.contains(&key) || key == ZIGFLOW || nearest::nearest(key, &["temporal"]).is_some()
+}
 
 impl Reader {
     pub(super) fn input(&mut self, at: &At<'_>, stage: Stage) -> Option<Input> {
@@ -60,6 +70,7 @@ impl Reader {
                 .and_then(|at| self.length(&at));
         };
         let known = self.uses.timeouts.get(name).cloned();
+        self.used.insert(("timeouts", name.clone()));
         if known.is_none() && duration_of(at.value).is_some() {
             let hint = format!("write `{{ after: {name} }}`; a text names one of `use/timeouts`");
             self.wrong_with_hint(at, "must be a map, or a name", hint);
@@ -86,15 +97,44 @@ impl Reader {
 
     /// `metadata`: anything, but for `temporal`.
     pub(super) fn metadata(&mut self, at: &At<'_>) -> Option<Temporal> {
+        self.options(at, &TEMPORAL)
+    }
+
+    /// Warns of options that stand where they mean nothing.
+    fn misplaced(&mut self, at: &At<'_>, metadata: &Map<String, Value>) {
+        const PLACE: &str = "Temporal's options of a task are keys of `metadata.temporal`";
+        for (key, value) in metadata {
+            if key == "temporal" || !is_option(key) {
+                continue;
+            }
+            let has_options = || {
+                let mut keys = value.as_object().into_iter().flat_map(Map::keys);
+                keys.any(|key| TEMPORAL.keys.contains(&key.as_str()))
+            };
+            let at = at.key(key, value);
+            if OPTIONS.contains(&key.as_str()) {
+                self.warn_of_key(&at, "means nothing beside `temporal`", PLACE);
+            } else if key == ZIGFLOW {
+                let hint = "the options of Zigflow are keys of `metadata.temporal` here: `temporal: { start_to_close: 1m }`";
+                self.warn_of_key(&at, "means nothing here", hint);
+            } else if has_options() {
+                self.warn_of_key(&at, "means nothing", "did you mean `temporal`?");
+            }
+        }
+    }
+
+    /// Temporal's options in `metadata`, those that `shape` has.
+    pub(super) fn options(&mut self, at: &At<'_>, shape: &'static Shape) -> Option<Temporal> {
         let Value::Object(map) = at.value else {
             self.mismatch(at, "a map");
             return None;
         };
+        self.misplaced(at, map);
         let Some(value) = map.get("temporal") else {
             return Some(Temporal::default());
         };
         let at = at.key("temporal", value);
-        let object = self.object(&at, &TEMPORAL)?;
+        let object = self.object(&at, shape)?;
         let mut limit = |key| self.optional(&object, key, Self::temporal_duration);
         let schedule_to_close = limit("schedule_to_close");
         let schedule_to_start = limit("schedule_to_start");

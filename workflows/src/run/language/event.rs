@@ -157,7 +157,7 @@ impl Reader {
             _ => {
                 let filters = self.filters(&filters);
                 let until = self.optional(&object, "until", |reader, at| match at.value {
-                    Value::String(_) => reader.expression(at, Stage::Body).map(Until::Condition),
+                    Value::String(_) => reader.condition(at, Stage::Body).map(Until::Condition),
                     _ => reader
                         .events(at, false)
                         .map(|to| Until::Events(Box::new(to))),

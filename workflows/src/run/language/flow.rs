@@ -12,17 +12,20 @@ use super::shapes::{
 };
 use super::task::Siblings;
 use super::{
-    BRANCHES_LIMIT, Backoff, Case, Catch, ErrorFilter, For, Kind, Length, RaisedError, Retry,
-    Stage, Template,
+    BRANCHES_LIMIT, Backoff, Case, Catch, ErrorFilter, Expression, For, Kind, Length, RaisedError,
+    Retry, Stage, Template,
 };
 use crate::definition::quoted;
+use crate::expression::key_of_input;
 
+/// What an error has, by which conditions tell errors apart.
+const ERROR_PROPERTIES: [&str; 5] = ["type", "status", "title", "detail", "instance"];
 /// The wait before a retry where the policy states none.
 const DELAY: Length = Length::Fixed(Duration::from_secs(1));
 
 impl Reader {
     pub(super) fn switch(&mut self, at: &At<'_>, siblings: &Siblings<'_>) -> Option<Vec<Case>> {
-        let items = self.list(at, "a list of cases")?;
+        let items = self.ordered(at, "a list of cases")?;
         if items.is_empty() {
             self.wrong(at, "has no cases");
             return None;
@@ -54,7 +57,7 @@ impl Reader {
         };
         let at = at.key(name, body);
         let object = self.object(&at, &CASE)?;
-        let when = self.body_expression(&object, "when");
+        let when = self.body_condition(&object, "when");
         let then = self
             .required(&object, "then")
             .and_then(|at| self.then(&at, siblings));
@@ -87,7 +90,7 @@ impl Reader {
             index.as_deref().unwrap_or("index"),
         ];
         let (condition, body) = self.within(&names, |reader| {
-            let condition = reader.body_expression(task, "while");
+            let condition = reader.body_condition(task, "while");
             (condition, task.get("do").and_then(|at| reader.tasks(&at)))
         });
         body?;
@@ -141,8 +144,8 @@ impl Reader {
         let names = [variable.as_deref().unwrap_or("error")];
         let (when, except_when, retry, handler) = self.within(&names, |reader| {
             (
-                reader.body_expression(&object, "when"),
-                reader.body_expression(&object, "exceptWhen"),
+                reader.error_condition(&object, "when"),
+                reader.error_condition(&object, "exceptWhen"),
                 reader.optional(&object, "retry", Self::retry),
                 reader.optional(&object, "do", Self::tasks),
             )
@@ -158,6 +161,29 @@ impl Reader {
             handles: handler?.is_some(),
             then: then?,
         })
+    }
+
+    /// A condition on an error, which is a variable: `.` is the input there.
+    #[expect(clippy::option_option, reason = "left out and wrong differ")]
+    fn error_condition(&mut self, object: &Object<'_>, key: &str) -> Option<Option<Expression>> {
+        let condition = self.body_condition(object, key)?;
+        let error = self.scope.last().cloned().unwrap_or_default();
+        if let (Some(condition), Some(at)) = (&condition, object.get(key))
+            && !condition.text().contains(&format!("${error}"))
+            && let Some(property) = key_of_input(condition.text(), &ERROR_PROPERTIES)
+        {
+            let offset = at.value.as_str().and_then(|text| {
+                let read = format!(".{property}");
+                text.find(&read)
+            });
+            self.warn(
+                &at,
+                offset.unwrap_or_default(),
+                &format!("reads `.{property}` of the task's input, not of the error"),
+                &format!("the error is `${error}`: write `${error}.{property}`"),
+            );
+        }
+        Some(condition)
     }
 
     fn errors(&mut self, at: &At<'_>) -> Option<ErrorFilter> {
@@ -216,6 +242,7 @@ impl Reader {
             return self.retry_policy(at);
         };
         let known = self.uses.retries.get(name).cloned();
+        self.used.insert(("retries", name.clone()));
         if known.is_none() {
             let names: Vec<String> = self.uses.retries.keys().cloned().collect();
             self.unknown_name(at, name, "use/retries", &names);
@@ -228,8 +255,8 @@ impl Reader {
 
     pub(super) fn retry_policy(&mut self, at: &At<'_>) -> Option<Retry> {
         let object = self.object(at, &RETRY)?;
-        let when = self.body_expression(&object, "when");
-        let except_when = self.body_expression(&object, "exceptWhen");
+        let when = self.error_condition(&object, "when");
+        let except_when = self.error_condition(&object, "exceptWhen");
         let delay = self.optional(&object, "delay", Self::length);
         let backoff = self.optional(&object, "backoff", Self::backoff);
         let jitter = self.optional(&object, "jitter", Self::jitter);
@@ -311,6 +338,7 @@ impl Reader {
             return self.raised_error(&at);
         };
         let known = self.uses.errors.get(name).cloned();
+        self.used.insert(("errors", name.clone()));
         if known.is_none() {
             let names: Vec<String> = self.uses.errors.keys().cloned().collect();
             self.unknown_name(&at, name, "use/errors", &names);

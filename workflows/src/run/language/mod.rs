@@ -11,6 +11,7 @@
 
 mod call;
 mod common;
+mod defaults;
 mod event;
 mod flow;
 mod json_schema;
@@ -24,6 +25,8 @@ mod task;
 mod template;
 mod value;
 
+pub(crate) use common::is_option;
+pub use defaults::default_options;
 pub use json_schema::JsonSchema;
 pub use model::*;
 pub use program::{normalise, parse, parse_duration};

@@ -81,11 +81,35 @@ impl Reader {
             Value::Array(items) if items.is_empty() => {}
             _ => self.tasks(&at.key(key, value))?,
         }
+        if let Some((key, value)) = part("use") {
+            self.unused(&at.key(key, value));
+        }
         Some((
             input.unwrap_or_else(|| Some(super::Input::default()))?,
             output.unwrap_or_else(|| Some(super::Output::default()))?,
             timeout.map_or(Some(None), |timeout| timeout.map(Some))?,
         ))
+    }
+
+    /// Warns of what `use` defines and nothing names.
+    fn unused(&mut self, at: &At<'_>) {
+        for part in ["authentications", "errors", "retries", "timeouts"] {
+            let Some(Value::Object(map)) = at.value.get(part) else {
+                continue;
+            };
+            let nothing = Value::Null;
+            let at = at.key(part, &nothing);
+            for (name, value) in map {
+                if !self.used.contains(&(part, name.clone())) {
+                    let at = at.key(name, value);
+                    self.warn_of_key(
+                        &at,
+                        "is not used by any task",
+                        "name it where it is meant to count, or remove it",
+                    );
+                }
+            }
+        }
     }
 
     fn evaluate(&mut self, at: &At<'_>) -> Option<()> {

@@ -211,6 +211,8 @@ pub(super) struct Reader {
     pub(super) expressions: Vec<ExpressionSite>,
     pub(super) lists: BTreeMap<String, TaskList>,
     pub(super) uses: Uses,
+    /// What of `use` tasks name, by its part.
+    pub(super) used: BTreeSet<(&'static str, String)>,
     /// The variables that tasks around the present place define.
     pub(super) scope: Vec<Arc<str>>,
     depth: usize,
@@ -269,6 +271,15 @@ impl Reader {
             hint: Some(hint.to_owned()),
             offset,
         });
+    }
+
+    /// The same, of a key.
+    pub(super) fn warn_of_key(&mut self, at: &At<'_>, what: &str, hint: &str) {
+        let before = self.warnings.len();
+        self.warn(at, 0, what, hint);
+        if let Some(warning) = self.warnings.get_mut(before) {
+            warning.target = Target::Key;
+        }
     }
 
     /// Reports that a value has another type than it must have.

@@ -42,7 +42,7 @@ shapes! {
     TASK = "a task" "task" [
         "call" "with" "do" "emit" "for" "while" "fork" "listen" "foreach" "raise" "run" "set" "switch"
         "try" "catch" "wait" "if" "then" "input" "output" "export" "timeout" "metadata"
-    ];
+    ] ["execute" Some("an older form of the DSL: write `do` for steps one after the other, `fork` for steps at once")];
     DURATION = "a duration" "ows_duration" ["days" "hours" "minutes" "seconds" "milliseconds"];
     INPUT = "an input" "ows_input" ["schema" "from"];
     OUTPUT = "an output" "ows_output" ["schema" "as"];
@@ -89,4 +89,7 @@ shapes! {
     TEMPORAL = "`metadata.temporal`" "temporal" [
         "start_to_close" "schedule_to_close" "schedule_to_start" "heartbeat" "task_queue" "priority" "summary"
     ];
+    TEMPORAL_DEFAULTS = "the document's `metadata.temporal`" "temporal_defaults" [
+        "start_to_close" "schedule_to_close" "schedule_to_start" "heartbeat" "task_queue" "priority"
+    ] ["summary" Some("a summary is a task's own: write it into the task's `metadata.temporal`")];
 }

@@ -45,7 +45,7 @@ impl Reader {
     }
 
     pub(super) fn task_list(&mut self, at: &At<'_>, branches: bool) -> Option<()> {
-        let items = self.list(at, "a list of steps")?;
+        let items = self.ordered(at, "a list of steps")?;
         if items.is_empty() {
             self.wrong(at, "has no steps");
             return None;
@@ -175,7 +175,7 @@ impl Reader {
         let object = self.object(at, &TASK)?;
         let kinds = self.kinds_of(&object);
         let condition = self.optional(&object, "if", |reader, at| {
-            reader.expression(at, Stage::Condition)
+            reader.condition(at, Stage::Condition)
         });
         let input = self.optional(&object, "input", |reader, at| {
             reader.input(at, Stage::TaskInput)
@@ -252,8 +252,8 @@ impl Reader {
         }
         match present.as_slice() {
             [] => {
-                // A mistyped kind was reported as an unknown key.
-                if object.keys().all(|key| TASK.knows(key)) {
+                // A mistyped kind was reported as an unknown key, and an older one as refused.
+                if object.keys().all(|key| TASK.keys.contains(&key.as_str())) {
                     let kinds: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
                     let message = format!("{} has no task", object.at.shown());
                     self.problem(&object.at, Target::Key, message).hint =
@@ -264,7 +264,7 @@ impl Reader {
                 let stray: Vec<&String> = object
                     .keys()
                     .filter(|key| {
-                        TASK.knows(key)
+                        TASK.keys.contains(&key.as_str())
                             && key != kind
                             && !COMMON.contains(&key.as_str())
                             && !beside.contains(&key.as_str())
@@ -312,7 +312,10 @@ impl Reader {
             Value::String(text) if runtime_expression(text).is_some() => {
                 self.template(at, Stage::Body)
             }
-            Value::Object(_) => self.template(at, Stage::Body),
+            Value::Object(_) => {
+                self.bare(at, Stage::Body, false);
+                self.template(at, Stage::Body)
+            }
             _ => {
                 self.mismatch(at, "a map, or an expression `${ … }`");
                 None
@@ -364,14 +367,14 @@ impl Reader {
         found.map(Then::Task)
     }
 
-    /// An optional expression of a task's body.
+    /// An optional condition in a task's body.
     #[expect(clippy::option_option, reason = "left out and wrong differ")]
-    pub(super) fn body_expression(
+    pub(super) fn body_condition(
         &mut self,
         object: &Object<'_>,
         key: &str,
     ) -> Option<Option<Expression>> {
-        self.optional(object, key, |reader, at| reader.expression(at, Stage::Body))
+        self.optional(object, key, |reader, at| reader.condition(at, Stage::Body))
     }
 }
 
@@ -385,7 +388,7 @@ fn given(object: &Object<'_>, key: &str) -> bool {
 }
 
 /// How messages call a task, and the keys of `metadata.temporal` that it has a use for.
-fn options_of(kind: &Kind) -> (&'static str, &'static [&'static str]) {
+pub(super) fn options_of(kind: &Kind) -> (&'static str, &'static [&'static str]) {
     const OWN: &[&str] = TEMPORAL.keys;
     const ACTIVITY: &[&str] = &[
         "start_to_close",

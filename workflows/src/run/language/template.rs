@@ -7,11 +7,19 @@ use serde_json::Value;
 use super::reader::{At, Reader, Target};
 use super::{Expression, Stage, Template};
 use crate::definition::quoted;
-use crate::expression::{ExpressionError, NOW, UUID, unescaped, within};
+use crate::expression::{ExpressionError, NOW, UUID, assigns, unescaped, within};
 
 /// What to do where `${ … }` is a part of a text.
 const WHOLE: &str =
     r#"an expression is the whole text; put text into it: `${ "costs \(.price)" }`"#;
+
+/// What to do where an expression stands without `${ }`.
+const BARE: &str = r#"data are expressions in `${ … }` alone: write `${ .a }`; the text itself can be written `${ ".a" }`"#;
+/// Operators that a path is followed by where it is more than a path.
+const OPERATORS: [char; 9] = ['+', '-', '*', '/', '%', '=', '!', '<', '>'];
+
+/// The longest text that is looked at for being an expression without `${ }`, in bytes.
+const BARE_LIMIT: usize = 1000;
 
 /// The inside of `${ … }`, when that is the whole text.
 pub(super) fn runtime_expression(text: &str) -> Option<&str> {
@@ -87,8 +95,7 @@ impl Reader {
             // It is invalid, and no more is told of it.
             return None;
         }
-        let own = stage.variables().iter().map(|name| Arc::from(*name));
-        let variables: Vec<Arc<str>> = own.chain(self.scope.iter().cloned()).collect();
+        let variables = self.variables(stage);
         let names = variables.iter().map(AsRef::as_ref);
         let names: Vec<&str> = names.chain([NOW, UUID]).collect();
         let compiled = match Expression::compile(text, &names) {
@@ -106,6 +113,75 @@ impl Reader {
             variables,
         });
         Some(compiled)
+    }
+
+    /// The variables of a place, without `$`.
+    fn variables(&self, stage: Stage) -> Vec<Arc<str>> {
+        let own = stage.variables().iter().map(|name| Arc::from(*name));
+        own.chain(self.scope.iter().cloned()).collect()
+    }
+
+    /// An expression that must be true or false.
+    pub(super) fn condition(&mut self, at: &At<'_>, stage: Stage) -> Option<Expression> {
+        let condition = self.expression(at, stage)?;
+        if assigns(condition.text()) {
+            self.warn(
+                at,
+                0,
+                "assigns, which is neither true nor false",
+                "`=` assigns, `==` compares",
+            );
+        }
+        Some(condition)
+    }
+
+    /// Warns of texts in data that read like expressions without `${ }`. In
+    /// `transforms`, which say what becomes of data, a path alone is one;
+    /// elsewhere `.csv` may be meant.
+    pub(super) fn bare(&mut self, at: &At<'_>, stage: Stage, transforms: bool) {
+        match at.value {
+            Value::String(text) if self.is_bare(text.trim(), stage, transforms) => {
+                let what = format!("is a text and no expression: {}", quoted(text.trim()));
+                self.warn(at, 0, &what, BARE);
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.bare(&at.item(index, item), stage, transforms);
+                }
+            }
+            Value::Object(map) => {
+                for (key, value) in map {
+                    self.bare(&at.key(key, value), stage, transforms);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_bare(&self, text: &str, stage: Stage, transforms: bool) -> bool {
+        if !text.starts_with(['.', '$']) || text.starts_with("${") || text.len() > BARE_LIMIT {
+            return false;
+        }
+        let begins = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '[' | '"');
+        let is_path = text
+            .strip_prefix('.')
+            .is_some_and(|rest| rest.starts_with(begins));
+        let more = text.contains(['[', '|'])
+            || text
+                .split_once(' ')
+                .is_some_and(|(_, rest)| rest.trim_start().starts_with(OPERATORS));
+        let variables = self.variables(stage);
+        let is_variable = text.strip_prefix('$').is_some_and(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let name = &rest[..end.unwrap_or(rest.len())];
+            variables.iter().any(|variable| **variable == *name)
+        });
+        if !is_variable && !(is_path && (transforms || more)) {
+            return false;
+        }
+        let names: Vec<&str> = variables.iter().map(AsRef::as_ref).collect();
+        let names: Vec<&str> = names.into_iter().chain([NOW, UUID]).collect();
+        Expression::compile(text, &names).is_ok()
     }
 
     /// Reports an expression that cannot be used, at the mistake.
@@ -156,7 +232,10 @@ impl Reader {
     pub(super) fn transform(&mut self, at: &At<'_>, stage: Stage) -> Option<Template> {
         match at.value {
             Value::String(_) => self.expression(at, stage).map(Template::Expression),
-            Value::Object(_) => self.template(at, stage),
+            Value::Object(_) => {
+                self.bare(at, stage, true);
+                self.template(at, stage)
+            }
             _ => {
                 self.mismatch(at, "an expression, or a map with expressions");
                 None

@@ -188,6 +188,18 @@ impl Reader {
         None
     }
 
+    /// A list of named items, which the first form of the DSL wrote as a map.
+    pub(super) fn ordered<'v>(&mut self, at: &At<'v>, expected: &str) -> Option<&'v [Value]> {
+        let items = self.list(at, expected);
+        if at.value.is_object()
+            && let Some(problem) = self.problems.last_mut()
+        {
+            let hint = "write each as an item, `- name: { … }`; DSL 1.0.0-alpha1 had a map here";
+            problem.hint = Some(hint.to_owned());
+        }
+        items
+    }
+
     /// A duration as the specification writes it, or an expression for one.
     pub(super) fn length(&mut self, at: &At<'_>) -> Option<Length> {
         match at.value {
