@@ -22,7 +22,7 @@ on_both_schedulers!(
 );
 
 /// How long schedules are written, over and over.
-const WRITTEN_FOR: Duration = Duration::from_mins(1);
+const WRITTEN_FOR: Duration = Duration::from_secs(45);
 
 /// A schedule that fires every few seconds; its workflow's arguments are a number.
 fn definition(every: i64, jitter: i64, number: u32) -> String {
@@ -87,7 +87,7 @@ async fn whole(
 async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let temporal = project.temporal();
-    let edited = [(1, 0), (1, 1), (2, 1), (3, 0), (5, 4), (10, 9), (20, 19)];
+    let edited = [(2, 1), (3, 0), (5, 4), (10, 9), (20, 19)];
     let name = |(every, jitter)| format!("each-{every}-{jitter}");
     let write = |number| {
         edited.iter().try_for_each(|one| {
@@ -148,7 +148,7 @@ async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Resu
             break;
         }
     }
-    anyhow::ensure!(updates > 30, "just {updates} updates");
+    anyhow::ensure!(updates > 20, "just {updates} updates");
     anyhow::ensure!(reported.len() <= 3, "{reported:?}");
 
     let end = Timestamp::now();
@@ -169,7 +169,15 @@ async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Resu
         let mut pauses = pauses.iter();
         before(time) || pauses.any(|(from, to)| time + 4 >= *from && time <= *to)
     };
-    whole(&project, &["paused"], 4, end, is_paused).await
+    whole(&project, &["paused"], 4, end, is_paused).await?;
+    // What fires every few seconds must not burden the other tests.
+    for schedule in temporal
+        .list(&format!("schedule-{}-", project.name()))
+        .await?
+    {
+        temporal.delete(&schedule).await?;
+    }
+    Ok(())
 }
 
 /// Changes a schedule by hand at a moment at which it does not fire, since that

@@ -55,6 +55,10 @@ const QUIET_WITHIN: Duration = Duration::from_secs(8);
 /// Time between two looks; it doubles to [`LAST_LOOK`].
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(500);
+/// How often a trigger looks for a quiet moment again after it waited for a second.
+const SETTLED_AGAIN: u32 = 3;
+/// A wait too short to bring a run near.
+const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// Does runs for one project.
 #[derive(Debug)]
@@ -182,7 +186,21 @@ impl Runner {
     ) -> Result<RunStep, RequestError> {
         let schedule = self.project.schedule_id(&order.id);
         let mut patch = patch(order, before);
-        if let Some((ours, due)) = self.settle(order, clock).await? {
+        let mut settled = self.settle(order, clock).await?;
+        if order.kind == RunKind::Trigger {
+            // The second that was free when it was looked for may be over. A wait
+            // for another one may bring the next run near.
+            for _ in 0..SETTLED_AGAIN {
+                let Some((ours, _)) = &settled else { break };
+                let began = Instant::now();
+                free_second(ours).await;
+                if began.elapsed() < A_MOMENT {
+                    break;
+                }
+                settled = self.settle(order, clock).await?;
+            }
+        }
+        if let Some((ours, due)) = settled {
             patch.backfill_request.extend(due.map(|due| {
                 tracing::info!(
                     definition = %order.id, %schedule, due = %due.nominal, starts = %due.starts,
@@ -193,10 +211,6 @@ impl Runner {
                     Some(ours.overlap()),
                 )
             }));
-            if order.kind == RunKind::Trigger {
-                // The second that was free when it was looked for may be over.
-                free_second(&ours).await;
-            }
         }
         let sent = self
             .schedules

@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use temporalio_common::RetryPolicy;
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::{ActivityExecutionError, TimeoutType};
+use temporalio_common::{MemoValues, RetryPolicy};
 use temporalio_workflow::workflows::{join_all, select};
 use temporalio_workflow::{
     ActivityOptions, CancellableFuture, ContinueAsNewOptions, TimerOptions, WorkflowContext,
@@ -19,7 +19,7 @@ use super::machine::{Attempt, Machine, Next};
 use super::workflow::{ReconcileSchedules, tick, time, unwound};
 use crate::contracts::Reconcile;
 use crate::names::{Project, WorkerId};
-use crate::record::{PassInput, PassOutcome};
+use crate::record::{MEMO_KEY, PassInput, PassOutcome};
 
 /// A pass whose worker is silent for this long failed.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -30,6 +30,18 @@ const LONGEST_PASS: Duration = Duration::from_hours(1);
 const EVENTS_SUGGESTED: u32 = 1_000;
 
 type Context = WorkflowContext<ReconcileSchedules>;
+
+/// The memo that the next run begins with: it may be ended before its first task,
+/// and must not have forgotten a suspension then, nor remember one that is over.
+fn memo_to_keep(ctx: &Context) -> Option<MemoValues> {
+    let memo = ctx.state(|s| s.machine.memo());
+    if memo.suspended.is_none() && ctx.memo().is_empty() {
+        return None;
+    }
+    let mut kept = MemoValues::new();
+    kept.insert(MEMO_KEY, memo);
+    Some(kept)
+}
 
 /// Passes, for as long as the workflow runs.
 pub(super) async fn passes(ctx: &Context, project: &Project) -> WorkflowResult<()> {
@@ -42,7 +54,10 @@ pub(super) async fn passes(ctx: &Context, project: &Project) -> WorkflowResult<(
         if ctx.state(|s| turn_due(ctx, s)) {
             let state = ctx.state(|s| s.machine.carried());
             let input = RawValue::from_value(&state, ctx.payload_converter());
-            ctx.continue_as_new(input, ContinueAsNewOptions::default())?;
+            let options = ContinueAsNewOptions::builder()
+                .maybe_memo(memo_to_keep(ctx))
+                .build();
+            ctx.continue_as_new(input, options)?;
         }
         show(ctx, project, &mut shown);
         let next = ctx.state_mut(|s| s.guarded(Machine::next));
