@@ -82,10 +82,14 @@ fn a_flood_of_large_signals_does_not_end_a_suspension() {
         let project = Project::new(Scheduler::V1).await?;
         project.write("one.yaml", &cron("0 1 * * *"))?;
         let worker = project.worker().start().await?;
+        let (id, temporal) = (project.reconcile_workflow(), project.temporal());
+        // Almost as large as the server takes: an answer that repeats it is larger.
+        let edge = json!({ "id": "x", "by": "b", "reason": "r".repeat(2_096_900) });
+        let refused = temporal.update_workflow(&id, "clear_override", Some(one(&edge)));
+        assert!(refused.await.is_err());
         project
             .almanac(&["suspend", "--reason", "moving house"])?
             .success()?;
-        let (id, temporal) = (project.reconcile_workflow(), project.temporal());
         let (run, _) = temporal.run_of(&id).await?;
         let large = Payloads {
             payloads: vec![json_payload(&"x".repeat(LARGE))],

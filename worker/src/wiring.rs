@@ -41,6 +41,10 @@ pub(crate) fn specs(
             pollers: 2,
             register: Arc::new(|_, options| {
                 options.register_workflow::<ReconcileSchedules>()?;
+                // All that the workflow sends fits. The SDK itself repeats a refused
+                // update in its answer, which is over its limit where the update is
+                // nearly so, and would fail that task again and again.
+                options.disable_payload_error_limit = true;
                 Ok(())
             }),
         },
