@@ -51,7 +51,9 @@ pub(super) async fn readyz<B: Backend>(State(service): State<Arc<Service<B>>>) -
 )]
 pub(super) async fn metrics<B: Backend>(State(service): State<Arc<Service<B>>>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, service.metrics.get(&*service.backend)).into_response()
+    let backend = &service.backend;
+    let page = || backend.metrics() + &revision(&backend.snapshot().revision);
+    (kind, service.metrics.get(page)).into_response()
 }
 
 /// Whether this is served to everyone, and on places of the reserve.
@@ -66,7 +68,7 @@ pub(super) fn is_probe(path: &str) -> bool {
 pub(super) struct Metrics(Mutex<Option<(Instant, Bytes)>>);
 
 impl Metrics {
-    fn get(&self, backend: &impl Backend) -> Bytes {
+    fn get(&self, page: impl FnOnce() -> String) -> Bytes {
         let asked = Instant::now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((begun, page)) = &*last
@@ -75,7 +77,7 @@ impl Metrics {
             return page.clone();
         }
         let begun = Instant::now();
-        let page = Bytes::from(backend.metrics() + &revision(&backend.snapshot().revision));
+        let page = Bytes::from(page());
         *last = Some((begun, page.clone()));
         page
     }
@@ -92,4 +94,40 @@ fn revision(revision: &Revision) -> String {
         Metric::RegistryInfo.description(),
     );
     format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{revision=\"{revision}\"}} 1\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn who_asks_while_a_page_is_made_shares_the_next_one() {
+        const CROWD: usize = 8;
+        let (metrics, made) = (Metrics::default(), AtomicUsize::new(0));
+        let all_ask = Barrier::new(CROWD);
+        // The first page takes until everybody has asked.
+        let page = || {
+            if made.fetch_add(1, Ordering::Relaxed) == 0 {
+                all_ask.wait();
+                std::thread::sleep(std::time::Duration::from_millis(200));
+            }
+            String::new()
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| metrics.get(page));
+            while made.load(Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            for _ in 1..CROWD {
+                scope.spawn(|| {
+                    all_ask.wait();
+                    metrics.get(page)
+                });
+            }
+        });
+        assert!(made.load(Ordering::Relaxed) < CROWD, "{made:?}");
+    }
 }
