@@ -10,7 +10,7 @@ TOOLS := .tools
 STAMP := $(TOOLS)/stamp
 DIR ?= examples/definitions
 # End-to-end tests wait for servers most of the time: more of them at once than cores.
-E2E_THREADS ?= 3
+E2E_THREADS ?= 4
 
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
