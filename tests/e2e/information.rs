@@ -10,6 +10,7 @@ use almanac_tests::{
 use anyhow::{Context, ensure};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use temporalio_common::protos::temporal::api::schedule::v1::ScheduleListEntry;
 
 on_both_schedulers!(
     a_missed_action_is_counted,
@@ -277,6 +278,16 @@ async fn each_switch_of_a_sync_stands_alone(on: Scheduler) -> anyhow::Result<()>
         "Asia/Tokyo".clone_into(zone);
         let token = live.0.conflict_token.clone();
         project.temporal().update(&id, body, token).await?;
+        // A pass trusts the list, which lags.
+        eventually("the list to show the drift", || async {
+            let listed = project.temporal().list_entries(&id).await?;
+            let zone = |entry: &ScheduleListEntry| {
+                let spec = entry.info.as_ref()?.spec.as_ref()?;
+                Some(spec.timezone_name == "Asia/Tokyo")
+            };
+            Ok(listed.iter().any(|entry| zone(entry) == Some(true)))
+        })
+        .await?;
         let reloads = worker.metric("almanac_reload_total", &[]).await?;
         let (status, report) = worker
             .post_sync(&format!(

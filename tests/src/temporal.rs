@@ -17,7 +17,8 @@ use temporalio_common::protos::temporal::api::enums::v1::UpdateWorkflowExecution
 use temporalio_common::protos::temporal::api::query::v1::WorkflowQuery;
 use temporalio_common::protos::temporal::api::schedule::v1::schedule_action::Action;
 use temporalio_common::protos::temporal::api::schedule::v1::{
-    Range, Schedule, ScheduleAction, SchedulePatch, ScheduleSpec, StructuredCalendarSpec,
+    Range, Schedule, ScheduleAction, ScheduleListEntry, SchedulePatch, ScheduleSpec,
+    StructuredCalendarSpec,
 };
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::update::v1::{
@@ -66,7 +67,16 @@ impl Temporal {
 
     /// The ids of the schedules whose id begins with `prefix`, sorted.
     pub async fn list(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
-        let mut ids = Vec::new();
+        let entries = self.list_entries(prefix).await?;
+        let mut ids: Vec<_> = entries.into_iter().map(|entry| entry.schedule_id).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// The schedules whose id begins with `prefix`, as the list shows them. It
+    /// lags behind what was written.
+    pub async fn list_entries(&self, prefix: &str) -> anyhow::Result<Vec<ScheduleListEntry>> {
+        let mut entries = Vec::new();
         let mut next_page_token = Vec::new();
         loop {
             let request = ListSchedulesRequest {
@@ -78,11 +88,10 @@ impl Temporal {
             let mut service = self.service();
             let page = service.list_schedules(tonic::Request::new(request)).await?;
             let page = page.into_inner();
-            ids.extend(page.schedules.into_iter().map(|entry| entry.schedule_id));
+            entries.extend(page.schedules);
             next_page_token = page.next_page_token;
             if next_page_token.is_empty() {
-                ids.sort();
-                return Ok(ids);
+                return Ok(entries);
             }
         }
     }

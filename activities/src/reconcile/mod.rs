@@ -151,6 +151,7 @@ impl Reconciler {
             if !input.adoptions.is_empty() && !done.interrupted {
                 let adopter = Adopter {
                     schedules: &self.schedules,
+                    clock,
                     project: &self.project,
                     desired: &ground.desired,
                 };

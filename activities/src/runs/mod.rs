@@ -7,8 +7,8 @@
 //!
 //! Guarantees: nothing is sent but by *send*, and by that once; nothing goes to
 //! a schedule that is not ours. A patch makes CHASM forget a run that is due and
-//! not started, as every write does: *send* waits for one that starts soon, and
-//! starts any other with the same patch. Assumes that no two runs of one schedule are
+//! not started, as every write does: *send* waits for one that starts soon,
+//! starts any other with the same patch, and starts what was dropped all the same. Assumes that no two runs of one schedule are
 //! asked for at a time, which the reconcile workflow sees to. A run that
 //! someone starts by other means in the same second may be taken for ours.
 
@@ -34,7 +34,9 @@ pub use activity::RunActivities;
 pub use range::{Range, Times};
 
 use crate::metrics;
-use crate::schedules::due::{Backend, Due, Guard, Moment};
+use crate::schedules::due::{Backend, Due, Guard, Moment, at_risk};
+use crate::schedules::recovery::{Recovered, Recovery, Written};
+use crate::schedules::slot::Slot;
 use crate::schedules::wire::{self, Described, encode_overlap, encode_time};
 use crate::schedules::{RequestError, Schedules, ServerClock, backfill_request};
 use seen::{Sight, became, glance};
@@ -51,12 +53,12 @@ const WAIT_STILL: Duration = Duration::from_secs(1);
 /// How long a run waits for a second without another run of its schedule.
 const FREE_WITHIN: Duration = Duration::from_secs(5);
 /// How long a run waits for a moment at which none of its schedule is due.
-const QUIET_WITHIN: Duration = Duration::from_secs(8);
+const QUIET_WITHIN: Duration = Duration::from_secs(5);
 /// Time between two looks; it doubles to [`LAST_LOOK`].
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(500);
 /// How often a trigger looks for a quiet moment again after it waited for a second.
-const SETTLED_AGAIN: u32 = 3;
+const SETTLED_AGAIN: u32 = 2;
 /// A wait too short to bring a run near.
 const A_MOMENT: Duration = Duration::from_millis(20);
 
@@ -200,8 +202,8 @@ impl Runner {
                 settled = self.settle(order, clock).await?;
             }
         }
-        if let Some((ours, due)) = settled {
-            patch.backfill_request.extend(due.map(|due| {
+        if let Some((ours, due)) = &settled {
+            patch.backfill_request.extend(due.iter().map(|due| {
                 tracing::info!(
                     definition = %order.id, %schedule, due = %due.nominal, starts = %due.starts,
                     "started a due run early, since the patch would drop it"
@@ -217,18 +219,83 @@ impl Runner {
             .patch(&schedule, patch, order.request_id.clone())
             .await;
         match sent {
-            Ok(()) => self.watch(order, before).await,
+            Ok(()) => {}
             // Whether it came through shows.
             Err(error) if error.is_ambiguous() => {
                 tracing::debug!(%schedule, %error, "a patch had no answer");
-                self.watch(order, before).await
             }
-            Err(RequestError::NotFound) => Ok(ended(refused(
-                RunState::NotFound,
-                format!("schedule `{schedule}` is gone"),
-            ))),
-            Err(error) => Ok(ended(refused(RunState::Failed, error.to_string()))),
+            Err(RequestError::NotFound) => {
+                return Ok(ended(refused(
+                    RunState::NotFound,
+                    format!("schedule `{schedule}` is gone"),
+                )));
+            }
+            Err(error) => return Ok(ended(refused(RunState::Failed, error.to_string()))),
         }
+        let recovered = async {
+            match &settled {
+                Some((ours, early)) => self.recover(order, ours, *early, clock).await,
+                None => Recovered::default(),
+            }
+        };
+        let (step, recovered) = futures::join!(self.watch(order, before), recovered);
+        let mut step = step?;
+        if let RunStep::Ended(answer) = &mut step {
+            for due in recovered.lost.iter().chain(&recovered.unsure) {
+                answer.message = format!(
+                    "{}; the schedule's own run due at {} was not seen to start",
+                    answer.message, due.nominal
+                );
+            }
+        }
+        Ok(step)
+    }
+
+    /// Starts the schedule's own runs that the patch dropped.
+    async fn recover(
+        &self,
+        order: &RunOrder,
+        ours: &Ours,
+        early: Option<Due>,
+        clock: ServerClock,
+    ) -> Recovered {
+        let described = &ours.described;
+        if described.backend() == Backend::Workflow || described.live.values.paused {
+            return Recovered::default();
+        }
+        let Ok(Ok(now)) = self.ours(order).await else {
+            return Recovered::default();
+        };
+        let at = now.described.live.updated_at.unwrap_or(Timestamp::MIN);
+        let mut at_risk = at_risk(ours.spec(), &described.coming, at);
+        at_risk.retain(|due| early.is_none_or(|early| early.nominal != due.nominal));
+        let recovery = Recovery {
+            schedules: &self.schedules,
+            project: &self.project,
+            clock,
+        };
+        let schedule = &described.live.schedule;
+        let written = Written {
+            schedule,
+            at,
+            workflow_id: &described.live.values.action.workflow_id,
+            passed_over: described.passed_over,
+            at_risk,
+        };
+        let recovered = recovery.recover(written, &mut Slot::unlimited()).await;
+        for due in &recovered.started {
+            tracing::info!(
+                definition = %order.id, %schedule, due = %due.nominal,
+                "started a due run that the patch dropped"
+            );
+        }
+        for due in recovered.lost.iter().chain(&recovered.unsure) {
+            tracing::warn!(
+                definition = %order.id, %schedule, due = %due.nominal,
+                "the patch dropped a due run, or its overlap policy skipped it"
+            );
+        }
+        recovered
     }
 
     /// Waits until a patch drops no run; the schedule then, and the due run that

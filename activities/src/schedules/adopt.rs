@@ -27,7 +27,7 @@ use jiff::Timestamp;
 
 use super::apply::{PLANS, READ_BACK_WAIT, READ_BACKS, request_id, shows};
 use super::wire;
-use super::{Applied, RequestError, Schedules};
+use super::{Applied, RequestError, Schedules, ServerClock};
 use parties::{Old, Ours, held, marked};
 use times::{LOOK, WAIT, between, wait_for_quiet};
 
@@ -85,6 +85,8 @@ pub struct Adopter<'a> {
     pub project: &'a Project,
     /// What the definitions ask for.
     pub desired: &'a BTreeMap<DefinitionId, Desired>,
+    /// The server's present time.
+    pub clock: ServerClock,
 }
 
 impl Adopter<'_> {
@@ -177,13 +179,17 @@ impl Adopter<'_> {
             let now = ours.live.updated_at.unwrap_or(old.updated);
             due = between(self.schedules, &old, desired, now).await;
         }
-        let missed = self.make_up(desired, &old, due).await?;
+        let (missed, lost) = self.make_up(desired, &old, due).await?;
         self.remove(desired, adoption, &old).await?;
         tracing::info!(definition = %id, from = %from, missed, by = adoption.by, "schedule adopted");
         let reason = match missed {
             0 => format!("took over from `{from}`"),
             some => format!("took over from `{from}`; ran {some} due between the two"),
         };
+        let reason = lost.iter().fold(reason, |reason, time| {
+            tracing::warn!(definition = %id, due = %time, "a due run was not seen to start around an adoption");
+            format!("{reason}; the run due at {time} was not seen to start")
+        });
         Ok(Some(Change {
             id: id.to_string(),
             op: Op::Update,

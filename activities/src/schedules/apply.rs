@@ -10,8 +10,8 @@
 //! that is due (`settle`), or the report names it.
 
 mod applied;
+mod rename;
 mod settle;
-mod slot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,9 +31,9 @@ use tokio::sync::Semaphore;
 pub use applied::Applied;
 use applied::{Done, Outcome};
 use settle::Write;
-use slot::Slot;
 
 use super::due::ServerClock;
+use super::slot::Slot;
 use super::wire::{self, Described};
 use super::{Deletion, RequestError, Schedules};
 
@@ -245,6 +245,11 @@ impl Applier<'_> {
         if !(self.is_current)() {
             return Ok(Outcome::Skipped);
         }
+        self.create_now(create, slot).await
+    }
+
+    /// Creates a schedule, whether or not the registry moved meanwhile.
+    async fn create_now(&self, create: &Create, slot: &mut Slot<'_>) -> Tried {
         let memo = wire::owner_memo(self.project, &create.definition);
         let body = self.schedules.encode_create(create);
         match self
@@ -260,32 +265,6 @@ impl Applier<'_> {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Replaces a schedule by one of another id at a moment at which no run is
-    /// due; the second is what became of the old one, where it was tried.
-    async fn rename(
-        &self,
-        create: &Create,
-        delete: &Delete,
-        slot: &mut Slot<'_>,
-    ) -> (Tried, Option<Tried>) {
-        let stopped = match Box::pin(self.settle_old(delete, slot)).await {
-            Ok(stopped) => stopped,
-            Err(error) => return (Err(error), None),
-        };
-        let made = Box::pin(self.create(create, slot)).await;
-        if !matches!(made, Ok(Outcome::Done(_) | Outcome::Nothing)) {
-            return (made, None);
-        }
-        let mut deleted = self.delete(delete).await;
-        if let (Ok(Outcome::Done(done)), Some(due)) = (&mut deleted, stopped) {
-            done.lost.push(format!(
-                "the rename to `{}` dropped the run due at {}; `almanac trigger` starts one",
-                create.definition, due.nominal
-            ));
-        }
-        (made, Some(deleted))
     }
 
     /// Describes a schedule and brings it to what its definition says.

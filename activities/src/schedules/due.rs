@@ -101,6 +101,15 @@ pub(crate) struct Due {
 }
 
 impl Due {
+    /// The run for a time that the spec names.
+    pub(crate) fn at(nominal: Timestamp) -> Self {
+        Self {
+            nominal,
+            starts: nominal,
+            is_known: true,
+        }
+    }
+
     /// The run that the server starts at `starts`.
     pub(crate) fn of(spec: &Spec, starts: Timestamp) -> Self {
         let due = |nominal, is_known| Self {
@@ -195,11 +204,7 @@ pub(crate) fn at_risk(spec: &Spec, coming: &[Timestamp], written: Timestamp) -> 
         let after = spec.times_after(last.nominal, SEARCHED).times;
         let until = after.partition_point(|time| *time <= written);
         let from = until.saturating_sub(LAST);
-        due.extend(after[from..until].iter().map(|nominal| Due {
-            nominal: *nominal,
-            starts: *nominal,
-            is_known: true,
-        }));
+        due.extend(after[from..until].iter().copied().map(Due::at));
     }
     due
 }

@@ -456,9 +456,12 @@ impl Create {
     pub fn renamed(desired: &Desired, old: &Live) -> Self {
         let memo = old.readable_memo();
         let overridden = memo.and_then(|memo| memo.overridden.clone());
-        let flags = memo.map(|memo| memo.flags.clone()).unwrap_or_default();
+        let mut flags = memo.map(|memo| memo.flags.clone()).unwrap_or_default();
+        // Paused because its definition was gone, which it is not.
+        let is_paused_by_us = flags.remove(&Flag::OrphanPaused);
+        let paused = old.values.paused && !is_paused_by_us;
         let values = overrides::expected(&desired.values, overridden.as_ref()).into_owned();
-        let mut create = Self::with(desired, values, old.values.paused, overridden, flags);
+        let mut create = Self::with(desired, values, paused, overridden, flags);
         if create.remaining.is_some() && old.remaining_actions.is_some() {
             create.remaining = old.remaining_actions;
         }

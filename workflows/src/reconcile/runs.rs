@@ -32,7 +32,7 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 /// The same where something may have been sent: a worker that died comes back.
 const LOOK_WITHIN: Duration = Duration::from_mins(2);
 /// The longest step.
-const LONGEST_STEP: Duration = Duration::from_secs(45);
+const LONGEST_STEP: Duration = Duration::from_mins(2);
 /// A step whose worker is silent for this long failed.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How much of a selector the UI shows, in characters.

@@ -10,10 +10,12 @@ use almanac_workflows::schedule::Desired;
 use almanac_workflows::times::{Quiet, Spec};
 use jiff::{SignedDuration, Timestamp};
 
-use super::parties::{Old, Ours};
+use super::parties::Old;
 use super::{AdoptError, Adopter, request};
 use crate::schedules::Schedules;
-use crate::schedules::apply::request_id;
+use crate::schedules::due::Due;
+use crate::schedules::recovery::Recovery;
+use crate::schedules::slot::Slot;
 
 /// The time without a run in which the two are exchanged, where there is one.
 pub const QUIET: Quiet = Quiet {
@@ -30,77 +32,85 @@ const NARROWEST: Quiet = Quiet {
     before: Duration::from_millis(600),
     after: Duration::from_millis(100),
 };
-/// How often what was missed is run: running it may lose another time.
-const ROUNDS: u32 = 5;
 /// Time between two looks.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// How long a quiet moment is waited for.
 pub(super) const WAIT: SignedDuration = SignedDuration::from_secs(10);
 /// A run that is due starts within this.
 const LATE: SignedDuration = SignedDuration::from_secs(3);
+/// A run that waits in a buffer is waited for this long.
+const LATEST: SignedDuration = SignedDuration::from_secs(20);
 /// The most times that ours runs for the two.
 const MISSED_LIMIT: usize = 1000;
 
 impl Adopter<'_> {
-    /// Runs what of these times nobody ran; how many.
+    /// Runs what of these times nobody ran; how many, and those that could not
+    /// be run.
     ///
-    /// One of the servers drops a time that is due and not yet handled when a
-    /// schedule is written or patched. So the times just before each write are
-    /// looked at, and those before the patch that makes up for them, too.
+    /// The server may drop a time that is due and not yet handled when a
+    /// schedule is written: the times just before each write are looked at.
     pub(super) async fn make_up(
         &self,
         desired: &Desired,
         old: &Old,
         due: BTreeSet<Timestamp>,
-    ) -> Result<usize, AdoptError> {
+    ) -> Result<(usize, Vec<Timestamp>), AdoptError> {
         let ours = self.must(&desired.schedule).await?;
         if !old.marked || ours.live.values.paused {
-            return Ok(0);
+            return Ok((0, Vec::new()));
         }
+        let missed = self.missed(desired, old, due).await?;
+        if missed.is_empty() {
+            return Ok((0, Vec::new()));
+        }
+        wait_for_quiet(desired, old).await?;
+        let policy = match ours.live.values.overlap_policy {
+            OverlapPolicy::AllowAll => OverlapPolicy::AllowAll,
+            // One after the other.
+            _ => OverlapPolicy::BufferAll,
+        };
+        let gone = missed.into_iter().map(Due::at).collect();
+        let recovery = Recovery {
+            schedules: self.schedules,
+            project: self.project,
+            clock: self.clock,
+        };
+        let ours = ours.described;
+        let recovered =
+            Box::pin(recovery.start_all(ours, gone, policy, &mut Slot::unlimited())).await;
+        let lost = recovered.lost.iter().chain(&recovered.unsure);
+        Ok((
+            recovered.started.len(),
+            lost.map(|due| due.nominal).collect(),
+        ))
+    }
+
+    /// Which of these times nobody ran. A run that was due until the pause of
+    /// the foreign schedule may be starting still, or may have been skipped,
+    /// since an earlier run went on.
+    async fn missed(
+        &self,
+        desired: &Desired,
+        old: &Old,
+        due: BTreeSet<Timestamp>,
+    ) -> Result<BTreeSet<Timestamp>, AdoptError> {
         let names = [
             old.values.action.workflow_id.as_str(),
             desired.values.action.workflow_id.as_str(),
         ];
         let busy = old.runs > 0 && old.values.overlap_policy != OverlapPolicy::AllowAll;
-        let mut seen = due.clone();
-        let mut missed = self.missed(&names, due, old.updated, busy).await?;
-        let mut count = 0;
-        for _ in 0..ROUNDS {
-            if missed.is_empty() {
-                return Ok(count);
-            }
-            count += missed.len();
-            wait_for_quiet(desired, old).await?;
-            self.run_missed(&ours, &missed).await?;
-            let at = Timestamp::now();
-            let mut near = times_until(&desired.values.spec, at - LATE, at);
-            near.retain(|time| !seen.contains(time));
-            seen.extend(&near);
-            let busy = desired.values.overlap_policy != OverlapPolicy::AllowAll;
-            missed = self.missed(&names[1..], near, at, busy).await?;
-        }
-        Ok(count)
-    }
-
-    /// Which of these times nobody ran. A run that was due until `write` may
-    /// be starting still. `busy`: it may have been skipped, since an earlier
-    /// run went on.
-    async fn missed(
-        &self,
-        names: &[&str],
-        due: BTreeSet<Timestamp>,
-        write: Timestamp,
-        busy: bool,
-    ) -> Result<BTreeSet<Timestamp>, AdoptError> {
         let mut missed = BTreeSet::new();
         for time in due {
-            let patient = time <= write;
+            let patient = time <= old.updated;
             let mut ran = false;
             loop {
+                // What waits in a buffer is started yet.
+                let waits = patient && self.buffered(&old.id).await? > 0;
                 for name in names {
                     ran = ran || self.ran(name, time).await?;
                 }
-                if ran || !patient || Timestamp::now().duration_since(write) > LATE {
+                let age = Timestamp::now().duration_since(old.updated);
+                if ran || !patient || (age > LATE && !waits) || age > LATEST {
                     break;
                 }
                 tokio::time::sleep(LOOK).await;
@@ -113,6 +123,13 @@ impl Adopter<'_> {
         Ok(missed)
     }
 
+    /// How many runs wait in a schedule's buffer.
+    async fn buffered(&self, id: &ScheduleId) -> Result<i64, AdoptError> {
+        let response = self.schedules.describe(id).await;
+        let response = response.map_err(request("describe", id))?;
+        Ok(response.info.map_or(0, |info| info.buffer_size))
+    }
+
     /// Whether the run for `time` was started.
     async fn ran(&self, workflow_id: &str, time: Timestamp) -> Result<bool, AdoptError> {
         let id = format!("{workflow_id}-{}", time.strftime("%Y-%m-%dT%H:%M:%SZ"));
@@ -120,24 +137,6 @@ impl Adopter<'_> {
             let id = ScheduleId::from_server(id);
             request("look for the run", &id)(error)
         })
-    }
-
-    /// Lets ours run what nobody did: one after the other, unless its runs may
-    /// go on side by side.
-    async fn run_missed(&self, ours: &Ours, times: &BTreeSet<Timestamp>) -> Result<(), AdoptError> {
-        if times.is_empty() {
-            return Ok(());
-        }
-        let values = &ours.live.values;
-        let policy = match values.overlap_policy {
-            OverlapPolicy::AllowAll => OverlapPolicy::AllowAll,
-            _ => OverlapPolicy::BufferAll,
-        };
-        let (id, times) = (&ours.live.schedule, times.iter().copied());
-        self.schedules
-            .backfill_times(id, &values.spec, times, policy, request_id())
-            .await
-            .map_err(request("backfill", id))
     }
 }
 

@@ -6,36 +6,30 @@
 //! killed at any request leaves it started once. The write follows.
 //!
 //! Where the moment does not come in time, or the server is not known to
-//! forget, the write goes out. What was due is then looked for: what still
-//! comes or was started is well; what is certainly gone is made up for; what
-//! cannot be told, or cannot be made up for, is reported. Not starting a run
-//! twice counts more than starting it.
+//! forget, the write goes out. What was due at the patch or at the write is then
+//! looked for, and started where it is gone ([`Recovery`]); what cannot be told,
+//! or cannot be started, is reported.
 
 use std::time::Duration;
 
-use almanac_workflows::plan::{Delete, Remaining, Update};
+use almanac_workflows::names::ScheduleId;
+use almanac_workflows::plan::{Remaining, Update};
 use almanac_workflows::schedule::Field;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::{Applier, Done, Outcome, Slot, request_id};
+use super::{Applier, Done, Outcome, Slot};
 use crate::schedules::due::{Backend, Due, Guard, Moment, at_risk};
+use crate::schedules::recovery::{Recovered, Recovery, Written};
 use crate::schedules::wire::Described;
 use crate::schedules::{RequestError, Schedules};
 
 /// How long a write waits for a moment at which no run is due.
-const DEFERRED: Duration = Duration::from_secs(10);
-/// How long a patch that starts a run may take. The run starts later than that
-/// by itself.
-const PATCH_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const DEFERRED: Duration = Duration::from_secs(10);
 /// The shortest and the longest time between two descriptions.
-const LOOK: Duration = Duration::from_millis(50);
-const LONGEST_LOOK: Duration = Duration::from_millis(500);
-/// How long runs that were due at a write are looked for.
-const LOOKED_FOR: Duration = Duration::from_secs(3);
-/// CHASM computes a schedule's next runs anew within this of a write.
-const COMPUTED: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LONGEST_LOOK: Duration = Duration::from_millis(500);
 
 /// An update on its way.
 pub(super) struct Write {
@@ -45,6 +39,8 @@ pub(super) struct Write {
     deadline: Instant,
     /// The runs that were started early for it.
     early: Vec<Due>,
+    /// The runs that those patches may have dropped.
+    at_risk: Vec<Due>,
 }
 
 impl Write {
@@ -54,6 +50,7 @@ impl Write {
             described: described.clone(),
             deadline: Instant::now() + DEFERRED,
             early: Vec::new(),
+            at_risk: Vec::new(),
         }
     }
 
@@ -116,7 +113,7 @@ impl Write {
 
     /// The runs that this write, done at `written`, may have dropped, and those
     /// that it stops, since they were to start after it pauses the schedule.
-    fn at_risk(&self, written: Timestamp) -> (Vec<Due>, Vec<Due>) {
+    fn dropped(&self, written: Timestamp) -> (Vec<Due>, Vec<Due>) {
         let pauses = self.update.values.paused;
         if self.described.live.values.paused || (self.guard().is_none() && !pauses) {
             return (Vec::new(), Vec::new());
@@ -145,15 +142,6 @@ impl Write {
     }
 }
 
-/// Runs that were due at a write and did not start.
-#[derive(Default)]
-struct Lost {
-    /// They will not start.
-    certain: Vec<Due>,
-    /// They may have been skipped by the overlap policy, or may start yet.
-    unsure: Vec<Due>,
-}
-
 impl Applier<'_> {
     /// Waits until the write drops no run; an outcome when nothing is left to
     /// write.
@@ -164,6 +152,7 @@ impl Applier<'_> {
     ) -> Result<Option<Outcome>, RequestError> {
         let mut look = LOOK;
         loop {
+            let mut patched = false;
             if !(self.is_current)() {
                 return Ok(Some(Outcome::Skipped));
             }
@@ -188,13 +177,17 @@ impl Applier<'_> {
                     if !forgets {
                         return Ok(None);
                     }
-                    self.start(&write.described, &[due]).await?;
+                    let policy = write.described.live.values.overlap_policy;
+                    self.recovery()
+                        .start(&write.described, &[due], policy)
+                        .await?;
                     tracing::info!(
                         definition = %write.update.definition, schedule = %write.update.schedule,
                         due = %due.nominal, starts = %due.starts,
                         "started a due run early, since the update would drop it"
                     );
                     write.early.push(due);
+                    patched = true;
                     look = LOOK;
                 }
             }
@@ -205,110 +198,30 @@ impl Applier<'_> {
             else {
                 return Ok(Some(Outcome::Conflict));
             };
+            if patched {
+                let at = now.live.updated_at.unwrap_or(Timestamp::MIN);
+                let dropped = write.dropped(at).0;
+                write.at_risk.extend(dropped);
+            }
             if let Some(outcome) = self.take(write, now) {
                 return Ok(Some(outcome));
             }
         }
     }
 
-    /// Waits until a schedule that is about to be replaced has no due run; one
-    /// that cannot be waited for and cannot be started early.
-    pub(super) async fn settle_old(
-        &self,
-        old: &Delete,
-        slot: &mut Slot<'_>,
-    ) -> Result<Option<Due>, RequestError> {
-        let began = Instant::now();
-        let deadline = began + DEFERRED;
-        let mut look = LOOK;
-        let mut early: Option<Due> = None;
-        loop {
-            let response = match self.schedules.describe(&old.schedule).await {
-                Ok(response) => response,
-                Err(RequestError::NotFound) => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            let Some(now) = self.schedules.live(self.project, &old.schedule, response) else {
-                return Ok(None);
-            };
-            if now.live.values.paused {
-                return Ok(None);
-            }
-            let mut coming = now.coming.clone();
-            coming.retain(|starts| early.is_none_or(|due| due.starts != *starts));
-            let spec = &now.live.values.spec;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let wait = match Guard::Due.moment(spec, &coming, self.clock.now()) {
-                // What has begun starts from the buffer or by an activity of the
-                // schedule, which go with it.
-                Moment::Quiet => {
-                    let is_starting =
-                        now.buffered > 0 || !self.has_started_the_last(&now).await.unwrap_or(true);
-                    if !is_starting || began.elapsed() > LOOKED_FOR {
-                        return Ok(None);
-                    }
-                    LOOK
-                }
-                _ if left.is_zero() => return Ok(None),
-                Moment::Wait(wait) => wait,
-                Moment::Due(due) => {
-                    let forgets = now.backend() == Backend::Chasm
-                        && due.is_known
-                        && self.schedules.drops_due_runs().await?;
-                    if !forgets {
-                        return Ok(Some(due));
-                    }
-                    self.start(&now, &[due]).await?;
-                    early = Some(due);
-                    LONGEST_LOOK
-                }
-            };
-            slot.sleep(wait.max(look).min(left)).await;
-            look = (look * 2).min(LONGEST_LOOK);
+    pub(super) fn recovery(&self) -> Recovery<'_> {
+        Recovery {
+            schedules: self.schedules,
+            project: self.project,
+            clock: self.clock,
         }
     }
 
-    /// Whether the run of the last time of a schedule was started; also where
-    /// there was none within the last seconds.
-    async fn has_started_the_last(&self, described: &Described) -> Result<bool, RequestError> {
-        let values = &described.live.values;
-        let present = self.clock.now().latest;
-        let since = present
-            - SignedDuration::from_secs(5)
-            - SignedDuration::try_from(values.spec.jitter).unwrap_or_default();
-        let times = values.spec.times_after(since, 1000).times;
-        let Some(last) = times.iter().rev().find(|time| **time <= present) else {
-            return Ok(true);
-        };
-        let due = Due {
-            nominal: *last,
-            starts: *last,
-            is_known: true,
-        };
-        has_run(self.schedules, &values.action.workflow_id, &due).await
-    }
-
-    /// Starts runs for their times, under the schedule's overlap policy.
-    async fn start(&self, described: &Described, runs: &[Due]) -> Result<(), RequestError> {
-        let values = &described.live.values;
-        let sent = self.schedules.backfill_times(
-            &described.live.schedule,
-            &values.spec,
-            runs.iter().map(|due| due.nominal),
-            values.overlap_policy,
-            request_id(),
-        );
-        timeout(PATCH_TIMEOUT, sent).await.unwrap_or_else(|_| {
-            let why = "a due run was to be started early, and the server did not answer";
-            Err(RequestError::Unavailable(why.to_owned()))
-        })
-    }
-
     /// The outcome of a write that the server shows as `now`: what was due then
-    /// is looked for, and made up for or reported.
+    /// is looked for, and started or reported.
     pub(super) async fn written(
         &self,
-        write: Write,
+        mut write: Write,
         now: Described,
         slot: &mut Slot<'_>,
     ) -> Outcome {
@@ -317,42 +230,39 @@ impl Applier<'_> {
             .iter()
             .map(|due| format!("the run due at {} was started early", due.nominal))
             .collect();
-        let mut errors = Vec::new();
-        let written = now.live.updated_at.unwrap_or(Timestamp::MIN);
+        let at = now.live.updated_at.unwrap_or(Timestamp::MIN);
         let id = &write.update.schedule;
-        let (risk, stopped) = write.at_risk(written);
+        let (dropped, stopped) = write.dropped(at);
         notes.extend(stopped.iter().map(|due| {
             format!(
                 "the run due at {} had not started and does not",
                 due.nominal
             )
         }));
-        if !risk.is_empty() {
-            let lost = self.look_for(&write, &now, risk, slot).await;
-            let (made_up, rest) = self.make_up(&write, &now, lost.certain).await;
-            notes.extend(made_up.iter().map(|due| {
-                format!(
-                    "the run due at {}, which the update dropped, was started",
-                    due.nominal
-                )
-            }));
-            let by_hand = if write.changes_times() {
-                "`almanac trigger` starts one"
-            } else {
-                "`almanac backfill` starts it"
-            };
-            errors.extend(rest.iter().map(|due| {
-                let at = due.nominal;
-                format!("the update of schedule `{id}` dropped the run due at {at}; {by_hand}")
-            }));
-            errors.extend(lost.unsure.iter().map(|due| {
-                let at = due.nominal;
-                format!(
-                    "the run of schedule `{id}` due at {at} was not seen to start around an \
-                     update; its overlap policy may have skipped it"
-                )
-            }));
-        }
+        let mut at_risk = std::mem::take(&mut write.at_risk);
+        at_risk.extend(dropped);
+        at_risk.sort_by_key(|due| due.nominal);
+        at_risk.dedup_by_key(|due| due.nominal);
+        let recovered = self
+            .recovery()
+            .recover(
+                Written {
+                    schedule: id,
+                    at,
+                    workflow_id: &write.described.live.values.action.workflow_id,
+                    passed_over: write.described.passed_over,
+                    at_risk,
+                },
+                slot,
+            )
+            .await;
+        notes.extend(started_notes(&recovered));
+        let by_hand = if write.changes_times() {
+            "`almanac trigger` starts one"
+        } else {
+            "`almanac backfill` starts it"
+        };
+        let errors = loss_errors(id, "update", by_hand, &recovered);
         for message in &errors {
             tracing::warn!(definition = %write.update.definition, message, "a due run was dropped");
         }
@@ -363,98 +273,35 @@ impl Applier<'_> {
         done.lost = errors;
         Outcome::Done(Box::new(done))
     }
-
-    /// Looks for runs that were due at a write.
-    async fn look_for(
-        &self,
-        write: &Write,
-        now: &Described,
-        mut risk: Vec<Due>,
-        slot: &mut Slot<'_>,
-    ) -> Lost {
-        let began = Instant::now();
-        let written = now.live.updated_at.unwrap_or(Timestamp::MIN);
-        let workflow_id = &write.described.live.values.action.workflow_id;
-        let mut shown = now.clone();
-        loop {
-            let mut missing = Vec::new();
-            for due in risk {
-                // An error tells nothing: it is looked for again.
-                let ran = due.is_known
-                    && has_run(self.schedules, workflow_id, &due)
-                        .await
-                        .unwrap_or(false);
-                if !ran {
-                    missing.push(due);
-                }
-            }
-            risk = missing;
-            let spec = &shown.live.values.spec;
-            let still_comes = |due: &Due| {
-                let mut coming = shown.coming.iter();
-                coming.any(|starts| Due::of(spec, *starts).nominal == due.nominal)
-            };
-            if began.elapsed() > COMPUTED {
-                risk.retain(|due| !still_comes(due));
-            }
-            let is_sure = |due: &Due| due.starts > written && !still_comes(due);
-            if risk.iter().all(is_sure) || began.elapsed() > LOOKED_FOR {
-                break;
-            }
-            slot.sleep(LONGEST_LOOK / 5).await;
-            if let Ok(response) = self.schedules.describe(&write.update.schedule).await
-                && let Some(now) =
-                    self.schedules
-                        .live(self.project, &write.update.schedule, response)
-            {
-                shown = now;
-            }
-        }
-        // What had begun may have been skipped, or wait for another to end.
-        let nothing_else = shown.passed_over == write.described.passed_over && shown.buffered == 0;
-        let (certain, unsure) = risk
-            .into_iter()
-            .partition(|due| due.is_known && (due.starts > written || nothing_else));
-        Lost { certain, unsure }
-    }
-
-    /// Starts what a write dropped; the runs that were started, and the others.
-    async fn make_up(
-        &self,
-        write: &Write,
-        now: &Described,
-        lost: Vec<Due>,
-    ) -> (Vec<Due>, Vec<Due>) {
-        // A backfill knows the times that the schedule has now.
-        let spec = &now.live.values.spec;
-        let is_there = |due: &Due| {
-            let before = due.nominal - SignedDuration::from_nanos(1);
-            spec.times_after(before, 1).times.first() == Some(&due.nominal)
-        };
-        let (there, mut rest): (Vec<_>, Vec<_>) = lost.into_iter().partition(is_there);
-        if there.is_empty() || now.live.values.paused {
-            rest.extend(there);
-            return (Vec::new(), rest);
-        }
-        match self.start(now, &there).await {
-            Ok(()) => (there, rest),
-            Err(error) => {
-                tracing::warn!(schedule = %write.update.schedule, %error, "runs cannot be made up for");
-                rest.extend(there);
-                (Vec::new(), rest)
-            }
-        }
-    }
 }
 
-/// Whether the run for a time was started: its workflow id ends in it.
-async fn has_run(
-    schedules: &Schedules,
-    workflow_id: &str,
-    due: &Due,
-) -> Result<bool, RequestError> {
-    let time = due.nominal.strftime("%Y-%m-%dT%H:%M:%SZ");
-    schedules
-        .has_workflow(&format!("{workflow_id}-{time}"))
-        .await
+/// What a report's reason says of runs that were started.
+pub(super) fn started_notes(recovered: &Recovered) -> impl Iterator<Item = String> {
+    recovered.started.iter().map(|due| {
+        format!(
+            "the run due at {}, which the update dropped, was started",
+            due.nominal
+        )
+    })
+}
+
+/// What a report's errors say of runs that were not started.
+pub(super) fn loss_errors(
+    id: &ScheduleId,
+    write: &str,
+    by_hand: &str,
+    recovered: &Recovered,
+) -> Vec<String> {
+    let lost = recovered.lost.iter().map(|due| {
+        let at = due.nominal;
+        format!("the {write} of schedule `{id}` dropped the run due at {at}; {by_hand}")
+    });
+    let unsure = recovered.unsure.iter().map(|due| {
+        let at = due.nominal;
+        format!(
+            "the run of schedule `{id}` due at {at} was not seen to start around its {write}; its \
+             overlap policy may have skipped it"
+        )
+    });
+    lost.chain(unsure).collect()
 }

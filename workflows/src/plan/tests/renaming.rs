@@ -86,3 +86,19 @@ fn a_pause_is_taken_along_whatever_becomes_of_the_old_schedule() {
         assert!(task.values.paused, "{orphans:?}");
     }
 }
+
+/// So a rename ends that was killed after it paused the old schedule.
+#[test]
+fn a_pause_of_ours_is_not_taken_along() {
+    let mut world = World::settled(HOURLY);
+    let paused = pause_orphan(world.job());
+    world.job().take(&paused);
+    world.remove("job");
+    world.write("task", HOURLY);
+    let plan = world.pass();
+    assert_eq!((plan.creates.len(), plan.deletes.len()), (1, 1), "{plan}");
+    let task = world.live(&ScheduleId::from_server("schedule-p-task"));
+    assert!(!task.values.paused);
+    assert!(task.readable_memo().unwrap().flags.is_empty());
+    assert!(world.plan().is_empty(), "{}", world.plan());
+}

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// One of the operations that go on at a time.
-pub(super) struct Slot<'a> {
-    slots: &'a Semaphore,
+pub(crate) struct Slot<'a> {
+    slots: Option<&'a Semaphore>,
     permit: Option<SemaphorePermit<'a>>,
 }
 
@@ -14,8 +14,16 @@ impl<'a> Slot<'a> {
     /// Waits for a free slot.
     pub(super) async fn take(slots: &'a Semaphore) -> Self {
         Self {
-            slots,
+            slots: Some(slots),
             permit: slots.acquire().await.ok(),
+        }
+    }
+
+    /// The slot of an operation outside of a pass: it takes none from others.
+    pub(crate) fn unlimited() -> Self {
+        Self {
+            slots: None,
+            permit: None,
         }
     }
 
@@ -23,7 +31,9 @@ impl<'a> Slot<'a> {
     pub(super) async fn sleep(&mut self, duration: Duration) {
         self.permit = None;
         tokio::time::sleep(duration).await;
-        self.permit = self.slots.acquire().await.ok();
+        if let Some(slots) = self.slots {
+            self.permit = slots.acquire().await.ok();
+        }
     }
 }
 
