@@ -197,8 +197,8 @@ async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Resu
     whole(&project, &["drifts"], 6, end, before).await?;
     // A run that is due when its schedule is paused, or was, does not start.
     let is_paused = |time: i64| {
-        let mut pauses = pause_times.iter();
-        before(time) || pauses.any(|(from, to)| time + 4 >= *from && time <= *to)
+        let mut all = pause_times.iter();
+        before(time) || all.any(|(from, to)| time + 4 >= *from && time <= *to)
     };
     whole(&project, &["paused"], 4, end, is_paused).await?;
     // What fires every few seconds must not burden the other tests.
