@@ -397,27 +397,28 @@ mod tests {
         let (begun, later) = (begins("00:05:10"), begins("00:05:30"));
         let next = &["00:06:05"][..];
         let same = &["00:05:30", "00:06:05"][..];
-        for (due, shown, forgets, is_late, expected) in [
+        for (due, is_paused, buffered, coming, forgets, is_late, expected) in [
             // A server that forgets: its list of starts may be an old one.
-            (later, shown(false, 0, next), true, false, Gone),
-            (later, shown(false, 0, same), true, true, Gone),
-            (later, shown(false, 1, next), true, true, Gone),
-            (begun, shown(false, 0, next), true, false, Gone),
-            (begun, shown(false, 1, next), true, true, Unknown),
+            (later, false, 0, next, true, false, Gone),
+            (later, false, 0, same, true, true, Gone),
+            (later, false, 1, next, true, true, Gone),
+            (begun, false, 0, next, true, false, Gone),
+            (begun, false, 1, next, true, true, Unknown),
             // One that is not known to forget.
-            (later, shown(false, 0, same), false, false, Unknown),
-            (later, shown(false, 0, same), false, true, Comes),
-            (later, shown(false, 0, next), false, false, Unknown),
-            (later, shown(false, 0, next), false, true, Gone),
-            (begun, shown(false, 0, next), false, false, Unknown),
-            (begun, shown(false, 0, next), false, true, Gone),
-            (begun, shown(false, 1, next), false, true, Unknown),
+            (later, false, 0, same, false, false, Unknown),
+            (later, false, 0, same, false, true, Comes),
+            (later, false, 0, next, false, false, Unknown),
+            (later, false, 0, next, false, true, Gone),
+            (begun, false, 0, next, false, false, Unknown),
+            (begun, false, 0, next, false, true, Gone),
+            (begun, false, 1, next, false, true, Unknown),
             // A paused schedule starts nothing but what waits in its buffer.
-            (later, shown(true, 0, same), false, false, Gone),
-            (begun, shown(true, 0, same), false, false, Unknown),
-            (begun, shown(true, 0, same), false, true, Gone),
-            (begun, shown(true, 1, same), false, true, Unknown),
+            (later, true, 0, same, false, false, Gone),
+            (begun, true, 0, same, false, false, Unknown),
+            (begun, true, 0, same, false, true, Gone),
+            (begun, true, 1, same, false, true, Unknown),
         ] {
+            let shown = shown(is_paused, buffered, coming);
             let written = Written {
                 schedule: &shown.live.schedule,
                 at: at("00:05:20"),
