@@ -94,6 +94,22 @@ async fn a_search_attribute_is_removed() -> anyhow::Result<()> {
     let unreadable = worker.metric("almanac_schedules", &["unreadable"]).await?;
     assert!((unreadable - 1.0).abs() < f64::EPSILON, "{unreadable}");
 
+    let listed = project.almanac(&["list"])?.success()?;
+    let line = listed.lines().find(|line| line.starts_with("tagged"));
+    assert!(
+        line.is_some_and(|line| line.contains("unreadable")),
+        "{listed}"
+    );
+    let schedules = worker.json("/api/v1/schedules").await?;
+    let shown = schedules["schedules"].as_array().unwrap().iter();
+    let shown: Vec<_> = shown
+        .map(|one| (one["definition"].clone(), one["state"].clone()))
+        .collect();
+    assert!(
+        shown.contains(&("tagged".into(), "unreadable".into())),
+        "{shown:?}"
+    );
+
     // What is planned here must not be the worker's to do.
     let planned = project.folder().join("planned");
     std::fs::create_dir(&planned)?;

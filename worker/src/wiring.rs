@@ -10,6 +10,7 @@ use almanac_activities::steps::{Callers, StepActivities, StepKeys, Steps};
 use almanac_workflows::reconcile::ReconcileSchedules;
 use almanac_workflows::run::RunDefinition;
 use almanac_workflows::snapshot::Snapshot;
+use temporalio_sdk::WorkerOptions;
 
 use crate::args::WorkerArgs;
 use crate::process::{Shared, WorkerSpec};
@@ -19,6 +20,15 @@ impl DefinitionSource for Registry {
     fn snapshot(&self) -> Arc<Snapshot> {
         Self::snapshot(self)
     }
+}
+
+/// Lets a workflow refuse updates that are almost as large as the server takes.
+///
+/// The SDK repeats a refused update in its answer, which is over its own limit
+/// then, and would fail that task again and again. What the workflows send
+/// themselves fits: they bound it.
+fn take_large_updates(options: &mut WorkerOptions) {
+    options.disable_payload_error_limit = true;
 }
 
 /// The process's three workers; see [`WorkerSpec`].
@@ -41,10 +51,7 @@ pub(crate) fn specs(
             pollers: 2,
             register: Arc::new(|_, options| {
                 options.register_workflow::<ReconcileSchedules>()?;
-                // All that the workflow sends fits. The SDK itself repeats a refused
-                // update in its answer, which is over its limit where the update is
-                // nearly so, and would fail that task again and again.
-                options.disable_payload_error_limit = true;
+                take_large_updates(options);
                 Ok(())
             }),
         },
@@ -61,6 +68,7 @@ pub(crate) fn specs(
                     let schedules = Schedules::new(client.clone(), Arc::clone(&pace));
                     let runner = Runner::new(schedules, project.clone());
                     options.register_workflow::<RunDefinition>()?;
+                    take_large_updates(options);
                     options.register_activities(RunActivities::new(Arc::new(runner)));
                     options.register_activities(DefinitionActivities::new(
                         Arc::clone(&source),

@@ -6,7 +6,7 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use almanac_workflows::names::{DefinitionId, Project};
+use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use almanac_workflows::plan::{self, Plan, Policy};
 use almanac_workflows::record::{
     Announcement, Op, PassDone, PassInput, PassOutcome, Progress, Report, SELECTION_LIMIT,
@@ -18,6 +18,7 @@ use jiff::Timestamp;
 
 pub use activity::ReconcileActivities;
 
+use crate::blocking::compute;
 use crate::definitions::DefinitionSource;
 use crate::metrics::{self, Metric};
 use crate::schedules::{
@@ -99,11 +100,18 @@ impl Reconciler {
         self
     }
 
+    /// Describes these schedules closely, which could not be described before.
+    pub fn expect_unreadable(&self, schedules: impl IntoIterator<Item = ScheduleId>) {
+        for schedule in schedules {
+            self.cache.described(&schedule, false);
+        }
+    }
+
     /// What a pass would do now. Writes nothing.
     pub async fn plan(&self, input: &PassInput) -> Result<(Plan, Report), RequestError> {
         let snapshot = self.source.snapshot();
         let now = Timestamp::now();
-        let ground = self.ground(&snapshot, input, now.max(input.now));
+        let ground = compute(|| self.ground(&snapshot, input, now.max(input.now)));
         let (plan, _) = self.look(&snapshot, input, &ground).await?;
         let report = report(input, &snapshot, &plan, None, now);
         Ok((plan, report))
@@ -131,7 +139,7 @@ impl Reconciler {
         let clock = ServerClock::told(input.now);
         let now = Timestamp::now();
         metrics::at(Metric::ReconcileLastAttempt, now);
-        let ground = self.ground(&snapshot, input, now.max(input.now));
+        let ground = compute(|| self.ground(&snapshot, input, now.max(input.now)));
         let (plan, observation) = self.look(&snapshot, input, &ground).await?;
         let applied = if input.dry_run {
             None
@@ -216,7 +224,7 @@ impl Reconciler {
             };
             observer.observe(snapshot, desired, &policy, depth).await?
         };
-        let plan = plan::plan(snapshot, desired, &observation.observed, &policy);
+        let plan = compute(|| plan::plan(snapshot, desired, &observation.observed, &policy));
         Ok((plan, observation))
     }
 

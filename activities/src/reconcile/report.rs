@@ -65,6 +65,11 @@ pub(super) fn report(
         held: plan.held.clone(),
         changes: applied.map_or_else(|| planned_changes(plan), |applied| applied.changes.clone()),
         errors: plan.problems.clone(),
+        unreadable: input.only.is_none().then(|| {
+            let mut ids: Vec<_> = plan.unreadable.iter().map(ToString::to_string).collect();
+            ids.sort();
+            ids
+        }),
         ..Report::default()
     };
     report.definitions.total = snapshot.definitions.len() as u64;

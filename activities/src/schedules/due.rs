@@ -13,6 +13,8 @@ use almanac_workflows::times::{Rest, Spec};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use crate::blocking::compute;
+
 /// A run that starts within this is waited for, and so is one that should have
 /// started and is not seen yet.
 const STARTING: SignedDuration = SignedDuration::from_millis(300);
@@ -177,7 +179,7 @@ impl Guard {
         if self == Self::Starting {
             return Moment::Quiet;
         }
-        let due = Due::of(spec, *first);
+        let due = compute(|| Due::of(spec, *first));
         if due.nominal.duration_since(present.latest) > GAP {
             return Moment::Quiet;
         }
@@ -196,6 +198,10 @@ impl Guard {
 /// next ones were to start at `coming`. A write that took long may come behind
 /// the last of these: what was due just before it counts too.
 pub(crate) fn at_risk(spec: &Spec, coming: &[Timestamp], written: Timestamp) -> Vec<Due> {
+    compute(|| all_at_risk(spec, coming, written))
+}
+
+fn all_at_risk(spec: &Spec, coming: &[Timestamp], written: Timestamp) -> Vec<Due> {
     let due = coming.iter().map(|starts| Due::of(spec, *starts));
     let mut due: Vec<_> = due.take_while(|due| due.nominal <= written).collect();
     if due.len() == coming.len()

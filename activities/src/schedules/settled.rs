@@ -54,7 +54,7 @@ impl SettledCache {
     }
 
     /// Remembers that a schedule was described just now, or could not be.
-    pub(super) fn described(&self, id: &ScheduleId, readable: bool) {
+    pub(crate) fn described(&self, id: &ScheduleId, readable: bool) {
         let mut state = self.lock();
         state.described_at.insert(id.clone(), Instant::now());
         if readable {

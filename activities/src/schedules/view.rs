@@ -91,6 +91,8 @@ pub struct ScheduleDetail {
 pub enum ViewState {
     /// A schedule that is not ours has the id of one of our definitions.
     Conflict,
+    /// The server cannot describe it; nothing is written to it.
+    Unreadable,
     /// Its removal waits for confirmation.
     Held,
     /// Its definition is gone.
@@ -294,8 +296,13 @@ fn state(
     let orphaned = context
         .desired
         .is_some_and(|desired| !desired.contains(definition));
+    let is_unreadable = context
+        .status
+        .is_some_and(|status| status.is_unreadable(&entry.schedule));
     if entry.owner.is_none() {
         ViewState::Conflict
+    } else if is_unreadable {
+        ViewState::Unreadable
     } else if held {
         ViewState::Held
     } else if orphaned {

@@ -12,6 +12,7 @@ use crate::replay::{record, replays};
 on_one_scheduler!(
     events_are_heard_as_the_strategies_say,
     what_is_no_event_is_ignored_and_told,
+    a_run_refuses_updates_of_any_size,
     events_wait_through_kills_and_new_executions,
     listening_ends_by_limits_races_and_cancellation,
 );
@@ -108,6 +109,27 @@ async fn events_are_heard_as_the_strategies_say(on: Scheduler) -> anyhow::Result
 }
 
 const ONE: &str = "do:\n  - hear: { listen: { to: { one: { with: { type: go } } } } }\n";
+
+/// A run knows no update, and goes on after each that it is sent.
+async fn a_run_refuses_updates_of_any_size(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", ONE)?;
+    let _worker = project.worker().start().await?;
+    let id = start(&project, "one", Value::Null).await?;
+    at(&project, &id, "do/0/hear").await?;
+    // The last one is almost as large as the server takes: an answer that repeats
+    // it is larger.
+    for size in [10, 1_900_000, 2_096_900] {
+        let input = json_payloads(&[json!({ "text": "r".repeat(size) })]);
+        let sent = project
+            .temporal()
+            .update_workflow(&id, "no_such_update", input);
+        assert!(sent.await.is_err(), "{size}");
+    }
+    tell(&project, &id, &event("go", "1", &Value::Null)).await?;
+    output(&project, &id).await?;
+    Ok(())
+}
 
 /// Whatever anybody signals, the run goes on, and its details say what was lost.
 async fn what_is_no_event_is_ignored_and_told(on: Scheduler) -> anyhow::Result<()> {

@@ -73,7 +73,10 @@ fn tone(state: ViewState) -> Tone {
         ViewState::Paused | ViewState::Overridden | ViewState::Finished | ViewState::Held => {
             Tone::Caution
         }
-        ViewState::Conflict | ViewState::Orphaned | ViewState::Contested => Tone::Bad,
+        ViewState::Conflict
+        | ViewState::Unreadable
+        | ViewState::Orphaned
+        | ViewState::Contested => Tone::Bad,
     }
 }
 
@@ -81,6 +84,7 @@ fn tone(state: ViewState) -> Tone {
 fn state(view: &ScheduleView) -> String {
     let state = match view.state {
         ViewState::Conflict => "conflict",
+        ViewState::Unreadable => "unreadable",
         ViewState::Held => "held",
         ViewState::Orphaned => "orphaned",
         ViewState::Contested => "contested",

@@ -94,6 +94,8 @@ impl Known<'_> {
         };
         if sight.entry.owner.is_none() {
             ViewState::Conflict
+        } else if self.status.is_unreadable(&sight.entry.schedule) {
+            ViewState::Unreadable
         } else if !is_wanted && self.status.held.is_some() {
             ViewState::Held
         } else if !is_wanted {

@@ -4,6 +4,10 @@
 /// mistakes than that nobody reads the hints.
 pub(crate) const MOST: usize = 500;
 
+/// Among more names than this no name is looked for: each of a document's many
+/// names may be mistyped, and the searches would take their product.
+const NAMES: usize = 300;
+
 /// Whether one of the unknown names most likely means the known one.
 pub(crate) fn is_meant<'a>(
     known: &str,
@@ -18,7 +22,7 @@ pub(crate) fn is_meant<'a>(
 /// The name nearest to `given`, when it is near enough to be meant.
 pub(crate) fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
     // Nothing this long is a typing mistake, and the distance costs its square.
-    if given.len() > 40 {
+    if given.len() > 40 || names.len() > NAMES {
         return None;
     }
     let squash = |text: &str| -> Vec<char> {
@@ -28,11 +32,17 @@ pub(crate) fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
             .collect()
     };
     let wanted = squash(given);
+    let most = |name: &str| name.len().max(3) / 3;
     names
         .iter()
-        .map(|name| (distance(&wanted, &squash(name)), *name))
+        .filter_map(|name| {
+            let squashed = squash(name);
+            // Each character more or less is one insertion at least.
+            let is_near = squashed.len().abs_diff(wanted.len()) <= most(name);
+            is_near.then(|| (distance(&wanted, &squashed), *name))
+        })
         .min()
-        .filter(|(distance, name)| *distance <= (name.len().max(3) / 3))
+        .filter(|(distance, name)| *distance <= most(name))
         .map(|(_, name)| name)
 }
 

@@ -103,6 +103,12 @@ pub fn bound_report(report: &mut Report) {
             cut_text(id, REASON_LIMIT);
         }
     }
+    if let Some(unreadable) = &mut report.unreadable {
+        cut += shorten(unreadable, LIST_LIMIT);
+        for id in unreadable {
+            cut_text(id, REASON_LIMIT);
+        }
+    }
     for change in &mut report.changes {
         cut_text(&mut change.id, REASON_LIMIT);
         cut_text(&mut change.reason, REASON_LIMIT);

@@ -41,6 +41,10 @@ pub struct Report {
     pub changes: Vec<Change>,
     /// What failed.
     pub errors: Vec<ReportError>,
+    /// The ids of schedules that the server could not describe, sorted; at most
+    /// [`LIST_LIMIT`]. Only a pass over all schedules tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<Vec<String>>,
     /// How many entries the lists above leave out.
     pub truncated: u64,
 }

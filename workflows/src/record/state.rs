@@ -10,7 +10,22 @@ use super::{
     Adoption, Adoptions, Announcement, Corrections, DefinitionCounts, Held, NAME_LIMIT, Options,
     Order, Orders, Override, Report, RunRecord, Suspension, Touch, Trigger, check_text,
 };
-use crate::names::{DefinitionId, Revision, WorkerId};
+use crate::names::{DefinitionId, Revision, ScheduleId, WorkerId};
+
+impl Status {
+    /// Whether the server could not describe a schedule when a pass last looked
+    /// at all of them.
+    pub fn is_unreadable(&self, schedule: &ScheduleId) -> bool {
+        self.unreadable().iter().any(|id| id == schedule.as_str())
+    }
+
+    /// The ids of those schedules.
+    pub fn unreadable(&self) -> &[String] {
+        let mut reports = self.reports.iter().rev();
+        let told = reports.find_map(|report| report.unreadable.as_deref());
+        told.unwrap_or_default()
+    }
+}
 
 /// How many reports are remembered.
 pub const REPORTS_KEPT: usize = 10;

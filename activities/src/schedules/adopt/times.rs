@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::parties::Old;
 use super::{AdoptError, Adopter, request};
+use crate::blocking::compute;
 use crate::schedules::Schedules;
 use crate::schedules::due::Due;
 use crate::schedules::recovery::Recovery;
@@ -190,7 +191,7 @@ async fn served_until(
 }
 
 fn times_until(spec: &Spec, after: Timestamp, until: Timestamp) -> BTreeSet<Timestamp> {
-    let found = spec.times_after(after, MISSED_LIMIT);
+    let found = compute(|| spec.times_after(after, MISSED_LIMIT));
     found
         .times
         .into_iter()
@@ -203,9 +204,12 @@ fn times_until(spec: &Spec, after: Timestamp, until: Timestamp) -> BTreeSet<Time
 pub(super) async fn wait_for_quiet(ours: &Desired, old: &Old) -> Result<(), AdoptError> {
     let specs = [&old.values.spec, &ours.values.spec];
     let now = Timestamp::now();
-    let found = [QUIET, NARROW, NARROWEST]
-        .iter()
-        .find_map(|quiet| quiet.next(&specs, now, now + WAIT));
+    let found = compute(|| {
+        let quiet = [QUIET, NARROW, NARROWEST];
+        quiet
+            .iter()
+            .find_map(|quiet| quiet.next(&specs, now, now + WAIT))
+    });
     let jitter = specs.iter().any(|spec| !spec.jitter.is_zero());
     match found {
         Some(at) => {
@@ -214,7 +218,8 @@ pub(super) async fn wait_for_quiet(ours: &Desired, old: &Old) -> Result<(), Adop
             Ok(())
         }
         None if jitter => {
-            let next = QUIET.next(&specs, now, now + SignedDuration::from_hours(24 * 7));
+            let week = SignedDuration::from_hours(24 * 7);
+            let next = compute(|| QUIET.next(&specs, now, now + week));
             Err(AdoptError::NotQuiet(old.id.clone(), next))
         }
         None => Ok(()),

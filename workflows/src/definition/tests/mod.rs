@@ -17,6 +17,7 @@ pub(crate) mod ows_examples;
 mod properties;
 pub(crate) mod schema;
 mod schema_steps;
+mod work;
 
 use std::sync::Arc;
 

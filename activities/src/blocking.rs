@@ -1,0 +1,36 @@
+//! Long computations beside async work.
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// Runs a computation over definitions. Other tasks of this thread move to
+/// another one meanwhile, so that it delays nobody; a runtime of one thread
+/// has no other.
+pub(crate) fn compute<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_computation_delays_no_other_task() {
+        let (done, told) = std::sync::mpsc::channel();
+        let computing = tokio::spawn(async move {
+            // On this thread alone the other task would never send.
+            compute(|| told.recv_timeout(Duration::from_secs(60)))
+        });
+        tokio::spawn(async move { done.send(()) });
+        assert!(computing.await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_thread_computes_all_the_same() {
+        assert_eq!(compute(|| 7), 7);
+    }
+}
