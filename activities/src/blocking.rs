@@ -23,7 +23,7 @@ mod tests {
         let (done, told) = std::sync::mpsc::channel();
         let computing = tokio::spawn(async move {
             // On this thread alone the other task would never send.
-            compute(|| told.recv_timeout(Duration::from_secs(60)))
+            compute(|| told.recv_timeout(Duration::from_mins(1)))
         });
         tokio::spawn(async move { done.send(()) });
         assert!(computing.await.unwrap().is_ok());

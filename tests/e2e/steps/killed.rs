@@ -14,7 +14,10 @@ use super::{at, output, start};
 use crate::replay::history;
 use crate::web::Web;
 
-on_one_scheduler!(a_worker_killed_in_the_middle_of_any_call_loses_nothing);
+on_one_scheduler!(
+    a_worker_killed_in_the_middle_of_any_call_loses_nothing,
+    ids_and_times_of_a_run_are_the_same_after_a_kill,
+);
 
 const HTTP: &str = "
 do:
@@ -63,6 +66,15 @@ do:
   - call: { set: { n: '${ .n + 1 }' } }
   - enough: { switch: [{ no: { when: .n < 30000, then: call } }] }
 ";
+
+/// Tells what it made before the worker is killed, and after.
+const MAKES: &str = r#"
+do:
+  - make: { set: { id: '${ uuid }', other: '${ uuid }', at: '${ now }' }, export: { as: . } }
+  - first: { call: http, with: { method: get, endpoint: '${ "http://WEB/first/\($context.id)/\($context.other)/\($context.at)/\($workflow.id)" }' } }
+  - rest: { wait: { seconds: 4 } }
+  - second: { call: http, with: { method: get, endpoint: '${ "http://WEB/second/\($context.id)/\($context.other)/\($context.at)/\($workflow.id)" }' } }
+"#;
 
 const CHILD: &str = "
 do:
@@ -160,5 +172,37 @@ async fn a_worker_killed_in_the_middle_of_any_call_loses_nothing(
     for (id, wanted) in runs.iter().zip(wanted) {
         assert_eq!(output(&project, id).await?, wanted, "{id}");
     }
+    Ok(())
+}
+
+/// A worker that knows nothing of a run computes everything in it again.
+async fn ids_and_times_of_a_run_are_the_same_after_a_kill(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let web = Web::start(|_| Some((200, json!({})))).await?;
+    project.write("makes.yaml", &MAKES.replace("WEB", web.address()))?;
+    let mut worker = worker(&project, &web)?.start().await?;
+    let id = start(&project, "makes", Value::Null).await?;
+    at(&project, &id, "do/2/rest").await?;
+    worker.kill()?;
+    worker.restart().await?;
+    output(&project, &id).await?;
+    let asked = web.asked();
+    let told = |part: &str| {
+        let mut targets = asked.iter().map(|request| request.target.as_str());
+        let told = targets.find_map(|target| target.strip_prefix(part));
+        told.unwrap_or_default().to_owned()
+    };
+    let first = told("/first/");
+    assert_eq!(first, told("/second/"));
+    let mut parts = first.splitn(4, '/');
+    let mut part = || parts.next().unwrap_or_default().to_owned();
+    let (one, other, at) = (part(), part(), part());
+    assert!(
+        one.len() == 36 && other.len() == 36 && one != other,
+        "{first}"
+    );
+    assert!(at.parse::<f64>().is_ok_and(|at| at > 1.7e9), "{first}");
+    // Its run is part of it.
+    assert!(part().starts_with(&format!("{id}/")), "{first}");
     Ok(())
 }
