@@ -2,9 +2,9 @@
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Runs a computation over definitions. Other tasks of this thread move to
-/// another one meanwhile, so that it delays nobody; a runtime of one thread
-/// has no other.
+/// Runs a computation without holding up the runtime's other tasks: they move
+/// to another thread. Futures of the same task wait, and so does everything on
+/// a runtime of one thread.
 pub(crate) fn compute<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_thread_computes_all_the_same() {
+    async fn a_runtime_of_one_thread_computes_in_place() {
         assert_eq!(compute(|| 7), 7);
     }
 }

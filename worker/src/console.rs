@@ -39,7 +39,7 @@ pub(crate) fn detach() {
     ERR.detach();
 }
 
-/// Waits, within a bound, until what was said is written.
+/// Waits, within a bound, until the queued output is written.
 pub(crate) fn flush() {
     OUT.flush(FLUSH_LIMIT);
     ERR.flush(FLUSH_LIMIT);
@@ -87,7 +87,8 @@ pub(crate) fn say_page(page: &Page) {
     ERR.write(page.rendered(logs_are_coloured()).into_bytes());
 }
 
-/// Says what clap composed on standard error: nothing of it is in need of escapes.
+/// Writes what clap composed to standard error. The caller has checked that no
+/// argument in it needs escaping.
 pub(crate) fn say_styled(text: &clap::builder::StyledStr) {
     ERR.write(styled(text, logs_are_coloured()).into_bytes());
 }

@@ -1,8 +1,9 @@
 //! Errors of a command whose message has more lines than one: a hint, a command
 //! to copy, findings.
 //!
-//! Each line is escaped on its own where it is printed, so the line breaks must
-//! not stand in the text: those of others would be told from ours by nothing.
+//! Each line is escaped when it is printed. Lines are therefore kept apart: in
+//! one text, nothing would tell Almanac's line breaks from those in a foreign
+//! name or message.
 
 use std::fmt;
 

@@ -11,8 +11,8 @@ pub(crate) fn hide() -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// Keeps the kernel from writing a core dump. A user's processes cannot read
-/// one another's environment here.
+/// Keeps the kernel from writing a core dump. Other processes of the same user
+/// may still read the environment.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn hide() -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};

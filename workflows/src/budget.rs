@@ -6,8 +6,8 @@
 
 /// The steps that a computation may still take.
 ///
-/// Once the budget is exceeded it stays so, until all that shares it has
-/// returned.
+/// An exceeded budget stays exceeded: each later [`Budget::spend`] fails, so that
+/// every caller above stops too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
     left: u64,

@@ -100,8 +100,9 @@ impl Reconciler {
         self
     }
 
-    /// Describes these schedules closely, which could not be described before.
-    pub fn expect_unreadable(&self, schedules: impl IntoIterator<Item = ScheduleId>) {
+    /// Marks schedules that an earlier pass could not describe: the next pass
+    /// describes each of them, whatever the list proves.
+    pub fn mark_unreadable(&self, schedules: impl IntoIterator<Item = ScheduleId>) {
         for schedule in schedules {
             self.cache.described(&schedule, false);
         }

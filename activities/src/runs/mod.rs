@@ -5,12 +5,15 @@
 //! became of that; where the end of *send* is not known, *watch* does its
 //! second half again.
 //!
-//! Guarantees: nothing is sent but by *send*, and by that once; nothing goes to
-//! a schedule that is not ours. A patch makes CHASM forget a run that is due and
-//! not started, as every write does: *send* waits for one that starts soon,
-//! starts any other with the same patch, and starts what was dropped all the same. Assumes that no two runs of one schedule are
-//! asked for at a time, which the reconcile workflow sees to. A run that
-//! someone starts by other means in the same second may be taken for ours.
+//! Guarantees: only *send* sends, and it sends what was asked for once. Nothing
+//! goes to a schedule that is not ours. The patch drops a run that is due and
+//! not started, as every write on CHASM does: *send* waits for one that starts
+//! soon. Afterwards it looks for the runs that were due, and starts those that
+//! were dropped.
+//!
+//! Assumes that no two runs of one schedule are asked for at a time, which the
+//! reconcile workflow sees to. A run that someone starts by other means in the
+//! same second may be taken for ours.
 
 mod activity;
 mod range;
@@ -187,13 +190,13 @@ impl Runner {
         clock: ServerClock,
     ) -> Result<RunStep, RequestError> {
         let schedule = self.project.schedule_id(&order.id);
-        let mut patch = patch(order, before);
+        let patch = patch(order, before);
         let mut settled = self.settle(order, clock).await?;
         if order.kind == RunKind::Trigger {
             // The second that was free when it was looked for may be over. A wait
             // for another one may bring the next run near.
             for _ in 0..SETTLED_AGAIN {
-                let Some((ours, _)) = &settled else { break };
+                let Some(ours) = &settled else { break };
                 let began = Instant::now();
                 free_second(ours).await;
                 if began.elapsed() < A_MOMENT {
@@ -201,18 +204,6 @@ impl Runner {
                 }
                 settled = self.settle(order, clock).await?;
             }
-        }
-        if let Some((ours, due)) = &settled {
-            patch.backfill_request.extend(due.iter().map(|due| {
-                tracing::info!(
-                    definition = %order.id, %schedule, due = %due.nominal, starts = %due.starts,
-                    "started a due run early, since the patch would drop it"
-                );
-                backfill_request(
-                    ours.spec().backfill_window(due.nominal, due.nominal),
-                    Some(ours.overlap()),
-                )
-            }));
         }
         let sent = self
             .schedules
@@ -234,7 +225,7 @@ impl Runner {
         }
         let recovered = async {
             match &settled {
-                Some((ours, early)) => self.recover(order, ours, *early, clock).await,
+                Some(ours) => self.recover(order, ours, clock).await,
                 None => Recovered::default(),
             }
         };
@@ -252,23 +243,17 @@ impl Runner {
     }
 
     /// Starts the schedule's own runs that the patch dropped.
-    async fn recover(
-        &self,
-        order: &RunOrder,
-        ours: &Ours,
-        early: Option<Due>,
-        clock: ServerClock,
-    ) -> Recovered {
+    async fn recover(&self, order: &RunOrder, ours: &Ours, clock: ServerClock) -> Recovered {
         let described = &ours.described;
         if described.backend() == Backend::Workflow || described.live.values.paused {
             return Recovered::default();
         }
-        let Ok(Ok(now)) = self.ours(order).await else {
-            return Recovered::default();
-        };
-        let at = now.described.live.updated_at.unwrap_or(Timestamp::MIN);
-        let mut at_risk = at_risk(ours.spec(), &described.coming, at);
-        at_risk.retain(|due| early.is_none_or(|early| early.nominal != due.nominal));
+        let now = self.ours(order).await.ok().and_then(Result::ok);
+        let at = now.and_then(|now| now.described.live.updated_at);
+        // Without the time of the patch, everything until now may be dropped.
+        let at = at.unwrap_or_else(|| clock.now().latest);
+        let remaining = described.live.remaining_actions;
+        let at_risk = at_risk(ours.spec(), &described.coming, at, remaining);
         let recovery = Recovery {
             schedules: &self.schedules,
             project: &self.project,
@@ -278,7 +263,7 @@ impl Runner {
         let written = Written {
             schedule,
             at,
-            workflow_id: &described.live.values.action.workflow_id,
+            workflow_ids: vec![&described.live.values.action.workflow_id],
             passed_over: described.passed_over,
             at_risk,
         };
@@ -292,19 +277,20 @@ impl Runner {
         for due in recovered.lost.iter().chain(&recovered.unsure) {
             tracing::warn!(
                 definition = %order.id, %schedule, due = %due.nominal,
-                "the patch dropped a due run, or its overlap policy skipped it"
+                why = "a run by hand dropped it, or its overlap policy skipped it",
+                "a due run was dropped"
             );
         }
         recovered
     }
 
-    /// Waits until a patch drops no run; the schedule then, and the due run that
-    /// the patch must start. `None` where it is gone or foreign.
+    /// Waits a while for a moment at which a patch drops no run; the schedule
+    /// then. `None` where it is gone or foreign.
     async fn settle(
         &self,
         order: &RunOrder,
         clock: ServerClock,
-    ) -> Result<Option<(Ours, Option<Due>)>, RequestError> {
+    ) -> Result<Option<Ours>, RequestError> {
         let deadline = Instant::now() + QUIET_WITHIN;
         let mut look = FIRST_LOOK;
         loop {
@@ -316,10 +302,8 @@ impl Runner {
                     sleep(wait.max(look)).await;
                     look = (look * 2).min(LAST_LOOK);
                 }
-                Moment::Due(due) if due.is_known && self.schedules.drops_due_runs().await? => {
-                    return Ok(Some((ours, Some(due))));
-                }
-                _ => return Ok(Some((ours, None))),
+                // A run that is due for longer is started after the patch.
+                Moment::Quiet | Moment::Wait(_) | Moment::Due(_) => return Ok(Some(ours)),
             }
         }
     }

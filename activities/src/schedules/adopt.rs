@@ -26,9 +26,9 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
 use super::apply::{PLANS, READ_BACK_WAIT, READ_BACKS, request_id, shows};
-use super::wire;
+use super::wire::{self, Described};
 use super::{Applied, RequestError, Schedules, ServerClock};
-use parties::{Old, Ours, held, marked};
+use parties::{Old, held, marked};
 use times::{LOOK, WAIT, between, wait_for_quiet};
 
 pub use parties::{is_being_adopted, original_note};
@@ -62,7 +62,7 @@ pub(super) enum AdoptError {
     Buffered(ScheduleId, i64),
     #[error(
         "schedule `{0}` may run now, with its jitter; its next quiet moment is {next}",
-        next = .1.map_or("not in sight".to_owned(), |at| at.to_string())
+        next = .1.map_or("none within a week".to_owned(), |at| at.to_string())
     )]
     NotQuiet(ScheduleId, Option<Timestamp>),
     #[error(
@@ -175,11 +175,11 @@ impl Adopter<'_> {
             old = self.pause(desired, adoption, old).await?;
             let state = old.state();
             due = self.let_go(desired, &old, &state).await?;
-        } else if ours.buffered() == 0 {
+        } else if ours.buffered == 0 {
             let now = ours.live.updated_at.unwrap_or(old.updated);
             due = between(self.schedules, &old, desired, now).await;
         }
-        let (missed, lost) = self.make_up(desired, &old, due).await?;
+        let (missed, lost) = self.start_missed(desired, &old, due).await?;
         self.remove(desired, adoption, &old).await?;
         tracing::info!(definition = %id, from = %from, missed, by = adoption.by, "schedule adopted");
         let reason = match missed {
@@ -187,7 +187,10 @@ impl Adopter<'_> {
             some => format!("took over from `{from}`; ran {some} due between the two"),
         };
         let reason = lost.iter().fold(reason, |reason, time| {
-            tracing::warn!(definition = %id, due = %time, "a due run was not seen to start around an adoption");
+            tracing::warn!(
+                definition = %id, due = %time, why = "it was not seen to start around an adoption",
+                "a due run was dropped"
+            );
             format!("{reason}; the run due at {time} was not seen to start")
         });
         Ok(Some(Change {
@@ -221,15 +224,15 @@ impl Adopter<'_> {
         Ok(Some(old))
     }
 
-    async fn ours(&self, id: &ScheduleId) -> Result<Option<Ours>, AdoptError> {
+    async fn ours(&self, id: &ScheduleId) -> Result<Option<Described>, AdoptError> {
         match self.schedules.describe(id).await {
-            Ok(response) => Ok(Ours::of(self.project, id, response)),
+            Ok(response) => Ok(wire::live(self.project, id, response)),
             Err(RequestError::NotFound) => Ok(None),
             Err(error) => Err(request("describe", id)(error)),
         }
     }
 
-    async fn must(&self, id: &ScheduleId) -> Result<Ours, AdoptError> {
+    async fn must(&self, id: &ScheduleId) -> Result<Described, AdoptError> {
         let ours = self.ours(id).await?;
         ours.ok_or_else(|| AdoptError::NoneOfOurs(id.clone()))
     }
@@ -333,8 +336,8 @@ impl Adopter<'_> {
     async fn write(
         &self,
         id: &ScheduleId,
-        plan: impl Fn(&Ours) -> Option<Update> + Send + Sync,
-    ) -> Result<Ours, AdoptError> {
+        plan: impl Fn(&Described) -> Option<Update> + Send + Sync,
+    ) -> Result<Described, AdoptError> {
         let mut ours = self.must(id).await?;
         for _ in 0..PLANS {
             let Some(update) = plan(&ours) else {
@@ -353,7 +356,7 @@ impl Adopter<'_> {
             let mut wait = READ_BACK_WAIT;
             for _ in 0..READ_BACKS {
                 ours = self.must(id).await?;
-                if shows(&ours.described, &update) {
+                if shows(&ours, &update) {
                     return Ok(ours);
                 }
                 if ours.conflict_token != token {

@@ -1,11 +1,13 @@
-//! Applying a plan: creates and updates first, deletes last, a few at a time.
+//! Applying a plan: creates, then updates, then deletes, a few at a time. The old
+//! half of a rename is deleted right after its new half is made.
 //!
 //! Expected flow: each operation is tried on its own, and none stops another.
 //! An update goes out with the token of the description it was planned from
 //! and is read back; where the schedule changed meanwhile it is compared and
 //! planned again, three times at most.
 //!
-//! Guarantees: before each operation the registry is still the plan's; no
+//! Guarantees: before each operation the registry is still the plan's, and a
+//! rename that has begun is finished; no
 //! write goes to a schedule that is not ours at that moment; none drops a run
 //! that is due (`settle`), or the report names it.
 
@@ -14,6 +16,7 @@ mod rename;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,12 +27,13 @@ use almanac_workflows::plan::{
 };
 use almanac_workflows::record::{Op, Progress, ReportError};
 use almanac_workflows::schedule::{Desired, Field};
-use futures::{StreamExt, future, stream};
+use futures::{FutureExt, StreamExt, future, stream};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 pub use applied::Applied;
 use applied::{Done, Outcome};
+use rename::Old;
 use settle::Write;
 
 use super::due::ServerClock;
@@ -86,13 +90,13 @@ impl Applier<'_> {
         // The futures are made before they are streamed: a closure that borrows
         // cannot be shown to be `Send` inside an activity. Some at a time, since
         // each takes room.
-        let mut made = BTreeSet::new();
-        // The old half of a rename goes as soon as the new one is there: both
-        // run the same times.
-        let old: BTreeMap<&ScheduleId, &Delete> = plan
-            .deletes
-            .iter()
-            .filter_map(|delete| Some((delete.renamed_to.as_ref()?, delete)))
+        // The old half of a rename stops before the new one is there: both run
+        // the same times.
+        let deletes = plan.deletes.iter().map(Old::Delete);
+        let pauses = plan.updates.iter().filter(|update| update.removal);
+        let old: BTreeMap<&ScheduleId, Old<'_>> = deletes
+            .chain(pauses.map(Old::Pause))
+            .map(|old| (old.schedule(), old))
             .collect();
         let replaced = Mutex::new(Vec::new());
         for some in plan.creates.chunks(AT_ONCE) {
@@ -100,16 +104,19 @@ impl Applier<'_> {
                 .iter()
                 .map(|create| async {
                     let mut slot = Slot::take(slots).await;
-                    let result = match old.get(&create.schedule) {
-                        Some(delete) => {
-                            let (result, deleted) =
-                                Box::pin(self.rename(create, delete, &mut slot)).await;
+                    let from = create.renamed_from.as_ref();
+                    let result = match from.and_then(|from| old.get(from)) {
+                        Some(old) => {
+                            let rename = AssertUnwindSafe(self.rename(create, *old, &mut slot));
+                            let (result, ended) = Box::pin(rename.catch_unwind())
+                                .await
+                                .unwrap_or_else(|_| (Err(panicked()), None));
                             let mut replaced =
                                 replaced.lock().unwrap_or_else(PoisonError::into_inner);
-                            replaced.extend(deleted.map(|deleted| (*delete, deleted)));
+                            replaced.extend(ended.map(|ended| (*old, ended)));
                             result
                         }
-                        None => Box::pin(self.create(create, &mut slot)).await,
+                        None => Box::pin(unwound(self.create(create, &mut slot))).await,
                     };
                     tried(&result);
                     (
@@ -120,33 +127,39 @@ impl Applier<'_> {
                     )
                 })
                 .collect();
-            made.extend(self.gather(&mut applied, creates).await);
+            self.gather(&mut applied, creates).await;
         }
         let replaced = replaced
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        let gone: BTreeSet<&ScheduleId> = replaced.iter().map(|(old, _)| &old.schedule).collect();
-        let replaced = replaced.into_iter().map(|(delete, result)| {
+        let replaced = replaced.into_iter().map(|(old, result): (Old<'_>, Tried)| {
             tried(&result);
-            future::ready((
-                delete.definition.as_str(),
-                &delete.schedule,
-                Op::Delete,
-                result,
-            ))
+            let (definition, op) = match old {
+                Old::Delete(delete) => (&delete.definition, Op::Delete),
+                Old::Pause(update) => (&update.definition, update.op),
+            };
+            future::ready((definition.as_str(), old.schedule(), op, result))
         });
         self.gather(&mut applied, replaced.collect()).await;
+        // Where the new half could not be made, the old one stays as it is.
+        let creates = plan.creates.iter();
+        let renamed: BTreeSet<&ScheduleId> = creates
+            .filter_map(|create| create.renamed_from.as_ref())
+            .filter(|from| old.contains_key(from))
+            .collect();
 
         for some in plan.updates.chunks(AT_ONCE) {
             let updates: Vec<_> = some
                 .iter()
+                .filter(|update| !renamed.contains(&update.schedule))
                 .map(|update| async {
                     let mut slot = Slot::take(slots).await;
                     let result = if let Some(described) = described.get(&update.schedule) {
-                        self.update(update, described, &mut slot).await
+                        Box::pin(unwound(self.update(update, described, &mut slot))).await
                     } else {
                         let definition = update.definition.clone();
-                        Box::pin(self.converge(definition, &update.schedule, &mut slot)).await
+                        let converge = self.converge(definition, &update.schedule, &mut slot);
+                        Box::pin(unwound(converge)).await
                     };
                     tried(&result);
                     (
@@ -160,21 +173,13 @@ impl Applier<'_> {
             self.gather(&mut applied, updates).await;
         }
 
-        // The old half of a rename stays where the new one could not be made.
-        let possible = |delete: &&Delete| {
-            !gone.contains(&delete.schedule)
-                && delete
-                    .renamed_to
-                    .as_ref()
-                    .is_none_or(|new| made.contains(new))
-        };
         for some in plan.deletes.chunks(AT_ONCE) {
             let deletes: Vec<_> = some
                 .iter()
-                .filter(possible)
+                .filter(|delete| !renamed.contains(&delete.schedule))
                 .map(|delete| async {
                     let _slot = Slot::take(slots).await;
-                    let result = self.delete(delete).await;
+                    let result = unwound(self.delete(delete)).await;
                     tried(&result);
                     (
                         delete.definition.as_str(),
@@ -193,13 +198,12 @@ impl Applier<'_> {
         applied
     }
 
-    /// Gathers what operations came to; answers the schedules that are as planned.
+    /// Gathers what operations came to.
     async fn gather<'b>(
         &self,
         applied: &mut Applied,
         operations: Vec<impl Future<Output = (&'b str, &'b ScheduleId, Op, Tried)>>,
-    ) -> BTreeSet<ScheduleId> {
-        let mut good = BTreeSet::new();
+    ) {
         // Each takes a slot, and gives it to others while it waits.
         let operations = stream::iter(operations).buffer_unordered(AT_ONCE);
         futures::pin_mut!(operations);
@@ -211,12 +215,9 @@ impl Applier<'_> {
                         definition, %schedule, op = crate::metrics::op_name(op),
                         reason = done.change.reason, "schedule reconciled"
                     );
-                    good.insert(schedule.clone());
                     applied.take(definition, *done);
                 }
-                Ok(Outcome::Nothing) => {
-                    good.insert(schedule.clone());
-                }
+                Ok(Outcome::Nothing) => {}
                 Ok(Outcome::Skipped) => applied.interrupted = true,
                 Ok(Outcome::Conflict) => {
                     tracing::error!(
@@ -238,7 +239,6 @@ impl Applier<'_> {
                 }
             }
         }
-        good
     }
 
     async fn create(&self, create: &Create, slot: &mut Slot<'_>) -> Tried {
@@ -317,20 +317,22 @@ impl Applier<'_> {
                 )
                 .await;
             let now = match sent {
-                Ok(()) => match self.read_back(&write.update, &token).await? {
-                    ReadBack::Written(now) => {
-                        return Ok(Box::pin(self.written(write, *now, slot)).await);
+                Ok(()) => self.read_back(&write.update, &token).await?,
+                // An answer that was lost, and its repetition: the write may be there.
+                Err(RequestError::Stale) => self.read_back(&write.update, &[]).await?,
+                Err(error) if error.is_ambiguous() => {
+                    match self.read_back(&write.update, &token).await {
+                        Ok(now @ ReadBack::Written(_)) => now,
+                        _ => return Err(error),
                     }
-                    ReadBack::Other(now) => now,
-                },
-                Err(RequestError::Stale) => {
-                    let response = self.schedules.describe(&write.update.schedule).await?;
-                    Box::new(
-                        self.schedules
-                            .live(self.project, &write.update.schedule, response),
-                    )
                 }
                 Err(error) => return Err(error),
+            };
+            let now = match now {
+                ReadBack::Written(now) => {
+                    return Ok(Box::pin(self.written(write, *now, slot)).await);
+                }
+                ReadBack::Other(now) => now,
             };
             let Some(now) = *now else {
                 return Ok(Outcome::Conflict);
@@ -385,6 +387,11 @@ impl Applier<'_> {
         if !(self.is_current)() {
             return Ok(Outcome::Skipped);
         }
+        self.delete_now(delete).await
+    }
+
+    /// Deletes a schedule, whether or not the registry moved meanwhile.
+    async fn delete_now(&self, delete: &Delete) -> Tried {
         // Deleted and made anew by another meanwhile: not ours any more.
         let deletion = self
             .schedules
@@ -414,6 +421,16 @@ pub(super) fn shows(now: &Described, update: &Update) -> bool {
             .fields
             .keys()
             .all(|field| *field == Field::Paused || live.agrees(&update.values, *field))
+}
+
+/// What an operation does, where a bug in it ends it: nothing else is concerned.
+async fn unwound(operation: impl Future<Output = Tried>) -> Tried {
+    let ended = AssertUnwindSafe(operation).catch_unwind().await;
+    ended.unwrap_or_else(|_| Err(panicked()))
+}
+
+fn panicked() -> RequestError {
+    RequestError::Failed("a bug in Almanac; the log has the place".to_owned())
 }
 
 /// An id for one write, so that the server takes its repetition for the same.

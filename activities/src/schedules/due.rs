@@ -4,8 +4,9 @@
 //! A run is *due* from its nominal time, the one that its spec names, and
 //! starts up to its jitter later. CHASM forgets at each write what is due and
 //! not started; the workflow-backed scheduler keeps it, unless the write
-//! changes the times (`docs/adr/0012-writes-lose-no-run.md`). Everything here
-//! decides from data; [`super::apply`] waits and sends.
+//! changes the times (`docs/adr/0012-writes-lose-no-run.md`). But for
+//! [`ServerClock`], everything here decides from data; `apply`, `recovery` and
+//! `runs` wait and send.
 
 use std::time::Duration;
 
@@ -18,16 +19,15 @@ use crate::blocking::compute;
 /// A run that starts within this is waited for, and so is one that should have
 /// started and is not seen yet.
 const STARTING: SignedDuration = SignedDuration::from_millis(300);
-/// The time that a write needs until the next run is due.
-const GAP: SignedDuration = SignedDuration::from_millis(500);
+/// A write goes out only if no run becomes due within this.
+const WRITE_MARGIN: SignedDuration = SignedDuration::from_millis(500);
 /// A due run that starts within this is waited for; one that starts later is
 /// started early.
 const NEAR: SignedDuration = SignedDuration::from_secs(5);
-/// The server handles a run within this of its start.
+/// The server has handled a run this long after its start.
 const HANDLED: SignedDuration = SignedDuration::from_millis(50);
-/// How many runs, at most, are looked for behind the last one that the server
-/// showed.
-const LAST: usize = 10;
+/// The most runs after those that the server showed that count as due.
+const EXTRAPOLATED_LIMIT: usize = 100;
 /// How many times are searched for a run's nominal one.
 const SEARCHED: usize = 5000;
 
@@ -180,7 +180,7 @@ impl Guard {
             return Moment::Quiet;
         }
         let due = compute(|| Due::of(spec, *first));
-        if due.nominal.duration_since(present.latest) > GAP {
+        if due.nominal.duration_since(present.latest) > WRITE_MARGIN {
             return Moment::Quiet;
         }
         if left <= NEAR {
@@ -196,12 +196,23 @@ impl Guard {
 
 /// The runs that a write at `written` may have dropped, of a schedule whose
 /// next ones were to start at `coming`. A write that took long may come behind
-/// the last of these: what was due just before it counts too.
-pub(crate) fn at_risk(spec: &Spec, coming: &[Timestamp], written: Timestamp) -> Vec<Due> {
-    compute(|| all_at_risk(spec, coming, written))
+/// the last of these: what was due just before it counts too. `remaining` limits
+/// them where the schedule's actions are limited.
+pub(crate) fn at_risk(
+    spec: &Spec,
+    coming: &[Timestamp],
+    written: Timestamp,
+    remaining: Option<u64>,
+) -> Vec<Due> {
+    compute(|| all_at_risk(spec, coming, written, remaining))
 }
 
-fn all_at_risk(spec: &Spec, coming: &[Timestamp], written: Timestamp) -> Vec<Due> {
+fn all_at_risk(
+    spec: &Spec,
+    coming: &[Timestamp],
+    written: Timestamp,
+    remaining: Option<u64>,
+) -> Vec<Due> {
     let due = coming.iter().map(|starts| Due::of(spec, *starts));
     let mut due: Vec<_> = due.take_while(|due| due.nominal <= written).collect();
     if due.len() == coming.len()
@@ -209,9 +220,11 @@ fn all_at_risk(spec: &Spec, coming: &[Timestamp], written: Timestamp) -> Vec<Due
     {
         let after = spec.times_after(last.nominal, SEARCHED).times;
         let until = after.partition_point(|time| *time <= written);
-        let from = until.saturating_sub(LAST);
+        let from = until.saturating_sub(EXTRAPOLATED_LIMIT);
         due.extend(after[from..until].iter().copied().map(Due::at));
     }
+    let most = remaining.and_then(|remaining| usize::try_from(remaining).ok());
+    due.truncate(most.unwrap_or(usize::MAX));
     due
 }
 
@@ -368,7 +381,7 @@ mod tests {
     fn what_was_due_at_the_write_is_at_risk() {
         let spec = spec("*/5 * * * *", 240);
         let coming = [at("00:08:12"), at("00:10:01"), at("00:16:00")];
-        let count = |written: &str| at_risk(&spec, &coming, at(written)).len();
+        let count = |written: &str| at_risk(&spec, &coming, at(written), None).len();
         assert_eq!(count("00:04:59"), 0);
         assert_eq!(count("00:05:00"), 1);
         assert_eq!(count("00:09:59"), 1);
@@ -377,6 +390,10 @@ mod tests {
         // The server showed no further ones.
         assert_eq!(count("00:19:59"), 3);
         assert_eq!(count("00:25:00"), 5);
-        assert_eq!(count("20:00:00"), 13);
+        assert_eq!(count("20:00:00"), 103);
+        // No action is left for more.
+        let limited = |written: &str| at_risk(&spec, &coming, at(written), Some(2)).len();
+        assert_eq!(limited("00:09:59"), 1);
+        assert_eq!(limited("20:00:00"), 2);
     }
 }

@@ -7,8 +7,8 @@
 //! the runs at risk by it are looked for in the next round.
 //!
 //! Guarantees: a run is started only when the schedule has not started it and
-//! will not; what cannot be told is said. Not starting a run twice counts more
-//! than starting it.
+//! will not. A run whose fate cannot be told is reported, and not started:
+//! not starting a run twice counts more than starting it.
 
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use super::due::{Backend, Due, Guard, Moment, ServerClock, at_risk};
 use super::slot::Slot;
 use super::wire::Described;
 use super::{RequestError, Schedules};
+use crate::blocking::compute;
 
 /// A patch that starts a run may take this long.
 const PATCH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -29,8 +30,10 @@ const PATCH_TIMEOUT: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(100);
 /// A run that was due at a write is looked for this long.
 const LOOKED_FOR: Duration = Duration::from_secs(5);
+/// A run that a backfill starts is waited for this long.
+const STARTED_WITHIN: Duration = Duration::from_secs(3);
 /// The server computes a schedule's next runs anew within this of a write.
-const COMPUTED: Duration = Duration::from_secs(1);
+const RECOMPUTED_WITHIN: Duration = Duration::from_secs(1);
 /// A backfill waits this long for a moment at which no run is due.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
 /// How often lost runs are started: each time may lose another.
@@ -52,8 +55,8 @@ pub(crate) struct Written<'a> {
     pub(crate) schedule: &'a ScheduleId,
     /// The server's time of the write.
     pub(crate) at: Timestamp,
-    /// The workflow id that its runs begin with.
-    pub(crate) workflow_id: &'a str,
+    /// The workflow ids, one of which each of its runs begins with.
+    pub(crate) workflow_ids: Vec<&'a str>,
     /// Its runs that were due and not started before the write, so far.
     pub(crate) passed_over: i64,
     /// Its runs that were due at the write.
@@ -65,9 +68,12 @@ pub(crate) struct Written<'a> {
 pub(crate) struct Recovered {
     /// They were dropped, and were started.
     pub(crate) started: Vec<Due>,
+    /// They were dropped, and start when an earlier run has ended.
+    pub(crate) waiting: Vec<Due>,
     /// They were dropped, and could not be started.
     pub(crate) lost: Vec<Due>,
-    /// The overlap policy may have skipped them, or they may start yet.
+    /// They were not seen to start: the overlap policy may have skipped them, a
+    /// backfill had no answer, or they start later.
     pub(crate) unsure: Vec<Due>,
 }
 
@@ -77,7 +83,8 @@ pub(crate) struct Looked {
     pub(crate) gone: Vec<Due>,
     /// As in [`Recovered`].
     pub(crate) unsure: Vec<Due>,
-    /// The schedule as it was last described; `None` where it is not ours any more.
+    /// The schedule as it was last described; `None` where it is not ours any
+    /// more, or never could be described.
     now: Option<Described>,
 }
 
@@ -94,23 +101,21 @@ impl Recovery<'_> {
         };
         match now {
             Some(now) if !gone.is_empty() => {
-                let policy = now.live.values.overlap_policy;
-                let more = Box::pin(self.start_all(now, gone, policy, slot)).await;
-                recovered.started.extend(more.started);
-                recovered.lost.extend(more.lost);
-                recovered.unsure.extend(more.unsure);
+                let mut more = Box::pin(self.start_all(now, gone, slot)).await;
+                more.unsure.append(&mut recovered.unsure);
+                recovered = more;
             }
             _ => recovered.lost.extend(gone),
         }
         recovered
     }
 
-    /// Starts runs that are gone, and those that this drops.
+    /// Starts runs that are gone, then the runs that these backfills drop, in
+    /// [`ROUNDS`] rounds at most.
     pub(crate) async fn start_all(
         &self,
         described: Described,
         gone: Vec<Due>,
-        policy: OverlapPolicy,
         slot: &mut Slot<'_>,
     ) -> Recovered {
         let mut recovered = Recovered::default();
@@ -120,7 +125,7 @@ impl Recovery<'_> {
             if gone.is_empty() {
                 return recovered;
             }
-            let (now, early) = match self.wait_for_quiet(described.clone(), slot).await {
+            let (now, early) = match self.wait_for_quiet(described, slot).await {
                 Ok(Some(settled)) => settled,
                 Ok(None) => break,
                 Err(error) => {
@@ -128,52 +133,35 @@ impl Recovery<'_> {
                     break;
                 }
             };
-            // A backfill knows the times that the schedule has now.
-            let spec = &now.live.values.spec;
-            let is_there = |due: &Due| {
-                let before = due.nominal - SignedDuration::from_nanos(1);
-                spec.times_after(before, 1).times.first() == Some(&due.nominal)
-            };
-            let (there, elsewhere): (Vec<_>, Vec<_>) = gone.into_iter().partition(is_there);
+            let elsewhere;
+            (gone, elsewhere) = compute(|| split_by_spec(gone, &now));
             recovered.lost.extend(elsewhere);
-            gone = there;
             if gone.is_empty() || now.live.values.paused {
                 break;
             }
             let id = &now.live.schedule;
             let starts: Vec<Due> = gone.iter().copied().chain(early).collect();
-            if let Err(error) = self.start(&now, &starts, policy).await {
-                tracing::warn!(schedule = %id, %error, "runs that a write dropped cannot be started");
-                break;
+            match self.start(&now, &starts).await {
+                Ok(()) => self.confirm(&now, &gone, &mut recovered, slot).await,
+                // It may have come through: a second backfill could start them twice.
+                Err(error) if error.is_ambiguous() => {
+                    tracing::warn!(schedule = %id, %error, "a backfill of dropped runs had no answer");
+                    recovered.unsure.append(&mut gone);
+                    return recovered;
+                }
+                Err(error) => {
+                    tracing::warn!(schedule = %id, %error, "runs that a write dropped cannot be started");
+                    break;
+                }
             }
-            recovered.started.append(&mut gone);
-            // The patch is a write too.
-            let Ok(Some(after)) = self.describe(id).await else {
-                return recovered;
-            };
-            let mut risk = match now.backend() {
-                Backend::Workflow => Vec::new(),
-                Backend::Chasm => at_risk(
-                    spec,
-                    &now.coming,
-                    after.live.updated_at.unwrap_or(Timestamp::MIN),
-                ),
-            };
-            risk.retain(|due| starts.iter().all(|one| one.nominal != due.nominal));
-            let written = Written {
-                schedule: id,
-                at: after.live.updated_at.unwrap_or(Timestamp::MIN),
-                workflow_id: &now.live.values.action.workflow_id,
-                passed_over: now.passed_over,
-                at_risk: risk,
-            };
-            if written.at_risk.is_empty() {
-                return recovered;
-            }
-            let looked = self.look_for(&written, slot).await;
-            recovered.unsure.extend(looked.unsure);
-            gone = looked.gone;
-            match looked.now {
+            let Looked {
+                gone: next,
+                unsure,
+                now,
+            } = self.look_after_patch(&now, &starts, slot).await;
+            recovered.unsure.extend(unsure);
+            gone = next;
+            match now {
                 Some(now) => described = now,
                 None => break,
             }
@@ -182,13 +170,96 @@ impl Recovery<'_> {
         recovered
     }
 
-    /// Starts runs for their times, under an overlap policy.
+    /// Waits until runs that a patch starts are there, or wait for another to end.
+    async fn confirm(
+        &self,
+        before: &Described,
+        starts: &[Due],
+        recovered: &mut Recovered,
+        slot: &mut Slot<'_>,
+    ) {
+        let began = Instant::now();
+        let workflow_id = &before.live.values.action.workflow_id;
+        let mut missing = starts.to_vec();
+        let mut is_waiting = false;
+        while !missing.is_empty() && began.elapsed() < STARTED_WITHIN {
+            if let Ok(Some(now)) = self.describe(&before.live.schedule).await {
+                is_waiting = now.buffered > 0;
+            }
+            let mut rest = Vec::new();
+            for due in missing {
+                match has_run(self.schedules, workflow_id, &due).await {
+                    Ok(true) => recovered.started.push(due),
+                    Ok(false) | Err(_) => rest.push(due),
+                }
+            }
+            missing = rest;
+            if !missing.is_empty() {
+                slot.sleep(LOOK).await;
+            }
+        }
+        if is_waiting {
+            recovered.waiting.append(&mut missing);
+        } else {
+            recovered.unsure.append(&mut missing);
+        }
+    }
+
+    /// Looks for the runs that a patch dropped, which itself started `starts`.
+    /// `before` is the schedule as it was before the patch.
+    async fn look_after_patch(
+        &self,
+        before: &Described,
+        starts: &[Due],
+        slot: &mut Slot<'_>,
+    ) -> Looked {
+        let id = &before.live.schedule;
+        let after = self.describe(id).await.ok().flatten();
+        let at = after.as_ref().and_then(|after| after.live.updated_at);
+        // Without the time of the patch, everything until now may be dropped.
+        let at = at.unwrap_or_else(|| self.clock.now().latest);
+        let mut at_risk = match before.backend() {
+            Backend::Workflow => Vec::new(),
+            Backend::Chasm => at_risk(
+                &before.live.values.spec,
+                &before.coming,
+                at,
+                before.live.remaining_actions,
+            ),
+        };
+        at_risk.retain(|due| starts.iter().all(|one| one.nominal != due.nominal));
+        let written = Written {
+            schedule: id,
+            at,
+            workflow_ids: vec![&before.live.values.action.workflow_id],
+            passed_over: before.passed_over,
+            at_risk,
+        };
+        if written.at_risk.is_empty() {
+            return Looked {
+                gone: Vec::new(),
+                unsure: Vec::new(),
+                now: after,
+            };
+        }
+        self.look_for(&written, slot).await
+    }
+
+    /// Starts runs for their times. None is skipped because an earlier one goes
+    /// on: it waits for its end, where the schedule's policy lets no two run.
     pub(crate) async fn start(
         &self,
         described: &Described,
         runs: &[Due],
-        policy: OverlapPolicy,
     ) -> Result<(), RequestError> {
+        let policy = match described.live.values.overlap_policy {
+            policy @ (OverlapPolicy::AllowAll
+            | OverlapPolicy::CancelOther
+            | OverlapPolicy::TerminateOther) => policy,
+            OverlapPolicy::Skip | OverlapPolicy::BufferOne | OverlapPolicy::BufferAll => {
+                OverlapPolicy::BufferAll
+            }
+        };
         let sent = self.schedules.backfill_times(
             &described.live.schedule,
             &described.live.values.spec,
@@ -261,12 +332,12 @@ impl Recovery<'_> {
             if let Some(shown) = shown {
                 let forgets = shown.backend() == Backend::Chasm
                     && self.schedules.drops_due_runs().await.unwrap_or(false);
-                let is_late = began.elapsed() > COMPUTED;
+                let is_late = began.elapsed() > RECOMPUTED_WITHIN;
                 let mut unknown = Vec::new();
                 for due in risk {
-                    let fate = match has_run(self.schedules, written.workflow_id, &due).await {
+                    let fate = match self.has_run(written, &due).await {
                         Ok(true) if due.is_known => continue,
-                        Ok(_) => fate(&due, written, &shown, forgets, is_late),
+                        Ok(_) => compute(|| fate(&due, written, &shown, forgets, is_late)),
                         Err(_) => Fate::Unknown,
                     };
                     match fate {
@@ -288,6 +359,17 @@ impl Recovery<'_> {
             unsure: risk,
             now,
         }
+    }
+}
+
+impl Recovery<'_> {
+    async fn has_run(&self, written: &Written<'_>, due: &Due) -> Result<bool, RequestError> {
+        for workflow_id in &written.workflow_ids {
+            if has_run(self.schedules, workflow_id, due).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -316,13 +398,36 @@ fn fate(due: &Due, written: &Written<'_>, shown: &Described, forgets: bool, is_l
     // Its times until the write are over, whatever the schedule shows until it
     // computes them anew.
     let is_over = forgets || shown.live.values.paused;
-    match () {
-        () if is_over && !had_begun => Fate::Gone,
-        () if !is_over && is_late && is_shown => Fate::Comes,
-        () if had_begun && nothing_waits && (forgets || is_late) => Fate::Gone,
-        () if !is_over && is_late && !had_begun => Fate::Gone,
-        () => Fate::Unknown,
+    if had_begun {
+        if !is_over && is_late && is_shown {
+            return Fate::Comes;
+        }
+        // The workflow-backed scheduler may hold it outside of its buffer for a moment.
+        let is_told = forgets || is_late;
+        return if nothing_waits && is_told {
+            Fate::Gone
+        } else {
+            Fate::Unknown
+        };
     }
+    if is_over {
+        return Fate::Gone;
+    }
+    match (is_late, is_shown) {
+        (false, _) => Fate::Unknown,
+        (true, true) => Fate::Comes,
+        (true, false) => Fate::Gone,
+    }
+}
+
+/// Runs whose times the schedule still has, and the others: a backfill knows
+/// the times of the present spec.
+fn split_by_spec(runs: Vec<Due>, now: &Described) -> (Vec<Due>, Vec<Due>) {
+    let spec = &now.live.values.spec;
+    runs.into_iter().partition(|due| {
+        let before = due.nominal - SignedDuration::from_nanos(1);
+        spec.times_after(before, 1).times.first() == Some(&due.nominal)
+    })
 }
 
 /// Whether the run for a time was started: its workflow id ends in it.
@@ -422,7 +527,7 @@ mod tests {
             let written = Written {
                 schedule: &shown.live.schedule,
                 at: at("00:05:20"),
-                workflow_id: "p/job",
+                workflow_ids: vec!["p/job"],
                 passed_over: 0,
                 at_risk: vec![due],
             };

@@ -1,10 +1,10 @@
-//! The share of a pass's concurrency that one operation has.
+//! A permit for one of the operations that a pass runs at a time.
 
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// One of the operations that go on at a time.
+/// The permit of one operation.
 pub(crate) struct Slot<'a> {
     slots: Option<&'a Semaphore>,
     permit: Option<SemaphorePermit<'a>>,
@@ -27,7 +27,7 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// Sleeps, while another operation has the slot.
+    /// Gives the permit back, sleeps, and takes a permit again.
     pub(super) async fn sleep(&mut self, duration: Duration) {
         self.permit = None;
         tokio::time::sleep(duration).await;

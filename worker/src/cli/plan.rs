@@ -68,7 +68,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let passes = passes.watching(Arc::clone(&watch));
     let status = remote.status_if_any().await.unwrap_or_default();
     let suspects = status.unreadable().iter().cloned();
-    passes.expect_unreadable(suspects.map(ScheduleId::from_server));
+    passes.mark_unreadable(suspects.map(ScheduleId::from_server));
     let input = PassInput {
         pass: status.pass + 1,
         trigger: Trigger::Sync,

@@ -173,7 +173,9 @@ impl Inner {
     fn note_suspension(&mut self, now: Option<&Suspension>) {
         match (&self.suspended, now) {
             (before, Some(now)) if before.as_ref() != Some(now) => {
-                tracing::warn!("the reconciler is {now}; no schedule is written until it resumes");
+                tracing::warn!(
+                    by = now.by, at = %now.at, reason = now.reason, "the reconciler is suspended"
+                );
             }
             (Some(_), None) => tracing::info!("the reconciler has resumed"),
             _ => {}

@@ -67,7 +67,10 @@ impl WorkerSpec {
     ) -> oneshot::Receiver<anyhow::Result<()>> {
         let (ended, end) = oneshot::channel();
         let work = move || -> anyhow::Result<()> {
-            let tokio = tokio::runtime::Builder::new_current_thread()
+            // Activities have a thread beside this one: a long computation moves
+            // the others to another.
+            let tokio = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
                 .enable_all()
                 .build()
                 .context("make a runtime")?;

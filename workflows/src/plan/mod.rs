@@ -24,7 +24,9 @@ pub use adoption::{AdoptedState, hold_for_adoption, let_go};
 pub use compare::{Comparison, Known, compare};
 pub use corrections::{contested_fields, record_corrections};
 pub use expectation::Expectation;
-pub use removal::{held_digest, pause_orphan, protected_ids};
+pub use removal::{
+    held_digest, is_paused_for_rename, pause_for_rename, pause_orphan, protected_ids,
+};
 
 use crate::budget::Budget;
 use crate::names::{DefinitionId, Project, Revision, ScheduleId};

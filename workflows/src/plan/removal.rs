@@ -358,6 +358,28 @@ impl Plan {
 /// Pauses a schedule whose definition is gone, so that a returning definition
 /// is unpaused again.
 pub fn pause_orphan(live: &Live) -> Update {
+    let why = format!("Paused: its definition is gone ({})", line_of(&live.note));
+    pause(live, &why)
+}
+
+/// Pauses a schedule that `new` replaces, since its definition has another id.
+pub fn pause_for_rename(live: &Live, new: &ScheduleId) -> Update {
+    pause(live, &line_of_rename(new))
+}
+
+/// Whether a schedule was paused since `new` replaces it.
+pub fn is_paused_for_rename(live: &Live, new: &ScheduleId) -> bool {
+    let memo = live.readable_memo();
+    live.values.paused
+        && memo.is_some_and(|memo| memo.flags.contains(&Flag::OrphanPaused))
+        && line_of(&live.note) == line_of_rename(new)
+}
+
+fn line_of_rename(new: &ScheduleId) -> String {
+    format!("Paused: `{new}` takes its place")
+}
+
+fn pause(live: &Live, why: &str) -> Update {
     let mut memo = live.readable_memo().cloned().unwrap_or_else(|| ActionMemo {
         v: HASH_VERSION,
         base: base_of(HASH_VERSION, &live.values).unwrap_or_default(),
@@ -378,10 +400,7 @@ pub fn pause_orphan(live: &Live) -> Update {
         fields: BTreeMap::from([(Field::Paused, Cause::Orphan)]),
         values,
         remaining: Remaining::Keep,
-        note: fingerprint.note(&format!(
-            "Paused: its definition is gone ({})",
-            line_of(&live.note)
-        )),
+        note: fingerprint.note(why),
         memo,
         run_input: None,
         op: Op::Pause,

@@ -26,7 +26,10 @@ impl Quiet {
         let (before, after) = (signed(self.before), signed(self.after));
         let mut busy: Vec<(Timestamp, Timestamp)> = Vec::new();
         for spec in specs {
-            let from = now - before - signed(spec.jitter) - SignedDuration::from_secs(1);
+            let earlier = before
+                .saturating_add(signed(spec.jitter))
+                .saturating_add(SignedDuration::from_secs(1));
+            let from = now.saturating_sub(earlier).unwrap_or(Timestamp::MIN);
             let found = spec.times_after(from, LOOKED_AT);
             let times = &found.times;
             for (index, time) in times.iter().enumerate() {
@@ -36,7 +39,9 @@ impl Quiet {
                 // A run is delayed until the next one's time at most.
                 let to_next = times.get(index + 1).map(|next| next.duration_since(*time));
                 let jitter = signed(spec.jitter).min(to_next.unwrap_or(SignedDuration::MAX));
-                busy.push((*time - after, *time + jitter + before));
+                let begins = time.saturating_sub(after).unwrap_or(Timestamp::MIN);
+                let ends = time.saturating_add(jitter.saturating_add(before));
+                busy.push((begins, ends.unwrap_or(Timestamp::MAX)));
             }
             // What was not looked at is taken for busy.
             if found.rest != Rest::Nothing {
@@ -109,5 +114,22 @@ mod tests {
     #[test]
     fn a_schedule_that_is_over_is_quiet() {
         assert_eq!(next("0 0 1 1 * 2020", 0, "00:00"), "00:00");
+    }
+
+    /// What a schedule of others may have: the server takes it.
+    #[test]
+    fn a_jitter_of_any_length_is_taken() {
+        let quiet = Quiet {
+            before: Duration::from_secs(2),
+            after: Duration::from_secs(3),
+        };
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        for seconds in [400_000_000_000, u64::MAX] {
+            let spec = Spec {
+                jitter: Duration::from_secs(seconds),
+                ..Spec::default()
+            };
+            assert_eq!(quiet.next(&[&spec], now, now), Some(now));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The two schedules of an adoption as they are now, and the note by which a
 //! foreign one is known to be paused for ours.
 
-use almanac_workflows::names::{Project, ScheduleId};
+use almanac_workflows::names::ScheduleId;
 use almanac_workflows::plan::AdoptedState;
 use almanac_workflows::record::Flag;
 use almanac_workflows::schedule::{Desired, ScheduleValues};
@@ -29,39 +29,6 @@ pub(super) struct Old {
     pub(super) buffered: i64,
     pub(super) runs: usize,
     pub(super) updated: Timestamp,
-}
-
-/// One of ours as it is now.
-pub(super) struct Ours {
-    pub(super) described: Described,
-    pub(super) buffered: i64,
-}
-
-impl std::ops::Deref for Ours {
-    type Target = Described;
-
-    fn deref(&self) -> &Described {
-        &self.described
-    }
-}
-
-impl Ours {
-    pub(super) fn of(
-        project: &Project,
-        id: &ScheduleId,
-        response: DescribeScheduleResponse,
-    ) -> Option<Self> {
-        let buffered = response.info.as_ref().map_or(0, |info| info.buffer_size);
-        let described = wire::live(project, id, response)?;
-        Some(Self {
-            described,
-            buffered,
-        })
-    }
-
-    pub(super) fn buffered(&self) -> i64 {
-        self.buffered
-    }
 }
 
 impl Old {
@@ -96,7 +63,7 @@ impl Old {
 }
 
 /// Whether ours waits to be let go.
-pub(super) fn held(ours: &Ours) -> bool {
+pub(super) fn held(ours: &Described) -> bool {
     let memo = ours.live.readable_memo();
     ours.live.values.paused && memo.is_some_and(|memo| memo.flags.contains(&Flag::Adopting))
 }

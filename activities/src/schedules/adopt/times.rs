@@ -15,7 +15,7 @@ use super::{AdoptError, Adopter, request};
 use crate::blocking::compute;
 use crate::schedules::Schedules;
 use crate::schedules::due::Due;
-use crate::schedules::recovery::Recovery;
+use crate::schedules::recovery::{Recovery, has_run};
 use crate::schedules::slot::Slot;
 
 /// The time without a run in which the two are exchanged, where there is one.
@@ -38,9 +38,9 @@ pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// How long a quiet moment is waited for.
 pub(super) const WAIT: SignedDuration = SignedDuration::from_secs(10);
 /// A run that is due starts within this.
-const LATE: SignedDuration = SignedDuration::from_secs(3);
+const STARTS_WITHIN: SignedDuration = SignedDuration::from_secs(3);
 /// A run that waits in a buffer is waited for this long.
-const LATEST: SignedDuration = SignedDuration::from_secs(20);
+const BUFFER_WAIT: SignedDuration = SignedDuration::from_secs(20);
 /// The most times that ours runs for the two.
 const MISSED_LIMIT: usize = 1000;
 
@@ -50,7 +50,7 @@ impl Adopter<'_> {
     ///
     /// The server may drop a time that is due and not yet handled when a
     /// schedule is written: the times just before each write are looked at.
-    pub(super) async fn make_up(
+    pub(super) async fn start_missed(
         &self,
         desired: &Desired,
         old: &Old,
@@ -65,23 +65,16 @@ impl Adopter<'_> {
             return Ok((0, Vec::new()));
         }
         wait_for_quiet(desired, old).await?;
-        let policy = match ours.live.values.overlap_policy {
-            OverlapPolicy::AllowAll => OverlapPolicy::AllowAll,
-            // One after the other.
-            _ => OverlapPolicy::BufferAll,
-        };
         let gone = missed.into_iter().map(Due::at).collect();
         let recovery = Recovery {
             schedules: self.schedules,
             project: self.project,
             clock: self.clock,
         };
-        let ours = ours.described;
-        let recovered =
-            Box::pin(recovery.start_all(ours, gone, policy, &mut Slot::unlimited())).await;
+        let recovered = Box::pin(recovery.start_all(ours, gone, &mut Slot::unlimited())).await;
         let lost = recovered.lost.iter().chain(&recovered.unsure);
         Ok((
-            recovered.started.len(),
+            recovered.started.len() + recovered.waiting.len(),
             lost.map(|due| due.nominal).collect(),
         ))
     }
@@ -108,10 +101,11 @@ impl Adopter<'_> {
                 // What waits in a buffer is started yet.
                 let waits = patient && self.buffered(&old.id).await? > 0;
                 for name in names {
-                    ran = ran || self.ran(name, time).await?;
+                    let found = has_run(self.schedules, name, &Due::at(time)).await;
+                    ran = ran || found.map_err(request("look for a run of", &old.id))?;
                 }
                 let age = Timestamp::now().duration_since(old.updated);
-                if ran || !patient || (age > LATE && !waits) || age > LATEST {
+                if ran || !patient || (age > STARTS_WITHIN && !waits) || age > BUFFER_WAIT {
                     break;
                 }
                 tokio::time::sleep(LOOK).await;
@@ -130,15 +124,6 @@ impl Adopter<'_> {
         let response = response.map_err(request("describe", id))?;
         Ok(response.info.map_or(0, |info| info.buffer_size))
     }
-
-    /// Whether the run for `time` was started.
-    async fn ran(&self, workflow_id: &str, time: Timestamp) -> Result<bool, AdoptError> {
-        let id = format!("{workflow_id}-{}", time.strftime("%Y-%m-%dT%H:%M:%SZ"));
-        self.schedules.has_workflow(&id).await.map_err(|error| {
-            let id = ScheduleId::from_server(id);
-            request("look for the run", &id)(error)
-        })
-    }
 }
 
 /// The times of ours that the foreign one may not have run any more, and that
@@ -152,11 +137,12 @@ pub(super) async fn between(
     let spec = &ours.values.spec;
     // Around a pause at a quiet moment nothing with jitter is due.
     let before = if spec.jitter.is_zero() {
-        LATE
+        STARTS_WITHIN
     } else {
         SignedDuration::ZERO
     };
-    let start = (old.updated - before).max(now - signed(ours.values.catchup_window));
+    let oldest = now.saturating_sub(signed(ours.values.catchup_window));
+    let start = (old.updated - before).max(oldest.unwrap_or(Timestamp::MIN));
     let (theirs, mut due) = futures::join!(
         served_until(schedules, &old.id, &old.values.spec, start, old.updated),
         served_until(schedules, &ours.schedule, spec, start, now)

@@ -5,148 +5,255 @@
 //! between the two; the old one is deleted.
 //!
 //! Guarantees: a time that either would have run is run once, however far apart
-//! the two writes are. The old schedule is paused as one whose definition is
-//! gone: where this ends in the middle, the next pass goes on from there.
+//! the two writes are, or is reported. The old schedule is paused as one whose
+//! definition is gone: where this ends in the middle, the next pass goes on from
+//! there. A process that is killed between the creation and the backfill loses
+//! what was due between the two writes.
 
 use std::time::Duration;
 
 use almanac_workflows::names::ScheduleId;
-use almanac_workflows::plan::{Create, Delete, pause_orphan};
-use almanac_workflows::record::Flag;
+use almanac_workflows::plan::{Create, Delete, Update, is_paused_for_rename, pause_for_rename};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::settle::{DEFERRED, LONGEST_LOOK, LOOK, loss_errors, started_notes};
 use super::{
-    Applier, Outcome, PLANS, READ_BACK_WAIT, READ_BACKS, ReadBack, Slot, Tried, request_id,
+    Applier, Done, Outcome, PLANS, READ_BACK_WAIT, READ_BACKS, ReadBack, Slot, Tried, request_id,
 };
+use crate::blocking::compute;
 use crate::schedules::RequestError;
 use crate::schedules::due::{Due, Guard, Moment, at_risk};
-use crate::schedules::recovery::{Recovered, Written, has_run};
+use crate::schedules::recovery::{Looked, Recovered, Written, has_run};
 use crate::schedules::wire::Described;
 
 /// How long a run that begins just now is waited for before its schedule goes.
 const STARTS_WITHIN: Duration = Duration::from_secs(3);
 /// How far back the last run is looked for, beyond the jitter.
 const JUST_NOW: SignedDuration = SignedDuration::from_secs(5);
-
-/// A pause of ours that is older than this is no half of a rename.
+/// The most times among which the last run is looked for.
+const SEARCHED: usize = 1000;
+/// A pause that a killed process left is taken up within this: what was due
+/// longer ago is reported, and nothing of it is started.
 const TAKEN_UP_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 /// The most runs that a rename which was killed in the middle starts afterwards.
 const MISSED_LIMIT: usize = 100;
 
+/// The old half of a rename.
+#[derive(Clone, Copy)]
+pub(super) enum Old<'a> {
+    /// It is deleted when the new one is there.
+    Delete(&'a Delete),
+    /// It stays, paused.
+    Pause(&'a Update),
+}
+
+impl<'a> Old<'a> {
+    pub(super) fn schedule(self) -> &'a ScheduleId {
+        match self {
+            Self::Delete(delete) => &delete.schedule,
+            Self::Pause(update) => &update.schedule,
+        }
+    }
+}
+
 /// The old schedule, paused by us.
 struct Paused {
-    before: Described,
+    /// As it was before; `None` where a killed process paused it.
+    before: Option<Described>,
     now: Described,
+}
+
+/// The runs that the old schedule may not have started.
+#[derive(Default)]
+struct Missed {
+    due: Vec<Due>,
+    /// Why more of them are not known.
+    errors: Vec<String>,
 }
 
 impl Paused {
     /// The runs that are due until `until` and that the old schedule may not
     /// have started.
-    fn missed(&self, until: Timestamp) -> Vec<Due> {
-        let values = &self.before.live.values;
-        if !values.paused {
-            return at_risk(&values.spec, &self.before.coming, until);
+    fn missed(&self, until: Timestamp) -> Missed {
+        let remaining = self.now.live.remaining_actions;
+        if let Some(before) = &self.before {
+            let spec = &before.live.values.spec;
+            return Missed {
+                due: at_risk(spec, &before.coming, until, remaining),
+                errors: Vec::new(),
+            };
         }
-        // A killed process paused it.
-        let window = SignedDuration::try_from(values.catchup_window).unwrap_or_default();
-        let since = self
-            .now
-            .live
-            .updated_at
-            .unwrap_or(until)
-            .max(until - window);
-        let times = values
-            .spec
-            .times_after(since, MISSED_LIMIT)
-            .times
-            .into_iter();
-        times
+        let id = &self.now.live.schedule;
+        let values = &self.now.live.values;
+        let paused = self.now.live.updated_at.unwrap_or(until);
+        if until.duration_since(paused) > TAKEN_UP_WITHIN {
+            let error = format!(
+                "schedule `{id}` was paused for its rename at {paused:.0}, and what was due from \
+                 then until {until:.0} did not start; `almanac backfill` starts it"
+            );
+            return Missed {
+                due: Vec::new(),
+                errors: vec![error],
+            };
+        }
+        let window = SignedDuration::try_from(values.catchup_window);
+        let oldest = until.saturating_sub(window.unwrap_or(SignedDuration::MAX));
+        let since = paused.max(oldest.unwrap_or(Timestamp::MIN));
+        let most = remaining.and_then(|remaining| usize::try_from(remaining).ok());
+        let most = most.unwrap_or(MISSED_LIMIT).min(MISSED_LIMIT);
+        let times = compute(|| values.spec.times_after(since, MISSED_LIMIT + 1).times);
+        let times: Vec<_> = times
+            .into_iter()
             .take_while(|time| *time <= until)
-            .map(Due::at)
-            .collect()
+            .collect();
+        let cut = times.get(MISSED_LIMIT).map(|first| {
+            format!(
+                "schedule `{id}` was paused for its rename, and what was due from {first} until \
+                 {until:.0} did not start; `almanac backfill` starts it"
+            )
+        });
+        Missed {
+            due: times.into_iter().take(most).map(Due::at).collect(),
+            errors: cut.into_iter().collect(),
+        }
     }
 }
 
 /// How stopping the old schedule ended.
 enum Stop {
     Paused(Box<Paused>),
-    /// It is paused already, gone, or not ours.
-    StartsNothing,
+    /// Somebody else paused it.
+    StartsNothing(Box<Described>),
+    /// It is gone, or not this project's.
+    Gone,
     /// The registry moved before.
     Skipped,
 }
 
 impl Applier<'_> {
-    /// Replaces a schedule; the second is what became of the old one, where its
-    /// deletion was tried.
+    /// Replaces a schedule; the second is what became of the old one, where that
+    /// was tried.
     pub(super) async fn rename(
         &self,
-        create: &Create,
-        delete: &Delete,
+        planned: &Create,
+        old: Old<'_>,
         slot: &mut Slot<'_>,
     ) -> (Tried, Option<Tried>) {
-        let paused = match Box::pin(self.stop(&delete.schedule, slot)).await {
-            Ok(Stop::Paused(paused)) => Some(*paused),
-            Ok(Stop::StartsNothing) => None,
+        let stop = Box::pin(self.stop(old.schedule(), &planned.schedule, slot)).await;
+        let (paused, create) = match stop {
+            // What the old one is when it stops counts, not what it was when the
+            // plan was made.
+            Ok(Stop::Paused(paused)) => {
+                let live = paused.before.as_ref().unwrap_or(&paused.now);
+                let create = self.renamed(planned, live);
+                (Some(*paused), create)
+            }
+            Ok(Stop::StartsNothing(live)) => (None, self.renamed(planned, &live)),
+            Ok(Stop::Gone) => (None, planned.clone()),
             Ok(Stop::Skipped) => return (Ok(Outcome::Skipped), None),
             Err(error) => return (Err(error), None),
         };
-        let mut made = Box::pin(self.create_now(create, slot)).await;
+        let mut made = Box::pin(self.create_now(&create, slot)).await;
         if !matches!(made, Ok(Outcome::Done(_) | Outcome::Nothing)) {
-            if let Some(paused) = paused {
+            // A create without an answer may have made it: then the old one stays
+            // paused, and the next pass goes on.
+            let may_be_there = match &made {
+                Err(_) => !matches!(
+                    self.schedules.describe(&create.schedule).await,
+                    Err(RequestError::NotFound)
+                ),
+                Ok(_) => false,
+            };
+            if let Some(paused) = paused
+                && !may_be_there
+            {
                 Box::pin(self.resume(&paused, slot)).await;
             }
             return (made, None);
         }
         let mut errors = Vec::new();
-        if let Some(paused) = paused {
-            let recovered = Box::pin(self.start_between(&paused, &create.schedule, slot)).await;
-            errors = loss_errors(
+        if let Some(paused) = &paused {
+            let (recovered, more) = Box::pin(self.start_between(paused, &create, slot)).await;
+            errors = more;
+            errors.extend(loss_errors(
                 &create.schedule,
                 "rename",
                 "`almanac backfill` starts it",
                 &recovered,
-            );
-            if paused.now.buffered > 0 {
+            ));
+            if paused.now.buffered > 0 && matches!(old, Old::Delete(_)) {
                 errors.push(format!(
                     "{} runs waited in the buffer of schedule `{}` and went with it",
-                    paused.now.buffered, delete.schedule
+                    paused.now.buffered,
+                    old.schedule()
                 ));
             }
             if let Ok(Outcome::Done(done)) = &mut made {
-                for note in started_notes(&recovered) {
+                for note in started_notes(&recovered, "between the two schedules") {
                     done.change.reason = format!("{}; {note}", done.change.reason);
                 }
             }
         }
-        for message in &errors {
-            tracing::warn!(definition = %create.definition, message, "a due run was dropped");
+        for why in &errors {
+            tracing::warn!(definition = %create.definition, why, "a due run was dropped");
         }
-        let mut deleted = self.delete(delete).await;
-        if let Ok(Outcome::Done(done)) = &mut deleted {
+        let mut ended = match (old, &paused) {
+            (Old::Delete(delete), _) => self.delete_now(delete).await,
+            (Old::Pause(update), Some(paused)) => {
+                let before = paused.before.as_ref().unwrap_or(&paused.now);
+                Ok(Outcome::Done(Box::new(Done::updated(
+                    update.clone(),
+                    before,
+                ))))
+            }
+            (Old::Pause(_), None) => Ok(Outcome::Nothing),
+        };
+        if let (Ok(Outcome::Done(done)), _) | (_, Ok(Outcome::Done(done))) = (&mut made, &mut ended)
+        {
             done.lost.extend(errors);
         }
-        (made, Some(deleted))
+        (made, Some(ended))
     }
 
-    /// Pauses a schedule at a moment at which no run is due, where there is one
-    /// soon.
-    async fn stop(&self, id: &ScheduleId, slot: &mut Slot<'_>) -> Result<Stop, RequestError> {
+    /// The new half as it takes over from the old one as that is now.
+    fn renamed(&self, planned: &Create, old: &Described) -> Create {
+        match self.desired.get(&planned.definition) {
+            Some(desired) => Create::renamed(desired, &old.live),
+            None => planned.clone(),
+        }
+    }
+
+    /// Pauses a schedule that `new` replaces, at a moment at which no run is due,
+    /// where there is one soon.
+    async fn stop(
+        &self,
+        id: &ScheduleId,
+        new: &ScheduleId,
+        slot: &mut Slot<'_>,
+    ) -> Result<Stop, RequestError> {
+        // As it was before a pause of ours that did not show at once.
+        let mut first = None;
         for _ in 0..PLANS {
             let Some(before) = self.settle_old(id, slot).await? else {
-                return Ok(Stop::StartsNothing);
+                return Ok(Stop::Gone);
             };
-            if before.live.values.paused {
-                let now = before.clone();
-                return Ok(Stop::Paused(Box::new(Paused { before, now })));
+            if is_paused_for_rename(&before.live, new) {
+                let paused = Paused {
+                    before: first,
+                    now: before,
+                };
+                return Ok(Stop::Paused(Box::new(paused)));
             }
-            // From here on the rename goes to its end.
-            if !(self.is_current)() {
+            if before.live.values.paused {
+                return Ok(Stop::StartsNothing(Box::new(before)));
+            }
+            // From here on the rename goes on even where the registry moves: the old
+            // schedule is paused.
+            if first.is_none() && !(self.is_current)() {
                 return Ok(Stop::Skipped);
             }
-            let update = pause_orphan(&before.live);
+            let update = pause_for_rename(&before.live, new);
             let body = self.schedules.encode_update(&update, &before.body);
             let token = before.conflict_token.clone();
             let sent = self
@@ -156,29 +263,28 @@ impl Applier<'_> {
             match sent {
                 Ok(()) => {
                     if let ReadBack::Written(now) = self.read_back(&update, &token).await? {
-                        let now = *now;
-                        return Ok(Stop::Paused(Box::new(Paused { before, now })));
+                        let paused = Paused {
+                            before: Some(first.unwrap_or(before)),
+                            now: *now,
+                        };
+                        return Ok(Stop::Paused(Box::new(paused)));
                     }
+                    first.get_or_insert(before);
                 }
                 Err(RequestError::Stale) => {}
+                // It may have come through: the next look tells.
+                Err(error) if error.is_ambiguous() => {
+                    tracing::debug!(schedule = %id, %error, "a pause had no answer");
+                    first.get_or_insert(before);
+                }
                 Err(error) => return Err(error),
             }
         }
         Err(RequestError::Stale)
     }
 
-    /// Whether a killed process paused a schedule in the middle of its rename.
-    fn is_paused_for_rename(&self, described: &Described) -> bool {
-        let memo = described.live.readable_memo();
-        let is_by_us = memo.is_some_and(|memo| memo.flags.contains(&Flag::OrphanPaused));
-        let age = |at| self.clock.now().latest.duration_since(at);
-        let age = described.live.updated_at.map(age);
-        is_by_us && age.is_some_and(|age| age < TAKEN_UP_WITHIN)
-    }
-
-    /// Waits for a moment at which no run is due; the schedule then. It is
-    /// paused where a killed process left it so. `None` where it is gone, not
-    /// ours or paused by others.
+    /// Waits for a moment at which no run is due, unless the schedule is paused;
+    /// the schedule then. `None` where it is gone or not ours.
     async fn settle_old(
         &self,
         id: &ScheduleId,
@@ -197,7 +303,7 @@ impl Applier<'_> {
                 return Ok(None);
             };
             if now.live.values.paused {
-                return Ok(self.is_paused_for_rename(&now).then_some(now));
+                return Ok(Some(now));
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let moment = Guard::Due.moment(&now.live.values.spec, &now.coming, self.clock.now());
@@ -206,7 +312,7 @@ impl Applier<'_> {
                 // schedule, which go with it.
                 Moment::Quiet => {
                     let is_starting =
-                        now.buffered > 0 || !self.has_started_the_last(&now).await.unwrap_or(true);
+                        now.buffered > 0 || !self.last_run_has_started(&now).await.unwrap_or(true);
                     if !is_starting || began.elapsed() > STARTS_WITHIN {
                         return Ok(Some(now));
                     }
@@ -222,14 +328,13 @@ impl Applier<'_> {
 
     /// Whether the run of the last time of a schedule was started; also where
     /// there was none within the last seconds.
-    async fn has_started_the_last(&self, described: &Described) -> Result<bool, RequestError> {
+    async fn last_run_has_started(&self, described: &Described) -> Result<bool, RequestError> {
         let values = &described.live.values;
         let present = self.clock.now().latest;
         let jitter = SignedDuration::try_from(values.spec.jitter).unwrap_or_default();
-        let times = values
-            .spec
-            .times_after(present - JUST_NOW - jitter, 1000)
-            .times;
+        let since = present.saturating_sub(jitter.saturating_add(JUST_NOW));
+        let since = since.unwrap_or(Timestamp::MIN);
+        let times = compute(|| values.spec.times_after(since, SEARCHED).times);
         let Some(last) = times.iter().rev().find(|time| **time <= present) else {
             return Ok(true);
         };
@@ -237,47 +342,43 @@ impl Applier<'_> {
     }
 
     /// Starts, by the new schedule, what was due after the old one was paused
-    /// and before the new one was there.
+    /// and before the new one was there; and what of it is not known.
     async fn start_between(
         &self,
         paused: &Paused,
-        new: &ScheduleId,
+        create: &Create,
         slot: &mut Slot<'_>,
-    ) -> Recovered {
-        let old = &paused.before.live;
-        let at = paused.now.live.updated_at.unwrap_or(Timestamp::MIN);
-        let now = self
-            .shown(new, |now| now.live.updated_at.is_some(), slot)
-            .await;
-        let created = now.as_ref().and_then(|now| now.live.updated_at);
+    ) -> (Recovered, Vec<String>) {
+        let old = &paused.now.live;
+        let has_time = |now: &Described| now.live.updated_at.is_some();
+        let new = self.shown(&create.schedule, has_time, slot).await;
+        let created = new.as_ref().and_then(|new| new.live.updated_at);
         // Without its own time, everything until now may have been missed.
         let until = created.unwrap_or_else(|| self.clock.now().latest);
-        let looked = self
-            .recovery()
-            .look_for(
-                &Written {
-                    schedule: &old.schedule,
-                    at,
-                    workflow_id: &old.values.action.workflow_id,
-                    passed_over: paused.before.passed_over,
-                    at_risk: paused.missed(until),
-                },
-                slot,
-            )
-            .await;
-        let mut recovered = match now {
-            Some(now) => {
-                let policy = now.live.values.overlap_policy;
-                let recovery = self.recovery();
-                recovery.start_all(now, looked.gone, policy, slot).await
-            }
+        let Missed { due, errors } = paused.missed(until);
+        let mut workflow_ids = vec![old.values.action.workflow_id.as_str()];
+        workflow_ids.extend([create.values.action.workflow_id.as_str()]);
+        let before = paused.before.as_ref().unwrap_or(&paused.now);
+        let written = Written {
+            schedule: &old.schedule,
+            at: old.updated_at.unwrap_or(Timestamp::MIN),
+            workflow_ids,
+            passed_over: before.passed_over,
+            at_risk: due,
+        };
+        if written.at_risk.is_empty() {
+            return (Recovered::default(), errors);
+        }
+        let Looked { gone, unsure, .. } = self.recovery().look_for(&written, slot).await;
+        let mut recovered = match new {
+            Some(new) => self.recovery().start_all(new, gone, slot).await,
             None => Recovered {
-                lost: looked.gone,
+                lost: gone,
                 ..Recovered::default()
             },
         };
-        recovered.unsure.extend(looked.unsure);
-        recovered
+        recovered.unsure.extend(unsure);
+        (recovered, errors)
     }
 
     /// Describes a schedule until it is as awaited, some times at most; as it
@@ -303,9 +404,12 @@ impl Applier<'_> {
         last
     }
 
-    /// Lets the old schedule go on, since there is no new one.
+    /// Lets the old schedule go on, since there is no new one. One that a killed
+    /// process paused stays so: the next pass goes on.
     async fn resume(&self, paused: &Paused, slot: &mut Slot<'_>) {
-        let old = &paused.before;
+        let Some(old) = &paused.before else {
+            return;
+        };
         let id = &old.live.schedule;
         let token = paused.now.conflict_token.clone();
         let sent = self
@@ -319,23 +423,22 @@ impl Applier<'_> {
             );
             return;
         }
-        let Some(at) = self
-            .shown(id, |now| !now.live.values.paused, slot)
-            .await
-            .and_then(|now| now.live.updated_at)
-        else {
+        let goes_on = |now: &Described| !now.live.values.paused;
+        let now = self.shown(id, goes_on, slot).await;
+        let Some(at) = now.and_then(|now| now.live.updated_at) else {
             return;
         };
+        let spec = &old.live.values.spec;
         let written = Written {
             schedule: id,
             at,
-            workflow_id: &old.live.values.action.workflow_id,
+            workflow_ids: vec![&old.live.values.action.workflow_id],
             passed_over: old.passed_over,
-            at_risk: at_risk(&old.live.values.spec, &old.coming, at),
+            at_risk: at_risk(spec, &old.coming, at, old.live.remaining_actions),
         };
         let recovered = self.recovery().recover(written, slot).await;
-        for message in loss_errors(id, "update", "`almanac backfill` starts it", &recovered) {
-            tracing::warn!(definition = %old.live.definition, message, "a due run was dropped");
+        for why in loss_errors(id, "update", "`almanac backfill` starts it", &recovered) {
+            tracing::warn!(definition = %old.live.definition, why, "a due run was dropped");
         }
     }
 }

@@ -5,10 +5,10 @@
 //! patch starts it and makes CHASM forget it, in one transaction, so a process
 //! killed at any request leaves it started once. The write follows.
 //!
-//! Where the moment does not come in time, or the server is not known to
-//! forget, the write goes out. What was due at the patch or at the write is then
-//! looked for, and started where it is gone ([`Recovery`]); what cannot be told,
-//! or cannot be started, is reported.
+//! A write whose moment does not come in time goes out all the same. After every
+//! write and patch, the runs that were due at it are looked for, and started
+//! where they are gone ([`Recovery`]); what cannot be told, or cannot be
+//! started, is reported.
 
 use std::time::Duration;
 
@@ -119,7 +119,8 @@ impl Write {
             return (Vec::new(), Vec::new());
         }
         let spec = &self.described.live.values.spec;
-        let all = at_risk(spec, &self.coming(), written).into_iter();
+        let remaining = self.described.live.remaining_actions;
+        let all = at_risk(spec, &self.coming(), written, remaining).into_iter();
         let (begun, to_come): (Vec<_>, Vec<_>) = all.partition(|due| due.starts <= written);
         // The workflow-backed scheduler starts what has begun before it takes
         // an update.
@@ -177,10 +178,7 @@ impl Applier<'_> {
                     if !forgets {
                         return Ok(None);
                     }
-                    let policy = write.described.live.values.overlap_policy;
-                    self.recovery()
-                        .start(&write.described, &[due], policy)
-                        .await?;
+                    self.recovery().start(&write.described, &[due]).await?;
                     tracing::info!(
                         definition = %write.update.definition, schedule = %write.update.schedule,
                         due = %due.nominal, starts = %due.starts,
@@ -249,22 +247,22 @@ impl Applier<'_> {
                 Written {
                     schedule: id,
                     at,
-                    workflow_id: &write.described.live.values.action.workflow_id,
+                    workflow_ids: vec![&write.described.live.values.action.workflow_id],
                     passed_over: write.described.passed_over,
                     at_risk,
                 },
                 slot,
             )
             .await;
-        notes.extend(started_notes(&recovered));
+        notes.extend(started_notes(&recovered, "which the update dropped"));
         let by_hand = if write.changes_times() {
             "`almanac trigger` starts one"
         } else {
             "`almanac backfill` starts it"
         };
         let errors = loss_errors(id, "update", by_hand, &recovered);
-        for message in &errors {
-            tracing::warn!(definition = %write.update.definition, message, "a due run was dropped");
+        for why in &errors {
+            tracing::warn!(definition = %write.update.definition, why, "a due run was dropped");
         }
         let mut done = Done::updated(write.update, &write.described);
         for note in notes {
@@ -276,13 +274,14 @@ impl Applier<'_> {
 }
 
 /// What a report's reason says of runs that were started.
-pub(super) fn started_notes(recovered: &Recovered) -> impl Iterator<Item = String> {
-    recovered.started.iter().map(|due| {
-        format!(
-            "the run due at {}, which the update dropped, was started",
-            due.nominal
-        )
-    })
+pub(super) fn started_notes(recovered: &Recovered, why: &str) -> Vec<String> {
+    let started = recovered.started.iter();
+    let started = started.map(|due| format!("the run due at {}, {why}, was started", due.nominal));
+    let waiting = recovered.waiting.iter().map(|due| {
+        let at = due.nominal;
+        format!("the run due at {at}, {why}, starts when an earlier one has ended")
+    });
+    started.chain(waiting).collect()
 }
 
 /// What a report's errors say of runs that were not started.
@@ -299,8 +298,8 @@ pub(super) fn loss_errors(
     let unsure = recovered.unsure.iter().map(|due| {
         let at = due.nominal;
         format!(
-            "the run of schedule `{id}` due at {at} was not seen to start around its {write}; its \
-             overlap policy may have skipped it"
+            "the run of schedule `{id}` due at {at} was not seen to start around the {write}; the \
+             overlap policy may have skipped it, or it starts later"
         )
     });
     lost.chain(unsure).collect()
