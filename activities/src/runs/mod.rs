@@ -225,7 +225,7 @@ impl Runner {
         }
         let recovered = async {
             match &settled {
-                Some(ours) => self.recover(order, ours, clock).await,
+                Some(ours) => self.recover(order, before, ours, clock).await,
                 None => Recovered::default(),
             }
         };
@@ -243,7 +243,13 @@ impl Runner {
     }
 
     /// Starts the schedule's own runs that the patch dropped.
-    async fn recover(&self, order: &RunOrder, ours: &Ours, clock: ServerClock) -> Recovered {
+    async fn recover(
+        &self,
+        order: &RunOrder,
+        before: &RunsSeen,
+        ours: &Ours,
+        clock: ServerClock,
+    ) -> Recovered {
         let described = &ours.described;
         if described.backend() == Backend::Workflow || described.live.values.paused {
             return Recovered::default();
@@ -253,7 +259,11 @@ impl Runner {
         // Without the time of the patch, everything until now may be dropped.
         let at = at.unwrap_or_else(|| clock.now().latest);
         let remaining = described.live.remaining_actions;
-        let at_risk = at_risk(ours.spec(), &described.coming, at, remaining);
+        let mut at_risk = at_risk(ours.spec(), &described.coming, at, remaining);
+        if order.kind == RunKind::Backfill {
+            // The backfill itself starts these.
+            at_risk.retain(|due| !(before.first..=before.last).contains(&due.nominal));
+        }
         let recovery = Recovery {
             schedules: &self.schedules,
             project: &self.project,

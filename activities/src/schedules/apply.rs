@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use almanac_workflows::plan::{
-    Comparison, Create, Delete, Plan, Policy, Update, compare, pause_orphan,
+    Comparison, Create, Delete, Plan, Policy, Update, compare, is_paused_for_rename, pause_orphan,
 };
 use almanac_workflows::record::{Op, Progress, ReportError};
 use almanac_workflows::schedule::{Desired, Field};
@@ -98,6 +98,12 @@ impl Applier<'_> {
             .chain(pauses.map(Old::Pause))
             .map(|old| (old.schedule(), old))
             .collect();
+        let old_half = |from, new: &ScheduleId| {
+            old.get(from).copied().or_else(|| {
+                let (from, described) = described.get_key_value(from)?;
+                is_paused_for_rename(&described.live, new).then_some(Old::Stays(from))
+            })
+        };
         let replaced = Mutex::new(Vec::new());
         for some in plan.creates.chunks(AT_ONCE) {
             let creates: Vec<_> = some
@@ -105,15 +111,15 @@ impl Applier<'_> {
                 .map(|create| async {
                     let mut slot = Slot::take(slots).await;
                     let from = create.renamed_from.as_ref();
-                    let result = match from.and_then(|from| old.get(from)) {
+                    let result = match from.and_then(|from| old_half(from, &create.schedule)) {
                         Some(old) => {
-                            let rename = AssertUnwindSafe(self.rename(create, *old, &mut slot));
+                            let rename = AssertUnwindSafe(self.rename(create, old, &mut slot));
                             let (result, ended) = Box::pin(rename.catch_unwind())
                                 .await
                                 .unwrap_or_else(|_| (Err(panicked()), None));
                             let mut replaced =
                                 replaced.lock().unwrap_or_else(PoisonError::into_inner);
-                            replaced.extend(ended.map(|ended| (*old, ended)));
+                            replaced.extend(ended.map(|ended| (old, ended)));
                             result
                         }
                         None => Box::pin(unwound(self.create(create, &mut slot))).await,
@@ -135,10 +141,11 @@ impl Applier<'_> {
         let replaced = replaced.into_iter().map(|(old, result): (Old<'_>, Tried)| {
             tried(&result);
             let (definition, op) = match old {
-                Old::Delete(delete) => (&delete.definition, Op::Delete),
-                Old::Pause(update) => (&update.definition, update.op),
+                Old::Delete(delete) => (delete.definition.as_str(), Op::Delete),
+                Old::Pause(update) => (update.definition.as_str(), update.op),
+                Old::Stays(schedule) => (schedule.as_str(), Op::Pause),
             };
-            future::ready((definition.as_str(), old.schedule(), op, result))
+            future::ready((definition, old.schedule(), op, result))
         });
         self.gather(&mut applied, replaced.collect()).await;
         // Where the new half could not be made, the old one stays as it is.
@@ -303,7 +310,11 @@ impl Applier<'_> {
     async fn update(&self, planned: &Update, described: &Described, slot: &mut Slot<'_>) -> Tried {
         let mut write = Write::new(planned, described);
         for _ in 0..PLANS {
-            if let Some(outcome) = Box::pin(self.settle(&mut write, slot)).await? {
+            let settled = Box::pin(self.settle(&mut write, slot)).await;
+            if !matches!(settled, Ok(None)) {
+                self.look_after(&mut write, slot).await;
+            }
+            if let Some(outcome) = settled? {
                 return Ok(outcome);
             }
             let token = write.described.conflict_token.clone();
@@ -317,7 +328,15 @@ impl Applier<'_> {
                 )
                 .await;
             let now = match sent {
-                Ok(()) => self.read_back(&write.update, &token).await?,
+                Ok(()) => match self.read_back(&write.update, &token).await {
+                    Ok(now) => now,
+                    Err(error) => {
+                        let dropped = write.dropped(self.clock.now().latest).0;
+                        write.at_risk.extend(dropped);
+                        self.look_after(&mut write, slot).await;
+                        return Err(error);
+                    }
+                },
                 // An answer that was lost, and its repetition: the write may be there.
                 Err(RequestError::Stale) => self.read_back(&write.update, &[]).await?,
                 Err(error) if error.is_ambiguous() => {
@@ -338,9 +357,11 @@ impl Applier<'_> {
                 return Ok(Outcome::Conflict);
             };
             if let Some(outcome) = self.take(&mut write, now) {
+                self.look_after(&mut write, slot).await;
                 return Ok(outcome);
             }
         }
+        self.look_after(&mut write, slot).await;
         Err(RequestError::Stale)
     }
 

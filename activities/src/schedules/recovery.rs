@@ -140,6 +140,8 @@ impl Recovery<'_> {
                 break;
             }
             let id = &now.live.schedule;
+            // The schedule may show one of them still.
+            let early = early.filter(|early| gone.iter().all(|due| due.nominal != early.nominal));
             let starts: Vec<Due> = gone.iter().copied().chain(early).collect();
             match self.start(&now, &starts).await {
                 Ok(()) => self.confirm(&now, &gone, &mut recovered, slot).await,

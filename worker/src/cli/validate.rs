@@ -30,6 +30,10 @@ use crate::registry::{Depth, Registry};
 /// More than any file that the parser takes.
 const READ_LIMIT: u64 = 2 * 1024 * 1024;
 
+/// How many findings are shown to people: a file of a megabyte may have a
+/// hundred thousand.
+const SHOWN: usize = 1000;
+
 /// What was found.
 #[derive(Debug, Default, Serialize)]
 struct Findings {
@@ -83,7 +87,7 @@ impl Findings {
 
 fn text(findings: &Findings) -> Page {
     let mut page = Page::default();
-    for diagnostic in &findings.diagnostics {
+    for diagnostic in findings.diagnostics.iter().take(SHOWN) {
         let tone = match diagnostic.severity {
             Severity::Error => Tone::Bad,
             Severity::Warning => Tone::Caution,
@@ -91,6 +95,11 @@ fn text(findings: &Findings) -> Page {
         let mut lines = diagnostic.lines().into_iter();
         page.toned(tone, lines.next().unwrap_or_default());
         lines.for_each(|line| page.line(line));
+        page.line("");
+    }
+    if findings.diagnostics.len() > SHOWN {
+        let more = findings.diagnostics.len() - SHOWN;
+        page.line(format!("and {more} more; `--format json` lists all"));
         page.line("");
     }
     for problem in &findings.problems {
@@ -405,5 +414,24 @@ mod tests {
             .unwrap();
         assert_eq!(findings.problems.len(), 1);
         assert!(findings.problems[0].contains("/nowhere/at/all"));
+    }
+
+    #[test]
+    fn people_are_shown_no_more_findings_than_they_can_read() {
+        let found = |count| Findings {
+            invalid: count,
+            diagnostics: vec![Diagnostic::error("a.yaml", 1, 1, "bad"); count],
+            ..Findings::default()
+        };
+        let shown = |count| text(&found(count)).rendered(false);
+        let all = shown(SHOWN);
+        assert_eq!(all.matches("a.yaml").count(), SHOWN);
+        assert!(!all.contains("more"), "{all}");
+        let cut = shown(SHOWN + 7);
+        assert_eq!(cut.matches("a.yaml").count(), SHOWN);
+        assert!(
+            cut.contains("and 7 more; `--format json` lists all"),
+            "{cut}"
+        );
     }
 }

@@ -12,6 +12,7 @@
 
 use std::time::Duration;
 
+use almanac_workflows::definition::OverlapPolicy;
 use almanac_workflows::names::ScheduleId;
 use almanac_workflows::plan::{Create, Delete, Update, is_paused_for_rename, pause_for_rename};
 use jiff::{SignedDuration, Timestamp};
@@ -46,6 +47,8 @@ pub(super) enum Old<'a> {
     Delete(&'a Delete),
     /// It stays, paused.
     Pause(&'a Update),
+    /// The same, of one that a killed process paused.
+    Stays(&'a ScheduleId),
 }
 
 impl<'a> Old<'a> {
@@ -53,6 +56,7 @@ impl<'a> Old<'a> {
         match self {
             Self::Delete(delete) => &delete.schedule,
             Self::Pause(update) => &update.schedule,
+            Self::Stays(schedule) => schedule,
         }
     }
 }
@@ -102,6 +106,13 @@ impl Paused {
         let since = paused.max(oldest.unwrap_or(Timestamp::MIN));
         let most = remaining.and_then(|remaining| usize::try_from(remaining).ok());
         let most = most.unwrap_or(MISSED_LIMIT).min(MISSED_LIMIT);
+        // A run that jitter held back at the pause; where policies skip runs, it may
+        // be one of those.
+        let jitter = SignedDuration::try_from(values.spec.jitter).unwrap_or_default();
+        let since = match values.overlap_policy {
+            OverlapPolicy::AllowAll => since.saturating_sub(jitter).unwrap_or(since),
+            _ => since,
+        };
         let times = compute(|| values.spec.times_after(since, MISSED_LIMIT + 1).times);
         let times: Vec<_> = times
             .into_iter()
@@ -131,6 +142,15 @@ enum Stop {
     Skipped,
 }
 
+impl Stop {
+    fn paused(first: Option<Described>, before: Described, now: Described) -> Self {
+        Self::Paused(Box::new(Paused {
+            before: Some(first.unwrap_or(before)),
+            now,
+        }))
+    }
+}
+
 impl Applier<'_> {
     /// Replaces a schedule; the second is what became of the old one, where that
     /// was tried.
@@ -156,21 +176,21 @@ impl Applier<'_> {
         };
         let mut made = Box::pin(self.create_now(&create, slot)).await;
         if !matches!(made, Ok(Outcome::Done(_) | Outcome::Nothing)) {
-            // A create without an answer may have made it: then the old one stays
-            // paused, and the next pass goes on.
-            let may_be_there = match &made {
-                Err(_) => !matches!(
-                    self.schedules.describe(&create.schedule).await,
-                    Err(RequestError::NotFound)
-                ),
-                Ok(_) => false,
-            };
-            if let Some(paused) = paused
-                && !may_be_there
-            {
-                Box::pin(self.resume(&paused, slot)).await;
+            let id = &create.schedule;
+            let response = self.schedules.describe(id).await;
+            let is_ours = |response| self.schedules.live(self.project, id, response).is_some();
+            match response.map(is_ours) {
+                // The create had no answer, or the registry moved after it.
+                Ok(true) => made = Ok(Outcome::Done(Box::new(Done::created(&create)))),
+                Ok(false) | Err(RequestError::NotFound) => {
+                    if let Some(paused) = paused {
+                        Box::pin(self.resume(&paused, slot)).await;
+                    }
+                    return (made, None);
+                }
+                // It may be there: the old one stays paused, and the next pass goes on.
+                Err(_) => return (made, None),
             }
-            return (made, None);
         }
         let mut errors = Vec::new();
         if let Some(paused) = &paused {
@@ -207,7 +227,7 @@ impl Applier<'_> {
                     before,
                 ))))
             }
-            (Old::Pause(_), None) => Ok(Outcome::Nothing),
+            (Old::Pause(_), None) | (Old::Stays(_), _) => Ok(Outcome::Nothing),
         };
         if let (Ok(Outcome::Done(done)), _) | (_, Ok(Outcome::Done(done))) = (&mut made, &mut ended)
         {
@@ -261,17 +281,19 @@ impl Applier<'_> {
                 .update(id, body, token.clone(), request_id())
                 .await;
             match sent {
-                Ok(()) => {
-                    if let ReadBack::Written(now) = self.read_back(&update, &token).await? {
-                        let paused = Paused {
-                            before: Some(first.unwrap_or(before)),
-                            now: *now,
-                        };
-                        return Ok(Stop::Paused(Box::new(paused)));
+                Ok(()) => match self.read_back(&update, &token).await {
+                    Ok(ReadBack::Written(now)) => return Ok(Stop::paused(first, before, *now)),
+                    // The next look tells.
+                    Ok(ReadBack::Other(_)) | Err(_) => {
+                        first.get_or_insert(before);
                     }
-                    first.get_or_insert(before);
+                },
+                // An answer that was lost, and its repetition: it may be paused.
+                Err(RequestError::Stale) => {
+                    if let ReadBack::Written(now) = self.read_back(&update, &[]).await? {
+                        return Ok(Stop::paused(first, before, *now));
+                    }
                 }
-                Err(RequestError::Stale) => {}
                 // It may have come through: the next look tells.
                 Err(error) if error.is_ambiguous() => {
                     tracing::debug!(schedule = %id, %error, "a pause had no answer");

@@ -40,7 +40,7 @@ pub(super) struct Write {
     /// The runs that were started early for it.
     early: Vec<Due>,
     /// The runs that those patches may have dropped.
-    at_risk: Vec<Due>,
+    pub(super) at_risk: Vec<Due>,
 }
 
 impl Write {
@@ -113,7 +113,7 @@ impl Write {
 
     /// The runs that this write, done at `written`, may have dropped, and those
     /// that it stops, since they were to start after it pauses the schedule.
-    fn dropped(&self, written: Timestamp) -> (Vec<Due>, Vec<Due>) {
+    pub(super) fn dropped(&self, written: Timestamp) -> (Vec<Due>, Vec<Due>) {
         let pauses = self.update.values.paused;
         if self.described.live.values.paused || (self.guard().is_none() && !pauses) {
             return (Vec::new(), Vec::new());
@@ -154,7 +154,8 @@ impl Applier<'_> {
         let mut look = LOOK;
         loop {
             let mut patched = false;
-            if !(self.is_current)() {
+            // A write for which a run was started early is finished.
+            if write.early.is_empty() && !(self.is_current)() {
                 return Ok(Some(Outcome::Skipped));
             }
             match write.moment(self) {
@@ -212,6 +213,31 @@ impl Applier<'_> {
             schedules: self.schedules,
             project: self.project,
             clock: self.clock,
+        }
+    }
+
+    /// Looks for the runs that the patches of a write may have dropped which
+    /// itself came to nothing.
+    pub(super) async fn look_after(&self, write: &mut Write, slot: &mut Slot<'_>) {
+        let at_risk = std::mem::take(&mut write.at_risk);
+        if at_risk.is_empty() {
+            return;
+        }
+        let described = &write.described;
+        let id = &write.update.schedule;
+        let written = Written {
+            schedule: id,
+            at: described
+                .live
+                .updated_at
+                .unwrap_or_else(|| self.clock.now().latest),
+            workflow_ids: vec![&described.live.values.action.workflow_id],
+            passed_over: described.passed_over,
+            at_risk,
+        };
+        let recovered = Box::pin(self.recovery().recover(written, slot)).await;
+        for why in loss_errors(id, "update", "`almanac backfill` starts it", &recovered) {
+            tracing::warn!(definition = %write.update.definition, why, "a due run was dropped");
         }
     }
 
