@@ -243,7 +243,7 @@ async fn due(
 ) -> anyhow::Result<(i64, Timestamp)> {
     wait_for(
         "a due run that starts late",
-        Duration::from_secs(170),
+        Duration::from_mins(5),
         || async {
             let live = project.temporal().live(schedule).await?;
             let coming = &live.0.info.as_ref().unwrap().future_action_times;
