@@ -29,11 +29,11 @@ on_both_schedulers!(
 /// How long schedules are written, over and over.
 const WRITTEN_FOR: Duration = Duration::from_secs(45);
 
-/// How many runs a report may name as lost or unsure, where the machine stood
-/// still for seconds.
+/// The most runs that reports may name as lost or unsure, where the machine
+/// stood still for seconds.
 const REPORTED_AT_MOST: usize = 6;
 
-/// When the runs of a schedule end.
+/// The end of a schedule's runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Runs {
     /// After a second.
@@ -454,7 +454,7 @@ async fn rename_killed_at(on: Scheduler, request: &str) -> anyhow::Result<()> {
     temporal.delete(&new).await
 }
 
-/// With `--orphans pause` the old half stays, and no time runs twice either.
+/// The old half stays with `--orphans pause`, and no time runs twice either.
 async fn a_rename_that_keeps_the_old_schedule_pauses_it_first(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("old.yaml", &definition_of(Runs::GoOn, 1, 0, 0))?;

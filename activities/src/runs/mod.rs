@@ -60,7 +60,8 @@ const QUIET_WITHIN: Duration = Duration::from_secs(5);
 /// Time between two looks; it doubles to [`LAST_LOOK`].
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(500);
-/// How often a trigger looks for a quiet moment again after it waited for a second.
+/// A trigger that waited for a free second looks for a quiet moment again, this
+/// often at most.
 const SETTLED_AGAIN: u32 = 2;
 /// A wait too short to bring a run near.
 const A_MOMENT: Duration = Duration::from_millis(20);

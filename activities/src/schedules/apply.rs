@@ -33,7 +33,7 @@ use tokio::sync::Semaphore;
 
 pub use applied::Applied;
 use applied::{Done, Outcome};
-use rename::Old;
+use rename::{Old, Renamed};
 use settle::Write;
 
 use super::due::ServerClock;
@@ -87,9 +87,6 @@ impl Applier<'_> {
         let mut applied = Applied::default();
         let slots = &Semaphore::new(self.concurrency);
 
-        // The futures are made before they are streamed: a closure that borrows
-        // cannot be shown to be `Send` inside an activity. Some at a time, since
-        // each takes room.
         // The old half of a rename stops before the new one is there: both run
         // the same times.
         let deletes = plan.deletes.iter().map(Old::Delete);
@@ -104,7 +101,10 @@ impl Applier<'_> {
                 is_paused_for_rename(&described.live, new).then_some(Old::Stays(from))
             })
         };
-        let replaced = Mutex::new(Vec::new());
+        let replaced = Mutex::new((Vec::new(), Vec::new()));
+        // The futures are made before they are streamed: a closure that borrows
+        // cannot be shown to be `Send` inside an activity. Some at a time, since
+        // each takes room.
         for some in plan.creates.chunks(AT_ONCE) {
             let creates: Vec<_> = some
                 .iter()
@@ -114,13 +114,14 @@ impl Applier<'_> {
                     let result = match from.and_then(|from| old_half(from, &create.schedule)) {
                         Some(old) => {
                             let rename = AssertUnwindSafe(self.rename(create, old, &mut slot));
-                            let (result, ended) = Box::pin(rename.catch_unwind())
-                                .await
-                                .unwrap_or_else(|_| (Err(panicked()), None));
+                            let renamed = Box::pin(rename.catch_unwind()).await;
+                            let renamed =
+                                renamed.unwrap_or_else(|_| Renamed::failed(Err(panicked())));
                             let mut replaced =
                                 replaced.lock().unwrap_or_else(PoisonError::into_inner);
-                            replaced.extend(ended.map(|ended| (old, ended)));
-                            result
+                            replaced.0.extend(renamed.ended.map(|ended| (old, ended)));
+                            replaced.1.push((&create.definition, renamed.lost));
+                            renamed.made
                         }
                         None => Box::pin(unwound(self.create(create, &mut slot))).await,
                     };
@@ -135,17 +136,25 @@ impl Applier<'_> {
                 .collect();
             self.gather(&mut applied, creates).await;
         }
-        let replaced = replaced
+        let (replaced, lost) = replaced
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        let replaced = replaced.into_iter().map(|(old, result): (Old<'_>, Tried)| {
-            tried(&result);
+        for (definition, lost) in lost {
+            applied.lose(definition.as_str(), lost);
+        }
+        let replaced = replaced.into_iter().filter_map(|(old, result)| {
             let (definition, op) = match old {
-                Old::Delete(delete) => (delete.definition.as_str(), Op::Delete),
-                Old::Pause(update) => (update.definition.as_str(), update.op),
-                Old::Stays(schedule) => (schedule.as_str(), Op::Pause),
+                Old::Delete(delete) => (&delete.definition, Op::Delete),
+                Old::Pause(update) => (&update.definition, update.op),
+                Old::Stays(_) => return None,
             };
-            future::ready((definition, old.schedule(), op, result))
+            tried(&result);
+            Some(future::ready((
+                definition.as_str(),
+                old.schedule(),
+                op,
+                result,
+            )))
         });
         self.gather(&mut applied, replaced.collect()).await;
         // Where the new half could not be made, the old one stays as it is.
@@ -331,7 +340,7 @@ impl Applier<'_> {
                 Ok(()) => match self.read_back(&write.update, &token).await {
                     Ok(now) => now,
                     Err(error) => {
-                        let dropped = write.dropped(self.clock.now().latest).0;
+                        let dropped = write.dropped(self.written_at(None)).0;
                         write.at_risk.extend(dropped);
                         self.look_after(&mut write, slot).await;
                         return Err(error);
@@ -444,7 +453,7 @@ pub(super) fn shows(now: &Described, update: &Update) -> bool {
             .all(|field| *field == Field::Paused || live.agrees(&update.values, *field))
 }
 
-/// What an operation does, where a bug in it ends it: nothing else is concerned.
+/// Turns a panic of an operation into its error, so that it concerns no other.
 async fn unwound(operation: impl Future<Output = Tried>) -> Tried {
     let ended = AssertUnwindSafe(operation).catch_unwind().await;
     ended.unwrap_or_else(|_| Err(panicked()))

@@ -36,7 +36,7 @@ const STARTED_WITHIN: Duration = Duration::from_secs(3);
 const RECOMPUTED_WITHIN: Duration = Duration::from_secs(1);
 /// A backfill waits this long for a moment at which no run is due.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
-/// How often lost runs are started: each time may lose another.
+/// The most backfills of lost runs: each may lose another.
 const ROUNDS: u32 = 8;
 
 /// Finds and starts runs that writes dropped.
@@ -57,31 +57,31 @@ pub(crate) struct Written<'a> {
     pub(crate) at: Timestamp,
     /// The workflow ids, one of which each of its runs begins with.
     pub(crate) workflow_ids: Vec<&'a str>,
-    /// Its runs that were due and not started before the write, so far.
+    /// The number of its runs that were due and skipped or missed before the write.
     pub(crate) passed_over: i64,
-    /// Its runs that were due at the write.
+    /// The runs that were due at the write.
     pub(crate) at_risk: Vec<Due>,
 }
 
-/// What became of runs that were at risk and were not seen to start by themselves.
+/// The runs that were at risk and were not seen to start by themselves.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recovered {
-    /// They were dropped, and were started.
+    /// Runs that were dropped, and were started.
     pub(crate) started: Vec<Due>,
-    /// They were dropped, and start when an earlier run has ended.
+    /// Runs that were dropped, and start when an earlier one has ended.
     pub(crate) waiting: Vec<Due>,
-    /// They were dropped, and could not be started.
+    /// Runs that were dropped, and could not be started.
     pub(crate) lost: Vec<Due>,
-    /// They were not seen to start: the overlap policy may have skipped them, a
-    /// backfill had no answer, or they start later.
+    /// Runs that were not seen to start: the overlap policy may have skipped
+    /// them, a backfill had no answer, or they start later.
     pub(crate) unsure: Vec<Due>,
 }
 
-/// What looking for runs came to.
+/// The result of looking for runs that were at risk.
 pub(crate) struct Looked {
-    /// They will not start.
+    /// Runs that will not start.
     pub(crate) gone: Vec<Due>,
-    /// As in [`Recovered`].
+    /// The unsure runs of [`Recovered`].
     pub(crate) unsure: Vec<Due>,
     /// The schedule as it was last described; `None` where it is not ours any
     /// more, or never could be described.
@@ -337,7 +337,7 @@ impl Recovery<'_> {
                 let is_late = began.elapsed() > RECOMPUTED_WITHIN;
                 let mut unknown = Vec::new();
                 for due in risk {
-                    let fate = match self.has_run(written, &due).await {
+                    let fate = match written.has_run(self.schedules, &due).await {
                         Ok(true) if due.is_known => continue,
                         Ok(_) => compute(|| fate(&due, written, &shown, forgets, is_late)),
                         Err(_) => Fate::Unknown,
@@ -364,10 +364,10 @@ impl Recovery<'_> {
     }
 }
 
-impl Recovery<'_> {
-    async fn has_run(&self, written: &Written<'_>, due: &Due) -> Result<bool, RequestError> {
-        for workflow_id in &written.workflow_ids {
-            if has_run(self.schedules, workflow_id, due).await? {
+impl Written<'_> {
+    async fn has_run(&self, schedules: &Schedules, due: &Due) -> Result<bool, RequestError> {
+        for workflow_id in &self.workflow_ids {
+            if has_run(schedules, workflow_id, due).await? {
                 return Ok(true);
             }
         }
@@ -375,14 +375,14 @@ impl Recovery<'_> {
     }
 }
 
-/// What becomes of a run that was due at a write and was not seen to start.
+/// The future of a run that was due at a write and was not seen to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// It will not start.
+    /// The run will not start.
     Gone,
-    /// The schedule starts it later.
+    /// The schedule starts the run later.
     Comes,
-    /// It may be starting, or it was skipped.
+    /// The run may be starting, or it was skipped.
     Unknown,
 }
 
@@ -432,7 +432,7 @@ fn split_by_spec(runs: Vec<Due>, now: &Described) -> (Vec<Due>, Vec<Due>) {
     })
 }
 
-/// Whether the run for a time was started: its workflow id ends in it.
+/// True when the run for a time was started: its workflow id ends in the time.
 pub(crate) async fn has_run(
     schedules: &Schedules,
     workflow_id: &str,

@@ -30,7 +30,7 @@ use crate::registry::{Depth, Registry};
 /// More than any file that the parser takes.
 const READ_LIMIT: u64 = 2 * 1024 * 1024;
 
-/// How many findings are shown to people: a file of a megabyte may have a
+/// The most findings that are shown to people: a file of a megabyte may have a
 /// hundred thousand.
 const SHOWN: usize = 1000;
 

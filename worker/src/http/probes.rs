@@ -108,11 +108,14 @@ mod tests {
         const CROWD: usize = 8;
         let (metrics, made) = (Metrics::default(), AtomicUsize::new(0));
         let all_ask = Barrier::new(CROWD);
-        // The first page takes until everybody has asked.
+        let asking = AtomicUsize::new(0);
+        // The first page takes until everybody is about to ask.
         let page = || {
             if made.fetch_add(1, Ordering::Relaxed) == 0 {
                 all_ask.wait();
-                std::thread::sleep(std::time::Duration::from_millis(200));
+                while asking.load(Ordering::Relaxed) < CROWD - 1 {
+                    std::thread::yield_now();
+                }
             }
             String::new()
         };
@@ -124,6 +127,7 @@ mod tests {
             for _ in 1..CROWD {
                 scope.spawn(|| {
                     all_ask.wait();
+                    asking.fetch_add(1, Ordering::Relaxed);
                     metrics.get(page)
                 });
             }

@@ -367,7 +367,7 @@ pub fn pause_for_rename(live: &Live, new: &ScheduleId) -> Update {
     pause(live, &line_of_rename(new))
 }
 
-/// Whether a schedule was paused since `new` replaces it.
+/// True when a schedule was paused because `new` replaces it.
 pub fn is_paused_for_rename(live: &Live, new: &ScheduleId) -> bool {
     let memo = live.readable_memo();
     live.values.paused

@@ -13,13 +13,13 @@ use super::{
 use crate::names::{DefinitionId, Revision, ScheduleId, WorkerId};
 
 impl Status {
-    /// Whether the server could not describe a schedule when a pass last looked
-    /// at all of them.
+    /// True when the server could not describe a schedule in the last pass over
+    /// all of them.
     pub fn is_unreadable(&self, schedule: &ScheduleId) -> bool {
         self.unreadable().iter().any(|id| id == schedule.as_str())
     }
 
-    /// The ids of those schedules.
+    /// The ids of the schedules that it could not describe.
     pub fn unreadable(&self) -> &[String] {
         let mut reports = self.reports.iter().rev();
         let told = reports.find_map(|report| report.unreadable.as_deref());

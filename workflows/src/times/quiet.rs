@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(next("0 0 1 1 * 2020", 0, "00:00"), "00:00");
     }
 
-    /// What a schedule of others may have: the server takes it.
+    /// A schedule of others may have it: the server takes any.
     #[test]
     fn a_jitter_of_any_length_is_taken() {
         let quiet = Quiet {

@@ -45,8 +45,8 @@ const BUFFER_WAIT: SignedDuration = SignedDuration::from_secs(20);
 const MISSED_LIMIT: usize = 1000;
 
 impl Adopter<'_> {
-    /// Runs what of these times nobody ran; how many, and those that could not
-    /// be run.
+    /// Runs what of these times nobody ran; the number of runs, and the times
+    /// that could not be run.
     ///
     /// The server may drop a time that is due and not yet handled when a
     /// schedule is written: the times just before each write are looked at.
@@ -79,7 +79,7 @@ impl Adopter<'_> {
         ))
     }
 
-    /// Which of these times nobody ran. A run that was due until the pause of
+    /// The times of these that nobody ran. A run that was due until the pause of
     /// the foreign schedule may be starting still, or may have been skipped,
     /// since an earlier run went on.
     async fn missed(
@@ -118,7 +118,7 @@ impl Adopter<'_> {
         Ok(missed)
     }
 
-    /// How many runs wait in a schedule's buffer.
+    /// The number of runs that wait in a schedule's buffer.
     async fn buffered(&self, id: &ScheduleId) -> Result<i64, AdoptError> {
         let response = self.schedules.describe(id).await;
         let response = response.map_err(request("describe", id))?;

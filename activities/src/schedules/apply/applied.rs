@@ -55,14 +55,18 @@ impl Applied {
                 self.overrides.insert(id, memo.overridden);
             }
         }
-        for message in done.lost {
-            self.errors.push(ReportError {
-                source: "temporal".to_owned(),
-                id: Some(definition.to_owned()),
-                message,
-            });
-        }
+        self.lose(definition, done.lost);
         self.changes.push(done.change);
+    }
+
+    /// Reports due runs that were dropped.
+    pub(super) fn lose(&mut self, definition: &str, messages: Vec<String>) {
+        let errors = messages.into_iter().map(|message| ReportError {
+            source: "temporal".to_owned(),
+            id: Some(definition.to_owned()),
+            message,
+        });
+        self.errors.extend(errors);
     }
 }
 

@@ -28,9 +28,9 @@ use crate::schedules::due::{Due, Guard, Moment, at_risk};
 use crate::schedules::recovery::{Looked, Recovered, Written, has_run};
 use crate::schedules::wire::Described;
 
-/// How long a run that begins just now is waited for before its schedule goes.
+/// A run that begins just now is waited for this long before its schedule goes.
 const STARTS_WITHIN: Duration = Duration::from_secs(3);
-/// How far back the last run is looked for, beyond the jitter.
+/// The last run is looked for this far back, beyond the jitter.
 const JUST_NOW: SignedDuration = SignedDuration::from_secs(5);
 /// The most times among which the last run is looked for.
 const SEARCHED: usize = 1000;
@@ -43,11 +43,11 @@ const MISSED_LIMIT: usize = 100;
 /// The old half of a rename.
 #[derive(Clone, Copy)]
 pub(super) enum Old<'a> {
-    /// It is deleted when the new one is there.
+    /// A schedule that is deleted when the new one is there.
     Delete(&'a Delete),
-    /// It stays, paused.
+    /// A schedule that stays, paused.
     Pause(&'a Update),
-    /// The same, of one that a killed process paused.
+    /// A schedule that stays, paused by a killed process.
     Stays(&'a ScheduleId),
 }
 
@@ -63,7 +63,7 @@ impl<'a> Old<'a> {
 
 /// The old schedule, paused by us.
 struct Paused {
-    /// As it was before; `None` where a killed process paused it.
+    /// The schedule before the pause; `None` where a killed process paused it.
     before: Option<Described>,
     now: Described,
 }
@@ -72,7 +72,7 @@ struct Paused {
 #[derive(Default)]
 struct Missed {
     due: Vec<Due>,
-    /// Why more of them are not known.
+    /// Reports of times that are too old, or too many, to be started.
     errors: Vec<String>,
 }
 
@@ -131,12 +131,12 @@ impl Paused {
     }
 }
 
-/// How stopping the old schedule ended.
+/// The end of stopping the old schedule.
 enum Stop {
     Paused(Box<Paused>),
-    /// Somebody else paused it.
+    /// The schedule was paused by somebody else.
     StartsNothing(Box<Described>),
-    /// It is gone, or not this project's.
+    /// The schedule is gone, or not this project's.
     Gone,
     /// The registry moved before.
     Skipped,
@@ -151,15 +151,35 @@ impl Stop {
     }
 }
 
+/// The result of a rename.
+pub(super) struct Renamed {
+    /// The creation of the new schedule.
+    pub(super) made: Tried,
+    /// The deletion, or the pause, of the old one, where that was tried.
+    pub(super) ended: Option<Tried>,
+    /// Reports of due runs that were dropped.
+    pub(super) lost: Vec<String>,
+}
+
+impl Renamed {
+    /// A rename that left the old schedule as it is.
+    pub(super) fn failed(made: Tried) -> Self {
+        Self {
+            made,
+            ended: None,
+            lost: Vec::new(),
+        }
+    }
+}
+
 impl Applier<'_> {
-    /// Replaces a schedule; the second is what became of the old one, where that
-    /// was tried.
+    /// Replaces a schedule.
     pub(super) async fn rename(
         &self,
         planned: &Create,
         old: Old<'_>,
         slot: &mut Slot<'_>,
-    ) -> (Tried, Option<Tried>) {
+    ) -> Renamed {
         let stop = Box::pin(self.stop(old.schedule(), &planned.schedule, slot)).await;
         let (paused, create) = match stop {
             // What the old one is when it stops counts, not what it was when the
@@ -171,8 +191,8 @@ impl Applier<'_> {
             }
             Ok(Stop::StartsNothing(live)) => (None, self.renamed(planned, &live)),
             Ok(Stop::Gone) => (None, planned.clone()),
-            Ok(Stop::Skipped) => return (Ok(Outcome::Skipped), None),
-            Err(error) => return (Err(error), None),
+            Ok(Stop::Skipped) => return Renamed::failed(Ok(Outcome::Skipped)),
+            Err(error) => return Renamed::failed(Err(error)),
         };
         let mut made = Box::pin(self.create_now(&create, slot)).await;
         if !matches!(made, Ok(Outcome::Done(_) | Outcome::Nothing)) {
@@ -183,13 +203,17 @@ impl Applier<'_> {
                 // The create had no answer, or the registry moved after it.
                 Ok(true) => made = Ok(Outcome::Done(Box::new(Done::created(&create)))),
                 Ok(false) | Err(RequestError::NotFound) => {
-                    if let Some(paused) = paused {
-                        Box::pin(self.resume(&paused, slot)).await;
-                    }
-                    return (made, None);
+                    let lost = match paused {
+                        Some(paused) => Box::pin(self.resume(&paused, slot)).await,
+                        None => Vec::new(),
+                    };
+                    return Renamed {
+                        lost,
+                        ..Renamed::failed(made)
+                    };
                 }
                 // It may be there: the old one stays paused, and the next pass goes on.
-                Err(_) => return (made, None),
+                Err(_) => return Renamed::failed(made),
             }
         }
         let mut errors = Vec::new();
@@ -204,9 +228,9 @@ impl Applier<'_> {
             ));
             if paused.now.buffered > 0 && matches!(old, Old::Delete(_)) {
                 errors.push(format!(
-                    "{} runs waited in the buffer of schedule `{}` and went with it",
-                    paused.now.buffered,
-                    old.schedule()
+                    "schedule `{}` was deleted with the runs that waited in its buffer: {}",
+                    old.schedule(),
+                    paused.now.buffered
                 ));
             }
             if let Ok(Outcome::Done(done)) = &mut made {
@@ -218,22 +242,20 @@ impl Applier<'_> {
         for why in &errors {
             tracing::warn!(definition = %create.definition, why, "a due run was dropped");
         }
-        let mut ended = match (old, &paused) {
-            (Old::Delete(delete), _) => self.delete_now(delete).await,
+        let ended = match (old, &paused) {
+            (Old::Delete(delete), _) => Some(self.delete_now(delete).await),
             (Old::Pause(update), Some(paused)) => {
                 let before = paused.before.as_ref().unwrap_or(&paused.now);
-                Ok(Outcome::Done(Box::new(Done::updated(
-                    update.clone(),
-                    before,
-                ))))
+                let done = Done::updated(update.clone(), before);
+                Some(Ok(Outcome::Done(Box::new(done))))
             }
-            (Old::Pause(_), None) | (Old::Stays(_), _) => Ok(Outcome::Nothing),
+            (Old::Pause(_), None) | (Old::Stays(_), _) => None,
         };
-        if let (Ok(Outcome::Done(done)), _) | (_, Ok(Outcome::Done(done))) = (&mut made, &mut ended)
-        {
-            done.lost.extend(errors);
+        Renamed {
+            made,
+            ended,
+            lost: errors,
         }
-        (made, Some(ended))
     }
 
     /// The new half as it takes over from the old one as that is now.
@@ -348,8 +370,8 @@ impl Applier<'_> {
         }
     }
 
-    /// Whether the run of the last time of a schedule was started; also where
-    /// there was none within the last seconds.
+    /// True when the run of the schedule's last time was started, or no time was
+    /// within the last seconds.
     async fn last_run_has_started(&self, described: &Described) -> Result<bool, RequestError> {
         let values = &described.live.values;
         let present = self.clock.now().latest;
@@ -364,7 +386,7 @@ impl Applier<'_> {
     }
 
     /// Starts, by the new schedule, what was due after the old one was paused
-    /// and before the new one was there; and what of it is not known.
+    /// and before the new one was there; also reports of what is not started.
     async fn start_between(
         &self,
         paused: &Paused,
@@ -374,16 +396,16 @@ impl Applier<'_> {
         let old = &paused.now.live;
         let has_time = |now: &Described| now.live.updated_at.is_some();
         let new = self.shown(&create.schedule, has_time, slot).await;
-        let created = new.as_ref().and_then(|new| new.live.updated_at);
-        // Without its own time, everything until now may have been missed.
-        let until = created.unwrap_or_else(|| self.clock.now().latest);
+        let until = self.written_at(new.as_ref());
         let Missed { due, errors } = paused.missed(until);
-        let mut workflow_ids = vec![old.values.action.workflow_id.as_str()];
-        workflow_ids.extend([create.values.action.workflow_id.as_str()]);
+        let workflow_ids = vec![
+            old.values.action.workflow_id.as_str(),
+            create.values.action.workflow_id.as_str(),
+        ];
         let before = paused.before.as_ref().unwrap_or(&paused.now);
         let written = Written {
             schedule: &old.schedule,
-            at: old.updated_at.unwrap_or(Timestamp::MIN),
+            at: self.written_at(Some(&paused.now)),
             workflow_ids,
             passed_over: before.passed_over,
             at_risk: due,
@@ -426,11 +448,12 @@ impl Applier<'_> {
         last
     }
 
-    /// Lets the old schedule go on, since there is no new one. One that a killed
-    /// process paused stays so: the next pass goes on.
-    async fn resume(&self, paused: &Paused, slot: &mut Slot<'_>) {
+    /// Lets the old schedule go on, since there is no new one; reports of due
+    /// runs that were dropped meanwhile. One that a killed process paused stays
+    /// so: the next pass goes on.
+    async fn resume(&self, paused: &Paused, slot: &mut Slot<'_>) -> Vec<String> {
         let Some(old) = &paused.before else {
-            return;
+            return Vec::new();
         };
         let id = &old.live.schedule;
         let token = paused.now.conflict_token.clone();
@@ -443,13 +466,11 @@ impl Applier<'_> {
                 schedule = %id, %error,
                 "a schedule that is to be renamed stays paused; the next pass goes on"
             );
-            return;
+            return Vec::new();
         }
         let goes_on = |now: &Described| !now.live.values.paused;
         let now = self.shown(id, goes_on, slot).await;
-        let Some(at) = now.and_then(|now| now.live.updated_at) else {
-            return;
-        };
+        let at = self.written_at(now.as_ref());
         let spec = &old.live.values.spec;
         let written = Written {
             schedule: id,
@@ -459,8 +480,10 @@ impl Applier<'_> {
             at_risk: at_risk(spec, &old.coming, at, old.live.remaining_actions),
         };
         let recovered = self.recovery().recover(written, slot).await;
-        for why in loss_errors(id, "update", "`almanac backfill` starts it", &recovered) {
+        let errors = loss_errors(id, "update", "`almanac backfill` starts it", &recovered);
+        for why in &errors {
             tracing::warn!(definition = %old.live.definition, why, "a due run was dropped");
         }
+        errors
     }
 }

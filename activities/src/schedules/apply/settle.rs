@@ -74,11 +74,10 @@ impl Write {
         let pauses = self.update.values.paused;
         let is_kept =
             self.described.backend() == Backend::Workflow && (pauses || !self.changes_times());
-        match () {
-            () if self.described.live.values.paused || is_kept => None,
-            () if pauses => Some(Guard::Starting),
-            () => Some(Guard::Due),
+        if self.described.live.values.paused || is_kept {
+            return None;
         }
+        Some(if pauses { Guard::Starting } else { Guard::Due })
     }
 
     /// Whether the schedule has other times after the write.
@@ -198,8 +197,7 @@ impl Applier<'_> {
                 return Ok(Some(Outcome::Conflict));
             };
             if patched {
-                let at = now.live.updated_at.unwrap_or(Timestamp::MIN);
-                let dropped = write.dropped(at).0;
+                let dropped = write.dropped(self.written_at(Some(&now))).0;
                 write.at_risk.extend(dropped);
             }
             if let Some(outcome) = self.take(write, now) {
@@ -216,8 +214,15 @@ impl Applier<'_> {
         }
     }
 
-    /// Looks for the runs that the patches of a write may have dropped which
-    /// itself came to nothing.
+    /// The server's time of the last write that a description shows. Where none
+    /// shows it, that is at most now, and all that was due until then counts.
+    pub(super) fn written_at(&self, described: Option<&Described>) -> Timestamp {
+        let at = described.and_then(|described| described.live.updated_at);
+        at.unwrap_or_else(|| self.clock.now().latest)
+    }
+
+    /// Looks for the runs that were dropped for a write whose end is not known,
+    /// or which came to nothing after its patches.
     pub(super) async fn look_after(&self, write: &mut Write, slot: &mut Slot<'_>) {
         let at_risk = std::mem::take(&mut write.at_risk);
         if at_risk.is_empty() {
@@ -227,10 +232,9 @@ impl Applier<'_> {
         let id = &write.update.schedule;
         let written = Written {
             schedule: id,
-            at: described
-                .live
-                .updated_at
-                .unwrap_or_else(|| self.clock.now().latest),
+            // The description may be older than the write: what has begun since may
+            // be starting.
+            at: self.written_at(None),
             workflow_ids: vec![&described.live.values.action.workflow_id],
             passed_over: described.passed_over,
             at_risk,
@@ -254,7 +258,7 @@ impl Applier<'_> {
             .iter()
             .map(|due| format!("the run due at {} was started early", due.nominal))
             .collect();
-        let at = now.live.updated_at.unwrap_or(Timestamp::MIN);
+        let at = self.written_at(Some(&now));
         let id = &write.update.schedule;
         let (dropped, stopped) = write.dropped(at);
         notes.extend(stopped.iter().map(|due| {
@@ -299,7 +303,7 @@ impl Applier<'_> {
     }
 }
 
-/// What a report's reason says of runs that were started.
+/// The parts of a report's reason that tell of runs that were started.
 pub(super) fn started_notes(recovered: &Recovered, why: &str) -> Vec<String> {
     let started = recovered.started.iter();
     let started = started.map(|due| format!("the run due at {}, {why}, was started", due.nominal));
@@ -310,7 +314,7 @@ pub(super) fn started_notes(recovered: &Recovered, why: &str) -> Vec<String> {
     started.chain(waiting).collect()
 }
 
-/// What a report's errors say of runs that were not started.
+/// The messages of a report's errors that tell of runs that were not started.
 pub(super) fn loss_errors(
     id: &ScheduleId,
     write: &str,

@@ -13,7 +13,7 @@ use crate::definition::{Calendars, parse_file};
 /// The size of each document, in bytes: large enough for quadratic work to show,
 /// small enough for a debug build.
 const SIZE: usize = 48 * 1024;
-/// How much slower than the plainest document of its size any other may be. In
+/// The most times that any document may take the time of the plainest of its size. In
 /// an optimised build that one takes about 5 ms per 100 KB, so the largest
 /// document of all stays below a second.
 const SLOWER_AT_MOST: u32 = 40;
@@ -256,7 +256,7 @@ fn no_kind_of_text_takes_forty_times_as_long_as_plain_text() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Also mixed: lines of one kind within the lists of another.
+    /// Lines of one kind stand within the lists of another.
     #[test]
     fn no_mixture_of_texts_does_so_either(
         parts in proptest::collection::vec(proptest::sample::select(SHAPES), 1..4)

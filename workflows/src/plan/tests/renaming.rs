@@ -87,7 +87,7 @@ fn a_pause_is_taken_along_whatever_becomes_of_the_old_schedule() {
     }
 }
 
-/// So a rename ends that was killed after it paused the old schedule.
+/// A rename that was killed after it paused the old schedule ends so.
 #[test]
 fn a_pause_of_ours_is_not_taken_along() {
     let mut world = World::settled(HOURLY);
