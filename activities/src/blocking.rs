@@ -5,7 +5,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 /// Runs a computation without holding up the runtime's other tasks: they move
 /// to another thread. Futures of the same task wait, and so does everything on
 /// a runtime of one thread.
-pub(crate) fn compute<T>(work: impl FnOnce() -> T) -> T {
+pub fn compute<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         _ => work(),

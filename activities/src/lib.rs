@@ -6,7 +6,7 @@
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
-mod blocking;
+pub mod blocking;
 pub mod definitions;
 pub mod metrics;
 pub mod reconcile;

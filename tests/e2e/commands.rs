@@ -1,14 +1,16 @@
 //! The command line and HTTP, as a user and a program meet them.
 
-use almanac_tests::{Project, Scheduler, cron, eventually, on_both_schedulers, paused_cron};
+use almanac_tests::{Project, SOON, Scheduler, cron, eventually, on_both_schedulers, paused_cron};
 use serde_json::Value;
 
+use crate::ownership::Foreign;
 use crate::told::start_workflow;
 
 on_both_schedulers!(
     plan_writes_nothing,
     sync_prints_the_report,
     list_and_show_print_what_is_live,
+    the_command_line_and_the_api_give_one_answer,
     next_agrees_with_the_server,
     the_api_shows_definitions_schedules_and_status,
     metrics_are_the_contracts,
@@ -112,6 +114,91 @@ async fn list_and_show_print_what_is_live(on: Scheduler) -> anyhow::Result<()> {
     let none = project.almanac(&["show", "no-such"])?;
     assert_eq!(none.code, 1, "{none:?}");
     assert!(none.stderr.contains("no-such"), "{none:?}");
+    Ok(())
+}
+
+/// Of every schedule, `list` and `show` tell the same as the API, but for what
+/// only the worker's files and passes know. Without a worker they tell what they
+/// cannot know.
+async fn the_command_line_and_the_api_give_one_answer(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let taken = project.schedule("taken");
+    Foreign::create(project.temporal(), taken, &[]).await?;
+    for id in ["active", "gone", "overridden", "paused", "taken"] {
+        project.write(&format!("{id}.yaml"), &cron("30 2 * * *"))?;
+    }
+    let mut worker = project.worker().flag("--orphans", "keep").start().await?;
+    project.remove("gone.yaml")?;
+    worker.sync().await?;
+    for args in [
+        &["pause", "paused", "--reason", "disk full"][..],
+        &[
+            "override",
+            "overridden",
+            "--set",
+            "timezone=Asia/Tokyo",
+            "--reason",
+            "moved",
+        ],
+    ] {
+        project.almanac(args)?.success()?;
+    }
+    let json = |args: &[&str]| -> anyhow::Result<Value> {
+        let args = [args, &["--format", "json"]].concat();
+        Ok(serde_json::from_str(&project.almanac(&args)?.success()?)?)
+    };
+    // What only the files, or a worker's passes, tell; and what only `show` tells.
+    let shared = |view: &Value| {
+        let mut view = view.clone();
+        let fields = view.as_object_mut().unwrap();
+        for field in [
+            "source",
+            "description",
+            "labels",
+            "cron",
+            "overdue",
+            "drift",
+            "live",
+        ] {
+            fields.remove(field);
+        }
+        view
+    };
+    let told = worker.json("/api/v1/schedules").await?["schedules"].clone();
+    let listed = json(&["list"])?;
+    let shared_list =
+        |list: &Value| -> Vec<_> { list.as_array().unwrap().iter().map(shared).collect() };
+    assert_eq!(shared_list(&listed), shared_list(&told));
+    let states: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["state"])
+        .collect();
+    assert_eq!(
+        states,
+        ["active", "orphaned", "overridden", "overridden", "conflict"]
+    );
+    for one in listed.as_array().unwrap() {
+        let id = one["definition"].as_str().unwrap();
+        let told = worker.json(&format!("/api/v1/schedules/{id}")).await?;
+        assert_eq!(shared(&json(&["show", id])?), shared(&told), "{id}");
+        assert_eq!(told["state"], one["state"], "{id}");
+    }
+
+    assert_eq!(worker.terminate(SOON)?, 0);
+    let output = project.almanac(&["list", "--format", "json"])?;
+    let listed: Value = serde_json::from_str(&output.stdout)?;
+    let alone: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["state"])
+        .collect();
+    assert_eq!(alone, ["active", "active", "overridden", "overridden"]);
+    let unknown = ["unreadable", "held", "orphaned", "contested", "overridden"];
+    assert_eq!(listed[1]["unknown"], serde_json::json!(unknown));
+    assert!(output.stderr.contains("held, orphaned"), "{output:?}");
     Ok(())
 }
 

@@ -92,7 +92,7 @@ async fn the_last_run_is_asked_how_it_went(on: Scheduler) -> anyhow::Result<()> 
         .almanac(&["show", "fails", "--format", "json"])?
         .success()?;
     let shown: Value = serde_json::from_str(&shown)?;
-    assert_eq!(shown["last_status"], "failed", "{shown}");
+    assert_eq!(shown["last_run"]["status"], "failed", "{shown}");
     Ok(())
 }
 

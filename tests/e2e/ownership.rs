@@ -7,13 +7,13 @@ use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 /// A schedule that somebody else made.
-struct Foreign {
+pub(crate) struct Foreign {
     id: String,
     conflict_token: Vec<u8>,
 }
 
 impl Foreign {
-    async fn create(
+    pub(crate) async fn create(
         temporal: &Temporal,
         id: String,
         memo: &[(&str, Payload)],
@@ -120,7 +120,13 @@ async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow
         log.contains("a schedule that is not ours has this id"),
         "{log}"
     );
-    for command in ["show", "next", "trigger"] {
+    let shown = project.almanac(&["show", "taken"])?.success()?;
+    assert!(shown.contains("conflict"), "{shown}");
+    assert!(
+        shown.contains("is not Almanac's and is left alone"),
+        "{shown}"
+    );
+    for command in ["next", "trigger"] {
         let said = project.almanac(&[command, "taken"])?;
         assert_eq!(said.code, 1, "{said:?}");
         assert!(said.stderr.contains("is not Almanac's"), "{said:?}");

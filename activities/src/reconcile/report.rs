@@ -1,5 +1,6 @@
 //! What a pass tells: the report, and what the workflow learns beside it.
 
+use almanac_workflows::names::ScheduleId;
 use almanac_workflows::plan::{Plan, record_corrections};
 use almanac_workflows::record::{
     Change, Op, PassDone, PassInput, Report, ReportError, bound_news, bound_report,
@@ -65,11 +66,9 @@ pub(super) fn report(
         held: plan.held.clone(),
         changes: applied.map_or_else(|| planned_changes(plan), |applied| applied.changes.clone()),
         errors: plan.problems.clone(),
-        unreadable: input.only.is_none().then(|| {
-            let mut ids: Vec<_> = plan.unreadable.iter().map(ToString::to_string).collect();
-            ids.sort();
-            ids
-        }),
+        conflicts: ids(input, &plan.conflicts),
+        orphaned: ids(input, &plan.orphaned),
+        unreadable: ids(input, &plan.unreadable),
         ..Report::default()
     };
     report.definitions.total = snapshot.definitions.len() as u64;
@@ -110,6 +109,15 @@ pub(super) fn report(
         .try_into()
         .unwrap_or_default();
     report
+}
+
+/// The ids of a full pass, sorted.
+fn ids(input: &PassInput, schedules: &[ScheduleId]) -> Option<Vec<String>> {
+    input.only.is_none().then(|| {
+        let mut ids: Vec<_> = schedules.iter().map(ToString::to_string).collect();
+        ids.sort();
+        ids
+    })
 }
 
 fn count(report: &mut Report, plan: &Plan, applied: Option<&Applied>) {

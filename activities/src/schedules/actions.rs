@@ -16,7 +16,7 @@ use super::wire::decode_time;
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// A run that a schedule started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Run {
     /// When it was due.
     pub due: Option<Timestamp>,

@@ -4,7 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
 use almanac_workflows::plan::Expectation;
-use almanac_workflows::times::Spec;
+use almanac_workflows::schedule::Note;
+use almanac_workflows::times::{Sorted, Spec};
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
 
@@ -67,7 +68,7 @@ impl ListEntry {
 
     /// Whether this entry proves its schedule in sync.
     pub fn proves(&self, expected: &Expectation) -> bool {
-        expected.fingerprint.is_in(&self.note)
+        Note::read(&self.note).proves(&expected.fingerprint)
             && self.paused == expected.paused
             && self.workflow_type == expected.workflow_type
             && self.shows(&expected.spec)
@@ -93,29 +94,27 @@ impl ListEntry {
         longest.max(spec.intervals.len()) >= SPEC_CUT
     }
 
+    /// Returns `true` if the entry shows the calendars of `spec`, as far as the
+    /// server shows them.
+    pub(super) fn shows_calendars(&self, spec: &Spec) -> bool {
+        shows_all(&self.spec.calendars, &spec.calendars)
+    }
+
     fn shows(&self, spec: &Spec) -> bool {
         let shown = &self.spec;
-        let same = |shown: usize, all: usize, subset: bool| {
-            subset && (shown == all || (shown >= SPEC_CUT && all > shown))
-        };
-        let calendars = &shown.calendars;
-        let exclude = &shown.exclude;
-        let intervals = &shown.intervals;
-        same(
-            calendars.len(),
-            spec.calendars.len(),
-            calendars.is_subset(&spec.calendars),
-        ) && same(
-            exclude.len(),
-            spec.exclude.len(),
-            exclude.is_subset(&spec.exclude),
-        ) && same(
-            intervals.len(),
-            spec.intervals.len(),
-            intervals.is_subset(&spec.intervals),
-        ) && shown.timezone == spec.timezone
+        self.shows_calendars(spec)
+            && shows_all(&shown.exclude, &spec.exclude)
+            && shows_all(&shown.intervals, &spec.intervals)
+            && shown.timezone == spec.timezone
             && shown.start_at == spec.start_at
             && shown.end_at == spec.end_at
             && shown.jitter == spec.jitter
     }
+}
+
+/// Returns `true` if a listed field is `all`, or the part of it that the server
+/// shows.
+fn shows_all<T: Ord>(shown: &Sorted<T>, all: &Sorted<T>) -> bool {
+    let is_cut = shown.len() >= SPEC_CUT && all.len() > shown.len();
+    shown.is_subset(all) && (shown.len() == all.len() || is_cut)
 }

@@ -17,7 +17,7 @@ mod settled;
 mod signed;
 pub(crate) mod slot;
 mod versions;
-mod view;
+pub mod view;
 mod watch;
 pub mod wire;
 
@@ -37,5 +37,4 @@ pub use pace::Pace;
 pub use served::next_times_of;
 pub use settled::SettledCache;
 pub use versions::{LiveVersion, LiveVersions, live_versions};
-pub use view::{PausedBy, ScheduleDetail, ScheduleView, ViewContext, ViewState, list_views, show};
 pub use watch::{Watch, overdue_since};

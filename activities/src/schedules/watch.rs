@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use almanac_workflows::budget::Budget;
 use almanac_workflows::definition::OverlapPolicy;
 use almanac_workflows::names::ScheduleId;
-use almanac_workflows::schedule::{Field, Live, line_of};
+use almanac_workflows::schedule::{Field, Live, Note};
 use almanac_workflows::times::{QUICK_STEPS, Spec, ZoneDifference, check_zone};
 use jiff::{SignedDuration, Timestamp};
 use temporalio_common::protos::temporal::api::schedule::v1::ScheduleInfo;
@@ -336,8 +336,8 @@ fn expected_since(live: &Live, last: Option<&Run>, is_busy: bool) -> Option<Time
 /// When the schedule became what it is, where that is known: a pause and its
 /// end by hand replace the note, and leave no time behind.
 fn last_change(live: &Live) -> Option<Timestamp> {
-    let is_as_written = line_of(&live.note) != live.note;
-    live.updated_at.filter(|_| is_as_written)
+    live.updated_at
+        .filter(|_| Note::read(&live.note).is_marked())
 }
 
 #[cfg(test)]

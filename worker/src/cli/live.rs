@@ -1,12 +1,14 @@
 //! `almanac list` and `almanac show`: schedules as they are in Temporal.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use almanac_activities::schedules::{
-    LiveVersion, LiveVersions, Missed, PausedBy, Run, ScheduleDetail, ScheduleView, ViewContext,
-    ViewState, list_views, live_versions, show as look,
+use almanac_activities::schedules::view::{
+    self, PausedBy, ScheduleDetail, ScheduleState, ScheduleView, ViewContext,
 };
-use almanac_workflows::names::{DefinitionId, Revision};
+use almanac_activities::schedules::{LiveVersion, LiveVersions, Missed, Run, live_versions};
+use almanac_workflows::names::{DefinitionId, Project, Revision};
+use almanac_workflows::record::Status;
 use almanac_workflows::schedule::{Field, ScheduleValues};
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -14,7 +16,7 @@ use serde::Serialize;
 
 use super::{Remote, local};
 use crate::args::{ListArgs, ShowArgs};
-use crate::console::{Cell, Page, Tone};
+use crate::console::{self, Cell, Page, Tone};
 
 /// How many runs are shown of each kind.
 const RUNS_SHOWN: usize = 5;
@@ -23,13 +25,8 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
     let status = remote.status_if_any().await;
     let project = &args.target.project;
-    let context = ViewContext {
-        project,
-        status: status.as_ref(),
-        desired: None,
-        now: Timestamp::now(),
-    };
-    let all = list_views(&remote.schedules, context)
+    let context = context(project, status.as_ref());
+    let all = view::list(&remote.schedules, context, None)
         .await
         .context("list the schedules")?;
     super::show(args.target.format, &all, |all| {
@@ -42,7 +39,34 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
             rows(all)
         }
     })?;
+    if let Some(line) = unknown_line(all.iter().flat_map(|one| &one.unknown)) {
+        console::say(&line);
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What views are derived from: the files are the worker's.
+fn context<'a>(project: &'a Project, status: Option<&'a Status>) -> ViewContext<'a> {
+    ViewContext {
+        project,
+        status,
+        files: None,
+        now: Timestamp::now(),
+    }
+}
+
+/// Names the states that could not be checked.
+fn unknown_line<'a>(states: impl Iterator<Item = &'a ScheduleState>) -> Option<String> {
+    let states: BTreeSet<_> = states.copied().collect();
+    (!states.is_empty()).then(|| {
+        let states = names(&states);
+        format!("without a worker's answer it is not known which schedules are {states}")
+    })
+}
+
+fn names(states: &BTreeSet<ScheduleState>) -> String {
+    let names: Vec<_> = states.iter().map(|state| state.as_str()).collect();
+    names.join(", ")
 }
 
 fn rows(all: &[ScheduleView]) -> Page {
@@ -54,7 +78,7 @@ fn rows(all: &[ScheduleView]) -> Page {
                 Cell::toned(tone(one.state), state(one)),
                 times(one).into(),
                 time(one.next_run).into(),
-                time(one.last_run).into(),
+                time(one.last_run.as_ref().map(|run| run.at)).into(),
                 one.note.clone().into(),
             ]
         })
@@ -67,43 +91,26 @@ fn rows(all: &[ScheduleView]) -> Page {
     page
 }
 
-fn tone(state: ViewState) -> Tone {
+fn tone(state: ScheduleState) -> Tone {
     match state {
-        ViewState::Active => Tone::Good,
-        ViewState::Paused | ViewState::Overridden | ViewState::Finished | ViewState::Held => {
-            Tone::Caution
-        }
-        ViewState::Conflict
-        | ViewState::Unreadable
-        | ViewState::Orphaned
-        | ViewState::Contested => Tone::Bad,
+        ScheduleState::Active => Tone::Good,
+        ScheduleState::Paused
+        | ScheduleState::Overridden
+        | ScheduleState::Finished
+        | ScheduleState::Held => Tone::Caution,
+        ScheduleState::Conflict
+        | ScheduleState::Unreadable
+        | ScheduleState::Orphaned
+        | ScheduleState::Contested => Tone::Bad,
     }
 }
 
-/// What it is doing, and who paused it.
+/// The state, and who paused it.
 fn state(view: &ScheduleView) -> String {
-    let state = match view.state {
-        ViewState::Conflict => "conflict",
-        ViewState::Unreadable => "unreadable",
-        ViewState::Held => "held",
-        ViewState::Orphaned => "orphaned",
-        ViewState::Contested => "contested",
-        ViewState::Finished => "finished",
-        ViewState::Overridden => "overridden",
-        ViewState::Paused => "paused",
-        ViewState::Active => "active",
-    };
-    let by = match view.paused_by {
-        None => return state.to_owned(),
-        Some(PausedBy::Yaml) => "yaml",
-        Some(PausedBy::Override) => "override",
-        Some(PausedBy::Failure) => "failure",
-        Some(PausedBy::Hand) => "hand",
-    };
-    if view.state == ViewState::Paused {
-        format!("paused by {by}")
-    } else {
-        format!("{state}, paused by {by}")
+    match view.paused_by.map(PausedBy::as_str) {
+        None => view.state.to_string(),
+        Some(by) if view.state == ScheduleState::Paused => format!("paused by {by}"),
+        Some(by) => format!("{}, paused by {by}", view.state),
     }
 }
 
@@ -150,13 +157,8 @@ pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let status = remote.status_if_any().await;
     let project = &args.target.project;
     let id = args.id.parse()?;
-    let context = ViewContext {
-        project,
-        status: status.as_ref(),
-        desired: None,
-        now: Timestamp::now(),
-    };
-    let detail = look(&remote.schedules, &id, context)
+    let context = context(project, status.as_ref());
+    let detail = view::describe(&remote.schedules, &id, context)
         .await
         .context("describe the schedule")?;
     let live = live_versions(&remote.schedules, project, &id)
@@ -222,27 +224,38 @@ fn version(version: &LiveVersion, current: Option<&Revision>) -> String {
 }
 
 fn text(detail: &ScheduleDetail) -> Page {
-    let unknown = || "unknown: someone replaced its body".to_owned();
     let view = &detail.view;
+    let unknown = || match view.state {
+        ScheduleState::Conflict => "none: the schedule is not Almanac's and is left alone",
+        _ => "unknown: someone replaced its body",
+    };
+    let unknown = || unknown().to_owned();
     let revision = detail.revision.as_ref().map(ToString::to_string);
     let mut facts = vec![
-        ("schedule", view.schedule_id.to_string()),
-        ("source", detail.source.clone().unwrap_or_else(unknown)),
+        ("schedule", view.id.to_string()),
+        ("source", view.source.clone().unwrap_or_else(unknown)),
         ("revision", revision.unwrap_or_else(unknown)),
         ("state", state(view)),
         ("note", view.note.clone()),
     ];
+    if !view.unknown.is_empty() {
+        facts.push(("not known", names(&view.unknown)));
+    }
     if let Some(set) = &view.overridden {
         let until = set.until.map(|until| format!(", until {until}"));
         let until = until.unwrap_or_default();
         facts.push(("override", format!("{} (by {}{until})", set.reason, set.by)));
     }
-    if let Some(left) = detail.remaining_actions {
+    if let Some(left) = view.remaining_actions {
         facts.push(("actions left", left.to_string()));
     }
     facts.push(("started", format!("{} runs", detail.action_count)));
-    facts.extend(missed(detail.missed).map(|missed| ("missed", missed)));
-    if let Some(since) = detail.overdue_since {
+    facts.extend(
+        view.missed
+            .and_then(missed)
+            .map(|missed| ("missed", missed)),
+    );
+    if let Some(since) = view.overdue_since {
         let since = time(Some(since));
         facts.push(("overdue", format!("nothing was started at {since}")));
     }
@@ -264,10 +277,11 @@ fn text(detail: &ScheduleDetail) -> Page {
         (!by_default && *field != Field::Paused).then(|| format!("    {field}: {shown}"))
     }));
     lines.push("  next runs".to_owned());
-    if view.paused_by.is_some() {
+    if view.paused {
         lines.push("    none while it is paused".to_owned());
     } else {
-        let next = detail.next_runs.iter().take(RUNS_SHOWN);
+        let next = view.next_run.iter().chain(&view.next_runs);
+        let next = next.take(RUNS_SHOWN);
         lines.extend(next.map(|at| format!("    {}", local(*at, &view.timezone))));
     }
     lines.push("  recent runs".to_owned());

@@ -116,16 +116,14 @@ impl Remote {
         })
     }
 
-    /// The reconcile workflow's state, where it runs and answers. What is
-    /// shown without it leaves out what only the workflow knows.
+    /// The reconcile workflow's state, where it runs and answers. A view tells
+    /// what it could not know without it.
     async fn status_if_any(&self) -> Option<Status> {
         match self.reconciler.status().await {
             Ok(status) => Some(status),
             Err(ReconcilerError::Absent(_)) => None,
             Err(error) => {
-                console::say(&format!(
-                    "{error}: what only it knows (overrides, contested fields) is left out"
-                ));
+                console::say(&error.to_string());
                 None
             }
         }

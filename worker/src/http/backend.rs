@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::schedules::view::{ScheduleDetail, ScheduleView};
 use almanac_workflows::names::WorkerId;
 use almanac_workflows::plan::Plan;
 use almanac_workflows::record::{
@@ -12,7 +13,6 @@ use almanac_workflows::record::{
 use almanac_workflows::snapshot::Snapshot;
 use serde::Serialize;
 
-use super::ScheduleView;
 use super::query::size;
 use crate::process::health::Readiness;
 use crate::registry::{Reload, ReloadError};
@@ -64,7 +64,7 @@ pub trait Backend: Send + Sync + 'static {
     fn schedule(
         &self,
         id: &str,
-    ) -> impl Future<Output = Result<Option<ScheduleView>, BackendError>> + Send;
+    ) -> impl Future<Output = Result<Option<ScheduleDetail>, BackendError>> + Send;
 }
 
 /// What a pass would do.

@@ -1,14 +1,16 @@
 //! The list of schedules, kept for a moment: whoever reads it in pages makes
 //! the server list everything once, and reads one state of things.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::schedules::view::{ScheduleState, ScheduleView};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Backend, BackendError, ScheduleView};
+use super::{Backend, BackendError};
 
 /// How old the list may be that a first page is taken from.
 const FRESH: Duration = Duration::from_secs(2);
@@ -23,6 +25,8 @@ pub(super) struct Listing {
     began: Instant,
     /// By definition.
     pub(super) schedules: Vec<ScheduleView>,
+    /// States that could not be checked for some of them.
+    pub(super) unknown: BTreeSet<ScheduleState>,
 }
 
 /// The last listing, while somebody may be reading it.
@@ -42,8 +46,11 @@ impl Listings {
             return Ok(Arc::clone(listing));
         }
         let (at, began) = (Timestamp::now(), Instant::now());
+        let schedules = backend.schedules().await?;
+        let unknown = schedules.iter().flat_map(|one| &one.unknown).copied();
         let listing = Arc::new(Listing {
-            schedules: backend.schedules().await?,
+            unknown: unknown.collect(),
+            schedules,
             at,
             began,
         });

@@ -1,29 +1,26 @@
 //! The process as HTTP's backend: Temporal is asked anew for every request.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::blocking::compute;
 use almanac_activities::reconcile;
-use almanac_activities::schedules::{
-    ListEntry, Missed, Pace, RequestError, Runs, Schedules, overdue_since, wire,
+use almanac_activities::schedules::view::{
+    self, ScheduleDetail, ScheduleView, ViewContext, ViewFiles,
 };
-use almanac_workflows::names::{DefinitionId, ScheduleId, WorkerId};
-use almanac_workflows::plan;
+use almanac_activities::schedules::{Pace, RequestError, Schedules};
+use almanac_workflows::names::{DefinitionId, WorkerId};
 use almanac_workflows::record::{
     DefinitionCounts, Orders, OverrideAnswer, OverrideRequest, PassInput, RunAnswer, RunKind,
     RunRequest, Status, SyncRequest, Trigger,
 };
-use almanac_workflows::schedule::Live;
 use almanac_workflows::snapshot::Snapshot;
 use jiff::Timestamp;
 use temporalio_client::Client;
-use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
-use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 use tokio::time::{Instant, sleep};
 
-use super::sight::{Known, Sight};
-use super::{Backend, BackendError, Planned, ScheduleView};
+use super::{Backend, BackendError, Planned};
 use crate::process::Shared;
 use crate::process::health::Readiness;
 use crate::process::reconciler::{ANSWER_LIMIT, Reconciler, ReconcilerError};
@@ -97,52 +94,25 @@ impl Backend for Shared {
 
     async fn schedules(&self) -> Result<Vec<ScheduleView>, BackendError> {
         let requests = self.requests()?;
-        // What the workflow knows is more, but not the schedules themselves.
-        let (listed, status) = tokio::join!(requests.list(&self.project), self.status());
-        let (listed, status) = (listed?, status.unwrap_or_default());
+        let status = self.status_if_any().await;
         let snapshot = self.snapshot();
-        let desired = plan::desired(&self.project, &snapshot);
-        let taken: BTreeMap<_, _> = desired
-            .values()
-            .map(|one| (&one.schedule, &one.definition))
-            .collect();
-        let all: BTreeMap<DefinitionId, ListEntry> = listed
-            .into_iter()
-            .filter_map(|entry| {
-                let of = entry.owner.as_ref();
-                let of = of.or_else(|| taken.get(&entry.schedule).copied())?;
-                Some((of.clone(), entry))
-            })
-            .collect();
-        let known = Known {
-            snapshot: &snapshot,
-            desired: &desired,
-            status: &status,
-            plan: None,
-            now: Timestamp::now(),
-        };
-        let views = all.into_iter().map(|(definition, entry)| {
-            known.view(Sight {
-                definition,
-                overdue: self.watch.overdue(&entry.schedule),
-                drift: self.watch.drift(&entry.schedule),
-                entry,
-                live: None,
-                missed: None,
-            })
-        });
-        Ok(views.collect())
+        let files = compute(|| ViewFiles::of(&self.project, &snapshot));
+        let context = self.view_context(status.as_ref(), &files);
+        Ok(view::list(&requests, context, Some(&self.watch)).await?)
     }
 
-    async fn schedule(&self, id: &str) -> Result<Option<ScheduleView>, BackendError> {
+    async fn schedule(&self, id: &str) -> Result<Option<ScheduleDetail>, BackendError> {
         let requests = self.requests()?;
+        let status = self.status_if_any().await;
+        let snapshot = self.snapshot();
+        let files = compute(|| ViewFiles::of(&self.project, &snapshot));
+        let context = self.view_context(status.as_ref(), &files);
         let stated = id.strip_prefix(&self.project.schedule_prefix());
         let named = |id: &str| id.parse::<DefinitionId>().ok();
         for definition in [named(id), stated.and_then(named)].into_iter().flatten() {
-            let schedule = self.project.schedule_id(&definition);
-            match requests.describe(&schedule).await {
-                Ok(response) => return self.described(&requests, definition, response).await,
-                Err(RequestError::NotFound) => {}
+            match view::describe(&requests, &definition, context).await {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
                 Err(error) if error.is_about_one() => {
                     return Err(BackendError::Failed(error.to_string()));
                 }
@@ -208,80 +178,28 @@ impl Shared {
         }
     }
 
-    /// The view of one schedule, described.
-    async fn described(
-        &self,
-        requests: &Schedules,
-        definition: DefinitionId,
-        response: DescribeScheduleResponse,
-    ) -> Result<Option<ScheduleView>, BackendError> {
-        let schedule = self.project.schedule_id(&definition);
-        let mut entry = ListEntry::of(&self.project, as_listed(&schedule, &response));
-        let snapshot = self.snapshot();
-        let desired = plan::desired(&self.project, &snapshot);
-        if entry.owner.is_none() && !desired.contains_key(&definition) {
-            // Somebody else's, and nobody here wants its name.
-            return Ok(None);
-        }
-        let status = self.status().await.unwrap_or_default();
-        let input = PassInput {
-            only: Some(vec![definition.clone()]),
-            ..self.input(&status)
-        };
-        let (plan, _) = self.observer()?.plan(&input).await?;
-        if let Some(info) = &response.info {
-            let runs = Runs::asked(requests.client(), info).await;
-            entry.is_busy = runs.is_busy;
-            entry.last = runs.recent.into_iter().next_back();
-        }
-        let now = Timestamp::now();
-        let known = Known {
-            snapshot: &snapshot,
-            desired: &desired,
-            status: &status,
-            plan: Some(&plan),
-            now,
-        };
-        let missed = response.info.as_ref().map(Missed::of);
-        let live = live(self, &schedule, response);
-        let overdue = match &live {
-            Some(live) => {
-                overdue_since(requests, live, entry.last.as_ref(), entry.is_busy, now).await
-            }
-            None => None,
-        };
-        Ok(Some(known.view(Sight {
-            definition,
-            overdue,
-            drift: BTreeSet::new(),
-            missed: missed.filter(|_| live.is_some()),
-            entry,
-            live,
-        })))
+    /// The reconcile workflow's state, where it answers. A view tells what it
+    /// could not know without it.
+    async fn status_if_any(&self) -> Option<Status> {
+        let status = self.status().await;
+        status
+            .inspect_err(
+                |error| tracing::debug!(%error, "schedules are shown without the workflow"),
+            )
+            .ok()
     }
-}
 
-fn live(shared: &Shared, id: &ScheduleId, response: DescribeScheduleResponse) -> Option<Live> {
-    wire::live(&shared.project, id, response).map(|described| described.live)
-}
-
-/// A described schedule as a list would show it.
-fn as_listed(id: &ScheduleId, response: &DescribeScheduleResponse) -> ScheduleListEntry {
-    let body = response.schedule.clone().unwrap_or_default();
-    let state = body.state.unwrap_or_default();
-    let info = response.info.clone().unwrap_or_default();
-    ScheduleListEntry {
-        schedule_id: id.to_string(),
-        memo: response.memo.clone(),
-        info: Some(ScheduleListInfo {
-            spec: body.spec,
-            notes: state.notes,
-            paused: state.paused,
-            recent_actions: info.recent_actions,
-            future_action_times: info.future_action_times,
-            ..ScheduleListInfo::default()
-        }),
-        ..ScheduleListEntry::default()
+    fn view_context<'a>(
+        &'a self,
+        status: Option<&'a Status>,
+        files: &'a ViewFiles<'a>,
+    ) -> ViewContext<'a> {
+        ViewContext {
+            project: &self.project,
+            status,
+            files: Some(files),
+            now: Timestamp::now(),
+        }
     }
 }
 

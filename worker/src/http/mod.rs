@@ -27,7 +27,6 @@ mod query;
 mod runs;
 mod schedules;
 mod server;
-mod sight;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -51,7 +50,6 @@ use self::server::Limits;
 pub use self::auth::{AuthError, Authority, Caller};
 pub use self::backend::{Backend, BackendError, Planned};
 pub use self::definitions::{DefinitionStatus, DefinitionView};
-pub use self::schedules::{LastRun, ScheduleView};
 
 /// How many requests may wait for a pass at a time: the server takes 10
 /// updates of a workflow at a time, and others send some too.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::schedules::view::ScheduleDetail;
 use almanac_workflows::definition::parse_duration;
 use almanac_workflows::names::DefinitionId;
 use almanac_workflows::record::{OverrideAnswer, OverrideRequest, Report};
@@ -23,7 +24,7 @@ use super::openapi::{PROBLEM, Upstream};
 use super::problem::{Details, Problem};
 use super::query::Id;
 use super::sync::{Accepted, accepted, report};
-use super::{Backend, ScheduleView, Service};
+use super::{Backend, Service};
 use crate::process::backoff::random;
 
 /// What a client names a request with, so that it can send it again.
@@ -67,7 +68,7 @@ enum OneOrMore {
     ),
     request_body = Patch,
     responses(
-        (status = 200, description = "The schedule with it", body = ScheduleView),
+        (status = 200, description = "The schedule with it", body = ScheduleDetail),
         (status = 202, description = "The pass that does it goes on", body = Accepted,
          headers(("location" = String, description = "Where its report will stand"))),
         (status = 404, description = "There is no such definition", body = Details,
@@ -116,7 +117,7 @@ pub(super) async fn patch<B: Backend>(
          pattern = "^[!-~]+$")
     ),
     responses(
-        (status = 200, description = "The schedule without it", body = ScheduleView),
+        (status = 200, description = "The schedule without it", body = ScheduleDetail),
         (status = 202, description = "The pass that does it goes on", body = Accepted,
          headers(("location" = String, description = "Where its report will stand"))),
         (status = 404, description = "There is no such definition", body = Details,

@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cause, Remaining, Update, managed_line};
+use super::note_line::note_line;
+use super::{Cause, Remaining, Update};
 use crate::names::{DefinitionId, ScheduleId};
 use crate::record::{ActionMemo, Flag, Op};
-use crate::schedule::{Desired, Field, Fingerprint, Live, line_of};
+use crate::schedule::{Desired, Field, Fingerprint, Live, Note, NoteLine};
 
 /// What a schedule that is let go takes over from the foreign one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,25 +45,28 @@ pub fn let_go(desired: &Desired, live: &Live, from: &ScheduleId, old: &AdoptedSt
     let overridden = memo.overridden.as_ref().and_then(|one| one.enabled);
     let by_us = overridden.map_or(desired.values.paused, |enabled| !enabled);
     let paused = by_hand || by_us || old.paused.is_some();
-    let text = match &old.paused {
-        Some(note) if !line_of(note).trim().is_empty() => line_of(note).to_owned(),
-        Some(_) => format!("Paused when it took over from {from}"),
-        None if by_hand => format!("Paused before it took over from {from}"),
-        None => managed_line(desired),
+    let words = match old.paused.as_deref().map(|note| Note::read(note).line()) {
+        Some(old) if !old.trim().is_empty() => NoteLine::Kept(Note::of_words(old)),
+        Some(_) => NoteLine::AdoptedPaused(from),
+        None if by_hand => NoteLine::PausedBeforeAdoption(from),
+        None => note_line(desired, &memo, paused, None, false),
     };
     let remaining = match (old.remaining, live.remaining_actions) {
         (Some(left), Some(_)) => Remaining::Set(left),
         _ => Remaining::Keep,
     };
-    let note = fingerprint(&memo).note(&text);
+    let note = words.write(&fingerprint(&memo));
     let reason = format!("took over from `{from}`");
     update(live, memo, note, paused, remaining, reason)
 }
 
 /// The note of a schedule that waits.
 pub(super) fn waiting_note(memo: &ActionMemo, id: &DefinitionId, from: &ScheduleId) -> String {
-    let line = format!("Paused: waits to take over from {from}; see `almanac adopt {id}`");
-    fingerprint(memo).note(&line)
+    let line = NoteLine::AwaitsAdoption {
+        definition: id,
+        from,
+    };
+    line.write(&fingerprint(memo))
 }
 
 fn memo_of(desired: &Desired, live: &Live) -> ActionMemo {

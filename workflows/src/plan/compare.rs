@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::corrections::contested_fields;
+use super::note_line::note_line;
 use super::overrides::{self, Effective};
 use super::paused::{self, Pause};
-use super::{Cause, FieldChange, Policy, Remaining, Update, managed_line};
+use super::{Cause, FieldChange, Policy, Remaining, Update};
 use crate::record::{ActionMemo, DriftPolicy, Flag, Op, Override};
-use crate::schedule::{Desired, Field, Fingerprint, Live, LiveMemo, base_of, line_of};
+use crate::schedule::{Desired, Field, Fingerprint, Live, LiveMemo, Note, base_of};
 
 /// The longest source in a memo, in bytes; a longer one loses its beginning.
 pub(super) const SOURCE_LIMIT: usize = 300;
@@ -136,16 +137,10 @@ fn update(
     let remaining = remaining(desired, live, &fields);
     let memo = ActionMemo::of(desired, overridden.in_force.clone(), pause.flags);
     let fingerprint = Fingerprint::of(&memo.base, memo.overridden.as_ref(), &memo.flags, left);
-    // What an operator or the server wrote when pausing is worth keeping.
-    let text = if fields.get(&Field::Paused) == Some(&Cause::Finished) {
-        "Finished: its actions are used up".to_owned()
-    } else if let (Some(one), true) = (&overridden.in_force, overridden.ordered.is_some()) {
-        override_line(one, values.paused)
-    } else if values.paused && live.values.paused && !line_of(&live.note).is_empty() {
-        line_of(&live.note).to_owned()
-    } else {
-        managed_line(desired)
-    };
+    let before = live.values.paused.then(|| Note::read(&live.note));
+    let is_ordered = overridden.ordered.is_some();
+    let words = note_line(desired, &memo, values.paused, before, is_ordered);
+    let note = words.write(&fingerprint);
     let changes: Vec<_> = fields
         .iter()
         .map(|(field, cause)| FieldChange {
@@ -161,7 +156,7 @@ fn update(
         schedule: desired.schedule.clone(),
         op: op(&fields, live.values.paused, values.paused),
         reason: reason(&fields, overridden.ended.as_deref()),
-        note: fingerprint.note(&text),
+        note,
         run_input: desired.run_input(),
         fields,
         values,
@@ -184,20 +179,6 @@ fn remaining(desired: &Desired, live: &Live, fields: &BTreeMap<Field, Cause>) ->
         }
         (Some(_), Some(limit)) => Remaining::Set(u64::from(limit)),
     }
-}
-
-/// The line for people in the note of a schedule that an operator overrode.
-fn override_line(one: &Override, paused: bool) -> String {
-    let what = match (one.enabled, paused) {
-        (Some(_), true) => "Paused",
-        (Some(_), false) => "Kept active",
-        (None, _) => "Overridden",
-    };
-    let until = one
-        .until
-        .map(|until| format!(" until {until}"))
-        .unwrap_or_default();
-    format!("{what} by {}{until}: {}", one.by, one.reason)
 }
 
 fn op(fields: &BTreeMap<Field, Cause>, was_paused: bool, is_paused: bool) -> Op {

@@ -9,7 +9,9 @@ mod adoption;
 mod compare;
 mod corrections;
 mod display;
+mod drift;
 mod expectation;
+mod note_line;
 mod overrides;
 mod paused;
 mod removal;
@@ -23,6 +25,7 @@ use serde_json::Value;
 pub use adoption::{AdoptedState, hold_for_adoption, let_go};
 pub use compare::{Comparison, Known, compare};
 pub use corrections::{contested_fields, record_corrections};
+pub use drift::drifted_fields;
 pub use expectation::Expectation;
 pub use removal::{
     held_digest, is_paused_for_rename, pause_for_rename, pause_orphan, protected_ids,
@@ -34,9 +37,11 @@ use crate::record::{
     ActionMemo, Corrections, DriftPolicy, Flag, Held, Op, Orders, OrphanPolicy, Override,
     ReportError,
 };
-use crate::schedule::{Desired, Field, Fingerprint, Live, ScheduleValues};
+use crate::schedule::{Desired, Field, Fingerprint, Live, Note, ScheduleValues};
+
 use crate::snapshot::Snapshot;
 use crate::times::QUICK_STEPS;
+use note_line::note_line;
 
 /// What the server holds, as far as a pass looked.
 pub type Observed = BTreeMap<ScheduleId, Seen>;
@@ -440,6 +445,7 @@ impl Create {
             paused,
             overridden.cloned(),
             BTreeSet::new(),
+            None,
         )
     }
 
@@ -448,7 +454,7 @@ impl Create {
     pub fn waiting(desired: &Desired, overridden: Option<&Override>, from: &ScheduleId) -> Self {
         let values = overrides::expected(&desired.values, overridden).into_owned();
         let flags = BTreeSet::from([Flag::Adopting]);
-        let mut create = Self::with(desired, values, true, overridden.cloned(), flags);
+        let mut create = Self::with(desired, values, true, overridden.cloned(), flags, None);
         create.note = adoption::waiting_note(&create.memo, &desired.definition, from);
         create
     }
@@ -463,7 +469,8 @@ impl Create {
         let is_paused_by_us = flags.remove(&Flag::OrphanPaused);
         let paused = old.values.paused && !is_paused_by_us;
         let values = overrides::expected(&desired.values, overridden.as_ref()).into_owned();
-        let mut create = Self::with(desired, values, paused, overridden, flags);
+        let before = paused.then(|| Note::read(&old.note));
+        let mut create = Self::with(desired, values, paused, overridden, flags, before);
         if create.remaining.is_some() && old.remaining_actions.is_some() {
             create.remaining = old.remaining_actions;
         }
@@ -477,6 +484,7 @@ impl Create {
         paused: bool,
         overridden: Option<Override>,
         flags: BTreeSet<Flag>,
+        before: Option<Note<'_>>,
     ) -> Self {
         values.paused = paused;
         let memo = ActionMemo::of(desired, overridden, flags);
@@ -491,17 +499,12 @@ impl Create {
             schedule: desired.schedule.clone(),
             remaining: desired.values.max_actions.map(u64::from),
             values,
-            note: fingerprint.note(&managed_line(desired)),
+            note: note_line(desired, &memo, paused, before, false).write(&fingerprint),
             memo,
             run_input: desired.run_input(),
             renamed_from: None,
         }
     }
-}
-
-/// The line for people in the note of a schedule that no operator paused.
-fn managed_line(desired: &Desired) -> String {
-    format!("Managed by Almanac from {}", desired.source)
 }
 
 #[cfg(test)]

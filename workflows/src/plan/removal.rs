@@ -12,7 +12,7 @@ use super::{
 use crate::names::{DefinitionId, ScheduleId};
 use crate::record::{ActionMemo, Flag, Held, LIST_LIMIT, Op, OrphanPolicy, ReportError};
 use crate::schedule::{
-    Desired, Field, Fingerprint, HASH_VERSION, Live, LiveMemo, base_of, line_of,
+    Desired, Field, Fingerprint, HASH_VERSION, Live, LiveMemo, Note, NoteLine, base_of,
 };
 use crate::snapshot::{Snapshot, file_of};
 
@@ -358,28 +358,25 @@ impl Plan {
 /// Pauses a schedule whose definition is gone, so that a returning definition
 /// is unpaused again.
 pub fn pause_orphan(live: &Live) -> Update {
-    let why = format!("Paused: its definition is gone ({})", line_of(&live.note));
-    pause(live, &why)
+    let before = Note::read(&live.note);
+    pause(live, NoteLine::DefinitionGone { before })
 }
 
 /// Pauses a schedule that `new` replaces, since its definition has another id.
 pub fn pause_for_rename(live: &Live, new: &ScheduleId) -> Update {
-    pause(live, &line_of_rename(new))
+    pause(live, NoteLine::ReplacedBy(new))
 }
 
 /// True when a schedule was paused because `new` replaces it.
 pub fn is_paused_for_rename(live: &Live, new: &ScheduleId) -> bool {
-    let memo = live.readable_memo();
+    let (memo, note) = (live.readable_memo(), Note::read(&live.note));
     live.values.paused
         && memo.is_some_and(|memo| memo.flags.contains(&Flag::OrphanPaused))
-        && line_of(&live.note) == line_of_rename(new)
+        && note.is_marked()
+        && note.line() == NoteLine::ReplacedBy(new).to_string()
 }
 
-fn line_of_rename(new: &ScheduleId) -> String {
-    format!("Paused: `{new}` takes its place")
-}
-
-fn pause(live: &Live, why: &str) -> Update {
+fn pause(live: &Live, why: NoteLine<'_>) -> Update {
     let mut memo = live.readable_memo().cloned().unwrap_or_else(|| ActionMemo {
         v: HASH_VERSION,
         base: base_of(HASH_VERSION, &live.values).unwrap_or_default(),
@@ -400,7 +397,7 @@ fn pause(live: &Live, why: &str) -> Update {
         fields: BTreeMap::from([(Field::Paused, Cause::Orphan)]),
         values,
         remaining: Remaining::Keep,
-        note: fingerprint.note(why),
+        note: why.write(&fingerprint),
         memo,
         run_input: None,
         op: Op::Pause,

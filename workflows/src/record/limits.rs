@@ -103,10 +103,15 @@ pub fn bound_report(report: &mut Report) {
             cut_text(id, REASON_LIMIT);
         }
     }
-    if let Some(unreadable) = &mut report.unreadable {
-        cut += shorten(unreadable, LIST_LIMIT);
-        for id in unreadable {
-            cut_text(id, REASON_LIMIT);
+    let ids = [
+        &mut report.conflicts,
+        &mut report.orphaned,
+        &mut report.unreadable,
+    ];
+    for ids in ids.into_iter().flatten() {
+        cut += shorten(ids, LIST_LIMIT);
+        for id in ids {
+            cut_text(id, NAME_LIMIT);
         }
     }
     for change in &mut report.changes {

@@ -41,6 +41,14 @@ pub struct Report {
     pub changes: Vec<Change>,
     /// What failed.
     pub errors: Vec<ReportError>,
+    /// The ids that unmanaged schedules have taken from definitions, sorted; at
+    /// most [`LIST_LIMIT`]. Only a pass over all schedules tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<Vec<String>>,
+    /// The ids of schedules that no definition asks for and that stay, sorted; at
+    /// most [`LIST_LIMIT`]. Only a pass over all schedules tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphaned: Option<Vec<String>>,
     /// The ids of schedules that the server could not describe, sorted; at most
     /// [`LIST_LIMIT`]. Only a pass over all schedules tells.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,21 +12,6 @@ use super::{
 };
 use crate::names::{DefinitionId, Revision, ScheduleId, WorkerId};
 
-impl Status {
-    /// True when the server could not describe a schedule in the last pass over
-    /// all of them.
-    pub fn is_unreadable(&self, schedule: &ScheduleId) -> bool {
-        self.unreadable().iter().any(|id| id == schedule.as_str())
-    }
-
-    /// The ids of the schedules that it could not describe.
-    pub fn unreadable(&self) -> &[String] {
-        let mut reports = self.reports.iter().rev();
-        let told = reports.find_map(|report| report.unreadable.as_deref());
-        told.unwrap_or_default()
-    }
-}
-
 /// How many reports are remembered.
 pub const REPORTS_KEPT: usize = 10;
 /// How many revisions are remembered as seen.
@@ -193,6 +178,43 @@ pub struct Status {
     pub ignored_signals: u64,
     /// Who suspended the reconciler, when it is.
     pub suspended: Option<Suspension>,
+}
+
+impl Status {
+    /// Returns `true` if the server could not describe the schedule in the last
+    /// full pass.
+    pub fn is_unreadable(&self, schedule: &ScheduleId) -> bool {
+        self.unreadable().iter().any(|id| id == schedule.as_str())
+    }
+
+    /// The ids of the schedules that the server could not describe in the last
+    /// full pass.
+    pub fn unreadable(&self) -> &[String] {
+        self.last_told(|report| report.unreadable.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// Returns `true` if the last full pass found no definition of the schedule.
+    /// `None` where it may be one of those that the report leaves out.
+    pub fn is_orphaned(&self, schedule: &ScheduleId) -> Option<bool> {
+        let (ids, count) = self.last_told(|report| {
+            let ids = report.orphaned.as_deref()?;
+            Some((ids, report.schedules.orphaned))
+        })?;
+        let is_listed = ids.iter().any(|id| id == schedule.as_str());
+        (is_listed || count <= ids.len() as u64).then_some(is_listed)
+    }
+
+    /// The ids that unmanaged schedules have taken from definitions, by the last
+    /// full pass.
+    pub fn conflicts(&self) -> &[String] {
+        self.last_told(|report| report.conflicts.as_deref())
+            .unwrap_or_default()
+    }
+
+    fn last_told<'a, T>(&'a self, told: impl Fn(&'a Report) -> Option<T>) -> Option<T> {
+        self.reports.iter().rev().find_map(told)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]

@@ -13,7 +13,7 @@ use super::{Spec, UTC};
 
 /// The first time of a schedule that the server and this program compute
 /// differently.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ZoneDifference {
     /// The schedule's time zone.
     pub timezone: String,

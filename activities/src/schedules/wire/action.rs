@@ -25,7 +25,7 @@ use super::spec::{decode_duration, encode_duration};
 const TYPE: &str = "type";
 
 /// The workflow that an action starts; an empty one where it starts none.
-pub(super) fn started(action: Option<&ScheduleAction>) -> NewWorkflowExecutionInfo {
+pub(in crate::schedules) fn started(action: Option<&ScheduleAction>) -> NewWorkflowExecutionInfo {
     match action.and_then(|action| action.action.as_ref()) {
         Some(schedule_action::Action::StartWorkflow(info)) => info.clone(),
         None => NewWorkflowExecutionInfo::default(),

@@ -7,6 +7,7 @@ mod schedule;
 mod spec;
 
 pub(super) use action::holds_search_attribute;
+pub(super) use action::started;
 pub(super) use exact::{Inexact, inexact};
 pub use payload::{decode_json, encode_json};
 pub(crate) use schedule::encode_overlap;

@@ -93,10 +93,10 @@ async fn filters_narrow_the_list_and_its_total() {
         labelled(
             101,
             &[("team", "billing"), ("tier", "1")],
-            ViewState::Active,
+            ScheduleState::Active,
         ),
-        labelled(102, &[("team", "billing")], ViewState::Paused),
-        labelled(103, &[("team", "shop")], ViewState::Active),
+        labelled(102, &[("team", "billing")], ScheduleState::Paused),
+        labelled(103, &[("team", "shop")], ScheduleState::Active),
     ];
     all[2].description = Some("Nightly Übertrag".into());
     let server = server(fake(all)).await;

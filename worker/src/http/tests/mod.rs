@@ -13,12 +13,12 @@ mod runs;
 mod sync;
 mod tokens;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use almanac_activities::schedules::{PausedBy, ViewState};
+use almanac_activities::schedules::view::{PausedBy, ScheduleDetail, ScheduleState, ScheduleView};
 use almanac_workflows::definition::{Diagnostic, Kind};
 use almanac_workflows::names::{Project, Revision, WorkerId};
 use almanac_workflows::plan::Plan;
@@ -186,9 +186,9 @@ impl Backend for Fake {
         Ok(self.schedules.lock().unwrap().clone())
     }
 
-    async fn schedule(&self, id: &str) -> Result<Option<ScheduleView>, BackendError> {
+    async fn schedule(&self, id: &str) -> Result<Option<ScheduleDetail>, BackendError> {
         match id {
-            "job-1" => Ok(Some(schedule(1))),
+            "job-1" => Ok(Some(detail(1))),
             "away" => Err(BackendError::Away("refused".into())),
             _ => Ok(None),
         }
@@ -204,21 +204,37 @@ fn schedule(n: usize) -> ScheduleView {
         source: Some("jobs.yaml".into()),
         description: None,
         labels: BTreeMap::new(),
-        state: ViewState::Paused,
+        state: ScheduleState::Paused,
+        conditions: [ScheduleState::Paused].into(),
+        unknown: BTreeSet::new(),
         paused: true,
         paused_by: Some(PausedBy::Hand),
         cron: vec!["0 3 * * *".into()],
+        every: Vec::new(),
         timezone: "UTC".into(),
+        workflow_type: "Job".into(),
         note: "stop".into(),
         overridden: None,
         next_run: None,
         next_runs: Vec::new(),
         last_run: None,
         missed: None,
-        overdue: false,
+        overdue: Some(false),
         overdue_since: None,
         remaining_actions: None,
-        drift: Vec::new(),
+        drift: Some(BTreeSet::new()),
+    }
+}
+
+fn detail(n: usize) -> ScheduleDetail {
+    ScheduleDetail {
+        view: schedule(n),
+        revision: None,
+        flags: BTreeSet::new(),
+        action_count: 0,
+        recent_runs: Vec::new(),
+        zone_difference: None,
+        values: BTreeMap::new(),
     }
 }
 

@@ -1,0 +1,303 @@
+//! From what was observed of a schedule to its view. Pure.
+
+use std::collections::BTreeSet;
+
+use almanac_workflows::names::DefinitionId;
+use almanac_workflows::plan::{contested_fields, drifted_fields};
+use almanac_workflows::record::{ActionMemo, Flag, Override};
+use almanac_workflows::schedule::{Desired, Field, Live, Note, NoteKind};
+use almanac_workflows::times::{Calendar, compile_cron};
+use jiff::Timestamp;
+
+use super::{LastRun, PausedBy, ScheduleState, ScheduleView, ViewContext};
+use crate::schedules::{ListEntry, Missed};
+
+/// What was observed of one schedule.
+pub(super) struct Observed {
+    /// The definition that it belongs to, or would belong to if it were managed.
+    pub(super) definition: DefinitionId,
+    /// What the list shows.
+    pub(super) entry: ListEntry,
+    /// What a description shows. `None` in a list, and of an unmanaged schedule.
+    pub(super) described: Option<Description>,
+    /// Whether a run was due and has not started.
+    pub(super) overdue: Overdue,
+    /// The drift that passes found, where there is no description.
+    pub(super) drift: Option<BTreeSet<Field>>,
+}
+
+/// Whether a run was due and has not started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// That was not checked.
+    NotChecked,
+    /// Every run that was due has started.
+    No,
+    /// The run that was due at this time has not.
+    Since(Timestamp),
+}
+
+impl From<Option<Timestamp>> for Overdue {
+    fn from(since: Option<Timestamp>) -> Self {
+        since.map_or(Self::No, Self::Since)
+    }
+}
+
+/// The override in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InForce<'a> {
+    /// Whether there is one is not known.
+    Unknown,
+    /// There is none.
+    None,
+    /// It is this.
+    Override(&'a Override),
+}
+
+impl<'a> InForce<'a> {
+    fn known(self) -> Option<&'a Override> {
+        match self {
+            Self::Override(set) => Some(set),
+            Self::Unknown | Self::None => None,
+        }
+    }
+}
+
+impl<'a> From<Option<&'a Override>> for InForce<'a> {
+    fn from(set: Option<&'a Override>) -> Self {
+        set.map_or(Self::None, Self::Override)
+    }
+}
+
+/// What a description shows.
+pub(super) struct Description {
+    pub(super) live: Live,
+    pub(super) missed: Missed,
+}
+
+impl Observed {
+    fn live(&self) -> Option<&Live> {
+        self.described.as_ref().map(|described| &described.live)
+    }
+
+    fn memo(&self) -> Option<&ActionMemo> {
+        self.live().and_then(Live::readable_memo)
+    }
+}
+
+/// The states that apply to a schedule, and those that could not be checked.
+#[derive(Default)]
+struct Conditions {
+    apply: BTreeSet<ScheduleState>,
+    unknown: BTreeSet<ScheduleState>,
+}
+
+impl Conditions {
+    /// Takes in whether a state applies; `None`: that is not known.
+    fn check(&mut self, state: ScheduleState, applies: Option<bool>) {
+        match applies {
+            Some(true) => self.apply.insert(state),
+            Some(false) => false,
+            None => self.unknown.insert(state),
+        };
+    }
+
+    fn state(&self) -> ScheduleState {
+        let first = self.apply.first().copied();
+        first.unwrap_or(ScheduleState::Active)
+    }
+}
+
+/// The view of what was observed.
+pub(super) fn view(observed: Observed, context: ViewContext<'_>) -> ScheduleView {
+    let (id, entry) = (&observed.definition, &observed.entry);
+    let files = context.files;
+    let loaded = files.and_then(|files| files.snapshot.definitions.get(id));
+    let desired = files.and_then(|files| files.desired.get(id));
+    // An unmanaged schedule's note says nothing about this project.
+    let note = match entry.owner {
+        Some(_) => Note::read(&entry.note),
+        None => Note::of_words(&entry.note),
+    };
+    let in_force = in_force(&observed, context);
+    let conditions = conditions(&observed, note, in_force, context);
+    let set = in_force.known();
+    let is_finished = conditions.apply.contains(&ScheduleState::Finished);
+    let workflow_id = context.project.run_workflow_id(id);
+    let mut next = entry.next.iter().copied().filter(|_| !entry.paused);
+    let memo = observed.memo();
+    let drift = match observed.live() {
+        Some(live) => drifted_fields(live, desired, set),
+        None => observed.drift.clone(),
+    };
+    ScheduleView {
+        source: loaded
+            .map(|loaded| loaded.source.clone())
+            .or_else(|| memo.map(|memo| memo.source.clone())),
+        description: loaded.and_then(|loaded| loaded.definition.description.clone()),
+        labels: loaded
+            .map(|loaded| loaded.definition.labels.clone())
+            .unwrap_or_default(),
+        paused: entry.paused,
+        paused_by: (entry.paused && !is_finished)
+            .then(|| PausedBy::of(note, &workflow_id, in_force)),
+        note: note.line().to_owned(),
+        cron: crons(entry, desired, set),
+        every: entry
+            .spec
+            .intervals
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        timezone: entry.spec.timezone.clone(),
+        workflow_type: entry.workflow_type.clone(),
+        next_run: next.next(),
+        next_runs: next.collect(),
+        last_run: entry.last.clone().and_then(|run| {
+            Some(LastRun {
+                at: run.started?,
+                workflow_id: run.workflow_id,
+                run_id: run.run_id,
+                status: run.status,
+            })
+        }),
+        missed: observed
+            .described
+            .as_ref()
+            .map(|described| described.missed),
+        overdue: match observed.overdue {
+            Overdue::NotChecked => None,
+            Overdue::No => Some(false),
+            Overdue::Since(_) => Some(true),
+        },
+        overdue_since: match observed.overdue {
+            Overdue::NotChecked | Overdue::No => None,
+            Overdue::Since(due) => Some(due),
+        },
+        remaining_actions: observed.live().and_then(|live| live.remaining_actions),
+        drift,
+        overridden: set.cloned(),
+        state: conditions.state(),
+        conditions: conditions.apply,
+        unknown: conditions.unknown,
+        id: entry.schedule.clone(),
+        definition: observed.definition,
+    }
+}
+
+/// The override in force. The memo was written together with the change, so it
+/// counts where it can be read.
+fn in_force<'a>(observed: &'a Observed, context: ViewContext<'a>) -> InForce<'a> {
+    if let Some(memo) = observed.memo() {
+        return memo.overridden.as_ref().into();
+    }
+    let Some(status) = context.status else {
+        return InForce::Unknown;
+    };
+    match status.overrides.get(&observed.definition) {
+        Some(set) => InForce::Override(set),
+        // The workflow may know of more than it remembers.
+        None if status.overrides_left > 0 => InForce::Unknown,
+        None => InForce::None,
+    }
+}
+
+fn conditions(
+    observed: &Observed,
+    note: Note<'_>,
+    in_force: InForce<'_>,
+    context: ViewContext<'_>,
+) -> Conditions {
+    let mut conditions = Conditions::default();
+    let entry = &observed.entry;
+    if entry.owner.is_none() {
+        // Nothing else is Almanac's to say about it.
+        conditions.check(ScheduleState::Conflict, Some(true));
+        conditions.check(ScheduleState::Paused, Some(entry.paused));
+        return conditions;
+    }
+    let status = context.status;
+    let unreadable = status.map(|status| status.is_unreadable(&entry.schedule));
+    let orphaned = is_orphaned(observed, note, context);
+    let contested = status.map(|status| {
+        !contested_fields(&status.corrections, &observed.definition, context.now).is_empty()
+    });
+    let kind = note.kind();
+    let by_note = matches!(kind, NoteKind::PausedByOverride | NoteKind::Overridden);
+    let overridden = match in_force {
+        InForce::Override(_) => Some(true),
+        InForce::None => Some(false),
+        InForce::Unknown => by_note.then_some(true),
+    };
+    conditions.check(ScheduleState::Unreadable, unreadable);
+    conditions.check(ScheduleState::Held, is_held(observed, orphaned, context));
+    conditions.check(ScheduleState::Orphaned, orphaned);
+    conditions.check(ScheduleState::Contested, contested);
+    conditions.check(ScheduleState::Finished, Some(is_finished(observed, kind)));
+    conditions.check(ScheduleState::Overridden, overridden);
+    conditions.check(ScheduleState::Paused, Some(entry.paused));
+    conditions
+}
+
+/// Returns `true` if no definition asks for the schedule: by the files, else by
+/// the last full pass, else by the note.
+fn is_orphaned(observed: &Observed, note: Note<'_>, context: ViewContext<'_>) -> Option<bool> {
+    if let Some(files) = context.files {
+        return Some(!files.wants(&observed.definition));
+    }
+    let by_pass = context
+        .status
+        .and_then(|status| status.is_orphaned(&observed.entry.schedule));
+    by_pass.or_else(|| (note.kind() == NoteKind::DefinitionGone).then_some(true))
+}
+
+/// Returns `true` if the schedule's removal waits for confirmation. The list of
+/// such schedules is bounded: of those that it leaves out the files tell.
+fn is_held(observed: &Observed, orphaned: Option<bool>, context: ViewContext<'_>) -> Option<bool> {
+    let Some(held) = &context.status?.held else {
+        return Some(false);
+    };
+    let schedule = observed.entry.schedule.as_str();
+    if held.ids.iter().any(|id| id == schedule) {
+        return Some(true);
+    }
+    let is_cut = held.count > held.ids.len() as u64;
+    if is_cut { orphaned } else { Some(false) }
+}
+
+fn is_finished(observed: &Observed, kind: NoteKind) -> bool {
+    match observed.live() {
+        Some(live) => {
+            let memo = live.readable_memo();
+            memo.is_some_and(|memo| memo.flags.contains(&Flag::Finished))
+                || live.remaining_actions == Some(0)
+        }
+        None => observed.entry.paused && kind == NoteKind::Finished,
+    }
+}
+
+/// The calendars in force as cron strings: as the override or the definition
+/// wrote them, the others in Temporal's form.
+fn crons(entry: &ListEntry, desired: Option<&Desired>, set: Option<&Override>) -> Vec<String> {
+    let written = set.and_then(|set| set.cron.as_ref());
+    let written = written.or_else(|| {
+        desired
+            .filter(|desired| entry.shows_calendars(&desired.values.spec))
+            .map(|desired| &desired.cron)
+    });
+    let written = written.cloned().unwrap_or_default();
+    let compiled: BTreeSet<Calendar> = written
+        .iter()
+        .filter_map(|cron| compile_cron(cron).ok())
+        .flat_map(|compiled| compiled.calendars)
+        .collect();
+    let others = entry.spec.calendars.iter();
+    let others: Vec<_> = others
+        .filter(|calendar| !compiled.contains(calendar))
+        .map(ToString::to_string)
+        .collect();
+    written.into_iter().chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests;

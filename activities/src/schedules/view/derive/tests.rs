@@ -1,0 +1,511 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use almanac_workflows::definition::{Kind, ParseContext, parse_file};
+use almanac_workflows::names::{Project, ScheduleId};
+use almanac_workflows::plan::{Create, drifted_fields};
+use almanac_workflows::record::{Held, Report, Status};
+use almanac_workflows::schedule::{LiveMemo, NoteLine};
+use almanac_workflows::snapshot::{FailedDocument, LoadStatus, Loaded, Snapshot};
+
+use super::super::ViewFiles;
+use super::*;
+use crate::schedules::Run;
+
+const NOW: &str = "2026-05-01T12:00:00Z";
+
+/// A project with the definitions `on` (active) and `off` (paused).
+struct World {
+    project: Project,
+    snapshot: Snapshot,
+    status: Status,
+}
+
+/// Where a view is derived.
+#[derive(Clone, Copy, PartialEq)]
+enum At {
+    /// In a worker: the files and the reconcile workflow's state are known.
+    Worker,
+    /// On a command line, while a worker answers.
+    CommandLine,
+    /// On a command line, without a worker.
+    Alone,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            project: "test".parse().unwrap(),
+            snapshot: Snapshot::default(),
+            status: Status {
+                // The last full pass found nothing of note.
+                reports: vec![Report {
+                    conflicts: Some(Vec::new()),
+                    orphaned: Some(Vec::new()),
+                    unreadable: Some(Vec::new()),
+                    ..Report::default()
+                }],
+                ..Status::default()
+            },
+        };
+        world.write("on", "schedule: { cron: '0 3 * * *' }");
+        world.write("off", "enabled: false\nschedule: { cron: '0 3 * * *' }");
+        world
+    }
+
+    fn write(&mut self, id: &str, text: &str) {
+        let source = format!("{id}.yaml");
+        let text = format!("{text}\nworkflow: {{ type: Job, task_queue: jobs }}\n");
+        let context = ParseContext {
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let parsed = parse_file(&source, text.as_bytes(), &context).remove(0);
+        let definition = Arc::clone(parsed.definition().unwrap());
+        let loaded = Loaded {
+            definition,
+            source,
+            status: LoadStatus::Loaded,
+        };
+        self.snapshot
+            .definitions
+            .insert(id.parse().unwrap(), loaded);
+    }
+
+    fn report(&mut self) -> &mut Report {
+        self.status.reports.last_mut().unwrap()
+    }
+
+    fn schedule(&self, id: &str) -> ScheduleId {
+        self.project.schedule_id(&id.parse().unwrap())
+    }
+
+    /// The schedule as a pass creates it; of a definition that is gone, as that of `on`.
+    fn live(&self, id: &str) -> Live {
+        let files = ViewFiles::of(&self.project, &self.snapshot);
+        let known = id.parse().unwrap();
+        let desired = files.desired.get(&known);
+        let desired = desired.unwrap_or(&files.desired[&"on".parse().unwrap()]);
+        let create = Create::of(desired, None);
+        Live {
+            schedule: self.schedule(id),
+            definition: known,
+            values: create.values,
+            remaining_actions: create.remaining,
+            action_count: 0,
+            memo: LiveMemo::Readable(Box::new(create.memo)),
+            note: create.note,
+            updated_at: None,
+        }
+    }
+
+    fn entry(live: &Live) -> ListEntry {
+        ListEntry {
+            schedule: live.schedule.clone(),
+            owner: Some(live.definition.clone()),
+            note: live.note.clone(),
+            paused: live.values.paused,
+            workflow_type: live.values.action.workflow_type.clone(),
+            spec: live.values.spec.clone(),
+            next: vec![at("2026-05-02T03:00:00Z"), at("2026-05-03T03:00:00Z")],
+            last: None,
+            is_busy: false,
+        }
+    }
+
+    fn view(&self, observed: Observed, place: At) -> ScheduleView {
+        let files = ViewFiles::of(&self.project, &self.snapshot);
+        let context = ViewContext {
+            project: &self.project,
+            status: (place != At::Alone).then_some(&self.status),
+            files: (place == At::Worker).then_some(&files),
+            now: at(NOW),
+        };
+        view(observed, context)
+    }
+
+    /// The view of a schedule in a list.
+    fn listed(&self, live: &Live, place: At) -> ScheduleView {
+        let observed = Observed {
+            definition: live.definition.clone(),
+            entry: Self::entry(live),
+            described: None,
+            overdue: match place {
+                At::Worker => Overdue::No,
+                At::CommandLine | At::Alone => Overdue::NotChecked,
+            },
+            drift: (place == At::Worker).then(BTreeSet::new),
+        };
+        self.view(observed, place)
+    }
+
+    /// The view of a schedule that was described.
+    fn described(&self, live: &Live, place: At) -> ScheduleView {
+        let observed = Observed {
+            definition: live.definition.clone(),
+            entry: Self::entry(live),
+            overdue: Overdue::No,
+            drift: None,
+            described: Some(Description {
+                live: live.clone(),
+                missed: Missed::default(),
+            }),
+        };
+        self.view(observed, place)
+    }
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn memo(live: &mut Live) -> &mut ActionMemo {
+    match &mut live.memo {
+        LiveMemo::Readable(memo) => memo,
+        _ => panic!("the memo is readable"),
+    }
+}
+
+fn pausing() -> Override {
+    Override {
+        enabled: Some(false),
+        by: "ann".to_owned(),
+        reason: "disk full".to_owned(),
+        ..Override::default()
+    }
+}
+
+fn write(live: &mut Live, words: &NoteLine<'_>) {
+    let fingerprint = almanac_workflows::schedule::Fingerprint::of(
+        &BTreeMap::new(),
+        None,
+        &BTreeSet::new(),
+        &BTreeSet::new(),
+    );
+    live.note = words.write(&fingerprint);
+}
+
+/// What may be the matter with a schedule, in any combination.
+const MATTERS: [ScheduleState; 7] = [
+    ScheduleState::Unreadable,
+    ScheduleState::Held,
+    ScheduleState::Orphaned,
+    ScheduleState::Contested,
+    ScheduleState::Finished,
+    ScheduleState::Overridden,
+    ScheduleState::Paused,
+];
+
+/// A world in which just these states apply to the returned schedule.
+fn world_of(matters: &BTreeSet<ScheduleState>) -> (World, Live) {
+    let mut world = World::new();
+    let is = |state| matters.contains(&state);
+    let mut live = world.live(if is(ScheduleState::Orphaned) {
+        "gone"
+    } else {
+        "on"
+    });
+    let (id, schedule) = (live.definition.clone(), live.schedule.to_string());
+    if is(ScheduleState::Orphaned) {
+        world.report().schedules.orphaned = 1;
+        world.report().orphaned = Some(vec![schedule.clone()]);
+    }
+    if is(ScheduleState::Unreadable) {
+        world.report().unreadable = Some(vec![schedule.clone()]);
+    }
+    if is(ScheduleState::Held) {
+        world.status.held = Some(Held {
+            digest: String::new(),
+            reason: String::new(),
+            ids: vec![schedule],
+            count: 1,
+        });
+    }
+    if is(ScheduleState::Contested) {
+        let times = vec![at(NOW); 5];
+        let fields = [(Field::Jitter, times)].into();
+        world.status.corrections.insert(id.clone(), fields);
+    }
+    if is(ScheduleState::Paused) {
+        live.values.paused = true;
+        live.note = "lunch".to_owned();
+    }
+    if is(ScheduleState::Overridden) {
+        let set = Override {
+            enabled: None,
+            timezone: Some("Asia/Tokyo".to_owned()),
+            ..pausing()
+        };
+        live.values.spec.timezone = "Asia/Tokyo".to_owned();
+        memo(&mut live).overridden = Some(set.clone());
+        world.status.overrides.insert(id, set);
+    }
+    if is(ScheduleState::Finished) {
+        live.values.paused = true;
+        memo(&mut live).flags.insert(Flag::Finished);
+        write(&mut live, &NoteLine::Finished);
+    }
+    (world, live)
+}
+
+#[test]
+fn of_all_states_that_apply_the_first_counts_wherever_it_is_shown() {
+    for set in 0..1_u32 << MATTERS.len() {
+        let chosen = MATTERS.iter().enumerate();
+        let chosen = chosen.filter(|(bit, _)| set & 1 << bit != 0);
+        let matters: BTreeSet<_> = chosen.map(|(_, state)| *state).collect();
+        let (world, live) = world_of(&matters);
+        let mut expected = matters.clone();
+        if live.values.paused {
+            expected.insert(ScheduleState::Paused);
+        }
+        let state = expected.first().copied().unwrap_or(ScheduleState::Active);
+        for place in [At::Worker, At::CommandLine] {
+            for view in [world.listed(&live, place), world.described(&live, place)] {
+                assert_eq!(view.conditions, expected);
+                assert_eq!(view.state, state);
+                assert_eq!(view.unknown, BTreeSet::new());
+            }
+        }
+        // Alone, nothing is said that is not so, and nothing is passed over.
+        for view in [
+            world.listed(&live, At::Alone),
+            world.described(&live, At::Alone),
+        ] {
+            assert!(view.conditions.is_subset(&expected), "{matters:?}");
+            let told: BTreeSet<_> = view.conditions.union(&view.unknown).copied().collect();
+            assert!(told.is_superset(&expected), "{matters:?}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn an_unmanaged_schedule_in_the_way_is_a_conflict_and_nothing_else() {
+    let world = World::new();
+    let live = world.live("on");
+    let observed = Observed {
+        definition: live.definition.clone(),
+        entry: ListEntry {
+            owner: None,
+            paused: true,
+            ..World::entry(&live)
+        },
+        described: None,
+        overdue: Overdue::NotChecked,
+        drift: None,
+    };
+    let view = world.view(observed, At::Alone);
+    assert_eq!(view.state, ScheduleState::Conflict);
+    assert_eq!(view.paused_by, Some(PausedBy::Hand));
+    assert_eq!((view.overdue, view.drift), (None, None));
+}
+
+#[test]
+fn what_needs_a_worker_is_unknown_without_one() {
+    let world = World::new();
+    let alone = world.listed(&world.live("on"), At::Alone);
+    assert_eq!(alone.state, ScheduleState::Active);
+    assert_eq!(
+        Vec::from_iter(alone.unknown),
+        [
+            ScheduleState::Unreadable,
+            ScheduleState::Held,
+            ScheduleState::Orphaned,
+            ScheduleState::Contested,
+            ScheduleState::Overridden,
+        ]
+    );
+    assert_eq!(
+        (alone.overdue, alone.drift, alone.missed),
+        (None, None, None)
+    );
+    // The memo tells of an override, and what was last written.
+    let alone = world.described(&world.live("on"), At::Alone);
+    assert!(!alone.unknown.contains(&ScheduleState::Overridden));
+    assert_eq!(alone.drift, Some(BTreeSet::new()));
+}
+
+#[test]
+fn lists_that_a_report_cuts_leave_the_rest_unknown() {
+    let mut world = World::new();
+    world.report().schedules.orphaned = 300;
+    world.status.held = Some(Held {
+        digest: String::new(),
+        reason: String::new(),
+        ids: Vec::new(),
+        count: 300,
+    });
+    world.status.overrides_left = 1;
+    let view = world.listed(&world.live("on"), At::CommandLine);
+    assert_eq!(
+        Vec::from_iter(view.unknown),
+        [
+            ScheduleState::Held,
+            ScheduleState::Orphaned,
+            ScheduleState::Overridden,
+        ]
+    );
+    // The files tell of the first two.
+    let view = world.listed(&world.live("on"), At::Worker);
+    assert_eq!(Vec::from_iter(view.unknown), [ScheduleState::Overridden]);
+    let view = world.listed(&world.live("gone"), At::Worker);
+    assert_eq!(view.state, ScheduleState::Held);
+}
+
+#[test]
+fn a_document_that_fails_keeps_its_schedule_from_being_orphaned() {
+    let mut world = World::new();
+    let failed = FailedDocument {
+        id: Some("gone".parse().unwrap()),
+        source: "gone.yaml".into(),
+        kind: Kind::Workflow,
+        errors: Vec::new(),
+    };
+    assert_eq!(
+        world.listed(&world.live("gone"), At::Worker).state,
+        ScheduleState::Orphaned
+    );
+    world.snapshot.failed.push(failed);
+    assert_eq!(
+        world.listed(&world.live("gone"), At::Worker).state,
+        ScheduleState::Active
+    );
+}
+
+#[test]
+fn without_a_worker_the_note_tells_what_almanac_wrote() {
+    let world = World::new();
+    let mut live = world.live("on");
+    live.values.paused = true;
+    let set = pausing();
+    let before = Note::of_words("");
+    for (line, state, by) in [
+        (
+            NoteLine::Overridden {
+                set: &set,
+                paused: true,
+            },
+            ScheduleState::Overridden,
+            Some(PausedBy::Override),
+        ),
+        (
+            NoteLine::DefinitionGone { before },
+            ScheduleState::Orphaned,
+            Some(PausedBy::Yaml),
+        ),
+        (NoteLine::Finished, ScheduleState::Finished, None),
+    ] {
+        write(&mut live, &line);
+        let view = world.listed(&live, At::Alone);
+        assert_eq!((view.state, view.paused_by), (state, by), "{line}");
+        assert_eq!(view.note, line.to_string());
+        // A person who types the same pauses it, and no more.
+        live.note = line.to_string();
+        let view = world.listed(&live, At::Alone);
+        let expected = (ScheduleState::Paused, Some(PausedBy::Hand));
+        assert_eq!((view.state, view.paused_by), expected, "{line}");
+    }
+}
+
+#[test]
+fn times_are_those_of_the_live_schedule_written_as_the_file_writes_them() {
+    let mut world = World::new();
+    world.write(
+        "on",
+        "schedule: { cron: ['@daily', '30 4 * * MON'], calendars: [{ hour: 9 }], every: 6h }",
+    );
+    let mut live = world.live("on");
+    let worker = world.listed(&live, At::Worker);
+    assert_eq!(worker.cron, ["@daily", "30 4 * * MON", "0 9 * * *"]);
+    assert_eq!(worker.every, ["6h"]);
+    let command_line = world.listed(&live, At::CommandLine);
+    assert_eq!(command_line.cron.len(), 3);
+    assert!(!command_line.cron.contains(&"@daily".to_owned()));
+    // The file was edited, and no pass has written it yet.
+    world.write("on", "schedule: { cron: '@hourly' }");
+    assert_eq!(world.listed(&live, At::Worker).cron, command_line.cron);
+    // An override is in force.
+    let set = Override {
+        cron: Some(vec!["@weekly".to_owned()]),
+        ..Override::default()
+    };
+    live.values.spec.calendars = compile_cron("@weekly")
+        .unwrap()
+        .calendars
+        .into_iter()
+        .collect();
+    world.status.overrides.insert(live.definition.clone(), set);
+    assert_eq!(world.listed(&live, At::CommandLine).cron, ["@weekly"]);
+}
+
+#[test]
+fn a_paused_schedule_has_no_next_run() {
+    let world = World::new();
+    let mut live = world.live("on");
+    let view = world.listed(&live, At::Alone);
+    assert_eq!(view.next_run, Some(at("2026-05-02T03:00:00Z")));
+    assert_eq!(view.next_runs, [at("2026-05-03T03:00:00Z")]);
+    live.values.paused = true;
+    let view = world.listed(&live, At::Alone);
+    assert_eq!((view.next_run, view.next_runs), (None, Vec::new()));
+}
+
+#[test]
+fn the_last_run_is_the_one_that_started() {
+    let world = World::new();
+    let live = world.live("on");
+    let run = Run {
+        due: None,
+        started: Some(at(NOW)),
+        workflow_id: "test/on-1".to_owned(),
+        run_id: "r".to_owned(),
+        status: Some("completed".to_owned()),
+    };
+    let observed = Observed {
+        definition: live.definition.clone(),
+        entry: ListEntry {
+            last: Some(run),
+            ..World::entry(&live)
+        },
+        described: None,
+        overdue: Overdue::NotChecked,
+        drift: None,
+    };
+    let last = world.view(observed, At::Alone).last_run.unwrap();
+    assert_eq!(
+        (last.at, last.status.as_deref()),
+        (at(NOW), Some("completed"))
+    );
+}
+
+#[test]
+fn drift_is_what_differs_from_the_last_write_whatever_the_file_says_now() {
+    let mut world = World::new();
+    let mut live = world.live("on");
+    live.values.spec.jitter = std::time::Duration::from_secs(7);
+    // A pause is nobody's drift, and neither is what an override sets.
+    live.values.paused = true;
+    live.values.spec.timezone = "Asia/Tokyo".to_owned();
+    memo(&mut live).overridden = Some(Override {
+        timezone: Some("Asia/Tokyo".to_owned()),
+        ..Override::default()
+    });
+    world.write("on", "schedule: { cron: '@hourly' }");
+    for place in [At::Worker, At::Alone] {
+        let drift = world.described(&live, place).drift;
+        assert_eq!(drift, Some(BTreeSet::from([Field::Jitter])));
+    }
+    live.values.spec.timezone = "Europe/Paris".to_owned();
+    let drift = world.described(&live, At::Alone).drift;
+    assert_eq!(
+        drift,
+        Some(BTreeSet::from([Field::Timezone, Field::Jitter]))
+    );
+    // Someone replaced the body: only the files tell what it should be.
+    live.memo = LiveMemo::Missing;
+    assert_eq!(world.described(&live, At::Alone).drift, None);
+    let files = ViewFiles::of(&world.project, &world.snapshot);
+    let desired = files.desired.get(&live.definition);
+    let drift = drifted_fields(&live, desired, None).unwrap();
+    let expected = [Field::Times, Field::Timezone, Field::Jitter, Field::Action];
+    assert_eq!(Vec::from_iter(drift), expected);
+}
