@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::files::{Content, FileKey, FileState, Files, Walk};
 use super::read::{ReadError, Refusal, read};
-use super::scan::{Entry, Hole, Identity, Listing, Place, Signature, list};
+use super::scan::{Entry, Folders, Hole, Identity, Listing, Place, Signature, list};
 use super::threads::map_in_order;
 
 /// The longest that one load waits for files that are being written, and tries
@@ -87,14 +87,35 @@ enum Trust {
     Gone,
 }
 
-/// What all folders hold, before any file is read.
+/// What a load found, before it is the loader's state.
 #[derive(Debug)]
-pub(super) struct Look(Vec<Listing>);
+pub(super) struct Loaded {
+    /// What follows from it.
+    pub(super) view: View,
+    trust: Vec<Trust>,
+}
 
-impl Look {
-    /// Lists the folders. Blocks.
-    pub(super) fn at(roots: &[PathBuf]) -> Self {
-        Self(list(roots))
+/// What a look during the debounce found. It counts only where nothing has
+/// changed by the end of the debounce.
+#[derive(Debug)]
+pub(super) struct Foreseen {
+    /// What the load at the end of the debounce would find.
+    pub(super) loaded: Loaded,
+    folders: Vec<Folders>,
+    /// The files that were read, and what they looked like.
+    read: Vec<(PathBuf, Signature)>,
+    still_for: Duration,
+}
+
+impl Foreseen {
+    /// Returns `true` if neither a folder nor a file that was read has changed
+    /// since, as far as a glance at each tells, and each file has been still for
+    /// long enough by now. Blocks.
+    pub(super) fn holds(&self) -> bool {
+        let is_still = |signature| restless_for(signature, self.still_for).is_none();
+        let mut read = self.read.iter();
+        self.folders.iter().all(Folders::hold_at_a_glance)
+            && read.all(|(path, before)| is_still(before) && before.holds(path))
     }
 }
 
@@ -142,15 +163,39 @@ impl Loader {
         Arc::clone(&self.files)
     }
 
-    /// One look at the folders, or what follows from an earlier one. Blocks:
-    /// for the disk, and while files are being written, up to some seconds.
-    pub(super) fn load(&mut self, look: Option<Look>, depth: Depth) -> View {
+    /// Looks at the folders while files may still be written. `None` where
+    /// something moves, or a file that was there is not: that is worth a load's
+    /// patience. Blocks for the disk.
+    pub(super) fn foresee(&self) -> Option<Foreseen> {
+        let listings = list(&self.roots);
+        let fresh = Fresh::new();
+        let Doubts { files, missing } = self.doubts(&listings, Depth::Changed, &fresh);
+        if missing {
+            return None;
+        }
+        let states = map_in_order(&files, |file| self.read(file, &fresh));
+        let states: Option<Vec<_>> = states.into_iter().collect();
+        let fresh = files.iter().map(|file| file.key.clone()).zip(states?);
+        let fresh = fresh.collect();
+        let read = files
+            .iter()
+            .map(|file| (file.place.of(&file.key.path), *file.signature))
+            .collect();
+        Some(Foreseen {
+            read,
+            folders: listings.iter().map(Listing::folders).collect(),
+            still_for: self.still_for,
+            loaded: self.follow(listings, &[], fresh),
+        })
+    }
+
+    /// Looks at the folders. Blocks: for the disk, and while files are being
+    /// written, up to some seconds.
+    pub(super) fn load(&self, depth: Depth) -> Loaded {
         let deadline = Instant::now() + self.patience;
         let mut fresh = Fresh::new();
-        let mut earlier = look;
         let (listings, unsettled) = loop {
-            let look = earlier.take().unwrap_or_else(|| Look::at(&self.roots));
-            let listings = look.0;
+            let listings = list(&self.roots);
             let Doubts { files, missing } = self.doubts(&listings, depth, &fresh);
             let patient = Instant::now() < deadline;
             if patient && let Some(wait) = self.until_still(&files, &fresh) {
@@ -159,7 +204,11 @@ impl Loader {
             }
             let moved = self.read_changed(&files, &mut fresh);
             // A file that was there and is not is worth a second, careful look.
-            let at_a_glance = !moved && !missing && listings.iter().all(Listing::holds_at_a_glance);
+            let at_a_glance = !moved
+                && !missing
+                && listings
+                    .iter()
+                    .all(|listing| listing.folders().hold_at_a_glance());
             let differing = if at_a_glance {
                 Vec::new()
             } else {
@@ -170,7 +219,14 @@ impl Loader {
             }
             std::thread::sleep(BREATH);
         };
-        self.accept(listings, &unsettled, fresh)
+        self.follow(listings, &unsettled, fresh)
+    }
+
+    /// Makes what was loaded the present state.
+    pub(super) fn accept(&mut self, loaded: Loaded) -> View {
+        self.trust = loaded.trust;
+        self.files = Arc::clone(&loaded.view.files);
+        loaded.view
     }
 
     /// What a listing leaves to be looked at.
@@ -218,17 +274,8 @@ impl Loader {
                 let known = self.known(&file.key, fresh);
                 known.is_none_or(|known| !known.looks_like(file.signature))
             })
-            .filter_map(|file| self.restless_for(file.signature))
+            .filter_map(|file| restless_for(file.signature, self.still_for))
             .max()
-    }
-
-    /// How long until a file will have been still for long enough.
-    fn restless_for(&self, signature: &Signature) -> Option<Duration> {
-        // A change in the future is another machine's clock.
-        let age = SystemTime::now().duration_since(signature.changed()).ok()?;
-        self.still_for
-            .checked_sub(age)
-            .filter(|wait| !wait.is_zero())
     }
 
     /// Reads what has to be read into `fresh`; true when a file was no longer
@@ -258,7 +305,7 @@ impl Loader {
             return false;
         }
         self.known(&file.key, fresh).is_some_and(is_like)
-            || self.restless_for(file.signature).is_none()
+            || restless_for(file.signature, self.still_for).is_none()
     }
 
     /// What a file holds now; `None` when it is no longer the one listed.
@@ -317,16 +364,16 @@ impl Loader {
             .into()
     }
 
-    /// Makes what was seen the present state.
-    fn accept(&mut self, listings: Vec<Listing>, unsettled: &[usize], mut fresh: Fresh) -> View {
+    /// What follows from what was seen.
+    fn follow(&self, listings: Vec<Listing>, unsettled: &[usize], mut fresh: Fresh) -> Loaded {
+        let mut trust = Vec::new();
         let mut view = View {
             at: Timestamp::now(),
             ..View::default()
         };
         let mut all = Vec::new();
         let mut files = Files::default();
-        let before = Arc::clone(&self.files);
-        let mut known = Walk::along(&before);
+        let mut known = Walk::along(&self.files);
         for (root, listing) in listings.into_iter().enumerate() {
             let mut contents = Vec::new();
             for (path, entry) in listing.entries {
@@ -353,8 +400,8 @@ impl Loader {
                 view.warnings.push(misnamed(&self.roots[root].join(path)));
             }
             let contents = Revision::of(&contents);
-            let (trust, replaced) = self.trust[root].next(listing.identity, &contents);
-            self.trust[root] = trust;
+            let (trusted, replaced) = self.trust[root].next(listing.identity, &contents);
+            trust.push(trusted);
             let unsettled = unsettled.contains(&root).then_some(Hole::Unsettled);
             let hole = listing
                 .hole
@@ -366,9 +413,15 @@ impl Loader {
         }
         view.revision = Revision::of(&all);
         view.files = Arc::new(files);
-        self.files = Arc::clone(&view.files);
-        view
+        Loaded { view, trust }
     }
+}
+
+/// How long until a file will not have changed for `still_for`.
+fn restless_for(signature: &Signature, still_for: Duration) -> Option<Duration> {
+    // A change in the future is another machine's clock.
+    let age = SystemTime::now().duration_since(signature.changed()).ok()?;
+    still_for.checked_sub(age).filter(|wait| !wait.is_zero())
 }
 
 impl Trust {

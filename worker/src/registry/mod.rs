@@ -34,7 +34,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use self::assemble::{Origins, assemble};
-use self::load::{Loader, Look};
+use self::load::{Foreseen, Loaded, Loader};
 
 pub use self::load::Depth;
 pub use self::summary::ReloadSummary;
@@ -61,6 +61,23 @@ struct State {
     origins: Origins,
     /// Whether a load has ended: until then the snapshot is nobody's.
     loaded: bool,
+}
+
+/// A reload that was worked out while the debounce went on.
+#[derive(Debug)]
+struct Prepared {
+    /// How many reloads had ended before.
+    reloads: u64,
+    foreseen: Foreseen,
+    next: Option<Next>,
+}
+
+/// What is to be served next.
+#[derive(Debug)]
+struct Next {
+    snapshot: Snapshot,
+    origins: Origins,
+    summary: ReloadSummary,
 }
 
 /// What a reload did.
@@ -123,20 +140,25 @@ impl Registry {
         self.reload_from(None, depth).await
     }
 
-    /// Lists the folders, for a reload to start from.
-    async fn look(&self) -> Option<Look> {
-        let roots = self.roots.clone();
-        tokio::task::spawn_blocking(move || Look::at(&roots))
-            .await
-            .ok()
+    /// Works a reload out ahead of time: everything that takes longer the more
+    /// definitions there are.
+    async fn prepare(self: &Arc<Self>) -> Option<Prepared> {
+        let state = Arc::clone(&self.state).lock_owned().await;
+        let registry = Arc::clone(self);
+        let prepared = tokio::task::spawn_blocking(move || {
+            let prepare = AssertUnwindSafe(|| registry.prepare_now(&state));
+            // What fails here fails in the reload too, and is told there.
+            catch_unwind(prepare).ok().flatten()
+        });
+        prepared.await.ok().flatten()
     }
 
-    /// The same, from a look before the call. What changed after the look, and
-    /// shows neither in its folder nor in a file that is read, is left to the
-    /// next reload.
+    /// A reload that takes what was prepared, where nothing has changed since.
+    /// What changed after that look, and shows neither in its folder nor in a
+    /// file that was read, is left to the next reload.
     async fn reload_from(
         self: &Arc<Self>,
-        look: Option<Look>,
+        prepared: Option<Prepared>,
         depth: Depth,
     ) -> Result<Reload, ReloadError> {
         let mut state = Arc::clone(&self.state).lock_owned().await;
@@ -144,7 +166,7 @@ impl Registry {
         tokio::task::spawn_blocking(move || {
             let started = Instant::now();
             let result = catch_unwind(AssertUnwindSafe(|| {
-                registry.reload_now(&mut state, look, depth)
+                registry.reload_now(&mut state, prepared, depth)
             }))
             .map_err(|_| ReloadError);
             registry.reloads.fetch_add(1, Ordering::Relaxed);
@@ -171,28 +193,63 @@ impl Registry {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reload_now(&self, state: &mut State, look: Option<Look>, depth: Depth) -> Reload {
-        let files_before = state.loader.files();
-        let view = state.loader.load(look, depth);
-        let before = state.loaded.then(|| self.snapshot());
-        if before
-            .as_ref()
-            .is_some_and(|before| before.revision == view.revision)
-        {
-            return Reload::Unchanged;
+    fn prepare_now(&self, state: &State) -> Option<Prepared> {
+        let foreseen = state.loader.foresee()?;
+        Some(Prepared {
+            reloads: self.reloads(),
+            next: self.work_out(state, &foreseen.loaded),
+            foreseen,
+        })
+    }
+
+    /// What is served before a reload; `None` until a load has ended.
+    fn before(&self, state: &State) -> Option<Arc<Snapshot>> {
+        state.loaded.then(|| self.snapshot())
+    }
+
+    /// What follows from a load; `None` where nothing has changed.
+    fn work_out(&self, state: &State, loaded: &Loaded) -> Option<Next> {
+        let before = self.before(state);
+        let (before, view) = (before.as_deref(), &loaded.view);
+        if before.is_some_and(|before| before.revision == view.revision) {
+            return None;
         }
+        let empty = Snapshot::default();
+        let previous = before.unwrap_or(&empty);
+        let (snapshot, origins) = assemble(previous, &state.origins, view, &self.roots);
+        Some(Next {
+            summary: ReloadSummary::between(before, &snapshot),
+            snapshot,
+            origins,
+        })
+    }
+
+    fn reload_now(&self, state: &mut State, prepared: Option<Prepared>, depth: Depth) -> Reload {
+        let prepared = prepared
+            .filter(|prepared| prepared.reloads == self.reloads() && prepared.foreseen.holds());
+        let (loaded, next) = if let Some(prepared) = prepared {
+            (prepared.foreseen.loaded, prepared.next)
+        } else {
+            let loaded = state.loader.load(depth);
+            let next = self.work_out(state, &loaded);
+            (loaded, next)
+        };
+        let before = self.before(state);
+        let files_before = state.loader.files();
+        state.loader.accept(loaded);
+        let Some(Next {
+            snapshot,
+            origins,
+            summary,
+        }) = next
+        else {
+            return Reload::Unchanged;
+        };
         let empty = Arc::default();
-        let (now, origins) = assemble(
-            before.as_ref().unwrap_or(&empty),
-            &state.origins,
-            &view,
-            &self.roots,
-        );
-        let summary = ReloadSummary::between(before.as_deref(), &now);
-        log::changed(before.as_deref().unwrap_or(&empty), &now, &summary);
+        log::changed(before.as_deref().unwrap_or(&empty), &snapshot, &summary);
         let origins_before = std::mem::replace(&mut state.origins, origins);
         state.loaded = true;
-        self.snapshot.store(Arc::new(now));
+        self.snapshot.store(Arc::new(snapshot));
 
         let mut pending = self.pending();
         *pending = Some(match pending.take() {

@@ -110,8 +110,19 @@ pub(super) struct Listing {
     /// Files that are not read for the letters of their ending alone, such as
     /// `a.YAML`; relative to the folder, in order.
     pub(super) misnamed: Vec<PathBuf>,
-    /// Every folder that was entered, and its state before it was.
-    folders: Vec<(PathBuf, Signature)>,
+    folders: Folders,
+}
+
+/// Every folder that a listing entered, and its state before it was.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Folders(Vec<(PathBuf, Signature)>);
+
+impl Folders {
+    /// Returns `true` if none of them has changed since, as far as a glance at
+    /// each tells: entries made, removed or renamed change their folder.
+    pub(super) fn hold_at_a_glance(&self) -> bool {
+        self.0.iter().all(|(path, before)| before.holds(path))
+    }
 }
 
 /// Lists every folder given. A folder that lies in another is listed once,
@@ -130,12 +141,9 @@ pub(super) fn identity(path: &Path) -> Option<Identity> {
 }
 
 impl Listing {
-    /// Whether no folder of this listing has changed since, as far as a glance
-    /// at each tells: entries made, removed or renamed change their folder.
-    pub(super) fn holds_at_a_glance(&self) -> bool {
-        self.folders.iter().all(|(path, before)| {
-            fs::metadata(path).is_ok_and(|now| Signature::of(&now) == *before)
-        })
+    /// The folders that were entered.
+    pub(super) fn folders(&self) -> Folders {
+        self.folders.clone()
     }
 
     /// Whether `other` shows the same files, in the same state.
@@ -169,6 +177,11 @@ impl Signature {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         }
+    }
+
+    /// Returns `true` if what stands under `path` is in this state.
+    pub(super) fn holds(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|now| Self::of(&now) == *self)
     }
 
     /// The same state, as it is asked of an open folder.
@@ -255,7 +268,7 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
                     continue;
                 }
                 let path = Arc::from(real.as_path());
-                listing.folders.push((real, before));
+                listing.folders.0.push((real, before));
                 (Folder { path, open }, found)
             }
             // A folder that has just gone, or is a link now, is as good as never

@@ -69,10 +69,10 @@ pub(super) async fn follow(mut watch: Watch, registry: Arc<Registry>, options: W
     // Files may have changed between the process's first load and the watch.
     watch.renew().await;
     let mut depth = Depth::Changed;
-    let mut look = None;
+    let mut prepared = None;
     loop {
         let told = watch.hints.count();
-        let changed = match registry.reload_from(look.take(), depth).await {
+        let changed = match registry.reload_from(prepared.take(), depth).await {
             Ok(reload) => reload != Reload::Unchanged,
             // It is in the log; the timer tries again.
             Err(_) => false,
@@ -91,11 +91,12 @@ pub(super) async fn follow(mut watch: Watch, registry: Arc<Registry>, options: W
         };
         depth = tokio::select! {
             () = watch.hints.wait() => {
-                let looking = || {
+                let prepare = || {
                     let registry = Arc::clone(&registry);
-                    async move { registry.look().await }
+                    async move { registry.prepare().await }
                 };
-                look = settle(&watch.hints, options.debounce, options.max_wait, looking).await;
+                prepared =
+                    settle(&watch.hints, options.debounce, options.max_wait, prepare).await;
                 Depth::Changed
             }
             () = sleep(pause) => Depth::Contents,
@@ -105,23 +106,23 @@ pub(super) async fn follow(mut watch: Watch, registry: Arc<Registry>, options: W
 }
 
 /// Waits until no hint has come for `quiet`, `longest` at most. From the first
-/// quarter of a quiet time on goes a `look`: its answer is of folders of which
+/// quarter of a quiet time on, the reload is prepared: of folders of which
 /// nothing was told since.
-async fn settle<L, F: Future<Output = Option<L>>>(
+async fn settle<P, F: Future<Output = Option<P>>>(
     hints: &Hints,
     quiet: Duration,
     longest: Duration,
-    look: impl Fn() -> F,
-) -> Option<L> {
+    prepare: impl Fn() -> F,
+) -> Option<P> {
     let end = Instant::now() + longest;
     let quarter = quiet / 4;
     loop {
         let peace = async {
             sleep(quarter).await;
-            tokio::join!(look(), sleep(quarter * 3)).0
+            tokio::join!(prepare(), sleep(quarter * 3)).0
         };
         tokio::select! {
-            look = peace => return look,
+            prepared = peace => return prepared,
             () = sleep_until(end) => return None,
             () = hints.wait() => {}
         }

@@ -401,23 +401,84 @@ async fn what_changed_after_a_look_is_not_lost() {
     };
 
     // A file that comes after, and one that goes: their folder tells.
-    let look = registry.look().await;
+    let prepared = registry.prepare().await;
     folder.write("c.yaml", &document("c", "1"));
-    registry.reload_from(look, Depth::Changed).await.unwrap();
+    registry
+        .reload_from(prepared, Depth::Changed)
+        .await
+        .unwrap();
     assert_eq!(ids(), ["a", "b", "c"]);
-    let look = registry.look().await;
+    let prepared = registry.prepare().await;
     folder.remove("c.yaml");
-    registry.reload_from(look, Depth::Changed).await.unwrap();
+    registry
+        .reload_from(prepared, Depth::Changed)
+        .await
+        .unwrap();
     assert_eq!(ids(), ["a", "b"]);
 
     // One that changes again is another one than was seen.
     folder.save("a.yaml", &document("a", "2"));
-    let look = registry.look().await;
+    let prepared = registry.prepare().await;
     folder.write("a.yaml", &document("a", "3"));
     let before = revision("a");
-    registry.reload_from(look, Depth::Changed).await.unwrap();
+    registry
+        .reload_from(prepared, Depth::Changed)
+        .await
+        .unwrap();
     let after = revision("a");
     assert_ne!(before, after);
     registry.reload(Depth::Contents).await.unwrap();
     assert_eq!(revision("a"), after);
+}
+
+#[tokio::test]
+async fn a_prepared_reload_reads_no_file_before_it_is_still() {
+    const STILL: Duration = Duration::from_millis(400);
+    let folder = Folder::new();
+    folder.write("a.yaml", &document("a", "1"));
+    let loader = Loader::new(vec![folder.root()], STILL).with(parse, Duration::from_secs(5));
+    let registry = Registry::with_loader(vec![folder.root()], loader);
+    registry.reload(Depth::Changed).await.unwrap();
+    registry.changed().await;
+    for is_late in [false, true] {
+        folder.write("a.yaml", &document("a", if is_late { "2" } else { "3" }));
+        let file = fs::metadata(folder.root().join("a.yaml")).unwrap();
+        let written = file.modified().unwrap();
+        let prepared = registry.prepare().await;
+        assert!(prepared.is_some());
+        if is_late {
+            tokio::time::sleep(STILL).await;
+            // What was prepared is what is served, and is not looked at again.
+            assert!(prepared.as_ref().is_some_and(|it| it.foreseen.holds()));
+        } else {
+            assert!(!prepared.as_ref().is_some_and(|it| it.foreseen.holds()));
+        }
+        registry
+            .reload_from(prepared, Depth::Changed)
+            .await
+            .unwrap();
+        assert!(written.elapsed().unwrap() >= STILL);
+        let changed = registry.changed().await.changed;
+        assert_eq!(changed, Some(vec!["a".parse().unwrap()]));
+    }
+}
+
+#[tokio::test]
+async fn what_was_prepared_before_another_reload_is_not_served() {
+    let folder = Folder::new();
+    folder.write("a.yaml", &document("a", "1"));
+    let registry = folder.registry();
+    registry.reload(Depth::Changed).await.unwrap();
+    folder.write("b.yaml", &document("b", "1"));
+    let prepared = registry.prepare().await;
+    registry.reload(Depth::Changed).await.unwrap();
+    let revision = registry.snapshot().revision.clone();
+    assert_eq!(
+        registry
+            .reload_from(prepared, Depth::Changed)
+            .await
+            .unwrap(),
+        Reload::Unchanged
+    );
+    assert_eq!(registry.snapshot().revision, revision);
 }
