@@ -11,11 +11,11 @@
 
 use std::sync::Arc;
 
+use almanac_base::names::DefinitionId;
+use almanac_core::definition::Program;
+use almanac_core::record::PinnedDefinition;
+use almanac_core::snapshot::Snapshot;
 use almanac_workflows::contracts;
-use almanac_workflows::definition::Program;
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::run::PinnedDefinition;
-use almanac_workflows::snapshot::Snapshot;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 

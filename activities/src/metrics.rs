@@ -5,8 +5,8 @@
 //! [`Metric::as_str`] as the key; where the values are shown is left to the
 //! `worker` crate.
 
-use almanac_workflows::record::{Op, Report, RunKind, RunState, Trigger};
-use almanac_workflows::schedule::Field;
+use almanac_core::field::Field;
+use almanac_core::record::{Op, Report, RunKind, RunState, Trigger};
 use jiff::Timestamp;
 
 /// One of Almanac's own metrics.

@@ -90,7 +90,7 @@ pub(crate) async fn measure(table: &mut Table, quick: bool) -> anyhow::Result<()
 /// The steps as a run carries them.
 fn steps(queue: &str) -> anyhow::Result<Value> {
     let text = STEPS.replace("QUEUE", queue);
-    let value = almanac_workflows::definition::yaml_value(&text).map_err(anyhow::Error::msg)?;
+    let value = almanac_core::definition::yaml_value(&text).map_err(anyhow::Error::msg)?;
     Ok(value["do"].clone())
 }
 

@@ -1,7 +1,7 @@
 //! A document that fails affects nothing but itself.
 
+use almanac_core::record::Report;
 use almanac_tests::{Project, Scheduler, Worker, almanac, cron, on_both_schedulers};
-use almanac_workflows::record::Report;
 
 fn error_of(report: &Report, source: &str) -> String {
     let errors = report

@@ -1,7 +1,7 @@
 //! Calendars: days by name, that schedules exclude.
 
+use almanac_core::field::Field;
 use almanac_tests::{Project, Scheduler, cron, eventually, on_both_schedulers};
-use almanac_workflows::schedule::Field;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};

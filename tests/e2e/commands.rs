@@ -72,7 +72,7 @@ async fn sync_prints_the_report(on: Scheduler) -> anyhow::Result<()> {
     let dry = project
         .almanac(&["sync", "--dry-run", "--format", "json"])?
         .success()?;
-    let dry: almanac_workflows::record::Report = serde_json::from_str(&dry)?;
+    let dry: almanac_core::record::Report = serde_json::from_str(&dry)?;
     assert!(dry.dry_run);
     assert_eq!(dry.changes.len(), 1, "{dry:?}");
     assert!(

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use almanac_core::field::Field;
 use almanac_tests::{
     Project, Proxy, Scheduler, cron, json_payload, on_both_schedulers, temporal_cli, with_schedule,
 };
-use almanac_workflows::schedule::Field;
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payloads;
 use temporalio_common::protos::temporal::api::schedule::v1::schedule_action::Action;

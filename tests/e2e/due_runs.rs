@@ -9,10 +9,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use almanac_core::record::Op;
 use almanac_tests::{
     Project, Proxy, Scheduler, Temporal, eventually, on_both_schedulers, wait_for,
 };
-use almanac_workflows::record::Op;
 use jiff::{SignedDuration, Timestamp};
 
 on_both_schedulers!(

@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use almanac_base::names::{self, DefinitionId, Revision, WorkerId};
+use almanac_core::record::{
+    Announcement, Options, PassDone, PassInput, PassOutcome, PinnedDefinition, Report, WorkerEvent,
+};
 use almanac_tests::Project;
 use almanac_workflows::contracts;
-use almanac_workflows::names::{self, DefinitionId, Revision, WorkerId};
 use almanac_workflows::reconcile::ReconcileSchedules;
-use almanac_workflows::record::{
-    Announcement, Options, PassDone, PassInput, PassOutcome, Report, WorkerEvent,
-};
-use almanac_workflows::run::{PinnedDefinition, RunDefinition};
+use almanac_workflows::run::RunDefinition;
 use anyhow::Context;
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, Url};
 use temporalio_common::error::ApplicationFailure;
@@ -298,7 +298,7 @@ pub(crate) fn says(
         options: Options::default(),
         version: "test".to_owned(),
         changed: None,
-        definitions: almanac_workflows::record::DefinitionCounts::default(),
-        event_types: almanac_workflows::record::DefinitionCounts::default(),
+        definitions: almanac_core::record::DefinitionCounts::default(),
+        event_types: almanac_core::record::DefinitionCounts::default(),
     }
 }

@@ -8,8 +8,8 @@ use std::process::Command;
 
 mod live;
 
+use almanac_base::text::is_hidden;
 use almanac_tests::almanac_binary;
-use almanac_workflows::text::is_hidden;
 use serde_json::Value;
 
 /// A mark that would stand at the beginning of a line if a line break got through,

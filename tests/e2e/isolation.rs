@@ -1,11 +1,11 @@
 //! One schedule that the server does not describe stops nothing but itself,
 //! and nothing that is missing is taken for empty.
 
+use almanac_core::record::Report;
 use almanac_tests::{
     Answer, Output, Project, Proxy, Scheduler, almanac_in, cron, eventually, on_both_schedulers,
     on_one_scheduler, temporal_cli,
 };
-use almanac_workflows::record::Report;
 use prost::Message as _;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 use tonic::Code;

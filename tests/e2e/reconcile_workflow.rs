@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use almanac_base::names::WorkerId;
+use almanac_core::record::{PassInput, SyncAnswer, SyncRequest, Trigger, WorkerEvent};
 use almanac_tests::{Project, Scheduler, eventually, json_payload};
-use almanac_workflows::names::WorkerId;
-use almanac_workflows::record::{PassInput, SyncAnswer, SyncRequest, Trigger, WorkerEvent};
 use anyhow::Context;
 use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads};
 

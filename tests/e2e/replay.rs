@@ -10,10 +10,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use almanac_core::record::{PinnedDefinition, SyncRequest, WorkerEvent};
 use almanac_tests::{Project, Scheduler};
 use almanac_workflows::reconcile::ReconcileSchedules;
-use almanac_workflows::record::{SyncRequest, WorkerEvent};
-use almanac_workflows::run::{PinnedDefinition, RunDefinition};
+use almanac_workflows::run::RunDefinition;
 use anyhow::{Context, ensure};
 use prost::Message;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! `RunDefinition` on a real server.
 
+use almanac_core::record::PinnedDefinition;
 use almanac_tests::{Project, Scheduler};
-use almanac_workflows::run::PinnedDefinition;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;

@@ -1,4 +1,4 @@
-//! The server is the reference for `almanac_workflows::times`: hundreds of
+//! The server is the reference for `almanac_times`: hundreds of
 //! specs are sent to it, and it must take, read and fire each as we say.
 //!
 //! `ALMANAC_TEST_SEED` and `ALMANAC_TEST_SPECS` generate others, and more.
@@ -8,7 +8,7 @@ mod client;
 mod generated;
 
 use almanac_tests::{Scheduler, on_both_schedulers, server};
-use almanac_workflows::times::{
+use almanac_times::{
     CalendarInput, Interval, Role, Spec, check_zone, common_zone, compile_calendar, compile_cron,
 };
 use anyhow::ensure;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use almanac_core::record::{Announcement, Status, SyncAnswer, WorkerEvent};
 use almanac_tests::{Project, SOON, Scheduler, json_payload, wait_for};
-use almanac_workflows::record::{Announcement, Status, SyncAnswer, WorkerEvent};
 use anyhow::Context;
 use serde::Serialize;
 use temporalio_common::protos::temporal::api::common::v1::{Payloads, WorkflowType};

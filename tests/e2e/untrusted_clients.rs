@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use almanac_base::names::WorkerId;
+use almanac_core::record::{Announcement, DriftPolicy, Options, OrphanPolicy, WorkerEvent};
 use almanac_tests::{Project, Scheduler, cron, eventually, json_payload, wait_for};
-use almanac_workflows::names::WorkerId;
-use almanac_workflows::record::{Announcement, DriftPolicy, Options, OrphanPolicy, WorkerEvent};
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payloads;
 

@@ -6,7 +6,47 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Crates that touch the world. `workflows` must not be able to name one.
+/// Which crates of the workspace each of them imports, from the bottom up:
+/// arrows run down only.
+const LAYERS: [(&str, &[&str]); 8] = [
+    ("almanac-base", &[]),
+    ("almanac-times", &["almanac-base"]),
+    ("almanac-jq", &["almanac-base"]),
+    ("almanac-steps", &["almanac-base", "almanac-jq"]),
+    (
+        "almanac-core",
+        &["almanac-base", "almanac-steps", "almanac-times"],
+    ),
+    (
+        "almanac-workflows",
+        &["almanac-base", "almanac-core", "almanac-steps"],
+    ),
+    (
+        "almanac-activities",
+        &[
+            "almanac-base",
+            "almanac-core",
+            "almanac-steps",
+            "almanac-times",
+            "almanac-workflows",
+        ],
+    ),
+    (
+        "almanac",
+        &[
+            "almanac-activities",
+            "almanac-base",
+            "almanac-core",
+            "almanac-steps",
+            "almanac-times",
+            "almanac-workflows",
+        ],
+    ),
+];
+/// How many of the layers touch nothing: the engines, the model, the workflows.
+const PURE: usize = 6;
+
+/// Crates that touch the world. No pure layer may be able to name one.
 const IO: [&str; 15] = [
     "arc-swap",
     "async-nats",
@@ -25,11 +65,14 @@ const IO: [&str; 15] = [
     "tracing-subscriber",
 ];
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
 /// The dependencies, but for those of tests, of each crate of the workspace.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(root)
+        .current_dir(root())
         .args([
             "metadata",
             "--no-deps",
@@ -59,47 +102,58 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     crates.collect()
 }
 
-/// Which of the workspace's crates a crate imports.
-fn imports(of: &str) -> Vec<String> {
+#[test]
+fn each_crate_imports_those_below_it_that_it_may() {
     let all = dependencies();
-    let imported = all[of].iter().filter(|name| all.contains_key(*name));
-    imported.cloned().collect()
-}
-
-#[test]
-fn workflows_imports_neither_of_the_others() {
-    assert!(imports("almanac-workflows").is_empty());
-}
-
-#[test]
-fn workflows_can_name_no_crate_that_touches_the_world() {
-    let dependencies = &dependencies()["almanac-workflows"];
-    let forbidden: Vec<_> = IO
-        .iter()
-        .filter(|name| dependencies.contains(**name))
+    for (index, (name, may)) in LAYERS.iter().enumerate() {
+        let imported: Vec<&str> = all[*name]
+            .iter()
+            .map(String::as_str)
+            .filter(|one| all.contains_key(*one))
+            .collect();
+        assert_eq!(imported, *may, "{name}");
+        let below: BTreeSet<&str> = LAYERS[..index].iter().map(|(name, _)| *name).collect();
+        assert!(may.iter().all(|one| below.contains(one)), "{name}");
+    }
+    let known: BTreeSet<&str> = LAYERS.iter().map(|(name, _)| *name).collect();
+    let others: Vec<&String> = all
+        .keys()
+        .filter(|name| !known.contains(name.as_str()))
         .collect();
-    assert!(forbidden.is_empty(), "{forbidden:?}");
+    assert_eq!(others, ["almanac-tests"], "crates without a layer");
+}
+
+#[test]
+fn no_pure_crate_can_name_what_touches_the_world() {
+    let all = dependencies();
+    for (name, _) in &LAYERS[..PURE] {
+        let dependencies = &all[*name];
+        let forbidden: Vec<_> = IO
+            .iter()
+            .filter(|name| dependencies.contains(**name))
+            .collect();
+        assert!(forbidden.is_empty(), "{name}: {forbidden:?}");
+        let temporal = dependencies
+            .iter()
+            .any(|name| name.starts_with("temporalio"));
+        assert_eq!(temporal, *name == "almanac-workflows", "{name}");
+        assert!(
+            !dependencies.contains("temporalio-common"),
+            "the part with I/O"
+        );
+    }
     assert!(
-        !dependencies.contains("temporalio-common"),
-        "the part with I/O"
-    );
-    assert!(
-        dependencies.contains("temporalio-common-wasm"),
+        all["almanac-workflows"].contains("temporalio-common-wasm"),
         "the part without"
     );
 }
 
+/// Clippy takes the nearest file above a manifest: one for the engines and the
+/// model, one for the workflows.
 #[test]
-fn activities_imports_workflows_alone() {
-    assert_eq!(imports("almanac-activities"), ["almanac-workflows"]);
-}
-
-#[test]
-fn the_worker_imports_both() {
-    assert_eq!(
-        imports("almanac"),
-        ["almanac-activities", "almanac-workflows"]
-    );
+fn the_bans_of_the_engines_are_those_of_the_workflows() {
+    let read = |path| std::fs::read_to_string(root().join(path)).unwrap();
+    assert_eq!(read("crates/clippy.toml"), read("workflows/clippy.toml"));
 }
 
 #[test]
@@ -117,8 +171,7 @@ fn nothing_but_the_tests_imports_the_worker() {
 
 #[test]
 fn each_dependency_is_argued_for() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let page = std::fs::read_to_string(root.join("docs/dependencies.md")).unwrap();
+    let page = std::fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
     let all = dependencies();
     let direct = all
         .values()

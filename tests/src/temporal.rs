@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use almanac_workflows::record::Status;
+use almanac_core::record::Status;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::Value;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use almanac_workflows::record::{Report, Status};
+use almanac_core::record::{Report, Status};
 use anyhow::{Context, bail};
 use serde_json::Value;
 

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use almanac_workflows::names::{DefinitionId, Project};
+use almanac_base::names::{DefinitionId, Project};
 use clap::builder::FalseyValueParser;
 use clap::{
     ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,

@@ -8,7 +8,7 @@ use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
 
-use almanac_workflows::names::{Project, WorkerId};
+use almanac_base::names::{Project, WorkerId};
 use anyhow::Context;
 use temporalio_client::envconfig::LoadClientConfigProfileOptions;
 use temporalio_client::{Client, ClientOptions, ConnectionOptions, Url};

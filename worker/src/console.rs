@@ -21,7 +21,7 @@ mod page;
 
 use std::time::Duration;
 
-use almanac_workflows::text;
+use almanac_base::text;
 use anstream::{AutoStream, ColorChoice};
 
 use self::outlet::Outlet;

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use almanac_workflows::definition::Diagnostic;
+use almanac_core::definition::Diagnostic;
 use serde::Serialize;
 
 use crate::console::Page;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use almanac_workflows::text;
+use almanac_base::text;
 use anyhow::Context as _;
 
 use crate::args::{Cli, Cmd, DevArgs, RunArgs};

@@ -7,9 +7,9 @@ use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
 use almanac_activities::runs::{RunActivities, Runner};
 use almanac_activities::schedules::{Pace, Schedules};
 use almanac_activities::steps::{Callers, StepActivities, StepKeys, Steps};
+use almanac_core::snapshot::Snapshot;
 use almanac_workflows::reconcile::ReconcileSchedules;
 use almanac_workflows::run::RunDefinition;
-use almanac_workflows::snapshot::Snapshot;
 use temporalio_sdk::WorkerOptions;
 
 use crate::args::WorkerArgs;

@@ -10,22 +10,22 @@
     reason = "the macro wants definitions without a body"
 )]
 
+use almanac_base::names::DefinitionId;
+use almanac_core::record::{
+    PassInput, PassOutcome, PinnedDefinition, RunOrder, RunStep, Selection, Selector,
+};
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
-
-use crate::names::DefinitionId;
-use crate::record::{PassInput, PassOutcome, RunOrder, RunStep, Selection, Selector};
-use crate::run::PinnedDefinition;
 
 pub use definitions::{CurrentDefinition, Pause};
 pub use manual_runs::ManualRun;
 pub use reconciler::{Reconcile, Select};
 
-/// `call: http`. It takes an [`HttpRequest`](crate::run::machine::HttpRequest).
+/// `call: http`. It takes an [`HttpRequest`](almanac_steps::machine::HttpRequest).
 pub const HTTP: &str = "almanac_http";
-/// `call: openapi`. It takes an [`OpenApiRequest`](crate::run::machine::OpenApiRequest).
+/// `call: openapi`. It takes an [`OpenApiRequest`](almanac_steps::machine::OpenApiRequest).
 pub const OPENAPI: &str = "almanac_openapi";
-/// `run: shell`. It takes a [`ShellRequest`](crate::run::machine::ShellRequest).
+/// `run: shell`. It takes a [`ShellRequest`](almanac_steps::machine::ShellRequest).
 pub const SHELL: &str = "almanac_shell";
 /// `emit`. It takes an event, as `CloudEvents` has it in JSON.
 pub const EMIT: &str = "almanac_emit";

@@ -8,8 +8,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use almanac_core::record::{PassInput, PassOutcome, Progress, Selection, Selector};
 use almanac_workflows::contracts;
-use almanac_workflows::record::{PassInput, PassOutcome, Progress, Selection, Selector};
 use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};

@@ -6,14 +6,14 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
-use almanac_workflows::plan::{self, Plan, Policy};
-use almanac_workflows::record::{
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_core::plan::{self, Plan, Policy};
+use almanac_core::record::{
     Announcement, Op, PassDone, PassInput, PassOutcome, Progress, Report, SELECTION_LIMIT,
     Selection, Selector,
 };
-use almanac_workflows::schedule::Desired;
-use almanac_workflows::snapshot::Snapshot;
+use almanac_core::schedule::Desired;
+use almanac_core::snapshot::Snapshot;
 use jiff::Timestamp;
 
 pub use activity::ReconcileActivities;

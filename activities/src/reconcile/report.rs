@@ -1,12 +1,12 @@
 //! What a pass tells: the report, and what the workflow learns beside it.
 
-use almanac_workflows::names::ScheduleId;
-use almanac_workflows::plan::{Plan, record_corrections};
-use almanac_workflows::record::{
+use almanac_base::names::ScheduleId;
+use almanac_core::field::Field;
+use almanac_core::plan::{Plan, record_corrections};
+use almanac_core::record::{
     Change, Op, PassDone, PassInput, Report, ReportError, bound_news, bound_report,
 };
-use almanac_workflows::schedule::Field;
-use almanac_workflows::snapshot::Snapshot;
+use almanac_core::snapshot::Snapshot;
 use jiff::Timestamp;
 
 use crate::metrics;

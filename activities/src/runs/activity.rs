@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_core::record::{RunOrder, RunStep};
 use almanac_workflows::contracts;
-use almanac_workflows::record::{RunOrder, RunStep};
 use jiff::Timestamp;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::activities;

@@ -21,12 +21,10 @@ mod seen;
 
 use std::time::Duration;
 
-use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::names::Project;
-use almanac_workflows::record::{
-    RunAnswer, RunKind, RunOrder, RunState, RunStep, RunsSeen, StartedRun,
-};
-use almanac_workflows::times::{BackfillWindow, Spec};
+use almanac_base::names::Project;
+use almanac_core::definition::OverlapPolicy;
+use almanac_core::record::{RunAnswer, RunKind, RunOrder, RunState, RunStep, RunsSeen, StartedRun};
+use almanac_times::{BackfillWindow, Spec};
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::{
     ScheduleInfo, SchedulePatch, TriggerImmediatelyRequest,

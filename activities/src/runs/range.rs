@@ -1,9 +1,9 @@
 //! The times of a schedule in a range.
 
-use almanac_workflows::budget::Budget;
-use almanac_workflows::names::ScheduleId;
-use almanac_workflows::record::{BACKFILL_LIMIT, BACKFILL_MOST};
-use almanac_workflows::times::{BackfillWindow, Rest, SEARCH_STEPS, Spec, When};
+use almanac_base::budget::Budget;
+use almanac_base::names::ScheduleId;
+use almanac_core::record::{BACKFILL_LIMIT, BACKFILL_MOST};
+use almanac_times::{BackfillWindow, Rest, SEARCH_STEPS, Spec, When};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::schedules::{MATCHING_LIMIT, RequestError, Schedules};
@@ -218,7 +218,7 @@ fn without_jitter(spec: &Spec, before: Timestamp, moment: Timestamp) -> Timestam
 
 #[cfg(test)]
 mod tests {
-    use almanac_workflows::times::compile_cron;
+    use almanac_times::compile_cron;
 
     use super::*;
 

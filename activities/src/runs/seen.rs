@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::record::{RUNS_NAMED, RunAnswer, RunKind, RunOrder, RunState, RunsSeen};
+use almanac_core::definition::OverlapPolicy;
+use almanac_core::record::{RUNS_NAMED, RunAnswer, RunKind, RunOrder, RunState, RunsSeen};
 use jiff::{SignedDuration, Timestamp};
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleActionResult, ScheduleInfo};
 

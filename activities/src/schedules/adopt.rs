@@ -18,10 +18,10 @@ mod times;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
-use almanac_workflows::plan::{AdoptedState, Update, hold_for_adoption, let_go};
-use almanac_workflows::record::{Adoption, Adoptions, Change, Op, ReportError};
-use almanac_workflows::schedule::Desired;
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_core::plan::{AdoptedState, Update, hold_for_adoption, let_go};
+use almanac_core::record::{Adoption, Adoptions, Change, Op, ReportError};
+use almanac_core::schedule::Desired;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 

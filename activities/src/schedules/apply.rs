@@ -21,12 +21,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
-use almanac_workflows::plan::{
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_core::field::Field;
+use almanac_core::plan::{
     Comparison, Create, Delete, Plan, Policy, Update, compare, is_paused_for_rename, pause_orphan,
 };
-use almanac_workflows::record::{Op, Progress, ReportError};
-use almanac_workflows::schedule::{Desired, Field};
+use almanac_core::record::{Op, Progress, ReportError};
+use almanac_core::schedule::Desired;
 use futures::{FutureExt, StreamExt, future, stream};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;

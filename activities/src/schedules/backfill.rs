@@ -5,9 +5,9 @@
 //! range is the time itself starts nothing in an hour that the clock repeats,
 //! or when the schedule has jitter ([`Spec::backfill_window`] says why).
 
-use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::names::ScheduleId;
-use almanac_workflows::times::{BackfillWindow, Spec};
+use almanac_base::names::ScheduleId;
+use almanac_core::definition::OverlapPolicy;
+use almanac_times::{BackfillWindow, Spec};
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::{BackfillRequest, SchedulePatch};
 

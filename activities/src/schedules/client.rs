@@ -11,7 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::request_extensions::RetryConfigForCall;
 use temporalio_client::{Client, NamespacedClient, RetryOptions};

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use almanac_workflows::times::{Rest, Spec};
+use almanac_times::{Rest, Spec};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -238,7 +238,7 @@ fn unsigned(duration: SignedDuration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use almanac_workflows::times::compile_cron;
+    use almanac_times::compile_cron;
 
     use super::*;
 

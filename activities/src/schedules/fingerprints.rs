@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use almanac_workflows::definition::Definition;
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::schedule::{Desired, Fingerprint};
-use almanac_workflows::snapshot::Snapshot;
+use almanac_base::names::DefinitionId;
+use almanac_core::definition::Definition;
+use almanac_core::schedule::{Desired, Fingerprint};
+use almanac_core::snapshot::Snapshot;
 
 /// Fingerprints by definition, for one project.
 #[derive(Debug, Default)]
@@ -50,9 +50,9 @@ impl Fingerprints {
 
 #[cfg(test)]
 mod tests {
-    use almanac_workflows::definition::{ParseContext, Parsed, parse_file};
-    use almanac_workflows::names::Project;
-    use almanac_workflows::snapshot::{LoadStatus, Loaded};
+    use almanac_base::names::Project;
+    use almanac_core::definition::{ParseContext, Parsed, parse_file};
+    use almanac_core::snapshot::{LoadStatus, Loaded};
     use jiff::Timestamp;
 
     use super::*;

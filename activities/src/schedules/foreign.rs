@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use almanac_workflows::names::{Project, ScheduleId};
-use almanac_workflows::record::{MEMO_KEY, OwnerMemo};
-use almanac_workflows::schedule::ScheduleValues;
-use almanac_workflows::times::Calendar;
+use almanac_base::names::{MEMO_KEY, Project, ScheduleId};
+use almanac_core::record::OwnerMemo;
+use almanac_core::schedule::ScheduleValues;
+use almanac_times::Calendar;
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::common::v1::{
     Payload, Priority, RetryPolicy, WorkflowType,

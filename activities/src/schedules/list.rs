@@ -2,10 +2,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
-use almanac_workflows::plan::Expectation;
-use almanac_workflows::schedule::Note;
-use almanac_workflows::times::{Sorted, Spec};
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_core::plan::Expectation;
+use almanac_core::schedule::Note;
+use almanac_times::{Sorted, Spec};
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
 

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
-use almanac_workflows::plan::{
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_core::plan::{
     Comparison, Expectation, Observed, Policy, Seen, Settled, Unreadable, compare, protected_ids,
 };
-use almanac_workflows::record::OrphanPolicy;
-use almanac_workflows::schedule::Desired;
-use almanac_workflows::snapshot::Snapshot;
+use almanac_core::record::OrphanPolicy;
+use almanac_core::schedule::Desired;
+use almanac_core::snapshot::Snapshot;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 

@@ -12,8 +12,8 @@
 
 use std::time::Duration;
 
-use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::names::{Project, ScheduleId};
+use almanac_base::names::{Project, ScheduleId};
+use almanac_core::definition::OverlapPolicy;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
 
@@ -446,7 +446,7 @@ pub(crate) async fn has_run(
 
 #[cfg(test)]
 mod tests {
-    use almanac_workflows::times::compile_cron;
+    use almanac_times::compile_cron;
     use temporalio_common::protos::temporal::api::schedule::v1::{
         Schedule, ScheduleInfo, ScheduleState,
     };

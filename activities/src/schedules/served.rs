@@ -4,8 +4,8 @@
 //! machine; this program's own computation is right only as far as the data
 //! agree. It serves where the server cannot answer, and offline.
 
-use almanac_workflows::names::ScheduleId;
-use almanac_workflows::times::{FireTimes, LATENESS, Rest, Spec, ZoneDifference};
+use almanac_base::names::ScheduleId;
+use almanac_times::{FireTimes, LATENESS, Rest, Spec, ZoneDifference};
 use jiff::{SignedDuration, Timestamp};
 
 use temporalio_common::protos::temporal::api::schedule::v1::ScheduleInfo;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use almanac_workflows::names::ScheduleId;
-use almanac_workflows::plan::Settled;
+use almanac_base::names::ScheduleId;
+use almanac_core::plan::Settled;
 
 /// Described schedules that needed nothing, and when each was last described.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! Bodies of schedules whose steps are signed, where the project has a key.
 
-use almanac_workflows::names::{Project, ScheduleId};
-use almanac_workflows::plan::{Create, Update};
+use almanac_base::names::{Project, ScheduleId};
+use almanac_core::plan::{Create, Update};
 use serde_json::json;
 use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use almanac_workflows::names::{DefinitionId, Project, Revision};
-use almanac_workflows::record::MEMO_KEY;
+use almanac_base::names::{DefinitionId, MEMO_KEY, Project, Revision};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;

@@ -15,11 +15,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use almanac_workflows::budget::Budget;
-use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::names::ScheduleId;
-use almanac_workflows::schedule::{Field, Live, Note};
-use almanac_workflows::times::{QUICK_STEPS, Spec, ZoneDifference, check_zone};
+use almanac_base::budget::Budget;
+use almanac_base::names::ScheduleId;
+use almanac_core::definition::OverlapPolicy;
+use almanac_core::field::Field;
+use almanac_core::schedule::{Live, Note};
+use almanac_times::{QUICK_STEPS, Spec, ZoneDifference, check_zone};
 use jiff::{SignedDuration, Timestamp};
 use temporalio_common::protos::temporal::api::schedule::v1::ScheduleInfo;
 
@@ -342,8 +343,8 @@ fn last_change(live: &Live) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use almanac_workflows::names::Project;
-    use almanac_workflows::times::compile_cron;
+    use almanac_base::names::Project;
+    use almanac_times::compile_cron;
 
     use super::*;
 

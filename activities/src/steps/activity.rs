@@ -11,8 +11,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::run::machine::{HttpRequest, OpenApiRequest, ShellRequest, Standard};
+use almanac_base::names::DefinitionId;
+use almanac_steps::machine::{HttpRequest, OpenApiRequest, ShellRequest, Standard};
 use serde_json::Value;
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_macros::activities;

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use almanac_workflows::names::{DefinitionId, Project, RUN_WORKFLOW};
-use almanac_workflows::run::machine::Standard;
-use almanac_workflows::run::{DefinitionRef, RunInput};
+use almanac_base::names::{DefinitionId, Project, RUN_WORKFLOW};
+use almanac_core::record::{DefinitionRef, RunInput};
+use almanac_steps::machine::Standard;
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::{Client, NamespacedClient};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;

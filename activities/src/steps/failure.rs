@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use almanac_workflows::run::machine::{Fault, Standard};
+use almanac_steps::machine::{Fault, Standard};
 use temporalio_common::error::ApplicationFailure;
 use temporalio_sdk::activities::ActivityError;
 

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use almanac_workflows::names::Project;
-use almanac_workflows::run::{DefinitionRef, PinnedDefinition, RunInput};
+use almanac_base::names::Project;
+use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput};
 use ring::hmac;
 use serde_json::Value;
 
@@ -137,7 +137,7 @@ mod tests {
     fn definition() -> PinnedDefinition {
         PinnedDefinition {
             id: "job".parse().unwrap(),
-            revision: almanac_workflows::names::Revision::of(b"1"),
+            revision: almanac_base::names::Revision::of(b"1"),
             steps: json!([{"a": {"set": {"x": 1.5}}}]),
             signature: None,
         }
@@ -160,7 +160,7 @@ mod tests {
                 ..signed.clone()
             },
             PinnedDefinition {
-                revision: almanac_workflows::names::Revision::of(b"2"),
+                revision: almanac_base::names::Revision::of(b"2"),
                 ..signed.clone()
             },
             PinnedDefinition {

@@ -24,9 +24,9 @@ mod tests;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::run::machine::{HttpRequest, OpenApiRequest, ShellRequest, Standard};
-use almanac_workflows::run::{PAYLOAD_LIMIT, json_size};
+use almanac_base::names::DefinitionId;
+use almanac_base::size::{PAYLOAD_LIMIT, json_size};
+use almanac_steps::machine::{HttpRequest, OpenApiRequest, ShellRequest, Standard};
 use serde_json::Value;
 
 pub use activity::StepActivities;

@@ -138,7 +138,7 @@ fn shell_quoted(text: &str) -> String {
 
 /// A document as JSON, which is YAML once nothing in it is hidden.
 fn json_document(document: &Value) -> String {
-    almanac_workflows::text::json(&document.to_string()).replace('\u{7f}', "\\u007f")
+    almanac_base::text::json(&document.to_string()).replace('\u{7f}', "\\u007f")
 }
 
 /// Schedules of others: one by a hostile id, one in the way of a definition.

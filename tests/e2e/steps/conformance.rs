@@ -2,13 +2,13 @@
 //! is a stand-in here, for which the addresses in them are rewritten; what they
 //! emit goes to a NATS server.
 
-#[path = "../../../workflows/src/run/machine/tests/gherkin.rs"]
+#[path = "../../../crates/steps/src/machine/tests/gherkin.rs"]
 mod gherkin;
 
 use std::path::{Path, PathBuf};
 
+use almanac_core::definition::yaml_value;
 use almanac_tests::{Nats, Project, Scheduler, on_both_schedulers};
-use almanac_workflows::definition::yaml_value;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;

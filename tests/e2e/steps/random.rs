@@ -5,7 +5,7 @@
 #![expect(dead_code, reason = "the macro makes constants that nobody needs")]
 #![expect(clippy::unused_async, reason = "the macro wants async functions")]
 
-#[path = "../../../workflows/src/run/machine/tests/programs.rs"]
+#[path = "../../../crates/steps/src/machine/tests/programs.rs"]
 mod programs;
 
 use almanac_tests::{Project, Scheduler, json_payloads};

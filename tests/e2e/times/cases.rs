@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use almanac_workflows::times::CalendarInput;
+use almanac_times::CalendarInput;
 use jiff::Timestamp;
 
 /// A spec as a person would write it.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use almanac_workflows::times::{Calendar, CalendarRanges, Interval, Range, Spec};
+use almanac_times::{Calendar, CalendarRanges, Interval, Range, Spec};
 use anyhow::Context;
 use jiff::Timestamp;
 use temporalio_client::request_extensions::RetryConfigForCall;

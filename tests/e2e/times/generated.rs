@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use almanac_workflows::times::{Calendar, CalendarInput, Role, compile_calendar, compile_cron};
+use almanac_times::{Calendar, CalendarInput, Role, compile_calendar, compile_cron};
 use jiff::Timestamp;
 
 use super::cases::{Case, ZONES};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use almanac_workflows::names::DefinitionId;
+use almanac_base::names::DefinitionId;
 use clap::Args;
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use clap::Args;
 
 use super::Target;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::record::Selector;
+use almanac_base::names::DefinitionId;
+use almanac_core::record::Selector;
 use clap::Args;
 
 use super::Target;

@@ -1,7 +1,7 @@
 //! The flags of `almanac trigger` and `almanac backfill`.
 
-use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::times::When;
+use almanac_core::definition::OverlapPolicy;
+use almanac_times::When;
 use clap::{Args, ValueEnum};
 
 use super::{Target, Which};

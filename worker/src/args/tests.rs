@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use almanac_workflows::record::{DriftPolicy, Options, OrphanPolicy};
+use almanac_core::record::{DriftPolicy, Options, OrphanPolicy};
 
 use super::*;
 use crate::telemetry::LogFormat;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use almanac_workflows::definition::parse_duration;
+use almanac_base::duration::parse as parse_duration;
 
 /// A duration as definitions write it.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

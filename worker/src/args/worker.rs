@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use almanac_activities::steps::{KeyEntry, KeyError};
-use almanac_workflows::names::Project;
-use almanac_workflows::record::{DriftPolicy, Options, OrphanPolicy};
+use almanac_base::names::Project;
+use almanac_core::record::{DriftPolicy, Options, OrphanPolicy};
 use clap::{Args, ValueEnum};
 
 use super::values::{at_least_a_second, duration, rate};

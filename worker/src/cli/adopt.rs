@@ -11,10 +11,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use almanac_activities::schedules::{Foreign, QUIET, RequestError};
-use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
-use almanac_workflows::plan;
-use almanac_workflows::record::{AdoptRequest, Flag};
-use almanac_workflows::schedule::{Desired, Field};
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_core::field::Field;
+use almanac_core::plan;
+use almanac_core::record::{AdoptRequest, Flag};
+use almanac_core::schedule::Desired;
 use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};

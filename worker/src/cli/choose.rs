@@ -1,6 +1,6 @@
 //! The schedules that a command is about: one by its id, or many by labels.
 
-use almanac_workflows::names::DefinitionId;
+use almanac_base::names::DefinitionId;
 use anyhow::bail;
 use serde_json::json;
 

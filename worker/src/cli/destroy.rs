@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use almanac_activities::schedules::Deletion;
-use almanac_workflows::names::{Project, ScheduleId};
-use almanac_workflows::plan::held_digest;
+use almanac_base::names::{Project, ScheduleId};
+use almanac_core::plan::held_digest;
 use anyhow::Context as _;
 use futures::{StreamExt as _, stream};
 use serde::Serialize;

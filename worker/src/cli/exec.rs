@@ -9,11 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use almanac_activities::steps::Steps;
-use almanac_workflows::definition::{Definition, Program};
-use almanac_workflows::run::language::{self, Call, Flow, Kind, Problem, Process, Run};
-use almanac_workflows::run::machine::{
-    About, Command, Delivery, Entry, Fault, Machine, Standard, Status,
-};
+use almanac_core::definition::{Definition, Program};
+use almanac_steps::language::{self, Call, Flow, Kind, Problem, Process, Run};
+use almanac_steps::machine::{About, Command, Delivery, Entry, Fault, Machine, Standard, Status};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};

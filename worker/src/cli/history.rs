@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use almanac_workflows::record::{Touch, TouchKind};
+use almanac_core::record::{Touch, TouchKind};
 use anyhow::Context as _;
 
 use super::Remote;
@@ -79,8 +79,8 @@ fn why(touch: &Touch) -> String {
 
 #[cfg(test)]
 mod tests {
-    use almanac_workflows::record::Override;
-    use almanac_workflows::schedule::Field;
+    use almanac_core::field::Field;
+    use almanac_core::record::Override;
 
     use super::*;
 

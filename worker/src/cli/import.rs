@@ -14,12 +14,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use almanac_activities::schedules::{Foreign, RequestError, wire};
-use almanac_workflows::definition::{
-    ParseContext, SearchAttribute, Written, parse_file, write_document,
-};
-use almanac_workflows::names::{DefinitionId, Project, RUN_WORKFLOW, ScheduleId};
-use almanac_workflows::schedule::{Action, DEFAULT_CATCHUP_WINDOW, Desired, Field, ScheduleValues};
-use almanac_workflows::times::{Spec, UTC};
+use almanac_base::names::{DefinitionId, Project, RUN_WORKFLOW, ScheduleId};
+use almanac_core::definition::{ParseContext, SearchAttribute, parse_file};
+use almanac_core::field::Field;
+use almanac_core::schedule::{Action, DEFAULT_CATCHUP_WINDOW, Desired, ScheduleValues};
+use almanac_core::write::{Written, write_document};
+use almanac_times::{Spec, UTC};
 use anyhow::{Context as _, bail};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -578,8 +578,8 @@ fn text(all: &[Imported], args: &ImportArgs) -> Page {
 
 #[cfg(test)]
 mod tests {
-    use almanac_workflows::definition::OverlapPolicy;
-    use almanac_workflows::times::compile_cron;
+    use almanac_core::definition::OverlapPolicy;
+    use almanac_times::compile_cron;
     use serde_json::json;
 
     use super::*;

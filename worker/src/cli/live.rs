@@ -7,9 +7,10 @@ use almanac_activities::schedules::view::{
     self, PausedBy, ScheduleDetail, ScheduleState, ScheduleView, ViewContext,
 };
 use almanac_activities::schedules::{LiveVersion, LiveVersions, Missed, Run, live_versions};
-use almanac_workflows::names::{DefinitionId, Project, Revision};
-use almanac_workflows::record::Status;
-use almanac_workflows::schedule::{Field, ScheduleValues};
+use almanac_base::names::{DefinitionId, Project, Revision};
+use almanac_core::field::Field;
+use almanac_core::record::Status;
+use almanac_core::schedule::ScheduleValues;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;

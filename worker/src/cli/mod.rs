@@ -28,11 +28,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::schedules::{Pace, RequestError, Schedules, wire};
-use almanac_workflows::definition::json_schema;
-use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
-use almanac_workflows::record::{NAME_LIMIT, Status, cut_text};
-use almanac_workflows::schedule::Live;
-use almanac_workflows::text::is_hidden;
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_base::text::is_hidden;
+use almanac_core::definition::json_schema;
+use almanac_core::record::{NAME_LIMIT, Status, cut_text};
+use almanac_core::schedule::Live;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use almanac_activities::schedules::RequestError;
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::schedule::Live;
-use almanac_workflows::times::{FireTimes, Rest, Spec, ZoneDifference};
+use almanac_base::names::DefinitionId;
+use almanac_core::schedule::Live;
+use almanac_times::{FireTimes, Rest, Spec, ZoneDifference};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde::Serialize;

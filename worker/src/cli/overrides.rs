@@ -4,8 +4,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::record::{Override, OverrideRequest, Report};
+use almanac_base::names::DefinitionId;
+use almanac_core::record::{Override, OverrideRequest, Report};
 use anyhow::{Context as _, bail};
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};

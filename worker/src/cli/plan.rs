@@ -12,11 +12,12 @@ use std::time::Duration;
 use almanac_activities::definitions::DefinitionSource;
 use almanac_activities::reconcile::Reconciler as Passes;
 use almanac_activities::schedules::{RequestError, Watch, next_times_of, wire};
-use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
-use almanac_workflows::plan::Plan;
-use almanac_workflows::record::{DefinitionCounts, Orders, PassInput, Trigger};
-use almanac_workflows::schedule::{Field, Live};
-use almanac_workflows::times::{Spec, ZoneDifference};
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_core::field::Field;
+use almanac_core::plan::Plan;
+use almanac_core::record::{DefinitionCounts, Orders, PassInput, Trigger};
+use almanac_core::schedule::Live;
+use almanac_times::{Spec, ZoneDifference};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -86,7 +87,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         recently_removed: status.recently_removed,
         overrides: status.overrides,
         orders: Orders::new(),
-        adoptions: almanac_workflows::record::Adoptions::new(),
+        adoptions: almanac_core::record::Adoptions::new(),
         corrections: status.corrections,
         definitions: DefinitionCounts::default(),
         event_types: DefinitionCounts::default(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use almanac_workflows::record::Report;
+use almanac_core::record::Report;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::sleep;
 

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use almanac_activities::runs::{Range, Times};
-use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::record::{RunAnswer, RunKind, RunRequest, RunState};
-use almanac_workflows::schedule::Live;
-use almanac_workflows::times::BackfillWindow;
+use almanac_base::names::DefinitionId;
+use almanac_core::definition::OverlapPolicy;
+use almanac_core::record::{RunAnswer, RunKind, RunRequest, RunState};
+use almanac_core::schedule::Live;
+use almanac_times::BackfillWindow;
 use anyhow::{Context as _, bail};
 use futures::{StreamExt, stream};
 use serde::Serialize;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use almanac_workflows::record::{SuspendAnswer, SuspendRequest};
+use almanac_core::record::{SuspendAnswer, SuspendRequest};
 use anyhow::bail;
 use serde_json::json;
 use tokio::time::{Instant, sleep};

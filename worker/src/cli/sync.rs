@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use almanac_workflows::record::{Op, Report, SyncRequest};
+use almanac_core::record::{Op, Report, SyncRequest};
 use anyhow::bail;
 use serde_json::json;
 
@@ -146,8 +146,8 @@ fn or_none(parts: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use almanac_workflows::names::Revision;
-    use almanac_workflows::record::{Change, Held, ReportError, ScheduleCounts};
+    use almanac_base::names::Revision;
+    use almanac_core::record::{Change, Held, ReportError, ScheduleCounts};
 
     use super::*;
 

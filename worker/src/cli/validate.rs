@@ -14,11 +14,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_workflows::definition::{
+use almanac_base::names::DefinitionId;
+use almanac_core::definition::{
     Calendars, DayCalendar, Definition, Diagnostic, Kind, ParseContext, Parsed, ParsedDocument,
     Severity, parse_file,
 };
-use almanac_workflows::names::DefinitionId;
 use jiff::Timestamp;
 use serde::Serialize;
 

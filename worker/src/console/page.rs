@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use almanac_workflows::text;
+use almanac_base::text;
 use anstyle::{AnsiColor, Color, Style};
 
 /// What a part of the text says.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::schedules::view::{ScheduleDetail, ScheduleView};
-use almanac_workflows::names::WorkerId;
-use almanac_workflows::plan::Plan;
-use almanac_workflows::record::{
+use almanac_base::names::WorkerId;
+use almanac_core::plan::Plan;
+use almanac_core::record::{
     OverrideAnswer, OverrideRequest, Report, RunAnswer, RunKind, RunRequest, Status, SyncRequest,
 };
-use almanac_workflows::snapshot::Snapshot;
+use almanac_core::snapshot::Snapshot;
 use serde::Serialize;
 
 use super::query::size;

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use almanac_workflows::definition::{Diagnostic, Kind};
-use almanac_workflows::names::{DefinitionId, Revision};
-use almanac_workflows::snapshot::{
-    Archived, LoadStatus, Loaded, LoadedCalendar, Snapshot, file_of,
-};
+use almanac_base::names::{DefinitionId, Revision};
+use almanac_core::definition::{Diagnostic, Kind};
+use almanac_core::snapshot::{Archived, LoadStatus, Loaded, LoadedCalendar, Snapshot, file_of};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;

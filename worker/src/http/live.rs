@@ -10,12 +10,12 @@ use almanac_activities::schedules::view::{
     self, ScheduleDetail, ScheduleView, ViewContext, ViewFiles,
 };
 use almanac_activities::schedules::{Pace, RequestError, Schedules};
-use almanac_workflows::names::{DefinitionId, WorkerId};
-use almanac_workflows::record::{
+use almanac_base::names::{DefinitionId, WorkerId};
+use almanac_core::record::{
     DefinitionCounts, Orders, OverrideAnswer, OverrideRequest, PassInput, RunAnswer, RunKind,
     RunRequest, Status, SyncRequest, Trigger,
 };
-use almanac_workflows::snapshot::Snapshot;
+use almanac_core::snapshot::Snapshot;
 use jiff::Timestamp;
 use temporalio_client::Client;
 use tokio::time::{Instant, sleep};
@@ -171,7 +171,7 @@ impl Shared {
             recently_removed: status.recently_removed,
             overrides: status.overrides.clone(),
             orders: Orders::new(),
-            adoptions: almanac_workflows::record::Adoptions::new(),
+            adoptions: almanac_core::record::Adoptions::new(),
             corrections: status.corrections.clone(),
             definitions: DefinitionCounts::default(),
             event_types: DefinitionCounts::default(),

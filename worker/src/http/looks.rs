@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_workflows::record::Status;
+use almanac_core::record::Status;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::schedules::view::ScheduleDetail;
-use almanac_workflows::definition::parse_duration;
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::record::{OverrideAnswer, OverrideRequest, Report};
+use almanac_base::duration::parse as parse_duration;
+use almanac_base::names::DefinitionId;
+use almanac_core::record::{OverrideAnswer, OverrideRequest, Report};
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use almanac_activities::metrics::Metric;
-use almanac_workflows::names::Revision;
+use almanac_base::names::Revision;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;

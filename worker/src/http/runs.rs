@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::record::{RunAnswer, RunKind, RunRequest, RunState};
-use almanac_workflows::times::When;
+use almanac_base::names::DefinitionId;
+use almanac_core::definition::OverlapPolicy;
+use almanac_core::record::{RunAnswer, RunKind, RunRequest, RunState};
+use almanac_times::When;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use almanac_activities::schedules::view::{ScheduleDetail, ScheduleState, ScheduleView};
-use almanac_workflows::record::Status;
+use almanac_core::record::Status;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_workflows::record::{
+use almanac_core::record::{
     DefinitionCounts, LIST_LIMIT, NAME_LIMIT, Report, ReportError, SyncRequest, check_text,
 };
-use almanac_workflows::snapshot::Snapshot;
+use almanac_core::snapshot::Snapshot;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};

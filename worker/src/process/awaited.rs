@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use almanac_workflows::record::RunAnswer;
+use almanac_core::record::RunAnswer;
 use tokio::time::Instant;
 
 use super::reconciler::ReconcilerError;

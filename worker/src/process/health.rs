@@ -9,7 +9,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use almanac_activities::metrics;
-use almanac_workflows::record::{Status, Suspension};
+use almanac_core::record::{Status, Suspension};
 use jiff::Timestamp;
 use serde::Serialize;
 

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use almanac_activities::schedules::Watch;
 use almanac_activities::steps::{StepKeys, Steps};
-use almanac_workflows::names::{Project, WorkerId};
+use almanac_base::names::{Project, WorkerId};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use temporalio_client::Client;

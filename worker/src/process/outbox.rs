@@ -7,8 +7,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use almanac_workflows::names::{Revision, WorkerId};
-use almanac_workflows::record::{Announcement, DefinitionCounts, Options, WorkerEvent};
+use almanac_base::names::{Revision, WorkerId};
+use almanac_core::record::{Announcement, DefinitionCounts, Options, WorkerEvent};
 
 use crate::registry::ReloadSummary;
 
@@ -171,7 +171,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use almanac_workflows::names::DefinitionId;
+    use almanac_base::names::DefinitionId;
 
     use super::*;
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use super::awaited::AwaitedRuns;
 use super::backoff::Backoff;
-use almanac_workflows::names::{DefinitionId, Project, RECONCILE_WORKFLOW};
-use almanac_workflows::record::{
-    AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, MEMO_KEY, NOT_AFTER, OverrideAnswer,
+use almanac_base::names::{DefinitionId, MEMO_KEY, Project, RECONCILE_WORKFLOW};
+use almanac_core::record::{
+    AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, NOT_AFTER, OverrideAnswer,
     OverrideRequest, Progress, Report, RunAnswer, RunKind, RunRequest, RunState, RunsQuery,
     SelectRequest, Selection, Selector, State, Status, SuspendAnswer, SuspendRequest, Suspension,
     SyncAnswer, SyncRequest, TOO_LATE, Touch, WorkflowMemo,

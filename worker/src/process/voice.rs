@@ -10,8 +10,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_workflows::names::Project;
-use almanac_workflows::record::Status;
+use almanac_base::names::Project;
+use almanac_core::record::Status;
 use temporalio_client::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use almanac_workflows::definition::{Calendars, Definition, Kind, Parsed};
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::snapshot::{
+use almanac_base::names::DefinitionId;
+use almanac_core::definition::{Calendars, Definition, Kind, Parsed};
+use almanac_core::snapshot::{
     ARCHIVED_KEPT, Archived, LoadStatus, Loaded, LoadedCalendar, Snapshot,
 };
 

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use almanac_workflows::definition::{Diagnostic, Kind, ParsedDocument};
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::snapshot::{FailedDocument, Snapshot};
+use almanac_base::names::DefinitionId;
+use almanac_core::definition::{Diagnostic, Kind, ParsedDocument};
+use almanac_core::snapshot::{FailedDocument, Snapshot};
 
 use super::files::{Content, FileKey};
 use super::load::View;

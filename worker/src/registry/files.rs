@@ -8,7 +8,7 @@ use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use almanac_workflows::definition::ParsedDocument;
+use almanac_core::definition::ParsedDocument;
 
 use super::read::Refusal;
 use super::scan::Signature;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use almanac_workflows::definition::Kind;
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::snapshot::{Archived, LoadStatus, Loaded, LoadedCalendar};
+use almanac_base::names::DefinitionId;
+use almanac_core::definition::Kind;
+use almanac_core::snapshot::{Archived, LoadStatus, Loaded, LoadedCalendar};
 
 use super::files::FileKey;
 use super::load::View;

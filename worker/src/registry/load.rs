@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use almanac_workflows::definition::{
+use almanac_base::names::Revision;
+use almanac_core::definition::{
     Diagnostic, Kind, ParseContext, ParsedDocument, Severity, parse_file,
 };
-use almanac_workflows::names::Revision;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 

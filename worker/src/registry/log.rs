@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use almanac_activities::metrics::Metric;
-use almanac_workflows::definition::{Diagnostic, Kind};
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::snapshot::{FailedDocument, LoadStatus, Snapshot, file_of};
+use almanac_base::names::DefinitionId;
+use almanac_core::definition::{Diagnostic, Kind};
+use almanac_core::snapshot::{FailedDocument, LoadStatus, Snapshot, file_of};
 use metrics::{counter, gauge, histogram};
 
 use super::{Reload, ReloadError, ReloadSummary};
@@ -203,9 +203,9 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
-    use almanac_workflows::definition::{ParseContext, parse_file};
-    use almanac_workflows::names::Revision;
-    use almanac_workflows::snapshot::Loaded;
+    use almanac_base::names::Revision;
+    use almanac_core::definition::{ParseContext, parse_file};
+    use almanac_core::snapshot::Loaded;
     use insta::assert_snapshot;
     use metrics_exporter_prometheus::PrometheusBuilder;
 

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use almanac_workflows::snapshot::Snapshot;
+use almanac_core::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 

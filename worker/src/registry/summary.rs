@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use almanac_workflows::names::{DefinitionId, Revision};
-use almanac_workflows::record::DefinitionCounts;
-use almanac_workflows::snapshot::Snapshot;
+use almanac_base::names::{DefinitionId, Revision};
+use almanac_core::record::DefinitionCounts;
+use almanac_core::snapshot::Snapshot;
 
 /// The most changed definitions that are named: the fast path takes no more.
 const CHANGED_LIMIT: usize = 100;

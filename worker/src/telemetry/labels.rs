@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
+use almanac_base::names::{RECONCILE_WORKFLOW, RUN_WORKFLOW};
 use almanac_workflows::contracts;
-use almanac_workflows::names::{RECONCILE_WORKFLOW, RUN_WORKFLOW};
 use metrics::{Key, Label};
 
 /// The value that stands for every unknown one.

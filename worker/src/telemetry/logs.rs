@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 
-use almanac_workflows::text;
+use almanac_base::text;
 use anstyle::{AnsiColor, Style};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;

@@ -11,22 +11,20 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
-use serde_json::Value;
-
-use crate::names::WorkerId;
-use crate::record::{
+use almanac_base::names::WorkerId;
+use almanac_base::size::{PAYLOAD_LIMIT, json_size};
+use almanac_core::field::Field;
+pub(super) use almanac_core::record::is_name as good_name;
+use almanac_core::record::{
     Announcement, CLAIMS_KEPT, CORRECTIONS_LIMIT, Held, LIST_LIMIT, NAME_LIMIT, OVERRIDES_LIMIT,
     Options, Order, PENDING_KEPT, REASON_LIMIT, REPORT_LIMIT, REPORTS_KEPT, REQUESTS_KEPT,
     REVISIONS_KEPT, RUNS_KEPT, RUNS_NAMED, RUNS_WAITING, Report, RunAnswer, RunOrder, RunRecord,
     RunsSeen, SCHEDULE_ID_LIMIT, State, Suspension, TOUCHES_KEPT, Touch, WORKERS_KEPT, WorkerEvent,
     bound_corrections, bound_overrides, bound_report, cut_text, is_bounded, keep_first, text_size,
 };
-use crate::schedule::Field;
-use crate::size::{PAYLOAD_LIMIT, json_size};
-
-pub(super) use crate::record::is_name as good_name;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
 
 /// The size from which a state is made smaller, in bytes of JSON.
 const STATE_LIMIT: usize = 1024 * 1024;

@@ -17,11 +17,11 @@
 
 use std::time::Duration;
 
+use almanac_base::names::{Revision, WorkerId};
+use almanac_core::record::{Announcement, Options, State, WORKERS_KEPT, WorkerEvent, WorkerState};
 use jiff::Timestamp;
 
 use super::bounds;
-use crate::names::{Revision, WorkerId};
-use crate::record::{Announcement, Options, State, WORKERS_KEPT, WorkerEvent, WorkerState};
 
 /// What an announcement did to the current revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,8 +108,8 @@ pub(super) fn refused(
         options: known.options.clone(),
         version: known.version.clone(),
         changed: None,
-        definitions: crate::record::DefinitionCounts::default(),
-        event_types: crate::record::DefinitionCounts::default(),
+        definitions: almanac_core::record::DefinitionCounts::default(),
+        event_types: almanac_core::record::DefinitionCounts::default(),
     };
     hear(state, &said, now)
 }

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::names::{Project, Revision};
-use crate::record::{Held, Op, Report, ScheduleCounts, Status};
-use crate::text;
+use almanac_base::names::{Project, Revision};
+use almanac_base::text;
+use almanac_core::record::{Held, Op, Report, ScheduleCounts, Status};
 
 /// How many entries of a list are shown.
 const SHOWN: usize = 20;

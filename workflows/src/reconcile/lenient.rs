@@ -3,6 +3,9 @@
 //! A typed handler argument of another shape fails the workflow task for ever,
 //! so handlers take raw payloads and come here. Of several inputs the first counts.
 
+use almanac_core::record::{
+    Announcement, HistoryRequest, INPUT_LIMIT, NOT_AFTER, RunsQuery, State, TOO_LATE,
+};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -10,9 +13,6 @@ use temporalio_common::data_converters::RawValue;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 use super::bounds;
-use crate::record::{
-    Announcement, HistoryRequest, INPUT_LIMIT, NOT_AFTER, RunsQuery, State, TOO_LATE,
-};
 
 /// The most bytes of a state that a run begins with: what the server takes.
 const STATE_LIMIT: usize = 2 * 1024 * 1024;
@@ -53,7 +53,7 @@ fn json(raw: &RawValue, limit: usize) -> Option<Value> {
 pub(super) fn announcement(raw: &RawValue) -> Option<Announcement> {
     let mut said: Announcement = serde_json::from_value(json(raw, INPUT_LIMIT)?).ok()?;
     let good = bounds::good_name(said.worker.as_str())
-        && (said.event == crate::record::WorkerEvent::Stopping
+        && (said.event == almanac_core::record::WorkerEvent::Stopping
             || bounds::good_name(said.revision.as_str()));
     bounds::announcement(&mut said);
     good.then_some(said)

@@ -14,16 +14,16 @@ mod suspension;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use almanac_base::names::{DefinitionId, Revision, WorkerId};
+use almanac_core::record::{
+    Announcement, PassDone, PassInput, PendingPass, State, Status, SyncAnswer, SyncRequest,
+    Trigger, WorkerEvent,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::decide::{self, Effect};
 use super::queue::{self, Ask};
 use super::{bounds, outcome};
-use crate::names::{DefinitionId, Revision, WorkerId};
-use crate::record::{
-    Announcement, PassDone, PassInput, PendingPass, State, Status, SyncAnswer, SyncRequest,
-    Trigger, WorkerEvent,
-};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -384,16 +384,16 @@ fn probe(revision: Revision) -> PassInput {
         only: Some(Vec::new()),
         describe_all: false,
         replicas_differ: true,
-        drift: crate::record::DriftPolicy::Report,
-        orphans: crate::record::OrphanPolicy::Keep,
+        drift: almanac_core::record::DriftPolicy::Report,
+        orphans: almanac_core::record::OrphanPolicy::Keep,
         resync_interval: Duration::ZERO,
         recently_removed: 0,
         overrides: BTreeMap::new(),
-        orders: crate::record::Orders::new(),
-        adoptions: crate::record::Adoptions::new(),
+        orders: almanac_core::record::Orders::new(),
+        adoptions: almanac_core::record::Adoptions::new(),
         corrections: BTreeMap::new(),
-        definitions: crate::record::DefinitionCounts::default(),
-        event_types: crate::record::DefinitionCounts::default(),
+        definitions: almanac_core::record::DefinitionCounts::default(),
+        event_types: almanac_core::record::DefinitionCounts::default(),
     }
 }
 

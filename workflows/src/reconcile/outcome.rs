@@ -1,12 +1,12 @@
 //! What a pass that ended changes in the workflow's state.
 
-use jiff::Timestamp;
-
-use super::bounds;
-use crate::record::{
+use almanac_core::record::{
     DefinitionCounts, PassDone, PassInput, PendingPass, Report, ReportError, State, Touch,
     bound_corrections, bound_overrides, bound_report, remember,
 };
+use jiff::Timestamp;
+
+use super::bounds;
 
 /// Takes the outcome of a pass that ran in.
 ///

@@ -4,6 +4,8 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use almanac_base::names::{MEMO_KEY, Project, WorkerId};
+use almanac_core::record::{PassInput, PassOutcome};
 use jiff::Timestamp;
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::{ActivityExecutionError, TimeoutType};
@@ -18,8 +20,6 @@ use super::details;
 use super::machine::{Attempt, Machine, Next};
 use super::workflow::{ReconcileSchedules, tick, time, unwound};
 use crate::contracts::Reconcile;
-use crate::names::{Project, WorkerId};
-use crate::record::{MEMO_KEY, PassInput, PassOutcome};
 
 /// A pass whose worker is silent for this long failed.
 const HEARTBEAT: Duration = Duration::from_secs(30);

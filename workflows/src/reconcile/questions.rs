@@ -1,12 +1,12 @@
 //! The part of `ReconcileSchedules` that asks workers about themselves, beside
 //! the passes: those whose announcement came, and those that were silent.
 
+use almanac_base::names::Project;
 use temporalio_workflow::WorkflowContext;
 use temporalio_workflow::workflows::join_all;
 
 use super::passes::{attempt, is_over};
 use super::workflow::{ReconcileSchedules, tick};
-use crate::names::Project;
 
 /// How many workers are asked at a time. Half of these places are kept for
 /// workers that have answered before: announcements in made-up names cannot

@@ -8,8 +8,8 @@
 
 use std::collections::VecDeque;
 
-use crate::names::DefinitionId;
-use crate::record::{LIST_LIMIT, PENDING_KEPT, PendingPass, State, Trigger};
+use almanac_base::names::DefinitionId;
+use almanac_core::record::{LIST_LIMIT, PENDING_KEPT, PendingPass, State, Trigger};
 
 /// How often a dry run or a confirmation is tried before a report says that it
 /// failed. Plain passes are tried until they end well.

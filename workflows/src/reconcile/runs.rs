@@ -7,6 +7,12 @@
 
 use std::time::Duration;
 
+use almanac_base::names::{Project, Revision};
+use almanac_base::text;
+use almanac_core::record::{
+    RunAnswer, RunOrder, RunState, RunStep, SELECTION_LIMIT, SelectRequest, Selection, cut_text,
+    is_name,
+};
 use temporalio_common::RetryPolicy;
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::{TimeoutError, TimeoutType};
@@ -18,12 +24,6 @@ use super::machine::Machine;
 use super::passes::{failure, is_over};
 use super::workflow::{ReconcileSchedules, Refusal, refusal, tick};
 use crate::contracts::{ManualRun, Select};
-use crate::names::{Project, Revision};
-use crate::record::{
-    RunAnswer, RunOrder, RunState, RunStep, SELECTION_LIMIT, SelectRequest, Selection, cut_text,
-    is_name,
-};
-use crate::text;
 
 /// How many runs go on at a time, each of another schedule.
 const LANES: usize = 8;

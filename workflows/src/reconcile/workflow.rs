@@ -19,6 +19,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::SystemTime;
 
+use almanac_base::names::{MEMO_KEY, Project};
+use almanac_core::record::{
+    AdoptAnswer, OverrideAnswer, RunAnswer, RunKind, SelectRequest, Selection, State, Status,
+    SuspendAnswer, SyncAnswer, Touch, WorkflowMemo, cut_text,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use temporalio_common::data_converters::RawValue;
@@ -32,11 +37,6 @@ use temporalio_workflow::{
 use super::machine::Machine;
 use super::passes::passes;
 use super::{lenient, questions, runs};
-use crate::names::Project;
-use crate::record::{
-    AdoptAnswer, MEMO_KEY, OverrideAnswer, RunAnswer, RunKind, SelectRequest, Selection, State,
-    Status, SuspendAnswer, SyncAnswer, Touch, WorkflowMemo, cut_text,
-};
 
 /// A run that is older than this continues as new.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(1);
@@ -121,7 +121,7 @@ impl ReconcileSchedules {
         .await
     }
 
-    /// A worker's files changed, or it starts or stops: an [`Announcement`](crate::record::Announcement).
+    /// A worker's files changed, or it starts or stops: an [`Announcement`](almanac_core::record::Announcement).
     #[signal]
     pub fn definitions_changed(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
         self.heard(ctx);

@@ -5,14 +5,6 @@
 //! keeps. What happens to the file afterwards does not matter. The interpreter
 //! reads nothing but its input and the results of activities.
 
-mod event;
-mod input;
-pub mod language;
-mod limits;
-pub mod machine;
 mod workflow;
 
-pub use crate::size::{PAYLOAD_LIMIT, json_size};
-pub use event::cloud_event;
-pub use input::*;
 pub use workflow::RunDefinition;

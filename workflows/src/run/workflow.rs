@@ -20,6 +20,11 @@ mod onward;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use almanac_base::names::MEMO_KEY;
+use almanac_base::text;
+use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput, RunMemo};
+use almanac_steps::language::{self, Flow};
+use almanac_steps::machine::{About, Command, Fault, Machine, Standard, Status, shortened};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use temporalio_common::data_converters::RawValue;
@@ -31,12 +36,7 @@ use temporalio_workflow::{
     WorkflowContextView, WorkflowResult, WorkflowTermination,
 };
 
-use super::language::{self, Flow};
-use super::machine::{About, Command, Fault, Machine, Standard, Status, shortened};
-use super::{DefinitionRef, PinnedDefinition, RunInput};
 use crate::contracts::{CurrentDefinition, Pause};
-use crate::record::{MEMO_KEY, RunMemo};
-use crate::text;
 use course::{Course, Due};
 use effects::Effects;
 use given::read;

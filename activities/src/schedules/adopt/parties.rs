@@ -1,10 +1,10 @@
 //! The two schedules of an adoption as they are now, and the note by which a
 //! foreign one is known to be paused for ours.
 
-use almanac_workflows::names::ScheduleId;
-use almanac_workflows::plan::AdoptedState;
-use almanac_workflows::record::Flag;
-use almanac_workflows::schedule::{Desired, ScheduleValues};
+use almanac_base::names::ScheduleId;
+use almanac_core::plan::AdoptedState;
+use almanac_core::record::Flag;
+use almanac_core::schedule::{Desired, ScheduleValues};
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;

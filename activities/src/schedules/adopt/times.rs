@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::names::ScheduleId;
-use almanac_workflows::schedule::Desired;
-use almanac_workflows::times::{Quiet, Spec};
+use almanac_base::names::ScheduleId;
+use almanac_core::definition::OverlapPolicy;
+use almanac_core::schedule::Desired;
+use almanac_times::{Quiet, Spec};
 use jiff::{SignedDuration, Timestamp};
 
 use super::parties::Old;

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::plan::{Cause, Create, Delete, Update};
-use almanac_workflows::record::{ActionMemo, Change, Op, Override, ReportError};
-use almanac_workflows::schedule::{Field, ScheduleValues};
+use almanac_base::names::DefinitionId;
+use almanac_core::field::Field;
+use almanac_core::plan::{Cause, Create, Delete, Update};
+use almanac_core::record::{ActionMemo, Change, Op, Override, ReportError};
+use almanac_core::schedule::ScheduleValues;
 
 use crate::schedules::wire::Described;
 

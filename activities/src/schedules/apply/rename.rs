@@ -12,9 +12,9 @@
 
 use std::time::Duration;
 
-use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::names::ScheduleId;
-use almanac_workflows::plan::{Create, Delete, Update, is_paused_for_rename, pause_for_rename};
+use almanac_base::names::ScheduleId;
+use almanac_core::definition::OverlapPolicy;
+use almanac_core::plan::{Create, Delete, Update, is_paused_for_rename, pause_for_rename};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 

@@ -12,9 +12,9 @@
 
 use std::time::Duration;
 
-use almanac_workflows::names::ScheduleId;
-use almanac_workflows::plan::{Remaining, Update};
-use almanac_workflows::schedule::Field;
+use almanac_base::names::ScheduleId;
+use almanac_core::field::Field;
+use almanac_core::plan::{Remaining, Update};
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
 use tokio::time::Instant;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use almanac_workflows::names::ScheduleId;
+use almanac_base::names::ScheduleId;
 use jiff::Timestamp;
 use temporalio_client::NamespacedClient;
 use temporalio_client::grpc::WorkflowService;
@@ -24,7 +24,7 @@ impl Schedules {
     /// schedule has them too. The server's search starts at `after`, which
     /// matters around a change of the clock ([`Spec::search_start`]).
     ///
-    /// [`Spec::search_start`]: almanac_workflows::times::Spec::search_start
+    /// [`Spec::search_start`]: almanac_times::Spec::search_start
     pub async fn matching_times(
         &self,
         id: &ScheduleId,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::plan::{contested_fields, drifted_fields};
-use almanac_workflows::record::{ActionMemo, Flag, Override};
-use almanac_workflows::schedule::{Desired, Field, Live, Note, NoteKind};
-use almanac_workflows::times::{Calendar, compile_cron};
+use almanac_base::names::DefinitionId;
+use almanac_core::field::Field;
+use almanac_core::plan::{contested_fields, drifted_fields};
+use almanac_core::record::{ActionMemo, Flag, Override};
+use almanac_core::schedule::{Desired, Live, Note, NoteKind};
+use almanac_times::{Calendar, compile_cron};
 use jiff::Timestamp;
 
 use super::{LastRun, PausedBy, ScheduleState, ScheduleView, ViewContext};

@@ -14,12 +14,13 @@ mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use almanac_workflows::names::{DefinitionId, Project, Revision, ScheduleId};
-use almanac_workflows::plan;
-use almanac_workflows::record::{Flag, Override, Status};
-use almanac_workflows::schedule::{Desired, Field};
-use almanac_workflows::snapshot::Snapshot;
-use almanac_workflows::times::ZoneDifference;
+use almanac_base::names::{DefinitionId, Project, Revision, ScheduleId};
+use almanac_core::field::Field;
+use almanac_core::plan;
+use almanac_core::record::{Flag, Override, Status};
+use almanac_core::schedule::Desired;
+use almanac_core::snapshot::Snapshot;
+use almanac_times::ZoneDifference;
 use jiff::Timestamp;
 use serde::Serialize;
 

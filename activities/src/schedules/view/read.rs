@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use almanac_workflows::names::{DefinitionId, ScheduleId};
-use almanac_workflows::record::Status;
-use almanac_workflows::schedule::Field;
+use almanac_base::names::{DefinitionId, ScheduleId};
+use almanac_core::field::Field;
+use almanac_core::record::Status;
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 

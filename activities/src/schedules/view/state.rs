@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use almanac_workflows::schedule::{Note, NoteKind};
+use almanac_core::schedule::{Note, NoteKind};
 use serde::{Deserialize, Serialize};
 
 use super::derive::InForce;
@@ -120,7 +120,7 @@ impl PausedBy {
 
 #[cfg(test)]
 mod tests {
-    use almanac_workflows::record::Override;
+    use almanac_core::record::Override;
     use serde_json::json;
 
     use super::*;

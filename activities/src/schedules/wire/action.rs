@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use almanac_workflows::definition::{RetryPolicy, SearchAttribute, WorkflowOptions};
-use almanac_workflows::names::RUN_WORKFLOW;
-use almanac_workflows::record::{ActionMemo, MEMO_KEY};
-use almanac_workflows::run::pinned_steps;
-use almanac_workflows::schedule::{Action, HASH_VERSION, LiveMemo};
+use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW};
+use almanac_core::definition::{RetryPolicy, SearchAttribute, WorkflowOptions};
+use almanac_core::field::HASH_VERSION;
+use almanac_core::record::{ActionMemo, pinned_steps};
+use almanac_core::schedule::{Action, LiveMemo};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::{
     Memo, Payload, Payloads, Priority, RetryPolicy as WireRetryPolicy, SearchAttributes,

@@ -30,7 +30,7 @@ pub fn decode_json(payload: &Payload) -> Value {
     }
     let parsed = (encoding == JSON).then(|| serde_json::from_slice(&payload.data).ok());
     parsed.flatten().unwrap_or_else(|| {
-        let digest = almanac_workflows::names::Revision::of(&payload.data);
+        let digest = almanac_base::names::Revision::of(&payload.data);
         json!({ "$payload": String::from_utf8_lossy(encoding), "digest": digest })
     })
 }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use almanac_workflows::definition::OverlapPolicy;
-use almanac_workflows::names::{DefinitionId, Project, ScheduleId};
-use almanac_workflows::plan::{Create, Remaining, Update};
-use almanac_workflows::record::{MEMO_KEY, OwnerMemo};
-use almanac_workflows::schedule::{Field, Live, ScheduleValues};
+use almanac_base::names::{DefinitionId, MEMO_KEY, Project, ScheduleId};
+use almanac_core::definition::OverlapPolicy;
+use almanac_core::field::Field;
+use almanac_core::plan::{Create, Remaining, Update};
+use almanac_core::record::OwnerMemo;
+use almanac_core::schedule::{Live, ScheduleValues};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::Memo;

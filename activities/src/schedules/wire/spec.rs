@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use almanac_workflows::times::{
-    Calendar, CalendarRanges, Interval, Range as ValueRange, Spec, UTC,
-};
+use almanac_times::{Calendar, CalendarRanges, Interval, Range as ValueRange, Spec, UTC};
 use jiff::Timestamp;
 use temporalio_common::protos::temporal::api::schedule::v1::{
     IntervalSpec, Range, ScheduleSpec, StructuredCalendarSpec,
@@ -172,7 +170,7 @@ pub(crate) fn decode_time(time: &prost_types::Timestamp) -> Option<Timestamp> {
 mod tests {
     use proptest::prelude::*;
 
-    use almanac_workflows::times::Rest;
+    use almanac_times::Rest;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! An event as it is sent.
 
-use almanac_workflows::run::machine::Standard;
+use almanac_steps::machine::Standard;
 use serde_json::Value;
 
 use super::Subject;

@@ -14,7 +14,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
-use almanac_workflows::run::machine::Standard;
+use almanac_steps::machine::Standard;
 use async_nats::connection::State;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::{self, ErrorCode, context::PublishError, message::PublishMessage};

@@ -1,7 +1,7 @@
 //! What a task's output is. Pure.
 
-use almanac_workflows::run::language::CallOutput;
-use almanac_workflows::run::machine::Standard;
+use almanac_steps::language::CallOutput;
+use almanac_steps::machine::Standard;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, RETRY_AFTER};

@@ -1,7 +1,7 @@
 //! Who calls: basic, bearer and digest.
 
-use almanac_workflows::run::language::AuthenticationScheme as Scheme;
-use almanac_workflows::run::machine::{RequestAuthentication, RequestCredentials, Standard};
+use almanac_steps::language::AuthenticationScheme as Scheme;
+use almanac_steps::machine::{RequestAuthentication, RequestCredentials, Standard};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Url;

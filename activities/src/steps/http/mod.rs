@@ -12,8 +12,8 @@ mod request;
 
 use std::time::Duration;
 
-use almanac_workflows::run::language::CallOutput;
-use almanac_workflows::run::machine::{HttpRequest, Standard};
+use almanac_steps::language::CallOutput;
+use almanac_steps::machine::{HttpRequest, Standard};
 use reqwest::Url;
 use serde_json::Value;
 

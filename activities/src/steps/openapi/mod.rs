@@ -11,8 +11,8 @@ mod tests;
 
 use std::time::Duration;
 
-use almanac_workflows::definition::yaml_value;
-use almanac_workflows::run::machine::{OpenApiRequest, Standard};
+use almanac_core::definition::yaml_value;
+use almanac_steps::machine::{OpenApiRequest, Standard};
 use reqwest::Url;
 use serde_json::Value;
 use tokio::sync::Semaphore;

@@ -20,9 +20,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::run::language::RunOutput;
-use almanac_workflows::run::machine::{ShellRequest, Standard};
+use almanac_base::names::DefinitionId;
+use almanac_steps::language::RunOutput;
+use almanac_steps::machine::{ShellRequest, Standard};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 

@@ -14,7 +14,7 @@ mod server;
 
 use std::time::Duration;
 
-use almanac_workflows::run::machine::{Fault, HttpRequest};
+use almanac_steps::machine::{Fault, HttpRequest};
 use serde_json::{Value, json};
 
 use super::*;

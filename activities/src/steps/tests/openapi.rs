@@ -1,4 +1,4 @@
-use almanac_workflows::run::machine::OpenApiRequest;
+use almanac_steps::machine::OpenApiRequest;
 
 use super::server::Server;
 use super::*;

@@ -1,5 +1,5 @@
 use super::server::Server;
-use almanac_workflows::run::machine::OpenApiRequest;
+use almanac_steps::machine::OpenApiRequest;
 
 use super::*;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use almanac_workflows::names::{DefinitionId, Revision, ScheduleId};
-use almanac_workflows::schedule::Field;
+use almanac_base::names::{DefinitionId, Revision, ScheduleId};
+use almanac_core::field::Field;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::steps::Steps;
-use almanac_workflows::names::DefinitionId;
-use almanac_workflows::run::language::Temporal;
-use almanac_workflows::run::machine::{Effect, EffectId, Fault, Standard};
+use almanac_base::names::DefinitionId;
+use almanac_steps::language::Temporal;
+use almanac_steps::machine::{Effect, EffectId, Fault, Standard};
 use serde_json::Value;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;

@@ -1,6 +1,6 @@
 //! Lists: pages, filters, and how often the server is asked for one.
 
-use almanac_workflows::snapshot::Archived;
+use almanac_core::snapshot::Archived;
 
 use super::*;
 

@@ -19,14 +19,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use almanac_activities::schedules::view::{PausedBy, ScheduleDetail, ScheduleState, ScheduleView};
-use almanac_workflows::definition::{Diagnostic, Kind};
-use almanac_workflows::names::{Project, Revision, WorkerId};
-use almanac_workflows::plan::Plan;
-use almanac_workflows::record::{
+use almanac_base::names::{Project, Revision, WorkerId};
+use almanac_core::definition::{Diagnostic, Kind};
+use almanac_core::plan::Plan;
+use almanac_core::record::{
     DefinitionCounts, Held, OverrideAnswer, OverrideRequest, Report, ReportError, RunAnswer,
     RunKind, RunRequest, RunState, Status, SyncRequest, WorkerState,
 };
-use almanac_workflows::snapshot::{Archived, FailedDocument, Snapshot};
+use almanac_core::snapshot::{Archived, FailedDocument, Snapshot};
 use axum::http::{StatusCode, header};
 use axum::routing::{get, post};
 use jiff::Timestamp;

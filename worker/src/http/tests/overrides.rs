@@ -6,18 +6,18 @@ use super::*;
 fn serving(report: Report) -> Fake {
     let path = "job-1.yaml";
     let yaml = b"schedule: { cron: '0 3 * * *' }\nworkflow: { type: T, task_queue: q }\n";
-    let context = almanac_workflows::definition::ParseContext {
+    let context = almanac_core::definition::ParseContext {
         now: Timestamp::UNIX_EPOCH,
     };
-    let document = almanac_workflows::definition::parse_file(path, yaml, &context).remove(0);
+    let document = almanac_core::definition::parse_file(path, yaml, &context).remove(0);
     let definition = Arc::clone(document.definition().unwrap());
     let mut fake = Fake::reporting(report);
     fake.snapshot.definitions.insert(
         definition.id.clone(),
-        almanac_workflows::snapshot::Loaded {
+        almanac_core::snapshot::Loaded {
             definition,
             source: path.to_owned(),
-            status: almanac_workflows::snapshot::LoadStatus::Loaded,
+            status: almanac_core::snapshot::LoadStatus::Loaded,
         },
     );
     fake

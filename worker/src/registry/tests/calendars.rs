@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use almanac_workflows::snapshot::Snapshot;
+use almanac_core::snapshot::Snapshot;
 use insta::assert_snapshot;
 
 use super::*;
@@ -138,7 +138,7 @@ async fn a_broken_calendar_keeps_its_last_good_version() {
         let snapshot = registry.snapshot();
         let days = &snapshot.calendars[&"days".parse().unwrap()];
         assert_eq!(days.status, LoadStatus::Stale, "{broken}");
-        let loaded = |loaded: &almanac_workflows::snapshot::Loaded| loaded.status;
+        let loaded = |loaded: &almanac_core::snapshot::Loaded| loaded.status;
         assert!(
             snapshot
                 .definitions

@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_workflows::definition::{
+use almanac_base::names::Revision;
+use almanac_core::definition::{
     Definition, Diagnostic, Kind, OverlapPolicy, ParseContext, Parsed, ParsedDocument, Program,
     ScheduleBlock,
 };
-use almanac_workflows::names::Revision;
-use almanac_workflows::snapshot::LoadStatus;
-use almanac_workflows::times::Spec;
+use almanac_core::snapshot::LoadStatus;
+use almanac_times::Spec;
 use serde_json::Value;
 use tempfile::TempDir;
 

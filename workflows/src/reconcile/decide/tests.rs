@@ -1,7 +1,7 @@
+use almanac_core::record::{DefinitionCounts, DriftPolicy, OrphanPolicy};
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{DefinitionCounts, DriftPolicy, OrphanPolicy};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -259,7 +259,7 @@ fn the_table_and_what_was_seen_are_bounded() {
         );
     }
     assert_eq!(state.workers.len(), WORKERS_KEPT);
-    assert_eq!(state.seen.len(), crate::record::REVISIONS_KEPT);
+    assert_eq!(state.seen.len(), almanac_core::record::REVISIONS_KEPT);
     assert!(state.workers.contains_key(&WorkerId::new("w499")));
     assert_eq!(state.revision, Some(revision("r499")));
 }

@@ -1,9 +1,9 @@
+use almanac_base::names::WorkerId;
+use almanac_core::field::Field;
+use almanac_core::record::{Change, DriftCounts, ReportError, Trigger, WorkerState};
 use jiff::Timestamp;
 
 use super::*;
-use crate::names::WorkerId;
-use crate::record::{Change, DriftCounts, ReportError, Trigger, WorkerState};
-use crate::schedule::Field;
 
 fn project() -> Project {
     "billing".parse().unwrap()

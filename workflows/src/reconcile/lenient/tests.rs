@@ -1,8 +1,8 @@
+use almanac_core::record::{Options, SyncRequest, WorkerEvent};
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 use super::*;
-use crate::record::{Options, SyncRequest, WorkerEvent};
 
 fn raw(inputs: &[&str]) -> RawValue {
     RawValue::new(

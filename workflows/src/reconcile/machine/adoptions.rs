@@ -1,12 +1,13 @@
 //! Adoptions: asked for, and handed to a pass.
 
+use almanac_base::size::json_size;
+use almanac_core::record::{
+    AdoptAnswer, AdoptRequest, Adoption, Adoptions, PendingPass, Touch, TouchKind, Trigger,
+};
+
 use super::Machine;
 use crate::reconcile::bounds::{self, ORDERS_KEPT};
 use crate::reconcile::queue::Ask;
-use crate::record::{
-    AdoptAnswer, AdoptRequest, Adoption, Adoptions, PendingPass, Touch, TouchKind, Trigger,
-};
-use crate::size::json_size;
 
 /// What an adoption takes in the state beside its request, in bytes of JSON.
 const ENTRY_OVERHEAD: usize = 300;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use almanac_base::names::WorkerId;
+use almanac_core::record::{PassInput, PendingPass, Trigger};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Attempt, Machine};
-use crate::names::WorkerId;
 use crate::reconcile::decide::{self, Effect};
 use crate::reconcile::queue::{self, Ask, Failed};
 use crate::reconcile::{bounds, outcome};
-use crate::record::{PassInput, PendingPass, Trigger};
 
 /// Wait after the first failure; it doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);

@@ -1,9 +1,10 @@
 //! What touched single schedules.
 
+use almanac_base::names::Project;
+use almanac_core::record::{HistoryRequest, Touch, remember};
+
 use super::Machine;
-use crate::names::Project;
 use crate::reconcile::bounds;
-use crate::record::{HistoryRequest, Touch, remember};
 
 impl Machine {
     /// Remembers what touched a schedule.

@@ -1,16 +1,16 @@
 //! Overrides: asked for, handed to a pass, and ended in time.
 
-use jiff::Timestamp;
-
-use super::Machine;
-use crate::names::DefinitionId;
-use crate::reconcile::bounds::{self, ORDERS_KEPT};
-use crate::reconcile::queue::Ask;
-use crate::record::{
+use almanac_base::names::DefinitionId;
+use almanac_base::size::json_size;
+use almanac_core::record::{
     ClearRequest, OVERRIDE_LIMIT, Order, Orders, OverrideAnswer, OverrideRequest, PendingPass,
     Touch, TouchKind, Trigger,
 };
-use crate::size::json_size;
+use jiff::Timestamp;
+
+use super::Machine;
+use crate::reconcile::bounds::{self, ORDERS_KEPT};
+use crate::reconcile::queue::Ask;
 
 /// What an order takes in the state beside its request, in bytes of JSON.
 const ENTRY_OVERHEAD: usize = 300;
@@ -108,7 +108,7 @@ impl Machine {
     }
 
     /// The override as the last word of an operator leaves it.
-    fn present(&self, id: &DefinitionId) -> Option<&crate::record::Override> {
+    fn present(&self, id: &DefinitionId) -> Option<&almanac_core::record::Override> {
         match self.state.orders.get(id) {
             Some(order) => order.overridden.as_ref(),
             None => self.state.overrides.get(id),

@@ -13,15 +13,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use almanac_base::names::{Revision, WorkerId};
+use almanac_core::record::{
+    Announcement, CLAIMS_KEPT, DefinitionCounts, PassInput, Trigger, WorkerEvent,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Attempt, Machine, probe};
-use crate::names::{Revision, WorkerId};
 use crate::reconcile::bounds;
 use crate::reconcile::decide::{self, Effect};
 use crate::reconcile::outcome;
 use crate::reconcile::queue::{self, Ask};
-use crate::record::{Announcement, CLAIMS_KEPT, DefinitionCounts, PassInput, Trigger, WorkerEvent};
 
 /// The most statements that one answer may bring.
 const STATEMENTS: usize = 32;

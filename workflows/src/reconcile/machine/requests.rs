@@ -1,12 +1,12 @@
 //! Requests of updates: one that is sent again gets the first one's answer.
 
+use almanac_core::record::{NAME_LIMIT, check_text};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::Machine;
 use crate::reconcile::bounds;
-use crate::record::{NAME_LIMIT, check_text};
 
 impl Machine {
     /// Whether a request can be taken: it was before, or `admits` has nothing against it.

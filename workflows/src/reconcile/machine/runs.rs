@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use super::Machine;
-use crate::reconcile::bounds;
-use crate::record::{
+use almanac_base::size::json_size;
+use almanac_core::record::{
     RUNS_WAITING, RunAnswer, RunKind, RunOrder, RunRecord, RunRequest, RunState, RunsSeen,
 };
-use crate::size::json_size;
+
+use super::Machine;
+use crate::reconcile::bounds;
 
 /// What a run takes in the state beside its request, in bytes of JSON.
 const RUN_OVERHEAD: usize = 500;

@@ -1,9 +1,10 @@
 //! The reconciler stopped and let go on by operators.
 
+use almanac_core::record::{SuspendAnswer, SuspendRequest, Suspension, Trigger, WorkflowMemo};
+
 use super::Machine;
 use crate::reconcile::bounds;
 use crate::reconcile::queue::Ask;
-use crate::record::{SuspendAnswer, SuspendRequest, Suspension, Trigger, WorkflowMemo};
 
 impl Machine {
     /// What outlives this run, whoever ends it.

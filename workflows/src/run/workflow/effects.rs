@@ -6,6 +6,13 @@ use std::pin::{Pin, pin};
 use std::task::{self, Poll};
 use std::time::Duration;
 
+use almanac_base::size::json_size;
+use almanac_base::text;
+use almanac_steps::language::Temporal;
+use almanac_steps::limits::fitting_id;
+use almanac_steps::machine::{
+    ActivityRequest, Answer, Effect, EffectId, Fault, Standard, WorkflowRequest,
+};
 use serde::Serialize;
 use serde_json::Value;
 use temporalio_common::data_converters::RawValue;
@@ -19,13 +26,6 @@ use temporalio_workflow::{
 use super::endings::Endings;
 use super::{RunDefinition, failure};
 use crate::contracts::{EMIT, HTTP, OPENAPI, SHELL};
-use crate::run::json_size;
-use crate::run::language::Temporal;
-use crate::run::limits::fitting_id;
-use crate::run::machine::{
-    ActivityRequest, Answer, Effect, EffectId, Fault, Standard, WorkflowRequest,
-};
-use crate::text;
 
 /// The limit of an attempt at an activity for which the task states none.
 const ATTEMPT_WITHIN: Duration = Duration::from_mins(5);

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::run::machine::EffectId;
+use almanac_steps::machine::EffectId;
 
 type Future<'c, T> = Pin<Box<dyn std::future::Future<Output = T> + 'c>>;
 

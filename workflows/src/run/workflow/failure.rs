@@ -1,5 +1,6 @@
 //! What failed outside, as an error of the specification.
 
+use almanac_steps::machine::{Fault, Standard, shortened};
 use temporalio_common::error::{ApplicationFailure, IncomingError, TimeoutType};
 use temporalio_protos::temporal::api::common::v1::Payload;
 use temporalio_protos::temporal::api::failure::v1::Failure;
@@ -7,8 +8,6 @@ use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_workflow::{
     ActivityExecutionError, ChildWorkflowExecutionError, ChildWorkflowStartError,
 };
-
-use crate::run::machine::{Fault, Standard, shortened};
 
 /// The error, and what it takes in the history.
 pub(super) fn of_activity(error: &ActivityExecutionError) -> (Fault, usize) {

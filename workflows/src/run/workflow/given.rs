@@ -1,12 +1,12 @@
 //! The input of a run, as it came.
 
+use almanac_base::names::NameError;
+use almanac_base::nearest;
+use almanac_base::text::quoted;
+use almanac_core::record::{DefinitionRef, RunInput};
+use almanac_steps::machine::Position;
 use serde_json::Value;
 use temporalio_common::data_converters::RawValue;
-
-use crate::definition::{nearest, quoted};
-use crate::names::NameError;
-use crate::run::machine::Position;
-use crate::run::{DefinitionRef, RunInput};
 
 pub(super) fn read(raw: &RawValue) -> Result<RunInput, String> {
     const SHAPE: &str = r#"the input must be {"definition": "ID", "input": …}"#;

@@ -5,15 +5,15 @@
 
 use std::collections::VecDeque;
 
+use almanac_base::text;
+use almanac_steps::event::cloud_event;
+use almanac_steps::machine::{DATA_LIMIT, Delivery, Machine};
 use serde_json::Value;
 use temporalio_common::data_converters::RawValue;
 use temporalio_workflow::WorkflowContext;
 
 use super::RunDefinition;
 use super::effects::Effects;
-use crate::run::cloud_event;
-use crate::run::machine::{DATA_LIMIT, Delivery, Machine};
-use crate::text;
 
 /// The longest reason that is shown.
 const REASON: usize = 200;

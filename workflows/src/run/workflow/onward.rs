@@ -1,13 +1,14 @@
 //! Going on in a new execution of the same run.
 
+use almanac_base::size::PAYLOAD_LIMIT;
+use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput};
+use almanac_steps::machine::{Fault, Machine, Standard};
 use serde_json::Value;
 use temporalio_common::MemoValues;
 use temporalio_common::data_converters::RawValue;
 use temporalio_workflow::{ContinueAsNewOptions, WorkflowContext, WorkflowTermination};
 
 use super::RunDefinition;
-use crate::run::machine::{Fault, Machine, Standard};
-use crate::run::{DefinitionRef, PAYLOAD_LIMIT, PinnedDefinition, RunInput};
 
 /// What a new execution of the same run goes on with. Where it `must`, events that
 /// wait are given up before the run is, the newest first.

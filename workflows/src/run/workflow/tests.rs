@@ -1,8 +1,8 @@
+use almanac_core::record::pinned_steps;
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 use super::*;
-use crate::run::pinned_steps;
 
 fn given(inputs: &[&Value]) -> Result<RunInput, String> {
     read(&RawValue::new(

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use almanac_workflows::definition::{Kind, ParseContext, parse_file};
-use almanac_workflows::names::{Project, ScheduleId};
-use almanac_workflows::plan::{Create, drifted_fields};
-use almanac_workflows::record::{Held, Report, Status};
-use almanac_workflows::schedule::{LiveMemo, NoteLine};
-use almanac_workflows::snapshot::{FailedDocument, LoadStatus, Loaded, Snapshot};
+use almanac_base::names::{Project, ScheduleId};
+use almanac_core::definition::{Kind, ParseContext, parse_file};
+use almanac_core::plan::{Create, drifted_fields};
+use almanac_core::record::{Held, Report, Status};
+use almanac_core::schedule::{LiveMemo, NoteLine};
+use almanac_core::snapshot::{FailedDocument, LoadStatus, Loaded, Snapshot};
 
 use super::super::ViewFiles;
 use super::*;
@@ -175,7 +175,7 @@ fn pausing() -> Override {
 }
 
 fn write(live: &mut Live, words: &NoteLine<'_>) {
-    let fingerprint = almanac_workflows::schedule::Fingerprint::of(
+    let fingerprint = almanac_core::schedule::Fingerprint::of(
         &BTreeMap::new(),
         None,
         &BTreeSet::new(),

@@ -1,10 +1,11 @@
 //! What operators ask of single schedules.
 
-use super::*;
-use crate::record::{
+use almanac_core::field::Field;
+use almanac_core::record::{
     AdoptRequest, ClearRequest, HistoryRequest, OverrideRequest, Touch, TouchKind,
 };
-use crate::schedule::Field;
+
+use super::*;
 
 fn told(machine: &Machine) -> Vec<Touch> {
     machine.history(None, &HistoryRequest::default())
@@ -27,7 +28,7 @@ fn an_adoption_tells_who_asked_for_it_and_once() {
     let request = AdoptRequest {
         request_id: "1".to_owned(),
         id: Some(id("a")),
-        from: crate::names::ScheduleId::from_server("nightly"),
+        from: almanac_base::names::ScheduleId::from_server("nightly"),
         by: "ann".to_owned(),
         ..AdoptRequest::default()
     };
@@ -52,7 +53,7 @@ fn an_adoption_of_no_possible_revision_is_refused() {
     for revision in ["", "a b"] {
         let request = AdoptRequest {
             id: Some(id("a")),
-            from: crate::names::ScheduleId::from_server("nightly"),
+            from: almanac_base::names::ScheduleId::from_server("nightly"),
             revision: Some(self::revision(revision)),
             ..AdoptRequest::default()
         };

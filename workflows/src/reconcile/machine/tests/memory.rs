@@ -17,7 +17,10 @@ fn a_repeated_request_gets_the_first_answer_in_the_next_run_too() {
     for n in 0..1000 {
         next.sync(&plain(&format!("many{n}"))).unwrap();
     }
-    assert_eq!(next.carried().requests.len(), crate::record::REQUESTS_KEPT);
+    assert_eq!(
+        next.carried().requests.len(),
+        almanac_core::record::REQUESTS_KEPT
+    );
 }
 
 #[test]
@@ -204,7 +207,7 @@ fn a_state_from_a_stranger_is_bounded() {
     for n in 0..500_u64 {
         state.workers.insert(
             WorkerId::new(format!("w {n}\n")),
-            crate::record::WorkerState::default(),
+            almanac_core::record::WorkerState::default(),
         );
         state.pending.push_back(PendingPass {
             pass: 500 - n,
@@ -214,9 +217,9 @@ fn a_state_from_a_stranger_is_bounded() {
     for _ in 0..20 {
         state.reports.push_back(Report {
             errors: vec![
-                crate::record::ReportError {
+                almanac_core::record::ReportError {
                     message: long.clone(),
-                    ..crate::record::ReportError::default()
+                    ..almanac_core::record::ReportError::default()
                 };
                 200
             ],

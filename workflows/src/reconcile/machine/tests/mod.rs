@@ -1,5 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use almanac_base::names::DefinitionId;
+use almanac_core::field::Field;
+use almanac_core::record::{
+    DefinitionCounts, Held, Options, Override, PENDING_KEPT, REPORTS_KEPT, Report, SuspendRequest,
+    Suspension, WORKERS_KEPT,
+};
 use proptest::prelude::*;
 
 mod asked;
@@ -11,12 +17,6 @@ mod sizes;
 mod story;
 
 use super::*;
-use crate::names::DefinitionId;
-use crate::record::{
-    DefinitionCounts, Held, Options, Override, PENDING_KEPT, REPORTS_KEPT, Report, SuspendRequest,
-    Suspension, WORKERS_KEPT,
-};
-use crate::schedule::Field;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()

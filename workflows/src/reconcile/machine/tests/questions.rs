@@ -1,7 +1,8 @@
 //! Announcements that anyone can send, and workers that died.
 
+use almanac_core::record::{DriftPolicy, OrphanPolicy};
+
 use super::*;
-use crate::record::{DriftPolicy, OrphanPolicy};
 
 /// The statement of a worker of this release, as its own queue answers it.
 fn numbered(number: u64, said: Announcement) -> Announcement {
@@ -245,12 +246,18 @@ fn made_up_names_do_not_keep_known_workers_from_being_asked() {
     for n in 0..500 {
         machine.ring(&started(&format!("z{n}"), "1"));
     }
-    assert_eq!(machine.carried().claims.len(), crate::record::CLAIMS_KEPT);
+    assert_eq!(
+        machine.carried().claims.len(),
+        almanac_core::record::CLAIMS_KEPT
+    );
     machine.ring(&says("a", WorkerEvent::Changed, None, "2"));
     let asked = machine.next_question(true).map(|(worker, _)| worker);
     assert_eq!(asked, Some(WorkerId::new("a")));
     assert_eq!(machine.next_question(true), None);
-    assert_eq!(machine.carried().claims.len(), crate::record::CLAIMS_KEPT);
+    assert_eq!(
+        machine.carried().claims.len(),
+        almanac_core::record::CLAIMS_KEPT
+    );
 }
 
 #[test]

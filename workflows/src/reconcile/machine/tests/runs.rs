@@ -1,9 +1,10 @@
 //! Runs that operators ask for.
 
-use super::*;
-use crate::record::{
+use almanac_core::record::{
     RUNS_KEPT, RUNS_WAITING, RunAnswer, RunKind, RunOrder, RunRequest, RunState, RunsSeen,
 };
+
+use super::*;
 
 fn asks(request_id: &str, definition: &str) -> RunRequest {
     RunRequest {

@@ -1,17 +1,17 @@
 //! Whatever is sent, whatever its size: all that the workflow gives the server
 //! fits, it answers, and a suspension stays.
 
+use almanac_base::size::{PAYLOAD_LIMIT, json_size};
+use almanac_core::record::{
+    AdoptRequest, ClearRequest, HistoryRequest, INPUT_LIMIT, OverrideRequest, ReportError,
+    RunAnswer, RunKind, RunRequest, RunState, RunsSeen, SelectRequest, StartedRun,
+};
 use serde_json::{Value, json};
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 use super::*;
 use crate::reconcile::lenient;
-use crate::record::{
-    AdoptRequest, ClearRequest, HistoryRequest, INPUT_LIMIT, OverrideRequest, ReportError,
-    RunAnswer, RunKind, RunRequest, RunState, RunsSeen, SelectRequest, StartedRun,
-};
-use crate::size::{PAYLOAD_LIMIT, json_size};
 
 const UPDATES: [&str; 10] = [
     "sync",
@@ -348,7 +348,7 @@ fn a_state_that_is_full_everywhere_fits_and_keeps_what_was_asked() {
         let adopt = AdoptRequest {
             request_id: name("a"),
             id: definition.clone(),
-            from: crate::names::ScheduleId::from_server("\"".repeat(450)),
+            from: almanac_base::names::ScheduleId::from_server("\"".repeat(450)),
             by: by.clone(),
             ..AdoptRequest::default()
         };

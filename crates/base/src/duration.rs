@@ -1,0 +1,307 @@
+//! Durations and timestamps as documents write them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The longest duration: 36,500 days.
+pub const LONGEST: Duration = Duration::from_hours(36_500 * 24);
+
+/// Reads `90s`, `1h30m`, `1.5h` (units `w d h m s ms`, each at most once, the
+/// greatest first) or ISO 8601 `PT1H30M`, `P1DT12H`, `P2W`. A day is 24 hours.
+/// The error says what is wrong with the text, for a hint.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let iso = text.strip_prefix(['P', 'p']);
+    let nanos = match iso {
+        Some(rest) => parse_iso(rest)?,
+        None => parse_units(text, UNITS)?,
+    };
+    if nanos > LONGEST.as_nanos() {
+        return Err("the longest is 36500 days".to_owned());
+    }
+    u64::try_from(nanos)
+        .map(Duration::from_nanos)
+        .map_err(|_| "the longest is 36500 days".to_owned())
+}
+
+/// A unit's name and its nanoseconds; the greatest first.
+type Unit = (&'static str, u128);
+
+const SECOND: u128 = 1_000_000_000;
+const UNITS: &[Unit] = &[
+    ("w", 7 * 86_400 * SECOND),
+    ("d", 86_400 * SECOND),
+    ("h", 3_600 * SECOND),
+    ("m", 60 * SECOND),
+    ("s", SECOND),
+    ("ms", SECOND / 1000),
+];
+const ISO_DATE: &[Unit] = &[("W", 7 * 86_400 * SECOND), ("D", 86_400 * SECOND)];
+const ISO_TIME: &[Unit] = &[("H", 3_600 * SECOND), ("M", 60 * SECOND), ("S", SECOND)];
+
+const EXAMPLES: &str = "write it like `90s`, `1h30m` or `PT1H30M`";
+
+fn parse_iso(text: &str) -> Result<u128, String> {
+    let text = text.to_ascii_uppercase();
+    let (date, time) = match text.split_once('T') {
+        Some((_, "")) => return Err(EXAMPLES.to_owned()),
+        Some((date, time)) => (date, time),
+        None => (text.as_str(), ""),
+    };
+    if date.contains(['Y', 'M']) {
+        return Err("years and months have no fixed length; use days".to_owned());
+    }
+    if date.is_empty() && time.is_empty() {
+        return Err(EXAMPLES.to_owned());
+    }
+    let part = |text: &str, units| {
+        if text.is_empty() {
+            Ok(0)
+        } else {
+            parse_units(text, units)
+        }
+    };
+    Ok(part(date, ISO_DATE)? + part(time, ISO_TIME)?)
+}
+
+fn parse_units(text: &str, mut units: &[Unit]) -> Result<u128, String> {
+    let mut rest = text;
+    let mut total: u128 = 0;
+    if rest.is_empty() {
+        return Err(EXAMPLES.to_owned());
+    }
+    while !rest.is_empty() {
+        let split = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
+        let (number, after) = rest.split_at(split);
+        let end = after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
+        let (name, after) = after.split_at(end);
+        if number.is_empty() || (name.is_empty() && !after.is_empty()) {
+            return Err(EXAMPLES.to_owned());
+        }
+        if name.is_empty() {
+            return Err(if number.bytes().all(|b| b == b'0') && text == number {
+                "write `0s`".to_owned()
+            } else {
+                format!("the number needs a unit: `{number}s`, `{number}m` or `{number}h`")
+            });
+        }
+        let Some(index) = units.iter().position(|(unit, _)| *unit == name) else {
+            return Err(unit_error(name));
+        };
+        total = total
+            .checked_add(scale(number, units[index].1)?)
+            .ok_or("the longest is 36500 days")?;
+        units = &units[index + 1..];
+        rest = after;
+    }
+    Ok(total)
+}
+
+fn unit_error(name: &str) -> String {
+    if UNITS
+        .iter()
+        .chain(ISO_DATE)
+        .chain(ISO_TIME)
+        .any(|(unit, _)| *unit == name)
+    {
+        "each unit stands once, the greatest first".to_owned()
+    } else if matches!(
+        name,
+        "M" | "mo" | "month" | "months" | "y" | "Y" | "year" | "years"
+    ) {
+        "years and months have no fixed length; use days".to_owned()
+    } else {
+        "the units are `w`, `d`, `h`, `m`, `s` and `ms`".to_owned()
+    }
+}
+
+/// `number` times `unit`, in nanoseconds.
+fn scale(number: &str, unit: u128) -> Result<u128, String> {
+    const TOO_LONG: &str = "the longest is 36500 days";
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let bad = |part: &str| part.is_empty() || part.contains('.');
+    if bad(whole) || bad(fraction) {
+        return Err(EXAMPLES.to_owned());
+    }
+    let whole: u128 = whole.parse().map_err(|_| TOO_LONG)?;
+    // Nine digits are a nanosecond of a second; more cannot matter.
+    let fraction = &fraction[..fraction.len().min(9)];
+    let digits = u32::try_from(fraction.len()).unwrap_or(9);
+    let part: u128 = fraction.parse().map_err(|_| EXAMPLES)?;
+    whole
+        .checked_mul(unit)
+        .and_then(|nanos| nanos.checked_add(part * unit / 10_u128.pow(digits)))
+        .ok_or_else(|| TOO_LONG.to_owned())
+}
+
+/// A duration as messages and warnings show it: `1h30m`, `90s` as `1m30s`.
+pub fn show(duration: Duration) -> String {
+    let mut rest = duration.as_millis();
+    let mut parts = Vec::new();
+    for (unit, length) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ] {
+        if rest >= length {
+            parts.push(format!("{}{unit}", rest / length));
+            rest %= length;
+        }
+    }
+    if parts.is_empty() {
+        "0s".to_owned()
+    } else {
+        parts.concat()
+    }
+}
+
+/// The reading of a text as a timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampText {
+    /// A timestamp.
+    At(Timestamp),
+    /// Text in the form of a timestamp that names no time, or one after [`LAST_TIMESTAMP`].
+    OutOfRange,
+    /// Other text.
+    Other,
+}
+
+/// The last second of a timestamp: the last one that falls into the year 9999
+/// whatever the offset that it is shown with.
+pub const LAST_TIMESTAMP: &str = "9999-12-30T22:00:00Z";
+
+/// Reads an RFC 3339 timestamp.
+pub fn timestamp(text: &str) -> TimestampText {
+    let bytes = text.as_bytes();
+    // jiff reads more forms; documents get this one.
+    let shape = bytes.len() >= 20
+        && bytes[..19]
+            .iter()
+            .enumerate()
+            .all(|(index, b)| match index {
+                4 | 7 => *b == b'-',
+                10 => matches!(b, b'T' | b't'),
+                13 | 16 => *b == b':',
+                _ => b.is_ascii_digit(),
+            })
+        && is_offset(text[19..].trim_start_matches(|c: char| c == '.' || c.is_ascii_digit()));
+    if !shape {
+        return TimestampText::Other;
+    }
+    text.parse()
+        .map_or(TimestampText::OutOfRange, TimestampText::At)
+}
+
+/// Whether a text has the form of an offset from UTC.
+fn is_offset(text: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    match text.strip_prefix(['+', '-']) {
+        Some(offset) => !offset.is_empty() && digits(offset),
+        None => matches!(text, "Z" | "z"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_are_read() {
+        for (text, millis) in [
+            ("90s", 90_000),
+            ("1h30m", 5_400_000),
+            ("1.5h", 5_400_000),
+            ("1d", 86_400_000),
+            ("2w", 1_209_600_000),
+            ("250ms", 250),
+            ("1m500ms", 60_500),
+            ("0s", 0),
+            ("PT1H30M", 5_400_000),
+            ("P1DT12H", 129_600_000),
+            ("P1W", 604_800_000),
+            ("PT0.5S", 500),
+            ("36500d", 36_500 * 86_400_000),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, reason) in [
+            ("", EXAMPLES),
+            ("P", EXAMPLES),
+            ("PT", EXAMPLES),
+            ("P1DT", EXAMPLES),
+            ("soon", EXAMPLES),
+            ("-5m", EXAMPLES),
+            ("1..5h", EXAMPLES),
+            (".5h", EXAMPLES),
+            ("1h 30m", EXAMPLES),
+            ("0", "write `0s`"),
+            ("120", "the number needs a unit: `120s`, `120m` or `120h`"),
+            ("1h30", "the number needs a unit: `30s`, `30m` or `30h`"),
+            ("30m1h", "each unit stands once, the greatest first"),
+            ("1h1h", "each unit stands once, the greatest first"),
+            ("3 days", EXAMPLES),
+            ("3days", "the units are `w`, `d`, `h`, `m`, `s` and `ms`"),
+            ("P1M", "years and months have no fixed length; use days"),
+            ("P1Y2D", "years and months have no fixed length; use days"),
+            ("2y", "years and months have no fixed length; use days"),
+            ("36501d", "the longest is 36500 days"),
+            (
+                "99999999999999999999999999999999999999999w",
+                "the longest is 36500 days",
+            ),
+        ] {
+            assert_eq!(parse(text), Err(reason.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shown_duration_reads_back() {
+        for millis in [0, 1, 250, 1000, 61_000, 5_400_000, 90_061_007] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(parse(&show(duration)), Ok(duration), "{}", show(duration));
+        }
+    }
+
+    #[test]
+    fn timestamps_need_a_date_a_time_and_an_offset() {
+        for good in [
+            "2026-01-01T00:00:00Z",
+            "2026-01-01T00:00:00.5+02:00",
+            "1970-01-01T00:00:00Z",
+            "1969-12-31t23:59:59z",
+            LAST_TIMESTAMP,
+        ] {
+            assert!(matches!(timestamp(good), TimestampText::At(_)), "{good}");
+        }
+        for bad in [
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-01-01 00:00:00Z",
+            "2026-01-01T00:00:00+01:00[Europe/Berlin]",
+            "20260101T000000Z",
+            "2026-01-01T00:00:00ä",
+            "2026-01-01T00:00:00Z is when it began",
+        ] {
+            assert_eq!(timestamp(bad), TimestampText::Other, "{bad}");
+        }
+        for impossible in [
+            "2026-02-30T00:00:00Z",
+            "2026-01-01T25:00:00Z",
+            "2026-01-01T00:00:00+99:00",
+            "9999-12-31T23:59:59Z",
+        ] {
+            let read = timestamp(impossible);
+            assert_eq!(read, TimestampText::OutOfRange, "{impossible}");
+        }
+    }
+}

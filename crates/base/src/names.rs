@@ -1,0 +1,221 @@
+//! The names Almanac uses in Temporal, and the identifiers they are made of.
+//!
+//! A value of one of these types is always well formed: parsing is the only
+//! way to make one from text.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The workflow type that reconciles a project's schedules.
+pub const RECONCILE_WORKFLOW: &str = "ReconcileSchedules";
+/// The workflow type that runs a definition's steps.
+pub const RUN_WORKFLOW: &str = "RunDefinition";
+
+/// The key under which each memo of Almanac's stands.
+pub const MEMO_KEY: &str = "almanac";
+
+/// A name that breaks its rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// A project name outside `^[a-z0-9]([a-z0-9-]*[a-z0-9])?$` or over 40 characters.
+    #[error(
+        "project `{0}` must be 1 to 40 of a-z, 0-9 and `-`, and begin and end with a letter or digit"
+    )]
+    Project(String),
+    /// A definition id outside `^[a-z0-9][a-z0-9._-]*$` or over 128 characters.
+    #[error(
+        "id `{0}` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-`, and begin with a letter or digit"
+    )]
+    Definition(String),
+}
+
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
+        #[schema(value_type = String)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+macro_rules! deserialize_by_parsing {
+    ($name:ident) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?
+                    .parse()
+                    .map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+macro_rules! deserialize_any_text {
+    ($name:ident) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Ok(Self(String::deserialize(deserializer)?.into()))
+            }
+        }
+    };
+}
+
+text_type! {
+    /// A project: with the namespace, the border between sets of schedules.
+    Project
+}
+text_type! {
+    /// The id of a definition, unique within a project.
+    DefinitionId
+}
+text_type! {
+    /// The id of a schedule in Temporal.
+    #[derive(Default)]
+    ScheduleId
+}
+text_type! {
+    /// A digest of contents: of one definition, or of a whole registry.
+    #[derive(Default)]
+    Revision
+}
+text_type! {
+    /// One worker process, different at every start.
+    WorkerId
+}
+deserialize_by_parsing!(Project);
+deserialize_by_parsing!(DefinitionId);
+deserialize_any_text!(Revision);
+deserialize_any_text!(ScheduleId);
+deserialize_any_text!(WorkerId);
+
+impl FromStr for Project {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let good = (1..=40).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        if good {
+            Ok(Self(text.into()))
+        } else {
+            Err(NameError::Project(text.to_owned()))
+        }
+    }
+}
+
+impl FromStr for DefinitionId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let good = (1..=128).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+            && text.as_bytes()[0].is_ascii_alphanumeric();
+        if good {
+            Ok(Self(text.into()))
+        } else {
+            Err(NameError::Definition(text.to_owned()))
+        }
+    }
+}
+
+impl Project {
+    /// What every schedule id of this project begins with. Proves nothing:
+    /// other projects' ids may begin with it too.
+    pub fn schedule_prefix(&self) -> String {
+        format!("schedule-{self}-")
+    }
+
+    /// The id of a definition's schedule.
+    pub fn schedule_id(&self, definition: &DefinitionId) -> ScheduleId {
+        ScheduleId(format!("schedule-{self}-{definition}").into())
+    }
+
+    /// The definition whose schedule this project would call `id`.
+    pub fn definition_of(&self, id: &ScheduleId) -> Option<DefinitionId> {
+        id.as_str()
+            .strip_prefix(&self.schedule_prefix())?
+            .parse()
+            .ok()
+    }
+
+    /// The id of the workflows that a definition's schedule starts; the server
+    /// appends the time.
+    pub fn run_workflow_id(&self, definition: &DefinitionId) -> String {
+        format!("{self}/{definition}")
+    }
+
+    /// The id of the project's reconcile workflow.
+    pub fn reconcile_workflow_id(&self) -> String {
+        format!("almanac/{self}/reconcile")
+    }
+
+    /// The queue of `RunDefinition` and its activities.
+    pub fn run_queue(&self) -> String {
+        format!("almanac-{self}")
+    }
+
+    /// The queue of the reconcile workflow.
+    pub fn reconcile_queue(&self) -> String {
+        format!("almanac-{self}-reconcile")
+    }
+
+    /// The queue of work that needs one process's files.
+    pub fn worker_queue(&self, worker: &WorkerId) -> String {
+        format!("almanac-{self}-{worker}")
+    }
+}
+
+impl ScheduleId {
+    /// An id as the server gave it, ours or not.
+    pub fn from_server(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+}
+
+impl Revision {
+    /// The revision of contents: the first 16 hexadecimal digits of their SHA-256.
+    pub fn of(contents: &[u8]) -> Self {
+        use sha2::{Digest, Sha256};
+        Self(hex::encode(&Sha256::digest(contents)[..8]).into())
+    }
+}
+
+impl WorkerId {
+    /// An id made by the process at its start.
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+}

@@ -1,0 +1,95 @@
+//! The known name that a mistyped one most likely meant.
+
+/// For how many names of a document the known one is looked for: of more
+/// mistakes than that nobody reads the hints.
+pub const MOST: usize = 500;
+
+/// Among more names than this no name is looked for: each of a document's many
+/// names may be mistyped, and the searches would take their product.
+const NAMES: usize = 300;
+
+/// Whether one of the unknown names most likely means the known one.
+pub fn is_meant<'a>(known: &str, unknown: impl Iterator<Item = &'a str>, names: &[&str]) -> bool {
+    unknown
+        .take(MOST)
+        .any(|given| nearest(given, names) == Some(known))
+}
+
+/// The name nearest to `given`, when it is near enough to be meant.
+pub fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
+    // Nothing this long is a typing mistake, and the distance costs its square.
+    if given.len() > 40 || names.len() > NAMES {
+        return None;
+    }
+    let squash = |text: &str| -> Vec<char> {
+        text.chars()
+            .filter(|c| !matches!(c, '_' | '-' | ' '))
+            .flat_map(char::to_lowercase)
+            .collect()
+    };
+    let wanted = squash(given);
+    let most = |name: &str| name.len().max(3) / 3;
+    names
+        .iter()
+        .filter_map(|name| {
+            let squashed = squash(name);
+            // Each character more or less is one insertion at least.
+            let is_near = squashed.len().abs_diff(wanted.len()) <= most(name);
+            is_near.then(|| (distance(&wanted, &squashed), *name))
+        })
+        .min()
+        .filter(|(distance, name)| *distance <= most(name))
+        .map(|(_, name)| name)
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours from `a` to `b`.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let replaced = last[j] + usize::from(x != y);
+            let mut best = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                best = best.min(before[j - 1] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_typing_mistake_finds_its_name_and_a_stranger_none() {
+        let keys = [
+            "cron",
+            "every",
+            "calendars",
+            "timezone",
+            "overlap_policy",
+            "id",
+        ];
+        for (given, meant) in [
+            ("corn", Some("cron")),
+            ("crons", Some("cron")),
+            ("evry", Some("every")),
+            ("timeZone", Some("timezone")),
+            ("time_zone", Some("timezone")),
+            ("overlapPolicy", Some("overlap_policy")),
+            ("overlap-policy", Some("overlap_policy")),
+            ("calendar", Some("calendars")),
+            ("ID", Some("id")),
+            ("x", None),
+            ("webhook", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(given, &keys), meant, "{given}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The calendars of a schedule, those that match and those that exclude.
+
+use almanac_times::{Calendar, CalendarInput, Role, Spec, compile_calendar};
+
+use super::decode::{Decoder, Object, Shape, join};
+use super::document::bad_id;
+use super::schedule::{LIST_LIMIT, TEXT_LIMIT, list_size, times_error};
+use super::yaml::{Entry, Node, Value};
+
+pub(super) const CALENDAR: Shape = Shape {
+    name: "a calendar",
+    keys: &[
+        "second",
+        "minute",
+        "hour",
+        "day_of_month",
+        "month",
+        "year",
+        "day_of_week",
+    ],
+    later: &[],
+};
+
+/// An entry of `exclude`: a calendar, or the name of one.
+pub(super) const EXCLUSION: Shape = Shape {
+    name: "an exclusion",
+    keys: &[
+        "second",
+        "minute",
+        "hour",
+        "day_of_month",
+        "month",
+        "year",
+        "day_of_week",
+        "calendar",
+    ],
+    later: &[],
+};
+
+/// Reads `calendars` or `exclude` into the spec.
+pub(super) fn calendars(decoder: &mut Decoder<'_>, entry: &Entry<'_>, role: Role, spec: &mut Spec) {
+    let (key, shape) = match role {
+        Role::Match => ("schedule.calendars", &CALENDAR),
+        Role::Exclude => ("schedule.exclude", &EXCLUSION),
+    };
+    let Some(items) = decoder.list(&entry.value, key, "a list of calendars") else {
+        return;
+    };
+    if role == Role::Match || !items.is_empty() {
+        list_size(decoder, &entry.value, items, key);
+    }
+    let mut all = Vec::new();
+    for item in items.iter().take(LIST_LIMIT) {
+        let Some(object) = decoder.object(item.at, item, key, shape) else {
+            continue;
+        };
+        if role == Role::Exclude && item.entry("calendar").is_some() {
+            named(decoder, item, &object);
+            continue;
+        }
+        all.extend(calendar(decoder, item, &object, key, role));
+    }
+    match role {
+        Role::Match => spec.calendars.extend(all),
+        Role::Exclude => spec.exclude.extend(all),
+    }
+}
+
+/// An exclusion that names a calendar.
+fn named(decoder: &mut Decoder<'_>, item: &Node<'_>, object: &Object<'_>) {
+    const PATH: &str = "schedule.exclude.calendar";
+    let Some(entry) = object.get("calendar") else {
+        return;
+    };
+    let known =
+        |other: &&Entry<'_>| other.key != entry.key && EXCLUSION.keys.contains(&other.key.as_ref());
+    if let Value::Map(entries) = &item.value
+        && let Some(other) = entries.iter().find(known)
+    {
+        decoder.error_with_hint(
+            other.at,
+            format!("`{}` stands beside `calendar`", other.key),
+            "make them two entries: what either matches is excluded",
+        );
+    }
+    let Some(text) = decoder.name(&entry.value, PATH, TEXT_LIMIT) else {
+        return;
+    };
+    match text.parse() {
+        Ok(id) => decoder.calendars.push((id, entry.value.at)),
+        Err(_) => bad_id(decoder, entry, text, PATH),
+    }
+}
+
+/// Reads a calendar by its fields.
+pub(super) fn calendar(
+    decoder: &mut Decoder<'_>,
+    item: &Node<'_>,
+    object: &Object<'_>,
+    path: &str,
+    role: Role,
+) -> Option<Calendar> {
+    let mut given = 0;
+    let mut complete = true;
+    let mut field = |key: &str| {
+        let entry = object.get(key)?;
+        given += 1;
+        let text = field_text(decoder, &entry.value, &join(path, key));
+        complete &= text.is_some();
+        text
+    };
+    let input = CalendarInput {
+        second: field("second"),
+        minute: field("minute"),
+        hour: field("hour"),
+        day_of_month: field("day_of_month"),
+        month: field("month"),
+        year: field("year"),
+        day_of_week: field("day_of_week"),
+    };
+    if given == 0 {
+        // Otherwise its keys were reported.
+        if matches!(&item.value, Value::Map(entries) if !entries.is_empty()) {
+            return None;
+        }
+        decoder.error_with_hint(
+            item.at,
+            format!("an entry of `{path}` has no field"),
+            match role {
+                Role::Match => "for every day at midnight, write `hour: 0`",
+                Role::Exclude => "an empty one would exclude every time",
+            },
+        );
+        return None;
+    }
+    match compile_calendar(&input, role) {
+        Ok(calendar) => complete.then_some(calendar),
+        Err(errors) => {
+            for (name, error) in errors {
+                if let Some(entry) = object.get(name.as_str()) {
+                    times_error(decoder, &entry.value, &join(path, name.as_str()), error);
+                }
+            }
+            None
+        }
+    }
+}
+
+/// The text of a calendar's field: a whole number needs no quotes.
+fn field_text(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Option<String> {
+    match &node.value {
+        Value::Int(value) => Some(value.to_string()),
+        Value::List(_) => {
+            decoder.error_with_hint(
+                node.at,
+                format!("`{path}` must be text or a number, not a list"),
+                "write several values as text: \"9,17\"",
+            );
+            None
+        }
+        Value::Text => decoder.name(node, path, TEXT_LIMIT).map(str::to_owned),
+        _ => {
+            decoder.mismatch(node, path, "text or a number");
+            None
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! A document of `kind: calendar`: whole days under a name.
+
+use std::ops::RangeInclusive;
+
+use almanac_base::names::Revision;
+use almanac_base::text::quoted;
+use almanac_times::{Role, WholeDays};
+use jiff::civil::Date;
+
+use super::calendar::calendar;
+use super::decode::{Decoder, Shape, describe};
+use super::document::{StatedId, about, check_id};
+use super::schedule::{LIST_LIMIT, TEXT_LIMIT, list_size};
+use super::yaml::{Node, Value};
+use super::{DayCalendar, revision};
+
+pub(super) const DAY_CALENDAR: Shape = Shape {
+    name: "a calendar's document",
+    keys: &["kind", "id", "description", "labels", "dates"],
+    later: &[],
+};
+
+/// Days by the fields that they match.
+pub(super) const RULE: Shape = Shape {
+    name: "a rule of `dates`",
+    keys: &["day_of_month", "month", "year", "day_of_week"],
+    later: &[],
+};
+
+/// The years that the server knows.
+const YEARS: RangeInclusive<i16> = 2000..=2100;
+/// Stands for every year: it has a 29 February.
+const ANY_YEAR: i16 = 2000;
+/// The longest range, in days.
+const RANGE_LIMIT: i32 = 366;
+
+const HINT: &str =
+    "write 2026-12-24, 12-25 for a day of every year, or a range of either: 2026-12-24/2026-12-26";
+
+/// Reads a document. What is wrong is in the decoder; what is returned then is
+/// not complete.
+pub(super) fn day_calendar(
+    decoder: &mut Decoder<'_>,
+    node: &Node<'_>,
+    id: &StatedId,
+) -> Option<DayCalendar> {
+    let object = decoder.object(node.at, node, "", &DAY_CALENDAR)?;
+    let id = check_id(decoder, &object, id);
+    let (description, labels) = about(decoder, &object);
+    if !object.has("dates") {
+        decoder.error_with_hint(object.at, "`dates` is missing", HINT);
+    }
+    let mut days = WholeDays::default();
+    if let Some(entry) = object.get("dates")
+        && let Some(items) = decoder.list(&entry.value, "dates", "a list of dates")
+    {
+        list_size(decoder, &entry.value, items, "dates");
+        for item in items.iter().take(LIST_LIMIT) {
+            read(decoder, item, &mut days);
+        }
+    }
+    let mut calendar = DayCalendar {
+        id: id?,
+        revision: Revision::default(),
+        description,
+        labels,
+        exclusions: days.compile(),
+    };
+    calendar.revision = revision::of_calendar(&calendar);
+    Some(calendar)
+}
+
+/// Reads an entry of `dates`: text, or a rule.
+fn read(decoder: &mut Decoder<'_>, item: &Node<'_>, days: &mut WholeDays) {
+    match &item.value {
+        Value::Map(_) => {
+            if let Some(object) = decoder.object(item.at, item, "dates", &RULE)
+                && let Some(rule) = calendar(decoder, item, &object, "dates", Role::Exclude)
+                && !days.insert_rule(&rule)
+            {
+                repeated(decoder, item, "this rule");
+            }
+        }
+        Value::Text => {
+            if let Some(text) = decoder.name(item, "dates", TEXT_LIMIT) {
+                dates(decoder, item, text, days);
+            }
+        }
+        Value::Refused => {}
+        _ => decoder.error_with_hint(
+            item.at,
+            format!("an entry of `dates` must be a date, not {}", describe(item)),
+            HINT,
+        ),
+    }
+}
+
+/// Adds a date or a range.
+fn dates(decoder: &mut Decoder<'_>, item: &Node<'_>, text: &str, days: &mut WholeDays) {
+    let range = match parse(text) {
+        Ok(range) => range,
+        Err(error) => {
+            let at = decoder.place_in(item, Some(error.offset));
+            decoder.error_with_hint(at, format!("`dates`: {}", error.message), error.hint);
+            return;
+        }
+    };
+    let mut first_repeated = None;
+    let mut day = range.first;
+    // Bounded: a range is not longer than its limit.
+    loop {
+        let is_new = if range.yearly {
+            days.insert_yearly(day)
+        } else {
+            days.insert_date(day)
+        };
+        if !is_new {
+            first_repeated = first_repeated.or(Some(day));
+        }
+        match day.tomorrow() {
+            Ok(next) if next <= range.last => day = next,
+            _ => break,
+        }
+    }
+    if let Some(day) = first_repeated {
+        let day = if range.yearly {
+            day.strftime("%m-%d").to_string()
+        } else {
+            day.to_string()
+        };
+        repeated(decoder, item, &day);
+    }
+}
+
+fn repeated(decoder: &mut Decoder<'_>, item: &Node<'_>, what: &str) {
+    decoder.warn(
+        item.at,
+        format!("`dates`: {what} is listed already"),
+        "remove it here or there",
+    );
+}
+
+/// Days from `first` to `last`, both included.
+struct Days {
+    first: Date,
+    last: Date,
+    /// Of every year; the year of the dates is [`ANY_YEAR`].
+    yearly: bool,
+}
+
+/// What is wrong with a text, and at which of its characters.
+struct Mistake {
+    offset: usize,
+    message: String,
+    hint: String,
+}
+
+fn parse(text: &str) -> Result<Days, Mistake> {
+    let (from, to) = text.split_once('/').unwrap_or((text, text));
+    let second = text.chars().count() - to.chars().count();
+    let (first, yearly) = day(from, 0)?;
+    let (last, last_yearly) = day(to, second)?;
+    let mistake = |message: String, hint: &str| Mistake {
+        offset: second,
+        message,
+        hint: hint.to_owned(),
+    };
+    if yearly != last_yearly {
+        return Err(mistake(
+            format!("{} has a year at one end only", quoted(text)),
+            "give both ends a year, or neither",
+        ));
+    }
+    if last < first {
+        return Err(mistake(
+            format!("the range {} ends before it begins", quoted(text)),
+            if yearly {
+                "write two ranges where one passes the end of the year: 12-24/12-31 and 01-01/01-02"
+            } else {
+                "write the earlier date first"
+            },
+        ));
+    }
+    let length = first.until(last).map_or(i32::MAX, |span| span.get_days()) + 1;
+    if length > RANGE_LIMIT {
+        return Err(mistake(
+            format!(
+                "the range {} has {length} days, over the limit of {RANGE_LIMIT}",
+                quoted(text)
+            ),
+            "end the schedule with `end_at`, or write a rule such as { year: 2027 }",
+        ));
+    }
+    Ok(Days {
+        first,
+        last,
+        yearly,
+    })
+}
+
+/// `2026-12-24`, or `12-24` of every year; `offset` is its place in the entry.
+fn day(text: &str, offset: usize) -> Result<(Date, bool), Mistake> {
+    let mistake = |message: String, hint: &str| Mistake {
+        offset,
+        message,
+        hint: hint.to_owned(),
+    };
+    let parts: Vec<&str> = text.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let digits = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let number = |part: &str| part.parse::<i16>().unwrap_or_default();
+    let (year, month, date, yearly) = match (digits, &parts[..], &lengths[..]) {
+        (true, [year, month, day], [4, 2, 2]) => (number(year), number(month), number(day), false),
+        (true, [month, day], [2, 2]) => (ANY_YEAR, number(month), number(day), true),
+        _ => return Err(mistake(format!("{} is not a date", quoted(text)), HINT)),
+    };
+    if !YEARS.contains(&year) {
+        return Err(mistake(
+            format!("the year of {} is not from 2000 to 2100", quoted(text)),
+            "Temporal knows no other years",
+        ));
+    }
+    let small = |value: i16| i8::try_from(value).unwrap_or(i8::MAX);
+    match Date::new(year, small(month), small(date)) {
+        Ok(date) => Ok((date, yearly)),
+        Err(_) => Err(mistake(
+            format!("there is no day {}", quoted(text)),
+            "the month comes before the day",
+        )),
+    }
+}

@@ -1,0 +1,456 @@
+//! From the tree to typed values: every mistake is reported where it stands,
+//! and the rest is read on.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use almanac_base::budget::Budget;
+use almanac_base::duration::{self, LAST_TIMESTAMP, TimestampText};
+use almanac_base::names::DefinitionId;
+use almanac_base::nearest;
+use almanac_base::text::quoted;
+use jiff::Timestamp;
+use serde_json::Value as Json;
+
+use super::diagnostic::nth_char;
+use super::source::{Finding, Lines, Place};
+use super::yaml::{Entry, Node, Value};
+
+/// The steps that computations over the smallest document may take: the times
+/// of its schedule, its expressions.
+const FIRST_STEPS: u64 = 2_000_000;
+/// The steps more for each byte of a document: the largest has a fifth of a
+/// second in all.
+const STEPS_PER_BYTE: u64 = 64;
+
+/// An object of the format: its name, for messages and for the schema's test,
+/// and every key that the parser reads.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// What a message calls it: `schedule`, or `the document`.
+    pub(super) name: &'static str,
+    pub(super) keys: &'static [&'static str],
+    /// Keys of the format that this release does not support yet.
+    pub(super) later: &'static [&'static str],
+}
+
+impl Shape {
+    fn knows(&self, key: &str) -> bool {
+        self.keys.contains(&key) || self.later.contains(&key)
+    }
+}
+
+/// Collects what is found while a document is read.
+pub(super) struct Decoder<'d> {
+    pub(super) lines: &'d Lines<'d>,
+    pub(super) errors: Vec<Finding>,
+    pub(super) warnings: Vec<Finding>,
+    /// The calendars that the document names, and where.
+    pub(super) calendars: Vec<(DefinitionId, Place)>,
+    /// What may still be computed of the document.
+    pub(super) budget: Budget,
+}
+
+/// An object that was checked against its shape.
+#[derive(Clone, Copy)]
+pub(super) struct Object<'n> {
+    /// Where a missing key is reported: the key that holds the object.
+    pub(super) at: Place,
+    shape: &'static Shape,
+    entries: &'n [Entry<'n>],
+}
+
+impl<'n> Object<'n> {
+    /// The entry of a key; `None` when it is left out or has no value.
+    pub(super) fn get(&self, key: &str) -> Option<&'n Entry<'n>> {
+        self.entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .filter(|entry| !matches!(entry.value.value, Value::Null))
+    }
+
+    /// Whether the key is written: with a value or without, or mistyped. Then
+    /// it is not missing, and what is wrong with it was said.
+    pub(super) fn has(&self, key: &str) -> bool {
+        let unknown = self.entries.iter().map(|entry| entry.key.as_ref());
+        let unknown = unknown.filter(|given| !self.shape.knows(given));
+        self.entries.iter().any(|entry| entry.key == key)
+            || nearest::is_meant(key, unknown, self.shape.keys)
+    }
+}
+
+impl<'d> Decoder<'d> {
+    pub(super) fn new(lines: &'d Lines<'d>) -> Self {
+        Self {
+            lines,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            calendars: Vec::new(),
+            budget: Budget::of(FIRST_STEPS + STEPS_PER_BYTE * lines.size() as u64),
+        }
+    }
+}
+
+impl Decoder<'_> {
+    pub(super) fn error(&mut self, at: Place, message: impl Into<String>) {
+        self.errors.push(Finding::new(at, message));
+    }
+
+    pub(super) fn error_with_hint(
+        &mut self,
+        at: Place,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.errors.push(Finding::new(at, message).hint(hint));
+    }
+
+    pub(super) fn not_yet(&mut self, at: Place, what: &str) {
+        self.error(at, format!("{what} is not supported yet"));
+    }
+
+    pub(super) fn warn(&mut self, at: Place, message: impl Into<String>, hint: impl Into<String>) {
+        self.warnings.push(Finding::new(at, message).hint(hint));
+    }
+
+    /// Reports that a node is not what `path` must be.
+    pub(super) fn mismatch(&mut self, node: &Node<'_>, path: &str, expected: &str) {
+        if !matches!(node.value, Value::Refused) {
+            self.error(
+                node.at,
+                format!("`{path}` must be {expected}, not {}", describe(node)),
+            );
+        }
+    }
+
+    /// Reads a map with the keys of `shape`; `at` is the place of the key that
+    /// holds it. Other keys are errors; so are known ones without a value
+    /// (but for `input`, whose value may be nothing): one was forgotten.
+    pub(super) fn object<'n>(
+        &mut self,
+        at: Place,
+        node: &'n Node<'n>,
+        path: &str,
+        shape: &'static Shape,
+    ) -> Option<Object<'n>> {
+        let Value::Map(entries) = &node.value else {
+            self.mismatch(node, path, "a map");
+            return None;
+        };
+        for entry in entries {
+            if shape.later.contains(&entry.key.as_ref()) {
+                self.not_yet(entry.at, &format!("`{}`", join(path, &entry.key)));
+            } else if !shape.knows(&entry.key) {
+                self.unknown_key(entry, shape);
+            } else if matches!(entry.value.value, Value::Null) && entry.key != "input" {
+                self.error_with_hint(
+                    entry.at,
+                    format!("`{}` has no value", join(path, &entry.key)),
+                    "give it one, or remove the key",
+                );
+            }
+        }
+        Some(Object { at, shape, entries })
+    }
+
+    fn unknown_key(&mut self, entry: &Entry<'_>, shape: &Shape) {
+        let message = format!("unknown key {} in {}", quoted(&entry.key), shape.name);
+        let near = if self.errors.len() < nearest::MOST {
+            nearest::nearest(&entry.key, shape.keys)
+        } else {
+            None
+        };
+        let hint = match near {
+            Some(key) => format!("did you mean `{key}`?"),
+            None => format!("the keys are {}", shape.keys.join(", ")),
+        };
+        self.error_with_hint(entry.at, message, hint);
+    }
+
+    pub(super) fn boolean(&mut self, node: &Node<'_>, path: &str) -> Option<bool> {
+        if let Value::Bool(value) = node.value {
+            return Some(value);
+        }
+        if matches!(node.value, Value::Refused) {
+            return None;
+        }
+        let message = format!("`{path}` must be true or false, not {}", describe(node));
+        let meant = match node.text.to_ascii_lowercase().as_str() {
+            "on" | "yes" | "y" | "true" | "1" => Some("true"),
+            "off" | "no" | "n" | "false" | "0" => Some("false"),
+            _ => None,
+        };
+        match meant {
+            Some(meant) => self.error_with_hint(node.at, message, format!("write `{meant}`")),
+            None => self.error(node.at, message),
+        }
+        None
+    }
+
+    pub(super) fn text<'n>(&mut self, node: &'n Node<'n>, path: &str) -> Option<&'n str> {
+        match node.value {
+            Value::Text => Some(&node.text),
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+                self.error_with_hint(
+                    node.at,
+                    format!("`{path}` must be text, not {}", describe(node)),
+                    format!("quote it: \"{}\"", node.text),
+                );
+                None
+            }
+            _ => {
+                self.mismatch(node, path, "text");
+                None
+            }
+        }
+    }
+
+    /// Text of at least one character and at most `limit` bytes.
+    pub(super) fn name<'n>(
+        &mut self,
+        node: &'n Node<'n>,
+        path: &str,
+        limit: usize,
+    ) -> Option<&'n str> {
+        let text = self.text(node, path)?;
+        if text.is_empty() {
+            self.error(node.at, format!("`{path}` must not be empty"));
+            return None;
+        }
+        if text.len() > limit {
+            self.error(
+                node.at,
+                format!(
+                    "`{path}` has {} bytes, over the limit of {limit}",
+                    text.len()
+                ),
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(super) fn integer(
+        &mut self,
+        node: &Node<'_>,
+        path: &str,
+        range: RangeInclusive<u32>,
+    ) -> Option<u32> {
+        if let Value::Int(value) = node.value
+            && let Ok(value) = u32::try_from(value)
+            && range.contains(&value)
+        {
+            return Some(value);
+        }
+        let expected = if *range.end() == u32::MAX {
+            format!("a whole number, {} or more", range.start())
+        } else {
+            format!("a whole number from {} to {}", range.start(), range.end())
+        };
+        self.mismatch(node, path, &expected);
+        None
+    }
+
+    pub(super) fn number(&mut self, node: &Node<'_>, path: &str, least: f64) -> Option<f64> {
+        let value = match node.value {
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a factor that large has no exact meaning"
+            )]
+            Value::Int(value) => value as f64,
+            Value::Float(value) => value,
+            _ => f64::NAN,
+        };
+        if value.is_finite() && value >= least {
+            return Some(value);
+        }
+        self.mismatch(node, path, &format!("a number, {least} or more"));
+        None
+    }
+
+    pub(super) fn duration(
+        &mut self,
+        node: &Node<'_>,
+        path: &str,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let parsed = match node.value {
+            Value::Text => duration::parse(&node.text),
+            // A bare number reads as text that lacks its unit.
+            Value::Int(_) | Value::Float(_) if !node.text.starts_with(['-', '+']) => {
+                duration::parse(&node.text)
+            }
+            _ => {
+                self.mismatch(node, path, "a duration like `90s` or `1h30m`");
+                return None;
+            }
+        };
+        match parsed {
+            Err(hint) => {
+                self.error_with_hint(
+                    node.at,
+                    format!("`{path}` must be a duration, not {}", quoted(&node.text)),
+                    hint,
+                );
+                None
+            }
+            Ok(value) if !range.contains(&value) => {
+                let (least, most) = (duration::show(*range.start()), *range.end());
+                let bound = if most == duration::LONGEST {
+                    format!("at least {least}")
+                } else {
+                    format!("from {least} to {}", duration::show(most))
+                };
+                self.error(
+                    node.at,
+                    format!("`{path}` must be {bound}, not {}", quoted(&node.text)),
+                );
+                None
+            }
+            Ok(value) => Some(value),
+        }
+    }
+
+    /// A timestamp from 1970 on.
+    pub(super) fn timestamp(&mut self, node: &Node<'_>, path: &str) -> Option<Timestamp> {
+        let read = match node.value {
+            Value::Refused => return None,
+            Value::Text => duration::timestamp(&node.text),
+            _ => TimestampText::Other,
+        };
+        match read {
+            TimestampText::At(at) if at >= Timestamp::UNIX_EPOCH => return Some(at),
+            TimestampText::At(_) | TimestampText::Other => self.error_with_hint(
+                node.at,
+                format!("`{path}` must be a timestamp, not {}", describe(node)),
+                "write it like `2026-01-31T08:00:00Z` or `2026-01-31T08:00:00+01:00`, from 1970 on",
+            ),
+            TimestampText::OutOfRange => self.impossible_timestamp(node, path, ""),
+        }
+        None
+    }
+
+    /// Reports text that has the form of a timestamp and is none.
+    pub(super) fn impossible_timestamp(&mut self, node: &Node<'_>, path: &str, more: &str) {
+        self.error_with_hint(
+            node.at,
+            format!(
+                "`{path}` is not a date and time that exists: {}",
+                quoted(&node.text)
+            ),
+            format!("the last timestamp is {LAST_TIMESTAMP}{more}"),
+        );
+    }
+
+    pub(super) fn list<'n>(
+        &mut self,
+        node: &'n Node<'n>,
+        path: &str,
+        expected: &str,
+    ) -> Option<&'n [Node<'n>]> {
+        if let Value::List(items) = &node.value {
+            return Some(items);
+        }
+        self.mismatch(node, path, expected);
+        None
+    }
+
+    pub(super) fn map<'n>(&mut self, node: &'n Node<'n>, path: &str) -> Option<&'n [Entry<'n>]> {
+        if let Value::Map(entries) = &node.value {
+            return Some(entries);
+        }
+        self.mismatch(node, path, "a map");
+        None
+    }
+
+    /// Any value, as JSON.
+    pub(super) fn json(&mut self, node: &Node<'_>) -> Option<Json> {
+        match &node.value {
+            Value::Null => Some(Json::Null),
+            Value::Bool(value) => Some(Json::Bool(*value)),
+            Value::Text => Some(Json::String(node.text.to_string())),
+            Value::Refused => None,
+            Value::Int(value) => {
+                let number = u64::try_from(*value)
+                    .map(Json::from)
+                    .or_else(|_| i64::try_from(*value).map(Json::from));
+                if number.is_err() {
+                    self.error_with_hint(
+                        node.at,
+                        format!("the number {} does not fit 64 bits", quoted(&node.text)),
+                        "quote it, to pass it as text",
+                    );
+                }
+                number.ok()
+            }
+            Value::Float(value) => {
+                let number = serde_json::Number::from_f64(*value);
+                if number.is_none() {
+                    self.error_with_hint(
+                        node.at,
+                        format!("JSON has no number {}", quoted(&node.text)),
+                        "quote it, to pass it as text",
+                    );
+                }
+                number.map(Json::Number)
+            }
+            // All items are read before the first failure counts: each reports its own.
+            Value::List(items) => items
+                .iter()
+                .map(|item| self.json(item))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .collect::<Option<_>>()
+                .map(Json::Array),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| Some((entry.key.to_string(), self.json(&entry.value)?)))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .collect::<Option<_>>()
+                .map(Json::Object),
+        }
+    }
+
+    /// The place of the character at `offset` in a scalar's text: exact where
+    /// the text stands in the file as it is, the scalar's own otherwise.
+    pub(super) fn place_in(&self, node: &Node<'_>, offset: Option<usize>) -> Place {
+        let Some(offset) = offset.filter(|_| !self.lines.is_long(node.at.line)) else {
+            return node.at;
+        };
+        let line = self.lines.get(node.at.line);
+        let quote = usize::from(!node.plain);
+        let verbatim = node.text.chars();
+        let start = nth_char(&line, node.at.column - 1 + quote);
+        let mut source = line[start..].chars();
+        if !node.text.is_empty() && verbatim.into_iter().all(|c| source.next() == Some(c)) {
+            Place {
+                line: node.at.line,
+                column: node.at.column + quote + offset,
+            }
+        } else {
+            node.at
+        }
+    }
+}
+
+/// `path.key`; the document itself has an empty path.
+pub(super) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// A node as a message names it.
+pub(super) fn describe(node: &Node<'_>) -> String {
+    match &node.value {
+        Value::Null => "nothing".to_owned(),
+        Value::List(items) if items.is_empty() => "an empty list".to_owned(),
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a map".to_owned(),
+        Value::Text if !node.plain => format!("the text {}", quoted(&node.text)),
+        _ => quoted(&node.text),
+    }
+}

@@ -1,0 +1,79 @@
+//! Documents of other formats that look like definitions: each gets one error
+//! that says what to write, in place of an error for each of its keys.
+
+use almanac_base::text::quoted;
+
+use super::decode::Decoder;
+use super::ows::like_host_name;
+use super::yaml::{Entry, Node, Value};
+
+/// Reports a document of Zigflow, whose head has other keys; true for one.
+pub(super) fn zigflow(decoder: &mut Decoder<'_>, root: &Node<'_>) -> bool {
+    let Some(header) = root.entry("document") else {
+        return false;
+    };
+    let (queue, workflow_type) = (
+        header.value.entry("taskQueue"),
+        header.value.entry("workflowType"),
+    );
+    let Some(first) = [queue, workflow_type]
+        .into_iter()
+        .flatten()
+        .min_by_key(|entry| entry.at)
+    else {
+        return false;
+    };
+    let mut parts = Vec::new();
+    if let Some(entry) = workflow_type {
+        let name = like_host_name(&entry.value.text);
+        let name = name.map_or_else(|| "…".to_owned(), |name| name.to_string());
+        parts.push(format!("`name: {name}` in place of `workflowType`"));
+    }
+    if let Some(entry) = queue {
+        let namespace = like_host_name(&entry.value.text);
+        let namespace = namespace.map_or_else(|| "default".to_owned(), |name| name.to_string());
+        parts.push(format!(
+            "`namespace: {namespace}` in place of `taskQueue`: runs are on the project's queue"
+        ));
+    }
+    let options = "; a task's options are keys of its `metadata.temporal`";
+    decoder.error_with_hint(
+        first.at,
+        format!(
+            "`document.{}` is of Zigflow, whose definitions have another head",
+            first.key
+        ),
+        format!("write {}{options}", parts.join(", and ")),
+    );
+    true
+}
+
+/// Reports a workflow of the Serverless Workflow Specification before 1.0; true for one.
+pub(super) fn older(decoder: &mut Decoder<'_>, root: &Node<'_>) -> bool {
+    if ["do", "workflow", "document"]
+        .iter()
+        .any(|key| root.entry(key).is_some())
+    {
+        return false;
+    }
+    let version = root
+        .entry("specVersion")
+        .or_else(|| root.entry("schemaVersion"));
+    let has_items = |entry: &&Entry<'_>| matches!(entry.value.value, Value::List(_));
+    let states = root.entry("states").filter(has_items);
+    let Some(first) = version.or(states) else {
+        return false;
+    };
+    let version = match version {
+        Some(entry) if !entry.value.text.is_empty() => quoted(&entry.value.text),
+        _ => "before 1.0".to_owned(),
+    };
+    decoder.error_with_hint(
+        first.at,
+        format!("the Serverless Workflow Specification {version} is not supported"),
+        "write it in DSL 1.0: the head as `document` with `dsl`, `namespace`, `name` and `version`; \
+         `states` as a task list `do`, in which operation is `call` or `run`, inject `set`, \
+         sleep `wait`, event `listen`, parallel `fork`, foreach `for`, and `transition` is `then`",
+    );
+    true
+}

@@ -1,0 +1,174 @@
+//! The calendars that definitions name, found.
+//!
+//! Files are parsed one by one, so a parsed definition has only the names. Who
+//! holds all documents finds them here; a definition that names none costs
+//! nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use almanac_base::budget::Budget;
+use almanac_base::names::DefinitionId;
+use almanac_base::nearest;
+use almanac_times::SEARCH_STEPS;
+use jiff::Timestamp;
+
+use super::schedule::LIST_LIMIT;
+use super::{DayCalendar, Definition, Diagnostic, Severity, revision};
+
+/// The most calendars that a spec excludes: the server compares each candidate
+/// time with every one of them, and 1000 are a tenth of the 2 MiB that a
+/// schedule may have.
+const EXCLUDE_LIMIT: usize = LIST_LIMIT;
+/// How many calendars a hint chooses from.
+const HINTED: usize = 50;
+/// How many unknown calendars of a definition are listed.
+const ERRORS_LIMIT: usize = 50;
+
+/// A calendar that a definition names, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalendarUse {
+    /// The calendar's id.
+    pub calendar: DefinitionId,
+    /// The place of the name; no message yet.
+    pub(super) at: Diagnostic,
+}
+
+impl CalendarUse {
+    fn error(&self, message: &str, hint: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            message: format!("`schedule.exclude`: {message}"),
+            hint: Some(hint.into()),
+            ..self.at.clone()
+        }
+    }
+}
+
+/// The calendars that definitions can name.
+#[derive(Debug, Default)]
+pub struct Calendars<'a> {
+    known: BTreeMap<&'a DefinitionId, &'a DayCalendar>,
+    failing: BTreeSet<&'a DefinitionId>,
+}
+
+impl<'a> Calendars<'a> {
+    /// The calendars that are `known`, and the ids that documents of calendars
+    /// state which are `failing`: they only make a message better.
+    pub fn new(
+        known: impl IntoIterator<Item = &'a DayCalendar>,
+        failing: impl IntoIterator<Item = &'a DefinitionId>,
+    ) -> Self {
+        Self {
+            known: known.into_iter().map(|one| (&one.id, one)).collect(),
+            failing: failing.into_iter().collect(),
+        }
+    }
+
+    /// The definition with the days of the calendars it names excluded, and
+    /// with the revision that this gives it; or all that is wrong with the
+    /// names, each at its place.
+    pub fn resolve(
+        &self,
+        definition: &Definition,
+        names: &[CalendarUse],
+    ) -> Result<Definition, Vec<Diagnostic>> {
+        let mut resolved = definition.clone();
+        let mut errors = Vec::new();
+        if let Some(schedule) = &mut resolved.schedule {
+            let spec = &mut schedule.spec;
+            let mut more = Vec::new();
+            let mut added = BTreeSet::new();
+            for name in names {
+                let Some(calendar) = self.known.get(&name.calendar) else {
+                    if errors.len() < ERRORS_LIMIT {
+                        errors.push(self.unknown(name));
+                    }
+                    continue;
+                };
+                if !added.insert(&name.calendar) {
+                    continue;
+                }
+                more.extend(calendar.exclusions.iter().copied());
+                let most = spec.exclude.len() + more.len();
+                if most <= EXCLUDE_LIMIT {
+                    continue;
+                }
+                // Some of them may be the same.
+                spec.exclude.extend(std::mem::take(&mut more));
+                if spec.exclude.len() > EXCLUDE_LIMIT {
+                    errors.push(name.error(
+                        &format!(
+                            "with calendar `{}` there are {} exclusions, over the limit of {EXCLUDE_LIMIT}",
+                            name.calendar,
+                            spec.exclude.len()
+                        ),
+                        "days that fall on the same days of several months or years take one exclusion together; leave out years that have passed",
+                    ));
+                    break;
+                }
+            }
+            spec.exclude.extend(more);
+            if let Some(name) = names.first().filter(|_| errors.is_empty())
+                && let Err(error) = spec.check_work(&mut Budget::of(SEARCH_STEPS))
+            {
+                errors.push(name.error(&error.message, error.hint.unwrap_or_default()));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        resolved.revision = revision::of(&resolved);
+        Ok(resolved)
+    }
+
+    /// What a person almost never means: days that leave a schedule no time at
+    /// all after `now`. `parsed` is the definition without them.
+    pub fn warning(
+        parsed: &Definition,
+        resolved: &Definition,
+        names: &[CalendarUse],
+        now: Timestamp,
+    ) -> Option<Diagnostic> {
+        let never_fires = |definition: &Definition| {
+            let spec = definition.schedule.as_ref().map(|schedule| &schedule.spec);
+            spec.is_none_or(|spec| spec.fire_times(now, 1).is_never())
+        };
+        let first = names.first()?;
+        if !never_fires(resolved) || never_fires(parsed) {
+            return None;
+        }
+        Some(Diagnostic {
+            severity: Severity::Warning,
+            message: "`schedule.exclude`: with its calendars the schedule never fires".to_owned(),
+            hint: Some(
+                "no date is left, or so much is excluded that the server stops looking".to_owned(),
+            ),
+            ..first.at.clone()
+        })
+    }
+
+    fn unknown(&self, name: &CalendarUse) -> Diagnostic {
+        let id = &name.calendar;
+        if self.failing.contains(id) {
+            return name.error(
+                &format!("calendar `{id}` is invalid"),
+                "mend its document; no valid version of it is known",
+            );
+        }
+        let known: Vec<&str> = self
+            .known
+            .keys()
+            .take(HINTED)
+            .map(|id| id.as_str())
+            .collect();
+        let hint = match (nearest::nearest(id.as_str(), &known), &known[..]) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, []) => "a calendar is a document with `kind: calendar` and `dates`".to_owned(),
+            (None, [first @ .., last]) if first.len() < 5 => match first {
+                [] => format!("the only calendar is {last}"),
+                first => format!("the calendars are {} and {last}", first.join(", ")),
+            },
+            (None, _) => "write the id of a document with `kind: calendar`".to_owned(),
+        };
+        name.error(&format!("there is no calendar `{id}`"), hint)
+    }
+}

@@ -1,0 +1,369 @@
+//! The JSON Schema of steps: a task list of the Open Workflow Specification,
+//! with what stands around it, as far as it is supported.
+
+use serde_json::{Map, Value, json};
+
+use super::schema::{
+    choice, described, flag, insert, integer, list, name, object, reference, text,
+};
+use super::schema_calls;
+
+/// The definitions of the parts of steps, by name.
+pub(super) fn definitions() -> Map<String, Value> {
+    let mut all = Map::new();
+    for part in [
+        common(),
+        tasks(),
+        flow(),
+        errors(),
+        schema_calls::calls(),
+        schema_calls::events(),
+        reuse(),
+    ] {
+        let Value::Object(part) = part else { continue };
+        all.extend(part);
+    }
+    all
+}
+
+/// The keys of a document that stand around its steps.
+pub(super) fn around() -> Value {
+    json!({
+        "use": reference("use"),
+        "input": reference("ows_input"),
+        "output": reference("ows_output"),
+        "timeout": described("The limit of a run", "timeout_or_name"),
+    })
+}
+
+/// The metadata of a document.
+pub(super) fn metadata() -> Value {
+    json!({
+        "description": "Anything; temporal has defaults of Temporal's own options for all tasks",
+        "type": "object",
+        "properties": { "temporal": reference("temporal_defaults") },
+    })
+}
+
+fn common() -> Value {
+    let part = |description: &str| integer(description, 0, i64::from(u32::MAX));
+    let mut parts = object(
+        "A duration by its parts",
+        &json!({
+            "days": part("Of 24 hours"),
+            "hours": part("Hours"),
+            "minutes": part("Minutes"),
+            "seconds": part("Seconds"),
+            "milliseconds": part("Milliseconds"),
+        }),
+        &[],
+    );
+    insert(&mut parts, "minProperties", json!(1));
+    let options = json!({
+        "start_to_close": described("Limit of one attempt, at least 1s", "heartbeat"),
+        "schedule_to_close": described("Limit of all attempts", "limit_of_temporal"),
+        "schedule_to_start": described("Limit of the wait for a worker", "limit_of_temporal"),
+        "heartbeat": described("Limit between two heartbeats, at least 1s", "heartbeat"),
+        "task_queue": name("The queue of the worker"),
+        "priority": integer("1 is first, 5 last", 1, 5),
+    });
+    let mut with_summary = options.clone();
+    insert(
+        &mut with_summary,
+        "summary",
+        name("Shown in the Temporal UI"),
+    );
+    let one = json!(["string", "number", "boolean"]);
+    let parameter =
+        json!({ "anyOf": [{ "type": one }, { "type": "array", "items": { "type": one } }] });
+    json!({
+        "expression": { "description": "A jq expression, with or without ${ … }", "type": "string", "minLength": 1 },
+        "runtime_expression": { "description": "A jq expression", "type": "string", "pattern": "^\\s*\\$\\{[\\s\\S]+\\}\\s*$" },
+        "transform": { "description": "A jq expression, or a map with expressions ${ … }", "type": ["string", "object"] },
+        "map_or_expression": { "anyOf": [{ "type": "object" }, reference("runtime_expression")] },
+        "parameters_or_expression": { "anyOf": [{ "type": "object", "additionalProperties": parameter }, reference("runtime_expression")] },
+        "texts_or_expression": { "anyOf": [{ "type": "object", "additionalProperties": { "type": "string" } }, reference("runtime_expression")] },
+        "ows_duration": parts,
+        "length": {
+            "description": "A duration by its parts, in ISO 8601 without years and months, or an expression",
+            "anyOf": [
+                reference("ows_duration"),
+                reference("runtime_expression"),
+                reference("iso_duration"),
+            ],
+        },
+        "iso_duration": {
+            "description": "ISO 8601 without years and months",
+            "type": "string",
+            "pattern": "^[Pp]([0-9]+(\\.[0-9]+)?[WwDd])*([Tt]([0-9]+(\\.[0-9]+)?[HhMmSs])+)?$",
+        },
+        "ows_schema": object("What a value must satisfy", &json!({
+            "format": { "description": "json", "type": "string", "pattern": "^json(:.*)?$" },
+            "document": { "description": "A JSON Schema without references and patterns", "type": ["object", "boolean"] },
+        }), &["document"]),
+        "ows_input": object("What is done with the input", &json!({
+            "schema": reference("ows_schema"),
+            "from": described("What becomes of the input", "transform"),
+        }), &[]),
+        "ows_output": object("What is done with the output", &json!({
+            "schema": reference("ows_schema"),
+            "as": described("What becomes of the output", "transform"),
+        }), &[]),
+        "ows_timeout": object("A limit", &json!({ "after": reference("length") }), &["after"]),
+        "timeout_or_name": { "anyOf": [reference("ows_timeout"), name("The name of one of use.timeouts")] },
+        "evaluate": object("How expressions are evaluated", &json!({
+            "language": choice("jq", ["jq"].into_iter()),
+            "mode": choice("strict", ["strict"].into_iter()),
+        }), &[]),
+        "limit_of_temporal": {
+            "description": "A duration that is longer than nothing",
+            "allOf": [reference("duration"), { "pattern": "[1-9]" }],
+        },
+        "heartbeat": {
+            "description": "A duration of at least 1s",
+            "allOf": [reference("limit_of_temporal")],
+            // What a pattern can see to be less than a second.
+            "not": { "pattern": "^(0*[0-9]{1,3}(\\.[0-9]+)?ms|0+(\\.[0-9]+)?s|[Pp][Tt]0+(\\.[0-9]+)?[Ss])$" },
+        },
+        "temporal_defaults": object("Temporal's own options of each task that has a use for them", &options, &[]),
+        "temporal": object("Temporal's own options of a task", &with_summary, &[]),
+    })
+}
+
+fn tasks() -> Value {
+    let with = json!({ "description": "What is called, and with what", "type": "object" });
+    let mut task = object(
+        "A step",
+        &json!({
+            "call": choice("Calls a service, or an activity of any worker", ["http", "openapi", "activity"].into_iter()),
+            "with": with,
+            "do": reference("tasks"),
+            "emit": reference("emit"),
+            "for": reference("for"),
+            "while": described("Goes on while this is true", "expression"),
+            "fork": reference("fork"),
+            "listen": reference("listen"),
+            "foreach": reference("foreach"),
+            "raise": reference("raise"),
+            "run": reference("run"),
+            "set": { "description": "The output", "anyOf": [{ "type": "object", "minProperties": 1 }, reference("runtime_expression")] },
+            "switch": list("Cases: the first that matches says where to go on", &named("case"), 1),
+            "try": reference("tasks"),
+            "catch": reference("catch"),
+            "wait": described("Waits", "length"),
+            "if": described("The task is skipped when this is not true", "expression"),
+            "then": text("continue, exit, end, or the name of a step of the same list"),
+            "input": reference("ows_input"),
+            "output": reference("ows_output"),
+            "export": reference("ows_output"),
+            "timeout": described("The limit of the task with all that is in it", "timeout_or_name"),
+            "metadata": { "description": "Anything; temporal has Temporal's own options", "type": "object", "properties": { "temporal": reference("temporal") } },
+        }),
+        &[],
+    );
+    let kind = |keys: &[&str]| json!({ "required": keys });
+    insert(
+        &mut task,
+        "oneOf",
+        json!([
+            { "required": ["call", "with"], "anyOf": [call("http"), call("openapi"), call("activity")] },
+            { "required": ["do"], "not": { "required": ["for"] } },
+            kind(&["emit"]),
+            kind(&["for", "do"]),
+            kind(&["fork"]),
+            kind(&["listen"]),
+            kind(&["raise"]),
+            kind(&["run"]),
+            kind(&["set"]),
+            kind(&["switch"]),
+            kind(&["try", "catch"]),
+            kind(&["wait"]),
+        ]),
+    );
+    insert(&mut task, "allOf", temporal_of_tasks());
+    let mut tasks = list(
+        "Steps, a task list of the Open Workflow Specification DSL 1.0.3",
+        &named("task"),
+        1,
+    );
+    insert(
+        &mut tasks,
+        "maxItems",
+        json!(almanac_steps::language::TASKS_LIMIT),
+    );
+    json!({ "tasks": tasks, "task": task })
+}
+
+/// The options of `metadata.temporal` that a task has no use for, by its kind.
+fn temporal_of_tasks() -> Value {
+    let given = |key: &str| json!({ "required": [key] });
+    let without = |useless: &[&str]| {
+        let useless: Vec<Value> = useless.iter().map(|key| given(key)).collect();
+        json!({ "properties": { "metadata": { "properties": { "temporal": { "not": { "anyOf": useless } } } } } })
+    };
+    let rule = |when: Value, then: Value| json!({ "if": when, "then": then, "else": {} });
+    let any = |keys: &[&str]| {
+        let keys: Vec<Value> = keys.iter().map(|key| given(key)).collect();
+        json!({ "anyOf": keys })
+    };
+    let workflow =
+        json!({ "required": ["run"], "properties": { "run": { "required": ["workflow"] } } });
+    let activity =
+        json!({ "required": ["call"], "properties": { "call": { "enum": ["activity"] } } });
+    let plain = ["do", "fork", "listen", "raise", "set", "switch"];
+    json!([
+        rule(activity, without(&["task_queue"])),
+        rule(workflow, without(&["schedule_to_start", "heartbeat"])),
+        rule(
+            any(&[&plain[..], &["try", "wait"]].concat()),
+            without(&LIMITS)
+        ),
+        // The timer of a limit shows a summary.
+        rule(
+            json!({ "allOf": [any(&plain)], "not": given("timeout") }),
+            without(&["summary"]),
+        ),
+    ])
+}
+
+/// The options of `metadata.temporal` for what Temporal does as a task of its own.
+const LIMITS: [&str; 6] = [
+    "start_to_close",
+    "schedule_to_close",
+    "schedule_to_start",
+    "heartbeat",
+    "task_queue",
+    "priority",
+];
+
+/// A call with the arguments of its kind.
+fn call(kind: &str) -> Value {
+    let arguments = reference(&format!("{kind}_call"));
+    json!({ "properties": { "call": { "enum": [kind] }, "with": arguments } })
+}
+
+/// A map with one key, a name.
+fn named(definition: &str) -> Value {
+    json!({
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": reference(definition),
+    })
+}
+
+fn flow() -> Value {
+    let mut branches = reference("tasks");
+    branches = json!({ "description": "Steps that are done at once", "allOf": [branches], "maxItems": almanac_steps::language::BRANCHES_LIMIT });
+    let mut backoff = object(
+        "How the wait grows",
+        &json!({
+            "constant": { "description": "Not at all", "type": "object", "maxProperties": 0 },
+            "linear": { "description": "By the delay each time", "type": "object", "maxProperties": 0 },
+            "exponential": { "description": "Twofold each time", "type": "object", "maxProperties": 0 },
+        }),
+        &[],
+    );
+    insert(&mut backoff, "minProperties", json!(1));
+    insert(&mut backoff, "maxProperties", json!(1));
+    json!({
+        "case": object("A case", &json!({
+            "when": described("Without it the case matches", "expression"),
+            "then": text("continue, exit, end, or the name of a step of the same list"),
+        }), &["then"]),
+        "for": object("The items, and the variables of each", &json!({
+            "each": variable("The variable of the item; default item"),
+            "in": { "description": "A jq expression, or a list", "type": ["string", "array"] },
+            "at": variable("The variable of the index; default index"),
+        }), &["in"]),
+        "fork": object("Branches", &json!({
+            "branches": branches,
+            "compete": flag("true: the first branch to complete is the only one that counts", false),
+        }), &["branches"]),
+        "catch": object("What is done about errors", &json!({
+            "errors": reference("errors"),
+            "as": variable("The variable of the error; default error"),
+            "when": described("The error is caught only when this is true", "expression"),
+            "exceptWhen": described("The error is not caught when this is true", "expression"),
+            "retry": { "anyOf": [reference("retry_policy"), name("The name of one of use.retries")] },
+            "do": reference("tasks"),
+            "then": text("Where to go on after an error was caught"),
+        }), &[]),
+        "retry_policy": object("Whether and when steps are done again", &json!({
+            "when": described("Only when this is true", "expression"),
+            "exceptWhen": described("Not when this is true", "expression"),
+            "delay": described("The first wait; default one second", "length"),
+            "backoff": reference("backoff"),
+            "limit": reference("limit"),
+            "jitter": reference("jitter"),
+        }), &[]),
+        "backoff": backoff,
+        "limit": object("Limits of retrying", &json!({
+            "attempt": reference("attempt"),
+            "duration": described("Of all attempts and waits together", "length"),
+        }), &[]),
+        "attempt": object("Limits of attempts", &json!({
+            "count": integer("How often it is tried again", 0, i64::from(u32::MAX)),
+            "duration": described("Of each attempt", "length"),
+        }), &[]),
+        "jitter": object("Added to each wait, between these two", &json!({
+            "from": reference("length"),
+            "to": reference("length"),
+        }), &["from", "to"]),
+    })
+}
+
+fn errors() -> Value {
+    let status = |description: &str| integer(description, 100, 599);
+    let uri = |or_expression| {
+        let pattern = if or_expression {
+            r"^\s*\$\{|[:/]"
+        } else {
+            "[:/]"
+        };
+        json!({ "description": "The type's URI", "type": "string", "pattern": pattern })
+    };
+    let mut filter = object(
+        "Properties that the error has",
+        &json!({
+            "type": uri(false),
+            "status": status("The status"),
+            "instance": name("The place"),
+            "title": name("The title"),
+            "detail": name("The detail"),
+        }),
+        &[],
+    );
+    insert(&mut filter, "minProperties", json!(1));
+    json!({
+        "errors": object("Which errors", &json!({ "with": reference("error_filter") }), &[]),
+        "error_filter": filter,
+        "raise": object("An error", &json!({
+            "error": { "anyOf": [reference("error"), name("The name of one of use.errors")] },
+        }), &["error"]),
+        "error": object("An error (RFC 9457)", &json!({
+            "type": uri(true),
+            "status": status("The status"),
+            "instance": name("The place; default the step's own"),
+            "title": name("A summary"),
+            "detail": name("What happened"),
+        }), &["type", "status"]),
+    })
+}
+
+fn reuse() -> Value {
+    let map = |description: &str, definition: &str| json!({ "description": description, "type": "object", "additionalProperties": reference(definition) });
+    json!({
+        "use": object("What steps refer to by name", &json!({
+            "authentications": map("Who calls", "authentication"),
+            "errors": map("Errors to raise", "error"),
+            "retries": map("Retry policies", "retry_policy"),
+            "secrets": { "description": "The names of secrets", "type": "array", "items": name("A name") },
+            "timeouts": map("Limits", "ows_timeout"),
+        }), &[]),
+    })
+}
+
+pub(super) fn variable(description: &str) -> Value {
+    json!({ "description": description, "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" })
+}

@@ -1,0 +1,76 @@
+//! The parser from outside: text in, definitions and diagnostics out.
+
+mod bad_keys;
+mod bad_steps;
+mod bad_syntax;
+mod bad_times;
+mod bad_types;
+mod days;
+mod defaults;
+mod examples;
+mod foreign;
+mod good;
+mod good_steps;
+mod limits;
+mod mistakes;
+mod ows_examples;
+mod properties;
+mod schema;
+mod schema_steps;
+mod work;
+
+use std::sync::Arc;
+
+use super::{Definition, Diagnostic, ParseContext, Parsed, ParsedDocument, parse_file};
+
+/// A Tuesday in January.
+fn context() -> ParseContext {
+    ParseContext {
+        now: "2026-01-06T12:00:00Z".parse().unwrap(),
+    }
+}
+
+fn parse(text: &str) -> Vec<ParsedDocument> {
+    parse_file("jobs/nightly.yaml", text.as_bytes(), &context())
+}
+
+/// The only document's definition; there must be no error and no warning.
+#[track_caller]
+fn definition(text: &str) -> Definition {
+    let warnings: Vec<Diagnostic> = parse(text)
+        .into_iter()
+        .flat_map(|document| document.warnings)
+        .collect();
+    assert_eq!(warnings, [], "{}", rendered(&warnings));
+    warned(text)
+}
+
+/// The same, with whatever warnings.
+#[track_caller]
+fn warned(text: &str) -> Definition {
+    let mut documents = parse(text);
+    assert_eq!(documents.len(), 1, "{documents:#?}");
+    let document = documents.remove(0);
+    match document.result {
+        Ok(Parsed::Definition(definition)) => Arc::unwrap_or_clone(definition),
+        Ok(Parsed::Calendar(calendar)) => panic!("{calendar:?}"),
+        Err(errors) => panic!("{}", rendered(&errors)),
+    }
+}
+
+/// Everything found in a file, as people see it.
+fn report(text: &str) -> String {
+    let found: Vec<Diagnostic> = parse(text)
+        .into_iter()
+        .flat_map(|document| {
+            let errors = document.result.err().unwrap_or_default();
+            errors.into_iter().chain(document.warnings)
+        })
+        .collect();
+    rendered(&found)
+}
+
+fn rendered(diagnostics: &[Diagnostic]) -> String {
+    let lines: Vec<String> = diagnostics.iter().map(Diagnostic::render).collect();
+    lines.join("\n")
+}

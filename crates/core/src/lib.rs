@@ -1,0 +1,13 @@
+//! What Almanac knows of schedules, without Temporal: definitions and their
+//! text, schedules with their compared fields, what outlives a release, the
+//! registry's snapshot, and `plan()`.
+
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
+pub mod definition;
+pub mod field;
+pub mod plan;
+pub mod record;
+pub mod schedule;
+pub mod snapshot;
+pub mod write;

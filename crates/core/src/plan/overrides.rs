@@ -1,0 +1,215 @@
+//! What operators set over the YAML: which of it is in force, and what it
+//! makes of the expected values.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use almanac_times::compile_cron;
+use jiff::Timestamp;
+
+use super::Policy;
+use crate::field::Field;
+use crate::record::{ActionMemo, Order, Override};
+use crate::schedule::{Desired, Live, ScheduleValues};
+
+/// An override after the rules that end it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Effective {
+    /// What is left of it.
+    pub(super) in_force: Option<Override>,
+    /// It comes from the workflow's state: the schedule's memo had lost it.
+    pub(super) restored: bool,
+    /// The fields whose override ends now.
+    pub(super) ended_fields: BTreeSet<Field>,
+    /// Why.
+    pub(super) ended: Option<String>,
+    /// The paused state that an ending override of `enabled` found.
+    pub(super) restore_paused: Option<bool>,
+    /// An operator asks for this now.
+    pub(super) ordered: Option<Ordered>,
+}
+
+/// What an order comes to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Ordered {
+    /// The fields it is about: these are written, whatever they are.
+    pub(super) fields: BTreeSet<Field>,
+    /// The paused state it wants, where it is about that.
+    pub(super) paused: Option<bool>,
+    /// It ends whatever pause there is, and what is remembered of one.
+    pub(super) unpauses: bool,
+}
+
+/// Whether an override's time is out.
+pub(super) fn is_over(one: &Override, now: Timestamp) -> bool {
+    one.until.is_some_and(|until| until <= now)
+}
+
+/// The values that are expected under an override; `paused` is left alone.
+pub(super) fn expected<'a>(
+    values: &'a ScheduleValues,
+    overridden: Option<&Override>,
+) -> Cow<'a, ScheduleValues> {
+    let Some(one) = overridden else {
+        return Cow::Borrowed(values);
+    };
+    let mut values = values.clone();
+    if let Some(cron) = &one.cron {
+        let compiled: Vec<_> = cron
+            .iter()
+            .filter_map(|text| compile_cron(text).ok())
+            .collect();
+        // One that does not compile (another release accepted it) is not applied.
+        if compiled.len() == cron.len() {
+            values.spec.calendars = compiled
+                .iter()
+                .flat_map(|one| one.calendars.iter().copied())
+                .collect();
+            values.spec.intervals = compiled
+                .iter()
+                .flat_map(|one| one.intervals.iter().copied())
+                .collect();
+        }
+    }
+    if let Some(timezone) = &one.timezone {
+        values.spec.timezone.clone_from(timezone);
+    }
+    Cow::Owned(values)
+}
+
+/// Applies the rules that end an override. The memo's copy is the one that
+/// was written together with the change, so it counts where it can be read;
+/// where it was lost, the workflow's copy restores it.
+pub(super) fn effective(
+    desired: &Desired,
+    live: &Live,
+    memo: Option<&ActionMemo>,
+    changed: &BTreeSet<Field>,
+    policy: &Policy<'_>,
+) -> Effective {
+    let restored = memo.is_none();
+    let stored = match memo {
+        Some(memo) => memo.overridden.as_ref(),
+        None => policy.overrides.get(&desired.definition),
+    };
+    let order = policy.orders.get(&desired.definition);
+    if let Some(order) = order.filter(|order| !is_done(order, stored)) {
+        return ordered(order, desired, live, stored);
+    }
+    let Some(stored) = stored else {
+        return Effective::default();
+    };
+    let mut effective = Effective {
+        in_force: Some(stored.clone()),
+        restored,
+        ..Effective::default()
+    };
+    let by_hand = !restored && stored.enabled == Some(live.values.paused);
+    if by_hand {
+        effective.end(&[Field::Paused], "a later hand changed the paused state");
+        effective.restore_paused = None;
+    }
+    if is_over(stored, policy.now) {
+        effective.end(&Field::ALL, "the override's time is over");
+    }
+    let changed: Vec<_> = changed.iter().copied().collect();
+    effective.end(&changed, "the definition changed what was overridden");
+    effective
+}
+
+/// Whether a pass wrote this order already, and its report was lost. What was
+/// in force before it has an earlier number.
+fn is_done(order: &Order, stored: Option<&Override>) -> bool {
+    order.overridden.is_some()
+        && stored.is_some_and(|one| (one.at, one.order) == (order.at, order.number))
+}
+
+/// An operator's word is the last one: it ends what was in force before.
+fn ordered(order: &Order, desired: &Desired, live: &Live, stored: Option<&Override>) -> Effective {
+    let mut next = order.overridden.clone();
+    // Where a hand has beaten the override, the hand's state is what is found.
+    let held = stored.filter(|one| one.enabled == Some(!live.values.paused));
+    let found = held
+        .and_then(|one| one.found_paused)
+        .unwrap_or(live.values.paused);
+    let mut paused = None;
+    if order.unpause {
+        paused = Some(false);
+        let mut by_yaml = next.take().unwrap_or_else(|| Override {
+            reason: order.reason.clone(),
+            by: order.by.clone(),
+            at: order.at,
+            ..Override::default()
+        });
+        by_yaml.enabled = desired.values.paused.then_some(true);
+        next = Some(by_yaml).filter(|one| !sets_nothing(one));
+    } else if let Some(enabled) = next.as_ref().and_then(|one| one.enabled) {
+        paused = Some(!enabled);
+    } else if held.is_some() {
+        paused = Some(found);
+    }
+    if let Some(one) = &mut next {
+        one.found_paused = one.enabled.is_some().then_some(found);
+    }
+    let mut fields = BTreeSet::new();
+    for one in [stored, next.as_ref()].into_iter().flatten() {
+        fields.extend(one.enabled.map(|_| Field::Paused));
+        if one.cron.is_some() {
+            fields.extend([Field::Times, Field::Intervals]);
+        }
+        fields.extend(one.timezone.as_ref().map(|_| Field::Timezone));
+    }
+    if order.unpause {
+        fields.insert(Field::Paused);
+    }
+    let cleared = stored.is_some() && next.is_none();
+    Effective {
+        in_force: next,
+        ended: cleared.then(|| format!("cleared by {}", order.by)),
+        ordered: Some(Ordered {
+            fields,
+            paused,
+            unpauses: order.unpause,
+        }),
+        ..Effective::default()
+    }
+}
+
+fn sets_nothing(one: &Override) -> bool {
+    one.enabled.is_none() && one.cron.is_none() && one.timezone.is_none()
+}
+
+impl Effective {
+    /// Whether an operator asks for this field now.
+    pub(super) fn orders(&self, field: Field) -> bool {
+        self.ordered
+            .as_ref()
+            .is_some_and(|ordered| ordered.fields.contains(&field))
+    }
+
+    fn end(&mut self, fields: &[Field], reason: &str) {
+        let Some(one) = &mut self.in_force else {
+            return;
+        };
+        let mut ended = BTreeSet::new();
+        if fields.contains(&Field::Paused) && one.enabled.take().is_some() {
+            ended.insert(Field::Paused);
+            self.restore_paused = one.found_paused.take();
+        }
+        let times = [Field::Times, Field::Intervals];
+        if times.iter().any(|field| fields.contains(field)) && one.cron.take().is_some() {
+            ended.extend(times);
+        }
+        if fields.contains(&Field::Timezone) && one.timezone.take().is_some() {
+            ended.insert(Field::Timezone);
+        }
+        if ended.is_empty() {
+            return;
+        }
+        self.ended.get_or_insert_with(|| reason.to_owned());
+        self.ended_fields.extend(ended);
+        if sets_nothing(one) {
+            self.in_force = None;
+        }
+    }
+}

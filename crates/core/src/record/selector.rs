@@ -1,0 +1,118 @@
+//! Definitions chosen by their labels.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use almanac_base::names::{DefinitionId, Revision};
+use serde::{Deserialize, Serialize};
+
+use super::{SELECTOR_LIMIT, check_text};
+
+/// How many definitions a selection names; more are only counted.
+pub const SELECTION_LIMIT: usize = 1000;
+/// The most labels of a selector.
+const LABELS_LIMIT: usize = 20;
+
+/// Labels that a definition must all have: `team=billing,env=prod`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Selector(BTreeMap<String, String>);
+
+impl Selector {
+    /// Whether these labels are as it says.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        let mut wanted = self.0.iter();
+        wanted.all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
+impl FromStr for Selector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        check_text("selector", text, SELECTOR_LIMIT)?;
+        let mut wanted = BTreeMap::new();
+        for part in text.split(',') {
+            let (key, value) = part
+                .split_once('=')
+                .map(|(key, value)| (key.trim(), value.trim()))
+                .filter(|(key, value)| !key.is_empty() && !value.is_empty())
+                .ok_or_else(|| format!("`{part}` is not LABEL=VALUE"))?;
+            let earlier = wanted.insert(key.to_owned(), value.to_owned());
+            if earlier.is_some_and(|earlier| earlier != value) {
+                return Err(format!("label `{key}` cannot have two values"));
+            }
+        }
+        if wanted.len() > LABELS_LIMIT {
+            return Err(format!("more than {LABELS_LIMIT} labels"));
+        }
+        Ok(Self(wanted))
+    }
+}
+
+impl TryFrom<String> for Selector {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Selector> for String {
+    fn from(selector: Selector) -> Self {
+        selector.to_string()
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<_> = self.0.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        f.write_str(&parts.join(","))
+    }
+}
+
+/// The argument of the update `select`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelectRequest {
+    /// The labels.
+    pub selector: Selector,
+}
+
+/// The definitions that have a schedule and the labels asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Selection {
+    /// The revision of the registry that was looked at.
+    pub revision: Revision,
+    /// The definitions, in order; the first 1000.
+    pub ids: Vec<DefinitionId>,
+    /// How many there are.
+    pub total: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_must_match() {
+        let labels = BTreeMap::from([
+            ("team".to_owned(), "billing".to_owned()),
+            ("env".to_owned(), "prod".to_owned()),
+        ]);
+        for (text, is_match) in [
+            ("team=billing", true),
+            ("team=billing, env=prod", true),
+            ("team=billing,env=test", false),
+            ("owner=ann", false),
+        ] {
+            let selector: Selector = text.parse().unwrap();
+            assert_eq!(selector.matches(&labels), is_match, "{text}");
+        }
+        for text in ["", "team", "team=", "=x", "a=1,,b=2", "a=1,a=2"] {
+            assert!(text.parse::<Selector>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! A definition as text: the other way round from parsing. What a document
+//! leaves out is left out. Which parts of a live schedule no document can say
+//! is left to the caller, who parses the text and compares.
+
+use std::fmt::Write as _;
+
+use almanac_base::names::{DefinitionId, ScheduleId};
+use almanac_base::text::is_hidden;
+use almanac_times::{Calendar, Role, Spec, UTC};
+use serde_json::{Map, Value as Json, json};
+
+use crate::definition::{OverlapPolicy, RetryPolicy, SearchAttribute};
+use crate::schedule::{Action, DEFAULT_CATCHUP_WINDOW, ScheduleValues, text};
+
+/// What a document says.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<'a> {
+    /// Its id.
+    pub id: &'a DefinitionId,
+    /// The foreign schedule that it takes over from.
+    pub adopts: Option<&'a ScheduleId>,
+    /// Its schedule.
+    pub values: &'a ScheduleValues,
+    /// Lines before it, for people.
+    pub comments: &'a [String],
+}
+
+/// Writes one document. Calendars that match nothing are left out.
+pub fn write_document(document: &Written<'_>) -> String {
+    let mut out = String::new();
+    for text in document.comments {
+        for (number, line) in text.lines().enumerate() {
+            // Further lines of a comment never look like one of their own.
+            let indent = if number == 0 { "" } else { "    " };
+            let line = escaped(line.trim_end(), &[]);
+            writeln!(out, "# {indent}{line}").unwrap_or_default();
+        }
+    }
+    let values = document.values;
+    let mut top = Block::default();
+    top.text("id", document.id.as_str());
+    let schedule = schedule(values, document.adopts);
+    if has_times(&values.spec) {
+        top.block("schedule", schedule);
+    }
+    match &values.definition {
+        Some(steps) => top.json("do", steps),
+        None => top.block("workflow", workflow(&values.action, &values.input)),
+    }
+    for line in top.0 {
+        out += &line;
+        out.push('\n');
+    }
+    out
+}
+
+/// Whether there is anything to fire at: without, a document has no `schedule:`.
+fn has_times(spec: &Spec) -> bool {
+    let calendars = spec.calendars.iter().any(|calendar| !calendar.is_never());
+    calendars || !spec.intervals.is_empty()
+}
+
+fn schedule(values: &ScheduleValues, adopts: Option<&ScheduleId>) -> Block {
+    let mut block = Block::default();
+    let spec = &values.spec;
+    if let Some(adopts) = adopts {
+        block.text("adopts", adopts.as_str());
+    }
+    if values.paused {
+        block.raw("enabled", "false");
+    }
+    times(&mut block, spec);
+    if spec.timezone != UTC {
+        block.text("timezone", &spec.timezone);
+    }
+    for (key, at) in [("start_at", spec.start_at), ("end_at", spec.end_at)] {
+        if let Some(at) = at {
+            block.raw(key, &at.to_string());
+        }
+    }
+    if !spec.jitter.is_zero() {
+        block.raw("jitter", &text(spec.jitter));
+    }
+    if values.overlap_policy != OverlapPolicy::default() {
+        block.json("overlap_policy", &json!(values.overlap_policy));
+    }
+    if values.catchup_window != DEFAULT_CATCHUP_WINDOW {
+        block.raw("catchup_window", &text(values.catchup_window));
+    }
+    if values.pause_on_failure {
+        block.raw("pause_on_failure", "true");
+    }
+    if let Some(limit) = values.max_actions {
+        block.raw("max_actions", &limit.to_string());
+    }
+    if values.definition.is_some()
+        && let Some(input) = values.input.first()
+    {
+        block.json("input", input);
+    }
+    block
+}
+
+fn times(block: &mut Block, spec: &Spec) {
+    let matching: Vec<&Calendar> = spec
+        .calendars
+        .iter()
+        .filter(|one| !one.is_never())
+        .collect();
+    let crons: Vec<String> = matching.iter().filter_map(|one| one.cron()).collect();
+    match crons.as_slice() {
+        [] => {}
+        [one] => block.raw("cron", &quoted(one)),
+        more => block.list("cron", more.iter().map(|one| quoted(one))),
+    }
+    let every: Vec<String> = spec
+        .intervals
+        .iter()
+        .map(|interval| {
+            let every = text(interval.every);
+            if interval.phase.is_zero() {
+                every
+            } else {
+                format!("{{ interval: {every}, offset: {} }}", text(interval.phase))
+            }
+        })
+        .collect();
+    match every.as_slice() {
+        [] => {}
+        [one] => block.raw("every", one),
+        more => block.list("every", more.iter().cloned()),
+    }
+    let rest = matching.iter().filter(|one| one.cron().is_none());
+    let rest: Vec<String> = rest.filter_map(|one| fields(one, Role::Match)).collect();
+    if !rest.is_empty() {
+        block.list("calendars", rest.into_iter());
+    }
+    let exclude = spec.exclude.iter();
+    let exclude: Vec<String> = exclude
+        .filter_map(|one| fields(one, Role::Exclude))
+        .collect();
+    if !exclude.is_empty() {
+        block.list("exclude", exclude.into_iter());
+    }
+}
+
+fn fields(calendar: &Calendar, role: Role) -> Option<String> {
+    let input = calendar.fields(role)?;
+    let parts = input.given().map(|(name, text)| {
+        let number = text.bytes().all(|b| b.is_ascii_digit());
+        let value = if number {
+            text.to_owned()
+        } else {
+            quoted(text)
+        };
+        format!("{name}: {value}")
+    });
+    Some(format!("{{ {} }}", parts.collect::<Vec<_>>().join(", ")))
+}
+
+fn workflow(action: &Action, input: &[Json]) -> Block {
+    let mut block = Block::default();
+    block.text("type", &action.workflow_type);
+    block.text("task_queue", &action.task_queue);
+    if !input.is_empty() {
+        block.json("args", &json!(input));
+    }
+    let options = &action.options;
+    for (key, timeout) in [
+        ("execution_timeout", options.execution_timeout),
+        ("run_timeout", options.run_timeout),
+        ("task_timeout", options.task_timeout),
+    ] {
+        if let Some(timeout) = timeout {
+            block.raw(key, &text(timeout));
+        }
+    }
+    if let Some(priority) = options.priority {
+        block.raw("priority", &priority.to_string());
+    }
+    if let Some(summary) = &options.summary {
+        block.text("summary", summary);
+    }
+    if let Some(retry) = &action.retry {
+        block.block("retry", self::retry(retry));
+    }
+    if !action.memo.is_empty() {
+        let memo: Map<String, Json> = action.memo.clone().into_iter().collect();
+        block.json("memo", &Json::Object(memo));
+    }
+    if !action.search_attributes.is_empty() {
+        let mut attributes = Block::default();
+        for (name, value) in &action.search_attributes {
+            match value {
+                SearchAttribute::Keyword(value) => attributes.text(name, value),
+                SearchAttribute::Int(value) => attributes.raw(name, &value.to_string()),
+                SearchAttribute::Double(value) => attributes.raw(name, &format!("{value:?}")),
+                SearchAttribute::Bool(value) => attributes.raw(name, &value.to_string()),
+                SearchAttribute::Datetime(value) => attributes.raw(name, &value.to_string()),
+                SearchAttribute::KeywordList(value) => attributes.json(name, &json!(value)),
+            }
+        }
+        block.block("search_attributes", attributes);
+    }
+    block
+}
+
+fn retry(retry: &RetryPolicy) -> Block {
+    let mut block = Block::default();
+    block.raw("initial_interval", &text(retry.initial_interval));
+    block.raw(
+        "backoff_coefficient",
+        &format!("{:?}", retry.backoff_coefficient),
+    );
+    block.raw("maximum_interval", &text(retry.maximum_interval));
+    if retry.maximum_attempts > 0 {
+        block.raw("maximum_attempts", &retry.maximum_attempts.to_string());
+    }
+    if !retry.non_retryable_error_types.is_empty() {
+        let types = json!(retry.non_retryable_error_types);
+        block.json("non_retryable_error_types", &types);
+    }
+    block
+}
+
+/// The lines of a map, without their common indentation.
+#[derive(Default)]
+struct Block(Vec<String>);
+
+impl Block {
+    fn raw(&mut self, key: &str, value: &str) {
+        self.0.push(format!("{}: {value}", scalar(key)));
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.raw(key, &scalar(value));
+    }
+
+    fn block(&mut self, key: &str, block: Self) {
+        if block.0.is_empty() {
+            return self.raw(key, "{}");
+        }
+        self.0.push(format!("{}:", scalar(key)));
+        self.0
+            .extend(block.0.into_iter().map(|line| format!("  {line}")));
+    }
+
+    fn list(&mut self, key: &str, items: impl Iterator<Item = String>) {
+        self.0.push(format!("{key}:"));
+        self.0.extend(items.map(|item| format!("  - {item}")));
+    }
+
+    fn json(&mut self, key: &str, value: &Json) {
+        if let Some(inline) = inline(value) {
+            return self.raw(key, &inline);
+        }
+        self.0.push(format!("{}:", scalar(key)));
+        self.0
+            .extend(lines(value).into_iter().map(|line| format!("  {line}")));
+    }
+}
+
+/// A value that takes one line.
+fn inline(value: &Json) -> Option<String> {
+    match value {
+        Json::String(text) => Some(scalar(text)),
+        Json::Array(items) if !items.is_empty() => None,
+        Json::Object(map) if !map.is_empty() => None,
+        other => Some(other.to_string()),
+    }
+}
+
+fn lines(value: &Json) -> Vec<String> {
+    match value {
+        Json::Array(items) if !items.is_empty() => items
+            .iter()
+            .flat_map(|item| {
+                let lines = lines(item).into_iter().enumerate();
+                lines.map(|(index, line)| match index {
+                    0 => format!("- {line}"),
+                    _ => format!("  {line}"),
+                })
+            })
+            .collect(),
+        Json::Object(map) if !map.is_empty() => {
+            let mut block = Block::default();
+            for (key, value) in map {
+                block.json(key, value);
+            }
+            block.0
+        }
+        other => vec![inline(other).unwrap_or_default()],
+    }
+}
+
+/// A text as a scalar: plain where no reader of YAML takes it for anything else.
+fn scalar(text: &str) -> String {
+    const WORDS: [&str; 11] = [
+        "true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf",
+    ];
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'/' | b'-'))
+        && !WORDS.contains(&text.to_ascii_lowercase().as_str());
+    if plain { text.to_owned() } else { quoted(text) }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", escaped(text, &['"', '\\']))
+}
+
+/// A text with escapes in place of `special` characters and of those that YAML
+/// does not take as they are, that break a line, or that nobody sees.
+fn escaped(text: &str, special: &[char]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if special.contains(&c) => out.extend(['\\', c]),
+            '\n' => out += "\\n",
+            '\t' => out += "\\t",
+            c if is_hidden(c) => {
+                let code = u32::from(c);
+                if code > 0xffff {
+                    write!(out, "\\U{code:08x}").unwrap_or_default();
+                } else {
+                    write!(out, "\\u{code:04x}").unwrap_or_default();
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

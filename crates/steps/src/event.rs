@@ -1,0 +1,106 @@
+//! Events that reach runs from outside: `CloudEvents` 1.0 as JSON.
+
+use almanac_base::size::{depth, json_size};
+use almanac_jq::MAX_DEPTH;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// How many bytes of JSON the events that wait for a run take together. It takes
+/// them along when it continues as new, beside its own data.
+pub const UNREAD_BYTES: usize = 1_000_000;
+/// How deep an event nests: the output of a `listen` is a list of them.
+const DEEPEST: usize = MAX_DEPTH - 1;
+/// Attributes that every event has, all of them text.
+const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
+
+/// The event that a value is; else why it is none.
+pub fn cloud_event(value: Value) -> Result<Value, String> {
+    let Value::Object(attributes) = &value else {
+        return Err("it is no map of attributes".to_owned());
+    };
+    for name in REQUIRED {
+        let text = attributes.get(name).and_then(Value::as_str);
+        if text.is_none_or(str::is_empty) {
+            return Err(format!("`{name}` must be text"));
+        }
+    }
+    if attributes["specversion"] != "1.0" {
+        return Err("`specversion` must be \"1.0\"".to_owned());
+    }
+    if depth(&value) > DEEPEST {
+        return Err(format!("it nests more than {DEEPEST} levels deep"));
+    }
+    let bytes = json_size(&value);
+    if bytes > UNREAD_BYTES {
+        return Err(format!(
+            "it takes {bytes} bytes as JSON, more than the {UNREAD_BYTES} that it may"
+        ));
+    }
+    Ok(value)
+}
+
+/// What an attribute of an event that is sent must be, when a value is not it.
+pub(crate) fn refused_attribute(name: &str, value: &Value) -> Option<&'static str> {
+    let text = value.as_str().filter(|text| !text.is_empty());
+    let (good, expected) = match name {
+        "data" => (true, "anything"),
+        "specversion" => (value == "1.0", "\"1.0\""),
+        "source" | "dataschema" => (text.is_some_and(is_reference), "a URI"),
+        "time" => {
+            let good = text.is_some_and(|text| text.parse::<Timestamp>().is_ok());
+            (good, "a time like 2026-01-31T08:00:00Z")
+        }
+        "id" | "type" | "subject" | "datacontenttype" => (text.is_some(), "text"),
+        // An extension: of numbers, there are only whole ones of 32 bits.
+        _ => {
+            let number = value.as_i64().map(i32::try_from);
+            let good = value.is_string() || value.is_boolean() || matches!(number, Some(Ok(_)));
+            (good, "text, true, false or a whole number of 32 bits")
+        }
+    };
+    (!good).then_some(expected)
+}
+
+/// Whether a text can be a reference (RFC 3986): it has none of the characters
+/// that no reference has.
+fn is_reference(text: &str) -> bool {
+    let never = |c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || matches!(c, '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`')
+    };
+    !text.contains(never)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_has_its_four_attributes() {
+        let good = json!({ "specversion": "1.0", "id": "1", "source": "/s", "type": "t" });
+        assert_eq!(cloud_event(good.clone()), Ok(good.clone()));
+        for (name, value, said) in [
+            ("id", json!(1), "`id` must be text"),
+            ("source", json!(""), "`source` must be text"),
+            ("type", json!(null), "`type` must be text"),
+            ("specversion", json!("0.3"), "must be \"1.0\""),
+            ("data", json!("x".repeat(UNREAD_BYTES)), "bytes as JSON"),
+        ] {
+            let mut event = good.clone();
+            event[name] = value;
+            let why = cloud_event(event).unwrap_err();
+            assert!(why.contains(said), "{why}");
+        }
+        let mut deep = json!(1);
+        for _ in 0..MAX_DEPTH {
+            deep = json!([deep]);
+        }
+        let mut event = good;
+        event["data"] = deep;
+        assert!(cloud_event(event).unwrap_err().contains("deep"));
+        assert!(cloud_event(json!("reload")).is_err());
+    }
+}

@@ -1,0 +1,357 @@
+//! `call`: of a service over HTTP, by a document of `OpenAPI`, or of an activity.
+
+use std::sync::Arc;
+
+use almanac_base::nearest;
+use almanac_base::text::quoted;
+use serde_json::Value;
+
+use super::reader::{At, Object, Reader, Target};
+use super::shapes::{
+    ACTIVITY, AUTHENTICATION, ENDPOINT, HTTP, OPENAPI, RESOURCE_SHAPE, TOKEN, USER,
+};
+use super::template::Fits;
+use super::{
+    ActivityCall, Authentication, AuthenticationScheme, Call, CallOutput, Credentials, Endpoint,
+    Expression, HttpCall, OpenApiCall, Stage, Template, Uri, UriPart,
+};
+use crate::limits::{refused_name, refused_queue};
+
+const OUTPUTS: &[(&str, CallOutput)] = &[
+    ("content", CallOutput::Content),
+    ("raw", CallOutput::Raw),
+    ("response", CallOutput::Response),
+];
+/// What the specification can call beside these.
+const REFUSED: [&str; 4] = ["asyncapi", "grpc", "a2a", "mcp"];
+
+impl Reader {
+    pub(super) fn call(&mut self, at: &At<'_>, task: &Object<'_>) -> Option<Call> {
+        let kind = self.text(at)?;
+        let known = ["http", "openapi", "activity"];
+        if REFUSED.contains(&kind) {
+            let message = format!("{}: calls of `{kind}` are not supported", at.shown());
+            self.problem(at, Target::Value, message).hint =
+                Some("`call: activity` reaches a worker of yours that can".to_owned());
+            return None;
+        }
+        if !known.contains(&kind) {
+            let message = format!(
+                "{}: {} is a function of its own, and these are not supported",
+                at.shown(),
+                quoted(kind)
+            );
+            self.problem(at, Target::Value, message).hint =
+                Some(match nearest::nearest(kind, &known) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "a call is one of http, openapi, activity".to_owned(),
+                });
+            return None;
+        }
+        let with = self.required(task, "with")?;
+        match kind {
+            "http" => self.http(&with).map(Call::Http),
+            "openapi" => self.openapi(&with).map(Call::OpenApi),
+            _ => self.activity(&with).map(Call::Activity),
+        }
+    }
+
+    fn http(&mut self, at: &At<'_>) -> Option<HttpCall> {
+        let object = self.object(at, &HTTP)?;
+        let method = self
+            .required(&object, "method")
+            .and_then(|at| self.method(&at));
+        let endpoint = self
+            .required(&object, "endpoint")
+            .and_then(|at| self.endpoint(&at));
+        let headers = self.optional(&object, "headers", |reader, at| {
+            reader.map_template(at, Fits::Parameters)
+        });
+        let query = self.optional(&object, "query", |reader, at| {
+            reader.map_template(at, Fits::Parameters)
+        });
+        let body = self.optional(&object, "body", |reader, at| {
+            reader.template(at, Stage::Body)
+        });
+        let output = self.optional(&object, "output", |reader, at| reader.choice(at, OUTPUTS));
+        let redirect = self.optional(&object, "redirect", Self::boolean);
+        Some(HttpCall {
+            method: method?,
+            endpoint: endpoint?,
+            headers: headers?,
+            query: query?,
+            body: body?,
+            output: output?.unwrap_or_default(),
+            redirect: redirect?.unwrap_or(false),
+        })
+    }
+
+    fn method(&mut self, at: &At<'_>) -> Option<Template> {
+        let template = self.text_template(at)?;
+        if let Template::Literal(Value::String(text)) = &template
+            && !text.chars().all(|c| c.is_ascii_alphabetic() || c == '-')
+        {
+            let what = format!("must be a method like `get`, not {}", quoted(text));
+            self.wrong(at, &what);
+            return None;
+        }
+        Some(template)
+    }
+
+    fn openapi(&mut self, at: &At<'_>) -> Option<OpenApiCall> {
+        let object = self.object(at, &OPENAPI)?;
+        let document = self.required(&object, "document").and_then(|at| {
+            let object = self.object(&at, &RESOURCE_SHAPE)?;
+            let name = self.optional(&object, "name", |reader, at| reader.text(at).map(drop));
+            let endpoint = self
+                .required(&object, "endpoint")
+                .and_then(|at| self.endpoint(&at));
+            name?;
+            endpoint
+        });
+        let operation = self
+            .required(&object, "operationId")
+            .and_then(|at| self.text_template(&at));
+        let parameters = self.optional(&object, "parameters", |reader, at| {
+            reader.map_template(at, Fits::Any)
+        });
+        let authentication = self.optional(&object, "authentication", Self::authentication);
+        let output = self.optional(&object, "output", |reader, at| reader.choice(at, OUTPUTS));
+        let redirect = self.optional(&object, "redirect", Self::boolean);
+        Some(OpenApiCall {
+            document: document?,
+            operation: operation?,
+            parameters: parameters?,
+            authentication: authentication?,
+            output: output?.unwrap_or_default(),
+            redirect: redirect?.unwrap_or(false),
+        })
+    }
+
+    fn activity(&mut self, at: &At<'_>) -> Option<ActivityCall> {
+        let object = self.object(at, &ACTIVITY)?;
+        let name = self
+            .required(&object, "name")
+            .and_then(|at| self.name_template(&at, refused_name));
+        let queue = self
+            .required(&object, "task_queue")
+            .and_then(|at| self.name_template(&at, refused_queue));
+        let arguments = self.optional(&object, "arguments", |reader, at| {
+            reader.list_template(at, Fits::Any)
+        });
+        Some(ActivityCall {
+            name: name?,
+            task_queue: queue?,
+            arguments: arguments?.unwrap_or(Template::Literal(Value::Array(Vec::new()))),
+        })
+    }
+
+    /// A name that Temporal takes, or an expression for one.
+    fn name_template(
+        &mut self,
+        at: &At<'_>,
+        refused: fn(&str) -> Option<String>,
+    ) -> Option<Template> {
+        let template = self.text_template(at)?;
+        if let Template::Literal(Value::String(name)) = &template
+            && let Some(why) = refused(name)
+        {
+            self.wrong(at, &why);
+            return None;
+        }
+        Some(template)
+    }
+
+    /// A URI, or a map of one with who calls.
+    fn endpoint(&mut self, at: &At<'_>) -> Option<Endpoint> {
+        if at.value.is_string() {
+            return Some(Endpoint {
+                uri: self.uri(at)?,
+                authentication: None,
+            });
+        }
+        let object = self.object(at, &ENDPOINT)?;
+        let uri = self.required(&object, "uri").and_then(|at| self.uri(&at));
+        let authentication = self.optional(&object, "authentication", Self::authentication);
+        Some(Endpoint {
+            uri: uri?,
+            authentication: authentication?,
+        })
+    }
+
+    fn uri(&mut self, at: &At<'_>) -> Option<Uri> {
+        let text = self.text(at)?;
+        if text.trim_start().starts_with("${") {
+            let expression = self.expression(at, Stage::Body);
+            return expression.map(Uri::Expression);
+        }
+        // Schemes are in any case (RFC 3986, 3.1).
+        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+        if !["https", "http"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(scheme))
+        {
+            let what = format!("must be a URI with http or https, not {}", quoted(text));
+            self.wrong_with_hint(
+                at,
+                &what,
+                "where data says the host, write an expression: `${ .base + \"/items\" }`",
+            );
+            return None;
+        }
+        if has_credentials(text) {
+            self.wrong_with_hint(
+                at,
+                "has credentials in it, which would be in the history of each run",
+                "`authentication` beside `uri` says who calls, with a secret of `use/secrets`",
+            );
+            return None;
+        }
+        match parts(text) {
+            Ok(parts) => Some(Uri::Template(parts)),
+            Err(message) => {
+                self.wrong_with_hint(
+                    at,
+                    &message,
+                    r#"a template has `{name}` alone; an expression can do more: `${ @uri "https://…/\(.a.b)" }`"#,
+                );
+                None
+            }
+        }
+    }
+
+    /// Who calls, or the name of one of `use.authentications`.
+    pub(super) fn authentication(&mut self, at: &At<'_>) -> Option<Arc<Authentication>> {
+        let object = self.object(at, &AUTHENTICATION)?;
+        if let Some(at) = object.get("use") {
+            let name = self.name(&at)?;
+            let known = self.uses.authentications.get(name).cloned();
+            self.used.insert(("authentications", name.to_owned()));
+            if known.is_none() {
+                let names: Vec<String> = self.uses.authentications.keys().cloned().collect();
+                self.unknown_name(&at, name, "use/authentications", &names);
+            }
+            return known.flatten();
+        }
+        let schemes = [
+            ("basic", AuthenticationScheme::Basic),
+            ("bearer", AuthenticationScheme::Bearer),
+            ("digest", AuthenticationScheme::Digest),
+        ];
+        let found: Vec<_> = schemes.iter().filter(|(key, _)| object.has(key)).collect();
+        let [(key, scheme)] = found.as_slice() else {
+            // A scheme that is not supported was refused at its key.
+            if found.len() > 1
+                || object
+                    .keys()
+                    .all(|key| AUTHENTICATION.keys.contains(&key.as_str()))
+            {
+                let message = format!("{} must have one key", at.shown());
+                self.problem(at, Target::Key, message).hint =
+                    Some(format!("the keys are {}", AUTHENTICATION.keys.join(", ")));
+            }
+            return None;
+        };
+        let at = object.get(key)?;
+        let fields: &[&str] = match scheme {
+            AuthenticationScheme::Bearer => &["token"],
+            AuthenticationScheme::Basic | AuthenticationScheme::Digest => &["username", "password"],
+        };
+        Some(Arc::new(Authentication {
+            scheme: *scheme,
+            credentials: self.credentials(&at, fields)?,
+        }))
+    }
+
+    fn credentials(&mut self, at: &At<'_>, fields: &[&str]) -> Option<Credentials> {
+        let object = self.object(at, if fields.len() == 1 { &TOKEN } else { &USER })?;
+        if let Some(secret) = object.get("use") {
+            let name = self.name(&secret)?;
+            if object.keys().count() > 1 {
+                self.wrong(at, "has `use` and more; a secret holds all of it");
+                return None;
+            }
+            return self.secret(&secret, name).map(Credentials::Secret);
+        }
+        let parts: Vec<Option<()>> = fields
+            .iter()
+            .map(|field| {
+                let at = self.required(&object, field)?;
+                self.text_template(&at).map(drop)
+            })
+            .collect();
+        parts.into_iter().collect::<Option<()>>()?;
+        // Each was read once, for its problems; the whole is what counts.
+        let warnings = self.warnings.len();
+        #[cfg(test)]
+        let sites = self.expressions.len();
+        let template = self.template(at, Stage::Body);
+        #[cfg(test)]
+        self.expressions.truncate(sites);
+        self.warnings.truncate(warnings);
+        template.map(Credentials::Inline)
+    }
+
+    /// A secret must be declared.
+    fn secret(&mut self, at: &At<'_>, name: &str) -> Option<String> {
+        if self.uses.secrets.contains(name) {
+            return Some(name.to_owned());
+        }
+        let names: Vec<String> = self.uses.secrets.iter().cloned().collect();
+        self.unknown_name(at, name, "use/secrets", &names);
+        None
+    }
+}
+
+/// Whether the host of a URI has somebody before it: `https://user:password@host`.
+fn has_credentials(uri: &str) -> bool {
+    let after = uri.split_once("://").map_or("", |(_, after)| after);
+    let authority = after.split(['/', '\\', '?', '#']).next();
+    authority.is_some_and(|authority| authority.contains('@'))
+}
+
+/// The parts of a URI template, of which `{name}` is supported.
+fn parts(text: &str) -> Result<Vec<UriPart>, String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((name, after)) = after.split_once('}') else {
+            return Err(format!("has `{{` without `}}`: {}", quoted(text)));
+        };
+        if name.is_empty()
+            || !name
+                .chars()
+                .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        {
+            return Err(format!(
+                "has the template {}",
+                quoted(&format!("{{{name}}}"))
+            ));
+        }
+        if !before.is_empty() {
+            parts.push(UriPart::Text(before.to_owned()));
+        }
+        parts.push(UriPart::Variable(name.to_owned()));
+        rest = after;
+    }
+    if rest.contains('}') {
+        return Err(format!("has `}}` without `{{`: {}", quoted(text)));
+    }
+    if !rest.is_empty() {
+        parts.push(UriPart::Text(rest.to_owned()));
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(format!("has a blank: {}", quoted(text)));
+    }
+    Ok(parts)
+}
+
+impl Uri {
+    /// The expression, when it is one.
+    pub fn expression(&self) -> Option<&Expression> {
+        match self {
+            Self::Expression(expression) => Some(expression),
+            Self::Template(_) => None,
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Task lists, and what every task has.
+
+use almanac_base::nearest;
+use almanac_base::text::quoted;
+use serde_json::Value;
+
+use super::reader::{At, Object, Reader, Target};
+use super::shapes::{TASK, TEMPORAL};
+use super::template::runtime_expression;
+use super::{Call, Expression, Kind, Process, Run, Stage, Task, Then};
+
+/// The longest name of a step, in bytes: it is in the place of each step in it.
+const STEP_NAME_LIMIT: usize = 100;
+
+/// The kinds of task, and the keys that each has beside the common ones.
+pub const KINDS: [(&str, &[&str]); 12] = [
+    ("call", &["with"]),
+    ("do", &[]),
+    ("emit", &[]),
+    ("for", &["while", "do"]),
+    ("fork", &[]),
+    ("listen", &["foreach"]),
+    ("raise", &[]),
+    ("run", &[]),
+    ("set", &[]),
+    ("switch", &[]),
+    ("try", &["catch"]),
+    ("wait", &[]),
+];
+/// What `then` may be beside the name of a step.
+const DIRECTIVES: [&str; 3] = ["continue", "exit", "end"];
+const COMMON: &[&str] = &[
+    "if", "then", "input", "output", "export", "timeout", "metadata",
+];
+
+/// What tasks of a list may name in `then`.
+pub(super) struct Siblings<'n> {
+    /// The names; `None` where a list is no sequence, as the branches of a `fork`.
+    names: Option<Vec<&'n str>>,
+}
+
+impl Reader {
+    /// Reads a task list and keeps it under its place.
+    pub(super) fn tasks(&mut self, at: &At<'_>) -> Option<()> {
+        self.task_list(at, false)
+    }
+
+    pub(super) fn task_list(&mut self, at: &At<'_>, branches: bool) -> Option<()> {
+        let items = self.ordered(at, "a list of steps")?;
+        if items.is_empty() {
+            self.wrong(at, "has no steps");
+            return None;
+        }
+        if !self.enter(at) {
+            return None;
+        }
+        let names: Vec<&str> = items.iter().filter_map(name_of).collect();
+        self.repeated_names(at, items);
+        let siblings = Siblings {
+            names: (!branches).then_some(names),
+        };
+        let mut tasks = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let at = at.item(index, item);
+            let Some((name, body)) = self.single(&at) else {
+                continue;
+            };
+            if name.len() > STEP_NAME_LIMIT {
+                let (bytes, name) = (name.len(), quoted(name));
+                let what = format!(
+                    "has a name of {bytes} bytes, and a step's has at most {STEP_NAME_LIMIT}: {name}"
+                );
+                self.wrong(&at, &what);
+                continue;
+            }
+            let at = at.key(name, body);
+            self.nameable(&at, name, &siblings);
+            if !self.count_task(&at) {
+                break;
+            }
+            tasks.extend(self.task(&at, name, &siblings));
+        }
+        let whole = tasks.len() == items.len();
+        self.leave(at.path(), tasks);
+        whole.then_some(())
+    }
+
+    /// A step: a map with one key, its name.
+    fn single<'v>(&mut self, at: &At<'v>) -> Option<(&'v str, &'v Value)> {
+        match at.value {
+            Value::Object(map) if map.len() == 1 => {
+                let (name, body) = map.iter().next()?;
+                Some((name, body))
+            }
+            Value::Object(map) => {
+                let message = format!(
+                    "{} must have one key, the step's name, not {}",
+                    at.shown(),
+                    map.len()
+                );
+                self.problem(at, Target::Value, message).hint = Some(
+                    "write `- name: { wait: { seconds: 5 } }`; begin each step with `-`, and indent the task under its name".to_owned(),
+                );
+                None
+            }
+            Value::String(text) if TASK.keys.contains(&text.as_str()) => {
+                self.unnamed(at, text);
+                None
+            }
+            _ => {
+                self.mismatch(at, "a step like `name: { wait: { seconds: 5 } }`");
+                None
+            }
+        }
+    }
+
+    fn unnamed(&mut self, at: &At<'_>, key: &str) {
+        let message = format!("{}: a step needs a name before `{key}`", at.shown());
+        self.problem(at, Target::Key, message).hint =
+            Some(format!("write `- name: {{ {key}: … }}`"));
+    }
+
+    /// A flow directive names its task, so a name stands for one.
+    fn repeated_names(&mut self, at: &At<'_>, items: &[Value]) {
+        let mut names: Vec<(&str, usize)> = items
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| Some((name_of(item)?, index)))
+            .collect();
+        names.sort_unstable();
+        for pair in names.windows(2) {
+            if let [(first, before), (again, index)] = pair
+                && first == again
+            {
+                let item = at.item(*index, &items[*index]);
+                let at = item.key(again, &Value::Null);
+                let message = format!("{} has the name of step {before} of the list", at.shown());
+                self.problem(&at, Target::Key, message).hint =
+                    Some("`then` goes on at a step by its name; give each its own".to_owned());
+            }
+        }
+    }
+
+    /// Reports a name that no `then` could mean.
+    fn nameable(&mut self, at: &At<'_>, name: &str, siblings: &Siblings<'_>) {
+        let why = if name.is_empty() {
+            "has an empty name"
+        } else if siblings.names.is_some() && DIRECTIVES.contains(&name) {
+            "is a flow directive; no `then` could name it"
+        } else {
+            return;
+        };
+        let message = format!("{} {why}", at.shown());
+        self.problem(at, Target::Key, message).hint = Some("give the step another name".to_owned());
+    }
+
+    fn task(&mut self, at: &At<'_>, name: &str, siblings: &Siblings<'_>) -> Option<Task> {
+        // `- set: {…}` without a name reads as a step that is called `set`.
+        let nameless = TASK.keys.contains(&name);
+        let Value::Object(map) = at.value else {
+            if nameless {
+                self.unnamed(at, name);
+            } else {
+                self.mismatch(at, "a task like `wait: { seconds: 5 }`");
+            }
+            return None;
+        };
+        if nameless
+            && !map
+                .keys()
+                .any(|key| KINDS.iter().any(|(kind, _)| kind == key))
+        {
+            self.unnamed(at, name);
+            return None;
+        }
+        let object = self.object(at, &TASK)?;
+        let kinds = self.kinds_of(&object);
+        let condition = self.optional(&object, "if", |reader, at| {
+            reader.condition(at, Stage::Condition)
+        });
+        let input = self.optional(&object, "input", |reader, at| {
+            reader.input(at, Stage::TaskInput)
+        });
+        let output = self.optional(&object, "output", |reader, at| {
+            reader.output(at, Stage::TaskOutput)
+        });
+        let export = self.optional(&object, "export", |reader, at| {
+            reader.output(at, Stage::Export)
+        });
+        let timeout = self.optional(&object, "timeout", Self::timeout);
+        let then = self.optional(&object, "then", |reader, at| reader.then(at, siblings));
+        let temporal = self.optional(&object, "metadata", Self::metadata);
+        // Each is read, though there may be one alone.
+        let mut kinds: Vec<Option<Kind>> = kinds
+            .into_iter()
+            .map(|kind| self.kind(kind, &object, siblings))
+            .collect();
+        let kind = kinds.pop().filter(|_| kinds.is_empty());
+        if let (Some(Some(kind)), Some(Some(_))) = (&kind, &temporal) {
+            self.useless_options(&object, kind);
+        }
+        Some(Task {
+            name: name.to_owned(),
+            path: at.path(),
+            condition: condition?,
+            input: input?.unwrap_or_default(),
+            output: output?.unwrap_or_default(),
+            export: export?.unwrap_or_default(),
+            timeout: timeout?,
+            then: then?.unwrap_or_default(),
+            temporal: temporal?.unwrap_or_default(),
+            kind: kind??,
+        })
+    }
+
+    /// Reports Temporal's options that the task has no use for: who wrote them
+    /// expects something.
+    fn useless_options(&mut self, task: &Object<'_>, kind: &Kind) {
+        let Some(metadata) = task.get("metadata") else {
+            return;
+        };
+        let Some(Value::Object(options)) = metadata.value.get("temporal") else {
+            return;
+        };
+        let (what, useful) = options_of(kind);
+        for (key, value) in options {
+            // What the timer of a limit shows.
+            let limit = key == "summary" && given(task, "timeout");
+            if limit || useful.contains(&key.as_str()) {
+                continue;
+            }
+            let at = metadata.key("temporal", &Value::Null);
+            let at = at.key(key, value);
+            let message = format!("{} means nothing for `{what}`", at.shown());
+            self.problem(&at, Target::Key, message).hint = match (kind, useful) {
+                (Kind::Call(Call::Activity(_)), _) => {
+                    Some("its queue is `task_queue` of `with`".to_owned())
+                }
+                (_, []) => None,
+                _ => Some(format!("the options of `{what}` are {}", useful.join(", "))),
+            };
+        }
+    }
+
+    /// The keys that say what a task does: one, and the others must go with it.
+    fn kinds_of(&mut self, object: &Object<'_>) -> Vec<&'static str> {
+        let mut present: Vec<_> = KINDS
+            .iter()
+            .filter(|(kind, _)| given(object, kind))
+            .collect();
+        if present.iter().any(|(kind, _)| *kind == "for") {
+            present.retain(|(kind, _)| *kind != "do");
+        }
+        match present.as_slice() {
+            [] => {
+                // A mistyped kind was reported as an unknown key, and an older one as refused.
+                if object.keys().all(|key| TASK.keys.contains(&key.as_str())) {
+                    let kinds: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
+                    let message = format!("{} has no task", object.at.shown());
+                    self.problem(&object.at, Target::Key, message).hint =
+                        Some(format!("a task is one of {}", kinds.join(", ")));
+                }
+            }
+            [(kind, beside)] => {
+                let stray: Vec<&String> = object
+                    .keys()
+                    .filter(|key| {
+                        TASK.keys.contains(&key.as_str())
+                            && key != kind
+                            && !COMMON.contains(&key.as_str())
+                            && !beside.contains(&key.as_str())
+                    })
+                    .collect();
+                for key in stray {
+                    let at = object.at.key(key, &Value::Null);
+                    let message = format!("{} does not go with `{kind}`", at.shown());
+                    self.problem(&at, Target::Key, message);
+                }
+            }
+            [(one, _), (other, _), ..] => {
+                let message = format!("{} has both `{one}` and `{other}`", object.at.shown());
+                self.problem(&object.at, Target::Key, message).hint =
+                    Some("make two steps of it".to_owned());
+            }
+        }
+        present.into_iter().map(|(kind, _)| *kind).collect()
+    }
+
+    fn kind(&mut self, kind: &str, task: &Object<'_>, siblings: &Siblings<'_>) -> Option<Kind> {
+        let at = task.get(kind)?;
+        match kind {
+            "set" => self.set(&at).map(Kind::Set),
+            "wait" => self.length(&at).map(Kind::Wait),
+            "do" => self.tasks(&at).map(|()| Kind::Do),
+            "switch" => self.switch(&at, siblings).map(Kind::Switch),
+            "for" => self.for_each(&at, task).map(Kind::For),
+            "fork" => self.fork(&at),
+            "try" => self.try_catch(&at, task, siblings).map(Kind::Try),
+            "raise" => self.raise(&at).map(Kind::Raise),
+            "emit" => self.emit(&at).map(Kind::Emit),
+            "listen" => self.listen(&at, task).map(Kind::Listen),
+            "call" => self.call(&at, task).map(Kind::Call),
+            _ => self.run(&at).map(Kind::Run),
+        }
+    }
+
+    fn set(&mut self, at: &At<'_>) -> Option<super::Template> {
+        match at.value {
+            Value::Object(map) if map.is_empty() => {
+                self.wrong(at, "sets nothing");
+                None
+            }
+            Value::String(text) if runtime_expression(text).is_some() => {
+                self.template(at, Stage::Body)
+            }
+            Value::Object(_) => {
+                self.bare(at, Stage::Body, false);
+                self.template(at, Stage::Body)
+            }
+            _ => {
+                self.mismatch(at, "a map, or an expression `${ … }`");
+                None
+            }
+        }
+    }
+
+    /// A value that may be left out: the outer `None` means that it is wrong.
+    #[expect(clippy::option_option, reason = "left out and wrong differ")]
+    pub(super) fn optional<T>(
+        &mut self,
+        object: &Object<'_>,
+        key: &str,
+        read: impl FnOnce(&mut Self, &At<'_>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match object.get(key) {
+            None => Some(None),
+            Some(at) => read(self, &at).map(Some),
+        }
+    }
+
+    pub(super) fn then(&mut self, at: &At<'_>, siblings: &Siblings<'_>) -> Option<Then> {
+        let text = self.text(at)?;
+        match text {
+            "continue" => return Some(Then::Continue),
+            "exit" => return Some(Then::Exit),
+            "end" => return Some(Then::End),
+            _ => {}
+        }
+        let Some(names) = &siblings.names else {
+            let what = format!(
+                "must be continue, exit or end in a branch, not {}",
+                quoted(text)
+            );
+            self.wrong(at, &what);
+            return None;
+        };
+        let found = names.iter().position(|name| *name == text);
+        if found.is_none() {
+            let what = format!("names {}, and the list has no such step", quoted(text));
+            let hint = match nearest::nearest(text, names) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => {
+                    "write continue, exit, end, or the name of a step of the same list".to_owned()
+                }
+            };
+            self.wrong_with_hint(at, &what, hint);
+        }
+        found.map(Then::Task)
+    }
+
+    /// An optional condition in a task's body.
+    #[expect(clippy::option_option, reason = "left out and wrong differ")]
+    pub(super) fn body_condition(
+        &mut self,
+        object: &Object<'_>,
+        key: &str,
+    ) -> Option<Option<Expression>> {
+        self.optional(object, key, |reader, at| reader.condition(at, Stage::Body))
+    }
+}
+
+fn name_of(item: &Value) -> Option<&str> {
+    let map = item.as_object().filter(|map| map.len() == 1)?;
+    map.keys().next().map(String::as_str)
+}
+
+fn given(object: &Object<'_>, key: &str) -> bool {
+    object.keys().any(|given| given == key)
+}
+
+/// How messages call a task, and the keys of `metadata.temporal` that it has a use for.
+pub(super) fn options_of(kind: &Kind) -> (&'static str, &'static [&'static str]) {
+    const OWN: &[&str] = TEMPORAL.keys;
+    const ACTIVITY: &[&str] = &[
+        "start_to_close",
+        "schedule_to_close",
+        "schedule_to_start",
+        "heartbeat",
+        "priority",
+        "summary",
+    ];
+    const CHILD: &[&str] = &[
+        "start_to_close",
+        "schedule_to_close",
+        "task_queue",
+        "priority",
+        "summary",
+    ];
+    match kind {
+        Kind::Call(Call::Activity(_)) => ("call: activity", ACTIVITY),
+        Kind::Call(_) => ("call", OWN),
+        Kind::Emit(_) => ("emit", OWN),
+        Kind::Run(Run {
+            process: Process::Workflow { .. },
+            ..
+        }) => ("run: workflow", CHILD),
+        Kind::Run(_) => ("run: shell", OWN),
+        Kind::Wait(_) => ("wait", &["summary"]),
+        Kind::Try(_) => ("try", &["summary"]),
+        Kind::Set(_) => ("set", &[]),
+        Kind::Do => ("do", &[]),
+        Kind::Switch(_) => ("switch", &[]),
+        Kind::For(_) => ("for", &[]),
+        Kind::Fork { .. } => ("fork", &[]),
+        Kind::Raise(_) => ("raise", &[]),
+        Kind::Listen(_) => ("listen", &[]),
+    }
+}

@@ -1,0 +1,72 @@
+//! What Temporal takes: an attribute of a command that the server refuses fails
+//! the workflow task, again and again. So each is looked at before.
+
+/// The longest name of a type or a task queue, and the longest id, in bytes.
+const NAME_LIMIT: usize = 1000;
+/// Task queues of the server itself begin with it.
+const OWN_QUEUES: &str = "/_sys/";
+/// What stands around each argument, in bytes.
+const AROUND_ARGUMENT: usize = 40;
+/// What stands around a call, in bytes.
+const AROUND_CALL: usize = 400;
+
+/// Why a name of a type cannot be one, as what follows it in a message.
+pub(crate) fn refused_name(name: &str) -> Option<String> {
+    let bytes = name.len();
+    (bytes > NAME_LIMIT).then(|| format!("must have at most {NAME_LIMIT} bytes, not {bytes}"))
+}
+
+/// Why a name of a task queue cannot be one.
+pub(crate) fn refused_queue(name: &str) -> Option<String> {
+    let own = name.starts_with(OWN_QUEUES);
+    let own = own.then(|| format!("is the server's own: no name may begin with `{OWN_QUEUES}`"));
+    own.or_else(|| refused_name(name))
+}
+
+/// What a call takes beside the JSON that it sends.
+pub(crate) fn around(arguments: usize) -> usize {
+    arguments
+        .saturating_mul(AROUND_ARGUMENT)
+        .saturating_add(AROUND_CALL)
+}
+
+/// An id that the server takes: where it is too long, its beginning and a digest
+/// of all of it.
+pub fn fitting_id(id: String) -> String {
+    use sha2::{Digest as _, Sha256};
+    if id.len() <= NAME_LIMIT {
+        return id;
+    }
+    let digest = hex::encode(Sha256::digest(id.as_bytes()));
+    let end = id.floor_char_boundary(NAME_LIMIT - digest.len() - 1);
+    format!("{}~{digest}", &id[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_as_long_as_the_server_takes_them() {
+        assert_eq!(refused_queue(&"q".repeat(1000)), None);
+        assert!(refused_queue(&"q".repeat(1001)).is_some());
+        assert!(refused_name(&"é".repeat(501)).is_some());
+        assert_eq!(refused_name("/_sys/x"), None);
+        assert!(refused_queue("/_sys/x").is_some());
+    }
+
+    #[test]
+    fn ids_fit_and_stay_different() {
+        assert_eq!(fitting_id("a/1".to_owned()), "a/1");
+        let long = |end: &str| fitting_id(format!("{}{end}", "é".repeat(600)));
+        for id in [
+            long("/1"),
+            long("/2"),
+            fitting_id(format!("{}/1", long("/1"))),
+        ] {
+            assert!(id.len() <= 1000, "{id}");
+        }
+        assert_ne!(long("/1"), long("/2"));
+        assert_eq!(long("/1"), long("/1"));
+    }
+}

@@ -1,0 +1,52 @@
+//! `emit`: an event as it is published (`CloudEvents` 1.0, as JSON).
+
+use serde_json::{Map, Value};
+
+use super::Fault;
+use super::evaluate::View;
+use super::frames::Place;
+use super::request::wrong;
+use super::tasks::Interpreter;
+use crate::event::refused_attribute;
+use crate::language::Template;
+
+/// Attributes that are text, and must be there.
+const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
+
+impl Interpreter<'_> {
+    /// An event with an id, a time and a source. The id is the same for each
+    /// attempt at publishing it, and in each replay.
+    pub(super) fn event(&mut self, place: Place, attributes: &Template) -> Result<Value, Fault> {
+        let filled = self.fill(View::body(place), attributes, self.frame(place).input())?;
+        let Value::Object(mut event) = filled else {
+            return Err(wrong("with", "a map", &filled));
+        };
+        // What an expression has no value for is left out.
+        event.retain(|name, value| name == "data" || !value.is_null());
+        let number = self.position.next;
+        let mut default = |name: &str, value: String| {
+            event.entry(name).or_insert(Value::String(value));
+        };
+        default("specversion", "1.0".to_owned());
+        default("id", format!("{}/{number}", self.about.id));
+        default("source", self.about.source.clone());
+        default("time", self.now.to_string());
+        check(&event)?;
+        Ok(Value::Object(event))
+    }
+}
+
+fn check(event: &Map<String, Value>) -> Result<(), Fault> {
+    for name in REQUIRED {
+        let value = event.get(name).unwrap_or(&Value::Null);
+        if value.as_str().is_none_or(str::is_empty) {
+            return Err(wrong(name, "text", value));
+        }
+    }
+    for (name, value) in event {
+        if let Some(expected) = refused_attribute(name, value) {
+            return Err(wrong(name, expected, value));
+        }
+    }
+    Ok(())
+}

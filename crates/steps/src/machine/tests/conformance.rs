@@ -1,0 +1,138 @@
+//! The specification's conformance features, on the interpreter alone. The
+//! services that they call are answered here, as the real ones do.
+
+use std::path::{Path, PathBuf};
+
+use almanac_core::definition::yaml_value;
+use serde_json::{Value, json};
+
+use super::gherkin::{End, Scenario, scenarios};
+use super::{Run, nobody};
+use crate::language::CallOutput;
+use crate::machine::{Effect, Fault, RequestCredentials, Standard, Status};
+
+/// How many scenarios there are: one that is not found must not go unseen.
+const SCENARIOS: usize = 21;
+
+/// What to say when it is not there.
+const ABSENT: &str =
+    "there is neither ../shared/ows beside the repository nor a folder ALMANAC_OWS";
+
+/// Where the specification's data is, when it is there.
+fn specification() -> Option<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test may be told where its data is"
+    )]
+    let told = std::env::var_os("ALMANAC_OWS");
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/ows");
+    let folder = told.map_or_else(beside, PathBuf::from);
+    folder.is_dir().then_some(folder)
+}
+
+/// A text of the features as JSON.
+fn to_json(text: &str) -> Value {
+    yaml_value(text).unwrap()
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "what was not run must be seen")]
+fn every_scenario_of_the_specification_holds() {
+    let Some(folder) = specification() else {
+        eprintln!("conformance was not run: {ABSENT}");
+        return;
+    };
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder.join("ctk/features"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let (mut held, mut failed) = (0, Vec::new());
+    for file in files {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test may read the files it tests"
+        )]
+        let text = std::fs::read_to_string(&file).unwrap();
+        for scenario in scenarios(&text) {
+            match check(&scenario) {
+                Ok(()) => held += 1,
+                Err(why) => failed.push(format!("{}: {}: {why}", file.display(), scenario.name)),
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert_eq!(held, SCENARIOS);
+}
+
+fn check(scenario: &Scenario) -> Result<(), String> {
+    let given = scenario.given();
+    let (steps, input) = (to_json(given.definition), to_json(given.input));
+    let mut run = Run::new(&steps, input, service);
+    let end = match run.go() {
+        Status::Completed(output) => End::Completed(output),
+        Status::Faulted(fault) => End::Faulted(serde_json::to_value(fault).unwrap()),
+        other => return Err(format!("ended with {other:?}")),
+    };
+    let ran: Vec<String> = run.began().into_iter().map(str::to_owned).collect();
+    scenario.holds(&end, &ran, to_json)
+}
+
+/// The pet store and the echo of HTTP, as far as the features use them.
+fn service(effect: &Effect) -> Result<Value, Fault> {
+    let (uri, output) = match effect {
+        Effect::Http(http) => {
+            assert_eq!(http.method, "get");
+            if let Some(credentials) = http.uri.strip_prefix("https://httpbin.org/basic-auth/") {
+                let authentication = http.authentication.as_ref().expect("credentials");
+                let RequestCredentials::Inline(given) = &authentication.credentials else {
+                    panic!("{authentication:?}")
+                };
+                let (user, password) = credentials.split_once('/').unwrap();
+                assert_eq!(*given, json!({ "username": user, "password": password }));
+                return Ok(json!({ "authenticated": true }));
+            }
+            (http.uri.clone(), http.output)
+        }
+        Effect::OpenApi(call) => {
+            assert_eq!(call.document, "https://petstore.swagger.io/v2/swagger.json");
+            let parameter = |name: &str| match &call.parameters.as_ref().unwrap()[name] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let path = match call.operation.as_str() {
+                "findPetsByStatus" => format!("findByStatus?status={}", parameter("status")),
+                "getPetById" => parameter("petId"),
+                other => panic!("{other}"),
+            };
+            (
+                format!("https://petstore.swagger.io/v2/pet/{path}"),
+                call.output,
+            )
+        }
+        other => return nobody(other),
+    };
+    let pet = |id: u64| json!({ "id": id, "name": "Milou", "status": "available" });
+    let path = uri
+        .strip_prefix("https://petstore.swagger.io/v2/pet/")
+        .expect("the pet store");
+    let content = match (path, path.parse()) {
+        ("findByStatus?status=available", _) => json!([pet(1), pet(2)]),
+        (_, Ok(id)) => pet(id),
+        _ => {
+            let status = 404;
+            let fault = Standard::Communication.fault("the pet store answered 404 Not Found");
+            return Err(Fault { status, ..fault });
+        }
+    };
+    Ok(match output {
+        CallOutput::Content => content,
+        CallOutput::Raw => panic!("no feature asks for it"),
+        CallOutput::Response => json!({
+            "request": { "method": "GET", "uri": uri, "headers": {} },
+            "headers": { "content-type": "application/json" },
+            "statusCode": 200,
+            "content": content,
+        }),
+    })
+}

@@ -1,0 +1,221 @@
+//! Time zones of which the server has other rules than this program.
+//!
+//! The server reads the time zone data of its machine, and this program those
+//! it was built with. Of a country that changed its rules lately the two may
+//! differ by age. The server decides when a live schedule fires.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::{Spec, UTC};
+
+/// The first time of a schedule that the server and this program compute
+/// differently.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct ZoneDifference {
+    /// The schedule's time zone.
+    pub timezone: String,
+    /// The first time that only one of the two has.
+    pub at: Timestamp,
+    /// The server's time.
+    pub server: Timestamp,
+    /// The time by the data in this program.
+    pub computed: Timestamp,
+}
+
+impl fmt::Display for ZoneDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            timezone,
+            at,
+            server,
+            computed,
+        } = self;
+        write!(
+            f,
+            "time zone data of {timezone} differ from {at} on: the server fires at {server} where \
+             almanac's data say {computed}; live schedules follow the server's data"
+        )
+    }
+}
+
+impl Spec {
+    /// Whether time zone data matter to the times.
+    pub fn depends_on_zone(&self) -> bool {
+        !self.calendars.is_empty() && self.timezone != UTC && !self.timezone.is_empty()
+    }
+
+    /// The first of the server's times `said` after `after`, in their order
+    /// and without a gap, that differs from the computed ones. Times around a
+    /// change of the clock are left out: there the server's depend on where
+    /// its search began.
+    pub fn zone_difference(&self, after: Timestamp, said: &[Timestamp]) -> Option<ZoneDifference> {
+        if !self.depends_on_zone() {
+            return None;
+        }
+        let jitter = SignedDuration::try_from(self.jitter).unwrap_or(SignedDuration::MAX);
+        let steady = |time: &Timestamp| self.undisturbed(*time) == *time;
+        let said: Vec<_> = said.iter().copied().filter(|time| *time > after).collect();
+        let most = said.len().saturating_add(MORE);
+        let pairs: Vec<_> = if jitter.is_zero() {
+            let computed = self.times_after(after, most).times;
+            let said = said.into_iter().filter(steady);
+            said.zip(computed.into_iter().filter(steady)).collect()
+        } else {
+            // The server shows a time with its jitter, which ends before the
+            // next one, so it is of the last time up to it. A time and its
+            // moment may be on two sides of what is left out: what comes after
+            // that is not compared.
+            let said = said.into_iter().skip_while(|time| !steady(time));
+            let said: Vec<_> = said.take_while(steady).collect();
+            let first = *said.first()?;
+            let from = first.saturating_sub(jitter).unwrap_or(after);
+            let computed = self
+                .times_after(from.saturating_sub(JUST).unwrap_or(from), most)
+                .times;
+            let before = computed.iter().filter(|time| **time <= first).count();
+            let computed = computed.into_iter().skip(before.saturating_sub(1));
+            said.into_iter().zip(computed).collect()
+        };
+        pairs.into_iter().find_map(|(server, computed)| {
+            let late = server.duration_since(computed);
+            let agree = !late.is_negative() && late <= jitter;
+            (!agree).then(|| ZoneDifference {
+                timezone: self.timezone.clone(),
+                at: server.min(computed),
+                server,
+                computed,
+            })
+        })
+    }
+}
+
+/// How many more times are computed than the server says: those around a
+/// change of the clock are left out on each side.
+const MORE: usize = 50;
+/// Times are searched for after a moment, and one may be that moment.
+const JUST: SignedDuration = SignedDuration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::compile_cron;
+
+    fn spec(cron: &str, timezone: &str) -> Spec {
+        Spec {
+            calendars: compile_cron(cron).unwrap().calendars.into_iter().collect(),
+            timezone: timezone.to_owned(),
+            ..Spec::default()
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// The times of `server`, which are not in the zone of `ours`.
+    fn difference(ours: &Spec, server: &Spec, n: usize) -> String {
+        let after = at("2026-06-01T00:00:00Z");
+        let said = server.times_after(after, n).times;
+        let difference = ours.zone_difference(after, &said);
+        difference.map_or_else(String::new, |one| one.to_string())
+    }
+
+    #[test]
+    fn the_first_time_that_differs_is_named() {
+        let ours = spec("30 12 * * *", "Asia/Tokyo");
+        // An hour west of Tokyo all the time.
+        let server = spec("30 12 * * *", "Asia/Shanghai");
+        insta::assert_snapshot!(difference(&ours, &server, 10), @"time zone data of Asia/Tokyo differ from 2026-06-01T03:30:00Z on: the server fires at 2026-06-01T04:30:00Z where almanac's data say 2026-06-01T03:30:00Z; live schedules follow the server's data");
+        // Equal in summer, until the clock changes in one of the two.
+        let (ours, server) = (
+            spec("30 12 * * *", "Europe/London"),
+            spec("30 12 * * *", "Africa/Algiers"),
+        );
+        assert_eq!(difference(&ours, &server, 100), "");
+        insta::assert_snapshot!(difference(&ours, &server, 200), @"time zone data of Europe/London differ from 2026-10-26T11:30:00Z on: the server fires at 2026-10-26T11:30:00Z where almanac's data say 2026-10-26T12:30:00Z; live schedules follow the server's data");
+    }
+
+    #[test]
+    fn equal_data_do_not_differ_wherever_the_clock_changes() {
+        for cron in [
+            "30 * * * *",
+            "30 1,2 * * *",
+            "*/10 0-3 * * *",
+            "0 12 * * SUN",
+            "0 5 1 * *",
+        ] {
+            for zone in [
+                "Europe/Berlin",
+                "America/New_York",
+                "Australia/Lord_Howe",
+                "America/Santiago",
+            ] {
+                let ours = spec(cron, zone);
+                assert_eq!(difference(&ours, &ours, 1000), "", "{cron} {zone}");
+                // The server's search began within a repeated hour.
+                for begin in [
+                    "2026-10-25T00:10:00Z",
+                    "2026-11-01T05:40:00Z",
+                    "2026-09-06T15:00:00Z",
+                ] {
+                    let said = ours.fire_times(at(begin), 500).times;
+                    assert_eq!(
+                        ours.zone_difference(at(begin), &said),
+                        None,
+                        "{cron} {zone} {begin}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn jitter_is_no_difference() {
+        for (jitter, delay) in [(60, 59), (600, 599), (7200, 3599)] {
+            let ours = Spec {
+                jitter: Duration::from_secs(jitter),
+                ..spec("0 * * * *", "Europe/Berlin")
+            };
+            let after = at("2026-06-01T00:20:00Z");
+            let delayed = |n: i64| SignedDuration::from_secs(if n % 2 == 0 { delay } else { 0 });
+            let nominal = ours.fire_times(at("2026-05-31T23:59:00Z"), 30).times;
+            let said: Vec<_> = (0..)
+                .zip(nominal)
+                .map(|(n, time)| time + delayed(n))
+                .collect();
+            assert_eq!(ours.zone_difference(after, &said), None, "{jitter}");
+        }
+        let ours = Spec {
+            jitter: Duration::from_mins(1),
+            ..spec("0 12 * * *", "Europe/Berlin")
+        };
+        let server = spec("0 12 * * *", "Europe/London");
+        assert_ne!(difference(&ours, &server, 10), "");
+    }
+
+    #[test]
+    fn what_no_zone_moves_is_not_compared() {
+        let said = [at("2026-06-01T00:00:07Z")];
+        let after = at("2026-06-01T00:00:00Z");
+        assert_eq!(spec("0 0 * * *", "UTC").zone_difference(after, &said), None);
+        let interval = Spec {
+            intervals: compile_cron("@every 6h")
+                .unwrap()
+                .intervals
+                .into_iter()
+                .collect(),
+            timezone: "Europe/Berlin".to_owned(),
+            ..Spec::default()
+        };
+        assert_eq!(interval.zone_difference(after, &said), None);
+        assert_eq!(
+            spec("0 0 * * *", "Europe/Berlin").zone_difference(after, &[]),
+            None
+        );
+    }
+}

@@ -1,0 +1,52 @@
+//! When a schedule fires, as the Temporal server reads it.
+//!
+//! A [`Spec`] is canonical, part by part: two calendars or two intervals are
+//! equal exactly when the server matches the same times, whichever way they
+//! were written. A spec is compiled from a definition, decoded from a live
+//! schedule, compared, hashed, and asked for its fire times. Turning it into
+//! requests is left to the `activities` crate.
+//!
+//! The rules are those of `service/worker/scheduler/{spec,calendar}.go` of
+//! `temporalio/temporal`; `tests/e2e/times.rs` compares them with a server.
+
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
+mod backfill;
+mod calendar;
+mod cron;
+mod days;
+mod differ;
+mod error;
+mod field;
+mod fire;
+mod interval;
+mod local;
+mod overdue;
+mod plain;
+mod quiet;
+mod sorted;
+mod spec;
+mod values;
+mod warn;
+mod when;
+mod zone;
+
+pub use backfill::BackfillWindow;
+pub use calendar::{Calendar, CalendarInput, CalendarRanges, Role, compile_calendar};
+pub use cron::{CompiledCron, common_zone, compile_cron};
+pub use days::WholeDays;
+pub use differ::ZoneDifference;
+pub use error::{TimesError, TimesWarning};
+pub use field::FieldName;
+pub use fire::{FireTimes, QUICK_STEPS, Rest, SEARCH_STEPS};
+pub use interval::Interval;
+pub use overdue::LATENESS;
+pub use quiet::Quiet;
+pub use sorted::Sorted;
+pub use spec::Spec;
+pub use values::{DaysOfMonth, DaysOfWeek, Hours, Months, Range, Sixty, Values, Years};
+pub use when::When;
+pub use zone::check_zone;
+
+/// The zone of a schedule that names none.
+pub const UTC: &str = "UTC";
