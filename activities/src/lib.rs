@@ -9,6 +9,7 @@
 pub mod blocking;
 pub mod definitions;
 pub mod metrics;
+mod payload;
 pub mod reconcile;
 pub mod runs;
 pub mod schedules;

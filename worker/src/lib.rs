@@ -12,14 +12,18 @@ use crate::process::Process;
 use crate::process::dev::{self, DevServer};
 
 pub mod args;
+pub mod backend;
+pub mod backoff;
 pub mod cli;
 pub mod connect;
 mod console;
 mod failure;
+pub mod health;
 pub mod http;
 mod init;
 pub mod process;
 mod protect;
+pub mod reconcile_client;
 pub mod registry;
 pub mod telemetry;
 mod wiring;
@@ -133,7 +137,8 @@ async fn command(cli: Cli) -> anyhow::Result<ExitCode> {
 /// `almanac run`.
 async fn work(args: RunArgs) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::install_metrics()?;
-    let process = Process::new(args.project, args.worker, metrics).await?;
+    let parts = wiring::parts(&args.project, &args.worker)?;
+    let process = Process::new(args.project, args.worker, metrics, parts).await?;
     let connector = Connector::from_environment(process.identity())?;
     process.run(connector, std::future::pending()).await?;
     Ok(ExitCode::SUCCESS)
@@ -144,7 +149,8 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
     let cli = dev::find_cli(args.temporal_cli.as_deref())?;
     let metrics = telemetry::install_metrics()?;
     args.worker.listen = dev::listen_address(args.worker.listen).await?;
-    let mut process = Process::new(args.project.clone(), args.worker, metrics).await?;
+    let parts = wiring::parts(&args.project, &args.worker)?;
+    let mut process = Process::new(args.project.clone(), args.worker, metrics, parts).await?;
     console::say(&format!(
         "starting a temporal dev server, kept in {}",
         args.db.display()

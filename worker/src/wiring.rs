@@ -7,13 +7,17 @@ use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
 use almanac_activities::runs::{RunActivities, Runner};
 use almanac_activities::schedules::{Pace, Schedules};
 use almanac_activities::steps::{Callers, StepActivities, StepKeys, Steps};
+use almanac_base::names::Project;
 use almanac_core::snapshot::Snapshot;
 use almanac_workflows::reconcile::ReconcileSchedules;
 use almanac_workflows::run::RunDefinition;
+use anyhow::Context as _;
 use temporalio_sdk::WorkerOptions;
 
 use crate::args::WorkerArgs;
-use crate::process::{Shared, WorkerSpec};
+use crate::backend::Shared;
+use crate::http::{self, Authority};
+use crate::process::{Parts, Statements, WorkerSpec};
 use crate::registry::Registry;
 
 impl DefinitionSource for Registry {
@@ -31,9 +35,36 @@ fn take_large_updates(options: &mut WorkerOptions) {
     options.disable_payload_error_limit = true;
 }
 
+/// What is put into the process: who may ask over HTTP, what steps may reach,
+/// and the workers. What the configuration says wrongly is refused here.
+pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Parts> {
+    let authority = Authority::open(&args.auth)?;
+    let steps = Arc::new(args.steps.open()?);
+    for secret in steps.unbound_secrets() {
+        tracing::warn!(
+            secret,
+            "the secret may be sent to any host; hint: --secret {secret}=SOURCE@HOST binds it"
+        );
+    }
+    let keys: Result<Vec<_>, _> = args.steps_key.iter().cloned().collect();
+    let keys = keys.and_then(|keys| StepKeys::open(project, &keys));
+    let keys = keys.context("--steps-key")?;
+    let (args, to_call) = (args.clone(), Arc::clone(&steps));
+    Ok(Parts {
+        steps,
+        serve: Box::new(move |listener, shared, stop| {
+            Box::pin(http::serve(listener, shared, authority, stop))
+        }),
+        specs: Box::new(move |shared, statements| {
+            specs(shared, statements, &args, &to_call, keys.as_ref())
+        }),
+    })
+}
+
 /// The process's three workers; see [`WorkerSpec`].
-pub(crate) fn specs(
+fn specs(
     shared: &Arc<Shared>,
+    statements: &Arc<Statements>,
     args: &WorkerArgs,
     steps: &Arc<Steps>,
     keys: Option<&StepKeys>,
@@ -87,6 +118,7 @@ pub(crate) fn specs(
             pollers: 2,
             register: {
                 let shared = Arc::clone(shared);
+                let statements = Arc::clone(statements);
                 let adopts_from = adopts_from.clone();
                 let keys = keys.cloned();
                 Arc::new(move |client, options| {
@@ -100,7 +132,7 @@ pub(crate) fn specs(
                     )
                     .adopting_from(adopts_from.clone())
                     .answering({
-                        let statements = Arc::clone(&shared.statements);
+                        let statements = Arc::clone(&statements);
                         move |heard| statements.after(heard)
                     })
                     .watching(Arc::clone(&shared.watch));

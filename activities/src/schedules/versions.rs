@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use almanac_base::names::{DefinitionId, MEMO_KEY, Project, Revision};
+use almanac_base::names::{DefinitionId, MEMO_KEY, Project, RUN_WORKFLOW, Revision};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 
-use super::wire::{decode_json, decode_time};
+use super::wire::decode_time;
 use super::{RequestError, Schedules};
+use crate::payload::decode_json;
 
 /// How many pages of runs are looked at, of each way that runs begin.
 const PAGES: usize = 5;
@@ -43,7 +44,7 @@ pub async fn live_versions(
     project: &Project,
     id: &DefinitionId,
 ) -> Result<LiveVersions, RequestError> {
-    let running = "WorkflowType = 'RunDefinition' AND ExecutionStatus = 'Running'";
+    let running = format!("WorkflowType = '{RUN_WORKFLOW}' AND ExecutionStatus = 'Running'");
     let schedule = project.schedule_id(id);
     let by_schedule = format!("{running} AND TemporalScheduledById = '{schedule}'");
     let queue = project.run_queue();

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use almanac_base::names::DefinitionId;
 use almanac_steps::machine::{HttpRequest, OpenApiRequest, ShellRequest, Standard};
+use almanac_workflows::contracts;
 use serde_json::Value;
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_macros::activities;
@@ -46,7 +47,7 @@ impl StepActivities {
 #[activities]
 impl StepActivities {
     /// `call: http`.
-    #[activity(name = "almanac_http")]
+    #[activity(definition = contracts::Http)]
     pub async fn http(
         self: Arc<Self>,
         ctx: ActivityContext,
@@ -62,7 +63,7 @@ impl StepActivities {
     }
 
     /// `call: openapi`.
-    #[activity(name = "almanac_openapi")]
+    #[activity(definition = contracts::Openapi)]
     pub async fn openapi(
         self: Arc<Self>,
         ctx: ActivityContext,
@@ -75,7 +76,7 @@ impl StepActivities {
     }
 
     /// `emit`.
-    #[activity(name = "almanac_emit")]
+    #[activity(definition = contracts::Emit)]
     pub async fn emit(
         self: Arc<Self>,
         ctx: ActivityContext,
@@ -87,7 +88,7 @@ impl StepActivities {
     }
 
     /// `run: shell`.
-    #[activity(name = "almanac_shell")]
+    #[activity(definition = contracts::Shell)]
     pub async fn shell(
         self: Arc<Self>,
         ctx: ActivityContext,

@@ -22,7 +22,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::GetWorkflowEx
 use tonic::Request;
 
 use super::{StepError, StepKeys};
-use crate::schedules::wire::decode_json;
+use crate::payload::decode_json;
 
 /// How often the history is asked for, and how long after a failure again.
 const TRIES: u32 = 5;

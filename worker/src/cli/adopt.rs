@@ -24,10 +24,10 @@ use super::{Remote, progress};
 use outcome::{Item, LiveState, Outcome, State, text};
 
 use crate::args::AdoptArgs;
+use crate::backoff::random;
 use crate::console;
 use crate::failure::{self, Failure};
-use crate::process::backoff::random;
-use crate::process::reconciler::ReconcilerError;
+use crate::reconcile_client::ReconcilerError;
 
 /// How long the passes that do it may take.
 const DONE_LIMIT: Duration = Duration::from_mins(10);

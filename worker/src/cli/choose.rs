@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::Remote;
 use crate::args::{Target, Which};
+use crate::backoff::random;
 use crate::console::Page;
 use crate::failure::Failure;
-use crate::process::backoff::random;
-use crate::process::reconciler::ReconcilerError;
+use crate::reconcile_client::ReconcilerError;
 
 /// How many schedules are worked on at a time.
 pub(super) const AT_ONCE: usize = 4;

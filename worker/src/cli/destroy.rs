@@ -17,7 +17,7 @@ use super::Remote;
 use crate::args::DestroyArgs;
 use crate::console::{self, Page};
 use crate::failure::Failure;
-use crate::process::reconciler::{DESTROYED, ReconcilerError};
+use crate::reconcile_client::{DESTROYED, ReconcilerError};
 
 /// How many schedules are deleted at a time.
 const CONCURRENCY: usize = 10;

@@ -42,7 +42,7 @@ use crate::args::{Cmd, Format, Target};
 use crate::connect::Connector;
 use crate::console::{self, Page};
 use crate::failure::Failure;
-use crate::process::reconciler::{Reconciler, ReconcilerError, Silence};
+use crate::reconcile_client::{Reconciler, ReconcilerError, Silence};
 use crate::registry::{Depth, Registry};
 
 /// What Temporal shows of the command line.

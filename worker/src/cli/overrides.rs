@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use almanac_base::names::DefinitionId;
 use almanac_core::record::{Override, OverrideRequest, Report};
+use almanac_workflows::contracts::reconciler as contract;
 use anyhow::{Context as _, bail};
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -17,10 +18,10 @@ use super::{Remote, progress};
 use crate::args::{
     ClearOverrideArgs, Format, OverrideArgs, PauseArgs, Setting, Target, UnpauseArgs, Which,
 };
+use crate::backoff::random;
 use crate::console::{self, Page};
 use crate::failure::{self, Failure};
-use crate::process::backoff::random;
-use crate::process::reconciler::{OVERRIDE_UPDATE, ReconcilerError};
+use crate::reconcile_client::ReconcilerError;
 
 /// How long the pass that does it may take: it is a short one, but others may
 /// be before it.
@@ -294,8 +295,9 @@ fn by_hand(
         (_, true) => toggle("--unpause"),
         // What Almanac writes would be drift by hand: the workflow can take it later.
         _ => format!(
-            "temporal workflow update execute {whereto} --workflow-id {} --name {OVERRIDE_UPDATE} --input {}",
+            "temporal workflow update execute {whereto} --workflow-id {} --name {} --input {}",
             remote.reconciler.workflow_id(),
+            contract::Override::NAME,
             super::shell_quoted(&json!(request).to_string()),
         ),
     }

@@ -6,7 +6,7 @@ use almanac_core::record::Report;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::sleep;
 
-use crate::process::reconciler::{Reconciler, ReconcilerError};
+use crate::reconcile_client::{Reconciler, ReconcilerError};
 
 /// What is done sooner needs no telling.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);

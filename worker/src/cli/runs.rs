@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use almanac_activities::runs::{Range, Times};
-use almanac_base::names::DefinitionId;
+use almanac_base::names::{DefinitionId, RUN_WORKFLOW};
 use almanac_core::definition::OverlapPolicy;
 use almanac_core::record::{RunAnswer, RunKind, RunRequest, RunState};
 use almanac_core::schedule::Live;
@@ -18,10 +18,10 @@ use serde_json::json;
 use super::choose::{AT_ONCE, chosen, show_chosen};
 use super::{Remote, local};
 use crate::args::{BackfillArgs, Format, Target, TriggerArgs, Which};
+use crate::backoff::random;
 use crate::console::{self, Page};
 use crate::failure::{self, Failure};
-use crate::process::backoff::random;
-use crate::process::reconciler::ReconcilerError;
+use crate::reconcile_client::ReconcilerError;
 
 /// How long a run is waited for: others of its schedule may be before it.
 const SEEN_LIMIT: Duration = Duration::from_mins(2);
@@ -145,7 +145,7 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
 fn as_a_workflow(remote: &Remote, target: &Target, id: &DefinitionId) -> String {
     format!(
         "steps without a schedule are started as a workflow: temporal workflow start \
-         --address {} --namespace {} --type RunDefinition --task-queue {} --input {}",
+         --address {} --namespace {} --type {RUN_WORKFLOW} --task-queue {} --input {}",
         remote.address,
         remote.namespace,
         target.project.run_queue(),

@@ -5,16 +5,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use almanac_core::record::{SuspendAnswer, SuspendRequest};
+use almanac_workflows::contracts::reconciler as contract;
 use anyhow::bail;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::Remote;
 use crate::args::{ResumeArgs, SuspendArgs, Target};
+use crate::backoff::random;
 use crate::console::Page;
 use crate::failure::Failure;
-use crate::process::backoff::random;
-use crate::process::reconciler::{RESUME_UPDATE, ReconcilerError, SUSPEND_UPDATE};
+use crate::reconcile_client::ReconcilerError;
 
 /// How long a pass that runs is waited for: as long as the longest.
 const STILL_LIMIT: Duration = Duration::from_hours(1);
@@ -26,7 +27,8 @@ pub(super) async fn suspend(args: SuspendArgs) -> anyhow::Result<ExitCode> {
     let request = request("suspend", args.reason);
     request.check().map_err(anyhow::Error::msg)?;
     let answer = remote.reconciler.suspend(&request).await;
-    let answer = answer.map_err(|error| explained(error, &remote, SUSPEND_UPDATE, &request))?;
+    let answer =
+        answer.map_err(|error| explained(error, &remote, contract::Suspend::NAME, &request))?;
     still(&remote).await?;
     tell(&args.target, &answer)
 }
@@ -35,7 +37,8 @@ pub(super) async fn resume(args: ResumeArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
     let request = request("resume", String::new());
     let answer = remote.reconciler.resume(&request).await;
-    let answer = answer.map_err(|error| explained(error, &remote, RESUME_UPDATE, &request))?;
+    let answer =
+        answer.map_err(|error| explained(error, &remote, contract::Resume::NAME, &request))?;
     tell(&args.target, &answer)
 }
 

@@ -4,15 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use almanac_core::record::{Op, Report, SyncRequest};
+use almanac_workflows::contracts::reconciler as contract;
 use anyhow::bail;
 use serde_json::json;
 
 use super::{Remote, progress};
 use crate::args::SyncArgs;
+use crate::backoff::random;
 use crate::console::Page;
 use crate::failure::Failure;
-use crate::process::backoff::random;
-use crate::process::reconciler::{RECONCILE_SIGNAL, ReconcilerError, SYNC_UPDATE};
+use crate::reconcile_client::ReconcilerError;
 
 /// How long a report is waited for: as long as the longest pass.
 const REPORT_LIMIT: Duration = Duration::from_hours(1);
@@ -71,11 +72,15 @@ fn by_hand(remote: &Remote, request: &SyncRequest) -> String {
     if request.dry_run || request.confirm.is_some() {
         let input = json!({ "dry_run": request.dry_run, "confirm": request.confirm });
         format!(
-            "temporal workflow update execute {workflow} --name {SYNC_UPDATE} --input {}",
+            "temporal workflow update execute {workflow} --name {} --input {}",
+            contract::Sync::NAME,
             super::shell_quoted(&input.to_string())
         )
     } else {
-        format!("temporal workflow signal {workflow} --name {RECONCILE_SIGNAL}")
+        format!(
+            "temporal workflow signal {workflow} --name {}",
+            contract::Reconcile::NAME
+        )
     }
 }
 

@@ -13,11 +13,12 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Service;
 use super::auth::Caller;
 use super::openapi::{PROBLEM, written};
 use super::problem::{Details, Problem};
 use super::query::{Asked, Id, ListQuery, Listed, size};
-use super::{Backend, Service};
+use crate::backend::Backend;
 
 /// The most findings that are shown of a document, and their bytes.
 const LOAD_ERRORS: usize = 100;

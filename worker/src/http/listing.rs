@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Backend, BackendError};
+use crate::backend::{Backend, BackendError};
 
 /// How old the list may be that a first page is taken from.
 const FRESH: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ use almanac_core::record::Status;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Backend, BackendError};
+use crate::backend::{Backend, BackendError};
 
 /// How long an answer serves others too; time between two looks of one who waits.
 pub(super) const LOOK: Duration = Duration::from_millis(200);

@@ -9,13 +9,11 @@
 //! knows a Temporal client.
 
 mod auth;
-mod backend;
 mod definitions;
 mod guard;
 mod head;
 mod limits;
 mod listing;
-mod live;
 mod looks;
 mod openapi;
 mod overrides;
@@ -46,9 +44,9 @@ use self::listing::Listings;
 use self::looks::Looks;
 use self::probes::Metrics;
 use self::server::Limits;
+use crate::backend::Backend;
 
 pub use self::auth::{AuthError, Authority, Caller};
-pub use self::backend::{Backend, BackendError, Planned};
 pub use self::definitions::{DefinitionStatus, DefinitionView};
 
 /// How many requests may wait for a pass at a time: the server takes 10

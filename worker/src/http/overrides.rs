@@ -19,13 +19,14 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
+use super::Service;
 use super::auth::Caller;
 use super::openapi::{PROBLEM, Upstream};
 use super::problem::{Details, Problem};
 use super::query::Id;
 use super::sync::{Accepted, accepted, report};
-use super::{Backend, Service};
-use crate::process::backoff::random;
+use crate::backend::Backend;
+use crate::backoff::random;
 
 /// What a client names a request with, so that it can send it again.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";

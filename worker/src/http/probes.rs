@@ -11,8 +11,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{Backend, Service};
-use crate::process::health::Readiness;
+use super::Service;
+use crate::backend::Backend;
+use crate::health::Readiness;
 
 /// The paths that are served to everyone.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];

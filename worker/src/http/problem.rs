@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::BackendError;
 use super::openapi::PROBLEM;
+use crate::backend::BackendError;
 
 /// How soon to come back, in seconds.
 const RETRY_AFTER: u32 = 5;

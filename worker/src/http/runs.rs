@@ -17,12 +17,13 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::Service;
 use super::auth::Caller;
 use super::openapi::{PROBLEM, Upstream};
 use super::overrides::request_id;
 use super::problem::{Details, Problem};
 use super::query::Id;
-use super::{Backend, Service};
+use crate::backend::Backend;
 
 /// The body of a trigger; there may be none, or `null`.
 #[derive(Debug, Default, Deserialize, ToSchema)]

@@ -14,11 +14,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::Service;
 use super::auth::Caller;
 use super::openapi::{PROBLEM, Upstream, written};
 use super::problem::{Details, Problem};
 use super::query::{Asked, Id, ListQuery, Listed};
-use super::{Backend, Planned, Service};
+use crate::backend::{Backend, Planned};
 
 /// The most bytes of a plan.
 const PLAN_BYTES: usize = 4 * 1024 * 1024;

@@ -21,8 +21,9 @@ use super::looks::LOOK;
 use super::openapi::{PROBLEM, Upstream};
 use super::problem::{Details, Problem};
 use super::query::{Asked, parsed};
-use super::{Backend, BackendError, Caller, Service};
-use crate::process::backoff::random;
+use super::{Caller, Service};
+use crate::backend::{Backend, BackendError};
+use crate::backoff::random;
 use crate::registry::Reload;
 
 /// How long a pass waits for the workflow to hear of the files it is about.

@@ -9,12 +9,8 @@
 //! `--shutdown-timeout`, and a watchdog ends the process at it.
 
 mod ahead;
-mod awaited;
-pub mod backoff;
 pub mod dev;
-pub mod health;
 mod outbox;
-pub mod reconciler;
 mod shutdown;
 mod supervise;
 mod voice;
@@ -25,12 +21,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_activities::schedules::Watch;
-use almanac_activities::steps::{StepKeys, Steps};
+use almanac_activities::steps::Steps;
 use almanac_base::names::{Project, WorkerId};
 use anyhow::Context as _;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
-use temporalio_client::Client;
 use temporalio_common::telemetry::{TelemetryInstance, TelemetryOptions, telemetry_init};
 use temporalio_sdk_core::{CoreRuntime, RuntimeOptions};
 use tokio::net::TcpListener;
@@ -40,85 +35,55 @@ use tokio_util::sync::CancellationToken;
 pub use self::outbox::Statements;
 pub use self::workers::{Register, WorkerSpec};
 
-use self::backoff::random;
-use self::health::Health;
 use self::outbox::Outbox;
-use self::reconciler::Reconciler;
 pub(crate) use self::shutdown::Signals;
 use self::shutdown::grace;
 use self::supervise::Supervisor;
 use self::voice::Voice;
 use crate::args::WorkerArgs;
+use crate::backend::Shared;
+use crate::backoff::random;
 use crate::connect::{self, Connector};
-use crate::http::Authority;
+use crate::health::Health;
 use crate::registry::{Depth, Registry, WatchOptions, spawn_watcher};
 use crate::telemetry::{MetricsPage, SdkMeter};
 
-/// What the parts of the process share.
-#[derive(Debug)]
-pub struct Shared {
-    /// Whose schedules these are.
-    pub project: Project,
-    /// This process.
-    pub worker: WorkerId,
-    /// The definitions.
-    pub registry: Arc<Registry>,
-    /// The process's condition.
-    pub health: Arc<Health>,
-    /// Its metrics.
-    pub metrics: MetricsPage,
-    /// What its passes notice.
-    pub watch: Arc<Watch>,
-    /// Its statements, for the reconcile workflow to ask for.
-    pub statements: Arc<Statements>,
-    clients: watch::Receiver<Option<Client>>,
-}
+/// Serves HTTP on a listener until it is told to stop.
+pub type Serve =
+    Box<dyn FnOnce(TcpListener, Arc<Shared>, CancellationToken) -> BoxFuture<'static, ()> + Send>;
+/// Which workers there are, and what each of them can do.
+pub type Specs = Box<dyn FnOnce(&Arc<Shared>, &Arc<Statements>) -> Vec<WorkerSpec> + Send>;
 
-impl Shared {
-    /// The connection to Temporal; `None` until there has been one.
-    pub fn client(&self) -> Option<Client> {
-        self.clients.borrow().clone()
-    }
-
-    /// The reconcile workflow; `None` until Temporal has been connected to.
-    pub fn reconciler(&self) -> Option<Reconciler> {
-        Some(Reconciler::new(self.client()?, self.project.clone()))
-    }
+/// What is put into the process from above: it knows neither HTTP nor the
+/// workflows and activities.
+pub struct Parts {
+    /// What steps may do.
+    pub steps: Arc<Steps>,
+    /// Serves HTTP.
+    pub serve: Serve,
+    /// The workers, made anew on each connection.
+    pub specs: Specs,
 }
 
 /// A worker process, before it starts.
-#[derive(Debug)]
 pub struct Process {
     project: Project,
     worker: WorkerId,
     args: WorkerArgs,
     metrics: MetricsPage,
-    authority: Authority,
-    steps: Arc<Steps>,
-    keys: Option<StepKeys>,
+    parts: Parts,
     listener: TcpListener,
     signals: Signals,
 }
 
 impl Process {
-    /// Takes what can be refused: who may ask, what steps may reach, the
-    /// address to listen on, and the signals.
+    /// Takes what can be refused: the address to listen on, and the signals.
     pub async fn new(
         project: Project,
         args: WorkerArgs,
         metrics: MetricsPage,
+        parts: Parts,
     ) -> anyhow::Result<Self> {
-        let authority = Authority::open(&args.auth)?;
-        let steps = Arc::new(args.steps.open()?);
-        for secret in steps.unbound_secrets() {
-            tracing::warn!(
-                secret,
-                "the secret may be sent to any host; hint: --secret {secret}=SOURCE@HOST binds it"
-            );
-        }
-        let keys: Result<Vec<_>, _> = args.steps_key.iter().cloned().collect();
-        let keys = keys.and_then(|keys| StepKeys::open(&project, &keys));
-        let keys = keys.context("--steps-key")?;
         let listener = TcpListener::bind(args.listen)
             .await
             .with_context(|| format!("listen on {} (--listen)", args.listen))?;
@@ -128,9 +93,7 @@ impl Process {
             project,
             args,
             metrics,
-            authority,
-            steps,
-            keys,
+            parts,
             listener,
         })
     }
@@ -162,12 +125,15 @@ impl Process {
             worker,
             args,
             metrics,
-            authority,
-            steps,
-            keys,
+            parts,
             listener,
             mut signals,
         } = self;
+        let Parts {
+            steps,
+            serve,
+            specs,
+        } = parts;
         let namespace = connector.namespace();
         let telemetry = sdk_telemetry(&project, &worker, namespace)?;
         let runtime = Arc::new(sdk_runtime(&project, &worker, namespace)?);
@@ -180,6 +146,7 @@ impl Process {
 
         let registry = Registry::new(args.dir.clone(), args.debounce);
         let (clients, connected) = watch::channel(None);
+        let statements: Arc<Statements> = Arc::default();
         let shared = Arc::new(Shared {
             project: project.clone(),
             worker: worker.clone(),
@@ -187,7 +154,6 @@ impl Process {
             health: Arc::new(Health::new(Timestamp::now())),
             metrics: metrics.clone(),
             watch: Arc::default(),
-            statements: Arc::default(),
             clients: connected.clone(),
         });
         // In the order of the end: what takes work in, what talks, what works.
@@ -197,15 +163,10 @@ impl Process {
             CancellationToken::new(),
         );
         let upkeep = tokio::spawn(metrics.upkeep());
-        let http = tokio::spawn(crate::http::serve(
-            listener,
-            Arc::clone(&shared),
-            authority,
-            intake.clone(),
-        ));
+        let http = tokio::spawn(serve(listener, Arc::clone(&shared), intake.clone()));
         let supervisor = Supervisor {
             connector,
-            specs: crate::wiring::specs(&shared, &args, &steps, keys.as_ref()),
+            specs: specs(&shared, &statements),
             health: Arc::clone(&shared.health),
             clients,
             startup_retry: args.startup_retry,
@@ -213,7 +174,7 @@ impl Process {
         };
         let voice = Voice {
             outbox: Outbox::new(worker, args.options()),
-            statements: Arc::clone(&shared.statements),
+            statements,
             registry: Arc::clone(&registry),
             health: Arc::clone(&shared.health),
             project,

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
-use super::health::Health;
 use super::workers::WorkerSpec;
+use crate::backoff::Backoff;
 use crate::connect::Connector;
+use crate::health::Health;
 
 /// Workers that ran for this long did not end because of what made them start.
 const STABLE: Duration = Duration::from_mins(1);

@@ -5,7 +5,7 @@
 //! this worker and its revision, or will within [`LOOK_WHEN_READY`]; one that
 //! was terminated is started again by the announcement that finds it gone.
 //! What is said is decided by [`super::outbox`], and what the state means for
-//! the process by [`super::health`].
+//! the process by [`crate::health`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use temporalio_client::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
-use super::health::Health;
 use super::outbox::{Outbox, Statements};
-use super::reconciler::{Reconciler, ReconcilerError};
+use crate::backoff::Backoff;
+use crate::health::Health;
+use crate::reconcile_client::{Reconciler, ReconcilerError};
 use crate::registry::Registry;
 
 /// Time between two looks at the workflow's state while it is not as it should be.

@@ -13,6 +13,7 @@ use temporalio_common::data_converters::RawValue;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 use super::bounds;
+use crate::contracts::reconciler as contract;
 
 /// The most bytes of a state that a run begins with: what the server takes.
 const STATE_LIMIT: usize = 2 * 1024 * 1024;
@@ -96,14 +97,14 @@ fn in_time(update: &str, until: Value, now: Option<Timestamp>) -> Result<(), Str
 
 /// The input of the query `runs`.
 pub(super) fn runs_query(raw: &RawValue) -> Result<RunsQuery, String> {
-    check_size("runs", raw)?;
+    check_size(contract::Runs::NAME, raw)?;
     let read = json(raw, INPUT_LIMIT).and_then(|value| serde_json::from_value(value).ok());
     Ok(read.unwrap_or_default())
 }
 
 /// The input of the query `history`: nothing asks for all there is.
 pub(super) fn history_request(raw: &RawValue) -> Result<HistoryRequest, String> {
-    check_size("history", raw)?;
+    check_size(contract::History::NAME, raw)?;
     match json(raw, INPUT_LIMIT) {
         None | Some(Value::Null) => Ok(HistoryRequest::default()),
         Some(Value::String(id)) => Ok(HistoryRequest { id }),

@@ -23,7 +23,7 @@ use super::lenient;
 use super::machine::Machine;
 use super::passes::{failure, is_over};
 use super::workflow::{ReconcileSchedules, Refusal, refusal, tick};
-use crate::contracts::{ManualRun, Select};
+use crate::contracts::{ManualRun, Select, reconciler};
 
 /// How many runs go on at a time, each of another schedule.
 const LANES: usize = 8;
@@ -163,7 +163,8 @@ async fn step(ctx: &Context, project: &Project, order: &RunOrder) -> Result<RunS
 /// revision is asked, since labels are known there alone.
 pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection, Refusal> {
     tick(ctx);
-    let request: SelectRequest = lenient::request("select", input, None).map_err(refusal)?;
+    let request: SelectRequest =
+        lenient::request(reconciler::Select::NAME, input, None).map_err(refusal)?;
     let place = ctx.state(|s| {
         let worker = s.machine.worker_with_current()?;
         Some(s.project.as_ref()?.worker_queue(&worker))

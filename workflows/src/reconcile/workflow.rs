@@ -19,7 +19,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::SystemTime;
 
-use almanac_base::names::{MEMO_KEY, Project};
+use almanac_base::names::{MEMO_KEY, Project, RECONCILE_WORKFLOW};
 use almanac_core::record::{
     AdoptAnswer, OverrideAnswer, RunAnswer, RunKind, SelectRequest, Selection, State, Status,
     SuspendAnswer, SyncAnswer, Touch, WorkflowMemo, cut_text,
@@ -37,6 +37,7 @@ use temporalio_workflow::{
 use super::machine::Machine;
 use super::passes::passes;
 use super::{lenient, questions, runs};
+use crate::contracts::reconciler as contract;
 
 /// A run that is older than this continues as new.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(1);
@@ -83,7 +84,7 @@ impl ReconcileSchedules {
     }
 
     /// Runs for ever; the only result is a failure when the workflow's id is wrong.
-    #[run]
+    #[run(name = RECONCILE_WORKFLOW)]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<()> {
         let ctx: &WorkflowContext<Self> = ctx;
         let asks = ctx.patched(ASKED);
@@ -122,7 +123,7 @@ impl ReconcileSchedules {
     }
 
     /// A worker's files changed, or it starts or stops: an [`Announcement`](almanac_core::record::Announcement).
-    #[signal]
+    #[signal(name = contract::DefinitionsChanged::NAME)]
     pub fn definitions_changed(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
         self.heard(ctx);
         self.guarded(|machine| match lenient::announcement(&input) {
@@ -132,20 +133,20 @@ impl ReconcileSchedules {
     }
 
     /// Anyone asks for a pass; the input does not matter.
-    #[signal]
+    #[signal(name = contract::Reconcile::NAME)]
     pub fn reconcile(&mut self, ctx: &mut SyncWorkflowContext<Self>, _input: RawValue) {
         self.heard(ctx);
         self.guarded(Machine::reconcile);
     }
 
     /// All there is to know; the input does not matter.
-    #[query]
+    #[query(name = contract::Status::NAME)]
     pub fn status(&self, _ctx: &WorkflowContextView, _input: RawValue) -> Result<Status, Refusal> {
         unwound(|| self.machine.status())
     }
 
     /// What touched one schedule, newest first.
-    #[query]
+    #[query(name = contract::History::NAME)]
     pub fn history(
         &self,
         _ctx: &WorkflowContextView,
@@ -156,7 +157,7 @@ impl ReconcileSchedules {
     }
 
     /// What came of runs that were asked for, those that are known.
-    #[query]
+    #[query(name = contract::Runs::NAME)]
     pub fn runs(
         &self,
         _ctx: &WorkflowContextView,
@@ -168,17 +169,17 @@ impl ReconcileSchedules {
 
     #[update_validator(sync)]
     fn validate_sync(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
-        self.admits("sync", input, Machine::admits)
+        self.admits(contract::Sync::NAME, input, Machine::admits)
     }
 
     /// Asks for a pass of its own kind and answers its number at once.
-    #[update]
+    #[update(name = contract::Sync::NAME)]
     pub fn sync(
         &mut self,
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<SyncAnswer, Refusal> {
-        self.decide("sync", ctx, &input, Machine::sync)
+        self.decide(contract::Sync::NAME, ctx, &input, Machine::sync)
     }
 
     #[update_validator(set_override)]
@@ -187,17 +188,17 @@ impl ReconcileSchedules {
         _ctx: &WorkflowContextView,
         input: &RawValue,
     ) -> Result<(), Refusal> {
-        self.admits("override", input, Machine::admits_override)
+        self.admits(contract::Override::NAME, input, Machine::admits_override)
     }
 
     /// An operator overrides, unpauses or clears; answers at once which pass will do it.
-    #[update(name = "override")]
+    #[update(name = contract::Override::NAME)]
     pub fn set_override(
         &mut self,
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<OverrideAnswer, Refusal> {
-        self.decide("override", ctx, &input, Machine::set_override)
+        self.decide(contract::Override::NAME, ctx, &input, Machine::set_override)
     }
 
     #[update_validator(clear_override)]
@@ -206,32 +207,41 @@ impl ReconcileSchedules {
         _ctx: &WorkflowContextView,
         input: &RawValue,
     ) -> Result<(), Refusal> {
-        self.admits("clear_override", input, Machine::admits_clearing)
+        self.admits(
+            contract::ClearOverride::NAME,
+            input,
+            Machine::admits_clearing,
+        )
     }
 
     /// An operator clears an override; answers as `override` does.
-    #[update]
+    #[update(name = contract::ClearOverride::NAME)]
     pub fn clear_override(
         &mut self,
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<OverrideAnswer, Refusal> {
-        self.decide("clear_override", ctx, &input, Machine::clear_override)
+        self.decide(
+            contract::ClearOverride::NAME,
+            ctx,
+            &input,
+            Machine::clear_override,
+        )
     }
 
     #[update_validator(adopt)]
     fn validate_adopt(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
-        self.admits("adopt", input, Machine::admits_adoption)
+        self.admits(contract::Adopt::NAME, input, Machine::admits_adoption)
     }
 
     /// An operator lets ours take over from a foreign schedule; answers at once which pass will do it.
-    #[update]
+    #[update(name = contract::Adopt::NAME)]
     pub fn adopt(
         &mut self,
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<AdoptAnswer, Refusal> {
-        self.decide("adopt", ctx, &input, Machine::adopt)
+        self.decide(contract::Adopt::NAME, ctx, &input, Machine::adopt)
     }
 
     #[update_validator(suspend)]
@@ -240,34 +250,34 @@ impl ReconcileSchedules {
         _ctx: &WorkflowContextView,
         input: &RawValue,
     ) -> Result<(), Refusal> {
-        self.admits("suspend", input, Machine::admits_suspension)
+        self.admits(contract::Suspend::NAME, input, Machine::admits_suspension)
     }
 
     /// An operator stops the reconciler: no pass begins until it is resumed.
-    #[update]
+    #[update(name = contract::Suspend::NAME)]
     pub fn suspend(
         &mut self,
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<SuspendAnswer, Refusal> {
-        let answer = self.decide("suspend", ctx, &input, Machine::suspend);
+        let answer = self.decide(contract::Suspend::NAME, ctx, &input, Machine::suspend);
         self.note(ctx);
         answer
     }
 
     #[update_validator(resume)]
     fn validate_resume(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
-        self.admits("resume", input, Machine::admits_resumption)
+        self.admits(contract::Resume::NAME, input, Machine::admits_resumption)
     }
 
     /// An operator lets the reconciler go on; answers which pass catches up.
-    #[update]
+    #[update(name = contract::Resume::NAME)]
     pub fn resume(
         &mut self,
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<SuspendAnswer, Refusal> {
-        let answer = self.decide("resume", ctx, &input, Machine::resume);
+        let answer = self.decide(contract::Resume::NAME, ctx, &input, Machine::resume);
         self.note(ctx);
         answer
     }
@@ -278,19 +288,21 @@ impl ReconcileSchedules {
         _ctx: &WorkflowContextView,
         input: &RawValue,
     ) -> Result<(), Refusal> {
-        self.admits("trigger", input, |m, r| m.admits_run(RunKind::Trigger, r))
+        self.admits(contract::Trigger::NAME, input, |m, r| {
+            m.admits_run(RunKind::Trigger, r)
+        })
     }
 
     /// An operator starts a run; answers its number, and what is known of it.
     /// The query `runs` tells the rest: an update that waited would be one of the
     /// ten that the server takes at a time.
-    #[update]
+    #[update(name = contract::Trigger::NAME)]
     pub fn trigger(
         &mut self,
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<RunAnswer, Refusal> {
-        self.decide("trigger", ctx, &input, |m, r| {
+        self.decide(contract::Trigger::NAME, ctx, &input, |m, r| {
             m.ask_run(RunKind::Trigger, r)
         })
     }
@@ -301,28 +313,30 @@ impl ReconcileSchedules {
         _ctx: &WorkflowContextView,
         input: &RawValue,
     ) -> Result<(), Refusal> {
-        self.admits("backfill", input, |m, r| m.admits_run(RunKind::Backfill, r))
+        self.admits(contract::Backfill::NAME, input, |m, r| {
+            m.admits_run(RunKind::Backfill, r)
+        })
     }
 
     /// An operator starts the runs of a range of time; answers as `trigger` does.
-    #[update]
+    #[update(name = contract::Backfill::NAME)]
     pub fn backfill(
         &mut self,
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<RunAnswer, Refusal> {
-        self.decide("backfill", ctx, &input, |m, r| {
+        self.decide(contract::Backfill::NAME, ctx, &input, |m, r| {
             m.ask_run(RunKind::Backfill, r)
         })
     }
 
     #[update_validator(select)]
     fn validate_select(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
-        self.admits("select", input, |_, _: &SelectRequest| Ok(()))
+        self.admits(contract::Select::NAME, input, |_, _: &SelectRequest| Ok(()))
     }
 
     /// Which definitions have these labels.
-    #[update]
+    #[update(name = contract::Select::NAME)]
     pub async fn select(
         ctx: &mut WorkflowContext<Self>,
         input: RawValue,

@@ -20,7 +20,7 @@ mod onward;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use almanac_base::names::MEMO_KEY;
+use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW};
 use almanac_base::text;
 use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput, RunMemo};
 use almanac_steps::language::{self, Flow};
@@ -36,6 +36,7 @@ use temporalio_workflow::{
     WorkflowContextView, WorkflowResult, WorkflowTermination,
 };
 
+use crate::contracts::run::Event;
 use crate::contracts::{CurrentDefinition, Pause};
 use course::{Course, Due};
 use effects::Effects;
@@ -80,13 +81,13 @@ impl RunDefinition {
 
     /// An event for the steps that listen, one of `CloudEvents` as JSON; anything
     /// else is ignored.
-    #[signal]
+    #[signal(name = Event::NAME)]
     pub fn event(&mut self, _ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
         self.inbox.hear(&input);
     }
 
     /// The result is the output of the last task; without tasks, the input.
-    #[run]
+    #[run(name = RUN_WORKFLOW)]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Value> {
         let ctx: &WorkflowContext<Self> = ctx;
         let input = ctx

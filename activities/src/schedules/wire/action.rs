@@ -18,8 +18,8 @@ use temporalio_common::protos::temporal::api::sdk::v1::UserMetadata;
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
 
-use super::payload::{decode_json, encode_json};
 use super::spec::{decode_duration, encode_duration};
+use crate::payload::{decode_json, encode_json};
 
 /// The metadata key of a search attribute's type.
 const TYPE: &str = "type";

@@ -2,14 +2,13 @@
 
 mod action;
 mod exact;
-mod payload;
 mod schedule;
 mod spec;
 
+pub use crate::payload::{decode_json, encode_json};
 pub(super) use action::holds_search_attribute;
 pub(super) use action::started;
 pub(super) use exact::{Inexact, inexact};
-pub use payload::{decode_json, encode_json};
 pub(crate) use schedule::encode_overlap;
 pub use schedule::{
     Described, decode_values, encode_create, encode_update, live, owner_in, owner_memo, owner_of,

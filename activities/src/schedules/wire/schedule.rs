@@ -22,8 +22,8 @@ use super::action::{
     decode_action, decode_input, decode_memo, decode_run_input, encode_action, encode_input,
     set_memo, started, starting,
 };
-use super::payload::{decode_json, encode_json};
 use super::spec::{decode_duration, decode_spec, decode_time, encode_duration, encode_spec};
+use crate::payload::{decode_json, encode_json};
 use crate::schedules::due::Backend;
 
 /// The catch-up window of a schedule that has none.

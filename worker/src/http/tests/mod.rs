@@ -36,7 +36,8 @@ use tokio::net::TcpStream;
 use tokio_util::sync::DropGuard;
 
 use super::*;
-use crate::process::health::{Readiness, TemporalState};
+use crate::backend::{BackendError, Planned};
+use crate::health::{Readiness, TemporalState};
 use crate::registry::{Reload, ReloadError, ReloadSummary};
 
 /// A process whose answers are set by the test.

@@ -9,8 +9,8 @@ use almanac_activities::reconcile;
 use almanac_activities::schedules::view::{
     self, ScheduleDetail, ScheduleView, ViewContext, ViewFiles,
 };
-use almanac_activities::schedules::{Pace, RequestError, Schedules};
-use almanac_base::names::{DefinitionId, WorkerId};
+use almanac_activities::schedules::{Pace, RequestError, Schedules, Watch};
+use almanac_base::names::{DefinitionId, Project, WorkerId};
 use almanac_core::record::{
     DefinitionCounts, Orders, OverrideAnswer, OverrideRequest, PassInput, RunAnswer, RunKind,
     RunRequest, Status, SyncRequest, Trigger,
@@ -18,19 +18,46 @@ use almanac_core::record::{
 use almanac_core::snapshot::Snapshot;
 use jiff::Timestamp;
 use temporalio_client::Client;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::{Backend, BackendError, Planned};
-use crate::process::Shared;
-use crate::process::health::Readiness;
-use crate::process::reconciler::{ANSWER_LIMIT, Reconciler, ReconcilerError};
+use crate::health::{Health, Readiness};
+use crate::reconcile_client::{ANSWER_LIMIT, Reconciler, ReconcilerError};
 use crate::registry::{Depth, Registry, Reload, ReloadError};
+use crate::telemetry::MetricsPage;
 
 /// How many requests one HTTP request makes at a time.
 const CONCURRENCY: usize = 10;
 /// Time between two looks at the reconcile workflow's state. The server keeps
 /// few questions waiting: asking faster is refused.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// What the parts of the process share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Whose schedules these are.
+    pub project: Project,
+    /// This process.
+    pub worker: WorkerId,
+    /// The definitions.
+    pub registry: Arc<Registry>,
+    /// The process's condition.
+    pub health: Arc<Health>,
+    /// Its metrics.
+    pub metrics: MetricsPage,
+    /// What its passes notice.
+    pub watch: Arc<Watch>,
+    /// The connections to Temporal, as they come.
+    pub(crate) clients: watch::Receiver<Option<Client>>,
+}
+
+impl Shared {
+    /// The connection to Temporal; `None` until there has been one.
+    pub fn client(&self) -> Option<Client> {
+        self.clients.borrow().clone()
+    }
+}
 
 impl Backend for Shared {
     fn worker(&self) -> &WorkerId {

@@ -1,4 +1,8 @@
-//! What HTTP needs of the process and of Temporal.
+//! What HTTP needs of the process and of Temporal, and the process as it answers.
+//!
+//! Neither HTTP nor the process: the one asks through [`Backend`], the other makes a [`Shared`].
+
+mod live;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,6 +10,7 @@ use std::time::Duration;
 
 use almanac_activities::schedules::view::{ScheduleDetail, ScheduleView};
 use almanac_base::names::WorkerId;
+use almanac_base::size::json_size as size;
 use almanac_core::plan::Plan;
 use almanac_core::record::{
     OverrideAnswer, OverrideRequest, Report, RunAnswer, RunKind, RunRequest, Status, SyncRequest,
@@ -13,9 +18,10 @@ use almanac_core::record::{
 use almanac_core::snapshot::Snapshot;
 use serde::Serialize;
 
-use super::query::size;
-use crate::process::health::Readiness;
+use crate::health::Readiness;
 use crate::registry::{Reload, ReloadError};
+
+pub use self::live::Shared;
 
 /// The process, as HTTP sees it. Every future may be dropped at any moment.
 pub trait Backend: Send + Sync + 'static {
@@ -82,7 +88,7 @@ pub struct Planned {
 impl Planned {
     /// The plan without what does not fit in so many bytes of JSON. What is
     /// done comes before what is left alone.
-    pub(super) fn within(mut self, bytes: usize) -> Self {
+    pub(crate) fn within(mut self, bytes: usize) -> Self {
         let plan = &mut self.plan;
         let (mut left, mut truncated) = (bytes, 0);
         let mut fits = |size: usize| {

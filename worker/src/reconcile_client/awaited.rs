@@ -9,7 +9,7 @@ use std::time::Duration;
 use almanac_core::record::RunAnswer;
 use tokio::time::Instant;
 
-use super::reconciler::ReconcilerError;
+use crate::reconcile_client::ReconcilerError;
 
 /// How long an answer serves all who wait, at least.
 const FRESH: Duration = Duration::from_millis(100);
@@ -102,8 +102,8 @@ impl Drop for AwaitedRun<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reconciler::Silence;
     use super::*;
+    use crate::reconcile_client::Silence;
 
     async fn answers(ids: Vec<String>) -> Answers {
         let answer = |id| (id, RunAnswer::default());

@@ -4,13 +4,12 @@
 //! Everything is sent as plain JSON, so that a release can talk to the
 //! workflow of another one. Nothing here waits for a pass but [`Reconciler::report`].
 
+mod awaited;
 mod error;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::awaited::AwaitedRuns;
-use super::backoff::Backoff;
 use almanac_base::names::{DefinitionId, MEMO_KEY, Project, RECONCILE_WORKFLOW};
 use almanac_core::record::{
     AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, NOT_AFTER, OverrideAnswer,
@@ -18,6 +17,7 @@ use almanac_core::record::{
     SelectRequest, Selection, Selector, State, Status, SuspendAnswer, SuspendRequest, Suspension,
     SyncAnswer, SyncRequest, TOO_LATE, Touch, WorkflowMemo,
 };
+use almanac_workflows::contracts::{Query, Signal, Update, reconciler as contract};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,32 +41,10 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 };
 use tokio::sync::Semaphore;
 
+use crate::backoff::Backoff;
+use awaited::AwaitedRuns;
 pub use error::{ReconcilerError, Silence};
 use error::{absent, temporal};
-
-/// The signal with which a worker speaks.
-pub const ANNOUNCE_SIGNAL: &str = "definitions_changed";
-/// The signal that asks for a pass.
-pub const RECONCILE_SIGNAL: &str = "reconcile";
-/// The query that answers a [`Status`].
-pub const STATUS_QUERY: &str = "status";
-/// The query that answers what touched one schedule.
-pub const HISTORY_QUERY: &str = "history";
-/// The update that asks for a pass and answers its number.
-pub const SYNC_UPDATE: &str = "sync";
-/// The update that stops the reconciler, and the one that lets it go on.
-pub const SUSPEND_UPDATE: &str = "suspend";
-/// See [`SUSPEND_UPDATE`].
-pub const RESUME_UPDATE: &str = "resume";
-/// The update that sets, ends and clears overrides.
-pub const OVERRIDE_UPDATE: &str = "override";
-/// The update that tells which definitions have labels.
-pub const SELECT_UPDATE: &str = "select";
-/// The query that answers what came of runs.
-pub const RUNS_QUERY: &str = "runs";
-
-/// The update that lets ours take over from a foreign schedule.
-pub const ADOPT_UPDATE: &str = "adopt";
 
 /// Why the workflow of a project that is destroyed is terminated.
 pub const DESTROYED: &str = "almanac destroy";
@@ -129,7 +107,7 @@ impl Reconciler {
         let started = self.client.signal_with_start_workflow(
             UntypedWorkflow::new(RECONCILE_WORKFLOW),
             input,
-            UntypedSignal::new(ANNOUNCE_SIGNAL),
+            UntypedSignal::new(contract::DefinitionsChanged::NAME),
             raw(said),
             options,
         );
@@ -193,37 +171,33 @@ impl Reconciler {
 
     /// Tells a workflow that runs what a worker says; starts none.
     pub async fn tell(&self, said: &Announcement) -> Result<(), ReconcilerError> {
-        self.signal(ANNOUNCE_SIGNAL, raw(said)).await
+        self.signal::<contract::DefinitionsChanged>(Some(said))
+            .await
     }
 
     /// Asks for a pass, without an answer.
     pub async fn ask(&self) -> Result<(), ReconcilerError> {
-        self.signal(RECONCILE_SIGNAL, RawValue::new(Vec::new()))
-            .await
+        self.signal::<contract::Reconcile>(None).await
     }
 
     /// The workflow's state.
     pub async fn status(&self) -> Result<Status, ReconcilerError> {
-        self.query(STATUS_QUERY, RawValue::new(Vec::new())).await
+        self.query::<contract::Status>(None).await
     }
 
     /// What touched a definition's schedule, newest first.
     pub async fn history(&self, id: &DefinitionId) -> Result<Vec<Touch>, ReconcilerError> {
         let request = HistoryRequest { id: id.to_string() };
-        self.query(HISTORY_QUERY, raw(&request)).await
+        self.query::<contract::History>(Some(&request)).await
     }
 
-    async fn query<A: DeserializeOwned>(
-        &self,
-        name: &str,
-        input: RawValue,
-    ) -> Result<A, ReconcilerError> {
+    async fn query<Q: Query>(&self, input: Option<&Q::Takes>) -> Result<Q::Gives, ReconcilerError> {
         let options = WorkflowQueryOptions::builder()
             .reject_condition(QueryRejectCondition::NotOpen)
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        let asked = handle.query(UntypedQuery::new(name), input, options);
+        let asked = handle.query(UntypedQuery::new(Q::NAME), given(input), options);
         match within(ANSWER_LIMIT, asked).await? {
             Ok(answer) => read(answer),
             Err(WorkflowQueryError::Rejected { .. }) => {
@@ -237,7 +211,8 @@ impl Reconciler {
 
     /// Asks for a pass; the answer names the one that will serve the request.
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncAnswer, ReconcilerError> {
-        self.update(SYNC_UPDATE, &request.request_id, request).await
+        self.update::<contract::Sync>(&request.request_id, request)
+            .await
     }
 
     /// Asks for an override, or its end; the answer names the pass that will do it.
@@ -245,13 +220,13 @@ impl Reconciler {
         &self,
         request: &OverrideRequest,
     ) -> Result<OverrideAnswer, ReconcilerError> {
-        self.update(OVERRIDE_UPDATE, &request.request_id, request)
+        self.update::<contract::Override>(&request.request_id, request)
             .await
     }
 
     /// Asks for an adoption; the answer names the pass that will do it.
     pub async fn adopt(&self, request: &AdoptRequest) -> Result<AdoptAnswer, ReconcilerError> {
-        self.update(ADOPT_UPDATE, &request.request_id, request)
+        self.update::<contract::Adopt>(&request.request_id, request)
             .await
     }
 
@@ -260,13 +235,13 @@ impl Reconciler {
         &self,
         request: &SuspendRequest,
     ) -> Result<SuspendAnswer, ReconcilerError> {
-        self.update(SUSPEND_UPDATE, &request.request_id, request)
+        self.update::<contract::Suspend>(&request.request_id, request)
             .await
     }
 
     /// Lets the reconciler go on; the answer names the pass that catches up.
     pub async fn resume(&self, request: &SuspendRequest) -> Result<SuspendAnswer, ReconcilerError> {
-        self.update(RESUME_UPDATE, &request.request_id, request)
+        self.update::<contract::Resume>(&request.request_id, request)
             .await
     }
 
@@ -279,7 +254,11 @@ impl Reconciler {
         limit: Duration,
     ) -> Result<RunAnswer, ReconcilerError> {
         let deadline = tokio::time::Instant::now() + limit;
-        let asked = self.update(kind.name(), &request.request_id, request).await;
+        let id = &request.request_id;
+        let asked = match kind {
+            RunKind::Trigger => self.update::<contract::Trigger>(id, request).await,
+            RunKind::Backfill => self.update::<contract::Backfill>(id, request).await,
+        };
         let mut answer = match asked {
             Ok(answer) => answer,
             // It may have been taken, and just not be over.
@@ -317,7 +296,7 @@ impl Reconciler {
         &self,
         request_ids: Vec<String>,
     ) -> Result<BTreeMap<String, RunAnswer>, ReconcilerError> {
-        self.query(RUNS_QUERY, raw(&RunsQuery { request_ids }))
+        self.query::<contract::Runs>(Some(&RunsQuery { request_ids }))
             .await
     }
 
@@ -330,22 +309,21 @@ impl Reconciler {
         let request = SelectRequest {
             selector: selector.clone(),
         };
-        self.update(SELECT_UPDATE, id, &request).await
+        self.update::<contract::Select>(id, &request).await
     }
 
     /// Sends an update. When too many are in flight it is tried again: the
     /// server takes 10 of one workflow at a time.
-    async fn update<R: Serialize + 'static, A: DeserializeOwned>(
+    async fn update<U: Update>(
         &self,
-        name: &str,
         id: &str,
-        request: &R,
-    ) -> Result<A, ReconcilerError> {
+        request: &U::Takes,
+    ) -> Result<U::Gives, ReconcilerError> {
         let deadline = tokio::time::Instant::now() + ANSWER_LIMIT;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         let mut update_id = id.to_owned();
         loop {
-            let answer = self.update_once(name, &update_id, request).await;
+            let answer = self.update_once::<U>(&update_id, request).await;
             let wait = backoff.next_wait();
             match answer {
                 // The server tells what became of one that was sent under this name
@@ -361,14 +339,13 @@ impl Reconciler {
         }
     }
 
-    async fn update_once<R: Serialize + 'static, A: DeserializeOwned>(
+    async fn update_once<U: Update>(
         &self,
-        name: &str,
         id: &str,
-        request: &R,
-    ) -> Result<A, ReconcilerError> {
+        request: &U::Takes,
+    ) -> Result<U::Gives, ReconcilerError> {
         let until = Timestamp::now() + TAKEN_WITHIN;
-        let answer = self.update_until(until, name, id, request).await;
+        let answer = self.update_until::<U>(until, id, request).await;
         answer.map_err(|error| match error {
             ReconcilerError::NoAnswer(_) => ReconcilerError::NoAnswer(Silence::Until(until)),
             other => other,
@@ -376,13 +353,12 @@ impl Reconciler {
     }
 
     /// Sends an update that is refused after a time.
-    async fn update_until<R: Serialize + 'static, A: DeserializeOwned>(
+    async fn update_until<U: Update>(
         &self,
         until: Timestamp,
-        name: &str,
         id: &str,
-        request: &R,
-    ) -> Result<A, ReconcilerError> {
+        request: &U::Takes,
+    ) -> Result<U::Gives, ReconcilerError> {
         let mut request = serde_json::to_value(request).unwrap_or_default();
         if let Some(object) = request.as_object_mut() {
             object.insert(NOT_AFTER.to_owned(), json!(until));
@@ -395,7 +371,7 @@ impl Reconciler {
         let asked = async {
             // It is never closed.
             let _turn = UPDATES.acquire().await;
-            let update = UntypedUpdate::new(name);
+            let update = UntypedUpdate::new(U::NAME);
             handle.execute_update(update, raw(&request), options).await
         };
         match within(ANSWER_LIMIT, asked).await? {
@@ -478,12 +454,12 @@ impl Reconciler {
         self.client.get_workflow_handle(self.workflow_id())
     }
 
-    async fn signal(&self, name: &str, input: RawValue) -> Result<(), ReconcilerError> {
+    async fn signal<S: Signal>(&self, input: Option<&S::Takes>) -> Result<(), ReconcilerError> {
         let options = WorkflowSignalOptions::builder()
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        let sent = handle.signal(UntypedSignal::new(name), input, options);
+        let sent = handle.signal(UntypedSignal::new(S::NAME), given(input), options);
         within(ANSWER_LIMIT, sent)
             .await?
             .map_err(|error| self.failed(error))
@@ -504,6 +480,11 @@ async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, 
     tokio::time::timeout(limit, call)
         .await
         .map_err(|_| ReconcilerError::NoAnswer(Silence::For(limit)))
+}
+
+/// What is sent: nothing at all where there is nothing to say.
+fn given<T: Serialize + 'static>(input: Option<&T>) -> RawValue {
+    input.map_or_else(|| RawValue::new(Vec::new()), raw)
 }
 
 fn raw<T: Serialize + 'static>(value: &T) -> RawValue {
