@@ -3,7 +3,7 @@
 //!
 //! Prints a table of ratios and fails when one is over its limit. The limits
 //! are the project's promises; absolute times are those of the machine.
-//! Arguments choose parts (`memory`, `steps`, `v1`, `chasm`); none means all.
+//! Arguments choose parts (`memory`, `steps`, `v1`, `chasm`; `edits` is part of the last two); none means all.
 //! With `quick`, `steps` does little of everything, to see that it works.
 
 mod memory;
@@ -24,6 +24,11 @@ const THOUSAND: usize = 1000;
 const MANY: usize = 10_000;
 /// What both sides do at a time.
 const CONCURRENCY: usize = 10;
+/// The edits that are measured, each among so many definitions.
+const EDITS: [(usize, &str); 2] = [
+    (THOUSAND, "one edit among 1000"),
+    (MANY, "one edit among 10,000"),
+];
 /// How often short things are measured; the median counts.
 const ROUNDS: usize = 7;
 /// What the harness's workers wait for after a save, taken off the time of an edit.
@@ -63,6 +68,13 @@ fn main() -> anyhow::Result<()> {
                 .with_context(|| format!("on {scheduler}"))?;
         }
     }
+    if chosen.iter().any(|one| one == "edits") {
+        for scheduler in [Scheduler::V1, Scheduler::Chasm] {
+            runtime
+                .block_on(edits(scheduler, &mut table))
+                .with_context(|| format!("on {scheduler}"))?;
+        }
+    }
     println!("{table}");
     anyhow::ensure!(table.holds(), "a ratio is over its limit");
     Ok(())
@@ -90,13 +102,31 @@ async fn measure(scheduler: Scheduler, table: &mut Table) -> anyhow::Result<()> 
     }
 
     scene.in_sync(&worker).await?;
-    scene.one_edit(THOUSAND, "one edit among 1000").await?;
+    let [(_, among_1000), (_, among_10_000)] = EDITS;
+    scene.one_edit(THOUSAND, among_1000).await?;
     scene.one_override(&worker).await?;
     drop(worker);
 
     let (worker, _) = scene.cold(MANY).await?;
-    scene.one_edit(MANY, "one edit among 10,000").await?;
+    scene.one_edit(MANY, among_10_000).await?;
     scene.pages(&worker).await?;
+    Ok(())
+}
+
+/// Just the edits, for whoever works on what delays them.
+async fn edits(scheduler: Scheduler, table: &mut Table) -> anyhow::Result<()> {
+    let server = OwnServer::start(scheduler)?;
+    let project = Project::at(&server.address()).await?;
+    let mut scene = Scene {
+        scheduler,
+        server: &server,
+        table,
+        project,
+    };
+    for (count, what) in EDITS {
+        let (_worker, _) = scene.cold(count).await?;
+        scene.one_edit(count, what).await?;
+    }
     Ok(())
 }
 
