@@ -179,7 +179,8 @@ impl<'t> Interpreter<'t> {
                 attempt
                     && matches!(&self.task(place).kind, Kind::Try(catch) if catch.retry.is_some())
             };
-            if (0..place.depth).any(retries) {
+            // A made-up depth is no reason to count up to it.
+            if (0..place.depth.min(self.frames(place).len())).any(retries) {
                 return true;
             }
             let thread = self.position.threads.get(&place.thread);

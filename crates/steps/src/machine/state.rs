@@ -145,7 +145,7 @@ impl Position {
                 && thread.frames.iter().all(|frame| frame.fits(flow))
         });
         let pending = self.pending.values().all(|pending| {
-            pending.thread == NO_THREAD
+            (pending.thread, pending.depth) == (NO_THREAD, 0)
                 || frame(pending.thread, pending.depth).is_some_and(|frame| frame.running.is_some())
         });
         // Numbers grow: a branch is younger than its fork, and no number comes again.

@@ -206,3 +206,32 @@ proptest! {
         }
     }
 }
+
+/// An effect of the run itself is at no depth: counting up to a made-up one would
+/// never end.
+#[test]
+fn an_effect_of_the_run_itself_at_some_depth_is_refused() {
+    let mut steps = yaml_value(EVERY_STEP).unwrap();
+    steps["timeout"] = json!({ "after": { "hours": 1 } });
+    let flow = read(&steps);
+    let mut machine = Machine::start(Arc::clone(&flow), about(), input(), Timestamp::UNIX_EPOCH);
+    machine.hold();
+    machine.advance(Timestamp::UNIX_EPOCH);
+    let position = serde_json::to_value(machine.position().unwrap()).unwrap();
+    let resume = |position| {
+        let position = serde_json::from_value(position).unwrap();
+        Machine::resume(Arc::clone(&flow), about(), position)
+    };
+    assert!(resume(position.clone()).is_ok());
+    let mut changed = 0;
+    for pending in position["pending"].as_object().unwrap().keys() {
+        let mut position = position.clone();
+        let pending = &mut position["pending"][pending];
+        if pending["thread"] == u64::MAX {
+            pending["depth"] = json!(u64::MAX);
+            assert!(resume(position).is_err());
+            changed += 1;
+        }
+    }
+    assert!(changed > 0, "{position}");
+}
