@@ -8,9 +8,9 @@
 
 pub mod blocking;
 pub mod definitions;
+pub mod manual_runs;
 pub mod metrics;
 mod payload;
 pub mod reconcile;
-pub mod runs;
 pub mod schedules;
 pub mod steps;

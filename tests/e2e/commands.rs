@@ -4,7 +4,7 @@ use almanac_tests::{Project, SOON, Scheduler, cron, eventually, on_both_schedule
 use serde_json::Value;
 
 use crate::ownership::Foreign;
-use crate::told::start_workflow;
+use crate::workflow_client::start_workflow;
 
 on_both_schedulers!(
     plan_writes_nothing,

@@ -13,8 +13,8 @@ use almanac_tests::{Project, Scheduler, eventually, json_payload};
 use anyhow::Context;
 use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads};
 
-use crate::fake::{Fake, Fate, Process, revision, says};
-use crate::told::{Told, start_workflow};
+use crate::fake_worker::{FakeWorker, Fate, Process, revision, says};
+use crate::workflow_client::{WorkflowClient, start_workflow};
 
 /// What no handler expects.
 fn strange_inputs() -> Vec<Option<Payloads>> {
@@ -54,8 +54,8 @@ fn test(body: impl Future<Output = anyhow::Result<()>>) {
 fn what_strangers_send_does_not_wedge_it() {
     test(async {
         for input in strange_inputs() {
-            let told = Told::start(input).await?;
-            let fake = Fake::holding("1");
+            let told = WorkflowClient::start(input).await?;
+            let fake = FakeWorker::holding("1");
             let _workflows = Process::workflows(&told.project, &fake)?;
             let _a = Process::worker(&told.project, "a", &fake)?;
             told.until("the first answer", |status| {
@@ -106,8 +106,8 @@ fn what_strangers_send_does_not_wedge_it() {
 #[test]
 fn no_signal_is_lost_when_it_continues_as_new() {
     test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("r0");
+        let told = WorkflowClient::start(None).await?;
+        let fake = FakeWorker::holding("r0");
         let _workflows = Process::workflows(&told.project, &fake)?;
         let _a = Process::worker(&told.project, "a", &fake)?;
         told.started("a", "r0").await?;
@@ -180,8 +180,8 @@ fn no_signal_is_lost_when_it_continues_as_new() {
 #[test]
 fn a_request_gets_one_answer_and_a_pass_of_its_kind() {
     test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("1");
+        let told = WorkflowClient::start(None).await?;
+        let fake = FakeWorker::holding("1");
         let _workflows = Process::workflows(&told.project, &fake)?;
         let _a = Process::worker(&told.project, "a", &fake)?;
         told.started("a", "1").await?;
@@ -245,8 +245,8 @@ fn a_request_gets_one_answer_and_a_pass_of_its_kind() {
 #[test]
 fn a_worker_that_does_not_start_a_pass_is_dropped_and_the_next_one_does_it() {
     test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("1");
+        let told = WorkflowClient::start(None).await?;
+        let fake = FakeWorker::holding("1");
         let _workflows = Process::workflows(&told.project, &fake)?;
         let _a = Process::worker(&told.project, "a", &fake)?;
         told.started("a", "1").await?;
@@ -271,8 +271,8 @@ fn a_worker_that_does_not_start_a_pass_is_dropped_and_the_next_one_does_it() {
 #[test]
 fn terminated_it_begins_from_nothing_and_describes_everything() {
     test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("1");
+        let told = WorkflowClient::start(None).await?;
+        let fake = FakeWorker::holding("1");
         let _workflows = Process::workflows(&told.project, &fake)?;
         let _a = Process::worker(&told.project, "a", &fake)?;
         told.started("a", "1").await?;
@@ -307,8 +307,8 @@ fn terminated_it_begins_from_nothing_and_describes_everything() {
 #[test]
 fn replicas_never_undo_each_other() {
     test(async {
-        let told = Told::start(None).await?;
-        let (a, b) = (Fake::holding("1"), Fake::holding("1"));
+        let told = WorkflowClient::start(None).await?;
+        let (a, b) = (FakeWorker::holding("1"), FakeWorker::holding("1"));
         let _workflows = Process::workflows(&told.project, &a)?;
         let _a = Process::worker(&told.project, "a", &a)?;
         let b_process = Process::worker(&told.project, "b", &b)?;
@@ -340,7 +340,7 @@ fn replicas_never_undo_each_other() {
         // b restarts with stale files: the edit stays.
         told.stopping("b").await?;
         drop(b_process);
-        let stale = Fake::holding("1");
+        let stale = FakeWorker::holding("1");
         let _stale = Process::worker(&told.project, "b2", &stale)?;
         let before = told.status().await?.requested;
         told.started("b2", "1").await?;
@@ -363,7 +363,7 @@ fn replicas_never_undo_each_other() {
         );
 
         // A third one starts with files nobody has seen.
-        let c = Fake::holding("3");
+        let c = FakeWorker::holding("3");
         let _c = Process::worker(&told.project, "c", &c)?;
         told.started("c", "3").await?;
         let status = told
@@ -375,7 +375,7 @@ fn replicas_never_undo_each_other() {
     });
 }
 
-fn newest(fakes: &[&Arc<Fake>]) -> PassInput {
+fn newest(fakes: &[&Arc<FakeWorker>]) -> PassInput {
     let passes = fakes.iter().flat_map(|fake| fake.passes());
     passes.max_by_key(|input| input.pass).unwrap()
 }
@@ -383,8 +383,8 @@ fn newest(fakes: &[&Arc<Fake>]) -> PassInput {
 #[test]
 fn a_dead_replica_with_other_files_does_not_hold_up_removals_for_ever() {
     test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("1");
+        let told = WorkflowClient::start(None).await?;
+        let fake = FakeWorker::holding("1");
         let _workflows = Process::workflows(&told.project, &fake)?;
         let _a = Process::worker(&told.project, "a", &fake)?;
         told.started("ghost", "1").await?;
@@ -402,8 +402,8 @@ fn a_dead_replica_with_other_files_does_not_hold_up_removals_for_ever() {
 #[test]
 fn a_registry_that_moved_is_followed_without_its_announcement() {
     test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("1");
+        let told = WorkflowClient::start(None).await?;
+        let fake = FakeWorker::holding("1");
         let _workflows = Process::workflows(&told.project, &fake)?;
         let _a = Process::worker(&told.project, "a", &fake)?;
         told.started("a", "1").await?;
@@ -428,8 +428,8 @@ fn a_registry_that_moved_is_followed_without_its_announcement() {
 #[test]
 fn a_pass_that_fails_is_recorded_and_tried_again() {
     test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("1");
+        let told = WorkflowClient::start(None).await?;
+        let fake = FakeWorker::holding("1");
         let _workflows = Process::workflows(&told.project, &fake)?;
         let _a = Process::worker(&told.project, "a", &fake)?;
         fake.then([
@@ -453,8 +453,8 @@ fn a_pass_that_fails_is_recorded_and_tried_again() {
 #[test]
 fn the_details_show_the_last_report() {
     test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("1");
+        let told = WorkflowClient::start(None).await?;
+        let fake = FakeWorker::holding("1");
         let _workflows = Process::workflows(&told.project, &fake)?;
         eventually("the first details", || async {
             Ok(told.details().await?.contains("waiting for worker"))
@@ -473,7 +473,7 @@ fn the_details_show_the_last_report() {
 fn an_id_that_names_no_project_fails_at_once() {
     test(async {
         let project = Project::new(Scheduler::V1).await?;
-        let fake = Fake::holding("1");
+        let fake = FakeWorker::holding("1");
         let _workflows = Process::workflows(&project, &fake)?;
         let queue = format!("almanac-{}-reconcile", project.name());
         let id = format!("almanac/{}/typo", project.name());

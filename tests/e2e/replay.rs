@@ -25,8 +25,8 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 };
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 
-use crate::fake::{Fake, Fate, Process, revision, says};
-use crate::told::{Told, one};
+use crate::fake_worker::{FakeWorker, Fate, Process, revision, says};
+use crate::workflow_client::{WorkflowClient, one};
 
 /// Set, the scenarios below write their histories.
 const RECORD: &str = "ALMANAC_RECORD_HISTORIES";
@@ -119,8 +119,8 @@ pub(crate) async fn record(project: &Project, workflow: &str, name: &str) -> any
 #[test]
 fn a_run_of_the_reconcile_workflow_replays() {
     almanac_tests::run(async {
-        let told = Told::start(Some(one(&"junk"))).await?;
-        let (a, b) = (Fake::holding("1"), Fake::holding("1"));
+        let told = WorkflowClient::start(Some(one(&"junk"))).await?;
+        let (a, b) = (FakeWorker::holding("1"), FakeWorker::holding("1"));
         let _workflows = Process::workflows(&told.project, &a)?;
         let _a = Process::worker(&told.project, "a", &a)?;
         let b_process = Process::worker(&told.project, "b", &b)?;
@@ -192,7 +192,7 @@ fn a_run_of_the_reconcile_workflow_replays() {
 fn a_run_of_a_definition_replays() {
     almanac_tests::run(async {
         let project = Project::new(Scheduler::V1).await?;
-        let fake = Fake::holding("1");
+        let fake = FakeWorker::holding("1");
         let _process = Process::workflows(&project, &fake)?;
         fake.define(PinnedDefinition {
             id: "nightly".parse()?,

@@ -10,8 +10,8 @@ use temporalio_common::protos::temporal::api::failure::v1::Failure;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_common::protos::temporal::api::workflowservice::v1::GetWorkflowExecutionHistoryRequest;
 
-use crate::fake::{Fake, Process, revision};
-use crate::told::{one, start_workflow};
+use crate::fake_worker::{FakeWorker, Process, revision};
+use crate::workflow_client::{one, start_workflow};
 
 /// How a workflow ended; it must end soon.
 pub(crate) async fn ending(project: &Project, id: &str) -> anyhow::Result<Attributes> {
@@ -82,7 +82,7 @@ pub(crate) async fn run(project: &Project, id: &str, input: &Value) -> anyhow::R
 fn a_pinned_run_does_its_steps_and_answers_the_last_output() {
     almanac_tests::run(async {
         let project = Project::new(Scheduler::V1).await?;
-        let fake = Fake::holding("1");
+        let fake = FakeWorker::holding("1");
         let _process = Process::workflows(&project, &fake)?;
         let steps = json!([
             { "first": { "set": { "a": 1 } } },
@@ -110,7 +110,7 @@ fn a_pinned_run_does_its_steps_and_answers_the_last_output() {
 fn a_run_by_name_takes_the_current_definition_and_keeps_it() {
     almanac_tests::run(async {
         let project = Project::new(Scheduler::V1).await?;
-        let fake = Fake::holding("1");
+        let fake = FakeWorker::holding("1");
         let _process = Process::workflows(&project, &fake)?;
         let definition = |answer: &str| PinnedDefinition {
             id: "nightly".parse().unwrap(),
@@ -144,7 +144,7 @@ fn a_run_by_name_takes_the_current_definition_and_keeps_it() {
 fn what_cannot_be_run_fails_with_its_place() {
     almanac_tests::run(async {
         let project = Project::new(Scheduler::V1).await?;
-        let fake = Fake::holding("1");
+        let fake = FakeWorker::holding("1");
         let _process = Process::workflows(&project, &fake)?;
         let pinned =
             |steps: Value| json!({ "definition": { "id": "x", "revision": "r", "do": steps } });

@@ -11,8 +11,8 @@ use almanac_tests::{Project, Scheduler, cron, eventually, json_payload, wait_for
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payloads;
 
-use crate::fake::{Fake, Process, revision, says};
-use crate::told::{Told, one};
+use crate::fake_worker::{FakeWorker, Process, revision, says};
+use crate::workflow_client::{WorkflowClient, one};
 
 /// Almost all that the server takes of a payload.
 const LARGE: usize = 1_900_000;
@@ -26,8 +26,8 @@ fn test(body: impl Future<Output = anyhow::Result<()>>) {
 #[test]
 fn an_update_that_is_too_large_is_refused() {
     test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("1");
+        let told = WorkflowClient::start(None).await?;
+        let fake = FakeWorker::holding("1");
         let _workflows = Process::workflows(&told.project, &fake)?;
         let _a = Process::worker(&told.project, "a", &fake)?;
         told.started("a", "1").await?;
@@ -138,8 +138,8 @@ fn a_flood_of_large_signals_does_not_end_a_suspension() {
 #[test]
 fn forged_announcements_decide_nothing() {
     test(async {
-        let told = Told::start(None).await?;
-        let fake = Fake::holding("1");
+        let told = WorkflowClient::start(None).await?;
+        let fake = FakeWorker::holding("1");
         let _workflows = Process::workflows(&told.project, &fake)?;
         let _a = Process::worker(&told.project, "a", &fake)?;
         let statement = Announcement {

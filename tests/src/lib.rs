@@ -67,7 +67,7 @@ where
         Ok(Err(error)) => told(error),
         Err(_) => "see the panic above".to_owned(),
     };
-    panic!("{failure}\n{}", project::testimony());
+    panic!("{failure}\n{}", project::diagnostics());
 }
 
 /// An error's chain, and where in the tests it came from, when `RUST_BACKTRACE` is set.

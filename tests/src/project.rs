@@ -160,15 +160,15 @@ pub(crate) fn forget() {
 
 /// What the projects of the test on this thread left behind: the workers'
 /// logs and what Temporal holds.
-pub(crate) fn testimony() -> String {
+pub(crate) fn diagnostics() -> String {
     let mut text = String::new();
     for witness in PROJECTS.with_borrow_mut(std::mem::take) {
-        testify(&witness, &mut text).expect("writing to a string");
+        diagnose(&witness, &mut text).expect("writing to a string");
     }
     text
 }
 
-fn testify(witness: &Witness, text: &mut String) -> std::fmt::Result {
+fn diagnose(witness: &Witness, text: &mut String) -> std::fmt::Result {
     let Witness { name, address, .. } = witness;
     writeln!(text, "\n=== project {name} at {address}")?;
     let mut logs: Vec<PathBuf> = std::fs::read_dir(witness.folder.path())

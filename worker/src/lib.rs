@@ -18,11 +18,11 @@ pub mod cli;
 pub mod connect;
 mod console;
 mod failure;
+mod hardening;
 pub mod health;
 pub mod http;
 mod init;
 pub mod process;
-mod protect;
 pub mod reconcile_client;
 pub mod registry;
 pub mod telemetry;
@@ -30,9 +30,9 @@ mod wiring;
 
 /// Runs a command line to its end.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    console::tell_panics();
-    if let Err(error) = protect::hide() {
-        console::say(&format!(
+    console::report_panics();
+    if let Err(error) = hardening::forbid_memory_dumps() {
+        console::eprint(&format!(
             "warning: other processes of this user may read this one: {error}"
         ));
     }
@@ -57,7 +57,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// The exit code of a command that failed; the error is printed.
 fn failed(error: &anyhow::Error) -> ExitCode {
-    console::say_page(&failure::page("error: ", error));
+    console::eprint_page(&failure::page("error: ", error));
     ExitCode::FAILURE
 }
 
@@ -66,7 +66,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 fn ended(code: ExitCode) -> ExitCode {
     let lost = console::lost_output();
     if lost {
-        console::say("error: standard output cannot be written; what was printed is incomplete");
+        console::eprint("error: standard output cannot be written; what was printed is incomplete");
     }
     console::flush();
     if lost && code == ExitCode::SUCCESS {
@@ -92,9 +92,9 @@ fn usage(error: &clap::Error, arguments: &[OsString]) {
     } else if arguments.iter().chain(&variables).any(is_hostile) {
         let text = styled.to_string();
         let parts: Vec<_> = text.split('\n').map(str::trim).collect();
-        console::say(parts.join(" ").trim_end());
+        console::eprint(parts.join(" ").trim_end());
     } else {
-        console::say_styled(&styled);
+        console::eprint_styled(&styled);
     }
 }
 
@@ -151,7 +151,7 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
     args.worker.listen = dev::listen_address(args.worker.listen).await?;
     let parts = wiring::parts(&args.project, &args.worker)?;
     let mut process = Process::new(args.project.clone(), args.worker, metrics, parts).await?;
-    console::say(&format!(
+    console::eprint(&format!(
         "starting a temporal dev server, kept in {}",
         args.db.display()
     ));

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use almanac_activities::definitions::{DefinitionActivities, DefinitionSource};
+use almanac_activities::manual_runs::{ManualRunActivities, ManualRunner};
 use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
-use almanac_activities::runs::{RunActivities, Runner};
-use almanac_activities::schedules::{Pace, Schedules};
-use almanac_activities::steps::{Callers, StepActivities, StepKeys, Steps};
+use almanac_activities::schedules::{RateLimiter, Schedules};
+use almanac_activities::steps::{CallerCheck, StepActivities, StepKeys, Steps};
 use almanac_base::names::Project;
 use almanac_core::snapshot::Snapshot;
 use almanac_workflows::reconcile::ReconcileSchedules;
@@ -17,7 +17,7 @@ use temporalio_sdk::WorkerOptions;
 use crate::args::WorkerArgs;
 use crate::backend::Shared;
 use crate::http::{self, Authority};
-use crate::process::{Parts, Statements, WorkerSpec};
+use crate::process::{AnnouncementLog, Parts, WorkerSpec};
 use crate::registry::Registry;
 
 impl DefinitionSource for Registry {
@@ -55,8 +55,8 @@ pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Part
         serve: Box::new(move |listener, shared, stop| {
             Box::pin(http::serve(listener, shared, authority, stop))
         }),
-        specs: Box::new(move |shared, statements| {
-            specs(shared, statements, &args, &to_call, keys.as_ref())
+        specs: Box::new(move |shared, announcement_log| {
+            specs(shared, announcement_log, &args, &to_call, keys.as_ref())
         }),
     })
 }
@@ -64,7 +64,7 @@ pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Part
 /// The process's three workers; see [`WorkerSpec`].
 fn specs(
     shared: &Arc<Shared>,
-    statements: &Arc<Statements>,
+    announcement_log: &Arc<AnnouncementLog>,
     args: &WorkerArgs,
     steps: &Arc<Steps>,
     keys: Option<&StepKeys>,
@@ -72,7 +72,7 @@ fn specs(
     let project = &shared.project;
     let source: Arc<dyn DefinitionSource> = Arc::clone(&shared.registry) as _;
     // One pace for the whole process, whatever becomes of connections.
-    let pace = Arc::new(Pace::new(args.rps));
+    let rate_limiter = Arc::new(RateLimiter::new(args.rps));
     let concurrency = usize::from(args.reconcile_concurrency);
     let adopts_from = args.adopts_from.clone();
     vec![
@@ -91,23 +91,25 @@ fn specs(
             queue: project.run_queue(),
             pollers: 5,
             register: {
-                let (source, pace) = (Arc::clone(&source), Arc::clone(&pace));
+                let (source, rate_limiter) = (Arc::clone(&source), Arc::clone(&rate_limiter));
                 let steps = Arc::clone(steps);
                 let keys = keys.cloned();
                 let project = project.clone();
                 Arc::new(move |client, options| {
-                    let schedules = Schedules::new(client.clone(), Arc::clone(&pace));
-                    let runner = Runner::new(schedules, project.clone());
+                    let schedules = Schedules::new(client.clone(), Arc::clone(&rate_limiter));
+                    let runner = ManualRunner::new(schedules, project.clone());
                     options.register_workflow::<RunDefinition>()?;
                     take_large_updates(options);
-                    options.register_activities(RunActivities::new(Arc::new(runner)));
+                    options.register_activities(ManualRunActivities::new(Arc::new(runner)));
                     options.register_activities(DefinitionActivities::new(
                         Arc::clone(&source),
                         keys.clone(),
                     ));
-                    let callers = Callers::new(client.clone(), project.clone(), keys.clone());
-                    let callers = Arc::new(callers);
-                    options.register_activities(StepActivities::new(Arc::clone(&steps), callers));
+                    let caller_check =
+                        CallerCheck::new(client.clone(), project.clone(), keys.clone());
+                    let caller_check = Arc::new(caller_check);
+                    options
+                        .register_activities(StepActivities::new(Arc::clone(&steps), caller_check));
                     Ok(())
                 })
             },
@@ -118,13 +120,14 @@ fn specs(
             pollers: 2,
             register: {
                 let shared = Arc::clone(shared);
-                let statements = Arc::clone(statements);
+                let announcement_log = Arc::clone(announcement_log);
                 let adopts_from = adopts_from.clone();
                 let keys = keys.cloned();
                 Arc::new(move |client, options| {
                     let health = Arc::clone(&shared.health);
                     let reconciler = Reconciler::new(
-                        Schedules::new(client.clone(), Arc::clone(&pace)).signing(keys.clone()),
+                        Schedules::new(client.clone(), Arc::clone(&rate_limiter))
+                            .signing(keys.clone()),
                         shared.project.clone(),
                         Arc::clone(&source),
                         concurrency,
@@ -132,10 +135,10 @@ fn specs(
                     )
                     .adopting_from(adopts_from.clone())
                     .answering({
-                        let statements = Arc::clone(&statements);
-                        move |heard| statements.after(heard)
+                        let announcement_log = Arc::clone(&announcement_log);
+                        move |heard| announcement_log.after(heard)
                     })
-                    .watching(Arc::clone(&shared.watch));
+                    .monitoring_with(Arc::clone(&shared.monitor));
                     options.register_activities(ReconcileActivities::new(Arc::new(reconciler)));
                     Ok(())
                 })

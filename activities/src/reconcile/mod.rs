@@ -22,8 +22,8 @@ use crate::blocking::compute;
 use crate::definitions::DefinitionSource;
 use crate::metrics::{self, Metric};
 use crate::schedules::{
-    Adopter, Applied, Applier, Depth, Fingerprints, Observation, Observer, RequestError, Schedules,
-    ServerClock, SettledCache, Watch,
+    Adopter, Applied, Applier, Depth, Fingerprints, InSyncCache, Observation, Observer,
+    RequestError, ScheduleMonitor, Schedules, ServerClock,
 };
 use report::{conclude, report};
 
@@ -33,12 +33,12 @@ pub struct Reconciler {
     project: Project,
     source: Arc<dyn DefinitionSource>,
     concurrency: usize,
-    cache: SettledCache,
+    cache: InSyncCache,
     fingerprints: Fingerprints,
     /// The project whose schedules ours take over from, where a definition
     /// names no other.
     adopts_from: Option<Project>,
-    watch: Arc<Watch>,
+    monitor: Arc<ScheduleMonitor>,
     /// The worker's statements after the one with this number.
     statements: Box<dyn Fn(u64) -> Option<Vec<Announcement>> + Send + Sync>,
     /// Told of each full pass that was no dry run and tried every operation.
@@ -46,7 +46,7 @@ pub struct Reconciler {
 }
 
 /// What a pass starts from.
-struct Ground {
+struct PassBasis {
     desired: BTreeMap<DefinitionId, Desired>,
     only: Option<BTreeSet<DefinitionId>>,
     now: Timestamp,
@@ -66,10 +66,10 @@ impl Reconciler {
             project,
             source,
             concurrency: concurrency.max(1),
-            cache: SettledCache::default(),
+            cache: InSyncCache::default(),
             fingerprints: Fingerprints::default(),
             adopts_from: None,
-            watch: Arc::default(),
+            monitor: Arc::default(),
             statements: Box::new(|_| None),
             on_full_pass: Box::new(on_full_pass),
         }
@@ -95,8 +95,8 @@ impl Reconciler {
 
     /// Goes on with what was noticed by an earlier one.
     #[must_use]
-    pub fn watching(mut self, watch: Arc<Watch>) -> Self {
-        self.watch = watch;
+    pub fn monitoring_with(mut self, monitor: Arc<ScheduleMonitor>) -> Self {
+        self.monitor = monitor;
         self
     }
 
@@ -112,8 +112,8 @@ impl Reconciler {
     pub async fn plan(&self, input: &PassInput) -> Result<(Plan, Report), RequestError> {
         let snapshot = self.source.snapshot();
         let now = Timestamp::now();
-        let ground = compute(|| self.ground(&snapshot, input, now.max(input.now)));
-        let (plan, _) = self.look(&snapshot, input, &ground).await?;
+        let basis = compute(|| self.basis(&snapshot, input, now.max(input.now)));
+        let (plan, _) = self.look(&snapshot, input, &basis).await?;
         let report = report(input, &snapshot, &plan, None, now);
         Ok((plan, report))
     }
@@ -140,16 +140,16 @@ impl Reconciler {
         let clock = ServerClock::told(input.now);
         let now = Timestamp::now();
         metrics::at(Metric::ReconcileLastAttempt, now);
-        let ground = compute(|| self.ground(&snapshot, input, now.max(input.now)));
-        let (plan, observation) = self.look(&snapshot, input, &ground).await?;
+        let basis = compute(|| self.basis(&snapshot, input, now.max(input.now)));
+        let (plan, observation) = self.look(&snapshot, input, &basis).await?;
         let applied = if input.dry_run {
             None
         } else {
-            let policy = self.policy(input, &ground);
+            let policy = self.policy(input, &basis);
             let applier = Applier {
                 schedules: &self.schedules,
                 project: &self.project,
-                desired: &ground.desired,
+                desired: &basis.desired,
                 policy: &policy,
                 concurrency: self.concurrency,
                 clock,
@@ -162,7 +162,7 @@ impl Reconciler {
                     schedules: &self.schedules,
                     clock,
                     project: &self.project,
-                    desired: &ground.desired,
+                    desired: &basis.desired,
                 };
                 let is_current = || self.source.snapshot().revision == plan.revision;
                 adopter
@@ -203,19 +203,19 @@ impl Reconciler {
         &self,
         snapshot: &Snapshot,
         input: &PassInput,
-        ground: &Ground,
+        basis: &PassBasis,
     ) -> Result<(Plan, Observation), RequestError> {
-        let policy = self.policy(input, ground);
+        let policy = self.policy(input, basis);
         let observer = Observer {
             schedules: &self.schedules,
             project: &self.project,
             cache: &self.cache,
             fingerprints: &self.fingerprints,
-            watch: &self.watch,
+            monitor: &self.monitor,
             concurrency: self.concurrency,
         };
-        let desired = &ground.desired;
-        let observation = if let Some(only) = &ground.only {
+        let desired = &basis.desired;
+        let observation = if let Some(only) = &basis.only {
             observer.observe_only(only, desired, &policy).await?
         } else {
             let depth = if input.describe_all {
@@ -231,7 +231,7 @@ impl Reconciler {
 
     /// What the definitions ask for. A fast pass asks for its own few alone,
     /// whatever the total.
-    fn ground(&self, snapshot: &Snapshot, input: &PassInput, now: Timestamp) -> Ground {
+    fn basis(&self, snapshot: &Snapshot, input: &PassInput, now: Timestamp) -> PassBasis {
         let only: Option<BTreeSet<DefinitionId>> = input
             .only
             .as_ref()
@@ -257,13 +257,13 @@ impl Reconciler {
                 one.adopts.get_or_insert_with(|| project.schedule_id(id));
             }
         }
-        Ground { desired, only, now }
+        PassBasis { desired, only, now }
     }
 
-    fn policy<'a>(&'a self, input: &'a PassInput, ground: &'a Ground) -> Policy<'a> {
+    fn policy<'a>(&'a self, input: &'a PassInput, basis: &'a PassBasis) -> Policy<'a> {
         Policy {
             project: &self.project,
-            now: ground.now,
+            now: basis.now,
             drift: input.drift,
             orphans: input.orphans,
             confirm: input.confirm.as_deref(),
@@ -272,7 +272,7 @@ impl Reconciler {
             overrides: &input.overrides,
             orders: &input.orders,
             corrections: &input.corrections,
-            only: ground.only.as_ref(),
+            only: basis.only.as_ref(),
         }
     }
 
@@ -281,7 +281,7 @@ impl Reconciler {
         let written = applied.changes.iter();
         for change in written.filter(|change| change.op != Op::Delete) {
             if let Ok(definition) = change.id.parse() {
-                self.watch
+                self.monitor
                     .written(&self.project.schedule_id(&definition), now);
             }
         }
@@ -376,8 +376,8 @@ impl Reconciler {
             metrics::schedules("orphaned", counts.orphaned);
             metrics::schedules("contested", counts.contested);
             metrics::schedules("unreadable", counts.unreadable);
-            metrics::overdue(self.watch.overdue_count());
-            self.watch.log_zone_differences();
+            metrics::overdue(self.monitor.overdue_count());
+            self.monitor.log_zone_differences();
             metrics::missed(0);
             if !failed {
                 metrics::last_success(Timestamp::now());

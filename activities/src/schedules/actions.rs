@@ -13,7 +13,7 @@ use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleActionResul
 use super::wire::decode_time;
 
 /// How long Temporal may take to tell of a run.
-const LOOK_LIMIT: Duration = Duration::from_secs(5);
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A run that a schedule started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -128,7 +128,7 @@ const ASKED: usize = 10;
 /// known. Of a run that continued as new or was retried, its latest part counts.
 async fn run_status(client: &Client, workflow_id: &str) -> Option<String> {
     let rpc = RpcOptions::builder()
-        .timeout(LOOK_LIMIT)
+        .timeout(DESCRIBE_TIMEOUT)
         .retry_options(RetryOptions::no_retries())
         .build();
     let options = WorkflowDescribeOptions::builder().rpc_options(rpc).build();

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_core::plan::{
-    Comparison, Expectation, Observed, Policy, Seen, Settled, Unreadable, compare, protected_ids,
+    Comparison, Expectation, InSync, KnownSchedule, Observed, Policy, Unreadable, compare,
+    protected_ids,
 };
 use almanac_core::record::OrphanPolicy;
 use almanac_core::schedule::Desired;
@@ -18,9 +19,9 @@ use almanac_core::snapshot::Snapshot;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
-use super::watch::Wanted;
+use super::monitor::ExpectedRuns;
 use super::wire::{self, Described};
-use super::{Fingerprints, ListEntry, RequestError, Schedules, SettledCache, Watch};
+use super::{Fingerprints, InSyncCache, ListEntry, RequestError, ScheduleMonitor, Schedules};
 
 /// Looks at the server's schedules for a plan.
 #[derive(Debug)]
@@ -30,11 +31,11 @@ pub struct Observer<'a> {
     /// The project.
     pub project: &'a Project,
     /// What this process knows from earlier.
-    pub cache: &'a SettledCache,
+    pub cache: &'a InSyncCache,
     /// What it hashed earlier.
     pub fingerprints: &'a Fingerprints,
     /// What it noticed earlier.
-    pub watch: &'a Watch,
+    pub monitor: &'a ScheduleMonitor,
     /// How many schedules are described at a time.
     pub concurrency: usize,
 }
@@ -94,13 +95,13 @@ impl Observer<'_> {
             .map(|entry| &entry.schedule)
             .collect();
         self.cache.retain(&ours);
-        self.watch.retain(&ours);
+        self.monitor.retain(&ours);
         self.fingerprints.retain(snapshot);
         let due = match depth {
             Depth::DescribeAll => BTreeSet::new(),
             Depth::ListFirst(interval) => {
                 self.cache
-                    .due(&ours, interval, self.schedules.pace().rate())
+                    .due(&ours, interval, self.schedules.rate_limiter().rate())
             }
         };
         let listed: BTreeSet<_> = entries.iter().map(|entry| &entry.schedule).collect();
@@ -114,7 +115,7 @@ impl Observer<'_> {
             let Some(owner) = &entry.owner else {
                 observation
                     .observed
-                    .insert(entry.schedule.clone(), Seen::Foreign);
+                    .insert(entry.schedule.clone(), KnownSchedule::Unmanaged);
                 continue;
             };
             let suspect = |digests| Suspect {
@@ -135,7 +136,7 @@ impl Observer<'_> {
                 .filter(|one| one.schedule == entry.schedule);
             let Some(wanted) = wanted else {
                 if left_alone(owner) {
-                    observation.settle(&entry.schedule, Settled::nothing(owner, entry.paused));
+                    observation.settle(&entry.schedule, InSync::nothing(owner, entry.paused));
                 } else {
                     suspects.push(suspect(None));
                 }
@@ -144,12 +145,12 @@ impl Observer<'_> {
             let plain = || self.fingerprints.of(wanted, snapshot);
             let expected = Expectation::of(wanted, policy, plain);
             let digests = (entry.digest(), digest_of(&expected, policy));
-            let doing = Wanted {
+            let doing = ExpectedRuns {
                 spec: &expected.spec,
                 overlap: wanted.values.overlap_policy,
                 is_limited: expected.limited,
             };
-            self.watch.listed(entry, digests.0, doing, policy.now);
+            self.monitor.listed(entry, digests.0, doing, policy.now);
             // What an operator asks for is no expectation yet: no list proves it.
             let closely = depth == Depth::DescribeAll
                 || due.contains(&entry.schedule)
@@ -174,7 +175,7 @@ impl Observer<'_> {
     /// for each zone, within the hour. A pass does not depend on the answers.
     async fn compare_zones(&self, entries: &[ListEntry]) {
         let now = Timestamp::now();
-        let compared = stream::iter(self.watch.zones_to_compare(entries, now))
+        let compared = stream::iter(self.monitor.zones_to_compare(entries, now))
             .map(|(id, spec)| async move {
                 let asked = self.schedules.zone_difference(&id, &spec, now);
                 let answer = tokio::time::timeout(ZONE_LIMIT, asked).await;
@@ -184,10 +185,10 @@ impl Observer<'_> {
         futures::pin_mut!(compared);
         while let Some((timezone, answer)) = compared.next().await {
             if let Ok(Ok(difference)) = answer {
-                self.watch.zone_compared(&timezone, difference, now);
+                self.monitor.zone_compared(&timezone, difference, now);
             } else {
                 tracing::debug!(timezone, "time zone data cannot be compared now");
-                self.watch.zone_not_compared(&timezone, now);
+                self.monitor.zone_not_compared(&timezone, now);
             }
         }
     }
@@ -228,11 +229,11 @@ impl Observer<'_> {
                     };
                     observation
                         .observed
-                        .insert(ours, Seen::Unreadable(unreadable));
+                        .insert(ours, KnownSchedule::Unreadable(unreadable));
                 }
                 // One that cannot be read may fire all the same.
                 Ok(_) | Err(_) => {
-                    observation.observed.insert(from, Seen::Foreign);
+                    observation.observed.insert(from, KnownSchedule::Unmanaged);
                 }
             }
         }
@@ -283,12 +284,12 @@ impl Observer<'_> {
         expected: &Expectation,
         digests: (u64, u64),
         policy: &Policy<'_>,
-    ) -> Option<Settled> {
+    ) -> Option<InSync> {
         let known = self.cache.get(&entry.schedule, digests.0, digests.1);
         known.or_else(|| {
-            entry.proves(expected).then(|| Settled {
+            entry.proves(expected).then(|| InSync {
                 overridden: policy.overrides.get(owner).cloned(),
-                ..Settled::nothing(owner, entry.paused)
+                ..InSync::nothing(owner, entry.paused)
             })
         })
     }
@@ -324,7 +325,7 @@ impl Observer<'_> {
                     };
                     observation
                         .observed
-                        .insert(suspect.schedule, Seen::Unreadable(unreadable));
+                        .insert(suspect.schedule, KnownSchedule::Unreadable(unreadable));
                 }
                 Ok(response) => {
                     let info = response.info.clone().unwrap_or_default();
@@ -332,7 +333,7 @@ impl Observer<'_> {
                         .schedules
                         .live(self.project, &suspect.schedule, response);
                     if let Some(described) = &seen {
-                        self.watch.described(&described.live, &info);
+                        self.monitor.described(&described.live, &info);
                     }
                     self.take(suspect, seen, desired, policy, observation);
                 }
@@ -352,7 +353,9 @@ impl Observer<'_> {
         observation: &mut Observation,
     ) {
         let Some(described) = described else {
-            observation.observed.insert(suspect.schedule, Seen::Foreign);
+            observation
+                .observed
+                .insert(suspect.schedule, KnownSchedule::Unmanaged);
             return;
         };
         let comparison = desired
@@ -362,7 +365,7 @@ impl Observer<'_> {
             && known.update.is_none()
             && known.ended_override.is_none()
         {
-            let settled = Settled {
+            let settled = InSync {
                 definition: described.live.definition.clone(),
                 paused: described.live.values.paused,
                 overridden: known.overridden,
@@ -370,7 +373,7 @@ impl Observer<'_> {
                 contested: known.contested,
             };
             let drift = settled.drift.union(&settled.contested).copied().collect();
-            self.watch.drifted(&suspect.schedule, drift);
+            self.monitor.drifted(&suspect.schedule, drift);
             if let Some((listed, expected)) = suspect.digests
                 && settled.contested.is_empty()
             {
@@ -380,18 +383,19 @@ impl Observer<'_> {
             observation.settle(&suspect.schedule, settled);
             return;
         }
-        self.watch.drifted(&suspect.schedule, BTreeSet::new());
+        self.monitor.drifted(&suspect.schedule, BTreeSet::new());
         let live = Box::new(described.live.clone());
         observation
             .observed
-            .insert(suspect.schedule.clone(), Seen::Described(live));
+            .insert(suspect.schedule.clone(), KnownSchedule::Described(live));
         observation.described.insert(suspect.schedule, described);
     }
 }
 
 impl Observation {
-    fn settle(&mut self, id: &ScheduleId, settled: Settled) {
-        self.observed.insert(id.clone(), Seen::Settled(settled));
+    fn settle(&mut self, id: &ScheduleId, settled: InSync) {
+        self.observed
+            .insert(id.clone(), KnownSchedule::InSync(settled));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Runs that a write dropped: found, and started once.
 //!
 //! Expected flow: whoever wrote a schedule names the runs that were due at the
-//! write ([`super::due::at_risk`]). Each is looked for: one that was started,
+//! write ([`super::due_runs::at_risk`]). Each is looked for: one that was started,
 //! or still comes, is well. What is certainly gone is started by a backfill.
 //! That is a write too, so it waits for a moment at which no run is due, and
 //! the runs at risk by it are looked for in the next round.
@@ -18,8 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
 
 use super::apply::request_id;
-use super::due::{Backend, Due, Guard, Moment, ServerClock, at_risk};
-use super::slot::Slot;
+use super::due_runs::{Backend, DueRun, ServerClock, WriteGuard, WriteMoment, at_risk};
+use super::operation_permit::OperationPermit;
 use super::wire::Described;
 use super::{RequestError, Schedules};
 use crate::blocking::compute;
@@ -27,9 +27,9 @@ use crate::blocking::compute;
 /// A patch that starts a run may take this long.
 const PATCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time between two descriptions of one schedule.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// A run that was due at a write is looked for this long.
-const LOOKED_FOR: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// A run that a backfill starts is waited for this long.
 const STARTED_WITHIN: Duration = Duration::from_secs(3);
 /// The server computes a schedule's next runs anew within this of a write.
@@ -60,29 +60,29 @@ pub(crate) struct Written<'a> {
     /// The number of its runs that were due and skipped or missed before the write.
     pub(crate) passed_over: i64,
     /// The runs that were due at the write.
-    pub(crate) at_risk: Vec<Due>,
+    pub(crate) at_risk: Vec<DueRun>,
 }
 
 /// The runs that were at risk and were not seen to start by themselves.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recovered {
     /// Runs that were dropped, and were started.
-    pub(crate) started: Vec<Due>,
+    pub(crate) started: Vec<DueRun>,
     /// Runs that were dropped, and start when an earlier one has ended.
-    pub(crate) waiting: Vec<Due>,
+    pub(crate) waiting: Vec<DueRun>,
     /// Runs that were dropped, and could not be started.
-    pub(crate) lost: Vec<Due>,
+    pub(crate) lost: Vec<DueRun>,
     /// Runs that were not seen to start: the overlap policy may have skipped
     /// them, a backfill had no answer, or they start later.
-    pub(crate) unsure: Vec<Due>,
+    pub(crate) unsure: Vec<DueRun>,
 }
 
 /// The result of looking for runs that were at risk.
-pub(crate) struct Looked {
+pub(crate) struct LookupResult {
     /// Runs that will not start.
-    pub(crate) gone: Vec<Due>,
+    pub(crate) gone: Vec<DueRun>,
     /// The unsure runs of [`Recovered`].
-    pub(crate) unsure: Vec<Due>,
+    pub(crate) unsure: Vec<DueRun>,
     /// The schedule as it was last described; `None` where it is not ours any
     /// more, or never could be described.
     now: Option<Described>,
@@ -90,18 +90,22 @@ pub(crate) struct Looked {
 
 impl Recovery<'_> {
     /// Looks for the runs at risk by a write, and starts those that are gone.
-    pub(crate) async fn recover(&self, written: Written<'_>, slot: &mut Slot<'_>) -> Recovered {
+    pub(crate) async fn recover(
+        &self,
+        written: Written<'_>,
+        permit: &mut OperationPermit<'_>,
+    ) -> Recovered {
         if written.at_risk.is_empty() {
             return Recovered::default();
         }
-        let Looked { gone, unsure, now } = Box::pin(self.look_for(&written, slot)).await;
+        let LookupResult { gone, unsure, now } = Box::pin(self.look_for(&written, permit)).await;
         let mut recovered = Recovered {
             unsure,
             ..Recovered::default()
         };
         match now {
             Some(now) if !gone.is_empty() => {
-                let mut more = Box::pin(self.start_all(now, gone, slot)).await;
+                let mut more = Box::pin(self.start_all(now, gone, permit)).await;
                 more.unsure.append(&mut recovered.unsure);
                 recovered = more;
             }
@@ -115,8 +119,8 @@ impl Recovery<'_> {
     pub(crate) async fn start_all(
         &self,
         described: Described,
-        gone: Vec<Due>,
-        slot: &mut Slot<'_>,
+        gone: Vec<DueRun>,
+        permit: &mut OperationPermit<'_>,
     ) -> Recovered {
         let mut recovered = Recovered::default();
         let mut described = described;
@@ -125,7 +129,7 @@ impl Recovery<'_> {
             if gone.is_empty() {
                 return recovered;
             }
-            let (now, early) = match self.wait_for_quiet(described, slot).await {
+            let (now, early) = match self.wait_for_quiet(described, permit).await {
                 Ok(Some(settled)) => settled,
                 Ok(None) => break,
                 Err(error) => {
@@ -142,9 +146,9 @@ impl Recovery<'_> {
             let id = &now.live.schedule;
             // The schedule may show one of them still.
             let early = early.filter(|early| gone.iter().all(|due| due.nominal != early.nominal));
-            let starts: Vec<Due> = gone.iter().copied().chain(early).collect();
+            let starts: Vec<DueRun> = gone.iter().copied().chain(early).collect();
             match self.start(&now, &starts).await {
-                Ok(()) => self.confirm(&now, &gone, &mut recovered, slot).await,
+                Ok(()) => self.confirm(&now, &gone, &mut recovered, permit).await,
                 // It may have come through: a second backfill could start them twice.
                 Err(error) if error.is_ambiguous() => {
                     tracing::warn!(schedule = %id, %error, "a backfill of dropped runs had no answer");
@@ -156,11 +160,11 @@ impl Recovery<'_> {
                     break;
                 }
             }
-            let Looked {
+            let LookupResult {
                 gone: next,
                 unsure,
                 now,
-            } = self.look_after_patch(&now, &starts, slot).await;
+            } = self.look_after_patch(&now, &starts, permit).await;
             recovered.unsure.extend(unsure);
             gone = next;
             match now {
@@ -176,9 +180,9 @@ impl Recovery<'_> {
     async fn confirm(
         &self,
         before: &Described,
-        starts: &[Due],
+        starts: &[DueRun],
         recovered: &mut Recovered,
-        slot: &mut Slot<'_>,
+        permit: &mut OperationPermit<'_>,
     ) {
         let began = Instant::now();
         let workflow_id = &before.live.values.action.workflow_id;
@@ -197,7 +201,7 @@ impl Recovery<'_> {
             }
             missing = rest;
             if !missing.is_empty() {
-                slot.sleep(LOOK).await;
+                permit.sleep(POLL_INTERVAL).await;
             }
         }
         if is_waiting {
@@ -212,9 +216,9 @@ impl Recovery<'_> {
     async fn look_after_patch(
         &self,
         before: &Described,
-        starts: &[Due],
-        slot: &mut Slot<'_>,
-    ) -> Looked {
+        starts: &[DueRun],
+        permit: &mut OperationPermit<'_>,
+    ) -> LookupResult {
         let id = &before.live.schedule;
         let after = self.describe(id).await.ok().flatten();
         let at = after.as_ref().and_then(|after| after.live.updated_at);
@@ -238,13 +242,13 @@ impl Recovery<'_> {
             at_risk,
         };
         if written.at_risk.is_empty() {
-            return Looked {
+            return LookupResult {
                 gone: Vec::new(),
                 unsure: Vec::new(),
                 now: after,
             };
         }
-        self.look_for(&written, slot).await
+        self.look_for(&written, permit).await
     }
 
     /// Starts runs for their times. None is skipped because an earlier one goes
@@ -252,7 +256,7 @@ impl Recovery<'_> {
     pub(crate) async fn start(
         &self,
         described: &Described,
-        runs: &[Due],
+        runs: &[DueRun],
     ) -> Result<(), RequestError> {
         let policy = match described.live.values.overlap_policy {
             policy @ (OverlapPolicy::AllowAll
@@ -286,22 +290,26 @@ impl Recovery<'_> {
     async fn wait_for_quiet(
         &self,
         described: Described,
-        slot: &mut Slot<'_>,
-    ) -> Result<Option<(Described, Option<Due>)>, RequestError> {
+        permit: &mut OperationPermit<'_>,
+    ) -> Result<Option<(Described, Option<DueRun>)>, RequestError> {
         let deadline = Instant::now() + QUIET_WITHIN;
         let mut now = described;
         loop {
             let is_kept = now.backend() == Backend::Workflow || now.live.values.paused;
             let spec = &now.live.values.spec;
             let moment = if is_kept {
-                Moment::Quiet
+                WriteMoment::Quiet
             } else {
-                Guard::Due.moment(spec, &now.coming, self.clock.now())
+                WriteGuard::Due.moment(spec, &now.coming, self.clock.now())
             };
             let left = deadline.saturating_duration_since(Instant::now());
             match moment {
-                Moment::Wait(wait) if !left.is_zero() => slot.sleep(wait.max(LOOK).min(left)).await,
-                Moment::Due(due) if due.is_known && self.schedules.drops_due_runs().await? => {
+                WriteMoment::Wait(wait) if !left.is_zero() => {
+                    permit.sleep(wait.max(POLL_INTERVAL).min(left)).await;
+                }
+                WriteMoment::Due(due)
+                    if due.is_known && self.schedules.drops_due_runs().await? =>
+                {
                     return Ok(Some((now, Some(due))));
                 }
                 _ => return Ok(Some((now, None))),
@@ -315,7 +323,11 @@ impl Recovery<'_> {
 
     /// Looks for runs that were due at a write until each was started, or is
     /// gone for certain, or a while is over.
-    pub(crate) async fn look_for(&self, written: &Written<'_>, slot: &mut Slot<'_>) -> Looked {
+    pub(crate) async fn look_for(
+        &self,
+        written: &Written<'_>,
+        permit: &mut OperationPermit<'_>,
+    ) -> LookupResult {
         let began = Instant::now();
         let mut risk = written.at_risk.clone();
         let mut gone = Vec::new();
@@ -351,12 +363,12 @@ impl Recovery<'_> {
                 risk = unknown;
                 now = Some(shown);
             }
-            if risk.is_empty() || began.elapsed() > LOOKED_FOR {
+            if risk.is_empty() || began.elapsed() > LOOKUP_TIMEOUT {
                 break;
             }
-            slot.sleep(LOOK).await;
+            permit.sleep(POLL_INTERVAL).await;
         }
-        Looked {
+        LookupResult {
             gone,
             unsure: risk,
             now,
@@ -365,7 +377,7 @@ impl Recovery<'_> {
 }
 
 impl Written<'_> {
-    async fn has_run(&self, schedules: &Schedules, due: &Due) -> Result<bool, RequestError> {
+    async fn has_run(&self, schedules: &Schedules, due: &DueRun) -> Result<bool, RequestError> {
         for workflow_id in &self.workflow_ids {
             if has_run(schedules, workflow_id, due).await? {
                 return Ok(true);
@@ -387,13 +399,19 @@ enum Fate {
 }
 
 /// The fate of a run, by what its schedule showed before the run was looked for.
-fn fate(due: &Due, written: &Written<'_>, shown: &Described, forgets: bool, is_late: bool) -> Fate {
+fn fate(
+    due: &DueRun,
+    written: &Written<'_>,
+    shown: &Described,
+    forgets: bool,
+    is_late: bool,
+) -> Fate {
     if !due.is_known {
         return Fate::Unknown;
     }
     let spec = &shown.live.values.spec;
     let mut coming = shown.coming.iter();
-    let is_shown = coming.any(|starts| Due::of(spec, *starts).nominal == due.nominal);
+    let is_shown = coming.any(|starts| DueRun::of(spec, *starts).nominal == due.nominal);
     // What began before the write waits in the buffer until it is started.
     let nothing_waits = shown.buffered == 0 && shown.passed_over == written.passed_over;
     let had_begun = due.starts <= written.at;
@@ -424,7 +442,7 @@ fn fate(due: &Due, written: &Written<'_>, shown: &Described, forgets: bool, is_l
 
 /// Runs whose times the schedule still has, and the others: a backfill knows
 /// the times of the present spec.
-fn split_by_spec(runs: Vec<Due>, now: &Described) -> (Vec<Due>, Vec<Due>) {
+fn split_by_spec(runs: Vec<DueRun>, now: &Described) -> (Vec<DueRun>, Vec<DueRun>) {
     let spec = &now.live.values.spec;
     runs.into_iter().partition(|due| {
         let before = due.nominal - SignedDuration::from_nanos(1);
@@ -436,7 +454,7 @@ fn split_by_spec(runs: Vec<Due>, now: &Described) -> (Vec<Due>, Vec<Due>) {
 pub(crate) async fn has_run(
     schedules: &Schedules,
     workflow_id: &str,
-    due: &Due,
+    due: &DueRun,
 ) -> Result<bool, RequestError> {
     let time = due.nominal.strftime("%Y-%m-%dT%H:%M:%SZ");
     schedules
@@ -495,7 +513,7 @@ mod tests {
     #[test]
     fn a_run_is_gone_only_when_nothing_can_start_it() {
         use Fate::{Comes, Gone, Unknown};
-        let begins = |starts| Due {
+        let begins = |starts| DueRun {
             nominal: at("00:05:00"),
             starts: at(starts),
             is_known: true,
@@ -536,7 +554,7 @@ mod tests {
             let told = fate(&due, &written, &shown, forgets, is_late);
             assert_eq!(told, expected, "{due:?} {forgets} {is_late} {shown:?}");
             // Its time is a guess, or one more was skipped: that may be this one.
-            let guess = Due {
+            let guess = DueRun {
                 is_known: false,
                 ..due
             };

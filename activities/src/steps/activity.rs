@@ -19,7 +19,7 @@ use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
-use super::{Callers, StepError, Steps};
+use super::{CallerCheck, StepError, Steps};
 
 /// The longest time between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -34,13 +34,16 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// The activities that definitions' steps call, on any worker of the project.
 pub struct StepActivities {
     steps: Arc<Steps>,
-    callers: Arc<Callers>,
+    caller_check: Arc<CallerCheck>,
 }
 
 impl StepActivities {
     /// The activities over `steps`, for these callers.
-    pub fn new(steps: Arc<Steps>, callers: Arc<Callers>) -> Self {
-        Self { steps, callers }
+    pub fn new(steps: Arc<Steps>, caller_check: Arc<CallerCheck>) -> Self {
+        Self {
+            steps,
+            caller_check,
+        }
     }
 }
 
@@ -120,7 +123,7 @@ impl StepActivities {
         ctx: &ActivityContext,
         must: bool,
     ) -> Result<Option<DefinitionId>, ActivityError> {
-        if !must && !self.callers.must_be_signed() {
+        if !must && !self.caller_check.must_be_signed() {
             return Ok(None);
         }
         let info = ctx.info();
@@ -129,7 +132,7 @@ impl StepActivities {
             workflow_id: info.workflow_id.clone().unwrap_or_default(),
             run_id: info.workflow_run_id.clone().unwrap_or_default(),
         };
-        Ok(Some(self.callers.definition(run).await?))
+        Ok(Some(self.caller_check.definition(run).await?))
     }
 
     /// An answer of something that must not be done twice. When its worker goes,

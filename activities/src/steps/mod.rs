@@ -4,15 +4,15 @@
 //! input and the task's output as its result. A failure carries the
 //! specification's error object in its details.
 //!
-//! Always holds: nothing is called that the [`Guard`] refuses, no command runs
+//! Always holds: nothing is called that the [`EgressGuard`] refuses, no command runs
 //! that the configuration does not name, and no secret's text is in a result,
 //! an error or a log.
 
 mod activity;
-mod callers;
+mod caller_check;
+mod egress;
 mod events;
 mod failure;
-mod guard;
 mod http;
 mod keys;
 mod openapi;
@@ -30,10 +30,10 @@ use almanac_steps::machine::{HttpRequest, OpenApiRequest, ShellRequest, Standard
 use serde_json::Value;
 
 pub use activity::StepActivities;
-pub use callers::Callers;
+pub use caller_check::CallerCheck;
+pub use egress::{Allow, AllowError, EgressGuard, HostError, HostPattern, Kind, Refused};
 pub use events::{Events, NatsUrl, NatsUrlError, Subject, SubjectError};
 pub use failure::StepError;
-pub use guard::{Allow, AllowError, Guard, HostError, HostPattern, Kind, Refused};
 pub use keys::{KeyEntry, KeyError, StepKeys};
 pub use secrets::{Secret, SecretEntry, SecretError, Secrets};
 pub use shell::{Commands, ShellEntry, ShellError, ShellVariable};
@@ -54,7 +54,7 @@ pub struct Steps {
 impl Steps {
     /// Steps that may call what the guard lets through, name these secrets and
     /// run these commands.
-    pub fn new(guard: Guard, secrets: Secrets, commands: Commands) -> Self {
+    pub fn new(guard: EgressGuard, secrets: Secrets, commands: Commands) -> Self {
         Self {
             web: Web::new(guard),
             secrets,

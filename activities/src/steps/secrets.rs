@@ -21,7 +21,7 @@ use base64::prelude::{
 use reqwest::Url;
 use serde_json::{Number, Value};
 
-use super::guard::HostPattern;
+use super::egress::HostPattern;
 
 /// The largest secret, in bytes.
 const SIZE_LIMIT: u64 = 64 * 1024;

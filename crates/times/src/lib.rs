@@ -7,7 +7,7 @@
 //! requests is left to the `activities` crate.
 //!
 //! The rules are those of `service/worker/scheduler/{spec,calendar}.go` of
-//! `temporalio/temporal`; `tests/e2e/times.rs` compares them with a server.
+//! `temporalio/temporal`; `tests/e2e/times/mod.rs` compares them with a server.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
 use super::calls::python;
-use super::outside::{shop, worker};
+use super::external_calls::{shop, worker};
 use super::{at, output, start};
 use crate::replay::history;
 use crate::web::Web;

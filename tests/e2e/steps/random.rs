@@ -21,7 +21,7 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 use self::programs::{list, task};
 use super::end;
-use crate::fake::{Fake, Process};
+use crate::fake_worker::{FakeWorker, Process};
 use crate::run_definition::run;
 
 /// How many runs there are.
@@ -80,7 +80,7 @@ fn hurried(mut steps: Value, queue: &str) -> Value {
 fn no_replay_of_random_steps_diverges() {
     almanac_tests::run(async {
         let project = Project::new(Scheduler::V1).await?;
-        let fake = Fake::holding("1");
+        let fake = FakeWorker::holding("1");
         let _process = Process::forgetful(&project, &fake, |options| {
             options.register_activities(Flaky);
         })?;

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 
 use almanac_activities::steps::{
-    Allow, Commands, Events, Guard, NatsUrl, NatsUrlError, SecretEntry, SecretError, Secrets,
+    Allow, Commands, EgressGuard, Events, NatsUrl, NatsUrlError, SecretEntry, SecretError, Secrets,
     ShellEntry, ShellError, ShellVariable, Steps, Subject,
 };
 use clap::Args;
@@ -61,7 +61,7 @@ impl StepArgs {
         let nats = self.nats_url.clone().transpose()?;
         let events = nats.map(|url| Events::new(url, self.nats_subject.clone()));
         let steps = Steps::new(
-            Guard::new(self.http_allow.clone()),
+            EgressGuard::new(self.http_allow.clone()),
             Secrets::open(secrets?)?,
             Commands::open(self.shell_allow.clone(), self.shell_env.clone())?,
         );

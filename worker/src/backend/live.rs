@@ -9,11 +9,11 @@ use almanac_activities::reconcile;
 use almanac_activities::schedules::view::{
     self, ScheduleDetail, ScheduleView, ViewContext, ViewFiles,
 };
-use almanac_activities::schedules::{Pace, RequestError, Schedules, Watch};
+use almanac_activities::schedules::{RateLimiter, RequestError, ScheduleMonitor, Schedules};
 use almanac_base::names::{DefinitionId, Project, WorkerId};
 use almanac_core::record::{
-    DefinitionCounts, Orders, OverrideAnswer, OverrideRequest, PassInput, RunAnswer, RunKind,
-    RunRequest, Status, SyncRequest, Trigger,
+    DefinitionCounts, OperatorRequests, OverrideAnswer, OverrideRequest, PassInput, RunAnswer,
+    RunKind, RunRequest, Status, SyncRequest, Trigger,
 };
 use almanac_core::snapshot::Snapshot;
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Backend, BackendError, Planned};
 use crate::health::{Health, Readiness};
-use crate::reconcile_client::{ANSWER_LIMIT, Reconciler, ReconcilerError};
+use crate::reconcile_client::{ANSWER_LIMIT, ReconcileClient, ReconcileClientError};
 use crate::registry::{Depth, Registry, Reload, ReloadError};
 use crate::telemetry::MetricsPage;
 
@@ -31,7 +31,7 @@ use crate::telemetry::MetricsPage;
 const CONCURRENCY: usize = 10;
 /// Time between two looks at the reconcile workflow's state. The server keeps
 /// few questions waiting: asking faster is refused.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What the parts of the process share.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Shared {
     /// Its metrics.
     pub metrics: MetricsPage,
     /// What its passes notice.
-    pub watch: Arc<Watch>,
+    pub monitor: Arc<ScheduleMonitor>,
     /// The connections to Temporal, as they come.
     pub(crate) clients: watch::Receiver<Option<Client>>,
 }
@@ -85,7 +85,9 @@ impl Backend for Shared {
         let deadline = Instant::now() + ANSWER_LIMIT;
         loop {
             match reconciler.status().await {
-                Err(ReconcilerError::Busy(_)) if Instant::now() < deadline => sleep(LOOK).await,
+                Err(ReconcileClientError::Busy(_)) if Instant::now() < deadline => {
+                    sleep(POLL_INTERVAL).await;
+                }
                 answer => return Ok(answer?),
             }
         }
@@ -125,7 +127,7 @@ impl Backend for Shared {
         let snapshot = self.snapshot();
         let files = compute(|| ViewFiles::of(&self.project, &snapshot));
         let context = self.view_context(status.as_ref(), &files);
-        Ok(view::list(&requests, context, Some(&self.watch)).await?)
+        Ok(view::list(&requests, context, Some(&self.monitor)).await?)
     }
 
     async fn schedule(&self, id: &str) -> Result<Option<ScheduleDetail>, BackendError> {
@@ -158,12 +160,18 @@ impl Shared {
         })
     }
 
-    fn asked(&self) -> Result<Reconciler, BackendError> {
-        Ok(Reconciler::new(self.connected()?, self.project.clone()))
+    fn asked(&self) -> Result<ReconcileClient, BackendError> {
+        Ok(ReconcileClient::new(
+            self.connected()?,
+            self.project.clone(),
+        ))
     }
 
     fn requests(&self) -> Result<Schedules, BackendError> {
-        Ok(Schedules::new(self.connected()?, Arc::new(Pace::new(None))))
+        Ok(Schedules::new(
+            self.connected()?,
+            Arc::new(RateLimiter::new(None)),
+        ))
     }
 
     /// Plans as a pass would, and never passes.
@@ -197,7 +205,7 @@ impl Shared {
             resync_interval: Duration::MAX,
             recently_removed: status.recently_removed,
             overrides: status.overrides.clone(),
-            orders: Orders::new(),
+            orders: OperatorRequests::new(),
             adoptions: almanac_core::record::Adoptions::new(),
             corrections: status.corrections.clone(),
             definitions: DefinitionCounts::default(),
@@ -230,18 +238,18 @@ impl Shared {
     }
 }
 
-impl From<ReconcilerError> for BackendError {
-    fn from(error: ReconcilerError) -> Self {
+impl From<ReconcileClientError> for BackendError {
+    fn from(error: ReconcileClientError) -> Self {
         let text = error.to_string();
         match error {
-            ReconcilerError::Busy(_) => Self::Busy(text),
-            ReconcilerError::Refused(_) => Self::Refused(text),
-            ReconcilerError::Absent(_) => Self::Absent(text),
-            ReconcilerError::NoAnswer(_)
-            | ReconcilerError::NoNamespace(_)
-            | ReconcilerError::Stuck(_)
-            | ReconcilerError::Temporal(_)
-            | ReconcilerError::Answer(_) => Self::Away(text),
+            ReconcileClientError::Busy(_) => Self::Busy(text),
+            ReconcileClientError::Refused(_) => Self::Refused(text),
+            ReconcileClientError::Absent(_) => Self::Absent(text),
+            ReconcileClientError::NoAnswer(_)
+            | ReconcileClientError::NoNamespace(_)
+            | ReconcileClientError::Stuck(_)
+            | ReconcileClientError::Temporal(_)
+            | ReconcileClientError::Answer(_) => Self::Away(text),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::Remote;
 use crate::args::DestroyArgs;
 use crate::console::{self, Page};
 use crate::failure::Failure;
-use crate::reconcile_client::{DESTROYED, ReconcilerError};
+use crate::reconcile_client::{DESTROYED, ReconcileClientError};
 
 /// How many schedules are deleted at a time.
 const CONCURRENCY: usize = 10;
@@ -75,7 +75,7 @@ pub(super) async fn run(args: &DestroyArgs) -> anyhow::Result<ExitCode> {
     remove(&remote, project, &mut outcome).await?;
     super::show(args.target.format, &outcome, text)?;
     for error in &outcome.errors {
-        console::say(&format!("error: {error}"));
+        console::eprint(&format!("error: {error}"));
     }
     Ok(if outcome.errors.is_empty() {
         ExitCode::SUCCESS
@@ -88,7 +88,7 @@ pub(super) async fn run(args: &DestroyArgs) -> anyhow::Result<ExitCode> {
 async fn live(remote: &Remote, project: &Project) -> anyhow::Result<bool> {
     match remote.reconciler.status().await {
         Ok(status) => Ok(!status.workers.is_empty()),
-        Err(ReconcilerError::Absent(_) | ReconcilerError::NoAnswer(_)) => Ok(false),
+        Err(ReconcileClientError::Absent(_) | ReconcileClientError::NoAnswer(_)) => Ok(false),
         Err(error) => {
             Err(error).with_context(|| format!("ask for the workers of project `{project}`"))
         }

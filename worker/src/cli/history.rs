@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use almanac_core::record::{Touch, TouchKind};
+use almanac_core::record::{HistoryEntry, HistoryEntryKind};
 use anyhow::Context as _;
 
 use super::Remote;
@@ -24,7 +24,7 @@ pub(super) async fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(history: &[Touch]) -> Page {
+fn text(history: &[HistoryEntry]) -> Page {
     let rows: Vec<[Cell; 4]> = history
         .iter()
         .map(|touch| {
@@ -42,21 +42,21 @@ fn text(history: &[Touch]) -> Page {
     page
 }
 
-fn what(touch: &Touch) -> String {
+fn what(touch: &HistoryEntry) -> String {
     let op = touch.op.replace('_', "-");
     match touch.kind {
-        TouchKind::Written => {
+        HistoryEntryKind::Written => {
             let fields: Vec<_> = touch.fields.iter().map(|field| field.as_str()).collect();
             format!("{op} {}", fields.join(", ")).trim_end().to_owned()
         }
-        TouchKind::Asked => format!("asked: {op}"),
-        TouchKind::Failed if touch.again > 0 => format!("failed {} times", touch.again + 1),
-        TouchKind::Failed => "failed".to_owned(),
-        TouchKind::Unknown => format!("unknown to this release: {op}"),
+        HistoryEntryKind::Asked => format!("asked: {op}"),
+        HistoryEntryKind::Failed if touch.again > 0 => format!("failed {} times", touch.again + 1),
+        HistoryEntryKind::Failed => "failed".to_owned(),
+        HistoryEntryKind::Unknown => format!("unknown to this release: {op}"),
     }
 }
 
-fn why(touch: &Touch) -> String {
+fn why(touch: &HistoryEntry) -> String {
     let set = touch.overridden.as_ref().map(|one| {
         let enabled = one.enabled.map(|enabled| format!("enabled={enabled}"));
         let cron = one.cron.iter().flatten().map(|cron| format!("cron={cron}"));
@@ -86,32 +86,32 @@ mod tests {
 
     #[test]
     fn a_history_reads_from_the_newest_back() {
-        let touch = |kind, op: &str, reason: &str| Touch {
+        let touch = |kind, op: &str, reason: &str| HistoryEntry {
             kind,
             op: op.to_owned(),
             pass: 7,
             reason: reason.to_owned(),
-            ..Touch::default()
+            ..HistoryEntry::default()
         };
         let history = [
-            Touch {
+            HistoryEntry {
                 again: 3,
-                ..touch(TouchKind::Failed, "", "refused by the server")
+                ..touch(HistoryEntryKind::Failed, "", "refused by the server")
             },
-            Touch {
+            HistoryEntry {
                 fields: vec![Field::Times, Field::Paused],
-                ..touch(TouchKind::Written, "update", "overridden")
+                ..touch(HistoryEntryKind::Written, "update", "overridden")
             },
-            Touch {
+            HistoryEntry {
                 by: "ann".to_owned(),
                 overridden: Some(Override {
                     enabled: Some(false),
                     cron: Some(vec!["@daily".to_owned()]),
                     ..Override::default()
                 }),
-                ..touch(TouchKind::Asked, "override", "disk full")
+                ..touch(HistoryEntryKind::Asked, "override", "disk full")
             },
-            touch(TouchKind::Written, "create", "no such schedule"),
+            touch(HistoryEntryKind::Written, "create", "no such schedule"),
         ];
         insta::assert_snapshot!(text(&history), @r"
         TIME                  PASS  WHAT                  WHY

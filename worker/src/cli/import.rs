@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use almanac_activities::schedules::{Foreign, RequestError, wire};
+use almanac_activities::schedules::{ImportableSchedule, RequestError, wire};
 use almanac_base::names::{DefinitionId, Project, RUN_WORKFLOW, ScheduleId};
 use almanac_core::definition::{ParseContext, SearchAttribute, parse_file};
 use almanac_core::field::Field;
@@ -81,7 +81,7 @@ pub(super) async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     }
     for one in &all {
         for problem in &one.problems {
-            console::say(&format!("{}: {problem}", one.schedule));
+            console::eprint(&format!("{}: {problem}", one.schedule));
         }
     }
     super::show(args.target.format, &all, |all| text(all, args))?;
@@ -98,7 +98,7 @@ pub(super) async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
 async fn find(
     remote: &Remote,
     args: &ImportArgs,
-) -> anyhow::Result<Vec<(ScheduleId, Result<Foreign, RequestError>)>> {
+) -> anyhow::Result<Vec<(ScheduleId, Result<ImportableSchedule, RequestError>)>> {
     let listed = remote.schedules.list_matching(&args.query).await;
     let listed = match listed {
         Ok(listed) => listed,
@@ -117,7 +117,7 @@ async fn find(
     let found = stream::iter(entries)
         .map(|(id, is_owned)| async move {
             let described = remote.schedules.describe(&id).await;
-            let found = described.map(|response| Foreign::of(&id, response));
+            let found = described.map(|response| ImportableSchedule::of(&id, response));
             (id, is_owned, found)
         })
         .buffer_unordered(CONCURRENCY);
@@ -169,7 +169,11 @@ impl Imported {
         }
     }
 
-    fn of(foreign: &Foreign, project: &Project, ids: &mut BTreeSet<DefinitionId>) -> Self {
+    fn of(
+        foreign: &ImportableSchedule,
+        project: &Project,
+        ids: &mut BTreeSet<DefinitionId>,
+    ) -> Self {
         let wanted_id = match &foreign.owner {
             Some(owner) => owner.definition.to_string(),
             None => foreign.id.to_string(),
@@ -471,7 +475,7 @@ impl fmt::Display for Part {
 }
 
 /// The values of which a definition can say the most; what is changed for it is told.
-fn sayable(foreign: &Foreign, problems: &mut Vec<String>) -> ScheduleValues {
+fn sayable(foreign: &ImportableSchedule, problems: &mut Vec<String>) -> ScheduleValues {
     let mut values = foreign.values.clone();
     // What is no JSON was replaced by a digest, which no run may get.
     for value in &mut values.input {
@@ -584,9 +588,9 @@ mod tests {
 
     use super::*;
 
-    fn foreign(change: impl FnOnce(&mut Foreign)) -> Foreign {
+    fn foreign(change: impl FnOnce(&mut ImportableSchedule)) -> ImportableSchedule {
         let compiled = compile_cron("30 2 * * 1-5").unwrap();
-        let mut foreign = Foreign {
+        let mut foreign = ImportableSchedule {
             id: ScheduleId::from_server("old"),
             owner: None,
             values: ScheduleValues {
@@ -618,7 +622,7 @@ mod tests {
         foreign
     }
 
-    fn imported(change: impl FnOnce(&mut Foreign)) -> Imported {
+    fn imported(change: impl FnOnce(&mut ImportableSchedule)) -> Imported {
         let project = "p".parse().unwrap();
         Imported::of(&foreign(change), &project, &mut BTreeSet::new())
     }

@@ -4,18 +4,18 @@
 //! standard output, as text or JSON, and what went wrong to standard error.
 
 mod adopt;
-mod choose;
 mod destroy;
 mod exec;
+mod generated_docs;
 mod history;
 mod import;
-mod live;
-mod manual;
+mod manual_run_commands;
 mod next;
 mod overrides;
 mod plan;
 mod progress;
-mod runs;
+mod schedules;
+mod selection;
 mod suspension;
 mod sync;
 mod validate;
@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_activities::schedules::{Pace, RequestError, Schedules, wire};
+use almanac_activities::schedules::{RateLimiter, RequestError, Schedules, wire};
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_base::text::is_hidden;
 use almanac_core::definition::json_schema;
@@ -42,7 +42,7 @@ use crate::args::{Cmd, Format, Target};
 use crate::connect::Connector;
 use crate::console::{self, Page};
 use crate::failure::Failure;
-use crate::reconcile_client::{Reconciler, ReconcilerError, Silence};
+use crate::reconcile_client::{ReconcileClient, ReconcileClientError, Silence};
 use crate::registry::{Depth, Registry};
 
 /// What Temporal shows of the command line.
@@ -55,15 +55,15 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Validate(args) => validate::run(&args).await,
         Cmd::Plan(args) => plan::run(args).await,
         Cmd::Sync(args) => sync::run(args).await,
-        Cmd::List(args) => live::list(&args).await,
-        Cmd::Show(args) => live::show(&args).await,
+        Cmd::List(args) => schedules::list(&args).await,
+        Cmd::Show(args) => schedules::show(&args).await,
         Cmd::History(args) => history::run(&args).await,
         Cmd::Pause(args) => overrides::pause(args).await,
         Cmd::Unpause(args) => overrides::unpause(args).await,
         Cmd::Override(args) => overrides::set(args).await,
         Cmd::ClearOverride(args) => overrides::clear(args).await,
-        Cmd::Trigger(args) => runs::trigger(args).await,
-        Cmd::Backfill(args) => runs::backfill(args).await,
+        Cmd::Trigger(args) => manual_run_commands::trigger(args).await,
+        Cmd::Backfill(args) => manual_run_commands::backfill(args).await,
         Cmd::Suspend(args) => suspension::suspend(args).await,
         Cmd::Resume(args) => suspension::resume(args).await,
         Cmd::Next(args) => next::run(&args).await,
@@ -72,8 +72,8 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Adopt(args) => adopt::run(args).await,
         Cmd::Destroy(args) => destroy::run(&args).await,
         Cmd::Schema => print_json(&json_schema()),
-        Cmd::Completion(args) => manual::completion(&args),
-        Cmd::Man(args) => manual::man(&args),
+        Cmd::Completion(args) => generated_docs::completion(&args),
+        Cmd::Man(args) => generated_docs::man(&args),
         Cmd::Dev(_) | Cmd::Run(_) => anyhow::bail!("not a command of this module"),
     }
 }
@@ -81,7 +81,7 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
 /// A project as it is in Temporal.
 struct Remote {
     schedules: Schedules,
-    reconciler: Reconciler,
+    reconciler: ReconcileClient,
     address: String,
     namespace: String,
 }
@@ -97,7 +97,7 @@ impl Remote {
                     .hint("TEMPORAL_ADDRESS says where Temporal is")
                     .into()
             })?;
-        let schedules = Schedules::new(client.clone(), Arc::new(Pace::new(None)));
+        let schedules = Schedules::new(client.clone(), Arc::new(RateLimiter::new(None)));
         // Once for every command: nothing that is missing in a namespace that
         // does not exist says anything.
         schedules
@@ -110,7 +110,7 @@ impl Remote {
             })?;
         Ok(Self {
             schedules,
-            reconciler: Reconciler::new(client, target.project.clone()),
+            reconciler: ReconcileClient::new(client, target.project.clone()),
             address: connector.address(),
             namespace: connector.namespace().to_owned(),
         })
@@ -121,9 +121,9 @@ impl Remote {
     async fn status_if_any(&self) -> Option<Status> {
         match self.reconciler.status().await {
             Ok(status) => Some(status),
-            Err(ReconcilerError::Absent(_)) => None,
+            Err(ReconcileClientError::Absent(_)) => None,
             Err(error) => {
-                console::say(&error.to_string());
+                console::eprint(&error.to_string());
                 None
             }
         }
@@ -141,10 +141,10 @@ impl Remote {
     /// Whether workers of the project are at work; who is suspended is not.
     async fn has_live_workers(&self, project: &Project) -> anyhow::Result<bool> {
         let client = self.schedules.client().clone();
-        match Reconciler::new(client, project.clone()).status().await {
+        match ReconcileClient::new(client, project.clone()).status().await {
             Ok(status) => Ok(!status.workers.is_empty() && status.suspended.is_none()),
             // With nobody there to ask it, a workflow gives no answer.
-            Err(ReconcilerError::Absent(_) | ReconcilerError::NoAnswer(_)) => Ok(false),
+            Err(ReconcileClientError::Absent(_) | ReconcileClientError::NoAnswer(_)) => Ok(false),
             Err(error) => {
                 Err(error).with_context(|| format!("ask for the workers of project `{project}`"))
             }
@@ -200,7 +200,7 @@ async fn load(folders: &[PathBuf]) -> anyhow::Result<Arc<Registry>> {
             .iter()
             .map(|it| format!("`{}`", it.display()))
             .collect();
-        console::say(&format!("no definitions in {}", names.join(", ")));
+        console::eprint(&format!("no definitions in {}", names.join(", ")));
     }
     Ok(registry)
 }
@@ -254,9 +254,9 @@ fn operator() -> String {
 }
 
 /// When it may be done by hand without being done twice.
-fn when_by_hand(error: &ReconcilerError) -> &'static str {
+fn when_by_hand(error: &ReconcileClientError) -> &'static str {
     match error {
-        ReconcilerError::NoAnswer(Silence::Until(_)) => "after that, by hand",
+        ReconcileClientError::NoAnswer(Silence::Until(_)) => "after that, by hand",
         _ => "by hand",
     }
 }

@@ -155,7 +155,7 @@ async fn served(
     match asked.await {
         Ok(found) => Ok(found),
         Err(RequestError::Refused(why)) => {
-            console::say(&format!(
+            console::eprint(&format!(
                 "the server gives no times ({why}); these are computed"
             ));
             Ok(spec.times_after(from, count))

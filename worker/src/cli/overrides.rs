@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
-use super::choose::{AT_ONCE, chosen, show_chosen};
+use super::selection::{CONCURRENCY, selected, show_selected};
 use super::{Remote, progress};
 use crate::args::{
     ClearOverrideArgs, Format, OverrideArgs, PauseArgs, Setting, Target, UnpauseArgs, Which,
@@ -21,7 +21,7 @@ use crate::args::{
 use crate::backoff::random;
 use crate::console::{self, Page};
 use crate::failure::{self, Failure};
-use crate::reconcile_client::ReconcilerError;
+use crate::reconcile_client::ReconcileClientError;
 
 /// How long the pass that does it may take: it is a short one, but others may
 /// be before it.
@@ -149,16 +149,16 @@ async fn send_all(
         return send(target, of(id.clone())).await;
     }
     let remote = Remote::of(target).await?;
-    let ids = chosen(&remote, which, limit).await?;
+    let ids = selected(&remote, which, limit).await?;
     if which.dry_run {
-        show_chosen(target, what, &ids)?;
+        show_selected(target, what, &ids)?;
         return Ok(ExitCode::SUCCESS);
     }
     let sent = ids.into_iter().map(|id| {
         let sent = done(&remote, target, of(id.clone()));
         async move { (id, sent.await) }
     });
-    let mut sent = stream::iter(sent).buffered(AT_ONCE);
+    let mut sent = stream::iter(sent).buffered(CONCURRENCY);
     let mut all = Vec::new();
     while let Some((id, outcome)) = sent.next().await {
         let one = match outcome {
@@ -216,10 +216,10 @@ async fn done(
     remote.ours(&target.project, id, None).await?;
     let answer = match remote.reconciler.set_override(&request).await {
         Ok(answer) => answer,
-        Err(error @ (ReconcilerError::NoAnswer(_) | ReconcilerError::Absent(_))) => {
+        Err(error @ (ReconcileClientError::NoAnswer(_) | ReconcileClientError::Absent(_))) => {
             let when = super::when_by_hand(&error);
             let why = format!("{error}; nothing is known to have been changed; {when}:");
-            let command = by_hand(remote, target, &request, id);
+            let command = temporal_command(remote, target, &request, id);
             return Err(Failure::new(why).line(command).into());
         }
         Err(error) => return Err(error.into()),
@@ -271,7 +271,7 @@ fn text(outcome: &Outcome) -> Vec<String> {
 }
 
 /// The line of the Temporal CLI that does the same.
-fn by_hand(
+fn temporal_command(
     remote: &Remote,
     target: &Target,
     request: &OverrideRequest,

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use almanac_activities::definitions::DefinitionSource;
 use almanac_activities::reconcile::Reconciler as Passes;
-use almanac_activities::schedules::{RequestError, Watch, next_times_of, wire};
+use almanac_activities::schedules::{RequestError, ScheduleMonitor, next_times_of, wire};
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_core::field::Field;
 use almanac_core::plan::Plan;
-use almanac_core::record::{DefinitionCounts, Orders, PassInput, Trigger};
+use almanac_core::record::{DefinitionCounts, OperatorRequests, PassInput, Trigger};
 use almanac_core::schedule::Live;
 use almanac_times::{Spec, ZoneDifference};
 use anyhow::Context as _;
@@ -65,8 +65,8 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         CONCURRENCY,
         |_| {},
     );
-    let watch = Arc::new(Watch::default());
-    let passes = passes.watching(Arc::clone(&watch));
+    let monitor = Arc::new(ScheduleMonitor::default());
+    let passes = passes.monitoring_with(Arc::clone(&monitor));
     let status = remote.status_if_any().await.unwrap_or_default();
     let suspects = status.unreadable().iter().cloned();
     passes.mark_unreadable(suspects.map(ScheduleId::from_server));
@@ -86,7 +86,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         resync_interval: Duration::from_hours(1),
         recently_removed: status.recently_removed,
         overrides: status.overrides,
-        orders: Orders::new(),
+        orders: OperatorRequests::new(),
         adoptions: almanac_core::record::Adoptions::new(),
         corrections: status.corrections,
         definitions: DefinitionCounts::default(),
@@ -100,11 +100,11 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         plan,
         times,
         invalid: snapshot.failed.len(),
-        zone_differences: watch.zone_differences(),
+        zone_differences: monitor.zone_differences(),
     };
     super::show(args.target.format, &outcome, text)?;
     if outcome.invalid > 0 {
-        console::say(&format!(
+        console::eprint(&format!(
             "{} documents are invalid; see `almanac validate`",
             outcome.invalid
         ));

@@ -6,20 +6,20 @@ use almanac_core::record::Report;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::sleep;
 
-use crate::reconcile_client::{Reconciler, ReconcilerError};
+use crate::reconcile_client::{ReconcileClient, ReconcileClientError};
 
 /// What is done sooner needs no telling.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
 /// Time between two looks at how far it is.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Waits for the report of a pass, as [`Reconciler::report`] does, and says on
+/// Waits for the report of a pass, as [`ReconcileClient::report`] does, and says on
 /// standard error how far the pass is, where that is a terminal.
 pub(super) async fn report(
-    reconciler: &Reconciler,
+    reconciler: &ReconcileClient,
     pass: u64,
     limit: Duration,
-) -> Result<Option<Report>, ReconcilerError> {
+) -> Result<Option<Report>, ReconcileClientError> {
     let bar = ProgressBar::new_spinner();
     let told = Box::pin(async {
         if bar.is_hidden() {
@@ -37,7 +37,7 @@ pub(super) async fn report(
                 bar.set_length(now.total);
                 bar.set_position(now.done);
             }
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
     });
     let report = tokio::select! {

@@ -15,12 +15,12 @@ use crate::args::{ResumeArgs, SuspendArgs, Target};
 use crate::backoff::random;
 use crate::console::Page;
 use crate::failure::Failure;
-use crate::reconcile_client::ReconcilerError;
+use crate::reconcile_client::ReconcileClientError;
 
 /// How long a pass that runs is waited for: as long as the longest.
 const STILL_LIMIT: Duration = Duration::from_hours(1);
 /// Time between two looks.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(super) async fn suspend(args: SuspendArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
@@ -48,13 +48,13 @@ async fn still(remote: &Remote) -> anyhow::Result<()> {
     loop {
         match remote.reconciler.status().await {
             Ok(status) if status.state != "running" => return Ok(()),
-            Ok(_) | Err(ReconcilerError::NoAnswer(_) | ReconcilerError::Busy(_)) => {}
+            Ok(_) | Err(ReconcileClientError::NoAnswer(_) | ReconcileClientError::Busy(_)) => {}
             Err(error) => return Err(error.into()),
         }
         if Instant::now() > deadline {
             bail!("suspended, but the pass that was running has not ended yet");
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -67,12 +67,12 @@ fn request(command: &str, reason: String) -> SuspendRequest {
 }
 
 fn explained(
-    error: ReconcilerError,
+    error: ReconcileClientError,
     remote: &Remote,
     update: &str,
     request: &SuspendRequest,
 ) -> anyhow::Error {
-    if !matches!(error, ReconcilerError::NoAnswer(_)) {
+    if !matches!(error, ReconcileClientError::NoAnswer(_)) {
         return error.into();
     }
     let input = super::shell_quoted(&json!(request).to_string());

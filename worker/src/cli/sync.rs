@@ -13,7 +13,7 @@ use crate::args::SyncArgs;
 use crate::backoff::random;
 use crate::console::Page;
 use crate::failure::Failure;
-use crate::reconcile_client::ReconcilerError;
+use crate::reconcile_client::ReconcileClientError;
 
 /// How long a report is waited for: as long as the longest pass.
 const REPORT_LIMIT: Duration = Duration::from_hours(1);
@@ -28,11 +28,13 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     request.check().map_err(anyhow::Error::msg)?;
     let answer = match remote.reconciler.sync(&request).await {
         Ok(answer) => answer,
-        Err(error @ ReconcilerError::NoAnswer(_)) => {
+        Err(error @ ReconcileClientError::NoAnswer(_)) => {
             let why = format!("{error}; after that, by hand:");
-            return Err(Failure::new(why).line(by_hand(&remote, &request)).into());
+            return Err(Failure::new(why)
+                .line(temporal_command(&remote, &request))
+                .into());
         }
-        Err(error @ ReconcilerError::Absent(_)) => bail!(
+        Err(error @ ReconcileClientError::Absent(_)) => bail!(
             "{error} in namespace `{}`; hint: `almanac run --project {}` starts it",
             remote.namespace,
             args.target.project
@@ -62,7 +64,7 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The line of the Temporal CLI that does the same.
-fn by_hand(remote: &Remote, request: &SyncRequest) -> String {
+fn temporal_command(remote: &Remote, request: &SyncRequest) -> String {
     let workflow = format!(
         "--address {} --namespace {} --workflow-id {}",
         remote.address,

@@ -67,7 +67,7 @@ pub(super) async fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|it| format!("`{}`", it.display()))
             .collect();
-        console::say(&format!("no definitions in {}", paths.join(", ")));
+        console::eprint(&format!("no definitions in {}", paths.join(", ")));
     }
     super::show(args.format, &findings, text)?;
     let good = findings.invalid == 0 && findings.problems.is_empty();

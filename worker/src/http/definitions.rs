@@ -17,7 +17,7 @@ use super::Service;
 use super::auth::Caller;
 use super::openapi::{PROBLEM, written};
 use super::problem::{Details, Problem};
-use super::query::{Asked, Id, ListQuery, Listed, size};
+use super::query::{Id, ListQuery, Listed, StrictQuery, size};
 use crate::backend::Backend;
 
 /// The most findings that are shown of a document, and their bytes.
@@ -151,7 +151,7 @@ impl Listed for Row<'_> {
 pub(super) async fn list<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     caller: Extension<Caller>,
-    Asked(query): Asked<ListQuery<DefinitionStatus>>,
+    StrictQuery(query): StrictQuery<ListQuery<DefinitionStatus>>,
 ) -> Result<Response, Problem> {
     let _turn = service.lists.take(&caller)?;
     let snapshot = service.backend.snapshot();
@@ -165,7 +165,7 @@ pub(super) async fn list<B: Backend>(
             incomplete: snapshot.incomplete.clone(),
         })
     };
-    service.desk.work(page).await?
+    service.list_workers.work(page).await?
 }
 
 /// One definition, or one failing document that states its id.
@@ -194,7 +194,7 @@ pub(super) async fn one<B: Backend>(
             Problem::new(StatusCode::NOT_FOUND, detail)
         })
     };
-    service.desk.work(found).await?.map(Json)
+    service.list_workers.work(found).await?.map(Json)
 }
 
 /// Every definition, calendar and failing document: by id, those without one

@@ -33,7 +33,7 @@ const LIST_WAIT: Duration = Duration::from_secs(10);
 /// Requests of a kind that may be served at a time, and how many of one
 /// caller: the last places are for somebody else.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct ConcurrencyLimit {
     what: &'static str,
     all: usize,
     each: usize,
@@ -42,12 +42,12 @@ pub(super) struct Turns {
 
 /// A request's turn, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
-    turns: &'a Turns,
+pub(super) struct ConcurrencyPermit<'a> {
+    turns: &'a ConcurrencyLimit,
     caller: String,
 }
 
-impl Turns {
+impl ConcurrencyLimit {
     /// `all` at a time; `what` says in an error what they wait for.
     pub(super) fn new(what: &'static str, all: usize, each: usize) -> Self {
         Self {
@@ -59,7 +59,7 @@ impl Turns {
     }
 
     /// A turn of the caller, or a 429.
-    pub(super) fn take(&self, caller: &Caller) -> Result<Turn<'_>, Problem> {
+    pub(super) fn take(&self, caller: &Caller) -> Result<ConcurrencyPermit<'_>, Problem> {
         let mut taken = self.taken();
         let own = taken.get(&caller.name).copied().unwrap_or_default();
         let others = taken.values().sum::<usize>() - own;
@@ -69,7 +69,7 @@ impl Turns {
             format!("too many requests of this caller wait for {}", self.what)
         } else {
             taken.insert(caller.name.clone(), own + 1);
-            return Ok(Turn {
+            return Ok(ConcurrencyPermit {
                 turns: self,
                 caller: caller.name.clone(),
             });
@@ -82,7 +82,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for ConcurrencyPermit<'_> {
     fn drop(&mut self) {
         let mut taken = self.turns.taken();
         if let Some(count) = taken.get_mut(&self.caller) {
@@ -97,15 +97,15 @@ impl Drop for Turn<'_> {
 /// Work over long lists, a little at a time and off the threads that serve
 /// everybody.
 #[derive(Debug)]
-pub(super) struct Desk(Arc<Semaphore>);
+pub(super) struct ListWorkers(Arc<Semaphore>);
 
-impl Default for Desk {
+impl Default for ListWorkers {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(LISTS)))
     }
 }
 
-impl Desk {
+impl ListWorkers {
     /// Does `work` when it is its turn. Once begun it goes on, and keeps its
     /// turn, also when whoever asked has gone.
     pub(super) async fn work<T: Send + 'static>(
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn one_caller_leaves_turns_for_others() {
-        let turns = Turns::new("a pass", 4, 3);
+        let turns = ConcurrencyLimit::new("a pass", 4, 3);
         let (ann, ben) = (caller("ann"), caller("ben"));
         let mut held: Vec<_> = (0..3).map(|_| turns.take(&ann).unwrap()).collect();
         let refused = turns.take(&ann).unwrap_err();
@@ -237,10 +237,10 @@ mod tests {
 
     #[tokio::test]
     async fn work_keeps_its_turn_when_whoever_asked_has_gone() {
-        let desk = Desk(Arc::new(Semaphore::new(1)));
+        let list_workers = ListWorkers(Arc::new(Semaphore::new(1)));
         let (go_on, waiting) = std::sync::mpsc::channel::<()>();
         let (sender, started) = tokio::sync::oneshot::channel();
-        let first = desk.work(move || {
+        let first = list_workers.work(move || {
             sender.send(()).unwrap();
             waiting.recv().unwrap();
         });
@@ -249,8 +249,8 @@ mod tests {
             _ = first => unreachable!("it waits"),
             result = started => result.unwrap(),
         }
-        assert_eq!(desk.0.available_permits(), 0);
+        assert_eq!(list_workers.0.available_permits(), 0);
         go_on.send(()).unwrap();
-        assert_eq!(desk.work(|| 7).await.unwrap(), 7);
+        assert_eq!(list_workers.work(|| 7).await.unwrap(), 7);
     }
 }

@@ -4,27 +4,27 @@
 //! asks for more than the probes and the metrics page has shown an authority
 //! (see `auth`) or, where none is asked for, comes from this machine; a page of
 //! another site can neither read nor trigger anything through a visitor's
-//! browser (see `guard`); no client takes more than its share (see `limits`,
-//! `places` and `server`). What is answered comes from a [`Backend`]; nothing here
+//! browser (see `cross_site`); no client takes more than its share (see `limits`,
+//! `connection_limiter` and `server`). What is answered comes from a [`Backend`]; nothing here
 //! knows a Temporal client.
 
 mod auth;
+mod connection_limiter;
+mod cross_site;
 mod definitions;
-mod guard;
 mod head;
 mod limits;
 mod listing;
-mod looks;
+mod manual_run_routes;
+mod min_throughput;
 mod openapi;
 mod overrides;
-mod paced;
-mod places;
 mod probes;
 mod problem;
 mod query;
-mod runs;
 mod schedules;
 mod server;
+mod status_cache;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -38,12 +38,12 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::guard::Names;
-use self::limits::{Desk, Turns};
+use self::cross_site::AllowedHosts;
+use self::limits::{ConcurrencyLimit, ListWorkers};
 use self::listing::Listings;
-use self::looks::Looks;
 use self::probes::Metrics;
 use self::server::Limits;
+use self::status_cache::StatusCache;
 use crate::backend::Backend;
 
 pub use self::auth::{AuthError, Authority, Caller};
@@ -60,22 +60,22 @@ const PLANS: usize = 2;
 /// many others one has to wait for.
 const LISTS: usize = 32;
 /// How many schedules may be described at a time.
-const CLOSE_LOOKS: usize = 16;
+const DESCRIBE_CONCURRENCY: usize = 16;
 /// How long a request waits for its pass.
 const SYNC_WAIT: Duration = Duration::from_secs(30);
 
 /// What handlers share.
 struct Service<B> {
     backend: Arc<B>,
-    looks: Looks,
+    status_cache: StatusCache,
     listings: Listings,
     metrics: Metrics,
-    desk: Desk,
-    syncs: Turns,
-    runs: Turns,
-    lists: Turns,
-    plans: Turns,
-    close_looks: Turns,
+    list_workers: ListWorkers,
+    syncs: ConcurrencyLimit,
+    runs: ConcurrencyLimit,
+    lists: ConcurrencyLimit,
+    plans: ConcurrencyLimit,
+    describes: ConcurrencyLimit,
     sync_wait: Duration,
     stop: CancellationToken,
 }
@@ -92,19 +92,19 @@ pub async fn serve<B: Backend>(
     let is_named = authority.is_asked_for();
     let turns = |what, all: usize| {
         let each = if is_named { all - all.div_ceil(4) } else { all };
-        Turns::new(what, all, each)
+        ConcurrencyLimit::new(what, all, each)
     };
     let service = Arc::new(Service {
         backend,
-        looks: Looks::default(),
+        status_cache: StatusCache::default(),
         listings: Listings::default(),
         metrics: Metrics::default(),
-        desk: Desk::default(),
+        list_workers: ListWorkers::default(),
         syncs: turns("a pass", SYNCS),
         runs: turns("a run", RUNS),
         lists: turns("a list", LISTS),
         plans: turns("a plan", PLANS),
-        close_looks: turns("a schedule", CLOSE_LOOKS),
+        describes: turns("a schedule", DESCRIBE_CONCURRENCY),
         sync_wait: SYNC_WAIT,
         stop: stop.clone(),
     });
@@ -143,7 +143,7 @@ fn router<B: Backend>(
     };
     all.layer(middleware::from_fn(limits::time))
         .layer(middleware::from_fn(head::check))
-        .layer(middleware::from_fn(guard::headers))
+        .layer(middleware::from_fn(cross_site::headers))
         .with_state(service)
 }
 
@@ -164,8 +164,8 @@ fn api<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
         .routes(routes!(schedules::list))
         .routes(routes!(schedules::one, overrides::patch))
         .routes(routes!(overrides::clear))
-        .routes(routes!(runs::trigger))
-        .routes(routes!(runs::backfill))
+        .routes(routes!(manual_run_routes::trigger))
+        .routes(routes!(manual_run_routes::backfill))
         .routes(routes!(schedules::plan))
         .routes(routes!(schedules::reconcile))
         .routes(routes!(openapi::openapi))
@@ -177,9 +177,9 @@ fn behind<B: Backend>(
     api: Router<Arc<Service<B>>>,
 ) -> Router<Arc<Service<B>>> {
     let names = if authority.is_asked_for() {
-        Names::Any
+        AllowedHosts::Any
     } else {
-        Names::Loopback
+        AllowedHosts::Loopback
     };
     let authorise = middleware::from_fn_with_state(authority.clone(), auth::authorise);
     // The last layer is the first to see a request.
@@ -187,5 +187,5 @@ fn behind<B: Backend>(
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn(limits::body))
         .layer(authorise)
-        .layer(middleware::from_fn_with_state(names, guard::same_site))
+        .layer(middleware::from_fn_with_state(names, cross_site::same_site))
 }

@@ -18,7 +18,7 @@ use super::Service;
 use super::auth::Caller;
 use super::openapi::{PROBLEM, Upstream, written};
 use super::problem::{Details, Problem};
-use super::query::{Asked, Id, ListQuery, Listed};
+use super::query::{Id, ListQuery, Listed, StrictQuery};
 use crate::backend::{Backend, Planned};
 
 /// The most bytes of a plan.
@@ -70,7 +70,7 @@ impl Listed for ScheduleView {
 pub(super) async fn list<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     caller: Extension<Caller>,
-    Asked(query): Asked<ListQuery<ScheduleState>>,
+    StrictQuery(query): StrictQuery<ListQuery<ScheduleState>>,
 ) -> Result<Response, Problem> {
     let _turn = service.lists.take(&caller)?;
     let listing = service.listings.get(&*service.backend, query.is_first());
@@ -85,7 +85,7 @@ pub(super) async fn list<B: Backend>(
             listed_at: listing.at,
         })
     };
-    service.desk.work(page).await?
+    service.list_workers.work(page).await?
 }
 
 /// One schedule, looked at closely: its last run is asked how it went.
@@ -106,7 +106,7 @@ pub(super) async fn one<B: Backend>(
     caller: Extension<Caller>,
     Id(id): Id,
 ) -> Result<Json<ScheduleDetail>, Problem> {
-    let _turn = service.close_looks.take(&caller)?;
+    let _turn = service.describes.take(&caller)?;
     let found = service.backend.schedule(&id).await?;
     found.map(Json).ok_or_else(|| {
         let detail = format!("there is no schedule of definition `{id}`");
@@ -126,7 +126,7 @@ pub(super) async fn plan<B: Backend>(
     let _turn = service.plans.take(&caller)?;
     let planned = service.backend.plan().await?;
     service
-        .desk
+        .list_workers
         .work(move || written(&planned.within(PLAN_BYTES)))
         .await?
 }
@@ -139,5 +139,5 @@ pub(super) async fn plan<B: Backend>(
 pub(super) async fn reconcile<B: Backend>(
     State(service): State<Arc<Service<B>>>,
 ) -> Result<Response, Problem> {
-    written(&*service.looks.status(&*service.backend).await?)
+    written(&*service.status_cache.status(&*service.backend).await?)
 }

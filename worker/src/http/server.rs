@@ -2,7 +2,7 @@
 //!
 //! `axum::serve` bounds nothing, so that whoever sends a byte a minute could
 //! keep all of a process's descriptors, and Temporal's connection with them.
-//! Who gets a place is decided in `places`; here each connection is served
+//! Who gets a place is decided in `connection_limiter`; here each connection is served
 //! until it ends, and each answer is counted until its client has taken it.
 //!
 //! Assumes that answers are made whole, as all of ours are.
@@ -30,12 +30,14 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::connection_limiter::{
+    Asking, ConnectionLimiter, ConnectionLimits, ConnectionSlot, ShedReason, SlotKind,
+};
 use super::head::HEAD_LIMIT;
 use super::limits::ANSWER_TIME;
-use super::paced::{Pace, Paced};
-use super::places::{Asking, Kind, Place, Places, Room, Shed};
+use super::min_throughput::{MinThroughput, MinThroughputStream};
 use super::problem::Problem;
-use super::{guard, probes};
+use super::{cross_site, probes};
 
 /// The most bytes that hyper reads of a head before it gives up. More than
 /// `head` takes, whose answer is a problem, and reaches a client that has sent
@@ -53,9 +55,9 @@ const ACCEPT_LOG: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// How many there are.
-    pub(super) room: Room,
+    pub(super) room: ConnectionLimits,
     /// How fast clients have to take answers.
-    pub(super) pace: Pace,
+    pub(super) min_throughput: MinThroughput,
     /// How long a request's head may take, the wait for it included.
     pub(super) head: Duration,
     /// The same on a place of the reserve.
@@ -69,13 +71,13 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            room: Room {
+            room: ConnectionLimits {
                 open: 512,
                 share: 384,
                 reserve: 32,
                 bytes: 64 * 1024 * 1024,
             },
-            pace: Pace {
+            min_throughput: MinThroughput {
                 grace: Duration::from_secs(20),
                 least: 4 * 1024,
             },
@@ -115,12 +117,19 @@ pub(super) async fn serve(
     limits: Limits,
     stop: CancellationToken,
 ) {
-    serve_in(&Places::new(limits.room), listener, app, limits, stop).await;
+    serve_in(
+        &ConnectionLimiter::new(limits.room),
+        listener,
+        app,
+        limits,
+        stop,
+    )
+    .await;
 }
 
 /// The same, with places that somebody else sees too.
 pub(super) async fn serve_in(
-    places: &Arc<Places>,
+    limiter: &Arc<ConnectionLimiter>,
     listener: TcpListener,
     app: Router,
     limits: Limits,
@@ -134,13 +143,13 @@ pub(super) async fn serve_in(
     loop {
         let next = async {
             let socket = Arc::clone(&sockets).acquire_owned().await;
-            (socket, accept(&listener, places, &mut logged).await)
+            (socket, accept(&listener, limiter, &mut logged).await)
         };
         let (socket, (stream, peer)) = tokio::select! {
             next = next => next,
             () = stop.cancelled() => break,
         };
-        let Some(place) = places.take(peer.ip()) else {
+        let Some(place) = limiter.take(peer.ip()) else {
             continue;
         };
         let served = connection(stream, place, app.clone(), limits, stop.clone());
@@ -158,7 +167,7 @@ pub(super) async fn serve_in(
 /// for a request gives its own.
 async fn accept(
     listener: &TcpListener,
-    places: &Places,
+    limiter: &ConnectionLimiter,
     logged: &mut Option<Instant>,
 ) -> (TcpStream, SocketAddr) {
     loop {
@@ -182,21 +191,21 @@ async fn accept(
                 "cannot accept HTTP connections; hint: raise the limit of open files (ulimit -n)"
             );
         }
-        places.give_up_one();
+        limiter.give_up_one();
         sleep(ACCEPT_PAUSE).await;
     }
 }
 
 async fn connection(
     stream: TcpStream,
-    place: Place,
+    place: ConnectionSlot,
     app: Router,
     limits: Limits,
     stop: CancellationToken,
 ) {
     let place = Arc::new(place);
-    let is_open = place.kind() == Kind::Open;
-    let io = Paced::new(stream, Arc::clone(&place), limits.pace);
+    let is_open = place.kind() == SlotKind::Open;
+    let io = MinThroughputStream::new(stream, Arc::clone(&place), limits.min_throughput);
     let app = TowerToHyperService::new(app);
     let served = {
         let place = Arc::clone(&place);
@@ -241,12 +250,13 @@ fn log(ended: Result<(), hyper::Error>) {
 /// Answers a request, and counts the answer's bytes until they are sent.
 async fn answer(
     app: TowerToHyperService<Router>,
-    place: Arc<Place>,
+    place: Arc<ConnectionSlot>,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let mut asking = place.request();
-    let response = if place.kind() == Kind::Reserved && !probes::is_probe(request.uri().path()) {
-        Shed::Full.count();
+    let response = if place.kind() == SlotKind::Reserved && !probes::is_probe(request.uri().path())
+    {
+        ShedReason::Full.count();
         busy("too many connections; only the probes and the metrics are served")
     } else {
         let body = |incoming| {
@@ -287,7 +297,7 @@ async fn answer(
 
 fn busy(detail: &str) -> Response {
     let mut response = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
-    guard::stamp(&mut response);
+    cross_site::stamp(&mut response);
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
     response
@@ -308,7 +318,7 @@ impl AsRef<[u8]> for Counted {
 /// A request's body, which tells whether its client keeps it waiting.
 struct Watched {
     incoming: Incoming,
-    place: Arc<Place>,
+    place: Arc<ConnectionSlot>,
 }
 
 impl HttpBody for Watched {

@@ -17,17 +17,17 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, timeout_at};
 use utoipa::{IntoParams, ToSchema};
 
-use super::looks::LOOK;
 use super::openapi::{PROBLEM, Upstream};
 use super::problem::{Details, Problem};
-use super::query::{Asked, parsed};
+use super::query::{StrictQuery, parsed};
+use super::status_cache::STATUS_MAX_AGE;
 use super::{Caller, Service};
 use crate::backend::{Backend, BackendError};
 use crate::backoff::random;
 use crate::registry::Reload;
 
 /// How long a pass waits for the workflow to hear of the files it is about.
-const HEARD_LIMIT: Duration = Duration::from_secs(5);
+const ANNOUNCED_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a report calls the error of a digest that names another set.
 const CONFIRM: &str = "confirm";
 
@@ -39,7 +39,7 @@ const CONFIRM: &str = "confirm";
     clippy::struct_excessive_bools,
     reason = "the contract's switches are independent"
 )]
-pub(super) struct Switches {
+pub(super) struct SyncParameters {
     /// Re-read the files.
     #[serde(deserialize_with = "parsed")]
     #[param(default = true, required = false)]
@@ -67,7 +67,7 @@ pub(super) struct Accepted {
     pass: u64,
 }
 
-impl Default for Switches {
+impl Default for SyncParameters {
     fn default() -> Self {
         Self {
             definitions: true,
@@ -83,7 +83,7 @@ impl Default for Switches {
 /// is independent of the others.
 #[utoipa::path(
     post, path = "/admin/sync", operation_id = "sync", tag = "passes",
-    params(Switches),
+    params(SyncParameters),
     responses(
         (status = 200, description = "What the pass did, or what re-reading came to", body = Report),
         (status = 202, description = "The pass goes on", body = Accepted,
@@ -97,7 +97,7 @@ impl Default for Switches {
 pub(super) async fn sync<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     Extension(caller): Extension<Caller>,
-    Asked(switches): Asked<Switches>,
+    StrictQuery(switches): StrictQuery<SyncParameters>,
 ) -> Result<Response, Problem> {
     let confirm = switches.confirm.filter(|digest| !digest.is_empty());
     check_text(
@@ -170,11 +170,11 @@ async fn reread(backend: &impl Backend) -> Result<DefinitionCounts, Problem> {
 /// no replica that holds something else gets the pass. Where that takes too
 /// long the pass goes first, and the announcement brings another.
 async fn heard<B: Backend>(service: &Service<B>) -> Result<(), BackendError> {
-    let deadline = Instant::now() + HEARD_LIMIT;
+    let deadline = Instant::now() + ANNOUNCED_TIMEOUT;
     loop {
         let revision = &service.backend.snapshot().revision;
         let is_late = Instant::now() > deadline;
-        match service.looks.status(&*service.backend).await {
+        match service.status_cache.status(&*service.backend).await {
             Ok(status) => {
                 let own = status.workers.get(service.backend.worker());
                 let is_alone = own.is_some() && status.workers.len() == 1;
@@ -186,7 +186,7 @@ async fn heard<B: Backend>(service: &Service<B>) -> Result<(), BackendError> {
             Err(BackendError::Absent(_) | BackendError::Busy(_)) if !is_late => {}
             Err(error) => return Err(error),
         }
-        sleep(LOOK).await;
+        sleep(STATUS_MAX_AGE).await;
     }
 }
 
@@ -194,13 +194,13 @@ async fn heard<B: Backend>(service: &Service<B>) -> Result<(), BackendError> {
 pub(super) async fn report<B: Backend>(service: &Service<B>, pass: u64) -> Option<Report> {
     loop {
         // The pass goes on whether or not somebody can look at it.
-        if let Ok(status) = service.looks.status(&*service.backend).await
+        if let Ok(status) = service.status_cache.status(&*service.backend).await
             && status.pass >= pass
         {
             let mut reports = status.reports.iter();
             return reports.find(|report| report.pass == pass).cloned();
         }
-        sleep(LOOK).await;
+        sleep(STATUS_MAX_AGE).await;
     }
 }
 

@@ -8,12 +8,12 @@
 //! the workers drain, activities are cancelled a little before
 //! `--shutdown-timeout`, and a watchdog ends the process at it.
 
-mod ahead;
+mod announcements;
+mod announcer;
 pub mod dev;
-mod outbox;
 mod shutdown;
+mod stale_run_eviction;
 mod supervise;
-mod voice;
 mod workers;
 
 use std::future::Future;
@@ -32,14 +32,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::outbox::Statements;
+pub use self::announcements::AnnouncementLog;
 pub use self::workers::{Register, WorkerSpec};
 
-use self::outbox::Outbox;
+use self::announcements::AnnouncementState;
+use self::announcer::Announcer;
 pub(crate) use self::shutdown::Signals;
 use self::shutdown::grace;
 use self::supervise::Supervisor;
-use self::voice::Voice;
 use crate::args::WorkerArgs;
 use crate::backend::Shared;
 use crate::backoff::random;
@@ -52,7 +52,7 @@ use crate::telemetry::{MetricsPage, SdkMeter};
 pub type Serve =
     Box<dyn FnOnce(TcpListener, Arc<Shared>, CancellationToken) -> BoxFuture<'static, ()> + Send>;
 /// Which workers there are, and what each of them can do.
-pub type Specs = Box<dyn FnOnce(&Arc<Shared>, &Arc<Statements>) -> Vec<WorkerSpec> + Send>;
+pub type Specs = Box<dyn FnOnce(&Arc<Shared>, &Arc<AnnouncementLog>) -> Vec<WorkerSpec> + Send>;
 
 /// What is put into the process from above: it knows neither HTTP nor the
 /// workflows and activities.
@@ -146,14 +146,14 @@ impl Process {
 
         let registry = Registry::new(args.dir.clone(), args.debounce);
         let (clients, connected) = watch::channel(None);
-        let statements: Arc<Statements> = Arc::default();
+        let announcement_log: Arc<AnnouncementLog> = Arc::default();
         let shared = Arc::new(Shared {
             project: project.clone(),
             worker: worker.clone(),
             registry: Arc::clone(&registry),
             health: Arc::new(Health::new(Timestamp::now())),
             metrics: metrics.clone(),
-            watch: Arc::default(),
+            monitor: Arc::default(),
             clients: connected.clone(),
         });
         // In the order of the end: what takes work in, what talks, what works.
@@ -166,22 +166,22 @@ impl Process {
         let http = tokio::spawn(serve(listener, Arc::clone(&shared), intake.clone()));
         let supervisor = Supervisor {
             connector,
-            specs: specs(&shared, &statements),
+            specs: specs(&shared, &announcement_log),
             health: Arc::clone(&shared.health),
             clients,
             startup_retry: args.startup_retry,
             grace: grace(args.shutdown_timeout),
         };
-        let voice = Voice {
-            outbox: Outbox::new(worker, args.options()),
-            statements,
+        let announcer = Announcer {
+            announcement_state: AnnouncementState::new(worker, args.options()),
+            announcement_log,
             registry: Arc::clone(&registry),
             health: Arc::clone(&shared.health),
             project,
             clients: connected,
         };
         let watcher = tokio::spawn(watch_files(registry, args.clone(), intake.clone()));
-        let voice = tokio::spawn(voice.run(talk.clone()));
+        let announcer = tokio::spawn(announcer.run(talk.clone()));
         let supervisor = tokio::spawn(supervisor.run(runtime, work.clone()));
 
         let why = tokio::select! {
@@ -194,7 +194,7 @@ impl Process {
         shared.health.stopping();
         intake.cancel();
         talk.cancel();
-        finished("voice", voice).await;
+        finished("voice", announcer).await;
         work.cancel();
         finished("supervisor", supervisor).await;
         steps.end_unawaited().await;

@@ -22,7 +22,7 @@ use temporalio_sdk_core::{CoreRuntime, init_worker};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::ahead::ForgetAhead;
+use super::stale_run_eviction::StaleRunEviction;
 
 /// How long a workflow task waits for the process that has the workflow in
 /// memory, before any other may take it: what a killed process costs the next.
@@ -111,7 +111,7 @@ impl WorkerSpec {
             .and_then(|config| init_worker(runtime, config, client.connection().clone()))
             .context("make the worker")?;
         let core = Arc::new(core);
-        options.worker_interceptor(ForgetAhead::new(client.clone(), &core));
+        options.worker_interceptor(StaleRunEviction::new(client.clone(), &core));
         let mut worker = Worker::new_from_core_options(core, client.options().clone(), options)
             .context("make the worker")?;
         let shutdown = worker.shutdown_handle();

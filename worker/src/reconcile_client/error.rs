@@ -15,7 +15,7 @@ const NO_POLLER: &str = "no poller seen";
 
 /// Why the workflow could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReconcilerError {
+pub enum ReconcileClientError {
     /// There is none, or it has ended.
     #[error("the reconcile workflow `{0}` does not run")]
     Absent(String),
@@ -66,31 +66,31 @@ pub enum Silence {
 /// The error of a `NotFound`: only the server's own details prove that the
 /// workflow does not run. What follows from its absence may not follow from a
 /// proxy's answer.
-pub(super) fn absent(status: &Status, namespace: &str, workflow: String) -> ReconcilerError {
+pub(super) fn absent(status: &Status, namespace: &str, workflow: String) -> ReconcileClientError {
     match RequestError::of(status, namespace) {
-        RequestError::NotFound => ReconcilerError::Absent(workflow),
-        RequestError::NoNamespace(name) => ReconcilerError::NoNamespace(name),
+        RequestError::NotFound => ReconcileClientError::Absent(workflow),
+        RequestError::NoNamespace(name) => ReconcileClientError::NoNamespace(name),
         _ => temporal(status),
     }
 }
 
-pub(super) fn temporal(status: &Status) -> ReconcilerError {
+pub(super) fn temporal(status: &Status) -> ReconcileClientError {
     if let Some(name) = missing_namespace(status) {
-        return ReconcilerError::NoNamespace(name);
+        return ReconcileClientError::NoNamespace(name);
     }
     match status.code() {
         Code::DeadlineExceeded | Code::Cancelled => {
-            ReconcilerError::NoAnswer(Silence::For(ANSWER_LIMIT))
+            ReconcileClientError::NoAnswer(Silence::For(ANSWER_LIMIT))
         }
         Code::FailedPrecondition if status.message().starts_with(NO_POLLER) => {
-            ReconcilerError::NoAnswer(Silence::NoWorker)
+            ReconcileClientError::NoAnswer(Silence::NoWorker)
         }
-        Code::ResourceExhausted => ReconcilerError::Busy(status.message().to_owned()),
+        Code::ResourceExhausted => ReconcileClientError::Busy(status.message().to_owned()),
         // Others were in flight, and the server dropped the task that had it.
         Code::Unavailable if status.message() == UPDATE_ABORTED => {
-            ReconcilerError::Busy(status.message().to_owned())
+            ReconcileClientError::Busy(status.message().to_owned())
         }
-        code => ReconcilerError::Temporal(format!("{code}: {}", status.message())),
+        code => ReconcileClientError::Temporal(format!("{code}: {}", status.message())),
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     fn a_workflow_is_absent_by_the_servers_own_details_alone() {
         let bare = Status::not_found("no such thing");
         let told = absent(&bare, "mine", "almanac/p/reconcile".to_owned());
-        assert!(matches!(told, ReconcilerError::Temporal(_)), "{told}");
+        assert!(matches!(told, ReconcileClientError::Temporal(_)), "{told}");
     }
 
     #[test]
@@ -111,12 +111,15 @@ mod tests {
             "no poller seen for task queue recently, worker may be down",
         );
         let told = temporal(&left);
-        assert_eq!(told, ReconcilerError::NoAnswer(Silence::NoWorker));
+        assert_eq!(told, ReconcileClientError::NoAnswer(Silence::NoWorker));
         assert_eq!(
             told.to_string(),
             "the reconcile workflow did not answer because no worker polls its task queue"
         );
         let other = temporal(&Status::failed_precondition("something else"));
-        assert!(matches!(other, ReconcilerError::Temporal(_)), "{other}");
+        assert!(
+            matches!(other, ReconcileClientError::Temporal(_)),
+            "{other}"
+        );
     }
 }

@@ -2,20 +2,20 @@
 //!
 //! The workflow is reached by its id, never by a run's: it continues as new.
 //! Everything is sent as plain JSON, so that a release can talk to the
-//! workflow of another one. Nothing here waits for a pass but [`Reconciler::report`].
+//! workflow of another one. Nothing here waits for a pass but [`ReconcileClient::report`].
 
-mod awaited;
 mod error;
+mod run_poller;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, MEMO_KEY, Project, RECONCILE_WORKFLOW};
 use almanac_core::record::{
-    AdoptAnswer, AdoptRequest, Announcement, HistoryRequest, NOT_AFTER, OverrideAnswer,
-    OverrideRequest, Progress, Report, RunAnswer, RunKind, RunRequest, RunState, RunsQuery,
-    SelectRequest, Selection, Selector, State, Status, SuspendAnswer, SuspendRequest, Suspension,
-    SyncAnswer, SyncRequest, TOO_LATE, Touch, WorkflowMemo,
+    AdoptAnswer, AdoptRequest, Announcement, HistoryEntry, HistoryRequest, NOT_AFTER,
+    OverrideAnswer, OverrideRequest, Progress, Report, RunAnswer, RunKind, RunRequest, RunState,
+    RunsQuery, SelectRequest, Selection, Selector, State, Status, SuspendAnswer, SuspendRequest,
+    Suspension, SyncAnswer, SyncRequest, TOO_LATE, WorkflowMemo,
 };
 use almanac_workflows::contracts::{Query, Signal, Update, reconciler as contract};
 use jiff::Timestamp;
@@ -42,9 +42,9 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 use tokio::sync::Semaphore;
 
 use crate::backoff::Backoff;
-use awaited::AwaitedRuns;
-pub use error::{ReconcilerError, Silence};
+pub use error::{ReconcileClientError, Silence};
 use error::{absent, temporal};
+use run_poller::RunPoller;
 
 /// Why the workflow of a project that is destroyed is terminated.
 pub const DESTROYED: &str = "almanac destroy";
@@ -56,23 +56,23 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 /// How the server says that it asks no worker, since each one failed lately.
 const TASK_FAILS: &str = "Workflow Task in failed state";
 /// Time between two looks at the state while a report is awaited.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How many updates this process sends at a time. The server takes ten of one
 /// workflow; each one more makes it lose the workflow's task in progress.
 static UPDATES: Semaphore = Semaphore::const_new(6);
 
 /// The runs that this process waits for.
-static AWAITED: AwaitedRuns = AwaitedRuns::none();
+static RUN_POLLER: RunPoller = RunPoller::none();
 
 /// The reconcile workflow of one project.
 #[derive(Debug, Clone)]
-pub struct Reconciler {
+pub struct ReconcileClient {
     client: Client,
     project: Project,
 }
 
-impl Reconciler {
+impl ReconcileClient {
     /// That of `project`, in the client's namespace.
     pub fn new(client: Client, project: Project) -> Self {
         Self { client, project }
@@ -87,9 +87,9 @@ impl Reconciler {
     ///
     /// Where none runs, one request starts it and tells it; nobody has to be
     /// polling yet. A suspension outlives the run that knew it.
-    pub async fn announce(&self, said: &Announcement) -> Result<(), ReconcilerError> {
+    pub async fn announce(&self, said: &Announcement) -> Result<(), ReconcileClientError> {
         match self.tell(said).await {
-            Err(ReconcilerError::Absent(_)) => {}
+            Err(ReconcileClientError::Absent(_)) => {}
             told => return told,
         }
         let input = match self.suspension_left().await? {
@@ -116,14 +116,14 @@ impl Reconciler {
             .map(drop)
             .map_err(|error| match error {
                 WorkflowStartError::Rpc(status) => self.refused(&status),
-                other => ReconcilerError::Temporal(other.to_string()),
+                other => ReconcileClientError::Temporal(other.to_string()),
             })
     }
 
     /// The suspension that the last run left in its memo, where it ended without
     /// continuing as new: the server ends a run whose history is too large. A
     /// project that was destroyed leaves none.
-    async fn suspension_left(&self) -> Result<Option<Suspension>, ReconcilerError> {
+    async fn suspension_left(&self) -> Result<Option<Suspension>, ReconcileClientError> {
         let execution = WorkflowExecution {
             workflow_id: self.workflow_id(),
             run_id: String::new(),
@@ -170,28 +170,34 @@ impl Reconciler {
     }
 
     /// Tells a workflow that runs what a worker says; starts none.
-    pub async fn tell(&self, said: &Announcement) -> Result<(), ReconcilerError> {
+    pub async fn tell(&self, said: &Announcement) -> Result<(), ReconcileClientError> {
         self.signal::<contract::DefinitionsChanged>(Some(said))
             .await
     }
 
     /// Asks for a pass, without an answer.
-    pub async fn ask(&self) -> Result<(), ReconcilerError> {
+    pub async fn ask(&self) -> Result<(), ReconcileClientError> {
         self.signal::<contract::Reconcile>(None).await
     }
 
     /// The workflow's state.
-    pub async fn status(&self) -> Result<Status, ReconcilerError> {
+    pub async fn status(&self) -> Result<Status, ReconcileClientError> {
         self.query::<contract::Status>(None).await
     }
 
     /// What touched a definition's schedule, newest first.
-    pub async fn history(&self, id: &DefinitionId) -> Result<Vec<Touch>, ReconcilerError> {
+    pub async fn history(
+        &self,
+        id: &DefinitionId,
+    ) -> Result<Vec<HistoryEntry>, ReconcileClientError> {
         let request = HistoryRequest { id: id.to_string() };
         self.query::<contract::History>(Some(&request)).await
     }
 
-    async fn query<Q: Query>(&self, input: Option<&Q::Takes>) -> Result<Q::Gives, ReconcilerError> {
+    async fn query<Q: Query>(
+        &self,
+        input: Option<&Q::Takes>,
+    ) -> Result<Q::Gives, ReconcileClientError> {
         let options = WorkflowQueryOptions::builder()
             .reject_condition(QueryRejectCondition::NotOpen)
             .rpc_options(once(ANSWER_LIMIT))
@@ -201,16 +207,16 @@ impl Reconciler {
         match within(ANSWER_LIMIT, asked).await? {
             Ok(answer) => read(answer),
             Err(WorkflowQueryError::Rejected { .. }) => {
-                Err(ReconcilerError::Absent(self.workflow_id()))
+                Err(ReconcileClientError::Absent(self.workflow_id()))
             }
             Err(WorkflowQueryError::NotFound(status)) => Err(self.absent(&status)),
             Err(WorkflowQueryError::Rpc(status)) => Err(self.refused(&status)),
-            Err(other) => Err(ReconcilerError::Temporal(other.to_string())),
+            Err(other) => Err(ReconcileClientError::Temporal(other.to_string())),
         }
     }
 
     /// Asks for a pass; the answer names the one that will serve the request.
-    pub async fn sync(&self, request: &SyncRequest) -> Result<SyncAnswer, ReconcilerError> {
+    pub async fn sync(&self, request: &SyncRequest) -> Result<SyncAnswer, ReconcileClientError> {
         self.update::<contract::Sync>(&request.request_id, request)
             .await
     }
@@ -219,13 +225,13 @@ impl Reconciler {
     pub async fn set_override(
         &self,
         request: &OverrideRequest,
-    ) -> Result<OverrideAnswer, ReconcilerError> {
+    ) -> Result<OverrideAnswer, ReconcileClientError> {
         self.update::<contract::Override>(&request.request_id, request)
             .await
     }
 
     /// Asks for an adoption; the answer names the pass that will do it.
-    pub async fn adopt(&self, request: &AdoptRequest) -> Result<AdoptAnswer, ReconcilerError> {
+    pub async fn adopt(&self, request: &AdoptRequest) -> Result<AdoptAnswer, ReconcileClientError> {
         self.update::<contract::Adopt>(&request.request_id, request)
             .await
     }
@@ -234,13 +240,16 @@ impl Reconciler {
     pub async fn suspend(
         &self,
         request: &SuspendRequest,
-    ) -> Result<SuspendAnswer, ReconcilerError> {
+    ) -> Result<SuspendAnswer, ReconcileClientError> {
         self.update::<contract::Suspend>(&request.request_id, request)
             .await
     }
 
     /// Lets the reconciler go on; the answer names the pass that catches up.
-    pub async fn resume(&self, request: &SuspendRequest) -> Result<SuspendAnswer, ReconcilerError> {
+    pub async fn resume(
+        &self,
+        request: &SuspendRequest,
+    ) -> Result<SuspendAnswer, ReconcileClientError> {
         self.update::<contract::Resume>(&request.request_id, request)
             .await
     }
@@ -252,7 +261,7 @@ impl Reconciler {
         kind: RunKind,
         request: &RunRequest,
         limit: Duration,
-    ) -> Result<RunAnswer, ReconcilerError> {
+    ) -> Result<RunAnswer, ReconcileClientError> {
         let deadline = tokio::time::Instant::now() + limit;
         let id = &request.request_id;
         let asked = match kind {
@@ -262,7 +271,7 @@ impl Reconciler {
         let mut answer = match asked {
             Ok(answer) => answer,
             // It may have been taken, and just not be over.
-            Err(error @ ReconcilerError::NoAnswer(_)) => {
+            Err(error @ ReconcileClientError::NoAnswer(_)) => {
                 let known = self.run_answers(vec![request.request_id.clone()]).await;
                 let mut answers = known.unwrap_or_default();
                 answers.remove(&request.request_id).ok_or(error)?
@@ -271,7 +280,7 @@ impl Reconciler {
         };
         // The server answers a name that it knows, whatever stands beside it.
         if answer.kind != kind || answer.id != request.id {
-            return Err(ReconcilerError::Refused(format!(
+            return Err(ReconcileClientError::Refused(format!(
                 "request_id `{}` was that of a {} of `{}`",
                 request.request_id,
                 answer.kind.name(),
@@ -279,12 +288,13 @@ impl Reconciler {
             )));
         }
         let mut waits = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
-        let awaited = AWAITED.run(&request.request_id);
+        let polled = RUN_POLLER.run(&request.request_id);
         while answer.state == RunState::Pending && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(waits.next_wait()).await;
-            match awaited.look(|ids| self.run_answers(ids)).await {
+            match polled.poll(|ids| self.run_answers(ids)).await {
                 Ok(Some(news)) => answer = news,
-                Ok(None) | Err(ReconcilerError::NoAnswer(_) | ReconcilerError::Busy(_)) => {}
+                Ok(None)
+                | Err(ReconcileClientError::NoAnswer(_) | ReconcileClientError::Busy(_)) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -295,7 +305,7 @@ impl Reconciler {
     async fn run_answers(
         &self,
         request_ids: Vec<String>,
-    ) -> Result<BTreeMap<String, RunAnswer>, ReconcilerError> {
+    ) -> Result<BTreeMap<String, RunAnswer>, ReconcileClientError> {
         self.query::<contract::Runs>(Some(&RunsQuery { request_ids }))
             .await
     }
@@ -305,7 +315,7 @@ impl Reconciler {
         &self,
         id: &str,
         selector: &Selector,
-    ) -> Result<Selection, ReconcilerError> {
+    ) -> Result<Selection, ReconcileClientError> {
         let request = SelectRequest {
             selector: selector.clone(),
         };
@@ -318,7 +328,7 @@ impl Reconciler {
         &self,
         id: &str,
         request: &U::Takes,
-    ) -> Result<U::Gives, ReconcilerError> {
+    ) -> Result<U::Gives, ReconcileClientError> {
         let deadline = tokio::time::Instant::now() + ANSWER_LIMIT;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         let mut update_id = id.to_owned();
@@ -328,10 +338,14 @@ impl Reconciler {
             match answer {
                 // The server tells what became of one that was sent under this name
                 // before. Nothing did, and the time of this one is not over.
-                Err(ReconcilerError::Refused(why)) if why.contains(TOO_LATE) && update_id == id => {
+                Err(ReconcileClientError::Refused(why))
+                    if why.contains(TOO_LATE) && update_id == id =>
+                {
                     update_id = format!("{id}@{}", Timestamp::now().as_millisecond());
                 }
-                Err(ReconcilerError::Busy(_)) if tokio::time::Instant::now() + wait < deadline => {
+                Err(ReconcileClientError::Busy(_))
+                    if tokio::time::Instant::now() + wait < deadline =>
+                {
                     tokio::time::sleep(wait).await;
                 }
                 answer => return answer,
@@ -343,11 +357,13 @@ impl Reconciler {
         &self,
         id: &str,
         request: &U::Takes,
-    ) -> Result<U::Gives, ReconcilerError> {
+    ) -> Result<U::Gives, ReconcileClientError> {
         let until = Timestamp::now() + TAKEN_WITHIN;
         let answer = self.update_until::<U>(until, id, request).await;
         answer.map_err(|error| match error {
-            ReconcilerError::NoAnswer(_) => ReconcilerError::NoAnswer(Silence::Until(until)),
+            ReconcileClientError::NoAnswer(_) => {
+                ReconcileClientError::NoAnswer(Silence::Until(until))
+            }
             other => other,
         })
     }
@@ -358,7 +374,7 @@ impl Reconciler {
         until: Timestamp,
         id: &str,
         request: &U::Takes,
-    ) -> Result<U::Gives, ReconcilerError> {
+    ) -> Result<U::Gives, ReconcileClientError> {
         let mut request = serde_json::to_value(request).unwrap_or_default();
         if let Some(object) = request.as_object_mut() {
             object.insert(NOT_AFTER.to_owned(), json!(until));
@@ -378,10 +394,10 @@ impl Reconciler {
             Ok(answer) => read(answer),
             Err(WorkflowUpdateError::NotFound(status)) => Err(self.absent(&status)),
             Err(WorkflowUpdateError::Failed(failure)) => {
-                Err(ReconcilerError::Refused(failure.message.clone()))
+                Err(ReconcileClientError::Refused(failure.message.clone()))
             }
             Err(WorkflowUpdateError::Rpc(status)) => Err(self.refused(&status)),
-            Err(other) => Err(ReconcilerError::Temporal(other.to_string())),
+            Err(other) => Err(ReconcileClientError::Temporal(other.to_string())),
         }
     }
 
@@ -391,7 +407,7 @@ impl Reconciler {
         &self,
         pass: u64,
         limit: Duration,
-    ) -> Result<Option<Report>, ReconcilerError> {
+    ) -> Result<Option<Report>, ReconcileClientError> {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
             let status = self.status().await;
@@ -403,18 +419,18 @@ impl Reconciler {
                         .find(|report| report.pass == pass));
                 }
                 // The worker may be busy for a moment; the deadline bounds it.
-                Ok(_) | Err(ReconcilerError::NoAnswer(_) | ReconcilerError::Busy(_)) => {}
+                Ok(_) | Err(ReconcileClientError::NoAnswer(_) | ReconcileClientError::Busy(_)) => {}
                 Err(error) => return Err(error),
             }
-            if tokio::time::Instant::now() + LOOK_INTERVAL >= deadline {
+            if tokio::time::Instant::now() + POLL_INTERVAL >= deadline {
                 return Ok(None);
             }
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
     /// How far the pass that runs is; `None` when none runs, or it has not said yet.
-    pub async fn progress(&self) -> Result<Option<Progress>, ReconcilerError> {
+    pub async fn progress(&self) -> Result<Option<Progress>, ReconcileClientError> {
         let options = WorkflowDescribeOptions::builder()
             .rpc_options(once(ANSWER_LIMIT))
             .build();
@@ -431,21 +447,21 @@ impl Reconciler {
             .find_map(|payload| serde_json::from_slice(&payload.data).ok()))
     }
 
-    fn failed(&self, error: WorkflowInteractionError) -> ReconcilerError {
+    fn failed(&self, error: WorkflowInteractionError) -> ReconcileClientError {
         match error {
             WorkflowInteractionError::NotFound(status) => self.absent(&status),
             WorkflowInteractionError::Rpc(status) => self.refused(&status),
-            other => ReconcilerError::Temporal(other.to_string()),
+            other => ReconcileClientError::Temporal(other.to_string()),
         }
     }
 
-    fn absent(&self, status: &temporalio_client::tonic::Status) -> ReconcilerError {
+    fn absent(&self, status: &temporalio_client::tonic::Status) -> ReconcileClientError {
         absent(status, &self.client.namespace(), self.workflow_id())
     }
 
-    fn refused(&self, status: &temporalio_client::tonic::Status) -> ReconcilerError {
+    fn refused(&self, status: &temporalio_client::tonic::Status) -> ReconcileClientError {
         if status.message().contains(TASK_FAILS) {
-            return ReconcilerError::Stuck(self.workflow_id());
+            return ReconcileClientError::Stuck(self.workflow_id());
         }
         temporal(status)
     }
@@ -454,7 +470,10 @@ impl Reconciler {
         self.client.get_workflow_handle(self.workflow_id())
     }
 
-    async fn signal<S: Signal>(&self, input: Option<&S::Takes>) -> Result<(), ReconcilerError> {
+    async fn signal<S: Signal>(
+        &self,
+        input: Option<&S::Takes>,
+    ) -> Result<(), ReconcileClientError> {
         let options = WorkflowSignalOptions::builder()
             .rpc_options(once(ANSWER_LIMIT))
             .build();
@@ -476,10 +495,13 @@ fn once(limit: Duration) -> RpcOptions {
 
 /// The server's own deadline is met by an answer, sometimes by a loop of
 /// calls; this one holds whatever happens.
-async fn within<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, ReconcilerError> {
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = T>,
+) -> Result<T, ReconcileClientError> {
     tokio::time::timeout(limit, call)
         .await
-        .map_err(|_| ReconcilerError::NoAnswer(Silence::For(limit)))
+        .map_err(|_| ReconcileClientError::NoAnswer(Silence::For(limit)))
 }
 
 /// What is sent: nothing at all where there is nothing to say.
@@ -494,12 +516,12 @@ fn raw<T: Serialize + 'static>(value: &T) -> RawValue {
     )
 }
 
-fn read<T: DeserializeOwned>(answer: RawValue) -> Result<T, ReconcilerError> {
+fn read<T: DeserializeOwned>(answer: RawValue) -> Result<T, ReconcileClientError> {
     let data = answer
         .payloads
         .into_iter()
         .next()
         .map(|payload| payload.data)
         .unwrap_or_default();
-    serde_json::from_slice(&data).map_err(|error| ReconcilerError::Answer(error.to_string()))
+    serde_json::from_slice(&data).map_err(|error| ReconcileClientError::Answer(error.to_string()))
 }

@@ -18,14 +18,14 @@ use almanac_core::snapshot::{
 
 use super::documents::{Placed, by_repeated_id, documents, repeated, unread};
 use super::files::{Content, FileKey};
-use super::keep::{Keep, Places};
 use super::load::View;
+use super::retention::{DefinitionFiles, Retention};
 
 /// Where everything that is served comes from.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
-    definitions: Places,
-    calendars: Places,
+    definitions: DefinitionFiles,
+    calendars: DefinitionFiles,
 }
 
 /// The snapshot that `view` makes of `previous`.
@@ -50,7 +50,7 @@ pub(super) fn assemble(
     let mut seen = take_documents(&mut snapshot, &mut now, previous, &documents, view, roots);
     // Calendars first: definitions take their days from those that are kept.
     let failing = failing_calendars(&snapshot).cloned().collect();
-    let gone = Keep {
+    let gone = Retention {
         previous: &previous.calendars,
         origins: &origins.calendars,
         failing,
@@ -61,7 +61,7 @@ pub(super) fn assemble(
     snapshot.archived.extend(gone);
     take_definitions(&mut snapshot, &mut now, previous, &mut seen, view);
     let failing = failing_definitions(&snapshot).cloned().collect();
-    let gone = Keep {
+    let gone = Retention {
         previous: &previous.definitions,
         origins: &origins.definitions,
         failing,
@@ -76,7 +76,7 @@ pub(super) fn assemble(
 }
 
 /// What a look at the documents one by one finds.
-struct Seen<'a> {
+struct DocumentFindings<'a> {
     /// The definitions that are valid but for the calendars they name.
     definitions: Vec<(&'a Arc<Definition>, &'a Placed<'a>)>,
     /// The files in which something fails that may stand for definitions or
@@ -89,7 +89,7 @@ fn take_definitions(
     snapshot: &mut Snapshot,
     now: &mut Origins,
     previous: &Snapshot,
-    seen: &mut Seen<'_>,
+    seen: &mut DocumentFindings<'_>,
     view: &View,
 ) {
     let known = snapshot.calendars.values();
@@ -195,9 +195,9 @@ fn take_documents<'a>(
     documents: &'a [Placed<'a>],
     view: &'a View,
     roots: &[PathBuf],
-) -> Seen<'a> {
+) -> DocumentFindings<'a> {
     let stated = by_repeated_id(documents);
-    let mut seen = Seen {
+    let mut seen = DocumentFindings {
         definitions: Vec::new(),
         suspicious: BTreeSet::new(),
     };

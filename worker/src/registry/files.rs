@@ -15,7 +15,7 @@ use super::scan::Signature;
 
 /// A file that changed less than this before it was read may change again
 /// without showing it: some file systems count time in whole seconds.
-const TICK: Duration = Duration::from_secs(2);
+const TIMESTAMP_RESOLUTION: Duration = Duration::from_secs(2);
 
 /// A file: in which folder, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,7 @@ pub(super) struct Files(Vec<(FileKey, Arc<FileState>)>);
 
 /// Goes through what is known along with a listing: both are in one order, so
 /// that nothing is searched for.
-pub(super) struct Walk<'a> {
+pub(super) struct FilesCursor<'a> {
     known: Peekable<slice::Iter<'a, (FileKey, Arc<FileState>)>>,
     missed: bool,
 }
@@ -103,7 +103,7 @@ impl FileState {
             seen == *signature
                 && read_at
                     .duration_since(signature.changed())
-                    .is_ok_and(|age| age > TICK)
+                    .is_ok_and(|age| age > TIMESTAMP_RESOLUTION)
         })
     }
 }
@@ -125,7 +125,7 @@ impl Files {
     }
 }
 
-impl<'a> Walk<'a> {
+impl<'a> FilesCursor<'a> {
     pub(super) fn along(files: &'a Files) -> Self {
         Self {
             known: files.iter().peekable(),

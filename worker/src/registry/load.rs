@@ -18,16 +18,16 @@ use almanac_core::definition::{
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::files::{Content, FileKey, FileState, Files, Walk};
+use super::files::{Content, FileKey, FileState, Files, FilesCursor};
 use super::read::{ReadError, Refusal, read};
-use super::scan::{Entry, Folders, Hole, Identity, Listing, Place, Signature, list};
+use super::scan::{Entry, Folders, Identity, Listing, Place, ScanGap, Signature, list};
 use super::threads::map_in_order;
 
 /// The longest that one load waits for files that are being written, and tries
 /// to see the folders in one state.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two attempts to see the folders in one state.
-const BREATH: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 /// The parser, as a value so that tests can put another in its place.
 pub(super) type Parse = fn(&str, &[u8], &ParseContext) -> Vec<ParsedDocument>;
 
@@ -52,7 +52,7 @@ pub(super) struct View {
     /// What is hardly meant of the files themselves.
     pub(super) warnings: Vec<Diagnostic>,
     /// Why the view of a folder is incomplete, by its index.
-    pub(super) holes: BTreeMap<usize, Hole>,
+    pub(super) holes: BTreeMap<usize, ScanGap>,
 }
 
 impl View {
@@ -71,12 +71,12 @@ pub(super) struct Loader {
     patience: Duration,
     parse: Parse,
     files: Arc<Files>,
-    trust: Vec<Trust>,
+    trust: Vec<FolderIdentity>,
 }
 
 /// What is known of a folder's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Trust {
+enum FolderIdentity {
     /// It has not been looked at.
     Unseen,
     /// It is the one it has always been, or has been seen twice.
@@ -92,13 +92,13 @@ enum Trust {
 pub(super) struct Loaded {
     /// What follows from it.
     pub(super) view: View,
-    trust: Vec<Trust>,
+    trust: Vec<FolderIdentity>,
 }
 
 /// What a look during the debounce found. It counts only where nothing has
 /// changed by the end of the debounce.
 #[derive(Debug)]
-pub(super) struct Foreseen {
+pub(super) struct SpeculativeLoad {
     /// What the load at the end of the debounce would find.
     pub(super) loaded: Loaded,
     folders: Vec<Folders>,
@@ -107,7 +107,7 @@ pub(super) struct Foreseen {
     still_for: Duration,
 }
 
-impl Foreseen {
+impl SpeculativeLoad {
     /// Returns `true` if neither a folder nor a file that was read has changed
     /// since, as far as a glance at each tells, and each file has been still for
     /// long enough by now. Blocks.
@@ -123,15 +123,15 @@ impl Foreseen {
 type Fresh = BTreeMap<FileKey, Arc<FileState>>;
 
 /// A file that may have changed.
-struct Doubt<'a> {
+struct SuspectFile<'a> {
     key: FileKey,
     signature: &'a Signature,
     place: &'a Place,
 }
 
 /// What a listing leaves to be looked at.
-struct Doubts<'a> {
-    files: Vec<Doubt<'a>>,
+struct SuspectFiles<'a> {
+    files: Vec<SuspectFile<'a>>,
     /// A file that was there is not.
     missing: bool,
 }
@@ -141,10 +141,10 @@ impl Loader {
     /// changed for `still_for`.
     pub(super) fn new(roots: Vec<PathBuf>, still_for: Duration) -> Self {
         Self {
-            trust: vec![Trust::Unseen; roots.len()],
+            trust: vec![FolderIdentity::Unseen; roots.len()],
             roots,
             still_for,
-            patience: PATIENCE,
+            patience: LOAD_TIMEOUT,
             parse: parse_file,
             files: Arc::default(),
         }
@@ -166,10 +166,10 @@ impl Loader {
     /// Looks at the folders while files may still be written. `None` where
     /// something moves, or a file that was there is not: that is worth a load's
     /// patience. Blocks for the disk.
-    pub(super) fn foresee(&self) -> Option<Foreseen> {
+    pub(super) fn foresee(&self) -> Option<SpeculativeLoad> {
         let listings = list(&self.roots);
         let fresh = Fresh::new();
-        let Doubts { files, missing } = self.doubts(&listings, Depth::Changed, &fresh);
+        let SuspectFiles { files, missing } = self.doubts(&listings, Depth::Changed, &fresh);
         if missing {
             return None;
         }
@@ -181,7 +181,7 @@ impl Loader {
             .iter()
             .map(|file| (file.place.of(&file.key.path), *file.signature))
             .collect();
-        Some(Foreseen {
+        Some(SpeculativeLoad {
             read,
             folders: listings.iter().map(Listing::folders).collect(),
             still_for: self.still_for,
@@ -196,10 +196,10 @@ impl Loader {
         let mut fresh = Fresh::new();
         let (listings, unsettled) = loop {
             let listings = list(&self.roots);
-            let Doubts { files, missing } = self.doubts(&listings, depth, &fresh);
+            let SuspectFiles { files, missing } = self.doubts(&listings, depth, &fresh);
             let patient = Instant::now() < deadline;
             if patient && let Some(wait) = self.until_still(&files, &fresh) {
-                std::thread::sleep(wait.max(BREATH));
+                std::thread::sleep(wait.max(RETRY_INTERVAL));
                 continue;
             }
             let moved = self.read_changed(&files, &mut fresh);
@@ -217,7 +217,7 @@ impl Loader {
             if (differing.is_empty() && !moved) || !patient {
                 break (listings, differing);
             }
-            std::thread::sleep(BREATH);
+            std::thread::sleep(RETRY_INTERVAL);
         };
         self.follow(listings, &unsettled, fresh)
     }
@@ -230,8 +230,8 @@ impl Loader {
     }
 
     /// What a listing leaves to be looked at.
-    fn doubts<'a>(&self, listings: &'a [Listing], depth: Depth, fresh: &Fresh) -> Doubts<'a> {
-        let mut known = Walk::along(&self.files);
+    fn doubts<'a>(&self, listings: &'a [Listing], depth: Depth, fresh: &Fresh) -> SuspectFiles<'a> {
+        let mut known = FilesCursor::along(&self.files);
         let mut files = Vec::new();
         for (root, listing) in listings.iter().enumerate() {
             for (path, entry) in &listing.entries {
@@ -247,14 +247,14 @@ impl Loader {
                 {
                     continue;
                 }
-                files.push(Doubt {
+                files.push(SuspectFile {
                     key: key(),
                     signature,
                     place,
                 });
             }
         }
-        Doubts {
+        SuspectFiles {
             files,
             missing: known.misses_some(),
         }
@@ -267,7 +267,7 @@ impl Loader {
 
     /// How long until every changed file will have been still for long enough;
     /// `None` when all are.
-    fn until_still(&self, files: &[Doubt<'_>], fresh: &Fresh) -> Option<Duration> {
+    fn until_still(&self, files: &[SuspectFile<'_>], fresh: &Fresh) -> Option<Duration> {
         files
             .iter()
             .filter(|file| {
@@ -280,7 +280,7 @@ impl Loader {
 
     /// Reads what has to be read into `fresh`; true when a file was no longer
     /// the one listed.
-    fn read_changed(&self, files: &[Doubt<'_>], fresh: &mut Fresh) -> bool {
+    fn read_changed(&self, files: &[SuspectFile<'_>], fresh: &mut Fresh) -> bool {
         let due: Vec<_> = files
             .iter()
             .filter(|file| self.is_due(file, fresh))
@@ -299,7 +299,7 @@ impl Loader {
     }
 
     /// Whether a file has yet to be read, and has been still for long enough.
-    fn is_due(&self, file: &Doubt<'_>, fresh: &Fresh) -> bool {
+    fn is_due(&self, file: &SuspectFile<'_>, fresh: &Fresh) -> bool {
         let is_like = |state: &Arc<FileState>| state.looks_like(file.signature);
         if fresh.get(&file.key).is_some_and(is_like) {
             return false;
@@ -309,7 +309,7 @@ impl Loader {
     }
 
     /// What a file holds now; `None` when it is no longer the one listed.
-    fn read(&self, file: &Doubt<'_>, fresh: &Fresh) -> Option<Arc<FileState>> {
+    fn read(&self, file: &SuspectFile<'_>, fresh: &Fresh) -> Option<Arc<FileState>> {
         let read_at = SystemTime::now();
         let content = match read(&file.place.of(&file.key.path), file.signature) {
             Ok(bytes) => {
@@ -373,7 +373,7 @@ impl Loader {
         };
         let mut all = Vec::new();
         let mut files = Files::default();
-        let mut known = Walk::along(&self.files);
+        let mut known = FilesCursor::along(&self.files);
         for (root, listing) in listings.into_iter().enumerate() {
             let mut contents = Vec::new();
             for (path, entry) in listing.entries {
@@ -402,12 +402,12 @@ impl Loader {
             let contents = Revision::of(&contents);
             let (trusted, replaced) = self.trust[root].next(listing.identity, &contents);
             trust.push(trusted);
-            let unsettled = unsettled.contains(&root).then_some(Hole::Unsettled);
+            let unsettled = unsettled.contains(&root).then_some(ScanGap::Unsettled);
             let hole = listing
                 .hole
                 .or(unsettled)
-                .or(replaced.then_some(Hole::Replaced));
-            let tag = hole.as_ref().map(Hole::tag).unwrap_or_default();
+                .or(replaced.then_some(ScanGap::Replaced));
+            let tag = hole.as_ref().map(ScanGap::tag).unwrap_or_default();
             all.extend(format!("{root} {contents} {tag}\n").into_bytes());
             view.holes.extend(hole.map(|hole| (root, hole)));
         }
@@ -424,7 +424,7 @@ fn restless_for(signature: &Signature, still_for: Duration) -> Option<Duration> 
     still_for.checked_sub(age).filter(|wait| !wait.is_zero())
 }
 
-impl Trust {
+impl FolderIdentity {
     /// What is known after a look, and whether the folder has yet to be seen
     /// once more.
     fn next(&self, identity: Option<Identity>, contents: &Revision) -> (Self, bool) {

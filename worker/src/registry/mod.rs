@@ -12,10 +12,10 @@
 mod assemble;
 mod documents;
 mod files;
-mod keep;
 mod load;
 mod log;
 mod read;
+mod retention;
 mod scan;
 mod summary;
 #[cfg(test)]
@@ -34,7 +34,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use self::assemble::{Origins, assemble};
-use self::load::{Foreseen, Loaded, Loader};
+use self::load::{Loaded, Loader, SpeculativeLoad};
 
 pub use self::load::Depth;
 pub use self::summary::ReloadSummary;
@@ -68,7 +68,7 @@ struct State {
 struct Prepared {
     /// How many reloads had ended before.
     reloads: u64,
-    foreseen: Foreseen,
+    foreseen: SpeculativeLoad,
     next: Option<Next>,
 }
 

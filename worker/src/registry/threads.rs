@@ -7,13 +7,13 @@ use std::thread;
 /// What a thread has to do at least: less is not worth its start.
 const PER_THREAD: usize = 64;
 /// More take memory, each for what it works on, and save little time.
-const MOST: usize = 4;
+const THREADS_LIMIT: usize = 4;
 
 /// The results of `work`, in the order of `items`. Blocks; a panic of `work` is
 /// the caller's.
 pub(super) fn map_in_order<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = (items.len() / PER_THREAD).clamp(1, cores.min(MOST));
+    let threads = (items.len() / PER_THREAD).clamp(1, cores.min(THREADS_LIMIT));
     let work = |items: &[T]| items.iter().map(&work).collect::<Vec<R>>();
     if threads == 1 {
         return work(items);

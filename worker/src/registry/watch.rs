@@ -54,7 +54,7 @@ pub fn spawn_watcher(
     options: WatchOptions,
     shutdown: CancellationToken,
 ) -> JoinHandle<()> {
-    let watch = Watch::new(registry.roots().to_vec());
+    let watch = FolderWatch::new(registry.roots().to_vec());
     tokio::spawn(async move {
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -63,7 +63,7 @@ pub fn spawn_watcher(
     })
 }
 
-pub(super) async fn follow(mut watch: Watch, registry: Arc<Registry>, options: WatchOptions) {
+pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, options: WatchOptions) {
     let mut recheck = RECHECK;
     let mut told_before = 0;
     // Files may have changed between the process's first load and the watch.
@@ -109,7 +109,7 @@ pub(super) async fn follow(mut watch: Watch, registry: Arc<Registry>, options: W
 /// quarter of a quiet time on, the reload is prepared: of folders of which
 /// nothing was told since.
 async fn settle<P, F: Future<Output = Option<P>>>(
-    hints: &Hints,
+    hints: &FileEvents,
     quiet: Duration,
     longest: Duration,
     prepare: impl Fn() -> F,
@@ -131,13 +131,13 @@ async fn settle<P, F: Future<Output = Option<P>>>(
 
 /// What the system told.
 #[derive(Debug, Default)]
-struct Hints {
+struct FileEvents {
     told: AtomicU64,
     wake: Notify,
     broken: AtomicBool,
 }
 
-impl Hints {
+impl FileEvents {
     fn hint(&self) {
         self.told.fetch_add(1, Ordering::Relaxed);
         self.wake.notify_one();
@@ -189,9 +189,9 @@ impl Filter {
 }
 
 /// The watch of all folders, made anew when it may no longer see.
-pub(super) struct Watch {
+pub(super) struct FolderWatch {
     roots: Vec<PathBuf>,
-    hints: Arc<Hints>,
+    hints: Arc<FileEvents>,
     present: Option<Installed>,
     warned: bool,
 }
@@ -204,7 +204,7 @@ struct Installed {
     _watcher: RecommendedWatcher,
 }
 
-impl Watch {
+impl FolderWatch {
     pub(super) fn new(roots: Vec<PathBuf>) -> Self {
         Self {
             roots,
@@ -269,7 +269,7 @@ fn identities(roots: &[PathBuf]) -> Vec<Option<Identity>> {
     roots.iter().map(|root| identity(root)).collect()
 }
 
-fn install(roots: &[PathBuf], hints: Arc<Hints>) -> notify::Result<Installed> {
+fn install(roots: &[PathBuf], hints: Arc<FileEvents>) -> notify::Result<Installed> {
     // Before the watch: a folder replaced meanwhile is found to be another one.
     let seen = identities(roots);
     let folders: Vec<_> = roots
@@ -322,7 +322,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reload_waits_for_quiet() {
-        let hints = Arc::new(Hints::default());
+        let hints = Arc::new(FileEvents::default());
         let started = Instant::now();
         let telling = Arc::clone(&hints);
         tokio::spawn(async move {
@@ -339,7 +339,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reload_waits_no_longer_than_it_may() {
-        let hints = Arc::new(Hints::default());
+        let hints = Arc::new(FileEvents::default());
         let started = Instant::now();
         let telling = Arc::clone(&hints);
         tokio::spawn(async move {

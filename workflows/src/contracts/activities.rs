@@ -12,17 +12,17 @@
 
 use almanac_base::names::DefinitionId;
 use almanac_core::record::{
-    PassInput, PassOutcome, PinnedDefinition, RunOrder, RunStep, Selection, Selector,
+    ManualRunInput, PassInput, PassOutcome, PinnedDefinition, RunStep, Selection, Selector,
 };
 use almanac_steps::machine::{HttpRequest, OpenApiRequest, ShellRequest};
 use serde_json::Value;
 use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
 
-pub use definitions::{CurrentDefinition, Pause};
-pub use manual_runs::ManualRun;
-pub use reconciler::{Reconcile, Select};
-pub use steps::{Emit, Http, Openapi, Shell};
+pub use definition_contract::{CurrentDefinition, Pause};
+pub use manual_run_contract::ManualRun;
+pub use reconcile_contract::{Reconcile, Select};
+pub use step_contract::{Emit, Http, Openapi, Shell};
 
 /// See [`Reconcile`].
 pub const RECONCILE: &str = "reconcile";
@@ -58,10 +58,10 @@ pub const ACTIVITIES: [&str; 9] = [
 
 /// Work that needs the files of one worker process, on that process's queue.
 #[derive(Debug)]
-pub struct Reconciler;
+pub struct ReconcileContract;
 
 #[activity_definitions]
-impl Reconciler {
+impl ReconcileContract {
     /// One pass: observe, plan, apply, report. Called once per attempt at a
     /// pass, on the queue of one worker; also, as a probe, with pass 0 (see
     /// [`PassInput`]).
@@ -79,23 +79,23 @@ impl Reconciler {
 
 /// Runs that operators ask for, on any worker of the project.
 #[derive(Debug)]
-pub struct ManualRuns;
+pub struct ManualRunContract;
 
 #[activity_definitions]
-impl ManualRuns {
-    /// One step of a run: look, send, or look for what was sent (see [`RunOrder`]).
+impl ManualRunContract {
+    /// One step of a run: look, send, or look for what was sent (see [`ManualRunInput`]).
     #[activity(name = MANUAL_RUN)]
-    pub async fn manual_run(_order: RunOrder) -> Result<RunStep, ActivityError> {
+    pub async fn manual_run(_order: ManualRunInput) -> Result<RunStep, ActivityError> {
         unimplemented!()
     }
 }
 
 /// Reads of the registry, on any worker of the project.
 #[derive(Debug)]
-pub struct Definitions;
+pub struct DefinitionContract;
 
 #[activity_definitions]
-impl Definitions {
+impl DefinitionContract {
     /// The registry's current version of a definition that has steps.
     #[activity(name = CURRENT_DEFINITION)]
     pub async fn current_definition(_id: DefinitionId) -> Result<PinnedDefinition, ActivityError> {
@@ -112,10 +112,10 @@ impl Definitions {
 
 /// What the steps of a run ask of the world, on any worker of the project.
 #[derive(Debug)]
-pub struct Steps;
+pub struct StepContract;
 
 #[activity_definitions]
-impl Steps {
+impl StepContract {
     /// `call: http`.
     #[activity(name = HTTP)]
     pub async fn http(_request: HttpRequest) -> Result<Value, ActivityError> {

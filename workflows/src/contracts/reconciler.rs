@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use almanac_core::record::{
-    self, AdoptAnswer, AdoptRequest, Announcement, ClearRequest, HistoryRequest, OverrideAnswer,
-    OverrideRequest, RunAnswer, RunKind, RunRequest, RunsQuery, SelectRequest, Selection,
-    SuspendAnswer, SuspendRequest, SyncAnswer, SyncRequest, Touch,
+    self, AdoptAnswer, AdoptRequest, Announcement, ClearRequest, HistoryEntry, HistoryRequest,
+    OverrideAnswer, OverrideRequest, RunAnswer, RunKind, RunRequest, RunsQuery, SelectRequest,
+    Selection, SuspendAnswer, SuspendRequest, SyncAnswer, SyncRequest,
 };
 
 super::handlers! {
@@ -16,7 +16,7 @@ super::handlers! {
     /// All there is to know.
     Query Status("status"): () => record::Status;
     /// What touched one schedule, newest first.
-    Query History("history"): HistoryRequest => Vec<Touch>;
+    Query History("history"): HistoryRequest => Vec<HistoryEntry>;
     /// What came of runs that were asked for.
     Query Runs("runs"): RunsQuery => BTreeMap<String, RunAnswer>;
     /// Asks for a pass of its own kind.

@@ -1,6 +1,6 @@
 //! The part of `ReconcileSchedules` that knows Temporal.
 //!
-//! Handlers are short and synchronous: they tell the machine, and the loop acts.
+//! Handlers are short and synchronous: they tell the coordinator, and the loop acts.
 //! Further updates join [`ReconcileSchedules`] as handlers of their own.
 
 #![expect(
@@ -21,8 +21,8 @@ use std::time::SystemTime;
 
 use almanac_base::names::{MEMO_KEY, Project, RECONCILE_WORKFLOW};
 use almanac_core::record::{
-    AdoptAnswer, OverrideAnswer, RunAnswer, RunKind, SelectRequest, Selection, State, Status,
-    SuspendAnswer, SyncAnswer, Touch, WorkflowMemo, cut_text,
+    AdoptAnswer, HistoryEntry, OverrideAnswer, RunAnswer, RunKind, SelectRequest, Selection, State,
+    Status, SuspendAnswer, SyncAnswer, WorkflowMemo, cut_text,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
@@ -34,9 +34,9 @@ use temporalio_workflow::{
     SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult, WorkflowTermination,
 };
 
-use super::machine::Machine;
-use super::passes::passes;
-use super::{lenient, questions, runs};
+use super::coordinator::Coordinator;
+use super::pass_loop::passes;
+use super::{handler_input, manual_run_lanes, probe_lanes};
 use crate::contracts::reconciler as contract;
 
 /// A run that is older than this continues as new.
@@ -46,7 +46,7 @@ const EVENTS_LIMIT: u32 = 10_000;
 
 /// The change by which workers are asked before their announcements count, and by
 /// which the memo tells of a suspension. Runs that began before go on as they began.
-const ASKED: &str = "workers-are-asked";
+const WORKER_PROBES_PATCH: &str = "workers-are-asked";
 /// The longest refusal.
 const REFUSAL_LIMIT: usize = 2000;
 
@@ -56,7 +56,7 @@ pub(super) type Refusal = Box<dyn std::error::Error + Send + Sync>;
 #[workflow]
 #[derive(Debug)]
 pub struct ReconcileSchedules {
-    pub(super) machine: Machine,
+    pub(super) machine: Coordinator,
     /// The project, when the workflow's id names one.
     pub(super) project: Option<Project>,
     /// Events of this run.
@@ -70,11 +70,11 @@ impl ReconcileSchedules {
     #[init]
     fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
         let now = time(ctx.start_time()).unwrap_or_default();
-        let given = unwound(|| Machine::new(lenient::state(&input), now));
+        let given = unwound(|| Coordinator::new(handler_input::state(&input), now));
         Self {
             machine: given.unwrap_or_else(|panic| {
-                let mut machine = Machine::new(State::default(), now);
-                machine.broke(panic.to_string());
+                let mut machine = Coordinator::new(State::default(), now);
+                machine.decision_panicked(panic.to_string());
                 machine
             }),
             project: project(ctx.workflow_id()),
@@ -87,8 +87,8 @@ impl ReconcileSchedules {
     #[run(name = RECONCILE_WORKFLOW)]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<()> {
         let ctx: &WorkflowContext<Self> = ctx;
-        let asks = ctx.patched(ASKED);
-        ctx.state_mut(|s| s.machine.ask_workers(asks));
+        let asks = ctx.patched(WORKER_PROBES_PATCH);
+        ctx.state_mut(|s| s.machine.require_probes(asks));
         let Some(project) = ctx.state(|s| s.project.clone()) else {
             return Err(ApplicationFailure::non_retryable(format!(
                 "workflow id `{}` must be `almanac/PROJECT/reconcile`",
@@ -104,8 +104,8 @@ impl ReconcileSchedules {
             }
         }
         let mut passes = pin!(passes(ctx, &project));
-        let mut lanes = pin!(runs::lanes(ctx, &project));
-        let mut questions = pin!(questions::lanes(ctx, &project));
+        let mut lanes = pin!(manual_run_lanes::lanes(ctx, &project));
+        let mut questions = pin!(probe_lanes::lanes(ctx, &project));
         let mut asks = true;
         // In a fixed order, so that a replay is the same.
         poll_fn(|polls| {
@@ -126,8 +126,8 @@ impl ReconcileSchedules {
     #[signal(name = contract::DefinitionsChanged::NAME)]
     pub fn definitions_changed(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
         self.heard(ctx);
-        self.guarded(|machine| match lenient::announcement(&input) {
-            Some(said) => machine.ring(&said),
+        self.guarded(|machine| match handler_input::announcement(&input) {
+            Some(said) => machine.receive_announcement(&said),
             None => machine.ignore(),
         });
     }
@@ -136,7 +136,7 @@ impl ReconcileSchedules {
     #[signal(name = contract::Reconcile::NAME)]
     pub fn reconcile(&mut self, ctx: &mut SyncWorkflowContext<Self>, _input: RawValue) {
         self.heard(ctx);
-        self.guarded(Machine::reconcile);
+        self.guarded(Coordinator::reconcile);
     }
 
     /// All there is to know; the input does not matter.
@@ -151,8 +151,8 @@ impl ReconcileSchedules {
         &self,
         _ctx: &WorkflowContextView,
         input: RawValue,
-    ) -> Result<Vec<Touch>, Refusal> {
-        let request = lenient::history_request(&input)?;
+    ) -> Result<Vec<HistoryEntry>, Refusal> {
+        let request = handler_input::history_request(&input)?;
         unwound(|| self.machine.history(self.project.as_ref(), &request))
     }
 
@@ -163,13 +163,13 @@ impl ReconcileSchedules {
         _ctx: &WorkflowContextView,
         input: RawValue,
     ) -> Result<BTreeMap<String, RunAnswer>, Refusal> {
-        let asked = lenient::runs_query(&input)?;
+        let asked = handler_input::runs_query(&input)?;
         unwound(|| self.machine.run_answers_of(asked.request_ids))
     }
 
     #[update_validator(sync)]
     fn validate_sync(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
-        self.admits(contract::Sync::NAME, input, Machine::admits)
+        self.admits(contract::Sync::NAME, input, Coordinator::admits)
     }
 
     /// Asks for a pass of its own kind and answers its number at once.
@@ -179,7 +179,7 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<SyncAnswer, Refusal> {
-        self.decide(contract::Sync::NAME, ctx, &input, Machine::sync)
+        self.decide(contract::Sync::NAME, ctx, &input, Coordinator::sync)
     }
 
     #[update_validator(set_override)]
@@ -188,7 +188,11 @@ impl ReconcileSchedules {
         _ctx: &WorkflowContextView,
         input: &RawValue,
     ) -> Result<(), Refusal> {
-        self.admits(contract::Override::NAME, input, Machine::admits_override)
+        self.admits(
+            contract::Override::NAME,
+            input,
+            Coordinator::admits_override,
+        )
     }
 
     /// An operator overrides, unpauses or clears; answers at once which pass will do it.
@@ -198,7 +202,12 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<OverrideAnswer, Refusal> {
-        self.decide(contract::Override::NAME, ctx, &input, Machine::set_override)
+        self.decide(
+            contract::Override::NAME,
+            ctx,
+            &input,
+            Coordinator::set_override,
+        )
     }
 
     #[update_validator(clear_override)]
@@ -210,7 +219,7 @@ impl ReconcileSchedules {
         self.admits(
             contract::ClearOverride::NAME,
             input,
-            Machine::admits_clearing,
+            Coordinator::admits_clearing,
         )
     }
 
@@ -225,13 +234,13 @@ impl ReconcileSchedules {
             contract::ClearOverride::NAME,
             ctx,
             &input,
-            Machine::clear_override,
+            Coordinator::clear_override,
         )
     }
 
     #[update_validator(adopt)]
     fn validate_adopt(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
-        self.admits(contract::Adopt::NAME, input, Machine::admits_adoption)
+        self.admits(contract::Adopt::NAME, input, Coordinator::admits_adoption)
     }
 
     /// An operator lets ours take over from a foreign schedule; answers at once which pass will do it.
@@ -241,7 +250,7 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<AdoptAnswer, Refusal> {
-        self.decide(contract::Adopt::NAME, ctx, &input, Machine::adopt)
+        self.decide(contract::Adopt::NAME, ctx, &input, Coordinator::adopt)
     }
 
     #[update_validator(suspend)]
@@ -250,7 +259,11 @@ impl ReconcileSchedules {
         _ctx: &WorkflowContextView,
         input: &RawValue,
     ) -> Result<(), Refusal> {
-        self.admits(contract::Suspend::NAME, input, Machine::admits_suspension)
+        self.admits(
+            contract::Suspend::NAME,
+            input,
+            Coordinator::admits_suspension,
+        )
     }
 
     /// An operator stops the reconciler: no pass begins until it is resumed.
@@ -260,14 +273,18 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<SuspendAnswer, Refusal> {
-        let answer = self.decide(contract::Suspend::NAME, ctx, &input, Machine::suspend);
+        let answer = self.decide(contract::Suspend::NAME, ctx, &input, Coordinator::suspend);
         self.note(ctx);
         answer
     }
 
     #[update_validator(resume)]
     fn validate_resume(&self, _ctx: &WorkflowContextView, input: &RawValue) -> Result<(), Refusal> {
-        self.admits(contract::Resume::NAME, input, Machine::admits_resumption)
+        self.admits(
+            contract::Resume::NAME,
+            input,
+            Coordinator::admits_resumption,
+        )
     }
 
     /// An operator lets the reconciler go on; answers which pass catches up.
@@ -277,7 +294,7 @@ impl ReconcileSchedules {
         ctx: &mut SyncWorkflowContext<Self>,
         input: RawValue,
     ) -> Result<SuspendAnswer, Refusal> {
-        let answer = self.decide(contract::Resume::NAME, ctx, &input, Machine::resume);
+        let answer = self.decide(contract::Resume::NAME, ctx, &input, Coordinator::resume);
         self.note(ctx);
         answer
     }
@@ -341,38 +358,38 @@ impl ReconcileSchedules {
         ctx: &mut WorkflowContext<Self>,
         input: RawValue,
     ) -> Result<Selection, Refusal> {
-        runs::select(ctx, &input).await
+        manual_run_lanes::select(ctx, &input).await
     }
 }
 
 impl ReconcileSchedules {
     /// The validator of an update: refuses what cannot be read, and what the
-    /// machine does not take. Nothing is decided yet.
+    /// coordinator does not take. Nothing is decided yet.
     fn admits<R: DeserializeOwned>(
         &self,
         update: &str,
         input: &RawValue,
-        admits: impl FnOnce(&Machine, &R) -> Result<(), String>,
+        admits: impl FnOnce(&Coordinator, &R) -> Result<(), String>,
     ) -> Result<(), Refusal> {
         self.has_room()?;
-        lenient::check_size(update, input)?;
+        handler_input::check_size(update, input)?;
         // What time it is, is told when it is decided.
-        let request = lenient::request(update, input, None).map_err(refusal)?;
+        let request = handler_input::request(update, input, None).map_err(refusal)?;
         unwound(|| admits(&self.machine, &request))?.map_err(refusal)
     }
 
-    /// The handler of an update: the machine decides, and keeps its answer for
+    /// The handler of an update: the coordinator decides, and keeps its answer for
     /// when the same request comes again.
     fn decide<R: DeserializeOwned, A>(
         &mut self,
         update: &str,
         ctx: &SyncWorkflowContext<Self>,
         input: &RawValue,
-        decide: impl FnOnce(&mut Machine, &R) -> Result<A, String>,
+        decide: impl FnOnce(&mut Coordinator, &R) -> Result<A, String>,
     ) -> Result<A, Refusal> {
         self.heard(ctx);
         let request =
-            lenient::request(update, input, time(ctx.workflow_time())).map_err(refusal)?;
+            handler_input::request(update, input, time(ctx.workflow_time())).map_err(refusal)?;
         let decided = self.guarded(|machine| decide(machine, &request));
         let decided = decided.ok_or("the request could not be taken; see last_error")?;
         decided.map_err(refusal)
@@ -381,7 +398,7 @@ impl ReconcileSchedules {
     /// Has the memo tell of the suspension: a run that ends without continuing as
     /// new leaves it to the next one.
     fn note(&self, ctx: &SyncWorkflowContext<Self>) {
-        if !ctx.patched(ASKED) {
+        if !ctx.patched(WORKER_PROBES_PATCH) {
             return;
         }
         let now = self.machine.memo();
@@ -402,19 +419,20 @@ impl ReconcileSchedules {
 
     fn heard(&mut self, ctx: &SyncWorkflowContext<Self>) {
         self.events = ctx.history_length();
-        self.machine.ask_workers(ctx.patched(ASKED));
+        self.machine
+            .require_probes(ctx.patched(WORKER_PROBES_PATCH));
         if let Some(now) = time(ctx.workflow_time()) {
             self.machine.tick(now);
         }
     }
 
-    /// Lets the machine decide. A panic in there would fail the workflow task
+    /// Lets the coordinator decide. A panic in there would fail the workflow task
     /// for ever; it becomes an error that `status` shows.
-    pub(super) fn guarded<R>(&mut self, decide: impl FnOnce(&mut Machine) -> R) -> Option<R> {
+    pub(super) fn guarded<R>(&mut self, decide: impl FnOnce(&mut Coordinator) -> R) -> Option<R> {
         match unwound(|| decide(&mut self.machine)) {
             Ok(answer) => Some(answer),
             Err(panic) => {
-                self.machine.broke(panic.to_string());
+                self.machine.decision_panicked(panic.to_string());
                 None
             }
         }

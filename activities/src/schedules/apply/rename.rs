@@ -18,14 +18,17 @@ use almanac_core::plan::{Create, Delete, Update, is_paused_for_rename, pause_for
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::settle::{DEFERRED, LONGEST_LOOK, LOOK, loss_errors, started_notes};
+use super::safe_write::{
+    DEFER_LIMIT, LONGEST_POLL_INTERVAL, POLL_INTERVAL, loss_errors, started_notes,
+};
 use super::{
-    Applier, Done, Outcome, PLANS, READ_BACK_WAIT, READ_BACKS, ReadBack, Slot, Tried, request_id,
+    Applier, Done, OperationPermit, Outcome, PLAN_ATTEMPTS, READ_BACK_WAIT, READ_BACKS, ReadBack,
+    Tried, request_id,
 };
 use crate::blocking::compute;
 use crate::schedules::RequestError;
-use crate::schedules::due::{Due, Guard, Moment, at_risk};
-use crate::schedules::recovery::{Looked, Recovered, Written, has_run};
+use crate::schedules::due_runs::{DueRun, WriteGuard, WriteMoment, at_risk};
+use crate::schedules::recovery::{LookupResult, Recovered, Written, has_run};
 use crate::schedules::wire::Described;
 
 /// A run that begins just now is waited for this long before its schedule goes.
@@ -42,7 +45,7 @@ const MISSED_LIMIT: usize = 100;
 
 /// The old half of a rename.
 #[derive(Clone, Copy)]
-pub(super) enum Old<'a> {
+pub(super) enum OldHalf<'a> {
     /// A schedule that is deleted when the new one is there.
     Delete(&'a Delete),
     /// A schedule that stays, paused.
@@ -51,7 +54,7 @@ pub(super) enum Old<'a> {
     Stays(&'a ScheduleId),
 }
 
-impl<'a> Old<'a> {
+impl<'a> OldHalf<'a> {
     pub(super) fn schedule(self) -> &'a ScheduleId {
         match self {
             Self::Delete(delete) => &delete.schedule,
@@ -71,7 +74,7 @@ struct Paused {
 /// The runs that the old schedule may not have started.
 #[derive(Default)]
 struct Missed {
-    due: Vec<Due>,
+    due: Vec<DueRun>,
     /// Reports of times that are too old, or too many, to be started.
     errors: Vec<String>,
 }
@@ -125,7 +128,7 @@ impl Paused {
             )
         });
         Missed {
-            due: times.into_iter().take(most).map(Due::at).collect(),
+            due: times.into_iter().take(most).map(DueRun::at).collect(),
             errors: cut.into_iter().collect(),
         }
     }
@@ -177,10 +180,10 @@ impl Applier<'_> {
     pub(super) async fn rename(
         &self,
         planned: &Create,
-        old: Old<'_>,
-        slot: &mut Slot<'_>,
+        old: OldHalf<'_>,
+        permit: &mut OperationPermit<'_>,
     ) -> Renamed {
-        let stop = Box::pin(self.stop(old.schedule(), &planned.schedule, slot)).await;
+        let stop = Box::pin(self.stop(old.schedule(), &planned.schedule, permit)).await;
         let (paused, create) = match stop {
             // What the old one is when it stops counts, not what it was when the
             // plan was made.
@@ -194,7 +197,7 @@ impl Applier<'_> {
             Ok(Stop::Skipped) => return Renamed::failed(Ok(Outcome::Skipped)),
             Err(error) => return Renamed::failed(Err(error)),
         };
-        let mut made = Box::pin(self.create_now(&create, slot)).await;
+        let mut made = Box::pin(self.create_now(&create, permit)).await;
         if !matches!(made, Ok(Outcome::Done(_) | Outcome::Nothing)) {
             let id = &create.schedule;
             let response = self.schedules.describe(id).await;
@@ -204,7 +207,7 @@ impl Applier<'_> {
                 Ok(true) => made = Ok(Outcome::Done(Box::new(Done::created(&create)))),
                 Ok(false) | Err(RequestError::NotFound) => {
                     let lost = match paused {
-                        Some(paused) => Box::pin(self.resume(&paused, slot)).await,
+                        Some(paused) => Box::pin(self.resume(&paused, permit)).await,
                         None => Vec::new(),
                     };
                     return Renamed {
@@ -218,7 +221,7 @@ impl Applier<'_> {
         }
         let mut errors = Vec::new();
         if let Some(paused) = &paused {
-            let (recovered, more) = Box::pin(self.start_between(paused, &create, slot)).await;
+            let (recovered, more) = Box::pin(self.start_between(paused, &create, permit)).await;
             errors = more;
             errors.extend(loss_errors(
                 &create.schedule,
@@ -226,7 +229,7 @@ impl Applier<'_> {
                 "`almanac backfill` starts it",
                 &recovered,
             ));
-            if paused.now.buffered > 0 && matches!(old, Old::Delete(_)) {
+            if paused.now.buffered > 0 && matches!(old, OldHalf::Delete(_)) {
                 errors.push(format!(
                     "schedule `{}` was deleted with the runs that waited in its buffer: {}",
                     old.schedule(),
@@ -243,13 +246,13 @@ impl Applier<'_> {
             tracing::warn!(definition = %create.definition, why, "a due run was dropped");
         }
         let ended = match (old, &paused) {
-            (Old::Delete(delete), _) => Some(self.delete_now(delete).await),
-            (Old::Pause(update), Some(paused)) => {
+            (OldHalf::Delete(delete), _) => Some(self.delete_now(delete).await),
+            (OldHalf::Pause(update), Some(paused)) => {
                 let before = paused.before.as_ref().unwrap_or(&paused.now);
                 let done = Done::updated(update.clone(), before);
                 Some(Ok(Outcome::Done(Box::new(done))))
             }
-            (Old::Pause(_), None) | (Old::Stays(_), _) => None,
+            (OldHalf::Pause(_), None) | (OldHalf::Stays(_), _) => None,
         };
         Renamed {
             made,
@@ -272,12 +275,12 @@ impl Applier<'_> {
         &self,
         id: &ScheduleId,
         new: &ScheduleId,
-        slot: &mut Slot<'_>,
+        permit: &mut OperationPermit<'_>,
     ) -> Result<Stop, RequestError> {
         // As it was before a pause of ours that did not show at once.
         let mut first = None;
-        for _ in 0..PLANS {
-            let Some(before) = self.settle_old(id, slot).await? else {
+        for _ in 0..PLAN_ATTEMPTS {
+            let Some(before) = self.settle_old(id, permit).await? else {
                 return Ok(Stop::Gone);
             };
             if is_paused_for_rename(&before.live, new) {
@@ -332,11 +335,11 @@ impl Applier<'_> {
     async fn settle_old(
         &self,
         id: &ScheduleId,
-        slot: &mut Slot<'_>,
+        permit: &mut OperationPermit<'_>,
     ) -> Result<Option<Described>, RequestError> {
         let began = Instant::now();
-        let deadline = began + DEFERRED;
-        let mut look = LOOK;
+        let deadline = began + DEFER_LIMIT;
+        let mut look = POLL_INTERVAL;
         loop {
             let response = match self.schedules.describe(id).await {
                 Ok(response) => response,
@@ -350,23 +353,24 @@ impl Applier<'_> {
                 return Ok(Some(now));
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let moment = Guard::Due.moment(&now.live.values.spec, &now.coming, self.clock.now());
+            let moment =
+                WriteGuard::Due.moment(&now.live.values.spec, &now.coming, self.clock.now());
             let wait = match moment {
                 // What has begun starts from the buffer or by an activity of the
                 // schedule, which go with it.
-                Moment::Quiet => {
+                WriteMoment::Quiet => {
                     let is_starting =
                         now.buffered > 0 || !self.last_run_has_started(&now).await.unwrap_or(true);
                     if !is_starting || began.elapsed() > STARTS_WITHIN {
                         return Ok(Some(now));
                     }
-                    LOOK
+                    POLL_INTERVAL
                 }
-                Moment::Wait(wait) if !left.is_zero() => wait,
-                Moment::Wait(_) | Moment::Due(_) => return Ok(Some(now)),
+                WriteMoment::Wait(wait) if !left.is_zero() => wait,
+                WriteMoment::Wait(_) | WriteMoment::Due(_) => return Ok(Some(now)),
             };
-            slot.sleep(wait.max(look).min(left)).await;
-            look = (look * 2).min(LONGEST_LOOK);
+            permit.sleep(wait.max(look).min(left)).await;
+            look = (look * 2).min(LONGEST_POLL_INTERVAL);
         }
     }
 
@@ -382,7 +386,12 @@ impl Applier<'_> {
         let Some(last) = times.iter().rev().find(|time| **time <= present) else {
             return Ok(true);
         };
-        has_run(self.schedules, &values.action.workflow_id, &Due::at(*last)).await
+        has_run(
+            self.schedules,
+            &values.action.workflow_id,
+            &DueRun::at(*last),
+        )
+        .await
     }
 
     /// Starts, by the new schedule, what was due after the old one was paused
@@ -391,11 +400,11 @@ impl Applier<'_> {
         &self,
         paused: &Paused,
         create: &Create,
-        slot: &mut Slot<'_>,
+        permit: &mut OperationPermit<'_>,
     ) -> (Recovered, Vec<String>) {
         let old = &paused.now.live;
         let has_time = |now: &Described| now.live.updated_at.is_some();
-        let new = self.shown(&create.schedule, has_time, slot).await;
+        let new = self.shown(&create.schedule, has_time, permit).await;
         let until = self.written_at(new.as_ref());
         let Missed { due, errors } = paused.missed(until);
         let workflow_ids = vec![
@@ -413,9 +422,9 @@ impl Applier<'_> {
         if written.at_risk.is_empty() {
             return (Recovered::default(), errors);
         }
-        let Looked { gone, unsure, .. } = self.recovery().look_for(&written, slot).await;
+        let LookupResult { gone, unsure, .. } = self.recovery().look_for(&written, permit).await;
         let mut recovered = match new {
-            Some(new) => self.recovery().start_all(new, gone, slot).await,
+            Some(new) => self.recovery().start_all(new, gone, permit).await,
             None => Recovered {
                 lost: gone,
                 ..Recovered::default()
@@ -431,7 +440,7 @@ impl Applier<'_> {
         &self,
         id: &ScheduleId,
         is_awaited: impl Fn(&Described) -> bool,
-        slot: &mut Slot<'_>,
+        permit: &mut OperationPermit<'_>,
     ) -> Option<Described> {
         let mut wait = READ_BACK_WAIT;
         let mut last = None;
@@ -442,7 +451,7 @@ impl Applier<'_> {
             if last.as_ref().is_some_and(&is_awaited) {
                 break;
             }
-            slot.sleep(wait).await;
+            permit.sleep(wait).await;
             wait *= 2;
         }
         last
@@ -451,7 +460,7 @@ impl Applier<'_> {
     /// Lets the old schedule go on, since there is no new one; reports of due
     /// runs that were dropped meanwhile. One that a killed process paused stays
     /// so: the next pass goes on.
-    async fn resume(&self, paused: &Paused, slot: &mut Slot<'_>) -> Vec<String> {
+    async fn resume(&self, paused: &Paused, permit: &mut OperationPermit<'_>) -> Vec<String> {
         let Some(old) = &paused.before else {
             return Vec::new();
         };
@@ -469,7 +478,7 @@ impl Applier<'_> {
             return Vec::new();
         }
         let goes_on = |now: &Described| !now.live.values.paused;
-        let now = self.shown(id, goes_on, slot).await;
+        let now = self.shown(id, goes_on, permit).await;
         let at = self.written_at(now.as_ref());
         let spec = &old.live.values.spec;
         let written = Written {
@@ -479,7 +488,7 @@ impl Applier<'_> {
             passed_over: old.passed_over,
             at_risk: at_risk(spec, &old.coming, at, old.live.remaining_actions),
         };
-        let recovered = self.recovery().recover(written, slot).await;
+        let recovered = self.recovery().recover(written, permit).await;
         let errors = loss_errors(id, "update", "`almanac backfill` starts it", &recovered);
         for why in &errors {
             tracing::warn!(definition = %old.live.definition, why, "a due run was dropped");

@@ -12,16 +12,16 @@ use super::derive::{Description, Observed, Overdue, view};
 use super::{ScheduleDetail, ScheduleView, ViewContext};
 use crate::blocking::compute;
 use crate::schedules::{
-    ListEntry, Missed, RequestError, Runs, Schedules, Watch, overdue_since, wire,
+    ListEntry, Missed, RequestError, Runs, ScheduleMonitor, Schedules, overdue_since, wire,
 };
 
 /// The project's schedules and those in their way, sorted by definition.
-/// Describes none of them. `watch`: what this process has noticed, where it does
+/// Describes none of them. `monitor`: what this process has noticed, where it does
 /// passes.
 pub async fn list(
     schedules: &Schedules,
     context: ViewContext<'_>,
-    watch: Option<&Watch>,
+    monitor: Option<&ScheduleMonitor>,
 ) -> Result<Vec<ScheduleView>, RequestError> {
     let listed = schedules.list(context.project).await?;
     Ok(compute(|| {
@@ -37,10 +37,10 @@ pub async fn list(
         let views = all.into_iter().map(|(definition, entry)| {
             let observed = Observed {
                 definition,
-                overdue: watch.map_or(Overdue::NotChecked, |watch| {
-                    watch.overdue(&entry.schedule).into()
+                overdue: monitor.map_or(Overdue::NotChecked, |monitor| {
+                    monitor.overdue(&entry.schedule).into()
                 }),
-                drift: watch.map(|watch| watch.drift(&entry.schedule)),
+                drift: monitor.map(|monitor| monitor.drift(&entry.schedule)),
                 described: None,
                 entry,
             };

@@ -24,7 +24,7 @@ use super::action::{
 };
 use super::spec::{decode_duration, decode_spec, decode_time, encode_duration, encode_spec};
 use crate::payload::{decode_json, encode_json};
-use crate::schedules::due::Backend;
+use crate::schedules::due_runs::Backend;
 
 /// The catch-up window of a schedule that has none.
 const SERVER_CATCHUP_WINDOW: Duration = Duration::from_hours(365 * 24);

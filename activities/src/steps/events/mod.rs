@@ -29,7 +29,7 @@ use super::StepError;
 use message::{CONTENT, Message};
 
 /// The longest that a connection, or an acknowledgement, takes.
-const WITHIN: Duration = Duration::from_secs(5);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where events go.
 pub struct Events {
@@ -68,7 +68,7 @@ impl Events {
     async fn publish_message(&self, message: Message) -> Result<(), StepError> {
         let client = self.connected().await?;
         let mut context = jetstream::new(client.clone());
-        context.set_timeout(WITHIN);
+        context.set_timeout(CONNECTION_TIMEOUT);
         let publish = PublishMessage::build()
             .message_id(message.id)
             .header("Content-Type", CONTENT)
@@ -101,9 +101,9 @@ impl Events {
             .url
             .options()
             .name("almanac")
-            .connection_timeout(WITHIN);
+            .connection_timeout(CONNECTION_TIMEOUT);
         let connecting = options.connect(self.url.servers());
-        let made = match tokio::time::timeout(WITHIN, connecting).await {
+        let made = match tokio::time::timeout(CONNECTION_TIMEOUT, connecting).await {
             Ok(Ok(made)) => made,
             Ok(Err(error)) => return Err(away(&self.url, &why(&error))),
             Err(_elapsed) => return Err(away(&self.url, "did not answer in time")),

@@ -95,7 +95,10 @@ async fn nats_that_is_away_may_come_back() {
     let url: NatsUrl = "nats://user:canary-9c1b@127.0.0.1:1".parse().unwrap();
     let events = Events::new(url, Subject::default());
     let event = json!({ "id": "1", "source": "/shop", "type": "paid" });
-    let error = events.publish(&event, WITHIN).await.unwrap_err();
+    let error = events
+        .publish(&event, CONNECTION_TIMEOUT)
+        .await
+        .unwrap_err();
     assert!(error.retryable, "{error:?}");
     let shown = format!("{error:?} {events:?}");
     assert!(

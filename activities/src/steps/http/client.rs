@@ -19,8 +19,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use super::super::StepError;
-use super::super::guard::{Guard, GuardedResolver, Refused};
-use super::coding::{self, Undecodable};
+use super::super::egress::{EgressGuard, GuardedResolver, Refused};
+use super::content_coding::{self, Undecodable};
 use super::{Credentials, Outgoing, without_query};
 
 /// How long a connection may take.
@@ -32,7 +32,7 @@ const CLIENTS: usize = 32;
 
 /// Calls what the guard lets through.
 pub(in super::super) struct Web {
-    guard: Arc<Guard>,
+    guard: Arc<EgressGuard>,
     clients: Mutex<BTreeMap<u16, Client>>,
 }
 
@@ -66,7 +66,7 @@ struct Hop {
 
 impl Web {
     /// A client that nothing was sent with yet.
-    pub(in super::super) fn new(guard: Guard) -> Self {
+    pub(in super::super) fn new(guard: EgressGuard) -> Self {
         Self {
             guard: Arc::new(guard),
             clients: Mutex::default(),
@@ -174,11 +174,14 @@ impl Web {
     }
 }
 
-fn build(guard: Arc<Guard>, port: u16) -> Result<Client, reqwest::Error> {
+fn build(guard: Arc<EgressGuard>, port: u16) -> Result<Client, reqwest::Error> {
     // Installed already, or by another part of the process: both are fine.
     let _other_provider = rustls::crypto::ring::default_provider().install_default();
     // What a definition says in its place counts.
-    let accepted = (ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED));
+    let accepted = (
+        ACCEPT_ENCODING,
+        HeaderValue::from_static(content_coding::ACCEPTED),
+    );
     Client::builder()
         .default_headers(HeaderMap::from_iter([accepted]))
         .no_proxy()
@@ -289,7 +292,7 @@ async fn read(
     }
     let status = response.status();
     let mut headers = std::mem::take(response.headers_mut());
-    let body = match coding::decoded(body, &mut headers, limit) {
+    let body = match content_coding::decoded(body, &mut headers, limit) {
         Ok(body) => body,
         // The status says more than a body that nobody can read.
         Err(_) if !status.is_success() => Vec::new(),

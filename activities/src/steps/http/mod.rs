@@ -1,11 +1,11 @@
 //! `call: http`, and the requests that `call: openapi` makes.
 //!
-//! [`request`] says what is sent, [`client`] sends it behind the guard, [`coding`]
+//! [`request`] says what is sent, [`client`] sends it behind the guard, [`content_coding`]
 //! undoes the answer's content codings, [`answer`] says what the task's output is.
 
 mod answer;
 mod client;
-mod coding;
+mod content_coding;
 mod credentials;
 mod digest;
 mod request;

@@ -7,8 +7,8 @@
 //! process group of its own, which is ended as a whole: on cancellation, at the
 //! limit of time or of output, and when the program itself has ended.
 
-mod groups;
 mod process;
+mod process_groups;
 #[cfg(test)]
 mod tests;
 
@@ -29,8 +29,8 @@ use tokio::sync::Semaphore;
 use super::StepError;
 use super::http::{entries, texts};
 use super::secrets::is_variable;
-use groups::Groups;
 use process::{End, Finished, Job};
+use process_groups::ProcessGroups;
 
 /// The most that a command may write to stdout and to stderr, in bytes: history
 /// has to hold both.
@@ -147,7 +147,7 @@ pub struct Commands {
     variables: BTreeSet<String>,
     /// For commands that no step waits for.
     unawaited: Arc<Semaphore>,
-    groups: Arc<Groups>,
+    groups: Arc<ProcessGroups>,
 }
 
 impl Default for Commands {

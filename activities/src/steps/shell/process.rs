@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::groups::Groups;
+use super::process_groups::ProcessGroups;
 
 /// How long a group has to end by itself after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
@@ -68,7 +68,7 @@ pub(super) struct Running {
 
 impl Job {
     /// Starts it, as one of `groups`.
-    pub(super) fn start(self, groups: &Arc<Groups>) -> io::Result<Running> {
+    pub(super) fn start(self, groups: &Arc<ProcessGroups>) -> io::Result<Running> {
         let deadline = Instant::now() + self.within;
         let mut command = Command::new(&self.program);
         command
@@ -211,7 +211,7 @@ async fn collect(
 struct Group {
     leader: Pid,
     gone: bool,
-    groups: Arc<Groups>,
+    groups: Arc<ProcessGroups>,
 }
 
 impl Group {

@@ -320,7 +320,7 @@ fn bad_entries_say_why() {
 #[tokio::test]
 async fn an_output_that_temporal_refuses_is_a_lasting_error() {
     let steps = super::super::Steps::new(
-        super::super::Guard::new(Vec::new()),
+        super::super::EgressGuard::new(Vec::new()),
         super::super::Secrets::default(),
         commands(&["sh=/bin/sh"]),
     );

@@ -5,11 +5,11 @@
     reason = "values are written where they are given"
 )]
 
-mod canary;
 mod http;
 mod openapi;
 mod proxies;
 mod redirects;
+mod secret_leaks;
 mod server;
 
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn steps(allow: &[&str], secrets: &[&str]) -> Steps {
     let allow = allow.iter().map(|entry| entry.parse().unwrap()).collect();
     let secrets = secrets.iter().map(|entry| entry.parse().unwrap());
     let secrets = Secrets::open(secrets.collect()).unwrap();
-    Steps::new(Guard::new(allow), secrets, Commands::default())
+    Steps::new(EgressGuard::new(allow), secrets, Commands::default())
 }
 
 /// A request with these fields.

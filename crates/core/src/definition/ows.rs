@@ -10,7 +10,7 @@ use almanac_times::{Interval, Spec, common_zone};
 
 use super::decode::{Decoder, Object, Shape, join};
 use super::document::{finish, labels};
-use super::foreign;
+use super::other_formats;
 use super::schedule::{CATCHUP_DEFAULT, cron, spec_findings};
 use super::source::Finding;
 use super::steps::{ows_duration, steps};
@@ -53,7 +53,7 @@ pub(super) fn definition(
     node: &Node<'_>,
     context: &ParseContext,
 ) -> Option<Definition> {
-    if foreign::zigflow(decoder, node) {
+    if other_formats::zigflow(decoder, node) {
         return None;
     }
     let object = decoder.object(node.at, node, "", &OWS)?;

@@ -13,7 +13,7 @@ use super::decode::Decoder;
 use super::document::{self, StatedId};
 use super::source::{self, Document, Finding, Lines, Place};
 use super::yaml::{self, Node};
-use super::{CalendarUse, DayCalendar, Definition, Diagnostic, Severity, foreign, ows};
+use super::{CalendarUse, DayCalendar, Definition, Diagnostic, Severity, other_formats, ows};
 
 /// The largest file, in bytes.
 const FILE_LIMIT: usize = 1024 * 1024;
@@ -270,7 +270,7 @@ fn read(
         };
     }
     let stated = stated_id(root, stem);
-    let is_older = foreign::older(decoder, root);
+    let is_older = other_formats::older(decoder, root);
     let id = match &stated {
         StatedId::Known(id) => Some(id.clone()),
         _ => None,

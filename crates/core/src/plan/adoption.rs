@@ -40,7 +40,12 @@ pub fn hold_for_adoption(desired: &Desired, live: &Live, from: &ScheduleId) -> O
 
 /// Lets a schedule of ours go that was held: paused where the foreign one was,
 /// or its definition says so, with the actions that the foreign one had left.
-pub fn let_go(desired: &Desired, live: &Live, from: &ScheduleId, old: &AdoptedState) -> Update {
+pub fn release_from_adoption(
+    desired: &Desired,
+    live: &Live,
+    from: &ScheduleId,
+    old: &AdoptedState,
+) -> Update {
     let mut memo = memo_of(desired, live);
     memo.flags.remove(&Flag::Adopting);
     let by_hand = memo.flags.remove(&Flag::PausedBefore);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::corrections::contested_fields;
 use super::note_line::note_line;
-use super::overrides::{self, Effective};
+use super::overrides::{self, EffectiveOverride};
 use super::paused::{self, Pause};
 use super::{Cause, FieldChange, Policy, Remaining, Update};
 use crate::field::Field;
@@ -125,7 +125,7 @@ fn update(
     live: &Live,
     expected: &crate::schedule::ScheduleValues,
     fields: BTreeMap<Field, Cause>,
-    overridden: &Effective,
+    overridden: &EffectiveOverride,
     pause: Pause,
     left: &BTreeSet<Field>,
 ) -> Update {

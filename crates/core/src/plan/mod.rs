@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use adoption::{AdoptedState, hold_for_adoption, let_go};
+pub use adoption::{AdoptedState, hold_for_adoption, release_from_adoption};
 pub use compare::{Comparison, Known, compare};
 pub use corrections::{contested_fields, record_corrections};
 pub use drift::drifted_fields;
@@ -36,7 +36,7 @@ pub use removal::{
 
 use crate::field::Field;
 use crate::record::{
-    ActionMemo, Corrections, DriftPolicy, Flag, Held, Op, Orders, OrphanPolicy, Override,
+    ActionMemo, Corrections, DriftPolicy, Flag, Held, Op, OperatorRequests, OrphanPolicy, Override,
     ReportError,
 };
 use crate::schedule::{Desired, Fingerprint, Live, Note, ScheduleValues};
@@ -45,15 +45,15 @@ use crate::snapshot::Snapshot;
 use note_line::note_line;
 
 /// What the server holds, as far as a pass looked.
-pub type Observed = BTreeMap<ScheduleId, Seen>;
+pub type Observed = BTreeMap<ScheduleId, KnownSchedule>;
 
 /// What is known of one schedule of the server.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
+pub enum KnownSchedule {
     /// It is not ours.
-    Foreign,
+    Unmanaged,
     /// It is ours, and the list proves it in sync.
-    Settled(Settled),
+    InSync(InSync),
     /// It is ours, and was described.
     Described(Box<Live>),
     /// It exists, or may exist, and could not be described: nothing is written to it.
@@ -79,7 +79,7 @@ pub struct Unreadable {
 
 /// A schedule of ours that needs nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
+pub struct InSync {
     /// The definition its memo names.
     pub definition: DefinitionId,
     /// It starts nothing by itself.
@@ -92,7 +92,7 @@ pub struct Settled {
     pub contested: BTreeSet<Field>,
 }
 
-impl Settled {
+impl InSync {
     /// A schedule of which nothing is to be said.
     pub fn nothing(definition: &DefinitionId, paused: bool) -> Self {
         Self {
@@ -125,7 +125,7 @@ pub struct Policy<'a> {
     /// Overrides that the reconcile workflow remembers.
     pub overrides: &'a BTreeMap<DefinitionId, Override>,
     /// What operators asked for and no pass has done.
-    pub orders: &'a Orders,
+    pub orders: &'a OperatorRequests,
     /// Corrections that the reconcile workflow remembers.
     pub corrections: &'a Corrections,
     /// Just these definitions, and no removal.
@@ -319,10 +319,10 @@ pub fn plan(
     for one in wanted {
         match observed.get(&one.schedule) {
             None => plan.create(one, observed, policy),
-            Some(Seen::Foreign) => plan.conflicts.push(one.schedule.clone()),
-            Some(Seen::Settled(settled)) => plan.leave(settled),
-            Some(Seen::Described(live)) => plan.compare(one, live, policy),
-            Some(Seen::Unreadable(unreadable)) => {
+            Some(KnownSchedule::Unmanaged) => plan.conflicts.push(one.schedule.clone()),
+            Some(KnownSchedule::InSync(settled)) => plan.leave(settled),
+            Some(KnownSchedule::Described(live)) => plan.compare(one, live, policy),
+            Some(KnownSchedule::Unreadable(unreadable)) => {
                 plan.skip(&one.schedule, unreadable, "left as it is");
             }
         }
@@ -360,7 +360,8 @@ impl Plan {
             None => policy.overrides.get(&desired.definition),
         };
         let overridden = overridden.filter(|one| !overrides::is_over(one, policy.now));
-        let waits = |from: &&ScheduleId| matches!(observed.get(*from), Some(Seen::Foreign));
+        let waits =
+            |from: &&ScheduleId| matches!(observed.get(*from), Some(KnownSchedule::Unmanaged));
         self.creates
             .push(match desired.adopts.as_ref().filter(waits) {
                 Some(from) => Create::waiting(desired, overridden, from),
@@ -381,7 +382,7 @@ impl Plan {
         });
     }
 
-    fn leave(&mut self, settled: &Settled) {
+    fn leave(&mut self, settled: &InSync) {
         self.unchanged += 1;
         self.paused += u64::from(settled.paused);
         let id = &settled.definition;

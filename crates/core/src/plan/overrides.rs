@@ -9,12 +9,12 @@ use jiff::Timestamp;
 
 use super::Policy;
 use crate::field::Field;
-use crate::record::{ActionMemo, Order, Override};
+use crate::record::{ActionMemo, OperatorRequest, Override};
 use crate::schedule::{Desired, Live, ScheduleValues};
 
 /// An override after the rules that end it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Effective {
+pub(super) struct EffectiveOverride {
     /// What is left of it.
     pub(super) in_force: Option<Override>,
     /// It comes from the workflow's state: the schedule's memo had lost it.
@@ -26,12 +26,12 @@ pub(super) struct Effective {
     /// The paused state that an ending override of `enabled` found.
     pub(super) restore_paused: Option<bool>,
     /// An operator asks for this now.
-    pub(super) ordered: Option<Ordered>,
+    pub(super) ordered: Option<RequestedOverride>,
 }
 
 /// What an order comes to.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Ordered {
+pub(super) struct RequestedOverride {
     /// The fields it is about: these are written, whatever they are.
     pub(super) fields: BTreeSet<Field>,
     /// The paused state it wants, where it is about that.
@@ -86,7 +86,7 @@ pub(super) fn effective(
     memo: Option<&ActionMemo>,
     changed: &BTreeSet<Field>,
     policy: &Policy<'_>,
-) -> Effective {
+) -> EffectiveOverride {
     let restored = memo.is_none();
     let stored = match memo {
         Some(memo) => memo.overridden.as_ref(),
@@ -97,12 +97,12 @@ pub(super) fn effective(
         return ordered(order, desired, live, stored);
     }
     let Some(stored) = stored else {
-        return Effective::default();
+        return EffectiveOverride::default();
     };
-    let mut effective = Effective {
+    let mut effective = EffectiveOverride {
         in_force: Some(stored.clone()),
         restored,
-        ..Effective::default()
+        ..EffectiveOverride::default()
     };
     let by_hand = !restored && stored.enabled == Some(live.values.paused);
     if by_hand {
@@ -119,13 +119,18 @@ pub(super) fn effective(
 
 /// Whether a pass wrote this order already, and its report was lost. What was
 /// in force before it has an earlier number.
-fn is_done(order: &Order, stored: Option<&Override>) -> bool {
+fn is_done(order: &OperatorRequest, stored: Option<&Override>) -> bool {
     order.overridden.is_some()
         && stored.is_some_and(|one| (one.at, one.order) == (order.at, order.number))
 }
 
 /// An operator's word is the last one: it ends what was in force before.
-fn ordered(order: &Order, desired: &Desired, live: &Live, stored: Option<&Override>) -> Effective {
+fn ordered(
+    order: &OperatorRequest,
+    desired: &Desired,
+    live: &Live,
+    stored: Option<&Override>,
+) -> EffectiveOverride {
     let mut next = order.overridden.clone();
     // Where a hand has beaten the override, the hand's state is what is found.
     let held = stored.filter(|one| one.enabled == Some(!live.values.paused));
@@ -163,15 +168,15 @@ fn ordered(order: &Order, desired: &Desired, live: &Live, stored: Option<&Overri
         fields.insert(Field::Paused);
     }
     let cleared = stored.is_some() && next.is_none();
-    Effective {
+    EffectiveOverride {
         in_force: next,
         ended: cleared.then(|| format!("cleared by {}", order.by)),
-        ordered: Some(Ordered {
+        ordered: Some(RequestedOverride {
             fields,
             paused,
             unpauses: order.unpause,
         }),
-        ..Effective::default()
+        ..EffectiveOverride::default()
     }
 }
 
@@ -179,7 +184,7 @@ fn sets_nothing(one: &Override) -> bool {
     one.enabled.is_none() && one.cron.is_none() && one.timezone.is_none()
 }
 
-impl Effective {
+impl EffectiveOverride {
     /// Whether an operator asks for this field now.
     pub(super) fn orders(&self, field: Field) -> bool {
         self.ordered

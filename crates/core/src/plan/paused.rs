@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::overrides::Effective;
+use super::overrides::EffectiveOverride;
 use super::{Cause, Policy};
 use crate::field::Field;
 use crate::record::{ActionMemo, DriftPolicy, Flag};
@@ -33,7 +33,7 @@ pub(super) fn decide(
     live: &Live,
     memo: Option<&ActionMemo>,
     changed: &BTreeSet<Field>,
-    overridden: &Effective,
+    overridden: &EffectiveOverride,
     policy: &Policy<'_>,
 ) -> Pause {
     let flags = memo.map(|memo| memo.flags.clone()).unwrap_or_default();
@@ -52,7 +52,11 @@ pub(super) fn decide(
 }
 
 /// What an operator asks for now is the last word.
-fn by_order(changed: &BTreeSet<Field>, overridden: &Effective, pause: &Pause) -> Option<Pause> {
+fn by_order(
+    changed: &BTreeSet<Field>,
+    overridden: &EffectiveOverride,
+    pause: &Pause,
+) -> Option<Pause> {
     let ordered = overridden.ordered.as_ref()?;
     let about = ordered.fields.contains(&Field::Paused);
     let paused = ordered.paused.filter(|_| about)?;
@@ -114,7 +118,7 @@ fn by_definition(
     desired: &Desired,
     live: &Live,
     changed: &BTreeSet<Field>,
-    overridden: &Effective,
+    overridden: &EffectiveOverride,
     pause: &Pause,
 ) -> Option<Pause> {
     if !changed.contains(&Field::Paused) {
@@ -137,7 +141,7 @@ fn by_definition(
 
 /// The state an override of `enabled` found comes back when it ends; one that
 /// the memo lost is restored.
-fn by_override(live: &Live, overridden: &Effective, pause: &Pause) -> Option<Pause> {
+fn by_override(live: &Live, overridden: &EffectiveOverride, pause: &Pause) -> Option<Pause> {
     if let Some(found) = overridden.restore_paused {
         return Some(pause.with(found, Cause::Override));
     }

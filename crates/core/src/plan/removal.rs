@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::compare::SOURCE_LIMIT;
 use super::{
-    Cause, Create, Delete, FieldChange, Observed, Plan, Policy, Remaining, Seen, Unreadable, Update,
+    Cause, Create, Delete, FieldChange, KnownSchedule, Observed, Plan, Policy, Remaining,
+    Unreadable, Update,
 };
 use crate::field::{Field, HASH_VERSION};
 use crate::record::{ActionMemo, Flag, Held, LIST_LIMIT, Op, OrphanPolicy, ReportError};
@@ -42,18 +43,19 @@ pub(super) fn plan_removals(
     let mut owned: u64 = 0;
     for (schedule, seen) in observed {
         let (id, live) = match seen {
-            Seen::Foreign => continue,
-            Seen::Settled(settled) => (&settled.definition, None),
-            Seen::Described(live) => (&live.definition, Some(live)),
-            Seen::Unreadable(one) => (&one.definition, None),
+            KnownSchedule::Unmanaged => continue,
+            KnownSchedule::InSync(settled) => (&settled.definition, None),
+            KnownSchedule::Described(live) => (&live.definition, Some(live)),
+            KnownSchedule::Unreadable(one) => (&one.definition, None),
         };
         // One that no list shows may not exist, or be another owner's.
-        let is_listed = !matches!(seen, Seen::Unreadable(one) if one.listed_type.is_none());
+        let is_listed =
+            !matches!(seen, KnownSchedule::Unreadable(one) if one.listed_type.is_none());
         owned += u64::from(is_listed);
         if desired.contains_key(id) || protected.contains(id) {
             continue;
         }
-        if let Seen::Unreadable(one) = seen {
+        if let KnownSchedule::Unreadable(one) = seen {
             match reason_to_keep(one, plan, snapshot, policy.orphans) {
                 None => unreadable.push((schedule, one)),
                 Some(reason) => {

@@ -6,28 +6,28 @@
 
 mod adoption;
 mod announcement;
-mod input;
+mod history_entry;
 mod limits;
+mod manual_run;
 mod memo;
-mod order;
+mod operator_request;
 mod pass;
 mod report;
-mod run;
+mod run_input;
 mod selector;
 mod state;
 mod suspension;
-mod touch;
 
 pub use adoption::*;
 pub use announcement::*;
-pub use input::*;
+pub use history_entry::*;
 pub use limits::*;
+pub use manual_run::*;
 pub use memo::*;
-pub use order::*;
+pub use operator_request::*;
 pub use pass::*;
 pub use report::*;
-pub use run::*;
+pub use run_input::*;
 pub use selector::*;
 pub use state::*;
 pub use suspension::*;
-pub use touch::*;

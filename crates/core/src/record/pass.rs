@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::entry_size;
 use super::{
-    Adoptions, Announcement, CORRECTIONS_LIMIT, DefinitionCounts, DriftPolicy, Orders,
+    Adoptions, Announcement, CORRECTIONS_LIMIT, DefinitionCounts, DriftPolicy, OperatorRequests,
     OrphanPolicy, Override, Report, Trigger,
 };
 use crate::field::Field;
@@ -74,7 +74,7 @@ pub struct PassInput {
     pub overrides: BTreeMap<DefinitionId, Override>,
     /// What operators asked for and no pass has done.
     #[serde(default)]
-    pub orders: Orders,
+    pub orders: OperatorRequests,
     /// Foreign schedules to take over from.
     #[serde(default, skip_serializing_if = "Adoptions::is_empty")]
     pub adoptions: Adoptions,

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Adoption, Adoptions, Announcement, Corrections, DefinitionCounts, Held, NAME_LIMIT, Options,
-    Order, Orders, Override, Report, RunRecord, Suspension, Touch, Trigger, check_text,
+    Adoption, Adoptions, Announcement, Corrections, DefinitionCounts, Held, HistoryEntry,
+    NAME_LIMIT, OperatorRequest, OperatorRequests, Options, Override, Report, RunRecord,
+    Suspension, Trigger, check_text,
 };
 
 /// How many reports are remembered.
@@ -57,7 +58,7 @@ pub struct State {
     #[serde(skip_serializing_if = "is_zero")]
     pub overrides_left: u64,
     /// What operators asked for and no pass has done.
-    pub orders: Orders,
+    pub orders: OperatorRequests,
     /// How many orders and adoptions there were.
     pub orders_given: u64,
     /// Foreign schedules to take over from, that no pass has done.
@@ -88,7 +89,7 @@ pub struct State {
     /// Who suspended the reconciler, when it is.
     pub suspended: Option<Suspension>,
     /// What touched single schedules, oldest first.
-    pub history: VecDeque<Touch>,
+    pub history: VecDeque<HistoryEntry>,
 }
 
 /// A pass that was asked for.
@@ -156,8 +157,8 @@ pub struct Status {
     #[serde(skip_serializing_if = "is_zero")]
     pub overrides_left: u64,
     /// What operators asked for and no pass has done.
-    #[schema(value_type = BTreeMap<String, Order>)]
-    pub orders: Orders,
+    #[schema(value_type = BTreeMap<String, OperatorRequest>)]
+    pub orders: OperatorRequests,
     /// Foreign schedules to take over from, that no pass has done.
     #[schema(value_type = BTreeMap<String, Adoption>)]
     pub adoptions: Adoptions,

@@ -18,10 +18,9 @@
 //! [`Machine::hold`] no task begins until it is; after [`Machine::rest`] no result
 //! is looked at either, and the position has those that came.
 
-mod arrive;
+mod completion;
 mod effect;
 mod emit;
-mod end;
 mod evaluate;
 mod fault;
 mod filter;
@@ -30,6 +29,7 @@ mod frames;
 mod inbox;
 mod listen;
 mod request;
+mod results;
 mod retry;
 mod state;
 mod tasks;

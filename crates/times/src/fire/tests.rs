@@ -1,4 +1,4 @@
-//! What fires, and when. That the server agrees is shown by `tests/e2e/times.rs`.
+//! What fires, and when. That the server agrees is shown by `tests/e2e/times/mod.rs`.
 
 use std::time::Duration;
 

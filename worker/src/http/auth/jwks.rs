@@ -15,8 +15,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::AuthError;
-use super::follow::reloaded;
 use super::keys::KeySet;
+use super::reloading_file::reloaded;
 
 /// Time between two fetches that nothing causes.
 const REFRESH: Duration = Duration::from_mins(15);

@@ -11,10 +11,10 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
 use serde::Deserialize;
 
-use super::follow::Followed;
 use super::jwks::Jwks;
 use super::keys::KeySet;
-use super::{AuthError, Caller, Refusal, Scope, ring};
+use super::reloading_file::ReloadingFile;
+use super::{AuthError, Caller, Refusal, Scope, signature_verifier};
 use crate::args::{JwtRules, KeyPlace};
 
 /// How far clocks may be apart, in seconds.
@@ -33,8 +33,8 @@ pub struct Jwt {
 #[derive(Debug)]
 enum Keys {
     /// One key, whatever tokens call it.
-    Pem(Followed<KeySet>),
-    File(Followed<KeySet>),
+    Pem(ReloadingFile<KeySet>),
+    File(ReloadingFile<KeySet>),
     Url(Arc<Jwks>),
 }
 
@@ -61,8 +61,8 @@ impl Jwt {
     /// Reads the keys that are files; those at an address are fetched later,
     /// because of tokens at most once in `refetch`.
     pub(super) fn open(rules: JwtRules, refetch: Duration) -> Result<Self, AuthError> {
-        ring::install();
-        let fits = |keys: Followed<KeySet>, flag: &str| {
+        signature_verifier::install();
+        let fits = |keys: ReloadingFile<KeySet>, flag: &str| {
             if keys.now().has_one_for(&rules.algorithms) {
                 Ok(keys)
             } else {
@@ -72,11 +72,17 @@ impl Jwt {
         let keys = match rules.keys {
             KeyPlace::Pem(file) => {
                 let flag = "--auth-jwt-key";
-                Keys::Pem(fits(Followed::open(flag, file, KeySet::of_pem)?, flag)?)
+                Keys::Pem(fits(
+                    ReloadingFile::open(flag, file, KeySet::of_pem)?,
+                    flag,
+                )?)
             }
             KeyPlace::JwksFile(file) => {
                 let flag = "--auth-jwks";
-                Keys::File(fits(Followed::open(flag, file, KeySet::of_jwks)?, flag)?)
+                Keys::File(fits(
+                    ReloadingFile::open(flag, file, KeySet::of_jwks)?,
+                    flag,
+                )?)
             }
             KeyPlace::JwksUrl(url) => Keys::Url(Arc::new(Jwks::new(&url, refetch)?)),
         };

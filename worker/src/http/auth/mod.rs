@@ -5,11 +5,11 @@
 //! which implies the other. Always holds: a handler behind [`authorise`] finds
 //! a [`Caller`] among the request's extensions; no token is ever logged.
 
-mod follow;
 mod jwks;
 mod jwt;
 mod keys;
-mod ring;
+mod reloading_file;
+mod signature_verifier;
 mod tokens;
 
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio_util::sync::CancellationToken;
 
-use self::follow::Followed;
 use self::jwt::Jwt;
+use self::reloading_file::ReloadingFile;
 use self::tokens::Tokens;
 use super::limits;
 use super::problem::Problem;
@@ -80,7 +80,7 @@ pub enum Authority {
     /// Not at all.
     None,
     /// By a token of a file.
-    Token(Arc<Followed<Tokens>>),
+    Token(Arc<ReloadingFile<Tokens>>),
     /// By a token that an issuer signed.
     Jwt(Arc<Jwt>),
 }
@@ -120,7 +120,7 @@ impl Authority {
         Ok(match chosen {
             ChosenAuth::None => Self::None,
             ChosenAuth::Token(file) => {
-                let tokens = Followed::open("--auth-token-file", file, Tokens::parse)?;
+                let tokens = ReloadingFile::open("--auth-token-file", file, Tokens::parse)?;
                 Self::Token(Arc::new(tokens.secret()))
             }
             ChosenAuth::Jwt(rules) => Self::Jwt(Arc::new(Jwt::open(rules, refetch)?)),

@@ -1,15 +1,15 @@
 //! Every endpoint, asked over TCP, with a made-up process behind it.
 
 mod clients;
-mod crowds;
+mod connection_limits;
 mod heads;
 mod issuer;
 mod jwks;
 mod jwt;
 mod lists;
+mod manual_run_routes;
 mod openapi;
 mod overrides;
-mod runs;
 mod sync;
 mod tokens;
 
@@ -243,7 +243,7 @@ fn detail(n: usize) -> ScheduleDetail {
 struct Server {
     address: SocketAddr,
     fake: Arc<Fake>,
-    places: Arc<places::Places>,
+    limiter: Arc<connection_limiter::ConnectionLimiter>,
     stop: CancellationToken,
     _guard: DropGuard,
 }
@@ -272,27 +272,27 @@ async fn serve_within(
     let (fake, stop) = (Arc::new(fake), CancellationToken::new());
     let service = Arc::new(Service {
         backend: Arc::clone(&fake),
-        looks: Looks::default(),
+        status_cache: StatusCache::default(),
         listings: Listings::default(),
         metrics: Metrics::default(),
-        desk: Desk::default(),
-        syncs: Turns::new("a pass", 1, 1),
-        runs: Turns::new("a run", 1, 1),
-        lists: Turns::new("a list", 32, 32),
-        plans: Turns::new("a plan", 1, 1),
-        close_looks: Turns::new("a schedule", 1, 1),
+        list_workers: ListWorkers::default(),
+        syncs: ConcurrencyLimit::new("a pass", 1, 1),
+        runs: ConcurrencyLimit::new("a run", 1, 1),
+        lists: ConcurrencyLimit::new("a list", 32, 32),
+        plans: ConcurrencyLimit::new("a plan", 1, 1),
+        describes: ConcurrencyLimit::new("a schedule", 1, 1),
         sync_wait: wait,
         stop: stop.clone(),
     });
     let app = router(service, &authority, is_loopback);
     tokio::spawn(authority.keep(stop.clone()));
-    let places = places::Places::new(limits.room);
-    let (shared, stopped) = (Arc::clone(&places), stop.clone());
+    let limiter = connection_limiter::ConnectionLimiter::new(limits.room);
+    let (shared, stopped) = (Arc::clone(&limiter), stop.clone());
     tokio::spawn(async move { server::serve_in(&shared, listener, app, limits, stopped).await });
     Server {
         address,
         fake,
-        places,
+        limiter,
         _guard: stop.clone().drop_guard(),
         stop,
     }

@@ -69,7 +69,7 @@ fn both_ways_to_look_tell_the_same() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("a.yaml");
     fs::write(&path, "text").unwrap();
-    let seen = Seen::at(open_root(root.path()), OsStr::new("a.yaml")).unwrap();
+    let seen = PathState::at(open_root(root.path()), OsStr::new("a.yaml")).unwrap();
     assert_eq!(seen.signature, Signature::of(&fs::metadata(&path).unwrap()));
     assert!(seen.kind.is_file());
 }

@@ -5,7 +5,7 @@ use std::fs;
 use tokio_util::sync::CancellationToken;
 
 use super::super::WatchOptions;
-use super::super::watch::{Watch, follow, spawn_watcher};
+use super::super::watch::{FolderWatch, follow, spawn_watcher};
 use super::*;
 
 /// Waits for a condition, a generous while.
@@ -145,7 +145,7 @@ async fn the_timer_sees_what_no_event_tells() {
         rescan_interval: Duration::from_millis(50),
         ..by_events()
     };
-    let blind = Watch::new(Vec::new());
+    let blind = FolderWatch::new(Vec::new());
     let task = tokio::spawn(follow(blind, Arc::clone(&registry), options));
     until("first look", &registry, |all| all == "a: 1 (a.yaml)\n").await;
     folder.save("a.yaml", &document("a", "2"));

@@ -4,8 +4,8 @@
 mod calendars;
 mod files;
 mod follow;
-mod keep;
 mod real;
+mod retention;
 mod speed;
 
 use std::collections::BTreeMap;

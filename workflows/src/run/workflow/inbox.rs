@@ -13,7 +13,7 @@ use temporalio_common::data_converters::RawValue;
 use temporalio_workflow::WorkflowContext;
 
 use super::RunDefinition;
-use super::effects::Effects;
+use super::temporal_effects::TemporalEffects;
 
 /// The longest reason that is shown.
 const REASON: usize = 200;
@@ -126,10 +126,10 @@ fn event(input: &RawValue) -> Result<Value, String> {
 }
 
 /// Tells the machine what was heard, as far as it takes it; whether it took any.
-pub(super) fn tell(
+pub(super) fn deliver_events(
     ctx: &WorkflowContext<RunDefinition>,
     machine: &mut Machine,
-    effects: &mut Effects<'_>,
+    effects: &mut TemporalEffects<'_>,
 ) -> bool {
     if ctx.state(|s| !s.inbox.news && !s.inbox.waits()) {
         return false;

@@ -5,7 +5,7 @@ use temporalio_common::protos::temporal::api::common::v1::Payload;
 use super::*;
 
 fn given(inputs: &[&Value]) -> Result<RunInput, String> {
-    read(&RawValue::new(
+    read_input(&RawValue::new(
         inputs
             .iter()
             .map(|value| Payload {

@@ -5,19 +5,19 @@ mod bad_steps;
 mod bad_syntax;
 mod bad_times;
 mod bad_types;
-mod days;
+mod calendars;
 mod defaults;
 mod examples;
-mod foreign;
 mod good;
 mod good_steps;
 mod limits;
-mod mistakes;
+mod other_formats;
 mod ows_examples;
 mod properties;
 mod schema;
 mod schema_steps;
-mod work;
+mod validation_cost;
+mod warnings;
 
 use std::sync::Arc;
 

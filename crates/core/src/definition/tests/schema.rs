@@ -110,7 +110,7 @@ pub(super) fn accepted(text: &str) {
 
 #[test]
 fn good_documents_satisfy_the_schema() {
-    for text in [FULL, STEPS, OWS, super::days::HOLIDAYS] {
+    for text in [FULL, STEPS, OWS, super::calendars::HOLIDAYS] {
         accepted(text);
     }
     accepted(

@@ -138,9 +138,10 @@ fn the_memo_version_is_rewritten_only_with_a_needed_change() {
 fn a_foreign_schedule_of_our_name_is_a_conflict() {
     let mut world = World::new();
     world.write("job", HOURLY);
-    world
-        .server
-        .insert(ScheduleId::from_server("schedule-p-job"), Seen::Foreign);
+    world.server.insert(
+        ScheduleId::from_server("schedule-p-job"),
+        KnownSchedule::Unmanaged,
+    );
     let plan = world.plan();
     assert!(plan.is_empty(), "{plan}");
     assert_eq!(plan.conflicts.len(), 1);

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::definition::{Kind, ParseContext, parse_file};
-use crate::record::Order;
+use crate::record::OperatorRequest;
 use crate::schedule::{LiveMemo, base_of};
 use crate::snapshot::{FailedDocument, LoadStatus, Loaded};
 
@@ -27,11 +27,11 @@ struct World {
     project: Project,
     now: Timestamp,
     snapshot: Snapshot,
-    server: BTreeMap<ScheduleId, Seen>,
+    server: BTreeMap<ScheduleId, KnownSchedule>,
     drift: DriftPolicy,
     orphans: OrphanPolicy,
     overrides: BTreeMap<DefinitionId, Override>,
-    orders: Orders,
+    orders: OperatorRequests,
     corrections: Corrections,
     recently_removed: u64,
     replicas_differ: bool,
@@ -47,7 +47,7 @@ impl World {
             drift: DriftPolicy::Correct,
             orphans: OrphanPolicy::Delete,
             overrides: BTreeMap::new(),
-            orders: Orders::new(),
+            orders: OperatorRequests::new(),
             corrections: Corrections::new(),
             recently_removed: 0,
             replicas_differ: false,
@@ -140,8 +140,10 @@ impl World {
                 note: create.note.clone(),
                 updated_at: None,
             };
-            self.server
-                .insert(create.schedule.clone(), Seen::Described(Box::new(live)));
+            self.server.insert(
+                create.schedule.clone(),
+                KnownSchedule::Described(Box::new(live)),
+            );
         }
         for update in &plan.updates {
             self.live(&update.schedule).take(update);
@@ -165,7 +167,7 @@ impl World {
 
     fn live(&mut self, schedule: &ScheduleId) -> &mut Live {
         match self.server.get_mut(schedule) {
-            Some(Seen::Described(live)) => live,
+            Some(KnownSchedule::Described(live)) => live,
             other => panic!("{schedule} is {other:?}"),
         }
     }
@@ -197,14 +199,14 @@ impl World {
 
     /// An operator sets an override, and a pass does it.
     fn set_override(&mut self, overridden: Override) -> Plan {
-        self.order(Order {
+        self.order(OperatorRequest {
             overridden: Some(overridden),
             ..order()
         })
     }
 
     /// An operator asks for something, and a pass does it.
-    fn order(&mut self, mut order: Order) -> Plan {
+    fn order(&mut self, mut order: OperatorRequest) -> Plan {
         // No two have the same time.
         self.now += SignedDuration::from_secs(1);
         order.at = self.now;
@@ -218,8 +220,8 @@ impl World {
 }
 
 /// One that clears.
-fn order() -> Order {
-    Order {
+fn order() -> OperatorRequest {
+    OperatorRequest {
         number: 1,
         overridden: None,
         unpause: false,

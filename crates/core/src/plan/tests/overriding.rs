@@ -121,7 +121,7 @@ fn an_override_to_what_the_file_says_ends_too() {
 
 #[test]
 fn an_unpause_ends_a_pause_whoever_made_it() {
-    let unpause = || Order {
+    let unpause = || OperatorRequest {
         unpause: true,
         ..order()
     };
@@ -135,7 +135,7 @@ fn an_unpause_ends_a_pause_whoever_made_it() {
     let mut world = World::settled(HOURLY);
     world.by_hand(true);
     world.set_override(pause_override());
-    world.order(Order {
+    world.order(OperatorRequest {
         overridden: world.overrides.get(&id("job")).cloned(),
         ..unpause()
     });
@@ -168,7 +168,7 @@ fn an_order_that_was_written_is_not_written_again() {
     world.by_hand(false);
     world.orders.insert(
         id("job"),
-        Order {
+        OperatorRequest {
             at: one.at,
             number: one.order,
             overridden: Some(one),

@@ -72,7 +72,7 @@ fn schedule_enabled_pauses_as_enabled_does() {
     let world = World::settled(
         "schedule: { cron: '0 * * * *', enabled: false }\nworkflow: { type: Run, task_queue: q }\n",
     );
-    let Some(Seen::Described(live)) = world.server.values().next() else {
+    let Some(KnownSchedule::Described(live)) = world.server.values().next() else {
         panic!()
     };
     assert!(live.values.paused);

@@ -151,7 +151,7 @@ proptest! {
         let mut world = World::new();
         for name in &names {
             world.write(name, HOURLY);
-            world.server.insert(world.project.schedule_id(&id(name)), Seen::Foreign);
+            world.server.insert(world.project.schedule_id(&id(name)), KnownSchedule::Unmanaged);
         }
         let plan = world.plan();
         prop_assert!(plan.is_empty());

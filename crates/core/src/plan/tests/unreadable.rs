@@ -16,7 +16,8 @@ impl World {
             listed_type: listed_type.map(str::to_owned),
         };
         let schedule = self.project.schedule_id(&id(name));
-        self.server.insert(schedule, Seen::Unreadable(unreadable));
+        self.server
+            .insert(schedule, KnownSchedule::Unreadable(unreadable));
     }
 }
 

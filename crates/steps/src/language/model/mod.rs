@@ -1,7 +1,7 @@
 //! What steps say, typed.
 
 mod control;
-mod outside;
+mod external;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use almanac_jq::{Expression as Compiled, ExpressionError};
 use serde_json::Value;
 
 pub use control::*;
-pub use outside::*;
+pub use external::*;
 
 use super::{JsonSchema, Problem};
 

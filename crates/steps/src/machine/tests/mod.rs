@@ -2,14 +2,14 @@
 //! run's end out.
 
 mod conformance;
-mod damage;
+mod damaged_input;
 mod data;
 mod emits;
 mod errors;
+mod event_delivery;
 mod events;
 mod flow;
 mod gherkin;
-mod heard;
 mod programs;
 mod properties;
 mod results;

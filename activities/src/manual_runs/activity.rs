@@ -1,0 +1,64 @@
+//! The activity that does a step of a run, as Temporal calls it.
+
+#![expect(
+    missing_docs,
+    reason = "the macro makes items that cannot be documented"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_core::record::{ManualRunInput, RunStep};
+use almanac_workflows::contracts;
+use jiff::Timestamp;
+use temporalio_common::error::ApplicationFailure;
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+
+use super::ManualRunner;
+use crate::schedules::ServerClock;
+
+/// How often a step tells the server that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Runs by hand, on any worker of the project.
+pub struct ManualRunActivities {
+    runner: Arc<ManualRunner>,
+}
+
+impl ManualRunActivities {
+    /// The activities over `runner`.
+    pub fn new(runner: Arc<ManualRunner>) -> Self {
+        Self { runner }
+    }
+}
+
+#[activities]
+impl ManualRunActivities {
+    /// One step of a run that an operator asked for.
+    #[activity(definition = contracts::ManualRun)]
+    pub async fn manual_run(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        order: ManualRunInput,
+    ) -> Result<RunStep, ActivityError> {
+        let heartbeats = async {
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+                if let Err(error) = ctx.record_heartbeat(()).await {
+                    break error;
+                }
+            }
+        };
+        let started = ctx.info().started_time;
+        let started = started.and_then(|at| Timestamp::try_from(at).ok());
+        let clock = ServerClock::told(started.unwrap_or(Timestamp::UNIX_EPOCH));
+        tokio::select! {
+            step = self.runner.step(&order, clock) => {
+                step.map_err(|error| ApplicationFailure::new(error.to_string()).into())
+            }
+            () = ctx.cancelled() => Err(ApplicationFailure::new("the worker shuts down").into()),
+            error = heartbeats => Err(ApplicationFailure::new(error).into()),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! What became of a run, told from what its schedule showed before and shows now.
+
+use std::collections::BTreeSet;
+
+use almanac_core::definition::OverlapPolicy;
+use almanac_core::record::{ManualRunInput, RUNS_NAMED, RunAnswer, RunBaseline, RunKind, RunState};
+use jiff::{SignedDuration, Timestamp};
+use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleActionResult, ScheduleInfo};
+
+use super::named;
+use crate::schedules::wire::decode_time;
+
+/// How many recent runs are remembered before a run is sent.
+const REMEMBERED: usize = 100;
+/// A run that is about to start by itself must not lose its name to ours.
+const STARTING_SOON: SignedDuration = SignedDuration::from_millis(300);
+
+/// What the schedule shows of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RunOutcome {
+    /// Nothing yet.
+    Nothing,
+    /// Something waits, as it may for a moment only: one server lets every run
+    /// pass through its buffer. Or was skipped: perhaps one of the schedule's own.
+    Waits(RunAnswer),
+    /// Something, and more is to come.
+    Part(RunAnswer),
+    /// All there will be.
+    Whole(RunAnswer),
+}
+
+/// The counters of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ScheduleCounters {
+    pub(super) started: u64,
+    pub(super) skipped: u64,
+    pub(super) dropped: u64,
+    pub(super) buffered: u64,
+}
+
+pub(super) fn counters(info: &ScheduleInfo) -> ScheduleCounters {
+    let count = |count: i64| u64::try_from(count).unwrap_or_default();
+    ScheduleCounters {
+        started: count(info.action_count),
+        skipped: count(info.overlap_skipped),
+        dropped: count(info.buffer_dropped),
+        buffered: count(info.buffer_size),
+    }
+}
+
+/// Adds the runs that there are before a run is sent.
+pub(super) fn record_baseline(before: &mut RunBaseline, info: &ScheduleInfo) {
+    let mut recent: Vec<_> = info
+        .recent_actions
+        .iter()
+        .map(|action| (started_at(action), run_id(action).to_owned()))
+        .collect();
+    recent.sort();
+    let cut = recent.len().saturating_sub(REMEMBERED);
+    before.since = recent.drain(..cut).next_back().and_then(|(at, _)| at);
+    before.recent = recent.into_iter().map(|(_, id)| id).collect();
+}
+
+/// What became of an order.
+pub(super) fn outcome_of(
+    order: &ManualRunInput,
+    before: &RunBaseline,
+    info: &ScheduleInfo,
+) -> RunOutcome {
+    match order.kind {
+        RunKind::Trigger => trigger(before, info),
+        RunKind::Backfill => backfill(before, info),
+    }
+}
+
+fn trigger(before: &RunBaseline, info: &ScheduleInfo) -> RunOutcome {
+    let policy = before.overlap;
+    let mut answer = answer(before, info);
+    // One server names the run by the second that it was given; the other by
+    // the moment, which is no whole millisecond as those of the schedule are,
+    // jitter included. Others by hand may have waited: theirs was earlier.
+    let is_manual = |action: &ScheduleActionResult| {
+        let due = action.schedule_time.as_ref().and_then(decode_time);
+        let moment = |due| !is_whole_millisecond(due) && (before.buffered == 0 || due > before.at);
+        due.is_some_and(|due| due == before.at || moment(due))
+    };
+    let new = new_runs(before, info);
+    if let Some(run) = new.into_iter().find(|action| is_manual(action)) {
+        answer.state = RunState::Started;
+        answer.started = 1;
+        name(&mut answer, &[run]);
+        "started".clone_into(&mut answer.message);
+        return RunOutcome::Whole(answer);
+    }
+    let now = counters(info);
+    let waits = policy_text(policy);
+    let running = answer.running.first().cloned();
+    let beside = running.map_or_else(
+        || "another run goes on".to_owned(),
+        |id| format!("`{id}` goes on"),
+    );
+    if now.dropped > before.dropped {
+        answer.state = RunState::Skipped;
+        answer.dropped = 1;
+        "skipped: too many runs wait already".clone_into(&mut answer.message);
+        RunOutcome::Whole(answer)
+    } else if waiting(before, &now, 0) > 0 {
+        answer.state = RunState::Buffered;
+        answer.buffered = 1;
+        answer.message = format!("waits: {beside}, and the overlap policy is {waits}");
+        RunOutcome::Waits(answer)
+    } else if now.skipped > before.skipped && skips(policy) {
+        answer.state = RunState::Skipped;
+        answer.skipped = 1;
+        answer.message = format!("skipped: {beside}, and the overlap policy is {waits}");
+        RunOutcome::Waits(answer)
+    } else {
+        RunOutcome::Nothing
+    }
+}
+
+fn backfill(before: &RunBaseline, info: &ScheduleInfo) -> RunOutcome {
+    let now = counters(info);
+    // The time that an action shows includes its jitter.
+    let end = before.window.map_or(before.last, |window| window.end);
+    let (ours, others): (Vec<_>, Vec<_>) = new_runs(before, info).into_iter().partition(|action| {
+        let due = action.schedule_time.as_ref().and_then(decode_time);
+        due.is_some_and(|due| (before.first..=end).contains(&due))
+    });
+    let grown = |now: u64, before: u64, left: u64| now.saturating_sub(before).min(left);
+    let mut answer = answer(before, info);
+    // The list of recent runs may be short, and the counters count others' too.
+    let of_others = before.started.saturating_add(others.len() as u64);
+    answer.started = grown(now.started, of_others, before.asked).max(ours.len() as u64);
+    let mut left = before.asked.saturating_sub(answer.started);
+    answer.buffered = waiting(before, &now, answer.started).min(left);
+    left -= answer.buffered;
+    answer.dropped = grown(now.dropped, before.dropped, left);
+    left -= answer.dropped;
+    if skips(before.overlap) {
+        answer.skipped = grown(now.skipped, before.skipped, left);
+        left -= answer.skipped;
+    }
+    if left == before.asked {
+        return RunOutcome::Nothing;
+    }
+    name(&mut answer, &ours);
+    answer.state = if answer.started > 0 {
+        RunState::Started
+    } else if answer.buffered > 0 {
+        RunState::Buffered
+    } else {
+        RunState::Skipped
+    };
+    answer.message = summary(&answer, before.overlap, left);
+    match (left, answer.buffered) {
+        (0, 0) => RunOutcome::Whole(answer),
+        (0, _) => RunOutcome::Waits(answer),
+        _ => RunOutcome::Part(answer),
+    }
+}
+
+/// How many more wait than before, of which `ours` have started already. Those
+/// that waited before start first: what has started beside ours was of them.
+fn waiting(before: &RunBaseline, now: &ScheduleCounters, ours: u64) -> u64 {
+    if before.overlap == OverlapPolicy::Skip {
+        return 0;
+    }
+    let started = now.started.saturating_sub(before.started);
+    let gone = started.saturating_sub(ours).min(before.buffered);
+    (now.buffered + gone)
+        .saturating_sub(before.buffered)
+        .min(now.buffered)
+}
+
+/// Whether runs with this policy are skipped at all; the schedule's own may be.
+fn skips(policy: OverlapPolicy) -> bool {
+    matches!(policy, OverlapPolicy::Skip | OverlapPolicy::BufferOne)
+}
+
+/// Whether a run that waits with this policy is dropped when another comes; no
+/// counter of the server tells.
+fn gives_way(policy: OverlapPolicy) -> bool {
+    matches!(
+        policy,
+        OverlapPolicy::CancelOther | OverlapPolicy::TerminateOther
+    )
+}
+
+fn summary(answer: &RunAnswer, policy: OverlapPolicy, left: u64) -> String {
+    let mut parts = vec![format!("{} of {} started", answer.started, answer.asked)];
+    let to_come = if gives_way(policy) {
+        "not seen: each that has not begun gives way to the next"
+    } else {
+        "to come: the server goes on by itself"
+    };
+    for (count, what) in [
+        (answer.skipped, "skipped"),
+        (answer.buffered, "wait for others to end"),
+        (answer.dropped, "dropped: too many wait already"),
+        (left, to_come),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    let text = parts.join(", ");
+    if answer.skipped + answer.buffered > 0 || (left > 0 && gives_way(policy)) {
+        format!("{text} (overlap policy {})", policy_text(policy))
+    } else {
+        text
+    }
+}
+
+fn answer(before: &RunBaseline, info: &ScheduleInfo) -> RunAnswer {
+    let running = info.running_workflows.iter();
+    RunAnswer {
+        asked: before.asked,
+        overlap: Some(before.overlap),
+        running: running
+            .map(|run| run.workflow_id.clone())
+            .take(RUNS_NAMED)
+            .collect(),
+        ..RunAnswer::default()
+    }
+}
+
+fn name(answer: &mut RunAnswer, runs: &[&ScheduleActionResult]) {
+    let results = runs
+        .iter()
+        .filter_map(|action| action.start_workflow_result.as_ref());
+    answer.runs = results
+        .take(RUNS_NAMED)
+        .map(|run| named(&run.workflow_id, &run.run_id))
+        .collect();
+    if let Some(first) = answer.runs.first() {
+        answer.workflow_id = Some(first.workflow_id.clone());
+        answer.run_id = Some(first.run_id.clone());
+    }
+}
+
+/// The runs that were not there before, in the order of their times.
+fn new_runs<'a>(before: &RunBaseline, info: &'a ScheduleInfo) -> Vec<&'a ScheduleActionResult> {
+    let known: BTreeSet<&str> = before.recent.iter().map(String::as_str).collect();
+    let mut new: Vec<_> = info
+        .recent_actions
+        .iter()
+        .filter(|action| {
+            let is_late = before.since.is_none() || started_at(action) > before.since;
+            is_late && !run_id(action).is_empty() && !known.contains(run_id(action))
+        })
+        .collect();
+    new.sort_by_key(|action| action.schedule_time.as_ref().and_then(decode_time));
+    new
+}
+
+/// Whether no run of the schedule is named by the second of `now`, nor is
+/// about to be. Jitter delays a run and does not rename it: `nominal` are the
+/// times that the next runs are named after.
+pub(super) fn is_free(info: &ScheduleInfo, nominal: &[Timestamp], now: Timestamp) -> bool {
+    let taken = |second: Timestamp| {
+        let recent = info.recent_actions.iter();
+        let mut recent = recent.filter_map(|action| decode_time(action.schedule_time.as_ref()?));
+        let mut coming = info.future_action_times.iter().filter_map(decode_time);
+        recent.any(|due| floor(due) == second)
+            || coming.any(|due| floor(due) == second)
+            || nominal.iter().any(|due| floor(*due) == second)
+    };
+    let soon = now.saturating_add(STARTING_SOON).unwrap_or(now);
+    !taken(floor(now)) && !taken(floor(soon))
+}
+
+/// The whole second.
+pub(super) fn floor(time: Timestamp) -> Timestamp {
+    let second = time.as_nanosecond().div_euclid(1_000_000_000);
+    let second = i64::try_from(second).unwrap_or_default();
+    Timestamp::from_second(second).unwrap_or(time)
+}
+
+fn is_whole_millisecond(time: Timestamp) -> bool {
+    time.subsec_nanosecond() % 1_000_000 == 0
+}
+
+fn started_at(action: &ScheduleActionResult) -> Option<Timestamp> {
+    action.actual_time.as_ref().and_then(decode_time)
+}
+
+fn run_id(action: &ScheduleActionResult) -> &str {
+    let result = action.start_workflow_result.as_ref();
+    result.map_or("", |run| run.run_id.as_str())
+}
+
+fn policy_text(policy: OverlapPolicy) -> String {
+    serde_json::to_value(policy)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The two schedules of an adoption as they are now, and the note by which a
+//! foreign one is known to be paused for ours.
+
+use almanac_base::names::ScheduleId;
+use almanac_core::plan::AdoptedState;
+use almanac_core::record::Flag;
+use almanac_core::schedule::{Desired, ScheduleValues};
+use jiff::Timestamp;
+use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
+
+use crate::schedules::wire::{self, Described, decode_time};
+
+/// The longest part of a note that is kept in another.
+const NOTE_LIMIT: usize = 500;
+const MARK: &str = "Paused while Almanac lets `";
+const MARK_END: &str = "` take over";
+
+/// The foreign schedule as it is now.
+pub(super) struct AdoptedSchedule {
+    pub(super) id: ScheduleId,
+    pub(super) body: Schedule,
+    pub(super) values: ScheduleValues,
+    pub(super) token: Vec<u8>,
+    pub(super) note: String,
+    /// It is paused, and we did it.
+    pub(super) marked: bool,
+    pub(super) remaining: Option<u64>,
+    pub(super) buffered: i64,
+    pub(super) runs: usize,
+    pub(super) updated: Timestamp,
+}
+
+impl AdoptedSchedule {
+    pub(super) fn of(id: &ScheduleId, ours: &Desired, response: DescribeScheduleResponse) -> Self {
+        let body = response.schedule.unwrap_or_default();
+        let info = response.info.unwrap_or_default();
+        let state = body.state.clone().unwrap_or_default();
+        let updated = info.update_time.or(info.create_time);
+        Self {
+            id: id.clone(),
+            values: wire::decode_values(&body),
+            token: response.conflict_token,
+            marked: state.paused
+                && state
+                    .notes
+                    .starts_with(&adoption_note_prefix(&ours.schedule)),
+            remaining: state
+                .limited_actions
+                .then(|| u64::try_from(state.remaining_actions).unwrap_or_default()),
+            note: state.notes,
+            buffered: info.buffer_size,
+            runs: info.running_workflows.len(),
+            updated: updated.as_ref().and_then(decode_time).unwrap_or_default(),
+            body,
+        }
+    }
+
+    /// What ours takes over.
+    pub(super) fn state(&self) -> AdoptedState {
+        AdoptedState {
+            paused: (self.values.paused && !self.marked).then(|| self.note.clone()),
+            remaining: self.remaining,
+        }
+    }
+}
+
+/// Whether ours waits to be let go.
+pub(super) fn is_held_for_adoption(ours: &Described) -> bool {
+    let memo = ours.live.readable_memo();
+    ours.live.values.paused && memo.is_some_and(|memo| memo.flags.contains(&Flag::Adopting))
+}
+
+/// What the note of a foreign schedule begins with while ours takes over.
+pub(super) fn adoption_note_prefix(ours: &ScheduleId) -> String {
+    format!("{MARK}{ours}{MARK_END}")
+}
+
+/// The note of a foreign schedule that is paused for ours.
+pub(super) fn adoption_note(ours: &ScheduleId, note: &str) -> String {
+    let end = note.floor_char_boundary(NOTE_LIMIT);
+    match &note[..end] {
+        "" => adoption_note_prefix(ours),
+        note => format!("{}; its note was: {note}", adoption_note_prefix(ours)),
+    }
+}
+
+/// Whether a note says that a schedule of some project takes over.
+pub fn is_being_adopted(note: &str) -> bool {
+    note.starts_with(MARK) && note.contains(MARK_END)
+}
+
+/// A foreign schedule's own note, also while it is paused for ours.
+pub fn original_note(note: &str) -> &str {
+    if !is_being_adopted(note) {
+        return note;
+    }
+    note.split_once("; its note was: ")
+        .map_or("", |(_, note)| note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_keeps_the_note() {
+        let ours = ScheduleId::from_server("schedule-p-x");
+        let note = adoption_note(&ours, "made by ann");
+        assert!(note.starts_with(&adoption_note_prefix(&ours)), "{note}");
+        assert!(is_being_adopted(&note));
+        assert_eq!(original_note(&note), "made by ann");
+        assert_eq!(original_note(&adoption_note_prefix(&ours)), "");
+        assert_eq!(original_note("lunch"), "lunch");
+        // Another schedule's mark is not this one's.
+        assert!(!adoption_note(&ours, "").starts_with(&adoption_note_prefix(
+            &ScheduleId::from_server("schedule-p-xy")
+        )));
+    }
+}

@@ -1,0 +1,409 @@
+//! Adopting: one of our schedules takes over from a foreign one.
+//!
+//! Expected flow: ours is held; at a quiet moment the foreign one is paused and
+//! marked; ours is let go with the foreign one's live state; a time that fell
+//! between the two is run by ours; the foreign one is deleted.
+//!
+//! Guarantees: a time that either would have run is run once. What was done so
+//! far is read from the two schedules each time, so the whole may be ended
+//! anywhere and begun anew. The server decides by the time of a schedule's last
+//! update: the foreign one runs what is due before its pause, ours what is due
+//! after it was let go, and what lies between is neither's. Runs are named
+//! after the time they are for, which proves what was run.
+//!
+//! Assumes that nobody else writes either schedule meanwhile; who does is told.
+
+mod adopted;
+mod handover;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_core::plan::{AdoptedState, Update, hold_for_adoption, release_from_adoption};
+use almanac_core::record::{Adoption, Adoptions, Change, Op, ReportError};
+use almanac_core::schedule::Desired;
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+
+use super::apply::{PLAN_ATTEMPTS, READ_BACK_WAIT, READ_BACKS, request_id, shows};
+use super::wire::{self, Described};
+use super::{Applied, RequestError, Schedules, ServerClock};
+use adopted::{AdoptedSchedule, adoption_note, is_held_for_adoption};
+use handover::{POLL_INTERVAL, QUIET_TIMEOUT, between, wait_for_quiet};
+
+pub use adopted::{is_being_adopted, original_note};
+pub use handover::QUIET;
+
+/// Why a schedule was not adopted. What was done stays; the same again goes on.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum AdoptError {
+    #[error("schedule `{0}` is gone, and nothing can be taken over; `almanac unpause` starts ours")]
+    Gone(ScheduleId),
+    #[error("schedule `{0}` belongs to project `{1}`, not to the one that was named")]
+    Owned(ScheduleId, Project),
+    #[error("schedule `{0}` is this project's own")]
+    Own(ScheduleId),
+    #[error(
+        "schedule `{0}` has the very id of ours, and the two cannot stand side by side; \
+         give the definition another id"
+    )]
+    SameId(ScheduleId),
+    #[error("there is no schedule `{0}` of ours; a definition that never fires makes none")]
+    NoneOfOurs(ScheduleId),
+    #[error(
+        "definition `{0}` is not the revision that was agreed to; look again, and confirm that"
+    )]
+    Edited(DefinitionId),
+    #[error("schedule `{0}` is being taken over by another one: {1}")]
+    Taken(ScheduleId, String),
+    #[error(
+        "schedule `{0}` has {1} runs in its buffer, which would be lost; adopt it when it has none"
+    )]
+    Buffered(ScheduleId, i64),
+    #[error(
+        "schedule `{0}` may run now, with its jitter; its next quiet moment is {next}",
+        next = .1.map_or("none within a week".to_owned(), |at| at.to_string())
+    )]
+    NotQuiet(ScheduleId, Option<Timestamp>),
+    #[error(
+        "schedule `{0}` was changed by someone meanwhile; it is left paused or as it is, and not deleted"
+    )]
+    Changed(ScheduleId),
+    #[error("{what} `{schedule}`: {error}")]
+    Request {
+        what: &'static str,
+        schedule: ScheduleId,
+        error: RequestError,
+    },
+}
+
+/// Adopts schedules.
+pub struct Adopter<'a> {
+    /// The requests.
+    pub schedules: &'a Schedules,
+    /// The project.
+    pub project: &'a Project,
+    /// What the definitions ask for.
+    pub desired: &'a BTreeMap<DefinitionId, Desired>,
+    /// The server's present time.
+    pub clock: ServerClock,
+}
+
+impl Adopter<'_> {
+    /// Does adoptions, some at a time; none stops another. What they came to
+    /// is added to `applied`.
+    pub async fn adopt_all(
+        &self,
+        adoptions: &Adoptions,
+        concurrency: usize,
+        is_current: &(dyn Fn() -> bool + Sync),
+        applied: &mut Applied,
+    ) {
+        let all: Vec<_> = adoptions
+            .iter()
+            .map(|(id, adoption)| async move {
+                let result = if is_current() {
+                    Some(Box::pin(self.adopt(id, adoption)).await)
+                } else {
+                    None
+                };
+                (id, adoption, result)
+            })
+            .collect();
+        let all = stream::iter(all).buffer_unordered(concurrency);
+        futures::pin_mut!(all);
+        while let Some((id, adoption, result)) = all.next().await {
+            match result {
+                None => applied.interrupted = true,
+                Some(Ok(None)) => {}
+                Some(Ok(Some(change))) => {
+                    crate::metrics::operation(Op::Update, true);
+                    applied.changes.push(change);
+                }
+                Some(Err(error)) => {
+                    crate::metrics::operation(Op::Update, false);
+                    tracing::warn!(definition = %id, from = %adoption.from, %error, "adoption failed");
+                    applied.errors.push(ReportError {
+                        source: "adopt".to_owned(),
+                        id: Some(id.to_string()),
+                        message: error.to_string(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Does one adoption to its end; `None` when it was done before.
+    pub(super) async fn adopt(
+        &self,
+        id: &DefinitionId,
+        adoption: &Adoption,
+    ) -> Result<Option<Change>, AdoptError> {
+        let schedule = self.project.schedule_id(id);
+        let Some(desired) = self.desired.get(id) else {
+            return Err(AdoptError::NoneOfOurs(schedule));
+        };
+        let from = &adoption.from;
+        if *from == schedule {
+            return Err(AdoptError::SameId(schedule));
+        }
+        let Some(mut old) = self.old(desired, adoption).await? else {
+            let held = self
+                .ours(&schedule)
+                .await?
+                .is_some_and(|ours| is_held_for_adoption(&ours));
+            return if held {
+                Err(AdoptError::Gone(from.clone()))
+            } else {
+                Ok(None)
+            };
+        };
+        // What has begun is finished with the definition as it is now: to stop
+        // here would leave both paused.
+        let agreed = adoption.revision.as_ref();
+        if !old.marked && agreed.is_some_and(|agreed| *agreed != desired.revision) {
+            return Err(AdoptError::Edited(id.clone()));
+        }
+        let ours = self
+            .ours(&schedule)
+            .await?
+            .ok_or_else(|| AdoptError::NoneOfOurs(schedule.clone()))?;
+        let goes_on = old.marked && !is_held_for_adoption(&ours);
+        let mut due = BTreeSet::new();
+        if !goes_on {
+            self.write(&schedule, |ours| {
+                hold_for_adoption(desired, &ours.live, from)
+            })
+            .await?;
+            old = self.pause(desired, adoption, old).await?;
+            let state = old.state();
+            due = self.let_go(desired, &old, &state).await?;
+        } else if ours.buffered == 0 {
+            let now = ours.live.updated_at.unwrap_or(old.updated);
+            due = between(self.schedules, &old, desired, now).await;
+        }
+        let (missed, lost) = self.start_missed(desired, &old, due).await?;
+        self.remove(desired, adoption, &old).await?;
+        tracing::info!(definition = %id, from = %from, missed, by = adoption.by, "schedule adopted");
+        let reason = match missed {
+            0 => format!("took over from `{from}`"),
+            some => format!("took over from `{from}`; ran {some} due between the two"),
+        };
+        let reason = lost.iter().fold(reason, |reason, time| {
+            tracing::warn!(
+                definition = %id, due = %time, why = "it was not seen to start around an adoption",
+                "a due run was dropped"
+            );
+            format!("{reason}; the run due at {time} was not seen to start")
+        });
+        Ok(Some(Change {
+            id: id.to_string(),
+            op: Op::Update,
+            fields: Vec::new(),
+            reason,
+        }))
+    }
+
+    /// The foreign schedule; `None` when it is gone.
+    async fn old(
+        &self,
+        ours: &Desired,
+        adoption: &Adoption,
+    ) -> Result<Option<AdoptedSchedule>, AdoptError> {
+        let id = &adoption.from;
+        let response = match self.schedules.describe(id).await {
+            Ok(response) => response,
+            Err(RequestError::NotFound) => return Ok(None),
+            Err(error) => return Err(request("describe", id)(error)),
+        };
+        if let Some(owner) = wire::owner_in(id, response.memo.as_ref()) {
+            if owner.project == *self.project {
+                return Err(AdoptError::Own(id.clone()));
+            }
+            if adoption.from_project.as_ref() != Some(&owner.project) {
+                return Err(AdoptError::Owned(id.clone(), owner.project));
+            }
+        }
+        let old = AdoptedSchedule::of(id, ours, response);
+        if !old.marked && old.values.paused && is_being_adopted(&old.note) {
+            return Err(AdoptError::Taken(id.clone(), old.note));
+        }
+        Ok(Some(old))
+    }
+
+    async fn ours(&self, id: &ScheduleId) -> Result<Option<Described>, AdoptError> {
+        match self.schedules.describe(id).await {
+            Ok(response) => Ok(wire::live(self.project, id, response)),
+            Err(RequestError::NotFound) => Ok(None),
+            Err(error) => Err(request("describe", id)(error)),
+        }
+    }
+
+    async fn must(&self, id: &ScheduleId) -> Result<Described, AdoptError> {
+        let ours = self.ours(id).await?;
+        ours.ok_or_else(|| AdoptError::NoneOfOurs(id.clone()))
+    }
+
+    /// Pauses the foreign schedule at a quiet moment, unless it is paused.
+    async fn pause(
+        &self,
+        desired: &Desired,
+        adoption: &Adoption,
+        old: AdoptedSchedule,
+    ) -> Result<AdoptedSchedule, AdoptError> {
+        let mut old = old;
+        for _ in 0..PLAN_ATTEMPTS {
+            if old.values.paused {
+                return Ok(old);
+            }
+            old = self.when_unbuffered(desired, adoption, old).await?;
+            wait_for_quiet(desired, &old).await?;
+            let mut body = old.body.clone();
+            let state = body.state.get_or_insert_default();
+            state.paused = true;
+            state.notes = adoption_note(&desired.schedule, &old.note);
+            let sent = self
+                .schedules
+                .update(&old.id, body, old.token.clone(), request_id())
+                .await;
+            match sent {
+                Ok(()) | Err(RequestError::Stale) => {}
+                Err(error) => return Err(request("pause", &old.id)(error)),
+            }
+            old = self.read_old_back(desired, adoption, old).await?;
+        }
+        if old.values.paused {
+            Ok(old)
+        } else {
+            Err(AdoptError::Changed(old.id))
+        }
+    }
+
+    /// Waits a little for runs that are just being started, which stand in the
+    /// buffer too.
+    async fn when_unbuffered(
+        &self,
+        desired: &Desired,
+        adoption: &Adoption,
+        mut old: AdoptedSchedule,
+    ) -> Result<AdoptedSchedule, AdoptError> {
+        let since = Timestamp::now();
+        while old.buffered > 0 {
+            if Timestamp::now().duration_since(since) > QUIET_TIMEOUT {
+                return Err(AdoptError::Buffered(old.id, old.buffered));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+            let now = self.old(desired, adoption).await?;
+            old = now.ok_or_else(|| AdoptError::Gone(adoption.from.clone()))?;
+        }
+        Ok(old)
+    }
+
+    /// Reads the foreign schedule until it is not what it was.
+    async fn read_old_back(
+        &self,
+        desired: &Desired,
+        adoption: &Adoption,
+        before: AdoptedSchedule,
+    ) -> Result<AdoptedSchedule, AdoptError> {
+        let mut wait = READ_BACK_WAIT;
+        for _ in 0..READ_BACKS {
+            let now = self.old(desired, adoption).await?;
+            let now = now.ok_or_else(|| AdoptError::Gone(before.id.clone()))?;
+            if now.values.paused || now.token != before.token {
+                return Ok(now);
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        Ok(before)
+    }
+
+    /// Lets ours go; the times that may be neither's.
+    async fn let_go(
+        &self,
+        desired: &Desired,
+        old: &AdoptedSchedule,
+        state: &AdoptedState,
+    ) -> Result<BTreeSet<Timestamp>, AdoptError> {
+        // With jitter the two run the same time at different moments.
+        if old.marked && !desired.values.spec.jitter.is_zero() {
+            wait_for_quiet(desired, old).await?;
+        }
+        let ours = self
+            .write(&desired.schedule, |ours| {
+                is_held_for_adoption(ours)
+                    .then(|| release_from_adoption(desired, &ours.live, &old.id, state))
+            })
+            .await?;
+        let now = ours.live.updated_at.unwrap_or(old.updated);
+        Ok(between(self.schedules, old, desired, now).await)
+    }
+
+    /// Writes ours as `plan` says until it says that nothing is left to write.
+    async fn write(
+        &self,
+        id: &ScheduleId,
+        plan: impl Fn(&Described) -> Option<Update> + Send + Sync,
+    ) -> Result<Described, AdoptError> {
+        let mut ours = self.must(id).await?;
+        for _ in 0..PLAN_ATTEMPTS {
+            let Some(update) = plan(&ours) else {
+                return Ok(ours);
+            };
+            let body = self.schedules.encode_update(&update, &ours.body);
+            let token = ours.conflict_token.clone();
+            let sent = self
+                .schedules
+                .update(id, body, token.clone(), request_id())
+                .await;
+            match sent {
+                Ok(()) | Err(RequestError::Stale) => {}
+                Err(error) => return Err(request("update", id)(error)),
+            }
+            let mut wait = READ_BACK_WAIT;
+            for _ in 0..READ_BACKS {
+                ours = self.must(id).await?;
+                if shows(&ours, &update) {
+                    return Ok(ours);
+                }
+                if ours.conflict_token != token {
+                    break;
+                }
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+        }
+        Err(AdoptError::Changed(id.clone()))
+    }
+
+    /// Deletes the foreign schedule, if it is as it was left.
+    async fn remove(
+        &self,
+        desired: &Desired,
+        adoption: &Adoption,
+        old: &AdoptedSchedule,
+    ) -> Result<(), AdoptError> {
+        let Some(now) = self.old(desired, adoption).await? else {
+            return Ok(());
+        };
+        if !now.values.paused || now.note != old.note {
+            return Err(AdoptError::Changed(now.id));
+        }
+        self.schedules
+            .delete(&old.id)
+            .await
+            .map_err(request("delete", &old.id))
+    }
+}
+
+fn request<'a>(
+    what: &'static str,
+    schedule: &'a ScheduleId,
+) -> impl FnOnce(RequestError) -> AdoptError + 'a {
+    move |error| AdoptError::Request {
+        what,
+        schedule: schedule.clone(),
+        error,
+    }
+}

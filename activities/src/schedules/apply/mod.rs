@@ -1,0 +1,481 @@
+//! Applying a plan: creates, then updates, then deletes, a few at a time. The old
+//! half of a rename is deleted right after its new half is made.
+//!
+//! Expected flow: each operation is tried on its own, and none stops another.
+//! An update goes out with the token of the description it was planned from
+//! and is read back; where the schedule changed meanwhile it is compared and
+//! planned again, three times at most.
+//!
+//! Guarantees: before each operation the registry is still the plan's, and a
+//! rename that has begun is finished; no
+//! write goes to a schedule that is not ours at that moment; none drops a run
+//! that is due (`safe_write`), or the report names it.
+
+mod applied;
+mod rename;
+mod safe_write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_core::field::Field;
+use almanac_core::plan::{
+    Comparison, Create, Delete, Plan, Policy, Update, compare, is_paused_for_rename, pause_orphan,
+};
+use almanac_core::record::{Op, Progress, ReportError};
+use almanac_core::schedule::Desired;
+use futures::{FutureExt, StreamExt, future, stream};
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+pub use applied::Applied;
+use applied::{Done, Outcome};
+use rename::{OldHalf, Renamed};
+use safe_write::PendingWrite;
+
+use super::due_runs::ServerClock;
+use super::operation_permit::OperationPermit;
+use super::wire::{self, Described};
+use super::{Deletion, RequestError, Schedules};
+
+/// How often an operation is planned before it is left to the next pass.
+pub(super) const PLAN_ATTEMPTS: u32 = 3;
+/// How often a written schedule is read back until it shows the write; the
+/// wait between grows from [`READ_BACK_WAIT`].
+pub(super) const READ_BACKS: u32 = 8;
+pub(super) const READ_BACK_WAIT: Duration = Duration::from_millis(10);
+/// How many operations are made ready at a time.
+const PREPARED_LIMIT: usize = 500;
+
+/// Applies plans.
+pub struct Applier<'a> {
+    /// The requests.
+    pub schedules: &'a Schedules,
+    /// The project.
+    pub project: &'a Project,
+    /// What the definitions ask for.
+    pub desired: &'a BTreeMap<DefinitionId, Desired>,
+    /// What the plan was made under.
+    pub policy: &'a Policy<'a>,
+    /// How many operations go on at a time, beside those that wait for a moment
+    /// at which no run is due.
+    pub concurrency: usize,
+    /// The server's present time.
+    pub clock: ServerClock,
+    /// Whether the registry is still the plan's.
+    pub is_current: &'a (dyn Fn() -> bool + Sync),
+    /// Told of each operation that was tried.
+    pub progress: &'a (dyn Fn(Progress) + Sync),
+}
+
+type Tried = Result<Outcome, RequestError>;
+
+impl Applier<'_> {
+    /// Applies `plan`, whose updates start from `described`.
+    pub async fn apply(&self, plan: &Plan, described: &BTreeMap<ScheduleId, Described>) -> Applied {
+        let done = AtomicU64::new(0);
+        let total = plan.len() as u64;
+        let tried = |result: &Tried| {
+            if !matches!(result, Ok(Outcome::Skipped)) {
+                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                (self.progress)(Progress { done, total });
+            }
+        };
+        let mut applied = Applied::default();
+        let permits = &Semaphore::new(self.concurrency);
+
+        // The old half of a rename stops before the new one is there: both run
+        // the same times.
+        let deletes = plan.deletes.iter().map(OldHalf::Delete);
+        let pauses = plan.updates.iter().filter(|update| update.removal);
+        let old: BTreeMap<&ScheduleId, OldHalf<'_>> = deletes
+            .chain(pauses.map(OldHalf::Pause))
+            .map(|old| (old.schedule(), old))
+            .collect();
+        let old_half = |from, new: &ScheduleId| {
+            old.get(from).copied().or_else(|| {
+                let (from, described) = described.get_key_value(from)?;
+                is_paused_for_rename(&described.live, new).then_some(OldHalf::Stays(from))
+            })
+        };
+        let replaced = Mutex::new((Vec::new(), Vec::new()));
+        // The futures are made before they are streamed: a closure that borrows
+        // cannot be shown to be `Send` inside an activity. Some at a time, since
+        // each takes room.
+        for some in plan.creates.chunks(PREPARED_LIMIT) {
+            let creates: Vec<_> = some
+                .iter()
+                .map(|create| async {
+                    let mut permit = OperationPermit::take(permits).await;
+                    let from = create.renamed_from.as_ref();
+                    let result = match from.and_then(|from| old_half(from, &create.schedule)) {
+                        Some(old) => {
+                            let rename = AssertUnwindSafe(self.rename(create, old, &mut permit));
+                            let renamed = Box::pin(rename.catch_unwind()).await;
+                            let renamed =
+                                renamed.unwrap_or_else(|_| Renamed::failed(Err(panicked())));
+                            let mut replaced =
+                                replaced.lock().unwrap_or_else(PoisonError::into_inner);
+                            replaced.0.extend(renamed.ended.map(|ended| (old, ended)));
+                            replaced.1.push((&create.definition, renamed.lost));
+                            renamed.made
+                        }
+                        None => Box::pin(unwound(self.create(create, &mut permit))).await,
+                    };
+                    tried(&result);
+                    (
+                        create.definition.as_str(),
+                        &create.schedule,
+                        Op::Create,
+                        result,
+                    )
+                })
+                .collect();
+            self.gather(&mut applied, creates).await;
+        }
+        let (replaced, lost) = replaced
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (definition, lost) in lost {
+            applied.lose(definition.as_str(), lost);
+        }
+        let replaced = replaced.into_iter().filter_map(|(old, result)| {
+            let (definition, op) = match old {
+                OldHalf::Delete(delete) => (&delete.definition, Op::Delete),
+                OldHalf::Pause(update) => (&update.definition, update.op),
+                OldHalf::Stays(_) => return None,
+            };
+            tried(&result);
+            Some(future::ready((
+                definition.as_str(),
+                old.schedule(),
+                op,
+                result,
+            )))
+        });
+        self.gather(&mut applied, replaced.collect()).await;
+        // Where the new half could not be made, the old one stays as it is.
+        let creates = plan.creates.iter();
+        let renamed: BTreeSet<&ScheduleId> = creates
+            .filter_map(|create| create.renamed_from.as_ref())
+            .filter(|from| old.contains_key(from))
+            .collect();
+
+        for some in plan.updates.chunks(PREPARED_LIMIT) {
+            let updates: Vec<_> = some
+                .iter()
+                .filter(|update| !renamed.contains(&update.schedule))
+                .map(|update| async {
+                    let mut permit = OperationPermit::take(permits).await;
+                    let result = if let Some(described) = described.get(&update.schedule) {
+                        Box::pin(unwound(self.update(update, described, &mut permit))).await
+                    } else {
+                        let definition = update.definition.clone();
+                        let converge = self.converge(definition, &update.schedule, &mut permit);
+                        Box::pin(unwound(converge)).await
+                    };
+                    tried(&result);
+                    (
+                        update.definition.as_str(),
+                        &update.schedule,
+                        update.op,
+                        result,
+                    )
+                })
+                .collect();
+            self.gather(&mut applied, updates).await;
+        }
+
+        for some in plan.deletes.chunks(PREPARED_LIMIT) {
+            let deletes: Vec<_> = some
+                .iter()
+                .filter(|delete| !renamed.contains(&delete.schedule))
+                .map(|delete| async {
+                    let _slot = OperationPermit::take(permits).await;
+                    let result = unwound(self.delete(delete)).await;
+                    tried(&result);
+                    (
+                        delete.definition.as_str(),
+                        &delete.schedule,
+                        Op::Delete,
+                        result,
+                    )
+                })
+                .collect();
+            self.gather(&mut applied, deletes).await;
+        }
+
+        applied
+            .changes
+            .sort_by(|a, b| (a.op, &a.id).cmp(&(b.op, &b.id)));
+        applied
+    }
+
+    /// Gathers what operations came to.
+    async fn gather<'b>(
+        &self,
+        applied: &mut Applied,
+        operations: Vec<impl Future<Output = (&'b str, &'b ScheduleId, Op, Tried)>>,
+    ) {
+        // Each takes a slot, and gives it to others while it waits.
+        let operations = stream::iter(operations).buffer_unordered(PREPARED_LIMIT);
+        futures::pin_mut!(operations);
+        while let Some((definition, schedule, op, result)) = operations.next().await {
+            crate::metrics::operation(op, result.is_ok());
+            match result {
+                Ok(Outcome::Done(done)) => {
+                    tracing::info!(
+                        definition, %schedule, op = crate::metrics::op_name(op),
+                        reason = done.change.reason, "schedule reconciled"
+                    );
+                    applied.take(definition, *done);
+                }
+                Ok(Outcome::Nothing) => {}
+                Ok(Outcome::Skipped) => applied.interrupted = true,
+                Ok(Outcome::Conflict) => {
+                    tracing::error!(
+                        definition, %schedule,
+                        "a schedule that is not ours has this id; left alone"
+                    );
+                    applied.conflicts += 1;
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        definition, %schedule, op = crate::metrics::op_name(op), %error,
+                        "operation failed"
+                    );
+                    applied.errors.push(ReportError {
+                        source: "temporal".to_owned(),
+                        id: Some(definition.to_owned()),
+                        message: format!("{} `{schedule}`: {error}", crate::metrics::op_name(op)),
+                    });
+                }
+            }
+        }
+    }
+
+    async fn create(&self, create: &Create, permit: &mut OperationPermit<'_>) -> Tried {
+        if !(self.is_current)() {
+            return Ok(Outcome::Skipped);
+        }
+        self.create_now(create, permit).await
+    }
+
+    /// Creates a schedule, whether or not the registry moved meanwhile.
+    async fn create_now(&self, create: &Create, permit: &mut OperationPermit<'_>) -> Tried {
+        let memo = wire::owner_memo(self.project, &create.definition);
+        let body = self.schedules.encode_create(create);
+        match self
+            .schedules
+            .create(&create.schedule, body, memo, request_id())
+            .await
+        {
+            Ok(()) => Ok(Outcome::Done(Box::new(Done::created(create)))),
+            // Someone was faster, or the answer to our own create was lost.
+            Err(RequestError::AlreadyExists) => {
+                let definition = create.definition.clone();
+                Box::pin(self.converge(definition, &create.schedule, permit)).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Describes a schedule and brings it to what its definition says.
+    async fn converge(
+        &self,
+        definition: DefinitionId,
+        schedule: &ScheduleId,
+        permit: &mut OperationPermit<'_>,
+    ) -> Tried {
+        let response = self.schedules.describe(schedule).await?;
+        let Some(described) = self.schedules.live(self.project, schedule, response) else {
+            return Ok(Outcome::Conflict);
+        };
+        match self.replan(&definition, &described, false) {
+            Some(update) => self.update(&update, &described, permit).await,
+            None => Ok(Outcome::Nothing),
+        }
+    }
+
+    /// Plans one schedule again from what it is now.
+    fn replan(
+        &self,
+        definition: &DefinitionId,
+        described: &Described,
+        removal: bool,
+    ) -> Option<Update> {
+        if removal {
+            return (!described.live.values.paused).then(|| pause_orphan(&described.live));
+        }
+        match compare(self.desired.get(definition)?, &described.live, self.policy) {
+            Comparison::Newer(_) => None,
+            Comparison::Known(known) => known.update.map(|update| *update),
+        }
+    }
+
+    async fn update(
+        &self,
+        planned: &Update,
+        described: &Described,
+        permit: &mut OperationPermit<'_>,
+    ) -> Tried {
+        let mut write = PendingWrite::new(planned, described);
+        for _ in 0..PLAN_ATTEMPTS {
+            let settled = Box::pin(self.settle(&mut write, permit)).await;
+            if !matches!(settled, Ok(None)) {
+                self.look_after(&mut write, permit).await;
+            }
+            if let Some(outcome) = settled? {
+                return Ok(outcome);
+            }
+            let token = write.described.conflict_token.clone();
+            let sent = self
+                .schedules
+                .update(
+                    &write.update.schedule,
+                    write.body(self.schedules),
+                    token.clone(),
+                    request_id(),
+                )
+                .await;
+            let now = match sent {
+                Ok(()) => match self.read_back(&write.update, &token).await {
+                    Ok(now) => now,
+                    Err(error) => {
+                        let dropped = write.dropped(self.written_at(None)).0;
+                        write.at_risk.extend(dropped);
+                        self.look_after(&mut write, permit).await;
+                        return Err(error);
+                    }
+                },
+                // An answer that was lost, and its repetition: the write may be there.
+                Err(RequestError::Stale) => self.read_back(&write.update, &[]).await?,
+                Err(error) if error.is_ambiguous() => {
+                    match self.read_back(&write.update, &token).await {
+                        Ok(now @ ReadBack::Written(_)) => now,
+                        _ => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            };
+            let now = match now {
+                ReadBack::Written(now) => {
+                    return Ok(Box::pin(self.written(write, *now, permit)).await);
+                }
+                ReadBack::Other(now) => now,
+            };
+            let Some(now) = *now else {
+                return Ok(Outcome::Conflict);
+            };
+            if let Some(outcome) = self.take(&mut write, now) {
+                self.look_after(&mut write, permit).await;
+                return Ok(outcome);
+            }
+        }
+        self.look_after(&mut write, permit).await;
+        Err(RequestError::Stale)
+    }
+
+    /// Takes a schedule as it is now, and plans the write again where it
+    /// changed; an outcome when there is nothing left to write.
+    fn take(&self, write: &mut PendingWrite, now: Described) -> Option<Outcome> {
+        if now.conflict_token != write.described.conflict_token {
+            tracing::debug!(schedule = %write.update.schedule, "the schedule changed meanwhile; planning again");
+            match self.replan(&write.update.definition, &now, write.update.removal) {
+                Some(update) => write.update = update,
+                None => return Some(Outcome::Nothing),
+            }
+        }
+        write.described = now;
+        None
+    }
+
+    /// Waits until a description shows the write, or something else.
+    async fn read_back(&self, update: &Update, token: &[u8]) -> Result<ReadBack, RequestError> {
+        let mut wait = READ_BACK_WAIT;
+        let mut tries = 0;
+        loop {
+            let response = self.schedules.describe(&update.schedule).await?;
+            let Some(now) = self
+                .schedules
+                .live(self.project, &update.schedule, response)
+            else {
+                return Ok(ReadBack::Other(Box::new(None)));
+            };
+            if shows(&now, update) {
+                return Ok(ReadBack::Written(Box::new(now)));
+            }
+            tries += 1;
+            // The same token: the server has not come to our update yet.
+            if now.conflict_token != token || tries == READ_BACKS {
+                return Ok(ReadBack::Other(Box::new(Some(now))));
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+    }
+
+    async fn delete(&self, delete: &Delete) -> Tried {
+        if !(self.is_current)() {
+            return Ok(Outcome::Skipped);
+        }
+        self.delete_now(delete).await
+    }
+
+    /// Deletes a schedule, whether or not the registry moved meanwhile.
+    async fn delete_now(&self, delete: &Delete) -> Tried {
+        // Deleted and made anew by another meanwhile: not ours any more.
+        let deletion = self
+            .schedules
+            .delete_owned(self.project, &delete.schedule)
+            .await?;
+        Ok(match deletion {
+            Deletion::Deleted => Outcome::Done(Box::new(Done::deleted(delete))),
+            Deletion::Absent => Outcome::Nothing,
+            Deletion::NotOwned => Outcome::Conflict,
+        })
+    }
+}
+
+enum ReadBack {
+    Written(Box<Described>),
+    /// It is something else now; `None` when it is not ours any more.
+    Other(Box<Option<Described>>),
+}
+
+/// Whether a schedule is what `update` wrote.
+pub(super) fn shows(now: &Described, update: &Update) -> bool {
+    let live = &now.live;
+    live.readable_memo() == Some(&update.memo)
+        && live.note == update.note
+        && live.values.paused == update.values.paused
+        && update
+            .fields
+            .keys()
+            .all(|field| *field == Field::Paused || live.agrees(&update.values, *field))
+}
+
+/// Turns a panic of an operation into its error, so that it concerns no other.
+async fn unwound(operation: impl Future<Output = Tried>) -> Tried {
+    let ended = AssertUnwindSafe(operation).catch_unwind().await;
+    ended.unwrap_or_else(|_| Err(panicked()))
+}
+
+fn panicked() -> RequestError {
+    RequestError::Failed("a bug in Almanac; the log has the place".to_owned())
+}
+
+/// An id for one write, so that the server takes its repetition for the same.
+pub(super) fn request_id() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!(
+        "almanac-{}-{}-{count}",
+        std::process::id(),
+        Timestamp::now().as_nanosecond()
+    )
+}

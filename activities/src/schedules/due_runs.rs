@@ -1,0 +1,407 @@
+//! Runs that are due and not started yet, and the moments at which a schedule
+//! may be written without dropping one.
+//!
+//! A run is *due* from its nominal time, the one that its spec names, and
+//! starts up to its jitter later. CHASM forgets at each write what is due and
+//! not started; the workflow-backed scheduler keeps it, unless the write
+//! changes the times (`docs/adr/0012-writes-lose-no-run.md`). But for
+//! [`ServerClock`], everything here decides from data; `apply`, `recovery` and
+//! `manual_runs` wait and send.
+
+use std::time::Duration;
+
+use almanac_times::{Rest, Spec};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use crate::blocking::compute;
+
+/// A run that starts within this is waited for, and so is one that should have
+/// started and is not seen yet.
+const STARTING: SignedDuration = SignedDuration::from_millis(300);
+/// A write goes out only if no run becomes due within this.
+const WRITE_MARGIN: SignedDuration = SignedDuration::from_millis(500);
+/// A due run that starts within this is waited for; one that starts later is
+/// started early.
+const WAIT_FOR_START_LIMIT: SignedDuration = SignedDuration::from_secs(5);
+/// The server has handled a run this long after its start.
+const HANDLED_AFTER: SignedDuration = SignedDuration::from_millis(50);
+/// The most runs after those that the server showed that count as due.
+const EXTRAPOLATED_LIMIT: usize = 100;
+/// How many times are searched for a run's nominal one.
+const SEARCHED: usize = 5000;
+
+/// The server's implementation of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// A workflow per schedule (V1).
+    Workflow,
+    /// The CHASM scheduler (V2).
+    Chasm,
+}
+
+impl Backend {
+    /// The backend that made a conflict token: both count writes in eight
+    /// bytes, the workflow-backed one with the highest byte first. Any other
+    /// token counts as the workflow-backed one's, whose schedules are left to
+    /// keep their due runs themselves.
+    pub fn of_token(token: &[u8]) -> Self {
+        match <[u8; 8]>::try_from(token) {
+            Ok(bytes) if u64::from_le_bytes(bytes) < u64::from_be_bytes(bytes) => Self::Chasm,
+            _ => Self::Workflow,
+        }
+    }
+}
+
+/// Bounds of the server's present time. The two clocks may differ: what must
+/// be over counts from the earliest, what must be ahead from the latest.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerClock {
+    told: Timestamp,
+    since: Instant,
+}
+
+impl ServerClock {
+    /// A clock of a server that said `told` at some moment before this call.
+    pub fn told(told: Timestamp) -> Self {
+        Self {
+            told,
+            since: Instant::now(),
+        }
+    }
+
+    /// The bounds now.
+    pub fn now(&self) -> ServerTimeBounds {
+        let earliest = self.told.saturating_add(self.since.elapsed());
+        let earliest = earliest.unwrap_or(self.told);
+        ServerTimeBounds {
+            earliest,
+            latest: earliest.max(Timestamp::now()),
+        }
+    }
+}
+
+/// The server's present time lies between these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerTimeBounds {
+    /// It is this or later.
+    pub earliest: Timestamp,
+    /// It is taken to be this or earlier.
+    pub latest: Timestamp,
+}
+
+/// A run of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DueRun {
+    /// The time that the spec names; the run's workflow id ends in it.
+    pub nominal: Timestamp,
+    /// The time at which the server starts it.
+    pub starts: Timestamp,
+    /// The nominal time is certain. It is the earliest possible one where our
+    /// time zone data do not explain the server's.
+    pub is_known: bool,
+}
+
+impl DueRun {
+    /// The run for a time that the spec names.
+    pub(crate) fn at(nominal: Timestamp) -> Self {
+        Self {
+            nominal,
+            starts: nominal,
+            is_known: true,
+        }
+    }
+
+    /// The run that the server starts at `starts`.
+    pub(crate) fn of(spec: &Spec, starts: Timestamp) -> Self {
+        let due = |nominal, is_known| Self {
+            nominal,
+            starts,
+            is_known,
+        };
+        if spec.jitter.is_zero() {
+            return due(starts, true);
+        }
+        let jitter = signed(spec.jitter);
+        // The jitter ends before the next nominal time, so a run's nominal
+        // time is the last one before its start.
+        for back in [2, 120, 7200, i64::MAX] {
+            let back = SignedDuration::from_secs(back).min(jitter);
+            let from = starts.saturating_sub(back).unwrap_or(Timestamp::MIN);
+            let from = from.saturating_sub(SignedDuration::from_nanos(1));
+            let found = spec.times_after(from.unwrap_or(Timestamp::MIN), SEARCHED);
+            let is_cut = found.times.last().is_some_and(|last| *last <= starts);
+            let before = found.times.iter().rev().find(|time| **time <= starts);
+            match before {
+                Some(nominal) if !is_cut || found.rest == Rest::Nothing => {
+                    return due(*nominal, true);
+                }
+                _ if back == jitter => break,
+                _ => {}
+            }
+        }
+        due(starts.saturating_sub(jitter).unwrap_or(starts), false)
+    }
+}
+
+/// What a write must not disturb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteGuard {
+    /// The write pauses. What is due and has not begun does not begin then, on
+    /// both backends; what begins in this very moment is waited for.
+    Starting,
+    /// The schedule goes on: what is due begins once.
+    Due,
+}
+
+/// What to do before a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteMoment {
+    /// Write: nothing is due.
+    Quiet,
+    /// Describe the schedule again after this.
+    Wait(Duration),
+    /// A run is due and starts too late to wait for.
+    Due(DueRun),
+}
+
+impl WriteGuard {
+    /// The moment, for a schedule whose next runs start at `coming`.
+    pub(crate) fn moment(
+        self,
+        spec: &Spec,
+        coming: &[Timestamp],
+        present: ServerTimeBounds,
+    ) -> WriteMoment {
+        let Some(first) = coming.first() else {
+            return WriteMoment::Quiet;
+        };
+        let left = first.duration_since(present.latest);
+        let starts = WriteMoment::Wait(unsigned(left.max(SignedDuration::ZERO) + HANDLED_AFTER));
+        if left <= STARTING {
+            return starts;
+        }
+        if self == Self::Starting {
+            return WriteMoment::Quiet;
+        }
+        let due = compute(|| DueRun::of(spec, *first));
+        if due.nominal.duration_since(present.latest) > WRITE_MARGIN {
+            return WriteMoment::Quiet;
+        }
+        if left <= WAIT_FOR_START_LIMIT {
+            return starts;
+        }
+        let until_due = due.nominal.duration_since(present.earliest);
+        if due.is_known && until_due >= SignedDuration::ZERO {
+            return WriteMoment::Wait(unsigned(until_due + HANDLED_AFTER));
+        }
+        WriteMoment::Due(due)
+    }
+}
+
+/// The runs that a write at `written` may have dropped, of a schedule whose
+/// next ones were to start at `coming`. A write that took long may come behind
+/// the last of these: what was due just before it counts too. `remaining` limits
+/// them where the schedule's actions are limited.
+pub(crate) fn at_risk(
+    spec: &Spec,
+    coming: &[Timestamp],
+    written: Timestamp,
+    remaining: Option<u64>,
+) -> Vec<DueRun> {
+    compute(|| all_at_risk(spec, coming, written, remaining))
+}
+
+fn all_at_risk(
+    spec: &Spec,
+    coming: &[Timestamp],
+    written: Timestamp,
+    remaining: Option<u64>,
+) -> Vec<DueRun> {
+    let due = coming.iter().map(|starts| DueRun::of(spec, *starts));
+    let mut due: Vec<_> = due.take_while(|due| due.nominal <= written).collect();
+    if due.len() == coming.len()
+        && let Some(last) = due.last()
+    {
+        let after = spec.times_after(last.nominal, SEARCHED).times;
+        let until = after.partition_point(|time| *time <= written);
+        let from = until.saturating_sub(EXTRAPOLATED_LIMIT);
+        due.extend(after[from..until].iter().copied().map(DueRun::at));
+    }
+    let most = remaining.and_then(|remaining| usize::try_from(remaining).ok());
+    due.truncate(most.unwrap_or(usize::MAX));
+    due
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+fn unsigned(duration: SignedDuration) -> Duration {
+    Duration::try_from(duration).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use almanac_times::compile_cron;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-01-01T{text}Z").parse().unwrap()
+    }
+
+    fn spec(cron: &str, jitter: u64) -> Spec {
+        let compiled = compile_cron(cron).unwrap();
+        Spec {
+            calendars: compiled.calendars.into_iter().collect(),
+            intervals: compiled.intervals.into_iter().collect(),
+            jitter: Duration::from_secs(jitter),
+            ..Spec::default()
+        }
+    }
+
+    fn present(text: &str) -> ServerTimeBounds {
+        ServerTimeBounds {
+            earliest: at(text),
+            latest: at(text),
+        }
+    }
+
+    fn waits(millis: u64) -> WriteMoment {
+        WriteMoment::Wait(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_token_tells_the_backend() {
+        assert_eq!(
+            Backend::of_token(&[0, 0, 0, 0, 0, 0, 0, 1]),
+            Backend::Workflow
+        );
+        assert_eq!(Backend::of_token(&[1, 0, 0, 0, 0, 0, 0, 0]), Backend::Chasm);
+        assert_eq!(Backend::of_token(&[0, 1, 0, 0, 0, 0, 0, 0]), Backend::Chasm);
+        assert_eq!(
+            Backend::of_token(&[0, 0, 0, 0, 0, 0, 1, 0]),
+            Backend::Workflow
+        );
+        for strange in [&[][..], &[1], &[0; 8], &[7; 8], &[1; 9]] {
+            assert_eq!(Backend::of_token(strange), Backend::Workflow, "{strange:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_for_the_last_time_before_its_start() {
+        for (cron, jitter, starts, nominal) in [
+            ("*/5 * * * *", 0, "00:05:00", Some("00:05:00")),
+            ("*/5 * * * *", 240, "00:08:12.345", Some("00:05:00")),
+            ("*/5 * * * *", 240, "00:05:00", Some("00:05:00")),
+            ("* * * * * * *", 3600, "00:08:12.345", Some("00:08:12")),
+            ("0 */8 * * *", 3600 * 9, "07:59:59", Some("00:00:00")),
+            // Not a time of this spec, as far as we can tell.
+            ("0 9 * * *", 60, "10:00:30", None),
+        ] {
+            let due = DueRun::of(&spec(cron, jitter), at(starts));
+            assert_eq!(due.is_known, nominal.is_some(), "{cron} {starts}");
+            if let Some(nominal) = nominal {
+                assert_eq!(due.nominal, at(nominal), "{cron} {starts}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_between_a_time_and_its_start() {
+        let spec = spec("*/5 * * * *", 240);
+        let coming = [at("00:08:12"), at("00:10:01")];
+        let due = DueRun {
+            nominal: at("00:05:00"),
+            starts: at("00:08:12"),
+            is_known: true,
+        };
+        let moment = |now: &str| WriteGuard::Due.moment(&spec, &coming, present(now));
+        assert_eq!(moment("00:04:59"), WriteMoment::Quiet);
+        // About to be due, and too late to wait for its start.
+        assert_eq!(moment("00:04:59.600"), waits(450));
+        assert_eq!(moment("00:05:00"), waits(50));
+        assert_eq!(moment("00:05:00.001"), WriteMoment::Due(due));
+        assert_eq!(moment("00:08:06.900"), WriteMoment::Due(due));
+        // Its start is near, here, or not seen yet.
+        assert_eq!(moment("00:08:07"), waits(5050));
+        assert_eq!(moment("00:08:12"), waits(50));
+        assert_eq!(moment("00:08:13"), waits(50));
+        // It started: the next one is what counts.
+        let coming = &coming[1..];
+        let moment = |now: &str| WriteGuard::Due.moment(&spec, coming, present(now));
+        assert_eq!(moment("00:08:12.1"), WriteMoment::Quiet);
+        assert_eq!(moment("00:09:59.6"), waits(1450));
+    }
+
+    #[test]
+    fn without_jitter_just_the_moment_of_a_run_is_avoided() {
+        let spec = spec("* * * * * * *", 0);
+        let coming = [at("00:00:01")];
+        let moment = |now: &str| WriteGuard::Due.moment(&spec, &coming, present(now));
+        assert_eq!(moment("00:00:00.02"), WriteMoment::Quiet);
+        assert_eq!(moment("00:00:00.6"), waits(450));
+        assert_eq!(moment("00:00:01.02"), waits(50));
+    }
+
+    #[test]
+    fn a_pause_waits_for_what_begins_just_now_and_for_nothing_else() {
+        let spec = spec("*/5 * * * *", 240);
+        let coming = [at("00:08:12")];
+        let moment = |now: &str| WriteGuard::Starting.moment(&spec, &coming, present(now));
+        assert_eq!(moment("00:06:00"), WriteMoment::Quiet);
+        assert_eq!(moment("00:08:11.5"), WriteMoment::Quiet);
+        assert_eq!(moment("00:08:11.8"), waits(250));
+        assert_eq!(moment("00:08:12.2"), waits(50));
+    }
+
+    #[test]
+    fn a_run_is_started_early_when_both_clocks_say_that_it_is_due() {
+        let spec = spec("*/5 * * * *", 240);
+        let coming = [at("00:08:12")];
+        let between = |earliest: &str, latest: &str| {
+            let present = ServerTimeBounds {
+                earliest: at(earliest),
+                latest: at(latest),
+            };
+            WriteGuard::Due.moment(&spec, &coming, present)
+        };
+        // Ours goes ahead of the server's.
+        assert_eq!(between("00:04:58", "00:05:01"), waits(2050));
+        assert!(matches!(
+            between("00:05:01", "00:05:04"),
+            WriteMoment::Due(_)
+        ));
+        assert_eq!(between("00:05:01", "00:08:08"), waits(4050));
+    }
+
+    #[test]
+    fn a_schedule_without_a_next_run_is_quiet() {
+        let spec = spec("*/5 * * * *", 240);
+        assert_eq!(
+            WriteGuard::Due.moment(&spec, &[], present("00:06:00")),
+            WriteMoment::Quiet
+        );
+    }
+
+    #[test]
+    fn what_was_due_at_the_write_is_at_risk() {
+        let spec = spec("*/5 * * * *", 240);
+        let coming = [at("00:08:12"), at("00:10:01"), at("00:16:00")];
+        let count = |written: &str| at_risk(&spec, &coming, at(written), None).len();
+        assert_eq!(count("00:04:59"), 0);
+        assert_eq!(count("00:05:00"), 1);
+        assert_eq!(count("00:09:59"), 1);
+        assert_eq!(count("00:10:00.5"), 2);
+        assert_eq!(count("00:15:00"), 3);
+        // The server showed no further ones.
+        assert_eq!(count("00:19:59"), 3);
+        assert_eq!(count("00:25:00"), 5);
+        assert_eq!(count("20:00:00"), 103);
+        // No action is left for more.
+        let limited = |written: &str| at_risk(&spec, &coming, at(written), Some(2)).len();
+        assert_eq!(limited("00:09:59"), 1);
+        assert_eq!(limited("20:00:00"), 2);
+    }
+}

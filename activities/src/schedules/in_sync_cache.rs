@@ -1,0 +1,136 @@
+//! What this process has described and found in need of nothing: as long as a
+//! schedule's list entry does not change, it is not described again before
+//! its turn in the resync.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use almanac_base::names::ScheduleId;
+use almanac_core::plan::InSync;
+
+/// Described schedules that needed nothing, and when each was last described.
+#[derive(Debug, Default)]
+pub struct InSyncCache {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    settled: BTreeMap<ScheduleId, Entry>,
+    described_at: BTreeMap<ScheduleId, Instant>,
+    /// Those whose last description failed.
+    unreadable: BTreeSet<ScheduleId>,
+    last_share: Option<Instant>,
+    credit: f64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    listed: u64,
+    expected: u64,
+    settled: InSync,
+}
+
+impl InSyncCache {
+    /// What was found of a schedule whose entry and expectation are still
+    /// these, by their digests.
+    pub(super) fn get(&self, id: &ScheduleId, listed: u64, expected: u64) -> Option<InSync> {
+        let state = self.lock();
+        let entry = state.settled.get(id)?;
+        (entry.listed == listed && entry.expected == expected).then(|| entry.settled.clone())
+    }
+
+    /// Remembers a schedule that was described and needs nothing.
+    pub(super) fn put(&self, id: &ScheduleId, listed: u64, expected: u64, settled: InSync) {
+        self.lock().settled.insert(
+            id.clone(),
+            Entry {
+                listed,
+                expected,
+                settled,
+            },
+        );
+    }
+
+    /// Remembers that a schedule was described just now, or could not be.
+    pub(crate) fn described(&self, id: &ScheduleId, readable: bool) {
+        let mut state = self.lock();
+        state.described_at.insert(id.clone(), Instant::now());
+        if readable {
+            state.unreadable.remove(id);
+        } else {
+            state.unreadable.insert(id.clone());
+        }
+    }
+
+    /// Whether the last description of a schedule failed. It is described by
+    /// each pass until it succeeds, whatever the list proves, so that each
+    /// report names it.
+    pub(super) fn is_unreadable(&self, id: &ScheduleId) -> bool {
+        self.lock().unreadable.contains(id)
+    }
+
+    /// Forgets all but `known` schedules.
+    pub(super) fn retain(&self, known: &BTreeSet<&ScheduleId>) {
+        let mut state = self.lock();
+        state.settled.retain(|id, _| known.contains(id));
+        state.described_at.retain(|id, _| known.contains(id));
+        state.unreadable.retain(|id| known.contains(id));
+    }
+
+    /// The schedules whose turn it is in the resync, of those in `known`: so
+    /// many that each comes round once within `interval`, the longest
+    /// undescribed first, but no more than `rate` (requests a second) leaves
+    /// room for.
+    pub(super) fn due(
+        &self,
+        known: &BTreeSet<&ScheduleId>,
+        interval: Duration,
+        rate: Option<f64>,
+    ) -> BTreeSet<ScheduleId> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let Some(last) = state.last_share.replace(now) else {
+            return BTreeSet::new();
+        };
+        let elapsed = now.duration_since(last).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a share of at most 50,000")]
+        let wanted = known.len() as f64 * elapsed / interval.as_secs_f64().max(1.0);
+        let allowed = rate.map_or(wanted, |rate| wanted.min(rate * elapsed / 2.0));
+        if allowed < wanted {
+            tracing::warn!(
+                rate,
+                "the pace does not allow the whole resync; it is stretched"
+            );
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a share of at most 50,000")]
+        let most = known.len() as f64;
+        state.credit = (state.credit + allowed).min(most);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and the number of schedules"
+        )]
+        let share = state.credit.floor() as usize;
+        if share == 0 {
+            return BTreeSet::new();
+        }
+        let mut turns: Vec<_> = known
+            .iter()
+            .map(|id| (state.described_at.get(*id).copied(), *id))
+            .collect();
+        turns.sort_unstable();
+        turns.truncate(share);
+        #[expect(clippy::cast_precision_loss, reason = "a share of at most 50,000")]
+        let taken = turns.len() as f64;
+        state.credit -= taken;
+        turns.into_iter().map(|(_, id)| id.clone()).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

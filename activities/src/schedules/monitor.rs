@@ -1,0 +1,615 @@
+//! What passes notice beside differences: schedules that should have fired and
+//! did not, and actions that the server counts as missed.
+//!
+//! Costs no request. What is due next is the server's word in the list,
+//! remembered: a server that misses a time goes on to the next one, and one
+//! that has stopped serving a schedule says nothing new. Where it said nothing
+//! of the time in question, the schedule's times are computed, and count only
+//! if the server's next times agree with the computation. What does not show
+//! in a list, the counters and the time of the last change, is taken from
+//! descriptions that are made anyway.
+//!
+//! Time zones of which the server has other data are noticed too. Each zone
+//! costs one request an hour, whatever the number of its schedules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use almanac_base::budget::Budget;
+use almanac_base::names::ScheduleId;
+use almanac_core::definition::OverlapPolicy;
+use almanac_core::field::Field;
+use almanac_core::schedule::{Live, Note};
+use almanac_times::{QUICK_STEPS, Spec, ZoneDifference, check_zone};
+use jiff::{SignedDuration, Timestamp};
+use temporalio_common::protos::temporal::api::schedule::v1::ScheduleInfo;
+
+use super::wire::decode_time;
+use super::{ListEntry, Missed, Run, Schedules};
+use crate::metrics;
+
+/// What one process has noticed, pass after pass.
+#[derive(Debug)]
+pub struct ScheduleMonitor {
+    began: Timestamp,
+    state: Mutex<BTreeMap<ScheduleId, MonitoredSchedule>>,
+    zones: Mutex<BTreeMap<String, MonitoredZone>>,
+}
+
+/// A time zone that schedules are in.
+#[derive(Debug, Default)]
+struct MonitoredZone {
+    checked: Timestamp,
+    difference: Option<ZoneDifference>,
+    is_logged: bool,
+}
+
+/// How often a zone's data are compared with the server's.
+const ZONE_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+/// How many zones are compared in one pass; the others wait for the next.
+const ZONES_IN_A_PASS: usize = 20;
+
+/// What a schedule should be doing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ExpectedRuns<'a> {
+    /// Its times.
+    pub(super) spec: &'a Spec,
+    /// What it does while a run goes on.
+    pub(super) overlap: OverlapPolicy,
+    /// Its actions are limited.
+    pub(super) is_limited: bool,
+}
+
+#[derive(Debug, Default)]
+struct MonitoredSchedule {
+    /// Digest of the list entry: what begins anew when somebody changes it.
+    /// `None`: not listed since it was written or described.
+    digest: Option<u64>,
+    /// Nothing that was due up to here is expected any more.
+    since: Option<Timestamp>,
+    /// The first time after that, once computed; the end of time when there is none.
+    due: Option<Timestamp>,
+    /// The server said so itself; else it was computed.
+    is_from_server: bool,
+    is_overdue: bool,
+    /// All that were missed, when that was last seen.
+    missed: Option<u64>,
+    /// Fields found different, and left so.
+    drift: BTreeSet<Field>,
+}
+
+impl Default for ScheduleMonitor {
+    fn default() -> Self {
+        Self {
+            began: Timestamp::now(),
+            state: Mutex::default(),
+            zones: Mutex::default(),
+        }
+    }
+}
+
+impl ScheduleMonitor {
+    /// Takes a list entry in. Nothing is expected of a schedule before it was
+    /// first seen as it is: it may have been paused until then.
+    pub(super) fn listed(
+        &self,
+        entry: &ListEntry,
+        digest: u64,
+        expected: ExpectedRuns<'_>,
+        now: Timestamp,
+    ) {
+        let mut state = self.lock();
+        let monitored = state.entry(entry.schedule.clone()).or_default();
+        if monitored
+            .digest
+            .replace(digest)
+            .is_some_and(|was| was != digest)
+        {
+            monitored.since = None;
+        }
+        let mut since = monitored.since.unwrap_or(now);
+        let last = entry.last.as_ref().and_then(|run| run.started);
+        since = since.max(last.unwrap_or(since));
+        if monitored.since != Some(since) {
+            monitored.since = Some(since);
+            monitored.due = None;
+        }
+        let due = monitored.due.unwrap_or_else(|| {
+            let (due, is_from_server) = next_due(expected.spec, &entry.next, since, now);
+            monitored.due = Some(due);
+            monitored.is_from_server = is_from_server;
+            due
+        });
+        let is_busy = expected.overlap != OverlapPolicy::AllowAll && entry.is_busy;
+        let is_used_up = expected.is_limited && entry.next.is_empty();
+        let is_late = expected.spec.is_late(due, now)
+            && !entry.paused
+            && !is_busy
+            && !is_used_up
+            && (monitored.is_from_server || agrees(expected.spec, &entry.next, now));
+        if is_late && !monitored.is_overdue {
+            tracing::warn!(
+                schedule = %entry.schedule, %due,
+                "a schedule is overdue: nothing was started when it was due"
+            );
+        }
+        monitored.is_overdue = is_late;
+    }
+
+    /// Takes in that a pass wrote a schedule: from now on it is as it is wanted.
+    pub(crate) fn written(&self, id: &ScheduleId, now: Timestamp) {
+        let mut state = self.lock();
+        let monitored = state.entry(id.clone()).or_default();
+        monitored.digest = None;
+        monitored.since = Some(now);
+        monitored.due = None;
+    }
+
+    /// Takes a description in.
+    pub(super) fn described(&self, live: &Live, info: &ScheduleInfo) {
+        let mut state = self.lock();
+        let monitored = state.entry(live.schedule.clone()).or_default();
+        let total = Missed::of(info).total();
+        // What was missed before this process began has been told before.
+        let created = info.create_time.as_ref().and_then(decode_time);
+        let is_new = created.is_some_and(|created| created >= self.began);
+        let before = monitored.missed.unwrap_or(if is_new { 0 } else { total });
+        // Fewer than before: it was deleted and made anew.
+        metrics::missed(total.checked_sub(before).unwrap_or(total));
+        monitored.missed = Some(total);
+        if let (Some(since), Some(changed)) = (monitored.since, last_change(live))
+            && changed < since
+        {
+            monitored.since = Some(changed);
+            monitored.due = None;
+        }
+    }
+
+    /// Takes in which fields were found different, and are left so.
+    pub(super) fn drifted(&self, id: &ScheduleId, drift: BTreeSet<Field>) {
+        self.lock().entry(id.clone()).or_default().drift = drift;
+    }
+
+    /// Fields that the last description found different and that were left so.
+    pub fn drift(&self, id: &ScheduleId) -> BTreeSet<Field> {
+        let state = self.lock();
+        let drift = state.get(id).map(|monitored| monitored.drift.clone());
+        drift.unwrap_or_default()
+    }
+
+    /// Of the zones of these schedules those that were not compared within the
+    /// hour, each with a schedule in it.
+    pub(super) fn zones_to_compare(
+        &self,
+        entries: &[ListEntry],
+        now: Timestamp,
+    ) -> Vec<(ScheduleId, Spec)> {
+        let zones = self.lock_zones();
+        let is_due = |entry: &&ListEntry| {
+            let known = zones.get(&entry.spec.timezone);
+            known.is_none_or(|zone| now.duration_since(zone.checked).abs() >= ZONE_INTERVAL)
+        };
+        let comparable = |entry: &&ListEntry| {
+            let spec = &entry.spec;
+            entry.owner.is_some()
+                && spec.depends_on_zone()
+                && !entry.is_cut()
+                && check_zone(&spec.timezone).is_ok()
+        };
+        let mut found: BTreeMap<&str, &ListEntry> = BTreeMap::new();
+        for entry in entries.iter().filter(comparable).filter(is_due) {
+            found.entry(&entry.spec.timezone).or_insert(entry);
+        }
+        let found = found.into_values().take(ZONES_IN_A_PASS);
+        found
+            .map(|entry| (entry.schedule.clone(), entry.spec.clone()))
+            .collect()
+    }
+
+    /// Takes in how the server's data of a zone compare with this program's.
+    pub(super) fn zone_compared(
+        &self,
+        timezone: &str,
+        difference: Option<ZoneDifference>,
+        now: Timestamp,
+    ) {
+        let mut zones = self.lock_zones();
+        let zone = zones.entry(timezone.to_owned()).or_default();
+        zone.checked = now;
+        zone.is_logged = zone.is_logged && difference.is_some();
+        zone.difference = difference;
+    }
+
+    /// Takes in that a zone could not be compared now.
+    pub(super) fn zone_not_compared(&self, timezone: &str, now: Timestamp) {
+        let mut zones = self.lock_zones();
+        zones.entry(timezone.to_owned()).or_default().checked = now;
+    }
+
+    /// The time zones of which the server has other data, by what was last compared.
+    pub fn zone_differences(&self) -> Vec<ZoneDifference> {
+        let zones = self.lock_zones();
+        let differences = zones.values().filter_map(|zone| zone.difference.clone());
+        differences.collect()
+    }
+
+    /// Logs each time zone of which the server has other data, once.
+    pub(crate) fn log_zone_differences(&self) {
+        for zone in self.lock_zones().values_mut() {
+            let Some(difference) = zone.difference.as_ref().filter(|_| !zone.is_logged) else {
+                continue;
+            };
+            tracing::warn!(
+                timezone = difference.timezone, from = %difference.at,
+                server = %difference.server, computed = %difference.computed,
+                "time zone data differ from the server's; live schedules follow the server's"
+            );
+            zone.is_logged = true;
+        }
+    }
+
+    /// Forgets all but `known` schedules.
+    pub(super) fn retain(&self, known: &BTreeSet<&ScheduleId>) {
+        self.lock().retain(|id, _| known.contains(id));
+    }
+
+    /// What the last pass found overdue: when it was due.
+    pub fn overdue(&self, id: &ScheduleId) -> Option<Timestamp> {
+        let state = self.lock();
+        let monitored = state.get(id)?;
+        monitored.due.filter(|_| monitored.is_overdue)
+    }
+
+    /// How many schedules the last pass found overdue.
+    pub fn overdue_count(&self) -> u64 {
+        let state = self.lock();
+        state
+            .values()
+            .filter(|monitored| monitored.is_overdue)
+            .count() as u64
+    }
+
+    fn lock_zones(&self) -> MutexGuard<'_, BTreeMap<String, MonitoredZone>> {
+        self.zones.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ScheduleId, MonitoredSchedule>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first time after `since` by which something has to start, and whether
+/// the server said it itself.
+fn next_due(
+    spec: &Spec,
+    from_server: &[Timestamp],
+    since: Timestamp,
+    now: Timestamp,
+) -> (Timestamp, bool) {
+    let from_server = from_server.iter().copied().find(|time| *time > since);
+    // A time that takes long to find is none: nothing is expected then.
+    let budget = &mut Budget::of(QUICK_STEPS);
+    let computed = spec.times_after_within(since, 1, budget).times;
+    let computed = computed.first().copied();
+    match (from_server, computed) {
+        // What was due before now is nothing that the server says any more.
+        (Some(from_server), Some(computed)) if computed < from_server && computed <= now => {
+            (computed, false)
+        }
+        (Some(from_server), _) => (from_server, true),
+        (None, computed) => (computed.unwrap_or(Timestamp::MAX), false),
+    }
+}
+
+/// Whether the server's next times are those that are computed here.
+fn agrees(spec: &Spec, from_server: &[Timestamp], now: Timestamp) -> bool {
+    spec.zone_difference(now, from_server).is_none()
+}
+
+/// When a described schedule is overdue: what was due by the server's word and
+/// not started. `last` is its last run; `is_busy` says whether any really goes
+/// on.
+pub async fn overdue_since(
+    schedules: &Schedules,
+    live: &Live,
+    last: Option<&Run>,
+    is_busy: bool,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let since = expected_since(live, last, is_busy)?;
+    match schedules.first_overdue(&live.schedule, since, now).await {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::debug!(schedule = %live.schedule, %error, "the server's times are not known");
+            live.values.spec.overdue(since, now)
+        }
+    }
+}
+
+/// Since when the times of a schedule are expected to start runs; `None` where
+/// none is.
+fn expected_since(live: &Live, last: Option<&Run>, is_busy: bool) -> Option<Timestamp> {
+    let values = &live.values;
+    let is_busy = is_busy && values.overlap_policy != OverlapPolicy::AllowAll;
+    if values.paused || is_busy || live.remaining_actions == Some(0) {
+        return None;
+    }
+    let since = last_change(live)?;
+    let last = last.and_then(|run| run.started);
+    Some(since.max(last.unwrap_or(since)))
+}
+
+/// When the schedule became what it is, where that is known: a pause and its
+/// end by hand replace the note, and leave no time behind.
+fn last_change(live: &Live) -> Option<Timestamp> {
+    live.updated_at
+        .filter(|_| Note::read(&live.note).is_marked())
+}
+
+#[cfg(test)]
+mod tests {
+    use almanac_base::names::Project;
+    use almanac_times::compile_cron;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn hourly() -> Spec {
+        Spec {
+            calendars: compile_cron("@hourly")
+                .unwrap()
+                .calendars
+                .into_iter()
+                .collect(),
+            ..Spec::default()
+        }
+    }
+
+    fn expected(spec: &Spec) -> ExpectedRuns<'_> {
+        ExpectedRuns {
+            spec,
+            overlap: OverlapPolicy::Skip,
+            is_limited: false,
+        }
+    }
+
+    fn entry(last: Option<(&str, &str)>) -> ListEntry {
+        let project: Project = "test".parse().unwrap();
+        let definition = "a".parse().unwrap();
+        ListEntry {
+            schedule: project.schedule_id(&definition),
+            owner: Some(definition),
+            note: String::new(),
+            paused: false,
+            workflow_type: String::new(),
+            spec: Spec::default(),
+            next: Vec::new(),
+            is_busy: last.is_some_and(|(_, status)| status == "running"),
+            last: last.map(|(started, status)| Run {
+                due: None,
+                started: Some(at(started)),
+                workflow_id: "test/a".into(),
+                run_id: String::new(),
+                status: Some(status.into()),
+            }),
+        }
+    }
+
+    /// Whether it is overdue after it was listed so at these times.
+    fn overdue_after(monitor: &ScheduleMonitor, listings: &[(&ListEntry, &str)]) -> bool {
+        let spec = hourly();
+        for (entry, now) in listings {
+            monitor.listed(entry, u64::from(entry.paused), expected(&spec), at(now));
+        }
+        monitor.overdue_count() == 1
+    }
+
+    #[test]
+    fn an_hour_without_its_run_is_overdue_until_one_starts() {
+        let monitor = ScheduleMonitor::default();
+        let before = entry(Some(("2026-01-01T03:00:00Z", "completed")));
+        let after = entry(Some(("2026-01-01T04:02:00Z", "completed")));
+        // Before it was first seen nothing is expected of it.
+        assert!(!overdue_after(
+            &monitor,
+            &[(&before, "2026-01-01T03:59:00Z")]
+        ));
+        assert!(!overdue_after(
+            &monitor,
+            &[(&before, "2026-01-01T04:01:00Z")]
+        ));
+        assert!(overdue_after(
+            &monitor,
+            &[(&before, "2026-01-01T04:01:01Z")]
+        ));
+        assert_eq!(
+            monitor.overdue(&before.schedule),
+            Some(at("2026-01-01T04:00:00Z"))
+        );
+        assert!(!overdue_after(
+            &monitor,
+            &[(&after, "2026-01-01T04:03:00Z")]
+        ));
+    }
+
+    #[test]
+    fn a_pause_and_a_run_that_goes_on_are_no_delay() {
+        let ran = entry(Some(("2026-01-01T03:00:00Z", "completed")));
+        let paused = ListEntry {
+            paused: true,
+            ..ran.clone()
+        };
+        let listings = [
+            (&ran, "2026-01-01T03:30:00Z"),
+            (&paused, "2026-01-01T09:30:00Z"),
+            (&ran, "2026-01-01T09:40:00Z"),
+        ];
+        assert!(!overdue_after(&ScheduleMonitor::default(), &listings));
+        let goes_on = entry(Some(("2026-01-01T03:00:00Z", "running")));
+        let listings = [
+            (&goes_on, "2026-01-01T03:30:00Z"),
+            (&goes_on, "2026-01-01T09:30:00Z"),
+        ];
+        assert!(!overdue_after(&ScheduleMonitor::default(), &listings));
+    }
+
+    #[test]
+    fn one_that_a_pass_wrote_is_expected_to_run_from_then_on() {
+        let monitor = ScheduleMonitor::default();
+        let written = entry(None);
+        monitor.written(&written.schedule, at("2026-01-01T03:30:00Z"));
+        assert!(overdue_after(
+            &monitor,
+            &[(&written, "2026-01-01T04:30:00Z")]
+        ));
+        monitor.written(&written.schedule, at("2026-01-01T04:31:00Z"));
+        assert!(!overdue_after(
+            &monitor,
+            &[(&written, "2026-01-01T04:32:00Z")]
+        ));
+    }
+
+    /// The entry, with what the server says comes next.
+    fn from_server(entry: &ListEntry, next: &[&str]) -> ListEntry {
+        ListEntry {
+            next: next.iter().map(|text| at(text)).collect(),
+            ..entry.clone()
+        }
+    }
+
+    /// Noon in Tokyo is 03:00 in UTC by the data here.
+    fn overdue_in_tokyo(listings: &[(ListEntry, &str)]) -> Option<String> {
+        let noon = compile_cron("0 12 * * *").unwrap();
+        let spec = Spec {
+            calendars: noon.calendars.into_iter().collect(),
+            timezone: "Asia/Tokyo".to_owned(),
+            ..Spec::default()
+        };
+        let monitor = ScheduleMonitor::default();
+        for (entry, now) in listings {
+            monitor.listed(entry, 0, expected(&spec), at(now));
+        }
+        let overdue = monitor.overdue(&listings[0].0.schedule);
+        overdue.map(|due| due.to_string())
+    }
+
+    #[test]
+    fn what_the_server_said_is_due_counts_and_not_the_data_here() {
+        let ran = entry(Some(("2026-01-01T04:00:00Z", "completed")));
+        // By the server's data it is an hour later, and has not come yet.
+        let later = from_server(&ran, &["2026-01-02T04:00:00Z", "2026-01-03T04:00:00Z"]);
+        let listings = [
+            (later.clone(), "2026-01-02T02:00:00Z"),
+            (later.clone(), "2026-01-02T03:30:00Z"),
+        ];
+        assert_eq!(overdue_in_tokyo(&listings), None);
+        // First seen between the two.
+        let listings = [(later.clone(), "2026-01-02T03:30:00Z")];
+        assert_eq!(overdue_in_tokyo(&listings), None);
+        // It came; the server went on to the next day, and started nothing.
+        let passed = from_server(&ran, &["2026-01-03T04:00:00Z"]);
+        let listings = [
+            (later.clone(), "2026-01-02T03:30:00Z"),
+            (passed, "2026-01-02T04:01:01Z"),
+        ];
+        let due = Some("2026-01-02T04:00:00Z".to_owned());
+        assert_eq!(overdue_in_tokyo(&listings), due);
+        // Or stopped serving it.
+        let listings = [
+            (later.clone(), "2026-01-02T03:30:00Z"),
+            (later, "2026-01-02T04:01:01Z"),
+        ];
+        assert_eq!(overdue_in_tokyo(&listings), due);
+    }
+
+    #[test]
+    fn what_was_due_before_the_server_was_asked_is_computed_where_the_data_agree() {
+        let ran = entry(Some(("2026-01-01T03:00:00Z", "completed")));
+        let known = |next: &[&str]| {
+            let spec = Spec {
+                timezone: "Asia/Tokyo".to_owned(),
+                calendars: compile_cron("0 12 * * *")
+                    .unwrap()
+                    .calendars
+                    .into_iter()
+                    .collect(),
+                ..Spec::default()
+            };
+            let monitor = ScheduleMonitor::default();
+            let entry = from_server(&ran, next);
+            monitor.listed(&entry, 0, expected(&spec), at("2026-01-02T09:00:00Z"));
+            {
+                // A description told that nobody changed it since the day before.
+                let mut state = monitor.lock();
+                let monitored = state.get_mut(&entry.schedule).unwrap();
+                monitored.since = Some(at("2026-01-01T03:00:00Z"));
+                monitored.due = None;
+            }
+            monitor.listed(&entry, 0, expected(&spec), at("2026-01-02T09:00:01Z"));
+            monitor.overdue_count()
+        };
+        assert_eq!(known(&["2026-01-03T03:00:00Z", "2026-01-04T03:00:00Z"]), 1);
+        assert_eq!(known(&["2026-01-03T04:00:00Z", "2026-01-04T04:00:00Z"]), 0);
+    }
+
+    #[test]
+    fn a_zone_is_compared_once_an_hour_by_one_schedule() {
+        let monitor = ScheduleMonitor::default();
+        let now = at("2026-01-01T00:00:00Z");
+        let one = |zone: &str, cron: &str| ListEntry {
+            spec: Spec {
+                timezone: zone.to_owned(),
+                calendars: compile_cron(cron).unwrap().calendars.into_iter().collect(),
+                ..Spec::default()
+            },
+            ..entry(None)
+        };
+        let tokyo = one("Asia/Tokyo", "0 12 * * *");
+        let unmanaged = ListEntry {
+            owner: None,
+            ..one("Europe/Paris", "0 12 * * *")
+        };
+        let unknown = one("Mars/Base", "0 12 * * *");
+        let entries = [
+            one("UTC", "0 1 * * *"),
+            tokyo.clone(),
+            tokyo,
+            unmanaged,
+            unknown,
+        ];
+        let compared = |now| -> Vec<String> {
+            let found = monitor.zones_to_compare(&entries, now);
+            found.into_iter().map(|(_, spec)| spec.timezone).collect()
+        };
+        assert_eq!(compared(now), ["Asia/Tokyo"]);
+        let difference = ZoneDifference {
+            timezone: "Asia/Tokyo".to_owned(),
+            at: now,
+            server: now,
+            computed: now,
+        };
+        monitor.zone_compared("Asia/Tokyo", Some(difference.clone()), now);
+        let within = now + SignedDuration::from_mins(59);
+        assert!(compared(within).is_empty());
+        assert_eq!(monitor.zone_differences(), [difference]);
+        let after = now + SignedDuration::from_mins(60);
+        assert_eq!(compared(after), ["Asia/Tokyo"]);
+        monitor.zone_not_compared("Asia/Tokyo", after);
+        assert_eq!(monitor.zone_differences().len(), 1);
+        monitor.zone_compared("Asia/Tokyo", None, after);
+        assert!(monitor.zone_differences().is_empty());
+    }
+
+    #[test]
+    fn one_that_was_never_seen_to_run_is_overdue_too() {
+        let never = entry(None);
+        let listings = [
+            (&never, "2026-01-01T03:30:00Z"),
+            (&never, "2026-01-01T04:30:00Z"),
+        ];
+        assert!(overdue_after(&ScheduleMonitor::default(), &listings));
+    }
+}

@@ -1,0 +1,146 @@
+//! The versions of a definition that runs still go on with.
+
+use std::collections::BTreeMap;
+
+use almanac_base::names::{DefinitionId, MEMO_KEY, Project, RUN_WORKFLOW, Revision};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
+
+use super::wire::decode_time;
+use super::{RequestError, Schedules};
+use crate::payload::decode_json;
+
+/// How many pages of runs are looked at, of each way that runs begin.
+const PAGES: usize = 5;
+
+/// The versions of a definition that have live runs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct LiveVersions {
+    /// Each, the one with the oldest run first.
+    pub versions: Vec<LiveVersion>,
+    /// There are more runs than were looked at: the counts are too low.
+    pub truncated: bool,
+}
+
+/// A version of a definition that has live runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LiveVersion {
+    /// Its revision; `None` when someone replaced the schedule's memo.
+    pub revision: Option<Revision>,
+    /// The file it came from, as far as the runs were started by a schedule.
+    pub source: Option<String>,
+    /// How many runs go on with it.
+    pub runs: u64,
+    /// When the oldest of them began; one that continued as new counts from there.
+    pub oldest: Option<Timestamp>,
+}
+
+/// The versions of a definition's steps that runs go on with: those that its
+/// schedule started, and those that were started by the definition's name.
+pub async fn live_versions(
+    schedules: &Schedules,
+    project: &Project,
+    id: &DefinitionId,
+) -> Result<LiveVersions, RequestError> {
+    let running = format!("WorkflowType = '{RUN_WORKFLOW}' AND ExecutionStatus = 'Running'");
+    let schedule = project.schedule_id(id);
+    let by_schedule = format!("{running} AND TemporalScheduledById = '{schedule}'");
+    let queue = project.run_queue();
+    let named = format!("{running} AND TaskQueue = '{queue}' AND TemporalScheduledById IS NULL");
+    let (timed, named) = futures::try_join!(
+        schedules.list_workflows(&by_schedule, PAGES),
+        schedules.list_workflows(&named, PAGES),
+    )?;
+    let truncated = timed.truncated || named.truncated;
+    let timed = timed.entries.iter().map(RunVersion::of);
+    let named = named.entries.iter().map(RunVersion::of);
+    let named = named.filter(|run| run.definition.as_deref() == Some(id.as_str()));
+    Ok(LiveVersions {
+        versions: grouped(timed.chain(named)),
+        truncated,
+    })
+}
+
+/// What a run's entry tells of its version.
+#[derive(Debug, Default)]
+struct RunVersion {
+    definition: Option<String>,
+    revision: Option<Revision>,
+    source: Option<String>,
+    began: Option<Timestamp>,
+}
+
+impl RunVersion {
+    fn of(run: &WorkflowExecutionInfo) -> Self {
+        let memo = run.memo.as_ref();
+        let memo = memo.and_then(|memo| memo.fields.get(MEMO_KEY));
+        let memo = memo.map(decode_json).unwrap_or_default();
+        let text = |key: &str| memo.get(key).and_then(Value::as_str).map(str::to_owned);
+        let revision = memo.get("revision").cloned().unwrap_or_default();
+        Self {
+            definition: text("definition"),
+            revision: serde_json::from_value(revision).ok(),
+            source: text("source"),
+            began: run.start_time.as_ref().and_then(decode_time),
+        }
+    }
+}
+
+fn grouped(runs: impl Iterator<Item = RunVersion>) -> Vec<LiveVersion> {
+    let mut by_revision: BTreeMap<Option<Revision>, LiveVersion> = BTreeMap::new();
+    for run in runs {
+        let version = by_revision
+            .entry(run.revision.clone())
+            .or_insert(LiveVersion {
+                revision: run.revision,
+                source: None,
+                runs: 0,
+                oldest: run.began,
+            });
+        version.runs += 1;
+        version.source = version.source.take().or(run.source);
+        version.oldest = version.oldest.min(run.began);
+    }
+    let mut versions: Vec<_> = by_revision.into_values().collect();
+    versions.sort_by_key(|version| version.oldest);
+    versions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_counted_by_version_and_the_oldest_comes_first() {
+        let run = |revision: &str, source: Option<&str>, second: i64| RunVersion {
+            definition: None,
+            revision: serde_json::from_value(revision.into()).ok(),
+            source: source.map(str::to_owned),
+            began: Timestamp::from_second(second).ok(),
+        };
+        let (old, new) = ("a1", "b2");
+        let runs = [
+            run(new, Some("jobs/x.yaml"), 30),
+            run(old, None, 20),
+            run(new, None, 40),
+            run(old, Some("x.yaml"), 10),
+        ];
+        let told: Vec<_> = grouped(runs.into_iter())
+            .into_iter()
+            .map(|version| {
+                let oldest = version.oldest.map(Timestamp::as_second);
+                (version.source, version.runs, oldest)
+            })
+            .collect();
+        let source = |path: &str| Some(path.to_owned());
+        assert_eq!(
+            told,
+            [
+                (source("x.yaml"), 2, Some(10)),
+                (source("jobs/x.yaml"), 2, Some(30))
+            ]
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! The definitions whose runs call steps.
+//!
+//! An activity is told the run that asks for it, but not what that run does.
+//! The first event of the run's history says so: which type of workflow it is,
+//! on which queue, with which steps. It is looked up once for each run, and only
+//! where the answer matters: with keys, or for a command that is bound to
+//! definitions.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use almanac_base::names::{DefinitionId, Project, RUN_WORKFLOW};
+use almanac_core::record::{DefinitionRef, RunInput};
+use almanac_steps::machine::Standard;
+use temporalio_client::grpc::WorkflowService;
+use temporalio_client::{Client, NamespacedClient};
+use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_common::protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_common::protos::temporal::api::workflowservice::v1::GetWorkflowExecutionHistoryRequest;
+use tonic::Request;
+
+use super::{StepError, StepKeys};
+use crate::payload::decode_json;
+
+/// How often the history is asked for, and how long after a failure again.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long one answer may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// How many runs are remembered.
+const REMEMBERED: usize = 10_000;
+
+/// Tells which definition's run calls, and refuses runs of forged steps.
+pub struct CallerCheck {
+    client: Client,
+    project: Project,
+    keys: Option<StepKeys>,
+    known: Mutex<BTreeMap<String, DefinitionId>>,
+}
+
+impl CallerCheck {
+    /// The callers of a project's activities; with keys, only runs of steps
+    /// that one of these keys signed.
+    pub fn new(client: Client, project: Project, keys: Option<StepKeys>) -> Self {
+        Self {
+            client,
+            project,
+            keys,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Whether each call must come from signed steps.
+    pub(super) fn must_be_signed(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// The definition whose steps the run `execution` does.
+    pub(super) async fn definition(
+        &self,
+        execution: WorkflowExecution,
+    ) -> Result<DefinitionId, StepError> {
+        if execution.run_id.is_empty() {
+            return Err(refused(format!(
+                "only a run of `{RUN_WORKFLOW}` may call this"
+            )));
+        }
+        if let Some(known) = self.known().get(&execution.run_id) {
+            return Ok(known.clone());
+        }
+        let run_id = execution.run_id.clone();
+        let started = self.started(execution).await?;
+        let id = self.read(&started).map_err(refused)?;
+        let mut known = self.known();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(run_id, id.clone());
+        Ok(id)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, DefinitionId>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(
+        &self,
+        started: &WorkflowExecutionStartedEventAttributes,
+    ) -> Result<DefinitionId, String> {
+        let kind = started.workflow_type.clone().unwrap_or_default().name;
+        let queue = started.task_queue.clone().unwrap_or_default().name;
+        if kind != RUN_WORKFLOW || queue != self.project.run_queue() {
+            return Err(format!(
+                "only a run of `{RUN_WORKFLOW}` on the queue `{}` may call this",
+                self.project.run_queue()
+            ));
+        }
+        let payloads = started.input.iter().flat_map(|input| &input.payloads);
+        let input = payloads.map(decode_json).next().unwrap_or_default();
+        let input: RunInput = serde_json::from_value(input)
+            .map_err(|_| "the run's input cannot be read".to_owned())?;
+        match input.definition {
+            DefinitionRef::Current(id) => Ok(id),
+            DefinitionRef::Pinned(pinned) => match &self.keys {
+                Some(keys) if !keys.verify(&pinned) => Err(format!(
+                    "the steps of `{}` have no signature of this project (--steps-key); \
+                     hint: steps that were put into a schedule before there was a key are signed \
+                     when the schedule is next described in full",
+                    pinned.id
+                )),
+                _ => Ok(pinned.id),
+            },
+        }
+    }
+
+    async fn started(
+        &self,
+        execution: WorkflowExecution,
+    ) -> Result<WorkflowExecutionStartedEventAttributes, StepError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let request = Request::new(GetWorkflowExecutionHistoryRequest {
+                namespace: self.client.namespace(),
+                execution: Some(execution.clone()),
+                maximum_page_size: 1,
+                ..Default::default()
+            });
+            let mut client = self.client.clone();
+            let asked = WorkflowService::get_workflow_execution_history(&mut client, request);
+            let why = match tokio::time::timeout(ANSWER_LIMIT, asked).await {
+                Ok(Ok(answer)) => {
+                    let history = answer.into_inner().history.unwrap_or_default();
+                    let first = history.events.into_iter().next();
+                    return match first.and_then(|event| event.attributes) {
+                        Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => {
+                            Ok(started)
+                        }
+                        _ => Err(refused(
+                            "the run's history does not begin as one".to_owned(),
+                        )),
+                    };
+                }
+                Ok(Err(status)) => format!("{:?}: {}", status.code(), status.message()),
+                Err(_) => "no answer in time".to_owned(),
+            };
+            if tries == TRIES {
+                let detail = format!("the history of the run cannot be read: {why}");
+                return Err(StepError::if_again(true, Standard::Communication, detail));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// The specification's error for one who may not call.
+fn refused(why: String) -> StepError {
+    tracing::warn!(why, "a step was refused");
+    StepError::lasting(Standard::Authorization, why)
+}

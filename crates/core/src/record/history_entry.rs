@@ -1,0 +1,201 @@
+//! What happened to single schedules: bounded, and kept longer than reports.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Change, Override, Report, ReportError};
+use crate::field::Field;
+
+/// How many touches are remembered.
+pub const HISTORY_KEPT: usize = 1000;
+/// How many of them of one schedule.
+pub const HISTORY_KEPT_PER_SCHEDULE: usize = 20;
+
+/// Something that touched a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistoryEntry {
+    /// When; of an operation, when its pass started.
+    pub at: Timestamp,
+    /// The definition, or the schedule's id where no definition is left.
+    pub id: String,
+    /// What it is.
+    pub kind: HistoryEntryKind,
+    /// What was done: the report's `op`; of something asked, `override`,
+    /// `clear_override`, `unpause` or `adopt`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub op: String,
+    /// The pass that did it, or that will.
+    pub pass: u64,
+    /// The fields that were written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Field>,
+    /// Why; of a failure, what happened.
+    pub reason: String,
+    /// Who asked.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// The override as it was asked for.
+    #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<Override>,
+    /// How often the same failed in a row, after the first time.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub again: u64,
+}
+
+/// What touched a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HistoryEntryKind {
+    /// A pass wrote it.
+    Written,
+    /// A pass failed to.
+    Failed,
+    /// An operator asked for something.
+    Asked,
+    /// Something of a newer release.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl HistoryEntry {
+    /// An operation of a pass.
+    pub fn written(report: &Report, change: &Change) -> Self {
+        Self {
+            op: change.op.as_str().to_owned(),
+            fields: change.fields.clone(),
+            ..Self::of(
+                report,
+                HistoryEntryKind::Written,
+                &change.id,
+                &change.reason,
+            )
+        }
+    }
+
+    /// A failure of a pass; `None` when it is about no schedule.
+    pub fn failed(report: &Report, error: &ReportError) -> Option<Self> {
+        let id = error.id.as_ref()?;
+        Some(Self::of(
+            report,
+            HistoryEntryKind::Failed,
+            id,
+            &error.message,
+        ))
+    }
+
+    fn of(report: &Report, kind: HistoryEntryKind, id: &str, reason: &str) -> Self {
+        Self {
+            at: report.started_at,
+            id: id.to_owned(),
+            kind,
+            pass: report.pass,
+            reason: reason.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether this is the same failure again.
+    fn repeats(&self, before: &Self) -> bool {
+        self.kind == HistoryEntryKind::Failed
+            && before.kind == HistoryEntryKind::Failed
+            && self.reason == before.reason
+    }
+}
+
+/// Remembers a touch, the oldest of its schedule or of all giving way. A
+/// failure that repeats the last touch of its schedule is counted there.
+pub fn append_history(history: &mut VecDeque<HistoryEntry>, touch: HistoryEntry) {
+    let same: Vec<usize> = history
+        .iter()
+        .enumerate()
+        .filter(|(_, one)| one.id == touch.id)
+        .map(|(place, _)| place)
+        .collect();
+    if let Some(last) = same.last().and_then(|place| history.get_mut(*place))
+        && touch.repeats(last)
+    {
+        last.again = last.again.saturating_add(1);
+        return;
+    }
+    if same.len() >= HISTORY_KEPT_PER_SCHEDULE
+        && let Some(oldest) = same.first()
+    {
+        history.remove(*oldest);
+    }
+    history.push_back(touch);
+    while history.len() > HISTORY_KEPT {
+        history.pop_front();
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn touch(id: &str, kind: HistoryEntryKind, reason: &str) -> HistoryEntry {
+        HistoryEntry {
+            id: id.to_owned(),
+            kind,
+            reason: reason.to_owned(),
+            ..HistoryEntry::default()
+        }
+    }
+
+    #[test]
+    fn one_restless_schedule_leaves_the_others_their_history() {
+        let mut history = VecDeque::new();
+        append_history(&mut history, touch("quiet", HistoryEntryKind::Written, ""));
+        for _ in 0..2 * HISTORY_KEPT {
+            append_history(
+                &mut history,
+                touch("restless", HistoryEntryKind::Written, ""),
+            );
+        }
+        assert_eq!(history.len(), 1 + HISTORY_KEPT_PER_SCHEDULE);
+        assert_eq!(history[0].id, "quiet");
+        for number in 0..2 * HISTORY_KEPT {
+            let one = touch(&number.to_string(), HistoryEntryKind::Written, "");
+            append_history(&mut history, one);
+        }
+        assert_eq!(history.len(), HISTORY_KEPT);
+    }
+
+    #[test]
+    fn a_failure_that_repeats_itself_stands_once() {
+        let mut history = VecDeque::new();
+        for reason in ["refused", "refused", "refused", "away", "refused"] {
+            append_history(&mut history, touch("a", HistoryEntryKind::Failed, reason));
+            append_history(&mut history, touch("b", HistoryEntryKind::Written, "same"));
+        }
+        let of_a: Vec<_> = history.iter().filter(|one| one.id == "a").collect();
+        let told: Vec<_> = of_a
+            .iter()
+            .map(|one| (one.reason.as_str(), one.again))
+            .collect();
+        assert_eq!(told, [("refused", 2), ("away", 0), ("refused", 0)]);
+    }
+
+    #[test]
+    fn a_touch_of_another_release_reads_as_far_as_it_is_known() {
+        let told: HistoryEntry = serde_json::from_value(json!({
+            "id": "a", "kind": "levitated", "op": "lift", "new": 1, "fields": ["colour"],
+        }))
+        .unwrap();
+        assert_eq!(
+            (told.kind, told.op.as_str()),
+            (HistoryEntryKind::Unknown, "lift")
+        );
+        assert_eq!(told.fields, [Field::Unknown]);
+    }
+}

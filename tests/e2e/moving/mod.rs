@@ -1,0 +1,283 @@
+//! From other owners' schedules to ours, from one project to another, and one
+//! namespace to another: imported, adopted, and in sync.
+
+use std::collections::BTreeMap;
+
+use almanac_tests::{
+    Live, Project, Scheduler, almanac, cron, eventually, on_both_schedulers, python, temporal_cli,
+};
+use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
+
+on_both_schedulers!(
+    fifty_schedules_are_imported_adopted_and_in_sync,
+    a_project_moves_to_another_name,
+);
+
+const SCRIPT: &str = include_str!("schedules.py");
+
+/// 25 as people make them with the Temporal CLI. The hour is one that does not
+/// come up while the test runs.
+fn with_cli(project: &Project, prefix: &str) -> anyhow::Result<usize> {
+    let hour = (jiff::Timestamp::now().as_second() / 3600 + 6) % 24;
+    let daily = format!("0 {hour} * * *");
+    let daily = daily.as_str();
+    let cases: [&[&str]; 25] = [
+        &["--cron", daily],
+        &["--cron", "30 2 * * MON-FRI", "--time-zone", "Europe/Berlin"],
+        &["--cron", "0 12 13 * FRI"],
+        &["--cron", "0 3 * * *", "--cron", "0 15 * * SUN"],
+        &["--cron", "0 4 1 1 * 2040"],
+        &["--cron", "15 0 4 * * * *"],
+        &["--cron", "@weekly"],
+        &["--cron", "@every 17h/5h"],
+        &["--interval", "7h"],
+        &["--interval", "240h/3h15m", "--interval", "500h"],
+        &[
+            "--calendar",
+            r#"{"dayOfWeek":"Fri","hour":"17","minute":"5"}"#,
+        ],
+        &["--calendar", r#"{"hour":"*/5","minute":"3,7,11"}"#],
+        &[
+            "--calendar",
+            r#"{"month":"3-11/2","dayOfMonth":"*/10","hour":"1"}"#,
+        ],
+        &["--cron", daily, "--overlap-policy", "AllowAll"],
+        &[
+            "--cron",
+            daily,
+            "--overlap-policy",
+            "CancelOther",
+            "--pause-on-failure",
+        ],
+        &["--cron", daily, "--catchup-window", "10s"],
+        &["--cron", daily, "--jitter", "5m"],
+        &[
+            "--cron",
+            daily,
+            "--start-time",
+            "2020-01-01T00:00:00Z",
+            "--end-time",
+            "2080-01-01T00:00:00Z",
+        ],
+        &[
+            "--cron",
+            daily,
+            "--input",
+            r#"{"a": [1, {"b": "c"}]}"#,
+            "--input",
+            "\"two\"",
+        ],
+        &[
+            "--cron",
+            daily,
+            "--execution-timeout",
+            "3h",
+            "--run-timeout",
+            "90m",
+            "--task-timeout",
+            "15s",
+        ],
+        &["--cron", daily, "--memo", "team=\"a b\"", "--memo", "n=1"],
+        &["--cron", daily, "--static-summary", "nightly: run"],
+        &["--cron", daily, "--priority-key", "4"],
+        &[
+            "--cron",
+            daily,
+            "--paused",
+            "--notes",
+            "until the disk is mended",
+        ],
+        &[
+            "--cron",
+            daily,
+            "--remaining-actions",
+            "3",
+            "--notes",
+            "three more",
+        ],
+    ];
+    for (number, flags) in cases.iter().enumerate() {
+        let id = format!("{prefix}CLI {number:02}");
+        let run = format!("{prefix}run");
+        let mut args = vec!["schedule", "create", "--schedule-id", &id];
+        args.extend([
+            "--workflow-id",
+            &run,
+            "--type",
+            "Nobody",
+            "--task-queue",
+            "nobody",
+        ]);
+        args.extend(*flags);
+        temporal_cli(project.address(), args)?;
+    }
+    Ok(cases.len())
+}
+
+/// What the comparison of fields does not tell: when it runs next, what it
+/// gives its runs, and its live state.
+fn essence(live: &Live) -> String {
+    let info = live.0.info.clone().unwrap_or_default();
+    let jitter = live.spec().jitter.unwrap_or_default();
+    let none = jitter.seconds == 0 && jitter.nanos == 0;
+    // Jitter depends on the schedule's id.
+    let next = none.then_some(info.future_action_times);
+    format!(
+        "{next:?} {:?} paused {} left {:?}",
+        live.args(),
+        live.paused(),
+        live.remaining_actions()
+    )
+}
+
+async fn fifty_schedules_are_imported_adopted_and_in_sync(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let temporal = project.temporal();
+    let prefix = format!("x-{}-", project.name());
+    let made = with_cli(&project, &prefix)?;
+    assert_eq!(python(project.address(), SCRIPT, [&prefix])?.trim(), "25");
+    assert_eq!(made, 25);
+    eventually("50 to be listed", || async {
+        Ok(temporal.list(&prefix).await?.len() == 50)
+    })
+    .await?;
+    let mut before = BTreeMap::new();
+    for id in temporal.list(&prefix).await? {
+        before.insert(id.clone(), temporal.live(&id).await?);
+    }
+
+    let worker = project.worker().start().await?;
+    let out = project.definitions();
+    let out = out.to_str().unwrap();
+    let query = format!("ScheduleId STARTS_WITH '{prefix}'");
+    let import = ["import", "--query", &query, "--out", out];
+    let said = project.almanac(&import)?;
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{said:?}");
+    let checked = almanac(project.address(), ["validate", out])?;
+    assert!(
+        checked.stdout.contains("50 valid, 0 invalid"),
+        "{checked:?}"
+    );
+
+    // The worker has them, and runs none beside the other's.
+    worker.sync().await?;
+    project.has_schedules(50).await?;
+    let ours = temporal.list(&project.schedule("")).await?;
+    for id in &ours {
+        assert!(temporal.live(id).await?.paused(), "{id}");
+    }
+    let plan = project.almanac(&["plan", "--dir", out, "--detailed-exitcode"])?;
+    assert_eq!(plan.code, 0, "{plan:?}");
+
+    let adopt = ["adopt", "--dir", out, "--format", "json"];
+    let said = project.almanac(&adopt)?.success()?;
+    let said: serde_json::Value = serde_json::from_str(&said)?;
+    let adoptions = said["adoptions"].as_array().unwrap();
+    assert_eq!(adoptions.len(), 50);
+    for one in adoptions {
+        assert_eq!(one["differences"], serde_json::json!({}), "{one:#}");
+    }
+    for (id, live) in &before {
+        assert_eq!(essence(&temporal.live(id).await?), essence(live), "{id}");
+    }
+    let wrong = project.almanac(&["adopt", "--dir", out, "--confirm", "wrong"])?;
+    assert_eq!(wrong.code, 1, "{wrong:?}");
+    let digest = said["digest"].as_str().unwrap();
+    let confirmed = ["adopt", "--dir", out, "--confirm", digest];
+    project.almanac(&confirmed)?.success()?;
+
+    eventually("the others to be gone", || async {
+        Ok(temporal.list(&prefix).await?.is_empty())
+    })
+    .await?;
+    for one in adoptions {
+        let old = &before[one["from"].as_str().unwrap()];
+        let new = temporal.live(one["schedule"].as_str().unwrap()).await?;
+        assert_eq!(essence(&new), essence(old), "{one:#}\n{new}");
+        if old.paused() {
+            assert!(new.note().starts_with(old.note()), "{new}");
+        }
+        assert_eq!(new.runs(), 0, "{new}");
+    }
+    worker.sync().await?;
+    for _ in 0..3 {
+        let report = worker.sync().await?;
+        assert_eq!((report.changes, report.errors), (vec![], vec![]));
+    }
+    // The same again finds all done.
+    let again = project.almanac(&confirmed)?.success()?;
+    assert!(again.contains("has taken over"), "{again}");
+    Ok(())
+}
+
+/// The steps of `docs/moving.md`: nothing runs twice, and what operators did stays.
+async fn a_project_moves_to_another_name(on: Scheduler) -> anyhow::Result<()> {
+    let old = Project::new(on).await?;
+    let temporal = old.temporal();
+    old.write("plain.yaml", &cron("0 1 * * *"))?;
+    old.write("paused.yaml", &cron("0 2 * * *"))?;
+    let steps =
+        "id: steps\nschedule: { every: 6h, max_actions: 9 }\ndo:\n  - a: { set: { x: 1 } }\n";
+    old.write("steps.yaml", steps)?;
+    let mut old_worker = old.worker().start().await?;
+    temporal.pause(&old.schedule("paused"), "lunch").await?;
+    let with_actions_used = |schedule: &mut Schedule| {
+        schedule.state.get_or_insert_default().remaining_actions = 4;
+    };
+    let limited = old.schedule("steps");
+    temporal.edit(&limited, with_actions_used).await?;
+
+    let new = Project::new(on).await?;
+    let dir = old.definitions();
+    let dir = dir.to_str().unwrap();
+    let new_worker = new
+        .worker()
+        .dir(dir)
+        .flag("--adopts-from", old.name())
+        .start()
+        .await?;
+    new.has_just(&["paused", "plain", "steps"]).await?;
+    for id in ["paused", "plain", "steps"] {
+        let live = temporal.live(&new.schedule(id)).await?;
+        assert!(live.paused() && live.note().contains("waits"), "{live}");
+    }
+    let adopt = ["adopt", "--from-project", old.name(), "--dir", dir];
+    // A stranger is not taken for the old project, and a live one is not robbed.
+    let schedule = old.schedule("plain");
+    let refused = new.almanac(&["adopt", "plain", "--from", &schedule, "--dir", dir])?;
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("--from-project"), "{refused:?}");
+    let refused = new.almanac(&adopt)?;
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("live workers"), "{refused:?}");
+
+    old_worker.terminate(almanac_tests::SOON)?;
+    let said = new
+        .almanac(&[&adopt[..], &["--format", "json"]].concat())?
+        .success()?;
+    let said: serde_json::Value = serde_json::from_str(&said)?;
+    let digest = said["digest"].as_str().unwrap();
+    new.almanac(&[&adopt[..], &["--confirm", digest]].concat())?
+        .success()?;
+    old.has_schedules(0).await?;
+    let live = async |id: &str| temporal.live(&new.schedule(id)).await;
+    assert!(!live("plain").await?.paused());
+    let paused = live("paused").await?;
+    assert!(
+        paused.paused() && paused.note().starts_with("lunch"),
+        "{paused}"
+    );
+    assert_eq!(live("steps").await?.remaining_actions(), Some(4));
+    let report = new_worker.sync().await?;
+    assert_eq!(report.errors, []);
+    assert_eq!(new_worker.sync().await?.changes, []);
+
+    // What is left of the old one goes.
+    let said = old.almanac(&["destroy", "--format", "json"])?.success()?;
+    let said: serde_json::Value = serde_json::from_str(&said)?;
+    let digest = said["digest"].as_str().unwrap();
+    old.almanac(&["destroy", "--confirm", digest])?.success()?;
+    new.has_schedules(3).await?;
+    assert_eq!(new_worker.sync().await?.changes, []);
+    Ok(())
+}

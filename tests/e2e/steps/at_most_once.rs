@@ -1,0 +1,122 @@
+//! What must not be done twice is done once, whatever ends the worker.
+
+use std::time::Duration;
+
+use almanac_tests::{Project, Scheduler, eventually, on_one_scheduler};
+use serde_json::{Value, json};
+
+use super::external_calls::worker;
+use super::{failure, output, problem, start};
+use crate::web::Web;
+
+on_one_scheduler!(
+    a_shutdown_repeats_no_call_that_must_be_made_once,
+    a_short_limit_repeats_no_call_that_must_be_made_once,
+    a_retry_of_the_definition_is_the_only_one,
+);
+
+const POST: &str = "
+do:
+  - guarded:
+      try: [{ order: { call: http, with: { method: post, endpoint: 'http://WEB/slow' } } }]
+      catch: { do: [{ say: { set: { said: '${ $error.detail }' } } }] }
+";
+
+const COMMAND: &str = "
+do:
+  - guarded:
+      try: [{ deploy: { run: { shell: { command: sh, arguments: ['-c', 'echo x >> FILE; sleep 60'] } } } }]
+      catch: { do: [{ say: { set: { said: '${ $error.detail }' } } }] }
+";
+
+const SHORT: &str = "
+do:
+  - guarded:
+      try:
+        - order:
+            call: http
+            with: { method: post, endpoint: 'http://WEB/slow' }
+            metadata: { temporal: { start_to_close: 1s } }
+      catch: { do: [{ say: { set: { said: '${ $error.detail }' } } }] }
+";
+
+const ALONE: &str = "
+do:
+  - ask: { call: http, with: { method: get, endpoint: 'http://WEB/alone' } }
+";
+
+const RETRIED: &str = "
+do:
+  - again:
+      try:
+        - both:
+            fork:
+              branches:
+                - ask: { call: http, with: { method: get, endpoint: 'http://WEB/retried' } }
+      catch: { retry: { delay: { milliseconds: 10 }, limit: { attempt: { count: 1 } } } }
+";
+
+/// The worker waits for them as long as it may, and then tells that nobody knows.
+async fn a_shutdown_repeats_no_call_that_must_be_made_once(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let web = Web::start(|_| None).await?;
+    let file = project.folder().join("done");
+    project.write("post.yaml", &POST.replace("WEB", web.address()))?;
+    let command = COMMAND.replace("FILE", &file.display().to_string());
+    project.write("command.yaml", &command)?;
+    let worker = worker(&project, &web)?.flag("--shutdown-timeout", "8s");
+    let mut worker = worker.start().await?;
+    let post = start(&project, "post", Value::Null).await?;
+    let command = start(&project, "command", Value::Null).await?;
+    eventually("both to be under way", || async {
+        Ok(web.asked().len() == 1 && file.exists())
+    })
+    .await?;
+    worker.terminate(Duration::from_secs(30))?;
+    worker.restart().await?;
+    for id in [&post, &command] {
+        let told = output(&project, id).await?;
+        let said = told["said"].to_string();
+        assert!(said.contains("whether it was done is not known"), "{said}");
+    }
+    assert_eq!(web.asked().len(), 1);
+    assert_eq!(std::fs::read_to_string(&file)?, "x\n");
+    Ok(())
+}
+
+async fn a_short_limit_repeats_no_call_that_must_be_made_once(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let web = Web::start(|_| None).await?;
+    project.write("short.yaml", &SHORT.replace("WEB", web.address()))?;
+    let _worker = worker(&project, &web)?.start().await?;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        runs.push(start(&project, "short", json!({})).await?);
+    }
+    for id in &runs {
+        let told = output(&project, id).await?;
+        assert!(told["said"].is_string(), "{told}");
+    }
+    assert_eq!(web.asked().len(), 3, "each was made once");
+    Ok(())
+}
+
+/// Without one, Temporal asks again what may be asked again.
+async fn a_retry_of_the_definition_is_the_only_one(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let web = Web::start(|_| Some((503, json!({})))).await?;
+    project.write("alone.yaml", &ALONE.replace("WEB", web.address()))?;
+    project.write("retried.yaml", &RETRIED.replace("WEB", web.address()))?;
+    let _worker = worker(&project, &web)?.start().await?;
+    for (definition, times) in [("alone", 3), ("retried", 2)] {
+        let id = start(&project, definition, json!({})).await?;
+        let told = failure(&project, &id).await?;
+        let (_, told) = problem(told)?;
+        assert!(told["detail"].to_string().contains("503"), "{told}");
+        let target = format!("/{definition}");
+        let asked = web.asked();
+        let asked = asked.iter().filter(|request| request.target == target);
+        assert_eq!(asked.count(), times, "{definition}");
+    }
+    Ok(())
+}

@@ -1,0 +1,349 @@
+//! `almanac adopt`: definitions take over from schedules of other owners.
+//!
+//! Without `--confirm` it says what would be done, and writes nothing. With it
+//! the reconcile workflow is asked, which writes all there is to write; this
+//! command waits for moments without a run, and for the passes.
+
+mod outcome;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use almanac_activities::schedules::{ImportableSchedule, QUIET, RequestError};
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_core::field::Field;
+use almanac_core::plan;
+use almanac_core::record::{AdoptRequest, Flag};
+use almanac_core::schedule::Desired;
+use anyhow::{Context as _, bail};
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest as _, Sha256};
+
+use super::{Remote, progress};
+use outcome::{Item, LiveState, Outcome, State, text};
+
+use crate::args::AdoptArgs;
+use crate::backoff::random;
+use crate::console;
+use crate::failure::{self, Failure};
+use crate::reconcile_client::ReconcileClientError;
+
+/// How long the passes that do it may take.
+const DONE_LIMIT: Duration = Duration::from_mins(10);
+
+pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let desired = definitions(&args).await?;
+    let pairs = pairs(&args, &desired)?;
+    let mut outcome = Outcome {
+        digest: digest(&pairs),
+        done: false,
+        adoptions: Vec::new(),
+    };
+    for (desired, from) in &pairs {
+        let item = look(&remote, &args, desired, from).await?;
+        outcome.adoptions.push(item);
+    }
+    refuse_owned_by_live_projects(&remote, &args, &mut outcome).await?;
+    if let Some(confirm) = &args.confirm {
+        if *confirm != outcome.digest {
+            let why =
+                format!("digest `{confirm}` does not name what would be adopted now; nothing done");
+            let hint = "the same command without --confirm prints it";
+            return Err(Failure::new(why).hint(hint).into());
+        }
+        if !outcome
+            .adoptions
+            .iter()
+            .any(|item| item.state == State::Refused)
+        {
+            adopt(&remote, &args, &mut outcome).await?;
+        }
+    }
+    let text = |outcome: &Outcome| text(outcome, args.confirm.is_some());
+    super::show(args.target.format, &outcome, text)?;
+    let mut good = true;
+    for item in &outcome.adoptions {
+        if let Some(error) = &item.error {
+            console::eprint_page(&error.page(&format!("error: {}: ", item.id)));
+            good = false;
+        }
+    }
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What the files ask for.
+async fn definitions(args: &AdoptArgs) -> anyhow::Result<BTreeMap<DefinitionId, Desired>> {
+    let registry = super::load(&args.dir).await?;
+    let snapshot = registry.snapshot();
+    if !snapshot.failed.is_empty() {
+        let count = snapshot.failed.len();
+        console::eprint(&format!(
+            "{count} documents are invalid, and not looked at; see `almanac validate`"
+        ));
+    }
+    Ok(plan::desired(&args.target.project, &snapshot))
+}
+
+/// Which definitions take over from which schedules.
+fn pairs<'a>(
+    args: &AdoptArgs,
+    desired: &'a BTreeMap<DefinitionId, Desired>,
+) -> anyhow::Result<Vec<(&'a Desired, ScheduleId)>> {
+    if args.from.is_some() && args.ids.len() != 1 {
+        bail!("--from names the schedule of one definition: give its ID");
+    }
+    let from = |one: &Desired| {
+        let moved = || Some(args.from_project.as_ref()?.schedule_id(&one.definition));
+        let named = args.from.clone().or_else(|| one.adopts.clone());
+        named.or_else(moved)
+    };
+    let ids: BTreeSet<&DefinitionId> = args.ids.iter().collect();
+    if ids.is_empty() {
+        let all = desired.values();
+        return Ok(all.filter_map(|one| Some((one, from(one)?))).collect());
+    }
+    ids.into_iter()
+        .map(|id| {
+            let one = desired
+                .get(id)
+                .with_context(|| format!("no definition `{id}` with a schedule in --dir"))?;
+            let from = from(one).with_context(|| {
+                Failure::new(format!("definition `{id}` has no `schedule.adopts`"))
+                    .hint("--from names the schedule")
+            })?;
+            Ok((one, from))
+        })
+        .collect()
+}
+
+/// Names exactly these takings-over by these revisions, whatever was done of them.
+fn digest(pairs: &[(&Desired, ScheduleId)]) -> String {
+    let mut lines: Vec<String> = pairs
+        .iter()
+        .map(|(desired, from)| format!("{} {} from {from}", desired.schedule, desired.revision))
+        .collect();
+    lines.sort();
+    hex::encode(Sha256::digest(lines.join("\n").as_bytes()))
+}
+
+/// How things are.
+async fn look(
+    remote: &Remote,
+    args: &AdoptArgs,
+    desired: &Desired,
+    from: &ScheduleId,
+) -> anyhow::Result<Item> {
+    let project = &args.target.project;
+    let (ours, unreadable) = match remote.live(project, &desired.schedule).await {
+        Ok(ours) => (ours, None),
+        Err(error) => (None, Some(error)),
+    };
+    let flagged = ours.as_ref().and_then(|live| live.readable_memo());
+    let waits = flagged.is_some_and(|memo| memo.flags.contains(&Flag::Adopting));
+    let mut item = Item {
+        id: desired.definition.clone(),
+        schedule: desired.schedule.clone(),
+        from: from.clone(),
+        state: State::Ready,
+        error: None,
+        exists: ours.is_some(),
+        live: None,
+        differences: BTreeMap::new(),
+        quiet: None,
+        jitter: false,
+        revision: desired.revision.clone(),
+    };
+    if let Some(error) = unreadable {
+        item.leave(failure::causes(&error));
+        return Ok(item);
+    }
+    let foreign = match remote.schedules.describe(from).await {
+        Ok(response) => ImportableSchedule::of(from, response),
+        Err(RequestError::NotFound) if ours.is_some() && !waits => {
+            item.state = State::Adopted;
+            return Ok(item);
+        }
+        Err(RequestError::NotFound) => {
+            item.refuse(if waits {
+                let id = &desired.definition;
+                format!("schedule `{from}` is gone, and nothing can be taken over; `almanac unpause {id}` starts ours")
+            } else {
+                format!("there is no schedule `{from}`")
+            });
+            return Ok(item);
+        }
+        Err(error @ RequestError::NoNamespace(_)) => return Err(error.into()),
+        Err(error) => {
+            item.leave(format!("describe `{from}`: {error}"));
+            return Ok(item);
+        }
+    };
+    if foreign.being_adopted {
+        item.state = State::Begun;
+    }
+    if *from == desired.schedule {
+        item.refuse(format!(
+            "schedule `{from}` has the very id of ours, and the two cannot stand side by side; \
+             give the definition another id"
+        ));
+    } else if foreign.project() == Some(project) {
+        item.refuse(format!("schedule `{from}` is this project's own"));
+    } else if foreign.project() != args.from_project.as_ref()
+        && let Some(owner) = foreign.project()
+    {
+        let why = format!("schedule `{from}` belongs to the Almanac project `{owner}`");
+        let hint = format!("if that one moves here, --from-project {owner}");
+        item.refuse(Failure::new(why).hint(hint));
+    }
+    let (theirs, ours) = (&foreign.values, &desired.values);
+    let mut alike = theirs.clone();
+    alike
+        .action
+        .workflow_id
+        .clone_from(&ours.action.workflow_id);
+    let differ = |field: &Field| match field {
+        Field::Paused => false,
+        Field::MaxActions => theirs.max_actions.is_some() != ours.max_actions.is_some(),
+        field => alike.value(*field) != ours.value(*field),
+    };
+    item.differences = Field::ALL
+        .into_iter()
+        .filter(differ)
+        .map(|field| (field, [alike.value(field), ours.value(field)]))
+        .collect();
+    let specs = [&theirs.spec, &ours.spec];
+    let now = Timestamp::now();
+    item.jitter = specs.iter().any(|spec| !spec.jitter.is_zero()) && !theirs.paused;
+    item.quiet = QUIET.next(&specs, now, now + SignedDuration::from_hours(24 * 7));
+    item.live = Some(LiveState {
+        paused: theirs.paused,
+        note: foreign.note.clone(),
+        remaining_actions: foreign.remaining_actions,
+        running: foreign.running,
+    });
+    if item.jitter && item.quiet.is_none() {
+        let why = format!(
+            "the jitter of `{from}` leaves no moment without a run, at which the two could be exchanged"
+        );
+        let hint = "make its jitter shorter than the time between its runs first";
+        item.refuse(Failure::new(why).hint(hint));
+    }
+    Ok(item)
+}
+
+/// Another project's workers would make its schedules anew.
+async fn refuse_owned_by_live_projects(
+    remote: &Remote,
+    args: &AdoptArgs,
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
+    let Some(project) = &args.from_project else {
+        return Ok(());
+    };
+    if !remote.has_live_workers(project).await? {
+        return Ok(());
+    }
+    for item in &mut outcome.adoptions {
+        if !matches!(item.state, State::Adopted | State::Unreadable) {
+            let why = format!(
+                "project `{project}` has live workers, which would make its schedules anew"
+            );
+            let hint =
+                format!("stop them, or `almanac suspend --project {project} --reason moving`");
+            item.refuse(Failure::new(why).hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// Asks for what is left to do, and waits until it is done.
+async fn adopt(remote: &Remote, args: &AdoptArgs, outcome: &mut Outcome) -> anyhow::Result<()> {
+    let left = |item: &Item| matches!(item.state, State::Ready | State::Begun);
+    if outcome.adoptions.iter().any(left) {
+        check_worker(remote, &args.target.project).await?;
+    }
+    let mut order: Vec<&mut Item> = outcome
+        .adoptions
+        .iter_mut()
+        .filter(|item| left(item))
+        .collect();
+    order.sort_by_key(|item| (item.jitter, item.quiet));
+    let mut asked = Vec::new();
+    for item in order {
+        if item.jitter
+            && let Some(at) = item.quiet
+        {
+            let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+            if wait > args.wait {
+                item.error = Some(Failure::new(format!(
+                    "`{}` may run until {at}, with its jitter; try again then, or --wait longer",
+                    item.from
+                )));
+                continue;
+            }
+            tokio::time::sleep(wait).await;
+        }
+        let request = AdoptRequest {
+            request_id: format!("adopt-{:016x}", random()),
+            id: Some(item.id.clone()),
+            from: item.from.clone(),
+            from_project: args.from_project.clone(),
+            revision: Some(item.revision.clone()),
+            by: super::operator(),
+        };
+        match remote.reconciler.adopt(&request).await {
+            Ok(answer) => asked.push((answer.pass, item)),
+            Err(error) => item.error = Some(Failure::new(error.to_string())),
+        }
+    }
+    for (pass, item) in asked {
+        let report = progress::report(&remote.reconciler, pass, DONE_LIMIT).await?;
+        let own = Some(item.id.as_str());
+        let error = report
+            .into_iter()
+            .flat_map(|report| report.errors)
+            .find(|error| error.id.as_deref() == own && error.source == "adopt");
+        if let Some(error) = error {
+            item.error = Some(Failure::new(error.message));
+            continue;
+        }
+        match remote.schedules.describe(&item.from).await {
+            Err(RequestError::NotFound) => item.state = State::Adopted,
+            Ok(_) => {
+                item.error = Some(Failure::new(format!(
+                    "pass {pass} has not taken over from `{}` yet; the same command goes on",
+                    item.from
+                )));
+            }
+            Err(error) => {
+                let why = format!("look at what was done to `{}`: {error}", item.from);
+                item.error = Some(why.into());
+            }
+        }
+    }
+    let adopted = |item: &Item| item.state == State::Adopted;
+    outcome.done = outcome.adoptions.iter().all(adopted);
+    Ok(())
+}
+
+async fn check_worker(remote: &Remote, project: &Project) -> anyhow::Result<()> {
+    match remote.reconciler.status().await {
+        Ok(status) if status.workers.is_empty() => {
+            bail!("project `{project}` has no worker to do it; nothing done")
+        }
+        Ok(_) => Ok(()),
+        Err(error @ (ReconcileClientError::Absent(_) | ReconcileClientError::NoAnswer(_))) => {
+            let hint = format!("`almanac run --project {project}` must run");
+            Err(Failure::new(format!("{error}; nothing done"))
+                .hint(hint)
+                .into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}

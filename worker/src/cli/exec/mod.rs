@@ -1,0 +1,446 @@
+//! `almanac exec`: a run of steps here, without a server, by the interpreter
+//! that runs them on Temporal, and with the same code for what they call. Each
+//! task is told on standard error, and the output is printed.
+
+mod events;
+mod local_effects;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use almanac_activities::steps::Steps;
+use almanac_core::definition::{Definition, Program};
+use almanac_steps::language::{self, Call, Flow, Kind, Problem, Process, Run};
+use almanac_steps::machine::{About, Command, Delivery, Entry, Fault, Machine, Standard, Status};
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use self::events::Events;
+use self::local_effects::LocalEffects;
+use super::validate::read_definitions;
+use crate::args::ExecArgs;
+use crate::console;
+use crate::failure::Failure;
+use crate::process::Signals;
+
+/// How much of a task's output is shown, in characters.
+const SHOWN: usize = 200;
+
+pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
+    let (definition, flow, input) = chosen(args)?;
+    let source = format!("almanac/exec/{}", definition.id);
+    let mut signals = Signals::take().context("take over the signals")?;
+    let steps = Arc::new(args.steps.open()?);
+    let mut effects = LocalEffects::new(Arc::clone(&steps), definition.id.clone());
+    let mut events = Events::open(args.events.as_deref())?;
+    let began = Timestamp::now();
+    let about = About {
+        id: format!("exec/{}", began.as_millisecond()),
+        source,
+        runtime: json!({ "name": "almanac" }),
+    };
+    let machine = Machine::start(Arc::new(flow), about, input, began).logged();
+    let run = interpret(machine, &mut effects, &mut events, |entry| {
+        tell(began, entry);
+    });
+    let mut ended = tokio::select! {
+        ended = run => Ok(show(ended)),
+        signal = signals.next() => Err(signal),
+    };
+    if ended.is_ok() {
+        tokio::select! {
+            () = rest(&mut effects, &steps) => {}
+            signal = signals.next() => ended = Err(signal),
+        }
+    }
+    if ended.is_err() {
+        let end = async {
+            effects.stop().await;
+            steps.end_unawaited().await;
+        };
+        // Told a second time, it does not wait until they have.
+        tokio::select! {
+            () = end => {}
+            _ = signals.next() => {}
+        }
+    }
+    steps.kill_commands();
+    ended.map_err(|signal| anyhow::anyhow!("ended by {signal}"))?
+}
+
+/// Prints what a run came to.
+fn show(ended: Result<Value, Fault>) -> anyhow::Result<ExitCode> {
+    match ended {
+        Ok(output) => super::print_json(&output),
+        Err(fault) => {
+            console::eprint(&fault.to_string());
+            super::print_json(&fault)?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Gives up what is under way still, and waits for the commands that no step
+/// waited for: on a worker they would go on.
+async fn rest(effects: &mut LocalEffects, steps: &Steps) {
+    effects.stop().await;
+    match steps.unawaited() {
+        0 => return,
+        1 => console::eprint("           waits for  a command that no step waits for"),
+        some => console::eprint(&format!(
+            "           waits for  {some} commands that no step waits for"
+        )),
+    }
+    steps.unawaited_end().await;
+}
+
+/// The steps to run, and their input.
+fn chosen(args: &ExecArgs) -> anyhow::Result<(Definition, Flow, Value)> {
+    let file = args.file.display();
+    let (mut all, errors) = read_definitions(&args.file)?;
+    all.retain(|definition| matches!(definition.program, Program::Steps(_)));
+    let ids = listed(&all);
+    if let Some(id) = &args.id {
+        all.retain(|definition| definition.id == *id);
+    }
+    // Each document stands or falls alone, and this is one that stands.
+    if args.id.is_none() || all.is_empty() {
+        Failure::of_findings(&errors).map_or(Ok(()), Err)?;
+    }
+    let definition = match (all.len(), all.pop()) {
+        (1, Some(one)) => one,
+        (0, _) if ids.is_empty() => bail!("{file} has no definition with steps"),
+        (0, _) => bail!("no such definition with steps in {file}; there are: {ids}"),
+        _ => bail!("{file} has several definitions with steps: choose one with `--id`: {ids}"),
+    };
+    let flow =
+        flow(&definition).with_context(|| format!("read the steps of `{}`", definition.id))?;
+    let refused = outside(&flow);
+    if !refused.is_empty() {
+        bail!(
+            "`almanac exec` has no server to call activities or to run workflows: {}",
+            refused.join(", ")
+        );
+    }
+    let scheduled = definition.schedule.as_ref().and_then(|of| of.input.clone());
+    let input = args.input.clone().or(scheduled).unwrap_or_default();
+    Ok((definition, flow, input))
+}
+
+fn listed(definitions: &[Definition]) -> String {
+    let ids: Vec<&str> = definitions.iter().map(|one| one.id.as_str()).collect();
+    ids.join(", ")
+}
+
+fn flow(definition: &Definition) -> anyhow::Result<Flow> {
+    let Program::Steps(steps) = &definition.program else {
+        bail!("it has none");
+    };
+    language::parse(steps).map_err(|problems| {
+        let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        anyhow::anyhow!("{}", all.join("\n"))
+    })
+}
+
+/// The places of tasks that need a server.
+fn outside(flow: &Flow) -> Vec<String> {
+    let tasks = flow.lists.values().flat_map(|list| list.iter());
+    let outside = tasks.filter(|task| {
+        matches!(
+            task.kind,
+            Kind::Call(Call::Activity(_))
+                | Kind::Run(Run {
+                    process: Process::Workflow { .. },
+                    ..
+                })
+        )
+    });
+    outside
+        .map(|task| format!("`{}`", task.path.trim_start_matches('/')))
+        .collect()
+}
+
+/// Does what the machine says until it has ended.
+async fn interpret(
+    mut machine: Machine,
+    effects: &mut LocalEffects,
+    events: &mut Events,
+    tell: impl Fn(&Entry),
+) -> Result<Value, Fault> {
+    loop {
+        let turn = machine.advance(Timestamp::now());
+        turn.log.iter().for_each(&tell);
+        for command in turn.commands {
+            match command {
+                Command::Start {
+                    id,
+                    effect,
+                    options,
+                    ..
+                } => {
+                    effects.start(id, effect, &options);
+                }
+                Command::Cancel { id } => effects.cancel(id),
+            }
+        }
+        match turn.status {
+            Status::Completed(output) => return Ok(output),
+            Status::Faulted(fault) => return Err(fault),
+            // Limits pass and calls answer meanwhile.
+            Status::Yielded => {
+                tokio::task::yield_now().await;
+                while let Some((id, result)) = effects.ready() {
+                    machine.complete(id, result);
+                }
+            }
+            // Events come as soon as somebody listens.
+            Status::Waiting | Status::Held
+                if machine.listens()
+                    && let Some(event) = events.next() =>
+            {
+                console::eprint(&format!("           hears      {event}"));
+                match machine.deliver(event) {
+                    Delivery::Taken => {}
+                    Delivery::Unheard => {
+                        console::eprint("           drops      it: no step listens to its type");
+                    }
+                    Delivery::Full(_) => {
+                        console::eprint("           drops      it: too many wait");
+                    }
+                }
+            }
+            Status::Waiting | Status::Held => match effects.next().await {
+                Some((id, result)) => machine.complete(id, result),
+                None => return Err(deaf(&machine)),
+            },
+        }
+    }
+}
+
+/// Nothing is under way, and no event comes.
+fn deaf(machine: &Machine) -> Fault {
+    let detail = "the run waits for an event, and no more come; hint: --events FILE gives it some";
+    let fault = Standard::Runtime.fault(detail);
+    Fault {
+        instance: machine.current().first().map(|path| (*path).to_owned()),
+        ..fault
+    }
+}
+
+/// One line for what was done.
+fn tell(began: Timestamp, entry: &Entry) {
+    let seconds = Timestamp::now().duration_since(began).as_secs_f64();
+    console::eprint(&format!("{seconds:8.3}s  {}", line(entry)));
+}
+
+fn line(entry: &Entry) -> String {
+    let place = |task: &str| task.trim_start_matches('/').to_owned();
+    match entry {
+        Entry::Began { task } => format!("begins     {}", place(task)),
+        Entry::Skipped { task } => format!("skips      {}", place(task)),
+        Entry::Completed { task, output } => {
+            format!("completes  {}: {}", place(task), glance(output))
+        }
+        Entry::Faulted { task, fault } => format!("fails      {}: {fault}", place(task)),
+        Entry::Retrying {
+            task,
+            attempt,
+            delay,
+        } => format!(
+            "retries    {}: retry {attempt} after {delay:?}",
+            place(task)
+        ),
+        Entry::Caught { task } => format!("catches    {}", place(task)),
+    }
+}
+
+/// The beginning of a value, on one line.
+fn glance(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        None => text,
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use clap::Parser as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::args::StepArgs;
+
+    /// The flags alone.
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        steps: StepArgs,
+    }
+
+    async fn exec(
+        text: &str,
+        input: Value,
+        flags: &[&str],
+    ) -> anyhow::Result<Result<Value, Fault>> {
+        let folder = tempfile::tempdir()?;
+        let file: PathBuf = folder.path().join("steps.yaml");
+        std::fs::write(&file, text)?;
+        let steps = Flags::try_parse_from([&["exec"], flags].concat())?.steps;
+        let opened = Arc::new(steps.open()?);
+        let (definition, flow, input) = chosen(&ExecArgs {
+            file,
+            input: Some(input),
+            id: None,
+            events: None,
+            steps,
+        })?;
+        let mut effects = LocalEffects::new(opened, definition.id);
+        let about = About {
+            id: "x".to_owned(),
+            source: "/x".to_owned(),
+            runtime: Value::Null,
+        };
+        let machine = Machine::start(Arc::new(flow), about, input, Timestamp::now());
+        let ended = interpret(machine, &mut effects, &mut Events::default(), |_| ()).await;
+        effects.stop().await;
+        Ok(ended)
+    }
+
+    #[tokio::test]
+    async fn steps_run_without_a_server() {
+        let steps = "do:\n  - rest: { wait: { milliseconds: 5 } }\n  - add: { set: { n: '${ .n + 1 }' } }\n";
+        let output = exec(steps, json!({ "n": 1 }), &[]).await.unwrap();
+        assert_eq!(output, Ok(json!({ "n": 2 })));
+        let fails = "do:\n  - add: { set: { n: '${ .n + 1 }' } }\n";
+        let fault = exec(fails, json!({ "n": {} }), &[])
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(fault.instance.as_deref(), Some("/do/0/add"));
+    }
+
+    #[tokio::test]
+    async fn what_needs_a_server_is_refused_before_it_begins() {
+        let steps = "do:\n  - rest: { do: [{ ask: { call: activity, with: { name: A, task_queue: q } } }] }\n";
+        let error = exec(steps, Value::Null, &[]).await.unwrap_err().to_string();
+        assert!(error.contains("`do/0/rest/do/0/ask`"), "{error}");
+        let wrong = exec("do: [broken", Value::Null, &[]).await.unwrap_err();
+        assert!(wrong.to_string().contains("steps.yaml:1"), "{wrong}");
+    }
+
+    #[test]
+    fn a_task_is_told_with_the_beginning_of_its_output() {
+        let completed = |output: Value| Entry::Completed {
+            task: "/do/0/ask".to_owned(),
+            output,
+        };
+        let short = line(&completed(json!({ "n": 1 })));
+        assert_eq!(short, r#"completes  do/0/ask: {"n":1}"#);
+        let long = line(&completed(json!("ä".repeat(1000))));
+        assert!(long.ends_with("ää…"), "{long}");
+        assert!(long.chars().count() < 250, "{long}");
+    }
+
+    #[test]
+    fn the_definition_is_chosen_by_its_id_with_the_input_of_its_schedule() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("several.yaml");
+        let set = |text: &str| format!("do: [{{ a: {{ set: {text} }} }}]\n");
+        let (good, bad) = (set("{ x: 1 }"), set("{ x: \"${ .a + }\" }"));
+        let text = format!(
+            "id: one\nschedule: {{ every: 1h, input: {{ n: 5 }} }}\n{good}---\nid: two\n{good}"
+        );
+        let choose = |id: Option<&str>, input: Option<Value>| {
+            let chosen = chosen(&ExecArgs {
+                file: file.clone(),
+                input,
+                id: id.map(|id| id.parse().unwrap()),
+                events: None,
+                steps: StepArgs::default(),
+            });
+            chosen.map(|(definition, _, input)| (definition.id.to_string(), input))
+        };
+        std::fs::write(&file, &text).unwrap();
+        let scheduled = choose(Some("one"), None).unwrap();
+        assert_eq!(scheduled, ("one".to_owned(), json!({ "n": 5 })));
+        let given = choose(Some("one"), Some(Value::Null)).unwrap();
+        assert_eq!(given.1, Value::Null);
+        let error = choose(None, None).unwrap_err().to_string();
+        assert!(error.ends_with("`--id`: one, two"), "{error}");
+        let error = choose(Some("three"), None).unwrap_err().to_string();
+        assert!(error.ends_with("there are: one, two"), "{error}");
+        // One that is broken takes no other with it.
+        std::fs::write(&file, format!("{text}---\nid: three\n{bad}")).unwrap();
+        assert_eq!(choose(Some("two"), None).unwrap().0, "two");
+        for id in [None, Some("three")] {
+            let error = choose(id, None).unwrap_err().to_string();
+            assert!(error.contains("several.yaml:9:"), "{error}");
+        }
+    }
+
+    /// A server that answers once.
+    async fn service() -> anyhow::Result<String> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await?;
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await?);
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{\"n\":3}";
+            stream.write_all(answer).await
+        });
+        Ok(address)
+    }
+
+    #[tokio::test]
+    async fn services_are_called_and_commands_run_as_the_flags_allow() {
+        let address = service().await.unwrap();
+        let steps = format!(
+            "do:\n  - ask: {{ call: http, with: {{ method: get, endpoint: 'http://{address}/n' }} }}\n  - say: {{ run: {{ shell: {{ command: echo, arguments: ['${{ \"\\(.n)\" }}'] }} }} }}\n"
+        );
+        let refused = exec(&steps, Value::Null, &[]).await.unwrap().unwrap_err();
+        assert_eq!(refused.instance.as_deref(), Some("/do/0/ask"), "{refused}");
+        let flags = ["--http-allow", &address, "--shell-allow", "echo=/bin/echo"];
+        let said = exec(&steps, Value::Null, &flags).await.unwrap();
+        assert_eq!(said, Ok(json!("3\n")));
+    }
+
+    /// A loop without an end does not keep a limit from passing.
+    #[tokio::test]
+    async fn what_computes_without_an_end_meets_its_limit() {
+        let again = "{ do: [{ again: { set: { x: 1 }, then: again } }] }";
+        let limited = format!("timeout: {{ after: PT0.2S }}\ndo:\n  - spin: {again}\n");
+        let fault = exec(&limited, Value::Null, &[]).await.unwrap().unwrap_err();
+        assert!(fault.kind.ends_with("/errors/timeout"), "{fault}");
+        let race = format!(
+            "do:\n  - race:\n      fork:\n        compete: true\n        branches:\n          - spin: {again}\n          - rest: {{ wait: {{ milliseconds: 50 }} }}\n"
+        );
+        let ended = exec(&race, json!({ "n": 1 }), &[]).await.unwrap();
+        assert_eq!(ended, Ok(json!({ "n": 1 })));
+    }
+
+    /// A branch that lost goes, with its processes.
+    #[tokio::test]
+    async fn what_is_given_up_ends() {
+        let steps = "
+do:
+  - race:
+      fork:
+        compete: true
+        branches:
+          - slow: { run: { shell: { command: sleep, arguments: ['600'] } } }
+          - fast: { wait: { milliseconds: 50 } }
+";
+        let flags = ["--shell-allow", "sleep=/bin/sleep"];
+        let began = std::time::Instant::now();
+        let ended = exec(steps, json!({ "n": 1 }), &flags).await.unwrap();
+        assert_eq!(ended, Ok(json!({ "n": 1 })));
+        assert!(began.elapsed() < std::time::Duration::from_mins(1));
+    }
+}

@@ -1,0 +1,339 @@
+//! `almanac trigger` and `almanac backfill`: runs started by hand, and what
+//! came of them.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use almanac_activities::manual_runs::{Range, Times};
+use almanac_base::names::{DefinitionId, RUN_WORKFLOW};
+use almanac_core::definition::OverlapPolicy;
+use almanac_core::record::{RunAnswer, RunKind, RunRequest, RunState};
+use almanac_core::schedule::Live;
+use almanac_times::BackfillWindow;
+use anyhow::{Context as _, bail};
+use futures::{StreamExt, stream};
+use serde::Serialize;
+use serde_json::json;
+
+use super::selection::{CONCURRENCY, selected, show_selected};
+use super::{Remote, local};
+use crate::args::{BackfillArgs, Format, Target, TriggerArgs, Which};
+use crate::backoff::random;
+use crate::console::{self, Page};
+use crate::failure::{self, Failure};
+use crate::reconcile_client::ReconcileClientError;
+
+/// How long a run is waited for: others of its schedule may be before it.
+const SEEN_LIMIT: Duration = Duration::from_mins(2);
+/// The exit code where the overlap policy skipped all there was.
+const SKIPPED: u8 = 2;
+
+/// What is asked of one schedule.
+struct Job {
+    id: DefinitionId,
+    live: Live,
+    /// Of a backfill: `None` where the schedule has no time in the range.
+    times: Option<Times>,
+}
+
+pub(super) async fn trigger(args: TriggerArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let ids = selected(&remote, &args.which, args.limit).await?;
+    if args.which.dry_run {
+        show_selected(&args.target, "be triggered", &ids)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let request = RunRequest {
+        overlap: args.overlap.map(Into::into),
+        reason: args.reason,
+        by: super::operator(),
+        ..RunRequest::default()
+    };
+    let mut jobs = Vec::new();
+    let mut unread = Vec::new();
+    for id in ids {
+        let hint = as_a_workflow(&remote, &args.target, &id);
+        let live = match remote.ours(&args.target.project, &id, Some(&hint)).await {
+            Ok(live) => live,
+            Err(error) if args.which.selector.is_none() => return Err(error),
+            Err(error) => {
+                unread.push(not_asked(RunKind::Trigger, id, &error));
+                continue;
+            }
+        };
+        jobs.push(Job {
+            id,
+            live,
+            times: None,
+        });
+    }
+    all(
+        &remote,
+        &args.target,
+        &args.which,
+        RunKind::Trigger,
+        &request,
+        (jobs, unread),
+    )
+    .await
+}
+
+pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
+    let remote = Remote::of(&args.target).await?;
+    let ids = selected(&remote, &args.which, args.max_schedules).await?;
+    let mut jobs = Vec::new();
+    let mut unread = Vec::new();
+    let mut total = 0;
+    for id in ids {
+        let live = match remote.ours(&args.target.project, &id, None).await {
+            Ok(live) => live,
+            Err(error) if args.which.selector.is_none() => return Err(error),
+            Err(error) => {
+                unread.push(not_asked(RunKind::Backfill, id, &error));
+                continue;
+            }
+        };
+        let spec = &live.values.spec;
+        let range = Range::of(spec, Some(args.from), Some(args.to)).map_err(anyhow::Error::msg)?;
+        let served = range.served(&remote.schedules, &live.schedule, spec).await;
+        let served = served.with_context(|| format!("ask for the times of `{id}`"))?;
+        let times = if args.which.selector.is_some() {
+            served
+        } else {
+            let times = range.within(served, Some(args.limit));
+            Some(times.map_err(|why| anyhow::anyhow!("{id}: {why}"))?)
+        };
+        total += times.map_or(0, |times| times.count);
+        jobs.push(Job { id, live, times });
+    }
+    if total > u64::from(args.limit) {
+        bail!(
+            "{total} runs would be started, more than the limit of {}; nothing was started",
+            args.limit
+        );
+    }
+    if args.which.dry_run {
+        planned(&args.target, &jobs)?;
+        for answer in &unread {
+            let id = answer.id.as_ref().map_or("", |id| id.as_str());
+            console::eprint(&format!("error: {id}: {}", answer.message));
+        }
+        return Ok(exit_code(&unread));
+    }
+    let request = RunRequest {
+        overlap: args.overlap.map(Into::into),
+        from: Some(args.from),
+        to: Some(args.to),
+        limit: Some(args.limit),
+        reason: args.reason,
+        by: super::operator(),
+        ..RunRequest::default()
+    };
+    jobs.retain(|job| job.times.is_some());
+    all(
+        &remote,
+        &args.target,
+        &args.which,
+        RunKind::Backfill,
+        &request,
+        (jobs, unread),
+    )
+    .await
+}
+
+/// How steps without a schedule are run: the server has nothing to trigger.
+fn as_a_workflow(remote: &Remote, target: &Target, id: &DefinitionId) -> String {
+    format!(
+        "steps without a schedule are started as a workflow: temporal workflow start \
+         --address {} --namespace {} --type {RUN_WORKFLOW} --task-queue {} --input {}",
+        remote.address,
+        remote.namespace,
+        target.project.run_queue(),
+        super::shell_quoted(&json!({ "definition": id }).to_string())
+    )
+}
+
+/// What a backfill would start.
+fn planned(target: &Target, jobs: &[Job]) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Planned<'a> {
+        id: &'a DefinitionId,
+        runs: u64,
+        first: Option<jiff::Timestamp>,
+        last: Option<jiff::Timestamp>,
+    }
+    let all: Vec<_> = jobs
+        .iter()
+        .map(|job| Planned {
+            id: &job.id,
+            runs: job.times.map_or(0, |times| times.count),
+            first: job.times.map(|times| times.first),
+            last: job.times.map(|times| times.last),
+        })
+        .collect();
+    super::show(target.format, &all, |_| {
+        let mut page = Page::default();
+        for job in jobs {
+            page.line(match job.times {
+                None => format!("{}: no time in the range", job.id),
+                Some(Times {
+                    first, last, count, ..
+                }) => {
+                    let zone = &job.live.values.spec.timezone;
+                    let (first, last) = (local(first, zone), local(last, zone));
+                    format!("{}: would start {count} runs, {first} to {last}", job.id)
+                }
+            });
+        }
+        page
+    })
+}
+
+/// Asks for every job, a few at a time, and tells what came of them.
+async fn all(
+    remote: &Remote,
+    target: &Target,
+    which: &Which,
+    kind: RunKind,
+    request: &RunRequest,
+    (jobs, unread): (Vec<Job>, Vec<RunAnswer>),
+) -> anyhow::Result<ExitCode> {
+    let is_one = which.selector.is_none();
+    let mut answers: Vec<RunAnswer> = unread;
+    if target.format == Format::Text {
+        for answer in &answers {
+            let id = answer.id.as_ref().map_or("", |id| id.as_str());
+            console::print(&Page::of_line(format!("{id}: failed: {}", answer.message)));
+        }
+    }
+    let asked = jobs
+        .iter()
+        .map(|job| async move { (job, ask(remote, target, kind, request, job).await) });
+    let mut asked = stream::iter(asked).buffered(CONCURRENCY);
+    while let Some((job, answer)) = asked.next().await {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if is_one => return Err(error),
+            Err(error) => not_asked(kind, job.id.clone(), &error),
+        };
+        if target.format == Format::Text {
+            console::print(&text(&job.id, &answer, is_one));
+        }
+        answers.push(answer);
+    }
+    if target.format == Format::Json {
+        match &answers[..] {
+            [answer] if is_one => super::print_json(answer)?,
+            answers => super::print_json(&answers)?,
+        };
+    }
+    Ok(exit_code(&answers))
+}
+
+/// The answer for one of many schedules that could not be asked for its run.
+fn not_asked(kind: RunKind, id: DefinitionId, error: &anyhow::Error) -> RunAnswer {
+    RunAnswer {
+        kind,
+        id: Some(id),
+        state: RunState::Failed,
+        message: failure::causes(error),
+        ..RunAnswer::default()
+    }
+}
+
+fn exit_code(answers: &[RunAnswer]) -> ExitCode {
+    if answers.iter().any(|answer| !answer.state.is_good()) {
+        ExitCode::FAILURE
+    } else if answers.iter().any(|one| one.state == RunState::Skipped) {
+        ExitCode::from(SKIPPED)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+async fn ask(
+    remote: &Remote,
+    target: &Target,
+    kind: RunKind,
+    request: &RunRequest,
+    job: &Job,
+) -> anyhow::Result<RunAnswer> {
+    let request = RunRequest {
+        request_id: format!("{}-{:016x}{:016x}", kind.name(), random(), random()),
+        id: Some(job.id.clone()),
+        ..request.clone()
+    };
+    request.check(kind).map_err(anyhow::Error::msg)?;
+    match remote.reconciler.run(kind, &request, SEEN_LIMIT).await {
+        Ok(answer) => Ok(answer),
+        Err(error @ (ReconcileClientError::NoAnswer(_) | ReconcileClientError::Absent(_))) => {
+            let when = super::when_by_hand(&error);
+            let why = format!("{error}; nothing is known to have been started; {when}:");
+            let command = temporal_command(remote, target, kind, &request, job);
+            Err(Failure::new(why).line(command).into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn text(id: &DefinitionId, answer: &RunAnswer, is_one: bool) -> Page {
+    let mut page = Page::of_line(match (answer.state, answer.kind) {
+        (RunState::Started, RunKind::Trigger) => {
+            let workflow = answer.workflow_id.as_deref().unwrap_or_default();
+            let run = answer.run_id.as_deref().unwrap_or_default();
+            format!("{id}: started {workflow} (run {run})")
+        }
+        (RunState::Lost, _) => format!("{id}: lost: {}", answer.message),
+        (RunState::Pending, _) => format!(
+            "{id}: pending: it was not seen within {} s; `almanac show {id}` tells its runs",
+            SEEN_LIMIT.as_secs()
+        ),
+        (state, _) if !state.is_good() => format!("{id}: failed: {}", answer.message),
+        _ => format!("{id}: {}", answer.message),
+    });
+    if is_one && answer.kind == RunKind::Backfill {
+        for run in &answer.runs {
+            page.line(format!("  {} (run {})", run.workflow_id, run.run_id));
+        }
+        let more = answer.started.saturating_sub(answer.runs.len() as u64);
+        if more > 0 && !answer.runs.is_empty() {
+            page.line(format!("  and {more} more"));
+        }
+        if answer.skipped > 0 {
+            page.line(
+                "  hint: --overlap buffer-all starts one after the other, allow-all all at once",
+            );
+        }
+    }
+    page
+}
+
+/// The line of the Temporal CLI that does the same.
+fn temporal_command(
+    remote: &Remote,
+    target: &Target,
+    kind: RunKind,
+    request: &RunRequest,
+    job: &Job,
+) -> String {
+    let policy = request.overlap.unwrap_or(job.live.values.overlap_policy);
+    let policy = match policy {
+        OverlapPolicy::Skip => "Skip",
+        OverlapPolicy::BufferOne => "BufferOne",
+        OverlapPolicy::BufferAll => "BufferAll",
+        OverlapPolicy::CancelOther => "CancelOther",
+        OverlapPolicy::TerminateOther => "TerminateOther",
+        OverlapPolicy::AllowAll => "AllowAll",
+    };
+    let range = job.times.map_or_else(String::new, |times| {
+        let BackfillWindow { start, end } = times.window;
+        format!(" --start-time {start} --end-time {end}")
+    });
+    format!(
+        "temporal schedule {} --address {} --namespace {} --schedule-id {}{range} --overlap-policy {policy}",
+        kind.name(),
+        remote.address,
+        remote.namespace,
+        target.project.schedule_id(&job.id),
+    )
+}

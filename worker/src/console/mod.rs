@@ -1,0 +1,139 @@
+//! Standard output and standard error: the only module that writes to them.
+//!
+//! What always holds:
+//! - Every character that is written is either Almanac's own or escaped: a page
+//!   is built of lines, and each line is escaped as a whole. Colours are added
+//!   after that.
+//! - A write that fails never stops anything. What cannot be written is dropped
+//!   and counted; a command that could not print its result exits with 1.
+//! - A worker never waits for whoever reads its output: from [`detach`] on, a
+//!   thread writes, out of a bounded queue.
+//!
+//! A reader of standard output that has gone away (`| head`) is no failure.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks for the standard streams"
+)]
+
+mod outlet;
+mod page;
+
+use std::time::Duration;
+
+use almanac_base::text;
+use anstream::{AutoStream, ColorChoice};
+
+use self::outlet::Outlet;
+pub(crate) use self::page::{Cell, Page, Tone};
+
+/// How long the end of the process waits for output that nobody reads.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+static OUT: Outlet = Outlet::new(outlet::Stream::Out);
+static ERR: Outlet = Outlet::new(outlet::Stream::Err);
+
+/// Leaves writing to threads from now on: nothing waits for a reader any more.
+pub(crate) fn detach() {
+    OUT.detach();
+    ERR.detach();
+}
+
+/// Waits, within a bound, until the queued output is written.
+pub(crate) fn flush() {
+    OUT.flush(FLUSH_LIMIT);
+    ERR.flush(FLUSH_LIMIT);
+}
+
+/// How many lines of standard error were dropped since the start.
+pub(crate) fn dropped_lines() -> u64 {
+    ERR.dropped()
+}
+
+/// Whether something that was printed to standard output is lost.
+pub(crate) fn lost_output() -> bool {
+    OUT.failed()
+}
+
+/// Whether standard error is a terminal that wants colours.
+pub(crate) fn logs_are_coloured() -> bool {
+    AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
+}
+
+/// Prints a page to standard output.
+pub(crate) fn print(page: &Page) {
+    let colours = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
+    OUT.write(page.rendered(colours).into_bytes());
+}
+
+/// Prints a JSON document to standard output.
+pub(crate) fn print_json(document: &str) {
+    OUT.write(format!("{}\n", text::json(document)).into_bytes());
+}
+
+/// Prints what the program itself is made of (a schema, a script, a manual page)
+/// as it stands.
+pub(crate) fn print_verbatim(document: String) {
+    OUT.write(document.into_bytes());
+}
+
+/// Says a line on standard error.
+pub(crate) fn eprint(line: &str) {
+    eprint_page(&Page::of_line(line));
+}
+
+/// Says lines on standard error.
+pub(crate) fn eprint_page(page: &Page) {
+    ERR.write(page.rendered(logs_are_coloured()).into_bytes());
+}
+
+/// Writes what clap composed to standard error. The caller has checked that no
+/// argument in it needs escaping.
+pub(crate) fn eprint_styled(text: &clap::builder::StyledStr) {
+    ERR.write(styled(text, logs_are_coloured()).into_bytes());
+}
+
+/// Prints what clap composed to standard output.
+pub(crate) fn print_styled(text: &clap::builder::StyledStr) {
+    let colours = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
+    OUT.write(styled(text, colours).into_bytes());
+}
+
+fn styled(composed: &clap::builder::StyledStr, colours: bool) -> String {
+    if colours {
+        return composed.ansi().to_string();
+    }
+    let lines: Vec<String> = composed
+        .to_string()
+        .split('\n')
+        .map(|line| text::line(line).into_owned())
+        .collect();
+    lines.join("\n")
+}
+
+/// Writes a log line, which is escaped already.
+pub(crate) fn log(line: Vec<u8>) {
+    ERR.write(line);
+}
+
+/// Has panics told on standard error by this module: the default hook panics
+/// again where it cannot write.
+pub(crate) fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("unnamed");
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let said = panic.payload_as_str().unwrap_or("no message");
+        let trace = std::backtrace::Backtrace::capture();
+        let traced = trace.status() == std::backtrace::BacktraceStatus::Captured;
+        let backtrace = traced.then(|| trace.to_string());
+        if tracing::enabled!(tracing::Level::ERROR) {
+            tracing::error!(thread, place, said, backtrace, "panicked");
+        } else {
+            eprint(&format!("thread `{thread}` panicked at {place}: {said}"));
+        }
+    }));
+}

@@ -1,0 +1,236 @@
+//! A file that is read again when its contents change.
+//!
+//! Always holds: what it said last that was good is what is served. Contents
+//! decide, not times: a `ConfigMap`'s files keep theirs. Only regular files are
+//! read: a pipe or a device in the file's place is an error, not a wait, so
+//! that the next good file counts.
+
+use std::fs::{File, OpenOptions, metadata};
+use std::io::Read as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_activities::metrics::Metric;
+use arc_swap::ArcSwap;
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::AuthError;
+
+/// Time between two readings.
+const READ_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a reading may take before it is an error; a network's file system
+/// may never answer.
+const READ_LIMIT: Duration = Duration::from_secs(10);
+/// The largest file, in bytes.
+const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
+/// The permission bits of those who are neither the owner nor of the group.
+const OTHERS: u32 = 0o006;
+
+/// What a file's contents mean, or what is wrong with them.
+type Parse<T> = fn(&[u8]) -> Result<T, String>;
+
+/// What a file says.
+#[derive(Debug)]
+pub struct ReloadingFile<T> {
+    flag: &'static str,
+    path: PathBuf,
+    parse: Parse<T>,
+    /// Whether others who can read it can use what it says.
+    is_secret: bool,
+    first: ContentDigest,
+    /// The permission bits of the first reading.
+    mode: u32,
+    value: ArcSwap<T>,
+}
+
+/// A reading that goes on.
+type Reading<T> = JoinHandle<Result<Contents<T>, String>>;
+
+/// What a reading found.
+struct Contents<T> {
+    print: ContentDigest,
+    /// The file's permission bits.
+    mode: u32,
+    /// What it means; `None` where that is known already.
+    value: Option<Result<T, String>>,
+}
+
+/// A digest of contents: secrets are not kept.
+type ContentDigest = [u8; 32];
+
+impl<T: Send + Sync + 'static> ReloadingFile<T> {
+    /// Reads the file that `flag` names.
+    pub(super) fn open(
+        flag: &'static str,
+        path: PathBuf,
+        parse: Parse<T>,
+    ) -> Result<Self, AuthError> {
+        let first = load(&path, parse, None).and_then(|contents| {
+            let value = contents
+                .value
+                .unwrap_or_else(|| Err("nothing was read".to_owned()));
+            Ok((contents.print, contents.mode, value?))
+        });
+        let (first, mode, value) = first.map_err(|why| AuthError::File {
+            flag,
+            path: path.display().to_string(),
+            why,
+        })?;
+        Ok(Self {
+            flag,
+            path,
+            parse,
+            is_secret: false,
+            first,
+            mode,
+            value: ArcSwap::from_pointee(value),
+        })
+    }
+
+    /// Warns when others than the owner and the group may use the file.
+    pub(super) fn secret(self) -> Self {
+        let this = Self {
+            is_secret: true,
+            ..self
+        };
+        this.warn_of_others(this.mode);
+        this
+    }
+
+    /// What it says now.
+    pub(super) fn now(&self) -> Arc<T> {
+        self.value.load_full()
+    }
+
+    /// Follows it, for ever.
+    pub(super) async fn follow(&self) {
+        // What was read last, and whether that was any good.
+        let (mut seen, mut is_good) = (Ok(self.first), true);
+        let mut reading: Option<Reading<T>> = None;
+        loop {
+            tokio::time::sleep(READ_INTERVAL).await;
+            let known = seen.as_ref().ok().copied();
+            match self.read(known, &mut reading).await {
+                // Nothing new; after a reading that took too long, it is read anew.
+                Ok(Contents { value: None, .. }) => {}
+                Ok(Contents {
+                    print,
+                    mode,
+                    value: Some(value),
+                }) => {
+                    (seen, is_good) = (Ok(print), value.is_ok());
+                    self.take(value, mode);
+                }
+                Err(why) => {
+                    is_good = false;
+                    if seen != Err(why.clone()) {
+                        seen = Err(why.clone());
+                        self.take(Err(why), 0);
+                    }
+                }
+            }
+            if !is_good {
+                reloaded("error");
+            }
+        }
+    }
+
+    /// Reads the file on a thread of its own. One that has not ended is waited
+    /// for again: there is never a second one.
+    async fn read(
+        &self,
+        seen: Option<ContentDigest>,
+        reading: &mut Option<Reading<T>>,
+    ) -> Result<Contents<T>, String> {
+        let (path, parse) = (self.path.clone(), self.parse);
+        let mut begun = reading
+            .take()
+            .unwrap_or_else(|| tokio::task::spawn_blocking(move || load(&path, parse, seen)));
+        match timeout(READ_LIMIT, &mut begun).await {
+            Ok(Ok(contents)) => contents,
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => {
+                *reading = Some(begun);
+                Err(format!("reading takes longer than {READ_LIMIT:?}"))
+            }
+        }
+    }
+
+    fn take(&self, value: Result<T, String>, mode: u32) {
+        let file = self.path.display();
+        match value {
+            Ok(value) => {
+                reloaded("ok");
+                self.value.store(Arc::new(value));
+                tracing::info!(flag = self.flag, %file, "authority read again");
+                self.warn_of_others(mode);
+            }
+            Err(error) => tracing::error!(
+                flag = self.flag, %file, error,
+                "authority cannot be read; what the file said before goes on"
+            ),
+        }
+    }
+
+    fn warn_of_others(&self, mode: u32) {
+        if self.is_secret && mode & OTHERS != 0 {
+            tracing::warn!(
+                flag = self.flag, file = %self.path.display(),
+                "others can read or write the file; hint: chmod o-rwx"
+            );
+        }
+    }
+}
+
+/// Counts a reading that found something new, and each one that failed.
+pub(super) fn reloaded(result: &'static str) {
+    metrics::counter!(Metric::AuthorityReloadTotal.as_str(), "result" => result).increment(1);
+}
+
+/// Reads a file, and what it means unless its contents are those seen last.
+fn load<T>(
+    path: &Path,
+    parse: Parse<T>,
+    seen: Option<ContentDigest>,
+) -> Result<Contents<T>, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let file = open(path)?;
+    let mode = file.metadata().map_err(text)?.permissions().mode();
+    let mut bytes = Vec::new();
+    file.take(FILE_LIMIT_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(text)?;
+    if bytes.len() as u64 > FILE_LIMIT_BYTES {
+        return Err(format!("the file is larger than {FILE_LIMIT_BYTES} bytes"));
+    }
+    let print = print(&bytes);
+    Ok(Contents {
+        print,
+        mode,
+        value: (seen != Some(print)).then(|| parse(&bytes)),
+    })
+}
+
+/// Opens a regular file. Opening a pipe would wait for its other end, and
+/// opening a device may do anything.
+fn open(path: &Path) -> Result<File, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let regular = |is_file: bool| is_file.then_some(()).ok_or("this is no regular file");
+    regular(metadata(path).map_err(text)?.is_file())?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(text)?;
+    // It may have been replaced in between.
+    regular(file.metadata().map_err(text)?.is_file())?;
+    Ok(file)
+}
+
+fn print(bytes: &[u8]) -> ContentDigest {
+    Sha256::digest(bytes).into()
+}

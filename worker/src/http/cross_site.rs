@@ -1,0 +1,242 @@
+//! What a web page that somebody visits could send.
+//!
+//! Its requests come from the visitor's machine, and from behind their
+//! firewall. It is told apart in two ways. A name of its own that resolves to
+//! loopback (DNS rebinding) shows in `Host`, and matters where being on this
+//! machine is all that is asked for: a page has no token to show. A request
+//! across sites shows in `Sec-Fetch-Site` or `Origin`.
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::limits;
+use super::problem::Problem;
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Headers of every answer: it is of this moment, it is what it says it is,
+/// and no other page may show or use it.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
+/// What an answer may load, unless it says so itself: nothing.
+const CONTENT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// Which names a request may use for this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AllowedHosts {
+    /// Those of this machine.
+    Loopback,
+    /// Any: something else tells who asks.
+    Any,
+}
+
+/// Refuses what a page of another site could have sent.
+pub(super) async fn same_site(
+    State(names): State<AllowedHosts>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check(names, request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => limits::refuse(request, problem),
+    }
+}
+
+/// Adds the headers of every answer.
+pub(super) async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    stamp(&mut response);
+    response
+}
+
+/// Adds the headers that every answer has.
+pub(super) fn stamp(response: &mut Response) {
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(CONTENT_POLICY));
+}
+
+fn check(
+    names: AllowedHosts,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    // An absolute target overrides `Host`, so both have to be ours.
+    let stated = headers.get(header::HOST).map(text).or_else(|| {
+        let authority = uri.authority()?;
+        Some(authority.as_str())
+    });
+    let stated = stated.ok_or_else(|| refused("the request names no host"))?;
+    let hosts = [Some(stated), uri.authority().map(Authority::as_str)];
+    if names == AllowedHosts::Loopback
+        && let Some(foreign) = hosts.into_iter().flatten().find(|host| !is_loopback(host))
+    {
+        let detail = format!("host `{foreign}` is not this machine: use localhost");
+        return Err(refused(detail));
+    }
+    if method.is_safe() {
+        return Ok(());
+    }
+    let site = headers.get(FETCH_SITE).map(text);
+    if let Some(site) = site
+        && !matches!(site, "same-origin" | "none")
+    {
+        let detail = format!("the request comes from another site: {site}");
+        return Err(refused(detail));
+    }
+    match headers.get(header::ORIGIN).map(text) {
+        Some(origin) if !is_of(names, origin, stated) => {
+            Err(refused(format!("origin `{origin}` is another site")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a page of this origin is a page of this process. In front of an
+/// authority may be a proxy that adds TLS.
+fn is_of(names: AllowedHosts, origin: &str, stated: &str) -> bool {
+    let https = origin
+        .strip_prefix("https://")
+        .filter(|_| names == AllowedHosts::Any);
+    origin.strip_prefix("http://").or(https) == Some(stated)
+}
+
+fn refused(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, detail)
+}
+
+/// A header's text; nothing, which no check accepts, where it is not text.
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
+}
+
+fn is_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    if authority.as_str().contains('@') {
+        return false;
+    }
+    let name = authority.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || address
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_pass() {
+        for good in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:80",
+            "127.1.2.3",
+            "[::1]:8080",
+        ] {
+            assert!(is_loopback(good), "{good}");
+        }
+        for bad in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::]",
+            "a@localhost",
+            "localhost:80@evil.example",
+            "localhost ",
+        ] {
+            assert!(!is_loopback(bad), "{bad}");
+        }
+    }
+
+    fn checked(method: &Method, headers: &[(&str, &str)]) -> bool {
+        checked_as(AllowedHosts::Loopback, method, headers)
+    }
+
+    fn checked_as(names: AllowedHosts, method: &Method, headers: &[(&str, &str)]) -> bool {
+        let headers = headers.iter().map(|(name, value)| {
+            let name = HeaderName::try_from(*name).unwrap();
+            (name, HeaderValue::try_from(*value).unwrap())
+        });
+        check(names, method, &Uri::from_static("/"), &headers.collect()).is_ok()
+    }
+
+    #[test]
+    fn a_page_of_another_site_can_trigger_nothing() {
+        let host = ("host", "localhost:8080");
+        assert!(checked(&Method::POST, &[host]));
+        assert!(checked(
+            &Method::POST,
+            &[host, ("origin", "http://localhost:8080")]
+        ));
+        assert!(checked(
+            &Method::POST,
+            &[host, ("sec-fetch-site", "same-origin")]
+        ));
+        assert!(!checked(
+            &Method::POST,
+            &[host, ("origin", "http://evil.example")]
+        ));
+        assert!(!checked(
+            &Method::POST,
+            &[host, ("origin", "http://localhost:3000")]
+        ));
+        assert!(!checked(&Method::POST, &[host, ("origin", "null")]));
+        assert!(!checked(
+            &Method::POST,
+            &[host, ("sec-fetch-site", "cross-site")]
+        ));
+        assert!(!checked(
+            &Method::POST,
+            &[host, ("sec-fetch-site", "same-site")]
+        ));
+        assert!(!checked(&Method::POST, &[("host", "evil.example")]));
+        assert!(!checked(&Method::GET, &[("host", "evil.example")]));
+        assert!(!checked(&Method::GET, &[]));
+        assert!(checked(
+            &Method::GET,
+            &[host, ("origin", "http://evil.example")]
+        ));
+    }
+
+    #[test]
+    fn behind_an_authority_any_name_is_good_and_other_sites_are_not() {
+        let post = |headers: &[(&str, &str)]| checked_as(AllowedHosts::Any, &Method::POST, headers);
+        let host = ("host", "almanac.example");
+        assert!(post(&[host]));
+        assert!(post(&[host, ("origin", "https://almanac.example")]));
+        assert!(post(&[host, ("origin", "http://almanac.example")]));
+        assert!(!post(&[host, ("origin", "https://evil.example")]));
+        assert!(!post(&[
+            host,
+            ("origin", "https://almanac.example.evil.example")
+        ]));
+        assert!(!post(&[host, ("origin", "null")]));
+        assert!(!post(&[host, ("sec-fetch-site", "cross-site")]));
+        assert!(!post(&[]));
+    }
+}

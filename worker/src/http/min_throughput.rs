@@ -1,0 +1,159 @@
+//! A socket whose client has to take what is sent to it.
+//!
+//! Neither hyper nor the kernel gives up on a client that reads a byte a
+//! minute; its answer would stay in memory all the while.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::connection_limiter::{ConnectionSlot, ShedReason};
+
+/// The size that the kernel's send buffer is asked to have, in bytes. It
+/// doubles it. Left alone it grows to megabytes a connection.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Time between two looks at what a slow client takes.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How fast a client has to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MinThroughput {
+    /// How long it may take nothing or little.
+    pub(super) grace: Duration,
+    /// What it has to take from then on, on average, in bytes a second.
+    pub(super) least: u64,
+}
+
+/// A stream that fails when its client is too slow.
+#[derive(Debug)]
+pub(super) struct MinThroughputStream {
+    stream: TcpStream,
+    place: Arc<ConnectionSlot>,
+    speed: MinThroughput,
+    stall: Option<Stall>,
+}
+
+/// Something written that the client has not taken.
+#[derive(Debug)]
+struct Stall {
+    since: Instant,
+    /// What it has taken since.
+    bytes: u64,
+    next_check: Pin<Box<Sleep>>,
+}
+
+impl MinThroughputStream {
+    /// Wraps a connection's stream.
+    pub(super) fn new(stream: TcpStream, place: Arc<ConnectionSlot>, speed: MinThroughput) -> Self {
+        if let Err(error) = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER)
+        {
+            tracing::debug!(%error, "send buffer left as it is");
+        }
+        Self {
+            stream,
+            place,
+            speed,
+            stall: None,
+        }
+    }
+
+    /// Watches a write, which may fail for being too slow.
+    fn check_speed(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(bytes)) => {
+                if let Some(stall) = &mut self.stall {
+                    stall.bytes += bytes as u64;
+                }
+                Poll::Ready(Ok(bytes))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                ready!(self.poll_too_slow(cx));
+                ShedReason::Slow.count();
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.place.sending(true);
+        let speed = self.speed;
+        let stall = self.stall.get_or_insert_with(|| Stall {
+            since: Instant::now(),
+            bytes: 0,
+            next_check: Box::pin(sleep(speed.grace)),
+        });
+        loop {
+            ready!(stall.next_check.as_mut().poll(cx));
+            if stall.bytes
+                < speed
+                    .least
+                    .saturating_mul(stall.since.elapsed().as_secs())
+                    .max(1)
+            {
+                return Poll::Ready(());
+            }
+            stall
+                .next_check
+                .as_mut()
+                .reset(Instant::now() + CHECK_INTERVAL);
+        }
+    }
+}
+
+impl AsyncRead for MinThroughputStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for MinThroughputStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.check_speed(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.check_speed(cx, written)
+    }
+
+    // So that hyper sends an answer's own memory, and no copy of it.
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    // Called once all has been written.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.stall.take().is_some() {
+            self.place.sending(false);
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

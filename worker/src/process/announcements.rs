@@ -1,0 +1,321 @@
+//! What this worker has to tell the reconcile workflow.
+//!
+//! Pure: fed with what reloads changed, it always knows the one announcement
+//! that brings the workflow up to date, however many reloads happened since
+//! the last one that was delivered. So nothing is queued while Temporal is
+//! away. Sending is left to [`super::announcer`].
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use almanac_base::names::{Revision, WorkerId};
+use almanac_core::record::{Announcement, DefinitionCounts, Options, WorkerEvent};
+
+use crate::registry::ReloadSummary;
+
+/// How many statements are kept for the workflow to ask for.
+const STATEMENTS_KEPT: usize = 16;
+
+/// The statements of this worker, for the workflow to ask for: a signal alone
+/// proves nothing, since anyone may send one in any worker's name.
+#[derive(Debug, Default)]
+pub struct AnnouncementLog(Mutex<NumberedAnnouncements>);
+
+#[derive(Debug, Default)]
+struct NumberedAnnouncements {
+    /// The number of the last one.
+    last: u64,
+    /// The last ones, in their order.
+    kept: Vec<Announcement>,
+}
+
+impl AnnouncementLog {
+    /// Numbers a statement and keeps it. One that is made again keeps its number.
+    pub(super) fn make(&self, statement: Announcement) -> Announcement {
+        let mut log = self.lock();
+        let again = log.kept.last().filter(|last| {
+            let number = last.number;
+            **last
+                == Announcement {
+                    number,
+                    ..statement.clone()
+                }
+        });
+        if let Some(again) = again {
+            return again.clone();
+        }
+        log.last += 1;
+        let statement = Announcement {
+            number: log.last,
+            ..statement
+        };
+        log.kept.push(statement.clone());
+        let old = log.kept.len().saturating_sub(STATEMENTS_KEPT);
+        log.kept.drain(..old);
+        statement
+    }
+
+    /// The statements after the one with this number.
+    pub fn after(&self, last_number: u64) -> Vec<Announcement> {
+        let log = self.lock();
+        let later = log.kept.iter().filter(|one| one.number > last_number);
+        later.cloned().collect()
+    }
+
+    /// The workflow does not know this worker: what it said before is of no use.
+    pub(super) fn forget(&self) {
+        self.lock().kept.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, NumberedAnnouncements> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything not yet said.
+#[derive(Debug)]
+pub(super) struct AnnouncementState {
+    worker: WorkerId,
+    options: Options,
+    /// The revision the registry holds; `None` until it has loaded.
+    held_revision: Option<Revision>,
+    /// What the workflow knows that it holds; `None` while it does not know this worker.
+    known_revision: Option<Revision>,
+    /// All that changed and was not told.
+    unannounced: Option<ReloadSummary>,
+    /// How many definitions there are, and how many documents fail.
+    totals: DefinitionCounts,
+}
+
+impl AnnouncementState {
+    /// At a process's start: there is nothing to say before the registry has loaded.
+    pub(super) fn new(worker: WorkerId, options: Options) -> Self {
+        Self {
+            worker,
+            options,
+            held_revision: None,
+            known_revision: None,
+            unannounced: None,
+            totals: DefinitionCounts::default(),
+        }
+    }
+
+    /// The registry holds other definitions.
+    pub(super) fn reloaded(&mut self, summary: ReloadSummary) {
+        self.held_revision = Some(summary.revision.clone());
+        self.totals = DefinitionCounts {
+            total: summary.counts.total,
+            invalid: summary.counts.invalid,
+            ..DefinitionCounts::default()
+        };
+        self.unannounced = Some(match self.unannounced.take() {
+            Some(earlier) => earlier.then(summary),
+            None => summary,
+        });
+    }
+
+    /// What is to be said now, if anything.
+    pub(super) fn pending(&self) -> Option<Announcement> {
+        let held_revision = self.held_revision.as_ref()?;
+        match &self.known_revision {
+            None => Some(self.announcement(WorkerEvent::Started)),
+            Some(known_revision) if known_revision != held_revision => Some(Announcement {
+                previous: Some(known_revision.clone()),
+                changed: self
+                    .unannounced
+                    .as_ref()
+                    .and_then(|unannounced| unannounced.changed.clone()),
+                ..self.announcement(WorkerEvent::Changed)
+            }),
+            Some(_) => None,
+        }
+    }
+
+    /// The pending announcement was delivered.
+    pub(super) fn delivered(&mut self) {
+        self.known_revision.clone_from(&self.held_revision);
+        self.unannounced = None;
+    }
+
+    /// The workflow does not know this worker (any more).
+    pub(super) fn forgotten(&mut self) {
+        self.known_revision = None;
+    }
+
+    /// The last words.
+    pub(super) fn announce_stop(&self) -> Announcement {
+        self.announcement(WorkerEvent::Stopping)
+    }
+
+    /// The worker that speaks.
+    pub(super) const fn worker(&self) -> &WorkerId {
+        &self.worker
+    }
+
+    /// What the workflow knows that this worker holds.
+    pub(super) const fn known_revision(&self) -> Option<&Revision> {
+        self.known_revision.as_ref()
+    }
+
+    fn announcement(&self, event: WorkerEvent) -> Announcement {
+        Announcement {
+            worker: self.worker.clone(),
+            number: 0,
+            event,
+            previous: None,
+            revision: self.held_revision.clone().unwrap_or_default(),
+            options: self.options.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            changed: None,
+            definitions: self
+                .unannounced
+                .as_ref()
+                .map_or(self.totals, |unannounced| unannounced.counts),
+            event_types: DefinitionCounts::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use almanac_base::names::DefinitionId;
+
+    use super::*;
+
+    fn revision(text: &str) -> Revision {
+        Revision::of(text.as_bytes())
+    }
+
+    /// The step to a revision, with `changed` naming what differs.
+    fn step(previous: Option<&str>, to: &str, changed: Option<&[&str]>) -> ReloadSummary {
+        ReloadSummary {
+            previous: previous.map(revision),
+            revision: revision(to),
+            counts: DefinitionCounts {
+                total: 5,
+                updated: changed.map_or(0, <[_]>::len) as u64,
+                ..DefinitionCounts::default()
+            },
+            changed: changed.map(|ids| ids.iter().map(|id| id.parse().unwrap()).collect()),
+        }
+    }
+
+    /// An outbox whose workflow knows that revision `a` is held.
+    fn announced() -> AnnouncementState {
+        let mut state = AnnouncementState::new(WorkerId::new("w"), Options::default());
+        state.reloaded(step(None, "a", None));
+        state.delivered();
+        state
+    }
+
+    fn ids(announcement: &Announcement) -> Option<Vec<&str>> {
+        let changed = announcement.changed.as_ref()?;
+        Some(changed.iter().map(DefinitionId::as_str).collect())
+    }
+
+    #[test]
+    fn statements_are_numbered_once_and_told_from_where_the_workflow_is() {
+        let statements = AnnouncementLog::default();
+        let started = announced().announcement(WorkerEvent::Started);
+        let first = statements.make(started.clone());
+        assert_eq!((first.number, statements.make(started).number), (1, 1));
+        let last = statements.make(announced().announce_stop());
+        assert_eq!(statements.after(0), [first, last.clone()]);
+        assert_eq!(statements.after(1), [last]);
+        statements.forget();
+        assert_eq!(statements.after(0), []);
+        assert_eq!(statements.make(announced().announce_stop()).number, 3);
+        for n in 0..100 {
+            let mut state = announced();
+            state.reloaded(step(Some("a"), &n.to_string(), None));
+            statements.make(state.pending().unwrap());
+        }
+        assert_eq!(statements.after(0).len(), STATEMENTS_KEPT);
+    }
+
+    #[test]
+    fn nothing_is_said_before_the_first_load() {
+        let mut state = AnnouncementState::new(WorkerId::new("w"), Options::default());
+        assert_eq!(state.pending(), None);
+        state.reloaded(step(None, "a", None));
+        let announcement = state.pending().unwrap();
+        assert_eq!(announcement.event, WorkerEvent::Started);
+        assert_eq!(
+            (announcement.previous, announcement.revision),
+            (None, revision("a"))
+        );
+        assert_eq!(announcement.definitions.total, 5);
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        assert_eq!(announced().pending(), None);
+    }
+
+    #[test]
+    fn an_edit_names_its_definition_and_the_revision_it_was_made_on() {
+        let mut state = announced();
+        state.reloaded(step(Some("a"), "b", Some(&["x"])));
+        let announcement = state.pending().unwrap();
+        assert_eq!(announcement.event, WorkerEvent::Changed);
+        assert_eq!(announcement.previous, Some(revision("a")));
+        assert_eq!(ids(&announcement), Some(vec!["x"]));
+        assert_eq!(announcement.definitions.updated, 1);
+    }
+
+    #[test]
+    fn reloads_while_temporal_is_away_become_one_announcement() {
+        let mut state = announced();
+        state.reloaded(step(Some("a"), "b", Some(&["x"])));
+        state.reloaded(step(Some("b"), "c", Some(&["x", "y"])));
+        let announcement = state.pending().unwrap();
+        assert_eq!(announcement.previous, Some(revision("a")));
+        assert_eq!(announcement.revision, revision("c"));
+        assert_eq!(ids(&announcement), Some(vec!["x", "y"]));
+        assert_eq!(announcement.definitions.updated, 3);
+        state.delivered();
+        assert_eq!(state.pending(), None);
+        state.reloaded(step(Some("c"), "d", Some(&["z"])));
+        let announcement = state.pending().unwrap();
+        assert_eq!(announcement.previous, Some(revision("c")));
+        assert_eq!(announcement.definitions.updated, 1);
+    }
+
+    #[test]
+    fn one_reload_that_takes_a_full_pass_makes_all_of_them_take_one() {
+        let mut state = announced();
+        state.reloaded(step(Some("a"), "b", None));
+        state.reloaded(step(Some("b"), "c", Some(&["x"])));
+        assert_eq!(ids(&state.pending().unwrap()), None);
+    }
+
+    #[test]
+    fn going_back_to_what_was_told_is_nothing_to_say() {
+        let mut state = announced();
+        state.reloaded(step(Some("a"), "b", Some(&["x"])));
+        state.reloaded(step(Some("b"), "a", Some(&["x"])));
+        assert_eq!(state.pending(), None);
+    }
+
+    #[test]
+    fn a_worker_that_was_forgotten_introduces_itself_again() {
+        let mut state = announced();
+        state.forgotten();
+        let announcement = state.pending().unwrap();
+        assert_eq!(announcement.event, WorkerEvent::Started);
+        assert_eq!(announcement.revision, revision("a"));
+        assert_eq!(
+            (
+                announcement.definitions.total,
+                announcement.definitions.updated
+            ),
+            (5, 0)
+        );
+    }
+
+    #[test]
+    fn the_last_words_are_said_by_name() {
+        let announcement = announced().announce_stop();
+        assert_eq!(announcement.event, WorkerEvent::Stopping);
+        assert_eq!(announcement.worker, WorkerId::new("w"));
+    }
+}

@@ -1,0 +1,255 @@
+//! Talks with the reconcile workflow: announces what the registry holds, and
+//! watches the workflow's state.
+//!
+//! What always holds: while Temporal answers, the workflow exists and knows
+//! this worker and its revision, or will within [`POLL_INTERVAL_READY`]; one that
+//! was terminated is started again by the announcement that finds it gone.
+//! What is said is decided by [`super::announcements`], and what the state means for
+//! the process by [`crate::health`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_base::names::Project;
+use almanac_core::record::Status;
+use temporalio_client::Client;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::announcements::{AnnouncementLog, AnnouncementState};
+use crate::backoff::Backoff;
+use crate::health::Health;
+use crate::reconcile_client::{ReconcileClient, ReconcileClientError};
+use crate::registry::Registry;
+
+/// Time between two looks at the workflow's state while it is not as it should be.
+const POLL_INTERVAL_UNREADY: Duration = Duration::from_secs(1);
+/// The same, once it is.
+const POLL_INTERVAL_READY: Duration = Duration::from_secs(15);
+/// How long the last words may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time between two looks whether they were heard.
+const STOP_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the workflow is asked for its state before it is told that this
+/// worker started: it cannot answer before a worker polls.
+const FIRST_STATUS_ATTEMPTS: u32 = 3;
+
+/// The part of the process that talks.
+#[derive(Debug)]
+pub(super) struct Announcer {
+    /// What is to be said.
+    pub(super) announcement_state: AnnouncementState,
+    /// Its statements, for the workflow to ask for.
+    pub(super) announcement_log: Arc<AnnouncementLog>,
+    /// Where the news come from.
+    pub(super) registry: Arc<Registry>,
+    /// What is learnt.
+    pub(super) health: Arc<Health>,
+    /// Whose workflow it is.
+    pub(super) project: Project,
+    /// The connection, as soon as there is one.
+    pub(super) clients: watch::Receiver<Option<Client>>,
+}
+
+impl Announcer {
+    /// Talks until told to stop; then says so.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut clients = self.clients.clone();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.announce_changes(&mut clients) => {}
+        }
+        if let Some(reconciler) = self.reconciler()
+            && self.announcement_state.known_revision().is_some()
+        {
+            match tokio::time::timeout(STOP_TIMEOUT, self.announce_stop(&reconciler)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "could not say that this worker stops"),
+                Err(_) => tracing::warn!("could not say in time that this worker stops"),
+            }
+        }
+    }
+
+    /// Tells the workflow that this worker stops, and waits until it took that
+    /// in: a workflow task left half-way by the worker that drains would keep
+    /// the next process waiting until it times out.
+    async fn announce_stop(
+        &self,
+        reconciler: &ReconcileClient,
+    ) -> Result<(), ReconcileClientError> {
+        let announcement = self
+            .announcement_log
+            .make(self.announcement_state.announce_stop());
+        reconciler.tell(&announcement).await?;
+        while reconciler
+            .status()
+            .await?
+            .workers
+            .contains_key(self.announcement_state.worker())
+        {
+            tokio::time::sleep(STOP_POLL_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// For ever; ends only when no connection can come any more.
+    async fn announce_changes(&mut self, clients: &mut watch::Receiver<Option<Client>>) {
+        // Nothing can be said before the first load, nor to nobody.
+        let loaded = self.registry.changed().await;
+        self.announcement_state.reloaded(loaded);
+        if clients.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
+        self.observe_first_status().await;
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
+        let mut logged = Logged::Nothing;
+        loop {
+            let Some(reconciler) = self.reconciler() else {
+                return;
+            };
+            let wait = match self.turn(&reconciler, logged == Logged::Nothing).await {
+                Ok(wait) => {
+                    if logged > Logged::Nothing {
+                        tracing::info!("the reconcile workflow answers again");
+                    }
+                    logged = Logged::Nothing;
+                    backoff.reset();
+                    wait
+                }
+                // Many ask at once when workers start together.
+                Err(ReconcileClientError::Busy(reason)) => {
+                    tracing::debug!(reason, "the reconcile workflow is busy");
+                    backoff.next_wait()
+                }
+                Err(error) => {
+                    logged = logged.and(&error);
+                    self.note(&error);
+                    backoff.next_wait()
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                summary = self.registry.changed() => self.announcement_state.reloaded(summary),
+                gone = clients.changed() => if gone.is_err() { return },
+            }
+        }
+    }
+
+    /// Says what is to be said, then looks; how long to wait for the next turn.
+    /// While all is well the look comes later: the pass that the news lead to
+    /// need not wait for the answer to a question.
+    async fn turn(
+        &mut self,
+        reconciler: &ReconcileClient,
+        is_connected: bool,
+    ) -> Result<Duration, ReconcileClientError> {
+        if let Some(announcement) = self.announcement_state.pending() {
+            let announcement = self.announcement_log.make(announcement);
+            reconciler.announce(&announcement).await?;
+            tracing::debug!(event = ?announcement.event, revision = %announcement.revision, "announced");
+            self.announcement_state.delivered();
+            self.health.connected();
+            if is_connected && self.health.is_ready() {
+                return Ok(POLL_INTERVAL_UNREADY);
+            }
+        }
+        match reconciler.status().await {
+            Ok(status) => Ok(self.observe_status(&status)),
+            Err(ReconcileClientError::Absent(workflow)) => {
+                tracing::warn!(
+                    workflow,
+                    "the reconcile workflow is gone; starting it again"
+                );
+                self.forgotten();
+                Ok(POLL_INTERVAL_UNREADY)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn observe_status(&mut self, status: &Status) -> Duration {
+        self.health.connected();
+        self.health.observe(status);
+        let worker = self.announcement_state.worker();
+        let known = status.workers.get(worker).map(|known| &known.revision);
+        let announced = status.announced.get(worker);
+        let known_revision = self.announcement_state.known_revision();
+        if known_revision.is_some() && known != known_revision && announced != known_revision {
+            tracing::debug!("the reconcile workflow does not know this worker as it is");
+            self.forgotten();
+            POLL_INTERVAL_UNREADY
+        } else if known_revision.is_some() && known != known_revision {
+            // It is asked, or will be.
+            POLL_INTERVAL_UNREADY
+        } else if self.health.is_ready() {
+            POLL_INTERVAL_READY
+        } else {
+            POLL_INTERVAL_UNREADY
+        }
+    }
+
+    /// The workflow does not know this worker: it introduces itself again.
+    fn forgotten(&mut self) {
+        self.announcement_state.forgotten();
+        self.announcement_log.forget();
+    }
+
+    /// What the workflow did before this worker spoke, so that it is not taken
+    /// for this process's success. Without an answer the first look after the
+    /// announcement is taken instead, which may only delay readiness.
+    async fn observe_first_status(&self) {
+        for _ in 0..FIRST_STATUS_ATTEMPTS {
+            let Some(reconciler) = self.reconciler() else {
+                return;
+            };
+            match reconciler.status().await {
+                Ok(status) => return self.health.begin(Some(&status)),
+                Err(ReconcileClientError::Absent(_)) => return self.health.begin(None),
+                Err(error) => {
+                    tracing::debug!(%error, "the reconcile workflow does not answer yet");
+                    self.note(&error);
+                    tokio::time::sleep(POLL_INTERVAL_UNREADY).await;
+                }
+            }
+        }
+    }
+
+    fn note(&self, error: &ReconcileClientError) {
+        match error {
+            ReconcileClientError::Temporal(_) => self.health.away(error.to_string()),
+            other => self.health.trouble(other.to_string()),
+        }
+    }
+
+    fn reconciler(&self) -> Option<ReconcileClient> {
+        let client = self.clients.borrow().clone()?;
+        Some(ReconcileClient::new(client, self.project.clone()))
+    }
+}
+
+/// What was logged since the workflow answered last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Logged {
+    Nothing,
+    Unreachable,
+    Stuck,
+}
+
+impl Logged {
+    /// Logs an error where it is worse than what was logged before.
+    fn and(self, error: &ReconcileClientError) -> Self {
+        let now = match error {
+            ReconcileClientError::Stuck(_) => Self::Stuck,
+            _ => Self::Unreachable,
+        };
+        if now <= self {
+            return self;
+        }
+        if now == Self::Stuck {
+            tracing::error!(%error, "nothing is reconciled");
+        } else {
+            tracing::warn!(%error, "cannot reach the reconcile workflow; trying on");
+        }
+        now
+    }
+}

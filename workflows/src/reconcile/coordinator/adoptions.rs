@@ -1,0 +1,78 @@
+//! Adoptions: asked for, and handed to a pass.
+
+use almanac_base::size::json_size;
+use almanac_core::record::{
+    AdoptAnswer, AdoptRequest, Adoption, Adoptions, HistoryEntry, HistoryEntryKind, PendingPass,
+    Trigger,
+};
+
+use super::Coordinator;
+use crate::reconcile::pass_queue::PassRequest;
+use crate::reconcile::state_limits::{self, ORDERS_KEPT};
+
+/// What an adoption takes in the state beside its request, in bytes of JSON.
+const ENTRY_OVERHEAD: usize = 300;
+
+impl Coordinator {
+    /// Whether the update `adopt` can be taken.
+    pub(in crate::reconcile) fn admits_adoption(
+        &self,
+        request: &AdoptRequest,
+    ) -> Result<(), String> {
+        self.admits_once::<AdoptAnswer>(&request.request_id, |machine| {
+            let id = request.check()?;
+            machine.goes_on()?;
+            let adoptions = &machine.state.adoptions;
+            if !adoptions.contains_key(id) && adoptions.len() >= ORDERS_KEPT {
+                return Err(format!(
+                    "too many adoptions wait ({}); try again later",
+                    adoptions.len()
+                ));
+            }
+            let more = ENTRY_OVERHEAD + json_size(request);
+            state_limits::admits("adoptions", adoptions, more, state_limits::ADOPTIONS_LIMIT)
+        })
+    }
+
+    /// The update `adopt`: a pass over this definition does it.
+    pub(in crate::reconcile) fn adopt(
+        &mut self,
+        request: &AdoptRequest,
+    ) -> Result<AdoptAnswer, String> {
+        self.once(&request.request_id, |machine| {
+            let id = request.check()?.clone();
+            machine.state.orders_given = machine.state.orders_given.saturating_add(1);
+            let adoption = Adoption {
+                number: machine.state.orders_given,
+                from: request.from.clone(),
+                from_project: request.from_project.clone(),
+                revision: request.revision.clone(),
+                by: request.by.clone(),
+                at: machine.now,
+            };
+            let pass = machine.ask(PassRequest::only(Trigger::Adopt, vec![id.clone()]));
+            machine.touched(HistoryEntry {
+                at: machine.now,
+                id: id.to_string(),
+                kind: HistoryEntryKind::Asked,
+                op: "adopt".to_owned(),
+                pass,
+                reason: format!("to take over from `{}`", request.from),
+                by: request.by.clone(),
+                ..HistoryEntry::default()
+            });
+            machine.state.adoptions.insert(id, adoption);
+            Ok(AdoptAnswer { pass })
+        })
+    }
+
+    /// The adoptions that a pass is handed: a dry run does none.
+    pub(super) fn adoptions_of(&self, pass: &PendingPass) -> Adoptions {
+        let covered = |id| pass.only.as_ref().is_none_or(|only| only.contains(id));
+        let adoptions = self.state.adoptions.iter();
+        adoptions
+            .filter(|(id, _)| !pass.dry_run && covered(id))
+            .map(|(id, one)| (id.clone(), one.clone()))
+            .collect()
+    }
+}

@@ -1,0 +1,31 @@
+//! What touched single schedules.
+
+use almanac_base::names::Project;
+use almanac_core::record::{HistoryEntry, HistoryRequest, append_history};
+
+use super::Coordinator;
+use crate::reconcile::state_limits;
+
+impl Coordinator {
+    /// Remembers what touched a schedule.
+    pub(super) fn touched(&mut self, mut touch: HistoryEntry) {
+        state_limits::history_entry(&mut touch);
+        append_history(&mut self.state.history, touch);
+    }
+
+    /// What touched the schedules that are asked about, newest first. Where no
+    /// definition was left, the schedule's own id was noted.
+    pub(in crate::reconcile) fn history(
+        &self,
+        project: Option<&Project>,
+        request: &HistoryRequest,
+    ) -> Vec<HistoryEntry> {
+        let id = request.id.as_str();
+        let schedule = project.map(|project| format!("{}{id}", project.schedule_prefix()));
+        let is_asked = |touch: &HistoryEntry| {
+            id.is_empty() || touch.id == id || Some(&touch.id) == schedule.as_ref()
+        };
+        let history = self.state.history.iter().rev();
+        history.filter(|touch| is_asked(touch)).cloned().collect()
+    }
+}

@@ -1,0 +1,202 @@
+//! Runs that operators ask for: in a queue of their own, beside the passes.
+//!
+//! One at a time for each schedule: on one of the servers two patches of a
+//! schedule overwrite one another. What is known of a run is kept before
+//! anything is sent, so that a run is sent once at most, whoever dies.
+
+use std::collections::BTreeMap;
+
+use almanac_base::size::json_size;
+use almanac_core::record::{
+    ManualRunInput, RUNS_WAITING, RunAnswer, RunBaseline, RunKind, RunRecord, RunRequest, RunState,
+};
+
+use super::Coordinator;
+use crate::reconcile::state_limits;
+
+/// What a run takes in the state beside its request, in bytes of JSON.
+const RUN_OVERHEAD: usize = 500;
+
+impl Coordinator {
+    /// Whether the update `trigger` or `backfill` can be taken.
+    pub(in crate::reconcile) fn admits_run(
+        &self,
+        kind: RunKind,
+        request: &RunRequest,
+    ) -> Result<(), String> {
+        let id = request.check(kind)?;
+        if let Some(known) = self.run_of(&request.request_id) {
+            if known.order.kind == kind && known.order.id == *id {
+                return Ok(());
+            }
+            return Err(format!(
+                "request_id `{}` was that of a {} of `{}`",
+                request.request_id,
+                known.order.kind.name(),
+                known.order.id
+            ));
+        }
+        let waiting = self.runs_pending();
+        if waiting >= RUNS_WAITING {
+            return Err(format!("too many runs wait ({waiting}); try again later"));
+        }
+        let waiting: Vec<_> = self
+            .state
+            .runs
+            .iter()
+            .filter(|run| run.answer.is_none())
+            .collect();
+        let more = RUN_OVERHEAD + json_size(request) + request.request_id.len();
+        state_limits::admits("runs", &waiting, more, state_limits::RUNS_LIMIT)
+    }
+
+    /// The update `trigger` or `backfill`: what is known of the run so far. A
+    /// repeated request gets what is known then: the run is its memory.
+    pub(in crate::reconcile) fn ask_run(
+        &mut self,
+        kind: RunKind,
+        request: &RunRequest,
+    ) -> Result<RunAnswer, String> {
+        let number = self.run_asked(kind, request)?;
+        let answer = self.run_answer(number);
+        answer.ok_or_else(|| "the request has been forgotten".to_owned())
+    }
+
+    /// The number of the run that is asked for.
+    fn run_asked(&mut self, kind: RunKind, request: &RunRequest) -> Result<u64, String> {
+        self.admits_run(kind, request)?;
+        if let Some(known) = self.run_of(&request.request_id) {
+            return Ok(known.order.number);
+        }
+        let id = request.check(kind)?.clone();
+        self.state.runs_asked = self.state.runs_asked.saturating_add(1);
+        let number = self.state.runs_asked;
+        let mut order = ManualRunInput {
+            number,
+            kind,
+            id,
+            // The server forgets a patch whose name it knows.
+            request_id: if request.request_id.is_empty() {
+                format!("almanac-run-{number}-{}", self.now.as_nanosecond())
+            } else {
+                format!("almanac-run-{}", request.request_id)
+            },
+            overlap: request.overlap,
+            from: request.from,
+            to: request.to,
+            limit: request.limit,
+            reason: request.reason.clone(),
+            by: request.by.clone(),
+            before: None,
+            sent: false,
+        };
+        state_limits::manual_run_input(&mut order);
+        self.state.runs.push_back(RunRecord {
+            request_id: request.request_id.clone(),
+            order,
+            answer: None,
+        });
+        Ok(number)
+    }
+
+    /// How many runs were ever asked for.
+    pub(in crate::reconcile) fn runs_asked(&self) -> u64 {
+        self.state.runs_asked
+    }
+
+    /// How many runs wait or go on.
+    pub(in crate::reconcile) fn runs_pending(&self) -> usize {
+        let runs = self.state.runs.iter();
+        runs.filter(|run| run.answer.is_none()).count()
+    }
+
+    /// Whether a run goes on.
+    pub(in crate::reconcile) fn runs_go_on(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// Whether a run can begin.
+    pub(in crate::reconcile) fn run_waits(&self) -> bool {
+        self.next_waiting().is_some()
+    }
+
+    /// Takes the next run, which is then handed back to [`Self::run_ended`].
+    pub(in crate::reconcile) fn next_run(&mut self) -> Option<ManualRunInput> {
+        let mut order = self.next_waiting()?.clone();
+        // It was looked at by a run of this workflow that did not see its end.
+        order.sent = order.before.is_some();
+        self.active.insert(order.id.clone());
+        Some(order)
+    }
+
+    fn next_waiting(&self) -> Option<&ManualRunInput> {
+        let mut runs = self.state.runs.iter();
+        runs.find(|run| run.answer.is_none() && !self.active.contains(&run.order.id))
+            .map(|run| &run.order)
+    }
+
+    /// A run may be sent from now on.
+    pub(in crate::reconcile) fn run_seen(&mut self, number: u64, mut before: RunBaseline) {
+        state_limits::run_baseline(&mut before);
+        if let Some(run) = self.run_mut(number) {
+            run.order.before = Some(before);
+        }
+    }
+
+    /// A run is over.
+    pub(in crate::reconcile) fn run_ended(&mut self, order: &ManualRunInput, answer: RunAnswer) {
+        self.active.remove(&order.id);
+        let mut answer = RunAnswer {
+            number: order.number,
+            kind: order.kind,
+            id: Some(order.id.clone()),
+            ..answer
+        };
+        state_limits::answer(&mut answer);
+        if let Some(run) = self.run_mut(order.number) {
+            // What was seen before it is of no use any more.
+            run.order.before = None;
+            run.answer = Some(answer);
+        }
+        state_limits::runs(&mut self.state.runs);
+    }
+
+    /// The answer to a request, so far.
+    pub(in crate::reconcile) fn run_answer(&self, number: u64) -> Option<RunAnswer> {
+        let mut runs = self.state.runs.iter();
+        runs.find(|run| run.order.number == number).map(told)
+    }
+
+    /// The answers to the requests with these ids, so far; none to one that is not known.
+    pub(in crate::reconcile) fn run_answers_of(
+        &self,
+        request_ids: Vec<String>,
+    ) -> BTreeMap<String, RunAnswer> {
+        let known = |id: String| self.run_of(&id).map(|run| (id, told(run)));
+        request_ids.into_iter().filter_map(known).collect()
+    }
+
+    fn run_of(&self, request_id: &str) -> Option<&RunRecord> {
+        if request_id.is_empty() {
+            return None;
+        }
+        let mut runs = self.state.runs.iter();
+        runs.find(|run| run.request_id == request_id)
+    }
+
+    fn run_mut(&mut self, number: u64) -> Option<&mut RunRecord> {
+        let mut runs = self.state.runs.iter_mut();
+        runs.find(|run| run.order.number == number)
+    }
+}
+
+fn told(run: &RunRecord) -> RunAnswer {
+    run.answer.clone().unwrap_or_else(|| RunAnswer {
+        number: run.order.number,
+        kind: run.order.kind,
+        id: Some(run.order.id.clone()),
+        state: RunState::Pending,
+        message: "it waits, or goes on".to_owned(),
+        ..RunAnswer::default()
+    })
+}

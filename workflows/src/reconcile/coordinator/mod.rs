@@ -1,0 +1,411 @@
+//! The workflow without Temporal: what it is told goes in, what it does next comes out.
+//!
+//! Time is what the caller last said with [`Coordinator::tick`].
+
+mod adoptions;
+mod attempts;
+mod history;
+mod manual_run_queue;
+mod overrides;
+mod requests;
+mod suspension;
+mod worker_probes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use almanac_base::names::{DefinitionId, Revision, WorkerId};
+use almanac_core::record::{
+    Announcement, PassDone, PassInput, PendingPass, State, Status, SyncAnswer, SyncRequest,
+    Trigger, WorkerEvent,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::current_revision::{self, RevisionChange};
+use super::pass_queue::{self, PassRequest};
+use super::{pass_outcome, state_limits};
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Next {
+    /// Nothing, until then or until [`Coordinator::news`] grows.
+    Wait(Option<Timestamp>),
+    /// Ask these workers which revision they hold, with this input.
+    Probe(Vec<WorkerId>, Box<PassInput>),
+    /// Let this worker do this pass.
+    Run(WorkerId, Box<PassInput>),
+}
+
+/// How the attempt at a pass ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Attempt {
+    /// The pass ran.
+    Done(Box<PassDone>),
+    /// The worker holds another revision.
+    Refused(Revision, Option<Vec<Announcement>>),
+    /// The worker did not start it in time.
+    NotStarted,
+    /// It failed.
+    Failed(String),
+}
+
+/// The decisions of the reconcile workflow.
+#[derive(Debug, Clone)]
+pub(super) struct Coordinator {
+    state: State,
+    now: Timestamp,
+    /// The pass that runs, and where.
+    running: Option<(WorkerId, PendingPass)>,
+    /// Attempts in a row that did not end well.
+    failed_attempts: u32,
+    /// After a failure: when to try again, and `news` as it was.
+    retry: Option<(Timestamp, u64)>,
+    /// Workers that hold another revision have been asked for this pass.
+    probed: bool,
+    /// Grows with everything that may change what is to be done.
+    news: u64,
+    /// Overrides whose end was asked for, with that end: once in a run, since
+    /// a schedule that cannot be written would be tried for ever.
+    expired: BTreeMap<DefinitionId, Timestamp>,
+    /// The definitions of which a run that operators asked for goes on.
+    active: BTreeSet<DefinitionId>,
+    /// Workers are asked before their announcements count.
+    asks: bool,
+    /// Grows with each worker that answered a question, or did not.
+    answers: u64,
+    /// The workers that are being asked, with the announcements that led to it.
+    asking: BTreeMap<WorkerId, Option<Announcement>>,
+    /// The workers that were silent for too long, and are to be asked.
+    overdue: BTreeSet<WorkerId>,
+    /// The announcement that the running pass proves.
+    hint: Option<Announcement>,
+}
+
+impl Coordinator {
+    /// Goes on with a state from whomever.
+    pub(super) fn new(mut state: State, now: Timestamp) -> Self {
+        state_limits::state(&mut state, now);
+        Self {
+            state,
+            now,
+            running: None,
+            failed_attempts: 0,
+            retry: None,
+            probed: false,
+            news: 0,
+            expired: BTreeMap::new(),
+            active: BTreeSet::new(),
+            asks: true,
+            answers: 0,
+            asking: BTreeMap::new(),
+            overdue: BTreeSet::new(),
+            hint: None,
+        }
+    }
+
+    /// Says what time it is.
+    pub(super) fn tick(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    /// A worker that holds the current revision.
+    pub(super) fn worker_with_current(&self) -> Option<WorkerId> {
+        current_revision::pick(&self.state)
+    }
+
+    /// Whether a pass runs.
+    pub(super) fn passes(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The time as last said.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Grows with everything that may change what [`Self::next`] answers.
+    pub(super) fn news(&self) -> u64 {
+        self.news.saturating_add(self.answers)
+    }
+
+    /// The state to carry on.
+    pub(super) fn carried(&self) -> State {
+        let mut state = self.state.clone();
+        if let Some((_, pass)) = &self.running {
+            pass_queue::put_back(&mut state.pending, pass.clone());
+        }
+        let unproved = self.asking.values().flatten().chain(&self.hint);
+        for claim in unproved {
+            worker_probes::keep(&mut state.claims, claim.clone());
+        }
+        state_limits::state(&mut state, self.now);
+        state
+    }
+
+    /// A worker spoke.
+    pub(super) fn announce(&mut self, said: &Announcement) {
+        let differed = self.differ();
+        let effect = self.take_in(said);
+        match (effect, &said.changed) {
+            (RevisionChange::Edited, Some(ids)) => {
+                self.ask(PassRequest::only(Trigger::Change, ids.clone()));
+            }
+            (RevisionChange::Edited, None) => {
+                self.ask(PassRequest::full(Trigger::Change));
+            }
+            (RevisionChange::Moved, _) => self.moved(if said.event == WorkerEvent::Started {
+                Trigger::Start
+            } else {
+                Trigger::Change
+            }),
+            (RevisionChange::Stayed, _) if said.event == WorkerEvent::Started => {
+                self.ask(PassRequest::full(Trigger::Start));
+            }
+            (RevisionChange::Stayed, _) if differed && !self.differ() => {
+                // Removals waited for this.
+                self.ask(PassRequest::full(Trigger::Change));
+            }
+            (RevisionChange::Stayed, _) => {}
+        }
+    }
+
+    /// Takes in what a worker says of itself.
+    fn take_in(&mut self, said: &Announcement) -> RevisionChange {
+        let effect = current_revision::take_announcement(&mut self.state, said, self.now);
+        self.news += 1;
+        self.gather(said, effect);
+        effect
+    }
+
+    /// Every replica tells of the same edit: it counts where it became current.
+    fn gather(&mut self, said: &Announcement, effect: RevisionChange) {
+        let alone = self.state.workers.len() == 1;
+        let current = self.state.revision.as_ref() == Some(&said.revision);
+        if said.event != WorkerEvent::Stopping
+            && current
+            && (alone || effect != RevisionChange::Stayed)
+        {
+            pass_outcome::gather(&mut self.state.definitions, said.definitions);
+            pass_outcome::gather(&mut self.state.event_types, said.event_types);
+        }
+    }
+
+    /// The signal `reconcile`.
+    pub(super) fn reconcile(&mut self) {
+        self.ask(PassRequest::full(Trigger::Signal));
+    }
+
+    /// A signal that says nothing.
+    pub(super) fn ignore(&mut self) {
+        self.state.ignored_signals = self.state.ignored_signals.saturating_add(1);
+    }
+
+    /// Whether the update `sync` can be taken.
+    pub(super) fn admits(&self, request: &SyncRequest) -> Result<(), String> {
+        request.check()?;
+        self.admits_once::<SyncAnswer>(&request.request_id, |machine| {
+            machine.goes_on()?;
+            pass_queue::admits(&machine.state, &sync_ask(request))
+        })
+    }
+
+    /// The update `sync`.
+    pub(super) fn sync(&mut self, request: &SyncRequest) -> Result<SyncAnswer, String> {
+        self.once(&request.request_id, |machine| {
+            let pass = machine.ask(sync_ask(request));
+            Ok(SyncAnswer { pass })
+        })
+    }
+
+    fn ask(&mut self, ask: PassRequest) -> u64 {
+        self.news += 1;
+        pass_queue::ask(&mut self.state, ask)
+    }
+
+    /// Another revision became current, and what differs is not known.
+    fn moved(&mut self, trigger: Trigger) {
+        pass_queue::widen(&mut self.state);
+        self.ask(PassRequest::full(trigger));
+    }
+
+    fn differ(&self) -> bool {
+        current_revision::differ(&self.state)
+    }
+
+    /// What to do next. A pass that is handed out here is handed back to [`Self::ended`].
+    pub(super) fn next(&mut self) -> Next {
+        if self.state.suspended.is_some() || self.state.workers.is_empty() {
+            let interval = current_revision::options(&self.state).reconcile_interval;
+            return Next::Wait(self.listen(interval));
+        }
+        let expiry = self.expire();
+        let options = current_revision::options(&self.state);
+        let silent = self.listen(options.reconcile_interval);
+        let due = self.due(options.reconcile_interval);
+        if due.is_none_or(|due| due <= self.now) && !pass_queue::full_waits(&self.state) {
+            pass_queue::ask(&mut self.state, PassRequest::full(Trigger::Interval));
+        }
+        let edit_announced_by = self.edit_announced_by();
+        if edit_announced_by.is_none() && self.state.pending.is_empty() {
+            return Next::Wait(due.into_iter().chain(expiry).chain(silent).min());
+        }
+        if let Some((at, news)) = self.retry
+            && self.now < at
+            && self.news == news
+        {
+            return Next::Wait(Some(at));
+        }
+        self.hint = edit_announced_by.and_then(|worker| self.take_up_edit(&worker));
+        let Some(pass) = self.state.pending.front().cloned() else {
+            return Next::Wait(silent);
+        };
+        let place = match &self.hint {
+            Some(hint) => Some((hint.worker.clone(), hint.revision.clone())),
+            None => current_revision::pick(&self.state).zip(self.state.revision.clone()),
+        };
+        let Some((worker, revision)) = place else {
+            return Next::Wait(silent);
+        };
+        let dissenters = current_revision::dissenters(&self.state, &revision, &worker);
+        if !dissenters.is_empty()
+            && !self.probed
+            && self.hint.is_none()
+            && !pass.dry_run
+            && pass.only.is_none()
+        {
+            self.probed = true;
+            return Next::Probe(dissenters, Box::new(probe(revision)));
+        }
+        self.state.pending.pop_front();
+        self.retry = None;
+        let input = self.input(&pass, &worker, revision, !dissenters.is_empty());
+        self.running = Some((worker.clone(), pass));
+        Next::Run(worker, Box::new(input))
+    }
+
+    /// When the next full pass is due by the interval; `None`: there was none yet.
+    fn due(&self, interval: Duration) -> Option<Timestamp> {
+        let interval = SignedDuration::try_from(interval).unwrap_or(SignedDuration::from_hours(1));
+        self.state
+            .last_full
+            .map(|at| at.saturating_add(interval).unwrap_or(Timestamp::MAX))
+    }
+
+    fn input(
+        &mut self,
+        pass: &PendingPass,
+        worker: &WorkerId,
+        revision: Revision,
+        differ: bool,
+    ) -> PassInput {
+        state_limits::forget_old(&mut self.state, self.now);
+        let options = current_revision::options(&self.state);
+        let (mut definitions, mut event_types) = (self.state.definitions, self.state.event_types);
+        if let Some(hint) = &self.hint {
+            pass_outcome::gather(&mut definitions, hint.definitions);
+            pass_outcome::gather(&mut event_types, hint.event_types);
+        }
+        PassInput {
+            pass: pass.pass,
+            trigger: pass.trigger,
+            heard: self.state.workers.get(worker).map_or(0, |known| known.said),
+            revision,
+            now: self.now,
+            dry_run: pass.dry_run,
+            confirm: pass.confirm.clone(),
+            only: pass.only.clone(),
+            describe_all: pass.only.is_none() && self.state.last_success.is_none(),
+            replicas_differ: differ,
+            drift: options.drift,
+            orphans: options.orphans,
+            resync_interval: options.resync_interval,
+            recently_removed: recently_removed(&self.state),
+            overrides: self.state.overrides.clone(),
+            orders: self.orders_of(pass),
+            adoptions: self.adoptions_of(pass),
+            corrections: self.state.corrections.clone(),
+            definitions,
+            event_types,
+        }
+    }
+
+    /// The answer of the query `status`.
+    pub(super) fn status(&self) -> Status {
+        let state = &self.state;
+        let phase = if self.running.is_some() {
+            "running"
+        } else if state.suspended.is_some() {
+            "suspended"
+        } else if state.workers.is_empty() {
+            "waiting_for_worker"
+        } else {
+            "idle"
+        };
+        Status {
+            state: phase.to_owned(),
+            pass: state.pass,
+            requested: state.requested.max(state.pass),
+            pending: state.pending.len() as u64 + u64::from(self.running.is_some()),
+            revision: state.revision.clone(),
+            workers: state.workers.clone(),
+            announced: self.announced(),
+            held: state.held.clone(),
+            overrides: state.overrides.clone(),
+            overrides_left: state.overrides_left,
+            orders: state.orders.clone(),
+            adoptions: state.adoptions.clone(),
+            runs_pending: self.runs_pending() as u64,
+            corrections: state.corrections.clone(),
+            recently_removed: recently_removed(state),
+            last_success: state.last_success,
+            last_error: state.last_error.clone(),
+            reports: state.reports.iter().cloned().collect(),
+            ignored_signals: state.ignored_signals,
+            suspended: state.suspended.clone(),
+        }
+    }
+}
+
+fn sync_ask(request: &SyncRequest) -> PassRequest {
+    PassRequest {
+        dry_run: request.dry_run,
+        confirm: request.confirm.clone().filter(|digest| !digest.is_empty()),
+        ..PassRequest::full(Trigger::Sync)
+    }
+}
+
+/// The input by which a worker is asked which revision it holds.
+fn probe(revision: Revision) -> PassInput {
+    PassInput {
+        pass: 0,
+        trigger: Trigger::Interval,
+        heard: 0,
+        revision,
+        now: Timestamp::UNIX_EPOCH,
+        dry_run: true,
+        confirm: None,
+        only: Some(Vec::new()),
+        describe_all: false,
+        replicas_differ: true,
+        drift: almanac_core::record::DriftPolicy::Report,
+        orphans: almanac_core::record::OrphanPolicy::Keep,
+        resync_interval: Duration::ZERO,
+        recently_removed: 0,
+        overrides: BTreeMap::new(),
+        orders: almanac_core::record::OperatorRequests::new(),
+        adoptions: almanac_core::record::Adoptions::new(),
+        corrections: BTreeMap::new(),
+        definitions: almanac_core::record::DefinitionCounts::default(),
+        event_types: almanac_core::record::DefinitionCounts::default(),
+    }
+}
+
+fn recently_removed(state: &State) -> u64 {
+    state
+        .removals
+        .iter()
+        .fold(0, |sum, (_, count)| sum.saturating_add(*count))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! The reconciler stopped and let go on by operators.
+
+use almanac_core::record::{SuspendAnswer, SuspendRequest, Suspension, Trigger, WorkflowMemo};
+
+use super::Coordinator;
+use crate::reconcile::pass_queue::PassRequest;
+use crate::reconcile::state_limits;
+
+impl Coordinator {
+    /// What outlives this run, whoever ends it.
+    pub(in crate::reconcile) fn memo(&self) -> WorkflowMemo {
+        WorkflowMemo {
+            suspended: self.state.suspended.clone(),
+        }
+    }
+
+    /// What waits for a pass is refused while none can begin.
+    pub(super) fn goes_on(&self) -> Result<(), String> {
+        match &self.state.suspended {
+            None => Ok(()),
+            Some(suspension) => Err(format!(
+                "the reconciler is {suspension}; `almanac resume` lets it go on"
+            )),
+        }
+    }
+
+    /// Whether the update `suspend` can be taken.
+    pub(in crate::reconcile) fn admits_suspension(
+        &self,
+        request: &SuspendRequest,
+    ) -> Result<(), String> {
+        request.check()?;
+        self.admits_once::<SuspendAnswer>(&request.request_id, |_| {
+            if request.reason.trim().is_empty() {
+                return Err("reason is missing".to_owned());
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether the update `resume` can be taken.
+    pub(in crate::reconcile) fn admits_resumption(
+        &self,
+        request: &SuspendRequest,
+    ) -> Result<(), String> {
+        request.check()?;
+        self.admits_once::<SuspendAnswer>(&request.request_id, |machine| {
+            if machine.state.suspended.is_none() {
+                return Err("the reconciler is not suspended".to_owned());
+            }
+            Ok(())
+        })
+    }
+
+    /// The update `suspend`: no pass begins from here on. One that was
+    /// suspended before gets the new reason.
+    pub(in crate::reconcile) fn suspend(
+        &mut self,
+        request: &SuspendRequest,
+    ) -> Result<SuspendAnswer, String> {
+        self.once(&request.request_id, |machine| {
+            machine.news += 1;
+            let mut suspension = Suspension {
+                reason: request.reason.clone(),
+                by: request.by.clone(),
+                at: machine.now,
+            };
+            state_limits::suspension(&mut suspension);
+            machine.state.suspended = Some(suspension);
+            Ok(SuspendAnswer {
+                suspended: machine.state.suspended.clone(),
+                pass: None,
+            })
+        })
+    }
+
+    /// The update `resume`: a full pass catches up with what was missed.
+    pub(in crate::reconcile) fn resume(
+        &mut self,
+        request: &SuspendRequest,
+    ) -> Result<SuspendAnswer, String> {
+        self.once(&request.request_id, |machine| {
+            machine.state.suspended = None;
+            let pass = machine.ask(PassRequest::full(Trigger::Resume));
+            Ok(SuspendAnswer {
+                suspended: None,
+                pass: Some(pass),
+            })
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! Runs that operators ask for.
+
+use almanac_core::record::{
+    ManualRunInput, RUNS_KEPT, RUNS_WAITING, RunAnswer, RunBaseline, RunKind, RunRequest, RunState,
+};
+
+use super::*;
+
+fn asks(request_id: &str, definition: &str) -> RunRequest {
+    RunRequest {
+        request_id: request_id.to_owned(),
+        id: Some(id(definition)),
+        ..RunRequest::default()
+    }
+}
+
+fn trigger(machine: &mut Coordinator, request_id: &str, definition: &str) -> u64 {
+    let request = asks(request_id, definition);
+    let answer = machine.ask_run(RunKind::Trigger, &request).unwrap();
+    answer.number
+}
+
+fn ends(machine: &mut Coordinator, order: &ManualRunInput, state: RunState) {
+    let answer = RunAnswer {
+        state,
+        ..RunAnswer::default()
+    };
+    machine.run_ended(order, answer);
+}
+
+#[test]
+fn one_run_of_a_schedule_goes_on_at_a_time_beside_a_pass() {
+    let mut machine = settled();
+    machine.reconcile();
+    run(&mut machine);
+    for (request, definition) in [("1", "a"), ("2", "a"), ("3", "b")] {
+        trigger(&mut machine, request, definition);
+    }
+    let first = machine.next_run().unwrap();
+    let other = machine.next_run().unwrap();
+    assert_eq!((first.number, other.number), (1, 3));
+    assert!(!machine.run_waits() && machine.next_run().is_none());
+    ends(&mut machine, &first, RunState::Started);
+    assert_eq!(machine.next_run().unwrap().number, 2);
+    assert_eq!(machine.runs_pending(), 2);
+    let told = machine.run_answers_of(vec!["1".to_owned(), String::new(), "4".to_owned()]);
+    assert_eq!(told.len(), 1);
+    let told = &told["1"];
+    assert_eq!((told.state, &told.id), (RunState::Started, &Some(id("a"))));
+}
+
+#[test]
+fn a_repeated_request_is_the_same_run_in_the_next_run_of_the_workflow_too() {
+    let mut machine = settled();
+    assert_eq!(trigger(&mut machine, "1", "a"), 1);
+    assert_eq!(trigger(&mut machine, "1", "a"), 1);
+    let order = machine.next_run().unwrap();
+    ends(&mut machine, &order, RunState::Skipped);
+    let mut next = Coordinator::new(machine.carried(), at(5));
+    assert_eq!(trigger(&mut next, "1", "a"), 1);
+    assert_eq!(next.run_answer(1).unwrap().state, RunState::Skipped);
+    assert!(!next.run_waits());
+    // Another run, or another kind of one, under the same name is a mistake.
+    for (kind, definition) in [(RunKind::Trigger, "b"), (RunKind::Backfill, "a")] {
+        let request = RunRequest {
+            from: (kind == RunKind::Backfill).then(|| "2026-01-01".parse().unwrap()),
+            to: (kind == RunKind::Backfill).then(|| "2026-01-02".parse().unwrap()),
+            ..asks("1", definition)
+        };
+        let error = next.admits_run(kind, &request).unwrap_err();
+        assert!(error.contains("was that of a trigger of `a`"), "{error}");
+    }
+    // Without a name every request is a new one.
+    assert_eq!(trigger(&mut next, "", "a"), 2);
+    assert_eq!(trigger(&mut next, "", "a"), 3);
+}
+
+#[test]
+fn what_may_have_been_sent_is_never_sent_again() {
+    let mut machine = settled();
+    trigger(&mut machine, "1", "a");
+    trigger(&mut machine, "2", "b");
+    let order = machine.next_run().unwrap();
+    assert!(!order.sent && order.before.is_none());
+    let before = RunBaseline {
+        started: 7,
+        ..RunBaseline::default()
+    };
+    machine.run_seen(order.number, before.clone());
+    let mut next = Coordinator::new(machine.carried(), at(5));
+    let again = next.next_run().unwrap();
+    assert!(again.sent);
+    assert_eq!((again.number, again.before), (1, Some(before)));
+    let fresh = next.next_run().unwrap();
+    assert!(!fresh.sent && fresh.before.is_none());
+}
+
+#[test]
+fn a_suspended_reconciler_starts_runs() {
+    let mut machine = settled();
+    let request = SuspendRequest {
+        reason: "x".to_owned(),
+        ..SuspendRequest::default()
+    };
+    machine.suspend(&request).unwrap();
+    trigger(&mut machine, "1", "a");
+    assert!(machine.run_waits());
+}
+
+#[test]
+fn runs_are_bounded_and_those_that_wait_are_kept() {
+    let mut machine = settled();
+    for n in 0..RUNS_WAITING {
+        trigger(&mut machine, &format!("{n}"), &format!("job-{n}"));
+    }
+    let more = machine.admits_run(RunKind::Trigger, &asks("more", "a"));
+    assert!(more.unwrap_err().contains("too many runs wait"));
+    for n in 0..500 {
+        let order = machine.next_run().unwrap();
+        ends(&mut machine, &order, RunState::Started);
+        trigger(&mut machine, &format!("more {n}"), "a");
+    }
+    let state = machine.carried();
+    assert_eq!(state.runs.len(), RUNS_WAITING + RUNS_KEPT);
+    assert_eq!(machine.runs_pending(), RUNS_WAITING);
+    assert_eq!(state.runs_asked, 800);
+    assert_eq!(machine.status().runs_pending, RUNS_WAITING as u64);
+    let long = RunRequest {
+        request_id: "x".repeat(1000),
+        ..asks("", "a")
+    };
+    assert!(machine.admits_run(RunKind::Trigger, &long).is_err());
+}
+
+#[test]
+fn a_state_with_runs_of_strangers_is_bounded() {
+    let mut machine = settled();
+    trigger(&mut machine, "1", "a");
+    let mut state = machine.carried();
+    let mut huge = state.runs[0].clone();
+    huge.order.reason = "x".repeat(100_000);
+    huge.answer = Some(RunAnswer {
+        message: "y".repeat(100_000),
+        running: vec!["z".repeat(1000); 1000],
+        ..RunAnswer::default()
+    });
+    state.runs.extend(std::iter::repeat_n(huge, 3000));
+    let carried = Coordinator::new(state, at(5)).carried();
+    assert!(carried.runs.iter().any(|run| run.answer.is_none()));
+    assert!(serde_json::to_vec(&carried).unwrap().len() <= 1024 * 1024);
+}

@@ -1,0 +1,116 @@
+//! What operators ask of single schedules.
+
+use almanac_core::field::Field;
+use almanac_core::record::{
+    AdoptRequest, ClearRequest, HistoryEntry, HistoryEntryKind, HistoryRequest, OverrideRequest,
+};
+
+use super::*;
+
+fn told(machine: &Coordinator) -> Vec<HistoryEntry> {
+    machine.history(None, &HistoryRequest::default())
+}
+
+fn pause(definition: &str) -> OverrideRequest {
+    OverrideRequest {
+        request_id: "pause".to_owned(),
+        id: Some(id(definition)),
+        enabled: Some(false),
+        reason: "stop".to_owned(),
+        by: "ann".to_owned(),
+        ..OverrideRequest::default()
+    }
+}
+
+#[test]
+fn an_adoption_tells_who_asked_for_it_and_once() {
+    let mut machine = settled();
+    let request = AdoptRequest {
+        request_id: "1".to_owned(),
+        id: Some(id("a")),
+        from: almanac_base::names::ScheduleId::from_server("nightly"),
+        by: "ann".to_owned(),
+        ..AdoptRequest::default()
+    };
+    machine.admits_adoption(&request).unwrap();
+    let answer = machine.adopt(&request).unwrap();
+    assert_eq!(machine.adopt(&request).unwrap(), answer);
+    let touches = told(&machine);
+    assert_eq!(touches.len(), 1, "{touches:?}");
+    let touch = &touches[0];
+    assert_eq!(
+        (touch.kind, touch.op.as_str(), touch.by.as_str()),
+        (HistoryEntryKind::Asked, "adopt", "ann")
+    );
+    assert_eq!((touch.id.as_str(), touch.pass), ("a", answer.pass));
+    assert!(touch.reason.contains("`nightly`"), "{touch:?}");
+    assert_eq!(touch.fields, [] as [Field; 0]);
+}
+
+#[test]
+fn an_adoption_of_no_possible_revision_is_refused() {
+    let machine = settled();
+    for revision in ["", "a b"] {
+        let request = AdoptRequest {
+            id: Some(id("a")),
+            from: almanac_base::names::ScheduleId::from_server("nightly"),
+            revision: Some(self::revision(revision)),
+            ..AdoptRequest::default()
+        };
+        let refused = machine.admits_adoption(&request);
+        assert_eq!(refused, Err("revision is not one".to_owned()));
+    }
+}
+
+#[test]
+fn clearing_takes_the_place_of_what_was_asked_before() {
+    let mut machine = settled();
+    machine.set_override(&pause("a")).unwrap();
+    let clear = ClearRequest {
+        request_id: "clear".to_owned(),
+        id: Some(id("a")),
+        by: "eve".to_owned(),
+        ..ClearRequest::default()
+    };
+    machine.admits_clearing(&clear).unwrap();
+    let answer = machine.clear_override(&clear).unwrap();
+    assert_eq!(answer.overridden, None);
+    assert_eq!(machine.clear_override(&clear).unwrap(), answer);
+    assert_eq!(machine.status().orders[&id("a")].overridden, None);
+    let ops: Vec<_> = told(&machine).into_iter().map(|one| one.op).collect();
+    assert_eq!(ops, ["clear_override", "override"]);
+    let nameless = machine.admits_clearing(&ClearRequest::default());
+    assert_eq!(nameless, Err("id is missing".to_owned()));
+}
+
+#[test]
+fn a_request_with_an_endless_name_is_refused() {
+    let machine = settled();
+    let long = "x".repeat(201);
+    let refused = [
+        machine.admits(&plain(&long)),
+        machine.admits_override(&OverrideRequest {
+            request_id: long.clone(),
+            ..pause("a")
+        }),
+        machine.admits_suspension(&SuspendRequest {
+            request_id: long,
+            reason: "x".to_owned(),
+            ..SuspendRequest::default()
+        }),
+    ];
+    for one in refused {
+        assert_eq!(
+            one,
+            Err("request_id has 201 bytes, more than 200".to_owned())
+        );
+    }
+}
+
+#[test]
+fn an_empty_digest_confirms_nothing() {
+    let mut machine = settled();
+    machine.sync(&confirm("r", "")).unwrap();
+    let (_, input) = run(&mut machine);
+    assert_eq!(input.confirm, None);
+}

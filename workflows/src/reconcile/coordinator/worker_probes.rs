@@ -1,0 +1,354 @@
+//! Announcements, and the workers' own answers that prove them.
+//!
+//! Anyone who may signal the workflow can send an announcement in any worker's
+//! name. So a signal is only a reason to ask: what counts is what a worker
+//! answers to an activity on its own task queue. An answer brings each statement
+//! that the worker made since the last one that was taken in.
+//!
+//! An edit is not asked about first: the pass that it leads to is handed to the
+//! worker it names, which does it only if it holds that revision, and its answer
+//! proves the announcement. Workers of releases that answer without statements
+//! are taken at the word of their announcements once they have answered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use almanac_base::names::{Revision, WorkerId};
+use almanac_core::record::{
+    Announcement, CLAIMS_KEPT, DefinitionCounts, PassInput, Trigger, WorkerEvent,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Attempt, Coordinator, probe};
+use crate::reconcile::current_revision::{self, RevisionChange};
+use crate::reconcile::pass_outcome;
+use crate::reconcile::pass_queue::{self, PassRequest};
+use crate::reconcile::state_limits;
+
+/// The most statements that one answer may bring.
+const STATEMENTS: usize = 32;
+/// A worker that answered within this is not asked again.
+const PROBE_FRESHNESS: Duration = Duration::from_secs(3);
+/// What a worker's own pass is given to come first.
+const GRACE: SignedDuration = SignedDuration::from_secs(1);
+/// Limits of the time within which a worker has to take up what it is asked.
+const START_WITHIN: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(10));
+
+impl Coordinator {
+    /// Says whether workers are asked before their announcements count. A run
+    /// that a release without questions began goes on as it began.
+    pub(in crate::reconcile) fn require_probes(&mut self, asks: bool) {
+        self.asks = asks;
+    }
+
+    /// Takes in an announcement that anyone may have sent.
+    pub(in crate::reconcile) fn receive_announcement(&mut self, said: &Announcement) {
+        if !self.asks {
+            self.announce(said);
+            return;
+        }
+        self.news += 1;
+        let claims = &mut self.state.claims;
+        if let Some(claim) = claims.get_mut(&said.worker) {
+            merge(claim, said);
+            return;
+        }
+        if claims.len() >= CLAIMS_KEPT {
+            // Workers that are known come first.
+            let workers = &self.state.workers;
+            let is_unknown = |id: &&WorkerId| !workers.contains_key(*id);
+            let Some(goes) = claims
+                .keys()
+                .find(is_unknown)
+                .filter(|_| workers.contains_key(&said.worker))
+                .cloned()
+            else {
+                self.ignore();
+                return;
+            };
+            claims.remove(&goes);
+        }
+        claims.insert(said.worker.clone(), said.clone());
+    }
+
+    /// Whether a worker is to be asked; where `known`, one that has answered before.
+    pub(in crate::reconcile) fn probe_waits(&self, known: bool) -> bool {
+        self.asks && self.to_ask(known).is_some()
+    }
+
+    /// The next worker to ask, with the input; the answer is handed to [`Self::answer`].
+    pub(in crate::reconcile) fn next_probe(
+        &mut self,
+        known: bool,
+    ) -> Option<(WorkerId, PassInput)> {
+        let worker = self.to_ask(known)?;
+        self.overdue.remove(&worker);
+        let claim = self.state.claims.remove(&worker);
+        let about = self.state.workers.get(&worker);
+        let revision = match (&claim, about) {
+            (Some(claim), _) if claim.event != WorkerEvent::Stopping => claim.revision.clone(),
+            (_, Some(known)) => known.revision.clone(),
+            _ => self.state.revision.clone().unwrap_or_default(),
+        };
+        let input = PassInput {
+            heard: about.map_or(0, |known| known.said),
+            ..probe(revision)
+        };
+        self.asking.insert(worker.clone(), claim);
+        Some((worker, input))
+    }
+
+    fn to_ask(&self, known: bool) -> Option<WorkerId> {
+        let edit_announced_by = self.edit_announced_by().filter(|_| self.can_pass());
+        let is_free = |id: &&WorkerId| {
+            !self.asking.contains_key(*id)
+                && Some(*id) != edit_announced_by.as_ref()
+                && (!known || self.state.workers.contains_key(*id))
+        };
+        let mut claimed = self.state.claims.keys();
+        let mut overdue = self.overdue.iter();
+        let next = claimed.find(is_free).or_else(|| overdue.find(is_free));
+        next.cloned()
+    }
+
+    /// Whether the loop of passes takes up an edit by itself.
+    fn can_pass(&self) -> bool {
+        self.running.is_none() && self.state.suspended.is_none()
+    }
+
+    /// A worker that was asked answered, or did not.
+    pub(in crate::reconcile) fn answer(
+        &mut self,
+        worker: &WorkerId,
+        input: &PassInput,
+        attempt: Attempt,
+    ) {
+        let claim = self.asking.remove(worker).flatten();
+        self.overdue.remove(worker);
+        match attempt {
+            Attempt::Done(done) => self.proved(worker, &input.revision, done.said, claim, None),
+            Attempt::Refused(holds, said) if state_limits::good_name(holds.as_str()) => {
+                self.proved(worker, &holds, said, claim, None);
+            }
+            Attempt::NotStarted => self.remove_dead_worker(worker),
+            // It took the question up, so it lives.
+            Attempt::Refused(..) | Attempt::Failed(_) => {
+                current_revision::answered(&mut self.state, worker, self.now);
+            }
+        }
+        self.answers += 1;
+    }
+
+    /// A worker that does not take up what it is given is dead: it counts no more.
+    pub(super) fn remove_dead_worker(&mut self, worker: &WorkerId) {
+        let (differed, options) = (self.differ(), current_revision::options(&self.state));
+        let effect = current_revision::remove(&mut self.state, worker);
+        if effect != RevisionChange::Stayed {
+            self.moved(Trigger::Change);
+        } else if !self.state.workers.is_empty()
+            && (options != current_revision::options(&self.state) || (differed && !self.differ()))
+        {
+            self.ask(PassRequest::full(Trigger::Change));
+        }
+    }
+
+    /// Takes in what a worker said, now that it answered on its own queue and
+    /// holds a revision. The definitions of `covered`, an announcement, were
+    /// reconciled by the same answer.
+    pub(super) fn proved(
+        &mut self,
+        worker: &WorkerId,
+        holds: &Revision,
+        said: Option<Vec<Announcement>>,
+        claim: Option<Announcement>,
+        covered: Option<&Announcement>,
+    ) {
+        let is_new = !self.state.workers.contains_key(worker);
+        let options = current_revision::options(&self.state);
+        for one in self.statements(worker, holds, said, claim) {
+            if covered.is_some_and(|covered| is_same(covered, &one)) {
+                let differed = self.differ();
+                let effect = self.take_in(&one);
+                if effect == RevisionChange::Moved || (differed && !self.differ()) {
+                    self.moved(Trigger::Change);
+                }
+            } else {
+                self.announce(&one);
+            }
+        }
+        current_revision::answered(&mut self.state, worker, self.now);
+        let is_known = self.state.workers.contains_key(worker);
+        if is_new && is_known {
+            // A newcomer often takes the place of one that died.
+            let others = self.state.workers.iter();
+            let silent = others.filter(|(_, other)| !is_fresh(other.spoke_at, self.now));
+            self.overdue.extend(silent.map(|(id, _)| id.clone()));
+        } else if !is_new && is_known && options != current_revision::options(&self.state) {
+            self.ask(PassRequest::full(Trigger::Change));
+        }
+    }
+
+    /// What an answer says, in the order in which it was said.
+    fn statements(
+        &self,
+        worker: &WorkerId,
+        holds: &Revision,
+        said: Option<Vec<Announcement>>,
+        claim: Option<Announcement>,
+    ) -> Vec<Announcement> {
+        let Some(mut said) = said else {
+            // A release that answers without statements.
+            return claim
+                .map(|mut claim| {
+                    if claim.event != WorkerEvent::Stopping && claim.revision != *holds {
+                        claim.revision = holds.clone();
+                        claim.changed = None;
+                    }
+                    claim
+                })
+                .into_iter()
+                .collect();
+        };
+        let known = self.state.workers.get(worker).map(|known| known.said);
+        said.truncate(STATEMENTS);
+        said.retain(|one| {
+            let holds_one = one.event == WorkerEvent::Stopping
+                || state_limits::good_name(one.revision.as_str());
+            one.worker == *worker && one.number > known.unwrap_or_default() && holds_one
+        });
+        said.sort_by_key(|one| one.number);
+        said.iter_mut().for_each(state_limits::announcement);
+        if known == Some(0) {
+            // Its earlier statements were taken in without their numbers.
+            said.drain(..said.len().saturating_sub(1));
+        }
+        said
+    }
+
+    /// A worker whose announcement tells of an edit of the current revision, as
+    /// far as can be told: a pass proves it.
+    pub(super) fn edit_announced_by(&self) -> Option<WorkerId> {
+        if !self.asks {
+            return None;
+        }
+        let current = self.state.revision.as_ref()?;
+        let is_edit = |(id, claim): &(&WorkerId, &Announcement)| {
+            let known = self.state.workers.get(*id);
+            claim.event == WorkerEvent::Changed
+                && claim.previous.as_ref() == Some(current)
+                && claim.revision != *current
+                && known.is_some_and(|known| known.revision == *current)
+                && (claim.changed.is_some() || self.state.workers.len() == 1)
+                && !self.asking.contains_key(*id)
+        };
+        let mut claims = self.state.claims.iter();
+        claims.find(is_edit).map(|(id, _)| id.clone())
+    }
+
+    /// Takes an edit up: a pass over its definitions is asked for.
+    pub(super) fn take_up_edit(&mut self, worker: &WorkerId) -> Option<Announcement> {
+        let claim = self.state.claims.remove(worker)?;
+        let ask = match &claim.changed {
+            Some(ids) => PassRequest::only(Trigger::Change, ids.clone()),
+            None => PassRequest::full(Trigger::Change),
+        };
+        pass_queue::ask(&mut self.state, ask);
+        Some(claim)
+    }
+
+    /// Keeps an announcement that has not been proved yet.
+    pub(super) fn keep_claim(&mut self, claim: Announcement) {
+        keep(&mut self.state.claims, claim);
+    }
+
+    /// Notes the workers that have been silent for an interval, so that they are
+    /// asked; when the next one will be.
+    pub(super) fn listen(&mut self, interval: Duration) -> Option<Timestamp> {
+        if !self.asks {
+            return None;
+        }
+        let interval =
+            SignedDuration::try_from(interval.max(PROBE_FRESHNESS)).unwrap_or(SignedDuration::MAX);
+        let mut next: Option<Timestamp> = None;
+        for (id, known) in &self.state.workers {
+            if self.asking.contains_key(id) || self.overdue.contains(id) {
+                continue;
+            }
+            let due = known.spoke_at.saturating_add(interval + GRACE);
+            let due = due.unwrap_or(Timestamp::MAX);
+            if due <= self.now {
+                self.overdue.insert(id.clone());
+            } else {
+                next = Some(next.map_or(due, |next| next.min(due)));
+            }
+        }
+        next
+    }
+
+    /// How long a worker may take to take up what it is given: a few intervals,
+    /// within limits.
+    pub(in crate::reconcile) fn start_within(&self, worker: &WorkerId) -> Duration {
+        if !self.asks || !self.state.workers.contains_key(worker) {
+            return START_WITHIN.1;
+        }
+        let interval = current_revision::options(&self.state).reconcile_interval;
+        interval
+            .saturating_mul(3)
+            .clamp(START_WITHIN.0, START_WITHIN.1)
+    }
+
+    /// The announcements that have not been proved yet: the worker and the revision it named.
+    pub(super) fn announced(&self) -> BTreeMap<WorkerId, Revision> {
+        let asking = self.asking.values().flatten();
+        let hint = self.hint.iter();
+        let claims = asking.chain(hint).chain(self.state.claims.values());
+        claims
+            .map(|claim| (claim.worker.clone(), claim.revision.clone()))
+            .collect()
+    }
+}
+
+fn is_fresh(spoke_at: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(spoke_at).unsigned_abs() < PROBE_FRESHNESS
+}
+
+/// Whether two announcements are one: what the fast path follows is the same.
+fn is_same(a: &Announcement, b: &Announcement) -> bool {
+    (a.number, &a.revision, &a.previous, &a.changed, a.event)
+        == (b.number, &b.revision, &b.previous, &b.changed, b.event)
+}
+
+/// Puts an announcement back before those that came since.
+pub(super) fn keep(claims: &mut BTreeMap<WorkerId, Announcement>, mut claim: Announcement) {
+    if let Some(later) = claims.remove(&claim.worker) {
+        merge(&mut claim, &later);
+    }
+    claims.insert(claim.worker.clone(), claim);
+}
+
+/// Adds a later announcement of the same worker.
+fn merge(claim: &mut Announcement, later: &Announcement) {
+    let mut merged = later.clone();
+    merged.definitions = sum(claim.definitions, later.definitions);
+    merged.event_types = sum(claim.event_types, later.event_types);
+    if later.event == WorkerEvent::Changed && claim.event != WorkerEvent::Stopping {
+        merged.event = claim.event;
+        merged.previous.clone_from(&claim.previous);
+        merged.changed = match (claim.changed.take(), &later.changed) {
+            (Some(mut ids), Some(more)) => {
+                ids.extend_from_slice(more);
+                ids.sort();
+                ids.dedup();
+                Some(ids)
+            }
+            _ => None,
+        };
+    }
+    state_limits::announcement(&mut merged);
+    *claim = merged;
+}
+
+fn sum(mut counts: DefinitionCounts, more: DefinitionCounts) -> DefinitionCounts {
+    pass_outcome::gather(&mut counts, more);
+    counts
+}

@@ -1,0 +1,201 @@
+//! The workers, the revision each holds, and which revision is current.
+//!
+//! The rules (step 5 of the design):
+//! - news from a worker that held the current revision makes its new one
+//!   current: someone edited;
+//! - at a worker's start a revision that nobody announced before wins;
+//! - any other revision becomes current only when no live worker holds the
+//!   current one.
+//!
+//! So replicas that reload at different moments never undo each other: while a
+//! worker that holds the current revision lives, only an edit made on top of it
+//! or files nobody has seen replace it. A worker that repeats itself changes nothing.
+//!
+//! Who is alive is not decided here: a worker is taken in by its caller when it
+//! answered on its own task queue, and dropped when it does not start an activity
+//! in time.
+
+use std::time::Duration;
+
+use almanac_base::names::{Revision, WorkerId};
+use almanac_core::record::{Announcement, Options, State, WORKERS_KEPT, WorkerEvent, WorkerState};
+use jiff::Timestamp;
+
+use super::state_limits;
+
+/// What an announcement did to the current revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RevisionChange {
+    /// The current revision stayed.
+    Stayed,
+    /// The announced revision replaced the current one, and was made from it:
+    /// the announced changes are all the changes.
+    Edited,
+    /// Another revision became current; what differs is not known.
+    Moved,
+}
+
+/// Takes an announcement in.
+pub(super) fn take_announcement(
+    state: &mut State,
+    said: &Announcement,
+    now: Timestamp,
+) -> RevisionChange {
+    if said.event == WorkerEvent::Stopping {
+        return remove(state, &said.worker);
+    }
+    let known = state
+        .workers
+        .get(&said.worker)
+        .map(|worker| worker.revision.clone());
+    let unseen = !state.seen.contains(&said.revision);
+    let news = known.as_ref() != Some(&said.revision);
+    state.workers.insert(
+        said.worker.clone(),
+        WorkerState {
+            revision: said.revision.clone(),
+            options: said.options.clone(),
+            version: said.version.clone(),
+            spoke_at: now,
+            said: said.number,
+        },
+    );
+    if unseen {
+        state.seen.push_back(said.revision.clone());
+    }
+    state_limits::workers(state, WORKERS_KEPT);
+
+    let Some(current) = state.revision.clone() else {
+        state.revision = Some(said.revision.clone());
+        return RevisionChange::Moved;
+    };
+    if current == said.revision {
+        return RevisionChange::Stayed;
+    }
+    let edited = said.event == WorkerEvent::Changed && said.previous.as_ref() == Some(&current);
+    if news && edited {
+        state.revision = Some(said.revision.clone());
+        return RevisionChange::Edited;
+    }
+    // An announcement was lost in between, but the worker did hold the current one.
+    let moved_on = known.as_ref() == Some(&current);
+    let started_unseen = said.event == WorkerEvent::Started && unseen;
+    if news && (moved_on || started_unseen) {
+        state.revision = Some(said.revision.clone());
+        return RevisionChange::Moved;
+    }
+    settle(state)
+}
+
+/// Forgets a worker: it ended, or it does not start what it is given.
+pub(super) fn remove(state: &mut State, worker: &WorkerId) -> RevisionChange {
+    state.workers.remove(worker);
+    settle(state)
+}
+
+/// A worker refused a pass because it holds another revision.
+pub(super) fn refused(
+    state: &mut State,
+    worker: &WorkerId,
+    holds: &Revision,
+    now: Timestamp,
+) -> RevisionChange {
+    let Some(known) = state.workers.get(worker) else {
+        return RevisionChange::Stayed;
+    };
+    let said = Announcement {
+        worker: worker.clone(),
+        number: known.said,
+        event: WorkerEvent::Changed,
+        previous: None,
+        revision: holds.clone(),
+        options: known.options.clone(),
+        version: known.version.clone(),
+        changed: None,
+        definitions: almanac_core::record::DefinitionCounts::default(),
+        event_types: almanac_core::record::DefinitionCounts::default(),
+    };
+    take_announcement(state, &said, now)
+}
+
+/// A worker did what it was given, so it lives. (It may have announced another
+/// revision while it worked: what it holds is not touched.)
+pub(super) fn answered(state: &mut State, worker: &WorkerId, now: Timestamp) {
+    if let Some(known) = state.workers.get_mut(worker) {
+        known.spoke_at = now;
+    }
+}
+
+/// When nobody holds the current revision, that of the worker that spoke last
+/// becomes current.
+fn settle(state: &mut State) -> RevisionChange {
+    let held = |revision: &Revision| {
+        state
+            .workers
+            .values()
+            .any(|worker| worker.revision == *revision)
+    };
+    if state.revision.as_ref().is_some_and(held) {
+        return RevisionChange::Stayed;
+    }
+    let last = state
+        .workers
+        .iter()
+        .max_by_key(|(id, worker)| (worker.spoke_at, *id))
+        .map(|(_, worker)| worker.revision.clone());
+    match last {
+        Some(revision) => {
+            state.revision = Some(revision);
+            RevisionChange::Moved
+        }
+        None => RevisionChange::Stayed,
+    }
+}
+
+/// The worker to do the next pass: of those that hold the current revision, the
+/// one that spoke last.
+pub(super) fn pick(state: &State) -> Option<WorkerId> {
+    let current = state.revision.as_ref()?;
+    state
+        .workers
+        .iter()
+        .filter(|(_, worker)| worker.revision == *current)
+        .max_by_key(|(id, worker)| (worker.spoke_at, *id))
+        .map(|(id, _)| id.clone())
+}
+
+/// The workers that hold another revision than this one, which `of` holds.
+pub(super) fn dissenters(state: &State, revision: &Revision, of: &WorkerId) -> Vec<WorkerId> {
+    state
+        .workers
+        .iter()
+        .filter(|(id, worker)| worker.revision != *revision && *id != of)
+        .map(|(id, _)| id.clone())
+        .collect()
+}
+
+/// Whether a worker holds another revision than the current one.
+pub(super) fn differ(state: &State) -> bool {
+    let mut workers = state.workers.values();
+    workers.any(|worker| Some(&worker.revision) != state.revision.as_ref())
+}
+
+/// The options that passes obey: of each option the safest among the live
+/// workers. Of intervals the shorter is the safer: schedules are looked at
+/// earlier than some worker was told, never later.
+pub(super) fn options(state: &State) -> Options {
+    state
+        .workers
+        .values()
+        .map(|worker| worker.options.clone())
+        .reduce(|a, b| Options {
+            reconcile_interval: Duration::min(a.reconcile_interval, b.reconcile_interval),
+            resync_interval: Duration::min(a.resync_interval, b.resync_interval),
+            drift: a.drift.max(b.drift),
+            orphans: a.orphans.max(b.orphans),
+        })
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! The part of `ReconcileSchedules` that does runs which operators ask for,
+//! beside the passes and a few at a time.
+//!
+//! What always holds: a run is sent by one attempt of one activity, after what
+//! its schedule showed before is part of the history. Where that attempt's end
+//! is not known the server is asked what it shows now, and nothing is sent again.
+
+use std::time::Duration;
+
+use almanac_base::names::{Project, Revision};
+use almanac_base::text;
+use almanac_core::record::{
+    ManualRunInput, RunAnswer, RunState, RunStep, SELECTION_LIMIT, SelectRequest, Selection,
+    cut_text, is_name,
+};
+use temporalio_common::RetryPolicy;
+use temporalio_common::data_converters::RawValue;
+use temporalio_common::error::{TimeoutError, TimeoutType};
+use temporalio_workflow::workflows::join_all;
+use temporalio_workflow::{ActivityOptions, WorkflowContext};
+
+use super::coordinator::Coordinator;
+use super::handler_input;
+use super::pass_loop::{failure, is_over};
+use super::workflow::{ReconcileSchedules, Refusal, refusal, tick};
+use crate::contracts::{ManualRun, Select, reconciler};
+
+/// How many runs go on at a time, each of another schedule.
+const LANES: usize = 8;
+/// A step that no worker starts within this failed.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where something may have been sent: a worker that died comes back.
+const LOOKUP_START_TIMEOUT: Duration = Duration::from_mins(2);
+/// The longest step.
+const LONGEST_STEP: Duration = Duration::from_mins(2);
+/// A step whose worker is silent for this long failed.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How much of a selector the UI shows, in characters.
+const SELECTOR_SHOWN: usize = 60;
+/// How long a worker may take to read its labels.
+const LONGEST_SELECT: Duration = Duration::from_secs(3);
+
+/// The longest summary of an activity; the server takes 400 bytes.
+const SUMMARY_LIMIT: usize = 300;
+
+type Context = WorkflowContext<ReconcileSchedules>;
+
+/// Why a step has no result.
+enum Failure {
+    /// No worker began it.
+    NotStarted,
+    /// It began, and how it ended is not known.
+    Unknown(String),
+}
+
+/// Does runs for as long as the workflow runs.
+pub(super) async fn lanes(ctx: &Context, project: &Project) {
+    join_all((0..LANES).map(|_| lane(ctx, project))).await;
+}
+
+async fn lane(ctx: &Context, project: &Project) {
+    let is_due = |s: &ReconcileSchedules| s.machine.run_waits() && !is_ending(ctx, s);
+    while ctx.wait_condition(is_due).await.is_ok() {
+        tick(ctx);
+        let asked = ctx.state(|s| s.machine.runs_asked());
+        let taken = ctx.state_mut(|s| s.guarded(Coordinator::next_run));
+        let Some(order) = taken.flatten() else {
+            // A decision failed. It would fail again at once.
+            let news = ctx.wait_condition(|s| s.machine.runs_asked() != asked);
+            if news.await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let answer = run(ctx, project, order.clone()).await;
+        tick(ctx);
+        ctx.state_mut(|s| s.guarded(|m| m.run_ended(&order, answer)));
+    }
+}
+
+/// A run that should continue as new begins no further runs, unless a pass
+/// goes on: nobody is to wait for that.
+fn is_ending(ctx: &Context, s: &ReconcileSchedules) -> bool {
+    is_over(ctx, s) && !s.machine.passes()
+}
+
+async fn run(ctx: &Context, project: &Project, mut order: ManualRunInput) -> RunAnswer {
+    if !order.sent {
+        let before = match step(ctx, project, &order).await {
+            Ok(RunStep::Seen(before)) => before,
+            Ok(RunStep::Ended(answer)) => return *answer,
+            Err(Failure::NotStarted) => return failed("no worker took it; nothing was sent"),
+            Err(Failure::Unknown(why)) => return failed(&format!("{why}; nothing was sent")),
+        };
+        let seen = before.clone();
+        ctx.state_mut(|s| s.guarded(|m| m.run_seen(order.number, seen)));
+        order.before = Some(before);
+        match step(ctx, project, &order).await {
+            Ok(RunStep::Ended(answer)) => return *answer,
+            Err(Failure::NotStarted) => return failed("no worker took it; nothing was sent"),
+            Ok(RunStep::Seen(_)) | Err(Failure::Unknown(_)) => {}
+        }
+        order.sent = true;
+    }
+    match step(ctx, project, &order).await {
+        Ok(RunStep::Ended(answer)) => *answer,
+        Ok(RunStep::Seen(_)) | Err(Failure::NotStarted) => {
+            lost("it may have been sent, and no worker is there to look")
+        }
+        Err(Failure::Unknown(why)) => lost(&format!("it may have been sent: {why}")),
+    }
+}
+
+fn failed(why: &str) -> RunAnswer {
+    RunAnswer {
+        state: RunState::Failed,
+        message: why.to_owned(),
+        ..RunAnswer::default()
+    }
+}
+
+fn lost(why: &str) -> RunAnswer {
+    RunAnswer {
+        state: RunState::Lost,
+        ..failed(why)
+    }
+}
+
+/// One step, on any worker of the project. The one that sends is tried once.
+async fn step(
+    ctx: &Context,
+    project: &Project,
+    order: &ManualRunInput,
+) -> Result<RunStep, Failure> {
+    let sends = order.before.is_some() && !order.sent;
+    let start_within = if order.sent {
+        LOOKUP_START_TIMEOUT
+    } else {
+        START_TIMEOUT
+    };
+    let attempts = if sends { 1 } else { 3 };
+    let what = match (&order.before, order.sent) {
+        (None, _) => "look at",
+        (Some(_), false) => order.kind.name(),
+        (Some(_), true) => "look for the run of",
+    };
+    let options = ActivityOptions::with_start_to_close_timeout(LONGEST_STEP)
+        .task_queue(project.run_queue())
+        .schedule_to_start_timeout(start_within)
+        .heartbeat_timeout(HEARTBEAT)
+        .retry_policy(RetryPolicy::builder().maximum_attempts(attempts).build())
+        .do_not_eagerly_execute(true)
+        .summary(format!("{what} {}", order.id))
+        .build();
+    let done = ctx.execute_activity(ManualRun, order.clone(), options);
+    done.await.map_err(|error| {
+        let timeout = error.as_timeout().map(TimeoutError::timeout_type);
+        if timeout == Some(TimeoutType::ScheduleToStart) {
+            Failure::NotStarted
+        } else {
+            Failure::Unknown(failure(&error))
+        }
+    })
+}
+
+/// The update `select`: the registry of a worker that holds the current
+/// revision is asked, since labels are known there alone.
+pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection, Refusal> {
+    tick(ctx);
+    let request: SelectRequest =
+        handler_input::request(reconciler::Select::NAME, input, None).map_err(refusal)?;
+    let place = ctx.state(|s| {
+        let worker = s.machine.worker_with_current()?;
+        Some(s.project.as_ref()?.worker_queue(&worker))
+    });
+    let queue = place.ok_or("no worker is known that could tell labels")?;
+    let mut summary = format!(
+        "which definitions are {}?",
+        text::markdown(&request.selector.to_string(), SELECTOR_SHOWN)
+    );
+    cut_text(&mut summary, SUMMARY_LIMIT);
+    let options = ActivityOptions::with_start_to_close_timeout(LONGEST_SELECT)
+        .task_queue(queue)
+        .schedule_to_start_timeout(LONGEST_SELECT)
+        .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
+        .do_not_eagerly_execute(true)
+        .summary(summary)
+        .build();
+    let done = ctx.execute_activity(Select, request.selector, options);
+    let mut selection = done.await.map_err(|error| refusal(failure(&error)))?;
+    selection.ids.truncate(SELECTION_LIMIT);
+    if !is_name(selection.revision.as_str()) {
+        selection.revision = Revision::default();
+    }
+    Ok(selection)
+}

@@ -1,0 +1,192 @@
+//! The loop of `ReconcileSchedules`: one pass after the other, in one place, and
+//! the end of a run that is too old or too long.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use almanac_base::names::{MEMO_KEY, Project, WorkerId};
+use almanac_core::record::{PassInput, PassOutcome};
+use jiff::Timestamp;
+use temporalio_common::data_converters::RawValue;
+use temporalio_common::error::{ActivityExecutionError, TimeoutType};
+use temporalio_common::{MemoValues, RetryPolicy};
+use temporalio_workflow::workflows::{join_all, select};
+use temporalio_workflow::{
+    ActivityOptions, CancellableFuture, ContinueAsNewOptions, TimerOptions, WorkflowContext,
+    WorkflowResult, WorkflowTermination,
+};
+
+use super::coordinator::{Attempt, Coordinator, Next};
+use super::details;
+use super::workflow::{ReconcileSchedules, tick, time, unwound};
+use crate::contracts::Reconcile;
+
+/// A pass whose worker is silent for this long failed.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// The longest pass.
+const LONGEST_PASS: Duration = Duration::from_hours(1);
+/// A run with more events than this continues as new: a worker that takes over
+/// reads them all, within one workflow task.
+const EVENTS_SUGGESTED: u32 = 1_000;
+
+type Context = WorkflowContext<ReconcileSchedules>;
+
+/// The memo that the next run begins with: it may be ended before its first task,
+/// and must not have forgotten a suspension then, nor remember one that is over.
+fn memo_to_keep(ctx: &Context) -> Option<MemoValues> {
+    let memo = ctx.state(|s| s.machine.memo());
+    if memo.suspended.is_none() && ctx.memo().is_empty() {
+        return None;
+    }
+    let mut kept = MemoValues::new();
+    kept.insert(MEMO_KEY, memo);
+    Some(kept)
+}
+
+/// Passes, for as long as the workflow runs.
+pub(super) async fn passes(ctx: &Context, project: &Project) -> WorkflowResult<()> {
+    let mut shown = String::new();
+    loop {
+        tick(ctx);
+        if ctx.cancellation_token().is_cancelled() {
+            return Err(WorkflowTermination::cancelled());
+        }
+        if ctx.state(|s| turn_due(ctx, s)) {
+            let state = ctx.state(|s| s.machine.carried());
+            let input = RawValue::from_value(&state, ctx.payload_converter());
+            let options = ContinueAsNewOptions::builder()
+                .maybe_memo(memo_to_keep(ctx))
+                .build();
+            ctx.continue_as_new(input, options)?;
+        }
+        show(ctx, project, &mut shown);
+        let next = ctx.state_mut(|s| s.guarded(Coordinator::next));
+        match next.unwrap_or(Next::Wait(None)) {
+            Next::Wait(until) => wait(ctx, until).await?,
+            Next::Probe(workers, input) => probe(ctx, project, workers, &input).await,
+            Next::Run(worker, input) => {
+                show(ctx, project, &mut shown);
+                let attempt = attempt(ctx, project, &worker, &input).await;
+                tick(ctx);
+                ctx.state_mut(|s| s.guarded(|m| m.ended(&input, attempt)));
+            }
+        }
+    }
+}
+
+/// Whether this run is too old or too long.
+pub(super) fn is_over(ctx: &Context, s: &ReconcileSchedules) -> bool {
+    let old = time(ctx.workflow_time()).is_some_and(|now| now >= s.ends);
+    let long = ctx.continue_as_new_suggested() || ctx.history_length() >= EVENTS_SUGGESTED;
+    old || long
+}
+
+/// Whether this run should end and a new one go on. Signals and updates that
+/// were delivered are in the state by then: their handlers run before the loop,
+/// and the server refuses to end a run that has undelivered ones.
+fn turn_due(ctx: &Context, s: &ReconcileSchedules) -> bool {
+    is_over(ctx, s) && !s.machine.runs_go_on() && ctx.all_handlers_finished()
+}
+
+/// Waits for news, for `until`, or for the end of this run.
+async fn wait(ctx: &Context, until: Option<Timestamp>) -> WorkflowResult<()> {
+    let (now, news, ends) = ctx.state(|s| (s.machine.now(), s.machine.news(), s.ends));
+    let mut changed = pin!(ctx.wait_condition(|s| s.machine.news() != news || turn_due(ctx, s)));
+    // A run that is over, but has handlers or runs at work, waits for these alone.
+    let ends = (now < ends).then_some(ends);
+    let Some(until) = until.into_iter().chain(ends).min() else {
+        return Ok(changed.await?);
+    };
+    let duration = Duration::try_from(until.duration_since(now))
+        .unwrap_or_default()
+        .max(Duration::from_millis(1));
+    let options = TimerOptions::builder(duration)
+        .summary("until the next pass".to_owned())
+        .build();
+    let mut timer = pin!(ctx.timer(options));
+    select! {
+        _ = timer => Ok(()),
+        result = changed => {
+            timer.cancel();
+            Ok(result?)
+        }
+    }
+}
+
+/// Shows the state in the Temporal UI, when it is not what is shown already.
+fn show(ctx: &Context, project: &Project, shown: &mut String) {
+    let text = ctx.state(|s| unwound(|| details::render(project, &s.machine.status())));
+    if let Ok(text) = text
+        && text != *shown
+    {
+        ctx.set_current_details(text.as_str());
+        *shown = text;
+    }
+}
+
+async fn probe(ctx: &Context, project: &Project, workers: Vec<WorkerId>, input: &PassInput) {
+    let attempts = join_all(
+        workers
+            .iter()
+            .map(|worker| attempt(ctx, project, worker, input)),
+    )
+    .await;
+    tick(ctx);
+    for (worker, attempt) in workers.iter().zip(attempts) {
+        ctx.state_mut(|s| s.guarded(|m| m.probed(worker, input, attempt)));
+    }
+}
+
+/// One attempt of the activity at a worker's own queue.
+pub(super) async fn attempt(
+    ctx: &Context,
+    project: &Project,
+    worker: &WorkerId,
+    input: &PassInput,
+) -> Attempt {
+    let summary = match input.pass {
+        0 => "which revision is held?".to_owned(),
+        pass => format!("pass {pass}"),
+    };
+    // A worker that does not start it within this is dropped.
+    let start_within = ctx.state(|s| s.machine.start_within(worker));
+    let options = ActivityOptions::with_start_to_close_timeout(LONGEST_PASS)
+        .task_queue(project.worker_queue(worker))
+        .schedule_to_start_timeout(start_within)
+        .heartbeat_timeout(HEARTBEAT)
+        .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
+        .do_not_eagerly_execute(true)
+        .summary(summary)
+        .build();
+    match ctx
+        .execute_activity(Reconcile, input.clone(), options)
+        .await
+    {
+        Ok(PassOutcome::Done(done)) => Attempt::Done(done),
+        Ok(PassOutcome::Refused { holds, said }) => Attempt::Refused(holds, said),
+        Err(error) => {
+            let not_started = error
+                .as_timeout()
+                .is_some_and(|timeout| timeout.timeout_type() == TimeoutType::ScheduleToStart);
+            if not_started {
+                Attempt::NotStarted
+            } else {
+                Attempt::Failed(format!("worker {worker}: {}", failure(&error)))
+            }
+        }
+    }
+}
+
+/// What an activity's failure says, without the frame around it.
+pub(super) fn failure(error: &ActivityExecutionError) -> String {
+    let mut said = Vec::new();
+    let mut failure = error.failure().and_then(|failure| failure.cause.as_deref());
+    while let Some(cause) = failure {
+        said.push(cause.message.clone());
+        failure = cause.cause.as_deref();
+    }
+    if said.is_empty() {
+        said.push(error.to_string());
+    }
+    said.join(": ")
+}

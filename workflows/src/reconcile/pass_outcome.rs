@@ -1,0 +1,118 @@
+//! What a pass that ended changes in the workflow's state.
+
+use almanac_core::record::{
+    DefinitionCounts, HistoryEntry, PassDone, PassInput, PendingPass, Report, ReportError, State,
+    append_history, bound_corrections, bound_overrides, bound_report,
+};
+use jiff::Timestamp;
+
+use super::state_limits;
+
+/// Takes the outcome of a pass that ran in.
+///
+/// A dry run leaves a report and nothing else. Held removals and the interval
+/// follow full passes only: a fast one does not look at removals.
+pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Timestamp) {
+    let PassDone {
+        mut report,
+        interrupted,
+        removed,
+        overrides,
+        corrections,
+        said: _,
+    } = done;
+    report.pass = input.pass;
+    bound_report(&mut report);
+    if !input.dry_run {
+        take_counts(&mut state.definitions, input.definitions);
+        take_counts(&mut state.event_types, input.event_types);
+        for (id, now_is) in overrides {
+            match now_is {
+                Some(value) => state.overrides.insert(id, value),
+                None => state.overrides.remove(&id),
+            };
+        }
+        if !interrupted {
+            // One that was asked for since is another, by its number.
+            state
+                .orders
+                .retain(|id, order| input.orders.get(id) != Some(order));
+            state
+                .adoptions
+                .retain(|id, one| input.adoptions.get(id) != Some(one));
+        }
+        state.corrections = corrections;
+        bound_corrections(&mut state.corrections);
+        let left = bound_overrides(&mut state.overrides);
+        state.overrides_left = match &input.only {
+            None => left,
+            Some(_) => state.overrides_left.saturating_add(left),
+        };
+        if removed > 0 {
+            state_limits::removed(state, now, removed);
+        }
+        if input.only.is_none() {
+            state.held.clone_from(&report.held);
+            state.last_full = Some(now);
+            if !interrupted {
+                state.last_success = Some(now);
+                state.last_error = None;
+            }
+        }
+    }
+    if !input.dry_run {
+        let written = report.changes.iter();
+        let written = written.map(|change| HistoryEntry::written(&report, change));
+        let failed = report.errors.iter();
+        let failed = failed.filter_map(|error| HistoryEntry::failed(&report, error));
+        written.chain(failed).for_each(|mut touch| {
+            state_limits::history_entry(&mut touch);
+            append_history(&mut state.history, touch);
+        });
+        state_limits::history(&mut state.history);
+    }
+    ended(state, report, now);
+}
+
+/// Tells the caller of a pass that it failed for good.
+pub(super) fn given_up(state: &mut State, pass: &PendingPass, error: String, now: Timestamp) {
+    let mut report = Report {
+        pass: pass.pass,
+        revision: state.revision.clone().unwrap_or_default(),
+        trigger: pass.trigger,
+        dry_run: pass.dry_run,
+        started_at: now,
+        held: state.held.clone(),
+        errors: vec![ReportError {
+            source: "temporal".to_owned(),
+            id: None,
+            message: error,
+        }],
+        ..Report::default()
+    };
+    bound_report(&mut report);
+    ended(state, report, now);
+}
+
+fn ended(state: &mut State, report: Report, now: Timestamp) {
+    state.pass = state.pass.max(report.pass);
+    state.reports.push_back(report);
+    state_limits::reports(&mut state.reports);
+    state_limits::forget_old(state, now);
+}
+
+/// Adds what reloads did.
+pub(super) fn gather(counts: &mut DefinitionCounts, more: DefinitionCounts) {
+    counts.total = more.total;
+    counts.invalid = more.invalid;
+    counts.new = counts.new.saturating_add(more.new);
+    counts.updated = counts.updated.saturating_add(more.updated);
+    counts.archived = counts.archived.saturating_add(more.archived);
+}
+
+/// Takes off what a report told; what was gathered since stays. Totals are not gathered.
+fn take_counts(counts: &mut DefinitionCounts, told: DefinitionCounts) {
+    counts.new = counts.new.saturating_sub(told.new);
+    counts.updated = counts.updated.saturating_sub(told.updated);
+    counts.archived = counts.archived.saturating_sub(told.archived);
+}

@@ -1,0 +1,163 @@
+//! The passes that were asked for.
+//!
+//! Requests that one pass can serve together get one number: any number of
+//! files changed, signals, starts and plain syncs make one pass. A dry run and
+//! a confirmation get a pass of their own kind, since their callers wait for
+//! just that report. A request never joins a pass that already runs: that one
+//! may have looked before the request was made.
+
+use std::collections::VecDeque;
+
+use almanac_base::names::DefinitionId;
+use almanac_core::record::{LIST_LIMIT, PENDING_KEPT, PendingPass, State, Trigger};
+
+/// How often a dry run or a confirmation is tried before a report says that it
+/// failed. Plain passes are tried until they end well.
+pub(super) const ATTEMPTS: u32 = 3;
+
+/// What a pass is asked to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PassRequest {
+    /// What asks.
+    pub(super) trigger: Trigger,
+    /// Write nothing.
+    pub(super) dry_run: bool,
+    /// Confirm the held removals with this digest.
+    pub(super) confirm: Option<String>,
+    /// Just these definitions.
+    pub(super) only: Option<Vec<DefinitionId>>,
+}
+
+impl PassRequest {
+    /// A full pass that writes.
+    pub(super) fn full(trigger: Trigger) -> Self {
+        Self {
+            trigger,
+            dry_run: false,
+            confirm: None,
+            only: None,
+        }
+    }
+
+    /// A pass over just these definitions; over all when there are too many.
+    pub(super) fn only(trigger: Trigger, ids: Vec<DefinitionId>) -> Self {
+        let only = (ids.len() <= LIST_LIMIT).then_some(ids);
+        Self {
+            only,
+            ..Self::full(trigger)
+        }
+    }
+
+    fn joins(&self, pending: &PendingPass) -> bool {
+        self.dry_run == pending.dry_run && self.confirm == pending.confirm
+    }
+}
+
+/// Whether the request is of a kind that its caller waits for.
+fn own_kind(pass: &PendingPass) -> bool {
+    pass.dry_run || pass.confirm.is_some()
+}
+
+/// Whether there is room for one more.
+pub(super) fn admits(state: &State, ask: &PassRequest) -> Result<(), String> {
+    let joins = state.pending.iter().any(|pending| ask.joins(pending));
+    // Room is left for the plain passes that signals and the interval ask for.
+    if joins || state.pending.len() + 4 < PENDING_KEPT {
+        Ok(())
+    } else {
+        Err(format!(
+            "too many passes wait ({}); try again later",
+            state.pending.len()
+        ))
+    }
+}
+
+/// Asks for a pass and returns its number.
+pub(super) fn ask(state: &mut State, ask: PassRequest) -> u64 {
+    if let Some(pending) = state.pending.iter_mut().find(|p| ask.joins(p)) {
+        pending.trigger = more_deliberate(pending.trigger, ask.trigger);
+        pending.only = union(pending.only.take(), ask.only);
+        return pending.pass;
+    }
+    state.requested = state.requested.max(state.pass).saturating_add(1);
+    state.pending.push_back(PendingPass {
+        pass: state.requested,
+        trigger: ask.trigger,
+        dry_run: ask.dry_run,
+        confirm: ask.confirm,
+        only: ask.only,
+        attempts: 0,
+    });
+    state.requested
+}
+
+/// What became of a pass that was tried and did not end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FailedPass {
+    /// It waits to be tried again.
+    Kept,
+    /// It was tried often enough; its caller has to be told.
+    GivenUp(PendingPass),
+}
+
+/// Puts a pass that failed back to its place, unless it is given up.
+pub(super) fn failed(state: &mut State, mut pass: PendingPass) -> FailedPass {
+    pass.attempts = pass.attempts.saturating_add(1);
+    if own_kind(&pass) && pass.attempts >= ATTEMPTS {
+        return FailedPass::GivenUp(pass);
+    }
+    put_back(&mut state.pending, pass);
+    FailedPass::Kept
+}
+
+/// Puts a pass that could not be tried back to its place: numbers are served in order.
+pub(super) fn put_back(pending: &mut VecDeque<PendingPass>, pass: PendingPass) {
+    let place = pending.partition_point(|waiting| waiting.pass < pass.pass);
+    if pending
+        .get(place)
+        .is_none_or(|waiting| waiting.pass != pass.pass)
+    {
+        pending.insert(place, pass);
+    }
+}
+
+/// What is not known to be covered any more by the definitions that waiting
+/// passes name: they become full ones.
+pub(super) fn widen(state: &mut State) {
+    for pass in &mut state.pending {
+        pass.only = None;
+    }
+}
+
+/// Whether a full pass that writes is waiting.
+pub(super) fn full_waits(state: &State) -> bool {
+    state
+        .pending
+        .iter()
+        .any(|pass| !pass.dry_run && pass.only.is_none())
+}
+
+fn union(a: Option<Vec<DefinitionId>>, b: Option<Vec<DefinitionId>>) -> Option<Vec<DefinitionId>> {
+    let (mut ids, more) = (a?, b?);
+    ids.extend(more);
+    ids.sort();
+    ids.dedup();
+    (ids.len() <= LIST_LIMIT).then_some(ids)
+}
+
+fn more_deliberate(a: Trigger, b: Trigger) -> Trigger {
+    let rank = |trigger| match trigger {
+        Trigger::Interval => 0,
+        Trigger::Start => 1,
+        Trigger::Change => 2,
+        Trigger::Signal => 3,
+        Trigger::Override => 4,
+        Trigger::Adopt => 5,
+        Trigger::Sync => 6,
+        Trigger::Resume => 7,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,463 @@
+//! Bounds of what the workflow remembers, whatever it is told.
+//!
+//! Each part of the state has a limit in bytes of JSON. Their sum fits into a
+//! payload, and so do the input of a pass and the answer of `status`, which are
+//! made of some of the parts. What a request would add is refused where its part
+//! is full. Of a state that is larger than it should be, what is least missed
+//! goes first: the history of schedules, runs that are over, reports but the last,
+//! remembered requests, corrections, the names in passes that wait (these become
+//! full ones). The suspension, and what operators asked for, stay.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use almanac_base::names::WorkerId;
+use almanac_base::size::{PAYLOAD_LIMIT, json_size};
+use almanac_core::field::Field;
+pub(super) use almanac_core::record::is_name as good_name;
+use almanac_core::record::{
+    Announcement, CLAIMS_KEPT, CORRECTIONS_LIMIT, HISTORY_KEPT, Held, HistoryEntry, LIST_LIMIT,
+    ManualRunInput, NAME_LIMIT, OVERRIDES_LIMIT, OperatorRequest, Options, PENDING_KEPT,
+    REASON_LIMIT, REPORT_LIMIT, REPORTS_KEPT, REQUESTS_KEPT, REVISIONS_KEPT, RUNS_KEPT, RUNS_NAMED,
+    RUNS_WAITING, Report, RunAnswer, RunBaseline, RunRecord, SCHEDULE_ID_LIMIT, State, Suspension,
+    WORKERS_KEPT, WorkerEvent, bound_corrections, bound_overrides, bound_report, cut_text,
+    is_bounded, keep_first, text_size,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The size from which a state is made smaller, in bytes of JSON.
+const STATE_LIMIT: usize = 1024 * 1024;
+/// The largest list of reports, in bytes of JSON: `status` answers them all at once.
+const REPORTS_LIMIT: usize = 512 * 1024;
+/// The largest history of single schedules, in bytes of JSON.
+const HISTORY_LIMIT: usize = 256 * 1024;
+/// How many definitions' orders may wait at a time.
+pub(super) const ORDERS_KEPT: usize = 500;
+/// The same, in bytes of JSON.
+pub(super) const ORDERS_LIMIT: usize = 256 * 1024;
+/// The most adoptions that wait, in bytes of JSON.
+pub(super) const ADOPTIONS_LIMIT: usize = 128 * 1024;
+/// The most runs that wait or go on, in bytes of JSON.
+pub(super) const RUNS_LIMIT: usize = 256 * 1024;
+/// What the runs that go on add to that: what their schedules showed before.
+const RUNS_GROWTH: usize = 96 * 1024;
+/// The most runs that are over, in bytes of JSON.
+const RUNS_OVER_LIMIT: usize = 128 * 1024;
+/// The most remembered requests with their answers, in bytes of JSON.
+const REQUESTS_LIMIT: usize = 128 * 1024;
+/// The largest answer that is remembered.
+const ANSWER_LIMIT: usize = 4 * 1024;
+/// The largest of the passes that wait, in bytes of JSON: names of definitions.
+const PENDING_LIMIT: usize = 256 * 1024;
+/// How many removals are remembered one by one.
+const REMOVALS_LISTED: usize = 100;
+/// How many ids of runs that were there before are remembered of one run.
+const RECENT_KEPT: usize = 50;
+/// What the rest of a state takes at most: workers, revisions, held removals, the suspension.
+const REST: usize = 256 * 1024;
+
+// What is never dropped fits into a payload together; so do the input of a pass
+// and the answer of `status`.
+const STAYING: usize = OVERRIDES_LIMIT
+    + ORDERS_LIMIT
+    + ADOPTIONS_LIMIT
+    + RUNS_LIMIT
+    + RUNS_GROWTH
+    + REPORT_LIMIT
+    + REST;
+const _: () = assert!(STAYING <= PAYLOAD_LIMIT && STATE_LIMIT <= PAYLOAD_LIMIT);
+const PASS: usize =
+    OVERRIDES_LIMIT + ORDERS_LIMIT + ADOPTIONS_LIMIT + CORRECTIONS_LIMIT + PENDING_LIMIT;
+const _: () = assert!(PASS <= PAYLOAD_LIMIT);
+const ANSWERED: usize =
+    OVERRIDES_LIMIT + ORDERS_LIMIT + ADOPTIONS_LIMIT + CORRECTIONS_LIMIT + REPORTS_LIMIT + REST;
+const _: () = assert!(ANSWERED <= PAYLOAD_LIMIT);
+
+const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(24));
+const RESYNC: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(24 * 30));
+
+/// How long a removal counts towards the brake on removals.
+pub(super) const REMOVALS_KEPT: SignedDuration = SignedDuration::from_mins(10);
+/// How long a correction is remembered: the hour in which it counts towards a
+/// contested field, and the hour until that field's retry.
+const CORRECTION_KEPT: SignedDuration = SignedDuration::from_hours(2);
+
+/// Cuts a text from outside.
+pub(super) fn text(text: &mut String) {
+    cut_text(text, REASON_LIMIT);
+}
+
+/// Cuts who asked, or another name.
+fn name(name: &mut String) {
+    cut_text(name, NAME_LIMIT);
+}
+
+/// Cuts what an announcement carries.
+pub(super) fn announcement(said: &mut Announcement) {
+    options(&mut said.options);
+    name(&mut said.version);
+    if !said
+        .previous
+        .as_ref()
+        .is_none_or(|previous| good_name(previous.as_str()))
+    {
+        said.previous = None;
+    }
+    if said
+        .changed
+        .as_ref()
+        .is_some_and(|ids| ids.len() > LIST_LIMIT)
+    {
+        said.changed = None;
+    }
+}
+
+/// Intervals that a timer and the arithmetic of time can take.
+fn options(options: &mut Options) {
+    options.reconcile_interval = options.reconcile_interval.clamp(INTERVAL.0, INTERVAL.1);
+    options.resync_interval = options.resync_interval.clamp(RESYNC.0, RESYNC.1);
+}
+
+/// Keeps the workers that spoke last.
+pub(super) fn workers(state: &mut State, kept: usize) {
+    while state.workers.len() > kept {
+        let oldest: Option<WorkerId> = state
+            .workers
+            .iter()
+            .min_by_key(|(id, worker)| (worker.spoke_at, *id))
+            .map(|(id, _)| id.clone());
+        let Some(oldest) = oldest else { break };
+        state.workers.remove(&oldest);
+    }
+    while state.seen.len() > REVISIONS_KEPT {
+        state.seen.pop_front();
+    }
+}
+
+/// Keeps the last reports; the last one always.
+pub(super) fn reports(reports: &mut VecDeque<Report>) {
+    while reports.len() > REPORTS_KEPT || (reports.len() > 1 && json_size(reports) > REPORTS_LIMIT)
+    {
+        reports.pop_front();
+    }
+}
+
+/// Cuts what is remembered of a schedule.
+pub(super) fn history_entry(touch: &mut HistoryEntry) {
+    for one in [
+        &mut touch.id,
+        &mut touch.op,
+        &mut touch.reason,
+        &mut touch.by,
+    ] {
+        text(one);
+    }
+    touch.fields.truncate(Field::ALL.len());
+    touch.overridden = touch.overridden.take().filter(is_bounded);
+}
+
+/// Keeps the newest touches.
+pub(super) fn history(history: &mut VecDeque<HistoryEntry>) {
+    while history.len() > HISTORY_KEPT {
+        history.pop_front();
+    }
+    while json_size(history) > HISTORY_LIMIT {
+        history.drain(..history.len().div_ceil(8));
+    }
+}
+
+/// Cuts the lists and texts of an answer.
+pub(super) fn answer(answer: &mut RunAnswer) {
+    answer.runs.truncate(RUNS_NAMED);
+    answer.running.truncate(RUNS_NAMED);
+    text(&mut answer.message);
+    let ids = answer.runs.iter_mut();
+    let ids = ids.flat_map(|run| [&mut run.workflow_id, &mut run.run_id]);
+    let ids = ids.chain(&mut answer.running);
+    let ids = ids.chain(&mut answer.workflow_id).chain(&mut answer.run_id);
+    for id in ids {
+        cut_text(id, SCHEDULE_ID_LIMIT);
+    }
+    // Ids of a kilobyte each are nobody's: what is named is a convenience.
+    if json_size(answer) > ANSWER_LIMIT {
+        answer.runs.clear();
+        answer.running.clear();
+    }
+}
+
+/// Cuts what a schedule showed before a run.
+pub(super) fn run_baseline(seen: &mut RunBaseline) {
+    let old = seen.recent.len().saturating_sub(RECENT_KEPT);
+    seen.recent.drain(..old);
+    seen.recent.retain(|id| text_size(id) <= NAME_LIMIT);
+}
+
+/// Cuts the texts of a suspension.
+pub(super) fn suspension(suspension: &mut Suspension) {
+    text(&mut suspension.reason);
+    name(&mut suspension.by);
+}
+
+/// Cuts the texts of what is asked of a schedule.
+pub(super) fn operator_request(order: &mut OperatorRequest) {
+    text(&mut order.reason);
+    name(&mut order.by);
+}
+
+/// Cuts the texts of what is asked for.
+pub(super) fn manual_run_input(order: &mut ManualRunInput) {
+    text(&mut order.reason);
+    name(&mut order.by);
+    cut_text(&mut order.request_id, REASON_LIMIT);
+    order.before.iter_mut().for_each(run_baseline);
+}
+
+/// Keeps the runs that are not over, and the last that are.
+pub(super) fn runs(runs: &mut VecDeque<RunRecord>) {
+    let sizes = runs.iter().rev().filter(|run| run.answer.is_some());
+    let mut size = 0;
+    let kept = sizes.take(RUNS_KEPT).take_while(|run| {
+        size += json_size(run);
+        size <= RUNS_OVER_LIMIT
+    });
+    let over = runs.iter().filter(|run| run.answer.is_some()).count();
+    let cut = over - kept.count();
+    forget_runs(runs, cut);
+    // More can wait only in a state that came from elsewhere.
+    runs.truncate(RUNS_KEPT + RUNS_WAITING);
+}
+
+/// Forgets the oldest of the runs that are over.
+fn forget_runs(runs: &mut VecDeque<RunRecord>, mut cut: usize) {
+    runs.retain(|run| {
+        let goes = cut > 0 && run.answer.is_some();
+        cut -= usize::from(goes);
+        !goes
+    });
+}
+
+/// Keeps the newest requests with their answers.
+pub(super) fn requests(requests: &mut VecDeque<(String, Value)>) {
+    while requests.len() > REQUESTS_KEPT || json_size(requests) > REQUESTS_LIMIT {
+        requests.pop_front();
+    }
+}
+
+/// Whether there is room for one more in a part of the state.
+pub(super) fn admits<T: Serialize>(
+    what: &str,
+    part: &T,
+    more: usize,
+    limit: usize,
+) -> Result<(), String> {
+    let size = json_size(part) + more;
+    if size > limit {
+        return Err(format!(
+            "{what} that wait would take {size} bytes, more than {limit}; try again later"
+        ));
+    }
+    Ok(())
+}
+
+/// Remembers that a pass removed schedules; of many, the oldest are counted together.
+pub(super) fn removed(state: &mut State, now: Timestamp, count: u64) {
+    state.removals.push_back((now, count));
+    removals(state);
+}
+
+fn removals(state: &mut State) {
+    while state.removals.len() > REMOVALS_LISTED {
+        let Some((_, count)) = state.removals.pop_front() else {
+            break;
+        };
+        if let Some((_, next)) = state.removals.front_mut() {
+            *next = next.saturating_add(count);
+        }
+    }
+}
+
+/// Forgets removals and corrections that no longer count.
+pub(super) fn forget_old(state: &mut State, now: Timestamp) {
+    let recent = |at: Timestamp, kept| now.duration_since(at) <= kept;
+    state.removals.retain(|(at, _)| recent(*at, REMOVALS_KEPT));
+    for fields in state.corrections.values_mut() {
+        for times in fields.values_mut() {
+            times.retain(|at| recent(*at, CORRECTION_KEPT));
+        }
+        fields.retain(|_, times| !times.is_empty());
+    }
+    state.corrections.retain(|_, fields| !fields.is_empty());
+    bound_corrections(&mut state.corrections);
+}
+
+/// Bounds a whole state: one that a run begins with may come from anyone, and
+/// one that is carried on must fit into a payload.
+pub(super) fn state(state: &mut State, now: Timestamp) {
+    state.suspended.iter_mut().for_each(suspension);
+    known_workers(state, now);
+    pending(state);
+    state.last_full = state.last_full.map(|at| at.min(now));
+    state.reports.iter_mut().for_each(bound_report);
+    reports(&mut state.reports);
+    held(&mut state.held);
+    state
+        .requests
+        .retain(|(id, answer)| text_size(id) <= NAME_LIMIT && json_size(answer) <= ANSWER_LIMIT);
+    requests(&mut state.requests);
+    state.overrides_left = state
+        .overrides_left
+        .saturating_add(bound_overrides(&mut state.overrides));
+    asked(state);
+    if let Some(error) = &mut state.last_error {
+        text(error);
+    }
+    state.history.iter_mut().for_each(history_entry);
+    history(&mut state.history);
+    removals(state);
+    forget_old(state, now);
+    shrink(state);
+}
+
+fn known_workers(state: &mut State, now: Timestamp) {
+    state
+        .workers
+        .retain(|id, worker| good_name(id.as_str()) && good_name(worker.revision.as_str()));
+    for worker in state.workers.values_mut() {
+        options(&mut worker.options);
+        name(&mut worker.version);
+        // A clock that was ahead must not make a worker the last to speak for ever.
+        worker.spoke_at = worker.spoke_at.min(now);
+    }
+    state.claims.retain(|id, claim| {
+        let holds = claim.event == WorkerEvent::Stopping || good_name(claim.revision.as_str());
+        *id == claim.worker && good_name(id.as_str()) && holds
+    });
+    while state.claims.len() > CLAIMS_KEPT {
+        state.claims.pop_last();
+    }
+    for claim in state.claims.values_mut() {
+        announcement(claim);
+        // The names are the worker's to tell again.
+        claim.changed = None;
+    }
+    workers(state, WORKERS_KEPT);
+    state.seen.retain(|revision| good_name(revision.as_str()));
+    if state
+        .revision
+        .as_ref()
+        .is_some_and(|revision| !good_name(revision.as_str()))
+    {
+        state.revision = None;
+    }
+}
+
+fn pending(state: &mut State) {
+    let ended = state.pass;
+    state.pending.retain(|request| {
+        let digest = request.confirm.as_deref().unwrap_or_default();
+        request.pass > ended && text_size(digest) <= NAME_LIMIT
+    });
+    state
+        .pending
+        .make_contiguous()
+        .sort_by_key(|request| request.pass);
+    state.pending.truncate(PENDING_KEPT);
+    let last = state.pending.back().map_or(ended, |request| request.pass);
+    state.requested = state.requested.max(last);
+    for request in &mut state.pending {
+        if request
+            .only
+            .as_ref()
+            .is_some_and(|ids| ids.len() > LIST_LIMIT)
+        {
+            request.only = None;
+        }
+    }
+}
+
+fn held(held: &mut Option<Held>) {
+    if held.is_some() {
+        let mut report = Report {
+            held: held.take(),
+            ..Report::default()
+        };
+        bound_report(&mut report);
+        *held = report.held;
+    }
+}
+
+/// Bounds what operators asked for. What was asked of this workflow fits; only
+/// a state from elsewhere is cut.
+fn asked(state: &mut State) {
+    state.orders.values_mut().for_each(operator_request);
+    state
+        .orders
+        .retain(|_, order| order.overridden.as_ref().is_none_or(is_bounded));
+    while state.orders.len() > ORDERS_KEPT {
+        state.orders.pop_last();
+    }
+    keep_first(&mut state.orders, ORDERS_LIMIT);
+    for adoption in state.adoptions.values_mut() {
+        name(&mut adoption.by);
+    }
+    state.adoptions.retain(|_, one| {
+        text_size(one.from.as_str()) <= SCHEDULE_ID_LIMIT
+            && one.revision.as_ref().is_none_or(|r| good_name(r.as_str()))
+    });
+    while state.adoptions.len() > ORDERS_KEPT {
+        state.adoptions.pop_last();
+    }
+    keep_first(&mut state.adoptions, ADOPTIONS_LIMIT);
+    state
+        .runs
+        .retain(|run| text_size(&run.request_id) <= NAME_LIMIT);
+    for run in &mut state.runs {
+        manual_run_input(&mut run.order);
+        run.answer.iter_mut().for_each(answer);
+    }
+    runs(&mut state.runs);
+    let mut size = 0;
+    state.runs.retain(|run| {
+        size += if run.answer.is_none() {
+            json_size(run)
+        } else {
+            0
+        };
+        run.answer.is_some() || size <= RUNS_LIMIT + RUNS_GROWTH
+    });
+    let last = state.runs.back().map_or(0, |run| run.order.number);
+    state.runs_asked = state.runs_asked.max(last);
+}
+
+/// Makes a state that is too large smaller, in the order of the module's documentation.
+fn shrink(state: &mut State) {
+    let is_large = |state: &State| json_size(state) > STATE_LIMIT;
+    while is_large(state) && !state.history.is_empty() {
+        let half = state.history.len().div_ceil(2);
+        state.history.drain(..half);
+    }
+    while is_large(state) && state.runs.iter().any(|run| run.answer.is_some()) {
+        let over = state.runs.iter().filter(|run| run.answer.is_some()).count();
+        forget_runs(&mut state.runs, over.div_ceil(2));
+    }
+    while is_large(state) && state.reports.len() > 1 {
+        state.reports.pop_front();
+    }
+    while is_large(state) && !state.requests.is_empty() {
+        let half = state.requests.len().div_ceil(2);
+        state.requests.drain(..half);
+    }
+    while is_large(state) && !state.corrections.is_empty() {
+        let half = state.corrections.len() / 2;
+        while state.corrections.len() > half {
+            state.corrections.pop_last();
+        }
+    }
+    if is_large(state) {
+        for pass in &mut state.pending {
+            pass.only = None;
+        }
+    }
+}

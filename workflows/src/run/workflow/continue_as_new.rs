@@ -1,0 +1,83 @@
+//! Going on in a new execution of the same run.
+
+use almanac_base::size::PAYLOAD_LIMIT;
+use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput};
+use almanac_steps::machine::{Fault, Machine, Standard};
+use serde_json::Value;
+use temporalio_common::MemoValues;
+use temporalio_common::data_converters::RawValue;
+use temporalio_workflow::{ContinueAsNewOptions, WorkflowContext, WorkflowTermination};
+
+use super::RunDefinition;
+
+/// What a new execution of the same run goes on with. Where it `must`, events that
+/// wait are given up before the run is, the newest first.
+pub(super) fn continued_input(
+    ctx: &WorkflowContext<RunDefinition>,
+    definition: &PinnedDefinition,
+    machine: &mut Machine,
+    must: bool,
+) -> Result<RawValue, Fault> {
+    if must {
+        ctx.state_mut(|s| s.inbox.give_up());
+    }
+    loop {
+        let position = machine.position().cloned();
+        let input = RunInput {
+            definition: DefinitionRef::Pinned(definition.clone()),
+            input: Value::Null,
+            position: position.map(Box::new),
+            dropped: ctx.state(|s| s.inbox.dropped()),
+        };
+        let input = RawValue::from_value(&input, ctx.payload_converter());
+        let bytes = input.payloads.iter().map(|payload| payload.data.len());
+        let bytes: usize = bytes.sum();
+        if bytes <= PAYLOAD_LIMIT {
+            return Ok(input);
+        }
+        let given_up = if must {
+            machine.give_up(bytes - PAYLOAD_LIMIT)
+        } else {
+            0
+        };
+        if given_up == 0 {
+            let detail = format!(
+                "the run is long and continues as new, and its data of {bytes} bytes is more than the {PAYLOAD_LIMIT} that it can take along"
+            );
+            return Err(Standard::Runtime.fault(detail));
+        }
+        ctx.state_mut(|s| s.inbox.lost(given_up));
+    }
+}
+
+/// Goes on in a new execution of the same run.
+pub(super) fn continue_as_new(
+    ctx: &WorkflowContext<RunDefinition>,
+    input: RawValue,
+) -> WorkflowTermination {
+    let options = ContinueAsNewOptions::builder()
+        .maybe_memo(memo_to_keep(ctx))
+        .build();
+    match ctx.continue_as_new(input, options) {
+        Ok(never) => match never {},
+        Err(termination) => termination,
+    }
+}
+
+/// All of the run's memo: without being told, the server hands on only what a
+/// run began with, and not what it wrote since.
+fn memo_to_keep(ctx: &WorkflowContext<RunDefinition>) -> Option<MemoValues> {
+    let memo = ctx.memo();
+    if memo.is_empty() {
+        return None;
+    }
+    let mut kept = MemoValues::new();
+    let mut keys: Vec<&str> = memo.keys().collect();
+    keys.sort_unstable();
+    for key in keys {
+        if let Ok(Some(value)) = memo.get::<Value>(key) {
+            kept.insert(key, value);
+        }
+    }
+    Some(kept)
+}

@@ -1,0 +1,65 @@
+//! The input of a run, as it came.
+
+use almanac_base::names::NameError;
+use almanac_base::nearest;
+use almanac_base::text::quoted;
+use almanac_core::record::{DefinitionRef, RunInput};
+use almanac_steps::machine::Position;
+use serde_json::Value;
+use temporalio_common::data_converters::RawValue;
+
+pub(super) fn read_input(raw: &RawValue) -> Result<RunInput, String> {
+    const SHAPE: &str = r#"the input must be {"definition": "ID", "input": …}"#;
+    let payload = raw.payloads.first().ok_or(SHAPE)?;
+    let value: Value =
+        serde_json::from_slice(&payload.data).map_err(|error| format!("{SHAPE}: {error}"))?;
+    let definition = value.get("definition").ok_or(SHAPE)?;
+    let definition = match definition {
+        Value::String(id) => {
+            // Somebody wrote it, and no release did.
+            known(&value)?;
+            let id = id.parse();
+            DefinitionRef::Current(id.map_err(|error: NameError| format!("definition: {error}"))?)
+        }
+        pinned => DefinitionRef::Pinned(
+            serde_json::from_value(pinned.clone())
+                .map_err(|error| format!("definition: {error}"))?,
+        ),
+    };
+    Ok(RunInput {
+        definition,
+        input: value.get("input").cloned().unwrap_or_default(),
+        position: position(&value)?,
+        dropped: value.get("dropped").and_then(Value::as_u64).unwrap_or(0),
+    })
+}
+
+/// A key that is not known was meant as another.
+fn known(input: &Value) -> Result<(), String> {
+    const KEYS: [&str; 2] = ["definition", "input"];
+    let keys = input.as_object().into_iter().flat_map(|map| map.keys());
+    for key in keys {
+        if KEYS.contains(&key.as_str()) {
+            continue;
+        }
+        let hint = match nearest::nearest(key, &KEYS) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("the keys are {}", KEYS.join(", ")),
+        };
+        return Err(format!(
+            "{} is not a key of the input ({hint})",
+            quoted(key)
+        ));
+    }
+    Ok(())
+}
+
+/// Where a run goes on that continued as new.
+fn position(input: &Value) -> Result<Option<Box<Position>>, String> {
+    let Some(position) = input.get("position").filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    serde_json::from_value(position.clone())
+        .map(Some)
+        .map_err(|error| format!("position: {error}"))
+}

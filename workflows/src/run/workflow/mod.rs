@@ -1,0 +1,326 @@
+//! The part of `RunDefinition` that knows Temporal.
+
+#![expect(
+    missing_docs,
+    reason = "the macro makes items that cannot be documented"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the macro wants handlers to own their input"
+)]
+
+mod completion_order;
+mod continue_as_new;
+mod failure;
+mod history_limits;
+mod inbox;
+mod input;
+mod temporal_effects;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW};
+use almanac_base::text;
+use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput, RunMemo};
+use almanac_steps::language::{self, Flow};
+use almanac_steps::machine::{About, Command, Fault, Machine, Standard, Status, shortened};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use temporalio_common::data_converters::RawValue;
+use temporalio_common::error::ApplicationFailure;
+use temporalio_common::{MemoValue, RetryPolicy};
+use temporalio_macros::{workflow, workflow_methods};
+use temporalio_workflow::{
+    ActivityOptions, LocalActivityOptions, SyncWorkflowContext, WorkflowContext,
+    WorkflowContextView, WorkflowResult, WorkflowTermination,
+};
+
+use crate::contracts::run::Event;
+use crate::contracts::{CurrentDefinition, Pause};
+use continue_as_new::{continue_as_new, continued_input};
+use history_limits::{ContinueAsNewDue, HistoryUse};
+use inbox::Inbox;
+use input::read_input;
+use temporal_effects::TemporalEffects;
+
+/// The longest that one attempt at reading the registry takes.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is tried.
+const READ_ATTEMPTS: u32 = 10;
+/// The longest that a run with more to do at once lets others have their turn.
+const PAUSE_WITHIN: Duration = Duration::from_secs(10);
+/// How many places of tasks are shown, and problems of steps.
+const SHOWN_LIMIT: usize = 5;
+/// How much of a place is shown, in characters.
+const PLACE_CHARS: usize = 400;
+
+/// The workflow that runs a definition's steps.
+#[workflow]
+#[derive(Debug)]
+pub struct RunDefinition {
+    input: Result<RunInput, String>,
+    /// `$workflow.id`: the same in each part of a run that continues as new.
+    run: String,
+    queue: String,
+    inbox: Inbox,
+}
+
+#[workflow_methods]
+impl RunDefinition {
+    #[init]
+    fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
+        let input = read_input(&input);
+        Self {
+            inbox: Inbox::after(input.as_ref().map_or(0, |input| input.dropped)),
+            input,
+            run: format!("{}/{}", ctx.workflow_id(), ctx.first_execution_run_id()),
+            queue: ctx.task_queue().to_owned(),
+        }
+    }
+
+    /// An event for the steps that listen, one of `CloudEvents` as JSON; anything
+    /// else is ignored.
+    #[signal(name = Event::NAME)]
+    pub fn event(&mut self, _ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
+        self.inbox.hear(&input);
+    }
+
+    /// The result is the output of the last task; without tasks, the input.
+    #[run(name = RUN_WORKFLOW)]
+    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Value> {
+        let ctx: &WorkflowContext<Self> = ctx;
+        let input = ctx
+            .state(|s| s.input.clone())
+            .map_err(refused(Standard::Validation))?;
+        let definition = pin(ctx, input.definition).await?;
+        let about = ctx.state(|s| About {
+            id: s.run.clone(),
+            source: source(&s.queue, &definition),
+            runtime: json!({ "name": "almanac" }),
+        });
+        let flow = Arc::new(flow(&definition)?);
+        let run = about.id.clone();
+        let machine = match input.position {
+            Some(position) => Machine::resume(flow, about, *position).map_err(faulted)?,
+            None => Machine::start(flow, about, input.input, now(ctx)),
+        };
+        interpret(ctx, &definition, machine, TemporalEffects::new(ctx, &run)).await
+    }
+}
+
+/// Does what the machine says until it has ended.
+async fn interpret(
+    ctx: &WorkflowContext<RunDefinition>,
+    definition: &PinnedDefinition,
+    mut machine: Machine,
+    mut effects: TemporalEffects<'_>,
+) -> WorkflowResult<Value> {
+    let mut shown = String::new();
+    let mut course = HistoryUse::default();
+    loop {
+        // First of all: what was heard until a run is left must not be lost.
+        inbox::deliver_events(ctx, &mut machine, &mut effects);
+        let due = course.due(ctx, &effects, ctx.state(|s| s.inbox.waits()));
+        match due {
+            ContinueAsNewDue::No => machine.stay(),
+            ContinueAsNewDue::Soon => machine.leave(),
+            ContinueAsNewDue::Now => machine.hold(),
+            ContinueAsNewDue::Rest => machine.rest(),
+        }
+        let turn = machine.advance(now(ctx));
+        course.did(turn.work);
+        for command in turn.commands {
+            match command {
+                Command::Start {
+                    id,
+                    task,
+                    effect,
+                    options,
+                    retried,
+                } => effects.start(id, &task, effect, &options, retried),
+                Command::Cancel { id } => effects.cancel(id),
+            }
+        }
+        let place = place(&machine, &turn.status);
+        show(ctx, definition, &place, &mut shown);
+        let results = match turn.status {
+            Status::Completed(output) => return Ok(output),
+            Status::Faulted(fault) => return Err(faulted(fault)),
+            // More events wait than it can take along: perhaps steps hear them soon.
+            Status::Held if due < ContinueAsNewDue::Now && ctx.state(|s| s.inbox.waits()) => {
+                course.postpone(ctx);
+                machine.stay();
+                continue;
+            }
+            Status::Held => {
+                match continued_input(ctx, definition, &mut machine, due >= ContinueAsNewDue::Now) {
+                    Ok(input) => return Err(continue_as_new(ctx, input)),
+                    Err(fault) if due >= ContinueAsNewDue::Now => return Err(faulted(fault)),
+                    // Perhaps it takes less along later, or ends before it must.
+                    Err(_) => {
+                        course.postpone(ctx);
+                        machine.stay();
+                        continue;
+                    }
+                }
+            }
+            // Limits pass and calls answer meanwhile.
+            Status::Yielded => {
+                pause(ctx).await?;
+                course.yielded();
+                effects.ready().await
+            }
+            Status::Waiting => {
+                // Steps have heard some: there is room for those that wait still.
+                if inbox::deliver_events(ctx, &mut machine, &mut effects) {
+                    continue;
+                }
+                effects.results().await
+            }
+        };
+        let Some(results) = results else {
+            show(ctx, definition, &format!("canceled {place}"), &mut shown);
+            return Err(WorkflowTermination::cancelled());
+        };
+        // An event that came together with the end of a limit came in time.
+        inbox::deliver_events(ctx, &mut machine, &mut effects);
+        for (id, result) in results {
+            machine.answer(id, result);
+        }
+    }
+}
+
+/// Lets others have their turn.
+async fn pause(ctx: &WorkflowContext<RunDefinition>) -> WorkflowResult<()> {
+    let options = LocalActivityOptions::builder()
+        .start_to_close_timeout(PAUSE_WITHIN)
+        .build();
+    let paused = ctx.execute_local_activity(Pause, (), options).await;
+    if ctx.cancellation_token().is_cancelled() {
+        return Err(WorkflowTermination::cancelled());
+    }
+    Ok(paused?)
+}
+
+/// Where a run is, for people.
+fn place(machine: &Machine, status: &Status) -> String {
+    match status {
+        Status::Completed(_) => "completed".to_owned(),
+        Status::Faulted(_) => "failed".to_owned(),
+        _ => {
+            let all = machine.current();
+            let more = all.len().saturating_sub(SHOWN_LIMIT);
+            let first = all.iter().take(SHOWN_LIMIT);
+            let first: Vec<String> = first
+                .map(|path| text::code(path.trim_start_matches('/'), PLACE_CHARS))
+                .collect();
+            let more = if more == 0 {
+                String::new()
+            } else {
+                format!(" and {more} more")
+            };
+            format!("at {}{more}", first.join(", "))
+        }
+    }
+}
+
+/// Shows where the run is in the Temporal UI.
+fn show(
+    ctx: &WorkflowContext<RunDefinition>,
+    definition: &PinnedDefinition,
+    place: &str,
+    shown: &mut String,
+) {
+    let details = format!(
+        "{} revision {}: {place}{}",
+        text::code(definition.id.as_str(), PLACE_CHARS),
+        text::code(definition.revision.as_str(), PLACE_CHARS),
+        ctx.state(|s| s.inbox.notes())
+    );
+    if *shown != details {
+        ctx.set_current_details(details.clone());
+        *shown = details;
+    }
+}
+
+/// The `source` of events that state none: the same for all runs of a definition.
+fn source(queue: &str, definition: &PinnedDefinition) -> String {
+    let project = queue.strip_prefix("almanac-").unwrap_or(queue);
+    format!("almanac/{project}/{}", definition.id)
+}
+
+/// The steps of a definition, as the parser of definitions reads them too.
+fn flow(definition: &PinnedDefinition) -> WorkflowResult<Flow> {
+    language::parse(&definition.steps).map_err(|problems| {
+        let some: Vec<String> = problems
+            .iter()
+            .take(SHOWN_LIMIT)
+            .map(|problem| shortened(&problem.to_string()))
+            .collect();
+        let more = problems.len() - some.len();
+        let more = match more {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        refused(Standard::Configuration)(format!("{}: {}{more}", definition.id, some.join("; ")))
+    })
+}
+
+/// The time of the workflow: the same in each replay.
+fn now(ctx: &WorkflowContext<RunDefinition>) -> Timestamp {
+    let time: Option<SystemTime> = ctx.workflow_time();
+    time.and_then(|time| Timestamp::try_from(time).ok())
+        .unwrap_or_default()
+}
+
+/// The end of a run with an error: its type is the failure's, the whole is the
+/// failure's details.
+fn faulted(fault: Fault) -> WorkflowTermination {
+    ApplicationFailure::builder(fault.to_string())
+        .type_name(fault.kind.clone())
+        .non_retryable(true)
+        .details(fault)
+        .build()
+        .into()
+}
+
+/// The definition itself; one that is only named is read once, so that history pins it.
+async fn pin(
+    ctx: &WorkflowContext<RunDefinition>,
+    definition: DefinitionRef,
+) -> WorkflowResult<PinnedDefinition> {
+    let id = match definition {
+        DefinitionRef::Pinned(pinned) => return Ok(pinned),
+        DefinitionRef::Current(id) => id,
+    };
+    let options = ActivityOptions::with_start_to_close_timeout(READ_WITHIN)
+        .retry_policy(
+            RetryPolicy::builder()
+                .maximum_attempts(READ_ATTEMPTS)
+                .build(),
+        )
+        .summary(format!("pin {id}"))
+        .build();
+    let pinned = ctx.execute_activity(CurrentDefinition, id, options).await;
+    let pinned = pinned.map_err(|error| match &error {
+        _ if ctx.cancellation_token().is_cancelled() => WorkflowTermination::cancelled(),
+        error => faulted(failure::of_activity(error).0),
+    })?;
+    let memo = RunMemo {
+        definition: pinned.id.clone(),
+        revision: pinned.revision.clone(),
+    };
+    // The runs of a schedule have its action's memo.
+    ctx.upsert_memo([(MEMO_KEY, Some(MemoValue::new(memo)))])
+        .map_err(|error| refused(Standard::Runtime)(error.to_string()))?;
+    Ok(pinned)
+}
+
+/// The end of a run that cannot begin, with what is wrong as its error.
+fn refused(standard: Standard) -> impl Fn(String) -> WorkflowTermination {
+    move |message| faulted(standard.fault(shortened(&message)))
+}
+
+#[cfg(test)]
+mod tests;
