@@ -382,6 +382,7 @@ impl Reconciler {
             if !failed {
                 metrics::last_success(Timestamp::now());
             }
+            self.monitor.passed(report.pass);
             (self.on_full_pass)(report);
         }
     }

@@ -4,7 +4,7 @@ use almanac_base::names::ScheduleId;
 use almanac_core::field::Field;
 use almanac_core::plan::{Plan, record_corrections};
 use almanac_core::record::{
-    Change, Op, PassDone, PassInput, Report, ReportError, bound_news, bound_report,
+    Change, Listed, Op, PassDone, PassInput, Report, ReportError, bound_news, bound_report,
 };
 use almanac_core::snapshot::Snapshot;
 use jiff::Timestamp;
@@ -67,7 +67,10 @@ pub(super) fn report(
         changes: applied.map_or_else(|| planned_changes(plan), |applied| applied.changes.clone()),
         errors: plan.problems.clone(),
         conflicts: ids(input, &plan.conflicts),
-        orphaned: ids(input, &plan.orphaned),
+        without_definition: ids(input, &plan.without_definition).map(|ids| Listed {
+            count: ids.len() as u64,
+            ids,
+        }),
         unreadable: ids(input, &plan.unreadable),
         ..Report::default()
     };

@@ -94,17 +94,17 @@ impl ListEntry {
         longest.max(spec.intervals.len()) >= SPEC_CUT
     }
 
-    /// Returns `true` if the entry shows the calendars of `spec`, as far as the
-    /// server shows them.
-    pub(super) fn shows_calendars(&self, spec: &Spec) -> bool {
-        shows_all(&self.spec.calendars, &spec.calendars)
+    /// Returns `true` if the entry shows the calendars and intervals of `spec`, as
+    /// far as the server shows them.
+    pub(super) fn shows_times(&self, spec: &Spec) -> bool {
+        let shown = &self.spec;
+        shows_all(&shown.calendars, &spec.calendars) && shows_all(&shown.intervals, &spec.intervals)
     }
 
     fn shows(&self, spec: &Spec) -> bool {
         let shown = &self.spec;
-        self.shows_calendars(spec)
+        self.shows_times(spec)
             && shows_all(&shown.exclude, &spec.exclude)
-            && shows_all(&shown.intervals, &spec.intervals)
             && shown.timezone == spec.timezone
             && shown.start_at == spec.start_at
             && shown.end_at == spec.end_at

@@ -33,7 +33,7 @@ pub use fingerprints::Fingerprints;
 pub use importable::ImportableSchedule;
 pub use in_sync_cache::InSyncCache;
 pub use list::ListEntry;
-pub use monitor::{ScheduleMonitor, overdue_since};
+pub use monitor::{Overdue, ScheduleMonitor, check_overdue};
 pub use observe::{Depth, Observation, Observer};
 pub use rate_limiter::RateLimiter;
 pub use running_versions::{LiveVersion, LiveVersions, live_versions};

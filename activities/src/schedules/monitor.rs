@@ -13,6 +13,7 @@
 //! costs one request an hour, whatever the number of its schedules.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use almanac_base::budget::Budget;
@@ -34,6 +35,8 @@ pub struct ScheduleMonitor {
     began: Timestamp,
     state: Mutex<BTreeMap<ScheduleId, MonitoredSchedule>>,
     zones: Mutex<BTreeMap<String, MonitoredZone>>,
+    /// Number of the last full pass of this process; 0 until there has been one.
+    last_pass: AtomicU64,
 }
 
 /// A time zone that schedules are in.
@@ -81,6 +84,7 @@ struct MonitoredSchedule {
 impl Default for ScheduleMonitor {
     fn default() -> Self {
         Self {
+            last_pass: AtomicU64::new(0),
             began: Timestamp::now(),
             state: Mutex::default(),
             zones: Mutex::default(),
@@ -170,11 +174,11 @@ impl ScheduleMonitor {
         self.lock().entry(id.clone()).or_default().drift = drift;
     }
 
-    /// Fields that the last description found different and that were left so.
-    pub fn drift(&self, id: &ScheduleId) -> BTreeSet<Field> {
+    /// Fields that the last description found different and that were left so;
+    /// `None` for a schedule that no pass of this process has seen.
+    pub fn drift(&self, id: &ScheduleId) -> Option<BTreeSet<Field>> {
         let state = self.lock();
-        let drift = state.get(id).map(|monitored| monitored.drift.clone());
-        drift.unwrap_or_default()
+        state.get(id).map(|monitored| monitored.drift.clone())
     }
 
     /// Of the zones of these schedules those that were not compared within the
@@ -253,11 +257,26 @@ impl ScheduleMonitor {
         self.lock().retain(|id, _| known.contains(id));
     }
 
-    /// What the last pass found overdue: when it was due.
-    pub fn overdue(&self, id: &ScheduleId) -> Option<Timestamp> {
+    /// Takes in that a full pass with this number has ended in this process.
+    pub(crate) fn passed(&self, pass: u64) {
+        self.last_pass.store(pass, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if this process did the full pass with this number, or a later
+    /// one: what it noticed is up to date.
+    pub fn is_current(&self, last_pass: u64) -> bool {
+        let own = self.last_pass.load(Ordering::Relaxed);
+        own > 0 && own >= last_pass
+    }
+
+    /// Whether a schedule was overdue in the last pass of this process.
+    pub fn overdue(&self, id: &ScheduleId) -> Overdue {
         let state = self.lock();
-        let monitored = state.get(id)?;
-        monitored.due.filter(|_| monitored.is_overdue)
+        match state.get(id) {
+            Some(monitored) if monitored.is_overdue => monitored.due.into(),
+            Some(monitored) if monitored.digest.is_some() => Overdue::No,
+            _ => Overdue::NotChecked,
+        }
     }
 
     /// How many schedules the last pass found overdue.
@@ -306,37 +325,50 @@ fn agrees(spec: &Spec, from_server: &[Timestamp], now: Timestamp) -> bool {
     spec.zone_difference(now, from_server).is_none()
 }
 
-/// When a described schedule is overdue: what was due by the server's word and
-/// not started. `last` is its last run; `is_busy` says whether any really goes
-/// on.
-pub async fn overdue_since(
+/// Whether a run of a schedule was due and has not started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overdue {
+    /// That could not be checked.
+    NotChecked,
+    /// Every run that was due has started.
+    No,
+    /// The run that was due at this time has not.
+    Since(Timestamp),
+}
+
+impl From<Option<Timestamp>> for Overdue {
+    fn from(due: Option<Timestamp>) -> Self {
+        due.map_or(Self::No, Self::Since)
+    }
+}
+
+/// Checks whether a described schedule is overdue, by the server's own times.
+/// `last` is its last run; `is_busy` is `true` if a run of it has not ended.
+pub async fn check_overdue(
     schedules: &Schedules,
     live: &Live,
     last: Option<&Run>,
     is_busy: bool,
     now: Timestamp,
-) -> Option<Timestamp> {
-    let since = expected_since(live, last, is_busy)?;
-    match schedules.first_overdue(&live.schedule, since, now).await {
+) -> Overdue {
+    let values = &live.values;
+    let is_busy = is_busy && values.overlap_policy != OverlapPolicy::AllowAll;
+    if values.paused || is_busy || live.remaining_actions == Some(0) {
+        return Overdue::No;
+    }
+    let Some(changed) = last_change(live) else {
+        return Overdue::NotChecked;
+    };
+    let last = last.and_then(|run| run.started);
+    let since = changed.max(last.unwrap_or(changed));
+    let due = match schedules.first_overdue(&live.schedule, since, now).await {
         Ok(due) => due,
         Err(error) => {
             tracing::debug!(schedule = %live.schedule, %error, "the server's times are not known");
             live.values.spec.overdue(since, now)
         }
-    }
-}
-
-/// Since when the times of a schedule are expected to start runs; `None` where
-/// none is.
-fn expected_since(live: &Live, last: Option<&Run>, is_busy: bool) -> Option<Timestamp> {
-    let values = &live.values;
-    let is_busy = is_busy && values.overlap_policy != OverlapPolicy::AllowAll;
-    if values.paused || is_busy || live.remaining_actions == Some(0) {
-        return None;
-    }
-    let since = last_change(live)?;
-    let last = last.and_then(|run| run.started);
-    Some(since.max(last.unwrap_or(since)))
+    };
+    due.into()
 }
 
 /// When the schedule became what it is, where that is known: a pause and its
@@ -427,7 +459,7 @@ mod tests {
         ));
         assert_eq!(
             monitor.overdue(&before.schedule),
-            Some(at("2026-01-01T04:00:00Z"))
+            Overdue::Since(at("2026-01-01T04:00:00Z"))
         );
         assert!(!overdue_after(
             &monitor,
@@ -493,7 +525,10 @@ mod tests {
             monitor.listed(entry, 0, expected(&spec), at(now));
         }
         let overdue = monitor.overdue(&listings[0].0.schedule);
-        overdue.map(|due| due.to_string())
+        match overdue {
+            Overdue::Since(due) => Some(due.to_string()),
+            Overdue::No | Overdue::NotChecked => None,
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_activities::blocking::compute;
 use almanac_activities::reconcile;
 use almanac_activities::schedules::view::{
     self, ScheduleDetail, ScheduleView, ViewContext, ViewFiles,
@@ -125,7 +124,7 @@ impl Backend for Shared {
         let requests = self.requests()?;
         let status = self.status_if_any().await;
         let snapshot = self.snapshot();
-        let files = compute(|| ViewFiles::of(&self.project, &snapshot));
+        let files = ViewFiles::of(&self.project, &snapshot);
         let context = self.view_context(status.as_ref(), &files);
         Ok(view::list(&requests, context, Some(&self.monitor)).await?)
     }
@@ -134,12 +133,12 @@ impl Backend for Shared {
         let requests = self.requests()?;
         let status = self.status_if_any().await;
         let snapshot = self.snapshot();
-        let files = compute(|| ViewFiles::of(&self.project, &snapshot));
+        let files = ViewFiles::of(&self.project, &snapshot);
         let context = self.view_context(status.as_ref(), &files);
         let stated = id.strip_prefix(&self.project.schedule_prefix());
         let named = |id: &str| id.parse::<DefinitionId>().ok();
         for definition in [named(id), stated.and_then(named)].into_iter().flatten() {
-            match view::describe(&requests, &definition, context).await {
+            match view::describe(&requests, &definition, context, Some(&self.monitor)).await {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),
                 Err(error) if error.is_about_one() => {

@@ -40,7 +40,12 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
             rows(all)
         }
     })?;
-    if let Some(line) = unknown_line(all.iter().flat_map(|one| &one.unknown)) {
+    let mut unknown: BTreeSet<_> = all.iter().flat_map(|one| &one.unknown).copied().collect();
+    if status.as_ref().and_then(Status::conflicts).is_none() {
+        // A list cannot show what it does not know to be in the way.
+        unknown.insert(ScheduleState::Conflict);
+    }
+    if let Some(line) = unknown_line(&unknown) {
         console::eprint(&line);
     }
     Ok(ExitCode::SUCCESS)
@@ -57,10 +62,9 @@ fn context<'a>(project: &'a Project, status: Option<&'a Status>) -> ViewContext<
 }
 
 /// Names the states that could not be checked.
-fn unknown_line<'a>(states: impl Iterator<Item = &'a ScheduleState>) -> Option<String> {
-    let states: BTreeSet<_> = states.copied().collect();
+fn unknown_line(states: &BTreeSet<ScheduleState>) -> Option<String> {
     (!states.is_empty()).then(|| {
-        let states = names(&states);
+        let states = names(states);
         format!("without a worker's answer it is not known which schedules are {states}")
     })
 }
@@ -159,7 +163,7 @@ pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let project = &args.target.project;
     let id = args.id.parse()?;
     let context = context(project, status.as_ref());
-    let detail = view::describe(&remote.schedules, &id, context)
+    let detail = view::describe(&remote.schedules, &id, context, None)
         .await
         .context("describe the schedule")?;
     let live = live_versions(&remote.schedules, project, &id)

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::files::{Content, FileKey, FileState, Files, FilesCursor};
 use super::read::{ReadError, Refusal, read};
-use super::scan::{Entry, Folders, Identity, Listing, Place, ScanGap, Signature, list};
+use super::scan::{Entry, Folders, Identity, Listing, Place, ScanGap, Signature, identity, list};
 use super::threads::map_in_order;
 
 /// The longest that one load waits for files that are being written, and tries
@@ -101,6 +101,8 @@ pub(super) struct Loaded {
 pub(super) struct SpeculativeLoad {
     /// What the load at the end of the debounce would find.
     pub(super) loaded: Loaded,
+    /// The folders given, and which each was.
+    roots: Vec<(PathBuf, Option<Identity>)>,
     folders: Vec<Folders>,
     /// The files that were read, and what they looked like.
     read: Vec<(PathBuf, Signature)>,
@@ -108,13 +110,15 @@ pub(super) struct SpeculativeLoad {
 }
 
 impl SpeculativeLoad {
-    /// Returns `true` if neither a folder nor a file that was read has changed
-    /// since, as far as a glance at each tells, and each file has been still for
-    /// long enough by now. Blocks.
+    /// Returns `true` if each name still leads to the folder that was listed, neither
+    /// a folder nor a file that was read has changed since, as far as their metadata
+    /// tell, and each file has been still for long enough by now. Blocks.
     pub(super) fn holds(&self) -> bool {
         let is_still = |signature| restless_for(signature, self.still_for).is_none();
         let mut read = self.read.iter();
-        self.folders.iter().all(Folders::hold_at_a_glance)
+        let mut roots = self.roots.iter();
+        roots.all(|(root, before)| identity(root) == *before)
+            && self.folders.iter().all(Folders::hold_at_a_glance)
             && read.all(|(path, before)| is_still(before) && before.holds(path))
     }
 }
@@ -183,6 +187,10 @@ impl Loader {
             .collect();
         Some(SpeculativeLoad {
             read,
+            roots: {
+                let identities = listings.iter().map(|listing| listing.identity);
+                self.roots.iter().cloned().zip(identities).collect()
+            },
             folders: listings.iter().map(Listing::folders).collect(),
             still_for: self.still_for,
             loaded: self.follow(listings, &[], fresh),

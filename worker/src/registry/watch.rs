@@ -106,26 +106,35 @@ pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, opti
 }
 
 /// Waits until no hint has come for `quiet`, `longest` at most. From the first
-/// quarter of a quiet time on, the reload is prepared: of folders of which
-/// nothing was told since.
-async fn settle<P, F: Future<Output = Option<P>>>(
+/// quarter of a quiet time on, the reload is prepared; one that a hint makes
+/// useless delays the next by twice as long, so that steady changes do not keep
+/// the process busy. A preparation that has begun is waited for: whether it holds
+/// shows when it is used.
+async fn settle<P: Send + 'static, F: Future<Output = Option<P>> + Send + 'static>(
     hints: &FileEvents,
     quiet: Duration,
     longest: Duration,
     prepare: impl Fn() -> F,
 ) -> Option<P> {
     let end = Instant::now() + longest;
-    let quarter = quiet / 4;
+    let mut lead = quiet / 4;
     loop {
-        let peace = async {
-            sleep(quarter).await;
-            tokio::join!(prepare(), sleep(quarter * 3)).0
-        };
         tokio::select! {
-            prepared = peace => return prepared,
+            () = sleep(lead) => {}
             () = sleep_until(end) => return None,
-            () = hints.wait() => {}
+            () = hints.wait() => continue,
         }
+        let preparation = tokio::spawn(prepare());
+        tokio::select! {
+            () = sleep(quiet.saturating_sub(lead)) => {}
+            () = sleep_until(end) => {}
+            () = hints.wait() => {
+                preparation.abort();
+                lead = (lead * 2).min(quiet);
+                continue;
+            }
+        }
+        return preparation.await.ok().flatten();
     }
 }
 
@@ -331,10 +340,38 @@ mod tests {
                 telling.hint();
             }
         });
-        let began = || Some(started.elapsed());
-        let look = settle(&hints, QUIET, LONGEST, || async { began() }).await;
+        let prepare = move || async move { Some(started.elapsed()) };
+        let prepared = settle(&hints, QUIET, LONGEST, prepare).await;
         assert_eq!(started.elapsed(), Duration::from_millis(3 * 400 + 500));
-        assert_eq!(look, Some(Duration::from_millis(3 * 400 + 125)));
+        // Each preparation that a hint made useless delays the next.
+        assert_eq!(prepared, Some(Duration::from_millis(3 * 400 + 500)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_preparation_is_waited_for_and_not_begun_again() {
+        let hints = Arc::new(FileEvents::default());
+        let begun = Arc::new(AtomicU64::new(0));
+        let telling = Arc::clone(&hints);
+        tokio::spawn(async move {
+            // Quiet for longer than the debounce, again and again.
+            loop {
+                sleep(QUIET + QUIET / 10).await;
+                telling.hint();
+            }
+        });
+        let counted = Arc::clone(&begun);
+        let prepare = move || {
+            let counted = Arc::clone(&counted);
+            async move {
+                counted.fetch_add(1, Ordering::Relaxed);
+                sleep(4 * QUIET).await;
+                Some(())
+            }
+        };
+        let started = Instant::now();
+        assert_eq!(settle(&hints, QUIET, LONGEST, prepare).await, Some(()));
+        assert_eq!(started.elapsed(), QUIET / 4 + 4 * QUIET);
+        assert_eq!(begun.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -136,12 +136,19 @@ pub(super) fn workers(state: &mut State, kept: usize) {
     }
 }
 
-/// Keeps the last reports; the last one always.
+/// Keeps the last reports: always the last one, and the last of a full pass.
 pub(super) fn reports(reports: &mut VecDeque<Report>) {
-    while reports.len() > REPORTS_KEPT || (reports.len() > 1 && json_size(reports) > REPORTS_LIMIT)
+    while reports.len() > REPORTS_KEPT || (reports.len() > 2 && json_size(reports) > REPORTS_LIMIT)
     {
-        reports.pop_front();
+        forget_report(reports);
     }
+}
+
+/// Forgets the oldest report but that of the last full pass.
+fn forget_report(reports: &mut VecDeque<Report>) {
+    let last_full = reports.iter().rposition(Report::is_full);
+    let oldest = usize::from(last_full == Some(0));
+    reports.remove(oldest);
 }
 
 /// Cuts what is remembered of a schedule.
@@ -443,7 +450,7 @@ fn shrink(state: &mut State) {
         forget_runs(&mut state.runs, over.div_ceil(2));
     }
     while is_large(state) && state.reports.len() > 1 {
-        state.reports.pop_front();
+        forget_report(&mut state.reports);
     }
     while is_large(state) && !state.requests.is_empty() {
         let half = state.requests.len().div_ceil(2);

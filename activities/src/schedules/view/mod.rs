@@ -145,24 +145,43 @@ pub struct ViewContext<'a> {
 /// The definitions that schedules are seen against.
 #[derive(Debug)]
 pub struct ViewFiles<'a> {
+    project: &'a Project,
     snapshot: &'a Snapshot,
-    desired: BTreeMap<DefinitionId, Desired>,
     protected: BTreeSet<&'a DefinitionId>,
 }
 
 impl<'a> ViewFiles<'a> {
     /// The definitions of a snapshot.
-    pub fn of(project: &Project, snapshot: &'a Snapshot) -> Self {
+    pub fn of(project: &'a Project, snapshot: &'a Snapshot) -> Self {
         Self {
+            project,
             snapshot,
-            desired: plan::desired(project, snapshot),
             protected: plan::protected_ids(snapshot),
         }
+    }
+
+    /// The schedule that a definition asks for.
+    fn desired(&self, id: &DefinitionId) -> Option<Desired> {
+        let loaded = self.snapshot.definitions.get(id)?;
+        Desired::of(self.project, &loaded.definition, &loaded.source)
+    }
+
+    /// The definitions that ask for a schedule.
+    fn scheduled(&self) -> impl Iterator<Item = &DefinitionId> {
+        let all = self.snapshot.definitions.iter();
+        all.filter(|(_, loaded)| loaded.definition.schedule.is_some())
+            .map(|(id, _)| id)
+    }
+
+    /// Returns `true` if a document asks for a schedule of this definition.
+    fn asks_for(&self, id: &DefinitionId) -> bool {
+        let loaded = self.snapshot.definitions.get(id);
+        loaded.is_some_and(|loaded| loaded.definition.schedule.is_some())
     }
 
     /// Returns `true` if a schedule of this definition stays: a document asks for
     /// it, or fails and states this id.
     fn wants(&self, id: &DefinitionId) -> bool {
-        self.desired.contains_key(id) || self.protected.contains(id)
+        self.asks_for(id) || self.protected.contains(id)
     }
 }

@@ -8,11 +8,11 @@ use almanac_core::record::Status;
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 
-use super::derive::{Description, Observed, Overdue, view};
+use super::derive::{Description, Observed, view};
 use super::{ScheduleDetail, ScheduleView, ViewContext};
 use crate::blocking::compute;
 use crate::schedules::{
-    ListEntry, Missed, RequestError, Runs, ScheduleMonitor, Schedules, overdue_since, wire,
+    ListEntry, Missed, Overdue, RequestError, Runs, ScheduleMonitor, Schedules, check_overdue, wire,
 };
 
 /// The project's schedules and those in their way, sorted by definition.
@@ -25,22 +25,24 @@ pub async fn list(
 ) -> Result<Vec<ScheduleView>, RequestError> {
     let listed = schedules.list(context.project).await?;
     Ok(compute(|| {
-        let in_the_way = in_the_way(context);
+        let takeable = takeable(context);
+        let current = monitor.filter(|monitor| is_current(monitor, context));
         let all: BTreeMap<DefinitionId, ListEntry> = listed
             .into_iter()
             .filter_map(|entry| {
                 let owner = entry.owner.as_ref();
-                let definition = owner.or_else(|| in_the_way.get(&entry.schedule))?;
+                let definition = owner.or_else(|| takeable.get(&entry.schedule))?;
                 Some((definition.clone(), entry))
             })
             .collect();
         let views = all.into_iter().map(|(definition, entry)| {
+            let current = current.filter(|_| entry.owner.is_some());
             let observed = Observed {
                 definition,
-                overdue: monitor.map_or(Overdue::NotChecked, |monitor| {
-                    monitor.overdue(&entry.schedule).into()
+                overdue: current.map_or(Overdue::NotChecked, |monitor| {
+                    monitor.overdue(&entry.schedule)
                 }),
-                drift: monitor.map(|monitor| monitor.drift(&entry.schedule)),
+                drift: current.and_then(|monitor| monitor.drift(&entry.schedule)),
                 described: None,
                 entry,
             };
@@ -50,19 +52,28 @@ pub async fn list(
     }))
 }
 
-/// Where the schedules of definitions stand, or would.
-fn in_the_way(context: ViewContext<'_>) -> BTreeMap<ScheduleId, DefinitionId> {
+/// Returns `true` if this process did the project's last full pass.
+fn is_current(monitor: &ScheduleMonitor, context: ViewContext<'_>) -> bool {
+    context.status.is_some_and(|status| {
+        let mut reports = status.reports.iter().rev();
+        let last = reports.find(|report| report.is_full() && !report.dry_run);
+        last.is_some_and(|report| monitor.is_current(report.pass))
+    })
+}
+
+/// The ids that the definitions' schedules have, or would have.
+fn takeable(context: ViewContext<'_>) -> BTreeMap<ScheduleId, DefinitionId> {
+    let project = context.project;
     if let Some(files) = context.files {
-        let desired = files.desired.values();
-        return desired
-            .map(|one| (one.schedule.clone(), one.definition.clone()))
+        let all = files.scheduled();
+        return all
+            .map(|id| (project.schedule_id(id), id.clone()))
             .collect();
     }
-    let reported = context.status.map(Status::conflicts);
-    let prefix = context.project.schedule_prefix();
+    let reported = context.status.and_then(Status::conflicts);
+    let reported = reported.unwrap_or_default().iter();
+    let prefix = project.schedule_prefix();
     reported
-        .unwrap_or_default()
-        .iter()
         .filter_map(|schedule| {
             let definition = schedule.strip_prefix(&prefix)?.parse().ok()?;
             Some((ScheduleId::from_server(schedule.clone()), definition))
@@ -70,12 +81,27 @@ fn in_the_way(context: ViewContext<'_>) -> BTreeMap<ScheduleId, DefinitionId> {
         .collect()
 }
 
+/// Returns `true` if an unmanaged schedule stands where that of this definition
+/// would.
+fn is_in_the_way(definition: &DefinitionId, context: ViewContext<'_>) -> bool {
+    match (context.files, context.status.and_then(Status::conflicts)) {
+        (Some(files), _) => files.asks_for(definition),
+        (None, Some(conflicts)) => {
+            let schedule = context.project.schedule_id(definition);
+            conflicts.iter().any(|id| id == schedule.as_str())
+        }
+        (None, None) => false,
+    }
+}
+
 /// The schedule of a definition, described; `None` where there is none, or where
-/// an unmanaged one is in no definition's way.
+/// an unmanaged one is in no definition's way. `monitor`: what this process has
+/// noticed, where it does passes.
 pub async fn describe(
     schedules: &Schedules,
     definition: &DefinitionId,
     context: ViewContext<'_>,
+    monitor: Option<&ScheduleMonitor>,
 ) -> Result<Option<ScheduleDetail>, RequestError> {
     let schedule = context.project.schedule_id(definition);
     let response = match schedules.describe(&schedule).await {
@@ -84,7 +110,7 @@ pub async fn describe(
         Err(error) => return Err(error),
     };
     let mut entry = ListEntry::of(context.project, as_listed(&schedule, &response));
-    if entry.owner.is_none() && !in_the_way(context).contains_key(&schedule) {
+    if entry.owner.is_none() && !is_in_the_way(definition, context) {
         return Ok(None);
     }
     let info = response.info.clone().unwrap_or_default();
@@ -111,7 +137,12 @@ pub async fn describe(
         }));
     };
     let last = entry.last.as_ref();
-    let overdue = overdue_since(schedules, &live, last, runs.is_busy, context.now).await;
+    let mut overdue = check_overdue(schedules, &live, last, runs.is_busy, context.now).await;
+    if let (Overdue::NotChecked, Some(monitor)) = (overdue, monitor)
+        && is_current(monitor, context)
+    {
+        overdue = monitor.overdue(&schedule);
+    }
     let compared = schedules.zone_difference(&schedule, &live.values.spec, context.now);
     let zone_difference = compared.await.unwrap_or_else(|error| {
         tracing::debug!(%schedule, %error, "time zone data cannot be compared");
@@ -132,7 +163,7 @@ pub async fn describe(
             let observed = Observed {
                 definition: definition.clone(),
                 entry,
-                overdue: overdue.into(),
+                overdue,
                 drift: None,
                 described: Some(Description {
                     live,

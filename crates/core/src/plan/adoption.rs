@@ -10,7 +10,7 @@ use super::note_line::note_line;
 use super::{Cause, Remaining, Update};
 use crate::field::Field;
 use crate::record::{ActionMemo, Flag, Op};
-use crate::schedule::{Desired, Fingerprint, Live, Note, NoteLine};
+use crate::schedule::{Desired, Fingerprint, Live, Note, NoteKind, NoteLine};
 
 /// What a schedule that is let go takes over from the foreign one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,8 +52,12 @@ pub fn release_from_adoption(
     let overridden = memo.overridden.as_ref().and_then(|one| one.enabled);
     let by_us = overridden.map_or(desired.values.paused, |enabled| !enabled);
     let paused = by_hand || by_us || old.paused.is_some();
-    let words = match old.paused.as_deref().map(|note| Note::read(note).line()) {
-        Some(old) if !old.trim().is_empty() => NoteLine::Kept(Note::of_words(old)),
+    let words = match old.paused.as_deref().map(Note::read) {
+        Some(note) if note.kind() == NoteKind::Words && !note.line().trim().is_empty() => {
+            NoteLine::Kept(note)
+        }
+        // Another project of Almanac's had paused it: the same definition does here.
+        Some(_) if by_us => note_line(desired, &memo, paused, None, false),
         Some(_) => NoteLine::AdoptedPaused(from),
         None if by_hand => NoteLine::PausedBeforeAdoption(from),
         None => note_line(desired, &memo, paused, None, false),

@@ -151,6 +151,10 @@ pub struct Plan {
     pub conflicts: Vec<ScheduleId>,
     /// Our schedules without a definition, that stay.
     pub orphaned: Vec<ScheduleId>,
+    /// All managed schedules without a definition, whatever becomes of them; for
+    /// the report.
+    #[serde(skip)]
+    pub without_definition: Vec<ScheduleId>,
     /// Schedules that could not be described, and are left as they are.
     pub unreadable: Vec<ScheduleId>,
     /// How many schedules need nothing.

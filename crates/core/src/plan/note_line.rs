@@ -25,11 +25,11 @@ pub(super) fn note_line<'a>(
     if memo.flags.contains(&Flag::Finished) {
         return NoteLine::Finished;
     }
-    let kind = before.map(Note::kind);
     let words = before.filter(|note| note.kind() == NoteKind::Words && !note.line().is_empty());
     if memo.flags.contains(&Flag::Adopting) {
-        return match (before, &desired.adopts) {
-            (Some(note), _) if kind == Some(NoteKind::Waiting) => NoteLine::Kept(note),
+        let waiting = before.filter(|note| note.kind() == NoteKind::Waiting);
+        return match (words.or(waiting), &desired.adopts) {
+            (Some(note), _) => NoteLine::Kept(note),
             (_, Some(from)) => NoteLine::AwaitsAdoption {
                 definition: &desired.definition,
                 from,
@@ -42,11 +42,7 @@ pub(super) fn note_line<'a>(
         (Some(set), Some(_)) if is_ordered => NoteLine::Overridden { set, paused },
         (_, Some(words)) => NoteLine::Kept(words),
         (None, None) if desired.values.paused => managed,
-        (None, None) => match kind {
-            Some(NoteKind::PausedByOverride | NoteKind::Overridden) => {
-                NoteLine::PausedBeforeOverride
-            }
-            _ => managed,
-        },
+        // Neither the definition, an override nor Almanac pauses it.
+        (None, None) => NoteLine::PausedEarlier,
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::Policy;
 use crate::field::Field;
-use crate::record::{ActionMemo, OperatorRequest, Override};
+use crate::record::{ActionMemo, Flag, OperatorRequest, Override};
 use crate::schedule::{Desired, Live, ScheduleValues};
 
 /// An override after the rules that end it.
@@ -104,7 +104,9 @@ pub(super) fn effective(
         restored,
         ..EffectiveOverride::default()
     };
-    let by_hand = !restored && stored.enabled == Some(live.values.paused);
+    // Almanac paused it itself while the definition was gone.
+    let is_orphan_pause = memo.is_some_and(|memo| memo.flags.contains(&Flag::OrphanPaused));
+    let by_hand = !restored && !is_orphan_pause && stored.enabled == Some(live.values.paused);
     if by_hand {
         effective.end(&[Field::Paused], "a later hand changed the paused state");
         effective.restore_paused = None;

@@ -43,8 +43,8 @@ pub(super) fn decide(
         flags,
     };
     by_order(changed, overridden, &pause)
-        .or_else(|| by_finish(desired, live, changed, policy, &pause))
-        .or_else(|| by_return(desired, &pause))
+        .or_else(|| by_finish(desired, live, changed, overridden, policy, &pause))
+        .or_else(|| by_return(desired, overridden, &pause))
         .or_else(|| by_definition(desired, live, changed, overridden, &pause))
         .or_else(|| by_override(live, overridden, &pause))
         .or_else(|| by_missing_memo(desired, memo, &pause))
@@ -80,6 +80,7 @@ fn by_finish(
     desired: &Desired,
     live: &Live,
     changed: &BTreeSet<Field>,
+    overridden: &EffectiveOverride,
     policy: &Policy<'_>,
     pause: &Pause,
 ) -> Option<Pause> {
@@ -88,6 +89,9 @@ fn by_finish(
         return flagged.then(|| {
             let mut next = pause.with(desired.values.paused, Cause::Definition);
             next.flags.remove(&Flag::Finished);
+            if !desired.values.paused && next.flags.remove(&Flag::PausedBefore) {
+                next.paused = live.values.paused;
+            }
             next
         });
     }
@@ -100,14 +104,21 @@ fn by_finish(
     (used_up && !flagged).then(|| {
         let mut next = pause.with(true, Cause::Finished);
         next.flags.insert(Flag::Finished);
+        let in_force = overridden.in_force.as_ref().and_then(|one| one.enabled);
+        if live.values.paused && !desired.values.paused && in_force != Some(false) {
+            // Somebody had paused it: a new limit does not end that.
+            next.flags.insert(Flag::PausedBefore);
+        }
         next
     })
 }
 
 /// A definition that returns finds its schedule as it left it.
-fn by_return(desired: &Desired, pause: &Pause) -> Option<Pause> {
+fn by_return(desired: &Desired, overridden: &EffectiveOverride, pause: &Pause) -> Option<Pause> {
     pause.flags.contains(&Flag::OrphanPaused).then(|| {
-        let mut next = pause.with(desired.values.paused, Cause::Orphan);
+        let enabled = overridden.in_force.as_ref().and_then(|one| one.enabled);
+        let paused = enabled.map_or(desired.values.paused, |enabled| !enabled);
+        let mut next = pause.with(paused, Cause::Orphan);
         next.flags.remove(&Flag::OrphanPaused);
         next
     })

@@ -55,6 +55,7 @@ pub(super) fn plan_removals(
         if desired.contains_key(id) || protected.contains(id) {
             continue;
         }
+        plan.without_definition.push(schedule.clone());
         if let KnownSchedule::Unreadable(one) = seen {
             match reason_to_keep(one, plan, snapshot, policy.orphans) {
                 None => unreadable.push((schedule, one)),

@@ -104,10 +104,14 @@ pub fn bound_report(report: &mut Report) {
             cut_text(id, REASON_LIMIT);
         }
     }
+    let without_definition = report.without_definition.as_mut().map(|listed| {
+        listed.count = listed.count.max(listed.ids.len() as u64);
+        &mut listed.ids
+    });
     let ids = [
-        &mut report.conflicts,
-        &mut report.orphaned,
-        &mut report.unreadable,
+        report.conflicts.as_mut(),
+        report.unreadable.as_mut(),
+        without_definition,
     ];
     for ids in ids.into_iter().flatten() {
         cut += shorten(ids, LIST_LIMIT);

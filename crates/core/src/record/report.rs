@@ -45,16 +45,42 @@ pub struct Report {
     /// most [`LIST_LIMIT`]. Only a pass over all schedules tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflicts: Option<Vec<String>>,
-    /// The ids of schedules that no definition asks for and that stay, sorted; at
-    /// most [`LIST_LIMIT`]. Only a pass over all schedules tells.
+    /// The schedules that no definition asked for, those that the pass removed or
+    /// holds among them. Only a pass over all schedules tells.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub orphaned: Option<Vec<String>>,
+    pub without_definition: Option<Listed>,
     /// The ids of schedules that the server could not describe, sorted; at most
     /// [`LIST_LIMIT`]. Only a pass over all schedules tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<Vec<String>>,
     /// How many entries the lists above leave out.
     pub truncated: u64,
+}
+
+impl Report {
+    /// Returns `true` if the pass was over all schedules of the project.
+    pub fn is_full(&self) -> bool {
+        self.unreadable.is_some()
+    }
+}
+
+/// Schedules of a pass, by their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+pub struct Listed {
+    /// The ids, sorted; at most [`LIST_LIMIT`].
+    pub ids: Vec<String>,
+    /// Number of schedules, those that `ids` leaves out among them.
+    pub count: u64,
+}
+
+impl Listed {
+    /// Returns `true` if the schedule is listed; `None` if it may be one of those
+    /// that the list leaves out.
+    pub fn contains(&self, id: &str) -> Option<bool> {
+        let is_listed = self.ids.iter().any(|one| one == id);
+        (is_listed || self.count <= self.ids.len() as u64).then_some(is_listed)
+    }
 }
 
 /// What asked for a pass.

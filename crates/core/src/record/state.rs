@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Adoption, Adoptions, Announcement, Corrections, DefinitionCounts, Held, HistoryEntry,
+    Adoption, Adoptions, Announcement, Corrections, DefinitionCounts, Held, HistoryEntry, Listed,
     NAME_LIMIT, OperatorRequest, OperatorRequests, Options, Override, Report, RunRecord,
     Suspension, Trigger, check_text,
 };
@@ -182,39 +182,46 @@ pub struct Status {
 }
 
 impl Status {
+    /// The report of the last full pass, dry runs included. `None` until there has
+    /// been one since the workflow began without state.
+    pub fn last_full_report(&self) -> Option<&Report> {
+        let mut reports = self.reports.iter().rev();
+        reports.find(|report| report.is_full())
+    }
+
     /// Returns `true` if the server could not describe the schedule in the last
-    /// full pass.
-    pub fn is_unreadable(&self, schedule: &ScheduleId) -> bool {
-        self.unreadable().iter().any(|id| id == schedule.as_str())
+    /// full pass. `None` where the report does not tell.
+    pub fn is_unreadable(&self, schedule: &ScheduleId) -> Option<bool> {
+        let report = self.last_full_report()?;
+        let ids = report.unreadable.as_ref()?;
+        let listed = Listed {
+            ids: ids.clone(),
+            count: report.schedules.unreadable,
+        };
+        listed.contains(schedule.as_str())
     }
 
     /// The ids of the schedules that the server could not describe in the last
     /// full pass.
     pub fn unreadable(&self) -> &[String] {
-        self.last_told(|report| report.unreadable.as_deref())
-            .unwrap_or_default()
+        let report = self.last_full_report();
+        let ids = report.and_then(|report| report.unreadable.as_deref());
+        ids.unwrap_or_default()
     }
 
     /// Returns `true` if the last full pass found no definition of the schedule.
-    /// `None` where it may be one of those that the report leaves out.
-    pub fn is_orphaned(&self, schedule: &ScheduleId) -> Option<bool> {
-        let (ids, count) = self.last_told(|report| {
-            let ids = report.orphaned.as_deref()?;
-            Some((ids, report.schedules.orphaned))
-        })?;
-        let is_listed = ids.iter().any(|id| id == schedule.as_str());
-        (is_listed || count <= ids.len() as u64).then_some(is_listed)
+    /// `None` where the report does not tell.
+    pub fn is_without_definition(&self, schedule: &ScheduleId) -> Option<bool> {
+        let listed = self.last_full_report()?.without_definition.as_ref()?;
+        listed.contains(schedule.as_str())
     }
 
     /// The ids that unmanaged schedules have taken from definitions, by the last
-    /// full pass.
-    pub fn conflicts(&self) -> &[String] {
-        self.last_told(|report| report.conflicts.as_deref())
-            .unwrap_or_default()
-    }
-
-    fn last_told<'a, T>(&'a self, told: impl Fn(&'a Report) -> Option<T>) -> Option<T> {
-        self.reports.iter().rev().find_map(told)
+    /// full pass. `None` where the report does not tell all of them.
+    pub fn conflicts(&self) -> Option<&[String]> {
+        let report = self.last_full_report()?;
+        let ids = report.conflicts.as_deref()?;
+        (report.schedules.conflicts <= ids.len() as u64).then_some(ids)
     }
 }
 

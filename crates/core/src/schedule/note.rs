@@ -87,8 +87,9 @@ pub enum NoteLine<'a> {
     AdoptedPaused(&'a ScheduleId),
     /// Someone had paused it before it took over from this schedule.
     PausedBeforeAdoption(&'a ScheduleId),
-    /// Someone had paused it before an override that has ended.
-    PausedBeforeOverride,
+    /// Someone had paused it, and the note that said why is gone: an override or
+    /// the definition paused or unpaused it meanwhile.
+    PausedEarlier,
     /// The line stays: the words of a person or of the server.
     Kept(Note<'a>),
 }
@@ -134,7 +135,7 @@ impl fmt::Display for NoteLine<'_> {
             Self::PausedBeforeAdoption(from) => {
                 write!(f, "Paused before it took over from {from}")
             }
-            Self::PausedBeforeOverride => f.write_str("Paused before an override that has ended"),
+            Self::PausedEarlier => f.write_str("Paused before Almanac last wrote it"),
             Self::Kept(note) => f.write_str(&note.encoded()),
         }
     }
@@ -233,9 +234,10 @@ impl<'a> Note<'a> {
         }
     }
 
-    /// Returns `true` if the server wrote the note when it paused a schedule
-    /// whose runs have ids that begin with `workflow_id`, since one of them
-    /// failed. The two schedulers word it differently: `paused due to workflow
+    /// Returns `true` if the server wrote the note when it paused the schedule,
+    /// since one of its runs failed. Where Almanac has not taken the note over, the
+    /// run's id must begin with `workflow_id`, as those of the schedule's runs do:
+    /// after a rename or an adoption a note that was kept names another's run. The two schedulers word it differently: `paused due to workflow
     /// failure: ID: ERROR` and `paused, workflow failed: ID`.
     pub fn is_failure_of(self, workflow_id: &str) -> bool {
         const STARTS: [&str; 2] = ["paused due to workflow ", "paused, workflow "];
@@ -243,7 +245,7 @@ impl<'a> Note<'a> {
         let line = self.line();
         let rest = STARTS.iter().find_map(|start| line.strip_prefix(start));
         rest.and_then(|rest| rest.split_once(": "))
-            .is_some_and(|(_, run)| run.starts_with(workflow_id))
+            .is_some_and(|(_, run)| self.is_marked() || run.starts_with(workflow_id))
     }
 
     /// The line as it is written before a mark.
@@ -364,7 +366,7 @@ mod tests {
             ),
             (NoteLine::AdoptedPaused(&schedule), NoteKind::Words),
             (NoteLine::PausedBeforeAdoption(&schedule), NoteKind::Words),
-            (NoteLine::PausedBeforeOverride, NoteKind::Words),
+            (NoteLine::PausedEarlier, NoteKind::Words),
             (NoteLine::Kept(before), NoteKind::Words),
         ] {
             let note = line.write(&plain());
@@ -385,6 +387,9 @@ mod tests {
         assert!(by_server("paused due to workflow timeout: p/a-2026"));
         assert!(by_server("paused, workflow failed: p/a-2026"));
         assert!(by_server("paused, workflow failed: p/a [almanac v1:abc]"));
+        assert!(by_server(
+            "paused, workflow failed: old/a-2026 [almanac v1:abc]"
+        ));
         assert!(!by_server("paused due to workflow failure: see the ticket"));
         assert!(!by_server("paused due to workflow changes by ann"));
         assert!(!by_server("I paused, workflow failed: p/a"));

@@ -7,11 +7,10 @@ use almanac_core::field::Field;
 use almanac_core::plan::{contested_fields, drifted_fields};
 use almanac_core::record::{ActionMemo, Flag, Override};
 use almanac_core::schedule::{Desired, Live, Note, NoteKind};
-use almanac_times::{Calendar, compile_cron};
-use jiff::Timestamp;
+use almanac_times::{Spec, compile_cron};
 
 use super::{LastRun, PausedBy, ScheduleState, ScheduleView, ViewContext};
-use crate::schedules::{ListEntry, Missed};
+use crate::schedules::{ListEntry, Missed, Overdue};
 
 /// What was observed of one schedule.
 pub(super) struct Observed {
@@ -25,23 +24,6 @@ pub(super) struct Observed {
     pub(super) overdue: Overdue,
     /// The drift that passes found, where there is no description.
     pub(super) drift: Option<BTreeSet<Field>>,
-}
-
-/// Whether a run was due and has not started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overdue {
-    /// That was not checked.
-    NotChecked,
-    /// Every run that was due has started.
-    No,
-    /// The run that was due at this time has not.
-    Since(Timestamp),
-}
-
-impl From<Option<Timestamp>> for Overdue {
-    fn from(since: Option<Timestamp>) -> Self {
-        since.map_or(Self::No, Self::Since)
-    }
 }
 
 /// The override in force.
@@ -114,14 +96,15 @@ pub(super) fn view(observed: Observed, context: ViewContext<'_>) -> ScheduleView
     let (id, entry) = (&observed.definition, &observed.entry);
     let files = context.files;
     let loaded = files.and_then(|files| files.snapshot.definitions.get(id));
-    let desired = files.and_then(|files| files.desired.get(id));
+    let desired = files.and_then(|files| files.desired(id));
+    let desired = desired.as_ref();
     // An unmanaged schedule's note says nothing about this project.
     let note = match entry.owner {
         Some(_) => Note::read(&entry.note),
         None => Note::of_words(&entry.note),
     };
-    let in_force = in_force(&observed, context);
-    let conditions = conditions(&observed, note, in_force, context);
+    let in_force = in_force(&observed, note, context);
+    let conditions = conditions(&observed, note, desired, in_force, context);
     let set = in_force.known();
     let is_finished = conditions.apply.contains(&ScheduleState::Finished);
     let workflow_id = context.project.run_workflow_id(id);
@@ -188,7 +171,10 @@ pub(super) fn view(observed: Observed, context: ViewContext<'_>) -> ScheduleView
 
 /// The override in force. The memo was written together with the change, so it
 /// counts where it can be read.
-fn in_force<'a>(observed: &'a Observed, context: ViewContext<'a>) -> InForce<'a> {
+fn in_force<'a>(observed: &'a Observed, note: Note<'_>, context: ViewContext<'a>) -> InForce<'a> {
+    if observed.entry.owner.is_none() {
+        return InForce::None;
+    }
     if let Some(memo) = observed.memo() {
         return memo.overridden.as_ref().into();
     }
@@ -197,8 +183,14 @@ fn in_force<'a>(observed: &'a Observed, context: ViewContext<'a>) -> InForce<'a>
     };
     match status.overrides.get(&observed.definition) {
         Some(set) => InForce::Override(set),
-        // The workflow may know of more than it remembers.
-        None if status.overrides_left > 0 => InForce::Unknown,
+        // The workflow may know of more than it remembers, have just begun without
+        // state, or not have heard yet of what a pass has written.
+        None if status.overrides_left > 0
+            || status.last_full_report().is_none()
+            || is_of_override(note.kind()) =>
+        {
+            InForce::Unknown
+        }
         None => InForce::None,
     }
 }
@@ -206,6 +198,7 @@ fn in_force<'a>(observed: &'a Observed, context: ViewContext<'a>) -> InForce<'a>
 fn conditions(
     observed: &Observed,
     note: Note<'_>,
+    desired: Option<&Desired>,
     in_force: InForce<'_>,
     context: ViewContext<'_>,
 ) -> Conditions {
@@ -218,23 +211,25 @@ fn conditions(
         return conditions;
     }
     let status = context.status;
-    let unreadable = status.map(|status| status.is_unreadable(&entry.schedule));
+    let unreadable = status.and_then(|status| status.is_unreadable(&entry.schedule));
     let orphaned = is_orphaned(observed, note, context);
-    let contested = status.map(|status| {
-        !contested_fields(&status.corrections, &observed.definition, context.now).is_empty()
+    let contested = status.and_then(|status| {
+        let fields = contested_fields(&status.corrections, &observed.definition, context.now);
+        let is_known = !fields.is_empty() || status.last_full_report().is_some();
+        is_known.then_some(!fields.is_empty())
     });
     let kind = note.kind();
-    let by_note = matches!(kind, NoteKind::PausedByOverride | NoteKind::Overridden);
     let overridden = match in_force {
         InForce::Override(_) => Some(true),
         InForce::None => Some(false),
-        InForce::Unknown => by_note.then_some(true),
+        InForce::Unknown => is_of_override(kind).then_some(true),
     };
     conditions.check(ScheduleState::Unreadable, unreadable);
     conditions.check(ScheduleState::Held, is_held(observed, orphaned, context));
     conditions.check(ScheduleState::Orphaned, orphaned);
     conditions.check(ScheduleState::Contested, contested);
-    conditions.check(ScheduleState::Finished, Some(is_finished(observed, kind)));
+    let finished = is_finished(observed, kind, desired);
+    conditions.check(ScheduleState::Finished, finished);
     conditions.check(ScheduleState::Overridden, overridden);
     conditions.check(ScheduleState::Paused, Some(entry.paused));
     conditions
@@ -248,15 +243,16 @@ fn is_orphaned(observed: &Observed, note: Note<'_>, context: ViewContext<'_>) ->
     }
     let by_pass = context
         .status
-        .and_then(|status| status.is_orphaned(&observed.entry.schedule));
+        .and_then(|status| status.is_without_definition(&observed.entry.schedule));
     by_pass.or_else(|| (note.kind() == NoteKind::DefinitionGone).then_some(true))
 }
 
 /// Returns `true` if the schedule's removal waits for confirmation. The list of
 /// such schedules is bounded: of those that it leaves out the files tell.
 fn is_held(observed: &Observed, orphaned: Option<bool>, context: ViewContext<'_>) -> Option<bool> {
-    let Some(held) = &context.status?.held else {
-        return Some(false);
+    let status = context.status?;
+    let Some(held) = &status.held else {
+        return status.last_full_report().map(|_| false);
     };
     let schedule = observed.entry.schedule.as_str();
     if held.ids.iter().any(|id| id == schedule) {
@@ -266,38 +262,57 @@ fn is_held(observed: &Observed, orphaned: Option<bool>, context: ViewContext<'_>
     if is_cut { orphaned } else { Some(false) }
 }
 
-fn is_finished(observed: &Observed, kind: NoteKind) -> bool {
-    match observed.live() {
-        Some(live) => {
-            let memo = live.readable_memo();
-            memo.is_some_and(|memo| memo.flags.contains(&Flag::Finished))
-                || live.remaining_actions == Some(0)
-        }
-        None => observed.entry.paused && kind == NoteKind::Finished,
+fn is_of_override(kind: NoteKind) -> bool {
+    matches!(kind, NoteKind::PausedByOverride | NoteKind::Overridden)
+}
+
+/// Returns `true` if the schedule's limited actions are used up. A list shows no
+/// limit: there the note tells, or no further run of a definition with a limit.
+/// `None` where a person's note stands in its place.
+fn is_finished(observed: &Observed, kind: NoteKind, desired: Option<&Desired>) -> Option<bool> {
+    let entry = &observed.entry;
+    if let Some(live) = observed.live() {
+        let memo = live.readable_memo();
+        let is_flagged = memo.is_some_and(|memo| memo.flags.contains(&Flag::Finished));
+        return Some((is_flagged && entry.paused) || live.remaining_actions == Some(0));
+    }
+    let is_limited = desired.map(|desired| desired.values.max_actions.is_some());
+    match (entry.paused, kind) {
+        (true, NoteKind::Finished) => Some(true),
+        (true, NoteKind::Words) if is_limited != Some(false) => None,
+        (true, _) => Some(false),
+        (false, _) => Some(is_limited == Some(true) && entry.next.is_empty()),
     }
 }
 
 /// The calendars in force as cron strings: as the override or the definition
-/// wrote them, the others in Temporal's form.
+/// wrote them where these are in force, the others in Temporal's form.
 fn crons(entry: &ListEntry, desired: Option<&Desired>, set: Option<&Override>) -> Vec<String> {
-    let written = set.and_then(|set| set.cron.as_ref());
-    let written = written.or_else(|| {
-        desired
-            .filter(|desired| entry.shows_calendars(&desired.values.spec))
-            .map(|desired| &desired.cron)
-    });
-    let written = written.cloned().unwrap_or_default();
-    let compiled: BTreeSet<Calendar> = written
-        .iter()
-        .filter_map(|cron| compile_cron(cron).ok())
-        .flat_map(|compiled| compiled.calendars)
-        .collect();
+    let by_override = set.and_then(|set| set.cron.as_deref());
+    let written: &[String] = match (by_override, desired) {
+        (Some(cron), _) if entry.shows_times(&compiled(cron)) => cron,
+        (None, Some(desired)) if entry.shows_times(&desired.values.spec) => &desired.cron,
+        _ => &[],
+    };
+    let compiled = compiled(written);
     let others = entry.spec.calendars.iter();
-    let others: Vec<_> = others
-        .filter(|calendar| !compiled.contains(calendar))
-        .map(ToString::to_string)
-        .collect();
-    written.into_iter().chain(others).collect()
+    let others = others.filter(|calendar| !compiled.calendars.contains(calendar));
+    let others = others.map(ToString::to_string);
+    written.iter().cloned().chain(others).collect()
+}
+
+/// The times of cron strings. Those that do not compile have none.
+fn compiled(crons: &[String]) -> Spec {
+    let (mut calendars, mut intervals) = (Vec::new(), Vec::new());
+    for cron in crons.iter().filter_map(|cron| compile_cron(cron).ok()) {
+        calendars.extend(cron.calendars);
+        intervals.extend(cron.intervals);
+    }
+    Spec {
+        calendars: calendars.into(),
+        intervals: intervals.into(),
+        ..Spec::default()
+    }
 }
 
 #[cfg(test)]

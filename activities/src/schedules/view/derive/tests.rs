@@ -4,11 +4,13 @@ use std::sync::Arc;
 use almanac_base::names::{Project, ScheduleId};
 use almanac_core::definition::{Kind, ParseContext, parse_file};
 use almanac_core::plan::{Create, drifted_fields};
-use almanac_core::record::{Held, Report, Status};
+use almanac_core::record::{Held, Listed, Report, Status};
 use almanac_core::schedule::{LiveMemo, NoteLine};
 use almanac_core::snapshot::{FailedDocument, LoadStatus, Loaded, Snapshot};
 
 use super::super::ViewFiles;
+use jiff::Timestamp;
+
 use super::*;
 use crate::schedules::Run;
 
@@ -41,7 +43,7 @@ impl World {
                 // The last full pass found nothing of note.
                 reports: vec![Report {
                     conflicts: Some(Vec::new()),
-                    orphaned: Some(Vec::new()),
+                    without_definition: Some(Listed::default()),
                     unreadable: Some(Vec::new()),
                     ..Report::default()
                 }],
@@ -83,9 +85,9 @@ impl World {
     fn live(&self, id: &str) -> Live {
         let files = ViewFiles::of(&self.project, &self.snapshot);
         let known = id.parse().unwrap();
-        let desired = files.desired.get(&known);
-        let desired = desired.unwrap_or(&files.desired[&"on".parse().unwrap()]);
-        let create = Create::of(desired, None);
+        let desired = files.desired(&known);
+        let desired = desired.or_else(|| files.desired(&"on".parse().unwrap()));
+        let create = Create::of(&desired.unwrap(), None);
         Live {
             schedule: self.schedule(id),
             definition: known,
@@ -206,8 +208,10 @@ fn world_of(matters: &BTreeSet<ScheduleState>) -> (World, Live) {
     });
     let (id, schedule) = (live.definition.clone(), live.schedule.to_string());
     if is(ScheduleState::Orphaned) {
-        world.report().schedules.orphaned = 1;
-        world.report().orphaned = Some(vec![schedule.clone()]);
+        world.report().without_definition = Some(Listed {
+            ids: vec![schedule.clone()],
+            count: 1,
+        });
     }
     if is(ScheduleState::Unreadable) {
         world.report().unreadable = Some(vec![schedule.clone()]);
@@ -263,7 +267,10 @@ fn of_all_states_that_apply_the_first_counts_wherever_it_is_shown() {
             for view in [world.listed(&live, place), world.described(&live, place)] {
                 assert_eq!(view.conditions, expected);
                 assert_eq!(view.state, state);
-                assert_eq!(view.unknown, BTreeSet::new());
+                // A person's note may hide that the actions are used up.
+                let mut unknown = view.unknown;
+                unknown.remove(&ScheduleState::Finished);
+                assert_eq!(unknown, BTreeSet::new());
             }
         }
         // Alone, nothing is said that is not so, and nothing is passed over.
@@ -327,7 +334,11 @@ fn what_needs_a_worker_is_unknown_without_one() {
 #[test]
 fn lists_that_a_report_cuts_leave_the_rest_unknown() {
     let mut world = World::new();
-    world.report().schedules.orphaned = 300;
+    world.report().without_definition = Some(Listed {
+        ids: Vec::new(),
+        count: 300,
+    });
+    world.report().schedules.unreadable = 300;
     world.status.held = Some(Held {
         digest: String::new(),
         reason: String::new(),
@@ -339,14 +350,16 @@ fn lists_that_a_report_cuts_leave_the_rest_unknown() {
     assert_eq!(
         Vec::from_iter(view.unknown),
         [
+            ScheduleState::Unreadable,
             ScheduleState::Held,
             ScheduleState::Orphaned,
             ScheduleState::Overridden,
         ]
     );
-    // The files tell of the first two.
+    // The files tell of removals.
     let view = world.listed(&world.live("on"), At::Worker);
-    assert_eq!(Vec::from_iter(view.unknown), [ScheduleState::Overridden]);
+    let unknown = [ScheduleState::Unreadable, ScheduleState::Overridden];
+    assert_eq!(Vec::from_iter(view.unknown), unknown);
     let view = world.listed(&world.live("gone"), At::Worker);
     assert_eq!(view.state, ScheduleState::Held);
 }
@@ -433,8 +446,16 @@ fn times_are_those_of_the_live_schedule_written_as_the_file_writes_them() {
         .calendars
         .into_iter()
         .collect();
+    live.values.spec.intervals = almanac_times::Sorted::default();
     world.status.overrides.insert(live.definition.clone(), set);
     assert_eq!(world.listed(&live, At::CommandLine).cron, ["@weekly"]);
+    // Somebody changed the times under it: what it says is not in force.
+    live.values.spec.calendars = compile_cron("@daily")
+        .unwrap()
+        .calendars
+        .into_iter()
+        .collect();
+    assert_eq!(world.listed(&live, At::CommandLine).cron, ["0 0 * * *"]);
 }
 
 #[test]
@@ -504,8 +525,64 @@ fn drift_is_what_differs_from_the_last_write_whatever_the_file_says_now() {
     live.memo = LiveMemo::Missing;
     assert_eq!(world.described(&live, At::Alone).drift, None);
     let files = ViewFiles::of(&world.project, &world.snapshot);
-    let desired = files.desired.get(&live.definition);
-    let drift = drifted_fields(&live, desired, None).unwrap();
+    let desired = files.desired(&live.definition);
+    let drift = drifted_fields(&live, desired.as_ref(), None).unwrap();
     let expected = [Field::Times, Field::Timezone, Field::Jitter, Field::Action];
     assert_eq!(Vec::from_iter(drift), expected);
+}
+
+#[test]
+fn a_workflow_that_began_without_state_knows_nothing_before_its_first_full_pass() {
+    let mut world = World::new();
+    world.status.reports.clear();
+    let mut live = world.live("on");
+    let view = world.listed(&live, At::CommandLine);
+    assert_eq!(
+        Vec::from_iter(view.unknown),
+        [
+            ScheduleState::Unreadable,
+            ScheduleState::Held,
+            ScheduleState::Orphaned,
+            ScheduleState::Contested,
+            ScheduleState::Overridden,
+        ]
+    );
+    // The note tells that an override pauses it, whatever the workflow forgot.
+    live.values.paused = true;
+    let set = pausing();
+    let paused = true;
+    write(&mut live, &NoteLine::Overridden { set: &set, paused });
+    let view = world.listed(&live, At::CommandLine);
+    assert_eq!(view.state, ScheduleState::Overridden);
+    assert_eq!(view.paused_by, Some(PausedBy::Override));
+}
+
+#[test]
+fn a_list_tells_of_a_limit_what_it_can() {
+    let mut world = World::new();
+    world.write("on", "schedule: { cron: '0 3 * * *', max_actions: 3 }");
+    let mut live = world.live("on");
+    // Nothing is left to come, and no pass has flagged it.
+    let observed = |live: &Live| Observed {
+        definition: live.definition.clone(),
+        entry: ListEntry {
+            next: Vec::new(),
+            ..World::entry(live)
+        },
+        described: None,
+        overdue: Overdue::No,
+        drift: None,
+    };
+    let view = world.view(observed(&live), At::Worker);
+    assert_eq!(view.state, ScheduleState::Finished);
+    // Somebody paused it in the meantime: a description tells.
+    live.values.paused = true;
+    live.note = "lunch".to_owned();
+    let view = world.view(observed(&live), At::Worker);
+    assert_eq!(view.unknown, BTreeSet::from([ScheduleState::Finished]));
+    live.remaining_actions = Some(0);
+    assert_eq!(
+        world.described(&live, At::Worker).state,
+        ScheduleState::Finished
+    );
 }
