@@ -1,7 +1,7 @@
-//! The two workflows, and the contracts of their handlers and activities.
+//! The two workflows of Almanac, and the contracts of their handlers and activities.
 //!
-//! Nothing here does I/O, reads a clock or the environment, or knows an SDK
-//! client; `clippy.toml` bans what the compiler cannot.
+//! This crate does no I/O, reads no clock and no environment, and does not know the SDK's
+//! client. `clippy.toml` bans what the compiler cannot check.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 

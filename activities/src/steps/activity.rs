@@ -1,7 +1,7 @@
-//! The activities, as Temporal calls them.
+//! The activities of steps, as Temporal calls them.
 //!
-//! Each heartbeats while it works, since that is how a cancellation arrives,
-//! and ends a little before Temporal gives it up, so that its error says why.
+//! Each activity heartbeats while it works, since a cancellation arrives with a heartbeat.
+//! Each ends a little before Temporal's deadline, so that its error gives the reason.
 
 #![expect(
     missing_docs,
@@ -21,14 +21,14 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 use super::{CallerCheck, StepError, Steps};
 
-/// The longest time between two heartbeats.
+/// Maximum interval between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// The limit of a call for which Temporal has none.
+/// Time limit of a call for which Temporal has none.
 const DEFAULT_LIMIT: Duration = Duration::from_mins(5);
-/// How long before Temporal's limit a call ends by itself, at most and at least.
+/// Maximum and minimum time by which a call ends before Temporal's deadline.
 const MARGIN: Duration = Duration::from_secs(3);
 const LEAST_MARGIN: Duration = Duration::from_millis(500);
-/// The shortest time that a call is given.
+/// Minimum time that a call is given.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// The activities that definitions' steps call, on any worker of the project.
@@ -38,7 +38,7 @@ pub struct StepActivities {
 }
 
 impl StepActivities {
-    /// The activities over `steps`, for these callers.
+    /// Creates the activities over `steps`, for these callers.
     pub fn new(steps: Arc<Steps>, caller_check: Arc<CallerCheck>) -> Self {
         Self {
             steps,
@@ -49,7 +49,7 @@ impl StepActivities {
 
 #[activities]
 impl StepActivities {
-    /// `call: http`.
+    /// Sends the HTTP request of `call: http`.
     #[activity(definition = contracts::Http)]
     pub async fn http(
         self: Arc<Self>,
@@ -65,7 +65,7 @@ impl StepActivities {
         self.once(&ctx, answer)
     }
 
-    /// `call: openapi`.
+    /// Calls the operation of `call: openapi`.
     #[activity(definition = contracts::Openapi)]
     pub async fn openapi(
         self: Arc<Self>,
@@ -78,7 +78,7 @@ impl StepActivities {
         while_wanted(&ctx, call).await
     }
 
-    /// `emit`.
+    /// Publishes the event of `emit`.
     #[activity(definition = contracts::Emit)]
     pub async fn emit(
         self: Arc<Self>,
@@ -90,7 +90,7 @@ impl StepActivities {
         while_wanted(&ctx, published).await
     }
 
-    /// `run: shell`.
+    /// Runs the command of `run: shell`.
     #[activity(definition = contracts::Shell)]
     pub async fn shell(
         self: Arc<Self>,
@@ -104,7 +104,8 @@ impl StepActivities {
             .shell(request, caller.as_ref(), limit(&ctx), stop);
         tokio::select! {
             done = call => {
-                // It ended because of that, and its processes are gone.
+                // The command ended because of the cancellation, and its processes are
+                // gone.
                 if ctx.is_cancelled() && done.is_err() {
                     return self.once(&ctx, Err(ActivityError::cancelled()));
                 }
@@ -116,8 +117,8 @@ impl StepActivities {
 }
 
 impl StepActivities {
-    /// The definition whose run calls, where it has to be known: `must`, or
-    /// with keys.
+    /// Returns the definition whose run calls, if the definition has to be known: because
+    /// it `must`, or because there are keys. Otherwise `None`.
     async fn caller(
         &self,
         ctx: &ActivityContext,
@@ -127,7 +128,7 @@ impl StepActivities {
             return Ok(None);
         }
         let info = ctx.info();
-        // Both are missing where no workflow asked for the activity.
+        // Both are missing if no workflow asked for the activity.
         let run = WorkflowExecution {
             workflow_id: info.workflow_id.clone().unwrap_or_default(),
             run_id: info.workflow_run_id.clone().unwrap_or_default(),
@@ -135,8 +136,9 @@ impl StepActivities {
         Ok(Some(self.caller_check.definition(run).await?))
     }
 
-    /// An answer of something that must not be done twice. When its worker goes,
-    /// Temporal would have it done again elsewhere.
+    /// Returns the answer of a call that must not be made twice. If the worker is ending, a
+    /// canceled call becomes a lasting error: otherwise Temporal would make the call again
+    /// on another worker.
     fn once(
         &self,
         ctx: &ActivityContext,
@@ -150,7 +152,7 @@ impl StepActivities {
     }
 }
 
-/// A call that can be left at any time, until it is cancelled.
+/// Makes a call that can be abandoned at any time, until the activity is canceled.
 async fn while_wanted(
     ctx: &ActivityContext,
     call: impl Future<Output = Result<Value, StepError>>,
@@ -162,7 +164,7 @@ async fn while_wanted(
     }
 }
 
-/// Tells the server that the activity lives; ends when that cannot be told.
+/// Sends heartbeats to the server. Ends with an error if a heartbeat cannot be sent.
 async fn heartbeats(ctx: &ActivityContext) -> ActivityError {
     let own = ctx.info().heartbeat_timeout.map(|timeout| timeout / 3);
     let pause = own.unwrap_or(HEARTBEAT).clamp(SHORTEST, HEARTBEAT);
@@ -174,8 +176,8 @@ async fn heartbeats(ctx: &ActivityContext) -> ActivityError {
     }
 }
 
-/// How long a call may take: until Temporal's deadline, less a margin. Both
-/// times are the server's, whose clock need not be this machine's.
+/// Returns the time limit of a call: the time until Temporal's deadline, less a margin.
+/// Both times are the server's, whose clock need not agree with this machine's.
 fn limit(ctx: &ActivityContext) -> Duration {
     let info = ctx.info();
     let times = info.started_time.zip(info.deadline);
@@ -183,7 +185,7 @@ fn limit(ctx: &ActivityContext) -> Duration {
     whole.map_or(DEFAULT_LIMIT, before)
 }
 
-/// A limit that leaves time to tell of it.
+/// Shortens a time limit, so that there is time left to report the end.
 fn before(whole: Duration) -> Duration {
     let margin = (whole / 10).clamp(LEAST_MARGIN, MARGIN);
     whole.saturating_sub(margin).max(SHORTEST)

@@ -1,10 +1,9 @@
 //! The definitions whose runs call steps.
 //!
-//! An activity is told the run that asks for it, but not what that run does.
-//! The first event of the run's history says so: which type of workflow it is,
-//! on which queue, with which steps. It is looked up once for each run, and only
-//! where the answer matters: with keys, or for a command that is bound to
-//! definitions.
+//! An activity knows the run that asks for it, but not which steps that run does. The first
+//! event of the run's history has the answer: the type of the workflow, its task queue and
+//! its steps. The event is read once for each run, and only if the answer matters: with
+//! keys, or for a command that is bound to definitions.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -24,15 +23,15 @@ use tonic::Request;
 use super::{StepError, StepKeys};
 use crate::payload::decode_json;
 
-/// How often the history is asked for, and how long after a failure again.
+/// Maximum number of attempts at reading the history, and the pause between two of them.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long one answer may take.
+/// Time limit of one attempt.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// How many runs are remembered.
+/// Maximum number of runs that are remembered.
 const REMEMBERED: usize = 10_000;
 
-/// Tells which definition's run calls, and refuses runs of forged steps.
+/// Finds the definition whose run calls, and refuses runs of forged steps.
 pub struct CallerCheck {
     client: Client,
     project: Project,
@@ -41,8 +40,8 @@ pub struct CallerCheck {
 }
 
 impl CallerCheck {
-    /// The callers of a project's activities; with keys, only runs of steps
-    /// that one of these keys signed.
+    /// Creates the check for the callers of a project's activities. With keys, only runs of
+    /// steps that one of these keys signed may call.
     pub fn new(client: Client, project: Project, keys: Option<StepKeys>) -> Self {
         Self {
             client,
@@ -52,12 +51,12 @@ impl CallerCheck {
         }
     }
 
-    /// Whether each call must come from signed steps.
+    /// Returns `true` if each call must come from signed steps.
     pub(super) fn must_be_signed(&self) -> bool {
         self.keys.is_some()
     }
 
-    /// The definition whose steps the run `execution` does.
+    /// Returns the definition whose steps the run `execution` does.
     pub(super) async fn definition(
         &self,
         execution: WorkflowExecution,
@@ -155,7 +154,7 @@ impl CallerCheck {
     }
 }
 
-/// The specification's error for one who may not call.
+/// The specification's error for a caller that may not call.
 fn refused(why: String) -> StepError {
     tracing::warn!(why, "a step was refused");
     StepError::lasting(Standard::Authorization, why)

@@ -1,4 +1,4 @@
-//! Why a step failed, as the specification and as Temporal say it.
+//! The failure of a step, as an error of the specification and as a failure of Temporal.
 
 use std::time::Duration;
 
@@ -8,25 +8,26 @@ use temporalio_sdk::activities::ActivityError;
 
 use super::secrets::Scrubber;
 
-/// A step's error: the specification's error object, and whether the same call
-/// may go well later.
+/// Error of a step: the specification's error object, and whether the same call may succeed
+/// later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepError {
-    /// The error.
+    /// The specification's error object.
     pub fault: Box<Fault>,
-    /// Whether trying again by itself may help, and does nothing twice.
+    /// `true` if an automatic retry may help, and does nothing twice.
     pub retryable: bool,
-    /// When the service asks to be tried again.
+    /// Wait before the next attempt that the service asks for.
     pub retry_after: Option<Duration>,
 }
 
 impl StepError {
-    /// What the definition asks for, or the worker's configuration says, cannot be.
+    /// An error in the definition or in the worker's configuration, which rules the call
+    /// out.
     pub(crate) fn configuration(detail: impl Into<String>) -> Self {
         Self::lasting(Standard::Configuration, detail)
     }
 
-    /// An error that trying again does not mend.
+    /// An error that a retry does not mend.
     pub(super) fn lasting(standard: Standard, detail: impl Into<String>) -> Self {
         Self {
             fault: Box::new(standard.fault(detail)),
@@ -35,8 +36,8 @@ impl StepError {
         }
     }
 
-    /// An error that may have gone, of something that may be done twice or was
-    /// not done at all; with `again` false, it is the step's to decide.
+    /// An error that may pass. With `again`, the call may be made twice or was not made at
+    /// all, so Temporal retries it. Otherwise the step decides.
     pub(super) fn if_again(again: bool, standard: Standard, detail: impl Into<String>) -> Self {
         Self {
             retryable: again,
@@ -44,7 +45,7 @@ impl StepError {
         }
     }
 
-    /// Without the secrets that its texts may repeat.
+    /// Removes the secrets that the error's texts may repeat.
     pub(super) fn scrubbed(mut self, scrubber: &Scrubber) -> Self {
         let Fault { title, detail, .. } = self.fault.as_mut();
         for text in [title, detail].into_iter().flatten() {
@@ -55,7 +56,7 @@ impl StepError {
 }
 
 impl From<StepError> for ActivityError {
-    /// The failure's type is the error's, its details the error object.
+    /// The error's type becomes the failure's type, and the error object its details.
     fn from(error: StepError) -> Self {
         let fault = error.fault.shortened();
         let kind = fault.kind.clone();

@@ -1,9 +1,9 @@
 //! Keys that prove which steps a registry of the project wrote.
 //!
-//! Whoever may start workflows in a namespace can start `RunDefinition` with any
-//! steps. With a key, workers sign the steps that they put into schedules, and
-//! those that they pin for a run that names a definition; and steps without a
-//! signature of this project call nothing on these workers.
+//! Whoever may start workflows in a namespace can start `RunDefinition` with any steps.
+//! With a key, workers sign the steps that they put into schedules, and those that they pin
+//! for a run that names a definition. Steps without a signature of this project call
+//! nothing on these workers.
 
 use std::sync::Arc;
 
@@ -14,24 +14,24 @@ use serde_json::Value;
 
 use super::secrets::{SecretError, Source};
 
-/// The shortest key, in bytes.
+/// Minimum length of a key, in bytes.
 const SHORTEST: usize = 32;
 
-/// One entry of `--steps-key`: `env:VARIABLE` or `file:/path`.
+/// An entry of `--steps-key`: `env:VARIABLE` or `file:/path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyEntry(Source);
 
-/// A key that cannot be used. The messages name places, never texts.
+/// Error of a key that cannot be used. The messages name places, never texts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// An entry cannot be one. It is not shown: somebody may have written the
+    /// The entry is malformed. The entry is not shown, because someone may have written the
     /// key itself.
     #[error("a key is env:VARIABLE or file:/path; {0}")]
     Entry(&'static str),
-    /// It cannot be read.
+    /// The key cannot be read.
     #[error("{0}")]
     Unreadable(SecretError),
-    /// It is guessed too easily.
+    /// The key is so short that it is guessed too easily.
     #[error("the key of {0} has {1} bytes, fewer than {SHORTEST}")]
     Short(String, usize),
 }
@@ -44,8 +44,8 @@ impl std::str::FromStr for KeyEntry {
     }
 }
 
-/// The keys of one project. The first signs, and each of them is accepted, so
-/// that a key can be replaced while runs go on.
+/// The keys of one project. The first key signs and each key is accepted, so that a key can
+/// be replaced while runs continue.
 #[derive(Clone)]
 pub struct StepKeys {
     project: Project,
@@ -59,7 +59,7 @@ impl std::fmt::Debug for StepKeys {
 }
 
 impl StepKeys {
-    /// The keys of these entries; `None` where there are none.
+    /// Reads the keys of these entries. `None` if there are no entries.
     pub fn open(project: &Project, entries: &[KeyEntry]) -> Result<Option<Self>, KeyError> {
         let mut keys = Vec::new();
         for KeyEntry(source) in entries {
@@ -95,7 +95,7 @@ impl StepKeys {
         }
     }
 
-    /// Whether a registry of the project wrote these steps.
+    /// Returns `true` if a registry of the project wrote these steps.
     pub fn verify(&self, definition: &PinnedDefinition) -> bool {
         let signature = definition.signature.as_deref().unwrap_or_default();
         let Ok(tag) = hex::decode(signature) else {
@@ -107,7 +107,8 @@ impl StepKeys {
             .any(|key| hmac::verify(key, &text, &tag).is_ok())
     }
 
-    /// Whether the input of a run has steps that a registry of the project wrote.
+    /// Returns `true` if the input of a run has steps that a registry of the project wrote,
+    /// or only names a definition.
     pub(crate) fn verify_input(&self, input: &Value) -> bool {
         let input: Option<RunInput> = serde_json::from_value(input.clone()).ok();
         input.is_some_and(|input| match input.definition {

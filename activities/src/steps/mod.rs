@@ -1,12 +1,12 @@
-//! What the steps of a run ask of the world: HTTP, `OpenAPI`, commands, events.
+//! The calls that the steps of a run make: HTTP, `OpenAPI`, commands and events.
 //!
-//! Each call is one activity of its own, with the interpreter's request as its
-//! input and the task's output as its result. A failure carries the
-//! specification's error object in its details.
+//! Each call is an activity of its own. Its input is the interpreter's request, and its
+//! result is the task's output. A failure carries the specification's error object in its
+//! details.
 //!
-//! Always holds: nothing is called that the [`EgressGuard`] refuses, no command runs
-//! that the configuration does not name, and no secret's text is in a result,
-//! an error or a log.
+//! Always holds: no address is called that the [`EgressGuard`] refuses, no command runs
+//! that the configuration does not name, and no secret's text is in a result, an error or a
+//! log.
 
 mod activity;
 mod caller_check;
@@ -40,20 +40,20 @@ pub use shell::{Commands, ShellEntry, ShellError, ShellVariable};
 
 use http::Web;
 
-/// What steps may do, as the worker's configuration says.
+/// The calls that steps may make, as the worker's configuration allows.
 #[derive(Debug)]
 pub struct Steps {
     web: Web,
     secrets: Secrets,
     commands: Commands,
     events: Option<Events>,
-    /// Whether the process was told to end.
+    /// `true` if the process is ending.
     leaving: AtomicBool,
 }
 
 impl Steps {
-    /// Steps that may call what the guard lets through, name these secrets and
-    /// run these commands.
+    /// Creates steps that may call the addresses that the guard allows, name these secrets
+    /// and run these commands.
     pub fn new(guard: EgressGuard, secrets: Secrets, commands: Commands) -> Self {
         Self {
             web: Web::new(guard),
@@ -64,15 +64,15 @@ impl Steps {
         }
     }
 
-    /// The same, with somewhere to publish events to.
+    /// Sets the NATS that events are published to, if there is one.
     #[must_use]
     pub fn publishing(mut self, events: Option<Events>) -> Self {
         self.events = events;
         self
     }
 
-    /// Tells that the process ends: what is cancelled from now on, is since its
-    /// worker goes.
+    /// Notes that the process is ending: from now on, a call that is canceled is canceled
+    /// because its worker ends.
     pub fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
     }
@@ -81,12 +81,12 @@ impl Steps {
         self.leaving.load(Ordering::Relaxed)
     }
 
-    /// Whether there is somewhere to publish events to.
+    /// Returns `true` if events can be published.
     pub fn publishes(&self) -> bool {
         self.events.is_some()
     }
 
-    /// `emit`.
+    /// Publishes the event of `emit`.
     pub async fn emit(&self, event: &Value, within: Duration) -> Result<Value, StepError> {
         let Some(events) = &self.events else {
             let detail = "the worker has nowhere to publish events to; hint: --nats-url names a NATS server with JetStream";
@@ -96,12 +96,13 @@ impl Steps {
         Ok(Value::Null)
     }
 
-    /// `call: http`.
+    /// Sends the HTTP request of `call: http`.
     pub async fn http(&self, request: &HttpRequest, within: Duration) -> Result<Value, StepError> {
         fitting(http::call(&self.web, &self.secrets, request, within).await?)
     }
 
-    /// `call: openapi`. A second attempt is one of what is repeatable alone.
+    /// Calls the operation of `call: openapi`. A second attempt is made only if the call is
+    /// repeatable.
     pub async fn openapi(
         &self,
         request: &OpenApiRequest,
@@ -111,18 +112,18 @@ impl Steps {
         fitting(openapi::call(&self.web, &self.secrets, request, within, attempt).await?)
     }
 
-    /// Whether a command is bound to definitions.
+    /// Returns `true` if the command is bound to definitions.
     pub(crate) fn is_bound(&self, request: &ShellRequest) -> bool {
         self.commands.is_bound(&request.command)
     }
 
-    /// The names of the secrets that may be sent to every host.
+    /// Returns the names of the secrets that may be sent to every host.
     pub fn unbound_secrets(&self) -> impl Iterator<Item = &str> {
         self.secrets.unbound()
     }
 
-    /// `run: shell`, for a step of the definition `caller`. When `stop` resolves,
-    /// the command is ended.
+    /// Runs the command of `run: shell`, for a step of the definition `caller`. When `stop`
+    /// resolves, the command is ended.
     pub async fn shell(
         &self,
         request: ShellRequest,
@@ -133,29 +134,30 @@ impl Steps {
         fitting(shell::run(&self.commands, request, caller, within, stop).await?)
     }
 
-    /// How many commands run that no step waits for.
+    /// Number of running commands that no step waits for.
     pub fn unawaited(&self) -> usize {
         self.commands.unawaited()
     }
 
-    /// Waits until those have ended.
+    /// Waits until the commands that no step waits for have ended.
     pub async fn unawaited_end(&self) {
         self.commands.unawaited_end().await;
     }
 
-    /// Asks those to end, and waits until they have: a few seconds at most.
+    /// Asks the commands that no step waits for to end, and waits until they have: a few
+    /// seconds at most.
     pub async fn end_unawaited(&self) {
         self.commands.end_unawaited().await;
     }
 
-    /// Kills all commands, and lets none begin any more: for a process that goes.
+    /// Kills all commands and lets none begin any more, for a process that is ending.
     pub fn kill_commands(&self) {
         self.commands.kill();
     }
 }
 
-/// An output that Temporal takes. One that is refused there would be asked for
-/// again, and what was called would be done twice.
+/// Returns an output if Temporal takes it. Otherwise the error is lasting: if Temporal
+/// refused the output, the call would be made twice.
 fn fitting(output: Value) -> Result<Value, StepError> {
     match json_size(&output) {
         bytes if bytes > PAYLOAD_LIMIT => {

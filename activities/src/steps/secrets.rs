@@ -1,11 +1,12 @@
-//! Secrets: named by definitions, resolved where they are used.
+//! Secrets: named by definitions, and resolved where they are used.
 //!
-//! A definition holds a name. The worker's configuration says which
-//! environment variable or file that is, and which hosts it may be sent to;
-//! nothing else can be named. A secret is read at each use, so a file that is
-//! replaced serves the next call. Its text
-//! is in a [`Secret`], which has no way to be printed or serialised, and is
-//! taken out of whatever a service sends back by a [`Scrubber`].
+//! A definition holds the name of a secret. The worker's configuration says which
+//! environment variable or file holds the text, and to which hosts the text may be sent.
+//! Definitions can name no other variables or files. A secret is read at each use, so a
+//! file that is replaced serves the next call.
+//!
+//! The text is in a [`Secret`], which cannot be printed or serialised. A [`Scrubber`]
+//! removes the text from everything that a service sends back.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,24 +24,24 @@ use serde_json::{Number, Value};
 
 use super::egress::HostPattern;
 
-/// The largest secret, in bytes.
+/// Maximum size of a secret, in bytes.
 const SIZE_LIMIT: u64 = 64 * 1024;
-/// What stands where a secret stood.
+/// Text that replaces a secret.
 const MARK: &str = "***";
-/// Shorter texts are too common to be taken out of everything.
+/// Minimum length of a text that is replaced, in bytes. Shorter texts are too common.
 const SHORTEST: usize = 4;
 
-/// A secret text. It cannot be printed, compared or serialised.
+/// A secret text. The type cannot be printed, compared or serialised.
 #[derive(Clone)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps a text.
+    /// Keeps a text as a secret.
     pub(super) fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The text, for the place that needs it.
+    /// Returns the text, for the place that needs it.
     pub(super) fn expose(&self) -> &str {
         &self.0
     }
@@ -52,8 +53,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// One entry of `--secret`: `NAME=env:VARIABLE` or `NAME=file:/path`, each with
-/// the hosts that it may be sent to: `NAME=env:VARIABLE@HOST@HOST`.
+/// An entry of `--secret`: `NAME=env:VARIABLE` or `NAME=file:/path`, each with the hosts
+/// that the secret may be sent to: `NAME=env:VARIABLE@HOST@HOST`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretEntry {
     name: String,
@@ -61,7 +62,7 @@ pub struct SecretEntry {
     hosts: Vec<HostPattern>,
 }
 
-/// A secret's name and the hosts that it may be sent to; with none, every host.
+/// A secret's name and the hosts that the secret may be sent to. Without hosts, every host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Binding {
     name: String,
@@ -94,7 +95,7 @@ impl FromStr for Source {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        // As schemes of URIs are, in any case.
+        // The prefix is read in any case, as schemes of URIs are.
         let (scheme, rest) = text.split_once(':').unwrap_or_default();
         match (scheme.to_ascii_lowercase().as_str(), rest) {
             ("env", variable) if is_variable(variable) => Ok(Self::Env(variable.to_owned())),
@@ -116,7 +117,7 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// The text now; `name` is the secret's, for messages.
+    /// Reads the current text. `name` is the secret's name, for messages.
     pub(super) fn read(&self, name: &str) -> Result<Secret, SecretError> {
         let text = match self {
             Self::Env(variable) => variable_text(variable).map_err(|why| {
@@ -136,14 +137,14 @@ impl Source {
     }
 }
 
-/// Why a secret cannot be had. The messages name names and places, never texts.
+/// Error of a secret that cannot be used. The messages name names and places, never texts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// An entry cannot be one. It is not shown: somebody may have written the
+    /// The entry is malformed. The entry is not shown, because someone may have written the
     /// secret itself.
     #[error("a secret is NAME=env:VARIABLE or NAME=file:/path, or either with @HOST; {0}")]
     Entry(&'static str),
-    /// Two entries have one name.
+    /// Two entries have the same name.
     #[error("the secret `{0}` is given twice")]
     Twice(String),
     /// No entry has this name.
@@ -151,42 +152,42 @@ pub enum SecretError {
         "the worker has no secret `{0}`; hint: --secret {0}=env:VARIABLE or {0}=file:/path names one"
     )]
     Unknown(String),
-    /// Its variable cannot be read.
+    /// The environment variable cannot be read.
     #[error("the secret `{name}`: the environment variable {variable} {why}")]
     Variable {
-        /// The secret's name.
+        /// Name of the secret.
         name: String,
-        /// The variable.
+        /// Name of the environment variable.
         variable: String,
-        /// What is wrong with it.
+        /// Problem of the variable.
         why: &'static str,
     },
-    /// Its file cannot be read.
+    /// The file cannot be read.
     #[error("the secret `{name}`: {}: {why}", path.display())]
     File {
-        /// The secret's name.
+        /// Name of the secret.
         name: String,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Problem of the file.
         why: String,
     },
-    /// It is bound to other hosts.
+    /// The secret is bound to other hosts.
     #[error("the secret `{name}` is not sent to {host}: --secret binds it to {bound}")]
     Host {
-        /// The secret's name.
+        /// Name of the secret.
         name: String,
         /// The host that was called.
         host: String,
-        /// The hosts that it is bound to.
+        /// The hosts that the secret is bound to.
         bound: String,
     },
-    /// It is not what a scheme needs.
+    /// The secret does not have the form that the authentication scheme needs.
     #[error("the secret `{name}` {why}")]
     Shape {
-        /// The secret's name.
+        /// Name of the secret.
         name: String,
-        /// What it must be.
+        /// Form that the secret must have.
         why: &'static str,
     },
 }
@@ -215,7 +216,7 @@ impl FromStr for SecretEntry {
     }
 }
 
-/// Whether a name can be that of an environment variable.
+/// Returns `true` if an environment variable can have this name.
 pub(super) fn is_variable(name: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
     name.chars().all(good) && name.starts_with(|c: char| !c.is_ascii_digit())
@@ -228,7 +229,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Secrets of these entries, each read once to see that it can be.
+    /// Opens the secrets of these entries. Each is read once, to see that it can be read.
     pub fn open(entries: Vec<SecretEntry>) -> Result<Self, SecretError> {
         let mut secrets = Self::default();
         for entry in entries {
@@ -246,7 +247,7 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// The names of the secrets that may be sent to every host.
+    /// Returns the names of the secrets that may be sent to every host.
     pub fn unbound(&self) -> impl Iterator<Item = &str> {
         let unbound = self
             .by_name
@@ -255,7 +256,7 @@ impl Secrets {
         unbound.map(|(name, _)| name.as_str())
     }
 
-    /// The secret now, and what it is bound to.
+    /// Reads the current text of a secret, and the hosts that it is bound to.
     pub(super) fn read(&self, name: &str) -> Result<(Secret, Binding), SecretError> {
         let found = self.by_name.get(name);
         let (source, hosts) = found.ok_or_else(|| SecretError::Unknown(name.to_owned()))?;
@@ -277,9 +278,10 @@ fn variable_text(variable: &str) -> Result<String, &'static str> {
     }
 }
 
-/// A file's text, without the end of its last line.
+/// Reads the text of a file, without the end of its last line.
 fn file_text(path: &Path) -> Result<String, String> {
-    // Before it is opened: a pipe would wait for somebody to write.
+    // The check comes before the file is opened, since opening a pipe would wait for a
+    // writer.
     let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !about.is_file() {
         return Err("is not a file".to_owned());
@@ -305,12 +307,13 @@ fn file_text(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// Takes secrets out of what others say.
+/// Removes secrets from the texts of services.
 #[derive(Clone, Default)]
 pub(super) struct Scrubber {
-    /// The longest first, so that one that holds another goes whole.
+    /// The texts to remove, the longest first, so that a text that contains another is
+    /// removed whole.
     texts: Vec<String>,
-    /// The same in lower case, as names of headers and of hosts are read.
+    /// The same texts in lower case, as the names of headers and of hosts are.
     lower: Vec<String>,
 }
 
@@ -321,10 +324,10 @@ impl fmt::Debug for Scrubber {
 }
 
 impl Scrubber {
-    /// Knows a secret, in the forms in which it may come back.
+    /// Adds a secret, in all the forms in which a service may send it back.
     pub(super) fn know(&mut self, secret: &str) {
         let quoted = Value::from(secret).to_string();
-        // Without the marks around it; the secret may end with one itself.
+        // The quotation marks are left out. The secret itself may end with one.
         let quoted = &quoted[1..quoted.len() - 1];
         let encoded: String = secret.bytes().map(percent).collect();
         let in_lower_case = |byte: u8| match percent(byte) {
@@ -360,8 +363,8 @@ impl Scrubber {
         clean
     }
 
-    /// The same for what may have been put into lower case here: names of headers,
-    /// and errors, which name hosts.
+    /// Removes secrets from a text that may have been put into lower case here: the name of
+    /// a header, or an error, which may name a host.
     pub(super) fn lowered(&self, text: &str) -> String {
         let clean = self.text(text);
         let replaced = |clean: String, secret: &String| clean.replace(secret, MARK);
@@ -389,7 +392,7 @@ impl Scrubber {
         }
     }
 
-    /// Whether a number shows a secret of digits, perhaps rounded.
+    /// Returns `true` if a number shows a secret of digits, perhaps rounded.
     fn is_number(&self, number: &Number) -> bool {
         let shown = number.to_string();
         self.texts.iter().any(|secret| {
@@ -400,7 +403,7 @@ impl Scrubber {
     }
 }
 
-/// Bytes with a mark for each occurrence of `secret`, which is not empty.
+/// Replaces each occurrence of `secret`, which is not empty, by the mark.
 fn without(bytes: Vec<u8>, secret: &[u8]) -> Vec<u8> {
     if !bytes.windows(secret.len()).any(|window| window == secret) {
         return bytes;

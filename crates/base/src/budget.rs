@@ -1,13 +1,13 @@
-//! Work that a computation over a definition may do.
+//! Limits on the work of a computation over a definition.
 //!
-//! Work is counted in steps, never in time: the same text takes the same steps
-//! on each machine, so a document is within its budget everywhere or nowhere.
-//! A step stands for some ten nanoseconds of an optimised build.
+//! Work is counted in steps, never in time. The same text takes the same number of steps on
+//! each machine, so a document is within its budget on all machines or on none. A step stands
+//! for about ten nanoseconds of an optimised build.
 
-/// The steps that a computation may still take.
+/// Number of steps that a computation may still take.
 ///
 /// An exceeded budget stays exceeded: each later [`Budget::spend`] fails, so that
-/// every caller above stops too.
+/// every caller stops too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
     left: u64,
@@ -15,13 +15,13 @@ pub struct Budget {
     is_exceeded: bool,
 }
 
-/// The computation takes more steps than its budget has.
+/// Error of a computation that takes more steps than its budget has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("takes more steps than its budget has")]
 pub struct Exceeded;
 
 impl Budget {
-    /// A budget of this many steps.
+    /// Returns a budget of this many steps.
     pub const fn of(steps: u64) -> Self {
         Self {
             left: steps,
@@ -30,10 +30,10 @@ impl Budget {
         }
     }
 
-    /// Takes steps.
+    /// Takes steps from the budget.
     ///
     /// # Errors
-    /// There are fewer left, now or at an earlier call.
+    /// Fewer steps are left, now or at an earlier call.
     pub fn spend(&mut self, steps: u64) -> Result<(), Exceeded> {
         if self.is_exceeded || steps > self.left {
             self.is_exceeded = true;
@@ -44,7 +44,7 @@ impl Budget {
         Ok(())
     }
 
-    /// A part of this budget: `steps`, or all that is left where that is less.
+    /// A part of this budget: `steps`, or all that is left if that is less.
     #[must_use]
     pub fn part(&self, steps: u64) -> Self {
         Self {
@@ -53,12 +53,12 @@ impl Budget {
         }
     }
 
-    /// Whether a computation wanted more than there was.
+    /// Returns `true` if a computation asked for more steps than were left.
     pub fn is_exceeded(&self) -> bool {
         self.is_exceeded
     }
 
-    /// The steps taken so far.
+    /// Number of steps taken so far.
     pub fn spent(&self) -> u64 {
         self.spent
     }

@@ -9,7 +9,7 @@ pub const LONGEST: Duration = Duration::from_hours(36_500 * 24);
 
 /// Reads `90s`, `1h30m`, `1.5h` (units `w d h m s ms`, each at most once, the
 /// greatest first) or ISO 8601 `PT1H30M`, `P1DT12H`, `P2W`. A day is 24 hours.
-/// The error says what is wrong with the text, for a hint.
+/// The error describes the mistake in the text, for use in a hint.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let iso = text.strip_prefix(['P', 'p']);
     let nanos = match iso {
@@ -24,7 +24,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .map_err(|_| "the longest is 36500 days".to_owned())
 }
 
-/// A unit's name and its nanoseconds; the greatest first.
+/// Name of a unit and its length in nanoseconds. Lists of units begin with the greatest.
 type Unit = (&'static str, u128);
 
 const SECOND: u128 = 1_000_000_000;
@@ -128,7 +128,7 @@ fn scale(number: &str, unit: u128) -> Result<u128, String> {
         return Err(EXAMPLES.to_owned());
     }
     let whole: u128 = whole.parse().map_err(|_| TOO_LONG)?;
-    // Nine digits are a nanosecond of a second; more cannot matter.
+    // The ninth digit is a nanosecond of a second; further digits are below the resolution.
     let fraction = &fraction[..fraction.len().min(9)];
     let digits = u32::try_from(fraction.len()).unwrap_or(9);
     let part: u128 = fraction.parse().map_err(|_| EXAMPLES)?;
@@ -138,7 +138,7 @@ fn scale(number: &str, unit: u128) -> Result<u128, String> {
         .ok_or_else(|| TOO_LONG.to_owned())
 }
 
-/// A duration as messages and warnings show it: `1h30m`, `90s` as `1m30s`.
+/// A duration as messages and warnings show it: `1h30m`, and `1m30s` for `90s`.
 pub fn show(duration: Duration) -> String {
     let mut rest = duration.as_millis();
     let mut parts = Vec::new();
@@ -161,25 +161,25 @@ pub fn show(duration: Duration) -> String {
     }
 }
 
-/// The reading of a text as a timestamp.
+/// Result of reading a text as a timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampText {
-    /// A timestamp.
+    /// The text is a timestamp.
     At(Timestamp),
-    /// Text in the form of a timestamp that names no time, or one after [`LAST_TIMESTAMP`].
+    /// The text has the form of a timestamp, but names no time or one after [`LAST_TIMESTAMP`].
     OutOfRange,
-    /// Other text.
+    /// The text is something else.
     Other,
 }
 
-/// The last second of a timestamp: the last one that falls into the year 9999
-/// whatever the offset that it is shown with.
+/// The last second that a timestamp may name: the last one that falls into the year 9999 with
+/// every offset that it may be shown with.
 pub const LAST_TIMESTAMP: &str = "9999-12-30T22:00:00Z";
 
 /// Reads an RFC 3339 timestamp.
 pub fn timestamp(text: &str) -> TimestampText {
     let bytes = text.as_bytes();
-    // jiff reads more forms; documents get this one.
+    // jiff reads more forms; documents may use this form only.
     let shape = bytes.len() >= 20
         && bytes[..19]
             .iter()
@@ -198,7 +198,7 @@ pub fn timestamp(text: &str) -> TimestampText {
         .map_or(TimestampText::OutOfRange, TimestampText::At)
 }
 
-/// Whether a text has the form of an offset from UTC.
+/// Returns `true` if a text has the form of an offset from UTC.
 fn is_offset(text: &str) -> bool {
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b':');
     match text.strip_prefix(['+', '-']) {

@@ -1,5 +1,5 @@
-//! What every other crate of Almanac is made of: names, sizes, durations, work
-//! that is counted, the search for the nearest name, text made fit for people.
+//! Basic parts that every other crate of Almanac uses: names, sizes, durations, budgets of
+//! counted work, the search for the nearest name, and untrusted text made fit to show.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 

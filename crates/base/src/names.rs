@@ -1,7 +1,7 @@
 //! The names Almanac uses in Temporal, and the identifiers they are made of.
 //!
-//! A value of one of these types is always well formed: parsing is the only
-//! way to make one from text.
+//! A value of one of these types is always well formed: parsing is the only way to make one
+//! from text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ pub const RECONCILE_WORKFLOW: &str = "ReconcileSchedules";
 /// The workflow type that runs a definition's steps.
 pub const RUN_WORKFLOW: &str = "RunDefinition";
 
-/// The key under which each memo of Almanac's stands.
+/// Key of each memo that Almanac writes.
 pub const MEMO_KEY: &str = "almanac";
 
 /// A name that breaks its rule.
@@ -40,7 +40,7 @@ macro_rules! text_type {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The text itself.
+            /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -89,7 +89,7 @@ macro_rules! deserialize_any_text {
 }
 
 text_type! {
-    /// A project: with the namespace, the border between sets of schedules.
+    /// A project. The project and the namespace separate the sets of schedules.
     Project
 }
 text_type! {
@@ -102,12 +102,12 @@ text_type! {
     ScheduleId
 }
 text_type! {
-    /// A digest of contents: of one definition, or of a whole registry.
+    /// A digest of contents: of one definition or of a whole registry.
     #[derive(Default)]
     Revision
 }
 text_type! {
-    /// One worker process, different at every start.
+    /// Id of one worker process, different at every start.
     WorkerId
 }
 deserialize_by_parsing!(Project);
@@ -152,8 +152,8 @@ impl FromStr for DefinitionId {
 }
 
 impl Project {
-    /// What every schedule id of this project begins with. Proves nothing:
-    /// other projects' ids may begin with it too.
+    /// Prefix of every schedule id of this project. The prefix does not prove that a schedule
+    /// belongs to the project: ids of other projects may begin with it too.
     pub fn schedule_prefix(&self) -> String {
         format!("schedule-{self}-")
     }
@@ -163,7 +163,7 @@ impl Project {
         ScheduleId(format!("schedule-{self}-{definition}").into())
     }
 
-    /// The definition whose schedule this project would call `id`.
+    /// The definition whose schedule would have the id `id` in this project.
     pub fn definition_of(&self, id: &ScheduleId) -> Option<DefinitionId> {
         id.as_str()
             .strip_prefix(&self.schedule_prefix())?
@@ -171,8 +171,7 @@ impl Project {
             .ok()
     }
 
-    /// The id of the workflows that a definition's schedule starts; the server
-    /// appends the time.
+    /// The id of the workflows that a definition's schedule starts. The server appends the time.
     pub fn run_workflow_id(&self, definition: &DefinitionId) -> String {
         format!("{self}/{definition}")
     }
@@ -182,31 +181,31 @@ impl Project {
         format!("almanac/{self}/reconcile")
     }
 
-    /// The queue of `RunDefinition` and its activities.
+    /// The task queue of `RunDefinition` and its activities.
     pub fn run_queue(&self) -> String {
         format!("almanac-{self}")
     }
 
-    /// The queue of the reconcile workflow.
+    /// The task queue of the reconcile workflow.
     pub fn reconcile_queue(&self) -> String {
         format!("almanac-{self}-reconcile")
     }
 
-    /// The queue of work that needs one process's files.
+    /// The task queue of work that needs the files of one worker process.
     pub fn worker_queue(&self, worker: &WorkerId) -> String {
         format!("almanac-{self}-{worker}")
     }
 }
 
 impl ScheduleId {
-    /// An id as the server gave it, ours or not.
+    /// Takes an id as the server gave it, of a managed or an unmanaged schedule.
     pub fn from_server(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }
 }
 
 impl Revision {
-    /// The revision of contents: the first 16 hexadecimal digits of their SHA-256.
+    /// Computes the revision of contents: the first 16 hexadecimal digits of their SHA-256.
     pub fn of(contents: &[u8]) -> Self {
         use sha2::{Digest, Sha256};
         Self(hex::encode(&Sha256::digest(contents)[..8]).into())
@@ -214,7 +213,7 @@ impl Revision {
 }
 
 impl WorkerId {
-    /// An id made by the process at its start.
+    /// Takes an id that the process made at its start.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }

@@ -1,23 +1,23 @@
-//! The known name that a mistyped one most likely meant.
+//! Search for the known name that a mistyped name most likely stands for.
 
-/// For how many names of a document the known one is looked for: of more
-/// mistakes than that nobody reads the hints.
+/// Maximum number of names of a document for which the nearest known name is searched.
+/// Nobody reads more hints than that.
 pub const MOST: usize = 500;
 
-/// Among more names than this no name is looked for: each of a document's many
-/// names may be mistyped, and the searches would take their product.
+/// Maximum number of names in which a name is searched. Each of a document's many names may
+/// be mistyped, and the cost of the searches is the product of both numbers.
 const NAMES: usize = 300;
 
-/// Whether one of the unknown names most likely means the known one.
+/// Returns `true` if one of the unknown names most likely stands for the known one.
 pub fn is_meant<'a>(known: &str, unknown: impl Iterator<Item = &'a str>, names: &[&str]) -> bool {
     unknown
         .take(MOST)
         .any(|given| nearest(given, names) == Some(known))
 }
 
-/// The name nearest to `given`, when it is near enough to be meant.
+/// The name nearest to `given`; `None` if no name is near enough.
 pub fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
-    // Nothing this long is a typing mistake, and the distance costs its square.
+    // A text this long is no typing mistake, and the cost of the distance is its square.
     if given.len() > 40 || names.len() > NAMES {
         return None;
     }
@@ -33,7 +33,7 @@ pub fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
         .iter()
         .filter_map(|name| {
             let squashed = squash(name);
-            // Each character more or less is one insertion at least.
+            // Each character more or less takes at least one insertion.
             let is_near = squashed.len().abs_diff(wanted.len()) <= most(name);
             is_near.then(|| (distance(&wanted, &squashed), *name))
         })
@@ -42,7 +42,7 @@ pub fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours from `a` to `b`.
+/// Number of insertions, deletions, replacements and swaps of neighbours from `a` to `b`.
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();

@@ -1,28 +1,28 @@
-//! How large data is, as JSON.
+//! Sizes of data in JSON and in memory.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// The most bytes of JSON that Almanac gives Temporal at once: Temporal takes
-/// 2 MiB of a payload.
+/// Maximum length of the JSON that Almanac gives Temporal in one payload, in bytes. Temporal
+/// accepts 2 MiB for a payload.
 pub const PAYLOAD_LIMIT: usize = 2_000_000;
 
-/// The length of a value as JSON, in bytes.
+/// Length of a value as JSON, in bytes.
 pub fn json_size<T: Serialize>(value: &T) -> usize {
     let mut count = Count(0);
-    // Neither JSON values nor counting fail; what failed would be too large.
+    // Writing JSON values and counting do not fail. If they did, the value counts as too large.
     match serde_json::to_writer(&mut count, value) {
         Ok(()) => count.0,
         Err(_) => usize::MAX,
     }
 }
 
-/// What a value, or a name of one, takes at least.
+/// Minimum memory that a value or the name of a value takes, in bytes.
 const NODE: u64 = 32;
 
-/// What a value takes in memory, about: the same on each machine.
+/// Approximate memory that a value takes, in bytes. The result is the same on each machine.
 pub fn weight(value: &Value) -> u64 {
     NODE + match value {
         Value::String(text) => text.len() as u64,
@@ -35,7 +35,7 @@ pub fn weight(value: &Value) -> u64 {
     }
 }
 
-/// How deeply a value nests: text and numbers not at all.
+/// Nesting depth of a value; 0 for texts and numbers.
 pub fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),

@@ -1,4 +1,4 @@
-//! The fields that are compared, and their hashes.
+//! The compared fields of a schedule, and their hashes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,12 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The version of the hashes that this release writes. A release computes
-/// every version that was ever released.
+/// Version of the hashes that this release writes. A release can compute every version that was
+/// ever released.
 pub const HASH_VERSION: u32 = 1;
 
-/// One compared field of a schedule. The name is the one in reports, metrics
-/// and memos.
+/// A compared field of a schedule. Reports, metrics and memos use this name.
 #[derive(
     Debug,
     Clone,
@@ -61,7 +60,7 @@ pub struct FieldHash(pub String);
 pub type Base = BTreeMap<Field, FieldHash>;
 
 impl Field {
-    /// Every field, in the order they are reported.
+    /// All fields, in the order in which they are reported.
     pub const ALL: [Self; 15] = [
         Self::Times,
         Self::Intervals,
@@ -80,7 +79,7 @@ impl Field {
         Self::Action,
     ];
 
-    /// The name, as in reports.
+    /// Name of the field, as in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Times => "times",
@@ -119,7 +118,7 @@ pub fn digest(value: &Value, length: usize) -> String {
     hex
 }
 
-/// Sorted keys, whatever order the map keeps: another crate may turn on
+/// Writes JSON with sorted keys. The map's own order is not used, because another crate may turn on
 /// `serde_json`'s `preserve_order`.
 fn write_canonical(value: &Value, out: &mut String) {
     match value {

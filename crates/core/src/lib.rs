@@ -1,6 +1,5 @@
-//! What Almanac knows of schedules, without Temporal: definitions and their
-//! text, schedules with their compared fields, what outlives a release, the
-//! registry's snapshot, and `plan()`.
+//! Schedules and definitions, without Temporal: definitions and their text, schedules with their
+//! compared fields, records that later releases read, the registry's snapshot, and `plan()`.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 

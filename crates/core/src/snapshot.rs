@@ -1,7 +1,7 @@
-//! The registry's contents at one moment: immutable, ordered, with a revision.
+//! Snapshot of the registry: its contents at one moment, immutable, ordered, with a revision.
 //!
-//! A snapshot answers what is served and what must not be removed. How it
-//! comes from files is left to the worker's registry; what follows from it, to
+//! A snapshot says which definitions are served and which schedules must not be removed. Making a
+//! snapshot from files is left to the worker's registry. Deciding what follows from it is left to
 //! the planner.
 
 use std::collections::BTreeMap;
@@ -12,78 +12,80 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::{DayCalendar, Definition, Diagnostic, Kind};
 
-/// How many archived definitions are remembered.
+/// Maximum number of archived definitions and calendars that are remembered.
 pub const ARCHIVED_KEPT: usize = 100;
 
-/// All definitions, and what is wrong with the rest.
+/// All definitions and calendars, and the errors of the documents that fail.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
-    /// Digest of the files' contents and relative paths, and of what could not be read.
+    /// Digest of the files' contents and relative paths, and of everything that could not be read.
     pub revision: Revision,
-    /// The definitions that are served, last good versions among them.
+    /// Definitions that are served, including last good versions.
     pub definitions: BTreeMap<DefinitionId, Loaded>,
-    /// The calendars that definitions can name, last good versions among them.
-    /// What they exclude stands in the definitions already.
+    /// Calendars that definitions can name, including last good versions. The definitions have the
+    /// excluded days already.
     pub calendars: BTreeMap<DefinitionId, LoadedCalendar>,
     /// Documents that fail now, in the order of their sources.
     pub failed: Vec<FailedDocument>,
     /// Warnings of the documents that are valid.
     pub warnings: Vec<Diagnostic>,
-    /// Why the view is incomplete (a root missing or unreadable, a listing that
-    /// failed part-way, a root that was replaced and not yet seen twice):
-    /// nothing may be removed while this is not empty.
+    /// Reasons for an incomplete view, such as a root that is missing or unreadable, a listing that
+    /// failed part-way, or a root that was replaced and not yet seen twice. Nothing may be removed
+    /// while this list is not empty.
     pub incomplete: Vec<String>,
-    /// Definitions and calendars that went away while this process ran, the latest first; at
-    /// most [`ARCHIVED_KEPT`]. For people; nothing is decided by it.
+    /// Definitions and calendars that disappeared while this worker ran, the latest first; at most
+    /// [`ARCHIVED_KEPT`]. The list is for people; no decision depends on it.
     pub archived: Vec<Archived>,
 }
 
 /// A definition that is served.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
-    /// The definition.
+    /// Definition that is served.
     pub definition: Arc<Definition>,
-    /// `path` or `path:line` of its document, relative to the folder given.
+    /// Source of the definition: `path` or `path:line` of its document, relative to the given
+    /// folder.
     pub source: String,
-    /// Whether the document on disk is this one.
+    /// Relation of the definition to the document on disk.
     pub status: LoadStatus,
 }
 
 /// A calendar that definitions can name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadedCalendar {
-    /// The calendar.
+    /// Calendar that definitions can name.
     pub calendar: Arc<DayCalendar>,
-    /// `path` or `path:line` of its document, relative to the folder given.
+    /// Source of the calendar: `path` or `path:line` of its document, relative to the given folder.
     pub source: String,
-    /// Whether the document on disk is this one.
+    /// Relation of the calendar to the document on disk.
     pub status: LoadStatus,
 }
 
-/// Whether the document on disk is the one served.
+/// Relation of a served version to the document on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadStatus {
-    /// It is.
+    /// The document on disk is the served version.
     Loaded,
-    /// The document on disk fails or cannot be seen; this is its last good version.
+    /// The document on disk fails or cannot be read; the last good version is served.
     Stale,
 }
 
 /// A document that fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedDocument {
-    /// `path` or `path:line`, relative to the folder given.
+    /// Source of the document: `path` or `path:line`, relative to the given folder.
     pub source: String,
-    /// The id it states (its file's stem, where that is the default); `None` when it cannot be read.
+    /// Id that the document states, or its file's stem if that is the default. `None` if the id
+    /// cannot be read.
     pub id: Option<DefinitionId>,
-    /// What it is; `Workflow` where that cannot be read.
+    /// Kind of the document; `Workflow` if the kind cannot be read.
     pub kind: Kind,
-    /// All that is wrong with it.
+    /// All errors of the document.
     pub errors: Vec<Diagnostic>,
 }
 
-/// The file of a source, `path` or `path:line`.
+/// File of a source that is `path` or `path:line`.
 pub fn file_of(source: &str) -> &str {
     match source.rsplit_once(':') {
         Some((file, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => file,
@@ -91,27 +93,28 @@ pub fn file_of(source: &str) -> &str {
     }
 }
 
-/// A definition or a calendar that went away.
+/// A definition or a calendar that disappeared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
-    /// What it was.
+    /// Kind of the document.
     pub kind: Kind,
-    /// Its id.
+    /// Id of the definition or calendar.
     pub id: DefinitionId,
-    /// Where it stood.
+    /// Last source of the document: `path` or `path:line`.
     pub source: String,
-    /// Its last revision.
+    /// Last revision of the definition or calendar.
     pub revision: Revision,
 }
 
 impl Snapshot {
-    /// Whether the view has no hole; while it has one, nothing may be removed.
+    /// Returns `true` if the view is complete. While the view is incomplete, nothing may be
+    /// removed.
     pub fn is_complete(&self) -> bool {
         self.incomplete.is_empty()
     }
 
-    /// The ids that failing documents state, of whatever kind: one that fails
-    /// may say the wrong kind, too.
+    /// Ids that failing documents state, of every kind: a failing document may state the wrong kind
+    /// too.
     pub fn failed_ids(&self) -> impl Iterator<Item = &DefinitionId> {
         self.failed.iter().filter_map(|failed| failed.id.as_ref())
     }

@@ -1,16 +1,16 @@
 //! The specification's own error types, in each form that its texts have used.
 //!
-//! Releases of the specification write one type as
+//! Releases of the specification write the same type as
 //! `https://serverlessworkflow.io/spec/1.0.0/errors/timeout`, as
 //! `https://open-workflow-specification.org/spec/1.0.0/errors/timeout` and as
-//! `…/dsl/errors/types/timeout`. They are one type wherever types are compared.
+//! `…/dsl/errors/types/timeout`. All comparisons of types treat these as the same type.
 
-/// What the types that Almanac gives begin with.
+/// Prefix of the types that Almanac gives.
 pub const TYPES: &str = "https://serverlessworkflow.io/spec/1.0.0/errors/";
-/// The same under the specification's newer name.
+/// The same prefix under the specification's newer name.
 const NEW_TYPES: &str = "https://open-workflow-specification.org/spec/1.0.0/errors/";
 const HOSTS: [&str; 2] = ["serverlessworkflow.io", "open-workflow-specification.org"];
-/// The last segments of the types.
+/// Last segments of the types.
 const NAMES: [&str; 8] = [
     "configuration",
     "validation",
@@ -22,7 +22,7 @@ const NAMES: [&str; 8] = [
     "runtime",
 ];
 
-/// The last segment of a type that is the specification's own.
+/// Returns the last segment of a type that is the specification's own; `None` for other types.
 pub fn name(kind: &str) -> Option<&'static str> {
     let (scheme, rest) = kind.split_once("://")?;
     if !scheme.eq_ignore_ascii_case("https") {
@@ -39,9 +39,9 @@ pub fn name(kind: &str) -> Option<&'static str> {
     NAMES.into_iter().find(|known| *known == name)
 }
 
-/// Whether two texts are forms of one type of the specification.
+/// Returns `true` if two texts are forms of the same type of the specification.
 pub fn same(a: &str, b: &str) -> bool {
-    // What most texts fail first.
+    // The cheap check comes first. Most texts fail it.
     let scheme = |text: &str| {
         text.get(..8)
             .is_some_and(|s| s.eq_ignore_ascii_case("https://"))
@@ -49,8 +49,8 @@ pub fn same(a: &str, b: &str) -> bool {
     scheme(a) && scheme(b) && name(a).is_some_and(|a| name(b) == Some(a))
 }
 
-/// A type in the form that an expression's text mentions, where it mentions only
-/// the specification's newer name: so that `startswith` and its like match, too.
+/// Rewrites a type to the specification's newer name if an expression's text mentions only the
+/// newer name. Then `startswith` and similar functions match, too.
 pub fn as_mentioned(text: &str, kind: &str) -> Option<String> {
     let mentions = |host: &str| text.to_ascii_lowercase().contains(host);
     let name = name(kind)?;

@@ -1,4 +1,4 @@
-//! Expressions: jq, within bounds. See [`Expression`] and [`Template`].
+//! Expressions: jq, with limits. See [`Expression`] and [`Template`].
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 

@@ -1,19 +1,22 @@
-//! Events that reach runs from outside: `CloudEvents` 1.0 as JSON.
+//! Events that runs receive from outside, and attributes of events that runs send: `CloudEvents`
+//! 1.0 as JSON.
 
 use almanac_base::size::{depth, json_size};
 use almanac_jq::MAX_DEPTH;
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// How many bytes of JSON the events that wait for a run take together. It takes
-/// them along when it continues as new, beside its own data.
+/// Maximum size of all events that wait for a run, in bytes of JSON.
+///
+/// A run that continues as new passes these events on beside its own data.
 pub const UNREAD_BYTES: usize = 1_000_000;
-/// How deep an event nests: the output of a `listen` is a list of them.
+/// Maximum nesting depth of an event. One level is left for the output of a `listen`, a list of
+/// events.
 const DEEPEST: usize = MAX_DEPTH - 1;
-/// Attributes that every event has, all of them text.
+/// Attributes that every event must have as non-empty text.
 const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
-/// The event that a value is; else why it is none.
+/// Returns the value if it is a valid event. Otherwise the error says what is wrong with it.
 pub fn cloud_event(value: Value) -> Result<Value, String> {
     let Value::Object(attributes) = &value else {
         return Err("it is no map of attributes".to_owned());
@@ -39,7 +42,9 @@ pub fn cloud_event(value: Value) -> Result<Value, String> {
     Ok(value)
 }
 
-/// What an attribute of an event that is sent must be, when a value is not it.
+/// Returns the expected form of an attribute if the value does not have that form.
+///
+/// The attribute belongs to an event that a run sends. `None` if the value is valid.
 pub(crate) fn refused_attribute(name: &str, value: &Value) -> Option<&'static str> {
     let text = value.as_str().filter(|text| !text.is_empty());
     let (good, expected) = match name {
@@ -51,7 +56,8 @@ pub(crate) fn refused_attribute(name: &str, value: &Value) -> Option<&'static st
             (good, "a time like 2026-01-31T08:00:00Z")
         }
         "id" | "type" | "subject" | "datacontenttype" => (text.is_some(), "text"),
-        // An extension: of numbers, there are only whole ones of 32 bits.
+        // Any other attribute is an extension. An extension has no numbers but integers of 32
+        // bits.
         _ => {
             let number = value.as_i64().map(i32::try_from);
             let good = value.is_string() || value.is_boolean() || matches!(number, Some(Ok(_)));
@@ -61,8 +67,8 @@ pub(crate) fn refused_attribute(name: &str, value: &Value) -> Option<&'static st
     (!good).then_some(expected)
 }
 
-/// Whether a text can be a reference (RFC 3986): it has none of the characters
-/// that no reference has.
+/// Returns `true` if a text can be a URI reference (RFC 3986): the text has no character that a
+/// reference cannot have.
 fn is_reference(text: &str) -> bool {
     let never = |c: char| {
         c.is_whitespace()

@@ -1,37 +1,43 @@
-//! What Temporal takes: an attribute of a command that the server refuses fails
-//! the workflow task, again and again. So each is looked at before.
+//! Limits of the Temporal server on names, ids and messages.
+//!
+//! If the server refuses an attribute of a command, the workflow task fails again and again. So
+//! each attribute is checked before it is sent.
 
-/// The longest name of a type or a task queue, and the longest id, in bytes.
+/// Maximum length of a type name, a task queue name and an id, in bytes.
 const NAME_LIMIT: usize = 1000;
-/// Task queues of the server itself begin with it.
+/// Prefix of the task queues that belong to the Temporal server.
 const OWN_QUEUES: &str = "/_sys/";
-/// What stands around each argument, in bytes.
+/// Estimated overhead of each argument of a call, in bytes.
 const AROUND_ARGUMENT: usize = 40;
-/// What stands around a call, in bytes.
+/// Estimated overhead of a call, in bytes.
 const AROUND_CALL: usize = 400;
 
-/// Why a name of a type cannot be one, as what follows it in a message.
+/// Returns the reason if the server would refuse a type name.
+///
+/// The reason is the end of a message: it follows the name of the field. `None` if the name is
+/// valid.
 pub(crate) fn refused_name(name: &str) -> Option<String> {
     let bytes = name.len();
     (bytes > NAME_LIMIT).then(|| format!("must have at most {NAME_LIMIT} bytes, not {bytes}"))
 }
 
-/// Why a name of a task queue cannot be one.
+/// Returns the reason if the server would refuse a task queue name. `None` if the name is valid.
 pub(crate) fn refused_queue(name: &str) -> Option<String> {
     let own = name.starts_with(OWN_QUEUES);
     let own = own.then(|| format!("is the server's own: no name may begin with `{OWN_QUEUES}`"));
     own.or_else(|| refused_name(name))
 }
 
-/// What a call takes beside the JSON that it sends.
+/// Estimated size of a call beside the JSON that the call sends, in bytes.
 pub(crate) fn around(arguments: usize) -> usize {
     arguments
         .saturating_mul(AROUND_ARGUMENT)
         .saturating_add(AROUND_CALL)
 }
 
-/// An id that the server takes: where it is too long, its beginning and a digest
-/// of all of it.
+/// Returns an id that the server accepts.
+///
+/// If `id` is too long, the result is the beginning of `id` and a digest of all of `id`.
 pub fn fitting_id(id: String) -> String {
     use sha2::{Digest as _, Sha256};
     if id.len() <= NAME_LIMIT {

@@ -1,23 +1,23 @@
-//! Ranges of backfill requests that start exactly the runs that are meant.
+//! Ranges of backfill requests that start exactly the intended runs.
 //!
-//! The server looks for the times of a backfill from its start (inclusive, by
-//! going back a millisecond) to its end, and compares the end with a time's
-//! jittered moment. Two ranges that look right are wrong:
+//! The server searches for the times of a backfill from the range's start to its end. The start
+//! is inclusive, because the server goes back a millisecond. The server compares the end with the
+//! jittered moment of a time. Two ranges seem right but are wrong:
 //!
 //! - `[t, t]` within an hour that the clock repeats: a search that starts there
-//!   does not find `t`, which the schedule itself fires. One that starts at the
-//!   time before `t` does.
-//! - `[t, t]` with jitter: the moment of `t` is after the end.
+//!   does not find `t`, although the schedule itself fires at `t`. A search that starts
+//!   at the time before `t` finds it.
+//! - `[t, t]` with jitter: the jittered moment of `t` is after the end.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Spec;
 
-/// Moves a start past the whole second of the time before it, and less than to
-/// the next one: the server goes back a millisecond, and searches by seconds.
+/// Moves a start past the whole second of the time before it, but not to the next second. The
+/// server goes back a millisecond, and searches by seconds.
 const AFTER_THE_TIME_BEFORE: SignedDuration = SignedDuration::from_millis(500);
-/// The server jitters by whole milliseconds, by less than the most that it may.
+/// The server's jitter is a whole number of milliseconds and less than the maximum.
 const LESS: SignedDuration = SignedDuration::from_millis(1);
 
 /// The range of a backfill request.
@@ -30,10 +30,9 @@ pub struct BackfillWindow {
 }
 
 impl Spec {
-    /// The range of a backfill request that starts the runs of this schedule
-    /// from the time `first` to the time `last`, both included, and no others.
-    /// The two are times at which the schedule fires, without jitter; for a
-    /// single run they are equal.
+    /// Returns the range of a backfill request that starts the runs of this schedule from the time
+    /// `first` to the time `last`, both included, and no others. `first` and `last` are fire times
+    /// of the schedule, without jitter. For a single run they are equal.
     pub fn backfill_window(&self, first: Timestamp, last: Timestamp) -> BackfillWindow {
         BackfillWindow {
             start: self.backfill_start(first),
@@ -60,7 +59,7 @@ impl Spec {
         if jitter < LESS {
             return last;
         }
-        // The server delays a run until the next time at most.
+        // The server delays a run by jitter at most until the next time.
         let next = self.fire_times(last, 1).times.first().copied();
         let to_next = next.map_or(SignedDuration::MAX, |next| next.duration_since(last));
         let delay = jitter.min(to_next).saturating_sub(LESS);

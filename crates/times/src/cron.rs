@@ -8,23 +8,23 @@ use super::field::{self, FieldName, Parsed};
 use super::interval::go_duration;
 use super::{Calendar, Interval, TimesError, TimesWarning, Values, check_zone};
 
-/// The longest comment in a cron string, in bytes.
+/// Maximum length of a comment in a cron string, in bytes.
 const COMMENT_LIMIT: usize = 200;
 
-/// What a cron string says.
+/// Result of compiling a cron string.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CompiledCron {
-    /// The calendar, unless it is `@every`.
+    /// Calendar of the string; empty for `@every`.
     pub calendars: Vec<Calendar>,
-    /// The interval of `@every`.
+    /// Interval of `@every`.
     pub intervals: Vec<Interval>,
-    /// The zone of its prefix. The server ignores one before `@every`.
+    /// Time zone of the string's prefix. The server ignores a prefix before `@every`.
     pub timezone: Option<String>,
-    /// What the server takes, but a person almost never means.
+    /// Parts that the server accepts, but a person almost never means.
     pub warnings: Vec<TimesWarning>,
 }
 
-/// A piece of a text, and where it starts, in characters.
+/// A piece of a text and its first position, in characters.
 #[derive(Clone, Copy)]
 struct Piece<'a> {
     text: &'a str,
@@ -40,7 +40,7 @@ impl Piece<'_> {
         }
     }
 
-    /// What stands before and after the first `separator`.
+    /// Splits the piece into the parts before and after the first `separator`.
     fn cut(self, separator: char) -> (Self, Option<Self>) {
         match self.text.split_once(separator) {
             Some((before, after)) => {
@@ -80,7 +80,7 @@ impl Piece<'_> {
     }
 }
 
-/// Compiles a cron string, or says why the server would refuse it.
+/// Compiles a cron string. The error says why the server would refuse the string.
 pub fn compile_cron(text: &str) -> Result<CompiledCron, TimesError> {
     let (zone, rest) = split_zone(Piece { text, at: 0 }.trim())?;
     let (rest, comment) = rest.cut('#');
@@ -131,8 +131,8 @@ pub fn compile_cron(text: &str) -> Result<CompiledCron, TimesError> {
     })
 }
 
-/// The zone of several cron strings and of `timezone:`, which must agree. The
-/// server refuses cron strings of which some have a prefix and some have none.
+/// The common zone of several cron strings and of `timezone:`, which must agree. The server
+/// refuses cron strings of which some have a prefix and some have none.
 pub fn common_zone(crons: &[CompiledCron], timezone: Option<&str>) -> Result<String, TimesError> {
     let conflict = |one: &str, other: &str| {
         TimesError::new(format!("{one} conflicts with {other}"))
@@ -292,8 +292,8 @@ fn wrong_count(text: Piece<'_>, count: usize) -> TimesError {
 }
 
 impl Calendar {
-    /// The cron string that says just this, and that nobody is warned of;
-    /// `None` where there is none: [`Calendar::fields`] then says it.
+    /// Returns the cron string for exactly this calendar that causes no warning. `None` if there
+    /// is none: use [`Calendar::fields`] then.
     pub fn cron(&self) -> Option<String> {
         let text = self.to_string();
         let compiled = compile_cron(&text).ok()?;

@@ -1,4 +1,4 @@
-//! Whole days, as calendars that exclude them.
+//! Sets of whole days, compiled to calendars that exclude them.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use jiff::civil::Date;
 
 use super::{Calendar, DaysOfMonth, Months, Sorted, Years};
 
-/// A set of whole days in the making: dates, days of every year, and rules.
+/// A builder of a set of whole days: dates, days of every year, and rules.
 ///
-/// Compiled, it is as few calendars as days that share months and years
-/// allow: a server compares each candidate time with every one of them.
+/// The set is compiled to as few calendars as possible, by combining days that share months
+/// and years: a server compares each candidate time with every calendar.
 #[derive(Debug, Clone, Default)]
 pub struct WholeDays {
     yearly: BTreeMap<u16, DaysOfMonth>,
@@ -18,8 +18,8 @@ pub struct WholeDays {
 }
 
 impl WholeDays {
-    /// Adds a date from 2000 to 2100, the years that the server knows. False
-    /// when it was there.
+    /// Adds a date from 2000 to 2100, the years that the server knows. Returns `false` if the set
+    /// contained the date.
     pub fn insert_date(&mut self, date: Date) -> bool {
         let (month, day) = (small(date.month()), small(date.day()));
         let year = u16::try_from(date.year()).unwrap_or_default();
@@ -30,8 +30,8 @@ impl WholeDays {
         is_new
     }
 
-    /// Adds the day that `date` is, in every year. False when it was there, in
-    /// some year at least.
+    /// Adds the day that `date` is, in every year. Returns `false` if the set contained that day in
+    /// at least one year.
     pub fn insert_yearly(&mut self, date: Date) -> bool {
         let (month, day) = (small(date.month()), small(date.day()));
         let is_dated = self
@@ -44,8 +44,8 @@ impl WholeDays {
         is_new
     }
 
-    /// Adds every day that a calendar matches at some time. False when the
-    /// same rule was there.
+    /// Adds every day on which a calendar matches some time. Returns `false` if the set contained
+    /// the same rule.
     pub fn insert_rule(&mut self, rule: &Calendar) -> bool {
         let whole = Calendar {
             second: Calendar::ALWAYS.second,
@@ -58,7 +58,7 @@ impl WholeDays {
         is_new
     }
 
-    /// The calendars that exclude just these days.
+    /// Compiles the set to calendars that exclude exactly these days.
     pub fn compile(self) -> Sorted<Calendar> {
         let mut years: BTreeMap<(u16, DaysOfMonth), Years> = BTreeMap::new();
         for ((year, month), days) in self.dated {

@@ -1,8 +1,8 @@
-//! Time zones of which the server has other rules than this program.
+//! Time zones for which the server uses other rules than this program.
 //!
-//! The server reads the time zone data of its machine, and this program those
-//! it was built with. Of a country that changed its rules lately the two may
-//! differ by age. The server decides when a live schedule fires.
+//! The server reads the time zone data of its machine, and this program uses the data that it
+//! was built with. If a country changed its rules recently, the two may differ because one is
+//! older. The server decides when a live schedule fires.
 
 use std::fmt;
 
@@ -11,8 +11,7 @@ use serde::Serialize;
 
 use super::{Spec, UTC};
 
-/// The first time of a schedule that the server and this program compute
-/// differently.
+/// The first time of a schedule that the server and this program compute differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ZoneDifference {
     /// The schedule's time zone.
@@ -42,15 +41,14 @@ impl fmt::Display for ZoneDifference {
 }
 
 impl Spec {
-    /// Whether time zone data matter to the times.
+    /// Returns `true` if the fire times depend on time zone data.
     pub fn depends_on_zone(&self) -> bool {
         !self.calendars.is_empty() && self.timezone != UTC && !self.timezone.is_empty()
     }
 
-    /// The first of the server's times `said` after `after`, in their order
-    /// and without a gap, that differs from the computed ones. Times around a
-    /// change of the clock are left out: there the server's depend on where
-    /// its search began.
+    /// Returns the first of the server's times `said` after `after` that differs from the computed
+    /// times. `said` are in the server's order and without a gap. Times around a change of the
+    /// clock are left out: there the server's times depend on where its search began.
     pub fn zone_difference(&self, after: Timestamp, said: &[Timestamp]) -> Option<ZoneDifference> {
         if !self.depends_on_zone() {
             return None;
@@ -64,10 +62,9 @@ impl Spec {
             let said = said.into_iter().filter(steady);
             said.zip(computed.into_iter().filter(steady)).collect()
         } else {
-            // The server shows a time with its jitter, which ends before the
-            // next one, so it is of the last time up to it. A time and its
-            // moment may be on two sides of what is left out: what comes after
-            // that is not compared.
+            // The server shows a time with its jitter, which ends before the next time. So the
+            // shown time belongs to the last time up to it. A time and its jittered moment may be
+            // on two sides of a time that is left out; the times after that are not compared.
             let said = said.into_iter().skip_while(|time| !steady(time));
             let said: Vec<_> = said.take_while(steady).collect();
             let first = *said.first()?;
@@ -92,10 +89,11 @@ impl Spec {
     }
 }
 
-/// How many more times are computed than the server says: those around a
+/// Number of times that are computed in addition to those of the server: times around a
 /// change of the clock are left out on each side.
 const MORE: usize = 50;
-/// Times are searched for after a moment, and one may be that moment.
+/// Times are searched for after a moment. To include the moment itself, the search starts
+/// this much earlier.
 const JUST: SignedDuration = SignedDuration::from_secs(1);
 
 #[cfg(test)]

@@ -1,25 +1,26 @@
-//! What is wrong, or doubtful, about a text or a spec.
+//! Errors and warnings about a text or a spec.
 
-/// Why the server would refuse it.
+/// A mistake for which the server would refuse a text or a spec.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TimesError {
-    /// Lower-case, names the field and the bad value, ends without a period.
+    /// Description of the mistake: lower-case, names the field and the bad value, ends without a
+    /// period.
     pub message: String,
-    /// What to do about it.
+    /// Advice on how to correct the mistake.
     pub hint: Option<String>,
-    /// Where in the text, in characters from 0.
+    /// Place of the mistake in the text, in characters from 0.
     pub offset: Option<usize>,
 }
 
-/// What the server takes, but a person almost never means.
+/// A doubtful part of a spec, which the server accepts but a person almost never means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimesWarning {
-    /// Lower-case, names the field and the value, ends without a period.
+    /// Description of the doubt: lower-case, names the field and the value, ends without a period.
     pub message: String,
-    /// What to do about it.
+    /// Advice on how to remove the doubt.
     pub hint: Option<String>,
-    /// Where in the text, in characters from 0.
+    /// Place of the doubtful part in the text, in characters from 0.
     pub offset: Option<usize>,
 }
 
@@ -42,7 +43,7 @@ impl TimesError {
         self
     }
 
-    /// The same error, its place moved by `by` characters.
+    /// The same error, with its place moved by `by` characters.
     pub(super) fn shifted(mut self, by: usize) -> Self {
         self.offset = self.offset.map(|offset| offset + by);
         self

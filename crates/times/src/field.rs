@@ -1,7 +1,7 @@
-//! One field of a cron string or calendar, as the server's text dialect has it.
+//! A single field of a cron string or calendar in the server's text dialect.
 //!
-//! `*`, `x`, `x-z`, `x-z/y`, `x/y` (from x to the field's last value), and
-//! lists of these. No `L`, `W`, `?`, and no range that wraps around.
+//! The dialect has `*`, `x`, `x-z`, `x-z/y`, `x/y` (from x to the field's last value), and
+//! lists of these. It has no `L`, `W` and `?`, and no range that wraps around.
 
 use std::fmt;
 
@@ -50,7 +50,7 @@ const DAYS: [&str; 7] = [
 ];
 
 impl FieldName {
-    /// The key in a definition.
+    /// Key of the field in a definition.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Second => "second",
@@ -63,7 +63,7 @@ impl FieldName {
         }
     }
 
-    /// The first and the last value that a text may name. 7 is Sunday again.
+    /// The first and the last value that a text may name. The value 7 also means Sunday.
     fn bounds(self) -> (i64, i64) {
         match self {
             Self::Second | Self::Minute => (0, 59),
@@ -75,8 +75,8 @@ impl FieldName {
         }
     }
 
-    /// The number that a name stands for. The server takes any prefix of at
-    /// least three letters of a month, two of a day.
+    /// The number that a name stands for. The server accepts any prefix of at
+    /// least three letters of a month, and of two letters of a day.
     fn named(self, text: &str) -> Option<i64> {
         let (names, shortest, first): (&[&str], usize, i64) = match self {
             Self::Month => (&MONTHS, 3, 1),
@@ -97,14 +97,14 @@ impl fmt::Display for FieldName {
     }
 }
 
-/// What a field's text matches.
+/// Result of reading a field's text.
 pub(super) struct Parsed<const MIN: u16, const MAX: u16> {
     pub(super) values: Values<MIN, MAX>,
-    /// Where a range reads as if it held Sunday, and the server drops it.
+    /// Place of a range that seems to include Sunday, but for which the server drops Sunday.
     pub(super) lost_sunday: Option<usize>,
 }
 
-/// Reads a field; `text` is not blank. Offsets count from its start.
+/// Reads a field; `text` is not blank. Offsets count from the start of `text`.
 pub(super) fn parse<const MIN: u16, const MAX: u16>(
     field: FieldName,
     text: &str,
@@ -116,8 +116,8 @@ pub(super) fn parse<const MIN: u16, const MAX: u16>(
         let (start, end, step) = range(field, part).map_err(|error| error.shifted(offset))?;
         let mut end = end;
         if field == FieldName::DayOfWeek && end == 7 {
-            // The server cuts a range that ends with 7 at 6, and puts the
-            // Sunday back, but not where the range begins with 1 and has no step.
+            // The server cuts a range that ends with 7 to end with 6, and adds Sunday
+            // again, except if the range begins with 1 and has no step.
             if (7 - start) % step == 0 && start != 0 {
                 if step == 1 && start == 1 {
                     lost_sunday = Some(offset);
@@ -135,7 +135,7 @@ pub(super) fn parse<const MIN: u16, const MAX: u16>(
             ranges.push(Range {
                 start: small(start),
                 end: small(end),
-                // The server keeps the low 32 bits.
+                // The server uses only the low 32 bits.
                 step: low_bits(step),
             });
         }
@@ -163,7 +163,7 @@ fn low_bits(value: i64) -> i32 {
     i32::from_le_bytes([a, b, c, d])
 }
 
-/// One part of a list: its first value, its last one, and its step.
+/// A part of a list: its first value, its last value, and its step.
 fn range(field: FieldName, part: &str) -> Result<(i64, i64, i64), TimesError> {
     let (min, max) = field.bounds();
     let (bounds, step) = match part.split_once('/') {
@@ -250,7 +250,7 @@ fn value(field: FieldName, text: &str, at: usize) -> Result<i64, TimesError> {
     }
 }
 
-/// What to write for that which other crons have and the server does not.
+/// Replacement for a form that other crons have and the server does not have.
 fn hint(field: FieldName, text: &str) -> Option<&'static str> {
     match text {
         "?" => Some("write `*`; Temporal has no `?`"),

@@ -1,4 +1,4 @@
-//! Intervals, and durations as the server writes them.
+//! Intervals, and durations in the server's text form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,22 +8,22 @@ use serde::{Deserialize, Serialize};
 
 use super::TimesError;
 
-/// Fires at every `phase + n * every` since the Unix epoch, whatever the time zone.
+/// An interval that fires at every `phase + n * every` since the Unix epoch, in any time zone.
 ///
-/// Both are whole seconds: the server validates fractions and then ignores
-/// them. Its text is the server's own, `6h/15m`.
+/// Both are whole seconds: the server validates fractions and then ignores them. The text
+/// of an interval is the server's own form, `6h/15m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Interval {
-    /// The period, at least a second.
+    /// Period of the interval, at least a second.
     pub every: Duration,
-    /// The offset within the period.
+    /// Offset within the period.
     pub phase: Duration,
 }
 
 impl Interval {
-    /// The interval that the server makes of a period and an offset, or why it
-    /// refuses them.
+    /// The interval that the server makes of a period and an offset. The error says why the
+    /// server refuses them.
     pub fn new(every: Duration, phase: Duration) -> Result<Self, TimesError> {
         if every < Duration::from_secs(1) {
             return Err(TimesError::new(format!(
@@ -91,7 +91,7 @@ impl TryFrom<String> for Interval {
     }
 }
 
-/// A duration as people write it: `1h30m`, without parts that are nought.
+/// A duration as people write it: `1h30m`, without parts that are zero.
 pub(super) struct Go(pub(super) Duration);
 
 impl fmt::Display for Go {
@@ -115,7 +115,7 @@ impl fmt::Display for Go {
     }
 }
 
-/// Nanoseconds in the units of a duration; `d` is the server's own.
+/// Units of a duration in nanoseconds. The unit `d` exists only on the server, not in Go.
 const UNITS: [(&str, f64); 9] = [
     ("ns", 1.0),
     ("us", 1e3),
@@ -128,8 +128,8 @@ const UNITS: [(&str, f64); 9] = [
     ("d", 8.64e13),
 ];
 
-/// Reads a duration as the server does: Go's, and `d` for 24 hours. A negative
-/// one is an error here, since no interval may be negative.
+/// Reads a duration as the server does: Go's form, and `d` for 24 hours. A negative duration
+/// is an error here, since no interval may be negative.
 pub(super) fn go_duration(text: &str) -> Result<Duration, TimesError> {
     const HINT: &str = "write a duration such as 90s, 10m or 1h30m";
     let refuse = |at: usize| {
@@ -203,16 +203,16 @@ fn nanoseconds(number: &str, unit: &str) -> Option<u128> {
     Some(whole + fraction)
 }
 
-/// The next time of an interval, which has no last one.
+/// The next time of an interval. An interval has no last time.
 pub(super) fn next_interval(interval: &Interval, after: i64) -> i64 {
     let (every, phase) = seconds_of(interval);
-    // Rounds towards nought as the server does: before its first time an
-    // interval skips to the one after.
+    // The division rounds towards zero as on the server: before its first time, an
+    // interval skips to the time after it.
     ((after - phase) / every + 1) * every + phase
 }
 
-/// The period and the offset of an interval, cut where sums of them would
-/// overflow: far beyond the last year.
+/// Returns the period and the offset of an interval. Both are limited so that sums of them
+/// cannot overflow; the limit is far beyond the last year.
 pub(super) fn seconds_of(interval: &Interval) -> (i64, i64) {
     const LONGEST: i64 = i64::MAX / 4;
     let seconds = |duration: Duration| {

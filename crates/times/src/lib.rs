@@ -1,10 +1,9 @@
-//! When a schedule fires, as the Temporal server reads it.
+//! Times at which a schedule fires, by the rules of the Temporal server.
 //!
-//! A [`Spec`] is canonical, part by part: two calendars or two intervals are
-//! equal exactly when the server matches the same times, whichever way they
-//! were written. A spec is compiled from a definition, decoded from a live
-//! schedule, compared, hashed, and asked for its fire times. Turning it into
-//! requests is left to the `activities` crate.
+//! A [`Spec`] is canonical, part by part: two calendars or two intervals are equal exactly
+//! when the server matches the same times, however they were written. This crate compiles
+//! specs from definitions, decodes them from live schedules, compares and hashes them, and
+//! computes their fire times. The `activities` crate turns specs into requests.
 //!
 //! The rules are those of `service/worker/scheduler/{spec,calendar}.go` of
 //! `temporalio/temporal`; `tests/e2e/times/mod.rs` compares them with a server.
@@ -48,5 +47,5 @@ pub use values::{DaysOfMonth, DaysOfWeek, Hours, Months, Range, Sixty, Values, Y
 pub use when::When;
 pub use zone::check_zone;
 
-/// The zone of a schedule that names none.
+/// Time zone of a schedule that names none.
 pub const UTC: &str = "UTC";

@@ -1,4 +1,4 @@
-//! Local times, and the instants that the server takes them for.
+//! Local times, and the instants to which the server converts them.
 
 use std::cell::Cell;
 
@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 
-/// How many transitions on either side [`Zone::changes_around`] looks at: two
-/// changes that are less than some days apart belong together.
+/// Number of transitions on either side that [`Zone::changes_around`] examines. Two changes
+/// that are less than a few days apart belong together.
 const CHANGES: usize = 3;
 
 const HOUR: i64 = 3600;
@@ -17,18 +17,17 @@ const DAY: i64 = 24 * HOUR;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Change {
     at: i64,
-    /// Seconds east of UTC until then, and from then on.
+    /// Offsets in seconds east of UTC: `before` until the change, `after` from then on.
     before: i64,
     after: i64,
 }
 
 impl Change {
-    /// The time in which the change may tell: its first second, and the first
-    /// second after it. At any other time a local time and its instant belong
-    /// together as if there were no change.
-    ///
-    /// Where a midnight is near, the server may take a day for the one before
-    /// and pass it over, so the time is whole days; else it is whole hours.
+    /// Time span in which the change may affect results: its first second, and the first second
+    /// after it. At any other time, a local time and its instant correspond as if there were no
+    /// change.
+    /// Near a midnight, the server may take a day for the day before and skip it. The span then
+    /// consists of whole days; otherwise it consists of whole hours.
     pub(super) fn odd_time(&self) -> (i64, i64) {
         let shift = (self.after - self.before).abs();
         let midnight_near = |offset: i64| {
@@ -47,10 +46,10 @@ impl Change {
     }
 }
 
-/// A zone, asked in seconds since the epoch.
+/// A time zone with offsets by seconds since the epoch.
 pub(super) struct Zone {
     zone: TimeZone,
-    /// The last offset found, and the first second and the end of its time.
+    /// The last offset that was found, with the first second and the end of its time span.
     last: Cell<(i64, i64, i64)>,
 }
 
@@ -62,7 +61,7 @@ impl Zone {
         }
     }
 
-    /// Seconds east of UTC at an instant.
+    /// Offset at an instant, in seconds east of UTC.
     pub(super) fn offset(&self, at: i64) -> i64 {
         let (offset, from, until) = self.last.get();
         if (from..until).contains(&at) {
@@ -87,18 +86,17 @@ impl Zone {
         civil(at + self.offset(at))
     }
 
-    /// The instant of a local time, by the rule of Go's `time.Date`: guess the
-    /// offset from the local time read as UTC, and correct the guess once. So
-    /// a time that does not exist moves by the gap, to one side or the other,
-    /// and one that exists twice is the one or the other, by the zone's side
-    /// of Greenwich.
+    /// The instant of a local time, by the rule of Go's `time.Date`: guess the offset from the
+    /// local time read as UTC, and correct the guess once. A time that does not exist therefore
+    /// moves by the gap, forward or backward. For a time that exists twice, the result is the
+    /// first or the second one. Both depend on the zone's side of Greenwich.
     pub(super) fn instant(&self, local: DateTime) -> i64 {
         let seconds = epoch(local);
         seconds - self.offset(seconds - self.offset(seconds))
     }
 
-    /// The changes of the offset around an instant: the last ones until then,
-    /// and the first ones after it.
+    /// The changes of the offset around an instant: the last ones up to the instant, and the first
+    /// ones after it.
     pub(super) fn changes_around(&self, at: i64) -> Vec<Change> {
         let time = Timestamp::from_second(at).unwrap_or(Timestamp::MAX);
         // `preceding` is exclusive.
@@ -117,7 +115,7 @@ impl Zone {
                 after: offset(at),
             }
         });
-        // A transition may change no more than the abbreviation.
+        // A transition may change only the abbreviation.
         all.filter(|change| change.before != change.after).collect()
     }
 
@@ -138,7 +136,7 @@ impl Zone {
         let mut from = Timestamp::from_second(after).ok()?;
         loop {
             let transition = self.zone.following(from).next()?.timestamp();
-            // A transition may change no more than the abbreviation.
+            // A transition may change only the abbreviation.
             if self.offset(transition.as_second()) != self.offset(transition.as_second() - 1) {
                 return Some(transition.as_second());
             }
@@ -147,7 +145,7 @@ impl Zone {
     }
 }
 
-/// The date and time that many seconds after 1970 began.
+/// The date and time at a number of seconds after 1970 began.
 pub(super) fn civil(seconds: i64) -> DateTime {
     Offset::UTC.to_datetime(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX))
 }

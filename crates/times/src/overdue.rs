@@ -1,27 +1,25 @@
-//! Whether something that should have fired did not.
+//! Detection of actions that were due but did not happen.
 
 use almanac_base::budget::Budget;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{QUICK_STEPS, Spec};
 
-/// How late an action may be, beside the jitter, before it counts as overdue:
-/// the server catches up within seconds once it can.
+/// Maximum lateness of an action, in addition to the jitter, before it counts as overdue.
+/// The server catches up within seconds when it can.
 pub const LATENESS: SignedDuration = SignedDuration::from_secs(60);
 
 impl Spec {
-    /// The next time after `since` by which something has to have fired, and
-    /// whether that is so long ago at `now` that it is overdue.
-    ///
-    /// Computed from the times alone. A server that has stopped serving a
-    /// schedule also stops moving the next time that it tells.
+    /// Returns the next fire time after `since` if an action for it is overdue at `now`.
+    /// The result is computed from the times alone: a server that has stopped serving a
+    /// schedule also stops updating the next time that it reports.
     pub fn overdue(&self, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let found = self.fire_times_within(since, 1, &mut Budget::of(QUICK_STEPS));
         let due = *found.times.first()?;
         self.is_late(due, now).then_some(due)
     }
 
-    /// Whether an action that was due then is overdue at `now`.
+    /// Returns `true` if an action that was due at `due` is overdue at `now`.
     pub fn is_late(&self, due: Timestamp, now: Timestamp) -> bool {
         let jitter = SignedDuration::try_from(self.jitter).unwrap_or(SignedDuration::MAX);
         let allowed = LATENESS.saturating_add(jitter);

@@ -1,11 +1,10 @@
-//! Candidates and exclusions where the clock runs evenly: days as sets of
-//! seconds.
+//! Candidates and exclusions while the clock runs evenly: days as sets of seconds.
 //!
-//! Away from a change of the clock the server's walk through a calendar finds
-//! exactly the seconds that the calendar's fields match. So an hour is two sets
-//! of seconds here, what fires and what of it is not excluded, and days on
-//! which the same calendars match share their hours. What comes out is what
-//! trying one candidate after the other gives, their number included.
+//! Away from a change of the clock, the server's walk through a calendar finds exactly the
+//! seconds that the calendar's fields match. Therefore an hour is two sets of seconds here:
+//! the candidates, and those of them that are not excluded. Days on which the same calendars
+//! match share their hours. The result is the same as that of trying each candidate in turn,
+//! including the number of candidates.
 
 use std::collections::BTreeMap;
 
@@ -16,43 +15,43 @@ use super::interval::{next_interval, seconds_of};
 use super::local::civil;
 use super::{Calendar, Interval, Spec};
 
-/// The seconds of a day.
+/// Number of seconds in a day.
 pub(super) const DAY: i64 = 86_400;
 
-/// How many times the server tries in a row before an exclusion makes it give
-/// up, by default: two weeks of seconds.
+/// Number of excluded candidates in a row after which the server stops its search, by
+/// default: two weeks of seconds.
 pub(super) const CANDIDATES: u64 = 14 * 24 * 3600;
 
-/// How many kinds of day are remembered: those of a week, a few times.
+/// Maximum number of kinds of day that are remembered: several times those of a week.
 const REMEMBERED: usize = 32;
 
-/// Simple operations in the time of a step.
+/// Number of simple operations that take the time of one step.
 const PER_STEP: u64 = 8;
 
-/// What a scan found.
+/// Result of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scan {
     /// The first candidate that is not excluded.
     Found(i64),
-    /// None is left, after so many that are excluded.
+    /// No candidate is left, after this number of excluded ones.
     Excluded(u64),
-    /// The server gives up within.
+    /// The server stops its search within the scanned time.
     GivenUp,
 }
 
-/// A spec's calendars, prepared for days.
+/// Calendars of a spec, prepared for the search by days.
 pub(super) struct Plain {
     calendars: Vec<Rule>,
     exclude: Vec<Rule>,
     intervals: Vec<Interval>,
     month: Month,
-    /// The day in hand and its kind.
+    /// The present day and the place of its kind in `kinds`.
     day: Option<(i64, usize)>,
     kinds: Vec<Kind>,
     known: BTreeMap<(Vec<u16>, Vec<u16>), usize>,
 }
 
-/// A calendar as bits from the value 0.
+/// A calendar as bits, from the bit for the value 0.
 struct Rule {
     second: u64,
     minute: u64,
@@ -62,7 +61,7 @@ struct Rule {
     calendar: Calendar,
 }
 
-/// The month in hand: the rules that match in it.
+/// The present month and the rules that match in it.
 #[derive(Default)]
 struct Month {
     /// The year and the month.
@@ -71,20 +70,20 @@ struct Month {
     exclude: Vec<u16>,
 }
 
-/// Days on which the same calendars match.
+/// A kind of day: days on which the same calendars match.
 struct Kind {
     calendars: Vec<u16>,
     exclude: Vec<u16>,
     hours: Vec<Option<Box<Hour>>>,
-    /// How many candidates there are, once all are known to be excluded.
+    /// Number of candidates, set when all of them are known to be excluded.
     all_excluded: Option<u64>,
 }
 
-/// The seconds of an hour, a word for each minute.
+/// The seconds of an hour, with a 64-bit set for each minute.
 #[derive(Clone)]
 struct Hour {
     candidates: [u64; 60],
-    /// Those of the candidates that are not excluded.
+    /// Candidates that are not excluded.
     kept: [u64; 60],
     count: u64,
     kept_any: bool,
@@ -135,8 +134,8 @@ impl Plain {
         }
     }
 
-    /// Looks from after `after` to before `to`, where local time is `offset`
-    /// seconds ahead of UTC. `tried` candidates before it were excluded.
+    /// Scans from after `after` to before `to`, while local time is `offset` seconds ahead of UTC.
+    /// `tried` candidates before it were excluded.
     pub(super) fn scan(
         &mut self,
         after: i64,
@@ -181,7 +180,7 @@ impl Plain {
                             Scan::GivenUp
                         });
                     }
-                    // What lies beyond the end counts for nothing.
+                    // Candidates after the end do not count.
                     _ if tried >= CANDIDATES && at + 3600 <= end => return Ok(Scan::GivenUp),
                     _ => {}
                 }
@@ -194,7 +193,7 @@ impl Plain {
         Ok(Scan::Excluded(tried))
     }
 
-    /// Where to go on after a day on which nothing can fire.
+    /// Returns the second at which the scan continues after a day on which nothing can fire.
     fn skip(
         &mut self,
         number: i64,
@@ -206,7 +205,7 @@ impl Plain {
         if !self.month.calendars.is_empty() {
             return Ok(next_day);
         }
-        // Nothing fires before the month ends, but for an interval.
+        // Only an interval can fire before the month ends.
         let date = civil(number * DAY).date();
         let rest = i64::from(date.days_in_month() - date.day()) + 1;
         let next_month = (number + rest) * DAY - offset;
@@ -214,12 +213,12 @@ impl Plain {
         let intervals = self.intervals.iter();
         let next = intervals.map(|one| next_interval(one, from - 1)).min();
         let next = next.map_or(next_month, |next| next.min(next_month));
-        // To the day of it.
+        // The scan continues at the beginning of that day.
         let day = (next + offset).div_euclid(DAY) * DAY - offset;
         Ok(day.max(next_day))
     }
 
-    /// The kind of a day; none when nothing fires on it.
+    /// Returns the kind of a day; `None` if nothing fires on the day.
     fn kind_of(
         &mut self,
         number: i64,
@@ -255,7 +254,7 @@ impl Plain {
                 return Ok(None);
             }
             let exclude = on_day(&self.exclude, &self.month.exclude);
-            // Such a day is like no other.
+            // A day of this kind is not remembered for other days.
             self.kinds = vec![Kind::new(calendars, exclude)];
             self.day = Some((number, 0));
             return Ok(Some(0));
@@ -280,7 +279,7 @@ impl Plain {
         Ok(Some(kind))
     }
 
-    /// An hour of a kind of day, which begins at `at`.
+    /// Returns an hour of a kind of day. The hour begins at `at`.
     fn hour(
         &mut self,
         kind: usize,
@@ -326,7 +325,7 @@ impl Plain {
     }
 }
 
-/// The places of the rules that are `good`; a spec has fewer than 65,536.
+/// Returns the places of the rules that are `good`. A spec has fewer than 65,536 rules.
 fn chosen(rules: &[Rule], good: impl Fn(&Rule) -> bool) -> Vec<u16> {
     let rules = rules.iter().enumerate();
     let good = rules.filter(|(_, rule)| good(rule));
@@ -393,8 +392,9 @@ impl Hour {
         Ok(())
     }
 
-    /// The first second from `from` on that is not excluded, and how many
-    /// candidates from there on come before it, or are left.
+    /// Returns the first second from `from` on that is not excluded, and the number of candidates
+    /// from `from` on that come before it. If there is no such second, the number is that of all
+    /// candidates left.
     fn first_kept(&self, from: i64) -> (Option<i64>, u64) {
         if from == 0 && !self.kept_any {
             return (None, self.count);
@@ -421,7 +421,7 @@ impl Hour {
     }
 }
 
-/// The bits that are set, ascending.
+/// Returns the positions of the bits that are set, in ascending order.
 fn bits(mut all: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         if all == 0 {

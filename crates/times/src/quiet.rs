@@ -1,5 +1,5 @@
-//! Moments at which a schedule fires nothing: one can be exchanged for another
-//! then, and no time is run by both or by neither.
+//! Moments at which a schedule fires no run. At such a moment one schedule can replace
+//! another, and no time is run by both or by neither.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Rest, Spec};
 
-/// How many fire times are looked at before the search is given up.
+/// Maximum number of fire times that a search examines.
 const LOOKED_AT: usize = 5000;
 
-/// How much time without a run a moment needs around it.
+/// Time without a run that a moment needs before and after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quiet {
-    /// Since the last run, with its jitter.
+    /// Time since the last run, with its jitter.
     pub before: Duration,
-    /// Until the next run.
+    /// Time until the next run.
     pub after: Duration,
 }
 
 impl Quiet {
-    /// The first moment from `now` to `limit` at which none of `specs` has run
-    /// for `before`, and none runs for `after`; `None` when there is none.
+    /// Returns the first moment from `now` to `limit` at which none of `specs` has run for
+    /// `before`, and none runs for `after`. `None` if there is no such moment.
     pub fn next(self, specs: &[&Spec], now: Timestamp, limit: Timestamp) -> Option<Timestamp> {
         let (before, after) = (signed(self.before), signed(self.after));
         let mut busy: Vec<(Timestamp, Timestamp)> = Vec::new();
@@ -36,14 +36,14 @@ impl Quiet {
                 if time.duration_since(limit) > after {
                     break;
                 }
-                // A run is delayed until the next one's time at most.
+                // The jitter delays a run at most until the next time.
                 let to_next = times.get(index + 1).map(|next| next.duration_since(*time));
                 let jitter = signed(spec.jitter).min(to_next.unwrap_or(SignedDuration::MAX));
                 let begins = time.saturating_sub(after).unwrap_or(Timestamp::MIN);
                 let ends = time.saturating_add(jitter.saturating_add(before));
                 busy.push((begins, ends.unwrap_or(Timestamp::MAX)));
             }
-            // What was not looked at is taken for busy.
+            // The time that was not examined counts as busy.
             if found.rest != Rest::Nothing {
                 busy.push((times.last().copied().unwrap_or(from), Timestamp::MAX));
             }

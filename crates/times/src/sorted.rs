@@ -1,7 +1,7 @@
-//! A set in one piece of memory.
+//! A set that is stored in one piece of memory.
 //!
-//! Most schedules have one calendar, and ten thousand schedules are held
-//! several times over: a tree would keep room for eleven in each.
+//! Most schedules have one calendar, and ten thousand schedules are stored several times. A
+//! tree would reserve room for eleven elements in each.
 
 use std::ops::Deref;
 
@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 pub struct Sorted<T>(Box<[T]>);
 
 impl<T: Ord> Sorted<T> {
-    /// Whether each of these is in `other`.
+    /// Returns `true` if `other` contains all elements of this list.
     pub fn is_subset(&self, other: &Self) -> bool {
         self.iter().all(|one| other.binary_search(one).is_ok())
     }
 
-    /// Takes one more in, where it is not there yet.
+    /// Adds an element, unless the list contains it already.
     pub fn insert(&mut self, one: T) {
         self.extend([one]);
     }

@@ -9,24 +9,24 @@ use serde::{Deserialize, Serialize};
 use super::interval::Go;
 use super::{Calendar, Interval, Sorted, TimesError, UTC, check_zone};
 
-/// The times of a schedule: the union of calendars and intervals, minus the
-/// exclusions, within the bounds.
+/// Times of a schedule: the union of calendars and intervals, minus the exclusions, within
+/// the bounds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Spec {
-    /// Calendars that match, sorted and without duplicates.
+    /// Calendars that match a time, sorted and without duplicates.
     pub calendars: Sorted<Calendar>,
     /// Intervals, sorted and without duplicates.
     pub intervals: Sorted<Interval>,
-    /// Calendars that exclude, sorted and without duplicates.
+    /// Calendars that exclude a time, sorted and without duplicates.
     pub exclude: Sorted<Calendar>,
-    /// IANA name of the zone that calendars and exclusions are read in; `UTC` by default.
+    /// IANA name of the zone of the calendars and exclusions; `UTC` by default.
     pub timezone: String,
-    /// Nothing fires before this.
+    /// The schedule does not fire before this time.
     pub start_at: Option<Timestamp>,
-    /// Nothing fires after this.
+    /// The schedule does not fire after this time.
     pub end_at: Option<Timestamp>,
-    /// The server delays each action by a random part of this.
+    /// Maximum jitter. The server delays each action by a random part of this duration.
     pub jitter: Duration,
 }
 
@@ -45,7 +45,7 @@ impl Default for Spec {
 }
 
 impl Spec {
-    /// Everything that the server, or reason, would refuse in the whole.
+    /// Checks the whole spec: its time zone, its intervals, and the order of its bounds.
     pub fn check(&self) -> Result<(), Vec<TimesError>> {
         let mut errors = Vec::new();
         if let Err(error) = check_zone(&self.timezone) {
@@ -71,7 +71,7 @@ impl Spec {
     }
 }
 
-/// One line for people: `30 2 * * 1-5; every 6h/15m; but not * * * 24-26 12 * * (Europe/Berlin)`.
+/// A line for people: `30 2 * * 1-5; every 6h/15m; but not * * * 24-26 12 * * (Europe/Berlin)`.
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let times: Vec<String> = self

@@ -9,44 +9,44 @@ use super::TimesError;
 
 /// A set of whole numbers from `MIN` to `MAX`, both included.
 ///
-/// Its text is canonical: `*` for all of them, else ascending values and
-/// ranges such as `1-5,10-50/10`; nothing for the empty set, which no text of
-/// the server's dialect can say.
+/// The text of a set is canonical: `*` for all values, else ascending values and ranges such
+/// as `1-5,10-50/10`. The text of the empty set is empty; no text of the server's dialect
+/// means the empty set.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Values<const MIN: u16, const MAX: u16>(u128);
 
-/// 0 to 59, for seconds and minutes.
+/// Values from 0 to 59, for seconds and minutes.
 pub type Sixty = Values<0, 59>;
-/// 0 to 23.
+/// Values from 0 to 23.
 pub type Hours = Values<0, 23>;
-/// 1 to 31.
+/// Values from 1 to 31.
 pub type DaysOfMonth = Values<1, 31>;
-/// 1 to 12.
+/// Values from 1 to 12.
 pub type Months = Values<1, 12>;
-/// The years that the server knows. All of them and "any year" are one.
+/// Years that the server knows. A set of all years means the same as "any year".
 pub type Years = Values<2000, 2100>;
-/// 0 (Sunday) to 6.
+/// Values from 0 (Sunday) to 6.
 pub type DaysOfWeek = Values<0, 6>;
 
-/// `start`, `start + step` and so on, up to `end`: a range of a structured
-/// calendar as it travels to and from the server.
+/// A range of a structured calendar as the server sends and receives it: `start`,
+/// `start + step` and so on, up to `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Range {
-    /// The first value.
+    /// First value of the range.
     pub start: i32,
-    /// The last value that may match; below `start`, the server reads `start`.
+    /// Last value that may match. If it is below `start`, the server uses `start`.
     pub end: i32,
-    /// The distance; for 0 the server reads 1.
+    /// Distance between two values. For 0, the server uses 1.
     pub step: i32,
 }
 
 impl<const MIN: u16, const MAX: u16> Values<MIN, MAX> {
-    /// Every value.
+    /// The set of all values.
     pub const ALL: Self = Self(u128::MAX >> (127 - (MAX - MIN)));
-    /// No value.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// Just `value`; none when it is out of range.
+    /// The set of `value` alone; the empty set if `value` is out of range.
     pub fn only(value: u16) -> Self {
         let mut values = Self::NONE;
         values.insert(value);
@@ -60,27 +60,27 @@ impl<const MIN: u16, const MAX: u16> Values<MIN, MAX> {
         }
     }
 
-    /// Whether it holds `value`.
+    /// Returns `true` if the set contains `value`.
     pub fn contains(self, value: u16) -> bool {
         (MIN..=MAX).contains(&value) && self.0 & (1 << (value - MIN)) != 0
     }
 
-    /// Whether it holds every value.
+    /// Returns `true` if the set contains every value.
     pub fn is_all(self) -> bool {
         self == Self::ALL
     }
 
-    /// Whether it holds none.
+    /// Returns `true` if the set contains no value.
     pub fn is_empty(self) -> bool {
         self == Self::NONE
     }
 
-    /// The set as bits: bit n for the value n. For sets of values below 128.
+    /// The set as bits: bit n for the value n. Only for sets of values below 128.
     pub(super) fn bits(self) -> u128 {
         self.0 << MIN
     }
 
-    /// The values, ascending.
+    /// The values in ascending order.
     pub fn iter(self) -> impl Iterator<Item = u16> {
         (MIN..=MAX).filter(move |value| self.contains(*value))
     }
@@ -96,8 +96,8 @@ impl<const MIN: u16, const MAX: u16> Values<MIN, MAX> {
         (rest != 0).then(|| MIN + skipped + zeros)
     }
 
-    /// The set as canonical ranges: ascending, disjoint, and three values or
-    /// more at one distance make one range.
+    /// The set as canonical ranges, ascending and disjoint. Three or more values at the same
+    /// distance make one range.
     pub fn ranges(self) -> Vec<Range> {
         let values: Vec<i32> = self.iter().map(i32::from).collect();
         let mut ranges = Vec::new();
@@ -119,7 +119,7 @@ impl<const MIN: u16, const MAX: u16> Values<MIN, MAX> {
         ranges
     }
 
-    /// The set that the server reads in `ranges`; what is out of range never matches.
+    /// The set that the server reads in `ranges`. A value out of range never matches.
     pub fn from_ranges(ranges: &[Range]) -> Self {
         let mut values = Self::NONE;
         for range in ranges {
@@ -140,7 +140,7 @@ impl<const MIN: u16, const MAX: u16> Values<MIN, MAX> {
     }
 }
 
-/// How many of the first values make one range: 1, or 3 and more at one distance.
+/// Number of the first values that make one range: 1, or 3 and more at the same distance.
 fn run_length(values: &[i32]) -> usize {
     let step = match values {
         [first, second, ..] => second - first,
@@ -187,7 +187,7 @@ impl<const MIN: u16, const MAX: u16> fmt::Debug for Values<MIN, MAX> {
 impl<const MIN: u16, const MAX: u16> FromStr for Values<MIN, MAX> {
     type Err = TimesError;
 
-    /// Reads the canonical text back. What people write is read by
+    /// Reads the canonical text. Texts that people write are read by
     /// [`super::compile_cron`] and [`super::compile_calendar`].
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {

@@ -1,4 +1,4 @@
-//! What the server takes in a spec, but a person almost never means.
+//! Warnings about specs that the server accepts, but a person almost never means.
 
 use std::collections::BTreeSet;
 
@@ -12,19 +12,19 @@ use super::{FireTimes, Rest, Spec, TimesError, TimesWarning, UTC, zone};
 const HOUR: i64 = 3600;
 const YEAR: i64 = 366 * 24 * HOUR;
 
-/// What fires more often than this around one change of the clock has no local
-/// time that anyone waits for.
+/// Maximum number of times around a change of the clock. A schedule that fires more often
+/// has no local time that anyone waits for.
 const DENSE: usize = 500;
 
-/// The last second before the years that the server knows.
+/// Last second before the years that the server knows.
 const FIRST: i64 = 946_684_799;
 
-/// How much of a spec's text a warning shows, in characters.
+/// Maximum length of a spec's text in a warning, in characters.
 const SHOWN: usize = 200;
 
 const DST_HINT: &str = "choose an hour in which the clock does not change, or UTC";
 
-/// The first local time of each kind that a change of the clock upsets.
+/// The first local time of each kind that a change of the clock affects.
 #[derive(Default)]
 struct Upset {
     missing: Option<DateTime>,
@@ -34,14 +34,14 @@ struct Upset {
 }
 
 impl Spec {
-    /// Whether the search for a time takes more steps than there are, which
-    /// makes a spec invalid.
+    /// Checks that the search for a time takes no more steps than the budget has. A spec whose
+    /// search takes more is invalid.
     ///
     /// The search begins with the years that the server knows and in UTC, so
     /// the answer is the same at any time and for any zone data.
     ///
     /// # Errors
-    /// What is wrong, and what to do about it.
+    /// The error describes the mistake and its correction.
     pub fn check_work(&self, budget: &mut Budget) -> Result<(), TimesError> {
         if self.find_any(budget).is_ok() {
             return Ok(());
@@ -58,7 +58,7 @@ impl Spec {
         ))
     }
 
-    /// Looks for a time in UTC.
+    /// Searches for a time in UTC.
     fn find_any(&self, budget: &mut Budget) -> Result<(), Exceeded> {
         let in_utc = Self {
             timezone: UTC.to_owned(),
@@ -74,11 +74,16 @@ impl Spec {
         }
     }
 
-    /// Warnings about the spec as it fires in the two years after `from`:
-    /// local times that a change of the clock skips or repeats (the first of
-    /// each), an interval beside a time zone, and a spec that never fires.
-    /// Calendars that fire in every hour are left out of the first. What
-    /// cannot be told within the budget is left out, but for whether it fires.
+    /// Returns warnings about the spec as it fires in the two years after `from`. A warning is
+    /// given for:
+    ///
+    /// - local times that a change of the clock skips or repeats (the first of each kind), except
+    ///   of calendars that fire in every hour,
+    /// - an interval beside a time zone,
+    /// - a spec that never fires.
+    ///
+    /// If the budget is too small to decide if the spec fires, a warning says so. Other warnings
+    /// that cannot be computed within the budget are left out.
     pub fn warnings(&self, from: Timestamp, budget: &mut Budget) -> Vec<TimesWarning> {
         let mut warnings = Vec::new();
         if !self.intervals.is_empty() && self.timezone != UTC {
@@ -139,7 +144,7 @@ impl Spec {
         Ok(upset)
     }
 
-    /// The times after `after` to `until`; `None` when they are too many.
+    /// Returns the times after `after` to `until`; `None` if there are too many.
     fn between(
         &self,
         after: i64,
@@ -149,7 +154,7 @@ impl Spec {
         let Ok(after) = Timestamp::from_second(after) else {
             return Ok(None);
         };
-        // Bounded, so that rare times are not searched for through the years.
+        // The search is limited, so that a search for rare times does not go through all years.
         let bounded = Self {
             end_at: Timestamp::from_second(until).ok(),
             ..self.clone()
@@ -164,8 +169,8 @@ impl Spec {
 }
 
 impl Upset {
-    /// Compares what fires around a change with what the clock on the wall
-    /// would have shown without one.
+    /// Compares the times around a change of the clock with the times that the clock would have
+    /// shown without the change.
     fn look(
         &mut self,
         spec: &Spec,
@@ -174,7 +179,7 @@ impl Upset {
         budget: &mut Budget,
     ) -> Result<(), Exceeded> {
         let (before, after) = (zone.offset(change - 1), zone.offset(change));
-        // A day that has no midnight may be lost whole.
+        // A day without midnight may be skipped as a whole.
         let margin = (after - before).abs() + 25 * HOUR;
         let (from, until) = (change - margin, change + margin);
         let wall = Spec {
@@ -228,7 +233,7 @@ impl Upset {
     }
 }
 
-/// The beginning of a text.
+/// The beginning of a text, limited to `SHOWN` characters.
 fn shortened(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(SHOWN) {
         text.truncate(end);

@@ -1,4 +1,4 @@
-//! A moment as people write it: with its offset, or as the schedule's zone has it.
+//! Moments as people write them: with an offset, or as local time in the schedule's zone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 
 use super::zone;
 
-/// A moment; a local one becomes an instant in a zone.
+/// A moment as written. A local one becomes an instant by a time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum When {
-    /// RFC 3339, with its offset.
+    /// A timestamp in the form of RFC 3339, with its offset.
     Instant(Timestamp),
     /// A date, or a date and a time, without an offset.
     Local(DateTime),
 }
 
 impl When {
-    /// The instant, a local time being that of `timezone`. One that does not
-    /// exist there is taken as late as it would be without the gap; of one that
-    /// comes twice the first counts.
+    /// Returns the instant. A local time is read in `timezone`. If the local time does not exist
+    /// there, the result is as late as it would be without the gap. If it exists twice, the
+    /// result is the first one.
     pub fn resolve(self, timezone: &str) -> Result<Timestamp, String> {
         let local = match self {
             Self::Instant(at) => return Ok(at),

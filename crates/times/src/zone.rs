@@ -1,4 +1,4 @@
-//! Time zones by their IANA names, from the database in the binary.
+//! Time zones by their IANA names, from the database that is built into the program.
 
 use std::sync::LazyLock;
 
@@ -6,16 +6,16 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::TimesError;
 
-/// The longest name for which a known one is looked for, in bytes.
+/// Maximum length of a name for which the nearest known name is searched, in bytes.
 const LONGEST: usize = 60;
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// Whether `name` is a zone; if not, the error hints at the nearest name.
+/// Checks that `name` is a time zone. If not, the error hints at the nearest name.
 ///
-/// Names are exact, as on the server, which reads them as file names. `Local`
-/// is refused though the server takes it: it is the zone of whichever machine
-/// the server runs on.
+/// Names are case-sensitive, as on the server, which reads them as file names. `Local` is
+/// refused although the server accepts it: it is the zone of the machine on which the server
+/// runs.
 pub fn check_zone(name: &str) -> Result<(), TimesError> {
     find(name).map(|_| ()).ok_or_else(|| {
         let error = TimesError::new(format!("unknown time zone `{name}`"));
@@ -26,21 +26,21 @@ pub fn check_zone(name: &str) -> Result<(), TimesError> {
     })
 }
 
-/// The zone of a name; the empty one is UTC, as for the server.
+/// The zone of a name. The empty name means UTC, as on the server.
 pub(super) fn find(name: &str) -> Option<TimeZone> {
     if name.is_empty() || name == super::UTC {
         return Some(TimeZone::UTC);
     }
-    // The database ignores case and the server does not.
+    // The database ignores case, and the server does not.
     ZONES
         .get(name)
         .ok()
         .filter(|zone| zone.iana_name() == Some(name))
 }
 
-/// The known name that differs least, when the difference is small.
+/// The known name with the smallest difference; `None` if the difference is not small.
 fn nearest(name: &str) -> Option<String> {
-    // Nothing this long is a typing mistake, and every zone is compared.
+    // A name this long is no typing mistake, and the search compares every zone.
     if name.len() > LONGEST {
         return None;
     }
@@ -62,7 +62,7 @@ fn nearest(name: &str) -> Option<String> {
         .map(|(_, known)| known)
 }
 
-/// How many characters to insert, delete or change.
+/// Number of characters to insert, delete or change.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

@@ -1,55 +1,57 @@
-//! `--auth` and its companions: who may use HTTP.
+//! `--auth` and the flags that belong to it: who may use HTTP.
 //!
-//! [`AuthArgs::chosen`] is the only way to what they mean together: a flag
-//! that would have no effect is an error, since somebody relies on it.
+//! [`AuthArgs::chosen`] is the only way to read these flags. A flag that has no effect
+//! with the chosen `--auth` is an error, since the operator who gave it relies on it.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use jsonwebtoken::Algorithm;
 
-/// Who may use HTTP.
+/// The flags that decide who may use HTTP.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Authority")]
 pub struct AuthArgs {
-    /// What a request must show. With `none`, only the probes and the metrics
-    /// are served on an address that is not loopback
+    /// Require this of each request. With `none`, only the probes and the metrics are
+    /// served on an address that is not loopback
     #[arg(long, value_enum, default_value_t)]
     pub auth: AuthMode,
-    /// Tokens, one a line: `TOKEN` or `TOKEN NAME [read|operate]`. Read again when it changes
+    /// Read the accepted tokens from this file, one on each line: `TOKEN` or
+    /// `TOKEN NAME [read|operate]`. The file is read again when it changes
     #[arg(long, value_name = "FILE")]
     pub auth_token_file: Option<PathBuf>,
-    /// The public key of the issuer, as PEM. Read again when it changes
+    /// Read the issuer's public key from this PEM file. The file is read again when it
+    /// changes
     #[arg(long, value_name = "FILE")]
     pub auth_jwt_key: Option<PathBuf>,
-    /// The public keys of the issuer, as a JWKS
+    /// Read the issuer's public keys from this JWKS
     #[arg(long, value_name = "URL|FILE")]
     pub auth_jwks: Option<String>,
-    /// The algorithms that signatures may have [default: RS256,ES256]
+    /// Accept only signatures of these algorithms [default: RS256,ES256]
     #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
     pub auth_jwt_algorithms: Vec<JwtAlgorithm>,
-    /// What `iss` of a token must be
+    /// Require this value in `iss` of a token
     #[arg(long, value_name = "ISSUER")]
     pub auth_jwt_issuer: Option<String>,
-    /// What `aud` of a token must name
+    /// Require that `aud` of a token names this audience
     #[arg(long, value_name = "AUDIENCE")]
     pub auth_jwt_audience: Option<String>,
 }
 
-/// `--auth`.
+/// The values of `--auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum AuthMode {
-    /// Nothing; other programs of this machine are trusted.
+    /// Require nothing; other programs of this machine are trusted.
     #[default]
     None,
-    /// A token of a file.
+    /// Require a token from the file `--auth-token-file`.
     Token,
-    /// A token that an issuer signed.
+    /// Require a token that an issuer signed.
     Jwt,
 }
 
-/// `--auth-jwt-algorithms`: signatures of private keys. A shared secret would
-/// let whoever can check tokens make them.
+/// The values of `--auth-jwt-algorithms`: signatures with private keys. With a shared
+/// secret, anyone who can check tokens could make them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names are RFC 7518's")]
 pub enum JwtAlgorithm {
@@ -89,66 +91,66 @@ impl From<JwtAlgorithm> for Algorithm {
     }
 }
 
-/// What the flags mean together.
+/// The authority that the flags choose together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChosenAuth {
-    /// Nothing is asked for.
+    /// Requests need no token.
     None,
-    /// A token of this file.
+    /// Requests need a token from this file.
     Token(PathBuf),
-    /// A token that an issuer signed.
+    /// Requests need a token that an issuer signed.
     Jwt(JwtRules),
 }
 
-/// What a signed token must be like.
+/// The rules that a signed token must follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JwtRules {
-    /// Where the issuer's keys are.
+    /// Source of the issuer's public keys.
     pub keys: KeyPlace,
-    /// The algorithms that its signature may have.
+    /// The algorithms that the token's signature may have.
     pub algorithms: Vec<Algorithm>,
-    /// What `iss` must be.
+    /// The value that `iss` must have.
     pub issuer: String,
-    /// What `aud` must name.
+    /// The audience that `aud` must name.
     pub audience: String,
 }
 
-/// Where an issuer's keys are.
+/// The source of an issuer's public keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyPlace {
-    /// One key, as PEM.
+    /// A PEM file with one key.
     Pem(PathBuf),
     /// A JWKS in a file.
     JwksFile(PathBuf),
-    /// A JWKS at an address.
+    /// A JWKS at a URL.
     JwksUrl(String),
 }
 
-/// Why flags make no sense together.
+/// An error in the combination of the flags.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthUsage {
-    /// One is missing.
+    /// A required flag is missing.
     #[error("{flag} is required with --auth {mode}")]
     Missing {
-        /// The flag.
+        /// The name of the flag.
         flag: &'static str,
         /// The value of `--auth`.
         mode: &'static str,
     },
-    /// One would have no effect.
+    /// A flag has no effect with the chosen `--auth`.
     #[error(
         "{flag} has no effect with --auth {mode}; hint: leave it out, or choose another --auth"
     )]
     Idle {
-        /// The flag.
+        /// The name of the flag.
         flag: &'static str,
         /// The value of `--auth`.
         mode: &'static str,
     },
-    /// Two say where the keys are.
+    /// Two flags name a source of the keys.
     #[error("--auth-jwt-key and --auth-jwks exclude each other")]
     TwoKeys,
-    /// One says nothing.
+    /// The value of this flag is empty.
     #[error("{0} is empty")]
     Empty(&'static str),
 }
@@ -161,7 +163,10 @@ const ISSUER: &str = "--auth-jwt-issuer";
 const AUDIENCE: &str = "--auth-jwt-audience";
 
 impl AuthArgs {
-    /// What the flags mean together.
+    /// Returns the authority that the flags choose together.
+    ///
+    /// # Errors
+    /// The flags do not fit together: see [`AuthUsage`].
     pub fn chosen(&self) -> Result<ChosenAuth, AuthUsage> {
         match self.auth {
             AuthMode::None => {

@@ -8,22 +8,22 @@ use serde_json::Value;
 
 use super::StepArgs;
 
-/// `almanac exec`.
+/// The flags of `almanac exec`.
 #[derive(Debug, Args)]
 pub struct ExecArgs {
     /// A file with a definition that has steps
     pub file: PathBuf,
-    /// The input of the run, as JSON; without it, that of the schedule
+    /// Run with this input, as JSON [default: the input of the schedule]
     #[arg(long, value_name = "JSON", value_parser = json)]
     pub input: Option<Value>,
-    /// Which definition of the file to run, where it has several
+    /// Run the definition with this id, if the file has several
     #[arg(long, value_name = "ID")]
     pub id: Option<DefinitionId>,
-    /// Events for its steps that listen: a file with one as JSON on each line, or -
-    /// for standard input
+    /// Read the events for steps that listen from this file, one as JSON on each line;
+    /// `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
-    /// What its steps may reach.
+    /// The flags for what the steps may reach.
     #[command(flatten)]
     pub steps: StepArgs,
 }

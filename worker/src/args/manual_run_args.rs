@@ -6,34 +6,35 @@ use clap::{Args, ValueEnum};
 
 use super::{Target, Which};
 
-/// `almanac trigger`.
+/// The flags of `almanac trigger`.
 ///
-/// Exits with 0 when a run was started or waits for another to end, with 2 when
-/// the overlap policy skipped it, with 1 when it failed or was lost.
+/// Exits with 0 if a run was started or waits for another to end, with 2 if the overlap
+/// policy skipped the run, with 1 if the run failed or was lost.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit code: 0 when a run was started or waits for another to end, 2 when the overlap \
                   policy skipped it, 1 when it failed or was lost."
 )]
 pub struct TriggerArgs {
-    /// Which schedules.
+    /// The schedules that the command starts runs of.
     #[command(flatten)]
     pub which: Which,
-    /// The most schedules that `--selector` may choose
+    /// Refuse a `--selector` that chooses more schedules than this
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub limit: u16,
-    /// What happens while another run goes on [default: the schedule's own policy]
+    /// Use this overlap policy if another run is running [default: the schedule's own
+    /// policy]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub overlap: Option<Overlap>,
-    /// Why, for the log
+    /// Record this reason in the log
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub reason: String,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `almanac backfill`.
+/// The flags of `almanac backfill`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Times are RFC 3339 (2026-01-31T06:00:00Z), or local to the schedule's zone \
@@ -42,53 +43,55 @@ pub struct TriggerArgs {
                   failed or was lost."
 )]
 pub struct BackfillArgs {
-    /// Which schedules.
+    /// The schedules that the command starts runs of.
     #[command(flatten)]
     pub which: Which,
-    /// The first moment
+    /// Start of the time range: fire times at or after it are run
     #[arg(long, value_name = "TIME")]
     pub from: When,
-    /// The first moment after it
+    /// End of the time range: fire times before it are run
     #[arg(long, value_name = "TIME")]
     pub to: When,
-    /// The most runs, of all schedules together
+    /// Maximum number of runs, of all schedules together
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
-    /// The most schedules that `--selector` may choose
+    /// Refuse a `--selector` that chooses more schedules than this
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_schedules: u16,
-    /// What happens while another run goes on [default: the schedule's own
-    /// policy, and that is mostly `skip`, which starts one run of many;
-    /// `buffer-all` starts one after the other, `allow-all` all at once]
+    /// Use this overlap policy if another run is running [default: the schedule's own
+    /// policy]
+    ///
+    /// The schedule's own policy is mostly `skip`, which starts one run of many.
+    /// `buffer-all` starts one after the other, `allow-all` all at once.
     #[arg(long, value_enum, value_name = "POLICY")]
     pub overlap: Option<Overlap>,
-    /// Why, for the log
+    /// Record this reason in the log
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub reason: String,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `--overlap`; the words of definitions are taken too.
+/// The values of `--overlap`. The spelling of definitions (with `_`) is accepted too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Overlap {
-    /// Start nothing.
+    /// Start nothing while a run is running.
     #[value(name = "skip")]
     Skip,
-    /// Start one more when the present run ends.
+    /// Start one more run when the current run ends.
     #[value(name = "buffer-one", alias = "buffer_one")]
     BufferOne,
-    /// Start all, one after the other.
+    /// Start all runs, one after the other.
     #[value(name = "buffer-all", alias = "buffer_all")]
     BufferAll,
-    /// Cancel the present run, then start.
+    /// Cancel the current run, then start.
     #[value(name = "cancel-other", alias = "cancel_other")]
     CancelOther,
-    /// Terminate the present run, then start.
+    /// Terminate the current run, then start.
     #[value(name = "terminate-other", alias = "terminate_other")]
     TerminateOther,
-    /// Start beside the present run.
+    /// Start beside the current run.
     #[value(name = "allow-all", aliases = ["allow_all", "allow"])]
     AllowAll,
 }

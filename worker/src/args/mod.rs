@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! Every flag `--foo-bar` is also read from `ALMANAC_FOO_BAR`; [`parse`] sees
-//! to it for all of them, so that no flag can be without. The connection to
+//! Every flag `--foo-bar` is also read from the variable `ALMANAC_FOO_BAR`. [`parse`]
+//! adds the variable to all flags, so that no flag can lack one. The connection to
 //! Temporal is configured by the SDK's own variables and profiles, not here.
 
 use std::ffi::OsString;
@@ -38,26 +38,25 @@ pub use self::worker::{DevArgs, Drift, Orphans, RunArgs, WorkerArgs};
 #[derive(Debug, Parser)]
 #[command(name = "almanac", version, about, disable_help_subcommand = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Cmd,
-    /// Which log lines are written to stderr, as `tracing` filters read it.
-    /// `RUST_LOG` is read where this is not given [default: info for the
-    /// worker, warn for the rest]
+    /// Write the log lines that match this `tracing` filter to stderr [default:
+    /// `RUST_LOG`; without it, info for the worker and warn for the rest]
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
 }
 
-/// The commands.
+/// The commands of `almanac`.
 #[derive(Debug, Subcommand)]
 pub enum Cmd {
     /// Start a Temporal dev server (with its UI) and the worker; Ctrl-C ends both
     Dev(DevArgs),
     /// Run the worker
     Run(RunArgs),
-    /// Check definitions offline; fails when one is invalid
+    /// Check definitions offline; fail if one is invalid
     Validate(ValidateArgs),
-    /// Show what would change, field by field, and write nothing
+    /// Print the changes that a pass would make, field by field; write nothing
     Plan(PlanArgs),
     /// Ask for a pass, wait for it and print its report
     Sync(SyncArgs),
@@ -65,29 +64,29 @@ pub enum Cmd {
     List(ListArgs),
     /// Show one schedule as it is in Temporal
     Show(ShowArgs),
-    /// Print what touched one schedule: writes of passes, failures, overrides
+    /// Print the history entries of one schedule: writes of passes, failures, overrides
     History(HistoryArgs),
-    /// Pause a schedule until it is unpaused, cleared, or the file says otherwise
+    /// Pause a schedule until it is unpaused, the pause is cleared, or its file changes
     Pause(PauseArgs),
     /// End a pause, whoever made it
     Unpause(UnpauseArgs),
-    /// Set what a schedule does over what its file says
+    /// Override values of a schedule's file
     Override(OverrideArgs),
-    /// Give a schedule back to its file
+    /// Remove the override of a schedule, so that its file decides again
     ClearOverride(ClearOverrideArgs),
-    /// Start a run now
+    /// Start a run of a schedule now
     Trigger(TriggerArgs),
-    /// Start the runs of a range of time
+    /// Start the runs of a schedule for a range of time
     Backfill(BackfillArgs),
-    /// Stop the reconciler: no schedule is written until it is resumed
+    /// Suspend the reconcile workflow: no schedule is written until it is resumed
     Suspend(SuspendArgs),
-    /// Let a suspended reconciler go on
+    /// Resume a suspended reconcile workflow
     Resume(ResumeArgs),
     /// Print the next fire times of a definition
     Next(NextArgs),
-    /// Run a definition's steps here, without a server
+    /// Run the steps of a definition in this process, without a server
     Exec(ExecArgs),
-    /// Write existing schedules, whoever made them, as definitions
+    /// Write existing schedules as definitions, whoever made them
     Import(ImportArgs),
     /// Let definitions take over from schedules of other owners
     Adopt(AdoptArgs),
@@ -97,28 +96,28 @@ pub enum Cmd {
     Schema,
     /// Print a script that completes this command line in a shell
     Completion(CompletionArgs),
-    /// Print the manual page, or write those of all commands
+    /// Print the manual page, or write the pages of all commands
     Man(ManArgs),
 }
 
-/// `almanac validate`.
+/// The flags of `almanac validate`.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// Files and folders [default: the folder `definitions`]
+    /// Files and folders to check [default: the folder `definitions`]
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// How to print
+    /// Print in this format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
 
-/// `almanac plan`.
+/// The flags of `almanac plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
-    /// A folder of definitions; may be given several times, or as a list with commas
+    /// Read definitions from this folder. Give it several times, or as a list with commas
     #[arg(
         long,
         value_name = "FOLDER",
@@ -126,27 +125,27 @@ pub struct PlanArgs {
         value_delimiter = ','
     )]
     pub dir: Vec<PathBuf>,
-    /// What happens to a schedule that someone changed
+    /// Choose the action on drift: a change of a schedule that no file asked for
     #[arg(long, value_enum, default_value_t)]
     pub drift: Drift,
-    /// What happens to a schedule whose definition is gone
+    /// Choose the action on an orphaned schedule, which no definition asks for any more
     #[arg(long, value_enum, default_value_t)]
     pub orphans: Orphans,
-    /// Exit with 2 when a pass would write
+    /// Exit with 2 if a pass would write
     #[arg(long)]
     pub detailed_exitcode: bool,
 }
 
-/// `almanac sync`.
+/// The flags of `almanac sync`.
 #[derive(Debug, Args)]
 pub struct SyncArgs {
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
-    /// Plan and report, write nothing
+    /// Plan and report, but write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Let the held removals with this digest go on
+    /// Confirm the held removals that have this digest
     #[arg(long, value_name = "DIGEST")]
     pub confirm: Option<String>,
     /// Do not wait for the pass
@@ -154,59 +153,59 @@ pub struct SyncArgs {
     pub no_wait: bool,
 }
 
-/// `almanac list`.
+/// The flags of `almanac list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `almanac show`.
+/// The flags of `almanac show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// The definition's id
+    /// The id of the definition
     pub id: String,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `almanac history`.
+/// The flags of `almanac history`.
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
-    /// The definition's id
+    /// The id of the definition
     pub id: DefinitionId,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `almanac next`.
+/// The flags of `almanac next`.
 #[derive(Debug, Args)]
 pub struct NextArgs {
     /// The id of a definition that has a live schedule, or a file
     #[arg(value_name = "ID|FILE")]
     pub what: String,
-    /// How many times to print
+    /// Print this number of fire times
     #[arg(short = 'n', long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub count: u16,
-    /// Print times after this one [default: now]
+    /// Print the fire times after this time [default: now]
     #[arg(long, value_name = "TIME")]
     pub from: Option<Timestamp>,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `almanac completion`.
+/// The flags of `almanac completion`.
 #[derive(Debug, Args)]
 pub struct CompletionArgs {
-    /// The shell
+    /// The shell to complete for
     pub shell: clap_complete::Shell,
 }
 
-/// `almanac man`.
+/// The flags of `almanac man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// Write `almanac.1` and a page for each command into this folder
@@ -214,31 +213,31 @@ pub struct ManArgs {
     pub out: Option<PathBuf>,
 }
 
-/// Which project, and how to print.
+/// The project and the output format: flags that most commands share.
 #[derive(Debug, Args)]
 pub struct Target {
-    /// The project
+    /// Act on this project
     #[arg(long, default_value = "dev")]
     pub project: Project,
-    /// How to print
+    /// Print in this format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
 
-/// How a command prints.
+/// The format in which a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
-/// Reads a command line.
+/// Parses a command line.
 ///
 /// # Errors
-/// What clap says; its own exit code for bad usage is 2, the contract's is 1.
+/// The error of clap. The exit code of clap for bad usage is 2, the contract's is 1.
 pub fn parse<I, T>(arguments: I) -> Result<Cli, clap::Error>
 where
     I: IntoIterator<Item = T>,
@@ -248,7 +247,7 @@ where
     Cli::from_arg_matches(&matches)
 }
 
-/// The command, each flag with its variable.
+/// Returns the command, in which each flag has its variable.
 pub(crate) fn command() -> Command {
     with_variables(Cli::command())
 }
@@ -262,7 +261,8 @@ fn with_variables(command: Command) -> Command {
             else {
                 return arg;
             };
-            // Once a flag and process, so that clap may keep it for ever.
+            // Leaked because clap may keep the name for ever; this happens once for each
+            // flag and process.
             let name: &'static str = Box::leak(
                 format!("ALMANAC_{}", long.replace('-', "_").to_uppercase()).into_boxed_str(),
             );

@@ -9,10 +9,10 @@ use clap::Args;
 use super::Target;
 use super::values::duration;
 
-/// `almanac import`.
+/// The flags of `almanac import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// Which schedules, as a visibility query, such as
+    /// Import the schedules that match this visibility query, such as
     /// `ScheduleId STARTS_WITH 'billing-'` [default: all]
     #[arg(
         long,
@@ -21,39 +21,39 @@ pub struct ImportArgs {
         hide_default_value = true
     )]
     pub query: String,
-    /// Those of Almanac projects too
+    /// Import also the schedules of Almanac projects
     #[arg(long)]
     pub all: bool,
-    /// Where the files go, one for each schedule
+    /// Write the files into this folder, one file for each schedule
     #[arg(long, value_name = "FOLDER", default_value = "definitions")]
     pub out: PathBuf,
-    /// Write over files that exist
+    /// Overwrite files that exist
     #[arg(long)]
     pub force: bool,
-    /// Print the definitions, write no file
+    /// Print the definitions, but write no file
     #[arg(long)]
     pub dry_run: bool,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `almanac adopt`.
+/// The flags of `almanac adopt`.
 #[derive(Debug, Args)]
 pub struct AdoptArgs {
-    /// The definitions' ids [default: all that name a schedule in
+    /// The ids of the definitions [default: all that name a schedule in
     /// `schedule.adopts`; with --from-project, all]
     #[arg(value_name = "ID")]
     pub ids: Vec<DefinitionId>,
-    /// The schedule to take over from, for one ID [default: what
-    /// `schedule.adopts` of the definition says]
+    /// Take over from this schedule, for one ID [default: the schedule that the
+    /// definition names in `schedule.adopts`]
     #[arg(long, value_name = "SCHEDULE", value_parser = schedule_id)]
     pub from: Option<ScheduleId>,
-    /// The Almanac project that the schedules to take over from belong to; its
-    /// workers must have ended, or be suspended
+    /// Take over from the schedules of this Almanac project; its workers must have ended,
+    /// or the project must be suspended
     #[arg(long, value_name = "PROJECT")]
     pub from_project: Option<Project>,
-    /// A folder of definitions; may be given several times, or as a list with commas
+    /// Read definitions from this folder. Give it several times, or as a list with commas
     #[arg(
         long,
         value_name = "FOLDER",
@@ -61,24 +61,25 @@ pub struct AdoptArgs {
         value_delimiter = ','
     )]
     pub dir: Vec<PathBuf>,
-    /// Do what was printed with this digest
+    /// Apply the plan that was printed with this digest
     #[arg(long, value_name = "DIGEST")]
     pub confirm: Option<String>,
-    /// How long a moment without a run is waited for, of a schedule with jitter
+    /// Wait up to this long for a moment at which no run of the schedule can be due,
+    /// jitter included
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub wait: Duration,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `almanac destroy`.
+/// The flags of `almanac destroy`.
 #[derive(Debug, Args)]
 pub struct DestroyArgs {
-    /// Do what was printed with this digest
+    /// Apply the plan that was printed with this digest
     #[arg(long, value_name = "DIGEST")]
     pub confirm: Option<String>,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }

@@ -1,4 +1,4 @@
-//! The flags of what operators set over the files, and of suspending.
+//! The flags of the commands for pauses, overrides and suspending.
 
 use std::time::Duration;
 
@@ -9,115 +9,116 @@ use clap::Args;
 use super::Target;
 use super::values::at_least_a_second;
 
-/// `almanac pause`.
+/// The flags of `almanac pause`.
 #[derive(Debug, Args)]
 pub struct PauseArgs {
-    /// Which schedules.
+    /// The schedules that the command pauses.
     #[command(flatten)]
     pub which: Which,
-    /// The most schedules that `--selector` may choose
+    /// Refuse a `--selector` that chooses more schedules than this
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub limit: u16,
-    /// Why, for whoever looks at three in the morning
+    /// Record this reason, for the person who reads it at three in the morning
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// How long [default: until it is cleared or the file changes it]
+    /// Pause for this long [default: until the pause is cleared or the file changes]
     #[arg(long = "for", value_name = "DURATION", value_parser = at_least_a_second)]
     pub duration: Option<Duration>,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `almanac unpause`.
+/// The flags of `almanac unpause`.
 #[derive(Debug, Args)]
 pub struct UnpauseArgs {
-    /// Which schedules.
+    /// The schedules that the command unpauses.
     #[command(flatten)]
     pub which: Which,
-    /// The most schedules that `--selector` may choose
+    /// Refuse a `--selector` that chooses more schedules than this
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub limit: u16,
-    /// Why
+    /// Record this reason
     #[arg(long, value_name = "TEXT", default_value = "unpaused")]
     pub reason: String,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// Which schedules a command is about.
+/// The schedules that a command acts on.
 #[derive(Debug, Clone, Args)]
 pub struct Which {
-    /// The definition's id
+    /// The id of the definition
     #[arg(required_unless_present = "selector", conflicts_with = "selector")]
     pub id: Option<DefinitionId>,
-    /// Instead of an id: the definitions that have all these labels, like
-    /// `team=billing,env=prod`
+    /// Act on the definitions that have all these labels, like `team=billing,env=prod`,
+    /// instead of one id
     #[arg(long, value_name = "LABEL=VALUE,…")]
     pub selector: Option<Selector>,
-    /// Print what would be touched, and touch nothing
+    /// Print the schedules that the command would change, but change none
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// `almanac override`.
+/// The flags of `almanac override`.
 #[derive(Debug, Args)]
 pub struct OverrideArgs {
-    /// The definition's id
+    /// The id of the definition
     pub id: DefinitionId,
-    /// What to set: `cron=…`, `timezone=…` or `enabled=true|false`; several
-    /// times for several, `cron` for several crons
+    /// Set this value: `cron=…`, `timezone=…` or `enabled=true|false`. Give the flag once
+    /// for each value, and `cron` several times for several crons
     #[arg(long, value_name = "KEY=VALUE", required = true, value_parser = setting)]
     pub set: Vec<Setting>,
-    /// Why, for whoever looks at three in the morning
+    /// Record this reason, for the person who reads it at three in the morning
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// How long [default: until it is cleared or the file changes it]
+    /// Override for this long [default: until the override is cleared or the file changes
+    /// the value]
     #[arg(long = "for", value_name = "DURATION", value_parser = at_least_a_second)]
     pub duration: Option<Duration>,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `almanac clear-override`.
+/// The flags of `almanac clear-override`.
 #[derive(Debug, Args)]
 pub struct ClearOverrideArgs {
-    /// The definition's id
+    /// The id of the definition
     pub id: DefinitionId,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `almanac suspend`.
+/// The flags of `almanac suspend`.
 #[derive(Debug, Args)]
 pub struct SuspendArgs {
-    /// Why, for whoever looks at three in the morning
+    /// Record this reason, for the person who reads it at three in the morning
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// `almanac resume`.
+/// The flags of `almanac resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
-    /// The project and the output's format.
+    /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
 }
 
-/// One value of `almanac override --set`.
+/// A value of `almanac override --set`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {
-    /// `cron=…`
+    /// A cron string, from `cron=…`.
     Cron(String),
-    /// `timezone=…`
+    /// An IANA timezone, from `timezone=…`.
     Timezone(String),
-    /// `enabled=true|false`
+    /// The enabled state, from `enabled=true|false`.
     Enabled(bool),
 }
 

@@ -1,5 +1,5 @@
-//! `--http-allow`, `--secret`, `--shell-allow`, `--shell-env` and `--nats-…`: what
-//! steps may reach.
+//! `--http-allow`, `--secret`, `--shell-allow`, `--shell-env` and `--nats-…`: the flags
+//! for what steps may reach.
 
 use std::convert::Infallible;
 
@@ -9,38 +9,42 @@ use almanac_activities::steps::{
 };
 use clap::Args;
 
-/// What steps may reach.
+/// The flags for what steps may reach.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Steps")]
 pub struct StepArgs {
-    /// A host that steps may call although its address is not public: HOST,
-    /// HOST:PORT, an address or a network like 10.0.0.0/8; may be given several
-    /// times, or as a list with commas
+    /// Let steps call this host although its address is not public
+    ///
+    /// HOST, HOST:PORT, an address or a network like 10.0.0.0/8. Give it several times,
+    /// or as a list with commas.
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     pub http_allow: Vec<Allow>,
-    /// A secret that steps may name: NAME=env:VARIABLE or NAME=file:/path, either
-    /// with the hosts that it may be sent to, each after `@`: HOST, HOST:PORT,
-    /// *.DOMAIN or an address; may be given several times, or as a list with commas
+    /// Let steps use this secret: NAME=env:VARIABLE or NAME=file:/path
+    ///
+    /// The hosts that the secret may be sent to can follow, each after `@`: HOST,
+    /// HOST:PORT, *.DOMAIN or an address. Give it several times, or as a list with
+    /// commas.
     #[arg(long, value_name = "NAME=SOURCE", value_delimiter = ',', value_parser = secret)]
     pub secret: Vec<Result<SecretEntry, SecretError>>,
-    /// A program that steps may run: /path/to/program, or NAME=/path/to/program;
-    /// may be given several times, or as a list with commas
+    /// Let steps run this program: /path/to/program, or NAME=/path/to/program
+    ///
+    /// Give it several times, or as a list with commas.
     #[arg(long, value_name = "PROGRAM", value_delimiter = ',')]
     pub shell_allow: Vec<ShellEntry>,
-    /// An environment variable that steps may set for programs; may be given
-    /// several times, or as a list with commas
+    /// Let steps set this environment variable for programs. Give it several times, or as
+    /// a list with commas
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub shell_env: Vec<ShellVariable>,
-    /// NATS with a stream, to which steps publish events: nats:// or tls://, with
-    /// or without credentials
+    /// Publish the events of steps to a stream of this NATS server: nats:// or tls://,
+    /// with or without credentials
     #[arg(long, value_name = "URL", value_parser = nats_url)]
     pub nats_url: Option<Result<NatsUrl, NatsUrlError>>,
-    /// What the subjects of events begin with; the type of the event follows
+    /// Begin the subject of each event with this; the type of the event follows
     #[arg(long, value_name = "SUBJECT", default_value_t)]
     pub nats_subject: Subject,
 }
 
-/// Why what steps may reach cannot be had.
+/// An error in the flags for what steps may reach.
 #[derive(Debug, thiserror::Error)]
 pub enum StepUsage {
     /// A secret cannot be read.
@@ -49,13 +53,17 @@ pub enum StepUsage {
     /// A program cannot be run.
     #[error("--shell-allow: {0}")]
     Shell(#[from] ShellError),
-    /// Nothing can be published there.
+    /// The URL of the NATS server is not valid.
     #[error("--nats-url: {0}")]
     Nats(#[from] NatsUrlError),
 }
 
 impl StepArgs {
-    /// What the flags mean, each secret and program looked at once.
+    /// Returns the steps' limits that the flags describe. Each secret is read, and each
+    /// program is checked, immediately.
+    ///
+    /// # Errors
+    /// A secret, a program or the URL cannot be used: see [`StepUsage`].
     pub fn open(&self) -> Result<Steps, StepUsage> {
         let secrets: Result<Vec<_>, _> = self.secret.iter().cloned().collect();
         let nats = self.nats_url.clone().transpose()?;
@@ -69,8 +77,8 @@ impl StepArgs {
     }
 }
 
-/// Never an error of the command line's parser, which would show the value:
-/// somebody may have written the secret itself.
+/// Parses a secret's entry. An error is part of the value: an error of the command line's
+/// parser would show the value, and the operator may have written the secret itself.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "the shape that the command line's parser wants"
@@ -79,7 +87,8 @@ fn secret(text: &str) -> Result<Result<SecretEntry, SecretError>, Infallible> {
     Ok(text.parse())
 }
 
-/// The same: somebody may have written a password.
+/// Parses the URL of a NATS server. An error is part of the value, as in [`secret`]: the
+/// operator may have written a password.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "the shape that the command line's parser wants"

@@ -1,15 +1,15 @@
-//! Values of flags.
+//! Parsers of the flags' values.
 
 use std::time::Duration;
 
 use almanac_base::duration::parse as parse_duration;
 
-/// A duration as definitions write it.
+/// Parses a duration as definitions write it.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)
 }
 
-/// A length of time of a second or more.
+/// Parses a duration of at least one second.
 pub(super) fn at_least_a_second(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|value| {
         if value < Duration::from_secs(1) {
@@ -20,7 +20,7 @@ pub(super) fn at_least_a_second(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// A rate above 0.
+/// Parses a rate above 0.
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),

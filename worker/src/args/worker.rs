@@ -14,39 +14,39 @@ use super::values::{at_least_a_second, duration, rate};
 use super::{AuthArgs, StepArgs};
 use crate::telemetry::LogFormat;
 
-/// `almanac run`.
+/// The flags of `almanac run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The set of schedules this worker keeps; workers with the same project are replicas
+    /// Manage the schedules of this project. Workers with the same project are replicas
     #[arg(long)]
     pub project: Project,
-    /// What `run` and `dev` share.
+    /// The flags that `run` and `dev` share.
     #[command(flatten)]
     pub worker: WorkerArgs,
 }
 
-/// `almanac dev`.
+/// The flags of `almanac dev`.
 #[derive(Debug, Args)]
 pub struct DevArgs {
-    /// The set of schedules this worker keeps
+    /// Manage the schedules of this project
     #[arg(long, default_value = "dev")]
     pub project: Project,
-    /// Where the dev server keeps what it holds
+    /// Keep the data of the dev server in this file
     #[arg(long, value_name = "FILE", default_value = ".almanac/temporal.db")]
     pub db: PathBuf,
-    /// The Temporal CLI [default: the one on the PATH]
+    /// Use this Temporal CLI [default: the one on the PATH]
     #[arg(long, value_name = "FILE")]
     pub temporal_cli: Option<PathBuf>,
-    /// What `run` and `dev` share.
+    /// The flags that `run` and `dev` share.
     #[command(flatten)]
     pub worker: WorkerArgs,
 }
 
-/// What `run` and `dev` share.
+/// The flags that `run` and `dev` share.
 #[derive(Debug, Clone, Args)]
 pub struct WorkerArgs {
-    /// A folder of definitions, read recursively; may be given several times,
-    /// or as a list with commas
+    /// Read definitions from this folder and its subfolders. Give it several times, or as
+    /// a list with commas
     #[arg(
         long,
         value_name = "FOLDER",
@@ -54,63 +54,67 @@ pub struct WorkerArgs {
         value_delimiter = ','
     )]
     pub dir: Vec<PathBuf>,
-    /// Where HTTP listens
+    /// Listen for HTTP on this address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// Time between two full passes
+    /// Interval between two full passes
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = at_least_a_second)]
     pub reconcile_interval: Duration,
-    /// How many schedules a pass works on at a time
+    /// Maximum number of schedules that a pass works on at a time
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub reconcile_concurrency: u16,
-    /// The most requests a second that a pass makes [default: no cap]
+    /// Maximum number of requests a second that a pass makes [default: no limit]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub rps: Option<f64>,
-    /// How long files must be quiet before they are read again
+    /// Read changed files again after they were quiet for this long
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     pub debounce: Duration,
-    /// Time between two readings of the folders that nothing asked for
+    /// Interval between two readings of the folders, if no change was noticed in between
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = at_least_a_second)]
     pub rescan_interval: Duration,
-    /// Each schedule is described in full once within this time
+    /// Describe each schedule in full once within this time
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = at_least_a_second)]
     pub resync_interval: Duration,
-    /// A key of 32 bytes or more that signs the steps in schedules; steps that no
-    /// such key signed call nothing. SOURCE is `env:VARIABLE` or `file:/path`. The
-    /// first key signs, each is accepted; may be given several times, or as a list
-    /// with commas
+    /// Sign the steps in schedules with this key of at least 32 bytes
+    ///
+    /// SOURCE is `env:VARIABLE` or `file:/path`. The first key signs, and each key is
+    /// accepted. Steps that no such key signed call nothing. Give it several times, or as
+    /// a list with commas.
     #[arg(long, value_name = "SOURCE", value_delimiter = ',', value_parser = key)]
     pub steps_key: Vec<Result<KeyEntry, KeyError>>,
-    /// What happens to a schedule that someone changed
+    /// Choose the action on drift: a change of a schedule that no file asked for
     #[arg(long, value_enum, default_value_t)]
     pub drift: Drift,
-    /// What happens to a schedule whose definition is gone
+    /// Choose the action on an orphaned schedule, which no definition asks for any more
     #[arg(long, value_enum, default_value_t)]
     pub orphans: Orphans,
-    /// The project that moves here under another name: each schedule is made
-    /// paused while that one has the same, and waits for `almanac adopt`
+    /// Prepare to move this project to the one that --project names
+    ///
+    /// A schedule is created paused while the other project has the same one, and waits
+    /// for `almanac adopt`.
     #[arg(long, value_name = "PROJECT")]
     pub adopts_from: Option<Project>,
-    /// How long Temporal may be away at the start before that is an error in
-    /// the log; the worker goes on trying
+    /// Log an error instead of a warning once Temporal has been unavailable for this
+    /// long; the worker continues to try
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub startup_retry: Duration,
-    /// The process ends within this time when it is told to
+    /// End the process within this time after a signal
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = at_least_a_second)]
     pub shutdown_timeout: Duration,
-    /// How log lines look
+    /// Write log lines in this format
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
-    /// Who may use HTTP. These are last: a heading is that of all that follows.
+    /// The flags for who may use HTTP. These and the steps' flags are last, because a
+    /// heading applies to all flags after it.
     #[command(flatten)]
     pub auth: AuthArgs,
-    /// What steps may reach.
+    /// The flags for what steps may reach.
     #[command(flatten)]
     pub steps: StepArgs,
 }
 
 impl WorkerArgs {
-    /// The options that passes obey.
+    /// Returns the options that passes obey.
     pub fn options(&self) -> Options {
         Options {
             reconcile_interval: self.reconcile_interval,
@@ -121,13 +125,13 @@ impl WorkerArgs {
     }
 }
 
-/// `--drift`.
+/// The values of `--drift`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Drift {
-    /// It is corrected.
+    /// Correct the change.
     #[default]
     Correct,
-    /// It is only reported.
+    /// Only report the change.
     Report,
 }
 
@@ -140,15 +144,15 @@ impl From<Drift> for DriftPolicy {
     }
 }
 
-/// `--orphans`.
+/// The values of `--orphans`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Orphans {
-    /// It is deleted.
+    /// Delete the schedule.
     #[default]
     Delete,
-    /// It is paused.
+    /// Pause the schedule.
     Pause,
-    /// It is left alone and reported.
+    /// Leave the schedule as it is, and report it.
     Keep,
 }
 
@@ -162,8 +166,8 @@ impl From<Orphans> for OrphanPolicy {
     }
 }
 
-/// Never an error of the command line's parser, which would show the value:
-/// somebody may have written the key itself.
+/// Parses a key's entry. An error is part of the value: an error of the command line's
+/// parser would show the value, and the operator may have written the key itself.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "the shape that the command line's parser wants"

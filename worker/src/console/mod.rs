@@ -1,15 +1,14 @@
 //! Standard output and standard error: the only module that writes to them.
 //!
-//! What always holds:
-//! - Every character that is written is either Almanac's own or escaped: a page
-//!   is built of lines, and each line is escaped as a whole. Colours are added
-//!   after that.
-//! - A write that fails never stops anything. What cannot be written is dropped
+//! Always holds:
+//! - Every character that is written is either Almanac's own or escaped: a page consists
+//!   of lines, and each line is escaped as a whole. Colors are added after that.
+//! - A write that fails never stops the process. Output that cannot be written is dropped
 //!   and counted; a command that could not print its result exits with 1.
-//! - A worker never waits for whoever reads its output: from [`detach`] on, a
-//!   thread writes, out of a bounded queue.
+//! - A worker never waits for the reader of its output: after [`detach`], a thread writes
+//!   from a bounded queue.
 //!
-//! A reader of standard output that has gone away (`| head`) is no failure.
+//! A reader of standard output that closes it (`| head`) is not a failure.
 
 #![expect(
     clippy::disallowed_methods,
@@ -27,13 +26,13 @@ use anstream::{AutoStream, ColorChoice};
 use self::outlet::Outlet;
 pub(crate) use self::page::{Cell, Page, Tone};
 
-/// How long the end of the process waits for output that nobody reads.
+/// Maximum time that the end of the process waits for output that nobody reads.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 static OUT: Outlet = Outlet::new(outlet::Stream::Out);
 static ERR: Outlet = Outlet::new(outlet::Stream::Err);
 
-/// Leaves writing to threads from now on: nothing waits for a reader any more.
+/// Leaves writing to threads from now on, so that no caller waits for a reader.
 pub(crate) fn detach() {
     OUT.detach();
     ERR.detach();
@@ -45,17 +44,17 @@ pub(crate) fn flush() {
     ERR.flush(FLUSH_LIMIT);
 }
 
-/// How many lines of standard error were dropped since the start.
+/// Returns the number of lines of standard error that were dropped since the start.
 pub(crate) fn dropped_lines() -> u64 {
     ERR.dropped()
 }
 
-/// Whether something that was printed to standard output is lost.
+/// Returns `true` if output to standard output was lost.
 pub(crate) fn lost_output() -> bool {
     OUT.failed()
 }
 
-/// Whether standard error is a terminal that wants colours.
+/// Returns `true` if standard error is a terminal that takes colors.
 pub(crate) fn logs_are_coloured() -> bool {
     AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
 }
@@ -71,29 +70,29 @@ pub(crate) fn print_json(document: &str) {
     OUT.write(format!("{}\n", text::json(document)).into_bytes());
 }
 
-/// Prints what the program itself is made of (a schema, a script, a manual page)
-/// as it stands.
+/// Prints a document that consists of the program's own text (a schema, a script, a
+/// manual page) unchanged.
 pub(crate) fn print_verbatim(document: String) {
     OUT.write(document.into_bytes());
 }
 
-/// Says a line on standard error.
+/// Prints a line to standard error.
 pub(crate) fn eprint(line: &str) {
     eprint_page(&Page::of_line(line));
 }
 
-/// Says lines on standard error.
+/// Prints a page to standard error.
 pub(crate) fn eprint_page(page: &Page) {
     ERR.write(page.rendered(logs_are_coloured()).into_bytes());
 }
 
-/// Writes what clap composed to standard error. The caller has checked that no
-/// argument in it needs escaping.
+/// Prints text that clap composed to standard error. The caller has checked that no
+/// argument in the text needs escaping.
 pub(crate) fn eprint_styled(text: &clap::builder::StyledStr) {
     ERR.write(styled(text, logs_are_coloured()).into_bytes());
 }
 
-/// Prints what clap composed to standard output.
+/// Prints text that clap composed to standard output.
 pub(crate) fn print_styled(text: &clap::builder::StyledStr) {
     let colours = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
     OUT.write(styled(text, colours).into_bytes());
@@ -111,13 +110,13 @@ fn styled(composed: &clap::builder::StyledStr, colours: bool) -> String {
     lines.join("\n")
 }
 
-/// Writes a log line, which is escaped already.
+/// Writes a log line, which is already escaped.
 pub(crate) fn log(line: Vec<u8>) {
     ERR.write(line);
 }
 
-/// Has panics told on standard error by this module: the default hook panics
-/// again where it cannot write.
+/// Makes this module report panics on standard error: the default hook panics again if it
+/// cannot write.
 pub(crate) fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();

@@ -1,5 +1,5 @@
-//! One of the two standard streams: written to at once, or by a thread out of a
-//! bounded queue.
+//! One of the two standard streams: written to directly, or by a thread from a bounded
+//! queue.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The most bytes that wait to be written.
+/// Maximum number of bytes that wait to be written.
 const QUEUE_LIMIT: usize = 1024 * 1024;
-/// The longest piece that is written, in bytes; a longer one loses its end.
+/// Maximum length of a piece, in bytes; a longer piece loses its end.
 const PIECE_LIMIT: usize = 256 * 1024;
-/// Time between two attempts at a stream that takes nothing at the moment:
-/// somebody else made it non-blocking.
+/// Time between two attempts to write to a stream that currently takes nothing, because
+/// another process made it non-blocking.
 const BUSY: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,7 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Writes without a buffer of its own, which could be written again later.
+    /// Writes without a buffer of its own: a buffer could be written again later.
     fn write(self, bytes: &[u8]) -> io::Result<usize> {
         let written = match self {
             Self::Out => rustix::io::write(io::stdout(), bytes),
@@ -43,13 +43,14 @@ pub(super) struct Outlet {
 
 #[derive(Debug)]
 struct Queue {
-    /// A thread writes.
+    /// `true` if a thread does the writing.
     detached: bool,
     pieces: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// The thread is in the middle of a write.
+    /// `true` while the thread is in the middle of a write.
     writing: bool,
-    /// The last piece was written in part: the next one begins a new line.
+    /// `true` if the last piece was written only in part: the next piece then begins a
+    /// new line.
     torn: bool,
 }
 
@@ -70,8 +71,8 @@ impl Outlet {
         }
     }
 
-    /// Has a thread write from now on. Without one, which only a system without
-    /// any to spare refuses, writing goes on as before.
+    /// Leaves writing to a thread from now on. If the system refuses the thread because
+    /// it has none to spare, callers continue to write themselves.
     pub(super) fn detach(&'static self) {
         let writer = std::thread::Builder::new().name("almanac-console".to_owned());
         let mut queue = self.lock();
@@ -80,7 +81,8 @@ impl Outlet {
         }
     }
 
-    /// Writes a piece, or has it written. What cannot be is dropped and counted.
+    /// Writes a piece, or queues it for the thread. A piece that cannot be written is
+    /// dropped and counted.
     pub(super) fn write(&self, mut piece: Vec<u8>) {
         let mut queue = self.lock();
         if !queue.detached {
@@ -101,7 +103,7 @@ impl Outlet {
         self.changed.notify_all();
     }
 
-    /// Waits until all is written, `limit` long at most.
+    /// Waits until all is written, or until `limit` is over.
     pub(super) fn flush(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         let mut queue = self.lock();
@@ -115,17 +117,17 @@ impl Outlet {
         }
     }
 
-    /// How many pieces were dropped.
+    /// Returns the number of pieces that were dropped.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Whether a write failed for another reason than that the reader has gone.
+    /// Returns `true` if a write failed for another reason than a closed reader.
     pub(super) fn failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Writes what is queued, for ever.
+    /// Writes the queued pieces, for ever.
     fn write_queue(&self) {
         let mut told = 0;
         loop {

@@ -1,23 +1,24 @@
-//! Text for people: lines, each escaped, and colours.
+//! Text for people: lines, each escaped, and colors.
 
 use std::fmt::{self, Write as _};
 
 use almanac_base::text;
 use anstyle::{AnsiColor, Color, Style};
 
-/// What a part of the text says.
+/// The meaning that a color gives to a part of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     /// Something is, or becomes, as it should be.
     Good,
-    /// Something changes, or waits for someone.
+    /// Something changes, or waits for a person.
     Caution,
-    /// Something is wrong, or goes away.
+    /// Something is wrong, or is removed.
     Bad,
 }
 
 impl Tone {
-    /// The tone of a line of a plan or a report, by what it begins with.
+    /// Returns the tone of a line of a plan or a report, by the sign that begins the
+    /// line.
     fn of_line(line: &str) -> Option<Self> {
         const SIGNS: [(&str, Tone); 7] = [
             ("+ ", Tone::Good),
@@ -43,14 +44,14 @@ impl Tone {
     }
 }
 
-/// A part of a line, in a tone or in none.
+/// A part of a line, with or without a tone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Span {
     tone: Option<Tone>,
     text: String,
 }
 
-/// One cell of a table.
+/// A cell of a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Cell {
     tone: Option<Tone>,
@@ -58,7 +59,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// A cell in a tone.
+    /// Creates a cell with a tone.
     pub(crate) fn toned(tone: Tone, text: impl Into<String>) -> Self {
         Self {
             tone: Some(tone),
@@ -76,12 +77,12 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Lines of text. A line break within one is escaped with the rest of it.
+/// Lines of text. A line break within a line is escaped with the rest of the line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Page(Vec<Vec<Span>>);
 
 impl Page {
-    /// A page of one line.
+    /// Creates a page of one line.
     pub(crate) fn of_line(text: impl AsRef<str>) -> Self {
         let mut page = Self::default();
         page.line(text);
@@ -93,12 +94,12 @@ impl Page {
         self.add(None, text.as_ref());
     }
 
-    /// Adds a line in a tone.
+    /// Adds a line with a tone.
     pub(crate) fn toned(&mut self, tone: Tone, text: impl AsRef<str>) {
         self.add(Some(tone), text.as_ref());
     }
 
-    /// Adds a line in the tone of its sign: `+ `, `- `, `error: ` and the like.
+    /// Adds a line with the tone of its sign: `+ `, `- `, `error: ` and the like.
     pub(crate) fn signed(&mut self, text: impl AsRef<str>) {
         let text = text.as_ref();
         self.add(Tone::of_line(text), text);
@@ -121,7 +122,7 @@ impl Page {
             .extend(rows.into_iter().map(|row| columns(row, &widths)));
     }
 
-    /// The page as text.
+    /// Returns the page as text.
     pub(crate) fn rendered(&self, colours: bool) -> String {
         let mut out = String::new();
         for line in &self.0 {
@@ -146,7 +147,7 @@ impl Page {
 }
 
 impl Cell {
-    /// A row may begin with it.
+    /// Escapes the cell's text as a line, since a row may begin with the cell.
     fn escaped(self) -> Self {
         Self {
             text: text::line(&self.text).into_owned(),
@@ -174,7 +175,7 @@ fn columns<const N: usize>(row: [Cell; N], widths: &[usize; N]) -> Vec<Span> {
 }
 
 impl fmt::Display for Page {
-    /// The page without colours.
+    /// Writes the page without colors.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.rendered(false))
     }

@@ -1,17 +1,19 @@
-//! Places: which connections there may be, and which one ends to make room.
+//! Limits on connections: the limiter decides which connections there may be, and which
+//! of them ends to make room.
 //!
-//! Always holds: a probe finds a place, however many connections somebody
-//! keeps. A connection that waits for its client can be closed: for a request
-//! at any time, in the middle of a request or an answer after
-//! [`STALL_LIMIT`]. One whose request is being served never is. When there is no
-//! place for a newcomer, the connection that has waited longest ends, of the
-//! peer that has the most; when nothing can end, the newcomer gets a place of
-//! the reserve, where only probes are served.
+//! Always holds:
+//! - A probe finds a slot, however many connections a client keeps.
+//! - A connection that waits for its client can be closed: while it waits for a request
+//!   at any time, in the middle of a request or an answer after [`STALL_LIMIT`]. A
+//!   connection whose request is being served is never closed.
+//! - If there is no slot for a new connection, the connection that has waited longest
+//!   ends, of the peer that has the most connections. If none can end, the new connection
+//!   gets a slot of the reserve, on which only probes are served.
 //!
-//! The bytes of answers that clients have not taken yet are bounded the same
-//! way: the slowest readers of the peer with the most bytes end first.
+//! The bytes of answers that clients have not taken yet are bounded the same way: the
+//! slowest readers of the peer with the most bytes end first.
 //!
-//! Only decides; sockets are left to `server`.
+//! This module only decides; sockets are left to `server`.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -23,44 +25,45 @@ use almanac_activities::metrics::Metric;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-/// How long a client may keep a request or an answer waiting before its
-/// connection may be closed in favour of others.
+/// Maximum time that a client may keep a request or an answer waiting before its
+/// connection may be closed in favor of others.
 pub(super) const STALL_LIMIT: Duration = Duration::from_secs(1);
-/// The largest answer that is never refused for its size: errors and probes.
+/// Maximum size of an answer that is never refused for its size, in bytes: errors and
+/// probes.
 const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 
-/// How many places there are.
+/// Maximum numbers of connections, and of bytes of their answers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConnectionLimits {
-    /// Connections that may ask for everything.
+    /// Maximum number of connections that may ask for everything.
     pub(super) open: usize,
-    /// Of those, the most of one peer.
+    /// Maximum number of those connections that belong to one peer.
     pub(super) share: usize,
-    /// Connections that are served probes only.
+    /// Maximum number of connections that are served probes only.
     pub(super) reserve: usize,
-    /// Bytes of answers on their way, of all connections.
+    /// Maximum number of bytes of unsent answers, of all connections.
     pub(super) bytes: usize,
 }
 
-/// What a connection is served.
+/// The paths that a connection is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SlotKind {
-    /// Everything.
+    /// The connection is served everything.
     Open,
-    /// Probes only.
+    /// The connection is served probes only.
     Reserved,
 }
 
-/// Why something was closed or refused, as the metric says it.
+/// Reason why a connection was closed or a request refused, as the metric names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShedReason {
-    /// It waited for a request.
+    /// The connection waited for a request.
     Idle,
-    /// Its client was slow.
+    /// The client of the connection was slow.
     Slow,
-    /// There was no place.
+    /// There was no slot.
     Full,
-    /// Too many bytes of answers were on their way.
+    /// There were too many bytes of unsent answers.
     Bytes,
 }
 
@@ -74,13 +77,13 @@ impl ShedReason {
         }
     }
 
-    /// Counts one.
+    /// Counts a connection or a request with this reason.
     pub(super) fn count(self) {
         metrics::counter!(Metric::HttpShed.as_str(), "reason" => self.as_str()).increment(1);
     }
 }
 
-/// All connections.
+/// All connections, and the limits on them.
 #[derive(Debug)]
 pub(super) struct ConnectionLimiter {
     room: ConnectionLimits,
@@ -90,7 +93,7 @@ pub(super) struct ConnectionLimiter {
 #[derive(Debug, Default)]
 struct All {
     next: u64,
-    /// By order of arrival.
+    /// The connections, in order of arrival.
     connections: BTreeMap<u64, Arc<Connection>>,
 }
 
@@ -102,23 +105,25 @@ struct Connection {
     state: Mutex<State>,
 }
 
-/// What a connection does.
+/// The state of a connection.
 #[derive(Debug)]
 struct State {
-    /// Requests whose answer the client has not taken to its end.
+    /// Number of requests whose answer the client has not taken completely.
     requests: u32,
-    /// Since when there has been none.
+    /// Time since which there has been no request.
     idle: Instant,
-    /// Since when more of a request has been waited for.
+    /// Time since which the process waits for more of a request; `None` if it does not
+    /// wait.
     receiving: Option<Instant>,
-    /// Since when the client has not taken all that was written.
+    /// Time since which the client has not taken all that was written; `None` if it has.
     sending: Option<Instant>,
-    /// Bytes of answers on their way.
+    /// Number of bytes of unsent answers.
     bytes: usize,
 }
 
 impl State {
-    /// Since when the connection waits for its client.
+    /// Returns the time since which the connection waits for its client; `None` if it
+    /// does not wait.
     fn waits_since(&self) -> Option<Instant> {
         if self.requests == 0 {
             Some(self.idle)
@@ -133,8 +138,8 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The order in which connections end, the first one first; `None` for
-    /// one that may not.
+    /// Returns the connection's rank in the order in which connections end, the smallest
+    /// first; `None` if the connection may not end.
     fn rank(&self, now: Instant) -> Option<(bool, Instant)> {
         let state = self.state();
         let since = state.waits_since()?;
@@ -145,7 +150,7 @@ impl Connection {
 }
 
 impl ConnectionLimiter {
-    /// None taken.
+    /// Creates a limiter without connections.
     pub(super) fn new(room: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self {
             room,
@@ -157,8 +162,8 @@ impl ConnectionLimiter {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a new connection of `peer`; another connection may have to
-    /// end for it. `None` when even the reserve is full of busy ones.
+    /// Takes a slot for a new connection of `peer`; another connection may have to end
+    /// for it. `None` if even the reserve is full of busy connections.
     pub(super) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionSlot> {
         let (peer, now) = (network(peer), Instant::now());
         let mut all = self.all();
@@ -188,8 +193,8 @@ impl ConnectionLimiter {
         })
     }
 
-    /// Ends the connection that has waited longest for a request, when
-    /// something else than places is short.
+    /// Ends the connection that has waited longest for a request, if the process lacks
+    /// something else than slots.
     pub(super) fn give_up_one(&self) {
         let mut all = self.all();
         if let Some(id) = all.longest_waiting(Instant::now(), |_| true) {
@@ -197,19 +202,20 @@ impl ConnectionLimiter {
         }
     }
 
-    /// Bytes of answers on their way.
+    /// Returns the number of bytes of unsent answers.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.all().bytes()
     }
 
-    /// Connections with a request that has not been answered to its end.
+    /// Returns the number of connections with a request that has not been answered
+    /// completely.
     #[cfg(test)]
     pub(super) fn busy(&self) -> usize {
         self.all().count(|one| one.state().requests > 0)
     }
 
-    /// Connections, of all kinds.
+    /// Returns the number of connections, of all kinds.
     #[cfg(test)]
     pub(super) fn taken(&self) -> usize {
         self.all().connections.len()
@@ -217,7 +223,7 @@ impl ConnectionLimiter {
 }
 
 impl All {
-    /// Makes room for a newcomer; the kind of its place.
+    /// Makes room for a new connection, and returns the kind of its slot.
     fn room(&mut self, room: &ConnectionLimits, peer: IpAddr, now: Instant) -> Option<SlotKind> {
         if self.open(room, peer, now) {
             return Some(SlotKind::Open);
@@ -230,7 +236,7 @@ impl All {
         Some(SlotKind::Reserved)
     }
 
-    /// Whether there is a place for everything, or one could be made.
+    /// Returns `true` if there is a slot for everything, or if one could be made.
     fn open(&mut self, room: &ConnectionLimits, peer: IpAddr, now: Instant) -> bool {
         let of =
             |peer: IpAddr| move |one: &Connection| one.kind == SlotKind::Open && one.peer == peer;
@@ -251,7 +257,7 @@ impl All {
                 *counts.entry(one.peer).or_default() += 1;
             }
         }
-        // A peer gives way only to one that has no more than itself.
+        // A peer gives way only to a peer that has no more connections than itself.
         let mut peers: Vec<_> = counts
             .into_iter()
             .filter(|(_, count)| *count >= own)
@@ -271,7 +277,7 @@ impl All {
         self.connections.values().filter(|one| which(one)).count()
     }
 
-    /// Of the connections that may end, the one to end first.
+    /// Returns the id of the connection to end first, of those that may end.
     fn longest_waiting(&self, now: Instant, which: impl Fn(&Connection) -> bool) -> Option<u64> {
         let some = self.connections.iter().filter(|(_, one)| which(one));
         let ranked = some.filter_map(|(id, one)| Some((one.rank(now)?, *id)));
@@ -296,7 +302,7 @@ impl All {
         self.connections.values().map(|one| one.state().bytes).sum()
     }
 
-    /// Makes room for so many bytes; whether that could be done.
+    /// Makes room for this number of bytes; returns `true` if there is room.
     fn bytes_fit(&mut self, limit: usize, more: usize, now: Instant) -> bool {
         loop {
             if self.bytes() + more <= limit {
@@ -320,7 +326,7 @@ impl All {
     }
 }
 
-/// A connection's place, until it is dropped.
+/// The slot of a connection, until the slot is dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
     limiter: Arc<ConnectionLimiter>,
@@ -329,17 +335,17 @@ pub(super) struct ConnectionSlot {
 }
 
 impl ConnectionSlot {
-    /// What the connection is served.
+    /// Returns the kind of the slot.
     pub(super) fn kind(&self) -> SlotKind {
         self.connection.kind
     }
 
-    /// Resolves when the connection has to end for others.
+    /// Resolves when the connection has to end to make room.
     pub(super) fn ended(&self) -> WaitForCancellationFuture<'_> {
         self.connection.end.cancelled()
     }
 
-    /// A request begins.
+    /// Begins a request.
     pub(super) fn request(self: &Arc<Self>) -> Asking {
         self.connection.state().requests += 1;
         Asking {
@@ -348,13 +354,13 @@ impl ConnectionSlot {
         }
     }
 
-    /// More of a request is waited for, or there is more of it.
+    /// Records that the process waits for more of a request, or that more has come.
     pub(super) fn receiving(&self, is_waiting: bool) {
         let mut state = self.connection.state();
         state.receiving = is_waiting.then(|| state.receiving.unwrap_or_else(Instant::now));
     }
 
-    /// The client does not take more, or has taken all that was written.
+    /// Records that the client does not take more, or has taken all that was written.
     pub(super) fn sending(&self, is_waiting: bool) {
         let mut state = self.connection.state();
         state.sending = is_waiting.then(|| state.sending.unwrap_or_else(Instant::now));
@@ -375,7 +381,7 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// Counts the answer's bytes; whether there is room for them.
+    /// Counts the answer's bytes; returns `true` if there is room for them.
     pub(super) fn answer(&mut self, bytes: usize) -> bool {
         let limiter = &self.place.limiter;
         let mut all = limiter.all();
@@ -401,7 +407,8 @@ impl Drop for Asking {
     }
 }
 
-/// What counts as one peer: an address, of IPv6 the network of a site.
+/// Returns the part of an address that counts as one peer: the whole address, or the
+/// network of a site for IPv6.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {

@@ -1,10 +1,11 @@
-//! What a web page that somebody visits could send.
+//! Refuses requests that a web page of another site sends through its visitor.
 //!
-//! Its requests come from the visitor's machine, and from behind their
-//! firewall. It is told apart in two ways. A name of its own that resolves to
-//! loopback (DNS rebinding) shows in `Host`, and matters where being on this
-//! machine is all that is asked for: a page has no token to show. A request
-//! across sites shows in `Sec-Fetch-Site` or `Origin`.
+//! Such requests come from the visitor's machine, and from behind its firewall. Two signs
+//! show them:
+//! - The page's own name may resolve to loopback (DNS rebinding). The name shows in
+//!   `Host`. This matters only where a request needs nothing but to come from this
+//!   machine: a page has no token to show.
+//! - A request across sites shows in `Sec-Fetch-Site` or `Origin`.
 
 use std::net::IpAddr;
 
@@ -19,8 +20,8 @@ use super::problem::Problem;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Headers of every answer: it is of this moment, it is what it says it is,
-/// and no other page may show or use it.
+/// Headers of every answer: no cache may keep it, no client may guess its type, and no
+/// other page may show or use it.
 const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -30,19 +31,20 @@ const HEADERS: [(HeaderName, &str); 4] = [
         "same-origin",
     ),
 ];
-/// What an answer may load, unless it says so itself: nothing.
+/// The sources that a page made of an answer may load, unless the answer sets another
+/// policy: none.
 const CONTENT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Which names a request may use for this process.
+/// The host names that a request may use for this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AllowedHosts {
-    /// Those of this machine.
+    /// Names of this machine.
     Loopback,
-    /// Any: something else tells who asks.
+    /// Any name, because a token shows the caller.
     Any,
 }
 
-/// Refuses what a page of another site could have sent.
+/// Refuses requests that a page of another site could have sent.
 pub(super) async fn same_site(
     State(names): State<AllowedHosts>,
     request: Request,
@@ -54,14 +56,14 @@ pub(super) async fn same_site(
     }
 }
 
-/// Adds the headers of every answer.
+/// Adds the headers of every answer, as a layer.
 pub(super) async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     stamp(&mut response);
     response
 }
 
-/// Adds the headers that every answer has.
+/// Adds the headers of every answer to this answer.
 pub(super) fn stamp(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -78,7 +80,7 @@ fn check(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
-    // An absolute target overrides `Host`, so both have to be ours.
+    // An absolute target overrides `Host`, so both have to name this process.
     let stated = headers.get(header::HOST).map(text).or_else(|| {
         let authority = uri.authority()?;
         Some(authority.as_str())
@@ -109,8 +111,8 @@ fn check(
     }
 }
 
-/// Whether a page of this origin is a page of this process. In front of an
-/// authority may be a proxy that adds TLS.
+/// Returns `true` if a page of this origin is a page of this process. With a token
+/// required, a proxy in front of the process may have added TLS.
 fn is_of(names: AllowedHosts, origin: &str, stated: &str) -> bool {
     let https = origin
         .strip_prefix("https://")
@@ -122,7 +124,7 @@ fn refused(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, detail)
 }
 
-/// A header's text; nothing, which no check accepts, where it is not text.
+/// Returns a header's text; empty, which no check accepts, if the value is not text.
 fn text(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or_default()
 }

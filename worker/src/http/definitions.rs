@@ -1,4 +1,4 @@
-//! `GET /api/v1/definitions`: what the files say, and what is wrong with them.
+//! `GET /api/v1/definitions`: the definitions in the files, and their errors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,50 +20,51 @@ use super::problem::{Details, Problem};
 use super::query::{Id, ListQuery, Listed, StrictQuery, size};
 use crate::backend::Backend;
 
-/// The most findings that are shown of a document, and their bytes.
+/// Maximum number of findings that are shown of a document, and their maximum size in
+/// bytes.
 const LOAD_ERRORS: usize = 100;
 const LOAD_ERROR_BYTES: usize = 64 * 1024;
-/// The longest text of a finding that is shown, in bytes.
+/// Maximum length of a finding's text that is shown, in bytes.
 const TEXT_LIMIT: usize = 4 * 1024;
 
-/// A definition, or a document that should be one.
+/// A definition, or a document that should be a definition.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct DefinitionView {
-    /// Its id; `None` where that cannot be read.
+    /// Id of the definition; `None` if it cannot be read.
     pub id: Option<DefinitionId>,
-    /// What kind of document it is.
+    /// Kind of the document.
     pub kind: Kind,
-    /// Whether it is served, and how.
+    /// State of the definition: the version of it that is served, if any.
     pub status: DefinitionStatus,
     /// `path` or `path:line`, relative to the folder given.
     pub source: String,
-    /// Digest of what it says; `None` where no version of it was ever valid.
+    /// Digest of the definition's contents; `None` if no version of it was ever valid.
     pub revision: Option<Revision>,
-    /// Its own description.
+    /// Description, from the document.
     pub description: Option<String>,
-    /// What its YAML says of it.
+    /// The value of `enabled` in the YAML; `None` for anything but a workflow definition.
     pub enabled: Option<bool>,
-    /// Its labels.
+    /// Labels of the definition.
     pub labels: BTreeMap<String, String>,
-    /// The first thing that is wrong with the document.
+    /// The first error of the document.
     pub load_error: Option<Diagnostic>,
-    /// What is wrong with it: 100 findings or 64 KiB at most.
+    /// Errors of the document: 100 findings or 64 KiB at most.
     pub load_errors: Vec<Diagnostic>,
-    /// How many more findings there are.
+    /// Number of findings that are left out of `load_errors`.
     pub load_errors_truncated: usize,
 }
 
-/// Whether a definition is served, and how.
+/// State of a definition: the version of it that is served, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DefinitionStatus {
-    /// As the document says.
+    /// The document's version is served.
     Loaded,
-    /// In its last good version.
+    /// The document fails, and its last good version is served.
     Stale,
-    /// Not at all: the document fails.
+    /// The document fails, and no version is served.
     Invalid,
-    /// Not any more: the document is gone.
+    /// The document was removed, and no version is served.
     Archived,
 }
 
@@ -76,34 +77,33 @@ impl From<LoadStatus> for DefinitionStatus {
     }
 }
 
-/// What the files say.
+/// A page of the definitions.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DefinitionPage {
-    /// By id; those whose id cannot be read last.
+    /// Definitions by id; those whose id cannot be read are last.
     definitions: Vec<DefinitionView>,
-    /// How many match, on every page.
+    /// Number of definitions that match, the same on every page.
     total: usize,
-    /// Asks for the next page; `None` on the last one.
+    /// Token of the next page; `None` on the last page.
     next_page_token: Option<String>,
     /// Digest of all that is served.
     revision: Revision,
-    /// Why not all files can be seen; nothing is removed while there is a reason.
+    /// Reasons why not all files can be read; nothing is removed while there is a reason.
     incomplete: Vec<String>,
 }
 
-/// A definition before it is shown: a list holds thousands, and shows some.
+/// A definition before it is shown: a list holds thousands, but shows few.
 struct Row<'a> {
     kind: Kind,
     id: Option<&'a DefinitionId>,
     status: DefinitionStatus,
     source: &'a str,
     of: Of<'a>,
-    /// What is wrong with its document, or with its file where no document
-    /// states its id.
+    /// The errors of the document, or of its file if no document states the id.
     errors: Vec<&'a [Diagnostic]>,
 }
 
-/// What there is to show of it.
+/// The contents of a row that can be shown.
 enum Of<'a> {
     Workflow(&'a Loaded),
     Calendar(&'a LoadedCalendar),
@@ -142,7 +142,7 @@ impl Listed for Row<'_> {
     }
 }
 
-/// What the files say, and what is wrong with them.
+/// Lists the definitions in the files, with their errors.
 #[utoipa::path(
     get, path = "/api/v1/definitions", operation_id = "list_definitions", tag = "definitions",
     params(ListQuery<DefinitionStatus>),
@@ -168,7 +168,7 @@ pub(super) async fn list<B: Backend>(
     service.list_workers.work(page).await?
 }
 
-/// One definition, or one failing document that states its id.
+/// Returns one definition, or one failing document that states its id.
 #[utoipa::path(
     get, path = "/api/v1/definitions/{id}", operation_id = "get_definition", tag = "definitions",
     params(("id" = String, Path, description = "Its id")),
@@ -197,8 +197,8 @@ pub(super) async fn one<B: Backend>(
     service.list_workers.work(found).await?.map(Json)
 }
 
-/// Every definition, calendar and failing document: by id, those without one
-/// last; a definition before a calendar with its id.
+/// Returns a row for every definition, calendar and failing document, by id. Rows without
+/// an id are last; a definition comes before a calendar with its id.
 fn rows(snapshot: &Snapshot) -> Vec<Row<'_>> {
     let mut by_id: BTreeMap<_, Vec<&[Diagnostic]>> = BTreeMap::new();
     let mut by_file: BTreeMap<_, Vec<&[Diagnostic]>> = BTreeMap::new();
@@ -207,13 +207,13 @@ fn rows(snapshot: &Snapshot) -> Vec<Row<'_>> {
             Some(id) => by_id.entry((of_calendar(failed.kind), id)).or_default(),
             None => by_file.entry(file_of(&failed.source)).or_default(),
         };
-        // A view shows no more, and a file may have thousands of documents.
+        // A view shows no more findings, and a file may have thousands of documents.
         if errors.len() < LOAD_ERRORS {
             errors.push(failed.errors.as_slice());
         }
     }
-    // A last good version is served for what its document says, or for what
-    // its file says where no document states the id.
+    // A last good version is served because of the errors of its document, or of its file
+    // if no document states the id.
     let errors_of = |calendar: bool, id, status, source: &str| {
         let errors = by_id.get(&(calendar, id)).or_else(|| match status {
             LoadStatus::Loaded => None,
@@ -271,7 +271,7 @@ fn rows(snapshot: &Snapshot) -> Vec<Row<'_>> {
     all
 }
 
-/// Whether errors of a document of this kind are a calendar's.
+/// Returns `true` if errors of a document of this kind belong to a calendar.
 fn of_calendar(kind: Kind) -> bool {
     kind == Kind::Calendar
 }
@@ -319,7 +319,7 @@ impl Row<'_> {
     }
 }
 
-/// A finding whose texts are not longer than a page can do with.
+/// Returns a finding with texts that are not longer than the limit.
 fn shortened(finding: &Diagnostic) -> Diagnostic {
     let mut finding = finding.clone();
     let texts = [&mut finding.path, &mut finding.message].into_iter();

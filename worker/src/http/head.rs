@@ -1,8 +1,7 @@
-//! What a request's head may be: its size, and how often a header may stand in it.
+//! Checks a request's head: its size, and headers that may occur only once.
 //!
-//! A header that has one value and stands there twice is read differently by
-//! whoever comes first and last: a proxy checks one, the process believes the
-//! other. Such a request is refused, whatever it asks for.
+//! If a header that has one value occurs twice, a proxy may check the first and the
+//! process believe the last. Such a request is refused, whatever it asks for.
 
 use axum::extract::Request;
 use axum::http::uri::Authority;
@@ -13,14 +12,14 @@ use axum::response::Response;
 use super::limits;
 use super::problem::Problem;
 
-/// The most bytes of a head: its target, and its headers as they are sent.
+/// Maximum size of a head, in bytes: its target, and its headers as they are sent.
 pub(super) const HEAD_LIMIT: usize = 64 * 1024;
-/// The most bytes of a target.
+/// Maximum size of a target, in bytes.
 const TARGET_LIMIT: usize = 16 * 1024;
-/// Bytes that a header has beside its name and value.
+/// Number of bytes that a header has beside its name and value.
 const SEPARATORS: usize = ": \r\n".len();
 
-/// Headers that have one value.
+/// Headers that may occur only once.
 const SINGLE: [HeaderName; 7] = [
     header::HOST,
     header::ORIGIN,
@@ -31,7 +30,7 @@ const SINGLE: [HeaderName; 7] = [
     HeaderName::from_static("sec-fetch-site"),
 ];
 
-/// Refuses a head that is too large or says two things.
+/// Refuses a head that is too large or contradicts itself.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     match problem(request.version(), request.uri(), request.headers()) {
         None => next.run(request).await,
@@ -78,7 +77,7 @@ fn target_length(uri: &Uri) -> usize {
             .map_or(0, |target| target.as_str().len())
 }
 
-/// Whether this is a name or an address, with a port or without.
+/// Returns `true` if this is a name or an address, with or without a port.
 fn is_host(text: &[u8]) -> bool {
     !text.contains(&b'@') && Authority::try_from(text).is_ok_and(|host| !host.host().is_empty())
 }

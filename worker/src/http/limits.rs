@@ -1,4 +1,4 @@
-//! How much a request may be, and how long it may take.
+//! Limits on requests: their size, their number and their time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,22 +16,22 @@ use tokio::time::timeout;
 use super::Caller;
 use super::problem::Problem;
 
-/// The largest request body, in bytes.
+/// Maximum size of a request body, in bytes.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
-/// How long a body may take to arrive.
+/// Maximum time until a body has arrived.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// How long an answer may take. Longer than anything should.
+/// Maximum time until an answer, longer than any handler should need.
 pub(super) const ANSWER_TIME: Duration = Duration::from_mins(2);
-/// How long what nobody wants is read, so that a client that is still sending
-/// gets to see its answer: closing before would reset the connection.
+/// Maximum time for which an unwanted body is read. A client that is still sending then
+/// gets its answer: closing earlier would reset the connection.
 const LINGER: Duration = Duration::from_secs(10);
-/// How many lists are put together at a time, each on a thread of its own.
+/// Maximum number of lists that are put together at a time, each on a thread of its own.
 const LISTS: usize = 2;
-/// How long a request waits for its turn to have one put together.
+/// Maximum time that a request waits for its turn to have a list put together.
 const LIST_WAIT: Duration = Duration::from_secs(10);
 
-/// Requests of a kind that may be served at a time, and how many of one
-/// caller: the last places are for somebody else.
+/// Maximum number of requests of a kind that are served at a time, in total and of one
+/// caller: the last ones are reserved for other callers.
 #[derive(Debug)]
 pub(super) struct ConcurrencyLimit {
     what: &'static str,
@@ -40,7 +40,7 @@ pub(super) struct ConcurrencyLimit {
     taken: Mutex<BTreeMap<String, usize>>,
 }
 
-/// A request's turn, until it is dropped.
+/// Permission to serve a request, until it is dropped.
 #[derive(Debug)]
 pub(super) struct ConcurrencyPermit<'a> {
     turns: &'a ConcurrencyLimit,
@@ -48,7 +48,8 @@ pub(super) struct ConcurrencyPermit<'a> {
 }
 
 impl ConcurrencyLimit {
-    /// `all` at a time; `what` says in an error what they wait for.
+    /// Creates a limit of `all` requests at a time, `each` of one caller; in errors,
+    /// `what` names what the requests wait for.
     pub(super) fn new(what: &'static str, all: usize, each: usize) -> Self {
         Self {
             what,
@@ -58,7 +59,10 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// A turn of the caller, or a 429.
+    /// Takes a permit for the caller.
+    ///
+    /// # Errors
+    /// A 429, if too many requests are being served.
     pub(super) fn take(&self, caller: &Caller) -> Result<ConcurrencyPermit<'_>, Problem> {
         let mut taken = self.taken();
         let own = taken.get(&caller.name).copied().unwrap_or_default();
@@ -94,8 +98,7 @@ impl Drop for ConcurrencyPermit<'_> {
     }
 }
 
-/// Work over long lists, a little at a time and off the threads that serve
-/// everybody.
+/// Work over long lists, a few at a time, away from the threads that serve all requests.
 #[derive(Debug)]
 pub(super) struct ListWorkers(Arc<Semaphore>);
 
@@ -106,8 +109,8 @@ impl Default for ListWorkers {
 }
 
 impl ListWorkers {
-    /// Does `work` when it is its turn. Once begun it goes on, and keeps its
-    /// turn, also when whoever asked has gone.
+    /// Does `work` when its turn comes. Work that has begun continues, and keeps its
+    /// turn, even if the client has gone.
     pub(super) async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -129,7 +132,7 @@ impl ListWorkers {
     }
 }
 
-/// Reads the body before the handler runs, when it is not too large.
+/// Reads the body before the handler runs, if the body is not too large.
 pub(super) async fn body(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
@@ -153,7 +156,7 @@ pub(super) async fn body(request: Request, next: Next) -> Response {
     problem.into_response()
 }
 
-/// Leaves the body unread: nothing that is served to everyone takes one.
+/// Leaves the body unread: no endpoint that is served to everyone takes a body.
 pub(super) async fn no_body(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let answer = next.run(Request::from_parts(head.clone(), Body::empty()));
@@ -161,7 +164,7 @@ pub(super) async fn no_body(request: Request, next: Next) -> Response {
     refuse(Request::from_parts(head, body), answer)
 }
 
-/// Ends a request whose answer does not come.
+/// Ends a request that gets no answer in time.
 pub(super) async fn time(request: Request, next: Next) -> Response {
     timeout(ANSWER_TIME, next.run(request))
         .await
@@ -171,9 +174,9 @@ pub(super) async fn time(request: Request, next: Next) -> Response {
         })
 }
 
-/// Answers without a look at the body, in a way that reaches the client.
+/// Answers without reading the body first, in a way that reaches the client.
 pub(super) fn refuse(request: Request, answer: impl IntoResponse) -> Response {
-    // Who waits for a word to go on does not send now.
+    // A client that waits for `100 Continue` does not send now.
     let is_waiting = request.headers().contains_key(header::EXPECT);
     let body: Body = request.into_body();
     if !is_waiting && !body.is_end_stream() {

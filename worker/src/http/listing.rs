@@ -1,5 +1,5 @@
-//! The list of schedules, kept for a moment: whoever reads it in pages makes
-//! the server list everything once, and reads one state of things.
+//! The list of schedules, cached for a short time: a client that reads it in pages makes
+//! the server list everything only once, and reads one consistent state.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,29 +12,30 @@ use tokio::time::Instant;
 
 use crate::backend::{Backend, BackendError};
 
-/// How old the list may be that a first page is taken from.
+/// Maximum age of the list that a first page is taken from.
 const FRESH: Duration = Duration::from_secs(2);
-/// How old the one may be that further pages are taken from.
+/// Maximum age of the list that further pages are taken from.
 const KEPT: Duration = Duration::from_mins(1);
 
 /// The project's schedules as they were listed.
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// When.
+    /// Time at which the listing began.
     pub(super) at: Timestamp,
     began: Instant,
-    /// By definition.
+    /// The schedules, by definition.
     pub(super) schedules: Vec<ScheduleView>,
-    /// States that could not be checked for some of them.
+    /// States that could not be checked for some of the schedules.
     pub(super) unknown: BTreeSet<ScheduleState>,
 }
 
-/// The last listing, while somebody may be reading it.
+/// The last listing, while a client may be reading it.
 #[derive(Debug, Default)]
 pub(super) struct Listings(Arc<Mutex<Option<Arc<Listing>>>>);
 
 impl Listings {
-    /// The schedules, of just now for a first page. One listing at a time.
+    /// Returns the schedules; for a first page, as they were a moment ago. Only one
+    /// listing is made at a time.
     pub(super) async fn get(
         &self,
         backend: &impl Backend,
@@ -59,12 +60,14 @@ impl Listings {
         Ok(listing)
     }
 
-    /// Lets the next first page see what was just changed.
+    /// Forgets the listing, so that the next first page shows a change that was just
+    /// made.
     pub(super) async fn forget(&self) {
         *self.0.lock().await = None;
     }
 
-    /// Ten thousand schedules need not be held when nobody reads them.
+    /// Forgets the listing once it is too old: ten thousand schedules need not stay in
+    /// memory when nobody reads them.
     fn forget_later(&self) {
         let kept = Arc::downgrade(&self.0);
         tokio::spawn(async move {

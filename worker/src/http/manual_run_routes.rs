@@ -1,5 +1,4 @@
-//! `POST /api/v1/schedules/{id}/trigger` and `/backfill`: runs that an
-//! operator asks for, and what came of them.
+//! `POST /api/v1/schedules/{id}/trigger` and `/backfill`: manual runs, and their results.
 
 use std::sync::Arc;
 
@@ -25,13 +24,14 @@ use super::problem::{Details, Problem};
 use super::query::Id;
 use crate::backend::Backend;
 
-/// The body of a trigger; there may be none, or `null`.
+/// The body of a trigger; it may be absent or `null`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct TriggerBody {
-    /// What happens while another run goes on; the schedule's own policy where left out.
+    /// Overlap policy to use if another run is running; the schedule's own policy if left
+    /// out.
     overlap: Option<OverlapPolicy>,
-    /// Why.
+    /// Reason for the run.
     reason: String,
 }
 
@@ -39,18 +39,19 @@ pub(super) struct TriggerBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BackfillBody {
-    /// The first moment: RFC 3339, or local to the schedule's zone.
+    /// Start of the time range: RFC 3339, or local to the schedule's zone.
     #[schema(value_type = String)]
     from: When,
-    /// The first moment after it.
+    /// End of the time range, which is not part of it.
     #[schema(value_type = String)]
     to: When,
-    /// What happens while another run goes on; the schedule's own policy where left out.
+    /// Overlap policy to use if another run is running; the schedule's own policy if left
+    /// out.
     overlap: Option<OverlapPolicy>,
-    /// The most runs; 100 where left out.
+    /// Maximum number of runs; 100 if left out.
     #[schema(minimum = 1, maximum = 10_000)]
     limit: Option<u32>,
-    /// Why.
+    /// Reason for the runs.
     #[serde(default)]
     reason: String,
 }
@@ -103,7 +104,7 @@ pub(super) async fn trigger<B: Backend>(
     ask(&service, RunKind::Trigger, &id, &caller, &headers, request).await
 }
 
-/// Starts the runs of a schedule for a time that is over.
+/// Starts the runs of a schedule for a time range in the past.
 #[utoipa::path(
     post, path = "/api/v1/schedules/{id}/backfill", operation_id = "backfill", tag = "schedules",
     params(
@@ -149,7 +150,7 @@ pub(super) async fn backfill<B: Backend>(
     ask(&service, RunKind::Backfill, &id, &caller, &headers, request).await
 }
 
-/// A body of JSON. A form of another site cannot send one.
+/// Reads a JSON body. A form of another site cannot send one.
 fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
     let is_json = headers
         .get(header::CONTENT_TYPE)

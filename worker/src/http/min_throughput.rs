@@ -1,7 +1,7 @@
-//! A socket whose client has to take what is sent to it.
+//! A socket that fails if its client takes too slowly what is sent to it.
 //!
-//! Neither hyper nor the kernel gives up on a client that reads a byte a
-//! minute; its answer would stay in memory all the while.
+//! Neither hyper nor the kernel gives up on a client that reads a byte a minute; its
+//! answer would stay in memory all the while.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,18 +15,18 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::connection_limiter::{ConnectionSlot, ShedReason};
 
-/// The size that the kernel's send buffer is asked to have, in bytes. It
-/// doubles it. Left alone it grows to megabytes a connection.
+/// Size that the kernel's send buffer is asked to have, in bytes. The kernel doubles it.
+/// Without a limit the buffer grows to megabytes for each connection.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Time between two looks at what a slow client takes.
+/// Interval between two checks of a slow client's speed.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How fast a client has to be.
+/// Minimum speed of a client.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MinThroughput {
-    /// How long it may take nothing or little.
+    /// Maximum time for which the client may take little or nothing.
     pub(super) grace: Duration,
-    /// What it has to take from then on, on average, in bytes a second.
+    /// Minimum average speed after that time, in bytes per second.
     pub(super) least: u64,
 }
 
@@ -39,11 +39,11 @@ pub(super) struct MinThroughputStream {
     stall: Option<Stall>,
 }
 
-/// Something written that the client has not taken.
+/// A time in which the client has not taken all that was written.
 #[derive(Debug)]
 struct Stall {
     since: Instant,
-    /// What it has taken since.
+    /// Number of bytes that the client has taken since then.
     bytes: u64,
     next_check: Pin<Box<Sleep>>,
 }
@@ -63,7 +63,7 @@ impl MinThroughputStream {
         }
     }
 
-    /// Watches a write, which may fail for being too slow.
+    /// Watches a write, and fails it if the client is too slow.
     fn check_speed(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,12 +1,15 @@
 //! HTTP: section 8 of the contract, as far as it reads, syncs, overrides and runs.
 //!
-//! Always holds: a handler that fails answers an RFC 9457 problem; whoever
-//! asks for more than the probes and the metrics page has shown an authority
-//! (see `auth`) or, where none is asked for, comes from this machine; a page of
-//! another site can neither read nor trigger anything through a visitor's
-//! browser (see `cross_site`); no client takes more than its share (see `limits`,
-//! `connection_limiter` and `server`). What is answered comes from a [`Backend`]; nothing here
-//! knows a Temporal client.
+//! Always holds:
+//! - A handler that fails answers an RFC 9457 problem.
+//! - A client that asks for more than the probes and the metrics page has shown a token
+//!   (see `auth`) or, if no token is required, comes from this machine.
+//! - A page of another site can neither read nor trigger anything through a visitor's
+//!   browser (see `cross_site`).
+//! - No client takes more than its share (see `limits`, `connection_limiter` and
+//!   `server`).
+//!
+//! Answers come from a [`Backend`]; no module here knows a Temporal client.
 
 mod auth;
 mod connection_limiter;
@@ -49,22 +52,22 @@ use crate::backend::Backend;
 pub use self::auth::{AuthError, Authority, Caller};
 pub use self::definitions::{DefinitionStatus, DefinitionView};
 
-/// How many requests may wait for a pass at a time: the server takes 10
-/// updates of a workflow at a time, and others send some too.
+/// Maximum number of requests that wait for a pass at a time: the server takes 10 updates
+/// of a workflow at a time, and others send some too.
 const SYNCS: usize = 8;
-/// How many requests may wait for a run at a time.
+/// Maximum number of requests that wait for a run at a time.
 const RUNS: usize = 64;
-/// How many plans may be made at a time: each lists and describes schedules.
+/// Maximum number of plans that are made at a time: each lists and describes schedules.
 const PLANS: usize = 2;
-/// How many lists may be asked for at a time. Few are put together at once: so
-/// many others one has to wait for.
+/// Maximum number of lists that are asked for at a time. Few lists are put together at a
+/// time, so a request has to wait for the others.
 const LISTS: usize = 32;
-/// How many schedules may be described at a time.
+/// Maximum number of schedules that are described at a time.
 const DESCRIBE_CONCURRENCY: usize = 16;
-/// How long a request waits for its pass.
+/// Maximum time that a request waits for its pass.
 const SYNC_WAIT: Duration = Duration::from_secs(30);
 
-/// What handlers share.
+/// The state that handlers share.
 struct Service<B> {
     backend: Arc<B>,
     status_cache: StatusCache,
@@ -80,15 +83,15 @@ struct Service<B> {
     stop: CancellationToken,
 }
 
-/// Serves until `stop`; requests in progress are finished, those that wait for
-/// a pass at once.
+/// Serves until `stop`. Requests in progress are finished; those that wait for a pass are
+/// answered immediately.
 pub async fn serve<B: Backend>(
     listener: TcpListener,
     backend: Arc<B>,
     authority: Authority,
     stop: CancellationToken,
 ) {
-    // Callers without a name are all the same one.
+    // All callers without a name count as the same caller.
     let is_named = authority.is_asked_for();
     let turns = |what, all: usize| {
         let each = if is_named { all - all.div_ceil(4) } else { all };
@@ -147,7 +150,7 @@ fn router<B: Backend>(
         .with_state(service)
 }
 
-/// What is served to everyone.
+/// Routes that are served to everyone.
 fn probes<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
     OpenApiRouter::new()
         .routes(routes!(probes::healthz))
@@ -155,7 +158,8 @@ fn probes<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
         .routes(routes!(probes::metrics))
 }
 
-/// What needs authority. Methods of one path stand in one `routes!`.
+/// Routes that require a token, or a client of this machine. Methods of one path are in
+/// one `routes!`.
 fn api<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
     OpenApiRouter::new()
         .routes(routes!(sync::sync))
@@ -171,7 +175,7 @@ fn api<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
         .routes(routes!(openapi::openapi))
 }
 
-/// Asks for authority, for what is not there too.
+/// Puts the routes behind the authority, which also covers paths that do not exist.
 fn behind<B: Backend>(
     authority: &Authority,
     api: Router<Arc<Service<B>>>,
@@ -182,7 +186,7 @@ fn behind<B: Backend>(
         AllowedHosts::Loopback
     };
     let authorise = middleware::from_fn_with_state(authority.clone(), auth::authorise);
-    // The last layer is the first to see a request.
+    // The last layer is the first to get a request.
     api.fallback(problem::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn(limits::body))

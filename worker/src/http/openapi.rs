@@ -1,9 +1,9 @@
-//! `GET /api/v1/openapi.json`: the API described, out of the handlers that
-//! serve it.
+//! `GET /api/v1/openapi.json`: the description of the API, generated from the handlers
+//! that serve it.
 //!
-//! A handler joins with `#[utoipa::path]` above it and `routes!` in
-//! [`super::router`], which routes what it describes: neither can be without
-//! the other. What every endpoint has in common is added here.
+//! A handler joins with `#[utoipa::path]` above it and `routes!` in [`super::router`].
+//! `routes!` routes the path that `#[utoipa::path]` describes, so neither can exist
+//! without the other. The parts that all endpoints have in common are added here.
 
 use std::collections::BTreeMap;
 
@@ -25,10 +25,10 @@ use super::problem::{Details, Problem};
 
 /// The media type of problems.
 pub(super) const PROBLEM: &str = "application/problem+json";
-/// What the description calls the way to show authority.
+/// Name of the security scheme in the description.
 const BEARER: &str = "bearer";
 
-/// What every request may be answered.
+/// Error responses that every request may get.
 const COMMON: [(&str, &str); 6] = [
     ("400", "The request cannot be read"),
     ("408", "The body takes too long"),
@@ -40,7 +40,7 @@ const COMMON: [(&str, &str); 6] = [
         "There is no answer, now; `Retry-After` says when to ask again",
     ),
 ];
-/// What every request that needs authority may be answered.
+/// Error responses that every request with required authority may get.
 const GUARDED: [(&str, &str); 3] = [
     ("401", "No good token is shown"),
     (
@@ -50,7 +50,7 @@ const GUARDED: [(&str, &str); 3] = [
     ("429", "Too many ask; `Retry-After` says when to ask again"),
 ];
 
-/// What a request that needs Temporal may be answered, too.
+/// Further error responses of a request that needs Temporal.
 pub(super) struct Upstream;
 
 impl IntoResponses for Upstream {
@@ -68,7 +68,7 @@ impl IntoResponses for Upstream {
     }
 }
 
-/// This description.
+/// Returns this description of the API.
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", operation_id = "openapi", tag = "process",
     responses((status = 200, description = "OpenAPI 3.1", body = Value))
@@ -77,16 +77,17 @@ pub(super) async fn openapi(Extension(Text(text)): Extension<Text>) -> Response 
     json(text)
 }
 
-/// The description as it is answered: one text, shared by all who read it.
+/// The description as it is answered: one text, shared by all readers.
 #[derive(Debug, Clone)]
 pub(super) struct Text(Bytes);
 
-/// The text of a description.
+/// Returns the text of a description.
 pub(super) fn text(document: &Value) -> Text {
     Text(document.to_string().into())
 }
 
-/// An answer of JSON, written at once: not where everybody's requests are served.
+/// Serializes a value into a JSON answer immediately, so that the threads that serve all
+/// requests do not have to.
 pub(super) fn written(value: &impl Serialize) -> Result<Response, Problem> {
     let text = serde_json::to_vec(value).map_err(|error| {
         let detail = format!("the answer cannot be written: {error}");
@@ -102,7 +103,8 @@ fn json(text: impl Into<Body>) -> Response {
     response
 }
 
-/// The description, of what is open to everyone and what needs authority.
+/// Merges the descriptions of the routes that are open to everyone and of those that
+/// require authority.
 pub(super) fn document(mut open: OpenApi, mut guarded: OpenApi) -> Value {
     for operation in operations(&mut guarded) {
         answer(operation, &GUARDED);
@@ -143,7 +145,7 @@ fn operations(api: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
     })
 }
 
-/// Adds answers that the operation does not describe itself.
+/// Adds responses that the operation does not describe itself.
 fn answer(operation: &mut Operation, answers: &[(&str, &str)]) {
     let responses = &mut operation.responses.responses;
     for (status, what) in answers {

@@ -1,5 +1,5 @@
-//! `PATCH /api/v1/schedules/{id}` and `DELETE …/override`: what an operator
-//! sets over the YAML, and gives back.
+//! `PATCH /api/v1/schedules/{id}` and `DELETE …/override`: set and clear an operator's
+//! override.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,25 +28,27 @@ use super::sync::{Accepted, accepted, report};
 use crate::backend::Backend;
 use crate::backoff::random;
 
-/// What a client names a request with, so that it can send it again.
+/// The header with the client's name for a request, so that the client can send the
+/// request again.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// The longest such name, in bytes.
+/// Maximum length of such a name, in bytes.
 const KEY_LIMIT: usize = 150;
 
-/// A change of what is overridden; what is left out stays as it is.
+/// A change of the override; values that are left out stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Patch {
-    /// Whether it fires.
+    /// `true` if the schedule fires.
     enabled: Option<bool>,
-    /// One cron string or several.
+    /// Cron string, or a list of cron strings.
     cron: Option<OneOrMore>,
-    /// IANA name.
+    /// IANA name of the timezone.
     timezone: Option<String>,
-    /// Why; must not be empty.
+    /// Reason for the override; must not be empty.
     #[schema(min_length = 1, max_length = 480)]
     reason: String,
-    /// How long, like `2h` or `7d`, as definitions write durations; until it is cleared or the file changes it where left out.
+    /// Duration of the override, like `2h` or `7d`, as definitions write durations. If
+    /// left out, the override lasts until it is cleared or the file changes.
     #[serde(rename = "for")]
     duration: Option<String>,
 }
@@ -58,7 +60,7 @@ enum OneOrMore {
     More(Vec<String>),
 }
 
-/// Overrides what the YAML says of a schedule, and answers it as it is then.
+/// Overrides values of a schedule's file, and returns the schedule with them.
 #[utoipa::path(
     patch, path = "/api/v1/schedules/{id}", operation_id = "override", tag = "schedules",
     params(
@@ -107,7 +109,7 @@ pub(super) async fn patch<B: Backend>(
     send(&service, &id, &caller, &headers, request).await
 }
 
-/// Gives back what is overridden, and answers the schedule as it is then.
+/// Clears the override of a schedule, and returns the schedule without it.
 #[utoipa::path(
     delete, path = "/api/v1/schedules/{id}/override", operation_id = "clear_override",
     tag = "schedules",
@@ -151,7 +153,8 @@ fn until(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
         .map_err(|error| bad(error.to_string()))
 }
 
-/// Asks, waits for the pass that does it, and answers the schedule as it is then.
+/// Sends the request, waits for the pass that applies it, and answers the schedule as it
+/// is then.
 async fn send<B: Backend>(
     service: &Service<B>,
     id: &str,
@@ -192,7 +195,8 @@ async fn send<B: Backend>(
     let Some(report) = done else {
         return Ok(accepted(pass));
     };
-    // Of a pass long ago, asked about again, the schedule alone tells.
+    // The report of an old pass may be forgotten: then only the schedule shows the
+    // result.
     if let Some(problem) = report.and_then(|report| failed(&report, &definition)) {
         return Err(problem);
     }
@@ -202,7 +206,7 @@ async fn send<B: Backend>(
     }
 }
 
-/// What kept the pass from doing it.
+/// Returns the error that kept the pass from applying the override.
 fn failed(report: &Report, id: &DefinitionId) -> Option<Problem> {
     let id = id.to_string();
     let error = report
@@ -213,7 +217,7 @@ fn failed(report: &Report, id: &DefinitionId) -> Option<Problem> {
     Some(problem.with("pass", json!(report.pass)))
 }
 
-/// The client's name for the request, or one of our own.
+/// Returns the client's name for the request, or a generated name.
 pub(super) fn request_id(headers: &HeaderMap) -> Result<String, Problem> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(format!("http-{:016x}{:016x}", random(), random()));

@@ -1,4 +1,4 @@
-//! What is served to everyone: the probes, and the metrics page.
+//! The endpoints that are served to everyone: the probes and the metrics page.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -18,7 +18,7 @@ use crate::health::Readiness;
 /// The paths that are served to everyone.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
-/// Whether the process works.
+/// Returns 200 while the process works.
 #[utoipa::path(
     get, path = "/healthz", operation_id = "healthz", tag = "process",
     responses((status = 200, description = "It does", body = String))
@@ -27,7 +27,7 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether a full pass has been done since the process started.
+/// Returns 200 once a full pass has been done since the process started.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "process",
     responses(
@@ -45,7 +45,7 @@ pub(super) async fn readyz<B: Backend>(State(service): State<Arc<Service<B>>>) -
     (status, Json(readiness)).into_response()
 }
 
-/// Almanac's metrics and the SDK's, for Prometheus.
+/// Returns Almanac's metrics and the SDK's, in the text format of Prometheus.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "metrics", tag = "process",
     responses((status = 200, description = "The page", body = String))
@@ -57,14 +57,15 @@ pub(super) async fn metrics<B: Backend>(State(service): State<Arc<Service<B>>>) 
     (kind, service.metrics.get(page)).into_response()
 }
 
-/// Whether this is served to everyone, and on places of the reserve.
+/// Returns `true` if this path is served to everyone, also on slots of the reserve.
 pub(super) fn is_probe(path: &str) -> bool {
     PROBES.contains(&path)
 }
 
-/// The metrics page, shared by all who ask while it is being made: one is made
-/// at a time, and who has waited takes one that was begun after they asked. So
-/// nobody gets an old page, and a crowd has it made no more often than one does.
+/// The metrics page, shared by all requests that wait while it is made. One page is made
+/// at a time, and a request that has waited takes a page that was begun after the request
+/// came. So no request gets an old page, and many requests have the page made no more
+/// often than one does.
 #[derive(Debug, Default)]
 pub(super) struct Metrics(Mutex<Option<(Instant, Bytes)>>);
 
@@ -84,8 +85,8 @@ impl Metrics {
     }
 }
 
-/// The series of the revision that is held. Recorded like the others it would
-/// add one for each revision that ever was.
+/// Returns the series of the revision that the registry holds. If the recorder held it
+/// like the others, each earlier revision would keep a series.
 fn revision(revision: &Revision) -> String {
     if revision.as_str().is_empty() {
         return String::new();

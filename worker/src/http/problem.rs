@@ -10,22 +10,22 @@ use utoipa::ToSchema;
 use super::openapi::PROBLEM;
 use crate::backend::BackendError;
 
-/// How soon to come back, in seconds.
+/// Time after which a client should try again, in seconds.
 const RETRY_AFTER: u32 = 5;
 
-/// An error: RFC 9457. Some have more members.
+/// An error: RFC 9457. Some errors have more members.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(title = "Problem")]
 pub(super) struct Details {
-    /// Always `about:blank`: the status says what kind it is.
+    /// Always `about:blank`: the status gives the kind of the problem.
     r#type: &'static str,
     /// The status in words.
     title: &'static str,
-    /// The status.
+    /// The HTTP status code.
     status: u16,
-    /// What happened, for people.
+    /// Description of the error, for people.
     detail: String,
-    /// For programs.
+    /// Further members, for programs.
     #[serde(flatten)]
     more: Map<String, Value>,
 }
@@ -39,7 +39,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// An error with this status, and what happened, for people.
+    /// Creates an error with this status and a description for people.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -48,7 +48,7 @@ impl Problem {
         }
     }
 
-    /// The status.
+    /// Returns the status of the answer.
     #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
         self.status

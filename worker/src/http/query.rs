@@ -1,5 +1,4 @@
-//! Query parameters: which part of a list is asked for, and errors that name
-//! the parameter.
+//! Query parameters: they select a part of a list, and their errors name the parameter.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -17,17 +16,18 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::problem::Problem;
 
-/// The most entries of one page.
+/// Maximum number of entries on a page.
 const PAGE_LIMIT: u16 = 1000;
-/// The entries of a page that names no limit.
+/// Number of entries on a page if the query names no limit.
 const PAGE: u16 = 100;
-/// The longest token, in hexadecimal digits.
+/// Maximum length of a page token, in hexadecimal digits.
 const TOKEN_LIMIT: usize = 10_000;
-/// The most bytes of a page's entries. One that is larger stands alone.
+/// Maximum size of a page's entries, in bytes. An entry that is larger is alone on its
+/// page.
 pub(super) const PAGE_BYTES: usize = 1024 * 1024;
-/// The most labels that are asked for at a time.
+/// Maximum number of labels in a query.
 const LABELS: usize = 20;
-/// The longest text to look for, in bytes.
+/// Maximum length of the text to search for, in bytes.
 const TEXT_LIMIT: usize = 200;
 /// The parameters that may be given several times.
 const LISTS: [&str; 1] = ["label"];
@@ -78,7 +78,7 @@ fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, String> 
             given.insert(name, value.into());
         }
     }
-    // Each has a default, so the one that fails alone is the one that is bad.
+    // Each parameter has a default, so the one that fails alone is the bad one.
     for (name, value) in &given {
         let one = Map::from_iter([(name.clone(), value.clone())]);
         if let Err(error) = serde_json::from_value::<T>(Value::Object(one)) {
@@ -88,7 +88,7 @@ fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, String> 
     serde_json::from_value(Value::Object(given)).map_err(|error| error.to_string())
 }
 
-/// Reads a value out of a parameter's text.
+/// Reads a value from a parameter's text.
 pub(super) fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -99,7 +99,7 @@ where
         .map_err(|error| D::Error::custom(format!("`{text}`: {error}")))
 }
 
-/// Which entries of a list are asked for. `S` are the states they may be in.
+/// The query for a part of a list. `S` is the type of the entries' states.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(
     default,
@@ -108,22 +108,24 @@ where
 )]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery<S: PartialSchema> {
-    /// How many are answered at most.
+    /// Maximum number of entries to return.
     #[serde(deserialize_with = "limit")]
     #[param(minimum = 1, maximum = 1000, default = 100, value_type = u16, required = false)]
     limit: u16,
-    /// The `next_page_token` of the page before. It stays good when entries come and go.
+    /// The `next_page_token` of the page before. It stays valid when entries are added or
+    /// removed.
     #[param(pattern = "^([0-9a-f]{2}){1,5000}$", value_type = Option<String>)]
     page_token: Option<Token>,
-    /// `NAME=VALUE`: just those with this label. Several must all be there.
+    /// `NAME=VALUE`: only entries with this label. If repeated, an entry must have all
+    /// the labels.
     #[serde(deserialize_with = "labels")]
     #[param(style = Form, explode, inline, required = false, max_items = 20)]
     label: Vec<Label>,
-    /// Just those in this state.
+    /// Only entries in this state.
     #[param(inline)]
     state: Option<S>,
-    /// Just those with this text in their id, source or description, in whatever case;
-    /// 200 bytes of UTF-8 at most.
+    /// Only entries with this text in their id, source or description, in upper or lower
+    /// case; 200 bytes of UTF-8 at most.
     #[serde(deserialize_with = "text")]
     #[param(max_length = 200)]
     q: Option<String>,
@@ -201,7 +203,7 @@ impl TryFrom<String> for Label {
     }
 }
 
-/// The place of the last entry of a page.
+/// The sort key of the last entry of a page.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 struct Token(Vec<u8>);
@@ -220,7 +222,7 @@ impl TryFrom<String> for Token {
     }
 }
 
-/// How many bytes a value has as JSON.
+/// Returns the number of bytes that a value has as JSON.
 pub(super) fn size(value: &impl Serialize) -> usize {
     struct Counter(usize);
     impl io::Write for Counter {
@@ -234,45 +236,45 @@ pub(super) fn size(value: &impl Serialize) -> usize {
         }
     }
     let mut counter = Counter(0);
-    // What cannot be written is refused where it is written.
+    // A value that cannot be written is refused where the answer is written.
     let _written = serde_json::to_writer(&mut counter, value);
     counter.0
 }
 
 /// An entry of a list.
 pub(super) trait Listed {
-    /// What it may be filtered by.
+    /// The states that entries can be filtered by.
     type State: PartialEq;
 
-    /// Its place: the list is in the order of these, which are unique.
+    /// Returns the sort key of the entry; keys are unique.
     fn place(&self) -> Vec<u8>;
-    /// Its state.
+    /// Returns the state of the entry.
     fn state(&self) -> Self::State;
-    /// Its labels.
+    /// Returns the labels of the entry.
     fn labels(&self) -> &BTreeMap<String, String>;
-    /// Its id, source and description.
+    /// Returns the entry's id, source and description.
     fn texts(&self) -> [Option<&str>; 3];
 }
 
 /// A part of a list.
 #[derive(Debug)]
 pub(super) struct Page<T> {
-    /// The entries.
+    /// The entries on this page.
     pub(super) entries: Vec<T>,
-    /// How many match, on every page.
+    /// Number of entries that match, the same on every page.
     pub(super) total: usize,
-    /// Where the next page begins, when there is one.
+    /// Token of the next page; `None` on the last page.
     pub(super) next: Option<String>,
 }
 
 impl<S: PartialEq + PartialSchema> ListQuery<S> {
-    /// Whether the list is read from its beginning.
+    /// Returns `true` if the list is read from its beginning.
     pub(super) fn is_first(&self) -> bool {
         self.page_token.is_none()
     }
 
-    /// The part of `all` that is asked for, as `show` shows it, within
-    /// [`PAGE_BYTES`]; `all` is in order.
+    /// Returns the part of `all` that the query selects, each entry as `show` shows it,
+    /// within [`PAGE_BYTES`]. `all` must be in order.
     pub(super) fn page<T: Listed<State = S>, V: Serialize>(
         &self,
         all: &[T],

@@ -1,5 +1,5 @@
-//! `GET /api/v1/schedules`, `/plan` and `/reconcile`: what Temporal holds, what
-//! a pass would do, and what passes did.
+//! `GET /api/v1/schedules`, `/plan` and `/reconcile`: the schedules in Temporal, the
+//! operations that a pass would do, and the reports of passes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,22 +21,23 @@ use super::problem::{Details, Problem};
 use super::query::{Id, ListQuery, Listed, StrictQuery};
 use crate::backend::{Backend, Planned};
 
-/// The most bytes of a plan.
+/// Maximum size of a plan, in bytes.
 const PLAN_BYTES: usize = 4 * 1024 * 1024;
 
-/// Schedules, as they are in Temporal.
+/// A page of the schedules, as they are in Temporal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SchedulePage {
-    /// By definition.
+    /// Schedules by definition.
     schedules: Vec<ScheduleView>,
-    /// How many match, on every page.
+    /// Number of schedules that match, the same on every page.
     total: usize,
-    /// States that could not be checked for some of the project's schedules, since
-    /// the reconcile workflow does not answer.
+    /// States that could not be checked for some of the project's schedules, since the
+    /// reconcile workflow does not answer.
     unknown: BTreeSet<ScheduleState>,
-    /// Asks for the next page; `None` on the last one.
+    /// Token of the next page; `None` on the last page.
     next_page_token: Option<String>,
-    /// When the server listed them: a moment ago, or when the first page was read.
+    /// Time at which the server listed them: a moment ago, or when the first page was
+    /// read.
     listed_at: Timestamp,
 }
 
@@ -61,7 +62,7 @@ impl Listed for ScheduleView {
     }
 }
 
-/// The project's schedules, as they are in Temporal.
+/// Lists the project's schedules, as they are in Temporal.
 #[utoipa::path(
     get, path = "/api/v1/schedules", operation_id = "list_schedules", tag = "schedules",
     params(ListQuery<ScheduleState>),
@@ -88,7 +89,7 @@ pub(super) async fn list<B: Backend>(
     service.list_workers.work(page).await?
 }
 
-/// One schedule, looked at closely: its last run is asked how it went.
+/// Returns one schedule with all details, including the result of its last run.
 #[utoipa::path(
     get, path = "/api/v1/schedules/{id}", operation_id = "get_schedule", tag = "schedules",
     params(("id" = String, Path, description = "The definition's id, or the schedule's")),
@@ -114,7 +115,7 @@ pub(super) async fn one<B: Backend>(
     })
 }
 
-/// What a pass would do now. Writes nothing.
+/// Returns the operations that a pass would do now, and writes nothing.
 #[utoipa::path(
     get, path = "/api/v1/plan", operation_id = "plan", tag = "passes",
     responses((status = 200, description = "It, and as a report", body = Planned), Upstream)
@@ -131,7 +132,7 @@ pub(super) async fn plan<B: Backend>(
         .await?
 }
 
-/// The reconcile workflow's state, with its last reports.
+/// Returns the reconcile workflow's state, with its last reports.
 #[utoipa::path(
     get, path = "/api/v1/reconcile", operation_id = "reconcile_status", tag = "passes",
     responses((status = 200, description = "It", body = Status), Upstream)

@@ -1,11 +1,11 @@
-//! Connections: how many, how long, and what one may cost.
+//! Connections: their number, their time and their cost.
 //!
-//! `axum::serve` bounds nothing, so that whoever sends a byte a minute could
-//! keep all of a process's descriptors, and Temporal's connection with them.
-//! Who gets a place is decided in `connection_limiter`; here each connection is served
-//! until it ends, and each answer is counted until its client has taken it.
+//! `axum::serve` has no limits: a client that sends a byte a minute could hold all of a
+//! process's descriptors, including those that Temporal's connection needs.
+//! `connection_limiter` decides which connections get a slot; here each connection is
+//! served until it ends, and each answer is counted until its client has taken it.
 //!
-//! Assumes that answers are made whole, as all of ours are.
+//! Assumes that answers are made whole, as all of Almanac's are.
 
 use std::convert::Infallible;
 use std::io;
@@ -39,32 +39,33 @@ use super::min_throughput::{MinThroughput, MinThroughputStream};
 use super::problem::Problem;
 use super::{cross_site, probes};
 
-/// The most bytes that hyper reads of a head before it gives up. More than
-/// `head` takes, whose answer is a problem, and reaches a client that has sent
-/// all that it had.
+/// Maximum number of bytes that hyper reads of a head before it gives up. This is more
+/// than `head` accepts, so that `head` can answer a problem that reaches a client which
+/// has sent its whole head.
 const HEAD_BUFFER: usize = 2 * HEAD_LIMIT;
-/// How many connections may be about to end beside those that have a place:
-/// when that many are, the next one is accepted once one has closed its socket.
+/// Maximum number of connections that are about to end, beside those that have a slot. At
+/// this limit, the next connection is accepted once one of them has closed its socket.
 const ENDING: usize = 8;
-/// Pause after an `accept` that failed for want of something.
+/// Pause after an `accept` that failed for lack of a resource.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Time between two log lines about that.
+/// Interval between two log lines about such failures.
 const ACCEPT_LOG: Duration = Duration::from_secs(30);
 
-/// What connections may take.
+/// The limits on connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// How many there are.
+    /// Maximum numbers of connections and bytes.
     pub(super) room: ConnectionLimits,
-    /// How fast clients have to take answers.
+    /// Minimum speed at which clients have to take answers.
     pub(super) min_throughput: MinThroughput,
-    /// How long a request's head may take, the wait for it included.
+    /// Maximum time until a request's head has arrived, including the wait for the
+    /// request.
     pub(super) head: Duration,
-    /// The same on a place of the reserve.
+    /// The same maximum on a slot of the reserve.
     pub(super) reserved_head: Duration,
-    /// How long one lives before it is told to end.
+    /// Age at which a connection begins its graceful shutdown.
     pub(super) life: Duration,
-    /// How long one may go on when the process ends.
+    /// Maximum time that a connection may continue when the process ends.
     pub(super) end: Duration,
 }
 
@@ -90,8 +91,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The defaults, or less where the process may open few descriptors: half
-    /// of them stay for everything else.
+    /// Returns the defaults, or less if the process may open few descriptors: half of
+    /// them are left for everything else.
     pub(super) fn of_this_process() -> Self {
         let descriptors = getrlimit(Resource::Nofile).current;
         Self::within(descriptors.and_then(|most| usize::try_from(most).ok()))
@@ -127,7 +128,7 @@ pub(super) async fn serve(
     .await;
 }
 
-/// The same, with places that somebody else sees too.
+/// Serves like [`serve`], with a limiter that the caller can observe.
 pub(super) async fn serve_in(
     limiter: &Arc<ConnectionLimiter>,
     listener: TcpListener,
@@ -137,7 +138,7 @@ pub(super) async fn serve_in(
 ) {
     let room = limits.room;
     let sockets = Arc::new(Semaphore::new(room.open + room.reserve + ENDING));
-    // Held by each connection: closed when the last one ends.
+    // Each connection holds a sender: the channel closes when the last connection ends.
     let (running, mut ended) = mpsc::channel::<Infallible>(1);
     let mut logged = None;
     loop {
@@ -163,8 +164,8 @@ pub(super) async fn serve_in(
     let _none = ended.recv().await;
 }
 
-/// The next connection. Where there are no descriptors left, one that waits
-/// for a request gives its own.
+/// Accepts the next connection. If there are no descriptors left, a connection that waits
+/// for a request ends and frees its own.
 async fn accept(
     listener: &TcpListener,
     limiter: &ConnectionLimiter,
@@ -240,7 +241,8 @@ async fn connection(
     }
 }
 
-/// A client that goes away, or is too slow, is nothing to worry about.
+/// Logs the end of a connection, at DEBUG only: a client that goes away or is too slow is
+/// no problem.
 fn log(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
@@ -283,7 +285,7 @@ async fn answer(
         let _fits = asking.answer(bytes.len());
     }
     let body = if bytes.is_empty() {
-        // hyper would keep no hold of it.
+        // hyper would not hold an empty answer's bytes until it is sent.
         drop(asking);
         Body::empty()
     } else {
@@ -303,7 +305,7 @@ fn busy(detail: &str) -> Response {
     response
 }
 
-/// An answer's bytes, which count until the last of them has been sent.
+/// The bytes of an answer, which count until the last of them has been sent.
 struct Counted {
     bytes: Bytes,
     _asking: Asking,
@@ -315,7 +317,7 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// A request's body, which tells whether its client keeps it waiting.
+/// The body of a request, which reports whether its client keeps it waiting.
 struct Watched {
     incoming: Incoming,
     place: Arc<ConnectionSlot>,

@@ -1,5 +1,5 @@
-//! Looks at the reconcile workflow's state, shared by all who wait for a pass:
-//! the server keeps few questions to a workflow waiting, and refuses the rest.
+//! The reconcile workflow's state, polled once for all requests that wait for a pass: the
+//! server lets only a few queries of a workflow wait, and refuses the rest.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +10,17 @@ use tokio::time::Instant;
 
 use crate::backend::{Backend, BackendError};
 
-/// How long an answer serves others too; time between two looks of one who waits.
+/// Maximum age of a state that is served to others; also the interval between two polls
+/// of a waiting request.
 pub(super) const STATUS_MAX_AGE: Duration = Duration::from_millis(200);
 
-/// The last look, while it is fresh.
+/// The last state, with its time.
 #[derive(Debug, Default)]
 pub(super) struct StatusCache(Mutex<Option<(Instant, Arc<Status>)>>);
 
 impl StatusCache {
-    /// The workflow's state, at most [`STATUS_MAX_AGE`] old. One look at a time.
+    /// Returns the workflow's state, at most [`STATUS_MAX_AGE`] old. Only one query is
+    /// sent at a time.
     pub(super) async fn status(&self, backend: &impl Backend) -> Result<Arc<Status>, BackendError> {
         let mut last = self.0.lock().await;
         if let Some((at, status)) = &*last

@@ -1,4 +1,4 @@
-//! `POST /admin/sync`: re-read the files, ask for a pass, wait for its report.
+//! `POST /admin/sync`: re-reads the files, asks for a pass and waits for its report.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +26,10 @@ use crate::backend::{Backend, BackendError};
 use crate::backoff::random;
 use crate::registry::Reload;
 
-/// How long a pass waits for the workflow to hear of the files it is about.
+/// Maximum time that a pass waits for the workflow to know the files that the pass is
+/// about.
 const ANNOUNCED_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a report calls the error of a digest that names another set.
+/// Source that a report gives to the error of a digest that names another set.
 const CONFIRM: &str = "confirm";
 
 /// Independent switches; `confirm` is a digest of held removals.
@@ -48,22 +49,22 @@ pub(super) struct SyncParameters {
     #[serde(deserialize_with = "parsed")]
     #[param(default = true, required = false)]
     schedules: bool,
-    /// Re-read the event types, which stand in the same files.
+    /// Re-read the event types, which are in the same files.
     #[serde(deserialize_with = "parsed")]
     #[param(default = false, required = false)]
     event_types: bool,
-    /// The pass plans and reports, and writes nothing.
+    /// Let the pass plan and report, but write nothing.
     #[serde(deserialize_with = "parsed")]
     #[param(default = false, required = false)]
     dry_run: bool,
-    /// Digest of the held removals that are meant; a matter of `schedules`.
+    /// Digest of the held removals to confirm; needs `schedules`.
     confirm: Option<String>,
 }
 
-/// A pass that goes on.
+/// A pass that has not ended.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Accepted {
-    /// Its number; its report will stand in `/api/v1/reconcile`.
+    /// Number of the pass; its report will be in `/api/v1/reconcile`.
     pass: u64,
 }
 
@@ -79,8 +80,9 @@ impl Default for SyncParameters {
     }
 }
 
-/// Re-reads the files, asks for a pass, and waits for its report. Each switch
-/// is independent of the others.
+/// Re-reads the files, asks for a pass, and waits for its report.
+///
+/// Each switch is independent of the others.
 #[utoipa::path(
     post, path = "/admin/sync", operation_id = "sync", tag = "passes",
     params(SyncParameters),
@@ -120,7 +122,7 @@ pub(super) async fn sync<B: Backend>(
         "somebody asks for a sync"
     );
     let mut counts = DefinitionCounts::default();
-    // Definitions and event types stand in the same files.
+    // Definitions and event types are in the same files.
     if switches.definitions || switches.event_types {
         counts = reread(&*service.backend).await?;
     }
@@ -154,7 +156,7 @@ pub(super) async fn sync<B: Backend>(
     }
 }
 
-/// Re-reads the files; what that changed.
+/// Re-reads the files, and returns the number of changes.
 async fn reread(backend: &impl Backend) -> Result<DefinitionCounts, Problem> {
     match backend.reload().await {
         Ok(Reload::Changed(summary)) => Ok(summary.counts),
@@ -166,9 +168,9 @@ async fn reread(backend: &impl Backend) -> Result<DefinitionCounts, Problem> {
     }
 }
 
-/// Waits until the workflow knows what this process's registry holds, so that
-/// no replica that holds something else gets the pass. Where that takes too
-/// long the pass goes first, and the announcement brings another.
+/// Waits until the workflow knows the revision of this process's registry, so that no
+/// replica with another revision gets the pass. If that takes too long the pass is asked
+/// for first, and the announcement leads to another pass.
 async fn heard<B: Backend>(service: &Service<B>) -> Result<(), BackendError> {
     let deadline = Instant::now() + ANNOUNCED_TIMEOUT;
     loop {
@@ -182,7 +184,7 @@ async fn heard<B: Backend>(service: &Service<B>) -> Result<(), BackendError> {
                     return Ok(());
                 }
             }
-            // At the start the announcement makes the workflow.
+            // At the start, the announcement creates the workflow.
             Err(BackendError::Absent(_) | BackendError::Busy(_)) if !is_late => {}
             Err(error) => return Err(error),
         }
@@ -190,10 +192,11 @@ async fn heard<B: Backend>(service: &Service<B>) -> Result<(), BackendError> {
     }
 }
 
-/// Waits for a pass to end; its report, unless that has been forgotten.
+/// Waits for a pass to end, and returns its report; `None` if the report has been
+/// forgotten.
 pub(super) async fn report<B: Backend>(service: &Service<B>, pass: u64) -> Option<Report> {
     loop {
-        // The pass goes on whether or not somebody can look at it.
+        // The pass continues even if its state cannot be read.
         if let Ok(status) = service.status_cache.status(&*service.backend).await
             && status.pass >= pass
         {
@@ -204,7 +207,7 @@ pub(super) async fn report<B: Backend>(service: &Service<B>, pass: u64) -> Optio
     }
 }
 
-/// What re-reading came to, in the form of a report of no pass.
+/// Returns the result of re-reading the files, in the form of a report without a pass.
 fn files_only(snapshot: &Snapshot, counts: DefinitionCounts) -> Report {
     let errors: Vec<_> = snapshot
         .failed

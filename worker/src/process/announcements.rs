@@ -1,9 +1,9 @@
-//! What this worker has to tell the reconcile workflow.
+//! The announcements of this worker to the reconcile workflow.
 //!
-//! Pure: fed with what reloads changed, it always knows the one announcement
-//! that brings the workflow up to date, however many reloads happened since
-//! the last one that was delivered. So nothing is queued while Temporal is
-//! away. Sending is left to [`super::announcer`].
+//! Pure: from the changes of reloads, [`AnnouncementState`] computes the one announcement
+//! that brings the reconcile workflow up to date, however many reloads happened since the
+//! last announcement that was delivered. So nothing is queued while Temporal is
+//! unavailable. Sending is left to [`super::announcer`].
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,24 +12,25 @@ use almanac_core::record::{Announcement, DefinitionCounts, Options, WorkerEvent}
 
 use crate::registry::ReloadSummary;
 
-/// How many statements are kept for the workflow to ask for.
+/// Number of announcements that are kept for the workflow to ask for.
 const STATEMENTS_KEPT: usize = 16;
 
-/// The statements of this worker, for the workflow to ask for: a signal alone
-/// proves nothing, since anyone may send one in any worker's name.
+/// The announcements of this worker, for the workflow to ask for: a signal alone proves
+/// nothing, since anyone may send a signal in any worker's name.
 #[derive(Debug, Default)]
 pub struct AnnouncementLog(Mutex<NumberedAnnouncements>);
 
 #[derive(Debug, Default)]
 struct NumberedAnnouncements {
-    /// The number of the last one.
+    /// Number of the last announcement.
     last: u64,
-    /// The last ones, in their order.
+    /// The last announcements, in their order.
     kept: Vec<Announcement>,
 }
 
 impl AnnouncementLog {
-    /// Numbers a statement and keeps it. One that is made again keeps its number.
+    /// Numbers an announcement and keeps it. An announcement that equals the last one
+    /// keeps its number.
     pub(super) fn make(&self, statement: Announcement) -> Announcement {
         let mut log = self.lock();
         let again = log.kept.last().filter(|last| {
@@ -54,14 +55,15 @@ impl AnnouncementLog {
         statement
     }
 
-    /// The statements after the one with this number.
+    /// Returns the kept announcements after the one with this number.
     pub fn after(&self, last_number: u64) -> Vec<Announcement> {
         let log = self.lock();
         let later = log.kept.iter().filter(|one| one.number > last_number);
         later.cloned().collect()
     }
 
-    /// The workflow does not know this worker: what it said before is of no use.
+    /// Forgets all announcements: the workflow does not know this worker, so earlier
+    /// announcements are of no use.
     pub(super) fn forget(&self) {
         self.lock().kept.clear();
     }
@@ -71,23 +73,25 @@ impl AnnouncementLog {
     }
 }
 
-/// Everything not yet said.
+/// The changes that this worker has not announced yet.
 #[derive(Debug)]
 pub(super) struct AnnouncementState {
     worker: WorkerId,
     options: Options,
-    /// The revision the registry holds; `None` until it has loaded.
+    /// The revision that the registry holds; `None` until the registry has loaded.
     held_revision: Option<Revision>,
-    /// What the workflow knows that it holds; `None` while it does not know this worker.
+    /// The revision that the workflow knows of this worker; `None` while it does not know
+    /// this worker.
     known_revision: Option<Revision>,
-    /// All that changed and was not told.
+    /// All changes that have not been announced.
     unannounced: Option<ReloadSummary>,
-    /// How many definitions there are, and how many documents fail.
+    /// Number of definitions, and number of documents that fail.
     totals: DefinitionCounts,
 }
 
 impl AnnouncementState {
-    /// At a process's start: there is nothing to say before the registry has loaded.
+    /// Creates the state at the start of a process: there is nothing to announce before
+    /// the registry has loaded.
     pub(super) fn new(worker: WorkerId, options: Options) -> Self {
         Self {
             worker,
@@ -99,7 +103,7 @@ impl AnnouncementState {
         }
     }
 
-    /// The registry holds other definitions.
+    /// Takes note that the registry holds other definitions.
     pub(super) fn reloaded(&mut self, summary: ReloadSummary) {
         self.held_revision = Some(summary.revision.clone());
         self.totals = DefinitionCounts {
@@ -113,7 +117,8 @@ impl AnnouncementState {
         });
     }
 
-    /// What is to be said now, if anything.
+    /// Returns the announcement to send now; `None` if the workflow is up to date or the
+    /// registry has not loaded.
     pub(super) fn pending(&self) -> Option<Announcement> {
         let held_revision = self.held_revision.as_ref()?;
         match &self.known_revision {
@@ -130,28 +135,28 @@ impl AnnouncementState {
         }
     }
 
-    /// The pending announcement was delivered.
+    /// Takes note that the pending announcement was delivered.
     pub(super) fn delivered(&mut self) {
         self.known_revision.clone_from(&self.held_revision);
         self.unannounced = None;
     }
 
-    /// The workflow does not know this worker (any more).
+    /// Takes note that the workflow does not know this worker, or no longer knows it.
     pub(super) fn forgotten(&mut self) {
         self.known_revision = None;
     }
 
-    /// The last words.
+    /// Returns the announcement that this worker stops.
     pub(super) fn announce_stop(&self) -> Announcement {
         self.announcement(WorkerEvent::Stopping)
     }
 
-    /// The worker that speaks.
+    /// Returns the id of this worker.
     pub(super) const fn worker(&self) -> &WorkerId {
         &self.worker
     }
 
-    /// What the workflow knows that this worker holds.
+    /// Returns the revision that the workflow knows of this worker.
     pub(super) const fn known_revision(&self) -> Option<&Revision> {
         self.known_revision.as_ref()
     }

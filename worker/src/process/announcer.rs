@@ -1,11 +1,10 @@
-//! Talks with the reconcile workflow: announces what the registry holds, and
-//! watches the workflow's state.
+//! Announces the registry's revision to the reconcile workflow, and watches the
+//! workflow's state.
 //!
-//! What always holds: while Temporal answers, the workflow exists and knows
-//! this worker and its revision, or will within [`POLL_INTERVAL_READY`]; one that
-//! was terminated is started again by the announcement that finds it gone.
-//! What is said is decided by [`super::announcements`], and what the state means for
-//! the process by [`crate::health`].
+//! Always holds: while Temporal answers, the workflow exists and knows this worker and
+//! its revision, or will within [`POLL_INTERVAL_READY`]. A workflow that was terminated
+//! is started again by the next announcement. [`super::announcements`] decides what is
+//! announced, and [`crate::health`] what the state means for the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,37 +21,38 @@ use crate::health::Health;
 use crate::reconcile_client::{ReconcileClient, ReconcileClientError};
 use crate::registry::Registry;
 
-/// Time between two looks at the workflow's state while it is not as it should be.
+/// Interval between two polls of the workflow's state while the process is not ready.
 const POLL_INTERVAL_UNREADY: Duration = Duration::from_secs(1);
-/// The same, once it is.
+/// Interval between two polls of the workflow's state once the process is ready.
 const POLL_INTERVAL_READY: Duration = Duration::from_secs(15);
-/// How long the last words may take.
+/// Maximum time for the announcement that this worker stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time between two looks whether they were heard.
+/// Interval between two polls of the workflow's state until that announcement is taken
+/// in.
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How often the workflow is asked for its state before it is told that this
-/// worker started: it cannot answer before a worker polls.
+/// Number of times that the workflow is asked for its state before this worker announces
+/// its start: the workflow cannot answer before a worker polls.
 const FIRST_STATUS_ATTEMPTS: u32 = 3;
 
-/// The part of the process that talks.
+/// The part of the process that announces this worker and polls the workflow's state.
 #[derive(Debug)]
 pub(super) struct Announcer {
-    /// What is to be said.
+    /// The announcements to send.
     pub(super) announcement_state: AnnouncementState,
-    /// Its statements, for the workflow to ask for.
+    /// The announcements that were sent, for the workflow to ask for.
     pub(super) announcement_log: Arc<AnnouncementLog>,
-    /// Where the news come from.
+    /// The registry, whose changes are announced.
     pub(super) registry: Arc<Registry>,
-    /// What is learnt.
+    /// The health of the process, which the workflow's state updates.
     pub(super) health: Arc<Health>,
-    /// Whose workflow it is.
+    /// The project of the reconcile workflow.
     pub(super) project: Project,
-    /// The connection, as soon as there is one.
+    /// The connection; `None` until the process is connected.
     pub(super) clients: watch::Receiver<Option<Client>>,
 }
 
 impl Announcer {
-    /// Talks until told to stop; then says so.
+    /// Announces changes until `stop`; then announces that this worker stops.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut clients = self.clients.clone();
         tokio::select! {
@@ -70,9 +70,9 @@ impl Announcer {
         }
     }
 
-    /// Tells the workflow that this worker stops, and waits until it took that
-    /// in: a workflow task left half-way by the worker that drains would keep
-    /// the next process waiting until it times out.
+    /// Announces to the workflow that this worker stops, and waits until the workflow has
+    /// taken that in: a workflow task that the draining worker leaves unfinished would
+    /// keep the next process waiting until the task times out.
     async fn announce_stop(
         &self,
         reconciler: &ReconcileClient,
@@ -92,9 +92,10 @@ impl Announcer {
         Ok(())
     }
 
-    /// For ever; ends only when no connection can come any more.
+    /// Announces changes for ever; returns only when no connection can come any more.
     async fn announce_changes(&mut self, clients: &mut watch::Receiver<Option<Client>>) {
-        // Nothing can be said before the first load, nor to nobody.
+        // There is nothing to announce before the first load, and nobody to announce to
+        // before a connection.
         let loaded = self.registry.changed().await;
         self.announcement_state.reloaded(loaded);
         if clients.wait_for(Option::is_some).await.is_err() {
@@ -116,7 +117,7 @@ impl Announcer {
                     backoff.reset();
                     wait
                 }
-                // Many ask at once when workers start together.
+                // Many workers announce at the same time when they start together.
                 Err(ReconcileClientError::Busy(reason)) => {
                     tracing::debug!(reason, "the reconcile workflow is busy");
                     backoff.next_wait()
@@ -135,9 +136,9 @@ impl Announcer {
         }
     }
 
-    /// Says what is to be said, then looks; how long to wait for the next turn.
-    /// While all is well the look comes later: the pass that the news lead to
-    /// need not wait for the answer to a question.
+    /// Sends the pending announcement, then polls the state; returns the time to wait for
+    /// the next turn. While all is well the poll comes a turn later: the pass that the
+    /// announcement leads to need not wait for the answer to a query.
     async fn turn(
         &mut self,
         reconciler: &ReconcileClient,
@@ -179,7 +180,7 @@ impl Announcer {
             self.forgotten();
             POLL_INTERVAL_UNREADY
         } else if known_revision.is_some() && known != known_revision {
-            // It is asked, or will be.
+            // The workflow has the announcement, and asks or will ask this worker for it.
             POLL_INTERVAL_UNREADY
         } else if self.health.is_ready() {
             POLL_INTERVAL_READY
@@ -188,15 +189,17 @@ impl Announcer {
         }
     }
 
-    /// The workflow does not know this worker: it introduces itself again.
+    /// Takes note that the workflow does not know this worker, so that its start is
+    /// announced again.
     fn forgotten(&mut self) {
         self.announcement_state.forgotten();
         self.announcement_log.forget();
     }
 
-    /// What the workflow did before this worker spoke, so that it is not taken
-    /// for this process's success. Without an answer the first look after the
-    /// announcement is taken instead, which may only delay readiness.
+    /// Records the state of the workflow before this worker's first announcement, so that
+    /// an earlier success is not taken for a success of this process. Without an answer,
+    /// the first state after the announcement is taken instead, which may only delay
+    /// readiness.
     async fn observe_first_status(&self) {
         for _ in 0..FIRST_STATUS_ATTEMPTS {
             let Some(reconciler) = self.reconciler() else {
@@ -227,7 +230,7 @@ impl Announcer {
     }
 }
 
-/// What was logged since the workflow answered last.
+/// The worst that was logged since the workflow last answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Logged {
     Nothing,
@@ -236,7 +239,7 @@ enum Logged {
 }
 
 impl Logged {
-    /// Logs an error where it is worse than what was logged before.
+    /// Logs an error if it is worse than the errors logged before.
     fn and(self, error: &ReconcileClientError) -> Self {
         let now = match error {
             ReconcileClientError::Stuck(_) => Self::Stuck,

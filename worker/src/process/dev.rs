@@ -1,8 +1,8 @@
 //! The Temporal dev server of `almanac dev`.
 //!
-//! What always holds: the server ends with this process, however that ends,
-//! SIGKILL included. It runs in a process group of its own, so that Ctrl-C
-//! reaches only Almanac, which drains its workers first.
+//! Always holds: the server ends with this process, however this process ends, SIGKILL
+//! included. The server runs in a process group of its own, so that Ctrl-C reaches only
+//! Almanac, which drains its workers first.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,29 +18,29 @@ use tokio::time::Instant;
 
 use crate::console::Page;
 
-/// Where Temporal and its UI listen, when these are free.
+/// Ports of Temporal and its UI, if these are free.
 const PORT: u16 = 7233;
 const UI_PORT: u16 = 8233;
-/// Where Almanac's own pages are by default.
+/// Default port of Almanac's HTTP.
 const HTTP_PORT: u16 = 8080;
-/// How long the server may take to serve: its first start makes its tables.
+/// Maximum time until the server serves: its first start creates its tables.
 const START_LIMIT: Duration = Duration::from_mins(1);
-/// How often it is started before its end is believed: somebody may take a port
-/// that was free just before, and the server has many words for that.
+/// Number of starts before the server's end counts as a failure: another process may take
+/// a port that was free just before, and the server reports that in many different ways.
 const ATTEMPTS: usize = 4;
-/// How long a server that serves may take to say where: it says so itself,
-/// since another server may answer at its address.
+/// Maximum time until a server that serves prints its address. Its own line counts, since
+/// another server may answer at the address.
 const BANNER_LIMIT: Duration = Duration::from_secs(10);
-/// How many lines of its complaints are kept.
+/// Number of lines of the server's complaints that are kept.
 const LINES_KEPT: usize = 5;
-/// What a line that says why it ends begins with.
+/// Beginnings of a line that says why the server ends.
 const LAST_WORDS: [&str; 3] = ["Error:", "panic:", "fatal error:"];
-/// How long it may take to end.
+/// Maximum time until the server ends.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
-/// Runs `"$@"` and ends it when standard input closes: whoever holds the other
-/// end is gone then. A shell can do this without any of the unsafe code that
-/// telling the kernel takes.
+/// Runs `"$@"` and ends it when standard input closes: the holder of the other end has
+/// ended then. A shell can do this without the unsafe code that asking the kernel for it
+/// takes.
 const TIED_TO_STDIN: &str = r#"
 exec 3<&0
 "$@" 3<&- </dev/null &
@@ -53,12 +53,13 @@ kill "$watcher" 2>/dev/null
 exit "$status"
 "#;
 
-/// What the server wrote.
+/// The output of the server.
 #[derive(Debug, Default)]
 struct Said {
-    /// It has begun to serve, as it says itself.
+    /// `true` if the server has printed that it serves.
     serves: bool,
-    /// The last lines of standard error, or the first ones of its last words.
+    /// The last lines of standard error, or the first lines from the one that says why
+    /// the server ends.
     complaints: Vec<String>,
 }
 
@@ -83,21 +84,21 @@ fn lock(said: &Mutex<Said>) -> MutexGuard<'_, Said> {
     said.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A dev server that runs.
+/// A running dev server.
 #[derive(Debug)]
 pub struct DevServer {
     child: Child,
     said: SharedSaid,
-    /// Closing it ends the server.
+    /// The pipe to the server's shell. Closing it ends the server.
     tie: Option<ChildStdin>,
-    /// Where Temporal listens.
+    /// Address of Temporal.
     pub address: SocketAddr,
-    /// Where its UI is.
+    /// Address of Temporal's UI.
     pub ui: SocketAddr,
 }
 
 impl DevServer {
-    /// Starts a server that keeps what it holds in `db`, and waits until it serves.
+    /// Starts a server that keeps its data in `db`, and waits until the server serves.
     pub async fn start(cli: &Path, db: &Path) -> anyhow::Result<Self> {
         if let Some(folder) = db.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)
@@ -199,7 +200,7 @@ impl DevServer {
         }
     }
 
-    /// Waits for the server to end by itself, and says why.
+    /// Waits for the server to end by itself, and returns the reason.
     pub async fn ended(&mut self) -> String {
         match self.child.wait().await {
             Ok(status) => format!(
@@ -226,7 +227,7 @@ impl DevServer {
     }
 }
 
-/// Reads all that the server says, so that it never waits for a reader.
+/// Reads all output of the server, so that the server never waits for a reader.
 fn listen(output: impl AsyncRead + Unpin + Send + 'static, hear: impl Fn(String) + Send + 'static) {
     tokio::spawn(async move {
         let mut lines = BufReader::new(output).lines();
@@ -239,8 +240,8 @@ fn listen(output: impl AsyncRead + Unpin + Send + 'static, hear: impl Fn(String)
     });
 }
 
-/// The Temporal CLI: the one given, or the one on the PATH. A program that
-/// merely lies in the folder that the command is run in is not trusted.
+/// Returns the Temporal CLI: the given one, or the one on the PATH. A program in the
+/// current folder is not trusted.
 pub fn find_cli(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(given) = given {
         if !given.is_file() {
@@ -249,7 +250,7 @@ pub fn find_cli(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         return Ok(given.to_owned());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // An empty or relative entry would be the folder of the moment as well.
+    // An empty or relative entry would also be the current folder.
     std::env::split_paths(&path)
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join("temporal"))
@@ -260,8 +261,8 @@ pub fn find_cli(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         )
 }
 
-/// Where HTTP listens: the address given, or any port in place of the default
-/// one when that is taken, as it is beside another `almanac dev`.
+/// Returns the address for HTTP: the given address, or any free port in place of the
+/// default port if that is taken, as beside another `almanac dev`.
 pub async fn listen_address(given: SocketAddr) -> anyhow::Result<SocketAddr> {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT));
     if given == default {
@@ -271,7 +272,7 @@ pub async fn listen_address(given: SocketAddr) -> anyhow::Result<SocketAddr> {
     }
 }
 
-/// What is printed once all is up.
+/// Returns the page that is printed once all parts are up.
 pub(crate) fn welcome(server: &DevServer, http: SocketAddr, project: &Project) -> Page {
     let mut page = Page::of_line("");
     page.line(format!("  Temporal UI   http://{}", server.ui));
@@ -286,10 +287,11 @@ pub(crate) fn welcome(server: &DevServer, http: SocketAddr, project: &Project) -
     page
 }
 
-/// The usual port of the loopback address, or any other when that is taken.
+/// Returns the given port of the loopback address, or any other port if that is taken.
 pub async fn free_address(port: u16) -> anyhow::Result<SocketAddr> {
     for port in [port, 0] {
-        // Dropped at once: the server takes it. Nobody else is after it here.
+        // Dropped immediately: the server takes the port. No other part of the process
+        // wants it.
         if let Ok(listener) = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
             return Ok(listener.local_addr()?);
         }

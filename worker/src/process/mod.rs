@@ -1,12 +1,12 @@
 //! The worker's process.
 //!
-//! HTTP is up first, then the registry is loaded and watched, then, supervised
-//! and for ever, Temporal is connected to and the workers run. Only bad usage
-//! and a bind failure end the process by themselves.
+//! HTTP starts first. Then the registry is loaded and watched. Then, supervised and for
+//! ever, the process connects to Temporal and runs the workers. Only bad usage and a bind
+//! failure end the process by themselves.
 //!
-//! The end: readiness goes, the watcher and HTTP stop, the workflow is told,
-//! the workers drain, activities are cancelled a little before
-//! `--shutdown-timeout`, and a watchdog ends the process at it.
+//! At the end, in this order: readiness ends, the watcher and HTTP stop, the stop is
+//! announced to the reconcile workflow, and the workers drain. Activities are canceled a
+//! little before `--shutdown-timeout`, and a watchdog ends the process at the timeout.
 
 mod announcements;
 mod announcer;
@@ -48,20 +48,20 @@ use crate::health::Health;
 use crate::registry::{Depth, Registry, WatchOptions, spawn_watcher};
 use crate::telemetry::{MetricsPage, SdkMeter};
 
-/// Serves HTTP on a listener until it is told to stop.
+/// A function that serves HTTP on a listener until the token is canceled.
 pub type Serve =
     Box<dyn FnOnce(TcpListener, Arc<Shared>, CancellationToken) -> BoxFuture<'static, ()> + Send>;
-/// Which workers there are, and what each of them can do.
+/// A function that returns the workers to run, with the workflows and activities of each.
 pub type Specs = Box<dyn FnOnce(&Arc<Shared>, &Arc<AnnouncementLog>) -> Vec<WorkerSpec> + Send>;
 
-/// What is put into the process from above: it knows neither HTTP nor the
-/// workflows and activities.
+/// The parts that the process is given: it knows neither HTTP nor the workflows and
+/// activities.
 pub struct Parts {
-    /// What steps may do.
+    /// The limits on what steps may do.
     pub steps: Arc<Steps>,
-    /// Serves HTTP.
+    /// The function that serves HTTP.
     pub serve: Serve,
-    /// The workers, made anew on each connection.
+    /// The function that describes the workers, which are made anew on each connection.
     pub specs: Specs,
 }
 
@@ -77,7 +77,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Takes what can be refused: the address to listen on, and the signals.
+    /// Takes what the system can refuse: the address to listen on, and the signals.
     pub async fn new(
         project: Project,
         args: WorkerArgs,
@@ -98,12 +98,12 @@ impl Process {
         })
     }
 
-    /// Where HTTP listens.
+    /// Returns the address of HTTP.
     pub fn address(&self) -> anyhow::Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
     }
 
-    /// What Temporal shows of this process.
+    /// Returns the identity that Temporal shows of this process.
     pub fn identity(&self) -> String {
         connect::identity(&self.project, &self.worker)
     }
@@ -114,7 +114,7 @@ impl Process {
         tracing::info!(signal, "stopping before the start");
     }
 
-    /// Works until a signal, or until `ended` resolves; then shuts down.
+    /// Runs until a signal, or until `ended` resolves; then shuts down.
     pub async fn run(
         self,
         connector: Connector,
@@ -156,7 +156,8 @@ impl Process {
             monitor: Arc::default(),
             clients: connected.clone(),
         });
-        // In the order of the end: what takes work in, what talks, what works.
+        // In the order in which they end: the parts that take work in, the announcer, the
+        // workers.
         let (intake, talk, work) = (
             CancellationToken::new(),
             CancellationToken::new(),
@@ -198,7 +199,7 @@ impl Process {
         work.cancel();
         finished("supervisor", supervisor).await;
         steps.end_unawaited().await;
-        // None is left, but of workers that did not end in time.
+        // No command is left, except those of workers that did not end in time.
         steps.kill_commands();
         finished("watcher", watcher).await;
         finished("http", http).await;
@@ -221,7 +222,7 @@ async fn watch_files(registry: Arc<Registry>, args: WorkerArgs, stop: Cancellati
     finished("watcher", watcher).await;
 }
 
-/// A part of the process that panicked has to be seen.
+/// Waits for a part of the process, and logs its panic.
 async fn finished(part: &'static str, task: tokio::task::JoinHandle<()>) {
     if let Err(error) = task.await
         && error.is_panic()
@@ -230,7 +231,7 @@ async fn finished(part: &'static str, task: tokio::task::JoinHandle<()>) {
     }
 }
 
-/// Different at every start, and telling which host it is on.
+/// Returns an id that is different at every start and contains the host's name.
 fn new_worker_id() -> WorkerId {
     let host: String = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .unwrap_or_default()

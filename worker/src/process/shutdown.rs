@@ -1,6 +1,7 @@
-//! The end of the process: told by SIGTERM, SIGINT or SIGHUP, over within
-//! `--shutdown-timeout`, at once when told twice. However it is told, no command
-//! of a step outlives it.
+//! The end of the process, after SIGTERM, SIGINT or SIGHUP.
+//!
+//! The process ends within `--shutdown-timeout`, or immediately after a second signal. In
+//! either case no command of a step outlives it.
 
 use std::process::exit;
 use std::sync::Arc;
@@ -11,12 +12,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::console;
 
-/// What is left of the time when the watchdog ends the process: it has to be
-/// gone *within* the time.
+/// Time before the limit at which the watchdog ends the process, so that the process ends
+/// *within* the limit.
 const MARGIN: Duration = Duration::from_millis(250);
-/// The exit code of a process that was ended before it was done.
+/// The exit code of a process that the watchdog ended before it was done.
 const CUT_OFF: i32 = 1;
-/// The shell's code for a process that ended on Ctrl-C.
+/// The exit code that a shell uses for a process that ended on Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
 /// The signals that end the process.
@@ -24,12 +25,12 @@ const INTERRUPTED: i32 = 130;
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// The terminal is gone; none for who was started so that it does not matter.
+    /// The terminal was closed; `None` if the process was started to ignore that.
     hangup: Option<Signal>,
 }
 
 impl Signals {
-    /// Takes the signals over from their default, which is to end at once.
+    /// Takes over the signals from their default, which ends the process immediately.
     pub(crate) fn take() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -42,7 +43,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one and names it.
+    /// Waits for the next signal and returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         let hangup = async {
             match &mut self.hangup {
@@ -57,10 +58,9 @@ impl Signals {
         }
     }
 
-    /// From the first signal on: ends the process at once on a second one, and
-    /// in any case when `limit` is over. The limit is watched by a thread of
-    /// its own, so that nothing that blocks can hold it up. The commands of steps
-    /// are killed before.
+    /// Guards the shutdown: ends the process immediately on a second signal, and in any
+    /// case when `limit` is over. A thread of its own watches the limit, so that no
+    /// blocking work can delay it. The commands of steps are killed first.
     pub(super) fn last_resort(mut self, limit: Duration, steps: Arc<Steps>) {
         let to_kill = Arc::clone(&steps);
         tokio::spawn(async move {
@@ -84,8 +84,8 @@ impl Signals {
     }
 }
 
-/// Whether who started this process had it ignore SIGHUP, as `nohup` does. Where
-/// the system does not tell, it does not.
+/// Returns `true` if the program that started this process made it ignore SIGHUP, as
+/// `nohup` does; `false` if the system does not say.
 fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignores_hangup(&status)
@@ -94,11 +94,11 @@ fn hangup_is_ignored() -> bool {
 fn ignores_hangup(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // Its number is 1, which is the first bit.
+    // The number of SIGHUP is 1, which is the first bit.
     mask.is_some_and(|mask| mask & 1 == 1)
 }
 
-/// How long activities may go on: a little less than the process may.
+/// Returns the time that activities have to end: a little less than the process has.
 pub(super) fn grace(limit: Duration) -> Duration {
     limit.saturating_sub(Duration::from_secs(3)).max(limit / 2)
 }

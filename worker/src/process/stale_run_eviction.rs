@@ -1,17 +1,19 @@
-//! Forgets a workflow run that a query has taken ahead of its workflow tasks.
+//! Evicts a workflow run that a query has taken ahead of its workflow tasks.
 //!
-//! A query that is not part of a workflow task may come with events that no
-//! workflow task has delivered yet: where the server does not know that a worker
-//! has the run in memory, where the worker has it no more and reads the whole
-//! history, or while a task is on its way. The SDK applies these events before
-//! it answers, keeps the run, and keeps the commands that come of them. They
-//! leave with the next workflow task, before what that task's own updates and
-//! signals ask for: an order that no replay has, so that the history can never
-//! be read again. [ADR 9](../../../docs/adr/0009-forget-what-is-ahead.md) tells
-//! how it was seen.
+//! A query that is not part of a workflow task may come with events that no workflow task
+//! has delivered yet. This happens in three cases:
+//! - if the server does not know that a worker has the run in memory,
+//! - if the worker no longer has the run and reads the whole history,
+//! - while a task is on its way.
 //!
-//! The history says whether a task delivered them: it was completed then. A run
-//! that is forgotten is read from its history by its next task.
+//! The SDK applies these events before it answers, keeps the run, and keeps the commands
+//! that result from the events. The next workflow task sends these commands before those
+//! that the task's own updates and signals ask for. No replay has that order, so the
+//! history can never be replayed again.
+//! [ADR 9](../../../docs/adr/0009-forget-what-is-ahead.md) describes the observation.
+//!
+//! The history shows whether a task delivered the events: that task is then completed.
+//! The next task of an evicted run reads the run from its history.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -29,15 +31,15 @@ use temporalio_sdk_core::Worker;
 
 /// The id that the SDK gives to a query that is not part of a workflow task.
 const LEGACY_QUERY_ID: &str = "legacy_query";
-/// How long the server may take to say what became of a task. The query waits.
+/// Maximum time for the server to say whether a task is completed. The query waits.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(2);
-/// Events of the history's end that are asked for at a time.
+/// Number of events from the history's end that are asked for at a time.
 const HISTORY_PAGE_SIZE: i32 = 100;
 
-/// Has the SDK forget each run that is ahead of its tasks.
+/// An interceptor that makes the SDK evict each run that is ahead of its tasks.
 pub(super) struct StaleRunEviction {
     client: Client,
-    /// Weak, for the worker holds its interceptors.
+    /// Weak, because the worker holds its interceptors.
     core: Weak<Worker>,
     runs: Mutex<CachedRuns>,
 }
@@ -51,7 +53,8 @@ impl StaleRunEviction {
         }
     }
 
-    /// Whether the server has it that the task which began with this event is done.
+    /// Returns `true` if the history says that the task which began with the suspect's
+    /// event is completed.
     async fn is_done(&self, suspect: &SuspectRun) -> anyhow::Result<bool> {
         let mut service = self.client.connection().workflow_service();
         let mut next_page_token = Vec::new();
@@ -117,17 +120,17 @@ impl WorkerInterceptor for StaleRunEviction {
     }
 }
 
-/// A run that answers a query, and may be ahead.
+/// A run that answers a query and may be ahead of its tasks.
 #[derive(Debug, PartialEq, Eq)]
 struct SuspectRun {
     workflow_id: String,
     run_id: String,
-    /// The last event that was applied. It began a workflow task that is done,
-    /// or the run is ahead.
+    /// The last event that was applied. Unless it began a workflow task that is
+    /// completed, the run is ahead.
     event: i64,
 }
 
-/// The runs in memory.
+/// The runs that the SDK has in memory.
 #[derive(Debug, Default)]
 struct CachedRuns(HashMap<String, CachedRun>);
 

@@ -1,5 +1,7 @@
-//! Keeps the workers running, for ever: connect, make them, run them, and start
-//! over when one ends. Nothing that Temporal does ends the process.
+//! Keeps the workers running, for ever: connects, makes the workers, runs them, and
+//! starts over when one of them ends.
+//!
+//! Nothing that Temporal does ends the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,28 +19,28 @@ use crate::backoff::Backoff;
 use crate::connect::Connector;
 use crate::health::Health;
 
-/// Workers that ran for this long did not end because of what made them start.
+/// Minimum time that workers run before their end no longer counts as a failed start.
 const STABLE: Duration = Duration::from_mins(1);
 
 /// The supervisor of one process's workers.
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    /// Makes the connections.
+    /// The maker of connections.
     pub(super) connector: Connector,
-    /// The workers.
+    /// The workers to run.
     pub(super) specs: Vec<WorkerSpec>,
-    /// What is learnt of Temporal.
+    /// The health of the process, which the connection's state updates.
     pub(super) health: Arc<Health>,
-    /// Where each new connection is told.
+    /// The channel that each new connection is sent to.
     pub(super) clients: watch::Sender<Option<Client>>,
-    /// For how long an absence is a warning only.
+    /// Time for which trouble is logged only as a warning.
     pub(super) startup_retry: Duration,
-    /// How long activities may go on after the end was asked for.
+    /// Time that activities have to end after the stop.
     pub(super) grace: Duration,
 }
 
 impl Supervisor {
-    /// Works until `stop`, then waits for the workers to drain.
+    /// Runs the workers until `stop`, then waits for them to drain.
     pub(super) async fn run(self, runtime: Arc<CoreRuntime>, stop: CancellationToken) {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
         let mut trouble = Trouble::new(self.startup_retry);
@@ -83,7 +85,7 @@ impl Supervisor {
         }
     }
 
-    /// Runs the workers until one ends or `stop`; then ends them all.
+    /// Runs the workers until one of them ends or `stop`; then ends all of them.
     async fn run_workers(
         &self,
         runtime: &Arc<CoreRuntime>,
@@ -107,7 +109,8 @@ impl Supervisor {
         loop {
             let next = tokio::select! {
                 next = ends.next() => next,
-                // Past the grace they should be gone; what still hangs is left behind.
+                // The workers should have ended within the grace period; those that still
+                // hang are left behind.
                 () = after(&round, self.grace + Duration::from_secs(5)) => {
                     tracing::warn!(left = ends.len(), "workers did not end in time; left behind");
                     None
@@ -129,14 +132,14 @@ impl Supervisor {
     }
 }
 
-/// Waits for the token, then for as long again as given.
+/// Waits for the token, then for the given time.
 async fn after(token: &CancellationToken, wait: Duration) {
     token.cancelled().await;
     tokio::time::sleep(wait).await;
 }
 
-/// Logs the same trouble as a warning at first, and as an error once it has
-/// lasted: then a person should look.
+/// Logs trouble that continues: as a warning at first, as an error once it has lasted, so
+/// that a person looks.
 #[derive(Debug)]
 struct Trouble {
     warn_for: Duration,

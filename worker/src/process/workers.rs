@@ -1,13 +1,13 @@
 //! The process's three Temporal workers, each on a thread of its own.
 //!
-//! - `reconcile`: the workflow `ReconcileSchedules` and nothing else, so that
-//!   nothing a definition says is ever computed on its thread;
+//! - `reconcile`: the workflow `ReconcileSchedules` and nothing else, so that no value of
+//!   a definition is ever computed on its thread;
 //! - `run`: `RunDefinition` and the activities that any worker can do;
-//! - `own`: the activities that need this process's files, on the queue that
-//!   only this process polls.
+//! - `own`: the activities that need this process's files, on the queue that only this
+//!   process polls.
 //!
-//! A worker's future is not `Send`: the thread builds it, runs it on a runtime
-//! of its own, and tells how it ended.
+//! A worker's future is not `Send`: the thread builds it, runs it on a runtime of its
+//! own, and reports its end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,24 +24,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::stale_run_eviction::StaleRunEviction;
 
-/// How long a workflow task waits for the process that has the workflow in
-/// memory, before any other may take it: what a killed process costs the next.
+/// Maximum time that a workflow task waits for the process that has the workflow in
+/// memory, before another process may take the task. After a process is killed, the next
+/// process waits this long.
 const STICKY_LIMIT: Duration = Duration::from_secs(3);
 
-/// Adds workflows and activities to a worker's options.
+/// A function that adds workflows and activities to a worker's options.
 pub type Register =
     Arc<dyn Fn(&Client, &mut WorkerOptions) -> anyhow::Result<()> + Send + Sync + 'static>;
 
-/// One worker, as it is made anew on every connection.
+/// A description of one worker, which is made anew on every connection.
 #[derive(Clone)]
 pub struct WorkerSpec {
-    /// For logs and the thread's name.
+    /// Name for logs and errors.
     pub name: &'static str,
-    /// What it polls.
+    /// The task queue that the worker polls.
     pub queue: String,
-    /// How many polls of each kind wait at the server.
+    /// Number of polls of each kind that wait at the server.
     pub pollers: usize,
-    /// What it can do.
+    /// The function that adds the worker's workflows and activities.
     pub register: Register,
 }
 
@@ -55,9 +56,9 @@ impl fmt::Debug for WorkerSpec {
 }
 
 impl WorkerSpec {
-    /// Starts the worker. It ends when `stop` is cancelled and its work is
-    /// done (activities get `grace`, then they are cancelled), or by itself
-    /// when the SDK gives up; the receiver tells.
+    /// Starts the worker. The worker ends when `stop` is canceled and its work is done:
+    /// activities get the time `grace`, then they are canceled. The worker also ends by
+    /// itself when the SDK gives up. The receiver gets the result.
     pub(super) fn start(
         self,
         runtime: Arc<CoreRuntime>,
@@ -67,19 +68,20 @@ impl WorkerSpec {
     ) -> oneshot::Receiver<anyhow::Result<()>> {
         let (ended, end) = oneshot::channel();
         let work = move || -> anyhow::Result<()> {
-            // Activities have a thread beside this one: a long computation moves
-            // the others to another.
+            // Activities run on a thread beside this one: if one of them computes for
+            // long, the runtime moves the others to another thread.
             let tokio = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
                 .enable_all()
                 .build()
                 .context("make a runtime")?;
             let result = tokio.block_on(self.run(&runtime, client, grace, stop));
-            // Blocking work of a cancelled activity must not hold the thread.
+            // Blocking work of a canceled activity must not hold the thread.
             tokio.shutdown_background();
             result
         };
-        // A thread that panics, or is not started, drops the sender, which tells too.
+        // A thread that panics, or is not started, drops the sender, which the receiver
+        // sees too.
         let _detached = std::thread::Builder::new()
             .name("almanac-worker".to_owned())
             .spawn(move || {

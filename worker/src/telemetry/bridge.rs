@@ -1,11 +1,10 @@
-//! The SDK's metrics, recorded where Almanac's own are.
+//! The SDK's metrics, recorded by the same recorder as Almanac's own.
 //!
-//! The SDK has no public registry: it asks a [`CoreMeter`] for instruments.
-//! This one makes them of the `metrics` crate's global recorder. Durations are
-//! in seconds, and their names say so. Labels go through [`Labels`], since their
-//! values come from whoever uses the namespace. The queue that only this process
-//! polls is named after it; its label is rewritten, so that no restart adds a
-//! series.
+//! The SDK has no public registry: it asks a [`CoreMeter`] for instruments. [`SdkMeter`]
+//! makes them of the `metrics` crate's global recorder. Durations are in seconds, and the
+//! names of their metrics say so. Label values pass through [`Labels`], since they come
+//! from anyone who uses the namespace. The queue that only this process polls is named
+//! after the process; its label is rewritten, so that no restart adds a series.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,13 +23,13 @@ use super::labels::Labels;
 
 const METADATA: Metadata<'static> = Metadata::new("temporal", Level::INFO, None);
 
-/// Hands the SDK instruments of the `metrics` crate.
+/// A meter that gives the SDK instruments of the `metrics` crate.
 #[derive(Debug)]
 pub struct SdkMeter(Arc<Labels>);
 
 impl SdkMeter {
-    /// A meter for a process that works in this namespace, on these queues;
-    /// each queue comes with what its label says instead.
+    /// Creates a meter for a process that works in this namespace, on these queues. Each
+    /// queue comes with the value that its label gets instead of its name.
     pub fn new(namespace: &str, queues: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(Arc::new(Labels::new(namespace, queues)))
     }
@@ -121,7 +120,8 @@ impl CoreMeter for SdkMeter {
     }
 }
 
-/// The name of a histogram of durations: the SDK leaves the unit to the meter.
+/// Returns the name of a histogram of durations, with its unit: the SDK leaves the unit
+/// to the meter.
 pub(super) fn histogram_name(name: &str) -> String {
     format!("{name}_seconds")
 }

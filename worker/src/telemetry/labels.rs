@@ -1,10 +1,11 @@
 //! The label values that the SDK's metrics may carry.
 //!
-//! A recorder keeps a series for ever, and several labels repeat what others
-//! wrote: whoever may start a workflow chooses its type. Always holds: a label
-//! that names something of the namespace only has values known at the start,
-//! and `other`; any other label has a bounded number of values; and there is a
-//! bounded number of series, whatever the SDK sends.
+//! A recorder keeps a series for ever, and several labels repeat values that others
+//! chose: anyone who may start a workflow chooses its type. Always holds:
+//! - A label that names something of the namespace only has values known at the start,
+//!   and `other`.
+//! - Any other label has a bounded number of values.
+//! - The number of series is bounded, whatever the SDK sends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -13,13 +14,13 @@ use almanac_base::names::{RECONCILE_WORKFLOW, RUN_WORKFLOW};
 use almanac_workflows::contracts;
 use metrics::{Key, Label};
 
-/// The value that stands for every unknown one.
+/// The value that replaces every unknown value.
 pub(super) const OTHER: &str = "other";
-/// The most values of a label whose values are the SDK's own.
+/// Maximum number of values of a label whose values the SDK chooses.
 const VALUES: usize = 128;
-/// The longest such value, in bytes.
+/// Maximum length of such a value, in bytes.
 const VALUE_LENGTH: usize = 100;
-/// The most series. Each histogram counts as one.
+/// Maximum number of series. Each histogram counts as one series.
 const SERIES: usize = 2000;
 
 const NAMESPACE: &str = "namespace";
@@ -27,8 +28,8 @@ const TASK_QUEUE: &str = "task_queue";
 const WORKFLOW_TYPE: &str = "workflow_type";
 const ACTIVITY_TYPE: &str = "activity_type";
 
-/// Labels that the SDK fills with words of its own. Those that neither stand
-/// here nor have known values are always [`OTHER`].
+/// Labels whose values the SDK chooses. A label that is neither listed here nor has known
+/// values always has the value [`OTHER`].
 const OF_THE_SDK: [&str; 6] = [
     "operation",
     "status_code",
@@ -38,10 +39,10 @@ const OF_THE_SDK: [&str; 6] = [
     "failure_reason",
 ];
 
-/// Decides which values labels get.
+/// The limits on label values and series, and the values seen so far.
 #[derive(Debug)]
 pub(super) struct Labels {
-    /// What values mean, by label: what they are shown as.
+    /// For each label, its known values and the values that are shown instead of them.
     known: BTreeMap<&'static str, BTreeMap<String, String>>,
     seen: Mutex<Seen>,
 }
@@ -53,8 +54,8 @@ struct Seen {
 }
 
 impl Labels {
-    /// The labels of a process that works in this namespace, on these queues;
-    /// each queue with what it is shown as.
+    /// Creates the labels of a process that works in this namespace, on these queues.
+    /// Each queue comes with the value that is shown instead of its name.
     pub(super) fn new(namespace: &str, queues: impl IntoIterator<Item = (String, String)>) -> Self {
         let same = |names: &[&str]| {
             let pairs = names
@@ -73,7 +74,7 @@ impl Labels {
         }
     }
 
-    /// The value to show for `value` of the label `name`.
+    /// Returns the value to show for `value` of the label `name`.
     pub(super) fn value(&self, name: &str, value: &str) -> String {
         if let Some(known) = self.known.get(name) {
             return known.get(value).map_or(OTHER, String::as_str).to_owned();
@@ -96,8 +97,9 @@ impl Labels {
         value.to_owned()
     }
 
-    /// The key to record under: `key` while there is room for its series, the
-    /// same with every value [`OTHER`] once there is none. The flag says which.
+    /// Returns the key to record under. The key is `key` while there is room for its
+    /// series; otherwise all its label values are [`OTHER`]. The flag is `true` if there
+    /// was room.
     pub(super) fn bounded(&self, key: Key) -> (Key, bool) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.series.contains(&key) {

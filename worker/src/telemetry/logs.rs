@@ -1,7 +1,7 @@
-//! Logs: text or JSON on stderr, one line an event.
+//! Logs: text or JSON on stderr, one line for each event.
 //!
-//! An event is escaped as a whole, whoever logs it: messages, fields and spans
-//! of Almanac, of the SDK and of the other crates.
+//! An event is escaped as a whole, whoever logs it: messages, fields and spans of
+//! Almanac, of the SDK and of the other crates.
 
 use std::fmt;
 use std::io;
@@ -18,20 +18,19 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::console;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
-    /// A line for people; coloured on a terminal.
+    /// A line for people, colored on a terminal.
     #[default]
     Text,
-    /// An object a line.
+    /// A JSON object on each line.
     Json,
 }
 
-/// What is toned down under every filter that does not name it. An outage
-/// makes the SDK log each retried call of each poller: the process says the
-/// same once, itself.
-/// Nor does each activity's span help anyone.
+/// Directives that quiet noisy targets, unless the filter names the target. During an
+/// outage the SDK logs each retried call of each poller, while the process itself logs
+/// the outage once. Nor does the span of each activity help anyone.
 const QUIET: [&str; 7] = [
     "temporalio_client=error",
     "temporalio_sdk=warn",
@@ -42,8 +41,8 @@ const QUIET: [&str; 7] = [
     "hyper=warn",
 ];
 
-/// The directives of `filter`, with the noisy targets toned down first so that
-/// a directive of `filter` for the same target wins.
+/// Returns the directives of `filter`, after those that quiet noisy targets, so that a
+/// directive of `filter` for the same target wins.
 fn directives(filter: &str) -> String {
     let mut all: Vec<&str> = QUIET
         .into_iter()
@@ -58,10 +57,10 @@ fn directives(filter: &str) -> String {
     all.join(",")
 }
 
-/// Sends the process's log lines to stderr.
+/// Sends the process's log lines to stderr. A second call changes nothing.
 ///
 /// # Errors
-/// When `filter` cannot be read. A second call changes nothing.
+/// `filter` cannot be parsed.
 pub fn install_logs(format: LogFormat, filter: &str) -> Result<(), ParseError> {
     let filter = EnvFilter::builder().parse(directives(filter))?;
     let builder = tracing_subscriber::fmt()
@@ -81,7 +80,7 @@ pub fn install_logs(format: LogFormat, filter: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// An event as a line for people: time, level, and the rest, escaped.
+/// Formats an event as a line for people: time, level, and the rest, escaped.
 struct TextLine {
     rest: Format<Full, ()>,
     coloured: bool,
@@ -130,8 +129,8 @@ fn style(level: Level) -> Style {
     color.on_default()
 }
 
-/// An event as a JSON object on a line. What JSON itself leaves as it is (bidirectional
-/// overrides, line separators) is written as JSON's escapes.
+/// Formats an event as a JSON object on one line. Characters that JSON itself leaves as
+/// they are (bidirectional overrides, line separators) are written as JSON escapes.
 struct JsonLine(Format<Json>);
 
 impl JsonLine {
@@ -156,7 +155,7 @@ where
     }
 }
 
-/// What `format` makes of an event, without colours.
+/// Returns an event as `format` formats it, without colors.
 fn formatted<S, N>(
     format: &impl FormatEvent<S, N>,
     context: &FmtContext<'_, S, N>,
@@ -171,7 +170,7 @@ where
     Ok(line)
 }
 
-/// Hands each event's line to the console, which never fails.
+/// Passes each event's line to the console, which never fails.
 #[derive(Default)]
 struct Lines;
 

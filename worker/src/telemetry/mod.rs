@@ -1,8 +1,8 @@
-//! What the process tells about itself: logs on stderr, and metrics on one page.
+//! Logs on stderr and the metrics page: the telemetry of the process.
 //!
-//! Both are global to the process and are installed once, before anything is
-//! logged or counted. The SDK's events and metrics go the same two ways as
-//! Almanac's own. Serving the page is left to the `http` module.
+//! Both are global to the process and are installed once, before anything is logged or
+//! counted. The SDK's events and metrics take the same two ways as Almanac's own. Serving
+//! the page is left to the `http` module.
 
 mod bridge;
 mod labels;
@@ -13,10 +13,11 @@ pub use bridge::SdkMeter;
 pub use logs::{LogFormat, install_logs};
 pub use page::{MetricsPage, install_metrics};
 
-/// For tests that read what is logged on their thread. While there is but one
-/// subscriber, `tracing` asks that of the thread which comes to a line first
-/// whether anybody wants it, and another test's thread has none. There are two
-/// from here on, and all are asked.
+/// Makes `tracing` ask every subscriber, for tests that read the log lines of their
+/// thread. While there is only one subscriber, `tracing` asks the subscriber of the
+/// thread that reaches a log line first whether it wants the line, and another test's
+/// thread has no subscriber. After this call there are two subscribers, and all are
+/// asked.
 #[cfg(test)]
 pub(crate) fn ask_every_subscriber() {
     use std::sync::LazyLock;

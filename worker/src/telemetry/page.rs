@@ -1,4 +1,4 @@
-//! The metrics page: one recorder, in Prometheus's text format.
+//! The metrics page: one recorder, in the text format of Prometheus.
 
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use temporalio_common::telemetry::metrics::default_buckets_for;
 use super::bridge;
 use crate::console;
 
-/// Seconds: from a pass over a handful of schedules to one over 10,000.
+/// Upper bounds of the buckets, in seconds: from a pass over a few schedules to a pass
+/// over 10,000.
 const DURATIONS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
 
-/// The SDK's histograms that want buckets of their own.
+/// Histograms of the SDK that need buckets of their own.
 const SDK_HISTOGRAMS: [&str; 6] = [
     "workflow_endtoend_latency",
     "workflow_task_schedule_to_start_latency",
@@ -25,19 +26,19 @@ const SDK_HISTOGRAMS: [&str; 6] = [
     "activity_execution_latency",
 ];
 
-/// The page's contents, as of now.
+/// The contents of the metrics page.
 #[derive(Debug, Clone)]
 pub struct MetricsPage(PrometheusHandle);
 
 impl MetricsPage {
-    /// The page.
+    /// Returns the page as text, with the current values.
     pub fn render(&self) -> String {
         metrics::counter!(Metric::LogLinesDropped.as_str()).absolute(console::dropped_lines());
         self.0.render()
     }
 
-    /// Folds recorded samples into the page's histograms, for ever: without
-    /// it they would pile up between two reads.
+    /// Adds recorded samples to the page's histograms, for ever: otherwise the samples
+    /// would accumulate between two reads.
     pub async fn upkeep(self) {
         let mut ticks = tokio::time::interval(Duration::from_secs(5));
         loop {
@@ -58,7 +59,7 @@ fn builder() -> anyhow::Result<PrometheusBuilder> {
     Ok(builder)
 }
 
-/// Installs the process's recorder. Once a process: a second call fails.
+/// Installs the recorder of the process. A second call fails.
 pub fn install_metrics() -> anyhow::Result<MetricsPage> {
     let handle = builder()?
         .install_recorder()

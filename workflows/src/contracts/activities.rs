@@ -1,5 +1,4 @@
-//! The activities that workflows call. They are implemented in the `activities`
-//! crate.
+//! The activities that workflows call. The `activities` crate implements them.
 
 #![expect(
     missing_docs,
@@ -24,26 +23,26 @@ pub use manual_run_contract::ManualRun;
 pub use reconcile_contract::{Reconcile, Select};
 pub use step_contract::{Emit, Http, Openapi, Shell};
 
-/// See [`Reconcile`].
+/// Name of the activity [`Reconcile`].
 pub const RECONCILE: &str = "reconcile";
-/// See [`Select`].
+/// Name of the activity [`Select`].
 pub const SELECT: &str = "select";
-/// See [`ManualRun`].
+/// Name of the activity [`ManualRun`].
 pub const MANUAL_RUN: &str = "manual_run";
-/// See [`CurrentDefinition`].
+/// Name of the activity [`CurrentDefinition`].
 pub const CURRENT_DEFINITION: &str = "current_definition";
-/// See [`Pause`].
+/// Name of the activity [`Pause`].
 pub const PAUSE: &str = "pause";
-/// See [`Http`].
+/// Name of the activity [`Http`].
 pub const HTTP: &str = "almanac_http";
-/// See [`Openapi`].
+/// Name of the activity [`Openapi`].
 pub const OPENAPI: &str = "almanac_openapi";
-/// See [`Shell`].
+/// Name of the activity [`Shell`].
 pub const SHELL: &str = "almanac_shell";
-/// See [`Emit`].
+/// Name of the activity [`Emit`].
 pub const EMIT: &str = "almanac_emit";
 
-/// Every activity that a process registers.
+/// Names of all activities that a worker registers.
 pub const ACTIVITIES: [&str; 9] = [
     RECONCILE,
     SELECT,
@@ -56,85 +55,86 @@ pub const ACTIVITIES: [&str; 9] = [
     EMIT,
 ];
 
-/// Work that needs the files of one worker process, on that process's queue.
+/// Activities that need the files of one worker, on the task queue of that worker.
 #[derive(Debug)]
 pub struct ReconcileContract;
 
 #[activity_definitions]
 impl ReconcileContract {
-    /// One pass: observe, plan, apply, report. Called once per attempt at a
-    /// pass, on the queue of one worker; also, as a probe, with pass 0 (see
-    /// [`PassInput`]).
+    /// Does one pass: observe, plan, apply, report. The reconcile workflow calls this
+    /// activity once per attempt at a pass, on the task queue of one worker. It also calls
+    /// it as a probe, with pass 0 (see [`PassInput`]).
     #[activity(name = RECONCILE)]
     pub async fn reconcile(_input: PassInput) -> Result<PassOutcome, ActivityError> {
         unimplemented!()
     }
 
-    /// The definitions with a schedule that have these labels.
+    /// Returns the definitions that have a schedule and the given labels.
     #[activity(name = SELECT)]
     pub async fn select(_selector: Selector) -> Result<Selection, ActivityError> {
         unimplemented!()
     }
 }
 
-/// Runs that operators ask for, on any worker of the project.
+/// Manual runs, which any worker of the project does.
 #[derive(Debug)]
 pub struct ManualRunContract;
 
 #[activity_definitions]
 impl ManualRunContract {
-    /// One step of a run: look, send, or look for what was sent (see [`ManualRunInput`]).
+    /// Does one step of a manual run: observes the schedule, sends the request, or looks
+    /// for a run that may have been started (see [`ManualRunInput`]).
     #[activity(name = MANUAL_RUN)]
     pub async fn manual_run(_order: ManualRunInput) -> Result<RunStep, ActivityError> {
         unimplemented!()
     }
 }
 
-/// Reads of the registry, on any worker of the project.
+/// Reads of the registry, which any worker of the project does.
 #[derive(Debug)]
 pub struct DefinitionContract;
 
 #[activity_definitions]
 impl DefinitionContract {
-    /// The registry's current version of a definition that has steps.
+    /// Returns the registry's current version of a definition that has steps.
     #[activity(name = CURRENT_DEFINITION)]
     pub async fn current_definition(_id: DefinitionId) -> Result<PinnedDefinition, ActivityError> {
         unimplemented!()
     }
 
-    /// Nothing: a run that has more to do at once calls it as a local activity, so
-    /// that others have their turn. A timer would take up to a second.
+    /// Does nothing. A run that has more to do calls this local activity between two turns,
+    /// so that other workflows get their turn. A timer would take up to a second.
     #[activity(name = PAUSE)]
     pub async fn pause() -> Result<(), ActivityError> {
         unimplemented!()
     }
 }
 
-/// What the steps of a run ask of the world, on any worker of the project.
+/// Calls that the steps of a run make, which any worker of the project does.
 #[derive(Debug)]
 pub struct StepContract;
 
 #[activity_definitions]
 impl StepContract {
-    /// `call: http`.
+    /// Sends the HTTP request of `call: http`.
     #[activity(name = HTTP)]
     pub async fn http(_request: HttpRequest) -> Result<Value, ActivityError> {
         unimplemented!()
     }
 
-    /// `call: openapi`.
+    /// Calls the operation of `call: openapi`.
     #[activity(name = OPENAPI)]
     pub async fn openapi(_request: OpenApiRequest) -> Result<Value, ActivityError> {
         unimplemented!()
     }
 
-    /// `run: shell`.
+    /// Runs the command of `run: shell`.
     #[activity(name = SHELL)]
     pub async fn shell(_request: ShellRequest) -> Result<Value, ActivityError> {
         unimplemented!()
     }
 
-    /// `emit`: an event, as `CloudEvents` has it in JSON.
+    /// Publishes the event of `emit`, as `CloudEvents` has it in JSON.
     #[activity(name = EMIT)]
     pub async fn emit(_event: Value) -> Result<Value, ActivityError> {
         unimplemented!()

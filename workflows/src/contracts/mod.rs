@@ -1,5 +1,6 @@
-//! The contracts: what each handler of the two workflows and each activity is
-//! called, what it takes, and what it gives. Each name stands here once.
+//! The contracts of handlers and activities: the name, the input and the answer of each.
+//!
+//! Each name stands here once.
 
 mod activities;
 pub mod reconciler;
@@ -12,11 +13,11 @@ pub use activities::*;
 
 /// A handler of a workflow: a [`Signal`], a [`Query`] or an [`Update`].
 pub trait Handler {
-    /// What it is called.
+    /// Name of the handler in Temporal.
     const NAME: &'static str;
-    /// What it is sent; nothing at all for `()`.
+    /// Input of the handler. For `()` nothing is sent.
     type Takes: Serialize + 'static;
-    /// What it answers.
+    /// Answer of the handler.
     type Gives: DeserializeOwned;
 }
 
@@ -24,10 +25,10 @@ pub trait Handler {
 pub trait Signal: Handler<Gives = ()> {}
 /// A handler that changes nothing.
 pub trait Query: Handler {}
-/// A handler that decides, and answers what it decided.
+/// A handler that makes a decision and answers with it.
 pub trait Update: Handler {}
 
-/// Contracts of handlers, as `Kind Name("name"): Takes => Gives;`.
+/// Defines contracts of handlers, as `Kind Name("name"): Takes => Gives;`.
 macro_rules! handlers {
     ($($(#[$doc:meta])* $kind:ident $name:ident($text:expr): $takes:ty => $gives:ty;)*) => {$(
         $(#[$doc])*
@@ -35,7 +36,7 @@ macro_rules! handlers {
         pub struct $name;
 
         impl $name {
-            /// What it is called.
+            /// Name of the handler in Temporal.
             pub const NAME: &'static str = $text;
         }
 

@@ -9,32 +9,32 @@ use almanac_core::record::{
 };
 
 super::handlers! {
-    /// A worker's files changed, or it starts or stops.
+    /// A worker announces that its files changed, or that it starts or stops.
     Signal DefinitionsChanged("definitions_changed"): Announcement => ();
     /// Anyone asks for a pass.
     Signal Reconcile("reconcile"): () => ();
-    /// All there is to know.
+    /// Returns the status of the reconcile workflow.
     Query Status("status"): () => record::Status;
-    /// What touched one schedule, newest first.
+    /// Returns the history entries of one schedule, newest first.
     Query History("history"): HistoryRequest => Vec<HistoryEntry>;
-    /// What came of runs that were asked for.
+    /// Returns the state of manual runs, by the ids of their requests.
     Query Runs("runs"): RunsQuery => BTreeMap<String, RunAnswer>;
-    /// Asks for a pass of its own kind.
+    /// Asks for a pass: a plain one, a dry run or a confirmation.
     Update Sync("sync"): SyncRequest => SyncAnswer;
-    /// Overrides, unpauses or clears.
+    /// Sets or clears an override, or unpauses a schedule.
     Update Override("override"): OverrideRequest => OverrideAnswer;
-    /// Clears an override.
+    /// Clears the override of a definition.
     Update ClearOverride("clear_override"): ClearRequest => OverrideAnswer;
-    /// Lets ours take over from a foreign schedule.
+    /// Lets the schedule of a definition take over from an unmanaged schedule.
     Update Adopt("adopt"): AdoptRequest => AdoptAnswer;
-    /// Stops the reconciler.
+    /// Suspends the reconcile workflow: no pass begins.
     Update Suspend("suspend"): SuspendRequest => SuspendAnswer;
-    /// Lets it go on.
+    /// Resumes the suspended reconcile workflow.
     Update Resume("resume"): SuspendRequest => SuspendAnswer;
-    /// Starts a run.
+    /// Starts a manual run.
     Update Trigger(RunKind::Trigger.name()): RunRequest => RunAnswer;
     /// Starts the runs of a range of time.
     Update Backfill(RunKind::Backfill.name()): RunRequest => RunAnswer;
-    /// Which definitions have labels.
+    /// Returns the definitions that have the given labels.
     Update Select("select"): SelectRequest => Selection;
 }

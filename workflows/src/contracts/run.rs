@@ -3,6 +3,6 @@
 use serde_json::Value;
 
 super::handlers! {
-    /// An event for the steps that listen, as `CloudEvents` has it in JSON.
+    /// Delivers an event to the steps that listen, as `CloudEvents` has it in JSON.
     Signal Event("event"): Value => ();
 }

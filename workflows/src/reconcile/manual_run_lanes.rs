@@ -1,9 +1,9 @@
-//! The part of `ReconcileSchedules` that does runs which operators ask for,
-//! beside the passes and a few at a time.
+//! The part of `ReconcileSchedules` that does manual runs, a few at a time, beside the
+//! passes.
 //!
-//! What always holds: a run is sent by one attempt of one activity, after what
-//! its schedule showed before is part of the history. Where that attempt's end
-//! is not known the server is asked what it shows now, and nothing is sent again.
+//! Always holds: one attempt of one activity sends a run. Before that, the history holds
+//! what the schedule showed. If the end of that attempt is not known, the server is asked
+//! what the schedule shows now, and nothing is sent again.
 
 use std::time::Duration;
 
@@ -25,35 +25,36 @@ use super::pass_loop::{failure, is_over};
 use super::workflow::{ReconcileSchedules, Refusal, refusal, tick};
 use crate::contracts::{ManualRun, Select, reconciler};
 
-/// How many runs go on at a time, each of another schedule.
+/// Maximum number of manual runs that are done at a time, each of another schedule.
 const LANES: usize = 8;
-/// A step that no worker starts within this failed.
+/// Time within which a worker must start a step. A step that starts later has failed.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same where something may have been sent: a worker that died comes back.
+/// Time within which a worker must start a step after something may have been sent: long
+/// enough for a worker that died to be started again.
 const LOOKUP_START_TIMEOUT: Duration = Duration::from_mins(2);
-/// The longest step.
+/// Maximum duration of a step.
 const LONGEST_STEP: Duration = Duration::from_mins(2);
-/// A step whose worker is silent for this long failed.
+/// Heartbeat timeout: a step whose worker is silent for this long has failed.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How much of a selector the UI shows, in characters.
+/// Maximum length of a selector in the Temporal UI, in characters.
 const SELECTOR_SHOWN: usize = 60;
-/// How long a worker may take to read its labels.
+/// Maximum time that a worker may take to read its labels.
 const LONGEST_SELECT: Duration = Duration::from_secs(3);
 
-/// The longest summary of an activity; the server takes 400 bytes.
+/// Maximum length of an activity's summary, in bytes. The server takes 400.
 const SUMMARY_LIMIT: usize = 300;
 
 type Context = WorkflowContext<ReconcileSchedules>;
 
-/// Why a step has no result.
+/// Reason for which a step has no result.
 enum Failure {
-    /// No worker began it.
+    /// No worker started the step.
     NotStarted,
-    /// It began, and how it ended is not known.
+    /// A worker started the step, and the end of the step is not known.
     Unknown(String),
 }
 
-/// Does runs for as long as the workflow runs.
+/// Does manual runs for as long as the workflow runs.
 pub(super) async fn lanes(ctx: &Context, project: &Project) {
     join_all((0..LANES).map(|_| lane(ctx, project))).await;
 }
@@ -65,7 +66,7 @@ async fn lane(ctx: &Context, project: &Project) {
         let asked = ctx.state(|s| s.machine.runs_asked());
         let taken = ctx.state_mut(|s| s.guarded(Coordinator::next_run));
         let Some(order) = taken.flatten() else {
-            // A decision failed. It would fail again at once.
+            // A decision panicked, and would panic again without a new request.
             let news = ctx.wait_condition(|s| s.machine.runs_asked() != asked);
             if news.await.is_err() {
                 return;
@@ -78,8 +79,9 @@ async fn lane(ctx: &Context, project: &Project) {
     }
 }
 
-/// A run that should continue as new begins no further runs, unless a pass
-/// goes on: nobody is to wait for that.
+/// Returns `true` if this workflow run should continue as new, so that no further manual
+/// run begins. While a pass is running, manual runs still begin: they need not wait for
+/// that pass.
 fn is_ending(ctx: &Context, s: &ReconcileSchedules) -> bool {
     is_over(ctx, s) && !s.machine.passes()
 }
@@ -126,7 +128,7 @@ fn lost(why: &str) -> RunAnswer {
     }
 }
 
-/// One step, on any worker of the project. The one that sends is tried once.
+/// Does one step, on any worker of the project. The step that sends has one attempt.
 async fn step(
     ctx: &Context,
     project: &Project,
@@ -163,8 +165,8 @@ async fn step(
     })
 }
 
-/// The update `select`: the registry of a worker that holds the current
-/// revision is asked, since labels are known there alone.
+/// Handles the update `select`. It asks the registry of a worker that holds the current
+/// revision, because only registries know labels.
 pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection, Refusal> {
     tick(ctx);
     let request: SelectRequest =

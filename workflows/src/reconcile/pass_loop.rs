@@ -1,5 +1,5 @@
-//! The loop of `ReconcileSchedules`: one pass after the other, in one place, and
-//! the end of a run that is too old or too long.
+//! The loop of `ReconcileSchedules`: it does one pass after the other, and ends a workflow
+//! run that is too old or too long.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -21,18 +21,18 @@ use super::details;
 use super::workflow::{ReconcileSchedules, tick, time, unwound};
 use crate::contracts::Reconcile;
 
-/// A pass whose worker is silent for this long failed.
+/// Heartbeat timeout: a pass whose worker is silent for this long has failed.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-/// The longest pass.
+/// Maximum duration of a pass.
 const LONGEST_PASS: Duration = Duration::from_hours(1);
-/// A run with more events than this continues as new: a worker that takes over
-/// reads them all, within one workflow task.
+/// Number of history events from which on a workflow run continues as new. A worker that
+/// takes the run over reads all of them within one workflow task.
 const EVENTS_SUGGESTED: u32 = 1_000;
 
 type Context = WorkflowContext<ReconcileSchedules>;
 
-/// The memo that the next run begins with: it may be ended before its first task,
-/// and must not have forgotten a suspension then, nor remember one that is over.
+/// Returns the memo with which the next workflow run begins. That run may be terminated
+/// before its first workflow task. Its memo must name a suspension, and none that is over.
 fn memo_to_keep(ctx: &Context) -> Option<MemoValues> {
     let memo = ctx.state(|s| s.machine.memo());
     if memo.suspended.is_none() && ctx.memo().is_empty() {
@@ -43,7 +43,7 @@ fn memo_to_keep(ctx: &Context) -> Option<MemoValues> {
     Some(kept)
 }
 
-/// Passes, for as long as the workflow runs.
+/// Does passes for as long as the workflow runs.
 pub(super) async fn passes(ctx: &Context, project: &Project) -> WorkflowResult<()> {
     let mut shown = String::new();
     loop {
@@ -74,25 +74,25 @@ pub(super) async fn passes(ctx: &Context, project: &Project) -> WorkflowResult<(
     }
 }
 
-/// Whether this run is too old or too long.
+/// Returns `true` if this workflow run is too old or too long.
 pub(super) fn is_over(ctx: &Context, s: &ReconcileSchedules) -> bool {
     let old = time(ctx.workflow_time()).is_some_and(|now| now >= s.ends);
     let long = ctx.continue_as_new_suggested() || ctx.history_length() >= EVENTS_SUGGESTED;
     old || long
 }
 
-/// Whether this run should end and a new one go on. Signals and updates that
-/// were delivered are in the state by then: their handlers run before the loop,
-/// and the server refuses to end a run that has undelivered ones.
+/// Returns `true` if this workflow run should end and continue as new. Signals and updates
+/// that were delivered are in the state by then: their handlers run before the loop. The
+/// server refuses to end a run that has undelivered ones.
 fn turn_due(ctx: &Context, s: &ReconcileSchedules) -> bool {
     is_over(ctx, s) && !s.machine.runs_go_on() && ctx.all_handlers_finished()
 }
 
-/// Waits for news, for `until`, or for the end of this run.
+/// Waits for a change of the state, for `until`, or for the end of this workflow run.
 async fn wait(ctx: &Context, until: Option<Timestamp>) -> WorkflowResult<()> {
     let (now, news, ends) = ctx.state(|s| (s.machine.now(), s.machine.news(), s.ends));
     let mut changed = pin!(ctx.wait_condition(|s| s.machine.news() != news || turn_due(ctx, s)));
-    // A run that is over, but has handlers or runs at work, waits for these alone.
+    // A run that should end, but has handlers or manual runs at work, waits only for these.
     let ends = (now < ends).then_some(ends);
     let Some(until) = until.into_iter().chain(ends).min() else {
         return Ok(changed.await?);
@@ -113,7 +113,7 @@ async fn wait(ctx: &Context, until: Option<Timestamp>) -> WorkflowResult<()> {
     }
 }
 
-/// Shows the state in the Temporal UI, when it is not what is shown already.
+/// Shows the state in the Temporal UI, unless the UI shows it already.
 fn show(ctx: &Context, project: &Project, shown: &mut String) {
     let text = ctx.state(|s| unwound(|| details::render(project, &s.machine.status())));
     if let Ok(text) = text
@@ -137,7 +137,7 @@ async fn probe(ctx: &Context, project: &Project, workers: Vec<WorkerId>, input: 
     }
 }
 
-/// One attempt of the activity at a worker's own queue.
+/// Makes one attempt of the activity, on the task queue of the worker.
 pub(super) async fn attempt(
     ctx: &Context,
     project: &Project,
@@ -148,7 +148,7 @@ pub(super) async fn attempt(
         0 => "which revision is held?".to_owned(),
         pass => format!("pass {pass}"),
     };
-    // A worker that does not start it within this is dropped.
+    // A worker that does not start the activity within this time is dropped.
     let start_within = ctx.state(|s| s.machine.start_within(worker));
     let options = ActivityOptions::with_start_to_close_timeout(LONGEST_PASS)
         .task_queue(project.worker_queue(worker))
@@ -177,7 +177,7 @@ pub(super) async fn attempt(
     }
 }
 
-/// What an activity's failure says, without the frame around it.
+/// Returns the messages of the causes of an activity's failure, without the failure itself.
 pub(super) fn failure(error: &ActivityExecutionError) -> String {
     let mut said = Vec::new();
     let mut failure = error.failure().and_then(|failure| failure.cause.as_deref());

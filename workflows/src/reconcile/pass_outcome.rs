@@ -1,4 +1,4 @@
-//! What a pass that ended changes in the workflow's state.
+//! The changes that a pass which has ended makes in the workflow's state.
 
 use almanac_core::record::{
     DefinitionCounts, HistoryEntry, PassDone, PassInput, PendingPass, Report, ReportError, State,
@@ -8,10 +8,11 @@ use jiff::Timestamp;
 
 use super::state_limits;
 
-/// Takes the outcome of a pass that ran in.
+/// Takes in the outcome of a pass that ran.
 ///
-/// A dry run leaves a report and nothing else. Held removals and the interval
-/// follow full passes only: a fast one does not look at removals.
+/// A dry run leaves a report and changes nothing else. Only full passes update the held
+/// removals and the time of the last full pass: a pass over some definitions does not plan
+/// removals.
 pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Timestamp) {
     let PassDone {
         mut report,
@@ -33,7 +34,7 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
             };
         }
         if !interrupted {
-            // One that was asked for since is another, by its number.
+            // A request that was made since has another number, and stays.
             state
                 .orders
                 .retain(|id, order| input.orders.get(id) != Some(order));
@@ -74,7 +75,7 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
     ended(state, report, now);
 }
 
-/// Tells the caller of a pass that it failed for good.
+/// Reports to the caller of a pass that the pass failed for good.
 pub(super) fn given_up(state: &mut State, pass: &PendingPass, error: String, now: Timestamp) {
     let mut report = Report {
         pass: pass.pass,
@@ -101,7 +102,7 @@ fn ended(state: &mut State, report: Report, now: Timestamp) {
     state_limits::forget_old(state, now);
 }
 
-/// Adds what reloads did.
+/// Adds the counts of further reloads.
 pub(super) fn gather(counts: &mut DefinitionCounts, more: DefinitionCounts) {
     counts.total = more.total;
     counts.invalid = more.invalid;
@@ -110,7 +111,8 @@ pub(super) fn gather(counts: &mut DefinitionCounts, more: DefinitionCounts) {
     counts.archived = counts.archived.saturating_add(more.archived);
 }
 
-/// Takes off what a report told; what was gathered since stays. Totals are not gathered.
+/// Subtracts the counts that a report has stated. Counts that came since stay. Totals do
+/// not add up and are left as they are.
 fn take_counts(counts: &mut DefinitionCounts, told: DefinitionCounts) {
     counts.new = counts.new.saturating_sub(told.new);
     counts.updated = counts.updated.saturating_sub(told.updated);

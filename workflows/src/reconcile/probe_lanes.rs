@@ -1,5 +1,5 @@
-//! The part of `ReconcileSchedules` that asks workers about themselves, beside
-//! the passes: those whose announcement came, and those that were silent.
+//! The part of `ReconcileSchedules` that probes workers, beside the passes: those that an
+//! announcement names, and those that were silent.
 
 use almanac_base::names::Project;
 use temporalio_workflow::WorkflowContext;
@@ -8,14 +8,14 @@ use temporalio_workflow::workflows::join_all;
 use super::pass_loop::{attempt, is_over};
 use super::workflow::{ReconcileSchedules, tick};
 
-/// How many workers are asked at a time. Half of these places are kept for
-/// workers that have answered before: announcements in made-up names cannot
-/// keep them from being asked.
+/// Maximum number of workers that are probed at a time. Half of these places are kept for
+/// workers that have answered before, so that announcements in made-up names cannot keep
+/// those from being probed.
 const LANES: usize = 8;
 
 type Context = WorkflowContext<ReconcileSchedules>;
 
-/// Asks workers for as long as the workflow runs.
+/// Probes workers for as long as the workflow runs.
 pub(super) async fn lanes(ctx: &Context, project: &Project) {
     join_all((0..LANES).map(|place| lane(ctx, project, place < LANES / 2))).await;
 }
@@ -26,7 +26,7 @@ async fn lane(ctx: &Context, project: &Project, known: bool) {
         tick(ctx);
         let taken = ctx.state_mut(|s| s.guarded(|m| m.next_probe(known)));
         let Some((worker, input)) = taken.flatten() else {
-            // A decision failed; it would fail again at once.
+            // A decision panicked, and would panic again without a change of the state.
             let news = ctx.state(|s| s.machine.news());
             if ctx
                 .wait_condition(|s| s.machine.news() != news)

@@ -1,7 +1,7 @@
 //! The part of `ReconcileSchedules` that knows Temporal.
 //!
-//! Handlers are short and synchronous: they tell the coordinator, and the loop acts.
-//! Further updates join [`ReconcileSchedules`] as handlers of their own.
+//! Handlers are short and synchronous: they call the coordinator, and the loop acts. A
+//! further update becomes a handler of [`ReconcileSchedules`].
 
 #![expect(
     missing_docs,
@@ -39,15 +39,17 @@ use super::pass_loop::passes;
 use super::{handler_input, manual_run_lanes, probe_lanes};
 use crate::contracts::reconciler as contract;
 
-/// A run that is older than this continues as new.
+/// Age from which on a workflow run continues as new.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(1);
-/// A run with more events than this takes no updates until it did.
+/// Number of history events above which a workflow run takes no updates until it has
+/// continued as new.
 const EVENTS_LIMIT: u32 = 10_000;
 
-/// The change by which workers are asked before their announcements count, and by
-/// which the memo tells of a suspension. Runs that began before go on as they began.
+/// Id of the patch with which workers are probed before their announcements count, and with
+/// which the memo names a suspension. Workflow runs that began without the patch continue
+/// without it.
 const WORKER_PROBES_PATCH: &str = "workers-are-asked";
-/// The longest refusal.
+/// Maximum length of a refusal, in bytes.
 const REFUSAL_LIMIT: usize = 2000;
 
 pub(super) type Refusal = Box<dyn std::error::Error + Send + Sync>;
@@ -57,11 +59,11 @@ pub(super) type Refusal = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub struct ReconcileSchedules {
     pub(super) machine: Coordinator,
-    /// The project, when the workflow's id names one.
+    /// The project, or `None` if the workflow's id names none.
     pub(super) project: Option<Project>,
-    /// Events of this run.
+    /// Number of history events of this workflow run.
     events: u32,
-    /// When this run is to continue as new.
+    /// Time at which this workflow run is to continue as new.
     pub(super) ends: Timestamp,
 }
 
@@ -83,7 +85,7 @@ impl ReconcileSchedules {
         }
     }
 
-    /// Runs for ever; the only result is a failure when the workflow's id is wrong.
+    /// Runs for ever. The only result is a failure if the workflow's id is wrong.
     #[run(name = RECONCILE_WORKFLOW)]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<()> {
         let ctx: &WorkflowContext<Self> = ctx;
@@ -107,7 +109,7 @@ impl ReconcileSchedules {
         let mut lanes = pin!(manual_run_lanes::lanes(ctx, &project));
         let mut questions = pin!(probe_lanes::lanes(ctx, &project));
         let mut asks = true;
-        // In a fixed order, so that a replay is the same.
+        // The order is fixed, so that each replay is the same.
         poll_fn(|polls| {
             if let Poll::Ready(ended) = passes.as_mut().poll(polls) {
                 return Poll::Ready(ended);
@@ -122,7 +124,8 @@ impl ReconcileSchedules {
         .await
     }
 
-    /// A worker's files changed, or it starts or stops: an [`Announcement`](almanac_core::record::Announcement).
+    /// A worker announces that its files changed, or that it starts or stops: an
+    /// [`Announcement`](almanac_core::record::Announcement).
     #[signal(name = contract::DefinitionsChanged::NAME)]
     pub fn definitions_changed(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
         self.heard(ctx);
@@ -132,20 +135,20 @@ impl ReconcileSchedules {
         });
     }
 
-    /// Anyone asks for a pass; the input does not matter.
+    /// Anyone asks for a pass. The input does not matter.
     #[signal(name = contract::Reconcile::NAME)]
     pub fn reconcile(&mut self, ctx: &mut SyncWorkflowContext<Self>, _input: RawValue) {
         self.heard(ctx);
         self.guarded(Coordinator::reconcile);
     }
 
-    /// All there is to know; the input does not matter.
+    /// Returns the status of the reconcile workflow. The input does not matter.
     #[query(name = contract::Status::NAME)]
     pub fn status(&self, _ctx: &WorkflowContextView, _input: RawValue) -> Result<Status, Refusal> {
         unwound(|| self.machine.status())
     }
 
-    /// What touched one schedule, newest first.
+    /// Returns the history entries of one schedule, newest first.
     #[query(name = contract::History::NAME)]
     pub fn history(
         &self,
@@ -156,7 +159,7 @@ impl ReconcileSchedules {
         unwound(|| self.machine.history(self.project.as_ref(), &request))
     }
 
-    /// What came of runs that were asked for, those that are known.
+    /// Returns the state of those of the named manual runs that the workflow still knows.
     #[query(name = contract::Runs::NAME)]
     pub fn runs(
         &self,
@@ -172,7 +175,8 @@ impl ReconcileSchedules {
         self.admits(contract::Sync::NAME, input, Coordinator::admits)
     }
 
-    /// Asks for a pass of its own kind and answers its number at once.
+    /// Asks for a pass: a plain one, a dry run or a confirmation. Returns the number of the
+    /// pass without waiting for it.
     #[update(name = contract::Sync::NAME)]
     pub fn sync(
         &mut self,
@@ -195,7 +199,8 @@ impl ReconcileSchedules {
         )
     }
 
-    /// An operator overrides, unpauses or clears; answers at once which pass will do it.
+    /// An operator sets or clears an override, or unpauses a schedule. Returns the number
+    /// of the pass that will do it, without waiting for the pass.
     #[update(name = contract::Override::NAME)]
     pub fn set_override(
         &mut self,
@@ -223,7 +228,7 @@ impl ReconcileSchedules {
         )
     }
 
-    /// An operator clears an override; answers as `override` does.
+    /// An operator clears an override. The answer is that of `override`.
     #[update(name = contract::ClearOverride::NAME)]
     pub fn clear_override(
         &mut self,
@@ -243,7 +248,8 @@ impl ReconcileSchedules {
         self.admits(contract::Adopt::NAME, input, Coordinator::admits_adoption)
     }
 
-    /// An operator lets ours take over from a foreign schedule; answers at once which pass will do it.
+    /// An operator lets the schedule of a definition take over from an unmanaged schedule.
+    /// Returns the number of the pass that will do it, without waiting for the pass.
     #[update(name = contract::Adopt::NAME)]
     pub fn adopt(
         &mut self,
@@ -266,7 +272,7 @@ impl ReconcileSchedules {
         )
     }
 
-    /// An operator stops the reconciler: no pass begins until it is resumed.
+    /// An operator suspends the reconcile workflow: no pass begins until it is resumed.
     #[update(name = contract::Suspend::NAME)]
     pub fn suspend(
         &mut self,
@@ -287,7 +293,8 @@ impl ReconcileSchedules {
         )
     }
 
-    /// An operator lets the reconciler go on; answers which pass catches up.
+    /// An operator resumes the reconcile workflow. Returns the number of the full pass that
+    /// catches up.
     #[update(name = contract::Resume::NAME)]
     pub fn resume(
         &mut self,
@@ -310,9 +317,9 @@ impl ReconcileSchedules {
         })
     }
 
-    /// An operator starts a run; answers its number, and what is known of it.
-    /// The query `runs` tells the rest: an update that waited would be one of the
-    /// ten that the server takes at a time.
+    /// An operator starts a manual run. Returns the number and the state of the run. The
+    /// query `runs` returns the result later: an update that waited for it would be one of
+    /// the ten that the server takes at a time.
     #[update(name = contract::Trigger::NAME)]
     pub fn trigger(
         &mut self,
@@ -335,7 +342,7 @@ impl ReconcileSchedules {
         })
     }
 
-    /// An operator starts the runs of a range of time; answers as `trigger` does.
+    /// An operator starts the runs of a range of time. The answer is that of `trigger`.
     #[update(name = contract::Backfill::NAME)]
     pub fn backfill(
         &mut self,
@@ -352,7 +359,7 @@ impl ReconcileSchedules {
         self.admits(contract::Select::NAME, input, |_, _: &SelectRequest| Ok(()))
     }
 
-    /// Which definitions have these labels.
+    /// Returns the definitions that have the given labels.
     #[update(name = contract::Select::NAME)]
     pub async fn select(
         ctx: &mut WorkflowContext<Self>,
@@ -363,8 +370,8 @@ impl ReconcileSchedules {
 }
 
 impl ReconcileSchedules {
-    /// The validator of an update: refuses what cannot be read, and what the
-    /// coordinator does not take. Nothing is decided yet.
+    /// Validates an update: refuses an input that cannot be read, and a request that the
+    /// coordinator does not accept. No decision is made yet.
     fn admits<R: DeserializeOwned>(
         &self,
         update: &str,
@@ -373,13 +380,13 @@ impl ReconcileSchedules {
     ) -> Result<(), Refusal> {
         self.has_room()?;
         handler_input::check_size(update, input)?;
-        // What time it is, is told when it is decided.
+        // The time is checked when the request is decided.
         let request = handler_input::request(update, input, None).map_err(refusal)?;
         unwound(|| admits(&self.machine, &request))?.map_err(refusal)
     }
 
-    /// The handler of an update: the coordinator decides, and keeps its answer for
-    /// when the same request comes again.
+    /// Handles an update: the coordinator decides, and keeps its answer in case the same
+    /// request comes again.
     fn decide<R: DeserializeOwned, A>(
         &mut self,
         update: &str,
@@ -395,8 +402,8 @@ impl ReconcileSchedules {
         decided.map_err(refusal)
     }
 
-    /// Has the memo tell of the suspension: a run that ends without continuing as
-    /// new leaves it to the next one.
+    /// Writes the suspension to the memo, so that a workflow run that ends without
+    /// continuing as new leaves it to the next run.
     fn note(&self, ctx: &SyncWorkflowContext<Self>) {
         if !ctx.patched(WORKER_PROBES_PATCH) {
             return;
@@ -404,12 +411,12 @@ impl ReconcileSchedules {
         let now = self.machine.memo();
         let value = (now != noted(&ctx.memo())).then(|| MemoValue::new(now));
         if let Some(value) = value {
-            // A value of ours is always JSON.
+            // A value that Almanac made is always JSON.
             let _never = ctx.upsert_memo([(MEMO_KEY, Some(value))]);
         }
     }
 
-    /// Updates wait until a run that is too long has continued as new.
+    /// Refuses updates while the history is too long, until the run has continued as new.
     fn has_room(&self) -> Result<(), Refusal> {
         if self.events > EVENTS_LIMIT {
             return Err("the workflow is about to continue as new; try again".into());
@@ -426,8 +433,8 @@ impl ReconcileSchedules {
         }
     }
 
-    /// Lets the coordinator decide. A panic in there would fail the workflow task
-    /// for ever; it becomes an error that `status` shows.
+    /// Lets the coordinator decide. A panic of the coordinator would fail the workflow task
+    /// for ever, so it becomes an error that `status` shows.
     pub(super) fn guarded<R>(&mut self, decide: impl FnOnce(&mut Coordinator) -> R) -> Option<R> {
         match unwound(|| decide(&mut self.machine)) {
             Ok(answer) => Some(answer),
@@ -439,13 +446,14 @@ impl ReconcileSchedules {
     }
 }
 
-/// Why a request is refused: it may name what was sent, and stands in the history.
+/// Makes a refusal from a reason. The reason may repeat the request and stands in the
+/// history, so it is cut to `REFUSAL_LIMIT` bytes.
 pub(super) fn refusal(mut why: String) -> Refusal {
     cut_text(&mut why, REFUSAL_LIMIT);
     why.into()
 }
 
-/// What the memo of a run says.
+/// Reads the memo of a workflow run.
 fn noted(memo: &Memo) -> WorkflowMemo {
     memo.raw_value(MEMO_KEY)
         .and_then(|payload| serde_json::from_slice(&payload.data).ok())
@@ -475,7 +483,7 @@ pub(super) fn time(time: Option<SystemTime>) -> Option<Timestamp> {
     time.and_then(|time| Timestamp::try_from(time).ok())
 }
 
-/// What `decide` says, or its panic as an error.
+/// Returns the result of `decide`, or its panic as an error.
 pub(super) fn unwound<R>(decide: impl FnOnce() -> R) -> Result<R, Refusal> {
     catch_unwind(AssertUnwindSafe(decide)).map_err(|panic| {
         let text = panic

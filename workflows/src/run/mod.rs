@@ -1,9 +1,9 @@
 //! `RunDefinition`: the workflow that runs a definition's steps.
 //!
-//! A run is pinned: it interprets the steps that its input carries, or, started
-//! by hand with an id, those that an activity answered once, which history
-//! keeps. What happens to the file afterwards does not matter. The interpreter
-//! reads nothing but its input and the results of activities.
+//! A run is pinned: it interprets the steps that its input carries. A run that was started
+//! manually with the id of a definition interprets the steps that an activity returned once
+//! and that the history keeps. Later changes of the file have no effect on the run. The
+//! interpreter reads only its input and the results of activities.
 
 mod workflow;
 

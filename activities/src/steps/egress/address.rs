@@ -1,41 +1,40 @@
-//! What an address is for. Pure.
+//! Classification of IP addresses by purpose. Pure.
 //!
-//! [`inner`] comes first: an IPv6 address that carries an IPv4 address is
-//! judged by what it carries, since that is where packets go. The ranges are
-//! IANA's special-purpose registries (RFC 6890 and its followers) and the
-//! metadata services of the large clouds.
+//! [`inner`] comes first: an IPv6 address that carries an IPv4 address is classified by the
+//! IPv4 address, because packets go there. The ranges are those of IANA's special-purpose
+//! registries (RFC 6890 and its successors), and the metadata services of the large clouds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What an address is for.
+/// Purpose of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Anybody on the internet.
+    /// A public address on the internet.
     Public,
-    /// This machine.
+    /// A loopback address of this machine.
     Loopback,
-    /// A private network (RFC 1918).
+    /// An address of a private network (RFC 1918).
     Private,
-    /// Carrier-grade NAT (RFC 6598).
+    /// An address of carrier-grade NAT (RFC 6598).
     Shared,
     /// A unique local address (RFC 4193).
     UniqueLocal,
-    /// The same link.
+    /// An address on the same link.
     LinkLocal,
     /// The metadata service of a cloud.
     Metadata,
-    /// Many at once.
+    /// A multicast address, for many receivers.
     Multicast,
-    /// No address.
+    /// The unspecified address, which is no address of a host.
     Unspecified,
-    /// For documentation.
+    /// An address for documentation.
     Documentation,
-    /// Reserved, or a tunnel whose end cannot be told.
+    /// A reserved address, or a tunnel whose end cannot be determined.
     Reserved,
 }
 
 impl Kind {
-    /// As messages say it.
+    /// Name of the purpose, for messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Public => "public",
@@ -52,8 +51,9 @@ impl Kind {
         }
     }
 
-    /// Whether a name that is allowed may have such an address. The others are
-    /// never what a name is for: who controls its DNS must not reach them.
+    /// Returns `true` if an allowed name may resolve to such an address. The other
+    /// addresses are never the purpose of a name: whoever controls the DNS of a name must
+    /// not reach them.
     pub const fn may_be_named(self) -> bool {
         matches!(
             self,
@@ -62,8 +62,8 @@ impl Kind {
     }
 }
 
-/// Metadata services: AWS, GCP, Azure, `DigitalOcean`, Oracle and others share
-/// the first; ECS; EKS; Alibaba; Oracle; Azure's platform.
+/// Metadata services: AWS, GCP, Azure, `DigitalOcean`, Oracle and others share the first;
+/// then ECS; EKS; Alibaba; Oracle; Azure's platform.
 const METADATA_V4: [Ipv4Addr; 6] = [
     Ipv4Addr::new(169, 254, 169, 254),
     Ipv4Addr::new(169, 254, 170, 2),
@@ -72,15 +72,15 @@ const METADATA_V4: [Ipv4Addr; 6] = [
     Ipv4Addr::new(192, 0, 0, 192),
     Ipv4Addr::new(168, 63, 129, 16),
 ];
-/// AWS, EKS, GCP.
+/// Metadata services with IPv6 addresses: AWS, EKS, GCP.
 const METADATA_V6: [Ipv6Addr; 3] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
 ];
 
-/// The address that packets reach: the IPv4 address inside of a mapped,
-/// compatible, translated (RFC 2765), NAT64 or 6to4 one.
+/// Returns the address that packets reach: the IPv4 address inside of a mapped, compatible,
+/// translated (RFC 2765), NAT64 or 6to4 address.
 pub(super) fn inner(address: IpAddr) -> IpAddr {
     let IpAddr::V6(six) = address else {
         return address;
@@ -99,7 +99,7 @@ pub(super) fn inner(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What an address is for; of one that carries another, what that one is for.
+/// Purpose of an address. An address that carries another has the other's purpose.
 pub(super) fn kind(address: IpAddr) -> Kind {
     match inner(address) {
         IpAddr::V4(four) => kind_v4(four),

@@ -1,4 +1,4 @@
-//! `--http-allow`: what steps may call although it is not public.
+//! `--http-allow`: hosts and networks that steps may call although they are not public.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 
 use super::address::{Kind, inner};
 
-/// One entry of `--http-allow`.
+/// An entry of `--http-allow`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allow {
     to: To,
-    /// `None`: every port.
+    /// Port that the entry allows. `None` means every port.
     port: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum To {
-    /// Lower case, without the dot at the end.
+    /// A host name in lower case, without the dot at the end.
     Name(String),
     Address(IpAddr),
     Network {
@@ -25,7 +25,7 @@ enum To {
     },
 }
 
-/// Why an entry cannot be one.
+/// Error of a malformed entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{entry}` {why}; hint: write HOST, HOST:PORT, ADDRESS, ADDRESS:PORT, [ADDRESS6]:PORT or NETWORK/BITS"
@@ -81,8 +81,8 @@ impl FromStr for Allow {
 }
 
 impl Allow {
-    /// Whether this opens an address of this kind at this port to `name`, as
-    /// which it was asked for; `None` when the address was written itself.
+    /// Returns `true` if this entry allows an address of this kind at this port. `name` is
+    /// the name that resolved to the address, or `None` if the URL has the address itself.
     pub(super) fn opens(&self, name: Option<&str>, address: IpAddr, kind: Kind, port: u16) -> bool {
         if self.port.is_some_and(|own| own != port) {
             return false;
@@ -90,8 +90,8 @@ impl Allow {
         match &self.to {
             To::Name(own) => kind.may_be_named() && name == Some(own.as_str()),
             To::Address(own) => *own == inner(address),
-            // A network that is wide enough holds a metadata service that
-            // nobody thought of.
+            // A network that is wide enough contains a metadata service that the operator
+            // did not think of.
             To::Network { base, bits } => {
                 kind != Kind::Metadata && masked(inner(address), *bits) == Some(*base)
             }
@@ -111,7 +111,7 @@ impl fmt::Display for Allow {
     }
 }
 
-/// A host name as it is compared.
+/// Brings a host name into the form in which names are compared.
 pub(super) fn canonical(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
@@ -123,7 +123,7 @@ pub(super) fn is_name(name: &str) -> bool {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
     };
-    // What ends in a number is an address to a URL, however it is written.
+    // A URL reads a name whose last label is a number as an address, however it is written.
     let last = name.rsplit('.').next().unwrap_or_default();
     let number = last.chars().all(|c| c.is_ascii_digit()) || last.starts_with("0x");
     name.len() <= 253 && !number && name.split('.').all(label)
@@ -144,7 +144,7 @@ fn network(base: IpAddr, bits: &str) -> Result<To, &'static str> {
     Ok(To::Network { base, bits })
 }
 
-/// The network of an address; `None` when it cannot have so many bits.
+/// Returns the network of an address. `None` if the address has fewer than `bits` bits.
 fn masked(address: IpAddr, bits: u8) -> Option<IpAddr> {
     let bits = u32::from(bits);
     match address {

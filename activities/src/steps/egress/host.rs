@@ -8,8 +8,8 @@ use reqwest::Url;
 
 use super::allow::{canonical, is_name};
 
-/// A host of URLs: `HOST`, `HOST:PORT`, `*.DOMAIN` or an address. Without a
-/// port it matches every port.
+/// A host of URLs: `HOST`, `HOST:PORT`, `*.DOMAIN` or an address. Without a port the
+/// pattern matches every port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPattern {
     host: Host,
@@ -18,14 +18,14 @@ pub struct HostPattern {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Host {
-    /// Lower case, without the dot at the end.
+    /// A host name in lower case, without the dot at the end.
     Name(String),
     /// The hosts below this name, but not the name itself.
     Below(String),
     Address(IpAddr),
 }
 
-/// A text that is no host.
+/// Error of a text that is no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a host is HOST, HOST:PORT, *.DOMAIN or an address")]
 pub struct HostError;
@@ -67,7 +67,7 @@ impl FromStr for HostPattern {
 }
 
 impl HostPattern {
-    /// Whether a URL is of this host.
+    /// Returns `true` if a URL has this host.
     pub fn matches(&self, url: &Url) -> bool {
         let port = url.port_or_known_default();
         if self.port.is_some() && self.port != port {

@@ -1,9 +1,9 @@
-//! Which addresses steps may call.
+//! The addresses that steps may call.
 //!
-//! A URL's host is checked before each hop, and what its name resolves to
-//! inside the resolver of the connection itself, so that what is checked is
-//! what is connected to. One address that is refused refuses the name: a name
-//! with a public and a private address is not to be trusted.
+//! A URL's host is checked before each hop. The addresses of its name are checked inside
+//! the resolver of the connection, so that the address that is checked is the address that
+//! is connected to. A name with one refused address is refused: a name with a public and a
+//! private address is not to be trusted.
 
 mod address;
 mod allow;
@@ -24,34 +24,34 @@ pub use host::{HostError, HostPattern};
 
 use allow::canonical;
 
-/// Which addresses steps may call: the public ones, and those that are allowed.
+/// The addresses that steps may call: public addresses, and those that are allowed.
 #[derive(Debug, Default)]
 pub struct EgressGuard {
     allow: Vec<Allow>,
 }
 
-/// Why a host is not called.
+/// Reason for which a host is not called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Neither http nor https.
+    /// The scheme is neither http nor https.
     #[error("`{0}` is not http or https")]
     Scheme(String),
-    /// The URL names nobody.
+    /// The URL has no host.
     #[error("the URI has no host")]
     NoHost,
     /// The URL carries credentials, which would stand in logs and histories.
     #[error("the URI has credentials in it; hint: use `authentication`")]
     Credentials,
-    /// The address is not public, and not allowed.
+    /// The address is neither public nor allowed.
     #[error("{host}:{port} is not called: {} is {}; hint: --http-allow names hosts that steps may call", shown(*address), .kind.name())]
     Address {
-        /// As the URL names it.
+        /// Host as the URL names it.
         host: String,
-        /// The port.
+        /// Port of the URL.
         port: u16,
-        /// What it is.
+        /// Address of the host.
         address: IpAddr,
-        /// What that is for.
+        /// Purpose of the address.
         kind: Kind,
     },
 }
@@ -66,13 +66,13 @@ fn shown(address: IpAddr) -> String {
 }
 
 impl EgressGuard {
-    /// Public addresses, and these.
+    /// Allows public addresses, and those of these entries.
     pub fn new(allow: Vec<Allow>) -> Self {
         Self { allow }
     }
 
-    /// Checks what can be told of a URL before its name is resolved; answers
-    /// its port.
+    /// Checks a URL before its name is resolved, as far as that is possible. Returns the
+    /// port.
     pub fn check(&self, url: &Url) -> Result<u16, Refused> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Refused::Scheme(url.scheme().to_owned()));
@@ -83,7 +83,7 @@ impl EgressGuard {
         let port = url.port_or_known_default().ok_or(Refused::NoHost)?;
         let host = url.host_str().filter(|host| !host.is_empty());
         let host = host.ok_or(Refused::NoHost)?;
-        // The URL's parser has made every form of an address the usual one.
+        // The URL's parser has brought every form of an address into the usual form.
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = bare.parse() {
             self.check_address(host, None, address, port)?;
@@ -120,7 +120,7 @@ impl EgressGuard {
     }
 }
 
-/// Resolves names for connections to one port, which a resolver is not told.
+/// Resolves names for connections to one port. A resolver does not know the port otherwise.
 #[derive(Debug)]
 pub(super) struct GuardedResolver {
     pub(super) guard: Arc<EgressGuard>,

@@ -1,4 +1,4 @@
-//! Where NATS is, and who we are there.
+//! Addresses of NATS, and the credentials for it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use async_nats::{ConnectOptions, ServerAddr};
 
 use crate::steps::secrets::Secret;
 
-/// Addresses of one NATS cluster: `nats://` or `tls://`, with or without
-/// credentials, separated by commas. Nothing that it prints has the credentials.
+/// Addresses of one NATS cluster: `nats://` or `tls://`, with or without credentials,
+/// separated by commas. The type never prints the credentials.
 #[derive(Clone)]
 pub struct NatsUrl {
     servers: Vec<ServerAddr>,
@@ -21,7 +21,8 @@ enum Credentials {
     User { name: Secret, password: Secret },
 }
 
-/// Why something is no address of NATS. It is not shown: it may hold a password.
+/// Error of a text that is no address of NATS. The text is not shown, because it may hold a
+/// password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the address of NATS is nats://HOST:PORT or tls://HOST:PORT: {0}")]
 pub struct NatsUrlError(&'static str);
@@ -64,12 +65,12 @@ impl FromStr for NatsUrl {
 }
 
 impl NatsUrl {
-    /// The servers, without credentials.
+    /// Returns the servers, without credentials.
     pub(super) fn servers(&self) -> &[ServerAddr] {
         &self.servers
     }
 
-    /// Options that show the credentials to the servers.
+    /// Returns connection options with the credentials.
     pub(super) fn options(&self) -> ConnectOptions {
         let options = ConnectOptions::new();
         match &self.credentials {
@@ -98,7 +99,7 @@ impl fmt::Debug for NatsUrl {
     }
 }
 
-/// The address without credentials.
+/// Removes the credentials from an address.
 fn bare(server: ServerAddr) -> Option<ServerAddr> {
     let mut url = server.into_inner();
     url.set_password(None).ok()?;
@@ -108,7 +109,7 @@ fn bare(server: ServerAddr) -> Option<ServerAddr> {
     ServerAddr::from_url(url).ok()
 }
 
-/// A part of a URL as it is meant (RFC 3986, 2.1).
+/// Decodes a part of a URL (RFC 3986, 2.1). `None` if it is not encoded well.
 fn decoded(text: &str) -> Option<Secret> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

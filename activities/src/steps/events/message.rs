@@ -1,4 +1,4 @@
-//! An event as it is sent.
+//! An event in the form in which it is sent.
 
 use almanac_steps::machine::Standard;
 use serde_json::Value;
@@ -6,26 +6,27 @@ use serde_json::Value;
 use super::Subject;
 use crate::steps::StepError;
 
-/// What an event is, as the NATS binding of `CloudEvents` says it.
+/// Content type of an event, by the NATS binding of `CloudEvents`.
 pub(super) const CONTENT: &str = "application/cloudevents+json; charset=utf-8";
-/// The longest subject. A server takes a line of 4096 bytes with it, the address
-/// of the answer and the sizes, and closes the connection at a longer one.
+/// Maximum length of a subject, in bytes. A server takes a line of 4096 bytes with the
+/// subject, the address of the answer and the sizes, and closes the connection at a longer
+/// line.
 const SUBJECT_LIMIT: usize = 4096 - 256;
-/// The longest identity. `JetStream` takes 65535 bytes of headers, of which the
-/// others have less than the rest.
+/// Maximum length of an identity, in bytes. `JetStream` takes 65535 bytes of headers, and
+/// the other headers need less than the remaining bytes.
 const ID_LIMIT: usize = 65_535 - 535;
 
-/// An event as it is sent.
+/// An event in the form in which it is sent.
 pub(super) struct Message {
     pub(super) subject: String,
-    /// Two publications with one of these are one.
+    /// Identity of the event. Two publications with the same identity are stored once.
     pub(super) id: String,
     pub(super) body: Vec<u8>,
 }
 
 impl Message {
-    /// An event that NATS can take: one that it cannot would break the
-    /// connection that others publish on.
+    /// Makes a message that NATS takes. A message that NATS does not take would break the
+    /// connection on which other events are published.
     pub(super) fn of(event: &Value, subject: &Subject) -> Result<Self, StepError> {
         let text = |key: &str| {
             let text = event.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -48,7 +49,7 @@ impl Message {
             subject.len(),
             SUBJECT_LIMIT,
         )?;
-        // A source has no space in it, so no two pairs give one text.
+        // A source has no space in it, so no two pairs give the same text.
         let id = format!("{source} {id}");
         within("the event's `source` with its `id`", id.len(), ID_LIMIT)?;
         let body = serde_json::to_vec(event)

@@ -1,8 +1,8 @@
 //! `emit`: events are published to a stream of NATS (`JetStream`).
 //!
-//! Always holds: an event that the stream has acknowledged is stored; the same
-//! event (by its source and id) published again within the stream's window for
-//! duplicates is stored once; no stream is created or changed here.
+//! Always holds: an event that the stream has acknowledged is stored; the same event (by
+//! its source and id) published again within the stream's window for duplicates is stored
+//! once; no stream is created or changed here.
 
 mod address;
 mod message;
@@ -28,14 +28,15 @@ pub use subject::{Subject, SubjectError};
 use super::StepError;
 use message::{CONTENT, Message};
 
-/// The longest that a connection, or an acknowledgement, takes.
+/// Time limit of a connection, and of an acknowledgement.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where events go.
+/// Publisher of events to a NATS cluster.
 pub struct Events {
     url: NatsUrl,
     subject: Subject,
-    /// Made at the first event: a worker starts, and calls, without NATS.
+    /// The client, made at the first event: a worker starts, and makes other calls, without
+    /// NATS.
     client: Mutex<Option<Client>>,
 }
 
@@ -46,7 +47,7 @@ impl fmt::Debug for Events {
 }
 
 impl Events {
-    /// Events to subjects that begin so, on that NATS.
+    /// Creates a publisher to that NATS, with `subject` as the start of all subjects.
     pub fn new(url: NatsUrl, subject: Subject) -> Self {
         Self {
             url,
@@ -55,7 +56,7 @@ impl Events {
         }
     }
 
-    /// Publishes an event, and waits until the stream has it.
+    /// Publishes an event, and waits until the stream has stored it.
     pub(super) async fn publish(&self, event: &Value, within: Duration) -> Result<(), StepError> {
         let message = Message::of(event, &self.subject)?;
         let work = self.publish_message(message);
@@ -81,7 +82,8 @@ impl Events {
             Ok(_acknowledgement) => Ok(()),
             Err(error) => {
                 if answer(&error).is_none() {
-                    // What it still holds back must not come after the step gave up.
+                    // An event that the client still holds back must not be sent after the
+                    // step gave up.
                     *self.client.lock().await = None;
                 }
                 Err(self.refused(&error, &message.subject))
@@ -89,7 +91,8 @@ impl Events {
         }
     }
 
-    /// A connection that is there now: what is sent on another would wait for it.
+    /// Returns a client that is connected now. A client that is not would hold events back
+    /// until it is connected.
     async fn connected(&self) -> Result<Client, StepError> {
         let mut client = self.client.lock().await;
         if let Some(client) = client.as_ref()
@@ -125,7 +128,7 @@ impl Events {
                 "the event is larger than NATS at {} takes (max_payload)",
                 self.url
             )),
-            // Perhaps it was stored: the same again is stored once.
+            // The event may have been stored: the same event again is stored once.
             PublishErrorKind::TimedOut => away(&self.url, "did not acknowledge the event in time"),
             PublishErrorKind::BrokenPipe => away(&self.url, "closed the connection"),
             _ if answer(error).is_some_and(lasts) => {
@@ -136,24 +139,24 @@ impl Events {
     }
 }
 
-/// What `JetStream` answered, where it did.
+/// Returns the answer of `JetStream`, if the error holds one.
 fn answer(error: &PublishError) -> Option<&jetstream::Error> {
     error.source()?.downcast_ref()
 }
 
-/// Whether the same event would be refused again: it is too large for the
-/// stream, say, or the stream is sealed.
+/// Returns `true` if the same event would be refused again: for example, the event is too
+/// large for the stream, or the stream is sealed.
 fn lasts(answer: &jetstream::Error) -> bool {
     match answer.code() {
-        // An attempt before is being stored, or there are too many at once.
+        // An earlier attempt is being stored, or there are too many at a time.
         408 | 409 | 429 => false,
-        // The account is full; what it has kept long enough goes.
+        // The account is full. Messages that it has kept long enough are removed.
         400..500 => answer.error_code() != ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
         _ => false,
     }
 }
 
-/// NATS cannot be reached now; the same event again does no harm.
+/// Error of a NATS that cannot be reached now. The same event again does no harm.
 fn away(url: &NatsUrl, why: &str) -> StepError {
     StepError::if_again(
         true,
@@ -172,7 +175,8 @@ fn why(error: &ConnectError) -> String {
         ConnectErrorKind::Tls => "was not reached by TLS",
         _ => "cannot be reached",
     };
-    // What the system says, a refused connection or certificate; never what was sent.
+    // Only the system's error is shown, for example a refused connection or certificate,
+    // and never the text that was sent.
     let mut cause = error.source();
     while let Some(one) = cause {
         if one.is::<std::io::Error>() {

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What the subjects of events begin with.
+/// Start of the subjects of all events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject(String);
 
-/// Why a text is no subject.
+/// Error of a text that is no subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no subject of NATS: parts between dots, without spaces, `*`, `>` and control characters"
@@ -15,7 +15,7 @@ pub struct Subject(String);
 pub struct SubjectError(String);
 
 impl Subject {
-    /// The subject of events of a type.
+    /// Returns the subject of events of a type.
     pub(super) fn of(&self, kind: &str) -> Result<String, SubjectError> {
         if is_subject(kind) {
             Ok(format!("{}.{kind}", self.0))
@@ -24,7 +24,7 @@ impl Subject {
         }
     }
 
-    /// What a stream must have to keep all events.
+    /// Returns the subject that a stream must have to keep all events.
     pub(super) fn all(&self) -> String {
         format!("{}.>", self.0)
     }
@@ -46,7 +46,7 @@ impl FromStr for Subject {
     type Err = SubjectError;
 
     fn from_str(text: &str) -> Result<Self, SubjectError> {
-        // What begins so is NATS's own.
+        // Subjects that begin with `$` belong to NATS.
         if is_subject(text) && !text.starts_with('$') {
             Ok(Self(text.to_owned()))
         } else {

@@ -1,4 +1,4 @@
-//! What a task's output is. Pure.
+//! The output of a task, made from an answer. Pure.
 
 use almanac_steps::language::CallOutput;
 use almanac_steps::machine::Standard;
@@ -14,13 +14,13 @@ use super::super::secrets::Scrubber;
 use super::request::{is_json, media_type};
 use super::{Answer, Outgoing, without_query};
 
-/// How much of an error's body its message repeats, in characters.
+/// Maximum length of the part of an error's body that its message repeats, in characters.
 const QUOTED: usize = 300;
-/// The longest time that a service may ask to wait; who asks for more is not
-/// asked again by itself.
+/// Maximum wait that a service may ask for. If a service asks for more, there is no
+/// automatic retry.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// The output, or the error that the answer is.
+/// Returns the output of the task, or the error that the answer stands for.
 pub(super) fn output(
     outgoing: &Outgoing,
     answer: Answer,
@@ -54,8 +54,9 @@ pub(super) fn output(
     }
 }
 
-/// The body as its content type says: data, text, or bytes in base64.
-/// What is encoded here has no secrets any more: nobody finds them in base64.
+/// Returns the body in the form of its content type: data, text, or bytes in base64.
+///
+/// Bytes that are encoded here are scrubbed first: a secret cannot be found in base64.
 fn content(answer: &Answer, scrubber: &Scrubber) -> Result<Value, StepError> {
     if answer.body.is_empty() {
         return Ok(Value::Null);
@@ -74,9 +75,10 @@ fn content(answer: &Answer, scrubber: &Scrubber) -> Result<Value, StepError> {
     }))
 }
 
-/// Headers as a map; those given several times are joined (RFC 9110, 5.3).
-/// Who calls does not stand in them.
-/// Their names are in lower case here, and a secret among them.
+/// Returns headers as a map. Headers given several times are joined (RFC 9110, 5.3).
+///
+/// `Authorization` and `Cookie` are left out. Names are in lower case here, and so may be a
+/// secret in them.
 fn headers(headers: &HeaderMap, scrubber: &Scrubber) -> Map<String, Value> {
     let shown = headers
         .keys()
@@ -93,7 +95,7 @@ fn headers(headers: &HeaderMap, scrubber: &Scrubber) -> Map<String, Value> {
         .collect()
 }
 
-/// The error that an answer is.
+/// Returns the error that an answer stands for.
 fn refusal(outgoing: &Outgoing, answer: &Answer, scrubber: &Scrubber) -> StepError {
     let status = answer.status;
     let mut detail = format!(
@@ -104,7 +106,7 @@ fn refusal(outgoing: &Outgoing, answer: &Answer, scrubber: &Scrubber) -> StepErr
     if status.is_redirection() {
         detail.push_str("; hint: `redirect: true` follows it");
     }
-    // Before it is cut: of half a secret nobody knows that it is one.
+    // Secrets are removed before the body is cut: half a secret would not be found.
     let body = scrubber.bytes(answer.body.clone());
     let body = String::from_utf8_lossy(&body);
     let body = body.trim();
@@ -125,7 +127,7 @@ fn refusal(outgoing: &Outgoing, answer: &Answer, scrubber: &Scrubber) -> StepErr
     error
 }
 
-/// Whether the service says that it did nothing, and may do it later.
+/// Returns `true` if the service says that it did nothing and may do it later.
 fn was_not_done(status: StatusCode) -> bool {
     matches!(
         status,
@@ -133,7 +135,7 @@ fn was_not_done(status: StatusCode) -> bool {
     )
 }
 
-/// Whether the same request may go well later.
+/// Returns `true` if the same request may succeed later.
 fn is_passing(status: StatusCode) -> bool {
     let lasting = [
         StatusCode::NOT_IMPLEMENTED,
@@ -143,7 +145,7 @@ fn is_passing(status: StatusCode) -> bool {
         || (status.is_server_error() && !lasting.contains(&status))
 }
 
-/// `Retry-After` in seconds; a date is left to the retry policy.
+/// `Retry-After` in seconds. A date is left to the retry policy.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))

@@ -1,8 +1,8 @@
-//! Sends requests behind the guard.
+//! Client that sends requests behind the guard.
 //!
-//! A client of its own for each port, since a resolver is not told the port
-//! that its addresses are for. No proxies, no redirections but those followed
-//! here, each of which is a request that is checked like the first.
+//! Each port has a client of its own, since a resolver does not know the port of its
+//! addresses. No proxies are used. Redirections are followed only here, and each is a
+//! request that is checked like the first.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -23,14 +23,14 @@ use super::super::egress::{EgressGuard, GuardedResolver, Refused};
 use super::content_coding::{self, Undecodable};
 use super::{Credentials, Outgoing, without_query};
 
-/// How long a connection may take.
+/// Time limit of a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// How many redirections are followed.
+/// Maximum number of redirections that are followed.
 const REDIRECTIONS: usize = 10;
-/// How many ports have a client. A definition's data may name many.
+/// Maximum number of ports with a client. A definition's data may name many.
 const CLIENTS: usize = 32;
 
-/// Calls what the guard lets through.
+/// Client for the addresses that the guard allows.
 pub(in super::super) struct Web {
     guard: Arc<EgressGuard>,
     clients: Mutex<BTreeMap<u16, Client>>,
@@ -50,22 +50,23 @@ pub(in super::super) struct Answer {
     pub(in super::super) status: StatusCode,
     pub(in super::super) headers: HeaderMap,
     pub(in super::super) body: Vec<u8>,
-    /// Where it came from, after redirections.
+    /// The URL of the answer, after redirections.
     pub(in super::super) url: Url,
 }
 
-/// One request on the way to an answer.
+/// A request on the way to an answer.
 struct Hop {
     method: Method,
     url: Url,
     headers: HeaderMap,
     body: Option<Vec<u8>>,
-    /// Still the origin that the definition names: credentials are for it alone.
+    /// `true` if no redirection has left the origin that the definition names. Only that
+    /// origin gets the credentials.
     trusted: bool,
 }
 
 impl Web {
-    /// A client that nothing was sent with yet.
+    /// Creates a client without any connections.
     pub(in super::super) fn new(guard: EgressGuard) -> Self {
         Self {
             guard: Arc::new(guard),
@@ -105,7 +106,7 @@ impl Web {
         Err(StepError::lasting(Standard::Communication, detail))
     }
 
-    /// One request; a second one where a digest is asked for.
+    /// Sends one request, and a second one if the server asks for a digest.
     async fn hop(&self, outgoing: &Outgoing, hop: &Hop) -> Result<Response, StepError> {
         let port = self
             .guard
@@ -116,14 +117,14 @@ impl Web {
             let request = client.request(hop.method.clone(), hop.url.clone());
             let request = request.headers(hop.headers.clone());
             match hop.body.as_deref().unwrap_or_default() {
-                // Some servers insist on it (RFC 9110, 8.6).
+                // Some servers insist on this header (RFC 9110, 8.6).
                 [] if hop.method_has_content() => request.header(CONTENT_LENGTH, "0"),
                 [] => request,
                 body => request.body(body.to_vec()),
             }
         };
         let credentials = outgoing.credentials.as_ref().filter(|_| hop.trusted);
-        // Every request that shows credentials passes here, whatever named its host.
+        // Every request with credentials passes this check, whatever named its host.
         if let Some(credentials) = credentials {
             credentials.check(&hop.url)?;
         }
@@ -175,9 +176,9 @@ impl Web {
 }
 
 fn build(guard: Arc<EgressGuard>, port: u16) -> Result<Client, reqwest::Error> {
-    // Installed already, or by another part of the process: both are fine.
+    // The provider may have been installed by another part of the process, which is fine.
     let _other_provider = rustls::crypto::ring::default_provider().install_default();
-    // What a definition says in its place counts.
+    // The same header in a definition takes precedence.
     let accepted = (
         ACCEPT_ENCODING,
         HeaderValue::from_static(content_coding::ACCEPTED),
@@ -193,7 +194,7 @@ fn build(guard: Arc<EgressGuard>, port: u16) -> Result<Client, reqwest::Error> {
         .build()
 }
 
-/// Where a redirection goes; `None` when it says nothing of it.
+/// Returns the target of a redirection. `None` if the response names none.
 fn target(from: &Url, response: &Response) -> Option<Result<Url, StepError>> {
     let followed = [301, 302, 303, 307, 308].contains(&response.status().as_u16());
     let location = response.headers().get(LOCATION).filter(|_| followed)?;
@@ -205,14 +206,15 @@ fn target(from: &Url, response: &Response) -> Option<Result<Url, StepError>> {
 }
 
 impl Hop {
-    /// Whether a request of this method usually has a body.
+    /// Returns `true` if a request of this method usually has a body.
     fn method_has_content(&self) -> bool {
         matches!(self.method, Method::POST | Method::PUT | Method::PATCH)
     }
 
-    /// The next request (Fetch, 4.4, HTTP-redirect fetch), with less for others
-    /// than the definition's own origin: no credentials, and no header but
-    /// those that say what is wanted.
+    /// Returns the request after a redirection (Fetch, 4.4, HTTP-redirect fetch).
+    ///
+    /// After a redirection to another origin, the request has no credentials, and only
+    /// those headers that say which answer is wanted.
     fn redirected(self, status: StatusCode, target: Url) -> Result<Self, StepError> {
         if self.url.scheme() == "https" && target.scheme() != "https" {
             let detail = format!(
@@ -294,7 +296,7 @@ async fn read(
     let mut headers = std::mem::take(response.headers_mut());
     let body = match content_coding::decoded(body, &mut headers, limit) {
         Ok(body) => body,
-        // The status says more than a body that nobody can read.
+        // The status says more than a body that cannot be decoded.
         Err(_) if !status.is_success() => Vec::new(),
         Err(Undecodable::TooLarge) => return Err(too_large()),
         Err(Undecodable::Because(reason)) => {
@@ -314,7 +316,7 @@ fn refused(error: &Refused) -> StepError {
     StepError::configuration(error.to_string())
 }
 
-/// What a request that brought no answer means. No query of a URI is shown.
+/// Returns the error of a request that got no answer. The query of a URI is never shown.
 fn failed(outgoing: &Outgoing, url: &Url, error: reqwest::Error) -> StepError {
     let error = error.without_url();
     let mut cause = error.source();
@@ -337,7 +339,7 @@ fn failed(outgoing: &Outgoing, url: &Url, error: reqwest::Error) -> StepError {
     StepError::if_again(again, standard, detail)
 }
 
-/// An error with its causes, each once.
+/// Returns the text of an error and of its causes, each once.
 fn causes(error: &reqwest::Error) -> String {
     let mut all = error.to_string();
     let mut cause = error.source();

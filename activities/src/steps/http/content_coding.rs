@@ -6,24 +6,25 @@ use flate2::read::MultiGzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 
-/// What is asked for, unless a definition says something else.
+/// Codings that a request accepts, unless the definition says something else.
 pub(super) const ACCEPTED: &str = "gzip, deflate";
-/// How many codings one after the other are undone.
+/// Maximum number of codings of one answer.
 const MOST: usize = 3;
-/// How much of an unknown coding's name is shown, in characters.
+/// Maximum length of an unknown coding's name in messages, in characters.
 const SHOWN: usize = 40;
 
-/// Why an answer cannot be decoded.
+/// Reason for which an answer cannot be decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Undecodable {
-    /// It decodes to more bytes than it may.
+    /// The decoded answer is larger than allowed.
     TooLarge,
-    /// The reason.
+    /// Any other reason, as text.
     Because(String),
 }
 
-/// The body without its content codings, of at most `limit` bytes. The headers then
-/// say nothing of them any more. An empty body has none, whatever they say.
+/// Decodes the body, to at most `limit` bytes, and removes the codings from the headers.
+///
+/// An empty body has no codings, whatever the headers say.
 pub(super) fn decoded(
     mut body: Vec<u8>,
     headers: &mut HeaderMap,
@@ -43,7 +44,7 @@ pub(super) fn decoded(
         let reason = format!("has more than {MOST} content codings");
         return Err(Undecodable::Because(reason));
     }
-    // The last one was applied last.
+    // The last coding was applied last.
     for coding in codings.iter().rev() {
         body = match coding.as_str() {
             "gzip" | "x-gzip" => gunzipped(&body, limit)?,
@@ -80,7 +81,8 @@ fn gunzipped(body: &[u8], limit: usize) -> Result<Vec<u8>, Undecodable> {
     Ok(made)
 }
 
-/// With the header of zlib, as RFC 9110 has it, or without, as some servers do.
+/// Decodes deflate with the header of zlib, as RFC 9110 has it, or without, as some servers
+/// send it.
 fn deflated(body: &[u8], limit: usize) -> Result<Vec<u8>, Undecodable> {
     const CHUNK: usize = 16 * 1024;
     let zlib = match body {
@@ -107,7 +109,7 @@ fn deflated(body: &[u8], limit: usize) -> Result<Vec<u8>, Undecodable> {
         if status == Status::StreamEnd {
             return Ok(made);
         }
-        // Neither read nor written: it ends too early.
+        // The decoder neither read nor wrote: the body ends too early.
         if decoder.total_in() == read && new == 0 {
             return Err(broken("deflate"));
         }

@@ -1,4 +1,4 @@
-//! Who calls: basic, bearer and digest.
+//! Authentication of calls: basic, bearer and digest.
 
 use almanac_steps::language::AuthenticationScheme as Scheme;
 use almanac_steps::machine::{RequestAuthentication, RequestCredentials, Standard};
@@ -12,11 +12,11 @@ use super::super::StepError;
 use super::super::secrets::{Binding, Scrubber, Secret, SecretError, Secrets};
 use super::digest;
 
-/// What a caller shows, resolved, and the hosts that may see it.
+/// Resolved credentials of a caller, and the hosts that may see them.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Credentials {
     shown: Shown,
-    /// `None` where the definition holds them itself.
+    /// Binding of the secret. `None` if the definition holds the credentials itself.
     binding: Option<Binding>,
 }
 
@@ -28,7 +28,7 @@ enum Shown {
 }
 
 impl Credentials {
-    /// Resolves a secret's name, or takes what the definition says itself.
+    /// Resolves the name of a secret, or takes the credentials from the definition.
     pub(in super::super) fn of(
         authentication: Option<&RequestAuthentication>,
         secrets: &Secrets,
@@ -62,13 +62,13 @@ impl Credentials {
         Ok(Some(own))
     }
 
-    /// Refuses a URL that they may not be sent to.
+    /// Refuses a URL that the credentials may not be sent to.
     pub(super) fn check(&self, url: &Url) -> Result<(), StepError> {
         let check = |binding: &Binding| binding.check(url).map_err(unauthorized);
         self.binding.as_ref().map_or(Ok(()), check)
     }
 
-    /// What must not come back.
+    /// Adds the texts that must not come back to the scrubber.
     pub(super) fn known_to(&self, scrubber: &mut Scrubber) {
         match &self.shown {
             Shown::Bearer { token } => scrubber.know(token.expose()),
@@ -80,7 +80,7 @@ impl Credentials {
         }
     }
 
-    /// The header of a first request; digest has to be asked for.
+    /// Returns the header of a first request. `None` for digest, which needs a challenge.
     pub(super) fn header(&self) -> Option<HeaderValue> {
         sensitive(match &self.shown {
             Shown::Basic { username, password } => {
@@ -92,7 +92,7 @@ impl Credentials {
         })
     }
 
-    /// The header of a second request, after `WWW-Authenticate` headers.
+    /// Returns the header of a second request, which answers `WWW-Authenticate` headers.
     pub(super) fn answer<'h>(
         &self,
         challenges: impl Iterator<Item = &'h str>,
@@ -107,7 +107,7 @@ impl Credentials {
     }
 }
 
-/// The specification's error for a secret that cannot be had.
+/// The specification's error for a secret that cannot be used.
 #[expect(clippy::needless_pass_by_value, reason = "errors are mapped by it")]
 fn unauthorized(error: SecretError) -> StepError {
     StepError::lasting(Standard::Authorization, error.to_string())
@@ -126,8 +126,8 @@ impl Shown {
         Ok(Self::user(scheme, username, password))
     }
 
-    /// A secret is a JSON object with the properties of its scheme; or the
-    /// token, or `username:password`, alone.
+    /// Parses a secret: a JSON object with the properties of its scheme, or only the token
+    /// or `username:password`.
     fn of_secret(scheme: Scheme, secret: &Secret) -> Result<Self, &'static str> {
         if let Ok(value @ Value::Object(_)) = serde_json::from_str(secret.expose()) {
             return Self::of_value(scheme, &value);
@@ -151,7 +151,7 @@ impl Shown {
         }
     }
 
-    /// Whether a header can carry it.
+    /// Checks that a header can carry the credentials.
     fn sendable(&self) -> Result<(), &'static str> {
         match self {
             Self::Basic { username, .. } if username.contains(':') => {
@@ -165,7 +165,7 @@ impl Shown {
     }
 }
 
-/// A header value that `Debug` does not show.
+/// Makes a header value that `Debug` does not show.
 fn sensitive(text: String) -> Option<HeaderValue> {
     let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);

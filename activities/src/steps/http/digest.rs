@@ -1,7 +1,7 @@
 //! Digest access authentication (RFC 7616), the client's side.
 //!
-//! `qop=auth` or none, with MD5, SHA-256 and their `-sess` forms; of several
-//! challenges the strongest is answered. `auth-int` alone is not.
+//! The client supports `qop=auth` or none, with MD5, SHA-256 and their `-sess` forms. Of
+//! several challenges the strongest is answered. `auth-int` alone is not supported.
 
 use md5::{Digest as _, Md5};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -17,7 +17,7 @@ pub(super) struct Challenge {
     opaque: Option<String>,
     algorithm: Algorithm,
     session: bool,
-    /// `qop=auth` rather than none.
+    /// `true` for `qop=auth`, `false` for none.
     qop: bool,
     userhash: bool,
 }
@@ -37,7 +37,7 @@ impl Algorithm {
     }
 }
 
-/// The strongest challenge of `WWW-Authenticate` headers that can be answered.
+/// Returns the strongest challenge of `WWW-Authenticate` headers that can be answered.
 pub(super) fn strongest<'h>(headers: impl Iterator<Item = &'h str>) -> Option<Challenge> {
     headers
         .flat_map(challenges)
@@ -86,7 +86,8 @@ impl Challenge {
         })
     }
 
-    /// The `Authorization` header for a request of `uri`, its path and query.
+    /// Returns the `Authorization` header for a request of `uri`, which is a path and
+    /// query.
     pub(super) fn answer(
         &self,
         method: &str,
@@ -108,8 +109,8 @@ impl Challenge {
         username: &str,
         password: &Secret,
     ) -> Option<String> {
-        // What stands in a quoted string can be escaped, but servers differ in
-        // what they hash then.
+        // These characters can be escaped in a quoted string, but servers differ in the
+        // text that they then hash.
         let awkward = |text: &str| {
             text.chars()
                 .any(|c| c == '"' || c == '\\' || c.is_control())
@@ -162,8 +163,8 @@ impl Challenge {
     }
 }
 
-/// The challenges of one header (RFC 9110, 11.6.1): a scheme, then parameters
-/// up to the next scheme. What cannot be read ends the list.
+/// Parses the challenges of one header (RFC 9110, 11.6.1): a scheme, then parameters up to
+/// the next scheme. The list ends at the first text that cannot be parsed.
 fn challenges(header: &str) -> Vec<(String, Parameters)> {
     let mut found: Vec<(String, Parameters)> = Vec::new();
     let mut rest = header.trim_start_matches(blank);
@@ -206,7 +207,7 @@ fn token(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// A token or a quoted string, and what follows.
+/// Parses a token or a quoted string. Returns its text, and the text that follows.
 fn parameter(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (word, rest) = token(text);

@@ -1,7 +1,7 @@
 //! `call: http`, and the requests that `call: openapi` makes.
 //!
-//! [`request`] says what is sent, [`client`] sends it behind the guard, [`content_coding`]
-//! undoes the answer's content codings, [`answer`] says what the task's output is.
+//! [`request`] makes the request, [`client`] sends it behind the guard, [`content_coding`]
+//! undoes the answer's content codings, and [`answer`] makes the task's output.
 
 mod answer;
 mod client;
@@ -24,7 +24,7 @@ pub(super) use request::{FORM, JSON, Outgoing, describe, entries, media_type, te
 use super::StepError;
 use super::secrets::Secrets;
 
-/// The largest answer, in bytes: history has to hold it.
+/// Maximum size of an answer, in bytes, since the history has to hold it.
 pub(super) const ANSWER_LIMIT: usize = 1024 * 1024;
 
 /// Makes the call of a task.
@@ -44,7 +44,7 @@ pub(super) async fn call(
     finish(web, outgoing, request.output, within).await
 }
 
-/// Sends a request; its answer is a task's output.
+/// Sends a request and makes its answer the output of a task.
 pub(super) async fn finish(
     web: &Web,
     outgoing: Outgoing,
@@ -61,7 +61,7 @@ pub(super) async fn finish(
         .map_err(|error| error.scrubbed(&scrubber))
 }
 
-/// Work with a limit of time, which may be done again or not.
+/// Does work within a time limit. With `again`, the work may be done twice.
 pub(super) async fn limited<T>(
     within: Duration,
     again: bool,
@@ -74,7 +74,7 @@ pub(super) async fn limited<T>(
     tokio::time::timeout(within, work).await.map_err(late)?
 }
 
-/// A URI that can be called.
+/// Parses a URI that can be called.
 pub(super) fn url(text: &str) -> Result<Url, StepError> {
     text.parse().map_err(|error| {
         let detail = format!("the URI {:?} is not valid: {error}", without_query(text));
@@ -82,8 +82,9 @@ pub(super) fn url(text: &str) -> Result<Url, StepError> {
     })
 }
 
-/// A URI as messages show it: what stands after `?` may be nobody's business,
-/// as may what stands before `@`.
+/// Returns a URI for messages, without the query and the fragment, which may be
+/// confidential. A URI with an `@` after `//` is not shown at all, because it may hold
+/// credentials.
 pub(super) fn without_query(uri: &str) -> &str {
     let end = uri.find(['?', '#']).unwrap_or(uri.len());
     let shown = &uri[..end];

@@ -1,4 +1,4 @@
-//! What is sent. Pure.
+//! The request that is sent. Pure.
 
 use reqwest::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName,
@@ -11,9 +11,9 @@ use super::super::StepError;
 use super::super::secrets::{Scrubber, percent};
 use super::Credentials;
 
-/// The type of a body that is data.
+/// Content type of a body that is data.
 pub(in super::super) const JSON: &str = "application/json";
-/// The type of a body that is a form.
+/// Content type of a body that is a form.
 pub(in super::super) const FORM: &str = "application/x-www-form-urlencoded";
 /// Headers that belong to the connection, or say where a request goes.
 const OWN: [HeaderName; 8] = [
@@ -35,12 +35,12 @@ pub(in super::super) struct Outgoing {
     pub(in super::super) headers: HeaderMap,
     pub(in super::super) body: Option<Vec<u8>>,
     pub(in super::super) credentials: Option<Credentials>,
-    /// Whether a redirection is followed.
+    /// `true` if redirections are followed.
     pub(in super::super) redirect: bool,
 }
 
 impl Outgoing {
-    /// A request with nothing but where it goes.
+    /// Creates a request with a method and a URL only.
     pub(in super::super) fn new(method: &str, url: Url) -> Result<Self, StepError> {
         let upper = method.to_ascii_uppercase();
         let method = Method::from_bytes(upper.as_bytes())
@@ -82,7 +82,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Adds a header.
+    /// Adds a header. Headers that the client sets itself are refused.
     pub(in super::super) fn add_header(
         &mut self,
         name: &str,
@@ -103,8 +103,8 @@ impl Outgoing {
         Ok(())
     }
 
-    /// The body: a text as it is, anything else as the content type says, JSON
-    /// when none is given.
+    /// Sets the body: a text as it is, anything else in the form of the content type, which
+    /// is JSON if none is given.
     pub(in super::super) fn set_body(&mut self, body: Option<&Value>) -> Result<(), StepError> {
         let Some(body) = body.filter(|body| !body.is_null()) else {
             return Ok(());
@@ -131,12 +131,12 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Whether it may be sent twice (RFC 9110, 9.2.2).
+    /// Returns `true` if the request may be sent twice (RFC 9110, 9.2.2).
     pub(in super::super) fn is_repeatable(&self) -> bool {
         self.method.is_idempotent()
     }
 
-    /// Knows the secrets of this request.
+    /// Returns a scrubber that knows the secrets of this request.
     pub(in super::super) fn scrubber(&self) -> Scrubber {
         let mut scrubber = Scrubber::default();
         if let Some(credentials) = &self.credentials {
@@ -146,7 +146,7 @@ impl Outgoing {
     }
 }
 
-/// The entries of a map that may be missing.
+/// Returns the entries of a map that may be missing.
 pub(in super::super) fn entries<'v>(
     what: &str,
     map: Option<&'v Value>,
@@ -164,7 +164,7 @@ pub(in super::super) fn entries<'v>(
     Ok(entries.into_iter().flatten())
 }
 
-/// What a value is, for messages. The value itself may be a secret.
+/// Names the type of a value, for messages. The value itself may be a secret.
 pub(in super::super) fn describe(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -176,7 +176,7 @@ pub(in super::super) fn describe(value: &Value) -> &'static str {
     }
 }
 
-/// The texts of a value: one, those of a list, or none of null.
+/// Returns the texts of a value: one, those of a list, or none for null.
 pub(in super::super) fn texts(
     what: &str,
     name: &str,
@@ -215,7 +215,7 @@ pub(in super::super) fn media_type(header: &str) -> String {
     header[..end].trim().to_ascii_lowercase()
 }
 
-/// Whether a media type is JSON.
+/// Returns `true` if a media type is JSON.
 pub(super) fn is_json(kind: &str) -> bool {
     kind == JSON || kind == "text/json" || kind.ends_with("+json")
 }

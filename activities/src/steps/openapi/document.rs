@@ -1,6 +1,6 @@
-//! Finding an operation in a document. Pure.
+//! Search for an operation in a document. Pure.
 //!
-//! References within the document are followed; those to others are refused.
+//! References within the document are followed. References to other documents are refused.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use super::super::http::{FORM, JSON};
 const METHODS: [&str; 8] = [
     "get", "put", "post", "delete", "options", "head", "patch", "trace",
 ];
-/// How many references may lead to each other.
+/// Maximum number of references that lead to each other.
 const REFERENCES: usize = 16;
-/// The longest reference, in bytes.
+/// Maximum length of a reference, in bytes.
 const REFERENCE_LIMIT: usize = 2000;
-/// How many parameters an operation may have, and its path beside them.
+/// Maximum number of parameters of an operation, and of its path beside them.
 const PARAMETERS: usize = 1000;
-/// The longest address of a server, in bytes.
+/// Maximum length of a server's address, in bytes.
 const ADDRESS_LIMIT: usize = 8192;
 
 /// An operation that can be called.
@@ -28,7 +28,7 @@ pub(super) struct Operation {
     pub(super) method: String,
     /// The address that `path` is below.
     pub(super) server: Url,
-    /// A template: `/pets/{id}`.
+    /// Template of the path: `/pets/{id}`.
     pub(super) path: String,
     pub(super) parameters: Vec<Parameter>,
     pub(super) body: Option<Body>,
@@ -43,7 +43,7 @@ pub(super) struct Parameter {
     pub(super) style: Style,
 }
 
-/// Where a parameter goes.
+/// Place of a parameter in the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     Path,
@@ -54,39 +54,39 @@ pub(super) enum Place {
     Form,
 }
 
-/// How lists and maps are written.
+/// Form in which lists and maps are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
     /// A parameter for each item; each entry of a map by its own name.
     Exploded,
-    /// The items joined by this, keys and values of a map as items.
+    /// The items joined by this text, with the keys and values of a map as items.
     Joined(&'static str),
     /// The items joined by commas, those of a map as `key=value`.
     Paired,
-    /// `name[key]=value`.
+    /// Each entry of a map as `name[key]=value`.
     Deep,
-    /// As JSON text.
+    /// The whole value as JSON text.
     Json,
 }
 
 /// The body of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Body {
-    /// The parameter that is the body.
+    /// Name of the parameter that is the body.
     pub(super) name: String,
     pub(super) required: bool,
     pub(super) kind: String,
 }
 
-/// A document, looked into.
+/// A document that is searched.
 struct Document<'d> {
     root: &'d Value,
-    /// Swagger 2 rather than `OpenAPI` 3.
+    /// `true` for Swagger 2, `false` for `OpenAPI` 3.
     old: bool,
 }
 
 impl Operation {
-    /// The operation of this id. `base` is where the document came from.
+    /// Finds the operation of this id. `base` is the URL of the document.
     pub(super) fn find(root: &Value, id: &str, base: &Url) -> Result<Self, String> {
         let text = |key: &str| root.get(key).and_then(Value::as_str).unwrap_or_default();
         let old = match (text("swagger"), text("openapi")) {
@@ -125,7 +125,7 @@ impl Operation {
 }
 
 impl<'d> Document<'d> {
-    /// A value, or what it refers to.
+    /// Returns a value, or the value that it refers to.
     fn resolve(&self, value: &'d Value) -> Result<&'d Value, String> {
         let mut value = value;
         for _ in 0..REFERENCES {
@@ -157,7 +157,7 @@ impl<'d> Document<'d> {
         let mut parameters: Vec<Parameter> = Vec::new();
         let mut known: BTreeSet<(Place, &str)> = BTreeSet::new();
         let mut body = None;
-        // Those of the operation stand for those of the path (by place and name).
+        // The operation's parameters replace those of the path (by place and name).
         for holder in [operation, item] {
             for (index, parameter) in list(holder, "parameters").enumerate() {
                 if index == PARAMETERS {
@@ -227,7 +227,7 @@ impl<'d> Document<'d> {
         })
     }
 
-    /// `requestBody` of `OpenAPI` 3.
+    /// Parses `requestBody` of `OpenAPI` 3.
     fn body(&self, body: &'d Value) -> Result<Body, String> {
         let body = self.resolve(body)?;
         let content = body.get("content").and_then(Value::as_object);
@@ -239,7 +239,7 @@ impl<'d> Document<'d> {
         })
     }
 
-    /// What a Swagger 2 operation takes.
+    /// Returns the content type of a Swagger 2 operation's body.
     fn consumed(&self, operation: &'d Value) -> Result<String, String> {
         let holder = [operation, self.root];
         let holder = holder.into_iter().find(|at| at.get("consumes").is_some());
@@ -294,8 +294,8 @@ impl<'d> Document<'d> {
     }
 }
 
-/// A server's address: its template with the variables' defaults, in which
-/// nothing is replaced again.
+/// Returns a server's address: its template with the variables' defaults. The defaults are
+/// not expanded again.
 fn address_of(template: &str, variables: Option<&Value>) -> Result<String, String> {
     let mut address = String::new();
     let mut rest = template;
@@ -309,7 +309,7 @@ fn address_of(template: &str, variables: Option<&Value>) -> Result<String, Strin
             address.push_str(default);
             rest = after;
         } else {
-            // Up to the next one.
+            // The text up to the next variable is copied.
             let end = rest.char_indices().skip(1).find(|(_, c)| *c == '{');
             let (before, after) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
             address.push_str(before);
@@ -324,7 +324,7 @@ fn address_of(template: &str, variables: Option<&Value>) -> Result<String, Strin
     Ok(address)
 }
 
-/// The content type that a map of parameters is best sent as.
+/// Returns the content type that a map of parameters is best sent as.
 fn preferred<'k>(kinds: impl Iterator<Item = &'k str>) -> Result<String, String> {
     let kinds: Vec<&str> = kinds.collect();
     let rank = |kind: &&&str| {
@@ -349,7 +349,7 @@ fn preferred<'k>(kinds: impl Iterator<Item = &'k str>) -> Result<String, String>
     }
 }
 
-/// `style` and `explode` of `OpenAPI` 3.
+/// Parses `style` and `explode` of `OpenAPI` 3.
 fn style(parameter: &Value, place: Place) -> Result<Style, String> {
     if parameter.get("content").is_some() {
         return Ok(Style::Json);
@@ -371,7 +371,7 @@ fn style(parameter: &Value, place: Place) -> Result<Style, String> {
     }
 }
 
-/// `collectionFormat` of Swagger 2.
+/// Parses `collectionFormat` of Swagger 2.
 fn old_style(parameter: &Value) -> Result<Style, String> {
     match text(parameter, "collectionFormat").unwrap_or("csv") {
         "csv" => Ok(Style::Joined(",")),

@@ -1,8 +1,8 @@
 //! `call: openapi`: an operation of a document of `OpenAPI` 3 or Swagger 2.
 //!
-//! The document is fetched by the client that makes the call, so the guard
-//! stands before both. [`document`] finds the operation, [`parameters`] puts
-//! what the task gives where the operation wants it; both are pure.
+//! The client that makes the call also fetches the document, so the guard checks both.
+//! [`document`] finds the operation, and [`parameters`] puts the task's parameters where
+//! the operation wants them. Both are pure.
 
 mod document;
 mod parameters;
@@ -23,11 +23,12 @@ use super::http::{self, Credentials, Outgoing, Web};
 use super::secrets::{Scrubber, Secrets};
 use document::Operation;
 
-/// The largest document, in bytes.
+/// Maximum size of a document, in bytes.
 const DOCUMENT_LIMIT: usize = 8 * 1024 * 1024;
-/// The largest one in YAML, which takes a hundred times as much memory to read.
+/// Maximum size of a document in YAML, in bytes. Reading YAML takes a hundred times as much
+/// memory.
 const YAML_LIMIT: usize = 2 * 1024 * 1024;
-/// How often a document is asked for that cannot be had now, and after how long again.
+/// Maximum number of attempts at fetching a document, and the pause between two of them.
 const FETCHES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -59,15 +60,15 @@ pub(super) async fn call(
     }
     let left = within.saturating_sub(began.elapsed());
     let answer = http::finish(web, outgoing, request.output, left).await;
-    // A second attempt could not tell whether the first was made.
+    // A second attempt could not know if the first was made.
     answer.map_err(|error| StepError {
         retryable: error.retryable && !once,
         ..error
     })
 }
 
-/// The operation, and where its document came from. A service that cannot tell
-/// its document now may do so a moment later.
+/// Returns the operation, and the URL of its document. If a service cannot deliver its
+/// document now, it may do so a moment later, so there are further attempts.
 async fn found(
     web: &Web,
     secrets: &Secrets,
@@ -97,8 +98,8 @@ async fn found(
     }
 }
 
-/// The operation of a document, looked for on a thread for such work, one
-/// document at a time: a large one takes a while, and memory.
+/// Finds the operation in a document, on a thread for blocking work. One document is read
+/// at a time: a large document takes time and memory.
 async fn operation(
     body: Vec<u8>,
     base: Url,
@@ -115,7 +116,7 @@ async fn operation(
             let detail = format!("the OpenAPI document {shown} cannot be read: {why}");
             StepError::configuration(scrubber.text(&detail))
         })?;
-        // What is said of the document may repeat it.
+        // An error about the document may repeat a part of it.
         let value = scrubber.value(value);
         let found = Operation::find(&value, &id, &base);
         Ok((found.map_err(StepError::configuration)?, base))
@@ -128,14 +129,13 @@ async fn operation(
     })?
 }
 
-/// Whether what was protected on its way would go on without protection, as
-/// redirections must not either.
+/// Returns `true` if a call would leave https for http. Redirections must not do so either.
 fn is_downgrade(from: &Url, to: &Url) -> bool {
     from.scheme() == "https" && to.scheme() != "https"
 }
 
-/// The text of the document, and where it came from, which its servers may be
-/// relative to.
+/// Fetches the text of the document. Also returns the URL of the document, which its
+/// servers may be relative to.
 async fn fetch(
     web: &Web,
     secrets: &Secrets,
@@ -161,7 +161,7 @@ async fn fetch(
     Ok((answer.body, answer.url, scrubber))
 }
 
-/// JSON, or YAML.
+/// Parses a document in JSON or YAML.
 fn read(body: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(body).map_err(|_| "it is not UTF-8".to_owned())?;
     let text = text.trim_start_matches('\u{feff}');

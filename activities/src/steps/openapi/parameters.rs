@@ -1,4 +1,4 @@
-//! Putting parameters where an operation wants them. Pure.
+//! Placement of parameters in the request of an operation. Pure.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use super::super::http::{Credentials, FORM, Outgoing, describe, texts};
 use super::super::secrets::percent;
 use super::document::{Operation, Parameter, Place, Style};
 
-/// The longest path, in bytes.
+/// Maximum length of a path, in bytes.
 const PATH_LIMIT: usize = 64 * 1024;
 
-/// The request of an operation with these parameters.
+/// Returns the request of an operation with these parameters.
 pub(super) fn fill(
     operation: &Operation,
     given: Option<&Value>,
@@ -102,7 +102,7 @@ fn set_body(
             if !outgoing.headers.contains_key(CONTENT_TYPE) {
                 outgoing.add_header(CONTENT_TYPE.as_str(), &body.kind)?;
             }
-            // A text is a JSON value here: the document says so.
+            // A text is a JSON value here, because the document says so.
             match value {
                 Value::String(_) if body.kind.contains("json") => {
                     outgoing.body = Some(value.to_string().into_bytes());
@@ -148,8 +148,8 @@ fn missing(name: &str) -> StepError {
     StepError::configuration(format!("the operation's parameter `{name}` is required"))
 }
 
-/// A parameter's names, and its texts as they are sent. Only what stands between
-/// items is not encoded: a comma of an item is.
+/// Returns the names of a parameter and its texts, encoded as they are sent. Only the marks
+/// between items are not encoded: a comma inside an item is.
 fn written(parameter: &Parameter, value: &Value) -> Result<Vec<(String, String)>, StepError> {
     let (name, place) = (&parameter.name, parameter.place);
     let sent = |text: &str| match place {
@@ -195,8 +195,10 @@ fn written(parameter: &Parameter, value: &Value) -> Result<Vec<(String, String)>
     }
 }
 
-/// What stands between items. A URI has no blank and no `|` (RFC 3986), a cookie
-/// no comma either (RFC 6265, 4.1.1): these are encoded, as `OpenAPI` 3.1.1 shows.
+/// Returns the mark between items.
+///
+/// A URI has no blank and no `|` (RFC 3986), and a cookie has no comma either (RFC 6265,
+/// 4.1.1), so these are encoded, as `OpenAPI` 3.1.1 shows.
 fn between(place: Place, mark: &str) -> String {
     match (place, mark) {
         (Place::Header, _) | (Place::Path | Place::Query | Place::Form, ",") => mark.to_owned(),
@@ -204,7 +206,7 @@ fn between(place: Place, mark: &str) -> String {
     }
 }
 
-/// Names with their texts, which are encoded.
+/// Joins names with their texts, which are encoded already.
 fn assigned(pairs: &[(String, String)], mark: &str) -> String {
     let pairs = pairs
         .iter()
@@ -212,7 +214,7 @@ fn assigned(pairs: &[(String, String)], mark: &str) -> String {
     pairs.collect::<Vec<_>>().join(mark)
 }
 
-/// A parameter of a path: never empty, and never a way to another path.
+/// Checks a parameter of a path: it is never empty, and never leads to another path.
 fn segment(name: &str, text: String) -> Result<String, StepError> {
     if matches!(text.as_str(), "" | "." | "..") {
         let detail = format!("the path parameter `{name}` cannot be {text:?}");
@@ -225,7 +227,7 @@ fn encoded(text: &str) -> String {
     text.bytes().map(percent).collect()
 }
 
-/// A server's address with a path below its own.
+/// Returns a server's address with a path below its own.
 fn below(server: &Url, path: &str) -> Url {
     let mut url = server.clone();
     url.set_query(None);

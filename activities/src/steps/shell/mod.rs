@@ -1,11 +1,12 @@
 //! `run: shell`: a command that the worker's configuration names.
 //!
-//! There is no shell: the program is started with its arguments as they are.
-//! Its environment is the worker's `PATH` and what the task gives of the variables
-//! that the configuration names: many a variable makes a program run other code
-//! (`BASH_ENV`, `PERL5OPT`, `NODE_OPTIONS`, `PYTHONPATH`). It leads a
-//! process group of its own, which is ended as a whole: on cancellation, at the
-//! limit of time or of output, and when the program itself has ended.
+//! There is no shell: the program is started with its arguments as they are. Its
+//! environment is the worker's `PATH`, and the values that the task gives for the variables
+//! that the configuration names. Other variables are refused, since many make a program run
+//! other code (`BASH_ENV`, `PERL5OPT`, `NODE_OPTIONS`, `PYTHONPATH`).
+//!
+//! The program leads a process group of its own. The group is ended as a whole: on
+//! cancellation, at the limit of time or of output, and when the program itself has ended.
 
 mod process;
 mod process_groups;
@@ -32,30 +33,31 @@ use super::secrets::is_variable;
 use process::{End, Finished, Job};
 use process_groups::ProcessGroups;
 
-/// The most that a command may write to stdout and to stderr, in bytes: history
-/// has to hold both.
+/// Maximum size of a command's stdout, and of its stderr, in bytes. The history has to hold
+/// both.
 const OUTPUT_LIMIT: usize = 512 * 1024;
-/// How many commands that no step waits for run at once on a worker.
+/// Maximum number of commands that no step waits for and that run at a time on a worker.
 const UNAWAITED: usize = 32;
-/// How much of stderr an error repeats, in characters.
+/// Maximum length of the part of stderr that an error repeats, in characters.
 const QUOTED: usize = 300;
 
-/// One entry of `--shell-allow`: `/path/to/program` or `NAME=/path/to/program`,
-/// each with the definitions that may run it: `NAME=/path@DEFINITION@DEFINITION`.
+/// An entry of `--shell-allow`: `/path/to/program` or `NAME=/path/to/program`, each with
+/// the definitions that may run the program: `NAME=/path@DEFINITION@DEFINITION`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShellEntry {
     name: String,
     program: Program,
 }
 
-/// A program, and the definitions that may run it; with none, every definition.
+/// A program, and the definitions that may run it. Without definitions, every definition
+/// may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Program {
     path: PathBuf,
     definitions: BTreeSet<DefinitionId>,
 }
 
-/// One entry of `--shell-env`: the name of a variable.
+/// An entry of `--shell-env`: the name of a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShellVariable(String);
 
@@ -79,36 +81,36 @@ impl FromStr for ShellVariable {
     }
 }
 
-/// Whether a variable decides which code runs, whatever the program.
+/// Returns `true` if a variable decides which code runs, whatever the program.
 fn is_the_systems(name: &str) -> bool {
     matches!(name, "PATH" | "GCONV_PATH") || name.starts_with("LD_") || name.starts_with("DYLD_")
 }
 
-/// Why a command cannot be allowed.
+/// Error of a command or variable that cannot be allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShellError {
-    /// An entry cannot be one.
+    /// The entry is malformed.
     #[error("`{0}` is not /path/to/program or NAME=/path/to/program, or either with @DEFINITION")]
     Entry(String),
     /// No step may set this variable.
     #[error("the variable `{name}` {why}")]
     Variable {
-        /// Its name.
+        /// Name of the variable.
         name: String,
-        /// What is wrong with it.
+        /// Problem of the variable.
         why: &'static str,
     },
-    /// Two entries have one name.
+    /// Two entries have the same name.
     #[error("the command `{0}` is allowed twice")]
     Twice(String),
     /// The program cannot be run.
     #[error("the command `{name}`: {} {why}", program.display())]
     Program {
-        /// The command's name.
+        /// Name of the command.
         name: String,
-        /// The program.
+        /// Path of the program.
         program: PathBuf,
-        /// What is wrong with it.
+        /// Problem of the program.
         why: String,
     },
 }
@@ -145,7 +147,7 @@ impl FromStr for ShellEntry {
 pub struct Commands {
     by_name: BTreeMap<String, Program>,
     variables: BTreeSet<String>,
-    /// For commands that no step waits for.
+    /// Places for commands that no step waits for.
     unawaited: Arc<Semaphore>,
     groups: Arc<ProcessGroups>,
 }
@@ -162,8 +164,8 @@ impl Default for Commands {
 }
 
 impl Commands {
-    /// Commands of these entries, of which each program must be there, with
-    /// these variables.
+    /// Opens the commands of these entries, each of whose programs must exist, with these
+    /// variables.
     pub fn open(
         entries: Vec<ShellEntry>,
         variables: Vec<ShellVariable>,
@@ -187,19 +189,19 @@ impl Commands {
         Ok(commands)
     }
 
-    /// How many run that no step waits for.
+    /// Number of running commands that no step waits for.
     pub(super) fn unawaited(&self) -> usize {
         UNAWAITED.saturating_sub(self.unawaited.available_permits())
     }
 
-    /// Waits until none of those runs.
+    /// Waits until the commands that no step waits for have ended.
     pub(super) async fn unawaited_end(&self) {
         let all = u32::try_from(UNAWAITED).unwrap_or(u32::MAX);
-        // It is never closed.
+        // The semaphore is never closed.
         let _places = self.unawaited.acquire_many(all).await;
     }
 
-    /// Asks those to end, and waits until they have.
+    /// Asks the commands that no step waits for to end, and waits until they have.
     pub(super) async fn end_unawaited(&self) {
         self.groups.end_unawaited();
         self.unawaited_end().await;
@@ -210,7 +212,7 @@ impl Commands {
         self.groups.kill();
     }
 
-    /// Whether a command is for some definitions only.
+    /// Returns `true` if a command is for some definitions only.
     pub(super) fn is_bound(&self, command: &str) -> bool {
         let found = self.by_name.get(command.trim());
         found.is_some_and(|program| !program.definitions.is_empty())
@@ -249,7 +251,7 @@ fn runnable(program: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs the command of a task. `stop` resolves when the task is cancelled.
+/// Runs the command of a task. `stop` resolves when the task is canceled.
 pub(super) async fn run(
     commands: &Commands,
     request: ShellRequest,
@@ -266,12 +268,12 @@ pub(super) async fn run(
     if !request.wait {
         let Ok(place) = Arc::clone(&commands.unawaited).try_acquire_owned() else {
             let detail = format!("{UNAWAITED} commands that no step waits for run already");
-            // Nothing was done.
+            // The command was not started.
             return Err(StepError::if_again(true, Standard::Runtime, detail));
         };
         let running = job.start(&commands.groups).map_err(&failed)?;
         let ending = commands.groups.ending();
-        // Its limits go on, and end with the process.
+        // The limits of the command still hold, and end with this process.
         tokio::spawn(async move {
             let _place = place;
             match running.finish(ending).await {
@@ -331,8 +333,8 @@ fn job(
     })
 }
 
-/// What a command that has ended means to its task. Whether one that failed runs
-/// again is the definition's to say: nobody knows what it has done.
+/// Returns the output of a command that has ended, or its error. The definition decides if
+/// a failed command runs again: nobody knows what the command has done.
 fn output(
     request: &ShellRequest,
     finished: Finished,
@@ -385,7 +387,7 @@ fn output(
     }
 }
 
-/// The end of stderr, which mostly says why.
+/// Returns the end of stderr, which usually gives the reason.
 fn said(stderr: &str) -> String {
     let text = stderr.trim();
     let long = text.chars().count().saturating_sub(QUOTED);

@@ -1,7 +1,7 @@
-//! A process group: started, fed, read, and ended as a whole.
+//! A process group: started, given its input, read, and ended as a whole.
 //!
-//! The leader's end is noticed without reaping it, so that its id, which is the
-//! group's, cannot be anybody else's while the group is killed.
+//! The end of the leader is noticed without reaping the leader. So its id, which is the
+//! group's id, cannot belong to another process while the group is killed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,36 +19,36 @@ use tokio::time::Instant;
 
 use super::process_groups::ProcessGroups;
 
-/// How long a group has to end by itself after it was asked to.
+/// Time that a group has to end by itself after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What is to run.
+/// A command to run.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
-    /// All of it.
+    /// The complete environment of the command.
     pub(super) environment: BTreeMap<OsString, OsString>,
     pub(super) stdin: Vec<u8>,
     pub(super) within: Duration,
-    /// For stdout and for stderr, in bytes.
+    /// Maximum size of stdout, and of stderr, in bytes.
     pub(super) output_limit: usize,
 }
 
-/// How it ended.
+/// End of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Exited(i32),
     Signalled(i32),
-    /// It was asked to stop.
+    /// The job was asked to stop.
     Stopped,
-    /// Its time was up.
+    /// The job reached its time limit.
     Late,
-    /// It wrote too much.
+    /// The job wrote too much.
     TooMuch,
 }
 
-/// What is left of it.
+/// Result of a job that has ended.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) end: End,
@@ -56,18 +56,19 @@ pub(super) struct Finished {
     pub(super) stderr: Vec<u8>,
 }
 
-/// A job under way. Dropped, it kills its group.
+/// A job that is running. If it is dropped, its group is killed.
 #[derive(Debug)]
 pub(super) struct Running {
     job: Job,
-    // Before the child: its id is the group's until it is reaped.
+    // The group stands before the child: the child's id is the group's until the child is
+    // reaped.
     group: Group,
     child: Child,
     deadline: Instant,
 }
 
 impl Job {
-    /// Starts it, as one of `groups`.
+    /// Starts the job as one of `groups`.
     pub(super) fn start(self, groups: &Arc<ProcessGroups>) -> io::Result<Running> {
         let deadline = Instant::now() + self.within;
         let mut command = Command::new(&self.program);
@@ -96,12 +97,12 @@ impl Job {
 }
 
 impl Running {
-    /// Waits for the end, or brings it about.
+    /// Waits for the end of the job, or ends it at a limit or when `stop` resolves.
     pub(super) async fn finish(self, stop: impl Future<Output = ()>) -> io::Result<Finished> {
         let Self {
             job,
             mut child,
-            // Dropped before the child.
+            // The group is dropped before the child.
             mut group,
             deadline,
         } = self;
@@ -111,7 +112,7 @@ impl Running {
         let end = {
             let feed = async {
                 if let Some(mut pipe) = pipes.0 {
-                    // It need not read what it is given.
+                    // The program need not read its input.
                     let _unread = pipe.write_all(&job.stdin).await;
                 }
             };
@@ -146,7 +147,7 @@ impl Running {
                 }
             };
             if cause.is_some() {
-                // It may have something to clean up.
+                // The program may have something to clean up.
                 group.signal(Signal::TERM);
                 let gone = async {
                     if flowing {
@@ -157,11 +158,11 @@ impl Running {
                 };
                 let _in_time = tokio::time::timeout(GRACE, gone).await;
             }
-            // Whoever is left, also of a leader that ended well.
+            // All that is left of the group is killed, also after a leader that ended well.
             group.signal(Signal::KILL);
             if cause.is_none() && flowing {
-                // With the group gone, the pipes end; somebody who left the group
-                // may still hold them.
+                // With the group gone, the pipes end. A process that left the group may
+                // still hold them.
                 let read = tokio::time::timeout(GRACE, &mut flow).await;
                 match read {
                     Ok(Err(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
@@ -191,7 +192,7 @@ impl Running {
     }
 }
 
-/// Reads to the end; more than `limit` bytes are an error.
+/// Reads a pipe to its end. More than `limit` bytes are an error.
 async fn collect(
     pipe: Option<impl AsyncRead + Unpin>,
     into: &mut Vec<u8>,
@@ -206,7 +207,7 @@ async fn collect(
     Ok(())
 }
 
-/// The processes of a job. Dropped before the leader was reaped, they are killed.
+/// The processes of a job. If dropped before the leader was reaped, they are killed.
 #[derive(Debug)]
 struct Group {
     leader: Pid,
@@ -215,7 +216,7 @@ struct Group {
 }
 
 impl Group {
-    /// Resolves when the leader has ended. It stays a zombie, which holds the id.
+    /// Resolves when the leader has ended. The leader stays a zombie, which keeps the id.
     fn leader_ended(&self) -> impl Future<Output = io::Result<()>> + use<> {
         let leader = self.leader;
         let waiting = tokio::task::spawn_blocking(move || {
@@ -231,7 +232,7 @@ impl Group {
         async { waiting.await.map_err(io::Error::other)? }
     }
 
-    /// Nothing is left of it but its leader's end.
+    /// Releases the group: only its leader is left, which has ended.
     fn let_go(&mut self) {
         self.gone = true;
         self.groups.forget(self.leader);
@@ -239,7 +240,7 @@ impl Group {
 
     fn signal(&self, signal: Signal) {
         if !self.gone {
-            // Nobody left to tell is fine.
+            // It is no error if no process is left.
             let _nobody = kill_process_group(self.leader, signal);
         }
     }

@@ -1,4 +1,4 @@
-//! The process groups of the commands that run, so that all of them can be ended.
+//! The process groups of the running commands, so that all of them can be ended.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,24 +7,24 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-/// The groups that one configuration's commands lead.
+/// The process groups of one configuration's commands.
 #[derive(Debug, Default)]
 pub(super) struct ProcessGroups {
     state: Mutex<State>,
-    /// Whether those that no step waits for were asked to end.
+    /// `true` if the commands that no step waits for were asked to end.
     ending: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     leaders: Vec<Pid>,
-    /// No command begins any more.
+    /// `true` if no command may begin any more.
     closed: bool,
 }
 
 impl ProcessGroups {
-    /// Starts a command as the leader of a group. Under the lock, so that none
-    /// begins unseen while all are killed.
+    /// Starts a command as the leader of a group. The lock is held, so that no command
+    /// begins unnoticed while all are killed.
     pub(super) fn begin(&self, command: &mut Command) -> io::Result<(Child, Pid)> {
         let mut state = self.lock();
         if state.closed {
@@ -38,32 +38,32 @@ impl ProcessGroups {
         Ok((child, leader))
     }
 
-    /// Lets go of a group, before its leader is reaped: its id may be somebody
-    /// else's then.
+    /// Releases a group before its leader is reaped: after that, another process may get
+    /// the id.
     pub(super) fn forget(&self, leader: Pid) {
         self.lock().leaders.retain(|one| *one != leader);
     }
 
-    /// Kills all of them, and lets none begin any more.
+    /// Kills all groups, and lets no command begin any more.
     pub(super) fn kill(&self) {
         let mut state = self.lock();
         state.closed = true;
         for leader in &state.leaders {
-            // Nobody left to tell is fine.
+            // It is no error if no process is left.
             let _nobody = kill_process_group(*leader, Signal::KILL);
         }
     }
 
-    /// Asks those to end that no step waits for.
+    /// Asks the commands to end that no step waits for.
     pub(super) fn end_unawaited(&self) {
         self.ending.send_replace(true);
     }
 
-    /// Resolves when they were asked to.
+    /// Resolves when the commands that no step waits for are asked to end.
     pub(super) fn ending(&self) -> impl Future<Output = ()> + use<> {
         let mut ending = self.ending.subscribe();
         async move {
-            // Without anybody who could ask, it was.
+            // If the sender is gone, the commands count as asked.
             let _asked = ending.wait_for(|is| *is).await;
         }
     }

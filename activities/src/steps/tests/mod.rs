@@ -1,4 +1,4 @@
-//! Steps against real servers, and a secret that must appear nowhere.
+//! Tests of steps against real servers, and of a secret that must appear nowhere.
 
 #![expect(
     clippy::needless_pass_by_value,

@@ -1,4 +1,4 @@
-//! Proxies of the environment, which a process of its own has to have.
+//! Tests with proxies in the environment, which need a process of their own.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! A secret is searched in everything that leaves a step.
+//! Tests that search for a secret in everything that leaves a step.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

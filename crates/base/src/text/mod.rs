@@ -1,29 +1,29 @@
-//! Untrusted text made fit for people: on terminals, in text logs, in Markdown
+//! Untrusted text made fit to show to people: on terminals, in text logs, in Markdown
 //! and in the output of continuous integration.
 //!
-//! Every text that Almanac shows may come from somebody else: files, notes, ids,
-//! reasons, answers of services. The writers at the edges (the console of the
-//! `worker` crate, the details of the workflows) pass all of it through these
-//! functions, so the code that composes a message does not have to.
+//! Every text that Almanac shows may be untrusted: files, notes, ids, reasons and answers
+//! of services. The code that writes output (the console of the `worker` crate, the details
+//! of the workflows) passes all texts through these functions. The code that composes a
+//! message does not have to.
 //!
-//! What always holds of a result: no control character, no line break of any
-//! kind, no character that reorders, hides or joins its neighbours. Escaping a
-//! result again changes nothing, so a text may pass several edges. Backslashes
-//! are left alone: a text that merely reads like an escape does no harm, and
-//! source lines, JSON and regular expressions look as they were written.
+//! A result never contains a control character, a line break of any kind, or a character
+//! that reorders, hides or joins its neighbours. Escaping a result again changes nothing, so
+//! a text may be escaped several times. Backslashes are left alone: a text that only looks
+//! like an escape does no harm, and source lines, JSON and regular expressions look as they
+//! were written.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// The most combining marks in a row that are shown: a pile of them covers the
-/// lines above and below.
+/// Maximum number of combining marks in a row that are shown. A longer sequence would cover
+/// the lines above and below.
 const MARKS: usize = 6;
 
-/// The invisible characters beyond the control characters: Unicode's format
-/// characters (`Cf`), those it lists as ignorable by default, the separators of
-/// lines and paragraphs, and the ones that are no characters.
+/// The invisible characters beyond the control characters: Unicode's format characters
+/// (`Cf`), the characters that Unicode lists as ignorable by default, the separators of lines
+/// and paragraphs, and the code points that are noncharacters.
 const INVISIBLE: [(char, char); 36] = [
     ('\u{ad}', '\u{ad}'),
     ('\u{34f}', '\u{34f}'),
@@ -63,7 +63,7 @@ const INVISIBLE: [(char, char); 36] = [
     ('\u{e0000}', '\u{10ffff}'),
 ];
 
-/// Whether a character is escaped wherever text is shown.
+/// Returns `true` if a character is escaped in every text that is shown.
 pub fn is_hidden(c: char) -> bool {
     if c < '\u{ad}' {
         return c.is_control();
@@ -81,10 +81,10 @@ pub fn is_hidden(c: char) -> bool {
         .is_ok()
 }
 
-/// A text as part of one line, for terminals and logs.
+/// Escapes a text for use as part of one line, on terminals and in logs.
 ///
-/// Hidden characters become `\n`, `\r`, `\t` or `\u{…}`, and so does what begins
-/// a command to a build server in the middle of a line (`##[…]`, `##vso[…]`).
+/// Hidden characters become `\n`, `\r`, `\t` or `\u{…}`. The beginning of a command to a
+/// build server in the middle of a line (`##[…]`, `##vso[…]`) is escaped, too.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     rewritten(text, &|c, out| match c {
         '\n' => out.push_str("\\n"),
@@ -94,8 +94,8 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// A text as a whole line. Beyond [`escaped`], it cannot begin with a command to
-/// a build server (`::error::`).
+/// Escapes a text for use as a whole line. In addition to [`escaped`], the result cannot begin
+/// with a command to a build server (`::error::`).
 pub fn line(text: &str) -> Cow<'_, str> {
     let escaped = escaped(text);
     let blank = escaped.len() - escaped.trim_start().len();
@@ -106,8 +106,8 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped
 }
 
-/// A JSON document with its hidden characters written as JSON's own escapes: the
-/// document stays the same. The line breaks between its parts stay as they are.
+/// A JSON document with its hidden characters written as JSON's own escapes. The value of the
+/// document and the line breaks between its parts do not change.
 pub fn json(document: &str) -> Cow<'_, str> {
     if !document.contains('\n') {
         return json_line(document);
@@ -129,8 +129,8 @@ fn json_line(line: &str) -> Cow<'_, str> {
     })
 }
 
-/// A text as inline code of Markdown, cut to `limit` characters: it cannot become
-/// a heading, a link, an image or HTML, nor end the cell of a table.
+/// A text as inline code of Markdown, cut to `limit` characters. The text cannot become a
+/// heading, a link, an image or HTML, and cannot end the cell of a table.
 pub fn code(text: &str, limit: usize) -> String {
     // Renderers differ in how they read longer fences and escaped bars.
     let shown = cut(&escaped(&cut(text, limit)), limit)
@@ -142,8 +142,8 @@ pub fn code(text: &str, limit: usize) -> String {
     }
 }
 
-/// A text as itself in Markdown where nothing of it could be markup, and as
-/// inline code otherwise.
+/// A text unchanged in Markdown if no part of it could be markup, and as inline code
+/// otherwise.
 pub fn markdown(text: &str, limit: usize) -> String {
     let is_plain =
         |c: char| c.is_alphanumeric() || matches!(c, '/' | ' ' | ':' | ',' | '-' | '_' | '.');
@@ -164,7 +164,7 @@ fn cut(text: &str, limit: usize) -> String {
     }
 }
 
-/// A text of somebody else as messages show it: in backquotes, on one line, cut.
+/// An untrusted text as messages show it: in backquotes, on one line, cut to a limit.
 pub fn quoted(text: &str) -> String {
     const LIMIT: usize = 80;
     let mut out = String::from("`");
@@ -183,12 +183,12 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// The columns that a text takes on a terminal.
+/// Number of columns that a text takes on a terminal.
 pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// `text` with its hidden characters, and the marks above [`MARKS`], given to `escape`.
+/// `text` with its hidden characters, and the marks above [`MARKS`], passed to `escape`.
 fn rewritten<'a>(text: &'a str, escape: &dyn Fn(char, &mut String)) -> Cow<'a, str> {
     let mut out: Option<String> = None;
     let mut marks = 0;
@@ -210,8 +210,8 @@ fn rewritten<'a>(text: &'a str, escape: &dyn Fn(char, &mut String)) -> Cow<'a, s
     out.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// Whether the `#` at `offset` is the second one of `##[` or `##name[`, which
-/// build servers read as a command wherever it stands in a line.
+/// Returns `true` if the `#` at `offset` is the second one of `##[` or `##name[`, which build
+/// servers read as a command anywhere in a line.
 fn begins_command(text: &str, offset: usize) -> bool {
     let name = &text[offset + 1..];
     let name = name.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '-');

@@ -1,4 +1,4 @@
-//! The calendars of a schedule, those that match and those that exclude.
+//! Calendars of a schedule: entries that match times, and entries that exclude times.
 
 use almanac_times::{Calendar, CalendarInput, Role, Spec, compile_calendar};
 
@@ -21,7 +21,7 @@ pub(super) const CALENDAR: Shape = Shape {
     later: &[],
 };
 
-/// An entry of `exclude`: a calendar, or the name of one.
+/// An entry of `exclude`: a calendar, or the id of a calendar's document.
 pub(super) const EXCLUSION: Shape = Shape {
     name: "an exclusion",
     keys: &[
@@ -66,7 +66,7 @@ pub(super) fn calendars(decoder: &mut Decoder<'_>, entry: &Entry<'_>, role: Role
     }
 }
 
-/// An exclusion that names a calendar.
+/// Reads an exclusion that names a calendar's document.
 fn named(decoder: &mut Decoder<'_>, item: &Node<'_>, object: &Object<'_>) {
     const PATH: &str = "schedule.exclude.calendar";
     let Some(entry) = object.get("calendar") else {
@@ -119,7 +119,7 @@ pub(super) fn calendar(
         day_of_week: field("day_of_week"),
     };
     if given == 0 {
-        // Otherwise its keys were reported.
+        // The map has keys. Each of them is unknown or has no value, and that was reported.
         if matches!(&item.value, Value::Map(entries) if !entries.is_empty()) {
             return None;
         }
@@ -146,7 +146,7 @@ pub(super) fn calendar(
     }
 }
 
-/// The text of a calendar's field: a whole number needs no quotes.
+/// Text of a calendar's field. A whole number needs no quotes.
 fn field_text(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Option<String> {
     match &node.value {
         Value::Int(value) => Some(value.to_string()),

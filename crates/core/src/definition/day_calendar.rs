@@ -1,4 +1,4 @@
-//! A document of `kind: calendar`: whole days under a name.
+//! Documents of `kind: calendar`: named sets of whole days.
 
 use std::ops::RangeInclusive;
 
@@ -20,25 +20,24 @@ pub(super) const DAY_CALENDAR: Shape = Shape {
     later: &[],
 };
 
-/// Days by the fields that they match.
+/// A rule of `dates`: all days whose fields match.
 pub(super) const RULE: Shape = Shape {
     name: "a rule of `dates`",
     keys: &["day_of_month", "month", "year", "day_of_week"],
     later: &[],
 };
 
-/// The years that the server knows.
+/// Years that the server supports.
 const YEARS: RangeInclusive<i16> = 2000..=2100;
-/// Stands for every year: it has a 29 February.
+/// Year of the dates that stand for every year. 2000 has a 29 February.
 const ANY_YEAR: i16 = 2000;
-/// The longest range, in days.
+/// Maximum length of a range, in days.
 const RANGE_LIMIT: i32 = 366;
 
 const HINT: &str =
     "write 2026-12-24, 12-25 for a day of every year, or a range of either: 2026-12-24/2026-12-26";
 
-/// Reads a document. What is wrong is in the decoder; what is returned then is
-/// not complete.
+/// Reads a document. The decoder collects the errors; after an error the result is not complete.
 pub(super) fn day_calendar(
     decoder: &mut Decoder<'_>,
     node: &Node<'_>,
@@ -95,7 +94,7 @@ fn read(decoder: &mut Decoder<'_>, item: &Node<'_>, days: &mut WholeDays) {
     }
 }
 
-/// Adds a date or a range.
+/// Adds a date or a range of dates to `days`.
 fn dates(decoder: &mut Decoder<'_>, item: &Node<'_>, text: &str, days: &mut WholeDays) {
     let range = match parse(text) {
         Ok(range) => range,
@@ -107,7 +106,7 @@ fn dates(decoder: &mut Decoder<'_>, item: &Node<'_>, text: &str, days: &mut Whol
     };
     let mut first_repeated = None;
     let mut day = range.first;
-    // Bounded: a range is not longer than its limit.
+    // The loop ends, because `parse` refuses ranges longer than `RANGE_LIMIT`.
     loop {
         let is_new = if range.yearly {
             days.insert_yearly(day)
@@ -144,11 +143,11 @@ fn repeated(decoder: &mut Decoder<'_>, item: &Node<'_>, what: &str) {
 struct Days {
     first: Date,
     last: Date,
-    /// Of every year; the year of the dates is [`ANY_YEAR`].
+    /// `true` if the days are those of every year. The year of the dates is then [`ANY_YEAR`].
     yearly: bool,
 }
 
-/// What is wrong with a text, and at which of its characters.
+/// An error in a text, with the offset of the wrong character.
 struct Mistake {
     offset: usize,
     message: String,
@@ -198,7 +197,8 @@ fn parse(text: &str) -> Result<Days, Mistake> {
     })
 }
 
-/// `2026-12-24`, or `12-24` of every year; `offset` is its place in the entry.
+/// Reads `2026-12-24`, or `12-24` of every year (`true`). `offset` is the position of the text in
+/// the entry, in characters.
 fn day(text: &str, offset: usize) -> Result<(Date, bool), Mistake> {
     let mistake = |message: String, hint: &str| Mistake {
         offset,

@@ -1,5 +1,5 @@
-//! From the tree to typed values: every mistake is reported where it stands,
-//! and the rest is read on.
+//! Typed values from the YAML tree. Each error is reported at its place, and reading continues with
+//! the rest.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -16,18 +16,18 @@ use super::diagnostic::nth_char;
 use super::source::{Finding, Lines, Place};
 use super::yaml::{Entry, Node, Value};
 
-/// The steps that computations over the smallest document may take: the times
-/// of its schedule, its expressions.
+/// Steps that computations over the smallest document may take: over the times of its schedule, and
+/// over its expressions.
 const FIRST_STEPS: u64 = 2_000_000;
-/// The steps more for each byte of a document: the largest has a fifth of a
-/// second in all.
+/// Additional steps for each byte of a document. The largest document gets a fifth of a second in
+/// all.
 const STEPS_PER_BYTE: u64 = 64;
 
 /// An object of the format: its name, for messages and for the schema's test,
 /// and every key that the parser reads.
 #[derive(Debug)]
 pub(super) struct Shape {
-    /// What a message calls it: `schedule`, or `the document`.
+    /// Name of the object in messages: `schedule`, or `the document`.
     pub(super) name: &'static str,
     pub(super) keys: &'static [&'static str],
     /// Keys of the format that this release does not support yet.
@@ -40,28 +40,29 @@ impl Shape {
     }
 }
 
-/// Collects what is found while a document is read.
+/// Collector of the errors, warnings and names of calendars that are found while a document is
+/// read.
 pub(super) struct Decoder<'d> {
     pub(super) lines: &'d Lines<'d>,
     pub(super) errors: Vec<Finding>,
     pub(super) warnings: Vec<Finding>,
-    /// The calendars that the document names, and where.
+    /// Calendars that the document names, with their places.
     pub(super) calendars: Vec<(DefinitionId, Place)>,
-    /// What may still be computed of the document.
+    /// Steps that computations over the document may still take.
     pub(super) budget: Budget,
 }
 
 /// An object that was checked against its shape.
 #[derive(Clone, Copy)]
 pub(super) struct Object<'n> {
-    /// Where a missing key is reported: the key that holds the object.
+    /// Place at which a missing key is reported: the key that holds the object.
     pub(super) at: Place,
     shape: &'static Shape,
     entries: &'n [Entry<'n>],
 }
 
 impl<'n> Object<'n> {
-    /// The entry of a key; `None` when it is left out or has no value.
+    /// Entry of a key. `None` if the key is left out or has no value.
     pub(super) fn get(&self, key: &str) -> Option<&'n Entry<'n>> {
         self.entries
             .iter()
@@ -69,8 +70,8 @@ impl<'n> Object<'n> {
             .filter(|entry| !matches!(entry.value.value, Value::Null))
     }
 
-    /// Whether the key is written: with a value or without, or mistyped. Then
-    /// it is not missing, and what is wrong with it was said.
+    /// Returns `true` if the key is written: with a value, without one, or mistyped. The key is
+    /// then not missing, and an error in it was reported already.
     pub(super) fn has(&self, key: &str) -> bool {
         let unknown = self.entries.iter().map(|entry| entry.key.as_ref());
         let unknown = unknown.filter(|given| !self.shape.knows(given));
@@ -113,7 +114,7 @@ impl Decoder<'_> {
         self.warnings.push(Finding::new(at, message).hint(hint));
     }
 
-    /// Reports that a node is not what `path` must be.
+    /// Reports a node whose value is not a value that `path` may have.
     pub(super) fn mismatch(&mut self, node: &Node<'_>, path: &str, expected: &str) {
         if !matches!(node.value, Value::Refused) {
             self.error(
@@ -123,9 +124,10 @@ impl Decoder<'_> {
         }
     }
 
-    /// Reads a map with the keys of `shape`; `at` is the place of the key that
-    /// holds it. Other keys are errors; so are known ones without a value
-    /// (but for `input`, whose value may be nothing): one was forgotten.
+    /// Reads a map with the keys of `shape`. `at` is the place of the key that holds the map.
+    ///
+    /// A key that is not in `shape` is an error. A known key without a value is an error too,
+    /// because its value was forgotten; only `input` may have no value.
     pub(super) fn object<'n>(
         &mut self,
         at: Place,
@@ -205,7 +207,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// Text of at least one character and at most `limit` bytes.
+    /// Reads text of at least one character and at most `limit` bytes.
     pub(super) fn name<'n>(
         &mut self,
         node: &'n Node<'n>,
@@ -276,7 +278,7 @@ impl Decoder<'_> {
     ) -> Option<Duration> {
         let parsed = match node.value {
             Value::Text => duration::parse(&node.text),
-            // A bare number reads as text that lacks its unit.
+            // A bare number gets the error of text that lacks its unit.
             Value::Int(_) | Value::Float(_) if !node.text.starts_with(['-', '+']) => {
                 duration::parse(&node.text)
             }
@@ -311,7 +313,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// A timestamp from 1970 on.
+    /// Reads a timestamp of 1970 or later.
     pub(super) fn timestamp(&mut self, node: &Node<'_>, path: &str) -> Option<Timestamp> {
         let read = match node.value {
             Value::Refused => return None,
@@ -330,7 +332,7 @@ impl Decoder<'_> {
         None
     }
 
-    /// Reports text that has the form of a timestamp and is none.
+    /// Reports text that has the form of a timestamp but is not a date and time that exists.
     pub(super) fn impossible_timestamp(&mut self, node: &Node<'_>, path: &str, more: &str) {
         self.error_with_hint(
             node.at,
@@ -363,7 +365,7 @@ impl Decoder<'_> {
         None
     }
 
-    /// Any value, as JSON.
+    /// Converts a node of any type to JSON. A number that JSON cannot hold is reported.
     pub(super) fn json(&mut self, node: &Node<'_>) -> Option<Json> {
         match &node.value {
             Value::Null => Some(Json::Null),
@@ -394,7 +396,8 @@ impl Decoder<'_> {
                 }
                 number.map(Json::Number)
             }
-            // All items are read before the first failure counts: each reports its own.
+            // All items are converted before the first `None` counts, so that each item reports its
+            // error.
             Value::List(items) => items
                 .iter()
                 .map(|item| self.json(item))
@@ -412,8 +415,8 @@ impl Decoder<'_> {
         }
     }
 
-    /// The place of the character at `offset` in a scalar's text: exact where
-    /// the text stands in the file as it is, the scalar's own otherwise.
+    /// Place of the character at `offset` in a scalar's text. The place is exact if the file
+    /// contains the text unchanged. Otherwise it is the scalar's own place.
     pub(super) fn place_in(&self, node: &Node<'_>, offset: Option<usize>) -> Place {
         let Some(offset) = offset.filter(|_| !self.lines.is_long(node.at.line)) else {
             return node.at;
@@ -434,7 +437,7 @@ impl Decoder<'_> {
     }
 }
 
-/// `path.key`; the document itself has an empty path.
+/// Joins `path` and `key` to `path.key`. The document itself has an empty path.
 pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() {
         key.to_owned()
@@ -443,7 +446,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// A node as a message names it.
+/// Description of a node for messages.
 pub(super) fn describe(node: &Node<'_>) -> String {
     match &node.value {
         Value::Null => "nothing".to_owned(),

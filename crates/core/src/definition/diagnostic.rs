@@ -1,44 +1,43 @@
-//! What is wrong with a document, and where.
+//! Diagnostics: errors and warnings of a document, each with its place.
 
 use std::fmt;
 
 use almanac_base::text;
 use serde::Serialize;
 
-/// The longest part of a source line that a snippet shows, in characters.
+/// Maximum length of the part of a source line that a snippet shows, in characters.
 const SNIPPET_WIDTH: usize = 160;
-/// How much of a cut line stands before the place.
+/// Number of characters that a shortened line shows before the place of the finding.
 const SNIPPET_BEFORE: usize = 60;
-/// Stands for what a snippet leaves out.
+/// Character that stands for the omitted part of a line.
 const CUT: char = '…';
 
-/// One finding, at its place.
+/// An error or a warning in a document, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 pub struct Diagnostic {
-    /// The file, as it was named to the parser.
+    /// Path of the file, as the parser was given it.
     pub path: String,
-    /// From 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// Column in characters, from 1.
     pub column: usize,
-    /// Whether the document is refused.
+    /// Severity: an error refuses the document, a warning does not.
     pub severity: Severity,
-    /// Lower-case, names the field and the bad value, ends without a period.
+    /// Message: lower-case, names the field and the bad value, ends without a period.
     pub message: String,
-    /// What to do about it.
+    /// Advice on how to correct the problem.
     pub hint: Option<String>,
-    /// The source line it points at, or the part of a long one around the
-    /// column.
+    /// Source line of the finding, or the part of a long line around the column.
     pub snippet: Option<String>,
 }
 
-/// Whether a finding refuses the document.
+/// Severity of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// It does.
+    /// The document is refused.
     Error,
-    /// The server would take it, but a person almost never means it.
+    /// The server would accept the value, but a person almost never means it.
     Warning,
 }
 
@@ -61,8 +60,8 @@ impl Diagnostic {
         }
     }
 
-    /// The finding for people, escaped: its line, the source line with a caret,
-    /// and the hint.
+    /// The diagnostic as lines for people, escaped: its message, the source line with a caret, and
+    /// the hint.
     ///
     /// ```text
     /// jobs/a.yaml:3:10: schedule.every: …
@@ -76,7 +75,7 @@ impl Diagnostic {
             let gutter = self.line.to_string().len();
             let start = snippet.char_indices().nth(caret(snippet, self.column));
             let before = &snippet[..start.map_or(snippet.len(), |(at, _)| at)];
-            // Escapes are wider than what they stand for.
+            // An escape is wider than the character that it stands for.
             let indent = text::width(&text::escaped(before));
             let shown = text::escaped(snippet.trim_end()).into_owned();
             lines.push(format!("  {} | {shown}", self.line));
@@ -94,7 +93,7 @@ impl Diagnostic {
 }
 
 impl fmt::Display for Diagnostic {
-    /// One line: `path:line:column: message`.
+    /// Writes one line, `path:line:column: message`, with `warning:` before a warning's message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.severity {
             Severity::Error => "",
@@ -108,8 +107,9 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// The part of a source line that a diagnostic at `column` shows: all of it,
-/// or a window of a long one. What could move a terminal's cursor is replaced.
+/// Part of a source line that a diagnostic at `column` shows: the whole line, or a window of a long
+/// line. Control characters other than tabs are replaced, because they could move a terminal's
+/// cursor.
 pub(super) fn snippet(line: &str, column: usize) -> String {
     let clean = |c: char| {
         if c.is_control() && c != '\t' {
@@ -135,8 +135,8 @@ pub(super) fn snippet(line: &str, column: usize) -> String {
     out
 }
 
-/// The place of a character in a line, in bytes; the line's length beyond its
-/// end. A line may be long, and many findings point into it.
+/// Byte offset of character `n` (from 0) of a line, or the line's length if the line is shorter.
+/// The search must be fast: a line may be long, and many findings may point into it.
 pub(super) fn nth_char(line: &str, n: usize) -> usize {
     const CHUNK: usize = 1024;
     let begins = |byte: &u8| (*byte & 0xc0) != 0x80;
@@ -155,7 +155,7 @@ pub(super) fn nth_char(line: &str, n: usize) -> usize {
     line.len()
 }
 
-/// How many characters of a snippet stand before the one at `column`.
+/// Number of characters of a snippet before the character at `column`.
 fn caret(snippet: &str, column: usize) -> usize {
     if snippet.starts_with(CUT) && column > SNIPPET_BEFORE + 1 {
         SNIPPET_BEFORE + 1

@@ -1,4 +1,4 @@
-//! A document of `kind: workflow`, in Almanac's own form.
+//! Documents of `kind: workflow` in Almanac's own form.
 
 use std::collections::BTreeMap;
 
@@ -34,20 +34,19 @@ pub(super) const DOCUMENT: Shape = Shape {
     later: &["triggers"],
 };
 
-/// The id that a document gets, when it can be told.
+/// The id that a document gets, as far as the id is certain.
 pub(super) enum StatedId {
-    /// It is this one.
+    /// The document gets this id.
     Known(DefinitionId),
-    /// The file's name would be the id, but is none.
+    /// The document states no id, and the file's name is not a valid id.
     BadStem(String),
-    /// It is left out, in a file that has none to give.
+    /// The document states no id, and its file holds several documents.
     Missing,
-    /// What is stated is no id, or was refused already.
+    /// The stated id is not valid or was refused already, or the key `id` is mistyped.
     Bad,
 }
 
-/// Reads a document. What is wrong is in the decoder; what is returned then is
-/// not complete.
+/// Reads a document. The decoder collects the errors; after an error the result is not complete.
 pub(super) fn definition(
     decoder: &mut Decoder<'_>,
     node: &Node<'_>,
@@ -90,13 +89,13 @@ pub(super) fn definition(
     }))
 }
 
-/// Gives a definition its revision.
+/// Sets the revision of a definition.
 pub(super) fn finish(mut definition: Definition) -> Definition {
     definition.revision = revision::of(&definition);
     definition
 }
 
-/// What a document says of itself to people: its description and its labels.
+/// Reads the description and the labels of a document.
 pub(super) fn about(
     decoder: &mut Decoder<'_>,
     object: &Object<'_>,
@@ -111,7 +110,8 @@ pub(super) fn about(
     (description, labels.unwrap_or_default())
 }
 
-/// The id that a document gets; what is wrong with it is reported.
+/// Returns the id that a document gets. `None` if the document gets no id; an error was then
+/// reported.
 pub(super) fn check_id(
     decoder: &mut Decoder<'_>,
     object: &Object<'_>,
@@ -119,7 +119,7 @@ pub(super) fn check_id(
 ) -> Option<DefinitionId> {
     match id {
         StatedId::Known(id) => {
-            // Readable, yet perhaps not text.
+            // The id can be read, but the value is perhaps a number and not text.
             let entry = object.get("id");
             let text = entry.map(|entry| decoder.text(&entry.value, "id"));
             return text.is_none_or(|text| text.is_some()).then(|| id.clone());
@@ -146,7 +146,7 @@ pub(super) fn check_id(
     None
 }
 
-/// Reports text that is not an id.
+/// Reports text that is not a valid id.
 pub(super) fn bad_id(decoder: &mut Decoder<'_>, entry: &Entry<'_>, text: &str, path: &str) {
     let suggestion: String = text
         .chars()
@@ -182,7 +182,7 @@ pub(super) fn labels(
         .collect()
 }
 
-/// Exactly one of `workflow` and `do`.
+/// Reads the program of a document, which has exactly one of `workflow` and `do`.
 fn program(decoder: &mut Decoder<'_>, node: &Node<'_>, object: &Object<'_>) -> Option<Program> {
     let (block, list) = (object.get("workflow"), object.get("do"));
     if !object.has("workflow") && !object.has("do") {
@@ -217,7 +217,8 @@ fn inner(object: &Object<'_>, block: &str, key: &str) -> Option<Place> {
     object.get(block)?.value.entry(key).map(|entry| entry.at)
 }
 
-/// The kind that a document states.
+/// Kind that a document states; `workflow` if it states none. `None` for an unknown kind, which is
+/// reported.
 pub(super) fn kind(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Kind> {
     let Some(entry) = node.entry("kind") else {
         return Some(Kind::Workflow);

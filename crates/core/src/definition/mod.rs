@@ -1,10 +1,10 @@
-//! Definitions: the text of a file in; definitions, and all that is wrong with
-//! each document at its place, out.
+//! Definitions: the documents of YAML files, parsed and validated. The input is the text of a file.
+//! The output is its definitions, and all errors of each document at their places.
 //!
-//! Always holds: parsing never panics, never does I/O, and takes time and
-//! memory in proportion to the file. Each document stands or falls alone. What
-//! comes out valid has its defaults filled in, so writing a default changes
-//! nothing. Two documents with one id are the registry's to refuse.
+//! Always holds: parsing never panics, never does I/O, and takes time and memory in proportion to
+//! the file. An error in one document does not affect other documents. A valid definition has its
+//! defaults filled in, so writing a default changes nothing. Refusing two documents with the same
+//! id is left to the registry.
 
 mod calendar;
 mod day_calendar;

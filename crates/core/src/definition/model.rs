@@ -1,5 +1,5 @@
-//! The validated model of a definition. Every value here is one the server
-//! takes; what a document leaves out has its default filled in.
+//! The validated model of a definition. The server accepts every value here. A key that the
+//! document leaves out has its default.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,69 +9,69 @@ use almanac_times::{Calendar, Sorted, Spec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// One `kind: workflow` document.
+/// A definition: a document of `kind: workflow`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Definition {
-    /// Unique within a project.
+    /// Id of the definition, unique within a project.
     pub id: DefinitionId,
-    /// Digest of the definition as parsed, without its id and source: equal
-    /// for two definitions that would make the same schedule but for its name.
+    /// Digest of the definition as parsed, without its id, its source and `schedule.adopts`.
+    /// Definitions with equal revisions make the same schedule, except for its name.
     pub revision: Revision,
-    /// A line for people.
+    /// Short description for people.
     pub description: Option<String>,
-    /// False: the schedule exists, paused, and events start nothing.
+    /// If `false`, the schedule exists but is paused, and events start nothing.
     pub enabled: bool,
-    /// For selection by people and tools.
+    /// Labels by which people and tools select definitions.
     pub labels: BTreeMap<String, String>,
-    /// When it runs by itself; `None` when it only runs by hand or on events.
+    /// Schedule of the definition. `None` if it runs only manually or on events.
     pub schedule: Option<ScheduleBlock>,
-    /// What runs.
+    /// The workflow or the steps that run.
     pub program: Program,
 }
 
-/// One `kind: calendar` document: whole days under a name.
+/// A document of `kind: calendar`: a named set of whole days.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DayCalendar {
-    /// Unique among a project's calendars.
+    /// Id of the calendar, unique among a project's calendars.
     pub id: DefinitionId,
     /// Digest of the calendar as parsed, without its id.
     pub revision: Revision,
-    /// A line for people.
+    /// Short description for people.
     pub description: Option<String>,
-    /// For selection by people and tools.
+    /// Labels by which people and tools select calendars.
     pub labels: BTreeMap<String, String>,
-    /// Its days, as what a schedule that names it excludes.
+    /// The calendar's days, as the exclusions of a schedule that names the calendar.
     pub exclusions: Sorted<Calendar>,
 }
 
 /// A definition's `schedule:` block.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScheduleBlock {
-    /// False: this schedule is paused; events and hand starts go on.
+    /// If `false`, this schedule is paused; events and manual runs still start the definition.
     pub enabled: bool,
     /// The `cron` strings as written, for display.
     pub cron: Vec<String>,
-    /// `cron`, `every`, `calendars`, `exclude`, `timezone`, `start_at`,
-    /// `end_at` and `jitter`, compiled.
+    /// Compiled form of `cron`, `every`, `calendars`, `exclude`, `timezone`, `start_at`, `end_at`
+    /// and `jitter`.
     pub spec: Spec,
-    /// What happens when a run is due while another goes on.
+    /// Policy for a run that is due while another run has not ended.
     pub overlap_policy: OverlapPolicy,
-    /// How late a missed run may still start; 10 s at least, 1 h by default.
+    /// Maximum delay with which a missed run still starts. At least 10 s; 1 h by default.
     pub catchup_window: Duration,
     /// The server pauses the schedule after a failed run.
     pub pause_on_failure: bool,
-    /// How many runs it starts in all.
+    /// Maximum number of runs that the schedule starts. `None` if there is no limit.
     pub max_actions: Option<u32>,
-    /// Given to the run when `workflow.args` is absent.
+    /// Input of the run. A workflow gets it as its only argument if `workflow.args` is absent.
     pub input: Option<Value>,
-    /// The schedule of another owner that this one is to take over from, when
-    /// `almanac adopt` says so. It changes nothing of what the schedule is, so
-    /// it is no part of the revision.
+    /// Id of the unmanaged schedule that this schedule replaces. The replacement happens when an
+    /// operator runs `almanac adopt`. The key changes nothing in the schedule itself, so it is not
+    /// part of the revision.
     pub adopts: Option<ScheduleId>,
 }
 
-/// What happens when a run is due while another goes on. The names and
-/// meanings are the server's `ScheduleOverlapPolicy`.
+/// Policy for a run that is due while another run has not ended. The names and meanings are those
+/// of the server's `ScheduleOverlapPolicy`.
 #[derive(
     Debug,
     Clone,
@@ -87,23 +87,23 @@ pub struct ScheduleBlock {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum OverlapPolicy {
-    /// Do not start.
+    /// Do not start the run.
     #[default]
     Skip,
-    /// Start one more when the present run ends.
+    /// Start one more run when the present run ends.
     BufferOne,
-    /// Start all that became due, one after the other.
+    /// Start all runs that became due, one after the other.
     BufferAll,
-    /// Cancel the present run, then start.
+    /// Cancel the present run, then start the next one.
     CancelOther,
-    /// Terminate the present run, then start.
+    /// Terminate the present run, then start the next one.
     TerminateOther,
-    /// Start beside the present run. `allow` in a document means the same.
+    /// Start the run beside the present run. `allow` in a document means the same.
     #[serde(alias = "allow")]
     AllowAll,
 }
 
-/// What a definition runs.
+/// Program that a definition runs: a workflow or steps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(
@@ -111,27 +111,28 @@ pub enum OverlapPolicy {
     reason = "a few hundred bytes for each of some thousands, and no box to unpack"
 )]
 pub enum Program {
-    /// `workflow:`, any workflow type on any queue.
+    /// `workflow:`, any workflow type on any task queue.
     Workflow(WorkflowBlock),
-    /// `do:`, steps that `RunDefinition` interprets: the task list as JSON,
-    /// validated. It travels in the schedule's action.
+    /// `do:`, steps that the workflow `RunDefinition` interprets, as validated JSON: the task list,
+    /// or a map if there is more. The schedule's action carries this JSON.
     Steps(Value),
 }
 
 /// A definition's `workflow:` block.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct WorkflowBlock {
-    /// The workflow type.
+    /// Type of the workflow.
     pub workflow_type: String,
-    /// The queue of the worker that has it.
+    /// Task queue of the worker that runs the workflow.
     pub task_queue: String,
-    /// Its arguments; `None` when the document has none, and `schedule.input` is the only one.
+    /// Arguments of the workflow. `None` if the document has none; `schedule.input` is then the
+    /// only argument.
     pub args: Option<Vec<Value>>,
     /// Execution, run and task time-outs, priority and summary.
     pub options: WorkflowOptions,
     /// Retry policy of the started workflow.
     pub retry: Option<RetryPolicy>,
-    /// Memo of the started workflow; never the key `almanac`.
+    /// Memo of the started workflow. It never has the key `almanac`.
     pub memo: BTreeMap<String, Value>,
     /// Search attributes of the started workflow.
     pub search_attributes: BTreeMap<String, SearchAttribute>,
@@ -141,34 +142,34 @@ pub struct WorkflowBlock {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkflowOptions {
-    /// Limit of the whole execution, retries and continue-as-new included.
+    /// Maximum duration of the whole execution, including retries and continue-as-new.
     pub execution_timeout: Option<Duration>,
-    /// Limit of one run.
+    /// Maximum duration of one run.
     pub run_timeout: Option<Duration>,
-    /// Limit of one workflow task.
+    /// Maximum duration of one workflow task.
     pub task_timeout: Option<Duration>,
-    /// 1 (first) to 5.
+    /// Priority from 1 (first) to 5 (last).
     pub priority: Option<u8>,
-    /// Shown beside the run in the Temporal UI.
+    /// Text that the Temporal UI shows beside the run.
     pub summary: Option<String>,
 }
 
-/// Retry policy of a started workflow, defaults filled in as the server does.
+/// Retry policy of a started workflow, with the server's defaults filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     /// Wait before the first retry; 1 s by default.
     pub initial_interval: Duration,
-    /// Factor of each next wait; 2 by default, 1 at least.
+    /// Factor by which each next wait grows; 2 by default, at least 1.
     pub backoff_coefficient: f64,
-    /// Longest wait; 100 times the initial interval by default.
+    /// Maximum wait; 100 times the initial interval by default.
     pub maximum_interval: Duration,
-    /// 0: no limit.
+    /// Maximum number of attempts; 0 means no limit.
     pub maximum_attempts: u32,
     /// Error types that are not retried, in the order written.
     pub non_retryable_error_types: Vec<String>,
 }
 
-/// A search attribute's value, typed by its YAML type.
+/// Value of a search attribute. The type of the YAML value decides the type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 pub enum SearchAttribute {
@@ -178,9 +179,9 @@ pub enum SearchAttribute {
     Int(i64),
     /// A number with a fraction.
     Double(f64),
-    /// A boolean.
+    /// The value `true` or `false`.
     Bool(bool),
-    /// A timestamp.
+    /// A date and time.
     Datetime(jiff::Timestamp),
     /// A list of strings.
     KeywordList(Vec<String>),

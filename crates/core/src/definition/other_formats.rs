@@ -1,5 +1,5 @@
-//! Documents of other formats that look like definitions: each gets one error
-//! that says what to write, in place of an error for each of its keys.
+//! Documents of other formats that resemble definitions. Each gets one error that says what to
+//! write, in place of an error for each of its keys.
 
 use almanac_base::text::quoted;
 
@@ -7,7 +7,8 @@ use super::decode::Decoder;
 use super::ows::like_host_name;
 use super::yaml::{Entry, Node, Value};
 
-/// Reports a document of Zigflow, whose head has other keys; true for one.
+/// Reports a document of Zigflow, whose head has other keys. Returns `true` if the document is of
+/// Zigflow.
 pub(super) fn zigflow(decoder: &mut Decoder<'_>, root: &Node<'_>) -> bool {
     let Some(header) = root.entry("document") else {
         return false;
@@ -48,7 +49,8 @@ pub(super) fn zigflow(decoder: &mut Decoder<'_>, root: &Node<'_>) -> bool {
     true
 }
 
-/// Reports a workflow of the Serverless Workflow Specification before 1.0; true for one.
+/// Reports a workflow of the Serverless Workflow Specification before 1.0. Returns `true` if the
+/// document is such a workflow.
 pub(super) fn older(decoder: &mut Decoder<'_>, root: &Node<'_>) -> bool {
     if ["do", "workflow", "document"]
         .iter()

@@ -1,5 +1,5 @@
-//! A document that is a whole workflow of the Open Workflow Specification DSL
-//! 1.0.x: its `document`, `schedule` and `do` mean what they mean there.
+//! Documents that are whole workflows of the Open Workflow Specification DSL 1.0.x. Their
+//! `document`, `schedule` and `do` have the meaning that the specification gives them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -46,8 +46,7 @@ pub(super) const SCHEDULE: Shape = Shape {
     later: &["after", "on"],
 };
 
-/// Reads a document. What is wrong is in the decoder; what is returned then is
-/// not complete.
+/// Reads a document. The decoder collects the errors; after an error the result is not complete.
 pub(super) fn definition(
     decoder: &mut Decoder<'_>,
     node: &Node<'_>,
@@ -115,7 +114,8 @@ fn id(decoder: &mut Decoder<'_>, header: &Object<'_>) -> Option<DefinitionId> {
     None
 }
 
-/// The name that a text is nearly.
+/// Valid host name that resembles a text: in lower case, with `-` in place of other characters.
+/// `None` if the result is not a host name.
 pub(super) fn like_host_name(text: &str) -> Option<DefinitionId> {
     let meant = text.to_ascii_lowercase();
     let meant = meant.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
@@ -160,7 +160,7 @@ fn required<'n>(decoder: &mut Decoder<'_>, header: &Object<'n>, key: &str) -> Op
     decoder.name(&header.get(key)?.value, &path, 1000)
 }
 
-/// `major.minor.patch`, with a pre-release or a build after it.
+/// Returns `true` for `major.minor.patch`, with or without a pre-release or a build after it.
 fn is_version(text: &str) -> bool {
     let end = text.find(['-', '+']).unwrap_or(text.len());
     let (core, suffix) = text.split_at(end);
@@ -197,10 +197,10 @@ fn schedule(
         adopts: None,
     };
     if let Some(entry) = object.get("cron") {
-        // One text, no list.
+        // The specification allows one cron string here, not a list.
         decoder.text(&entry.value, "schedule.cron")?;
         let crons = cron(decoder, entry, &mut block);
-        // One cron string cannot disagree with itself.
+        // This does not fail: one cron string cannot name two time zones.
         block.spec.timezone = common_zone(&crons, None).ok()?;
     }
     if let Some(entry) = object.get("every")
@@ -209,7 +209,7 @@ fn schedule(
         match Interval::new(every, Duration::ZERO) {
             Ok(interval) if every.subsec_nanos() == 0 => {
                 block.spec.intervals.extend(BTreeSet::from([interval]));
-                // "Regardless of whether the previous run is still in progress."
+                // The specification: "Regardless of whether the previous run is still in progress."
                 block.overlap_policy = OverlapPolicy::AllowAll;
             }
             Ok(_) => decoder.error(entry.value.at, "`schedule.every` must be whole seconds"),

@@ -1,4 +1,4 @@
-//! From a file's bytes to its documents.
+//! Parser of a file: from the bytes of the file to its documents.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,39 +15,40 @@ use super::source::{self, Document, Finding, Lines, Place};
 use super::yaml::{self, Node};
 use super::{CalendarUse, DayCalendar, Definition, Diagnostic, Severity, other_formats, ows};
 
-/// The largest file, in bytes.
+/// Maximum size of a file, in bytes.
 const FILE_LIMIT: usize = 1024 * 1024;
-/// The most documents, of a file as of all files together.
+/// Maximum number of documents in a file. The registry has the same limit for all files together.
 const DOCUMENTS_LIMIT: usize = 50_000;
 
-/// What a parser must be told of the world, since it reads no clock.
+/// Context of a parse, given by the caller because the parser reads no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseContext {
-    /// The present time, for warnings (an end that has passed, a change of
-    /// the clocks that is near); never decides what is valid.
+    /// Present time, for warnings (an end that has passed, a change of the clocks that is near). It
+    /// never decides whether a document is valid.
     pub now: Timestamp,
 }
 
-/// One document of a file.
+/// A document of a file, as it was parsed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParsedDocument {
-    /// The line it begins at, from 1.
+    /// Line at which the document begins, from 1.
     pub line: usize,
-    /// The id it states, or the file's stem where that is the default; readable
-    /// even where the document fails, `None` only when nothing is sure.
+    /// Id that the document states, or the file's stem if that is the default. The id can be known
+    /// even if the document fails. `None` only if the id is not certain.
     pub id: Option<DefinitionId>,
-    /// What it is; `Workflow` where that cannot be read.
+    /// Kind of the document; `Workflow` if the kind cannot be read.
     pub kind: Kind,
-    /// What it says, or all that is wrong with it, in the order of the text.
+    /// Content of the document, or all its errors in the order of the text.
     pub result: Result<Parsed, Vec<Diagnostic>>,
-    /// The calendars that a definition names. Its `exclude` lacks them until
+    /// Calendars that the definition names. The definition's `exclude` lacks their days until
     /// [`Calendars::resolve`](super::Calendars::resolve).
     pub calendars: Box<[CalendarUse]>,
-    /// What a person almost never means; of documents that fail, too.
+    /// Warnings about values that a person almost never means. Documents that fail can have
+    /// warnings too.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// What a valid document says.
+/// Content of a valid document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Parsed {
     /// A document of `kind: workflow`.
@@ -62,26 +63,26 @@ impl Parsed {
     }
 }
 
-/// The kinds of document.
+/// Kind of a document.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Something that runs.
+    /// Definition of something that runs.
     #[default]
     Workflow,
     /// A type of events; not supported yet.
     EventType,
-    /// Whole days under a name.
+    /// A named set of whole days.
     Calendar,
 }
 
 impl Kind {
-    /// Every kind.
+    /// All kinds of documents.
     pub const ALL: [Self; 3] = [Self::Workflow, Self::EventType, Self::Calendar];
 
-    /// As a document states it.
+    /// Name of the kind, as documents state it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Workflow => "workflow",
@@ -92,7 +93,7 @@ impl Kind {
 }
 
 impl ParsedDocument {
-    /// The definition that it is, when it is a valid one.
+    /// Returns the definition if the document is a valid definition.
     pub fn definition(&self) -> Option<&Arc<Definition>> {
         match &self.result {
             Ok(Parsed::Definition(definition)) => Some(definition),
@@ -100,7 +101,7 @@ impl ParsedDocument {
         }
     }
 
-    /// The calendar that it is, when it is a valid one.
+    /// Returns the calendar if the document is a valid calendar.
     pub fn calendar(&self) -> Option<&Arc<DayCalendar>> {
         match &self.result {
             Ok(Parsed::Calendar(calendar)) => Some(calendar),
@@ -109,11 +110,11 @@ impl ParsedDocument {
     }
 }
 
-/// Parses and validates every document of a file. `path` is the file as
-/// diagnostics name it; its stem is the id of a lone document that states none.
+/// Parses and validates every document of a file. `path` is the name of the file in diagnostics.
+/// The stem of `path` is the id of a document that states no id and is alone in its file.
 ///
-/// A file of nothing but comments has no documents. A file without even these
-/// is an error: it is what a write that was cut short leaves behind.
+/// A file of only comments has no documents. A file without any document or comment is an error,
+/// because a write that was interrupted leaves such a file behind.
 pub fn parse_file(path: &str, bytes: &[u8], context: &ParseContext) -> Vec<ParsedDocument> {
     if bytes.len() > FILE_LIMIT {
         let message = format!(
@@ -147,7 +148,7 @@ pub fn parse_file(path: &str, bytes: &[u8], context: &ParseContext) -> Vec<Parse
         .collect()
 }
 
-/// The file's name without folders and ending.
+/// Name of the file without its folders and its extension.
 fn stem(path: &str) -> &str {
     let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
@@ -185,12 +186,12 @@ fn parse_document(
     if let Some(root) = &root {
         parsed = read(&mut decoder, root, stem, document, context);
     } else {
-        // The stem is no default here: the broken part may be the `id:`.
+        // The stem is not the default here, because the broken part may be the `id:`.
         parsed.id = scan_ids(&lines).pop_first().flatten();
         parsed.kind = scan_kind(&lines);
     }
     if !decoder.errors.is_empty() && scan_ids(&lines).len() > 1 {
-        // Stated twice, and nothing says which one is meant.
+        // The document states several ids, and it is not known which of them is meant.
         parsed.id = None;
     }
     let Decoder {
@@ -207,7 +208,7 @@ fn parse_document(
         Some(whole) if errors.is_empty() => Ok(whole),
         _ => {
             if errors.is_empty() {
-                // Not known to happen; a document that fails must say so.
+                // No input is known that leads here. A document that fails must have an error.
                 errors.push(Finding::new(start, "the document cannot be read"));
             }
             Err(lines.diagnostics(path, Severity::Error, errors))
@@ -229,7 +230,7 @@ fn parse_document(
     }
 }
 
-/// What could be read of a document.
+/// Parts of a document that could be read.
 #[derive(Default)]
 struct Read {
     id: Option<DefinitionId>,
@@ -315,7 +316,7 @@ fn stated_id(root: &Node<'_>, stem: Option<&str>) -> StatedId {
             .iter()
             .any(|entry| nearest::nearest(&entry.key, &["id"]).is_some())
     {
-        // An `id` that was mistyped: an unknown key, so an error anyway.
+        // The key `id` is mistyped. It is reported as an unknown key.
         return StatedId::Bad;
     }
     let Some(stem) = stem else {
@@ -327,9 +328,9 @@ fn stated_id(root: &Node<'_>, stem: Option<&str>) -> StatedId {
     }
 }
 
-/// The ids that a document states, read by its lines alone: those `id: …`
-/// without indentation, and `name: …` in a block `document:`. `None` stands
-/// for one that is no id.
+/// Ids that a document states, read from its lines alone: the values of `id: …` without
+/// indentation, and of `name: …` in a block `document:`. `None` stands for a value that is not a
+/// valid id.
 fn scan_ids(lines: &Lines<'_>) -> BTreeSet<Option<DefinitionId>> {
     let mut found = BTreeSet::new();
     let mut in_header = false;
@@ -353,7 +354,7 @@ fn scan_ids(lines: &Lines<'_>) -> BTreeSet<Option<DefinitionId>> {
     found
 }
 
-/// The kind that a document states, read by its lines alone.
+/// Kind that a document states, read from its lines alone; `workflow` if there is none.
 fn scan_kind(lines: &Lines<'_>) -> Kind {
     let stated = |line: &str| {
         let value = line.strip_prefix("kind:")?;

@@ -1,4 +1,4 @@
-//! YAML that is no definition, as JSON, by the same rules.
+//! YAML that is not a definition, read as JSON by the same rules.
 
 use serde_json::Value as Json;
 
@@ -6,7 +6,7 @@ use super::decode::Decoder;
 use super::source::{Document, Finding, Lines};
 use super::yaml;
 
-/// The value of a YAML document, or what is wrong with it first. Aliases,
+/// Converts a YAML document to JSON, or returns its first error as `line:column: message`. Aliases,
 /// anchors, tags, duplicate keys and deep nesting are refused.
 pub fn yaml_value(text: &str) -> Result<Json, String> {
     let document = Document {

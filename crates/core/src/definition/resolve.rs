@@ -1,8 +1,8 @@
-//! The calendars that definitions name, found.
+//! Resolution of the calendars that definitions name.
 //!
-//! Files are parsed one by one, so a parsed definition has only the names. Who
-//! holds all documents finds them here; a definition that names none costs
-//! nothing.
+//! Files are parsed one by one, so a parsed definition has only the names of its calendars. The
+//! caller that holds all documents resolves the names here. A definition that names no calendars
+//! costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,21 +15,20 @@ use jiff::Timestamp;
 use super::schedule::LIST_LIMIT;
 use super::{DayCalendar, Definition, Diagnostic, Severity, revision};
 
-/// The most calendars that a spec excludes: the server compares each candidate
-/// time with every one of them, and 1000 are a tenth of the 2 MiB that a
-/// schedule may have.
+/// Maximum number of calendars that a spec excludes. The server compares each candidate time with
+/// every one of them, and 1000 take a tenth of the 2 MiB that a schedule may have.
 const EXCLUDE_LIMIT: usize = LIST_LIMIT;
-/// How many calendars a hint chooses from.
+/// Maximum number of calendars among which a hint chooses.
 const HINTED: usize = 50;
-/// How many unknown calendars of a definition are listed.
+/// Maximum number of unknown calendars that are reported for a definition.
 const ERRORS_LIMIT: usize = 50;
 
-/// A calendar that a definition names, and where.
+/// A calendar that a definition names, with the place of the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CalendarUse {
-    /// The calendar's id.
+    /// Id of the calendar.
     pub calendar: DefinitionId,
-    /// The place of the name; no message yet.
+    /// Place of the name, as a diagnostic without a message.
     pub(super) at: Diagnostic,
 }
 
@@ -43,7 +42,7 @@ impl CalendarUse {
     }
 }
 
-/// The calendars that definitions can name.
+/// Calendars that definitions can name.
 #[derive(Debug, Default)]
 pub struct Calendars<'a> {
     known: BTreeMap<&'a DefinitionId, &'a DayCalendar>,
@@ -51,8 +50,8 @@ pub struct Calendars<'a> {
 }
 
 impl<'a> Calendars<'a> {
-    /// The calendars that are `known`, and the ids that documents of calendars
-    /// state which are `failing`: they only make a message better.
+    /// Creates the set of `known` calendars. `failing` are the ids that failing documents of
+    /// calendars state; they only improve a message.
     pub fn new(
         known: impl IntoIterator<Item = &'a DayCalendar>,
         failing: impl IntoIterator<Item = &'a DefinitionId>,
@@ -63,9 +62,8 @@ impl<'a> Calendars<'a> {
         }
     }
 
-    /// The definition with the days of the calendars it names excluded, and
-    /// with the revision that this gives it; or all that is wrong with the
-    /// names, each at its place.
+    /// Returns the definition with the days of its named calendars excluded, and with its new
+    /// revision. The error has all mistakes in the names, each at its place.
     pub fn resolve(
         &self,
         definition: &Definition,
@@ -92,7 +90,7 @@ impl<'a> Calendars<'a> {
                 if most <= EXCLUDE_LIMIT {
                     continue;
                 }
-                // Some of them may be the same.
+                // Some of the exclusions may be equal, so the union may be small enough.
                 spec.exclude.extend(std::mem::take(&mut more));
                 if spec.exclude.len() > EXCLUDE_LIMIT {
                     errors.push(name.error(
@@ -120,8 +118,9 @@ impl<'a> Calendars<'a> {
         Ok(resolved)
     }
 
-    /// What a person almost never means: days that leave a schedule no time at
-    /// all after `now`. `parsed` is the definition without them.
+    /// Warning about days that leave a schedule no fire time after `now`. `parsed` is the
+    /// definition without these days. `None` if the schedule fires, or if it never fires without
+    /// these days either.
     pub fn warning(
         parsed: &Definition,
         resolved: &Definition,

@@ -1,10 +1,9 @@
-//! The revision of a definition: a digest of what it means.
+//! Revision of a definition: a digest of its meaning.
 //!
-//! It travels in every schedule and every run, so it must not move between
-//! releases: each part is written here by hand under a fixed name, and a part
-//! that has its default is left out, so that a new key of a later release
-//! changes no revision. Left out are also the id, and how things were spelled
-//! (the text of a cron, comments, order of keys).
+//! Every schedule and every run carries the revision, so the revision must not change between
+//! releases. Each part is therefore written here under a fixed name. A part that has its default is
+//! left out, so a new key of a later release changes no revision. The id and the spelling (the text
+//! of a cron, comments, the order of keys) are left out too.
 
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use super::{
     WorkflowOptions,
 };
 
-/// The revision of a definition; its `id` and `revision` do not count.
+/// Revision of a definition. Its `id` and `revision` do not count.
 pub(super) fn of(definition: &Definition) -> Revision {
     let mut parts = Parts::default();
     parts.add("description", definition.description.as_ref());
@@ -36,7 +35,7 @@ pub(super) fn of(definition: &Definition) -> Revision {
     parts.digest()
 }
 
-/// The revision of a calendar; its `id` and `revision` do not count.
+/// Revision of a calendar. Its `id` and `revision` do not count.
 pub(super) fn of_calendar(calendar: &DayCalendar) -> Revision {
     let mut parts = Parts::default();
     parts.add("description", calendar.description.as_ref());
@@ -54,7 +53,7 @@ struct Parts(Map<String, Json>);
 impl Parts {
     fn add(&mut self, name: &str, value: Option<impl Serialize>) {
         if let Some(value) = value {
-            // Everything here is plain data with text for keys.
+            // This does not fail: all values are plain data, and the keys of their maps are text.
             let value = serde_json::to_value(value).unwrap_or(Json::Null);
             self.0.insert(name.to_owned(), value);
         }
@@ -75,7 +74,7 @@ impl Parts {
 }
 
 fn schedule(block: &ScheduleBlock) -> Json {
-    // The text of `cron` is for display; the spec says what it means.
+    // The text of `cron` is for display; the spec has its meaning.
     let ScheduleBlock {
         enabled,
         cron: _,
@@ -94,7 +93,7 @@ fn schedule(block: &ScheduleBlock) -> Json {
         pause_on_failure,
         max_actions,
         input,
-        // Where a schedule comes from is nothing of what it is.
+        // The schedule that this one replaces changes nothing in this one.
         adopts: _,
     } = block;
     let mut parts = Parts::default();
@@ -172,7 +171,7 @@ fn retry(policy: &RetryPolicy) -> Json {
     Json::Object(parts.0)
 }
 
-/// Writes JSON with sorted keys and no blanks, whatever order the map keeps.
+/// Writes JSON with sorted keys and without blanks. The order of the map does not matter.
 fn canonical(value: &Json, out: &mut String) {
     match value {
         Json::Object(map) => {

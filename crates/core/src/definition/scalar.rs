@@ -23,7 +23,8 @@ pub(super) fn resolve<'a>(text: &str) -> Value<'a> {
             if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
                 Value::Text
             } else {
-                // Out of every range that a number is asked for in.
+                // The largest number stands for a number that does not fit. No accepted range of
+                // whole numbers includes it.
                 Value::Int(i128::from_str_radix(digits, radix).unwrap_or(i128::MAX))
             }
         }

@@ -1,4 +1,4 @@
-//! The `schedule:` block.
+//! The `schedule:` block of a document.
 
 use std::time::Duration;
 
@@ -46,11 +46,11 @@ pub(super) const EVERY: Shape = Shape {
     later: &[],
 };
 
-/// The catch-up window of a schedule that states none.
+/// Catch-up window of a schedule that states none.
 pub(super) const CATCHUP_DEFAULT: Duration = Duration::from_hours(1);
-/// The server raises a shorter catch-up window to this.
+/// Minimum catch-up window. The server raises a shorter one to this.
 const CATCHUP_LEAST: Duration = Duration::from_secs(10);
-/// What `overlap_policy` may be.
+/// Accepted values of `overlap_policy`, by name.
 pub(super) const OVERLAP_POLICIES: &[(&str, OverlapPolicy)] = &[
     ("skip", OverlapPolicy::Skip),
     ("buffer_one", OverlapPolicy::BufferOne),
@@ -60,17 +60,16 @@ pub(super) const OVERLAP_POLICIES: &[(&str, OverlapPolicy)] = &[
     ("allow_all", OverlapPolicy::AllowAll),
     ("allow", OverlapPolicy::AllowAll),
 ];
-/// The most entries of a list of times.
+/// Maximum number of entries in a list of times.
 pub(super) const LIST_LIMIT: usize = 1000;
-/// After how many mistakes the rest of a list of crons is not read.
+/// Maximum number of mistakes in a list of crons. After more mistakes, the rest is not read.
 const MISTAKES_LIMIT: usize = 50;
-/// The server's limit of ids, in bytes.
+/// Maximum length of an id on the server, in bytes.
 const ID_LIMIT: usize = 1000;
-/// The longest text of a cron or a calendar's field, in bytes.
+/// Maximum length of the text of a cron or of a calendar's field, in bytes.
 pub(super) const TEXT_LIMIT: usize = 1000;
 
-/// Reads the block. What is wrong is in the decoder; what is returned then is
-/// not complete.
+/// Reads the block. The decoder collects the errors; after an error the result is not complete.
 pub(super) fn schedule(
     decoder: &mut Decoder<'_>,
     entry: &Entry<'_>,
@@ -133,7 +132,7 @@ pub(super) fn schedule(
             "give it `cron`, `every` or `calendars`; leave `schedule` out for runs by hand only",
         );
     }
-    // Of a spec that lacks what could not be read, nothing is true.
+    // A spec that lacks a part that could not be read would give wrong warnings.
     if decoder.errors.len() == before {
         spec_warnings(decoder, &object, &block.spec, context);
     }
@@ -147,13 +146,13 @@ fn flag(decoder: &mut Decoder<'_>, object: &Object<'_>, key: &str, default: bool
         .unwrap_or(default)
 }
 
-/// The input; one without a value is none.
+/// Reads `input`. `None` if the key is left out or has no value.
 fn input(decoder: &mut Decoder<'_>, object: &Object<'_>) -> Option<Json> {
     let entry = object.get("input")?;
     decoder.json(&entry.value)
 }
 
-/// One text or a list of them.
+/// Reads `cron`, a text or a list of texts, into `block`.
 pub(super) fn cron(
     decoder: &mut Decoder<'_>,
     entry: &Entry<'_>,
@@ -163,7 +162,7 @@ pub(super) fn cron(
     let mut compiled = Vec::new();
     let before = decoder.errors.len();
     for node in nodes {
-        // A bad zone costs a search through all zones for the one that was meant.
+        // Each bad zone costs a search through all zones for the zone that was meant.
         if decoder.errors.len() > before + MISTAKES_LIMIT {
             decoder.error(node.at, "the crons from here on were not read");
             break;
@@ -190,7 +189,7 @@ pub(super) fn cron(
     compiled
 }
 
-/// A list's items, or the node itself. An empty list is reported.
+/// Items of a list, or the node itself. A list that is empty or too long is reported.
 fn one_or_more<'n>(decoder: &mut Decoder<'_>, node: &'n Node<'n>, path: &str) -> &'n [Node<'n>] {
     match &node.value {
         Value::List(items) => {
@@ -221,7 +220,7 @@ pub(super) fn list_size(
     }
 }
 
-/// `6h`, `{interval: 6h, offset: 15m}`, or a list of these.
+/// Reads `every`: `6h`, `{interval: 6h, offset: 15m}`, or a list of these.
 fn every(decoder: &mut Decoder<'_>, entry: &Entry<'_>, spec: &mut Spec) {
     let mut intervals = Vec::new();
     for node in one_or_more(decoder, &entry.value, "schedule.every") {
@@ -363,7 +362,8 @@ fn catchup_window(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Duration
     Some(window.max(CATCHUP_LEAST))
 }
 
-/// Warnings about the whole, at the key they are about.
+/// Adds findings about the whole spec, at the first of `timezone`, `cron`, `calendars` and `every`
+/// that is given.
 fn spec_warnings(
     decoder: &mut Decoder<'_>,
     object: &Object<'_>,
@@ -377,7 +377,7 @@ fn spec_warnings(
     spec_findings(decoder, at, spec, context);
 }
 
-/// What a whole spec is warned of, and whether it takes too long to check.
+/// Adds warnings about a whole spec, or an error if the spec takes too long to check.
 pub(super) fn spec_findings(
     decoder: &mut Decoder<'_>,
     at: Place,
@@ -395,7 +395,7 @@ pub(super) fn spec_findings(
     }
 }
 
-/// Reports a text at the character that is wrong.
+/// Reports an error in a text, at the character that is wrong.
 pub(super) fn times_error(
     decoder: &mut Decoder<'_>,
     node: &Node<'_>,

@@ -1,8 +1,8 @@
 //! The JSON Schema of a document, for editors.
 //!
-//! It knows every key, type and choice, so that an editor completes and checks
-//! while one writes; the parser stays the judge (a schema cannot read a cron).
-//! A test keeps the two in step, key by key.
+//! The schema knows every key, type and choice, so that an editor can complete and check a document
+//! while an author writes. The parser decides whether a document is valid, because a schema cannot
+//! read a cron. A test compares the schema with the parser, key by key.
 
 use serde_json::{Map, Value, json};
 
@@ -314,7 +314,7 @@ pub(super) fn reference(definition: &str) -> Value {
     json!({ "$ref": format!("#/definitions/{definition}") })
 }
 
-/// A reference with a description of its own, which draft-07 ignores beside `$ref`.
+/// Schema of a reference with its own description, which draft-07 ignores beside `$ref`.
 pub(super) fn described(description: &str, definition: &str) -> Value {
     json!({ "description": description, "allOf": [reference(definition)] })
 }
@@ -348,7 +348,7 @@ pub(super) fn list(description: &str, items: &Value, least: usize) -> Value {
     schema
 }
 
-/// One item, or a list of them.
+/// Schema of an item or a list of items.
 fn one_or_more(description: &str, item: &Value) -> Value {
     let many = list(description, item, 1);
     Value::Object(Map::from_iter([

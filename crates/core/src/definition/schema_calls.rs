@@ -1,4 +1,4 @@
-//! The JSON Schema of steps that reach outside: calls, processes, events.
+//! The JSON Schema of steps that use other systems: calls, processes, events.
 
 use serde_json::{Value, json};
 
@@ -137,7 +137,7 @@ pub(super) fn events() -> Value {
     })
 }
 
-/// One of the keys, and no other of them.
+/// Requires exactly one of `keys`.
 fn one_of(mut schema: Value, keys: &[&str]) -> Value {
     let each: Vec<Value> = keys
         .iter()
@@ -147,14 +147,14 @@ fn one_of(mut schema: Value, keys: &[&str]) -> Value {
     schema
 }
 
-/// Exactly one key.
+/// Requires exactly one key.
 fn one_key(mut schema: Value) -> Value {
     insert(&mut schema, "minProperties", json!(1));
     insert(&mut schema, "maxProperties", json!(1));
     schema
 }
 
-/// Either the name of a secret, or these keys.
+/// Requires either the name of a secret or all of `keys`.
 fn secret_or(mut schema: Value, keys: &[&str]) -> Value {
     insert(
         &mut schema,

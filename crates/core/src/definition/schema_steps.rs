@@ -1,5 +1,5 @@
-//! The JSON Schema of steps: a task list of the Open Workflow Specification,
-//! with what stands around it, as far as it is supported.
+//! The JSON Schema of steps: a task list of the Open Workflow Specification and the keys around it,
+//! as far as Almanac supports them.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::schema::{
 };
 use super::schema_calls;
 
-/// The definitions of the parts of steps, by name.
+/// Definitions of the parts of steps, by name.
 pub(super) fn definitions() -> Map<String, Value> {
     let mut all = Map::new();
     for part in [
@@ -26,7 +26,7 @@ pub(super) fn definitions() -> Map<String, Value> {
     all
 }
 
-/// The keys of a document that stand around its steps.
+/// Schema of the keys of a document that stand beside its steps.
 pub(super) fn around() -> Value {
     json!({
         "use": reference("use"),
@@ -36,7 +36,7 @@ pub(super) fn around() -> Value {
     })
 }
 
-/// The metadata of a document.
+/// Schema of a document's metadata.
 pub(super) fn metadata() -> Value {
     json!({
         "description": "Anything; temporal has defaults of Temporal's own options for all tasks",
@@ -122,7 +122,7 @@ fn common() -> Value {
         "heartbeat": {
             "description": "A duration of at least 1s",
             "allOf": [reference("limit_of_temporal")],
-            // What a pattern can see to be less than a second.
+            // Durations that a pattern can recognize as shorter than a second.
             "not": { "pattern": "^(0*[0-9]{1,3}(\\.[0-9]+)?ms|0+(\\.[0-9]+)?s|[Pp][Tt]0+(\\.[0-9]+)?[Ss])$" },
         },
         "temporal_defaults": object("Temporal's own options of each task that has a use for them", &options, &[]),
@@ -194,7 +194,7 @@ fn tasks() -> Value {
     json!({ "tasks": tasks, "task": task })
 }
 
-/// The options of `metadata.temporal` that a task has no use for, by its kind.
+/// Rules that refuse options of `metadata.temporal` that a task cannot use, by its kind.
 fn temporal_of_tasks() -> Value {
     let given = |key: &str| json!({ "required": [key] });
     let without = |useless: &[&str]| {
@@ -218,7 +218,7 @@ fn temporal_of_tasks() -> Value {
             any(&[&plain[..], &["try", "wait"]].concat()),
             without(&LIMITS)
         ),
-        // The timer of a limit shows a summary.
+        // A task with a `timeout` can use a summary: the timer of the limit shows it.
         rule(
             json!({ "allOf": [any(&plain)], "not": given("timeout") }),
             without(&["summary"]),
@@ -226,7 +226,7 @@ fn temporal_of_tasks() -> Value {
     ])
 }
 
-/// The options of `metadata.temporal` for what Temporal does as a task of its own.
+/// Options of `metadata.temporal` for tasks that Temporal itself runs, such as activities.
 const LIMITS: [&str; 6] = [
     "start_to_close",
     "schedule_to_close",
@@ -236,13 +236,13 @@ const LIMITS: [&str; 6] = [
     "priority",
 ];
 
-/// A call with the arguments of its kind.
+/// Schema of a call with the arguments of its kind.
 fn call(kind: &str) -> Value {
     let arguments = reference(&format!("{kind}_call"));
     json!({ "properties": { "call": { "enum": [kind] }, "with": arguments } })
 }
 
-/// A map with one key, a name.
+/// Schema of a map with exactly one key, which is a name.
 fn named(definition: &str) -> Value {
     json!({
         "type": "object",

@@ -1,17 +1,17 @@
-//! A file's bytes as documents, and places in them.
+//! Separation of a file's bytes into documents, and places in them.
 //!
-//! A line that begins with `---` or `...` separates documents wherever it
-//! stands (YAML forbids it inside scalars), so documents are cut apart before
-//! any of them is parsed: a syntax error in one cannot swallow another.
+//! A line that begins with `---` or `...` separates documents at any place, because YAML forbids
+//! such a line inside scalars. So the documents are separated before any of them is parsed, and a
+//! syntax error in one document cannot affect another.
 
 use super::diagnostic::{Diagnostic, Severity, snippet};
 
-/// The largest document, in bytes.
+/// Maximum size of a document, in bytes.
 pub(super) const DOCUMENT_LIMIT: usize = 256 * 1024;
-/// How many findings of one document are listed; the last one counts the rest.
+/// Maximum number of findings listed for one document. The last one counts the rest.
 const FINDINGS_LIMIT: usize = 200;
 
-/// The longest line, in bytes, in which places inside scalars are looked for.
+/// Maximum length, in bytes, of a line that is searched for places inside scalars.
 const LONG_LINE: usize = 4096;
 
 /// A place in a file: line and column from 1, the column in characters.
@@ -24,15 +24,15 @@ pub(super) struct Place {
 /// The text of one document.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Document<'a> {
-    /// Line of the file that `bytes` begin at, from 1.
+    /// Line of the file at which `bytes` begin, from 1.
     pub(super) first_line: usize,
-    /// Line of the first thing that is neither blank nor a comment.
+    /// Line of the first text that is neither blank nor a comment.
     pub(super) line: usize,
     pub(super) bytes: &'a [u8],
 }
 
-/// Cuts a file into its documents. Parts that hold nothing but blank lines and
-/// comments are no documents.
+/// Separates a file into its documents. Parts that hold only blank lines and comments are not
+/// documents.
 pub(super) fn documents(bytes: &[u8]) -> Vec<Document<'_>> {
     let mut documents = Vec::new();
     let mut part = Part::new(0, 1);
@@ -56,13 +56,14 @@ pub(super) fn documents(bytes: &[u8]) -> Vec<Document<'_>> {
     documents
 }
 
-/// A document in the making.
+/// A document whose end has not been reached.
 struct Part {
     start: usize,
     first_line: usize,
     /// Line of the first content.
     content: Option<usize>,
-    /// Only directives so far: the next `---` begins this document, not another.
+    /// `true` if the part has only directives so far. The next `---` then begins this document, not
+    /// another.
     awaits_start: bool,
 }
 
@@ -102,7 +103,7 @@ impl Part {
     }
 }
 
-/// The line that begins at `start`, without its break, and where the next one begins.
+/// The line that begins at `start`, without its line break, and the start of the next line.
 fn line_at(bytes: &[u8], start: usize) -> (&[u8], usize) {
     let rest = &bytes[start..];
     let Some(length) = rest.iter().position(|b| matches!(b, b'\n' | b'\r')) else {
@@ -121,7 +122,7 @@ fn is_marker(line: &[u8], marker: &[u8]) -> bool {
         .is_some_and(|rest| matches!(rest.first(), None | Some(b' ' | b'\t')))
 }
 
-/// Checks that a document is text that YAML allows.
+/// Returns the text of a document, or an error if it is too long or not text that YAML allows.
 pub(super) fn text<'a>(document: &Document<'a>) -> Result<&'a str, Finding> {
     if document.bytes.len() > DOCUMENT_LIMIT {
         let at = Place {
@@ -149,7 +150,7 @@ pub(super) fn text<'a>(document: &Document<'a>) -> Result<&'a str, Finding> {
             );
         }
     };
-    // A parser may take some of these for the end of its input.
+    // A parser may treat some of these characters as the end of its input.
     match text.char_indices().find(|(_, c)| is_forbidden(*c)) {
         None => Ok(text),
         Some((offset, c)) => Err(Finding::new(
@@ -173,7 +174,7 @@ fn place_after(text: &str, first_line: usize) -> Place {
     let (mut line, mut start) = (first_line, 0);
     loop {
         let (content, next) = line_at(bytes, start);
-        // No break follows: the place is in this line.
+        // No line break follows, so the place is in this line.
         if start + content.len() == next {
             let column = text[start..].chars().count() + 1;
             return Place { line, column };
@@ -183,7 +184,7 @@ fn place_after(text: &str, first_line: usize) -> Place {
     }
 }
 
-/// Something found in a document.
+/// An error or a warning in a document, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) at: Place,
@@ -227,12 +228,12 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The document's length in bytes, line breaks left out.
+    /// Length of the document in bytes, without line breaks.
     pub(super) fn size(&self) -> usize {
         self.lines.iter().map(|line| line.len()).sum()
     }
 
-    /// The text of a line of the file; empty when it is not the document's.
+    /// Text of a line of the file. Empty if the line is not part of the document.
     pub(super) fn get(&self, line: usize) -> std::borrow::Cow<'a, str> {
         let line = line
             .checked_sub(self.first_line)
@@ -242,16 +243,16 @@ impl<'a> Lines<'a> {
         String::from_utf8_lossy(line)
     }
 
-    /// Whether a line is so long that no place inside a scalar is looked for in
-    /// it: each of many findings would look through all of it.
+    /// Returns `true` if a line is too long to be searched for places inside scalars: each of many
+    /// findings would search the whole line.
     pub(super) fn is_long(&self, line: usize) -> bool {
         let index = line.checked_sub(self.first_line);
         let line = index.and_then(|index| self.lines.get(index));
         line.is_some_and(|line| line.len() > LONG_LINE)
     }
 
-    /// The place of a byte of a scalar's text; the scalar's own where its lines
-    /// are not as written: folded, or with escapes before the byte.
+    /// Place of a byte of a scalar's text. If the file does not contain the text before the byte
+    /// unchanged (folded lines, escapes), the place is the scalar's own.
     pub(super) fn within(&self, at: Place, text: &str, offset: usize) -> Place {
         let Some(before) = text.get(..offset).filter(|before| !before.is_empty()) else {
             return at;
@@ -277,12 +278,12 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// Every line, in order.
+    /// All lines of the document, in order.
     pub(super) fn all(&self) -> impl Iterator<Item = std::borrow::Cow<'a, str>> {
         self.lines.iter().map(|line| String::from_utf8_lossy(line))
     }
 
-    /// The findings as diagnostics: in the order of the text, and bounded.
+    /// Converts findings to diagnostics, in the order of the text and limited in number.
     pub(super) fn diagnostics(
         &self,
         path: &str,
@@ -304,7 +305,7 @@ impl<'a> Lines<'a> {
             .collect()
     }
 
-    /// A finding as a diagnostic.
+    /// Converts a finding to a diagnostic.
     pub(super) fn diagnostic(
         &self,
         path: &str,

@@ -1,5 +1,5 @@
-//! The steps of a definition: read by the language itself, as a run reads
-//! them, with each problem shown at its place in the text.
+//! The steps of a definition. The step language itself reads them, as it does in a run. Each
+//! problem is reported at its place in the text.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use super::decode::{Decoder, Object};
 use super::source::{Finding, Place};
 use super::yaml::{Node, Value};
 
-/// The parts of a document that stand around its steps.
+/// Keys of a document that stand beside its steps.
 pub(super) const AROUND: [&str; 4] = ["use", "input", "output", "timeout"];
 
-/// Reads the steps of a document: `do` with what stands around it. The JSON
-/// that runs carry is the task list, or a map where there is more.
+/// Reads the steps of a document: `do` and the keys beside it. The result is the JSON that runs
+/// carry: the task list, or a map if there is more.
 pub(super) fn steps(
     decoder: &mut Decoder<'_>,
     root: &Node<'_>,
@@ -50,7 +50,7 @@ pub(super) fn steps(
     let Json::Object(mut parts) = whole else {
         return None;
     };
-    // There is one choice, and it is the default.
+    // Each key of `evaluate` has only one accepted value, which is the default.
     parts.remove("evaluate");
     if let Some(entry) = object.get("document").filter(|_| flow.reads_header) {
         parts.insert("document".to_owned(), decoder.json(&entry.value)?);
@@ -61,7 +61,7 @@ pub(super) fn steps(
     Some(Json::Object(parts))
 }
 
-/// Gives the tasks the options that the document's own `metadata` states for all.
+/// Gives all tasks the default options that the document's own `metadata` states.
 fn defaults(
     decoder: &mut Decoder<'_>,
     root: &Node<'_>,
@@ -78,7 +78,7 @@ fn defaults(
         return Some(());
     };
     let mut lost = BTreeSet::new();
-    // Other metadata may be anything, even what is no JSON.
+    // Other metadata may have any value, even one that JSON cannot express.
     let options: Map<String, Json> = entries
         .iter()
         .filter(|entry| language::is_option(&entry.key))
@@ -102,7 +102,7 @@ fn defaults(
     }
 }
 
-/// The duration of a document's key in a block, as the specification writes it.
+/// Reads the duration of a key in a block, in the specification's form.
 pub(super) fn ows_duration(
     decoder: &mut Decoder<'_>,
     root: &Node<'_>,
@@ -121,7 +121,8 @@ pub(super) fn ows_duration(
     }
 }
 
-/// A node as JSON. What cannot be is nothing, and was reported: its place is in `lost`.
+/// Converts a node to JSON. A value that JSON cannot express becomes null and is reported; its
+/// place is added to `lost`.
 fn lenient(decoder: &mut Decoder<'_>, node: &Node<'_>, lost: &mut BTreeSet<Place>) -> Json {
     match &node.value {
         Value::List(items) => items
@@ -153,7 +154,7 @@ fn report(
     }
 }
 
-/// A problem at its place in the text, and the place of the value that it is about.
+/// Finding for a problem, and the place of the value that the problem is about.
 fn finding(decoder: &Decoder<'_>, root: &Node<'_>, problem: &Problem) -> (Finding, Place) {
     let (key, node) = locate(root, &problem.path);
     let finding = Finding {
@@ -167,7 +168,8 @@ fn finding(decoder: &Decoder<'_>, root: &Node<'_>, problem: &Problem) -> (Findin
     (finding, node.at)
 }
 
-/// The place of the key at a JSON pointer, and its value; the last that exist.
+/// Place of the key at a JSON pointer, and its value. If the path does not exist, these are the
+/// last ones on the path that exist.
 fn locate<'n>(root: &'n Node<'n>, path: &str) -> (Place, &'n Node<'n>) {
     let mut found = (root.at, root);
     for token in path.split('/').skip(1) {

@@ -1,4 +1,4 @@
-//! The `workflow:` block: any workflow type on any queue.
+//! The `workflow:` block of a document: any workflow type on any task queue.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,23 +41,22 @@ pub(super) const RETRY: Shape = Shape {
     later: &[],
 };
 
-/// The server's limit of ids and names, in bytes.
+/// Maximum length of ids and names on the server, in bytes.
 const NAME_LIMIT: usize = 1000;
-/// The default of the server's `limit.userMetadataSummarySize`, in bytes of JSON;
-/// a development server takes more.
+/// Maximum size of a summary, in bytes of JSON: the default of the server's
+/// `limit.userMetadataSummarySize`. A development server accepts more.
 const SUMMARY_LIMIT: usize = 400;
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// The server cuts longer workflow task time-outs to this.
+/// Maximum workflow task time-out. The server shortens longer ones to this.
 const TASK_TIMEOUT_LIMIT: Duration = Duration::from_mins(2);
-/// The server sets these search attributes itself.
+/// Search attributes that the server sets itself.
 const RESERVED_ATTRIBUTES: [&str; 3] = [
     "TemporalScheduledById",
     "TemporalScheduledStartTime",
     "TemporalSchedulePaused",
 ];
 
-/// Reads the block. What is wrong is in the decoder; what is returned then is
-/// not complete.
+/// Reads the block. The decoder collects the errors; after an error the result is not complete.
 pub(super) fn workflow(decoder: &mut Decoder<'_>, entry: &Entry<'_>) -> Option<WorkflowBlock> {
     let object = decoder.object(entry.at, &entry.value, "workflow", &WORKFLOW)?;
     let mut block = WorkflowBlock {

@@ -1,11 +1,10 @@
-//! YAML as a tree with places. The only module that knows the YAML parser.
+//! YAML as a tree with places. Only this module uses the YAML parser.
 //!
-//! `granit-parser` is the parser under `serde-saphyr`. Its events carry the
-//! place of each key and value, so that a whole document's errors can be
-//! collected; a serde deserializer ends at the first one, and loses places in
-//! enums. Scalars are resolved by the core schema of YAML 1.2. Refused, each
-//! at its place: aliases, anchors, merge keys, tags, directives, duplicate
-//! keys, keys that are no scalars, deep nesting.
+//! `granit-parser` is the parser under `serde-saphyr`. Its events carry the place of each key and
+//! value, so that all errors of a document can be collected. A serde deserializer ends at the first
+//! error, and loses places in enums. Scalars are resolved by the core schema of YAML 1.2. The
+//! module refuses, each at its place: aliases, anchors, merge keys, tags, directives, duplicate
+//! keys, keys that are not scalars, and deep nesting.
 
 use std::borrow::Cow;
 
@@ -15,22 +14,22 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 use super::scalar::resolve;
 use super::source::{Finding, Place};
 
-/// How deep collections may nest. Everything that walks a tree may recurse.
+/// Maximum depth of nested collections. The limit allows functions that walk a tree to recurse.
 const DEPTH_LIMIT: usize = 64;
 
 /// A node of the tree.
 #[derive(Debug)]
 pub(super) struct Node<'a> {
     pub(super) at: Place,
-    /// Text of a scalar, escapes resolved; empty for anything else.
+    /// Text of a scalar, with its escapes resolved. Empty for any other node.
     pub(super) text: Cow<'a, str>,
-    /// A scalar without quotes.
+    /// `true` for a plain scalar: without quotes, and not a block scalar.
     pub(super) plain: bool,
     pub(super) value: Value<'a>,
 }
 
 impl<'a> Node<'a> {
-    /// The entry of a map's key.
+    /// Entry of a key. `None` if the node is not a map or does not have the key.
     pub(super) fn entry(&self, key: &str) -> Option<&Entry<'a>> {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|entry| entry.key == key),
@@ -38,18 +37,18 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Nothing, or an empty scalar.
+    /// Returns `true` if the value is missing or null.
     pub(super) fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)
     }
 
-    /// An error was reported here already.
+    /// Returns `true` if an error was reported at this node already.
     pub(super) fn is_refused(&self) -> bool {
         matches!(self.value, Value::Refused)
     }
 }
 
-/// What a node is.
+/// Type and value of a node.
 #[derive(Debug)]
 pub(super) enum Value<'a> {
     Null,
@@ -59,11 +58,11 @@ pub(super) enum Value<'a> {
     Text,
     List(Vec<Node<'a>>),
     Map(Vec<Entry<'a>>),
-    /// An error was reported here; nothing more needs to be said.
+    /// An error was reported here already, so that no further error is needed.
     Refused,
 }
 
-/// One entry of a map, in the order written; keys differ.
+/// An entry of a map. Entries have the order of the text, and their keys differ.
 #[derive(Debug)]
 pub(super) struct Entry<'a> {
     pub(super) key: Cow<'a, str>,
@@ -71,8 +70,8 @@ pub(super) struct Entry<'a> {
     pub(super) value: Node<'a>,
 }
 
-/// Parses one document whose first line is `first_line` of its file. `None`
-/// when the syntax is broken; other findings leave a tree.
+/// Parses one document whose first line is `first_line` of its file. `None` if the syntax is
+/// broken. After other errors there still is a tree.
 pub(super) fn parse<'a>(
     text: &'a str,
     first_line: usize,
@@ -109,7 +108,7 @@ pub(super) fn parse<'a>(
             Ok((event, span)) => builder.event(event, &span),
             Err(error) => {
                 let finding = syntax_error(&error, builder.place(error.marker()), text);
-                // An alias that was none (`cron: */5 * * * *`) says it better.
+                // If text was read as an alias (`cron: */5 * * * *`), its error is more helpful.
                 let said = builder.errors.last();
                 if said.is_none_or(|said| said.at.line != finding.at.line) {
                     builder.errors.push(finding);
@@ -121,7 +120,7 @@ pub(super) fn parse<'a>(
     builder.root
 }
 
-/// A collection whose end was not seen yet.
+/// A collection whose end has not been read yet.
 struct Open<'a> {
     at: Place,
     refused: bool,
@@ -132,7 +131,7 @@ enum OpenKind<'a> {
     List(Vec<Node<'a>>),
     Map {
         entries: Vec<Entry<'a>>,
-        /// The key whose value comes next; its text is `None` when it was refused.
+        /// Key whose value comes next. The text is `None` if the key was refused.
         key: Option<(Option<Cow<'a, str>>, Place)>,
     },
 }
@@ -205,7 +204,7 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    /// Reports a tag; true when the node is refused, for that or for its anchor.
+    /// Reports a tag. Returns `true` if the node is refused because of its tag or its anchor.
     fn properties(&mut self, anchor: usize, tagged: bool, at: Place, span: &Span) -> bool {
         if tagged {
             let at = span.tag_start().map_or(at, |start| self.place(&start));
@@ -215,7 +214,7 @@ impl<'a> Builder<'a, '_> {
                 ),
             );
         }
-        // An anchor has an event of its own.
+        // An anchor is reported at its own event.
         tagged || anchor != 0
     }
 
@@ -236,7 +235,7 @@ impl<'a> Builder<'a, '_> {
         });
     }
 
-    /// Puts a finished node where it belongs.
+    /// Adds a finished node to the innermost open collection, or makes it the root.
     fn node(&mut self, node: Node<'a>) {
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);
@@ -277,7 +276,7 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    /// Reports keys given again and keeps the first of each.
+    /// Reports keys that are given again and keeps the first entry of each key.
     fn drop_duplicates(&mut self, entries: &mut Vec<Entry<'a>>) {
         let mut order: Vec<usize> = (0..entries.len()).collect();
         order.sort_by(|a, b| entries[*a].key.cmp(&entries[*b].key).then(a.cmp(b)));
@@ -313,7 +312,7 @@ fn refused_node<'a>(at: Place) -> Node<'a> {
     }
 }
 
-/// What a person needs to know of broken syntax.
+/// Finding for broken syntax, with a message and a hint for people.
 fn syntax_error(error: &ScanError, at: Place, text: &str) -> Finding {
     let line = text
         .split('\n')
@@ -348,7 +347,7 @@ fn syntax_error(error: &ScanError, at: Place, text: &str) -> Finding {
             "a key and its value may not stand here".to_owned(),
             "quote text that contains `: `, and give the keys of a map the same indentation",
         ),
-        // To YAML a brace within braces begins a map.
+        // YAML reads a brace within braces as the beginning of a map.
         _ if line.contains("${") => (
             error.info().clone(),
             "quote an expression that stands in braces: `{ a: \"${ .b }\" }`",

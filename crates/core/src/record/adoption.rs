@@ -1,5 +1,5 @@
-//! Foreign schedules to take over from: asked for by operators, kept by the
-//! workflow until a pass has done it.
+//! Unmanaged schedules to take over from: operators ask for them, and the reconcile workflow
+//! keeps the requests until a pass has done them.
 
 use std::collections::BTreeMap;
 
@@ -9,28 +9,28 @@ use serde::{Deserialize, Serialize};
 
 use super::{check_text, check_words, is_name};
 
-/// The longest id of a foreign schedule, in bytes; the server's limit.
+/// Maximum length of the id of an unmanaged schedule, in bytes; the server's limit.
 pub const SCHEDULE_ID_LIMIT: usize = 1000;
 
-/// What is to be adopted, by definition.
+/// Requested adoptions by definition.
 pub type Adoptions = BTreeMap<DefinitionId, Adoption>;
 
-/// A foreign schedule that one of ours takes over from.
+/// An unmanaged schedule that a schedule of the project takes over from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Adoption {
-    /// Tells it from an earlier one that a pass may be doing.
+    /// Number that distinguishes this adoption from an earlier one that a pass may be doing.
     pub number: u64,
-    /// The foreign schedule.
+    /// The unmanaged schedule to take over from.
     pub from: ScheduleId,
-    /// The Almanac project that it belongs to, where it belongs to one.
+    /// Other Almanac project that the schedule belongs to; `None` if it belongs to none.
     pub from_project: Option<Project>,
-    /// The definition's revision that was agreed to; any, where none is named.
+    /// Revision of the definition that the operator agreed to; `None` allows any revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
-    /// Who asked.
+    /// Name of the operator.
     pub by: String,
-    /// When.
+    /// Time of the request.
     pub at: Timestamp,
 }
 
@@ -38,24 +38,24 @@ pub struct Adoption {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdoptRequest {
-    /// A repeated one gets the first one's answer.
+    /// Id of the request. A request with a known id gets the answer of the first.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub request_id: String,
-    /// The definition.
+    /// Definition whose schedule takes over.
     pub id: Option<DefinitionId>,
-    /// The foreign schedule.
+    /// The unmanaged schedule to take over from.
     pub from: ScheduleId,
-    /// The Almanac project that it belongs to, where it belongs to one.
+    /// Other Almanac project that the schedule belongs to; `None` if it belongs to none.
     pub from_project: Option<Project>,
-    /// The definition's revision that is agreed to; any, where none is named.
+    /// Revision of the definition that the operator agrees to; `None` allows any revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
-    /// Who.
+    /// Name of the operator.
     pub by: String,
 }
 
 impl AdoptRequest {
-    /// The definition it is about, when the request makes sense.
+    /// Returns the definition of the request, or the mistake in the request.
     pub fn check(&self) -> Result<&DefinitionId, String> {
         let id = self.id.as_ref().ok_or("id is missing")?;
         check_words(&self.request_id, "", &self.by)?;
@@ -75,6 +75,6 @@ impl AdoptRequest {
 /// The answer of the update `adopt`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptAnswer {
-    /// The number of the pass that will do it; its report is in `status`.
+    /// Number of the pass that will do the adoption; the pass's report is in `status`.
     pub pass: u64,
 }

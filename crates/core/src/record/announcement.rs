@@ -1,11 +1,11 @@
-//! Statements of workers to the reconcile workflow.
+//! Announcements of workers to the reconcile workflow.
 //!
-//! The signal that brings one proves nothing: the workflow asks the worker on its
-//! own task queue, and takes in what it answers.
+//! The signal that brings an announcement proves nothing. The reconcile workflow asks the
+//! worker on the worker's own task queue, and uses the answer.
 //!
-//! A worker speaks at its start, when its registry holds another revision, and
-//! at its end. One that does not find itself among the workers of the query
-//! `status` was dropped, or the workflow lost its state: it says `started` again.
+//! A worker announces its start, another revision of its registry, and its end. A worker that
+//! is not among the workers of the query `status` was dropped, or the workflow lost its
+//! state: the worker announces `started` again.
 
 use std::time::Duration;
 
@@ -17,35 +17,35 @@ use super::DefinitionCounts;
 /// The payload of the signal `definitions_changed`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Announcement {
-    /// The worker that speaks.
+    /// The worker that announces.
     pub worker: WorkerId,
-    /// Its place among the statements of this worker, from 1; 0 from releases
+    /// Number of the announcement among those of this worker, from 1; 0 from releases
     /// that do not number them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub number: u64,
-    /// Why it speaks.
+    /// Reason for the announcement.
     #[serde(default)]
     pub event: WorkerEvent,
-    /// The revision it held before; `None` at its start.
+    /// Revision that the worker held before; `None` at its start.
     #[serde(default)]
     pub previous: Option<Revision>,
-    /// The revision it holds.
+    /// Revision that the worker holds.
     #[serde(default)]
     pub revision: Revision,
-    /// Its options.
+    /// Options of the worker.
     #[serde(default)]
     pub options: Options,
-    /// Almanac's version.
+    /// Version of Almanac.
     #[serde(default)]
     pub version: String,
-    /// Which definitions changed since `previous`, for the fast path: at most
-    /// 100. `None`: too many, removals among them, or not known; a full pass.
+    /// Definitions that changed since `previous`, for the fast path: at most 100. `None` if there
+    /// are too many, if removals are among them, or if they are not known: a full pass follows.
     #[serde(default)]
     pub changed: Option<Vec<DefinitionId>>,
-    /// What its reloads did since it last spoke.
+    /// Counts of definitions, gathered over the worker's reloads since its last announcement.
     #[serde(default)]
     pub definitions: DefinitionCounts,
-    /// The same for event types.
+    /// Counts of event types, gathered over the same reloads.
     #[serde(default)]
     pub event_types: DefinitionCounts,
 }
@@ -55,32 +55,32 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Why a worker speaks.
+/// Reason for an announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerEvent {
-    /// The process started (or found the workflow gone and started it).
+    /// The worker process started, or it found the workflow gone and started the workflow.
     Started,
-    /// Its registry holds another revision.
+    /// The registry of the worker holds another revision.
     #[default]
     Changed,
-    /// It ends.
+    /// The worker process ends.
     Stopping,
 }
 
-/// The options of a worker that passes obey. Where replicas differ, the safer wins.
+/// Options of a worker that passes obey. Where workers differ, the safer option applies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Options {
-    /// Time between full passes.
+    /// Interval between full passes.
     #[schema(value_type = Object)]
     pub reconcile_interval: Duration,
-    /// Time within which each schedule is described once.
+    /// Time within which each schedule is described at least once.
     #[schema(value_type = Object)]
     pub resync_interval: Duration,
-    /// What happens to drift.
+    /// Policy for drift.
     pub drift: DriftPolicy,
-    /// What happens to schedules whose definition is gone.
+    /// Policy for schedules that no definition asks for (orphaned schedules).
     pub orphans: OrphanPolicy,
 }
 
@@ -95,7 +95,7 @@ impl Default for Options {
     }
 }
 
-/// What happens to drift; the greater is the safer.
+/// Policy for drift. The greater value is the safer one.
 #[derive(
     Debug,
     Clone,
@@ -112,14 +112,14 @@ impl Default for Options {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum DriftPolicy {
-    /// The schedule is corrected.
+    /// A pass corrects the schedule.
     #[default]
     Correct,
-    /// It is only reported.
+    /// A pass only reports the drift.
     Report,
 }
 
-/// What happens to schedules whose definition is gone; the greater is the safer.
+/// Policy for orphaned schedules. The greater value is the safer one.
 #[derive(
     Debug,
     Clone,
@@ -135,11 +135,11 @@ pub enum DriftPolicy {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum OrphanPolicy {
-    /// The schedule is deleted.
+    /// A pass deletes the schedule.
     #[default]
     Delete,
-    /// It is paused.
+    /// A pass pauses the schedule.
     Pause,
-    /// It is left alone and reported.
+    /// The schedule is left alone and reported.
     Keep,
 }

@@ -1,4 +1,4 @@
-//! What happened to single schedules: bounded, and kept longer than reports.
+//! History of single schedules: limited in size, and kept longer than reports.
 
 use std::collections::VecDeque;
 
@@ -8,61 +8,61 @@ use serde::{Deserialize, Serialize};
 use super::{Change, Override, Report, ReportError};
 use crate::field::Field;
 
-/// How many touches are remembered.
+/// Maximum number of history entries that are kept.
 pub const HISTORY_KEPT: usize = 1000;
-/// How many of them of one schedule.
+/// Maximum number of history entries that are kept for one schedule.
 pub const HISTORY_KEPT_PER_SCHEDULE: usize = 20;
 
-/// Something that touched a schedule.
+/// An event in the history of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HistoryEntry {
-    /// When; of an operation, when its pass started.
+    /// Time of the event; for an operation, the time at which its pass started.
     pub at: Timestamp,
-    /// The definition, or the schedule's id where no definition is left.
+    /// Id of the definition, or of the schedule if no definition is left.
     pub id: String,
-    /// What it is.
+    /// Kind of the event.
     pub kind: HistoryEntryKind,
-    /// What was done: the report's `op`; of something asked, `override`,
-    /// `clear_override`, `unpause` or `adopt`.
+    /// Operation: the report's `op`; for a request, `override`, `clear_override`, `unpause` or
+    /// `adopt`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub op: String,
-    /// The pass that did it, or that will.
+    /// Number of the pass that did the operation, or that will do it.
     pub pass: u64,
-    /// The fields that were written.
+    /// Fields that were written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Field>,
-    /// Why; of a failure, what happened.
+    /// Reason for the operation; for a failure, the error.
     pub reason: String,
-    /// Who asked.
+    /// Name of the operator who asked.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub by: String,
-    /// The override as it was asked for.
+    /// The override that the operator asked for.
     #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
     pub overridden: Option<Override>,
-    /// How often the same failed in a row, after the first time.
+    /// Number of times that the same failure repeated in a row, after the first.
     #[serde(skip_serializing_if = "is_zero")]
     pub again: u64,
 }
 
-/// What touched a schedule.
+/// Kind of a history entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HistoryEntryKind {
-    /// A pass wrote it.
+    /// A pass wrote the schedule.
     Written,
-    /// A pass failed to.
+    /// A pass failed to write the schedule.
     Failed,
-    /// An operator asked for something.
+    /// An operator made a request.
     Asked,
-    /// Something of a newer release.
+    /// A kind of a newer release.
     #[default]
     #[serde(other)]
     Unknown,
 }
 
 impl HistoryEntry {
-    /// An operation of a pass.
+    /// Returns the entry for an operation of a pass.
     pub fn written(report: &Report, change: &Change) -> Self {
         Self {
             op: change.op.as_str().to_owned(),
@@ -76,7 +76,7 @@ impl HistoryEntry {
         }
     }
 
-    /// A failure of a pass; `None` when it is about no schedule.
+    /// Returns the entry for a failure of a pass; `None` if the failure is not about a schedule.
     pub fn failed(report: &Report, error: &ReportError) -> Option<Self> {
         let id = error.id.as_ref()?;
         Some(Self::of(
@@ -98,7 +98,7 @@ impl HistoryEntry {
         }
     }
 
-    /// Whether this is the same failure again.
+    /// Returns `true` if this entry and `before` record the same failure.
     fn repeats(&self, before: &Self) -> bool {
         self.kind == HistoryEntryKind::Failed
             && before.kind == HistoryEntryKind::Failed
@@ -106,8 +106,8 @@ impl HistoryEntry {
     }
 }
 
-/// Remembers a touch, the oldest of its schedule or of all giving way. A
-/// failure that repeats the last touch of its schedule is counted there.
+/// Adds an entry. If there are too many, the oldest of its schedule or of all is removed. A
+/// failure that repeats the last entry of its schedule only increases that entry's `again`.
 pub fn append_history(history: &mut VecDeque<HistoryEntry>, touch: HistoryEntry) {
     let same: Vec<usize> = history
         .iter()

@@ -1,4 +1,4 @@
-//! Runs that operators ask for: what is asked, what is seen of it, what is answered.
+//! Manual runs: operators' requests, the observed results, and the answers.
 
 use std::fmt;
 
@@ -10,22 +10,22 @@ use serde::{Deserialize, Serialize};
 use super::check_words;
 use crate::definition::OverlapPolicy;
 
-/// The most runs of one backfill, unless its request says otherwise.
+/// Maximum number of runs of one backfill, unless the request sets another limit.
 pub const BACKFILL_LIMIT: u32 = 100;
-/// The most runs of one backfill, whatever its request says.
+/// Maximum number of runs of one backfill that a request may set.
 pub const BACKFILL_MOST: u32 = 10_000;
-/// How many requests for runs may wait at a time.
+/// Maximum number of requests for runs that may wait at the same time.
 pub const RUNS_WAITING: usize = 300;
-/// How many runs are remembered with their answers.
+/// Maximum number of runs that are remembered with their answers.
 pub const RUNS_KEPT: usize = 200;
-/// How many runs an answer names.
+/// Maximum number of runs that an answer names.
 pub const RUNS_NAMED: usize = 10;
 
-/// What is asked for.
+/// Kind of a manual run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunKind {
-    /// One run, now.
+    /// A single run, started immediately.
     #[default]
     Trigger,
     /// A run for each time of the schedule in a range.
@@ -33,7 +33,7 @@ pub enum RunKind {
 }
 
 impl RunKind {
-    /// Its name: of the update, of the command, in labels and logs.
+    /// Name of the kind, as updates, commands, labels and logs use it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Trigger => "trigger",
@@ -46,33 +46,33 @@ impl RunKind {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunRequest {
-    /// A repeated one gets the first one's answer.
+    /// Id of the request. A request with a known id gets the answer of the first.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub request_id: String,
-    /// The definition.
+    /// Definition to run.
     pub id: Option<DefinitionId>,
-    /// What happens while another run goes on; the schedule's own policy where left out.
+    /// Overlap policy while another run is running; `None` for the policy of the schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlap: Option<OverlapPolicy>,
-    /// Of a backfill: the first moment.
+    /// Start of a backfill's range, included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<When>,
-    /// Of a backfill: the first moment after it.
+    /// End of a backfill's range, excluded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<When>,
-    /// Of a backfill: the most runs; [`BACKFILL_LIMIT`] where left out.
+    /// Maximum number of runs of a backfill; [`BACKFILL_LIMIT`] if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// Why.
+    /// Reason that the operator gave.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// Who.
+    /// Name of the operator.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub by: String,
 }
 
 impl RunRequest {
-    /// The definition it is about, when the request makes sense.
+    /// Returns the definition of the request, or the mistake in the request.
     pub fn check(&self, kind: RunKind) -> Result<&DefinitionId, String> {
         let id = self.id.as_ref().ok_or("id is missing")?;
         check_words(&self.request_id, &self.reason, &self.by)?;
@@ -97,7 +97,7 @@ impl RunRequest {
     }
 }
 
-/// Whether a range is one, as far as that shows without a zone.
+/// Refuses a range that ends before it starts, as far as that can be decided without a zone.
 fn check_range(from: When, to: When) -> Result<(), String> {
     let reversed = match (from, to) {
         (When::Instant(from), When::Instant(to)) => from >= to,
@@ -113,79 +113,79 @@ fn check_range(from: When, to: When) -> Result<(), String> {
 /// The input of the activity `manual_run`, which is called once for each step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManualRunInput {
-    /// Tells it from others.
+    /// Number that distinguishes this run from others.
     pub number: u64,
-    /// What is asked for.
+    /// Kind of the run.
     pub kind: RunKind,
-    /// The definition.
+    /// Definition to run.
     pub id: DefinitionId,
-    /// The server's name for the patch.
+    /// Request id of the patch that is sent to the server.
     #[serde(default)]
     pub request_id: String,
-    /// See [`RunRequest`].
+    /// See `overlap` of [`RunRequest`].
     #[serde(default)]
     pub overlap: Option<OverlapPolicy>,
-    /// See [`RunRequest`].
+    /// See `from` of [`RunRequest`].
     #[serde(default)]
     pub from: Option<When>,
-    /// See [`RunRequest`].
+    /// See `to` of [`RunRequest`].
     #[serde(default)]
     pub to: Option<When>,
-    /// See [`RunRequest`].
+    /// See `limit` of [`RunRequest`].
     #[serde(default)]
     pub limit: Option<u32>,
-    /// See [`RunRequest`].
+    /// See `reason` of [`RunRequest`].
     #[serde(default)]
     pub reason: String,
-    /// See [`RunRequest`].
+    /// See `by` of [`RunRequest`].
     #[serde(default)]
     pub by: String,
-    /// The schedule as it was before anything was sent; `None`: look first, send nothing.
+    /// State of the schedule before anything was sent; `None`: observe first, send nothing.
     #[serde(default)]
     pub before: Option<RunBaseline>,
-    /// It may have been sent already: look for it, send nothing.
+    /// The request may have been sent already: look for the runs, send nothing.
     #[serde(default)]
     pub sent: bool,
 }
 
-/// What a schedule showed before a run was asked of it.
+/// State of a schedule before a run was requested.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunBaseline {
-    /// The policy that will hold.
+    /// Overlap policy that will apply.
     pub overlap: OverlapPolicy,
-    /// Of a trigger: the whole second under which its run starts.
+    /// Of a trigger: the whole second that the run has as its nominal time.
     pub at: Timestamp,
-    /// Of a backfill: the first of its times.
+    /// Of a backfill: the first of its fire times.
     pub first: Timestamp,
-    /// Of a backfill: the last of them.
+    /// Of a backfill: the last of its fire times.
     pub last: Timestamp,
-    /// Of a backfill: the range that is asked of the server; `None` in what
-    /// earlier releases wrote, which ask for `first` to `last`.
+    /// Of a backfill: the range that is requested from the server. `None` in data that earlier
+    /// releases wrote, which request `first` to `last`.
     pub window: Option<BackfillWindow>,
-    /// How many runs are asked for.
+    /// Number of runs that are requested.
     pub asked: u64,
-    /// Actions it had started.
+    /// Number of actions that the schedule had started.
     pub started: u64,
-    /// Actions it had skipped because another went on.
+    /// Number of actions that the schedule had skipped because another run was running.
     pub skipped: u64,
-    /// Actions it had dropped because its buffer was full.
+    /// Number of actions that the schedule had dropped because its buffer was full.
     pub dropped: u64,
-    /// Actions that waited.
+    /// Number of actions that waited in the buffer.
     pub buffered: u64,
     /// Run ids of its recent actions.
     pub recent: Vec<String>,
-    /// Recent actions that started no later are not named in `recent`.
+    /// Recent actions that started no later than this time are not named in `recent`.
     pub since: Option<Timestamp>,
 }
 
-/// What a step of a run came to.
+/// Result of one step of a manual run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStep {
-    /// It can be asked for; nothing was sent.
+    /// The run can be requested; nothing was sent.
     Seen(RunBaseline),
-    /// It is over.
+    /// The request has ended.
     Ended(Box<RunAnswer>),
 }
 
@@ -193,65 +193,65 @@ pub enum RunStep {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct RunAnswer {
-    /// Its number.
+    /// Number of the request.
     pub number: u64,
-    /// What was asked for.
+    /// Kind of the run.
     pub kind: RunKind,
-    /// The definition.
+    /// Definition of the run.
     pub id: Option<DefinitionId>,
-    /// What came of it.
+    /// Result of the request.
     pub state: RunState,
-    /// The workflow id of the run, or of a backfill's first.
+    /// Workflow id of the run, or of a backfill's first run.
     pub workflow_id: Option<String>,
-    /// Its run id.
+    /// Run id of the run, or of a backfill's first run.
     pub run_id: Option<String>,
-    /// The runs that were seen to start, 10 at most.
+    /// Runs that were observed to start, 10 at most.
     pub runs: Vec<StartedRun>,
-    /// How many runs were asked for.
+    /// Number of runs that were requested.
     pub asked: u64,
-    /// How many were seen to start.
+    /// Number of runs that were observed to start.
     pub started: u64,
-    /// How many were skipped because another run goes on.
+    /// Number of runs that were skipped because another run is running.
     pub skipped: u64,
-    /// How many wait for the end of another run.
+    /// Number of runs that wait for the end of another run.
     pub buffered: u64,
-    /// How many were dropped because too many wait.
+    /// Number of runs that were dropped because too many wait.
     pub dropped: u64,
-    /// The overlap policy that held.
+    /// Overlap policy that applied.
     pub overlap: Option<OverlapPolicy>,
-    /// Workflow ids of runs that go on, 10 at most.
+    /// Workflow ids of runs that have not ended, 10 at most.
     pub running: Vec<String>,
-    /// What happened, for people.
+    /// Description of the result, for people.
     pub message: String,
 }
 
-/// What came of a request for a run.
+/// Result of a request for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// It waits, or goes on.
+    /// The request waits, or is being done.
     #[default]
     Pending,
-    /// A run was started, or several.
+    /// At least one run was started.
     Started,
-    /// It starts when another run ends.
+    /// The run starts when another run ends.
     Buffered,
-    /// The overlap policy let nothing start.
+    /// The overlap policy let no run start.
     Skipped,
-    /// It was sent, and nothing of it was seen.
+    /// The request was sent, but no run was observed.
     Lost,
-    /// Nothing was sent.
+    /// The request failed; nothing was sent.
     Failed,
-    /// There is no such schedule; nothing was sent.
+    /// The schedule does not exist; nothing was sent.
     NotFound,
-    /// The schedule is not ours; nothing was sent.
+    /// The schedule is unmanaged; nothing was sent.
     Foreign,
-    /// The range makes no sense for the schedule; nothing was sent.
+    /// The range is not valid for the schedule; nothing was sent.
     BadRange,
 }
 
 impl RunState {
-    /// Its name in labels and logs.
+    /// Name of the state in labels and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -266,7 +266,7 @@ impl RunState {
         }
     }
 
-    /// Whether the server did what its policy says.
+    /// Returns `true` if the server did what its policy says.
     pub const fn is_good(self) -> bool {
         matches!(self, Self::Started | Self::Buffered | Self::Skipped)
     }
@@ -278,30 +278,30 @@ impl fmt::Display for RunState {
     }
 }
 
-/// A run that was seen to start.
+/// A run that was observed to start.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct StartedRun {
-    /// Its workflow id.
+    /// Workflow id of the run.
     pub workflow_id: String,
-    /// Its run id.
+    /// Run id of the run.
     pub run_id: String,
 }
 
-/// A request for a run, and where it stands: part of the workflow's state.
+/// A request for a run and its progress: part of the workflow's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// As it was given; empty when it had none.
+    /// Id of the request; empty if the request had none.
     #[serde(default)]
     pub request_id: String,
-    /// What is to be done; its `before` says whether it may have been sent.
+    /// Input of the next step; if `before` is set, the request may have been sent.
     pub order: ManualRunInput,
-    /// `None` until it is over.
+    /// The answer; `None` until the request has ended.
     #[serde(default)]
     pub answer: Option<RunAnswer>,
 }
 
-/// The argument of the query `runs`; its answer has a [`RunAnswer`] for each id that is known.
+/// The argument of the query `runs`; the answer has a [`RunAnswer`] for each id that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunsQuery {

@@ -8,107 +8,108 @@ use serde::{Deserialize, Serialize};
 
 use crate::field::{Field, FieldHash};
 
-/// The longest action memo, in bytes of JSON.
+/// Maximum size of an action memo, in bytes of JSON.
 pub const ACTION_MEMO_LIMIT: usize = 1536;
 
-/// The schedule's own memo, written once, at creation: who owns it.
+/// The schedule's own memo, written once, at creation. It names the owner of the schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerMemo {
-    /// The project.
+    /// Project that the schedule belongs to.
     pub project: Project,
-    /// The definition.
+    /// Definition that the schedule was created from.
     pub definition: DefinitionId,
 }
 
 impl OwnerMemo {
-    /// The definition, when this memo makes `schedule` one of `project`'s.
-    /// Both names must produce exactly the schedule's id: the prefix proves nothing.
+    /// Returns the definition if this memo makes `schedule` a schedule of `project`. Project and
+    /// definition must produce exactly the schedule's id: the prefix proves nothing.
     pub fn owned_by(&self, project: &Project, schedule: &ScheduleId) -> Option<&DefinitionId> {
         (self.project == *project && project.schedule_id(&self.definition) == *schedule)
             .then_some(&self.definition)
     }
 }
 
-/// The memo of the schedule's action: part of each write, stamped on each run.
+/// The memo of the schedule's action: a part of each write, copied to each run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ActionMemo {
     /// Version of the hashes in `base`.
     pub v: u32,
-    /// Revision of the definition it was written from.
+    /// Revision of the definition that the schedule was written from.
     pub revision: Revision,
-    /// The file (and line, for a file of several documents) it came from.
+    /// File (and line, in a file of several documents) that the definition came from.
     pub source: String,
     /// Hash of the YAML's value at the last write, for each field whose value
     /// is not the default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub base: BTreeMap<Field, FieldHash>,
-    /// What an operator set, and until when.
+    /// Override that an operator set, with its end.
     #[serde(rename = "override", default, skip_serializing_if = "Option::is_none")]
     pub overridden: Option<Override>,
-    /// What must be remembered about the schedule.
+    /// Flags that later passes need to know about the schedule.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub flags: BTreeSet<Flag>,
 }
 
-/// The memo of a run that no schedule started: of which definition it is.
+/// The memo of a run that no schedule started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunMemo {
-    /// The definition.
+    /// Definition of the run.
     pub definition: DefinitionId,
-    /// The revision that it goes on with.
+    /// Revision that the run continues with.
     pub revision: Revision,
 }
 
-/// What must be remembered about a schedule.
+/// Fact about a schedule that later passes need to know.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
-    /// When the YAML turned paused, someone had paused it already: the YAML
-    /// turning active again leaves that pause alone.
+    /// The schedule was paused already when the YAML set it to paused. When the YAML sets the
+    /// schedule to active again, the earlier pause stays.
     PausedBefore,
-    /// Its definition went away under `ALMANAC_ORPHANS=pause`, and it was
-    /// active then: a returning definition unpauses it.
+    /// The definition was removed under `ALMANAC_ORPHANS=pause` while the schedule was active. If
+    /// the definition returns, a pass unpauses the schedule.
     OrphanPaused,
-    /// Its limited actions are used up; it stays, paused, so that it is not
-    /// created and run again.
+    /// The limited actions of the schedule are used up. The schedule stays, paused, so that it is
+    /// not created and run again.
     Finished,
-    /// It was made paused beside a foreign schedule that it is to take over
-    /// from, and waits for `almanac adopt`.
+    /// The schedule was created paused beside an unmanaged schedule that it is to take over from,
+    /// and waits for `almanac adopt`.
     Adopting,
     /// A flag of a newer release.
     #[serde(other)]
     Unknown,
 }
 
-/// What an operator set over the YAML.
+/// Values that an operator set over those of the YAML.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Override {
-    /// `enabled` as set.
+    /// Value of `enabled` that the operator set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// The paused state that an override of `enabled` found, to come back at its end.
+    /// Paused state of the schedule before an override of `enabled`; restored when the override
+    /// ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found_paused: Option<bool>,
-    /// `cron` as set.
+    /// Value of `cron` that the operator set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cron: Option<Vec<String>>,
-    /// `timezone` as set.
+    /// Value of `timezone` that the operator set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// Why.
+    /// Reason that the operator gave.
     pub reason: String,
-    /// Who.
+    /// Name of the operator.
     pub by: String,
-    /// When it was set.
+    /// Time at which the override was set.
     pub at: Timestamp,
-    /// Number of the order that set it: the workflow's clock may stand still
-    /// between two.
+    /// Number of the request that set the override. The workflow's clock may stand still
+    /// between two requests.
     #[serde(skip_serializing_if = "is_zero")]
     pub order: u64,
-    /// When it ends by itself.
+    /// Time at which the override expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }

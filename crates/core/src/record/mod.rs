@@ -1,8 +1,8 @@
-//! What outlives a process or a release: memos, notes, announcements, the
+//! Data that outlives a process or a release: memos, notes, announcements, the
 //! reconcile workflow's state, and reports.
 //!
-//! Every type here reads what older and newer releases wrote: a missing part
-//! has a default, an unknown part is ignored.
+//! Every type here can read data that older and newer releases wrote: a missing part has a
+//! default, and an unknown part is ignored.
 
 mod adoption;
 mod announcement;

@@ -1,4 +1,4 @@
-//! What operators ask of single schedules: kept by the workflow until a pass has done it.
+//! Requests of operators about single schedules, kept by the workflow until a pass has done them.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use serde::{Deserialize, Serialize};
 
 use super::{Override, check_text, check_words};
 
-/// The longest an override may be, in bytes of JSON: it is part of a memo.
+/// Maximum size of an override, in bytes of JSON. An override is part of a memo.
 pub const OVERRIDE_LIMIT: usize = 480;
 
-/// What is asked of schedules, by definition.
+/// Operators' requests by definition.
 pub type OperatorRequests = BTreeMap<DefinitionId, OperatorRequest>;
 
-/// What an operator asked of one schedule. It says the whole outcome, so that
-/// a later one takes its place and doing it twice is doing it once.
+/// A request of an operator about one schedule. The request states the whole outcome, so a later
+/// request replaces an earlier one, and doing a request twice has the same result as once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = Order)]
 pub struct OperatorRequest {
-    /// Tells it from an earlier one that a pass may be doing.
+    /// Number that distinguishes this request from an earlier one that a pass may be doing.
     pub number: u64,
-    /// The override as it is to be; `None` clears it.
+    /// The override that is to be in force; `None` clears the override.
     #[serde(default)]
     pub overridden: Option<Override>,
-    /// End any pause: by an override of `enabled` only where the YAML pauses.
+    /// End any pause. If the YAML pauses the schedule, an override of `enabled` ends the pause.
     #[serde(default)]
     pub unpause: bool,
-    /// Who asked, and why, where no override says so.
+    /// Name of the operator, if no override contains it.
     #[serde(default)]
     pub by: String,
-    /// Why.
+    /// Reason that the operator gave, if no override contains it.
     #[serde(default)]
     pub reason: String,
-    /// When.
+    /// Time of the request.
     #[serde(default)]
     pub at: Timestamp,
 }
@@ -43,12 +43,12 @@ pub struct OperatorRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OverrideRequest {
-    /// A repeated one gets the first one's answer.
+    /// Id of the request. A request with a known id gets the answer of the first.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub request_id: String,
-    /// The definition.
+    /// Definition that the request is about.
     pub id: Option<DefinitionId>,
-    /// Clear what is overridden before anything is set.
+    /// Clear the present override before anything is set.
     pub clear: bool,
     /// End any pause.
     pub unpause: bool,
@@ -58,16 +58,16 @@ pub struct OverrideRequest {
     pub cron: Option<Vec<String>>,
     /// `timezone` to set.
     pub timezone: Option<String>,
-    /// Why; must not be empty when something is set.
+    /// Reason for the request; must not be empty if a value is set.
     pub reason: String,
-    /// Who.
+    /// Name of the operator.
     pub by: String,
-    /// When it is to end.
+    /// Time at which the override expires.
     pub until: Option<Timestamp>,
 }
 
 impl OverrideRequest {
-    /// The definition it is about, when the request makes sense at `now`.
+    /// Returns the definition of the request, or the mistake in the request at `now`.
     pub fn check(&self, now: Timestamp) -> Result<&DefinitionId, String> {
         let id = self.id.as_ref().ok_or("id is missing")?;
         check_words(&self.request_id, &self.reason, &self.by)?;
@@ -105,12 +105,12 @@ impl OverrideRequest {
         Ok(id)
     }
 
-    /// Whether it sets a value.
+    /// Returns `true` if the request sets a value.
     pub fn sets(&self) -> bool {
         self.enabled.is_some() || self.cron.is_some() || self.timezone.is_some()
     }
 
-    /// The override that it makes of `present`.
+    /// The override that results from the request and the `present` override.
     pub fn over(&self, present: Option<&Override>, now: Timestamp) -> Option<Override> {
         let present = present.filter(|_| !self.clear).cloned();
         if !self.sets() {
@@ -132,21 +132,21 @@ impl OverrideRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClearRequest {
-    /// A repeated one gets the first one's answer.
+    /// Id of the request. A request with a known id gets the answer of the first.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub request_id: String,
-    /// The definition.
+    /// Definition that the request is about.
     pub id: Option<DefinitionId>,
-    /// Why.
+    /// Reason that the operator gave.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// Who.
+    /// Name of the operator.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub by: String,
 }
 
 impl ClearRequest {
-    /// The update `override` that does the same.
+    /// Returns the update `override` that has the same effect.
     pub fn as_override(&self) -> OverrideRequest {
         OverrideRequest {
             request_id: self.request_id.clone(),
@@ -162,8 +162,8 @@ impl ClearRequest {
 /// The answer of the updates `override` and `clear_override`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverrideAnswer {
-    /// The number of the pass that will do it; its report is in `status`.
+    /// Number of the pass that will do the request; the pass's report is in `status`.
     pub pass: u64,
-    /// The override as it will be.
+    /// The override that will be in force.
     pub overridden: Option<Override>,
 }

@@ -1,4 +1,4 @@
-//! What the reconcile workflow asks of the activity that does a pass, and what it learns.
+//! Input and output of the activity that does a pass for the reconcile workflow.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,76 +15,76 @@ use super::{
 };
 use crate::field::Field;
 
-/// How many definitions' corrections are remembered, in the workflow's state
+/// Maximum number of definitions whose corrections are remembered, in the workflow's state
 /// and in a pass's input and output, which must stay below Temporal's 2 MiB.
 pub const CORRECTIONS_KEPT: usize = 2000;
 
-/// How many corrections of one field are remembered.
+/// Maximum number of corrections of one field that are remembered.
 const CORRECTIONS_OF_ONE: usize = 5;
 
 /// The input of the activity `reconcile`.
 ///
-/// Number 0 is a probe: the workflow asks which revision the worker holds, and
-/// the worker refuses, or has nothing to do (`only` is empty and `dry_run` set).
+/// A pass with number 0 is a probe: the workflow asks which revision the worker holds. The
+/// worker refuses, or has nothing to do (`only` is empty and `dry_run` set).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PassInput {
     /// Number of the pass.
     pub pass: u64,
-    /// What asked for it.
+    /// Trigger of the pass.
     pub trigger: Trigger,
-    /// The number of the worker's last statement that the workflow took in: the
-    /// answer brings the later ones.
+    /// Number of the worker's last announcement that the workflow has taken in. The answer brings
+    /// the later ones.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub heard: u64,
-    /// The revision the worker must hold; it refuses otherwise.
+    /// Revision that the worker must hold. Otherwise the worker refuses the pass.
     pub revision: Revision,
-    /// The workflow's time: an override that is over there is over, whatever
-    /// the worker's clock says.
+    /// The workflow's time. An override that has expired at this time counts as expired, even if
+    /// the worker's clock differs.
     #[serde(default)]
     pub now: Timestamp,
-    /// Plan and report, write nothing.
+    /// `true` to plan and report, and write nothing.
     #[serde(default)]
     pub dry_run: bool,
-    /// Digest of the held removals that are confirmed.
+    /// Digest of the held removals that an operator confirmed.
     #[serde(default)]
     pub confirm: Option<String>,
-    /// The fast path: reconcile just these, remove nothing. `None`: a full pass.
+    /// The fast path: reconcile only these definitions, remove nothing. `None`: a full pass.
     #[serde(default)]
     pub only: Option<Vec<DefinitionId>>,
-    /// Describe every schedule: the workflow began without state.
+    /// `true` to describe every schedule, because the workflow began without state.
     #[serde(default)]
     pub describe_all: bool,
-    /// Live replicas hold different revisions: remove nothing.
+    /// `true` if live workers hold different revisions: the pass removes nothing.
     #[serde(default)]
     pub replicas_differ: bool,
-    /// The safest of the replicas' options.
+    /// The safest drift policy among the workers' options.
     #[serde(default)]
     pub drift: DriftPolicy,
-    /// The safest of the replicas' options.
+    /// The safest orphan policy among the workers' options.
     #[serde(default)]
     pub orphans: OrphanPolicy,
-    /// Each schedule is described once within this.
+    /// Time within which each schedule is described at least once.
     #[serde(default)]
     pub resync_interval: Duration,
-    /// How many schedules passes removed in the last 10 minutes.
+    /// Number of schedules that passes removed in the last 10 minutes.
     #[serde(default)]
     pub recently_removed: u64,
-    /// Overrides the workflow remembers.
+    /// Overrides that the workflow remembers.
     #[serde(default)]
     pub overrides: BTreeMap<DefinitionId, Override>,
-    /// What operators asked for and no pass has done.
+    /// Operators' requests that no pass has done yet.
     #[serde(default)]
     pub orders: OperatorRequests,
-    /// Foreign schedules to take over from.
+    /// Adoptions of unmanaged schedules that no pass has done yet.
     #[serde(default, skip_serializing_if = "Adoptions::is_empty")]
     pub adoptions: Adoptions,
-    /// Corrections the workflow remembers, for contested fields.
+    /// Corrections that the workflow remembers, to find contested fields.
     #[serde(default)]
     pub corrections: Corrections,
-    /// What reloads did since the last report.
+    /// Counts of definitions, gathered over the reloads since the last report.
     #[serde(default)]
     pub definitions: DefinitionCounts,
-    /// The same for event types.
+    /// Counts of event types, gathered over the reloads since the last report.
     #[serde(default)]
     pub event_types: DefinitionCounts,
 }
@@ -95,33 +95,33 @@ pub struct PassInput {
 pub enum PassOutcome {
     /// The worker's registry holds another revision; nothing was done.
     Refused {
-        /// What it holds.
+        /// Revision that the worker holds.
         holds: Revision,
-        /// See [`PassDone`].
+        /// See `said` of [`PassDone`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         said: Option<Vec<Announcement>>,
     },
-    /// The pass ran to its end, or to where the registry moved.
+    /// The pass ended, or it stopped because the registry changed.
     Done(Box<PassDone>),
 }
 
-/// What a pass did.
+/// Result of a pass.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PassDone {
-    /// The report.
+    /// Report of the pass.
     pub report: Report,
-    /// The registry moved while operations were left: another pass is due.
+    /// `true` if the registry changed while operations were left: another pass is due.
     pub interrupted: bool,
-    /// Schedules deleted or paused because their definition is gone.
+    /// Number of schedules that were deleted or paused because they are orphaned.
     pub removed: u64,
-    /// Overrides as they are now, to replace those the workflow remembers:
-    /// `None` for one that ended.
+    /// Overrides after the pass, which replace those that the workflow remembers. `None` for an
+    /// override that ended.
     pub overrides: BTreeMap<DefinitionId, Option<Override>>,
-    /// Corrections as they are now.
+    /// Corrections after the pass.
     pub corrections: Corrections,
-    /// The worker's statements after the one that the input names, in their
-    /// order; `None` from releases that do not answer them.
+    /// The worker's announcements after the one that the input names, in their order. `None` from
+    /// releases that do not answer them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub said: Option<Vec<Announcement>>,
 }
@@ -131,12 +131,12 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// When a schedule's field was corrected: at most the last 5 times.
+/// Times at which fields of a schedule were corrected: at most the last 5 of each field.
 pub type Corrections = BTreeMap<DefinitionId, BTreeMap<Field, Vec<Timestamp>>>;
 
 /// Keeps at most [`CORRECTIONS_KEPT`] definitions, in at most [`CORRECTIONS_LIMIT`]
-/// bytes: those with a field that was corrected most often, since these may be
-/// contested.
+/// bytes. The definitions with a field that was corrected most often are kept, because
+/// these may be contested.
 pub fn bound_corrections(corrections: &mut Corrections) {
     for fields in corrections.values_mut() {
         for times in fields.values_mut() {
@@ -161,8 +161,8 @@ pub fn bound_corrections(corrections: &mut Corrections) {
 /// The heartbeat of the activity `reconcile`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {
-    /// Operations tried.
+    /// Number of operations that were tried.
     pub done: u64,
-    /// Operations planned.
+    /// Number of operations that are planned.
     pub total: u64,
 }

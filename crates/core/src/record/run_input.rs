@@ -5,18 +5,18 @@ use almanac_steps::machine::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What a run begins with.
+/// Input with which a run begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunInput {
-    /// The steps, pinned; or, from a start by hand, the id of the definition to pin.
+    /// Definition with pinned steps; or, if an operator started the run, the id of the one to pin.
     pub definition: DefinitionRef,
-    /// The input given to the steps.
+    /// Input that the steps get.
     #[serde(default)]
     pub input: Value,
-    /// Where the run goes on; none at its beginning.
+    /// Position at which the run continues; `None` at its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Box<Position>>,
-    /// How many events were lost before, since too many waited.
+    /// Number of events that were lost before, because too many waited.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped: u64,
 }
@@ -29,32 +29,32 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Which definition a run interprets.
+/// Definition that a run interprets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum DefinitionRef {
-    /// The registry's current version of it.
+    /// The registry's current version of the definition.
     Current(DefinitionId),
-    /// Exactly this.
+    /// Exactly this version.
     Pinned(PinnedDefinition),
 }
 
-/// A definition as a run carries it.
+/// A definition as it is contained in the input of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Carried", into = "Carried")]
 pub struct PinnedDefinition {
-    /// Its id.
+    /// Id of the definition.
     pub id: DefinitionId,
-    /// Its revision.
+    /// Revision of the definition.
     pub revision: Revision,
-    /// Its steps: the task list, or a map of `do` and what stands around it.
+    /// Steps of the definition: the task list, or a map of `do` and the keys beside it.
     pub steps: Value,
-    /// Proof that a registry of its project wrote it, where workers have a key.
+    /// Proof that a registry of the project wrote this definition, if workers have a key.
     pub signature: Option<String>,
 }
 
 impl PinnedDefinition {
-    /// The text that a signature is of.
+    /// Text that the signature is computed of.
     pub fn signed_text(&self, project: &Project) -> Vec<u8> {
         let parts = (
             "almanac steps v1",
@@ -68,7 +68,7 @@ impl PinnedDefinition {
     }
 }
 
-/// The same as JSON: what stands around the task list, beside it.
+/// A pinned definition as JSON, in which the keys beside the task list are not nested.
 #[derive(Serialize, Deserialize)]
 #[serde(expecting = "an id, or a definition with `id`, `revision` and `do`")]
 struct Carried {
@@ -102,15 +102,15 @@ impl From<PinnedDefinition> for Carried {
     }
 }
 
-/// The steps that the input of a run pins; `None` when it pins none.
+/// Returns the steps that the input of a run pins; `None` if the input pins none.
 pub fn pinned_steps(input: &Value) -> Option<Value> {
     let mut parts = input.get("definition")?.as_object()?.clone();
     parts.retain(|key, _| !matches!(key.as_str(), "id" | "revision" | "signature"));
     parts.contains_key("do").then(|| joined(parts))
 }
 
-/// Steps from the parts that a run carries; the task list alone where there is
-/// nothing else.
+/// Joins the parts in the input of a run to steps: the task list alone if there are no other
+/// parts.
 fn joined(mut parts: Map<String, Value>) -> Value {
     if parts.len() == 1
         && let Some(list) = parts.remove("do")
@@ -120,7 +120,7 @@ fn joined(mut parts: Map<String, Value>) -> Value {
     Value::Object(parts)
 }
 
-/// The parts of steps as a run carries them: `do`, and what stands around it.
+/// Parts of steps as the input of a run contains them: `do`, and the keys beside it.
 fn parted(steps: Value) -> Map<String, Value> {
     match steps {
         Value::Object(parts) => parts,

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{SELECTOR_LIMIT, check_text};
 
-/// How many definitions a selection names; more are only counted.
+/// Maximum number of definitions that a selection names. Further ones are only counted.
 pub const SELECTION_LIMIT: usize = 1000;
-/// The most labels of a selector.
+/// Maximum number of labels of a selector.
 const LABELS_LIMIT: usize = 20;
 
 /// Labels that a definition must all have: `team=billing,env=prod`.
@@ -20,7 +20,7 @@ const LABELS_LIMIT: usize = 20;
 pub struct Selector(BTreeMap<String, String>);
 
 impl Selector {
-    /// Whether these labels are as it says.
+    /// Returns `true` if `labels` contain all labels of the selector.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         let mut wanted = self.0.iter();
         wanted.all(|(key, value)| labels.get(key) == Some(value))
@@ -76,19 +76,19 @@ impl fmt::Display for Selector {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelectRequest {
-    /// The labels.
+    /// Labels to select by.
     pub selector: Selector,
 }
 
-/// The definitions that have a schedule and the labels asked for.
+/// The definitions that have a schedule and the requested labels.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Selection {
-    /// The revision of the registry that was looked at.
+    /// Revision of the registry that was searched.
     pub revision: Revision,
-    /// The definitions, in order; the first 1000.
+    /// Ids of the definitions, in order; the first 1000.
     pub ids: Vec<DefinitionId>,
-    /// How many there are.
+    /// Number of definitions that match.
     pub total: u64,
 }
 

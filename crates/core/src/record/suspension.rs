@@ -1,19 +1,19 @@
-//! The reconciler stopped by an operator: no pass begins until it is resumed.
+//! Suspension of the reconcile workflow by an operator: no pass begins until it is resumed.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::check_words;
 
-/// Who suspended the reconciler.
+/// A suspension of the reconcile workflow, with the operator who asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Suspension {
-    /// Why.
+    /// Reason that the operator gave.
     pub reason: String,
-    /// Who.
+    /// Name of the operator.
     pub by: String,
-    /// When.
+    /// Time of the suspension.
     pub at: Timestamp,
 }
 
@@ -24,12 +24,12 @@ impl std::fmt::Display for Suspension {
     }
 }
 
-/// The memo of the reconcile workflow, under [`MEMO_KEY`](almanac_base::names::MEMO_KEY): what
-/// outlives a run that the server or an operator ended.
+/// The memo of the reconcile workflow, under [`MEMO_KEY`](almanac_base::names::MEMO_KEY). The
+/// memo survives when the server or an operator ends the run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkflowMemo {
-    /// Who suspended the reconciler, when it is.
+    /// The suspension in force; `None` if the reconcile workflow is not suspended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspended: Option<Suspension>,
 }
@@ -38,12 +38,12 @@ pub struct WorkflowMemo {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SuspendRequest {
-    /// A repeated one gets the first one's answer.
+    /// Id of the request. A request with a known id gets the answer of the first.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub request_id: String,
-    /// Why; `suspend` needs it.
+    /// Reason for the request; `suspend` requires a reason.
     pub reason: String,
-    /// Who.
+    /// Name of the operator.
     pub by: String,
 }
 

@@ -1,10 +1,9 @@
-//! The hashes of a schedule's values.
+//! Hashes of a schedule's values.
 
 use super::ScheduleValues;
 use crate::field::{Base, Field, FieldHash, HASH_VERSION, digest};
 
-/// The base of `values`, hashed as version `v` does; `None` when this release
-/// does not know `v`.
+/// Base of `values`, with hashes of version `v`. `None` if this release does not know `v`.
 pub fn base_of(v: u32, values: &ScheduleValues) -> Option<Base> {
     (v == HASH_VERSION).then(|| {
         Field::ALL

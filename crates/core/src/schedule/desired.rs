@@ -1,4 +1,4 @@
-//! From a definition to the schedule it asks for.
+//! The schedule that a definition asks for.
 
 use std::collections::BTreeSet;
 
@@ -13,25 +13,26 @@ use crate::record::PinnedDefinition;
 /// The schedule that a definition asks for, without any override.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
-    /// The definition.
+    /// Id of the definition.
     pub definition: DefinitionId,
-    /// The schedule's id.
+    /// Id of the schedule.
     pub schedule: ScheduleId,
-    /// Where the definition stands.
+    /// Source of the definition: `path` or `path:line` of its document.
     pub source: String,
-    /// The definition's revision.
+    /// Revision of the definition.
     pub revision: Revision,
     /// The `cron` strings as written, for display.
     pub cron: Vec<String>,
-    /// What the YAML says, `paused` included.
+    /// Values that the definition states, including `paused`.
     pub values: ScheduleValues,
-    /// The foreign schedule that it waits for: while that one exists, this one
-    /// is made paused.
+    /// Unmanaged schedule that this schedule replaces. While the unmanaged schedule exists, this
+    /// schedule is created paused.
     pub adopts: Option<ScheduleId>,
 }
 
 impl Desired {
-    /// The schedule that `definition` asks for; `None` when it has no `schedule:`.
+    /// Returns the schedule that `definition` asks for. `None` if the definition has no
+    /// `schedule:`.
     pub fn of(project: &Project, definition: &Definition, source: &str) -> Option<Self> {
         let schedule = definition.schedule.as_ref()?;
         let default_input = || schedule.input.iter().cloned().collect::<Vec<_>>();
@@ -82,18 +83,18 @@ impl Desired {
         })
     }
 
-    /// The hashes of the YAML's values, as this release writes them.
+    /// Hashes of the definition's values, as this release writes them.
     pub fn base(&self) -> Base {
         base_of(HASH_VERSION, &self.values).unwrap_or_default()
     }
 
-    /// The fingerprint of a schedule that is just as the YAML says, under no override.
+    /// Fingerprint of a schedule that is exactly as the definition states, without any override.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.base(), None, &BTreeSet::new(), &BTreeSet::new())
     }
 
-    /// One JSON argument of the started `RunDefinition`: the steps with their
-    /// input, pinned. `None` for a definition without steps.
+    /// The only argument of the started `RunDefinition`, as JSON: the steps with their input,
+    /// pinned. `None` for a definition without steps.
     pub fn run_input(&self) -> Option<serde_json::Value> {
         let definition = PinnedDefinition {
             id: self.definition.clone(),

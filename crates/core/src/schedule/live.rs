@@ -1,4 +1,4 @@
-//! A live schedule as it was described.
+//! A live schedule, as the server described it.
 
 use almanac_base::names::{DefinitionId, ScheduleId};
 use jiff::Timestamp;
@@ -7,41 +7,42 @@ use super::ScheduleValues;
 use crate::field::Field;
 use crate::record::ActionMemo;
 
-/// One of our schedules as the server described it.
+/// A managed schedule, as the server described it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Live {
-    /// Its id.
+    /// Id of the schedule.
     pub schedule: ScheduleId,
-    /// The definition that its own memo names.
+    /// Definition that the schedule's own memo names.
     pub definition: DefinitionId,
-    /// Its values, normalised. `max_actions` says whether actions are limited;
-    /// the number is meaningless, since the server counts it down.
+    /// Values of the schedule, normalised. `max_actions` only says whether actions are limited. Its
+    /// number has no meaning, because the server counts it down.
     pub values: ScheduleValues,
-    /// How many actions are left, where they are limited.
+    /// Number of actions that are left. `None` if actions are not limited.
     pub remaining_actions: Option<u64>,
-    /// How many actions it has started in its life.
+    /// Number of actions that the schedule has started since its creation.
     pub action_count: u64,
-    /// Its action's memo.
+    /// Memo of the schedule's action.
     pub memo: LiveMemo,
-    /// Its note.
+    /// Note of the schedule.
     pub note: String,
-    /// When it was last changed, or created.
+    /// Time of the last update, or of the creation if there was none. `None` if the server gives
+    /// neither.
     pub updated_at: Option<Timestamp>,
 }
 
-/// What could be read of an action's memo.
+/// Memo of an action, as far as it could be read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LiveMemo {
-    /// It is this.
+    /// The memo was read.
     Readable(Box<ActionMemo>),
-    /// It was written by a newer release, with this `v`.
+    /// A newer release wrote the memo, with this `v`.
     Newer(u32),
-    /// There is none, or none that reads: someone replaced the schedule's body.
+    /// There is no memo, or none that can be read: somebody replaced the schedule's body.
     Missing,
 }
 
 impl Live {
-    /// The memo, where it is readable.
+    /// Returns the memo if it is readable.
     pub fn readable_memo(&self) -> Option<&ActionMemo> {
         match &self.memo {
             LiveMemo::Readable(memo) => Some(memo),
@@ -49,7 +50,8 @@ impl Live {
         }
     }
 
-    /// Whether the live value of `field` is `expected`'s.
+    /// Returns `true` if `field` has the same value in the live schedule and in `expected`. For
+    /// `max_actions`, only the presence of a limit counts. An unknown field always agrees.
     pub fn agrees(&self, expected: &ScheduleValues, field: Field) -> bool {
         match field {
             Field::MaxActions => self.remaining_actions.is_some() == expected.max_actions.is_some(),

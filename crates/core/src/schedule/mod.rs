@@ -1,5 +1,5 @@
-//! A schedule as comparison and planning see it: its fields, normalised, and
-//! their hashes. Decoding a live one is left to the `activities` crate.
+//! Schedules as the comparison and the planner use them: normalised fields and their hashes.
+//! Decoding a live schedule is left to the `activities` crate.
 
 mod base;
 mod desired;

@@ -1,4 +1,4 @@
-//! The values of a schedule's fields, normalised as the server normalises.
+//! Values of a schedule's fields, normalised as the server normalises them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,49 +15,49 @@ use crate::field::Field;
 pub struct ScheduleValues {
     /// Times, intervals, exclusions, zone, bounds and jitter.
     pub spec: Spec,
-    /// What happens when a run is due while another goes on.
+    /// Policy for a run that is due while another run has not ended.
     pub overlap_policy: OverlapPolicy,
-    /// How late a missed run may still start.
+    /// Maximum delay with which a missed run still starts.
     pub catchup_window: Duration,
     /// The server pauses the schedule after a failed run.
     pub pause_on_failure: bool,
-    /// How many runs it starts in all; of a live schedule, see [`super::Live`].
+    /// Maximum number of runs that the schedule starts. For a live schedule, see [`super::Live`].
     pub max_actions: Option<u32>,
-    /// It starts nothing by itself.
+    /// The schedule is paused and starts nothing by itself.
     pub paused: bool,
-    /// The arguments of the started workflow, but for `definition`.
+    /// Arguments of the started workflow, except `definition`.
     pub input: Vec<Value>,
     /// The steps that the started workflow interprets.
     pub definition: Option<Value>,
-    /// All the rest of the started workflow.
+    /// All other properties of the started workflow.
     pub action: Action,
 }
 
 /// The started workflow, without its arguments and without Almanac's memo.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Action {
-    /// Type of the workflow; empty when the live action is none that starts one.
+    /// Type of the workflow. Empty if the action of a live schedule does not start a workflow.
     pub workflow_type: String,
-    /// Queue it is started on.
+    /// Task queue of the workflow.
     pub task_queue: String,
-    /// Its id; the server appends the time.
+    /// Id of the workflow. The server appends the time.
     pub workflow_id: String,
-    /// Time-outs, priority and summary.
+    /// Time-outs, priority and summary of the workflow.
     pub options: WorkflowOptions,
-    /// Its retry policy.
+    /// Retry policy of the workflow.
     pub retry: Option<RetryPolicy>,
-    /// Its memo, without the key `almanac`.
+    /// Memo of the workflow, without the key `almanac`.
     pub memo: BTreeMap<String, Value>,
-    /// Its search attributes.
+    /// Search attributes of the workflow.
     pub search_attributes: BTreeMap<String, SearchAttribute>,
 }
 
-/// The catch-up window of a definition that says none.
+/// Catch-up window of a definition that states none.
 pub const DEFAULT_CATCHUP_WINDOW: Duration = Duration::from_hours(1);
 
 impl ScheduleValues {
-    /// A field's value as JSON: what is compared, hashed and shown. The form
-    /// outlives releases, since hashes of it are stored.
+    /// Value of a field as JSON, which is compared, hashed and shown. Later releases must keep the
+    /// form, because hashes of it are stored.
     pub fn value(&self, field: Field) -> Value {
         let spec = &self.spec;
         match field {
@@ -85,7 +85,7 @@ impl ScheduleValues {
         }
     }
 
-    /// The value that a document has for `field` when it says nothing about it.
+    /// Value of `field` for a document that does not state the field.
     pub fn default_value(field: Field) -> Value {
         match field {
             Field::Times | Field::Intervals | Field::Exclude | Field::Input => json!([]),
@@ -144,7 +144,7 @@ fn retry_value(retry: &RetryPolicy) -> Value {
     })
 }
 
-/// A duration as people write it: `1h30m`, `500ms`, `0s`.
+/// Writes a duration as people write it: `1h30m`, `500ms`, `0s`.
 pub fn text(duration: Duration) -> String {
     use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
-//! A definition as text: the other way round from parsing. What a document
-//! leaves out is left out. Which parts of a live schedule no document can say
-//! is left to the caller, who parses the text and compares.
+//! Writer of definitions as text, the reverse of parsing. Keys that have their default are left
+//! out, except in `retry`. Finding the parts of a live schedule that no document can express is
+//! left to the caller, who parses the text and compares.
 
 use std::fmt::Write as _;
 
@@ -12,25 +12,26 @@ use serde_json::{Map, Value as Json, json};
 use crate::definition::{OverlapPolicy, RetryPolicy, SearchAttribute};
 use crate::schedule::{Action, DEFAULT_CATCHUP_WINDOW, ScheduleValues, text};
 
-/// What a document says.
+/// Content of a document that is to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct Written<'a> {
-    /// Its id.
+    /// Id of the document.
     pub id: &'a DefinitionId,
-    /// The foreign schedule that it takes over from.
+    /// Unmanaged schedule that the document's schedule replaces.
     pub adopts: Option<&'a ScheduleId>,
-    /// Its schedule.
+    /// Values of the document's schedule.
     pub values: &'a ScheduleValues,
-    /// Lines before it, for people.
+    /// Comments for people that stand before the document.
     pub comments: &'a [String],
 }
 
-/// Writes one document. Calendars that match nothing are left out.
+/// Writes a document as text. Calendars that match no time are left out.
 pub fn write_document(document: &Written<'_>) -> String {
     let mut out = String::new();
     for text in document.comments {
         for (number, line) in text.lines().enumerate() {
-            // Further lines of a comment never look like one of their own.
+            // Further lines of a comment are indented, so that none looks like a comment of its
+            // own.
             let indent = if number == 0 { "" } else { "    " };
             let line = escaped(line.trim_end(), &[]);
             writeln!(out, "# {indent}{line}").unwrap_or_default();
@@ -54,7 +55,8 @@ pub fn write_document(document: &Written<'_>) -> String {
     out
 }
 
-/// Whether there is anything to fire at: without, a document has no `schedule:`.
+/// Returns `true` if the spec has a calendar that can match, or an interval. Otherwise the document
+/// has no `schedule:`.
 fn has_times(spec: &Spec) -> bool {
     let calendars = spec.calendars.iter().any(|calendar| !calendar.is_never());
     calendars || !spec.intervals.is_empty()
@@ -223,7 +225,7 @@ fn retry(retry: &RetryPolicy) -> Block {
     block
 }
 
-/// The lines of a map, without their common indentation.
+/// Lines of a map, without their common indentation.
 #[derive(Default)]
 struct Block(Vec<String>);
 
@@ -260,7 +262,7 @@ impl Block {
     }
 }
 
-/// A value that takes one line.
+/// Text of a value that fits on one line. `None` for a list or a map that is not empty.
 fn inline(value: &Json) -> Option<String> {
     match value {
         Json::String(text) => Some(scalar(text)),
@@ -293,7 +295,8 @@ fn lines(value: &Json) -> Vec<String> {
     }
 }
 
-/// A text as a scalar: plain where no reader of YAML takes it for anything else.
+/// Writes text as a YAML scalar: plain if no YAML parser could read it as another type, and quoted
+/// otherwise.
 fn scalar(text: &str) -> String {
     const WORDS: [&str; 11] = [
         "true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf",
@@ -310,8 +313,8 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", escaped(text, &['"', '\\']))
 }
 
-/// A text with escapes in place of `special` characters and of those that YAML
-/// does not take as they are, that break a line, or that nobody sees.
+/// Writes escapes in place of the `special` characters, and in place of those that YAML does not
+/// accept as they are, that break a line, or that are invisible.
 fn escaped(text: &str, special: &[char]) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

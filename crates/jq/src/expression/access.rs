@@ -1,4 +1,4 @@
-//! Reading below a value: `.[key]`, `.[from:to]`, `.[]`.
+//! Access to parts of a value: `.[key]`, `.[from:to]`, `.[]`.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::stop::{Flow, Stop};
 use super::value::{Map, Val};
 
 impl Run<'_> {
-    /// `of[key]`
+    /// Evaluates an access to a key, `of[key]`.
     pub(super) fn index(
         &self,
         of: &Node,
@@ -41,7 +41,7 @@ impl Run<'_> {
         out(Item { value, place })
     }
 
-    /// `of[from:to]`
+    /// Evaluates an access to a range, `of[from:to]`.
     pub(super) fn slice(
         &self,
         of: &Node,
@@ -64,7 +64,7 @@ impl Run<'_> {
         })
     }
 
-    /// `of[]`
+    /// Evaluates an access to all children, `of[]`.
     pub(super) fn iterate(
         &self,
         of: &Node,
@@ -80,7 +80,7 @@ impl Run<'_> {
         })
     }
 
-    /// Everything directly below, in order.
+    /// Outputs the values directly below an item, in order.
     pub(super) fn children(&self, item: Item, out: &mut Out) -> Flow {
         let Item { value, place } = item;
         match value {
@@ -106,7 +106,7 @@ impl Run<'_> {
         }
     }
 
-    /// The value at a key; null where there is none.
+    /// Returns the value at a key; null if there is none.
     pub(super) fn get(&self, value: Val, key: &Val) -> Result<Val, Stop> {
         match (&value, key) {
             (Val::Obj(map), Val::Str(key)) => {
@@ -129,7 +129,7 @@ impl Run<'_> {
         }
     }
 
-    /// Takes what finding a key costs: it is compared with many others.
+    /// Takes the steps for finding a key, which is compared with many others.
     pub(super) fn look_up(&self, key: &str) -> Result<(), Stop> {
         self.meter.scan(8 * key.len())
     }
@@ -153,7 +153,7 @@ impl Run<'_> {
     }
 }
 
-/// An index from the beginning, given one that may count from the end.
+/// Returns an index from the beginning for one that may count from the end.
 pub(super) fn position(index: i64, length: usize) -> Option<usize> {
     if index < 0 {
         let back = usize::try_from(index.unsigned_abs()).ok()?;
@@ -163,7 +163,7 @@ pub(super) fn position(index: i64, length: usize) -> Option<usize> {
     }
 }
 
-/// The bounds of a slice within a length: whole numbers around the given ones.
+/// Returns the bounds of a slice within a length, rounded outward to whole numbers.
 pub(super) fn range(bounds: &Map, length: usize) -> Result<(usize, usize), Stop> {
     let bound = |name: &str, otherwise: usize, up: bool| match bounds.entries().get(name) {
         Some(Val::Null) => Ok(otherwise),

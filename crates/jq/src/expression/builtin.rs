@@ -1,10 +1,10 @@
-//! The functions that an expression may call. What is not here is not there.
+//! The functions that an expression may call. All other functions are unknown.
 //!
-//! Three kinds: functions of values, written in Rust; functions that evaluate
-//! their arguments themselves; and those that stand for a jq text. Missing on
-//! purpose are functions that read the clock, the environment or input, that
-//! print or halt, and those of floating-point mathematics that two machines may
-//! compute differently (`sin`, `log`, `pow`).
+//! There are three kinds: functions of values, written in Rust; functions that evaluate
+//! their arguments themselves; and functions that stand for a jq text. Left out on purpose are
+//! functions that read the clock, the environment or input, that print or halt, and functions
+//! of floating-point mathematics that two machines may compute differently (`sin`, `log`,
+//! `pow`).
 
 use super::native::{arrays, dates, floats, numbers, objects, patterns, strings};
 use super::run::Run;
@@ -19,55 +19,55 @@ pub(super) struct Function {
     pub(super) call: fn(&Run<'_>, Val, &[Val]) -> Result<Val, Stop>,
 }
 
-/// A function that decides when its arguments are evaluated, and on what.
+/// A function that decides when to evaluate its arguments, and on which input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Control {
     Empty,
-    /// `error(message)`
+    /// The function `error(message)`: an error that `try` catches.
     Error,
-    /// `first(f)`
+    /// The function `first(f)`: the first output of `f`.
     First,
-    /// `last(f)`
+    /// The function `last(f)`: the last output of `f`.
     Last,
-    /// `limit(n; f)`
+    /// The function `limit(n; f)`.
     Limit,
-    /// `skip(n; f)`
+    /// The function `skip(n; f)`.
     Skip,
-    /// `range(from; to; by)`
+    /// The function `range(from; to; by)`.
     Range,
-    /// `recurse(f)`
+    /// The function `recurse(f)`: the input and all repeated outputs of `f`.
     RecurseBy,
-    /// `repeat(f)`
+    /// The function `repeat(f)`: the outputs of `f`, again and again.
     Repeat,
-    /// `combinations`
+    /// The function `combinations`: one item of each list.
     Combinations,
-    /// `tostream`
+    /// The function `tostream`: the events of a value.
     ToStream,
-    /// `while(condition; f)`
+    /// The function `while(condition; f)`.
     While,
-    /// `until(condition; f)`
+    /// The function `until(condition; f)`.
     Until,
-    /// `any(generator; condition)`
+    /// The function `any(generator; condition)`.
     Any,
-    /// `all(generator; condition)`
+    /// The function `all(generator; condition)`.
     All,
-    /// `isempty(f)`
+    /// The function `isempty(f)`: `true` if `f` has no output.
     IsEmpty,
-    /// `path(f)`
+    /// The function `path(f)`: the paths of the outputs of `f`.
     Path,
-    /// `getpath(path)`
+    /// The function `getpath(path)`: the value at a path.
     GetPath,
-    /// `walk(f)`
+    /// The function `walk(f)`: `f` applied to all parts, from the leaves up.
     Walk,
-    /// `sort_by(f)`
+    /// The function `sort_by(f)`: the items, sorted by `f`.
     SortBy,
-    /// `group_by(f)`
+    /// The function `group_by(f)`: the items, grouped by `f`.
     GroupBy,
-    /// `unique_by(f)`
+    /// The function `unique_by(f)`: an item for each result of `f`.
     UniqueBy,
-    /// `min_by(f)`
+    /// The function `min_by(f)`: the item with the least `f`.
     MinBy,
-    /// `max_by(f)`
+    /// The function `max_by(f)`: the item with the greatest `f`.
     MaxBy,
 }
 
@@ -98,8 +98,8 @@ const CONTROLS: &[(&str, usize, Control)] = &[
     ("max_by", 1, Control::MaxBy),
 ];
 
-/// Functions that stand for a jq text: name, parameters, body. A parameter with
-/// `$` is a value, the others are filters.
+/// Functions that stand for a jq text: name, parameters, body. A parameter with `$` is a
+/// value, and the others are filters.
 const TEXTS: &[(&str, &[&str], &str)] = &[
     ("error", &[], "error(.)"),
     ("not", &[], "if . then false else true end"),
@@ -267,7 +267,7 @@ const TEXTS: &[(&str, &[&str], &str)] = &[
     ("@json", &[], "tojson"),
 ];
 
-/// What jq has and an expression has not, and why.
+/// Functions of jq that expressions do not have, with the reason.
 const WITHHELD: &[(&[&str], &str)] = &[
     (
         &["localtime", "strflocaltime"],
@@ -314,7 +314,7 @@ const WITHHELD: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// What a name and a number of arguments stand for.
+/// A function that a name and a number of arguments stand for.
 pub(super) enum Builtin {
     Function(&'static Function),
     Control(Control),
@@ -340,7 +340,7 @@ pub(super) fn find(name: &str, arity: usize) -> Option<Builtin> {
     })
 }
 
-/// The numbers of arguments that a name is known with.
+/// Numbers of arguments with which a name is known.
 pub(super) fn arities(name: &str) -> Vec<usize> {
     let controls = CONTROLS.iter().filter(|c| c.0 == name).map(|c| c.1);
     let functions = functions().filter(|f| f.name == name).map(|f| f.arity);
@@ -350,7 +350,7 @@ pub(super) fn arities(name: &str) -> Vec<usize> {
     all
 }
 
-/// All names, for a hint.
+/// All names of functions, for a hint.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let controls = CONTROLS.iter().map(|c| c.0);
     let texts = TEXTS.iter().map(|t| t.0);
@@ -358,7 +358,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     names.filter(|name| !name.starts_with('_'))
 }
 
-/// Why a name of jq is not there.
+/// Returns the reason why a function of jq is left out.
 pub(super) fn withheld(name: &str) -> Option<&'static str> {
     let found = WITHHELD.iter().find(|(names, _)| names.contains(&name))?;
     Some(found.1)

@@ -12,13 +12,13 @@ use super::run::{Out, Run, Scope};
 use super::stop::{Flow, Stop};
 use super::value::{FLAT, Val};
 
-/// Says of an item, once or several times, whether it is put out, and whether it goes on.
+/// Decides for an item, once or several times, if it is output, and if the filter is applied to it.
 type Choose<'c> = dyn FnMut(&Item, &mut dyn FnMut(bool, bool)) -> Flow + 'c;
 
-/// What is still to do of a repetition.
+/// A remaining step of a repetition.
 enum Step {
     Visit(Item),
-    /// Put it out, go on with it.
+    /// Output the item, apply the filter to it.
     Go(Item, bool, bool),
     Fail(Stop),
 }
@@ -71,7 +71,7 @@ impl Run<'_> {
         }
     }
 
-    /// Those that make new values, which have no path.
+    /// Evaluates the functions that make new values, which have no path.
     fn made_by(
         &self,
         control: Control,
@@ -117,7 +117,8 @@ impl Run<'_> {
         }
     }
 
-    /// The last output of a filter; null of none, as jq folds them, which has no path.
+    /// Outputs the last output of a filter. For none, the result is null without a path, as jq's
+    /// fold.
     fn last_of(&self, f: &Node, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
         let mut last = None;
         let place = input.place.clone();
@@ -147,8 +148,9 @@ impl Run<'_> {
         })
     }
 
-    /// `while` puts out and goes on where its condition holds; `until` puts out where it does, and
-    /// goes on where not. Each output of the condition counts.
+    /// Evaluates `while` and `until`. `while` outputs an item and continues if its condition holds;
+    /// `until` outputs an item if its condition holds, and continues otherwise. Each output of the
+    /// condition counts.
     fn while_or_until(
         &self,
         until: bool,
@@ -170,7 +172,7 @@ impl Run<'_> {
         })
     }
 
-    /// The outputs of a filter on the same input, again and again.
+    /// Outputs a filter's outputs on the same input, again and again.
     fn repeat(&self, f: &Node, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
         loop {
             self.meter.steps(1)?;
@@ -178,7 +180,7 @@ impl Run<'_> {
         }
     }
 
-    /// The first outputs of a filter, which is then left.
+    /// Outputs the first `n` outputs of a filter and then stops the filter.
     fn taking(&self, n: usize, f: &Node, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
         let label = self.fresh_label();
         let mut left = n;
@@ -196,7 +198,7 @@ impl Run<'_> {
         }
     }
 
-    /// The first output of a filter, if it has any.
+    /// Returns the first output of a filter, if there is any.
     pub(super) fn first(
         &self,
         f: &Node,
@@ -211,9 +213,9 @@ impl Run<'_> {
         Ok(first)
     }
 
-    /// An item, and all that a filter makes of it again and again; without recursion.
-    ///
-    /// What a filter, or `choose`, put out before it failed goes on before the failure does.
+    /// Evaluates a filter on an item, then on each of its outputs, and so on, without recursion.
+    /// If a filter, or `choose`, fails, the items that it gave before are processed before the
+    /// failure is returned.
     fn spread(
         &self,
         f: &Node,
@@ -252,7 +254,7 @@ impl Run<'_> {
                 Err(stop) => open.push(Step::Fail(stop)),
                 Ok(()) => {}
             }
-            // The first output comes next.
+            // The first output is processed next.
             if let Some(made) = open.get_mut(begin..) {
                 made.reverse();
             }
@@ -273,7 +275,7 @@ impl Run<'_> {
         Ok(Item { value, place })
     }
 
-    /// Whether a condition gives `wanted` for any output of a generator.
+    /// Returns `true` if a condition gives `wanted` for any output of a generator.
     fn found(
         &self,
         generator: &Node,
@@ -319,7 +321,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Each choice of one item of each list, the last list's changing fastest.
+    /// Outputs each choice of one item of each list. The last list's item changes fastest.
     fn combinations(&self, lists: &Val, out: &mut Out) -> Flow {
         let lists: Vec<Vec<Val>> = match lists {
             Val::Null => Vec::new(),
@@ -345,7 +347,7 @@ impl Run<'_> {
             let items = lists.iter().zip(&chosen);
             let items = items.filter_map(|(list, at)| list.get(*at).cloned());
             out(Item::of(Val::list(&self.meter, items.collect())?))?;
-            // The next choice: as a number counts on, from its last digit.
+            // The next choice is found like the next number: from the last digit.
             let digits = lists.iter().zip(&mut chosen).rev();
             let mut carried = true;
             for (list, at) in digits {
@@ -362,8 +364,8 @@ impl Run<'_> {
         }
     }
 
-    /// The events of `tostream`: `[path, leaf]`, and `[path]` at the end of an array or
-    /// object. Recurses no deeper than a value is.
+    /// Outputs the events of `tostream`: `[path, leaf]`, and `[path]` at the end of an array or
+    /// object. The function recurses no deeper than the value's depth.
     fn stream(&self, value: Val, path: &mut Vec<Val>, out: &mut Out) -> Flow {
         self.meter.steps(1)?;
         let children: Vec<(Val, Val)> = match &value {
@@ -403,7 +405,7 @@ impl Run<'_> {
         flow
     }
 
-    /// Applies a filter from the leaves up.
+    /// Applies a filter to all parts of a value, from the leaves up.
     fn walk(
         &self,
         f: &Node,
@@ -450,7 +452,7 @@ impl Run<'_> {
         }
     }
 
-    /// The state after an update: its last output, or null.
+    /// Evaluates `reduce`. The state after an update is the update's last output, or null.
     pub(super) fn reduce(&self, fold: &Fold, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
         self.eval(&fold.start, scope, input.clone(), &mut |start| {
             let place = start.place.clone();
@@ -468,7 +470,7 @@ impl Run<'_> {
         })
     }
 
-    /// Puts out each state; after an update without output it is null, as in jq.
+    /// Evaluates `foreach`: outputs each state. An update without output gives null, as in jq.
     pub(super) fn foreach(
         &self,
         fold: &Fold,
@@ -506,7 +508,7 @@ fn nothing(place: &Place) -> Item {
     }
 }
 
-/// How many outputs a limit allows: parts of one count, and below zero it allows all, as in jq.
+/// Number of outputs that a limit allows: a fraction counts as one, and below zero all, as in jq.
 fn most(n: &Val) -> Result<Option<usize>, Stop> {
     match n {
         Val::Null | Val::Bool(_) => Ok(None),

@@ -1,4 +1,4 @@
-//! `@base64`, `@uri` and the like, as functions and before strings.
+//! The formats `@base64`, `@uri` and the like, as functions and before strings.
 
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
@@ -9,7 +9,7 @@ use super::native::shown;
 use super::stop::Stop;
 use super::value::Val;
 
-/// Reads base 64 with its padding or without.
+/// A decoder of base 64 with or without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -17,7 +17,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// How a value is written into a string.
+/// A format in which a value is written into a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Text,
@@ -141,7 +141,7 @@ fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// RFC 4648, 6.
+/// The alphabet of base 32 (RFC 4648, section 6).
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 fn base32(bytes: &[u8]) -> String {
@@ -177,7 +177,7 @@ fn base32_decoded(text: &str) -> Option<Vec<u8>> {
             made.push(u8::try_from((group >> bits) & 0xff).ok()?);
         }
     }
-    // Fewer than a byte's bits may be left, and no whole digit.
+    // Fewer bits than those of a whole digit may be left.
     (bits < 5).then_some(made)
 }
 

@@ -1,5 +1,5 @@
-//! The gate: jaq's syntax tree becomes a tree of [`Node`]s, or an error at its
-//! place. What this module does not know does not pass.
+//! Check and conversion: jaq's syntax tree becomes a tree of [`Node`]s, or an error with its
+//! place. Syntax that this module does not know is refused.
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Pattern, Term};
@@ -13,7 +13,7 @@ use super::number::Num;
 use super::parse::{Invalid, parse, place};
 use super::value::Val;
 
-/// How deeply the walk below may recurse.
+/// Maximum recursion of the conversion below.
 const MAX_RECURSION: usize = 220;
 
 /// Compiles a text. `given` are the names of the variables that the caller sets.
@@ -35,7 +35,7 @@ pub(super) fn lower(text: &str, given: &[&str]) -> Result<(Node, Hidden), Invali
     })
 }
 
-/// Which functions an expression calls that stand for what the caller gives.
+/// Functions called by an expression that stand for values which the caller gives.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Hidden {
     pub(super) now: bool,
@@ -43,12 +43,12 @@ pub(super) struct Hidden {
 }
 
 pub(super) struct Lowering<'a> {
-    /// The text, for places; none within the text of a function.
+    /// The text, for places; `None` within the text of a function.
     pub(super) source: Option<&'a str>,
     pub(super) given: &'a [&'a str],
     pub(super) variables: Vec<(String, Slot)>,
     pub(super) labels: Vec<(String, Slot)>,
-    /// The filters that the function in work was called with, and their nodes' number.
+    /// Arguments of the function whose text is being converted: name, filter, number of nodes.
     pub(super) parameters: Vec<(&'static str, Node, usize)>,
     pub(super) slots: usize,
     pub(super) nodes: usize,
@@ -92,7 +92,7 @@ impl Lowering<'_> {
             Term::Arr(Some(items)) => Ok(Node::Array(Some(self.boxed(items)?))),
             Term::Obj(entries) => self.object(entries),
             Term::Neg(of) => match self.term(of)? {
-                // Below the least whole number, it is a double.
+                // A number below the least whole number is a double.
                 Node::Constant(Val::Num(Num::Int(value))) => Ok(match Num::whole(-value) {
                     Ok(less) => Node::Constant(Val::Num(less)),
                     Err(_) => Node::Negate(Box::new(Node::Constant(Val::Num(Num::Int(value))))),
@@ -221,7 +221,8 @@ impl Lowering<'_> {
         })
     }
 
-    /// A long list leans to the left in jaq's tree; this one is balanced.
+    /// Converts a list with commas to a balanced tree; in jaq's tree, a long list leans to the
+    /// left.
     fn commas(&mut self, left: &Term<&str>, right: &Term<&str>) -> Lowered {
         let mut items = vec![right];
         let mut rest = left;

@@ -1,4 +1,4 @@
-//! The nodes that make new values: texts, arrays, objects, operators, functions.
+//! Nodes that make new values: texts, arrays, objects, operators, functions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::value::Val;
 use crate::error_type;
 
 impl Run<'_> {
-    /// The nodes that make new values, which have no path.
+    /// Evaluates a node that makes new values, which have no path.
     pub(super) fn made(&self, node: &Node, scope: Scope<'_>, input: Item, out: &mut Out) -> Flow {
         input.untracked()?;
         let input = input.value;
@@ -69,7 +69,7 @@ impl Run<'_> {
         }
     }
 
-    /// Each pair of outputs, the right one's changing slowest, as jq does it.
+    /// Calls `out` with each pair of outputs; as in jq, the right output changes slowest.
     fn pairs(
         &self,
         left: &Node,
@@ -79,7 +79,7 @@ impl Run<'_> {
         out: &mut dyn FnMut(Val, Val) -> Flow,
     ) -> Flow {
         if right.is_single() {
-            // The left side may then have the input to itself, and change it in place.
+            // The left side may then own the input, and change it in place.
             return match self.last(right, scope, input.clone())? {
                 Some(right) => self.each(left, scope, input, &mut |l| out(l, right.clone())),
                 None => Ok(()),
@@ -113,7 +113,7 @@ impl Run<'_> {
                 })
             });
         }
-        // One value for one key: no need to keep what is made for another.
+        // With a single value for the key, `made` need not be kept for another value.
         let (mut made, mut rest) = (made, entries);
         while let Some(((key, value), later)) = rest.split_first()
             && key.is_single()
@@ -168,8 +168,8 @@ impl Run<'_> {
         }
     }
 
-    /// Calls a function with each combination of its arguments' outputs, those of
-    /// the last changing slowest. `after` are the values of the arguments after these.
+    /// Calls a function with each combination of its arguments' outputs. The outputs of the last
+    /// argument change slowest. `after` are the values of the arguments after these.
     fn apply(
         &self,
         function: &'static Function,
@@ -200,7 +200,7 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
-    /// A key of an object, with what finding its place costs.
+    /// Returns a key of an object, and takes the steps that a search for the key costs.
     pub(super) fn key(&self, key: &Val) -> Result<Arc<str>, Stop> {
         let key = object_key(key)?;
         self.look_up(&key)?;
@@ -218,7 +218,7 @@ fn object_key(key: &Val) -> Result<Arc<str>, Stop> {
     }
 }
 
-/// Whether two values are equal. The forms of one of the specification's error types are, too.
+/// Returns `true` if two values are equal, or are forms of one of the specification's error types.
 fn alike(left: &Val, right: &Val) -> bool {
     match (left, right) {
         (Val::Str(left), Val::Str(right)) => left == right || error_type::same(left, right),

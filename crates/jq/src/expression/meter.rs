@@ -1,10 +1,9 @@
-//! What an evaluation may use, and what it has used.
+//! Limits of an evaluation, and the resources that it has used.
 //!
-//! Every node that is evaluated, every value that is made and every loop in a
-//! function passes here, so what an expression says cannot take more than this.
-//! The counts depend on the expression and its input alone: never on the
-//! machine, the build or the library that parsed the text. So an evaluation that
-//! ends at a limit ends there each time.
+//! Every evaluated node, every new value and every loop in a function is counted here, so no
+//! expression can use more than the limits. The counts depend on the expression and its input
+//! alone: never on the machine, the build or the library that parsed the text. An evaluation
+//! that ends at a limit therefore ends there each time.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,37 +11,38 @@ use std::fmt;
 use super::stop::Stop;
 use super::value::FLAT;
 
-/// The longest text of an expression, in bytes.
+/// Maximum length of the text of an expression, in bytes.
 pub const MAX_TEXT: usize = 8 * 1024;
-/// How deeply brackets, strings within strings and prefixes may nest in the text.
+/// Maximum nesting of brackets, strings within strings and prefixes in the text.
 pub(super) const MAX_NESTING: usize = 48;
-/// The most operators and nodes of one expression, after functions that stand for others.
+/// Maximum number of operators and nodes of one expression, with functions' texts inserted.
 pub(super) const MAX_NODES: usize = 2000;
-/// The most steps of one evaluation.
+/// Maximum number of steps of one evaluation.
 pub const MAX_STEPS: u64 = 200_000;
-/// The most memory that one evaluation may ask for, in bytes; what it gives back is not counted.
+/// Maximum memory that one evaluation may allocate, in bytes. Freed memory still counts.
 pub const MAX_ALLOCATED: u64 = 64 * 1024 * 1024;
-/// The largest value, in bytes of memory.
+/// Maximum size of a value, in bytes of memory.
 pub const MAX_SIZE: u64 = 16 * 1024 * 1024;
-/// How deeply a value may nest. Below the limit of `serde_json`, which reads it again at a replay.
+/// Maximum depth of a value, below the limit of `serde_json`, which reads the value again at a
+/// replay.
 pub const MAX_DEPTH: usize = 100;
-/// How many nodes may be in evaluation within one another.
+/// Maximum number of nodes that may be in evaluation within one another.
 pub(super) const MAX_ACTIVE: usize = 200;
-/// How many bytes are moved in the time of one step.
+/// Number of bytes that are moved in the time of one step.
 const BYTES_PER_STEP: usize = 64;
 
-/// Which limit an evaluation met.
+/// Limit that an evaluation exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// [`MAX_STEPS`].
+    /// The evaluation took more than [`MAX_STEPS`] steps.
     Steps,
-    /// [`MAX_ALLOCATED`].
+    /// The evaluation allocated more than [`MAX_ALLOCATED`] bytes.
     Memory,
-    /// [`MAX_SIZE`].
+    /// A value is larger than [`MAX_SIZE`].
     Size,
-    /// [`MAX_DEPTH`].
+    /// A value is deeper than [`MAX_DEPTH`].
     Depth,
-    /// Too many functions and operators within one another.
+    /// Too many functions and operators are within one another.
     Nesting,
 }
 
@@ -58,26 +58,26 @@ impl fmt::Display for Limit {
     }
 }
 
-/// What an evaluation has used.
+/// Resources that an evaluation has used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
-    /// Of [`MAX_STEPS`].
+    /// Number of steps, limited by [`MAX_STEPS`].
     pub steps: u64,
-    /// Of [`MAX_ALLOCATED`], in bytes.
+    /// Memory in bytes, limited by [`MAX_ALLOCATED`].
     pub allocated: u64,
     /// Bytes of the input, the variables and the result, which have no limit here.
     pub moved: u64,
 }
 
 impl Spent {
-    /// All of it in steps, by the time that it takes.
+    /// The sum of all resources in steps, by the time that they take.
     pub fn work(self) -> u64 {
         let bytes = self.allocated / BYTES_PER_STEP as u64 + self.moved / FLAT as u64;
         self.steps.saturating_add(bytes)
     }
 }
 
-/// Counts one evaluation.
+/// Counter of the resources of one evaluation.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     steps: Cell<u64>,
@@ -86,7 +86,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Takes this many steps.
+    /// Takes this number of steps.
     pub(super) fn steps(&self, count: usize) -> Result<(), Stop> {
         let total = self.steps.get().saturating_add(count as u64);
         self.steps.set(total);
@@ -96,12 +96,12 @@ impl Meter {
         Ok(())
     }
 
-    /// Takes the steps that looking at so many bytes costs.
+    /// Takes the steps for reading this number of bytes.
     pub(super) fn scan(&self, bytes: usize) -> Result<(), Stop> {
         self.steps(bytes / BYTES_PER_STEP)
     }
 
-    /// Takes memory, and the steps of filling it.
+    /// Takes memory, and the steps for filling it.
     pub(super) fn allocate(&self, bytes: usize) -> Result<(), Stop> {
         let total = self.allocated.get().saturating_add(bytes as u64);
         self.allocated.set(total);
@@ -111,7 +111,7 @@ impl Meter {
         self.scan(bytes)
     }
 
-    /// Begins a node; [`Meter::leave`] ends it.
+    /// Begins the evaluation of a node; [`Meter::leave`] ends it.
     pub(super) fn enter(&self) -> Result<(), Stop> {
         self.active.set(self.active.get() + 1);
         if self.active.get() > MAX_ACTIVE {

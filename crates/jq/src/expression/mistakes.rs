@@ -1,7 +1,6 @@
-//! Mistakes that compile: expressions that say something else than is meant.
+//! Mistakes that compile: expressions that have another meaning than intended.
 //!
-//! Texts that cannot be compiled are no business of this module; it finds
-//! nothing in them.
+//! For texts that cannot be compiled, the functions of this module find no mistake.
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Term};
@@ -9,7 +8,7 @@ use jaq_core::path::Part;
 
 use super::parse::parse;
 
-/// Filters whose arguments have the input that they have themselves.
+/// Filters whose arguments get the same input as the filter.
 const SAME_INPUT: [&str; 9] = [
     "select",
     "first",
@@ -22,13 +21,13 @@ const SAME_INPUT: [&str; 9] = [
     "IN",
 ];
 
-/// The first of `keys` that an expression reads of its own input, as `.key`.
+/// Returns the first of `keys` that an expression reads from its own input, as `.key`.
 pub fn key_of_input(text: &str, keys: &[&'static str]) -> Option<&'static str> {
     parse(text, |term, _| Ok(key_in(term, keys))).ok().flatten()
 }
 
-/// Whether an expression gives its input with something assigned, `.a = 1`,
-/// where a comparison gives true or false.
+/// Returns `true` if an expression gives its input with an assignment, `.a = 1`. A comparison
+/// would give true or false.
 pub fn assigns(text: &str) -> bool {
     parse(text, |term, _| Ok(is_assignment(term))).unwrap_or(false)
 }
@@ -44,7 +43,8 @@ fn is_assignment(term: &Term<&str>) -> bool {
     }
 }
 
-/// The first of `keys` that a term reads of the expression's input, which is its own.
+/// Returns the first of `keys` that a term reads from the expression's input, which is also the
+/// term's input.
 fn key_in(term: &Term<&str>, keys: &[&'static str]) -> Option<&'static str> {
     let any = |term: &Term<&str>| key_in(term, keys);
     match term {
@@ -65,7 +65,7 @@ fn key_in(term: &Term<&str>, keys: &[&'static str]) -> Option<&'static str> {
         }
         Term::BinOp(left, BinaryOp::Pipe(None), right) => match **left {
             Term::Id => any(right),
-            // What comes after it has another input.
+            // The terms after it have another input.
             _ => any(left),
         },
         Term::BinOp(left, BinaryOp::Update | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt, _) => {

@@ -1,17 +1,17 @@
-//! Expressions: jq, within bounds.
+//! Expressions: jq, with limits.
 //!
-//! jaq's parser reads the text, a gate lets through what is known here, and an
-//! evaluator of Almanac's own runs it (`docs/adr/0008-expressions.md`). What always holds, whatever the
-//! expression and its input:
+//! jaq's parser reads the text, a check lets through the syntax that is known here, and
+//! Almanac's own evaluator runs it (`docs/adr/0008-expressions.md`). For every expression and
+//! every input:
 //!
-//! - It ends, within [`MAX_STEPS`], [`MAX_ALLOCATED`] bytes and a bounded stack.
+//! - An evaluation ends, within [`MAX_STEPS`], [`MAX_ALLOCATED`] bytes and a bounded stack.
 //! - The same expression on the same input gives the same result, on each
-//!   machine and in each build: no clock, environment, file, random number, hash
-//!   order or system mathematics is in reach.
+//!   machine and in each build: an expression cannot use a clock, the environment, files,
+//!   random numbers, the order of hashes or the system's mathematics.
 //! - Only the text that was compiled is evaluated. A text in data stays a text.
 //!
-//! Where expressions stand in a definition, and which variables each place has,
-//! is left to others.
+//! Other crates decide where a definition may contain expressions, and which variables
+//! each place has.
 
 #![expect(
     clippy::needless_pass_by_value,

@@ -1,4 +1,4 @@
-//! The part of the gate that knows names: variables, patterns and functions.
+//! Check and conversion of names: variables, patterns and functions.
 
 use almanac_base::nearest;
 use jaq_core::load::parse::{Pattern, Term};
@@ -18,7 +18,7 @@ impl Lowering<'_> {
             return Ok(Node::Variable(*slot));
         }
         let bare = name.trim_start_matches('$');
-        // The text of a function sees its own variables alone.
+        // The text of a function can use its own variables only.
         if self.source.is_some()
             && let Some(place) = self.given.iter().position(|given| *given == bare)
         {
@@ -55,8 +55,8 @@ impl Lowering<'_> {
         Err(self.wrong(name, format!("unknown variable `{name}`{hint}")))
     }
 
-    /// Binds the variables of a pattern's alternatives, usually one. Each
-    /// alternative binds all: those of the others to null.
+    /// Binds the variables of a pattern's alternatives, of which there is usually one. Each
+    /// alternative binds all variables: those of the other alternatives to null.
     pub(super) fn patterns(
         &mut self,
         pattern: &Pattern<&str>,
@@ -99,7 +99,7 @@ impl Lowering<'_> {
         Ok(made)
     }
 
-    /// Binds the variables of a pattern, each with the keys that lead to it.
+    /// Binds the variables of a pattern, each with the keys from the value to the variable.
     fn pattern(&mut self, pattern: &Pattern<&str>) -> Result<Vec<Binding>, Invalid> {
         let mut bindings = Vec::new();
         self.bind(pattern, &mut Vec::new(), &mut bindings)?;
@@ -153,7 +153,8 @@ impl Lowering<'_> {
                 return Ok(node);
             }
         }
-        // What the caller gives like variables, and jq like functions.
+        // The caller gives these values like variables, and expressions read them like jq's
+        // functions.
         if let Some(hidden) = HIDDEN
             .iter()
             .find(|hidden| hidden.strip_suffix("()") == Some(name))
@@ -190,7 +191,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Puts the text of a function in place of its call.
+    /// Inserts the text of a function in place of its call.
     fn inline(
         &mut self,
         parameters: &[&'static str],

@@ -1,84 +1,84 @@
-//! What an expression is compiled to: the tree that is evaluated.
+//! Nodes of a compiled expression: the tree that is evaluated.
 //!
-//! It is of Almanac's own: the parser's library decides nothing after this.
+//! The tree is Almanac's own: the parser's library has no influence after it is made.
 
 use super::builtin::{Control, Function};
 use super::formats::Format;
 use super::value::Val;
 
-/// A variable, by the place of its binding: no two bindings of an expression share one.
+/// Place of a variable's binding. No two bindings of an expression have the same place.
 pub(super) type Slot = usize;
 
 /// A filter: a value in, any number of values out.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
-    /// `.`
+    /// The filter `.`, which outputs its input.
     Identity,
-    /// `..`
+    /// The filter `..`, which outputs its input and all values below it.
     Recurse,
     Constant(Val),
     Variable(Slot),
     /// A variable that the caller gives, by its place in the list of names.
     Given(usize),
-    /// A UUID made of a seed that the caller gives, another one at each evaluation.
+    /// A UUID made from a seed that the caller gives, different at each evaluation.
     Uuid(usize),
     /// A string with values in it.
     Text(Format, Vec<Piece>),
-    /// `[…]`
+    /// An array of a filter's outputs: `[…]`
     Array(Option<Box<Node>>),
-    /// `{…}`
+    /// An object of keys and values: `{…}`
     Object(Vec<(Node, Node)>),
-    /// `-x`
+    /// A negated value: `-x`
     Negate(Box<Node>),
     Pipe(Box<Node>, Box<Node>),
     Comma(Box<Node>, Box<Node>),
-    /// `f as PATTERN | body`
+    /// A binding: `f as PATTERN | body`
     Bind(Box<Node>, Vec<Binding>, Box<Node>),
-    /// `f as PATTERN ?// PATTERN | body`: the first that does not fail
+    /// A choice of patterns: `f as PATTERN ?// PATTERN | body` uses the first that does not fail
     BindFirst(Box<Node>, Vec<Vec<Binding>>, Box<Node>),
-    /// `a // b`
+    /// An alternative: `a // b`
     Alternative(Box<Node>, Box<Node>),
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
     Math(Math, Box<Node>, Box<Node>),
     Compare(Comparison, Box<Node>, Box<Node>),
-    /// `path = value`
+    /// An assignment: `path = value`
     Assign(Box<Node>, Box<Node>),
-    /// `path |= filter`
+    /// An update: `path |= filter`
     Update(Box<Node>, Box<Node>),
-    /// `path += value` and its like
+    /// An arithmetic update: `path += value` and the like
     UpdateMath(Math, Box<Node>, Box<Node>),
-    /// `path //= value`
+    /// An update of missing values: `path //= value`
     UpdateAlternative(Box<Node>, Box<Node>),
     If(Box<Node>, Box<Node>, Box<Node>),
-    /// `try body catch handler`
+    /// An error handler: `try body catch handler`
     Try(Box<Node>, Option<Box<Node>>),
     Label(Slot, Box<Node>),
     Break(Slot),
-    /// `of[key]`; optional: nothing where that is an error
+    /// An access to a key: `of[key]`; if optional, an error gives no output
     Index {
         of: Box<Node>,
         key: Box<Node>,
         optional: bool,
     },
-    /// `of[from:to]`
+    /// An access to a range: `of[from:to]`
     Slice {
         of: Box<Node>,
         from: Option<Box<Node>>,
         to: Option<Box<Node>>,
         optional: bool,
     },
-    /// `of[]`
+    /// All children of a value: `of[]`
     Iterate {
         of: Box<Node>,
         optional: bool,
     },
     Reduce(Box<Fold>),
-    /// With what is put out for each.
+    /// The fold `foreach`, with the filter for the output of each state.
     Foreach(Box<Fold>, Option<Box<Node>>),
     /// A function of its input and its arguments' values.
     Apply(&'static Function, Vec<Node>),
-    /// A function that decides when its arguments are evaluated, and on what.
+    /// A function that decides when to evaluate its arguments, and on which input.
     Control(Control, Vec<Node>),
 }
 
@@ -89,17 +89,17 @@ pub(super) enum Piece {
     Value(Node),
 }
 
-/// A variable of a pattern, and the keys that lead to it.
+/// A variable of a pattern, and the keys from the value to the variable.
 #[derive(Debug, Clone)]
 pub(super) struct Binding {
     pub(super) slot: Slot,
     pub(super) keys: Vec<Node>,
-    /// The variable of another alternative: null here.
+    /// `true` for a variable of another alternative, which is null here.
     pub(super) absent: bool,
 }
 
 impl Binding {
-    /// A variable that has the whole value.
+    /// Binds a variable to the whole value.
     pub(super) fn whole(slot: Slot) -> Self {
         Self {
             slot,
@@ -109,7 +109,7 @@ impl Binding {
     }
 }
 
-/// `reduce` or `foreach`: `source as pattern (start; update)`.
+/// A fold, `reduce` or `foreach`: `source as pattern (start; update)`.
 #[derive(Debug, Clone)]
 pub(super) struct Fold {
     pub(super) source: Node,
@@ -147,7 +147,8 @@ impl Piece {
 }
 
 impl Node {
-    /// Whether it surely puts out one value, or fails. So the order of evaluation cannot show.
+    /// Returns `true` if the node certainly outputs one value or fails. The order of evaluation
+    /// then makes no difference.
     pub(super) fn is_single(&self) -> bool {
         match self {
             Self::Identity

@@ -1,4 +1,4 @@
-//! Numbers: whole ones are exact, the others are IEEE doubles and finite.
+//! Numbers: whole numbers are exact, and the others are finite IEEE doubles.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -20,11 +20,11 @@ pub(super) enum Num {
 
 const LEAST: i128 = i64::MIN as i128;
 const GREATEST: i128 = u64::MAX as i128;
-/// Below this, each whole double is one whole number.
+/// Limit below which each whole double stands for exactly one whole number.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl Num {
-    /// A result of arithmetic: whole if it is.
+    /// Converts a result of arithmetic to a whole number if it is one.
     pub(super) fn of(value: f64) -> Result<Self, Stop> {
         if !value.is_finite() {
             return Err(Stop::error("the result is not a finite number"));
@@ -61,8 +61,8 @@ impl Num {
         }
     }
 
-    /// A number as `tonumber` takes it: perhaps signed, with or without digits before or after
-    /// its point, with spaces around it.
+    /// Reads a number as `tonumber` does: perhaps signed, with or without digits before or after
+    /// the point, with spaces around it.
     pub(super) fn spelt(text: &str) -> Option<Self> {
         let text = text.trim_matches([' ', '\t', '\n', '\r']);
         let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -74,13 +74,13 @@ impl Num {
         Self::literal(text)
     }
 
-    /// As jq writes it into a text.
+    /// Writes the number into a text as jq does.
     pub(super) fn write(self, to: &mut String) {
         use std::fmt::Write as _;
-        // Writing to a text does not fail.
+        // Writing to a `String` cannot fail.
         let _written = match self {
             Self::Int(value) => write!(to, "{value}"),
-            // Given as `1.0`: computed ones are whole.
+            // The input wrote this number as `1.0`; computed ones are whole.
             Self::Float(value) if value.fract() == 0.0 && value.abs() <= EXACT => {
                 write!(to, "{value:.1}")
             }
@@ -118,7 +118,7 @@ impl Num {
         }
     }
 
-    /// The whole number below or at it, for indices.
+    /// Returns the greatest whole number not above this one, for indices.
     pub(super) fn index(self) -> i64 {
         match self {
             Self::Int(value) => i64::try_from(value).unwrap_or(i64::MAX),
@@ -126,7 +126,7 @@ impl Num {
         }
     }
 
-    /// The whole number next to it towards zero, for places in arrays.
+    /// Returns the number rounded towards zero, for places in arrays.
     pub(super) fn place(self) -> i64 {
         match self {
             Self::Int(_) => self.index(),
@@ -168,7 +168,7 @@ impl Num {
         }
     }
 
-    /// Of the whole parts, with the sign of the left one.
+    /// Returns the remainder of the whole parts, with the sign of the left number.
     pub(super) fn remainder(self, other: Self) -> Result<Self, Stop> {
         let whole = |number: Self| match number {
             Self::Int(value) => value,
@@ -188,13 +188,13 @@ impl Num {
     }
 }
 
-/// The shortest digits that give the double again, with an exponent where jq writes one.
+/// Writes the shortest digits that identify the double, with an exponent if jq writes one.
 fn write_float(value: f64, to: &mut String) {
     let scientific = format!("{:e}", value.abs());
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits: String = digits.chars().filter(|digit| *digit != '.').collect();
     let length = i32::try_from(digits.len()).unwrap_or(i32::MAX);
-    // Where the point stands, in digits from the first.
+    // Position of the decimal point, in digits from the first.
     let point = 1 + exponent.parse::<i32>().unwrap_or(0);
     if value < 0.0 {
         to.push('-');
@@ -219,7 +219,7 @@ fn write_float(value: f64, to: &mut String) {
     }
 }
 
-/// A total order: whole numbers and doubles are compared exactly.
+/// A total order in which whole numbers and doubles are compared exactly.
 impl Ord for Num {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
@@ -233,7 +233,7 @@ impl Ord for Num {
 
 fn mixed(whole: i128, float: f64) -> Ordering {
     let (below, rest) = (float.floor(), float - float.floor());
-    // The cast saturates, far beyond each whole number.
+    // The cast saturates at a value far beyond each whole number.
     whole.cmp(&(below as i128)).then(if rest > 0.0 {
         Ordering::Less
     } else {

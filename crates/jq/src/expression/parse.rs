@@ -1,5 +1,5 @@
-//! From a text to jaq's syntax tree, with bounds on the text before each step
-//! that recurses: the lexer, the parser, and what walks or drops the tree.
+//! Parsing of a text to jaq's syntax tree. Limits on the text are checked before each step
+//! that recurses: the lexer, the parser, and the code that walks or drops the tree.
 
 use jaq_core::load::lex::{self, Lexer, Tok, Token};
 use jaq_core::load::parse::{Parser, Term};
@@ -7,10 +7,10 @@ use jaq_core::load::parse::{Parser, Term};
 use super::meter::{MAX_NESTING, MAX_TEXT};
 use super::prepare::{Prepared, arranged, prepared};
 
-/// What is wrong with a text, and where.
+/// A mistake in a text, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Invalid {
-    /// In bytes from its beginning.
+    /// Place of the mistake in the text, in bytes from 0.
     pub(super) offset: usize,
     pub(super) message: String,
 }
@@ -24,13 +24,13 @@ impl Invalid {
     }
 }
 
-/// How deeply operators may stand within one another, brackets and keywords counted [`ATOM`] times.
+/// Maximum nesting of operators; brackets and keywords count [`ATOM`] times.
 const MAX_CHAIN: usize = 150;
-/// The parser takes this much more stack for a bracket or a keyword than for an operator.
+/// Factor by which the parser takes more stack for a bracket or a keyword than for an operator.
 const ATOM: usize = 3;
 
-/// Reads a text and hands on its syntax tree, with the text that it was made of.
-/// Places that `then` tells are in that text.
+/// Parses a text and gives the syntax tree to `then`, with the text from which the tree was
+/// made. Places in errors of `then` refer to that text.
 pub(super) fn parse<T>(
     text: &str,
     then: impl FnOnce(&Term<&str>, &str) -> Result<T, Invalid>,
@@ -79,7 +79,7 @@ fn read<T>(
     then(&term, text)
 }
 
-/// Where a part of a text begins in it, in bytes; 0 for what is no part of it.
+/// Position of a part in a text, in bytes; 0 if `part` is not a part of the text.
 pub(super) fn place(text: &str, part: &str) -> usize {
     let offset = (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
     if offset <= text.len() { offset } else { 0 }
@@ -105,9 +105,9 @@ fn excerpt(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// Refuses a text whose brackets and strings nest so deeply that the lexer would.
+/// Refuses a text whose brackets and strings nest more deeply than the lexer can recurse.
 fn nesting(text: &str) -> Result<(), Invalid> {
-    // What closes each open bracket; `"` stands for an open string.
+    // The closing bracket of each open bracket; `"` stands for an open string.
     let mut open = Vec::new();
     let mut characters = text.char_indices();
     while let Some((at, character)) = characters.next() {
@@ -124,7 +124,7 @@ fn nesting(text: &str) -> Result<(), Invalid> {
             '(' => open.push(')'),
             '[' => open.push(']'),
             '{' => open.push('}'),
-            // A bracket that closes nothing, or another one, is the lexer's to refuse.
+            // The lexer refuses a bracket that closes no bracket, or another kind of bracket.
             ')' | ']' | '}' => drop(open.pop()),
             '#' => drop(characters.by_ref().find(|(_, c)| *c == '\n')),
             _ => {}
@@ -137,12 +137,12 @@ fn nesting(text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// How deeply the parser recurses on these tokens at most, and the tree that it makes.
+/// Maximum depth of recursion of the parser on these tokens, and of the tree that results.
 fn chain(tokens: &[Token<&str>]) -> usize {
     let (mut keywords, mut run, mut longest, mut inner, mut commas) = (0, 0, 0, 0, 0);
     let mut operand = false;
     for Token(text, kind) in tokens {
-        // After what a `-` is a sign.
+        // A `-` that follows no operand is a sign.
         let after_operand = std::mem::take(&mut operand);
         match (kind, *text) {
             (Tok::Block(tokens), _) => {
@@ -176,6 +176,6 @@ fn chain(tokens: &[Token<&str>]) -> usize {
             _ => operand = true,
         }
     }
-    // Only dropping the tree recurses through its commas, in small frames.
+    // Only dropping the tree recurses through commas, in small stack frames.
     keywords + longest + inner + commas / 10
 }

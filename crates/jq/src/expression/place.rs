@@ -1,4 +1,4 @@
-//! A value and where it was found, for what asks for paths.
+//! Values with their places, for filters that need paths.
 
 use std::sync::Arc;
 
@@ -6,21 +6,21 @@ use super::meter::{Limit, MAX_DEPTH};
 use super::stop::Stop;
 use super::value::Val;
 
-/// A value on its way, with its path if paths are asked for.
+/// A value in evaluation, with its path if paths are needed.
 #[derive(Debug, Clone)]
 pub(super) struct Item {
     pub(super) value: Val,
     pub(super) place: Place,
 }
 
-/// Where a value was found.
+/// Place of a value in the input.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
-    /// Nobody asks.
+    /// No filter needs the path.
     Untracked,
-    /// Where the search began.
+    /// The place at which the search began.
     Root,
-    /// Below another place.
+    /// A place below another place.
     Below(Arc<Below>),
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Below {
 }
 
 impl Item {
-    /// A value whose path nobody asks for.
+    /// Makes an item of a value whose path is not needed.
     pub(super) fn of(value: Val) -> Self {
         Self {
             value,
@@ -40,7 +40,7 @@ impl Item {
         }
     }
 
-    /// A value where a search for paths begins.
+    /// Makes an item of a value at which a search for paths begins.
     pub(super) fn root(value: Val) -> Self {
         Self {
             value,
@@ -48,7 +48,7 @@ impl Item {
         }
     }
 
-    /// An error if paths are asked for.
+    /// Returns an error if the item's path is needed.
     pub(super) fn untracked(&self) -> Result<(), Stop> {
         match self.place {
             Place::Untracked => Ok(()),
@@ -60,7 +60,7 @@ impl Item {
 }
 
 impl Place {
-    /// A place below this one. A path is no longer than a value is deep.
+    /// Returns the place below this one. A path is no longer than a value is deep.
     pub(super) fn below(&self, key: impl FnOnce() -> Val) -> Result<Self, Stop> {
         let length = match self {
             Self::Untracked => return Ok(Self::Untracked),
@@ -77,7 +77,7 @@ impl Place {
         })))
     }
 
-    /// Its keys, from the beginning of the search.
+    /// Keys of the place, from the beginning of the search.
     pub(super) fn keys(&self) -> Vec<Val> {
         let mut keys = Vec::new();
         let mut place = self;

@@ -1,42 +1,42 @@
-//! jq's spellings that jaq's lexer and parser do not know, written as they know them.
+//! Rewrites syntax of jq that jaq's lexer and parser do not know into syntax that they know.
 //!
-//! Two passes: one over the text, for numbers (`.5`, `1.`) and surrogate pairs
-//! (`\ud83d\ude00`); one over the tokens, for patterns (`{$a: [$b]}`, `?//`), for
-//! what is folded (`reduce .[] / 2 as $x`) and for how tightly `as` binds
+//! The first pass goes over the text, for numbers (`.5`, `1.`) and surrogate pairs
+//! (`\ud83d\ude00`). The second pass goes over the tokens, for patterns (`{$a: [$b]}`, `?//`),
+//! for the sources of folds (`reduce .[] / 2 as $x`) and for the precedence of `as`
 //! (`1 + 2 as $x | …` is `1 + (2 as $x | …)`).
 
 use jaq_core::load::lex::{StrPart, Tok, Token};
 
 use super::parse::Invalid;
 
-/// A text with numbers and escapes as jaq reads them.
+/// A text with numbers and escapes in the form that jaq reads.
 pub(super) struct Prepared {
     pub(super) text: String,
-    /// Where the texts part: in the new one, and in the original.
+    /// Pairs of corresponding places: in the new text, and in the original.
     changes: Vec<(usize, usize)>,
 }
 
 impl Prepared {
-    /// The place in the original text.
+    /// Returns the place in the original text.
     pub(super) fn original(&self, offset: usize) -> usize {
         let change = self.changes.iter().rev().find(|(new, _)| *new <= offset);
         change.map_or(offset, |(new, old)| old + (offset - new))
     }
 }
 
-/// Words after which a term begins.
+/// Keywords after which a term begins.
 const BEFORE_A_TERM: [&str; 13] = [
     "if", "then", "elif", "else", "and", "or", "try", "catch", "reduce", "foreach", "as", "label",
     "def",
 ];
 
-/// Rewrites numbers and surrogate pairs; anything else stays as it is.
+/// Rewrites numbers and surrogate pairs, and leaves the rest unchanged.
 pub(super) fn prepared(original: &str) -> Prepared {
     let mut text = String::with_capacity(original.len() + 8);
     let mut changes = Vec::new();
-    // What closes each open bracket; `"` stands for an open string.
+    // The closing bracket of each open bracket; `"` stands for an open string.
     let mut open = Vec::new();
-    // Whether a term has just ended, so that a `.` goes on with it.
+    // `true` if a term has just ended, so that a `.` continues it.
     let mut after_term = false;
     let mut rest = original;
     while let Some(next) = rest.chars().next() {
@@ -57,7 +57,7 @@ pub(super) fn prepared(original: &str) -> Prepared {
     Prepared { text, changes }
 }
 
-/// How many bytes belong together, and what is written in place of them.
+/// Number of bytes that belong together, and their replacement, if any.
 type Piece = (usize, Option<String>);
 
 fn within_string(rest: &str, next: char, open: &mut Vec<char>, after_term: &mut bool) -> Piece {
@@ -81,7 +81,7 @@ fn within_string(rest: &str, next: char, open: &mut Vec<char>, after_term: &mut 
     }
 }
 
-/// `\ud83d\ude00`; a second half alone is U+FFFD, as in jq.
+/// Reads `\ud83d\ude00`. A second half alone becomes U+FFFD, as in jq.
 fn surrogates(rest: &str) -> Piece {
     let unit = |text: &str| {
         let digits = text.strip_prefix("\\u")?.get(..4)?;
@@ -110,7 +110,7 @@ fn outside(rest: &str, next: char, open: &mut Vec<char>, after_term: &mut bool) 
     let digits = |text: &str| length_of(text, |c| c.is_ascii_digit());
     match next {
         '#' => {
-            // Up to the end of a line; jaq looks further after a backslash.
+            // A comment ends with the line; jaq continues it after a backslash.
             (rest.find('\n').unwrap_or(rest.len()), None)
         }
         '"' => {
@@ -162,7 +162,7 @@ fn outside(rest: &str, next: char, open: &mut Vec<char>, after_term: &mut bool) 
     }
 }
 
-/// A number that begins with digits: `1`, `1.5e3`, and `1.`, to which a zero is added.
+/// Reads a number that begins with digits: `1`, `1.5e3`, and `1.`, to which a zero is added.
 fn number(rest: &str, whole: usize) -> Piece {
     let after = &rest[whole..];
     let Some(fraction) = after.strip_prefix('.') else {
@@ -182,7 +182,7 @@ fn number(rest: &str, whole: usize) -> Piece {
     (length, Some(format!("{before}.0{exponent}")))
 }
 
-/// The length of `e3`, `E-3` and the like at the beginning of a text.
+/// Returns the length of `e3`, `E-3` and the like at the beginning of a text.
 fn exponent(text: &str) -> usize {
     let Some(rest) = text.strip_prefix(['e', 'E']) else {
         return 0;
@@ -199,21 +199,21 @@ fn exponent(text: &str) -> usize {
 
 type Tokens<'t> = Vec<Token<&'t str>>;
 
-/// How many of the brackets that are added here may stand within one another.
+/// Maximum nesting of the brackets that are added here.
 const MAX_ADDED: usize = 40;
-/// The first of a list of patterns that stand for alternatives. No text can name it.
+/// Name of the first of a list of alternative patterns. No text can contain this name.
 pub(super) const ALTERNATIVES: &str = "$*";
-/// Operators that bind more tightly than `as`, in which jq disagrees with jaq.
+/// Operators that bind more tightly than `as` in jq, but not in jaq.
 const TIGHT: [&str; 24] = [
     ",", "//", "or", "and", "==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "=", "|=",
     "+=", "-=", "*=", "/=", "%=", "//=", "?//",
 ];
-/// Words that end a term before `as`, or begin what it stands in.
+/// Keywords that end a term before `as`, or that begin the part which contains `as`.
 const KEYWORDS: [&str; 12] = [
     "if", "then", "elif", "else", "try", "catch", "reduce", "foreach", "as", "label", "def", "end",
 ];
 
-/// Arranges tokens as jaq parses them, in all brackets.
+/// Arranges tokens in the form that jaq parses, in all brackets.
 pub(super) fn arranged(tokens: Tokens<'_>) -> Result<Tokens<'_>, Invalid> {
     within(tokens, false, 0)
 }
@@ -231,15 +231,15 @@ fn within(tokens: Tokens<'_>, object: bool, added: usize) -> Result<Tokens<'_>, 
         let inner = tokens.split_off(from);
         tokens.push(bracketed("(", ")", inner));
         tokens.extend(rest);
-        // The brackets that were just added are looked into with all others.
+        // The brackets that were just added are processed together with all others.
         return within(tokens, object, added + 1);
     }
     let mut made: Tokens<'_> = Vec::with_capacity(tokens.len());
     let mut rest = tokens.into_iter().peekable();
-    // Where the source of each open fold begins.
+    // Positions at which the sources of the open folds begin.
     let mut folds: Vec<usize> = Vec::new();
     while let Some(token) = rest.next() {
-        // A key of an object may be any word.
+        // A keyword can be the key of an object.
         let key = object
             && rest
                 .peek()
@@ -283,7 +283,7 @@ fn within(tokens: Tokens<'_>, object: bool, added: usize) -> Result<Tokens<'_>, 
     Ok(made)
 }
 
-/// A token with what its brackets hold arranged.
+/// Arranges the tokens within the brackets of a token.
 fn inside(Token(text, token): Token<&str>, added: usize) -> Result<Token<&str>, Invalid> {
     Ok(match token {
         Tok::Block(tokens) => {
@@ -303,7 +303,7 @@ fn inside(Token(text, token): Token<&str>, added: usize) -> Result<Token<&str>, 
     })
 }
 
-/// A comparison of kinds of tokens, which have none.
+/// Stands for the kind `Tok::Word` in comparisons, because kinds of tokens are not comparable.
 struct Word;
 
 impl PartialEq<Word> for Tok<&str> {
@@ -326,7 +326,7 @@ fn alternatives(patterns: Vec<Token<&str>>) -> Token<&str> {
     bracketed("[", "]", inner)
 }
 
-/// A pattern in which `{$a: P}` is `{$a, a: P}`.
+/// Rewrites a pattern: `{$a: P}` becomes `{$a, a: P}`.
 fn pattern(Token(text, token): Token<&str>, added: usize) -> Result<Token<&str>, Invalid> {
     let Tok::Block(tokens) = token else {
         return Ok(Token(text, token));
@@ -337,7 +337,7 @@ fn pattern(Token(text, token): Token<&str>, added: usize) -> Result<Token<&str>,
     let object = text.starts_with('{');
     let mut made = Vec::with_capacity(tokens.len());
     let mut rest = tokens.into_iter().peekable();
-    // Whether what comes is a pattern, not a key.
+    // `true` if the next part is a pattern, not a key.
     let mut value = !object;
     while let Some(token) = rest.next() {
         match token.0 {
@@ -361,7 +361,7 @@ fn pattern(Token(text, token): Token<&str>, added: usize) -> Result<Token<&str>,
     Ok(Token(text, Tok::Block(made)))
 }
 
-/// Puts what is folded into brackets where it has operators.
+/// Encloses the source of a fold in brackets if it contains operators.
 fn fold_source(made: &mut Tokens<'_>, from: usize) {
     let source = made.get(from..).unwrap_or_default();
     let operators = source
@@ -374,8 +374,8 @@ fn fold_source(made: &mut Tokens<'_>, from: usize) {
     }
 }
 
-/// The tokens that an `as` binds, with all that it binds them for, where an
-/// operator stands before them.
+/// Returns the range of the tokens that an `as` binds, with its body, if an operator stands
+/// before them.
 fn loose(tokens: &[Token<&str>]) -> Option<(usize, usize)> {
     let mut folds = 0_usize;
     for (at, Token(text, kind)) in tokens.iter().enumerate() {
@@ -396,7 +396,7 @@ fn loose(tokens: &[Token<&str>]) -> Option<(usize, usize)> {
     None
 }
 
-/// Where the term before `as` begins, if a binary operator other than `|` stands before it.
+/// Returns the position of the term before `as` if a binary operator other than `|` precedes it.
 fn begin(before: &[Token<&str>]) -> Option<usize> {
     let mut at = before.len();
     while let Some(Token(text, kind)) = at.checked_sub(1).and_then(|at| before.get(at)) {
@@ -410,7 +410,7 @@ fn begin(before: &[Token<&str>]) -> Option<usize> {
         };
         match kind {
             Tok::Word if KEYWORDS.contains(text) => return None,
-            // Without a term before it, it is a sign.
+            // Without a term before the operator, it is a sign.
             Tok::Sym | Tok::Word if TIGHT.contains(text) && ends_a_term(at - 1) => {
                 return Some(at);
             }
@@ -422,7 +422,7 @@ fn begin(before: &[Token<&str>]) -> Option<usize> {
     None
 }
 
-/// Where the body of an `as` ends: at the end of its brackets, or of the part of an `if`.
+/// Returns the end of the body of an `as`: the end of its brackets, or of the part of an `if`.
 fn end(tokens: &[Token<&str>], from: usize) -> usize {
     let mut ifs = 0_usize;
     for (at, Token(text, kind)) in tokens.iter().enumerate().skip(from) {

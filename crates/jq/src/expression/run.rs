@@ -1,9 +1,9 @@
-//! The evaluator: a node, its input, and a receiver of its outputs.
+//! The evaluator of nodes, which gives the outputs of a node to a receiver.
 //!
-//! Outputs are pushed: a node calls `out` for each, and `out` evaluates what
-//! comes after. So nothing is computed that nobody asks for (`first(f)` ends `f`
-//! at its first output), and the stack holds no more than the nodes that are in
-//! evaluation, which [`Meter::enter`] counts.
+//! Outputs are pushed: a node calls `out` for each output, and `out` evaluates the next part.
+//! So only outputs that are needed are computed (`first(f)` ends `f` at its first output), and
+//! the stack holds no more than the nodes that are in evaluation, which [`Meter::enter`]
+//! counts.
 
 use std::cell::{Cell, RefCell};
 
@@ -16,14 +16,14 @@ use super::place::{Item, Place};
 use super::stop::{Flow, Stop};
 use super::value::Val;
 
-/// Receives the outputs of a node.
+/// Receiver of the outputs of a node.
 pub(super) type Out<'o> = dyn FnMut(Item) -> Flow + 'o;
 
-/// One evaluation.
+/// State of one evaluation.
 pub(super) struct Run<'r> {
     pub(super) meter: Meter,
     pub(super) patterns: RefCell<Patterns>,
-    /// The variables that the caller gave.
+    /// Values of the variables that the caller gave.
     pub(super) given: &'r [Val],
     labels: Cell<u64>,
     uuids: Cell<u64>,
@@ -144,7 +144,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Evaluates a node without regard to paths.
+    /// Evaluates a node without tracking paths.
     pub(super) fn each(
         &self,
         node: &Node,
@@ -155,7 +155,7 @@ impl<'r> Run<'r> {
         self.eval(node, scope, Item::of(input), &mut |item| out(item.value))
     }
 
-    /// The last output of a node, if it has any.
+    /// Returns the last output of a node, if there is any.
     pub(super) fn last(
         &self,
         node: &Node,
@@ -170,7 +170,7 @@ impl<'r> Run<'r> {
         Ok(last)
     }
 
-    /// All outputs of a node.
+    /// Returns all outputs of a node.
     pub(super) fn collect(
         &self,
         node: &Node,
@@ -186,7 +186,7 @@ impl<'r> Run<'r> {
         Ok(items)
     }
 
-    /// Binds a pattern's variables, and goes on with `then`.
+    /// Binds a pattern's variables, and continues with `then`.
     pub(super) fn bind(
         &self,
         bindings: &[Binding],
@@ -237,7 +237,7 @@ impl<'r> Run<'r> {
         })
     }
 
-    /// Binds the first pattern that neither fails itself nor has the body fail.
+    /// Binds the first pattern for which neither the pattern nor the body fails.
     fn bind_first(
         &self,
         alternatives: &[Vec<Binding>],
@@ -280,7 +280,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// The next UUID of a seed: the same in each replay, and no secret.
+    /// Returns the next UUID of a seed: the same in each replay, and not secret.
     fn uuid(&self, seed: &Val) -> Result<Val, Stop> {
         let number = self.uuids.get();
         self.uuids.set(number + 1);
@@ -310,8 +310,8 @@ impl<'r> Run<'r> {
         self.labels.get()
     }
 
-    /// Evaluates, and tells what went wrong in the node from what went wrong in
-    /// the receiver: the former is the answer's inside, the latter its outside.
+    /// Evaluates a node, and distinguishes its errors from those of the receiver: the inner result
+    /// is the node's, the outer one the receiver's.
     fn guarded(
         &self,
         node: &Node,
@@ -341,7 +341,8 @@ impl<'r> Run<'r> {
         out: &mut Out,
     ) -> Flow {
         let mut any = false;
-        // An error on the left is an error, as in jq: `(f)? // g` is the way around it.
+        // An error on the left is an error, as in jq. An expression can use `(f)? // g` to avoid
+        // it.
         self.eval(first, scope, input.clone(), &mut |item| {
             if item.value.is_true() {
                 any = true;
@@ -366,7 +367,7 @@ impl<'r> Run<'r> {
         let place = input.place.clone();
         match self.guarded(body, scope, input, out)? {
             Err(Stop::Error(error)) => match handler {
-                // What a handler puts out has no path.
+                // The outputs of a handler have no path.
                 Some(handler) => self.each(handler, scope, error, &mut |value| {
                     let item = Item {
                         value: Val::Null,
@@ -396,7 +397,7 @@ impl<'r> Run<'r> {
 }
 
 impl Item {
-    /// A value that is computed from this one, and so has no path of its own.
+    /// Makes an item of a value that is computed from this one, and so has no path of its own.
     fn computed(self, value: Val) -> Result<Self, Stop> {
         match self.place {
             Place::Untracked => Ok(Self::of(value)),

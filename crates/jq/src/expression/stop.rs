@@ -1,21 +1,21 @@
-//! Why an evaluation ends before its end.
+//! Reasons for an evaluation to end early.
 
 use super::meter::Limit;
 use super::value::Val;
 
-/// What a part of an evaluation answers: it went on to its end, or did not.
+/// Result of a part of an evaluation: it ran to its end, or stopped early.
 pub(super) type Flow = Result<(), Stop>;
 
-/// Why it did not.
+/// Reason for an early end.
 #[derive(Debug, Clone)]
 pub(super) enum Stop {
     /// An error of the expression, which `try` catches.
     Error(Val),
-    /// `break`, on its way to the `label` of this number.
+    /// A `break` that ends the `label` with this number.
     Break(u64),
-    /// A limit. Nothing catches it.
+    /// An exceeded limit, which `try` cannot catch.
     Exceeded(Limit),
-    /// The receiver of an output wants no more; it has kept why.
+    /// The receiver of an output needs no more. It has stored the reason.
     Abandoned,
 }
 

@@ -1,8 +1,8 @@
 //! Data with expressions in it, as definitions write it.
 //!
-//! A string that is `${ … }` as a whole is an expression; all other strings are
-//! themselves. `$${ … }` is the text `${ … }`, `$$${ … }` is `$${ … }`. Keys are never expressions, and
-//! neither is anything in what an expression gives.
+//! A string that is `${ … }` as a whole is an expression. All other strings are literal.
+//! `$${ … }` is the text `${ … }`, and `$$${ … }` is `$${ … }`. Keys are never expressions, and
+//! the result of an expression never contains expressions.
 
 use serde_json::{Map, Value};
 
@@ -20,20 +20,20 @@ enum Part {
     Map(Vec<(String, Part)>),
 }
 
-/// An expression of a template that is wrong or failed.
+/// Error of an expression of a template: the expression is wrong or failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct TemplateError {
-    /// Where: a JSON pointer into the template, empty for the whole.
+    /// Place of the expression: a JSON pointer into the template, empty for the whole.
     pub pointer: String,
-    /// How many bytes of the string come before the expression's text.
+    /// Number of bytes of the string before the expression's text.
     pub before: usize,
-    /// What is wrong with it.
+    /// Error of the expression.
     pub error: ExpressionError,
 }
 
 impl Template {
-    /// Compiles a value. All mistakes at once, in the value's order.
+    /// Compiles a value. The error has all mistakes, in the value's order.
     pub fn compile(value: &Value, variables: &[&str]) -> Result<Self, Vec<TemplateError>> {
         let mut errors = Vec::new();
         let part = part(value, variables, &mut String::new(), &mut errors);
@@ -44,7 +44,8 @@ impl Template {
         }
     }
 
-    /// Fills it in, on an input and with variables as [`Expression::evaluate`] takes them.
+    /// Evaluates the template, on an input and with variables as [`Expression::evaluate`] takes
+    /// them.
     pub fn evaluate(
         &self,
         input: &Value,
@@ -53,7 +54,7 @@ impl Template {
         self.0.evaluate(input, variables, &mut String::new())
     }
 
-    /// The value itself, if it has no expression.
+    /// Returns the value itself if it contains no expression.
     pub fn as_constant(&self) -> Option<&Value> {
         match &self.0 {
             Part::Constant(value) => Some(value),
@@ -62,7 +63,8 @@ impl Template {
     }
 }
 
-/// The expression in a string, with what stands before it; none in a plain string.
+/// Returns the expression in a string, and the number of bytes before the expression. `None` for
+/// a literal string.
 pub fn expression_in(text: &str) -> Option<(usize, &str)> {
     let trimmed = text.trim();
     let inner = trimmed.strip_prefix("${")?.strip_suffix('}')?;
@@ -134,7 +136,7 @@ fn string(text: &str, variables: &[&str], pointer: &str, errors: &mut Vec<Templa
     }
 }
 
-/// A text without one `$` of those that its `{` follows, if they are two or more.
+/// Removes one `$` from a text that begins with two or more of them and a `{`.
 pub fn unescaped(text: &str) -> String {
     let dollars = text.trim_start();
     let rest = dollars.trim_start_matches('$');
@@ -144,15 +146,15 @@ pub fn unescaped(text: &str) -> String {
     text.to_owned()
 }
 
-/// Where a text that is no expression has `${ … }` in it, in bytes: it does
-/// nothing there. One with a `$` before it is meant as text.
+/// Returns the position, in bytes, of `${ … }` within a text that is no expression. There it
+/// has no effect. A `${` after another `$` is meant as text.
 pub fn within(text: &str) -> Option<usize> {
     let found = text.match_indices("${").map(|(at, _)| at);
     let mut meant = found.filter(|at| !text[..*at].ends_with('$'));
     meant.find(|at| text[*at..].contains('}'))
 }
 
-/// Works below a key, and takes it off the pointer again (RFC 6901).
+/// Does work below a key, and then removes the key from the pointer (RFC 6901).
 fn below<T>(pointer: &mut String, key: &str, work: impl FnOnce(&mut String) -> T) -> T {
     let length = pointer.len();
     pointer.push('/');

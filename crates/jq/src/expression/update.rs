@@ -1,6 +1,6 @@
-//! Changing below a value: assignments, `setpath`, `delpaths`.
+//! Changes below a value: assignments, `setpath`, `delpaths`.
 //!
-//! All paths are collected first, so no update recurses deeper than a value is.
+//! All paths are collected first, so no update recurses deeper than the value's depth.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ use super::run::{Run, Scope};
 use super::stop::{Flow, Stop};
 use super::value::{FLAT, Val};
 
-/// The keys from a value to one below it.
+/// The keys from a value to a value below it.
 pub(super) type Path = Vec<Val>;
 
 impl Run<'_> {
-    /// The paths of a filter's outputs.
+    /// Returns the paths of a filter's outputs.
     pub(super) fn paths(
         &self,
         node: &Node,
@@ -33,7 +33,7 @@ impl Run<'_> {
         Ok(paths)
     }
 
-    /// `=`, `|=`, `+=` and its like, `//=`.
+    /// Evaluates `=`, `|=`, `+=` and the like, and `//=`.
     pub(super) fn assignment(
         &self,
         node: &Node,
@@ -61,7 +61,8 @@ impl Run<'_> {
         }
     }
 
-    /// For each new value: sets all paths to what the old and the new give.
+    /// Outputs a result for each new value: each path is set to a function of the old and new
+    /// value.
     fn assign(
         &self,
         target: &Node,
@@ -78,7 +79,7 @@ impl Run<'_> {
         let paths = self.paths(target, scope, input.clone())?;
         let mut whole = Some(input);
         for (index, value) in values.iter().enumerate() {
-            // The last one may change the input in place.
+            // The last new value may change the input in place.
             let last = index + 1 == values.len();
             let Some(mut changed) = (if last { whole.take() } else { whole.clone() }) else {
                 break;
@@ -91,7 +92,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Sets each path to the first output of a filter; deletes it where there is none.
+    /// Sets each path to the first output of a filter; deletes the path if there is no output.
     fn update(
         &self,
         mut whole: Val,
@@ -114,7 +115,8 @@ impl Run<'_> {
         self.delete(whole, deleted)
     }
 
-    /// Sets what is at a path to what a function makes of it; makes what is missing on the way.
+    /// Replaces the value at a path by the result of a function. Missing values on the way are
+    /// created.
     pub(super) fn change(
         &self,
         value: Val,
@@ -183,7 +185,7 @@ impl Run<'_> {
         }
     }
 
-    /// Removes what is at these paths; those that lead nowhere do not matter.
+    /// Removes the values at these paths. Paths that lead to no value are ignored.
     pub(super) fn delete(&self, value: Val, paths: Vec<Path>) -> Result<Val, Stop> {
         if paths.is_empty() {
             return Ok(value);
@@ -198,7 +200,7 @@ impl Run<'_> {
     }
 
     fn delete_below(&self, mut value: Val, paths: Vec<Path>) -> Result<Val, Stop> {
-        // First below the children, whose places then still hold.
+        // Paths below the children come first, because the children's places are still valid then.
         let mut here = BTreeSet::new();
         let mut below: BTreeMap<Val, Vec<Path>> = BTreeMap::new();
         let rounds = 1 + paths.len().ilog2() as usize;
@@ -267,7 +269,7 @@ impl Run<'_> {
         }
     }
 
-    /// A value as the path that it spells.
+    /// Converts a value to the path that it represents.
     pub(super) fn as_path(value: &Val) -> Result<Path, Stop> {
         match value {
             Val::Arr(list) => Ok(list.items().to_vec()),

@@ -1,8 +1,8 @@
-//! The values that an evaluation works on.
+//! Values that an evaluation works on.
 //!
-//! Lists and maps are shared, so copying one is cheap; each knows its size and
-//! its depth as if nothing were shared, so that a small program cannot make a
-//! value that is large to write down. Maps are in the order of their keys.
+//! Lists and maps are shared, so a copy of one is cheap. Each stores its size and depth as if
+//! nothing were shared, so that a small program cannot make a value with a large text. Maps
+//! are in the order of their keys.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -14,12 +14,12 @@ use super::meter::{Limit, MAX_DEPTH, MAX_SIZE, Meter};
 use super::number::Num;
 use super::stop::Stop;
 
-/// The bytes that a value takes beside its text, items or entries.
+/// Number of bytes that a value takes in addition to its text, items or entries.
 pub(super) const FLAT: usize = 16;
-/// The bytes that an entry of a map takes beside its key's text and its value.
+/// Number of bytes that an entry of a map takes in addition to its key's text and its value.
 pub(super) const ENTRY: usize = 48;
 
-/// A value. Comparing is jq's order: null, false, true, numbers, strings, arrays, objects.
+/// A value. The order is jq's: null, false, true, numbers, strings, arrays, objects.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Val {
     #[default]
@@ -60,7 +60,7 @@ impl Map {
 }
 
 impl Val {
-    /// A text of the program itself, which needs no meter.
+    /// Makes a text of the program itself, which the meter does not count.
     pub(super) fn text(text: &str) -> Self {
         Self::Str(text.into())
     }
@@ -105,7 +105,7 @@ impl Val {
         })))
     }
 
-    /// What it takes in memory beside the value itself, as if nothing were shared.
+    /// Bytes of memory beside the value itself, as if nothing were shared.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Null | Self::Bool(_) | Self::Num(_) => 0,
@@ -138,7 +138,7 @@ impl Val {
         }
     }
 
-    /// The items of a list; copied, and counted, where others hold it too.
+    /// Returns the items of a list; copied, and counted, if the list is shared.
     pub(super) fn into_items(meter: &Meter, list: Arc<List>) -> Result<Vec<Val>, Stop> {
         match Arc::try_unwrap(list) {
             Ok(list) => Ok(list.items),
@@ -149,7 +149,7 @@ impl Val {
         }
     }
 
-    /// The entries of a map; copied, and counted, where others hold it too.
+    /// Returns the entries of a map; copied, and counted, if the map is shared.
     pub(super) fn into_entries(
         meter: &Meter,
         map: Arc<Map>,
@@ -164,7 +164,7 @@ impl Val {
         }
     }
 
-    /// Adds to the end of a list, in place where nobody else holds it.
+    /// Adds to the end of a list, in place if the list is not shared.
     pub(super) fn push(meter: &Meter, mut list: Arc<List>, item: Val) -> Result<Arc<List>, Stop> {
         if Arc::get_mut(&mut list).is_none() {
             meter.allocate(FLAT * list.items.len())?;
@@ -179,7 +179,7 @@ impl Val {
         Ok(list)
     }
 
-    /// Takes an item out of a list and leaves null, or copies it where others hold the list too.
+    /// Takes an item out of a list and leaves null; copies the item if the list is shared.
     pub(super) fn take_item(list: &mut Arc<List>, index: usize) -> Self {
         let Some(inner) = Arc::get_mut(list) else {
             return list.items.get(index).cloned().unwrap_or(Self::Null);
@@ -190,7 +190,7 @@ impl Val {
         item
     }
 
-    /// Takes a value out of a map and leaves null, or copies it where others hold the map too.
+    /// Takes a value out of a map and leaves null; copies the value if the map is shared.
     pub(super) fn take_entry(map: &mut Arc<Map>, key: &str) -> Self {
         let Some(inner) = Arc::get_mut(map) else {
             return map.entries.get(key).cloned().unwrap_or(Self::Null);
@@ -201,7 +201,7 @@ impl Val {
         value
     }
 
-    /// Sets an item of a list that has it, in place where nobody else holds it. Depth only grows.
+    /// Sets an item that the list has, in place if the list is not shared. The depth only grows.
     pub(super) fn replace(
         meter: &Meter,
         mut list: Arc<List>,
@@ -223,7 +223,7 @@ impl Val {
         Ok(Self::Arr(list))
     }
 
-    /// Sets an entry of a map, in place where nobody else holds it. Depth only grows.
+    /// Sets an entry of a map, in place if the map is not shared. The depth only grows.
     pub(super) fn insert(
         meter: &Meter,
         mut map: Arc<Map>,
@@ -245,7 +245,7 @@ impl Val {
         Ok(map)
     }
 
-    /// Data from outside. Whoever let it in has measured it: only its size and depth are checked.
+    /// Converts external data. The caller has measured the data: only size and depth are checked.
     pub(super) fn from_json(json: &Json) -> Result<Self, Stop> {
         Self::at_depth(json, 0)
     }
@@ -290,7 +290,7 @@ impl Val {
         }
     }
 
-    /// Its JSON as a text.
+    /// The value's JSON as a text.
     pub(super) fn write(&self, meter: &Meter) -> Result<String, Stop> {
         meter.allocate(FLAT + self.size())?;
         meter.steps(self.size() / FLAT)?;
@@ -299,7 +299,7 @@ impl Val {
         Ok(text)
     }
 
-    /// Recurses no deeper than the value is.
+    /// Writes the value's JSON. The function recurses no deeper than the value's depth.
     fn write_to(&self, text: &mut String) {
         match self {
             Self::Null => text.push_str("null"),
@@ -332,7 +332,7 @@ impl Val {
     }
 }
 
-/// As JSON; jq writes U+007F as an escape, too.
+/// Writes a string as JSON; like jq, it escapes U+007F, too.
 fn write_string(string: &str, text: &mut String) {
     let quoted = Json::from(string).to_string();
     if quoted.contains('\u{7f}') {
@@ -374,7 +374,7 @@ impl Ord for Val {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Num(a), Self::Num(b)) => a.cmp(b),
-            // By code points, which UTF-8 keeps.
+            // The order by bytes of UTF-8 is the order by code points.
             (Self::Str(a), Self::Str(b)) => a.cmp(b),
             (Self::Arr(a), Self::Arr(b)) => a.items.cmp(&b.items),
             (Self::Obj(a), Self::Obj(b)) => {
@@ -392,7 +392,7 @@ impl PartialOrd for Val {
     }
 }
 
-/// By the order, so that what a list knows of itself does not count.
+/// Equality follows the order, so that the size and depth of a list are not compared.
 impl PartialEq for Val {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal

@@ -1,4 +1,4 @@
-//! `call`: of a service over HTTP, by a document of `OpenAPI`, or of an activity.
+//! Reader of `call`: a call over HTTP, by an `OpenAPI` document, or of an activity.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ const OUTPUTS: &[(&str, CallOutput)] = &[
     ("raw", CallOutput::Raw),
     ("response", CallOutput::Response),
 ];
-/// What the specification can call beside these.
+/// Calls of the specification that are not supported.
 const REFUSED: [&str; 4] = ["asyncapi", "grpc", "a2a", "mcp"];
 
 impl Reader {
@@ -146,7 +146,7 @@ impl Reader {
         })
     }
 
-    /// A name that Temporal takes, or an expression for one.
+    /// Reads a name that Temporal accepts, or an expression for a name.
     fn name_template(
         &mut self,
         at: &At<'_>,
@@ -162,7 +162,7 @@ impl Reader {
         Some(template)
     }
 
-    /// A URI, or a map of one with who calls.
+    /// Reads an endpoint: a URI, or a map of a URI and its authentication.
     fn endpoint(&mut self, at: &At<'_>) -> Option<Endpoint> {
         if at.value.is_string() {
             return Some(Endpoint {
@@ -185,7 +185,7 @@ impl Reader {
             let expression = self.expression(at, Stage::Body);
             return expression.map(Uri::Expression);
         }
-        // Schemes are in any case (RFC 3986, 3.1).
+        // Schemes are case-insensitive (RFC 3986, 3.1).
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
         if !["https", "http"]
             .iter()
@@ -220,7 +220,7 @@ impl Reader {
         }
     }
 
-    /// Who calls, or the name of one of `use.authentications`.
+    /// Reads an authentication, or the name of an authentication of `use.authentications`.
     pub(super) fn authentication(&mut self, at: &At<'_>) -> Option<Arc<Authentication>> {
         let object = self.object(at, &AUTHENTICATION)?;
         if let Some(at) = object.get("use") {
@@ -240,7 +240,7 @@ impl Reader {
         ];
         let found: Vec<_> = schemes.iter().filter(|(key, _)| object.has(key)).collect();
         let [(key, scheme)] = found.as_slice() else {
-            // A scheme that is not supported was refused at its key.
+            // A scheme that is not supported was already refused at its key.
             if found.len() > 1
                 || object
                     .keys()
@@ -281,7 +281,8 @@ impl Reader {
             })
             .collect();
         parts.into_iter().collect::<Option<()>>()?;
-        // Each was read once, for its problems; the whole is what counts.
+        // Each field was read above for its problems. The template of the whole map is the
+        // result, and its warnings would repeat those of the fields.
         let warnings = self.warnings.len();
         #[cfg(test)]
         let sites = self.expressions.len();
@@ -292,7 +293,7 @@ impl Reader {
         template.map(Credentials::Inline)
     }
 
-    /// A secret must be declared.
+    /// Returns the name of a secret. A secret that `use.secrets` does not declare is a problem.
     fn secret(&mut self, at: &At<'_>, name: &str) -> Option<String> {
         if self.uses.secrets.contains(name) {
             return Some(name.to_owned());
@@ -303,14 +304,15 @@ impl Reader {
     }
 }
 
-/// Whether the host of a URI has somebody before it: `https://user:password@host`.
+/// Returns `true` if a URI has credentials before its host: `https://user:password@host`.
 fn has_credentials(uri: &str) -> bool {
     let after = uri.split_once("://").map_or("", |(_, after)| after);
     let authority = after.split(['/', '\\', '?', '#']).next();
     authority.is_some_and(|authority| authority.contains('@'))
 }
 
-/// The parts of a URI template, of which `{name}` is supported.
+/// Splits a URI template into its parts. Of the forms of a URI template, only `{name}` is
+/// supported.
 fn parts(text: &str) -> Result<Vec<UriPart>, String> {
     let mut parts = Vec::new();
     let mut rest = text;
@@ -347,7 +349,7 @@ fn parts(text: &str) -> Result<Vec<UriPart>, String> {
 }
 
 impl Uri {
-    /// The expression, when it is one.
+    /// The expression. `None` for a URI template.
     pub fn expression(&self) -> Option<&Expression> {
         match self {
             Self::Expression(expression) => Some(expression),

@@ -1,4 +1,4 @@
-//! Keys of every task: its data, its limit, its metadata.
+//! Reader of the keys that every task may have: its data, its limit and its metadata.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use super::shapes::{INPUT, OUTPUT, SCHEMA, Shape, TEMPORAL, TIMEOUT};
 use super::value::duration_of;
 use super::{Input, JsonSchema, Length, Output, Stage, Temporal};
 
-/// The shortest time within which a worker can tell that it lives, or how a
-/// call ended.
+/// Shortest limit for a heartbeat or an attempt: a worker needs this time to report that it is
+/// alive or that a call has ended.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
 
-/// Options that are keys of `metadata.temporal`, and of nothing else by chance.
+/// Keys of `metadata.temporal` that are unlikely to have another meaning elsewhere in `metadata`.
 const OPTIONS: [&str; 3] = ["start_to_close", "schedule_to_close", "schedule_to_start"];
-/// Where Zigflow has Temporal's options of a task.
+/// The key of `metadata` that holds Temporal's options of a task in Zigflow.
 const ZIGFLOW: &str = "activityOptions";
 
-/// Whether a key of `metadata` is looked at: `temporal`, or what is meant for it.
+/// Returns `true` if a key of `metadata` is `temporal` or probably meant for Temporal's options.
 pub fn is_option(key: &str) -> bool {
     OPTIONS.contains(&key) || key == ZIGFLOW || nearest::nearest(key, &["temporal"]).is_some()
 }
@@ -62,7 +62,7 @@ impl Reader {
         self.json_schema(&document)
     }
 
-    /// A limit, or the name of one of `use.timeouts`.
+    /// Reads a limit, or the name of a limit of `use.timeouts`.
     pub(super) fn timeout(&mut self, at: &At<'_>) -> Option<Length> {
         let Value::String(name) = at.value else {
             let object = self.object(at, &TIMEOUT)?;
@@ -96,12 +96,12 @@ impl Reader {
         }
     }
 
-    /// `metadata`: anything, but for `temporal`.
+    /// Reads `metadata`. Only `temporal` has a meaning; other keys can hold anything.
     pub(super) fn metadata(&mut self, at: &At<'_>) -> Option<Temporal> {
         self.options(at, &TEMPORAL)
     }
 
-    /// Warns of options that stand where they mean nothing.
+    /// Warns of Temporal's options at places where they have no effect.
     fn misplaced(&mut self, at: &At<'_>, metadata: &Map<String, Value>) {
         const PLACE: &str = "Temporal's options of a task are keys of `metadata.temporal`";
         for (key, value) in metadata {
@@ -124,7 +124,7 @@ impl Reader {
         }
     }
 
-    /// Temporal's options in `metadata`, those that `shape` has.
+    /// Reads Temporal's options in `metadata`. `shape` lists the options that are allowed.
     pub(super) fn options(&mut self, at: &At<'_>, shape: &'static Shape) -> Option<Temporal> {
         let Value::Object(map) = at.value else {
             self.mismatch(at, "a map");
@@ -162,7 +162,7 @@ impl Reader {
         })
     }
 
-    /// The same, of at least a second.
+    /// Reads a duration of at least a second, in the form of Almanac's own keys.
     fn second_or_more(&mut self, at: &At<'_>) -> Option<Duration> {
         let length = self.temporal_duration(at)?;
         if length < SHORTEST_LIMIT {
@@ -172,7 +172,7 @@ impl Reader {
         Some(length)
     }
 
-    /// A duration of Almanac's own keys, such as `15s`.
+    /// Reads a duration in the form of Almanac's own keys, such as `15s`.
     fn temporal_duration(&mut self, at: &At<'_>) -> Option<Duration> {
         let text = self.text(at)?;
         match duration::parse(text) {

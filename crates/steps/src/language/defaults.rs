@@ -1,7 +1,7 @@
-//! Temporal's options that a document states once, for all of its tasks.
+//! Options of Temporal that a document states once for all of its tasks.
 //!
-//! They become options of the tasks themselves when a document is read. So the
-//! steps that a run carries say all, and a run knows no defaults.
+//! Reading a document copies these options into the tasks. So the steps of a run contain all
+//! options, and the run itself has no defaults.
 
 use serde_json::{Map, Value};
 
@@ -10,12 +10,14 @@ use super::shapes::TEMPORAL_DEFAULTS;
 use super::task::options_of;
 use super::{Flow, Task};
 
-/// Gives each task of `definition` the options of the document's `metadata` that
-/// it has a use for and does not state itself. `flow` is what the definition
-/// says; `in_header` tells whether the metadata stand in `document`.
+/// Copies the options of a document's `metadata` into the tasks of `definition`.
 ///
-/// Gives warnings. Errors are options that are wrong, and those that no task
-/// has a use for: who wrote them expects something.
+/// A task gets an option if the option has an effect on the task and the task does not state it.
+/// `flow` is the parsed form of `definition`. `in_header` is `true` if the metadata are in the
+/// `document` block.
+///
+/// Returns warnings. An option is an error if it is wrong or if it has no effect on any task: the
+/// author expects an effect.
 pub fn default_options(
     definition: &mut Value,
     flow: &Flow,
@@ -58,7 +60,7 @@ pub fn default_options(
     }
 }
 
-/// Writes an option into a task that does not state it.
+/// Writes an option into a task that does not state the option.
 fn state(definition: &mut Value, task: &Task, key: &str, value: &Value) {
     let mut place = definition.pointer_mut(&task.path);
     for key in ["metadata", "temporal"] {

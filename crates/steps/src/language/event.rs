@@ -1,4 +1,4 @@
-//! `emit` and `listen`.
+//! Reader of `emit` and `listen`.
 
 use almanac_base::text::quoted;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::shapes::{CORRELATION, EMIT, EMITTED, EVENT_FILTER, EVENTS, FOREACH, L
 use super::{Correlation, EachEvent, EventFilter, Events, Listen, Stage, Template, Until};
 use crate::event::refused_attribute;
 
-/// Attributes of events that are texts.
+/// Attributes of events that must be text.
 const TEXTS: [&str; 7] = [
     "id",
     "source",
@@ -41,7 +41,10 @@ impl Reader {
         Some(Template::Map(attributes))
     }
 
-    /// Whether the run could send an attribute as it is written; null is left out.
+    /// Returns `true` if a run can send an attribute as it is written, and reports a problem
+    /// otherwise.
+    ///
+    /// Null is valid, because a run leaves it out.
     fn can_be_sent(&mut self, at: &At<'_>, name: &str, value: &Template) -> bool {
         let Template::Literal(value) = value else {
             return true;
@@ -53,7 +56,7 @@ impl Reader {
         refused.is_none()
     }
 
-    /// The attributes of an event: texts, `data`, and extensions (`CloudEvents` 1.0).
+    /// Reads the attributes of an event: texts, `data`, and extensions (`CloudEvents` 1.0).
     fn attributes(&mut self, at: &At<'_>) -> Option<Vec<(String, Template)>> {
         let Value::Object(map) = at.value else {
             self.mismatch(at, "a map");
@@ -94,7 +97,7 @@ impl Reader {
         attributes.into_iter().collect()
     }
 
-    /// A URI that is written as it is meant.
+    /// Returns `true` if a URI has no braces, and reports a problem otherwise.
     pub(super) fn has_no_braces(&mut self, at: &At<'_>, text: &str) -> bool {
         let good = !text.contains(['{', '}']);
         if !good {

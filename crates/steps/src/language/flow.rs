@@ -1,4 +1,4 @@
-//! Tasks that decide what is done next: `switch`, `for`, `fork`, `try`, `raise`.
+//! Reader of the tasks that decide which task runs next: `switch`, `for`, `fork`, `try`, `raise`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,9 @@ use super::{
     Retry, Stage, Template,
 };
 
-/// What an error has, by which conditions tell errors apart.
+/// Properties of an error that conditions may compare.
 const ERROR_PROPERTIES: [&str; 5] = ["type", "status", "title", "detail", "instance"];
-/// The wait before a retry where the policy states none.
+/// Default wait before a retry, for a policy without `delay`.
 const DELAY: Length = Length::Fixed(Duration::from_secs(1));
 
 impl Reader {
@@ -102,7 +102,7 @@ impl Reader {
         })
     }
 
-    /// The name of a variable, or its default.
+    /// Reads the name of a variable, or returns its default.
     pub(super) fn variable_or(
         &mut self,
         object: &Object<'_>,
@@ -163,7 +163,8 @@ impl Reader {
         })
     }
 
-    /// A condition on an error, which is a variable: `.` is the input there.
+    /// Reads a condition on an error. The error is a variable, and `.` is the task's input; a
+    /// condition that seems to confuse them gets a warning.
     #[expect(clippy::option_option, reason = "left out and wrong differ")]
     fn error_condition(&mut self, object: &Object<'_>, key: &str) -> Option<Option<Expression>> {
         let condition = self.body_condition(object, key)?;
@@ -216,8 +217,10 @@ impl Reader {
         })
     }
 
-    /// The type of an error is a URI, also a relative one. A word alone is the
-    /// name of one of the specification's, and the type of none.
+    /// Reports an error type that is a bare word.
+    ///
+    /// The type of an error is a URI, which can be relative. A bare word is only the name of one
+    /// of the specification's types, and no error has it as its type.
     fn error_type(&mut self, at: &At<'_>) {
         let Value::String(text) = at.value else {
             return;
@@ -236,7 +239,7 @@ impl Reader {
         u16::try_from(status).ok()
     }
 
-    /// A retry policy, or the name of one of `use.retries`.
+    /// Reads a retry policy, or the name of a policy of `use.retries`.
     fn retry(&mut self, at: &At<'_>) -> Option<Retry> {
         let Value::String(name) = at.value else {
             return self.retry_policy(at);

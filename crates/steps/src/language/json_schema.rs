@@ -1,9 +1,9 @@
-//! The part of JSON Schema that inputs and outputs are checked by.
+//! The part of JSON Schema that checks inputs and outputs.
 //!
-//! Keywords that constrain and are not known here are refused: a schema that
-//! is silently half checked is worse than none. No `$ref`, no patterns, so a
-//! check takes time in proportion to schema and value; what it takes is counted,
-//! and bounded.
+//! Keywords that constrain a value and are not implemented here are refused, because a schema
+//! that is only half checked misleads its author. There is no `$ref` and there are no patterns,
+//! so a check takes time in proportion to the schema and the value. The work of a check is
+//! counted and limited.
 
 use almanac_base::size::weight;
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::reader::{At, Reader, Target};
 use super::value::describe;
 
-/// Keywords that say nothing about what is valid.
+/// Keywords that do not affect validity.
 const ANNOTATIONS: [&str; 12] = [
     "$schema",
     "$id",
@@ -30,22 +30,21 @@ const TYPES: [&str; 7] = [
     "object", "array", "string", "boolean", "integer", "number", "null",
 ];
 
-/// The most steps of one check.
+/// Maximum work of one check, in steps.
 pub(crate) const MAX_CHECK: u64 = 2_000_000;
-/// How many characters are looked at in the time of one step.
+/// Number of bytes that count as one step.
 const BYTES_PER_STEP: u64 = 64;
 
-/// How far a check is.
+/// The state of a check.
 #[derive(Default)]
 struct Checked {
-    /// The place in the value.
+    /// The path of the value that is checked now.
     at: String,
     steps: u64,
 }
 
 impl Checked {
-    /// Takes steps. Beyond the limit, whatever is checked is refused, until all
-    /// is over.
+    /// Counts steps. Beyond the limit, the check refuses everything until it ends.
     fn take(&mut self, steps: u64) -> Result<(), String> {
         self.steps = self.steps.saturating_add(steps);
         if self.steps > MAX_CHECK {
@@ -55,13 +54,15 @@ impl Checked {
     }
 }
 
-/// A schema whose keywords are all known.
+/// A schema whose keywords are all supported.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JsonSchema(Value);
 
 impl JsonSchema {
-    /// The first thing in `value` that the schema refuses, as a sentence with
-    /// the place of it; and what the check took, in steps of expressions.
+    /// Checks a value against the schema.
+    ///
+    /// Returns the first violation as a sentence with its path, and the work of the check in
+    /// steps of expressions.
     pub fn check(&self, value: &Value) -> (Result<(), String>, u64) {
         let mut checked = Checked::default();
         let result = check(&self.0, value, &mut checked);
@@ -163,7 +164,7 @@ fn check(schema: &Value, value: &Value, on: &mut Checked) -> Result<(), String> 
             _ => {
                 on.take(cost(keyword, rule, value))?;
                 if let Some(reason) = broken(keyword, rule, value, on) {
-                    // It repeats the rule.
+                    // The message repeats the rule.
                     on.take(weight(rule) / BYTES_PER_STEP)?;
                     return Err(refusal(&on.at, &reason));
                 }
@@ -219,10 +220,10 @@ fn refusal(at: &str, reason: &str) -> String {
     }
 }
 
-/// What looking at a keyword takes, beside the schemas in it.
+/// Work of a keyword in steps, without the schemas inside the keyword.
 fn cost(keyword: &str, rule: &Value, value: &Value) -> u64 {
     match keyword {
-        // Compared as a whole, perhaps.
+        // The check may compare the value with the whole rule.
         "enum" | "const" => weight(rule) / 16,
         "required" => rule.as_array().map_or(0, |names| names.len() as u64),
         "minLength" | "maxLength" => {
@@ -232,7 +233,7 @@ fn cost(keyword: &str, rule: &Value, value: &Value) -> u64 {
     }
 }
 
-/// Why a keyword refuses the value, when it does.
+/// Returns the reason if a keyword refuses the value. `None` if the value is valid.
 fn broken(keyword: &str, rule: &Value, value: &Value, on: &mut Checked) -> Option<String> {
     let matches = |schema: &&Value, on: &mut Checked| check(schema, value, on).is_ok();
     let schemas = || rule.as_array().into_iter().flatten();
@@ -287,11 +288,12 @@ fn broken(keyword: &str, rule: &Value, value: &Value, on: &mut Checked) -> Optio
     })
 }
 
-/// Whether two values are the same to JSON Schema: numbers by their value.
+/// Returns `true` if two values are equal in JSON Schema, which compares numbers by value.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => {
-            // Whole numbers are exact; a double is compared as one.
+            // Integers are compared exactly. If one number is a double, both are compared as
+            // doubles.
             one == other || ((one.is_f64() || other.is_f64()) && one.as_f64() == other.as_f64())
         }
         (Value::Array(one), Value::Array(other)) => {

@@ -1,13 +1,13 @@
-//! The language of steps: a task list of the Open Workflow Specification DSL
-//! 1.0.3, with what stands around it (`use`, `input`, `output`, `timeout`).
+//! The language of steps: a task list of the Open Workflow Specification DSL 1.0.3, with the
+//! blocks around it (`use`, `input`, `output`, `timeout`).
 //!
-//! Steps travel as JSON, in the schedule's action and in each run, and are
-//! read here: by the parser of definitions, which shows each [`Problem`] at its
-//! line, and by a run. So what a definition may hold, a run can do.
+//! Steps travel as JSON, in the schedule's action and in each run. Both the parser of definitions
+//! and a run read the steps with this module, so a run can do everything that a valid definition
+//! contains. The parser shows each [`Problem`] at its line.
 //!
-//! Always holds: all problems are found at once, each with the path of its
-//! task; no key is passed over; reading takes time and memory in proportion to
-//! the JSON. Expressions are compiled, so one that cannot be used is a problem too.
+//! Always holds: all problems are found in one pass, each with the path of its task. No key is
+//! ignored. Reading takes time and memory in proportion to the JSON. Expressions are compiled, so
+//! an expression that cannot be used is a problem too.
 
 mod call;
 mod common;
@@ -36,11 +36,11 @@ pub use task::KINDS;
 pub(crate) use value::describe;
 pub use value::duration_of;
 
-/// How deep task lists may nest, the outermost one included.
+/// Maximum nesting depth of task lists, the outermost list included.
 pub const DEPTH_LIMIT: usize = 16;
-/// How many tasks a definition may have, nested ones included.
+/// Maximum number of tasks in a definition, nested tasks included.
 pub const TASKS_LIMIT: usize = 1000;
-/// How many branches a `fork` may have.
+/// Maximum number of branches in a `fork`.
 pub const BRANCHES_LIMIT: usize = 100;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `run`: a child workflow, or a command.
+//! Reader of `run`: a child workflow or a command.
 
 use super::reader::{At, Reader, Target};
 use super::shapes::{RUN, SHELL, SUBFLOW};
@@ -22,7 +22,7 @@ impl Reader {
             (Some(at), None) => self.subflow(&at),
             (None, Some(at)) => self.shell(&at),
             (both, _) => {
-                // A process that is not supported was refused at its key.
+                // A process that is not supported was already refused at its key.
                 if both.is_some() || object.keys().all(|key| RUN.keys.contains(&key.as_str())) {
                     let message = format!("{} must have one of `workflow` and `shell`", at.shown());
                     self.problem(at, Target::Key, message);

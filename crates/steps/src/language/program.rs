@@ -1,4 +1,4 @@
-//! Steps as a whole: the task list, and what stands around it.
+//! Reader of steps as a whole: the task list and the blocks around it.
 
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use super::shapes::EVALUATE;
 use super::value::{duration_map, duration_of};
 use super::{Flow, Stage};
 
-/// Reads steps: a task list, or a map of `do`, `use`, `input`, `output`,
-/// `timeout` and `evaluate`. All problems at once, in no order; other keys of the
-/// map are not looked at.
+/// Reads steps: a task list, or a map of `do`, `use`, `input`, `output`, `timeout` and
+/// `evaluate`. Other keys of the map are ignored.
+///
+/// Returns all problems of the steps, in no particular order.
 pub fn parse(steps: &Value) -> Result<Flow, Vec<Problem>> {
     let definition = match steps {
         Value::Object(_) => steps.clone(),
@@ -46,7 +47,7 @@ pub fn parse(steps: &Value) -> Result<Flow, Vec<Problem>> {
         }
         _ => {
             if reader.problems.is_empty() {
-                // Not known to happen; what fails must say so.
+                // No known input gets here, but a failure must have a problem.
                 reader.wrong(&At::root(&definition), "cannot be read");
             }
             Err(reader.problems)
@@ -63,7 +64,7 @@ impl Reader {
             let value = definition.get(key).filter(|value| !value.is_null())?;
             Some((key, value))
         };
-        // First, since tasks refer to it.
+        // Tasks refer to `use`, so it is read first.
         if let Some((key, value)) = part("use") {
             self.uses(&at.key(key, value));
         }
@@ -77,7 +78,7 @@ impl Reader {
         let timeout = part("timeout").map(|(key, value)| self.timeout(&at.key(key, value)));
         let (key, value) = part("do").unwrap_or(("do", &Value::Null));
         match value {
-            // A run without steps answers its input.
+            // The output of a run without steps is its input.
             Value::Array(items) if items.is_empty() => {}
             _ => self.tasks(&at.key(key, value))?,
         }
@@ -91,7 +92,7 @@ impl Reader {
         ))
     }
 
-    /// Warns of what `use` defines and nothing names.
+    /// Warns of definitions of `use` that no task names.
     fn unused(&mut self, at: &At<'_>) {
         for part in ["authentications", "errors", "retries", "timeouts"] {
             let Some(Value::Object(map)) = at.value.get(part) else {
@@ -127,7 +128,7 @@ impl Reader {
     }
 }
 
-/// Reads a duration that stands at `key` of a document's `block`.
+/// Reads a duration at `key` of a document's `block`.
 pub fn parse_duration(block: &str, key: &str, value: &Value) -> Result<Duration, Vec<Problem>> {
     let mut reader = Reader::default();
     let (root, nothing) = (At::root(value), Value::Null);
@@ -136,8 +137,8 @@ pub fn parse_duration(block: &str, key: &str, value: &Value) -> Result<Duration,
     duration.ok_or(reader.problems)
 }
 
-/// Writes each fixed `wait` as a map of units, so that its spelling does not
-/// count. `steps` must be valid.
+/// Writes each fixed `wait` as a map of units, so that different spellings compare as equal.
+/// `steps` must be valid.
 pub fn normalise(steps: &mut Value) {
     match steps {
         Value::Array(items) => {

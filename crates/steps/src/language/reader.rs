@@ -1,4 +1,4 @@
-//! Reading JSON: where one is, and what was found wrong.
+//! The reader of steps as JSON: the current place, and the problems found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,27 +10,27 @@ use serde_json::{Map, Value};
 use super::shapes::Shape;
 use super::{Authentication, DEPTH_LIMIT, Length, RaisedError, Retry, TASKS_LIMIT, Task, TaskList};
 
-/// How much of a path is shown, in characters.
+/// Maximum length of a path in messages, in characters.
 const SHOWN: usize = 1000;
-/// How much is told of problems, in bytes.
+/// Maximum size of all problems and warnings together, in bytes.
 const PROBLEMS_LIMIT: usize = 200_000;
 
-/// How many problems are told of. Nobody reads more, and each is looked for in
-/// the text.
+/// Maximum number of problems, and of warnings. Nobody reads more, and each needs a search in the
+/// text of the definition.
 pub(super) const PROBLEMS_MOST: usize = 1000;
 
-/// What is wrong with steps, at one place.
+/// A problem at a place of the steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: a JSON pointer into the definition, `/do/0/name/call`.
+    /// The place: a JSON pointer into the definition, such as `/do/0/name/call`.
     pub path: String,
-    /// The part of that place that is meant.
+    /// The part of the place that has the problem.
     pub target: Target,
-    /// What is wrong, with the path.
+    /// The description of the problem, with the path.
     pub message: String,
-    /// What to do about it.
+    /// The advice for a fix.
     pub hint: Option<String>,
-    /// Where in a text, in bytes from its beginning.
+    /// The position of the problem inside a text, in bytes from the text's beginning.
     pub offset: usize,
 }
 
@@ -39,7 +39,7 @@ pub struct Problem {
 pub enum Target {
     /// The key, or the item of a list.
     Key,
-    /// The value.
+    /// The value of the key or item.
     Value,
 }
 
@@ -49,19 +49,19 @@ impl fmt::Display for Problem {
     }
 }
 
-/// An expression of the steps, and where it stands.
+/// An expression of the steps and its place.
 #[cfg(test)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExpressionSite {
-    /// A JSON pointer into the definition.
+    /// The place: a JSON pointer into the definition.
     pub(crate) path: String,
     /// The expression, without `${` and `}`.
     pub(crate) text: String,
-    /// The names of the variables that it may name, without `$`.
+    /// The names of the variables that the expression may use, without `$`.
     pub(crate) variables: Vec<Arc<str>>,
 }
 
-/// A place in the JSON, with its value.
+/// A place in the JSON and its value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At<'a> {
     parent: Option<&'a At<'a>>,
@@ -101,7 +101,7 @@ impl<'a> At<'a> {
         }
     }
 
-    /// The JSON pointer of the place (RFC 6901).
+    /// Returns the JSON pointer of the place (RFC 6901).
     pub(super) fn path(&self) -> String {
         let mut path = self.parent.map(At::path).unwrap_or_default();
         match self.token {
@@ -118,7 +118,7 @@ impl<'a> At<'a> {
         path
     }
 
-    /// The path as messages show it: its beginning, where it is long.
+    /// Returns the path for messages. A long path is cut after its beginning.
     pub(super) fn shown(&self) -> String {
         let mut path = String::new();
         self.show(&mut path);
@@ -129,12 +129,12 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Appends the path, as much of it as can be shown.
+    /// Appends the path to `path`, up to the length that messages show.
     fn show(&self, path: &mut String) {
         if let Some(parent) = self.parent {
             parent.show(path);
         }
-        // A character has four bytes at most; one more tells that there is more.
+        // A character has at most four bytes. One more character shows that the path is longer.
         if path.len() > 4 * SHOWN + 4 {
             return;
         }
@@ -158,7 +158,7 @@ impl<'a> At<'a> {
     }
 }
 
-/// A map that was checked against its shape.
+/// A map whose keys were checked against a shape.
 #[derive(Clone, Copy)]
 pub(super) struct Object<'a> {
     pub(super) at: At<'a>,
@@ -167,13 +167,14 @@ pub(super) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// The place of a key; `None` when it is left out or has no value.
+    /// Returns the place of a key's value. `None` if the key is left out or has no value.
     pub(super) fn get<'s>(&'s self, key: &'s str) -> Option<At<'s>> {
         let value = self.map.get(key).filter(|value| !value.is_null())?;
         Some(self.at.key(key, value))
     }
 
-    /// Whether the key is written, with a value or without, or mistyped.
+    /// Returns `true` if the key is present, with or without a value, or if an unknown key is
+    /// probably a misspelling of it.
     pub(super) fn has(&self, key: &str) -> bool {
         let unknown = self.map.keys().map(String::as_str);
         let unknown = unknown.filter(|given| !self.shape.knows(given));
@@ -189,7 +190,8 @@ impl<'a> Object<'a> {
     }
 }
 
-/// What `use` defines. What may be large is shared by those that name it.
+/// The definitions of `use`. Definitions that may be large are shared by the tasks that name
+/// them.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     pub(super) secrets: BTreeSet<String>,
@@ -199,32 +201,32 @@ pub(super) struct Uses {
     pub(super) authentications: BTreeMap<String, Option<Arc<Authentication>>>,
 }
 
-/// Collects what is found while steps are read.
+/// Reads steps and collects the results, problems and warnings.
 #[derive(Default)]
 pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,
-    /// What can be, and is hardly meant.
+    /// Warnings about steps that are valid but probably not intended.
     pub(super) warnings: Vec<Problem>,
-    /// Whether an expression may look at the header of the definition.
+    /// `true` if an expression may read the header of the definition.
     pub(super) reads_header: bool,
     #[cfg(test)]
     pub(super) expressions: Vec<ExpressionSite>,
     pub(super) lists: BTreeMap<String, TaskList>,
     pub(super) uses: Uses,
-    /// What of `use` tasks name, by its part.
+    /// The names of `use` that tasks refer to, each after its part of `use`.
     pub(super) used: BTreeSet<(&'static str, String)>,
-    /// The variables that tasks around the present place define.
+    /// Variables that the tasks around the current place define.
     pub(super) scope: Vec<Arc<str>>,
     depth: usize,
     tasks: usize,
-    /// What the problems take, in bytes.
+    /// Size of the problems and warnings so far, in bytes.
     told: usize,
 }
 
 impl Reader {
     pub(super) fn problem(&mut self, at: &At<'_>, target: Target, message: String) -> &mut Problem {
         let path = at.path();
-        // Nobody reads more than that: the last stands for those after it.
+        // Nobody reads more problems than that, so the new problem replaces the last one.
         if self.is_full(self.problems.len()) {
             self.problems.pop();
         }
@@ -240,12 +242,12 @@ impl Reader {
         &mut self.problems[last]
     }
 
-    /// Whether no more is told after so many problems.
+    /// Returns `true` if no further problem is reported after `count` problems.
     pub(super) fn is_full(&self, count: usize) -> bool {
         self.told > PROBLEMS_LIMIT || count >= PROBLEMS_MOST
     }
 
-    /// Reports that a value is not what it must be.
+    /// Reports that a value is wrong.
     pub(super) fn wrong(&mut self, at: &At<'_>, what: &str) {
         let message = format!("{} {what}", at.shown());
         self.problem(at, Target::Value, message);
@@ -256,9 +258,10 @@ impl Reader {
         self.problem(at, Target::Value, message).hint = Some(hint.into());
     }
 
-    /// Reports what can be, and is hardly meant; `offset` bytes into a text.
+    /// Warns of a value that is valid but probably not intended. `offset` is the position inside
+    /// a text, in bytes.
     pub(super) fn warn(&mut self, at: &At<'_>, offset: usize, what: &str, hint: &str) {
-        // Nobody reads more than that.
+        // Nobody reads more warnings than that.
         if self.is_full(self.warnings.len()) {
             return;
         }
@@ -273,7 +276,7 @@ impl Reader {
         });
     }
 
-    /// The same, of a key.
+    /// Warns of a key that is valid but probably not intended.
     pub(super) fn warn_of_key(&mut self, at: &At<'_>, what: &str, hint: &str) {
         let before = self.warnings.len();
         self.warn(at, 0, what, hint);
@@ -282,13 +285,13 @@ impl Reader {
         }
     }
 
-    /// Reports that a value has another type than it must have.
+    /// Reports that a value does not have the expected type.
     pub(super) fn mismatch(&mut self, at: &At<'_>, expected: &str) {
         let what = format!("must be {expected}, not {}", super::describe(at.value));
         self.wrong(at, &what);
     }
 
-    /// Reports something of the specification that is not supported.
+    /// Reports a part of the specification that is not supported.
     pub(super) fn unsupported(&mut self, at: &At<'_>, target: Target, hint: Option<&str>) {
         let message = format!("{} is not supported", at.shown());
         self.problem(at, target, message).hint = hint.map(str::to_owned);
@@ -304,14 +307,16 @@ impl Reader {
         }
     }
 
-    /// The value of a key that must be there.
+    /// Returns the value of a key. A missing key is a problem.
     pub(super) fn required<'s>(&mut self, object: &'s Object<'_>, key: &'s str) -> Option<At<'s>> {
         self.missing(object, key);
         object.get(key)
     }
 
-    /// Reads a map with the keys of `shape`. Other keys are problems, and so
-    /// are known ones without a value: one was forgotten.
+    /// Reads a map with the keys of `shape`.
+    ///
+    /// Unknown keys are problems. Known keys without a value are problems too, because the author
+    /// probably forgot the value.
     pub(super) fn object<'s>(
         &mut self,
         at: &'s At<'s>,
@@ -354,7 +359,8 @@ impl Reader {
         self.problem(at, Target::Key, message).hint = Some(hint);
     }
 
-    /// Counts a task; false, and a problem for the first, over the limit.
+    /// Counts a task. Returns `false` over the limit; the first task over the limit is reported
+    /// as a problem.
     pub(super) fn count_task(&mut self, at: &At<'_>) -> bool {
         self.tasks += 1;
         if self.tasks == TASKS_LIMIT + 1 {
@@ -366,7 +372,8 @@ impl Reader {
         self.tasks <= TASKS_LIMIT
     }
 
-    /// Enters a task list; false, and a problem, when it is nested too deep.
+    /// Enters a task list. Returns `false` and reports a problem if the list is nested too
+    /// deeply.
     pub(super) fn enter(&mut self, at: &At<'_>) -> bool {
         if self.depth == DEPTH_LIMIT {
             let message = format!(
@@ -385,7 +392,7 @@ impl Reader {
         self.lists.insert(list, tasks.into());
     }
 
-    /// Reads a part in which these variables are defined, too.
+    /// Reads a part of the steps in which additional variables are defined.
     pub(super) fn within<T>(&mut self, variables: &[&str], part: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.scope.len();
         self.scope

@@ -1,4 +1,4 @@
-//! `use`: what tasks refer to by name.
+//! Reader of `use`: definitions that tasks refer to by name.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ impl Reader {
             self.secrets(&at);
         }
         self.uses.errors = self.named(&object, "errors", Self::raised_error);
-        // A policy is used inside a `catch`, where its error has a name.
+        // A `catch` uses the policy, so the policy can name the error.
         let retries = self.within(&["error"], |reader| {
             reader.named(&object, "retries", Self::retry_policy)
         });
@@ -44,7 +44,8 @@ impl Reader {
         }
     }
 
-    /// Definitions by name; `None` for one that is wrong, so that its uses are not.
+    /// Reads definitions by name. `None` stands for a definition with a problem, so that tasks
+    /// that use it do not cause more problems.
     fn named<T>(
         &mut self,
         object: &Object<'_>,

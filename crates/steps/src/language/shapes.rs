@@ -1,16 +1,17 @@
-//! The keys of every map of the language, for the reader and for the test that
-//! holds the JSON Schema against it.
+//! The keys of every map of the language.
+//!
+//! The reader uses them, and a test compares the JSON Schema with them.
 
-/// A map of the language: what messages call it, and every key that is read.
+/// The shape of a map of the language: its name in messages and all keys that are read.
 #[derive(Debug)]
 pub struct Shape {
-    /// As a message names it: `a task`.
+    /// The name of the map in messages, such as `a task`.
     pub name: &'static str,
-    /// Its name among the definitions of the JSON Schema.
+    /// The name of the map among the definitions of the JSON Schema.
     pub schema: &'static str,
-    /// Its keys.
+    /// The keys that the map may have.
     pub keys: &'static [&'static str],
-    /// Keys of the specification that are refused, with a hint.
+    /// Keys of the specification that are refused, each with an optional hint.
     pub refused: &'static [(&'static str, Option<&'static str>)],
 }
 
@@ -28,7 +29,7 @@ macro_rules! shapes {
             keys: &[$($key),*],
             refused: &[$($(($refused, $hint)),*)?],
         };)*
-        /// Every shape.
+        /// The shapes of all maps of the language.
         pub const SHAPES: &[&Shape] = &[$(&$constant),*];
     };
 }

@@ -1,4 +1,4 @@
-//! Task lists, and what every task has.
+//! Reader of task lists and of each task's kind and common keys.
 
 use almanac_base::nearest;
 use almanac_base::text::quoted;
@@ -9,10 +9,11 @@ use super::shapes::{TASK, TEMPORAL};
 use super::template::runtime_expression;
 use super::{Call, Expression, Kind, Process, Run, Stage, Task, Then};
 
-/// The longest name of a step, in bytes: it is in the place of each step in it.
+/// Maximum length of a step's name, in bytes. The name is a part of the path of every step
+/// inside.
 const STEP_NAME_LIMIT: usize = 100;
 
-/// The kinds of task, and the keys that each has beside the common ones.
+/// The kinds of task, each with the keys that it has beside the common keys.
 pub const KINDS: [(&str, &[&str]); 12] = [
     ("call", &["with"]),
     ("do", &[]),
@@ -27,20 +28,20 @@ pub const KINDS: [(&str, &[&str]); 12] = [
     ("try", &["catch"]),
     ("wait", &[]),
 ];
-/// What `then` may be beside the name of a step.
+/// Values of `then` that are not the name of a step.
 const DIRECTIVES: [&str; 3] = ["continue", "exit", "end"];
 const COMMON: &[&str] = &[
     "if", "then", "input", "output", "export", "timeout", "metadata",
 ];
 
-/// What tasks of a list may name in `then`.
+/// The names that the tasks of a list may use in `then`.
 pub(super) struct Siblings<'n> {
-    /// The names; `None` where a list is no sequence, as the branches of a `fork`.
+    /// The names. `None` if the list is not a sequence, such as the branches of a `fork`.
     names: Option<Vec<&'n str>>,
 }
 
 impl Reader {
-    /// Reads a task list and keeps it under its place.
+    /// Reads a task list and stores it under its path.
     pub(super) fn tasks(&mut self, at: &At<'_>) -> Option<()> {
         self.task_list(at, false)
     }
@@ -85,7 +86,7 @@ impl Reader {
         whole.then_some(())
     }
 
-    /// A step: a map with one key, its name.
+    /// Reads a step: a map whose single key is the step's name.
     fn single<'v>(&mut self, at: &At<'v>) -> Option<(&'v str, &'v Value)> {
         match at.value {
             Value::Object(map) if map.len() == 1 => {
@@ -120,7 +121,8 @@ impl Reader {
             Some(format!("write `- name: {{ {key}: … }}`"));
     }
 
-    /// A flow directive names its task, so a name stands for one.
+    /// Reports names that occur twice in a list. A flow directive refers to a task by its name,
+    /// so the name must be unique.
     fn repeated_names(&mut self, at: &At<'_>, items: &[Value]) {
         let mut names: Vec<(&str, usize)> = items
             .iter()
@@ -141,7 +143,7 @@ impl Reader {
         }
     }
 
-    /// Reports a name that no `then` could mean.
+    /// Reports a name that a `then` could not refer to.
     fn nameable(&mut self, at: &At<'_>, name: &str, siblings: &Siblings<'_>) {
         let why = if name.is_empty() {
             "has an empty name"
@@ -155,7 +157,7 @@ impl Reader {
     }
 
     fn task(&mut self, at: &At<'_>, name: &str, siblings: &Siblings<'_>) -> Option<Task> {
-        // `- set: {…}` without a name reads as a step that is called `set`.
+        // `- set: {…}` without a name would be a step with the name `set`.
         let nameless = TASK.keys.contains(&name);
         let Value::Object(map) = at.value else {
             if nameless {
@@ -190,7 +192,7 @@ impl Reader {
         let timeout = self.optional(&object, "timeout", Self::timeout);
         let then = self.optional(&object, "then", |reader, at| reader.then(at, siblings));
         let temporal = self.optional(&object, "metadata", Self::metadata);
-        // Each is read, though there may be one alone.
+        // Every kind is read for its problems, although only one is allowed.
         let mut kinds: Vec<Option<Kind>> = kinds
             .into_iter()
             .map(|kind| self.kind(kind, &object, siblings))
@@ -213,8 +215,8 @@ impl Reader {
         })
     }
 
-    /// Reports Temporal's options that the task has no use for: who wrote them
-    /// expects something.
+    /// Reports Temporal's options that have no effect on the task. Their author expects an
+    /// effect.
     fn useless_options(&mut self, task: &Object<'_>, kind: &Kind) {
         let Some(metadata) = task.get("metadata") else {
             return;
@@ -224,7 +226,7 @@ impl Reader {
         };
         let (what, useful) = options_of(kind);
         for (key, value) in options {
-            // What the timer of a limit shows.
+            // The timer of the task's timeout shows the summary.
             let limit = key == "summary" && given(task, "timeout");
             if limit || useful.contains(&key.as_str()) {
                 continue;
@@ -242,7 +244,10 @@ impl Reader {
         }
     }
 
-    /// The keys that say what a task does: one, and the others must go with it.
+    /// Returns the keys that state the kind of a task.
+    ///
+    /// There must be exactly one, and the task's other keys must go with it. Anything else is a
+    /// problem.
     fn kinds_of(&mut self, object: &Object<'_>) -> Vec<&'static str> {
         let mut present: Vec<_> = KINDS
             .iter()
@@ -253,7 +258,8 @@ impl Reader {
         }
         match present.as_slice() {
             [] => {
-                // A mistyped kind was reported as an unknown key, and an older one as refused.
+                // A misspelled kind was reported as an unknown key, and a kind of an older DSL
+                // was refused.
                 if object.keys().all(|key| TASK.keys.contains(&key.as_str())) {
                     let kinds: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
                     let message = format!("{} has no task", object.at.shown());
@@ -324,7 +330,7 @@ impl Reader {
         }
     }
 
-    /// A value that may be left out: the outer `None` means that it is wrong.
+    /// Reads a value that may be left out. The outer `None` means that the value is wrong.
     #[expect(clippy::option_option, reason = "left out and wrong differ")]
     pub(super) fn optional<T>(
         &mut self,
@@ -368,7 +374,7 @@ impl Reader {
         found.map(Then::Task)
     }
 
-    /// An optional condition in a task's body.
+    /// Reads an optional condition in a task's body.
     #[expect(clippy::option_option, reason = "left out and wrong differ")]
     pub(super) fn body_condition(
         &mut self,
@@ -388,7 +394,8 @@ fn given(object: &Object<'_>, key: &str) -> bool {
     object.keys().any(|given| given == key)
 }
 
-/// How messages call a task, and the keys of `metadata.temporal` that it has a use for.
+/// Returns the name of a task's kind in messages, and the keys of `metadata.temporal` that affect
+/// the task.
 pub(super) fn options_of(kind: &Kind) -> (&'static str, &'static [&'static str]) {
     const OWN: &[&str] = TEMPORAL.keys;
     const ACTIVITY: &[&str] = &[

@@ -1,4 +1,4 @@
-//! Expressions, and data with expressions in it.
+//! Reader of expressions, and of data with expressions in it.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use serde_json::Value;
 use super::reader::{At, Reader, Target};
 use super::{Expression, Stage, Template};
 
-/// What to do where `${ … }` is a part of a text.
+/// Hint for `${ … }` that is only a part of a text.
 const WHOLE: &str =
     r#"an expression is the whole text; put text into it: `${ "costs \(.price)" }`"#;
 
-/// What to do where an expression stands without `${ }`.
+/// Hint for an expression without `${ }`.
 const BARE: &str = r#"data are expressions in `${ … }` alone: write `${ .a }`; the text itself can be written `${ ".a" }`"#;
-/// Operators that a path is followed by where it is more than a path.
+/// Operators that can follow a path in a longer expression.
 const OPERATORS: [char; 9] = ['+', '-', '*', '/', '%', '=', '!', '<', '>'];
 
-/// The longest text that is looked at for being an expression without `${ }`, in bytes.
+/// Maximum length of a text that is checked for being an expression without `${ }`, in bytes.
 const BARE_LIMIT: usize = 1000;
 
-/// The inside of `${ … }`, when that is the whole text.
+/// Returns the inside of `${ … }`. `None` if `${ … }` is not the whole text.
 pub(super) fn runtime_expression(text: &str) -> Option<&str> {
     let inside = text.trim().strip_prefix("${")?.strip_suffix('}')?;
     Some(inside.trim())
 }
 
-/// What jq writes in place of what stands at a mistake.
+/// Returns a hint with jq's operator if an operator of another language is at the mistake.
 fn of_another_language(text: &str, offset: usize) -> Option<&'static str> {
     let (before, after) = text.split_at_checked(offset)?;
     let both = before.ends_with('|') && after.starts_with('|');
@@ -42,14 +42,14 @@ fn of_another_language(text: &str, offset: usize) -> Option<&'static str> {
     }
 }
 
-/// What stands at a mistake where `${ … }` ends and another begins.
+/// Returns a hint if one `${ … }` ends and another begins at the mistake.
 fn of_two(text: &str, offset: usize) -> Option<&'static str> {
     let after = text.get(offset..)?;
     (after.starts_with('}') && after.contains("${")).then_some(WHOLE)
 }
 
 impl Reader {
-    /// An expression, with or without `${ … }` around it.
+    /// Reads an expression, with or without `${ … }` around it.
     pub(super) fn expression(&mut self, at: &At<'_>, stage: Stage) -> Option<Expression> {
         let text = self.text(at)?;
         let inside = if text.trim_start().starts_with("${") {
@@ -60,7 +60,7 @@ impl Reader {
         self.site(at, inside, stage)
     }
 
-    /// The inside of a text that begins like an expression.
+    /// Returns the inside of a text that begins like an expression.
     fn inside<'v>(&mut self, at: &At<'_>, text: &'v str) -> Option<&'v str> {
         let inside = runtime_expression(text);
         if inside.is_none() {
@@ -73,7 +73,7 @@ impl Reader {
         inside
     }
 
-    /// A text that is no expression.
+    /// Reads a text that is no expression.
     fn plain(&mut self, at: &At<'_>, text: &str) -> Template {
         if let Some(offset) = within(text) {
             self.warn(
@@ -92,7 +92,7 @@ impl Reader {
             return None;
         }
         if !self.problems.is_empty() && self.is_full(self.problems.len()) {
-            // It is invalid, and no more is told of it.
+            // The steps are invalid already, and no further problem would be reported.
             return None;
         }
         let variables = self.variables(stage);
@@ -115,13 +115,13 @@ impl Reader {
         Some(compiled)
     }
 
-    /// The variables of a place, without `$`.
+    /// Returns the variables that an expression at this place may use, without `$`.
     fn variables(&self, stage: Stage) -> Vec<Arc<str>> {
         let own = stage.variables().iter().map(|name| Arc::from(*name));
         own.chain(self.scope.iter().cloned()).collect()
     }
 
-    /// An expression that must be true or false.
+    /// Reads an expression whose result must be true or false.
     pub(super) fn condition(&mut self, at: &At<'_>, stage: Stage) -> Option<Expression> {
         let condition = self.expression(at, stage)?;
         if assigns(condition.text()) {
@@ -135,9 +135,10 @@ impl Reader {
         Some(condition)
     }
 
-    /// Warns of texts in data that read like expressions without `${ }`. In
-    /// `transforms`, which say what becomes of data, a path alone is one;
-    /// elsewhere `.csv` may be meant.
+    /// Warns of texts in data that look like expressions without `${ }`.
+    ///
+    /// In `transforms` (`from` and `as`), a path alone looks like an expression. In other data, a
+    /// text such as `.csv` may be intended.
     pub(super) fn bare(&mut self, at: &At<'_>, stage: Stage, transforms: bool) {
         match at.value {
             Value::String(text) if self.is_bare(text.trim(), stage, transforms) => {
@@ -184,7 +185,7 @@ impl Reader {
         Expression::compile(text, &names).is_ok()
     }
 
-    /// Reports an expression that cannot be used, at the mistake.
+    /// Reports an expression that does not compile, at the position of the mistake.
     fn uncompiled(&mut self, at: &At<'_>, text: &str, error: &ExpressionError) {
         let message = format!("{}: {error}", at.shown());
         let inside = match error {
@@ -198,7 +199,7 @@ impl Reader {
         problem.hint = hint.map(str::to_owned);
     }
 
-    /// Data, in which each whole text `${ … }` is an expression.
+    /// Reads data in which each whole text `${ … }` is an expression.
     pub(super) fn template(&mut self, at: &At<'_>, stage: Stage) -> Option<Template> {
         match at.value {
             Value::String(text) if text.trim_start().starts_with("${") => {
@@ -228,7 +229,7 @@ impl Reader {
         }
     }
 
-    /// What `from` and `as` take: an expression, or a map with expressions.
+    /// Reads the value of `from` or `as`: an expression, or a map with expressions.
     pub(super) fn transform(&mut self, at: &At<'_>, stage: Stage) -> Option<Template> {
         match at.value {
             Value::String(_) => self.expression(at, stage).map(Template::Expression),
@@ -243,7 +244,7 @@ impl Reader {
         }
     }
 
-    /// Text, or an expression for one.
+    /// Reads text, or an expression for a text.
     pub(super) fn text_template(&mut self, at: &At<'_>) -> Option<Template> {
         if self.text(at)?.is_empty() {
             self.wrong(at, "is empty");
@@ -252,7 +253,7 @@ impl Reader {
         self.template(at, Stage::Body)
     }
 
-    /// A map or an expression for one, each value of which `fits`.
+    /// Reads a map whose values satisfy `fits`, or an expression for a map.
     pub(super) fn map_template(&mut self, at: &At<'_>, fits: Fits) -> Option<Template> {
         match at.value {
             Value::String(text) if text.trim_start().starts_with("${") => {}
@@ -270,7 +271,7 @@ impl Reader {
         self.template(at, Stage::Body)
     }
 
-    /// A list or an expression for one, each item of which `fits`.
+    /// Reads a list whose items satisfy `fits`, or an expression for a list.
     pub(super) fn list_template(&mut self, at: &At<'_>, fits: Fits) -> Option<Template> {
         match at.value {
             Value::String(text) if text.trim_start().starts_with("${") => {}
@@ -288,7 +289,8 @@ impl Reader {
         self.template(at, Stage::Body)
     }
 
-    /// Each is looked at, for its problem.
+    /// Returns `true` if all values satisfy `fits`. Every value is checked, so that each problem
+    /// is reported.
     fn all_fit<'v>(&mut self, values: impl Iterator<Item = At<'v>>, fits: Fits) -> bool {
         let good: Vec<bool> = values.map(|at| self.fits(&at, fits)).collect();
         !good.contains(&false)
@@ -309,12 +311,12 @@ impl Reader {
     }
 }
 
-/// What the values of a map or a list may be.
+/// The values that a map or a list may have.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fits {
     Any,
     Texts,
-    /// What a query or a header may be: texts, numbers, booleans, lists of them.
+    /// Values of a query or a header: text, numbers, booleans, and lists of these.
     Parameters,
 }
 

@@ -1,4 +1,4 @@
-//! Values: texts, numbers, lists and durations.
+//! Readers of values: texts, numbers, lists and durations.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use super::shapes::DURATION;
 use super::{Length, Stage};
 use crate::limits::{refused_name, refused_queue};
 
-/// The longest name of a variable. Each expression knows those around it.
+/// Maximum length of a variable's name, in bytes. The limit matters because each expression gets
+/// the variables of all tasks around it.
 const VARIABLE_LIMIT: usize = 100;
 
 /// The length of each unit of a duration, in milliseconds.
@@ -24,7 +25,7 @@ const UNITS: [(&str, u64); 5] = [
     ("milliseconds", 1),
 ];
 
-/// A value as messages show it.
+/// Describes a value for a message.
 pub(crate) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
@@ -36,7 +37,9 @@ pub(crate) fn describe(value: &Value) -> String {
     }
 }
 
-/// The duration of a map of units, when it is one.
+/// Returns the duration that a value states, as a map of units or as ISO 8601 text.
+///
+/// `None` if the value is not a duration of at most 36500 days.
 pub fn duration_of(value: &Value) -> Option<Duration> {
     match value {
         Value::String(text) if text.starts_with(['P', 'p']) => duration::parse(text).ok(),
@@ -52,7 +55,7 @@ pub fn duration_of(value: &Value) -> Option<Duration> {
     }
 }
 
-/// A duration as a map of units without zeros; `seconds: 0` for none.
+/// Writes a duration as a map of units without zeros. A duration of zero is `seconds: 0`.
 pub(super) fn duration_map(duration: Duration) -> Value {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut parts = serde_json::Map::new();
@@ -84,7 +87,7 @@ impl Reader {
         }
     }
 
-    /// Text that is not empty, and no expression.
+    /// Reads a name: text that is not empty, is no expression and fits into Temporal's limit.
     pub(super) fn name<'v>(&mut self, at: &At<'v>) -> Option<&'v str> {
         let text = self.text(at)?;
         if text.trim().is_empty() {
@@ -102,7 +105,7 @@ impl Reader {
         Some(text)
     }
 
-    /// The name of a task queue.
+    /// Reads the name of a task queue.
     pub(super) fn queue<'v>(&mut self, at: &At<'v>) -> Option<&'v str> {
         let name = self.name(at)?;
         if let Some(why) = refused_queue(name) {
@@ -112,7 +115,7 @@ impl Reader {
         Some(name)
     }
 
-    /// The name of a variable, without `$`.
+    /// Reads the name of a variable, without `$`.
     pub(super) fn variable<'v>(&mut self, at: &At<'v>) -> Option<&'v str> {
         let name = self.name(at)?;
         if name.len() > VARIABLE_LIMIT {
@@ -169,7 +172,7 @@ impl Reader {
         None
     }
 
-    /// One of a few texts.
+    /// Reads a text that must be one of a few choices.
     pub(super) fn choice<T: Copy>(&mut self, at: &At<'_>, choices: &[(&str, T)]) -> Option<T> {
         let given = self.text(at)?;
         let found = choices.iter().find(|(name, _)| *name == given);
@@ -189,7 +192,8 @@ impl Reader {
         None
     }
 
-    /// A list of named items, which the first form of the DSL wrote as a map.
+    /// Reads a list of named items. The first version of the DSL used a map here, so the problem
+    /// of a map has a hint.
     pub(super) fn ordered<'v>(&mut self, at: &At<'v>, expected: &str) -> Option<&'v [Value]> {
         let items = self.list(at, expected);
         if at.value.is_object()
@@ -201,7 +205,7 @@ impl Reader {
         items
     }
 
-    /// A duration as the specification writes it, or an expression for one.
+    /// Reads a duration in the specification's form, or an expression for a duration.
     pub(super) fn length(&mut self, at: &At<'_>) -> Option<Length> {
         match at.value {
             Value::String(text) if text.trim_start().starts_with("${") => {
@@ -211,7 +215,7 @@ impl Reader {
         }
     }
 
-    /// A duration as the specification writes it: a map of units, or ISO 8601.
+    /// Reads a duration in the specification's form: a map of units, or ISO 8601 text.
     pub(super) fn duration(&mut self, at: &At<'_>) -> Option<Duration> {
         let total = match at.value {
             Value::Object(_) => self.units(at)?,

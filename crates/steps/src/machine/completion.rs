@@ -1,4 +1,4 @@
-//! How tasks, lists and the run end, and what comes after them.
+//! The ends of tasks, lists and the run, and the steps that follow.
 
 use almanac_base::size::{PAYLOAD_LIMIT, json_size};
 use serde_json::Value;
@@ -45,7 +45,8 @@ impl Interpreter<'_> {
         Ok(())
     }
 
-    /// Makes the context anew. Without `as`, it stays, and `schema` is about it.
+    /// Sets the context to the result of `export`. Without `as`, the context stays the same, and
+    /// `schema` checks it.
     pub(super) fn export(
         &mut self,
         view: View<'_>,
@@ -125,8 +126,8 @@ impl Interpreter<'_> {
         }
     }
 
-    /// Ends the task at a place with an error: the `try` that catches it goes
-    /// on, or the run ends.
+    /// Ends the task at a place with an error. The run continues at the `try` that catches the
+    /// error, or ends.
     pub(super) fn fault(&mut self, place: Place, fault: Fault) {
         let mut fault = fault.shortened();
         let path = &self.task(place).path;
@@ -138,7 +139,7 @@ impl Interpreter<'_> {
         self.unwind(place, fault);
     }
 
-    /// Leaves lists from the one at a place on, until a `try` catches the error.
+    /// Leaves lists, from the list of a place outwards, until a `try` catches the error.
     pub(super) fn unwind(&mut self, mut place: Place, mut fault: Fault) {
         loop {
             self.abandon(place);
@@ -170,7 +171,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// Ends the run well: its output is transformed once more.
+    /// Completes the run, after the transformation of its output.
     fn run_done(&mut self, output: &Value) {
         let view = View {
             place: None,
@@ -183,7 +184,7 @@ impl Interpreter<'_> {
         self.end(made.map(|made| made.unwrap_or_else(|| output.clone())));
     }
 
-    /// Ends the run, and gives up all that is under way.
+    /// Ends the run, and gives up everything that is active.
     pub(super) fn end(&mut self, outcome: Result<Value, Fault>) {
         self.cancel(|_| true);
         self.position.threads.clear();
@@ -196,13 +197,13 @@ impl Interpreter<'_> {
         }));
     }
 
-    /// The fault of a limit that has passed.
+    /// Returns the error for a limit that has passed.
     pub(super) fn timed_out(what: &str) -> Fault {
         Standard::Timeout.fault(format!("{what} took longer than its limit"))
     }
 }
 
-/// An output that Temporal takes.
+/// Returns the output if it is small enough for Temporal. Otherwise the result is an error.
 fn fitting(output: Value) -> Result<Value, Fault> {
     let bytes = json_size(&output);
     if bytes > PAYLOAD_LIMIT {

@@ -1,4 +1,4 @@
-//! What a run asks of its host.
+//! Requests of a run to its host.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use serde_json::Value;
 
 use crate::language::{AuthenticationScheme, CallOutput, RunOutput};
 
-/// Something for the host to do. All expressions in it were evaluated.
+/// An effect: something that the host does for a run. All expressions in it have been evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Wait this long. The result does not matter.
+    /// Wait for a time. The value of the result does not matter.
     Timer {
-        /// How long.
+        /// The length of the wait.
         duration: Duration,
     },
-    /// Call over HTTP. The result is the task's output.
+    /// Make an HTTP request. The result is the task's output.
     Http(Box<HttpRequest>),
-    /// Call by a document of `OpenAPI`. The result is the task's output.
+    /// Call an operation of an `OpenAPI` document. The result is the task's output.
     OpenApi(Box<OpenApiRequest>),
     /// Call an activity. The result is the task's output.
     Activity(ActivityRequest),
@@ -27,20 +27,20 @@ pub enum Effect {
     Workflow(WorkflowRequest),
     /// Run a command. The result is the task's output.
     Shell(ShellRequest),
-    /// Publish an event. The result does not matter.
+    /// Publish an event. The value of the result does not matter.
     Emit {
-        /// The event, as `CloudEvents` has it in JSON.
+        /// The event in the JSON format of `CloudEvents`.
         event: Value,
     },
-    /// Deliver events until this is cancelled. It has no result.
+    /// Deliver events until the effect is canceled. The effect has no result.
     Listen {
-        /// Their types; empty for all.
+        /// The types of the events. Empty for all types.
         types: Vec<String>,
     },
 }
 
 impl Effect {
-    /// What it takes in memory, about.
+    /// Estimated size of the effect in memory, in bytes.
     pub(super) fn weight(&self) -> u64 {
         match self {
             Self::Timer { .. } | Self::Listen { .. } => 0,
@@ -54,9 +54,9 @@ impl Effect {
 pub struct HttpRequest {
     /// The method, as written.
     pub method: String,
-    /// Where to.
+    /// The URI of the request.
     pub uri: String,
-    /// Who calls.
+    /// The authentication of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<RequestAuthentication>,
     /// The headers, a map.
@@ -65,63 +65,64 @@ pub struct HttpRequest {
     /// The query parameters, a map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<Value>,
-    /// The body.
+    /// The body of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
-    /// What the output is.
+    /// The form of the task's output.
     #[serde(default)]
     pub output: CallOutput,
-    /// Whether a redirection is followed rather than an error.
+    /// `true` to follow redirections, `false` to treat a redirection as an error.
     #[serde(default)]
     pub redirect: bool,
 }
 
 impl HttpRequest {
-    /// Whether it may be made twice (RFC 9110, 9.2.2).
+    /// Returns `true` if the method is idempotent (RFC 9110, 9.2.2), so that the request can be
+    /// sent twice.
     pub fn is_repeatable(&self) -> bool {
         let method = self.method.to_ascii_uppercase();
         ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"].contains(&method.as_str())
     }
 }
 
-/// A call by a document of `OpenAPI`.
+/// A call of an operation of an `OpenAPI` document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpenApiRequest {
-    /// Where the document is.
+    /// The URI of the document.
     pub document: String,
-    /// Who reads the document.
+    /// The authentication for reading the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document_authentication: Option<RequestAuthentication>,
     /// The operation's id.
     pub operation: String,
-    /// Its parameters, a map.
+    /// The parameters of the operation, a map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Value>,
-    /// Who calls.
+    /// The authentication of the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<RequestAuthentication>,
-    /// What the output is.
+    /// The form of the task's output.
     #[serde(default)]
     pub output: CallOutput,
-    /// Whether a redirection is followed rather than an error.
+    /// `true` to follow redirections, `false` to treat a redirection as an error.
     #[serde(default)]
     pub redirect: bool,
 }
 
-/// Who calls.
+/// The authentication of a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RequestAuthentication {
-    /// How.
+    /// The authentication scheme.
     pub scheme: AuthenticationScheme,
-    /// With what.
+    /// The credentials for the scheme.
     pub credentials: RequestCredentials,
 }
 
-/// What a caller shows.
+/// The credentials of a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestCredentials {
-    /// The secret of this name, which the host resolves.
+    /// The name of a secret, which the host resolves.
     Secret(String),
     /// `username` and `password`, or `token`.
     Inline(Value),
@@ -130,42 +131,42 @@ pub enum RequestCredentials {
 /// A call of an activity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActivityRequest {
-    /// The activity type.
+    /// The type of the activity.
     pub name: String,
-    /// The queue of its worker.
+    /// The task queue of the activity's worker.
     pub task_queue: String,
-    /// The arguments.
+    /// The arguments of the activity.
     pub arguments: Vec<Value>,
 }
 
-/// A child workflow.
+/// A request to run a child workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkflowRequest {
     /// The namespace, as written.
     pub namespace: String,
-    /// The workflow type.
+    /// The type of the workflow.
     pub name: String,
     /// The version, as written.
     pub version: String,
-    /// Its input.
+    /// The input of the workflow.
     pub input: Option<Value>,
-    /// Whether to wait for its end.
+    /// `true` if the task waits for the end of the workflow.
     pub wait: bool,
 }
 
-/// A command.
+/// A request to run a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShellRequest {
-    /// The command.
+    /// The name of the command.
     pub command: String,
-    /// Its arguments.
+    /// The arguments of the command.
     pub arguments: Vec<String>,
-    /// Its standard input.
+    /// The standard input of the command.
     pub stdin: Option<String>,
-    /// Its environment, a map of texts.
+    /// The environment of the command, a map of texts.
     pub environment: Option<Value>,
-    /// Whether to wait for its end.
+    /// `true` if the task waits for the end of the command.
     pub wait: bool,
-    /// What the output is.
+    /// The form of the task's output.
     pub output: RunOutput,
 }

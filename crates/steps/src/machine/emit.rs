@@ -1,4 +1,4 @@
-//! `emit`: an event as it is published (`CloudEvents` 1.0, as JSON).
+//! `emit`: the event to publish (`CloudEvents` 1.0, as JSON).
 
 use serde_json::{Map, Value};
 
@@ -10,18 +10,19 @@ use super::tasks::Interpreter;
 use crate::event::refused_attribute;
 use crate::language::Template;
 
-/// Attributes that are text, and must be there.
+/// Attributes that must be present as non-empty text.
 const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
 impl Interpreter<'_> {
-    /// An event with an id, a time and a source. The id is the same for each
-    /// attempt at publishing it, and in each replay.
+    /// Creates an event with an id, a time and a source.
+    ///
+    /// The id is the same for each attempt to publish the event, and in each replay.
     pub(super) fn event(&mut self, place: Place, attributes: &Template) -> Result<Value, Fault> {
         let filled = self.fill(View::body(place), attributes, self.frame(place).input())?;
         let Value::Object(mut event) = filled else {
             return Err(wrong("with", "a map", &filled));
         };
-        // What an expression has no value for is left out.
+        // An attribute whose expression gives null is left out, except `data`.
         event.retain(|name, value| name == "data" || !value.is_null());
         let number = self.position.next;
         let mut default = |name: &str, value: String| {

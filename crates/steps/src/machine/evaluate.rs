@@ -1,4 +1,4 @@
-//! Expressions: what each may see, and what becomes of their results.
+//! Expressions: the variables that each may use, and the use of the results.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use crate::language::{
     Expression, JsonSchema, Length, Output, Stage, Template, describe, duration_of,
 };
 
-/// How many bytes of data are copied in the time of one step.
+/// Number of bytes of data whose copy counts as one step.
 pub(super) const BYTES_PER_STEP: u64 = 64;
 
-/// What an expression is evaluated with.
+/// The context in which an expression is evaluated.
 #[derive(Clone, Copy)]
 pub(super) struct View<'v> {
-    /// The task; none for what belongs to the run.
+    /// The task. `None` for expressions of the run itself.
     pub(super) place: Option<Place>,
     pub(super) stage: Stage,
-    /// Variables beside those of the tasks around.
+    /// Variables in addition to those of the tasks around.
     pub(super) extra: &'v [(&'v str, Value)],
     /// The raw output: `$task.output`.
     pub(super) raw: Option<&'v Value>,
-    /// The transformed one: `$output`.
+    /// The transformed output: `$output`.
     pub(super) output: Option<&'v Value>,
 }
 
@@ -72,7 +72,8 @@ impl Interpreter<'_> {
             variables.push((name, Cow::Borrowed(value)));
         }
         if let Some(place) = view.place {
-            // The innermost first: it hides those around it.
+            // The innermost variable comes first, because it hides those around it with the same
+            // name.
             for frame in self.frames(place).iter().rev() {
                 for (name, value) in &frame.variables {
                     let hidden = variables.iter().any(|(known, _)| known == name);
@@ -106,14 +107,15 @@ impl Interpreter<'_> {
         result.map_err(|error| Standard::Expression.fault(format!("`{text}`: {error}")))
     }
 
-    /// Data against a schema.
+    /// Checks data against a schema.
     pub(super) fn satisfies(&self, schema: &JsonSchema, value: &Value) -> Result<(), Fault> {
         let (result, steps) = schema.check(value);
         self.worked(steps)?;
         result.map_err(|reason| Standard::Validation.fault(reason))
     }
 
-    /// Takes new data, if a run that continues as new can read it again.
+    /// Counts new data. Data that is nested too deeply is an error, because a run that continues
+    /// as new could not read it again.
     pub(super) fn take(&self, value: &Value) -> Result<(), Fault> {
         self.keep(weight(value))?;
         if depth(value) > MAX_DEPTH {
@@ -123,10 +125,10 @@ impl Interpreter<'_> {
         Ok(())
     }
 
-    /// Counts data that the run is to hold once more, or another piece of.
+    /// Counts data that the run will hold in addition: a copy, or a new piece.
     ///
-    /// What it no longer holds is found when the limit seems to be met: then all
-    /// is counted anew, which is work of the task.
+    /// The count does not go down when the run drops data. If the count exceeds the limit, all
+    /// data is counted again, which is work of the task.
     pub(super) fn keep(&self, bytes: u64) -> Result<(), Fault> {
         let mut held = self.held.get().saturating_add(bytes);
         if held > DATA_LIMIT {
@@ -144,7 +146,7 @@ impl Interpreter<'_> {
         self.worked(bytes / BYTES_PER_STEP)
     }
 
-    /// Counts what expressions took, and other work of their kind.
+    /// Counts the work of expressions, and other work in the same unit.
     pub(super) fn worked(&self, work: u64) -> Result<(), Fault> {
         self.turn_work
             .set(self.turn_work.get().saturating_add(work));
@@ -157,7 +159,7 @@ impl Interpreter<'_> {
         Ok(())
     }
 
-    /// A variable that the specification defines; `None` where it has no value.
+    /// Returns a variable of the specification. `None` if it has no value here.
     fn variable(&self, view: View<'_>, name: &str) -> Option<Cow<'_, Value>> {
         match name {
             "context" => Some(Cow::Borrowed(self.position.context())),
@@ -199,7 +201,7 @@ impl Interpreter<'_> {
         Value::Object(descriptor)
     }
 
-    /// A condition: true, or false; null is false.
+    /// Evaluates a condition: true, false, or null, which means false.
     pub(super) fn condition(
         &self,
         view: View<'_>,
@@ -217,8 +219,8 @@ impl Interpreter<'_> {
         }
     }
 
-    /// Data with the results of its expressions. Those are data: nothing in
-    /// them is evaluated.
+    /// Returns data with the results of its expressions. These results are data: expressions in
+    /// them are not evaluated.
     pub(super) fn fill(
         &self,
         view: View<'_>,
@@ -241,7 +243,8 @@ impl Interpreter<'_> {
         }
     }
 
-    /// What `output` or `export` makes of data; `None` where it makes nothing.
+    /// Applies the transformation of `output` or `export`, and checks the schema. `None` if there
+    /// is no transformation.
     pub(super) fn transform(
         &self,
         view: View<'_>,
@@ -258,7 +261,7 @@ impl Interpreter<'_> {
         Ok(made)
     }
 
-    /// A duration of the body of a task.
+    /// Returns a duration that the body of a task states.
     pub(super) fn length(
         &self,
         view: View<'_>,
@@ -281,7 +284,8 @@ impl Interpreter<'_> {
     }
 }
 
-/// An error whose type is written in the form that the expression mentions.
+/// Returns a copy of an error whose type has the form that the expression mentions. `None` if no
+/// change is needed.
 fn as_mentioned(text: &str, value: &Value) -> Option<Value> {
     let kind = value.get("type")?.as_str()?;
     let kind = error_type::as_mentioned(text, kind)?;
@@ -290,13 +294,13 @@ fn as_mentioned(text: &str, value: &Value) -> Option<Value> {
     Some(shown)
 }
 
-/// A moment in seconds since 1970, as `now` gives it.
+/// Returns a time in seconds since 1970, like `now` in an expression.
 fn seconds(at: Timestamp) -> Value {
     let milliseconds = at.as_millisecond();
     if milliseconds % 1000 == 0 {
         return Value::from(milliseconds / 1000);
     }
-    // Exact enough for a millisecond of any year.
+    // A double is exact enough for a millisecond of any year.
     #[expect(
         clippy::cast_precision_loss,
         reason = "milliseconds of all years fit into a double"
@@ -304,14 +308,15 @@ fn seconds(at: Timestamp) -> Value {
     Value::from(milliseconds as f64 / 1000.0)
 }
 
-/// Whether an expression may name a variable: a cheap look, so that what none
-/// reads is not made.
+/// Returns `true` if an expression may use a variable.
+///
+/// The check is cheap, and avoids building variables that no expression reads.
 fn names(text: &str, variable: &str) -> bool {
     text.match_indices('$')
         .any(|(at, _)| text[at + 1..].starts_with(variable))
 }
 
-/// A moment as expressions see it.
+/// Returns a time in the form that expressions see.
 fn moment(at: Timestamp) -> Value {
     json!({
         "iso8601": at.to_string(),

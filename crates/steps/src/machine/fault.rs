@@ -1,4 +1,4 @@
-//! Errors of a run: problems (RFC 9457) of the specification's types.
+//! Errors of a run: problem details (RFC 9457) with the specification's types.
 
 use almanac_jq::error_type::{self, TYPES};
 use serde::{Deserialize, Serialize};
@@ -6,49 +6,49 @@ use serde_json::Value;
 
 use crate::language::ErrorFilter;
 
-/// An error of a run.
+/// An error of a run or a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{} (status {status}{}){}", .title.as_deref().unwrap_or(.kind), .instance.as_ref().map(|at| format!(", at {at}")).unwrap_or_default(), .detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
 pub struct Fault {
-    /// The type's URI.
+    /// The URI of the error's type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The status.
+    /// The status of the error.
     pub status: u16,
-    /// A summary.
+    /// A short summary of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What happened.
+    /// A description of this occurrence of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The task: a JSON pointer. The interpreter fills it in.
+    /// The path of the task: a JSON pointer. The interpreter fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
 }
 
-/// The specification's own errors.
+/// The error types of the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standard {
-    /// What the definition or the worker's configuration says cannot be.
+    /// The definition or the worker's configuration asks for something that is impossible.
     Configuration,
     /// Data does not satisfy its schema.
     Validation,
-    /// An expression failed, or gave something of the wrong type.
+    /// An expression failed, or its result has the wrong type.
     Expression,
-    /// Nobody is who they should be.
+    /// The caller or the credentials were not accepted.
     Authentication,
-    /// Somebody may not.
+    /// The caller does not have the permission.
     Authorization,
     /// A limit of time has passed.
     Timeout,
-    /// A service could not be reached, or answered with an error.
+    /// A service could not be reached, or it answered with an error.
     Communication,
-    /// Anything else.
+    /// Any other error of a run.
     Runtime,
 }
 
 impl Standard {
-    /// Each of them.
+    /// All error types of the specification.
     pub const ALL: [Self; 8] = [
         Self::Configuration,
         Self::Validation,
@@ -73,12 +73,12 @@ impl Standard {
         }
     }
 
-    /// The URI of this type.
+    /// The URI of this error type.
     pub fn kind(self) -> String {
         format!("{TYPES}{}", self.parts().0)
     }
 
-    /// An error of this type, with its own status and title.
+    /// Creates an error of this type, with the type's status and title.
     pub fn fault(self, detail: impl Into<String>) -> Fault {
         let (_, status, title) = self.parts();
         Fault {
@@ -90,7 +90,7 @@ impl Standard {
         }
     }
 
-    /// The specification's own error that a type names, in any of its forms.
+    /// Returns the standard type that a type URI names, in any of the URI's forms.
     fn of(kind: &str) -> Option<Self> {
         let name = error_type::name(kind)?;
         Self::ALL
@@ -99,10 +99,10 @@ impl Standard {
     }
 }
 
-/// The longest text of an error, in characters: errors go into histories.
+/// Maximum length of each text of an error, in characters. Errors are stored in histories.
 const LONGEST: usize = 2000;
 
-/// A text that is no longer than those of errors.
+/// Returns a text shortened to the maximum length of the texts of errors.
 pub fn shortened(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         None => text.to_owned(),
@@ -111,7 +111,7 @@ pub fn shortened(text: &str) -> String {
 }
 
 impl Fault {
-    /// With texts that fit into histories.
+    /// Returns the error with its texts shortened, so that they fit into histories.
     #[must_use]
     pub fn shortened(mut self) -> Self {
         let texts = [&mut self.title, &mut self.detail, &mut self.instance];
@@ -123,13 +123,13 @@ impl Fault {
         self
     }
 
-    /// As expressions see it.
+    /// Returns the error in the form that expressions see.
     pub(super) fn value(&self) -> Value {
-        // Plain data with text for keys.
+        // The error is plain data with string keys, so serializing it does not fail.
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// Whether it has the properties that a filter asks for.
+    /// Returns `true` if the error has the properties of a filter.
     pub(super) fn matches(&self, filter: &ErrorFilter) -> bool {
         let ErrorFilter {
             kind,

@@ -1,4 +1,4 @@
-//! Whether an event is one of those that a `listen` waits for.
+//! The filters of a `listen`: they decide the events that the `listen` takes.
 
 use serde_json::Value;
 
@@ -9,9 +9,11 @@ use super::{Fault, WORK_PER_TASK};
 use crate::language::{Correlation, EventFilter, Expression, Template};
 
 impl Interpreter<'_> {
-    /// Whether an event has the attributes of a filter, and in common with
-    /// others what it must have. Anybody sends events: one that takes more work
-    /// to look at than a step may is not the one that is waited for.
+    /// Returns `true` if an event has the attributes of a filter and meets the filter's
+    /// correlations.
+    ///
+    /// Anybody can send events. So an event is not a match if checking it takes more work than a
+    /// step may do.
     pub(super) fn matches(
         &mut self,
         place: Place,
@@ -19,7 +21,7 @@ impl Interpreter<'_> {
         event: &Value,
     ) -> Result<bool, Fault> {
         let of = |name: &String| event.get(name).unwrap_or(&Value::Null);
-        // What says nothing of the event costs the same for each.
+        // These templates do not depend on the event, so their cost is the same for each event.
         for (name, wanted) in &filter.with {
             if matches!(wanted, Template::Expression(_)) {
                 continue;
@@ -57,7 +59,7 @@ impl Interpreter<'_> {
         Ok(true)
     }
 
-    /// The value that an event has in common with what is expected.
+    /// Returns the value of a correlation if the event has the expected value.
     fn correlates(
         &self,
         place: Place,
@@ -81,20 +83,20 @@ impl Interpreter<'_> {
         Ok((alike && !value.is_null()).then_some(value))
     }
 
-    /// What an expression gives for an event; null where it fails: one of another
-    /// form is not the one that is waited for.
+    /// Evaluates an expression for an event. Returns null if the expression fails, because an
+    /// event of another form is not a match.
     fn tried(&self, place: Place, expression: &Expression, of: &Value) -> Value {
         let value = self.evaluate(View::body(place), expression, of);
         value.unwrap_or_default()
     }
 
-    /// Whether the work that the present task may take is used up.
+    /// Returns `true` if the current task has used up its limit of work.
     fn is_spent(&self) -> bool {
         self.task_work.get() > WORK_PER_TASK
     }
 }
 
-/// Whether two values are the same to jq: 1 is 1.0.
+/// Returns `true` if two values are equal in jq, where 1 equals 1.0.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),

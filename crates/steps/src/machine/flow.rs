@@ -1,4 +1,4 @@
-//! `switch`, `for`, `fork` and `raise`.
+//! The tasks `switch`, `for`, `fork` and `raise`.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ impl Interpreter<'_> {
         self.iterate(place, data)
     }
 
-    /// Does the next item, with the output of the last one as input.
+    /// Runs the list for the next item. The input is the output of the previous iteration.
     pub(super) fn iterate(&mut self, place: Place, data: Value) -> Result<(), Fault> {
         let Some(each) = self.for_of(place) else {
             return Ok(());
@@ -64,7 +64,7 @@ impl Interpreter<'_> {
         let Some(item) = items.get_mut(*next) else {
             return self.finish(place, data, None);
         };
-        // It is not needed again.
+        // The item is not needed again.
         let item = std::mem::take(item);
         let index = Value::from(*next);
         *next += 1;
@@ -86,7 +86,7 @@ impl Interpreter<'_> {
     pub(super) fn begin_fork(&mut self, place: Place, task: &Task) -> Result<(), Fault> {
         let list = format!("{}/fork/branches", task.path);
         let branches = self.flow.list(&list).len();
-        // Each branch has its own.
+        // Each branch has its own copy of the variables.
         let variables = self.frames(place).iter().flat_map(|frame| &frame.variables);
         let variables: u64 = variables.map(|(_, value)| weight(value)).sum();
         let input = self.frame(place).input();
@@ -127,7 +127,7 @@ impl Interpreter<'_> {
         self.finish(place, outputs, None)
     }
 
-    /// The error that a `raise` makes.
+    /// Returns the error that a `raise` states.
     pub(super) fn raised(&self, place: Place, error: &RaisedError) -> Result<Fault, Fault> {
         let input = self.frame(place).input();
         let text = |template: &Template| {

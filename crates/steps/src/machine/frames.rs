@@ -1,4 +1,4 @@
-//! Threads and frames: where tasks are, and giving up what is under way.
+//! Threads and frames: the places of tasks, and giving up what is active.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::tasks::Interpreter;
 use super::{Command, Effect, EffectId};
 use crate::language::{Kind, Task};
 
-/// A frame of a thread, and so its present task.
+/// A place: a frame of a thread, and so the frame's current task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) thread: u64,
@@ -18,19 +18,19 @@ pub(super) struct Place {
 }
 
 impl<'t> Interpreter<'t> {
-    /// The frames of a thread up to a place.
+    /// Returns the frames of a thread up to a place.
     pub(super) fn frames(&self, place: Place) -> &[Frame] {
         let thread = self.position.threads.get(&place.thread);
         let frames = thread.map_or(&[][..], |thread| &thread.frames);
         frames.get(..=place.depth).unwrap_or(frames)
     }
 
-    /// Whether there is such a place.
+    /// Returns `true` if the place exists.
     pub(super) fn exists(&self, place: Place) -> bool {
         self.frames(place).len() > place.depth
     }
 
-    /// The frame at a place that exists.
+    /// Returns the frame at a place, which must exist.
     pub(super) fn frame(&self, place: Place) -> &Frame {
         &self.position.threads[&place.thread].frames[place.depth]
     }
@@ -40,14 +40,14 @@ impl<'t> Interpreter<'t> {
         thread.frames.get_mut(place.depth)
     }
 
-    /// The innermost place of a thread.
+    /// Returns the innermost place of a thread.
     pub(super) fn top(&self, thread: u64) -> Option<Place> {
         let frames = &self.position.threads.get(&thread)?.frames;
         let depth = frames.len().checked_sub(1)?;
         Some(Place { thread, depth })
     }
 
-    /// The present task of a place that exists.
+    /// Returns the current task of a place, which must exist.
     pub(super) fn task(&self, place: Place) -> &'t Task {
         let frame = self.frame(place);
         &self.flow.list(&frame.list)[frame.index]
@@ -77,7 +77,7 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Enters a list of the task at a place. Its first task is ready.
+    /// Enters a list of the task at a place. The first task of the list becomes ready.
     pub(super) fn enter(
         &mut self,
         place: Place,
@@ -100,7 +100,8 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Begins a branch of the `fork` at a place. It sees the variables around it.
+    /// Begins a branch of the `fork` at a place. The branch gets a copy of the variables around
+    /// it.
     pub(super) fn branch(&mut self, place: Place, branch: usize, list: &str, data: Value) {
         let mut variables = BTreeMap::new();
         for frame in self.frames(place) {
@@ -151,7 +152,7 @@ impl<'t> Interpreter<'t> {
         self.position.pending.insert(id, pending);
     }
 
-    /// Asks the host to start an effect.
+    /// Adds the command that asks the host to start an effect.
     pub(super) fn command(&mut self, id: EffectId, pending: &Pending) {
         let place = Place {
             thread: pending.thread,
@@ -168,7 +169,7 @@ impl<'t> Interpreter<'t> {
         });
     }
 
-    /// Whether a place is inside a `try` with `retry`, of its thread or of those
+    /// Returns `true` if a place is inside a `try` with `retry`, in its own thread or in a thread
     /// around it.
     fn retried(&self, mut place: Place) -> bool {
         loop {
@@ -179,7 +180,8 @@ impl<'t> Interpreter<'t> {
                 attempt
                     && matches!(&self.task(place).kind, Kind::Try(catch) if catch.retry.is_some())
             };
-            // A made-up depth is no reason to count up to it.
+            // A damaged position may contain a huge depth, so the number of frames limits the
+            // loop.
             if (0..place.depth.min(self.frames(place).len())).any(retries) {
                 return true;
             }
@@ -194,9 +196,10 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Starts the effects of a position again; timers with what is left of them.
-    /// Those that have ended meanwhile are answered, in their order: a run that
-    /// goes on elsewhere again and again must not begin them anew each time.
+    /// Starts the effects of a position again, and timers with the time that is left.
+    ///
+    /// Returns the timers that have ended, in the order of their ends, and does not start them.
+    /// Otherwise a run that often continues in another execution would start them anew each time.
     pub(super) fn restart(&mut self) -> Vec<EffectId> {
         let mut ended = Vec::new();
         let answered: BTreeSet<EffectId> = self.position.answered().collect();
@@ -222,7 +225,7 @@ impl<'t> Interpreter<'t> {
         ended.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// Gives up the effects that `which` names.
+    /// Gives up the effects that `which` selects.
     pub(super) fn cancel(&mut self, which: impl Fn(&Pending) -> bool) {
         let ids: Vec<EffectId> = self
             .position
@@ -237,7 +240,7 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Gives up one kind of effect of the task at a place.
+    /// Gives up the effects with one purpose of the task at a place.
     pub(super) fn cancel_purpose(&mut self, place: Place, purpose: Purpose) {
         self.cancel(|pending| {
             (pending.thread, pending.depth) == (place.thread, place.depth)
@@ -245,8 +248,8 @@ impl<'t> Interpreter<'t> {
         });
     }
 
-    /// Gives up the present task of a place with all that is in it. The frame
-    /// stays, with the task not begun.
+    /// Gives up the current task of a place with everything in it. The frame stays, and its task
+    /// has not begun.
     pub(super) fn abandon(&mut self, place: Place) {
         self.abandon_branches(place);
         self.cancel(|pending| pending.thread == place.thread && pending.depth >= place.depth);
@@ -256,7 +259,7 @@ impl<'t> Interpreter<'t> {
         };
         let given_up = thread.frames.iter_mut().skip(place.depth);
         let given_up = given_up.filter_map(|frame| frame.running.take());
-        // Events that were taken and not looked at are left for others.
+        // Events that were taken and not handled are left for other tasks.
         let events = given_up.filter_map(|running| match running.doing {
             Doing::Listen(listening) => Some(listening.waiting),
             _ => None,
@@ -268,7 +271,7 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Gives up the branches of forks at a place, and deeper in its thread.
+    /// Gives up the branches of the forks at a place and at deeper places of its thread.
     pub(super) fn abandon_branches(&mut self, place: Place) {
         let branches: Vec<u64> = self
             .position
@@ -287,7 +290,7 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// The `for` at a place.
+    /// Returns the `for` at a place.
     pub(super) fn for_of(&self, place: Place) -> Option<&'t crate::language::For> {
         match &self.task(place).kind {
             Kind::For(each) => Some(each),

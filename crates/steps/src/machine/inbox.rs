@@ -1,4 +1,4 @@
-//! Events on their way to the steps that listen: which wait, and how many.
+//! Events that wait for steps that listen: their selection and their limits.
 
 use std::collections::BTreeSet;
 
@@ -11,21 +11,22 @@ use super::{Arrival, Machine};
 use crate::event::UNREAD_BYTES;
 use crate::language::{Flow, Kind};
 
-/// How many events wait in a machine until a step takes them and is done with them.
+/// Maximum number of events that wait in a machine. An event waits until a task has taken and
+/// handled it.
 pub const UNREAD_LIMIT: usize = 1000;
 
-/// What became of an event.
+/// The result of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
-    /// It is heard, or waits for a step that listens.
+    /// The machine has the event. The event waits until a task takes it.
     Taken,
-    /// No step of these ever listens to its type, or the run is over.
+    /// The event is dropped: no task of the run ever listens to its type, or the run has ended.
     Unheard,
-    /// Too many wait already. Here it is again, for later.
+    /// Too many events are waiting. The event is returned for a later delivery.
     Full(Value),
 }
 
-/// The types of events that some step may listen to.
+/// The types of events that a task of the run may listen to.
 #[derive(Debug, Clone)]
 pub(super) enum Audience {
     All,
@@ -59,8 +60,8 @@ impl Audience {
 }
 
 impl Machine {
-    /// Tells an event, as `CloudEvents` has it in JSON. It waits until a step
-    /// listens to it.
+    /// Delivers an event in the JSON format of `CloudEvents`. The event waits until a task takes
+    /// it.
     pub fn deliver(&mut self, event: Value) -> Delivery {
         if self.position.outcome.is_some() || !self.audience.wants(&event) {
             return Delivery::Unheard;
@@ -79,8 +80,9 @@ impl Machine {
         Delivery::Taken
     }
 
-    /// Gives up events that wait, the newest first, until they took so many bytes;
-    /// how many.
+    /// Drops events that wait, newest first, until `bytes` bytes are free.
+    ///
+    /// Returns the number of events that were dropped.
     pub fn give_up(&mut self, bytes: usize) -> u64 {
         let (mut count, mut freed) = (0, 0);
         while freed < bytes
@@ -92,7 +94,7 @@ impl Machine {
         count
     }
 
-    /// The newest of the events that wait and that no step has taken.
+    /// Removes and returns the newest event that waits and that no task has taken.
     fn newest(&mut self) -> Option<Value> {
         let arrived = &mut self.position.arrived;
         let last = arrived.iter().rposition(|arrival| match arrival {
@@ -105,13 +107,13 @@ impl Machine {
         }
     }
 
-    /// Whether a step listens now.
+    /// Returns `true` if a task listens now.
     pub fn listens(&self) -> bool {
         let mut pending = self.position.pending.values();
         pending.any(|pending| matches!(pending.effect, super::Effect::Listen { .. }))
     }
 
-    /// How many events wait, and what they take.
+    /// Returns the number of events that wait, and their size in bytes of JSON.
     fn count(&self) -> (usize, usize) {
         let arrived = self
             .position
@@ -129,7 +131,7 @@ impl Machine {
     }
 }
 
-/// Events that nobody has taken, and those that were and are not handled yet.
+/// Events that no task has taken, and events that were taken and have not been handled.
 fn waiting(position: &Position) -> impl Iterator<Item = &Value> {
     let frames = position.threads.values().flat_map(|thread| &thread.frames);
     let running = frames.filter_map(|frame| frame.running.as_ref());

@@ -1,4 +1,4 @@
-//! `listen`: which events count, and when it is over.
+//! `listen`: the events that a task takes, and the end of the task.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ impl<'t> Interpreter<'t> {
         self.set_doing(place, Doing::Listen(Listening::default()));
         let types = types(&listen.to);
         self.start(place, Purpose::Listening, Effect::Listen { types });
-        // What came before anyone listened.
+        // Events that arrived before this task began to listen.
         let mut index = 0;
         while let Some(event) = self.position.unread.get(index).cloned() {
             let closed = |listening: &Listening| listening.closed;
@@ -31,7 +31,7 @@ impl<'t> Interpreter<'t> {
             }
             self.task_work.set(0);
             if self.offer(place, &event)? {
-                // Whatever becomes of it there, it was taken.
+                // The task has taken the event, even if handling the event fails.
                 self.position.unread.remove(index);
                 self.settle(place)?;
             } else {
@@ -41,9 +41,11 @@ impl<'t> Interpreter<'t> {
         Ok(())
     }
 
-    /// Offers an event to everyone who listens, one after the other; it waits
-    /// when nobody takes it. What is left when the turn has done its share: until
-    /// all were asked, nobody else begins to listen.
+    /// Offers an event to each task that listens, in order. If no task takes the event, the event
+    /// waits in the position.
+    ///
+    /// Returns the rest of the offer if the turn has used up its limit of work. No other task
+    /// begins to listen until every task has got the offer.
     pub(super) fn hear(&mut self, mut offer: Offer) -> Option<Offer> {
         let threads = self.position.threads.range(offer.thread..);
         let threads: Vec<u64> = threads.map(|(thread, _)| *thread).collect();
@@ -101,8 +103,7 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Whether the `listen` at a place takes an event; what it makes of it comes
-    /// when it settles.
+    /// Returns `true` if the `listen` at a place takes an event. `settle` then handles the event.
     fn offer(&mut self, place: Place, event: &Value) -> Result<bool, Fault> {
         let Some(listen) = self.listen_of(place) else {
             return Ok(false);
@@ -130,8 +131,9 @@ impl<'t> Interpreter<'t> {
         Ok(true)
     }
 
-    /// Whether an event is one of those that are still to come; when it was
-    /// the last, nothing more is consumed.
+    /// Returns `true` if an event matches a filter that no earlier event has matched.
+    ///
+    /// If no filter is left, the `listen` takes no further event.
     fn meets(
         &mut self,
         place: Place,
@@ -184,9 +186,9 @@ impl<'t> Interpreter<'t> {
         Ok(filters.is_empty())
     }
 
-    /// Handles what was consumed, and ends the task when it is over.
+    /// Handles the events that were taken, and ends the task if it takes no further event.
     fn settle(&mut self, place: Place) -> Result<(), Fault> {
-        // To find out whose an event is is not the step's work.
+        // Finding the task that takes an event does not count as work of the step.
         self.task_work.set(0);
         let Some(listen) = self.listen_of(place) else {
             return Ok(());
@@ -235,8 +237,8 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Whether the condition of `until` holds after an event; the events that
-    /// were not handled are left for others.
+    /// Ends listening if the condition of `until` holds after an event. Events that were not
+    /// handled are left for other tasks.
     fn look(&mut self, place: Place, listen: &Listen) -> Result<(), Fault> {
         let Events::Any {
             until: Some(Until::Condition(condition)),
@@ -245,7 +247,8 @@ impl<'t> Interpreter<'t> {
         else {
             return Ok(());
         };
-        // Lent, since a copy for each event would take its square.
+        // The outputs are moved out and back, because a copy for each event would take quadratic
+        // time.
         let outputs = self
             .listening_mut(place)
             .map(|listening| std::mem::take(&mut listening.outputs));
@@ -265,7 +268,7 @@ impl<'t> Interpreter<'t> {
         Ok(())
     }
 
-    /// Ends the list that handled an event.
+    /// Completes the list of tasks that handled an event.
     pub(super) fn event_handled(
         &mut self,
         place: Place,
@@ -286,7 +289,7 @@ impl<'t> Interpreter<'t> {
         self.settle(place)
     }
 
-    /// Adds what was made of an event to the output.
+    /// Transforms the result of handling an event, and adds it to the output.
     fn shape(
         &mut self,
         place: Place,
@@ -321,7 +324,7 @@ fn variables(each: &EachEvent, event: Value, index: usize) -> BTreeMap<String, V
     ])
 }
 
-/// What an event carries: binary data is text in base64.
+/// Returns the data of an event. Binary data is base64 text.
 fn data(mut event: Value) -> Value {
     let mut attribute = |name: &str| event.get_mut(name).map(Value::take);
     attribute("data")
@@ -329,7 +332,8 @@ fn data(mut event: Value) -> Value {
         .unwrap_or_default()
 }
 
-/// The types of events that can count; none where any may.
+/// Returns the types of the events that a `listen` can take. Empty if an event of any type can
+/// match.
 pub(super) fn types(events: &Events) -> Vec<String> {
     let mut found = Vec::new();
     if collect(events, &mut found).is_none() {

@@ -1,22 +1,20 @@
-//! The interpreter of steps: a machine that is told what happened and answers
-//! what to do.
+//! The interpreter of steps: a machine that gets events and results and answers with commands.
 //!
-//! [`Machine::advance`] does all that can be done now and answers the effects
-//! to start and to cancel. The host does them, tells each result with
-//! [`Machine::complete`] and each event with [`Machine::deliver`], and advances
-//! again. One machine is a whole run: loops, branches and handlers are its
-//! own, not executions of their own.
+//! [`Machine::advance`] does everything that can be done now and returns the effects to start and
+//! to cancel. The host carries out these commands, reports each result with [`Machine::complete`]
+//! and each event with [`Machine::deliver`], and calls [`Machine::advance`] again. One machine is
+//! a whole run: loops, branches and handlers are parts of the machine, not executions of their
+//! own.
 //!
-//! Always holds: equal calls give equal commands, in equal order. Nothing here
-//! does I/O or reads a clock. A turn does a bounded number of tasks, and evaluates
-//! expressions for a bounded time. Whatever the steps say,
-//! the run completes, faults, or waits for an effect.
+//! Always holds: equal calls give equal commands, in equal order. The machine does no I/O and
+//! does not read a clock. A turn does a limited number of tasks and evaluates expressions for a
+//! limited time. For any steps, the run completes, faults, or waits for an effect.
 //!
-//! A run can stop and go on elsewhere, where nothing is under way but timers and
-//! listening: [`Machine::position`] is then all that [`Machine::resume`] needs.
-//! After [`Machine::leave`] it stops as soon as that happens to be so; after
-//! [`Machine::hold`] no task begins until it is; after [`Machine::rest`] no result
-//! is looked at either, and the position has those that came.
+//! A run can stop and continue in another execution when only timers and listeners are active.
+//! [`Machine::position`] is then everything that [`Machine::resume`] needs. After
+//! [`Machine::leave`], the run stops as soon as this happens to be the case. After
+//! [`Machine::hold`], no task begins until it is the case. After [`Machine::rest`], the machine
+//! also takes no further results, and the position contains the results that have arrived.
 
 mod completion;
 mod effect;
@@ -52,57 +50,63 @@ use inbox::Audience;
 use tasks::Interpreter;
 use turn::{Arrival, Offer, Stop};
 
-/// How many tasks a turn begins at most: then others may run. Where a turn ends
-/// stands in a run's history, so another bound here, or below, is for runs that
-/// begin with it.
+/// Maximum number of tasks that a turn begins, before other runs get their turn.
+///
+/// The end of a turn affects the run's history. So a change of this limit, or of the limits
+/// below, may only apply to runs that begin after the change.
 pub const TASKS_PER_TURN: usize = 500;
-/// What expressions of a turn may take, in steps, before others may run.
+/// Maximum work of expressions in a turn, in steps, before other runs get their turn.
 pub const WORK_PER_TURN: u64 = 1_000_000;
-/// What beginning a task takes beside its expressions, in their steps.
+/// Work of beginning a task beside the task's expressions, in steps of expressions.
 const WORK_OF_TASK: u64 = 100;
-/// What expressions of one task may take, in steps. One expression is below it.
+/// Maximum work of the expressions of one task, in steps. The limit of a single expression is
+/// lower.
 pub const WORK_PER_TASK: u64 = 5_000_000;
-/// The most bytes of data that a run holds at once, in memory.
+/// Maximum data that a run holds in memory at a time, in bytes.
 pub const DATA_LIMIT: u64 = 32 * 1024 * 1024;
-/// The most bytes of JSON that calls take which begin before any result came:
-/// they go to Temporal in one message, which takes 4 MiB.
+/// Maximum size of the calls that begin before any result arrives, in bytes of JSON. Temporal
+/// gets these calls in one message, which may have 4 MiB.
 pub const SENT_LIMIT: usize = 3_000_000;
 
-/// What does not change in a run, nor when it goes on elsewhere.
+/// Facts about a run that never change, even when the run continues in another execution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct About {
-    /// The run's id: `$workflow.id`, and the beginning of its events' ids.
+    /// The run's id: `$workflow.id`, and the beginning of the ids of the run's events.
     pub id: String,
-    /// The `source` of events that state none.
+    /// The `source` of events that state no source.
     pub source: String,
-    /// `$runtime`. It must be the same in each replay.
+    /// The value of `$runtime`. It must be the same in each replay.
     pub runtime: Value,
 }
 
-/// A run of steps.
+/// A run of steps in memory.
 #[derive(Debug, Clone)]
 pub struct Machine {
     flow: Arc<Flow>,
     about: About,
     position: Position,
     stop: Stop,
-    /// Effects of the position must be started again; so much had arrived before.
+    /// `Some` if the run was resumed and the effects of its position must be started again. The
+    /// value is the number of arrivals that the position already contained.
     resumed: Option<usize>,
-    /// What the position holds, in bytes, or more.
+    /// Estimated size of the data in the position, in bytes. The estimate only goes down when all
+    /// data is counted again.
     held_bytes: u64,
-    /// What calls took that began since a result came, in bytes of JSON.
+    /// Size of the calls that began since the last result arrived, in bytes of JSON.
     sent: usize,
-    /// Timers that ended before the run went on here, where they never began.
+    /// Timers that ended before the run was resumed in this machine. The host of this machine
+    /// never started them.
     passed: BTreeSet<EffectId>,
     audience: Audience,
-    /// How many events wait and what they take, where that was counted since the last turn.
+    /// Number and size of the events that wait. `None` if they were not counted since the last
+    /// turn.
     waiting: Option<(usize, usize)>,
-    /// Whether turns tell what they did.
+    /// `true` if turns return a log of what they did.
     logged: bool,
 }
 
 impl Machine {
-    /// A run that begins.
+    /// Starts a new run.
     pub fn start(flow: Arc<Flow>, about: About, input: Value, now: Timestamp) -> Self {
         let position = Position::new(input, now);
         Self {
@@ -120,8 +124,9 @@ impl Machine {
         }
     }
 
-    /// A run that goes on where it was left, with the same flow. A position
-    /// that cannot be one of these steps is refused.
+    /// Resumes a run from its position, with the same flow.
+    ///
+    /// A position that does not fit the flow is an error.
     pub fn resume(flow: Arc<Flow>, about: About, position: Position) -> Result<Self, Fault> {
         if !position.fits(&flow) {
             let detail = "the run was left in other steps than those it is to go on with";
@@ -142,14 +147,14 @@ impl Machine {
         })
     }
 
-    /// The same run, whose turns tell what they did.
+    /// Returns the same run with a log in each turn.
     #[must_use]
     pub fn logged(mut self) -> Self {
         self.logged = true;
         self
     }
 
-    /// Does all that can be done at this time.
+    /// Does everything that can be done at the time `now`.
     pub fn advance(&mut self, now: Timestamp) -> Turn {
         let mut interpreter = Interpreter::new(&self.flow, &self.about, &mut self.position, now);
         interpreter.held.set(self.held_bytes);
@@ -158,7 +163,7 @@ impl Machine {
             interpreter.keep_log();
         }
         if let Some(before) = self.resumed.take() {
-            // They ended before all that comes now.
+            // These timers ended before everything that arrives from now on.
             for id in interpreter.restart().into_iter().rev() {
                 self.passed.insert(id);
                 let done = Arrival::Done(id, Ok(Answer::Value(Value::Null)));
@@ -167,8 +172,9 @@ impl Machine {
         }
         let told: BTreeSet<EffectId> = interpreter.position.answered().collect();
         interpreter.begin_run();
-        // One bound for all: the others have their turn later. What follows from
-        // one comes before the next, as if each had come alone.
+        // One limit covers all arrivals and tasks of the turn; the rest waits for a later turn.
+        // The consequences of one arrival come before the next arrival, as if each had arrived
+        // alone.
         let mut left = TASKS_PER_TURN;
         while left > 0 && !interpreter.is_tired() {
             let arrived = &mut interpreter.position.arrived;
@@ -200,7 +206,8 @@ impl Machine {
         let work = interpreter.taken();
         let again = std::mem::take(&mut interpreter.again);
         let (mut commands, log) = interpreter.answers();
-        // One that another's end gives up was not started here, or has ended.
+        // An effect that another's end gives up may have ended already, or may never have started
+        // in this execution. The host has nothing to cancel then.
         commands.retain(|command| match command {
             Command::Cancel { id } => !self.passed.contains(id) && !told.contains(id),
             Command::Start { .. } => true,
@@ -231,49 +238,56 @@ impl Machine {
         }
     }
 
-    /// Tells the result of an effect. One that was given up, or that nobody
-    /// asked for, changes nothing.
+    /// Reports the result of an effect.
+    ///
+    /// The result of an effect that was given up or never started has no consequence.
     pub fn complete(&mut self, id: EffectId, outcome: Result<Value, Fault>) {
         self.answer(id, outcome.map(Answer::Value));
     }
 
-    /// The same, with a result that may be JSON still to be read.
+    /// Reports the result of an effect, which may be JSON that is not parsed yet.
     pub fn answer(&mut self, id: EffectId, outcome: Result<Answer, Fault>) {
-        // It came with a new workflow task: those before it went in another message.
+        // The result came with a new workflow task. The calls before it were sent in another
+        // message.
         self.sent = 0;
         self.position.arrived.push_back(Arrival::Done(id, outcome));
     }
 
-    /// Begins no further task, whatever is under way, until the run is resumed from its position.
+    /// Begins no further task, even if effects are active, until the run is resumed from its
+    /// position.
     pub fn hold(&mut self) {
         self.stop = Stop::Tasks;
     }
 
-    /// Looks at no further result: they go with the position, where what is under
-    /// way has ended. Until then nothing else is done, limits included.
+    /// Processes no further results and events.
+    ///
+    /// Arrivals stay in the position, which is available when the active effects have ended.
+    /// Until then the machine does nothing else: even limits that pass have no consequence.
     pub fn rest(&mut self) {
         self.stop = Stop::All;
     }
 
-    /// Stops as soon as the run can be left, and goes on until then: a call may
-    /// wait for what a later task does.
+    /// Stops as soon as the run can be left. The run continues until then, because a call may
+    /// wait for the work of a later task.
     pub fn leave(&mut self) {
         self.stop = Stop::WhenSafe;
     }
 
-    /// Goes on, whatever was said of stopping.
+    /// Continues the run, and cancels [`Self::hold`], [`Self::rest`] and [`Self::leave`].
     pub fn stay(&mut self) {
         self.stop = Stop::No;
     }
 
-    /// Where the run is, when it can be left: nothing is under way but timers
-    /// and listening, and what else was told has been seen by a turn, unless it rests.
+    /// The position of the run. `None` if the run cannot be left now.
+    ///
+    /// A run can be left when only timers and listeners are active and turns have processed
+    /// everything else that arrived. A machine that rests need not have processed what arrived.
     pub fn position(&self) -> Option<&Position> {
         self.is_safe().then_some(&self.position)
     }
 
     fn is_safe(&self) -> bool {
-        // What is cheap to look at later.
+        // The resumed run can process these arrivals later at little cost.
         let stays = |arrival: &Arrival| match arrival {
             Arrival::Done(id, _) => self.position.keeps(*id),
             Arrival::Event(_) => false,
@@ -283,7 +297,7 @@ impl Machine {
             && (self.stop == Stop::All || self.position.arrived.iter().all(stays))
     }
 
-    /// The places of the tasks that are under way, the innermost of each branch.
+    /// The paths of the active tasks, the innermost of each branch.
     pub fn current(&self) -> Vec<&str> {
         let threads = self.position.threads.values();
         threads

@@ -1,4 +1,4 @@
-//! What `call` and `run` ask of the host.
+//! The effects of `call` and `run` tasks.
 
 use serde_json::{Map, Value};
 
@@ -197,7 +197,7 @@ impl Interpreter<'_> {
     }
 }
 
-/// A name, if Temporal takes it.
+/// Returns a name if Temporal accepts it. Otherwise the result is an error.
 fn taken(what: &str, name: String, refused: fn(&str) -> Option<String>) -> Result<String, Fault> {
     match refused(&name) {
         None => Ok(name),
@@ -212,7 +212,7 @@ pub(super) fn wrong(what: &str, expected: &str, value: &Value) -> Fault {
     ))
 }
 
-/// The text of a value that is no list and no map.
+/// Returns the text of a value that is a text, a number or a boolean. `None` for other values.
 fn scalar(value: Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text),
@@ -222,13 +222,14 @@ fn scalar(value: Value) -> Option<String> {
     }
 }
 
-/// The segment of a path that a template is at. Data must not choose another path:
-/// a segment with a variable is neither empty nor a step up.
+/// The path segment of a URI template that is being filled.
+///
+/// Data must not select another path. So a segment with a variable may not be empty, `.` or `..`.
 #[derive(Default)]
 struct Segment<'p> {
     text: String,
     variable: Option<&'p str>,
-    /// Beyond the path.
+    /// `true` after the path: in the query or the fragment.
     over: bool,
 }
 
@@ -258,7 +259,7 @@ impl<'p> Segment<'p> {
         let Some(name) = self.variable else {
             return Ok(());
         };
-        // As URLs read it.
+        // URL parsers read `%2e` as a dot.
         let read = self.text.to_ascii_lowercase().replace("%2e", ".");
         if matches!(read.as_str(), "" | "." | "..") {
             let detail = format!(
@@ -271,7 +272,8 @@ impl<'p> Segment<'p> {
     }
 }
 
-/// Adds a value to a URI: what is not unreserved is encoded (RFC 6570, 3.2.2).
+/// Adds a value to a URI. All characters but the unreserved ones are percent-encoded (RFC 6570,
+/// 3.2.2).
 fn encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

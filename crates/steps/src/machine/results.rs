@@ -1,4 +1,4 @@
-//! Results of effects.
+//! The processing of results of effects and of other arrivals.
 
 use serde_json::Value;
 
@@ -8,12 +8,12 @@ use super::tasks::Interpreter;
 use super::{Answer, Arrival, Effect, EffectId, Entry, Fault, Standard};
 use crate::language::{Kind, RunOutput};
 
-/// How many bytes of JSON are read in the time of one step.
+/// Number of bytes of JSON whose parsing counts as one step.
 const BYTES_READ_PER_STEP: u64 = 8;
 
 impl Interpreter<'_> {
-    /// Takes what was told; what is left of it where the turn has done its share
-    /// comes first in the next.
+    /// Processes an arrival. If the turn uses up its limit of work, the rest of an event's offer
+    /// comes first in the next turn.
     pub(super) fn look_at(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Done(id, outcome) => self.arrive(id, outcome),
@@ -25,7 +25,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// Takes the result of an effect. One that nobody waits for changes nothing.
+    /// Processes the result of an effect. A result that no task waits for has no consequence.
     fn arrive(&mut self, id: EffectId, outcome: Result<Answer, Fault>) {
         let Some(pending) = self.position.pending.remove(&id) else {
             return;
@@ -58,7 +58,7 @@ impl Interpreter<'_> {
                 });
                 self.or_fault(place, result);
             }
-            // It has no result; but a host may say that it cannot.
+            // Listening has no result, but a host may report that it cannot deliver events.
             Purpose::Listening => match outcome {
                 Ok(_) => {}
                 Err(fault) => self.fault(place, fault),
@@ -84,7 +84,7 @@ impl Interpreter<'_> {
         self.unwind(inner, fault);
     }
 
-    /// The data of an answer. To read it is work of the turn.
+    /// Returns the data of an answer. Parsing JSON counts as work of the turn.
     fn read(&self, answer: Answer) -> Result<Value, Fault> {
         let text = match answer {
             Answer::Value(value) => return Ok(value),
@@ -97,7 +97,7 @@ impl Interpreter<'_> {
         })
     }
 
-    /// The raw output of a task whose effect gave `value`.
+    /// Returns the raw output of a task whose effect gave `value`.
     fn output_of(&self, place: Place, pending: &Pending, value: Value) -> Value {
         let input = || self.frame(place).input().clone();
         match (&pending.effect, &self.task(place).kind) {

@@ -1,4 +1,4 @@
-//! `try`: attempts, what is caught, and when it is tried again.
+//! `try`: its attempts, the errors that it catches, and its retries.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Does the list of a `try` from its beginning.
+    /// Runs the list of a `try` from its beginning.
     pub(super) fn attempt(
         &mut self,
         place: Place,
@@ -41,7 +41,7 @@ impl<'t> Interpreter<'t> {
             length.transpose()
         };
         let own = length(policy.and_then(|policy| policy.attempt_duration.as_ref()))?;
-        // One that needs the error is looked at when there is one.
+        // A duration that needs the error is evaluated later, when there is an error.
         let whole = policy.and_then(|policy| policy.duration.as_ref());
         let whole = length(whole).unwrap_or_default();
         let spent = self.now.duration_since(began);
@@ -58,8 +58,8 @@ impl<'t> Interpreter<'t> {
         Ok(())
     }
 
-    /// Whether the task at a place catches the error of a task in it; then it
-    /// goes on.
+    /// Returns `true` if the task at a place catches the error of a task inside. The `try` then
+    /// waits, runs its list again, runs its handler, or ends.
     pub(super) fn caught(&mut self, place: Place, fault: &Fault) -> Result<bool, Fault> {
         let Some(Doing::Try { began, retries }) = self.doing(place) else {
             return Ok(false);
@@ -106,7 +106,7 @@ impl<'t> Interpreter<'t> {
             return Ok(true);
         }
         if !catch.handles && catch.retry.is_some() && catch.then.is_none() {
-            // Trying again was all that was asked for, and did not help.
+            // The `catch` only asked for retries, and they did not help.
             return Ok(false);
         }
         self.log(|| Entry::Caught { task: task.clone() });
@@ -128,7 +128,7 @@ impl<'t> Interpreter<'t> {
         self.finish(place, output, then)
     }
 
-    /// The wait before the next attempt; `None` when there is none.
+    /// Returns the wait before the next attempt. `None` if there is no further attempt.
     fn delay(
         &self,
         place: Place,
@@ -183,8 +183,9 @@ impl<'t> Interpreter<'t> {
         Ok(Some(delay))
     }
 
-    /// A duration between two, in milliseconds, that differs between runs and
-    /// attempts and is the same in each replay.
+    /// Returns a duration between two, in whole milliseconds.
+    ///
+    /// The duration differs between runs and attempts and is the same in each replay.
     fn between(&self, place: Place, retries: u32, from: Duration, to: Duration) -> Duration {
         let mut digest = Sha256::new();
         digest.update(self.about.id.as_bytes());

@@ -1,5 +1,7 @@
-//! Where a run is. It outlives a process, and a release: what is added later
-//! needs a default.
+//! The position of a run.
+//!
+//! A position outlives a process and a release of Almanac, so a field that is added later needs a
+//! default.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,36 +13,36 @@ use serde_json::Value;
 use super::{Arrival, Effect, EffectId, Fault};
 use crate::language::{Flow, Kind};
 
-/// Where a run is: all that changes in it.
+/// The position of a run: everything that changes during the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// The run's raw input.
     pub(super) input: Value,
     pub(super) started_at: Timestamp,
-    /// Whether the input was looked at.
+    /// `true` if the run's input has been processed.
     pub(super) begun: bool,
-    /// `$context`, unless that is the raw input.
+    /// The value of `$context`, unless `context_is_input` is `true`.
     pub(super) context: Value,
-    /// Whether `$context` is the raw input still, which is not held twice.
+    /// `true` if `$context` is still the raw input, which is then not stored twice.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) context_is_input: bool,
-    /// The run's own thread is 0; each branch of a `fork` has one more.
+    /// The threads by id. The run's own thread is 0, and each branch of a `fork` has a thread.
     pub(super) threads: BTreeMap<u64, Thread>,
     /// Threads whose next task can begin, in the order of their turns.
     pub(super) ready: VecDeque<u64>,
-    /// Effects under way.
+    /// The effects that are active.
     pub(super) pending: BTreeMap<EffectId, Pending>,
-    /// The next id, of a thread or an effect.
+    /// The next id of a thread or an effect.
     pub(super) next: u64,
-    /// How many expressions were given a seed for UUIDs.
+    /// Number of expressions that got a seed for UUIDs.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) uuids: u64,
-    /// What was told and no turn has looked at yet, the first one first.
+    /// Results and events that have arrived and that no turn has processed, oldest first.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub(super) arrived: VecDeque<Arrival>,
-    /// Events that nobody listened to yet.
+    /// Events that no task has taken, oldest first.
     pub(super) unread: VecDeque<Value>,
-    /// How the run ended.
+    /// The outcome of the run. `None` if the run has not ended.
     pub(super) outcome: Option<Result<Value, Fault>>,
 }
 
@@ -73,7 +75,7 @@ impl Position {
 }
 
 impl Position {
-    /// `$context`.
+    /// The value of `$context`.
     pub(super) fn context(&self) -> &Value {
         if self.context_is_input {
             &self.input
@@ -87,7 +89,7 @@ impl Position {
         self.context_is_input = false;
     }
 
-    /// Whether it can be left: nothing is under way but timers and listening.
+    /// Returns `true` if the run can be left: only timers and listeners are active.
     pub(super) fn is_safe(&self) -> bool {
         let stays = |pending: &Pending| {
             pending.purpose != Purpose::Task || matches!(pending.effect, Effect::Timer { .. })
@@ -97,7 +99,7 @@ impl Position {
         self.outcome.is_none() && busy.all(|(id, _)| answered.contains(id))
     }
 
-    /// The effects of which the end was told, and no turn has looked at it yet.
+    /// The effects whose results have arrived and that no turn has processed.
     pub(super) fn answered(&self) -> impl Iterator<Item = EffectId> {
         self.arrived.iter().filter_map(|arrival| match arrival {
             Arrival::Done(id, _) => Some(*id),
@@ -105,14 +107,15 @@ impl Position {
         })
     }
 
-    /// Whether the end of an effect can be told again where the run goes on:
-    /// it is a timer's, or nobody waits for it.
+    /// Returns `true` if a resumed run can process the end of this effect again: the effect is a
+    /// timer, or no task waits for it.
     pub(super) fn keeps(&self, id: EffectId) -> bool {
         let pending = self.pending.get(&id);
         pending.is_none_or(|pending| pending.deadline.is_some())
     }
 
-    /// What its data takes in memory, about.
+    /// Estimated size of the run's data in memory, in bytes, without arrivals that no turn has
+    /// processed.
     pub(super) fn weight(&self) -> u64 {
         let frames = self.threads.values().flat_map(|thread| &thread.frames);
         let frames: u64 = frames.map(Frame::weight).sum();
@@ -123,12 +126,12 @@ impl Position {
     }
 }
 
-/// The `thread` of what belongs to the run itself.
+/// The `thread` of effects that belong to the run itself.
 pub(super) const NO_THREAD: u64 = u64::MAX;
 
 impl Position {
-    /// Whether it can be one of these steps: every place in it exists, and is
-    /// at something that its task does.
+    /// Returns `true` if the position fits these steps: every place exists, and its state fits
+    /// the kind of its task.
     pub(super) fn fits(&self, flow: &Flow) -> bool {
         let frame = |thread: u64, depth: usize| self.threads.get(&thread)?.frames.get(depth);
         let threads = self.threads.values().all(|thread| {
@@ -148,7 +151,8 @@ impl Position {
             (pending.thread, pending.depth) == (NO_THREAD, 0)
                 || frame(pending.thread, pending.depth).is_some_and(|frame| frame.running.is_some())
         });
-        // Numbers grow: a branch is younger than its fork, and no number comes again.
+        // Ids grow: a branch has a higher id than the thread of its fork, and no id is used
+        // again.
         let youngest = self.threads.keys().chain(self.pending.keys()).max();
         let numbers = youngest.is_none_or(|youngest| *youngest < self.next)
             && self.next < NUMBERS
@@ -160,19 +164,19 @@ impl Position {
     }
 }
 
-/// More than any run counts to.
+/// Upper limit of ids, more than any run needs.
 const NUMBERS: u64 = 1 << 48;
 
-/// A sequence of tasks: the run's own, or a branch's.
+/// A sequence of tasks: the run's own, or that of a branch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Thread {
-    /// The `fork` that it is a branch of.
+    /// The `fork` whose branch this thread is. `None` for the run's own thread.
     pub(super) parent: Option<Parent>,
-    /// The lists it is in, the innermost last.
+    /// The lists that the thread is in, innermost last.
     pub(super) frames: Vec<Frame>,
 }
 
-/// Where a branch belongs.
+/// The place of a branch in its `fork`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Parent {
     pub(super) thread: u64,
@@ -183,17 +187,17 @@ pub(super) struct Parent {
 /// A place in a task list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Frame {
-    /// The list's place.
+    /// The path of the list.
     pub(super) list: String,
-    /// The present task.
+    /// The index of the current task.
     pub(super) index: usize,
-    /// The index after the last task to do.
+    /// The index after the last task to run.
     pub(super) end: usize,
-    /// The raw input of the present task.
+    /// The raw input of the current task.
     pub(super) data: Value,
-    /// What the task around the list defines.
+    /// The variables that the task around the list defines.
     pub(super) variables: BTreeMap<String, Value>,
-    /// The present task, once it began.
+    /// The state of the current task. `None` if the task has not begun.
     pub(super) running: Option<Running>,
 }
 
@@ -226,7 +230,7 @@ impl Frame {
         weight(&self.data) + variables + running
     }
 
-    /// The transformed input of the present task.
+    /// Returns the transformed input of the current task.
     pub(super) fn input(&self) -> &Value {
         let running = self.running.as_ref();
         running
@@ -235,34 +239,35 @@ impl Frame {
     }
 }
 
-/// A task that began.
+/// The state of a task that has begun.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Running {
-    /// Its transformed input, where it differs from the raw one.
+    /// The transformed input. `None` if the raw input was not transformed.
     pub(super) input: Option<Value>,
     pub(super) started_at: Timestamp,
     pub(super) doing: Doing,
 }
 
-/// What a task is at.
+/// The activity of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Doing {
-    /// Its own work: nothing, or one effect.
+    /// The task's own work: nothing, or one effect.
     Itself,
-    /// The list of a `do`.
+    /// The list of a `do` task.
     List,
-    /// An iteration: the index of the next.
+    /// The items of a `for`, and the index of the next item.
     For { items: Vec<Value>, next: usize },
-    /// Branches: what those gave that are done.
+    /// The branches of a `fork`, with the outputs of those that have completed.
     Fork { outputs: BTreeMap<usize, Value> },
-    /// The list of a `try`: when its first attempt began, and how many failed.
+    /// The list of a `try`, with the time at which the first attempt began and the number of
+    /// failed attempts.
     Try { began: Timestamp, retries: u32 },
-    /// The wait before the next attempt.
+    /// The wait of a `try` before its next attempt.
     Backoff { began: Timestamp, retries: u32 },
     /// The list of a `catch`.
     Catch,
-    /// Events.
+    /// The events of a `listen`.
     Listen(Listening),
 }
 
@@ -283,39 +288,39 @@ impl Doing {
     }
 }
 
-/// How far a `listen` is.
+/// The progress of a `listen`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Listening {
     /// The output so far.
     pub(super) outputs: Vec<Value>,
-    /// Events consumed and not yet handled.
+    /// Events that were taken and have not been handled.
     pub(super) waiting: VecDeque<Value>,
-    /// Whether an event is being handled.
+    /// `true` while the list of tasks for an event is running.
     pub(super) handling: bool,
-    /// How many were handled.
+    /// Number of events that were handled.
     pub(super) handled: usize,
-    /// The indexes of filters that were met.
+    /// Indexes of the filters that events have matched.
     pub(super) met: Vec<usize>,
-    /// The same, of `until`.
+    /// Indexes of the filters of `until` that events have matched.
     pub(super) until_met: Vec<usize>,
-    /// What events must have in common.
+    /// The values of correlations, by name.
     pub(super) correlations: BTreeMap<String, Value>,
-    /// No further event is consumed.
+    /// The task takes no further event.
     pub(super) closed: bool,
 }
 
-/// An effect under way.
+/// An effect that is active.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Pending {
     pub(super) thread: u64,
     pub(super) depth: usize,
     pub(super) purpose: Purpose,
     pub(super) effect: Effect,
-    /// When a timer ends.
+    /// The end of a timer. `None` for other effects.
     pub(super) deadline: Option<Timestamp>,
 }
 
-/// What an effect is for.
+/// The purpose of an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Purpose {
@@ -323,13 +328,13 @@ pub(super) enum Purpose {
     Task,
     /// The limit of a task.
     TaskTimeout,
-    /// The limit of an attempt.
+    /// The limit of an attempt of a `try`.
     AttemptTimeout,
-    /// The limit of all attempts together, where it ends one that is under way.
+    /// The limit of all attempts together, for the attempt that is running.
     AttemptsTimeout,
     /// The wait before the next attempt.
     Backoff,
-    /// Events for a `listen`.
+    /// The delivery of events for a `listen`.
     Listening,
     /// The limit of the run.
     RunTimeout,

@@ -1,4 +1,4 @@
-//! A turn: the run and its tasks begin. How they end is in `end`.
+//! A turn: the run and its tasks begin here. The module `completion` ends them.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -16,9 +16,10 @@ use super::{
 use crate::language::{Flow, Kind, Stage, Task, Then};
 use crate::limits::around;
 
-/// The run's own thread.
+/// The id of the run's own thread.
 const OWN: u64 = 0;
-/// Where the run's own effects are: in no thread, so that no task gives them up.
+/// The place of the run's own effects. It is in no thread, so that no task gives these effects
+/// up.
 const RUN: Place = Place {
     thread: NO_THREAD,
     depth: 0,
@@ -29,22 +30,24 @@ pub(super) struct Interpreter<'t> {
     pub(super) flow: &'t Flow,
     pub(super) about: &'t About,
     pub(super) position: &'t mut Position,
-    /// What expressions took in this turn, and since the present task or result.
+    /// Work of expressions in this turn (`turn_work`), and since the current task or result began
+    /// (`task_work`).
     pub(super) turn_work: Cell<u64>,
     pub(super) task_work: Cell<u64>,
-    /// How many tasks and lists this turn began or ended.
+    /// Number of tasks and lists that this turn began or ended.
     stepped: u64,
-    /// What the position holds, in bytes, or more.
+    /// Estimated size of the data in the position, in bytes. The estimate only goes down when all
+    /// data is counted again.
     pub(super) held: Cell<u64>,
-    /// What calls took that began since a result came, in bytes of JSON.
+    /// Size of the calls that began since the last result arrived, in bytes of JSON.
     pub(super) sent: Cell<usize>,
-    /// How many expressions of the run were given a seed for UUIDs.
+    /// Number of expressions of the run that got a seed for UUIDs.
     pub(super) uuids: Cell<u64>,
     pub(super) now: Timestamp,
     pub(super) commands: Vec<Command>,
-    /// Events that waited, to be offered in the next turn.
+    /// Events that waited and are offered again in the next turn.
     pub(super) again: Vec<Value>,
-    /// What was done, where that is asked for.
+    /// The log of the turn. `None` if no log is kept.
     log: Option<Vec<Entry>>,
 }
 
@@ -72,7 +75,7 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// What the turn took so far, in steps of expressions.
+    /// Work of the turn so far, in steps of expressions.
     pub(super) fn taken(&self) -> u64 {
         self.turn_work
             .get()
@@ -83,7 +86,7 @@ impl<'t> Interpreter<'t> {
         (self.commands, self.log.unwrap_or_default())
     }
 
-    /// Has what is done logged from here on.
+    /// Keeps a log from now on.
     pub(super) fn keep_log(&mut self) {
         self.log.get_or_insert_default();
     }
@@ -94,7 +97,7 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Looks at the run's input, once, and enters its list.
+    /// Processes the run's input, once, and enters the run's list.
     pub(super) fn begin_run(&mut self) {
         if std::mem::replace(&mut self.position.begun, true) {
             return;
@@ -116,7 +119,7 @@ impl<'t> Interpreter<'t> {
                 return Ok(None);
             };
             let made = self.fill(view, template, &raw)?;
-            // It is the context, too.
+            // The context holds the transformed input, too.
             self.keep(weight(&made))?;
             Ok(Some(made))
         })();
@@ -152,8 +155,10 @@ impl<'t> Interpreter<'t> {
         self.enter(own, Flow::ROOT.to_owned(), input, BTreeMap::new());
     }
 
-    /// Begins tasks, this many at most, until all threads wait, or the turn has
-    /// done its share; how many more it may.
+    /// Begins tasks, at most `most`, until all threads wait or the turn has used up its limit of
+    /// work.
+    ///
+    /// Returns the number of tasks that the turn may still begin.
     pub(super) fn run_ready(&mut self, most: usize) -> usize {
         for left in (1..=most).rev() {
             if self.is_tired() {
@@ -176,7 +181,7 @@ impl<'t> Interpreter<'t> {
         0
     }
 
-    /// Whether the turn has done its share.
+    /// Returns `true` if the turn has used up its limit of work.
     pub(super) fn is_tired(&self) -> bool {
         self.turn_work.get() > WORK_PER_TURN
     }
@@ -202,7 +207,8 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Whether the task is done at all; if so, it has its input from then on.
+    /// Returns `true` if the task's `if` allows the task to run. The task then has begun, with
+    /// its transformed input.
     fn admit(&mut self, place: Place, task: &Task) -> Result<bool, Fault> {
         let raw = &self.frame(place).data;
         if let Some(condition) = &task.condition
@@ -232,7 +238,7 @@ impl<'t> Interpreter<'t> {
         Ok(true)
     }
 
-    /// Does what the task says, as far as that goes at once.
+    /// Does the work of a task, up to its first effect or list.
     fn work(&mut self, place: Place, task: &'t Task) -> Result<(), Fault> {
         let view = View::body(place);
         let input = self.frame(place).input();
@@ -288,7 +294,8 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Whether Temporal takes what a call sends, alone and with those before it.
+    /// Checks that Temporal accepts the data that a call sends, alone and together with the calls
+    /// before it.
     fn send(&self, task: &Task, effect: &Effect) -> Result<(), Fault> {
         let arguments = match effect {
             Effect::Activity(request) => request.arguments.len(),

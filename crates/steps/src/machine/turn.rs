@@ -1,4 +1,4 @@
-//! What a machine is told, and what a turn answers.
+//! The input and the output of a machine: arrivals, and the answer of a turn.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use serde_json::Value;
 use super::{Effect, Fault};
 use crate::language::Temporal;
 
-/// How far a run goes on.
+/// The way in which a run is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     No,
-    /// It stops as soon as it can be left.
+    /// The run stops as soon as it can be left.
     WhenSafe,
-    /// No task begins.
+    /// The run begins no further task.
     Tasks,
-    /// Nothing that was told is looked at, either.
+    /// The run begins no further task and processes no further arrival.
     All,
 }
 
-/// Something that was told.
+/// A result or an event that has arrived.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Arrival {
@@ -28,13 +28,13 @@ pub(super) enum Arrival {
     Event(Offer),
 }
 
-/// An event, and who is to be asked next whether it is theirs.
+/// An event, with the place of the next task that may take it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Offer {
     pub(super) event: Value,
     pub(super) thread: u64,
     pub(super) depth: usize,
-    /// Somebody has taken it.
+    /// `true` if a task has taken the event.
     pub(super) taken: bool,
 }
 
@@ -49,110 +49,113 @@ impl From<Value> for Offer {
     }
 }
 
-/// What an effect gave.
+/// The result of an effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// Data.
+    /// The result as data.
     Value(Value),
-    /// The text of JSON. It is read when a turn takes it: of many that come
-    /// together, one is in memory as data at a time.
+    /// The result as JSON text.
+    ///
+    /// A turn parses the text when it processes the result. So if many results arrive together,
+    /// only one of them is in memory as data at a time.
     Json(String),
 }
 
-/// What a turn answers.
+/// The answer of a turn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
-    /// What to do, in this order.
+    /// The commands for the host, in this order.
     pub commands: Vec<Command>,
-    /// What was done, in this order; nothing unless the machine is [`super::Machine::logged`].
+    /// The log of the turn, in order. Empty unless the machine is [`super::Machine::logged`].
     pub log: Vec<Entry>,
-    /// What it took, in steps of expressions: a replay takes as much again.
+    /// The work of the turn, in steps of expressions. A replay takes as much work again.
     pub work: u64,
-    /// How the run stands.
+    /// The status of the run after the turn.
     pub status: Status,
 }
 
-/// Something for the host to do.
+/// A command for the host.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Start an effect, and tell its result.
+    /// Start an effect, and report its result.
     Start {
-        /// Names it.
+        /// The id of the effect.
         id: EffectId,
-        /// The place of its task: a JSON pointer; empty for the run's own.
+        /// The path of the effect's task: a JSON pointer. Empty for effects of the run itself.
         task: String,
-        /// What to do.
+        /// The effect to start.
         effect: Effect,
-        /// The task's `metadata.temporal`.
+        /// The `metadata.temporal` of the task.
         options: Box<Temporal>,
-        /// Whether a `try` around it says what is tried again.
+        /// `true` if the task is inside a `try` with a retry policy. The policy then decides
+        /// about retries.
         retried: bool,
     },
-    /// Give up an effect; its result no longer counts.
+    /// Give up an effect. Its result no longer counts.
     Cancel {
-        /// Its name.
+        /// The id of the effect.
         id: EffectId,
     },
 }
 
-/// Names an effect within a run.
+/// The id of an effect within a run.
 pub type EffectId = u64;
 
-/// How a run stands.
+/// The status of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Status {
-    /// Effects are under way.
+    /// The run waits for effects.
     Waiting,
-    /// There is more to do at once: advance again after others had their turn.
+    /// There is more to do now. Advance the machine again after other runs had their turn.
     Yielded,
-    /// Held, and safe to leave: nothing is under way but timers and listening.
+    /// The run has stopped and can be left: only timers and listeners are active.
     Held,
-    /// It is over, with this output.
+    /// The run has completed with this output.
     Completed(Value),
-    /// It is over, with this error.
+    /// The run has failed with this error.
     Faulted(Fault),
 }
 
-/// Something that was done.
+/// An entry of the log: something that a turn did.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
-    /// A task began.
+    /// A task has begun.
     Began {
-        /// Its place.
+        /// The path of the task.
         task: String,
     },
-    /// A task's `if` was not true.
+    /// A task was skipped, because its `if` was not true.
     Skipped {
-        /// Its place.
+        /// The path of the task.
         task: String,
     },
-    /// A task ended well.
+    /// A task has completed.
     Completed {
-        /// Its place.
+        /// The path of the task.
         task: String,
-        /// What it gave.
+        /// The output of the task.
         output: Value,
     },
-    /// A task ended with an error.
+    /// A task has failed.
     Faulted {
-        /// Its place.
+        /// The path of the task.
         task: String,
-        /// The error.
+        /// The error of the task.
         fault: Fault,
     },
-    /// A `try` caught an error and tries again.
+    /// A `try` caught an error and will run its list again.
     Retrying {
-        /// Its place.
+        /// The path of the task.
         task: String,
-        /// Which retry it is, from 1.
+        /// The number of the retry, from 1.
         attempt: u32,
-        /// After how long.
+        /// The wait before the retry.
         delay: Duration,
     },
-    /// A `try` caught an error for good.
+    /// A `try` caught an error and will not run its list again.
     Caught {
-        /// Its place.
+        /// The path of the task.
         task: String,
     },
 }

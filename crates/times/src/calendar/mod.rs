@@ -1,4 +1,4 @@
-//! Calendars: written by people, compiled, and as ranges on the wire.
+//! Calendars as people write them, in compiled form, and as the server's ranges.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,32 +9,32 @@ use super::field::{self, FieldName, Parsed};
 use super::values::{DaysOfMonth, DaysOfWeek, Hours, Months, Range, Sixty, Years};
 use super::{TimesError, Values};
 
-/// One calendar: a time matches when every field holds it.
+/// A calendar. A time matches if every field contains the time's value.
 ///
-/// Canonical: equal exactly when the server matches the same times from 2000
-/// to 2100. One that matches nothing is [`Calendar::NEVER`]. Its text, and its
-/// serialised form, is the shortest cron string that says it, or `never`.
+/// Calendars are canonical: two are equal exactly when the server matches the same times from
+/// 2000 to 2100. A calendar that matches no time is [`Calendar::NEVER`]. The text of a
+/// calendar, which is also its serialised form, is the shortest cron string for it, or `never`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Calendar {
-    /// 0 to 59.
+    /// Seconds from 0 to 59.
     pub second: Sixty,
-    /// 0 to 59.
+    /// Minutes from 0 to 59.
     pub minute: Sixty,
-    /// 0 to 23.
+    /// Hours from 0 to 23.
     pub hour: Hours,
-    /// 1 to 31.
+    /// Days from 1 to 31.
     pub day_of_month: DaysOfMonth,
-    /// 1 to 12.
+    /// Months from 1 to 12.
     pub month: Months,
-    /// 2000 to 2100; all of them for any year.
+    /// Years from 2000 to 2100; all of them for any year.
     pub year: Years,
-    /// 0 (Sunday) to 6. A day must match this and `day_of_month`.
+    /// Days from 0 (Sunday) to 6. A day must match this field and `day_of_month`.
     pub day_of_week: DaysOfWeek,
 }
 
-/// A structured calendar as it travels to and from the server. A field without
-/// ranges matches nothing, but for `year`, where it matches any.
+/// A structured calendar as the server sends and receives it. A field without ranges matches
+/// no value; `year` without ranges matches any year.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the fields of a calendar")]
 pub struct CalendarRanges {
@@ -61,18 +61,18 @@ pub struct CalendarInput {
     pub day_of_week: Option<String>,
 }
 
-/// What a calendar is for; it decides what a field that is left out matches.
+/// Role of a calendar. The role decides what a field that is left out matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It says when to fire: seconds, minutes and hours that are finer than
-    /// every field given match 0, all else everything.
+    /// The calendar says when to fire. Seconds, minutes and hours that are left out and finer than
+    /// every given field match 0; other fields that are left out match every value.
     Match,
-    /// It says when not to: a field left out matches everything.
+    /// The calendar says when not to fire. A field that is left out matches every value.
     Exclude,
 }
 
 impl Calendar {
-    /// Every second.
+    /// The calendar that matches every second.
     pub const ALWAYS: Self = Self {
         second: Values::ALL,
         minute: Values::ALL,
@@ -83,7 +83,7 @@ impl Calendar {
         day_of_week: Values::ALL,
     };
 
-    /// Nothing. No text compiles to it, but a live schedule may hold it.
+    /// The calendar that matches no time. No text compiles to it, but a live schedule may have it.
     pub const NEVER: Self = Self {
         second: Values::NONE,
         minute: Values::NONE,
@@ -94,7 +94,7 @@ impl Calendar {
         day_of_week: Values::NONE,
     };
 
-    /// Whether a field matches nothing, and so the whole does.
+    /// Returns `true` if a field, and therefore the whole calendar, matches no value.
     pub fn is_never(&self) -> bool {
         self.second.is_empty()
             || self.minute.is_empty()
@@ -105,8 +105,8 @@ impl Calendar {
             || self.day_of_week.is_empty()
     }
 
-    /// The fields that say just this, as a definition writes them; `None` for
-    /// one that matches nothing.
+    /// Returns the fields for exactly this calendar, as a definition writes them. `None` if
+    /// the calendar matches no time.
     pub fn fields(&self, role: Role) -> Option<CalendarInput> {
         if self.is_never() {
             return None;
@@ -114,7 +114,7 @@ impl Calendar {
         let matches = role == Role::Match;
         let nought = matches && self.second == Values::only(0);
         let second = (!nought && !self.second.is_all()).then(|| self.second.to_string());
-        // Fields finer than the finest given match 0.
+        // Fields finer than the finest given field match 0.
         let at_nought = nought && self.minute == Values::only(0);
         let minute = if at_nought || (!nought && self.minute.is_all()) {
             None
@@ -138,10 +138,10 @@ impl Calendar {
         Some(input)
     }
 
-    /// The ranges to send; the server takes them as they are.
+    /// Returns the ranges to send. The server uses them without changes.
     pub fn ranges(&self) -> CalendarRanges {
         if self.is_never() {
-            // Without a second nothing matches, though no year means any.
+            // Without a second no time matches, although no year means any year.
             return CalendarRanges::default();
         }
         CalendarRanges {
@@ -159,7 +159,7 @@ impl Calendar {
         }
     }
 
-    /// The calendar that the server reads in a live schedule's ranges.
+    /// Returns the calendar that the server reads in a live schedule's ranges.
     pub fn from_ranges(ranges: &CalendarRanges) -> Self {
         let calendar = Self {
             second: Values::from_ranges(&ranges.second),
@@ -182,26 +182,26 @@ impl Calendar {
     }
 }
 
-/// The text of a field that is left out where it matches everything.
+/// Returns the text of a field; `None` if the field matches every value.
 fn some_of<const MIN: u16, const MAX: u16>(values: Values<MIN, MAX>) -> Option<String> {
     (!values.is_all()).then(|| values.to_string())
 }
 
 impl CalendarInput {
-    /// The fields that are given, the finest first.
+    /// The given fields, the finest first.
     pub fn given(&self) -> impl Iterator<Item = (FieldName, &str)> {
         FIELDS
             .into_iter()
             .filter_map(|field| Some((field, self.field(field)?)))
     }
 
-    /// Whether no field is given. The server would fire daily at midnight;
-    /// whether that was meant is left to the caller.
+    /// Returns `true` if no field is given. The server would fire daily at midnight. The caller
+    /// decides if that was meant.
     pub fn is_empty(&self) -> bool {
         FIELDS.iter().all(|field| self.field(*field).is_none())
     }
 
-    /// A field's text; a blank one is one left out, as for the server.
+    /// Returns the text of a field. A blank text counts as left out, as on the server.
     fn field(&self, field: FieldName) -> Option<&str> {
         let text = match field {
             FieldName::Second => &self.second,
@@ -226,11 +226,11 @@ const FIELDS: [FieldName; 7] = [
     FieldName::DayOfWeek,
 ];
 
-/// Compiles a calendar, or says everything that the server would refuse in it.
-/// Offsets count from the start of the field's text.
+/// Compiles a calendar. The errors are everything that the server would refuse in the
+/// calendar. Offsets count from the start of the field's text.
 ///
-/// The rule for fields left out is the contract's (section 2), not the
-/// server's own, which takes hour 0 for `minute: 30`.
+/// The rule for fields that are left out is the contract's (section 2). It differs from the
+/// server's own rule, which uses hour 0 for `minute: 30`.
 pub fn compile_calendar(
     input: &CalendarInput,
     role: Role,
@@ -321,7 +321,7 @@ impl From<Calendar> for String {
 impl FromStr for Calendar {
     type Err = TimesError;
 
-    /// Reads the canonical text back.
+    /// Reads the canonical text.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fields: Vec<&str> = text.split(' ').collect();
         let (second, [minute, hour, day_of_month, month, day_of_week], year) = match *fields {

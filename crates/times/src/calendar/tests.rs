@@ -1,4 +1,4 @@
-//! Calendars keep what they say, as text, as ranges and serialised.
+//! Calendars keep their meaning as text, as ranges and serialised.
 
 use proptest::prelude::*;
 

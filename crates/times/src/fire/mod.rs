@@ -1,11 +1,10 @@
 //! The times at which a spec fires.
 //!
-//! The server finds a time by asking every calendar for its next one after the
-//! last candidate, again and again. Days far from a change of the clock are
-//! looked at as sets of seconds here, which gives the same times and the same
-//! number of candidates for a fraction of the work ([`super::plain`]); around a
-//! change the server's walk decides, since its answers there depend on where it
-//! starts.
+//! The server finds a time by asking every calendar for its next time after the last
+//! candidate, again and again. This module treats days far from a change of the clock as sets
+//! of seconds, which gives the same times and the same number of candidates for a fraction of
+//! the work ([`super::plain`]). Around a change of the clock, the module does the server's
+//! walk, because the server's results there depend on where a search starts.
 
 use std::cmp::Ordering;
 
@@ -18,84 +17,85 @@ use super::local::{Change, Zone, civil, epoch};
 use super::plain::{CANDIDATES, DAY, Plain, Scan};
 use super::{Calendar, Spec, zone};
 
-/// The last year in which the server looks for a time.
+/// Last year in which the server searches for a time.
 const LAST_YEAR: i16 = 2100;
 
 const HOUR: i64 = 3600;
 
-/// How long a change of the clock may matter to a search that starts after it:
-/// where midnight does not exist, a calendar with days of the week loses the
+/// Time after a change of the clock during which the change may affect a search that starts
+/// then, in seconds. If midnight does not exist, a calendar with days of the week skips the
 /// whole day.
 const DISTURBED: i64 = 25 * HOUR;
-/// How long before a change it may matter to a search that starts there: east
-/// of Greenwich the server passes twice through the first of two equal hours.
+/// Time before a change of the clock during which the change may affect a search that starts
+/// then, in seconds. East of Greenwich, the server walks twice through the first of two equal
+/// hours.
 const DISTURBED_BEFORE: i64 = 3 * HOUR;
-/// How long before a change a search starts that goes through it as a running
-/// schedule does.
+/// Time before a change of the clock at which a search must start to find the times of a
+/// running schedule, in seconds.
 const BEFORE_CHANGE: i64 = 4 * HOUR;
-/// How many changes, each within a day of the next, are gone back over.
+/// Maximum number of changes of the clock, each within a day of the next, before which a
+/// search starts.
 const CHANGES_IN_A_ROW: usize = 4;
 
-/// The steps that one search for fire times may take: a tenth of a second.
+/// Maximum number of steps of one search for fire times: a tenth of a second.
 pub const SEARCH_STEPS: u64 = 10_000_000;
 
-/// The steps of a search on a thread that others wait for: two milliseconds.
+/// Maximum number of steps of a search on a thread that others wait for: two milliseconds.
 pub const QUICK_STEPS: u64 = 200_000;
 
-/// The steps of a turn of the server's walk.
+/// Number of steps for one turn of the server's walk.
 const TURN: u64 = 12;
 
-/// What [`Spec::fire_times`] found.
+/// Result of [`Spec::fire_times`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FireTimes {
-    /// Ascending, to the second, without jitter.
+    /// The times in ascending order, to the second, without jitter.
     pub times: Vec<Timestamp>,
-    /// What comes after them.
+    /// State of the search after these times.
     pub rest: Rest,
 }
 
-/// What comes after the times that a search has found.
+/// State of a search after the times that it found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rest {
-    /// As many as were asked for have been found.
+    /// The search found as many times as were asked for.
     More,
-    /// There are no more: the end was reached, or the server gives up here.
+    /// There are no more times: the end was reached, or the server stops its search here.
     #[default]
     Nothing,
-    /// It cannot be told within the budget.
+    /// The budget was too small to find further times.
     Unknown,
 }
 
 impl FireTimes {
-    /// Whether the spec surely fires no more.
+    /// Returns `true` if the spec certainly does not fire again.
     pub fn is_never(&self) -> bool {
         self.times.is_empty() && self.rest == Rest::Nothing
     }
 }
 
 impl Spec {
-    /// The next `n` times of a schedule that has been running since before
+    /// Returns the next `n` times of a schedule that has been running since before
     /// `after`.
     ///
-    /// The server searches for a time from the one before it, and around a
-    /// change of the clock its answer depends on where it starts: a search
-    /// that starts within a repeated hour finds other times than a schedule
-    /// that runs through it. So this one starts before the change.
+    /// The server searches for a time from the time before it, and around a change of the
+    /// clock its result depends on where the search starts: a search that starts within a
+    /// repeated hour finds other times than a schedule that runs through the hour. Therefore
+    /// this search starts before the change.
     ///
     /// The search takes [`SEARCH_STEPS`] at most.
     pub fn times_after(&self, after: Timestamp, n: usize) -> FireTimes {
         self.times_after_within(after, n, &mut Budget::of(SEARCH_STEPS))
     }
 
-    /// [`Spec::times_after`] within a budget of the caller's.
+    /// Like [`Spec::times_after`], within the caller's budget.
     pub fn times_after_within(&self, after: Timestamp, n: usize, budget: &mut Budget) -> FireTimes {
         self.found(self.search_start(after), after, n, budget)
     }
 
-    /// The moment from which a search finds what a schedule that has been
-    /// running fires after `at`: the time before, where the clock changes near
-    /// `at`; elsewhere `at` itself. What is found from there may include no
-    /// time up to `at`.
+    /// Returns the moment at which a search must start to find the times after `at` of a schedule
+    /// that has been running. Near a change of the clock, the result is the time before; elsewhere
+    /// it is `at` itself. A search from there may also find times up to `at`, which do not count.
     pub fn search_start(&self, at: Timestamp) -> Timestamp {
         let start = self.undisturbed(at);
         if start == at {
@@ -106,8 +106,8 @@ impl Spec {
             .unwrap_or(start)
     }
 
-    /// A moment from which a search goes through a change of the clock near
-    /// `at` as a running schedule does; `at` itself where there is none.
+    /// Returns a moment from which a search passes a change of the clock near `at` in the way of
+    /// a running schedule; `at` itself if there is no change.
     pub(super) fn undisturbed(&self, at: Timestamp) -> Timestamp {
         if self.calendars.is_empty() {
             return at;
@@ -128,24 +128,25 @@ impl Spec {
         Timestamp::from_second(moment).unwrap_or(at)
     }
 
-    /// The next `n` times after `after`, as the server finds them when its
-    /// search starts at `after`: a local time that does not exist is skipped,
-    /// one that exists twice fires twice, intervals count from the epoch in
-    /// UTC, and `start_at` and `end_at` belong to the time between them. None
-    /// without a known zone, and none after 2100.
+    /// Returns the next `n` times after `after`, as the server finds them when its search starts
+    /// at `after`.
+    ///
+    /// A local time that does not exist is skipped, and a local time that exists twice fires
+    /// twice. Intervals count from the epoch in UTC. `start_at` and `end_at` are included.
+    /// There are no times if the zone is unknown, and none after 2100.
     ///
     /// The search takes [`SEARCH_STEPS`] at most.
     pub fn fire_times(&self, after: Timestamp, n: usize) -> FireTimes {
         self.fire_times_within(after, n, &mut Budget::of(SEARCH_STEPS))
     }
 
-    /// [`Spec::fire_times`] within a budget of the caller's.
+    /// Like [`Spec::fire_times`], within the caller's budget.
     pub fn fire_times_within(&self, after: Timestamp, n: usize, budget: &mut Budget) -> FireTimes {
         self.found(after, after, n, budget)
     }
 
-    /// The last time before `first` that a search from `start` finds; none
-    /// where there is none, or it takes too many steps.
+    /// Returns the last time before `first` that a search from `start` finds. `None` if there is
+    /// no such time, or if the search takes too many steps.
     pub(super) fn last_before(&self, first: Timestamp, start: Timestamp) -> Option<Timestamp> {
         let zone = zone::find(&self.timezone).map(Zone::new)?;
         let mut budget = Budget::of(SEARCH_STEPS);
@@ -160,7 +161,7 @@ impl Spec {
         }
     }
 
-    /// What a search from `start` finds after `after`.
+    /// Returns the times after `after` that a search from `start` finds.
     fn found(
         &self,
         start: Timestamp,
@@ -207,36 +208,37 @@ struct Search<'a> {
     budget: &'a mut Budget,
     plain: Plain,
     stretch: Stretch,
-    /// Nothing at or before this is found.
+    /// Times at or before this second are not found.
     after: i64,
     end: i64,
 }
 
-/// Time in which one way to search holds.
+/// Time span in which one search method applies.
 struct Stretch {
-    /// The first second that is not part of it.
+    /// The first second after the span.
     until: i64,
     kind: StretchKind,
 }
 
 enum StretchKind {
-    /// The clock runs evenly, so many seconds east of UTC.
+    /// The clock runs evenly; the value is its offset in seconds east of UTC.
     Plain(i64),
-    /// The clock changes, or the last year ends.
+    /// The clock changes in this span, or the last year ends.
     Odd {
-        /// The calendars that may match within it.
+        /// Calendars that may match within the span.
         calendars: Vec<Calendar>,
-        /// The exclusions that may match within it.
+        /// Exclusions that may match within the span.
         exclude: Vec<Calendar>,
-        /// The last local date in it.
+        /// The last local date in the span.
         last: Date,
     },
 }
 
 impl<'a> Search<'a> {
     fn new(spec: &'a Spec, zone: &'a Zone, after: Timestamp, budget: &'a mut Budget) -> Self {
-        // The server starts a second before `start_at`, so a fraction of a
-        // second in it lets the whole second pass; without one, before the epoch.
+        // The server starts a second before `start_at`. A fraction of a second in `start_at`
+        // therefore lets the whole second pass. Without `start_at`, the search starts before the
+        // epoch.
         let start = spec.start_at.map_or(0, floor);
         let after = floor(after).max(start - 1);
         let end = spec.end_at.map_or(i64::MAX, floor);
@@ -245,7 +247,7 @@ impl<'a> Search<'a> {
             zone,
             budget,
             plain: Plain::new(spec),
-            // The first search finds its own.
+            // The first search replaces this stretch.
             stretch: Stretch {
                 until: i64::MIN,
                 kind: StretchKind::Plain(0),
@@ -256,7 +258,7 @@ impl<'a> Search<'a> {
     }
 
     fn next(&mut self) -> Result<Option<Timestamp>, Exceeded> {
-        // Candidates in a row that an exclusion matched.
+        // Number of candidates in a row that an exclusion matched.
         let mut tried = 0;
         while self.after < self.end && civil(self.after).year() <= LAST_YEAR {
             if self.after + 1 >= self.stretch.until {
@@ -306,7 +308,7 @@ impl<'a> Search<'a> {
         Ok(None)
     }
 
-    /// The stretch that a second belongs to.
+    /// The stretch that contains a second.
     fn stretch_of(&mut self, at: i64) -> Result<Stretch, Exceeded> {
         self.budget.spend(100)?;
         let changes = self.zone.changes_around(at);
@@ -335,8 +337,8 @@ impl<'a> Search<'a> {
         } else {
             self.zone.local(until - 1).date()
         };
-        // By the date as it is now or will be, and a day more for what the
-        // server takes for the day before.
+        // Days are taken by the dates before and after the change. Another day is added for the
+        // case that the server takes a day for the day before.
         let mut days = Vec::new();
         let mut day = self.zone.local(at - DAY).date();
         while day <= last && days.len() < 10 {
@@ -363,10 +365,9 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// The next candidate within the present stretch, by the server's walk.
-    ///
-    /// Each calendar is asked again every time: around a change of the clock
-    /// the server's answer depends on where it starts.
+    /// Returns the next candidate within the present stretch, by the server's walk.
+    /// Each calendar is asked for its next time again for each candidate: around a change of the
+    /// clock, the server's result depends on where the search starts.
     fn walk(&mut self) -> Result<Option<i64>, Exceeded> {
         let StretchKind::Odd {
             calendars, last, ..
@@ -396,8 +397,8 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A second in the last days of the last year, from which on local years and
-/// those of UTC differ.
+/// A second in the last days of the last year, after which the local year and the year in
+/// UTC may differ.
 fn the_end() -> i64 {
     epoch(jiff::civil::date(LAST_YEAR, 12, 28).at(0, 0, 0, 0))
 }
@@ -432,8 +433,8 @@ fn weekday(local: DateTime) -> u16 {
     unsigned(local.weekday().to_sunday_zero_offset())
 }
 
-/// Where the search in a calendar stands: a local time to try, its fields free
-/// to overflow into the next coarser one.
+/// State of the search in a calendar: a local time to try. Its fields may overflow into the
+/// next coarser one.
 struct Cursor<'a> {
     calendar: &'a Calendar,
     zone: &'a Zone,
@@ -443,15 +444,14 @@ struct Cursor<'a> {
     hour: u16,
     minute: u16,
     second: u16,
-    /// In the second pass through an hour that the clock repeats. The server
-    /// knows changes of one hour only, and so does this.
+    /// `true` during the second pass through an hour that the clock repeats. The server handles
+    /// changes of one hour only, and so does this search.
     repeated: bool,
 }
 
-/// The first time after `after` that matches, by the server's walk through the
-/// local clock; none on a date after `last`. Its answers at a change of the
-/// clock are part of the contract: what looks arbitrary here is what the server
-/// does.
+/// Returns the first time after `after` that matches, by the server's walk through the local
+/// clock; `None` if the time's date is after `last`. The results at a change of the clock are
+/// part of the contract: parts that seem arbitrary here are the server's behaviour.
 fn next_match(
     calendar: &Calendar,
     zone: &Zone,
@@ -488,7 +488,7 @@ fn next_match(
 }
 
 impl Cursor<'_> {
-    /// Carries each field that is past its end; `None` after the last year.
+    /// Carries each field that is past its end into the next one; `None` after the last year.
     fn carry(&mut self) -> Option<()> {
         if self.second >= 60 {
             (self.minute, self.second) = (self.minute + 1, 0);
@@ -508,7 +508,7 @@ impl Cursor<'_> {
         (self.year <= LAST_YEAR).then_some(())
     }
 
-    /// To the next hour, or through the same one again when the clock repeats it.
+    /// Moves to the next hour, or to the same hour again if the clock repeats it.
     fn next_hour(&mut self) {
         let this = self.instant_of_hour(self.hour);
         let next = self.instant_of_hour(self.hour + 1);
@@ -527,8 +527,8 @@ impl Cursor<'_> {
         self.zone.instant(civil(local))
     }
 
-    /// Moves to the first match at or after the place, from the coarsest field
-    /// to the finest. `None`: a field has run out, and wants to be carried.
+    /// Moves to the first match at or after the cursor's place, from the coarsest field to the
+    /// finest. `None` if a field has no more matches and must be carried.
     fn settle(&mut self) -> Option<i64> {
         let calendar = self.calendar;
         if !year_matches(calendar, self.year) {
@@ -567,7 +567,7 @@ impl Cursor<'_> {
         second?;
         let time = self.zone.instant(self.local());
         if unsigned(self.zone.local(time).hour()) != self.hour {
-            // The clock jumps over it.
+            // The clock skips this hour.
             (self.hour, self.minute, self.second) = (self.hour + 1, 0, 0);
             return None;
         }
@@ -595,8 +595,8 @@ impl Cursor<'_> {
         Date::new(self.year, small, 1).map_or(31, |first| unsigned(first.days_in_month()))
     }
 
-    /// Of the instant, not of the date: where the clock jumps over midnight
-    /// the server sees the day before, and so skips the whole day.
+    /// Day of the week of the cursor's instant, not of its date. If the clock skips midnight, the
+    /// server sees the day before, and therefore skips the whole day.
     fn weekday(&self) -> u16 {
         weekday(self.zone.local(self.zone.instant(self.local())))
     }

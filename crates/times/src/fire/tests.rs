@@ -1,4 +1,4 @@
-//! What fires, and when. That the server agrees is shown by `tests/e2e/times/mod.rs`.
+//! Tests of the fire times. `tests/e2e/times/mod.rs` shows that the server computes the same.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
-//! Keys that are fetched from their issuer.
+//! Public keys that are fetched from their issuer.
 //!
-//! Fetched at the start and every [`REFRESH`], so that a key that is taken
-//! back goes; and when a token names a key that is not known, at most once in
-//! a given time, whatever strangers send. Keys outlive a fetch that fails.
+//! Keys are fetched at the start and every [`REFRESH`], so that a key that the issuer
+//! withdraws is removed. They are also fetched when a token names an unknown key, but at
+//! most once in a given time, whatever clients send. After a fetch that fails, the keys
+//! stay.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,39 +19,39 @@ use super::AuthError;
 use super::keys::KeySet;
 use super::reloading_file::reloaded;
 
-/// Time between two fetches that nothing causes.
+/// Interval between two fetches that no token causes.
 const REFRESH: Duration = Duration::from_mins(15);
-/// How long a fetch may take.
+/// Maximum time of a fetch.
 const FETCH_LIMIT: Duration = Duration::from_secs(5);
-/// The largest answer, in bytes.
+/// Maximum size of an answer, in bytes.
 const SIZE_LIMIT: usize = 256 * 1024;
 
-/// An issuer's keys, fetched.
+/// The keys of an issuer, fetched from a URL.
 #[derive(Debug)]
 pub(super) struct Jwks {
     url: Url,
     client: Client,
-    /// The least time between two fetches that tokens cause.
+    /// Minimum time between two fetches that tokens cause.
     refetch: Duration,
     keys: ArcSwap<KeySet>,
-    /// When a token last caused a fetch. Held while fetching.
+    /// Time of the last fetch that a token caused. The lock is held while fetching.
     caused: Mutex<Option<Instant>>,
 }
 
 impl Jwks {
-    /// Keys that have not been fetched yet.
+    /// Creates keys that have not been fetched yet.
     pub(super) fn new(url: &str, refetch: Duration) -> Result<Self, AuthError> {
         let bad = |why: String| AuthError::Address(format!("`{url}`: {why}"));
         let parsed: Url = url.parse().map_err(|error| bad(format!("{error}")))?;
         match parsed.scheme() {
             "https" => {}
-            // Whoever can change the keys on their way can make tokens.
+            // Anyone who can change the keys on their way can make tokens.
             "http" if is_loopback(&parsed) => {}
             _ => return Err(bad("only https is fetched, or http on this machine".into())),
         }
         crate::connect::install_tls();
-        // A proxy of the environment could answer with keys of its own, for a
-        // plain address on this machine too.
+        // A proxy of the environment could answer with keys of its own, even for a plain
+        // address on this machine.
         let client = Client::builder()
             .no_proxy()
             .redirect(Policy::none())
@@ -67,12 +68,12 @@ impl Jwks {
         })
     }
 
-    /// The keys that are known.
+    /// Returns the known keys.
     pub(super) fn now(&self) -> Arc<KeySet> {
         self.keys.load_full()
     }
 
-    /// Fetches now and then, for ever.
+    /// Fetches the keys at intervals, for ever.
     pub(super) async fn keep(&self) {
         loop {
             let turn = self.caused.lock().await;
@@ -83,11 +84,11 @@ impl Jwks {
         }
     }
 
-    /// The keys, fetched again unless that was done just now; `seen` are those
-    /// that do not do.
+    /// Returns the keys, fetched again unless that was done just now; `seen` are the keys
+    /// that lack the one that is needed.
     pub(super) async fn other_than(self: &Arc<Self>, seen: &Arc<KeySet>) -> Arc<KeySet> {
         let (this, seen) = (Arc::clone(self), Arc::clone(seen));
-        // A task of its own: a stranger who hangs up must not use the turn up.
+        // A task of its own: a client that hangs up must not waste the fetch.
         let fetched = tokio::spawn(async move {
             let mut caused = this.caused.lock().await;
             let is_new = !Arc::ptr_eq(&this.keys.load(), &seen);

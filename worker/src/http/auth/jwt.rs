@@ -1,8 +1,7 @@
 //! Tokens that an issuer signed (RFC 7519).
 //!
-//! Pinned beforehand: the algorithms, the issuer, the audience and where its
-//! keys are. Nothing that a token's header says changes any of them; of its
-//! `kid` only which of the keys is meant.
+//! The flags fix the algorithms, the issuer, the audience and the source of the keys. No
+//! value in a token's header changes any of them; its `kid` only selects one of the keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +16,12 @@ use super::reloading_file::ReloadingFile;
 use super::{AuthError, Caller, Refusal, Scope, signature_verifier};
 use crate::args::{JwtRules, KeyPlace};
 
-/// How far clocks may be apart, in seconds.
+/// Maximum difference between clocks, in seconds.
 const LEEWAY: u64 = 60;
-/// The longest name that is kept of a caller, in characters.
+/// Maximum length of the name that is kept of a caller, in characters.
 const NAME_LIMIT: usize = 128;
 
-/// The rules, and the keys.
+/// The rules for tokens, and the keys.
 #[derive(Debug)]
 pub struct Jwt {
     keys: Keys,
@@ -32,16 +31,16 @@ pub struct Jwt {
 
 #[derive(Debug)]
 enum Keys {
-    /// One key, whatever tokens call it.
+    /// A single key, whatever `kid` tokens give.
     Pem(ReloadingFile<KeySet>),
     File(ReloadingFile<KeySet>),
     Url(Arc<Jwks>),
 }
 
-/// What a token says, beside what `jsonwebtoken` checks itself.
+/// The claims of a token, beside those that `jsonwebtoken` checks itself.
 #[derive(Deserialize)]
 struct Claims {
-    /// That it is one string.
+    /// Present only to check that `iss` is one string.
     #[serde(rename = "iss")]
     _issuer: String,
     sub: Option<String>,
@@ -49,7 +48,7 @@ struct Claims {
     scp: Option<Words>,
 }
 
-/// Words in a string, or each a string of its own.
+/// Words in one string, or a list of words.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Words {
@@ -58,8 +57,8 @@ enum Words {
 }
 
 impl Jwt {
-    /// Reads the keys that are files; those at an address are fetched later,
-    /// because of tokens at most once in `refetch`.
+    /// Reads the keys that are files. Keys at a URL are fetched later; tokens cause a
+    /// fetch at most once in `refetch`.
     pub(super) fn open(rules: JwtRules, refetch: Duration) -> Result<Self, AuthError> {
         signature_verifier::install();
         let fits = |keys: ReloadingFile<KeySet>, flag: &str| {
@@ -91,7 +90,7 @@ impl Jwt {
             validate_exp: true,
             validate_nbf: true,
             validate_aud: true,
-            // Each token brings one of those pinned.
+            // Each check adds the token's algorithm, which is one of the accepted ones.
             algorithms: Vec::new(),
             ..Validation::default()
         };
@@ -105,7 +104,7 @@ impl Jwt {
         })
     }
 
-    /// Follows the keys, for ever.
+    /// Follows changes of the keys, for ever.
     pub(super) async fn keep(&self) {
         match &self.keys {
             Keys::Pem(keys) | Keys::File(keys) => keys.follow().await,
@@ -113,7 +112,7 @@ impl Jwt {
         }
     }
 
-    /// Who a token speaks for, and what they may do.
+    /// Returns the caller that a token names, and the scope that the token grants.
     pub(super) async fn caller(&self, token: &str) -> Result<(Caller, Option<Scope>), Refusal> {
         let header =
             decode_header(token).map_err(|_| Refusal::Bad("the token is not a signed JWT"))?;
@@ -144,7 +143,7 @@ impl Jwt {
         ))
     }
 
-    /// The keys, fetched again where the header's is not among them.
+    /// Returns the keys, fetched again if the header's key is not among them.
     async fn keys(&self, header: &Header) -> Result<Arc<KeySet>, Refusal> {
         match &self.keys {
             Keys::Pem(keys) | Keys::File(keys) => Ok(keys.now()),
@@ -173,7 +172,7 @@ impl Jwt {
 impl Claims {
     fn name(&self) -> String {
         let name = self.sub.as_deref().unwrap_or("unnamed");
-        // It ends up in logs.
+        // The name is written to logs.
         let visible = name.chars().filter(|c| !c.is_control());
         visible.take(NAME_LIMIT).collect()
     }
@@ -190,7 +189,7 @@ impl Words {
     }
 }
 
-/// Why a token is not accepted, for its owner.
+/// Returns the reason why a token is not accepted, for its owner.
 fn reason(kind: &ErrorKind) -> &'static str {
     match kind {
         ErrorKind::ExpiredSignature => "the token has expired",

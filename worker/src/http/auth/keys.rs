@@ -17,7 +17,7 @@ pub(super) struct KeySet(Vec<Key>);
 #[derive(Debug)]
 pub(super) struct Key {
     id: Option<String>,
-    /// The only algorithm that it is meant for, where it says so.
+    /// The only algorithm that the key is meant for, if the key names one.
     algorithm: Option<Algorithm>,
     pub(super) decoding: DecodingKey,
 }
@@ -28,17 +28,17 @@ struct Document {
 }
 
 impl KeySet {
-    /// None at all.
+    /// Creates an empty set.
     pub(super) const fn empty() -> Self {
         Self(Vec::new())
     }
 
-    /// Whether there is none.
+    /// Returns `true` if there is no key.
     pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The one key of a PEM file.
+    /// Reads the one key of a PEM file.
     pub(super) fn of_pem(bytes: &[u8]) -> Result<Self, String> {
         let text = String::from_utf8_lossy(bytes);
         if text.contains("PRIVATE KEY") {
@@ -59,8 +59,8 @@ impl KeySet {
         }]))
     }
 
-    /// The keys of a JWKS (RFC 7517) that can be used. One that cannot makes
-    /// no other useless.
+    /// Reads the usable keys of a JWKS (RFC 7517). An unusable key does not affect the
+    /// others.
     pub(super) fn of_jwks(bytes: &[u8]) -> Result<Self, String> {
         let document: Document =
             serde_json::from_slice(bytes).map_err(|error| format!("this is no JWKS: {error}"))?;
@@ -71,7 +71,8 @@ impl KeySet {
         Ok(Self(keys))
     }
 
-    /// The key that a token names; where it names none, the only one there is.
+    /// Returns the key that a token names; if the token names none, the only key of the
+    /// set.
     pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&Key> {
         let mut keys = self.0.iter();
         match (id, self.0.as_slice()) {
@@ -81,7 +82,7 @@ impl KeySet {
         }
     }
 
-    /// Whether a key can be used with one of these.
+    /// Returns `true` if a key can be used with one of these algorithms.
     pub(super) fn has_one_for(&self, algorithms: &[Algorithm]) -> bool {
         let mut keys = self.0.iter();
         keys.any(|key| algorithms.iter().any(|algorithm| key.is_for(*algorithm)))
@@ -89,7 +90,7 @@ impl KeySet {
 }
 
 impl Key {
-    /// A key of a JWKS; `None` where it cannot check signatures.
+    /// Reads a key of a JWKS; `None` if the key cannot check signatures.
     fn of(value: Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
         let common = &jwk.common;
@@ -120,7 +121,7 @@ impl Key {
     }
 }
 
-/// The signature algorithm of this name.
+/// Returns the signature algorithm of this name.
 fn known(named: KeyAlgorithm) -> Result<Algorithm, jsonwebtoken::errors::Error> {
     named.to_string().parse()
 }

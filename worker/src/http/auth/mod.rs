@@ -1,9 +1,10 @@
-//! Who may ask for what, beyond programs of this machine.
+//! Authority: decides which requests may do what, unless only programs of this machine
+//! may ask.
 //!
-//! A request shows a token in `Authorization: Bearer` (RFC 6750). What reads
-//! needs the scope `almanac:read`, what changes something `almanac:operate`,
-//! which implies the other. Always holds: a handler behind [`authorise`] finds
-//! a [`Caller`] among the request's extensions; no token is ever logged.
+//! A request shows a token in `Authorization: Bearer` (RFC 6750). Reading needs the scope
+//! `almanac:read`. Changing something needs `almanac:operate`, which implies
+//! `almanac:read`. Always holds: a handler behind [`authorise`] finds a [`Caller`] among
+//! the request's extensions; no token is ever logged.
 
 mod jwks;
 mod jwt;
@@ -28,10 +29,10 @@ use super::limits;
 use super::problem::Problem;
 use crate::args::{AuthArgs, AuthUsage, ChosenAuth};
 
-/// The least time between two fetches of keys that tokens cause.
+/// Minimum time between two fetches of keys that tokens cause.
 const REFETCH: Duration = Duration::from_secs(30);
 
-/// Who asks, for logs and for what is kept of an operation.
+/// The sender of a request, for logs and for the record of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// `sub` of a signed token, or the name beside a token in its file.
@@ -39,7 +40,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// One that nothing is asked of.
+    /// Returns the caller of a process that requires no token.
     fn of_this_machine() -> Self {
         Self {
             name: "http".to_owned(),
@@ -47,7 +48,7 @@ impl Caller {
     }
 }
 
-/// What a caller may do.
+/// The permission of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Scope {
     Read,
@@ -62,7 +63,7 @@ impl Scope {
         }
     }
 
-    /// The greater of the scopes that these words name.
+    /// Returns the greatest of the scopes that these words name.
     fn of<'a>(words: impl Iterator<Item = &'a str>) -> Option<Self> {
         words
             .filter_map(|word| {
@@ -74,48 +75,49 @@ impl Scope {
     }
 }
 
-/// How callers are known. Cheap to clone.
+/// The way in which callers are identified. Cheap to clone.
 #[derive(Debug, Clone)]
 pub enum Authority {
-    /// Not at all.
+    /// Callers are not identified.
     None,
-    /// By a token of a file.
+    /// Callers show a token of a file.
     Token(Arc<ReloadingFile<Tokens>>),
-    /// By a token that an issuer signed.
+    /// Callers show a token that an issuer signed.
     Jwt(Arc<Jwt>),
 }
 
-/// Why the flags cannot be obeyed.
+/// An error in the flags of authority, or in the files that they name.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// They make no sense together.
+    /// The flags do not fit together.
     #[error(transparent)]
     Usage(#[from] AuthUsage),
     /// A file is missing or bad.
     #[error("{flag}: {path}: {why}")]
     File {
-        /// The flag that names it.
+        /// The flag that names the file.
         flag: &'static str,
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// What is wrong.
+        /// Description of the error.
         why: String,
     },
-    /// No key can have made a signature that is accepted.
+    /// None of the keys can be used with the accepted algorithms.
     #[error("--auth-jwt-algorithms: no key of {0} can be used with these")]
     Algorithms(String),
-    /// Keys cannot be fetched from there.
+    /// Keys cannot be fetched from this address.
     #[error("--auth-jwks: {0}")]
     Address(String),
 }
 
 impl Authority {
-    /// Reads what the flags name. Fetches nothing yet.
+    /// Reads the files that the flags name. Fetches no keys yet.
     pub fn open(args: &AuthArgs) -> Result<Self, AuthError> {
         Self::with_refetch(args.chosen()?, REFETCH)
     }
 
-    /// The same, with a time between fetches that tokens cause.
+    /// Does the same as [`Self::open`], with this minimum time between two fetches that
+    /// tokens cause.
     pub(super) fn with_refetch(chosen: ChosenAuth, refetch: Duration) -> Result<Self, AuthError> {
         Ok(match chosen {
             ChosenAuth::None => Self::None,
@@ -127,12 +129,12 @@ impl Authority {
         })
     }
 
-    /// Whether requests have to show something.
+    /// Returns `true` if requests have to show a token.
     pub(super) const fn is_asked_for(&self) -> bool {
         !matches!(self, Self::None)
     }
 
-    /// Follows the files and keys until `stop`.
+    /// Follows changes of the files and keys until `stop`.
     pub(super) async fn keep(self, stop: CancellationToken) {
         let keep = async {
             match &self {
@@ -147,7 +149,7 @@ impl Authority {
         }
     }
 
-    /// Who sent these headers, and what they may do.
+    /// Returns the caller that sent these headers, and the scope of the caller.
     async fn caller(&self, headers: &HeaderMap) -> Result<(Caller, Option<Scope>), Refusal> {
         match self {
             Self::None => Ok((Caller::of_this_machine(), Some(Scope::Operate))),
@@ -163,7 +165,7 @@ impl Authority {
     }
 }
 
-/// Lets those through who may do what the request's method does.
+/// Passes a request on if its caller may use the request's method.
 pub(super) async fn authorise(
     State(authority): State<Authority>,
     mut request: Request,
@@ -186,7 +188,7 @@ pub(super) async fn authorise(
     limits::refuse(request, refusal)
 }
 
-/// The one token that a request shows.
+/// Returns the one token that a request shows.
 fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(shown), rest) = (all.next(), all.next()) else {
@@ -202,16 +204,16 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     }
 }
 
-/// Why a request is not served.
+/// Reason why a request is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
-    /// It shows no token.
+    /// The request shows no token.
     Missing,
-    /// Its token is not accepted. The reason contains no quotes.
+    /// The token is not accepted. The reason contains no quotes.
     Bad(&'static str),
-    /// Its token does not allow this.
+    /// The token lacks this scope.
     Scope(Scope),
-    /// There are no keys to check its token with.
+    /// There are no keys to check the token with.
     NoKeys,
 }
 

@@ -1,9 +1,10 @@
 //! A file that is read again when its contents change.
 //!
-//! Always holds: what it said last that was good is what is served. Contents
-//! decide, not times: a `ConfigMap`'s files keep theirs. Only regular files are
-//! read: a pipe or a device in the file's place is an error, not a wait, so
-//! that the next good file counts.
+//! Always holds:
+//! - The last good contents are served.
+//! - Contents decide, not times: the files of a `ConfigMap` keep their times.
+//! - Only regular files are read. A pipe or a device in the file's place is an error, not
+//!   a wait, so that the next good file is read.
 
 use std::fs::{File, OpenOptions, metadata};
 use std::io::Read as _;
@@ -20,46 +21,47 @@ use tokio::time::timeout;
 
 use super::AuthError;
 
-/// Time between two readings.
+/// Interval between two readings.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a reading may take before it is an error; a network's file system
-/// may never answer.
+/// Maximum time of a reading before it is an error; a network file system may never
+/// answer.
 const READ_LIMIT: Duration = Duration::from_secs(10);
-/// The largest file, in bytes.
+/// Maximum size of the file, in bytes.
 const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
-/// The permission bits of those who are neither the owner nor of the group.
+/// Permission bits for others than the owner and the group.
 const OTHERS: u32 = 0o006;
 
-/// What a file's contents mean, or what is wrong with them.
+/// A function that returns the meaning of a file's contents, or their error.
 type Parse<T> = fn(&[u8]) -> Result<T, String>;
 
-/// What a file says.
+/// A file's value, which follows the file.
 #[derive(Debug)]
 pub struct ReloadingFile<T> {
     flag: &'static str,
     path: PathBuf,
     parse: Parse<T>,
-    /// Whether others who can read it can use what it says.
+    /// `true` if others could use the contents if they can read them.
     is_secret: bool,
     first: ContentDigest,
-    /// The permission bits of the first reading.
+    /// Permission bits of the file at the first reading.
     mode: u32,
     value: ArcSwap<T>,
 }
 
-/// A reading that goes on.
+/// A reading that is in progress.
 type Reading<T> = JoinHandle<Result<Contents<T>, String>>;
 
-/// What a reading found.
+/// The result of a reading.
 struct Contents<T> {
     print: ContentDigest,
-    /// The file's permission bits.
+    /// Permission bits of the file.
     mode: u32,
-    /// What it means; `None` where that is known already.
+    /// The value of the contents, or their error; `None` if the contents are known
+    /// already.
     value: Option<Result<T, String>>,
 }
 
-/// A digest of contents: secrets are not kept.
+/// A digest of contents: contents may be secret and are not kept.
 type ContentDigest = [u8; 32];
 
 impl<T: Send + Sync + 'static> ReloadingFile<T> {
@@ -91,7 +93,8 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
         })
     }
 
-    /// Warns when others than the owner and the group may use the file.
+    /// Makes the file secret: warns if others than the owner and the group may read or
+    /// write it.
     pub(super) fn secret(self) -> Self {
         let this = Self {
             is_secret: true,
@@ -101,21 +104,22 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
         this
     }
 
-    /// What it says now.
+    /// Returns the current value.
     pub(super) fn now(&self) -> Arc<T> {
         self.value.load_full()
     }
 
-    /// Follows it, for ever.
+    /// Follows changes of the file, for ever.
     pub(super) async fn follow(&self) {
-        // What was read last, and whether that was any good.
+        // The last reading, and whether its contents were good.
         let (mut seen, mut is_good) = (Ok(self.first), true);
         let mut reading: Option<Reading<T>> = None;
         loop {
             tokio::time::sleep(READ_INTERVAL).await;
             let known = seen.as_ref().ok().copied();
             match self.read(known, &mut reading).await {
-                // Nothing new; after a reading that took too long, it is read anew.
+                // The contents are unchanged; after a reading that took too long, the
+                // file is read again.
                 Ok(Contents { value: None, .. }) => {}
                 Ok(Contents {
                     print,
@@ -139,8 +143,8 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
         }
     }
 
-    /// Reads the file on a thread of its own. One that has not ended is waited
-    /// for again: there is never a second one.
+    /// Reads the file on a thread of its own. If an earlier reading has not ended, waits
+    /// for that one: there is never a second reading.
     async fn read(
         &self,
         seen: Option<ContentDigest>,
@@ -186,12 +190,12 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
     }
 }
 
-/// Counts a reading that found something new, and each one that failed.
+/// Counts a reading that found new contents, and each reading that failed.
 pub(super) fn reloaded(result: &'static str) {
     metrics::counter!(Metric::AuthorityReloadTotal.as_str(), "result" => result).increment(1);
 }
 
-/// Reads a file, and what it means unless its contents are those seen last.
+/// Reads a file, and parses its contents unless they are the ones seen last.
 fn load<T>(
     path: &Path,
     parse: Parse<T>,
@@ -215,8 +219,8 @@ fn load<T>(
     })
 }
 
-/// Opens a regular file. Opening a pipe would wait for its other end, and
-/// opening a device may do anything.
+/// Opens a regular file. Opening a pipe would wait for its other end, and opening a
+/// device may have any effect.
 fn open(path: &Path) -> Result<File, String> {
     let text = |error: std::io::Error| error.to_string();
     let regular = |is_file: bool| is_file.then_some(()).ok_or("this is no regular file");
@@ -226,7 +230,7 @@ fn open(path: &Path) -> Result<File, String> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .map_err(text)?;
-    // It may have been replaced in between.
+    // The file may have been replaced in between.
     regular(file.metadata().map_err(text)?.is_file())?;
     Ok(file)
 }

@@ -1,4 +1,4 @@
-//! Signatures are checked by `ring`, which is in the process for TLS already.
+//! Checks signatures with `ring`, which the process already uses for TLS.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -11,16 +11,16 @@ use ring::signature::{
     UnparsedPublicKey, VerificationAlgorithm,
 };
 
-/// Checks signatures, and makes none.
+/// The provider that checks signatures, and makes none.
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
     verifier_factory: |algorithm, key| verifier(*algorithm, key),
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Lets `jsonwebtoken` use it.
+/// Makes `jsonwebtoken` use the provider.
 pub(super) fn install() {
-    // The first one stays, and is the same.
+    // The first provider stays, and is the same.
     let _again = PROVIDER.install_default();
 }
 
@@ -29,8 +29,8 @@ struct Checker {
     key: DecodingKey,
 }
 
-/// A secret never stands in for a public key: families have to agree, and
-/// that of secrets is refused.
+/// Returns a verifier. A secret is never used as a public key: the families have to
+/// agree, and the family of secrets is refused.
 fn verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let family = algorithm.family();
     if family != key.family() || family == AlgorithmFamily::Hmac {
@@ -92,7 +92,8 @@ fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
     }
 }
 
-/// Some issuers write a number's sign byte, which `ring` takes for an error.
+/// Removes leading zeros: some issuers write a number's sign byte, which `ring` takes for
+/// an error.
 fn without_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]

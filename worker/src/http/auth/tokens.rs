@@ -1,18 +1,18 @@
-//! The token file: `TOKEN` or `TOKEN NAME [read|operate]` a line.
+//! The token file: `TOKEN` or `TOKEN NAME [read|operate]` on each line.
 
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::{Caller, Scope};
 
-/// The shortest token, in characters.
+/// Minimum length of a token, in characters.
 const SHORTEST: usize = 32;
 
 /// The tokens of a file: at least one.
 #[derive(Debug)]
 pub struct Tokens(Vec<Token>);
 
-/// A token, its text left out.
+/// A token, without its text.
 #[derive(Debug)]
 pub(super) struct Token {
     digest: [u8; 32],
@@ -21,7 +21,7 @@ pub(super) struct Token {
 }
 
 impl Tokens {
-    /// Reads a file. No message contains a token.
+    /// Parses a token file. No error message contains a token.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "the file is not UTF-8".to_owned())?;
         let mut tokens: Vec<Token> = Vec::new();
@@ -41,8 +41,8 @@ impl Tokens {
         Ok(Self(tokens))
     }
 
-    /// The token with this text. How long it takes tells nothing of how much
-    /// of a token was right: digests are compared, each of them, to the end.
+    /// Returns the token with this text. The time that this takes reveals nothing about
+    /// the tokens: the digests of all tokens are compared, each to its end.
     pub(super) fn find(&self, text: &str) -> Option<&Token> {
         let digest: [u8; 32] = Sha256::digest(text).into();
         let (mut is_found, mut at) = (Choice::from(0), 0_u64);
@@ -57,7 +57,7 @@ impl Tokens {
 }
 
 impl Token {
-    /// The token of a line; `None` where the line holds nothing.
+    /// Parses the token of a line; `None` if the line has no token.
     fn parse(line: &str, number: usize) -> Result<Option<Self>, String> {
         let mut words = line
             .split_whitespace()
@@ -94,7 +94,7 @@ impl Token {
     }
 }
 
-/// What RFC 6750 allows in a token.
+/// Returns `true` if RFC 6750 allows this character in a token.
 const fn can_be_sent(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
 }

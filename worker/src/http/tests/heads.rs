@@ -1,4 +1,4 @@
-//! Heads that are too large, or that say two things.
+//! Heads that are too large, or that contradict themselves.
 
 use super::*;
 

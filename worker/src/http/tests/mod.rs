@@ -1,4 +1,4 @@
-//! Every endpoint, asked over TCP, with a made-up process behind it.
+//! Tests of every endpoint over TCP, with a fake backend.
 
 mod clients;
 mod connection_limits;

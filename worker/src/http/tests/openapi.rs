@@ -1,4 +1,4 @@
-//! The description of the API, held against what is served.
+//! The description of the API, compared with the routes that are served.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Adoptions: asked for, and handed to a pass.
+//! Adoptions: asked for by an operator, and given to a pass.
 
 use almanac_base::size::json_size;
 use almanac_core::record::{
@@ -10,11 +10,11 @@ use super::Coordinator;
 use crate::reconcile::pass_queue::PassRequest;
 use crate::reconcile::state_limits::{self, ORDERS_KEPT};
 
-/// What an adoption takes in the state beside its request, in bytes of JSON.
+/// Size of an adoption in the state beside its request, in bytes of JSON.
 const ENTRY_OVERHEAD: usize = 300;
 
 impl Coordinator {
-    /// Whether the update `adopt` can be taken.
+    /// Validates the update `adopt`.
     pub(in crate::reconcile) fn admits_adoption(
         &self,
         request: &AdoptRequest,
@@ -34,7 +34,7 @@ impl Coordinator {
         })
     }
 
-    /// The update `adopt`: a pass over this definition does it.
+    /// Handles the update `adopt`: a pass over this definition does it.
     pub(in crate::reconcile) fn adopt(
         &mut self,
         request: &AdoptRequest,
@@ -66,7 +66,7 @@ impl Coordinator {
         })
     }
 
-    /// The adoptions that a pass is handed: a dry run does none.
+    /// Returns the adoptions that a pass is given. A dry run gets none.
     pub(super) fn adoptions_of(&self, pass: &PendingPass) -> Adoptions {
         let covered = |id| pass.only.as_ref().is_none_or(|only| only.contains(id));
         let adoptions = self.state.adoptions.iter();

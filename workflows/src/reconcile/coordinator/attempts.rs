@@ -1,4 +1,4 @@
-//! What follows from how an attempt at a pass, or a probe, ended.
+//! The consequences of the end of an attempt at a pass, or of a probe.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::reconcile::current_revision::{self, RevisionChange};
 use crate::reconcile::pass_queue::{self, FailedPass, PassRequest};
 use crate::reconcile::{pass_outcome, state_limits};
 
-/// Wait after the first failure; it doubles with each further one.
+/// Wait after the first failure. It doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// The longest wait after a failure.
+/// Maximum wait after a failure.
 const LAST_BACKOFF: Duration = Duration::from_secs(30);
 
 impl Coordinator {
-    /// A worker answered a probe, or did not.
+    /// Takes in the end of a probe, with or without the worker's answer.
     pub(in crate::reconcile) fn probed(
         &mut self,
         worker: &WorkerId,
@@ -25,7 +25,8 @@ impl Coordinator {
         attempt: Attempt,
     ) {
         let effect = match attempt {
-            // It holds the revision it was asked about: its announcement was lost.
+            // The worker holds the revision that it was asked about: its announcement was
+            // lost.
             Attempt::Done(_) => {
                 current_revision::refused(&mut self.state, worker, &input.revision, self.now)
             }
@@ -44,9 +45,10 @@ impl Coordinator {
         }
     }
 
-    /// The pass that was handed out ended so.
+    /// Takes in the end of an attempt at the running pass.
     pub(in crate::reconcile) fn ended(&mut self, input: &PassInput, attempt: Attempt) {
-        // It counts as running until the end of this, so that a panic does not lose it.
+        // The pass counts as running until this function ends, so that a panic does not
+        // lose it.
         let Some((worker, pass)) = self.running.clone() else {
             return;
         };
@@ -55,9 +57,10 @@ impl Coordinator {
         match attempt {
             Attempt::Done(mut done) => {
                 let interrupted = done.interrupted && !pass.dry_run;
-                // A run of an earlier release goes on without statements.
+                // A workflow run that began under an earlier release continues without
+                // statements.
                 let said = done.said.take().filter(|_| self.asks);
-                // A dry run wrote nothing of it.
+                // An interrupted pass and a dry run have not written the announced changes.
                 let covered = hint.clone().filter(|_| !interrupted && !pass.dry_run);
                 self.proved(&worker, &input.revision, said, hint, covered.as_ref());
                 pass_outcome::done(&mut self.state, input, *done, self.now);
@@ -102,7 +105,7 @@ impl Coordinator {
                 }
                 state_limits::text(&mut error);
                 self.state.last_error = Some(error.clone());
-                // Two steps: unlike a refusal, a failure always waits.
+                // The count is at least two then: unlike a refusal, a failure always waits.
                 self.failed_attempts = self.failed_attempts.max(1);
                 self.count_failed_attempt();
                 if let FailedPass::GivenUp(pass) = pass_queue::failed(&mut self.state, pass) {
@@ -113,7 +116,7 @@ impl Coordinator {
         self.running = None;
     }
 
-    /// The same again, as a new pass: this one's report is written.
+    /// Asks for the same pass again, with a new number: the report of this pass is written.
     fn ask_again(&mut self, pass: PendingPass) {
         let news = self.news;
         self.ask(PassRequest {
@@ -125,7 +128,7 @@ impl Coordinator {
         self.news = news;
     }
 
-    /// The pass is to be tried elsewhere, or with another revision.
+    /// Puts the pass back, to be tried by another worker or with another revision.
     fn retry_elsewhere(&mut self, pass: PendingPass, effect: RevisionChange) {
         let news = self.news;
         pass_queue::put_back(&mut self.state.pending, pass);
@@ -138,8 +141,8 @@ impl Coordinator {
         self.news = news;
     }
 
-    /// Counts an attempt that did not end well. The first refusal or
-    /// interruption is tried again at once, more of them in a row with backoff.
+    /// Counts an attempt that did not end well. The first refusal or interruption is tried
+    /// again immediately, further ones in a row with backoff.
     fn count_failed_attempt(&mut self) {
         self.failed_attempts = self.failed_attempts.saturating_add(1);
         if self.failed_attempts > 1 {
@@ -153,7 +156,7 @@ impl Coordinator {
         }
     }
 
-    /// A decision panicked: whatever it was, the workflow goes on.
+    /// Takes in a panic of a decision: the workflow continues, whatever the decision was.
     pub(in crate::reconcile) fn decision_panicked(&mut self, mut error: String) {
         if let Some((_, pass)) = self.running.take() {
             pass_queue::put_back(&mut self.state.pending, pass);

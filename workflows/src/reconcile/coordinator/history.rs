@@ -1,4 +1,4 @@
-//! What touched single schedules.
+//! The history entries of schedules.
 
 use almanac_base::names::Project;
 use almanac_core::record::{HistoryEntry, HistoryRequest, append_history};
@@ -7,14 +7,14 @@ use super::Coordinator;
 use crate::reconcile::state_limits;
 
 impl Coordinator {
-    /// Remembers what touched a schedule.
+    /// Appends an entry to the history.
     pub(super) fn touched(&mut self, mut touch: HistoryEntry) {
         state_limits::history_entry(&mut touch);
         append_history(&mut self.state.history, touch);
     }
 
-    /// What touched the schedules that are asked about, newest first. Where no
-    /// definition was left, the schedule's own id was noted.
+    /// Returns the history entries of the schedules that are asked about, newest first.
+    /// Entries that were written when no definition was left have the schedule's own id.
     pub(in crate::reconcile) fn history(
         &self,
         project: Option<&Project>,

@@ -1,8 +1,8 @@
-//! Runs that operators ask for: in a queue of their own, beside the passes.
+//! Manual runs, in a queue of their own, beside the passes.
 //!
-//! One at a time for each schedule: on one of the servers two patches of a
-//! schedule overwrite one another. What is known of a run is kept before
-//! anything is sent, so that a run is sent once at most, whoever dies.
+//! Each schedule has one manual run at a time: on one of the servers two patches of a
+//! schedule overwrite one another. The record of a run is kept before anything is sent, so
+//! that a run is sent once at most, even if a worker dies.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use almanac_core::record::{
 use super::Coordinator;
 use crate::reconcile::state_limits;
 
-/// What a run takes in the state beside its request, in bytes of JSON.
+/// Size of a run in the state beside its request, in bytes of JSON.
 const RUN_OVERHEAD: usize = 500;
 
 impl Coordinator {
-    /// Whether the update `trigger` or `backfill` can be taken.
+    /// Validates the update `trigger` or `backfill`.
     pub(in crate::reconcile) fn admits_run(
         &self,
         kind: RunKind,
@@ -50,8 +50,9 @@ impl Coordinator {
         state_limits::admits("runs", &waiting, more, state_limits::RUNS_LIMIT)
     }
 
-    /// The update `trigger` or `backfill`: what is known of the run so far. A
-    /// repeated request gets what is known then: the run is its memory.
+    /// Handles the update `trigger` or `backfill`: returns the run as far as it is known. A
+    /// repeated request gets the state at that time, because the record of the run
+    /// remembers the request.
     pub(in crate::reconcile) fn ask_run(
         &mut self,
         kind: RunKind,
@@ -62,7 +63,7 @@ impl Coordinator {
         answer.ok_or_else(|| "the request has been forgotten".to_owned())
     }
 
-    /// The number of the run that is asked for.
+    /// Returns the number of the run that is asked for. A new request is recorded.
     fn run_asked(&mut self, kind: RunKind, request: &RunRequest) -> Result<u64, String> {
         self.admits_run(kind, request)?;
         if let Some(known) = self.run_of(&request.request_id) {
@@ -75,7 +76,7 @@ impl Coordinator {
             number,
             kind,
             id,
-            // The server forgets a patch whose name it knows.
+            // The server ignores a patch whose request id it knows.
             request_id: if request.request_id.is_empty() {
                 format!("almanac-run-{number}-{}", self.now.as_nanosecond())
             } else {
@@ -99,31 +100,32 @@ impl Coordinator {
         Ok(number)
     }
 
-    /// How many runs were ever asked for.
+    /// Number of manual runs that were ever asked for.
     pub(in crate::reconcile) fn runs_asked(&self) -> u64 {
         self.state.runs_asked
     }
 
-    /// How many runs wait or go on.
+    /// Number of manual runs that wait or are running.
     pub(in crate::reconcile) fn runs_pending(&self) -> usize {
         let runs = self.state.runs.iter();
         runs.filter(|run| run.answer.is_none()).count()
     }
 
-    /// Whether a run goes on.
+    /// Returns `true` if a manual run is running.
     pub(in crate::reconcile) fn runs_go_on(&self) -> bool {
         !self.active.is_empty()
     }
 
-    /// Whether a run can begin.
+    /// Returns `true` if a manual run can begin.
     pub(in crate::reconcile) fn run_waits(&self) -> bool {
         self.next_waiting().is_some()
     }
 
-    /// Takes the next run, which is then handed back to [`Self::run_ended`].
+    /// Takes the next run from the queue. The caller gives it to [`Self::run_ended`] at its
+    /// end.
     pub(in crate::reconcile) fn next_run(&mut self) -> Option<ManualRunInput> {
         let mut order = self.next_waiting()?.clone();
-        // It was looked at by a run of this workflow that did not see its end.
+        // An earlier run of this workflow observed the schedule and did not see the end.
         order.sent = order.before.is_some();
         self.active.insert(order.id.clone());
         Some(order)
@@ -135,7 +137,7 @@ impl Coordinator {
             .map(|run| &run.order)
     }
 
-    /// A run may be sent from now on.
+    /// Records what the schedule showed before the run. From now on the run may be sent.
     pub(in crate::reconcile) fn run_seen(&mut self, number: u64, mut before: RunBaseline) {
         state_limits::run_baseline(&mut before);
         if let Some(run) = self.run_mut(number) {
@@ -143,7 +145,7 @@ impl Coordinator {
         }
     }
 
-    /// A run is over.
+    /// Takes in the end of a manual run.
     pub(in crate::reconcile) fn run_ended(&mut self, order: &ManualRunInput, answer: RunAnswer) {
         self.active.remove(&order.id);
         let mut answer = RunAnswer {
@@ -154,20 +156,21 @@ impl Coordinator {
         };
         state_limits::answer(&mut answer);
         if let Some(run) = self.run_mut(order.number) {
-            // What was seen before it is of no use any more.
+            // The observation before the run is of no more use.
             run.order.before = None;
             run.answer = Some(answer);
         }
         state_limits::runs(&mut self.state.runs);
     }
 
-    /// The answer to a request, so far.
+    /// Returns the answer to a request as far as it is known.
     pub(in crate::reconcile) fn run_answer(&self, number: u64) -> Option<RunAnswer> {
         let mut runs = self.state.runs.iter();
         runs.find(|run| run.order.number == number).map(told)
     }
 
-    /// The answers to the requests with these ids, so far; none to one that is not known.
+    /// Returns the answers to the requests with these ids, as far as they are known. A
+    /// request that is not known has no answer.
     pub(in crate::reconcile) fn run_answers_of(
         &self,
         request_ids: Vec<String>,

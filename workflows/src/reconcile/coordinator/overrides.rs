@@ -1,4 +1,4 @@
-//! Overrides: asked for, handed to a pass, and ended in time.
+//! Overrides: asked for by an operator, given to a pass, and ended when they expire.
 
 use almanac_base::names::DefinitionId;
 use almanac_base::size::json_size;
@@ -12,11 +12,11 @@ use super::Coordinator;
 use crate::reconcile::pass_queue::PassRequest;
 use crate::reconcile::state_limits::{self, ORDERS_KEPT};
 
-/// What an order takes in the state beside its request, in bytes of JSON.
+/// Size of an operator request in the state beside the request itself, in bytes of JSON.
 const ENTRY_OVERHEAD: usize = 300;
 
 impl Coordinator {
-    /// Whether the update `override` can be taken.
+    /// Validates the update `override`.
     pub(in crate::reconcile) fn admits_override(
         &self,
         request: &OverrideRequest,
@@ -39,13 +39,13 @@ impl Coordinator {
                     orders.len()
                 ));
             }
-            // The override may stand in the order and beside it.
+            // The override may stand both in the operator request and beside it.
             let more = ENTRY_OVERHEAD + json_size(&merged) + json_size(request);
             state_limits::admits("overrides", orders, more, state_limits::ORDERS_LIMIT)
         })
     }
 
-    /// The update `override`: a pass over this definition does it.
+    /// Handles the update `override`: a pass over this definition does it.
     pub(in crate::reconcile) fn set_override(
         &mut self,
         request: &OverrideRequest,
@@ -53,7 +53,7 @@ impl Coordinator {
         self.once(&request.request_id, |machine| machine.order(request))
     }
 
-    /// Whether the update `clear_override` can be taken.
+    /// Validates the update `clear_override`.
     pub(in crate::reconcile) fn admits_clearing(
         &self,
         request: &ClearRequest,
@@ -61,7 +61,7 @@ impl Coordinator {
         self.admits_override(&request.as_override())
     }
 
-    /// The update `clear_override`: what `override` with `clear` alone does.
+    /// Handles the update `clear_override`, which is `override` with `clear` alone.
     pub(in crate::reconcile) fn clear_override(
         &mut self,
         request: &ClearRequest,
@@ -107,7 +107,7 @@ impl Coordinator {
         Ok(OverrideAnswer { pass, overridden })
     }
 
-    /// The override as the last word of an operator leaves it.
+    /// Returns the override as the last operator request leaves it.
     fn present(&self, id: &DefinitionId) -> Option<&almanac_core::record::Override> {
         match self.state.orders.get(id) {
             Some(order) => order.overridden.as_ref(),
@@ -115,7 +115,7 @@ impl Coordinator {
         }
     }
 
-    /// The orders that a pass is handed: a dry run does none.
+    /// Returns the operator requests that a pass is given. A dry run gets none.
     pub(super) fn orders_of(&self, pass: &PendingPass) -> OperatorRequests {
         let covered = |id: &DefinitionId| {
             pass.only
@@ -129,7 +129,8 @@ impl Coordinator {
             .collect()
     }
 
-    /// Asks for the end of overrides whose time is over; when the next one is.
+    /// Asks for a pass that ends the expired overrides. Returns the time at which the next
+    /// override expires.
     pub(super) fn expire(&mut self) -> Option<Timestamp> {
         let mut over = Vec::new();
         let mut next: Option<Timestamp> = None;

@@ -1,4 +1,4 @@
-//! Requests of updates: one that is sent again gets the first one's answer.
+//! Requests of updates: a request that is sent again gets the answer of the first.
 
 use almanac_core::record::{NAME_LIMIT, check_text};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::Coordinator;
 use crate::reconcile::state_limits;
 
 impl Coordinator {
-    /// Whether a request can be taken: it was before, or `admits` has nothing against it.
+    /// Accepts a request that has been answered before, or that `admits` accepts.
     pub(super) fn admits_once<A: DeserializeOwned>(
         &self,
         request_id: &str,
@@ -22,8 +22,8 @@ impl Coordinator {
         admits(self)
     }
 
-    /// The answer to a request: what was answered before, or what `decide`
-    /// says, which is remembered.
+    /// Answers a request. A request that has been answered before gets the same answer.
+    /// Otherwise `decide` answers, and the answer is remembered.
     pub(super) fn once<A: Serialize + DeserializeOwned>(
         &mut self,
         request_id: &str,
@@ -41,7 +41,7 @@ impl Coordinator {
         Ok(answer)
     }
 
-    /// The answer that a request with this id got.
+    /// Returns the answer that a request with this id got.
     pub(super) fn answered<A: DeserializeOwned>(&self, request_id: &str) -> Option<A> {
         if request_id.is_empty() {
             return None;

@@ -1,4 +1,4 @@
-//! The reconciler stopped and let go on by operators.
+//! Suspension of the reconcile workflow by operators, and its end.
 
 use almanac_core::record::{SuspendAnswer, SuspendRequest, Suspension, Trigger, WorkflowMemo};
 
@@ -7,14 +7,14 @@ use crate::reconcile::pass_queue::PassRequest;
 use crate::reconcile::state_limits;
 
 impl Coordinator {
-    /// What outlives this run, whoever ends it.
+    /// Returns the part of the state that outlives this workflow run, however the run ends.
     pub(in crate::reconcile) fn memo(&self) -> WorkflowMemo {
         WorkflowMemo {
             suspended: self.state.suspended.clone(),
         }
     }
 
-    /// What waits for a pass is refused while none can begin.
+    /// Refuses a request that waits for a pass while the workflow is suspended.
     pub(super) fn goes_on(&self) -> Result<(), String> {
         match &self.state.suspended {
             None => Ok(()),
@@ -24,7 +24,7 @@ impl Coordinator {
         }
     }
 
-    /// Whether the update `suspend` can be taken.
+    /// Validates the update `suspend`.
     pub(in crate::reconcile) fn admits_suspension(
         &self,
         request: &SuspendRequest,
@@ -38,7 +38,7 @@ impl Coordinator {
         })
     }
 
-    /// Whether the update `resume` can be taken.
+    /// Validates the update `resume`.
     pub(in crate::reconcile) fn admits_resumption(
         &self,
         request: &SuspendRequest,
@@ -52,8 +52,8 @@ impl Coordinator {
         })
     }
 
-    /// The update `suspend`: no pass begins from here on. One that was
-    /// suspended before gets the new reason.
+    /// Handles the update `suspend`: no pass begins from here on. A workflow that is
+    /// suspended already gets the new reason.
     pub(in crate::reconcile) fn suspend(
         &mut self,
         request: &SuspendRequest,
@@ -74,7 +74,7 @@ impl Coordinator {
         })
     }
 
-    /// The update `resume`: a full pass catches up with what was missed.
+    /// Handles the update `resume`: a full pass catches up with what was missed.
     pub(in crate::reconcile) fn resume(
         &mut self,
         request: &SuspendRequest,

@@ -1,14 +1,14 @@
 //! Announcements, and the workers' own answers that prove them.
 //!
-//! Anyone who may signal the workflow can send an announcement in any worker's
-//! name. So a signal is only a reason to ask: what counts is what a worker
-//! answers to an activity on its own task queue. An answer brings each statement
+//! Anyone who may signal the workflow can send an announcement in the name of any worker.
+//! So an announcement is only a reason to probe the worker: its answer to an activity on
+//! its own task queue is what counts. An answer brings each announcement (a *statement*)
 //! that the worker made since the last one that was taken in.
 //!
-//! An edit is not asked about first: the pass that it leads to is handed to the
-//! worker it names, which does it only if it holds that revision, and its answer
-//! proves the announcement. Workers of releases that answer without statements
-//! are taken at the word of their announcements once they have answered.
+//! An edit is not probed first: the pass that follows from it is given to the worker that
+//! the announcement names. The worker does the pass only if it holds that revision, and its
+//! answer proves the announcement. Workers of releases that answer without statements are
+//! believed their announcements once they have answered.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,18 +25,19 @@ use crate::reconcile::pass_outcome;
 use crate::reconcile::pass_queue::{self, PassRequest};
 use crate::reconcile::state_limits;
 
-/// The most statements that one answer may bring.
+/// Maximum number of statements that one answer may bring.
 const STATEMENTS: usize = 32;
-/// A worker that answered within this is not asked again.
+/// Time within which a worker that has answered counts as fresh and is not probed.
 const PROBE_FRESHNESS: Duration = Duration::from_secs(3);
-/// What a worker's own pass is given to come first.
+/// Time beyond the interval before a worker counts as silent, so that the pass that the
+/// worker does at the interval comes first.
 const GRACE: SignedDuration = SignedDuration::from_secs(1);
-/// Limits of the time within which a worker has to take up what it is asked.
+/// Minimum and maximum of the time within which a worker has to start an activity.
 const START_WITHIN: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(10));
 
 impl Coordinator {
-    /// Says whether workers are asked before their announcements count. A run
-    /// that a release without questions began goes on as it began.
+    /// Sets whether workers are probed before their announcements count. A workflow run
+    /// that a release without probes began continues without them.
     pub(in crate::reconcile) fn require_probes(&mut self, asks: bool) {
         self.asks = asks;
     }
@@ -54,7 +55,7 @@ impl Coordinator {
             return;
         }
         if claims.len() >= CLAIMS_KEPT {
-            // Workers that are known come first.
+            // Known workers take precedence over unknown ones.
             let workers = &self.state.workers;
             let is_unknown = |id: &&WorkerId| !workers.contains_key(*id);
             let Some(goes) = claims
@@ -71,12 +72,14 @@ impl Coordinator {
         claims.insert(said.worker.clone(), said.clone());
     }
 
-    /// Whether a worker is to be asked; where `known`, one that has answered before.
+    /// Returns `true` if a worker is to be probed: with `known`, one that has answered
+    /// before.
     pub(in crate::reconcile) fn probe_waits(&self, known: bool) -> bool {
         self.asks && self.to_ask(known).is_some()
     }
 
-    /// The next worker to ask, with the input; the answer is handed to [`Self::answer`].
+    /// Returns the next worker to probe, with the input. The caller gives the answer to
+    /// [`Self::answer`].
     pub(in crate::reconcile) fn next_probe(
         &mut self,
         known: bool,
@@ -111,12 +114,12 @@ impl Coordinator {
         next.cloned()
     }
 
-    /// Whether the loop of passes takes up an edit by itself.
+    /// Returns `true` if the loop of passes takes up an edit by itself.
     fn can_pass(&self) -> bool {
         self.running.is_none() && self.state.suspended.is_none()
     }
 
-    /// A worker that was asked answered, or did not.
+    /// Takes in the end of a probe, with or without the worker's answer.
     pub(in crate::reconcile) fn answer(
         &mut self,
         worker: &WorkerId,
@@ -131,7 +134,7 @@ impl Coordinator {
                 self.proved(worker, &holds, said, claim, None);
             }
             Attempt::NotStarted => self.remove_dead_worker(worker),
-            // It took the question up, so it lives.
+            // The worker started the activity, so it is alive.
             Attempt::Refused(..) | Attempt::Failed(_) => {
                 current_revision::answered(&mut self.state, worker, self.now);
             }
@@ -139,7 +142,7 @@ impl Coordinator {
         self.answers += 1;
     }
 
-    /// A worker that does not take up what it is given is dead: it counts no more.
+    /// Removes a worker that does not start its activities: it is dead.
     pub(super) fn remove_dead_worker(&mut self, worker: &WorkerId) {
         let (differed, options) = (self.differ(), current_revision::options(&self.state));
         let effect = current_revision::remove(&mut self.state, worker);
@@ -152,9 +155,9 @@ impl Coordinator {
         }
     }
 
-    /// Takes in what a worker said, now that it answered on its own queue and
-    /// holds a revision. The definitions of `covered`, an announcement, were
-    /// reconciled by the same answer.
+    /// Takes in the announcements of a worker that answered on its own task queue, and so
+    /// has proved that it holds a revision. The same answer has reconciled the definitions
+    /// of the announcement `covered`.
     pub(super) fn proved(
         &mut self,
         worker: &WorkerId,
@@ -179,7 +182,7 @@ impl Coordinator {
         current_revision::answered(&mut self.state, worker, self.now);
         let is_known = self.state.workers.contains_key(worker);
         if is_new && is_known {
-            // A newcomer often takes the place of one that died.
+            // A new worker often takes the place of one that died.
             let others = self.state.workers.iter();
             let silent = others.filter(|(_, other)| !is_fresh(other.spoke_at, self.now));
             self.overdue.extend(silent.map(|(id, _)| id.clone()));
@@ -188,7 +191,8 @@ impl Coordinator {
         }
     }
 
-    /// What an answer says, in the order in which it was said.
+    /// Returns the announcements that an answer brings, in the order in which they were
+    /// made.
     fn statements(
         &self,
         worker: &WorkerId,
@@ -197,7 +201,7 @@ impl Coordinator {
         claim: Option<Announcement>,
     ) -> Vec<Announcement> {
         let Some(mut said) = said else {
-            // A release that answers without statements.
+            // The worker is of a release that answers without statements.
             return claim
                 .map(|mut claim| {
                     if claim.event != WorkerEvent::Stopping && claim.revision != *holds {
@@ -219,14 +223,14 @@ impl Coordinator {
         said.sort_by_key(|one| one.number);
         said.iter_mut().for_each(state_limits::announcement);
         if known == Some(0) {
-            // Its earlier statements were taken in without their numbers.
+            // The earlier statements of this worker were taken in without their numbers.
             said.drain(..said.len().saturating_sub(1));
         }
         said
     }
 
-    /// A worker whose announcement tells of an edit of the current revision, as
-    /// far as can be told: a pass proves it.
+    /// Returns a worker whose announcement seems to be an edit of the current revision. A
+    /// pass proves the announcement.
     pub(super) fn edit_announced_by(&self) -> Option<WorkerId> {
         if !self.asks {
             return None;
@@ -245,7 +249,8 @@ impl Coordinator {
         claims.find(is_edit).map(|(id, _)| id.clone())
     }
 
-    /// Takes an edit up: a pass over its definitions is asked for.
+    /// Takes up an edit: asks for a pass over the edited definitions. Returns the
+    /// announcement.
     pub(super) fn take_up_edit(&mut self, worker: &WorkerId) -> Option<Announcement> {
         let claim = self.state.claims.remove(worker)?;
         let ask = match &claim.changed {
@@ -261,8 +266,8 @@ impl Coordinator {
         keep(&mut self.state.claims, claim);
     }
 
-    /// Notes the workers that have been silent for an interval, so that they are
-    /// asked; when the next one will be.
+    /// Marks the workers that have been silent for an interval, so that they are probed.
+    /// Returns the time at which the next worker is due.
     pub(super) fn listen(&mut self, interval: Duration) -> Option<Timestamp> {
         if !self.asks {
             return None;
@@ -285,7 +290,7 @@ impl Coordinator {
         next
     }
 
-    /// How long a worker may take to take up what it is given: a few intervals,
+    /// Returns the time within which a worker has to start an activity: three intervals,
     /// within limits.
     pub(in crate::reconcile) fn start_within(&self, worker: &WorkerId) -> Duration {
         if !self.asks || !self.state.workers.contains_key(worker) {
@@ -297,7 +302,8 @@ impl Coordinator {
             .clamp(START_WITHIN.0, START_WITHIN.1)
     }
 
-    /// The announcements that have not been proved yet: the worker and the revision it named.
+    /// The announcements that have not been proved yet: each worker with the revision it
+    /// named.
     pub(super) fn announced(&self) -> BTreeMap<WorkerId, Revision> {
         let asking = self.asking.values().flatten();
         let hint = self.hint.iter();
@@ -312,13 +318,14 @@ fn is_fresh(spoke_at: Timestamp, now: Timestamp) -> bool {
     now.duration_since(spoke_at).unsigned_abs() < PROBE_FRESHNESS
 }
 
-/// Whether two announcements are one: what the fast path follows is the same.
+/// Returns `true` if two announcements are the same in all that decides about the current
+/// revision.
 fn is_same(a: &Announcement, b: &Announcement) -> bool {
     (a.number, &a.revision, &a.previous, &a.changed, a.event)
         == (b.number, &b.revision, &b.previous, &b.changed, b.event)
 }
 
-/// Puts an announcement back before those that came since.
+/// Puts an announcement back, before a later one of the same worker.
 pub(super) fn keep(claims: &mut BTreeMap<WorkerId, Announcement>, mut claim: Announcement) {
     if let Some(later) = claims.remove(&claim.worker) {
         merge(&mut claim, &later);
@@ -326,7 +333,7 @@ pub(super) fn keep(claims: &mut BTreeMap<WorkerId, Announcement>, mut claim: Ann
     claims.insert(claim.worker.clone(), claim);
 }
 
-/// Adds a later announcement of the same worker.
+/// Merges a later announcement of the same worker into an earlier one.
 fn merge(claim: &mut Announcement, later: &Announcement) {
     let mut merged = later.clone();
     merged.definitions = sum(claim.definitions, later.definitions);

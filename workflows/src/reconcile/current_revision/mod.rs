@@ -1,19 +1,19 @@
-//! The workers, the revision each holds, and which revision is current.
+//! The workers, the revision that each holds, and the current revision.
 //!
-//! The rules (step 5 of the design):
-//! - news from a worker that held the current revision makes its new one
-//!   current: someone edited;
-//! - at a worker's start a revision that nobody announced before wins;
-//! - any other revision becomes current only when no live worker holds the
-//!   current one.
+//! The rules:
+//! - if a worker that held the current revision announces another, the new one becomes
+//!   current: someone edited the files;
+//! - if a worker that starts announces a revision that no worker announced before, that
+//!   revision becomes current;
+//! - any other revision becomes current only when no live worker holds the current one.
 //!
-//! So replicas that reload at different moments never undo each other: while a
-//! worker that holds the current revision lives, only an edit made on top of it
-//! or files nobody has seen replace it. A worker that repeats itself changes nothing.
+//! So workers that reload at different moments never undo each other. While a worker that
+//! holds the current revision lives, only two things replace that revision: an edit made on
+//! top of it, or files that no worker had before. A worker that repeats an announcement
+//! changes nothing.
 //!
-//! Who is alive is not decided here: a worker is taken in by its caller when it
-//! answered on its own task queue, and dropped when it does not start an activity
-//! in time.
+//! The caller decides which workers are alive: it adds a worker that answered on its own
+//! task queue, and removes a worker that does not start an activity in time.
 
 use std::time::Duration;
 
@@ -23,19 +23,19 @@ use jiff::Timestamp;
 
 use super::state_limits;
 
-/// What an announcement did to the current revision.
+/// Effect of an announcement on the current revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RevisionChange {
     /// The current revision stayed.
     Stayed,
-    /// The announced revision replaced the current one, and was made from it:
-    /// the announced changes are all the changes.
+    /// The announced revision replaced the current one and was made from it: the announced
+    /// changes are all the changes.
     Edited,
-    /// Another revision became current; what differs is not known.
+    /// Another revision became current. The differences are not known.
     Moved,
 }
 
-/// Takes an announcement in.
+/// Takes in an announcement.
 pub(super) fn take_announcement(
     state: &mut State,
     said: &Announcement,
@@ -77,7 +77,7 @@ pub(super) fn take_announcement(
         state.revision = Some(said.revision.clone());
         return RevisionChange::Edited;
     }
-    // An announcement was lost in between, but the worker did hold the current one.
+    // An announcement was lost in between, but the worker did hold the current revision.
     let moved_on = known.as_ref() == Some(&current);
     let started_unseen = said.event == WorkerEvent::Started && unseen;
     if news && (moved_on || started_unseen) {
@@ -87,13 +87,13 @@ pub(super) fn take_announcement(
     settle(state)
 }
 
-/// Forgets a worker: it ended, or it does not start what it is given.
+/// Removes a worker that ended or that does not start its activities.
 pub(super) fn remove(state: &mut State, worker: &WorkerId) -> RevisionChange {
     state.workers.remove(worker);
     settle(state)
 }
 
-/// A worker refused a pass because it holds another revision.
+/// Takes in the revision that a worker named when it refused a pass or answered a probe.
 pub(super) fn refused(
     state: &mut State,
     worker: &WorkerId,
@@ -118,16 +118,16 @@ pub(super) fn refused(
     take_announcement(state, &said, now)
 }
 
-/// A worker did what it was given, so it lives. (It may have announced another
-/// revision while it worked: what it holds is not touched.)
+/// Takes in that a worker answered an activity, so that it is alive. Its revision is not
+/// changed: the worker may have announced another one while it worked.
 pub(super) fn answered(state: &mut State, worker: &WorkerId, now: Timestamp) {
     if let Some(known) = state.workers.get_mut(worker) {
         known.spoke_at = now;
     }
 }
 
-/// When nobody holds the current revision, that of the worker that spoke last
-/// becomes current.
+/// Makes another revision current if no worker holds the current one: that of the worker
+/// that was heard from last.
 fn settle(state: &mut State) -> RevisionChange {
     let held = |revision: &Revision| {
         state
@@ -152,8 +152,8 @@ fn settle(state: &mut State) -> RevisionChange {
     }
 }
 
-/// The worker to do the next pass: of those that hold the current revision, the
-/// one that spoke last.
+/// Returns the worker that does the next pass: of those that hold the current revision, the
+/// worker that was heard from last.
 pub(super) fn pick(state: &State) -> Option<WorkerId> {
     let current = state.revision.as_ref()?;
     state
@@ -164,7 +164,8 @@ pub(super) fn pick(state: &State) -> Option<WorkerId> {
         .map(|(id, _)| id.clone())
 }
 
-/// The workers that hold another revision than this one, which `of` holds.
+/// Returns the workers that hold another revision than this one. The worker `of` holds it
+/// and is left out.
 pub(super) fn dissenters(state: &State, revision: &Revision, of: &WorkerId) -> Vec<WorkerId> {
     state
         .workers
@@ -174,15 +175,15 @@ pub(super) fn dissenters(state: &State, revision: &Revision, of: &WorkerId) -> V
         .collect()
 }
 
-/// Whether a worker holds another revision than the current one.
+/// Returns `true` if a worker holds another revision than the current one.
 pub(super) fn differ(state: &State) -> bool {
     let mut workers = state.workers.values();
     workers.any(|worker| Some(&worker.revision) != state.revision.as_ref())
 }
 
-/// The options that passes obey: of each option the safest among the live
-/// workers. Of intervals the shorter is the safer: schedules are looked at
-/// earlier than some worker was told, never later.
+/// Returns the options for passes: of each option the safest value among the live workers.
+/// The shorter interval is the safer one: schedules are then observed earlier than a worker
+/// is configured for, never later.
 pub(super) fn options(state: &State) -> Options {
     state
         .workers

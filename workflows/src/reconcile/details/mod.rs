@@ -1,6 +1,6 @@
 //! The state and the last report as Markdown, for the Temporal UI.
 //!
-//! Bounded: at most [`SHOWN`] entries of a list, each cut to [`TEXT`]
+//! The size is bounded: at most [`SHOWN`] entries of a list, each cut to [`TEXT`]
 //! characters. The query `status` has the rest.
 
 use std::collections::BTreeMap;
@@ -9,12 +9,12 @@ use almanac_base::names::{Project, Revision};
 use almanac_base::text;
 use almanac_core::record::{Held, Op, Report, ScheduleCounts, Status};
 
-/// How many entries of a list are shown.
+/// Maximum number of entries that are shown of a list.
 const SHOWN: usize = 20;
-/// The longest text shown of an entry, in characters.
+/// Maximum length of a text in an entry, in characters.
 const TEXT: usize = 200;
 
-/// The workflow's current details.
+/// Renders the current details of the workflow.
 pub(super) fn render(project: &Project, status: &Status) -> String {
     let mut lines = vec![
         format!("# Almanac: {project}"),
@@ -200,7 +200,7 @@ fn fact(name: &str, value: &str) -> String {
     format!("- **{name}:** {value}")
 }
 
-/// A text from outside, so that it cannot become Markdown.
+/// Formats a text from outside as code, so that it cannot become Markdown.
 fn code(shown: &str) -> String {
     text::code(shown, TEXT)
 }

@@ -1,7 +1,7 @@
-//! What strangers send, read leniently.
+//! Lenient parsing of the inputs that anyone may send to the handlers.
 //!
-//! A typed handler argument of another shape fails the workflow task for ever,
-//! so handlers take raw payloads and come here. Of several inputs the first counts.
+//! A typed handler argument of another shape would fail the workflow task for ever. So the
+//! handlers take raw payloads and parse them here. Of several inputs the first counts.
 
 use almanac_core::record::{
     Announcement, HistoryRequest, INPUT_LIMIT, NOT_AFTER, RunsQuery, State, TOO_LATE,
@@ -15,10 +15,11 @@ use temporalio_common::protos::temporal::api::common::v1::Payload;
 use super::state_limits;
 use crate::contracts::reconciler as contract;
 
-/// The most bytes of a state that a run begins with: what the server takes.
+/// Maximum size of the state that a workflow run begins with, in bytes: the limit of the
+/// server.
 const STATE_LIMIT: usize = 2 * 1024 * 1024;
 
-/// Refuses an input by its size, before anything of it is read.
+/// Refuses an input that is too large, before any of it is parsed.
 pub(super) fn check_size(what: &str, raw: &RawValue) -> Result<(), String> {
     let size = size(raw);
     if size > INPUT_LIMIT {
@@ -29,7 +30,7 @@ pub(super) fn check_size(what: &str, raw: &RawValue) -> Result<(), String> {
     Ok(())
 }
 
-/// The bytes of all inputs, their metadata among them.
+/// Size of all inputs with their metadata, in bytes.
 pub(super) fn size(raw: &RawValue) -> usize {
     let of = |payload: &Payload| {
         let metadata = payload.metadata.iter();
@@ -41,7 +42,8 @@ pub(super) fn size(raw: &RawValue) -> usize {
     raw.payloads.iter().map(of).sum()
 }
 
-/// The first input as JSON: `None` when there is none, or it is too large or not JSON.
+/// Parses the first input as JSON. `None` if there is none, or if it is too large or not
+/// JSON.
 fn json(raw: &RawValue, limit: usize) -> Option<Value> {
     let payload = raw.payloads.first()?;
     if payload.data.len() > limit {
@@ -50,7 +52,7 @@ fn json(raw: &RawValue, limit: usize) -> Option<Value> {
     serde_json::from_slice(&payload.data).ok()
 }
 
-/// The input of the signal `definitions_changed`.
+/// Parses the input of the signal `definitions_changed`.
 pub(super) fn announcement(raw: &RawValue) -> Option<Announcement> {
     let mut said: Announcement = serde_json::from_value(json(raw, INPUT_LIMIT)?).ok()?;
     let good = state_limits::good_name(said.worker.as_str())
@@ -60,9 +62,10 @@ pub(super) fn announcement(raw: &RawValue) -> Option<Announcement> {
     good.then_some(said)
 }
 
-/// The request that an update brings, at a time where that is known: nothing at
-/// all is an empty one; what cannot be read is refused, since it may have meant
-/// something else, and so is what comes after its time.
+/// Parses the request of an update.
+///
+/// An empty input is an empty request. An input that cannot be parsed is refused, since it
+/// may have meant something else. If `now` is known, so is a request that has expired.
 pub(super) fn request<T: DeserializeOwned>(
     update: &str,
     raw: &RawValue,
@@ -81,8 +84,8 @@ pub(super) fn request<T: DeserializeOwned>(
     serde_json::from_value(Value::Object(object)).map_err(|error| format!("{update}: {error}"))
 }
 
-/// Refuses what nobody waits for any more: the server keeps an update until a
-/// worker comes, and who sent it may have done otherwise meanwhile.
+/// Refuses a request that has expired. The server keeps an update until a worker takes it,
+/// and the sender may have given up meanwhile.
 fn in_time(update: &str, until: Value, now: Option<Timestamp>) -> Result<(), String> {
     let until: Timestamp =
         serde_json::from_value(until).map_err(|error| format!("{update}: {NOT_AFTER}: {error}"))?;
@@ -95,14 +98,14 @@ fn in_time(update: &str, until: Value, now: Option<Timestamp>) -> Result<(), Str
     }
 }
 
-/// The input of the query `runs`.
+/// Parses the input of the query `runs`.
 pub(super) fn runs_query(raw: &RawValue) -> Result<RunsQuery, String> {
     check_size(contract::Runs::NAME, raw)?;
     let read = json(raw, INPUT_LIMIT).and_then(|value| serde_json::from_value(value).ok());
     Ok(read.unwrap_or_default())
 }
 
-/// The input of the query `history`: nothing asks for all there is.
+/// Parses the input of the query `history`. An empty input asks for all entries.
 pub(super) fn history_request(raw: &RawValue) -> Result<HistoryRequest, String> {
     check_size(contract::History::NAME, raw)?;
     match json(raw, INPUT_LIMIT) {
@@ -115,13 +118,14 @@ pub(super) fn history_request(raw: &RawValue) -> Result<HistoryRequest, String> 
     }
 }
 
-/// The state that a run begins with: what can be read of it, part by part.
+/// Parses the state that a workflow run begins with, part by part. A part that cannot be
+/// parsed is left out.
 pub(super) fn state(raw: &RawValue) -> State {
     json(raw, STATE_LIMIT).map_or_else(State::default, parts)
 }
 
-/// Reads an object of which every part has a default, leaving out the parts
-/// that cannot be read.
+/// Parses an object of which every part has a default. A part that cannot be parsed is left
+/// out.
 fn parts<T: DeserializeOwned + Default>(value: Value) -> T {
     let Value::Object(object) = value else {
         return T::default();

@@ -1,35 +1,35 @@
-//! The passes that were asked for.
+//! The passes that were asked for and wait.
 //!
-//! Requests that one pass can serve together get one number: any number of
-//! files changed, signals, starts and plain syncs make one pass. A dry run and
-//! a confirmation get a pass of their own kind, since their callers wait for
-//! just that report. A request never joins a pass that already runs: that one
-//! may have looked before the request was made.
+//! Requests that one pass can serve together get one number: any number of changed files,
+//! signals, starts and plain syncs make one pass. A dry run and a confirmation get a pass
+//! of their own, since their callers wait for exactly that report. A request never joins a
+//! pass that already runs: that pass may have observed the schedules before the request was
+//! made.
 
 use std::collections::VecDeque;
 
 use almanac_base::names::DefinitionId;
 use almanac_core::record::{LIST_LIMIT, PENDING_KEPT, PendingPass, State, Trigger};
 
-/// How often a dry run or a confirmation is tried before a report says that it
-/// failed. Plain passes are tried until they end well.
+/// Maximum number of attempts at a dry run or a confirmation. After the last one a report
+/// says that it failed. Plain passes are tried until they end well.
 pub(super) const ATTEMPTS: u32 = 3;
 
-/// What a pass is asked to be.
+/// A request for a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PassRequest {
-    /// What asks.
+    /// Event that led to the request.
     pub(super) trigger: Trigger,
-    /// Write nothing.
+    /// `true` if the pass writes nothing.
     pub(super) dry_run: bool,
-    /// Confirm the held removals with this digest.
+    /// Digest of the held removals that the request confirms.
     pub(super) confirm: Option<String>,
-    /// Just these definitions.
+    /// Definitions to reconcile. `None` means all.
     pub(super) only: Option<Vec<DefinitionId>>,
 }
 
 impl PassRequest {
-    /// A full pass that writes.
+    /// Asks for a full pass that writes.
     pub(super) fn full(trigger: Trigger) -> Self {
         Self {
             trigger,
@@ -39,7 +39,7 @@ impl PassRequest {
         }
     }
 
-    /// A pass over just these definitions; over all when there are too many.
+    /// Asks for a pass over these definitions, or for a full pass if there are too many.
     pub(super) fn only(trigger: Trigger, ids: Vec<DefinitionId>) -> Self {
         let only = (ids.len() <= LIST_LIMIT).then_some(ids);
         Self {
@@ -53,12 +53,12 @@ impl PassRequest {
     }
 }
 
-/// Whether the request is of a kind that its caller waits for.
+/// Returns `true` if the caller of the pass waits for its report.
 fn own_kind(pass: &PendingPass) -> bool {
     pass.dry_run || pass.confirm.is_some()
 }
 
-/// Whether there is room for one more.
+/// Refuses a request for which there is no more room.
 pub(super) fn admits(state: &State, ask: &PassRequest) -> Result<(), String> {
     let joins = state.pending.iter().any(|pending| ask.joins(pending));
     // Room is left for the plain passes that signals and the interval ask for.
@@ -91,12 +91,12 @@ pub(super) fn ask(state: &mut State, ask: PassRequest) -> u64 {
     state.requested
 }
 
-/// What became of a pass that was tried and did not end.
+/// Result of counting a failed attempt at a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FailedPass {
-    /// It waits to be tried again.
+    /// The pass waits to be tried again.
     Kept,
-    /// It was tried often enough; its caller has to be told.
+    /// The pass was tried often enough. Its caller must get a report.
     GivenUp(PendingPass),
 }
 
@@ -121,15 +121,15 @@ pub(super) fn put_back(pending: &mut VecDeque<PendingPass>, pass: PendingPass) {
     }
 }
 
-/// What is not known to be covered any more by the definitions that waiting
-/// passes name: they become full ones.
+/// Makes full passes of all waiting passes: the definitions that they name may no longer
+/// cover every change.
 pub(super) fn widen(state: &mut State) {
     for pass in &mut state.pending {
         pass.only = None;
     }
 }
 
-/// Whether a full pass that writes is waiting.
+/// Returns `true` if a full pass that writes is waiting.
 pub(super) fn full_waits(state: &State) -> bool {
     state
         .pending

@@ -1,10 +1,10 @@
-//! Effects that are under way, and the order in which they end: that of the
-//! history, whatever their ids are.
+//! Effects that are under way, and the order in which they end: the order of the history,
+//! whatever their ids are.
 //!
-//! A workflow task brings what happened in the order of the history, and wakes
-//! who waits for it one after another. So who was woken first ended first. What
-//! was done in time is before the limit that passed later, though both are
-//! learned at once: when no worker was there, or it was slow.
+//! A workflow task brings events in the order of the history, and wakes the futures that
+//! wait for them in that order. So the future that was woken first ended first. A call that
+//! ended before its limit passed is in time, even if the workflow learns of both in one
+//! workflow task, because there was no worker or because the worker was slow.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -31,7 +31,7 @@ impl<'c, T> CompletionOrder<'c, T> {
 
     pub(super) fn insert(&mut self, id: EffectId, effect: Future<'c, T>) {
         self.under_way.insert(id, effect);
-        // It is looked at once, so that it can ring.
+        // The first poll gives the effect its waker.
         self.bells.lock().rung.push_back(id);
     }
 
@@ -39,7 +39,7 @@ impl<'c, T> CompletionOrder<'c, T> {
         self.under_way.remove(&id);
     }
 
-    /// Those that have ended since the last time, the first one first.
+    /// Returns the effects that have ended since the last call, in the order of their ends.
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Vec<(EffectId, T)> {
         let rung = {
             let mut bells = self.bells.lock();
@@ -62,7 +62,7 @@ impl<'c, T> CompletionOrder<'c, T> {
     }
 }
 
-/// Who rang, in order, and who is to hear of it.
+/// The effects that were woken, in order, and the waker of the task that polls them.
 #[derive(Default)]
 struct WakeOrder(Mutex<WokenEffects>);
 

@@ -1,4 +1,4 @@
-//! Going on in a new execution of the same run.
+//! Continue-as-new: the next execution of the same run.
 
 use almanac_base::size::PAYLOAD_LIMIT;
 use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput};
@@ -10,8 +10,10 @@ use temporalio_workflow::{ContinueAsNewOptions, WorkflowContext, WorkflowTermina
 
 use super::RunDefinition;
 
-/// What a new execution of the same run goes on with. Where it `must`, events that
-/// wait are given up before the run is, the newest first.
+/// Returns the input of the next execution of the same run.
+///
+/// If the run `must` continue as new, waiting events are given up, the newest first, until
+/// the input is small enough. The run fails only if that does not suffice.
 pub(super) fn continued_input(
     ctx: &WorkflowContext<RunDefinition>,
     definition: &PinnedDefinition,
@@ -50,7 +52,7 @@ pub(super) fn continued_input(
     }
 }
 
-/// Goes on in a new execution of the same run.
+/// Continues as new: ends this execution, and starts the next one of the same run.
 pub(super) fn continue_as_new(
     ctx: &WorkflowContext<RunDefinition>,
     input: RawValue,
@@ -64,8 +66,8 @@ pub(super) fn continue_as_new(
     }
 }
 
-/// All of the run's memo: without being told, the server hands on only what a
-/// run began with, and not what it wrote since.
+/// Returns the whole memo of the run. Otherwise the server would keep only the memo that
+/// the run began with, without what the run wrote since.
 fn memo_to_keep(ctx: &WorkflowContext<RunDefinition>) -> Option<MemoValues> {
     let memo = ctx.memo();
     if memo.is_empty() {

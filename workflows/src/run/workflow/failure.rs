@@ -1,4 +1,4 @@
-//! What failed outside, as an error of the specification.
+//! Failures of activities and child workflows as errors of the specification.
 
 use almanac_steps::machine::{Fault, Standard, shortened};
 use temporalio_common::error::{ApplicationFailure, IncomingError, TimeoutType};
@@ -9,7 +9,8 @@ use temporalio_workflow::{
     ActivityExecutionError, ChildWorkflowExecutionError, ChildWorkflowStartError,
 };
 
-/// The error, and what it takes in the history.
+/// Returns the error of a failed activity, and the size of the failure in the history, in
+/// bytes.
 pub(super) fn of_activity(error: &ActivityExecutionError) -> (Fault, usize) {
     let fault = match error {
         ActivityExecutionError::Cancelled(_) => cancelled("the activity"),
@@ -20,8 +21,8 @@ pub(super) fn of_activity(error: &ActivityExecutionError) -> (Fault, usize) {
     (fault, error.failure().map_or(0, size))
 }
 
-/// The same, of a call that is made once: when its worker is lost, nobody knows
-/// whether it was done.
+/// Like [`of_activity`], for a call that is made once: if its worker is lost, nobody knows
+/// whether the call was made.
 pub(super) fn of_once(error: &ActivityExecutionError) -> (Fault, usize) {
     let (fault, bytes) = of_activity(error);
     let lost = error.as_timeout().is_some_and(|timeout| {
@@ -37,7 +38,7 @@ pub(super) fn of_once(error: &ActivityExecutionError) -> (Fault, usize) {
     (Standard::Timeout.fault(detail), bytes)
 }
 
-/// The same, of a child workflow.
+/// Like [`of_activity`], for a child workflow.
 pub(super) fn of_child(error: &ChildWorkflowExecutionError) -> (Fault, usize) {
     let fault = error
         .reason()
@@ -45,7 +46,7 @@ pub(super) fn of_child(error: &ChildWorkflowExecutionError) -> (Fault, usize) {
     (fault, error.failure().map_or(0, size))
 }
 
-/// What a failure takes with all that caused it, in bytes, about.
+/// Approximate size of a failure and of all its causes, in bytes.
 fn size(failure: &Failure) -> usize {
     let details = match &failure.failure_info {
         Some(FailureInfo::ApplicationFailureInfo(info)) => info.details.as_ref(),
@@ -77,7 +78,7 @@ fn of(error: &IncomingError) -> Fault {
         IncomingError::Application(failure) => of_application(failure),
         IncomingError::Timeout(_) => Standard::Timeout.fault(shortened(&message(error))),
         IncomingError::Cancelled(_) => cancelled("it"),
-        // Those that only say where it was.
+        // These errors only say which activity or workflow failed: their cause counts.
         IncomingError::Activity(_) | IncomingError::ChildWorkflowExecution(_) => {
             error.cause().map_or_else(|| runtime(&message(error)), of)
         }
@@ -89,8 +90,9 @@ fn message(error: &IncomingError) -> String {
     error.failure().message.clone()
 }
 
-/// The error in the failure's details, as Almanac's own activities and runs
-/// state it, and as anyone may; else what the failure says.
+/// Returns the error in the failure's details, if there is one. Almanac's own activities
+/// and runs put it there, and anyone else may. Otherwise the message of the failure is the
+/// error.
 fn of_application(failure: &ApplicationFailure) -> Fault {
     let details = failure.raw_details().unwrap_or_default();
     if let Some(fault) = details.first().and_then(stated) {
@@ -105,7 +107,7 @@ fn of_application(failure: &ApplicationFailure) -> Fault {
 
 fn stated(details: &Payload) -> Option<Fault> {
     let fault: Fault = serde_json::from_slice(&details.data).ok()?;
-    // The task's own place is what counts here.
+    // The place of the failed task counts here, not a place in another run.
     let instance = None;
     Some(Fault { instance, ..fault }.shortened())
 }

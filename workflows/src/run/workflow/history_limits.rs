@@ -1,55 +1,55 @@
-//! When a run goes on in a new execution: its history must stay short enough to
-//! be replayed within one workflow task, and below the server's limits.
+//! Limits at which a run continues as new: its history must stay short enough to be
+//! replayed within one workflow task, and must stay below the server's limits.
 //!
-//! All that is looked at stands in the history, so each replay decides alike.
+//! All inputs of the decision are in the history, so each replay decides alike.
 
 use temporalio_workflow::WorkflowContext;
 
 use super::RunDefinition;
 use super::temporal_effects::TemporalEffects;
 
-/// How many turns a run may end with more to do before it goes on in a new
-/// execution. Each has a local activity and so an event.
+/// Number of yields after which a run continues as new. A yield is a turn that ends with
+/// more to do. Each yield has a local activity, and so an event in the history.
 const YIELDS_SOFT_LIMIT: u32 = 50;
-/// How many at most, when it could not be left before.
+/// Number of yields after which a run must continue as new, if it could not do so before.
 const YIELDS_HARD_LIMIT: u32 = 200;
-/// What all turns may take, in steps of expressions: each replay takes as much
-/// again, and has the ten seconds of a workflow task. A slow machine takes two
-/// seconds for them, without optimisation.
+/// Work after which a run continues as new, in steps of expressions. Each replay does the
+/// same work again, within the ten seconds of a workflow task. A slow machine takes two
+/// seconds for this much, without optimisation.
 const WORK_SOFT_LIMIT: u64 = 4_000_000;
-/// How much at most, when it could not be left before.
+/// Work after which a run must continue as new, if it could not do so before.
 const WORK_HARD_LIMIT: u64 = 12_000_000;
-/// From how much on no result is looked at before, either: each may take as much
-/// as a task does, and hundreds of calls may be under way.
+/// Work after which no further result is processed before the run continues as new. A
+/// result may take as much work as a task does, and hundreds of calls may be under way.
 const WORK_STOP_LIMIT: u64 = 16_000_000;
-/// How many times as many yields and as much work may be before events are given
-/// up that wait beyond those that a new execution gets.
+/// Factor for the limits of yields and work while events wait that the next execution would
+/// not get. At the raised limits these events are given up.
 const WAITING_EVENTS_FACTOR: u32 = 4;
-/// How many events a history may have before no further task begins: Temporal
-/// ends a run at 51,200.
+/// Number of events in a history after which no further task begins. Temporal ends a run at
+/// 51,200.
 const HISTORY_EVENTS_LIMIT: u32 = 30_000;
-/// How many bytes of calls and answers a history may have before no further
-/// task begins: Temporal ends a run at 50 MiB.
+/// Size of the calls and answers in a history after which no further task begins, in bytes.
+/// Temporal ends a run at 50 MiB.
 const HISTORY_BYTES_LIMIT: usize = 20 * 1024 * 1024;
 
-/// Whether a run should go on in a new execution.
+/// Urgency with which a run should continue as new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ContinueAsNewDue {
     No,
-    /// As soon as it can be left.
+    /// The run continues as new as soon as it can be left.
     Soon,
-    /// No further task begins before.
+    /// No further task begins before the run continues as new.
     Now,
-    /// Nor is any result looked at.
+    /// No further task begins, and no further result is processed.
     Rest,
 }
 
-/// How far an execution is.
+/// Use that an execution has made of its limits.
 #[derive(Debug)]
 pub(super) struct HistoryUse {
     yields: u32,
     work: u64,
-    /// From when on to leave: in yields, in steps of expressions, and in events.
+    /// Limits in yields, in steps of expressions and in events at which to continue as new.
     leave_yields: u32,
     leave_work: u64,
     leave_events: u32,
@@ -68,18 +68,19 @@ impl Default for HistoryUse {
 }
 
 impl HistoryUse {
-    /// A turn ended with more to do.
+    /// Counts a turn that ended with more to do.
     pub(super) fn yielded(&mut self) {
         self.yields = self.yields.saturating_add(1);
     }
 
-    /// What a turn took, in steps of expressions.
+    /// Adds the work of a turn, in steps of expressions.
     pub(super) fn did(&mut self, work: u64) {
         self.work = self.work.saturating_add(work);
     }
 
-    /// Where events `wait` that a new execution does not get, what a replay takes
-    /// matters less for some time: perhaps steps hear them.
+    /// Returns the urgency with which the run should continue as new. If events `wait` that
+    /// the next execution would not get, the limits are higher: steps may listen to them
+    /// soon.
     pub(super) fn due(
         &self,
         ctx: &WorkflowContext<RunDefinition>,
@@ -95,7 +96,8 @@ impl HistoryUse {
         )
     }
 
-    /// It cannot be left yet: not until twice as much was done.
+    /// Raises the limits, because the run cannot be left yet: the next attempt comes when
+    /// twice as much is done.
     pub(super) fn postpone(&mut self, ctx: &WorkflowContext<RunDefinition>) {
         self.leave_yields = self.yields.max(YIELDS_SOFT_LIMIT).saturating_mul(2);
         self.leave_work = self.work.max(WORK_SOFT_LIMIT).saturating_mul(2);

@@ -1,7 +1,7 @@
 //! Events that reach a run as signals.
 //!
-//! The machine takes as many as a run may take along when it continues as new.
-//! More wait here, for as long as the execution lasts.
+//! The machine takes as many events as a run may carry over when it continues as new.
+//! Further events wait here for as long as the execution lasts.
 
 use std::collections::VecDeque;
 
@@ -15,27 +15,27 @@ use temporalio_workflow::WorkflowContext;
 use super::RunDefinition;
 use super::temporal_effects::TemporalEffects;
 
-/// The longest reason that is shown.
+/// Maximum length of a reason that is shown, in characters.
 const REASON: usize = 200;
 
-/// What was heard and not told to the machine yet.
+/// Events that were received and not delivered to the machine yet.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     events: VecDeque<Value>,
-    /// Whether something came since the machine was told.
+    /// `true` if a signal came since the last delivery to the machine.
     news: bool,
-    /// What signals took since the machine was told, and all of them.
+    /// Size of the signals since the last delivery, and of all signals, in bytes.
     heard: usize,
     total: usize,
-    /// How many were no events, and why the last was none.
+    /// Number of signals that were not events, and the reason for the last of them.
     ignored: u64,
     why: String,
-    /// How many were lost: too many waited.
+    /// Number of events that were lost because too many waited.
     dropped: u64,
 }
 
 impl Inbox {
-    /// That of an execution that goes on: so many events were lost before.
+    /// Creates the inbox of an execution that continues a run which lost `dropped` events.
     pub(super) fn after(dropped: u64) -> Self {
         Self {
             dropped,
@@ -43,7 +43,7 @@ impl Inbox {
         }
     }
 
-    /// Takes a signal. Whatever it is, the run goes on.
+    /// Receives a signal. The run continues, whatever the signal holds.
     pub(super) fn hear(&mut self, input: &RawValue) {
         let bytes: usize = input
             .payloads
@@ -54,7 +54,7 @@ impl Inbox {
         self.heard = self.heard.saturating_add(bytes);
         self.total = self.total.saturating_add(bytes);
         match event(input) {
-            // Temporal ends a run with so long a history soon after.
+            // Temporal soon ends a run with so long a history.
             Ok(_) if self.total as u64 > DATA_LIMIT => self.dropped += 1,
             Ok(event) => self.events.push_back(event),
             Err(why) => {
@@ -64,17 +64,17 @@ impl Inbox {
         }
     }
 
-    /// Whether the machine was not told of something.
+    /// Returns `true` if a signal came since the last delivery to the machine.
     pub(super) fn has_news(&self) -> bool {
         self.news
     }
 
-    /// Whether events wait here.
+    /// Returns `true` if events wait here.
     pub(super) fn waits(&self) -> bool {
         !self.events.is_empty()
     }
 
-    /// Gives up those that wait here; how many were lost in all.
+    /// Gives up the events that wait here. Returns the number of events lost so far.
     pub(super) fn give_up(&mut self) -> u64 {
         self.dropped += self.events.len() as u64;
         self.events.clear();
@@ -86,12 +86,13 @@ impl Inbox {
         self.dropped += count;
     }
 
-    /// How many events were lost.
+    /// Number of events that were lost.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// What is to be known of signals that are lost, or wait here; empty where none is.
+    /// Describes the signals that were lost or wait here, for the Temporal UI. Empty if
+    /// there are none.
     pub(super) fn notes(&self) -> String {
         let many = |count: u64, what: &str| match count {
             0 => String::new(),
@@ -115,7 +116,7 @@ impl Inbox {
     }
 }
 
-/// The one event that a signal brings.
+/// Returns the event that a signal brings.
 fn event(input: &RawValue) -> Result<Value, String> {
     let [payload] = input.payloads.as_slice() else {
         return Err(format!("it has {} inputs, not one", input.payloads.len()));
@@ -125,7 +126,8 @@ fn event(input: &RawValue) -> Result<Value, String> {
     cloud_event(value)
 }
 
-/// Tells the machine what was heard, as far as it takes it; whether it took any.
+/// Delivers the waiting events to the machine, as many as it takes. Returns `true` if the
+/// machine took any.
 pub(super) fn deliver_events(
     ctx: &WorkflowContext<RunDefinition>,
     machine: &mut Machine,

@@ -1,4 +1,4 @@
-//! The input of a run, as it came.
+//! Parsing of a run's input.
 
 use almanac_base::names::NameError;
 use almanac_base::nearest;
@@ -16,7 +16,7 @@ pub(super) fn read_input(raw: &RawValue) -> Result<RunInput, String> {
     let definition = value.get("definition").ok_or(SHAPE)?;
     let definition = match definition {
         Value::String(id) => {
-            // Somebody wrote it, and no release did.
+            // A person wrote this input, not a release of Almanac.
             known(&value)?;
             let id = id.parse();
             DefinitionRef::Current(id.map_err(|error: NameError| format!("definition: {error}"))?)
@@ -34,7 +34,7 @@ pub(super) fn read_input(raw: &RawValue) -> Result<RunInput, String> {
     })
 }
 
-/// A key that is not known was meant as another.
+/// Refuses an unknown key, since another key was meant.
 fn known(input: &Value) -> Result<(), String> {
     const KEYS: [&str; 2] = ["definition", "input"];
     let keys = input.as_object().into_iter().flat_map(|map| map.keys());
@@ -54,7 +54,7 @@ fn known(input: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Where a run goes on that continued as new.
+/// Parses the position from which a run continues that continued as new.
 fn position(input: &Value) -> Result<Option<Box<Position>>, String> {
     let Some(position) = input.get("position").filter(|value| !value.is_null()) else {
         return Ok(None);

@@ -44,15 +44,15 @@ use inbox::Inbox;
 use input::read_input;
 use temporal_effects::TemporalEffects;
 
-/// The longest that one attempt at reading the registry takes.
+/// Maximum duration of one attempt at reading the registry.
 const READ_WITHIN: Duration = Duration::from_secs(10);
-/// How often it is tried.
+/// Maximum number of attempts at reading the registry.
 const READ_ATTEMPTS: u32 = 10;
-/// The longest that a run with more to do at once lets others have their turn.
+/// Maximum duration of the local activity [`Pause`], which lets other workflows run.
 const PAUSE_WITHIN: Duration = Duration::from_secs(10);
-/// How many places of tasks are shown, and problems of steps.
+/// Maximum number of shown places of tasks, and of shown problems of steps.
 const SHOWN_LIMIT: usize = 5;
-/// How much of a place is shown, in characters.
+/// Maximum length of a shown place, in characters.
 const PLACE_CHARS: usize = 400;
 
 /// The workflow that runs a definition's steps.
@@ -60,7 +60,7 @@ const PLACE_CHARS: usize = 400;
 #[derive(Debug)]
 pub struct RunDefinition {
     input: Result<RunInput, String>,
-    /// `$workflow.id`: the same in each part of a run that continues as new.
+    /// Value of `$workflow.id`: the same in each execution of a run that continues as new.
     run: String,
     queue: String,
     inbox: Inbox,
@@ -79,14 +79,15 @@ impl RunDefinition {
         }
     }
 
-    /// An event for the steps that listen, one of `CloudEvents` as JSON; anything
-    /// else is ignored.
+    /// Delivers an event to the steps that listen, one of `CloudEvents` as JSON. Any other
+    /// input is ignored.
     #[signal(name = Event::NAME)]
     pub fn event(&mut self, _ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
         self.inbox.hear(&input);
     }
 
-    /// The result is the output of the last task; without tasks, the input.
+    /// Runs the steps. The result is the output of the last task, or the input if there are
+    /// no tasks.
     #[run(name = RUN_WORKFLOW)]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Value> {
         let ctx: &WorkflowContext<Self> = ctx;
@@ -109,7 +110,7 @@ impl RunDefinition {
     }
 }
 
-/// Does what the machine says until it has ended.
+/// Does what the machine asks for, until the machine has ended.
 async fn interpret(
     ctx: &WorkflowContext<RunDefinition>,
     definition: &PinnedDefinition,
@@ -119,7 +120,7 @@ async fn interpret(
     let mut shown = String::new();
     let mut course = HistoryUse::default();
     loop {
-        // First of all: what was heard until a run is left must not be lost.
+        // Events come first: those received before a run continues as new must not be lost.
         inbox::deliver_events(ctx, &mut machine, &mut effects);
         let due = course.due(ctx, &effects, ctx.state(|s| s.inbox.waits()));
         match due {
@@ -147,7 +148,8 @@ async fn interpret(
         let results = match turn.status {
             Status::Completed(output) => return Ok(output),
             Status::Faulted(fault) => return Err(faulted(fault)),
-            // More events wait than it can take along: perhaps steps hear them soon.
+            // More events wait than the next execution would get. Steps may listen to them
+            // soon.
             Status::Held if due < ContinueAsNewDue::Now && ctx.state(|s| s.inbox.waits()) => {
                 course.postpone(ctx);
                 machine.stay();
@@ -157,7 +159,8 @@ async fn interpret(
                 match continued_input(ctx, definition, &mut machine, due >= ContinueAsNewDue::Now) {
                     Ok(input) => return Err(continue_as_new(ctx, input)),
                     Err(fault) if due >= ContinueAsNewDue::Now => return Err(faulted(fault)),
-                    // Perhaps it takes less along later, or ends before it must.
+                    // The run may carry over less later, or end before it must continue as
+                    // new.
                     Err(_) => {
                         course.postpone(ctx);
                         machine.stay();
@@ -165,14 +168,14 @@ async fn interpret(
                     }
                 }
             }
-            // Limits pass and calls answer meanwhile.
+            // Limits pass and calls are answered meanwhile.
             Status::Yielded => {
                 pause(ctx).await?;
                 course.yielded();
                 effects.ready().await
             }
             Status::Waiting => {
-                // Steps have heard some: there is room for those that wait still.
+                // Steps have taken events: there is room for events that still wait.
                 if inbox::deliver_events(ctx, &mut machine, &mut effects) {
                     continue;
                 }
@@ -191,7 +194,7 @@ async fn interpret(
     }
 }
 
-/// Lets others have their turn.
+/// Lets other workflows have their turn.
 async fn pause(ctx: &WorkflowContext<RunDefinition>) -> WorkflowResult<()> {
     let options = LocalActivityOptions::builder()
         .start_to_close_timeout(PAUSE_WITHIN)
@@ -203,7 +206,7 @@ async fn pause(ctx: &WorkflowContext<RunDefinition>) -> WorkflowResult<()> {
     Ok(paused?)
 }
 
-/// Where a run is, for people.
+/// Describes the place of a run, for the Temporal UI.
 fn place(machine: &Machine, status: &Status) -> String {
     match status {
         Status::Completed(_) => "completed".to_owned(),
@@ -225,7 +228,7 @@ fn place(machine: &Machine, status: &Status) -> String {
     }
 }
 
-/// Shows where the run is in the Temporal UI.
+/// Shows the place of the run in the Temporal UI.
 fn show(
     ctx: &WorkflowContext<RunDefinition>,
     definition: &PinnedDefinition,
@@ -250,7 +253,8 @@ fn source(queue: &str, definition: &PinnedDefinition) -> String {
     format!("almanac/{project}/{}", definition.id)
 }
 
-/// The steps of a definition, as the parser of definitions reads them too.
+/// Parses the steps of a definition with the parser that the definitions themselves go
+/// through.
 fn flow(definition: &PinnedDefinition) -> WorkflowResult<Flow> {
     language::parse(&definition.steps).map_err(|problems| {
         let some: Vec<String> = problems
@@ -267,15 +271,15 @@ fn flow(definition: &PinnedDefinition) -> WorkflowResult<Flow> {
     })
 }
 
-/// The time of the workflow: the same in each replay.
+/// The time of the workflow, which is the same in each replay.
 fn now(ctx: &WorkflowContext<RunDefinition>) -> Timestamp {
     let time: Option<SystemTime> = ctx.workflow_time();
     time.and_then(|time| Timestamp::try_from(time).ok())
         .unwrap_or_default()
 }
 
-/// The end of a run with an error: its type is the failure's, the whole is the
-/// failure's details.
+/// Ends a run with an error: the error's type becomes the failure's type, and the whole
+/// error becomes the failure's details.
 fn faulted(fault: Fault) -> WorkflowTermination {
     ApplicationFailure::builder(fault.to_string())
         .type_name(fault.kind.clone())
@@ -285,7 +289,8 @@ fn faulted(fault: Fault) -> WorkflowTermination {
         .into()
 }
 
-/// The definition itself; one that is only named is read once, so that history pins it.
+/// Returns the definition itself. A definition that is only named is read once, so that the
+/// history pins it.
 async fn pin(
     ctx: &WorkflowContext<RunDefinition>,
     definition: DefinitionRef,
@@ -311,13 +316,13 @@ async fn pin(
         definition: pinned.id.clone(),
         revision: pinned.revision.clone(),
     };
-    // The runs of a schedule have its action's memo.
+    // Runs that a schedule starts get this memo from the schedule's action.
     ctx.upsert_memo([(MEMO_KEY, Some(MemoValue::new(memo)))])
         .map_err(|error| refused(Standard::Runtime)(error.to_string()))?;
     Ok(pinned)
 }
 
-/// The end of a run that cannot begin, with what is wrong as its error.
+/// Ends a run that cannot begin. The message becomes the error.
 fn refused(standard: Standard) -> impl Fn(String) -> WorkflowTermination {
     move |message| faulted(standard.fault(shortened(&message)))
 }

@@ -1,4 +1,4 @@
-//! Effects of a run, as Temporal does them.
+//! Effects of a run, done by Temporal.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -27,33 +27,34 @@ use super::completion_order::CompletionOrder;
 use super::{RunDefinition, failure};
 use crate::contracts::{EMIT, HTTP, OPENAPI, SHELL};
 
-/// The limit of an attempt at an activity for which the task states none.
+/// Time limit of an attempt at an activity for which the task states none.
 const ATTEMPT_WITHIN: Duration = Duration::from_mins(5);
-/// How soon a lost worker is noticed: Almanac's own activities always heartbeat.
+/// Heartbeat timeout of Almanac's own activities, which always heartbeat: a lost worker is
+/// noticed within this time.
 const OWN_HEARTBEAT: Duration = Duration::from_secs(30);
-/// How often one of Almanac's own activities is tried when its worker is lost,
-/// or, outside of any `retry`, what it called may answer later; if what it does may
-/// be done twice.
+/// Maximum number of attempts at one of Almanac's own activities that may be done twice.
+/// There is a further attempt if the worker is lost, or if the service may answer later and
+/// the task is outside of any `retry`.
 const OWN_ATTEMPTS: u32 = 3;
-/// The longest wait before an event is tried to be published again.
+/// Maximum wait before a further attempt at publishing an event.
 const EMIT_INTERVAL: Duration = Duration::from_secs(30);
-/// The shortest timer.
+/// Minimum duration of a timer.
 const SHORTEST_TIMER: Duration = Duration::from_millis(1);
-/// The longest summary, in bytes. The server takes 400.
+/// Maximum length of a summary, in bytes. The server takes 400.
 const SUMMARY_LIMIT: usize = 200;
 
 type Context = WorkflowContext<RunDefinition>;
 type Results = Vec<(EffectId, Result<Answer, Fault>)>;
 type Ending<'c> = Pin<Box<dyn Future<Output = Ended> + 'c>>;
 
-/// How an effect ended, and what that takes in the history.
+/// Result of an effect, and its size in the history, in bytes.
 struct Ended {
     result: Result<Answer, Fault>,
     bytes: usize,
 }
 
 impl Ended {
-    /// Nothing came.
+    /// Result of an effect that has no output.
     fn nothing() -> Self {
         Self {
             result: Ok(Answer::Value(Value::Null)),
@@ -72,11 +73,11 @@ impl Ended {
 /// The effects of a run that are under way.
 pub(super) struct TemporalEffects<'c> {
     ctx: &'c Context,
-    /// What the ids of child workflows begin with.
+    /// Prefix of the ids of child workflows.
     run: String,
     under_way: CompletionOrder<'c, Ended>,
     tokens: BTreeMap<EffectId, WorkflowCancellationToken>,
-    /// What calls and answers took so far.
+    /// Size of the calls and answers so far, in bytes.
     bytes: usize,
 }
 
@@ -91,8 +92,8 @@ impl<'c> TemporalEffects<'c> {
         }
     }
 
-    /// Starts an effect of the task at a place.
-    /// The machine has seen to it that Temporal takes what it sends.
+    /// Starts an effect for the task at a place. The machine has checked that Temporal
+    /// takes the request.
     pub(super) fn start(
         &mut self,
         id: EffectId,
@@ -117,24 +118,24 @@ impl<'c> TemporalEffects<'c> {
                 self.own(HTTP, &request, how, OWN_ATTEMPTS)
             }
             Effect::Http(request) => self.own(HTTP, &request, how, 1),
-            // The activity knows the method, and makes a second attempt only of
-            // what is repeatable.
+            // The activity knows the method, and makes a second attempt only at a call that
+            // is repeatable.
             Effect::OpenApi(request) => self.own(OPENAPI, &request, how, OWN_ATTEMPTS),
             Effect::Shell(request) => self.own(SHELL, &request, how, 1),
             Effect::Emit { event } => self.emit(event, how),
-            // Signals reach the machine whether anybody listens or not.
+            // Signals reach the machine whether a step listens or not.
             Effect::Listen { .. } => Box::pin(std::future::pending()),
         };
         self.under_way.insert(id, ending);
         self.tokens.insert(id, token);
     }
 
-    /// What calls and answers took in the history so far, about.
+    /// Approximate size of the calls and answers in the history so far, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Counts what signals took.
+    /// Adds the size of signals, in bytes.
     pub(super) fn heard(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
     }
@@ -147,8 +148,8 @@ impl<'c> TemporalEffects<'c> {
         }
     }
 
-    /// The results that come next, in the order of the history, perhaps none when
-    /// an event came; nothing when the run is cancelled.
+    /// Waits for the next results, and returns them in the order of the history. The list
+    /// may be empty if an event came. `None` if the run is cancelled.
     pub(super) async fn results(&mut self) -> Option<Results> {
         let token = self.ctx.cancellation_token();
         let mut cancelled = pin!(token.cancelled());
@@ -168,8 +169,8 @@ impl<'c> TemporalEffects<'c> {
         .await
     }
 
-    /// The results that are there, perhaps none, in the order of the history:
-    /// so it is the same in each replay.
+    /// Returns the results that are there, in the order of the history, which is the same
+    /// in each replay. The list may be empty. `None` if the run is cancelled.
     pub(super) async fn ready(&mut self) -> Option<Results> {
         if self.ctx.cancellation_token().is_cancelled() {
             return None;
@@ -199,8 +200,8 @@ impl<'c> TemporalEffects<'c> {
         })
     }
 
-    /// An activity of any worker. An error is the task's at once: `retry` of the
-    /// specification says what is tried again.
+    /// Starts an activity of any worker. There is one attempt: an error goes to the task,
+    /// and `retry` of the specification says which errors are retried.
     fn activity(&self, request: ActivityRequest, how: EffectOptions<'_>) -> Ending<'c> {
         let arguments = request.arguments.iter();
         let arguments = arguments.flat_map(|value| self.payloads(value)).collect();
@@ -209,8 +210,8 @@ impl<'c> TemporalEffects<'c> {
         self.execute(&request.name, RawValue::new(arguments), options)
     }
 
-    /// One of Almanac's own activities. What is not repeatable has one attempt:
-    /// when its worker is lost, nobody knows whether it was done.
+    /// Starts one of Almanac's own activities. A call that is not repeatable has one
+    /// attempt: if its worker is lost, nobody knows whether the call was made.
     fn own<T: Serialize>(
         &self,
         name: &str,
@@ -243,7 +244,7 @@ impl<'c> TemporalEffects<'c> {
         })
     }
 
-    /// An event to publish, tried until it is: the same event is stored once.
+    /// Publishes an event, and tries until that succeeds: the same event is stored once.
     fn emit(&self, event: Value, how: EffectOptions<'_>) -> Ending<'c> {
         let heartbeat = how.options.heartbeat.or(Some(OWN_HEARTBEAT));
         let queue = how.options.task_queue.clone();
@@ -272,7 +273,7 @@ impl<'c> TemporalEffects<'c> {
                 ChildWorkflowCancellationType::TryCancel,
             )
         } else {
-            // It goes on, whatever becomes of this run.
+            // The child continues, whatever happens to this run.
             (
                 ParentClosePolicy::Abandon,
                 ChildWorkflowCancellationType::Abandon,
@@ -315,12 +316,12 @@ impl<'c> TemporalEffects<'c> {
     }
 }
 
-/// How an effect is done.
+/// Options with which an effect is started.
 struct EffectOptions<'o> {
     token: WorkflowCancellationToken,
     summary: String,
     options: &'o Temporal,
-    /// The definition says itself what is tried again.
+    /// `true` if the definition itself says which errors are retried.
     retried: bool,
 }
 
@@ -331,7 +332,7 @@ impl EffectOptions<'_> {
         heartbeat: Option<Duration>,
         attempts: u32,
     ) -> ActivityOptions {
-        // What was lost with its worker is done again either way: it has no type.
+        // A timeout after a lost worker has no such type, so it is retried in either case.
         let errors = Standard::ALL.into_iter().filter(|_| self.retried);
         let retry = RetryPolicy::builder()
             .maximum_attempts(attempts)
@@ -375,8 +376,8 @@ impl EffectOptions<'_> {
     }
 }
 
-/// What the Temporal UI shows beside an effect, if the task says nothing else:
-/// which event it publishes, or its place.
+/// Returns the summary that the Temporal UI shows beside an effect. If the task states
+/// none, it is the type of the event that is published, or the place of the task.
 fn summary(task: &str, effect: &Effect, options: &Temporal) -> String {
     let place = task.trim_start_matches('/');
     let place = if place.is_empty() { "the run" } else { place };
@@ -385,7 +386,7 @@ fn summary(task: &str, effect: &Effect, options: &Temporal) -> String {
         _ => None,
     };
     let emitted = emitted.map(|kind| format!("emit {kind}"));
-    // The UI reads it as Markdown, which the author of a summary may use.
+    // The Temporal UI reads a summary as Markdown, which the author of a summary may use.
     let Some(said) = &options.summary else {
         let shown = emitted.as_deref().unwrap_or(place);
         let whole = text::markdown(shown, SUMMARY_LIMIT);
@@ -403,7 +404,7 @@ fn summary(task: &str, effect: &Effect, options: &Temporal) -> String {
     format!("{}…", &whole[..whole.floor_char_boundary(SUMMARY_LIMIT)])
 }
 
-/// What an activity or a workflow answered, if that is JSON or nothing.
+/// Returns the answer of an activity or of a workflow, if that is JSON or empty.
 fn json(answer: RawValue) -> Ended {
     let bytes = answer
         .payloads

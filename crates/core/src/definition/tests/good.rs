@@ -1,4 +1,4 @@
-//! What valid documents mean.
+//! Valid documents, and the definitions that they become.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What valid steps of documents become.
+//! Valid steps of documents, and the JSON that they become.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! What is too large, too deep, or made to break a parser: refused at its
-//! line, soon, and without taking other documents along.
+//! Documents that are too large, too deep, or made to break a parser. Each is refused at its line,
+//! soon, and without an effect on other documents.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,5 @@
-//! The specification's own examples: each is read, or refused for a reason
-//! that is listed here. The files are not of this repository.
+//! The specification's own examples: each is read, or refused for a reason that is listed here. The
+//! files are not part of this repository.
 
 use std::path::{Path, PathBuf};
 

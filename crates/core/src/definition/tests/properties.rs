@@ -1,4 +1,4 @@
-//! What holds for any bytes, and for any valid document.
+//! Properties of the parser that hold for any bytes, and for any valid document.
 
 use almanac_steps::language;
 use proptest::prelude::*;

@@ -1,5 +1,5 @@
-//! The JSON Schema says what the parser does: key by key, and for documents
-//! that are good, random, or wrong in a way that a schema can see.
+//! The JSON Schema agrees with the parser: key by key, and for documents that are good, random, or
+//! wrong in a way that a schema can see.
 
 use almanac_steps::language;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! What the JSON Schema can see in steps, it refuses as the parser does.
+//! The JSON Schema refuses wrong steps as the parser does, as far as a schema can see the mistake.
 
 use almanac_steps::language;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Whatever a document holds, its validation takes work in proportion to its
-//! size: no list of names, no expression and no calendar costs its square.
+//! Validation takes work in proportion to the size of a document, for any content: no list of
+//! names, no expression and no calendar takes work in proportion to the square of its size.
 
 #![expect(clippy::disallowed_methods, reason = "the work of a test is measured")]
 

@@ -1,4 +1,4 @@
-//! What is read as it is written, and hardly meant so: each is a warning.
+//! Values that are valid but that a person almost never means: each gives a warning.
 
 use super::{parse, report};
 

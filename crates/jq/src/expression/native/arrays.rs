@@ -1,4 +1,4 @@
-//! Functions of arrays, and those that search in arrays and strings alike.
+//! Functions of arrays, and functions that search in both arrays and strings.
 
 use std::cmp::Ordering;
 
@@ -68,10 +68,10 @@ fn argument(arguments: &[Val]) -> Result<&Val, Stop> {
         .ok_or_else(|| Stop::error("an argument is missing"))
 }
 
-/// The sum of the items, or of an object's values.
+/// Returns the sum of the items, or of an object's values.
 fn add(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     let summands = values(run, &value)?;
-    // Strings at once: one by one would copy the beginning again and again.
+    // All strings are joined together: adding one by one would copy the beginning again and again.
     if summands.iter().all(|item| matches!(item, Val::Str(_))) && !summands.is_empty() {
         run.meter.allocate(value.size())?;
         let texts = summands.iter().filter_map(|item| text(item, "add").ok());
@@ -117,7 +117,7 @@ fn flatten(run: &Run<'_>, value: &Val, depth: usize) -> Result<Val, Stop> {
     Val::list(&run.meter, flat)
 }
 
-/// Recurses no deeper than a value is.
+/// Flattens a value. The function recurses no deeper than the value's depth.
 fn flatten_into(
     run: &Run<'_>,
     items: &[Val],
@@ -154,11 +154,11 @@ fn transpose(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     Val::list(&run.meter, columns)
 }
 
-/// Where a part stands: of a string in characters, of an array in items.
+/// Returns the positions of a part: of a string in characters, of an array in items.
 pub(in crate::expression) fn indices(run: &Run<'_>, value: Val, part: &Val) -> Result<Val, Stop> {
     let mut places = Vec::new();
     match (&value, part) {
-        // An empty text stands nowhere, rather than everywhere.
+        // An empty text has no position; otherwise it would have every position.
         (Val::Str(_), Val::Str(part)) if part.is_empty() => {}
         (Val::Str(text), Val::Str(part)) => {
             run.meter.scan(16 * text.len())?;
@@ -197,13 +197,13 @@ pub(in crate::expression) fn indices(run: &Run<'_>, value: Val, part: &Val) -> R
                     .map(|(at, _)| Val::int(at)),
             );
         }
-        // Anything else is looked up, as in jq.
+        // Any other value is a key to look up, as in jq.
         (_, part) => return run.get(value, part),
     }
     Val::list(&run.meter, places)
 }
 
-/// Where a part begins in a text, in bytes; places may overlap.
+/// Returns the positions of a part in a text, in bytes. The parts may overlap.
 fn overlapping<'t>(text: &'t str, part: &'t str) -> impl Iterator<Item = usize> + 't {
     let mut from = 0;
     std::iter::from_fn(move || {
@@ -228,7 +228,8 @@ fn found(
     })
 }
 
-/// Where an item stands in a sorted array, or -1 less the place where it would.
+/// Returns the position of an item in a sorted array, or -1 less the position at which it would
+/// be inserted.
 fn bsearch(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let target = argument(arguments)?;
     let items = match &value {
@@ -243,7 +244,7 @@ fn bsearch(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     };
     let (mut low, mut high) = (0_usize, items.len());
     while low < high {
-        // As jq halves what is left, so that of equal items it finds the same.
+        // The range is halved as in jq, so that the same of several equal items is found.
         let middle = usize::midpoint(low, high - 1);
         let Some(item) = items.get(middle) else { break };
         run.meter.steps(1 + item.size().min(target.size()) / 32)?;
@@ -261,7 +262,7 @@ fn contained(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> 
     contains(run, &value, argument(arguments)?).map(Val::Bool)
 }
 
-/// Recurses no deeper than a value is.
+/// Returns `true` if `whole` contains `part`. The function recurses no deeper than a value's depth.
 fn contains(run: &Run<'_>, whole: &Val, part: &Val) -> Result<bool, Stop> {
     run.meter.steps(1)?;
     match (whole, part) {

@@ -1,5 +1,5 @@
-//! Times that are given: seconds since 1970, RFC 3339, and the arrays of jq's
-//! "broken down" times. Always in UTC.
+//! Functions of given times: seconds since 1970, RFC 3339, and the arrays of jq's
+//! "broken down" times. All times are in UTC.
 
 use jiff::fmt::strtime::{self, BrokenDownTime};
 use jiff::tz::TimeZone;
@@ -45,7 +45,7 @@ pub(in crate::expression) const FUNCTIONS: &[Function] = &[
     },
 ];
 
-/// The conversions of `strftime`; without widths, which could be huge.
+/// Conversions of `strftime`. Widths are not supported, because a width could be huge.
 const CONVERSIONS: &str = "YmdHMSjZzaAbBeyFTsIpCDgGhklnPRtuUVwWcrxX%";
 /// Conversions that stand for others, as in the C locale.
 const LOCAL: [(char, &str); 4] = [
@@ -54,7 +54,7 @@ const LOCAL: [(char, &str); 4] = [
     ('x', "%m/%d/%y"),
     ('X', "%H:%M:%S"),
 ];
-/// The conversions of `strptime`.
+/// Conversions of `strptime`.
 const READ: &str = "YmdHMSjzaAbBeyFTsIpDhnRt%";
 
 fn from_iso(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
@@ -74,7 +74,7 @@ fn from_iso(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     }))
 }
 
-/// Whole seconds: fractions are left out, as jq does.
+/// Returns whole seconds: fractions are left out, as in jq.
 fn timestamp(run: &Run<'_>, value: &Val) -> Result<Timestamp, Stop> {
     let seconds = match value {
         Val::Num(number) => Timestamp::from_second(number.index()).ok(),
@@ -93,7 +93,7 @@ fn to_iso(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     Val::string(&run.meter, &timestamp(run, &value)?.to_string())
 }
 
-/// A format with nothing but known conversions, those of the locale spelt out.
+/// Checks that a format has only known conversions, and replaces those of the locale.
 fn known(format: &str, function: &str, conversions: &str) -> Result<String, Stop> {
     let mut made = String::with_capacity(format.len());
     let mut rest = format.chars();
@@ -130,7 +130,7 @@ fn strftime(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     }
 }
 
-/// The array of a time that a text spells. An offset in it is read and left out, as in jq.
+/// Returns the array of the time in a text. An offset in the text is read and ignored, as in jq.
 fn strptime(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let format = text(arguments.first().unwrap_or(&Val::Null), "strptime")?;
     let given = text(&value, "strptime")?;
@@ -164,7 +164,7 @@ fn gmtime(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     }
 }
 
-/// `[year, month from 0, day, hours, minutes, seconds, day of week, day of year]`
+/// Returns `[year, month from 0, day, hours, minutes, seconds, day of week, day of year]`.
 fn broken_down(run: &Run<'_>, seconds: Num) -> Result<Val, Stop> {
     run.meter.steps(4)?;
     let time = timestamp(run, &Val::Num(seconds))?.to_zoned(TimeZone::UTC);
@@ -186,7 +186,7 @@ fn broken_down(run: &Run<'_>, seconds: Num) -> Result<Val, Stop> {
     Val::list(&run.meter, parts)
 }
 
-/// The seconds of such an array. Months, days and the rest may be too many: they carry over.
+/// Returns the seconds of such an array. Months, days and the other parts may overflow.
 fn mktime(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     run.meter.steps(4)?;
     let parts = items(&value, "mktime")?;
@@ -206,9 +206,9 @@ fn mktime(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     Ok(Val::Num(Num::whole(seconds)?))
 }
 
-/// The days from 1970 to the first of a month, of the Gregorian calendar.
+/// Number of days from 1970 to the first of a month, in the Gregorian calendar.
 fn days_before(year: i128, month: i128) -> i128 {
-    // Years that begin in March have the leap day at their end.
+    // Counting years from March puts the leap day at the end of the year.
     let (year, month) = if month > 2 {
         (year, month - 3)
     } else {

@@ -1,5 +1,5 @@
 //! Functions of doubles that IEEE 754 defines to the last bit, so that each
-//! machine computes the same.
+//! machine computes the same result.
 
 use super::shown;
 use crate::expression::builtin::Function;
@@ -42,7 +42,7 @@ pub(in crate::expression) const FUNCTIONS: &[Function] = &[
     function!("scalb", 2, |_, _, of| two(of, scaled)),
     function!("scalbln", 2, |_, _, of| two(of, scaled)),
     function!("fma", 3, fma),
-    // JSON's numbers are finite.
+    // Numbers of JSON are finite.
     function!("isnan", 0, |_, _, _| Ok(Val::Bool(false))),
     function!("isinfinite", 0, |_, _, _| Ok(Val::Bool(false))),
     function!("isfinite", 0, |_, x, _| Ok(Val::Bool(matches!(
@@ -84,13 +84,13 @@ fn fma(_: &Run<'_>, _: Val, arguments: &[Val]) -> Result<Val, Stop> {
     }
 }
 
-/// A double as a number of at least 0.5 and less than 1, times a power of two.
+/// Splits a double into a number of at least 0.5 and less than 1, and an exponent of two.
 fn parts(value: f64) -> (f64, i32) {
     const EXPONENT: u64 = 0x7ff;
     if value == 0.0 || !value.is_finite() {
         return (value, 0);
     }
-    // A subnormal one has its exponent elsewhere.
+    // A subnormal double has its exponent in other bits.
     let (value, shift) = if value.is_normal() {
         (value, 0)
     } else {
@@ -109,7 +109,7 @@ fn significand(value: f64) -> f64 {
     parts(value).0 * 2.0
 }
 
-/// The exponent of two; of zero it is infinite, which is no number here.
+/// Returns the exponent of two. The exponent of zero is infinite, which is no number here.
 fn exponent(value: f64) -> f64 {
     if value == 0.0 {
         return f64::NEG_INFINITY;
@@ -129,10 +129,10 @@ fn modf(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     Val::list(&run.meter, vec![number(value - whole)?, number(whole)?])
 }
 
-/// `value` times two to the power of the whole part of `exponent`, rounded once.
+/// Returns `value` times two to the power of the whole part of `exponent`, rounded once.
 fn scaled(value: f64, exponent: f64) -> f64 {
     const UP: f64 = f64::from_bits(0x7fe0_0000_0000_0000);
-    // 2^-969: a step down that leaves no subnormal before the last.
+    // The value 2^-969 is a step down that leaves no subnormal before the last step.
     const DOWN: f64 = f64::from_bits(0x0360_0000_0000_0000);
     let mut left = exponent.trunc().clamp(-5000.0, 5000.0);
     let mut value = value;
@@ -144,10 +144,10 @@ fn scaled(value: f64, exponent: f64) -> f64 {
         value *= DOWN;
         left += 969.0;
     }
-    // Between -1022 and 1023: the power itself is a normal double.
+    // Between -1022 and 1023, the power itself is a normal double.
     let biased = (left + 1023.0).clamp(1.0, 2046.0);
     let mut power = 1.0_f64;
-    // Exact, since each factor is a power of two.
+    // The product is exact, since each factor is a power of two.
     let (factor, steps) = if biased >= 1023.0 {
         (2.0, biased - 1023.0)
     } else {
@@ -161,7 +161,7 @@ fn scaled(value: f64, exponent: f64) -> f64 {
     value * power
 }
 
-/// `x - n * y` with the whole number `n` that is nearest to `x / y`, the even one of two.
+/// Returns `x - n * y`. `n` is the whole number nearest to `x / y`, and the even one of two.
 fn remainder(x: f64, y: f64) -> f64 {
     let y = y.abs();
     let twice = y + y;

@@ -1,4 +1,4 @@
-//! `+ - * / %` on every kind of value.
+//! The operators `+ - * / %` on every kind of value.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl Run<'_> {
     }
 }
 
-/// `-x`
+/// Evaluates `-x`.
 pub(in crate::expression) fn negate(value: &Val) -> Result<Val, Stop> {
     match value {
         Val::Num(number) => Ok(Val::Num(number.negate()?)),

@@ -1,5 +1,5 @@
-//! The functions of values, in Rust. Each takes its steps and its memory from
-//! the meter before it works.
+//! Functions of values, written in Rust. Each function takes its steps and its memory from the
+//! meter before it works.
 
 pub(super) mod arrays;
 pub(super) mod dates;
@@ -15,7 +15,7 @@ use super::run::Run;
 use super::stop::Stop;
 use super::value::{FLAT, Val};
 
-/// A value in a message: short, whatever it is.
+/// A value in a message, shortened to a limit.
 pub(super) fn shown(value: &Val) -> String {
     const LONGEST: usize = 24;
     match value {
@@ -32,7 +32,7 @@ pub(super) fn shown(value: &Val) -> String {
     }
 }
 
-/// The text of a string.
+/// Returns the text of a string.
 fn text<'v>(value: &'v Val, what: &str) -> Result<&'v str, Stop> {
     match value {
         Val::Str(text) => Ok(text),
@@ -43,7 +43,7 @@ fn text<'v>(value: &'v Val, what: &str) -> Result<&'v str, Stop> {
     }
 }
 
-/// The items of an array, or the values of an object.
+/// Returns the items of an array, or the values of an object.
 pub(super) fn values(run: &Run<'_>, value: &Val) -> Result<Vec<Val>, Stop> {
     let values: Vec<Val> = match value {
         Val::Arr(list) => list.items().to_vec(),
@@ -55,7 +55,7 @@ pub(super) fn values(run: &Run<'_>, value: &Val) -> Result<Vec<Val>, Stop> {
     Ok(values)
 }
 
-/// The items of an array.
+/// Returns the items of an array.
 fn items<'v>(value: &'v Val, what: &str) -> Result<&'v [Val], Stop> {
     match value {
         Val::Arr(list) => Ok(list.items()),

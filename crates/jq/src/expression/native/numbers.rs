@@ -52,7 +52,7 @@ fn number(value: &Val) -> Result<Num, Stop> {
     }
 }
 
-/// Whole numbers are as they should be already.
+/// Applies a function to a number. Only the sign of a whole number can change.
 fn float(value: &Val, f: fn(f64) -> f64) -> Result<Val, Stop> {
     Ok(Val::Num(match number(value)? {
         Num::Int(whole) if whole < 0 => Num::whole(if f(-1.0) > 0.0 { -whole } else { whole })?,
@@ -65,7 +65,8 @@ fn root(value: &Val) -> Result<Val, Stop> {
     Ok(Val::Num(Num::of(number(value)?.float().sqrt())?))
 }
 
-/// What is not less than zero stays as it is, whatever it is: as in jq.
+/// Returns the absolute value. A value of any kind that is not below zero does not change, as in
+/// jq.
 fn abs(_: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     if value < Val::int(0) {
         return Ok(Val::Num(number(&value)?.negate()?));

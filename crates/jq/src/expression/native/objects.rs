@@ -20,7 +20,7 @@ pub(in crate::expression) const FUNCTIONS: &[Function] = &[
         arity: 0,
         call: keys,
     },
-    // Objects are in the order of their keys anyway.
+    // The keys of an object are always sorted.
     Function {
         name: "keys_unsorted",
         arity: 0,
@@ -106,7 +106,8 @@ fn to_entries(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     Val::list(&run.meter, entries.collect::<Result<_, _>>()?)
 }
 
-/// Takes the names that jq takes: `key`, `k`, `name`, `Name`, `Key`, `K`; `value`, `v`, `Value`, `V`.
+/// Accepts the names that jq accepts: `key`, `k`, `name`, `Name`, `Key`, `K`; `value`, `v`,
+/// `Value`, `V`.
 fn from_entries(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     let entries: Vec<&Val> = match &value {
         Val::Obj(map) => map.entries().values().collect(),

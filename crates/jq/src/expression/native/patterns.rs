@@ -12,13 +12,13 @@ use crate::expression::run::Run;
 use crate::expression::stop::Stop;
 use crate::expression::value::{FLAT, Val};
 
-/// The longest pattern, in bytes.
+/// Maximum length of a pattern, in bytes.
 const LONGEST: usize = 1000;
-/// The sizes that a compiled pattern may have, in bytes; it costs by the least that it fits.
+/// Possible sizes of a compiled pattern, in bytes. The cost is that of the least size that fits.
 const SIZES: [usize; 5] = [1 << 10, 1 << 12, 1 << 13, 1 << 14, 1 << 15];
-/// A state's size, in bytes.
+/// Size of a state, in bytes.
 const STATE: usize = 32;
-/// How many states a text's character passes in a step.
+/// Number of states that a character of the text passes in one step.
 const STATES_PER_STEP: usize = 16;
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
@@ -59,7 +59,7 @@ pub(in crate::expression) const FUNCTIONS: &[Function] = &[
     },
 ];
 
-/// The pattern and the flags of one argument: a text, or an array of both.
+/// Returns the pattern and the flags of one argument: a text, or an array of both.
 fn pair(run: &Run<'_>, _: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let (pattern, flags) = match arguments {
         [Val::Arr(list)] => match list.items() {
@@ -86,17 +86,17 @@ pub(in crate::expression) struct Patterns(BTreeMap<(String, String), Arc<Pattern
 #[derive(Debug)]
 struct Pattern {
     regex: Regex,
-    /// Steps for a character.
+    /// Number of steps for each character.
     cost: usize,
-    /// All matches together need one pass over the text.
+    /// `true` if all matches together need one pass over the text.
     linear: bool,
-    /// Every match, not the first alone.
+    /// `true` to find every match, not the first alone.
     global: bool,
-    /// No empty matches.
+    /// `true` to leave out empty matches.
     no_empty: bool,
 }
 
-/// The pattern of a pair of arguments, compiled once.
+/// Returns the pattern of a pair of arguments. Each pattern is compiled once.
 fn pattern(run: &Run<'_>, arguments: &[Val]) -> Result<Arc<Pattern>, Stop> {
     let [pattern, flags] = arguments else {
         return Err(Stop::error("an argument is missing"));
@@ -139,7 +139,7 @@ fn compile(run: &Run<'_>, text: &str, flags: &str) -> Result<Pattern, Stop> {
             'n' => no_empty = true,
             'i' => drop(builder.case_insensitive(true)),
             'x' => drop(builder.ignore_whitespace(true)),
-            // `^` and `$` mean the whole text's ends already.
+            // The ends of the whole text are the default for `^` and `$`.
             's' => {}
             'p' => drop(builder.dot_matches_new_line(true)),
             other => {
@@ -150,7 +150,7 @@ fn compile(run: &Run<'_>, text: &str, flags: &str) -> Result<Pattern, Stop> {
     }
     run.meter.steps(20 + text.len())?;
     for size in SIZES {
-        // Compiling costs by the size, and so does what it takes to fail.
+        // The cost of compiling depends on the size; the cost of failing depends on it, too.
         run.meter.allocate(4 * size)?;
         if let Ok(regex) = builder.size_limit(size).build() {
             let states = size / STATE * (1 + regex.captures_len() / 4);
@@ -169,9 +169,9 @@ fn compile(run: &Run<'_>, text: &str, flags: &str) -> Result<Pattern, Stop> {
     }
 }
 
-/// Whether a search goes no further than its match: then all matches together
-/// cost one pass. True for a pattern without alternatives in which nothing is
-/// unbounded but the very end, like `[^,]+` and `(\s+)`.
+/// Returns `true` if a search goes no further than its match. All matches together then cost
+/// one pass. This holds for a pattern without alternatives in which only the very end is
+/// unbounded, like `[^,]+` and `(\s+)`.
 fn is_linear(pattern: &str) -> bool {
     let mut characters = pattern.chars();
     let mut in_class = false;
@@ -199,7 +199,7 @@ fn each<'t>(
     let mut from = 0;
     run.meter
         .steps((1 + text.len()).saturating_mul(pattern.cost))?;
-    // Directly after a match an empty one counts, as in jq.
+    // An empty match directly after a match counts, as in jq.
     while let Some(found) = text
         .get(from..)
         .and_then(|_| pattern.regex.captures_at(text, from))
@@ -208,7 +208,7 @@ fn each<'t>(
         from = whole.end;
         if whole.is_empty() {
             let next = text.get(from..).and_then(|rest| rest.chars().next());
-            // Beyond the end there is nothing to look at.
+            // Beyond the end of the text there is no match.
             from += next.map_or(1, char::len_utf8);
         }
         if !(whole.is_empty() && pattern.no_empty) {
@@ -217,7 +217,7 @@ fn each<'t>(
                 break;
             }
         }
-        // What the next search may cost, before it begins.
+        // The cost of the next search is taken before the search begins.
         let ahead = if pattern.linear {
             1
         } else {
@@ -249,7 +249,7 @@ fn test(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     Ok(Val::Bool(pattern.regex.is_match(text)))
 }
 
-/// Places in characters, counted on from the last one asked for.
+/// Positions in characters, counted from the last position that was asked for.
 struct Places<'t> {
     text: &'t str,
     bytes: usize,
@@ -268,7 +268,7 @@ impl Places<'_> {
     }
 }
 
-/// The matches as jq describes them: `{offset, length, string, captures}`.
+/// Returns the matches as jq describes them: `{offset, length, string, captures}`.
 fn matches(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let pattern = pattern(run, arguments)?;
     let text = text(&value, "match")?;
@@ -319,7 +319,7 @@ fn described(
     Val::map(&run.meter, whole)
 }
 
-/// The text between the matches and the matches, in turns, for `sub`.
+/// Returns the texts between the matches and the matches, alternating, for `sub`.
 fn between(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let pattern = pattern(run, arguments)?;
     let text = text(&value, "sub")?;
@@ -346,8 +346,8 @@ fn between(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     Val::list(&run.meter, made)
 }
 
-/// The results of `sub`, one for each output of its replacement, from the texts
-/// between matches and arrays of what stands for each match; else the whole text.
+/// Returns the results of `sub`, one for each output of its replacement, from the texts between
+/// matches and the arrays of replacements of the matches; without matches, the whole text.
 fn woven(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let mut results: Vec<String> = Vec::new();
     let mut gap = "";
@@ -384,7 +384,7 @@ fn woven(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     Val::list(&run.meter, results.collect::<Result<_, _>>()?)
 }
 
-/// What the named groups of a described match have found.
+/// Returns the texts that the named groups of a described match found.
 fn captures(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     let mut named = BTreeMap::new();
     let groups = run.get(value, &Val::text("captures"))?;
@@ -397,7 +397,7 @@ fn captures(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     Val::map(&run.meter, named)
 }
 
-/// At each match.
+/// Splits a text at each match.
 fn split(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let parts = match arguments {
         [pattern, flags] => {

@@ -8,7 +8,7 @@ use crate::expression::run::{Run, Scope};
 use crate::expression::stop::Stop;
 use crate::expression::value::{FLAT, Val};
 
-/// An item under what it is sorted by.
+/// An item with the keys by which it is sorted.
 type Keyed = (Vec<Val>, Val);
 
 impl Run<'_> {
@@ -49,7 +49,8 @@ impl Run<'_> {
         Val::list(&self.meter, firsts.collect())
     }
 
-    /// The greatest, the last of equal ones; or the least, the first of equal ones. Null of none.
+    /// Returns the greatest item, the last of equal ones; or the least item, the first of equal
+    /// ones. Returns null if there are no items.
     pub(in crate::expression) fn extreme_by(
         &self,
         f: &Node,
@@ -97,7 +98,7 @@ impl Run<'_> {
         Ok(keyed)
     }
 
-    /// The items under their keys; what sorting them costs is taken here.
+    /// Returns the items with their keys, and takes the steps for sorting them.
     fn keyed(
         &self,
         f: &Node,
@@ -113,7 +114,7 @@ impl Run<'_> {
             self.meter.allocate(4 * FLAT)?;
             keyed.push((key, item.clone()));
         }
-        // Each round of a merge sort looks at each key once.
+        // Each round of a merge sort reads each key once.
         let rounds = 1 + keyed.len().checked_ilog2().unwrap_or(0) as usize;
         self.meter.steps(rounds * (keyed.len() + size / 16) / 4)?;
         Ok(keyed)

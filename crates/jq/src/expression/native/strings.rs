@@ -1,4 +1,4 @@
-//! Functions of strings, and from and to them.
+//! Functions of strings, and conversions from and to strings.
 
 use super::{items, shown, text, values};
 use crate::expression::builtin::Function;
@@ -202,7 +202,7 @@ fn to_string(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
 
 fn from_json(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
     let text = text(&value, "fromjson")?;
-    // A value takes many times the room of its shortest text.
+    // A value takes many times the memory of its shortest text.
     run.meter.allocate(FLAT * text.len())?;
     run.meter.steps(text.len() / 4)?;
     match serde_json::from_str(text) {
@@ -246,7 +246,7 @@ fn edge(
     Ok(Val::Bool(f(text, part)))
 }
 
-/// What is no string stays as it is, as in jq.
+/// Trims a string. Other values do not change, as in jq.
 fn trimmed(
     run: &Run<'_>,
     value: Val,
@@ -266,7 +266,7 @@ fn split_by(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     split(run, text(&value, "split")?, argument(arguments, "split")?)
 }
 
-/// At each separator; without one, into characters.
+/// Splits a text at each separator; without a separator, into characters.
 pub(super) fn split(run: &Run<'_>, text: &str, separator: &str) -> Result<Val, Stop> {
     if text.is_empty() {
         return Val::list(&run.meter, Vec::new());
@@ -288,7 +288,7 @@ pub(super) fn split(run: &Run<'_>, text: &str, separator: &str) -> Result<Val, S
 
 fn join(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let items = values(run, &value)?;
-    // Between items alone: one by itself needs no separator, whatever is given.
+    // Separators are only needed between items: for a single item, any value is accepted.
     let separator = match arguments.first() {
         _ if items.len() < 2 => "",
         Some(Val::Null) => "",

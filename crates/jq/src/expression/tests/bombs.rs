@@ -1,4 +1,4 @@
-//! Expressions made to crash, to hang or to exhaust: each ends at a limit or
+//! Expressions that try to crash, to hang or to use up resources. Each ends at a limit or
 //! with a result, within the stack that a thread has.
 
 use std::time::Instant;

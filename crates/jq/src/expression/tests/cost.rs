@@ -1,4 +1,4 @@
-//! What expressions cost, for `docs/adr/0008-expressions.md`:
+//! Measures the cost of expressions, for `docs/adr/0008-expressions.md`:
 //! `cargo test -p almanac-jq cost_of -- --ignored --nocapture`.
 
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The tables of `docs/expressions.md` and of what jq 1.7 gives, run.
+//! Evaluates the tables of `docs/expressions.md`, and the table of the results of jq 1.7.
 
 use serde_json::Value;
 

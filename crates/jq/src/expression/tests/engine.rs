@@ -1,4 +1,4 @@
-//! The engine is what it was: for runs in flight, which evaluate again.
+//! The engine must not change its results: runs in flight evaluate their expressions again.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};

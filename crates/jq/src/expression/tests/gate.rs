@@ -1,4 +1,4 @@
-//! What may not be compiled, and where the mistake is said to be.
+//! Texts that must not compile, and the places of their mistakes.
 
 use super::{VARIABLES, run};
 use crate::expression::{Expression, ExpressionError, MAX_TEXT};

@@ -1,4 +1,4 @@
-//! Helpers, and what is tested where.
+//! Helpers and modules of the tests.
 
 #![expect(
     clippy::disallowed_methods,

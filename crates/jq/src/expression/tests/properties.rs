@@ -1,5 +1,5 @@
-//! Random programs, bombs among them, on random data: each compiles or is
-//! refused at a place, ends within its limits, and gives the same result again.
+//! Random programs, also expensive ones, on random data. Each program compiles or is refused at
+//! a place, ends within its limits, and gives the same result again.
 
 use std::time::{Duration, Instant};
 

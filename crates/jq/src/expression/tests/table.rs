@@ -1,6 +1,6 @@
-//! What ordinary expressions give. Each result of the first table was compared
-//! with libjq's (that of the package `jq` 1.13 of `PyPI`); another table
-//! has what differs, and why.
+//! Results of ordinary expressions. Each result of the first table was compared with the result
+//! of libjq (in the package `jq` 1.13 of `PyPI`). Another table has the results that differ, with
+//! the reason.
 
 use serde_json::{Value, json};
 

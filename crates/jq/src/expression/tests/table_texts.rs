@@ -1,4 +1,4 @@
-//! The table goes on, and what differs from jq.
+//! Further results of ordinary expressions, and the results that differ from jq.
 
 /// Expression, input, result; all as jq writes them.
 pub(super) const TEXTS: &[(&str, &str, &str)] = &[

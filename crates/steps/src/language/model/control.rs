@@ -1,112 +1,114 @@
-//! Tasks that decide what is done next.
+//! Tasks that decide which task runs next, and errors.
 
 use super::{Expression, Length, Template, Then};
 
 /// A case of a `switch`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// Its name.
+    /// The name of the case.
     pub name: String,
-    /// Without it, the case is taken where no other matches, wherever it stands.
+    /// The condition. A case without a condition is the default: it applies if no other case
+    /// matches, wherever the case stands in the list.
     pub when: Option<Expression>,
-    /// Where to go on.
+    /// The flow directive of the case.
     pub then: Then,
 }
 
-/// `for`.
+/// The settings of a `for` task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct For {
-    /// The variable of the item.
+    /// The variable that holds the item.
     pub each: String,
-    /// The variable of the index.
+    /// The variable that holds the index.
     pub at: String,
-    /// The items.
+    /// The items of the loop.
     pub items: Template,
-    /// Tried before each item: the loop ends when it is not true.
+    /// The condition (`while`), evaluated before each item. The loop ends if the condition is not
+    /// true.
     pub condition: Option<Expression>,
 }
 
-/// `catch`.
+/// The settings of a `catch`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Catch {
-    /// `errors.with`: properties that the error must have.
+    /// `errors.with`: properties that an error must have to be caught.
     pub with: ErrorFilter,
-    /// The variable of the error.
+    /// The variable that holds the error.
     pub variable: String,
     /// The error is caught only when this is true.
     pub when: Option<Expression>,
     /// The error is not caught when this is true.
     pub except_when: Option<Expression>,
-    /// Whether and when the `try` is done again.
+    /// The policy for retries of the `try`. `None` for no retries.
     pub retry: Option<Retry>,
-    /// Whether there is a list at `/catch/do` of the task.
+    /// `true` if there is a list at `/catch/do` of the task.
     pub handles: bool,
-    /// Where to go on after an error was caught; the task's own `then` without it.
+    /// The flow directive after a caught error. `None` if the `then` of the task applies.
     pub then: Option<Then>,
 }
 
 /// Properties that an error must have.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ErrorFilter {
-    /// The type's URI.
+    /// The URI of the error's type.
     pub kind: Option<String>,
-    /// The status.
+    /// The status of the error.
     pub status: Option<u16>,
-    /// The place.
+    /// The place of the error, usually the JSON pointer of a task.
     pub instance: Option<String>,
-    /// The title.
+    /// The title of the error.
     pub title: Option<String>,
-    /// The detail.
+    /// The detail of the error.
     pub detail: Option<String>,
 }
 
-/// A retry policy.
+/// A retry policy of a `catch`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
-    /// Whether it is one of `use.retries`, where the error is `$error` whatever a
-    /// `catch` calls it.
+    /// `true` for a policy of `use.retries`. Such a policy names the error `$error`, even if the
+    /// `catch` uses another name.
     pub shared: bool,
-    /// Tried again only when this is true.
+    /// The condition for another attempt. No attempt follows unless it is true.
     pub when: Option<Expression>,
-    /// Not tried again when this is true.
+    /// The exception for another attempt. No attempt follows if it is true.
     pub except_when: Option<Expression>,
     /// The wait before the first retry.
     pub delay: Length,
-    /// How the wait grows.
+    /// The growth of the wait with each retry.
     pub backoff: Backoff,
-    /// How often it is tried again.
+    /// Maximum number of retries. `None` for no limit.
     pub attempts: Option<u32>,
-    /// The limit of each attempt.
+    /// Maximum duration of each attempt.
     pub attempt_duration: Option<Length>,
-    /// The limit of all attempts and waits together.
+    /// Maximum duration of all attempts and waits together.
     pub duration: Option<Length>,
-    /// What is added to each wait, between these two.
+    /// The range of the random duration that is added to each wait: from, to.
     pub jitter: Option<(Length, Length)>,
 }
 
-/// How the wait before a retry grows.
+/// The growth of the wait before a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Backoff {
-    /// Not at all.
+    /// The wait stays the same.
     #[default]
     Constant,
-    /// By the delay each time.
+    /// The wait grows by the delay with each retry.
     Linear,
-    /// Twofold each time.
+    /// The wait doubles with each retry.
     Exponential,
 }
 
 /// An error as `raise` or `use.errors` defines it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RaisedError {
-    /// The type's URI.
+    /// The URI of the error's type.
     pub kind: Template,
-    /// The status.
+    /// The status of the error.
     pub status: u16,
-    /// A summary.
+    /// A short summary of the error.
     pub title: Option<Template>,
-    /// What happened.
+    /// A description of this occurrence of the error.
     pub detail: Option<Template>,
-    /// The place; the task's own without it.
+    /// The place of the error. `None` for the path of the task that raises it.
     pub instance: Option<Template>,
 }

@@ -1,4 +1,4 @@
-//! Tasks that reach outside: events, calls and processes.
+//! Tasks that interact with the outside: events, calls and processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,156 +7,161 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expression, Output, Template};
 
-/// `listen`.
+/// The settings of a `listen` task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listen {
-    /// The events.
+    /// The events that the task waits for.
     pub to: Events,
-    /// Whether an event counts with its envelope, or its data alone.
+    /// `true` if the output has each event with its envelope, `false` if it has the event's data
+    /// alone.
     pub envelope: bool,
-    /// What is done for each event.
+    /// The handling of each event. `None` if the events are only collected.
     pub each: Option<EachEvent>,
 }
 
-/// Which events a `listen` waits for.
+/// The events that a `listen` waits for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Events {
-    /// One of each filter.
+    /// An event for each of the filters.
     All(Vec<EventFilter>),
-    /// One that matches any of the filters, or every one `until` something.
+    /// An event that matches any of the filters. With `until`, all such events until the end of
+    /// listening.
     Any {
-        /// None: any event.
+        /// The filters. If the list is empty, any event matches.
         filters: Vec<EventFilter>,
-        /// When to stop; after the first event without it.
+        /// The end of listening. `None` to end after the first event.
         until: Option<Until>,
     },
 }
 
-/// When to stop listening.
+/// The end of a `listen` that takes several events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Until {
-    /// When this is true of the list of events so far.
+    /// Listening ends if this condition is true of the list of events so far.
     Condition(Expression),
-    /// When these were consumed.
+    /// Listening ends after these events.
     Events(Box<Events>),
 }
 
-/// `foreach` of a `listen`; its list, when there is one, is at `/foreach/do`.
+/// `foreach` of a `listen`. Its list of tasks, if any, is at `/foreach/do`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EachEvent {
-    /// The variable of the event.
+    /// The variable that holds the event.
     pub item: String,
-    /// The variable of its index.
+    /// The variable that holds the index of the event.
     pub at: String,
-    /// Whether there is a list to do.
+    /// `true` if there is a list of tasks to run for each event.
     pub handles: bool,
-    /// What becomes of the list's output.
+    /// Transformation of the output of the list, or of the event if there is no list.
     pub output: Output,
-    /// What becomes of the context.
+    /// Transformation that updates the context after each event.
     pub export: Output,
 }
 
-/// Which events count.
+/// A filter for events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventFilter {
-    /// Attributes that the event must have; an expression is tried on the attribute.
+    /// Attributes that the event must have.
+    ///
+    /// An expression is evaluated with the attribute as its input. The attribute matches if the
+    /// result is `true` or equal to the attribute.
     pub with: Vec<(String, Template)>,
-    /// What events must have in common with others, or with an expected value.
+    /// Values that the event must share with other events or with an expected value.
     pub correlate: Vec<Correlation>,
 }
 
 /// A correlation of events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Correlation {
-    /// Its name: equal names share the value.
+    /// The name of the correlation. Correlations with the same name share the value.
     pub name: String,
-    /// Takes the value from the event.
+    /// The expression that takes the value from the event.
     pub from: Expression,
-    /// The value; without it, that of the first event.
+    /// The expected value. `None` if the value of the first event is the expected value.
     pub expect: Option<Template>,
 }
 
-/// `call`.
+/// The settings of a `call` task.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Call {
-    /// `call: http`.
+    /// `call: http`: an HTTP request.
     Http(HttpCall),
-    /// `call: openapi`.
+    /// `call: openapi`: an operation of an `OpenAPI` document.
     OpenApi(OpenApiCall),
-    /// `call: activity`.
+    /// `call: activity`: an activity of any Temporal worker.
     Activity(ActivityCall),
 }
 
-/// `call: http`.
+/// The settings of `call: http`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpCall {
-    /// The method.
+    /// The HTTP method.
     pub method: Template,
-    /// Where to.
+    /// The address of the request, with its authentication.
     pub endpoint: Endpoint,
-    /// The headers.
+    /// The headers, a map.
     pub headers: Option<Template>,
-    /// The query parameters.
+    /// The query parameters, a map.
     pub query: Option<Template>,
-    /// The body.
+    /// The body of the request.
     pub body: Option<Template>,
-    /// What the output is.
+    /// The form of the task's output.
     pub output: CallOutput,
-    /// Whether a redirection is followed rather than an error.
+    /// `true` to follow redirections, `false` to treat a redirection as an error.
     pub redirect: bool,
 }
 
-/// `call: openapi`.
+/// The settings of `call: openapi`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenApiCall {
-    /// Where the document is.
+    /// The address of the `OpenAPI` document, with its authentication.
     pub document: Endpoint,
-    /// The operation.
+    /// The `operationId` of the operation.
     pub operation: Template,
-    /// Its parameters.
+    /// The parameters of the operation, a map.
     pub parameters: Option<Template>,
-    /// Who calls.
+    /// The authentication of the call.
     pub authentication: Option<Arc<Authentication>>,
-    /// What the output is.
+    /// The form of the task's output.
     pub output: CallOutput,
-    /// Whether a redirection is followed rather than an error.
+    /// `true` to follow redirections, `false` to treat a redirection as an error.
     pub redirect: bool,
 }
 
-/// `call: activity`: a Temporal activity of any worker.
+/// The settings of `call: activity`, a call of a Temporal activity of any worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActivityCall {
     /// The activity type.
     pub name: Template,
-    /// The queue of its worker.
+    /// The task queue of the activity's worker.
     pub task_queue: Template,
     /// The arguments, a list.
     pub arguments: Template,
 }
 
-/// What a call's output is.
+/// The form of a call's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallOutput {
-    /// The body, read by its content type.
+    /// The body of the response, read by its content type.
     #[default]
     Content,
-    /// The body's bytes, in base64.
+    /// The bytes of the response's body, in base64.
     Raw,
-    /// The request, status, headers and content.
+    /// The request, with the status, headers and content of the response.
     Response,
 }
 
-/// Where a request goes.
+/// The destination of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
-    /// The address.
+    /// The address of the request.
     pub uri: Uri,
-    /// Who calls.
+    /// The authentication of the request.
     pub authentication: Option<Arc<Authentication>>,
 }
 
-/// An address.
+/// An address: a URI template or an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Uri {
     /// A URI template, in which `{name}` stands for a property of the input.
@@ -168,71 +173,73 @@ pub enum Uri {
 /// A part of a URI template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UriPart {
-    /// As written.
+    /// Text that is used as written.
     Text(String),
     /// The value of a property of the input, percent-encoded.
     Variable(String),
 }
 
-/// Who calls; one of `use.authentications` is shared by all that name it.
+/// The authentication of a call.
+///
+/// All calls that name an authentication of `use.authentications` share it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Authentication {
-    /// How.
+    /// The authentication scheme.
     pub scheme: AuthenticationScheme,
-    /// With what.
+    /// The credentials for the scheme.
     pub credentials: Credentials,
 }
 
-/// How a caller shows who it is.
+/// An HTTP authentication scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthenticationScheme {
-    /// RFC 7617.
+    /// Basic authentication (RFC 7617).
     Basic,
-    /// RFC 6750.
+    /// Bearer tokens (RFC 6750).
     Bearer,
-    /// RFC 7616.
+    /// Digest authentication (RFC 7616).
     Digest,
 }
 
-/// What a caller shows.
+/// The credentials of an authentication.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Credentials {
-    /// The secret of this name, resolved where the call is made.
+    /// The name of a secret. The host of the run resolves it for the call.
     Secret(String),
     /// `username` and `password`, or `token`.
     Inline(Template),
 }
 
-/// `run`.
+/// The settings of a `run` task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// Whether the task waits for the end.
+    /// `true` if the task waits for the end of the process.
     pub wait: bool,
-    /// What the output is.
+    /// The form of the task's output.
     pub output: RunOutput,
-    /// What runs.
+    /// The process to run.
     pub process: Process,
 }
 
-/// What a process's output is.
+/// The form of a process's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunOutput {
-    /// What it wrote to stdout; a workflow's result.
+    /// The text that a command wrote to stdout, or the result of a workflow.
     #[default]
     Stdout,
-    /// What it wrote to stderr.
+    /// The text that the command wrote to stderr.
     Stderr,
-    /// Its exit code.
+    /// The exit code of the command.
     Code,
-    /// All three.
+    /// The stdout, the stderr and the exit code.
     All,
-    /// Nothing.
+    /// No output: the output of the task is null.
     None,
 }
 
-/// What runs.
+/// A process that a `run` task starts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Process {
     /// A child workflow of any type.
@@ -243,37 +250,37 @@ pub enum Process {
         name: String,
         /// The version, as written.
         version: String,
-        /// Its input.
+        /// The input of the workflow.
         input: Option<Template>,
     },
     /// A command that the worker's configuration names.
     Shell {
-        /// The command.
+        /// The name of the command.
         command: Template,
-        /// Its arguments.
+        /// The arguments of the command, a list.
         arguments: Option<Template>,
-        /// Its standard input.
+        /// The standard input of the command.
         stdin: Option<Template>,
-        /// Its environment.
+        /// The environment of the command, a map.
         environment: Option<Template>,
     },
 }
 
-/// `metadata.temporal`: Temporal's own options of a task.
+/// `metadata.temporal`: Temporal's options of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Temporal {
-    /// Limit of one attempt.
+    /// Maximum duration of one attempt.
     pub start_to_close: Option<Duration>,
-    /// Limit of all attempts.
+    /// Maximum duration of all attempts together.
     pub schedule_to_close: Option<Duration>,
-    /// Limit of the wait for a worker.
+    /// Maximum time until a worker starts the attempt.
     pub schedule_to_start: Option<Duration>,
-    /// Limit between two heartbeats.
+    /// Maximum time between two heartbeats.
     pub heartbeat: Option<Duration>,
-    /// The queue.
+    /// The task queue.
     pub task_queue: Option<String>,
-    /// 1 (first) to 5.
+    /// Priority from 1 (highest) to 5.
     pub priority: Option<u8>,
-    /// Shown in the Temporal UI.
+    /// Summary that the Temporal UI shows.
     pub summary: Option<String>,
 }

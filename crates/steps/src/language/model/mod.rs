@@ -1,4 +1,4 @@
-//! What steps say, typed.
+//! The typed form of steps.
 
 mod control;
 mod external;
@@ -18,95 +18,98 @@ use super::{JsonSchema, Problem};
 /// The steps of a definition, ready to be interpreted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flow {
-    /// What was read, for `$workflow.definition` and `$task.definition`.
+    /// The definition as it was read, for `$workflow.definition` and `$task.definition`.
     pub definition: Value,
-    /// What is done with the run's input.
+    /// Schema and transformation of the run's input.
     pub input: Input,
-    /// What is done with the run's output.
+    /// Schema and transformation of the run's output.
     pub output: Output,
     /// The limit of the whole run.
     pub timeout: Option<Length>,
     /// Every task list by its place, a JSON pointer such as `/do/0/loop/do`.
     pub lists: BTreeMap<String, TaskList>,
-    /// The names that `use.secrets` declares.
+    /// Names of the secrets that `use.secrets` declares.
     pub secrets: BTreeSet<String>,
-    /// Whether an expression may look at the header of the definition: then it
-    /// must travel with the steps.
+    /// `true` if an expression may read the header of the definition. The header must then travel
+    /// with the steps.
     pub reads_header: bool,
     /// Every expression, with the variables that it may name.
     #[cfg(test)]
     pub(crate) expressions: Vec<super::reader::ExpressionSite>,
-    /// What is hardly meant. A run takes it as it is.
+    /// Warnings about steps that are valid but probably not intended. A run executes such steps
+    /// as they are.
     pub warnings: Vec<Problem>,
 }
 
 impl Flow {
-    /// The place of the outermost list.
+    /// The path of the outermost list.
     pub const ROOT: &'static str = "/do";
 
-    /// The list at a place; empty when there is none.
+    /// The task list at a path. Empty if there is no such list.
     pub fn list(&self, path: &str) -> &[Task] {
         self.lists.get(path).map_or(&[], |list| list)
     }
 }
 
-/// Tasks in their order.
+/// The tasks of a list, in order.
 pub type TaskList = Arc<[Task]>;
 
-/// One task of a list.
+/// A task of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
-    /// Its name in the list.
+    /// The task's name in its list.
     pub name: String,
-    /// Where it stands: a JSON pointer, `/do/0/name`.
+    /// The path of the task: a JSON pointer such as `/do/0/name`.
     pub path: String,
-    /// `if`: without it, or when it is true, the task is done.
+    /// `if`: the task runs if the condition is true or left out.
     pub condition: Option<Expression>,
-    /// `input`.
+    /// `input` of the task.
     pub input: Input,
-    /// `output`.
+    /// `output` of the task.
     pub output: Output,
-    /// `export`.
+    /// `export` of the task.
     pub export: Output,
-    /// `timeout`, of the task with all that is in it.
+    /// `timeout`: the limit of the task with everything in it.
     pub timeout: Option<Length>,
-    /// What comes after it.
+    /// The flow directive after the task.
     pub then: Then,
-    /// `metadata.temporal`.
+    /// `metadata.temporal` of the task.
     pub temporal: Temporal,
-    /// What it does.
+    /// The work of the task.
     pub kind: Kind,
 }
 
-/// What a task does.
+/// The kind of a task, with its work.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
-    /// The output is this.
+    /// `set`: the output is this data.
     Set(Template),
-    /// The output is the input, this much later.
+    /// `wait`: the output is the input, after this time.
     Wait(Length),
-    /// The list at `/do` of the task.
+    /// `do`: the task runs the list at `/do` of the task.
     Do,
-    /// The first case that matches, or the one without a condition, says where to go on.
+    /// `switch`: the first case that matches, or else the case without a condition, decides the
+    /// next task.
     Switch(Vec<Case>),
-    /// The list at `/do` of the task, for each item.
+    /// `for`: the task runs the list at `/do` of the task for each item.
     For(For),
-    /// The branches at `/fork/branches` of the task, at once.
+    /// `fork`: the task runs the branches at `/fork/branches` of the task concurrently.
     Fork {
-        /// Whether the first to complete is the only one that counts.
+        /// `true` if only the first branch to complete counts.
         compete: bool,
     },
-    /// The list at `/try` of the task, with what to do about errors.
+    /// `try`: the task runs the list at `/try` of the task and handles its errors.
     Try(Catch),
-    /// An error, made here; one of `use.errors` is shared by all that name it.
+    /// `raise`: the task fails with this error. All tasks that name an error of `use.errors`
+    /// share it.
     Raise(Arc<RaisedError>),
-    /// The attributes of an event to publish.
+    /// `emit`: the attributes of an event to publish.
     Emit(Template),
-    /// Events to wait for.
+    /// `listen`: the events to wait for.
     Listen(Listen),
-    /// A call of a service.
+    /// `call`: a call of a service.
     Call(Call),
-    /// A process to run.
+    /// `run`: a process to run.
     Run(Run),
 }
 
@@ -115,17 +118,18 @@ pub enum Kind {
 pub struct Expression(Arc<Compiled>);
 
 impl Expression {
-    /// Compiles a text. `variables` are those that it may name, without `$`.
+    /// Compiles a text. `variables` are the names of the variables that the text may use, without
+    /// `$`.
     pub fn compile(text: &str, variables: &[&str]) -> Result<Self, ExpressionError> {
         Compiled::compile(text, variables).map(|compiled| Self(Arc::new(compiled)))
     }
 
-    /// Its text.
+    /// The source text of the expression.
     pub fn text(&self) -> &str {
         self.0.text()
     }
 
-    /// What evaluates it.
+    /// The compiled form of the expression.
     pub fn compiled(&self) -> &Compiled {
         &self.0
     }
@@ -139,7 +143,7 @@ impl PartialEq for Expression {
 
 impl Eq for Expression {}
 
-/// Data of the definition, in which whole texts may be expressions.
+/// Data of the definition, in which a whole text may be an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Template {
     /// Data without expressions.
@@ -152,10 +156,10 @@ pub enum Template {
     Map(Vec<(String, Template)>),
 }
 
-/// A duration.
+/// A duration: fixed, or the result of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Length {
-    /// As written.
+    /// A duration as written.
     Fixed(Duration),
     /// The result of an expression: ISO 8601 text, or a map of units.
     Expression(Expression),
@@ -164,22 +168,22 @@ pub enum Length {
 /// `input` of a workflow or a task.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Input {
-    /// What the raw input must satisfy.
+    /// Schema of the raw input.
     pub schema: Option<JsonSchema>,
-    /// What becomes of it.
+    /// Transformation of the raw input.
     pub from: Option<Template>,
 }
 
 /// `output` of a workflow or a task, or `export` of a task.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Output {
-    /// What becomes of the raw output.
+    /// Transformation of the raw output.
     pub transform: Option<Template>,
-    /// What the result must satisfy.
+    /// Schema of the result of the transformation.
     pub schema: Option<JsonSchema>,
 }
 
-/// A flow directive.
+/// A flow directive: the place at which the run continues.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Then {
     /// The next task of the list.
@@ -193,7 +197,7 @@ pub enum Then {
     Task(usize),
 }
 
-/// Where an expression stands, which decides what it may see (the
+/// The position of an expression, which decides the variables that the expression may use (the
 /// specification's table of runtime expression arguments).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -203,7 +207,7 @@ pub enum Stage {
     Condition,
     /// `input.from` of a task.
     TaskInput,
-    /// Everything that a task does.
+    /// Everything in the body of a task.
     Body,
     /// `output.as` of a task.
     TaskOutput,
@@ -214,7 +218,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Names that no variable of a definition may have.
+    /// Variable names of the specification. A definition may not define variables with these
+    /// names.
     pub const RESERVED: &'static [&'static str] = &[
         "context",
         "input",
@@ -226,8 +231,10 @@ impl Stage {
         "authorization",
     ];
 
-    /// The variables that an expression there may name, without `$`. `$secrets`
-    /// is none: what an expression makes of it would stand in the run's history.
+    /// Variables that an expression at this position may use, without `$`.
+    ///
+    /// `$secrets` is not available, because the results of expressions are stored in the run's
+    /// history.
     pub const fn variables(self) -> &'static [&'static str] {
         match self {
             Self::RunInput => &["workflow", "runtime"],

@@ -1,4 +1,4 @@
-//! What is wrong with steps, each at its path.
+//! Problems of invalid steps, each with its path.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! `call` and `run`.
+//! Tests of `call` and `run`.
 
 use serde_json::{Value, json};
 

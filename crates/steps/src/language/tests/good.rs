@@ -1,4 +1,4 @@
-//! What valid steps mean.
+//! The meaning of valid steps.
 
 use std::sync::Arc;
 use std::time::Duration;

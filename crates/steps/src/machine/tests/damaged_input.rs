@@ -1,5 +1,4 @@
-//! Steps, positions and answers that somebody damaged: each is refused, or runs
-//! without a panic.
+//! Damaged steps, positions and answers: each is refused, or runs without a panic.
 
 use std::sync::Arc;
 

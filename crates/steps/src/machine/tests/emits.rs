@@ -1,4 +1,4 @@
-//! `emit`.
+//! Tests of `emit`.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Errors: made, caught, tried again.
+//! Errors: `raise`, `catch` and retries.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What becomes of events: each is looked at once, whatever follows from it.
+//! The delivery of events and results: each is processed once, with any consequences.
 
 use serde_json::{Value, json};
 

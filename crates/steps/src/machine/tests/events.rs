@@ -1,4 +1,4 @@
-//! `listen`.
+//! Tests of `listen`.
 
 use serde_json::{Value, json};
 

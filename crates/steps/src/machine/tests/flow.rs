@@ -1,4 +1,4 @@
-//! What comes after what.
+//! The order of tasks: directives, conditions, loops and branches.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Steps at random that end. The end-to-end tests run such steps too.
+//! Random steps that end. The end-to-end tests run such steps too.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

@@ -1,4 +1,4 @@
-//! What holds for any steps.
+//! Properties that hold for any steps.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

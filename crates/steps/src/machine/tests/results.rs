@@ -1,5 +1,5 @@
-//! Results of effects: many that come together, and those that nobody looks at
-//! before the run goes on elsewhere.
+//! Results of effects: many that arrive together, and results that no turn processes before the
+//! run continues in another execution.
 
 use std::sync::Arc;
 

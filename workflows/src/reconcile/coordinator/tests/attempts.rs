@@ -1,4 +1,4 @@
-//! What follows from how attempts ended.
+//! Tests of the consequences of attempts that ended.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What operators ask of single schedules.
+//! Tests of operator requests for single schedules.
 
 use almanac_core::field::Field;
 use almanac_core::record::{

@@ -1,4 +1,4 @@
-//! Whatever happens in whatever order.
+//! Tests with random sequences of events.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is remembered, and for how long.
+//! Tests of retention: what is kept, and for how long.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! Whatever is sent, whatever its size: all that the workflow gives the server
-//! fits, it answers, and a suspension stays.
+//! Tests of sizes. Whatever is sent, of whatever size: all that the workflow gives the
+//! server fits, the workflow answers, and a suspension stays.
 
 use almanac_base::size::{PAYLOAD_LIMIT, json_size};
 use almanac_core::record::{
