@@ -1,10 +1,10 @@
-//! Long computations beside async work.
+//! Long computations within asynchronous code.
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Runs a computation without holding up the runtime's other tasks: they move
-/// to another thread. Futures of the same task wait, and so does everything on
-/// a runtime of one thread.
+/// Runs a computation without blocking the runtime's other tasks: the runtime
+/// moves them to another thread. Other futures of the same task wait. On a
+/// single-threaded runtime, everything waits.
 pub fn compute<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),

@@ -1,4 +1,4 @@
-//! The activities that read the registry, and the registry as they see it.
+//! The activities that read the registry, and the source of the definitions.
 
 #![expect(
     missing_docs,
@@ -21,20 +21,22 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 use crate::steps::{StepError, StepKeys};
 
-/// Where the definitions come from: this process's registry.
+/// A source of definitions: the registry of this worker.
 pub trait DefinitionSource: Send + Sync + 'static {
-    /// The definitions now. Taken once for each operation.
+    /// The current definitions. An operation takes one snapshot and uses it to
+    /// its end.
     fn snapshot(&self) -> Arc<Snapshot>;
 }
 
-/// Reads of the registry.
+/// Activities that read the registry.
 pub struct DefinitionActivities {
     source: Arc<dyn DefinitionSource>,
     keys: Option<StepKeys>,
 }
 
 impl DefinitionActivities {
-    /// The activities over `source`, which sign what they pin with `keys`.
+    /// Creates the activities over `source`. They sign the definitions that
+    /// they pin with `keys`.
     pub fn new(source: Arc<dyn DefinitionSource>, keys: Option<StepKeys>) -> Self {
         Self { source, keys }
     }
@@ -72,14 +74,14 @@ impl DefinitionActivities {
         }
     }
 
-    /// Nothing, for runs that let others have their turn.
+    /// Does nothing. Callers use it to let other runs take their turn.
     #[activity(definition = contracts::Pause)]
     pub async fn pause(self: Arc<Self>, _ctx: ActivityContext) -> Result<(), ActivityError> {
         Ok(())
     }
 }
 
-/// A failure that trying again would not mend.
+/// Builds a failure that is not retried, since a retry cannot succeed.
 fn refusal(message: String) -> ActivityError {
     StepError::configuration(message).into()
 }

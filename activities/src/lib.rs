@@ -1,8 +1,8 @@
-//! Almanac's effects: everything that touches the world.
+//! Almanac's effects: everything outside the process is reached from here.
 //!
-//! The activities that workflows call are implemented here, above the raw
-//! requests to the Temporal server. What to do is decided by `almanac_workflows`;
-//! this crate observes and applies.
+//! This crate sends the raw requests to the Temporal server and implements the
+//! activities that the workflows call. `almanac_workflows` decides; this crate
+//! observes and applies.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 

@@ -1,68 +1,72 @@
-//! The names of Almanac's own metrics: section 9 of the contract.
+//! The names of Almanac's own metrics, as section 9 of the contract gives them.
 //!
-//! No label carries an id, a path or an error's text; the label names are
-//! given with each metric. Recording goes through the `metrics` crate, with
-//! [`Metric::as_str`] as the key; where the values are shown is left to the
-//! `worker` crate.
+//! No label carries an id, a path or the text of an error. The label names are
+//! given with each metric. The functions here record through the `metrics`
+//! crate with [`Metric::as_str`] as the key. The `worker` crate exposes the
+//! values.
 
 use almanac_core::field::Field;
 use almanac_core::record::{Op, Report, RunKind, RunState, Trigger};
 use jiff::Timestamp;
 
-/// One of Almanac's own metrics.
+/// A metric of Almanac's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
     /// Passes that ended. Labels: `result`, `trigger`.
     ReconcileTotal,
-    /// How long a pass took.
+    /// Duration of a pass, in seconds.
     ReconcileDuration,
-    /// When the last full pass ended well, in seconds since the epoch.
+    /// Time at which the last full pass ended well, in seconds since the epoch.
     ReconcileLastSuccess,
-    /// When the last pass started, in seconds since the epoch.
+    /// Time at which the last pass started, in seconds since the epoch.
     ReconcileLastAttempt,
     /// Writes to schedules. Labels: `op`, `result`.
     ScheduleOperations,
-    /// Schedules as of the last full pass. Label: `state`.
+    /// Number of schedules as of the last full pass. Label: `state`.
     Schedules,
-    /// Fields found different from what was last written. Label: `field`.
+    /// Fields that differed from what Almanac last wrote. Label: `field`.
     DriftDetected,
-    /// Fields written back. Label: `field`.
+    /// Drifted fields that were written back. Label: `field`.
     DriftCorrected,
-    /// Definitions in the registry. Labels: `kind`, `status`.
+    /// Number of definitions in the registry. Labels: `kind`, `status`.
     Definitions,
     /// Reloads of the registry. Label: `result`.
     ReloadTotal,
-    /// How long a reload took.
+    /// Duration of a reload, in seconds.
     ReloadDuration,
-    /// Always 1. Label: `revision`, the one that the registry holds.
+    /// Always 1. Label: `revision`, the revision that the registry holds.
     RegistryInfo,
     /// Events received. Labels: `source`, `result`.
     EventsTotal,
-    /// Actions that were due and never started, as descriptions tell of them.
+    /// Actions that were due and never started, as the server counts them in
+    /// descriptions.
     ScheduleMissed,
-    /// Schedules that should have fired, and did not, as of the last full pass.
+    /// Number of schedules that should have fired and did not, as of the last
+    /// full pass.
     ScheduleOverdue,
-    /// Log lines that could not be written, or not in time.
+    /// Log lines that were not written, or not in time.
     LogLinesDropped,
-    /// HTTP connections closed and requests refused, so that one client leaves
-    /// room for the others. Label: `reason`.
+    /// HTTP connections that were closed and requests that were refused, so
+    /// that one client leaves room for the others. Label: `reason`.
     HttpShed,
-    /// Readings of files and keys that say who may use HTTP. Label: `result`.
+    /// Reloads of the files and keys that say who may use HTTP. Label:
+    /// `result`.
     AuthorityReloadTotal,
-    /// Records of the SDK's metrics whose series would have been one too many.
+    /// Records of the SDK's metrics that were dropped because their series
+    /// would have exceeded the limit.
     SeriesDropped,
     /// Always 1. Label: `version`.
     BuildInfo,
 }
 
-/// What kind of metric it is.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Only grows.
+    /// A counter: the value only grows.
     Counter,
-    /// Is set.
+    /// A gauge: the value is set.
     Gauge,
-    /// A distribution, in seconds.
+    /// A histogram of seconds.
     Seconds,
 }
 
@@ -91,7 +95,7 @@ impl Metric {
         Self::BuildInfo,
     ];
 
-    /// The name, with its prefix.
+    /// The metric's name, with its prefix.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReconcileTotal => "almanac_reconcile_total",
@@ -147,7 +151,7 @@ impl Metric {
         }
     }
 
-    /// What kind of metric it is.
+    /// The type of the metric.
     pub const fn kind(self) -> Kind {
         match self {
             Self::ReconcileTotal
@@ -194,7 +198,7 @@ pub(crate) fn operation(op: Op, succeeded: bool) {
     .increment(1);
 }
 
-/// Counts one run that an operator asked for.
+/// Counts the end of one manual run.
 pub(crate) fn manual_run(kind: RunKind, state: RunState) {
     metrics::counter!(
         Metric::ScheduleOperations.as_str(), "op" => kind.name(), "result" => state.name()
@@ -202,12 +206,12 @@ pub(crate) fn manual_run(kind: RunKind, state: RunState) {
     .increment(1);
 }
 
-/// An operation's name in labels and logs.
+/// The name of an operation in labels and logs.
 pub fn op_name(op: Op) -> &'static str {
     op.as_str()
 }
 
-/// Records a pass that ended.
+/// Records a pass that has ended.
 pub(crate) fn pass(report: &Report, result: &'static str) {
     let trigger = match report.trigger {
         Trigger::Interval => "interval",
@@ -232,35 +236,36 @@ pub(crate) fn pass(report: &Report, result: &'static str) {
     }
 }
 
-/// Records the fields that were written back.
+/// Records one field that was written back.
 pub(crate) fn corrected(field: Field) {
     metrics::counter!(Metric::DriftCorrected.as_str(), "field" => field.as_str()).increment(1);
 }
 
-/// Records when a full pass of any worker of the project ended well.
+/// Records the time at which a full pass of any worker of the project ended
+/// well.
 pub fn last_success(at: Timestamp) {
     self::at(Metric::ReconcileLastSuccess, at);
 }
 
-/// Records when a pass started or ended well.
+/// Sets a metric to a time, in seconds since the epoch.
 pub(crate) fn at(metric: Metric, time: Timestamp) {
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit well")]
     metrics::gauge!(metric.as_str()).set(time.as_second() as f64);
 }
 
-/// Counts actions that were due and never started. Counting none makes the
+/// Counts actions that were due and never started. A count of 0 makes the
 /// series appear.
 pub(crate) fn missed(count: u64) {
     metrics::counter!(Metric::ScheduleMissed.as_str()).increment(count);
 }
 
-/// Records how many schedules should have fired, and did not.
+/// Records the number of schedules that should have fired and did not.
 pub(crate) fn overdue(count: u64) {
     #[expect(clippy::cast_precision_loss, reason = "at most 50,000 schedules")]
     metrics::gauge!(Metric::ScheduleOverdue.as_str()).set(count as f64);
 }
 
-/// Records how many schedules are in a state.
+/// Records the number of schedules in a state.
 pub(crate) fn schedules(state: &'static str, count: u64) {
     #[expect(clippy::cast_precision_loss, reason = "at most 50,000 schedules")]
     metrics::gauge!(Metric::Schedules.as_str(), "state" => state).set(count as f64);

@@ -1,4 +1,4 @@
-//! Payloads: JSON as every SDK writes and reads it.
+//! Payloads: JSON in the form that every SDK writes and reads.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ const ENCODING: &str = "encoding";
 const JSON: &[u8] = b"json/plain";
 const NULL: &[u8] = b"binary/null";
 
-/// A value as a `json/plain` payload.
+/// Encodes a value as a `json/plain` payload.
 pub fn encode_json(value: &Value) -> Payload {
     Payload {
         metadata: HashMap::from([(ENCODING.to_owned(), JSON.to_vec())]),
@@ -18,8 +18,9 @@ pub fn encode_json(value: &Value) -> Payload {
     }
 }
 
-/// A payload as a value. One that is no JSON becomes an object that names its
-/// encoding and digests its data: it differs from anything a definition says.
+/// Decodes a payload to a value. A payload that is not JSON becomes an object
+/// with its encoding and a digest of its data, which differs from every value
+/// that a definition can give.
 pub fn decode_json(payload: &Payload) -> Value {
     let encoding = payload
         .metadata

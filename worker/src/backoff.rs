@@ -1,9 +1,10 @@
-//! Waiting between tries: longer each time, never in step with other processes.
+//! Waits between attempts: each wait is longer, with a random part so that processes do not try
+//! at the same time.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// The waits of one series of tries.
+/// The waits of a series of attempts.
 #[derive(Debug)]
 pub struct Backoff {
     first: Duration,
@@ -12,7 +13,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits from `first`, doubled each time, to `longest`.
+    /// Waits that begin with `first` and double each time, up to `longest`.
     pub const fn new(first: Duration, longest: Duration) -> Self {
         Self {
             first,
@@ -21,7 +22,7 @@ impl Backoff {
         }
     }
 
-    /// The next wait: between half and all of its turn's length.
+    /// The next wait: between half of this attempt's maximum and all of it.
     pub fn next_wait(&mut self) -> Duration {
         let turn = self.turn();
         self.tries = self.tries.saturating_add(1);
@@ -29,7 +30,7 @@ impl Backoff {
         turn.mul_f64(0.5 + spread / 2.0)
     }
 
-    /// Starts over, after a success.
+    /// Starts over with the first wait, after a success.
     pub const fn reset(&mut self) {
         self.tries = 0;
     }
@@ -42,7 +43,7 @@ impl Backoff {
     }
 }
 
-/// A random number; for spreading load and for names, not for secrets.
+/// A random number, for spreading load and for names. It is not safe for secrets.
 pub fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }

@@ -1,8 +1,8 @@
-//! The connection to Temporal, configured as the SDK's standard says:
-//! `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`,
-//! `TEMPORAL_TLS_*`, and profiles of a configuration file.
+//! The connection to Temporal, configured as the SDK's standard says: `TEMPORAL_ADDRESS`,
+//! `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*`, and profiles of a configuration
+//! file.
 //!
-//! [`Connector::connect`] tries once; trying again is left to the supervisor.
+//! [`Connector::connect`] tries once. Trying again is left to the supervisor.
 
 use std::error::Error as _;
 use std::path::Path;
@@ -14,20 +14,21 @@ use temporalio_client::envconfig::LoadClientConfigProfileOptions;
 use temporalio_client::{Client, ClientOptions, ConnectionOptions, Url};
 use temporalio_common::telemetry::metrics::TemporalMeter;
 
-/// The SDK sets no limit by itself, and a silent port would hold it for ever.
+/// Maximum time for an attempt to connect. The SDK sets no limit, and would wait for ever on a
+/// port that does not answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 
-/// Why there is no connection.
+/// Failure of an attempt to connect.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("connect to {target}: {reason}")]
 pub struct ConnectError {
-    /// The address.
+    /// Address of the server.
     pub target: String,
-    /// What the connection failed with.
+    /// Cause of the failure.
     pub reason: String,
 }
 
-/// Makes connections.
+/// Connects to Temporal with fixed settings.
 #[derive(Debug, Clone)]
 pub struct Connector {
     connection: ConnectionOptions,
@@ -35,10 +36,10 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Reads the configuration; `identity` is what Temporal shows of this process.
+    /// Reads the configuration. Temporal shows `identity` as the name of this process.
     pub fn from_environment(identity: impl Into<String>) -> anyhow::Result<Self> {
-        // The SDK takes a file that is missing for an empty one: its address,
-        // namespace and key would silently be the defaults.
+        // The SDK treats a missing file as an empty one: the address, namespace and key would
+        // silently be the defaults.
         if let Some(file) = std::env::var_os("TEMPORAL_CONFIG_FILE").filter(|it| !it.is_empty()) {
             std::fs::metadata(&file).with_context(|| {
                 format!("TEMPORAL_CONFIG_FILE `{}`", Path::new(&file).display())
@@ -46,12 +47,12 @@ impl Connector {
         }
         let (connection, client) =
             ClientOptions::load_from_config(LoadClientConfigProfileOptions::default())
-                // Its error is not `Send`.
+                // The SDK's error is not `Send`.
                 .map_err(|error| anyhow::anyhow!("temporal's connection settings: {error}"))?;
         Ok(Self::new(connection, client, identity.into()))
     }
 
-    /// A connection to a dev server's address, whatever the environment says.
+    /// A connector to a dev server's address, which ignores the environment.
     pub fn to_dev_server(address: &str, identity: impl Into<String>) -> anyhow::Result<Self> {
         let target: Url = format!("http://{address}")
             .parse()
@@ -75,7 +76,7 @@ impl Connector {
         self
     }
 
-    /// Where it connects to, as other programs take it: `host:port`.
+    /// Address of the server in the form that other programs take: `host:port`.
     pub fn address(&self) -> String {
         let target = &self.connection.target;
         let host = target.host_str().unwrap_or("localhost");
@@ -85,12 +86,12 @@ impl Connector {
         }
     }
 
-    /// Where it connects to.
+    /// Address of the server.
     pub fn target(&self) -> String {
         self.connection.target.to_string()
     }
 
-    /// The namespace.
+    /// Name of the namespace.
     pub fn namespace(&self) -> &str {
         &self.client.namespace
     }
@@ -110,7 +111,7 @@ impl Connector {
     }
 }
 
-/// The innermost cause, without the nesting of the SDK's and tonic's texts.
+/// The innermost cause, without the nested texts of the SDK and tonic.
 fn plain_reason(error: &temporalio_client::errors::ClientConnectError) -> String {
     use temporalio_client::errors::ClientConnectError::{SystemInfoCallError, TonicTransportError};
     let mut cause: &dyn std::error::Error = match error {
@@ -127,14 +128,14 @@ fn plain_reason(error: &temporalio_client::errors::ClientConnectError) -> String
     cause.to_string()
 }
 
-/// What Temporal shows of a worker process.
+/// The identity that Temporal shows for a worker process.
 pub fn identity(project: &Project, worker: &WorkerId) -> String {
     format!("almanac/{project}/{worker}")
 }
 
-/// Chooses TLS's cryptography, whoever needs it first.
+/// Installs the cryptography for TLS, for whichever part of the process needs it first.
 pub(crate) fn install_tls() {
-    // Installed already, or by another part of the process: both are fine.
+    // An error means that this or another part of the process has installed it already.
     temporalio_common::telemetry::ensure_default_crypto_provider();
     let _other_provider = rustls::crypto::ring::default_provider().install_default();
 }

@@ -1,9 +1,8 @@
-//! Errors of a command whose message has more lines than one: a hint, a command
-//! to copy, findings.
+//! Errors of a command whose message has more than one line: a hint, a command to copy,
+//! findings.
 //!
-//! Each line is escaped when it is printed. Lines are therefore kept apart: in
-//! one text, nothing would tell Almanac's line breaks from those in a foreign
-//! name or message.
+//! Each line is escaped when it is printed, so the lines are kept apart. In a single text,
+//! Almanac's own line breaks could not be told from those in a name or message from outside.
 
 use std::fmt;
 
@@ -12,7 +11,7 @@ use serde::Serialize;
 
 use crate::console::Page;
 
-/// A message, and the lines below it.
+/// A message, with the lines below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     message: String,
@@ -28,7 +27,7 @@ impl Failure {
         }
     }
 
-    /// The findings of files; `None` where there are none.
+    /// The failure that lists the findings of files; `None` if there are none.
     pub(crate) fn of_findings(findings: &[Diagnostic]) -> Option<Self> {
         let mut lines = findings.iter().flat_map(Diagnostic::lines);
         Some(Self {
@@ -37,19 +36,18 @@ impl Failure {
         })
     }
 
-    /// The failure for people: `prefix` and the message on a line, and the others
-    /// below.
+    /// The failure for people: `prefix` and the message on a line, the others below.
     pub(crate) fn page(&self, prefix: &str) -> Page {
         page_of(&format!("{prefix}{}", self.message), &self.below)
     }
 
-    /// Adds what to do about it.
+    /// Adds a hint about what to do.
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.below.push(format!("  hint: {hint}"));
         self
     }
 
-    /// Adds a line.
+    /// Adds a line below the message.
     pub(crate) fn line(mut self, line: impl fmt::Display) -> Self {
         self.below.push(format!("  {line}"));
         self
@@ -77,8 +75,8 @@ impl Serialize for Failure {
     }
 }
 
-/// An error with its causes, and the lines below it. Many of the SDK's errors say
-/// their cause themselves; it is not said again.
+/// An error with its causes, and the lines below it. Many of the SDK's errors contain their
+/// cause's text; it is not repeated.
 fn parts(error: &anyhow::Error) -> (String, &[String]) {
     let mut said = String::new();
     let mut below: &[String] = &[];

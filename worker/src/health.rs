@@ -1,10 +1,9 @@
-//! What is known of the process's own condition: what `/healthz` and `/readyz` answer.
+//! The process's condition: the source of the answers of `/healthz` and `/readyz`.
 //!
-//! A process is ready once a full pass has listed, planned and tried every
-//! operation since it started, whichever worker did it. Its own passes it
-//! knows of; those of others are read off the reconcile workflow's state,
-//! without comparing clocks: passes are numbered, and one that was asked for
-//! after the first look is of our time.
+//! A process is ready once a full pass that began after its start has listed, planned and tried
+//! every operation, on any worker. The process knows its own passes. It reads those of other
+//! workers from the reconcile workflow's state, without comparing clocks: passes are numbered,
+//! and a pass that was asked for after the first query counts.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,33 +12,33 @@ use almanac_core::record::{Status, Suspension};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Whether Temporal answers.
+/// State of the connection to Temporal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TemporalState {
-    /// It has not yet, since the start.
+    /// Temporal has not answered since the process started.
     Connecting,
-    /// It does.
+    /// Temporal answers.
     Connected,
-    /// It did, and does not now.
+    /// Temporal answered before and does not answer now.
     Away,
 }
 
-/// What `/readyz` answers.
+/// The answer of `/readyz`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Readiness {
-    /// Whether work may be sent here.
+    /// `true` if the process is ready.
     pub ready: bool,
-    /// Why not, when it is not.
+    /// Reason why the process is not ready; `None` if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
-    /// Whether Temporal answers.
+    /// State of the connection to Temporal.
     pub temporal: TemporalState,
-    /// When this process started.
+    /// Time at which this process started.
     pub started_at: Timestamp,
-    /// When the last full pass ended well.
+    /// Time at which the last full pass ended well.
     pub last_success: Option<Timestamp>,
-    /// The last thing that went wrong, and has not gone well since.
+    /// The last error that no later success has cleared.
     pub last_error: Option<String>,
 }
 
@@ -54,16 +53,16 @@ struct Inner {
     stopping: bool,
     progress: Progress,
     last_success: Option<Timestamp>,
-    /// Who suspended the reconciler, as last seen.
+    /// The suspension of the reconciler at the last query.
     suspended: Option<Suspension>,
-    /// What the workflow says went wrong.
+    /// The error that the reconcile workflow reports.
     pass_error: Option<String>,
-    /// What this process found wrong with Temporal or with its workers.
+    /// An error that this process found with Temporal or with its workers.
     own_error: Option<String>,
 }
 
 impl Health {
-    /// At the process's start.
+    /// The condition at the process's start.
     pub fn new(started_at: Timestamp) -> Self {
         Self(Mutex::new(Inner {
             started_at,
@@ -77,7 +76,7 @@ impl Health {
         }))
     }
 
-    /// What `/readyz` answers.
+    /// The answer of `/readyz`.
     pub fn readiness(&self) -> Readiness {
         let inner = self.lock();
         let reason = if inner.stopping {
@@ -99,14 +98,14 @@ impl Health {
         }
     }
 
-    /// Temporal answered.
+    /// Records that Temporal answered.
     pub fn connected(&self) {
         let mut inner = self.lock();
         inner.temporal = TemporalState::Connected;
         inner.own_error = None;
     }
 
-    /// Temporal did not answer.
+    /// Records that Temporal did not answer.
     pub fn away(&self, error: impl Into<String>) {
         let mut inner = self.lock();
         if inner.temporal == TemporalState::Connected {
@@ -115,13 +114,13 @@ impl Health {
         inner.own_error = Some(error.into());
     }
 
-    /// Something else than Temporal's absence keeps this process from working.
+    /// Records another error than Temporal's absence that keeps this process from working.
     pub fn trouble(&self, error: impl Into<String>) {
         self.lock().own_error = Some(error.into());
     }
 
-    /// The first look at the workflow, before this process spoke to it; `None`
-    /// when there is no workflow.
+    /// Takes the first status of the reconcile workflow, before this process announced itself.
+    /// `None` if there is no such workflow.
     pub fn begin(&self, status: Option<&Status>) {
         let mut inner = self.lock();
         if inner.progress == Progress::Unknown {
@@ -129,19 +128,19 @@ impl Health {
         }
     }
 
-    /// This process did a full pass itself, and tried every operation.
+    /// Records that this process did a full pass itself and tried every operation.
     pub fn full_pass(&self) {
         let mut inner = self.lock();
         inner.last_success = Some(Timestamp::now());
         inner.step(Progress::Ready);
     }
 
-    /// A look at the workflow's state.
+    /// Takes a status of the reconcile workflow.
     pub fn observe(&self, status: &Status) {
         let mut inner = self.lock();
         inner.last_success = status.last_success;
         if let Some(at) = status.last_success {
-            // A replica may have done it.
+            // Another worker may have done the pass.
             metrics::last_success(at);
         }
         inner.note_suspension(status.suspended.as_ref());
@@ -153,13 +152,13 @@ impl Health {
         inner.step(next);
     }
 
-    /// Whether a full pass has ended since the start, and the process goes on.
+    /// Returns `true` if a full pass has ended since the start and the process is not stopping.
     pub fn is_ready(&self) -> bool {
         let inner = self.lock();
         !inner.stopping && inner.progress == Progress::Ready
     }
 
-    /// The process ends; it is not ready from now on.
+    /// Records that the process is stopping. It is not ready from now on.
     pub fn stopping(&self) {
         self.lock().stopping = true;
     }
@@ -191,21 +190,22 @@ impl Inner {
     }
 }
 
-/// How far the workflow's passes are towards one of our time.
+/// Progress of the reconcile workflow towards a full pass that began after this process's
+/// start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
-    /// The workflow was not looked at yet.
+    /// The workflow's state has not been queried yet.
     Unknown,
-    /// A pass with this number or a greater one began in our time.
+    /// No pass that counts has ended well yet.
     Waiting {
-        /// The first such pass.
+        /// Number of the first pass that counts: it began after this process's start.
         eligible: u64,
-        /// The last pass that had ended at the last look.
+        /// Number of the last pass that had ended at the last query.
         ended: u64,
-        /// The last success before such a pass ended.
+        /// Time of the last success before a pass that counts ended.
         before: Option<Timestamp>,
     },
-    /// One ended well.
+    /// A pass that counts ended well.
     Ready,
 }
 
@@ -218,7 +218,7 @@ impl Progress {
                 before: None,
             },
             Some(status) => Self::Waiting {
-                // The pass that runs now looked before our time. Passes end in
+                // The pass that is running now began before this process's start. Passes end in
                 // the order of their numbers, so it is the one after the last.
                 eligible: status.pass + 1 + u64::from(status.state == "running"),
                 ended: status.pass,
@@ -231,7 +231,7 @@ impl Progress {
         match self {
             Self::Ready => Self::Ready,
             Self::Unknown => Self::from_first_look(Some(status)),
-            // The workflow lost its state: everything it does is of our time.
+            // The workflow lost its state: every pass from now on counts.
             Self::Waiting { ended, .. } if status.pass < ended => {
                 Self::from_first_look(None).after(status)
             }

@@ -1,10 +1,9 @@
 //! The first process of a container.
 //!
-//! Processes that lose their parent become children of process 1, which has to
-//! wait for them; the kernel keeps what is left of them otherwise. Commands of
-//! steps may leave such processes behind. So a process 1 only does that: it
-//! runs the same command line once more as its child, passes signals on, and
-//! ends as the child does.
+//! A process that loses its parent becomes a child of process 1. Process 1 has to wait for it,
+//! or the kernel keeps its entry in the process table. Commands of steps may leave such
+//! processes behind. So a process 1 does nothing else: it runs the same command line once more
+//! as its child, passes signals on, and ends with the child's status.
 
 use std::io::{self, IsTerminal as _};
 use std::process::{Command, ExitCode};
@@ -13,7 +12,7 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
-/// The signals that are passed on.
+/// Signals that are passed on to the child.
 const PASSED_ON: [Signal; 6] = [
     Signal::TERM,
     Signal::INT,
@@ -23,16 +22,16 @@ const PASSED_ON: [Signal; 6] = [
     Signal::USR2,
 ];
 
-/// Those that a terminal sends to both processes itself.
+/// Signals that a terminal sends to both processes itself.
 const OF_TERMINALS: [Signal; 3] = [Signal::INT, Signal::QUIT, Signal::HUP];
 
-/// Whether this is process 1.
+/// Returns `true` if this is process 1.
 pub(crate) fn is_init() -> bool {
     std::process::id() == 1
 }
 
-/// Runs the same command line as a child, and waits for every child that ends
-/// until that one does.
+/// Runs the same command line as a child, and waits for every child that ends until that child
+/// does.
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -42,7 +41,8 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
 }
 
 async fn supervise() -> anyhow::Result<ExitCode> {
-    // Before there is a child, so that no end and no signal is missed.
+    // The handlers are installed before the child exists, so that no end and no signal is
+    // missed.
     let mut ended = signal(SignalKind::child()).context("listen for SIGCHLD")?;
     let mut signals = listen().context("listen for signals")?;
     let program = std::env::current_exe().context("find this program")?;
@@ -67,14 +67,14 @@ async fn supervise() -> anyhow::Result<ExitCode> {
                 }
             }
             signal = next(&mut signals) => {
-                // It may have ended a moment ago.
+                // The child may have ended a moment ago.
                 let _gone = rustix::process::kill_process(child, signal);
             }
         }
     }
 }
 
-/// Listens for the signals that are passed on. A process 1 ignores all others.
+/// Listens for the signals that are passed on. Process 1 ignores all others.
 fn listen() -> io::Result<Vec<(Signal, Signals)>> {
     let terminal = io::stdin().is_terminal();
     PASSED_ON
@@ -108,7 +108,7 @@ fn reap(child: Pid) -> io::Result<Option<WaitStatus>> {
     }
 }
 
-/// The exit code that a shell would tell.
+/// The exit code that a shell would report for the status.
 fn code(status: WaitStatus) -> ExitCode {
     let code = status
         .exit_status()

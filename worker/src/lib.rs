@@ -1,4 +1,5 @@
-//! The process and the binary: configuration, registry, watcher, HTTP, CLI, wiring.
+//! The library of the `almanac` binary: configuration, registry, watcher, HTTP, command line
+//! and workers.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ pub mod registry;
 pub mod telemetry;
 mod wiring;
 
-/// Runs a command line to its end.
+/// Parses a command line, runs the command, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     console::report_panics();
     if let Err(error) = hardening::forbid_memory_dumps() {
@@ -44,7 +45,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             usage(&error, &arguments);
-            // Help and the version are asked for; clap's own code for the rest is 2.
+            // Help and the version are no errors; clap's own exit code for the rest is 2.
             return ended(if error.use_stderr() {
                 ExitCode::FAILURE
             } else {
@@ -55,14 +56,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ended(run(cli).unwrap_or_else(|error| failed(&error)))
 }
 
-/// The exit code of a command that failed; the error is printed.
+/// Prints the error of a command that failed, and returns the exit code.
 fn failed(error: &anyhow::Error) -> ExitCode {
     console::eprint_page(&failure::page("error: ", error));
     ExitCode::FAILURE
 }
 
-/// The exit code of a command that ended with `code`: one whose result could not
-/// be printed did not do what it was asked for.
+/// The exit code of a command that ended with `code`. If its output could not be printed, the
+/// command has failed.
 fn ended(code: ExitCode) -> ExitCode {
     let lost = console::lost_output();
     if lost {
@@ -76,9 +77,10 @@ fn ended(code: ExitCode) -> ExitCode {
     }
 }
 
-/// Prints what clap says: help, the version, or what is wrong with the arguments.
-/// It repeats arguments and variables, between line breaks of its own: where those
-/// hold what has to be escaped, all of it goes on one line.
+/// Prints clap's text: help, the version, or an error in the arguments.
+///
+/// The text repeats arguments and variables between its own line breaks. If those hold
+/// characters that have to be escaped, the whole text goes on one line.
 fn usage(error: &clap::Error, arguments: &[OsString]) {
     let variables = std::env::vars_os().filter(|(name, _)| {
         let name = name.as_encoded_bytes();
@@ -105,7 +107,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .build()
         .context("make the runtime")?;
     let result = runtime.block_on(command(cli));
-    // Blocking work that is left must not hold the end up.
+    // Blocking work that is left must not delay the end of the process.
     runtime.shutdown_background();
     result
 }
@@ -126,7 +128,7 @@ async fn command(cli: Cli) -> anyhow::Result<ExitCode> {
             develop(args).await
         }
         command => {
-            // What is wrong with files is what `validate` prints.
+            // `validate` prints the errors of the files itself.
             let filter = filter.as_deref().unwrap_or("warn,almanac::registry=off");
             telemetry::install_logs(telemetry::LogFormat::Text, filter).context("--log")?;
             cli::run(command).await
@@ -134,7 +136,7 @@ async fn command(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// `almanac run`.
+/// Runs the command `almanac run`.
 async fn work(args: RunArgs) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::install_metrics()?;
     let parts = wiring::parts(&args.project, &args.worker)?;
@@ -144,7 +146,7 @@ async fn work(args: RunArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `almanac dev`.
+/// Runs the command `almanac dev`.
 async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
     let cli = dev::find_cli(args.temporal_cli.as_deref())?;
     let metrics = telemetry::install_metrics()?;
@@ -157,7 +159,7 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
     ));
     let mut server = tokio::select! {
         server = DevServer::start(&cli, &args.db) => server?,
-        // Letting go of the start ends the server.
+        // Dropping the future of the start ends the server.
         () = process.told_to_stop() => return Ok(ExitCode::SUCCESS),
     };
     console::print(&dev::welcome(&server, process.address()?, &args.project));

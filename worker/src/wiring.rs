@@ -1,4 +1,4 @@
-//! Which of the process's workers can do what.
+//! Builds the process's workers and the parts that they share.
 
 use std::sync::Arc;
 
@@ -28,15 +28,16 @@ impl DefinitionSource for Registry {
 
 /// Lets a workflow refuse updates that are almost as large as the server takes.
 ///
-/// The SDK repeats a refused update in its answer, which is over its own limit
-/// then, and would fail that task again and again. What the workflows send
-/// themselves fits: they bound it.
+/// The SDK repeats a refused update in its answer. The answer would be over the SDK's own
+/// limit, and the workflow task would fail again and again. The workflows bound the size of
+/// what they send themselves.
 fn take_large_updates(options: &mut WorkerOptions) {
     options.disable_payload_error_limit = true;
 }
 
-/// What is put into the process: who may ask over HTTP, what steps may reach,
-/// and the workers. What the configuration says wrongly is refused here.
+/// Checks the configuration and builds the parts of the process: the permissions of the HTTP
+/// API, the permissions of steps, and the workers. Returns an error if the configuration is
+/// wrong.
 pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Parts> {
     let authority = Authority::open(&args.auth)?;
     let steps = Arc::new(args.steps.open()?);
@@ -71,7 +72,7 @@ fn specs(
 ) -> Vec<WorkerSpec> {
     let project = &shared.project;
     let source: Arc<dyn DefinitionSource> = Arc::clone(&shared.registry) as _;
-    // One pace for the whole process, whatever becomes of connections.
+    // The whole process shares one rate limit, even across connections.
     let rate_limiter = Arc::new(RateLimiter::new(args.rps));
     let concurrency = usize::from(args.reconcile_concurrency);
     let adopts_from = args.adopts_from.clone();

@@ -1,4 +1,4 @@
-//! The activity that does a step of a run, as Temporal calls it.
+//! The activity that does one step of a manual run, as Temporal calls it.
 
 #![expect(
     missing_docs,
@@ -18,16 +18,16 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use super::ManualRunner;
 use crate::schedules::ServerClock;
 
-/// How often a step tells the server that it lives.
+/// Interval between the heartbeats of a step.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Runs by hand, on any worker of the project.
+/// The activity for manual runs. Any worker of the project serves it.
 pub struct ManualRunActivities {
     runner: Arc<ManualRunner>,
 }
 
 impl ManualRunActivities {
-    /// The activities over `runner`.
+    /// Creates the activity over `runner`.
     pub fn new(runner: Arc<ManualRunner>) -> Self {
         Self { runner }
     }
@@ -35,7 +35,7 @@ impl ManualRunActivities {
 
 #[activities]
 impl ManualRunActivities {
-    /// One step of a run that an operator asked for.
+    /// Does one step of a run that an operator asked for.
     #[activity(definition = contracts::ManualRun)]
     pub async fn manual_run(
         self: Arc<Self>,

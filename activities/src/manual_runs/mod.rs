@@ -1,19 +1,21 @@
-//! Runs that operators ask for: looked at, sent once, and seen.
+//! Manual runs: triggers and backfills that operators ask for.
 //!
-//! Expected flow: *look* tells what the schedule shows and whether the run can
-//! be asked for; *send* patches the schedule and watches it until it shows what
-//! became of that; where the end of *send* is not known, *watch* does its
-//! second half again.
+//! Expected flow:
+//! 1. *look* describes the schedule and decides if the run can be asked for.
+//! 2. *send* patches the schedule and polls it until it shows the outcome.
+//! 3. *watch* polls again, where the end of *send* is not known.
 //!
-//! Guarantees: only *send* sends, and it sends what was asked for once. Nothing
-//! goes to a schedule that is not ours. The patch drops a run that is due and
-//! not started, as every write on CHASM does: *send* waits for one that starts
-//! soon. Afterwards it looks for the runs that were due, and starts those that
-//! were dropped.
+//! Guarantees:
+//! - Only *send* patches the schedule, and it does so once for each request.
+//! - A schedule that is unmanaged when *look* describes it gets no patch.
+//! - No due run is dropped silently. On CHASM a patch, like every write, drops
+//!   a run that is due and has not started. *send* therefore waits for a run
+//!   that starts soon. After the patch it looks for the runs that were due and
+//!   starts those that were dropped.
 //!
-//! Assumes that no two runs of one schedule are asked for at a time, which the
-//! reconcile workflow sees to. A run that someone starts by other means in the
-//! same second may be taken for ours.
+//! The reconcile workflow ensures that only one run of a schedule is asked for
+//! at a time. A run that someone starts by other means in the same second may
+//! be taken for the requested run.
 
 mod activity;
 mod outcome;
@@ -44,36 +46,37 @@ use crate::schedules::wire::{self, Described, encode_overlap, encode_time};
 use crate::schedules::{RequestError, Schedules, ServerClock, backfill_request};
 use outcome::{RunOutcome, counters, outcome_of};
 
-/// How long what was sent may take to show.
+/// Maximum time until the schedule shows the outcome of a patch.
 const SHOWS_WITHIN: Duration = Duration::from_secs(20);
-/// How long a backfill is watched.
+/// Maximum time for which a backfill is polled.
 const BACKFILL_POLL_TIMEOUT: Duration = Duration::from_secs(25);
-/// A backfill that shows nothing new for this long goes on by itself: the
-/// server starts ten runs a second, or waits for one to end.
+/// Time without a change after which a backfill is left to the server: the
+/// server starts ten runs a second, or waits for a run to end.
 const BACKFILL_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
-/// A run that waits for this long waits for another to end.
+/// Time after which a waiting run is taken to wait for another run to end.
 const WAITING_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a run waits for a second without another run of its schedule.
+/// Maximum wait for a second in which no other run of the schedule is named.
 const FREE_WITHIN: Duration = Duration::from_secs(5);
-/// How long a run waits for a moment at which none of its schedule is due.
+/// Maximum wait for a moment at which no run of the schedule is due.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
-/// Time between two looks; it doubles to [`LONGEST_POLL_INTERVAL`].
+/// Interval between the first two polls; it doubles up to
+/// [`LONGEST_POLL_INTERVAL`].
 const FIRST_POLL_INTERVAL: Duration = Duration::from_millis(20);
 const LONGEST_POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// A trigger that waited for a free second looks for a quiet moment again, this
-/// often at most.
+/// Maximum number of times that a trigger waits for a quiet moment again, after
+/// it waited for a free second.
 const SETTLED_AGAIN: u32 = 2;
-/// A wait too short to bring a run near.
+/// A wait that is too short for the next run to come near.
 const A_MOMENT: Duration = Duration::from_millis(20);
 
-/// Does runs for one project.
+/// Does manual runs for one project.
 #[derive(Debug)]
 pub struct ManualRunner {
     schedules: Schedules,
     project: Project,
 }
 
-/// A schedule of ours, described.
+/// A schedule of the project, described.
 struct OwnedSchedule {
     described: Described,
     info: ScheduleInfo,
@@ -88,7 +91,7 @@ impl OwnedSchedule {
         self.described.live.values.overlap_policy
     }
 
-    /// The moment for a patch.
+    /// The moment for a patch: now, after a wait, or while a run is due.
     fn moment(&self, clock: ServerClock) -> WriteMoment {
         let is_kept = self.described.backend() == Backend::Workflow;
         if is_kept || self.described.live.values.paused {
@@ -99,12 +102,12 @@ impl OwnedSchedule {
 }
 
 impl ManualRunner {
-    /// Over the project's schedules.
+    /// Creates a runner over the project's schedules.
     pub fn new(schedules: Schedules, project: Project) -> Self {
         Self { schedules, project }
     }
 
-    /// One step of a run.
+    /// Does one step of a run.
     pub async fn step(
         &self,
         order: &ManualRunInput,
@@ -121,7 +124,8 @@ impl ManualRunner {
         Ok(step)
     }
 
-    /// The schedule, or why there is none for us.
+    /// The project's schedule as it is now, or the answer that says why there
+    /// is none.
     async fn ours(
         &self,
         order: &ManualRunInput,
@@ -197,8 +201,8 @@ impl ManualRunner {
         let patch = patch(order, before);
         let mut settled = self.settle(order, clock).await?;
         if order.kind == RunKind::Trigger {
-            // The second that was free when it was looked for may be over. A wait
-            // for another one may bring the next run near.
+            // The second that was free when it was chosen may be over. The wait
+            // for another second may bring the next run near.
             for _ in 0..SETTLED_AGAIN {
                 let Some(ours) = &settled else { break };
                 let began = Instant::now();
@@ -215,7 +219,7 @@ impl ManualRunner {
             .await;
         match sent {
             Ok(()) => {}
-            // Whether it came through shows.
+            // The schedule itself shows if the patch arrived.
             Err(error) if error.is_ambiguous() => {
                 tracing::debug!(%schedule, %error, "a patch had no answer");
             }
@@ -260,12 +264,13 @@ impl ManualRunner {
         }
         let now = self.ours(order).await.ok().and_then(Result::ok);
         let at = now.and_then(|now| now.described.live.updated_at);
-        // Without the time of the patch, everything until now may be dropped.
+        // If the time of the patch is not known, it may have dropped all that
+        // was due until now.
         let at = at.unwrap_or_else(|| clock.now().latest);
         let remaining = described.live.remaining_actions;
         let mut at_risk = at_risk(ours.spec(), &described.coming, at, remaining);
         if order.kind == RunKind::Backfill {
-            // The backfill itself starts these.
+            // The backfill itself starts these runs.
             at_risk.retain(|due| !(before.first..=before.last).contains(&due.nominal));
         }
         let recovery = Recovery {
@@ -300,8 +305,9 @@ impl ManualRunner {
         recovered
     }
 
-    /// Waits a while for a moment at which a patch drops no run; the schedule
-    /// then. `None` where it is gone or foreign.
+    /// Waits for a moment at which a patch drops no run, and returns the
+    /// schedule as it was then. `None` if the schedule does not exist any more
+    /// or is not managed by this project.
     async fn settle(
         &self,
         order: &ManualRunInput,
@@ -318,7 +324,7 @@ impl ManualRunner {
                     sleep(wait.max(look)).await;
                     look = (look * 2).min(LONGEST_POLL_INTERVAL);
                 }
-                // A run that is due for longer is started after the patch.
+                // A run that stays due for longer is started after the patch.
                 WriteMoment::Quiet | WriteMoment::Wait(_) | WriteMoment::Due(_) => {
                     return Ok(Some(ours));
                 }
@@ -326,7 +332,7 @@ impl ManualRunner {
         }
     }
 
-    /// Looks until the schedule shows what became of the patch.
+    /// Polls until the schedule shows the outcome of the patch.
     async fn poll_outcome(
         &self,
         order: &ManualRunInput,
@@ -410,7 +416,7 @@ fn ended(answer: RunAnswer) -> RunStep {
     RunStep::Ended(Box::new(answer))
 }
 
-/// All of an answer that shows whether something changed for its runs.
+/// The counts of an answer. They differ if the outcome has changed.
 fn counts(answer: &RunAnswer) -> [u64; 4] {
     [
         answer.started,
@@ -452,8 +458,8 @@ fn patch(order: &ManualRunInput, before: &RunBaseline) -> SchedulePatch {
     }
 }
 
-/// Waits for a second in which no other run of the schedule is named: the
-/// server names runs by the second, and drops one whose name is taken.
+/// Waits for a second in which no other run of the schedule is named. The
+/// server names runs by the second, and drops a run whose name is taken.
 async fn free_second(ours: &OwnedSchedule) -> Timestamp {
     let coming = ours.described.coming.iter().take(2);
     let nominal: Vec<_> = coming
@@ -470,7 +476,7 @@ async fn free_second(ours: &OwnedSchedule) -> Timestamp {
     }
 }
 
-/// A run as it is told.
+/// A run as answers name it.
 fn named(workflow_id: &str, run_id: &str) -> StartedRun {
     StartedRun {
         workflow_id: workflow_id.to_owned(),

@@ -1,4 +1,4 @@
-//! The times of a schedule in a range.
+//! The times of a schedule within a range.
 
 use almanac_base::budget::Budget;
 use almanac_base::names::ScheduleId;
@@ -8,30 +8,32 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::schedules::{MATCHING_LIMIT, RequestError, Schedules};
 
-/// The most times that are counted for an error.
+/// Maximum number of times that are counted for an error message.
 const COUNTED: u64 = 100_000;
-/// The steps that counting may take.
+/// Maximum number of steps that counting may take.
 const COUNTING_STEPS: u64 = 5 * SEARCH_STEPS;
 
-/// The most times of which the server is asked, for an error too.
+/// Maximum number of times that the server is asked for, in an error message
+/// too.
 const COUNTED_ON_SERVER: u64 = BACKFILL_MOST as u64;
-/// By which the server goes back from the start of a backfill.
+/// Time by which the server goes back from the start of a backfill, so that the
+/// start is included.
 const INCLUSIVE: SignedDuration = SignedDuration::from_millis(1);
 
 /// The times of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// The first.
+    /// The first time in the range.
     pub first: Timestamp,
-    /// The last.
+    /// The last time in the range.
     pub last: Timestamp,
-    /// How many.
+    /// Number of times in the range.
     pub count: u64,
-    /// The range to ask the server for, so that exactly these start.
+    /// The range to ask the server for, so that exactly these times start.
     pub window: BackfillWindow,
 }
 
-/// A range of time, its end left out.
+/// A range of time; its end is excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     from: Timestamp,
@@ -39,10 +41,12 @@ pub struct Range {
 }
 
 impl Range {
-    /// The range between two moments, local ones being those of the spec's zone.
+    /// The range from `from` until `to`. Local times are in the time zone of
+    /// `spec`.
     ///
     /// # Errors
-    /// For people: one is missing, or they are reversed.
+    /// A message for people: a bound is missing or invalid, or `from` is not
+    /// before `to`.
     pub fn of(spec: &Spec, from: Option<When>, to: Option<When>) -> Result<Self, String> {
         let instant = |name: &str, when: Option<When>| {
             let when = when.ok_or_else(|| format!("{name} is missing"))?;
@@ -56,8 +60,9 @@ impl Range {
         Ok(Self { from, to })
     }
 
-    /// The times at which a live schedule fires in it, by the server's word;
-    /// computed where the server gives none. `None` where there is none.
+    /// The times at which a live schedule fires within the range, as the server
+    /// computes them. They are computed here if the server does not answer with
+    /// times. `None` if there are none.
     pub async fn served(
         self,
         schedules: &Schedules,
@@ -74,9 +79,9 @@ impl Range {
         }
     }
 
-    /// The search that the server does for a backfill, from a start that makes
-    /// it find what the schedule itself fires. What it finds before the range
-    /// is left out by starting after it.
+    /// The times in the range as the server finds them for a backfill. The
+    /// search starts early enough to find what the schedule itself fires. The
+    /// window of the result starts after the times that come before the range.
     async fn listed(
         self,
         schedules: &Schedules,
@@ -85,7 +90,7 @@ impl Range {
     ) -> Result<Option<Times>, RequestError> {
         let just_before = self.from.saturating_sub(SignedDuration::from_nanos(1));
         let jitter = SignedDuration::try_from(spec.jitter).unwrap_or(SignedDuration::MAX);
-        // A time shows with its jitter, and belongs to the range without it.
+        // The server shows a time with its jitter; the range counts it without.
         let until = self.to.saturating_add(jitter).unwrap_or(Timestamp::MAX);
         let mut before = spec.search_start(just_before.unwrap_or(self.from));
         let mut times: Option<Times> = None;
@@ -101,7 +106,8 @@ impl Range {
                         first: time,
                         last: time,
                         count: 0,
-                        // The server goes back by it to include the start.
+                        // The server goes back by this much from the start, to
+                        // include it.
                         window: BackfillWindow {
                             start: before.saturating_add(INCLUSIVE).unwrap_or(before),
                             end: *moment,
@@ -119,11 +125,11 @@ impl Range {
         }
     }
 
-    /// The times at which a spec fires in it, computed here; `None` where there
-    /// is none. No more than 100,000 are counted.
+    /// The times at which a spec fires within the range, computed here. `None`
+    /// if there are none. At most 100,000 are counted.
     ///
     /// # Errors
-    /// For people: the search takes too many steps.
+    /// A message for people: the search takes too many steps.
     pub fn times(self, spec: &Spec) -> Result<Option<Times>, String> {
         let times = self.computed(spec)?;
         Ok(times.map(|times| Times {
@@ -133,7 +139,8 @@ impl Range {
     }
 
     fn computed(self, spec: &Spec) -> Result<Option<Times>, String> {
-        // A time is found after another, and times are whole seconds.
+        // The search finds times after a given time, and times are whole
+        // seconds.
         let Ok(mut after) = self.from.checked_sub(SignedDuration::from_nanos(1)) else {
             return Ok(None);
         };
@@ -174,10 +181,10 @@ impl Range {
         }
     }
 
-    /// These times of it, if a backfill may have them.
+    /// Returns the times of the range if a backfill may start them.
     ///
     /// # Errors
-    /// For people: there is none, or there are more than `limit`.
+    /// A message for people: there are no times, or more than `limit`.
     pub fn within(self, times: Option<Times>, limit: Option<u32>) -> Result<Times, String> {
         let Self { from, to } = self;
         let times =
@@ -201,8 +208,9 @@ impl Range {
     }
 }
 
-/// The time of which `moment` is the jittered one, the one after `before`. One
-/// that is not computed here is taken as it is.
+/// The nominal time of `moment`, which includes jitter; the search for it
+/// starts after `before`. Returns `moment` itself if the computed time does not
+/// explain it.
 fn without_jitter(spec: &Spec, before: Timestamp, moment: Timestamp) -> Timestamp {
     if spec.jitter.is_zero() {
         return moment;

@@ -1,4 +1,4 @@
-//! The activity that does a pass, as Temporal calls it.
+//! The activities of the reconcile workflow, as Temporal calls them.
 
 #![expect(
     missing_docs,
@@ -16,16 +16,16 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 use super::Reconciler;
 
-/// How often a pass tells the server that it lives.
+/// Interval between the heartbeats of a pass.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// The activities of one worker process's own queue.
+/// The activities on a worker's own task queue.
 pub struct ReconcileActivities {
     reconciler: Arc<Reconciler>,
 }
 
 impl ReconcileActivities {
-    /// The activities over `reconciler`.
+    /// Creates the activities over `reconciler`.
     pub fn new(reconciler: Arc<Reconciler>) -> Self {
         Self { reconciler }
     }
@@ -33,7 +33,7 @@ impl ReconcileActivities {
 
 #[activities]
 impl ReconcileActivities {
-    /// One pass: observe, plan, apply, report.
+    /// Does one pass: observe, plan, apply, report.
     #[activity(definition = contracts::Reconcile)]
     pub async fn reconcile(
         self: Arc<Self>,
@@ -65,7 +65,7 @@ impl ReconcileActivities {
         }
     }
 
-    /// The definitions with a schedule that have these labels.
+    /// The definitions that have a schedule and these labels.
     #[expect(
         clippy::unused_async,
         reason = "an activity is asynchronous by contract"

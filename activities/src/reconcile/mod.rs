@@ -35,17 +35,18 @@ pub struct Reconciler {
     concurrency: usize,
     cache: InSyncCache,
     fingerprints: Fingerprints,
-    /// The project whose schedules ours take over from, where a definition
-    /// names no other.
+    /// The project whose schedules are adopted, for definitions that name no
+    /// other schedule to adopt.
     adopts_from: Option<Project>,
     monitor: Arc<ScheduleMonitor>,
-    /// The worker's statements after the one with this number.
+    /// Returns the worker's announcements after the one with this number.
     statements: Box<dyn Fn(u64) -> Option<Vec<Announcement>> + Send + Sync>,
-    /// Told of each full pass that was no dry run and tried every operation.
+    /// Called after each full pass that was no dry run and tried every
+    /// operation.
     on_full_pass: Box<dyn Fn(&Report) + Send + Sync>,
 }
 
-/// What a pass starts from.
+/// The basis of a pass: the desired schedules, the scope and the time.
 struct PassBasis {
     desired: BTreeMap<DefinitionId, Desired>,
     only: Option<BTreeSet<DefinitionId>>,
@@ -53,7 +54,7 @@ struct PassBasis {
 }
 
 impl Reconciler {
-    /// A reconciler with `concurrency` requests at a time.
+    /// Creates a reconciler with at most `concurrency` requests at a time.
     pub fn new(
         schedules: Schedules,
         project: Project,
@@ -75,15 +76,15 @@ impl Reconciler {
         }
     }
 
-    /// Each of ours waits for the schedule of the same definition in `project`,
-    /// while that one exists.
+    /// Makes each new schedule wait for the schedule of the same definition in
+    /// `project`, as long as that one exists.
     #[must_use]
     pub fn adopting_from(mut self, project: Option<Project>) -> Self {
         self.adopts_from = project;
         self
     }
 
-    /// Has each answer bring the worker's statements after the one with a number.
+    /// Adds the worker's announcements after a given number to each outcome.
     #[must_use]
     pub fn answering(
         mut self,
@@ -93,22 +94,22 @@ impl Reconciler {
         self
     }
 
-    /// Goes on with what was noticed by an earlier one.
+    /// Continues with the findings of an earlier reconciler's monitor.
     #[must_use]
     pub fn monitoring_with(mut self, monitor: Arc<ScheduleMonitor>) -> Self {
         self.monitor = monitor;
         self
     }
 
-    /// Marks schedules that an earlier pass could not describe: the next pass
-    /// describes each of them, whatever the list proves.
+    /// Marks schedules that an earlier pass could not describe. The next pass
+    /// describes each of them, even if the list proves it in sync.
     pub fn mark_unreadable(&self, schedules: impl IntoIterator<Item = ScheduleId>) {
         for schedule in schedules {
             self.cache.described(&schedule, false);
         }
     }
 
-    /// What a pass would do now. Writes nothing.
+    /// The plan of a pass that would start now. Writes nothing.
     pub async fn plan(&self, input: &PassInput) -> Result<(Plan, Report), RequestError> {
         let snapshot = self.source.snapshot();
         let now = Timestamp::now();
@@ -118,7 +119,8 @@ impl Reconciler {
         Ok((plan, report))
     }
 
-    /// One pass. Pass 0 is a probe: it tells just whether the revision is held.
+    /// Does one pass. Pass 0 is a probe: it only checks that the worker holds
+    /// the revision.
     pub async fn pass(
         &self,
         input: &PassInput,
@@ -229,8 +231,8 @@ impl Reconciler {
         Ok((plan, observation))
     }
 
-    /// What the definitions ask for. A fast pass asks for its own few alone,
-    /// whatever the total.
+    /// The schedules that the definitions ask for. A fast pass has only those
+    /// of its own definitions, however many the registry holds.
     fn basis(&self, snapshot: &Snapshot, input: &PassInput, now: Timestamp) -> PassBasis {
         let only: Option<BTreeSet<DefinitionId>> = input
             .only
@@ -287,7 +289,7 @@ impl Reconciler {
         }
     }
 
-    /// Logs, counts and hands on what a pass came to.
+    /// Logs the end of a pass, counts it and calls `on_full_pass`.
     fn tell(
         &self,
         input: &PassInput,
@@ -297,7 +299,8 @@ impl Reconciler {
         describes: u64,
     ) {
         let report = &done.report;
-        // A document that is invalid is the reload's to count: the pass did all it could.
+        // The reload counts invalid documents. The pass itself did all it
+        // could.
         let failed =
             !plan.problems.is_empty() || applied.is_some_and(|applied| !applied.errors.is_empty());
         let created_paused = plan

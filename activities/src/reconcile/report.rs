@@ -1,4 +1,5 @@
-//! What a pass tells: the report, and what the workflow learns beside it.
+//! The result of a pass: the report, and the updates for the reconcile
+//! workflow.
 
 use almanac_base::names::ScheduleId;
 use almanac_core::field::Field;
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use crate::metrics;
 use crate::schedules::Applied;
 
-/// What the workflow learns of a pass.
+/// The result of a pass for the reconcile workflow.
 pub(super) fn conclude(
     input: &PassInput,
     plan: &Plan,
@@ -31,7 +32,7 @@ pub(super) fn conclude(
         }
         overrides.extend(applied.overrides.clone());
     }
-    // What the workflow remembers already is no news.
+    // Only overrides that the workflow does not know yet are sent.
     overrides.retain(|id, one| input.overrides.get(id) != one.as_ref());
     if report.dry_run {
         overrides.clear();
@@ -47,7 +48,7 @@ pub(super) fn conclude(
     }
 }
 
-/// The report of a pass; without `applied`, of what it would have done.
+/// The report of a pass. Without `applied`, the report of a dry run.
 pub(super) fn report(
     input: &PassInput,
     snapshot: &Snapshot,
@@ -114,7 +115,7 @@ pub(super) fn report(
     report
 }
 
-/// The ids of a full pass, sorted.
+/// The ids in a full pass, sorted; `None` in a fast pass.
 fn ids(input: &PassInput, schedules: &[ScheduleId]) -> Option<Vec<String>> {
     input.only.is_none().then(|| {
         let mut ids: Vec<_> = schedules.iter().map(ToString::to_string).collect();
@@ -149,7 +150,7 @@ fn count(report: &mut Report, plan: &Plan, applied: Option<&Applied>) {
     counts.unreadable = plan.unreadable.len() as u64;
     let by_field = &mut report.drift.by_field;
     let mut drift = plan.drift.clone();
-    // What was found only while applying, in a race, was found too.
+    // Drift that was found while applying, in a race, counts as found too.
     for (id, fields) in applied.iter().flat_map(|applied| &applied.corrected) {
         drift.entry(id.clone()).or_default().extend(fields);
     }

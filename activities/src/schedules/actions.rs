@@ -1,4 +1,5 @@
-//! What a schedule did and did not do: its runs, and the actions it missed.
+//! The actions of a schedule: the runs that it started, and those that it
+//! missed.
 
 use std::time::Duration;
 
@@ -12,34 +13,35 @@ use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleActionResul
 
 use super::wire::decode_time;
 
-/// How long Temporal may take to tell of a run.
+/// Maximum time for Temporal to describe a run.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A run that a schedule started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Run {
-    /// When it was due.
+    /// Time at which the run was due.
     pub due: Option<Timestamp>,
-    /// When it started.
+    /// Time at which the run started.
     pub started: Option<Timestamp>,
-    /// Its workflow id.
+    /// Workflow id of the run.
     pub workflow_id: String,
-    /// Its first run's id.
+    /// Run id of the run's first execution.
     pub run_id: String,
-    /// Its status, as the schedule knows it: it may lag behind.
+    /// Status of the run as the schedule knows it; the status may lag behind.
     pub status: Option<String>,
 }
 
 impl Run {
-    /// All that the server tells of, oldest first. One scheduler lists them so; the
-    /// other lists those that go on before those that have ended.
+    /// All runs that the server reports, oldest first. One scheduler lists them
+    /// in that order; the other lists runs that have not ended before runs that
+    /// have.
     pub fn all_of(actions: &[ScheduleActionResult]) -> Vec<Self> {
         let mut runs: Vec<_> = actions.iter().map(Self::of).collect();
         runs.sort_by_key(|run| run.started);
         runs
     }
 
-    /// What the server tells of an action.
+    /// The run that the server reports for an action.
     fn of(action: &ScheduleActionResult) -> Self {
         let execution = action.start_workflow_result.clone().unwrap_or_default();
         let status = action.start_workflow_status().as_str_name();
@@ -55,24 +57,26 @@ impl Run {
         }
     }
 
-    /// Whether it goes on, as far as is known here.
+    /// Returns `true` if the run has not ended, as far as its status says.
     pub fn is_running(&self) -> bool {
         self.status.as_deref() == Some(RUNNING)
     }
 }
 
-/// What a schedule started lately.
+/// The recent runs of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runs {
     /// The last runs, oldest first.
     pub recent: Vec<Run>,
-    /// Whether one goes on: of these, or one that began before them.
+    /// `true` if a run has not ended: one of `recent`, or one that began before
+    /// them.
     pub is_busy: bool,
 }
 
 impl Runs {
-    /// Those that a schedule remembers. How they stand is asked of themselves:
-    /// it remembers how each was when it looked last, and a reset unknown to it.
+    /// The runs that the schedule remembers. The last ten have the status that
+    /// the workflow itself has. The schedule remembers the status at its last
+    /// update, and does not notice a reset.
     pub async fn asked(client: &Client, info: &ScheduleInfo) -> Self {
         let mut recent = Run::all_of(&info.recent_actions);
         let first = recent.len().saturating_sub(ASKED);
@@ -92,16 +96,17 @@ impl Runs {
 /// Actions that were due and never started, since the schedule was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 pub struct Missed {
-    /// Skipped because an earlier run went on.
+    /// Actions that were skipped because an earlier run had not ended.
     pub overlap: u64,
-    /// Due while the server could not, and longer ago than the catch-up window.
+    /// Actions that became due while the server could not start them, longer
+    /// ago than the catch-up window.
     pub catchup_window: u64,
-    /// Dropped because the buffer was full.
+    /// Actions that were dropped because the buffer was full.
     pub buffer: u64,
 }
 
 impl Missed {
-    /// The server's counters.
+    /// Reads the server's counters of a schedule.
     pub fn of(info: &ScheduleInfo) -> Self {
         let count = |value: i64| u64::try_from(value).unwrap_or_default();
         Self {
@@ -111,7 +116,7 @@ impl Missed {
         }
     }
 
-    /// All of them.
+    /// The sum of all missed actions.
     pub fn total(self) -> u64 {
         self.overlap
             .saturating_add(self.catchup_window)
@@ -120,12 +125,13 @@ impl Missed {
 }
 
 const RUNNING: &str = "running";
-/// How many runs are asked how they stand: one server remembers no more, the
-/// other all that go on.
+/// Maximum number of runs that are asked for their status. One server remembers
+/// no more runs; the other remembers all that have not ended.
 const ASKED: usize = 10;
 
-/// How a run goes or went, asked of the run itself; `None` when that cannot be
-/// known. Of a run that continued as new or was retried, its latest part counts.
+/// The status of a run, as the workflow itself has it. For a run that continued
+/// as new or was retried, the status is that of its latest execution. `None` if
+/// the status is not known.
 async fn run_status(client: &Client, workflow_id: &str) -> Option<String> {
     let rpc = RpcOptions::builder()
         .timeout(DESCRIBE_TIMEOUT)

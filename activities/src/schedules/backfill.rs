@@ -1,9 +1,9 @@
-//! Backfills of given times, exactly.
+//! Backfills of exactly the given times.
 //!
-//! Every backfill of known times goes through here: runs started by hand, and
-//! runs that make up for what a write or an adoption lost. A request whose
-//! range is the time itself starts nothing in an hour that the clock repeats,
-//! or when the schedule has jitter ([`Spec::backfill_window`] says why).
+//! Every backfill of known times uses this module: manual runs, and runs that
+//! replace those that a write or an adoption dropped. A request whose range is
+//! the time itself starts nothing in an hour that the clock repeats, or if the
+//! schedule has jitter ([`Spec::backfill_window`] explains why).
 
 use almanac_base::names::ScheduleId;
 use almanac_core::definition::OverlapPolicy;
@@ -16,9 +16,9 @@ use super::{RequestError, Schedules};
 
 impl Schedules {
     /// Starts the runs of a schedule that are due at exactly these times: one
-    /// request for each, all in one patch. `spec` is the schedule's, and the
-    /// times are its times without jitter. As with every patch, at most one at
-    /// a time for a schedule.
+    /// request for each time, all in one patch. `spec` is the spec of the
+    /// schedule, and the times are its times without jitter. As with every
+    /// patch, only one at a time may be sent for a schedule.
     pub async fn backfill_times(
         &self,
         id: &ScheduleId,
@@ -42,7 +42,8 @@ impl Schedules {
     }
 }
 
-/// The request of a range; without `overlap` the schedule's own policy holds.
+/// A backfill request for a range. Without `overlap` the policy of the schedule
+/// applies.
 pub(crate) fn backfill_request(
     window: BackfillWindow,
     overlap: Option<OverlapPolicy>,

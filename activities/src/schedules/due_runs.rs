@@ -1,10 +1,10 @@
-//! Runs that are due and not started yet, and the moments at which a schedule
-//! may be written without dropping one.
+//! Due runs, and the moments at which a schedule can be written without
+//! dropping one.
 //!
-//! A run is *due* from its nominal time, the one that its spec names, and
+//! A run is *due* from its nominal time, the time that its spec gives, and
 //! starts up to its jitter later. CHASM forgets at each write what is due and
-//! not started; the workflow-backed scheduler keeps it, unless the write
-//! changes the times (`docs/adr/0012-writes-lose-no-run.md`). But for
+//! not started. The workflow-backed scheduler keeps it, unless the write
+//! changes the times (`docs/adr/0012-writes-lose-no-run.md`). Except for
 //! [`ServerClock`], everything here decides from data; `apply`, `recovery` and
 //! `manual_runs` wait and send.
 
@@ -16,35 +16,36 @@ use tokio::time::Instant;
 
 use crate::blocking::compute;
 
-/// A run that starts within this is waited for, and so is one that should have
-/// started and is not seen yet.
+/// Time within which a start is waited for, be it ahead or past but not yet
+/// seen.
 const STARTING: SignedDuration = SignedDuration::from_millis(300);
-/// A write goes out only if no run becomes due within this.
+/// Time before a write in which no run may become due.
 const WRITE_MARGIN: SignedDuration = SignedDuration::from_millis(500);
-/// A due run that starts within this is waited for; one that starts later is
-/// started early.
+/// Maximum wait for a due run to start. A run that starts later is started
+/// early.
 const WAIT_FOR_START_LIMIT: SignedDuration = SignedDuration::from_secs(5);
-/// The server has handled a run this long after its start.
+/// Time after a start in which the server has handled the run.
 const HANDLED_AFTER: SignedDuration = SignedDuration::from_millis(50);
-/// The most runs after those that the server showed that count as due.
+/// Maximum number of runs, after those that the server showed, that count as
+/// due.
 const EXTRAPOLATED_LIMIT: usize = 100;
-/// How many times are searched for a run's nominal one.
+/// Maximum number of times that are searched for the nominal time of a run.
 const SEARCHED: usize = 5000;
 
 /// The server's implementation of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
-    /// A workflow per schedule (V1).
+    /// The workflow-backed scheduler (V1): one workflow per schedule.
     Workflow,
     /// The CHASM scheduler (V2).
     Chasm,
 }
 
 impl Backend {
-    /// The backend that made a conflict token: both count writes in eight
-    /// bytes, the workflow-backed one with the highest byte first. Any other
-    /// token counts as the workflow-backed one's, whose schedules are left to
-    /// keep their due runs themselves.
+    /// The backend that issued a conflict token. Both backends count writes in
+    /// eight bytes; the workflow-backed one puts the highest byte first. Any
+    /// other token counts as the workflow-backed one's, whose schedules keep
+    /// their due runs.
     pub fn of_token(token: &[u8]) -> Self {
         match <[u8; 8]>::try_from(token) {
             Ok(bytes) if u64::from_le_bytes(bytes) < u64::from_be_bytes(bytes) => Self::Chasm,
@@ -53,8 +54,9 @@ impl Backend {
     }
 }
 
-/// Bounds of the server's present time. The two clocks may differ: what must
-/// be over counts from the earliest, what must be ahead from the latest.
+/// Bounds of the server's present time. The clocks of the server and of this
+/// machine may differ. Use the earliest bound for what must be over, and the
+/// latest bound for what must be ahead.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerClock {
     told: Timestamp,
@@ -62,7 +64,7 @@ pub struct ServerClock {
 }
 
 impl ServerClock {
-    /// A clock of a server that said `told` at some moment before this call.
+    /// Creates a clock from a time that the server reported before this call.
     pub fn told(told: Timestamp) -> Self {
         Self {
             told,
@@ -70,7 +72,7 @@ impl ServerClock {
         }
     }
 
-    /// The bounds now.
+    /// The bounds of the server's present time.
     pub fn now(&self) -> ServerTimeBounds {
         let earliest = self.told.saturating_add(self.since.elapsed());
         let earliest = earliest.unwrap_or(self.told);
@@ -81,29 +83,29 @@ impl ServerClock {
     }
 }
 
-/// The server's present time lies between these.
+/// Two times between which the server's present time lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerTimeBounds {
-    /// It is this or later.
+    /// The present time is not earlier than this.
     pub earliest: Timestamp,
-    /// It is taken to be this or earlier.
+    /// The present time is assumed to be not later than this.
     pub latest: Timestamp,
 }
 
 /// A run of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DueRun {
-    /// The time that the spec names; the run's workflow id ends in it.
+    /// The time that the spec gives; the run's workflow id ends in it.
     pub nominal: Timestamp,
     /// The time at which the server starts it.
     pub starts: Timestamp,
-    /// The nominal time is certain. It is the earliest possible one where our
-    /// time zone data do not explain the server's.
+    /// The nominal time is certain. Otherwise it is the earliest possible one,
+    /// since this program's time zone data do not explain the server's time.
     pub is_known: bool,
 }
 
 impl DueRun {
-    /// The run for a time that the spec names.
+    /// The run for a nominal time, without jitter.
     pub(crate) fn at(nominal: Timestamp) -> Self {
         Self {
             nominal,
@@ -123,8 +125,8 @@ impl DueRun {
             return due(starts, true);
         }
         let jitter = signed(spec.jitter);
-        // The jitter ends before the next nominal time, so a run's nominal
-        // time is the last one before its start.
+        // The jitter ends before the next nominal time, so a run's nominal time
+        // is the last one before its start.
         for back in [2, 120, 7200, i64::MAX] {
             let back = SignedDuration::from_secs(back).min(jitter);
             let from = starts.saturating_sub(back).unwrap_or(Timestamp::MIN);
@@ -144,29 +146,30 @@ impl DueRun {
     }
 }
 
-/// What a write must not disturb.
+/// The runs that a write must not disturb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WriteGuard {
-    /// The write pauses. What is due and has not begun does not begin then, on
-    /// both backends; what begins in this very moment is waited for.
+    /// The write pauses the schedule. On both backends, runs that are due and
+    /// have not begun will not begin after it. Runs that begin at this very
+    /// moment are waited for.
     Starting,
-    /// The schedule goes on: what is due begins once.
+    /// The schedule is active after the write: every due run starts once.
     Due,
 }
 
-/// What to do before a write.
+/// The next step before a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WriteMoment {
-    /// Write: nothing is due.
+    /// Write now: no run is due.
     Quiet,
-    /// Describe the schedule again after this.
+    /// Wait for this time, then describe the schedule again.
     Wait(Duration),
-    /// A run is due and starts too late to wait for.
+    /// This run is due and starts too late to wait for.
     Due(DueRun),
 }
 
 impl WriteGuard {
-    /// The moment, for a schedule whose next runs start at `coming`.
+    /// The next step for a schedule whose next runs start at `coming`.
     pub(crate) fn moment(
         self,
         spec: &Spec,
@@ -200,9 +203,9 @@ impl WriteGuard {
 }
 
 /// The runs that a write at `written` may have dropped, of a schedule whose
-/// next ones were to start at `coming`. A write that took long may come behind
-/// the last of these: what was due just before it counts too. `remaining` limits
-/// them where the schedule's actions are limited.
+/// next runs were to start at `coming`. If the write came later than the last
+/// of these, the runs that were due just before the write count too.
+/// `remaining` is the number of remaining actions; it limits the result.
 pub(crate) fn at_risk(
     spec: &Spec,
     coming: &[Timestamp],

@@ -1,5 +1,7 @@
-//! The fingerprints of schedules that are just as their definitions say, each
-//! hashed once: a pass over ten thousand in sync hashes nothing.
+//! A cache of the fingerprints of desired schedules.
+//!
+//! Each is hashed once, so a pass over ten thousand schedules in sync hashes
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,18 +15,20 @@ use almanac_core::snapshot::Snapshot;
 #[derive(Debug, Default)]
 pub struct Fingerprints(Mutex<BTreeMap<DefinitionId, Known>>);
 
-/// A fingerprint, and the very definition that it is of.
+/// A fingerprint with the definition that it was computed for.
 type Known = (Arc<Definition>, Fingerprint);
 
 impl Fingerprints {
-    /// The fingerprint of `desired`, which comes of a definition of `snapshot`.
+    /// The fingerprint of `desired`, which comes from a definition in
+    /// `snapshot`.
     pub(super) fn of(&self, desired: &Desired, snapshot: &Snapshot) -> Fingerprint {
         let Some(loaded) = snapshot.definitions.get(&desired.definition) else {
             return desired.fingerprint();
         };
         let mut all = self.lock();
         match all.get(&desired.definition) {
-            // The same piece of memory: nothing about it can be another.
+            // The definition is the same object in memory, so it has not
+            // changed.
             Some((known, fingerprint)) if Arc::ptr_eq(known, &loaded.definition) => {
                 fingerprint.clone()
             }
@@ -37,7 +41,7 @@ impl Fingerprints {
         }
     }
 
-    /// Forgets the definitions that `snapshot` does not serve.
+    /// Removes the definitions that `snapshot` does not have.
     pub(super) fn retain(&self, snapshot: &Snapshot) {
         let is_served = |id: &DefinitionId| snapshot.definitions.contains_key(id);
         self.lock().retain(|id, _| is_served(id));

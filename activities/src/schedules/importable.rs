@@ -1,4 +1,5 @@
-//! Schedules of any owner, read as far as a definition can say them.
+//! Any schedule, managed or not, in the form in which a definition can express
+//! it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -30,26 +31,28 @@ const ENCODING: &str = "encoding";
 /// The metadata key of a search attribute's type.
 const TYPE: &str = "type";
 
-/// A schedule, whoever made it.
+/// A schedule of any owner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportableSchedule {
-    /// Its id.
+    /// Id of the schedule.
     pub id: ScheduleId,
-    /// The Almanac project that it belongs to, and its definition there.
+    /// The Almanac project that the schedule belongs to, and its definition
+    /// there.
     pub owner: Option<OwnerMemo>,
-    /// Its values, normalised.
+    /// The schedule's values, normalised.
     pub values: ScheduleValues,
-    /// Its own note, also while it is paused for one of ours.
+    /// The schedule's own note, without an adoption note before it.
     pub note: String,
-    /// It is paused for one of ours that takes over.
+    /// `true` if the schedule is paused because another schedule takes over
+    /// from it.
     pub being_adopted: bool,
-    /// How many actions are left, where they are limited.
+    /// Number of remaining actions; `None` if the actions are not limited.
     pub remaining_actions: Option<u64>,
-    /// How many of its runs go on.
+    /// Number of runs of the schedule that have not ended.
     pub running: usize,
-    /// How many runs wait for these.
+    /// Number of runs in the schedule's buffer.
     pub buffered: u64,
-    /// What no definition can say.
+    /// Messages for the parts that no definition can express.
     pub losses: Vec<String>,
 }
 
@@ -65,7 +68,7 @@ impl ImportableSchedule {
             memo.keys().filter(|key| !ours(key)),
         );
         let attributes = response.search_attributes.unwrap_or_default();
-        // The server sets attributes of its own, which are nobody's loss.
+        // Attributes that the server sets itself need no definition.
         let attributes = attributes.indexed_fields;
         losses.keys(
             "the search attributes of the schedule itself",
@@ -110,17 +113,18 @@ impl ImportableSchedule {
         }
     }
 
-    /// The Almanac project that it belongs to.
+    /// The Almanac project that the schedule belongs to.
     pub fn project(&self) -> Option<&Project> {
         self.owner.as_ref().map(|owner| &owner.project)
     }
 }
 
-/// The parts of a schedule that no definition can say, for people.
+/// The parts of a schedule that no definition can express, as messages for
+/// people.
 ///
-/// Each message of the server is taken apart by all of its fields, so that a
-/// field that a later release of Temporal adds does not compile until it is
-/// decided here whether a definition can say it.
+/// The code destructures each server message with all of its fields. A field
+/// that a later release of Temporal adds does not compile until someone decides
+/// here if a definition can express it.
 #[derive(Debug, Default)]
 struct Losses(Vec<String>);
 
@@ -176,7 +180,8 @@ impl Losses {
         if !timezone_data.is_empty() {
             self.add("a time zone given by its data, not by its name");
         }
-        // The server rewrites these to structured calendars when it takes them.
+        // The server rewrites these to structured calendars when it accepts
+        // them.
         if !(cron_string.is_empty() && calendar.is_empty() && exclude_calendar.is_empty()) {
             self.add("crons or calendars in the form that they were given");
         }
@@ -236,10 +241,11 @@ impl Losses {
         }
     }
 
-    /// `managed`: an Almanac project's, whose memo stands beside the workflow's own.
+    /// Adds the losses of an action. `managed`: the schedule belongs to an
+    /// Almanac project, whose memo stands beside the workflow's own.
     fn action(&mut self, started: NewWorkflowExecutionInfo, managed: bool) {
         let NewWorkflowExecutionInfo {
-            // Runs are named after the definition, which is remarked.
+            // Runs are named after the definition, which is reported elsewhere.
             workflow_id: _,
             workflow_type,
             task_queue,
@@ -356,8 +362,9 @@ impl Losses {
         }
     }
 
-    /// Adds what is lost of a payload whose metadata may have the keys `known`;
-    /// true when it is JSON that a definition can hold, exactly or rounded.
+    /// Adds the losses of a payload whose metadata may have the keys `known`.
+    /// Returns `true` if the payload is JSON that a definition can hold,
+    /// exactly or rounded.
     fn payload(&mut self, what: &str, payload: &Payload, known: &[&str]) -> bool {
         let Payload {
             metadata,
@@ -398,7 +405,7 @@ impl Losses {
     }
 }
 
-/// The entries of a message's map in the order of their keys.
+/// The entries of a map, in the order of their keys.
 fn sorted<T>(map: HashMap<String, T>) -> BTreeMap<String, T> {
     map.into_iter().collect()
 }

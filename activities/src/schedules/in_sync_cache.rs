@@ -1,6 +1,7 @@
-//! What this process has described and found in need of nothing: as long as a
-//! schedule's list entry does not change, it is not described again before
-//! its turn in the resync.
+//! The schedules that this worker has described and found in sync.
+//!
+//! As long as the list entry of such a schedule does not change, the schedule
+//! is not described again before its turn in the resync.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use almanac_base::names::ScheduleId;
 use almanac_core::plan::InSync;
 
-/// Described schedules that needed nothing, and when each was last described.
+/// The schedules in sync, and the time at which each was last described.
 #[derive(Debug, Default)]
 pub struct InSyncCache {
     state: Mutex<State>,
@@ -19,7 +20,7 @@ pub struct InSyncCache {
 struct State {
     settled: BTreeMap<ScheduleId, Entry>,
     described_at: BTreeMap<ScheduleId, Instant>,
-    /// Those whose last description failed.
+    /// Schedules whose last description failed.
     unreadable: BTreeSet<ScheduleId>,
     last_share: Option<Instant>,
     credit: f64,
@@ -33,15 +34,15 @@ struct Entry {
 }
 
 impl InSyncCache {
-    /// What was found of a schedule whose entry and expectation are still
-    /// these, by their digests.
+    /// The finding for a schedule, if the digests of its list entry and of its
+    /// expectation are unchanged.
     pub(super) fn get(&self, id: &ScheduleId, listed: u64, expected: u64) -> Option<InSync> {
         let state = self.lock();
         let entry = state.settled.get(id)?;
         (entry.listed == listed && entry.expected == expected).then(|| entry.settled.clone())
     }
 
-    /// Remembers a schedule that was described and needs nothing.
+    /// Adds a schedule that was described and is in sync.
     pub(super) fn put(&self, id: &ScheduleId, listed: u64, expected: u64, settled: InSync) {
         self.lock().settled.insert(
             id.clone(),
@@ -53,7 +54,8 @@ impl InSyncCache {
         );
     }
 
-    /// Remembers that a schedule was described just now, or could not be.
+    /// Records that a schedule was described now, or that its description
+    /// failed.
     pub(crate) fn described(&self, id: &ScheduleId, readable: bool) {
         let mut state = self.lock();
         state.described_at.insert(id.clone(), Instant::now());
@@ -64,14 +66,14 @@ impl InSyncCache {
         }
     }
 
-    /// Whether the last description of a schedule failed. It is described by
-    /// each pass until it succeeds, whatever the list proves, so that each
-    /// report names it.
+    /// Returns `true` if the last description of a schedule failed. Each pass
+    /// describes such a schedule until that succeeds, even if the list proves
+    /// it in sync, so that each report names it.
     pub(super) fn is_unreadable(&self, id: &ScheduleId) -> bool {
         self.lock().unreadable.contains(id)
     }
 
-    /// Forgets all but `known` schedules.
+    /// Removes all schedules that are not in `known`.
     pub(super) fn retain(&self, known: &BTreeSet<&ScheduleId>) {
         let mut state = self.lock();
         state.settled.retain(|id, _| known.contains(id));
@@ -79,10 +81,10 @@ impl InSyncCache {
         state.unreadable.retain(|id| known.contains(id));
     }
 
-    /// The schedules whose turn it is in the resync, of those in `known`: so
-    /// many that each comes round once within `interval`, the longest
-    /// undescribed first, but no more than `rate` (requests a second) leaves
-    /// room for.
+    /// The schedules in `known` whose turn it is in the resync, those that were
+    /// described longest ago first. Their number is such that each schedule has
+    /// a turn within `interval`. It is limited to half the requests that `rate`
+    /// (requests per second) allows.
     pub(super) fn due(
         &self,
         known: &BTreeSet<&ScheduleId>,

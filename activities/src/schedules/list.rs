@@ -1,4 +1,4 @@
-//! Entries of the server's list of schedules, and what they prove.
+//! Entries of the server's list of schedules, and the facts that they prove.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -12,34 +12,37 @@ use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, 
 use super::wire::decode_time;
 use super::{Run, wire};
 
-/// The server cuts each repeated field of a listed spec to this many.
+/// Number of entries to which the server cuts each repeated field of a listed
+/// spec.
 const SPEC_CUT: usize = 10;
 
-/// One schedule as the list shows it.
+/// A schedule as the list shows it.
 #[derive(Debug, Clone)]
 pub struct ListEntry {
-    /// Its id.
+    /// Id of the schedule.
     pub schedule: ScheduleId,
-    /// The definition of ours it belongs to; `None` when it is foreign.
+    /// The project's definition that the schedule belongs to; `None` if the
+    /// schedule is unmanaged.
     pub owner: Option<DefinitionId>,
-    /// Its note.
+    /// The schedule's note.
     pub note: String,
-    /// Its paused flag.
+    /// The schedule is paused.
     pub paused: bool,
-    /// The type of the workflow it starts.
+    /// Type of the workflow that the schedule starts.
     pub workflow_type: String,
-    /// Its spec, perhaps cut.
+    /// The schedule's spec; the server may have cut it.
     pub spec: Spec,
-    /// When it will fire next.
+    /// The next times at which the schedule fires.
     pub next: Vec<Timestamp>,
-    /// The last run that it started.
+    /// The last run that the schedule started.
     pub last: Option<Run>,
-    /// Whether a run goes on, as far as the schedule knows.
+    /// `true` if a run has not ended, as far as the schedule knows.
     pub is_busy: bool,
 }
 
 impl ListEntry {
-    /// Reads an entry. One that cannot be decoded is foreign, and ends nothing.
+    /// Reads an entry. An entry whose memo cannot be decoded counts as
+    /// unmanaged; the list continues.
     pub fn of(project: &Project, entry: ScheduleListEntry) -> Self {
         let schedule = ScheduleId::from_server(entry.schedule_id);
         let owner = wire::owner_of(project, &schedule, entry.memo.as_ref());
@@ -66,7 +69,7 @@ impl ListEntry {
         }
     }
 
-    /// Whether this entry proves its schedule in sync.
+    /// Returns `true` if this entry proves its schedule in sync.
     pub fn proves(&self, expected: &Expectation) -> bool {
         Note::read(&self.note).proves(&expected.fingerprint)
             && self.paused == expected.paused
@@ -75,7 +78,7 @@ impl ListEntry {
             && !(expected.limited && !self.paused && self.next.is_empty())
     }
 
-    /// A digest of all that does not change by itself.
+    /// A digest of the parts that do not change while the schedule merely runs.
     pub fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.owner.hash(&mut hasher);
@@ -87,7 +90,7 @@ impl ListEntry {
         hasher.finish()
     }
 
-    /// Whether the server may have cut the spec.
+    /// Returns `true` if the server may have cut the spec.
     pub(super) fn is_cut(&self) -> bool {
         let spec = &self.spec;
         let longest = spec.calendars.len().max(spec.exclude.len());

@@ -1,4 +1,4 @@
-//! Schedules on the server: requests, what they mean, observing and applying.
+//! Schedules on the server: the requests, the messages, observing and applying.
 
 mod actions;
 mod adopt;

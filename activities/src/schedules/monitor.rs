@@ -1,16 +1,18 @@
-//! What passes notice beside differences: schedules that should have fired and
-//! did not, and actions that the server counts as missed.
+//! Findings of the passes besides drift: overdue schedules and missed actions.
 //!
-//! Costs no request. What is due next is the server's word in the list,
-//! remembered: a server that misses a time goes on to the next one, and one
-//! that has stopped serving a schedule says nothing new. Where it said nothing
-//! of the time in question, the schedule's times are computed, and count only
-//! if the server's next times agree with the computation. What does not show
-//! in a list, the counters and the time of the last change, is taken from
-//! descriptions that are made anyway.
+//! An overdue schedule should have fired and did not. The server counts missed
+//! actions.
 //!
-//! Time zones of which the server has other data are noticed too. Each zone
-//! costs one request an hour, whatever the number of its schedules.
+//! The monitor sends no request for this. It remembers the next times that the
+//! server gave in the list. A server that misses a time continues with the next
+//! one, and a server that has stopped serving a schedule gives no new times. If
+//! the server did not give the time in question, the schedule's times are
+//! computed. They count only if the server's next times agree with the
+//! computation. The list does not show the counters and the time of the last
+//! change. They come from descriptions that are made anyway.
+//!
+//! The monitor also finds time zones for which the server has other data. Each
+//! zone costs one request per hour, however many schedules are in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,17 +31,17 @@ use super::wire::decode_time;
 use super::{ListEntry, Missed, Run, Schedules};
 use crate::metrics;
 
-/// What one process has noticed, pass after pass.
+/// The findings of one worker, over its passes.
 #[derive(Debug)]
 pub struct ScheduleMonitor {
     began: Timestamp,
     state: Mutex<BTreeMap<ScheduleId, MonitoredSchedule>>,
     zones: Mutex<BTreeMap<String, MonitoredZone>>,
-    /// Number of the last full pass of this process; 0 until there has been one.
+    /// Number of the last full pass of this worker; 0 until there has been one.
     last_pass: AtomicU64,
 }
 
-/// A time zone that schedules are in.
+/// A time zone that schedules use.
 #[derive(Debug, Default)]
 struct MonitoredZone {
     checked: Timestamp,
@@ -47,37 +49,40 @@ struct MonitoredZone {
     is_logged: bool,
 }
 
-/// How often a zone's data are compared with the server's.
+/// Interval between two comparisons of a zone's data with the server's.
 const ZONE_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
-/// How many zones are compared in one pass; the others wait for the next.
+/// Maximum number of zones that one pass compares; the others wait for the
+/// next.
 const ZONES_IN_A_PASS: usize = 20;
 
-/// What a schedule should be doing.
+/// The runs that are expected of a schedule.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ExpectedRuns<'a> {
-    /// Its times.
+    /// The times of the schedule.
     pub(super) spec: &'a Spec,
-    /// What it does while a run goes on.
+    /// The schedule's overlap policy.
     pub(super) overlap: OverlapPolicy,
-    /// Its actions are limited.
+    /// The schedule's actions are limited.
     pub(super) is_limited: bool,
 }
 
 #[derive(Debug, Default)]
 struct MonitoredSchedule {
-    /// Digest of the list entry: what begins anew when somebody changes it.
-    /// `None`: not listed since it was written or described.
+    /// Digest of the list entry; when it changes, the expectation starts anew.
+    /// `None` if the schedule was not listed yet, or not since it was written.
     digest: Option<u64>,
-    /// Nothing that was due up to here is expected any more.
+    /// Time from which runs are expected; earlier ones are not expected any
+    /// more.
     since: Option<Timestamp>,
-    /// The first time after that, once computed; the end of time when there is none.
+    /// The first due time after `since`, once computed; the end of time if
+    /// there is none.
     due: Option<Timestamp>,
-    /// The server said so itself; else it was computed.
+    /// `true` if the server gave `due` itself; otherwise it was computed.
     is_from_server: bool,
     is_overdue: bool,
-    /// All that were missed, when that was last seen.
+    /// Number of all missed actions at the last description.
     missed: Option<u64>,
-    /// Fields found different, and left so.
+    /// Fields with drift that was left in place.
     drift: BTreeSet<Field>,
 }
 
@@ -93,8 +98,9 @@ impl Default for ScheduleMonitor {
 }
 
 impl ScheduleMonitor {
-    /// Takes a list entry in. Nothing is expected of a schedule before it was
-    /// first seen as it is: it may have been paused until then.
+    /// Records a list entry. No run is expected before the first time that the
+    /// schedule was listed in this state, since it may have been paused until
+    /// then.
     pub(super) fn listed(
         &self,
         entry: &ListEntry,
@@ -140,7 +146,7 @@ impl ScheduleMonitor {
         monitored.is_overdue = is_late;
     }
 
-    /// Takes in that a pass wrote a schedule: from now on it is as it is wanted.
+    /// Records that a pass wrote a schedule: runs are expected from now on.
     pub(crate) fn written(&self, id: &ScheduleId, now: Timestamp) {
         let mut state = self.lock();
         let monitored = state.entry(id.clone()).or_default();
@@ -149,16 +155,18 @@ impl ScheduleMonitor {
         monitored.due = None;
     }
 
-    /// Takes a description in.
+    /// Records a description.
     pub(super) fn described(&self, live: &Live, info: &ScheduleInfo) {
         let mut state = self.lock();
         let monitored = state.entry(live.schedule.clone()).or_default();
         let total = Missed::of(info).total();
-        // What was missed before this process began has been told before.
+        // Actions that were missed before this worker began were counted
+        // before.
         let created = info.create_time.as_ref().and_then(decode_time);
         let is_new = created.is_some_and(|created| created >= self.began);
         let before = monitored.missed.unwrap_or(if is_new { 0 } else { total });
-        // Fewer than before: it was deleted and made anew.
+        // A lower count than before: the schedule was deleted and created
+        // again.
         metrics::missed(total.checked_sub(before).unwrap_or(total));
         monitored.missed = Some(total);
         if let (Some(since), Some(changed)) = (monitored.since, last_change(live))
@@ -169,20 +177,20 @@ impl ScheduleMonitor {
         }
     }
 
-    /// Takes in which fields were found different, and are left so.
+    /// Records the fields with drift that was left in place.
     pub(super) fn drifted(&self, id: &ScheduleId, drift: BTreeSet<Field>) {
         self.lock().entry(id.clone()).or_default().drift = drift;
     }
 
-    /// Fields that the last description found different and that were left so;
-    /// `None` for a schedule that no pass of this process has seen.
+    /// The fields with drift that was left in place, at the last description.
+    /// `None` for a schedule that no pass of this worker has seen.
     pub fn drift(&self, id: &ScheduleId) -> Option<BTreeSet<Field>> {
         let state = self.lock();
         state.get(id).map(|monitored| monitored.drift.clone())
     }
 
-    /// Of the zones of these schedules those that were not compared within the
-    /// hour, each with a schedule in it.
+    /// The zones of these schedules that were not compared within the last
+    /// hour, each with a schedule that uses it.
     pub(super) fn zones_to_compare(
         &self,
         entries: &[ListEntry],
@@ -210,7 +218,8 @@ impl ScheduleMonitor {
             .collect()
     }
 
-    /// Takes in how the server's data of a zone compare with this program's.
+    /// Records the comparison of the server's data of a zone with this
+    /// program's.
     pub(super) fn zone_compared(
         &self,
         timezone: &str,
@@ -224,20 +233,21 @@ impl ScheduleMonitor {
         zone.difference = difference;
     }
 
-    /// Takes in that a zone could not be compared now.
+    /// Records that a zone could not be compared now.
     pub(super) fn zone_not_compared(&self, timezone: &str, now: Timestamp) {
         let mut zones = self.lock_zones();
         zones.entry(timezone.to_owned()).or_default().checked = now;
     }
 
-    /// The time zones of which the server has other data, by what was last compared.
+    /// The time zones for which the server had other data at the last
+    /// comparison.
     pub fn zone_differences(&self) -> Vec<ZoneDifference> {
         let zones = self.lock_zones();
         let differences = zones.values().filter_map(|zone| zone.difference.clone());
         differences.collect()
     }
 
-    /// Logs each time zone of which the server has other data, once.
+    /// Logs each time zone for which the server has other data, once.
     pub(crate) fn log_zone_differences(&self) {
         for zone in self.lock_zones().values_mut() {
             let Some(difference) = zone.difference.as_ref().filter(|_| !zone.is_logged) else {
@@ -252,24 +262,24 @@ impl ScheduleMonitor {
         }
     }
 
-    /// Forgets all but `known` schedules.
+    /// Removes all schedules that are not in `known`.
     pub(super) fn retain(&self, known: &BTreeSet<&ScheduleId>) {
         self.lock().retain(|id, _| known.contains(id));
     }
 
-    /// Takes in that a full pass with this number has ended in this process.
+    /// Records that this worker has ended the full pass with this number.
     pub(crate) fn passed(&self, pass: u64) {
         self.last_pass.store(pass, Ordering::Relaxed);
     }
 
-    /// Returns `true` if this process did the full pass with this number, or a later
-    /// one: what it noticed is up to date.
+    /// Returns `true` if this worker did the full pass with this number, or a
+    /// later one. Its findings are then up to date.
     pub fn is_current(&self, last_pass: u64) -> bool {
         let own = self.last_pass.load(Ordering::Relaxed);
         own > 0 && own >= last_pass
     }
 
-    /// Whether a schedule was overdue in the last pass of this process.
+    /// The overdue state of a schedule in the last pass of this worker.
     pub fn overdue(&self, id: &ScheduleId) -> Overdue {
         let state = self.lock();
         match state.get(id) {
@@ -279,7 +289,7 @@ impl ScheduleMonitor {
         }
     }
 
-    /// How many schedules the last pass found overdue.
+    /// Number of schedules that the last pass found overdue.
     pub fn overdue_count(&self) -> u64 {
         let state = self.lock();
         state
@@ -297,8 +307,8 @@ impl ScheduleMonitor {
     }
 }
 
-/// The first time after `since` by which something has to start, and whether
-/// the server said it itself.
+/// The first time after `since` by which a run must start, and `true` if the
+/// server gave that time itself.
 fn next_due(
     spec: &Spec,
     from_server: &[Timestamp],
@@ -306,12 +316,13 @@ fn next_due(
     now: Timestamp,
 ) -> (Timestamp, bool) {
     let from_server = from_server.iter().copied().find(|time| *time > since);
-    // A time that takes long to find is none: nothing is expected then.
+    // A time that takes too long to find counts as no time: no run is expected
+    // then.
     let budget = &mut Budget::of(QUICK_STEPS);
     let computed = spec.times_after_within(since, 1, budget).times;
     let computed = computed.first().copied();
     match (from_server, computed) {
-        // What was due before now is nothing that the server says any more.
+        // The server does not list times before now any more.
         (Some(from_server), Some(computed)) if computed < from_server && computed <= now => {
             (computed, false)
         }
@@ -320,19 +331,19 @@ fn next_due(
     }
 }
 
-/// Whether the server's next times are those that are computed here.
+/// Returns `true` if the server's next times are those that are computed here.
 fn agrees(spec: &Spec, from_server: &[Timestamp], now: Timestamp) -> bool {
     spec.zone_difference(now, from_server).is_none()
 }
 
-/// Whether a run of a schedule was due and has not started.
+/// The result of a check for a run that was due and has not started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overdue {
-    /// That could not be checked.
+    /// The schedule could not be checked.
     NotChecked,
     /// Every run that was due has started.
     No,
-    /// The run that was due at this time has not.
+    /// The run that was due at this time has not started.
     Since(Timestamp),
 }
 
@@ -342,8 +353,8 @@ impl From<Option<Timestamp>> for Overdue {
     }
 }
 
-/// Checks whether a described schedule is overdue, by the server's own times.
-/// `last` is its last run; `is_busy` is `true` if a run of it has not ended.
+/// Checks if a described schedule is overdue, by the server's own times. `last`
+/// is its last run. `is_busy` is `true` if a run of it has not ended.
 pub async fn check_overdue(
     schedules: &Schedules,
     live: &Live,
@@ -371,8 +382,8 @@ pub async fn check_overdue(
     due.into()
 }
 
-/// When the schedule became what it is, where that is known: a pause and its
-/// end by hand replace the note, and leave no time behind.
+/// Time of the last change of the schedule. `None` if it is not known: a manual
+/// pause and its end replace the note and leave no time behind.
 fn last_change(live: &Live) -> Option<Timestamp> {
     live.updated_at
         .filter(|_| Note::read(&live.note).is_marked())

@@ -1,8 +1,11 @@
-//! Observing: the list first, and a description of just those schedules that
-//! it does not prove in sync.
+//! Observes the schedules of a project.
 //!
-//! A schedule that cannot be described is an observation of its own, and ends
-//! nothing. A server that is away, or has no such namespace, ends the pass.
+//! A pass lists them, and describes only those that the list does not prove in
+//! sync.
+//!
+//! A schedule that cannot be described is recorded as unreadable, and the pass
+//! continues. A server that is away, or a namespace that does not exist, ends
+//! the pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,64 +26,66 @@ use super::monitor::ExpectedRuns;
 use super::wire::{self, Described};
 use super::{Fingerprints, InSyncCache, ListEntry, RequestError, ScheduleMonitor, Schedules};
 
-/// Looks at the server's schedules for a plan.
+/// Observes the server's schedules for a plan.
 #[derive(Debug)]
 pub struct Observer<'a> {
-    /// The requests.
+    /// The client for requests.
     pub schedules: &'a Schedules,
-    /// The project.
+    /// The project of the schedules.
     pub project: &'a Project,
-    /// What this process knows from earlier.
+    /// The schedules that earlier passes of this worker found in sync.
     pub cache: &'a InSyncCache,
-    /// What it hashed earlier.
+    /// The fingerprints that this worker has hashed.
     pub fingerprints: &'a Fingerprints,
-    /// What it noticed earlier.
+    /// The findings of earlier passes of this worker.
     pub monitor: &'a ScheduleMonitor,
-    /// How many schedules are described at a time.
+    /// Maximum number of schedules that are described at a time.
     pub concurrency: usize,
 }
 
-/// How long a pass waits for the times by which a zone is compared.
+/// Maximum wait for the times by which a zone is compared.
 const ZONE_LIMIT: Duration = Duration::from_secs(3);
 
-/// How closely to look.
+/// The extent of an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Describe what the list does not prove in sync, and a rolling share of
-    /// the rest, so that each comes round once within this time.
+    /// Describes the schedules that the list does not prove in sync. Also
+    /// describes a rolling share of the others, so that each has a turn within
+    /// this time.
     ListFirst(Duration),
-    /// Describe everything: the reference that the other way is tested against.
+    /// Describes all schedules. The other variant is tested against this one.
     DescribeAll,
 }
 
-/// What was seen.
+/// The result of an observation.
 #[derive(Debug, Default)]
 pub struct Observation {
-    /// The schedules, for the plan.
+    /// The observed schedules, for the plan.
     pub observed: Observed,
-    /// Those of them that were described and may be written: the body and the
+    /// The described schedules that may be written, each with the body and the
     /// token that an update starts from.
     pub described: BTreeMap<ScheduleId, Described>,
-    /// How many were described.
+    /// Number of descriptions.
     pub describes: u64,
 }
 
-/// The fewest requests in a row without service that show the server away.
+/// Minimum number of consecutive requests without an answer after which the
+/// server counts as away.
 const AWAY_AFTER: usize = 20;
 
-/// One schedule of ours to describe.
+/// A schedule that has to be described.
 struct Suspect {
     schedule: ScheduleId,
     /// The definition that its listed memo names, or that asks for it.
     definition: DefinitionId,
-    /// As the list shows it, where it was listed.
+    /// The workflow type in the list; `None` if the schedule was not listed.
     listed_type: Option<String>,
-    /// Digests of its list entry and of its expectation, for the cache.
+    /// Digests of the list entry and of the expectation, for the cache.
     digests: Option<(u64, u64)>,
 }
 
 impl Observer<'_> {
-    /// Looks at everything of the project.
+    /// Observes all schedules of the project.
     pub async fn observe(
         &self,
         snapshot: &Snapshot,
@@ -124,7 +129,7 @@ impl Observer<'_> {
                 listed_type: Some(entry.workflow_type.clone()),
                 digests,
             };
-            // Neither of two entries is known to be the present one.
+            // It is not known which of two entries is the present one.
             if twice.contains(&entry.schedule) {
                 if suspected.insert(&entry.schedule) {
                     suspects.push(suspect(None));
@@ -151,7 +156,8 @@ impl Observer<'_> {
                 is_limited: expected.limited,
             };
             self.monitor.listed(entry, digests.0, doing, policy.now);
-            // What an operator asks for is no expectation yet: no list proves it.
+            // An operator's request is not part of the expectation, so no list
+            // proves it done.
             let closely = depth == Depth::DescribeAll
                 || due.contains(&entry.schedule)
                 || self.cache.is_unreadable(&entry.schedule)
@@ -172,7 +178,7 @@ impl Observer<'_> {
     }
 
     /// Compares the server's time zone data with this program's: one request
-    /// for each zone, within the hour. A pass does not depend on the answers.
+    /// per zone and hour. A pass does not depend on the answers.
     async fn compare_zones(&self, entries: &[ListEntry]) {
         let now = Timestamp::now();
         let compared = stream::iter(self.monitor.zones_to_compare(entries, now))
@@ -193,8 +199,8 @@ impl Observer<'_> {
         }
     }
 
-    /// Looks for the foreign schedules that ones of ours, not made yet, are to
-    /// take over from.
+    /// Observes the schedules that new schedules of this project are to take
+    /// over from, before the new ones are created.
     async fn look_for_foreign(
         &self,
         desired: impl Iterator<Item = &Desired>,
@@ -220,7 +226,8 @@ impl Observer<'_> {
             match service.judge(response)? {
                 Ok(one) if wire::owner_of(self.project, &from, one.memo.as_ref()).is_some() => {}
                 Err(RequestError::NotFound) => {}
-                // Ours is not made before this is known: both could run.
+                // The new schedule is not created until this is known, since
+                // both could run.
                 Err(error @ RequestError::Unavailable(_)) => {
                     let unreadable = Unreadable {
                         definition,
@@ -231,7 +238,7 @@ impl Observer<'_> {
                         .observed
                         .insert(ours, KnownSchedule::Unreadable(unreadable));
                 }
-                // One that cannot be read may fire all the same.
+                // An old schedule that cannot be read may still fire.
                 Ok(_) | Err(_) => {
                     observation.observed.insert(from, KnownSchedule::Unmanaged);
                 }
@@ -240,8 +247,8 @@ impl Observer<'_> {
         self.check_service(&service).await
     }
 
-    /// Ends the pass where requests were not served, and the server does not
-    /// answer another one either.
+    /// Ends the pass if requests were not served and the server does not answer
+    /// another request either.
     async fn check_service(&self, service: &Service) -> Result<(), RequestError> {
         if service.unserved == 0 {
             return Ok(());
@@ -249,7 +256,7 @@ impl Observer<'_> {
         self.schedules.check_service().await
     }
 
-    /// Looks at just these definitions' schedules.
+    /// Observes only the schedules of these definitions.
     pub async fn observe_only(
         &self,
         only: &BTreeSet<DefinitionId>,
@@ -273,10 +280,10 @@ impl Observer<'_> {
         Ok(observation)
     }
 
-    /// What is known without a description: what an earlier one showed, if
-    /// the entry has not changed since, or else the list's proof. The earlier
-    /// description comes first, since it may have shown drift that the list
-    /// does not tell and that is only to be reported.
+    /// The finding without a description: an earlier description if the entry
+    /// has not changed since, else the list's proof. The earlier description
+    /// comes first. It may have shown drift that the list does not show and
+    /// that is only to be reported.
     fn settled(
         &self,
         entry: &ListEntry,
@@ -315,7 +322,8 @@ impl Observer<'_> {
             let readable = matches!(response, Ok(_) | Err(RequestError::NotFound));
             self.cache.described(&suspect.schedule, readable);
             match response {
-                // The list is behind; there is no such schedule any more.
+                // The list is out of date: the schedule does not exist any
+                // more.
                 Err(RequestError::NotFound) => {}
                 Err(error) => {
                     let unreadable = Unreadable {
@@ -342,8 +350,8 @@ impl Observer<'_> {
         self.check_service(&service).await
     }
 
-    /// Takes a description in. One that needs nothing is let go at once: ten
-    /// thousand bodies need not be held.
+    /// Records a description. The body of a schedule in sync is dropped
+    /// immediately, so that ten thousand bodies are not held in memory.
     fn take(
         &self,
         suspect: Suspect,
@@ -399,9 +407,10 @@ impl Observation {
     }
 }
 
-/// Whether a schedule without a desired one is known to stay without a look
-/// at it: its document fails, or orphans are kept and none can be a new one's
-/// former name.
+/// Returns a test for schedules without a desired one: `true` if the schedule
+/// stays, so that no description is needed. That is the case if its document
+/// fails. It is also the case if orphans are kept and no new schedule can be
+/// its renamed successor.
 fn ids_left_alone<'a>(
     snapshot: &'a Snapshot,
     policy: &Policy<'_>,
@@ -412,8 +421,8 @@ fn ids_left_alone<'a>(
     move |id| keep || protected.contains(id)
 }
 
-/// Ids that a list names more than once, as it may while the server moves a
-/// schedule from one scheduler to the other.
+/// Ids that a list names more than once. That may happen while the server moves
+/// a schedule from one scheduler to the other.
 fn listed_twice(entries: &[ListEntry]) -> BTreeSet<&ScheduleId> {
     let mut listed = BTreeSet::new();
     let again = entries
@@ -422,12 +431,13 @@ fn listed_twice(entries: &[ListEntry]) -> BTreeSet<&ScheduleId> {
     again.map(|entry| &entry.schedule).collect()
 }
 
-/// Tells a schedule that is not served from a server that serves nothing.
+/// Distinguishes a schedule that is not served from a server that serves
+/// nothing.
 #[derive(Debug)]
 struct Service {
-    /// Requests in a row that were not served.
+    /// Number of consecutive requests that were not served.
     streak: usize,
-    /// All that were not served.
+    /// Number of all requests that were not served.
     unserved: usize,
     limit: usize,
 }
@@ -441,8 +451,8 @@ impl Service {
         }
     }
 
-    /// The result of one request; an error where the server is away or the
-    /// namespace does not exist, which is the same for every schedule.
+    /// Returns the result of one request, or an error if the server is away or
+    /// the namespace does not exist, which affects every schedule.
     fn judge<T>(
         &mut self,
         result: Result<T, RequestError>,

@@ -1,4 +1,4 @@
-//! A permit for one of the operations that a pass runs at a time.
+//! Permits that limit the number of concurrent operations of a pass.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(crate) struct OperationPermit<'a> {
 }
 
 impl<'a> OperationPermit<'a> {
-    /// Waits for a free slot.
+    /// Waits for a free permit.
     pub(super) async fn take(permits: &'a Semaphore) -> Self {
         Self {
             permits: Some(permits),
@@ -19,7 +19,7 @@ impl<'a> OperationPermit<'a> {
         }
     }
 
-    /// The slot of an operation outside of a pass: it takes none from others.
+    /// A permit for an operation outside of a pass, which is not limited.
     pub(crate) fn unlimited() -> Self {
         Self {
             permits: None,

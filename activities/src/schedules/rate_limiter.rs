@@ -1,21 +1,25 @@
-//! The pace of requests: as fast as the server answers, halved when it says
-//! that its limits are reached, and recovering slowly.
+//! The rate of requests to one server.
+//!
+//! The rate is unlimited, or capped, until the server says that its limits are
+//! reached. Each such refusal halves the rate, which then recovers slowly.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// The slowest pace, in requests a second.
+/// Minimum rate, in requests per second.
 const SLOWEST: f64 = 0.5;
-/// The pace that the first refusal halves when none is known.
+/// Rate that the first refusal halves if there was no limit, in requests per
+/// second.
 const ASSUMED: f64 = 100.0;
-/// The part by which the pace recovers each second without a refusal.
+/// Share by which the rate grows in each second without a refusal.
 const RECOVERY: f64 = 0.1;
-/// Refusals closer than this are one: they answer requests sent together.
+/// Time within which refusals count as one, since they answer requests that
+/// were sent together.
 const SAME_REFUSAL: Duration = Duration::from_millis(500);
-/// Above this a pace is no limit.
+/// Rate above which there is no limit, in requests per second.
 const UNLIMITED: f64 = 10_000.0;
 
-/// Spreads requests over time. Shared by all that talk to one server.
+/// Spreads requests over time. All clients of one server share one limiter.
 #[derive(Debug)]
 pub struct RateLimiter {
     cap: Option<f64>,
@@ -24,7 +28,7 @@ pub struct RateLimiter {
 
 #[derive(Debug)]
 struct State {
-    /// Requests a second; `None` for no limit.
+    /// Requests per second; `None` for no limit.
     rate: Option<f64>,
     next: Instant,
     recovered: Instant,
@@ -32,8 +36,8 @@ struct State {
 }
 
 impl RateLimiter {
-    /// A pace of at most `cap` requests a second; without one, no limit until
-    /// the server names one.
+    /// Creates a limiter of at most `cap` requests per second. Without `cap`
+    /// there is no limit until the server refuses a request.
     pub fn new(cap: Option<f64>) -> Self {
         let now = Instant::now();
         Self {
@@ -55,12 +59,13 @@ impl RateLimiter {
         }
     }
 
-    /// The server refused a request because its limits are reached.
+    /// Records that the server refused a request because its limits are
+    /// reached.
     pub fn refused(&self) {
         self.slow_down(Instant::now());
     }
 
-    /// The present limit in requests a second; `None` for no limit.
+    /// The present limit in requests per second; `None` for no limit.
     pub fn rate(&self) -> Option<f64> {
         self.lock().rate
     }

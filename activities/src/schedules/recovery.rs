@@ -1,14 +1,15 @@
-//! Runs that a write dropped: found, and started once.
+//! Recovery of runs that a write dropped: each is found and started once.
 //!
-//! Expected flow: whoever wrote a schedule names the runs that were due at the
-//! write ([`super::due_runs::at_risk`]). Each is looked for: one that was started,
-//! or still comes, is well. What is certainly gone is started by a backfill.
-//! That is a write too, so it waits for a moment at which no run is due, and
-//! the runs at risk by it are looked for in the next round.
+//! Expected flow: the writer of a schedule names the runs that were due at the
+//! write ([`super::due_runs::at_risk`]). Each of them is looked for. A run that
+//! was started, or that is still to come, needs nothing. A run that will
+//! certainly not start is started by a backfill. The backfill is a write too,
+//! so it waits for a moment at which no run is due. The runs that it puts at
+//! risk are looked for in the next round.
 //!
-//! Guarantees: a run is started only when the schedule has not started it and
-//! will not. A run whose fate cannot be told is reported, and not started:
-//! not starting a run twice counts more than starting it.
+//! Guarantees: a run is started only if the schedule has not started it and
+//! will not start it. A run whose state cannot be determined is reported and
+//! not started, since it is worse to start a run twice than not at all.
 
 use std::time::Duration;
 
@@ -24,26 +25,27 @@ use super::wire::Described;
 use super::{RequestError, Schedules};
 use crate::blocking::compute;
 
-/// A patch that starts a run may take this long.
+/// Maximum time for a patch that starts runs.
 const PATCH_TIMEOUT: Duration = Duration::from_secs(3);
-/// Time between two descriptions of one schedule.
+/// Interval between two descriptions of one schedule.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// A run that was due at a write is looked for this long.
+/// Maximum time for which a run that was due at a write is looked for.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// A run that a backfill starts is waited for this long.
+/// Maximum wait for a run that a backfill starts.
 const STARTED_WITHIN: Duration = Duration::from_secs(3);
-/// The server computes a schedule's next runs anew within this of a write.
+/// Time after a write within which the server recomputes a schedule's next
+/// runs.
 const RECOMPUTED_WITHIN: Duration = Duration::from_secs(1);
-/// A backfill waits this long for a moment at which no run is due.
+/// Maximum wait of a backfill for a moment at which no run is due.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
-/// The most backfills of lost runs: each may lose another.
+/// Maximum number of backfills of lost runs, since each may drop another run.
 const ROUNDS: u32 = 8;
 
 /// Finds and starts runs that writes dropped.
 pub(crate) struct Recovery<'a> {
-    /// The requests.
+    /// The client for requests.
     pub(crate) schedules: &'a Schedules,
-    /// The project.
+    /// The project of the schedules.
     pub(crate) project: &'a Project,
     /// The server's present time.
     pub(crate) clock: ServerClock,
@@ -55,24 +57,24 @@ pub(crate) struct Written<'a> {
     pub(crate) schedule: &'a ScheduleId,
     /// The server's time of the write.
     pub(crate) at: Timestamp,
-    /// The workflow ids, one of which each of its runs begins with.
+    /// The possible workflow ids, without the time that each run appends.
     pub(crate) workflow_ids: Vec<&'a str>,
-    /// The number of its runs that were due and skipped or missed before the write.
+    /// Number of runs that were due and skipped or missed before the write.
     pub(crate) passed_over: i64,
     /// The runs that were due at the write.
     pub(crate) at_risk: Vec<DueRun>,
 }
 
-/// The runs that were at risk and were not seen to start by themselves.
+/// The runs that were at risk and were not seen to start without help.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recovered {
-    /// Runs that were dropped, and were started.
+    /// Runs that were dropped and have been started.
     pub(crate) started: Vec<DueRun>,
-    /// Runs that were dropped, and start when an earlier one has ended.
+    /// Runs that were dropped and start when an earlier run has ended.
     pub(crate) waiting: Vec<DueRun>,
-    /// Runs that were dropped, and could not be started.
+    /// Runs that were dropped and could not be started.
     pub(crate) lost: Vec<DueRun>,
-    /// Runs that were not seen to start: the overlap policy may have skipped
+    /// Runs that were not seen to start. The overlap policy may have skipped
     /// them, a backfill had no answer, or they start later.
     pub(crate) unsure: Vec<DueRun>,
 }
@@ -83,13 +85,14 @@ pub(crate) struct LookupResult {
     pub(crate) gone: Vec<DueRun>,
     /// The unsure runs of [`Recovered`].
     pub(crate) unsure: Vec<DueRun>,
-    /// The schedule as it was last described; `None` where it is not ours any
-    /// more, or never could be described.
+    /// The last description of the schedule. `None` if the schedule is not
+    /// managed any more, or could never be described.
     now: Option<Described>,
 }
 
 impl Recovery<'_> {
-    /// Looks for the runs at risk by a write, and starts those that are gone.
+    /// Looks for the runs at risk by a write, and starts those that will not
+    /// start.
     pub(crate) async fn recover(
         &self,
         written: Written<'_>,
@@ -114,8 +117,8 @@ impl Recovery<'_> {
         recovered
     }
 
-    /// Starts runs that are gone, then the runs that these backfills drop, in
-    /// [`ROUNDS`] rounds at most.
+    /// Starts runs that will not start by themselves, then the runs that these
+    /// backfills drop, in at most [`ROUNDS`] rounds.
     pub(crate) async fn start_all(
         &self,
         described: Described,
@@ -144,12 +147,13 @@ impl Recovery<'_> {
                 break;
             }
             let id = &now.live.schedule;
-            // The schedule may show one of them still.
+            // The schedule may still show one of the runs in `gone`.
             let early = early.filter(|early| gone.iter().all(|due| due.nominal != early.nominal));
             let starts: Vec<DueRun> = gone.iter().copied().chain(early).collect();
             match self.start(&now, &starts).await {
                 Ok(()) => self.confirm(&now, &gone, &mut recovered, permit).await,
-                // It may have come through: a second backfill could start them twice.
+                // The backfill may have happened: a second one could start the
+                // runs twice.
                 Err(error) if error.is_ambiguous() => {
                     tracing::warn!(schedule = %id, %error, "a backfill of dropped runs had no answer");
                     recovered.unsure.append(&mut gone);
@@ -176,7 +180,8 @@ impl Recovery<'_> {
         recovered
     }
 
-    /// Waits until runs that a patch starts are there, or wait for another to end.
+    /// Waits until the runs that a patch starts exist, or wait for another run
+    /// to end.
     async fn confirm(
         &self,
         before: &Described,
@@ -211,8 +216,9 @@ impl Recovery<'_> {
         }
     }
 
-    /// Looks for the runs that a patch dropped, which itself started `starts`.
-    /// `before` is the schedule as it was before the patch.
+    /// Looks for the runs that a patch dropped, without those in `starts`,
+    /// which the patch itself starts. `before` is the schedule before the
+    /// patch.
     async fn look_after_patch(
         &self,
         before: &Described,
@@ -222,7 +228,8 @@ impl Recovery<'_> {
         let id = &before.live.schedule;
         let after = self.describe(id).await.ok().flatten();
         let at = after.as_ref().and_then(|after| after.live.updated_at);
-        // Without the time of the patch, everything until now may be dropped.
+        // If the time of the patch is not known, it may have dropped all that
+        // was due until now.
         let at = at.unwrap_or_else(|| self.clock.now().latest);
         let mut at_risk = match before.backend() {
             Backend::Workflow => Vec::new(),
@@ -251,8 +258,9 @@ impl Recovery<'_> {
         self.look_for(&written, permit).await
     }
 
-    /// Starts runs for their times. None is skipped because an earlier one goes
-    /// on: it waits for its end, where the schedule's policy lets no two run.
+    /// Starts the runs for these times. No run is skipped because an earlier
+    /// run has not ended: under a policy that skips or buffers, it waits for
+    /// that run to end.
     pub(crate) async fn start(
         &self,
         described: &Described,
@@ -284,9 +292,10 @@ impl Recovery<'_> {
         Ok(self.schedules.live(self.project, id, response))
     }
 
-    /// Waits a while for a moment at which no run is due. The schedule then,
-    /// and the run that a patch must start, since it would drop it; `None`
-    /// where the schedule is not ours any more.
+    /// Waits for a moment at which no run is due, up to [`QUIET_WITHIN`].
+    /// Returns the schedule as it was then. Also returns a run that the patch
+    /// must start because the patch would drop it. `None` if the schedule is
+    /// not managed any more.
     async fn wait_for_quiet(
         &self,
         described: Described,
@@ -321,8 +330,8 @@ impl Recovery<'_> {
         }
     }
 
-    /// Looks for runs that were due at a write until each was started, or is
-    /// gone for certain, or a while is over.
+    /// Looks for runs that were due at a write, up to [`LOOKUP_TIMEOUT`], until
+    /// each was started or will certainly not start.
     pub(crate) async fn look_for(
         &self,
         written: &Written<'_>,
@@ -333,14 +342,15 @@ impl Recovery<'_> {
         let mut gone = Vec::new();
         let mut now = None;
         loop {
-            // First the schedule: what it does not hold any more then was started.
+            // The schedule is described first: a run that it does not hold any
+            // more then was started.
             let shown = match self.describe(written.schedule).await {
                 Ok(None) | Err(RequestError::NotFound) => {
                     now = None;
                     break;
                 }
                 Ok(Some(shown)) => Some(shown),
-                // An error tells nothing: it is looked for again.
+                // An error proves nothing: the runs are looked for again.
                 Err(_) => None,
             };
             if let Some(shown) = shown {
@@ -398,7 +408,8 @@ enum Fate {
     Unknown,
 }
 
-/// The fate of a run, by what its schedule showed before the run was looked for.
+/// The fate of a run, from the schedule as it was before the run was looked
+/// for.
 fn fate(
     due: &DueRun,
     written: &Written<'_>,
@@ -412,17 +423,19 @@ fn fate(
     let spec = &shown.live.values.spec;
     let mut coming = shown.coming.iter();
     let is_shown = coming.any(|starts| DueRun::of(spec, *starts).nominal == due.nominal);
-    // What began before the write waits in the buffer until it is started.
+    // A run that began before the write stays in the buffer until it is
+    // started.
     let nothing_waits = shown.buffered == 0 && shown.passed_over == written.passed_over;
     let had_begun = due.starts <= written.at;
-    // Its times until the write are over, whatever the schedule shows until it
-    // computes them anew.
+    // The times until the write are over, even if the schedule shows them until
+    // it recomputes its times.
     let is_over = forgets || shown.live.values.paused;
     if had_begun {
         if !is_over && is_late && is_shown {
             return Fate::Comes;
         }
-        // The workflow-backed scheduler may hold it outside of its buffer for a moment.
+        // The workflow-backed scheduler may hold a run outside of its buffer
+        // for a moment.
         let is_told = forgets || is_late;
         return if nothing_waits && is_told {
             Fate::Gone
@@ -440,8 +453,8 @@ fn fate(
     }
 }
 
-/// Runs whose times the schedule still has, and the others: a backfill knows
-/// the times of the present spec.
+/// Splits runs into those whose times the spec still has, and the others. A
+/// backfill can start only times of the present spec.
 fn split_by_spec(runs: Vec<DueRun>, now: &Described) -> (Vec<DueRun>, Vec<DueRun>) {
     let spec = &now.live.values.spec;
     runs.into_iter().partition(|due| {
@@ -450,7 +463,8 @@ fn split_by_spec(runs: Vec<DueRun>, now: &Described) -> (Vec<DueRun>, Vec<DueRun
     })
 }
 
-/// True when the run for a time was started: its workflow id ends in the time.
+/// Returns `true` if the run for a time was started. Its workflow id ends in
+/// the time.
 pub(crate) async fn has_run(
     schedules: &Schedules,
     workflow_id: &str,

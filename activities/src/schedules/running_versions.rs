@@ -1,4 +1,4 @@
-//! The versions of a definition that runs still go on with.
+//! The versions of a definition that have runs which have not ended.
 
 use std::collections::BTreeMap;
 
@@ -12,33 +12,35 @@ use super::wire::decode_time;
 use super::{RequestError, Schedules};
 use crate::payload::decode_json;
 
-/// How many pages of runs are looked at, of each way that runs begin.
+/// Maximum number of pages of runs that are read, for each way to start a run.
 const PAGES: usize = 5;
 
-/// The versions of a definition that have live runs.
+/// The versions of a definition that have runs which have not ended.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct LiveVersions {
-    /// Each, the one with the oldest run first.
+    /// The versions, the one with the oldest run first.
     pub versions: Vec<LiveVersion>,
-    /// There are more runs than were looked at: the counts are too low.
+    /// The counts are too low: there are more runs than were read.
     pub truncated: bool,
 }
 
-/// A version of a definition that has live runs.
+/// A version of a definition that has runs which have not ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LiveVersion {
-    /// Its revision; `None` when someone replaced the schedule's memo.
+    /// Revision of the version; `None` if someone replaced the schedule's memo.
     pub revision: Option<Revision>,
-    /// The file it came from, as far as the runs were started by a schedule.
+    /// The file that the version came from; known only if a schedule started a
+    /// run of it.
     pub source: Option<String>,
-    /// How many runs go on with it.
+    /// Number of runs of the version that have not ended.
     pub runs: u64,
-    /// When the oldest of them began; one that continued as new counts from there.
+    /// Start time of the oldest of these runs; for a run that continued as new,
+    /// the start of its latest execution.
     pub oldest: Option<Timestamp>,
 }
 
-/// The versions of a definition's steps that runs go on with: those that its
-/// schedule started, and those that were started by the definition's name.
+/// The versions of a definition's steps that runs still use: runs that its
+/// schedule started, and runs that were started by the definition's name.
 pub async fn live_versions(
     schedules: &Schedules,
     project: &Project,
@@ -63,7 +65,7 @@ pub async fn live_versions(
     })
 }
 
-/// What a run's entry tells of its version.
+/// The version of a run, as its list entry shows it.
 #[derive(Debug, Default)]
 struct RunVersion {
     definition: Option<String>,

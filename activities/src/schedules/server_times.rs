@@ -1,8 +1,8 @@
-//! Times of live schedules by the server's own word.
+//! Times of live schedules, as the server computes them.
 //!
 //! The server decides when a schedule fires, by the time zone data of its
-//! machine; this program's own computation is right only as far as the data
-//! agree. It serves where the server cannot answer, and offline.
+//! machine. This program's own computation is right only if both have the same
+//! data. It is used if the server cannot answer, and offline.
 
 use almanac_base::names::ScheduleId;
 use almanac_times::{FireTimes, LATENESS, Rest, Spec, ZoneDifference};
@@ -14,14 +14,16 @@ use super::client::MATCHING_LIMIT;
 use super::wire::decode_time;
 use super::{RequestError, Schedules};
 
-/// The server looks for no time after the year 2100.
+/// The last time that the server searches: it knows no time after the year
+/// 2100.
 const LAST_SERVER_TIME: Timestamp = Timestamp::constant(4_133_980_799, 0);
-/// How far ahead time zone data are compared: each change of the clock of a year.
+/// Time ahead for which time zone data are compared: all clock changes of a
+/// year.
 const ZONE_COMPARISON_SPAN: SignedDuration = SignedDuration::from_hours(24 * 400);
-/// What fires within this may be on its way already.
+/// Time ahead that is not compared, since its runs may already be starting.
 const SOON: SignedDuration = SignedDuration::from_mins(1);
 
-/// When a described schedule fires next, jitter included.
+/// The next times at which a described schedule fires, jitter included.
 pub fn next_times_of(info: &ScheduleInfo) -> Vec<Timestamp> {
     let times = info.future_action_times.iter().filter_map(decode_time);
     times.collect()
@@ -29,7 +31,7 @@ pub fn next_times_of(info: &ScheduleInfo) -> Vec<Timestamp> {
 
 impl Schedules {
     /// The next `n` times of a schedule after `after`, jitter included. `spec`
-    /// is the schedule's.
+    /// is the spec of the schedule.
     pub async fn next_times(
         &self,
         id: &ScheduleId,

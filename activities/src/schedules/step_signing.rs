@@ -1,4 +1,4 @@
-//! Bodies of schedules whose steps are signed, where the project has a key.
+//! Schedule bodies with signed steps, for projects that have a key.
 
 use almanac_base::names::{Project, ScheduleId};
 use almanac_core::plan::{Create, Update};
@@ -22,8 +22,8 @@ impl Schedules {
         wire::encode_create(&create)
     }
 
-    /// The body of a changed schedule. Only steps that the update writes are
-    /// signed, never those that the schedule holds already.
+    /// The body of a changed schedule. Only the steps that the update writes
+    /// are signed, never steps that the schedule already has.
     pub(super) fn encode_update(&self, update: &Update, body: &Schedule) -> Schedule {
         let Some(keys) = self.keys() else {
             return wire::encode_update(update, body);
@@ -35,9 +35,9 @@ impl Schedules {
         wire::encode_update(&update, body)
     }
 
-    /// Reads a described schedule; `None` when it is not ours. Steps without a
-    /// signature of the project differ from any that a definition has, so that
-    /// they are drift.
+    /// Reads a described schedule; `None` if it is unmanaged. Steps without a
+    /// signature of the project differ from those of any definition, so they
+    /// count as drift.
     pub(super) fn live(
         &self,
         project: &Project,

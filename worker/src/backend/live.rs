@@ -1,4 +1,4 @@
-//! The process as HTTP's backend: Temporal is asked anew for every request.
+//! The process as the HTTP API's backend. Every request asks Temporal again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,33 +26,33 @@ use crate::reconcile_client::{ANSWER_LIMIT, ReconcileClient, ReconcileClientErro
 use crate::registry::{Depth, Registry, Reload, ReloadError};
 use crate::telemetry::MetricsPage;
 
-/// How many requests one HTTP request makes at a time.
+/// Number of requests to Temporal that an HTTP request makes at a time.
 const CONCURRENCY: usize = 10;
-/// Time between two looks at the reconcile workflow's state. The server keeps
-/// few questions waiting: asking faster is refused.
+/// Interval between two queries of the reconcile workflow's state. The server keeps few queries
+/// waiting, and refuses more frequent ones.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What the parts of the process share.
+/// State that the parts of the process share.
 #[derive(Debug)]
 pub struct Shared {
-    /// Whose schedules these are.
+    /// The project of the process.
     pub project: Project,
-    /// This process.
+    /// Id of this worker process.
     pub worker: WorkerId,
-    /// The definitions.
+    /// Registry of the served definitions.
     pub registry: Arc<Registry>,
-    /// The process's condition.
+    /// Condition of the process.
     pub health: Arc<Health>,
-    /// Its metrics.
+    /// Metrics of the process.
     pub metrics: MetricsPage,
-    /// What its passes notice.
+    /// Observations from the passes of this process.
     pub monitor: Arc<ScheduleMonitor>,
-    /// The connections to Temporal, as they come.
+    /// The connections to Temporal, updated whenever the process connects.
     pub(crate) clients: watch::Receiver<Option<Client>>,
 }
 
 impl Shared {
-    /// The connection to Temporal; `None` until there has been one.
+    /// The connection to Temporal; `None` before the first one.
     pub fn client(&self) -> Option<Client> {
         self.clients.borrow().clone()
     }
@@ -173,7 +173,7 @@ impl Shared {
         ))
     }
 
-    /// Plans as a pass would, and never passes.
+    /// A reconciler that plans as a pass would, and never does a pass.
     fn observer(&self) -> Result<reconcile::Reconciler, BackendError> {
         Ok(reconcile::Reconciler::new(
             self.requests()?,
@@ -184,7 +184,7 @@ impl Shared {
         ))
     }
 
-    /// The input of a pass, were there one now.
+    /// The input that a pass would have now.
     fn input(&self, status: &Status) -> PassInput {
         let options = || status.workers.values().map(|worker| &worker.options);
         let revisions: BTreeSet<_> = status.workers.values().map(|one| &one.revision).collect();
@@ -212,8 +212,8 @@ impl Shared {
         }
     }
 
-    /// The reconcile workflow's state, where it answers. A view tells what it
-    /// could not know without it.
+    /// The reconcile workflow's state, if the workflow answers. Without the state, a view lists
+    /// the facts that it does not know.
     async fn status_if_any(&self) -> Option<Status> {
         let status = self.status().await;
         status

@@ -1,6 +1,6 @@
-//! What HTTP needs of the process and of Temporal, and the process as it answers.
+//! The interface between the HTTP API and the process.
 //!
-//! Neither HTTP nor the process: the one asks through [`Backend`], the other makes a [`Shared`].
+//! The HTTP API asks through [`Backend`]. The process provides a [`Shared`].
 
 mod live;
 
@@ -23,36 +23,36 @@ use crate::registry::{Reload, ReloadError};
 
 pub use self::live::Shared;
 
-/// The process, as HTTP sees it. Every future may be dropped at any moment.
+/// The process as the HTTP API uses it. Every future may be dropped at any moment.
 pub trait Backend: Send + Sync + 'static {
     /// The name by which the reconcile workflow knows this process.
     fn worker(&self) -> &WorkerId;
 
-    /// What `/readyz` answers.
+    /// The answer of `/readyz`.
     fn readiness(&self) -> Readiness;
 
-    /// The metrics page.
+    /// The text of the metrics page.
     fn metrics(&self) -> String;
 
     /// The definitions that are served now.
     fn snapshot(&self) -> Arc<Snapshot>;
 
-    /// Re-reads the files, after the call.
+    /// Reads the files again, after the call.
     fn reload(&self) -> impl Future<Output = Result<Reload, ReloadError>> + Send;
 
     /// The reconcile workflow's state.
     fn status(&self) -> impl Future<Output = Result<Status, BackendError>> + Send;
 
-    /// Asks for a pass; its number. Short: does not wait for the pass.
+    /// Asks for a pass and returns its number. Does not wait for the pass.
     fn sync(&self, request: SyncRequest) -> impl Future<Output = Result<u64, BackendError>> + Send;
 
-    /// Asks for an override, or its end. Short: does not wait for the pass.
+    /// Asks for an override, or for its end. Does not wait for the pass.
     fn set_override(
         &self,
         request: OverrideRequest,
     ) -> impl Future<Output = Result<OverrideAnswer, BackendError>> + Send;
 
-    /// Starts runs, and waits at most `limit` for what comes of them.
+    /// Starts runs, and waits at most `limit` for their results.
     fn run(
         &self,
         kind: RunKind,
@@ -60,34 +60,34 @@ pub trait Backend: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Result<RunAnswer, BackendError>> + Send;
 
-    /// What a pass would do now. Writes nothing.
+    /// The changes that a pass would make now. Writes nothing.
     fn plan(&self) -> impl Future<Output = Result<Planned, BackendError>> + Send;
 
     /// The project's schedules, by definition. Describes none of them.
     fn schedules(&self) -> impl Future<Output = Result<Vec<ScheduleView>, BackendError>> + Send;
 
-    /// The schedule of a definition, or of that id; `None` when there is none.
+    /// The schedule of a definition, or the schedule with that id; `None` if there is none.
     fn schedule(
         &self,
         id: &str,
     ) -> impl Future<Output = Result<Option<ScheduleDetail>, BackendError>> + Send;
 }
 
-/// What a pass would do.
+/// A plan with its report.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Planned {
-    /// Operations, held removals, conflicts, and why.
+    /// The operations, held removals and conflicts, with their reasons.
     pub plan: Plan,
-    /// The same as the report of a dry run.
+    /// The plan as the report of a dry run.
     pub report: Report,
-    /// How many entries of the plan's lists are left out, where it would be too
-    /// large; the report counts all.
+    /// Number of entries that are left out of the plan's lists because the plan would be too
+    /// large. The report counts all.
     pub truncated: u64,
 }
 
 impl Planned {
-    /// The plan without what does not fit in so many bytes of JSON. What is
-    /// done comes before what is left alone.
+    /// The plan without the entries that do not fit into `bytes` of JSON. Operations are kept
+    /// before entries that are left alone.
     pub(crate) fn within(mut self, bytes: usize) -> Self {
         let plan = &mut self.plan;
         let (mut left, mut truncated) = (bytes, 0);
@@ -118,22 +118,22 @@ impl Planned {
     }
 }
 
-/// Why Temporal did not serve a request.
+/// Reason why Temporal did not serve a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
-    /// The reconcile workflow does not run; the next announcement starts it.
+    /// The reconcile workflow does not run. The next announcement starts it.
     #[error("temporal is not available: {0}")]
     Absent(String),
-    /// Temporal, or the reconcile workflow, does not answer.
+    /// Temporal or the reconcile workflow does not answer.
     #[error("temporal is not available: {0}")]
     Away(String),
-    /// It answers, and fails on this schedule alone.
+    /// Temporal answers, and fails on this schedule alone.
     #[error("temporal fails on this schedule: {0}")]
     Failed(String),
-    /// It answers that it has too much to do.
+    /// Temporal answers that it has too much to do.
     #[error("temporal has too much to do: {0}")]
     Busy(String),
-    /// It refuses.
+    /// The reconcile workflow refuses the request.
     #[error("refused: {0}")]
     Refused(String),
 }

@@ -1,7 +1,7 @@
-//! `almanac destroy`: the project's schedules and its reconcile workflow go.
+//! `almanac destroy`: removes the project's schedules and its reconcile workflow.
 //!
-//! The workflow goes first, so that nobody makes a schedule anew. Runs that go
-//! on are left alone. Whatever is not the project's own stays.
+//! The workflow is ended first, so that no pass creates a schedule again. Running workflows are
+//! left alone. Everything that does not belong to the project stays.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -19,28 +19,28 @@ use crate::console::{self, Page};
 use crate::failure::Failure;
 use crate::reconcile_client::{DESTROYED, ReconcileClientError};
 
-/// How many schedules are deleted at a time.
+/// Number of schedules that are deleted at a time.
 const CONCURRENCY: usize = 10;
-/// How many ids are printed.
+/// Maximum number of ids that are printed.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Serialize)]
 struct Outcome {
     project: Project,
     namespace: String,
-    /// The reconcile workflow runs, or ran until now.
+    /// `true` if the reconcile workflow is running, or was until this command ended it.
     reconcile_workflow: bool,
-    /// The project's schedules.
+    /// Ids of the project's schedules.
     schedules: BTreeSet<ScheduleId>,
-    /// Names exactly these.
+    /// Digest that names exactly these schedules.
     digest: String,
-    /// They were removed.
+    /// `true` if the schedules were removed.
     removed: bool,
-    /// Schedules of others under the project's prefix, which stay.
+    /// Unmanaged schedules under the project's prefix. They stay.
     foreign: BTreeSet<ScheduleId>,
-    /// Runs that go on; `None` where that cannot be told.
+    /// Number of runs that have not ended; `None` if that is not known.
     running: Option<u64>,
-    /// What could not be removed.
+    /// Errors of removals that failed.
     errors: Vec<String>,
 }
 
@@ -84,7 +84,8 @@ pub(super) async fn run(args: &DestroyArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Whether any worker is there, suspended or not: each starts the workflow anew.
+/// Returns `true` if the project has any live worker. A suspended reconciler counts too: each
+/// worker would start the workflow again.
 async fn live(remote: &Remote, project: &Project) -> anyhow::Result<bool> {
     match remote.reconciler.status().await {
         Ok(status) => Ok(!status.workers.is_empty()),
@@ -95,7 +96,7 @@ async fn live(remote: &Remote, project: &Project) -> anyhow::Result<bool> {
     }
 }
 
-/// What there is.
+/// The schedules and the workflow that exist.
 async fn look(remote: &Remote, project: &Project) -> anyhow::Result<Outcome> {
     let entries = remote
         .schedules
@@ -159,7 +160,7 @@ async fn remove(remote: &Remote, project: &Project, outcome: &mut Outcome) -> an
     Ok(())
 }
 
-/// Deletes a schedule, if it still is the project's.
+/// Deletes a schedule if it still belongs to the project.
 async fn delete(remote: &Remote, project: &Project, id: &ScheduleId) -> Result<(), String> {
     match remote.schedules.delete_owned(project, id).await {
         Ok(Deletion::Deleted | Deletion::Absent) => Ok(()),

@@ -1,5 +1,5 @@
-//! `almanac completion` and `almanac man`: what shells and `man` know of the
-//! command line, made from its description.
+//! `almanac completion` and `almanac man`: generate completion scripts and manual pages from
+//! the description of the command line.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! `almanac history`: what touched one schedule, as the reconcile workflow
-//! remembers it.
+//! `almanac history`: prints the history entries of a schedule that the reconcile workflow
+//! remembers.
 
 use std::process::ExitCode;
 

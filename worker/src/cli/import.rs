@@ -1,9 +1,8 @@
-//! `almanac import`: existing schedules, whoever made them, as definitions.
+//! `almanac import`: writes existing schedules of any owner as definitions.
 //!
-//! Each document is read back and compared with the schedule before it is
-//! written. What no definition can say is reported, in the file too, and such a
-//! definition is written with `enabled: false`. A file that a worker would
-//! refuse is never written.
+//! Each document is read back and compared with the schedule before it is written. Values that
+//! no definition can express are reported, also in the file, and such a definition is written
+//! with `enabled: false`. A file that a worker would refuse is never written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,18 +29,18 @@ use super::Remote;
 use crate::args::ImportArgs;
 use crate::console::{self, Page};
 
-/// How many schedules are described at a time.
+/// Number of schedules that are described at a time.
 const CONCURRENCY: usize = 10;
-/// How many schedules that are not served show that the server is away.
+/// Number of failed descriptions after which the server counts as unavailable.
 const AWAY_AFTER: usize = 20;
-/// The exit code when something could not be written, or not as it is.
+/// The exit code if a definition could not be written, or not with all values.
 const INCOMPLETE: u8 = 2;
-/// The begin of what is lost.
+/// The beginning of a message about a value that is lost.
 const CANNOT_BE_SAID: &str = "cannot be said in a definition";
-/// The longest id of a definition.
+/// Maximum length of a definition's id.
 const ID_LIMIT: usize = 128;
 
-/// One schedule as a definition.
+/// A schedule as a definition.
 #[derive(Debug, Serialize)]
 struct Imported {
     schedule: ScheduleId,
@@ -49,12 +48,12 @@ struct Imported {
     file: PathBuf,
     /// The file was written.
     written: bool,
-    /// A worker takes the document.
+    /// A worker accepts the document.
     #[serde(skip)]
     valid: bool,
-    /// What the definition does not say, or says otherwise.
+    /// Values that the definition does not have, or has otherwise.
     problems: Vec<String>,
-    /// What was chosen, and is no loss.
+    /// Choices of the import that lose no value.
     remarks: Vec<String>,
     text: String,
 }
@@ -93,8 +92,7 @@ pub(super) async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The schedules that are asked for, sorted by id; of one that cannot be
-/// described, why.
+/// The selected schedules, sorted by id. For a schedule that cannot be described, the reason.
 async fn find(
     remote: &Remote,
     args: &ImportArgs,
@@ -127,7 +125,7 @@ async fn find(
     while let Some((id, is_owned, found)) = found.next().await {
         let is_owned = match &found {
             Ok(foreign) => foreign.owner.is_some(),
-            // The list is behind.
+            // The list is older than the deletion.
             Err(RequestError::NotFound) => continue,
             Err(error @ RequestError::NoNamespace(_)) => return Err(error.clone().into()),
             Err(error @ RequestError::Unavailable(_)) => {
@@ -151,7 +149,7 @@ async fn find(
 }
 
 impl Imported {
-    /// A schedule of which no definition can be made.
+    /// The entry of a schedule of which no definition can be made.
     fn unreadable(
         schedule: ScheduleId,
         why: &RequestError,
@@ -185,7 +183,7 @@ impl Imported {
         let was_named = values.action.workflow_id.clone();
         values.action.workflow_id = project.run_workflow_id(&id);
         if values.definition.is_some() {
-            // Steps run on the queue of the project that has them.
+            // Steps run on the task queue of the project that has them.
             values.action = Action {
                 workflow_type: RUN_WORKFLOW.to_owned(),
                 task_queue: project.run_queue(),
@@ -245,8 +243,8 @@ impl Imported {
         one
     }
 
-    /// The document as a worker reads it: the schedule that it asks for, if
-    /// any, or the first reason to refuse it.
+    /// Reads the document as a worker does: returns the schedule that it asks for, if any. The
+    /// error is the first reason to refuse the document.
     fn read(&self, project: &Project) -> Result<Option<Desired>, String> {
         let context = ParseContext {
             now: Timestamp::now(),
@@ -263,8 +261,8 @@ impl Imported {
         Ok(definition.and_then(|definition| Desired::of(project, definition, "")))
     }
 
-    /// Leaves out each part of `values` for which a worker refuses the
-    /// document, with the reason; `error` is the first one.
+    /// Leaves out each part of `values` for which a worker refuses the document, with the
+    /// reason. `error` is the first reason.
     fn leave_out_what_is_refused(
         &mut self,
         project: &Project,
@@ -276,7 +274,7 @@ impl Imported {
         *values = Part::none(&whole);
         self.render(adopts, values);
         if self.read(project).is_err() {
-            // No part is to blame.
+            // No single part causes the refusal.
             *values = whole;
             self.problems.push(format!("{CANNOT_BE_SAID}: {error}"));
             return;
@@ -321,7 +319,7 @@ impl Imported {
     }
 }
 
-/// Writes a file whole or not at all; over an existing one only with `force`.
+/// Writes a file completely or not at all. An existing file is replaced only with `force`.
 fn write_whole(file: &Path, text: &str, force: bool) -> std::io::Result<()> {
     let written_to = if force {
         file.with_extension("yaml.tmp")
@@ -344,14 +342,14 @@ fn write_whole(file: &Path, text: &str, force: bool) -> std::io::Result<()> {
                 }
             })
             .inspect_err(|_| {
-                // What is left of it must not be taken for a definition.
+                // The rest of a failed write must not be read as a definition.
                 let _left = remove_file(&written_to);
             })
     };
     write()
 }
 
-/// A part of a schedule that a document can do without.
+/// A part of a schedule that a document can leave out.
 #[derive(Debug)]
 enum Part {
     Timezone,
@@ -395,7 +393,7 @@ impl Part {
         parts
     }
 
-    /// `values` without any of these parts.
+    /// The values without any of these parts.
     fn none(values: &ScheduleValues) -> ScheduleValues {
         ScheduleValues {
             spec: Spec {
@@ -418,7 +416,7 @@ impl Part {
         }
     }
 
-    /// Takes this part over.
+    /// Copies this part from `from` to `to`.
     fn copy(&self, from: &ScheduleValues, to: &mut ScheduleValues) {
         let (options, spec) = (&from.action.options, &from.spec);
         match self {
@@ -474,10 +472,12 @@ impl fmt::Display for Part {
     }
 }
 
-/// The values of which a definition can say the most; what is changed for it is told.
+/// The values of which a definition can express the most. Changes made for that are added to
+/// `problems`.
 fn sayable(foreign: &ImportableSchedule, problems: &mut Vec<String>) -> ScheduleValues {
     let mut values = foreign.values.clone();
-    // What is no JSON was replaced by a digest, which no run may get.
+    // A payload that is no JSON was replaced by a digest, which must not become the input of a
+    // run.
     for value in &mut values.input {
         if is_digest(value) {
             *value = Value::Null;
@@ -512,14 +512,14 @@ fn sayable(foreign: &ImportableSchedule, problems: &mut Vec<String>) -> Schedule
     values
 }
 
-/// Whether a value stands for a payload that is no JSON.
+/// Returns `true` if a value stands for a payload that is no JSON.
 fn is_digest(value: &Value) -> bool {
     let object = value.as_object();
     object
         .is_some_and(|it| it.len() == 2 && it.contains_key("$payload") && it.contains_key("digest"))
 }
 
-/// An id that a definition may have, and no other import has.
+/// An id that is valid for a definition, and that no other imported schedule has.
 fn free_id(text: &str, taken: &mut BTreeSet<DefinitionId>) -> DefinitionId {
     let allowed = text.chars().map(|c| match c.to_ascii_lowercase() {
         c @ ('a'..='z' | '0'..='9' | '.' | '_' | '-') => c,
@@ -546,7 +546,8 @@ fn free_id(text: &str, taken: &mut BTreeSet<DefinitionId>) -> DefinitionId {
 }
 
 /// The fields in which a definition that was read back differs from `values`.
-/// One without times makes no schedule, which is reported already.
+///
+/// A definition without times makes no schedule, which is reported already.
 fn differences(read: Option<&Desired>, values: &ScheduleValues) -> Vec<String> {
     let differ = Field::ALL.into_iter().filter_map(|field| {
         let (live, said) = (values.value(field), read?.values.value(field));

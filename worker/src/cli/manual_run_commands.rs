@@ -1,5 +1,4 @@
-//! `almanac trigger` and `almanac backfill`: runs started by hand, and what
-//! came of them.
+//! `almanac trigger` and `almanac backfill`: start manual runs and print their results.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,16 +22,17 @@ use crate::console::{self, Page};
 use crate::failure::{self, Failure};
 use crate::reconcile_client::ReconcileClientError;
 
-/// How long a run is waited for: others of its schedule may be before it.
+/// Maximum time to wait for a run: other runs of its schedule may come before it.
 const SEEN_LIMIT: Duration = Duration::from_mins(2);
-/// The exit code where the overlap policy skipped all there was.
+/// The exit code if the overlap policy skipped all runs.
 const SKIPPED: u8 = 2;
 
-/// What is asked of one schedule.
+/// The request for a single schedule.
 struct Job {
     id: DefinitionId,
     live: Live,
-    /// Of a backfill: `None` where the schedule has no time in the range.
+    /// The times of a backfill. `None` if the schedule has no time in the range, or for a
+    /// trigger.
     times: Option<Times>,
 }
 
@@ -141,7 +141,8 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
     .await
 }
 
-/// How steps without a schedule are run: the server has nothing to trigger.
+/// The hint for steps without a schedule: they are started as a workflow, since there is no
+/// schedule to trigger.
 fn as_a_workflow(remote: &Remote, target: &Target, id: &DefinitionId) -> String {
     format!(
         "steps without a schedule are started as a workflow: temporal workflow start \
@@ -153,7 +154,7 @@ fn as_a_workflow(remote: &Remote, target: &Target, id: &DefinitionId) -> String 
     )
 }
 
-/// What a backfill would start.
+/// Prints the runs that a backfill would start.
 fn planned(target: &Target, jobs: &[Job]) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Planned<'a> {
@@ -189,7 +190,7 @@ fn planned(target: &Target, jobs: &[Job]) -> anyhow::Result<()> {
     })
 }
 
-/// Asks for every job, a few at a time, and tells what came of them.
+/// Sends the request for every job, a few at a time, and prints the results.
 async fn all(
     remote: &Remote,
     target: &Target,
@@ -230,7 +231,7 @@ async fn all(
     Ok(exit_code(&answers))
 }
 
-/// The answer for one of many schedules that could not be asked for its run.
+/// The answer for a schedule, among many, that could not be asked for its run.
 fn not_asked(kind: RunKind, id: DefinitionId, error: &anyhow::Error) -> RunAnswer {
     RunAnswer {
         kind,
@@ -308,7 +309,7 @@ fn text(id: &DefinitionId, answer: &RunAnswer, is_one: bool) -> Page {
     page
 }
 
-/// The line of the Temporal CLI that does the same.
+/// The command of the Temporal CLI that does the same.
 fn temporal_command(
     remote: &Remote,
     target: &Target,

@@ -1,7 +1,7 @@
-//! The commands that are no worker.
+//! The commands that run no worker.
 //!
-//! Each talks to Temporal directly, or to nobody; what it prints goes to
-//! standard output, as text or JSON, and what went wrong to standard error.
+//! Each command talks to Temporal directly, or works offline. Its result goes to standard
+//! output, as text or JSON, and its errors go to standard error.
 
 mod adopt;
 mod destroy;
@@ -45,11 +45,12 @@ use crate::failure::Failure;
 use crate::reconcile_client::{ReconcileClient, ReconcileClientError, Silence};
 use crate::registry::{Depth, Registry};
 
-/// What Temporal shows of the command line.
+/// The identity of the command line that Temporal shows.
 const IDENTITY: &str = "almanac/cli";
 
-/// Does a command to its end.
-/// The ones that run a worker are left to the caller.
+/// Runs a command to its end.
+///
+/// The commands that run a worker are left to the caller.
 pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
     match command {
         Cmd::Validate(args) => validate::run(&args).await,
@@ -78,7 +79,7 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// A project as it is in Temporal.
+/// A project in Temporal.
 struct Remote {
     schedules: Schedules,
     reconciler: ReconcileClient,
@@ -98,8 +99,8 @@ impl Remote {
                     .into()
             })?;
         let schedules = Schedules::new(client.clone(), Arc::new(RateLimiter::new(None)));
-        // Once for every command: nothing that is missing in a namespace that
-        // does not exist says anything.
+        // Every command checks this first: in a namespace that does not exist, a missing
+        // schedule means nothing.
         schedules
             .check_namespace()
             .await
@@ -116,8 +117,8 @@ impl Remote {
         })
     }
 
-    /// The reconcile workflow's state, where it runs and answers. A view tells
-    /// what it could not know without it.
+    /// The reconcile workflow's state, if the workflow runs and answers. Without the state, a
+    /// view lists the facts that it does not know.
     async fn status_if_any(&self) -> Option<Status> {
         match self.reconciler.status().await {
             Ok(status) => Some(status),
@@ -129,7 +130,7 @@ impl Remote {
         }
     }
 
-    /// One schedule as it is now; `None` when there is none of ours.
+    /// A schedule as it is now; `None` if the project has no schedule of that id.
     async fn live(&self, project: &Project, schedule: &ScheduleId) -> anyhow::Result<Option<Live>> {
         match self.schedules.describe(schedule).await {
             Ok(response) => Ok(wire::live(project, schedule, response).map(|found| found.live)),
@@ -138,12 +139,12 @@ impl Remote {
         }
     }
 
-    /// Whether workers of the project are at work; who is suspended is not.
+    /// Returns `true` if live workers of the project exist and the reconciler is not suspended.
     async fn has_live_workers(&self, project: &Project) -> anyhow::Result<bool> {
         let client = self.schedules.client().clone();
         match ReconcileClient::new(client, project.clone()).status().await {
             Ok(status) => Ok(!status.workers.is_empty() && status.suspended.is_none()),
-            // With nobody there to ask it, a workflow gives no answer.
+            // A workflow cannot answer a query while no worker runs.
             Err(ReconcileClientError::Absent(_) | ReconcileClientError::NoAnswer(_)) => Ok(false),
             Err(error) => {
                 Err(error).with_context(|| format!("ask for the workers of project `{project}`"))
@@ -151,8 +152,8 @@ impl Remote {
         }
     }
 
-    /// The schedule of a definition, or why there is none of ours; `hint` says what
-    /// helps where there is none at all.
+    /// The schedule of a definition. The error says why the project has none; `hint` is added
+    /// if no schedule of that id exists.
     async fn ours(
         &self,
         project: &Project,
@@ -185,8 +186,8 @@ impl Remote {
     }
 }
 
-/// The definitions of folders, for a command that is of no use without all of
-/// them: what is missing or cannot be read is no empty folder.
+/// The definitions of folders, for a command that needs all of them. A folder that is missing
+/// or cannot be read is an error.
 async fn load(folders: &[PathBuf]) -> anyhow::Result<Arc<Registry>> {
     let registry = Registry::new(folders.to_vec(), Duration::ZERO);
     registry.reload(Depth::Contents).await?;
@@ -205,7 +206,7 @@ async fn load(folders: &[PathBuf]) -> anyhow::Result<Arc<Registry>> {
     Ok(registry)
 }
 
-/// A time in a schedule's own zone, with its offset, and in UTC.
+/// A time in a schedule's own time zone, with its offset, and in UTC.
 pub(super) fn local(time: Timestamp, timezone: &str) -> String {
     let zone = TimeZone::get(timezone).unwrap_or(TimeZone::UTC);
     let here = time.to_zoned(zone);
@@ -222,7 +223,7 @@ fn print_json(value: &impl Serialize) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints a value as the format says.
+/// Prints a value in the given format.
 fn show<T: Serialize>(
     format: Format,
     value: &T,
@@ -237,13 +238,13 @@ fn show<T: Serialize>(
     }
 }
 
-/// Who types: the user of this machine.
+/// The operator's name: the user of this machine.
 fn operator() -> String {
     let user = ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok())
         .filter(|user| !user.is_empty());
-    // Where a container names nobody, its number is still known.
+    // In a container the user may have no name, but the number of the user is known.
     let number = || {
         let process = std::fs::metadata("/proc/self").ok()?;
         Some(format!("uid {}", process.uid()))
@@ -253,7 +254,8 @@ fn operator() -> String {
     operator
 }
 
-/// When it may be done by hand without being done twice.
+/// The words that say when the operator may run the printed command without doing the work
+/// twice.
 fn when_by_hand(error: &ReconcileClientError) -> &'static str {
     match error {
         ReconcileClientError::NoAnswer(Silence::Until(_)) => "after that, by hand",
@@ -261,8 +263,10 @@ fn when_by_hand(error: &ReconcileClientError) -> &'static str {
     }
 }
 
-/// A text as one word of a shell's line. What could not be copied off a terminal
-/// is written as the escapes of `$'…'`, which bash, zsh and POSIX shells of 2024 read.
+/// A text as one word of a shell's command line.
+///
+/// Characters that could not be copied off a terminal are written as escapes in `$'…'`, which
+/// bash, zsh and the POSIX shells of 2024 read.
 fn shell_quoted(text: &str) -> String {
     if !text.contains(is_hidden) {
         return format!("'{}'", text.replace('\'', "'\\''"));

@@ -1,4 +1,5 @@
-//! `almanac next`: the next fire times, of a file offline, of an id from Temporal.
+//! `almanac next`: prints the next fire times, computed offline for a file, or from Temporal
+//! for an id.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,27 +18,27 @@ use crate::args::NextArgs;
 use crate::console;
 use crate::console::Page;
 
-/// The next times of one definition.
+/// The next fire times of a definition.
 #[derive(Debug, Serialize)]
 struct Next {
     definition: DefinitionId,
-    /// It would fire then, but it is paused.
+    /// `true` if the schedule is paused, so that it does not fire at these times.
     paused: bool,
     timezone: String,
     times: Vec<Timestamp>,
-    /// There are no more.
+    /// `true` if there are no more times after these.
     exhausted: bool,
-    /// What comes after them takes too many steps to tell.
+    /// `true` if the search for later times was given up, because it takes too many steps.
     #[serde(rename = "unknown")]
     is_unknown: bool,
-    /// The first time of which the server's time zone data differ from ours.
+    /// The first fire time for which the server's time zone data differ from Almanac's.
     #[serde(skip_serializing_if = "Option::is_none")]
     zone_difference: Option<ZoneDifference>,
 }
 
 impl Next {
-    /// The times of a definition, computed here. `actions`: how many it starts
-    /// at most, where they are limited.
+    /// The fire times of a definition, computed by Almanac. `actions` is the maximum number of
+    /// runs, if they are limited.
     fn of_definition(
         definition: DefinitionId,
         paused: bool,
@@ -70,7 +71,7 @@ impl Next {
     }
 }
 
-/// From when, and how many times.
+/// The start of the range, and the number of times.
 fn asked(actions: Option<u64>, args: &NextArgs) -> (Timestamp, usize) {
     let from = args.from.unwrap_or_else(Timestamp::now);
     let count = usize::from(args.count);
@@ -141,7 +142,7 @@ async fn of_live(args: &NextArgs) -> anyhow::Result<Next> {
     })
 }
 
-/// The server's own times; computed where it gives none.
+/// The server's own fire times, or computed ones if the server gives none.
 async fn served(
     remote: &Remote,
     live: &Live,
@@ -166,7 +167,7 @@ async fn served(
     }
 }
 
-/// Whether a definition's id is more probably the name of a file.
+/// Returns `true` if a definition's id is more probably the name of a file.
 fn looks_like_a_file(what: &str) -> bool {
     let path = Path::new(what);
     path.is_dir()

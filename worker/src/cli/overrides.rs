@@ -1,5 +1,5 @@
-//! `almanac pause`, `unpause`, `override` and `clear-override`: an operator's
-//! word, given to the reconcile workflow and waited for until it is done.
+//! `almanac pause`, `unpause`, `override` and `clear-override`: ask the reconcile workflow for
+//! an operator's change, and wait until a pass has applied it.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,8 +23,8 @@ use crate::console::{self, Page};
 use crate::failure::{self, Failure};
 use crate::reconcile_client::ReconcileClientError;
 
-/// How long the pass that does it may take: it is a short one, but others may
-/// be before it.
+/// Maximum time to wait for the pass that applies the change. That pass is short, but others
+/// may come before it.
 const DONE_LIMIT: Duration = Duration::from_mins(5);
 
 pub(super) async fn pause(args: PauseArgs) -> anyhow::Result<ExitCode> {
@@ -89,7 +89,7 @@ fn until(duration: Option<Duration>) -> anyhow::Result<Option<Timestamp>> {
         .transpose()
 }
 
-/// What came of it.
+/// Result for a single schedule.
 #[derive(Debug, Serialize)]
 struct Outcome {
     id: DefinitionId,
@@ -115,7 +115,7 @@ async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitC
     })
 }
 
-/// What came of it for one of many.
+/// Result for a schedule among many.
 #[derive(Debug, Serialize)]
 struct One {
     id: DefinitionId,
@@ -125,7 +125,7 @@ struct One {
     outcome: Option<Many>,
 }
 
-/// An outcome without the report, which is that of others too.
+/// A result without the report, which the schedules share.
 #[derive(Debug, Serialize)]
 struct Many {
     #[serde(rename = "override")]
@@ -133,7 +133,7 @@ struct Many {
     pass: u64,
 }
 
-/// Sends the same to every schedule that is chosen, a few at a time.
+/// Sends the same request for every selected schedule, a few at a time.
 async fn send_all(
     target: &Target,
     which: &Which,
@@ -199,7 +199,7 @@ async fn send_all(
     })
 }
 
-/// Gives the word to the workflow, and waits until it is done.
+/// Sends the request to the reconcile workflow, and waits until a pass has applied it.
 async fn done(
     remote: &Remote,
     target: &Target,
@@ -247,7 +247,7 @@ fn errors(outcome: &Outcome) -> impl Iterator<Item = &str> {
         .map(|error| error.message.as_str())
 }
 
-/// What came of it, in lines.
+/// The result in lines for people.
 fn text(outcome: &Outcome) -> Vec<String> {
     let own = outcome.id.to_string();
     let mut lines = Vec::new();
@@ -270,7 +270,7 @@ fn text(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-/// The line of the Temporal CLI that does the same.
+/// The command of the Temporal CLI that does the same.
 fn temporal_command(
     remote: &Remote,
     target: &Target,
@@ -293,7 +293,8 @@ fn temporal_command(
             toggle("--pause")
         }
         (_, true) => toggle("--unpause"),
-        // What Almanac writes would be drift by hand: the workflow can take it later.
+        // A manual change of any other field would be drift: the printed command sends the
+        // request to the workflow instead, which can take it later.
         _ => format!(
             "temporal workflow update execute {whereto} --workflow-id {} --name {} --input {}",
             remote.reconciler.workflow_id(),

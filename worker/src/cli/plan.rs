@@ -1,8 +1,7 @@
-//! `almanac plan`: what a pass over these files would do. Writes nothing.
+//! `almanac plan`: prints the changes that a pass over these files would make. Writes nothing.
 //!
-//! The files are read here, so that a change can be looked at before any
-//! worker has it. What operators set and what waits is asked of the reconcile
-//! workflow, where one runs.
+//! The files are read by this command, so that a change can be checked before any worker has
+//! it. The overrides and requests come from the reconcile workflow, if it runs.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -26,16 +25,16 @@ use super::{Remote, local};
 use crate::args::PlanArgs;
 use crate::console::{self, Page};
 
-/// How many fire times are shown before and after.
+/// Number of fire times that are shown before and after.
 const TIMES_SHOWN: usize = 5;
-/// Of how many schedules the fire times are shown.
+/// Maximum number of schedules whose fire times are shown.
 const SCHEDULES_SHOWN: usize = 100;
-/// How many schedules are described at a time.
+/// Number of schedules that are described at a time.
 const CONCURRENCY: usize = 10;
 /// The exit code of `--detailed-exitcode` when a pass would write.
 const WOULD_WRITE: u8 = 2;
 
-/// The next fire times of a schedule that a pass would touch.
+/// The next fire times of a schedule that a pass would change.
 #[derive(Debug, Default, PartialEq, Serialize)]
 struct Times {
     timezone: String,
@@ -47,9 +46,9 @@ struct Times {
 struct Outcome {
     plan: Plan,
     times: BTreeMap<DefinitionId, Times>,
-    /// Documents that fail; their schedules stay as they are.
+    /// Number of documents that fail; their schedules stay as they are.
     invalid: usize,
-    /// Time zones of which the server's data differ from Almanac's.
+    /// Time zones for which the server's data differ from Almanac's.
     zone_differences: Vec<ZoneDifference>,
 }
 
@@ -111,13 +110,13 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     }
     Ok(match (args.detailed_exitcode, would_write, is_certain) {
         (true, true, _) => ExitCode::from(WOULD_WRITE),
-        // That nothing would be written is not known.
+        // Without all answers, this command cannot prove that a pass would write nothing.
         (true, false, false) => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     })
 }
 
-/// The fire times before and after, of what the plan touches.
+/// The fire times before and after, for the schedules that the plan changes.
 async fn times(remote: &Remote, project: &Project, plan: &Plan) -> BTreeMap<DefinitionId, Times> {
     let now = Timestamp::now();
     let mut all = BTreeMap::new();
@@ -136,7 +135,7 @@ async fn times(remote: &Remote, project: &Project, plan: &Plan) -> BTreeMap<Defi
         .iter()
         .filter(|update| update.fields.keys().any(|field| moves_times(*field)));
     for update in changed.take(SCHEDULES_SHOWN) {
-        // What cannot be described now is in the plan without its times.
+        // A schedule that cannot be described now is in the plan without its times.
         let Ok(Some((live, before))) = coming(remote, project, &update.schedule).await else {
             continue;
         };
@@ -165,7 +164,7 @@ async fn times(remote: &Remote, project: &Project, plan: &Plan) -> BTreeMap<Defi
     all
 }
 
-/// Whether a schedule fires at other times when this field changes.
+/// Returns `true` if a change of this field changes a schedule's fire times.
 fn moves_times(field: Field) -> bool {
     matches!(
         field,
@@ -179,8 +178,8 @@ fn moves_times(field: Field) -> bool {
     )
 }
 
-/// A live schedule, and when it fires next by the server's word, as `list`
-/// shows it; never while it is paused.
+/// A live schedule, and its next fire times from the server, as `almanac list` shows them. A
+/// paused schedule has none.
 async fn coming(
     remote: &Remote,
     project: &Project,
@@ -204,7 +203,7 @@ async fn coming(
     Ok(Some((found.live, times)))
 }
 
-/// The server's own next times of a schedule whose times stay as they are.
+/// The server's next times of a schedule whose times do not change.
 async fn served(remote: &Remote, live: &Live, now: Timestamp) -> anyhow::Result<Vec<Timestamp>> {
     let spec = &live.values.spec;
     let asked = remote

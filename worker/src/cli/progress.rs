@@ -1,4 +1,4 @@
-//! Long work, told on a terminal while it goes on.
+//! Progress of long work, shown on a terminal.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use tokio::time::sleep;
 
 use crate::reconcile_client::{ReconcileClient, ReconcileClientError};
 
-/// What is done sooner needs no telling.
+/// Time after which progress is shown. Shorter work shows none.
 const SHOWN_AFTER: Duration = Duration::from_secs(1);
-/// Time between two looks at how far it is.
+/// Interval between two queries of the progress.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Waits for the report of a pass, as [`ReconcileClient::report`] does, and says on
-/// standard error how far the pass is, where that is a terminal.
+/// Waits for the report of a pass, as [`ReconcileClient::report`] does. Meanwhile the progress
+/// of the pass is printed on standard error if that is a terminal.
 pub(super) async fn report(
     reconciler: &ReconcileClient,
     pass: u64,
@@ -29,7 +29,7 @@ pub(super) async fn report(
         bar.set_message(format!("waiting for pass {pass}"));
         bar.enable_steady_tick(Duration::from_millis(100));
         loop {
-            // Only for the eye: what cannot be seen is not told.
+            // Progress is only for display, so an error of the query is ignored.
             if let Ok(Some(now)) = reconciler.progress().await
                 && now.total > 0
             {

@@ -1,4 +1,4 @@
-//! `almanac list` and `almanac show`: schedules as they are in Temporal.
+//! `almanac list` and `almanac show`: print schedules as they are in Temporal.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ use super::{Remote, local};
 use crate::args::{ListArgs, ShowArgs};
 use crate::console::{self, Cell, Page, Tone};
 
-/// How many runs are shown of each kind.
+/// Maximum number of runs that are shown of each kind.
 const RUNS_SHOWN: usize = 5;
 
 pub(super) async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
@@ -42,7 +42,7 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     })?;
     let mut unknown: BTreeSet<_> = all.iter().flat_map(|one| &one.unknown).copied().collect();
     if status.as_ref().and_then(Status::conflicts).is_none() {
-        // A list cannot show what it does not know to be in the way.
+        // A list without that report cannot show the schedules that are in conflict.
         unknown.insert(ScheduleState::Conflict);
     }
     if let Some(line) = unknown_line(&unknown) {
@@ -51,7 +51,8 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What views are derived from: the files are the worker's.
+/// The facts from which views are derived. The files are not among them, since the worker has
+/// them.
 fn context<'a>(project: &'a Project, status: Option<&'a Status>) -> ViewContext<'a> {
     ViewContext {
         project,
@@ -61,7 +62,7 @@ fn context<'a>(project: &'a Project, status: Option<&'a Status>) -> ViewContext<
     }
 }
 
-/// Names the states that could not be checked.
+/// A line with the states that could not be checked.
 fn unknown_line(states: &BTreeSet<ScheduleState>) -> Option<String> {
     (!states.is_empty()).then(|| {
         let states = names(states);
@@ -110,7 +111,7 @@ fn tone(state: ScheduleState) -> Tone {
     }
 }
 
-/// The state, and who paused it.
+/// The state, with the person or owner that paused the schedule.
 fn state(view: &ScheduleView) -> String {
     match view.paused_by.map(PausedBy::as_str) {
         None => view.state.to_string(),
@@ -119,7 +120,7 @@ fn state(view: &ScheduleView) -> String {
     }
 }
 
-/// Its times in short, with the zone where that matters.
+/// The schedule's times in short, with the time zone if that matters.
 fn times(view: &ScheduleView) -> String {
     let every = view.every.iter().map(|every| format!("every {every}"));
     let all: Vec<_> = view.cron.iter().cloned().chain(every).collect();
@@ -140,7 +141,7 @@ fn time(time: Option<Timestamp>) -> String {
     time.map_or_else(|| "-".to_owned(), shown)
 }
 
-/// What `almanac show` tells.
+/// Output of `almanac show`.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Shown {
@@ -150,7 +151,7 @@ enum Shown {
         detail: Box<ScheduleDetail>,
         live: LiveVersions,
     },
-    /// One without, and with runs.
+    /// A definition without a schedule that has runs.
     Unscheduled {
         definition: DefinitionId,
         live: LiveVersions,
@@ -198,7 +199,8 @@ pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The versions that runs go on with; nothing where none does.
+/// Prints the versions of the definition that running workflows use. Prints no line if there
+/// are none.
 fn versions(live: &LiveVersions, current: Option<&Revision>, page: &mut Page) {
     if live.versions.is_empty() {
         return;
@@ -298,7 +300,7 @@ fn text(detail: &ScheduleDetail) -> Page {
     page
 }
 
-/// What was due and never started, and why.
+/// The runs that were due and never started, with the reasons.
 fn missed(missed: Missed) -> Option<String> {
     let reasons = [
         (missed.overlap, "an earlier run went on"),

@@ -1,4 +1,4 @@
-//! The schedules that a command is about: one by its id, or many by labels.
+//! The schedules that a command applies to: a single one by its id, or several by labels.
 
 use almanac_base::names::DefinitionId;
 use anyhow::bail;
@@ -11,10 +11,10 @@ use crate::console::Page;
 use crate::failure::Failure;
 use crate::reconcile_client::ReconcileClientError;
 
-/// How many schedules are worked on at a time.
+/// Number of schedules that a command works on at a time.
 pub(super) const CONCURRENCY: usize = 4;
 
-/// The definitions that `which` means, `limit` at most where labels choose them.
+/// The definitions that `which` selects. `limit` is the maximum if labels select them.
 pub(super) async fn selected(
     remote: &Remote,
     which: &Which,
@@ -46,7 +46,7 @@ pub(super) async fn selected(
     Ok(found.ids)
 }
 
-/// Says what would be touched.
+/// Prints the schedules that a command would change.
 pub(super) fn show_selected(
     target: &Target,
     what: &str,

@@ -1,5 +1,4 @@
-//! `almanac suspend` and `almanac resume`: the reconciler itself stopped, and
-//! let go on.
+//! `almanac suspend` and `almanac resume`: stop the reconciler itself, and let it continue.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,9 +16,9 @@ use crate::console::Page;
 use crate::failure::Failure;
 use crate::reconcile_client::ReconcileClientError;
 
-/// How long a pass that runs is waited for: as long as the longest.
+/// Maximum time to wait for a running pass: as long as the longest pass.
 const STILL_LIMIT: Duration = Duration::from_hours(1);
-/// Time between two looks.
+/// Interval between two queries of the state.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(super) async fn suspend(args: SuspendArgs) -> anyhow::Result<ExitCode> {
@@ -42,7 +41,7 @@ pub(super) async fn resume(args: ResumeArgs) -> anyhow::Result<ExitCode> {
     tell(&args.target, &answer)
 }
 
-/// Waits until the pass that runs has ended: from then on nothing is written.
+/// Waits until the running pass has ended. After that, Almanac writes nothing.
 async fn still(remote: &Remote) -> anyhow::Result<()> {
     let deadline = Instant::now() + STILL_LIMIT;
     loop {

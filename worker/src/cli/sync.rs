@@ -15,7 +15,7 @@ use crate::console::Page;
 use crate::failure::Failure;
 use crate::reconcile_client::ReconcileClientError;
 
-/// How long a report is waited for: as long as the longest pass.
+/// Maximum time to wait for a report: as long as the longest pass.
 const REPORT_LIMIT: Duration = Duration::from_hours(1);
 
 pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
@@ -63,7 +63,7 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The line of the Temporal CLI that does the same.
+/// The command of the Temporal CLI that does the same.
 fn temporal_command(remote: &Remote, request: &SyncRequest) -> String {
     let workflow = format!(
         "--address {} --namespace {} --workflow-id {}",

@@ -1,9 +1,8 @@
 //! `almanac validate`: checks definitions offline, by the rules of the worker.
 //!
-//! A folder is loaded by the registry itself. A file alone is parsed; of the
-//! rules that need the other files it knows those among the files given. The
-//! calendars that it names may also stand in the folders given, and in the
-//! files beside it.
+//! The registry loads a folder. A file alone is parsed. The rules that need other files take
+//! only the files given into account. The calendars that a file names may also stand in the
+//! folders given, and in the files of the same folder.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,23 +26,23 @@ use crate::console::{self, Page, Tone};
 use crate::failure::Failure;
 use crate::registry::{Depth, Registry};
 
-/// More than any file that the parser takes.
+/// Maximum number of bytes that are read of a file: more than the parser takes.
 const READ_LIMIT: u64 = 2 * 1024 * 1024;
 
-/// The most findings that are shown to people: a file of a megabyte may have a
-/// hundred thousand.
+/// Maximum number of findings that are shown to people: a file of a megabyte may have a hundred
+/// thousand.
 const SHOWN: usize = 1000;
 
-/// What was found.
+/// Results of the checks.
 #[derive(Debug, Default, Serialize)]
 struct Findings {
-    /// How many documents are valid.
+    /// Number of valid documents.
     valid: usize,
-    /// How many are not.
+    /// Number of invalid documents.
     invalid: usize,
-    /// All that is wrong, and all that is probably not meant.
+    /// Errors, and warnings about values that are probably not meant.
     diagnostics: Vec<Diagnostic>,
-    /// What could not be looked at.
+    /// Errors of reading files and folders.
     problems: Vec<String>,
 }
 
@@ -79,7 +78,7 @@ pub(super) async fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl Findings {
-    /// Whether there was no document, and no trouble in looking for one.
+    /// Returns `true` if no document was found and nothing failed to be read.
     fn is_empty(&self) -> bool {
         self.valid == 0 && self.invalid == 0 && self.problems.is_empty()
     }
@@ -112,7 +111,7 @@ fn text(findings: &Findings) -> Page {
     page
 }
 
-/// Checks folders, and gives the calendars that they hold.
+/// Checks folders, and returns the calendars in them.
 async fn check_folders(
     folders: Vec<PathBuf>,
     findings: &mut Findings,
@@ -120,7 +119,7 @@ async fn check_folders(
     let registry = Registry::new(folders, Duration::ZERO);
     registry.reload(Depth::Contents).await?;
     let snapshot = registry.snapshot();
-    // Nothing was served before, so nothing is stale.
+    // This registry served no definitions before, so none is stale.
     findings.valid += snapshot.definitions.len() + snapshot.calendars.len();
     findings.invalid += snapshot.failed.len();
     let errors = snapshot.failed.iter().flat_map(|failed| &failed.errors);
@@ -185,7 +184,7 @@ fn check_files(files: &[PathBuf], calendars: Vec<Arc<DayCalendar>>, findings: &m
     }
 }
 
-/// Files, and their documents.
+/// Files with their documents.
 type Documents<'a> = [(&'a Path, Vec<ParsedDocument>)];
 
 fn documents_of<'a>(
@@ -195,8 +194,8 @@ fn documents_of<'a>(
         .flat_map(|(file, documents)| documents.iter().map(move |document| (*file, document)))
 }
 
-/// The definition of a valid document, if it is one, with the days of the
-/// calendars it names.
+/// The definition of a valid document, if the document is one, with the days of the calendars
+/// that it names.
 fn checked(
     document: &ParsedDocument,
     calendars: &Calendars<'_>,
@@ -210,15 +209,15 @@ fn checked(
     }
 }
 
-/// The calendars that files can name.
+/// The calendars that the files can name.
 struct World {
     known: Vec<Arc<DayCalendar>>,
     failing: Vec<DefinitionId>,
 }
 
 impl World {
-    /// Those in the files themselves, else the `others`, else those in the
-    /// files beside them.
+    /// The calendars of the files themselves. A name that is not among them is looked up in
+    /// `others`, then in the other files of the same folders.
     fn of(all: &Documents<'_>, others: Vec<Arc<DayCalendar>>) -> Self {
         let names = |documents: &[ParsedDocument]| {
             let mut documents = documents.iter();
@@ -245,7 +244,7 @@ impl World {
     }
 }
 
-/// The calendars in the files of a folder, not of those below it.
+/// The calendars in the files of a folder, without the folders below it.
 fn calendars_in(folder: &Path) -> Vec<Arc<DayCalendar>> {
     let folder = if folder.as_os_str().is_empty() {
         Path::new(".")
@@ -270,7 +269,7 @@ fn calendars_in(folder: &Path) -> Vec<Arc<DayCalendar>> {
         .collect()
 }
 
-/// The documents of one file, or why it cannot be read.
+/// The documents of a file, or the reason why it cannot be read.
 fn read_documents(path: &Path) -> Result<Vec<ParsedDocument>, String> {
     let mut bytes = Vec::new();
     File::open(path)
@@ -282,7 +281,7 @@ fn read_documents(path: &Path) -> Result<Vec<ParsedDocument>, String> {
     Ok(parse_file(&path.display().to_string(), &bytes, &context))
 }
 
-/// The definitions of one file; all that is wrong with it otherwise.
+/// The definitions of a file. If a document is invalid, the errors are returned instead.
 pub(super) fn definitions_of(path: &Path) -> anyhow::Result<Vec<Definition>> {
     let (definitions, errors) = read_definitions(path)?;
     match Failure::of_findings(&errors) {
@@ -291,7 +290,7 @@ pub(super) fn definitions_of(path: &Path) -> anyhow::Result<Vec<Definition>> {
     }
 }
 
-/// The definitions of one file, and what is wrong with its other documents.
+/// The valid definitions of a file, and the errors of its other documents.
 pub(super) fn read_definitions(path: &Path) -> anyhow::Result<(Vec<Definition>, Vec<Diagnostic>)> {
     let documents = read_documents(path).map_err(anyhow::Error::msg)?;
     let all = [(path, documents)];

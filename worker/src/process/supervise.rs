@@ -49,7 +49,7 @@ impl Supervisor {
                 client = self.connector.connect() => client,
                 () = stop.cancelled() => return,
             };
-            let ran = match connected {
+            match connected {
                 Ok(client) => {
                     tracing::info!(
                         address = self.connector.target(),
@@ -63,20 +63,19 @@ impl Supervisor {
                     if stop.is_cancelled() {
                         return;
                     }
+                    if since.elapsed() >= STABLE {
+                        // What was wrong before these workers ran is over.
+                        backoff.reset();
+                        trouble.over();
+                    }
                     let reason = crate::failure::causes(&error);
                     self.health.trouble(reason.clone());
                     trouble.tell("a worker ended; starting over", &reason);
-                    since.elapsed()
                 }
                 Err(error) => {
                     self.health.away(error.to_string());
                     trouble.tell("cannot connect to temporal; trying on", &error.to_string());
-                    Duration::ZERO
                 }
-            };
-            if ran >= STABLE {
-                backoff.reset();
-                trouble.over();
             }
             tokio::select! {
                 () = tokio::time::sleep(backoff.next_wait()) => {}

@@ -1,4 +1,4 @@
-//! Why the reconcile workflow could not be used.
+//! Errors of using the reconcile workflow.
 
 use std::time::Duration;
 
@@ -8,64 +8,65 @@ use temporalio_client::tonic::{Code, Status};
 
 use super::ANSWER_LIMIT;
 
-/// How the server says that an update was dropped with its task, and may be sent again.
+/// The server's text for an update that was dropped with its task, and may be sent again.
 const UPDATE_ABORTED: &str = "workflow update was aborted";
-/// What the server says of a query when workers have left their queue.
+/// The server's text for a query when workers have left their task queue.
 const NO_POLLER: &str = "no poller seen";
 
-/// Why the workflow could not be used.
+/// Reason why the reconcile workflow could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReconcileClientError {
-    /// There is none, or it has ended.
+    /// The workflow does not exist, or has ended.
     #[error("the reconcile workflow `{0}` does not run")]
     Absent(String),
-    /// The namespace does not exist, and so nothing in it.
+    /// The namespace does not exist, so the workflow does not either.
     #[error("namespace `{0}` does not exist")]
     NoNamespace(String),
-    /// Its workflow task fails each time that it is tried.
+    /// The workflow task fails each time that a worker tries it.
     #[error(
         "the reconcile workflow `{0}` cannot go on: its workflow task fails, and the worker's log \
          says why; `temporal workflow terminate --workflow-id {0}` lets the worker begin anew"
     )]
     Stuck(String),
-    /// It, or Temporal, did not answer in time.
+    /// The workflow or Temporal did not answer in time.
     #[error("the reconcile workflow did not answer {0}")]
     NoAnswer(Silence),
-    /// It refused.
+    /// The workflow refused the request.
     #[error("{0}")]
     Refused(String),
-    /// Temporal, or the workflow, has too much to do.
+    /// Temporal or the workflow has too much to do.
     #[error("temporal: {0}")]
     Busy(String),
-    /// Temporal failed.
+    /// Temporal failed with this error.
     #[error("temporal: {0}")]
     Temporal(String),
-    /// It answered something else than was asked for.
+    /// The answer does not have the expected form.
     #[error("the reconcile workflow's answer cannot be read: {0}")]
     Answer(String),
 }
 
-/// Why nothing was heard of the workflow.
+/// Reason why the workflow did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Silence {
-    /// For so long.
+    /// No answer came within this time.
     #[error("within {} s", .0.as_secs())]
     For(Duration),
-    /// For that long; what was asked for may still be done until then.
+    /// No answer came within [`ANSWER_LIMIT`]. A worker may still do the request until this
+    /// time.
     #[error(
         "within {seconds} s; a worker that takes it up until {0:.0} still does what was asked for, a \
          later one does not",
         seconds = ANSWER_LIMIT.as_secs()
     )]
     Until(Timestamp),
-    /// The server knows that nobody would.
+    /// The server knows that no worker polls the task queue.
     #[error("because no worker polls its task queue")]
     NoWorker,
 }
 
-/// The error of a `NotFound`: only the server's own details prove that the
-/// workflow does not run. What follows from its absence may not follow from a
-/// proxy's answer.
+/// The error for the status `NotFound`. Only the server's own details prove that the workflow
+/// does not run. A proxy's answer does not prove that, so the consequences must not follow from
+/// it.
 pub(super) fn absent(status: &Status, namespace: &str, workflow: String) -> ReconcileClientError {
     match RequestError::of(status, namespace) {
         RequestError::NotFound => ReconcileClientError::Absent(workflow),
@@ -86,7 +87,7 @@ pub(super) fn temporal(status: &Status) -> ReconcileClientError {
             ReconcileClientError::NoAnswer(Silence::NoWorker)
         }
         Code::ResourceExhausted => ReconcileClientError::Busy(status.message().to_owned()),
-        // Others were in flight, and the server dropped the task that had it.
+        // Other updates were in flight, and the server dropped the task that had this one.
         Code::Unavailable if status.message() == UPDATE_ABORTED => {
             ReconcileClientError::Busy(status.message().to_owned())
         }

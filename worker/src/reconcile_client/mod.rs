@@ -1,8 +1,8 @@
-//! The project's reconcile workflow, as its workers and the command line use it.
+//! Client of a project's reconcile workflow, for its workers and the command line.
 //!
-//! The workflow is reached by its id, never by a run's: it continues as new.
-//! Everything is sent as plain JSON, so that a release can talk to the
-//! workflow of another one. Nothing here waits for a pass but [`ReconcileClient::report`].
+//! The client addresses the workflow by its id, never by the id of a run, because the workflow
+//! continues as new. Everything is sent as plain JSON, so that a release can talk to the
+//! workflow of another release. Only [`ReconcileClient::report`] waits for a pass.
 
 mod error;
 mod run_poller;
@@ -29,8 +29,8 @@ use temporalio_client::tonic::{Code, Request};
 use temporalio_client::{
     Client, NamespacedClient, QueryRejectCondition, RetryOptions, RpcOptions, UntypedQuery,
     UntypedSignal, UntypedUpdate, UntypedWorkflow, UntypedWorkflowHandle, WorkflowDescribeOptions,
-    WorkflowExecuteUpdateOptions, WorkflowIdConflictPolicy, WorkflowQueryOptions,
-    WorkflowSignalOptions, WorkflowStartOptions,
+    WorkflowExecuteUpdateOptions, WorkflowExecutionStatus, WorkflowIdConflictPolicy,
+    WorkflowQueryOptions, WorkflowSignalOptions, WorkflowStartOptions,
 };
 use temporalio_common::data_converters::{PayloadConverter, RawValue};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
@@ -46,26 +46,27 @@ pub use error::{ReconcileClientError, Silence};
 use error::{absent, temporal};
 use run_poller::RunPoller;
 
-/// Why the workflow of a project that is destroyed is terminated.
+/// The reason given when `almanac destroy` terminates the workflow.
 pub const DESTROYED: &str = "almanac destroy";
-/// How long the workflow may take to answer.
+/// Maximum time for an answer of the workflow.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// How long after that a worker may still take up what the workflow is asked to do.
-/// The server keeps an update that nobody takes, and clocks differ.
+/// Time after which a worker no longer takes up an update, counted from when it was sent. The
+/// server keeps an update that no worker takes. The time leaves room for clocks that differ.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
-/// How the server says that it asks no worker, since each one failed lately.
+/// The server's text for a query that it sends to no worker, since the last workflow tasks
+/// failed.
 const TASK_FAILS: &str = "Workflow Task in failed state";
-/// Time between two looks at the state while a report is awaited.
+/// Interval between two queries of the state while waiting for a report.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How many updates this process sends at a time. The server takes ten of one
-/// workflow; each one more makes it lose the workflow's task in progress.
+/// Limits the number of updates that this process sends at a time. The server takes ten of one
+/// workflow; each further one makes the server drop the workflow task in progress.
 static UPDATES: Semaphore = Semaphore::const_new(6);
 
 /// The runs that this process waits for.
 static RUN_POLLER: RunPoller = RunPoller::none();
 
-/// The reconcile workflow of one project.
+/// A client of the reconcile workflow of a project.
 #[derive(Debug, Clone)]
 pub struct ReconcileClient {
     client: Client,
@@ -73,20 +74,20 @@ pub struct ReconcileClient {
 }
 
 impl ReconcileClient {
-    /// That of `project`, in the client's namespace.
+    /// A client for `project`, in the client's namespace.
     pub fn new(client: Client, project: Project) -> Self {
         Self { client, project }
     }
 
-    /// The workflow's id.
+    /// Id of the reconcile workflow.
     pub fn workflow_id(&self) -> String {
         self.project.reconcile_workflow_id()
     }
 
-    /// Tells the workflow what a worker says, and starts the workflow where none runs.
+    /// Announces a worker to the workflow, and starts the workflow if it does not run.
     ///
-    /// Where none runs, one request starts it and tells it; nobody has to be
-    /// polling yet. A suspension outlives the run that knew it.
+    /// In that case a single request starts the workflow and signals it, so no worker has to be
+    /// polling yet. A suspension survives the run in which it began.
     pub async fn announce(&self, said: &Announcement) -> Result<(), ReconcileClientError> {
         match self.tell(said).await {
             Err(ReconcileClientError::Absent(_)) => {}
@@ -120,9 +121,9 @@ impl ReconcileClient {
             })
     }
 
-    /// The suspension that the last run left in its memo, where it ended without
-    /// continuing as new: the server ends a run whose history is too large. A
-    /// project that was destroyed leaves none.
+    /// The suspension in the memo of the last run, if that run ended without continuing as new:
+    /// the server ends a run whose history is too large. A project that was destroyed leaves
+    /// none.
     async fn suspension_left(&self) -> Result<Option<Suspension>, ReconcileClientError> {
         let execution = WorkflowExecution {
             workflow_id: self.workflow_id(),
@@ -169,23 +170,23 @@ impl ReconcileClient {
         Ok(memo.suspended.filter(|_| !was_destroyed))
     }
 
-    /// Tells a workflow that runs what a worker says; starts none.
+    /// Announces a worker to a workflow that runs. Does not start the workflow.
     pub async fn tell(&self, said: &Announcement) -> Result<(), ReconcileClientError> {
         self.signal::<contract::DefinitionsChanged>(Some(said))
             .await
     }
 
-    /// Asks for a pass, without an answer.
+    /// Asks for a pass, without waiting for an answer.
     pub async fn ask(&self) -> Result<(), ReconcileClientError> {
         self.signal::<contract::Reconcile>(None).await
     }
 
-    /// The workflow's state.
+    /// State of the workflow, as the query `status` answers.
     pub async fn status(&self) -> Result<Status, ReconcileClientError> {
         self.query::<contract::Status>(None).await
     }
 
-    /// What touched a definition's schedule, newest first.
+    /// History entries of a definition's schedule, newest first.
     pub async fn history(
         &self,
         id: &DefinitionId,
@@ -215,13 +216,13 @@ impl ReconcileClient {
         }
     }
 
-    /// Asks for a pass; the answer names the one that will serve the request.
+    /// Asks for a pass. The answer names the pass that will serve the request.
     pub async fn sync(&self, request: &SyncRequest) -> Result<SyncAnswer, ReconcileClientError> {
         self.update::<contract::Sync>(&request.request_id, request)
             .await
     }
 
-    /// Asks for an override, or its end; the answer names the pass that will do it.
+    /// Asks for an override, or for its end. The answer names the pass that will apply it.
     pub async fn set_override(
         &self,
         request: &OverrideRequest,
@@ -230,13 +231,13 @@ impl ReconcileClient {
             .await
     }
 
-    /// Asks for an adoption; the answer names the pass that will do it.
+    /// Asks for an adoption. The answer names the pass that will do it.
     pub async fn adopt(&self, request: &AdoptRequest) -> Result<AdoptAnswer, ReconcileClientError> {
         self.update::<contract::Adopt>(&request.request_id, request)
             .await
     }
 
-    /// Stops the reconciler: no pass begins from here on.
+    /// Stops the reconciler: no pass begins after this.
     pub async fn suspend(
         &self,
         request: &SuspendRequest,
@@ -245,7 +246,7 @@ impl ReconcileClient {
             .await
     }
 
-    /// Lets the reconciler go on; the answer names the pass that catches up.
+    /// Lets the reconciler continue. The answer names the pass that catches up.
     pub async fn resume(
         &self,
         request: &SuspendRequest,
@@ -254,8 +255,8 @@ impl ReconcileClient {
             .await
     }
 
-    /// Starts runs, and waits at most `limit` for what comes of them: the
-    /// answer is pending where that takes longer. The request needs an id.
+    /// Starts runs, and waits at most `limit` for their results. The answer is pending if the
+    /// runs take longer. The request needs an id.
     pub async fn run(
         &self,
         kind: RunKind,
@@ -270,7 +271,7 @@ impl ReconcileClient {
         };
         let mut answer = match asked {
             Ok(answer) => answer,
-            // It may have been taken, and just not be over.
+            // The workflow may have accepted the request, and not have finished it.
             Err(error @ ReconcileClientError::NoAnswer(_)) => {
                 let known = self.run_answers(vec![request.request_id.clone()]).await;
                 let mut answers = known.unwrap_or_default();
@@ -278,7 +279,8 @@ impl ReconcileClient {
             }
             Err(error) => return Err(error),
         };
-        // The server answers a name that it knows, whatever stands beside it.
+        // The server returns the answer for a known request id, even if the new request has
+        // other contents.
         if answer.kind != kind || answer.id != request.id {
             return Err(ReconcileClientError::Refused(format!(
                 "request_id `{}` was that of a {} of `{}`",
@@ -301,7 +303,7 @@ impl ReconcileClient {
         Ok(answer)
     }
 
-    /// What came of the runs that requests asked for.
+    /// The answers to requests for runs.
     async fn run_answers(
         &self,
         request_ids: Vec<String>,
@@ -310,7 +312,7 @@ impl ReconcileClient {
             .await
     }
 
-    /// Which definitions that have a schedule have these labels.
+    /// The definitions with a schedule that have these labels.
     pub async fn select(
         &self,
         id: &str,
@@ -322,8 +324,8 @@ impl ReconcileClient {
         self.update::<contract::Select>(id, &request).await
     }
 
-    /// Sends an update. When too many are in flight it is tried again: the
-    /// server takes 10 of one workflow at a time.
+    /// Sends an update. If too many updates are in flight, the client tries again: the server
+    /// takes 10 of one workflow at a time.
     async fn update<U: Update>(
         &self,
         id: &str,
@@ -333,11 +335,11 @@ impl ReconcileClient {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         let mut update_id = id.to_owned();
         loop {
-            let answer = self.update_once::<U>(&update_id, request).await;
+            let answer = Box::pin(self.update_once::<U>(&update_id, request)).await;
             let wait = backoff.next_wait();
             match answer {
-                // The server tells what became of one that was sent under this name
-                // before. Nothing did, and the time of this one is not over.
+                // The server repeats the result of an earlier update with the same id. That
+                // update expired without effect, and this one has not expired.
                 Err(ReconcileClientError::Refused(why))
                     if why.contains(TOO_LATE) && update_id == id =>
                 {
@@ -348,9 +350,26 @@ impl ReconcileClient {
                 {
                     tokio::time::sleep(wait).await;
                 }
+                // A run that continues as new takes no update any more, and the next run
+                // does. A repeated request gets the first one's answer from either.
+                Err(ReconcileClientError::Absent(_))
+                    if tokio::time::Instant::now() + wait < deadline && self.is_running().await =>
+                {
+                    tokio::time::sleep(wait).await;
+                }
                 answer => return answer,
             }
         }
+    }
+
+    /// Returns `true` if the server says that the workflow is running.
+    async fn is_running(&self) -> bool {
+        let options = WorkflowDescribeOptions::builder()
+            .rpc_options(once(ANSWER_LIMIT))
+            .build();
+        let handle = self.handle();
+        let described = within(ANSWER_LIMIT, Box::pin(handle.describe(options))).await;
+        matches!(described, Ok(Ok(it)) if it.status() == WorkflowExecutionStatus::Running)
     }
 
     async fn update_once<U: Update>(
@@ -368,7 +387,7 @@ impl ReconcileClient {
         })
     }
 
-    /// Sends an update that is refused after a time.
+    /// Sends an update that the workflow refuses after `until`.
     async fn update_until<U: Update>(
         &self,
         until: Timestamp,
@@ -385,7 +404,7 @@ impl ReconcileClient {
             .build();
         let handle = self.handle();
         let asked = async {
-            // It is never closed.
+            // The semaphore is never closed.
             let _turn = UPDATES.acquire().await;
             let update = UntypedUpdate::new(U::NAME);
             handle.execute_update(update, raw(&request), options).await
@@ -401,8 +420,8 @@ impl ReconcileClient {
         }
     }
 
-    /// Waits for the report of a pass, at most `limit`; `None` when the pass
-    /// has not ended by then, or ended so long ago that its report is gone.
+    /// Waits for the report of a pass, at most for `limit`. `None` if the pass has not ended by
+    /// then, or ended so long ago that its report is no longer kept.
     pub async fn report(
         &self,
         pass: u64,
@@ -418,7 +437,7 @@ impl ReconcileClient {
                         .into_iter()
                         .find(|report| report.pass == pass));
                 }
-                // The worker may be busy for a moment; the deadline bounds it.
+                // The worker may be busy for a moment; the deadline limits the wait.
                 Ok(_) | Err(ReconcileClientError::NoAnswer(_) | ReconcileClientError::Busy(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -429,7 +448,8 @@ impl ReconcileClient {
         }
     }
 
-    /// How far the pass that runs is; `None` when none runs, or it has not said yet.
+    /// Progress of the running pass. `None` if no pass is running, or if it has not reported
+    /// any.
     pub async fn progress(&self) -> Result<Option<Progress>, ReconcileClientError> {
         let options = WorkflowDescribeOptions::builder()
             .rpc_options(once(ANSWER_LIMIT))
@@ -485,7 +505,7 @@ impl ReconcileClient {
     }
 }
 
-/// One try: who calls knows better when to try again.
+/// Options for a call without retries: the caller knows better when to try again.
 fn once(limit: Duration) -> RpcOptions {
     RpcOptions::builder()
         .timeout(limit)
@@ -493,8 +513,8 @@ fn once(limit: Duration) -> RpcOptions {
         .build()
 }
 
-/// The server's own deadline is met by an answer, sometimes by a loop of
-/// calls; this one holds whatever happens.
+/// Limits the time of a call. The SDK may extend the server's deadline by repeating the call;
+/// this limit always holds.
 async fn within<T>(
     limit: Duration,
     call: impl Future<Output = T>,
@@ -504,7 +524,7 @@ async fn within<T>(
         .map_err(|_| ReconcileClientError::NoAnswer(Silence::For(limit)))
 }
 
-/// What is sent: nothing at all where there is nothing to say.
+/// The payload of an input. `None` is sent as no payload at all.
 fn given<T: Serialize + 'static>(input: Option<&T>) -> RawValue {
     input.map_or_else(|| RawValue::new(Vec::new()), raw)
 }

@@ -1,5 +1,7 @@
-//! The runs that a process waits for, asked for together: the server keeps few
-//! queries to a workflow waiting, and one costs the workflow its place in memory.
+//! Queries the reconcile workflow for all runs that a process waits for at the same time.
+//!
+//! The server keeps few queries of a workflow waiting, and a query can evict the workflow from
+//! a worker's cache.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,15 +13,15 @@ use tokio::time::Instant;
 
 use crate::reconcile_client::ReconcileClientError;
 
-/// How long an answer serves all who wait, at least.
+/// Minimum time for which an answer serves all waiters.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 type Answers = Result<BTreeMap<String, RunAnswer>, ReconcileClientError>;
 
-/// The requests whose runs are not over, and what was last heard of them.
+/// The requests whose runs have not ended, and the last answer about them.
 #[derive(Debug)]
 pub(super) struct RunPoller {
-    /// How many wait for each request.
+    /// Number of waiters for each request.
     ids: Mutex<BTreeMap<String, usize>>,
     last: tokio::sync::Mutex<Option<PollResult>>,
 }
@@ -38,7 +40,7 @@ impl RunPoller {
         }
     }
 
-    /// Waits for one more, until what this answers is dropped.
+    /// Registers a waiter for a request. The waiter is removed when the result is dropped.
     pub(super) fn run(&self, request_id: &str) -> PolledRun<'_> {
         *self.ids().entry(request_id.to_owned()).or_default() += 1;
         PolledRun {
@@ -52,7 +54,7 @@ impl RunPoller {
     }
 }
 
-/// One of the runs that the process waits for.
+/// A run that the process waits for.
 #[derive(Debug)]
 pub(super) struct PolledRun<'a> {
     runs: &'a RunPoller,
@@ -60,8 +62,10 @@ pub(super) struct PolledRun<'a> {
 }
 
 impl PolledRun<'_> {
-    /// What came of it, as it was a moment ago; `None` when nothing is known.
-    /// At most a third of the time is spent on queries, by whoever comes first.
+    /// The latest known answer of the run, which may be a moment old; `None` if none is known.
+    ///
+    /// Queries take at most a third of the time. The first waiter that needs a new answer sends
+    /// the query.
     pub(super) async fn poll<F>(
         &self,
         query: impl FnOnce(Vec<String>) -> F,

@@ -1,10 +1,9 @@
-//! From the state of every file, and what was served before, to a snapshot.
+//! Builds a snapshot from the state of every file and the previous snapshot.
 //!
-//! Pure. Always holds: a definition that was served goes away only when the
-//! place it stood in could be seen and no longer holds it. While its document
-//! fails, another document states its id too, its file cannot be read, its
-//! folder cannot be seen, or a calendar that it names is not to be had, its
-//! last good version is served, marked stale. The same holds for calendars.
+//! Pure. Always holds: a served definition goes away only if its place could be read and no
+//! longer holds it. Almanac serves its last good version, marked stale, while its document
+//! fails, another document states its id too, its file or folder cannot be read, or a calendar
+//! that it names is not available. The same holds for calendars.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -21,14 +20,14 @@ use super::files::{Content, FileKey};
 use super::load::View;
 use super::retention::{DefinitionFiles, Retention};
 
-/// Where everything that is served comes from.
+/// The files of everything that is served.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
     definitions: DefinitionFiles,
     calendars: DefinitionFiles,
 }
 
-/// The snapshot that `view` makes of `previous`.
+/// The snapshot that follows from `view` and `previous`.
 pub(super) fn assemble(
     previous: &Snapshot,
     origins: &Origins,
@@ -48,7 +47,7 @@ pub(super) fn assemble(
     let mut now = Origins::default();
     let documents = documents(&mut snapshot, view);
     let mut seen = take_documents(&mut snapshot, &mut now, previous, &documents, view, roots);
-    // Calendars first: definitions take their days from those that are kept.
+    // Calendars come first: definitions take their days from the calendars that are kept.
     let failing = failing_calendars(&snapshot).cloned().collect();
     let gone = Retention {
         previous: &previous.calendars,
@@ -75,16 +74,16 @@ pub(super) fn assemble(
     (snapshot, now)
 }
 
-/// What a look at the documents one by one finds.
+/// Results of checking the documents one by one.
 struct DocumentFindings<'a> {
-    /// The definitions that are valid but for the calendars they name.
+    /// Definitions that are valid if the calendars that they name exist.
     definitions: Vec<(&'a Arc<Definition>, &'a Placed<'a>)>,
-    /// The files in which something fails that may stand for definitions or
-    /// calendars it does not name.
+    /// Files with a failing document that may stand for definitions or calendars that the
+    /// document does not name.
     suspicious: BTreeSet<&'a FileKey>,
 }
 
-/// Serves the valid definitions, with the days of the calendars they name.
+/// Serves the valid definitions, with the days of the calendars that they name.
 fn take_definitions(
     snapshot: &mut Snapshot,
     now: &mut Origins,
@@ -109,7 +108,7 @@ fn take_definitions(
             Ok(resolved) => {
                 let warning = Calendars::warning(definition, &resolved, names, view.at);
                 warnings.extend(warning);
-                // The same as before is the same piece of memory.
+                // An unchanged definition shares its memory with the old snapshot.
                 let same = before.filter(|before| *before.definition == resolved);
                 let resolved = same.map_or_else(
                     || Arc::new(resolved),
@@ -131,8 +130,8 @@ fn take_definitions(
         let warnings = &placed.document.warnings;
         snapshot.warnings.extend_from_slice(warnings);
     }
-    // Sorted once for both, and the map is built at once: one by one takes
-    // twice the time.
+    // Sorted once for both maps. Building a map from sorted pairs takes half the time of
+    // inserting them one by one.
     served.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
     now.definitions = served
         .iter()
@@ -151,7 +150,7 @@ fn take_definitions(
         .collect();
 }
 
-/// Adds what went away before and has not come back.
+/// Adds the archived entries of `previous` that have not come back.
 fn remember(snapshot: &mut Snapshot, previous: &Snapshot) {
     let is_back = |one: &Archived| match one.kind {
         Kind::Calendar => snapshot.calendars.contains_key(&one.id),
@@ -168,7 +167,7 @@ fn remember(snapshot: &mut Snapshot, previous: &Snapshot) {
     snapshot.archived.truncate(ARCHIVED_KEPT);
 }
 
-/// The ids that failing documents of calendars state.
+/// Ids that failing calendar documents state.
 fn failing_calendars(snapshot: &Snapshot) -> impl Iterator<Item = &DefinitionId> {
     let failed = snapshot.failed.iter();
     failed
@@ -176,7 +175,7 @@ fn failing_calendars(snapshot: &Snapshot) -> impl Iterator<Item = &DefinitionId>
         .filter_map(|failed| failed.id.as_ref())
 }
 
-/// The ids that failing documents of anything else state.
+/// Ids that failing documents of other kinds state.
 fn failing_definitions(snapshot: &Snapshot) -> impl Iterator<Item = &DefinitionId> {
     let failed = snapshot.failed.iter();
     failed
@@ -184,10 +183,11 @@ fn failing_definitions(snapshot: &Snapshot) -> impl Iterator<Item = &DefinitionI
         .filter_map(|failed| failed.id.as_ref())
 }
 
-/// Looks at every document by itself: serves the calendars, notes what fails,
-/// and gives the definitions that do not. A file is suspicious when it cannot
-/// be read, a document in it states no id or one that was not served, or its
-/// last document is invalid, where a half-written file is cut.
+/// Checks every document by itself: serves the calendars, records the failures, and returns the
+/// valid definitions.
+///
+/// A file is suspicious if the file cannot be read, if a document in it states no id or an id
+/// that was not served, or if its last document is invalid (a half-written file ends there).
 fn take_documents<'a>(
     snapshot: &mut Snapshot,
     now: &mut Origins,

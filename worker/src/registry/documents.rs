@@ -1,5 +1,5 @@
-//! The documents of all files at their places, and what is wrong with them
-//! beyond their own text: repeated ids, files that cannot be read.
+//! The documents of all files with their places, and the errors that no document shows alone:
+//! repeated ids, and files that cannot be read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,23 +12,23 @@ use super::files::{Content, FileKey};
 use super::load::View;
 use super::read::Refusal;
 
-/// The most documents that are served.
+/// Maximum number of documents that are served.
 const DOCUMENTS_LIMIT: usize = 50_000;
-/// How many other places the error of a repeated id names.
+/// Maximum number of other places that the error of a repeated id names.
 const PLACES_NAMED: usize = 3;
 
 /// A document and its place.
 pub(super) struct Placed<'a> {
     pub(super) key: &'a FileKey,
     pub(super) document: &'a ParsedDocument,
-    /// Nothing else is in its file.
+    /// `true` if the file has no other document.
     is_only: bool,
-    /// Nothing follows it in its file.
+    /// `true` if no document follows in the file.
     pub(super) is_last: bool,
 }
 
 impl Placed<'_> {
-    /// `path`, or `path:line` where there are several.
+    /// Returns `path`, or `path:line` if the file has several documents.
     pub(super) fn source(&self) -> String {
         let path = self.key.path.to_string_lossy();
         if self.is_only {
@@ -38,7 +38,7 @@ impl Placed<'_> {
         }
     }
 
-    /// As one that fails with these errors.
+    /// The failing document that has these errors.
     pub(super) fn failed(&self, errors: Vec<Diagnostic>) -> FailedDocument {
         FailedDocument {
             source: self.source(),
@@ -49,7 +49,7 @@ impl Placed<'_> {
     }
 }
 
-/// Every document at its place, up to the limit.
+/// All documents with their places, up to the limit.
 pub(super) fn documents<'a>(snapshot: &mut Snapshot, view: &'a View) -> Vec<Placed<'a>> {
     let mut documents = place(view);
     if let Some(first) = documents.get(DOCUMENTS_LIMIT) {
@@ -83,8 +83,8 @@ fn place(view: &View) -> Vec<Placed<'_>> {
     placed
 }
 
-/// The indices of the documents that state one id, whatever else is wrong with
-/// them, for each id that several state.
+/// Indices of the documents that state the same id, for each id that several documents state.
+/// Documents with other errors are included.
 pub(super) fn by_repeated_id<'a>(
     documents: &[Placed<'a>],
 ) -> BTreeMap<(Kind, &'a DefinitionId), Vec<usize>> {
@@ -96,7 +96,7 @@ pub(super) fn by_repeated_id<'a>(
             Some(((placed.document.kind, id), index))
         })
         .collect();
-    // Stable: files come in the order of their names, and so do most ids.
+    // The sort is stable: files come in the order of their names, and so do most ids.
     stated.sort();
     stated
         .chunk_by(|(first, _), (second, _)| first == second)
@@ -105,7 +105,7 @@ pub(super) fn by_repeated_id<'a>(
         .collect()
 }
 
-/// What is wrong with a document whose id others state too.
+/// The error of a document whose id other documents state too.
 pub(super) fn repeated(
     placed: &Placed<'_>,
     documents: &[Placed<'_>],
@@ -141,7 +141,7 @@ pub(super) fn repeated(
     })
 }
 
-/// A file that cannot be read, as a document that fails.
+/// The failing document that stands for a file that cannot be read.
 pub(super) fn unread(key: &FileKey, refusal: &Refusal, roots: &[PathBuf]) -> FailedDocument {
     FailedDocument {
         source: Path::new(&key.path).display().to_string(),
@@ -154,7 +154,7 @@ pub(super) fn unread(key: &FileKey, refusal: &Refusal, roots: &[PathBuf]) -> Fai
     }
 }
 
-/// A file as a person finds it: below the folder as it was given.
+/// Path of a file for people: below the folder as it was given.
 fn shown(key: &FileKey, roots: &[PathBuf]) -> String {
     let root = roots.get(key.root).map_or(Path::new(""), PathBuf::as_path);
     root.join(&*key.path).display().to_string()

@@ -1,5 +1,4 @@
-//! What is known of every file: what it looked like when it was read, and what
-//! it holds.
+//! State of every file that was read: metadata at the time of the read, and contents.
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
@@ -13,48 +12,48 @@ use almanac_core::definition::ParsedDocument;
 use super::read::Refusal;
 use super::scan::Signature;
 
-/// A file that changed less than this before it was read may change again
-/// without showing it: some file systems count time in whole seconds.
+/// Age of a change below which a file may change again without a new timestamp: some file
+/// systems count time in whole seconds.
 const TIMESTAMP_RESOLUTION: Duration = Duration::from_secs(2);
 
-/// A file: in which folder, and where in it.
+/// Key of a file: its folder, and its path in that folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileKey {
     /// Index of the folder, in the order given.
     pub(super) root: usize,
-    /// Relative to the folder.
+    /// Path relative to the folder.
     pub(super) path: Arc<OsStr>,
 }
 
-/// What is known of a file.
+/// State of a file as it was last read.
 #[derive(Debug)]
 pub(super) struct FileState {
-    /// What it looked like when it was read, and when that was.
+    /// Metadata of the file when it was read, and the time of that read.
     pub(super) seen: Option<(Signature, SystemTime)>,
-    /// What it holds.
+    /// Contents of the file.
     pub(super) content: Content,
 }
 
-/// What a file holds.
+/// Contents of a file.
 #[derive(Debug)]
 pub(super) enum Content {
-    /// Documents.
+    /// The file was read and parsed.
     Read {
-        /// SHA-256 of the bytes.
+        /// SHA-256 of the file's bytes.
         hash: [u8; 32],
-        /// In the order of the text.
+        /// Documents in the order of the text.
         documents: Arc<[ParsedDocument]>,
     },
-    /// Nothing that could be read.
+    /// The file was refused.
     Refused(Refusal),
 }
 
-/// What is known of every file, in the order of their keys.
+/// State of every file, in the order of the keys.
 #[derive(Debug, Default)]
 pub(super) struct Files(Vec<(FileKey, Arc<FileState>)>);
 
-/// Goes through what is known along with a listing: both are in one order, so
-/// that nothing is searched for.
+/// A cursor over the known files, moved along with a listing. Both are in the same order, so
+/// that no search is needed.
 pub(super) struct FilesCursor<'a> {
     known: Peekable<slice::Iter<'a, (FileKey, Arc<FileState>)>>,
     missed: bool,
@@ -68,7 +67,7 @@ impl FileKey {
         }
     }
 
-    /// Adds the file and what it holds to what a revision is the digest of.
+    /// Appends the key and the contents to the bytes from which the revision is computed.
     pub(super) fn digest(&self, content: &Content, out: &mut Vec<u8>) {
         let path = self.path.as_encoded_bytes();
         out.extend((path.len() as u64).to_le_bytes());
@@ -92,12 +91,12 @@ impl FileState {
         })
     }
 
-    /// Whether the file looked the same when it was read.
+    /// Returns `true` if the file's metadata were the same when it was read.
     pub(super) fn looks_like(&self, signature: &Signature) -> bool {
         self.seen.is_some_and(|(seen, _)| seen == *signature)
     }
 
-    /// Whether it is out of the question that the file has changed since.
+    /// Returns `true` if the file cannot have changed since it was read.
     pub(super) fn is_surely(&self, signature: &Signature) -> bool {
         self.seen.is_some_and(|(seen, read_at)| {
             seen == *signature
@@ -109,7 +108,7 @@ impl FileState {
 }
 
 impl Files {
-    /// Adds a file that comes after all that are there.
+    /// Adds a file whose key is greater than all keys added before.
     pub(super) fn push(&mut self, key: FileKey, state: Arc<FileState>) {
         debug_assert!(self.0.last().is_none_or(|(last, _)| *last < key));
         self.0.push((key, state));
@@ -133,7 +132,7 @@ impl<'a> FilesCursor<'a> {
         }
     }
 
-    /// What is known of a file; it comes after those asked for before.
+    /// The state of a file. Its key must be greater than those asked for before.
     pub(super) fn find(
         &mut self,
         root: usize,
@@ -150,7 +149,7 @@ impl<'a> FilesCursor<'a> {
         }
     }
 
-    /// Whether something is known that was not asked for.
+    /// Returns `true` if a known file was not asked for.
     pub(super) fn misses_some(mut self) -> bool {
         self.missed || self.known.next().is_some()
     }

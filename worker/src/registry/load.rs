@@ -1,9 +1,9 @@
-//! From the folders to the state of every file: lists, reads and parses what
-//! changed, until the view is one that the folders had at one moment.
+//! Lists, reads and parses the changed files, until the view is one that the folders had at one
+//! moment.
 //!
-//! Always holds: a load that panics leaves the loader as it was; a file that
-//! cannot be parsed harms no other; a file is read only once it has been still
-//! for a while. Which definitions follow is left to [`super::assemble`].
+//! Always holds: a load that panics leaves the loader as it was. A file that cannot be parsed
+//! does not affect other files. A file is read only after it has not changed for a while. The
+//! definitions that follow from the view are left to [`super::assemble`].
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,41 +23,41 @@ use super::read::{ReadError, Refusal, read};
 use super::scan::{Entry, Folders, Identity, Listing, Place, ScanGap, Signature, identity, list};
 use super::threads::map_in_order;
 
-/// The longest that one load waits for files that are being written, and tries
-/// to see the folders in one state.
+/// Maximum time that a load waits for files that are being written, and tries to find the
+/// folders in a consistent state.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time between two attempts to see the folders in one state.
+/// Time between two attempts to find the folders in a consistent state.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
-/// The parser, as a value so that tests can put another in its place.
+/// The parser, as a value so that tests can replace it.
 pub(super) type Parse = fn(&str, &[u8], &ParseContext) -> Vec<ParsedDocument>;
 
-/// How much a load looks at.
+/// Extent of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Files whose size, times or place differ from the last load.
+    /// Reads the files whose size, times or place differ from the last load.
     Changed,
-    /// The contents of every file.
+    /// Reads the contents of every file.
     Contents,
 }
 
-/// Everything a load saw.
+/// The files of all folders, as a load found them.
 #[derive(Debug, Default)]
 pub(super) struct View {
-    /// Digest of it.
+    /// Revision computed from the files.
     pub(super) revision: Revision,
-    /// When it saw it; for warnings only.
+    /// Time of the load; for warnings only.
     pub(super) at: Timestamp,
-    /// The files that are there.
+    /// The files that exist.
     pub(super) files: Arc<Files>,
-    /// What is hardly meant of the files themselves.
+    /// Warnings about the files themselves.
     pub(super) warnings: Vec<Diagnostic>,
-    /// Why the view of a folder is incomplete, by its index.
+    /// Reasons why the views of folders are incomplete, by the folder's index.
     pub(super) holes: BTreeMap<usize, ScanGap>,
 }
 
 impl View {
-    /// Whether a file that is not there may be so: its folder could not be
-    /// seen whole.
+    /// Returns `true` if a file that was not found may still exist: its folder could not be
+    /// read completely.
     pub(super) fn hides(&self, file: &FileKey) -> bool {
         self.holes.contains_key(&file.root) && self.files.get(file).is_none()
     }
@@ -74,45 +74,45 @@ pub(super) struct Loader {
     trust: Vec<FolderIdentity>,
 }
 
-/// What is known of a folder's identity.
+/// Identity of a folder, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum FolderIdentity {
-    /// It has not been looked at.
+    /// The folder has not been read.
     Unseen,
-    /// It is the one it has always been, or has been seen twice.
+    /// The folder is the same as ever, or has been seen twice.
     Trusted(Identity),
-    /// It is another one, seen once, with these contents.
+    /// The folder has another identity, and was seen once with these contents.
     Seen(Identity, Revision),
-    /// There was none.
+    /// The folder did not exist.
     Gone,
 }
 
-/// What a load found, before it is the loader's state.
+/// Result of a load, before the loader accepts it.
 #[derive(Debug)]
 pub(super) struct Loaded {
-    /// What follows from it.
+    /// The view that follows from the load.
     pub(super) view: View,
     trust: Vec<FolderIdentity>,
 }
 
-/// What a look during the debounce found. It counts only where nothing has
-/// changed by the end of the debounce.
+/// Result of a load during the debounce. It counts only if nothing has changed by the end of
+/// the debounce.
 #[derive(Debug)]
 pub(super) struct SpeculativeLoad {
-    /// What the load at the end of the debounce would find.
+    /// The expected result of the load at the end of the debounce.
     pub(super) loaded: Loaded,
-    /// The folders given, and which each was.
+    /// The folders that were given, with their identities.
     roots: Vec<(PathBuf, Option<Identity>)>,
     folders: Vec<Folders>,
-    /// The files that were read, and what they looked like.
+    /// The files that were read, with their metadata.
     read: Vec<(PathBuf, Signature)>,
     still_for: Duration,
 }
 
 impl SpeculativeLoad {
-    /// Returns `true` if each name still leads to the folder that was listed, neither
-    /// a folder nor a file that was read has changed since, as far as their metadata
-    /// tell, and each file has been still for long enough by now. Blocks.
+    /// Returns `true` if each name still leads to the folder that was listed, the metadata of
+    /// every folder and file that was read are the same, and each file has not changed for long
+    /// enough. Blocks.
     pub(super) fn holds(&self) -> bool {
         let is_still = |signature| restless_for(signature, self.still_for).is_none();
         let mut read = self.read.iter();
@@ -133,16 +133,16 @@ struct SuspectFile<'a> {
     place: &'a Place,
 }
 
-/// What a listing leaves to be looked at.
+/// The files of a listing that have to be checked further.
 struct SuspectFiles<'a> {
     files: Vec<SuspectFile<'a>>,
-    /// A file that was there is not.
+    /// `true` if a file that existed before is missing.
     missing: bool,
 }
 
 impl Loader {
-    /// A loader of `roots`, in this order, that reads a file once it has not
-    /// changed for `still_for`.
+    /// A loader of `roots`, in this order. A file is read once it has not changed for
+    /// `still_for`.
     pub(super) fn new(roots: Vec<PathBuf>, still_for: Duration) -> Self {
         Self {
             trust: vec![FolderIdentity::Unseen; roots.len()],
@@ -154,7 +154,7 @@ impl Loader {
         }
     }
 
-    /// The same with another parser and another patience.
+    /// The loader with another parser and another maximum wait.
     #[cfg(test)]
     pub(super) fn with(mut self, parse: Parse, patience: Duration) -> Self {
         self.parse = parse;
@@ -162,14 +162,14 @@ impl Loader {
         self
     }
 
-    /// The files that were there when it last looked.
+    /// The files that existed at the last load.
     pub(super) fn files(&self) -> Arc<Files> {
         Arc::clone(&self.files)
     }
 
-    /// Looks at the folders while files may still be written. `None` where
-    /// something moves, or a file that was there is not: that is worth a load's
-    /// patience. Blocks for the disk.
+    /// Loads the folders while files may still be written. `None` if something is changing, or
+    /// a file that existed before is missing: then a load has to wait and try again. Blocks on
+    /// the disk.
     pub(super) fn foresee(&self) -> Option<SpeculativeLoad> {
         let listings = list(&self.roots);
         let fresh = Fresh::new();
@@ -197,8 +197,8 @@ impl Loader {
         })
     }
 
-    /// Looks at the folders. Blocks: for the disk, and while files are being
-    /// written, up to some seconds.
+    /// Loads the folders. Blocks on the disk, and up to some seconds while files are being
+    /// written.
     pub(super) fn load(&self, depth: Depth) -> Loaded {
         let deadline = Instant::now() + self.patience;
         let mut fresh = Fresh::new();
@@ -211,7 +211,7 @@ impl Loader {
                 continue;
             }
             let moved = self.read_changed(&files, &mut fresh);
-            // A file that was there and is not is worth a second, careful look.
+            // A file that existed and is missing is worth a second, careful load.
             let at_a_glance = !moved
                 && !missing
                 && listings
@@ -230,14 +230,14 @@ impl Loader {
         self.follow(listings, &unsettled, fresh)
     }
 
-    /// Makes what was loaded the present state.
+    /// Makes a load's result the loader's state.
     pub(super) fn accept(&mut self, loaded: Loaded) -> View {
         self.trust = loaded.trust;
         self.files = Arc::clone(&loaded.view.files);
         loaded.view
     }
 
-    /// What a listing leaves to be looked at.
+    /// The files of a listing that have to be checked further.
     fn doubts<'a>(&self, listings: &'a [Listing], depth: Depth, fresh: &Fresh) -> SuspectFiles<'a> {
         let mut known = FilesCursor::along(&self.files);
         let mut files = Vec::new();
@@ -268,13 +268,13 @@ impl Loader {
         }
     }
 
-    /// What is known of a file, the latest first.
+    /// The latest known state of a file.
     fn known<'a>(&'a self, key: &FileKey, fresh: &'a Fresh) -> Option<&'a Arc<FileState>> {
         fresh.get(key).or_else(|| self.files.get(key))
     }
 
-    /// How long until every changed file will have been still for long enough;
-    /// `None` when all are.
+    /// Time until every changed file will not have changed for long enough; `None` if that is
+    /// so now.
     fn until_still(&self, files: &[SuspectFile<'_>], fresh: &Fresh) -> Option<Duration> {
         files
             .iter()
@@ -286,8 +286,8 @@ impl Loader {
             .max()
     }
 
-    /// Reads what has to be read into `fresh`; true when a file was no longer
-    /// the one listed.
+    /// Reads the files that have to be read into `fresh`. Returns `true` if a file was no
+    /// longer the one that was listed.
     fn read_changed(&self, files: &[SuspectFile<'_>], fresh: &mut Fresh) -> bool {
         let due: Vec<_> = files
             .iter()
@@ -306,7 +306,7 @@ impl Loader {
         moved
     }
 
-    /// Whether a file has yet to be read, and has been still for long enough.
+    /// Returns `true` if a file has yet to be read, and has not changed for long enough.
     fn is_due(&self, file: &SuspectFile<'_>, fresh: &Fresh) -> bool {
         let is_like = |state: &Arc<FileState>| state.looks_like(file.signature);
         if fresh.get(&file.key).is_some_and(is_like) {
@@ -316,7 +316,7 @@ impl Loader {
             || restless_for(file.signature, self.still_for).is_none()
     }
 
-    /// What a file holds now; `None` when it is no longer the one listed.
+    /// The present contents of a file; `None` if it is no longer the one that was listed.
     fn read(&self, file: &SuspectFile<'_>, fresh: &Fresh) -> Option<Arc<FileState>> {
         let read_at = SystemTime::now();
         let content = match read(&file.place.of(&file.key.path), file.signature) {
@@ -372,7 +372,7 @@ impl Loader {
             .into()
     }
 
-    /// What follows from what was seen.
+    /// The result that follows from the listings and the files.
     fn follow(&self, listings: Vec<Listing>, unsettled: &[usize], mut fresh: Fresh) -> Loaded {
         let mut trust = Vec::new();
         let mut view = View {
@@ -425,16 +425,15 @@ impl Loader {
     }
 }
 
-/// How long until a file will not have changed for `still_for`.
+/// Time until a file will not have changed for `still_for`; `None` if that is so now.
 fn restless_for(signature: &Signature, still_for: Duration) -> Option<Duration> {
-    // A change in the future is another machine's clock.
+    // A change in the future comes from another machine's clock.
     let age = SystemTime::now().duration_since(signature.changed()).ok()?;
     still_for.checked_sub(age).filter(|wait| !wait.is_zero())
 }
 
 impl FolderIdentity {
-    /// What is known after a look, and whether the folder has yet to be seen
-    /// once more.
+    /// The identity after a load, and `true` if the folder has to be read once more.
     fn next(&self, identity: Option<Identity>, contents: &Revision) -> (Self, bool) {
         let Some(identity) = identity else {
             return (Self::Gone, false);
@@ -453,7 +452,7 @@ impl FolderIdentity {
     }
 }
 
-/// The warning of a file that is not read for the letters of its ending.
+/// The warning about a file that is not read because of the case of its ending.
 fn misnamed(path: &Path) -> Diagnostic {
     let ending = path.extension().unwrap_or_default().display();
     let message = format!("the file is not read: its name ends in `.{ending}`");
@@ -464,7 +463,7 @@ fn misnamed(path: &Path) -> Diagnostic {
     }
 }
 
-/// The folders whose contents differ between two looks.
+/// Indices of the folders whose contents differ between two listings.
 fn differing(first: &[Listing], second: &[Listing]) -> Vec<usize> {
     first
         .iter()

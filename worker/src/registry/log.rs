@@ -1,4 +1,4 @@
-//! What a reload tells: log lines and metrics, each thing once.
+//! Log lines and metrics of a reload. Each change is reported once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use metrics::{counter, gauge, histogram};
 
 use super::{Reload, ReloadError, ReloadSummary};
 
-/// The most documents that one reload logs one by one.
+/// Maximum number of documents that a reload logs one by one.
 const DOCUMENTS_LOGGED: usize = 100;
-/// The most errors of one document that are logged.
+/// Maximum number of errors that are logged for a document.
 const ERRORS_LOGGED: usize = 5;
 
-/// A reload has ended.
+/// Reports that a reload has ended.
 pub(super) fn reloaded(result: &Result<Reload, ReloadError>, took: Duration) {
     let label = match result {
         Ok(Reload::Unchanged) => "unchanged",
@@ -30,7 +30,7 @@ pub(super) fn reloaded(result: &Result<Reload, ReloadError>, took: Duration) {
     histogram!(Metric::ReloadDuration.as_str()).record(took);
 }
 
-/// A reload found other contents.
+/// Reports that a reload changed the definitions.
 pub(super) fn changed(before: &Snapshot, now: &Snapshot, summary: &ReloadSummary) {
     tracing::info!(
         revision = %now.revision,
@@ -72,7 +72,7 @@ fn failures(before: &Snapshot, now: &Snapshot) {
         let last_good_version_served = match (&failed.id, failed.kind) {
             (Some(id), Kind::Calendar) => now.calendars.contains_key(id),
             (Some(id), Kind::Workflow | Kind::EventType) => now.definitions.contains_key(id),
-            // What cannot be read at all may have been any that its file held.
+            // A file that cannot be read may hold any of the definitions that it held before.
             (None, _) => {
                 of_file(now, &failed.source).any(|(_, status)| status != LoadStatus::Loaded)
             }
@@ -150,7 +150,7 @@ fn count(now: &Snapshot) {
     }
 }
 
-/// How many documents of a kind are served, and how many fail.
+/// Number of documents of a kind, by status: served, or failing.
 fn by_status(now: &Snapshot, kind: Kind) -> [(&'static str, usize); 3] {
     let with = |status| match kind {
         Kind::Calendar => {
@@ -162,7 +162,7 @@ fn by_status(now: &Snapshot, kind: Kind) -> [(&'static str, usize); 3] {
             all.filter(|loaded| loaded.status == status).count()
         }
     };
-    // What fails without a kind that is served counts with the definitions.
+    // A failing document without a known kind counts as a definition.
     let is_calendar = |failed: &&FailedDocument| failed.kind == Kind::Calendar;
     let calendars = now.failed.iter().filter(is_calendar).count();
     let failed = match kind {

@@ -1,13 +1,12 @@
-//! The definitions that this process serves, and how they follow the files.
+//! The definitions that this process serves, kept in step with the files.
 //!
-//! Expected flow: [`Registry::new`], one [`Registry::reload`] before anything
-//! else, then [`spawn_watcher`]; a task of the process awaits
-//! [`Registry::changed`] and announces.
+//! Expected flow: [`Registry::new`], a first [`Registry::reload`] before anything else, then
+//! [`spawn_watcher`]. A task of the process awaits [`Registry::changed`] and announces the
+//! changes.
 //!
-//! Always holds: a reader sees one whole [`Snapshot`]; reloads go one at a
-//! time; nothing that files or folders do ends the process, and nothing they
-//! do makes a definition go away but its absence from a view without holes.
-//! What follows for Temporal is left to the planner.
+//! Always holds: a reader sees a whole [`Snapshot`]. Reloads run one at a time. No state of the
+//! files or folders ends the process. A definition goes away only if it is absent from a view
+//! without gaps. The consequences for schedules are left to the planner.
 
 mod assemble;
 mod documents;
@@ -40,7 +39,8 @@ pub use self::load::Depth;
 pub use self::summary::ReloadSummary;
 pub use self::watch::{WatchOptions, spawn_watcher};
 
-/// When what gave way in a reload is freed: the news are not to wait for it.
+/// Time after a reload until the replaced data are freed. The announcement does not wait for
+/// it.
 const FREED_AFTER: Duration = Duration::from_secs(1);
 
 /// The definitions that this process serves.
@@ -54,25 +54,25 @@ pub struct Registry {
     reloads: AtomicU64,
 }
 
-/// What a reload starts from.
+/// State from which a reload starts.
 #[derive(Debug)]
 struct State {
     loader: Loader,
     origins: Origins,
-    /// Whether a load has ended: until then the snapshot is nobody's.
+    /// `true` once a load has ended. Before that, the snapshot does not count as served.
     loaded: bool,
 }
 
-/// A reload that was worked out while the debounce went on.
+/// A reload that was computed during the debounce.
 #[derive(Debug)]
 struct Prepared {
-    /// How many reloads had ended before.
+    /// Number of reloads that had ended before.
     reloads: u64,
     foreseen: SpeculativeLoad,
     next: Option<Next>,
 }
 
-/// What is to be served next.
+/// The snapshot to serve next, with the state that belongs to it.
 #[derive(Debug)]
 struct Next {
     snapshot: Snapshot,
@@ -80,24 +80,24 @@ struct Next {
     summary: ReloadSummary,
 }
 
-/// What a reload did.
+/// Result of a reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reload {
-    /// The revision is the same.
+    /// The revision is the same as before.
     Unchanged,
     /// Another snapshot is served.
     Changed(ReloadSummary),
 }
 
-/// A reload that did not end well: a defect, which the log shows.
+/// The error of a reload that panicked. This is a defect of Almanac; the log shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the reload failed; the definitions served before are still served")]
 pub struct ReloadError;
 
 impl Registry {
-    /// A registry of the definitions in `roots`, empty until the first reload.
-    /// A file is read only once it has not changed for `still_for`: what the
-    /// watcher's debounce is for events.
+    /// A registry of the definitions in `roots`, empty until the first reload. A file is read
+    /// only after it has not changed for `still_for`, as the watcher's debounce waits for
+    /// events.
     pub fn new(roots: Vec<PathBuf>, still_for: Duration) -> Arc<Self> {
         let loader = Loader::new(roots.clone(), still_for);
         Self::with_loader(roots, loader)
@@ -118,44 +118,42 @@ impl Registry {
         })
     }
 
-    /// What is served now. Take it once for each operation.
+    /// The snapshot that is served now. Call this once for each operation.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// The folders, as they were given.
+    /// The folders as they were given.
     pub fn roots(&self) -> &[PathBuf] {
         &self.roots
     }
 
-    /// How many reloads have ended.
+    /// Number of reloads that have ended.
     pub fn reloads(&self) -> u64 {
         self.reloads.load(Ordering::Relaxed)
     }
 
-    /// Looks at the folders, after the call, and serves what they hold. Takes
-    /// up to some seconds while files are being written. Goes on to its end
-    /// when the caller does not wait for it.
+    /// Reads the folders after the call, and serves their definitions. This takes up to some
+    /// seconds while files are being written. The reload runs to its end even if the caller
+    /// does not wait.
     pub async fn reload(self: &Arc<Self>, depth: Depth) -> Result<Reload, ReloadError> {
         self.reload_from(None, depth).await
     }
 
-    /// Works a reload out ahead of time: everything that takes longer the more
-    /// definitions there are.
+    /// Prepares a reload: does all the work whose time grows with the number of definitions.
     async fn prepare(self: &Arc<Self>) -> Option<Prepared> {
         let state = Arc::clone(&self.state).lock_owned().await;
         let registry = Arc::clone(self);
         let prepared = tokio::task::spawn_blocking(move || {
             let prepare = AssertUnwindSafe(|| registry.prepare_now(&state));
-            // What fails here fails in the reload too, and is told there.
+            // An error here also occurs in the reload itself, which reports it.
             catch_unwind(prepare).ok().flatten()
         });
         prepared.await.ok().flatten()
     }
 
-    /// A reload that takes what was prepared, where nothing has changed since.
-    /// What changed after that look, and shows neither in its folder nor in a
-    /// file that was read, is left to the next reload.
+    /// Reloads, and uses the prepared reload if nothing has changed since. A later change that
+    /// shows neither in its folder nor in a file that was read is left to the next reload.
     async fn reload_from(
         self: &Arc<Self>,
         prepared: Option<Prepared>,
@@ -177,8 +175,8 @@ impl Registry {
         .unwrap_or(Err(ReloadError))
     }
 
-    /// Waits until something changed that this has not told before, and tells
-    /// all of it. For one task, the one that announces.
+    /// Waits for changes that this method has not returned before, and returns all of them.
+    /// Only one task may call it: the one that announces.
     pub async fn changed(&self) -> ReloadSummary {
         loop {
             let changed = self.pending_changed.notified();
@@ -202,12 +200,12 @@ impl Registry {
         })
     }
 
-    /// What is served before a reload; `None` until a load has ended.
+    /// The snapshot served before a reload; `None` until a load has ended.
     fn before(&self, state: &State) -> Option<Arc<Snapshot>> {
         state.loaded.then(|| self.snapshot())
     }
 
-    /// What follows from a load; `None` where nothing has changed.
+    /// The snapshot that follows from a load; `None` if nothing has changed.
     fn work_out(&self, state: &State, loaded: &Loaded) -> Option<Next> {
         let before = self.before(state);
         let (before, view) = (before.as_deref(), &loaded.view);
@@ -262,7 +260,7 @@ impl Registry {
     }
 }
 
-/// Frees `what`, which takes as long as it took to build, when nobody waits.
+/// Frees `what` later, when nobody waits. Freeing takes as long as building took.
 fn free_later<T: Send + 'static>(what: T) {
     tokio::spawn(async move {
         tokio::time::sleep(FREED_AFTER).await;

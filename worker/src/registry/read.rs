@@ -1,7 +1,7 @@
-//! Reads one file of definitions, and says why one is not read.
+//! Reads a single file of definitions, or says why the file is refused.
 //!
-//! Always holds: no more than the limit is read, nothing but a regular file is
-//! read, and what is read is the file that was listed.
+//! Always holds: no more than the limit is read, only a regular file is read, and the bytes
+//! come from the file that was listed.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
@@ -10,47 +10,47 @@ use std::path::Path;
 
 use super::scan::Signature;
 
-/// The largest file, in bytes.
+/// Maximum size of a file, in bytes.
 pub(super) const FILE_LIMIT: u64 = 1024 * 1024;
 
-/// Why a file is not read.
+/// Reason why a file is not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    /// A link to something outside the folder.
+    /// The file is a link to something outside the folder.
     #[error("the link leads out of the folder, to `{0}`")]
     LeadsOut(String),
-    /// A link to nothing.
+    /// The file is a link whose target does not exist.
     #[error("the link leads nowhere: {0}")]
     BrokenLink(String),
-    /// Something that is no file.
+    /// The path is not a regular file; the text says what kind of thing stands there.
     #[error("this is {0}, not a file")]
     NotAFile(&'static str),
-    /// It is over the limit.
+    /// The file has this many bytes, which is over the limit.
     #[error("the file is larger than {FILE_LIMIT} bytes: {0}")]
     TooLarge(u64),
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty,
-    /// The system refuses.
+    /// The operating system refuses to read the file, with this error.
     #[error("the file cannot be read: {0}")]
     Unreadable(String),
-    /// It changed during every attempt to read it.
+    /// The file changed during every attempt to read it.
     #[error("the file kept changing while it was read")]
     Unsettled,
 }
 
-/// Why nothing was read this time.
+/// Reason why an attempt to read a file gave no contents.
 #[derive(Debug)]
 pub(super) enum ReadError {
-    /// It is another file than the one listed, or has changed since, or is
-    /// gone: list again.
+    /// The file is not the one that was listed, has changed since, or no longer exists. The
+    /// caller lists the folder again.
     Moved,
-    /// It is not to be read.
+    /// The file is refused, and another attempt would not help.
     Refused(Refusal),
 }
 
 impl Refusal {
-    /// What to do about it.
+    /// A hint for the person who wrote the file.
     pub(super) fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::LeadsOut(_) => "copy the file into the folder, or give its folder with --dir",
@@ -61,7 +61,7 @@ impl Refusal {
         })
     }
 
-    /// A stable text for the revision: without the system's words.
+    /// A stable text for the revision, without the operating system's wording.
     pub(super) fn tag(&self) -> &'static str {
         match self {
             Self::LeadsOut(_) => "leads out",
@@ -75,15 +75,15 @@ impl Refusal {
     }
 }
 
-/// Reads the file at `path`, a path free of links, that was listed as `listed`.
+/// Reads the file at `path`, a path without links, that was listed as `listed`.
 pub(super) fn read(path: &Path, listed: &Signature) -> Result<Vec<u8>, ReadError> {
-    // The latter two: what was listed as a file is now a link, or a socket.
+    // The last two errors mean that a link or a socket now stands where a file was listed.
     let failed = |error: io::Error| match error.raw_os_error() {
         Some(libc::ENOENT | libc::ELOOP | libc::ENXIO) => ReadError::Moved,
         _ => ReadError::Refused(Refusal::Unreadable(plain(&error))),
     };
-    // A name can come to mean something else at any moment: a FIFO does not
-    // block the open, a link is not followed.
+    // A name can refer to something else at any moment. These options keep the open from
+    // blocking on a FIFO and from following a link.
     let mut file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
@@ -108,14 +108,14 @@ pub(super) fn read(path: &Path, listed: &Signature) -> Result<Vec<u8>, ReadError
         return Err(ReadError::Refused(Refusal::TooLarge(bytes.len() as u64)));
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        // What a writer leaves between truncating and writing; a person who
-        // wants the definitions gone removes the file.
+        // A writer leaves an empty file between truncating and writing it. A person who wants
+        // the definitions gone removes the file.
         return Err(ReadError::Refused(Refusal::Empty));
     }
     Ok(bytes)
 }
 
-/// A system error in a message's own style: `permission denied`.
+/// The text of a system error in the style of Almanac's messages: `permission denied`.
 pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

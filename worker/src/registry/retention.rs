@@ -1,4 +1,4 @@
-//! What was served and is not stated any more: kept, or gone.
+//! Decides if a definition or calendar that no document states any more is kept or archived.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,7 +10,7 @@ use almanac_core::snapshot::{Archived, LoadStatus, Loaded, LoadedCalendar};
 use super::files::FileKey;
 use super::load::View;
 
-/// In which file each of what is served stands, in the order of the ids.
+/// The file of each served definition, in the order of the ids.
 #[derive(Debug, Default)]
 pub(super) struct DefinitionFiles(Vec<(DefinitionId, FileKey)>);
 
@@ -32,7 +32,7 @@ impl DefinitionFiles {
     }
 }
 
-/// From pairs that come in the order of their ids.
+/// Expects the pairs in the order of their ids.
 impl FromIterator<(DefinitionId, FileKey)> for DefinitionFiles {
     fn from_iter<I: IntoIterator<Item = (DefinitionId, FileKey)>>(pairs: I) -> Self {
         let places: Vec<_> = pairs.into_iter().collect();
@@ -41,23 +41,23 @@ impl FromIterator<(DefinitionId, FileKey)> for DefinitionFiles {
     }
 }
 
-/// What decides whether something that is not stated any more is kept.
+/// Facts that decide if a definition or calendar that is no longer stated is kept.
 pub(super) struct Retention<'a, T> {
-    /// What was served.
+    /// Entries that were served before.
     pub previous: &'a BTreeMap<DefinitionId, T>,
-    /// Where that came from.
+    /// The file of each of these entries.
     pub origins: &'a DefinitionFiles,
-    /// The ids that failing documents state.
+    /// Ids that failing documents state.
     pub failing: BTreeSet<DefinitionId>,
-    /// The files in which something fails that may stand for what it does not name.
+    /// Files with a failing document that may stand for an id that the document does not name.
     pub suspicious: &'a BTreeSet<&'a FileKey>,
-    /// What could be seen.
+    /// The view of the files, with its gaps.
     pub view: &'a View,
 }
 
 impl<T: SnapshotEntry> Retention<'_, T> {
-    /// Puts what may be there still among what is `served`, and its place
-    /// among the `places`. Gives what is gone.
+    /// Adds the entries that may still exist to `served`, and their files to `places`. Returns
+    /// the archived ones.
     pub(super) fn into(
         self,
         served: &mut BTreeMap<DefinitionId, T>,
@@ -83,7 +83,8 @@ impl<T: SnapshotEntry> Retention<'_, T> {
     }
 }
 
-/// What is in `previous` and not in `served`, without searching: both are in order.
+/// The entries of `previous` that are not in `served`. Both are in the same order, so that no
+/// search is needed.
 fn missing<'a, T>(
     previous: &'a BTreeMap<DefinitionId, T>,
     served: &BTreeMap<DefinitionId, T>,
@@ -98,8 +99,8 @@ fn missing<'a, T>(
         .collect()
 }
 
-/// Whether a file is one of these, or stood in a folder that one of these now
-/// stands for: a link that leads nowhere, or out.
+/// Returns `true` if the file is among `suspicious`, or lay in a folder in whose place a
+/// suspicious file now stands: a link that leads nowhere or out of the folder.
 fn is_within(file: &FileKey, suspicious: &BTreeSet<&FileKey>) -> bool {
     Path::new(&file.path).ancestors().any(|path| {
         let key = FileKey {
@@ -110,12 +111,12 @@ fn is_within(file: &FileKey, suspicious: &BTreeSet<&FileKey>) -> bool {
     })
 }
 
-/// Something that a snapshot serves.
+/// An entry that a snapshot serves.
 pub(super) trait SnapshotEntry {
-    /// The same, as a last good version.
+    /// A copy that is marked as a stale last good version.
     fn stale(&self) -> Self;
 
-    /// The same, gone.
+    /// The archived entry of this one.
     fn archived(&self, id: &DefinitionId) -> Archived;
 }
 

@@ -1,4 +1,4 @@
-//! What a reload changed, for the announcement to the reconcile workflow.
+//! Summary of a reload's changes, for the announcement to the reconcile workflow.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,27 +7,28 @@ use almanac_base::names::{DefinitionId, Revision};
 use almanac_core::record::DefinitionCounts;
 use almanac_core::snapshot::Snapshot;
 
-/// The most changed definitions that are named: the fast path takes no more.
+/// Maximum number of changed definitions that are named: the fast path takes no more.
 const CHANGED_LIMIT: usize = 100;
 
-/// What one reload, or several in a row, changed.
+/// Changes made by a single reload, or by several in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReloadSummary {
-    /// The revision before; `None` for the first load of a process.
+    /// Revision before the reload; `None` for the first load of a process.
     pub previous: Option<Revision>,
-    /// The revision now.
+    /// Revision after the reload.
     pub revision: Revision,
-    /// `total` and `invalid` as they are now, the rest since `previous`. At a
-    /// process's first load every definition is new.
+    /// Counts of documents: `total` and `invalid` as they are now, the rest since `previous`.
+    /// At a process's first load every definition is new.
     pub counts: DefinitionCounts,
-    /// The definitions that are new or differ, sorted. `None` when only a full
-    /// pass will do: something may have to be removed, the view became
-    /// complete or incomplete, there are more than 100, or it is the first load.
+    /// Definitions that are new or differ, sorted.
+    ///
+    /// `None` if a full pass is needed: a schedule may have to be removed, the view became
+    /// complete or incomplete, there are more than 100 definitions, or this is the first load.
     pub changed: Option<Vec<DefinitionId>>,
 }
 
 impl ReloadSummary {
-    /// What happened between two snapshots.
+    /// The changes between two snapshots.
     pub(super) fn between(previous: Option<&Snapshot>, now: &Snapshot) -> Self {
         let nothing = Snapshot::default();
         let before = previous.unwrap_or(&nothing);
@@ -38,7 +39,7 @@ impl ReloadSummary {
         };
         let mut changed = Vec::new();
         let mut removal = false;
-        // Both are in order: nothing is searched for.
+        // Both maps are in the same order, so that no search is needed.
         let mut earlier = before.definitions.iter().peekable();
         for (id, loaded) in &now.definitions {
             while earlier.next_if(|(old, _)| *old < id).is_some() {}
@@ -47,7 +48,7 @@ impl ReloadSummary {
                     counts.new += 1;
                     changed.push(id.clone());
                 }
-                // Most are the same piece of memory.
+                // Most definitions are unchanged and share their memory with the old snapshot.
                 Some(old) if Arc::ptr_eq(&old.definition, &loaded.definition) => {}
                 Some(old) if old.definition.revision != loaded.definition.revision => {
                     counts.updated += 1;
@@ -58,7 +59,7 @@ impl ReloadSummary {
                 Some(_) => {}
             }
         }
-        // What was there, less what is still there.
+        // The number that was served before, less the number that is still served.
         counts.archived = count(before.definitions.len()) + counts.new - counts.total;
         removal |= loses_protection(before, now)
             || unnamed(before) != unnamed(now)
@@ -72,7 +73,7 @@ impl ReloadSummary {
         }
     }
 
-    /// This summary and the one that followed it, as one.
+    /// Combines this summary with the one that followed it.
     #[must_use]
     pub fn then(self, later: Self) -> Self {
         let changed = self.changed.zip(later.changed).and_then(|(first, second)| {
@@ -94,11 +95,11 @@ impl ReloadSummary {
     }
 }
 
-/// Whether there is an id whose schedule had to stay and now has not.
+/// Returns `true` if the schedule of some id had to stay before and need not stay now.
 fn loses_protection(before: &Snapshot, now: &Snapshot) -> bool {
     let failing: BTreeSet<_> = now.failed_ids().collect();
     let is_lost = |id| !now.definitions.contains_key(id) && !failing.contains(id);
-    // Where the same ids are served as before, there is nothing to look up.
+    // If the same ids are served as before, no id has to be looked up.
     let is_same = before.definitions.keys().eq(now.definitions.keys());
     (!is_same && before.definitions.keys().any(is_lost)) || before.failed_ids().any(is_lost)
 }

@@ -1,16 +1,15 @@
-//! The same work on many things, by several threads.
+//! Runs the same work on many items with several threads.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::thread;
 
-/// What a thread has to do at least: less is not worth its start.
+/// Minimum number of items per thread: fewer are not worth starting a thread.
 const PER_THREAD: usize = 64;
-/// More take memory, each for what it works on, and save little time.
+/// Maximum number of threads. More would take memory and save little time.
 const THREADS_LIMIT: usize = 4;
 
-/// The results of `work`, in the order of `items`. Blocks; a panic of `work` is
-/// the caller's.
+/// The results of `work`, in the order of `items`. Blocks. A panic of `work` panics the caller.
 pub(super) fn map_in_order<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let threads = (items.len() / PER_THREAD).clamp(1, cores.min(THREADS_LIMIT));

@@ -1,10 +1,10 @@
-//! Keeps the registry at what the folders hold.
+//! Reloads the registry when the files may have changed.
 //!
-//! Events are hints and nothing more: any but a read wakes a reload, which
-//! looks for itself. A timer wakes one too, whether or not events work here, so
-//! a change is seen within the rescan interval at the latest. The watch is
-//! made anew when a folder is another one than was watched, when the system
-//! reports an error, and when the timer finds what no event told.
+//! An event of the file system is only a hint: any event but a read starts a reload, which
+//! lists the folders itself. A timer starts a reload too, even if events do not work, so a
+//! change is found within the rescan interval at the latest. The watch is renewed when a folder
+//! is not the one that was watched, when the system reports an error, and when the timer finds
+//! a change for which no event came.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,23 +21,23 @@ use tokio_util::sync::CancellationToken;
 use super::scan::{Identity, identity};
 use super::{Depth, Registry, Reload};
 
-/// How soon an incomplete view is looked at again, the first time; each next
-/// time takes twice as long, up to the rescan interval.
+/// Time until an incomplete view is checked again for the first time. It doubles each time, up
+/// to the rescan interval.
 const RECHECK: Duration = Duration::from_secs(1);
 
-/// When the watcher looks at the folders.
+/// Times at which the watcher reloads.
 #[derive(Debug, Clone, Copy)]
 pub struct WatchOptions {
     /// A reload waits until there have been no events for this long.
     pub debounce: Duration,
-    /// It waits no longer than this, however many events there are.
+    /// Maximum time that a reload waits, even if events continue.
     pub max_wait: Duration,
-    /// Time between two looks that no event asked for.
+    /// Interval between two reloads that no event asked for.
     pub rescan_interval: Duration,
 }
 
 impl WatchOptions {
-    /// Options with the usual longest wait: 5 s, or a longer debounce.
+    /// Options with the usual maximum wait: 5 s, or the debounce if that is longer.
     pub fn new(debounce: Duration, rescan_interval: Duration) -> Self {
         Self {
             debounce,
@@ -47,8 +47,8 @@ impl WatchOptions {
     }
 }
 
-/// Starts the task that reloads `registry` whenever its folders may have
-/// changed, until `shutdown`. What changed is told by [`Registry::changed`].
+/// Starts the task that reloads `registry` whenever its folders may have changed, until
+/// `shutdown`. [`Registry::changed`] returns the changes.
 pub fn spawn_watcher(
     registry: Arc<Registry>,
     options: WatchOptions,
@@ -66,7 +66,7 @@ pub fn spawn_watcher(
 pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, options: WatchOptions) {
     let mut recheck = RECHECK;
     let mut told_before = 0;
-    // Files may have changed between the process's first load and the watch.
+    // Files may have changed between the process's first load and the start of the watch.
     watch.renew().await;
     let mut depth = Depth::Changed;
     let mut prepared = None;
@@ -74,7 +74,7 @@ pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, opti
         let told = watch.hints.count();
         let changed = match registry.reload_from(prepared.take(), depth).await {
             Ok(reload) => reload != Reload::Unchanged,
-            // It is in the log; the timer tries again.
+            // The log shows the error; the timer tries again.
             Err(_) => false,
         };
         if changed && depth == Depth::Contents && told == told_before {
@@ -105,11 +105,12 @@ pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, opti
     }
 }
 
-/// Waits until no hint has come for `quiet`, `longest` at most. From the first
-/// quarter of a quiet time on, the reload is prepared; one that a hint makes
-/// useless delays the next by twice as long, so that steady changes do not keep
-/// the process busy. A preparation that has begun is waited for: whether it holds
-/// shows when it is used.
+/// Waits until no hint has come for `quiet`, but at most for `longest`.
+///
+/// After the first quarter of a quiet time, the reload is prepared. A hint during the
+/// preparation makes it useless and doubles the delay before the next preparation, so that
+/// steady changes do not keep the process busy. The function waits for a preparation that has
+/// begun; its use shows if it still holds.
 async fn settle<P: Send + 'static, F: Future<Output = Option<P>> + Send + 'static>(
     hints: &FileEvents,
     quiet: Duration,
@@ -138,7 +139,7 @@ async fn settle<P: Send + 'static, F: Future<Output = Option<P>> + Send + 'stati
     }
 }
 
-/// What the system told.
+/// Hints from the events of the file system.
 #[derive(Debug, Default)]
 struct FileEvents {
     told: AtomicU64,
@@ -152,7 +153,7 @@ impl FileEvents {
         self.wake.notify_one();
     }
 
-    /// How many there have been.
+    /// Number of hints so far.
     fn count(&self) -> u64 {
         self.told.load(Ordering::Relaxed)
     }
@@ -161,7 +162,7 @@ impl FileEvents {
         self.wake.notified().await;
     }
 
-    /// Takes one event of the system.
+    /// Handles an event of the system.
     fn take(&self, event: notify::Result<Event>, filter: &Filter) {
         match event {
             Ok(event) if filter.passes(&event) => self.hint(),
@@ -175,19 +176,20 @@ impl FileEvents {
     }
 }
 
-/// Which events are hints.
+/// Decides which events are hints.
 #[derive(Debug)]
 struct Filter {
     /// The folders, free of links.
     folders: Vec<PathBuf>,
-    /// The names they were given under: their parents are watched so that a
-    /// folder that returns, or a link that is turned, is noticed.
+    /// The names under which the folders were given. Their parents are watched, so that Almanac
+    /// notices a folder that returns or a link that is changed.
     names: Vec<PathBuf>,
 }
 
 impl Filter {
-    /// Names inside a folder do not matter: a Kubernetes volume shows events of
-    /// `..data` and none of its files. Reads must not pass: a reload reads.
+    /// Returns `true` if the event is a hint. Names inside a folder do not matter: a Kubernetes
+    /// volume shows events of `..data` and none of its files. Reads must not pass, because a
+    /// reload reads.
     fn passes(&self, event: &Event) -> bool {
         let inside = |path: &PathBuf| {
             self.names.contains(path) || self.folders.iter().any(|folder| path.starts_with(folder))
@@ -197,7 +199,7 @@ impl Filter {
     }
 }
 
-/// The watch of all folders, made anew when it may no longer see.
+/// The watch of all folders. It is renewed when it may miss events.
 pub(super) struct FolderWatch {
     roots: Vec<PathBuf>,
     hints: Arc<FileEvents>,
@@ -205,11 +207,11 @@ pub(super) struct FolderWatch {
     warned: bool,
 }
 
-/// A watch that stands.
+/// A watch that is installed.
 struct Installed {
-    /// Which folders it sees.
+    /// Identities of the folders that the watch covers.
     seen: Vec<Option<Identity>>,
-    /// Ends when dropped.
+    /// Stops the watch when dropped.
     _watcher: RecommendedWatcher,
 }
 
@@ -223,14 +225,14 @@ impl FolderWatch {
         }
     }
 
-    /// It does not see what it should.
+    /// Records that the watch misses events.
     fn suspect(&self) {
         tracing::debug!("definitions changed without an event");
         self.hints.broken.store(true, Ordering::Relaxed);
     }
 
-    /// Makes the watch anew if it may be blind. Where there is none, or it
-    /// failed, that is tried with the timer only, lest it be tried all the time.
+    /// Renews the watch if it may miss events. If there is none, or it failed, only the timer
+    /// tries again, so that a failing watch is not renewed all the time.
     async fn renew_if_needed(&mut self, depth: Depth) {
         let due = depth == Depth::Contents;
         let broken = self.hints.broken.load(Ordering::Relaxed);
@@ -279,7 +281,8 @@ fn identities(roots: &[PathBuf]) -> Vec<Option<Identity>> {
 }
 
 fn install(roots: &[PathBuf], hints: Arc<FileEvents>) -> notify::Result<Installed> {
-    // Before the watch: a folder replaced meanwhile is found to be another one.
+    // The identities are taken before the watch, so that a folder replaced meanwhile is found
+    // to be another one.
     let seen = identities(roots);
     let folders: Vec<_> = roots
         .iter()
@@ -292,10 +295,10 @@ fn install(roots: &[PathBuf], hints: Arc<FileEvents>) -> notify::Result<Installe
     };
     let mut watcher = RecommendedWatcher::new(
         move |event| hints.take(event, &filter),
-        // A link that leads out of a folder is no reason to watch what it leads to.
+        // A link that leads out of a folder is no reason to watch its target.
         Config::default().with_follow_symlinks(false),
     )?;
-    // Parents first: the later watch of one path decides whether it is recursive.
+    // Parents come first: the later watch of the same path decides if it is recursive.
     for parent in names.iter().filter_map(|name| name.parent()) {
         if let Err(error) = watcher.watch(parent, RecursiveMode::NonRecursive) {
             tracing::debug!(%error, "parent of a folder cannot be watched");
@@ -310,8 +313,8 @@ fn install(roots: &[PathBuf], hints: Arc<FileEvents>) -> notify::Result<Installe
     })
 }
 
-/// A folder's name as the events of its parent show it: the parent free of
-/// links, the folder itself not.
+/// Name of a folder as the events of its parent show it: the parent is free of links, the
+/// folder itself is not.
 fn named(root: &Path) -> PathBuf {
     let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
     match (root.parent().map(Path::canonicalize), root.file_name()) {

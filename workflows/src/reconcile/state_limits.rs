@@ -1,12 +1,13 @@
-//! Bounds of what the workflow remembers, whatever it is told.
+//! Limits of the workflow's state, independent of its inputs.
 //!
-//! Each part of the state has a limit in bytes of JSON. Their sum fits into a
-//! payload, and so do the input of a pass and the answer of `status`, which are
-//! made of some of the parts. What a request would add is refused where its part
-//! is full. Of a state that is larger than it should be, what is least missed
-//! goes first: the history of schedules, runs that are over, reports but the last,
-//! remembered requests, corrections, the names in passes that wait (these become
-//! full ones). The suspension, and what operators asked for, stay.
+//! Each part of the state has a limit in bytes of JSON. The sum of the limits fits into a
+//! payload. So do the input of a pass and the answer of `status`, which are made of some of the
+//! parts. A request is refused if the part that it would add to is full.
+//!
+//! If a state is too large, its least important parts are removed first: the history of
+//! schedules, runs that have ended, all reports but the last, remembered requests, corrections,
+//! and the names in waiting passes (which become full passes). The suspension and the requests
+//! of operators stay.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -27,39 +28,41 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
-/// The size from which a state is made smaller, in bytes of JSON.
+/// Maximum size of a state, in bytes of JSON. A larger state is made smaller.
 const STATE_LIMIT: usize = 1024 * 1024;
-/// The largest list of reports, in bytes of JSON: `status` answers them all at once.
+/// Maximum size of the reports, in bytes of JSON: `status` answers with all of them.
 const REPORTS_LIMIT: usize = 512 * 1024;
-/// The largest history of single schedules, in bytes of JSON.
+/// Maximum size of the history of single schedules, in bytes of JSON.
 const HISTORY_LIMIT: usize = 256 * 1024;
-/// How many definitions' orders may wait at a time.
+/// Maximum number of definitions with a waiting request.
 pub(super) const ORDERS_KEPT: usize = 500;
-/// The same, in bytes of JSON.
+/// Maximum size of these requests, in bytes of JSON.
 pub(super) const ORDERS_LIMIT: usize = 256 * 1024;
-/// The most adoptions that wait, in bytes of JSON.
+/// Maximum size of the waiting adoptions, in bytes of JSON.
 pub(super) const ADOPTIONS_LIMIT: usize = 128 * 1024;
-/// The most runs that wait or go on, in bytes of JSON.
+/// Maximum size of the runs that wait or have not ended, in bytes of JSON.
 pub(super) const RUNS_LIMIT: usize = 256 * 1024;
-/// What the runs that go on add to that: what their schedules showed before.
+/// Maximum size that running runs add to [`RUNS_LIMIT`], in bytes of JSON: the earlier runs of
+/// their schedules.
 const RUNS_GROWTH: usize = 96 * 1024;
-/// The most runs that are over, in bytes of JSON.
+/// Maximum size of the runs that have ended, in bytes of JSON.
 const RUNS_OVER_LIMIT: usize = 128 * 1024;
-/// The most remembered requests with their answers, in bytes of JSON.
+/// Maximum size of the remembered requests with their answers, in bytes of JSON.
 const REQUESTS_LIMIT: usize = 128 * 1024;
-/// The largest answer that is remembered.
+/// Maximum size of a remembered answer, in bytes of JSON.
 const ANSWER_LIMIT: usize = 4 * 1024;
-/// The largest of the passes that wait, in bytes of JSON: names of definitions.
+/// Maximum size of the waiting passes, in bytes of JSON: they hold names of definitions.
 const PENDING_LIMIT: usize = 256 * 1024;
-/// How many removals are remembered one by one.
+/// Maximum number of removals that are remembered singly.
 const REMOVALS_LISTED: usize = 100;
-/// How many ids of runs that were there before are remembered of one run.
+/// Maximum number of ids of earlier runs that are remembered for a run.
 const RECENT_KEPT: usize = 50;
-/// What the rest of a state takes at most: workers, revisions, held removals, the suspension.
+/// Maximum size of the rest of a state, in bytes of JSON: workers, revisions, held removals,
+/// the suspension.
 const REST: usize = 256 * 1024;
 
-// What is never dropped fits into a payload together; so do the input of a pass
-// and the answer of `status`.
+// The parts that are never removed fit into a payload together. So do the input of a pass and
+// the answer of `status`.
 const STAYING: usize = OVERRIDES_LIMIT
     + ORDERS_LIMIT
     + ADOPTIONS_LIMIT
@@ -78,10 +81,10 @@ const _: () = assert!(ANSWERED <= PAYLOAD_LIMIT);
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(24));
 const RESYNC: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(24 * 30));
 
-/// How long a removal counts towards the brake on removals.
+/// Time for which a removal counts towards the limit on removals.
 pub(super) const REMOVALS_KEPT: SignedDuration = SignedDuration::from_mins(10);
-/// How long a correction is remembered: the hour in which it counts towards a
-/// contested field, and the hour until that field's retry.
+/// Time for which a correction is remembered: the hour in which it counts towards a contested
+/// field, and the hour until that field is tried again.
 const CORRECTION_KEPT: SignedDuration = SignedDuration::from_hours(2);
 
 /// Cuts a text from outside.
@@ -89,12 +92,12 @@ pub(super) fn text(text: &mut String) {
     cut_text(text, REASON_LIMIT);
 }
 
-/// Cuts who asked, or another name.
+/// Cuts the name of an operator, or another name.
 fn name(name: &mut String) {
     cut_text(name, NAME_LIMIT);
 }
 
-/// Cuts what an announcement carries.
+/// Cuts the texts and lists of an announcement.
 pub(super) fn announcement(said: &mut Announcement) {
     options(&mut said.options);
     name(&mut said.version);
@@ -114,13 +117,13 @@ pub(super) fn announcement(said: &mut Announcement) {
     }
 }
 
-/// Intervals that a timer and the arithmetic of time can take.
+/// Limits intervals to those that a timer and the arithmetic of time can take.
 fn options(options: &mut Options) {
     options.reconcile_interval = options.reconcile_interval.clamp(INTERVAL.0, INTERVAL.1);
     options.resync_interval = options.resync_interval.clamp(RESYNC.0, RESYNC.1);
 }
 
-/// Keeps the workers that spoke last.
+/// Keeps the workers with the latest answers.
 pub(super) fn workers(state: &mut State, kept: usize) {
     while state.workers.len() > kept {
         let oldest: Option<WorkerId> = state
@@ -136,7 +139,7 @@ pub(super) fn workers(state: &mut State, kept: usize) {
     }
 }
 
-/// Keeps the last reports: always the last one, and the last of a full pass.
+/// Keeps the last reports, always including the last one and that of the last full pass.
 pub(super) fn reports(reports: &mut VecDeque<Report>) {
     while reports.len() > REPORTS_KEPT || (reports.len() > 2 && json_size(reports) > REPORTS_LIMIT)
     {
@@ -144,14 +147,14 @@ pub(super) fn reports(reports: &mut VecDeque<Report>) {
     }
 }
 
-/// Forgets the oldest report but that of the last full pass.
+/// Removes the oldest report that is not that of the last full pass.
 fn forget_report(reports: &mut VecDeque<Report>) {
     let last_full = reports.iter().rposition(Report::is_full);
     let oldest = usize::from(last_full == Some(0));
     reports.remove(oldest);
 }
 
-/// Cuts what is remembered of a schedule.
+/// Cuts the texts of a history entry.
 pub(super) fn history_entry(touch: &mut HistoryEntry) {
     for one in [
         &mut touch.id,
@@ -165,7 +168,7 @@ pub(super) fn history_entry(touch: &mut HistoryEntry) {
     touch.overridden = touch.overridden.take().filter(is_bounded);
 }
 
-/// Keeps the newest touches.
+/// Keeps the newest history entries.
 pub(super) fn history(history: &mut VecDeque<HistoryEntry>) {
     while history.len() > HISTORY_KEPT {
         history.pop_front();
@@ -187,14 +190,15 @@ pub(super) fn answer(answer: &mut RunAnswer) {
     for id in ids {
         cut_text(id, SCHEDULE_ID_LIMIT);
     }
-    // Ids of a kilobyte each are nobody's: what is named is a convenience.
+    // No real schedule has ids of a kilobyte each. The names are only a convenience, so they
+    // can be left out.
     if json_size(answer) > ANSWER_LIMIT {
         answer.runs.clear();
         answer.running.clear();
     }
 }
 
-/// Cuts what a schedule showed before a run.
+/// Cuts the recorded state of a schedule before a run.
 pub(super) fn run_baseline(seen: &mut RunBaseline) {
     let old = seen.recent.len().saturating_sub(RECENT_KEPT);
     seen.recent.drain(..old);
@@ -207,13 +211,13 @@ pub(super) fn suspension(suspension: &mut Suspension) {
     name(&mut suspension.by);
 }
 
-/// Cuts the texts of what is asked of a schedule.
+/// Cuts the texts of an operator's request for a schedule.
 pub(super) fn operator_request(order: &mut OperatorRequest) {
     text(&mut order.reason);
     name(&mut order.by);
 }
 
-/// Cuts the texts of what is asked for.
+/// Cuts the texts of a request for a run.
 pub(super) fn manual_run_input(order: &mut ManualRunInput) {
     text(&mut order.reason);
     name(&mut order.by);
@@ -221,7 +225,7 @@ pub(super) fn manual_run_input(order: &mut ManualRunInput) {
     order.before.iter_mut().for_each(run_baseline);
 }
 
-/// Keeps the runs that are not over, and the last that are.
+/// Keeps the runs that have not ended, and the last ones that have.
 pub(super) fn runs(runs: &mut VecDeque<RunRecord>) {
     let sizes = runs.iter().rev().filter(|run| run.answer.is_some());
     let mut size = 0;
@@ -232,11 +236,11 @@ pub(super) fn runs(runs: &mut VecDeque<RunRecord>) {
     let over = runs.iter().filter(|run| run.answer.is_some()).count();
     let cut = over - kept.count();
     forget_runs(runs, cut);
-    // More can wait only in a state that came from elsewhere.
+    // Only a state from elsewhere can have more waiting runs.
     runs.truncate(RUNS_KEPT + RUNS_WAITING);
 }
 
-/// Forgets the oldest of the runs that are over.
+/// Removes the oldest of the runs that have ended.
 fn forget_runs(runs: &mut VecDeque<RunRecord>, mut cut: usize) {
     runs.retain(|run| {
         let goes = cut > 0 && run.answer.is_some();
@@ -252,7 +256,7 @@ pub(super) fn requests(requests: &mut VecDeque<(String, Value)>) {
     }
 }
 
-/// Whether there is room for one more in a part of the state.
+/// Checks that a part of the state has room for another entry.
 pub(super) fn admits<T: Serialize>(
     what: &str,
     part: &T,
@@ -268,7 +272,8 @@ pub(super) fn admits<T: Serialize>(
     Ok(())
 }
 
-/// Remembers that a pass removed schedules; of many, the oldest are counted together.
+/// Records that a pass removed schedules. Beyond the maximum, the oldest removals are counted
+/// together.
 pub(super) fn removed(state: &mut State, now: Timestamp, count: u64) {
     state.removals.push_back((now, count));
     removals(state);
@@ -285,7 +290,7 @@ fn removals(state: &mut State) {
     }
 }
 
-/// Forgets removals and corrections that no longer count.
+/// Removes removals and corrections that no longer count.
 pub(super) fn forget_old(state: &mut State, now: Timestamp) {
     let recent = |at: Timestamp, kept| now.duration_since(at) <= kept;
     state.removals.retain(|(at, _)| recent(*at, REMOVALS_KEPT));
@@ -299,8 +304,8 @@ pub(super) fn forget_old(state: &mut State, now: Timestamp) {
     bound_corrections(&mut state.corrections);
 }
 
-/// Bounds a whole state: one that a run begins with may come from anyone, and
-/// one that is carried on must fit into a payload.
+/// Limits a whole state. The state that a run begins with may come from any source, and a state
+/// that is carried on must fit into a payload.
 pub(super) fn state(state: &mut State, now: Timestamp) {
     state.suspended.iter_mut().for_each(suspension);
     known_workers(state, now);
@@ -334,7 +339,7 @@ fn known_workers(state: &mut State, now: Timestamp) {
     for worker in state.workers.values_mut() {
         options(&mut worker.options);
         name(&mut worker.version);
-        // A clock that was ahead must not make a worker the last to speak for ever.
+        // A worker whose clock was ahead must not count as the latest for ever.
         worker.spoke_at = worker.spoke_at.min(now);
     }
     state.claims.retain(|id, claim| {
@@ -346,7 +351,7 @@ fn known_workers(state: &mut State, now: Timestamp) {
     }
     for claim in state.claims.values_mut() {
         announcement(claim);
-        // The names are the worker's to tell again.
+        // The worker announces the names again.
         claim.changed = None;
     }
     workers(state, WORKERS_KEPT);
@@ -395,8 +400,8 @@ fn held(held: &mut Option<Held>) {
     }
 }
 
-/// Bounds what operators asked for. What was asked of this workflow fits; only
-/// a state from elsewhere is cut.
+/// Limits the requests of operators. Requests that this workflow accepted fit, so only a state
+/// from elsewhere is cut.
 fn asked(state: &mut State) {
     state.orders.values_mut().for_each(operator_request);
     state

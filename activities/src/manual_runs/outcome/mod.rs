@@ -1,4 +1,5 @@
-//! What became of a run, told from what its schedule showed before and shows now.
+//! The outcome of a manual run, from what its schedule showed before and shows
+//! now.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +11,24 @@ use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleActionResul
 use super::named;
 use crate::schedules::wire::decode_time;
 
-/// How many recent runs are remembered before a run is sent.
+/// Maximum number of recent runs that are recorded before a run is sent.
 const REMEMBERED: usize = 100;
-/// A run that is about to start by itself must not lose its name to ours.
+/// Time within which a run of the schedule counts as about to start; the manual
+/// run must not take its name.
 const STARTING_SOON: SignedDuration = SignedDuration::from_millis(300);
 
-/// What the schedule shows of a run.
+/// The outcome of a manual run, as far as the schedule shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RunOutcome {
-    /// Nothing yet.
+    /// The schedule shows nothing of the run yet.
     Nothing,
-    /// Something waits, as it may for a moment only: one server lets every run
-    /// pass through its buffer. Or was skipped: perhaps one of the schedule's own.
+    /// The run waits, or was skipped. A wait may last a moment only, since one
+    /// server passes every run through its buffer. The skipped run may be the
+    /// schedule's own.
     Waits(RunAnswer),
-    /// Something, and more is to come.
+    /// Some of the runs have shown, and more are to come.
     Part(RunAnswer),
-    /// All there will be.
+    /// The complete outcome.
     Whole(RunAnswer),
 }
 
@@ -48,7 +51,7 @@ pub(super) fn counters(info: &ScheduleInfo) -> ScheduleCounters {
     }
 }
 
-/// Adds the runs that there are before a run is sent.
+/// Records the runs that exist before a manual run is sent.
 pub(super) fn record_baseline(before: &mut RunBaseline, info: &ScheduleInfo) {
     let mut recent: Vec<_> = info
         .recent_actions
@@ -61,7 +64,7 @@ pub(super) fn record_baseline(before: &mut RunBaseline, info: &ScheduleInfo) {
     before.recent = recent.into_iter().map(|(_, id)| id).collect();
 }
 
-/// What became of an order.
+/// The outcome of a request, from the schedule as it is now.
 pub(super) fn outcome_of(
     order: &ManualRunInput,
     before: &RunBaseline,
@@ -76,9 +79,10 @@ pub(super) fn outcome_of(
 fn trigger(before: &RunBaseline, info: &ScheduleInfo) -> RunOutcome {
     let policy = before.overlap;
     let mut answer = answer(before, info);
-    // One server names the run by the second that it was given; the other by
-    // the moment, which is no whole millisecond as those of the schedule are,
-    // jitter included. Others by hand may have waited: theirs was earlier.
+    // One server names the run by the second that it was given. The other names
+    // it by the moment, which is no whole millisecond; the schedule's own times
+    // are, jitter included. Other manual runs may have waited; their times are
+    // earlier.
     let is_manual = |action: &ScheduleActionResult| {
         let due = action.schedule_time.as_ref().and_then(decode_time);
         let moment = |due| !is_whole_millisecond(due) && (before.buffered == 0 || due > before.at);
@@ -129,7 +133,8 @@ fn backfill(before: &RunBaseline, info: &ScheduleInfo) -> RunOutcome {
     });
     let grown = |now: u64, before: u64, left: u64| now.saturating_sub(before).min(left);
     let mut answer = answer(before, info);
-    // The list of recent runs may be short, and the counters count others' too.
+    // The list of recent runs may be cut, and the counters also count other
+    // runs.
     let of_others = before.started.saturating_add(others.len() as u64);
     answer.started = grown(now.started, of_others, before.asked).max(ours.len() as u64);
     let mut left = before.asked.saturating_sub(answer.started);
@@ -160,8 +165,9 @@ fn backfill(before: &RunBaseline, info: &ScheduleInfo) -> RunOutcome {
     }
 }
 
-/// How many more wait than before, of which `ours` have started already. Those
-/// that waited before start first: what has started beside ours was of them.
+/// The number of runs that wait now and did not wait before. `ours` of the
+/// requested runs have started already. Runs that waited before start first, so
+/// the other started runs came from them.
 fn waiting(before: &RunBaseline, now: &ScheduleCounters, ours: u64) -> u64 {
     if before.overlap == OverlapPolicy::Skip {
         return 0;
@@ -173,13 +179,14 @@ fn waiting(before: &RunBaseline, now: &ScheduleCounters, ours: u64) -> u64 {
         .min(now.buffered)
 }
 
-/// Whether runs with this policy are skipped at all; the schedule's own may be.
+/// Returns `true` if the server skips a manual run under this policy. Under
+/// other policies a skipped run is the schedule's own.
 fn skips(policy: OverlapPolicy) -> bool {
     matches!(policy, OverlapPolicy::Skip | OverlapPolicy::BufferOne)
 }
 
-/// Whether a run that waits with this policy is dropped when another comes; no
-/// counter of the server tells.
+/// Returns `true` if a waiting run under this policy is dropped when another
+/// one comes. No counter of the server shows that.
 fn gives_way(policy: OverlapPolicy) -> bool {
     matches!(
         policy,
@@ -239,7 +246,7 @@ fn name(answer: &mut RunAnswer, runs: &[&ScheduleActionResult]) {
     }
 }
 
-/// The runs that were not there before, in the order of their times.
+/// The runs that did not exist before, in the order of their times.
 fn new_runs<'a>(before: &RunBaseline, info: &'a ScheduleInfo) -> Vec<&'a ScheduleActionResult> {
     let known: BTreeSet<&str> = before.recent.iter().map(String::as_str).collect();
     let mut new: Vec<_> = info
@@ -254,9 +261,9 @@ fn new_runs<'a>(before: &RunBaseline, info: &'a ScheduleInfo) -> Vec<&'a Schedul
     new
 }
 
-/// Whether no run of the schedule is named by the second of `now`, nor is
-/// about to be. Jitter delays a run and does not rename it: `nominal` are the
-/// times that the next runs are named after.
+/// Returns `true` if no run of the schedule is named by the second of `now`, or
+/// is about to be. `nominal` are the times that the next runs are named after:
+/// jitter delays a run and does not rename it.
 pub(super) fn is_free(info: &ScheduleInfo, nominal: &[Timestamp], now: Timestamp) -> bool {
     let taken = |second: Timestamp| {
         let recent = info.recent_actions.iter();
@@ -270,7 +277,7 @@ pub(super) fn is_free(info: &ScheduleInfo, nominal: &[Timestamp], now: Timestamp
     !taken(floor(now)) && !taken(floor(soon))
 }
 
-/// The whole second.
+/// The time without its fraction of a second.
 pub(super) fn floor(time: Timestamp) -> Timestamp {
     let second = time.as_nanosecond().div_euclid(1_000_000_000);
     let second = i64::try_from(second).unwrap_or_default();

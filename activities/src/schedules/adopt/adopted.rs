@@ -1,5 +1,5 @@
-//! The two schedules of an adoption as they are now, and the note by which a
-//! foreign one is known to be paused for ours.
+//! The old schedule of an adoption as it is now, and the note that marks it as
+//! paused for the new one.
 
 use almanac_base::names::ScheduleId;
 use almanac_core::plan::AdoptedState;
@@ -11,19 +11,21 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeSched
 
 use crate::schedules::wire::{self, Described, decode_time};
 
-/// The longest part of a note that is kept in another.
+/// Maximum length in bytes of an old note that is kept within the adoption
+/// note.
 const NOTE_LIMIT: usize = 500;
 const MARK: &str = "Paused while Almanac lets `";
 const MARK_END: &str = "` take over";
 
-/// The foreign schedule as it is now.
+/// The old schedule of an adoption as it is now.
 pub(super) struct AdoptedSchedule {
     pub(super) id: ScheduleId,
     pub(super) body: Schedule,
     pub(super) values: ScheduleValues,
     pub(super) token: Vec<u8>,
     pub(super) note: String,
-    /// It is paused, and we did it.
+    /// The schedule is paused, and the note says that Almanac paused it for the
+    /// new one.
     pub(super) marked: bool,
     pub(super) remaining: Option<u64>,
     pub(super) buffered: i64,
@@ -56,7 +58,7 @@ impl AdoptedSchedule {
         }
     }
 
-    /// What ours takes over.
+    /// The live state that the new schedule takes over.
     pub(super) fn state(&self) -> AdoptedState {
         AdoptedState {
             paused: (self.values.paused && !self.marked).then(|| self.note.clone()),
@@ -65,18 +67,20 @@ impl AdoptedSchedule {
     }
 }
 
-/// Whether ours waits to be let go.
+/// Returns `true` if the new schedule is held until the adoption releases it.
 pub(super) fn is_held_for_adoption(ours: &Described) -> bool {
     let memo = ours.live.readable_memo();
     ours.live.values.paused && memo.is_some_and(|memo| memo.flags.contains(&Flag::Adopting))
 }
 
-/// What the note of a foreign schedule begins with while ours takes over.
+/// The beginning of an old schedule's note while the schedule `ours` takes
+/// over.
 pub(super) fn adoption_note_prefix(ours: &ScheduleId) -> String {
     format!("{MARK}{ours}{MARK_END}")
 }
 
-/// The note of a foreign schedule that is paused for ours.
+/// The note of an old schedule that is paused while `ours` takes over. `note`
+/// is its own note.
 pub(super) fn adoption_note(ours: &ScheduleId, note: &str) -> String {
     let end = note.floor_char_boundary(NOTE_LIMIT);
     match &note[..end] {
@@ -85,12 +89,13 @@ pub(super) fn adoption_note(ours: &ScheduleId, note: &str) -> String {
     }
 }
 
-/// Whether a note says that a schedule of some project takes over.
+/// Returns `true` if the note says that a schedule of some project takes over.
 pub fn is_being_adopted(note: &str) -> bool {
     note.starts_with(MARK) && note.contains(MARK_END)
 }
 
-/// A foreign schedule's own note, also while it is paused for ours.
+/// The own note of a schedule, without the adoption note that may stand before
+/// it.
 pub fn original_note(note: &str) -> &str {
     if !is_being_adopted(note) {
         return note;

@@ -1,5 +1,5 @@
-//! The times of an adoption: moments at which neither schedule runs, and what
-//! neither ran.
+//! The times of an adoption: quiet moments, and times that neither schedule
+//! ran.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,38 +18,40 @@ use crate::schedules::due_runs::DueRun;
 use crate::schedules::operation_permit::OperationPermit;
 use crate::schedules::recovery::{Recovery, has_run};
 
-/// The time without a run in which the two are exchanged, where there is one.
+/// The time without a run, before and after the exchange of the two schedules.
 pub const QUIET: Quiet = Quiet {
     before: Duration::from_secs(2),
     after: Duration::from_secs(3),
 };
-/// A narrower one, for a schedule that runs every few seconds.
+/// A shorter quiet time, for a schedule that runs every few seconds.
 const NARROW: Quiet = Quiet {
     before: Duration::from_secs(1),
     after: Duration::from_millis(700),
 };
-/// The narrowest, for one that runs every second: well after a run.
+/// The shortest quiet time, for a schedule that runs every second: just after a
+/// run.
 const NARROWEST: Quiet = Quiet {
     before: Duration::from_millis(600),
     after: Duration::from_millis(100),
 };
-/// Time between two looks.
+/// Interval between two descriptions of the old schedule.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a quiet moment is waited for.
+/// Maximum wait for a quiet moment.
 pub(super) const QUIET_TIMEOUT: SignedDuration = SignedDuration::from_secs(10);
-/// A run that is due starts within this.
+/// Time within which a run that is due starts.
 const STARTS_WITHIN: SignedDuration = SignedDuration::from_secs(3);
-/// A run that waits in a buffer is waited for this long.
+/// Maximum wait for a run in a buffer to start.
 const BUFFER_WAIT: SignedDuration = SignedDuration::from_secs(20);
-/// The most times that ours runs for the two.
+/// Maximum number of missed times that the new schedule runs.
 const MISSED_LIMIT: usize = 1000;
 
 impl Adopter<'_> {
-    /// Runs what of these times nobody ran; the number of runs, and the times
-    /// that could not be run.
+    /// Starts the runs for those of these times that neither schedule ran.
+    /// Returns the number of runs and the times that could not be run.
     ///
     /// The server may drop a time that is due and not yet handled when a
-    /// schedule is written: the times just before each write are looked at.
+    /// schedule is written. The caller therefore also passes the times just
+    /// before each write.
     pub(super) async fn start_missed(
         &self,
         desired: &Desired,
@@ -80,9 +82,9 @@ impl Adopter<'_> {
         ))
     }
 
-    /// The times of these that nobody ran. A run that was due until the pause of
-    /// the foreign schedule may be starting still, or may have been skipped,
-    /// since an earlier run went on.
+    /// Selects the times that neither schedule ran. A run that was due before
+    /// the pause of the old schedule may still be starting, so it is polled
+    /// for. It may also have been skipped because an earlier run had not ended.
     async fn missed(
         &self,
         desired: &Desired,
@@ -99,7 +101,7 @@ impl Adopter<'_> {
             let patient = time <= old.updated;
             let mut ran = false;
             loop {
-                // What waits in a buffer is started yet.
+                // A run that waits in a buffer has yet to start.
                 let waits = patient && self.buffered(&old.id).await? > 0;
                 for name in names {
                     let found = has_run(self.schedules, name, &DueRun::at(time)).await;
@@ -119,7 +121,7 @@ impl Adopter<'_> {
         Ok(missed)
     }
 
-    /// The number of runs that wait in a schedule's buffer.
+    /// Number of runs that wait in a schedule's buffer.
     async fn buffered(&self, id: &ScheduleId) -> Result<i64, AdoptError> {
         let response = self.schedules.describe(id).await;
         let response = response.map_err(request("describe", id))?;
@@ -127,8 +129,8 @@ impl Adopter<'_> {
     }
 }
 
-/// The times of ours that the foreign one may not have run any more, and that
-/// ours, let go at `now`, did not run.
+/// Times of the new schedule that the old one may not have run any more, and
+/// that the new one, released at `now`, did not run.
 pub(super) async fn between(
     schedules: &Schedules,
     old: &AdoptedSchedule,
@@ -136,7 +138,7 @@ pub(super) async fn between(
     now: Timestamp,
 ) -> BTreeSet<Timestamp> {
     let spec = &ours.values.spec;
-    // Around a pause at a quiet moment nothing with jitter is due.
+    // At a quiet moment, no run with jitter is due around the pause.
     let before = if spec.jitter.is_zero() {
         STARTS_WITHIN
     } else {
@@ -152,8 +154,10 @@ pub(super) async fn between(
     due
 }
 
-/// The same by the server's word, where its time zone data matter. With jitter
-/// it tells other moments than those that runs are named after.
+/// The times of a spec after `after` and before `until`. The server computes
+/// them if its time zone data matter. With jitter they are computed here,
+/// because the server then lists other times than those that runs are named
+/// after.
 async fn served_until(
     schedules: &Schedules,
     id: &ScheduleId,
@@ -186,8 +190,9 @@ fn times_until(spec: &Spec, after: Timestamp, until: Timestamp) -> BTreeSet<Time
         .collect()
 }
 
-/// Waits for a moment at which neither runs. One that runs so often that there
-/// is none is exchanged at once: what it misses is seen.
+/// Waits for a moment at which neither schedule runs. Schedules that run too
+/// often for such a moment are exchanged immediately; the runs that they miss
+/// are started afterwards.
 pub(super) async fn wait_for_quiet(
     ours: &Desired,
     old: &AdoptedSchedule,

@@ -1,17 +1,26 @@
-//! Adopting: one of our schedules takes over from a foreign one.
+//! Adoption: a schedule of this project takes over from another schedule.
 //!
-//! Expected flow: ours is held; at a quiet moment the foreign one is paused and
-//! marked; ours is let go with the foreign one's live state; a time that fell
-//! between the two is run by ours; the foreign one is deleted.
+//! The *new* schedule is this project's. The *old* schedule is unmanaged or
+//! belongs to another project.
 //!
-//! Guarantees: a time that either would have run is run once. What was done so
-//! far is read from the two schedules each time, so the whole may be ended
-//! anywhere and begun anew. The server decides by the time of a schedule's last
-//! update: the foreign one runs what is due before its pause, ours what is due
-//! after it was let go, and what lies between is neither's. Runs are named
-//! after the time they are for, which proves what was run.
+//! Expected flow:
+//! 1. The new schedule is held.
+//! 2. At a quiet moment the old schedule is paused and marked.
+//! 3. The new schedule is released with the live state of the old one.
+//! 4. The new schedule runs the times that fell between the pause and the
+//!    release.
+//! 5. The old schedule is deleted.
 //!
-//! Assumes that nobody else writes either schedule meanwhile; who does is told.
+//! Guarantees: a time that either schedule would have run is run once. The
+//! progress is read from the two schedules each time, so an adoption may stop
+//! at any point and start again. The server decides by the time of a schedule's
+//! last update. The old schedule runs times that are due before its pause. The
+//! new schedule runs times that are due after its release. Neither runs the
+//! times in between. Runs are named after the time that they are for, which
+//! shows if a time was run.
+//!
+//! Assumes that no one else writes either schedule meanwhile. Such a write is
+//! reported as an error.
 
 mod adopted;
 mod handover;
@@ -34,7 +43,8 @@ use handover::{POLL_INTERVAL, QUIET_TIMEOUT, between, wait_for_quiet};
 pub use adopted::{is_being_adopted, original_note};
 pub use handover::QUIET;
 
-/// Why a schedule was not adopted. What was done stays; the same again goes on.
+/// A reason for which a schedule was not adopted. The steps that were done stay
+/// done; the same adoption continues from there.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum AdoptError {
     #[error("schedule `{0}` is gone, and nothing can be taken over; `almanac unpause` starts ours")]
@@ -79,19 +89,19 @@ pub(super) enum AdoptError {
 
 /// Adopts schedules.
 pub struct Adopter<'a> {
-    /// The requests.
+    /// The client for requests.
     pub schedules: &'a Schedules,
-    /// The project.
+    /// The project of the new schedules.
     pub project: &'a Project,
-    /// What the definitions ask for.
+    /// The desired schedules, by definition.
     pub desired: &'a BTreeMap<DefinitionId, Desired>,
     /// The server's present time.
     pub clock: ServerClock,
 }
 
 impl Adopter<'_> {
-    /// Does adoptions, some at a time; none stops another. What they came to
-    /// is added to `applied`.
+    /// Does adoptions, at most `concurrency` at a time. A failed adoption stops
+    /// no other. The results are added to `applied`.
     pub async fn adopt_all(
         &self,
         adoptions: &Adoptions,
@@ -133,7 +143,8 @@ impl Adopter<'_> {
         }
     }
 
-    /// Does one adoption to its end; `None` when it was done before.
+    /// Does one adoption to its end. `None` if the adoption had already been
+    /// done.
     pub(super) async fn adopt(
         &self,
         id: &DefinitionId,
@@ -158,8 +169,8 @@ impl Adopter<'_> {
                 Ok(None)
             };
         };
-        // What has begun is finished with the definition as it is now: to stop
-        // here would leave both paused.
+        // An adoption that has begun is finished with the definition as it is
+        // now. An end here would leave both schedules paused.
         let agreed = adoption.revision.as_ref();
         if !old.marked && agreed.is_some_and(|agreed| *agreed != desired.revision) {
             return Err(AdoptError::Edited(id.clone()));
@@ -204,7 +215,7 @@ impl Adopter<'_> {
         }))
     }
 
-    /// The foreign schedule; `None` when it is gone.
+    /// The old schedule; `None` if it does not exist any more.
     async fn old(
         &self,
         ours: &Desired,
@@ -244,7 +255,7 @@ impl Adopter<'_> {
         ours.ok_or_else(|| AdoptError::NoneOfOurs(id.clone()))
     }
 
-    /// Pauses the foreign schedule at a quiet moment, unless it is paused.
+    /// Pauses the old schedule at a quiet moment, unless it is paused.
     async fn pause(
         &self,
         desired: &Desired,
@@ -279,8 +290,8 @@ impl Adopter<'_> {
         }
     }
 
-    /// Waits a little for runs that are just being started, which stand in the
-    /// buffer too.
+    /// Waits until the old schedule's buffer is empty. Runs that are just being
+    /// started are in the buffer too.
     async fn when_unbuffered(
         &self,
         desired: &Desired,
@@ -299,7 +310,7 @@ impl Adopter<'_> {
         Ok(old)
     }
 
-    /// Reads the foreign schedule until it is not what it was.
+    /// Describes the old schedule until it has changed.
     async fn read_old_back(
         &self,
         desired: &Desired,
@@ -319,14 +330,15 @@ impl Adopter<'_> {
         Ok(before)
     }
 
-    /// Lets ours go; the times that may be neither's.
+    /// Releases the new schedule. Returns the times that neither schedule may
+    /// have run.
     async fn let_go(
         &self,
         desired: &Desired,
         old: &AdoptedSchedule,
         state: &AdoptedState,
     ) -> Result<BTreeSet<Timestamp>, AdoptError> {
-        // With jitter the two run the same time at different moments.
+        // With jitter the two schedules run the same time at different moments.
         if old.marked && !desired.values.spec.jitter.is_zero() {
             wait_for_quiet(desired, old).await?;
         }
@@ -340,7 +352,7 @@ impl Adopter<'_> {
         Ok(between(self.schedules, old, desired, now).await)
     }
 
-    /// Writes ours as `plan` says until it says that nothing is left to write.
+    /// Writes the new schedule as `plan` says until `plan` returns no update.
     async fn write(
         &self,
         id: &ScheduleId,
@@ -377,7 +389,7 @@ impl Adopter<'_> {
         Err(AdoptError::Changed(id.clone()))
     }
 
-    /// Deletes the foreign schedule, if it is as it was left.
+    /// Deletes the old schedule if no one has changed it since its pause.
     async fn remove(
         &self,
         desired: &Desired,

@@ -1,4 +1,4 @@
-//! What applying a plan came to.
+//! The results of applying a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,37 +10,39 @@ use almanac_core::schedule::ScheduleValues;
 
 use crate::schedules::wire::Described;
 
-/// What was done.
+/// The results of applying a plan, and of the adoptions after it.
 #[derive(Debug, Default)]
 pub struct Applied {
-    /// What was done, in the order of the plan.
+    /// Changes that were made, in the order of the plan.
     pub changes: Vec<Change>,
-    /// What failed.
+    /// Errors of the operations that failed.
     pub errors: Vec<ReportError>,
-    /// Fields that were drifted and are written back.
+    /// Drifted fields that were written back.
     pub corrected: BTreeMap<DefinitionId, BTreeSet<Field>>,
-    /// Schedules that were deleted, or paused because their definition is gone.
+    /// Number of schedules that were deleted, or paused because no definition
+    /// asks for them.
     pub removed: u64,
-    /// Conflicts that only the write showed.
+    /// Number of conflicts that were found only when writing.
     pub conflicts: u64,
-    /// How many schedules are paused or unpaused by this.
+    /// Number of schedules that were paused.
     pub paused: u64,
-    /// See `paused`.
+    /// Number of schedules that were unpaused.
     pub unpaused: u64,
-    /// Overrides that the planning of races found, as in the plan.
+    /// Overrides in the memos that updates wrote, also those that were planned
+    /// again after a race. `None` if the memo has no override.
     pub overrides: BTreeMap<DefinitionId, Option<Override>>,
-    /// The registry moved before every operation was tried.
+    /// The registry changed before every operation was tried.
     pub interrupted: bool,
 }
 
 impl Applied {
-    /// Whether an operation on this definition's schedule failed.
+    /// Returns `true` if an operation on this definition's schedule failed.
     pub fn failed(&self, definition: &DefinitionId) -> bool {
         let failed = |error: &ReportError| error.id.as_deref() == Some(definition.as_str());
         self.errors.iter().any(failed)
     }
 
-    /// Counts what an operation did.
+    /// Adds the result of one operation.
     pub(super) fn take(&mut self, definition: &str, done: Done) {
         match done.paused {
             Some(true) => self.paused += 1,
@@ -60,7 +62,7 @@ impl Applied {
         self.changes.push(done.change);
     }
 
-    /// Reports due runs that were dropped.
+    /// Adds errors for due runs that were dropped.
     pub(super) fn lose(&mut self, definition: &str, messages: Vec<String>) {
         let errors = messages.into_iter().map(|message| ReportError {
             source: "temporal".to_owned(),
@@ -71,31 +73,32 @@ impl Applied {
     }
 }
 
-/// How one operation ended.
+/// The end of one operation that did not fail.
 pub(super) enum Outcome {
     Done(Box<Done>),
-    /// Nothing was left to do.
+    /// No change was needed.
     Nothing,
-    /// The id is a foreign schedule's.
+    /// An unmanaged schedule has the id.
     Conflict,
-    /// The registry moved before it was tried.
+    /// The registry changed before the operation was tried.
     Skipped,
 }
 
-/// What an operation did.
+/// The result of one operation that changed a schedule.
 pub(super) struct Done {
     pub change: Change,
     pub corrected: BTreeSet<Field>,
     pub removed: bool,
     pub paused: Option<bool>,
-    /// The memo that was written over another.
+    /// The memo that an update wrote; `None` for a create or a delete.
     pub memo: Option<ActionMemo>,
-    /// Due runs that the write may have dropped and that were not made up for.
+    /// Messages for due runs that the write may have dropped and that were not
+    /// started.
     pub lost: Vec<String>,
 }
 
 impl Done {
-    /// A schedule was created.
+    /// The result of a create.
     pub(super) fn created(create: &Create) -> Self {
         Self {
             change: Change {
@@ -115,7 +118,7 @@ impl Done {
         }
     }
 
-    /// A schedule that was `before` was written.
+    /// The result of an update of the schedule `before`.
     pub(super) fn updated(update: Update, before: &Described) -> Self {
         let was_paused = before.live.values.paused;
         let is_paused = update.values.paused;
@@ -139,7 +142,7 @@ impl Done {
         }
     }
 
-    /// A schedule was deleted. A rename takes nothing away.
+    /// The result of a delete. A rename does not count as a removal.
     pub(super) fn deleted(delete: &Delete) -> Self {
         Self {
             change: Change {
@@ -160,7 +163,7 @@ impl Done {
     }
 }
 
-/// The fields that a new schedule has other than by default.
+/// The fields of a new schedule that differ from the defaults.
 fn written_fields(values: &ScheduleValues) -> Vec<Field> {
     Field::ALL
         .into_iter()

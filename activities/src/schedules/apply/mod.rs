@@ -1,15 +1,19 @@
-//! Applying a plan: creates, then updates, then deletes, a few at a time. The old
-//! half of a rename is deleted right after its new half is made.
+//! Applies a plan: creates, then updates, then deletes.
 //!
-//! Expected flow: each operation is tried on its own, and none stops another.
-//! An update goes out with the token of the description it was planned from
-//! and is read back; where the schedule changed meanwhile it is compared and
-//! planned again, three times at most.
+//! A limited number of operations runs at a time. The old half of a rename is
+//! deleted right after its new half is created.
 //!
-//! Guarantees: before each operation the registry is still the plan's, and a
-//! rename that has begun is finished; no
-//! write goes to a schedule that is not ours at that moment; none drops a run
-//! that is due (`safe_write`), or the report names it.
+//! Expected flow: a failed operation stops no other. An update is sent with the
+//! token of the description that it was planned from, and is then read back. If
+//! the schedule has changed meanwhile, it is compared and planned again, three
+//! times at most.
+//!
+//! Guarantees:
+//! - Before each operation the registry still has the plan's revision. A rename
+//!   that has begun is finished.
+//! - A schedule that is unmanaged at that moment is not written.
+//! - A write drops no run that is due (`safe_write`), or the report names the
+//!   run.
 
 mod applied;
 mod rename;
@@ -42,33 +46,34 @@ use super::operation_permit::OperationPermit;
 use super::wire::{self, Described};
 use super::{Deletion, RequestError, Schedules};
 
-/// How often an operation is planned before it is left to the next pass.
+/// Maximum number of times that an operation is planned before it is left to
+/// the next pass.
 pub(super) const PLAN_ATTEMPTS: u32 = 3;
-/// How often a written schedule is read back until it shows the write; the
-/// wait between grows from [`READ_BACK_WAIT`].
+/// Maximum number of times that a written schedule is read back until it shows
+/// the write. The wait in between doubles from [`READ_BACK_WAIT`].
 pub(super) const READ_BACKS: u32 = 8;
 pub(super) const READ_BACK_WAIT: Duration = Duration::from_millis(10);
-/// How many operations are made ready at a time.
+/// Maximum number of operations that are prepared at a time.
 const PREPARED_LIMIT: usize = 500;
 
 /// Applies plans.
 pub struct Applier<'a> {
-    /// The requests.
+    /// The client for requests.
     pub schedules: &'a Schedules,
-    /// The project.
+    /// The project of the schedules.
     pub project: &'a Project,
-    /// What the definitions ask for.
+    /// The desired schedules, by definition.
     pub desired: &'a BTreeMap<DefinitionId, Desired>,
-    /// What the plan was made under.
+    /// The policy that the plan was made with.
     pub policy: &'a Policy<'a>,
-    /// How many operations go on at a time, beside those that wait for a moment
-    /// at which no run is due.
+    /// Maximum number of operations at a time, without those that wait for a
+    /// moment at which no run is due.
     pub concurrency: usize,
     /// The server's present time.
     pub clock: ServerClock,
-    /// Whether the registry is still the plan's.
+    /// Returns `true` if the registry still has the plan's revision.
     pub is_current: &'a (dyn Fn() -> bool + Sync),
-    /// Told of each operation that was tried.
+    /// Called after each operation that was tried.
     pub progress: &'a (dyn Fn(Progress) + Sync),
 }
 
@@ -88,8 +93,8 @@ impl Applier<'_> {
         let mut applied = Applied::default();
         let permits = &Semaphore::new(self.concurrency);
 
-        // The old half of a rename stops before the new one is there: both run
-        // the same times.
+        // The old half of a rename is paused before the new half is created,
+        // since both run the same times.
         let deletes = plan.deletes.iter().map(OldHalf::Delete);
         let pauses = plan.updates.iter().filter(|update| update.removal);
         let old: BTreeMap<&ScheduleId, OldHalf<'_>> = deletes
@@ -103,9 +108,9 @@ impl Applier<'_> {
             })
         };
         let replaced = Mutex::new((Vec::new(), Vec::new()));
-        // The futures are made before they are streamed: a closure that borrows
-        // cannot be shown to be `Send` inside an activity. Some at a time, since
-        // each takes room.
+        // The futures are created before they are streamed: the compiler cannot
+        // show that a closure that borrows is `Send` inside an activity. They
+        // are created in portions, since each takes memory.
         for some in plan.creates.chunks(PREPARED_LIMIT) {
             let creates: Vec<_> = some
                 .iter()
@@ -158,7 +163,7 @@ impl Applier<'_> {
             )))
         });
         self.gather(&mut applied, replaced.collect()).await;
-        // Where the new half could not be made, the old one stays as it is.
+        // If the new half could not be created, the old half stays as it is.
         let creates = plan.creates.iter();
         let renamed: BTreeSet<&ScheduleId> = creates
             .filter_map(|create| create.renamed_from.as_ref())
@@ -215,13 +220,13 @@ impl Applier<'_> {
         applied
     }
 
-    /// Gathers what operations came to.
+    /// Waits for operations and adds their results to `applied`.
     async fn gather<'b>(
         &self,
         applied: &mut Applied,
         operations: Vec<impl Future<Output = (&'b str, &'b ScheduleId, Op, Tried)>>,
     ) {
-        // Each takes a slot, and gives it to others while it waits.
+        // Each operation takes a permit, and gives it to others while it waits.
         let operations = stream::iter(operations).buffer_unordered(PREPARED_LIMIT);
         futures::pin_mut!(operations);
         while let Some((definition, schedule, op, result)) = operations.next().await {
@@ -265,7 +270,7 @@ impl Applier<'_> {
         self.create_now(create, permit).await
     }
 
-    /// Creates a schedule, whether or not the registry moved meanwhile.
+    /// Creates a schedule, even if the registry has changed meanwhile.
     async fn create_now(&self, create: &Create, permit: &mut OperationPermit<'_>) -> Tried {
         let memo = wire::owner_memo(self.project, &create.definition);
         let body = self.schedules.encode_create(create);
@@ -275,7 +280,7 @@ impl Applier<'_> {
             .await
         {
             Ok(()) => Ok(Outcome::Done(Box::new(Done::created(create)))),
-            // Someone was faster, or the answer to our own create was lost.
+            // Another writer was faster, or the answer to this create was lost.
             Err(RequestError::AlreadyExists) => {
                 let definition = create.definition.clone();
                 Box::pin(self.converge(definition, &create.schedule, permit)).await
@@ -284,7 +289,7 @@ impl Applier<'_> {
         }
     }
 
-    /// Describes a schedule and brings it to what its definition says.
+    /// Describes a schedule and updates it to what its definition says.
     async fn converge(
         &self,
         definition: DefinitionId,
@@ -301,7 +306,7 @@ impl Applier<'_> {
         }
     }
 
-    /// Plans one schedule again from what it is now.
+    /// Plans the update of one schedule again from its present state.
     fn replan(
         &self,
         definition: &DefinitionId,
@@ -352,7 +357,8 @@ impl Applier<'_> {
                         return Err(error);
                     }
                 },
-                // An answer that was lost, and its repetition: the write may be there.
+                // The answer was lost and the request was repeated: the write
+                // may have happened.
                 Err(RequestError::Stale) => self.read_back(&write.update, &[]).await?,
                 Err(error) if error.is_ambiguous() => {
                     match self.read_back(&write.update, &token).await {
@@ -380,8 +386,9 @@ impl Applier<'_> {
         Err(RequestError::Stale)
     }
 
-    /// Takes a schedule as it is now, and plans the write again where it
-    /// changed; an outcome when there is nothing left to write.
+    /// Takes over the present state of a schedule, and plans the write again if
+    /// the schedule has changed. Returns an outcome if no write is needed any
+    /// more.
     fn take(&self, write: &mut PendingWrite, now: Described) -> Option<Outcome> {
         if now.conflict_token != write.described.conflict_token {
             tracing::debug!(schedule = %write.update.schedule, "the schedule changed meanwhile; planning again");
@@ -394,7 +401,7 @@ impl Applier<'_> {
         None
     }
 
-    /// Waits until a description shows the write, or something else.
+    /// Describes a schedule until it shows the write or some other change.
     async fn read_back(&self, update: &Update, token: &[u8]) -> Result<ReadBack, RequestError> {
         let mut wait = READ_BACK_WAIT;
         let mut tries = 0;
@@ -410,7 +417,8 @@ impl Applier<'_> {
                 return Ok(ReadBack::Written(Box::new(now)));
             }
             tries += 1;
-            // The same token: the server has not come to our update yet.
+            // The token is unchanged: the server has not handled the update
+            // yet.
             if now.conflict_token != token || tries == READ_BACKS {
                 return Ok(ReadBack::Other(Box::new(Some(now))));
             }
@@ -426,9 +434,10 @@ impl Applier<'_> {
         self.delete_now(delete).await
     }
 
-    /// Deletes a schedule, whether or not the registry moved meanwhile.
+    /// Deletes a schedule, even if the registry has changed meanwhile.
     async fn delete_now(&self, delete: &Delete) -> Tried {
-        // Deleted and made anew by another meanwhile: not ours any more.
+        // A schedule that another writer deleted and created again meanwhile is
+        // not managed any more.
         let deletion = self
             .schedules
             .delete_owned(self.project, &delete.schedule)
@@ -443,11 +452,11 @@ impl Applier<'_> {
 
 enum ReadBack {
     Written(Box<Described>),
-    /// It is something else now; `None` when it is not ours any more.
+    /// The schedule is different now; `None` if it is not managed any more.
     Other(Box<Option<Described>>),
 }
 
-/// Whether a schedule is what `update` wrote.
+/// Returns `true` if the schedule is as `update` wrote it.
 pub(super) fn shows(now: &Described, update: &Update) -> bool {
     let live = &now.live;
     live.readable_memo() == Some(&update.memo)
@@ -459,7 +468,8 @@ pub(super) fn shows(now: &Described, update: &Update) -> bool {
             .all(|field| *field == Field::Paused || live.agrees(&update.values, *field))
 }
 
-/// Turns a panic of an operation into its error, so that it concerns no other.
+/// Turns a panic of an operation into an error of this operation, so that the
+/// others continue.
 async fn unwound(operation: impl Future<Output = Tried>) -> Tried {
     let ended = AssertUnwindSafe(operation).catch_unwind().await;
     ended.unwrap_or_else(|_| Err(panicked()))
@@ -469,7 +479,7 @@ fn panicked() -> RequestError {
     RequestError::Failed("a bug in Almanac; the log has the place".to_owned())
 }
 
-/// An id for one write, so that the server takes its repetition for the same.
+/// An id for one write, by which the server recognizes a repeated request.
 pub(super) fn request_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -1,14 +1,16 @@
-//! Replacing a schedule by one of another id.
+//! Renames: a schedule is replaced by a schedule with another id.
 //!
-//! Expected flow: at a moment at which no run is due the old schedule is paused
-//! and the new one is created; the new one starts the runs that were due
-//! between the two; the old one is deleted.
+//! Expected flow:
+//! 1. At a moment at which no run is due, the old schedule is paused.
+//! 2. The new schedule is created.
+//! 3. The new schedule starts the runs that were due between these two writes.
+//! 4. The old schedule is deleted.
 //!
-//! Guarantees: a time that either would have run is run once, however far apart
-//! the two writes are, or is reported. The old schedule is paused as one whose
-//! definition is gone: where this ends in the middle, the next pass goes on from
-//! there. A process that is killed between the creation and the backfill loses
-//! what was due between the two writes.
+//! Guarantees: a time that either schedule would have run is run once, or is
+//! reported, however far apart the two writes are. The old schedule is paused
+//! as an orphaned schedule is. If a rename ends in the middle, the next pass
+//! continues it. If the process is killed between the creation and the
+//! backfill, the runs that were due between the two writes are lost.
 
 use std::time::Duration;
 
@@ -31,26 +33,28 @@ use crate::schedules::due_runs::{DueRun, WriteGuard, WriteMoment, at_risk};
 use crate::schedules::recovery::{LookupResult, Recovered, Written, has_run};
 use crate::schedules::wire::Described;
 
-/// A run that begins just now is waited for this long before its schedule goes.
+/// Maximum wait for a run that is just starting, before its schedule is paused.
 const STARTS_WITHIN: Duration = Duration::from_secs(3);
-/// The last run is looked for this far back, beyond the jitter.
+/// Time before the present, in addition to the jitter, in which the last run is
+/// looked for.
 const JUST_NOW: SignedDuration = SignedDuration::from_secs(5);
-/// The most times among which the last run is looked for.
+/// Maximum number of times that are searched for the last run.
 const SEARCHED: usize = 1000;
-/// A pause that a killed process left is taken up within this: what was due
-/// longer ago is reported, and nothing of it is started.
+/// Time after a pause that a killed process left in which the rename is
+/// continued. Afterwards the runs that were due are reported, and none is
+/// started.
 const TAKEN_UP_WITHIN: SignedDuration = SignedDuration::from_mins(10);
-/// The most runs that a rename which was killed in the middle starts afterwards.
+/// Maximum number of runs that a rename starts after it was interrupted.
 const MISSED_LIMIT: usize = 100;
 
-/// The old half of a rename.
+/// The old schedule of a rename.
 #[derive(Clone, Copy)]
 pub(super) enum OldHalf<'a> {
-    /// A schedule that is deleted when the new one is there.
+    /// A schedule that is deleted after the new one is created.
     Delete(&'a Delete),
-    /// A schedule that stays, paused.
+    /// A schedule that is paused and stays.
     Pause(&'a Update),
-    /// A schedule that stays, paused by a killed process.
+    /// A schedule that stays and that a killed process has paused.
     Stays(&'a ScheduleId),
 }
 
@@ -64,7 +68,7 @@ impl<'a> OldHalf<'a> {
     }
 }
 
-/// The old schedule, paused by us.
+/// The old schedule after Almanac paused it.
 struct Paused {
     /// The schedule before the pause; `None` where a killed process paused it.
     before: Option<Described>,
@@ -75,7 +79,7 @@ struct Paused {
 #[derive(Default)]
 struct Missed {
     due: Vec<DueRun>,
-    /// Reports of times that are too old, or too many, to be started.
+    /// Messages for times that are too old, or too many, to be started.
     errors: Vec<String>,
 }
 
@@ -109,8 +113,8 @@ impl Paused {
         let since = paused.max(oldest.unwrap_or(Timestamp::MIN));
         let most = remaining.and_then(|remaining| usize::try_from(remaining).ok());
         let most = most.unwrap_or(MISSED_LIMIT).min(MISSED_LIMIT);
-        // A run that jitter held back at the pause; where policies skip runs, it may
-        // be one of those.
+        // Includes a run that jitter delayed past the pause. Under the other
+        // overlap policies such a run may have been skipped, so it is left out.
         let jitter = SignedDuration::try_from(values.spec.jitter).unwrap_or_default();
         let since = match values.overlap_policy {
             OverlapPolicy::AllowAll => since.saturating_sub(jitter).unwrap_or(since),
@@ -134,14 +138,14 @@ impl Paused {
     }
 }
 
-/// The end of stopping the old schedule.
+/// The result of pausing the old schedule.
 enum Stop {
     Paused(Box<Paused>),
-    /// The schedule was paused by somebody else.
+    /// The schedule was already paused for another reason.
     StartsNothing(Box<Described>),
-    /// The schedule is gone, or not this project's.
+    /// The schedule does not exist any more, or is not managed by this project.
     Gone,
-    /// The registry moved before.
+    /// The registry changed before the pause.
     Skipped,
 }
 
@@ -156,16 +160,17 @@ impl Stop {
 
 /// The result of a rename.
 pub(super) struct Renamed {
-    /// The creation of the new schedule.
+    /// The result of the creation of the new schedule.
     pub(super) made: Tried,
-    /// The deletion, or the pause, of the old one, where that was tried.
+    /// The result of the deletion or the pause of the old schedule, where that
+    /// was tried.
     pub(super) ended: Option<Tried>,
-    /// Reports of due runs that were dropped.
+    /// Messages for due runs that were dropped.
     pub(super) lost: Vec<String>,
 }
 
 impl Renamed {
-    /// A rename that left the old schedule as it is.
+    /// A rename whose new schedule was not created, or is not known to be.
     pub(super) fn failed(made: Tried) -> Self {
         Self {
             made,
@@ -176,7 +181,7 @@ impl Renamed {
 }
 
 impl Applier<'_> {
-    /// Replaces a schedule.
+    /// Replaces a schedule by one with another id.
     pub(super) async fn rename(
         &self,
         planned: &Create,
@@ -185,8 +190,8 @@ impl Applier<'_> {
     ) -> Renamed {
         let stop = Box::pin(self.stop(old.schedule(), &planned.schedule, permit)).await;
         let (paused, create) = match stop {
-            // What the old one is when it stops counts, not what it was when the
-            // plan was made.
+            // The new schedule takes over from the old one as it was when it
+            // stopped, not as it was when the plan was made.
             Ok(Stop::Paused(paused)) => {
                 let live = paused.before.as_ref().unwrap_or(&paused.now);
                 let create = self.renamed(planned, live);
@@ -203,7 +208,7 @@ impl Applier<'_> {
             let response = self.schedules.describe(id).await;
             let is_ours = |response| self.schedules.live(self.project, id, response).is_some();
             match response.map(is_ours) {
-                // The create had no answer, or the registry moved after it.
+                // The create had no answer, or the registry changed after it.
                 Ok(true) => made = Ok(Outcome::Done(Box::new(Done::created(&create)))),
                 Ok(false) | Err(RequestError::NotFound) => {
                     let lost = match paused {
@@ -215,7 +220,8 @@ impl Applier<'_> {
                         ..Renamed::failed(made)
                     };
                 }
-                // It may be there: the old one stays paused, and the next pass goes on.
+                // The new schedule may exist: the old one stays paused, and the
+                // next pass continues.
                 Err(_) => return Renamed::failed(made),
             }
         }
@@ -261,7 +267,7 @@ impl Applier<'_> {
         }
     }
 
-    /// The new half as it takes over from the old one as that is now.
+    /// The new schedule as it takes over from the present state of the old one.
     fn renamed(&self, planned: &Create, old: &Described) -> Create {
         match self.desired.get(&planned.definition) {
             Some(desired) => Create::renamed(desired, &old.live),
@@ -269,15 +275,16 @@ impl Applier<'_> {
         }
     }
 
-    /// Pauses a schedule that `new` replaces, at a moment at which no run is due,
-    /// where there is one soon.
+    /// Pauses a schedule that `new` replaces, at a moment at which no run is
+    /// due if there is one soon.
     async fn stop(
         &self,
         id: &ScheduleId,
         new: &ScheduleId,
         permit: &mut OperationPermit<'_>,
     ) -> Result<Stop, RequestError> {
-        // As it was before a pause of ours that did not show at once.
+        // The state before a pause by this function that did not show
+        // immediately.
         let mut first = None;
         for _ in 0..PLAN_ATTEMPTS {
             let Some(before) = self.settle_old(id, permit).await? else {
@@ -293,8 +300,8 @@ impl Applier<'_> {
             if before.live.values.paused {
                 return Ok(Stop::StartsNothing(Box::new(before)));
             }
-            // From here on the rename goes on even where the registry moves: the old
-            // schedule is paused.
+            // From the first pause on, the rename continues even if the
+            // registry changes, since the old schedule may be paused.
             if first.is_none() && !(self.is_current)() {
                 return Ok(Stop::Skipped);
             }
@@ -308,18 +315,19 @@ impl Applier<'_> {
             match sent {
                 Ok(()) => match self.read_back(&update, &token).await {
                     Ok(ReadBack::Written(now)) => return Ok(Stop::paused(first, before, *now)),
-                    // The next look tells.
+                    // The next description shows if the schedule is paused.
                     Ok(ReadBack::Other(_)) | Err(_) => {
                         first.get_or_insert(before);
                     }
                 },
-                // An answer that was lost, and its repetition: it may be paused.
+                // The answer was lost and the request was repeated: the
+                // schedule may be paused.
                 Err(RequestError::Stale) => {
                     if let ReadBack::Written(now) = self.read_back(&update, &[]).await? {
                         return Ok(Stop::paused(first, before, *now));
                     }
                 }
-                // It may have come through: the next look tells.
+                // The pause may have happened: the next description shows that.
                 Err(error) if error.is_ambiguous() => {
                     tracing::debug!(schedule = %id, %error, "a pause had no answer");
                     first.get_or_insert(before);
@@ -330,8 +338,9 @@ impl Applier<'_> {
         Err(RequestError::Stale)
     }
 
-    /// Waits for a moment at which no run is due, unless the schedule is paused;
-    /// the schedule then. `None` where it is gone or not ours.
+    /// Waits for a moment at which no run is due, unless the schedule is
+    /// paused. Returns the schedule as it was then. `None` if it does not exist
+    /// any more or is not managed by this project.
     async fn settle_old(
         &self,
         id: &ScheduleId,
@@ -356,8 +365,8 @@ impl Applier<'_> {
             let moment =
                 WriteGuard::Due.moment(&now.live.values.spec, &now.coming, self.clock.now());
             let wait = match moment {
-                // What has begun starts from the buffer or by an activity of the
-                // schedule, which go with it.
+                // A run that has begun starts from the buffer or by an activity
+                // of the schedule. Both end with the schedule.
                 WriteMoment::Quiet => {
                     let is_starting =
                         now.buffered > 0 || !self.last_run_has_started(&now).await.unwrap_or(true);
@@ -374,8 +383,8 @@ impl Applier<'_> {
         }
     }
 
-    /// True when the run of the schedule's last time was started, or no time was
-    /// within the last seconds.
+    /// Returns `true` if the run for the schedule's last time was started, or
+    /// if there was no time within the last seconds.
     async fn last_run_has_started(&self, described: &Described) -> Result<bool, RequestError> {
         let values = &described.live.values;
         let present = self.clock.now().latest;
@@ -394,8 +403,9 @@ impl Applier<'_> {
         .await
     }
 
-    /// Starts, by the new schedule, what was due after the old one was paused
-    /// and before the new one was there; also reports of what is not started.
+    /// Starts, with the new schedule, the runs that were due after the pause of
+    /// the old schedule and before the creation of the new one. Also returns
+    /// messages for runs that are not started.
     async fn start_between(
         &self,
         paused: &Paused,
@@ -434,8 +444,8 @@ impl Applier<'_> {
         (recovered, errors)
     }
 
-    /// Describes a schedule until it is as awaited, some times at most; as it
-    /// was then.
+    /// Describes a schedule until `is_awaited` returns `true`, at most
+    /// [`READ_BACKS`] times. Returns the last description.
     async fn shown(
         &self,
         id: &ScheduleId,
@@ -457,9 +467,10 @@ impl Applier<'_> {
         last
     }
 
-    /// Lets the old schedule go on, since there is no new one; reports of due
-    /// runs that were dropped meanwhile. One that a killed process paused stays
-    /// so: the next pass goes on.
+    /// Restores the old schedule, since the new one was not created. Returns
+    /// messages for due runs that were dropped meanwhile. A schedule that a
+    /// killed process has paused stays paused; the next pass continues its
+    /// rename.
     async fn resume(&self, paused: &Paused, permit: &mut OperationPermit<'_>) -> Vec<String> {
         let Some(old) = &paused.before else {
             return Vec::new();

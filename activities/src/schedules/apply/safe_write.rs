@@ -1,14 +1,15 @@
 //! Writes that drop no run.
 //!
 //! Expected flow: a write waits for a moment at which no run of its schedule is
-//! due. A run that is due and starts too late to wait for is started early: one
-//! patch starts it and makes CHASM forget it, in one transaction, so a process
-//! killed at any request leaves it started once. The write follows.
+//! due. A run that is due and starts too late to wait for is started early. One
+//! patch starts it and makes CHASM forget it in one transaction, so the run is
+//! started once even if the process is killed at any request. The write
+//! follows.
 //!
-//! A write whose moment does not come in time goes out all the same. After every
-//! write and patch, the runs that were due at it are looked for, and started
-//! where they are gone ([`Recovery`]); what cannot be told, or cannot be
-//! started, is reported.
+//! If no such moment comes in time, the write is sent all the same. After every
+//! write and patch, the runs that were due at that time are looked for
+//! ([`Recovery`]). Those that were dropped are started. A run that cannot be
+//! started, or whose state cannot be determined, is reported.
 
 use std::time::Duration;
 
@@ -25,21 +26,22 @@ use crate::schedules::recovery::{Recovered, Recovery, Written};
 use crate::schedules::wire::Described;
 use crate::schedules::{RequestError, Schedules};
 
-/// How long a write waits for a moment at which no run is due.
+/// Maximum wait of a write for a moment at which no run is due.
 pub(super) const DEFER_LIMIT: Duration = Duration::from_secs(10);
-/// The shortest and the longest time between two descriptions.
+/// Interval between the first two descriptions; it doubles up to
+/// [`LONGEST_POLL_INTERVAL`].
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub(super) const LONGEST_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// An update on its way.
+/// An update that has not been written yet.
 pub(super) struct PendingWrite {
     pub(super) update: Update,
     pub(super) described: Described,
-    /// Until when it may wait.
+    /// Time at which the wait for a quiet moment ends.
     deadline: Instant,
-    /// The runs that were started early for it.
+    /// The runs that were started early for this write.
     early: Vec<DueRun>,
-    /// The runs that those patches may have dropped.
+    /// The runs that the patches for `early` may have dropped.
     pub(super) at_risk: Vec<DueRun>,
 }
 
@@ -54,8 +56,8 @@ impl PendingWrite {
         }
     }
 
-    /// The body to send. A run that was started early used one of the limited
-    /// actions, which a backfill does not count.
+    /// The body to send. Each run that was started early reduces the number of
+    /// remaining actions, since the server does not count a backfill.
     pub(super) fn body(&self, schedules: &Schedules) -> Schedule {
         let mut body = schedules.encode_update(&self.update, &self.described.body);
         if let Some(state) = &mut body.state
@@ -68,8 +70,8 @@ impl PendingWrite {
         body
     }
 
-    /// What the write must not disturb; `None` where the schedule starts
-    /// nothing, or its server keeps what is due.
+    /// The part of the due runs that the write must not drop. `None` if the
+    /// schedule starts nothing, or if its server keeps due runs.
     fn guard(&self) -> Option<WriteGuard> {
         let pauses = self.update.values.paused;
         let is_kept =
@@ -84,7 +86,7 @@ impl PendingWrite {
         })
     }
 
-    /// Whether the schedule has other times after the write.
+    /// Returns `true` if the write changes the times of the schedule.
     fn changes_times(&self) -> bool {
         self.update.fields.keys().any(|field| match field {
             Field::Times
@@ -106,16 +108,16 @@ impl PendingWrite {
         })
     }
 
-    /// The next starts, without those of runs that were started early: the
-    /// server may not have computed them anew.
+    /// The next starts, without runs that were started early: the server may
+    /// not have recomputed its next times yet.
     fn coming(&self) -> Vec<Timestamp> {
         let is_early = |starts: &Timestamp| self.early.iter().any(|due| due.starts == *starts);
         let coming = self.described.coming.iter().copied();
         coming.filter(|starts| !is_early(starts)).collect()
     }
 
-    /// The runs that this write, done at `written`, may have dropped, and those
-    /// that it stops, since they were to start after it pauses the schedule.
+    /// The runs that this write, done at `written`, may have dropped, and the
+    /// runs that it stops because it pauses the schedule before they start.
     pub(super) fn dropped(&self, written: Timestamp) -> (Vec<DueRun>, Vec<DueRun>) {
         let pauses = self.update.values.paused;
         if self.described.live.values.paused || (self.guard().is_none() && !pauses) {
@@ -125,8 +127,8 @@ impl PendingWrite {
         let remaining = self.described.live.remaining_actions;
         let all = at_risk(spec, &self.coming(), written, remaining).into_iter();
         let (begun, to_come): (Vec<_>, Vec<_>) = all.partition(|due| due.starts <= written);
-        // The workflow-backed scheduler starts what has begun before it takes
-        // an update.
+        // The workflow-backed scheduler starts the runs that have begun before
+        // it takes an update.
         let begun = match self.described.backend() {
             Backend::Chasm => begun,
             Backend::Workflow => Vec::new(),
@@ -147,8 +149,8 @@ impl PendingWrite {
 }
 
 impl Applier<'_> {
-    /// Waits until the write drops no run; an outcome when nothing is left to
-    /// write.
+    /// Waits until the write drops no run. Returns an outcome if no write is
+    /// needed any more.
     pub(super) async fn settle(
         &self,
         write: &mut PendingWrite,
@@ -157,7 +159,8 @@ impl Applier<'_> {
         let mut look = POLL_INTERVAL;
         loop {
             let mut patched = false;
-            // A write for which a run was started early is finished.
+            // A write for which a run was started early is finished even if the
+            // registry changes.
             if write.early.is_empty() && !(self.is_current)() {
                 return Ok(Some(Outcome::Skipped));
             }
@@ -218,15 +221,16 @@ impl Applier<'_> {
         }
     }
 
-    /// The server's time of the last write that a description shows. Where none
-    /// shows it, that is at most now, and all that was due until then counts.
+    /// The server's time of the last write, from a description. Without it, the
+    /// latest possible present time of the server: all that was due until then
+    /// counts.
     pub(super) fn written_at(&self, described: Option<&Described>) -> Timestamp {
         let at = described.and_then(|described| described.live.updated_at);
         at.unwrap_or_else(|| self.clock.now().latest)
     }
 
-    /// Looks for the runs that were dropped for a write whose end is not known,
-    /// or which came to nothing after its patches.
+    /// Looks for runs that were dropped by a write whose result is not known,
+    /// or by the patches for a write that was not needed any more.
     pub(super) async fn look_after(
         &self,
         write: &mut PendingWrite,
@@ -240,8 +244,8 @@ impl Applier<'_> {
         let id = &write.update.schedule;
         let written = Written {
             schedule: id,
-            // The description may be older than the write: what has begun since may
-            // be starting.
+            // The description may be older than the write: runs that have begun
+            // since may be starting.
             at: self.written_at(None),
             workflow_ids: vec![&described.live.values.action.workflow_id],
             passed_over: described.passed_over,
@@ -253,8 +257,8 @@ impl Applier<'_> {
         }
     }
 
-    /// The outcome of a write that the server shows as `now`: what was due then
-    /// is looked for, and started or reported.
+    /// The outcome of a write that the server shows as `now`. Looks for the
+    /// runs that were due then, and starts or reports those that were dropped.
     pub(super) async fn written(
         &self,
         mut write: PendingWrite,
@@ -311,7 +315,7 @@ impl Applier<'_> {
     }
 }
 
-/// The parts of a report's reason that tell of runs that were started.
+/// The parts of a report's reason that name runs which were started.
 pub(super) fn started_notes(recovered: &Recovered, why: &str) -> Vec<String> {
     let started = recovered.started.iter();
     let started = started.map(|due| format!("the run due at {}, {why}, was started", due.nominal));
@@ -322,7 +326,7 @@ pub(super) fn started_notes(recovered: &Recovered, why: &str) -> Vec<String> {
     started.chain(waiting).collect()
 }
 
-/// The messages of a report's errors that tell of runs that were not started.
+/// The messages of a report's errors that name runs which were not started.
 pub(super) fn loss_errors(
     id: &ScheduleId,
     write: &str,

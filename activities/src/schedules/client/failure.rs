@@ -1,7 +1,8 @@
-//! Failed requests: what the server's status proves, and what it leaves open.
+//! Failed requests: the facts that the server's status proves.
 //!
-//! Only the server's own error details prove an absence. A `NotFound` without
-//! them, from a proxy for example, says nothing about a schedule or namespace.
+//! Only the server's own error details prove that something does not exist. A
+//! `NotFound` without them, for example from a proxy, says nothing about a
+//! schedule or a namespace.
 
 use std::error::Error as _;
 
@@ -10,42 +11,44 @@ use temporalio_common::protos::google::rpc::Status as RpcStatus;
 use temporalio_common::protos::temporal::api::errordetails::v1::NamespaceNotFoundFailure;
 use tonic::{Code, Status};
 
-/// The details' types by which the server proves an absence.
+/// Types of the error details by which the server proves an absence.
 const NO_NAMESPACE: &str = "temporal.api.errordetails.v1.NamespaceNotFoundFailure";
 const NOT_FOUND: &str = "temporal.api.errordetails.v1.NotFoundFailure";
 
 /// A request that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// There is no such schedule or workflow: the server's error details prove it.
+    /// The schedule or workflow does not exist: the server's error details
+    /// prove it.
     #[error("no such schedule")]
     NotFound,
     /// The namespace does not exist: the server's error details prove it.
     #[error("namespace `{0}` does not exist")]
     NoNamespace(String),
-    /// A schedule of that id exists.
+    /// A schedule with this id exists already.
     #[error("a schedule of that id exists")]
     AlreadyExists,
     /// The schedule changed since it was described.
     #[error("the schedule changed since it was described")]
     Stale,
-    /// The server refuses the request as it is.
+    /// The server refuses the request in this form.
     #[error("refused by the server: {0}")]
     Refused(String),
-    /// The server answered, and failed on this request; others may succeed.
-    /// Whether a write happened is not known.
+    /// The server answered, and failed on this request; other requests may
+    /// succeed. The state after a write is unknown.
     #[error("the server failed: {0}")]
     Failed(String),
-    /// The server's answer lacks what every answer has.
+    /// The server's answer lacks a part that every answer has.
     #[error("the server's answer cannot be read: {0}")]
     Undecodable(&'static str),
-    /// The server did not answer, or could not now; whether a write happened is not known.
+    /// The server did not answer, or could not serve the request now. The state
+    /// after a write is unknown.
     #[error("the server did not serve the request: {0}")]
     Unavailable(String),
 }
 
 impl RequestError {
-    /// The error that `status` stands for, in a request to `namespace`.
+    /// The error for `status`, in a request to `namespace`.
     pub fn of(status: &Status, namespace: &str) -> Self {
         let text = || format!("{:?}: {}", status.code(), status.message());
         match status.code() {
@@ -63,8 +66,8 @@ impl RequestError {
         }
     }
 
-    /// Whether this is about the one schedule that was asked for: the server
-    /// works, and serves other requests.
+    /// Returns `true` if the error concerns only the requested schedule: the
+    /// server works, and serves other requests.
     pub fn is_about_one(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Failed(_) | Self::Undecodable(_) | Self::Stale => true,
@@ -74,20 +77,22 @@ impl RequestError {
         }
     }
 
-    /// Whether the state after a write is unknown: the server may have done it.
+    /// Returns `true` if the state after a write is unknown: the server may
+    /// have done it.
     pub fn is_ambiguous(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Unavailable(_))
     }
 }
 
-/// How often a request is tried again after a failure.
+/// The number of tries for a request, by the kind of its failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// Not at all: the same request fails again.
+    /// No retry: the same request fails again.
     None,
-    /// A little: the server failed on this very request, and seldom mends that.
+    /// A few tries: the server failed on this very request, and seldom recovers
+    /// from that.
     Little,
-    /// Long: the server is away, has too much to do, or asks for another try.
+    /// Many tries: the server is away, is overloaded, or asks for another try.
     Long,
 }
 
@@ -105,7 +110,7 @@ impl Patience {
         }
     }
 
-    /// How often the request is tried altogether.
+    /// Maximum number of tries of the request, the first one included.
     pub(super) const fn tries(self) -> u32 {
         match self {
             Self::None => 1,
@@ -122,8 +127,9 @@ pub fn missing_namespace(status: &Status) -> Option<String> {
     Some(failure.unwrap_or_default().namespace)
 }
 
-/// Whether the request was not served, whatever it asked for. A status with a
-/// source is the client's own: the connection failed.
+/// Returns `true` if the server did not serve the request, whatever the request
+/// asked for. A status with a source comes from the client: the connection
+/// failed.
 fn is_unserved(status: &Status) -> bool {
     let codes = [
         Code::Unavailable,
@@ -134,7 +140,7 @@ fn is_unserved(status: &Status) -> bool {
     codes.contains(&status.code()) || status.source().is_some()
 }
 
-/// The value of the first error detail of this type.
+/// The value of the first error detail with this type.
 fn detail(status: &Status, name: &str) -> Option<Vec<u8>> {
     let details = RpcStatus::decode(status.details()).ok()?.details;
     let is_it = |url: &str| url.rsplit('/').next() == Some(name);

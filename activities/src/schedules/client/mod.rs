@@ -1,6 +1,8 @@
-//! Raw schedule requests. The SDK's schedule API drops the conflict token,
-//! memos and limits, and ends a listing at the first entry it cannot decode;
-//! the requests below it have none of these faults.
+//! Raw schedule requests.
+//!
+//! The SDK's schedule API drops the conflict token, memos and limits, and ends
+//! a listing at the first entry that it cannot decode. The requests here do
+//! none of that.
 
 mod failure;
 mod times;
@@ -35,28 +37,28 @@ pub use workflows::WorkflowList;
 use super::{ListEntry, RateLimiter, wire};
 use crate::steps::StepKeys;
 
-/// The server's largest page of a list.
+/// Maximum number of entries that the server returns in a page of a list.
 const PAGE_SIZE: i32 = 1000;
-/// How long one try of a request may take.
+/// Maximum time for one try of a request.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much longer the client waits for an answer that has begun to arrive.
+/// Additional time for an answer that has begun to arrive.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long all tries of a request may take, the waits between them left out:
-/// a request that runs into its timeout is tried twice.
+/// Maximum time for all tries of a request, without the waits between them. A
+/// request that runs into its timeout is tried twice.
 const TRIES_TIMEOUT: Duration = Duration::from_secs(15);
-/// The wait before the second try; it doubles from there.
+/// Wait before the second try; the wait doubles with each further try.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// The longest wait between tries.
+/// Maximum wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Outcome of [`Schedules::delete_owned`].
+/// Result of [`Schedules::delete_owned`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
-    /// It was deleted.
+    /// The schedule was deleted.
     Deleted,
-    /// There was no such schedule.
+    /// The schedule did not exist.
     Absent,
-    /// It is another owner's, and was left alone.
+    /// The schedule belongs to another owner, and was not deleted.
     NotOwned,
 }
 
@@ -79,7 +81,8 @@ impl std::fmt::Debug for Schedules {
 }
 
 impl Schedules {
-    /// The schedules that `client` reaches, at `rate_limiter`.
+    /// Creates access to the schedules that `client` reaches, at the pace of
+    /// `rate_limiter`.
     pub fn new(client: Client, rate_limiter: Arc<RateLimiter>) -> Self {
         Self {
             client,
@@ -89,7 +92,8 @@ impl Schedules {
         }
     }
 
-    /// The same, with steps that it writes signed, and others taken for drift.
+    /// Adds the keys that sign the steps it writes. Steps without a valid
+    /// signature then count as drift.
     #[must_use]
     pub fn signing(mut self, keys: Option<StepKeys>) -> Self {
         self.keys = keys;
@@ -100,26 +104,27 @@ impl Schedules {
         self.keys.as_ref()
     }
 
-    /// The client beneath.
+    /// The underlying client.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The pace of the requests.
+    /// The rate limiter of the requests.
     pub fn rate_limiter(&self) -> &RateLimiter {
         &self.rate_limiter
     }
 
-    /// Every schedule whose id begins with the project's prefix, ours or not.
-    /// A page that fails makes the whole list fail: half a list would lie.
+    /// Lists every schedule whose id begins with the project's prefix, managed
+    /// or not. If a page fails, the whole list fails: a partial list would be
+    /// wrong.
     pub async fn list(&self, project: &Project) -> Result<Vec<ListEntry>, RequestError> {
         let query = format!("ScheduleId STARTS_WITH '{}'", project.schedule_prefix());
         let read = |entry| ListEntry::of(project, entry);
         self.list_by(&query, read).await
     }
 
-    /// Every schedule of the namespace that a visibility query finds; all
-    /// where it is empty.
+    /// Lists the schedules of the namespace that match a visibility query. An
+    /// empty query matches all.
     pub async fn list_matching(&self, query: &str) -> Result<Vec<ScheduleListEntry>, RequestError> {
         self.list_by(query, |entry| entry).await
     }
@@ -136,12 +141,12 @@ impl Schedules {
                 let listed = std::mem::take(&mut page.schedules).into_iter();
                 entries.extend(listed.map(&of));
             };
-            // An empty page with a token is not the end.
+            // An empty page with a token is not the last page.
             if page.next_page_token.is_empty() {
                 read.await;
                 return Ok(entries);
             }
-            // A page is read while the server looks for the next one.
+            // The next page is requested while this page is read.
             let next = self.page(query, page.next_page_token.clone());
             let (next, ()) = futures::join!(next, read);
             page = next?;
@@ -174,8 +179,8 @@ impl Schedules {
         .await
     }
 
-    /// One schedule as it is now. An answer without a schedule is an error:
-    /// it is no empty schedule, which a pass would write over.
+    /// Describes a schedule. An answer without a schedule is an error: a pass
+    /// would take it for an empty schedule and write over it.
     pub async fn describe(
         &self,
         id: &ScheduleId,
@@ -195,8 +200,9 @@ impl Schedules {
         Ok(response)
     }
 
-    /// The definition of the project that the list says a schedule belongs to.
-    /// A list may name an id twice; both entries must then say the same.
+    /// The definition of the project that a schedule belongs to, as the list
+    /// says. A list may name an id twice; both entries must then name the same
+    /// definition.
     async fn owner_by_list(
         &self,
         project: &Project,
@@ -212,8 +218,9 @@ impl Schedules {
             .flatten())
     }
 
-    /// Fails where the namespace does not exist. Where the server does not say,
-    /// as to a caller without the permission to ask, there is no error.
+    /// Fails if the namespace does not exist. If the server does not say, for
+    /// example to a caller without the permission to ask, the result is no
+    /// error.
     pub async fn check_namespace(&self) -> Result<(), RequestError> {
         let request = DescribeNamespaceRequest {
             namespace: self.client.namespace(),
@@ -234,14 +241,15 @@ impl Schedules {
         }
     }
 
-    /// Whether the server serves requests now: asks for the shortest list there is.
+    /// Fails if the server does not serve requests now. Asks for the shortest
+    /// possible list.
     pub async fn check_service(&self) -> Result<(), RequestError> {
         self.page_of(1, "", Vec::new()).await.map(drop)
     }
 
-    /// Deletes a schedule if it is the project's own, by its description. One
-    /// that cannot be described is the project's own where the list says so
-    /// now, right before the deletion; callers have seen it listed before.
+    /// Deletes a schedule if its description says that the project owns it. If
+    /// the schedule cannot be described, the list decides, read right before
+    /// the deletion. Callers have seen the schedule in a list before.
     pub async fn delete_owned(
         &self,
         project: &Project,
@@ -251,7 +259,7 @@ impl Schedules {
             Ok(response) => wire::owner_of(project, id, response.memo.as_ref()).is_some(),
             Err(RequestError::NotFound) => return Ok(Deletion::Absent),
             Err(error @ RequestError::NoNamespace(_)) => return Err(error),
-            // A server that is away does not answer the list either.
+            // A server that is away does not answer the list request either.
             Err(error) => match self.owner_by_list(project, id).await? {
                 Some(_) => true,
                 None => return Err(error),
@@ -264,7 +272,7 @@ impl Schedules {
         Ok(Deletion::Deleted)
     }
 
-    /// Creates a schedule with its own memo.
+    /// Creates a schedule with a memo of its own.
     pub async fn create(
         &self,
         id: &ScheduleId,
@@ -288,9 +296,10 @@ impl Schedules {
         .map(drop)
     }
 
-    /// Replaces a schedule's body, if it has not changed since `conflict_token`
-    /// was read. One server answers a stale token with an error, the other
-    /// with silence: read back.
+    /// Replaces the body of a schedule if it has not changed since
+    /// `conflict_token` was read. One server answers a stale token with an
+    /// error. The other reports success and writes nothing, so read the
+    /// schedule back.
     pub async fn update(
         &self,
         id: &ScheduleId,
@@ -314,9 +323,10 @@ impl Schedules {
         .map(drop)
     }
 
-    /// Triggers or backfills. Patches overwrite one another on one of the
-    /// servers: at most one at a time for a schedule. Sent again only when the
-    /// server says that it did not take it: a repeated one starts another run.
+    /// Triggers or backfills. On one of the servers, patches overwrite one
+    /// another: send only one at a time for a schedule. The request is repeated
+    /// only if the server says that it did not take it, since a second patch
+    /// starts another run.
     pub async fn patch(
         &self,
         id: &ScheduleId,
@@ -341,7 +351,7 @@ impl Schedules {
         .map(drop)
     }
 
-    /// Deletes a schedule; one that is gone is success.
+    /// Deletes a schedule. A schedule that does not exist counts as success.
     pub async fn delete(&self, id: &ScheduleId) -> Result<(), RequestError> {
         let request = DeleteScheduleRequest {
             namespace: self.client.namespace(),
@@ -359,8 +369,8 @@ impl Schedules {
         }
     }
 
-    /// Sends a request at its turn, and again on transient failures. Writes
-    /// are safe to repeat: each carries a request id, a conflict token, or
+    /// Sends a request at its turn, and again after transient failures. Writes
+    /// are safe to repeat: each carries a request id or a conflict token, or
     /// ends in a state that is read back.
     async fn send<Req, Res, Sent>(
         &self,
@@ -375,8 +385,8 @@ impl Schedules {
         self.send_tries(tries, request, send).await
     }
 
-    /// Sends a request at its turn, and again after a failure until it was
-    /// tried as often as `tries` says for that failure.
+    /// Sends a request at its turn, and again after a failure, up to the number
+    /// of tries that `tries` gives for this failure.
     async fn send_tries<Req, Res, Sent>(
         &self,
         tries: impl Fn(&Status) -> u32,
@@ -394,13 +404,14 @@ impl Schedules {
             self.rate_limiter.turn().await;
             let mut attempt = Request::new(request.clone());
             attempt.set_timeout(TRY_TIMEOUT);
-            // The client's own retries hide that limits are reached.
+            // The client's own retries would hide that limits are reached.
             attempt
                 .extensions_mut()
                 .insert(RetryConfigForCall(RetryOptions::no_retries()));
             let began = tokio::time::Instant::now();
             let answer = send(self.client.clone(), attempt);
-            // The request's own timeout ends where the answer's head arrives.
+            // The request's own timeout ends when the head of the answer
+            // arrives.
             let status = match tokio::time::timeout(TRY_TIMEOUT + GRACE, answer).await {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
                 Ok(Err(status)) => status,
@@ -421,7 +432,8 @@ impl Schedules {
     }
 }
 
-/// Between half of `wait` and all of it, so that many do not try at once.
+/// A random time between half of `wait` and `wait`, so that many clients do not
+/// retry together.
 fn jittered(wait: Duration) -> Duration {
     use std::hash::{BuildHasher, RandomState};
 

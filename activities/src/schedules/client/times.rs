@@ -1,4 +1,4 @@
-//! The request for the times of a schedule, as the server computes them.
+//! Requests for the times of a schedule, as the server computes them.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use super::failure::Patience;
 use super::{RequestError, Schedules};
 use crate::schedules::wire::{decode_time, encode_time};
 
-/// The server answers with so many times at most.
+/// Maximum number of times in one answer of the server.
 pub const MATCHING_LIMIT: usize = 1000;
-/// How long all tries together may take: the server may search for long.
+/// Maximum time for all tries together, since the server may search for long.
 const LIMIT: Duration = Duration::from_secs(20);
 
 impl Schedules {
-    /// The times of a schedule after `after` and up to `until`, jitter
-    /// included, in their order: the first [`MATCHING_LIMIT`]. A paused
-    /// schedule has them too. The server's search starts at `after`, which
-    /// matters around a change of the clock ([`Spec::search_start`]).
+    /// The times of a schedule after `after` and up to `until`, in order,
+    /// jitter included: the first [`MATCHING_LIMIT`]. A paused schedule has
+    /// times too. The server's search starts at `after`, which matters around a
+    /// change of the clock ([`Spec::search_start`]).
     ///
     /// [`Spec::search_start`]: almanac_times::Spec::search_start
     pub async fn matching_times(
@@ -37,7 +37,7 @@ impl Schedules {
             start_time: Some(encode_time(after)),
             end_time: Some(encode_time(until)),
         };
-        // A search that the server gives up fails each time.
+        // A search that the server gives up fails every time.
         let tries = |status: &Status| match status.code() {
             Code::Unavailable | Code::ResourceExhausted | Code::Aborted => {
                 Patience::of(status).tries()

@@ -1,18 +1,18 @@
-//! Behaviour that depends on the server's release.
+//! Behavior that depends on the server's release.
 
 use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
 
 use super::{RequestError, Schedules};
 
-/// The last release (major, minor) that is known to drop, at each write of a
-/// CHASM schedule, the run that is due and not started.
+/// The last release (major, minor) that is known to drop a run that is due and
+/// not started, at each write of a CHASM schedule.
 const DROPS_DUE_RUNS: (u32, u32) = (1, 32);
 
 impl Schedules {
-    /// Whether this server is known to forget a due run of a CHASM schedule at
-    /// each write. Asked once for a process; an answer that cannot be read
-    /// counts as no.
+    /// Returns `true` if this server is known to drop a due run of a CHASM
+    /// schedule at each write. The server is asked once per process. A version
+    /// that cannot be read counts as `false`.
     pub(crate) async fn drops_due_runs(&self) -> Result<bool, RequestError> {
         let asked = self.drops_due_runs.get_or_try_init(|| async {
             let request = GetSystemInfoRequest::default();

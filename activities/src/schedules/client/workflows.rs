@@ -1,4 +1,5 @@
-//! Requests about workflows: whether they are there, how many, which; an end.
+//! Requests about workflows: their existence, their number, lists and
+//! terminations.
 
 use temporalio_client::NamespacedClient;
 use temporalio_client::grpc::WorkflowService;
@@ -14,14 +15,14 @@ use super::{PAGE_SIZE, RequestError, Schedules};
 /// Workflows as visibility lists them.
 #[derive(Debug)]
 pub struct WorkflowList {
-    /// They, newest first.
+    /// The workflows, newest first.
     pub entries: Vec<WorkflowExecutionInfo>,
-    /// There are more.
+    /// The list is incomplete: there are more workflows.
     pub truncated: bool,
 }
 
 impl Schedules {
-    /// Whether a workflow of this id exists, running or not.
+    /// Returns `true` if a workflow with this id exists, running or not.
     pub async fn has_workflow(&self, id: &str) -> Result<bool, RequestError> {
         let request = DescribeWorkflowExecutionRequest {
             namespace: self.client.namespace(),
@@ -42,7 +43,7 @@ impl Schedules {
         }
     }
 
-    /// How many workflows a visibility query finds.
+    /// Number of workflows that match a visibility query.
     pub async fn count_workflows(&self, query: String) -> Result<u64, RequestError> {
         let request = CountWorkflowExecutionsRequest {
             namespace: self.client.namespace(),
@@ -55,7 +56,8 @@ impl Schedules {
         .map(|answer| u64::try_from(answer.count).unwrap_or_default())
     }
 
-    /// The workflows that a visibility query finds, as far as so many pages tell.
+    /// The workflows that match a visibility query, from at most the given
+    /// number of pages.
     pub async fn list_workflows(
         &self,
         query: &str,
@@ -87,7 +89,8 @@ impl Schedules {
         })
     }
 
-    /// Terminates a workflow, whichever run of it goes on; whether one did.
+    /// Terminates the running run of a workflow. Returns `true` if there was
+    /// one.
     pub async fn terminate(&self, id: String, reason: &str) -> Result<bool, RequestError> {
         let request = TerminateWorkflowExecutionRequest {
             namespace: self.client.namespace(),

@@ -1,12 +1,12 @@
-//! The read model of a schedule: the one answer to *what does it do, and why?*
+//! The read model of a schedule: the view that every user interface shows.
 //!
-//! [`list`] and [`describe`] observe schedules on the server; [`derive`] makes
-//! the view of what was observed. The command line, the HTTP API and the web
-//! page only present views. The order in which states take precedence is
-//! [`ScheduleState::ALL`], which `docs/operating.md` documents.
+//! [`list`] and [`describe`] observe schedules on the server; [`derive`]
+//! computes the view of what was observed. The command line, the HTTP API and
+//! the web page only present views. The order in which states take precedence
+//! is [`ScheduleState::ALL`], which `docs/operating.md` documents.
 //!
-//! A view never guesses. What only the reconcile workflow or the files know is
-//! in [`ScheduleView::unknown`] where they could not be asked.
+//! A view never guesses. States that only the reconcile workflow or the files
+//! know are in [`ScheduleView::unknown`] if these could not be asked.
 
 mod derive;
 mod read;
@@ -33,92 +33,95 @@ use super::{Missed, Run};
 pub struct ScheduleView {
     /// The schedule's id in Temporal.
     pub id: ScheduleId,
-    /// The definition that it belongs to, or would belong to if it were managed.
+    /// The definition that the schedule belongs to, or would belong to if it
+    /// were managed.
     pub definition: DefinitionId,
-    /// The file (and line) of the definition: from the worker's files, else from
-    /// the last write. `null` where neither is known.
+    /// The file (and line) of the definition: from the worker's files, else
+    /// from the last write. `null` if neither is known.
     pub source: Option<String>,
-    /// The definition's description. `null` where the files are not known.
+    /// The definition's description. `null` if the files are not known.
     pub description: Option<String>,
-    /// The definition's labels. Empty where the files are not known.
+    /// The definition's labels. Empty if the files are not known.
     pub labels: BTreeMap<String, String>,
-    /// The first of `conditions`; `active` where there is none.
+    /// The first of `conditions`; `active` if there is none.
     pub state: ScheduleState,
     /// All states that apply, in order of precedence.
     pub conditions: BTreeSet<ScheduleState>,
-    /// States that may apply as well and could not be checked, since no worker
-    /// answers or the files are not known.
+    /// States that may apply as well and could not be checked, because no
+    /// worker answers or the files are not known.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unknown: BTreeSet<ScheduleState>,
     /// The schedule starts nothing by itself.
     pub paused: bool,
-    /// Who paused it; `null` where it is not paused, or is finished.
+    /// Origin of the pause; `null` if the schedule is not paused, or is
+    /// finished.
     pub paused_by: Option<PausedBy>,
-    /// The note, without Almanac's mark.
+    /// The schedule's note, without Almanac's mark.
     pub note: String,
     /// The override in force.
     #[serde(rename = "override")]
     pub overridden: Option<Override>,
-    /// The calendars in force as cron strings: as they were written where that is
-    /// known, else in Temporal's form. A list shows ten at most of the latter.
+    /// The calendars in force as cron strings: as they were written if that is
+    /// known, else in Temporal's form. A list shows at most ten of the latter.
     pub cron: Vec<String>,
     /// The intervals in force, such as `6h` or `6h/15m` (with its offset).
     pub every: Vec<String>,
     /// IANA name of the time zone in force.
     pub timezone: String,
-    /// Type of the workflow that it starts.
+    /// Type of the workflow that the schedule starts.
     pub workflow_type: String,
-    /// When it fires next; `null` while it is paused.
+    /// Time at which the schedule fires next; `null` while it is paused.
     pub next_run: Option<Timestamp>,
     /// Some of the times after `next_run`.
     pub next_runs: Vec<Timestamp>,
-    /// The last run that it started.
+    /// The last run that the schedule started.
     pub last_run: Option<LastRun>,
     /// Actions that were due and never started, since the schedule was created.
-    /// `null` in a list, which does not tell.
+    /// `null` in a list, which does not show them.
     pub missed: Option<Missed>,
-    /// A run was due and has not started. `null` where that could not be checked.
+    /// A run was due and has not started. `null` if that could not be checked.
     pub overdue: Option<bool>,
-    /// When that run was due.
+    /// Time at which the overdue run was due.
     pub overdue_since: Option<Timestamp>,
-    /// How many actions are left. `null` where they are not limited, and in a list.
+    /// Number of remaining actions. `null` if they are not limited, and in a
+    /// list.
     pub remaining_actions: Option<u64>,
     /// Fields that differ from what was last written, although no file changed.
-    /// `null` where that could not be checked.
+    /// `null` if that could not be checked.
     pub drift: Option<BTreeSet<Field>>,
 }
 
 /// A run that a schedule started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct LastRun {
-    /// When it started.
+    /// Time at which the run started.
     pub at: Timestamp,
-    /// The workflow's id.
+    /// Id of the workflow.
     pub workflow_id: String,
-    /// Its first run's id.
+    /// Run id of the run's first execution.
     pub run_id: String,
     /// The run's status: `running`, `completed`, `failed`, `canceled`,
-    /// `terminated`, `continued_as_new`, `timed_out` or `paused`; `null` where
-    /// Temporal does not know the run (any more). A list tells what the schedule
-    /// knows of the run, which may lag behind.
+    /// `terminated`, `continued_as_new`, `timed_out` or `paused`; `null` if
+    /// Temporal does not know the run (any more). A list has the status that
+    /// the schedule knows, which may lag behind.
     pub status: Option<String>,
 }
 
 /// A schedule of the project, described.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct ScheduleDetail {
-    /// What a list shows too.
+    /// The fields that a list shows too.
     #[serde(flatten)]
     pub view: ScheduleView,
-    /// The revision of the definition that it was last written from. `null` where
-    /// someone replaced the schedule's body.
+    /// The revision of the definition that the schedule was last written from.
+    /// `null` if someone replaced the schedule's body.
     pub revision: Option<Revision>,
-    /// What Almanac remembers about it.
+    /// Facts that Almanac remembers about the schedule.
     pub flags: BTreeSet<Flag>,
-    /// How many actions it has started.
+    /// Number of actions that the schedule has started.
     pub action_count: u64,
-    /// The last runs, oldest first. The last ten have their own status, the others
-    /// the one that the schedule knows.
+    /// The last runs, oldest first. The last ten have the status of the run
+    /// itself, the others the status that the schedule knows.
     pub recent_runs: Vec<Run>,
     /// The first time within a year for which the server's time zone data and
     /// Almanac's differ.
@@ -129,20 +132,20 @@ pub struct ScheduleDetail {
     pub values: BTreeMap<Field, serde_json::Value>,
 }
 
-/// What schedules are seen against.
+/// The context from which views are derived.
 #[derive(Debug, Clone, Copy)]
 pub struct ViewContext<'a> {
-    /// The project.
+    /// The project of the schedules.
     pub project: &'a Project,
-    /// The reconcile workflow's state, where it answers.
+    /// The reconcile workflow's state; `None` if the workflow does not answer.
     pub status: Option<&'a Status>,
-    /// The definitions, where they are known.
+    /// The definitions; `None` if they are not known.
     pub files: Option<&'a ViewFiles<'a>>,
-    /// The present.
+    /// The present time.
     pub now: Timestamp,
 }
 
-/// The definitions that schedules are seen against.
+/// The definitions that schedules are compared with.
 #[derive(Debug)]
 pub struct ViewFiles<'a> {
     project: &'a Project,
@@ -151,7 +154,7 @@ pub struct ViewFiles<'a> {
 }
 
 impl<'a> ViewFiles<'a> {
-    /// The definitions of a snapshot.
+    /// Creates the definitions of a snapshot.
     pub fn of(project: &'a Project, snapshot: &'a Snapshot) -> Self {
         Self {
             project,
@@ -179,8 +182,8 @@ impl<'a> ViewFiles<'a> {
         loaded.is_some_and(|loaded| loaded.definition.schedule.is_some())
     }
 
-    /// Returns `true` if a schedule of this definition stays: a document asks for
-    /// it, or fails and states this id.
+    /// Returns `true` if the schedule of this definition stays: a document asks
+    /// for it, or a document with this id fails.
     fn wants(&self, id: &DefinitionId) -> bool {
         self.asks_for(id) || self.protected.contains(id)
     }

@@ -15,9 +15,9 @@ use crate::schedules::{
     ListEntry, Missed, Overdue, RequestError, Runs, ScheduleMonitor, Schedules, check_overdue, wire,
 };
 
-/// The project's schedules and those in their way, sorted by definition.
-/// Describes none of them. `monitor`: what this process has noticed, where it does
-/// passes.
+/// The project's schedules and the unmanaged ones that have their ids, sorted
+/// by definition. Describes none of them. `monitor`: the findings of this
+/// worker's passes, if this process is a worker.
 pub async fn list(
     schedules: &Schedules,
     context: ViewContext<'_>,
@@ -52,7 +52,7 @@ pub async fn list(
     }))
 }
 
-/// Returns `true` if this process did the project's last full pass.
+/// Returns `true` if this worker did the project's last full pass.
 fn is_current(monitor: &ScheduleMonitor, context: ViewContext<'_>) -> bool {
     context.status.is_some_and(|status| {
         let mut reports = status.reports.iter().rev();
@@ -61,7 +61,7 @@ fn is_current(monitor: &ScheduleMonitor, context: ViewContext<'_>) -> bool {
     })
 }
 
-/// The ids that the definitions' schedules have, or would have.
+/// The ids that the definitions' schedules have or would have, by id.
 fn takeable(context: ViewContext<'_>) -> BTreeMap<ScheduleId, DefinitionId> {
     let project = context.project;
     if let Some(files) = context.files {
@@ -81,8 +81,8 @@ fn takeable(context: ViewContext<'_>) -> BTreeMap<ScheduleId, DefinitionId> {
         .collect()
 }
 
-/// Returns `true` if an unmanaged schedule stands where that of this definition
-/// would.
+/// Returns `true` if the unmanaged schedule of this definition's id is in the
+/// way of the definition's schedule.
 fn is_in_the_way(definition: &DefinitionId, context: ViewContext<'_>) -> bool {
     match (context.files, context.status.and_then(Status::conflicts)) {
         (Some(files), _) => files.asks_for(definition),
@@ -94,9 +94,9 @@ fn is_in_the_way(definition: &DefinitionId, context: ViewContext<'_>) -> bool {
     }
 }
 
-/// The schedule of a definition, described; `None` where there is none, or where
-/// an unmanaged one is in no definition's way. `monitor`: what this process has
-/// noticed, where it does passes.
+/// The schedule of a definition, described. `None` if it does not exist, or if
+/// it is unmanaged and in no definition's way. `monitor`: the findings of this
+/// worker's passes, if this process is a worker.
 pub async fn describe(
     schedules: &Schedules,
     definition: &DefinitionId,
@@ -175,7 +175,7 @@ pub async fn describe(
     }))
 }
 
-/// A described schedule as a list would show it.
+/// A described schedule in the form of a list entry.
 fn as_listed(id: &ScheduleId, response: &DescribeScheduleResponse) -> ScheduleListEntry {
     let body = response.schedule.clone().unwrap_or_default();
     let state = body.state.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The states of a schedule, their order, and who paused it.
+//! The states of a schedule, their order, and the origin of a pause.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::derive::InForce;
 
-/// The state of a schedule. Of several that apply, the first counts.
+/// The state of a schedule. If several apply, the first counts.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
 )]
@@ -15,22 +15,22 @@ use super::derive::InForce;
 pub enum ScheduleState {
     /// An unmanaged schedule has the id that the definition's schedule would have.
     Conflict,
-    /// The server could not describe it in the last full pass; nothing is written
-    /// to it.
+    /// The server could not describe the schedule in the last full pass.
+    /// Almanac does not write to it.
     Unreadable,
-    /// Its removal waits for confirmation.
+    /// The removal of the schedule waits for confirmation.
     Held,
-    /// No definition asks for it.
+    /// No definition asks for the schedule.
     Orphaned,
-    /// Others keep changing it back.
+    /// Others keep changing fields of the schedule back.
     Contested,
-    /// Its limited actions are used up.
+    /// The limited actions of the schedule are used up.
     Finished,
     /// An operator's override is in force.
     Overridden,
-    /// It starts nothing by itself.
+    /// The schedule is paused: it starts nothing by itself.
     Paused,
-    /// It runs as its definition says.
+    /// The schedule runs as its definition says.
     Active,
 }
 
@@ -48,7 +48,7 @@ impl ScheduleState {
         Self::Active,
     ];
 
-    /// The name, as in JSON.
+    /// The state's name, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Conflict => "conflict",
@@ -70,12 +70,12 @@ impl fmt::Display for ScheduleState {
     }
 }
 
-/// Who paused a schedule.
+/// The origin of a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PausedBy {
-    /// Its definition, or Almanac because the definition is gone, the actions are
-    /// used up, or an adoption has not ended.
+    /// The definition, or Almanac: the schedule is orphaned, its actions are
+    /// used up, or its adoption has not ended.
     Yaml,
     /// An operator's override.
     Override,
@@ -86,7 +86,7 @@ pub enum PausedBy {
 }
 
 impl PausedBy {
-    /// The name, as in JSON.
+    /// The origin's name, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Yaml => "yaml",
@@ -96,8 +96,9 @@ impl PausedBy {
         }
     }
 
-    /// Who paused a paused schedule, by its note: whoever pauses replaces it.
-    /// `workflow_id` begins the ids of its runs.
+    /// The origin of a schedule's pause, from its note: everyone who pauses a
+    /// schedule replaces the note. `workflow_id` begins the ids of the
+    /// schedule's runs.
     pub(super) fn of(note: Note<'_>, workflow_id: &str, in_force: InForce<'_>) -> Self {
         if note.is_failure_of(workflow_id) {
             return Self::Failure;

@@ -1,4 +1,4 @@
-//! The action of a schedule: the workflow it starts.
+//! The action of a schedule: the workflow that it starts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::payload::{decode_json, encode_json};
 /// The metadata key of a search attribute's type.
 const TYPE: &str = "type";
 
-/// The workflow that an action starts; an empty one where it starts none.
+/// The workflow that an action starts; an empty one if the action starts none.
 pub(in crate::schedules) fn started(action: Option<&ScheduleAction>) -> NewWorkflowExecutionInfo {
     match action.and_then(|action| action.action.as_ref()) {
         Some(schedule_action::Action::StartWorkflow(info)) => info.clone(),
@@ -32,7 +32,7 @@ pub(in crate::schedules) fn started(action: Option<&ScheduleAction>) -> NewWorkf
     }
 }
 
-/// An action that starts this workflow.
+/// The action that starts this workflow.
 pub(super) fn starting(info: NewWorkflowExecutionInfo) -> ScheduleAction {
     ScheduleAction {
         action: Some(schedule_action::Action::StartWorkflow(info)),
@@ -148,7 +148,7 @@ pub(super) fn decode_run_input(info: &NewWorkflowExecutionInfo) -> Option<Value>
     args.next().map(decode_json)
 }
 
-/// The arguments as a request carries them.
+/// The arguments in the form of a request.
 pub(super) fn encode_input(input: &[Value], run_input: Option<&Value>) -> Payloads {
     let payloads = match run_input {
         Some(one) => vec![encode_json(one)],
@@ -157,7 +157,7 @@ pub(super) fn encode_input(input: &[Value], run_input: Option<&Value>) -> Payloa
     Payloads { payloads }
 }
 
-/// Puts Almanac's memo beside the workflow's own.
+/// Adds Almanac's memo to the workflow's own memo.
 pub(super) fn set_memo(info: &mut NewWorkflowExecutionInfo, memo: &ActionMemo) {
     info.memo
         .get_or_insert_default()
@@ -165,7 +165,8 @@ pub(super) fn set_memo(info: &mut NewWorkflowExecutionInfo, memo: &ActionMemo) {
         .insert(MEMO_KEY.to_owned(), encode_json(&json!(memo)));
 }
 
-/// Almanac's memo, as far as it can be read.
+/// Almanac's memo: readable, from a newer version, or missing. A memo that
+/// cannot be read counts as missing.
 pub(super) fn decode_memo(info: &NewWorkflowExecutionInfo) -> LiveMemo {
     let Some(payload) = info
         .memo
@@ -202,7 +203,8 @@ fn encode_retry(retry: &RetryPolicy) -> WireRetryPolicy {
     }
 }
 
-/// Fills what is left out as the server does when it starts the workflow.
+/// The retry policy, with the defaults that the server uses when it starts the
+/// workflow.
 fn decode_retry(retry: &WireRetryPolicy) -> RetryPolicy {
     let or = |duration: Option<&prost_types::Duration>, default: Duration| {
         duration
@@ -243,7 +245,7 @@ fn encode_search_attribute(attribute: &SearchAttribute) -> Payload {
     payload
 }
 
-/// A search attribute by its type, or by its JSON where it names none.
+/// Decodes a search attribute by its type, or by its JSON if it names no type.
 fn decode_search_attribute(payload: &Payload) -> SearchAttribute {
     let value = decode_json(payload);
     let kind = payload.metadata.get(TYPE).map_or(&[][..], Vec::as_slice);
@@ -278,7 +280,8 @@ fn decode_search_attribute(payload: &Payload) -> SearchAttribute {
     }
 }
 
-/// Whether a definition can hold a search attribute just as this payload does.
+/// Returns `true` if a definition can hold a search attribute exactly as this
+/// payload does.
 pub(crate) fn holds_search_attribute(payload: &Payload) -> bool {
     let attribute = decode_search_attribute(payload);
     let again = encode_search_attribute(&attribute);
@@ -289,7 +292,7 @@ pub(crate) fn holds_search_attribute(payload: &Payload) -> bool {
     let value = decode_json(payload);
     type_is_kept
         && match attribute {
-            // One time and one number may be written in several ways.
+            // The same time and the same number may be written in several ways.
             SearchAttribute::Datetime(_) => true,
             SearchAttribute::Double(number) => value.as_f64() == Some(number),
             _ => value == decode_json(&again),

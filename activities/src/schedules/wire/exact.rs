@@ -1,25 +1,26 @@
-//! JSON texts that a value cannot hold exactly.
+//! Finds parts of a JSON text that a value cannot hold exactly.
 //!
-//! Reading JSON rounds numbers to 64 bits and keeps the last of equal keys.
-//! Neither shows in the value, so both are looked for in the text.
+//! Reading JSON rounds numbers to 64 bits and keeps the last of equal keys. The
+//! value does not show either, so the text is searched for both.
 
 use std::collections::BTreeSet;
 
 use serde_json::Number;
 
-/// The longest number that is shown whole, in bytes.
+/// Maximum length of a number that messages show whole, in bytes.
 const SHOWN: usize = 60;
 
-/// A part of a JSON text that reading it as a value changes.
+/// A part of a JSON text that changes when the text is read as a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Inexact {
-    /// A number, and what it is rounded to.
+    /// A number, and the number that it is rounded to.
     Number(String, String),
-    /// A key that an object has twice.
+    /// A key that occurs twice in an object.
     Key(String),
 }
 
-/// The first part of `json` that reading it as a value changes; `json` must be valid.
+/// The first part of `json` that changes when it is read as a value. `json`
+/// must be valid.
 pub(crate) fn inexact(json: &str) -> Option<Inexact> {
     let mut objects: Vec<BTreeSet<String>> = Vec::new();
     let mut rest = json;
@@ -35,7 +36,7 @@ pub(crate) fn inexact(json: &str) -> Option<Inexact> {
             }
             b'"' => {
                 let (text, after) = rest.split_at(end_of_text(rest));
-                // Only keys stand before a colon.
+                // Only a key stands before a colon.
                 if after.trim_start().starts_with(':')
                     && let Some(keys) = objects.last_mut()
                 {
@@ -81,7 +82,7 @@ fn end_of_text(rest: &str) -> usize {
     rest.len()
 }
 
-/// The value of a number that cannot be held as it is written.
+/// The value of a number in `text`; `None` if the value is held exactly.
 fn rounded(text: &str) -> Option<String> {
     let value = match serde_json::from_str::<Number>(text) {
         Ok(number) => number.to_string(),
@@ -90,7 +91,8 @@ fn rounded(text: &str) -> Option<String> {
     (decimal(text) != decimal(&value)).then_some(value)
 }
 
-/// A number as its significant digits and the power of ten of the last one.
+/// A number as its sign, its significant digits and the power of ten of the
+/// last one.
 fn decimal(text: &str) -> (bool, String, i64) {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

@@ -1,4 +1,4 @@
-//! Between the model and the server's messages, both ways.
+//! Conversions between the model and the server's messages, in both directions.
 
 mod action;
 mod exact;

@@ -1,4 +1,4 @@
-//! Whole schedules: written from a plan, read into the model.
+//! Whole schedules: encodes planned ones, and decodes live ones.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -26,44 +26,46 @@ use super::spec::{decode_duration, decode_spec, decode_time, encode_duration, en
 use crate::payload::{decode_json, encode_json};
 use crate::schedules::due_runs::Backend;
 
-/// The catch-up window of a schedule that has none.
+/// Catch-up window that the server uses for a schedule without one.
 const SERVER_CATCHUP_WINDOW: Duration = Duration::from_hours(365 * 24);
-/// The shortest catch-up window; the server raises shorter ones.
+/// Minimum catch-up window; the server raises shorter ones.
 const SHORTEST_CATCHUP_WINDOW: Duration = Duration::from_secs(10);
 
-/// A schedule as it was described: the model, and what an update starts from.
+/// A schedule as it was described: the model, and the basis of an update.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Described {
-    /// The model.
+    /// The schedule in the model's form.
     pub live: Live,
     /// The body as the server holds it.
     pub body: Schedule,
-    /// What an update must present.
+    /// The token that an update must present.
     pub conflict_token: Vec<u8>,
     /// The times at which its next runs start, jitter included, as the server
     /// computed them when it last handled the schedule.
     pub coming: Vec<Timestamp>,
-    /// Runs that wait in its buffer.
+    /// Number of runs that wait in the schedule's buffer.
     pub buffered: i64,
-    /// Runs that were due and were not started, so far.
+    /// Number of runs so far that were due and were not started.
     pub passed_over: i64,
 }
 
 impl Described {
-    /// The server's implementation of it.
+    /// The server's implementation of the schedule.
     pub fn backend(&self) -> Backend {
         Backend::of_token(&self.conflict_token)
     }
 }
 
-/// The definition of ours that a memo makes a schedule belong to.
+/// The definition of `project` that a schedule belongs to by its memo; `None`
+/// if the schedule is unmanaged.
 pub fn owner_of(project: &Project, id: &ScheduleId, memo: Option<&Memo>) -> Option<DefinitionId> {
     let payload = memo?.fields.get(MEMO_KEY)?;
     let owner: OwnerMemo = serde_json::from_value(decode_json(payload)).ok()?;
     owner.owned_by(project, id).cloned()
 }
 
-/// The Almanac project that a schedule belongs to, and its definition there.
+/// The Almanac project that a schedule belongs to by its memo, and its
+/// definition there.
 pub fn owner_in(id: &ScheduleId, memo: Option<&Memo>) -> Option<OwnerMemo> {
     let payload = memo?.fields.get(MEMO_KEY)?;
     let owner: OwnerMemo = serde_json::from_value(decode_json(payload)).ok()?;
@@ -71,7 +73,7 @@ pub fn owner_in(id: &ScheduleId, memo: Option<&Memo>) -> Option<OwnerMemo> {
     Some(owner)
 }
 
-/// The memo that makes a schedule ours.
+/// The memo that makes a schedule managed by `project`.
 pub fn owner_memo(project: &Project, definition: &DefinitionId) -> Memo {
     let owner = OwnerMemo {
         project: project.clone(),
@@ -82,7 +84,7 @@ pub fn owner_memo(project: &Project, definition: &DefinitionId) -> Memo {
     }
 }
 
-/// Reads a described schedule; `None` when it is not ours.
+/// Reads a described schedule; `None` if it is not managed by `project`.
 pub fn live(
     project: &Project,
     id: &ScheduleId,
@@ -103,7 +105,7 @@ pub fn live(
         action_count: u64::try_from(info.action_count).unwrap_or_default(),
         memo: decode_memo(&action),
         note: state.notes,
-        // One that was never updated may have an update time of nought.
+        // A schedule that was never updated may have an update time of 0.
         updated_at: [info.update_time, info.create_time]
             .iter()
             .flatten()
@@ -154,8 +156,8 @@ pub fn encode_create(create: &Create) -> Schedule {
     }
 }
 
-/// The body of a changed schedule: the described one with just the planned
-/// fields, the paused state, the note and Almanac's memo replaced.
+/// The body of a changed schedule: the described body, in which only the
+/// planned fields, the paused state, the note and Almanac's memo are replaced.
 pub fn encode_update(update: &Update, body: &Schedule) -> Schedule {
     let mut body = body.clone();
     let values = &update.values;
@@ -220,7 +222,7 @@ pub fn encode_update(update: &Update, body: &Schedule) -> Schedule {
     body
 }
 
-/// The values of any schedule's body, ours or not.
+/// The values in the body of any schedule, managed or not.
 pub fn decode_values(body: &Schedule) -> ScheduleValues {
     let policies = body.policies.unwrap_or_default();
     let state = body.state.clone().unwrap_or_default();

@@ -8,7 +8,7 @@ use temporalio_common::protos::temporal::api::schedule::v1::{
     IntervalSpec, Range, ScheduleSpec, StructuredCalendarSpec,
 };
 
-/// A spec as a request carries it.
+/// Encodes a spec in the form of a request.
 pub fn encode_spec(spec: &Spec) -> ScheduleSpec {
     ScheduleSpec {
         structured_calendar: spec.calendars.iter().map(encode_calendar).collect(),
@@ -22,8 +22,8 @@ pub fn encode_spec(spec: &Spec) -> ScheduleSpec {
     }
 }
 
-/// A spec as the server holds it. The server has rewritten cron strings and
-/// calendars to structured ones.
+/// Decodes a spec in the server's form. The server has rewritten cron strings
+/// and calendars to structured calendars.
 pub fn decode_spec(spec: &ScheduleSpec) -> Spec {
     Spec {
         calendars: spec
@@ -121,7 +121,8 @@ fn decode_interval(interval: &IntervalSpec) -> Interval {
     )
 }
 
-/// A duration as a message; one beyond the message's range is its longest.
+/// Encodes a duration. A duration beyond the message's range becomes the
+/// longest one.
 pub(super) fn encode_duration(duration: Duration) -> prost_types::Duration {
     duration.try_into().unwrap_or(prost_types::Duration {
         seconds: i64::MAX,
@@ -129,8 +130,8 @@ pub(super) fn encode_duration(duration: Duration) -> prost_types::Duration {
     })
 }
 
-/// A message as a duration; a negative one is none. The messages' own
-/// conversion overflows at the ends of their range.
+/// Decodes a duration. A negative duration becomes zero. The conversion of the
+/// message type itself overflows at the ends of its range.
 pub(super) fn decode_duration(duration: &prost_types::Duration) -> Duration {
     const SECOND: u128 = 1_000_000_000;
     let nanos = i128::from(duration.seconds) * 1_000_000_000 + i128::from(duration.nanos);
@@ -139,7 +140,8 @@ pub(super) fn decode_duration(duration: &prost_types::Duration) -> Duration {
     Duration::new(seconds, u32::try_from(nanos % SECOND).unwrap_or_default())
 }
 
-/// Whether a duration can be read and written without a change; none is nought.
+/// Returns `true` if a duration can be decoded and encoded without a change.
+/// `None` can.
 pub(crate) fn holds_duration(duration: Option<&prost_types::Duration>) -> bool {
     duration.is_none_or(|duration| encode_duration(decode_duration(duration)) == *duration)
 }
@@ -151,8 +153,8 @@ pub(crate) fn encode_time(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-/// A message as a bound of a spec. One out of range is the nearest time there
-/// is: a bound that cannot be read is no bound left out, and differs from one.
+/// Decodes a bound of a spec. A bound out of range becomes the nearest possible
+/// time, so that it still differs from a bound that is left out.
 fn decode_bound(time: &prost_types::Timestamp) -> Timestamp {
     decode_time(time).unwrap_or(if time.seconds < 0 {
         Timestamp::MIN
@@ -161,7 +163,7 @@ fn decode_bound(time: &prost_types::Timestamp) -> Timestamp {
     })
 }
 
-/// A message as a time; `None` where it is out of range.
+/// Decodes a time; `None` if it is out of range.
 pub(crate) fn decode_time(time: &prost_types::Timestamp) -> Option<Timestamp> {
     Timestamp::new(time.seconds, time.nanos).ok()
 }

@@ -1,6 +1,6 @@
-//! The two writes of an adoption: ours held back while the foreign schedule
-//! runs, and ours let go with the foreign one's live state. When each is due,
-//! and all that is done to the foreign one, is left to the `activities` crate.
+//! The two writes of an adoption: hold the managed schedule while the unmanaged one runs, then
+//! release it with the live state of the unmanaged one. The times of both writes, and all
+//! writes to the unmanaged schedule, are left to the `activities` crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,24 +12,24 @@ use crate::field::Field;
 use crate::record::{ActionMemo, Flag, Op};
 use crate::schedule::{Desired, Fingerprint, Live, Note, NoteKind, NoteLine};
 
-/// What a schedule that is let go takes over from the foreign one.
+/// State that a released schedule takes over from the unmanaged one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AdoptedState {
-    /// Its note, when somebody had paused it.
+    /// Note of the unmanaged schedule if it was paused; `None` if it was not.
     pub paused: Option<String>,
-    /// How many actions were left, where they were limited.
+    /// Number of remaining actions, if they were limited.
     pub remaining: Option<u64>,
 }
 
-/// Pauses a schedule of ours that was made before anybody asked for the
-/// adoption. `None`: it is held already.
+/// Pauses a managed schedule that was created before the adoption was requested. `None` if the
+/// schedule is already held.
 pub fn hold_for_adoption(desired: &Desired, live: &Live, from: &ScheduleId) -> Option<Update> {
     let mut memo = memo_of(desired, live);
     if live.values.paused && memo.flags.contains(&Flag::Adopting) {
         return None;
     }
     if live.values.paused {
-        // Somebody paused it: this is not the adoption's to end.
+        // The schedule was paused manually: the adoption must not end that pause.
         memo.flags.insert(Flag::PausedBefore);
     }
     memo.flags.insert(Flag::Adopting);
@@ -38,8 +38,10 @@ pub fn hold_for_adoption(desired: &Desired, live: &Live, from: &ScheduleId) -> O
     Some(update(live, memo, note, true, Remaining::Keep, reason))
 }
 
-/// Lets a schedule of ours go that was held: paused where the foreign one was,
-/// or its definition says so, with the actions that the foreign one had left.
+/// Releases a managed schedule that was held.
+///
+/// The schedule is paused if the unmanaged one was, if its definition or override says so, or
+/// if it was paused manually. It gets the remaining actions of the unmanaged schedule.
 pub fn release_from_adoption(
     desired: &Desired,
     live: &Live,
@@ -56,7 +58,8 @@ pub fn release_from_adoption(
         Some(note) if note.kind() == NoteKind::Words && !note.line().trim().is_empty() => {
             NoteLine::Kept(note)
         }
-        // Another project of Almanac's had paused it: the same definition does here.
+        // Another project of Almanac had paused the schedule; here the definition pauses it
+        // too.
         Some(_) if by_us => note_line(desired, &memo, paused, None, false),
         Some(_) => NoteLine::AdoptedPaused(from),
         None if by_hand => NoteLine::PausedBeforeAdoption(from),
@@ -71,7 +74,7 @@ pub fn release_from_adoption(
     update(live, memo, note, paused, remaining, reason)
 }
 
-/// The note of a schedule that waits.
+/// The note of a schedule that waits for its adoption.
 pub(super) fn waiting_note(memo: &ActionMemo, id: &DefinitionId, from: &ScheduleId) -> String {
     let line = NoteLine::AwaitsAdoption {
         definition: id,
@@ -91,7 +94,7 @@ fn fingerprint(memo: &ActionMemo) -> Fingerprint {
     Fingerprint::of(&memo.base, overridden, &memo.flags, &BTreeSet::new())
 }
 
-/// A write of just the paused state and the limit.
+/// An update of only the paused state and the limit.
 fn update(
     live: &Live,
     memo: ActionMemo,

@@ -1,5 +1,5 @@
-//! One schedule against its definition, field by field: the table of the
-//! contract's section 6.
+//! Compares a schedule with its definition, field by field: the table of section 6 of the
+//! contract.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,34 +12,35 @@ use crate::field::Field;
 use crate::record::{ActionMemo, DriftPolicy, Flag, Op, Override};
 use crate::schedule::{Desired, Fingerprint, Live, LiveMemo, Note, base_of};
 
-/// The longest source in a memo, in bytes; a longer one loses its beginning.
+/// Maximum length of a source in a memo, in bytes. A longer one loses its beginning.
 pub(super) const SOURCE_LIMIT: usize = 300;
 
-/// What a comparison finds.
+/// Result of a comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Comparison {
-    /// A newer release wrote the schedule, with this memo version: hands off.
+    /// A newer release wrote the schedule, with this memo version. The schedule must not be
+    /// written.
     Newer(u32),
-    /// It is known what to do.
+    /// The memo is readable or missing, and the comparison was made.
     Known(Box<Known>),
 }
 
-/// A schedule whose memo is understood, or gone.
+/// Result of comparing a schedule whose memo is readable or missing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Known {
-    /// What to write; `None` when nothing needs it.
+    /// The update to write; `None` if the schedule needs no write.
     pub update: Option<Box<Update>>,
-    /// Fields that differ though the YAML did not change.
+    /// Fields that differ although the YAML did not change.
     pub drift: BTreeSet<Field>,
-    /// Those of them that others keep changing back, left alone for now.
+    /// Fields among `drift` that others keep changing back. They are left alone for now.
     pub contested: BTreeSet<Field>,
-    /// The override in force.
+    /// Override that is in force.
     pub overridden: Option<Override>,
-    /// Why an override ends.
+    /// Reason why an override ends.
     pub ended_override: Option<String>,
 }
 
-/// Compares a live schedule of ours with what its definition asks for.
+/// Compares a managed live schedule with its definition.
 pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Comparison {
     let memo = match &live.memo {
         LiveMemo::Newer(v) => return Comparison::Newer(*v),
@@ -62,7 +63,8 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
         } else if overridden.orders(field) {
             fields.insert(field, Cause::Override);
         } else if overridden.ended_fields.contains(&field) {
-            // Also where it agrees: the memo has to forget the override.
+            // The field is written even if its value agrees, so that the memo forgets the
+            // override.
             fields.insert(field, Cause::Override);
         } else if !agrees || (field == Field::Action && memo.is_none()) {
             drift.insert(field);
@@ -107,11 +109,11 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
     }))
 }
 
-/// The fields whose YAML value is not the one last written.
+/// The fields whose YAML value is not the value that was last written.
 fn changed_fields(desired: &Desired, memo: Option<&ActionMemo>) -> BTreeSet<Field> {
     let Some((memo, base)) = memo.and_then(|memo| Some((memo, base_of(memo.v, &desired.values)?)))
     else {
-        // No readable base: base is taken as the YAML.
+        // Without a readable base, the YAML counts as the base.
         return BTreeSet::new();
     };
     Field::ALL
@@ -168,9 +170,11 @@ fn update(
     }
 }
 
-/// A changed `max_actions` starts the count anew. A limit that someone took
-/// away comes back with what the actions already started leave of it: never
-/// more runs than the definition says.
+/// The change of the limit of actions.
+///
+/// A changed `max_actions` starts the count again. A limit that was removed outside Almanac is
+/// restored less the actions already started, so that there are never more runs than the
+/// definition says.
 fn remaining(desired: &Desired, live: &Live, fields: &BTreeMap<Field, Cause>) -> Remaining {
     match (fields.get(&Field::MaxActions), desired.values.max_actions) {
         (None, _) => Remaining::Keep,

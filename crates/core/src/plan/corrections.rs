@@ -1,4 +1,4 @@
-//! Contested fields: those that others change back as often as we correct them.
+//! Contested fields: fields that others change back each time that Almanac corrects them.
 
 use std::collections::BTreeSet;
 
@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::field::Field;
 use crate::record::Corrections;
 
-/// How many corrections within [`WINDOW`] make a field contested.
+/// Number of corrections within [`WINDOW`] that make a field contested.
 const LIMIT: usize = 5;
-/// The time they must fall within, and the pause between retries after.
+/// Time within which the corrections must fall, and the wait between later attempts.
 const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
 /// The fields of a definition's schedule that are contested now.
@@ -28,7 +28,7 @@ pub fn contested_fields(
         .collect()
 }
 
-/// Remembers that `fields` were corrected at `now`, and forgets what is old.
+/// Records that `fields` were corrected at `now`, and forgets old corrections.
 pub fn record_corrections(
     corrections: &mut Corrections,
     id: &DefinitionId,
@@ -39,7 +39,7 @@ pub fn record_corrections(
     for field in fields {
         let times = known.entry(*field).or_default();
         if within_window(times) {
-            // The retry of a contested field: it stays contested for another hour.
+            // A further correction of a contested field keeps it contested for another hour.
             *times = vec![now; LIMIT];
         } else {
             times.push(now);

@@ -1,4 +1,4 @@
-//! A plan for people, in the manner of `terraform plan`.
+//! Text of a plan for people, in the style of `terraform plan`.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::field::Field;
 use crate::schedule::ScheduleValues;
 
 impl Plan {
-    /// The plan for people, each line escaped.
+    /// The lines of the plan for people. Each line is escaped.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for one in &self.creates {
@@ -110,7 +110,7 @@ fn update(update: &Update, lines: &mut Vec<String>) {
     }
 }
 
-/// What two values differ in, each with its place as a JSON pointer.
+/// Collects the differences of two values, each with its place as a JSON pointer.
 fn compare(before: Option<&Value>, after: Option<&Value>, at: &str, into: &mut Vec<String>) {
     match (before, after) {
         (Some(Value::Object(before)), Some(Value::Object(after))) => {
@@ -133,7 +133,7 @@ fn compare(before: Option<&Value>, after: Option<&Value>, at: &str, into: &mut V
             let (before, after) = (shown(before), shown(after));
             let common = before.chars().zip(after.chars());
             let same = common.take_while(|(one, other)| one == other).count();
-            // Both would look the same.
+            // Without the skipped part, both values would be shown alike.
             let skipped = if same < LIMIT { 0 } else { same - SHOWN_BEFORE };
             let (before, after) = (cut(&before, skipped), cut(&after, skipped));
             let at = if at.is_empty() { "all" } else { at };
@@ -142,17 +142,17 @@ fn compare(before: Option<&Value>, after: Option<&Value>, at: &str, into: &mut V
     }
 }
 
-/// How many differences of one field are shown.
+/// Maximum number of differences of a field that are shown.
 const MOST: usize = 10;
-/// Stands where a text was cut.
+/// Marks the place where a text was cut.
 const CUT: char = '…';
 
-/// How much of a text is shown, and of what two long ones have in common before
-/// they differ, in characters.
+/// Maximum number of characters that are shown of a text, and of the common beginning of two
+/// long texts before they differ.
 const LIMIT: usize = 160;
 const SHOWN_BEFORE: usize = 20;
 
-/// A value on one line, cut where it is long.
+/// A value on one line, cut if it is long.
 fn short(value: &Value) -> String {
     cut(&plain(value), 0)
 }
@@ -164,7 +164,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// A text without its first `skipped` characters, and without its end where it is long.
+/// A text without its first `skipped` characters, and without its end if it is long.
 fn cut(text: &str, skipped: usize) -> String {
     let mut rest = text.chars().skip(skipped);
     let shown: String = rest.by_ref().take(LIMIT).collect();

@@ -1,4 +1,4 @@
-//! Drift of one described schedule, for people who look at it.
+//! Drift of a single described schedule, for views.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use crate::field::Field;
 use crate::record::{ActionMemo, Override};
 use crate::schedule::{Desired, Live, LiveMemo, base_of};
 
-/// The fields of a schedule that differ from what Almanac last wrote.
+/// The fields of a schedule that differ from the values that Almanac last wrote.
 ///
-/// Where somebody replaced the schedule's body, what was written is lost:
-/// `desired`, under `overridden`, takes its place, as in a pass. `None` where
-/// that is not known either, or a newer release wrote the schedule.
+/// If another client replaced the schedule's action, these values are lost. Then `desired`,
+/// under `overridden`, takes their place, as in a pass. `None` if that is not known either, or
+/// if a newer release wrote the schedule.
 pub fn drifted_fields(
     live: &Live,
     desired: Option<&Desired>,
@@ -24,7 +24,7 @@ pub fn drifted_fields(
             let desired = desired?;
             let expected = overrides::expected(&desired.values, overridden);
             let differs = |field: &Field| match field {
-                // Nobody but Almanac writes its memo into the action.
+                // Only Almanac writes its memo into the action.
                 Field::Action => true,
                 Field::Paused => desired.values.paused && !live.values.paused,
                 _ => !live.agrees(&expected, *field),
@@ -34,8 +34,8 @@ pub fn drifted_fields(
     }
 }
 
-/// The fields that differ from the hashes in the memo, or from the override
-/// there. A pause is nobody's drift.
+/// The fields that differ from the hashes in the memo, or from the override there. A pause is
+/// not drift.
 fn since_written(live: &Live, memo: &ActionMemo) -> Option<BTreeSet<Field>> {
     let base = base_of(memo.v, &live.values)?;
     let set = memo.overridden.as_ref();
@@ -47,7 +47,8 @@ fn since_written(live: &Live, memo: &ActionMemo) -> Option<BTreeSet<Field>> {
     };
     let differs = |field: &Field| match *field {
         Field::Paused => false,
-        // The number counts down; only whether there is a limit is compared.
+        // The number of remaining actions decreases with each run, so only the presence of a
+        // limit is compared.
         Field::MaxActions => live.remaining_actions.is_some() != memo.base.contains_key(field),
         field if is_set(field) => live.values.value(field) != expected.value(field),
         _ => base.get(field) != memo.base.get(field),

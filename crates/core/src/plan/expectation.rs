@@ -1,4 +1,4 @@
-//! What a list entry of a schedule in sync looks like.
+//! The list entry that a schedule in sync has.
 
 use std::collections::BTreeSet;
 
@@ -7,25 +7,25 @@ use almanac_times::Spec;
 use super::{Policy, overrides};
 use crate::schedule::{Desired, Fingerprint};
 
-/// What the list shows of a schedule that is as its definition and its
-/// override say, and that nobody flagged.
+/// The list entry of a schedule that follows its definition and its override, without any flag.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Expectation {
-    /// The spec.
+    /// The spec of the schedule.
     pub spec: Spec,
-    /// The paused flag.
+    /// `true` if the schedule is paused.
     pub paused: bool,
-    /// The type of the started workflow.
+    /// The type of the workflow that the schedule starts.
     pub workflow_type: String,
-    /// What its note ends in.
+    /// The fingerprint in the mark of the note.
     pub fingerprint: Fingerprint,
-    /// Its actions are limited: with none left it wants to be looked at.
+    /// `true` if the actions are limited. A schedule without remaining actions has to be
+    /// described.
     pub limited: bool,
 }
 
 impl Expectation {
-    /// The expectation of one schedule under `policy`'s overrides. Without one
-    /// its fingerprint is `plain`, which takes long to hash.
+    /// The expectation of a single schedule under `policy`'s overrides. Without an override,
+    /// the fingerprint is the result of `plain`, which takes long to compute.
     pub fn of(desired: &Desired, policy: &Policy<'_>, plain: impl FnOnce() -> Fingerprint) -> Self {
         let overridden = policy
             .overrides

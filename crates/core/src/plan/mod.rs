@@ -1,9 +1,8 @@
-//! The plan: what a pass would do, decided from data alone.
+//! The plan: the operations of a pass, computed from data alone.
 //!
-//! [`plan`] is pure, ordered and complete: applying leaves no choices. It
-//! never plans a write for a foreign schedule, for one that is in sync, or a
-//! removal while the view has a hole. Observing and applying are left to the
-//! `activities` crate.
+//! [`plan`] is pure, ordered and complete: applying it needs no further decisions. It never
+//! plans a write to an unmanaged schedule or to one that is in sync, or a removal while the
+//! view has a gap. Observing and applying are left to the `activities` crate.
 
 mod adoption;
 mod compare;
@@ -44,56 +43,56 @@ use crate::schedule::{Desired, Fingerprint, Live, Note, ScheduleValues};
 use crate::snapshot::Snapshot;
 use note_line::note_line;
 
-/// What the server holds, as far as a pass looked.
+/// The schedules of the server, as far as a pass observed them.
 pub type Observed = BTreeMap<ScheduleId, KnownSchedule>;
 
-/// What is known of one schedule of the server.
+/// A schedule of the server, as far as it is known.
 #[derive(Debug, Clone, PartialEq)]
 pub enum KnownSchedule {
-    /// It is not ours.
+    /// The schedule is unmanaged.
     Unmanaged,
-    /// It is ours, and the list proves it in sync.
+    /// The schedule is managed, and the list proves that it is in sync.
     InSync(InSync),
-    /// It is ours, and was described.
+    /// The schedule is managed, and was described.
     Described(Box<Live>),
-    /// It exists, or may exist, and could not be described: nothing is written to it.
+    /// The schedule exists, or may exist, and could not be described. No values are written to
+    /// it.
     Unreadable(Unreadable),
 }
 
-/// A schedule whose description the server did not give.
+/// A schedule that the server could not describe.
 ///
-/// It is never taken for absent: no schedule is created in its place, and it
-/// counts as one that exists. It is deleted where that is all there is to do
-/// and the list shows whose it is; see [`plan()`].
+/// The schedule never counts as absent: no schedule is created in its place. It is deleted only
+/// if deletion is all that is left to do and the list shows that it is managed; see [`plan()`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
-    /// The definition that its listed memo names; the one that asks for it
-    /// where it was not looked for in the list.
+    /// Definition that the listed memo names. If the schedule was not searched in the list, the
+    /// definition that asks for it.
     pub definition: DefinitionId,
-    /// Why it could not be described, for people.
+    /// Reason why the schedule could not be described, for people.
     pub reason: String,
-    /// The type of the workflow it starts, as the list shows it. `None`: no
-    /// list has shown that it is ours.
+    /// Type of the workflow that the schedule starts, as the list shows it. `None` if no list
+    /// has shown that the schedule is managed.
     pub listed_type: Option<String>,
 }
 
-/// A schedule of ours that needs nothing.
+/// A managed schedule that needs no write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InSync {
-    /// The definition its memo names.
+    /// Definition that the memo names.
     pub definition: DefinitionId,
-    /// It starts nothing by itself.
+    /// The schedule is paused.
     pub paused: bool,
-    /// The override in force.
+    /// Override that is in force.
     pub overridden: Option<Override>,
-    /// It has drift that is not corrected now.
+    /// Fields with drift that is not corrected now.
     pub drift: BTreeSet<Field>,
     /// Fields that others keep changing back.
     pub contested: BTreeSet<Field>,
 }
 
 impl InSync {
-    /// A schedule of which nothing is to be said.
+    /// A schedule without override, drift or contested fields.
     pub fn nothing(definition: &DefinitionId, paused: bool) -> Self {
         Self {
             definition: definition.clone(),
@@ -105,188 +104,189 @@ impl InSync {
     }
 }
 
-/// What plans depend on beside definitions and schedules.
+/// Inputs of a plan besides definitions and schedules.
 #[derive(Debug, Clone)]
 pub struct Policy<'a> {
-    /// The project.
+    /// The project to plan for.
     pub project: &'a Project,
-    /// The present.
+    /// The present time.
     pub now: Timestamp,
-    /// What happens to drift.
+    /// Treatment of drift.
     pub drift: DriftPolicy,
-    /// What happens to schedules whose definition is gone.
+    /// Treatment of orphaned schedules.
     pub orphans: OrphanPolicy,
-    /// The digest of held removals that someone confirmed.
+    /// The digest of held removals that an operator confirmed.
     pub confirm: Option<&'a str>,
-    /// How many schedules were removed in the last 10 minutes.
+    /// Number of schedules that were removed in the last 10 minutes.
     pub recently_removed: u64,
-    /// Live replicas hold different revisions.
+    /// `true` if live workers hold different revisions.
     pub replicas_differ: bool,
     /// Overrides that the reconcile workflow remembers.
     pub overrides: &'a BTreeMap<DefinitionId, Override>,
-    /// What operators asked for and no pass has done.
+    /// Requests of operators that no pass has applied.
     pub orders: &'a OperatorRequests,
     /// Corrections that the reconcile workflow remembers.
     pub corrections: &'a Corrections,
-    /// Just these definitions, and no removal.
+    /// Restricts the plan to these definitions, without removals. `None` for all.
     pub only: Option<&'a BTreeSet<DefinitionId>>,
 }
 
-/// What a pass would do.
+/// The operations that a pass would do.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, utoipa::ToSchema)]
 pub struct Plan {
-    /// The registry's revision it was made for.
+    /// Revision of the definitions that the plan was made for.
     pub revision: Revision,
-    /// How many definitions ask for a schedule.
+    /// Number of definitions that ask for a schedule.
     pub desired: u64,
-    /// Schedules to create, first of all.
+    /// Schedules to create. These operations come first.
     pub creates: Vec<Create>,
-    /// Schedules to change.
+    /// Schedules to change, after the creations.
     pub updates: Vec<Update>,
-    /// Schedules to delete, last of all.
+    /// Schedules to delete. These operations come last.
     pub deletes: Vec<Delete>,
-    /// Removals that wait.
+    /// Removals that wait for confirmation.
     pub held: Option<Held>,
-    /// Definitions whose schedule id a foreign schedule has.
+    /// Schedule ids of definitions that unmanaged schedules have taken.
     pub conflicts: Vec<ScheduleId>,
-    /// Our schedules without a definition, that stay.
+    /// Managed schedules without a definition that stay.
     pub orphaned: Vec<ScheduleId>,
-    /// All managed schedules without a definition, whatever becomes of them; for
-    /// the report.
+    /// All managed schedules without a definition, including those that are removed or held;
+    /// for the report.
     #[serde(skip)]
     pub without_definition: Vec<ScheduleId>,
-    /// Schedules that could not be described, and are left as they are.
+    /// Schedules that could not be described and are left as they are.
     pub unreadable: Vec<ScheduleId>,
-    /// How many schedules need nothing.
+    /// Number of schedules that need no write.
     pub unchanged: u64,
-    /// How many schedules of the definitions this plan leaves paused.
+    /// Number of schedules with a definition that this plan leaves paused.
     pub paused: u64,
-    /// Drift found, corrected by this plan or not.
+    /// Drift that was found, including drift that this plan does not correct.
     pub drift: BTreeMap<DefinitionId, BTreeSet<Field>>,
-    /// Fields that others keep changing back, left alone for now.
+    /// Contested fields, which are left alone for now.
     pub contested: BTreeMap<DefinitionId, BTreeSet<Field>>,
-    /// Overrides as this plan leaves them; `None` for one that ends.
+    /// Overrides as this plan leaves them; `None` for an override that ends.
     #[schema(value_type = BTreeMap<String, Value>)]
     pub overrides: BTreeMap<DefinitionId, Option<Override>>,
-    /// Why overrides end.
+    /// Reasons why overrides end, by definition.
     pub ended_overrides: BTreeMap<DefinitionId, String>,
-    /// What keeps parts of the plan from being made.
+    /// Errors that keep parts of the plan from being made.
     pub problems: Vec<ReportError>,
 }
 
 /// A schedule to create.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Create {
-    /// The definition.
+    /// Id of the definition.
     pub definition: DefinitionId,
-    /// The schedule.
+    /// Id of the schedule.
     pub schedule: ScheduleId,
-    /// Its values.
+    /// Values of the schedule.
     #[schema(value_type = Object)]
     pub values: ScheduleValues,
-    /// How many actions are left, where they are limited.
+    /// Number of remaining actions, if they are limited.
     pub remaining: Option<u64>,
-    /// Its action's memo.
+    /// Memo of the schedule's action.
     pub memo: ActionMemo,
-    /// Its note.
+    /// Note of the schedule.
     pub note: String,
-    /// The one argument of `RunDefinition`, where it runs steps.
+    /// The only argument of `RunDefinition`, if the definition runs steps.
     pub run_input: Option<Value>,
-    /// The schedule it takes over from, which is removed after.
+    /// The old schedule of a rename. It is removed afterwards.
     pub renamed_from: Option<ScheduleId>,
 }
 
 /// A schedule to change.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Update {
-    /// The definition.
+    /// Id of the definition.
     pub definition: DefinitionId,
-    /// The schedule.
+    /// Id of the schedule.
     pub schedule: ScheduleId,
-    /// The fields that are written, and why; the rest stays as it is found.
+    /// The fields that are written, with the causes. The other fields stay as they are found.
     pub fields: BTreeMap<Field, Cause>,
-    /// The values that the written fields get.
+    /// The values of the written fields.
     #[schema(value_type = Object)]
     pub values: ScheduleValues,
-    /// What becomes of the limit of actions.
+    /// The change of the limit of actions.
     pub remaining: Remaining,
-    /// The action's memo it gets.
+    /// The new memo of the action.
     pub memo: ActionMemo,
-    /// The note it gets.
+    /// The new note of the schedule.
     pub note: String,
-    /// The one argument of `RunDefinition`, where it runs steps.
+    /// The only argument of `RunDefinition`, if the definition runs steps.
     pub run_input: Option<Value>,
-    /// What it is called in the report.
+    /// Name of the operation in the report.
     pub op: Op,
-    /// Why, for people.
+    /// Reason of the update, for people.
     pub reason: String,
-    /// The values before and after, of the fields whose value changes.
+    /// The values before and after, for the fields whose value changes.
     pub changes: Vec<FieldChange>,
-    /// Its definition is gone: this pauses it in place of deleting it.
+    /// `true` if the definition is gone and this update pauses the schedule instead of deleting
+    /// it.
     pub removal: bool,
 }
 
-/// Why a field is written.
+/// The cause of writing a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// The YAML changed.
+    /// The definition in the YAML changed.
     Definition,
-    /// Someone changed the schedule.
+    /// The schedule was changed outside Almanac.
     Drift,
-    /// An override began, ended or came back.
+    /// An override began or ended, or was restored.
     Override,
-    /// Its actions are used up.
+    /// The limited actions of the schedule are used up.
     Finished,
-    /// Its definition went away or returned.
+    /// The definition of the schedule went away or returned.
     Orphan,
-    /// It takes over from a foreign schedule.
+    /// The schedule takes over from an unmanaged one.
     Adoption,
 }
 
-/// What becomes of a schedule's limit of actions.
+/// The change of a schedule's limit of actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Remaining {
-    /// As it is.
+    /// The limit stays as it is.
     Keep,
-    /// This many are left.
+    /// This number of actions is left.
     Set(u64),
-    /// There is no limit.
+    /// The actions are not limited.
     Unlimited,
 }
 
-/// A field before and after.
+/// A field's values before and after an update.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct FieldChange {
-    /// The field.
+    /// Name of the field.
     pub field: Field,
-    /// Why it changes.
+    /// Cause of the change.
     pub cause: Cause,
-    /// Its live value.
+    /// The live value before the update.
     pub before: Value,
-    /// The value it gets.
+    /// The value after the update.
     pub after: Value,
 }
 
 /// A schedule to delete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Delete {
-    /// The definition that its memo names.
+    /// Id of the definition that the memo names.
     pub definition: DefinitionId,
-    /// The schedule.
+    /// Id of the schedule.
     pub schedule: ScheduleId,
-    /// The schedule that must exist first: the one it was renamed to.
+    /// The new schedule of a rename, which must exist before this one is deleted.
     pub renamed_to: Option<ScheduleId>,
 }
 
 impl Plan {
-    /// Whether a pass would write nothing.
+    /// Returns `true` if a pass would write nothing.
     pub fn is_empty(&self) -> bool {
         self.creates.is_empty() && self.updates.is_empty() && self.deletes.is_empty()
     }
 
-    /// How many operations it has.
+    /// Number of operations in the plan.
     pub fn len(&self) -> usize {
         self.creates.len() + self.updates.len() + self.deletes.len()
     }
@@ -303,7 +303,7 @@ pub fn desired(project: &Project, snapshot: &Snapshot) -> BTreeMap<DefinitionId,
         .collect()
 }
 
-/// Decides what makes the server's schedules what `snapshot` says.
+/// Plans the operations that bring the server's schedules to the state of `snapshot`.
 pub fn plan(
     snapshot: &Snapshot,
     desired: &BTreeMap<DefinitionId, Desired>,
@@ -351,8 +351,8 @@ pub fn plan(
 
 impl Plan {
     fn create(&mut self, desired: &Desired, observed: &Observed, policy: &Policy<'_>) {
-        // A schedule that will never fire is not made: the server would delete
-        // it after a week, and we would make it again, for ever.
+        // A schedule that will never fire is not created: the server would delete it after a
+        // week, and Almanac would create it again, for ever.
         let budget = &mut Budget::of(QUICK_STEPS);
         let found = desired.values.spec.fire_times_within(policy.now, 1, budget);
         if found.is_never() {
@@ -373,7 +373,7 @@ impl Plan {
             });
     }
 
-    /// Reports a schedule that could not be described, and says what becomes of it.
+    /// Reports a schedule that could not be described; `fate` says what happens to it.
     fn skip(&mut self, schedule: &ScheduleId, unreadable: &Unreadable, fate: &str) {
         self.unreadable.push(schedule.clone());
         self.problems.push(ReportError {
@@ -439,7 +439,7 @@ impl Plan {
 }
 
 impl Create {
-    /// The schedule as its definition says, under `overridden`.
+    /// The schedule of a definition, under `overridden`.
     pub fn of(desired: &Desired, overridden: Option<&Override>) -> Self {
         let values = overrides::expected(&desired.values, overridden).into_owned();
         let paused = overridden
@@ -455,8 +455,8 @@ impl Create {
         )
     }
 
-    /// The schedule paused, since it would run beside the foreign one that it
-    /// is to take over from.
+    /// The schedule, paused: otherwise it would run beside the unmanaged schedule `from` until
+    /// it takes over from that one.
     pub fn waiting(desired: &Desired, overridden: Option<&Override>, from: &ScheduleId) -> Self {
         let values = overrides::expected(&desired.values, overridden).into_owned();
         let flags = BTreeSet::from([Flag::Adopting]);
@@ -465,13 +465,13 @@ impl Create {
         create
     }
 
-    /// The schedule that takes over from `old`: with its pause, its flags, its
-    /// remaining actions and its override.
+    /// The schedule that replaces `old` in a rename. It takes over the pause, the flags, the
+    /// remaining actions and the override.
     pub fn renamed(desired: &Desired, old: &Live) -> Self {
         let memo = old.readable_memo();
         let overridden = memo.and_then(|memo| memo.overridden.clone());
         let mut flags = memo.map(|memo| memo.flags.clone()).unwrap_or_default();
-        // Paused because its definition was gone, which it is not.
+        // The pause of an orphan does not count, since the definition exists under its new id.
         let is_paused_by_us = flags.remove(&Flag::OrphanPaused);
         let paused = old.values.paused && !is_paused_by_us;
         let values = overrides::expected(&desired.values, overridden.as_ref()).into_owned();

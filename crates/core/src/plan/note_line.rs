@@ -1,13 +1,13 @@
-//! The line for people in the note of a schedule as a plan leaves it.
+//! Chooses the line for people in the note of a schedule that a plan writes.
 
 use crate::record::{ActionMemo, Flag};
 use crate::schedule::{Desired, Note, NoteKind, NoteLine};
 
 /// The line of a schedule that a write leaves `paused`, with this memo.
 ///
-/// `before` is the note of a schedule that was paused before the write:
-/// whoever paused it wrote why. `is_ordered`: an operator asks for the memo's
-/// override now, so that it is the last word.
+/// `before` is the note of a schedule that was paused before the write; it may hold the reason.
+/// `is_ordered` is `true` if an operator now asks for the memo's override, which then takes
+/// precedence.
 pub(super) fn note_line<'a>(
     desired: &'a Desired,
     memo: &'a ActionMemo,
@@ -42,7 +42,7 @@ pub(super) fn note_line<'a>(
         (Some(set), Some(_)) if is_ordered => NoteLine::Overridden { set, paused },
         (_, Some(words)) => NoteLine::Kept(words),
         (None, None) if desired.values.paused => managed,
-        // Neither the definition, an override nor Almanac pauses it.
+        // Neither the definition nor an override nor Almanac itself pauses the schedule.
         (None, None) => NoteLine::PausedEarlier,
     }
 }

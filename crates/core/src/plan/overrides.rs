@@ -1,5 +1,4 @@
-//! What operators set over the YAML: which of it is in force, and what it
-//! makes of the expected values.
+//! Determines which override is in force, and its effect on the expected values.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,40 +11,41 @@ use crate::field::Field;
 use crate::record::{ActionMemo, Flag, OperatorRequest, Override};
 use crate::schedule::{Desired, Live, ScheduleValues};
 
-/// An override after the rules that end it.
+/// An override after the rules that end overrides.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct EffectiveOverride {
-    /// What is left of it.
+    /// The part of the override that is still in force.
     pub(super) in_force: Option<Override>,
-    /// It comes from the workflow's state: the schedule's memo had lost it.
+    /// The override comes from the reconcile workflow's state, because the schedule's memo had
+    /// lost it.
     pub(super) restored: bool,
-    /// The fields whose override ends now.
+    /// Fields whose override ends now.
     pub(super) ended_fields: BTreeSet<Field>,
-    /// Why.
+    /// Reason why the override ends.
     pub(super) ended: Option<String>,
-    /// The paused state that an ending override of `enabled` found.
+    /// The paused state from before an override of `enabled` that ends.
     pub(super) restore_paused: Option<bool>,
-    /// An operator asks for this now.
+    /// The operator's request that is applied now.
     pub(super) ordered: Option<RequestedOverride>,
 }
 
-/// What an order comes to.
+/// The effect of an operator's request.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct RequestedOverride {
-    /// The fields it is about: these are written, whatever they are.
+    /// Fields that the request is about. These are written whatever value they have.
     pub(super) fields: BTreeSet<Field>,
-    /// The paused state it wants, where it is about that.
+    /// The paused state that the request asks for, if any.
     pub(super) paused: Option<bool>,
-    /// It ends whatever pause there is, and what is remembered of one.
+    /// The request ends every pause, and removes the memory of earlier pauses.
     pub(super) unpauses: bool,
 }
 
-/// Whether an override's time is out.
+/// Returns `true` if the override has expired.
 pub(super) fn is_over(one: &Override, now: Timestamp) -> bool {
     one.until.is_some_and(|until| until <= now)
 }
 
-/// The values that are expected under an override; `paused` is left alone.
+/// The values that are expected under an override. `paused` is not changed.
 pub(super) fn expected<'a>(
     values: &'a ScheduleValues,
     overridden: Option<&Override>,
@@ -59,7 +59,8 @@ pub(super) fn expected<'a>(
             .iter()
             .filter_map(|text| compile_cron(text).ok())
             .collect();
-        // One that does not compile (another release accepted it) is not applied.
+        // A cron expression that does not compile is not applied. Another release may have
+        // accepted it.
         if compiled.len() == cron.len() {
             values.spec.calendars = compiled
                 .iter()
@@ -77,9 +78,10 @@ pub(super) fn expected<'a>(
     Cow::Owned(values)
 }
 
-/// Applies the rules that end an override. The memo's copy is the one that
-/// was written together with the change, so it counts where it can be read;
-/// where it was lost, the workflow's copy restores it.
+/// Applies the rules that end an override.
+///
+/// The copy in the memo was written together with the change, so it counts if it can be read.
+/// If it was lost, the reconcile workflow's copy restores it.
 pub(super) fn effective(
     desired: &Desired,
     live: &Live,
@@ -104,7 +106,7 @@ pub(super) fn effective(
         restored,
         ..EffectiveOverride::default()
     };
-    // Almanac paused it itself while the definition was gone.
+    // Almanac itself paused the schedule while its definition was gone.
     let is_orphan_pause = memo.is_some_and(|memo| memo.flags.contains(&Flag::OrphanPaused));
     let by_hand = !restored && !is_orphan_pause && stored.enabled == Some(live.values.paused);
     if by_hand {
@@ -119,14 +121,14 @@ pub(super) fn effective(
     effective
 }
 
-/// Whether a pass wrote this order already, and its report was lost. What was
-/// in force before it has an earlier number.
+/// Returns `true` if a pass has already written this request and its report was lost. An
+/// override that was in force before has an earlier number.
 fn is_done(order: &OperatorRequest, stored: Option<&Override>) -> bool {
     order.overridden.is_some()
         && stored.is_some_and(|one| (one.at, one.order) == (order.at, order.number))
 }
 
-/// An operator's word is the last one: it ends what was in force before.
+/// Applies an operator's request, which ends the override that was in force before.
 fn ordered(
     order: &OperatorRequest,
     desired: &Desired,
@@ -134,7 +136,8 @@ fn ordered(
     stored: Option<&Override>,
 ) -> EffectiveOverride {
     let mut next = order.overridden.clone();
-    // Where a hand has beaten the override, the hand's state is what is found.
+    // If a manual change has replaced the override, its state counts as the state before the
+    // request.
     let held = stored.filter(|one| one.enabled == Some(!live.values.paused));
     let found = held
         .and_then(|one| one.found_paused)
@@ -187,7 +190,7 @@ fn sets_nothing(one: &Override) -> bool {
 }
 
 impl EffectiveOverride {
-    /// Whether an operator asks for this field now.
+    /// Returns `true` if an operator's request is about this field.
     pub(super) fn orders(&self, field: Field) -> bool {
         self.ordered
             .as_ref()

@@ -1,5 +1,5 @@
-//! Paused has its own rules: what an operator or the server paused is never
-//! undone by a pass, nor by an edit that is not about pausing.
+//! Rules for the paused state: a pass never undoes a pause by an operator or the server, and
+//! neither does an edit of other fields.
 
 use std::collections::BTreeSet;
 
@@ -9,19 +9,19 @@ use crate::field::Field;
 use crate::record::{ActionMemo, DriftPolicy, Flag};
 use crate::schedule::{Desired, Live};
 
-/// What becomes of a schedule's paused state.
+/// The paused state of a schedule after a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pause {
-    /// Paused, after.
+    /// `true` if the schedule is paused afterwards.
     pub(super) paused: bool,
-    /// Why it, its base or its flags are written; `None` when they are not.
+    /// Reason why the paused state, its base or its flags are written; `None` if they are not.
     pub(super) cause: Option<Cause>,
-    /// The flags, after.
+    /// The flags afterwards.
     pub(super) flags: BTreeSet<Flag>,
 }
 
 impl Pause {
-    /// The cause, when it is drift: then the drift policy decides.
+    /// The cause, if it is drift. Then the drift policy decides.
     pub(super) fn drift(&self) -> Option<Cause> {
         self.cause.filter(|cause| *cause == Cause::Drift)
     }
@@ -51,7 +51,7 @@ pub(super) fn decide(
         .unwrap_or(pause)
 }
 
-/// What an operator asks for now is the last word.
+/// Applies an operator's request, which takes precedence over all other rules.
 fn by_order(
     changed: &BTreeSet<Field>,
     overridden: &EffectiveOverride,
@@ -74,8 +74,8 @@ fn by_order(
     Some(next)
 }
 
-/// A schedule with no actions left is paused and flagged once; a changed
-/// limit starts the count anew, so the YAML's state comes back.
+/// Pauses and flags a schedule once when it has no actions left. A changed limit starts the
+/// count again, so the YAML's state is restored.
 fn by_finish(
     desired: &Desired,
     live: &Live,
@@ -96,7 +96,7 @@ fn by_finish(
         });
     }
     let used_up = desired.values.max_actions.is_some_and(|limit| {
-        // A limit that someone took away comes back with what is left of it.
+        // A limit that another client removed is restored with the actions that are left of it.
         let lost = (policy.drift == DriftPolicy::Correct)
             .then(|| u64::from(limit).saturating_sub(live.action_count));
         live.remaining_actions.or(lost) == Some(0)
@@ -106,14 +106,14 @@ fn by_finish(
         next.flags.insert(Flag::Finished);
         let in_force = overridden.in_force.as_ref().and_then(|one| one.enabled);
         if live.values.paused && !desired.values.paused && in_force != Some(false) {
-            // Somebody had paused it: a new limit does not end that.
+            // The schedule was paused manually before: a new limit does not end that pause.
             next.flags.insert(Flag::PausedBefore);
         }
         next
     })
 }
 
-/// A definition that returns finds its schedule as it left it.
+/// Restores the paused state of a schedule whose definition returns.
 fn by_return(desired: &Desired, overridden: &EffectiveOverride, pause: &Pause) -> Option<Pause> {
     pause.flags.contains(&Flag::OrphanPaused).then(|| {
         let enabled = overridden.in_force.as_ref().and_then(|one| one.enabled);
@@ -124,7 +124,7 @@ fn by_return(desired: &Desired, overridden: &EffectiveOverride, pause: &Pause) -
     })
 }
 
-/// The YAML turned paused, or active. This ends an override of `enabled`.
+/// Applies a changed `paused` of the YAML. This ends an override of `enabled`.
 fn by_definition(
     desired: &Desired,
     live: &Live,
@@ -137,10 +137,10 @@ fn by_definition(
     }
     let mut next = pause.with(desired.values.paused, Cause::Definition);
     if pause.flags.contains(&Flag::Adopting) {
-        // Until it is adopted, it would run beside the other.
+        // Until it is adopted, the schedule would run beside the unmanaged one.
         next.paused = true;
     } else if desired.values.paused {
-        // What an override paused, that ends here, was not paused before it.
+        // A pause by an override that ends here does not count as an earlier pause.
         if overridden.restore_paused.unwrap_or(live.values.paused) {
             next.flags.insert(Flag::PausedBefore);
         }
@@ -150,14 +150,15 @@ fn by_definition(
     Some(next)
 }
 
-/// The state an override of `enabled` found comes back when it ends; one that
-/// the memo lost is restored.
+/// Restores the paused state from before an override of `enabled` when the override ends, and
+/// applies again an override that the memo had lost.
 fn by_override(live: &Live, overridden: &EffectiveOverride, pause: &Pause) -> Option<Pause> {
     if let Some(found) = overridden.restore_paused {
         return Some(pause.with(found, Cause::Override));
     }
     if overridden.ended_fields.contains(&Field::Paused) {
-        // A later hand beat it: its state is kept, and the memo forgets it.
+        // A later manual change replaced the override: its state is kept, and the override is
+        // removed from the memo.
         return Some(pause.with(live.values.paused, Cause::Override));
     }
     let enabled = overridden.in_force.as_ref()?.enabled?;
@@ -165,8 +166,8 @@ fn by_override(live: &Live, overridden: &EffectiveOverride, pause: &Pause) -> Op
         .then(|| pause.with(!enabled, Cause::Override))
 }
 
-/// Someone replaced the schedule's body, which unpauses it: the YAML's pause
-/// comes back. The other way round nothing is ever unpaused.
+/// Restores the YAML's pause after another client replaced the schedule's action, which removed
+/// the memo and unpaused the schedule. A schedule is never unpaused by this rule.
 fn by_missing_memo(desired: &Desired, memo: Option<&ActionMemo>, pause: &Pause) -> Option<Pause> {
     (memo.is_none() && desired.values.paused && !pause.paused)
         .then(|| pause.with(true, Cause::Drift))

@@ -1,4 +1,4 @@
-//! Schedules whose definition is gone: protected, renamed, held, or removed.
+//! Decides if an orphaned schedule is protected, renamed, held or removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,20 +16,20 @@ use crate::record::{ActionMemo, Flag, Held, LIST_LIMIT, Op, OrphanPolicy, Report
 use crate::schedule::{Desired, Fingerprint, Live, LiveMemo, Note, NoteLine, base_of};
 use crate::snapshot::{Snapshot, file_of};
 
-/// Removals that are at least this many, and more than [`SHARE`] of the owned
-/// schedules, wait for confirmation.
+/// Removals wait for confirmation if they are at least this many, and more than [`SHARE`] of
+/// the managed schedules.
 const AT_LEAST: u64 = 10;
-/// In percent.
+/// A share of the managed schedules, in percent.
 const SHARE: u64 = 30;
 
-/// The digest that names exactly this set of schedules: the SHA-256 of their
-/// sorted ids, joined by line feeds, in hexadecimal digits.
+/// The digest that names exactly this set of schedules: the SHA-256 of their sorted ids, joined
+/// by line feeds, in hexadecimal digits.
 pub fn held_digest(schedules: &BTreeSet<&ScheduleId>) -> String {
     let ids: Vec<_> = schedules.iter().map(|id| id.as_str()).collect();
     hex::encode(Sha256::digest(ids.join("\n").as_bytes()))
 }
 
-/// Adds to `plan` what becomes of schedules whose definition is gone.
+/// Adds the operations on orphaned schedules to `plan`.
 pub(super) fn plan_removals(
     plan: &mut Plan,
     snapshot: &Snapshot,
@@ -48,7 +48,7 @@ pub(super) fn plan_removals(
             KnownSchedule::Described(live) => (&live.definition, Some(live)),
             KnownSchedule::Unreadable(one) => (&one.definition, None),
         };
-        // One that no list shows may not exist, or be another owner's.
+        // A schedule that no list shows may not exist, or may belong to another owner.
         let is_listed =
             !matches!(seen, KnownSchedule::Unreadable(one) if one.listed_type.is_none());
         owned += u64::from(is_listed);
@@ -150,9 +150,11 @@ pub(super) fn plan_removals(
         }));
 }
 
-/// Why a schedule that could not be described stays although its definition is
-/// gone; `None` where it may be deleted. The rules that read a description are
-/// replaced by stricter ones: what cannot be ruled out keeps it.
+/// Reason why an orphaned schedule that could not be described stays; `None` if it may be
+/// deleted.
+///
+/// The rules that need a description are replaced by stricter ones: the schedule stays unless
+/// every reason to keep it is ruled out.
 fn reason_to_keep(
     one: &Unreadable,
     plan: &Plan,
@@ -167,15 +169,15 @@ fn reason_to_keep(
         OrphanPolicy::Pause => return Some("a pause needs its description".to_owned()),
         OrphanPolicy::Keep => return Some("orphans are kept".to_owned()),
     }
-    // Its memo would name the file it came from.
+    // The schedule's memo would name the file of its definition.
     if let Some(failing) = snapshot.failed.first() {
         return Some(format!(
             "the document at `{}` fails, and may be its definition",
             failing.source
         ));
     }
-    // Its memo would name the revision, and so tell a rename. The pass after
-    // the one that creates the other schedule deletes this one.
+    // The schedule's memo would name the revision, and so show a rename. The pass after the one
+    // that creates the new schedule deletes this one.
     plan.creates
         .iter()
         .find(|create| create.values.action.workflow_type == *listed_type)
@@ -187,7 +189,7 @@ fn reason_to_keep(
         })
 }
 
-/// Ids that documents which fail now state: their schedules stay.
+/// Ids that failing documents state. Their schedules stay.
 pub fn protected_ids(snapshot: &Snapshot) -> BTreeSet<&DefinitionId> {
     snapshot
         .failed
@@ -196,8 +198,8 @@ pub fn protected_ids(snapshot: &Snapshot) -> BTreeSet<&DefinitionId> {
         .collect()
 }
 
-/// Why no removal at all is possible now. Orphans whose file holds a document
-/// that cannot be told apart are taken out of `orphans`.
+/// Reason why no removal at all is possible now. Orphans that may belong to a failing document
+/// of their file are taken out of `orphans`.
 fn reasons_to_wait(
     plan: &mut Plan,
     snapshot: &Snapshot,
@@ -211,8 +213,8 @@ fn reasons_to_wait(
     if policy.replicas_differ {
         wait.get_or_insert_with(|| "live replicas hold different revisions".to_owned());
     }
-    // By file: several of its documents may fail. What a document states while
-    // it fails may be half of its id, so the whole file's schedules stay.
+    // Grouped by file, since several documents of a file may fail. The id that a failing
+    // document states may be a part of the real id, so all schedules of the file stay.
     let mut failing: BTreeMap<&str, Option<&str>> = BTreeMap::new();
     for document in &snapshot.failed {
         let unreadable = document.id.is_none().then_some(document.source.as_str());
@@ -227,8 +229,8 @@ fn reasons_to_wait(
         });
         let kept = before - orphans.len();
         plan.unchanged += kept as u64;
-        // Those of its definitions that are served still, last good versions
-        // among them, are no orphans.
+        // Definitions of the file that are still served, also as last good versions, are no
+        // orphans.
         let served = snapshot
             .definitions
             .values()
@@ -245,20 +247,20 @@ fn reasons_to_wait(
     wait
 }
 
-/// Whether a memo's source, cut at its beginning where it was long, is in `file`.
+/// Returns `true` if the source in a memo lies in `file`. A long source has lost its beginning.
 fn is_from(source: &str, file: &str) -> bool {
     let named = file_of(source);
     named == file || (source.len() + 3 >= SOURCE_LIMIT && file.ends_with(named))
 }
 
-/// Pairs schedules whose definition is gone with new definitions that are
-/// equal to it but for id and source.
+/// Pairs orphaned schedules with new definitions that are equal except for id and source.
 fn pair_renames(
     plan: &Plan,
     desired: &BTreeMap<DefinitionId, Desired>,
     orphans: &[&Live],
 ) -> BTreeMap<ScheduleId, DefinitionId> {
-    // One that waits for a foreign schedule takes over from that one.
+    // A schedule that waits for an adoption takes over from the unmanaged schedule, and not
+    // from an orphan.
     let free = |one: &&Create| !one.memo.flags.contains(&Flag::Adopting);
     let creates = plan.creates.iter().filter(free);
     let mut news: Vec<&DefinitionId> = creates.map(|one| &one.definition).collect();
@@ -277,7 +279,7 @@ fn pair_renames(
     pairs
 }
 
-/// Whether the policy has something left to do to an orphan.
+/// Returns `true` if the policy still requires an operation on an orphan.
 fn needs_removal(live: &Live, orphans: OrphanPolicy) -> bool {
     match orphans {
         OrphanPolicy::Delete => true,
@@ -291,7 +293,8 @@ fn needs_removal(live: &Live, orphans: OrphanPolicy) -> bool {
     }
 }
 
-/// Why these removals are too many to be done unasked.
+/// Reason why these removals are too many to be done without confirmation; `None` if they are
+/// not.
 fn brake(
     plan: &Plan,
     now: u64,
@@ -312,7 +315,7 @@ fn brake(
 }
 
 impl Plan {
-    /// Keeps the removals, and the other halves of renames, for confirmation.
+    /// Holds the removals, and the creations of renamed schedules, for confirmation.
     fn hold(
         &mut self,
         ids: &BTreeSet<&ScheduleId>,
@@ -335,7 +338,7 @@ impl Plan {
         });
     }
 
-    /// Lets the new halves of renames begin as the old ones were.
+    /// Lets the new schedules of renames begin in the state of the old ones.
     fn take_over(
         &mut self,
         desired: &BTreeMap<DefinitionId, Desired>,
@@ -357,8 +360,7 @@ impl Plan {
     }
 }
 
-/// Pauses a schedule whose definition is gone, so that a returning definition
-/// is unpaused again.
+/// Pauses an orphaned schedule. It is unpaused if its definition returns.
 pub fn pause_orphan(live: &Live) -> Update {
     let before = Note::read(&live.note);
     pause(live, NoteLine::DefinitionGone { before })
@@ -369,7 +371,7 @@ pub fn pause_for_rename(live: &Live, new: &ScheduleId) -> Update {
     pause(live, NoteLine::ReplacedBy(new))
 }
 
-/// True when a schedule was paused because `new` replaces it.
+/// Returns `true` if a schedule is paused because `new` replaces it.
 pub fn is_paused_for_rename(live: &Live, new: &ScheduleId) -> bool {
     let (memo, note) = (live.readable_memo(), Note::read(&live.note));
     live.values.paused

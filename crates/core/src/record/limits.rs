@@ -1,9 +1,9 @@
-//! Bounds of the texts and lists that outlive a request.
+//! Limits of the texts and lists that outlive a request.
 //!
-//! Temporal refuses a payload over 2 MiB, and a workflow that cannot give an
-//! activity its input or continue as new is stuck. So each text is bounded
-//! where it is accepted, by the bytes that it takes in JSON: a control character
-//! takes six. The workflow, the HTTP API and the command line share these limits.
+//! Temporal refuses a payload over 2 MiB. A workflow that cannot give an activity its input, or
+//! cannot continue as new, is stuck. So each text is limited where it is accepted, by the bytes
+//! that it takes in JSON: a control character takes six. The workflows, the HTTP API and the
+//! command line share these limits.
 
 use std::collections::BTreeMap;
 
@@ -15,27 +15,29 @@ use super::{
 };
 use crate::field::Field;
 
-/// The most bytes of a name: a worker, a revision, a digest, a request, an operator.
+/// Maximum number of bytes of a name: a worker, a revision, a digest, a request, an operator.
 pub const NAME_LIMIT: usize = 200;
-/// The most bytes of a reason, and of any other text for people.
+/// Maximum number of bytes of a reason, and of any other text for people.
 pub const REASON_LIMIT: usize = 500;
-/// The most bytes of a selector of labels.
+/// Maximum number of bytes of a label selector.
 pub const SELECTOR_LIMIT: usize = 2000;
-/// The most bytes that a signal, an update or a query may bring.
+/// Maximum number of bytes of the input of a signal, an update or a query.
 pub const INPUT_LIMIT: usize = 64 * 1024;
-/// The most bytes of JSON of a report.
+/// Maximum number of bytes of JSON of a report.
 pub const REPORT_LIMIT: usize = 256 * 1024;
-/// The most bytes of JSON of the overrides that the workflow remembers and hands to passes.
+/// Maximum number of bytes of JSON of the overrides that the workflow remembers and gives to
+/// passes.
 pub const OVERRIDES_LIMIT: usize = 320 * 1024;
-/// The most bytes of JSON of the corrections that the workflow remembers and hands to passes.
+/// Maximum number of bytes of JSON of the corrections that the workflow remembers and gives to
+/// passes.
 pub const CORRECTIONS_LIMIT: usize = 192 * 1024;
 
-/// The bytes that a text takes in JSON, without its quotes.
+/// Number of bytes that a text takes in JSON, without its quotes.
 pub fn text_size(text: &str) -> usize {
     text.bytes().map(byte_size).sum()
 }
 
-/// The bytes that a byte of a text takes in JSON.
+/// Number of bytes that a byte of a text takes in JSON.
 const fn byte_size(byte: u8) -> usize {
     match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
@@ -44,7 +46,7 @@ const fn byte_size(byte: u8) -> usize {
     }
 }
 
-/// Refuses a text that takes more bytes than `limit`, by the name of its field.
+/// Refuses a text that takes more bytes than `limit`. The error names the field.
 pub fn check_text(field: &str, text: &str, limit: usize) -> Result<(), String> {
     let size = text_size(text);
     if size > limit {
@@ -53,15 +55,15 @@ pub fn check_text(field: &str, text: &str, limit: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses what an operator says beside a request, where it is too long.
+/// Refuses a request id, a reason or an operator's name that is too long.
 pub fn check_words(request_id: &str, reason: &str, by: &str) -> Result<(), String> {
     check_text("request_id", request_id, NAME_LIMIT)?;
     check_text("reason", reason, REASON_LIMIT)?;
     check_text("by", by, NAME_LIMIT)
 }
 
-/// Cuts a text to `limit` bytes, at a character's border; the last character
-/// tells that it was cut.
+/// Cuts a text to `limit` bytes, at the border of a character. The last character shows that
+/// the text was cut.
 pub fn cut_text(text: &mut String, limit: usize) {
     const CUT: char = '…';
     if text_size(text) <= limit {
@@ -80,7 +82,8 @@ pub fn cut_text(text: &mut String, limit: usize) {
     text.push(CUT);
 }
 
-/// Whether a name from outside may be part of a task queue's name and of the state.
+/// Returns `true` if a name from outside may be part of the name of a task queue and of the
+/// state.
 pub fn is_name(name: &str) -> bool {
     (1..=NAME_LIMIT).contains(&name.len())
         && name
@@ -88,7 +91,7 @@ pub fn is_name(name: &str) -> bool {
             .all(|b| b.is_ascii_graphic() && byte_size(b) == 1)
 }
 
-/// Cuts a report's texts and lists; `truncated` counts what they leave out.
+/// Cuts a report's texts and lists; `truncated` counts the entries that are left out.
 pub fn bound_report(report: &mut Report) {
     if !is_name(report.revision.as_str()) {
         report.revision = Revision::default();
@@ -150,13 +153,13 @@ fn shorten<T>(list: &mut Vec<T>, limit: usize) -> u64 {
     cut as u64
 }
 
-/// Whether an override is one that a schedule's memo can hold.
+/// Returns `true` if an override fits into a schedule's memo.
 pub fn is_bounded(one: &Override) -> bool {
     json_size(one) <= ACTION_MEMO_LIMIT
 }
 
-/// Keeps as many overrides as the workflow can remember, the first ones by
-/// their ids; how many are left to their schedules' memos alone.
+/// Keeps as many overrides as the workflow can remember, the first ones by their ids. Returns
+/// the number of overrides that only their schedules' memos hold.
 pub fn bound_overrides(overrides: &mut BTreeMap<DefinitionId, Override>) -> u64 {
     let before = overrides.len();
     overrides.retain(|_, one| is_bounded(one));
@@ -176,12 +179,12 @@ pub fn keep_first<V: serde::Serialize>(map: &mut BTreeMap<DefinitionId, V>, limi
     }
 }
 
-/// The bytes of JSON that an entry adds to a map, at most.
+/// Maximum number of bytes of JSON that an entry adds to a map.
 pub fn entry_size<V: serde::Serialize>(id: &DefinitionId, value: &V) -> usize {
     id.as_str().len() + 4 + json_size(value)
 }
 
-/// What a pass tells of overrides and corrections, so that it fits into an answer.
+/// Limits the overrides and corrections that a pass reports, so that they fit into its result.
 pub fn bound_news(
     overrides: &mut BTreeMap<DefinitionId, Option<Override>>,
     corrections: &mut Corrections,

@@ -1,4 +1,4 @@
-//! The report of a pass: the same JSON everywhere.
+//! The report of a pass, with the same JSON everywhere.
 
 use std::collections::BTreeMap;
 
@@ -8,52 +8,52 @@ use serde::{Deserialize, Serialize};
 
 use crate::field::Field;
 
-/// The longest a list in a report gets; `truncated` counts the rest.
+/// Maximum length of a list in a report; `truncated` counts the entries that are left out.
 pub const LIST_LIMIT: usize = 100;
 
-/// What one pass found and did.
+/// Observations and operations of a pass.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Report {
-    /// Number of the pass, from 1, growing through continue-as-new.
+    /// Number of the pass, from 1. The numbers continue across continue-as-new.
     pub pass: u64,
-    /// The revision it reconciled to.
+    /// Revision of the definitions that the pass used.
     pub revision: Revision,
-    /// What asked for it.
+    /// Cause of the pass.
     pub trigger: Trigger,
-    /// It wrote nothing.
+    /// `true` for a dry run, which writes nothing.
     pub dry_run: bool,
-    /// When it started.
+    /// Time at which the pass started.
     pub started_at: Timestamp,
-    /// How long it took.
+    /// Duration of the pass, in milliseconds.
     pub duration_ms: u64,
-    /// What reloads did since the last report.
+    /// Changes of definitions by reloads since the last report.
     pub definitions: DefinitionCounts,
-    /// The same for event types.
+    /// Changes of event types by reloads since the last report.
     pub event_types: DefinitionCounts,
-    /// What became of the schedules.
+    /// Numbers of schedules, by what the pass found or did.
     pub schedules: ScheduleCounts,
-    /// Differences that no file asked for.
+    /// Drift: differences that no file asked for.
     pub drift: DriftCounts,
     /// Removals that wait for confirmation.
     pub held: Option<Held>,
-    /// What was done, or would be in a dry run.
+    /// Operations of the pass, or those that a dry run would do.
     pub changes: Vec<Change>,
-    /// What failed.
+    /// Errors of the pass.
     pub errors: Vec<ReportError>,
-    /// The ids that unmanaged schedules have taken from definitions, sorted; at
-    /// most [`LIST_LIMIT`]. Only a pass over all schedules tells.
+    /// The ids that unmanaged schedules have taken from definitions, sorted; at most
+    /// [`LIST_LIMIT`]. `None` if the pass was not over all schedules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflicts: Option<Vec<String>>,
-    /// The schedules that no definition asked for, those that the pass removed or
-    /// holds among them. Only a pass over all schedules tells.
+    /// The schedules that no definition asked for, including those that the pass removed or
+    /// holds. `None` if the pass was not over all schedules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_definition: Option<Listed>,
-    /// The ids of schedules that the server could not describe, sorted; at most
-    /// [`LIST_LIMIT`]. Only a pass over all schedules tells.
+    /// The ids of schedules that the server could not describe, sorted; at most [`LIST_LIMIT`].
+    /// `None` if the pass was not over all schedules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<Vec<String>>,
-    /// How many entries the lists above leave out.
+    /// Number of entries that the lists above leave out.
     pub truncated: u64,
 }
 
@@ -70,55 +70,55 @@ impl Report {
 pub struct Listed {
     /// The ids, sorted; at most [`LIST_LIMIT`].
     pub ids: Vec<String>,
-    /// Number of schedules, those that `ids` leaves out among them.
+    /// Number of schedules, including those that `ids` leaves out.
     pub count: u64,
 }
 
 impl Listed {
-    /// Returns `true` if the schedule is listed; `None` if it may be one of those
-    /// that the list leaves out.
+    /// Returns `true` if the schedule is listed. `None` if it may be among those that the list
+    /// leaves out.
     pub fn contains(&self, id: &str) -> Option<bool> {
         let is_listed = self.ids.iter().any(|one| one == id);
         (is_listed || self.count <= self.ids.len() as u64).then_some(is_listed)
     }
 }
 
-/// What asked for a pass.
+/// Cause of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
-    /// Its interval.
+    /// The interval between full passes has elapsed.
     #[default]
     Interval,
-    /// A worker's start.
+    /// A worker has started.
     Start,
-    /// Changed files.
+    /// The files have changed.
     Change,
-    /// The signal `reconcile`.
+    /// The signal `reconcile` arrived.
     Signal,
-    /// The update `sync`.
+    /// The update `sync` arrived.
     Sync,
-    /// An operator's override, or its end.
+    /// An operator asked for an override, or for its end.
     Override,
-    /// The update `resume`.
+    /// The update `resume` arrived.
     Resume,
-    /// An operator adopts a foreign schedule.
+    /// An operator adopts an unmanaged schedule.
     Adopt,
 }
 
-/// Counts of documents, gathered over every reload since the last report.
+/// Counts of documents, summed over every reload since the last report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct DefinitionCounts {
-    /// Loaded now.
+    /// Number of documents that are loaded now.
     pub total: u64,
-    /// Came into being.
+    /// Number of documents that are new.
     pub new: u64,
-    /// Changed.
+    /// Number of documents that changed.
     pub updated: u64,
-    /// Went away.
+    /// Number of documents that went away.
     pub archived: u64,
-    /// Invalid now.
+    /// Number of documents that are invalid now.
     pub invalid: u64,
 }
 
@@ -145,48 +145,48 @@ pub struct ScheduleCounts {
     pub unreadable: u64,
 }
 
-/// Drift, counted by field (a schedule with two drifted fields counts twice).
+/// Drift, counted by field: a schedule with two drifted fields counts twice.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct DriftCounts {
-    /// Fields found different from what was last written.
+    /// Number of fields that differed from the value last written.
     pub detected: u64,
-    /// Of these, how many were written back.
+    /// Number of these fields that were written back.
     pub corrected: u64,
-    /// `detected`, by field.
+    /// The number `detected`, by field.
     pub by_field: BTreeMap<Field, u64>,
 }
 
 /// Removals that wait for confirmation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Held {
-    /// SHA-256 of the sorted schedule ids, one a line; names exactly this set.
+    /// SHA-256 of the sorted schedule ids, one per line. The digest names exactly this set.
     pub digest: String,
-    /// Why they wait.
+    /// Reason why the removals wait.
     pub reason: String,
     /// The schedule ids, sorted; at most [`LIST_LIMIT`].
     pub ids: Vec<String>,
-    /// How many there are.
+    /// Number of removals that wait.
     #[serde(default)]
     pub count: u64,
 }
 
-/// One operation of a pass.
+/// An operation of a pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Change {
     /// The definition, or the schedule's id where no definition is left.
     pub id: String,
-    /// What was done.
+    /// Kind of the operation.
     pub op: Op,
-    /// The fields it touched.
+    /// The fields that the operation wrote.
     #[serde(default)]
     pub fields: Vec<Field>,
-    /// Why, for people.
+    /// Reason of the operation, for people.
     #[serde(default)]
     pub reason: String,
 }
 
-/// The kinds of operation.
+/// Kinds of operations.
 #[derive(
     Debug,
     Clone,
@@ -216,7 +216,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The name, as in reports.
+    /// The name of the kind, as in reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -230,7 +230,7 @@ impl Op {
     }
 }
 
-/// One thing that failed.
+/// An error of a pass.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct ReportError {
@@ -238,6 +238,6 @@ pub struct ReportError {
     pub source: String,
     /// The definition or schedule, where there is one.
     pub id: Option<String>,
-    /// What happened.
+    /// Description of the error.
     pub message: String,
 }

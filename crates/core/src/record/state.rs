@@ -1,4 +1,5 @@
-//! The reconcile workflow's state, carried through continue-as-new, and what its query answers.
+//! The reconcile workflow's state, carried through continue-as-new, and the answers of its
+//! queries.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,20 +14,21 @@ use super::{
     Suspension, Trigger, check_text,
 };
 
-/// How many reports are remembered.
+/// Maximum number of reports that are remembered.
 pub const REPORTS_KEPT: usize = 10;
-/// How many revisions are remembered as seen.
+/// Maximum number of revisions that are remembered as seen.
 pub const REVISIONS_KEPT: usize = 100;
-/// How many update requests are remembered with their answers.
+/// Maximum number of update requests that are remembered with their answers.
 pub const REQUESTS_KEPT: usize = 200;
-/// How many workers are remembered; the one that spoke longest ago goes first.
+/// Maximum number of workers that are remembered. The worker with the oldest answer is
+/// forgotten first.
 pub const WORKERS_KEPT: usize = 50;
-/// How many announcements wait for their workers' answers.
+/// Maximum number of announcements that wait for their workers' answers.
 pub const CLAIMS_KEPT: usize = 50;
-/// How many passes may wait at a time.
+/// Maximum number of passes that wait.
 pub const PENDING_KEPT: usize = 16;
 
-/// All the reconcile workflow remembers; bounded.
+/// The state of the reconcile workflow. Its size is limited.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
@@ -36,59 +38,61 @@ pub struct State {
     pub requested: u64,
     /// Passes that were asked for and have not ended, in the order of their numbers.
     pub pending: VecDeque<PendingPass>,
-    /// The revision that passes reconcile to; `None` until a worker spoke.
+    /// The revision that passes use; `None` until a worker announced one.
     pub revision: Option<Revision>,
-    /// Revisions that any worker announced, in the order of their first mention.
+    /// Revisions that any worker announced, in the order of the first announcement.
     pub seen: VecDeque<Revision>,
-    /// The workers known to live, by id: each answered on its own task queue.
+    /// The workers known to be alive, by id. Each has answered on its own task queue.
     pub workers: BTreeMap<WorkerId, WorkerState>,
-    /// Announcements whose workers have not answered yet. Nothing is decided by them.
+    /// Announcements whose workers have not answered yet. No decision depends on them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<WorkerId, Announcement>,
     /// The last reports, oldest first. Dry runs are among them.
     pub reports: VecDeque<Report>,
     /// Removals that wait for confirmation, as of the last full pass.
     pub held: Option<Held>,
-    /// When passes removed schedules, and how many: the last 10 minutes.
+    /// Times of removals by passes in the last 10 minutes, with the numbers of removed
+    /// schedules.
     pub removals: VecDeque<(Timestamp, u64)>,
-    /// Overrides in force.
+    /// Overrides that are in force.
     pub overrides: BTreeMap<DefinitionId, Override>,
-    /// How many more overrides passes found than fit in here: their schedules'
-    /// memos alone hold them.
+    /// Number of further overrides that do not fit into the state. Only their schedules' memos
+    /// hold them.
     #[serde(skip_serializing_if = "is_zero")]
     pub overrides_left: u64,
-    /// What operators asked for and no pass has done.
+    /// Requests of operators that no pass has applied.
     pub orders: OperatorRequests,
-    /// How many orders and adoptions there were.
+    /// Number of override requests and adoptions so far.
     pub orders_given: u64,
-    /// Foreign schedules to take over from, that no pass has done.
+    /// Adoptions of unmanaged schedules that no pass has finished.
     pub adoptions: Adoptions,
     /// Corrections of the last two hours.
     pub corrections: Corrections,
-    /// What reloads did since the last report.
+    /// Changes of definitions by reloads since the last report.
     pub definitions: DefinitionCounts,
-    /// The same for event types.
+    /// Changes of event types by reloads since the last report.
     pub event_types: DefinitionCounts,
-    /// When the last full pass that was not a dry run ended, well or not: the interval counts from here.
+    /// Time at which the last full pass that was not a dry run ended, with or without errors.
+    /// The interval counts from this time.
     pub last_full: Option<Timestamp>,
-    /// When the last full pass that was not a dry run ended well: it listed,
-    /// planned and tried every operation. `None`: none did since the workflow
-    /// began without state.
+    /// Time at which the last full pass that was not a dry run ended well: it listed, planned
+    /// and tried every operation. `None` if there has been none since the workflow began
+    /// without state.
     pub last_success: Option<Timestamp>,
-    /// The last thing that kept a pass from ending well; `None` once one did.
+    /// The last error that kept a pass from ending well; `None` after a pass that did.
     pub last_error: Option<String>,
-    /// How many signals had a shape that says nothing.
+    /// Number of signals that were ignored because their input could not be read.
     pub ignored_signals: u64,
     /// Recent update requests and their answers, oldest first.
     pub requests: VecDeque<(String, Value)>,
-    /// Runs that operators asked for, oldest first: those that wait or go on,
-    /// and the last that are over.
+    /// Runs that operators asked for, oldest first: those that wait or have not ended, and the
+    /// last ones that ended.
     pub runs: VecDeque<RunRecord>,
-    /// How many runs were asked for.
+    /// Number of runs that operators have asked for so far.
     pub runs_asked: u64,
-    /// Who suspended the reconciler, when it is.
+    /// Suspension of the reconciler; `None` if it is not suspended.
     pub suspended: Option<Suspension>,
-    /// What touched single schedules, oldest first.
+    /// History entries of single schedules, oldest first.
     pub history: VecDeque<HistoryEntry>,
 }
 
@@ -96,33 +100,33 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PendingPass {
-    /// Its number.
+    /// Number of the pass.
     pub pass: u64,
-    /// What asked for it; of several, the most deliberate.
+    /// Cause of the pass. Of several causes, the most deliberate one.
     pub trigger: Trigger,
-    /// Plan and report, write nothing.
+    /// Plan and report, and write nothing.
     pub dry_run: bool,
-    /// Digest of the held removals that it confirms.
+    /// Digest of the held removals that the pass confirms.
     pub confirm: Option<String>,
-    /// The fast path: just these definitions. `None`: all.
+    /// The definitions of a fast pass; `None` for all.
     pub only: Option<Vec<DefinitionId>>,
-    /// How often it was tried and failed.
+    /// Number of attempts at the pass that failed.
     pub attempts: u32,
 }
 
-/// What is known of a worker.
+/// A worker as the reconcile workflow knows it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct WorkerState {
-    /// The revision it holds.
+    /// The revision that the worker holds.
     pub revision: Revision,
-    /// Its options.
+    /// Options of the worker.
     pub options: Options,
-    /// Almanac's version.
+    /// Almanac's version on the worker.
     pub version: String,
-    /// When it last answered.
+    /// Time of the worker's last answer.
     pub spoke_at: Timestamp,
-    /// The number of its last statement that was taken in.
+    /// Number of the worker's last announcement that was accepted.
     #[serde(skip_serializing_if = "is_zero")]
     pub said: u64,
 }
@@ -131,66 +135,66 @@ pub struct WorkerState {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Status {
-    /// `idle`, `running`, `waiting_for_worker` or `suspended`; a pass that
-    /// runs when the reconciler is suspended ends first.
+    /// State of the reconciler: `idle`, `running`, `waiting_for_worker` or `suspended`. A pass
+    /// that is running when the reconciler is suspended ends first.
     pub state: String,
     /// Number of the last pass that ended; passes end in the order of their numbers.
     pub pass: u64,
     /// Number of the last pass that was asked for.
     pub requested: u64,
-    /// How many passes wait.
+    /// Number of passes that wait.
     pub pending: u64,
-    /// The revision that passes reconcile to.
+    /// The revision that passes use.
     pub revision: Option<Revision>,
-    /// The workers known to live.
+    /// The workers known to be alive, by id.
     pub workers: BTreeMap<WorkerId, WorkerState>,
-    /// Workers whose last announcement is not proved yet, with the revision that
-    /// it names. Nothing is decided by it.
+    /// Workers whose last announcement is not proved yet, with the announced revision. No
+    /// decision depends on it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub announced: BTreeMap<WorkerId, Revision>,
     /// Removals that wait for confirmation.
     pub held: Option<Held>,
-    /// Overrides in force.
+    /// Overrides that are in force.
     pub overrides: BTreeMap<DefinitionId, Override>,
-    /// How many more overrides passes found than the workflow remembers: their
-    /// schedules' memos alone hold them.
+    /// Number of further overrides that do not fit into the workflow's state. Only their
+    /// schedules' memos hold them.
     #[serde(skip_serializing_if = "is_zero")]
     pub overrides_left: u64,
-    /// What operators asked for and no pass has done.
+    /// Requests of operators that no pass has applied.
     #[schema(value_type = BTreeMap<String, OperatorRequest>)]
     pub orders: OperatorRequests,
-    /// Foreign schedules to take over from, that no pass has done.
+    /// Adoptions of unmanaged schedules that no pass has finished.
     #[schema(value_type = BTreeMap<String, Adoption>)]
     pub adoptions: Adoptions,
-    /// How many runs that operators asked for wait or go on.
+    /// Number of runs, of those that operators asked for, that wait or have not ended.
     pub runs_pending: u64,
     /// Corrections of the last two hours.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, Vec<Timestamp>>>)]
     pub corrections: Corrections,
-    /// How many schedules passes removed in the last 10 minutes.
+    /// Number of schedules that passes removed in the last 10 minutes.
     pub recently_removed: u64,
-    /// When the last full pass ended well.
+    /// Time at which the last full pass ended well.
     pub last_success: Option<Timestamp>,
     /// The last thing that kept a pass from ending well.
     pub last_error: Option<String>,
     /// The last reports, oldest first.
     pub reports: Vec<Report>,
-    /// How many signals had a shape that says nothing.
+    /// Number of signals that were ignored because their input could not be read.
     pub ignored_signals: u64,
-    /// Who suspended the reconciler, when it is.
+    /// Suspension of the reconciler; `None` if it is not suspended.
     pub suspended: Option<Suspension>,
 }
 
 impl Status {
-    /// The report of the last full pass, dry runs included. `None` until there has
-    /// been one since the workflow began without state.
+    /// The report of the last full pass, which may be a dry run. `None` if there has been none
+    /// since the workflow began without state.
     pub fn last_full_report(&self) -> Option<&Report> {
         let mut reports = self.reports.iter().rev();
         reports.find(|report| report.is_full())
     }
 
-    /// Returns `true` if the server could not describe the schedule in the last
-    /// full pass. `None` where the report does not tell.
+    /// Returns `true` if the server could not describe the schedule in the last full pass.
+    /// `None` if the report does not say so.
     pub fn is_unreadable(&self, schedule: &ScheduleId) -> Option<bool> {
         let report = self.last_full_report()?;
         let ids = report.unreadable.as_ref()?;
@@ -209,15 +213,15 @@ impl Status {
         ids.unwrap_or_default()
     }
 
-    /// Returns `true` if the last full pass found no definition of the schedule.
-    /// `None` where the report does not tell.
+    /// Returns `true` if the last full pass found no definition of the schedule. `None` if the
+    /// report does not say so.
     pub fn is_without_definition(&self, schedule: &ScheduleId) -> Option<bool> {
         let listed = self.last_full_report()?.without_definition.as_ref()?;
         listed.contains(schedule.as_str())
     }
 
-    /// The ids that unmanaged schedules have taken from definitions, by the last
-    /// full pass. `None` where the report does not tell all of them.
+    /// The ids that unmanaged schedules have taken from definitions, according to the last full
+    /// pass. `None` if the report does not list all of them.
     pub fn conflicts(&self) -> Option<&[String]> {
         let report = self.last_full_report()?;
         let ids = report.conflicts.as_deref()?;
@@ -234,23 +238,23 @@ fn is_zero(number: &u64) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HistoryRequest {
-    /// The definition; all where it is empty.
+    /// Id of the definition; empty for all definitions.
     pub id: String,
 }
 
-/// Of any update: the time after which it is refused, by the server's clock. Without
-/// it, a worker that comes back does what was asked for while there was none.
+/// A field of any update: the time after which the update is refused, by the server's clock.
+/// Without it, a worker that starts later would do a request from a time without workers.
 pub const NOT_AFTER: &str = "not_after";
-/// How such a refusal is worded.
+/// The words by which such a refusal is recognized.
 pub const TOO_LATE: &str = "it was to be done until";
 
-/// The argument of the update `sync`; every part may be missing.
+/// The argument of the update `sync`. All fields are optional.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SyncRequest {
-    /// A repeated one gets the first one's answer.
+    /// Id of the request. A request with a known id gets the answer of the first one.
     pub request_id: String,
-    /// Plan and report, write nothing.
+    /// Plan and report, and write nothing.
     pub dry_run: bool,
     /// Digest of the held removals to confirm.
     pub confirm: Option<String>,
@@ -271,6 +275,6 @@ impl SyncRequest {
 /// The answer of the update `sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncAnswer {
-    /// The number of the pass that will serve it; its report is in `status`.
+    /// Number of the pass that will serve the request. Its report is in `status`.
     pub pass: u64,
 }

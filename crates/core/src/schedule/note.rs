@@ -1,15 +1,15 @@
 //! A schedule's note.
 //!
-//! A note that Almanac writes is a line for people followed by a *mark*,
-//! ` [almanac v1:FINGERPRINT]`: a digest of everything that was applied. A list
-//! shows notes, so the mark proves most schedules in sync.
+//! A note that Almanac writes is a line for people followed by a *mark*, ` [almanac
+//! v1:FINGERPRINT]`: a digest of everything that was applied. A list shows notes, so the mark
+//! proves that most schedules are in sync.
 //!
-//! Only a note with the mark tells a state. The words of a person who paused a
-//! schedule are kept by later writes, so they end up before a mark too; where
-//! they read like a line of Almanac's own, they are written behind `Note: `.
+//! Only a note with the mark shows a state. Later writes keep the words of a person who paused
+//! a schedule, so these words also appear before a mark. If they read like a line of Almanac,
+//! they are written behind `Note: `.
 //!
-//! The server leaves no other trace of `pause_on_failure` than a note without a
-//! mark. Such a note names the run that failed; see [`Note::is_failure_of`].
+//! The server leaves no other trace of `pause_on_failure` than a note without a mark. Such a
+//! note names the run that failed; see [`Note::is_failure_of`].
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -22,13 +22,13 @@ use serde_json::json;
 use crate::field::{Base, Field, HASH_VERSION, digest};
 use crate::record::{Flag, Override};
 
-/// The longest line for people, in bytes; the server takes notes of 1000.
+/// Maximum length of the line for people, in bytes; the server accepts notes of 1000.
 const LINE_LIMIT: usize = 800;
-/// The mark begins with this, and ends with `]`.
+/// The beginning of a mark, which ends with `]`.
 const MARK_START: &str = " [almanac v";
-/// The longest fingerprint that is taken for one.
+/// Maximum length of a fingerprint, in bytes. A longer text is not accepted as a fingerprint.
 const FINGERPRINT_LIMIT: usize = 64;
-/// Words that read like a line of Almanac's are written behind this.
+/// Prefix of words that read like a line of Almanac.
 const QUOTE: &str = "Note: ";
 
 /// A digest of everything that was applied to a schedule.
@@ -36,9 +36,9 @@ const QUOTE: &str = "Note: ";
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// The fingerprint of a schedule written from `base`, under `overridden`,
-    /// with `flags`, leaving the drift of `left` alone. A schedule that is
-    /// just as its definition says has neither of the last two.
+    /// The fingerprint of a schedule written from `base`, under `overridden`, with `flags`,
+    /// leaving the drift of `left` alone. For a schedule that follows its definition exactly,
+    /// `flags` and `left` are empty.
     pub fn of(
         base: &Base,
         overridden: Option<&Override>,
@@ -60,37 +60,37 @@ pub enum NoteLine<'a> {
         /// The file, with the line in a file of several documents.
         source: &'a str,
     },
-    /// Its limited actions are used up.
+    /// The limited actions of the schedule are used up.
     Finished,
-    /// It is paused since no definition asks for it any more.
+    /// The schedule is paused because no definition asks for it any more.
     DefinitionGone {
-        /// The line that it had before.
+        /// The line before the pause.
         before: Note<'a>,
     },
-    /// It is paused since another schedule replaces it.
+    /// The schedule is paused because another schedule replaces it.
     ReplacedBy(&'a ScheduleId),
-    /// It is paused until it takes over from an unmanaged schedule.
+    /// The schedule is paused until it takes over from an unmanaged schedule.
     AwaitsAdoption {
-        /// Its definition.
+        /// Id of the definition.
         definition: &'a DefinitionId,
-        /// The unmanaged schedule.
+        /// Id of the unmanaged schedule.
         from: &'a ScheduleId,
     },
     /// An operator's override is in force.
     Overridden {
-        /// The override.
+        /// The override that is in force.
         set: &'a Override,
         /// The schedule is paused.
         paused: bool,
     },
-    /// The unmanaged schedule that it took over from was paused, without a note.
+    /// The schedule took over from this unmanaged schedule, which was paused without a note.
     AdoptedPaused(&'a ScheduleId),
-    /// Someone had paused it before it took over from this schedule.
+    /// The schedule was paused manually before it took over from this schedule.
     PausedBeforeAdoption(&'a ScheduleId),
-    /// Someone had paused it, and the note that said why is gone: an override or
-    /// the definition paused or unpaused it meanwhile.
+    /// The schedule was paused manually, and the note with the reason is gone: an override or
+    /// the definition paused or unpaused the schedule meanwhile.
     PausedEarlier,
-    /// The line stays: the words of a person or of the server.
+    /// The line is kept: it holds the words of a person or of the server.
     Kept(Note<'a>),
 }
 
@@ -148,7 +148,7 @@ const AWAITS_ADOPTION: &str = "Paused: waits to take over from ";
 const PAUSED_BY: &str = "Paused by ";
 const KEPT_ACTIVE_BY: &str = "Kept active by ";
 const OVERRIDDEN_BY: &str = "Overridden by ";
-/// Each reason of Almanac's to pause begins so.
+/// Prefix of each reason of Almanac to pause a schedule.
 const PAUSED_SINCE: &str = "Paused: ";
 
 /// The kinds of line that a note may hold.
@@ -156,16 +156,16 @@ const PAUSED_SINCE: &str = "Paused: ";
 pub enum NoteKind {
     /// The schedule follows its definition.
     Managed,
-    /// Its limited actions are used up.
+    /// The limited actions of the schedule are used up.
     Finished,
-    /// It is paused since no definition asks for it any more.
+    /// The schedule is paused because no definition asks for it any more.
     DefinitionGone,
-    /// It is paused since another schedule replaces it, or until it takes over
-    /// from one.
+    /// The schedule is paused because another schedule replaces it, or until it takes over from
+    /// another schedule.
     Waiting,
-    /// An override pauses it, or did when the note was written.
+    /// An override pauses the schedule, or did when the note was written.
     PausedByOverride,
-    /// An override is in force that does not pause, or was when the note was
+    /// An override is in force that does not pause the schedule, or was when the note was
     /// written.
     Overridden,
     /// The words of a person or of the server.
@@ -181,7 +181,7 @@ pub struct Note<'a> {
 }
 
 impl<'a> Note<'a> {
-    /// Reads a note.
+    /// Reads the text of a note.
     pub fn read(text: &'a str) -> Self {
         let marked = text
             .strip_suffix(']')
@@ -196,7 +196,7 @@ impl<'a> Note<'a> {
         }
     }
 
-    /// A note that holds just these words, whatever they read like.
+    /// A note that holds exactly these words, even if they read like a line of Almanac.
     pub fn of_words(words: &'a str) -> Self {
         Self {
             line: words,
@@ -226,7 +226,7 @@ impl<'a> Note<'a> {
         })
     }
 
-    /// The kind of its line. A note without the mark holds words.
+    /// The kind of the note's line. A note without the mark holds words.
     pub fn kind(self) -> NoteKind {
         match self.mark {
             Some(_) => kind_of_marked(self.line),
@@ -234,11 +234,13 @@ impl<'a> Note<'a> {
         }
     }
 
-    /// Returns `true` if the server wrote the note when it paused the schedule,
-    /// since one of its runs failed. Where Almanac has not taken the note over, the
-    /// run's id must begin with `workflow_id`, as those of the schedule's runs do:
-    /// after a rename or an adoption a note that was kept names another's run. The two schedulers word it differently: `paused due to workflow
-    /// failure: ID: ERROR` and `paused, workflow failed: ID`.
+    /// Returns `true` if the server wrote the note when it paused the schedule because a run
+    /// failed.
+    ///
+    /// If Almanac has not taken the note over, the run's id must begin with `workflow_id`, as
+    /// the ids of the schedule's runs do: after a rename or an adoption, a kept note names a
+    /// run of another schedule. The server's two schedulers use different words: `paused due to
+    /// workflow failure: ID: ERROR` and `paused, workflow failed: ID`.
     pub fn is_failure_of(self, workflow_id: &str) -> bool {
         const STARTS: [&str; 2] = ["paused due to workflow ", "paused, workflow "];
 
@@ -248,7 +250,7 @@ impl<'a> Note<'a> {
             .is_some_and(|(_, run)| self.is_marked() || run.starts_with(workflow_id))
     }
 
-    /// The line as it is written before a mark.
+    /// The line in the form that it has before a mark.
     fn encoded(self) -> Cow<'a, str> {
         let is_clear =
             kind_of_marked(self.line) == NoteKind::Words && !self.line.starts_with(QUOTE);

@@ -1,8 +1,8 @@
 //! `almanac adopt`: definitions take over from schedules of other owners.
 //!
-//! Without `--confirm` it says what would be done, and writes nothing. With it
-//! the reconcile workflow is asked, which writes all there is to write; this
-//! command waits for moments without a run, and for the passes.
+//! Without `--confirm` the command prints the changes, and writes nothing. With `--confirm` it
+//! asks the reconcile workflow, which does all writes. The command waits for times without a
+//! run, and for the passes.
 
 mod outcome;
 
@@ -29,7 +29,7 @@ use crate::console;
 use crate::failure::{self, Failure};
 use crate::reconcile_client::ReconcileClientError;
 
-/// How long the passes that do it may take.
+/// Maximum time to wait for the passes of an adoption.
 const DONE_LIMIT: Duration = Duration::from_mins(10);
 
 pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
@@ -77,7 +77,7 @@ pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What the files ask for.
+/// The schedules that the files ask for.
 async fn definitions(args: &AdoptArgs) -> anyhow::Result<BTreeMap<DefinitionId, Desired>> {
     let registry = super::load(&args.dir).await?;
     let snapshot = registry.snapshot();
@@ -90,7 +90,7 @@ async fn definitions(args: &AdoptArgs) -> anyhow::Result<BTreeMap<DefinitionId, 
     Ok(plan::desired(&args.target.project, &snapshot))
 }
 
-/// Which definitions take over from which schedules.
+/// The definitions to adopt, each with the schedule that it takes over from.
 fn pairs<'a>(
     args: &AdoptArgs,
     desired: &'a BTreeMap<DefinitionId, Desired>,
@@ -122,7 +122,8 @@ fn pairs<'a>(
         .collect()
 }
 
-/// Names exactly these takings-over by these revisions, whatever was done of them.
+/// The digest that names exactly these adoptions with these revisions, independent of their
+/// progress.
 fn digest(pairs: &[(&Desired, ScheduleId)]) -> String {
     let mut lines: Vec<String> = pairs
         .iter()
@@ -132,7 +133,7 @@ fn digest(pairs: &[(&Desired, ScheduleId)]) -> String {
     hex::encode(Sha256::digest(lines.join("\n").as_bytes()))
 }
 
-/// How things are.
+/// The state of an adoption, from the two schedules in Temporal.
 async fn look(
     remote: &Remote,
     args: &AdoptArgs,
@@ -237,7 +238,7 @@ async fn look(
     Ok(item)
 }
 
-/// Another project's workers would make its schedules anew.
+/// Refuses adoptions from a project with live workers: they would create its schedules again.
 async fn refuse_owned_by_live_projects(
     remote: &Remote,
     args: &AdoptArgs,
@@ -262,7 +263,7 @@ async fn refuse_owned_by_live_projects(
     Ok(())
 }
 
-/// Asks for what is left to do, and waits until it is done.
+/// Asks for the adoptions that are not done, and waits until they are.
 async fn adopt(remote: &Remote, args: &AdoptArgs, outcome: &mut Outcome) -> anyhow::Result<()> {
     let left = |item: &Item| matches!(item.state, State::Ready | State::Begun);
     if outcome.adoptions.iter().any(left) {

@@ -1,4 +1,4 @@
-//! What adopting would do or did, and how it is told.
+//! The result of `almanac adopt`, before or after it is applied, and its text.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::console::Page;
 use crate::failure::Failure;
 
-/// What is to be done, or was.
+/// The adoptions of a command, planned or done.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome {
     pub digest: String,
@@ -19,22 +19,22 @@ pub(super) struct Outcome {
     pub adoptions: Vec<Item>,
 }
 
-/// One definition that takes over.
+/// An adoption by a single definition.
 #[derive(Debug, Serialize)]
 pub(super) struct Item {
     pub id: DefinitionId,
     pub schedule: ScheduleId,
     pub from: ScheduleId,
     pub state: State,
-    /// Why it cannot be, or was not.
+    /// Reason why the adoption is refused or has failed.
     pub error: Option<Failure>,
-    /// Ours exists.
+    /// `true` if the definition's own schedule exists.
     pub exists: bool,
-    /// The live state that ours takes over.
+    /// The live state of the unmanaged schedule, which the managed schedule takes over.
     pub live: Option<LiveState>,
-    /// Where the definition says something else than the other schedule.
+    /// Fields in which the definition differs from the other schedule, with both values.
     pub differences: BTreeMap<Field, [Value; 2]>,
-    /// The next moment at which neither runs.
+    /// The next time at which neither schedule starts a run.
     pub quiet: Option<Timestamp>,
     #[serde(skip)]
     pub jitter: bool,
@@ -45,15 +45,15 @@ pub(super) struct Item {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
-    /// It can be done.
+    /// The adoption can be done.
     Ready,
-    /// It was begun before, and goes on.
+    /// The adoption was begun before and has not ended.
     Begun,
-    /// It is done.
+    /// The adoption is done.
     Adopted,
-    /// It cannot be done.
+    /// The adoption cannot be done.
     Refused,
-    /// One of the two schedules cannot be described; the others go on.
+    /// A schedule of the two cannot be described. The other adoptions continue.
     Unreadable,
 }
 
@@ -66,13 +66,13 @@ pub(super) struct LiveState {
 }
 
 impl Item {
-    /// Leaves it as it is, since it cannot be looked at.
+    /// Marks the adoption as unreadable, since a schedule cannot be described.
     pub(super) fn leave(&mut self, why: String) {
         self.state = State::Unreadable;
         self.error = Some(why.into());
     }
 
-    /// The first reason is the one that is told.
+    /// Refuses the adoption, unless it has an error already. The first reason is kept.
     pub(super) fn refuse(&mut self, why: impl Into<Failure>) {
         if self.error.is_none() {
             self.state = State::Refused;
@@ -81,7 +81,7 @@ impl Item {
     }
 }
 
-/// The outcome for people; how to confirm it, where it was not.
+/// The result for people, with the command that confirms it if that is missing.
 pub(super) fn text(outcome: &Outcome, confirmed: bool) -> Page {
     let mut page = Page::default();
     for item in &outcome.adoptions {

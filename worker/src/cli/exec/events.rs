@@ -1,4 +1,4 @@
-//! The events of a run without a server: lines of a file.
+//! The events of a run without a server, read from the lines of a file.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -7,12 +7,12 @@ use almanac_steps::event::cloud_event;
 use anyhow::Context as _;
 use serde_json::Value;
 
-/// Events that are still to come, in their order.
+/// Events that have not been delivered, in order.
 #[derive(Debug, Default)]
 pub(super) struct Events(VecDeque<Value>);
 
 impl Events {
-    /// Those of a file, `-` for standard input; none where no file is named.
+    /// The events of a file, or of standard input for `-`. Without a file there are no events.
     pub(super) fn open(file: Option<&Path>) -> anyhow::Result<Self> {
         let Some(file) = file else {
             return Ok(Self::default());
@@ -39,7 +39,7 @@ impl Events {
         Ok(Self(events))
     }
 
-    /// The next.
+    /// Removes and returns the next event.
     pub(super) fn next(&mut self) -> Option<Value> {
         self.0.pop_front()
     }

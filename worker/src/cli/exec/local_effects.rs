@@ -1,5 +1,5 @@
-//! Effects of a run without a server: each is a task of this process, by the
-//! code that the worker's activities have.
+//! Effects of a run without a server. Each is a task of this process, with the code of the
+//! worker's activities.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::console;
 
-/// The limit of a call for which the task states none, as on a worker.
+/// Maximum time of a call for which the task states no limit, as on a worker.
 const CALL_WITHIN: Duration = Duration::from_mins(5);
 
-/// What an effect came to.
+/// Result of an effect.
 pub(super) type Done = (EffectId, Result<Value, Fault>);
 
-/// The effects of a run that are under way.
+/// The effects of a run that have not ended.
 pub(super) struct LocalEffects {
     steps: Arc<Steps>,
-    /// The definition whose steps these are.
+    /// The definition that has these steps.
     definition: DefinitionId,
     under_way: BTreeMap<EffectId, CancellationToken>,
     tasks: JoinSet<Done>,
@@ -40,8 +40,8 @@ impl LocalEffects {
         }
     }
 
-    /// Starts an effect, with the limits of its task. Events reach the machine
-    /// without one.
+    /// Starts an effect, with the limits of its task. The machine gets events without an
+    /// effect.
     pub(super) fn start(&mut self, id: EffectId, effect: Effect, options: &Temporal) {
         if matches!(effect, Effect::Listen { .. }) {
             return;
@@ -67,14 +67,14 @@ impl LocalEffects {
         });
     }
 
-    /// Gives up an effect; its result no longer counts.
+    /// Cancels an effect. Its result is ignored.
     pub(super) fn cancel(&mut self, id: EffectId) {
         if let Some(stop) = self.under_way.remove(&id) {
             stop.cancel();
         }
     }
 
-    /// The result that comes next; none when nothing is under way.
+    /// Waits for the next result; `None` if no effect is running.
     pub(super) async fn next(&mut self) -> Option<Done> {
         while let Some(ended) = self.tasks.join_next().await {
             if let Some(done) = self.wanted(ended) {
@@ -84,7 +84,7 @@ impl LocalEffects {
         None
     }
 
-    /// A result that is there already.
+    /// A result that has arrived already.
     pub(super) fn ready(&mut self) -> Option<Done> {
         while let Some(ended) = self.tasks.try_join_next() {
             if let Some(done) = self.wanted(ended) {
@@ -94,9 +94,9 @@ impl LocalEffects {
         None
     }
 
-    /// A result, unless it was given up.
+    /// The result of an effect, unless the effect was canceled.
     fn wanted(&mut self, ended: Result<Done, JoinError>) -> Option<Done> {
-        // One that panicked has no result: its run would wait for ever.
+        // An effect that panicked has no result: its run would wait for ever.
         let (id, result) = match ended {
             Ok(done) => done,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -104,7 +104,7 @@ impl LocalEffects {
         self.under_way.remove(&id).is_some().then_some((id, result))
     }
 
-    /// Gives up all of them, and waits until what they began is gone.
+    /// Cancels all effects, and waits until the processes that they started have ended.
     pub(super) async fn stop(&mut self) {
         for stop in self.under_way.values() {
             stop.cancel();
@@ -128,7 +128,7 @@ async fn perform(
             }
             Effect::Http(request) => steps.http(&request, within).await,
             Effect::OpenApi(request) => steps.openapi(&request, within, 1).await,
-            // It ends what it began before it ends itself.
+            // A command ends its processes before the effect ends.
             Effect::Shell(request) => {
                 let run = steps.shell(request, Some(definition), within, stop.cancelled());
                 return run.await.map_err(|error| *error.fault);
@@ -140,7 +140,7 @@ async fn perform(
                 }
                 steps.emit(&event, within).await
             }
-            // Refused before the run begins.
+            // A run with such an effect is refused before it begins.
             Effect::Activity(_) | Effect::Workflow(_) | Effect::Listen { .. } => {
                 let fault = Standard::Configuration.fault("cannot be run without a server");
                 return Err(fault);

@@ -1,6 +1,7 @@
-//! `almanac exec`: a run of steps here, without a server, by the interpreter
-//! that runs them on Temporal, and with the same code for what they call. Each
-//! task is told on standard error, and the output is printed.
+//! `almanac exec`: runs steps on this machine, without a server.
+//!
+//! The interpreter and the code of the calls are the same as on a worker. Each task is reported
+//! on standard error, and the output is printed.
 
 mod events;
 mod local_effects;
@@ -24,7 +25,7 @@ use crate::console;
 use crate::failure::Failure;
 use crate::process::Signals;
 
-/// How much of a task's output is shown, in characters.
+/// Maximum number of characters of a task's output that are shown.
 const SHOWN: usize = 200;
 
 pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
@@ -59,7 +60,7 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
             effects.stop().await;
             steps.end_unawaited().await;
         };
-        // Told a second time, it does not wait until they have.
+        // A second signal ends the process without waiting for the rest.
         tokio::select! {
             () = end => {}
             _ = signals.next() => {}
@@ -69,7 +70,7 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
     ended.map_err(|signal| anyhow::anyhow!("ended by {signal}"))?
 }
 
-/// Prints what a run came to.
+/// Prints the result of a run.
 fn show(ended: Result<Value, Fault>) -> anyhow::Result<ExitCode> {
     match ended {
         Ok(output) => super::print_json(&output),
@@ -81,8 +82,8 @@ fn show(ended: Result<Value, Fault>) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Gives up what is under way still, and waits for the commands that no step
-/// waited for: on a worker they would go on.
+/// Cancels the effects that are still running, and waits for the commands that no step waited
+/// for. On a worker such commands would continue.
 async fn rest(effects: &mut LocalEffects, steps: &Steps) {
     effects.stop().await;
     match steps.unawaited() {
@@ -104,7 +105,7 @@ fn chosen(args: &ExecArgs) -> anyhow::Result<(Definition, Flow, Value)> {
     if let Some(id) = &args.id {
         all.retain(|definition| definition.id == *id);
     }
-    // Each document stands or falls alone, and this is one that stands.
+    // The documents are independent: this one is valid, whatever is wrong with the others.
     if args.id.is_none() || all.is_empty() {
         Failure::of_findings(&errors).map_or(Ok(()), Err)?;
     }
@@ -161,7 +162,7 @@ fn outside(flow: &Flow) -> Vec<String> {
         .collect()
 }
 
-/// Does what the machine says until it has ended.
+/// Does the machine's effects until the run has ended.
 async fn interpret(
     mut machine: Machine,
     effects: &mut LocalEffects,
@@ -187,14 +188,14 @@ async fn interpret(
         match turn.status {
             Status::Completed(output) => return Ok(output),
             Status::Faulted(fault) => return Err(fault),
-            // Limits pass and calls answer meanwhile.
+            // Other tasks run meanwhile: time limits pass, and calls end.
             Status::Yielded => {
                 tokio::task::yield_now().await;
                 while let Some((id, result)) = effects.ready() {
                     machine.complete(id, result);
                 }
             }
-            // Events come as soon as somebody listens.
+            // An event is delivered as soon as a task listens.
             Status::Waiting | Status::Held
                 if machine.listens()
                     && let Some(event) = events.next() =>
@@ -218,7 +219,8 @@ async fn interpret(
     }
 }
 
-/// Nothing is under way, and no event comes.
+/// The error of a run that waits for an event while no effect is running and no more events
+/// come.
 fn deaf(machine: &Machine) -> Fault {
     let detail = "the run waits for an event, and no more come; hint: --events FILE gives it some";
     let fault = Standard::Runtime.fault(detail);
@@ -228,7 +230,7 @@ fn deaf(machine: &Machine) -> Fault {
     }
 }
 
-/// One line for what was done.
+/// Prints a line about an entry of the run's log.
 fn tell(began: Timestamp, entry: &Entry) {
     let seconds = Timestamp::now().duration_since(began).as_secs_f64();
     console::eprint(&format!("{seconds:8.3}s  {}", line(entry)));

@@ -1,10 +1,9 @@
-//! Lists the folders of definitions: which files there are, and what each is.
+//! Lists the files in the folders of definitions, with their kinds and metadata.
 //!
-//! Always holds: nothing is opened but folders, so a FIFO or a device cannot
-//! stop a listing; no file outside its folder is named as readable, and no
-//! folder outside is entered, whatever is swapped for a link meanwhile; a folder
-//! is entered once, however many links lead to it. Reading the files is left
-//! to [`super::read`], what they mean to [`super::load`].
+//! Always holds: only folders are opened, so a FIFO or a device cannot stop a listing. No file
+//! outside its folder is listed as readable, and no folder outside is entered, even if a name
+//! is replaced by a link meanwhile. A folder is entered once, even if many links lead to it.
+//! Reading the files is left to [`super::read`], and their meaning to [`super::load`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -21,24 +20,24 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat
 
 use super::read::{Refusal, plain};
 
-/// The most files of definitions that are listed: one document each at least.
+/// Maximum number of files that are listed: each holds at least one document.
 pub(super) const FILES_LIMIT: usize = 50_000;
 
-/// The most files that are reported for their names.
+/// Maximum number of files that are reported for their names.
 const MISNAMED_LIMIT: usize = 1000;
 
-/// Which file or folder something is, whatever its name.
+/// Identity of a file or folder, independent of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
     device: u64,
     inode: u64,
 }
 
-/// Seconds and nanoseconds since the epoch.
+/// Seconds and nanoseconds since the Unix epoch.
 type Moment = (i64, i64);
 
-/// What tells two states of a file or folder apart without reading it. The
-/// change time cannot be set back, unlike the modification time.
+/// Metadata that tell two states of a file or folder apart without reading it. The change time
+/// cannot be set back, unlike the modification time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Signature {
     identity: Identity,
@@ -47,86 +46,86 @@ pub(super) struct Signature {
     modified: Moment,
 }
 
-/// What stands under a name that could hold definitions.
+/// A name that could hold definitions, as a listing found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// A file, and where it is.
+    /// A file, with its metadata and its place.
     File(Signature, Place),
-    /// Something that is not read.
+    /// A file that is refused.
     Refused(Refusal),
 }
 
-/// Where a listed file is, free of links.
+/// Place of a listed file, free of links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In this folder, under its own name.
+    /// The file lies in this folder, under its own name.
     Folder(Arc<Path>),
-    /// Where a link leads.
+    /// The name is a link to this path.
     Linked(PathBuf),
 }
 
-/// Why the view of a folder is incomplete.
+/// Reason why the view of a folder is incomplete.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ScanGap {
-    /// There is nothing under its name.
+    /// The folder does not exist.
     #[error("is missing")]
     Missing,
-    /// It is a file or something else.
+    /// The path is a file or something else that is no folder.
     #[error("is not a folder")]
     NotAFolder,
-    /// It cannot be listed.
+    /// The folder cannot be listed.
     #[error("cannot be listed: {0}")]
     Unreadable(String),
-    /// Something in it cannot be listed.
+    /// A part of the folder cannot be listed.
     #[error("cannot be listed fully: `{path}`: {error}")]
     Partial {
-        /// What, relative to the folder.
+        /// Path of the part, relative to the folder.
         path: String,
-        /// Why.
+        /// The error of the attempt.
         error: String,
     },
-    /// There are more files than are listed.
+    /// There are more files than [`FILES_LIMIT`].
     #[error("holds more than {FILES_LIMIT} files of definitions")]
     TooManyFiles,
-    /// It changed during every attempt to read it.
+    /// The folder changed during every attempt to read it.
     #[error("kept changing while it was read")]
     Unsettled,
-    /// It is another folder than before, or was gone, and has not been seen
-    /// twice with the same contents.
+    /// The folder is not the same one as before, or did not exist for a time, and has not been
+    /// seen twice with the same contents.
     #[error("was replaced, and has not been seen twice with the same contents")]
     Replaced,
 }
 
-/// One folder's contents.
+/// Contents of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Listing {
-    /// Which folder it is; `None` when there is none.
+    /// Identity of the folder; `None` if there is none.
     pub(super) identity: Option<Identity>,
-    /// Why the listing is not the whole truth.
+    /// Reason why the listing is incomplete.
     pub(super) hole: Option<ScanGap>,
-    /// With their paths relative to the folder, in the order of these; as
+    /// Entries by their paths relative to the folder, in that order. The paths are kept as
     /// text, since paths compare slowly.
     pub(super) entries: Vec<(OsString, Entry)>,
-    /// Files that are not read for the letters of their ending alone, such as
-    /// `a.YAML`; relative to the folder, in order.
+    /// Files that are not read only because of the case of their ending, such as `a.YAML`. The
+    /// paths are relative to the folder, in order.
     pub(super) misnamed: Vec<PathBuf>,
     folders: Folders,
 }
 
-/// Every folder that a listing entered, and its state before it was.
+/// Every folder that a listing entered, with its state before that.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Folders(Vec<(PathBuf, Signature)>);
 
 impl Folders {
-    /// Returns `true` if none of them has changed since, as far as a glance at
-    /// each tells: entries made, removed or renamed change their folder.
+    /// Returns `true` if the metadata of no folder have changed since. They change when an
+    /// entry is created, removed or renamed.
     pub(super) fn hold_at_a_glance(&self) -> bool {
         self.0.iter().all(|(path, before)| before.holds(path))
     }
 }
 
-/// Lists every folder given. A folder that lies in another is listed once,
-/// under the first of the two.
+/// Lists every folder given. A folder that lies in another one is listed once, under the first
+/// of the two.
 pub(super) fn list(roots: &[PathBuf]) -> Vec<Listing> {
     let mut entered = BTreeSet::new();
     roots
@@ -135,7 +134,7 @@ pub(super) fn list(roots: &[PathBuf]) -> Vec<Listing> {
         .collect()
 }
 
-/// Which folder `path` leads to.
+/// Identity of the folder that `path` leads to.
 pub(super) fn identity(path: &Path) -> Option<Identity> {
     fs::metadata(path).ok().map(|m| Signature::of(&m).identity)
 }
@@ -146,7 +145,7 @@ impl Listing {
         self.folders.clone()
     }
 
-    /// Whether `other` shows the same files, in the same state.
+    /// Returns `true` if `other` shows the same files in the same state.
     pub(super) fn same_contents(&self, other: &Self) -> bool {
         self.identity == other.identity
             && self.hole == other.hole
@@ -156,7 +155,7 @@ impl Listing {
 }
 
 impl Place {
-    /// The path of the file that is listed as `path`.
+    /// Path of the file that is listed as `path`.
     pub(super) fn of(&self, path: &OsStr) -> PathBuf {
         match self {
             Self::Folder(folder) => folder.join(Path::new(path).file_name().unwrap_or(path)),
@@ -166,7 +165,7 @@ impl Place {
 }
 
 impl Signature {
-    /// The state that `metadata` shows.
+    /// The state in `metadata`.
     pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             identity: Identity {
@@ -179,12 +178,12 @@ impl Signature {
         }
     }
 
-    /// Returns `true` if what stands under `path` is in this state.
+    /// Returns `true` if the file or folder at `path` is in this state.
     pub(super) fn holds(&self, path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|now| Self::of(&now) == *self)
     }
 
-    /// The same state, as it is asked of an open folder.
+    /// The state in the result of `fstat` on an open folder.
     fn of_stat(stat: &Stat) -> Self {
         // The types of the fields differ between systems.
         fn wide<T: TryInto<u64>>(number: T) -> u64 {
@@ -204,7 +203,7 @@ impl Signature {
         }
     }
 
-    /// When it last changed in any way.
+    /// Time of the last change of any kind.
     pub(super) fn changed(&self) -> SystemTime {
         let (seconds, nanoseconds) = self.changed;
         let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
@@ -214,7 +213,7 @@ impl Signature {
 }
 
 impl ScanGap {
-    /// A stable text for the revision: without the system's words.
+    /// A stable text for the revision, without the operating system's wording.
     pub(super) fn tag(&self) -> String {
         match self {
             Self::Missing => "missing".into(),
@@ -257,8 +256,8 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
         }
     };
 
-    // Folders under their own names go first, so that a link to one of them
-    // adds nothing, whatever it is called.
+    // Folders under their own names are listed first, so that a link to one of them adds
+    // nothing under another name.
     let mut folders = vec![(PathBuf::new(), top.path.clone())];
     let mut linked = BTreeMap::new();
     'folders: while let Some((relative, real)) = folders.pop().or_else(|| linked.pop_first()) {
@@ -271,9 +270,9 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
                 listing.folders.0.push((real, before));
                 (Folder { path, open }, found)
             }
-            // A folder that has just gone, or is a link now, is as good as never
-            // listed, but for the topmost: its absence is no emptiness. The
-            // folder that held it has changed, so there will be another look.
+            // A folder that has just been removed or replaced by a link counts as never listed.
+            // This does not hold for the topmost one: its absence does not mean that it is
+            // empty. The folder that held it has changed, so the folders are listed again.
             Err(error)
                 if (vanished(&error) || is_no_folder(&error)) && relative != Path::new("") =>
             {
@@ -322,7 +321,7 @@ fn list_root(root: &Path, entered: &mut BTreeSet<Identity>) -> Listing {
             }
         }
     }
-    // A folder is entered once, so no path comes twice.
+    // A folder is entered once, so no path occurs twice.
     listing.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     listing.misnamed.sort_unstable();
     listing
@@ -342,7 +341,7 @@ impl Listing {
     }
 }
 
-/// The topmost folder.
+/// The topmost folder of a listing.
 struct Top {
     path: PathBuf,
     folder: OwnedFd,
@@ -354,7 +353,7 @@ struct Folder {
     open: OwnedFd,
 }
 
-/// What a look at something tells.
+/// Kind and metadata of a path.
 struct PathState {
     signature: Signature,
     kind: FileType,
@@ -368,7 +367,7 @@ impl PathState {
         }
     }
 
-    /// A look at a name in an open folder; a link is seen itself.
+    /// The state of a name in an open folder. A link is not followed.
     fn at(folder: impl AsFd, name: &OsStr) -> io::Result<Self> {
         let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(Self::of(&stat))
@@ -376,8 +375,8 @@ impl PathState {
 }
 
 impl Top {
-    /// Opens a folder by a path that is free of links. One that has one now is
-    /// not followed: the error is that of [`is_no_folder`].
+    /// Opens a folder by a path that is free of links. If the path has a link now, the link is
+    /// not followed, and the error is that of [`is_no_folder`].
     fn open(&self, real: &Path) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let outside = |_| io::Error::from(io::ErrorKind::NotFound);
@@ -392,7 +391,7 @@ impl Top {
         Ok(folder)
     }
 
-    /// A folder's state, and its entries as they are read afterwards.
+    /// The state of a folder, and its entries, which are read after the state.
     fn enter(&self, real: &Path) -> io::Result<(Signature, OwnedFd, Dir)> {
         let folder = self.open(real)?;
         let before = Signature::of_stat(&fstat(&folder)?);
@@ -400,7 +399,7 @@ impl Top {
         Ok((before, folder, entries))
     }
 
-    /// What stands at a path that is free of links.
+    /// The state of a path that is free of links.
     fn look(&self, real: &Path) -> io::Result<PathState> {
         match (real.parent(), real.file_name()) {
             (Some(parent), Some(name)) if real != self.path => {
@@ -413,7 +412,7 @@ impl Top {
 
 enum Found {
     Nothing,
-    /// A file of definitions but for the letters of its ending.
+    /// The name is that of a file of definitions except for the case of its ending.
     Misnamed,
     Folder(PathBuf),
     LinkedFolder(PathBuf),
@@ -422,7 +421,7 @@ enum Found {
 
 fn classify(top: &Top, folder: &Folder, name: &OsStr, file_type: FileType) -> io::Result<Found> {
     let refused = |refusal| Ok(Found::Entry(Entry::Refused(refusal)));
-    // Some file systems do not say it along with the name.
+    // Some file systems do not give the type together with the name.
     let file_type = match file_type {
         FileType::Unknown => match PathState::at(&folder.open, name) {
             Ok(seen) => seen.kind,
@@ -447,7 +446,7 @@ fn classify(top: &Top, folder: &Folder, name: &OsStr, file_type: FileType) -> io
                 drop(error);
                 return Ok(Found::Nothing);
             }
-            // What it led to is not known: perhaps a whole folder.
+            // The target of the link is not known: perhaps it was a whole folder.
             Err(error) => return refused(Refusal::BrokenLink(plain(&error))),
         }
     } else {
@@ -465,7 +464,7 @@ fn classify(top: &Top, folder: &Folder, name: &OsStr, file_type: FileType) -> io
     }
     let seen = match &linked {
         Some(real) => top.look(real),
-        // Asked of the open folder: no path is walked for each file.
+        // The open folder is asked, so that the path is not resolved again for each file.
         None => PathState::at(&folder.open, name),
     };
     let seen = match seen {
@@ -500,8 +499,8 @@ fn classify(top: &Top, folder: &Folder, name: &OsStr, file_type: FileType) -> io
     Ok(Found::Entry(Entry::File(seen.signature, place)))
 }
 
-/// Whether a file or folder of this name is passed over: what editors and
-/// version control leave, and the inner folders of a Kubernetes volume.
+/// Returns `true` if a file or folder of this name is skipped: files of editors and version
+/// control, and the inner folders of a Kubernetes volume.
 fn is_skipped(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(b".")
@@ -515,7 +514,7 @@ fn is_definitions(name: &OsStr) -> bool {
     name.ends_with(b".yaml") || name.ends_with(b".yml")
 }
 
-/// Whether a name ends as those of definitions do, but for the letters' case.
+/// Returns `true` if a name ends as those of definitions do, except for the case.
 fn is_misnamed(name: &OsStr) -> bool {
     let ending = Path::new(name).extension();
     !is_definitions(name)
@@ -537,7 +536,8 @@ fn vanished(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
 
-/// Whether a folder could not be opened since it is none: a link, perhaps.
+/// Returns `true` if the error of opening a folder means that the path is no folder. It may be
+/// a link.
 fn is_no_folder(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP))
 }

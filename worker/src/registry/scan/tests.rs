@@ -1,4 +1,4 @@
-//! What is entered while folders change, and which names are reported.
+//! The folders that a listing enters while they change, and the names that it reports.
 
 use std::os::unix::fs::symlink;
 

@@ -1,4 +1,4 @@
-//! Which files are read, and what is said of those that are not.
+//! The files that are read, and the reports about files that are not.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixListener;

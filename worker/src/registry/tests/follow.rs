@@ -1,4 +1,4 @@
-//! The watcher: every way in which files change, seen by its event or without.
+//! The watcher notices every kind of file change, with or without an event.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What is kept when documents, files or folders fail or go away.
+//! The definitions that are kept when documents, files or folders fail or go away.
 
 use std::fs;
 

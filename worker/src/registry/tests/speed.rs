@@ -1,4 +1,4 @@
-//! Many files: bounds that only a mistake exceeds.
+//! Time limits for many files, so wide that only a mistake exceeds them.
 
 use std::time::Instant;
 

@@ -1,6 +1,7 @@
-//! The workflow without Temporal: what it is told goes in, what it does next comes out.
+//! The decisions of the reconcile workflow, without Temporal: events go in, and the next action
+//! comes out.
 //!
-//! Time is what the caller last said with [`Coordinator::tick`].
+//! The time is the one that the caller last gave with [`Coordinator::tick`].
 
 mod adoptions;
 mod attempts;
@@ -25,64 +26,65 @@ use super::current_revision::{self, RevisionChange};
 use super::pass_queue::{self, PassRequest};
 use super::{pass_outcome, state_limits};
 
-/// What to do next.
+/// The next action of the workflow.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Next {
-    /// Nothing, until then or until [`Coordinator::news`] grows.
+    /// Wait until this time, or until [`Coordinator::news`] grows.
     Wait(Option<Timestamp>),
-    /// Ask these workers which revision they hold, with this input.
+    /// Ask these workers, with this input, for the revision that they hold.
     Probe(Vec<WorkerId>, Box<PassInput>),
     /// Let this worker do this pass.
     Run(WorkerId, Box<PassInput>),
 }
 
-/// How the attempt at a pass ended.
+/// Result of an attempt at a pass.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Attempt {
-    /// The pass ran.
+    /// The worker did the pass.
     Done(Box<PassDone>),
     /// The worker holds another revision.
     Refused(Revision, Option<Vec<Announcement>>),
-    /// The worker did not start it in time.
+    /// The worker did not start the pass in time.
     NotStarted,
-    /// It failed.
+    /// The attempt failed with this error.
     Failed(String),
 }
 
-/// The decisions of the reconcile workflow.
+/// The state of the reconcile workflow, with the rules that decide its next action.
 #[derive(Debug, Clone)]
 pub(super) struct Coordinator {
     state: State,
     now: Timestamp,
-    /// The pass that runs, and where.
+    /// The pass that is running, with its worker.
     running: Option<(WorkerId, PendingPass)>,
-    /// Attempts in a row that did not end well.
+    /// Number of attempts in a row that did not end well.
     failed_attempts: u32,
-    /// After a failure: when to try again, and `news` as it was.
+    /// After a failure: the time of the next attempt, and the value of `news` at the failure.
     retry: Option<(Timestamp, u64)>,
-    /// Workers that hold another revision have been asked for this pass.
+    /// `true` if the workers that hold another revision have been asked for this pass.
     probed: bool,
-    /// Grows with everything that may change what is to be done.
+    /// A counter that grows with everything that may change the next action.
     news: u64,
-    /// Overrides whose end was asked for, with that end: once in a run, since
-    /// a schedule that cannot be written would be tried for ever.
+    /// Expired overrides whose end was asked for, with the time of that end. Each is asked for
+    /// once per workflow run, since otherwise a schedule that cannot be written would be tried
+    /// for ever.
     expired: BTreeMap<DefinitionId, Timestamp>,
-    /// The definitions of which a run that operators asked for goes on.
+    /// Definitions with a run, asked for by an operator, that has not ended.
     active: BTreeSet<DefinitionId>,
-    /// Workers are asked before their announcements count.
+    /// `true` if workers are asked before their announcements count.
     asks: bool,
-    /// Grows with each worker that answered a question, or did not.
+    /// A counter that grows with each worker that answered a question, or did not.
     answers: u64,
-    /// The workers that are being asked, with the announcements that led to it.
+    /// Workers that are being asked, with the announcements that caused the questions.
     asking: BTreeMap<WorkerId, Option<Announcement>>,
-    /// The workers that were silent for too long, and are to be asked.
+    /// Workers that have been silent for too long and are to be asked.
     overdue: BTreeSet<WorkerId>,
     /// The announcement that the running pass proves.
     hint: Option<Announcement>,
 }
 
 impl Coordinator {
-    /// Goes on with a state from whomever.
+    /// Continues with a state, which may come from any source.
     pub(super) fn new(mut state: State, now: Timestamp) -> Self {
         state_limits::state(&mut state, now);
         Self {
@@ -103,7 +105,7 @@ impl Coordinator {
         }
     }
 
-    /// Says what time it is.
+    /// Sets the time. Earlier times than the present one are ignored.
     pub(super) fn tick(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
     }
@@ -113,22 +115,22 @@ impl Coordinator {
         current_revision::pick(&self.state)
     }
 
-    /// Whether a pass runs.
+    /// Returns `true` if a pass is running.
     pub(super) fn passes(&self) -> bool {
         self.running.is_some()
     }
 
-    /// The time as last said.
+    /// The time that was last set.
     pub(super) fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// Grows with everything that may change what [`Self::next`] answers.
+    /// A counter that grows with everything that may change the result of [`Self::next`].
     pub(super) fn news(&self) -> u64 {
         self.news.saturating_add(self.answers)
     }
 
-    /// The state to carry on.
+    /// The state for continue-as-new.
     pub(super) fn carried(&self) -> State {
         let mut state = self.state.clone();
         if let Some((_, pass)) = &self.running {
@@ -142,7 +144,7 @@ impl Coordinator {
         state
     }
 
-    /// A worker spoke.
+    /// Handles an announcement of a worker.
     pub(super) fn announce(&mut self, said: &Announcement) {
         let differed = self.differ();
         let effect = self.take_in(said);
@@ -162,14 +164,14 @@ impl Coordinator {
                 self.ask(PassRequest::full(Trigger::Start));
             }
             (RevisionChange::Stayed, _) if differed && !self.differ() => {
-                // Removals waited for this.
+                // Removals waited until all workers hold the same revision.
                 self.ask(PassRequest::full(Trigger::Change));
             }
             (RevisionChange::Stayed, _) => {}
         }
     }
 
-    /// Takes in what a worker says of itself.
+    /// Records the facts of an announcement.
     fn take_in(&mut self, said: &Announcement) -> RevisionChange {
         let effect = current_revision::take_announcement(&mut self.state, said, self.now);
         self.news += 1;
@@ -177,7 +179,8 @@ impl Coordinator {
         effect
     }
 
-    /// Every replica tells of the same edit: it counts where it became current.
+    /// Adds the changes of an announcement to the counts. Every worker announces the same edit,
+    /// so it counts only where the revision became current.
     fn gather(&mut self, said: &Announcement, effect: RevisionChange) {
         let alone = self.state.workers.len() == 1;
         let current = self.state.revision.as_ref() == Some(&said.revision);
@@ -190,17 +193,17 @@ impl Coordinator {
         }
     }
 
-    /// The signal `reconcile`.
+    /// Handles the signal `reconcile`.
     pub(super) fn reconcile(&mut self) {
         self.ask(PassRequest::full(Trigger::Signal));
     }
 
-    /// A signal that says nothing.
+    /// Counts a signal whose input could not be read.
     pub(super) fn ignore(&mut self) {
         self.state.ignored_signals = self.state.ignored_signals.saturating_add(1);
     }
 
-    /// Whether the update `sync` can be taken.
+    /// Validates the update `sync`.
     pub(super) fn admits(&self, request: &SyncRequest) -> Result<(), String> {
         request.check()?;
         self.admits_once::<SyncAnswer>(&request.request_id, |machine| {
@@ -209,7 +212,7 @@ impl Coordinator {
         })
     }
 
-    /// The update `sync`.
+    /// Handles the update `sync`.
     pub(super) fn sync(&mut self, request: &SyncRequest) -> Result<SyncAnswer, String> {
         self.once(&request.request_id, |machine| {
             let pass = machine.ask(sync_ask(request));
@@ -222,7 +225,8 @@ impl Coordinator {
         pass_queue::ask(&mut self.state, ask)
     }
 
-    /// Another revision became current, and what differs is not known.
+    /// Asks for a full pass after another revision became current, since the differences are
+    /// not known.
     fn moved(&mut self, trigger: Trigger) {
         pass_queue::widen(&mut self.state);
         self.ask(PassRequest::full(trigger));
@@ -232,7 +236,7 @@ impl Coordinator {
         current_revision::differ(&self.state)
     }
 
-    /// What to do next. A pass that is handed out here is handed back to [`Self::ended`].
+    /// The next action. The result of a pass that is started here is passed to [`Self::ended`].
     pub(super) fn next(&mut self) -> Next {
         if self.state.suspended.is_some() || self.state.workers.is_empty() {
             let interval = current_revision::options(&self.state).reconcile_interval;
@@ -283,7 +287,8 @@ impl Coordinator {
         Next::Run(worker, Box::new(input))
     }
 
-    /// When the next full pass is due by the interval; `None`: there was none yet.
+    /// Time at which the next full pass is due by the interval; `None` if there was no full
+    /// pass yet.
     fn due(&self, interval: Duration) -> Option<Timestamp> {
         let interval = SignedDuration::try_from(interval).unwrap_or(SignedDuration::from_hours(1));
         self.state
@@ -374,7 +379,7 @@ fn sync_ask(request: &SyncRequest) -> PassRequest {
     }
 }
 
-/// The input by which a worker is asked which revision it holds.
+/// The input by which a worker is asked for the revision that it holds.
 fn probe(revision: Revision) -> PassInput {
     PassInput {
         pass: 0,

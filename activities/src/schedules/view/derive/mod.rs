@@ -1,4 +1,4 @@
-//! From what was observed of a schedule to its view. Pure.
+//! Derives the view of a schedule from what was observed of it. Pure.
 
 use std::collections::BTreeSet;
 
@@ -12,28 +12,29 @@ use almanac_times::{Spec, compile_cron};
 use super::{LastRun, PausedBy, ScheduleState, ScheduleView, ViewContext};
 use crate::schedules::{ListEntry, Missed, Overdue};
 
-/// What was observed of one schedule.
+/// The observations of one schedule.
 pub(super) struct Observed {
     /// The definition that it belongs to, or would belong to if it were managed.
     pub(super) definition: DefinitionId,
-    /// What the list shows.
+    /// The schedule's entry in the list.
     pub(super) entry: ListEntry,
-    /// What a description shows. `None` in a list, and of an unmanaged schedule.
+    /// The schedule's description. `None` in a list, and for an unmanaged
+    /// schedule.
     pub(super) described: Option<Description>,
-    /// Whether a run was due and has not started.
+    /// The result of the check for a run that was due and has not started.
     pub(super) overdue: Overdue,
-    /// The drift that passes found, where there is no description.
+    /// The drift that passes found, if there is no description.
     pub(super) drift: Option<BTreeSet<Field>>,
 }
 
 /// The override in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InForce<'a> {
-    /// Whether there is one is not known.
+    /// The override is not known, nor if there is one.
     Unknown,
-    /// There is none.
+    /// No override is in force.
     None,
-    /// It is this.
+    /// This override is in force.
     Override(&'a Override),
 }
 
@@ -52,7 +53,7 @@ impl<'a> From<Option<&'a Override>> for InForce<'a> {
     }
 }
 
-/// What a description shows.
+/// The facts from a description.
 pub(super) struct Description {
     pub(super) live: Live,
     pub(super) missed: Missed,
@@ -76,7 +77,7 @@ struct Conditions {
 }
 
 impl Conditions {
-    /// Takes in whether a state applies; `None`: that is not known.
+    /// Records a state that applies or does not. `None` if that is not known.
     fn check(&mut self, state: ScheduleState, applies: Option<bool>) {
         match applies {
             Some(true) => self.apply.insert(state),
@@ -91,7 +92,7 @@ impl Conditions {
     }
 }
 
-/// The view of what was observed.
+/// The view of the observations of one schedule.
 pub(super) fn view(observed: Observed, context: ViewContext<'_>) -> ScheduleView {
     let (id, entry) = (&observed.definition, &observed.entry);
     let files = context.files;
@@ -169,8 +170,8 @@ pub(super) fn view(observed: Observed, context: ViewContext<'_>) -> ScheduleView
     }
 }
 
-/// The override in force. The memo was written together with the change, so it
-/// counts where it can be read.
+/// The override in force. The memo counts if it can be read, because it was
+/// written together with the change.
 fn in_force<'a>(observed: &'a Observed, note: Note<'_>, context: ViewContext<'a>) -> InForce<'a> {
     if observed.entry.owner.is_none() {
         return InForce::None;
@@ -183,8 +184,8 @@ fn in_force<'a>(observed: &'a Observed, note: Note<'_>, context: ViewContext<'a>
     };
     match status.overrides.get(&observed.definition) {
         Some(set) => InForce::Override(set),
-        // The workflow may know of more than it remembers, have just begun without
-        // state, or not have heard yet of what a pass has written.
+        // The workflow may not hold all overrides, may just have begun without
+        // state, or may not have received yet what a pass has written.
         None if status.overrides_left > 0
             || status.last_full_report().is_none()
             || is_of_override(note.kind()) =>
@@ -205,7 +206,7 @@ fn conditions(
     let mut conditions = Conditions::default();
     let entry = &observed.entry;
     if entry.owner.is_none() {
-        // Nothing else is Almanac's to say about it.
+        // Almanac can say nothing else about an unmanaged schedule.
         conditions.check(ScheduleState::Conflict, Some(true));
         conditions.check(ScheduleState::Paused, Some(entry.paused));
         return conditions;
@@ -236,7 +237,7 @@ fn conditions(
 }
 
 /// Returns `true` if no definition asks for the schedule: by the files, else by
-/// the last full pass, else by the note.
+/// the last full pass, else by the note. `None` if that is not known.
 fn is_orphaned(observed: &Observed, note: Note<'_>, context: ViewContext<'_>) -> Option<bool> {
     if let Some(files) = context.files {
         return Some(!files.wants(&observed.definition));
@@ -248,7 +249,8 @@ fn is_orphaned(observed: &Observed, note: Note<'_>, context: ViewContext<'_>) ->
 }
 
 /// Returns `true` if the schedule's removal waits for confirmation. The list of
-/// such schedules is bounded: of those that it leaves out the files tell.
+/// such schedules is bounded; for those that it leaves out, being orphaned
+/// counts. `None` if that is not known.
 fn is_held(observed: &Observed, orphaned: Option<bool>, context: ViewContext<'_>) -> Option<bool> {
     let status = context.status?;
     let Some(held) = &status.held else {
@@ -266,9 +268,9 @@ fn is_of_override(kind: NoteKind) -> bool {
     matches!(kind, NoteKind::PausedByOverride | NoteKind::Overridden)
 }
 
-/// Returns `true` if the schedule's limited actions are used up. A list shows no
-/// limit: there the note tells, or no further run of a definition with a limit.
-/// `None` where a person's note stands in its place.
+/// Returns `true` if the schedule's limited actions are used up. A list shows
+/// no limit. There the note counts, or that a schedule with a limit has no
+/// further run. `None` if a person's note has replaced Almanac's.
 fn is_finished(observed: &Observed, kind: NoteKind, desired: Option<&Desired>) -> Option<bool> {
     let entry = &observed.entry;
     if let Some(live) = observed.live() {
@@ -285,8 +287,9 @@ fn is_finished(observed: &Observed, kind: NoteKind, desired: Option<&Desired>) -
     }
 }
 
-/// The calendars in force as cron strings: as the override or the definition
-/// wrote them where these are in force, the others in Temporal's form.
+/// The calendars in force as cron strings. They are as the override or the
+/// definition wrote them, if these are in force; the others are in Temporal's
+/// form.
 fn crons(entry: &ListEntry, desired: Option<&Desired>, set: Option<&Override>) -> Vec<String> {
     let by_override = set.and_then(|set| set.cron.as_deref());
     let written: &[String] = match (by_override, desired) {
@@ -301,7 +304,7 @@ fn crons(entry: &ListEntry, desired: Option<&Desired>, set: Option<&Override>) -
     written.iter().cloned().chain(others).collect()
 }
 
-/// The times of cron strings. Those that do not compile have none.
+/// The times of cron strings. Strings that do not compile add none.
 fn compiled(crons: &[String]) -> Spec {
     let (mut calendars, mut intervals) = (Vec::new(), Vec::new());
     for cron in crons.iter().filter_map(|cron| compile_cron(cron).ok()) {

@@ -1,4 +1,4 @@
-//! Each cell of the comparison's table.
+//! Each cell of the comparison table in the contract.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A server of plain data: what `plan()` writes is applied to it, so that
-//! tests say what a user does and what the next plan is.
+//! A server of plain data. The output of `plan()` is applied to it, so that a test can do a
+//! user's action and check the next plan.
 
 mod comparison;
 mod overriding;

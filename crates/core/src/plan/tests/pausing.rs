@@ -1,4 +1,4 @@
-//! Every sentence about paused.
+//! Each rule of the contract about the paused state.
 
 use super::*;
 use crate::schedule::NoteKind;

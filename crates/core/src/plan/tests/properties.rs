@@ -1,5 +1,5 @@
-//! Whatever users, operators and time do: a pass converges, and a pause by
-//! hand ends by the YAML's word on pausing alone.
+//! Properties under random actions of users, operators and time: a pass converges, and a manual
+//! pause ends only if the YAML changes `paused`.
 
 use std::time::Duration;
 
