@@ -4,10 +4,7 @@
     missing_docs,
     reason = "the macro makes items that cannot be documented"
 )]
-#![expect(
-    clippy::unused_async,
-    reason = "an activity is asynchronous by contract"
-)]
+#![expect(clippy::unused_async, reason = "activities are asynchronous")]
 
 use std::sync::Arc;
 

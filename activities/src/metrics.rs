@@ -1,4 +1,4 @@
-//! The names of Almanac's own metrics, as section 9 of the contract gives them.
+//! The names of Almanac's own metrics, as `docs/contract.md#9-metrics` gives them.
 //!
 //! No label carries an id, a path or the text of an error. The label names are
 //! given with each metric. The functions here record through the `metrics`
@@ -71,7 +71,7 @@ pub enum Kind {
 }
 
 impl Metric {
-    /// Every metric, in the contract's order.
+    /// Every metric.
     pub const ALL: [Self; 20] = [
         Self::ReconcileTotal,
         Self::ReconcileDuration,

@@ -13,7 +13,7 @@ on_both_schedulers!(
     the_command_line_and_the_api_give_one_answer,
     next_agrees_with_the_server,
     the_api_shows_definitions_schedules_and_status,
-    metrics_are_the_contracts,
+    metrics_are_the_documented_ones,
     admin_sync_obeys_its_switches,
 );
 
@@ -279,8 +279,8 @@ async fn the_api_shows_definitions_schedules_and_status(on: Scheduler) -> anyhow
     Ok(())
 }
 
-/// `/metrics` has what the contract names, and no label with an id or a path.
-async fn metrics_are_the_contracts(on: Scheduler) -> anyhow::Result<()> {
+/// `/metrics` has the metrics of `docs/contract.md#9-metrics`, and no label with an id or a path.
+async fn metrics_are_the_documented_ones(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("some-definition.yaml", &cron("30 2 * * *"))?;
     project.write("bad.yaml", "nonsense: 1\n")?;

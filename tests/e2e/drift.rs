@@ -1,4 +1,5 @@
-//! The comparison, field by field: the table of the contract's section 6.
+//! The comparison, field by field: the table of
+//! `docs/contract.md#6-what-is-compared-and-what-is-done`.
 
 use std::time::Duration;
 

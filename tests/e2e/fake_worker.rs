@@ -4,7 +4,7 @@
 //! the SDK are real, the one activity of ours is replaced.
 
 #![expect(dead_code, reason = "the macro makes constants that nobody needs")]
-#![expect(clippy::unused_async, reason = "the contract says async")]
+#![expect(clippy::unused_async, reason = "activities are asynchronous")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, mpsc};

@@ -1,4 +1,5 @@
-//! Every sentence of the contract about paused.
+//! Every rule about the paused state of
+//! `docs/contract.md#6-what-is-compared-and-what-is-done`.
 
 use almanac_tests::{
     Project, Scheduler, Worker, cron, eventually, on_both_schedulers, paused_cron, temporal_cli,

@@ -71,6 +71,22 @@ fn root() -> &'static Path {
 
 /// The dependencies, but for those of tests, of each crate of the workspace.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let mut crates = BTreeMap::new();
+    for package in packages() {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        let dependencies = dependencies.filter(|dependency| dependency["kind"] != "dev");
+        let names = dependencies.map(|dependency| text(&dependency["name"]));
+        crates.insert(text(&package["name"]), names.collect());
+    }
+    crates
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+/// The crates of the workspace, as cargo describes them.
+fn packages() -> Vec<Value> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root())
         .args([
@@ -84,22 +100,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let crates = metadata["packages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|package| {
-            let dependencies = package["dependencies"].as_array().unwrap().iter();
-            let dependencies = dependencies.filter(|dependency| dependency["kind"] != "dev");
-            (
-                text(&package["name"]),
-                dependencies
-                    .map(|dependency| text(&dependency["name"]))
-                    .collect(),
-            )
-        });
-    crates.collect()
+    metadata["packages"].as_array().unwrap().clone()
 }
 
 #[test]
@@ -184,4 +185,30 @@ fn each_dependency_is_argued_for() {
         missing.is_empty(),
         "not in docs/dependencies.md: {missing:?}"
     );
+}
+
+#[test]
+fn each_crate_that_is_argued_for_is_a_dependency() {
+    let page = std::fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    let mut used = BTreeSet::new();
+    for package in packages() {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            used.insert(text(&dependency["name"]));
+            used.extend(dependency["rename"].as_str().map(str::to_owned));
+        }
+    }
+    let mut argued = BTreeSet::new();
+    for table in page.split("| crate |").skip(1) {
+        let rows = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'));
+        for row in rows {
+            let first = row.split('|').nth(1).unwrap();
+            argued.extend(first.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    assert!(argued.len() > 40, "{argued:?}");
+    let unused: Vec<_> = argued.difference(&used).collect();
+    assert!(unused.is_empty(), "docs/dependencies.md: {unused:?}");
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 const NOT_OURS: [&str; 5] = [".git", ".tools", ".almanac", "target", "Cargo.lock"];
 
 /// Every file of the working tree but what was built, with its text.
-fn files() -> Vec<(PathBuf, String)> {
+pub(crate) fn files() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut files = Vec::new();
     let mut folders = vec![root.to_owned()];

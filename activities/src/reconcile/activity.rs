@@ -66,10 +66,7 @@ impl ReconcileActivities {
     }
 
     /// The definitions that have a schedule and these labels.
-    #[expect(
-        clippy::unused_async,
-        reason = "an activity is asynchronous by contract"
-    )]
+    #[expect(clippy::unused_async, reason = "activities are asynchronous")]
     #[activity(definition = contracts::Select)]
     pub async fn select(
         self: Arc<Self>,

@@ -27,7 +27,10 @@ pub const HASH_VERSION: u32 = 1;
     utoipa::ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are section 6 of the contract")]
+#[expect(
+    missing_docs,
+    reason = "docs/contract.md#6-what-is-compared-and-what-is-done has the names"
+)]
 pub enum Field {
     Times,
     Intervals,

@@ -87,8 +87,8 @@ fn as_written(case: &Case) -> ScheduleSpec {
     }
 }
 
-/// A calendar with every field said, so that the contract's rule for what is
-/// left out is compared too, and not the server's.
+/// A calendar with every field, so that the rule of `docs/contract.md#2-definitions` for
+/// fields that are left out is compared too, and not the server's.
 fn as_text(input: &CalendarInput, role: Role) -> CalendarSpec {
     let given = [&input.second, &input.minute, &input.hour];
     let coarser =

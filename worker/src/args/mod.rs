@@ -237,7 +237,8 @@ pub enum Format {
 /// Parses a command line.
 ///
 /// # Errors
-/// The error of clap. The exit code of clap for bad usage is 2, the contract's is 1.
+/// The error of clap, with exit code 1 for bad usage in place of clap's 2: see
+/// `docs/contract.md#7-command-line`.
 pub fn parse<I, T>(arguments: I) -> Result<Cli, clap::Error>
 where
     I: IntoIterator<Item = T>,

@@ -21,7 +21,7 @@ fn run(line: &str) -> RunArgs {
 }
 
 #[test]
-fn the_defaults_are_the_contracts() {
+fn each_flag_has_its_documented_default() {
     let args = run("almanac run --project p").worker;
     assert_eq!(args.dir, [PathBuf::from("definitions")]);
     assert_eq!(args.listen.to_string(), "127.0.0.1:8080");

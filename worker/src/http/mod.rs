@@ -1,4 +1,4 @@
-//! HTTP: section 8 of the contract, as far as it reads, syncs, overrides and runs.
+//! The HTTP API: `docs/contract.md#8-http`.
 //!
 //! Always holds:
 //! - A handler that fails answers an RFC 9457 problem.

@@ -38,7 +38,7 @@ const CONFIRM: &str = "confirm";
 #[into_params(parameter_in = Query)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "the contract's switches are independent"
+    reason = "the parameters are independent of each other"
 )]
 pub(super) struct SyncParameters {
     /// Re-read the files.

@@ -1,5 +1,5 @@
-//! Compares a schedule with its definition, field by field: the table of section 6 of the
-//! contract.
+//! Compares a schedule with its definition, field by field: the table of
+//! `docs/contract.md#6-what-is-compared-and-what-is-done`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -127,7 +127,7 @@ pub struct DefinitionCounts {
 #[serde(default)]
 #[expect(
     missing_docs,
-    reason = "the names are the report's, section 5 of the contract"
+    reason = "docs/contract.md#5-the-reconcile-workflow has the names"
 )]
 pub struct ScheduleCounts {
     pub desired: u64,
@@ -203,7 +203,7 @@ pub struct Change {
 #[serde(rename_all = "snake_case")]
 #[expect(
     missing_docs,
-    reason = "the names are the report's, section 5 of the contract"
+    reason = "docs/contract.md#5-the-reconcile-workflow has the names"
 )]
 pub enum Op {
     Create,

@@ -229,8 +229,8 @@ const FIELDS: [FieldName; 7] = [
 /// Compiles a calendar. The errors are everything that the server would refuse in the
 /// calendar. Offsets count from the start of the field's text.
 ///
-/// The rule for fields that are left out is the contract's (section 2). It differs from the
-/// server's own rule, which uses hour 0 for `minute: 30`.
+/// The rule for fields that are left out is that of `docs/contract.md#2-definitions`. It
+/// differs from the server's own rule, which uses hour 0 for `minute: 30`.
 pub fn compile_calendar(
     input: &CalendarInput,
     role: Role,

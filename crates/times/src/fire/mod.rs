@@ -451,7 +451,7 @@ struct Cursor<'a> {
 
 /// Returns the first time after `after` that matches, by the server's walk through the local
 /// clock; `None` if the time's date is after `last`. The results at a change of the clock are
-/// part of the contract: parts that seem arbitrary here are the server's behaviour.
+/// promised: parts that seem arbitrary here are the server's behaviour.
 fn next_match(
     calendar: &Calendar,
     zone: &Zone,

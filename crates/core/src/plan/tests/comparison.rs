@@ -1,4 +1,4 @@
-//! Each cell of the comparison table in the contract.
+//! Each cell of the table in `docs/contract.md#6-what-is-compared-and-what-is-done`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Each rule of the contract about the paused state.
+//! Each rule about the paused state of `docs/contract.md#6-what-is-compared-and-what-is-done`.
 
 use super::*;
 use crate::schedule::NoteKind;
