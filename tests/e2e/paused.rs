@@ -26,6 +26,7 @@ on_both_schedulers!(
     either_enabled_that_is_false_pauses,
     the_yaml_pauses_and_unpauses,
     a_pause_older_than_the_yamls_outlives_it,
+    a_manual_pause_stays_one_after_an_override_and_a_rename,
     a_pause_by_hand_is_kept_and_shown,
     an_unpause_by_hand_is_kept,
     an_edit_about_something_else_leaves_a_pause_alone,
@@ -101,6 +102,48 @@ async fn a_pause_older_than_the_yamls_outlives_it(on: Scheduler) -> anyhow::Resu
     let live = temporal.live(&id).await?;
     assert!(live.paused(), "{live}");
     assert_eq!(live.action_memo().unwrap().get("flags"), None, "{live}");
+    quiet(&worker).await
+}
+
+/// A manual pause that an override lifted is a manual pause again once the override is
+/// cleared; a rename carries it over with the words of whoever paused.
+async fn a_manual_pause_stays_one_after_an_override_and_a_rename(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    project.write("other.yaml", &cron("0 2 * * *"))?;
+    let worker = project.worker().start().await?;
+    let by_hand = ("paused".to_owned(), "hand".to_owned());
+    project
+        .temporal()
+        .pause(&project.schedule("one"), "lunch")
+        .await?;
+    let lift = [
+        "override",
+        "one",
+        "--set",
+        "enabled=true",
+        "--reason",
+        "now",
+    ];
+    project.almanac(&lift)?.success()?;
+    let id = project.schedule("one");
+    assert!(!project.temporal().live(&id).await?.paused());
+    project.almanac(&["clear-override", "one"])?.success()?;
+    assert!(project.temporal().live(&id).await?.paused());
+    assert_eq!(shown(&worker, "one").await?, by_hand);
+
+    project.temporal().pause(&id, "lunch").await?;
+    project.remove("one.yaml")?;
+    project.write("renamed.yaml", &cron("0 1 * * *"))?;
+    worker.sync().await?;
+    let live = project
+        .temporal()
+        .live(&project.schedule("renamed"))
+        .await?;
+    assert!(live.paused() && live.note().starts_with("lunch"), "{live}");
+    assert_eq!(shown(&worker, "renamed").await?, by_hand);
     quiet(&worker).await
 }
 

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Which crates of the workspace each of them imports, from the bottom up:
-/// arrows run down only.
+/// The crates of the workspace that each crate may import, from the bottom up: a crate
+/// imports only those above it in this list.
 const LAYERS: [(&str, &[&str]); 8] = [
     ("almanac-base", &[]),
     ("almanac-times", &["almanac-base"]),
@@ -43,7 +43,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
         ],
     ),
 ];
-/// How many of the layers touch nothing: the engines, the model, the workflows.
+/// Number of layers without I/O: the engines, the model, the workflows.
 const PURE: usize = 6;
 
 /// Crates that touch the world. No pure layer may be able to name one.

@@ -22,7 +22,7 @@ const CRATES: [&str; 8] = [
     "worker",
 ];
 
-/// Which top-level modules a top-level module imports, each with a file that does.
+/// The top-level modules that each top-level module imports, with a file that does.
 type Imports = BTreeMap<String, BTreeMap<String, PathBuf>>;
 
 #[test]
@@ -77,7 +77,7 @@ fn an_import_is_seen_however_it_is_written() {
     assert_eq!(seen("use other::b::X; use self::c::Y;", 1), "");
 }
 
-/// Whether `from` imports `to`, or something that does.
+/// Returns `true` if `from` imports `to`, directly or through other modules.
 fn reaches(imports: &Imports, from: &str, to: &str) -> bool {
     let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
     while let Some(module) = next.pop() {
@@ -147,7 +147,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What the root of a crate names.
+/// The names in the root of a crate.
 struct Names {
     modules: BTreeSet<String>,
     /// The names that the root exports, with the module that has each.
@@ -183,7 +183,7 @@ impl Names {
 /// The imports of one file.
 struct File<'a> {
     names: &'a Names,
-    /// How deep its module is: 1 for a top-level module.
+    /// Depth of the file's module: 1 for a top-level module.
     depth: usize,
     seen: BTreeSet<String>,
 }

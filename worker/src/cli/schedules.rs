@@ -64,10 +64,8 @@ fn context<'a>(project: &'a Project, status: Option<&'a Status>) -> ViewContext<
 
 /// A line with the states that could not be checked.
 fn unknown_line(states: &BTreeSet<ScheduleState>) -> Option<String> {
-    (!states.is_empty()).then(|| {
-        let states = names(states);
-        format!("without a worker's answer it is not known which schedules are {states}")
-    })
+    let line = || format!("these states could not be checked: {}", names(states));
+    (!states.is_empty()).then(line)
 }
 
 fn names(states: &BTreeSet<ScheduleState>) -> String {

@@ -118,7 +118,7 @@ impl SpeculativeLoad {
         let mut read = self.read.iter();
         let mut roots = self.roots.iter();
         roots.all(|(root, before)| identity(root) == *before)
-            && self.folders.iter().all(Folders::hold_at_a_glance)
+            && self.folders.iter().all(Folders::are_unchanged)
             && read.all(|(path, before)| is_still(before) && before.holds(path))
     }
 }
@@ -170,7 +170,7 @@ impl Loader {
     /// Loads the folders while files may still be written. `None` if something is changing, or
     /// a file that existed before is missing: then a load has to wait and try again. Blocks on
     /// the disk.
-    pub(super) fn foresee(&self) -> Option<SpeculativeLoad> {
+    pub(super) fn load_ahead(&self) -> Option<SpeculativeLoad> {
         let listings = list(&self.roots);
         let fresh = Fresh::new();
         let SuspectFiles { files, missing } = self.doubts(&listings, Depth::Changed, &fresh);
@@ -216,7 +216,7 @@ impl Loader {
                 && !missing
                 && listings
                     .iter()
-                    .all(|listing| listing.folders().hold_at_a_glance());
+                    .all(|listing| listing.folders().are_unchanged());
             let differing = if at_a_glance {
                 Vec::new()
             } else {

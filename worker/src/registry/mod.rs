@@ -68,7 +68,7 @@ struct State {
 struct Prepared {
     /// Number of reloads that had ended before.
     reloads: u64,
-    foreseen: SpeculativeLoad,
+    speculative: SpeculativeLoad,
     next: Option<Next>,
 }
 
@@ -192,11 +192,11 @@ impl Registry {
     }
 
     fn prepare_now(&self, state: &State) -> Option<Prepared> {
-        let foreseen = state.loader.foresee()?;
+        let speculative = state.loader.load_ahead()?;
         Some(Prepared {
             reloads: self.reloads(),
-            next: self.work_out(state, &foreseen.loaded),
-            foreseen,
+            next: self.next_snapshot(state, &speculative.loaded),
+            speculative,
         })
     }
 
@@ -206,7 +206,7 @@ impl Registry {
     }
 
     /// The snapshot that follows from a load; `None` if nothing has changed.
-    fn work_out(&self, state: &State, loaded: &Loaded) -> Option<Next> {
+    fn next_snapshot(&self, state: &State, loaded: &Loaded) -> Option<Next> {
         let before = self.before(state);
         let (before, view) = (before.as_deref(), &loaded.view);
         if before.is_some_and(|before| before.revision == view.revision) {
@@ -224,12 +224,12 @@ impl Registry {
 
     fn reload_now(&self, state: &mut State, prepared: Option<Prepared>, depth: Depth) -> Reload {
         let prepared = prepared
-            .filter(|prepared| prepared.reloads == self.reloads() && prepared.foreseen.holds());
+            .filter(|prepared| prepared.reloads == self.reloads() && prepared.speculative.holds());
         let (loaded, next) = if let Some(prepared) = prepared {
-            (prepared.foreseen.loaded, prepared.next)
+            (prepared.speculative.loaded, prepared.next)
         } else {
             let loaded = state.loader.load(depth);
-            let next = self.work_out(state, &loaded);
+            let next = self.next_snapshot(state, &loaded);
             (loaded, next)
         };
         let before = self.before(state);

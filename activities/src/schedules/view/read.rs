@@ -25,13 +25,13 @@ pub async fn list(
 ) -> Result<Vec<ScheduleView>, RequestError> {
     let listed = schedules.list(context.project).await?;
     Ok(compute(|| {
-        let takeable = takeable(context);
+        let definitions_by_schedule = definitions_by_schedule(context);
         let current = monitor.filter(|monitor| is_current(monitor, context));
         let all: BTreeMap<DefinitionId, ListEntry> = listed
             .into_iter()
             .filter_map(|entry| {
                 let owner = entry.owner.as_ref();
-                let definition = owner.or_else(|| takeable.get(&entry.schedule))?;
+                let definition = owner.or_else(|| definitions_by_schedule.get(&entry.schedule))?;
                 Some((definition.clone(), entry))
             })
             .collect();
@@ -62,7 +62,7 @@ fn is_current(monitor: &ScheduleMonitor, context: ViewContext<'_>) -> bool {
 }
 
 /// The ids that the definitions' schedules have or would have, by id.
-fn takeable(context: ViewContext<'_>) -> BTreeMap<ScheduleId, DefinitionId> {
+fn definitions_by_schedule(context: ViewContext<'_>) -> BTreeMap<ScheduleId, DefinitionId> {
     let project = context.project;
     if let Some(files) = context.files {
         let all = files.scheduled();

@@ -75,12 +75,18 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Returns `true` if the schedule is listed. `None` if it may be among those that the list
+    /// Returns `true` if the schedule is listed. `None` if it may be one of those that `ids`
     /// leaves out.
     pub fn contains(&self, id: &str) -> Option<bool> {
-        let is_listed = self.ids.iter().any(|one| one == id);
-        (is_listed || self.count <= self.ids.len() as u64).then_some(is_listed)
+        is_listed(id, &self.ids, self.count)
     }
+}
+
+/// Returns `true` if `ids` holds the id. `None` if the id may be one of the `count` that `ids`
+/// leaves out.
+pub(super) fn is_listed(id: &str, ids: &[String], count: u64) -> Option<bool> {
+    let is_listed = ids.iter().any(|one| one == id);
+    (is_listed || count <= ids.len() as u64).then_some(is_listed)
 }
 
 /// Cause of a pass.

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::report::is_listed;
 use super::{
-    Adoption, Adoptions, Announcement, Corrections, DefinitionCounts, Held, HistoryEntry, Listed,
+    Adoption, Adoptions, Announcement, Corrections, DefinitionCounts, Held, HistoryEntry,
     NAME_LIMIT, OperatorRequest, OperatorRequests, Options, Override, Report, RunRecord,
     Suspension, Trigger, check_text,
 };
@@ -197,12 +198,8 @@ impl Status {
     /// `None` if the report does not say so.
     pub fn is_unreadable(&self, schedule: &ScheduleId) -> Option<bool> {
         let report = self.last_full_report()?;
-        let ids = report.unreadable.as_ref()?;
-        let listed = Listed {
-            ids: ids.clone(),
-            count: report.schedules.unreadable,
-        };
-        listed.contains(schedule.as_str())
+        let ids = report.unreadable.as_deref()?;
+        is_listed(schedule.as_str(), ids, report.schedules.unreadable)
     }
 
     /// The ids of the schedules that the server could not describe in the last

@@ -119,7 +119,7 @@ pub(super) struct Folders(Vec<(PathBuf, Signature)>);
 impl Folders {
     /// Returns `true` if the metadata of no folder have changed since. They change when an
     /// entry is created, removed or renamed.
-    pub(super) fn hold_at_a_glance(&self) -> bool {
+    pub(super) fn are_unchanged(&self) -> bool {
         self.0.iter().all(|(path, before)| before.holds(path))
     }
 }

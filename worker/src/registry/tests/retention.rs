@@ -449,9 +449,9 @@ async fn a_prepared_reload_reads_no_file_before_it_is_still() {
         if is_late {
             tokio::time::sleep(STILL).await;
             // What was prepared is what is served, and is not looked at again.
-            assert!(prepared.as_ref().is_some_and(|it| it.foreseen.holds()));
+            assert!(prepared.as_ref().is_some_and(|it| it.speculative.holds()));
         } else {
-            assert!(!prepared.as_ref().is_some_and(|it| it.foreseen.holds()));
+            assert!(!prepared.as_ref().is_some_and(|it| it.speculative.holds()));
         }
         registry
             .reload_from(prepared, Depth::Changed)

@@ -23,7 +23,7 @@ struct World {
     status: Status,
 }
 
-/// Where a view is derived.
+/// The place in which a view is derived.
 #[derive(Clone, Copy, PartialEq)]
 enum At {
     /// In a worker: the files and the reconcile workflow's state are known.
@@ -186,7 +186,7 @@ fn write(live: &mut Live, words: &NoteLine<'_>) {
     live.note = words.write(&fingerprint);
 }
 
-/// What may be the matter with a schedule, in any combination.
+/// The states that may apply to a schedule, in any combination.
 const MATTERS: [ScheduleState; 7] = [
     ScheduleState::Unreadable,
     ScheduleState::Held,

@@ -14,11 +14,11 @@ use crate::machine::{Effect, Fault, RequestCredentials, Standard, Status};
 /// How many scenarios there are: one that is not found must not go unseen.
 const SCENARIOS: usize = 21;
 
-/// What to say when it is not there.
+/// The message for a machine without the specification's data.
 const ABSENT: &str =
     "there is neither ../shared/ows beside the repository nor a folder ALMANAC_OWS";
 
-/// Where the specification's data is, when it is there.
+/// Folder of the specification's data; `None` if there is none.
 fn specification() -> Option<PathBuf> {
     #[expect(
         clippy::disallowed_methods,
