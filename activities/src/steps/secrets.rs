@@ -15,6 +15,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use almanac_base::percent;
 use base64::Engine as _;
 use base64::prelude::{
     BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
@@ -329,17 +330,12 @@ impl Scrubber {
         let quoted = Value::from(secret).to_string();
         // The quotation marks are left out. The secret itself may end with one.
         let quoted = &quoted[1..quoted.len() - 1];
-        let encoded: String = secret.bytes().map(percent).collect();
-        let in_lower_case = |byte: u8| match percent(byte) {
-            one if one.len() == 1 => one,
-            escape => escape.to_ascii_lowercase(),
-        };
         self.texts.extend([
             secret.to_owned(),
             quoted.to_owned(),
             quoted.replace('/', "\\/"),
-            encoded,
-            secret.bytes().map(in_lower_case).collect(),
+            percent::encode(secret),
+            percent::encode_lower(secret),
             BASE64_STANDARD.encode(secret),
             BASE64_STANDARD_NO_PAD.encode(secret),
             BASE64_URL_SAFE.encode(secret),
@@ -420,15 +416,6 @@ fn without(bytes: Vec<u8>, secret: &[u8]) -> Vec<u8> {
         }
     }
     clean
-}
-
-/// A byte as it stands in a URI (RFC 3986, 2.1).
-pub(super) fn percent(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-        char::from(byte).to_string()
-    } else {
-        format!("%{byte:02X}")
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use almanac_base::percent;
 use async_nats::{ConnectOptions, ServerAddr};
 
 use crate::steps::secrets::Secret;
@@ -109,21 +110,10 @@ fn bare(server: ServerAddr) -> Option<ServerAddr> {
     ServerAddr::from_url(url).ok()
 }
 
-/// Decodes a part of a URL (RFC 3986, 2.1). `None` if it is not encoded well.
+/// Decodes a part of a URL. `None` if it is not encoded well.
 fn decoded(text: &str) -> Option<Secret> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2)?;
-        bytes.extend(hex::decode(digits).ok()?);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok().map(Secret::new)
+    let text = String::from_utf8(percent::decode(text)?);
+    text.ok().map(Secret::new)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The request that is sent. Pure.
 
+use almanac_base::percent;
 use reqwest::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName,
     HeaderValue, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -8,7 +9,7 @@ use reqwest::{Method, Url};
 use serde_json::{Map, Value};
 
 use super::super::StepError;
-use super::super::secrets::{Scrubber, percent};
+use super::super::secrets::Scrubber;
 use super::Credentials;
 
 /// Content type of a body that is data.
@@ -199,11 +200,14 @@ pub(in super::super) fn texts(
 }
 
 fn form(map: &Map<String, Value>) -> Result<String, StepError> {
-    let encode = |text: &str| text.bytes().map(percent).collect::<String>();
     let mut pairs = Vec::new();
     for (name, value) in map {
         for text in texts("body", name, value)? {
-            pairs.push(format!("{}={}", encode(name), encode(&text)));
+            pairs.push(format!(
+                "{}={}",
+                percent::encode(name),
+                percent::encode(&text)
+            ));
         }
     }
     Ok(pairs.join("&"))

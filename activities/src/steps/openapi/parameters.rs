@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use almanac_base::percent;
 use reqwest::Url;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
 use super::super::StepError;
 use super::super::http::{Credentials, FORM, Outgoing, describe, texts};
-use super::super::secrets::percent;
 use super::document::{Operation, Parameter, Place, Style};
 
 /// Maximum length of a path, in bytes.
@@ -154,7 +154,7 @@ fn written(parameter: &Parameter, value: &Value) -> Result<Vec<(String, String)>
     let (name, place) = (&parameter.name, parameter.place);
     let sent = |text: &str| match place {
         Place::Header => text.to_owned(),
-        _ => encoded(text),
+        _ => percent::encode(text),
     };
     let flat = |value: &Value| texts("parameters", name, value);
     let items = |value: &Value| -> Result<Vec<String>, StepError> {
@@ -202,7 +202,7 @@ fn written(parameter: &Parameter, value: &Value) -> Result<Vec<(String, String)>
 fn between(place: Place, mark: &str) -> String {
     match (place, mark) {
         (Place::Header, _) | (Place::Path | Place::Query | Place::Form, ",") => mark.to_owned(),
-        _ => encoded(mark),
+        _ => percent::encode(mark),
     }
 }
 
@@ -210,7 +210,7 @@ fn between(place: Place, mark: &str) -> String {
 fn assigned(pairs: &[(String, String)], mark: &str) -> String {
     let pairs = pairs
         .iter()
-        .map(|(name, text)| format!("{}={text}", encoded(name)));
+        .map(|(name, text)| format!("{}={text}", percent::encode(name)));
     pairs.collect::<Vec<_>>().join(mark)
 }
 
@@ -221,10 +221,6 @@ fn segment(name: &str, text: String) -> Result<String, StepError> {
         return Err(StepError::configuration(detail));
     }
     Ok(text)
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes().map(percent).collect()
 }
 
 /// Returns a server's address with a path below its own.

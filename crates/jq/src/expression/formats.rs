@@ -1,5 +1,6 @@
 //! The formats `@base64`, `@uri` and the like, as functions and before strings.
 
+use almanac_base::percent;
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, general_purpose::STANDARD};
@@ -82,22 +83,9 @@ impl Format {
                     _ => return None,
                 })
             }),
-            Self::Uri => {
-                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-                let mut made = String::with_capacity(text.len());
-                for byte in text.bytes() {
-                    if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-                        made.push(char::from(byte));
-                    } else {
-                        made.push('%');
-                        made.push(char::from(DIGITS[usize::from(byte >> 4)]));
-                        made.push(char::from(DIGITS[usize::from(byte & 15)]));
-                    }
-                }
-                made
-            }
+            Self::Uri => percent::encode(&text),
             Self::UriDecoded => {
-                let bytes = percent_decoded(&text).ok_or_else(|| {
+                let bytes = percent::decode(&text).ok_or_else(|| {
                     let text = shown(&Val::text(&text));
                     Stop::error(format!("{text} is not percent-encoded"))
                 })?;
@@ -124,21 +112,6 @@ impl Format {
             _ => text,
         })
     }
-}
-
-fn percent_decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(rest.next()?).to_digit(16);
-        let (high, low) = (digit()?, digit()?);
-        bytes.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    Some(bytes)
 }
 
 /// The alphabet of base 32 (RFC 4648, section 6).

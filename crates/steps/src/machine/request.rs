@@ -1,5 +1,6 @@
 //! The effects of `call` and `run` tasks.
 
+use almanac_base::percent;
 use serde_json::{Map, Value};
 
 use super::evaluate::View;
@@ -166,7 +167,8 @@ impl Interpreter<'_> {
                         )
                     })?;
                     let from = whole.len();
-                    encode(&text, &mut whole);
+                    // RFC 6570, section 3.2.2.
+                    whole.push_str(&percent::encode(&text));
                     segment.variable(name, &whole[from..]);
                 }
             }
@@ -269,18 +271,5 @@ impl<'p> Segment<'p> {
             return Err(Standard::Expression.fault(detail));
         }
         Ok(())
-    }
-}
-
-/// Adds a value to a URI. All characters but the unreserved ones are percent-encoded (RFC 6570,
-/// 3.2.2).
-fn encode(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push_str(&hex::encode_upper([byte]));
-        }
     }
 }
