@@ -15,10 +15,24 @@ pub fn is_meant<'a>(known: &str, unknown: impl Iterator<Item = &'a str>, names: 
         .any(|given| nearest(given, names) == Some(known))
 }
 
+/// The hint at the name nearest to `given`; `None` if no name is near enough.
+pub fn hint(given: &str, names: &[&str]) -> Option<String> {
+    nearest(given, names).map(|meant| format!("did you mean `{meant}`?"))
+}
+
 /// The name nearest to `given`; `None` if no name is near enough.
 pub fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
+    if names.len() > NAMES {
+        return None;
+    }
+    among(given, names.iter().copied())
+}
+
+/// The name nearest to `given` among any number of names, for a caller that searches rarely.
+/// `None` if no name is near enough.
+pub fn among<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // A text this long is no typing mistake, and the cost of the distance is its square.
-    if given.len() > 40 || names.len() > NAMES {
+    if given.len() > 40 {
         return None;
     }
     let squash = |text: &str| -> Vec<char> {
@@ -30,12 +44,11 @@ pub fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
     let wanted = squash(given);
     let most = |name: &str| name.len().max(3) / 3;
     names
-        .iter()
         .filter_map(|name| {
             let squashed = squash(name);
             // Each character more or less takes at least one insertion.
             let is_near = squashed.len().abs_diff(wanted.len()) <= most(name);
-            is_near.then(|| (distance(&wanted, &squashed), *name))
+            is_near.then(|| (distance(&wanted, &squashed), name))
         })
         .min()
         .filter(|(distance, name)| *distance <= most(name))

@@ -1,13 +1,12 @@
 //! Time zones by their IANA names, from the database that is built into the program.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use almanac_base::nearest;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::TimesError;
-
-/// Maximum length of a name for which the nearest known name is searched, in bytes.
-const LONGEST: usize = 60;
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
@@ -38,44 +37,18 @@ pub(super) fn find(name: &str) -> Option<TimeZone> {
         .filter(|zone| zone.iana_name() == Some(name))
 }
 
-/// The known name with the smallest difference; `None` if the difference is not small.
+/// The known name nearest to `name`. The name of the city alone stands for its zone.
 fn nearest(name: &str) -> Option<String> {
-    // A name this long is no typing mistake, and the search compares every zone.
-    if name.len() > LONGEST {
-        return None;
-    }
-    let wanted = name.to_lowercase();
-    let limit = 1 + wanted.chars().count() / 4;
-    ZONES
-        .available()
-        .map(|known| {
-            let known = known.to_string();
-            let lower = known.to_lowercase();
-            let city = lower
-                .rsplit('/')
-                .next()
-                .map_or(usize::MAX, |city| distance(&wanted, city) + 1);
-            (distance(&wanted, &lower).min(city), known)
-        })
-        .min()
-        .filter(|(distance, _)| *distance <= limit)
-        .map(|(_, known)| known)
-}
-
-/// Number of characters to insert, delete or change.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let change = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[other.len()]
+    let zones: Vec<String> = ZONES.available().map(|zone| zone.to_string()).collect();
+    let city = |zone: &str| zone.rsplit('/').next().unwrap_or_default().to_owned();
+    let by_city: BTreeMap<String, &String> =
+        zones.iter().rev().map(|zone| (city(zone), zone)).collect();
+    let whole = nearest::among(name, zones.iter().map(String::as_str));
+    let zone = whole.or_else(|| {
+        let city = nearest::among(name, by_city.keys().map(String::as_str))?;
+        by_city.get(city).map(|zone| zone.as_str())
+    });
+    zone.map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -159,8 +159,8 @@ impl<'a> Calendars<'a> {
             .take(HINTED)
             .map(|id| id.as_str())
             .collect();
-        let hint = match (nearest::nearest(id.as_str(), &known), &known[..]) {
-            (Some(near), _) => format!("did you mean `{near}`?"),
+        let hint = match (nearest::hint(id.as_str(), &known), &known[..]) {
+            (Some(hint), _) => hint,
             (None, []) => "a calendar is a document with `kind: calendar` and `dates`".to_owned(),
             (None, [first @ .., last]) if first.len() < 5 => match first {
                 [] => format!("the only calendar is {last}"),

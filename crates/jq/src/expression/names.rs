@@ -238,8 +238,7 @@ impl Lowering<'_> {
             return self.wrong(name, message);
         }
         let known: Vec<&str> = builtin::names().collect();
-        let hint = nearest::nearest(name, &known)
-            .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        let hint = nearest::hint(name, &known).map_or_else(String::new, |hint| format!("; {hint}"));
         self.wrong(name, format!("unknown function `{name}`{hint}"))
     }
 }

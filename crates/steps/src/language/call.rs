@@ -41,11 +41,9 @@ impl Reader {
                 at.shown(),
                 quoted(kind)
             );
-            self.problem(at, Target::Value, message).hint =
-                Some(match nearest::nearest(kind, &known) {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => "a call is one of http, openapi, activity".to_owned(),
-                });
+            let hint = nearest::hint(kind, &known)
+                .unwrap_or_else(|| "a call is one of http, openapi, activity".to_owned());
+            self.problem(at, Target::Value, message).hint = Some(hint);
             return None;
         }
         let with = self.required(task, "with")?;

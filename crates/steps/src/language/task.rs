@@ -363,12 +363,9 @@ impl Reader {
         let found = names.iter().position(|name| *name == text);
         if found.is_none() {
             let what = format!("names {}, and the list has no such step", quoted(text));
-            let hint = match nearest::nearest(text, names) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => {
-                    "write continue, exit, end, or the name of a step of the same list".to_owned()
-                }
-            };
+            let hint = nearest::hint(text, names).unwrap_or_else(|| {
+                "write continue, exit, end, or the name of a step of the same list".to_owned()
+            });
             self.wrong_with_hint(at, &what, hint);
         }
         found.map(Then::Task)

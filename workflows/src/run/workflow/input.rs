@@ -42,10 +42,8 @@ fn known(input: &Value) -> Result<(), String> {
         if KEYS.contains(&key.as_str()) {
             continue;
         }
-        let hint = match nearest::nearest(key, &KEYS) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("the keys are {}", KEYS.join(", ")),
-        };
+        let hint = nearest::hint(key, &KEYS)
+            .unwrap_or_else(|| format!("the keys are {}", KEYS.join(", ")));
         return Err(format!(
             "{} is not a key of the input ({hint})",
             quoted(key)
