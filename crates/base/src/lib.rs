@@ -1,6 +1,6 @@
 //! Basic parts that every other crate of Almanac uses: names, sizes, durations, budgets of
-//! counted work, the search for the nearest name, percent-encoding, and untrusted text made fit to
-//! show.
+//! counted work, the search for the nearest name, the shapes of maps, percent-encoding, and
+//! untrusted text made fit to show.
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
@@ -9,5 +9,6 @@ pub mod duration;
 pub mod names;
 pub mod nearest;
 pub mod percent;
+pub mod shape;
 pub mod size;
 pub mod text;

@@ -1,8 +1,9 @@
 //! Calendars of a schedule: entries that match times, and entries that exclude times.
 
+use almanac_base::shape::Shape;
 use almanac_times::{Calendar, CalendarInput, Role, Spec, compile_calendar};
 
-use super::decode::{Decoder, Object, Shape, join};
+use super::decode::{Decoder, Object, join};
 use super::document::bad_id;
 use super::schedule::{LIST_LIMIT, TEXT_LIMIT, list_size, times_error};
 use super::yaml::{Entry, Node, Value};
@@ -18,7 +19,7 @@ pub(super) const CALENDAR: Shape = Shape {
         "year",
         "day_of_week",
     ],
-    later: &[],
+    refused: &[],
 };
 
 /// An entry of `exclude`: a calendar, or the id of a calendar's document.
@@ -34,7 +35,7 @@ pub(super) const EXCLUSION: Shape = Shape {
         "day_of_week",
         "calendar",
     ],
-    later: &[],
+    refused: &[],
 };
 
 /// Reads `calendars` or `exclude` into the spec.

@@ -3,12 +3,13 @@
 use std::ops::RangeInclusive;
 
 use almanac_base::names::Revision;
+use almanac_base::shape::Shape;
 use almanac_base::text::quoted;
 use almanac_times::{Role, WholeDays};
 use jiff::civil::Date;
 
 use super::calendar::calendar;
-use super::decode::{Decoder, Shape, describe};
+use super::decode::{Decoder, describe};
 use super::document::{StatedId, about, check_id};
 use super::schedule::{LIST_LIMIT, TEXT_LIMIT, list_size};
 use super::yaml::{Node, Value};
@@ -17,14 +18,14 @@ use super::{DayCalendar, revision};
 pub(super) const DAY_CALENDAR: Shape = Shape {
     name: "a calendar's document",
     keys: &["kind", "id", "description", "labels", "dates"],
-    later: &[],
+    refused: &[],
 };
 
 /// A rule of `dates`: all days whose fields match.
 pub(super) const RULE: Shape = Shape {
     name: "a rule of `dates`",
     keys: &["day_of_month", "month", "year", "day_of_week"],
-    later: &[],
+    refused: &[],
 };
 
 /// Years that the server supports.

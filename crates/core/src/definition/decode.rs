@@ -1,13 +1,14 @@
 //! Typed values from the YAML tree. Each error is reported at its place, and reading continues with
 //! the rest.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use almanac_base::budget::Budget;
 use almanac_base::duration::{self, LAST_TIMESTAMP, TimestampText};
 use almanac_base::names::DefinitionId;
-use almanac_base::nearest;
+use almanac_base::shape::{Described, KeyFault, Shape, whole_number};
 use almanac_base::text::quoted;
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -22,23 +23,6 @@ const FIRST_STEPS: u64 = 2_000_000;
 /// Additional steps for each byte of a document. The largest document gets a fifth of a second in
 /// all.
 const STEPS_PER_BYTE: u64 = 64;
-
-/// An object of the format: its name, for messages and for the schema's test,
-/// and every key that the parser reads.
-#[derive(Debug)]
-pub(super) struct Shape {
-    /// Name of the object in messages: `schedule`, or `the document`.
-    pub(super) name: &'static str,
-    pub(super) keys: &'static [&'static str],
-    /// Keys of the format that this release does not support yet.
-    pub(super) later: &'static [&'static str],
-}
-
-impl Shape {
-    fn knows(&self, key: &str) -> bool {
-        self.keys.contains(&key) || self.later.contains(&key)
-    }
-}
 
 /// Collector of the errors, warnings and names of calendars that are found while a document is
 /// read.
@@ -73,10 +57,8 @@ impl<'n> Object<'n> {
     /// Returns `true` if the key is written: with a value, without one, or mistyped. The key is
     /// then not missing, and an error in it was reported already.
     pub(super) fn has(&self, key: &str) -> bool {
-        let unknown = self.entries.iter().map(|entry| entry.key.as_ref());
-        let unknown = unknown.filter(|given| !self.shape.knows(given));
-        self.entries.iter().any(|entry| entry.key == key)
-            || nearest::is_meant(key, unknown, self.shape.keys)
+        let given = self.entries.iter().map(|entry| entry.key.as_ref());
+        self.shape.has(key, given)
     }
 }
 
@@ -140,33 +122,21 @@ impl Decoder<'_> {
             return None;
         };
         for entry in entries {
-            if shape.later.contains(&entry.key.as_ref()) {
-                self.not_yet(entry.at, &format!("`{}`", join(path, &entry.key)));
-            } else if !shape.knows(&entry.key) {
-                self.unknown_key(entry, shape);
-            } else if matches!(entry.value.value, Value::Null) && entry.key != "input" {
-                self.error_with_hint(
-                    entry.at,
-                    format!("`{}` has no value", join(path, &entry.key)),
-                    "give it one, or remove the key",
-                );
+            let is_null = matches!(entry.value.value, Value::Null) && entry.key != "input";
+            let named = || format!("`{}`", join(path, &entry.key));
+            match shape.fault(&entry.key, is_null, self.errors.len()) {
+                None => {}
+                Some(KeyFault::Refused(_)) => self.not_yet(entry.at, &named()),
+                Some(KeyFault::Unknown(hint)) => {
+                    let message = format!("unknown key {} in {}", quoted(&entry.key), shape.name);
+                    self.error_with_hint(entry.at, message, hint);
+                }
+                Some(KeyFault::NoValue(hint)) => {
+                    self.error_with_hint(entry.at, format!("{} has no value", named()), hint);
+                }
             }
         }
         Some(Object { at, shape, entries })
-    }
-
-    fn unknown_key(&mut self, entry: &Entry<'_>, shape: &Shape) {
-        let message = format!("unknown key {} in {}", quoted(&entry.key), shape.name);
-        let near = if self.errors.len() < nearest::MOST {
-            nearest::nearest(&entry.key, shape.keys)
-        } else {
-            None
-        };
-        let hint = match near {
-            Some(key) => format!("did you mean `{key}`?"),
-            None => format!("the keys are {}", shape.keys.join(", ")),
-        };
-        self.error_with_hint(entry.at, message, hint);
     }
 
     pub(super) fn boolean(&mut self, node: &Node<'_>, path: &str) -> Option<bool> {
@@ -244,12 +214,7 @@ impl Decoder<'_> {
         {
             return Some(value);
         }
-        let expected = if *range.end() == u32::MAX {
-            format!("a whole number, {} or more", range.start())
-        } else {
-            format!("a whole number from {} to {}", range.start(), range.end())
-        };
-        self.mismatch(node, path, &expected);
+        self.mismatch(node, path, &whole_number(&range));
         None
     }
 
@@ -448,12 +413,12 @@ pub(super) fn join(path: &str, key: &str) -> String {
 
 /// Description of a node for messages.
 pub(super) fn describe(node: &Node<'_>) -> String {
-    match &node.value {
-        Value::Null => "nothing".to_owned(),
-        Value::List(items) if items.is_empty() => "an empty list".to_owned(),
-        Value::List(_) => "a list".to_owned(),
-        Value::Map(_) => "a map".to_owned(),
-        Value::Text if !node.plain => format!("the text {}", quoted(&node.text)),
-        _ => quoted(&node.text),
-    }
+    let described = match &node.value {
+        Value::Null => Described::Nothing,
+        Value::List(items) => Described::List(items.len()),
+        Value::Map(_) => Described::Map,
+        Value::Text if !node.plain => Described::Text(&node.text),
+        _ => Described::Scalar(Cow::Borrowed(&node.text)),
+    };
+    described.to_string()
 }

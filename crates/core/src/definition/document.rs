@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use almanac_base::names::{DefinitionId, Revision};
 use almanac_base::nearest;
+use almanac_base::shape::Shape;
 use almanac_base::text::quoted;
 
-use super::decode::{Decoder, Object, Shape, describe};
+use super::decode::{Decoder, Object, describe};
 use super::schedule::schedule;
 use super::source::Place;
 use super::steps::{AROUND, steps};
@@ -31,7 +32,7 @@ pub(super) const DOCUMENT: Shape = Shape {
         "timeout",
         "metadata",
     ],
-    later: &["triggers"],
+    refused: &[("triggers", None)],
 };
 
 /// The id that a document gets, as far as the id is certain.
@@ -230,10 +231,8 @@ pub(super) fn kind(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Kind> {
         decoder.error_with_hint(
             entry.value.at,
             format!("`kind` must be a kind, not {}", describe(&entry.value)),
-            match nearest::nearest(&entry.value.text, &Kind::ALL.map(Kind::as_str)) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => "the kinds are workflow, event_type and calendar".to_owned(),
-            },
+            nearest::hint(&entry.value.text, &Kind::ALL.map(Kind::as_str))
+                .unwrap_or_else(|| "the kinds are workflow, event_type and calendar".to_owned()),
         );
     }
     known

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, Revision};
+use almanac_base::shape::Shape;
 use almanac_base::text::quoted;
 use almanac_times::{Interval, Spec, common_zone};
 
-use super::decode::{Decoder, Object, Shape, join};
+use super::decode::{Decoder, Object, join};
 use super::document::{finish, labels};
 use super::other_formats;
 use super::schedule::{CATCHUP_DEFAULT, cron, spec_findings};
@@ -22,7 +23,7 @@ pub(super) const OWS: Shape = Shape {
     keys: &[
         "document", "schedule", "do", "use", "input", "output", "timeout", "evaluate",
     ],
-    later: &[],
+    refused: &[],
 };
 
 pub(super) const HEADER: Shape = Shape {
@@ -37,13 +38,13 @@ pub(super) const HEADER: Shape = Shape {
         "tags",
         "metadata",
     ],
-    later: &[],
+    refused: &[],
 };
 
 pub(super) const SCHEDULE: Shape = Shape {
     name: "the specification's `schedule`",
     keys: &["cron", "every"],
-    later: &["after", "on"],
+    refused: &[("after", None), ("on", None)],
 };
 
 /// Reads a document. The decoder collects the errors; after an error the result is not complete.
@@ -220,8 +221,8 @@ fn schedule(
             }),
         }
     }
-    let later = |key: &&str| entry.value.entry(key).is_some();
-    if !object.has("cron") && !object.has("every") && !SCHEDULE.later.iter().any(later) {
+    let later = |(key, _): &(&str, _)| entry.value.entry(key).is_some();
+    if !object.has("cron") && !object.has("every") && !SCHEDULE.refused.iter().any(later) {
         decoder.error_with_hint(
             object.at,
             "`schedule` has no times",

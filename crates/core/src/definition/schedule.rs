@@ -5,6 +5,7 @@ use std::time::Duration;
 use almanac_base::duration::{LONGEST, show};
 use almanac_base::names::ScheduleId;
 use almanac_base::nearest;
+use almanac_base::shape::Shape;
 use almanac_base::text::quoted;
 use almanac_times::{
     CompiledCron, Interval, Role, Spec, TimesError, TimesWarning, UTC, check_zone, common_zone,
@@ -13,7 +14,7 @@ use almanac_times::{
 use serde_json::Value as Json;
 
 use super::calendar::calendars;
-use super::decode::{Decoder, Object, Shape, describe, join};
+use super::decode::{Decoder, Object, describe, join};
 use super::source::{Finding, Place};
 use super::yaml::{Entry, Node, Value};
 use super::{OverlapPolicy, ParseContext, ScheduleBlock};
@@ -37,13 +38,13 @@ pub(super) const SCHEDULE: Shape = Shape {
         "input",
         "adopts",
     ],
-    later: &[],
+    refused: &[],
 };
 
 pub(super) const EVERY: Shape = Shape {
     name: "`every`",
     keys: &["interval", "offset"],
-    later: &[],
+    refused: &[],
 };
 
 /// Catch-up window of a schedule that states none.
@@ -337,10 +338,9 @@ pub(super) fn overlap_policy(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Opti
                 "`schedule.overlap_policy` must be a policy, not {}",
                 describe(node)
             ),
-            match nearest::nearest(&node.text, &names) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => format!("the policies are {}", names[..names.len() - 1].join(", ")),
-            },
+            nearest::hint(&node.text, &names).unwrap_or_else(|| {
+                format!("the policies are {}", names[..names.len() - 1].join(", "))
+            }),
         );
     }
     known

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use almanac_base::duration::{self, LONGEST, TimestampText, show};
 use almanac_base::names::MEMO_KEY;
+use almanac_base::shape::Shape;
 use almanac_base::text::quoted;
 
-use super::decode::{Decoder, Object, Shape, join};
+use super::decode::{Decoder, Object, join};
 use super::yaml::{Entry, Node, Value};
 use super::{RetryPolicy, SearchAttribute, WorkflowBlock, WorkflowOptions};
 
@@ -26,7 +27,7 @@ pub(super) const WORKFLOW: Shape = Shape {
         "memo",
         "search_attributes",
     ],
-    later: &[],
+    refused: &[],
 };
 
 pub(super) const RETRY: Shape = Shape {
@@ -38,7 +39,7 @@ pub(super) const RETRY: Shape = Shape {
         "maximum_attempts",
         "non_retryable_error_types",
     ],
-    later: &[],
+    refused: &[],
 };
 
 /// Maximum length of ids and names on the server, in bytes.

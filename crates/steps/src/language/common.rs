@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use almanac_base::shape::Shape;
 use almanac_base::text::quoted;
 use almanac_base::{duration, nearest};
 use serde_json::{Map, Value};
 
 use super::reader::{At, Reader};
-use super::shapes::{INPUT, OUTPUT, SCHEMA, Shape, TEMPORAL, TIMEOUT};
+use super::shapes::{INPUT, OUTPUT, SCHEMA, TEMPORAL, TIMEOUT};
 use super::value::duration_of;
 use super::{Input, JsonSchema, Length, Output, Stage, Temporal};
 
@@ -90,8 +91,8 @@ impl Reader {
     pub(super) fn unknown_name(&mut self, at: &At<'_>, name: &str, part: &str, names: &[String]) {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let what = format!("names {}, which `{part}` does not define", quoted(name));
-        match nearest::nearest(name, &names) {
-            Some(meant) => self.wrong_with_hint(at, &what, format!("did you mean `{meant}`?")),
+        match nearest::hint(name, &names) {
+            Some(hint) => self.wrong_with_hint(at, &what, hint),
             None => self.wrong(at, &what),
         }
     }

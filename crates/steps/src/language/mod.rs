@@ -31,7 +31,7 @@ pub use json_schema::JsonSchema;
 pub use model::*;
 pub use program::{normalise, parse, parse_duration};
 pub use reader::{Problem, Target};
-pub use shapes::{SHAPES, Shape};
+pub use shapes::SHAPES;
 pub use task::KINDS;
 pub(crate) use value::describe;
 pub use value::duration_of;

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use almanac_base::nearest;
+use almanac_base::shape::{KeyFault, Shape};
 use serde_json::{Map, Value};
 
-use super::shapes::Shape;
 use super::{Authentication, DEPTH_LIMIT, Length, RaisedError, Retry, TASKS_LIMIT, Task, TaskList};
 
 /// Maximum length of a path in messages, in characters.
@@ -176,9 +175,7 @@ impl<'a> Object<'a> {
     /// Returns `true` if the key is present, with or without a value, or if an unknown key is
     /// probably a misspelling of it.
     pub(super) fn has(&self, key: &str) -> bool {
-        let unknown = self.map.keys().map(String::as_str);
-        let unknown = unknown.filter(|given| !self.shape.knows(given));
-        self.map.contains_key(key) || nearest::is_meant(key, unknown, self.shape.keys)
+        self.shape.has(key, self.map.keys().map(String::as_str))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -328,14 +325,17 @@ impl Reader {
         };
         for (key, value) in map {
             let at = at.key(key, value);
-            if let Some((_, hint)) = shape.refused.iter().find(|(name, _)| name == key) {
-                self.unsupported(&at, Target::Key, *hint);
-            } else if !shape.knows(key) {
-                self.unknown_key(&at, key, shape);
-            } else if value.is_null() {
-                let message = format!("{} has no value", at.shown());
-                self.problem(&at, Target::Key, message).hint =
-                    Some("give it one, or remove the key".to_owned());
+            match shape.fault(key, value.is_null(), self.problems.len()) {
+                None => {}
+                Some(KeyFault::Refused(hint)) => self.unsupported(&at, Target::Key, hint),
+                Some(KeyFault::Unknown(hint)) => {
+                    let message = format!("{} is not a key of {}", at.shown(), shape.name);
+                    self.problem(&at, Target::Key, message).hint = Some(hint);
+                }
+                Some(KeyFault::NoValue(hint)) => {
+                    let message = format!("{} has no value", at.shown());
+                    self.problem(&at, Target::Key, message).hint = Some(hint.to_owned());
+                }
             }
         }
         Some(Object {
@@ -343,20 +343,6 @@ impl Reader {
             shape,
             map,
         })
-    }
-
-    fn unknown_key(&mut self, at: &At<'_>, key: &str, shape: &Shape) {
-        let near = if self.problems.len() < nearest::MOST {
-            nearest::nearest(key, shape.keys)
-        } else {
-            None
-        };
-        let hint = match near {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("the keys are {}", shape.keys.join(", ")),
-        };
-        let message = format!("{} is not a key of {}", at.shown(), shape.name);
-        self.problem(at, Target::Key, message).hint = Some(hint);
     }
 
     /// Counts a task. Returns `false` over the limit; the first task over the limit is reported

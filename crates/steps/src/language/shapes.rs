@@ -2,35 +2,18 @@
 //!
 //! The reader uses them, and a test compares the JSON Schema with them.
 
-/// The shape of a map of the language: its name in messages and all keys that are read.
-#[derive(Debug)]
-pub struct Shape {
-    /// The name of the map in messages, such as `a task`.
-    pub name: &'static str,
-    /// The name of the map among the definitions of the JSON Schema.
-    pub schema: &'static str,
-    /// The keys that the map may have.
-    pub keys: &'static [&'static str],
-    /// Keys of the specification that are refused, each with an optional hint.
-    pub refused: &'static [(&'static str, Option<&'static str>)],
-}
-
-impl Shape {
-    pub(crate) fn knows(&self, key: &str) -> bool {
-        self.keys.contains(&key) || self.refused.iter().any(|(name, _)| *name == key)
-    }
-}
+use almanac_base::shape::Shape;
 
 macro_rules! shapes {
     ($($constant:ident = $name:literal $schema:literal [$($key:literal)*] $([$($refused:literal $hint:expr),*])?;)*) => {
         $(pub(super) const $constant: Shape = Shape {
             name: $name,
-            schema: $schema,
             keys: &[$($key),*],
             refused: &[$($(($refused, $hint)),*)?],
         };)*
-        /// The shapes of all maps of the language.
-        pub const SHAPES: &[&Shape] = &[$(&$constant),*];
+        /// The shapes of all maps of the language, each with its name among the definitions of the
+        /// JSON Schema.
+        pub const SHAPES: &[(&Shape, &str)] = &[$((&$constant, $schema)),*];
     };
 }
 

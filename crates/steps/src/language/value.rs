@@ -1,9 +1,11 @@
 //! Readers of values: texts, numbers, lists and durations.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use almanac_base::duration;
+use almanac_base::shape::{Described, whole_number};
 use almanac_base::text::quoted;
 use serde_json::Value;
 
@@ -27,14 +29,14 @@ const UNITS: [(&str, u64); 5] = [
 
 /// Describes a value for a message.
 pub(crate) fn describe(value: &Value) -> String {
-    match value {
-        Value::Null => "nothing".to_owned(),
-        Value::Array(items) if items.is_empty() => "an empty list".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(_) => "a map".to_owned(),
-        Value::String(text) => format!("the text {}", quoted(text)),
-        other => quoted(&other.to_string()),
-    }
+    let described = match value {
+        Value::Null => Described::Nothing,
+        Value::Array(items) => Described::List(items.len()),
+        Value::Object(_) => Described::Map,
+        Value::String(text) => Described::Text(text),
+        other => Described::Scalar(Cow::Owned(other.to_string())),
+    };
+    described.to_string()
 }
 
 /// Returns the duration that a value states, as a map of units or as ISO 8601 text.
@@ -163,12 +165,7 @@ impl Reader {
         if let Some(number) = number.filter(|number| range.contains(number)) {
             return Some(number);
         }
-        let expected = if *range.end() == u32::MAX {
-            format!("a whole number, {} or more", range.start())
-        } else {
-            format!("a whole number from {} to {}", range.start(), range.end())
-        };
-        self.mismatch(at, &expected);
+        self.mismatch(at, &whole_number(&range));
         None
     }
 

@@ -1,13 +1,14 @@
 //! The JSON Schema agrees with the parser: key by key, and for documents that are good, random, or
 //! wrong in a way that a schema can see.
 
+use almanac_base::shape::Shape;
 use almanac_steps::language;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::good::{FULL, OWS, STEPS};
 use super::parse;
-use crate::definition::decode::{Decoder, Shape};
+use crate::definition::decode::Decoder;
 use crate::definition::source::{Lines, documents};
 use crate::definition::{
     calendar, day_calendar, document, json_schema, ows, schedule, workflow, yaml,
@@ -48,7 +49,7 @@ fn schema_and_parser_know_the_same_keys() {
         .map(|(shape, at)| (shape.keys, at.to_owned()));
     let steps = language::SHAPES
         .iter()
-        .map(|shape| (shape.keys, format!("/definitions/{}", shape.schema)));
+        .map(|(shape, name)| (shape.keys, format!("/definitions/{name}")));
     for (keys_read, at) in documents.chain(steps) {
         let object = schema.pointer(&at).unwrap();
         let mut known = keys_read.to_vec();

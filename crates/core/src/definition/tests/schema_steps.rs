@@ -125,8 +125,8 @@ fn the_options_of_temporal_are_refused_where_the_parser_refuses_them() {
 
 fn options() -> Vec<&'static str> {
     let shapes = language::SHAPES.iter();
-    let mut temporal = shapes.filter(|shape| shape.schema == "temporal");
-    temporal.next().unwrap().keys.to_vec()
+    let mut temporal = shapes.filter(|(_, name)| *name == "temporal");
+    temporal.next().unwrap().0.keys.to_vec()
 }
 
 #[test]

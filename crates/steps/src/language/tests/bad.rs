@@ -251,7 +251,7 @@ fn lists_have_limits() {
 
 #[test]
 fn shapes_have_names_of_their_own() {
-    let mut names: Vec<&str> = SHAPES.iter().map(|shape| shape.schema).collect();
+    let mut names: Vec<&str> = SHAPES.iter().map(|(_, name)| *name).collect();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), SHAPES.len());
@@ -261,7 +261,7 @@ fn shapes_have_names_of_their_own() {
 fn anything() -> impl Strategy<Value = Value> {
     let mut words: Vec<String> = SHAPES
         .iter()
-        .flat_map(|shape| shape.keys.iter().map(|key| (*key).to_owned()))
+        .flat_map(|(shape, _)| shape.keys.iter().map(|key| (*key).to_owned()))
         .collect();
     words.extend(["a", "http", "${ .x }", "PT1S", "end", "b"].map(str::to_owned));
     let word = prop::sample::select(words);
