@@ -28,6 +28,7 @@ mod spec;
 mod values;
 mod warn;
 mod when;
+mod words;
 mod zone;
 
 pub use backfill::BackfillWindow;
