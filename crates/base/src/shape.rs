@@ -48,8 +48,9 @@ impl Shape {
     /// Returns `true` if `key` is among the keys of a map, or if an unknown key most likely stands
     /// for it. The key is then not missing.
     pub fn has<'a>(&self, key: &str, given: impl Iterator<Item = &'a str> + Clone) -> bool {
-        let unknown = given.clone().filter(|given| !self.knows(given));
-        given.clone().any(|given| given == key) || nearest::is_meant(key, unknown, self.keys)
+        let mut all = given.clone();
+        let unknown = given.filter(|given| !self.knows(given));
+        all.any(|given| given == key) || nearest::is_meant(key, unknown, self.keys)
     }
 
     fn knows(&self, key: &str) -> bool {
