@@ -23,6 +23,10 @@ pub struct Run {
     pub due: Option<Timestamp>,
     /// Time at which the run started.
     pub started: Option<Timestamp>,
+    /// Time at which the run ended. `null` if it has not ended, or if the time
+    /// was not asked for: only the last ten runs of a described schedule have
+    /// it.
+    pub ended: Option<Timestamp>,
     /// Workflow id of the run.
     pub workflow_id: String,
     /// Run id of the run's first execution.
@@ -48,6 +52,7 @@ impl Run {
         Self {
             due: action.schedule_time.as_ref().and_then(decode_time),
             started: action.actual_time.as_ref().and_then(decode_time),
+            ended: None,
             workflow_id: execution.workflow_id,
             run_id: execution.run_id,
             status: status
@@ -81,8 +86,10 @@ impl Runs {
         let mut recent = Run::all_of(&info.recent_actions);
         let first = recent.len().saturating_sub(ASKED);
         let asked = recent.iter_mut().skip(first).map(async |run| {
-            let told = run_status(client, &run.workflow_id).await;
-            run.status = told.or(run.status.take());
+            if let Some((status, ended)) = run_status(client, &run.workflow_id).await {
+                run.status = Some(status);
+                run.ended = ended;
+            }
         });
         futures::future::join_all(asked).await;
         let is_recent = |id: &str| recent.iter().any(|run| run.workflow_id == id);
@@ -129,18 +136,20 @@ const RUNNING: &str = "running";
 /// no more runs; the other remembers all that have not ended.
 const ASKED: usize = 10;
 
-/// The status of a run, as the workflow itself has it. For a run that continued
-/// as new or was retried, the status is that of its latest execution. `None` if
-/// the status is not known.
-async fn run_status(client: &Client, workflow_id: &str) -> Option<String> {
+/// The status of a run and the time at which it ended, as the workflow itself
+/// has them. For a run that continued as new or was retried, they are those of
+/// its latest execution. `None` if the status is not known.
+async fn run_status(client: &Client, workflow_id: &str) -> Option<(String, Option<Timestamp>)> {
     let rpc = RpcOptions::builder()
         .timeout(DESCRIBE_TIMEOUT)
         .retry_options(RetryOptions::no_retries())
         .build();
     let options = WorkflowDescribeOptions::builder().rpc_options(rpc).build();
     let handle = client.get_workflow_handle::<UntypedWorkflow>(workflow_id);
-    let status = handle.describe(options).await.ok()?.status();
-    let name = match status {
+    let described = handle.describe(options).await.ok()?;
+    let ended = described.close_time();
+    let ended = ended.and_then(|at| Timestamp::try_from(at).ok());
+    let name = match described.status() {
         WorkflowExecutionStatus::Running => RUNNING,
         WorkflowExecutionStatus::Completed => "completed",
         WorkflowExecutionStatus::Failed => "failed",
@@ -151,7 +160,7 @@ async fn run_status(client: &Client, workflow_id: &str) -> Option<String> {
         WorkflowExecutionStatus::Paused => "paused",
         _ => return None,
     };
-    Some(name.to_owned())
+    Some((name.to_owned(), ended))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{Run, wire};
 
 /// Number of entries to which the server cuts each repeated field of a listed
 /// spec.
-const SPEC_CUT: usize = 10;
+pub(super) const SPEC_CUT: usize = 10;
 
 /// A schedule as the list shows it.
 #[derive(Debug, Clone)]
@@ -104,7 +104,8 @@ impl ListEntry {
         shows_all(&shown.calendars, &spec.calendars) && shows_all(&shown.intervals, &spec.intervals)
     }
 
-    fn shows(&self, spec: &Spec) -> bool {
+    /// Returns `true` if the entry shows `spec`, as far as the server shows it.
+    pub(super) fn shows(&self, spec: &Spec) -> bool {
         let shown = &self.spec;
         self.shows_times(spec)
             && shows_all(&shown.exclude, &spec.exclude)

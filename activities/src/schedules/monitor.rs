@@ -434,6 +434,7 @@ mod tests {
             last: last.map(|(started, status)| Run {
                 due: None,
                 started: Some(at(started)),
+                ended: None,
                 workflow_id: "test/a".into(),
                 run_id: String::new(),
                 status: Some(status.into()),

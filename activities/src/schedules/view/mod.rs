@@ -58,9 +58,20 @@ pub struct ScheduleView {
     pub paused_by: Option<PausedBy>,
     /// The schedule's note, without Almanac's mark.
     pub note: String,
+    /// The reason that a person gave: of the override in force, else the note
+    /// of the person who last wrote one. If a failed run paused the schedule,
+    /// the server's note. `null` if no such words are known.
+    pub reason: Option<String>,
+    /// Name of the operator who set the override. `null` if the name is not
+    /// known, or if no operator set one.
+    pub by: Option<String>,
     /// The override in force.
     #[serde(rename = "override")]
     pub overridden: Option<Override>,
+    /// The times in force in words, in at most 80 characters, such as `04:30
+    /// Mon–Fri Europe/Berlin`. Counts end with `or more` if a list may not show
+    /// everything.
+    pub summary: String,
     /// The calendars in force as cron strings: as they were written if that is
     /// known, else in Temporal's form. A list shows at most ten of the latter.
     pub cron: Vec<String>,
@@ -127,6 +138,8 @@ pub struct ScheduleDetail {
     /// Almanac's differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone_difference: Option<ZoneDifference>,
+    /// The live values as a definition in YAML. `null` for an unmanaged schedule.
+    pub document: Option<String>,
     /// The value of each compared field.
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub values: BTreeMap<Field, serde_json::Value>,

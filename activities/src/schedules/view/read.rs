@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use almanac_base::names::{DefinitionId, ScheduleId};
 use almanac_core::field::Field;
 use almanac_core::record::Status;
+use almanac_core::write::{Written, write_document};
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 
@@ -133,6 +134,7 @@ pub async fn describe(
             action_count: info.action_count.try_into().unwrap_or_default(),
             recent_runs: runs.recent,
             zone_difference: None,
+            document: None,
             values: BTreeMap::new(),
         }));
     };
@@ -155,6 +157,12 @@ pub async fn describe(
         action_count: live.action_count,
         recent_runs: runs.recent,
         zone_difference,
+        document: Some(write_document(&Written {
+            id: definition,
+            adopts: None,
+            values: &live.values,
+            comments: &[],
+        })),
         values: Field::ALL
             .iter()
             .map(|field| (*field, live.values.value(*field)))

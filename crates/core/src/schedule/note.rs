@@ -17,6 +17,7 @@ use std::fmt;
 
 use almanac_base::names::{DefinitionId, ScheduleId};
 use almanac_base::text;
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::field::{Base, Field, HASH_VERSION, digest};
@@ -131,11 +132,9 @@ impl fmt::Display for NoteLine<'_> {
                 }
                 write!(f, ": {}", set.reason)
             }
-            Self::AdoptedPaused(from) => write!(f, "Paused when it took over from {from}"),
-            Self::PausedBeforeAdoption(from) => {
-                write!(f, "Paused before it took over from {from}")
-            }
-            Self::PausedEarlier => f.write_str("Paused before Almanac last wrote it"),
+            Self::AdoptedPaused(from) => write!(f, "{ADOPTED_PAUSED}{from}"),
+            Self::PausedBeforeAdoption(from) => write!(f, "{PAUSED_BEFORE_ADOPTION}{from}"),
+            Self::PausedEarlier => f.write_str(PAUSED_EARLIER),
             Self::Kept(note) => f.write_str(&note.encoded()),
         }
     }
@@ -148,6 +147,9 @@ const AWAITS_ADOPTION: &str = "Paused: waits to take over from ";
 const PAUSED_BY: &str = "Paused by ";
 const KEPT_ACTIVE_BY: &str = "Kept active by ";
 const OVERRIDDEN_BY: &str = "Overridden by ";
+const ADOPTED_PAUSED: &str = "Paused when it took over from ";
+const PAUSED_BEFORE_ADOPTION: &str = "Paused before it took over from ";
+const PAUSED_EARLIER: &str = "Paused before Almanac last wrote it";
 /// Prefix of each reason of Almanac to pause a schedule.
 const PAUSED_SINCE: &str = "Paused: ";
 
@@ -232,6 +234,33 @@ impl<'a> Note<'a> {
             Some(_) => kind_of_marked(self.line),
             None => NoteKind::Words,
         }
+    }
+
+    /// The words of a person or of the server. `None` if the line is Almanac's own, or empty.
+    pub fn words(self) -> Option<&'a str> {
+        let line = self.line();
+        let is_placeholder = self.is_marked()
+            && (line == PAUSED_EARLIER
+                || line.starts_with(ADOPTED_PAUSED)
+                || line.starts_with(PAUSED_BEFORE_ADOPTION));
+        (self.kind() == NoteKind::Words && !is_placeholder && !line.trim().is_empty())
+            .then_some(line)
+    }
+
+    /// The operator and the reason in Almanac's line about an override. The operator's name
+    /// ends at the first `: `. `None` for any other line.
+    pub fn override_words(self) -> Option<(&'a str, &'a str)> {
+        self.mark?;
+        let starts = [PAUSED_BY, KEPT_ACTIVE_BY, OVERRIDDEN_BY];
+        let rest = starts
+            .iter()
+            .find_map(|start| self.line.strip_prefix(start))?;
+        let (by, reason) = rest.split_once(": ")?;
+        let by = match by.rsplit_once(" until ") {
+            Some((name, until)) if until.parse::<Timestamp>().is_ok() => name,
+            _ => by,
+        };
+        Some((by, reason))
     }
 
     /// Returns `true` if the server wrote the note when it paused the schedule because a run
@@ -380,6 +409,54 @@ mod tests {
             assert_eq!(Note::read(&kept).kind(), NoteKind::Words, "{kept}");
             assert_eq!(Note::read(&kept).line(), typed);
         }
+    }
+
+    #[test]
+    fn words_are_those_of_a_person_or_of_the_server() {
+        let schedule = ScheduleId::from_server("schedule-p-a");
+        let before = Note::of_words("lunch");
+        for line in [
+            NoteLine::Managed { source: "a.yaml" },
+            NoteLine::Finished,
+            NoteLine::DefinitionGone { before },
+            NoteLine::ReplacedBy(&schedule),
+            NoteLine::AdoptedPaused(&schedule),
+            NoteLine::PausedBeforeAdoption(&schedule),
+            NoteLine::PausedEarlier,
+        ] {
+            let note = line.write(&plain());
+            assert_eq!(Note::read(&note).words(), None, "{note}");
+            // A person may type the same.
+            let typed = line.to_string();
+            assert_eq!(Note::read(&typed).words(), Some(&*typed));
+        }
+        let kept = NoteLine::Kept(before).write(&plain());
+        assert_eq!(Note::read(&kept).words(), Some("lunch"));
+        assert_eq!(Note::read(" ").words(), None);
+    }
+
+    #[test]
+    fn the_line_about_an_override_names_its_operator_and_reason() {
+        let mut set = Override {
+            by: "ann".to_owned(),
+            reason: "disk: full".to_owned(),
+            ..Override::default()
+        };
+        for enabled in [Some(false), Some(true), None] {
+            for until in [None, Some(Timestamp::UNIX_EPOCH)] {
+                set.enabled = enabled;
+                set.until = until;
+                let paused = enabled == Some(false);
+                let line = NoteLine::Overridden { set: &set, paused };
+                let note = line.write(&plain());
+                let read = Note::read(&note);
+                assert_eq!(read.override_words(), Some(("ann", "disk: full")), "{note}");
+                assert_eq!(read.words(), None);
+                assert_eq!(Note::read(&line.to_string()).override_words(), None);
+            }
+        }
+        let other = NoteLine::ReplacedBy(&ScheduleId::from_server("a: b")).write(&plain());
+        assert_eq!(Note::read(&other).override_words(), None);
     }
 
     #[test]

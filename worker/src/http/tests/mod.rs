@@ -210,6 +210,9 @@ fn schedule(n: usize) -> ScheduleView {
         unknown: BTreeSet::new(),
         paused: true,
         paused_by: Some(PausedBy::Hand),
+        reason: Some("stop".into()),
+        by: None,
+        summary: "03:00 daily".into(),
         cron: vec!["0 3 * * *".into()],
         every: Vec::new(),
         timezone: "UTC".into(),
@@ -235,6 +238,7 @@ fn detail(n: usize) -> ScheduleDetail {
         action_count: 0,
         recent_runs: Vec::new(),
         zone_difference: None,
+        document: None,
         values: BTreeMap::new(),
     }
 }

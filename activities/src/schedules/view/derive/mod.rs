@@ -10,6 +10,7 @@ use almanac_core::schedule::{Desired, Live, Note, NoteKind};
 use almanac_times::{Spec, compile_cron};
 
 use super::{LastRun, PausedBy, ScheduleState, ScheduleView, ViewContext};
+use crate::schedules::list::SPEC_CUT;
 use crate::schedules::{ListEntry, Missed, Overdue};
 
 /// The observations of one schedule.
@@ -111,6 +112,7 @@ pub(super) fn view(observed: Observed, context: ViewContext<'_>) -> ScheduleView
     let workflow_id = context.project.run_workflow_id(id);
     let mut next = entry.next.iter().copied().filter(|_| !entry.paused);
     let memo = observed.memo();
+    let (by, reason) = words_of_people(&observed, note, set);
     let drift = match observed.live() {
         Some(live) => drifted_fields(live, desired, set),
         None => observed.drift.clone(),
@@ -127,6 +129,9 @@ pub(super) fn view(observed: Observed, context: ViewContext<'_>) -> ScheduleView
         paused_by: (entry.paused && !is_finished)
             .then(|| PausedBy::of(note, &workflow_id, in_force)),
         note: note.line().to_owned(),
+        reason: reason.map(str::to_owned),
+        by: by.map(str::to_owned),
+        summary: summary(&observed, desired, set),
         cron: crons(entry, desired, set),
         every: entry
             .spec
@@ -284,6 +289,53 @@ fn is_finished(observed: &Observed, kind: NoteKind, desired: Option<&Desired>) -
         (true, NoteKind::Words) if is_limited != Some(false) => None,
         (true, _) => Some(false),
         (false, _) => Some(is_limited == Some(true) && entry.next.is_empty()),
+    }
+}
+
+/// The name of the operator who set an override, and the reason that a person
+/// or the server gave. A name or a reason that is not known is `None`.
+fn words_of_people<'a>(
+    observed: &'a Observed,
+    note: Note<'a>,
+    set: Option<&'a Override>,
+) -> (Option<&'a str>, Option<&'a str>) {
+    let known = set.map(|set| (set.by.as_str(), set.reason.as_str()));
+    if let Some((by, reason)) = known.or_else(|| note.override_words()) {
+        let some = |text: &'a str| (!text.is_empty()).then_some(text);
+        return (some(by), some(reason));
+    }
+    // Another project's line in an unmanaged schedule is not a person's.
+    let is_foreign = observed.entry.owner.is_none() && Note::read(&observed.entry.note).is_marked();
+    (None, note.words().filter(|_| !is_foreign))
+}
+
+/// The times in force in words. A list shows the first of many calendars; if
+/// these are those of the override or the definition, so are the others.
+fn summary(observed: &Observed, desired: Option<&Desired>, set: Option<&Override>) -> String {
+    let entry = &observed.entry;
+    if let Some(live) = observed.live() {
+        return live.values.spec.words(None);
+    }
+    if !entry.is_cut() {
+        return entry.spec.words(None);
+    }
+    let wanted = desired.map(|desired| {
+        let mut spec = desired.values.spec.clone();
+        if let Some(cron) = set.and_then(|set| set.cron.as_deref()) {
+            Spec {
+                calendars: spec.calendars,
+                intervals: spec.intervals,
+                ..
+            } = compiled(cron);
+        }
+        if let Some(timezone) = set.and_then(|set| set.timezone.as_ref()) {
+            spec.timezone.clone_from(timezone);
+        }
+        spec
+    });
+    match wanted.filter(|spec| entry.shows(spec)) {
+        Some(spec) => spec.words(None),
+        None => entry.spec.words(Some(SPEC_CUT)),
     }
 }
 

@@ -477,6 +477,7 @@ fn the_last_run_is_the_one_that_started() {
     let run = Run {
         due: None,
         started: Some(at(NOW)),
+        ended: None,
         workflow_id: "test/on-1".to_owned(),
         run_id: "r".to_owned(),
         status: Some("completed".to_owned()),
@@ -585,4 +586,153 @@ fn a_list_tells_of_a_limit_what_it_can() {
         world.described(&live, At::Worker).state,
         ScheduleState::Finished
     );
+}
+
+/// The operator and the reason of a view.
+fn words(view: &ScheduleView) -> (Option<&str>, Option<&str>) {
+    (view.by.as_deref(), view.reason.as_deref())
+}
+
+#[test]
+fn the_reason_is_that_of_the_override_in_force() {
+    let mut world = World::new();
+    let mut live = world.live("on");
+    live.values.paused = true;
+    let expected = (Some("ann"), Some("disk full"));
+    let (set, paused) = (pausing(), true);
+    write(&mut live, &NoteLine::Overridden { set: &set, paused });
+    // Without a worker the note tells.
+    assert_eq!(words(&world.listed(&live, At::Alone)), expected);
+    // A person's later note does not hide a known override.
+    memo(&mut live).overridden = Some(set.clone());
+    world.status.overrides.insert(live.definition.clone(), set);
+    live.note = "lunch".to_owned();
+    for place in [At::Worker, At::CommandLine] {
+        assert_eq!(words(&world.listed(&live, place)), expected);
+        assert_eq!(words(&world.described(&live, place)), expected);
+    }
+    let alone = world.listed(&live, At::Alone);
+    assert_eq!(words(&alone), (None, Some("lunch")));
+}
+
+#[test]
+fn the_reason_is_the_note_of_a_person_or_of_the_server() {
+    let world = World::new();
+    let mut live = world.live("on");
+    live.values.paused = true;
+    for note in [
+        "lunch",
+        "Paused via WebUI",
+        "Paused by ann: disk full",
+        "Finished: its actions are used up",
+        "paused due to workflow failure: test/on-2026: boom",
+    ] {
+        for place in [At::Worker, At::CommandLine, At::Alone] {
+            live.note = note.to_owned();
+            assert_eq!(words(&world.listed(&live, place)), (None, Some(note)));
+            // Almanac's later writes keep the words.
+            write(&mut live, &NoteLine::Kept(Note::of_words(note)));
+            assert_eq!(words(&world.listed(&live, place)), (None, Some(note)));
+        }
+    }
+}
+
+#[test]
+fn almanacs_own_notes_are_no_reason() {
+    let world = World::new();
+    let mut live = world.live("on");
+    assert_eq!(words(&world.listed(&live, At::Worker)), (None, None));
+    live.values.paused = true;
+    let before = Note::of_words("lunch");
+    for line in [
+        NoteLine::Finished,
+        NoteLine::DefinitionGone { before },
+        NoteLine::PausedEarlier,
+    ] {
+        write(&mut live, &line);
+        for place in [At::Worker, At::CommandLine, At::Alone] {
+            assert_eq!(words(&world.listed(&live, place)), (None, None), "{line}");
+        }
+    }
+    live.note = String::new();
+    assert_eq!(words(&world.listed(&live, At::Worker)), (None, None));
+    // An unmanaged schedule may be another project's.
+    let unmanaged = |note: String| Observed {
+        definition: live.definition.clone(),
+        entry: ListEntry {
+            owner: None,
+            note,
+            ..World::entry(&live)
+        },
+        described: None,
+        overdue: Overdue::NotChecked,
+        drift: None,
+    };
+    let mut other = live.clone();
+    let (set, paused) = (pausing(), true);
+    write(&mut other, &NoteLine::Overridden { set: &set, paused });
+    let view = world.view(unmanaged(other.note), At::Worker);
+    assert_eq!(words(&view), (None, None));
+    let view = world.view(unmanaged("lunch".to_owned()), At::Worker);
+    assert_eq!(words(&view), (None, Some("lunch")));
+}
+
+#[test]
+fn the_summary_is_that_of_the_live_times() {
+    let mut world = World::new();
+    let times = "cron: '30 4 * * MON-FRI', timezone: Europe/Berlin, jitter: 30s";
+    world.write("on", &format!("schedule: {{ {times} }}"));
+    let mut live = world.live("on");
+    for place in [At::Worker, At::CommandLine, At::Alone] {
+        for view in [world.listed(&live, place), world.described(&live, place)] {
+            assert_eq!(view.summary, "04:30 Mon–Fri Europe/Berlin, jitter 30s");
+        }
+    }
+    live.values.spec.timezone = "UTC".to_owned();
+    let view = world.listed(&live, At::Worker);
+    assert_eq!(view.summary, "04:30 Mon–Fri, jitter 30s");
+    live.values.spec = Spec::default();
+    assert_eq!(world.listed(&live, At::Worker).summary, "-");
+}
+
+#[test]
+fn the_summary_of_a_cut_list_counts_what_is_known() {
+    let mut world = World::new();
+    let crons: Vec<_> = (1..=12).map(|day| format!("'0 {day} {day} * *'")).collect();
+    world.write(
+        "on",
+        &format!("schedule: {{ cron: [{}] }}", crons.join(", ")),
+    );
+    let live = world.live("on");
+    let cut = |live: &Live| {
+        let mut entry = World::entry(live);
+        let first = entry.spec.calendars.iter().take(SPEC_CUT).copied();
+        entry.spec.calendars = first.collect();
+        Observed {
+            definition: live.definition.clone(),
+            entry,
+            described: None,
+            overdue: Overdue::No,
+            drift: None,
+        }
+    };
+    let first = "01:00 on the 1st; 02:00 on the 2nd";
+    let view = world.view(cut(&live), At::Worker);
+    assert_eq!(view.summary, format!("{first}; +10 more"));
+    let view = world.view(cut(&live), At::CommandLine);
+    assert_eq!(view.summary, format!("{first}; +8 or more"));
+    let view = world.described(&live, At::CommandLine);
+    assert_eq!(view.summary, format!("{first}; +10 more"));
+    // An override counts, as far as the list shows it.
+    let mut live = live;
+    let crons: Vec<_> = (1..=11).map(|day| format!("30 {day} {day} * *")).collect();
+    live.values.spec.calendars = compiled(&crons).calendars;
+    let set = Override {
+        cron: Some(crons),
+        ..Override::default()
+    };
+    world.status.overrides.insert(live.definition.clone(), set);
+    let view = world.view(cut(&live), At::Worker);
+    let first = "01:30 on the 1st; 02:30 on the 2nd";
+    assert_eq!(view.summary, format!("{first}; +9 more"));
 }
