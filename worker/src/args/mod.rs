@@ -6,8 +6,11 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use almanac_activities::schedules::view::ScheduleState;
 use almanac_base::names::{DefinitionId, Project};
+use almanac_core::record::Selector;
 use clap::builder::FalseyValueParser;
 use clap::{
     ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
@@ -32,6 +35,7 @@ pub use self::operator::{
     Which,
 };
 pub use self::steps::{StepArgs, StepUsage};
+use self::values::{schedule_state, watch_interval};
 pub use self::worker::{DevArgs, Drift, Orphans, RunArgs, WorkerArgs};
 
 /// Schedules as code for Temporal.
@@ -60,6 +64,9 @@ pub enum Cmd {
     Plan(PlanArgs),
     /// Ask for a pass, wait for it and print its report
     Sync(SyncArgs),
+    /// Print what is wrong: Temporal, the workers, the last pass, and the schedules that need a
+    /// person
+    Status(StatusArgs),
     /// List the project's schedules as they are in Temporal
     List(ListArgs),
     /// Show one schedule as it is in Temporal
@@ -156,6 +163,50 @@ pub struct SyncArgs {
 /// The flags of `almanac list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
+    /// Print all states of each schedule, absolute times, the workflow type, and who wrote the
+    /// note
+    #[arg(long)]
+    pub wide: bool,
+    /// Sort by this column
+    #[arg(long, value_enum, default_value_t, value_name = "COLUMN")]
+    pub sort: SortBy,
+    /// List only the schedules to which one of these states applies
+    #[arg(long, value_name = "STATE,…", value_delimiter = ',', value_parser = schedule_state())]
+    pub state: Vec<ScheduleState>,
+    /// List only the schedules of definitions that have all these labels, like
+    /// `team=billing,env=prod`. Only a worker knows the labels
+    #[arg(long, value_name = "LABEL=VALUE,…")]
+    pub selector: Option<Selector>,
+    /// Print the list again and again, by default every 2 seconds, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
+        default_missing_value = "2", value_parser = watch_interval, conflicts_with = "format")]
+    pub watch: Option<Duration>,
+    /// The project and the output format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// The column that `almanac list` sorts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SortBy {
+    /// By id.
+    #[default]
+    Id,
+    /// By state, in order of precedence: `conflict` first, `active` last.
+    State,
+    /// By the next run, the soonest first.
+    Next,
+    /// By the last run, the latest first.
+    Last,
+}
+
+/// The flags of `almanac status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print the status again and again, by default every 2 seconds, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
+        default_missing_value = "2", value_parser = watch_interval, conflicts_with = "format")]
+    pub watch: Option<Duration>,
     /// The project and the output format.
     #[command(flatten)]
     pub target: Target,
@@ -232,6 +283,8 @@ pub enum Format {
     Text,
     /// JSON for programs.
     Json,
+    /// The same data as YAML.
+    Yaml,
 }
 
 /// Parses a command line.

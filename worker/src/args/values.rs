@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use almanac_activities::schedules::view::ScheduleState;
 use almanac_base::duration::parse as parse_duration;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 /// Parses a duration as definitions write it.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -17,6 +19,25 @@ pub(super) fn at_least_a_second(text: &str) -> Result<Duration, String> {
         } else {
             Ok(value)
         }
+    })
+}
+
+/// Parses the seconds between two pages of `--watch`.
+pub(super) fn watch_interval(text: &str) -> Result<Duration, String> {
+    match text.parse::<u32>() {
+        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds.into())),
+        _ => Err(format!(
+            "`{text}` is not a number of seconds from 1 to 3600"
+        )),
+    }
+}
+
+/// The parser of a state's name.
+pub(super) fn schedule_state() -> impl TypedValueParser<Value = ScheduleState> {
+    PossibleValuesParser::new(ScheduleState::ALL.map(ScheduleState::as_str)).try_map(|name| {
+        let mut all = ScheduleState::ALL.into_iter();
+        all.find(|state| state.as_str() == name)
+            .ok_or("not a state")
     })
 }
 

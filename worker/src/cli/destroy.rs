@@ -49,11 +49,11 @@ pub(super) async fn run(args: &DestroyArgs) -> anyhow::Result<ExitCode> {
     let project = &args.target.project;
     let mut outcome = look(&remote, project).await?;
     let Some(confirm) = &args.confirm else {
-        super::show(args.target.format, &outcome, text)?;
+        super::print(args.target.format, &outcome, text)?;
         return Ok(ExitCode::SUCCESS);
     };
     if outcome.schedules.is_empty() && !outcome.reconcile_workflow {
-        super::show(args.target.format, &outcome, text)?;
+        super::print(args.target.format, &outcome, text)?;
         return Ok(ExitCode::SUCCESS);
     }
     if *confirm != outcome.digest {
@@ -73,7 +73,7 @@ pub(super) async fn run(args: &DestroyArgs) -> anyhow::Result<ExitCode> {
         return Err(Failure::new(why).hint("stop them first").into());
     }
     remove(&remote, project, &mut outcome).await?;
-    super::show(args.target.format, &outcome, text)?;
+    super::print(args.target.format, &outcome, text)?;
     for error in &outcome.errors {
         console::eprint(&format!("error: {error}"));
     }

@@ -1,124 +1,197 @@
 //! `almanac history`: prints the history entries of a schedule that the reconcile workflow
-//! remembers.
+//! remembers, newest first.
 
 use std::process::ExitCode;
 
-use almanac_core::record::{HistoryEntry, HistoryEntryKind};
+use almanac_core::record::{HistoryEntry, HistoryEntryKind, Override};
 use anyhow::Context as _;
+use jiff::Timestamp;
 
 use super::Remote;
+use super::time_text::{ago, utc};
 use crate::args::HistoryArgs;
-use crate::console::{Cell, Page};
+use crate::console::{Cell, Page, Tone};
 
 pub(super) async fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
     let history = remote.reconciler.history(&args.id).await;
     let history = history.context("ask the reconcile workflow")?;
-    super::show(args.target.format, &history, |history| {
+    super::print(args.target.format, &history, |history| {
         if history.is_empty() {
-            Page::of_line(format!("nothing is remembered of `{}`", args.id))
+            Page::of_line(format!("no history entries of `{}`", args.id))
         } else {
-            text(history)
+            text(history, Timestamp::now())
         }
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(history: &[HistoryEntry]) -> Page {
-    let rows: Vec<[Cell; 4]> = history
-        .iter()
-        .map(|touch| {
-            [
-                touch.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-                touch.pass.to_string(),
-                what(touch),
-                why(touch),
-            ]
-            .map(Cell::from)
-        })
-        .collect();
+/// Two lines for each entry: when, who and what; and why.
+fn text(history: &[HistoryEntry], now: Timestamp) -> Page {
     let mut page = Page::default();
-    page.table(["TIME", "PASS", "WHAT", "WHY"], &rows);
+    for entry in history {
+        let (sign, tone) = match entry.kind {
+            HistoryEntryKind::Failed => ("✗ ", Tone::Bad),
+            HistoryEntryKind::Asked => ("● ", Tone::Caution),
+            HistoryEntryKind::Written | HistoryEntryKind::Unknown => ("○ ", Tone::Good),
+        };
+        let who = if entry.by.is_empty() {
+            "Almanac"
+        } else {
+            entry.by.as_str()
+        };
+        page.cells([
+            Cell::toned(tone, sign),
+            utc(entry.at).into(),
+            Cell::toned(Tone::Muted, format!(" ({})", ago(entry.at, now))),
+            "  ".into(),
+            Cell::toned(Tone::Strong, who),
+            format!(" {}", what(entry)).into(),
+        ]);
+        let why = Some(entry.reason.as_str()).filter(|reason| !reason.is_empty());
+        page.cells([
+            Cell::from("    "),
+            why.map_or_else(Cell::default, |why| format!("{why}  ").into()),
+            Cell::toned(Tone::Muted, format!("pass {}", entry.pass)),
+        ]);
+    }
     page
 }
 
-fn what(touch: &HistoryEntry) -> String {
-    let op = touch.op.replace('_', "-");
-    match touch.kind {
-        HistoryEntryKind::Written => {
-            let fields: Vec<_> = touch.fields.iter().map(|field| field.as_str()).collect();
-            format!("{op} {}", fields.join(", ")).trim_end().to_owned()
+fn what(entry: &HistoryEntry) -> String {
+    match entry.kind {
+        HistoryEntryKind::Written => written(entry),
+        HistoryEntryKind::Asked => asked(entry),
+        HistoryEntryKind::Failed if entry.again > 0 => {
+            format!("failed {} times in a row", entry.again + 1)
         }
-        HistoryEntryKind::Asked => format!("asked: {op}"),
-        HistoryEntryKind::Failed if touch.again > 0 => format!("failed {} times", touch.again + 1),
         HistoryEntryKind::Failed => "failed".to_owned(),
-        HistoryEntryKind::Unknown => format!("unknown to this release: {op}"),
+        HistoryEntryKind::Unknown => format!(
+            "did `{}`, which this release does not know",
+            entry.op.replace('_', "-")
+        ),
     }
 }
 
-fn why(touch: &HistoryEntry) -> String {
-    let set = touch.overridden.as_ref().map(|one| {
-        let enabled = one.enabled.map(|enabled| format!("enabled={enabled}"));
-        let cron = one.cron.iter().flatten().map(|cron| format!("cron={cron}"));
-        let zone = one.timezone.iter().map(|zone| format!("timezone={zone}"));
-        let until = one.until.map(|until| format!("until {until}"));
-        let all: Vec<_> = enabled
-            .into_iter()
-            .chain(cron)
-            .chain(zone)
-            .chain(until)
-            .collect();
-        format!("[{}]", all.join(", "))
-    });
-    let by = Some(&touch.by).filter(|by| !by.is_empty());
-    let by = by.map(|by| format!("(by {by})"));
-    let reason = Some(touch.reason.clone()).filter(|reason| !reason.is_empty());
-    let all: Vec<_> = [reason, set, by].into_iter().flatten().collect();
-    all.join(" ")
+fn written(entry: &HistoryEntry) -> String {
+    let done = match entry.op.as_str() {
+        "create" => "created the schedule",
+        "update" => "updated the schedule",
+        "pause" => "paused the schedule",
+        "unpause" => "unpaused the schedule",
+        "delete" => "deleted the schedule",
+        "clear_override" => "cleared the override",
+        "keep_override" => "kept the override",
+        other => return format!("did `{}`", other.replace('_', "-")),
+    };
+    let fields: Vec<_> = entry.fields.iter().map(|field| field.as_str()).collect();
+    if fields.is_empty() {
+        done.to_owned()
+    } else {
+        format!("{done}: {}", fields.join(", "))
+    }
+}
+
+fn asked(entry: &HistoryEntry) -> String {
+    let asked = match entry.op.as_str() {
+        "override" => "asked for an override",
+        "clear_override" => "asked to clear the override",
+        "unpause" => "asked to unpause the schedule",
+        "adopt" => "asked to adopt the schedule",
+        other => return format!("asked for `{}`", other.replace('_', "-")),
+    };
+    match &entry.overridden {
+        Some(set) => format!("{asked}: {}", values(set)),
+        None => asked.to_owned(),
+    }
+}
+
+/// The values that an override sets, and its end.
+fn values(set: &Override) -> String {
+    let enabled = set.enabled.map(|enabled| format!("enabled={enabled}"));
+    let cron = set.cron.iter().flatten().map(|cron| format!("cron={cron}"));
+    let zone = set.timezone.iter().map(|zone| format!("timezone={zone}"));
+    let values: Vec<_> = enabled.into_iter().chain(cron).chain(zone).collect();
+    let until = set.until.map(|until| format!(" until {}", utc(until)));
+    format!("{}{}", values.join(", "), until.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use almanac_core::field::Field;
-    use almanac_core::record::Override;
 
     use super::*;
+    use crate::console::Medium;
 
-    #[test]
-    fn a_history_reads_from_the_newest_back() {
-        let touch = |kind, op: &str, reason: &str| HistoryEntry {
+    fn history() -> [HistoryEntry; 5] {
+        let entry = |kind, op: &str, reason: &str| HistoryEntry {
+            at: "2026-03-02T11:57:00.123456789Z".parse().unwrap(),
             kind,
             op: op.to_owned(),
             pass: 7,
             reason: reason.to_owned(),
             ..HistoryEntry::default()
         };
-        let history = [
+        [
             HistoryEntry {
                 again: 3,
-                ..touch(HistoryEntryKind::Failed, "", "refused by the server")
+                ..entry(HistoryEntryKind::Failed, "", "refused by the server")
             },
             HistoryEntry {
                 fields: vec![Field::Times, Field::Paused],
-                ..touch(HistoryEntryKind::Written, "update", "overridden")
+                ..entry(HistoryEntryKind::Written, "update", "overridden")
             },
             HistoryEntry {
-                by: "ann".to_owned(),
+                by: "ann@ops".to_owned(),
                 overridden: Some(Override {
                     enabled: Some(false),
                     cron: Some(vec!["@daily".to_owned()]),
+                    until: Some("2026-03-02T14:00:00.5Z".parse().unwrap()),
                     ..Override::default()
                 }),
-                ..touch(HistoryEntryKind::Asked, "override", "disk full")
+                ..entry(HistoryEntryKind::Asked, "override", "disk full\nforged")
             },
-            touch(HistoryEntryKind::Written, "create", "no such schedule"),
-        ];
-        insta::assert_snapshot!(text(&history), @r"
-        TIME                  PASS  WHAT                  WHY
-        1970-01-01 00:00:00Z  7     failed 4 times        refused by the server
-        1970-01-01 00:00:00Z  7     update times, paused  overridden
-        1970-01-01 00:00:00Z  7     asked: override       disk full [enabled=false, cron=@daily] (by ann)
-        1970-01-01 00:00:00Z  7     create                no such schedule
+            entry(HistoryEntryKind::Written, "create", "no such schedule"),
+            entry(HistoryEntryKind::Unknown, "lift_off", ""),
+        ]
+    }
+
+    fn shown(colors: bool) -> String {
+        let now = "2026-03-02T12:00:00Z".parse().unwrap();
+        let width = Some(80);
+        let shown = text(&history(), now).rendered(Medium { colors, width });
+        shown.replace('\u{1b}', "ESC")
+    }
+
+    #[test]
+    fn a_history_reads_from_the_newest_entry_back() {
+        insta::assert_snapshot!(shown(false), @r"
+        ✗ 2026-03-02 11:57:00Z (2m ago)  Almanac failed 4 times in a row
+            refused by the server  pass 7
+        ○ 2026-03-02 11:57:00Z (2m ago)  Almanac updated the schedule: times, paused
+            overridden  pass 7
+        ● 2026-03-02 11:57:00Z (2m ago)  ann@ops asked for an override: enabled=false, cron=@daily until 2026-03-02 14:00:00Z
+            disk full\nforged  pass 7
+        ○ 2026-03-02 11:57:00Z (2m ago)  Almanac created the schedule
+            no such schedule  pass 7
+        ○ 2026-03-02 11:57:00Z (2m ago)  Almanac did `lift-off`, which this release does not know
+            pass 7
+        ");
+    }
+
+    #[test]
+    fn failures_and_requests_of_people_are_colored() {
+        insta::assert_snapshot!(shown(true), @r"
+        ESC[31m✗ ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mAlmanacESC[0m failed 4 times in a row
+            refused by the server  ESC[2mpass 7ESC[0m
+        ESC[32m○ ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mAlmanacESC[0m updated the schedule: times, paused
+            overridden  ESC[2mpass 7ESC[0m
+        ESC[33m● ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mann@opsESC[0m asked for an override: enabled=false, cron=@daily until 2026-03-02 14:00:00Z
+            disk full\nforged  ESC[2mpass 7ESC[0m
+        ESC[32m○ ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mAlmanacESC[0m created the schedule
+            no such schedule  ESC[2mpass 7ESC[0m
+        ESC[32m○ ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mAlmanacESC[0m did `lift-off`, which this release does not know
+            ESC[2mpass 7ESC[0m
         ");
     }
 }

@@ -83,7 +83,7 @@ pub(super) async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
             console::eprint(&format!("{}: {problem}", one.schedule));
         }
     }
-    super::show(args.target.format, &all, |all| text(all, args))?;
+    super::print(args.target.format, &all, |all| text(all, args))?;
     let whole = all.iter().all(|one| one.problems.is_empty());
     Ok(if whole {
         ExitCode::SUCCESS

@@ -14,8 +14,9 @@ use futures::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::json;
 
+use super::Remote;
 use super::selection::{CONCURRENCY, selected, show_selected};
-use super::{Remote, local};
+use super::time_text::in_zone;
 use crate::args::{BackfillArgs, Format, Target, TriggerArgs, Which};
 use crate::backoff::random;
 use crate::console::{self, Page};
@@ -172,7 +173,7 @@ fn planned(target: &Target, jobs: &[Job]) -> anyhow::Result<()> {
             last: job.times.map(|times| times.last),
         })
         .collect();
-    super::show(target.format, &all, |_| {
+    super::print(target.format, &all, |_| {
         let mut page = Page::default();
         for job in jobs {
             page.line(match job.times {
@@ -181,7 +182,7 @@ fn planned(target: &Target, jobs: &[Job]) -> anyhow::Result<()> {
                     first, last, count, ..
                 }) => {
                     let zone = &job.live.values.spec.timezone;
-                    let (first, last) = (local(first, zone), local(last, zone));
+                    let (first, last) = (in_zone(first, zone), in_zone(last, zone));
                     format!("{}: would start {count} runs, {first} to {last}", job.id)
                 }
             });
@@ -222,11 +223,9 @@ async fn all(
         }
         answers.push(answer);
     }
-    if target.format == Format::Json {
-        match &answers[..] {
-            [answer] if is_one => super::print_json(answer)?,
-            answers => super::print_json(&answers)?,
-        };
+    match &answers[..] {
+        [answer] if is_one => super::print_data(target.format, answer)?,
+        answers => super::print_data(target.format, &answers)?,
     }
     Ok(exit_code(&answers))
 }

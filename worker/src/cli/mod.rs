@@ -9,16 +9,20 @@ mod exec;
 mod generated_docs;
 mod history;
 mod import;
+mod list;
 mod manual_run_commands;
 mod next;
 mod overrides;
 mod plan;
 mod progress;
-mod schedules;
 mod selection;
+mod show;
+mod status;
 mod suspension;
 mod sync;
+mod time_text;
 mod validate;
+mod watch;
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -27,15 +31,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::schedules::view::ViewContext;
 use almanac_activities::schedules::{RateLimiter, RequestError, Schedules, wire};
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_base::nearest;
 use almanac_base::text::is_hidden;
 use almanac_core::definition::json_schema;
 use almanac_core::record::{NAME_LIMIT, Status, cut_text};
 use almanac_core::schedule::Live;
 use anyhow::Context as _;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::args::{Cmd, Format, Target};
@@ -56,8 +61,9 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Validate(args) => validate::run(&args).await,
         Cmd::Plan(args) => plan::run(args).await,
         Cmd::Sync(args) => sync::run(args).await,
-        Cmd::List(args) => schedules::list(&args).await,
-        Cmd::Show(args) => schedules::show(&args).await,
+        Cmd::Status(args) => Box::pin(status::run(&args)).await,
+        Cmd::List(args) => list::run(&args).await,
+        Cmd::Show(args) => show::run(&args).await,
         Cmd::History(args) => history::run(&args).await,
         Cmd::Pause(args) => overrides::pause(args).await,
         Cmd::Unpause(args) => overrides::unpause(args).await,
@@ -152,6 +158,14 @@ impl Remote {
         }
     }
 
+    /// The definition with a schedule whose id is most like a mistyped one.
+    async fn nearest_id(&self, project: &Project, id: &DefinitionId) -> Option<DefinitionId> {
+        let listed = self.schedules.list(project).await.ok()?;
+        let ids: Vec<_> = listed.into_iter().filter_map(|entry| entry.owner).collect();
+        let found = nearest::among(id.as_str(), ids.iter().map(DefinitionId::as_str))?;
+        ids.iter().find(|id| id.as_str() == found).cloned()
+    }
+
     /// The schedule of a definition. The error says why the project has none; `hint` is added
     /// if no schedule of that id exists.
     async fn ours(
@@ -175,14 +189,24 @@ impl Remote {
                     "project `{project}` has no schedule of `{id}` in namespace `{}`",
                     self.namespace
                 ));
-                Err(match hint {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                }
-                .into())
+                let meant = self.nearest_id(project, id).await;
+                let meant = meant.map(|meant| format!("did you mean `{meant}`?"));
+                let hints = meant.iter().map(String::as_str).chain(hint);
+                Err(hints.fold(failure, Failure::hint).into())
             }
             Err(error) => Err(error).with_context(|| format!("describe `{schedule}`")),
         }
+    }
+}
+
+/// The facts from which views are derived. The files are not among them, since the worker has
+/// them.
+fn view_context<'a>(project: &'a Project, status: Option<&'a Status>) -> ViewContext<'a> {
+    ViewContext {
+        project,
+        status,
+        files: None,
+        now: Timestamp::now(),
     }
 }
 
@@ -206,39 +230,35 @@ async fn load(folders: &[PathBuf]) -> anyhow::Result<Arc<Registry>> {
     Ok(registry)
 }
 
-/// A time in a schedule's own time zone, with its offset, and in UTC.
-pub(super) fn local(time: Timestamp, timezone: &str) -> String {
-    let zone = TimeZone::get(timezone).unwrap_or(TimeZone::UTC);
-    let here = time.to_zoned(zone);
-    if timezone == "UTC" {
-        here.strftime("%a %Y-%m-%d %H:%M:%S UTC").to_string()
-    } else {
-        let utc = time.strftime("%Y-%m-%d %H:%M:%S UTC");
-        format!("{}  ({utc})", here.strftime("%a %Y-%m-%d %H:%M:%S %:z"))
-    }
-}
-
 fn print_json(value: &impl Serialize) -> anyhow::Result<ExitCode> {
     console::print_json(&serde_json::to_string_pretty(value)?);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints a value in the given format.
-fn show<T: Serialize>(
+fn print<T: Serialize>(
     format: Format,
     value: &T,
     text: impl FnOnce(&T) -> Page,
 ) -> anyhow::Result<()> {
     match format {
-        Format::Json => print_json(value).map(drop),
-        Format::Text => {
-            console::print(&text(value));
-            Ok(())
-        }
+        Format::Text => console::print(&text(value)),
+        Format::Json | Format::Yaml => print_data(format, value)?,
     }
+    Ok(())
 }
 
-/// The operator's name: the user of this machine.
+/// Prints a value for programs. Prints nothing if the format is text.
+fn print_data(format: Format, value: &impl Serialize) -> anyhow::Result<()> {
+    match format {
+        Format::Text => {}
+        Format::Json => console::print_json(&serde_json::to_string_pretty(value)?),
+        Format::Yaml => console::print_yaml(&serde_json::to_value(value)?),
+    }
+    Ok(())
+}
+
+/// The operator's name: the user and the name of this machine, as `user@host`.
 fn operator() -> String {
     let user = ["USER", "LOGNAME"]
         .iter()
@@ -249,7 +269,12 @@ fn operator() -> String {
         let process = std::fs::metadata("/proc/self").ok()?;
         Some(format!("uid {}", process.uid()))
     };
-    let mut operator = user.or_else(number).unwrap_or_else(|| "cli".to_owned());
+    let user = user.or_else(number).unwrap_or_else(|| "cli".to_owned());
+    let host = rustix::system::uname();
+    let mut operator = match host.nodename().to_str() {
+        Ok(host) if !host.is_empty() => format!("{user}@{host}"),
+        _ => user,
+    };
     cut_text(&mut operator, NAME_LIMIT);
     operator
 }

@@ -10,13 +10,14 @@ use almanac_core::schedule::Live;
 use almanac_times::{FireTimes, Rest, Spec, ZoneDifference};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::Remote;
+use super::time_text::in_zone;
 use super::validate::definitions_of;
-use super::{Remote, local};
 use crate::args::NextArgs;
-use crate::console;
-use crate::console::Page;
+use crate::console::{self, Cell, Page, Tone};
 
 /// The next fire times of a definition.
 #[derive(Debug, Serialize)]
@@ -24,6 +25,8 @@ struct Next {
     definition: DefinitionId,
     /// `true` if the schedule is paused, so that it does not fire at these times.
     paused: bool,
+    /// The times in words.
+    summary: String,
     timezone: String,
     times: Vec<Timestamp>,
     /// `true` if there are no more times after these.
@@ -62,6 +65,7 @@ impl Next {
         Self {
             definition,
             paused,
+            summary: spec.words(None),
             timezone: spec.timezone.clone(),
             times: found.times,
             exhausted: found.rest == Rest::Nothing || count < usize::from(args.count),
@@ -86,7 +90,7 @@ pub(super) async fn run(args: &NextArgs) -> anyhow::Result<ExitCode> {
     } else {
         vec![of_live(args).await?]
     };
-    super::show(args.target.format, &all, |all| {
+    super::print(args.target.format, &all, |all| {
         let mut page = Page::default();
         for next in all {
             text(next, &mut page);
@@ -178,20 +182,32 @@ fn looks_like_a_file(what: &str) -> bool {
 
 fn text(next: &Next, page: &mut Page) {
     let paused = if next.paused { ", paused" } else { "" };
-    page.line(format!("{} ({}{paused})", next.definition, next.timezone));
+    page.cells([
+        Cell::toned(Tone::Strong, next.definition.as_str()),
+        format!("  {}{paused}", next.summary).into(),
+    ]);
+    let zone = TimeZone::get(&next.timezone).unwrap_or(TimeZone::UTC);
+    let mut before = None;
     for time in &next.times {
-        page.line(format!("  {}", local(*time, &next.timezone)));
+        let offset = zone.to_offset(*time);
+        if before
+            .replace(offset)
+            .is_some_and(|before| before != offset)
+        {
+            page.toned(Tone::Muted, "  (the clocks change)");
+        }
+        page.line(format!("  {}", in_zone(*time, &next.timezone)));
     }
     if next.paused && next.times.is_empty() {
-        page.line("  none while it is paused");
+        page.line("  none while the schedule is paused");
     } else if next.exhausted {
-        page.line("  no more");
+        page.line("  no more fire times");
     }
     if next.is_unknown {
-        page.line("  what comes next cannot be told: the search takes too many steps");
+        page.line("  later fire times are not known: the search takes too many steps");
     }
     if let Some(difference) = &next.zone_difference {
-        page.line(format!("  warning: {difference}"));
+        page.toned(Tone::Caution, format!("  warning: {difference}"));
     }
 }
 
@@ -201,25 +217,37 @@ mod tests {
 
     #[test]
     fn times_are_shown_in_the_schedules_zone_and_in_utc() {
-        let spec = Spec {
-            timezone: "Europe/Berlin".to_owned(),
-            ..Spec::default()
-        };
+        let times = ["2026-10-24T00:30:00Z", "2026-10-25T01:30:00Z"];
         let next = Next {
             definition: "a".parse().unwrap(),
             paused: true,
-            timezone: spec.timezone,
-            times: vec!["2026-07-01T00:30:00Z".parse().unwrap()],
+            summary: "02:30 daily Europe/Berlin".to_owned(),
+            timezone: "Europe/Berlin".to_owned(),
+            times: times.map(|time| time.parse().unwrap()).to_vec(),
             exhausted: true,
-            is_unknown: false,
+            is_unknown: true,
             zone_difference: None,
         };
         let mut page = Page::default();
         text(&next, &mut page);
         insta::assert_snapshot!(page, @r"
-        a (Europe/Berlin, paused)
-          Wed 2026-07-01 02:30:00 +02:00  (2026-07-01 00:30:00 UTC)
-          no more
+        a  02:30 daily Europe/Berlin, paused
+          Sat 2026-10-24 02:30:00 +02:00  (2026-10-24 00:30:00 UTC)
+          (the clocks change)
+          Sun 2026-10-25 02:30:00 +01:00  (2026-10-25 01:30:00 UTC)
+          no more fire times
+          later fire times are not known: the search takes too many steps
+        ");
+        let none = Next {
+            times: Vec::new(),
+            is_unknown: false,
+            ..next
+        };
+        let mut page = Page::default();
+        text(&none, &mut page);
+        insta::assert_snapshot!(page, @r"
+        a  02:30 daily Europe/Berlin, paused
+          none while the schedule is paused
         ");
     }
 }

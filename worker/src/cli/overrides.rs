@@ -101,7 +101,7 @@ struct Outcome {
 async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(target).await?;
     let outcome = done(&remote, target, request).await?;
-    super::show(target.format, &outcome, |outcome| {
+    super::print(target.format, &outcome, |outcome| {
         let mut page = Page::default();
         for line in text(outcome) {
             page.signed(line);
@@ -189,9 +189,7 @@ async fn send_all(
         };
         all.push(one);
     }
-    if target.format == Format::Json {
-        super::print_json(&all)?;
-    }
+    super::print_data(target.format, &all)?;
     Ok(if all.iter().all(|one| one.error.is_none()) {
         ExitCode::SUCCESS
     } else {

@@ -21,7 +21,8 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Remote, local};
+use super::Remote;
+use super::time_text::in_zone;
 use crate::args::PlanArgs;
 use crate::console::{self, Page};
 
@@ -101,7 +102,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         invalid: snapshot.failed.len(),
         zone_differences: monitor.zone_differences(),
     };
-    super::show(args.target.format, &outcome, text)?;
+    super::print(args.target.format, &outcome, text)?;
     if outcome.invalid > 0 {
         console::eprint(&format!(
             "{} documents are invalid; see `almanac validate`",
@@ -242,7 +243,7 @@ fn text(outcome: &Outcome) -> Page {
         }
         page.line(format!("  {id}"));
         for (name, at) in [("before", &times.before), ("after", &times.after)] {
-            let mut shown = at.iter().map(|at| local(*at, &times.timezone));
+            let mut shown = at.iter().map(|at| in_zone(*at, &times.timezone));
             let first = shown.next().unwrap_or_else(|| "none".to_owned());
             page.line(format!("    {name:<6} {first}"));
             for more in shown {

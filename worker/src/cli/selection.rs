@@ -1,6 +1,9 @@
 //! The schedules that a command applies to: a single one by its id, or several by labels.
 
+use std::collections::BTreeSet;
+
 use almanac_base::names::DefinitionId;
+use almanac_core::record::{Selection, Selector};
 use anyhow::bail;
 use serde_json::json;
 
@@ -23,16 +26,7 @@ pub(super) async fn selected(
     let Some(selector) = &which.selector else {
         return Ok(which.id.iter().cloned().collect());
     };
-    let request = format!("select-{:016x}", random());
-    let found = match remote.reconciler.select(&request, selector).await {
-        Ok(found) => found,
-        Err(error @ (ReconcileClientError::NoAnswer(_) | ReconcileClientError::Absent(_))) => {
-            let why = format!("{error}; labels are known to a worker alone: nothing was changed");
-            let hint = "`almanac list` shows the schedules, and each can be named by its id";
-            return Err(Failure::new(why).hint(hint).into());
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let found = find(remote, selector).await?;
     if found.total == 0 {
         bail!("no definition with a schedule has the labels `{selector}`");
     }
@@ -46,6 +40,35 @@ pub(super) async fn selected(
     Ok(found.ids)
 }
 
+/// The definitions with a schedule that have these labels.
+pub(super) async fn definitions_with_labels(
+    remote: &Remote,
+    selector: &Selector,
+) -> anyhow::Result<BTreeSet<DefinitionId>> {
+    let found = find(remote, selector).await?;
+    if found.total > found.ids.len() as u64 {
+        bail!(
+            "{} schedules have the labels `{selector}`, more than the {} that can be selected",
+            found.total,
+            found.ids.len()
+        );
+    }
+    Ok(found.ids.into_iter().collect())
+}
+
+async fn find(remote: &Remote, selector: &Selector) -> anyhow::Result<Selection> {
+    let request = format!("select-{:016x}", random());
+    match remote.reconciler.select(&request, selector).await {
+        Ok(found) => Ok(found),
+        Err(error @ (ReconcileClientError::NoAnswer(_) | ReconcileClientError::Absent(_))) => {
+            let why = format!("{error}; only a worker knows the labels");
+            let hint = "`almanac list` shows all schedules; every command takes the id of one";
+            Err(Failure::new(why).hint(hint).into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Prints the schedules that a command would change.
 pub(super) fn show_selected(
     target: &Target,
@@ -53,7 +76,7 @@ pub(super) fn show_selected(
     ids: &[DefinitionId],
 ) -> anyhow::Result<()> {
     let value = json!({ "would": what, "ids": ids });
-    super::show(target.format, &value, |_| {
+    super::print(target.format, &value, |_| {
         let mut page = Page::default();
         for id in ids {
             page.line(format!("{id}: would {what}"));

@@ -88,7 +88,7 @@ fn explained(
 
 fn tell(target: &Target, answer: &SuspendAnswer) -> anyhow::Result<ExitCode> {
     let project = &target.project;
-    super::show(target.format, answer, |answer| {
+    super::print(target.format, answer, |answer| {
         Page::of_line(match (&answer.suspended, answer.pass) {
             (Some(suspension), _) => format!("{project}: {suspension}"),
             (None, Some(pass)) => format!("{project}: goes on; pass {pass} catches up"),

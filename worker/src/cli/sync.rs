@@ -42,7 +42,7 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
         Err(error) => return Err(error.into()),
     };
     if args.no_wait {
-        super::show(args.target.format, &answer, |answer| {
+        super::print(args.target.format, &answer, |answer| {
             Page::of_line(format!("asked for pass {}", answer.pass))
         })?;
         return Ok(ExitCode::SUCCESS);
@@ -55,7 +55,7 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
             remote.reconciler.workflow_id()
         );
     };
-    super::show(args.target.format, &report, text)?;
+    super::print(args.target.format, &report, text)?;
     Ok(if report.errors.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -102,15 +102,7 @@ fn text(report: &Report) -> Page {
         let op = almanac_activities::metrics::op_name(change.op);
         page.signed(format!("  {sign} {}: {op}: {}", change.id, change.reason));
     }
-    let counts = serde_json::to_value(report.schedules).unwrap_or_default();
-    let counted: Vec<_> = counts
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, count)| count.as_u64() != Some(0))
-        .map(|(name, count)| format!("{count} {name}"))
-        .collect();
-    page.signed(format!("schedules: {}", or_none(&counted)));
+    page.signed(format!("schedules: {}", counts(report)));
     if report.definitions.invalid > 0 {
         let invalid = report.definitions.invalid;
         page.signed(format!(
@@ -143,11 +135,20 @@ fn text(report: &Report) -> Page {
     page
 }
 
-fn or_none(parts: &[String]) -> String {
-    if parts.is_empty() {
+/// The numbers of schedules in a report that are not 0.
+pub(super) fn counts(report: &Report) -> String {
+    let counts = serde_json::to_value(report.schedules).unwrap_or_default();
+    let counted: Vec<_> = counts
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, count)| count.as_u64() != Some(0))
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    if counted.is_empty() {
         "none".to_owned()
     } else {
-        parts.join(", ")
+        counted.join(", ")
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
             .collect();
         console::eprint(&format!("no definitions in {}", paths.join(", ")));
     }
-    super::show(args.format, &findings, text)?;
+    super::print(args.format, &findings, text)?;
     let good = findings.invalid == 0 && findings.problems.is_empty();
     Ok(if good {
         ExitCode::SUCCESS
@@ -422,7 +422,7 @@ mod tests {
             diagnostics: vec![Diagnostic::error("a.yaml", 1, 1, "bad"); count],
             ..Findings::default()
         };
-        let shown = |count| text(&found(count)).rendered(false);
+        let shown = |count| text(&found(count)).to_string();
         let all = shown(SHOWN);
         assert_eq!(all.matches("a.yaml").count(), SHOWN);
         assert!(!all.contains("more"), "{all}");

@@ -17,14 +17,18 @@
 
 mod outlet;
 mod page;
+mod table;
+mod yaml;
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use almanac_base::text;
 use anstream::{AutoStream, ColorChoice};
 
 use self::outlet::Outlet;
-pub(crate) use self::page::{Cell, Page, Tone};
+pub(crate) use self::page::{Cell, Medium, Page, Tone};
+pub(crate) use self::table::{Column, Table};
 
 /// Maximum time that the end of the process waits for output that nobody reads.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
@@ -61,13 +65,62 @@ pub(crate) fn logs_are_coloured() -> bool {
 
 /// Prints a page to standard output.
 pub(crate) fn print(page: &Page) {
-    let colours = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
-    OUT.write(page.rendered(colours).into_bytes());
+    OUT.write(page.rendered(output_medium()).into_bytes());
+}
+
+/// Prints a page over the one before. Only as many lines are printed as the terminal has. If
+/// standard output is no terminal, the page is printed below the one before, after an empty
+/// line.
+pub(crate) fn redraw(page: &Page) {
+    let medium = output_medium();
+    let text = page.rendered(medium);
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+    let Some(rows) = size.map(|size| usize::from(size.ws_row)) else {
+        OUT.write(format!("{text}\n").into_bytes());
+        return;
+    };
+    let lines: Vec<_> = text.lines().collect();
+    let room = rows.saturating_sub(2).max(1);
+    // To the upper left, each line to its end, and nothing below.
+    let mut out = String::from("\u{1b}[H");
+    for line in lines.iter().take(room) {
+        out += line;
+        out += "\u{1b}[K\n";
+    }
+    if lines.len() > room {
+        let more = lines.len() - room;
+        write!(out, "and {more} more lines\u{1b}[K").unwrap_or_default();
+    }
+    out += "\u{1b}[J";
+    OUT.write(out.into_bytes());
+}
+
+/// Returns `true` if the reader of standard output has closed it.
+pub(crate) fn is_output_closed() -> bool {
+    OUT.closed()
+}
+
+/// The place that standard output leads to.
+fn output_medium() -> Medium {
+    let out = std::io::stdout();
+    let size = rustix::termios::tcgetwinsize(&out).ok();
+    Medium {
+        colors: AutoStream::choice(&out) != ColorChoice::Never,
+        // A terminal that does not know its width says 0.
+        width: size
+            .map(|size| usize::from(size.ws_col))
+            .filter(|width| *width > 0),
+    }
 }
 
 /// Prints a JSON document to standard output.
 pub(crate) fn print_json(document: &str) {
     OUT.write(format!("{}\n", text::json(document)).into_bytes());
+}
+
+/// Prints data to standard output as a YAML document.
+pub(crate) fn print_yaml(data: &serde_json::Value) {
+    OUT.write(yaml::document(data).into_bytes());
 }
 
 /// Prints a document that consists of the program's own text (a schema, a script, a
@@ -83,7 +136,11 @@ pub(crate) fn eprint(line: &str) {
 
 /// Prints a page to standard error.
 pub(crate) fn eprint_page(page: &Page) {
-    ERR.write(page.rendered(logs_are_coloured()).into_bytes());
+    let medium = Medium {
+        colors: logs_are_coloured(),
+        width: None,
+    };
+    ERR.write(page.rendered(medium).into_bytes());
 }
 
 /// Prints text that clap composed to standard error. The caller has checked that no

@@ -39,6 +39,7 @@ pub(super) struct Outlet {
     changed: Condvar,
     dropped: AtomicU64,
     failed: AtomicBool,
+    closed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -68,6 +69,7 @@ impl Outlet {
             changed: Condvar::new(),
             dropped: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -127,6 +129,11 @@ impl Outlet {
         self.failed.load(Ordering::Relaxed)
     }
 
+    /// Returns `true` if the reader has closed the stream.
+    pub(super) fn closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// Writes the queued pieces, for ever.
     fn write_queue(&self) {
         let mut told = 0;
@@ -166,9 +173,11 @@ impl Outlet {
     fn judge(&self, written: io::Result<()>) {
         if let Err(error) = written {
             self.dropped.fetch_add(1, Ordering::Relaxed);
-            if error.kind() != io::ErrorKind::BrokenPipe {
-                self.failed.store(true, Ordering::Relaxed);
-            }
+            let ended = match error.kind() {
+                io::ErrorKind::BrokenPipe => &self.closed,
+                _ => &self.failed,
+            };
+            ended.store(true, Ordering::Relaxed);
         }
     }
 

@@ -1,11 +1,13 @@
-//! Text for people: lines, each escaped, and colors.
+//! Text for people: lines and tables, each part escaped, and colors.
 
 use std::fmt::{self, Write as _};
 
 use almanac_base::text;
 use anstyle::{AnsiColor, Color, Style};
 
-/// The meaning that a color gives to a part of the text.
+use super::table::Table;
+
+/// The meaning that a style gives to a part of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     /// Something is, or becomes, as it should be.
@@ -14,6 +16,10 @@ pub(crate) enum Tone {
     Caution,
     /// Something is wrong, or is removed.
     Bad,
+    /// A heading, or the answer to the question that was asked.
+    Strong,
+    /// A detail.
+    Muted,
 }
 
 impl Tone {
@@ -39,23 +45,18 @@ impl Tone {
             Self::Good => AnsiColor::Green,
             Self::Caution => AnsiColor::Yellow,
             Self::Bad => AnsiColor::Red,
+            Self::Strong => return Style::new().bold(),
+            Self::Muted => return Style::new().dimmed(),
         };
         Style::new().fg_color(Some(Color::Ansi(color)))
     }
 }
 
-/// A part of a line, with or without a tone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Span {
-    tone: Option<Tone>,
-    text: String,
-}
-
-/// A cell of a table.
+/// A part of a line or a cell of a table, with or without a tone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Cell {
-    tone: Option<Tone>,
-    text: String,
+    pub(super) tone: Option<Tone>,
+    pub(super) text: String,
 }
 
 impl Cell {
@@ -64,6 +65,24 @@ impl Cell {
         Self {
             tone: Some(tone),
             text: text.into(),
+        }
+    }
+
+    /// Escapes the cell's text as a line, since a line may begin with the cell.
+    pub(super) fn escaped(self) -> Self {
+        Self {
+            text: text::line(&self.text).into_owned(),
+            ..self
+        }
+    }
+
+    pub(super) fn write(&self, colors: bool, out: &mut String) {
+        match self.tone.filter(|_| colors && !self.text.is_empty()) {
+            Some(tone) => {
+                let style = tone.style();
+                write!(out, "{style}{}{style:#}", self.text).unwrap_or_default();
+            }
+            None => *out += &self.text,
         }
     }
 }
@@ -77,9 +96,26 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Lines of text. A line break within a line is escaped with the rest of the line.
+/// The place where a page is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Medium {
+    /// Tones are printed as colors.
+    pub(crate) colors: bool,
+    /// Number of columns of the terminal. `None` if the place has no width, like a file:
+    /// then nothing is cut.
+    pub(crate) width: Option<usize>,
+}
+
+/// Text for people: lines and tables. A line break within a line is escaped with the rest of
+/// the line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Page(Vec<Vec<Span>>);
+pub(crate) struct Page(Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Line(Vec<Cell>),
+    Table(Table),
+}
 
 impl Page {
     /// Creates a page of one line.
@@ -91,99 +127,88 @@ impl Page {
 
     /// Adds a line.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) {
-        self.add(None, text.as_ref());
+        self.cells([Cell::from(text.as_ref())]);
     }
 
     /// Adds a line with a tone.
     pub(crate) fn toned(&mut self, tone: Tone, text: impl AsRef<str>) {
-        self.add(Some(tone), text.as_ref());
+        self.cells([Cell::toned(tone, text.as_ref())]);
     }
 
     /// Adds a line with the tone of its sign: `+ `, `- `, `error: ` and the like.
     pub(crate) fn signed(&mut self, text: impl AsRef<str>) {
         let text = text.as_ref();
-        self.add(Tone::of_line(text), text);
+        let tone = Tone::of_line(text);
+        let text = text.to_owned();
+        self.cells([Cell { tone, text }]);
     }
 
-    /// Adds a table: rows under a header, each column as wide as its widest cell.
-    pub(crate) fn table<const N: usize>(&mut self, header: [&str; N], rows: &[[Cell; N]]) {
-        let header = header.map(Cell::from);
-        let rows: Vec<[Cell; N]> = std::iter::once(&header)
-            .chain(rows)
-            .map(|row| row.clone().map(Cell::escaped))
-            .collect();
-        let mut widths = [0; N];
-        for row in &rows {
-            for (widest, cell) in widths.iter_mut().zip(row) {
-                *widest = (*widest).max(text::width(&cell.text));
-            }
+    /// Adds a line that consists of these parts.
+    pub(crate) fn cells(&mut self, parts: impl IntoIterator<Item = Cell>) {
+        let line = parts.into_iter().map(Cell::escaped).collect();
+        self.0.push(Part::Line(line));
+    }
+
+    /// Adds a table.
+    pub(crate) fn table(&mut self, table: Table) {
+        self.0.push(Part::Table(table));
+    }
+
+    /// Adds lines of a name and a value each, with the values below each other.
+    pub(crate) fn facts<'a>(
+        &mut self,
+        indent: usize,
+        facts: impl IntoIterator<Item = (&'a str, Cell)>,
+    ) {
+        let facts: Vec<_> = facts.into_iter().collect();
+        let widest = facts.iter().map(|(name, _)| text::width(name)).max();
+        let widest = widest.unwrap_or_default();
+        for (name, value) in facts {
+            let padding = widest - text::width(name) + 2;
+            let start = " ".repeat(indent);
+            let name = Cell::toned(Tone::Muted, name);
+            self.cells([start.into(), name, " ".repeat(padding).into(), value]);
         }
-        self.0
-            .extend(rows.into_iter().map(|row| columns(row, &widths)));
+    }
+
+    /// Adds the parts of another page.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// Returns the page as text.
-    pub(crate) fn rendered(&self, colours: bool) -> String {
+    pub(crate) fn rendered(&self, medium: Medium) -> String {
         let mut out = String::new();
-        for line in &self.0 {
-            for Span { tone, text } in line {
-                match tone.filter(|_| colours) {
-                    Some(tone) => {
-                        let style = tone.style();
-                        write!(out, "{style}{text}{style:#}").unwrap_or_default();
+        for part in &self.0 {
+            match part {
+                Part::Line(cells) => {
+                    for cell in cells {
+                        cell.write(medium.colors, &mut out);
                     }
-                    None => out += text,
+                    out.push('\n');
                 }
+                Part::Table(table) => table.write(medium, &mut out),
             }
-            out.push('\n');
         }
         out
     }
-
-    fn add(&mut self, tone: Option<Tone>, text: &str) {
-        let text = text::line(text).into_owned();
-        self.0.push(vec![Span { tone, text }]);
-    }
-}
-
-impl Cell {
-    /// Escapes the cell's text as a line, since a row may begin with the cell.
-    fn escaped(self) -> Self {
-        Self {
-            text: text::line(&self.text).into_owned(),
-            ..self
-        }
-    }
-}
-
-fn columns<const N: usize>(row: [Cell; N], widths: &[usize; N]) -> Vec<Span> {
-    let filled = row.iter().rposition(|cell| !cell.text.is_empty());
-    let mut spans = Vec::new();
-    for (column, (cell, wanted)) in row.into_iter().zip(widths).enumerate() {
-        let Cell { tone, text } = cell;
-        let padding = wanted + 2 - text::width(&text);
-        spans.push(Span { tone, text });
-        if filled.is_none_or(|last| column >= last) {
-            break;
-        }
-        spans.push(Span {
-            tone: None,
-            text: " ".repeat(padding),
-        });
-    }
-    spans
 }
 
 impl fmt::Display for Page {
-    /// Writes the page without colors.
+    /// Writes the page without colors, and cuts nothing.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.rendered(false))
+        f.write_str(&self.rendered(Medium::default()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const COLORS: Medium = Medium {
+        colors: true,
+        width: None,
+    };
 
     #[test]
     fn a_line_stays_one_line_whatever_it_holds() {
@@ -192,7 +217,7 @@ mod tests {
         page.toned(Tone::Bad, "\u{1b}[0m::x\u{202e}");
         page.line("  ::error::x");
         assert_eq!(
-            page.rendered(true),
+            page.rendered(COLORS),
             "note: ok\\nforged row\\u{1b}[2J\n\u{1b}[31m\\u{1b}[0m::x\\u{202e}\u{1b}[0m\n  \\u{3a}:error::x\n"
         );
     }
@@ -204,31 +229,24 @@ mod tests {
             page.signed(line);
         }
         assert_eq!(
-            page.rendered(true),
+            page.rendered(COLORS),
             "pass 1\n\u{1b}[32m  + a: create\u{1b}[0m\n  confirm\n\u{1b}[31m- b: delete\u{1b}[0m\n"
         );
     }
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
+    fn the_values_of_facts_stand_below_each_other() {
         let mut page = Page::default();
-        page.table(
-            ["ID", "NOTE", "LAST"],
-            &[
-                ["a".into(), Cell::toned(Tone::Good, "ünïcode"), "x".into()],
-                ["longer-id".into(), Cell::default(), Cell::default()],
-                ["日本".into(), "a\nb".into(), "é".into()],
+        page.facts(
+            2,
+            [
+                ("state", Cell::toned(Tone::Good, "active")),
+                ("note", "a\nb".into()),
             ],
         );
         insta::assert_snapshot!(page, @r"
-        ID         NOTE     LAST
-        a          ünïcode  x
-        longer-id
-        日本       a\nb     é
+          state  active
+          note   a\nb
         ");
-        assert!(
-            page.rendered(true)
-                .contains("\u{1b}[32münïcode\u{1b}[0m  x")
-        );
     }
 }

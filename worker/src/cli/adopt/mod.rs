@@ -62,7 +62,7 @@ pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let text = |outcome: &Outcome| text(outcome, args.confirm.is_some());
-    super::show(args.target.format, &outcome, text)?;
+    super::print(args.target.format, &outcome, text)?;
     let mut good = true;
     for item in &outcome.adoptions {
         if let Some(error) = &item.error {
