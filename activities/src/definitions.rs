@@ -50,7 +50,7 @@ impl DefinitionActivities {
     ) -> Result<PinnedDefinition, ActivityError> {
         let snapshot = self.source.snapshot();
         let Some(loaded) = snapshot.definitions.get(&id) else {
-            return Err(refusal(format!("no definition `{id}`")));
+            return Err(refusal(format!("there is no definition `{id}`")));
         };
         match &loaded.definition.program {
             Program::Steps(steps) => {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 /// A metric of Almanac's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// Passes that ended. Labels: `result`, `trigger`.
+    /// Number of passes that have ended. Labels: `result`, `trigger`.
     ReconcileTotal,
     /// Duration of a pass, in seconds.
     ReconcileDuration,
@@ -20,7 +20,7 @@ pub enum Metric {
     ReconcileLastSuccess,
     /// Time at which the last pass started, in seconds since the epoch.
     ReconcileLastAttempt,
-    /// Writes to schedules. Labels: `op`, `result`.
+    /// Number of operations on schedules. Labels: `op`, `result`.
     ScheduleOperations,
     /// Number of schedules as of the last full pass. Label: `state`.
     Schedules,
@@ -30,13 +30,13 @@ pub enum Metric {
     DriftCorrected,
     /// Number of definitions in the registry. Labels: `kind`, `status`.
     Definitions,
-    /// Reloads of the registry. Label: `result`.
+    /// Number of reloads of the registry. Label: `result`.
     ReloadTotal,
     /// Duration of a reload, in seconds.
     ReloadDuration,
     /// Always 1. Label: `revision`, the revision that the registry holds.
     RegistryInfo,
-    /// Events received. Labels: `source`, `result`.
+    /// Number of events received. Labels: `source`, `result`.
     EventsTotal,
     /// Actions that were due and never started, as the server counts them in
     /// descriptions.
@@ -124,30 +124,35 @@ impl Metric {
     /// The line of help on the metrics page.
     pub const fn description(self) -> &'static str {
         match self {
-            Self::ReconcileTotal => "Passes that ended.",
-            Self::ReconcileDuration => "How long a pass took.",
-            Self::ReconcileLastSuccess => "When the last full pass ended well.",
-            Self::ReconcileLastAttempt => "When the last pass started.",
-            Self::ScheduleOperations => "Writes to schedules.",
-            Self::Schedules => "Schedules as of the last full pass.",
-            Self::DriftDetected => "Fields found different from what was last written.",
-            Self::DriftCorrected => "Fields written back.",
-            Self::Definitions => "Definitions in the registry.",
-            Self::ReloadTotal => "Reloads of the registry.",
-            Self::ReloadDuration => "How long a reload took.",
-            Self::RegistryInfo => "The revision that the registry holds.",
-            Self::EventsTotal => "Events received.",
-            Self::ScheduleMissed => "Actions that were due and never started.",
-            Self::ScheduleOverdue => "Schedules that should have fired, and did not.",
-            Self::LogLinesDropped => "Log lines that could not be written.",
+            Self::ReconcileTotal => "Number of passes that have ended.",
+            Self::ReconcileDuration => "Duration of a pass, in seconds.",
+            Self::ReconcileLastSuccess => {
+                "Unix time at which the last successful full pass ended, in seconds."
+            }
+            Self::ReconcileLastAttempt => "Unix time at which the last pass started, in seconds.",
+            Self::ScheduleOperations => "Number of operations on schedules.",
+            Self::Schedules => "Number of schedules in the last full pass.",
+            Self::DriftDetected => "Number of drifted fields that were detected.",
+            Self::DriftCorrected => "Number of drifted fields that were corrected.",
+            Self::Definitions => "Number of definitions in the registry.",
+            Self::ReloadTotal => "Number of reloads of the registry.",
+            Self::ReloadDuration => "Duration of a reload of the registry, in seconds.",
+            Self::RegistryInfo => "Revision of the registry, as a label.",
+            Self::EventsTotal => "Number of events received.",
+            Self::ScheduleMissed => "Number of actions that were due and never started.",
+            Self::ScheduleOverdue => "Number of schedules whose due run has not started.",
+            Self::LogLinesDropped => "Number of log lines that could not be written.",
             Self::HttpShed => {
-                "HTTP connections closed and requests refused to leave room for others."
+                "Number of HTTP connections closed and requests refused to leave capacity for \
+                 others."
             }
             Self::AuthorityReloadTotal => {
-                "Readings of the files and keys that say who may use HTTP."
+                "Number of reloads of the token file and of the issuer's keys."
             }
-            Self::SeriesDropped => "Records of the SDK's metrics that got no series of their own.",
-            Self::BuildInfo => "Almanac's version.",
+            Self::SeriesDropped => {
+                "Number of records of the SDK's metrics that got no series of their own."
+            }
+            Self::BuildInfo => "Version of Almanac, as a label.",
         }
     }
 

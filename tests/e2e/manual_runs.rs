@@ -113,7 +113,7 @@ async fn a_trigger_starts_one_run_and_answers_it(on: Scheduler) -> anyhow::Resul
     project.almanac(&["resume"])?.success()?;
 
     let log = worker.log()?;
-    assert!(log.contains("run asked for by hand"), "{log}");
+    assert!(log.contains("manual run requested"), "{log}");
     assert!(log.contains("asked by ann"), "{log}");
     let labels = ["op=\"trigger\"", "result=\"started\""];
     let count = worker
@@ -421,7 +421,7 @@ async fn what_cannot_be_run_is_said(on: Scheduler) -> anyhow::Result<()> {
     let worker = project.worker().start().await?;
     for (id, kind, body, status, said) in [
         ("nobody", "trigger", json!({}), 404, "no schedule"),
-        ("taken", "trigger", json!({}), 409, "not Almanac's"),
+        ("taken", "trigger", json!({}), 409, "not managed by this project"),
         (
             "one",
             "backfill",

@@ -240,7 +240,7 @@ async fn an_override_ends_with_its_field_in_the_yaml(on: Scheduler) -> anyhow::R
     assert_eq!(told(&worker, "one").await?, Value::Null);
     let log = worker.log()?;
     assert!(
-        log.contains("the definition changed what was overridden"),
+        log.contains("the definition changed an overridden field"),
         "{log}"
     );
     Ok(())

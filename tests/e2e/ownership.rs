@@ -116,10 +116,7 @@ async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow
     let shown = worker.json("/api/v1/schedules/taken").await?;
     assert_eq!(shown["state"], "conflict", "{shown}");
     let log = worker.log()?;
-    assert!(
-        log.contains("a schedule that is not ours has this id"),
-        "{log}"
-    );
+    assert!(log.contains("an unmanaged schedule has this id"), "{log}");
     let shown = project.almanac(&["show", "taken"])?.success()?;
     assert!(shown.contains("conflict"), "{shown}");
     assert!(

@@ -174,7 +174,7 @@ async fn a_roll_back_of_all_replicas_is_followed(on: Scheduler) -> anyhow::Resul
     Ok(())
 }
 
-/// While live replicas hold different revisions nothing is removed.
+/// While live workers hold different revisions nothing is removed.
 async fn replicas_that_differ_remove_nothing(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let (left, right) = (

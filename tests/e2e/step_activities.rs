@@ -115,7 +115,7 @@ async fn a_call_is_an_activity_and_its_secret_stays_inside(on: Scheduler) -> any
     assert!(shell.contains("out"), "{shell}");
     let metrics = worker.get("/metrics").await?.1;
     let log = worker.log()?;
-    assert!(log.contains("almanac starts"), "{log}");
+    assert!(log.contains("starting almanac"), "{log}");
     for (what, text) in [
         ("a result", ok),
         ("an error", busy),
@@ -174,13 +174,13 @@ async fn what_steps_may_reach_is_checked_before_the_worker_works(
             "token=env:ALMANAC_NO_SUCH_VARIABLE",
             "is not set",
         ),
-        ("--secret", CANARY, "a secret is NAME=env:VARIABLE"),
+        ("--secret", CANARY, "a secret must be NAME=env:VARIABLE"),
         ("--shell-allow", "/no/such/program", "No such file"),
-        ("--http-allow", "http://billing", "with a scheme"),
+        ("--http-allow", "http://billing", "has a scheme"),
         (
             "--nats-url",
             "http://almanac:canary-5f2c81aa@nats:4222",
-            "--nats-url: the address of NATS is nats://HOST:PORT",
+            "--nats-url: the address of NATS must be nats://HOST:PORT",
         ),
     ] {
         let output = project.almanac(&["run", flag, value, "--listen", "127.0.0.1:0"])?;

@@ -61,7 +61,7 @@ fn an_update_that_is_too_large_is_refused() {
         let input = json!({ "id": "x", "by": "b", "reason": "\u{1}".repeat(1000) });
         let sent = temporal.update_workflow(&told.id, "clear_override", Some(one(&input)));
         let refused = sent.await.unwrap_err().to_string();
-        let why = "reason has 6000 bytes, more than 500";
+        let why = "reason has 6000 bytes, over the limit of 500";
         assert!(refused.contains(why), "{refused}");
         // A selector names what is asked of a worker, whose server bounds it.
         let input = json!({ "selector": format!("a={}", "x".repeat(1900)) });

@@ -48,7 +48,7 @@ impl Connector {
         let (connection, client) =
             ClientOptions::load_from_config(LoadClientConfigProfileOptions::default())
                 // The SDK's error is not `Send`.
-                .map_err(|error| anyhow::anyhow!("temporal's connection settings: {error}"))?;
+                .map_err(|error| anyhow::anyhow!("invalid connection settings: {error}"))?;
         Ok(Self::new(connection, client, identity.into()))
     }
 

@@ -80,13 +80,13 @@ impl Health {
     pub fn readiness(&self) -> Readiness {
         let inner = self.lock();
         let reason = if inner.stopping {
-            Some("the process is stopping")
+            Some("the worker is shutting down")
         } else if inner.progress == Progress::Ready {
             None
         } else if inner.temporal == TemporalState::Connected {
-            Some("no full pass has ended since the process started")
+            Some("no full pass has ended since the worker started")
         } else {
-            Some("temporal has not answered since the process started")
+            Some("temporal has not answered since the worker started")
         };
         Readiness {
             ready: reason.is_none(),
@@ -158,7 +158,7 @@ impl Health {
         !inner.stopping && inner.progress == Progress::Ready
     }
 
-    /// Records that the process is stopping. It is not ready from now on.
+    /// Records that the worker is shutting down. It is not ready from now on.
     pub fn stopping(&self) {
         self.lock().stopping = true;
     }
@@ -176,7 +176,7 @@ impl Inner {
                     by = now.by, at = %now.at, reason = now.reason, "the reconciler is suspended"
                 );
             }
-            (Some(_), None) => tracing::info!("the reconciler has resumed"),
+            (Some(_), None) => tracing::info!("the reconciler is resumed"),
             _ => {}
         }
         self.suspended = now.cloned();
@@ -351,6 +351,9 @@ mod tests {
         health.observe(&status("idle", 1, Some(10)));
         health.stopping();
         assert!(!health.is_ready());
-        assert_eq!(health.readiness().reason, Some("the process is stopping"));
+        assert_eq!(
+            health.readiness().reason,
+            Some("the worker is shutting down")
+        );
     }
 }

@@ -36,16 +36,16 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("make the runtime of process 1")?;
+        .context("cannot create the runtime of process 1")?;
     runtime.block_on(supervise())
 }
 
 async fn supervise() -> anyhow::Result<ExitCode> {
     // The handlers are installed before the child exists, so that no end and no signal is
     // missed.
-    let mut ended = signal(SignalKind::child()).context("listen for SIGCHLD")?;
-    let mut signals = listen().context("listen for signals")?;
-    let program = std::env::current_exe().context("find this program")?;
+    let mut ended = signal(SignalKind::child()).context("cannot listen for SIGCHLD")?;
+    let mut signals = listen().context("cannot listen for signals")?;
+    let program = std::env::current_exe().context("cannot find this program")?;
     let mut arguments = std::env::args_os();
     let name = arguments.next();
     let mut command = Command::new(&program);
@@ -56,13 +56,13 @@ async fn supervise() -> anyhow::Result<ExitCode> {
     let child = command
         .args(arguments)
         .spawn()
-        .with_context(|| format!("start {} once more", program.display()))?;
+        .with_context(|| format!("cannot start {} again", program.display()))?;
     let child = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let child = child.context("the child has no process id")?;
     loop {
         tokio::select! {
             _ = ended.recv() => {
-                if let Some(status) = reap(child).context("wait for children")? {
+                if let Some(status) = reap(child).context("cannot wait for children")? {
                     return Ok(code(status));
                 }
             }

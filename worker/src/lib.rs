@@ -105,7 +105,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .enable_all()
         .thread_name("almanac")
         .build()
-        .context("make the runtime")?;
+        .context("cannot create the runtime")?;
     let result = runtime.block_on(command(cli));
     // Blocking work that is left must not delay the end of the process.
     runtime.shutdown_background();

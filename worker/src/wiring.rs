@@ -44,7 +44,8 @@ pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Part
     for secret in steps.unbound_secrets() {
         tracing::warn!(
             secret,
-            "the secret may be sent to any host; hint: --secret {secret}=SOURCE@HOST binds it"
+            "the secret may be sent to any host; hint: --secret {secret}=SOURCE@HOST binds it to \
+             a host"
         );
     }
     let keys: Result<Vec<_>, _> = args.steps_key.iter().cloned().collect();

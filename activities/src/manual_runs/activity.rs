@@ -57,7 +57,7 @@ impl ManualRunActivities {
             step = self.runner.step(&order, clock) => {
                 step.map_err(|error| ApplicationFailure::new(error.to_string()).into())
             }
-            () = ctx.cancelled() => Err(ApplicationFailure::new("the worker shuts down").into()),
+            () = ctx.cancelled() => Err(ApplicationFailure::new("the worker is shutting down").into()),
             error = heartbeats => Err(ApplicationFailure::new(error).into()),
         }
     }

@@ -146,7 +146,7 @@ impl ManualRunner {
             Some(described) => Ok(OwnedSchedule { described, info }),
             None => Err(refused(
                 RunState::Foreign,
-                format!("schedule `{schedule}` is not Almanac's; it is left alone"),
+                format!("schedule `{schedule}` is not managed by this project; nothing was sent"),
             )),
         })
     }
@@ -221,12 +221,12 @@ impl ManualRunner {
             Ok(()) => {}
             // The schedule itself shows if the patch arrived.
             Err(error) if error.is_ambiguous() => {
-                tracing::debug!(%schedule, %error, "a patch had no answer");
+                tracing::debug!(%schedule, %error, "the server did not answer a patch");
             }
             Err(RequestError::NotFound) => {
                 return Ok(ended(refused(
                     RunState::NotFound,
-                    format!("schedule `{schedule}` is gone"),
+                    format!("schedule `{schedule}` no longer exists"),
                 )));
             }
             Err(error) => return Ok(ended(refused(RunState::Failed, error.to_string()))),
@@ -242,7 +242,7 @@ impl ManualRunner {
         if let RunStep::Ended(answer) = &mut step {
             for due in recovered.lost.iter().chain(&recovered.unsure) {
                 answer.message = format!(
-                    "{}; the schedule's own run due at {} was not seen to start",
+                    "{}; the schedule's own run, due at {}, was not seen to start",
                     answer.message, due.nominal
                 );
             }
@@ -298,7 +298,7 @@ impl ManualRunner {
         for due in recovered.lost.iter().chain(&recovered.unsure) {
             tracing::warn!(
                 definition = %order.id, %schedule, due = %due.nominal,
-                why = "a run by hand dropped it, or its overlap policy skipped it",
+                why = "a manual run dropped it, or its overlap policy skipped it",
                 "a due run was dropped"
             );
         }
@@ -345,11 +345,11 @@ impl ManualRunner {
             let ours = match self.ours(order).await {
                 Ok(Ok(ours)) => ours,
                 Ok(Err(_)) => {
-                    let why = "it was sent, and then the schedule went away";
+                    let why = "the request was sent, and then the schedule was deleted";
                     return Ok(ended(refused(RunState::Lost, why.to_owned())));
                 }
                 Err(error) if began.elapsed() < SHOWS_WITHIN => {
-                    tracing::debug!(%error, "a run cannot be looked for yet");
+                    tracing::debug!(%error, "cannot check for the manual run yet");
                     sleep(LONGEST_POLL_INTERVAL).await;
                     continue;
                 }
@@ -364,8 +364,8 @@ impl ManualRunner {
                         return Ok(ended(answer));
                     }
                     let why = format!(
-                        "it was sent, and nothing of it was seen within {} s: a run of the \
-                         same time may go on",
+                        "the request was sent, and no run was seen within {} s: a run of the same \
+                         time may be in progress",
                         SHOWS_WITHIN.as_secs()
                     );
                     return Ok(ended(refused(RunState::Lost, why)));
@@ -395,19 +395,19 @@ impl ManualRunner {
         let schedule = self.project.schedule_id(&order.id);
         let workflow = answer.workflow_id.as_deref().unwrap_or_default();
         macro_rules! say {
-            ($level:ident) => {
+            ($level:ident, $message:literal) => {
                 tracing::$level!(
                     definition = %order.id, %schedule, op = kind, outcome = %answer.state,
                     by = order.by, reason = order.reason, workflow, started = answer.started,
                     skipped = answer.skipped, buffered = answer.buffered, why = answer.message,
-                    "run asked for by hand"
+                    $message
                 )
             };
         }
         if answer.state.is_good() {
-            say!(info);
+            say!(info, "manual run requested");
         } else {
-            say!(warn);
+            say!(warn, "manual run lost or failed");
         }
     }
 }

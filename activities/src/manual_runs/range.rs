@@ -73,7 +73,7 @@ impl Range {
             Ok(times) => Ok(times),
             Err(error @ (RequestError::NotFound | RequestError::Unavailable(_))) => Err(error),
             Err(error) => {
-                tracing::debug!(schedule = %id, %error, "the server's times are not known");
+                tracing::debug!(schedule = %id, %error, "cannot get the server's times");
                 self.times(spec).map_err(RequestError::Refused)
             }
         }
@@ -172,7 +172,8 @@ impl Range {
                 (Rest::Unknown, _) => {
                     let Self { from, to } = self;
                     return Err(format!(
-                        "the times from {from} until {to} cannot be told: the search takes too many steps"
+                        "the times from {from} until {to} cannot be computed: the search takes \
+                         too many steps"
                     ));
                 }
                 (Rest::More, Some(time)) => after = *time,
@@ -188,7 +189,7 @@ impl Range {
     pub fn within(self, times: Option<Times>, limit: Option<u32>) -> Result<Times, String> {
         let Self { from, to } = self;
         let times =
-            times.ok_or_else(|| format!("the schedule has no time from {from} until {to}"))?;
+            times.ok_or_else(|| format!("the schedule has no fire time from {from} until {to}"))?;
         let limit = u64::from(limit.unwrap_or(BACKFILL_LIMIT));
         if times.count > limit {
             let more = if times.count >= COUNTED || times.count == COUNTED_ON_SERVER + 1 {
@@ -200,7 +201,8 @@ impl Range {
                 first, last, count, ..
             } = times;
             return Err(format!(
-                "it would start {more}{count} runs, from {first} to {last}, more than the limit \
+                "the backfill would start {more}{count} runs, from {first} to {last}, more than \
+                 the limit \
                  of {limit}"
             ));
         }
@@ -280,7 +282,12 @@ mod tests {
     #[test]
     fn what_is_empty_reversed_or_too_long_is_said() {
         for (from, to, limit, said) in [
-            ("2026-01-01T00:10", "2026-01-01T00:50", None, "has no time"),
+            (
+                "2026-01-01T00:10",
+                "2026-01-01T00:50",
+                None,
+                "has no fire time",
+            ),
             ("2026-01-01T00:00:00Z", "2025-01-01", None, "must be before"),
             (
                 "2026-01-01",

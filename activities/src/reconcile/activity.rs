@@ -60,7 +60,7 @@ impl ReconcileActivities {
                     ApplicationFailure::new(error.to_string()).into()
                 })
             }
-            () = ctx.cancelled() => Err(ApplicationFailure::new("the worker shuts down").into()),
+            () = ctx.cancelled() => Err(ApplicationFailure::new("the worker is shutting down").into()),
             error = heartbeats => Err(ApplicationFailure::new(error).into()),
         }
     }

@@ -348,14 +348,14 @@ impl Reconciler {
         for schedule in &plan.conflicts {
             tracing::error!(
                 %schedule,
-                "a schedule that is not ours has this id; left alone"
+                "an unmanaged schedule has this id; not changed"
             );
         }
         for problem in &plan.problems {
             tracing::warn!(
                 definition = problem.id.as_deref().unwrap_or_default(),
                 problem = problem.message,
-                "a part of the plan cannot be made; the rest goes on"
+                "part of the plan cannot be applied; the rest continues"
             );
         }
         for (definition, reason) in &plan.ended_overrides {

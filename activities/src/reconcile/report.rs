@@ -184,7 +184,7 @@ fn planned_changes(plan: &Plan) -> Vec<Change> {
         id: create.definition.to_string(),
         op: Op::Create,
         fields: Vec::new(),
-        reason: "no such schedule".to_owned(),
+        reason: "the schedule does not exist".to_owned(),
     });
     let updates = plan.updates.iter().map(|update| Change {
         id: update.definition.to_string(),

@@ -90,7 +90,7 @@ impl ImportableSchedule {
         losses.policies(policies.unwrap_or_default());
         if state.limited_actions && u32::try_from(state.remaining_actions).unwrap_or(0) == 0 {
             losses.add(match state.remaining_actions {
-                ..=0 => "a limit of actions that are used up".to_owned(),
+                ..=0 => "limited actions that are used up".to_owned(),
                 more => format!("a limit of {more} actions"),
             });
         }
@@ -183,7 +183,7 @@ impl Losses {
         // The server rewrites these to structured calendars when it accepts
         // them.
         if !(cron_string.is_empty() && calendar.is_empty() && exclude_calendar.is_empty()) {
-            self.add("crons or calendars in the form that they were given");
+            self.add("cron strings or calendars in their original form");
         }
         let never = |calendar: &Calendar| calendar.is_never();
         let calendars = &values.spec.calendars;
@@ -212,16 +212,16 @@ impl Losses {
             .iter()
             .any(|one| !whole(one.interval.as_ref()) || !whole(one.phase.as_ref()));
         if fraction {
-            self.add("fractions of a second of an interval, which the server ignores");
+            self.add("fractions of a second in an interval, which the server ignores");
         }
         self.time("a start", start_time.as_ref());
         self.time("an end", end_time.as_ref());
         self.duration("a jitter", jitter.as_ref());
         let times = calendars.iter().any(|one| !never(one)) || !values.spec.intervals.is_empty();
         if !times {
-            self.add("a schedule without times: the definition has none, and makes no schedule");
+            self.add("a schedule without times: a definition without times has no schedule");
         } else if values.spec.fire_times(Timestamp::now(), 1).is_never() {
-            self.add("a schedule that fires no more: its definition makes none");
+            self.add("a schedule that never fires again: such a definition has no schedule");
         }
     }
 
@@ -237,7 +237,7 @@ impl Losses {
         }
         self.duration("a catch-up window", catchup_window.as_ref());
         if keep_original_workflow_id {
-            self.add("runs that all have one workflow id, without a time");
+            self.add("one workflow id for all runs, without a time");
         }
     }
 
@@ -282,9 +282,9 @@ impl Losses {
         for (number, payload) in (1..).zip(args) {
             self.payload(&format!("argument {number}"), payload, &[ENCODING]);
         }
-        self.duration("an execution time-out", workflow_execution_timeout.as_ref());
-        self.duration("a run time-out", workflow_run_timeout.as_ref());
-        self.duration("a task time-out", workflow_task_timeout.as_ref());
+        self.duration("an execution timeout", workflow_execution_timeout.as_ref());
+        self.duration("a run timeout", workflow_run_timeout.as_ref());
+        self.duration("a task timeout", workflow_task_timeout.as_ref());
         if let Some(retry) = retry_policy {
             self.retry(&retry);
         }
@@ -303,7 +303,7 @@ impl Losses {
             if kind == Some(b"Text") {
                 self.add(format!("the type Text of the search attribute `{name}`"));
             } else if known && !wire::holds_search_attribute(&payload) {
-                self.add(format!("{what}, whose value does not suit its type"));
+                self.add(format!("{what}, whose value does not match its type"));
             }
         }
         if !cron_schedule.is_empty() {
@@ -327,7 +327,7 @@ impl Losses {
             && self.payload("the summary of its runs", &summary, &[ENCODING])
             && !wire::decode_json(&summary).is_string()
         {
-            self.add("the summary of its runs, which is no text");
+            self.add("the summary of its runs, which is not text");
         }
         let Priority {
             priority_key,
@@ -372,7 +372,7 @@ impl Losses {
             external_payloads,
         } = payload;
         if !external_payloads.is_empty() {
-            self.add(format!("{what}, whose data are stored elsewhere"));
+            self.add(format!("{what}, whose data is stored elsewhere"));
         }
         let more = metadata.keys().filter(|key| !known.contains(&key.as_str()));
         self.keys(&format!("the metadata of {what}"), more);
@@ -385,11 +385,11 @@ impl Losses {
             .filter(|json| serde_json::from_str::<serde_json::Value>(json).is_ok());
         let Some(json) = json.filter(|_| encoding == b"json/plain") else {
             let encoding = match String::from_utf8_lossy(encoding).as_ref() {
-                "" => "without an encoding".to_owned(),
-                "json/plain" => "called JSON".to_owned(),
-                text => text.to_owned(),
+                "" => "which has no encoding".to_owned(),
+                "json/plain" => "which is marked as JSON and is not valid JSON".to_owned(),
+                text => format!("which is encoded as {text}, not as JSON"),
             };
-            self.add(format!("{what}, which is {encoding} and not JSON"));
+            self.add(format!("{what}, {encoding}"));
             return false;
         };
         match inexact(json) {
@@ -398,7 +398,7 @@ impl Losses {
                 "the number {number} in {what}, which would be rounded to {rounded}"
             )),
             Some(Inexact::Key(key)) => self.add(format!(
-                "the key `{key}` in {what}, which stands twice in one object"
+                "the key `{key}` in {what}, which occurs twice in one object"
             )),
         }
         true
@@ -498,7 +498,7 @@ mod tests {
         });
         insta::assert_snapshot!(found.join("\n"), @"
         the number 115792089237316195423570985008687907853269984665640564039457… in argument 1, which would be rounded to 1.157920892373162e+77
-        the key `a` in argument 2, which stands twice in one object
+        the key `a` in argument 2, which occurs twice in one object
         the metadata of argument 3: messageType
         the number 0.12345678901234567890123 in `price` of the memo of its runs, which would be rounded to 0.12345678901234568
         ");
@@ -583,8 +583,8 @@ mod tests {
         an end of 253402300799 s after 1970, beyond the last time, 9999-12-30T22:00:00.999999999Z
         the unknown overlap policy 99
         a limit of 1099511627776 actions
-        a run time-out of -1 s and 0 ns
-        the summary of its runs, which is no text
+        a run timeout of -1 s and 0 ns
+        the summary of its runs, which is not text
         the priority -1 of its runs
         ");
     }
@@ -603,8 +603,8 @@ mod tests {
         assert_eq!(
             found,
             [
-                "argument 1, which is binary/plain and not JSON",
-                "argument 2, which is called JSON and not JSON"
+                "argument 1, which is encoded as binary/plain, not as JSON",
+                "argument 2, which is marked as JSON and is not valid JSON"
             ]
         );
     }

@@ -103,7 +103,7 @@ impl InSyncCache {
         if allowed < wanted {
             tracing::warn!(
                 rate,
-                "the pace does not allow the whole resync; it is stretched"
+                "the request rate is too low for the resync interval; the resync takes longer"
             );
         }
         #[expect(clippy::cast_precision_loss, reason = "a share of at most 50,000")]

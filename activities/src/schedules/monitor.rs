@@ -140,7 +140,7 @@ impl ScheduleMonitor {
         if is_late && !monitored.is_overdue {
             tracing::warn!(
                 schedule = %entry.schedule, %due,
-                "a schedule is overdue: nothing was started when it was due"
+                "a schedule is overdue: a due run was not started"
             );
         }
         monitored.is_overdue = is_late;
@@ -375,7 +375,7 @@ pub async fn check_overdue(
     let due = match schedules.first_overdue(&live.schedule, since, now).await {
         Ok(due) => due,
         Err(error) => {
-            tracing::debug!(schedule = %live.schedule, %error, "the server's times are not known");
+            tracing::debug!(schedule = %live.schedule, %error, "cannot get the server's times");
             live.values.spec.overdue(since, now)
         }
     };

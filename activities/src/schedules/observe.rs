@@ -193,7 +193,7 @@ impl Observer<'_> {
             if let Ok(Ok(difference)) = answer {
                 self.monitor.zone_compared(&timezone, difference, now);
             } else {
-                tracing::debug!(timezone, "time zone data cannot be compared now");
+                tracing::debug!(timezone, "cannot compare time zone data now");
                 self.monitor.zone_not_compared(&timezone, now);
             }
         }
@@ -231,7 +231,7 @@ impl Observer<'_> {
                 Err(error @ RequestError::Unavailable(_)) => {
                     let unreadable = Unreadable {
                         definition,
-                        reason: format!("`{from}`, which it takes over from: {error}"),
+                        reason: format!("schedule `{from}`, which is to be taken over: {error}"),
                         listed_type: None,
                     };
                     observation

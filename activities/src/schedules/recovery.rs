@@ -136,7 +136,7 @@ impl Recovery<'_> {
                 Ok(Some(settled)) => settled,
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::debug!(%error, "a schedule cannot be described");
+                    tracing::debug!(%error, "cannot describe a schedule");
                     break;
                 }
             };
@@ -155,12 +155,12 @@ impl Recovery<'_> {
                 // The backfill may have happened: a second one could start the
                 // runs twice.
                 Err(error) if error.is_ambiguous() => {
-                    tracing::warn!(schedule = %id, %error, "a backfill of dropped runs had no answer");
+                    tracing::warn!(schedule = %id, %error, "the server did not answer a backfill of dropped runs");
                     recovered.unsure.append(&mut gone);
                     return recovered;
                 }
                 Err(error) => {
-                    tracing::warn!(schedule = %id, %error, "runs that a write dropped cannot be started");
+                    tracing::warn!(schedule = %id, %error, "cannot start runs that a write dropped");
                     break;
                 }
             }
@@ -282,7 +282,7 @@ impl Recovery<'_> {
             request_id(),
         );
         timeout(PATCH_TIMEOUT, sent).await.unwrap_or_else(|_| {
-            let why = "a run was to be started, and the server did not answer";
+            let why = "the server did not answer a request to start a run";
             Err(RequestError::Unavailable(why.to_owned()))
         })
     }

@@ -147,7 +147,7 @@ impl StepActivities {
         if answer.is_ok() || !ctx.is_cancelled() || !self.steps.leaves() {
             return answer;
         }
-        let detail = "the worker was told to end while it made the call; whether it was done is not known, so it is not made again";
+        let detail = "the worker was shut down during the call; the call may have been done, so it is not repeated";
         Err(StepError::lasting(Standard::Runtime, detail).into())
     }
 }

@@ -63,7 +63,7 @@ impl CallerCheck {
     ) -> Result<DefinitionId, StepError> {
         if execution.run_id.is_empty() {
             return Err(refused(format!(
-                "only a run of `{RUN_WORKFLOW}` may call this"
+                "only a run of `{RUN_WORKFLOW}` may call this activity"
             )));
         }
         if let Some(known) = self.known().get(&execution.run_id) {
@@ -92,7 +92,7 @@ impl CallerCheck {
         let queue = started.task_queue.clone().unwrap_or_default().name;
         if kind != RUN_WORKFLOW || queue != self.project.run_queue() {
             return Err(format!(
-                "only a run of `{RUN_WORKFLOW}` on the queue `{}` may call this",
+                "only a run of `{RUN_WORKFLOW}` on the queue `{}` may call this activity",
                 self.project.run_queue()
             ));
         }
@@ -138,7 +138,9 @@ impl CallerCheck {
                             Ok(started)
                         }
                         _ => Err(refused(
-                            "the run's history does not begin as one".to_owned(),
+                            "the run's history does not begin with the start of a \
+                             workflow"
+                                .to_owned(),
                         )),
                     };
                 }
@@ -156,6 +158,6 @@ impl CallerCheck {
 
 /// The specification's error for a caller that may not call.
 fn refused(why: String) -> StepError {
-    tracing::warn!(why, "a step was refused");
+    tracing::warn!(why, "refused a step");
     StepError::lasting(Standard::Authorization, why)
 }

@@ -26,13 +26,13 @@ pub struct KeyEntry(Source);
 pub enum KeyError {
     /// The entry is malformed. The entry is not shown, because someone may have written the
     /// key itself.
-    #[error("a key is env:VARIABLE or file:/path; {0}")]
+    #[error("a key must be env:VARIABLE or file:/path; {0}")]
     Entry(&'static str),
     /// The key cannot be read.
     #[error("{0}")]
     Unreadable(SecretError),
     /// The key is so short that it is guessed too easily.
-    #[error("the key of {0} has {1} bytes, fewer than {SHORTEST}")]
+    #[error("the key of {0} has {1} bytes, under the minimum of {SHORTEST}")]
     Short(String, usize),
 }
 
@@ -199,7 +199,7 @@ mod tests {
         assert!(missing.contains("is not set"), "{missing}");
         let short = open("file:/proc/self/comm").unwrap_err().to_string();
         assert!(
-            short.contains("is not a file") || short.contains("fewer than 32"),
+            short.contains("is not a file") || short.contains("minimum of 32"),
             "{short}"
         );
         let entry = "s3cret".parse::<KeyEntry>().unwrap_err().to_string();

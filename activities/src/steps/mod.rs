@@ -89,7 +89,7 @@ impl Steps {
     /// Publishes the event of `emit`.
     pub async fn emit(&self, event: &Value, within: Duration) -> Result<Value, StepError> {
         let Some(events) = &self.events else {
-            let detail = "the worker has nowhere to publish events to; hint: --nats-url names a NATS server with JetStream";
+            let detail = "the worker has no NATS server to publish events to; hint: --nats-url names a NATS server with JetStream";
             return Err(StepError::configuration(detail));
         };
         events.publish(event, within).await?;
@@ -161,9 +161,8 @@ impl Steps {
 fn fitting(output: Value) -> Result<Value, StepError> {
     match json_size(&output) {
         bytes if bytes > PAYLOAD_LIMIT => {
-            let detail = format!(
-                "the output takes {bytes} bytes as JSON, more than the {PAYLOAD_LIMIT} that it may"
-            );
+            let detail =
+                format!("the output has {bytes} bytes as JSON, over the limit of {PAYLOAD_LIMIT}");
             Err(StepError::lasting(Standard::Runtime, detail))
         }
         _ => Ok(output),

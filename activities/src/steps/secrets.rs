@@ -100,10 +100,10 @@ impl FromStr for Source {
         let (scheme, rest) = text.split_once(':').unwrap_or_default();
         match (scheme.to_ascii_lowercase().as_str(), rest) {
             ("env", variable) if is_variable(variable) => Ok(Self::Env(variable.to_owned())),
-            ("env", _) => Err("that is no name of a variable"),
+            ("env", _) => Err("VARIABLE is not a valid name"),
             ("file", path) if Path::new(path).is_absolute() => Ok(Self::File(path.into())),
-            ("file", _) => Err("the file's path begins with `/`"),
-            _ => Err("a place is `env:VARIABLE` or `file:/path`"),
+            ("file", _) => Err("the file's path must begin with `/`"),
+            _ => Err("the source must be `env:VARIABLE` or `file:/path`"),
         }
     }
 }
@@ -143,14 +143,14 @@ impl Source {
 pub enum SecretError {
     /// The entry is malformed. The entry is not shown, because someone may have written the
     /// secret itself.
-    #[error("a secret is NAME=env:VARIABLE or NAME=file:/path, or either with @HOST; {0}")]
+    #[error("a secret must be NAME=env:VARIABLE or NAME=file:/path, or either with @HOST; {0}")]
     Entry(&'static str),
     /// Two entries have the same name.
     #[error("the secret `{0}` is given twice")]
     Twice(String),
     /// No entry has this name.
     #[error(
-        "the worker has no secret `{0}`; hint: --secret {0}=env:VARIABLE or {0}=file:/path names one"
+        "the worker has no secret `{0}`; hint: --secret {0}=env:VARIABLE or {0}=file:/path adds it"
     )]
     Unknown(String),
     /// The environment variable cannot be read.
@@ -198,16 +198,18 @@ impl FromStr for SecretEntry {
 
     fn from_str(entry: &str) -> Result<Self, SecretError> {
         let bad = SecretError::Entry;
-        let (name, source) = entry.split_once('=').ok_or(bad("there is no `=`"))?;
+        let (name, source) = entry.split_once('=').ok_or(bad("`=` is missing"))?;
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || !name.chars().all(good) {
-            return Err(bad("the name has letters, digits, `-`, `_` and `.`"));
+            return Err(bad(
+                "the name can have only letters, digits, `-`, `_` and `.`",
+            ));
         }
         let mut parts = source.split('@');
         let source = parts.next().unwrap_or_default();
         let hosts = parts.map(str::parse).collect::<Result<_, _>>();
-        let hosts =
-            hosts.map_err(|_| bad("after `@` comes HOST, HOST:PORT, *.DOMAIN or an address"))?;
+        let hosts = hosts
+            .map_err(|_| bad("`@` must be followed by HOST, HOST:PORT, *.DOMAIN or an address"))?;
         let source = source.parse().map_err(bad)?;
         Ok(Self {
             name: name.to_owned(),

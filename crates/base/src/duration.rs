@@ -17,11 +17,11 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         None => parse_units(text, UNITS)?,
     };
     if nanos > LONGEST.as_nanos() {
-        return Err("the longest is 36500 days".to_owned());
+        return Err("the maximum is 36500 days".to_owned());
     }
     u64::try_from(nanos)
         .map(Duration::from_nanos)
-        .map_err(|_| "the longest is 36500 days".to_owned())
+        .map_err(|_| "the maximum is 36500 days".to_owned())
 }
 
 /// Name of a unit and its length in nanoseconds. Lists of units begin with the greatest.
@@ -94,7 +94,7 @@ fn parse_units(text: &str, mut units: &[Unit]) -> Result<u128, String> {
         };
         total = total
             .checked_add(scale(number, units[index].1)?)
-            .ok_or("the longest is 36500 days")?;
+            .ok_or("the maximum is 36500 days")?;
         units = &units[index + 1..];
         rest = after;
     }
@@ -108,7 +108,7 @@ fn unit_error(name: &str) -> String {
         .chain(ISO_TIME)
         .any(|(unit, _)| *unit == name)
     {
-        "each unit stands once, the greatest first".to_owned()
+        "give each unit at most once, the largest first".to_owned()
     } else if matches!(
         name,
         "M" | "mo" | "month" | "months" | "y" | "Y" | "year" | "years"
@@ -121,7 +121,7 @@ fn unit_error(name: &str) -> String {
 
 /// `number` times `unit`, in nanoseconds.
 fn scale(number: &str, unit: u128) -> Result<u128, String> {
-    const TOO_LONG: &str = "the longest is 36500 days";
+    const TOO_LONG: &str = "the maximum is 36500 days";
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let bad = |part: &str| part.is_empty() || part.contains('.');
     if bad(whole) || bad(fraction) {
@@ -247,17 +247,17 @@ mod tests {
             ("0", "write `0s`"),
             ("120", "the number needs a unit: `120s`, `120m` or `120h`"),
             ("1h30", "the number needs a unit: `30s`, `30m` or `30h`"),
-            ("30m1h", "each unit stands once, the greatest first"),
-            ("1h1h", "each unit stands once, the greatest first"),
+            ("30m1h", "give each unit at most once, the largest first"),
+            ("1h1h", "give each unit at most once, the largest first"),
             ("3 days", EXAMPLES),
             ("3days", "the units are `w`, `d`, `h`, `m`, `s` and `ms`"),
             ("P1M", "years and months have no fixed length; use days"),
             ("P1Y2D", "years and months have no fixed length; use days"),
             ("2y", "years and months have no fixed length; use days"),
-            ("36501d", "the longest is 36500 days"),
+            ("36501d", "the maximum is 36500 days"),
             (
                 "99999999999999999999999999999999999999999w",
-                "the longest is 36500 days",
+                "the maximum is 36500 days",
             ),
         ] {
             assert_eq!(parse(text), Err(reason.to_owned()), "{text}");

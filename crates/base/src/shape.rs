@@ -42,7 +42,7 @@ impl Shape {
             let keys = || format!("the keys are {}", self.keys.join(", "));
             return Some(KeyFault::Unknown(near.flatten().unwrap_or_else(keys)));
         }
-        is_null.then_some(KeyFault::NoValue("give it one, or remove the key"))
+        is_null.then_some(KeyFault::NoValue("give it a value, or remove the key"))
     }
 
     /// Returns `true` if `key` is among the keys of a map, or if an unknown key most likely stands
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(fault("call", false), None);
         assert_eq!(
             fault("call", true),
-            Some(KeyFault::NoValue("give it one, or remove the key"))
+            Some(KeyFault::NoValue("give it a value, or remove the key"))
         );
         assert_eq!(
             fault("execute", true),

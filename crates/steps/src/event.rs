@@ -19,7 +19,7 @@ const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 /// Returns the value if it is a valid event. Otherwise the error says what is wrong with it.
 pub fn cloud_event(value: Value) -> Result<Value, String> {
     let Value::Object(attributes) = &value else {
-        return Err("it is no map of attributes".to_owned());
+        return Err("it is not a map of attributes".to_owned());
     };
     for name in REQUIRED {
         let text = attributes.get(name).and_then(Value::as_str);
@@ -36,7 +36,7 @@ pub fn cloud_event(value: Value) -> Result<Value, String> {
     let bytes = json_size(&value);
     if bytes > UNREAD_BYTES {
         return Err(format!(
-            "it takes {bytes} bytes as JSON, more than the {UNREAD_BYTES} that it may"
+            "it has {bytes} bytes as JSON, over the limit of {UNREAD_BYTES}"
         ));
     }
     Ok(value)

@@ -24,7 +24,8 @@ pub(crate) fn refused_name(name: &str) -> Option<String> {
 /// Returns the reason if the server would refuse a task queue name. `None` if the name is valid.
 pub(crate) fn refused_queue(name: &str) -> Option<String> {
     let own = name.starts_with(OWN_QUEUES);
-    let own = own.then(|| format!("is the server's own: no name may begin with `{OWN_QUEUES}`"));
+    let own =
+        own.then(|| format!("is reserved by the server: names must not begin with `{OWN_QUEUES}`"));
     own.or_else(|| refused_name(name))
 }
 

@@ -90,7 +90,7 @@ pub fn compile_cron(text: &str) -> Result<CompiledCron, TimesError> {
         warnings.push(
             TimesWarning::new(
                 format!(
-                    "`#{}` is a comment to Temporal, and changes nothing",
+                    "`#{}` is a comment for Temporal and has no effect",
                     comment.text
                 ),
                 "Temporal has no `#` for the n-th weekday of a month; put comments into the YAML",
@@ -169,7 +169,7 @@ fn split_zone(text: Piece<'_>) -> Result<(Option<Piece<'_>>, Piece<'_>), TimesEr
     let (prefix, rest) = text.cut(' ');
     let rest = rest.ok_or_else(|| {
         TimesError::new(format!(
-            "cron `{}` has a time zone and no fields",
+            "cron `{}` has a time zone, but no fields",
             text.text
         ))
         .at(text.at)
@@ -179,7 +179,7 @@ fn split_zone(text: Piece<'_>) -> Result<(Option<Piece<'_>>, Piece<'_>), TimesEr
 
 fn every(text: Piece<'_>) -> Result<Interval, TimesError> {
     let (_, Some(rest)) = text.cut(' ') else {
-        return Err(TimesError::new("`@every` lacks its interval")
+        return Err(TimesError::new("`@every` has no interval")
             .hint("write `@every 90m` or `@every 90m/10m`")
             .at(text.at));
     };
@@ -240,8 +240,8 @@ fn calendar(text: Piece<'_>, warnings: &mut Vec<TimesWarning>) -> Result<Calenda
     if let (None, Some(year)) = (second, year) {
         warnings.push(
             TimesWarning::new(
-                format!("the sixth field `{}` is the year to Temporal", year.text),
-                "with seconds a cron string has seven fields: seconds first, the year last",
+                format!("Temporal reads the sixth field `{}` as the year", year.text),
+                "a cron string with seconds has seven fields: seconds first, the year last",
             )
             .at(year.at),
         );
@@ -265,7 +265,8 @@ fn calendar(text: Piece<'_>, warnings: &mut Vec<TimesWarning>) -> Result<Calenda
                     "fires only on days that match both day_of_month `{}` and day_of_week `{}`",
                     day_of_month.text, day_of_week.text
                 ),
-                "other crons fire when either matches; for that write two cron strings",
+                "other cron implementations fire if either matches; for that, write two cron \
+                 strings",
             )
             .at(day_of_month.at),
         );
@@ -282,12 +283,12 @@ fn read<const MIN: u16, const MAX: u16>(
 
 fn wrong_count(text: Piece<'_>, count: usize) -> TimesError {
     if text.text.starts_with('@') {
-        return TimesError::new(format!("`{}` is no time that Temporal knows", text.text))
-            .hint("there are @yearly, @monthly, @weekly, @daily, @hourly and `@every 90m`")
+        return TimesError::new(format!("Temporal does not support `{}`", text.text))
+            .hint("supported are @yearly, @monthly, @weekly, @daily, @hourly and `@every 90m`")
             .at(text.at);
     }
     TimesError::new(format!("cron `{}` has {count} fields, not 5, 6 or 7", text.text))
-        .hint("minute hour day_of_month month day_of_week, then perhaps the year; with seven, seconds come first")
+        .hint("minute hour day_of_month month day_of_week, then optionally the year; with seven fields, seconds come first")
         .at(text.at)
 }
 
@@ -336,9 +337,9 @@ mod tests {
         assert_eq!(show("5 30 2 * * * 2030"), "5 30 2 * * * 2030");
         insta::assert_snapshot!(show("0 12 1 1 * 2030"), @r#"
         0 12 1 1 * 2030
-        warning at Some(11): the sixth field `2030` is the year to Temporal
+        warning at Some(11): Temporal reads the sixth field `2030` as the year
         "#);
-        insta::assert_snapshot!(show("* * * *"), @r#"error at Some(0): cron `* * * *` has 4 fields, not 5, 6 or 7; Some("minute hour day_of_month month day_of_week, then perhaps the year; with seven, seconds come first")"#);
+        insta::assert_snapshot!(show("* * * *"), @r#"error at Some(0): cron `* * * *` has 4 fields, not 5, 6 or 7; Some("minute hour day_of_month month day_of_week, then optionally the year; with seven fields, seconds come first")"#);
     }
 
     #[test]
@@ -354,15 +355,15 @@ mod tests {
         "#);
         insta::assert_snapshot!(show("0 0 * * 5#3"), @r#"
         0 0 * * 5
-        warning at Some(9): `#3` is a comment to Temporal, and changes nothing
+        warning at Some(9): `#3` is a comment for Temporal and has no effect
         "#);
         insta::assert_snapshot!(show("0 0 L * *"), @r#"error at Some(4): day_of_month `L` is not a value from 1 to 31; Some("Temporal has no `L`; write the last day of each month, as a list of cron strings")"#);
         insta::assert_snapshot!(show("0 0 * * fri-mon"), @r#"error at Some(8): day_of_week `fri-mon` ends before it starts; Some("ranges do not wrap around; write `fri-6,0-mon`")"#);
         insta::assert_snapshot!(show("0 0 * * sat-sun"), @r#"error at Some(8): day_of_week `sat-sun` ends before it starts; Some("Sunday is 0 at the start of a range and 7 at its end: `sat-7`")"#);
         insta::assert_snapshot!(show("TZ=Europe/Berln 0 0 * * *"), @r#"error at Some(3): unknown time zone `Europe/Berln`; Some("did you mean Europe/Berlin?")"#);
         insta::assert_snapshot!(show("@every 5m/1x"), @r#"error at Some(10): `1x` is not a duration; Some("write a duration such as 90s, 10m or 1h30m")"#);
-        insta::assert_snapshot!(show("@every 5m/5m"), @r#"error at Some(7): offset 5m is not within its interval 5m; Some("an offset is shorter than the interval it moves")"#);
-        insta::assert_snapshot!(show("@reboot"), @r#"error at Some(0): `@reboot` is no time that Temporal knows; Some("there are @yearly, @monthly, @weekly, @daily, @hourly and `@every 90m`")"#);
+        insta::assert_snapshot!(show("@every 5m/5m"), @r#"error at Some(7): offset 5m is not within its interval 5m; Some("an offset must be shorter than its interval")"#);
+        insta::assert_snapshot!(show("@reboot"), @r#"error at Some(0): Temporal does not support `@reboot`; Some("supported are @yearly, @monthly, @weekly, @daily, @hourly and `@every 90m`")"#);
     }
 
     #[test]

@@ -34,8 +34,8 @@ impl fmt::Display for ZoneDifference {
         } = self;
         write!(
             f,
-            "time zone data of {timezone} differ from {at} on: the server fires at {server} where \
-             almanac's data say {computed}; live schedules follow the server's data"
+            "time zone data of {timezone} differ from {at} on: the server fires at {server}, and \
+             Almanac's data give {computed}; live schedules follow the server's data"
         )
     }
 }
@@ -128,14 +128,14 @@ mod tests {
         let ours = spec("30 12 * * *", "Asia/Tokyo");
         // An hour west of Tokyo all the time.
         let server = spec("30 12 * * *", "Asia/Shanghai");
-        insta::assert_snapshot!(difference(&ours, &server, 10), @"time zone data of Asia/Tokyo differ from 2026-06-01T03:30:00Z on: the server fires at 2026-06-01T04:30:00Z where almanac's data say 2026-06-01T03:30:00Z; live schedules follow the server's data");
+        insta::assert_snapshot!(difference(&ours, &server, 10), @"time zone data of Asia/Tokyo differ from 2026-06-01T03:30:00Z on: the server fires at 2026-06-01T04:30:00Z, and Almanac's data give 2026-06-01T03:30:00Z; live schedules follow the server's data");
         // Equal in summer, until the clock changes in one of the two.
         let (ours, server) = (
             spec("30 12 * * *", "Europe/London"),
             spec("30 12 * * *", "Africa/Algiers"),
         );
         assert_eq!(difference(&ours, &server, 100), "");
-        insta::assert_snapshot!(difference(&ours, &server, 200), @"time zone data of Europe/London differ from 2026-10-26T11:30:00Z on: the server fires at 2026-10-26T11:30:00Z where almanac's data say 2026-10-26T12:30:00Z; live schedules follow the server's data");
+        insta::assert_snapshot!(difference(&ours, &server, 200), @"time zone data of Europe/London differ from 2026-10-26T11:30:00Z on: the server fires at 2026-10-26T11:30:00Z, and Almanac's data give 2026-10-26T12:30:00Z; live schedules follow the server's data");
     }
 
     #[test]

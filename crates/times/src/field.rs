@@ -184,7 +184,7 @@ fn range(field: FieldName, part: &str) -> Result<(i64, i64, i64), TimesError> {
             .filter(|step| *step >= 1)
             .ok_or_else(|| {
                 TimesError::new(format!(
-                    "{field} has the step `{text}`, which is no whole number from 1"
+                    "{field} has the step `{text}`, which is not a whole number of at least 1"
                 ))
                 .at(after_slash)
             })?,
@@ -238,7 +238,7 @@ fn value(field: FieldName, text: &str, at: usize) -> Result<i64, TimesError> {
         }
         None => {
             let error = TimesError::new(match text {
-                "" => format!("{field} lacks a value"),
+                "" => format!("{field} has no value"),
                 _ => format!("{field} `{text}` is not a value from {min} to {max}"),
             });
             Err(match hint(field, text) {
@@ -258,13 +258,16 @@ fn hint(field: FieldName, text: &str) -> Option<&'static str> {
             Some("Temporal has no `L`; write the last day of each month, as a list of cron strings")
         }
         _ if text.ends_with(['L', 'W']) => Some("Temporal has no `L` and no `W`"),
-        _ if text.starts_with(' ') || text.ends_with(' ') => Some("no blanks inside a field"),
+        _ if text.starts_with(' ') || text.ends_with(' ') => {
+            Some("a field must not contain spaces")
+        }
         _ => match field {
             FieldName::Month => Some(
-                "a month is 1 to 12, or its English name or the name's first letters, 3 at least",
+                "a month is 1 to 12, its English name, or at least the first 3 letters of the name",
             ),
             FieldName::DayOfWeek => Some(
-                "a day is 0 (Sunday) to 7 (Sunday again), or its English name or the name's first letters, 2 at least",
+                "a day is 0 (Sunday) to 7 (also Sunday), its English name, or at least the first \
+                 2 letters of the name",
             ),
             _ => None,
         },

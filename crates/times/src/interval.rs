@@ -37,7 +37,7 @@ impl Interval {
                 Go(phase),
                 Go(every)
             ))
-            .hint("an offset is shorter than the interval it moves"));
+            .hint("an offset must be shorter than its interval"));
         }
         Ok(Self::read(every, phase))
     }
@@ -168,7 +168,7 @@ pub(super) fn go_duration(text: &str) -> Result<Duration, TimesError> {
     {
         Some(nanos) => Ok(Duration::from_nanos(nanos)),
         None => Err(TimesError::new(format!("duration {text} is too long"))
-            .hint("292 years at most")
+            .hint("the maximum is 292 years")
             .at(0)),
     }
 }

@@ -200,7 +200,7 @@ impl<const MIN: u16, const MAX: u16> FromStr for Values<MIN, MAX> {
             let range = canonical_range(part)
                 .filter(|range| range.start >= i32::from(MIN) && range.end <= i32::from(MAX))
                 .ok_or_else(|| {
-                    TimesError::new(format!("`{part}` is no range of {MIN} to {MAX}"))
+                    TimesError::new(format!("`{part}` is not a range within {MIN} to {MAX}"))
                 })?;
             ranges.push(range);
         }

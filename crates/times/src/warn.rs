@@ -49,12 +49,12 @@ impl Spec {
         let (calendars, intervals) = (self.calendars.len(), self.intervals.len());
         let message = format!(
             "takes too long to check: {calendars} calendars, {intervals} intervals and {} \
-             exclusions leave no time that is found in the steps that a document has",
+             exclusions leave no time that is found within the budget of a document",
             self.exclude.len()
         );
         Err(TimesError::new(message).hint(
-            "write calendars that differ in one field as one (`0,15,30`), and leave out \
-             exclusions that leave nothing",
+            "combine calendars that differ in one field (`0,15,30`), and remove exclusions that \
+             leave no time",
         ))
     }
 
@@ -100,12 +100,12 @@ impl Spec {
             match found.rest {
                 _ if found.is_never() => warnings.push(TimesWarning::new(
                     format!("`{}` never fires", shown()),
-                    "no date matches, or so much is excluded that the server stops looking",
+                    "no date matches, or so much is excluded that the server stops searching",
                 )),
                 Rest::Unknown => warnings.push(TimesWarning::new(
-                    format!("it cannot be told when `{}` fires", shown()),
-                    "the search takes too many steps; write calendars that differ in one field \
-                     as one (`0,15,30`)",
+                    format!("cannot compute when `{}` fires", shown()),
+                    "the search takes too many steps; combine calendars that differ in one field \
+                     (`0,15,30`)",
                 )),
                 _ => {}
             }
@@ -227,7 +227,8 @@ impl Upset {
         });
         warn(self.extra, &|time| {
             format!(
-                "fires at {time} as well in {zone}, where the clock changes: the server repeats the hour before"
+                "also fires at {time} in {zone}, where the clock changes: the server repeats the \
+                 hour before"
             )
         });
     }
@@ -274,7 +275,7 @@ mod tests {
     #[test]
     fn local_times_that_a_change_of_the_clock_upsets_are_named_once_each() {
         insta::assert_snapshot!(warnings(&["30 2 * * *"], "Europe/Berlin"), @"2027-03-28 02:30 does not exist in Europe/Berlin, and is skipped");
-        insta::assert_snapshot!(warnings(&["30 1 * * *"], "Europe/Berlin"), @"fires at 2026-10-25 02:30 as well in Europe/Berlin, where the clock changes: the server repeats the hour before");
+        insta::assert_snapshot!(warnings(&["30 1 * * *"], "Europe/Berlin"), @"also fires at 2026-10-25 02:30 in Europe/Berlin, where the clock changes: the server repeats the hour before");
         insta::assert_snapshot!(warnings(&["30 1,2 * * *"], "America/New_York"), @r#"
         2027-03-14 02:30 does not exist in America/New_York, and is skipped
         2026-11-01 01:30 occurs twice in America/New_York, and fires twice

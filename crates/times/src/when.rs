@@ -46,7 +46,7 @@ impl FromStr for When {
             .or_else(|_| text.parse().map(Self::Local))
             .map_err(|_| {
                 format!(
-                    "`{text}` is no time: write 2026-01-31T06:00:00Z, or 2026-01-31T06:00 \
+                    "`{text}` is not a time; hint: write 2026-01-31T06:00:00Z, or 2026-01-31T06:00 \
                      in the schedule's zone"
                 )
             })
@@ -121,7 +121,10 @@ mod tests {
     fn what_is_no_time_is_said() {
         for text in ["", "tomorrow", "2026-13-01", "06:00"] {
             let error = text.parse::<When>().unwrap_err();
-            assert!(error.contains(&format!("`{text}` is no time")), "{error}");
+            assert!(
+                error.contains(&format!("`{text}` is not a time")),
+                "{error}"
+            );
         }
         let local: When = "2026-01-01".parse().unwrap();
         assert!(local.resolve("Mars/Base").is_err());

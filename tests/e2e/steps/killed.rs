@@ -164,7 +164,7 @@ async fn a_worker_killed_in_the_middle_of_any_call_loses_nothing(
     let wanted = [
         json!({ "answered": "later" }),
         json!({ "left": 0 }),
-        json!({ "said": "the worker that made the call was lost, or took too long; whether it was done is not known, so it is not made again" }),
+        json!({ "said": "the worker that made the call was lost or took too long; the call may have been done, so it is not repeated" }),
         json!("it is there"),
         json!([{ "shipped": 5 }, { "n": 2 }]),
         json!({ "n": 30000 }),

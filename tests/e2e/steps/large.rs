@@ -103,7 +103,7 @@ async fn what_is_too_large_together_wedges_nothing(on: Scheduler) -> anyhow::Res
     assert_eq!(told["two"], json!(["x", "x"]));
     let refused = told["three"].to_string();
     assert!(
-        refused.contains("what calls send that begin at once takes"),
+        refused.contains("the inputs of calls that begin at once have"),
         "{refused}"
     );
 

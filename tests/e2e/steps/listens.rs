@@ -152,7 +152,7 @@ async fn what_is_no_event_is_ignored_and_told(on: Scheduler) -> anyhow::Result<(
     ] {
         tell(&project, &id, &junk).await?;
     }
-    at(&project, &id, "signals that were ignored: 6").await?;
+    at(&project, &id, "ignored signals: 6").await?;
     // Of another name, and of a type that no step listens to.
     project.temporal().signal(&id, "events", None).await?;
     for number in 0..3 {

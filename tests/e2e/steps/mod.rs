@@ -352,7 +352,7 @@ async fn what_cannot_be_run_is_refused_at_its_line(on: Scheduler) -> anyhow::Res
     let printed = output.stdout + &output.stderr;
     for line in [
         "listens.yaml:3:53: `do/0/hear/listen/to/until` goes with `any` alone",
-        "says.yaml:3:51: `do/0/say/emit/event/with/source` is no URI: it has braces",
+        "says.yaml:3:51: `do/0/say/emit/event/with/source` is not a URI: it contains braces",
         "wrong.yaml:3:26: `do/0/sum/set/n`: unknown function `nothing`",
     ] {
         assert!(printed.contains(line), "{line}\n{printed}");

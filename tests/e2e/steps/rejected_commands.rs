@@ -40,7 +40,7 @@ async fn what_the_server_refuses_wedges_no_run(on: Scheduler) -> anyhow::Result<
         (long.as_str(), "q", 0, "`name` must have at most 1000 bytes"),
         ("A", long.as_str(), 0, "`task_queue` must have at most 1000"),
         ("A", "/_sys/q", 0, "`task_queue` is the server's own"),
-        ("A", "q", 80_000, "what the call sends takes"),
+        ("A", "q", 80_000, "the input of the call has"),
     ] {
         let input = json!({ "name": name, "queue": queue, "count": count });
         let id = start(&project, "call", input).await?;

@@ -244,11 +244,11 @@ fn what_steps_may_reach_is_checked_at_the_start() {
         assert!(error.contains(said), "{line}: {error}");
     }
     for (line, said) in [
-        ("--http-allow http://billing", "is an address with a scheme"),
-        ("--http-allow 10.0.0.1/8", "bits beyond the network's"),
+        ("--http-allow http://billing", "has a scheme"),
+        ("--http-allow 10.0.0.1/8", "bits set beyond the network's"),
         ("--shell-allow sh", "NAME=/path/to/program"),
-        ("--shell-env LANG,PATH", "never a step's to set"),
-        ("--shell-env A=B", "no name of a variable"),
+        ("--shell-env LANG,PATH", "steps can never set it"),
+        ("--shell-env A=B", "not a valid name"),
     ] {
         let error = refused(&format!("almanac run --project p {line}"));
         assert!(error.contains(said), "{line}: {error}");

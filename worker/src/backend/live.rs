@@ -155,7 +155,7 @@ impl Shared {
     fn connected(&self) -> Result<Client, BackendError> {
         self.client().ok_or_else(|| {
             let why = self.health.readiness().last_error;
-            BackendError::Away(why.unwrap_or_else(|| "it has not been reached yet".into()))
+            BackendError::Away(why.unwrap_or_else(|| "the worker has not connected yet".into()))
         })
     }
 
@@ -218,7 +218,7 @@ impl Shared {
         let status = self.status().await;
         status
             .inspect_err(
-                |error| tracing::debug!(%error, "schedules are shown without the workflow"),
+                |error| tracing::debug!(%error, "cannot get the status of the reconcile workflow; showing schedules without it"),
             )
             .ok()
     }

@@ -131,7 +131,7 @@ pub enum BackendError {
     #[error("temporal fails on this schedule: {0}")]
     Failed(String),
     /// Temporal answers that it has too much to do.
-    #[error("temporal has too much to do: {0}")]
+    #[error("temporal is overloaded: {0}")]
     Busy(String),
     /// The reconcile workflow refuses the request.
     #[error("refused: {0}")]

@@ -85,7 +85,7 @@ fn check(
         let authority = uri.authority()?;
         Some(authority.as_str())
     });
-    let stated = stated.ok_or_else(|| refused("the request names no host"))?;
+    let stated = stated.ok_or_else(|| refused("the request has no host"))?;
     let hosts = [Some(stated), uri.authority().map(Authority::as_str)];
     if names == AllowedHosts::Loopback
         && let Some(foreign) = hosts.into_iter().flatten().find(|host| !is_loopback(host))

@@ -146,7 +146,7 @@ impl Listed for Row<'_> {
 #[utoipa::path(
     get, path = "/api/v1/definitions", operation_id = "list_definitions", tag = "definitions",
     params(ListQuery<DefinitionStatus>),
-    responses((status = 200, description = "A page of them", body = DefinitionPage))
+    responses((status = 200, description = "A page of definitions", body = DefinitionPage))
 )]
 pub(super) async fn list<B: Backend>(
     State(service): State<Arc<Service<B>>>,
@@ -171,10 +171,10 @@ pub(super) async fn list<B: Backend>(
 /// Returns one definition, or one failing document that states its id.
 #[utoipa::path(
     get, path = "/api/v1/definitions/{id}", operation_id = "get_definition", tag = "definitions",
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = String, Path, description = "The definition's id")),
     responses(
-        (status = 200, description = "It", body = DefinitionView),
-        (status = 404, description = "There is none", body = Details, content_type = PROBLEM)
+        (status = 200, description = "The definition", body = DefinitionView),
+        (status = 404, description = "There is no such definition", body = Details, content_type = PROBLEM)
     )
 )]
 pub(super) async fn one<B: Backend>(

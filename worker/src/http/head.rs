@@ -62,7 +62,7 @@ fn problem(version: Version, uri: &Uri, headers: &HeaderMap) -> Option<Problem> 
         None if version == Version::HTTP_11 && uri.authority().is_none() => {
             bad("there is no `host` header".to_owned())
         }
-        Some(host) if !is_host(host.as_bytes()) => bad("`host` is no host".to_owned()),
+        Some(host) if !is_host(host.as_bytes()) => bad("`host` is not a valid host".to_owned()),
         _ => None,
     }
 }

@@ -68,9 +68,12 @@ impl ConcurrencyLimit {
         let own = taken.get(&caller.name).copied().unwrap_or_default();
         let others = taken.values().sum::<usize>() - own;
         let detail = if own + others >= self.all {
-            format!("too many requests wait for {}", self.what)
+            format!("too many requests are waiting for {}", self.what)
         } else if own >= self.each {
-            format!("too many requests of this caller wait for {}", self.what)
+            format!(
+                "too many requests of this caller are waiting for {}",
+                self.what
+            )
         } else {
             taken.insert(caller.name.clone(), own + 1);
             return Ok(ConcurrencyPermit {
@@ -118,7 +121,7 @@ impl ListWorkers {
         let unavailable = |detail: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
         let turn = timeout(LIST_WAIT, Arc::clone(&self.0).acquire_owned());
         let Ok(Ok(turn)) = turn.await else {
-            return Err(unavailable("too many lists are asked for"));
+            return Err(unavailable("too many lists are requested"));
         };
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
@@ -126,8 +129,8 @@ impl ListWorkers {
             done
         });
         done.await.map_err(|error| {
-            tracing::error!(%error, "a list could not be put together");
-            unavailable("the list could not be put together")
+            tracing::error!(%error, "building a list panicked");
+            unavailable("the list could not be built")
         })
     }
 }

@@ -61,24 +61,23 @@ pub(super) struct BackfillBody {
     post, path = "/api/v1/schedules/{id}/trigger", operation_id = "trigger", tag = "schedules",
     params(
         ("id" = String, Path, description = "The definition's id"),
-        ("idempotency-key" = Option<String>, Header, description = "Names the request: sent \
-         again with the same key it does nothing more", min_length = 1, max_length = 150,
+        ("idempotency-key" = Option<String>, Header, description = "Key of the request: a repeated request with the same key has no further effect", min_length = 1, max_length = 150,
          pattern = "^[!-~]+$")
     ),
     request_body = Option<TriggerBody>,
     responses(
-        (status = 200, description = "What came of it: `started`, `buffered`, `skipped` or `lost`",
+        (status = 200, description = "The outcome: `started`, `buffered`, `skipped` or `lost`",
          body = RunAnswer),
-        (status = 202, description = "It goes on", body = RunAnswer),
+        (status = 202, description = "The request is in progress", body = RunAnswer),
         (status = 404, description = "There is no such schedule", body = Details,
          content_type = PROBLEM),
-        (status = 409, description = "The schedule is another owner's", body = Details,
+        (status = 409, description = "The schedule is unmanaged", body = Details,
          content_type = PROBLEM),
-        (status = 415, description = "The body is not said to be JSON", body = Details,
+        (status = 415, description = "The content type of the body is not JSON", body = Details,
          content_type = PROBLEM),
-        (status = 422, description = "The body has other members", body = Details,
+        (status = 422, description = "The body has unknown or invalid members", body = Details,
          content_type = PROBLEM),
-        (status = 502, description = "Temporal refused", body = Details,
+        (status = 502, description = "Temporal refused the request", body = Details,
          content_type = PROBLEM),
         Upstream
     )
@@ -109,24 +108,23 @@ pub(super) async fn trigger<B: Backend>(
     post, path = "/api/v1/schedules/{id}/backfill", operation_id = "backfill", tag = "schedules",
     params(
         ("id" = String, Path, description = "The definition's id"),
-        ("idempotency-key" = Option<String>, Header, description = "Names the request: sent \
-         again with the same key it does nothing more", min_length = 1, max_length = 150,
+        ("idempotency-key" = Option<String>, Header, description = "Key of the request: a repeated request with the same key has no further effect", min_length = 1, max_length = 150,
          pattern = "^[!-~]+$")
     ),
     request_body = BackfillBody,
     responses(
-        (status = 200, description = "What came of it: `started`, `buffered`, `skipped` or `lost`",
+        (status = 200, description = "The outcome: `started`, `buffered`, `skipped` or `lost`",
          body = RunAnswer),
-        (status = 202, description = "It goes on", body = RunAnswer),
+        (status = 202, description = "The request is in progress", body = RunAnswer),
         (status = 404, description = "There is no such schedule", body = Details,
          content_type = PROBLEM),
-        (status = 409, description = "The schedule is another owner's", body = Details,
+        (status = 409, description = "The schedule is unmanaged", body = Details,
          content_type = PROBLEM),
-        (status = 415, description = "The body is not said to be JSON", body = Details,
+        (status = 415, description = "The content type of the body is not JSON", body = Details,
          content_type = PROBLEM),
-        (status = 422, description = "The body has other members", body = Details,
+        (status = 422, description = "The body has unknown or invalid members", body = Details,
          content_type = PROBLEM),
-        (status = 502, description = "Temporal refused", body = Details,
+        (status = 502, description = "Temporal refused the request", body = Details,
          content_type = PROBLEM),
         Upstream
     )
@@ -157,7 +155,7 @@ fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Pro
         .and_then(|kind| kind.to_str().ok())
         .is_some_and(|kind| kind.split(';').next().map(str::trim) == Some("application/json"));
     if !is_json {
-        let detail = "the body must be of content-type application/json";
+        let detail = "the body must have the content type application/json";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
     serde_json::from_slice(body).map_err(|error| {
@@ -196,7 +194,7 @@ async fn ask<B: Backend>(
     let answer = tokio::select! {
         answer = asked => answer?,
         () = service.stop.cancelled() => {
-            let detail = "this process ends; ask again with the same Idempotency-Key";
+            let detail = "this worker is shutting down; send the request again with the same Idempotency-Key";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
         }
     };

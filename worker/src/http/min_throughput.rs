@@ -53,7 +53,7 @@ impl MinThroughputStream {
     pub(super) fn new(stream: TcpStream, place: Arc<ConnectionSlot>, speed: MinThroughput) -> Self {
         if let Err(error) = rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER)
         {
-            tracing::debug!(%error, "send buffer left as it is");
+            tracing::debug!(%error, "cannot set the size of the send buffer");
         }
         Self {
             stream,

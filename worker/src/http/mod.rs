@@ -116,8 +116,8 @@ pub async fn serve<B: Backend>(
         .is_ok_and(|address| address.ip().is_loopback());
     if !is_loopback && !authority.is_asked_for() {
         tracing::warn!(
-            "only the probes and the metrics are served: anybody could ask for the rest; \
-             hint: --auth token, or --listen on a loopback address"
+            "only the probes and the metrics are served: anyone could use the rest; hint: --auth \
+             token, or --listen on a loopback address"
         );
     }
     let app = router(service, &authority, is_loopback);

@@ -31,23 +31,23 @@ const BEARER: &str = "bearer";
 /// Error responses that every request may get.
 const COMMON: [(&str, &str); 6] = [
     ("400", "The request cannot be read"),
-    ("408", "The body takes too long"),
+    ("408", "The body did not arrive in time"),
     ("413", "The body is too large"),
     ("414", "The target is too large"),
     ("431", "The head is too large"),
     (
         "503",
-        "There is no answer, now; `Retry-After` says when to ask again",
+        "There is no answer now; `Retry-After` says when to retry",
     ),
 ];
 /// Error responses that every request with required authority may get.
 const GUARDED: [(&str, &str); 3] = [
-    ("401", "No good token is shown"),
+    ("401", "The request has no valid token"),
     (
         "403",
-        "The token's scope is not enough, or a page of another site asks",
+        "The token's scope is not sufficient, or the request comes from another site",
     ),
-    ("429", "Too many ask; `Retry-After` says when to ask again"),
+    ("429", "Too many requests; `Retry-After` says when to retry"),
 ];
 
 /// Further error responses of a request that needs Temporal.
@@ -56,11 +56,11 @@ pub(super) struct Upstream;
 impl IntoResponses for Upstream {
     fn responses() -> BTreeMap<String, RefOr<Described>> {
         let all = [
-            ("409", "The reconcile workflow refuses"),
-            ("429", "Too many ask; `Retry-After` says when to ask again"),
+            ("409", "The reconcile workflow refused the request"),
+            ("429", "Too many requests; `Retry-After` says when to retry"),
             (
                 "503",
-                "Temporal is not available; `Retry-After` says when to ask again",
+                "Temporal is not available; `Retry-After` says when to retry",
             ),
         ];
         all.map(|(status, what)| (status.to_owned(), problem(what).into()))
@@ -71,7 +71,7 @@ impl IntoResponses for Upstream {
 /// Returns this description of the API.
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", operation_id = "openapi", tag = "process",
-    responses((status = 200, description = "OpenAPI 3.1", body = Value))
+    responses((status = 200, description = "The OpenAPI 3.1 document", body = Value))
 )]
 pub(super) async fn openapi(Extension(Text(text)): Extension<Text>) -> Response {
     json(text)

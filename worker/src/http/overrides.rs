@@ -65,22 +65,21 @@ enum OneOrMore {
     patch, path = "/api/v1/schedules/{id}", operation_id = "override", tag = "schedules",
     params(
         ("id" = String, Path, description = "The definition's id"),
-        ("idempotency-key" = Option<String>, Header, description = "Names the request: sent \
-         again with the same key it does nothing more", min_length = 1, max_length = 150,
+        ("idempotency-key" = Option<String>, Header, description = "Key of the request: a repeated request with the same key has no further effect", min_length = 1, max_length = 150,
          pattern = "^[!-~]+$")
     ),
     request_body = Patch,
     responses(
-        (status = 200, description = "The schedule with it", body = ScheduleDetail),
-        (status = 202, description = "The pass that does it goes on", body = Accepted,
-         headers(("location" = String, description = "Where its report will stand"))),
+        (status = 200, description = "The schedule with the override", body = ScheduleDetail),
+        (status = 202, description = "The pass that applies the request has not ended", body = Accepted,
+         headers(("location" = String, description = "Path of its report"))),
         (status = 404, description = "There is no such definition", body = Details,
          content_type = PROBLEM),
-        (status = 415, description = "The body is not said to be JSON", body = Details,
+        (status = 415, description = "The content type of the body is not JSON", body = Details,
          content_type = PROBLEM),
-        (status = 422, description = "The body has other members", body = Details,
+        (status = 422, description = "The body has unknown or invalid members", body = Details,
          content_type = PROBLEM),
-        (status = 502, description = "The pass could not do it", body = Details,
+        (status = 502, description = "The pass could not apply the request", body = Details,
          content_type = PROBLEM),
         Upstream
     )
@@ -115,17 +114,16 @@ pub(super) async fn patch<B: Backend>(
     tag = "schedules",
     params(
         ("id" = String, Path, description = "The definition's id"),
-        ("idempotency-key" = Option<String>, Header, description = "Names the request: sent \
-         again with the same key it does nothing more", min_length = 1, max_length = 150,
+        ("idempotency-key" = Option<String>, Header, description = "Key of the request: a repeated request with the same key has no further effect", min_length = 1, max_length = 150,
          pattern = "^[!-~]+$")
     ),
     responses(
-        (status = 200, description = "The schedule without it", body = ScheduleDetail),
-        (status = 202, description = "The pass that does it goes on", body = Accepted,
-         headers(("location" = String, description = "Where its report will stand"))),
+        (status = 200, description = "The schedule without the override", body = ScheduleDetail),
+        (status = 202, description = "The pass that applies the request has not ended", body = Accepted,
+         headers(("location" = String, description = "Path of its report"))),
         (status = 404, description = "There is no such definition", body = Details,
          content_type = PROBLEM),
-        (status = 502, description = "The pass could not do it", body = Details,
+        (status = 502, description = "The pass could not apply the request", body = Details,
          content_type = PROBLEM),
         Upstream
     )

@@ -21,7 +21,7 @@ const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 /// Returns 200 while the process works.
 #[utoipa::path(
     get, path = "/healthz", operation_id = "healthz", tag = "process",
-    responses((status = 200, description = "It does", body = String))
+    responses((status = 200, description = "The process works", body = String))
 )]
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
@@ -31,8 +31,8 @@ pub(super) async fn healthz() -> &'static str {
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "process",
     responses(
-        (status = 200, description = "It has", body = Readiness),
-        (status = 503, description = "Not yet", body = Readiness)
+        (status = 200, description = "A full pass has been done", body = Readiness),
+        (status = 503, description = "No full pass has been done yet", body = Readiness)
     )
 )]
 pub(super) async fn readyz<B: Backend>(State(service): State<Arc<Service<B>>>) -> Response {
@@ -48,7 +48,7 @@ pub(super) async fn readyz<B: Backend>(State(service): State<Arc<Service<B>>>) -
 /// Returns Almanac's metrics and the SDK's, in the text format of Prometheus.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "metrics", tag = "process",
-    responses((status = 200, description = "The page", body = String))
+    responses((status = 200, description = "The metrics", body = String))
 )]
 pub(super) async fn metrics<B: Backend>(State(service): State<Arc<Service<B>>>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];

@@ -96,11 +96,11 @@ impl From<BackendError> for Problem {
 }
 
 pub(super) async fn no_such_page(uri: Uri) -> Problem {
-    let detail = format!("there is no `{}` here", uri.path());
+    let detail = format!("there is no endpoint `{}`", uri.path());
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("`{}` does not take `{method}`", uri.path());
+    let detail = format!("`{}` does not support the method `{method}`", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).with("method", json!(method.as_str()))
 }

@@ -157,7 +157,7 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
 fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Label>, D::Error> {
     let labels = Vec::<Label>::deserialize(deserializer)?;
     if labels.len() > LABELS {
-        return Err(D::Error::custom(format!("there are more than {LABELS}")));
+        return Err(D::Error::custom(format!("more than {LABELS} labels")));
     }
     Ok(labels)
 }
@@ -218,7 +218,7 @@ impl TryFrom<String> for Token {
             .ok()
             .filter(|_| is_ours)
             .map(Self)
-            .ok_or_else(|| "this is no next_page_token".to_owned())
+            .ok_or_else(|| "this is not a next_page_token".to_owned())
     }
 }
 

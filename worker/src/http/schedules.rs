@@ -66,7 +66,7 @@ impl Listed for ScheduleView {
 #[utoipa::path(
     get, path = "/api/v1/schedules", operation_id = "list_schedules", tag = "schedules",
     params(ListQuery<ScheduleState>),
-    responses((status = 200, description = "A page of them", body = SchedulePage), Upstream)
+    responses((status = 200, description = "A page of schedules", body = SchedulePage), Upstream)
 )]
 pub(super) async fn list<B: Backend>(
     State(service): State<Arc<Service<B>>>,
@@ -118,7 +118,7 @@ pub(super) async fn one<B: Backend>(
 /// Returns the operations that a pass would do now, and writes nothing.
 #[utoipa::path(
     get, path = "/api/v1/plan", operation_id = "plan", tag = "passes",
-    responses((status = 200, description = "It, and as a report", body = Planned), Upstream)
+    responses((status = 200, description = "The plan, as text and as a report", body = Planned), Upstream)
 )]
 pub(super) async fn plan<B: Backend>(
     State(service): State<Arc<Service<B>>>,
@@ -135,7 +135,7 @@ pub(super) async fn plan<B: Backend>(
 /// Returns the reconcile workflow's state, with its last reports.
 #[utoipa::path(
     get, path = "/api/v1/reconcile", operation_id = "reconcile_status", tag = "passes",
-    responses((status = 200, description = "It", body = Status), Upstream)
+    responses((status = 200, description = "The state of the reconcile workflow", body = Status), Upstream)
 )]
 pub(super) async fn reconcile<B: Backend>(
     State(service): State<Arc<Service<B>>>,

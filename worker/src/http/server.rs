@@ -276,7 +276,7 @@ async fn answer(
     let whole = axum::body::to_bytes(body, usize::MAX).await;
     let (mut head, mut bytes) = (head, whole.unwrap_or_default());
     if !asking.answer(bytes.len()) {
-        let busy = busy("too many answers are on their way to slow clients");
+        let busy = busy("too many answers are being sent to slow clients");
         let (problem, body) = busy.into_parts();
         head = problem;
         bytes = axum::body::to_bytes(body, usize::MAX)

@@ -87,10 +87,10 @@ impl Default for SyncParameters {
     post, path = "/admin/sync", operation_id = "sync", tag = "passes",
     params(SyncParameters),
     responses(
-        (status = 200, description = "What the pass did, or what re-reading came to", body = Report),
-        (status = 202, description = "The pass goes on", body = Accepted,
-         headers(("location" = String, description = "Where its report will stand"))),
-        (status = 207, description = "What was done, and what failed", body = Report),
+        (status = 200, description = "The report of the pass, or of reading the files again", body = Report),
+        (status = 202, description = "The pass has not ended", body = Accepted,
+         headers(("location" = String, description = "Path of its report"))),
+        (status = 207, description = "The report of a pass with errors", body = Report),
         (status = 500, description = "The files cannot be read", body = Details,
          content_type = PROBLEM),
         Upstream
@@ -109,7 +109,7 @@ pub(super) async fn sync<B: Backend>(
     )
     .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     if confirm.is_some() && !switches.schedules {
-        let detail = "confirm: removals are done by a pass, and schedules=false asks for none";
+        let detail = "confirm: only a pass removes schedules, and schedules=false requests no pass";
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
     let _turn = service.syncs.take(&caller)?;
@@ -119,7 +119,7 @@ pub(super) async fn sync<B: Backend>(
         schedules = switches.schedules,
         dry_run = switches.dry_run,
         confirm,
-        "somebody asks for a sync"
+        "sync requested"
     );
     let mut counts = DefinitionCounts::default();
     // Definitions and event types are in the same files.

@@ -64,8 +64,10 @@ impl Announcer {
         {
             match tokio::time::timeout(STOP_TIMEOUT, self.announce_stop(&reconciler)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "could not say that this worker stops"),
-                Err(_) => tracing::warn!("could not say in time that this worker stops"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "could not announce that this worker stops")
+                }
+                Err(_) => tracing::warn!("could not announce in time that this worker stops"),
             }
         }
     }
@@ -159,7 +161,7 @@ impl Announcer {
             Err(ReconcileClientError::Absent(workflow)) => {
                 tracing::warn!(
                     workflow,
-                    "the reconcile workflow is gone; starting it again"
+                    "the reconcile workflow does not exist; starting it again"
                 );
                 self.forgotten();
                 Ok(POLL_INTERVAL_UNREADY)
@@ -176,7 +178,7 @@ impl Announcer {
         let announced = status.announced.get(worker);
         let known_revision = self.announcement_state.known_revision();
         if known_revision.is_some() && known != known_revision && announced != known_revision {
-            tracing::debug!("the reconcile workflow does not know this worker as it is");
+            tracing::debug!("the reconcile workflow has no current announcement of this worker");
             self.forgotten();
             POLL_INTERVAL_UNREADY
         } else if known_revision.is_some() && known != known_revision {
@@ -249,9 +251,9 @@ impl Logged {
             return self;
         }
         if now == Self::Stuck {
-            tracing::error!(%error, "nothing is reconciled");
+            tracing::error!(%error, "the reconcile workflow is stuck; nothing is reconciled");
         } else {
-            tracing::warn!(%error, "cannot reach the reconcile workflow; trying on");
+            tracing::warn!(%error, "cannot reach the reconcile workflow; retrying");
         }
         now
     }

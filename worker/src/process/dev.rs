@@ -102,7 +102,7 @@ impl DevServer {
     pub async fn start(cli: &Path, db: &Path) -> anyhow::Result<Self> {
         if let Some(folder) = db.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)
-                .with_context(|| format!("make the folder {} (--db)", folder.display()))?;
+                .with_context(|| format!("cannot create the folder {} (--db)", folder.display()))?;
         }
         let mut attempt = 1;
         loop {
@@ -144,7 +144,7 @@ impl DevServer {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .context("start a shell")?;
+            .context("cannot start a shell")?;
         let tie = child.stdin.take();
         let said = SharedSaid::default();
         if let Some(stdout) = child.stdout.take() {
@@ -185,7 +185,7 @@ impl DevServer {
                 .kill_on_drop(true)
                 .output();
             if let Ok(answer) = tokio::time::timeout(Duration::from_secs(5), asked).await {
-                let answer = answer.with_context(|| format!("run {}", cli.display()))?;
+                let answer = answer.with_context(|| format!("cannot run {}", cli.display()))?;
                 if String::from_utf8_lossy(&answer.stdout).contains("SERVING") {
                     let answered = *answered.get_or_insert_with(Instant::now);
                     if lock(&self.said).serves || answered.elapsed() > BANNER_LIMIT {
@@ -194,7 +194,7 @@ impl DevServer {
                 }
             }
             if Instant::now() > deadline {
-                bail!("the temporal dev server does not serve after {START_LIMIT:?}");
+                bail!("the temporal dev server is not ready after {START_LIMIT:?}");
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -207,7 +207,7 @@ impl DevServer {
                 "the temporal dev server ended ({status}): {}",
                 self.complaint()
             ),
-            Err(error) => format!("the temporal dev server is lost: {error}"),
+            Err(error) => format!("the temporal dev server was lost: {error}"),
         }
     }
 
@@ -218,7 +218,7 @@ impl DevServer {
             .await
             .is_err()
         {
-            tracing::warn!("the temporal dev server does not end; left to its watcher");
+            tracing::warn!("the temporal dev server has not exited; its watcher ends it");
         }
     }
 
@@ -233,7 +233,7 @@ fn listen(output: impl AsyncRead + Unpin + Send + 'static, hear: impl Fn(String)
         let mut lines = BufReader::new(output).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             if !line.trim().is_empty() {
-                tracing::debug!(line, "the temporal dev server says");
+                tracing::debug!(line, "output of the temporal dev server");
                 hear(line);
             }
         }
@@ -256,8 +256,8 @@ pub fn find_cli(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         .map(|folder| folder.join("temporal"))
         .find(|candidate| candidate.is_file())
         .context(
-            "no temporal CLI on the PATH; \
-             hint: `make tools` puts one into .tools/bin, and --temporal-cli names it",
+            "no temporal CLI on the PATH; hint: `make tools` installs one into .tools/bin, and \
+             --temporal-cli names it",
         )
 }
 

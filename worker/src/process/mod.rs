@@ -86,10 +86,10 @@ impl Process {
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(args.listen)
             .await
-            .with_context(|| format!("listen on {} (--listen)", args.listen))?;
+            .with_context(|| format!("cannot listen on {} (--listen)", args.listen))?;
         Ok(Self {
             worker: new_worker_id(),
-            signals: Signals::take().context("take over the signals")?,
+            signals: Signals::take().context("cannot handle signals")?,
             project,
             args,
             metrics,
@@ -111,7 +111,7 @@ impl Process {
     /// Waits for a signal, before the process runs.
     pub async fn told_to_stop(&mut self) {
         let signal = self.signals.next().await;
-        tracing::info!(signal, "stopping before the start");
+        tracing::info!(signal, "stopped by a signal during the start");
     }
 
     /// Runs until a signal, or until `ended` resolves; then shuts down.
@@ -141,7 +141,7 @@ impl Process {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             %project, %worker, address = connector.target(), listen = %listener.local_addr()?,
-            "almanac starts"
+            "starting almanac"
         );
 
         let registry = Registry::new(args.dir.clone(), args.debounce);
@@ -189,13 +189,13 @@ impl Process {
             signal = signals.next() => signal.to_owned(),
             why = ended => why,
         };
-        tracing::info!(why, limit = ?args.shutdown_timeout, "shutting down; told again, it ends at once");
+        tracing::info!(why, limit = ?args.shutdown_timeout, "shutting down; a second signal exits immediately");
         signals.last_resort(args.shutdown_timeout, Arc::clone(&steps));
         steps.leave();
         shared.health.stopping();
         intake.cancel();
         talk.cancel();
-        finished("voice", announcer).await;
+        finished("announcer", announcer).await;
         work.cancel();
         finished("supervisor", supervisor).await;
         steps.end_unawaited().await;
@@ -204,7 +204,7 @@ impl Process {
         finished("watcher", watcher).await;
         finished("http", http).await;
         upkeep.abort();
-        tracing::info!("done");
+        tracing::info!("shut down");
         Ok(())
     }
 }
@@ -212,7 +212,7 @@ impl Process {
 /// Loads the definitions, then follows the files until `stop`.
 async fn watch_files(registry: Arc<Registry>, args: WorkerArgs, stop: CancellationToken) {
     if let Err(error) = registry.reload(Depth::Changed).await {
-        tracing::error!(%error, "the first load failed");
+        tracing::error!(%error, "cannot load the definitions");
     }
     let watcher = spawn_watcher(
         registry,
@@ -227,7 +227,7 @@ async fn finished(part: &'static str, task: tokio::task::JoinHandle<()>) {
     if let Err(error) = task.await
         && error.is_panic()
     {
-        tracing::error!(part, %error, "a part of the process panicked");
+        tracing::error!(part, %error, "a task of the worker panicked");
     }
 }
 

@@ -65,7 +65,7 @@ impl Signals {
         let to_kill = Arc::clone(&steps);
         tokio::spawn(async move {
             let name = self.next().await;
-            tracing::warn!(signal = name, "told twice; ending at once");
+            tracing::warn!(signal = name, "second signal; exiting immediately");
             to_kill.kill_commands();
             console::flush();
             exit(INTERRUPTED);
@@ -73,13 +73,13 @@ impl Signals {
         let watchdog = std::thread::Builder::new().name("almanac-watchdog".to_owned());
         let started = watchdog.spawn(move || {
             std::thread::sleep(limit.saturating_sub(MARGIN));
-            tracing::error!(?limit, "shutting down takes too long; ending now");
+            tracing::error!(?limit, "the shutdown takes too long; exiting now");
             steps.kill_commands();
             console::flush();
             exit(CUT_OFF);
         });
         if let Err(error) = started {
-            tracing::error!(%error, "no watchdog over the shutdown");
+            tracing::error!(%error, "cannot start the watchdog of the shutdown");
         }
     }
 }

@@ -111,7 +111,7 @@ impl WorkerInterceptor for StaleRunEviction {
                 workflow = suspect.workflow_id,
                 run_id = suspect.run_id,
                 event = suspect.event,
-                "a query took a run ahead of its workflow tasks; it will be read anew"
+                "a query moved a run past its workflow tasks; evicting the run"
             );
             // The query is answered first.
             core.request_workflow_eviction(&suspect.run_id);

@@ -70,11 +70,11 @@ impl Supervisor {
                     }
                     let reason = crate::failure::causes(&error);
                     self.health.trouble(reason.clone());
-                    trouble.tell("a worker ended; starting over", &reason);
+                    trouble.tell("a worker ended; restarting all workers", &reason);
                 }
                 Err(error) => {
                     self.health.away(error.to_string());
-                    trouble.tell("cannot connect to temporal; trying on", &error.to_string());
+                    trouble.tell("cannot connect to temporal; retrying", &error.to_string());
                 }
             }
             tokio::select! {
@@ -111,7 +111,7 @@ impl Supervisor {
                 // The workers should have ended within the grace period; those that still
                 // hang are left behind.
                 () = after(&round, self.grace + Duration::from_secs(5)) => {
-                    tracing::warn!(left = ends.len(), "workers did not end in time; left behind");
+                    tracing::warn!(left = ends.len(), "workers did not end in time; not waiting for them");
                     None
                 }
             };
@@ -119,7 +119,7 @@ impl Supervisor {
                 return first.unwrap_or_else(|| anyhow::anyhow!("all workers ended"));
             };
             let error = match end {
-                Ok(Ok(())) => anyhow::anyhow!("it ended without being asked to"),
+                Ok(Ok(())) => anyhow::anyhow!("it ended unexpectedly"),
                 Ok(Err(error)) => error,
                 Err(_) => anyhow::anyhow!("its thread panicked"),
             };

@@ -74,7 +74,7 @@ impl WorkerSpec {
                 .worker_threads(1)
                 .enable_all()
                 .build()
-                .context("make a runtime")?;
+                .context("cannot create a runtime")?;
             let result = tokio.block_on(self.run(&runtime, client, grace, stop));
             // Blocking work of a canceled activity must not hold the thread.
             tokio.shutdown_background();
@@ -111,11 +111,11 @@ impl WorkerSpec {
             .to_core_options(client.namespace(), client.identity())
             .map_err(anyhow::Error::msg)
             .and_then(|config| init_worker(runtime, config, client.connection().clone()))
-            .context("make the worker")?;
+            .context("cannot create the worker")?;
         let core = Arc::new(core);
         options.worker_interceptor(StaleRunEviction::new(client.clone(), &core));
         let mut worker = Worker::new_from_core_options(core, client.options().clone(), options)
-            .context("make the worker")?;
+            .context("cannot create the worker")?;
         let shutdown = worker.shutdown_handle();
         let stopper = tokio::spawn(async move {
             stop.cancelled().await;

@@ -17,15 +17,16 @@ const NO_POLLER: &str = "no poller seen";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReconcileClientError {
     /// The workflow does not exist, or has ended.
-    #[error("the reconcile workflow `{0}` does not run")]
+    #[error("the reconcile workflow `{0}` is not running")]
     Absent(String),
     /// The namespace does not exist, so the workflow does not either.
     #[error("namespace `{0}` does not exist")]
     NoNamespace(String),
     /// The workflow task fails each time that a worker tries it.
     #[error(
-        "the reconcile workflow `{0}` cannot go on: its workflow task fails, and the worker's log \
-         says why; `temporal workflow terminate --workflow-id {0}` lets the worker begin anew"
+        "the reconcile workflow `{0}` is stuck: its workflow task fails, and the worker's log \
+         says why; hint: `temporal workflow terminate --workflow-id {0}`, after which the worker \
+         starts it again"
     )]
     Stuck(String),
     /// The workflow or Temporal did not answer in time.
@@ -54,8 +55,8 @@ pub enum Silence {
     /// No answer came within [`ANSWER_LIMIT`]. A worker may still do the request until this
     /// time.
     #[error(
-        "within {seconds} s; a worker that takes it up until {0:.0} still does what was asked for, a \
-         later one does not",
+        "within {seconds} s; a worker that takes the request until {0:.0} still does it, a later \
+         one does not",
         seconds = ANSWER_LIMIT.as_secs()
     )]
     Until(Timestamp),

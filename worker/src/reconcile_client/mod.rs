@@ -283,7 +283,7 @@ impl ReconcileClient {
         // other contents.
         if answer.kind != kind || answer.id != request.id {
             return Err(ReconcileClientError::Refused(format!(
-                "request_id `{}` was that of a {} of `{}`",
+                "request_id `{}` was already used for a {} of `{}`",
                 request.request_id,
                 answer.kind.name(),
                 answer.id.as_ref().map_or("", |id| id.as_str())

@@ -134,7 +134,7 @@ pub(super) fn repeated(
             placed.document.line,
             1,
             format!(
-                "id: `{id}` is stated by another document too: {}",
+                "id: `{id}` is also the id of another document: {}",
                 elsewhere.join(", ")
             ),
         )

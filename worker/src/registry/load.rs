@@ -356,7 +356,7 @@ impl Loader {
         catch_unwind(AssertUnwindSafe(|| (self.parse)(&path, bytes, &context)))
             .unwrap_or_else(|_| {
                 let error = Diagnostic::error(&path, 1, 1, "the parser failed on this file");
-                let hint = "this is a defect of almanac; please report it with the file";
+                let hint = "this is a bug in Almanac; please report it with the file";
                 vec![ParsedDocument {
                     line: 1,
                     id: None,
@@ -458,7 +458,7 @@ fn misnamed(path: &Path) -> Diagnostic {
     let message = format!("the file is not read: its name ends in `.{ending}`");
     Diagnostic {
         severity: Severity::Warning,
-        hint: Some("files of definitions end in `.yaml` or `.yml`, in small letters".to_owned()),
+        hint: Some("files of definitions end in `.yaml` or `.yml`, in lower case".to_owned()),
         ..Diagnostic::error(path.display().to_string(), 1, 1, message)
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn changed(before: &Snapshot, now: &Snapshot, summary: &ReloadSummary
         .iter()
         .filter(|r| !before.incomplete.contains(r))
     {
-        tracing::warn!(%reason, "view of the definitions is incomplete, nothing is removed");
+        tracing::warn!(%reason, "view of the definitions is incomplete; nothing is removed");
     }
     if now.is_complete() && !before.is_complete() {
         tracing::info!("view of the definitions is complete again");
@@ -135,7 +135,7 @@ fn warnings(before: &Snapshot, now: &Snapshot) {
             at = %place(warning),
             warning = %warning.message,
             hint = warning.hint,
-            "definition may not mean what it says"
+            "definition has a warning"
         );
     }
 }
@@ -267,7 +267,7 @@ mod tests {
         assert_snapshot!(logged(&nothing, &broken("1")), @r"
         INFO definitions reloaded revision=6b86b273ff34fce1 total=0 new=0 updated=0 archived=0 invalid=1
         ERROR definition is invalid definition=a error=defs/a.yaml:3:5: schedule: no times (hint: say when); defs/a.yaml:7:1: workflow.type: missing last_good_version_served=false
-        WARN view of the definitions is incomplete, nothing is removed reason=folder `b` is missing
+        WARN view of the definitions is incomplete; nothing is removed reason=folder `b` is missing
         ");
         assert_snapshot!(logged(&broken("1"), &broken("2")), @"INFO definitions reloaded revision=d4735e3a265e16ee total=0 new=0 updated=0 archived=0 invalid=1");
         assert_snapshot!(logged(&broken("2"), &nothing), @r"

@@ -17,10 +17,10 @@ pub(super) const FILE_LIMIT: u64 = 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     /// The file is a link to something outside the folder.
-    #[error("the link leads out of the folder, to `{0}`")]
+    #[error("the link points out of the folder, to `{0}`")]
     LeadsOut(String),
     /// The file is a link whose target does not exist.
-    #[error("the link leads nowhere: {0}")]
+    #[error("the link is broken: {0}")]
     BrokenLink(String),
     /// The path is not a regular file; the text says what kind of thing stands there.
     #[error("this is {0}, not a file")]
@@ -54,7 +54,7 @@ impl Refusal {
     pub(super) fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::LeadsOut(_) => "copy the file into the folder, or give its folder with --dir",
-            Self::BrokenLink(_) => "remove the link, or restore what it leads to",
+            Self::BrokenLink(_) => "remove the link, or restore its target",
             Self::TooLarge(_) => "split it into several files",
             Self::Empty => "remove the file to remove its definitions",
             Self::NotAFile(_) | Self::Unreadable(_) | Self::Unsettled => return None,

@@ -270,7 +270,7 @@ impl FolderWatch {
         if !std::mem::replace(&mut self.warned, true) {
             tracing::warn!(
                 %error,
-                "folders cannot be watched, changes are seen at the rescan interval"
+                "cannot watch the folders; changes are found at the rescan interval"
             );
         }
     }
@@ -301,7 +301,7 @@ fn install(roots: &[PathBuf], hints: Arc<FileEvents>) -> notify::Result<Installe
     // Parents come first: the later watch of the same path decides if it is recursive.
     for parent in names.iter().filter_map(|name| name.parent()) {
         if let Err(error) = watcher.watch(parent, RecursiveMode::NonRecursive) {
-            tracing::debug!(%error, "parent of a folder cannot be watched");
+            tracing::debug!(%error, "cannot watch the parent of a folder");
         }
     }
     for folder in &folders {

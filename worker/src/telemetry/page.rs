@@ -63,7 +63,7 @@ fn builder() -> anyhow::Result<PrometheusBuilder> {
 pub fn install_metrics() -> anyhow::Result<MetricsPage> {
     let handle = builder()?
         .install_recorder()
-        .context("install the metrics recorder")?;
+        .context("cannot install the metrics recorder")?;
     names::describe();
     metrics::gauge!(
         Metric::BuildInfo.as_str(),

@@ -91,7 +91,9 @@ async fn run(ctx: &Context, project: &Project, mut order: ManualRunInput) -> Run
         let before = match step(ctx, project, &order).await {
             Ok(RunStep::Seen(before)) => before,
             Ok(RunStep::Ended(answer)) => return *answer,
-            Err(Failure::NotStarted) => return failed("no worker took it; nothing was sent"),
+            Err(Failure::NotStarted) => {
+                return failed("no worker took the request; nothing was sent");
+            }
             Err(Failure::Unknown(why)) => return failed(&format!("{why}; nothing was sent")),
         };
         let seen = before.clone();
@@ -99,7 +101,9 @@ async fn run(ctx: &Context, project: &Project, mut order: ManualRunInput) -> Run
         order.before = Some(before);
         match step(ctx, project, &order).await {
             Ok(RunStep::Ended(answer)) => return *answer,
-            Err(Failure::NotStarted) => return failed("no worker took it; nothing was sent"),
+            Err(Failure::NotStarted) => {
+                return failed("no worker took the request; nothing was sent");
+            }
             Ok(RunStep::Seen(_)) | Err(Failure::Unknown(_)) => {}
         }
         order.sent = true;
@@ -107,9 +111,9 @@ async fn run(ctx: &Context, project: &Project, mut order: ManualRunInput) -> Run
     match step(ctx, project, &order).await {
         Ok(RunStep::Ended(answer)) => *answer,
         Ok(RunStep::Seen(_)) | Err(Failure::NotStarted) => {
-            lost("it may have been sent, and no worker is there to look")
+            lost("the request may have been sent, and no worker is there to check")
         }
-        Err(Failure::Unknown(why)) => lost(&format!("it may have been sent: {why}")),
+        Err(Failure::Unknown(why)) => lost(&format!("the request may have been sent: {why}")),
     }
 }
 
@@ -142,9 +146,9 @@ async fn step(
     };
     let attempts = if sends { 1 } else { 3 };
     let what = match (&order.before, order.sent) {
-        (None, _) => "look at",
+        (None, _) => "describe the schedule of",
         (Some(_), false) => order.kind.name(),
-        (Some(_), true) => "look for the run of",
+        (Some(_), true) => "find the run of",
     };
     let options = ActivityOptions::with_start_to_close_timeout(LONGEST_STEP)
         .task_queue(project.run_queue())
@@ -175,9 +179,9 @@ pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection,
         let worker = s.machine.worker_with_current()?;
         Some(s.project.as_ref()?.worker_queue(&worker))
     });
-    let queue = place.ok_or("no worker is known that could tell labels")?;
+    let queue = place.ok_or("no worker is known that can select by labels")?;
     let mut summary = format!(
-        "which definitions are {}?",
+        "select definitions: {}",
         text::markdown(&request.selector.to_string(), SELECTOR_SHOWN)
     );
     cut_text(&mut summary, SUMMARY_LIMIT);

@@ -101,7 +101,7 @@ async fn wait(ctx: &Context, until: Option<Timestamp>) -> WorkflowResult<()> {
         .unwrap_or_default()
         .max(Duration::from_millis(1));
     let options = TimerOptions::builder(duration)
-        .summary("until the next pass".to_owned())
+        .summary("wait for the next pass".to_owned())
         .build();
     let mut timer = pin!(ctx.timer(options));
     select! {
@@ -145,7 +145,7 @@ pub(super) async fn attempt(
     input: &PassInput,
 ) -> Attempt {
     let summary = match input.pass {
-        0 => "which revision is held?".to_owned(),
+        0 => "get the worker's revision".to_owned(),
         pass => format!("pass {pass}"),
     };
     // A worker that does not start the activity within this time is dropped.

@@ -266,7 +266,7 @@ pub(super) fn admits<T: Serialize>(
     let size = json_size(part) + more;
     if size > limit {
         return Err(format!(
-            "{what} that wait would take {size} bytes, more than {limit}; try again later"
+            "the pending {what} would take {size} bytes, over the limit of {limit}; try again later"
         ));
     }
     Ok(())

@@ -398,7 +398,7 @@ impl ReconcileSchedules {
         let request =
             handler_input::request(update, input, time(ctx.workflow_time())).map_err(refusal)?;
         let decided = self.guarded(|machine| decide(machine, &request));
-        let decided = decided.ok_or("the request could not be taken; see last_error")?;
+        let decided = decided.ok_or("the request could not be accepted; see last_error")?;
         decided.map_err(refusal)
     }
 

@@ -100,18 +100,18 @@ fn trigger(before: &RunBaseline, info: &ScheduleInfo) -> RunOutcome {
     let waits = policy_text(policy);
     let running = answer.running.first().cloned();
     let beside = running.map_or_else(
-        || "another run goes on".to_owned(),
-        |id| format!("`{id}` goes on"),
+        || "another run is in progress".to_owned(),
+        |id| format!("`{id}` is in progress"),
     );
     if now.dropped > before.dropped {
         answer.state = RunState::Skipped;
         answer.dropped = 1;
-        "skipped: too many runs wait already".clone_into(&mut answer.message);
+        "skipped: too many runs are already buffered".clone_into(&mut answer.message);
         RunOutcome::Whole(answer)
     } else if waiting(before, &now, 0) > 0 {
         answer.state = RunState::Buffered;
         answer.buffered = 1;
-        answer.message = format!("waits: {beside}, and the overlap policy is {waits}");
+        answer.message = format!("buffered: {beside}, and the overlap policy is {waits}");
         RunOutcome::Waits(answer)
     } else if now.skipped > before.skipped && skips(policy) {
         answer.state = RunState::Skipped;
@@ -197,14 +197,14 @@ fn gives_way(policy: OverlapPolicy) -> bool {
 fn summary(answer: &RunAnswer, policy: OverlapPolicy, left: u64) -> String {
     let mut parts = vec![format!("{} of {} started", answer.started, answer.asked)];
     let to_come = if gives_way(policy) {
-        "not seen: each that has not begun gives way to the next"
+        "not seen: a run that has not started is replaced by the next"
     } else {
-        "to come: the server goes on by itself"
+        "to come: the server starts them without another request"
     };
     for (count, what) in [
         (answer.skipped, "skipped"),
-        (answer.buffered, "wait for others to end"),
-        (answer.dropped, "dropped: too many wait already"),
+        (answer.buffered, "buffered until other runs end"),
+        (answer.dropped, "dropped: too many are already buffered"),
         (left, to_come),
     ] {
         if count > 0 {

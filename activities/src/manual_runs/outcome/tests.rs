@@ -141,7 +141,7 @@ fn what_the_policy_keeps_back_is_told() {
     };
     assert_eq!(
         answer.message,
-        "skipped: `p/old` goes on, and the overlap policy is skip"
+        "skipped: `p/old` is in progress, and the overlap policy is skip"
     );
 }
 
@@ -254,7 +254,8 @@ fn a_backfill_is_over_when_all_its_runs_are_accounted_for() {
     };
     assert_eq!(
         answer.message,
-        "1 of 24 started, 9 skipped, 14 to come: the server goes on by itself (overlap policy skip)"
+        "1 of 24 started, 9 skipped, 14 to come: the server starts them without another request \
+         (overlap policy skip)"
     );
     assert_eq!(answer.runs.len(), 1);
     now.overlap_skipped = 23;

@@ -105,7 +105,7 @@ impl Adopter<'_> {
                 let waits = patient && self.buffered(&old.id).await? > 0;
                 for name in names {
                     let found = has_run(self.schedules, name, &DueRun::at(time)).await;
-                    ran = ran || found.map_err(request("look for a run of", &old.id))?;
+                    ran = ran || found.map_err(request("find a run of", &old.id))?;
                 }
                 let age = Timestamp::now().duration_since(old.updated);
                 if ran || !patient || (age > STARTS_WITHIN && !waits) || age > BUFFER_WAIT {
@@ -175,7 +175,7 @@ async fn served_until(
             .filter(|time| *time > after && *time < until)
             .collect(),
         Err(error) => {
-            tracing::debug!(schedule = %id, %error, "the server's times are not known");
+            tracing::debug!(schedule = %id, %error, "cannot get the server's times");
             times_until(spec, after, until)
         }
     }

@@ -47,36 +47,41 @@ pub use handover::QUIET;
 /// done; the same adoption continues from there.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum AdoptError {
-    #[error("schedule `{0}` is gone, and nothing can be taken over; `almanac unpause` starts ours")]
+    #[error(
+        "schedule `{0}` no longer exists, and nothing can be taken over; hint: `almanac unpause` starts the new schedule"
+    )]
     Gone(ScheduleId),
-    #[error("schedule `{0}` belongs to project `{1}`, not to the one that was named")]
+    #[error("schedule `{0}` belongs to project `{1}`, not to the project that was named")]
     Owned(ScheduleId, Project),
-    #[error("schedule `{0}` is this project's own")]
+    #[error("schedule `{0}` already belongs to this project")]
     Own(ScheduleId),
     #[error(
-        "schedule `{0}` has the very id of ours, and the two cannot stand side by side; \
-         give the definition another id"
+        "schedule `{0}` has the id that the new schedule would have; hint: give the definition \
+         another id"
     )]
     SameId(ScheduleId),
-    #[error("there is no schedule `{0}` of ours; a definition that never fires makes none")]
+    #[error("there is no managed schedule `{0}`; a definition that never fires has none")]
     NoneOfOurs(ScheduleId),
     #[error(
-        "definition `{0}` is not the revision that was agreed to; look again, and confirm that"
+        "definition `{0}` is not the revision that was confirmed; hint: review it again, and \
+         confirm the new revision"
     )]
     Edited(DefinitionId),
-    #[error("schedule `{0}` is being taken over by another one: {1}")]
+    #[error("schedule `{0}` is being taken over by another schedule: {1}")]
     Taken(ScheduleId, String),
     #[error(
-        "schedule `{0}` has {1} runs in its buffer, which would be lost; adopt it when it has none"
+        "schedule `{0}` has {1} buffered runs, which would be lost; hint: adopt it when it has none"
     )]
     Buffered(ScheduleId, i64),
     #[error(
-        "schedule `{0}` may run now, with its jitter; its next quiet moment is {next}",
+        "schedule `{0}` may start a run now, because of its jitter; the next moment without a due \
+         run: {next}",
         next = .1.map_or("none within a week".to_owned(), |at| at.to_string())
     )]
     NotQuiet(ScheduleId, Option<Timestamp>),
     #[error(
-        "schedule `{0}` was changed by someone meanwhile; it is left paused or as it is, and not deleted"
+        "schedule `{0}` was changed by someone else during the adoption; it was not deleted, and \
+         may be paused"
     )]
     Changed(ScheduleId),
     #[error("{what} `{schedule}`: {error}")]
@@ -198,11 +203,11 @@ impl Adopter<'_> {
         tracing::info!(definition = %id, from = %from, missed, by = adoption.by, "schedule adopted");
         let reason = match missed {
             0 => format!("took over from `{from}`"),
-            some => format!("took over from `{from}`; ran {some} due between the two"),
+            some => format!("took over from `{from}`; due runs started in between: {some}"),
         };
         let reason = lost.iter().fold(reason, |reason, time| {
             tracing::warn!(
-                definition = %id, due = %time, why = "it was not seen to start around an adoption",
+                definition = %id, due = %time, why = "it was not seen to start during an adoption",
                 "a due run was dropped"
             );
             format!("{reason}; the run due at {time} was not seen to start")

@@ -107,7 +107,7 @@ impl Done {
                 fields: written_fields(&create.values),
                 reason: match &create.renamed_from {
                     Some(old) => format!("renamed from {old}"),
-                    None => "no such schedule".to_owned(),
+                    None => "the schedule does not exist".to_owned(),
                 },
             },
             corrected: BTreeSet::new(),

@@ -244,7 +244,7 @@ impl Applier<'_> {
                 Ok(Outcome::Conflict) => {
                     tracing::error!(
                         definition, %schedule,
-                        "a schedule that is not ours has this id; left alone"
+                        "an unmanaged schedule has this id; not changed"
                     );
                     applied.conflicts += 1;
                 }
@@ -391,7 +391,7 @@ impl Applier<'_> {
     /// more.
     fn take(&self, write: &mut PendingWrite, now: Described) -> Option<Outcome> {
         if now.conflict_token != write.described.conflict_token {
-            tracing::debug!(schedule = %write.update.schedule, "the schedule changed meanwhile; planning again");
+            tracing::debug!(schedule = %write.update.schedule, "the schedule has changed; planning again");
             match self.replan(&write.update.definition, &now, write.update.removal) {
                 Some(update) => write.update = update,
                 None => return Some(Outcome::Nothing),
@@ -476,7 +476,7 @@ async fn unwound(operation: impl Future<Output = Tried>) -> Tried {
 }
 
 fn panicked() -> RequestError {
-    RequestError::Failed("a bug in Almanac; the log has the place".to_owned())
+    RequestError::Failed("Almanac has a bug: the operation panicked; the log says where".to_owned())
 }
 
 /// An id for one write, by which the server recognizes a repeated request.

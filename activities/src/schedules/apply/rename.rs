@@ -100,8 +100,8 @@ impl Paused {
         let paused = self.now.live.updated_at.unwrap_or(until);
         if until.duration_since(paused) > TAKEN_UP_WITHIN {
             let error = format!(
-                "schedule `{id}` was paused for its rename at {paused:.0}, and what was due from \
-                 then until {until:.0} did not start; `almanac backfill` starts it"
+                "schedule `{id}` was paused for its rename at {paused:.0}, and the runs due from \
+                 then until {until:.0} did not start; `almanac backfill` starts them"
             );
             return Missed {
                 due: Vec::new(),
@@ -127,8 +127,8 @@ impl Paused {
             .collect();
         let cut = times.get(MISSED_LIMIT).map(|first| {
             format!(
-                "schedule `{id}` was paused for its rename, and what was due from {first} until \
-                 {until:.0} did not start; `almanac backfill` starts it"
+                "schedule `{id}` was paused for its rename, and the runs due from {first} until \
+                 {until:.0} did not start; `almanac backfill` starts them"
             )
         });
         Missed {
@@ -237,7 +237,7 @@ impl Applier<'_> {
             ));
             if paused.now.buffered > 0 && matches!(old, OldHalf::Delete(_)) {
                 errors.push(format!(
-                    "schedule `{}` was deleted with the runs that waited in its buffer: {}",
+                    "schedule `{}` was deleted, and the runs in its buffer were lost: {}",
                     old.schedule(),
                     paused.now.buffered
                 ));
@@ -329,7 +329,7 @@ impl Applier<'_> {
                 }
                 // The pause may have happened: the next description shows that.
                 Err(error) if error.is_ambiguous() => {
-                    tracing::debug!(schedule = %id, %error, "a pause had no answer");
+                    tracing::debug!(schedule = %id, %error, "the server did not answer a pause");
                     first.get_or_insert(before);
                 }
                 Err(error) => return Err(error),
@@ -484,7 +484,7 @@ impl Applier<'_> {
         if let Err(error) = sent {
             tracing::warn!(
                 schedule = %id, %error,
-                "a schedule that is to be renamed stays paused; the next pass goes on"
+                "a schedule stays paused during its rename; the next pass continues"
             );
             return Vec::new();
         }

@@ -171,7 +171,7 @@ impl Applier<'_> {
                     if left.is_zero() {
                         tracing::debug!(
                             schedule = %write.update.schedule,
-                            "no moment without a due run; writing"
+                            "found no moment without a due run; writing anyway"
                         );
                         return Ok(None);
                     }
@@ -189,7 +189,7 @@ impl Applier<'_> {
                     tracing::info!(
                         definition = %write.update.definition, schedule = %write.update.schedule,
                         due = %due.nominal, starts = %due.starts,
-                        "started a due run early, since the update would drop it"
+                        "started a due run early, because the update would drop it"
                     );
                     write.early.push(due);
                     patched = true;
@@ -275,7 +275,7 @@ impl Applier<'_> {
         let (dropped, stopped) = write.dropped(at);
         notes.extend(stopped.iter().map(|due| {
             format!(
-                "the run due at {} had not started and does not",
+                "the run due at {} had not started and will not start",
                 due.nominal
             )
         }));
@@ -341,7 +341,7 @@ pub(super) fn loss_errors(
         let at = due.nominal;
         format!(
             "the run of schedule `{id}` due at {at} was not seen to start around the {write}; the \
-             overlap policy may have skipped it, or it starts later"
+             overlap policy may have skipped it, or it may start later"
         )
     });
     lost.chain(unsure).collect()

@@ -20,13 +20,13 @@ const NOT_FOUND: &str = "temporal.api.errordetails.v1.NotFoundFailure";
 pub enum RequestError {
     /// The schedule or workflow does not exist: the server's error details
     /// prove it.
-    #[error("no such schedule")]
+    #[error("the schedule does not exist")]
     NotFound,
     /// The namespace does not exist: the server's error details prove it.
     #[error("namespace `{0}` does not exist")]
     NoNamespace(String),
     /// A schedule with this id exists already.
-    #[error("a schedule of that id exists")]
+    #[error("a schedule with this id already exists")]
     AlreadyExists,
     /// The schedule changed since it was described.
     #[error("the schedule changed since it was described")]

@@ -415,7 +415,7 @@ impl Schedules {
             let status = match tokio::time::timeout(TRY_TIMEOUT + GRACE, answer).await {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
                 Ok(Err(status)) => status,
-                Err(_) => Status::deadline_exceeded("no whole answer in time"),
+                Err(_) => Status::deadline_exceeded("no complete answer in time"),
             };
             spent += began.elapsed();
             if status.code() == Code::ResourceExhausted {
@@ -424,7 +424,7 @@ impl Schedules {
             if count >= tries(&status) || spent >= TRIES_TIMEOUT {
                 return Err(RequestError::of(&status, &self.client.namespace()));
             }
-            tracing::debug!(error = %status.message(), code = ?status.code(), "request failed; trying again");
+            tracing::debug!(error = %status.message(), code = ?status.code(), "request failed; retrying");
             tokio::time::sleep(jittered(wait)).await;
             wait = (wait * 2).min(LONGEST_WAIT);
             count += 1;

@@ -48,7 +48,9 @@ impl Schedules {
             WorkflowService::list_schedule_matching_times(&mut client, request).await
         });
         let answer = tokio::time::timeout(LIMIT, answer).await.map_err(|_| {
-            RequestError::Unavailable("no answer for the times of the schedule".to_owned())
+            RequestError::Unavailable(
+                "the times of the schedule were not answered in time".to_owned(),
+            )
         })??;
         Ok(answer.start_time.iter().filter_map(decode_time).collect())
     }

@@ -147,7 +147,7 @@ pub async fn describe(
     }
     let compared = schedules.zone_difference(&schedule, &live.values.spec, context.now);
     let zone_difference = compared.await.unwrap_or_else(|error| {
-        tracing::debug!(%schedule, %error, "time zone data cannot be compared");
+        tracing::debug!(%schedule, %error, "cannot compare time zone data");
         None
     });
     let memo = live.readable_memo();

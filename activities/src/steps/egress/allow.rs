@@ -44,10 +44,10 @@ impl FromStr for Allow {
             why,
         };
         if entry.contains("://") {
-            return Err(bad("is an address with a scheme"));
+            return Err(bad("has a scheme"));
         }
         if let Some((base, bits)) = entry.split_once('/') {
-            let base: IpAddr = base.parse().map_err(|_| bad("is no network"))?;
+            let base: IpAddr = base.parse().map_err(|_| bad("is not a network"))?;
             let to = network(base, bits).map_err(bad)?;
             return Ok(Self { to, port: None });
         }
@@ -59,12 +59,12 @@ impl FromStr for Allow {
         let (host, port) = match entry.rsplit_once(':') {
             None => (entry, None),
             Some((host, port)) => {
-                let port = port.parse().map_err(|_| bad("has a bad port"))?;
+                let port = port.parse().map_err(|_| bad("has an invalid port"))?;
                 (host, Some(port))
             }
         };
         if port == Some(0) {
-            return Err(bad("has a bad port"));
+            return Err(bad("has an invalid port"));
         }
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         if let Ok(address) = bare.unwrap_or(host).parse() {
@@ -73,7 +73,7 @@ impl FromStr for Allow {
         }
         let name = canonical(host);
         if !is_name(&name) {
-            return Err(bad("has no host name"));
+            return Err(bad("has no valid host name"));
         }
         let to = To::Name(name);
         Ok(Self { to, port })
@@ -131,15 +131,15 @@ pub(super) fn is_name(name: &str) -> bool {
 
 fn network(base: IpAddr, bits: &str) -> Result<To, &'static str> {
     let most = if base.is_ipv4() { 32 } else { 128 };
-    let bits: u8 = bits.parse().map_err(|_| "has bad bits")?;
+    let bits: u8 = bits.parse().map_err(|_| "has an invalid number of bits")?;
     if bits > most {
         return Err("has too many bits");
     }
     if inner(base) != base {
-        return Err("is an IPv4 network in IPv6 form; write it in IPv4");
+        return Err("is an IPv4 network in IPv6 form; write it as IPv4");
     }
     if masked(base, bits) != Some(base) {
-        return Err("has an address with bits beyond the network's");
+        return Err("has an address with bits set beyond the network's");
     }
     Ok(To::Network { base, bits })
 }

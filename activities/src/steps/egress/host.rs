@@ -27,7 +27,7 @@ enum Host {
 
 /// Error of a text that is no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a host is HOST, HOST:PORT, *.DOMAIN or an address")]
+#[error("a host must be HOST, HOST:PORT, *.DOMAIN or an address")]
 pub struct HostError;
 
 impl FromStr for HostPattern {

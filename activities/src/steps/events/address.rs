@@ -25,7 +25,7 @@ enum Credentials {
 /// Error of a text that is no address of NATS. The text is not shown, because it may hold a
 /// password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the address of NATS is nats://HOST:PORT or tls://HOST:PORT: {0}")]
+#[error("the address of NATS must be nats://HOST:PORT or tls://HOST:PORT: {0}")]
 pub struct NatsUrlError(&'static str);
 
 impl FromStr for NatsUrl {
@@ -38,25 +38,27 @@ impl FromStr for NatsUrl {
             let server: ServerAddr = one
                 .trim()
                 .parse()
-                .map_err(|_shows_it| bad("that cannot be read"))?;
+                .map_err(|_shows_it| bad("it cannot be parsed"))?;
             if server.is_websocket() {
-                return Err(bad("web sockets are not supported"));
+                return Err(bad("WebSockets are not supported"));
             }
             if server.host().is_empty() {
-                return Err(bad("there is no host"));
+                return Err(bad("it has no host"));
             }
             if let Some(name) = server.username() {
-                let name = decoded(name).ok_or(bad("the user's name is not encoded well"))?;
+                let name =
+                    decoded(name).ok_or(bad("the user name is not percent-encoded correctly"))?;
                 let password = server.password().map(decoded);
                 credentials = Some(match password {
                     None => Credentials::Token(name),
                     Some(password) => {
-                        let password = password.ok_or(bad("the password is not encoded well"))?;
+                        let password =
+                            password.ok_or(bad("the password is not percent-encoded correctly"))?;
                         Credentials::User { name, password }
                     }
                 });
             }
-            servers.push(bare(server).ok_or(bad("that cannot be read"))?);
+            servers.push(bare(server).ok_or(bad("it cannot be parsed"))?);
         }
         Ok(Self {
             servers,

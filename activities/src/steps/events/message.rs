@@ -60,7 +60,7 @@ impl Message {
 
 fn within(what: &str, bytes: usize, limit: usize) -> Result<(), StepError> {
     if bytes > limit {
-        let detail = format!("{what} has {bytes} bytes, more than the {limit} that NATS takes");
+        let detail = format!("{what} has {bytes} bytes, over NATS's limit of {limit}");
         return Err(StepError::configuration(detail));
     }
     Ok(())

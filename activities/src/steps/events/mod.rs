@@ -120,12 +120,13 @@ impl Events {
             PublishErrorKind::StreamNotFound => {
                 let all = self.subject.all();
                 lasting(format!(
-                    "no stream of JetStream at {} keeps `{subject}`; hint: create one, as by `nats stream add EVENTS --subjects '{all}'`",
+                    "no JetStream stream at {} stores `{subject}`; hint: create one, for example \
+                     with `nats stream add EVENTS --subjects '{all}'`",
                     self.url
                 ))
             }
             PublishErrorKind::MaxPayloadExceeded => lasting(format!(
-                "the event is larger than NATS at {} takes (max_payload)",
+                "the event is larger than NATS at {} accepts (max_payload)",
                 self.url
             )),
             // The event may have been stored: the same event again is stored once.
@@ -134,7 +135,7 @@ impl Events {
             _ if answer(error).is_some_and(lasts) => {
                 lasting(format!("NATS at {} refused the event: {error}", self.url))
             }
-            _ => away(&self.url, &format!("did not take the event: {error}")),
+            _ => away(&self.url, &format!("did not accept the event: {error}")),
         }
     }
 }
@@ -170,9 +171,9 @@ fn why(error: &ConnectError) -> String {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             "refused the credentials"
         }
-        ConnectErrorKind::Dns => "has no address",
+        ConnectErrorKind::Dns => "has a host name that does not resolve",
         ConnectErrorKind::TimedOut => "did not answer in time",
-        ConnectErrorKind::Tls => "was not reached by TLS",
+        ConnectErrorKind::Tls => "cannot be reached over TLS",
         _ => "cannot be reached",
     };
     // Only the system's error is shown, for example a refused connection or certificate,

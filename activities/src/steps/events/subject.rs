@@ -10,7 +10,8 @@ pub struct Subject(String);
 /// Error of a text that is no subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no subject of NATS: parts between dots, without spaces, `*`, `>` and control characters"
+    "`{0}` is not a NATS subject; hint: separate parts with dots, without spaces, `*`, `>` or \
+     control characters"
 )]
 pub struct SubjectError(String);
 

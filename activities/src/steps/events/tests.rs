@@ -21,8 +21,8 @@ fn events_that_have_no_subject_or_no_identity_are_refused() {
     let good = json!({ "id": "1", "source": "/shop", "type": "paid" });
     assert!(message(&good).is_ok());
     for (key, value, said) in [
-        ("type", json!("a b"), "`type`: `a b` is no subject"),
-        ("type", json!("a.*"), "is no subject"),
+        ("type", json!("a b"), "`type`: `a b` is not a NATS subject"),
+        ("type", json!("a.*"), "is not a NATS subject"),
         ("id", json!(""), "`id` must be text"),
         ("id", json!("a\nNats-Expected-Stream: x"), "on one line"),
         ("source", json!("a b"), "without spaces"),
@@ -42,17 +42,17 @@ fn what_breaks_the_connection_is_not_sent() {
         (
             "type",
             3840 - "events.".len(),
-            "`type` has 3841 bytes, more than the 3840",
+            "`type` has 3841 bytes, over NATS's limit of 3840",
         ),
         (
             "source",
             65_000 - " 1".len(),
-            "`id` has 65001 bytes, more than the 65000",
+            "`id` has 65001 bytes, over NATS's limit of 65000",
         ),
         (
             "id",
             65_000 - "/shop ".len(),
-            "`id` has 65001 bytes, more than the 65000",
+            "`id` has 65001 bytes, over NATS's limit of 65000",
         ),
     ] {
         let mut event = good.clone();

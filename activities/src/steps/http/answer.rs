@@ -65,7 +65,7 @@ fn content(answer: &Answer, scrubber: &Scrubber) -> Result<Value, StepError> {
     let kind = kind.and_then(|value| value.to_str().ok());
     if kind.is_some_and(|kind| is_json(&media_type(kind))) {
         return serde_json::from_slice(&answer.body).map_err(|error| {
-            let detail = format!("the answer says that it is JSON: {error}");
+            let detail = format!("the answer is declared as JSON, but is not valid JSON: {error}");
             StepError::lasting(Standard::Communication, detail)
         });
     }

@@ -102,7 +102,7 @@ impl Web {
                 Some(target) => hop = hop.redirected(response.status(), target?)?,
             }
         }
-        let detail = format!("more than {REDIRECTIONS} redirections");
+        let detail = format!("more than {REDIRECTIONS} redirects");
         Err(StepError::lasting(Standard::Communication, detail))
     }
 
@@ -164,7 +164,7 @@ impl Web {
             return Ok(client.clone());
         }
         let client = build(Arc::clone(&self.guard), port).map_err(|error| {
-            let detail = format!("the HTTP client cannot be made: {}", causes(&error));
+            let detail = format!("the HTTP client cannot be created: {}", causes(&error));
             StepError::lasting(Standard::Runtime, detail)
         })?;
         if clients.len() >= CLIENTS {
@@ -200,7 +200,10 @@ fn target(from: &Url, response: &Response) -> Option<Result<Url, StepError>> {
     let location = response.headers().get(LOCATION).filter(|_| followed)?;
     let target = location.to_str().ok().and_then(|text| from.join(text).ok());
     Some(target.ok_or_else(|| {
-        let detail = format!("{} redirects to no URI", without_query(from.as_str()));
+        let detail = format!(
+            "{} redirects without a valid URI",
+            without_query(from.as_str())
+        );
         StepError::lasting(Standard::Communication, detail)
     }))
 }

@@ -52,7 +52,8 @@ pub(super) fn decoded(
             other => {
                 let shown: String = other.chars().take(SHOWN).collect();
                 let reason = format!(
-                    "has the content coding {shown:?}, which cannot be decoded; what can is {ACCEPTED}"
+                    "has the content coding {shown:?}, which is not supported; supported are \
+                     {ACCEPTED}"
                 );
                 return Err(Undecodable::Because(reason));
             }
@@ -65,7 +66,7 @@ pub(super) fn decoded(
 
 fn broken(coding: &str) -> Undecodable {
     Undecodable::Because(format!(
-        "is not whole {coding}, although it says that it is"
+        "is declared as {coding}, but is not valid or not complete"
     ))
 }
 
@@ -210,7 +211,7 @@ mod tests {
                 let part = body[..cut].to_vec();
                 let result = decoded(part, &mut with(&[coding]), 10_000);
                 assert!(
-                    matches!(&result, Err(Undecodable::Because(why)) if why.contains("not whole")),
+                    matches!(&result, Err(Undecodable::Because(why)) if why.contains("not complete")),
                     "{coding} {cut}: {result:?}"
                 );
             }
@@ -224,7 +225,7 @@ mod tests {
         assert_eq!(
             unknown,
             Err(Undecodable::Because(
-                "has the content coding \"br\", which cannot be decoded; what can is gzip, deflate"
+                "has the content coding \"br\", which is not supported; supported are gzip, deflate"
                     .to_owned()
             ))
         );

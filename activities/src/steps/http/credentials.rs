@@ -117,12 +117,13 @@ impl Shown {
     fn of_value(scheme: Scheme, value: &Value) -> Result<Self, &'static str> {
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         if scheme == Scheme::Bearer {
-            let token = text("token").ok_or("must have a text `token`")?;
+            let token = text("token").ok_or("must have a `token` that is text")?;
             let token = Secret::new(token);
             return Ok(Self::Bearer { token });
         }
         let both = text("username").zip(text("password"));
-        let (username, password) = both.ok_or("must have the texts `username` and `password`")?;
+        let (username, password) =
+            both.ok_or("must have a `username` and a `password` that are text")?;
         Ok(Self::user(scheme, username, password))
     }
 
@@ -155,10 +156,10 @@ impl Shown {
     fn sendable(&self) -> Result<(), &'static str> {
         match self {
             Self::Basic { username, .. } if username.contains(':') => {
-                Err("the username of basic authentication cannot have `:`")
+                Err("the username of basic authentication cannot contain `:`")
             }
             Self::Bearer { token } if HeaderValue::from_str(token.expose()).is_err() => {
-                Err("the token has characters that a header cannot carry")
+                Err("the token has characters that a header cannot contain")
             }
             _ => Ok(()),
         }

@@ -68,7 +68,7 @@ pub(super) async fn limited<T>(
     work: impl Future<Output = Result<T, StepError>>,
 ) -> Result<T, StepError> {
     let late = |_| {
-        let detail = format!("no whole answer came within {}s", within.as_secs_f64());
+        let detail = format!("no complete answer within {}s", within.as_secs_f64());
         StepError::if_again(again, Standard::Timeout, detail)
     };
     tokio::time::timeout(within, work).await.map_err(late)?

@@ -48,7 +48,7 @@ impl Outgoing {
             .ok()
             .filter(|method| !matches!(*method, Method::CONNECT | Method::TRACE))
             .ok_or_else(|| {
-                StepError::configuration(format!("{method:?} is not a method that can be used"))
+                StepError::configuration(format!("the method {method:?} is not supported"))
             })?;
         Ok(Self {
             method,
@@ -90,12 +90,12 @@ impl Outgoing {
         value: &str,
     ) -> Result<(), StepError> {
         let bad = |why: &str| StepError::configuration(format!("the header {name:?} {why}"));
-        let key = HeaderName::try_from(name).map_err(|_| bad("has no valid name"))?;
+        let key = HeaderName::try_from(name).map_err(|_| bad("has an invalid name"))?;
         if OWN.contains(&key) {
-            return Err(bad("is set by the client alone"));
+            return Err(bad("is set by the HTTP client and cannot be changed"));
         }
         if key == AUTHORIZATION && self.credentials.is_some() {
-            return Err(bad("is given beside `authentication`"));
+            return Err(bad("cannot be combined with `authentication`"));
         }
         let mut value =
             HeaderValue::try_from(value).map_err(|_| bad("has a value that cannot be sent"))?;

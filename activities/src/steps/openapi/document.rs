@@ -114,9 +114,9 @@ impl Operation {
         }
         known.truncate(20);
         Err(format!(
-            "the document has no operation {id:?}; it has {}",
+            "the document has no operation {id:?}; its operation ids: {}",
             if known.is_empty() {
-                "none with an id".to_owned()
+                "none".to_owned()
             } else {
                 known.join(", ")
             }
@@ -138,12 +138,11 @@ impl<'d> Document<'d> {
             let pointer = reference.strip_prefix('#').ok_or_else(|| {
                 format!("the reference {reference:?} to another document is not followed")
             })?;
-            value = self
-                .root
-                .pointer(pointer)
-                .ok_or_else(|| format!("the reference {reference:?} leads nowhere"))?;
+            value = self.root.pointer(pointer).ok_or_else(|| {
+                format!("the target of the reference {reference:?} does not exist")
+            })?;
         }
-        Err("references lead to each other".to_owned())
+        Err("references form a cycle or a chain that is too long".to_owned())
     }
 
     fn operation(
@@ -260,7 +259,7 @@ impl<'d> Document<'d> {
         let variables = first.and_then(|server| server.get("variables"));
         let address = address_of(address.unwrap_or("/"), variables)?;
         base.join(&address)
-            .map_err(|error| format!("the server {address:?} is no address: {error}"))
+            .map_err(|error| format!("the server {address:?} is not a valid URL: {error}"))
     }
 
     fn old_server(&self, operation: &'d Value, base: &Url) -> Result<Url, String> {
@@ -290,7 +289,7 @@ impl<'d> Document<'d> {
         let address = format!("{scheme}://{host}{slash}{path}");
         address
             .parse()
-            .map_err(|error| format!("the server {address:?} is no address: {error}"))
+            .map_err(|error| format!("the server {address:?} is not a valid URL: {error}"))
     }
 }
 
@@ -342,7 +341,7 @@ fn preferred<'k>(kinds: impl Iterator<Item = &'k str>) -> Result<String, String>
             Ok(if kind.contains('*') { JSON } else { *kind }.to_owned())
         }
         Some(_) => Err(format!(
-            "the operation takes {} alone, which is not supported",
+            "the operation accepts only {}, which is not supported",
             kinds.join(", ")
         )),
         None => Err("the operation's body has no content".to_owned()),

@@ -48,12 +48,13 @@ pub(super) async fn call(
     outgoing.redirect = request.redirect;
     let once = !outgoing.is_repeatable();
     if once && attempt > 1 {
-        let detail = "the worker that made the call was lost, or took too long; whether it was done is not known, so it is not made again";
+        let detail = "the worker that made the call was lost or took too long; the call may have been done, so it is not repeated";
         return Err(StepError::lasting(Standard::Timeout, detail));
     }
     if outgoing.credentials.is_some() && is_downgrade(&base, &outgoing.url) {
         let detail = format!(
-            "the OpenAPI document came by https and names a server by plain http, which is not told who calls: {}",
+            "the OpenAPI document came over https and names a server with plain http, to which no \
+             credentials are sent: {}",
             http::without_query(outgoing.url.as_str())
         );
         return Err(StepError::configuration(detail));
@@ -170,7 +171,7 @@ fn read(body: &[u8]) -> Result<Value, String> {
     }
     if text.len() > YAML_LIMIT {
         return Err(format!(
-            "YAML may have {YAML_LIMIT} bytes at most, JSON more"
+            "YAML can have at most {YAML_LIMIT} bytes, JSON more"
         ));
     }
     yaml_value(text)

@@ -128,7 +128,7 @@ fn only_known(operation: &Operation, given: &Map<String, Value>) -> Result<(), S
     };
     let known: Vec<&str> = known.into_iter().collect();
     let detail = format!(
-        "the operation has no parameter {other:?}; it has {}",
+        "the operation has no parameter {other:?}; its parameters: {}",
         if known.is_empty() {
             "none".to_owned()
         } else {

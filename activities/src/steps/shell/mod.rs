@@ -70,11 +70,11 @@ impl FromStr for ShellVariable {
             why,
         };
         if !is_variable(name) {
-            return Err(refuse("is no name of a variable"));
+            return Err(refuse("is not a valid name"));
         }
         if is_the_systems(name) {
             return Err(refuse(
-                "says where programs and libraries are, and is never a step's to set",
+                "decides where programs and libraries are found, so steps can never set it",
             ));
         }
         Ok(Self(name.to_owned()))
@@ -222,7 +222,8 @@ impl Commands {
         let shown = || command.trim().chars().take(80).collect::<String>();
         let Some(program) = self.by_name.get(command.trim()) else {
             let detail = format!(
-                "the command {:?} is not one that the worker may run; hint: --shell-allow names programs, and a script is a program of its own",
+                "the worker may not run the command {:?}; hint: --shell-allow allows a program; \
+                 put a script into a file of its own",
                 shown()
             );
             return Err(StepError::configuration(detail));
@@ -232,7 +233,7 @@ impl Commands {
             return Ok(path);
         }
         let detail = format!(
-            "the command {:?} is bound to other definitions than {} (--shell-allow)",
+            "the command {:?} is allowed for other definitions than {} (--shell-allow)",
             shown(),
             caller.map_or("an unknown one", DefinitionId::as_str)
         );
@@ -267,7 +268,7 @@ pub(super) async fn run(
     };
     if !request.wait {
         let Ok(place) = Arc::clone(&commands.unawaited).try_acquire_owned() else {
-            let detail = format!("{UNAWAITED} commands that no step waits for run already");
+            let detail = format!("{UNAWAITED} commands that no step waits for are already running");
             // The command was not started.
             return Err(StepError::if_again(true, Standard::Runtime, detail));
         };
@@ -278,10 +279,10 @@ pub(super) async fn run(
             let _place = place;
             match running.finish(ending).await {
                 Ok(done) => {
-                    tracing::debug!(end = ?done.end, "a command that nobody waits for ended");
+                    tracing::debug!(end = ?done.end, "a command that no step waits for has ended");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a command that nobody waits for was lost");
+                    tracing::warn!(%error, "a command that no step waits for was lost");
                 }
             }
         });
@@ -313,13 +314,13 @@ fn job(
         };
         if !commands.variables.contains(name) {
             return Err(refuse(
-                "is not one that steps may set; hint: --shell-env names those",
+                "may not be set by steps; hint: --shell-env allows it",
             ));
         }
         let mut each = texts("environment", name, value)?;
         let Some(text) = each.pop() else { continue };
         if !each.is_empty() || text.contains('\0') {
-            return Err(refuse("must be one text"));
+            return Err(refuse("must be a single text without NUL characters"));
         }
         environment.insert(name.into(), text.into());
     }
@@ -351,11 +352,11 @@ fn output(
     let code = match end {
         End::Exited(code) => code,
         End::Signalled(signal) => {
-            let detail = format!("`{command}` was ended by signal {signal}{}", said(&stderr));
+            let detail = format!("`{command}` was killed by signal {signal}{}", said(&stderr));
             return Err(StepError::lasting(Standard::Runtime, detail));
         }
         End::Stopped => {
-            let detail = format!("`{command}` was cancelled");
+            let detail = format!("`{command}` was canceled");
             return Err(StepError::lasting(Standard::Runtime, detail));
         }
         End::Late => {
@@ -378,7 +379,7 @@ fn output(
         RunOutput::Code => Ok(json!(code)),
         RunOutput::All => Ok(json!({"code": code, "stdout": stdout, "stderr": stderr})),
         _ if code != 0 => {
-            let detail = format!("`{command}` ended with code {code}{}", said(&stderr));
+            let detail = format!("`{command}` exited with code {code}{}", said(&stderr));
             Err(StepError::lasting(Standard::Runtime, detail))
         }
         RunOutput::Stdout => Ok(Value::String(stdout)),

@@ -28,12 +28,12 @@ impl ProcessGroups {
     pub(super) fn begin(&self, command: &mut Command) -> io::Result<(Child, Pid)> {
         let mut state = self.lock();
         if state.closed {
-            return Err(io::Error::other("the process ends"));
+            return Err(io::Error::other("the worker is shutting down"));
         }
         let child = command.spawn()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let leader = id.and_then(Pid::from_raw);
-        let leader = leader.ok_or_else(|| io::Error::other("it has no process id"))?;
+        let leader = leader.ok_or_else(|| io::Error::other("the process has no id"))?;
         state.leaders.push(leader);
         Ok((child, leader))
     }

@@ -229,7 +229,7 @@ async fn time_is_limited_and_the_group_goes_whole() {
 }
 
 #[tokio::test]
-async fn a_cancelled_command_can_clean_up_and_then_goes() {
+async fn a_canceled_command_can_clean_up_before_it_is_killed() {
     let pids = tempfile::NamedTempFile::new().unwrap();
     let path = pids.path().to_owned();
     let commands = commands(&["sh=/bin/sh"]);
@@ -243,7 +243,7 @@ async fn a_cancelled_command_can_clean_up_and_then_goes() {
     let error = run(&commands, one, None, LONG, written(&path, 2))
         .await
         .unwrap_err();
-    assert!(detail(&error).contains("cancelled"), "{error:?}");
+    assert!(detail(&error).contains("canceled"), "{error:?}");
     all_gone(&path).await;
     assert_eq!(
         std::fs::read_to_string(cleaned.path()).unwrap(),
@@ -355,11 +355,11 @@ async fn only_variables_that_are_named_are_set() {
         "GCONV_PATH",
     ] {
         let error = name.parse::<ShellVariable>().unwrap_err().to_string();
-        assert!(error.contains("never a step's"), "{error}");
+        assert!(error.contains("steps can never set it"), "{error}");
     }
     for name in ["", "A=B", "1A", "A B"] {
         let error = name.parse::<ShellVariable>().unwrap_err().to_string();
-        assert!(error.contains("no name"), "{error}");
+        assert!(error.contains("not a valid name"), "{error}");
     }
 }
 

@@ -80,8 +80,8 @@ fn named(decoder: &mut Decoder<'_>, item: &Node<'_>, object: &Object<'_>) {
     {
         decoder.error_with_hint(
             other.at,
-            format!("`{}` stands beside `calendar`", other.key),
-            "make them two entries: what either matches is excluded",
+            format!("`{}` cannot be combined with `calendar`", other.key),
+            "write two entries: a time that matches either is excluded",
         );
     }
     let Some(text) = decoder.name(&entry.value, PATH, TEXT_LIMIT) else {
@@ -128,8 +128,8 @@ pub(super) fn calendar(
             item.at,
             format!("an entry of `{path}` has no field"),
             match role {
-                Role::Match => "for every day at midnight, write `hour: 0`",
-                Role::Exclude => "an empty one would exclude every time",
+                Role::Match => "for each day at midnight, write `hour: 0`",
+                Role::Exclude => "an empty entry would exclude every time",
             },
         );
         return None;

@@ -135,8 +135,8 @@ fn dates(decoder: &mut Decoder<'_>, item: &Node<'_>, text: &str, days: &mut Whol
 fn repeated(decoder: &mut Decoder<'_>, item: &Node<'_>, what: &str) {
     decoder.warn(
         item.at,
-        format!("`dates`: {what} is listed already"),
-        "remove it here or there",
+        format!("`dates`: {what} is already listed"),
+        "remove one of the two",
     );
 }
 
@@ -175,7 +175,7 @@ fn parse(text: &str) -> Result<Days, Mistake> {
         return Err(mistake(
             format!("the range {} ends before it begins", quoted(text)),
             if yearly {
-                "write two ranges where one passes the end of the year: 12-24/12-31 and 01-01/01-02"
+                "for a range past the end of the year, write two: 12-24/12-31 and 01-01/01-02"
             } else {
                 "write the earlier date first"
             },
@@ -218,14 +218,14 @@ fn day(text: &str, offset: usize) -> Result<(Date, bool), Mistake> {
     if !YEARS.contains(&year) {
         return Err(mistake(
             format!("the year of {} is not from 2000 to 2100", quoted(text)),
-            "Temporal knows no other years",
+            "Temporal supports only these years",
         ));
     }
     let small = |value: i16| i8::try_from(value).unwrap_or(i8::MAX);
     match Date::new(year, small(month), small(date)) {
         Ok(date) => Ok((date, yearly)),
         Err(_) => Err(mistake(
-            format!("there is no day {}", quoted(text)),
+            format!("the day {} does not exist", quoted(text)),
             "the month comes before the day",
         )),
     }

@@ -302,7 +302,7 @@ impl Decoder<'_> {
         self.error_with_hint(
             node.at,
             format!(
-                "`{path}` is not a date and time that exists: {}",
+                "`{path}` is not an existing date and time: {}",
                 quoted(&node.text)
             ),
             format!("the last timestamp is {LAST_TIMESTAMP}{more}"),
@@ -344,8 +344,11 @@ impl Decoder<'_> {
                 if number.is_err() {
                     self.error_with_hint(
                         node.at,
-                        format!("the number {} does not fit 64 bits", quoted(&node.text)),
-                        "quote it, to pass it as text",
+                        format!(
+                            "the number {} does not fit into 64 bits",
+                            quoted(&node.text)
+                        ),
+                        "quote it to pass it as text",
                     );
                 }
                 number.ok()
@@ -355,8 +358,8 @@ impl Decoder<'_> {
                 if number.is_none() {
                     self.error_with_hint(
                         node.at,
-                        format!("JSON has no number {}", quoted(&node.text)),
-                        "quote it, to pass it as text",
+                        format!("{} is not a number in JSON", quoted(&node.text)),
+                        "quote it to pass it as text",
                     );
                 }
                 number.map(Json::Number)

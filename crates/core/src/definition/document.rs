@@ -75,8 +75,8 @@ pub(super) fn definition(
     {
         decoder.error_with_hint(
             place,
-            "`schedule.input` stands beside `workflow.args`",
-            "`schedule.input` is the one argument where `workflow.args` is left out; keep one of them",
+            "`schedule.input` cannot be combined with `workflow.args`",
+            "without `workflow.args`, `schedule.input` is the only argument; keep one of them",
         );
     }
     Some(finish(Definition {
@@ -127,13 +127,13 @@ pub(super) fn check_id(
         }
         StatedId::BadStem(stem) => decoder.error_with_hint(
             object.at,
-            format!("the file's name {} is not an id", quoted(stem)),
+            format!("the file's name {} is not a valid id", quoted(stem)),
             "give the document an `id:`, of a-z, 0-9, `.`, `_` and `-`",
         ),
         StatedId::Missing if !object.has("id") => decoder.error_with_hint(
             object.at,
             "`id` is missing",
-            "a file's name is the default only where the file holds one document",
+            "the file's name is the default only if the file has one document",
         ),
         StatedId::Missing => {}
         StatedId::Bad => {
@@ -162,7 +162,9 @@ pub(super) fn bad_id(decoder: &mut Decoder<'_>, entry: &Entry<'_>, text: &str, p
         quoted(text)
     );
     match suggestion.parse::<DefinitionId>() {
-        Ok(id) => decoder.error_with_hint(entry.value.at, message, format!("`{id}` would do")),
+        Ok(id) => {
+            decoder.error_with_hint(entry.value.at, message, format!("`{id}` would be valid"))
+        }
         Err(_) => decoder.error(entry.value.at, message),
     }
 }
@@ -203,7 +205,7 @@ fn program(decoder: &mut Decoder<'_>, node: &Node<'_>, object: &Object<'_>) -> O
     if block.is_some() && list.is_none() {
         let around = AROUND.iter().chain(&["metadata"]);
         for entry in around.filter_map(|key| object.get(key)) {
-            decoder.error(entry.at, format!("`{}` goes with `do`", entry.key));
+            decoder.error(entry.at, format!("`{}` needs `do`", entry.key));
         }
     }
     let block = block.and_then(|entry| workflow(decoder, entry));
@@ -230,7 +232,7 @@ pub(super) fn kind(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Kind> {
     if known.is_none() && !entry.value.is_refused() && !entry.value.is_null() {
         decoder.error_with_hint(
             entry.value.at,
-            format!("`kind` must be a kind, not {}", describe(&entry.value)),
+            format!("`kind` must be a known kind, not {}", describe(&entry.value)),
             nearest::hint(&entry.value.text, &Kind::ALL.map(Kind::as_str))
                 .unwrap_or_else(|| "the kinds are workflow, event_type and calendar".to_owned()),
         );

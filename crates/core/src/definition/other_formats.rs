@@ -34,14 +34,14 @@ pub(super) fn zigflow(decoder: &mut Decoder<'_>, root: &Node<'_>) -> bool {
         let namespace = like_host_name(&entry.value.text);
         let namespace = namespace.map_or_else(|| "default".to_owned(), |name| name.to_string());
         parts.push(format!(
-            "`namespace: {namespace}` in place of `taskQueue`: runs are on the project's queue"
+            "`namespace: {namespace}` in place of `taskQueue`: runs use the project's task queue"
         ));
     }
-    let options = "; a task's options are keys of its `metadata.temporal`";
+    let options = "; the options of a task are keys of its `metadata.temporal`";
     decoder.error_with_hint(
         first.at,
         format!(
-            "`document.{}` is of Zigflow, whose definitions have another head",
+            "`document.{}` is a key of Zigflow, whose definitions begin differently",
             first.key
         ),
         format!("write {}{options}", parts.join(", and ")),
@@ -73,9 +73,10 @@ pub(super) fn older(decoder: &mut Decoder<'_>, root: &Node<'_>) -> bool {
     decoder.error_with_hint(
         first.at,
         format!("the Serverless Workflow Specification {version} is not supported"),
-        "write it in DSL 1.0: the head as `document` with `dsl`, `namespace`, `name` and `version`; \
-         `states` as a task list `do`, in which operation is `call` or `run`, inject `set`, \
-         sleep `wait`, event `listen`, parallel `fork`, foreach `for`, and `transition` is `then`",
+        "write it in DSL 1.0: `document` with `dsl`, `namespace`, `name` and `version`; \
+         a task list `do` in place of `states`, in which operation is `call` or `run`, inject is \
+         `set`, sleep is `wait`, event is `listen`, parallel is `fork`, foreach is `for`, and \
+         `transition` is `then`",
     );
     true
 }

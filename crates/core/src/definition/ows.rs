@@ -109,7 +109,9 @@ fn id(decoder: &mut Decoder<'_>, header: &Object<'_>) -> Option<DefinitionId> {
         quoted(text)
     );
     match like_host_name(text) {
-        Some(id) => decoder.error_with_hint(entry.value.at, message, format!("`{id}` would do")),
+        Some(id) => {
+            decoder.error_with_hint(entry.value.at, message, format!("`{id}` would be valid"))
+        }
         None => decoder.error(entry.value.at, message),
     }
     None

@@ -133,7 +133,7 @@ pub fn parse_file(path: &str, bytes: &[u8], context: &ParseContext) -> Vec<Parse
     }
     if documents.len() > DOCUMENTS_LIMIT {
         let message = format!(
-            "the file holds {} documents, over the limit of {DOCUMENTS_LIMIT}",
+            "the file has {} documents, over the limit of {DOCUMENTS_LIMIT}",
             documents.len()
         );
         return vec![ParsedDocument::of_file(path, message)];
@@ -257,7 +257,7 @@ fn read(
                     at,
                     "a document must be a map with keys like `schedule` and `do`",
                 )
-                .hint("a key ends with a colon and a blank: `id: nightly`"),
+                .hint("end a key with a colon and a space: `id: nightly`"),
             );
         }
         return Read::default();

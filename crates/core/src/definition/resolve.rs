@@ -99,7 +99,8 @@ impl<'a> Calendars<'a> {
                             name.calendar,
                             spec.exclude.len()
                         ),
-                        "days that fall on the same days of several months or years take one exclusion together; leave out years that have passed",
+                        "the same days of several months or years need only one exclusion; remove \
+                         years that have passed",
                     ));
                     break;
                 }
@@ -137,9 +138,10 @@ impl<'a> Calendars<'a> {
         }
         Some(Diagnostic {
             severity: Severity::Warning,
-            message: "`schedule.exclude`: with its calendars the schedule never fires".to_owned(),
+            message: "`schedule.exclude`: the schedule never fires, because its calendars exclude every time".to_owned(),
             hint: Some(
-                "no date is left, or so much is excluded that the server stops looking".to_owned(),
+                "no date is left, or so much is excluded that the server stops \
+                 searching".to_owned(),
             ),
             ..first.at.clone()
         })
@@ -150,7 +152,7 @@ impl<'a> Calendars<'a> {
         if self.failing.contains(id) {
             return name.error(
                 &format!("calendar `{id}` is invalid"),
-                "mend its document; no valid version of it is known",
+                "fix its document; no earlier valid version is known",
             );
         }
         let known: Vec<&str> = self

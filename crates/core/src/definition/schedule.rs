@@ -130,7 +130,7 @@ pub(super) fn schedule(
         decoder.error_with_hint(
             object.at,
             "`schedule` has no times",
-            "give it `cron`, `every` or `calendars`; leave `schedule` out for runs by hand only",
+            "give it `cron`, `every` or `calendars`; leave `schedule` out for manual runs only",
         );
     }
     // A spec that lacks a part that could not be read would give wrong warnings.
@@ -165,7 +165,7 @@ pub(super) fn cron(
     for node in nodes {
         // Each bad zone costs a search through all zones for the zone that was meant.
         if decoder.errors.len() > before + MISTAKES_LIMIT {
-            decoder.error(node.at, "the crons from here on were not read");
+            decoder.error(node.at, "the cron strings from here on were not read");
             break;
         }
         let Some(text) = decoder.name(node, "schedule.cron", TEXT_LIMIT) else {
@@ -316,8 +316,8 @@ fn bounds(decoder: &mut Decoder<'_>, object: &Object<'_>, spec: &mut Spec, conte
     } else if end < context.now {
         decoder.warn(
             at,
-            format!("`schedule.end_at` {end} has passed: the definition makes no schedule"),
-            "remove the definition, or move its end",
+            format!("`schedule.end_at` {end} has passed: the definition has no schedule"),
+            "remove the definition, or give it a later end",
         );
     }
 }
@@ -335,7 +335,7 @@ pub(super) fn overlap_policy(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Opti
         decoder.error_with_hint(
             node.at,
             format!(
-                "`schedule.overlap_policy` must be a policy, not {}",
+                "`schedule.overlap_policy` must be a known policy, not {}",
                 describe(node)
             ),
             nearest::hint(&node.text, &names).unwrap_or_else(|| {
@@ -352,7 +352,7 @@ fn catchup_window(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Duration
         decoder.warn(
             node.at,
             format!(
-                "`schedule.catchup_window` {} is raised to {}, the server's least",
+                "`schedule.catchup_window` {} is raised to {}, the server's minimum",
                 quoted(&node.text),
                 show(CATCHUP_LEAST)
             ),

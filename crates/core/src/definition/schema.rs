@@ -26,7 +26,7 @@ pub fn json_schema() -> Value {
             "definition": definition(),
             "schedule": schedule(),
             "every": every(),
-            "calendar": calendar("A calendar: a time matches when every field does. A field left out matches 0 where it is finer than the ones given, everything otherwise."),
+            "calendar": calendar("A calendar: a time matches if every field matches. A field that is left out matches only 0 if it is finer than all given fields, otherwise everything."),
             "exclusion": exclusion(),
             "day_calendar": day_calendar(),
             "workflow": workflow(),
@@ -57,10 +57,10 @@ fn definition() -> Value {
         "A definition",
         &json!({
             "kind": choice("workflow (the default) or calendar; event_type is not supported yet", Kind::ALL.into_iter().map(Kind::as_str)),
-            "id": id("Unique in the project. Default: the file's name, when the file holds one document"),
-            "description": text("A line for people"),
-            "enabled": flag("false: the schedule exists, paused, and events start nothing", true),
-            "labels": { "description": "For selection by people and tools", "type": "object", "additionalProperties": { "type": "string" } },
+            "id": id("Unique in the project. Default: the file's name, if the file has one document"),
+            "description": text("A line that describes the definition"),
+            "enabled": flag("false: the schedule exists and is paused, and events start nothing", true),
+            "labels": { "description": "Labels by which people and tools select definitions", "type": "object", "additionalProperties": { "type": "string" } },
             "schedule": reference("schedule"),
             "workflow": reference("workflow"),
             "do": reference("tasks"),
@@ -85,21 +85,21 @@ fn schedule() -> Value {
     let mut schema = object(
         "When it runs: the union of cron, every and calendars, minus exclude",
         &json!({
-            "enabled": flag("false: this schedule is paused; events and starts by hand go on", true),
-            "cron": one_or_more("Cron in Temporal's dialect: minute hour day-of-month month day-of-week, then perhaps the year; with seven fields seconds come first", &cron),
+            "enabled": flag("false: the schedule is paused; events and manual runs are not affected", true),
+            "cron": one_or_more("Cron in Temporal's dialect: minute hour day-of-month month day-of-week, then optionally the year; with seven fields, seconds come first", &cron),
             "every": one_or_more("An interval, counted from 1970 in UTC", &reference("every")),
             "calendars": list("Calendars that match", &reference("calendar"), 1),
-            "exclude": list("Calendars that are left out", &reference("exclusion"), 0),
+            "exclude": list("Times to exclude", &reference("exclusion"), 0),
             "timezone": { "description": "IANA name; default UTC", "type": "string", "minLength": 1 },
             "start_at": described("Nothing runs before this", "timestamp"),
             "end_at": described("Nothing runs after this", "timestamp"),
             "jitter": described("Each run is delayed by a random part of this; default 0s", "duration"),
-            "overlap_policy": choice("What happens when a run is due while another goes on; default skip", OVERLAP_POLICIES.iter().map(|(name, _)| *name)),
+            "overlap_policy": choice("What happens if a run is due while another is in progress; default skip", OVERLAP_POLICIES.iter().map(|(name, _)| *name)),
             "catchup_window": described("How late a missed run may still start, 10s at least; default 1h", "duration"),
             "pause_on_failure": flag("The schedule is paused after a failed run", false),
-            "max_actions": integer("How many runs it starts in all", 1, i64::from(i32::MAX)),
-            "input": { "description": "Given to the run; not beside workflow.args" },
-            "adopts": { "description": "Id of the schedule of another owner that this one takes over from", "type": "string", "minLength": 1, "maxLength": 1000 },
+            "max_actions": integer("Maximum number of runs that the schedule starts", 1, i64::from(i32::MAX)),
+            "input": { "description": "Input of the run; not together with workflow.args" },
+            "adopts": { "description": "Id of an unmanaged schedule that this schedule takes over from", "type": "string", "minLength": 1, "maxLength": 1000 },
         }),
         &[],
     );
@@ -147,7 +147,8 @@ fn field(description: &str) -> Value {
 
 fn exclusion() -> Value {
     let mut schema = calendar(
-        "Times that are left out: the days of a calendar by its id, or times by fields. A field left out matches everything.",
+        "Times to exclude: the days of a calendar by its id, or times by fields. A field that is \
+         left out matches everything.",
     );
     schema["properties"]["calendar"] = id("The id of a document of kind calendar");
     insert(
@@ -179,9 +180,9 @@ fn day_calendar() -> Value {
         "A calendar: whole days that schedules exclude by its id",
         &json!({
             "kind": choice("calendar", [Kind::Calendar.as_str()].into_iter()),
-            "id": id("Unique among calendars. Default: the file's name, when the file holds one document"),
-            "description": text("A line for people"),
-            "labels": { "description": "For selection by people and tools", "type": "object", "additionalProperties": { "type": "string" } },
+            "id": id("Unique among calendars. Default: the file's name, if the file has one document"),
+            "description": text("A line that describes the definition"),
+            "labels": { "description": "Labels by which people and tools select definitions", "type": "object", "additionalProperties": { "type": "string" } },
             "dates": list("The days", &json!({ "anyOf": [date, rule] }), 1),
         }),
         &["kind", "dates"],
@@ -207,16 +208,16 @@ fn workflow() -> Value {
         "Any workflow type, on any task queue, in any language",
         &json!({
             "type": name("The workflow type"),
-            "task_queue": name("The queue of the worker that has it"),
-            "args": { "description": "Its arguments; default: schedule.input alone", "type": "array" },
+            "task_queue": name("The task queue of the worker that runs it"),
+            "args": { "description": "Its arguments; default: only schedule.input", "type": "array" },
             "execution_timeout": described("Limit of the whole execution, retries included", "duration"),
             "run_timeout": described("Limit of one run", "duration"),
             "task_timeout": described("Limit of one workflow task, 2m at most", "duration"),
-            "priority": integer("1 is first, 5 last", 1, 5),
-            "summary": text("Shown beside the run in the Temporal UI, 400 bytes at most"),
+            "priority": integer("Priority; 1 is the highest, 5 the lowest", 1, 5),
+            "summary": text("Summary of the run in the Temporal UI, 400 bytes at most"),
             "retry": reference("retry"),
             "memo": { "description": "Memo of the run; the key almanac is reserved", "type": "object", "not": { "required": ["almanac"] } },
-            "search_attributes": { "description": "Typed by their YAML types", "type": "object", "additionalProperties": attribute },
+            "search_attributes": { "description": "Search attributes; the types are those of the YAML values", "type": "object", "additionalProperties": attribute },
         }),
         &["type", "task_queue"],
     )
@@ -224,12 +225,12 @@ fn workflow() -> Value {
 
 fn retry() -> Value {
     object(
-        "Retry policy of the started workflow; without it nothing is retried",
+        "Retry policy of the started workflow; without it, the workflow is not retried",
         &json!({
             "initial_interval": described("Wait before the first retry; default 1s", "duration"),
             "backoff_coefficient": { "description": "Factor of each next wait; default 2", "type": "number", "minimum": 1 },
             "maximum_interval": described("Longest wait; default 100 times the initial one", "duration"),
-            "maximum_attempts": integer("0, the default: no limit", 0, i64::from(i32::MAX)),
+            "maximum_attempts": integer("Maximum number of attempts; 0, the default, is no limit", 0, i64::from(i32::MAX)),
             "non_retryable_error_types": { "description": "Error types that are not retried", "type": "array", "items": { "type": "string", "minLength": 1 } },
         }),
         &[],
@@ -259,7 +260,7 @@ fn add_properties(schema: &mut Value, more: Value) {
 
 fn ows_header() -> Value {
     object(
-        "What the workflow is",
+        "Name and version of the workflow",
         &json!({
             "dsl": { "description": "Version of the DSL", "type": "string", "pattern": "^1\\.0\\." },
             "namespace": name("Namespace of the specification"),
@@ -279,7 +280,7 @@ fn ows_schedule() -> Value {
         "When it runs, in UTC",
         &json!({
             "cron": { "description": "Cron in Temporal's dialect", "type": "string", "minLength": 1, "maxLength": 1000 },
-            "every": { "description": "An interval; a run starts whether the last one has ended or not", "anyOf": [reference("ows_duration"), reference("iso_duration")] },
+            "every": { "description": "An interval; a run starts even if the last one has not ended", "anyOf": [reference("ows_duration"), reference("iso_duration")] },
         }),
         &[],
     );

@@ -7,11 +7,11 @@ use super::schema_steps::variable;
 
 pub(super) fn calls() -> Value {
     let output = choice(
-        "What the output is; default content",
+        "Part of the answer that becomes the output; default content",
         ["content", "raw", "response"].into_iter(),
     );
     let redirect = flag(
-        "true: a redirection is followed rather than an error",
+        "true: redirects are followed; false: a redirect is an error",
         false,
     );
     let arguments = json!({ "anyOf": [{ "type": "array", "items": { "type": "string" } }, reference("runtime_expression")] });
@@ -36,7 +36,7 @@ pub(super) fn calls() -> Value {
         }), &["document", "operationId"]),
         "activity_call": object("A call of any activity, on any task queue, in any language", &json!({
             "name": name("The activity type"),
-            "task_queue": name("The queue of the worker that has it"),
+            "task_queue": name("The task queue of the worker that runs it"),
             "arguments": { "description": "The arguments", "anyOf": [{ "type": "array" }, reference("runtime_expression")] },
         }), &["name", "task_queue"]),
         "resource": object("A document", &json!({
@@ -44,30 +44,30 @@ pub(super) fn calls() -> Value {
             "endpoint": reference("endpoint_or_uri"),
         }), &["endpoint"]),
         "endpoint_or_uri": { "anyOf": [name("A URI, in which {name} stands for a property of the input"), reference("endpoint")] },
-        "endpoint": object("Where to, and who calls", &json!({
+        "endpoint": object("URI, and authentication", &json!({
             "uri": name("A URI, in which {name} stands for a property of the input"),
             "authentication": reference("authentication"),
         }), &["uri"]),
-        "authentication": one_key(object("Who calls", &json!({
+        "authentication": one_key(object("Authentication", &json!({
             "use": name("The name of one of use.authentications"),
             "basic": reference("user"),
             "bearer": reference("token"),
             "digest": reference("user"),
         }), &[])),
-        "user": secret_or(object("A user", &json!({
-            "use": secret("A secret of use.secrets that holds the rest"),
-            "username": name("The user"),
+        "user": secret_or(object("A user name and a password", &json!({
+            "use": secret("A secret of use.secrets that has the user name and the password"),
+            "username": name("The user name"),
             "password": name("The password"),
         }), &[]), &["username", "password"]),
         "token": secret_or(object("A token", &json!({
-            "use": secret("A secret of use.secrets that holds the token"),
+            "use": secret("A secret of use.secrets that has the token"),
             "token": name("The token"),
         }), &[]), &["token"]),
         "run": one_of(object("A process", &json!({
             "workflow": reference("subflow"),
             "shell": reference("shell"),
-            "await": flag("Whether the step waits for the end", true),
-            "return": choice("What the output is; default stdout", ["stdout", "stderr", "code", "all", "none"].into_iter()),
+            "await": flag("true: the step waits until the process ends", true),
+            "return": choice("Part of the result that becomes the output; default stdout", ["stdout", "stderr", "code", "all", "none"].into_iter()),
         }), &[]), &["workflow", "shell"]),
         "subflow": object("A child workflow of any type", &json!({
             "namespace": name("The namespace"),
@@ -75,7 +75,7 @@ pub(super) fn calls() -> Value {
             "version": name("The version"),
             "input": described("Its input", "map_or_expression"),
         }), &["namespace", "name", "version"]),
-        "shell": object("A command that the worker's configuration names", &json!({
+        "shell": object("A command that the worker's configuration allows", &json!({
             "command": name("The command"),
             "arguments": arguments,
             "stdin": name("Its standard input"),
@@ -90,16 +90,16 @@ pub(super) fn events() -> Value {
         "type": "object",
         "properties": {
             "specversion": choice("The version of CloudEvents", ["1.0"].into_iter()),
-            "id": text("Names the event within its source"),
-            "source": text("Where it happened, a URI reference"),
-            "type": text("What happened, such as com.example.order.paid"),
-            "time": text("When it happened, as RFC 3339 has it"),
-            "subject": text("What it is about"),
-            "datacontenttype": text("The media type of its data"),
-            "dataschema": text("The URI of the schema of its data"),
-            "data": { "description": "Its data" },
+            "id": text("Id of the event, unique within its source"),
+            "source": text("Source of the event, a URI reference"),
+            "type": text("Type of the event, such as com.example.order.paid"),
+            "time": text("Time of the event, in RFC 3339"),
+            "subject": text("Subject of the event"),
+            "datacontenttype": text("Media type of the data"),
+            "dataschema": text("URI of the schema of the data"),
+            "data": { "description": "Data of the event" },
         },
-        "additionalProperties": { "description": "An extension", "type": ["string", "number", "boolean"] },
+        "additionalProperties": { "description": "An extension attribute", "type": ["string", "number", "boolean"] },
     });
     let mut emitted = attributes.clone();
     insert(&mut emitted, "required", json!(["type"]));
@@ -111,23 +111,23 @@ pub(super) fn events() -> Value {
         "emitted": object("An event", &json!({ "with": emitted }), &["with"]),
         "listen": object("Events to wait for", &json!({
             "to": reference("events"),
-            "read": choice("What an event counts as; default data", ["data", "envelope", "raw"].into_iter()),
+            "read": choice("Part of an event that becomes output; default data", ["data", "envelope", "raw"].into_iter()),
         }), &["to"]),
-        "events": one_of(object("Which events", &json!({
+        "events": one_of(object("Attributes of the events", &json!({
             "all": filters(1),
             "any": filters(0),
             "one": reference("event_filter"),
-            "until": { "description": "When to stop: a condition on the events so far, or events", "anyOf": [reference("expression"), reference("events")] },
+            "until": { "description": "End of the wait: a condition on the events so far, or events", "anyOf": [reference("expression"), reference("events")] },
         }), &[]), &["all", "any", "one"]),
-        "event_filter": object("Which events", &json!({
+        "event_filter": object("Attributes of the events", &json!({
             "with": filtered,
-            "correlate": { "description": "What events have in common", "type": "object", "additionalProperties": reference("correlation") },
+            "correlate": { "description": "Values that the events must have in common", "type": "object", "additionalProperties": reference("correlation") },
         }), &["with"]),
         "correlation": object("A value of the event", &json!({
-            "from": described("Takes it from the event", "expression"),
-            "expect": name("What it must be; default that of the first event"),
+            "from": described("Expression that reads the value from the event", "expression"),
+            "expect": name("Required value; default: the value of the first event"),
         }), &["from"]),
-        "foreach": object("What is done for each event", &json!({
+        "foreach": object("Steps for each event", &json!({
             "item": variable("The variable of the event; default item"),
             "at": variable("The variable of the index; default index"),
             "do": reference("tasks"),

@@ -39,7 +39,7 @@ pub(super) fn around() -> Value {
 /// Schema of a document's metadata.
 pub(super) fn metadata() -> Value {
     json!({
-        "description": "Anything; temporal has defaults of Temporal's own options for all tasks",
+        "description": "Any keys; temporal has defaults of Temporal's options for all tasks",
         "type": "object",
         "properties": { "temporal": reference("temporal_defaults") },
     })
@@ -50,7 +50,7 @@ fn common() -> Value {
     let mut parts = object(
         "A duration by its parts",
         &json!({
-            "days": part("Of 24 hours"),
+            "days": part("Days of 24 hours"),
             "hours": part("Hours"),
             "minutes": part("Minutes"),
             "seconds": part("Seconds"),
@@ -64,14 +64,14 @@ fn common() -> Value {
         "schedule_to_close": described("Limit of all attempts", "limit_of_temporal"),
         "schedule_to_start": described("Limit of the wait for a worker", "limit_of_temporal"),
         "heartbeat": described("Limit between two heartbeats, at least 1s", "heartbeat"),
-        "task_queue": name("The queue of the worker"),
-        "priority": integer("1 is first, 5 last", 1, 5),
+        "task_queue": name("The task queue of the worker"),
+        "priority": integer("Priority; 1 is the highest, 5 the lowest", 1, 5),
     });
     let mut with_summary = options.clone();
     insert(
         &mut with_summary,
         "summary",
-        name("Shown in the Temporal UI"),
+        name("Summary of the task in the Temporal UI"),
     );
     let one = json!(["string", "number", "boolean"]);
     let parameter =
@@ -97,26 +97,26 @@ fn common() -> Value {
             "type": "string",
             "pattern": "^[Pp]([0-9]+(\\.[0-9]+)?[WwDd])*([Tt]([0-9]+(\\.[0-9]+)?[HhMmSs])+)?$",
         },
-        "ows_schema": object("What a value must satisfy", &json!({
+        "ows_schema": object("Schema of a value", &json!({
             "format": { "description": "json", "type": "string", "pattern": "^json(:.*)?$" },
             "document": { "description": "A JSON Schema without references and patterns", "type": ["object", "boolean"] },
         }), &["document"]),
-        "ows_input": object("What is done with the input", &json!({
+        "ows_input": object("Check and transformation of the input", &json!({
             "schema": reference("ows_schema"),
-            "from": described("What becomes of the input", "transform"),
+            "from": described("Expression that transforms the input", "transform"),
         }), &[]),
-        "ows_output": object("What is done with the output", &json!({
+        "ows_output": object("Transformation and check of the output", &json!({
             "schema": reference("ows_schema"),
-            "as": described("What becomes of the output", "transform"),
+            "as": described("Expression that transforms the output", "transform"),
         }), &[]),
         "ows_timeout": object("A limit", &json!({ "after": reference("length") }), &["after"]),
         "timeout_or_name": { "anyOf": [reference("ows_timeout"), name("The name of one of use.timeouts")] },
-        "evaluate": object("How expressions are evaluated", &json!({
+        "evaluate": object("Language of the expressions", &json!({
             "language": choice("jq", ["jq"].into_iter()),
             "mode": choice("strict", ["strict"].into_iter()),
         }), &[]),
         "limit_of_temporal": {
-            "description": "A duration that is longer than nothing",
+            "description": "A duration longer than 0",
             "allOf": [reference("duration"), { "pattern": "[1-9]" }],
         },
         "heartbeat": {
@@ -125,13 +125,13 @@ fn common() -> Value {
             // Durations that a pattern can recognize as shorter than a second.
             "not": { "pattern": "^(0*[0-9]{1,3}(\\.[0-9]+)?ms|0+(\\.[0-9]+)?s|[Pp][Tt]0+(\\.[0-9]+)?[Ss])$" },
         },
-        "temporal_defaults": object("Temporal's own options of each task that has a use for them", &options, &[]),
-        "temporal": object("Temporal's own options of a task", &with_summary, &[]),
+        "temporal_defaults": object("Temporal's options for each task that can use them", &options, &[]),
+        "temporal": object("Temporal's options of a task", &with_summary, &[]),
     })
 }
 
 fn tasks() -> Value {
-    let with = json!({ "description": "What is called, and with what", "type": "object" });
+    let with = json!({ "description": "The arguments of the call", "type": "object" });
     let mut task = object(
         "A step",
         &json!({
@@ -140,24 +140,24 @@ fn tasks() -> Value {
             "do": reference("tasks"),
             "emit": reference("emit"),
             "for": reference("for"),
-            "while": described("Goes on while this is true", "expression"),
+            "while": described("The loop continues while this is true", "expression"),
             "fork": reference("fork"),
             "listen": reference("listen"),
             "foreach": reference("foreach"),
             "raise": reference("raise"),
             "run": reference("run"),
             "set": { "description": "The output", "anyOf": [{ "type": "object", "minProperties": 1 }, reference("runtime_expression")] },
-            "switch": list("Cases: the first that matches says where to go on", &named("case"), 1),
+            "switch": list("Cases: the first case that matches decides which step is next", &named("case"), 1),
             "try": reference("tasks"),
             "catch": reference("catch"),
             "wait": described("Waits", "length"),
-            "if": described("The task is skipped when this is not true", "expression"),
+            "if": described("The task is skipped if this is not true", "expression"),
             "then": text("continue, exit, end, or the name of a step of the same list"),
             "input": reference("ows_input"),
             "output": reference("ows_output"),
             "export": reference("ows_output"),
-            "timeout": described("The limit of the task with all that is in it", "timeout_or_name"),
-            "metadata": { "description": "Anything; temporal has Temporal's own options", "type": "object", "properties": { "temporal": reference("temporal") } },
+            "timeout": described("The limit of the task, including all tasks in it", "timeout_or_name"),
+            "metadata": { "description": "Any keys; temporal has Temporal's options", "type": "object", "properties": { "temporal": reference("temporal") } },
         }),
         &[],
     );
@@ -254,13 +254,13 @@ fn named(definition: &str) -> Value {
 
 fn flow() -> Value {
     let mut branches = reference("tasks");
-    branches = json!({ "description": "Steps that are done at once", "allOf": [branches], "maxItems": almanac_steps::language::BRANCHES_LIMIT });
+    branches = json!({ "description": "Branches, which run at the same time", "allOf": [branches], "maxItems": almanac_steps::language::BRANCHES_LIMIT });
     let mut backoff = object(
-        "How the wait grows",
+        "Growth of the wait",
         &json!({
-            "constant": { "description": "Not at all", "type": "object", "maxProperties": 0 },
-            "linear": { "description": "By the delay each time", "type": "object", "maxProperties": 0 },
-            "exponential": { "description": "Twofold each time", "type": "object", "maxProperties": 0 },
+            "constant": { "description": "The wait stays the same", "type": "object", "maxProperties": 0 },
+            "linear": { "description": "The wait grows by the delay each time", "type": "object", "maxProperties": 0 },
+            "exponential": { "description": "The wait doubles each time", "type": "object", "maxProperties": 0 },
         }),
         &[],
     );
@@ -268,7 +268,7 @@ fn flow() -> Value {
     insert(&mut backoff, "maxProperties", json!(1));
     json!({
         "case": object("A case", &json!({
-            "when": described("Without it the case matches", "expression"),
+            "when": described("Condition; a case without it always matches", "expression"),
             "then": text("continue, exit, end, or the name of a step of the same list"),
         }), &["then"]),
         "for": object("The items, and the variables of each", &json!({
@@ -278,20 +278,20 @@ fn flow() -> Value {
         }), &["in"]),
         "fork": object("Branches", &json!({
             "branches": branches,
-            "compete": flag("true: the first branch to complete is the only one that counts", false),
+            "compete": flag("true: the first branch that completes gives the output, and the others are canceled", false),
         }), &["branches"]),
-        "catch": object("What is done about errors", &json!({
+        "catch": object("Handling of errors", &json!({
             "errors": reference("errors"),
             "as": variable("The variable of the error; default error"),
-            "when": described("The error is caught only when this is true", "expression"),
-            "exceptWhen": described("The error is not caught when this is true", "expression"),
+            "when": described("The error is caught only if this is true", "expression"),
+            "exceptWhen": described("The error is not caught if this is true", "expression"),
             "retry": { "anyOf": [reference("retry_policy"), name("The name of one of use.retries")] },
             "do": reference("tasks"),
-            "then": text("Where to go on after an error was caught"),
+            "then": text("Next step after an error was caught"),
         }), &[]),
-        "retry_policy": object("Whether and when steps are done again", &json!({
-            "when": described("Only when this is true", "expression"),
-            "exceptWhen": described("Not when this is true", "expression"),
+        "retry_policy": object("Retry policy of the steps", &json!({
+            "when": described("The steps are retried only if this is true", "expression"),
+            "exceptWhen": described("The steps are not retried if this is true", "expression"),
             "delay": described("The first wait; default one second", "length"),
             "backoff": reference("backoff"),
             "limit": reference("limit"),
@@ -300,13 +300,13 @@ fn flow() -> Value {
         "backoff": backoff,
         "limit": object("Limits of retrying", &json!({
             "attempt": reference("attempt"),
-            "duration": described("Of all attempts and waits together", "length"),
+            "duration": described("Limit of all attempts and waits together", "length"),
         }), &[]),
         "attempt": object("Limits of attempts", &json!({
-            "count": integer("How often it is tried again", 0, i64::from(u32::MAX)),
-            "duration": described("Of each attempt", "length"),
+            "count": integer("Maximum number of retries", 0, i64::from(u32::MAX)),
+            "duration": described("Limit of each attempt", "length"),
         }), &[]),
-        "jitter": object("Added to each wait, between these two", &json!({
+        "jitter": object("Random time added to each wait, between these limits", &json!({
             "from": reference("length"),
             "to": reference("length"),
         }), &["from", "to"]),
@@ -324,7 +324,7 @@ fn errors() -> Value {
         json!({ "description": "The type's URI", "type": "string", "pattern": pattern })
     };
     let mut filter = object(
-        "Properties that the error has",
+        "Properties that the error must have",
         &json!({
             "type": uri(false),
             "status": status("The status"),
@@ -336,7 +336,7 @@ fn errors() -> Value {
     );
     insert(&mut filter, "minProperties", json!(1));
     json!({
-        "errors": object("Which errors", &json!({ "with": reference("error_filter") }), &[]),
+        "errors": object("Errors to catch", &json!({ "with": reference("error_filter") }), &[]),
         "error_filter": filter,
         "raise": object("An error", &json!({
             "error": { "anyOf": [reference("error"), name("The name of one of use.errors")] },
@@ -344,9 +344,9 @@ fn errors() -> Value {
         "error": object("An error (RFC 9457)", &json!({
             "type": uri(true),
             "status": status("The status"),
-            "instance": name("The place; default the step's own"),
+            "instance": name("The place of the error; default: the step"),
             "title": name("A summary"),
-            "detail": name("What happened"),
+            "detail": name("Details of the error"),
         }), &["type", "status"]),
     })
 }
@@ -354,8 +354,8 @@ fn errors() -> Value {
 fn reuse() -> Value {
     let map = |description: &str, definition: &str| json!({ "description": description, "type": "object", "additionalProperties": reference(definition) });
     json!({
-        "use": object("What steps refer to by name", &json!({
-            "authentications": map("Who calls", "authentication"),
+        "use": object("Parts that steps refer to by name", &json!({
+            "authentications": map("Authentications", "authentication"),
             "errors": map("Errors to raise", "error"),
             "retries": map("Retry policies", "retry_policy"),
             "secrets": { "description": "The names of secrets", "type": "array", "items": name("A name") },

@@ -156,7 +156,7 @@ pub(super) fn text<'a>(document: &Document<'a>) -> Result<&'a str, Finding> {
         Some((offset, c)) => Err(Finding::new(
             place_after(&text[..offset], document.first_line),
             format!(
-                "the control character U+{:04X} may not stand in YAML",
+                "the control character U+{:04X} is not allowed in YAML",
                 u32::from(c)
             ),
         )
@@ -295,7 +295,7 @@ impl<'a> Lines<'a> {
         if surplus > 0 {
             findings.truncate(FINDINGS_LIMIT);
             if let Some(last) = findings.last_mut() {
-                last.message = format!("and {} more like these", surplus + 1);
+                last.message = format!("and {} more errors of this kind", surplus + 1);
                 last.hint = None;
             }
         }

@@ -72,7 +72,8 @@ pub(super) fn workflow(decoder: &mut Decoder<'_>, entry: &Entry<'_>) -> Option<W
         decoder.error(
             entry.value.at,
             format!(
-                "`workflow.task_queue` {} is the server's own: names may not begin with `/_sys/`",
+                "`workflow.task_queue` {} is reserved by the server: names must not begin with \
+                 `/_sys/`",
                 quoted(&block.task_queue)
             ),
         );
@@ -127,7 +128,7 @@ fn options(decoder: &mut Decoder<'_>, object: &Object<'_>) -> WorkflowOptions {
                 show(run),
                 show(execution)
             ),
-            "the execution time-out covers all runs of one execution",
+            "the execution timeout covers all runs of one execution",
         );
     }
     WorkflowOptions {
@@ -268,7 +269,7 @@ fn search_attribute(
         Value::Int(value) => {
             let value = i64::try_from(*value).ok();
             if value.is_none() {
-                decoder.mismatch(node, &path, "a number of 64 bits");
+                decoder.mismatch(node, &path, "a 64-bit number");
             }
             value.map(SearchAttribute::Int)
         }
@@ -280,7 +281,7 @@ fn search_attribute(
                 TimestampText::At(timestamp) => Some(SearchAttribute::Datetime(timestamp)),
                 TimestampText::Other => keyword(),
                 TimestampText::OutOfRange => {
-                    decoder.impossible_timestamp(node, &path, "; quote it, to pass it as text");
+                    decoder.impossible_timestamp(node, &path, "; quote it to pass it as text");
                     None
                 }
             }

@@ -100,7 +100,7 @@ pub(super) fn parse<'a>(
                     let at = builder.place(&span.start);
                     builder.errors.push(
                         Finding::new(at, "another document begins here")
-                            .hint("separate documents with a line `---`"),
+                            .hint("separate documents with the line `---`"),
                     );
                     return None;
                 }
@@ -208,11 +208,10 @@ impl<'a> Builder<'a, '_> {
     fn properties(&mut self, anchor: usize, tagged: bool, at: Place, span: &Span) -> bool {
         if tagged {
             let at = span.tag_start().map_or(at, |start| self.place(&start));
-            self.errors.push(
-                Finding::new(at, "tags (`!name`) are not supported").hint(
-                    "quote text that begins with `!`; quotes make anything else text as well",
-                ),
-            );
+            self.errors
+                .push(Finding::new(at, "tags (`!name`) are not supported").hint(
+                    "quote text that begins with `!`; quotes also make any other value text",
+                ));
         }
         // An anchor is reported at its own event.
         tagged || anchor != 0
@@ -326,31 +325,33 @@ fn syntax_error(error: &ScanError, at: Place, text: &str) -> Finding {
         ErrorKind::DirectiveDisallowed => {
             return Finding::new(at, "directives (`%…`) are not supported").hint("remove the line");
         }
-        ErrorKind::UnexpectedCharacter { character } => {
-            (format!("text may not begin with `{character}`"), "quote it")
-        }
+        ErrorKind::UnexpectedCharacter { character } => (
+            format!("text must not begin with `{character}`"),
+            "quote it",
+        ),
         ErrorKind::MissingAnchorOrAliasName => (
-            format!("text may not begin with `{}`", first.unwrap_or('*')),
+            format!("text must not begin with `{}`", first.unwrap_or('*')),
             "quote it, as in `cron: \"* * * * *\"`",
         ),
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
-        | ErrorKind::TabAtBlockScalarStart => {
-            ("a tab may not indent".to_owned(), "indent with spaces")
-        }
+        | ErrorKind::TabAtBlockScalarStart => (
+            "tabs are not allowed as indentation".to_owned(),
+            "indent with spaces",
+        ),
         ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => (
-            "a quoted text is not closed".to_owned(),
-            "look for a missing quote in this line and those above",
+            "a closing quote is missing".to_owned(),
+            "check this line and the lines above it",
         ),
         ErrorKind::MappingValueNotAllowed => (
-            "a key and its value may not stand here".to_owned(),
-            "quote text that contains `: `, and give the keys of a map the same indentation",
+            "a key with a value is not allowed here".to_owned(),
+            "quote text that contains `: `, and indent all keys of a map equally",
         ),
         // YAML reads a brace within braces as the beginning of a map.
         _ if line.contains("${") => (
             error.info().clone(),
-            "quote an expression that stands in braces: `{ a: \"${ .b }\" }`",
+            "quote an expression within braces: `{ a: \"${ .b }\" }`",
         ),
         _ => return Finding::new(at, format!("not valid YAML: {}", error.info())),
     };

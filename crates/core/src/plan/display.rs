@@ -25,7 +25,7 @@ impl Plan {
             None => format!("- {}: delete (its definition is gone)", delete.definition),
         }));
         lines.extend(self.conflicts.iter().map(|schedule| {
-            format!("! {schedule}: a schedule that is not ours has this id; left alone")
+            format!("! {schedule}: an unmanaged schedule has this id; not changed")
         }));
         for (id, fields) in &self.contested {
             let names: Vec<_> = fields.iter().map(|field| field.as_str()).collect();
@@ -37,7 +37,10 @@ impl Plan {
         let problems = self.problems.iter();
         lines.extend(problems.map(|problem| format!("! {}", problem.message)));
         if let Some(held) = &self.held {
-            lines.push(format!("! {} removals held: {}", held.count, held.reason));
+            lines.push(format!(
+                "! {} removals are held: {}",
+                held.count, held.reason
+            ));
             lines.extend(held.ids.iter().map(|id| format!("    {id}")));
             if !held.digest.is_empty() {
                 let digest = &held.digest;

@@ -327,7 +327,7 @@ pub fn plan(
             Some(KnownSchedule::InSync(settled)) => plan.leave(settled),
             Some(KnownSchedule::Described(live)) => plan.compare(one, live, policy),
             Some(KnownSchedule::Unreadable(unreadable)) => {
-                plan.skip(&one.schedule, unreadable, "left as it is");
+                plan.skip(&one.schedule, unreadable, "it is not changed");
             }
         }
     }
@@ -337,7 +337,7 @@ pub fn plan(
                 source: "override".to_owned(),
                 id: Some(id.to_string()),
                 message: format!(
-                    "no definition `{id}` with a schedule; asked by {}",
+                    "there is no definition `{id}` with a schedule; requested by {}",
                     order.by
                 ),
             });
@@ -408,7 +408,8 @@ impl Plan {
                 source: "temporal".to_owned(),
                 id: Some(id.to_string()),
                 message: format!(
-                    "schedule `{}` was written by a newer release (memo version {v}); not touched",
+                    "schedule `{}` was written by a newer release (memo version {v}); it is not \
+                     changed",
                     desired.schedule
                 ),
             }),

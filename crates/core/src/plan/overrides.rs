@@ -110,14 +110,17 @@ pub(super) fn effective(
     let is_orphan_pause = memo.is_some_and(|memo| memo.flags.contains(&Flag::OrphanPaused));
     let by_hand = !restored && !is_orphan_pause && stored.enabled == Some(live.values.paused);
     if by_hand {
-        effective.end(&[Field::Paused], "a later hand changed the paused state");
+        effective.end(
+            &[Field::Paused],
+            "a later manual change set the paused state",
+        );
         effective.restore_paused = None;
     }
     if is_over(stored, policy.now) {
-        effective.end(&Field::ALL, "the override's time is over");
+        effective.end(&Field::ALL, "the override has expired");
     }
     let changed: Vec<_> = changed.iter().copied().collect();
-    effective.end(&changed, "the definition changed what was overridden");
+    effective.end(&changed, "the definition changed an overridden field");
     effective
 }
 

@@ -61,7 +61,7 @@ pub(super) fn plan_removals(
                 None => unreadable.push((schedule, one)),
                 Some(reason) => {
                     plan.orphaned.push(schedule.clone());
-                    let fate = format!("its definition is gone, and it stays: {reason}");
+                    let fate = format!("its definition is gone, but it is not removed: {reason}");
                     plan.skip(schedule, one, &fate);
                 }
             }
@@ -73,7 +73,8 @@ pub(super) fn plan_removals(
                 source: "temporal".to_owned(),
                 id: Some(id.to_string()),
                 message: format!(
-                    "schedule `{}` was written by a newer release (memo version {v}); not removed",
+                    "schedule `{}` was written by a newer release (memo version {v}); it is not \
+                     removed",
                     live.schedule
                 ),
             }),
@@ -115,7 +116,8 @@ pub(super) fn plan_removals(
             source: "confirm".to_owned(),
             id: None,
             message: format!(
-                "digest `{confirm}` does not name the removals that are held now; nothing removed"
+                "digest `{confirm}` does not match the removals that are held now; nothing was \
+                 removed"
             ),
         });
     }
@@ -162,17 +164,19 @@ fn reason_to_keep(
     orphans: OrphanPolicy,
 ) -> Option<String> {
     let Some(listed_type) = &one.listed_type else {
-        return Some("the list does not show whose it is".to_owned());
+        return Some("the list does not show which project it belongs to".to_owned());
     };
     match orphans {
         OrphanPolicy::Delete => {}
-        OrphanPolicy::Pause => return Some("a pause needs its description".to_owned()),
-        OrphanPolicy::Keep => return Some("orphans are kept".to_owned()),
+        OrphanPolicy::Pause => {
+            return Some("a schedule that cannot be described cannot be paused".to_owned());
+        }
+        OrphanPolicy::Keep => return Some("--orphans is keep".to_owned()),
     }
     // The schedule's memo would name the file of its definition.
     if let Some(failing) = snapshot.failed.first() {
         return Some(format!(
-            "the document at `{}` fails, and may be its definition",
+            "the document at `{}` is invalid, and may be its definition",
             failing.source
         ));
     }
@@ -211,7 +215,7 @@ fn reasons_to_wait(
         .first()
         .map(|reason| format!("the view of the definitions is incomplete: {reason}"));
     if policy.replicas_differ {
-        wait.get_or_insert_with(|| "live replicas hold different revisions".to_owned());
+        wait.get_or_insert_with(|| "live workers hold different revisions".to_owned());
     }
     // Grouped by file, since several documents of a file may fail. The id that a failing
     // document states may be a part of the real id, so all schedules of the file stay.

@@ -66,7 +66,7 @@ impl AdoptRequest {
         if let Some(revision) = &self.revision
             && !is_name(revision.as_str())
         {
-            return Err("revision is not one".to_owned());
+            return Err("revision is not a valid revision".to_owned());
         }
         Ok(id)
     }

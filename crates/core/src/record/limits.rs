@@ -50,7 +50,9 @@ const fn byte_size(byte: u8) -> usize {
 pub fn check_text(field: &str, text: &str, limit: usize) -> Result<(), String> {
     let size = text_size(text);
     if size > limit {
-        return Err(format!("{field} has {size} bytes, more than {limit}"));
+        return Err(format!(
+            "{field} has {size} bytes, over the limit of {limit}"
+        ));
     }
     Ok(())
 }
@@ -228,7 +230,7 @@ mod tests {
         let refused = check_text("reason", &"\u{1}".repeat(84), REASON_LIMIT);
         assert_eq!(
             refused,
-            Err("reason has 504 bytes, more than 500".to_owned())
+            Err("reason has 504 bytes, over the limit of 500".to_owned())
         );
     }
 

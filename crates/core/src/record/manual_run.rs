@@ -79,7 +79,7 @@ impl RunRequest {
         match kind {
             RunKind::Trigger => {
                 if self.from.is_some() || self.to.is_some() || self.limit.is_some() {
-                    return Err("from, to and limit belong to a backfill".to_owned());
+                    return Err("from, to and limit are only for a backfill".to_owned());
                 }
             }
             RunKind::Backfill => {
@@ -326,7 +326,7 @@ mod tests {
             (
                 RunKind::Trigger,
                 json!({"id": "a", "from": "2026-01-01"}),
-                "belong to a backfill",
+                "only for a backfill",
             ),
             (
                 RunKind::Backfill,

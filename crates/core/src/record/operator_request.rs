@@ -78,7 +78,7 @@ impl OverrideRequest {
             return Err("nothing to change: give enabled, cron or timezone".to_owned());
         }
         if self.unpause && self.enabled.is_some() {
-            return Err("unpause and enabled exclude each other".to_owned());
+            return Err("unpause and enabled cannot be combined".to_owned());
         }
         if (self.sets() || self.unpause) && self.reason.trim().is_empty() {
             return Err("reason is missing".to_owned());
@@ -93,12 +93,12 @@ impl OverrideRequest {
             check_zone(zone).map_err(|error| error.message)?;
         }
         if let Some(until) = self.until.filter(|until| *until <= now) {
-            return Err(format!("it would end at {until}, which is over"));
+            return Err(format!("until is {until}, which has passed"));
         }
         let length = serde_json::to_string(&self.over(None, now)).map_or(0, |json| json.len());
         if length > OVERRIDE_LIMIT {
             return Err(format!(
-                "the override takes {length} bytes, more than {OVERRIDE_LIMIT}: \
+                "the override takes {length} bytes, over the limit of {OVERRIDE_LIMIT}; hint: \
                  shorten its reason or its times"
             ));
         }

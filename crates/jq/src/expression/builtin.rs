@@ -271,16 +271,19 @@ const TEXTS: &[(&str, &[&str], &str)] = &[
 const WITHHELD: &[(&[&str], &str)] = &[
     (
         &["localtime", "strflocaltime"],
-        "expressions read no time zone; use `gmtime`, `strftime` and `todate`",
+        "expressions have no access to time zones; use `gmtime`, `strftime` and `todate`",
     ),
-    (&["env", "$ENV"], "expressions read no environment"),
+    (
+        &["env", "$ENV"],
+        "expressions have no access to the environment",
+    ),
     (
         &["input", "inputs", "input_filename", "input_line_number"],
-        "expressions read nothing but their input and variables",
+        "expressions have access only to their input and variables",
     ),
     (
         &["debug", "stderr", "halt", "halt_error"],
-        "expressions only compute; to fail use `error`",
+        "expressions have no side effects; to fail, use `error`",
     ),
     (
         &[
@@ -289,12 +292,9 @@ const WITHHELD: &[(&[&str], &str)] = &[
             "acosh", "atanh", "cbrt", "hypot", "gamma", "lgamma", "lgamma_r", "tgamma", "erf",
             "erfc", "j0", "j1", "jn", "y0", "y1", "yn",
         ],
-        "machines may compute it differently, and a run must give the same result on each",
+        "its result may differ between machines, and a run must give the same result on each",
     ),
-    (
-        &["infinite", "nan"],
-        "JSON has finite numbers only, so no expression makes another",
-    ),
+    (&["infinite", "nan"], "JSON has only finite numbers"),
     (
         &[
             "import",
@@ -310,7 +310,7 @@ const WITHHELD: &[(&[&str], &str)] = &[
     ),
     (
         &["now", "uuid"],
-        "it is there in the expressions of steps, which have a run",
+        "it is only available in the expressions of steps",
     ),
 ];
 

@@ -114,7 +114,7 @@ impl Lowering<'_> {
             Term::IfThenElse(branches, otherwise) => self.branches(branches, otherwise.as_deref()),
             Term::Def(definitions, _) => {
                 let name = definitions.first().map_or("", |definition| definition.name);
-                Err(self.wrong(name, "expressions define no functions"))
+                Err(self.wrong(name, "function definitions are not supported"))
             }
             Term::Call(name, arguments) => self.call(name, arguments),
             Term::Var(name) => self.variable(name),
@@ -276,7 +276,7 @@ impl Lowering<'_> {
         let bound = self.variables.len();
         let mut patterns = self.patterns(pattern)?;
         let (Some(pattern), true) = (patterns.pop(), patterns.is_empty()) else {
-            return Err(self.wrong(kind, format!("`{kind}` takes no `?//`")));
+            return Err(self.wrong(kind, format!("`{kind}` does not support `?//`")));
         };
         let update = self.term(update)?;
         let extract = extract.map(|extract| self.boxed(extract)).transpose()?;

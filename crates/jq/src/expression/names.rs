@@ -27,7 +27,8 @@ impl Lowering<'_> {
         if bare == "secrets" {
             return Err(self.wrong(
                 name,
-                "`$secrets` is not available: what an expression gives stands in the run's history; a call takes a secret by its name, with `use`",
+                "`$secrets` is not available, because results of expressions are in the run's \
+                 history; a call names a secret with `use`",
             ));
         }
         if let Some(reason) = builtin::withheld(name) {

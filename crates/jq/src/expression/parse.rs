@@ -58,10 +58,7 @@ fn read<T>(
     let tokens = Lexer::new(text).lex().map_err(|e| lexical(text, &e))?;
     let tokens = arranged(tokens)?;
     if chain(&tokens) > MAX_CHAIN {
-        return Err(Invalid::new(
-            0,
-            "too many operators stand within one another",
-        ));
+        return Err(Invalid::new(0, "operators nest too deeply"));
     }
     let term = Parser::new(&tokens).parse(Parser::term);
     let term = term.map_err(|errors| match errors.first() {
@@ -74,7 +71,7 @@ fn read<T>(
             let message = format!("expected {}, found {found}", expected.as_str());
             Invalid::new(place(text, at), message)
         }
-        None => Invalid::new(0, "cannot be read"),
+        None => Invalid::new(0, "cannot be parsed"),
     })?;
     then(&term, text)
 }
@@ -95,7 +92,7 @@ fn lexical(text: &str, errors: &[lex::Error<&str>]) -> Invalid {
             };
             Invalid::new(place(text, rest), message)
         }
-        None => Invalid::new(0, "cannot be read"),
+        None => Invalid::new(0, "cannot be parsed"),
     }
 }
 

@@ -220,10 +220,7 @@ pub(super) fn arranged(tokens: Tokens<'_>) -> Result<Tokens<'_>, Invalid> {
 
 fn within(tokens: Tokens<'_>, object: bool, added: usize) -> Result<Tokens<'_>, Invalid> {
     if added > MAX_ADDED {
-        return Err(Invalid::new(
-            0,
-            "too many operators stand within one another",
-        ));
+        return Err(Invalid::new(0, "operators nest too deeply"));
     }
     let mut tokens = tokens;
     if let Some((from, to)) = loose(&tokens).filter(|_| !object) {

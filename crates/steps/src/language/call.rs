@@ -31,18 +31,19 @@ impl Reader {
         let known = ["http", "openapi", "activity"];
         if REFUSED.contains(&kind) {
             let message = format!("{}: calls of `{kind}` are not supported", at.shown());
-            self.problem(at, Target::Value, message).hint =
-                Some("`call: activity` reaches a worker of yours that can".to_owned());
+            self.problem(at, Target::Value, message).hint = Some(
+                "use `call: activity` with a worker of your own that makes the call".to_owned(),
+            );
             return None;
         }
         if !known.contains(&kind) {
             let message = format!(
-                "{}: {} is a function of its own, and these are not supported",
+                "{}: {} is a custom function, which is not supported",
                 at.shown(),
                 quoted(kind)
             );
             let hint = nearest::hint(kind, &known)
-                .unwrap_or_else(|| "a call is one of http, openapi, activity".to_owned());
+                .unwrap_or_else(|| "the calls are http, openapi and activity".to_owned());
             self.problem(at, Target::Value, message).hint = Some(hint);
             return None;
         }
@@ -193,15 +194,15 @@ impl Reader {
             self.wrong_with_hint(
                 at,
                 &what,
-                "where data says the host, write an expression: `${ .base + \"/items\" }`",
+                "if data determines the host, write an expression: `${ .base + \"/items\" }`",
             );
             return None;
         }
         if has_credentials(text) {
             self.wrong_with_hint(
                 at,
-                "has credentials in it, which would be in the history of each run",
-                "`authentication` beside `uri` says who calls, with a secret of `use/secrets`",
+                "contains credentials, which would be in the history of each run",
+                "use `authentication` beside `uri`, with a secret of `use/secrets`",
             );
             return None;
         }
@@ -211,7 +212,7 @@ impl Reader {
                 self.wrong_with_hint(
                     at,
                     &message,
-                    r#"a template has `{name}` alone; an expression can do more: `${ @uri "https://…/\(.a.b)" }`"#,
+                    r#"a template supports only `{name}`; for more, write an expression: `${ @uri "https://…/\(.a.b)" }`"#,
                 );
                 None
             }
@@ -266,7 +267,10 @@ impl Reader {
         if let Some(secret) = object.get("use") {
             let name = self.name(&secret)?;
             if object.keys().count() > 1 {
-                self.wrong(at, "has `use` and more; a secret holds all of it");
+                self.wrong(
+                    at,
+                    "has `use` and other keys; the secret must contain all of them",
+                );
                 return None;
             }
             return self.secret(&secret, name).map(Credentials::Secret);
@@ -341,7 +345,7 @@ fn parts(text: &str) -> Result<Vec<UriPart>, String> {
         parts.push(UriPart::Text(rest.to_owned()));
     }
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(format!("has a blank: {}", quoted(text)));
+        return Err(format!("contains whitespace: {}", quoted(text)));
     }
     Ok(parts)
 }

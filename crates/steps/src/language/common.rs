@@ -74,11 +74,12 @@ impl Reader {
         let known = self.uses.timeouts.get(name).cloned();
         self.used.insert(("timeouts", name.clone()));
         if known.is_none() && duration_of(at.value).is_some() {
-            let hint = format!("write `{{ after: {name} }}`; a text names one of `use/timeouts`");
+            let hint =
+                format!("write `{{ after: {name} }}`; text is the name of one of `use/timeouts`");
             self.wrong_with_hint(at, "must be a map, or a name", hint);
         } else if known.is_none() && name.starts_with(|c: char| c.is_ascii_digit()) {
-            let hint =
-                "write a limit itself as `{ after: PT5S }`; a text names one of `use/timeouts`";
+            let hint = "write a limit itself as `{ after: PT5S }`; text is the name of one of \
+                 `use/timeouts`";
             self.wrong_with_hint(at, "must be a map, or a name", hint);
         } else if known.is_none() {
             let names: Vec<String> = self.uses.timeouts.keys().cloned().collect();
@@ -90,7 +91,7 @@ impl Reader {
     /// Reports a name that `use` does not define.
     pub(super) fn unknown_name(&mut self, at: &At<'_>, name: &str, part: &str, names: &[String]) {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let what = format!("names {}, which `{part}` does not define", quoted(name));
+        let what = format!("refers to {}, which `{part}` does not define", quoted(name));
         match nearest::hint(name, &names) {
             Some(hint) => self.wrong_with_hint(at, &what, hint),
             None => self.wrong(at, &what),
@@ -115,12 +116,12 @@ impl Reader {
             };
             let at = at.key(key, value);
             if OPTIONS.contains(&key.as_str()) {
-                self.warn_of_key(&at, "means nothing beside `temporal`", PLACE);
+                self.warn_of_key(&at, "has no effect beside `temporal`", PLACE);
             } else if key == ZIGFLOW {
                 let hint = "the options of Zigflow are keys of `metadata.temporal` here: `temporal: { start_to_close: 1m }`";
-                self.warn_of_key(&at, "means nothing here", hint);
+                self.warn_of_key(&at, "has no effect here", hint);
             } else if has_options() {
-                self.warn_of_key(&at, "means nothing", "did you mean `temporal`?");
+                self.warn_of_key(&at, "has no effect", "did you mean `temporal`?");
             }
         }
     }
@@ -179,7 +180,7 @@ impl Reader {
         match duration::parse(text) {
             Ok(length) if !length.is_zero() => Some(length),
             Ok(_) => {
-                self.wrong(at, "must be longer than nothing");
+                self.wrong(at, "must be longer than 0");
                 None
             }
             Err(hint) => {

@@ -45,7 +45,7 @@ pub fn default_options(
             .peekable();
         if users.peek().is_none() {
             let at = at.key(key, value);
-            let message = format!("{} means nothing for any task of the document", at.shown());
+            let message = format!("{} has no effect on any task of the document", at.shown());
             let hint = "remove it, or move it to the task that it is meant for";
             reader.problem(&at, Target::Key, message).hint = Some(hint.to_owned());
         }

@@ -70,9 +70,9 @@ impl Reader {
                     .bytes()
                     .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
                 if name.is_empty() || !good {
-                    let message = format!("{} is no name of an attribute", at.shown());
+                    let message = format!("{} is not a valid attribute name", at.shown());
                     self.problem(&at, Target::Key, message).hint =
-                        Some("attributes of events are named with a-z and 0-9".to_owned());
+                        Some("names of event attributes consist of a-z and 0-9".to_owned());
                     return None;
                 }
                 if name == "specversion" && value != "1.0" {
@@ -103,8 +103,8 @@ impl Reader {
         if !good {
             self.wrong_with_hint(
                 at,
-                "is no URI: it has braces",
-                r#"an expression makes it of data: ${ "https://shop.example/\(.id)" }"#,
+                "is not a URI: it contains braces",
+                r#"to build it from data, write an expression: ${ "https://shop.example/\(.id)" }"#,
             );
         }
         good
@@ -139,7 +139,10 @@ impl Reader {
         };
         if object.has("until") && (*strategy != "any" || !until) {
             let at = object.get("until")?;
-            let message = format!("{} goes with `any` alone, and not in `until`", at.shown());
+            let message = format!(
+                "{} can only be used with `any`, and not in `until`",
+                at.shown()
+            );
             self.problem(&at, Target::Key, message);
             return None;
         }
@@ -187,7 +190,7 @@ impl Reader {
         let object = self.object(at, &EVENT_FILTER)?;
         let with = self.required(&object, "with").and_then(|at| {
             if at.value.as_object().is_some_and(serde_json::Map::is_empty) {
-                self.wrong(&at, "filters nothing");
+                self.wrong(&at, "has no attributes to match");
                 return None;
             }
             self.attributes(&at)
@@ -228,7 +231,7 @@ impl Reader {
         let index = self.variable_or(&object, "at", "index");
         if item.is_some() && item == index {
             let what = format!(
-                "has one name for the event and its index: {}",
+                "has the same name for the event and its index: {}",
                 quoted(item.as_deref()?)
             );
             self.wrong(at, &what);

@@ -41,8 +41,9 @@ impl Reader {
             let at = at.item(second, &items[second]);
             self.wrong_with_hint(
                 &at,
-                "has no `when`, and neither has a case before it",
-                "the one case without `when` is taken where no other matches, wherever it stands",
+                "has no `when`, like an earlier case",
+                "at most one case has no `when`: it is taken if no other case matches, wherever \
+                 it is in the list",
             );
             return None;
         }
@@ -74,7 +75,7 @@ impl Reader {
         let each = self.variable_or(&object, "each", "item");
         let index = self.variable_or(&object, "at", "index");
         if each.is_some() && each == index {
-            self.wrong(at, "has one name for the item and its index");
+            self.wrong(at, "has the same name for the item and its index");
             return None;
         }
         let items = self.required(&object, "in").and_then(|at| match at.value {
@@ -194,7 +195,7 @@ impl Reader {
         };
         let object = self.object(&at, &ERROR_FILTER)?;
         if object.is_empty() {
-            self.wrong(&at, "filters nothing");
+            self.wrong(&at, "has no properties to match");
             return None;
         }
         let mut text = |key| {
@@ -229,7 +230,9 @@ impl Reader {
             self.wrong_with_hint(
                 at,
                 &format!("must be a URI, not {}", quoted(text)),
-                "the specification's own are `https://serverlessworkflow.io/spec/1.0.0/errors/` and a name, such as `communication`",
+                "the specification's own types are \
+                 `https://serverlessworkflow.io/spec/1.0.0/errors/` followed by a name, such as \
+                 `communication`",
             );
         }
     }

@@ -106,7 +106,7 @@ impl Reader {
                     self.warn_of_key(
                         &at,
                         "is not used by any task",
-                        "name it where it is meant to count, or remove it",
+                        "refer to it in a task, or remove it",
                     );
                 }
             }

@@ -352,7 +352,8 @@ impl Reader {
         if self.tasks == TASKS_LIMIT + 1 {
             let message = format!("{} is task {}, over the limit", at.shown(), self.tasks);
             self.problem(at, Target::Key, message).hint = Some(format!(
-                "a definition has at most {TASKS_LIMIT} tasks; a part can be a workflow of its own"
+                "a definition has at most {TASKS_LIMIT} tasks; move a part of it into a workflow \
+                 of its own"
             ));
         }
         self.tasks <= TASKS_LIMIT

@@ -24,7 +24,7 @@ shapes! {
     TASK = "a task" "task" [
         "call" "with" "do" "emit" "for" "while" "fork" "listen" "foreach" "raise" "run" "set" "switch"
         "try" "catch" "wait" "if" "then" "input" "output" "export" "timeout" "metadata"
-    ] ["execute" Some("an older form of the DSL: write `do` for steps one after the other, `fork` for steps at once")];
+    ] ["execute" Some("an older form of the DSL: write `do` for steps in sequence, `fork` for steps in parallel")];
     DURATION = "a duration" "ows_duration" ["days" "hours" "minutes" "seconds" "milliseconds"];
     INPUT = "an input" "ows_input" ["schema" "from"];
     OUTPUT = "an output" "ows_output" ["schema" "as"];
@@ -73,5 +73,5 @@ shapes! {
     ];
     TEMPORAL_DEFAULTS = "the document's `metadata.temporal`" "temporal_defaults" [
         "start_to_close" "schedule_to_close" "schedule_to_start" "heartbeat" "task_queue" "priority"
-    ] ["summary" Some("a summary is a task's own: write it into the task's `metadata.temporal`")];
+    ] ["summary" Some("a summary belongs to one task: write it into the task's `metadata.temporal`")];
 }

@@ -69,7 +69,7 @@ impl Reader {
             if name.len() > STEP_NAME_LIMIT {
                 let (bytes, name) = (name.len(), quoted(name));
                 let what = format!(
-                    "has a name of {bytes} bytes, and a step's has at most {STEP_NAME_LIMIT}: {name}"
+                    "has a name of {bytes} bytes, over the limit of {STEP_NAME_LIMIT}: {name}"
                 );
                 self.wrong(&at, &what);
                 continue;
@@ -136,9 +136,13 @@ impl Reader {
             {
                 let item = at.item(*index, &items[*index]);
                 let at = item.key(again, &Value::Null);
-                let message = format!("{} has the name of step {before} of the list", at.shown());
-                self.problem(&at, Target::Key, message).hint =
-                    Some("`then` goes on at a step by its name; give each its own".to_owned());
+                let message = format!(
+                    "{} has the same name as step {before} of the list",
+                    at.shown()
+                );
+                self.problem(&at, Target::Key, message).hint = Some(
+                    "`then` refers to a step by its name; give each step its own name".to_owned(),
+                );
             }
         }
     }
@@ -148,7 +152,7 @@ impl Reader {
         let why = if name.is_empty() {
             "has an empty name"
         } else if siblings.names.is_some() && DIRECTIVES.contains(&name) {
-            "is a flow directive; no `then` could name it"
+            "is a flow directive; no `then` could refer to it"
         } else {
             return;
         };
@@ -233,10 +237,10 @@ impl Reader {
             }
             let at = metadata.key("temporal", &Value::Null);
             let at = at.key(key, value);
-            let message = format!("{} means nothing for `{what}`", at.shown());
+            let message = format!("{} has no effect on `{what}`", at.shown());
             self.problem(&at, Target::Key, message).hint = match (kind, useful) {
                 (Kind::Call(Call::Activity(_)), _) => {
-                    Some("its queue is `task_queue` of `with`".to_owned())
+                    Some("its task queue is `task_queue` of `with`".to_owned())
                 }
                 (_, []) => None,
                 _ => Some(format!("the options of `{what}` are {}", useful.join(", "))),
@@ -279,14 +283,14 @@ impl Reader {
                     .collect();
                 for key in stray {
                     let at = object.at.key(key, &Value::Null);
-                    let message = format!("{} does not go with `{kind}`", at.shown());
+                    let message = format!("{} cannot be combined with `{kind}`", at.shown());
                     self.problem(&at, Target::Key, message);
                 }
             }
             [(one, _), (other, _), ..] => {
                 let message = format!("{} has both `{one}` and `{other}`", object.at.shown());
                 self.problem(&object.at, Target::Key, message).hint =
-                    Some("make two steps of it".to_owned());
+                    Some("split it into two steps".to_owned());
             }
         }
         present.into_iter().map(|(kind, _)| *kind).collect()
@@ -362,7 +366,7 @@ impl Reader {
         };
         let found = names.iter().position(|name| *name == text);
         if found.is_none() {
-            let what = format!("names {}, and the list has no such step", quoted(text));
+            let what = format!("refers to {}, but the list has no such step", quoted(text));
             let hint = nearest::hint(text, names).unwrap_or_else(|| {
                 "write continue, exit, end, or the name of a step of the same list".to_owned()
             });

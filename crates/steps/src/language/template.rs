@@ -11,10 +11,10 @@ use super::{Expression, Stage, Template};
 
 /// Hint for `${ … }` that is only a part of a text.
 const WHOLE: &str =
-    r#"an expression is the whole text; put text into it: `${ "costs \(.price)" }`"#;
+    r#"an expression must be the whole text; put the text into it: `${ "costs \(.price)" }`"#;
 
 /// Hint for an expression without `${ }`.
-const BARE: &str = r#"data are expressions in `${ … }` alone: write `${ .a }`; the text itself can be written `${ ".a" }`"#;
+const BARE: &str = r#"only text in `${ … }` is an expression: write `${ .a }`; for the text itself, write `${ ".a" }`"#;
 /// Operators that can follow a path in a longer expression.
 const OPERATORS: [char; 9] = ['+', '-', '*', '/', '%', '=', '!', '<', '>'];
 
@@ -32,11 +32,11 @@ fn of_another_language(text: &str, offset: usize) -> Option<&'static str> {
     let (before, after) = text.split_at_checked(offset)?;
     let both = before.ends_with('|') && after.starts_with('|');
     if after.starts_with("&&") {
-        Some("jq writes `and`")
+        Some("in jq, write `and`")
     } else if both || after.starts_with("||") {
-        Some("jq writes `or`")
+        Some("in jq, write `or`")
     } else if after.starts_with('!') {
-        Some("jq writes `.a | not`")
+        Some("in jq, write `.a | not`")
     } else {
         None
     }
@@ -65,7 +65,7 @@ impl Reader {
         let inside = runtime_expression(text);
         if inside.is_none() {
             let what = format!(
-                "begins as an expression and does not end as one: {}",
+                "begins like an expression, but does not end like one: {}",
                 quoted(text)
             );
             self.wrong_with_hint(at, &what, WHOLE);
@@ -79,7 +79,7 @@ impl Reader {
             self.warn(
                 at,
                 offset,
-                "has `${ … }` within a text, where it does nothing",
+                "has `${ … }` within a text, where it has no effect",
                 WHOLE,
             );
         }
@@ -128,7 +128,7 @@ impl Reader {
             self.warn(
                 at,
                 0,
-                "assigns, which is neither true nor false",
+                "is an assignment, which is neither true nor false",
                 "`=` assigns, `==` compares",
             );
         }
@@ -142,7 +142,7 @@ impl Reader {
     pub(super) fn bare(&mut self, at: &At<'_>, stage: Stage, transforms: bool) {
         match at.value {
             Value::String(text) if self.is_bare(text.trim(), stage, transforms) => {
-                let what = format!("is a text and no expression: {}", quoted(text.trim()));
+                let what = format!("is text, not an expression: {}", quoted(text.trim()));
                 self.warn(at, 0, &what, BARE);
             }
             Value::Array(items) => {

@@ -97,7 +97,7 @@ impl Reader {
             return None;
         }
         if text.trim_start().starts_with("${") {
-            self.wrong(at, "may not be an expression");
+            self.wrong(at, "must not be an expression");
             return None;
         }
         if let Some(why) = refused_name(text) {
@@ -140,7 +140,7 @@ impl Reader {
         }
         if Stage::RESERVED.contains(&name) {
             let what = format!(
-                "may not be {}: expressions have that variable",
+                "must not be {}, which is a variable of every expression",
                 quoted(name)
             );
             self.wrong(at, &what);

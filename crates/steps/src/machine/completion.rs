@@ -208,9 +208,8 @@ fn fitting(output: Value) -> Result<Value, Fault> {
     let bytes = json_size(&output);
     if bytes > PAYLOAD_LIMIT {
         let limit = PAYLOAD_LIMIT;
-        let detail = format!(
-            "the run's output takes {bytes} bytes as JSON, more than the {limit} that it may"
-        );
+        let detail =
+            format!("the run's output has {bytes} bytes as JSON, over the limit of {limit}");
         return Err(Standard::Runtime.fault(detail));
     }
     Ok(output)

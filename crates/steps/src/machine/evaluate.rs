@@ -137,9 +137,8 @@ impl Interpreter<'_> {
             held = present.saturating_add(bytes);
         }
         if held > DATA_LIMIT {
-            let detail = format!(
-                "the run would hold {held} bytes of data, more than the {DATA_LIMIT} that it may"
-            );
+            let detail =
+                format!("the run would hold {held} bytes of data, over the limit of {DATA_LIMIT}");
             return Err(Standard::Runtime.fault(detail));
         }
         self.held.set(held);

@@ -129,7 +129,7 @@ impl Machine {
     /// A position that does not fit the flow is an error.
     pub fn resume(flow: Arc<Flow>, about: About, position: Position) -> Result<Self, Fault> {
         if !position.fits(&flow) {
-            let detail = "the run was left in other steps than those it is to go on with";
+            let detail = "the position of the run belongs to other steps";
             return Err(Standard::Configuration.fault(detail));
         }
         Ok(Self {

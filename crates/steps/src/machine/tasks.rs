@@ -310,13 +310,14 @@ impl<'t> Interpreter<'t> {
         self.keep(bytes as u64)?;
         if bytes > PAYLOAD_LIMIT {
             return Err(Standard::Runtime.fault(format!(
-                "what the call sends takes {bytes} bytes, more than the {PAYLOAD_LIMIT} that it may"
+                "the input of the call has {bytes} bytes, over the limit of {PAYLOAD_LIMIT}"
             )));
         }
         let sent = self.sent.get().saturating_add(bytes);
         if sent > SENT_LIMIT {
             return Err(Standard::Runtime.fault(format!(
-                "what calls send that begin at once takes {sent} bytes, more than the {SENT_LIMIT} that it may"
+                "the inputs of calls that begin at once have {sent} bytes, over the limit of \
+                 {SENT_LIMIT}"
             )));
         }
         self.sent.set(sent);

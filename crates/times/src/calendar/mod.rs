@@ -335,7 +335,7 @@ impl FromStr for Calendar {
             }
             _ => {
                 return Err(TimesError::new(format!(
-                    "`{text}` is no calendar of 5 to 7 fields"
+                    "`{text}` is not a calendar of 5 to 7 fields"
                 )));
             }
         };

@@ -47,7 +47,11 @@ impl Jwks {
             "https" => {}
             // Anyone who can change the keys on their way can make tokens.
             "http" if is_loopback(&parsed) => {}
-            _ => return Err(bad("only https is fetched, or http on this machine".into())),
+            _ => {
+                return Err(bad(
+                    "the URL must have https, or http on this machine".into()
+                ));
+            }
         }
         crate::connect::install_tls();
         // A proxy of the environment could answer with keys of its own, even for a plain
@@ -115,7 +119,7 @@ impl Jwks {
                 reloaded("error");
                 tracing::warn!(
                     url = %self.url, error,
-                    "the issuer's keys could not be fetched; those known go on"
+                    "the issuer's keys could not be fetched; the previous keys stay in force"
                 );
             }
         }
@@ -129,7 +133,7 @@ impl Jwks {
             .header(header::ACCEPT, "application/json");
         let mut answer = request.send().await.map_err(causes)?;
         if answer.status() != StatusCode::OK {
-            return Err(format!("the answer is {}", answer.status()));
+            return Err(format!("the status of the answer is {}", answer.status()));
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(causes)? {

@@ -125,7 +125,7 @@ impl Jwt {
         let keys = self.keys(&header).await?;
         let key = keys
             .find(self.id(&header), header.alg)
-            .ok_or(Refusal::Bad("the key of the token is not known"))?;
+            .ok_or(Refusal::Bad("the key of the token is unknown"))?;
         let validation = Validation {
             algorithms: vec![header.alg],
             ..self.validation.clone()
@@ -196,9 +196,9 @@ fn reason(kind: &ErrorKind) -> &'static str {
         ErrorKind::ImmatureSignature => "the token is not valid yet",
         ErrorKind::InvalidIssuer => "the issuer of the token is not accepted",
         ErrorKind::InvalidAudience => "the token is for another audience",
-        ErrorKind::MissingRequiredClaim(_) => "the token lacks a good exp, aud or iss",
+        ErrorKind::MissingRequiredClaim(_) => "the token has no valid exp, aud or iss",
         ErrorKind::InvalidClaimFormat(_) => "a claim of the token has the wrong type",
-        ErrorKind::InvalidSignature => "the signature of the token is wrong",
+        ErrorKind::InvalidSignature => "the signature of the token is invalid",
         _ => "the token cannot be read",
     }
 }

@@ -51,7 +51,7 @@ impl KeySet {
         ]
         .into_iter()
         .find_map(|read| read(bytes).ok())
-        .ok_or("this is no public key of RSA, P-256, P-384 or Ed25519 as PEM")?;
+        .ok_or("this is not a public key of RSA, P-256, P-384 or Ed25519 as PEM")?;
         Ok(Self(vec![Key {
             id: None,
             algorithm: None,
@@ -62,11 +62,11 @@ impl KeySet {
     /// Reads the usable keys of a JWKS (RFC 7517). An unusable key does not affect the
     /// others.
     pub(super) fn of_jwks(bytes: &[u8]) -> Result<Self, String> {
-        let document: Document =
-            serde_json::from_slice(bytes).map_err(|error| format!("this is no JWKS: {error}"))?;
+        let document: Document = serde_json::from_slice(bytes)
+            .map_err(|error| format!("this is not a JWKS: {error}"))?;
         let keys: Vec<_> = document.keys.into_iter().filter_map(Key::of).collect();
         if keys.is_empty() {
-            return Err("this JWKS has no key that checks signatures".to_owned());
+            return Err("this JWKS has no key for signatures".to_owned());
         }
         Ok(Self(keys))
     }

@@ -157,7 +157,7 @@ impl Authority {
                 let known = tokens.now();
                 let token = known
                     .find(bearer(headers)?)
-                    .ok_or(Refusal::Bad("the token is not known"))?;
+                    .ok_or(Refusal::Bad("the token is unknown"))?;
                 Ok((token.caller.clone(), Some(token.scope)))
             }
             Self::Jwt(jwt) => jwt.caller(bearer(headers)?).await,
@@ -222,7 +222,7 @@ impl IntoResponse for Refusal {
         let (status, detail, challenge) = match self {
             Self::Missing => (
                 StatusCode::UNAUTHORIZED,
-                "this needs `Authorization: Bearer TOKEN`".to_owned(),
+                "this request needs `Authorization: Bearer TOKEN`".to_owned(),
                 r#"Bearer realm="almanac""#.to_owned(),
             ),
             Self::Bad(why) => (
@@ -234,7 +234,7 @@ impl IntoResponse for Refusal {
             ),
             Self::Scope(needed) => (
                 StatusCode::FORBIDDEN,
-                format!("this needs the scope `{}`", needed.name()),
+                format!("this request needs the scope `{}`", needed.name()),
                 format!(
                     r#"Bearer realm="almanac", error="insufficient_scope", scope="{}""#,
                     needed.name()

@@ -170,12 +170,12 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
             Ok(value) => {
                 reloaded("ok");
                 self.value.store(Arc::new(value));
-                tracing::info!(flag = self.flag, %file, "authority read again");
+                tracing::info!(flag = self.flag, %file, "authority reloaded");
                 self.warn_of_others(mode);
             }
             Err(error) => tracing::error!(
                 flag = self.flag, %file, error,
-                "authority cannot be read; what the file said before goes on"
+                "authority cannot be read; the previous contents stay in force"
             ),
         }
     }
@@ -184,7 +184,7 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
         if self.is_secret && mode & OTHERS != 0 {
             tracing::warn!(
                 flag = self.flag, file = %self.path.display(),
-                "others can read or write the file; hint: chmod o-rwx"
+                "other users can read or write the file; hint: chmod o-rwx"
             );
         }
     }
@@ -223,7 +223,7 @@ fn load<T>(
 /// device may have any effect.
 fn open(path: &Path) -> Result<File, String> {
     let text = |error: std::io::Error| error.to_string();
-    let regular = |is_file: bool| is_file.then_some(()).ok_or("this is no regular file");
+    let regular = |is_file: bool| is_file.then_some(()).ok_or("this is not a regular file");
     regular(metadata(path).map_err(text)?.is_file())?;
     let file = OpenOptions::new()
         .read(true)

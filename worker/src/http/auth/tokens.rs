@@ -31,12 +31,12 @@ impl Tokens {
                 continue;
             };
             if tokens.iter().any(|other| other.digest == token.digest) {
-                return Err(at("the token stands on an earlier line too"));
+                return Err(at("the token is also on an earlier line"));
             }
             tokens.push(token);
         }
         if tokens.is_empty() {
-            return Err("the file holds no token".to_owned());
+            return Err("the file has no token".to_owned());
         }
         Ok(Self(tokens))
     }
@@ -69,12 +69,10 @@ impl Token {
             return Err(format!("the token is shorter than {SHORTEST} characters"));
         }
         if !text.bytes().all(can_be_sent) {
-            return Err(
-                "the token has a character that is none of A-Z a-z 0-9 - . _ ~ + / =".into(),
-            );
+            return Err("the token has a character other than A-Z a-z 0-9 - . _ ~ + / =".into());
         }
         let name = match words.next() {
-            Some("read" | "operate") => return Err("a name goes before the scope".into()),
+            Some("read" | "operate") => return Err("a name must come before the scope".into()),
             Some(name) => name.to_owned(),
             None => format!("token of line {number}"),
         };
@@ -84,7 +82,7 @@ impl Token {
             Some(word) => return Err(format!("`{word}` is neither `read` nor `operate`")),
         };
         if words.next().is_some() {
-            return Err("there is more than a token, a name and a scope".into());
+            return Err("there is more on the line than a token, a name and a scope".into());
         }
         Ok(Some(Self {
             digest: Sha256::digest(text).into(),
@@ -132,14 +130,20 @@ mod tests {
     #[test]
     fn a_bad_file_is_refused_with_its_line_and_without_its_token() {
         for (file, said) in [
-            (String::new(), "the file holds no token"),
-            (format!("# {A}\n"), "the file holds no token"),
+            (String::new(), "the file has no token"),
+            (format!("# {A}\n"), "the file has no token"),
             (A[1..].to_owned(), "line 1: the token is shorter than 32"),
             (format!("{A},"), "line 1: the token has a character"),
-            (format!("{A} read"), "line 1: a name goes before the scope"),
+            (
+                format!("{A} read"),
+                "line 1: a name must come before the scope",
+            ),
             (format!("{A} ann write"), "line 1: `write` is neither"),
-            (format!("{A} ann read x"), "line 1: there is more than"),
-            (format!("{A}\n{A} ann"), "line 2: the token stands on"),
+            (
+                format!("{A} ann read x"),
+                "line 1: there is more on the line",
+            ),
+            (format!("{A}\n{A} ann"), "line 2: the token is also on"),
         ] {
             let error = Tokens::parse(file.as_bytes()).unwrap_err();
             assert!(error.starts_with(said), "{file}: {error}");

@@ -45,7 +45,7 @@ async fn each_kind_of_key_of_a_jwks_checks_its_own_tokens() {
     let unnamed = signers[0].token(None, &claims());
     assert_eq!(
         refused(&server, &unnamed).await,
-        "the key of the token is not known"
+        "the key of the token is unknown"
     );
     for (signer, kid) in signers.iter().zip(["b", "c", "a"]) {
         refused(&server, &signer.token(Some(kid), &claims())).await;
@@ -85,7 +85,7 @@ async fn each_algorithm_that_may_be_pinned_is_checked_as_it_is_named() {
         let header = json!({ "alg": named, "kid": "k" });
         let token = rsa.signed_as(signed, &header, &claims());
         let why = refused(&server, &token).await;
-        assert_eq!(why, "the signature of the token is wrong");
+        assert_eq!(why, "the signature of the token is invalid");
     }
 }
 

@@ -92,7 +92,7 @@ async fn an_unsigned_token_is_refused() {
     let header = json!({ "typ": "JWT", "alg": "RS256" });
     let token = Signer::Nothing.token_with(&header, &claims());
     let why = refused(&server, &token).await;
-    assert_eq!(why, "the signature of the token is wrong");
+    assert_eq!(why, "the signature of the token is invalid");
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn the_public_key_is_no_secret_that_signs() {
         assert_eq!(why, "the algorithm of the token is not accepted");
         let header = json!({ "alg": "RS256" });
         let why = refused(&server, &confused.token_with(&header, &claims())).await;
-        assert_eq!(why, "the signature of the token is wrong");
+        assert_eq!(why, "the signature of the token is invalid");
     }
 }
 
@@ -121,13 +121,13 @@ async fn an_algorithm_that_is_not_pinned_is_refused_though_the_key_could() {
     // Pinned, and not this key's.
     let token = Signer::ec().token(None, &claims());
     let why = refused(&server, &token).await;
-    assert_eq!(why, "the key of the token is not known");
+    assert_eq!(why, "the key of the token is unknown");
 }
 
 #[tokio::test]
 async fn every_claim_that_is_required_is_checked() {
     let (server, signer) = (rsa_server().await, Signer::rsa());
-    let lacks = "the token lacks a good exp, aud or iss";
+    let lacks = "the token has no valid exp, aud or iss";
     for (claim, value, why) in [
         ("aud", Value::Null, lacks),
         ("aud", json!("other"), "the token is for another audience"),
@@ -186,7 +186,7 @@ async fn what_is_no_token_or_was_changed_is_refused() {
     );
     assert_eq!(
         refused(&server, &swapped).await,
-        "the signature of the token is wrong"
+        "the signature of the token is invalid"
     );
     for bad in [
         "x".to_owned(),
@@ -252,17 +252,17 @@ fn keys_that_cannot_be_used_are_an_error_at_the_start() {
         (
             KeyPlace::JwksFile(RSA_PUBLIC.into()),
             Algorithm::RS256,
-            "this is no JWKS",
+            "this is not a JWKS",
         ),
         (
             url("http://issuer.example/jwks"),
             Algorithm::RS256,
-            "only https is fetched",
+            "the URL must have https",
         ),
         (
             url("file:///etc/jwks"),
             Algorithm::RS256,
-            "only https is fetched",
+            "the URL must have https",
         ),
         (url("https://"), Algorithm::RS256, "--auth-jwks: `https://`"),
     ] {

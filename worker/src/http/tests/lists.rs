@@ -273,7 +273,7 @@ async fn what_a_filter_costs_is_bounded() {
         let labels = "&label=a=b".repeat(21);
         let answer = server.get(&format!("/api/v1/{list}?limit=1{labels}")).await;
         assert_eq!(answer.status, 400);
-        assert_eq!(answer.problem(), "label: there are more than 20");
+        assert_eq!(answer.problem(), "label: more than 20 labels");
         let text = "x".repeat(201);
         let answer = server.get(&format!("/api/v1/{list}?q={text}")).await;
         assert_eq!(answer.problem(), "q: longer than 200 bytes");

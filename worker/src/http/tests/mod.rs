@@ -414,7 +414,7 @@ async fn the_metrics_page_shows_the_present_revision_alone() {
     );
     let expected = format!(
         "almanac_schedules{{state=\"held\"}} 0\n\
-         # HELP almanac_registry_info The revision that the registry holds.\n\
+         # HELP almanac_registry_info Revision of the registry, as a label.\n\
          # TYPE almanac_registry_info gauge\n\
          almanac_registry_info{{revision=\"{}\"}} 1\n\n",
         Revision::of(b"x")
@@ -446,11 +446,14 @@ async fn what_is_not_there_is_a_problem() {
     let answer = server.get("/nothing").await;
     assert_eq!(
         (answer.status, answer.problem().as_str()),
-        (404, "there is no `/nothing` here")
+        (404, "there is no endpoint `/nothing`")
     );
     let answer = server.get("/admin/sync").await;
     assert_eq!(answer.status, 405);
-    assert_eq!(answer.problem(), "`/admin/sync` does not take `GET`");
+    assert_eq!(
+        answer.problem(),
+        "`/admin/sync` does not support the method `GET`"
+    );
     assert!(answer.head.contains("allow: post"), "{}", answer.head);
     let answer = server.get("/api/v1/definitions/nothing").await;
     assert_eq!(

@@ -162,7 +162,7 @@ async fn too_many_that_wait_are_sent_away() {
         second
     });
     assert_eq!(second.status, 429);
-    assert_eq!(second.problem(), "too many requests wait for a pass");
+    assert_eq!(second.problem(), "too many requests are waiting for a pass");
     assert_eq!((first.status, first.json()), (202, json!({ "pass": 7 })));
 }
 

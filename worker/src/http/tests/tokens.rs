@@ -106,7 +106,10 @@ async fn a_token_that_may_read_changes_nothing() {
     let server = server_with(file.path()).await;
     let answer = server.with_token("POST", "/admin/sync", READER).await;
     assert_eq!(answer.status, 403);
-    assert_eq!(answer.problem(), "this needs the scope `almanac:operate`");
+    assert_eq!(
+        answer.problem(),
+        "this request needs the scope `almanac:operate`"
+    );
     assert!(answer.head.contains(
         "www-authenticate: bearer realm=\"almanac\", error=\"insufficient_scope\", \
          scope=\"almanac:operate\""
@@ -147,7 +150,10 @@ async fn a_sync_is_logged_with_the_name_of_the_caller_and_no_token_ever_is() {
     server.with_token("POST", "/admin/sync", READER).await;
     server.with_token("POST", "/admin/sync", LATER).await;
     let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
-    let asked: Vec<_> = lines.lines().filter(|line| line.contains("asks")).collect();
+    let asked: Vec<_> = lines
+        .lines()
+        .filter(|line| line.contains("sync requested"))
+        .collect();
     assert_eq!(asked.len(), 1, "{lines}");
     assert!(asked[0].contains("caller=\"ann\""), "{lines}");
     for token in [OPERATOR, READER, LATER] {
@@ -269,7 +275,7 @@ fn a_pipe_in_place_of_the_file_is_an_error_at_the_start() {
     let chosen = ChosenAuth::Token(file);
     let error = Authority::with_refetch(chosen, Duration::ZERO).unwrap_err();
     assert!(
-        error.to_string().ends_with("this is no regular file"),
+        error.to_string().ends_with("this is not a regular file"),
         "{error}"
     );
 }
@@ -285,7 +291,7 @@ fn a_file_that_others_can_use_is_a_warning() {
         let chosen = ChosenAuth::Token(file.path().to_owned());
         Authority::with_refetch(chosen, Duration::ZERO).unwrap();
         let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
-        lines.contains("WARN") && lines.contains("others can read or write the file")
+        lines.contains("WARN") && lines.contains("other users can read or write the file")
     };
     assert!(warned(0o644));
     assert!(warned(0o602));
@@ -306,7 +312,7 @@ fn a_file_that_is_bad_at_the_start_is_an_error_that_names_its_flag() {
     let bad = token_file("# nothing\n");
     let error = open(bad.path());
     assert!(error.starts_with("--auth-token-file: "), "{error}");
-    assert!(error.ends_with(": the file holds no token"), "{error}");
+    assert!(error.ends_with(": the file has no token"), "{error}");
     let error = open(Path::new("/nowhere/tokens"));
     assert!(
         error.starts_with("--auth-token-file: /nowhere/tokens: No such file"),

@@ -85,7 +85,7 @@ pub(super) enum ScanGap {
         error: String,
     },
     /// There are more files than [`FILES_LIMIT`].
-    #[error("holds more than {FILES_LIMIT} files of definitions")]
+    #[error("has more than {FILES_LIMIT} files of definitions")]
     TooManyFiles,
     /// The folder changed during every attempt to read it.
     #[error("kept changing while it was read")]

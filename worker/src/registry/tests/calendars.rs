@@ -158,7 +158,7 @@ async fn a_broken_calendar_keeps_its_last_good_version() {
     three: three (three.yaml)
     two: two (two.yaml)
     calendar days: * * * 25 12 * * (days.yaml, stale)
-    invalid days (days.yaml): days.yaml:2:9: `dates`: there is no day `12-32`
+    invalid days (days.yaml): days.yaml:2:9: `dates`: the day `12-32` does not exist
     ");
     folder.save("days.yaml", &calendar("12-26"));
     changed(&registry).await;
@@ -211,7 +211,7 @@ async fn after_a_restart_what_names_a_broken_calendar_is_invalid() {
     registry.reload(Depth::Changed).await.unwrap();
     assert_snapshot!(shown(&registry), @r"
     other: other (other.yaml)
-    invalid days (days.yaml): days.yaml:2:9: `dates`: there is no day `12-32`
+    invalid days (days.yaml): days.yaml:2:9: `dates`: the day `12-32` does not exist
     invalid one (one.yaml): one.yaml:2:52: `schedule.exclude`: calendar `days` is invalid
     invalid two (two.yaml): two.yaml:2:52: `schedule.exclude`: calendar `days` is invalid
     ");
@@ -252,8 +252,8 @@ async fn calendars_with_one_id_are_all_invalid_and_a_definition_may_share_it() {
     one: one (one.yaml)
     two: two (two.yaml)
     calendar days: * * * 25 12 * * (days.yaml, stale)
-    invalid days (copy/days.yaml): copy/days.yaml:1:1: id: `days` is stated by another document too: days.yaml:1
-    invalid days (days.yaml): days.yaml:1:1: id: `days` is stated by another document too: copy/days.yaml:1
+    invalid days (copy/days.yaml): copy/days.yaml:1:1: id: `days` is also the id of another document: days.yaml:1
+    invalid days (days.yaml): days.yaml:1:1: id: `days` is also the id of another document: copy/days.yaml:1
     archived other (other.yaml)
     ");
     assert!(

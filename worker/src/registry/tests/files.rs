@@ -88,8 +88,8 @@ async fn a_link_out_of_the_folder_is_an_error_of_that_file() {
     );
     assert_snapshot!(shown, @r"
     a: 1 (a.yaml)
-    invalid ? (sub): sub:1:1: the link leads out of the folder, to `OUTSIDE`
-    invalid ? (x.yaml): x.yaml:1:1: the link leads out of the folder, to `OUTSIDE/x.yaml`
+    invalid ? (sub): sub:1:1: the link points out of the folder, to `OUTSIDE`
+    invalid ? (x.yaml): x.yaml:1:1: the link points out of the folder, to `OUTSIDE/x.yaml`
     ");
 }
 
@@ -126,8 +126,8 @@ async fn what_is_no_file_is_named_and_never_opened() {
     folder.link("device.yaml", "/dev/zero");
     folder.link("dangling.yaml", "nowhere.yaml");
     assert_snapshot!(reloaded(&folder.registry()).await, @r"
-    invalid ? (dangling.yaml): dangling.yaml:1:1: the link leads nowhere: no such file or directory
-    invalid ? (device.yaml): device.yaml:1:1: the link leads out of the folder, to `/dev/zero`
+    invalid ? (dangling.yaml): dangling.yaml:1:1: the link is broken: no such file or directory
+    invalid ? (device.yaml): device.yaml:1:1: the link points out of the folder, to `/dev/zero`
     invalid ? (dir.yaml): dir.yaml:1:1: this is a folder, not a file
     invalid ? (fifo.yaml): fifo.yaml:1:1: this is a FIFO, not a file
     invalid ? (socket.yaml): socket.yaml:1:1: this is a socket, not a file

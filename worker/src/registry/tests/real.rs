@@ -53,7 +53,7 @@ async fn bad_bytes_have_a_place() {
     registry.reload(Depth::Changed).await.unwrap();
     assert_snapshot!(shown(&registry), @r"
     good-invoices: Weekday invoice run (good.yaml)
-    invalid ? (binary.yaml): binary.yaml:1:1: the control character U+0000 may not stand in YAML
+    invalid ? (binary.yaml): binary.yaml:1:1: the control character U+0000 is not allowed in YAML
     invalid ? (latin.yaml): latin.yaml:1:8: byte 0xe9 is not valid UTF-8
     ");
 }
@@ -65,7 +65,7 @@ async fn the_default_id_is_the_stem_and_counts_as_stated() {
     let registry = real_registry(&folder);
     registry.reload(Depth::Changed).await.unwrap();
     assert_snapshot!(shown(&registry), @r"
-    invalid nightly (copy/nightly.yaml): copy/nightly.yaml:1:1: id: `nightly` is stated by another document too: nightly.yaml:1
-    invalid nightly (nightly.yaml): nightly.yaml:1:1: id: `nightly` is stated by another document too: copy/nightly.yaml:1
+    invalid nightly (copy/nightly.yaml): copy/nightly.yaml:1:1: id: `nightly` is also the id of another document: nightly.yaml:1
+    invalid nightly (nightly.yaml): nightly.yaml:1:1: id: `nightly` is also the id of another document: copy/nightly.yaml:1
     ");
 }

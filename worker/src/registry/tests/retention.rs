@@ -75,7 +75,7 @@ async fn a_file_that_cannot_be_read_keeps_all_it_held() {
     assert_snapshot!(reloaded(&registry).await, @r"
     a: 1 (x.yaml:1, stale)
     b: 1 (x.yaml:5, stale)
-    invalid ? (x.yaml): x.yaml:1:1: the link leads nowhere: no such file or directory
+    invalid ? (x.yaml): x.yaml:1:1: the link is broken: no such file or directory
     ");
     folder.remove("x.yaml");
     assert_snapshot!(reloaded(&registry).await, @r"
@@ -128,8 +128,8 @@ async fn documents_with_one_id_are_all_invalid_and_the_served_one_stays() {
     assert_snapshot!(reloaded(&registry).await, @r"
     a: 1 (a.yaml, stale)
     c: 1 (c.yaml)
-    invalid a (a.yaml): a.yaml:1:1: id: `a` is stated by another document too: copy/a.yaml:1
-    invalid a (copy/a.yaml): copy/a.yaml:1:1: id: `a` is stated by another document too: a.yaml:1
+    invalid a (a.yaml): a.yaml:1:1: id: `a` is also the id of another document: copy/a.yaml:1
+    invalid a (copy/a.yaml): copy/a.yaml:1:1: id: `a` is also the id of another document: a.yaml:1
     ");
     first.remove("a.yaml");
     assert_snapshot!(reloaded(&registry).await, @r"
@@ -372,7 +372,7 @@ async fn a_folder_whose_link_leads_nowhere_keeps_what_it_held() {
     fs::remove_dir_all(folder.path("..data")).unwrap();
     assert_snapshot!(reloaded(&registry).await, @r"
     b: 1 (sub/b.yaml, stale)
-    invalid ? (sub): sub:1:1: the link leads nowhere: no such file or directory
+    invalid ? (sub): sub:1:1: the link is broken: no such file or directory
     ");
 }
 

@@ -25,7 +25,7 @@ impl Coordinator {
             let adoptions = &machine.state.adoptions;
             if !adoptions.contains_key(id) && adoptions.len() >= ORDERS_KEPT {
                 return Err(format!(
-                    "too many adoptions wait ({}); try again later",
+                    "too many adoptions are pending ({}); try again later",
                     adoptions.len()
                 ));
             }

@@ -30,7 +30,7 @@ impl Coordinator {
                 return Ok(());
             }
             return Err(format!(
-                "request_id `{}` was that of a {} of `{}`",
+                "request_id `{}` was already used for a {} of `{}`",
                 request.request_id,
                 known.order.kind.name(),
                 known.order.id
@@ -38,7 +38,9 @@ impl Coordinator {
         }
         let waiting = self.runs_pending();
         if waiting >= RUNS_WAITING {
-            return Err(format!("too many runs wait ({waiting}); try again later"));
+            return Err(format!(
+                "too many manual runs are pending ({waiting}); try again later"
+            ));
         }
         let waiting: Vec<_> = self
             .state
@@ -199,7 +201,7 @@ fn told(run: &RunRecord) -> RunAnswer {
         kind: run.order.kind,
         id: Some(run.order.id.clone()),
         state: RunState::Pending,
-        message: "it waits, or goes on".to_owned(),
+        message: "the request is waiting or in progress".to_owned(),
         ..RunAnswer::default()
     })
 }

@@ -28,14 +28,14 @@ impl Coordinator {
             let length = json_size(&merged);
             if length > OVERRIDE_LIMIT {
                 return Err(format!(
-                    "with what is overridden already the override takes {length} bytes, \
-                     more than {OVERRIDE_LIMIT}"
+                    "together with the present override, the override takes {length} bytes, over \
+                     the limit of {OVERRIDE_LIMIT}"
                 ));
             }
             let orders = &machine.state.orders;
             if !orders.contains_key(id) && orders.len() >= ORDERS_KEPT {
                 return Err(format!(
-                    "too many overrides wait ({}); try again later",
+                    "too many overrides are pending ({}); try again later",
                     orders.len()
                 ));
             }

@@ -19,7 +19,7 @@ impl Coordinator {
         match &self.state.suspended {
             None => Ok(()),
             Some(suspension) => Err(format!(
-                "the reconciler is {suspension}; `almanac resume` lets it go on"
+                "the reconciler is {suspension}; hint: `almanac resume` resumes it"
             )),
         }
     }

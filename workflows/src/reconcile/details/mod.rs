@@ -54,7 +54,7 @@ fn workers(status: &Status) -> String {
         *by_revision.entry(&worker.revision).or_default() += 1;
     }
     match by_revision.len() {
-        0 => "none; passes wait for one".to_owned(),
+        0 => "none; passes wait for a worker".to_owned(),
         1 => status.workers.len().to_string(),
         _ => {
             let held: Vec<String> = by_revision
@@ -100,7 +100,7 @@ fn report(report: &Report) -> Vec<String> {
         format!("## Pass {}{kind}", report.pass),
         String::new(),
         format!(
-            "Asked for by {}, started {:.0}, took {} ms, {} errors.",
+            "Trigger: {}. Started {:.0}, took {} ms, {} errors.",
             trigger.as_str().unwrap_or("interval"),
             report.started_at,
             report.duration_ms,

@@ -30,7 +30,7 @@ fn before_the_first_worker() {
     # Almanac: billing
 
     - **State:** waiting for worker
-    - **Workers:** none; passes wait for one
+    - **Workers:** none; passes wait for a worker
 
     No pass has ended yet.
     ");

@@ -66,7 +66,7 @@ pub(super) fn admits(state: &State, ask: &PassRequest) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!(
-            "too many passes wait ({}); try again later",
+            "too many passes are pending ({}); try again later",
             state.pending.len()
         ))
     }

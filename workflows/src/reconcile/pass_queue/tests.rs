@@ -124,7 +124,7 @@ fn confirmations_cannot_fill_the_queue() {
     }
     assert_eq!(
         refused.as_deref(),
-        Some("too many passes wait (12); try again later")
+        Some("too many passes are pending (12); try again later")
     );
     // One that joins is taken, and so are the workflow's own.
     assert_eq!(admits(&state, &confirming("digest0")), Ok(()));

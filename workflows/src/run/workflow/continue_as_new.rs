@@ -44,7 +44,8 @@ pub(super) fn continued_input(
         };
         if given_up == 0 {
             let detail = format!(
-                "the run is long and continues as new, and its data of {bytes} bytes is more than the {PAYLOAD_LIMIT} that it can take along"
+                "the run must continue as new because its history is long, and its data of \
+                 {bytes} bytes is over the limit of {PAYLOAD_LIMIT}"
             );
             return Err(Standard::Runtime.fault(detail));
         }

@@ -13,7 +13,7 @@ use temporalio_workflow::{
 /// bytes.
 pub(super) fn of_activity(error: &ActivityExecutionError) -> (Fault, usize) {
     let fault = match error {
-        ActivityExecutionError::Cancelled(_) => cancelled("the activity"),
+        ActivityExecutionError::Cancelled(_) => canceled("the activity"),
         _ => error
             .reason()
             .map_or_else(|| runtime(&error.to_string()), of),
@@ -34,7 +34,7 @@ pub(super) fn of_once(error: &ActivityExecutionError) -> (Fault, usize) {
     if !lost {
         return (fault, bytes);
     }
-    let detail = "the worker that made the call was lost, or took too long; whether it was done is not known, so it is not made again";
+    let detail = "the worker that made the call was lost or took too long; the call may have been done, so it is not repeated";
     (Standard::Timeout.fault(detail), bytes)
 }
 
@@ -63,7 +63,7 @@ fn size(failure: &Failure) -> usize {
 
 pub(super) fn of_start(error: &ChildWorkflowStartError) -> Fault {
     match error {
-        ChildWorkflowStartError::Cancelled(_) => cancelled("the workflow"),
+        ChildWorkflowStartError::Cancelled(_) => canceled("the workflow"),
         ChildWorkflowStartError::StartFailed {
             workflow_id, cause, ..
         } => runtime(&format!(
@@ -77,7 +77,7 @@ fn of(error: &IncomingError) -> Fault {
     match error {
         IncomingError::Application(failure) => of_application(failure),
         IncomingError::Timeout(_) => Standard::Timeout.fault(shortened(&message(error))),
-        IncomingError::Cancelled(_) => cancelled("it"),
+        IncomingError::Cancelled(_) => canceled("the call"),
         // These errors only say which activity or workflow failed: their cause counts.
         IncomingError::Activity(_) | IncomingError::ChildWorkflowExecution(_) => {
             error.cause().map_or_else(|| runtime(&message(error)), of)
@@ -112,8 +112,8 @@ fn stated(details: &Payload) -> Option<Fault> {
     Some(Fault { instance, ..fault }.shortened())
 }
 
-fn cancelled(what: &str) -> Fault {
-    Standard::Runtime.fault(format!("{what} was cancelled"))
+fn canceled(what: &str) -> Fault {
+    Standard::Runtime.fault(format!("{what} was canceled"))
 }
 
 pub(super) fn runtime(detail: &str) -> Fault {

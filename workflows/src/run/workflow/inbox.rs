@@ -100,17 +100,14 @@ impl Inbox {
         };
         let why = match self.ignored {
             0 => String::new(),
-            _ => format!(", the last since {}", text::code(&self.why, REASON)),
+            _ => format!(", the last because {}", text::code(&self.why, REASON)),
         };
         let waiting = self.events.len() as u64;
         [
-            many(self.ignored, "signals that were ignored"),
+            many(self.ignored, "ignored signals"),
             why,
-            many(
-                self.dropped,
-                "events that were dropped, since too many waited",
-            ),
-            many(waiting, "events beyond those that a run takes along"),
+            many(self.dropped, "events dropped because too many waited"),
+            many(waiting, "events beyond the limit that a run keeps"),
         ]
         .concat()
     }
@@ -190,7 +187,7 @@ mod tests {
         assert!(inbox.has_news() && !inbox.waits());
         assert_eq!(
             inbox.notes(),
-            "; signals that were ignored: 7, the last since `'specversion' must be text`"
+            "; ignored signals: 7, the last because `'specversion' must be text`"
         );
     }
 
@@ -209,7 +206,8 @@ mod tests {
         assert_eq!(ids.collect::<Vec<_>>(), wanted);
         assert_eq!(
             inbox.notes(),
-            "; events that were dropped, since too many waited: 5; events beyond those that a run takes along: 37"
+            "; events dropped because too many waited: 5; events beyond the limit that a run \
+             keeps: 37"
         );
         assert_eq!(inbox.give_up(), 42);
         assert!(!inbox.waits());

@@ -422,7 +422,7 @@ fn json(answer: RawValue) -> Ended {
             .map_err(|error| failure::runtime(&format!("the answer is not JSON: {error}"))),
         other => Err(failure::runtime(&format!(
             "the answer is not JSON, but {}",
-            String::from_utf8_lossy(other.unwrap_or(b"of no encoding"))
+            String::from_utf8_lossy(other.unwrap_or(b"without an encoding"))
         ))),
     };
     Ended { result, bytes }

@@ -49,7 +49,7 @@ workflow:
     jobs/nightly.yaml:2:1: `schedule` has no times
       2 | schedule:
         | ^
-      hint: give it `cron`, `every` or `calendars`; leave `schedule` out for runs by hand only
+      hint: give it `cron`, `every` or `calendars`; leave `schedule` out for manual runs only
     jobs/nightly.yaml:4:1: `workflow.type` is missing
       4 | workflow:
         | ^
@@ -73,15 +73,15 @@ do: ~
     jobs/nightly.yaml:1:1: `id` has no value
       1 | id:
         | ^
-      hint: give it one, or remove the key
+      hint: give it a value, or remove the key
     jobs/nightly.yaml:3:3: `schedule.cron` has no value
       3 |   cron:
         |   ^
-      hint: give it one, or remove the key
+      hint: give it a value, or remove the key
     jobs/nightly.yaml:5:1: `do` has no value
       5 | do: ~
         | ^
-      hint: give it one, or remove the key
+      hint: give it a value, or remove the key
     ");
 }
 
@@ -133,7 +133,7 @@ id: c
     jobs/nightly.yaml:8:1: `kind: event_type` is not supported yet
       8 | kind: event_type
         | ^
-    jobs/nightly.yaml:11:7: `kind` must be a kind, not `workflo`
+    jobs/nightly.yaml:11:7: `kind` must be a known kind, not `workflo`
       11 | kind: workflo
          |       ^
       hint: did you mean `workflow`?
@@ -152,16 +152,16 @@ workflow: { type: T, task_queue: q }
 ",
     );
     insta::assert_snapshot!(found, @r"
-    jobs/nightly.yaml:2:1: `use` goes with `do`
+    jobs/nightly.yaml:2:1: `use` needs `do`
       2 | use: { secrets: [x] }
         | ^
-    jobs/nightly.yaml:3:1: `input` goes with `do`
+    jobs/nightly.yaml:3:1: `input` needs `do`
       3 | input: { from: .a }
         | ^
-    jobs/nightly.yaml:4:1: `output` goes with `do`
+    jobs/nightly.yaml:4:1: `output` needs `do`
       4 | output: { as: .a }
         | ^
-    jobs/nightly.yaml:5:1: `timeout` goes with `do`
+    jobs/nightly.yaml:5:1: `timeout` needs `do`
       5 | timeout: { after: PT1S }
         | ^
     ");
@@ -176,10 +176,10 @@ workflow: { type: T, task_queue: q, args: [] }
 ",
     );
     insta::assert_snapshot!(found, @r"
-    jobs/nightly.yaml:2:24: `schedule.input` stands beside `workflow.args`
+    jobs/nightly.yaml:2:24: `schedule.input` cannot be combined with `workflow.args`
       2 | schedule: { every: 1h, input: { a: 1 } }
         |                        ^
-      hint: `schedule.input` is the one argument where `workflow.args` is left out; keep one of them
+      hint: without `workflow.args`, `schedule.input` is the only argument; keep one of them
     ");
 }
 
@@ -202,7 +202,7 @@ do: [a: { wait: PT1S }]
     jobs/nightly.yaml:1:5: `id` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-` and begin with a letter or digit, not `Nightly Run`
       1 | id: Nightly Run
         |     ^
-      hint: `nightly-run` would do
+      hint: `nightly-run` would be valid
     jobs/nightly.yaml:4:5: `id` must be text, not `7`
       4 | id: 7
         |     ^
@@ -210,7 +210,7 @@ do: [a: { wait: PT1S }]
     jobs/nightly.yaml:7:1: `id` is missing
       7 | do: [a: { wait: PT1S }]
         | ^
-      hint: a file's name is the default only where the file holds one document
+      hint: the file's name is the default only if the file has one document
     jobs/nightly.yaml:9:1: unknown key `idd` in the document
       9 | idd: x
         | ^

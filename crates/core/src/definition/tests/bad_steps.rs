@@ -45,14 +45,14 @@ fn steps_are_a_list_of_named_tasks() {
     jobs/nightly.yaml:9:5: `do/6/f` has both `set` and `wait`
       9 |   - f: { set: {}, wait: PT1S }
         |     ^
-      hint: make two steps of it
+      hint: split it into two steps
     jobs/nightly.yaml:9:15: `do/6/f/set` sets nothing
       9 |   - f: { set: {}, wait: PT1S }
         |               ^
-    jobs/nightly.yaml:11:5: `do/8/g` has the name of step 7 of the list
+    jobs/nightly.yaml:11:5: `do/8/g` has the same name as step 7 of the list
       11 |   - g: { set: x }
          |     ^
-      hint: `then` goes on at a step by its name; give each its own
+      hint: `then` refers to a step by its name; give each step its own name
     jobs/nightly.yaml:11:15: `do/8/g/set` must be a map, or an expression `${ … }`, not the text `x`
       11 |   - g: { set: x }
          |               ^
@@ -154,7 +154,7 @@ do: [a: { wait: PT1S }]
     jobs/nightly.yaml:1:33: `document.name` must be 1 to 63 of a-z, 0-9 and `-` and begin and end with a letter or digit, not `Foo`
       1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
         |                                 ^
-      hint: `foo` would do
+      hint: `foo` would be valid
     jobs/nightly.yaml:1:47: `document.version` must be text, not `1.0`
       1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
         |                                               ^
@@ -173,7 +173,7 @@ do: [a: { wait: PT1S }]
     jobs/nightly.yaml:6:47: `document.name` must be 1 to 63 of a-z, 0-9 and `-` and begin and end with a letter or digit, not `a.b`
       6 | document: { dsl: '1.0.3', namespace: x, name: a.b, version: 'v1' }
         |                                               ^
-      hint: `a-b` would do
+      hint: `a-b` would be valid
     jobs/nightly.yaml:6:61: `document.version` must be a semantic version like `1.0.0`, not `v1`
       6 | document: { dsl: '1.0.3', namespace: x, name: a.b, version: 'v1' }
         |                                                             ^
@@ -217,11 +217,11 @@ output: { as: "${ .x" }
       9 |             with: { method: get, endpoint: "https://x.org", header: {} }
         |                                                             ^
       hint: did you mean `headers`?
-    jobs/nightly.yaml:10:19: `do/0/guard/try/0/get~1it/then` names `elsewhere`, and the list has no such step
+    jobs/nightly.yaml:10:19: `do/0/guard/try/0/get~1it/then` refers to `elsewhere`, but the list has no such step
       10 |             then: elsewhere
          |                   ^
       hint: write continue, exit, end, or the name of a step of the same list
-    jobs/nightly.yaml:12:16: `do/0/guard/catch/retry` names `gentl`, which `use/retries` does not define
+    jobs/nightly.yaml:12:16: `do/0/guard/catch/retry` refers to `gentl`, which `use/retries` does not define
       12 |         retry: gentl
          |                ^
       hint: did you mean `gentle`?
@@ -229,22 +229,22 @@ output: { as: "${ .x" }
       14 |           - note: { set: { x: *alias, y: 99999999999999999999 }, if: }
          |                               ^
       hint: repeat the value; text that begins with `*`, such as a cron, must be quoted
-    jobs/nightly.yaml:14:42: the number `99999999999999999999` does not fit 64 bits
+    jobs/nightly.yaml:14:42: the number `99999999999999999999` does not fit into 64 bits
       14 |           - note: { set: { x: *alias, y: 99999999999999999999 }, if: }
          |                                          ^
-      hint: quote it, to pass it as text
+      hint: quote it to pass it as text
     jobs/nightly.yaml:14:66: `do/0/guard/catch/do/0/note/if` has no value
       14 |           - note: { set: { x: *alias, y: 99999999999999999999 }, if: }
          |                                                                  ^
-      hint: give it one, or remove the key
+      hint: give it a value, or remove the key
     jobs/nightly.yaml:16:13: `do/1/listens/call`: calls of `asyncapi` are not supported
       16 |       call: asyncapi
          |             ^
-      hint: `call: activity` reaches a worker of yours that can
-    jobs/nightly.yaml:17:15: `output/as` begins as an expression and does not end as one: `${ .x`
+      hint: use `call: activity` with a worker of your own that makes the call
+    jobs/nightly.yaml:17:15: `output/as` begins like an expression, but does not end like one: `${ .x`
       17 | output: { as: "${ .x" }
          |               ^
-      hint: an expression is the whole text; put text into it: `${ "costs \(.price)" }`
+      hint: an expression must be the whole text; put the text into it: `${ "costs \(.price)" }`
     "#);
 }
 
@@ -258,7 +258,7 @@ fn a_document_may_have_too_many_steps() {
     jobs/nightly.yaml:1002:5: `do/1000/t1000` is task 1001, over the limit
       1002 |   - t1000: { wait: PT1S }
            |     ^
-      hint: a definition has at most 1000 tasks; a part can be a workflow of its own
+      hint: a definition has at most 1000 tasks; move a part of it into a workflow of its own
     ");
 }
 
@@ -299,7 +299,7 @@ do:
     jobs/nightly.yaml:17:24: `do/4/e/set/x`: unknown variable `$item`
       17 |   - e: { set: { x: '${ $item }', y: '$${ .no }' } }
          |                        ^
-    jobs/nightly.yaml:18:25: `do/5/f/input/from`: `$secrets` is not available: what an expression gives stands in the run's history; a call takes a secret by its name, with `use`
+    jobs/nightly.yaml:18:25: `do/5/f/input/from`: `$secrets` is not available, because results of expressions are in the run's history; a call names a secret with `use`
       18 |   - f: { input: { from: $secrets.token }, set: { x: 1 } }
          |                         ^
     "#);
@@ -319,13 +319,13 @@ do:
         headers: { Authorization: "Token ${ .token }" }
 "#;
     insta::assert_snapshot!(report(text), @r#"
-    jobs/nightly.yaml:3:24: warning: `do/0/a/set/x` has `${ … }` within a text, where it does nothing
+    jobs/nightly.yaml:3:24: warning: `do/0/a/set/x` has `${ … }` within a text, where it has no effect
       3 |   - a: { set: { x: "id:${ .id }", y: "$${ .id }", z: "no ${end", w: "costs $${ 5 }" } }
         |                        ^
-      hint: an expression is the whole text; put text into it: `${ "costs \(.price)" }`
-    jobs/nightly.yaml:9:42: warning: `do/1/b/with/headers/Authorization` has `${ … }` within a text, where it does nothing
+      hint: an expression must be the whole text; put the text into it: `${ "costs \(.price)" }`
+    jobs/nightly.yaml:9:42: warning: `do/1/b/with/headers/Authorization` has `${ … }` within a text, where it has no effect
       9 |         headers: { Authorization: "Token ${ .token }" }
         |                                          ^
-      hint: an expression is the whole text; put text into it: `${ "costs \(.price)" }`
+      hint: an expression must be the whole text; put the text into it: `${ "costs \(.price)" }`
     "#);
 }

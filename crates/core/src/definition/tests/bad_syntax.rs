@@ -25,7 +25,7 @@ description: a: b
 "#,
     );
     insta::assert_snapshot!(found, @r#"
-    jobs/nightly.yaml:3:9: not valid YAML: text may not begin with `*`
+    jobs/nightly.yaml:3:9: not valid YAML: text must not begin with `*`
       3 |   cron: * * * * *
         |         ^
       hint: quote it, as in `cron: "* * * * *"`
@@ -33,18 +33,18 @@ description: a: b
       7 |   cron: */5 * * * *
         |         ^
       hint: repeat the value; text that begins with `*`, such as a cron, must be quoted
-    jobs/nightly.yaml:11:9: not valid YAML: text may not begin with `@`
+    jobs/nightly.yaml:11:9: not valid YAML: text must not begin with `@`
       11 |   cron: @daily
          |         ^
       hint: quote it
-    jobs/nightly.yaml:14:1: not valid YAML: a quoted text is not closed
+    jobs/nightly.yaml:14:1: not valid YAML: a closing quote is missing
       14 | schedule: { every: 1h }
          | ^
-      hint: look for a missing quote in this line and those above
-    jobs/nightly.yaml:17:15: not valid YAML: a key and its value may not stand here
+      hint: check this line and the lines above it
+    jobs/nightly.yaml:17:15: not valid YAML: a key with a value is not allowed here
       17 | description: a: b
          |               ^
-      hint: quote text that contains `: `, and give the keys of a map the same indentation
+      hint: quote text that contains `: `, and indent all keys of a map equally
     "#);
 }
 
@@ -98,7 +98,7 @@ id: b
     jobs/nightly.yaml:4:4: tags (`!name`) are not supported
       4 | z: !!str 3
         |    ^
-      hint: quote text that begins with `!`; quotes make anything else text as well
+      hint: quote text that begins with `!`; quotes also make any other value text
     jobs/nightly.yaml:5:3: a key must be text
       5 | ? [a]
         |   ^
@@ -140,29 +140,29 @@ just text
         .replace("TAB", "\t"),
     );
     insta::assert_snapshot!(found, @r#"
-    jobs/nightly.yaml:3:2: not valid YAML: a tab may not indent
+    jobs/nightly.yaml:3:2: not valid YAML: tabs are not allowed as indentation
       3 | \tcron: "* * * * *"
         |   ^
       hint: indent with spaces
     jobs/nightly.yaml:6:5: not valid YAML: unclosed bracket '['
       6 | do: [a: { wait: PT1S }
         |     ^
-    jobs/nightly.yaml:9:4: not valid YAML: a key and its value may not stand here
+    jobs/nightly.yaml:9:4: not valid YAML: a key with a value is not allowed here
       9 |  do: x
         |    ^
-      hint: quote text that contains `: `, and give the keys of a map the same indentation
+      hint: quote text that contains `: `, and indent all keys of a map equally
     jobs/nightly.yaml:11:1: a document must be a map with keys like `schedule` and `do`
       11 | - a
          | ^
-      hint: a key ends with a colon and a blank: `id: nightly`
+      hint: end a key with a colon and a space: `id: nightly`
     jobs/nightly.yaml:13:1: a document must be a map with keys like `schedule` and `do`
       13 | just text
          | ^
-      hint: a key ends with a colon and a blank: `id: nightly`
+      hint: end a key with a colon and a space: `id: nightly`
     jobs/nightly.yaml:15:1: a document must be a map with keys like `schedule` and `do`
       15 | ~ # nothing
          | ^
-      hint: a key ends with a colon and a blank: `id: nightly`
+      hint: end a key with a colon and a space: `id: nightly`
     jobs/nightly.yaml:17:5: not valid YAML: invalid trailing content after double-quoted scalar
       17 | "a" b
          |     ^

@@ -27,7 +27,7 @@ do: [a: { wait: PT1S }]
     jobs/nightly.yaml:6:8: `schedule.cron`: cron `0 0 * *` has 4 fields, not 5, 6 or 7
       6 |     - '0 0 * *'
         |        ^
-      hint: minute hour day_of_month month day_of_week, then perhaps the year; with seven, seconds come first
+      hint: minute hour day_of_month month day_of_week, then optionally the year; with seven fields, seconds come first
     jobs/nightly.yaml:7:7: `schedule.cron`: day_of_month `32` is not from 1 to 31
       7 |     - "\x30 0 32 * *"
         |       ^
@@ -54,22 +54,22 @@ do: [a: { wait: PT1S }]
 "#,
     );
     insta::assert_snapshot!(found, @r#"
-    jobs/nightly.yaml:2:32: warning: `schedule.cron`: `#3` is a comment to Temporal, and changes nothing
+    jobs/nightly.yaml:2:32: warning: `schedule.cron`: `#3` is a comment for Temporal and has no effect
       2 | schedule: { cron: [ "0 12 * * 5#3", "0 12 13 * FRI", "0 12 * * 1-7", "0 12 1 1 * 2027" ] }
         |                                ^
       hint: Temporal has no `#` for the n-th weekday of a month; put comments into the YAML
     jobs/nightly.yaml:2:43: warning: `schedule.cron`: fires only on days that match both day_of_month `13` and day_of_week `FRI`
       2 | schedule: { cron: [ "0 12 * * 5#3", "0 12 13 * FRI", "0 12 * * 1-7", "0 12 1 1 * 2027" ] }
         |                                           ^
-      hint: other crons fire when either matches; for that write two cron strings
+      hint: other cron implementations fire if either matches; for that, write two cron strings
     jobs/nightly.yaml:2:64: warning: `schedule.cron`: day_of_week `1-7` does not fire on Sundays: the server drops the 7
       2 | schedule: { cron: [ "0 12 * * 5#3", "0 12 13 * FRI", "0 12 * * 1-7", "0 12 1 1 * 2027" ] }
         |                                                                ^
       hint: write `*` for every day, or `1-6` for Monday to Saturday
-    jobs/nightly.yaml:2:82: warning: `schedule.cron`: the sixth field `2027` is the year to Temporal
+    jobs/nightly.yaml:2:82: warning: `schedule.cron`: Temporal reads the sixth field `2027` as the year
       2 | schedule: { cron: [ "0 12 * * 5#3", "0 12 13 * FRI", "0 12 * * 1-7", "0 12 1 1 * 2027" ] }
         |                                                                                  ^
-      hint: with seconds a cron string has seven fields: seconds first, the year last
+      hint: a cron string with seconds has seven fields: seconds first, the year last
     jobs/nightly.yaml:6:54: warning: intervals ignore the time zone Europe/Berlin
       6 | schedule: { cron: "30 2 * * *", every: 1h, timezone: Europe/Berlin }
         |                                                      ^
@@ -129,7 +129,7 @@ do: [a: { wait: PT1S }]
     jobs/nightly.yaml:3:42: an entry of `schedule.calendars` has no field
       3 |   calendars: [{ hour: 25, minute: "x" }, {}, 3, { hour: [1, 2] }, { hours: 1 }]
         |                                          ^
-      hint: for every day at midnight, write `hour: 0`
+      hint: for each day at midnight, write `hour: 0`
     jobs/nightly.yaml:3:46: `schedule.calendars` must be a map, not `3`
       3 |   calendars: [{ hour: 25, minute: "x" }, {}, 3, { hour: [1, 2] }, { hours: 1 }]
         |                                              ^

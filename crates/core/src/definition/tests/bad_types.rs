@@ -129,14 +129,14 @@ workflow: { type: T, task_queue: q, execution_timeout: 1h, run_timeout: 2h }
     jobs/nightly.yaml:12:52: `workflow.retry.maximum_interval` 1s is shorter than the initial interval 5s
       12 |   retry: { initial_interval: 5s, maximum_interval: 1s }
          |                                                    ^
-    jobs/nightly.yaml:5:19: warning: `schedule.catchup_window` `5s` is raised to 10s, the server's least
+    jobs/nightly.yaml:5:19: warning: `schedule.catchup_window` `5s` is raised to 10s, the server's minimum
       5 |   catchup_window: 5s
         |                   ^
       hint: write `10s`
     jobs/nightly.yaml:15:45: `schedule.every`: offset 2h is not within its interval 1h
       15 | schedule: { every: [{ interval: 1h, offset: 2h }, { offset: 1m }, 500ms, 1.5s, PT0S] }
          |                                             ^
-      hint: an offset is shorter than the interval it moves
+      hint: an offset must be shorter than its interval
     jobs/nightly.yaml:15:51: `schedule.every` has no `interval`
       15 | schedule: { every: [{ interval: 1h, offset: 2h }, { offset: 1m }, 500ms, 1.5s, PT0S] }
          |                                                   ^
@@ -152,7 +152,7 @@ workflow: { type: T, task_queue: q, execution_timeout: 1h, run_timeout: 2h }
     jobs/nightly.yaml:16:73: warning: `workflow.run_timeout` 2h is longer than `workflow.execution_timeout` 1h, which ends the run first
       16 | workflow: { type: T, task_queue: q, execution_timeout: 1h, run_timeout: 2h }
          |                                                                         ^
-      hint: the execution time-out covers all runs of one execution
+      hint: the execution timeout covers all runs of one execution
     ");
 }
 
@@ -173,14 +173,14 @@ workflow:
     jobs/nightly.yaml:2:37: `schedule.max_actions` must be a whole number from 1 to 2147483647, not `0`
       2 | schedule: { every: 1h, max_actions: 0 }
         |                                     ^
-    jobs/nightly.yaml:6:10: the number `123456789012345678901234567890` does not fit 64 bits
+    jobs/nightly.yaml:6:10: the number `123456789012345678901234567890` does not fit into 64 bits
       6 |   args: [123456789012345678901234567890, .nan]
         |          ^
-      hint: quote it, to pass it as text
-    jobs/nightly.yaml:6:42: JSON has no number `.nan`
+      hint: quote it to pass it as text
+    jobs/nightly.yaml:6:42: `.nan` is not a number in JSON
       6 |   args: [123456789012345678901234567890, .nan]
         |                                          ^
-      hint: quote it, to pass it as text
+      hint: quote it to pass it as text
     jobs/nightly.yaml:7:13: `workflow.priority` must be a whole number from 1 to 5, not `9`
       7 |   priority: 9
         |             ^
@@ -208,18 +208,18 @@ workflow:
 "#,
     );
     insta::assert_snapshot!(found, @r#"
-    jobs/nightly.yaml:2:32: `schedule.end_at` is not a date and time that exists: `9999-12-31T23:59:59Z`
+    jobs/nightly.yaml:2:32: `schedule.end_at` is not an existing date and time: `9999-12-31T23:59:59Z`
       2 | schedule: { every: 1h, end_at: 9999-12-31T23:59:59Z }
         |                                ^
       hint: the last timestamp is 9999-12-30T22:00:00Z
-    jobs/nightly.yaml:6:27: `workflow.search_attributes.A` is not a date and time that exists: `9999-12-31T23:59:59Z`
+    jobs/nightly.yaml:6:27: `workflow.search_attributes.A` is not an existing date and time: `9999-12-31T23:59:59Z`
       6 |   search_attributes: { A: 9999-12-31T23:59:59Z, B: "9999-12-31T23:59:59Z", C: 2026-02-30T00:00:00Z }
         |                           ^
-      hint: the last timestamp is 9999-12-30T22:00:00Z; quote it, to pass it as text
-    jobs/nightly.yaml:6:79: `workflow.search_attributes.C` is not a date and time that exists: `2026-02-30T00:00:00Z`
+      hint: the last timestamp is 9999-12-30T22:00:00Z; quote it to pass it as text
+    jobs/nightly.yaml:6:79: `workflow.search_attributes.C` is not an existing date and time: `2026-02-30T00:00:00Z`
       6 |   search_attributes: { A: 9999-12-31T23:59:59Z, B: "9999-12-31T23:59:59Z", C: 2026-02-30T00:00:00Z }
         |                                                                               ^
-      hint: the last timestamp is 9999-12-30T22:00:00Z; quote it, to pass it as text
+      hint: the last timestamp is 9999-12-30T22:00:00Z; quote it to pass it as text
     "#);
 }
 
@@ -255,10 +255,10 @@ do: [a: { wait: PT1S }]
     jobs/nightly.yaml:10:64: `schedule.end_at` 2026-04-01T00:00:00Z is before `schedule.start_at` 2026-05-01T00:00:00Z
       10 | schedule: { every: 1h, start_at: 2026-05-01T00:00:00Z, end_at: 2026-04-01T00:00:00Z }
          |                                                                ^
-    jobs/nightly.yaml:14:32: warning: `schedule.end_at` 2026-01-01T00:00:00Z has passed: the definition makes no schedule
+    jobs/nightly.yaml:14:32: warning: `schedule.end_at` 2026-01-01T00:00:00Z has passed: the definition has no schedule
       14 | schedule: { every: 1h, end_at: 2026-01-01T00:00:00Z }
          |                                ^
-      hint: remove the definition, or move its end
+      hint: remove the definition, or give it a later end
     ");
 }
 
@@ -279,11 +279,11 @@ workflow: { type: T, task_queue: q }
 ",
     );
     insta::assert_snapshot!(found, @r#"
-    jobs/nightly.yaml:2:40: `schedule.overlap_policy` must be a policy, not `Skip`
+    jobs/nightly.yaml:2:40: `schedule.overlap_policy` must be a known policy, not `Skip`
       2 | schedule: { every: 1h, overlap_policy: Skip }
         |                                        ^
       hint: did you mean `skip`?
-    jobs/nightly.yaml:5:15: `workflow.task_queue` `/_sys/q` is the server's own: names may not begin with `/_sys/`
+    jobs/nightly.yaml:5:15: `workflow.task_queue` `/_sys/q` is reserved by the server: names must not begin with `/_sys/`
       5 |   task_queue: /_sys/q
         |               ^
     jobs/nightly.yaml:6:11: the key `almanac` of `workflow.memo` is reserved
@@ -305,7 +305,7 @@ workflow: { type: T, task_queue: q }
     jobs/nightly.yaml:7:55: the search attribute `TemporalScheduledById` is set by the server
       7 |   search_attributes: { A: null, B: {}, C: [], D: [1], TemporalScheduledById: x }
         |                                                       ^
-    jobs/nightly.yaml:10:40: `schedule.overlap_policy` must be a policy, not `queue`
+    jobs/nightly.yaml:10:40: `schedule.overlap_policy` must be a known policy, not `queue`
       10 | schedule: { every: 1h, overlap_policy: queue }
          |                                        ^
       hint: the policies are skip, buffer_one, buffer_all, cancel_other, terminate_other, allow_all

@@ -131,20 +131,20 @@ id: nothing
     jobs/nightly.yaml:2:5: `id` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-` and begin with a letter or digit, not `Holidays`
       2 | id: Holidays
         |     ^
-      hint: `holidays` would do
+      hint: `holidays` would be valid
     jobs/nightly.yaml:3:1: unknown key `cron` in a calendar's document
       3 | cron: 0 9 * * *
         | ^
       hint: the keys are kind, id, description, labels, dates
-    jobs/nightly.yaml:5:5: `dates`: there is no day `2026-02-29`
+    jobs/nightly.yaml:5:5: `dates`: the day `2026-02-29` does not exist
       5 |   - 2026-02-29
         |     ^
       hint: the month comes before the day
-    jobs/nightly.yaml:6:5: `dates`: there is no day `2026-13-01`
+    jobs/nightly.yaml:6:5: `dates`: the day `2026-13-01` does not exist
       6 |   - 2026-13-01
         |     ^
       hint: the month comes before the day
-    jobs/nightly.yaml:7:5: `dates`: there is no day `02-30`
+    jobs/nightly.yaml:7:5: `dates`: the day `02-30` does not exist
       7 |   - 02-30
         |     ^
       hint: the month comes before the day
@@ -155,7 +155,7 @@ id: nothing
     jobs/nightly.yaml:9:5: `dates`: the year of `1999-01-01` is not from 2000 to 2100
       9 |   - 1999-01-01
         |     ^
-      hint: Temporal knows no other years
+      hint: Temporal supports only these years
     jobs/nightly.yaml:10:16: `dates`: the range `2026-12-31/2026-12-24` ends before it begins
       10 |   - 2026-12-31/2026-12-24
          |                ^
@@ -163,7 +163,7 @@ id: nothing
     jobs/nightly.yaml:11:11: `dates`: the range `12-24/01-02` ends before it begins
       11 |   - 12-24/01-02
          |           ^
-      hint: write two ranges where one passes the end of the year: 12-24/12-31 and 01-01/01-02
+      hint: for a range past the end of the year, write two: 12-24/12-31 and 01-01/01-02
     jobs/nightly.yaml:12:16: `dates`: the range `2026-01-01/2027-12-31` has 730 days, over the limit of 366
       12 |   - 2026-01-01/2027-12-31
          |                ^
@@ -172,7 +172,7 @@ id: nothing
       13 |   - 2026-01-01/12-31
          |                ^
       hint: give both ends a year, or neither
-    jobs/nightly.yaml:14:16: `dates`: there is no day `2026-01-32`
+    jobs/nightly.yaml:14:16: `dates`: the day `2026-01-32` does not exist
       14 |   - 2026-01-01/2026-01-32
          |                ^
       hint: the month comes before the day
@@ -194,7 +194,7 @@ id: nothing
     jobs/nightly.yaml:19:5: an entry of `dates` has no field
       19 |   - {}
          |     ^
-      hint: an empty one would exclude every time
+      hint: an empty entry would exclude every time
     jobs/nightly.yaml:23:8: `dates` is an empty list
       23 | dates: []
          |        ^
@@ -215,18 +215,18 @@ fn days_that_are_listed_twice_warn() {
         "kind: calendar\ndates:\n  - 2026-12-24\n  - 2026-12-20/2026-12-26\n  - 12-24\n  - { day_of_week: SUN }\n  - { day_of_week: 0 }\n",
     );
     insta::assert_snapshot!(found, @r"
-    jobs/nightly.yaml:4:5: warning: `dates`: 2026-12-24 is listed already
+    jobs/nightly.yaml:4:5: warning: `dates`: 2026-12-24 is already listed
       4 |   - 2026-12-20/2026-12-26
         |     ^
-      hint: remove it here or there
-    jobs/nightly.yaml:5:5: warning: `dates`: 12-24 is listed already
+      hint: remove one of the two
+    jobs/nightly.yaml:5:5: warning: `dates`: 12-24 is already listed
       5 |   - 12-24
         |     ^
-      hint: remove it here or there
-    jobs/nightly.yaml:7:5: warning: `dates`: this rule is listed already
+      hint: remove one of the two
+    jobs/nightly.yaml:7:5: warning: `dates`: this rule is already listed
       7 |   - { day_of_week: 0 }
         |     ^
-      hint: remove it here or there
+      hint: remove one of the two
     ");
 }
 
@@ -273,10 +273,10 @@ fn calendars_that_leave_no_time_warn() {
         rendered(warning.as_slice())
     };
     insta::assert_snapshot!(warning("0 9 * * SUN"), @r"
-    jobs/nightly.yaml:3:25: warning: `schedule.exclude`: with its calendars the schedule never fires
+    jobs/nightly.yaml:3:25: warning: `schedule.exclude`: the schedule never fires, because its calendars exclude every time
       3 |   exclude: [{ calendar: sundays }]
         |                         ^
-      hint: no date is left, or so much is excluded that the server stops looking
+      hint: no date is left, or so much is excluded that the server stops searching
     ");
     assert_eq!(warning("0 9 * * *"), "");
     // That it never fires was said when it was parsed.
@@ -300,7 +300,7 @@ fn a_name_that_cannot_be_found_is_said_at_its_place() {
     jobs/nightly.yaml:3:68: `schedule.exclude`: calendar `broken` is invalid
       3 |   exclude: [{ calendar: de-holiday }, { calendar: x }, { calendar: broken }]
         |                                                                    ^
-      hint: mend its document; no valid version of it is known
+      hint: fix its document; no earlier valid version is known
     ");
     let found = resolve(&naming("[{ calendar: x }]"), &[]).unwrap_err();
     insta::assert_snapshot!(found, @r"
@@ -320,19 +320,19 @@ fn what_is_no_name_of_a_calendar_is_refused() {
     jobs/nightly.yaml:3:25: `schedule.exclude.calendar` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-` and begin with a letter or digit, not `De Holidays`
       3 |   exclude: [{ calendar: De Holidays }, { calendar: 5 }, { calendar: a, month: 12 }, { calendar: }, { calender: a }]
         |                         ^
-      hint: `de-holidays` would do
+      hint: `de-holidays` would be valid
     jobs/nightly.yaml:3:52: `schedule.exclude.calendar` must be text, not `5`
       3 |   exclude: [{ calendar: De Holidays }, { calendar: 5 }, { calendar: a, month: 12 }, { calendar: }, { calender: a }]
         |                                                    ^
       hint: quote it: "5"
-    jobs/nightly.yaml:3:72: `month` stands beside `calendar`
+    jobs/nightly.yaml:3:72: `month` cannot be combined with `calendar`
       3 |   exclude: [{ calendar: De Holidays }, { calendar: 5 }, { calendar: a, month: 12 }, { calendar: }, { calender: a }]
         |                                                                        ^
-      hint: make them two entries: what either matches is excluded
+      hint: write two entries: a time that matches either is excluded
     jobs/nightly.yaml:3:87: `schedule.exclude.calendar` has no value
       3 |   exclude: [{ calendar: De Holidays }, { calendar: 5 }, { calendar: a, month: 12 }, { calendar: }, { calender: a }]
         |                                                                                       ^
-      hint: give it one, or remove the key
+      hint: give it a value, or remove the key
     jobs/nightly.yaml:3:102: unknown key `calender` in an exclusion
       3 |   exclude: [{ calendar: De Holidays }, { calendar: 5 }, { calendar: a, month: 12 }, { calendar: }, { calender: a }]
         |                                                                                                      ^
@@ -361,6 +361,6 @@ fn too_many_exclusions_are_refused_where_they_are_named() {
     jobs/nightly.yaml:3:46: `schedule.exclude`: with calendar `christmas` there are 1001 exclusions, over the limit of 1000
       3 |   exclude: [{ calendar: rules }, { calendar: christmas }]
         |                                              ^
-      hint: days that fall on the same days of several months or years take one exclusion together; leave out years that have passed
+      hint: the same days of several months or years need only one exclusion; remove years that have passed
     ");
 }

@@ -87,7 +87,7 @@ metadata:
 ",
     );
     insta::assert_snapshot!(found, @r"
-    jobs/nightly.yaml:7:5: `metadata/temporal/task_queue` means nothing for any task of the document
+    jobs/nightly.yaml:7:5: `metadata/temporal/task_queue` has no effect on any task of the document
       7 |     task_queue: other
         |     ^
       hint: remove it, or move it to the task that it is meant for
@@ -117,12 +117,12 @@ do: [a: { wait: PT1S }]
     jobs/nightly.yaml:10:7: `document/metadata/temporal/summary` is not supported
       10 |       summary: x
          |       ^
-      hint: a summary is a task's own: write it into the task's `metadata.temporal`
+      hint: a summary belongs to one task: write it into the task's `metadata.temporal`
     ");
     let found =
         report("workflow: { type: T, task_queue: q }\nmetadata: { temporal: { priority: 1 } }\n");
     insta::assert_snapshot!(found, @r"
-    jobs/nightly.yaml:2:1: `metadata` goes with `do`
+    jobs/nightly.yaml:2:1: `metadata` needs `do`
       2 | metadata: { temporal: { priority: 1 } }
         | ^
     ");

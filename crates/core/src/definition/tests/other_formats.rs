@@ -16,10 +16,10 @@ do:
 ",
     );
     insta::assert_snapshot!(found, @r"
-    jobs/nightly.yaml:3:3: `document.taskQueue` is of Zigflow, whose definitions have another head
+    jobs/nightly.yaml:3:3: `document.taskQueue` is a key of Zigflow, whose definitions begin differently
       3 |   taskQueue: zigflow
         |   ^
-      hint: write `name: helloworld` in place of `workflowType`, and `namespace: zigflow` in place of `taskQueue`: runs are on the project's queue; a task's options are keys of its `metadata.temporal`
+      hint: write `name: helloworld` in place of `workflowType`, and `namespace: zigflow` in place of `taskQueue`: runs use the project's task queue; the options of a task are keys of its `metadata.temporal`
     ");
 }
 
@@ -63,7 +63,7 @@ do:
         "{found}"
     );
     assert!(
-        found.contains("write `do` for steps one after the other"),
+        found.contains("write `do` for steps in sequence"),
         "{found}"
     );
     assert_eq!(found.matches("jobs/nightly.yaml").count(), 1, "{found}");

@@ -46,7 +46,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "call-custom-function-cataloged",
-        "is a function of its own, and these are not supported",
+        "is a custom function, which is not supported",
     ),
     (
         "call-custom-function-inline",
@@ -95,7 +95,7 @@ const REFUSED: &[(&str, &str)] = &[
 /// What says something else than it means, and a part of the warning.
 const WARNED: &[(&str, &str)] = &[(
     "try-catch-then",
-    "setError/set/error` is a text and no expression: `$error`",
+    "setError/set/error` is text, not an expression: `$error`",
 )];
 
 /// What to say when it is not there.

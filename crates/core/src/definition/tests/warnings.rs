@@ -90,13 +90,13 @@ fn an_expression_without_braces_in_data_is_a_warning() {
     assert_eq!(
         lines,
         [
-            "jobs/nightly.yaml:3:21: warning: `do/0/a/set/total` is a text and no expression: `$input.a`",
-            "jobs/nightly.yaml:3:36: warning: `do/0/a/set/sum` is a text and no expression: `.a + 1`",
-            "jobs/nightly.yaml:3:51: warning: `do/0/a/set/first` is a text and no expression: `.items[0]`",
-            "jobs/nightly.yaml:5:21: warning: `do/0/a/input/from/id` is a text and no expression: `.order.id`",
-            "jobs/nightly.yaml:7:21: warning: `do/0/a/output/as/ids/0` is a text and no expression: `.items[].id`",
-            "jobs/nightly.yaml:7:42: warning: `do/0/a/output/as/all` is a text and no expression: `$input`",
-            "jobs/nightly.yaml:9:22: warning: `do/0/a/export/as/count` is a text and no expression: `.items | length`",
+            "jobs/nightly.yaml:3:21: warning: `do/0/a/set/total` is text, not an expression: `$input.a`",
+            "jobs/nightly.yaml:3:36: warning: `do/0/a/set/sum` is text, not an expression: `.a + 1`",
+            "jobs/nightly.yaml:3:51: warning: `do/0/a/set/first` is text, not an expression: `.items[0]`",
+            "jobs/nightly.yaml:5:21: warning: `do/0/a/input/from/id` is text, not an expression: `.order.id`",
+            "jobs/nightly.yaml:7:21: warning: `do/0/a/output/as/ids/0` is text, not an expression: `.items[].id`",
+            "jobs/nightly.yaml:7:42: warning: `do/0/a/output/as/all` is text, not an expression: `$input`",
+            "jobs/nightly.yaml:9:22: warning: `do/0/a/export/as/count` is text, not an expression: `.items | length`",
         ],
         "{found}"
     );
@@ -131,7 +131,7 @@ fn a_condition_that_assigns_is_a_warning() {
     ] {
         let found = warnings(steps);
         assert_eq!(found.len(), 1, "{found:?}");
-        let message = format!("`{path}` assigns, which is neither true nor false");
+        let message = format!("`{path}` is an assignment, which is neither true nor false");
         assert!(found[0].ends_with(&message), "{found:?}");
     }
 }
@@ -174,9 +174,9 @@ fn options_beside_temporal_are_a_warning() {
     assert_eq!(
         warnings(steps),
         [
-            "3:34 `do/0/a/metadata/start_to_close` means nothing beside `temporal`",
-            "3:81 `do/0/a/metadata/activityOptions` means nothing here",
-            "4:34 `do/1/b/metadata/Temporal` means nothing",
+            "3:34 `do/0/a/metadata/start_to_close` has no effect beside `temporal`",
+            "3:81 `do/0/a/metadata/activityOptions` has no effect here",
+            "4:34 `do/1/b/metadata/Temporal` has no effect",
         ]
     );
 }

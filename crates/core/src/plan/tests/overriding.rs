@@ -185,7 +185,7 @@ fn an_order_for_no_definition_is_a_problem_of_its_own() {
     world.orders.insert(id("nobody"), order());
     let plan = world.plan();
     assert!(plan.is_empty());
-    insta::assert_snapshot!(plan.problems[0].message, @"no definition `nobody` with a schedule; asked by ops");
+    insta::assert_snapshot!(plan.problems[0].message, @"there is no definition `nobody` with a schedule; requested by ops");
 }
 
 #[test]

@@ -84,7 +84,12 @@ fn timestamp(run: &Run<'_>, value: &Val) -> Result<Timestamp, Stop> {
         },
         _ => None,
     };
-    let wrong = || Stop::error(format!("{} is no time in seconds since 1970", shown(value)));
+    let wrong = || {
+        Stop::error(format!(
+            "{} is not a time in seconds since 1970",
+            shown(value)
+        ))
+    };
     seconds.ok_or_else(wrong)
 }
 
@@ -106,7 +111,7 @@ fn known(format: &str, function: &str, conversions: &str) -> Result<String, Stop
         let Some(conversion) = conversion else {
             let all: Vec<String> = conversions.chars().map(String::from).collect();
             return Err(Stop::error(format!(
-                "{function} knows %{} and no other conversions",
+                "{function} supports only the conversions %{}",
                 all.join(" %")
             )));
         };

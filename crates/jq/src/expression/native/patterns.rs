@@ -63,7 +63,7 @@ pub(in crate::expression) const FUNCTIONS: &[Function] = &[
 fn pair(run: &Run<'_>, _: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let (pattern, flags) = match arguments {
         [Val::Arr(list)] => match list.items() {
-            [] => return Err(Stop::error("an empty array is no regular expression")),
+            [] => return Err(Stop::error("an empty array is not a regular expression")),
             [pattern] => (pattern.clone(), Val::Null),
             [pattern, flags, ..] => (pattern.clone(), flags.clone()),
         },

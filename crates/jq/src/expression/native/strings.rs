@@ -333,7 +333,7 @@ fn implode(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
             _ => None,
         };
         let Some(character) = character else {
-            return Err(Stop::error(format!("{} is no code point", shown(point))));
+            return Err(Stop::error(format!("{} is not a code point", shown(point))));
         };
         text.push(character);
     }

@@ -53,14 +53,14 @@ fn nothing_reaches_beyond_the_input_and_the_variables() {
     check(
         "[now]",
         2,
-        "`now` is not available: it is there in the expressions of steps, which have a run",
+        "`now` is not available: it is only available in the expressions of steps",
     );
     check(
         "$ENV.HOME",
         1,
-        "`$ENV` is not available: expressions read no environment",
+        "`$ENV` is not available: expressions have no access to the environment",
     );
-    check("def f: f; f", 5, "expressions define no functions");
+    check("def f: f; f", 5, "function definitions are not supported");
     for text in [
         "env",
         "input",
@@ -102,7 +102,7 @@ fn secrets_are_there_only_where_the_caller_has_them() {
     check(
         "$secrets.token",
         1,
-        "`$secrets` is not available: what an expression gives stands in the run's history; a call takes a secret by its name, with `use`",
+        "`$secrets` is not available, because results of expressions are in the run's history; a call names a secret with `use`",
     );
     let with = Expression::compile("$secrets.token", &["secrets"]).unwrap();
     let secrets = serde_json::json!({"token": "t"});

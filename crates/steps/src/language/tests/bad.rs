@@ -20,12 +20,12 @@ fn every_key_is_known_or_named() {
         { "g": { "raise": { "error": { "type": "about:blank", "status": 99, "code": 1 } } } },
     ])), @r"
     `do/0/a/cal` is not a key of a task (did you mean `call`?)
-    `do/1/b/with` does not go with `set`
+    `do/1/b/with` cannot be combined with `set`
     `do/2/c/iff` is not a key of a task (did you mean `if`?)
     `do/3/d` has no task (a task is one of call, do, emit, for, fork, listen, raise, run, set, switch, try, wait)
     `do/4/e/do` is missing
     `do/4/e/for/eech` is not a key of `for` (did you mean `each`?)
-    `do/5/f/set` has no value (give it one, or remove the key)
+    `do/5/f/set` has no value (give it a value, or remove the key)
     `do/6/g/raise/error/code` is not a key of an error (the keys are type, status, instance, title, detail)
     `do/6/g/raise/error/status` must be a whole number from 100 to 599, not `99`
     ");
@@ -52,17 +52,17 @@ fn what_cannot_be_meant_is_refused() {
     `do/0/b/with/headers/B` must be text, a number, a boolean or a list of them, not a map
     `do/0/b/with/query/n` must be text, a number, a boolean or a list of them, not nothing
     `do/0/b/with/query/q` must be text, a number, a boolean or a list of them, not a list
-    `do/1/c/catch/errors/with/type` must be a URI, not `communication` (the specification's own are `https://serverlessworkflow.io/spec/1.0.0/errors/` and a name, such as `communication`)
+    `do/1/c/catch/errors/with/type` must be a URI, not `communication` (the specification's own types are `https://serverlessworkflow.io/spec/1.0.0/errors/` followed by a name, such as `communication`)
     `do/10/` has an empty name (give the step another name)
-    `do/2/d/raise/error/type` must be a URI, not `x` (the specification's own are `https://serverlessworkflow.io/spec/1.0.0/errors/` and a name, such as `communication`)
-    `do/3/e/with/endpoint` has credentials in it, which would be in the history of each run (`authentication` beside `uri` says who calls, with a secret of `use/secrets`)
-    `do/4/f/with/document/endpoint/uri` has credentials in it, which would be in the history of each run (`authentication` beside `uri` says who calls, with a secret of `use/secrets`)
-    `do/5/g/if`: expected token, found `&& .b` (jq writes `and`)
-    `do/5/g/timeout` must be a map, or a name (write a limit itself as `{ after: PT5S }`; a text names one of `use/timeouts`)
-    `do/6/h/if`: expected nothing, found `||` (jq writes `or`)
-    `do/7/i/raise/error/type` is no URI: it has braces (an expression makes it of data: ${ "https://shop.example/\(.id)" })
-    `do/8/j/set/x`: expected token, found `} and ${ .b` (an expression is the whole text; put text into it: `${ "costs \(.price)" }`)
-    `do/9/end` is a flow directive; no `then` could name it (give the step another name)
+    `do/2/d/raise/error/type` must be a URI, not `x` (the specification's own types are `https://serverlessworkflow.io/spec/1.0.0/errors/` followed by a name, such as `communication`)
+    `do/3/e/with/endpoint` contains credentials, which would be in the history of each run (use `authentication` beside `uri`, with a secret of `use/secrets`)
+    `do/4/f/with/document/endpoint/uri` contains credentials, which would be in the history of each run (use `authentication` beside `uri`, with a secret of `use/secrets`)
+    `do/5/g/if`: expected token, found `&& .b` (in jq, write `and`)
+    `do/5/g/timeout` must be a map, or a name (write a limit itself as `{ after: PT5S }`; text is the name of one of `use/timeouts`)
+    `do/6/h/if`: expected nothing, found `||` (in jq, write `or`)
+    `do/7/i/raise/error/type` is not a URI: it contains braces (to build it from data, write an expression: ${ "https://shop.example/\(.id)" })
+    `do/8/j/set/x`: expected token, found `} and ${ .b` (an expression must be the whole text; put the text into it: `${ "costs \(.price)" }`)
+    `do/9/end` is a flow directive; no `then` could refer to it (give the step another name)
     "#);
     for uri in [
         "https://x.org/a@b",
@@ -91,8 +91,8 @@ fn what_is_not_supported_is_named() {
             { "e": { "set": { "x": 1 }, "input": { "schema": { "document": { "$ref": "#", "type": "text" } } } } },
         ],
     })), @r"
-    `do/0/a/call`: calls of `grpc` are not supported (`call: activity` reaches a worker of yours that can)
-    `do/1/b/call`: `https` is a function of its own, and these are not supported (did you mean `http`?)
+    `do/0/a/call`: calls of `grpc` are not supported (use `call: activity` with a worker of your own that makes the call)
+    `do/1/b/call`: `https` is a custom function, which is not supported (did you mean `http`?)
     `do/2/c/run/container` is not supported (`run: shell` and `call: activity` are supported)
     `do/3/d/run/script` is not supported (`run: shell` and `call: activity` are supported)
     `do/4/e/input/schema/document/$ref` is not supported
@@ -116,13 +116,13 @@ fn flow_directives_must_lead_somewhere() {
         { "fifth": { "switch": [] } },
         { "sixth": { "switch": [{ "always": { "then": "end" } }, { "x": { "when": ".x", "then": "end" } }, { "never": { "then": "end" } }] } },
     ])), @r"
-    `do/0/first/then` names `secnd`, and the list has no such step (did you mean `second`?)
-    `do/1/second/do/0/inner/then` names `first`, and the list has no such step (write continue, exit, end, or the name of a step of the same list)
+    `do/0/first/then` refers to `secnd`, but the list has no such step (did you mean `second`?)
+    `do/1/second/do/0/inner/then` refers to `first`, but the list has no such step (write continue, exit, end, or the name of a step of the same list)
     `do/2/third/switch/1/never/then` is missing
     `do/2/third/switch/2` must be a case like `name: { when: …, then: … }`, not the text `x`
     `do/3/fourth/fork/branches/0/a/then` must be continue, exit or end in a branch, not `b`
     `do/4/fifth/switch` has no cases
-    `do/5/sixth/switch/2` has no `when`, and neither has a case before it (the one case without `when` is taken where no other matches, wherever it stands)
+    `do/5/sixth/switch/2` has no `when`, like an earlier case (at most one case has no `when`: it is taken if no other case matches, wherever it is in the list)
     ");
 }
 
@@ -139,17 +139,17 @@ fn errors_and_retries_are_checked() {
         ],
     })), @r"
     `do/0/a/catch/as` must be a name of letters, digits and `_` without `$`, not `$e`
-    `do/1/b/catch/errors/with` filters nothing
-    `do/1/b/catch/retry` names `gentl`, which `use/retries` does not define (did you mean `gentle`?)
-    `do/1/b/try/0/x/raise/error` names `lat`, which `use/errors` does not define (did you mean `late`?)
-    `do/2/c/catch/as` may not be `input`: expressions have that variable
+    `do/1/b/catch/errors/with` has no properties to match
+    `do/1/b/catch/retry` refers to `gentl`, which `use/retries` does not define (did you mean `gentle`?)
+    `do/1/b/try/0/x/raise/error` refers to `lat`, which `use/errors` does not define (did you mean `late`?)
+    `do/2/c/catch/as` must not be `input`, which is a variable of every expression
     `do/2/c/catch/retry/backoff` must have one key (the keys are constant, linear, exponential)
     `do/2/c/catch/retry/jitter` must not end before it begins
     `do/2/c/catch/retry/limit/attempt/count` must be a whole number, 0 or more, not `-1`
     `do/2/c/try` has no steps
     `do/3/d/catch` is missing
     `do/4/e/catch/retry/backoff/exponential` must be `{}`: it has no keys
-    `do/4/e/timeout` must be a map, or a name (write `{ after: PT5S }`; a text names one of `use/timeouts`)
+    `do/4/e/timeout` must be a map, or a name (write `{ after: PT5S }`; text is the name of one of `use/timeouts`)
     `use/errors/late/type` is missing
     `use/retries/gentle/delay` must be a duration like `{ seconds: 5 }` or `PT5S`, not `5`
     ");
@@ -164,12 +164,12 @@ fn expressions_are_whole_texts() {
         { "d": { "for": { "in": 5, "each": "x y", "at": "task" }, "do": [{ "x": { "wait": "PT1S" } }] } },
         { "e": { "set": { "x": 1 }, "output": { "as": 5 }, "export": { "as": ["x"] } } },
     ])), @r#"
-    `do/0/a/set/x` begins as an expression and does not end as one: `${ .a } and more` (an expression is the whole text; put text into it: `${ "costs \(.price)" }`)
+    `do/0/a/set/x` begins like an expression, but does not end like one: `${ .a } and more` (an expression must be the whole text; put the text into it: `${ "costs \(.price)" }`)
     `do/0/a/set/y/0` is an empty expression
     `do/1/b/set` must be a map, or an expression `${ … }`, not the text `text`
     `do/2/c/if` is an empty expression
-    `do/2/c/wait` begins as an expression and does not end as one: `${ .x` (an expression is the whole text; put text into it: `${ "costs \(.price)" }`)
-    `do/3/d/for/at` may not be `task`: expressions have that variable
+    `do/2/c/wait` begins like an expression, but does not end like one: `${ .x` (an expression must be the whole text; put the text into it: `${ "costs \(.price)" }`)
+    `do/3/d/for/at` must not be `task`, which is a variable of every expression
     `do/3/d/for/each` must be a name of letters, digits and `_` without `$`, not `x y`
     `do/3/d/for/in` must be an expression, or a list, not `5`
     `do/4/e/export/as` must be an expression, or a map with expressions, not a list
@@ -187,14 +187,14 @@ fn events_are_checked() {
         { "e": { "listen": { "to": { "one": { "with": {} }, "until": ".x" }, "read": "all" } } },
         { "f": { "listen": { "to": { "any": [{ "correlate": { "x": {} } }] } }, "foreach": { "item": "x", "at": "x" } } },
     ])), @r#"
-    `do/0/a/emit/event/with/Data` is no name of an attribute (attributes of events are named with a-z and 0-9)
+    `do/0/a/emit/event/with/Data` is not a valid attribute name (names of event attributes consist of a-z and 0-9)
     `do/1/b/emit/event/with/extension` must be text, a number or a boolean, not a map
     `do/1/b/emit/event/with/type` must be text, not `5` (quote it: "5")
     `do/2/c/listen/to` must have one of `all`, `any` and `one`
     `do/3/d/listen/to/all` has no events
     `do/4/e/listen/read` must be one of data, envelope, raw, not `all`
-    `do/4/e/listen/to/until` goes with `any` alone, and not in `until`
-    `do/5/f/foreach` has one name for the event and its index: `x`
+    `do/4/e/listen/to/until` can only be used with `any`, and not in `until`
+    `do/5/f/foreach` has the same name for the event and its index: `x`
     `do/5/f/listen/to/any/0/with` is missing
     `do/5/f/listen/to/any/0/correlate/x/from` is missing
     "#);
@@ -306,10 +306,10 @@ fn names_that_temporal_does_not_take_are_told_at_their_line() {
         { "c": { "run": { "workflow": { "namespace": "d", "name": "W", "version": "1" } }, "metadata": { "temporal": { "task_queue": "/_sys/q" } } } },
     ])), @r"
     `do/0/a/with/name` must have at most 1000 bytes, not 1001
-    `do/0/a/with/task_queue` is the server's own: no name may begin with `/_sys/`
+    `do/0/a/with/task_queue` is reserved by the server: names must not begin with `/_sys/`
     `do/1/b/metadata/temporal/task_queue` must have at most 1000 bytes, not 1001
     `do/1/b/run/workflow/name` must have at most 1000 bytes, not 1001
-    `do/2/c/metadata/temporal/task_queue` is the server's own: no name may begin with `/_sys/`
+    `do/2/c/metadata/temporal/task_queue` is reserved by the server: names must not begin with `/_sys/`
     ");
 }
 
@@ -336,7 +336,7 @@ fn long_names_are_told() {
         { "a": { "for": { "each": variable, "in": "${ . }" }, "do": [{ "b": { "set": { "x": 1 } } }] } },
     ]));
     assert!(
-        told.contains("`do/0` has a name of 101 bytes, and a step's has at most 100"),
+        told.contains("`do/0` has a name of 101 bytes, over the limit of 100"),
         "{told}"
     );
     assert!(

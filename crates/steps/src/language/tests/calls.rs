@@ -139,14 +139,14 @@ fn what_is_wrong_with_a_call_is_told() {
     `do/15/p/metadata/temporal/priority` must be a whole number from 1 to 5, not `9`
     `do/15/p/metadata/temporal/queue` is not a key of `metadata.temporal` (the keys are start_to_close, schedule_to_close, schedule_to_start, heartbeat, task_queue, priority, summary)
     `do/15/p/metadata/temporal/start_to_close` must be a duration, not `soon` (write it like `90s`, `1h30m` or `PT1H30M`)
-    `do/2/c/with/endpoint` must be a URI with http or https, not `x.org/a` (where data says the host, write an expression: `${ .base + "/items" }`)
-    `do/3/d/with/endpoint` has the template `{+path}` (a template has `{name}` alone; an expression can do more: `${ @uri "https://…/\(.a.b)" }`)
-    `do/4/e/with/endpoint` has `{` without `}`: `https://x.org/{id` (a template has `{name}` alone; an expression can do more: `${ @uri "https://…/\(.a.b)" }`)
-    `do/5/f/with/endpoint/authentication/use` names `shop`, which `use/authentications` does not define
-    `do/6/g/with/endpoint/authentication/basic/use` names `crm`, which `use/secrets` does not define
+    `do/2/c/with/endpoint` must be a URI with http or https, not `x.org/a` (if data determines the host, write an expression: `${ .base + "/items" }`)
+    `do/3/d/with/endpoint` has the template `{+path}` (a template supports only `{name}`; for more, write an expression: `${ @uri "https://…/\(.a.b)" }`)
+    `do/4/e/with/endpoint` has `{` without `}`: `https://x.org/{id` (a template supports only `{name}`; for more, write an expression: `${ @uri "https://…/\(.a.b)" }`)
+    `do/5/f/with/endpoint/authentication/use` refers to `shop`, which `use/authentications` does not define
+    `do/6/g/with/endpoint/authentication/basic/use` refers to `crm`, which `use/secrets` does not define
     `do/7/h/with/endpoint/authentication` must have one key (the keys are use, basic, bearer, digest)
     `do/8/i/with/endpoint/authentication/oauth2` is not supported
-    `do/9/j/with/endpoint/authentication/bearer` has `use` and more; a secret holds all of it
+    `do/9/j/with/endpoint/authentication/bearer` has `use` and other keys; the secret must contain all of them
     "#);
 }
 
@@ -182,17 +182,17 @@ fn options_that_a_task_has_no_use_for_are_refused() {
         { "set": with(json!({ "set": { "x": 1 } }), &json!({ "summary": "says", "heartbeat": "5s" })) },
         { "beats": with(http, &json!({ "heartbeat": "50ms" })) },
     ])), @r"
-    `do/2/activity/metadata/temporal/task_queue` means nothing for `call: activity` (its queue is `task_queue` of `with`)
-    `do/3/child/metadata/temporal/heartbeat` means nothing for `run: workflow` (the options of `run: workflow` are start_to_close, schedule_to_close, task_queue, priority, summary)
-    `do/3/child/metadata/temporal/schedule_to_start` means nothing for `run: workflow` (the options of `run: workflow` are start_to_close, schedule_to_close, task_queue, priority, summary)
-    `do/4/wait/metadata/temporal/heartbeat` means nothing for `wait` (the options of `wait` are summary)
-    `do/4/wait/metadata/temporal/priority` means nothing for `wait` (the options of `wait` are summary)
-    `do/4/wait/metadata/temporal/schedule_to_close` means nothing for `wait` (the options of `wait` are summary)
-    `do/4/wait/metadata/temporal/schedule_to_start` means nothing for `wait` (the options of `wait` are summary)
-    `do/4/wait/metadata/temporal/start_to_close` means nothing for `wait` (the options of `wait` are summary)
-    `do/4/wait/metadata/temporal/task_queue` means nothing for `wait` (the options of `wait` are summary)
-    `do/7/set/metadata/temporal/heartbeat` means nothing for `set`
-    `do/7/set/metadata/temporal/summary` means nothing for `set`
+    `do/2/activity/metadata/temporal/task_queue` has no effect on `call: activity` (its task queue is `task_queue` of `with`)
+    `do/3/child/metadata/temporal/heartbeat` has no effect on `run: workflow` (the options of `run: workflow` are start_to_close, schedule_to_close, task_queue, priority, summary)
+    `do/3/child/metadata/temporal/schedule_to_start` has no effect on `run: workflow` (the options of `run: workflow` are start_to_close, schedule_to_close, task_queue, priority, summary)
+    `do/4/wait/metadata/temporal/heartbeat` has no effect on `wait` (the options of `wait` are summary)
+    `do/4/wait/metadata/temporal/priority` has no effect on `wait` (the options of `wait` are summary)
+    `do/4/wait/metadata/temporal/schedule_to_close` has no effect on `wait` (the options of `wait` are summary)
+    `do/4/wait/metadata/temporal/schedule_to_start` has no effect on `wait` (the options of `wait` are summary)
+    `do/4/wait/metadata/temporal/start_to_close` has no effect on `wait` (the options of `wait` are summary)
+    `do/4/wait/metadata/temporal/task_queue` has no effect on `wait` (the options of `wait` are summary)
+    `do/7/set/metadata/temporal/heartbeat` has no effect on `set`
+    `do/7/set/metadata/temporal/summary` has no effect on `set`
     `do/8/beats/metadata/temporal/heartbeat` must be at least `1s`
     ");
 }

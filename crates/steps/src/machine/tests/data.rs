@@ -331,7 +331,7 @@ fn branches_share_a_bounded_memory() {
     let large = json!({ "text": "x".repeat(8_000_000) });
     let fork = json!({ "all": { "fork": { "branches": branches } } });
     let refused = fault(&json!([fork]), large.clone());
-    insta::assert_snapshot!(refused, @"Runtime Error (status 500, at /do/0/all): the run would hold 816010232 bytes of data, more than the 33554432 that it may");
+    insta::assert_snapshot!(refused, @"Runtime Error (status 500, at /do/0/all): the run would hold 816010232 bytes of data, over the limit of 33554432");
     let caught = json!([{ "try": {
         "try": [fork],
         "catch": { "as": "e", "do": [{ "small": { "set": { "status": "${ $e.status }" } } }] },
@@ -364,7 +364,7 @@ fn what_temporal_would_refuse_is_an_error_before_it_is_sent() {
     let alone = json!([make, { "send": call("${ .text }") }]);
     let told = fault(&alone, json!({})).to_string();
     assert!(
-        told.contains("at /do/1/send): what the call sends takes 24"),
+        told.contains("at /do/1/send): the input of the call has 24"),
         "{told}"
     );
     // A `try` goes on.
@@ -383,7 +383,7 @@ fn what_temporal_would_refuse_is_an_error_before_it_is_sent() {
     };
     let told = fault(&many, json!({})).to_string();
     assert!(
-        told.contains("what calls send that begin at once takes 36"),
+        told.contains("the inputs of calls that begin at once have 36"),
         "{told}"
     );
     let mut run = Run::new(
@@ -403,7 +403,7 @@ fn what_temporal_would_refuse_is_an_error_before_it_is_sent() {
 fn the_output_and_the_error_of_a_run_fit_into_a_history() {
     let steps = json!([{ "make": { "set": { "text": "${ \"\\u0001\" * 400000 }" } } }]);
     let told = fault(&steps, json!({})).to_string();
-    assert!(told.contains("the run's output takes 24"), "{told}");
+    assert!(told.contains("the run's output has 24"), "{told}");
     let long = "${ \"é\" * 400000 }";
     let steps = json!([{ "stop": { "raise": { "error": {
         "type": "https://x.example/stop", "status": 400, "title": long, "detail": long,

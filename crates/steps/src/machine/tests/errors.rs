@@ -311,14 +311,14 @@ fn what_temporal_does_not_take_is_a_fault_that_can_be_caught() {
     );
     assert_eq!(
         told,
-        r#""`task_queue` is the server's own: no name may begin with `/_sys/`""#
+        r#""`task_queue` is reserved by the server: names must not begin with `/_sys/`""#
     );
     // Each argument is a payload of its own.
     let told = said(
         &call(&plain, &plain, &json!("${ . }")),
         json!(vec![1; 80_000]),
     );
-    assert!(told.contains("what the call sends takes"), "{told}");
+    assert!(told.contains("the input of the call has"), "{told}");
 }
 
 /// Who makes a call knows whether anybody but the definition tries it again.

@@ -58,7 +58,7 @@ fn an_adoption_of_no_possible_revision_is_refused() {
             ..AdoptRequest::default()
         };
         let refused = machine.admits_adoption(&request);
-        assert_eq!(refused, Err("revision is not one".to_owned()));
+        assert_eq!(refused, Err("revision is not a valid revision".to_owned()));
     }
 }
 
@@ -102,7 +102,7 @@ fn a_request_with_an_endless_name_is_refused() {
     for one in refused {
         assert_eq!(
             one,
-            Err("request_id has 201 bytes, more than 200".to_owned())
+            Err("request_id has 201 bytes, over the limit of 200".to_owned())
         );
     }
 }
