@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_says_its_prefix_and_its_unit() {
+    fn metric_names_have_the_prefix_and_the_unit() {
         for metric in Metric::ALL {
             let name = metric.as_str();
             assert!(name.starts_with("almanac_"), "{name}");

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_that_was_no_full_success_does_not_count() {
+    fn only_a_successful_full_pass_counts() {
         let health = health();
         health.begin(Some(&status("idle", 7, Some(10))));
         assert!(
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn temporal_going_away_is_told_and_does_not_end_readiness() {
+    fn an_outage_of_temporal_is_reported_and_does_not_end_readiness() {
         let health = health();
         assert_eq!(health.readiness().temporal, TemporalState::Connecting);
         health.away("refused");

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_reversed_or_too_long_is_said() {
+    fn empty_reversed_and_too_long_ranges_are_refused() {
         for (from, to, limit, said) in [
             (
                 "2026-01-01T00:10",

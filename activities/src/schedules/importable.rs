@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reserved_key_of_a_memo_is_lost_where_no_project_wrote_it() {
+    fn the_reserved_memo_key_is_lost_if_no_project_wrote_it() {
         let reserved = || payload(r#"{"x": 1}"#, &[]);
         let found = losses(|_, started| started.memo = Some(memo(MEMO_KEY, reserved())));
         assert_eq!(found.len(), 1, "{found:?}");
@@ -524,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_attribute_is_lost_where_its_value_or_type_changes() {
+    fn a_search_attribute_is_lost_if_its_value_or_type_would_change() {
         for (json, kind) in [
             ("\"a\"", "Keyword"),
             ("7", "Int"),

@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_and_a_run_that_goes_on_are_no_delay() {
+    fn a_paused_or_running_schedule_is_not_overdue() {
         let ran = entry(Some(("2026-01-01T03:00:00Z", "completed")));
         let paused = ListEntry {
             paused: true,
@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_a_pass_wrote_is_expected_to_run_from_then_on() {
+    fn a_written_schedule_is_expected_to_run_from_the_write_on() {
         let monitor = ScheduleMonitor::default();
         let written = entry(None);
         monitor.written(&written.schedule, at("2026-01-01T03:30:00Z"));
@@ -544,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_said_is_due_counts_and_not_the_data_here() {
+    fn the_servers_due_time_takes_precedence_over_the_computed_one() {
         let ran = entry(Some(("2026-01-01T04:00:00Z", "completed")));
         // By the server's data it is an hour later, and has not come yet.
         let later = from_server(&ran, &["2026-01-02T04:00:00Z", "2026-01-03T04:00:00Z"]);
@@ -573,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_due_before_the_server_was_asked_is_computed_where_the_data_agree() {
+    fn due_times_before_the_first_answer_are_computed_if_the_zone_data_agree() {
         let ran = entry(Some(("2026-01-01T03:00:00Z", "completed")));
         let known = |next: &[&str]| {
             let spec = Spec {
@@ -651,7 +651,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_never_seen_to_run_is_overdue_too() {
+    fn a_schedule_that_never_ran_can_be_overdue() {
         let never = entry(None);
         let listings = [
             (&never, "2026-01-01T03:30:00Z"),

@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn one_schedule_that_is_not_served_is_no_server_that_is_away() {
+    fn one_failing_schedule_does_not_make_the_server_unavailable() {
         let mut service = Service::new(1);
         for _ in 0..100 {
             assert!(service.judge(away()).is_ok());
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_serves_nothing_ends_the_pass() {
+    fn a_pass_ends_if_the_server_serves_no_schedule() {
         let mut service = Service::new(1);
         let ended = (0..100).position(|_| service.judge(away()).is_err());
         assert_eq!(ended, Some(AWAY_AFTER - 1));

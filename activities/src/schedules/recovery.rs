@@ -525,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_gone_only_when_nothing_can_start_it() {
+    fn a_run_is_lost_only_if_nothing_can_start_it() {
         use Fate::{Comes, Gone, Unknown};
         let begins = |starts| DueRun {
             nominal: at("00:05:00"),

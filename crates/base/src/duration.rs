@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn invalid_durations_are_refused_with_a_reason() {
         for (text, reason) in [
             ("", EXAMPLES),
             ("P", EXAMPLES),

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_and_warnings_stand_at_their_place() {
+    fn errors_and_warnings_have_their_place() {
         insta::assert_snapshot!(show("  TZ=UTC  0 0 * * 1,1-7"), @r#"
         0 0 * * 1-6
         in UTC
@@ -404,7 +404,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_taken_is_canonical(text in "[0-5]?[0-9](/[1-9])? [*0-9] (\\*|1-7|[1-9]/3) (jan|\\*|1-12/5) (sun|[0-7]|\\*|2-7)") {
+        fn accepted_cron_strings_have_a_canonical_text(text in "[0-5]?[0-9](/[1-9])? [*0-9] (\\*|1-7|[1-9]/3) (jan|\\*|1-12/5) (sun|[0-7]|\\*|2-7)") {
             let cron = compile_cron(&text).unwrap();
             let again = compile_cron(&cron.calendars[0].to_string()).unwrap();
             prop_assert_eq!(again.calendars, cron.calendars);

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_is_no_difference() {
+    fn jitter_does_not_count_as_a_difference() {
         for (jitter, delay) in [(60, 59), (600, 599), (7200, 3599)] {
             let ours = Spec {
                 jitter: Duration::from_secs(jitter),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_zone_moves_is_not_compared() {
+    fn specs_without_local_times_are_not_compared() {
         let said = [at("2026-06-01T00:00:07Z")];
         let after = at("2026-06-01T00:00:00Z");
         assert_eq!(spec("0 0 * * *", "UTC").zone_difference(after, &said), None);

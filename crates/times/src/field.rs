@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn sunday_is_0_and_7_and_lost_in_1_to_7() {
+    fn sunday_is_0_or_7_and_is_dropped_from_1_to_7() {
         for (text, expected) in [
             ("7", "0"),
             ("0-7", "*"),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_refuses_is_refused_at_its_place() {
+    fn fields_that_the_server_refuses_are_refused_at_their_place() {
         for (field, text, offset) in [
             (FieldName::Minute, "60", 0),
             (FieldName::Minute, "1,60", 2),

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_gos_and_days() {
+    fn durations_are_those_of_go_and_days() {
         let nanos = |text| go_duration(text).ok().map(|duration| duration.as_nanos());
         for (text, expected) in [
             ("90s", 90_000_000_000),
@@ -277,7 +277,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_text_says_it(every in 1_u64..10_000_000, phase in 0_u64..10_000_000) {
+        fn the_text_describes_the_whole_spec(every in 1_u64..10_000_000, phase in 0_u64..10_000_000) {
             let seconds = Duration::from_secs;
             let interval = Interval::new(seconds(every), seconds(phase % every)).unwrap();
             prop_assert_eq!(interval.to_string().parse::<Interval>().unwrap(), interval);

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_canonical_text_is_refused() {
+    fn text_that_is_not_canonical_is_refused() {
         for text in ["60", "1-60", "x", "1-", "-1", "1//2", "1,"] {
             assert!(text.parse::<Sixty>().is_err(), "{text}");
         }
@@ -273,7 +273,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_ranges_say_the_whole_set(values in proptest::collection::btree_set(2000_u16..=2100, 0..101)) {
+        fn text_and_ranges_describe_the_whole_set(values in proptest::collection::btree_set(2000_u16..=2100, 0..101)) {
             let set = Years::from_iter(values.clone());
             prop_assert_eq!(set.iter().collect::<Vec<_>>(), values.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(Years::from_ranges(&set.ranges()), set);

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_said() {
+    fn text_that_is_not_a_time_is_refused() {
         for text in ["", "tomorrow", "2026-13-01", "06:00"] {
             let error = text.parse::<When>().unwrap_err();
             assert!(

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_an_authority_any_name_is_good_and_other_sites_are_not() {
+    fn with_an_authority_any_host_name_is_accepted_and_other_sites_are_refused() {
         let post = |headers: &[(&str, &str)]| checked_as(AllowedHosts::Any, &Method::POST, headers);
         let host = ("host", "almanac.example");
         assert!(post(&[host]));

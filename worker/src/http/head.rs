@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_with_one_value_stands_there_once() {
+    fn a_header_with_one_value_may_occur_only_once() {
         let host = ("host", "localhost");
         assert_eq!(status("/", &[host]), None);
         assert_eq!(status("/", &[host, ("accept", "a"), ("accept", "b")]), None);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_so_large_and_no_larger() {
+    fn the_size_of_a_head_is_limited() {
         let host = ("host", "localhost");
         let long = "x".repeat(HEAD_LIMIT);
         assert_eq!(status("/", &[host, ("x", &long[..60_000])]), None);

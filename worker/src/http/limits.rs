@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_keeps_its_turn_when_whoever_asked_has_gone() {
+    async fn work_keeps_its_turn_when_its_client_disconnects() {
         let list_workers = ListWorkers(Arc::new(Semaphore::new(1)));
         let (go_on, waiting) = std::sync::mpsc::channel::<()>();
         let (sender, started) = tokio::sync::oneshot::channel();

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_while_a_page_is_made_shares_the_next_one() {
+    fn requests_during_the_rendering_of_a_page_share_the_next_one() {
         const CROWD: usize = 8;
         let (metrics, made) = (Metrics::default(), AtomicUsize::new(0));
         let all_ask = Barrier::new(CROWD);

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn its_last_words_are_kept_from_their_beginning() {
+    fn the_servers_last_error_lines_are_kept_from_the_first_one() {
         let mut said = Said::default();
         for number in 0..9 {
             said.complain(format!("a warning {number}"));
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_tied_ends_when_the_tie_is_cut() {
+    async fn the_server_ends_when_its_pipe_is_closed() {
         let mut child = Command::new("sh")
             .args(["-c", TIED_TO_STDIN, "test", "sleep", "600"])
             .stdin(Stdio::piped())

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_doubts_what_was_told_before_it_once() {
+    fn a_query_checks_earlier_tasks_once() {
         let mut runs = CachedRuns::default();
         assert_eq!(runs.activated(&start()), None);
         assert_eq!(runs.activated(&resolved(12)), None);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_of_a_task_doubts_nothing() {
+    fn a_query_within_a_task_needs_no_check() {
         let mut runs = CachedRuns::default();
         runs.activated(&start());
         assert_eq!(runs.activated(&query("1", 3)), None);

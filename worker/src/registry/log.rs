@@ -278,7 +278,7 @@ mod tests {
 
     /// Its id cannot be read: it may be any that its file held.
     #[test]
-    fn a_file_that_cannot_be_read_is_told_with_what_is_served_of_it() {
+    fn an_unreadable_file_is_logged_with_the_definitions_still_served() {
         let text = b"schedule: { every: 1h }\nworkflow: { type: Job, task_queue: jobs }\n";
         let context = ParseContext {
             now: jiff::Timestamp::UNIX_EPOCH,

@@ -55,7 +55,7 @@ fn state(sight: &RunOutcome) -> Option<(bool, RunState)> {
 }
 
 #[test]
-fn a_trigger_is_known_by_its_second_or_by_a_moment_that_is_none() {
+fn a_triggered_run_is_recognized_by_its_second_or_by_a_fraction_of_one() {
     let (order, before) = (order(RunKind::Trigger), before(OverlapPolicy::Skip));
     assert_eq!(outcome_of(&order, &before, &info()), RunOutcome::Nothing);
     for (due, is_ours) in [
@@ -79,7 +79,7 @@ fn a_trigger_is_known_by_its_second_or_by_a_moment_that_is_none() {
 }
 
 #[test]
-fn what_the_policy_keeps_back_is_told() {
+fn an_outcome_names_the_runs_that_the_policy_delays() {
     let order = order(RunKind::Trigger);
     let skipped = ScheduleInfo {
         overlap_skipped: 1,
@@ -147,7 +147,7 @@ fn what_the_policy_keeps_back_is_told() {
 
 /// The schedule skips its own meanwhile.
 #[test]
-fn what_waits_is_not_told_as_skipped() {
+fn a_buffered_run_is_not_reported_as_skipped() {
     let now = ScheduleInfo {
         overlap_skipped: 7,
         buffer_size: 1,
@@ -191,7 +191,7 @@ fn what_waits_is_not_told_as_skipped() {
 
 /// Forty runs wait when one more is asked for, and start one after the other.
 #[test]
-fn what_waits_behind_others_is_told_while_those_start() {
+fn a_run_buffered_behind_others_is_reported_while_they_start() {
     let trigger = order(RunKind::Trigger);
     let before = RunBaseline {
         buffered: 40,

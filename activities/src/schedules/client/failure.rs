@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absence_is_proven_by_details_alone() {
+    fn only_error_details_prove_that_something_does_not_exist() {
         let gone = detailed(Code::NotFound, NOT_FOUND, Vec::new());
         assert_eq!(of(&gone), RequestError::NotFound);
         let failure = NamespaceNotFoundFailure {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_that_of_one_request_or_of_the_server() {
+    fn a_failure_belongs_to_one_request_or_to_the_server() {
         let one = [
             Code::Internal,
             Code::Unknown,

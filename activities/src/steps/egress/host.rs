@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_host_is_refused() {
+    fn a_text_that_is_not_a_host_is_refused() {
         for text in [
             "", "*", "*.", "a b", "http://a", "a/b", "a:", "a:0", "a:x", "user@a", "a,b", "[::1",
         ] {

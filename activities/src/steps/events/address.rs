@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused_and_not_shown() {
+    fn an_invalid_address_is_refused_and_not_shown() {
         for text in [
             "",
             "http://user:canary@one",

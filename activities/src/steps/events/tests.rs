@@ -65,7 +65,7 @@ fn what_breaks_the_connection_is_not_sent() {
 }
 
 #[test]
-fn answers_that_another_attempt_does_not_change_last() {
+fn answers_that_a_retry_cannot_change_are_not_retried() {
     for (code, number, last) in [
         (400, 10054, true),
         (400, 10097, true),
@@ -91,7 +91,7 @@ fn answers_that_another_attempt_does_not_change_last() {
 
 /// Nobody listens there: the error may pass, and shows no credentials.
 #[tokio::test]
-async fn nats_that_is_away_may_come_back() {
+async fn an_unreachable_nats_server_is_a_retryable_error() {
     let url: NatsUrl = "nats://user:canary-9c1b@127.0.0.1:1".parse().unwrap();
     let events = Events::new(url, Subject::default());
     let event = json!({ "id": "1", "source": "/shop", "type": "paid" });

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn codings_are_undone_in_their_order() {
+    fn content_codings_are_decoded_from_the_last_to_the_first() {
         let data = b"some text, some text, some text";
         for (body, codings) in [
             (data.to_vec(), vec![]),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_decodes_to_too_much_is_refused_before_it_is_held() {
+    fn a_body_that_decodes_to_too_much_is_refused_early() {
         let bomb = vec![0; 4 * 1024 * 1024];
         for (body, coding) in [
             (gzip(&bomb), "gzip"),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_damaged_or_unknown_is_an_error_that_says_so() {
+    fn truncated_damaged_and_unknown_codings_are_errors() {
         let data = b"0123456789 0123456789 0123456789".repeat(20);
         for (body, coding) in [
             (gzip(&data), "gzip"),

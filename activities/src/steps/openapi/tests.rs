@@ -102,7 +102,7 @@ fn operations_of_swagger_are_called() {
 }
 
 #[test]
-fn what_does_not_fit_is_said() {
+fn parameters_that_do_not_fit_are_refused() {
     let store = petstore();
     assert!(
         find(&store, "getPet")
@@ -209,7 +209,7 @@ fn styles_of_openapi_are_written_as_it_says() {
 
 /// RFC 6570, 3.2.2 and 3.2.8: what separates is not encoded, what is separated is.
 #[test]
-fn lists_and_maps_are_told_from_texts_with_commas() {
+fn lists_and_maps_differ_from_texts_with_commas() {
     let (list, map) = (json!(["a,b", "c d"]), json!({"r": "1=2", "g": [3, 4]}));
     let sent = |place: &str, explode: bool, value: &Value| {
         let name = if place == "path" { "p" } else { "q" };
@@ -281,7 +281,7 @@ fn servers_are_relative_to_the_document() {
 }
 
 #[test]
-fn bodies_of_openapi_have_the_type_that_data_fits_best() {
+fn a_body_gets_the_content_type_that_suits_the_data_best() {
     let of = |body: Value| json!({"openapi": "3.0.0", "paths": {"/": {"post": {"operationId": "x", "requestBody": body}}}});
     for (content, given, kind, sent) in [
         (
@@ -363,7 +363,7 @@ fn parts() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_document_is_too_odd_to_look_into(
+    fn any_document_can_be_searched_without_a_panic(
         parts in parts(), operation in parts(), given in parts(), old: bool,
     ) {
         let mut operation = operation;
@@ -400,7 +400,7 @@ fn credentials_do_not_leave_https() {
 
 /// Each variable is replaced by its text, in which nothing is replaced again.
 #[test]
-fn variables_of_a_server_do_not_multiply() {
+fn server_variables_are_not_expanded_recursively() {
     let with = |variables: Value, url: &str| {
         json!({
             "openapi": "3.0.0",

@@ -139,7 +139,7 @@ async fn arguments_pass_through_no_shell() {
 }
 
 #[tokio::test]
-async fn the_environment_is_what_is_asked_for_and_path() {
+async fn a_command_gets_only_its_environment_and_path() {
     assert!(
         std::env::var("CARGO").is_ok(),
         "the test needs something to hide"
@@ -206,7 +206,7 @@ async fn output_is_limited() {
 }
 
 #[tokio::test]
-async fn time_is_limited_and_the_group_goes_whole() {
+async fn a_command_that_takes_too_long_is_killed_with_its_group() {
     let pids = tempfile::NamedTempFile::new().unwrap();
     let path = pids.path().display();
     let commands = commands(&["sh=/bin/sh"]);
@@ -269,7 +269,7 @@ async fn a_command_that_is_given_up_is_killed() {
 }
 
 #[tokio::test]
-async fn what_a_command_leaves_behind_is_killed_and_its_output_kept() {
+async fn processes_left_by_a_command_are_killed_and_its_output_is_kept() {
     let pids = tempfile::NamedTempFile::new().unwrap();
     let text = format!(
         "sleep 1000 & echo $! > {}; echo done",
@@ -280,7 +280,7 @@ async fn what_a_command_leaves_behind_is_killed_and_its_output_kept() {
 }
 
 #[tokio::test]
-async fn nobody_waits_where_await_is_false() {
+async fn a_step_does_not_wait_if_await_is_false() {
     let done = tempfile::NamedTempFile::new().unwrap();
     let text = format!("sleep 1; echo done > {}", done.path().display());
     let said = ran(json!({"arguments": ["-c", text], "wait": false}))
@@ -364,7 +364,7 @@ async fn only_variables_that_are_named_are_set() {
 }
 
 #[tokio::test]
-async fn commands_that_nobody_waits_for_are_so_many() {
+async fn the_number_of_commands_without_await_is_limited() {
     let gate = tempfile::tempdir().unwrap();
     let open = gate.path().join("open");
     let commands = commands(&["sh=/bin/sh"]);

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_values_are_told_by_what_differs() {
+    fn long_values_are_shown_by_their_differences() {
         let steps = |wait: &str, more: bool| {
             let rest = json!({ "say": { "set": { "text": "x".repeat(200) } } });
             let mut list = vec![rest, json!({ "a/b": { "wait": wait } })];

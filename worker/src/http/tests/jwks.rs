@@ -101,7 +101,7 @@ async fn a_token_without_a_kid_takes_the_only_key() {
 }
 
 #[tokio::test]
-async fn a_secret_in_a_jwks_is_no_key() {
+async fn a_secret_in_a_jwks_is_not_used_as_a_key() {
     let issuer = Issuer::start().await;
     let secret = Signer::Secret(vec![7; 32]);
     issuer.publish(&[secret.jwk(Some("a")), Signer::ec().jwk(Some("b"))]);
@@ -140,7 +140,7 @@ async fn a_thousand_unknown_keys_cause_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_rotated_key_is_found_and_the_old_one_goes() {
+async fn a_rotated_key_is_found_and_the_old_one_is_dropped() {
     let issuer = Issuer::start().await;
     let (old, new) = (Signer::ec(), Signer::rsa());
     issuer.publish(&[old.jwk(Some("old"))]);
@@ -183,7 +183,7 @@ async fn keys_outlive_a_fetch_that_fails() {
 }
 
 #[tokio::test]
-async fn without_any_keys_the_service_is_not_there_and_it_heals() {
+async fn without_keys_requests_get_503_until_keys_are_fetched() {
     let issuer = Issuer::start().await;
     let server = jwks_server(&issuer, Duration::from_millis(200)).await;
     let signer = Signer::ec();
@@ -198,7 +198,7 @@ async fn without_any_keys_the_service_is_not_there_and_it_heals() {
 }
 
 #[tokio::test]
-async fn keys_are_fetched_from_where_it_was_said_and_nowhere_else() {
+async fn keys_are_fetched_only_from_the_given_url() {
     let issuer = Issuer::start().await;
     let signer = Signer::ec();
     issuer.publish(&[signer.jwk(Some("a"))]);

@@ -96,7 +96,7 @@ async fn an_unsigned_token_is_refused() {
 }
 
 #[tokio::test]
-async fn the_public_key_is_no_secret_that_signs() {
+async fn the_public_key_cannot_be_used_as_an_hmac_secret() {
     let server = rsa_server().await;
     let pem = std::fs::read(RSA_PUBLIC).unwrap();
     let trimmed = pem.trim_ascii_end().to_vec();
@@ -173,7 +173,7 @@ async fn clocks_may_be_a_minute_apart() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_or_was_changed_is_refused() {
+async fn malformed_and_changed_tokens_are_refused() {
     let (server, signer) = (rsa_server().await, Signer::rsa());
     let good = signer.token(None, &claims());
     let parts: Vec<_> = good.split('.').collect();

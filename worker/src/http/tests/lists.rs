@@ -54,7 +54,7 @@ async fn pages_follow_one_another_and_the_server_lists_once() {
 }
 
 #[tokio::test]
-async fn a_page_goes_on_where_the_last_ended_whatever_came_and_went() {
+async fn a_page_continues_after_the_previous_one_despite_changes() {
     let server = server(fake(many(0..20))).await;
     let first = page(&server, "limit=10").await;
     let token = first["next_page_token"].as_str().unwrap();
@@ -69,7 +69,7 @@ async fn a_page_goes_on_where_the_last_ended_whatever_came_and_went() {
 }
 
 #[tokio::test]
-async fn what_was_changed_here_shows_at_once() {
+async fn changes_by_this_worker_are_visible_immediately() {
     let server = server(Fake::reporting(Report::default())).await;
     page(&server, "").await;
     page(&server, "").await;
@@ -267,7 +267,7 @@ async fn a_document_with_endless_findings_is_shown_in_bounds() {
 }
 
 #[tokio::test]
-async fn what_a_filter_costs_is_bounded() {
+async fn the_cost_of_a_filter_is_bounded() {
     let server = server(Fake::default()).await;
     for list in ["schedules", "definitions"] {
         let labels = "&label=a=b".repeat(21);
@@ -281,7 +281,7 @@ async fn what_a_filter_costs_is_bounded() {
 }
 
 #[test]
-fn a_plan_is_cut_to_a_size_and_says_so() {
+fn a_truncated_plan_says_that_it_is_truncated() {
     let project: Project = "test".parse().unwrap();
     let conflicts = (0..1_000).map(|n| project.schedule_id(&format!("job-{n}").parse().unwrap()));
     let planned = Planned {

@@ -374,14 +374,14 @@ impl Server {
 }
 
 #[tokio::test]
-async fn health_is_that_the_process_answers() {
+async fn healthz_answers_200_while_the_process_works() {
     let answer = server(Fake::default()).await.get("/healthz").await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
     assert!(answer.head.contains("cache-control: no-store"));
 }
 
 #[tokio::test]
-async fn readiness_says_its_reasons_either_way() {
+async fn readyz_gives_its_reason() {
     let ready = server(Fake::default()).await.get("/readyz").await;
     assert_eq!(ready.status, 200);
     assert_eq!(ready.json()["temporal"], "away");
@@ -441,7 +441,7 @@ async fn off_loopback_only_probes_and_metrics_are_served() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_problem() {
+async fn unknown_paths_and_methods_are_problems() {
     let server = server(Fake::default()).await;
     let answer = server.get("/nothing").await;
     assert_eq!(
@@ -494,7 +494,7 @@ async fn a_foreign_page_is_refused_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn definitions_say_where_they_stand_and_what_is_wrong() {
+async fn definitions_show_their_place_and_their_errors() {
     let snapshot = Snapshot {
         revision: Revision::of(b"x"),
         failed: vec![
@@ -571,7 +571,7 @@ async fn one_schedule_the_plan_and_the_state_are_answered() {
 }
 
 #[tokio::test]
-async fn the_metrics_page_is_made_anew_for_each_who_asks_later() {
+async fn the_metrics_page_is_rendered_again_for_later_requests() {
     let server = server(Fake::default()).await;
     for pages in 1..4 {
         assert_eq!(server.get("/metrics").await.status, 200);

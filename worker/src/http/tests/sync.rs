@@ -105,7 +105,7 @@ async fn a_pass_that_takes_long_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_look_that_fails_ends_no_wait() {
+async fn a_failed_poll_does_not_end_the_wait() {
     let server = server(Fake::default()).await;
     let (answer, ()) = tokio::join!(server.post("/admin/sync"), async {
         while server.fake.requests.lock().unwrap().is_empty() {
@@ -141,7 +141,7 @@ async fn without_temporal_the_files_are_reread_and_no_pass_promised() {
 }
 
 #[tokio::test]
-async fn too_many_that_wait_are_sent_away() {
+async fn too_many_waiting_requests_are_refused() {
     let fake = Fake {
         synced: Err(BackendError::Busy("10 updates in flight".into())),
         ..Fake::default()

@@ -57,7 +57,7 @@ async fn a_token_opens_what_is_closed_off_loopback() {
 }
 
 #[tokio::test]
-async fn without_a_good_token_there_is_nothing_but_probes_and_metrics() {
+async fn without_a_valid_token_only_probes_and_metrics_are_served() {
     let file = both();
     let server = server_with(file.path()).await;
     for path in ["/healthz", "/readyz", "/metrics"] {

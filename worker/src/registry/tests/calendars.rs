@@ -171,7 +171,7 @@ async fn a_broken_calendar_keeps_its_last_good_version() {
 }
 
 #[tokio::test]
-async fn a_calendar_that_goes_leaves_what_names_it_as_it_was() {
+async fn removing_a_calendar_does_not_change_definitions_that_name_it() {
     let folder = folder();
     let registry = real_registry(&folder);
     changed(&registry).await;
@@ -204,7 +204,7 @@ async fn a_calendar_that_goes_leaves_what_names_it_as_it_was() {
 }
 
 #[tokio::test]
-async fn after_a_restart_what_names_a_broken_calendar_is_invalid() {
+async fn after_a_restart_definitions_that_name_a_broken_calendar_are_invalid() {
     let folder = folder();
     folder.save("days.yaml", &calendar("12-32"));
     let registry = real_registry(&folder);
@@ -218,7 +218,7 @@ async fn after_a_restart_what_names_a_broken_calendar_is_invalid() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_wrong_keeps_the_definition_that_was() {
+async fn an_unknown_calendar_keeps_the_last_good_definition() {
     let folder = folder();
     let registry = real_registry(&folder);
     changed(&registry).await;

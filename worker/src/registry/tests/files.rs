@@ -116,7 +116,7 @@ async fn a_file_whose_ending_is_in_capitals_is_a_warning_once() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_named_and_never_opened() {
+async fn special_files_are_named_and_never_opened() {
     let folder = Folder::with(&[("dir.yaml/inner.yaml", &document("x", "1"))]);
     let made = Command::new("mkfifo")
         .arg(folder.path("fifo.yaml"))

@@ -65,7 +65,7 @@ async fn a_broken_file_after_a_restart_states_its_id() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_read_keeps_all_it_held() {
+async fn an_unreadable_file_keeps_all_its_definitions() {
     let text = format!("{}---\n{}", document("a", "1"), document("b", "1"));
     let folder = Folder::with(&[("x.yaml", &text)]);
     let registry = folder.registry();
@@ -85,7 +85,7 @@ async fn a_file_that_cannot_be_read_keeps_all_it_held() {
 }
 
 #[tokio::test]
-async fn a_document_whose_id_cannot_be_read_keeps_what_it_could_have_been() {
+async fn a_document_with_an_unreadable_id_keeps_the_definitions_it_may_be() {
     let both = format!("{}---\n{}", document("a", "1"), document("b", "1"));
     let folder = Folder::with(&[("x.yaml", &both)]);
     let registry = folder.registry();
@@ -102,7 +102,7 @@ async fn a_document_whose_id_cannot_be_read_keeps_what_it_could_have_been() {
 }
 
 #[tokio::test]
-async fn a_document_that_is_removed_beside_a_known_broken_one_goes() {
+async fn a_document_removed_beside_a_known_broken_one_is_removed() {
     let parts = ["a", "b", "c"].map(|id| document(id, "1"));
     let folder = Folder::with(&[("x.yaml", &parts.join("---\n"))]);
     let registry = folder.registry();
@@ -139,7 +139,7 @@ async fn documents_with_one_id_are_all_invalid_and_the_served_one_stays() {
 }
 
 #[tokio::test]
-async fn a_definition_that_moves_to_another_file_is_never_away() {
+async fn a_definition_that_moves_to_another_file_is_always_served() {
     let folder = Folder::with(&[("a.yaml", &document("a", "1"))]);
     let registry = folder.registry();
     reloaded(&registry).await;
@@ -185,7 +185,7 @@ async fn a_folder_that_vanishes_keeps_its_definitions_until_it_was_seen_twice() 
 }
 
 #[tokio::test]
-async fn a_folder_replaced_by_another_is_trusted_at_the_second_look() {
+async fn a_replaced_folder_is_trusted_when_it_is_read_twice() {
     let folder = Folder::with(&[
         ("defs/a.yaml", &document("a", "1")),
         ("next/b.yaml", &document("b", "1")),
@@ -267,7 +267,7 @@ async fn a_volume_that_is_swapped_is_seen_before_or_after_and_never_between() {
 }
 
 #[tokio::test]
-async fn summaries_name_what_changed_unless_something_may_go() {
+async fn summaries_name_the_changes_unless_something_may_be_removed() {
     let folder = Folder::with(&[
         ("a.yaml", &document("a", "1")),
         ("b.yaml", &document("b", "1")),
@@ -307,7 +307,7 @@ async fn summaries_name_what_changed_unless_something_may_go() {
 }
 
 #[tokio::test]
-async fn summaries_that_nobody_took_are_told_as_one() {
+async fn pending_summaries_are_merged() {
     let folder = Folder::with(&[("a.yaml", &document("a", "1"))]);
     let registry = folder.registry();
     reloaded(&registry).await;
@@ -364,7 +364,7 @@ async fn folders_are_listed_however_long_their_path_is() {
 }
 
 #[tokio::test]
-async fn a_folder_whose_link_leads_nowhere_keeps_what_it_held() {
+async fn a_folder_with_a_broken_link_keeps_its_definitions() {
     let folder = Folder::with(&[("..data/sub/b.yaml", &document("b", "1"))]);
     folder.link("sub", "..data/sub");
     let registry = folder.registry();
@@ -378,7 +378,7 @@ async fn a_folder_whose_link_leads_nowhere_keeps_what_it_held() {
 
 /// A look from before is trusted as far as folders and files bear it out.
 #[tokio::test]
-async fn what_changed_after_a_look_is_not_lost() {
+async fn changes_during_a_scan_are_not_lost() {
     let folder = Folder::with(&[
         ("a.yaml", &document("a", "1")),
         ("b.yaml", &document("b", "1")),
@@ -464,7 +464,7 @@ async fn a_prepared_reload_reads_no_file_before_it_is_still() {
 }
 
 #[tokio::test]
-async fn what_was_prepared_before_another_reload_is_not_served() {
+async fn a_reload_prepared_before_another_one_is_discarded() {
     let folder = Folder::new();
     folder.write("a.yaml", &document("a", "1"));
     let registry = folder.registry();

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_event_is_ignored_and_counted() {
+    fn signals_that_are_not_events_are_ignored_and_counted() {
         let mut inbox = Inbox::default();
         assert_eq!(inbox.notes(), "");
         let odd: [Vec<&[u8]>; 6] = [
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_kept_in_order_as_long_as_there_is_room() {
+    fn events_are_kept_in_order_up_to_the_limit() {
         let mut inbox = Inbox::after(2);
         let event = |id: usize, text: &str| {
             json!({ "specversion": "1.0", "id": id.to_string(), "source": "/s", "type": "t", "data": text }).to_string()

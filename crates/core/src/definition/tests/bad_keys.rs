@@ -110,7 +110,7 @@ enabled: true
 }
 
 #[test]
-fn what_comes_later_is_not_called_unknown() {
+fn planned_keys_are_not_called_unknown() {
     let found = report(
         r"id: a
 triggers: []
@@ -141,7 +141,7 @@ id: c
 }
 
 #[test]
-fn what_stands_around_steps_goes_with_them() {
+fn keys_around_steps_need_steps() {
     let found = report(
         r"id: a
 use: { secrets: [x] }

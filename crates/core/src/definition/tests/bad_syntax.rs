@@ -49,7 +49,7 @@ description: a: b
 }
 
 #[test]
-fn what_yaml_has_and_a_definition_may_not() {
+fn yaml_features_that_definitions_exclude_are_refused() {
     let found = report(
         r"x: &anchor 1
 <<: *anchor
@@ -171,7 +171,7 @@ just text
 
 /// To YAML it is a map that begins within a text.
 #[test]
-fn an_expression_in_braces_wants_quotes() {
+fn an_expression_in_braces_needs_quotes() {
     let found = report("do:\n  - a: { set: { a: ${ .b } } }\n");
     assert!(found.contains("quote an expression"), "{found}");
 }

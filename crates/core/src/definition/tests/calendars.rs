@@ -79,7 +79,7 @@ fn the_files_name_is_the_id_of_a_lone_calendar() {
 }
 
 #[test]
-fn a_calendars_revision_is_of_what_it_says() {
+fn a_calendars_revision_depends_only_on_its_meaning() {
     let one = calendar("kind: calendar\nid: a\ndates: [2026-01-01, 2026-01-02]\n");
     let same = calendar("id: b # other\nkind: calendar\ndates: [2026-01-01/2026-01-02]\n");
     assert_eq!(one.revision, same.revision);
@@ -93,7 +93,7 @@ fn a_calendars_revision_is_of_what_it_says() {
 }
 
 #[test]
-fn all_that_is_wrong_with_a_calendar_is_said_at_its_place() {
+fn all_errors_of_a_calendar_are_reported_at_their_place() {
     let found = report(
         r"kind: calendar
 id: Holidays
@@ -231,7 +231,7 @@ fn days_that_are_listed_twice_warn() {
 }
 
 #[test]
-fn a_calendar_whose_syntax_is_broken_is_one_still() {
+fn a_calendar_with_broken_syntax_is_still_recognized_as_a_calendar() {
     let documents = parse("kind: calendar # x\nid: a\ndates: [\n");
     assert_eq!(documents[0].kind, Kind::Calendar);
     assert_eq!(documents[0].id.as_ref().unwrap().as_str(), "a");
@@ -255,7 +255,7 @@ fn a_definition_excludes_the_days_of_the_calendars_it_names() {
 }
 
 #[test]
-fn what_names_no_calendar_is_what_it_was() {
+fn a_definition_without_calendars_keeps_its_revision() {
     let plain = definition(&naming("[]"));
     assert_eq!(resolve(&naming("[]"), &[]), Ok(plain));
 }
@@ -284,7 +284,7 @@ fn calendars_that_leave_no_time_warn() {
 }
 
 #[test]
-fn a_name_that_cannot_be_found_is_said_at_its_place() {
+fn an_unknown_calendar_is_reported_at_its_place() {
     let text = naming("[{ calendar: de-holiday }, { calendar: x }, { calendar: broken }]");
     let known = |id: &str| calendar(&format!("kind: calendar\nid: {id}\ndates: [12-25]\n"));
     let found = resolve(&text, &[known("de-holidays"), known("us-holidays")]).unwrap_err();
@@ -312,7 +312,7 @@ fn a_name_that_cannot_be_found_is_said_at_its_place() {
 }
 
 #[test]
-fn what_is_no_name_of_a_calendar_is_refused() {
+fn an_invalid_calendar_name_is_refused() {
     let text = naming(
         "[{ calendar: De Holidays }, { calendar: 5 }, { calendar: a, month: 12 }, { calendar: }, { calender: a }]",
     );

@@ -11,7 +11,7 @@ fn steps(text: &str) -> serde_json::Value {
 }
 
 #[test]
-fn defaults_reach_the_tasks_that_have_a_use_for_them() {
+fn defaults_apply_to_the_tasks_that_can_use_them() {
     let tasks = |metadata: [&str; 4]| {
         let [call, child, plain, shell] = metadata;
         format!(

@@ -115,7 +115,7 @@ fn files_and_documents_have_a_size() {
 }
 
 #[test]
-fn what_is_no_text_is_refused_where_it_stands() {
+fn bytes_that_are_not_text_are_refused_at_their_place() {
     let mut file = format!(
         "id: bytes\ndescription: \"ä{}\"\n{GOOD}---\nid: next\n{GOOD}",
         '\u{1}'
@@ -149,7 +149,7 @@ fn what_is_no_text_is_refused_where_it_stands() {
 }
 
 #[test]
-fn an_empty_file_was_not_finished_and_a_comment_is_no_document() {
+fn an_empty_file_is_an_error_and_a_comment_is_not_a_document() {
     for empty in ["", "\n \n", "---\n", "\u{feff}"] {
         let documents = parse(empty);
         assert_eq!(

@@ -50,7 +50,7 @@ fn a_condition_of_catch_that_reads_the_input_is_a_warning() {
 }
 
 #[test]
-fn conditions_that_read_the_error_or_other_data_are_none() {
+fn conditions_that_read_the_error_or_other_data_do_not_warn() {
     for when in [
         "$error.status == 503",
         "$error | .status == 503",
@@ -103,7 +103,7 @@ fn an_expression_without_braces_in_data_is_a_warning() {
 }
 
 #[test]
-fn texts_that_are_no_expressions_are_none() {
+fn texts_that_are_not_expressions_do_not_warn() {
     let steps = r#"do:
   - a:
       set: { ending: .csv, file: .tar.gz, runtime: .NET, cost: $5, home: $HOME, dots: ..., here: ./x, dot: ., number: .5 }
@@ -137,7 +137,7 @@ fn a_condition_that_assigns_is_a_warning() {
 }
 
 #[test]
-fn what_use_defines_and_nothing_names_is_a_warning() {
+fn an_unused_part_of_use_is_a_warning() {
     let steps = "do:
   - a:
       try: [b: { wait: PT1S, timeout: short }]

@@ -48,7 +48,7 @@ fn an_override_ends_when_that_field_changes_in_the_yaml() {
 }
 
 #[test]
-fn when_an_override_of_enabled_runs_out_the_state_it_found_comes_back() {
+fn an_expired_override_of_enabled_restores_the_state_before_it() {
     for found in [false, true] {
         let mut world = World::settled(HOURLY);
         if found {
@@ -69,7 +69,7 @@ fn when_an_override_of_enabled_runs_out_the_state_it_found_comes_back() {
 }
 
 #[test]
-fn an_override_that_is_cleared_gives_back_what_it_found() {
+fn a_cleared_override_restores_the_state_before_it() {
     for found in [false, true] {
         let mut world = World::settled(HOURLY);
         if found {
@@ -104,7 +104,7 @@ fn a_second_pause_remembers_what_the_first_one_found() {
 }
 
 #[test]
-fn an_override_to_what_the_file_says_ends_too() {
+fn an_override_equal_to_the_file_also_ends() {
     let mut world = World::settled(HOURLY);
     let until = world.now + SignedDuration::from_hours(1);
     world.set_override(Override {
@@ -160,7 +160,7 @@ fn an_unpause_ends_a_pause_whoever_made_it() {
 }
 
 #[test]
-fn an_order_that_was_written_is_not_written_again() {
+fn a_request_that_was_written_is_not_written_again() {
     let mut world = World::settled(HOURLY);
     world.set_override(pause_override());
     let one = world.overrides[&id("job")].clone();
@@ -180,7 +180,7 @@ fn an_order_that_was_written_is_not_written_again() {
 }
 
 #[test]
-fn an_order_for_no_definition_is_a_problem_of_its_own() {
+fn a_request_for_an_unknown_definition_is_a_problem() {
     let mut world = World::settled(HOURLY);
     world.orders.insert(id("nobody"), order());
     let plan = world.plan();
@@ -189,7 +189,7 @@ fn an_order_for_no_definition_is_a_problem_of_its_own() {
 }
 
 #[test]
-fn an_override_of_what_a_finished_schedule_does_is_kept() {
+fn an_override_of_a_finished_schedule_is_kept() {
     let mut world = World::settled(
         "schedule: { cron: '0 * * * *', max_actions: 1 }\nworkflow: { type: Run, task_queue: q }\n",
     );
@@ -201,7 +201,7 @@ fn an_override_of_what_a_finished_schedule_does_is_kept() {
 }
 
 #[test]
-fn a_later_hand_beats_an_override_of_enabled() {
+fn a_later_manual_change_ends_an_override_of_enabled() {
     let mut world = World::settled(HOURLY);
     world.set_override(pause_override());
     world.by_hand(false);
@@ -236,7 +236,7 @@ fn an_override_that_the_state_lost_comes_back_from_the_memo() {
 }
 
 #[test]
-fn what_an_override_paused_was_not_paused_before_the_yaml() {
+fn a_pause_by_an_override_does_not_count_as_paused_before() {
     let mut world = World::settled(&format!("enabled: true\n{HOURLY}"));
     world.set_override(pause_override());
     world.write("job", &format!("enabled: false\n{HOURLY}"));

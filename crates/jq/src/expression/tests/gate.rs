@@ -19,7 +19,7 @@ fn check(text: &str, column: usize, message: &str) {
 }
 
 #[test]
-fn mistakes_are_told_at_their_place() {
+fn mistakes_are_reported_at_their_place() {
     check("", 1, "the expression is empty");
     check(".a |", 5, "expected term, found the end");
     check(".a ]", 4, "expected token, found `]`");
@@ -98,7 +98,7 @@ fn nothing_reaches_beyond_the_input_and_the_variables() {
 }
 
 #[test]
-fn secrets_are_there_only_where_the_caller_has_them() {
+fn secrets_are_available_only_if_the_caller_has_them() {
     check(
         "$secrets.token",
         1,

@@ -33,7 +33,7 @@ fn every_key_is_known_or_named() {
 
 /// Each would do nothing, or something that nobody meant.
 #[test]
-fn what_cannot_be_meant_is_refused() {
+fn meaningless_steps_are_refused() {
     let get = |uri: &str| json!({ "call": "http", "with": { "method": "get", "endpoint": uri } });
     insta::assert_snapshot!(problems(&json!([
         { "b": { "call": "http", "with": { "method": "get", "endpoint": "https://x.org", "headers": { "A": "x", "B": {} }, "query": { "q": [[1], 2], "n": null } } } },
@@ -78,7 +78,7 @@ fn what_cannot_be_meant_is_refused() {
 }
 
 #[test]
-fn what_is_not_supported_is_named() {
+fn unsupported_parts_are_named() {
     insta::assert_snapshot!(problems(&json!({
         "use": { "functions": {}, "extensions": [], "catalogs": {} },
         "evaluate": { "language": "js", "mode": "loose" },
@@ -107,7 +107,7 @@ fn what_is_not_supported_is_named() {
 }
 
 #[test]
-fn flow_directives_must_lead_somewhere() {
+fn flow_directives_must_refer_to_a_step() {
     insta::assert_snapshot!(problems(&json!([
         { "first": { "wait": "PT1S", "then": "secnd" } },
         { "second": { "do": [{ "inner": { "wait": "PT1S", "then": "first" } }] } },
@@ -298,7 +298,7 @@ proptest! {
 
 /// Temporal would refuse them, each time that the run tries.
 #[test]
-fn names_that_temporal_does_not_take_are_told_at_their_line() {
+fn names_that_temporal_refuses_are_reported_at_their_line() {
     let long = "n".repeat(1001);
     insta::assert_snapshot!(problems(&json!([
         { "a": { "call": "activity", "with": { "name": long, "task_queue": "/_sys/q" } } },
@@ -314,7 +314,7 @@ fn names_that_temporal_does_not_take_are_told_at_their_line() {
 }
 
 #[test]
-fn what_is_told_of_problems_is_bounded() {
+fn the_reported_problems_are_bounded() {
     let long = "k".repeat(100_000);
     let tasks: Vec<Value> = (0..500)
         .map(|n| json!({ format!("t{n}"): { "set": { "x": 1 }, &long: 1, "metadata": 1 } }))
@@ -329,7 +329,7 @@ fn what_is_told_of_problems_is_bounded() {
 
 /// The name of a step is in the place of each step in it.
 #[test]
-fn long_names_are_told() {
+fn long_names_are_reported() {
     let (step, variable) = ("s".repeat(101), "v".repeat(101));
     let told = problems(&json!([
         { &step: { "set": { "x": 1 } } },

@@ -20,7 +20,7 @@ fn call(task: &Value) -> Call {
 }
 
 #[test]
-fn an_http_call_has_a_uri_template_and_who_calls() {
+fn an_http_call_has_a_uri_template_and_an_authentication() {
     let Call::Http(http) = call(&json!({ "call": "http", "with": {
         "method": "get",
         "endpoint": { "uri": "https://x.org/{id}/a?b={c}", "authentication": { "bearer": { "use": "crm" } } },
@@ -65,7 +65,7 @@ fn parameters_are_texts_numbers_booleans_and_lists_of_them() {
 }
 
 #[test]
-fn who_calls_can_be_named() {
+fn an_authentication_can_be_named() {
     let Call::OpenApi(openapi) = call(&json!({ "call": "openapi", "with": {
         "document": { "endpoint": "https://x.org/openapi.json" },
         "operationId": "find",
@@ -100,7 +100,7 @@ fn an_activity_is_called_on_its_queue() {
 }
 
 #[test]
-fn what_is_wrong_with_a_call_is_told() {
+fn errors_of_a_call_are_reported() {
     let http = |with: Value| json!({ "call": "http", "with": with });
     let endpoint = |endpoint: Value| json!({ "call": "http", "with": { "method": "get", "endpoint": endpoint } });
     insta::assert_snapshot!(problems(&json!([
@@ -153,7 +153,7 @@ fn what_is_wrong_with_a_call_is_told() {
 /// Options of Temporal that would do nothing are refused, as what they ask for
 /// would not happen.
 #[test]
-fn options_that_a_task_has_no_use_for_are_refused() {
+fn options_without_effect_on_a_task_are_refused() {
     let all = json!({
         "start_to_close": "15s", "schedule_to_close": "1m", "schedule_to_start": "10s",
         "heartbeat": "5s", "task_queue": "q", "priority": 1, "summary": "says",

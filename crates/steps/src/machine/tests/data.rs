@@ -177,7 +177,7 @@ fn expressions_see_the_run_and_the_task() {
 }
 
 #[test]
-fn calls_are_asked_for_with_all_expressions_evaluated() {
+fn calls_are_made_with_all_expressions_evaluated() {
     let steps = json!({
         "use": { "secrets": ["crm"] },
         "do": [{ "get": { "call": "http", "with": {
@@ -225,7 +225,7 @@ fn a_template_of_a_uri_names_a_property_as_it_is() {
 }
 
 #[test]
-fn processes_give_what_was_asked_for() {
+fn processes_return_the_requested_output() {
     let run = |task| {
         let mut run = Run::new(
             &json!([{ "x": task }]),
@@ -268,7 +268,7 @@ fn processes_give_what_was_asked_for() {
 }
 
 #[test]
-fn what_expressions_take_is_bounded_for_a_task_and_for_a_turn() {
+fn the_work_of_expressions_is_bounded_for_a_task_and_for_a_turn() {
     let long = "${ [range(20000)] | map(. + 1) | add }";
     let some = json!([{ "a": { "set": { "x": long } } }, { "b": { "set": { "x": long } } }]);
     let looping = json!([{ "each": { "for": { "in": "${ [range(12)] }" }, "do": some } }]);
@@ -344,7 +344,7 @@ fn branches_share_a_bounded_memory() {
 
 /// What is no longer held does not count.
 #[test]
-fn a_loop_over_large_data_goes_on() {
+fn a_loop_over_large_data_continues() {
     let steps = json!([
         { "make": { "set": { "n": "${ .n + 1 }", "text": "${ \"x\" * 4000000 }" } } },
         { "more": { "switch": [{ "no": { "when": ".n < 50", "then": "make" } }] } },
@@ -359,7 +359,7 @@ fn call(body: &str) -> Value {
 
 /// As JSON: a control character takes six bytes.
 #[test]
-fn what_temporal_would_refuse_is_an_error_before_it_is_sent() {
+fn inputs_that_temporal_would_refuse_are_errors_before_they_are_sent() {
     let make = json!({ "make": { "set": { "text": "${ \"\\u0001\" * 400000 }" } } });
     let alone = json!([make, { "send": call("${ .text }") }]);
     let told = fault(&alone, json!({})).to_string();
@@ -486,7 +486,7 @@ fn items_that_nest_deeply_are_an_error_before_the_loop() {
 
 /// Data must not choose another path of a service.
 #[test]
-fn a_variable_of_a_uri_is_no_way_up() {
+fn a_uri_variable_cannot_leave_its_path_segment() {
     let steps = |uri: &str| json!([{ "call": { "call": "http", "with": { "method": "delete", "endpoint": uri } } }]);
     let asked = |uri: &str, id: &str| {
         let mut run = Run::new(&steps(uri), json!({ "id": id, "more": "." }), nobody);

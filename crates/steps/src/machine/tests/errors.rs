@@ -34,7 +34,7 @@ fn an_error_says_what_and_where() {
 }
 
 #[test]
-fn what_a_filter_asks_for_is_caught() {
+fn errors_that_match_a_filter_are_caught() {
     for filter in [
         json!({ "type": "https://x.org/late" }),
         json!({ "status": 404 }),
@@ -133,7 +133,7 @@ fn conditions_decide_what_is_caught() {
 }
 
 #[test]
-fn a_handler_sees_the_error_and_leads_on() {
+fn a_handler_sees_the_error_and_decides_the_next_step() {
     let steps = guarded(
         &json!({ "as": "e", "do": [{ "note": { "set": { "status": "${ $e.status }", "n": "${ .n }" } } }] }),
     );
@@ -153,7 +153,7 @@ fn a_handler_sees_the_error_and_leads_on() {
 }
 
 #[test]
-fn an_error_passes_those_who_do_not_catch_it_and_stops_branches() {
+fn an_uncaught_error_propagates_and_stops_branches() {
     let steps = json!([{ "outer": { "try": [
         { "fork": { "fork": { "branches": [
             { "waits": { "wait": "PT1H" } },
@@ -188,7 +188,7 @@ fn retries(policy: &Value) -> (Vec<u128>, Status) {
 }
 
 #[test]
-fn a_policy_says_how_often_and_after_how_long() {
+fn a_retry_policy_decides_the_number_of_attempts_and_the_waits() {
     let policy = |backoff: &str, limit: Value| json!({ "delay": { "seconds": 3 }, "backoff": { backoff: {} }, "limit": limit });
     let three = json!({ "attempt": { "count": 3 } });
     for (backoff, waits) in [
@@ -294,7 +294,7 @@ fn call(name: &Value, queue: &Value, arguments: &Value) -> Value {
 
 /// The server would refuse the command, and fail the workflow task for ever.
 #[test]
-fn what_temporal_does_not_take_is_a_fault_that_can_be_caught() {
+fn values_that_temporal_refuses_are_faults_that_can_be_caught() {
     let (plain, list) = (json!("x"), json!([]));
     let long = json!({ "x": "é".repeat(501) });
     let said = |steps: &Value, input: Value| output(steps, input)["said"].to_string();

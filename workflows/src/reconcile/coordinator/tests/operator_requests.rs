@@ -23,7 +23,7 @@ fn pause(definition: &str) -> OverrideRequest {
 }
 
 #[test]
-fn an_adoption_tells_who_asked_for_it_and_once() {
+fn an_adoption_is_recorded_once_with_its_operator() {
     let mut machine = settled();
     let request = AdoptRequest {
         request_id: "1".to_owned(),
@@ -63,7 +63,7 @@ fn an_adoption_of_no_possible_revision_is_refused() {
 }
 
 #[test]
-fn clearing_takes_the_place_of_what_was_asked_before() {
+fn clearing_replaces_an_earlier_request() {
     let mut machine = settled();
     machine.set_override(&pause("a")).unwrap();
     let clear = ClearRequest {
