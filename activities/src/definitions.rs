@@ -1,9 +1,5 @@
 //! The activities that read the registry, and the source of the definitions.
 
-#![expect(
-    missing_docs,
-    reason = "the macro makes items that cannot be documented"
-)]
 #![expect(clippy::unused_async, reason = "activities are asynchronous")]
 
 use std::sync::Arc;

@@ -421,7 +421,13 @@ async fn what_cannot_be_run_is_said(on: Scheduler) -> anyhow::Result<()> {
     let worker = project.worker().start().await?;
     for (id, kind, body, status, said) in [
         ("nobody", "trigger", json!({}), 404, "no schedule"),
-        ("taken", "trigger", json!({}), 409, "not managed by this project"),
+        (
+            "taken",
+            "trigger",
+            json!({}),
+            409,
+            "not managed by this project",
+        ),
         (
             "one",
             "backfill",

@@ -56,7 +56,7 @@ async fn a_suspended_reconciler_writes_nothing_until_it_is_resumed(
     worker.ready().await?;
     eventually("the log to tell of both", || async {
         let log = worker.log()?;
-        let told = ["WARN", "suspended by", "the reconciler is resumed"];
+        let told = ["WARN", "suspended by", "the reconciler has resumed"];
         Ok(told.iter().all(|text| log.contains(text)))
     })
     .await?;

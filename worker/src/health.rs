@@ -176,7 +176,7 @@ impl Inner {
                     by = now.by, at = %now.at, reason = now.reason, "the reconciler is suspended"
                 );
             }
-            (Some(_), None) => tracing::info!("the reconciler is resumed"),
+            (Some(_), None) => tracing::info!("the reconciler has resumed"),
             _ => {}
         }
         self.suspended = now.cloned();

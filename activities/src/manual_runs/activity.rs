@@ -1,10 +1,5 @@
 //! The activity that does one step of a manual run, as Temporal calls it.
 
-#![expect(
-    missing_docs,
-    reason = "the macro makes items that cannot be documented"
-)]
-
 use std::sync::Arc;
 use std::time::Duration;
 

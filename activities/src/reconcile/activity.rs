@@ -1,10 +1,5 @@
 //! The activities of the reconcile workflow, as Temporal calls them.
 
-#![expect(
-    missing_docs,
-    reason = "the macro makes items that cannot be documented"
-)]
-
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 

@@ -34,7 +34,6 @@ const TYPE: &str = "type";
 /// A schedule of any owner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportableSchedule {
-    /// Id of the schedule.
     pub id: ScheduleId,
     /// The Almanac project that the schedule belongs to, and its definition
     /// there.

@@ -19,7 +19,6 @@ pub(super) const SPEC_CUT: usize = 10;
 /// A schedule as the list shows it.
 #[derive(Debug, Clone)]
 pub struct ListEntry {
-    /// Id of the schedule.
     pub schedule: ScheduleId,
     /// The project's definition that the schedule belongs to; `None` if the
     /// schedule is unmanaged.

@@ -31,7 +31,6 @@ use super::{Fingerprints, InSyncCache, ListEntry, RequestError, ScheduleMonitor,
 pub struct Observer<'a> {
     /// The client for requests.
     pub schedules: &'a Schedules,
-    /// The project of the schedules.
     pub project: &'a Project,
     /// The schedules that earlier passes of this worker found in sync.
     pub cache: &'a InSyncCache,

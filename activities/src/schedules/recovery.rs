@@ -45,7 +45,6 @@ const ROUNDS: u32 = 8;
 pub(crate) struct Recovery<'a> {
     /// The client for requests.
     pub(crate) schedules: &'a Schedules,
-    /// The project of the schedules.
     pub(crate) project: &'a Project,
     /// The server's present time.
     pub(crate) clock: ServerClock,

@@ -3,11 +3,6 @@
 //! Each activity heartbeats while it works, since a cancellation arrives with a heartbeat.
 //! Each ends a little before Temporal's deadline, so that its error gives the reason.
 
-#![expect(
-    missing_docs,
-    reason = "the macro makes items that cannot be documented"
-)]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -156,7 +156,6 @@ pub enum SecretError {
     /// The environment variable cannot be read.
     #[error("the secret `{name}`: the environment variable {variable} {why}")]
     Variable {
-        /// Name of the secret.
         name: String,
         /// Name of the environment variable.
         variable: String,
@@ -166,9 +165,7 @@ pub enum SecretError {
     /// The file cannot be read.
     #[error("the secret `{name}`: {}: {why}", path.display())]
     File {
-        /// Name of the secret.
         name: String,
-        /// Path of the file.
         path: PathBuf,
         /// Problem of the file.
         why: String,
@@ -176,7 +173,6 @@ pub enum SecretError {
     /// The secret is bound to other hosts.
     #[error("the secret `{name}` is not sent to {host}: --secret binds it to {bound}")]
     Host {
-        /// Name of the secret.
         name: String,
         /// The host that was called.
         host: String,
@@ -186,7 +182,6 @@ pub enum SecretError {
     /// The secret does not have the form that the authentication scheme needs.
     #[error("the secret `{name}` {why}")]
     Shape {
-        /// Name of the secret.
         name: String,
         /// Form that the secret must have.
         why: &'static str,

@@ -27,10 +27,7 @@ pub const HASH_VERSION: u32 = 1;
     utoipa::ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    missing_docs,
-    reason = "docs/contract.md#6-what-is-compared-and-what-is-done has the names"
-)]
+// docs/contract.md#6-what-is-compared-and-what-is-done describes the names.
 pub enum Field {
     Times,
     Intervals,

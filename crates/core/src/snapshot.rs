@@ -96,7 +96,6 @@ pub fn file_of(source: &str) -> &str {
 /// A definition or a calendar that disappeared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
-    /// Kind of the document.
     pub kind: Kind,
     /// Id of the definition or calendar.
     pub id: DefinitionId,

@@ -13,7 +13,6 @@ use super::{TimesError, Values};
 /// The fields of a calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum FieldName {
     Second,
     Minute,

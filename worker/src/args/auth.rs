@@ -53,7 +53,6 @@ pub enum AuthMode {
 /// The values of `--auth-jwt-algorithms`: signatures with private keys. With a shared
 /// secret, anyone who can check tokens could make them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names are RFC 7518's")]
 pub enum JwtAlgorithm {
     #[value(name = "RS256")]
     Rs256,

@@ -35,7 +35,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// State that the parts of the process share.
 #[derive(Debug)]
 pub struct Shared {
-    /// The project of the process.
     pub project: Project,
     /// Id of this worker process.
     pub worker: WorkerId,
@@ -43,7 +42,6 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Condition of the process.
     pub health: Arc<Health>,
-    /// Metrics of the process.
     pub metrics: MetricsPage,
     /// Observations from the passes of this process.
     pub monitor: Arc<ScheduleMonitor>,

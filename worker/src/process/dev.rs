@@ -91,7 +91,6 @@ pub struct DevServer {
     said: SharedSaid,
     /// The pipe to the server's shell. Closing it ends the server.
     tie: Option<ChildStdin>,
-    /// Address of Temporal.
     pub address: SocketAddr,
     /// Address of Temporal's UI.
     pub ui: SocketAddr,

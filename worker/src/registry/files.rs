@@ -30,7 +30,6 @@ pub(super) struct FileKey {
 pub(super) struct FileState {
     /// Metadata of the file when it was read, and the time of that read.
     pub(super) seen: Option<(Signature, SystemTime)>,
-    /// Contents of the file.
     pub(super) content: Content,
 }
 

@@ -4,10 +4,6 @@
 //! further update becomes a handler of [`ReconcileSchedules`].
 
 #![expect(
-    missing_docs,
-    reason = "the macro makes items that cannot be documented"
-)]
-#![expect(
     clippy::needless_pass_by_value,
     reason = "the macro wants handlers to own their input"
 )]

@@ -60,7 +60,6 @@ const PREPARED_LIMIT: usize = 500;
 pub struct Applier<'a> {
     /// The client for requests.
     pub schedules: &'a Schedules,
-    /// The project of the schedules.
     pub project: &'a Project,
     /// The desired schedules, by definition.
     pub desired: &'a BTreeMap<DefinitionId, Desired>,

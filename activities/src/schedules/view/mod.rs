@@ -148,7 +148,6 @@ pub struct ScheduleDetail {
 /// The context from which views are derived.
 #[derive(Debug, Clone, Copy)]
 pub struct ViewContext<'a> {
-    /// The project of the schedules.
     pub project: &'a Project,
     /// The reconcile workflow's state; `None` if the workflow does not answer.
     pub status: Option<&'a Status>,

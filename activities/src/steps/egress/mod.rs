@@ -47,9 +47,7 @@ pub enum Refused {
     Address {
         /// Host as the URL names it.
         host: String,
-        /// Port of the URL.
         port: u16,
-        /// Address of the host.
         address: IpAddr,
         /// Purpose of the address.
         kind: Kind,

@@ -95,7 +95,6 @@ pub enum ShellError {
     /// No step may set this variable.
     #[error("the variable `{name}` {why}")]
     Variable {
-        /// Name of the variable.
         name: String,
         /// Problem of the variable.
         why: &'static str,
@@ -106,9 +105,7 @@ pub enum ShellError {
     /// The program cannot be run.
     #[error("the command `{name}`: {} {why}", program.display())]
     Program {
-        /// Name of the command.
         name: String,
-        /// Path of the program.
         program: PathBuf,
         /// Problem of the program.
         why: String,

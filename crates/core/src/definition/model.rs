@@ -121,7 +121,6 @@ pub enum Program {
 /// A definition's `workflow:` block.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct WorkflowBlock {
-    /// Type of the workflow.
     pub workflow_type: String,
     /// Task queue of the worker that runs the workflow.
     pub task_queue: String,

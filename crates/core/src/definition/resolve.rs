@@ -26,7 +26,6 @@ const ERRORS_LIMIT: usize = 50;
 /// A calendar that a definition names, with the place of the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CalendarUse {
-    /// Id of the calendar.
     pub calendar: DefinitionId,
     /// Place of the name, as a diagnostic without a message.
     pub(super) at: Diagnostic,

@@ -10,7 +10,6 @@ use crate::schedule::{Desired, Fingerprint};
 /// The list entry of a schedule that follows its definition and its override, without any flag.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Expectation {
-    /// The spec of the schedule.
     pub spec: Spec,
     /// `true` if the schedule is paused.
     pub paused: bool,

@@ -32,10 +32,8 @@ pub struct Announcement {
     /// Revision that the worker holds.
     #[serde(default)]
     pub revision: Revision,
-    /// Options of the worker.
     #[serde(default)]
     pub options: Options,
-    /// Version of Almanac.
     #[serde(default)]
     pub version: String,
     /// Definitions that changed since `previous`, for the fast path: at most 100. `None` if there

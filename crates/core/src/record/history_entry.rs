@@ -13,7 +13,6 @@ pub const HISTORY_KEPT: usize = 1000;
 /// Maximum number of history entries that are kept for one schedule.
 pub const HISTORY_KEPT_PER_SCHEDULE: usize = 20;
 
-/// An event in the history of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HistoryEntry {
@@ -21,7 +20,6 @@ pub struct HistoryEntry {
     pub at: Timestamp,
     /// Id of the definition, or of the schedule if no definition is left.
     pub id: String,
-    /// Kind of the event.
     pub kind: HistoryEntryKind,
     /// Operation: the report's `op`; for a request, `override`, `clear_override`, `unpause` or
     /// `adopt`.
@@ -45,7 +43,6 @@ pub struct HistoryEntry {
     pub again: u64,
 }
 
-/// Kind of a history entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HistoryEntryKind {

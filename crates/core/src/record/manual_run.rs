@@ -115,7 +115,6 @@ fn check_range(from: When, to: When) -> Result<(), String> {
 pub struct ManualRunInput {
     /// Number that distinguishes this run from others.
     pub number: u64,
-    /// Kind of the run.
     pub kind: RunKind,
     /// Definition to run.
     pub id: DefinitionId,
@@ -305,7 +304,6 @@ pub struct RunRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunsQuery {
-    /// The ids of the requests.
     pub request_ids: Vec<String>,
 }
 

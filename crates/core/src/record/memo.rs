@@ -53,7 +53,6 @@ pub struct ActionMemo {
 /// The memo of a run that no schedule started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunMemo {
-    /// Definition of the run.
     pub definition: DefinitionId,
     /// Revision that the run continues with.
     pub revision: Revision,

@@ -28,9 +28,7 @@ const CORRECTIONS_OF_ONE: usize = 5;
 /// worker refuses, or has nothing to do (`only` is empty and `dry_run` set).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PassInput {
-    /// Number of the pass.
     pub pass: u64,
-    /// Trigger of the pass.
     pub trigger: Trigger,
     /// Number of the worker's last announcement that the workflow has taken in. The answer brings
     /// the later ones.
@@ -109,7 +107,6 @@ pub enum PassOutcome {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PassDone {
-    /// Report of the pass.
     pub report: Report,
     /// `true` if the registry changed while operations were left: another pass is due.
     pub interrupted: bool,

@@ -131,10 +131,7 @@ pub struct DefinitionCounts {
 /// Counts of schedules in a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
-#[expect(
-    missing_docs,
-    reason = "docs/contract.md#5-the-reconcile-workflow has the names"
-)]
+// docs/contract.md#5-the-reconcile-workflow describes the names.
 pub struct ScheduleCounts {
     pub desired: u64,
     pub created: u64,
@@ -207,10 +204,7 @@ pub struct Change {
     utoipa::ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    missing_docs,
-    reason = "docs/contract.md#5-the-reconcile-workflow has the names"
-)]
+// docs/contract.md#5-the-reconcile-workflow describes the names.
 pub enum Op {
     Create,
     Update,

@@ -43,9 +43,7 @@ pub enum DefinitionRef {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Carried", into = "Carried")]
 pub struct PinnedDefinition {
-    /// Id of the definition.
     pub id: DefinitionId,
-    /// Revision of the definition.
     pub revision: Revision,
     /// Steps of the definition: the task list, or a map of `do` and the keys beside it.
     pub steps: Value,

@@ -101,7 +101,6 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PendingPass {
-    /// Number of the pass.
     pub pass: u64,
     /// Cause of the pass. Of several causes, the most deliberate one.
     pub trigger: Trigger,

@@ -13,13 +13,10 @@ use crate::record::PinnedDefinition;
 /// The schedule that a definition asks for, without any override.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
-    /// Id of the definition.
     pub definition: DefinitionId,
-    /// Id of the schedule.
     pub schedule: ScheduleId,
     /// Source of the definition: `path` or `path:line` of its document.
     pub source: String,
-    /// Revision of the definition.
     pub revision: Revision,
     /// The `cron` strings as written, for display.
     pub cron: Vec<String>,

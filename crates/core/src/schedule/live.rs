@@ -10,7 +10,6 @@ use crate::record::ActionMemo;
 /// A managed schedule, as the server described it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Live {
-    /// Id of the schedule.
     pub schedule: ScheduleId,
     /// Definition that the schedule's own memo names.
     pub definition: DefinitionId,
@@ -23,7 +22,6 @@ pub struct Live {
     pub action_count: u64,
     /// Memo of the schedule's action.
     pub memo: LiveMemo,
-    /// Note of the schedule.
     pub note: String,
     /// Time of the last update, or of the creation if there was none. `None` if the server gives
     /// neither.

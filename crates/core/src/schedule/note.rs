@@ -72,7 +72,6 @@ pub enum NoteLine<'a> {
     ReplacedBy(&'a ScheduleId),
     /// The schedule is paused until it takes over from an unmanaged schedule.
     AwaitsAdoption {
-        /// Id of the definition.
         definition: &'a DefinitionId,
         /// Id of the unmanaged schedule.
         from: &'a ScheduleId,

@@ -38,7 +38,6 @@ pub struct ScheduleValues {
 pub struct Action {
     /// Type of the workflow. Empty if the action of a live schedule does not start a workflow.
     pub workflow_type: String,
-    /// Task queue of the workflow.
     pub task_queue: String,
     /// Id of the workflow. The server appends the time.
     pub workflow_id: String,
@@ -48,7 +47,6 @@ pub struct Action {
     pub retry: Option<RetryPolicy>,
     /// Memo of the workflow, without the key `almanac`.
     pub memo: BTreeMap<String, Value>,
-    /// Search attributes of the workflow.
     pub search_attributes: BTreeMap<String, SearchAttribute>,
 }
 

@@ -15,7 +15,6 @@ use crate::schedule::{Action, DEFAULT_CATCHUP_WINDOW, ScheduleValues, text};
 /// Content of a document that is to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct Written<'a> {
-    /// Id of the document.
     pub id: &'a DefinitionId,
     /// Unmanaged schedule that the document's schedule replaces.
     pub adopts: Option<&'a ScheduleId>,

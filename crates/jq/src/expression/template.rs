@@ -28,7 +28,6 @@ pub struct TemplateError {
     pub pointer: String,
     /// Number of bytes of the string before the expression's text.
     pub before: usize,
-    /// Error of the expression.
     pub error: ExpressionError,
 }
 

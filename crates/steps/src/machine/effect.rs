@@ -49,14 +49,11 @@ impl Effect {
     }
 }
 
-/// An HTTP request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HttpRequest {
     /// The method, as written.
     pub method: String,
-    /// The URI of the request.
     pub uri: String,
-    /// The authentication of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<RequestAuthentication>,
     /// The headers, a map.
@@ -65,7 +62,6 @@ pub struct HttpRequest {
     /// The query parameters, a map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<Value>,
-    /// The body of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
     /// The form of the task's output.
@@ -98,7 +94,6 @@ pub struct OpenApiRequest {
     /// The parameters of the operation, a map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Value>,
-    /// The authentication of the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<RequestAuthentication>,
     /// The form of the task's output.
@@ -109,16 +104,12 @@ pub struct OpenApiRequest {
     pub redirect: bool,
 }
 
-/// The authentication of a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RequestAuthentication {
-    /// The authentication scheme.
     pub scheme: AuthenticationScheme,
-    /// The credentials for the scheme.
     pub credentials: RequestCredentials,
 }
 
-/// The credentials of a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestCredentials {
@@ -135,7 +126,6 @@ pub struct ActivityRequest {
     pub name: String,
     /// The task queue of the activity's worker.
     pub task_queue: String,
-    /// The arguments of the activity.
     pub arguments: Vec<Value>,
 }
 
@@ -148,7 +138,6 @@ pub struct WorkflowRequest {
     pub name: String,
     /// The version, as written.
     pub version: String,
-    /// The input of the workflow.
     pub input: Option<Value>,
     /// `true` if the task waits for the end of the workflow.
     pub wait: bool,
@@ -159,7 +148,6 @@ pub struct WorkflowRequest {
 pub struct ShellRequest {
     /// The name of the command.
     pub command: String,
-    /// The arguments of the command.
     pub arguments: Vec<String>,
     /// The standard input of the command.
     pub stdin: Option<String>,

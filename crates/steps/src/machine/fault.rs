@@ -13,7 +13,6 @@ pub struct Fault {
     /// The URI of the error's type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The status of the error.
     pub status: u16,
     /// A short summary of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -326,7 +326,6 @@ pub(super) struct Pending {
 pub(super) enum Purpose {
     /// The task's own work.
     Task,
-    /// The limit of a task.
     TaskTimeout,
     /// The limit of an attempt of a `try`.
     AttemptTimeout,
@@ -336,6 +335,5 @@ pub(super) enum Purpose {
     Backoff,
     /// The delivery of events for a `listen`.
     Listening,
-    /// The limit of the run.
     RunTimeout,
 }

@@ -80,7 +80,6 @@ pub struct Turn {
 pub enum Command {
     /// Start an effect, and report its result.
     Start {
-        /// The id of the effect.
         id: EffectId,
         /// The path of the effect's task: a JSON pointer. Empty for effects of the run itself.
         task: String,
@@ -93,10 +92,7 @@ pub enum Command {
         retried: bool,
     },
     /// Give up an effect. Its result no longer counts.
-    Cancel {
-        /// The id of the effect.
-        id: EffectId,
-    },
+    Cancel { id: EffectId },
 }
 
 /// The id of an effect within a run.
@@ -134,7 +130,6 @@ pub enum Entry {
     Completed {
         /// The path of the task.
         task: String,
-        /// The output of the task.
         output: Value,
     },
     /// A task has failed.

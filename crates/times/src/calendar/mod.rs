@@ -36,7 +36,6 @@ pub struct Calendar {
 /// A structured calendar as the server sends and receives it. A field without ranges matches
 /// no value; `year` without ranges matches any year.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[expect(missing_docs, reason = "the fields of a calendar")]
 pub struct CalendarRanges {
     pub second: Vec<Range>,
     pub minute: Vec<Range>,
@@ -50,7 +49,6 @@ pub struct CalendarRanges {
 /// A calendar as people write it, each field in the server's text dialect.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields of a calendar")]
 pub struct CalendarInput {
     pub second: Option<String>,
     pub minute: Option<String>,

@@ -97,7 +97,6 @@ pub enum AuthError {
     File {
         /// The flag that names the file.
         flag: &'static str,
-        /// The path of the file.
         path: String,
         /// Description of the error.
         why: String,

@@ -15,7 +15,6 @@ use almanac_core::record::{LIST_LIMIT, PENDING_KEPT, PendingPass, State, Trigger
 /// says that it failed. Plain passes are tried until they end well.
 pub(super) const ATTEMPTS: u32 = 3;
 
-/// A request for a pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PassRequest {
     /// Event that led to the request.

@@ -1,10 +1,6 @@
 //! The part of `RunDefinition` that knows Temporal.
 
 #![expect(
-    missing_docs,
-    reason = "the macro makes items that cannot be documented"
-)]
-#![expect(
     clippy::needless_pass_by_value,
     reason = "the macro wants handlers to own their input"
 )]

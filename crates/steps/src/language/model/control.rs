@@ -5,7 +5,6 @@ use super::{Expression, Length, Template, Then};
 /// A case of a `switch`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// The name of the case.
     pub name: String,
     /// The condition. A case without a condition is the default: it applies if no other case
     /// matches, wherever the case stands in the list.
@@ -21,7 +20,6 @@ pub struct For {
     pub each: String,
     /// The variable that holds the index.
     pub at: String,
-    /// The items of the loop.
     pub items: Template,
     /// The condition (`while`), evaluated before each item. The loop ends if the condition is not
     /// true.
@@ -52,13 +50,10 @@ pub struct Catch {
 pub struct ErrorFilter {
     /// The URI of the error's type.
     pub kind: Option<String>,
-    /// The status of the error.
     pub status: Option<u16>,
     /// The place of the error, usually the JSON pointer of a task.
     pub instance: Option<String>,
-    /// The title of the error.
     pub title: Option<String>,
-    /// The detail of the error.
     pub detail: Option<String>,
 }
 
@@ -103,7 +98,6 @@ pub enum Backoff {
 pub struct RaisedError {
     /// The URI of the error's type.
     pub kind: Template,
-    /// The status of the error.
     pub status: u16,
     /// A short summary of the error.
     pub title: Option<Template>,

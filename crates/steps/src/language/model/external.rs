@@ -58,7 +58,6 @@ pub struct EachEvent {
     pub export: Output,
 }
 
-/// A filter for events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventFilter {
     /// Attributes that the event must have.
@@ -95,7 +94,6 @@ pub enum Call {
 /// The settings of `call: http`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpCall {
-    /// The HTTP method.
     pub method: Template,
     /// The address of the request, with its authentication.
     pub endpoint: Endpoint,
@@ -103,7 +101,6 @@ pub struct HttpCall {
     pub headers: Option<Template>,
     /// The query parameters, a map.
     pub query: Option<Template>,
-    /// The body of the request.
     pub body: Option<Template>,
     /// The form of the task's output.
     pub output: CallOutput,
@@ -120,7 +117,6 @@ pub struct OpenApiCall {
     pub operation: Template,
     /// The parameters of the operation, a map.
     pub parameters: Option<Template>,
-    /// The authentication of the call.
     pub authentication: Option<Arc<Authentication>>,
     /// The form of the task's output.
     pub output: CallOutput,
@@ -157,7 +153,6 @@ pub enum CallOutput {
 pub struct Endpoint {
     /// The address of the request.
     pub uri: Uri,
-    /// The authentication of the request.
     pub authentication: Option<Arc<Authentication>>,
 }
 
@@ -166,11 +161,9 @@ pub struct Endpoint {
 pub enum Uri {
     /// A URI template, in which `{name}` stands for a property of the input.
     Template(Vec<UriPart>),
-    /// The result of an expression.
     Expression(Expression),
 }
 
-/// A part of a URI template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UriPart {
     /// Text that is used as written.
@@ -184,13 +177,10 @@ pub enum UriPart {
 /// All calls that name an authentication of `use.authentications` share it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Authentication {
-    /// The authentication scheme.
     pub scheme: AuthenticationScheme,
-    /// The credentials for the scheme.
     pub credentials: Credentials,
 }
 
-/// An HTTP authentication scheme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthenticationScheme {
@@ -218,7 +208,6 @@ pub struct Run {
     pub wait: bool,
     /// The form of the task's output.
     pub output: RunOutput,
-    /// The process to run.
     pub process: Process,
 }
 
@@ -250,7 +239,6 @@ pub enum Process {
         name: String,
         /// The version, as written.
         version: String,
-        /// The input of the workflow.
         input: Option<Template>,
     },
     /// A command that the worker's configuration names.
@@ -277,7 +265,6 @@ pub struct Temporal {
     pub schedule_to_start: Option<Duration>,
     /// Maximum time between two heartbeats.
     pub heartbeat: Option<Duration>,
-    /// The task queue.
     pub task_queue: Option<String>,
     /// Priority from 1 (highest) to 5.
     pub priority: Option<u8>,

@@ -148,7 +148,6 @@ impl Eq for Expression {}
 pub enum Template {
     /// Data without expressions.
     Literal(Value),
-    /// The result of an expression.
     Expression(Expression),
     /// A list with expressions in it.
     List(Vec<Template>),
@@ -191,7 +190,6 @@ pub enum Then {
     Continue,
     /// The end of the list.
     Exit,
-    /// The end of the run.
     End,
     /// The task with this index in the list.
     Task(usize),
