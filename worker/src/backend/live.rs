@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 use super::{Backend, BackendError, Planned};
 use crate::health::{Health, Readiness};
 use crate::reconcile_client::{ANSWER_LIMIT, ReconcileClient, ReconcileClientError};
-use crate::registry::{Depth, Registry, Reload, ReloadError};
+use crate::registry::{ReadDepth, Registry, Reload, ReloadError};
 use crate::telemetry::MetricsPage;
 
 /// Number of requests to Temporal that an HTTP request makes at a time.
@@ -74,7 +74,7 @@ impl Backend for Shared {
     }
 
     async fn reload(&self) -> Result<Reload, ReloadError> {
-        Registry::reload(&self.registry, Depth::Contents).await
+        Registry::reload(&self.registry, ReadDepth::Contents).await
     }
 
     async fn status(&self) -> Result<Status, BackendError> {

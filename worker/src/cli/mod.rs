@@ -48,7 +48,7 @@ use crate::connect::Connector;
 use crate::console::{self, Page};
 use crate::failure::Failure;
 use crate::reconcile_client::{ReconcileClient, ReconcileClientError, Silence};
-use crate::registry::{Depth, Registry};
+use crate::registry::{ReadDepth, Registry};
 
 /// The identity of the command line that Temporal shows.
 const IDENTITY: &str = "almanac/cli";
@@ -214,7 +214,7 @@ fn view_context<'a>(project: &'a Project, status: Option<&'a Status>) -> ViewCon
 /// or cannot be read is an error.
 async fn load(folders: &[PathBuf]) -> anyhow::Result<Arc<Registry>> {
     let registry = Registry::new(folders.to_vec(), Duration::ZERO);
-    registry.reload(Depth::Contents).await?;
+    registry.reload(ReadDepth::Contents).await?;
     let snapshot = registry.snapshot();
     if !snapshot.is_complete() {
         let why = Failure::new(snapshot.incomplete.join("; "));

@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::args::ValidateArgs;
 use crate::console::{self, Page, Tone};
 use crate::failure::Failure;
-use crate::registry::{Depth, Registry};
+use crate::registry::{ReadDepth, Registry};
 
 /// Maximum number of bytes that are read of a file: more than the parser takes.
 const READ_LIMIT: u64 = 2 * 1024 * 1024;
@@ -117,7 +117,7 @@ async fn check_folders(
     findings: &mut Findings,
 ) -> anyhow::Result<Vec<Arc<DayCalendar>>> {
     let registry = Registry::new(folders, Duration::ZERO);
-    registry.reload(Depth::Contents).await?;
+    registry.reload(ReadDepth::Contents).await?;
     let snapshot = registry.snapshot();
     // This registry served no definitions before, so none is stale.
     findings.valid += snapshot.definitions.len() + snapshot.calendars.len();

@@ -45,7 +45,7 @@ use crate::backend::Shared;
 use crate::backoff::random;
 use crate::connect::{self, Connector};
 use crate::health::Health;
-use crate::registry::{Depth, Registry, WatchOptions, spawn_watcher};
+use crate::registry::{ReadDepth, Registry, WatchOptions, spawn_watcher};
 use crate::telemetry::{MetricsPage, SdkMeter};
 
 /// A function that serves HTTP on a listener until the token is canceled.
@@ -211,7 +211,7 @@ impl Process {
 
 /// Loads the definitions, then follows the files until `stop`.
 async fn watch_files(registry: Arc<Registry>, args: WorkerArgs, stop: CancellationToken) {
-    if let Err(error) = registry.reload(Depth::Changed).await {
+    if let Err(error) = registry.reload(ReadDepth::Changed).await {
         tracing::error!(%error, "cannot load the definitions");
     }
     let watcher = spawn_watcher(

@@ -18,7 +18,7 @@ use almanac_core::definition::{
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::files::{Content, FileKey, FileState, Files, FilesCursor};
+use super::files::{Content, FileKey, FileRead, FileState, Files, FilesCursor};
 use super::read::{ReadError, Refusal, read};
 use super::scan::{Entry, Folders, Identity, Listing, Place, ScanGap, Signature, identity, list};
 use super::threads::map_in_order;
@@ -31,12 +31,16 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 /// The parser, as a value so that tests can replace it.
 pub(super) type Parse = fn(&str, &[u8], &ParseContext) -> Vec<ParsedDocument>;
 
-/// Extent of a load.
+/// Decides which files a load reads. Every load lists all files with their metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// Reads the files whose size, times or place differ from the last load.
+pub enum ReadDepth {
+    /// Reads the files whose size, times or place differ from the last load, and those that
+    /// changed shortly before their last read by the clock of this machine.
     Changed,
-    /// Reads the contents of every file.
+    /// Reads also the files that have not been read twice with the same metadata. The clock of
+    /// the file system does not matter then.
+    Unconfirmed,
+    /// Reads every file.
     Contents,
 }
 
@@ -173,7 +177,7 @@ impl Loader {
     pub(super) fn load_ahead(&self) -> Option<SpeculativeLoad> {
         let listings = list(&self.roots);
         let fresh = Fresh::new();
-        let SuspectFiles { files, missing } = self.doubts(&listings, Depth::Changed, &fresh);
+        let SuspectFiles { files, missing } = self.doubts(&listings, ReadDepth::Changed, &fresh);
         if missing {
             return None;
         }
@@ -199,7 +203,7 @@ impl Loader {
 
     /// Loads the folders. Blocks on the disk, and up to some seconds while files are being
     /// written.
-    pub(super) fn load(&self, depth: Depth) -> Loaded {
+    pub(super) fn load(&self, depth: ReadDepth) -> Loaded {
         let deadline = Instant::now() + self.patience;
         let mut fresh = Fresh::new();
         let (listings, unsettled) = loop {
@@ -238,7 +242,12 @@ impl Loader {
     }
 
     /// The files of a listing that have to be checked further.
-    fn doubts<'a>(&self, listings: &'a [Listing], depth: Depth, fresh: &Fresh) -> SuspectFiles<'a> {
+    fn doubts<'a>(
+        &self,
+        listings: &'a [Listing],
+        depth: ReadDepth,
+        fresh: &Fresh,
+    ) -> SuspectFiles<'a> {
         let mut known = FilesCursor::along(&self.files);
         let mut files = Vec::new();
         for (root, listing) in listings.iter().enumerate() {
@@ -247,11 +256,13 @@ impl Loader {
                 let Entry::File(signature, place) = entry else {
                     continue;
                 };
-                let surely = |(_, state): &&(_, Arc<FileState>)| state.is_surely(signature);
+                let is_known = |(_, state): &(_, Arc<FileState>)| match depth {
+                    ReadDepth::Changed => state.is_surely(signature),
+                    ReadDepth::Unconfirmed => state.is_confirmed(signature),
+                    ReadDepth::Contents => false,
+                };
                 let key = || FileKey::new(root, path);
-                if depth == Depth::Changed
-                    && known.as_ref().is_some_and(surely)
-                    && (fresh.is_empty() || !fresh.contains_key(&key()))
+                if known.is_some_and(is_known) && (fresh.is_empty() || !fresh.contains_key(&key()))
                 {
                     continue;
                 }
@@ -318,17 +329,18 @@ impl Loader {
 
     /// The present contents of a file; `None` if it is no longer the one that was listed.
     fn read(&self, file: &SuspectFile<'_>, fresh: &Fresh) -> Option<Arc<FileState>> {
-        let read_at = SystemTime::now();
+        let now = (Instant::now(), SystemTime::now());
+        let known = self.known(&file.key, fresh);
         let content = match read(&file.place.of(&file.key.path), file.signature) {
-            Ok(bytes) => {
-                let known = self.known(&file.key, fresh);
-                self.parse_unless_known(&file.key, &bytes, known)
-            }
+            Ok(bytes) => self.parse_unless_known(&file.key, &bytes, known),
             Err(ReadError::Refused(refusal)) => Content::Refused(refusal),
             Err(ReadError::Moved) => return None,
         };
-        let seen = Some((*file.signature, read_at));
-        Some(Arc::new(FileState { seen, content }))
+        let before = known
+            .filter(|known| known.content.is_same(&content))
+            .and_then(|known| known.read.as_ref());
+        let read = Some(FileRead::new(*file.signature, now, before));
+        Some(Arc::new(FileState { read, content }))
     }
 
     fn parse_unless_known(

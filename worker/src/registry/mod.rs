@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 use self::assemble::{Origins, assemble};
 use self::load::{Loaded, Loader, SpeculativeLoad};
 
-pub use self::load::Depth;
+pub use self::load::ReadDepth;
 pub use self::summary::ReloadSummary;
 pub use self::watch::{WatchOptions, spawn_watcher};
 
@@ -136,7 +136,7 @@ impl Registry {
     /// Reads the folders after the call, and serves their definitions. This takes up to some
     /// seconds while files are being written. The reload runs to its end even if the caller
     /// does not wait.
-    pub async fn reload(self: &Arc<Self>, depth: Depth) -> Result<Reload, ReloadError> {
+    pub async fn reload(self: &Arc<Self>, depth: ReadDepth) -> Result<Reload, ReloadError> {
         self.reload_from(None, depth).await
     }
 
@@ -157,7 +157,7 @@ impl Registry {
     async fn reload_from(
         self: &Arc<Self>,
         prepared: Option<Prepared>,
-        depth: Depth,
+        depth: ReadDepth,
     ) -> Result<Reload, ReloadError> {
         let mut state = Arc::clone(&self.state).lock_owned().await;
         let registry = Arc::clone(self);
@@ -222,7 +222,12 @@ impl Registry {
         })
     }
 
-    fn reload_now(&self, state: &mut State, prepared: Option<Prepared>, depth: Depth) -> Reload {
+    fn reload_now(
+        &self,
+        state: &mut State,
+        prepared: Option<Prepared>,
+        depth: ReadDepth,
+    ) -> Reload {
         let prepared = prepared
             .filter(|prepared| prepared.reloads == self.reloads() && prepared.speculative.holds());
         let (loaded, next) = if let Some(prepared) = prepared {

@@ -2,9 +2,10 @@
 //!
 //! An event of the file system is only a hint: any event but a read starts a reload, which
 //! lists the folders itself. A timer starts a reload too, even if events do not work, so a
-//! change is found within the rescan interval at the latest. The watch is renewed when a folder
-//! is not the one that was watched, when the system reports an error, and when the timer finds
-//! a change for which no event came.
+//! change is found within the rescan interval at the latest. The timer reads the files whose
+//! metadata do not prove them unchanged, and each hour all files. The watch is renewed when a
+//! folder is not the one that was watched, when the system reports an error, and when the timer
+//! finds a change for which no event came.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,11 +20,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::scan::{Identity, identity};
-use super::{Depth, Registry, Reload};
+use super::{ReadDepth, Registry, Reload};
 
 /// Time until an incomplete view is checked again for the first time. It doubles each time, up
 /// to the rescan interval.
 const RECHECK: Duration = Duration::from_secs(1);
+
+/// Interval at which the timer reads all files. Some file systems do not give each change a new
+/// timestamp, and a clock that is set back can repeat one.
+const CONTENTS_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Times at which the watcher reloads.
 #[derive(Debug, Clone, Copy)]
@@ -34,15 +39,19 @@ pub struct WatchOptions {
     pub max_wait: Duration,
     /// Interval between two reloads that no event asked for.
     pub rescan_interval: Duration,
+    /// Interval at which such a reload reads all files.
+    pub contents_interval: Duration,
 }
 
 impl WatchOptions {
-    /// Options with the usual maximum wait: 5 s, or the debounce if that is longer.
+    /// Options with the usual maximum wait, which is 5 s, or the debounce if that is longer.
+    /// All files are read each hour.
     pub fn new(debounce: Duration, rescan_interval: Duration) -> Self {
         Self {
             debounce,
             max_wait: debounce.max(Duration::from_secs(5)),
             rescan_interval,
+            contents_interval: CONTENTS_INTERVAL,
         }
     }
 }
@@ -68,8 +77,9 @@ pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, opti
     let mut told_before = 0;
     // Files may have changed between the process's first load and the start of the watch.
     watch.renew().await;
-    let mut depth = Depth::Changed;
+    let mut depth = ReadDepth::Changed;
     let mut prepared = None;
+    let mut contents_due = Instant::now() + options.contents_interval;
     loop {
         let told = watch.hints.count();
         let changed = match registry.reload_from(prepared.take(), depth).await {
@@ -77,7 +87,7 @@ pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, opti
             // The log shows the error; the timer tries again.
             Err(_) => false,
         };
-        if changed && depth == Depth::Contents && told == told_before {
+        if changed && depth != ReadDepth::Changed && told == told_before {
             watch.suspect();
         }
         told_before = told;
@@ -97,9 +107,16 @@ pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, opti
                 };
                 prepared =
                     settle(&watch.hints, options.debounce, options.max_wait, prepare).await;
-                Depth::Changed
+                ReadDepth::Changed
             }
-            () = sleep(pause) => Depth::Contents,
+            () = sleep(pause) => {
+                if Instant::now() < contents_due {
+                    ReadDepth::Unconfirmed
+                } else {
+                    contents_due = Instant::now() + options.contents_interval;
+                    ReadDepth::Contents
+                }
+            }
         };
         watch.renew_if_needed(depth).await;
     }
@@ -233,8 +250,8 @@ impl FolderWatch {
 
     /// Renews the watch if it may miss events. If there is none, or it failed, only the timer
     /// tries again, so that a failing watch is not renewed all the time.
-    async fn renew_if_needed(&mut self, depth: Depth) {
-        let due = depth == Depth::Contents;
+    async fn renew_if_needed(&mut self, depth: ReadDepth) {
+        let due = depth != ReadDepth::Changed;
         let broken = self.hints.broken.load(Ordering::Relaxed);
         let seen = self.present.as_ref().map(|present| present.seen.clone());
         let roots = self.roots.clone();

@@ -46,7 +46,7 @@ fn exclusions(registry: &Registry) -> String {
 
 /// Reloads, and names the definitions that this changed.
 async fn changed(registry: &Arc<Registry>) -> String {
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     let changed = registry.changed().await.changed;
     changed.map_or("all".to_owned(), |ids| {
         let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
@@ -133,7 +133,7 @@ async fn a_broken_calendar_keeps_its_last_good_version() {
         String::new(),
     ] {
         folder.save("days.yaml", &broken);
-        registry.reload(Depth::Changed).await.unwrap();
+        registry.reload(ReadDepth::Changed).await.unwrap();
         assert_eq!(exclusions(&registry), whole, "{broken}");
         let snapshot = registry.snapshot();
         let days = &snapshot.calendars[&"days".parse().unwrap()];
@@ -151,7 +151,7 @@ async fn a_broken_calendar_keeps_its_last_good_version() {
     // It can be named anew meanwhile.
     folder.save("days.yaml", &calendar("12-32"));
     folder.save("three.yaml", &job("three", "{ calendar: days }"));
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     assert_snapshot!(shown(&registry), @r"
     one: one (one.yaml)
     other: other (other.yaml)
@@ -178,7 +178,7 @@ async fn removing_a_calendar_does_not_change_definitions_that_name_it() {
     let whole = exclusions(&registry);
     folder.remove("days.yaml");
     // No revision moves; but what fails now may protect a schedule.
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     assert_eq!(exclusions(&registry), whole);
     assert_snapshot!(shown(&registry), @r"
     one: one (one.yaml, stale)
@@ -193,7 +193,7 @@ async fn removing_a_calendar_does_not_change_definitions_that_name_it() {
         "holidays.yaml",
         &calendar("12-25").replace("kind", "id: days\nkind"),
     );
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     assert_eq!(exclusions(&registry), whole);
     assert_snapshot!(shown(&registry), @r"
     one: one (one.yaml)
@@ -208,7 +208,7 @@ async fn after_a_restart_definitions_that_name_a_broken_calendar_are_invalid() {
     let folder = folder();
     folder.save("days.yaml", &calendar("12-32"));
     let registry = real_registry(&folder);
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     assert_snapshot!(shown(&registry), @r"
     other: other (other.yaml)
     invalid days (days.yaml): days.yaml:2:9: `dates`: the day `12-32` does not exist
@@ -228,7 +228,7 @@ async fn an_unknown_calendar_keeps_the_last_good_definition() {
         "two.yaml",
         &format!("id: zwei\n{}", job("changed", "{ calendar: day }")),
     );
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     assert_snapshot!(shown(&registry), @r"
     one: one (one.yaml, stale)
     other: other (other.yaml)
@@ -246,7 +246,7 @@ async fn calendars_with_one_id_are_all_invalid_and_a_definition_may_share_it() {
     changed(&registry).await;
     folder.write("copy/days.yaml", &calendar("01-01"));
     folder.save("other.yaml", &format!("id: days\n{}", job("other", "")));
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     assert_snapshot!(shown(&registry), @r"
     days: other (other.yaml)
     one: one (one.yaml)
@@ -273,7 +273,7 @@ async fn a_folder_that_vanishes_keeps_its_calendars() {
     let registry = Registry::new(vec![jobs.root(), days.path("defs")], Duration::ZERO);
     changed(&registry).await;
     fs::rename(days.path("defs"), days.path("away")).unwrap();
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     assert_snapshot!(shown(&registry), @r"
     one: one (one.yaml)
     other: other (other.yaml)
@@ -289,7 +289,7 @@ async fn a_calendar_that_becomes_a_definition_is_no_calendar_any_more() {
     let registry = real_registry(&folder);
     changed(&registry).await;
     folder.save("days.yaml", &job("job", ""));
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     assert_snapshot!(shown(&registry), @r"
     days: job (days.yaml)
     archived calendar days (days.yaml)

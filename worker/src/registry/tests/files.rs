@@ -105,13 +105,13 @@ async fn a_file_whose_ending_is_in_capitals_is_a_warning_once() {
     };
     let of = |ending: &str| format!("the file is not read: its name ends in `.{ending}`");
     assert_eq!(warnings(&registry), [of("YAML")]);
-    assert!(!changes(&registry, Depth::Contents).await);
+    assert!(!changes(&registry, ReadDepth::Contents).await);
 
     fs::rename(folder.path("team/B.YAML"), folder.path("B.Yml")).unwrap();
-    assert!(changes(&registry, Depth::Changed).await);
+    assert!(changes(&registry, ReadDepth::Changed).await);
     assert_eq!(warnings(&registry), [of("Yml")]);
     folder.remove("B.Yml");
-    assert!(changes(&registry, Depth::Changed).await);
+    assert!(changes(&registry, ReadDepth::Changed).await);
     assert_eq!(warnings(&registry), [""; 0]);
 }
 
@@ -154,7 +154,7 @@ async fn a_folder_within_another_is_read_once() {
     ]);
     let roots = [folder.root(), folder.path("sub"), folder.root()];
     let registry = registry(&roots);
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     let snapshot = registry.snapshot();
     assert_eq!(snapshot.definitions.len(), 2);
     assert_eq!(snapshot.failed, []);
@@ -182,7 +182,7 @@ async fn a_parser_that_panics_harms_one_file_among_many() {
     }
     folder.write("f700.yaml", "panic\n");
     let registry = folder.registry();
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     let snapshot = registry.snapshot();
     assert_eq!(snapshot.definitions.len(), 999);
     for (id, loaded) in &snapshot.definitions {
@@ -209,13 +209,13 @@ async fn the_revision_is_of_contents_and_relative_paths() {
 async fn nothing_happens_when_nothing_changed() {
     let folder = Folder::with(&[("a.yaml", &document("a", "1"))]);
     let registry = folder.registry();
-    assert!(changes(&registry, Depth::Changed).await);
+    assert!(changes(&registry, ReadDepth::Changed).await);
     let before = registry.snapshot();
     // Another file with the same contents, and the same file touched.
     folder.save("a.yaml", &document("a", "1"));
-    assert!(!changes(&registry, Depth::Changed).await);
+    assert!(!changes(&registry, ReadDepth::Changed).await);
     folder.write("a.yaml", &document("a", "1"));
-    assert!(!changes(&registry, Depth::Contents).await);
+    assert!(!changes(&registry, ReadDepth::Contents).await);
     assert!(Arc::ptr_eq(&before, &registry.snapshot()));
 }
 
@@ -256,9 +256,9 @@ async fn a_file_that_never_rests_keeps_its_last_good_version_and_holds_up_no_oth
         Duration::from_millis(200),
         Duration::from_millis(300),
     );
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     while shown(&registry) != "a: 1 (a.yaml)\n" {
-        registry.reload(Depth::Changed).await.unwrap();
+        registry.reload(ReadDepth::Changed).await.unwrap();
     }
 
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -272,7 +272,7 @@ async fn a_file_that_never_rests_keeps_its_last_good_version_and_holds_up_no_oth
     };
     folder.write("b.yaml", &document("b", "1"));
     let outcome = loop {
-        registry.reload(Depth::Changed).await.unwrap();
+        registry.reload(ReadDepth::Changed).await.unwrap();
         let shown = shown(&registry);
         if shown.contains("b: 1 (b.yaml)") {
             break shown;

@@ -36,6 +36,7 @@ fn by_events() -> WatchOptions {
         debounce: Duration::from_millis(50),
         max_wait: Duration::from_secs(1),
         rescan_interval: Duration::from_hours(1),
+        contents_interval: Duration::from_hours(1),
     }
 }
 
@@ -45,7 +46,7 @@ async fn followed(
     options: WatchOptions,
 ) -> (Arc<Registry>, tokio_util::sync::DropGuard) {
     let registry = registry(roots);
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     let shutdown = CancellationToken::new();
     spawn_watcher(Arc::clone(&registry), options, shutdown.clone());
     // Its own first look is over once the watch stands.

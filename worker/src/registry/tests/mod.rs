@@ -5,6 +5,7 @@ mod calendars;
 mod files;
 mod follow;
 mod real;
+mod rescan;
 mod retention;
 mod speed;
 
@@ -27,7 +28,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::load::Loader;
-use super::{Depth, Registry, Reload};
+use super::{ReadDepth, Registry, Reload};
 
 /// The text of a document that is valid.
 fn document(id: &str, text: &str) -> String {
@@ -150,12 +151,12 @@ fn patient_registry(roots: &[PathBuf], still_for: Duration, patience: Duration) 
 
 /// Reloads, and shows what is served.
 async fn reloaded(registry: &Arc<Registry>) -> String {
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     shown(registry)
 }
 
 /// Reloads, and tells whether anything changed.
-async fn changes(registry: &Arc<Registry>, depth: Depth) -> bool {
+async fn changes(registry: &Arc<Registry>, depth: ReadDepth) -> bool {
     registry.reload(depth).await.unwrap() != Reload::Unchanged
 }
 

@@ -254,7 +254,7 @@ async fn a_volume_that_is_swapped_is_seen_before_or_after_and_never_between() {
     for n in 1..50 {
         let reading = tokio::spawn({
             let registry = Arc::clone(&registry);
-            async move { registry.reload(Depth::Changed).await.unwrap() }
+            async move { registry.reload(ReadDepth::Changed).await.unwrap() }
         });
         make(n);
         reading.await.unwrap();
@@ -384,7 +384,7 @@ async fn changes_during_a_scan_are_not_lost() {
         ("b.yaml", &document("b", "1")),
     ]);
     let registry = folder.registry();
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     let ids = || {
         registry
             .snapshot()
@@ -404,14 +404,14 @@ async fn changes_during_a_scan_are_not_lost() {
     let prepared = registry.prepare().await;
     folder.write("c.yaml", &document("c", "1"));
     registry
-        .reload_from(prepared, Depth::Changed)
+        .reload_from(prepared, ReadDepth::Changed)
         .await
         .unwrap();
     assert_eq!(ids(), ["a", "b", "c"]);
     let prepared = registry.prepare().await;
     folder.remove("c.yaml");
     registry
-        .reload_from(prepared, Depth::Changed)
+        .reload_from(prepared, ReadDepth::Changed)
         .await
         .unwrap();
     assert_eq!(ids(), ["a", "b"]);
@@ -422,12 +422,12 @@ async fn changes_during_a_scan_are_not_lost() {
     folder.write("a.yaml", &document("a", "3"));
     let before = revision("a");
     registry
-        .reload_from(prepared, Depth::Changed)
+        .reload_from(prepared, ReadDepth::Changed)
         .await
         .unwrap();
     let after = revision("a");
     assert_ne!(before, after);
-    registry.reload(Depth::Contents).await.unwrap();
+    registry.reload(ReadDepth::Contents).await.unwrap();
     assert_eq!(revision("a"), after);
 }
 
@@ -438,7 +438,7 @@ async fn a_prepared_reload_reads_no_file_before_it_is_still() {
     folder.write("a.yaml", &document("a", "1"));
     let loader = Loader::new(vec![folder.root()], STILL).with(parse, Duration::from_secs(5));
     let registry = Registry::with_loader(vec![folder.root()], loader);
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     registry.changed().await;
     for is_late in [false, true] {
         folder.write("a.yaml", &document("a", if is_late { "2" } else { "3" }));
@@ -454,7 +454,7 @@ async fn a_prepared_reload_reads_no_file_before_it_is_still() {
             assert!(!prepared.as_ref().is_some_and(|it| it.speculative.holds()));
         }
         registry
-            .reload_from(prepared, Depth::Changed)
+            .reload_from(prepared, ReadDepth::Changed)
             .await
             .unwrap();
         assert!(written.elapsed().unwrap() >= STILL);
@@ -468,14 +468,14 @@ async fn a_reload_prepared_before_another_one_is_discarded() {
     let folder = Folder::new();
     folder.write("a.yaml", &document("a", "1"));
     let registry = folder.registry();
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     folder.write("b.yaml", &document("b", "1"));
     let prepared = registry.prepare().await;
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     let revision = registry.snapshot().revision.clone();
     assert_eq!(
         registry
-            .reload_from(prepared, Depth::Changed)
+            .reload_from(prepared, ReadDepth::Changed)
             .await
             .unwrap(),
         Reload::Unchanged

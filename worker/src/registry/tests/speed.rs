@@ -17,18 +17,18 @@ async fn ten_thousand_files_are_looked_at_in_a_moment() {
     }
     let registry = Registry::new(vec![folder.root()], Duration::ZERO);
     let started = Instant::now();
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     let first = started.elapsed();
     assert_eq!(registry.snapshot().definitions.len(), 10_000);
     registry.changed().await;
 
     let started = Instant::now();
-    registry.reload(Depth::Contents).await.unwrap();
+    registry.reload(ReadDepth::Contents).await.unwrap();
     let full = started.elapsed();
 
     folder.save("7/f7.yaml", &text("0 0 1 1 *"));
     let started = Instant::now();
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     let edit = started.elapsed();
     let summary = registry.changed().await;
     assert_eq!(summary.changed, Some(vec!["f7".parse().unwrap()]));
@@ -49,7 +49,7 @@ async fn documents_beyond_the_limit_are_left_out_and_said() {
         folder.write(&format!("f{file:02}.yaml"), &text);
     }
     let registry = folder.registry();
-    registry.reload(Depth::Changed).await.unwrap();
+    registry.reload(ReadDepth::Changed).await.unwrap();
     let snapshot = registry.snapshot();
     assert_eq!(snapshot.definitions.len(), 50_000);
     assert_eq!(
