@@ -21,9 +21,9 @@ $(STAMP): tools/requirements.txt tools/schemathesis.txt tools/install.sh
 	PYTHON=$(PYTHON) tools/install.sh $(TOOLS)
 	touch $@
 
-run: tools ## Build the release binary and run it with a dev server on $(DIR)
-	$(CARGO) build --release --locked -p almanac
-	target/release/almanac dev --temporal-cli $(TOOLS)/bin/temporal --dir $(DIR)
+run: tools ## Build Almanac quickly and run it with a dev server on $(DIR)
+	$(CARGO) build --profile local --locked -p almanac
+	target/local/almanac dev --temporal-cli $(TOOLS)/bin/temporal --dir $(DIR)
 
 test: tools ## Run every test, the end-to-end ones on real servers too
 	@RUST_TEST_THREADS=$(E2E_THREADS) tools/summarise.sh $(CARGO) test --locked --workspace --no-fail-fast
