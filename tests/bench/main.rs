@@ -3,9 +3,10 @@
 //!
 //! Prints a table of ratios and fails when one is over its limit. The limits
 //! are the project's promises; absolute times are those of the machine.
-//! Arguments choose parts (`memory`, `steps`, `v1`, `chasm`; `edits` is part of the last two); none means all.
+//! Arguments choose parts (`memory`, `idle`, `steps`, `v1`, `chasm`; `edits` is part of the last two); none means all.
 //! With `quick`, `steps` does little of everything, to see that it works.
 
+mod idle;
 mod memory;
 mod raw;
 mod steps;
@@ -40,7 +41,7 @@ const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(1);
 /// A server works on long after it has answered. It is at rest when it takes
 /// less than this of the time, in percent of one core.
-const RESTING: u64 = 10;
+const RESTING: u32 = 10;
 /// How long one look at that takes, and how long it is waited for at most.
 const REST_LOOK: Duration = Duration::from_secs(2);
 const REST_LIMIT: Duration = Duration::from_mins(3);
@@ -58,6 +59,9 @@ fn main() -> anyhow::Result<()> {
     let is_chosen = |part: &str| chosen.is_empty() || chosen.iter().any(|one| one == part);
     if is_chosen("memory") {
         runtime.block_on(memory::measure(&mut table))?;
+    }
+    if is_chosen("idle") {
+        runtime.block_on(idle::measure(&mut table))?;
     }
     if is_chosen("steps") {
         runtime.block_on(steps::measure(&mut table, quick))?;
@@ -347,18 +351,12 @@ impl Scene<'_> {
 
     /// Waits until the server has done what it was asked before.
     async fn rest(&self) -> anyhow::Result<()> {
-        let busy = || -> anyhow::Result<u64> {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.server.pid()))?;
-            // User and system time in hundredths of a second, after the name.
-            let (_, fields) = stat.rsplit_once(')').context("a name")?;
-            let times = fields.split_whitespace().skip(11).take(2);
-            Ok(times.map(str::parse::<u64>).sum::<Result<_, _>>()?)
-        };
+        let busy = || cpu_time(self.server.pid());
         let limit = Instant::now() + REST_LIMIT;
         while Instant::now() < limit {
             let before = busy()?;
             tokio::time::sleep(REST_LOOK).await;
-            if (busy()? - before) < RESTING * REST_LOOK.as_secs() {
+            if busy()? - before < REST_LOOK * RESTING / 100 {
                 return Ok(());
             }
         }
@@ -393,6 +391,16 @@ fn write_definitions(project: &Project, count: usize) -> anyhow::Result<()> {
         std::fs::write(path, definition(number, number / 60))?;
     }
     Ok(())
+}
+
+/// CPU time that a process has taken, in user mode and in the kernel.
+fn cpu_time(pid: &str) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // Both are in hundredths of a second, and stand after the name.
+    let (_, fields) = stat.rsplit_once(')').context("a name")?;
+    let times = fields.split_whitespace().skip(11).take(2);
+    let hundredths: u64 = times.map(str::parse::<u64>).sum::<Result<_, _>>()?;
+    Ok(Duration::from_millis(10 * hundredths))
 }
 
 /// The medians of [`ROUNDS`] measurements of each side, one after the other in turn.

@@ -1,5 +1,11 @@
-//! 10,000 definitions: the time to load and validate them, and what a worker
-//! that holds them needs.
+//! 10,000 definitions: the time to load and validate them, and the memory of a worker that holds
+//! them.
+//!
+//! The limit is for the peak (`VmHWM`) of a worker that creates all 10,000 schedules: its first
+//! pass holds the definitions, the desired schedules and the plan at once, and glibc keeps most
+//! of the memory afterwards. A worker that starts over schedules in sync makes no such plan, so
+//! its resident memory (`VmRSS`) is less. Both contain the pages of the program itself
+//! (`RssFile`), which the system can drop at any time and shares between processes.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,8 +16,8 @@ use anyhow::Context;
 use crate::table::{Limit, Table};
 use crate::{MANY, write_definitions};
 
-/// What a worker with 10,000 definitions may need at most.
-const RESIDENT_MB: f64 = 150.0;
+/// Maximum resident memory of a worker with 10,000 definitions, in MB.
+const RESIDENT_MB: f64 = 100.0;
 
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let server = almanac_tests::server(Scheduler::V1);
@@ -34,28 +40,31 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
         ),
     }
 
-    let mut worker = project.worker().spawn()?;
-    eventually("the definitions to be loaded", || async {
-        let loaded = worker
-            .metric("almanac_definitions", &["status=\"loaded\""])
-            .await?;
-        Ok(usize_of(loaded) == MANY)
-    })
-    .await?;
-    worker.ready_within(Duration::from_mins(10)).await?;
-    worker.sync_with("definitions=true").await?;
-    let peak = resident(worker.process().pid(), "VmHWM")?;
-    let now = resident(worker.process().pid(), "VmRSS")?;
-    table.note(
-        "resident with 10,000 schedules in sync",
-        &format!("{now:.0} MB"),
-    );
-    table.bound(
-        "the most it ever was",
-        peak,
-        Limit::AtMost(RESIDENT_MB),
-        "MB",
-    );
+    // The first worker creates the schedules, the second one finds them in sync.
+    for what in ["after creating 10,000 schedules", "over 10,000 in sync"] {
+        let mut worker = project.worker().spawn()?;
+        eventually("the definitions to be loaded", || async {
+            let loaded = worker
+                .metric("almanac_definitions", &["status=\"loaded\""])
+                .await?;
+            Ok(usize_of(loaded) == MANY)
+        })
+        .await?;
+        worker.ready_within(Duration::from_mins(10)).await?;
+        worker.sync_with("definitions=true").await?;
+        let pid = worker.process().pid();
+        let (now, program) = (resident(pid, "VmRSS")?, resident(pid, "RssFile")?);
+        table.note(
+            &format!("resident {what}"),
+            &format!("{now:.0} MB, {program:.0} MB of them the program"),
+        );
+        table.bound(
+            &format!("peak {what}"),
+            resident(pid, "VmHWM")?,
+            Limit::AtMost(RESIDENT_MB),
+            "MB",
+        );
+    }
     Ok(())
 }
 

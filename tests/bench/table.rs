@@ -71,6 +71,18 @@ impl Table {
         );
     }
 
+    /// A share in percent, which must be this at most.
+    pub(crate) fn share(&mut self, scheduler: Scheduler, what: &str, percent: f64, most: f64) {
+        self.row(
+            &format!("{what} ({scheduler})"),
+            "",
+            &format!("{percent:.2} %"),
+            "",
+            &format!("at most {most} %"),
+            percent <= most,
+        );
+    }
+
     /// A measurement with a bound of its own.
     pub(crate) fn bound(&mut self, what: &str, value: f64, limit: Limit, unit: &str) {
         let Limit::AtMost(most) = limit else { return };
