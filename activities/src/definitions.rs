@@ -9,6 +9,7 @@ use almanac_core::definition::Program;
 use almanac_core::record::PinnedDefinition;
 use almanac_core::snapshot::Snapshot;
 use almanac_workflows::contracts;
+use serde_json::Value;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
@@ -53,7 +54,7 @@ impl DefinitionActivities {
                 let mut pinned = PinnedDefinition {
                     id,
                     revision: loaded.definition.revision.clone(),
-                    steps: steps.clone(),
+                    steps: Value::clone(steps),
                     signature: None,
                 };
                 if let Some(keys) = &self.keys {

@@ -48,7 +48,7 @@ impl Schedules {
         if let (Some(keys), Some(steps)) = (self.keys(), &described.live.values.definition) {
             let input = wire::run_input(&described.body);
             if !input.is_some_and(|input| keys.verify_input(&input)) {
-                described.live.values.definition = Some(json!({ "unsigned": steps }));
+                described.live.values.definition = Some(json!({ "unsigned": steps }).into());
             }
         }
         Some(described)

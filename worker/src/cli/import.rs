@@ -10,6 +10,7 @@ use std::fs::{File, remove_file, rename};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::schedules::{ImportableSchedule, RequestError, wire};
@@ -405,7 +406,7 @@ impl Part {
             },
             catchup_window: DEFAULT_CATCHUP_WINDOW,
             max_actions: None,
-            input: vec![Value::Null; values.input.len()],
+            input: vec![Arc::new(Value::Null); values.input.len()],
             action: Action {
                 workflow_type: values.action.workflow_type.clone(),
                 task_queue: values.action.task_queue.clone(),
@@ -480,7 +481,7 @@ fn sayable(foreign: &ImportableSchedule, problems: &mut Vec<String>) -> Schedule
     // run.
     for value in &mut values.input {
         if is_digest(value) {
-            *value = Value::Null;
+            *value = Arc::new(Value::Null);
         }
     }
     values.action.memo.retain(|_, value| !is_digest(value));
@@ -604,7 +605,7 @@ mod tests {
                 pause_on_failure: false,
                 max_actions: None,
                 paused: false,
-                input: vec![json!({"mode": "nightly"})],
+                input: vec![json!({"mode": "nightly"}).into()],
                 definition: None,
                 action: Action {
                     workflow_type: "Job".to_owned(),
@@ -660,7 +661,7 @@ mod tests {
             action.memo =
                 BTreeMap::from([("k".repeat(2000), json!(1)), ("good".to_owned(), json!(2))]);
             let nested = (0..70).fold(json!(1), |inner, _| json!([inner]));
-            foreign.values.input.push(nested);
+            foreign.values.input.push(nested.into());
         });
         assert!(one.valid, "{:?}", one.problems);
         assert!(!is_enabled(&one), "{}", one.text);

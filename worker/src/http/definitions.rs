@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use almanac_base::names::{DefinitionId, Revision};
-use almanac_core::definition::{Diagnostic, Kind};
+use almanac_core::definition::{Diagnostic, Kind, Labels};
 use almanac_core::snapshot::{Archived, LoadStatus, Loaded, LoadedCalendar, Snapshot, file_of};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -45,7 +45,8 @@ pub struct DefinitionView {
     /// The value of `enabled` in the YAML; `None` for anything but a workflow definition.
     pub enabled: Option<bool>,
     /// Labels of the definition.
-    pub labels: BTreeMap<String, String>,
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub labels: Labels,
     /// The first error of the document.
     pub load_error: Option<Diagnostic>,
     /// Errors of the document: 100 findings or 64 KiB at most.
@@ -127,12 +128,11 @@ impl Listed for Row<'_> {
         self.status
     }
 
-    fn labels(&self) -> &BTreeMap<String, String> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
+    fn labels(&self) -> &Labels {
         match self.of {
             Of::Workflow(loaded) => &loaded.definition.labels,
             Of::Calendar(loaded) => &loaded.calendar.labels,
-            Of::Archived(_) | Of::Nothing => &NONE,
+            Of::Archived(_) | Of::Nothing => Labels::none(),
         }
     }
 

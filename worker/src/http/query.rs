@@ -1,10 +1,10 @@
 //! Query parameters: they select a part of a list, and their errors name the parameter.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::str::FromStr;
 
+use almanac_core::definition::Labels;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -251,7 +251,7 @@ pub(super) trait Listed {
     /// Returns the state of the entry.
     fn state(&self) -> Self::State;
     /// Returns the labels of the entry.
-    fn labels(&self) -> &BTreeMap<String, String>;
+    fn labels(&self) -> &Labels;
     /// Returns the entry's id, source and description.
     fn texts(&self) -> [Option<&str>; 3];
 }
@@ -312,7 +312,7 @@ impl<S: PartialEq + PartialSchema> ListQuery<S> {
     }
 
     fn matches<T: Listed<State = S>>(&self, entry: &T, text: Option<&str>) -> bool {
-        let has = |label: &Label| entry.labels().get(&label.name) == Some(&label.value);
+        let has = |label: &Label| entry.labels().get(&label.name) == Some(label.value.as_str());
         let says = |text: &str| {
             let texts = entry.texts().into_iter().flatten();
             texts

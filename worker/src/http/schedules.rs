@@ -1,10 +1,11 @@
 //! `GET /api/v1/schedules`, `/plan` and `/reconcile`: the schedules in Temporal, the
 //! operations that a pass would do, and the reports of passes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use almanac_activities::schedules::view::{ScheduleDetail, ScheduleState, ScheduleView};
+use almanac_core::definition::Labels;
 use almanac_core::record::Status;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -52,7 +53,7 @@ impl Listed for ScheduleView {
         self.state
     }
 
-    fn labels(&self) -> &BTreeMap<String, String> {
+    fn labels(&self) -> &Labels {
         &self.labels
     }
 

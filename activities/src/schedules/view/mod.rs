@@ -15,6 +15,7 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet};
 
 use almanac_base::names::{DefinitionId, Project, Revision, ScheduleId};
+use almanac_core::definition::Labels;
 use almanac_core::field::Field;
 use almanac_core::plan;
 use almanac_core::record::{Flag, Override, Status};
@@ -42,7 +43,8 @@ pub struct ScheduleView {
     /// The definition's description. `null` if the files are not known.
     pub description: Option<String>,
     /// The definition's labels. Empty if the files are not known.
-    pub labels: BTreeMap<String, String>,
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub labels: Labels,
     /// The first of `conditions`; `active` if there is none.
     pub state: ScheduleState,
     /// All states that apply, in order of precedence.

@@ -1,6 +1,7 @@
 //! The action of a schedule: the workflow that it starts.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW};
@@ -122,12 +123,14 @@ pub(super) fn decode_action(info: &NewWorkflowExecutionInfo) -> Action {
 }
 
 /// The arguments of the started workflow: the steps and the rest.
-pub(super) fn decode_input(info: &NewWorkflowExecutionInfo) -> (Vec<Value>, Option<Value>) {
+pub(super) fn decode_input(
+    info: &NewWorkflowExecutionInfo,
+) -> (Vec<Arc<Value>>, Option<Arc<Value>>) {
     let args: Vec<_> = info
         .input
         .iter()
         .flat_map(|input| &input.payloads)
-        .map(decode_json)
+        .map(|payload| Arc::new(decode_json(payload)))
         .collect();
     let runs_steps = info
         .workflow_type
@@ -137,7 +140,8 @@ pub(super) fn decode_input(info: &NewWorkflowExecutionInfo) -> (Vec<Value>, Opti
         && let Some(steps) = pinned_steps(one)
     {
         let input = one.get("input").filter(|input| !input.is_null());
-        return (input.into_iter().cloned().collect(), Some(steps));
+        let input = input.cloned().map(Arc::new);
+        return (input.into_iter().collect(), Some(Arc::new(steps)));
     }
     (args, None)
 }
@@ -149,10 +153,10 @@ pub(super) fn decode_run_input(info: &NewWorkflowExecutionInfo) -> Option<Value>
 }
 
 /// The arguments in the form of a request.
-pub(super) fn encode_input(input: &[Value], run_input: Option<&Value>) -> Payloads {
+pub(super) fn encode_input(input: &[Arc<Value>], run_input: Option<&Value>) -> Payloads {
     let payloads = match run_input {
         Some(one) => vec![encode_json(one)],
-        None => input.iter().map(encode_json).collect(),
+        None => input.iter().map(|one| encode_json(one)).collect(),
     };
     Payloads { payloads }
 }

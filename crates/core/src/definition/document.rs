@@ -1,6 +1,6 @@
 //! Documents of `kind: workflow` in Almanac's own form.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use almanac_base::names::{DefinitionId, Revision};
 use almanac_base::nearest;
@@ -13,7 +13,7 @@ use super::source::Place;
 use super::steps::{AROUND, steps};
 use super::workflow::workflow;
 use super::yaml::{Entry, Node};
-use super::{Definition, Kind, ParseContext, Program, revision};
+use super::{Definition, Kind, Labels, ParseContext, Program, revision};
 
 pub(super) const DOCUMENT: Shape = Shape {
     name: "the document",
@@ -97,10 +97,7 @@ pub(super) fn finish(mut definition: Definition) -> Definition {
 }
 
 /// Reads the description and the labels of a document.
-pub(super) fn about(
-    decoder: &mut Decoder<'_>,
-    object: &Object<'_>,
-) -> (Option<String>, BTreeMap<String, String>) {
+pub(super) fn about(decoder: &mut Decoder<'_>, object: &Object<'_>) -> (Option<String>, Labels) {
     let description = object
         .get("description")
         .and_then(|entry| decoder.text(&entry.value, "description"))
@@ -169,18 +166,14 @@ pub(super) fn bad_id(decoder: &mut Decoder<'_>, entry: &Entry<'_>, text: &str, p
     }
 }
 
-pub(super) fn labels(
-    decoder: &mut Decoder<'_>,
-    entry: &Entry<'_>,
-    path: &str,
-) -> BTreeMap<String, String> {
+pub(super) fn labels(decoder: &mut Decoder<'_>, entry: &Entry<'_>, path: &str) -> Labels {
     let entries = decoder.map(&entry.value, path).unwrap_or_default();
     entries
         .iter()
         .filter_map(|label| {
             let path = format!("{path}.{}", label.key);
             let text = decoder.text(&label.value, &path)?;
-            Some((label.key.to_string(), text.to_owned()))
+            Some((label.key.to_string(), text))
         })
         .collect()
 }
@@ -212,7 +205,7 @@ fn program(decoder: &mut Decoder<'_>, node: &Node<'_>, object: &Object<'_>) -> O
     let steps = steps(decoder, node, object);
     block
         .map(Program::Workflow)
-        .or_else(|| steps.map(Program::Steps))
+        .or_else(|| steps.map(|steps| Program::Steps(Arc::new(steps))))
 }
 
 /// The place of a key inside a block.

@@ -11,6 +11,7 @@ mod day_calendar;
 mod decode;
 mod diagnostic;
 mod document;
+mod labels;
 mod model;
 mod other_formats;
 mod ows;
@@ -29,6 +30,7 @@ mod workflow;
 mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use labels::Labels;
 pub use model::*;
 pub use parse::{Kind, ParseContext, Parsed, ParsedDocument, parse_file};
 pub use plain::yaml_value;

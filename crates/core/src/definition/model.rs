@@ -2,12 +2,15 @@
 //! document leaves out has its default.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, Revision, ScheduleId};
 use almanac_times::{Calendar, Sorted, Spec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::Labels;
 
 /// A definition: a document of `kind: workflow`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,7 +25,7 @@ pub struct Definition {
     /// If `false`, the schedule exists but is paused, and events start nothing.
     pub enabled: bool,
     /// Labels by which people and tools select definitions.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Schedule of the definition. `None` if it runs only manually or on events.
     pub schedule: Option<ScheduleBlock>,
     /// The workflow or the steps that run.
@@ -39,7 +42,7 @@ pub struct DayCalendar {
     /// Short description for people.
     pub description: Option<String>,
     /// Labels by which people and tools select calendars.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// The calendar's days, as the exclusions of a schedule that names the calendar.
     pub exclusions: Sorted<Calendar>,
 }
@@ -63,7 +66,7 @@ pub struct ScheduleBlock {
     /// Maximum number of runs that the schedule starts. `None` if there is no limit.
     pub max_actions: Option<u32>,
     /// Input of the run. A workflow gets it as its only argument if `workflow.args` is absent.
-    pub input: Option<Value>,
+    pub input: Option<Arc<Value>>,
     /// Id of the unmanaged schedule that this schedule replaces. The replacement happens when an
     /// operator runs `almanac adopt`. The key changes nothing in the schedule itself, so it is not
     /// part of the revision.
@@ -115,7 +118,7 @@ pub enum Program {
     Workflow(WorkflowBlock),
     /// `do:`, steps that the workflow `RunDefinition` interprets, as validated JSON: the task list,
     /// or a map if there is more. The schedule's action carries this JSON.
-    Steps(Value),
+    Steps(Arc<Value>),
 }
 
 /// A definition's `workflow:` block.
@@ -126,7 +129,7 @@ pub struct WorkflowBlock {
     pub task_queue: String,
     /// Arguments of the workflow. `None` if the document has none; `schedule.input` is then the
     /// only argument.
-    pub args: Option<Vec<Value>>,
+    pub args: Option<Vec<Arc<Value>>>,
     /// Execution, run and task time-outs, priority and summary.
     pub options: WorkflowOptions,
     /// Retry policy of the started workflow.

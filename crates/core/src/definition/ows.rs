@@ -2,6 +2,7 @@
 //! `document`, `schedule` and `do` have the meaning that the specification gives them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, Revision};
@@ -93,7 +94,7 @@ pub(super) fn definition(
         enabled: true,
         labels: tags.unwrap_or_default(),
         schedule,
-        program: Program::Steps(steps?),
+        program: Program::Steps(Arc::new(steps?)),
     }))
 }
 

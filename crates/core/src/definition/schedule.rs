@@ -1,5 +1,6 @@
 //! The `schedule:` block of a document.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::duration::{LONGEST, show};
@@ -148,9 +149,9 @@ fn flag(decoder: &mut Decoder<'_>, object: &Object<'_>, key: &str, default: bool
 }
 
 /// Reads `input`. `None` if the key is left out or has no value.
-fn input(decoder: &mut Decoder<'_>, object: &Object<'_>) -> Option<Json> {
+fn input(decoder: &mut Decoder<'_>, object: &Object<'_>) -> Option<Arc<Json>> {
     let entry = object.get("input")?;
-    decoder.json(&entry.value)
+    decoder.json(&entry.value).map(Arc::new)
 }
 
 /// Reads `cron`, a text or a list of texts, into `block`.

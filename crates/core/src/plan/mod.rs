@@ -15,7 +15,9 @@ mod overrides;
 mod paused;
 mod removal;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use almanac_base::budget::Budget;
 use almanac_base::names::{DefinitionId, Project, Revision, ScheduleId};
@@ -182,7 +184,7 @@ pub struct Create {
     pub schedule: ScheduleId,
     /// Values of the schedule.
     #[schema(value_type = Object)]
-    pub values: ScheduleValues,
+    pub values: Arc<ScheduleValues>,
     /// Number of remaining actions, if they are limited.
     pub remaining: Option<u64>,
     /// Memo of the schedule's action.
@@ -442,7 +444,7 @@ impl Plan {
 impl Create {
     /// The schedule of a definition, under `overridden`.
     pub fn of(desired: &Desired, overridden: Option<&Override>) -> Self {
-        let values = overrides::expected(&desired.values, overridden).into_owned();
+        let values = expected_values(desired, overridden);
         let paused = overridden
             .and_then(|one| one.enabled)
             .map_or(desired.values.paused, |enabled| !enabled);
@@ -459,7 +461,7 @@ impl Create {
     /// The schedule, paused: otherwise it would run beside the unmanaged schedule `from` until
     /// it takes over from that one.
     pub fn waiting(desired: &Desired, overridden: Option<&Override>, from: &ScheduleId) -> Self {
-        let values = overrides::expected(&desired.values, overridden).into_owned();
+        let values = expected_values(desired, overridden);
         let flags = BTreeSet::from([Flag::Adopting]);
         let mut create = Self::with(desired, values, true, overridden.cloned(), flags, None);
         create.note = adoption::waiting_note(&create.memo, &desired.definition, from);
@@ -475,7 +477,7 @@ impl Create {
         // The pause of an orphan does not count, since the definition exists under its new id.
         let is_paused_by_us = flags.remove(&Flag::OrphanPaused);
         let paused = old.values.paused && !is_paused_by_us;
-        let values = overrides::expected(&desired.values, overridden.as_ref()).into_owned();
+        let values = expected_values(desired, overridden.as_ref());
         let before = paused.then(|| Note::read(&old.note));
         let mut create = Self::with(desired, values, paused, overridden, flags, before);
         if create.remaining.is_some() && old.remaining_actions.is_some() {
@@ -487,13 +489,15 @@ impl Create {
 
     fn with(
         desired: &Desired,
-        mut values: ScheduleValues,
+        mut values: Arc<ScheduleValues>,
         paused: bool,
         overridden: Option<Override>,
         flags: BTreeSet<Flag>,
         before: Option<Note<'_>>,
     ) -> Self {
-        values.paused = paused;
+        if values.paused != paused {
+            Arc::make_mut(&mut values).paused = paused;
+        }
         let memo = ActionMemo::of(desired, overridden, flags);
         let fingerprint = Fingerprint::of(
             &memo.base,
@@ -511,6 +515,14 @@ impl Create {
             run_input: desired.run_input(),
             renamed_from: None,
         }
+    }
+}
+
+/// The values that are expected under an override, without a copy if nothing is overridden.
+fn expected_values(desired: &Desired, overridden: Option<&Override>) -> Arc<ScheduleValues> {
+    match overrides::expected(&desired.values, overridden) {
+        Cow::Borrowed(_) => Arc::clone(&desired.values),
+        Cow::Owned(values) => Arc::new(values),
     }
 }
 

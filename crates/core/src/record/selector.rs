@@ -8,6 +8,7 @@ use almanac_base::names::{DefinitionId, Revision};
 use serde::{Deserialize, Serialize};
 
 use super::{SELECTOR_LIMIT, check_text};
+use crate::definition::Labels;
 
 /// Maximum number of definitions that a selection names. Further ones are only counted.
 pub const SELECTION_LIMIT: usize = 1000;
@@ -21,9 +22,9 @@ pub struct Selector(BTreeMap<String, String>);
 
 impl Selector {
     /// Returns `true` if `labels` contain all labels of the selector.
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn matches(&self, labels: &Labels) -> bool {
         let mut wanted = self.0.iter();
-        wanted.all(|(key, value)| labels.get(key) == Some(value))
+        wanted.all(|(key, value)| labels.get(key) == Some(value.as_str()))
     }
 }
 
@@ -98,10 +99,7 @@ mod tests {
 
     #[test]
     fn every_label_must_match() {
-        let labels = BTreeMap::from([
-            ("team".to_owned(), "billing".to_owned()),
-            ("env".to_owned(), "prod".to_owned()),
-        ]);
+        let labels: Labels = [("team", "billing"), ("env", "prod")].into_iter().collect();
         for (text, is_match) in [
             ("team=billing", true),
             ("team=billing, env=prod", true),

@@ -1,9 +1,10 @@
 //! The schedule that a definition asks for.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use almanac_base::names::{DefinitionId, Project, RUN_WORKFLOW, Revision, ScheduleId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Action, Fingerprint, ScheduleValues, base_of};
 use crate::definition::{Definition, Program};
@@ -20,8 +21,8 @@ pub struct Desired {
     pub revision: Revision,
     /// The `cron` strings as written, for display.
     pub cron: Vec<String>,
-    /// Values that the definition states, including `paused`.
-    pub values: ScheduleValues,
+    /// Values that the definition states, including `paused`. A plan shares them.
+    pub values: Arc<ScheduleValues>,
     /// Unmanaged schedule that this schedule replaces. While the unmanaged schedule exists, this
     /// schedule is created paused.
     pub adopts: Option<ScheduleId>,
@@ -65,7 +66,7 @@ impl Desired {
             source: source.to_owned(),
             revision: definition.revision.clone(),
             cron: schedule.cron.clone(),
-            values: ScheduleValues {
+            values: Arc::new(ScheduleValues {
                 spec: schedule.spec.clone(),
                 overlap_policy: schedule.overlap_policy,
                 catchup_window: schedule.catchup_window,
@@ -75,7 +76,7 @@ impl Desired {
                 input,
                 definition: steps,
                 action,
-            },
+            }),
             adopts: schedule.adopts.clone(),
         })
     }
@@ -92,11 +93,11 @@ impl Desired {
 
     /// The only argument of the started `RunDefinition`, as JSON: the steps with their input,
     /// pinned. `None` for a definition without steps.
-    pub fn run_input(&self) -> Option<serde_json::Value> {
+    pub fn run_input(&self) -> Option<Value> {
         let definition = PinnedDefinition {
             id: self.definition.clone(),
             revision: self.revision.clone(),
-            steps: self.values.definition.clone()?,
+            steps: Value::clone(self.values.definition.as_ref()?),
             signature: None,
         };
         Some(json!({ "definition": definition, "input": self.values.input.first() }))

@@ -1,6 +1,7 @@
 //! Values of a schedule's fields, normalised as the server normalises them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_times::Spec;
@@ -26,9 +27,9 @@ pub struct ScheduleValues {
     /// The schedule is paused and starts nothing by itself.
     pub paused: bool,
     /// Arguments of the started workflow, except `definition`.
-    pub input: Vec<Value>,
+    pub input: Vec<Arc<Value>>,
     /// The steps that the started workflow interprets.
-    pub definition: Option<Value>,
+    pub definition: Option<Arc<Value>>,
     /// All other properties of the started workflow.
     pub action: Action,
 }

@@ -3,6 +3,7 @@
 //! left to the caller, who parses the text and compares.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use almanac_base::names::{DefinitionId, ScheduleId};
 use almanac_base::text::is_hidden;
@@ -159,7 +160,7 @@ fn fields(calendar: &Calendar, role: Role) -> Option<String> {
     Some(format!("{{ {} }}", parts.collect::<Vec<_>>().join(", ")))
 }
 
-fn workflow(action: &Action, input: &[Json]) -> Block {
+fn workflow(action: &Action, input: &[Arc<Json>]) -> Block {
     let mut block = Block::default();
     block.text("type", &action.workflow_type);
     block.text("task_queue", &action.task_queue);

@@ -118,8 +118,8 @@ fn everything_that_a_document_can_say_is_written() {
     values.max_actions = Some(7);
     values.paused = true;
     values.input = vec![
-        json!({"mode": "nightly", "on": [1, {"a": null}]}),
-        json!("01"),
+        json!({"mode": "nightly", "on": [1, {"a": null}]}).into(),
+        json!("01").into(),
     ];
     values.action.options = WorkflowOptions {
         execution_timeout: Some(Duration::from_hours(3)),
@@ -215,8 +215,8 @@ fn everything_that_a_document_can_say_is_written() {
 #[test]
 fn steps_are_written_with_their_input() {
     let mut values = plain();
-    values.definition = Some(json!([{"hold": {"wait": {"seconds": 5}}}]));
-    values.input = vec![json!({"a": 1})];
+    values.definition = Some(json!([{"hold": {"wait": {"seconds": 5}}}]).into());
+    values.input = vec![json!({"a": 1}).into()];
     insta::assert_snapshot!(written(&values), @r#"
     # Was `Old one`.
     id: job
@@ -311,7 +311,7 @@ fn texts_that_yaml_does_not_take_as_they_are_read_back() {
         "...",
     ] {
         let mut values = plain();
-        values.input = vec![json!(text), json!({ text: text })];
+        values.input = vec![json!(text).into(), json!({ text: text }).into()];
         values.action.options.summary = Some(text.to_owned());
         values.action.memo = BTreeMap::from([(text.to_owned(), json!([text]))]);
         let attribute = SearchAttribute::Keyword(text.to_owned());
@@ -335,7 +335,7 @@ fn a_comment_stays_a_comment_whatever_it_says() {
     #     id: evil\u0085id: evil\u2028id: evil\u202e
     id: job
     ");
-    assert_eq!(read(&text).values, plain());
+    assert_eq!(*read(&text).values, plain());
 }
 
 proptest! {
@@ -366,7 +366,7 @@ proptest! {
         values.spec.intervals.insert(Interval::new(Duration::from_secs(every), phase).unwrap());
         values.spec.jitter = Duration::from_millis(millis);
         values.catchup_window = Duration::from_millis(millis + 10_000);
-        values.input = input;
+        values.input = input.into_iter().map(Into::into).collect();
         values.paused = paused;
         // Exclusions that leave nothing may take too long to check, and are refused then.
         let text = written(&values);

@@ -124,7 +124,8 @@ fn chosen(args: &ExecArgs) -> anyhow::Result<(Definition, Flow, Value)> {
             refused.join(", ")
         );
     }
-    let scheduled = definition.schedule.as_ref().and_then(|of| of.input.clone());
+    let scheduled = definition.schedule.as_ref();
+    let scheduled = scheduled.and_then(|of| of.input.as_deref().cloned());
     let input = args.input.clone().or(scheduled).unwrap_or_default();
     Ok((definition, flow, input))
 }

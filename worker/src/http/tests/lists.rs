@@ -82,10 +82,7 @@ async fn changes_by_this_worker_are_visible_immediately() {
 #[tokio::test]
 async fn filters_narrow_the_list_and_its_total() {
     let labelled = |n, labels: &[(&str, &str)], state| ScheduleView {
-        labels: labels
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
+        labels: labels.iter().copied().collect(),
         state,
         ..schedule(n)
     };

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use almanac_activities::schedules::view::{PausedBy, ScheduleDetail, ScheduleState, ScheduleView};
 use almanac_base::names::{Project, Revision, WorkerId};
-use almanac_core::definition::{Diagnostic, Kind};
+use almanac_core::definition::{Diagnostic, Kind, Labels};
 use almanac_core::plan::Plan;
 use almanac_core::record::{
     DefinitionCounts, Held, OverrideAnswer, OverrideRequest, Report, ReportError, RunAnswer,
@@ -204,7 +204,7 @@ fn schedule(n: usize) -> ScheduleView {
         definition,
         source: Some("jobs.yaml".into()),
         description: None,
-        labels: BTreeMap::new(),
+        labels: Labels::default(),
         state: ScheduleState::Paused,
         conditions: [ScheduleState::Paused].into(),
         unknown: BTreeSet::new(),

@@ -9,7 +9,6 @@ mod rescan;
 mod retention;
 mod speed;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -19,8 +18,8 @@ use std::time::Duration;
 
 use almanac_base::names::Revision;
 use almanac_core::definition::{
-    Definition, Diagnostic, Kind, OverlapPolicy, ParseContext, Parsed, ParsedDocument, Program,
-    ScheduleBlock,
+    Definition, Diagnostic, Kind, Labels, OverlapPolicy, ParseContext, Parsed, ParsedDocument,
+    Program, ScheduleBlock,
 };
 use almanac_core::snapshot::LoadStatus;
 use almanac_times::Spec;
@@ -61,7 +60,7 @@ fn parse(path: &str, bytes: &[u8], _: &ParseContext) -> Vec<ParsedDocument> {
                 revision: Revision::of(part.as_bytes()),
                 description: Some(lines[1].to_owned()),
                 enabled: true,
-                labels: BTreeMap::new(),
+                labels: Labels::default(),
                 schedule: (!lines.contains(&"no schedule")).then(|| ScheduleBlock {
                     enabled: true,
                     cron: Vec::new(),
@@ -73,7 +72,7 @@ fn parse(path: &str, bytes: &[u8], _: &ParseContext) -> Vec<ParsedDocument> {
                     input: None,
                     adopts: None,
                 }),
-                program: Program::Steps(Value::Null),
+                program: Program::Steps(Value::Null.into()),
             }))),
         };
         documents.push(ParsedDocument {

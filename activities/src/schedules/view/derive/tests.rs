@@ -91,7 +91,7 @@ impl World {
         Live {
             schedule: self.schedule(id),
             definition: known,
-            values: create.values,
+            values: Arc::unwrap_or_clone(create.values),
             remaining_actions: create.remaining,
             action_count: 0,
             memo: LiveMemo::Readable(Box::new(create.memo)),

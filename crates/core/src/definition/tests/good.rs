@@ -54,7 +54,7 @@ fn every_key_is_read() {
         definition.description.as_deref(),
         Some("Weekday invoice run")
     );
-    assert_eq!(definition.labels["team"], "billing");
+    assert_eq!(definition.labels.get("team"), Some("billing"));
     let schedule = definition.schedule.unwrap();
     assert_eq!(schedule.cron, ["30 4 * * MON-FRI"]);
     assert_eq!(
@@ -75,7 +75,7 @@ fn every_key_is_read() {
     assert_eq!(
         block.args,
         Some(vec![
-            json!({"mode": "nightly", "at": 9, "deep": [1.5, null, true]})
+            json!({"mode": "nightly", "at": 9, "deep": [1.5, null, true]}).into()
         ])
     );
     assert_eq!(
@@ -149,7 +149,7 @@ fn steps_are_carried_with_waits_as_maps() {
     assert_eq!(schedule.spec.to_string(), "every 6h/15m");
     assert_eq!(schedule.overlap_policy, OverlapPolicy::AllowAll);
     assert_eq!(schedule.catchup_window, Duration::from_hours(1));
-    assert_eq!(schedule.input, Some(json!({ "n": 1 })));
+    assert_eq!(schedule.input, Some(json!({ "n": 1 }).into()));
     let Program::Steps(steps) = definition.program else {
         panic!("no steps");
     };
@@ -159,7 +159,7 @@ fn steps_are_carried_with_waits_as_maps() {
         { "never": { "wait": { "seconds": 0 } } },
         { "note": { "set": { "text": "costs ${ 5 }", "list": [1, null] } } },
     ]);
-    assert_eq!(steps, expected);
+    assert_eq!(*steps, expected);
     assert!(almanac_steps::language::parse(&steps).is_ok());
 }
 
@@ -168,7 +168,7 @@ fn a_workflow_of_the_specification_means_what_it_says() {
     let definition = definition(OWS);
     assert_eq!(definition.id.as_str(), "invoices");
     assert_eq!(definition.description.as_deref(), Some("Summary"));
-    assert_eq!(definition.labels["team"], "billing");
+    assert_eq!(definition.labels.get("team"), Some("billing"));
     let schedule = definition.schedule.unwrap();
     assert_eq!(schedule.spec.to_string(), "0 12 * * *; every 1h30m");
     assert_eq!(schedule.cron, ["0 12 * * *"]);

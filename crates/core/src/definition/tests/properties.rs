@@ -50,7 +50,7 @@ fn check_steps(definition: &Definition) {
     let there = serde_json::to_string(steps).unwrap();
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&there).unwrap(),
-        *steps
+        **steps
     );
 }
 

@@ -133,7 +133,7 @@ impl World {
             let live = Live {
                 schedule: create.schedule.clone(),
                 definition: create.definition.clone(),
-                values: create.values.clone(),
+                values: ScheduleValues::clone(&create.values),
                 remaining_actions: create.remaining,
                 action_count: 0,
                 memo: LiveMemo::Readable(Box::new(create.memo.clone())),
