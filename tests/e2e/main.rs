@@ -6,6 +6,7 @@
 mod adopting;
 mod broken;
 mod calendars;
+mod cli_output;
 mod commands;
 mod contract;
 mod crash;

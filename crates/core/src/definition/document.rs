@@ -225,7 +225,10 @@ pub(super) fn kind(decoder: &mut Decoder<'_>, node: &Node<'_>) -> Option<Kind> {
     if known.is_none() && !entry.value.is_refused() && !entry.value.is_null() {
         decoder.error_with_hint(
             entry.value.at,
-            format!("`kind` must be a known kind, not {}", describe(&entry.value)),
+            format!(
+                "`kind` must be a known kind, not {}",
+                describe(&entry.value)
+            ),
             nearest::hint(&entry.value.text, &Kind::ALL.map(Kind::as_str))
                 .unwrap_or_else(|| "the kinds are workflow, event_type and calendar".to_owned()),
         );

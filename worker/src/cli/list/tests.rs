@@ -1,6 +1,5 @@
-use std::collections::BTreeMap;
-
 use almanac_base::names::ScheduleId;
+use almanac_core::definition::Labels;
 use almanac_core::record::Override;
 
 use super::*;
@@ -21,7 +20,7 @@ pub(in crate::cli) fn view(id: &str) -> ScheduleView {
         definition: id.parse().unwrap(),
         source: None,
         description: None,
-        labels: BTreeMap::new(),
+        labels: Labels::default(),
         state: ScheduleState::Active,
         conditions: BTreeSet::new(),
         unknown: BTreeSet::new(),
