@@ -11,8 +11,7 @@ use almanac_activities::schedules::view::{
 use almanac_activities::schedules::{RateLimiter, RequestError, ScheduleMonitor, Schedules};
 use almanac_base::names::{DefinitionId, Project, WorkerId};
 use almanac_core::record::{
-    DefinitionCounts, OperatorRequests, OverrideAnswer, OverrideRequest, PassInput, RunAnswer,
-    RunKind, RunRequest, Status, SyncRequest, Trigger,
+    OverrideAnswer, OverrideRequest, PassInput, RunAnswer, RunKind, RunRequest, Status, SyncRequest,
 };
 use almanac_core::snapshot::Snapshot;
 use jiff::Timestamp;
@@ -187,26 +186,11 @@ impl Shared {
         let options = || status.workers.values().map(|worker| &worker.options);
         let revisions: BTreeSet<_> = status.workers.values().map(|one| &one.revision).collect();
         PassInput {
-            pass: status.pass + 1,
-            trigger: Trigger::Sync,
-            heard: 0,
-            revision: self.registry.snapshot().revision.clone(),
-            now: Timestamp::UNIX_EPOCH,
-            dry_run: true,
-            confirm: None,
-            only: None,
-            describe_all: false,
             replicas_differ: revisions.len() > 1,
             drift: options().map(|one| one.drift).max().unwrap_or_default(),
             orphans: options().map(|one| one.orphans).max().unwrap_or_default(),
             resync_interval: Duration::MAX,
-            recently_removed: status.recently_removed,
-            overrides: status.overrides.clone(),
-            orders: OperatorRequests::new(),
-            adoptions: almanac_core::record::Adoptions::new(),
-            corrections: status.corrections.clone(),
-            definitions: DefinitionCounts::default(),
-            event_types: DefinitionCounts::default(),
+            ..PassInput::dry_run(status, self.registry.snapshot().revision.clone())
         }
     }
 

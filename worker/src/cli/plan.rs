@@ -14,7 +14,7 @@ use almanac_activities::schedules::{RequestError, ScheduleMonitor, next_times_of
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_core::field::Field;
 use almanac_core::plan::Plan;
-use almanac_core::record::{DefinitionCounts, OperatorRequests, PassInput, Trigger};
+use almanac_core::record::PassInput;
 use almanac_core::schedule::Live;
 use almanac_times::{Spec, ZoneDifference};
 use anyhow::Context as _;
@@ -71,26 +71,10 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let suspects = status.unreadable().iter().cloned();
     passes.mark_unreadable(suspects.map(ScheduleId::from_server));
     let input = PassInput {
-        pass: status.pass + 1,
-        trigger: Trigger::Sync,
-        heard: 0,
-        revision: snapshot.revision.clone(),
-        now: Timestamp::UNIX_EPOCH,
-        dry_run: true,
-        confirm: None,
-        only: None,
-        describe_all: false,
-        replicas_differ: false,
         drift: args.drift.into(),
         orphans: args.orphans.into(),
         resync_interval: Duration::from_hours(1),
-        recently_removed: status.recently_removed,
-        overrides: status.overrides,
-        orders: OperatorRequests::new(),
-        adoptions: almanac_core::record::Adoptions::new(),
-        corrections: status.corrections,
-        definitions: DefinitionCounts::default(),
-        event_types: DefinitionCounts::default(),
+        ..PassInput::dry_run(&status, snapshot.revision.clone())
     };
     let (plan, _) = passes.plan(&input).await.context("look at the schedules")?;
     let times = times(&remote, &args.target.project, &plan).await;

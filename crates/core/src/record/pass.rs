@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::entry_size;
 use super::{
     Adoptions, Announcement, CORRECTIONS_LIMIT, DefinitionCounts, DriftPolicy, OperatorRequests,
-    OrphanPolicy, Override, Report, Trigger,
+    OrphanPolicy, Override, Report, Status, Trigger,
 };
 use crate::field::Field;
 
@@ -85,6 +85,47 @@ pub struct PassInput {
     /// Counts of event types, gathered over the reloads since the last report.
     #[serde(default)]
     pub event_types: DefinitionCounts,
+}
+
+impl PassInput {
+    /// The input of a full pass that has no request, no memory of earlier passes and the default
+    /// options.
+    pub fn new(pass: u64, trigger: Trigger, revision: Revision) -> Self {
+        Self {
+            pass,
+            trigger,
+            heard: 0,
+            revision,
+            now: Timestamp::UNIX_EPOCH,
+            dry_run: false,
+            confirm: None,
+            only: None,
+            describe_all: false,
+            replicas_differ: false,
+            drift: DriftPolicy::default(),
+            orphans: OrphanPolicy::default(),
+            resync_interval: Duration::ZERO,
+            recently_removed: 0,
+            overrides: BTreeMap::new(),
+            orders: OperatorRequests::new(),
+            adoptions: Adoptions::new(),
+            corrections: Corrections::new(),
+            definitions: DefinitionCounts::default(),
+            event_types: DefinitionCounts::default(),
+        }
+    }
+
+    /// The input of the next full pass after `status`, which plans and writes nothing. It has the
+    /// workflow's memory, but no requests of operators.
+    pub fn dry_run(status: &Status, revision: Revision) -> Self {
+        Self {
+            dry_run: true,
+            recently_removed: status.recently_removed,
+            overrides: status.overrides.clone(),
+            corrections: status.corrections.clone(),
+            ..Self::new(status.pass + 1, Trigger::Sync, revision)
+        }
+    }
 }
 
 /// The output of the activity `reconcile`.

@@ -311,10 +311,7 @@ impl Coordinator {
             pass_outcome::gather(&mut event_types, hint.event_types);
         }
         PassInput {
-            pass: pass.pass,
-            trigger: pass.trigger,
             heard: self.state.workers.get(worker).map_or(0, |known| known.said),
-            revision,
             now: self.now,
             dry_run: pass.dry_run,
             confirm: pass.confirm.clone(),
@@ -331,6 +328,7 @@ impl Coordinator {
             corrections: self.state.corrections.clone(),
             definitions,
             event_types,
+            ..PassInput::new(pass.pass, pass.trigger, revision)
         }
     }
 
@@ -382,26 +380,12 @@ fn sync_ask(request: &SyncRequest) -> PassRequest {
 /// The input by which a worker is asked for the revision that it holds.
 fn probe(revision: Revision) -> PassInput {
     PassInput {
-        pass: 0,
-        trigger: Trigger::Interval,
-        heard: 0,
-        revision,
-        now: Timestamp::UNIX_EPOCH,
         dry_run: true,
-        confirm: None,
         only: Some(Vec::new()),
-        describe_all: false,
         replicas_differ: true,
         drift: almanac_core::record::DriftPolicy::Report,
         orphans: almanac_core::record::OrphanPolicy::Keep,
-        resync_interval: Duration::ZERO,
-        recently_removed: 0,
-        overrides: BTreeMap::new(),
-        orders: almanac_core::record::OperatorRequests::new(),
-        adoptions: almanac_core::record::Adoptions::new(),
-        corrections: BTreeMap::new(),
-        definitions: almanac_core::record::DefinitionCounts::default(),
-        event_types: almanac_core::record::DefinitionCounts::default(),
+        ..PassInput::new(0, Trigger::Interval, revision)
     }
 }
 
