@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use almanac_activities::schedules::view::{ScheduleState, ScheduleView};
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::cached::Cached;
 use crate::backend::{Backend, BackendError};
 
 /// Maximum age of the list that a first page is taken from.
@@ -22,7 +22,6 @@ const KEPT: Duration = Duration::from_mins(1);
 pub(super) struct Listing {
     /// Time at which the listing began.
     pub(super) at: Timestamp,
-    began: Instant,
     /// The schedules, by definition.
     pub(super) schedules: Vec<ScheduleView>,
     /// States that could not be checked for some of the schedules.
@@ -31,7 +30,7 @@ pub(super) struct Listing {
 
 /// The last listing, while a client may be reading it.
 #[derive(Debug, Default)]
-pub(super) struct Listings(Arc<Mutex<Option<Arc<Listing>>>>);
+pub(super) struct Listings(Cached<Listing>);
 
 impl Listings {
     /// Returns the schedules; for a first page, as they were a moment ago. Only one
@@ -41,41 +40,25 @@ impl Listings {
         backend: &impl Backend,
         is_first: bool,
     ) -> Result<Arc<Listing>, BackendError> {
-        let limit = if is_first { FRESH } else { KEPT };
-        let mut last = self.0.lock().await;
-        if let Some(listing) = last.as_ref().filter(|one| one.began.elapsed() < limit) {
-            return Ok(Arc::clone(listing));
-        }
-        let (at, began) = (Timestamp::now(), Instant::now());
-        let schedules = backend.schedules().await?;
-        let unknown = schedules.iter().flat_map(|one| &one.unknown).copied();
-        let listing = Arc::new(Listing {
-            unknown: unknown.collect(),
-            schedules,
-            at,
-            began,
-        });
-        *last = Some(Arc::clone(&listing));
-        self.forget_later();
-        Ok(listing)
+        let list = async {
+            let (at, began) = (Timestamp::now(), Instant::now());
+            let schedules = backend.schedules().await?;
+            let unknown = schedules.iter().flat_map(|one| &one.unknown).copied();
+            let listing = Listing {
+                unknown: unknown.collect(),
+                schedules,
+                at,
+            };
+            // Ten thousand schedules need not stay in memory when nobody reads them.
+            self.0.forget_at(KEPT);
+            Ok::<_, BackendError>((began, listing))
+        };
+        self.0.get(if is_first { FRESH } else { KEPT }, list).await
     }
 
     /// Forgets the listing, so that the next first page shows a change that was just
     /// made.
     pub(super) async fn forget(&self) {
-        *self.0.lock().await = None;
-    }
-
-    /// Forgets the listing once it is too old: ten thousand schedules need not stay in
-    /// memory when nobody reads them.
-    fn forget_later(&self) {
-        let kept = Arc::downgrade(&self.0);
-        tokio::spawn(async move {
-            tokio::time::sleep(KEPT).await;
-            if let Some(kept) = kept.upgrade() {
-                let mut last = kept.lock().await;
-                last.take_if(|listing| listing.began.elapsed() >= KEPT);
-            }
-        });
+        self.0.forget().await;
     }
 }

@@ -12,6 +12,7 @@
 //! Answers come from a [`Backend`]; no module here knows a Temporal client.
 
 mod auth;
+mod cached;
 mod connection_limiter;
 mod cross_site;
 mod definitions;
