@@ -1,27 +1,26 @@
 //! `POST /api/v1/schedules/{id}/trigger` and `/backfill`: manual runs, and their results.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use almanac_base::names::DefinitionId;
 use almanac_core::definition::OverlapPolicy;
 use almanac_core::record::{RunAnswer, RunKind, RunRequest, RunState};
 use almanac_times::When;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Response as Described};
+use utoipa::{IntoResponses, ToSchema};
 
 use super::Service;
 use super::auth::Caller;
-use super::openapi::{PROBLEM, Upstream};
-use super::overrides::request_id;
-use super::problem::{Details, Problem};
+use super::openapi::{Upstream, problems};
+use super::problem::Problem;
 use super::query::Id;
+use super::requests::{IdempotencyKey, JsonBody, bad_request, definition, request_id};
 use crate::backend::Backend;
 
 /// The body of a trigger; it may be absent or `null`.
@@ -56,29 +55,31 @@ pub(super) struct BackfillBody {
     reason: String,
 }
 
+/// The error responses of a request for runs.
+pub(super) struct RunProblems;
+
+impl IntoResponses for RunProblems {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        problems([
+            ("404", "There is no such schedule"),
+            ("409", "The schedule is unmanaged"),
+            ("415", "The content type of the body is not JSON"),
+            ("422", "The body has unknown or invalid members"),
+            ("502", "Temporal refused the request"),
+        ])
+    }
+}
+
 /// Starts a run of a schedule now.
 #[utoipa::path(
     post, path = "/api/v1/schedules/{id}/trigger", operation_id = "trigger", tag = "schedules",
-    params(
-        ("id" = String, Path, description = "The definition's id"),
-        ("idempotency-key" = Option<String>, Header, description = "Key of the request: a repeated request with the same key has no further effect", min_length = 1, max_length = 150,
-         pattern = "^[!-~]+$")
-    ),
+    params(("id" = String, Path, description = "The definition's id"), IdempotencyKey),
     request_body = Option<TriggerBody>,
     responses(
         (status = 200, description = "The outcome: `started`, `buffered`, `skipped` or `lost`",
          body = RunAnswer),
         (status = 202, description = "The request is in progress", body = RunAnswer),
-        (status = 404, description = "There is no such schedule", body = Details,
-         content_type = PROBLEM),
-        (status = 409, description = "The schedule is unmanaged", body = Details,
-         content_type = PROBLEM),
-        (status = 415, description = "The content type of the body is not JSON", body = Details,
-         content_type = PROBLEM),
-        (status = 422, description = "The body has unknown or invalid members", body = Details,
-         content_type = PROBLEM),
-        (status = 502, description = "Temporal refused the request", body = Details,
-         content_type = PROBLEM),
+        RunProblems,
         Upstream
     )
 )]
@@ -87,14 +88,9 @@ pub(super) async fn trigger<B: Backend>(
     Id(id): Id,
     caller: Extension<Caller>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Option<JsonBody<Option<TriggerBody>>>,
 ) -> Result<Response, Problem> {
-    let body: Option<TriggerBody> = if body.is_empty() {
-        None
-    } else {
-        read(&headers, &body)?
-    };
-    let body = body.unwrap_or_default();
+    let body = body.and_then(|JsonBody(body)| body).unwrap_or_default();
     let request = RunRequest {
         overlap: body.overlap,
         reason: body.reason,
@@ -106,26 +102,13 @@ pub(super) async fn trigger<B: Backend>(
 /// Starts the runs of a schedule for a time range in the past.
 #[utoipa::path(
     post, path = "/api/v1/schedules/{id}/backfill", operation_id = "backfill", tag = "schedules",
-    params(
-        ("id" = String, Path, description = "The definition's id"),
-        ("idempotency-key" = Option<String>, Header, description = "Key of the request: a repeated request with the same key has no further effect", min_length = 1, max_length = 150,
-         pattern = "^[!-~]+$")
-    ),
+    params(("id" = String, Path, description = "The definition's id"), IdempotencyKey),
     request_body = BackfillBody,
     responses(
         (status = 200, description = "The outcome: `started`, `buffered`, `skipped` or `lost`",
          body = RunAnswer),
         (status = 202, description = "The request is in progress", body = RunAnswer),
-        (status = 404, description = "There is no such schedule", body = Details,
-         content_type = PROBLEM),
-        (status = 409, description = "The schedule is unmanaged", body = Details,
-         content_type = PROBLEM),
-        (status = 415, description = "The content type of the body is not JSON", body = Details,
-         content_type = PROBLEM),
-        (status = 422, description = "The body has unknown or invalid members", body = Details,
-         content_type = PROBLEM),
-        (status = 502, description = "Temporal refused the request", body = Details,
-         content_type = PROBLEM),
+        RunProblems,
         Upstream
     )
 )]
@@ -134,9 +117,8 @@ pub(super) async fn backfill<B: Backend>(
     Id(id): Id,
     caller: Extension<Caller>,
     headers: HeaderMap,
-    body: Bytes,
+    JsonBody(body): JsonBody<BackfillBody>,
 ) -> Result<Response, Problem> {
-    let body: BackfillBody = read(&headers, &body)?;
     let request = RunRequest {
         from: Some(body.from),
         to: Some(body.to),
@@ -148,26 +130,6 @@ pub(super) async fn backfill<B: Backend>(
     ask(&service, RunKind::Backfill, &id, &caller, &headers, request).await
 }
 
-/// Reads a JSON body. A form of another site cannot send one.
-fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| kind.split(';').next().map(str::trim) == Some("application/json"));
-    if !is_json {
-        let detail = "the body must have the content type application/json";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        let status = if error.is_data() {
-            StatusCode::UNPROCESSABLE_ENTITY
-        } else {
-            StatusCode::BAD_REQUEST
-        };
-        Problem::new(status, format!("the body cannot be read: {error}"))
-    })
-}
-
 async fn ask<B: Backend>(
     service: &Service<B>,
     kind: RunKind,
@@ -176,19 +138,13 @@ async fn ask<B: Backend>(
     headers: &HeaderMap,
     request: RunRequest,
 ) -> Result<Response, Problem> {
-    let definition: DefinitionId = id.parse().map_err(|_| {
-        let detail = format!("there is no schedule of definition `{id}`");
-        Problem::new(StatusCode::NOT_FOUND, detail)
-    })?;
     let request = RunRequest {
         request_id: request_id(headers)?,
-        id: Some(definition),
+        id: Some(definition(id)?),
         by: caller.name.clone(),
         ..request
     };
-    if let Err(why) = request.check(kind) {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, why));
-    }
+    request.check(kind).map_err(bad_request)?;
     let _turn = service.runs.take(caller)?;
     let asked = service.backend.run(kind, request, service.sync_wait);
     let answer = tokio::select! {

@@ -26,6 +26,7 @@ mod overrides;
 mod probes;
 mod problem;
 mod query;
+mod requests;
 mod schedules;
 mod server;
 mod status_cache;

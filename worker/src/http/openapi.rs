@@ -55,17 +55,23 @@ pub(super) struct Upstream;
 
 impl IntoResponses for Upstream {
     fn responses() -> BTreeMap<String, RefOr<Described>> {
-        let all = [
+        problems([
             ("409", "The reconcile workflow refused the request"),
             ("429", "Too many requests; `Retry-After` says when to retry"),
             (
                 "503",
                 "Temporal is not available; `Retry-After` says when to retry",
             ),
-        ];
-        all.map(|(status, what)| (status.to_owned(), problem(what).into()))
-            .into()
+        ])
     }
+}
+
+/// Describes error responses, each by its status.
+pub(super) fn problems<const N: usize>(
+    all: [(&str, &str); N],
+) -> BTreeMap<String, RefOr<Described>> {
+    all.map(|(status, what)| (status.to_owned(), problem(what).into()))
+        .into()
 }
 
 /// Returns this description of the API.

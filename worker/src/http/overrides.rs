@@ -9,7 +9,6 @@ use almanac_base::duration::parse as parse_duration;
 use almanac_base::names::DefinitionId;
 use almanac_core::record::{OverrideAnswer, OverrideRequest, Report};
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -24,15 +23,9 @@ use super::auth::Caller;
 use super::openapi::{PROBLEM, Upstream};
 use super::problem::{Details, Problem};
 use super::query::Id;
+use super::requests::{self, IdempotencyKey, JsonBody, bad_request, no_such_schedule, request_id};
 use super::sync::{Accepted, accepted, report};
 use crate::backend::Backend;
-use crate::backoff::random;
-
-/// The header with the client's name for a request, so that the client can send the
-/// request again.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Maximum length of such a name, in bytes.
-const KEY_LIMIT: usize = 150;
 
 /// A change of the override; values that are left out stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -63,11 +56,7 @@ enum OneOrMore {
 /// Overrides values of a schedule's file, and returns the schedule with them.
 #[utoipa::path(
     patch, path = "/api/v1/schedules/{id}", operation_id = "override", tag = "schedules",
-    params(
-        ("id" = String, Path, description = "The definition's id"),
-        ("idempotency-key" = Option<String>, Header, description = "Key of the request: a repeated request with the same key has no further effect", min_length = 1, max_length = 150,
-         pattern = "^[!-~]+$")
-    ),
+    params(("id" = String, Path, description = "The definition's id"), IdempotencyKey),
     request_body = Patch,
     responses(
         (status = 200, description = "The schedule with the override", body = ScheduleDetail),
@@ -89,9 +78,8 @@ pub(super) async fn patch<B: Backend>(
     Id(id): Id,
     caller: Extension<Caller>,
     headers: HeaderMap,
-    body: Result<Json<Patch>, JsonRejection>,
+    JsonBody(patch): JsonBody<Patch>,
 ) -> Result<Response, Problem> {
-    let Json(patch) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     let now = Timestamp::now();
     let until = patch.duration.map(|text| until(&text, now)).transpose()?;
     let request = OverrideRequest {
@@ -112,11 +100,7 @@ pub(super) async fn patch<B: Backend>(
 #[utoipa::path(
     delete, path = "/api/v1/schedules/{id}/override", operation_id = "clear_override",
     tag = "schedules",
-    params(
-        ("id" = String, Path, description = "The definition's id"),
-        ("idempotency-key" = Option<String>, Header, description = "Key of the request: a repeated request with the same key has no further effect", min_length = 1, max_length = 150,
-         pattern = "^[!-~]+$")
-    ),
+    params(("id" = String, Path, description = "The definition's id"), IdempotencyKey),
     responses(
         (status = 200, description = "The schedule without the override", body = ScheduleDetail),
         (status = 202, description = "The pass that applies the request has not ended", body = Accepted,
@@ -142,7 +126,7 @@ pub(super) async fn clear<B: Backend>(
 }
 
 fn until(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
-    let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, format!("for: {why}"));
+    let bad = |why: String| bad_request(format!("for: {why}"));
     let duration = parse_duration(text).map_err(|why| bad(format!("must be a duration: {why}")))?;
     if duration < Duration::from_secs(1) {
         return Err(bad(format!("`{text}` is shorter than 1s")));
@@ -160,27 +144,21 @@ async fn send<B: Backend>(
     headers: &HeaderMap,
     request: OverrideRequest,
 ) -> Result<Response, Problem> {
-    let no_such = || {
-        let detail = format!("there is no schedule of definition `{id}`");
-        Problem::new(StatusCode::NOT_FOUND, detail)
-    };
-    let definition: DefinitionId = id.parse().map_err(|_| no_such())?;
+    let definition = requests::definition(id)?;
     let request = OverrideRequest {
         request_id: request_id(headers)?,
         id: Some(definition.clone()),
         by: caller.name.clone(),
         ..request
     };
-    if let Err(why) = request.check(Timestamp::now()) {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, why));
-    }
+    request.check(Timestamp::now()).map_err(bad_request)?;
     if !service
         .backend
         .snapshot()
         .definitions
         .contains_key(&definition)
     {
-        return Err(no_such());
+        return Err(no_such_schedule(id));
     }
     let _turn = service.syncs.take(caller)?;
     let deadline = Instant::now() + service.sync_wait;
@@ -200,7 +178,7 @@ async fn send<B: Backend>(
     }
     match service.backend.schedule(id).await? {
         Some(view) => Ok(Json(view).into_response()),
-        None => Err(no_such()),
+        None => Err(no_such_schedule(id)),
     }
 }
 
@@ -213,20 +191,6 @@ fn failed(report: &Report, id: &DefinitionId) -> Option<Problem> {
         .find(|error| error.id.as_deref().is_none_or(|of| of == id))?;
     let problem = Problem::new(StatusCode::BAD_GATEWAY, error.message.clone());
     Some(problem.with("pass", json!(report.pass)))
-}
-
-/// Returns the client's name for the request, or a generated name.
-pub(super) fn request_id(headers: &HeaderMap) -> Result<String, Problem> {
-    let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
-        return Ok(format!("http-{:016x}{:016x}", random(), random()));
-    };
-    match key.to_str() {
-        Ok(key) if (1..=KEY_LIMIT).contains(&key.len()) => Ok(format!("http-{key}")),
-        _ => {
-            let detail = format!("Idempotency-Key must be 1 to {KEY_LIMIT} visible characters");
-            Err(Problem::new(StatusCode::BAD_REQUEST, detail))
-        }
-    }
 }
 
 #[cfg(test)]

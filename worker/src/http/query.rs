@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use almanac_core::definition::Labels;
 use axum::extract::{FromRequestParts, Path, Query};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -15,6 +14,7 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::problem::Problem;
+use super::requests::bad_request;
 
 /// Maximum number of entries on a page.
 const PAGE_LIMIT: u16 = 1000;
@@ -41,8 +41,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for StrictQuery<T> {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
-            .map_err(|error| bad(error.body_text()))?;
-        read(pairs).map(Self).map_err(bad)
+            .map_err(|error| bad_request(error.body_text()))?;
+        read(pairs).map(Self).map_err(bad_request)
     }
 }
 
@@ -56,12 +56,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = Path::<String>::from_request_parts(parts, state).await;
         id.map(|Path(id)| Self(id))
-            .map_err(|error| bad(error.body_text()))
+            .map_err(|error| bad_request(error.body_text()))
     }
-}
-
-fn bad(detail: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
 fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, String> {

@@ -20,6 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::openapi::{PROBLEM, Upstream};
 use super::problem::{Details, Problem};
 use super::query::{StrictQuery, parsed};
+use super::requests::bad_request;
 use super::status_cache::STATUS_MAX_AGE;
 use super::{Caller, Service};
 use crate::backend::{Backend, BackendError};
@@ -107,10 +108,10 @@ pub(super) async fn sync<B: Backend>(
         confirm.as_deref().unwrap_or_default(),
         NAME_LIMIT,
     )
-    .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
+    .map_err(bad_request)?;
     if confirm.is_some() && !switches.schedules {
         let detail = "confirm: only a pass removes schedules, and schedules=false requests no pass";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        return Err(bad_request(detail));
     }
     let _turn = service.syncs.take(&caller)?;
     tracing::info!(
