@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use almanac_base::text;
 use almanac_core::definition::Diagnostic;
 use serde::Serialize;
 
@@ -43,7 +44,7 @@ impl Failure {
 
     /// Adds a hint about what to do.
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {
-        self.below.push(format!("  hint: {hint}"));
+        self.below.push(text::hint_line(hint));
         self
     }
 

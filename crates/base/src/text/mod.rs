@@ -183,6 +183,11 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
+/// The line below a message that says what to do. The caller escapes the hint or the line.
+pub fn hint_line(hint: impl std::fmt::Display) -> String {
+    format!("  hint: {hint}")
+}
+
 /// Number of columns that a text takes on a terminal.
 pub fn width(text: &str) -> usize {
     text.width()

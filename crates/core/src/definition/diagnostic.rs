@@ -82,7 +82,7 @@ impl Diagnostic {
             lines.push(format!("  {:gutter$} | {:indent$}^", "", ""));
         }
         let hint = self.hint.as_ref();
-        lines.extend(hint.map(|hint| format!("  hint: {}", text::escaped(hint))));
+        lines.extend(hint.map(|hint| text::hint_line(text::escaped(hint))));
         lines
     }
 
