@@ -138,16 +138,19 @@ fn scale(number: &str, unit: u128) -> Result<u128, String> {
         .ok_or_else(|| TOO_LONG.to_owned())
 }
 
-/// A duration as messages and warnings show it: `1h30m`, and `1m30s` for `90s`.
+/// A duration as messages, hashes and written documents show it: `1h30m`, and `1m30s` for `90s`.
+/// Parts below a millisecond, which documents write as fractions, are shown in `us` and `ns`.
 pub fn show(duration: Duration) -> String {
-    let mut rest = duration.as_millis();
+    let mut rest = duration.as_nanos();
     let mut parts = Vec::new();
     for (unit, length) in [
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
+        ("d", 86_400 * SECOND),
+        ("h", 3_600 * SECOND),
+        ("m", 60 * SECOND),
+        ("s", SECOND),
+        ("ms", SECOND / 1000),
+        ("us", SECOND / 1_000_000),
+        ("ns", 1),
     ] {
         if rest >= length {
             parts.push(format!("{}{unit}", rest / length));
@@ -269,6 +272,18 @@ mod tests {
         for millis in [0, 1, 250, 1000, 61_000, 5_400_000, 90_061_007] {
             let duration = Duration::from_millis(millis);
             assert_eq!(parse(&show(duration)), Ok(duration), "{}", show(duration));
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_duration_is_left_out() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (5_400_000_000_000, "1h30m"),
+            (86_400_500_000_000, "1d500ms"),
+            (1_000_002_003, "1s2us3ns"),
+        ] {
+            assert_eq!(show(Duration::from_nanos(nanos)), text);
         }
     }
 

@@ -195,22 +195,83 @@ fn failed(report: &Report, id: &DefinitionId) -> Option<Problem> {
 
 #[cfg(test)]
 mod tests {
+    use almanac_core::definition::{ParseContext, parse_file};
+
     use super::*;
+    use crate::args::Cmd;
+
+    /// The duration that `almanac override --for` reads.
+    fn by_command(text: &str) -> Option<Duration> {
+        let words = [
+            "almanac",
+            "override",
+            "a",
+            "--set",
+            "enabled=false",
+            "--reason",
+            "x",
+        ];
+        let flag = format!("--for={text}");
+        let words = words.into_iter().chain([flag.as_str()]);
+        match crate::args::parse(words).ok()?.command {
+            Cmd::Override(args) => args.duration,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The duration that a definition has.
+    fn by_definition(text: &str) -> Option<Duration> {
+        let yaml = format!(
+            "schedule: {{ cron: '@daily', catchup_window: '{text}' }}\nworkflow: {{ type: T, task_queue: q }}\n"
+        );
+        let now = Timestamp::UNIX_EPOCH;
+        let document = parse_file("a.yaml", yaml.as_bytes(), &ParseContext { now }).remove(0);
+        let schedule = document.definition()?.schedule.as_ref();
+        schedule.map(|schedule| schedule.catchup_window)
+    }
 
     #[test]
-    fn the_time_of_an_override_is_a_duration_as_definitions_write_it() {
+    fn the_command_the_api_and_definitions_take_the_same_durations() {
         let now = Timestamp::UNIX_EPOCH;
+        let by_api = |text: &str| {
+            let at = until(text, now).ok()?;
+            Duration::try_from(at.duration_since(now)).ok()
+        };
         for (text, seconds) in [
             ("2d", 172_800),
+            ("1w2d", 777_600),
             ("1h30m", 5400),
+            ("1.5h", 5400),
+            ("90s", 90),
+            ("61000ms", 61),
             ("PT30S", 30),
+            ("p1dt12h", 129_600),
             ("1w", 604_800),
+            ("36500d", 3_153_600_000),
         ] {
-            let read = until(text, now).unwrap();
-            assert_eq!(read.as_second(), seconds, "{text}");
+            let read = [by_command(text), by_api(text), by_definition(text)];
+            assert_eq!(read, [Some(Duration::from_secs(seconds)); 3], "{text}");
         }
-        for text in ["", "90", "2 days", "1h 30m", "-5m", "0.5s", "P1M", "36501d"] {
-            assert!(until(text, now).is_err(), "{text}");
+        for text in [
+            "",
+            "0",
+            "90",
+            "2 days",
+            "2days",
+            "1h 30m",
+            "30m1h",
+            "-5m",
+            "+5m",
+            "1us",
+            "5M",
+            "P1M",
+            "1y",
+            "36501d",
+            "{ hours: 1 }",
+        ] {
+            let read = [by_command(text), by_api(text), by_definition(text)];
+            assert_eq!(read, [None; 3], "{text}");
         }
+        assert_eq!([by_command("0.5s"), by_api("0.5s")], [None; 2]);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_base::duration::show;
 use almanac_times::Spec;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -64,16 +65,16 @@ impl ScheduleValues {
             Field::Intervals => json!(
                 spec.intervals
                     .iter()
-                    .map(|interval| json!([text(interval.every), text(interval.phase)]))
+                    .map(|interval| json!([show(interval.every), show(interval.phase)]))
                     .collect::<Vec<_>>()
             ),
             Field::Exclude => json!(spec.exclude),
             Field::Timezone => json!(spec.timezone),
             Field::StartAt => json!(spec.start_at),
             Field::EndAt => json!(spec.end_at),
-            Field::Jitter => json!(text(spec.jitter)),
+            Field::Jitter => json!(show(spec.jitter)),
             Field::OverlapPolicy => json!(self.overlap_policy),
-            Field::CatchupWindow => json!(text(self.catchup_window)),
+            Field::CatchupWindow => json!(show(self.catchup_window)),
             Field::PauseOnFailure => json!(self.pause_on_failure),
             Field::MaxActions => json!(self.max_actions),
             Field::Paused => json!(self.paused),
@@ -89,9 +90,9 @@ impl ScheduleValues {
         match field {
             Field::Times | Field::Intervals | Field::Exclude | Field::Input => json!([]),
             Field::Timezone => json!("UTC"),
-            Field::Jitter => json!(text(Duration::ZERO)),
+            Field::Jitter => json!(show(Duration::ZERO)),
             Field::OverlapPolicy => json!(OverlapPolicy::default()),
-            Field::CatchupWindow => json!(text(DEFAULT_CATCHUP_WINDOW)),
+            Field::CatchupWindow => json!(show(DEFAULT_CATCHUP_WINDOW)),
             Field::PauseOnFailure | Field::Paused => json!(false),
             Field::StartAt
             | Field::EndAt
@@ -112,10 +113,10 @@ impl Action {
             ("workflow_id", json!(self.workflow_id)),
             (
                 "execution_timeout",
-                json!(options.execution_timeout.map(text)),
+                json!(options.execution_timeout.map(show)),
             ),
-            ("run_timeout", json!(options.run_timeout.map(text))),
-            ("task_timeout", json!(options.task_timeout.map(text))),
+            ("run_timeout", json!(options.run_timeout.map(show))),
+            ("task_timeout", json!(options.task_timeout.map(show))),
             ("priority", json!(options.priority)),
             ("summary", json!(options.summary)),
             ("retry", json!(self.retry.as_ref().map(retry_value))),
@@ -135,45 +136,10 @@ impl Action {
 
 fn retry_value(retry: &RetryPolicy) -> Value {
     json!({
-        "initial_interval": text(retry.initial_interval),
+        "initial_interval": show(retry.initial_interval),
         "backoff_coefficient": retry.backoff_coefficient,
-        "maximum_interval": text(retry.maximum_interval),
+        "maximum_interval": show(retry.maximum_interval),
         "maximum_attempts": retry.maximum_attempts,
         "non_retryable_error_types": retry.non_retryable_error_types,
     })
-}
-
-/// Writes a duration as people write it: `1h30m`, `500ms`, `0s`.
-pub fn text(duration: Duration) -> String {
-    use std::fmt::Write as _;
-
-    let seconds = duration.as_secs();
-    let mut out = String::new();
-    for (unit, amount) in [
-        ("d", seconds / 86_400),
-        ("h", seconds % 86_400 / 3600),
-        ("m", seconds % 3600 / 60),
-        ("s", seconds % 60),
-        ("ms", u64::from(duration.subsec_millis())),
-        ("us", u64::from(duration.subsec_micros() % 1000)),
-        ("ns", u64::from(duration.subsec_nanos() % 1000)),
-    ] {
-        if amount > 0 {
-            // Writing to a string does not fail.
-            let _infallible = write!(out, "{amount}{unit}");
-        }
-    }
-    if out.is_empty() { "0s".to_owned() } else { out }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_read_as_people_write_them() {
-        assert_eq!(text(Duration::ZERO), "0s");
-        assert_eq!(text(Duration::from_mins(90)), "1h30m");
-        assert_eq!(text(Duration::from_millis(86_400_500)), "1d500ms");
-    }
 }

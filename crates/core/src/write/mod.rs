@@ -5,13 +5,14 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use almanac_base::duration::show;
 use almanac_base::names::{DefinitionId, ScheduleId};
 use almanac_base::text::is_hidden;
 use almanac_times::{Calendar, Role, Spec, UTC};
 use serde_json::{Map, Value as Json, json};
 
 use crate::definition::{OverlapPolicy, RetryPolicy, SearchAttribute};
-use crate::schedule::{Action, DEFAULT_CATCHUP_WINDOW, ScheduleValues, text};
+use crate::schedule::{Action, DEFAULT_CATCHUP_WINDOW, ScheduleValues};
 
 /// Content of a document that is to be written.
 #[derive(Debug, Clone, Copy)]
@@ -81,13 +82,13 @@ fn schedule(values: &ScheduleValues, adopts: Option<&ScheduleId>) -> Block {
         }
     }
     if !spec.jitter.is_zero() {
-        block.raw("jitter", &text(spec.jitter));
+        block.raw("jitter", &show(spec.jitter));
     }
     if values.overlap_policy != OverlapPolicy::default() {
         block.json("overlap_policy", &json!(values.overlap_policy));
     }
     if values.catchup_window != DEFAULT_CATCHUP_WINDOW {
-        block.raw("catchup_window", &text(values.catchup_window));
+        block.raw("catchup_window", &show(values.catchup_window));
     }
     if values.pause_on_failure {
         block.raw("pause_on_failure", "true");
@@ -119,11 +120,11 @@ fn times(block: &mut Block, spec: &Spec) {
         .intervals
         .iter()
         .map(|interval| {
-            let every = text(interval.every);
+            let every = show(interval.every);
             if interval.phase.is_zero() {
                 every
             } else {
-                format!("{{ interval: {every}, offset: {} }}", text(interval.phase))
+                format!("{{ interval: {every}, offset: {} }}", show(interval.phase))
             }
         })
         .collect();
@@ -174,7 +175,7 @@ fn workflow(action: &Action, input: &[Arc<Json>]) -> Block {
         ("task_timeout", options.task_timeout),
     ] {
         if let Some(timeout) = timeout {
-            block.raw(key, &text(timeout));
+            block.raw(key, &show(timeout));
         }
     }
     if let Some(priority) = options.priority {
@@ -209,12 +210,12 @@ fn workflow(action: &Action, input: &[Arc<Json>]) -> Block {
 
 fn retry(retry: &RetryPolicy) -> Block {
     let mut block = Block::default();
-    block.raw("initial_interval", &text(retry.initial_interval));
+    block.raw("initial_interval", &show(retry.initial_interval));
     block.raw(
         "backoff_coefficient",
         &format!("{:?}", retry.backoff_coefficient),
     );
-    block.raw("maximum_interval", &text(retry.maximum_interval));
+    block.raw("maximum_interval", &show(retry.maximum_interval));
     if retry.maximum_attempts > 0 {
         block.raw("maximum_attempts", &retry.maximum_attempts.to_string());
     }
