@@ -7,21 +7,47 @@ use jiff::Timestamp;
 /// The longest duration: 36,500 days.
 pub const LONGEST: Duration = Duration::from_hours(36_500 * 24);
 
+/// A mistake in the text of a duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DurationError {
+    /// The text does not have the form of a duration.
+    #[error("write it like `90s`, `1h30m` or `PT1H30M`")]
+    Form,
+    /// The text has years or months.
+    #[error("years and months have no fixed length; use days")]
+    NoFixedLength,
+    /// The text is a zero without a unit.
+    #[error("write `0s`")]
+    ZeroWithoutUnit,
+    /// A number has no unit.
+    #[error("the number needs a unit: `{0}s`, `{0}m` or `{0}h`")]
+    NoUnit(String),
+    /// A unit stands twice, or after a smaller unit.
+    #[error("give each unit at most once, the largest first")]
+    UnitOrder,
+    /// The text has an unknown unit.
+    #[error("the units are `w`, `d`, `h`, `m`, `s` and `ms`")]
+    UnknownUnit,
+    /// The duration is longer than [`LONGEST`].
+    #[error("the maximum is 36500 days")]
+    TooLong,
+}
+
 /// Reads `90s`, `1h30m`, `1.5h` (units `w d h m s ms`, each at most once, the
 /// greatest first) or ISO 8601 `PT1H30M`, `P1DT12H`, `P2W`. A day is 24 hours.
 /// The error describes the mistake in the text, for use in a hint.
-pub fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let iso = text.strip_prefix(['P', 'p']);
     let nanos = match iso {
         Some(rest) => parse_iso(rest)?,
         None => parse_units(text, UNITS)?,
     };
     if nanos > LONGEST.as_nanos() {
-        return Err("the maximum is 36500 days".to_owned());
+        return Err(DurationError::TooLong);
     }
     u64::try_from(nanos)
         .map(Duration::from_nanos)
-        .map_err(|_| "the maximum is 36500 days".to_owned())
+        .map_err(|_| DurationError::TooLong)
 }
 
 /// Name of a unit and its length in nanoseconds. Lists of units begin with the greatest.
@@ -39,20 +65,18 @@ const UNITS: &[Unit] = &[
 const ISO_DATE: &[Unit] = &[("W", 7 * 86_400 * SECOND), ("D", 86_400 * SECOND)];
 const ISO_TIME: &[Unit] = &[("H", 3_600 * SECOND), ("M", 60 * SECOND), ("S", SECOND)];
 
-const EXAMPLES: &str = "write it like `90s`, `1h30m` or `PT1H30M`";
-
-fn parse_iso(text: &str) -> Result<u128, String> {
+fn parse_iso(text: &str) -> Result<u128, DurationError> {
     let text = text.to_ascii_uppercase();
     let (date, time) = match text.split_once('T') {
-        Some((_, "")) => return Err(EXAMPLES.to_owned()),
+        Some((_, "")) => return Err(DurationError::Form),
         Some((date, time)) => (date, time),
         None => (text.as_str(), ""),
     };
     if date.contains(['Y', 'M']) {
-        return Err("years and months have no fixed length; use days".to_owned());
+        return Err(DurationError::NoFixedLength);
     }
     if date.is_empty() && time.is_empty() {
-        return Err(EXAMPLES.to_owned());
+        return Err(DurationError::Form);
     }
     let part = |text: &str, units| {
         if text.is_empty() {
@@ -64,11 +88,11 @@ fn parse_iso(text: &str) -> Result<u128, String> {
     Ok(part(date, ISO_DATE)? + part(time, ISO_TIME)?)
 }
 
-fn parse_units(text: &str, mut units: &[Unit]) -> Result<u128, String> {
+fn parse_units(text: &str, mut units: &[Unit]) -> Result<u128, DurationError> {
     let mut rest = text;
     let mut total: u128 = 0;
     if rest.is_empty() {
-        return Err(EXAMPLES.to_owned());
+        return Err(DurationError::Form);
     }
     while !rest.is_empty() {
         let split = rest
@@ -80,13 +104,13 @@ fn parse_units(text: &str, mut units: &[Unit]) -> Result<u128, String> {
             .unwrap_or(after.len());
         let (name, after) = after.split_at(end);
         if number.is_empty() || (name.is_empty() && !after.is_empty()) {
-            return Err(EXAMPLES.to_owned());
+            return Err(DurationError::Form);
         }
         if name.is_empty() {
             return Err(if number.bytes().all(|b| b == b'0') && text == number {
-                "write `0s`".to_owned()
+                DurationError::ZeroWithoutUnit
             } else {
-                format!("the number needs a unit: `{number}s`, `{number}m` or `{number}h`")
+                DurationError::NoUnit(number.to_owned())
             });
         }
         let Some(index) = units.iter().position(|(unit, _)| *unit == name) else {
@@ -94,48 +118,47 @@ fn parse_units(text: &str, mut units: &[Unit]) -> Result<u128, String> {
         };
         total = total
             .checked_add(scale(number, units[index].1)?)
-            .ok_or("the maximum is 36500 days")?;
+            .ok_or(DurationError::TooLong)?;
         units = &units[index + 1..];
         rest = after;
     }
     Ok(total)
 }
 
-fn unit_error(name: &str) -> String {
+fn unit_error(name: &str) -> DurationError {
     if UNITS
         .iter()
         .chain(ISO_DATE)
         .chain(ISO_TIME)
         .any(|(unit, _)| *unit == name)
     {
-        "give each unit at most once, the largest first".to_owned()
+        DurationError::UnitOrder
     } else if matches!(
         name,
         "M" | "mo" | "month" | "months" | "y" | "Y" | "year" | "years"
     ) {
-        "years and months have no fixed length; use days".to_owned()
+        DurationError::NoFixedLength
     } else {
-        "the units are `w`, `d`, `h`, `m`, `s` and `ms`".to_owned()
+        DurationError::UnknownUnit
     }
 }
 
 /// `number` times `unit`, in nanoseconds.
-fn scale(number: &str, unit: u128) -> Result<u128, String> {
-    const TOO_LONG: &str = "the maximum is 36500 days";
+fn scale(number: &str, unit: u128) -> Result<u128, DurationError> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let bad = |part: &str| part.is_empty() || part.contains('.');
     if bad(whole) || bad(fraction) {
-        return Err(EXAMPLES.to_owned());
+        return Err(DurationError::Form);
     }
-    let whole: u128 = whole.parse().map_err(|_| TOO_LONG)?;
+    let whole: u128 = whole.parse().map_err(|_| DurationError::TooLong)?;
     // The ninth digit is a nanosecond of a second; further digits are below the resolution.
     let fraction = &fraction[..fraction.len().min(9)];
     let digits = u32::try_from(fraction.len()).unwrap_or(9);
-    let part: u128 = fraction.parse().map_err(|_| EXAMPLES)?;
+    let part: u128 = fraction.parse().map_err(|_| DurationError::Form)?;
     whole
         .checked_mul(unit)
         .and_then(|nanos| nanos.checked_add(part * unit / 10_u128.pow(digits)))
-        .ok_or_else(|| TOO_LONG.to_owned())
+        .ok_or(DurationError::TooLong)
 }
 
 /// A duration as messages, hashes and written documents show it: `1h30m`, and `1m30s` for `90s`.
@@ -236,7 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn invalid_durations_are_refused_with_a_reason() {
+    fn what_is_wrong_is_said() {
+        const EXAMPLES: &str = "write it like `90s`, `1h30m` or `PT1H30M`";
         for (text, reason) in [
             ("", EXAMPLES),
             ("P", EXAMPLES),
@@ -263,7 +287,7 @@ mod tests {
                 "the maximum is 36500 days",
             ),
         ] {
-            assert_eq!(parse(text), Err(reason.to_owned()), "{text}");
+            assert_eq!(parse(text).unwrap_err().to_string(), reason, "{text}");
         }
     }
 

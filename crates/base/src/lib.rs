@@ -6,6 +6,7 @@
 
 pub mod budget;
 pub mod duration;
+mod message_error;
 pub mod names;
 pub mod nearest;
 pub mod percent;

@@ -16,28 +16,34 @@ const DEEPEST: usize = MAX_DEPTH - 1;
 /// Attributes that every event must have as non-empty text.
 const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
+almanac_base::message_error! {
+    /// The reason for which a value is not a valid event.
+    pub InvalidEvent
+}
+
 /// Returns the value if it is a valid event. Otherwise the error says what is wrong with it.
-pub fn cloud_event(value: Value) -> Result<Value, String> {
+pub fn cloud_event(value: Value) -> Result<Value, InvalidEvent> {
     let Value::Object(attributes) = &value else {
-        return Err("it is not a map of attributes".to_owned());
+        return Err("it is not a map of attributes".into());
     };
     for name in REQUIRED {
         let text = attributes.get(name).and_then(Value::as_str);
         if text.is_none_or(str::is_empty) {
-            return Err(format!("`{name}` must be text"));
+            return Err(format!("`{name}` must be text").into());
         }
     }
     if attributes["specversion"] != "1.0" {
-        return Err("`specversion` must be \"1.0\"".to_owned());
+        return Err("`specversion` must be \"1.0\"".into());
     }
     if depth(&value) > DEEPEST {
-        return Err(format!("it nests more than {DEEPEST} levels deep"));
+        return Err(format!("it nests more than {DEEPEST} levels deep").into());
     }
     let bytes = json_size(&value);
     if bytes > UNREAD_BYTES {
         return Err(format!(
             "it has {bytes} bytes as JSON, over the limit of {UNREAD_BYTES}"
-        ));
+        )
+        .into());
     }
     Ok(value)
 }
@@ -97,7 +103,7 @@ mod tests {
         ] {
             let mut event = good.clone();
             event[name] = value;
-            let why = cloud_event(event).unwrap_err();
+            let why = cloud_event(event).unwrap_err().to_string();
             assert!(why.contains(said), "{why}");
         }
         let mut deep = json!(1);
@@ -106,7 +112,8 @@ mod tests {
         }
         let mut event = good;
         event["data"] = deep;
-        assert!(cloud_event(event).unwrap_err().contains("deep"));
+        let why = cloud_event(event).unwrap_err().to_string();
+        assert!(why.contains("deep"));
         assert!(cloud_event(json!("reload")).is_err());
     }
 }

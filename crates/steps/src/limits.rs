@@ -12,21 +12,32 @@ const AROUND_ARGUMENT: usize = 40;
 /// Estimated overhead of a call, in bytes.
 const AROUND_CALL: usize = 400;
 
-/// Returns the reason if the server would refuse a type name.
-///
-/// The reason is the end of a message: it follows the name of the field. `None` if the name is
-/// valid.
-pub(crate) fn refused_name(name: &str) -> Option<String> {
-    let bytes = name.len();
-    (bytes > NAME_LIMIT).then(|| format!("must have at most {NAME_LIMIT} bytes, not {bytes}"))
+/// The reason for which the server would refuse a name: the end of a message, which follows the
+/// name of the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RefusedName {
+    /// The name has this many bytes.
+    #[error("must have at most {NAME_LIMIT} bytes, not {0}")]
+    TooLong(usize),
+    /// The name belongs to the server.
+    #[error("is reserved by the server: names must not begin with `{OWN_QUEUES}`")]
+    OfServer,
 }
 
-/// Returns the reason if the server would refuse a task queue name. `None` if the name is valid.
-pub(crate) fn refused_queue(name: &str) -> Option<String> {
-    let own = name.starts_with(OWN_QUEUES);
-    let own =
-        own.then(|| format!("is reserved by the server: names must not begin with `{OWN_QUEUES}`"));
-    own.or_else(|| refused_name(name))
+/// Checks a type name.
+pub(crate) fn check_name(name: &str) -> Result<(), RefusedName> {
+    if name.len() > NAME_LIMIT {
+        return Err(RefusedName::TooLong(name.len()));
+    }
+    Ok(())
+}
+
+/// Checks the name of a task queue.
+pub(crate) fn check_queue(name: &str) -> Result<(), RefusedName> {
+    if name.starts_with(OWN_QUEUES) {
+        return Err(RefusedName::OfServer);
+    }
+    check_name(name)
 }
 
 /// Estimated size of a call beside the JSON that the call sends, in bytes.
@@ -55,11 +66,16 @@ mod tests {
 
     #[test]
     fn names_are_as_long_as_the_server_takes_them() {
-        assert_eq!(refused_queue(&"q".repeat(1000)), None);
-        assert!(refused_queue(&"q".repeat(1001)).is_some());
-        assert!(refused_name(&"é".repeat(501)).is_some());
-        assert_eq!(refused_name("/_sys/x"), None);
-        assert!(refused_queue("/_sys/x").is_some());
+        assert_eq!(check_queue(&"q".repeat(1000)), Ok(()));
+        let long = check_queue(&"q".repeat(1001)).unwrap_err();
+        assert_eq!(long.to_string(), "must have at most 1000 bytes, not 1001");
+        assert!(check_name(&"é".repeat(501)).is_err());
+        assert_eq!(check_name("/_sys/x"), Ok(()));
+        let own = check_queue("/_sys/x").unwrap_err();
+        assert_eq!(
+            own.to_string(),
+            "is the server's own: no name may begin with `/_sys/`"
+        );
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub use quiet::Quiet;
 pub use sorted::Sorted;
 pub use spec::Spec;
 pub use values::{DaysOfMonth, DaysOfWeek, Hours, Months, Range, Sixty, Values, Years};
-pub use when::When;
+pub use when::{When, WhenError};
 pub use zone::check_zone;
 
 /// Time zone of a schedule that names none.

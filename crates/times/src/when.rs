@@ -10,6 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::zone;
 
+almanac_base::message_error! {
+    /// A text that is no moment, or a local time that is no instant in a time zone.
+    pub WhenError
+}
+
 /// A moment as written. A local one becomes an instant by a time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -24,7 +29,7 @@ impl When {
     /// Returns the instant. A local time is read in `timezone`. If the local time does not exist
     /// there, the result is as late as it would be without the gap. If it exists twice, the
     /// result is the first one.
-    pub fn resolve(self, timezone: &str) -> Result<Timestamp, String> {
+    pub fn resolve(self, timezone: &str) -> Result<Timestamp, WhenError> {
         let local = match self {
             Self::Instant(at) => return Ok(at),
             Self::Local(local) => local,
@@ -33,14 +38,14 @@ impl When {
         zone.into_ambiguous_zoned(local)
             .disambiguate(Disambiguation::Compatible)
             .map(|zoned| zoned.timestamp())
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string().into())
     }
 }
 
 impl FromStr for When {
-    type Err = String;
+    type Err = WhenError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, WhenError> {
         let instant = text.parse().map(Self::Instant);
         instant
             .or_else(|_| text.parse().map(Self::Local))
@@ -49,14 +54,15 @@ impl FromStr for When {
                     "`{text}` is not a time; hint: write 2026-01-31T06:00:00Z, or 2026-01-31T06:00 \
                      in the schedule's zone"
                 )
+                .into()
             })
     }
 }
 
 impl TryFrom<String> for When {
-    type Error = String;
+    type Error = WhenError;
 
-    fn try_from(text: String) -> Result<Self, String> {
+    fn try_from(text: String) -> Result<Self, WhenError> {
         text.parse()
     }
 }
@@ -120,11 +126,8 @@ mod tests {
     #[test]
     fn text_that_is_not_a_time_is_refused() {
         for text in ["", "tomorrow", "2026-13-01", "06:00"] {
-            let error = text.parse::<When>().unwrap_err();
-            assert!(
-                error.contains(&format!("`{text}` is not a time")),
-                "{error}"
-            );
+            let error = text.parse::<When>().unwrap_err().to_string();
+            assert!(error.contains(&format!("`{text}` is not a time")), "{error}");
         }
         let local: When = "2026-01-01".parse().unwrap();
         assert!(local.resolve("Mars/Base").is_err());

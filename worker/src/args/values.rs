@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 /// Parses a duration as definitions write it.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text)
+    parse_duration(text).map_err(|error| error.to_string())
 }
 
 /// Parses a duration of at least one second.
@@ -60,7 +60,8 @@ mod tests {
             "2d", "1w2d", "1h30m", "1.5h", "500ms", "PT30S", "P2D", "0s", "36500d", "90", "1h 30m",
             "2 days", "-5m", "P1M", "36501d", "",
         ] {
-            assert_eq!(duration(text), parse_duration(text), "{text}");
+            let parsed = parse_duration(text).map_err(|error| error.to_string());
+            assert_eq!(duration(text), parsed, "{text}");
         }
         assert_eq!(duration("2d"), Ok(Duration::from_hours(48)));
         assert_eq!(

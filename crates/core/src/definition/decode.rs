@@ -257,7 +257,7 @@ impl Decoder<'_> {
                 self.error_with_hint(
                     node.at,
                     format!("`{path}` must be a duration, not {}", quoted(&node.text)),
-                    hint,
+                    hint.to_string(),
                 );
                 None
             }

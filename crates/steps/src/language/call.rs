@@ -15,7 +15,7 @@ use super::{
     ActivityCall, Authentication, AuthenticationScheme, Call, CallOutput, Credentials, Endpoint,
     Expression, HttpCall, OpenApiCall, Stage, Template, Uri, UriPart,
 };
-use crate::limits::{refused_name, refused_queue};
+use crate::limits::{RefusedName, check_name, check_queue};
 
 const OUTPUTS: &[(&str, CallOutput)] = &[
     ("content", CallOutput::Content),
@@ -131,10 +131,10 @@ impl Reader {
         let object = self.object(at, &ACTIVITY)?;
         let name = self
             .required(&object, "name")
-            .and_then(|at| self.name_template(&at, refused_name));
+            .and_then(|at| self.name_template(&at, check_name));
         let queue = self
             .required(&object, "task_queue")
-            .and_then(|at| self.name_template(&at, refused_queue));
+            .and_then(|at| self.name_template(&at, check_queue));
         let arguments = self.optional(&object, "arguments", |reader, at| {
             reader.list_template(at, Fits::Any)
         });
@@ -149,13 +149,13 @@ impl Reader {
     fn name_template(
         &mut self,
         at: &At<'_>,
-        refused: fn(&str) -> Option<String>,
+        check: fn(&str) -> Result<(), RefusedName>,
     ) -> Option<Template> {
         let template = self.text_template(at)?;
         if let Template::Literal(Value::String(name)) = &template
-            && let Some(why) = refused(name)
+            && let Err(why) = check(name)
         {
-            self.wrong(at, &why);
+            self.wrong(at, &why.to_string());
             return None;
         }
         Some(template)

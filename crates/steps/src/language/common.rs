@@ -185,7 +185,7 @@ impl Reader {
             }
             Err(hint) => {
                 let what = format!("must be a duration, not {}", quoted(text));
-                self.wrong_with_hint(at, &what, hint);
+                self.wrong_with_hint(at, &what, hint.to_string());
                 None
             }
         }

@@ -54,6 +54,11 @@ impl Checked {
     }
 }
 
+almanac_base::message_error! {
+    /// The first violation of a schema by a value, with the path of the violation.
+    pub SchemaViolation
+}
+
 /// A schema whose keywords are all supported.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JsonSchema(Value);
@@ -63,7 +68,7 @@ impl JsonSchema {
     ///
     /// Returns the first violation as a sentence with its path, and the work of the check in
     /// steps of expressions.
-    pub fn check(&self, value: &Value) -> (Result<(), String>, u64) {
+    pub fn check(&self, value: &Value) -> (Result<(), SchemaViolation>, u64) {
         let mut checked = Checked::default();
         let result = check(&self.0, value, &mut checked);
         let result = if checked.steps > MAX_CHECK {
@@ -71,7 +76,7 @@ impl JsonSchema {
         } else {
             result
         };
-        (result, checked.steps)
+        (result.map_err(SchemaViolation::from), checked.steps)
     }
 }
 

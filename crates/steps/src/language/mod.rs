@@ -27,7 +27,7 @@ mod value;
 
 pub use common::is_option;
 pub use defaults::default_options;
-pub use json_schema::JsonSchema;
+pub use json_schema::{JsonSchema, SchemaViolation};
 pub use model::*;
 pub use program::{normalise, parse, parse_duration};
 pub use reader::{Problem, Target};

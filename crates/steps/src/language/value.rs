@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::reader::{At, Reader};
 use super::shapes::DURATION;
 use super::{Length, Stage};
-use crate::limits::{refused_name, refused_queue};
+use crate::limits::{check_name, check_queue};
 
 /// Maximum length of a variable's name, in bytes. The limit matters because each expression gets
 /// the variables of all tasks around it.
@@ -100,8 +100,8 @@ impl Reader {
             self.wrong(at, "must not be an expression");
             return None;
         }
-        if let Some(why) = refused_name(text) {
-            self.wrong(at, &why);
+        if let Err(why) = check_name(text) {
+            self.wrong(at, &why.to_string());
             return None;
         }
         Some(text)
@@ -110,8 +110,8 @@ impl Reader {
     /// Reads the name of a task queue.
     pub(super) fn queue<'v>(&mut self, at: &At<'v>) -> Option<&'v str> {
         let name = self.name(at)?;
-        if let Some(why) = refused_queue(name) {
-            self.wrong(at, &why);
+        if let Err(why) = check_queue(name) {
+            self.wrong(at, &why.to_string());
             return None;
         }
         Some(name)
@@ -220,7 +220,7 @@ impl Reader {
                 Ok(parsed) if text.starts_with(['P', 'p']) => parsed,
                 parsed => {
                     let hint = match parsed {
-                        Err(hint) if text.starts_with('P') => hint,
+                        Err(hint) if text.starts_with('P') => hint.to_string(),
                         _ => "steps write it like `{ minutes: 1, seconds: 30 }` or `PT1M30S`"
                             .to_owned(),
                     };

@@ -111,7 +111,7 @@ impl Interpreter<'_> {
     pub(super) fn satisfies(&self, schema: &JsonSchema, value: &Value) -> Result<(), Fault> {
         let (result, steps) = schema.check(value);
         self.worked(steps)?;
-        result.map_err(|reason| Standard::Validation.fault(reason))
+        result.map_err(|violation| Standard::Validation.fault(violation.to_string()))
     }
 
     /// Counts new data. Data that is nested too deeply is an error, because a run that continues

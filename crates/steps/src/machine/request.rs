@@ -13,7 +13,7 @@ use super::{
 use crate::language::{
     Authentication, Call, Credentials, Process, Run, Template, Uri, UriPart, describe,
 };
-use crate::limits::{refused_name, refused_queue};
+use crate::limits::{RefusedName, check_name, check_queue};
 
 impl Interpreter<'_> {
     pub(super) fn call_request(&self, place: Place, call: &Call) -> Result<Effect, Fault> {
@@ -40,11 +40,11 @@ impl Interpreter<'_> {
                 redirect: call.redirect,
             })),
             Call::Activity(call) => Effect::Activity(ActivityRequest {
-                name: taken("name", self.text(place, "name", &call.name)?, refused_name)?,
+                name: taken("name", self.text(place, "name", &call.name)?, check_name)?,
                 task_queue: taken(
                     "task_queue",
                     self.text(place, "task_queue", &call.task_queue)?,
-                    refused_queue,
+                    check_queue,
                 )?,
                 arguments: self.list(place, "arguments", Some(&call.arguments))?,
             }),
@@ -200,10 +200,14 @@ impl Interpreter<'_> {
 }
 
 /// Returns a name if Temporal accepts it. Otherwise the result is an error.
-fn taken(what: &str, name: String, refused: fn(&str) -> Option<String>) -> Result<String, Fault> {
-    match refused(&name) {
-        None => Ok(name),
-        Some(why) => Err(Standard::Configuration.fault(format!("`{what}` {why}"))),
+fn taken(
+    what: &str,
+    name: String,
+    check: fn(&str) -> Result<(), RefusedName>,
+) -> Result<String, Fault> {
+    match check(&name) {
+        Ok(()) => Ok(name),
+        Err(why) => Err(Standard::Configuration.fault(format!("`{what}` {why}"))),
     }
 }
 

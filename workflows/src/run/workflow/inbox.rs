@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use almanac_base::text;
-use almanac_steps::event::cloud_event;
+use almanac_steps::event::{InvalidEvent, cloud_event};
 use almanac_steps::machine::{DATA_LIMIT, Delivery, Machine};
 use serde_json::Value;
 use temporalio_common::data_converters::RawValue;
@@ -59,7 +59,7 @@ impl Inbox {
             Ok(event) => self.events.push_back(event),
             Err(why) => {
                 self.ignored += 1;
-                self.why = why.chars().take(REASON).collect();
+                self.why = why.to_string().chars().take(REASON).collect();
             }
         }
     }
@@ -114,9 +114,9 @@ impl Inbox {
 }
 
 /// Returns the event that a signal brings.
-fn event(input: &RawValue) -> Result<Value, String> {
+fn event(input: &RawValue) -> Result<Value, InvalidEvent> {
     let [payload] = input.payloads.as_slice() else {
-        return Err(format!("it has {} inputs, not one", input.payloads.len()));
+        return Err(format!("it has {} inputs, not one", input.payloads.len()).into());
     };
     let value = serde_json::from_slice(&payload.data)
         .map_err(|error| format!("it is not JSON: {error}"))?;
