@@ -20,9 +20,9 @@ use almanac_core::record::{
     Announcement, CLAIMS_KEPT, CORRECTIONS_LIMIT, HISTORY_KEPT, Held, HistoryEntry, LIST_LIMIT,
     ManualRunInput, NAME_LIMIT, OVERRIDES_LIMIT, OperatorRequest, Options, PENDING_KEPT,
     REASON_LIMIT, REPORT_LIMIT, REPORTS_KEPT, REQUESTS_KEPT, REVISIONS_KEPT, RUNS_KEPT, RUNS_NAMED,
-    RUNS_WAITING, Report, RunAnswer, RunBaseline, RunRecord, SCHEDULE_ID_LIMIT, State, Suspension,
-    WORKERS_KEPT, WorkerEvent, bound_corrections, bound_overrides, bound_report, cut_text,
-    is_bounded, keep_first, text_size,
+    RUNS_WAITING, Report, RequestProblem, RunAnswer, RunBaseline, RunRecord, SCHEDULE_ID_LIMIT,
+    State, Suspension, WORKERS_KEPT, WorkerEvent, bound_corrections, bound_overrides, bound_report,
+    cut_text, is_bounded, keep_first, text_size,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -262,12 +262,13 @@ pub(super) fn admits<T: Serialize>(
     part: &T,
     more: usize,
     limit: usize,
-) -> Result<(), String> {
+) -> Result<(), RequestProblem> {
     let size = json_size(part) + more;
     if size > limit {
         return Err(format!(
             "the pending {what} would take {size} bytes, over the limit of {limit}; try again later"
-        ));
+        )
+        .into());
     }
     Ok(())
 }

@@ -17,8 +17,8 @@ use std::time::SystemTime;
 
 use almanac_base::names::{MEMO_KEY, Project, RECONCILE_WORKFLOW};
 use almanac_core::record::{
-    AdoptAnswer, HistoryEntry, OverrideAnswer, RunAnswer, RunKind, SelectRequest, Selection, State,
-    Status, SuspendAnswer, SyncAnswer, WorkflowMemo, cut_text,
+    AdoptAnswer, HistoryEntry, OverrideAnswer, RequestProblem, RunAnswer, RunKind, SelectRequest,
+    Selection, State, Status, SuspendAnswer, SyncAnswer, WorkflowMemo, cut_text,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
@@ -372,7 +372,7 @@ impl ReconcileSchedules {
         &self,
         update: &str,
         input: &RawValue,
-        admits: impl FnOnce(&Coordinator, &R) -> Result<(), String>,
+        admits: impl FnOnce(&Coordinator, &R) -> Result<(), RequestProblem>,
     ) -> Result<(), Refusal> {
         self.has_room()?;
         handler_input::check_size(update, input)?;
@@ -388,7 +388,7 @@ impl ReconcileSchedules {
         update: &str,
         ctx: &SyncWorkflowContext<Self>,
         input: &RawValue,
-        decide: impl FnOnce(&mut Coordinator, &R) -> Result<A, String>,
+        decide: impl FnOnce(&mut Coordinator, &R) -> Result<A, RequestProblem>,
     ) -> Result<A, Refusal> {
         self.heard(ctx);
         let request =
@@ -442,9 +442,10 @@ impl ReconcileSchedules {
     }
 }
 
-/// Makes a refusal from a reason. The reason may repeat the request and stands in the
+/// Makes a refusal from a problem. Its message may repeat the request and stands in the
 /// history, so it is cut to `REFUSAL_LIMIT` bytes.
-pub(super) fn refusal(mut why: String) -> Refusal {
+pub(super) fn refusal(problem: RequestProblem) -> Refusal {
+    let mut why = problem.to_string();
     cut_text(&mut why, REFUSAL_LIMIT);
     why.into()
 }

@@ -33,7 +33,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use labels::Labels;
 pub use model::*;
 pub use parse::{Kind, ParseContext, Parsed, ParsedDocument, parse_file};
-pub use plain::yaml_value;
+pub use plain::{YamlError, yaml_value};
 pub use resolve::{CalendarUse, Calendars};
 pub use schema::json_schema;
 

@@ -6,9 +6,14 @@ use super::decode::Decoder;
 use super::source::{Document, Finding, Lines};
 use super::yaml;
 
+almanac_base::message_error! {
+    /// The first error of a YAML document, as `line:column: message`.
+    pub YamlError
+}
+
 /// Converts a YAML document to JSON, or returns its first error as `line:column: message`. Aliases,
 /// anchors, tags, duplicate keys and deep nesting are refused.
-pub fn yaml_value(text: &str) -> Result<Json, String> {
+pub fn yaml_value(text: &str) -> Result<Json, YamlError> {
     let document = Document {
         first_line: 1,
         line: 1,
@@ -22,8 +27,8 @@ pub fn yaml_value(text: &str) -> Result<Json, String> {
     match (value, first) {
         (Some(value), None) => Ok(value),
         (_, Some(Finding { at, message, .. })) => {
-            Err(format!("{}:{}: {message}", at.line, at.column))
+            Err(format!("{}:{}: {message}", at.line, at.column).into())
         }
-        (None, None) => Err("the document is empty".to_owned()),
+        (None, None) => Err("the document is empty".into()),
     }
 }

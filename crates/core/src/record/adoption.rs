@@ -7,7 +7,7 @@ use almanac_base::names::{DefinitionId, Project, Revision, ScheduleId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{check_text, check_words, is_name};
+use super::{RequestProblem, check_text, check_words, is_name};
 
 /// Maximum length of the id of an unmanaged schedule, in bytes; the server's limit.
 pub const SCHEDULE_ID_LIMIT: usize = 1000;
@@ -56,17 +56,17 @@ pub struct AdoptRequest {
 
 impl AdoptRequest {
     /// Returns the definition of the request, or the mistake in the request.
-    pub fn check(&self) -> Result<&DefinitionId, String> {
+    pub fn check(&self) -> Result<&DefinitionId, RequestProblem> {
         let id = self.id.as_ref().ok_or("id is missing")?;
         check_words(&self.request_id, "", &self.by)?;
         if self.from.as_str().is_empty() {
-            return Err("from is missing".to_owned());
+            return Err("from is missing".into());
         }
         check_text("from", self.from.as_str(), SCHEDULE_ID_LIMIT)?;
         if let Some(revision) = &self.revision
             && !is_name(revision.as_str())
         {
-            return Err("revision is not a valid revision".to_owned());
+            return Err("revision is not a valid revision".into());
         }
         Ok(id)
     }

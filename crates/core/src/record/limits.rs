@@ -46,19 +46,22 @@ const fn byte_size(byte: u8) -> usize {
     }
 }
 
+almanac_base::message_error! {
+    /// The reason for which a request of an operator or a client is refused.
+    pub RequestProblem
+}
+
 /// Refuses a text that takes more bytes than `limit`. The error names the field.
-pub fn check_text(field: &str, text: &str, limit: usize) -> Result<(), String> {
+pub fn check_text(field: &str, text: &str, limit: usize) -> Result<(), RequestProblem> {
     let size = text_size(text);
     if size > limit {
-        return Err(format!(
-            "{field} has {size} bytes, over the limit of {limit}"
-        ));
+        return Err(format!("{field} has {size} bytes, over the limit of {limit}").into());
     }
     Ok(())
 }
 
 /// Refuses a request id, a reason or an operator's name that is too long.
-pub fn check_words(request_id: &str, reason: &str, by: &str) -> Result<(), String> {
+pub fn check_words(request_id: &str, reason: &str, by: &str) -> Result<(), RequestProblem> {
     check_text("request_id", request_id, NAME_LIMIT)?;
     check_text("reason", reason, REASON_LIMIT)?;
     check_text("by", by, NAME_LIMIT)
@@ -228,10 +231,7 @@ mod tests {
     fn a_text_is_refused_by_its_field_its_size_and_the_limit() {
         assert_eq!(check_text("reason", &"x".repeat(500), REASON_LIMIT), Ok(()));
         let refused = check_text("reason", &"\u{1}".repeat(84), REASON_LIMIT);
-        assert_eq!(
-            refused,
-            Err("reason has 504 bytes, over the limit of 500".to_owned())
-        );
+        assert_eq!(refused, Err("reason has 504 bytes, over the limit of 500".into()));
     }
 
     #[test]

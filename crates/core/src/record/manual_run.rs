@@ -7,7 +7,7 @@ use almanac_times::{BackfillWindow, When};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::check_words;
+use super::{RequestProblem, check_words};
 use crate::definition::OverlapPolicy;
 
 /// Maximum number of runs of one backfill, unless the request sets another limit.
@@ -73,13 +73,13 @@ pub struct RunRequest {
 
 impl RunRequest {
     /// Returns the definition of the request, or the mistake in the request.
-    pub fn check(&self, kind: RunKind) -> Result<&DefinitionId, String> {
+    pub fn check(&self, kind: RunKind) -> Result<&DefinitionId, RequestProblem> {
         let id = self.id.as_ref().ok_or("id is missing")?;
         check_words(&self.request_id, &self.reason, &self.by)?;
         match kind {
             RunKind::Trigger => {
                 if self.from.is_some() || self.to.is_some() || self.limit.is_some() {
-                    return Err("from, to and limit are only for a backfill".to_owned());
+                    return Err("from, to and limit are only for a backfill".into());
                 }
             }
             RunKind::Backfill => {
@@ -89,7 +89,7 @@ impl RunRequest {
                 );
                 check_range(from, to)?;
                 if !(1..=BACKFILL_MOST).contains(&self.limit.unwrap_or(BACKFILL_LIMIT)) {
-                    return Err(format!("limit must be 1 to {BACKFILL_MOST}"));
+                    return Err(format!("limit must be 1 to {BACKFILL_MOST}").into());
                 }
             }
         }
@@ -98,14 +98,14 @@ impl RunRequest {
 }
 
 /// Refuses a range that ends before it starts, as far as that can be decided without a zone.
-fn check_range(from: When, to: When) -> Result<(), String> {
+fn check_range(from: When, to: When) -> Result<(), RequestProblem> {
     let reversed = match (from, to) {
         (When::Instant(from), When::Instant(to)) => from >= to,
         (When::Local(from), When::Local(to)) => from >= to,
         _ => false,
     };
     if reversed {
-        return Err(format!("from ({from}) must be before to ({to})"));
+        return Err(format!("from ({from}) must be before to ({to})").into());
     }
     Ok(())
 }
@@ -352,7 +352,7 @@ mod tests {
                 "limit must be",
             ),
         ] {
-            let error = request(value).unwrap().check(kind).unwrap_err();
+            let error = request(value).unwrap().check(kind).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
         for value in [

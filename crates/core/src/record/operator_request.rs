@@ -7,7 +7,7 @@ use almanac_times::{check_zone, compile_cron};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Override, check_text, check_words};
+use super::{Override, RequestProblem, check_text, check_words};
 
 /// Maximum size of an override, in bytes of JSON. An override is part of a memo.
 pub const OVERRIDE_LIMIT: usize = 480;
@@ -68,23 +68,23 @@ pub struct OverrideRequest {
 
 impl OverrideRequest {
     /// Returns the definition of the request, or the mistake in the request at `now`.
-    pub fn check(&self, now: Timestamp) -> Result<&DefinitionId, String> {
+    pub fn check(&self, now: Timestamp) -> Result<&DefinitionId, RequestProblem> {
         let id = self.id.as_ref().ok_or("id is missing")?;
         check_words(&self.request_id, &self.reason, &self.by)?;
         for text in self.cron.iter().flatten().chain(&self.timezone) {
             check_text("the override", text, OVERRIDE_LIMIT)?;
         }
         if !(self.clear || self.unpause || self.sets()) {
-            return Err("nothing to change: give enabled, cron or timezone".to_owned());
+            return Err("nothing to change: give enabled, cron or timezone".into());
         }
         if self.unpause && self.enabled.is_some() {
-            return Err("unpause and enabled cannot be combined".to_owned());
+            return Err("unpause and enabled cannot be combined".into());
         }
         if (self.sets() || self.unpause) && self.reason.trim().is_empty() {
-            return Err("reason is missing".to_owned());
+            return Err("reason is missing".into());
         }
         if self.cron.as_ref().is_some_and(Vec::is_empty) {
-            return Err("cron is an empty list".to_owned());
+            return Err("cron is an empty list".into());
         }
         for text in self.cron.iter().flatten() {
             compile_cron(text).map_err(|error| format!("cron `{text}`: {}", error.message))?;
@@ -93,14 +93,15 @@ impl OverrideRequest {
             check_zone(zone).map_err(|error| error.message)?;
         }
         if let Some(until) = self.until.filter(|until| *until <= now) {
-            return Err(format!("until is {until}, which has passed"));
+            return Err(format!("until is {until}, which has passed").into());
         }
         let length = serde_json::to_string(&self.over(None, now)).map_or(0, |json| json.len());
         if length > OVERRIDE_LIMIT {
             return Err(format!(
                 "the override takes {length} bytes, over the limit of {OVERRIDE_LIMIT}; hint: \
                  shorten its reason or its times"
-            ));
+            )
+            .into());
         }
         Ok(id)
     }

@@ -5,6 +5,11 @@ use almanac_steps::machine::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+almanac_base::message_error! {
+    /// The reason for which the input of a run cannot be read.
+    pub RunInputError
+}
+
 /// Input with which a run begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunInput {

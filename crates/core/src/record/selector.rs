@@ -15,6 +15,11 @@ pub const SELECTION_LIMIT: usize = 1000;
 /// Maximum number of labels of a selector.
 const LABELS_LIMIT: usize = 20;
 
+almanac_base::message_error! {
+    /// A mistake in the text of a selector.
+    pub SelectorError
+}
+
 /// Labels that a definition must all have: `team=billing,env=prod`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -29,10 +34,10 @@ impl Selector {
 }
 
 impl FromStr for Selector {
-    type Err = String;
+    type Err = SelectorError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        check_text("selector", text, SELECTOR_LIMIT)?;
+    fn from_str(text: &str) -> Result<Self, SelectorError> {
+        check_text("selector", text, SELECTOR_LIMIT).map_err(|error| error.to_string())?;
         let mut wanted = BTreeMap::new();
         for part in text.split(',') {
             let (key, value) = part
@@ -42,20 +47,20 @@ impl FromStr for Selector {
                 .ok_or_else(|| format!("`{part}` is not LABEL=VALUE"))?;
             let earlier = wanted.insert(key.to_owned(), value.to_owned());
             if earlier.is_some_and(|earlier| earlier != value) {
-                return Err(format!("label `{key}` cannot have two values"));
+                return Err(format!("label `{key}` cannot have two values").into());
             }
         }
         if wanted.len() > LABELS_LIMIT {
-            return Err(format!("more than {LABELS_LIMIT} labels"));
+            return Err(format!("more than {LABELS_LIMIT} labels").into());
         }
         Ok(Self(wanted))
     }
 }
 
 impl TryFrom<String> for Selector {
-    type Error = String;
+    type Error = SelectorError;
 
-    fn try_from(text: String) -> Result<Self, String> {
+    fn try_from(text: String) -> Result<Self, SelectorError> {
         text.parse()
     }
 }

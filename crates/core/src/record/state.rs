@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::report::is_listed;
 use super::{
     Adoption, Adoptions, Announcement, Corrections, DefinitionCounts, Held, HistoryEntry,
-    NAME_LIMIT, OperatorRequest, OperatorRequests, Options, Override, Report, RunRecord,
-    Suspension, Trigger, check_text,
+    NAME_LIMIT, OperatorRequest, OperatorRequests, Options, Override, Report, RequestProblem,
+    RunRecord, Suspension, Trigger, check_text,
 };
 
 /// Maximum number of reports that are remembered.
@@ -258,7 +258,7 @@ pub struct SyncRequest {
 
 impl SyncRequest {
     /// Refuses a request with a text that is too long.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), RequestProblem> {
         check_text("request_id", &self.request_id, NAME_LIMIT)?;
         check_text(
             "confirm",

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::check_words;
+use super::{RequestProblem, check_words};
 
 /// A suspension of the reconcile workflow, with the operator who asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -49,7 +49,7 @@ pub struct SuspendRequest {
 
 impl SuspendRequest {
     /// Refuses a request with a text that is too long.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), RequestProblem> {
         check_words(&self.request_id, &self.reason, &self.by)
     }
 }

@@ -3,7 +3,7 @@
 use almanac_base::size::json_size;
 use almanac_core::record::{
     AdoptAnswer, AdoptRequest, Adoption, Adoptions, HistoryEntry, HistoryEntryKind, PendingPass,
-    Trigger,
+    RequestProblem, Trigger,
 };
 
 use super::Coordinator;
@@ -18,7 +18,7 @@ impl Coordinator {
     pub(in crate::reconcile) fn admits_adoption(
         &self,
         request: &AdoptRequest,
-    ) -> Result<(), String> {
+    ) -> Result<(), RequestProblem> {
         self.admits_once::<AdoptAnswer>(&request.request_id, |machine| {
             let id = request.check()?;
             machine.goes_on()?;
@@ -27,7 +27,8 @@ impl Coordinator {
                 return Err(format!(
                     "too many adoptions are pending ({}); try again later",
                     adoptions.len()
-                ));
+                )
+                .into());
             }
             let more = ENTRY_OVERHEAD + json_size(request);
             state_limits::admits("adoptions", adoptions, more, state_limits::ADOPTIONS_LIMIT)
@@ -38,7 +39,7 @@ impl Coordinator {
     pub(in crate::reconcile) fn adopt(
         &mut self,
         request: &AdoptRequest,
-    ) -> Result<AdoptAnswer, String> {
+    ) -> Result<AdoptAnswer, RequestProblem> {
         self.once(&request.request_id, |machine| {
             let id = request.check()?.clone();
             machine.state.orders_given = machine.state.orders_given.saturating_add(1);

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use almanac_base::size::json_size;
 use almanac_core::record::{
-    ManualRunInput, RUNS_WAITING, RunAnswer, RunBaseline, RunKind, RunRecord, RunRequest, RunState,
+    ManualRunInput, RUNS_WAITING, RequestProblem, RunAnswer, RunBaseline, RunKind, RunRecord,
+    RunRequest, RunState,
 };
 
 use super::Coordinator;
@@ -23,7 +24,7 @@ impl Coordinator {
         &self,
         kind: RunKind,
         request: &RunRequest,
-    ) -> Result<(), String> {
+    ) -> Result<(), RequestProblem> {
         let id = request.check(kind)?;
         if let Some(known) = self.run_of(&request.request_id) {
             if known.order.kind == kind && known.order.id == *id {
@@ -34,13 +35,12 @@ impl Coordinator {
                 request.request_id,
                 known.order.kind.name(),
                 known.order.id
-            ));
+            )
+            .into());
         }
         let waiting = self.runs_pending();
         if waiting >= RUNS_WAITING {
-            return Err(format!(
-                "too many manual runs are pending ({waiting}); try again later"
-            ));
+            return Err(format!("too many manual runs are pending ({waiting}); try again later").into());
         }
         let waiting: Vec<_> = self
             .state
@@ -59,14 +59,14 @@ impl Coordinator {
         &mut self,
         kind: RunKind,
         request: &RunRequest,
-    ) -> Result<RunAnswer, String> {
+    ) -> Result<RunAnswer, RequestProblem> {
         let number = self.run_asked(kind, request)?;
         let answer = self.run_answer(number);
-        answer.ok_or_else(|| "the request has been forgotten".to_owned())
+        answer.ok_or_else(|| "the request has been forgotten".into())
     }
 
     /// Returns the number of the run that is asked for. A new request is recorded.
-    fn run_asked(&mut self, kind: RunKind, request: &RunRequest) -> Result<u64, String> {
+    fn run_asked(&mut self, kind: RunKind, request: &RunRequest) -> Result<u64, RequestProblem> {
         self.admits_run(kind, request)?;
         if let Some(known) = self.run_of(&request.request_id) {
             return Ok(known.order.number);

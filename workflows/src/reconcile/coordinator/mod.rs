@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, Revision, WorkerId};
 use almanac_core::record::{
-    Announcement, PassDone, PassInput, PendingPass, State, Status, SyncAnswer, SyncRequest,
-    Trigger, WorkerEvent,
+    Announcement, PassDone, PassInput, PendingPass, RequestProblem, State, Status, SyncAnswer,
+    SyncRequest, Trigger, WorkerEvent,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -204,7 +204,7 @@ impl Coordinator {
     }
 
     /// Validates the update `sync`.
-    pub(super) fn admits(&self, request: &SyncRequest) -> Result<(), String> {
+    pub(super) fn admits(&self, request: &SyncRequest) -> Result<(), RequestProblem> {
         request.check()?;
         self.admits_once::<SyncAnswer>(&request.request_id, |machine| {
             machine.goes_on()?;
@@ -213,7 +213,7 @@ impl Coordinator {
     }
 
     /// Handles the update `sync`.
-    pub(super) fn sync(&mut self, request: &SyncRequest) -> Result<SyncAnswer, String> {
+    pub(super) fn sync(&mut self, request: &SyncRequest) -> Result<SyncAnswer, RequestProblem> {
         self.once(&request.request_id, |machine| {
             let pass = machine.ask(sync_ask(request));
             Ok(SyncAnswer { pass })

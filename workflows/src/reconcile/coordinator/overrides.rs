@@ -4,7 +4,7 @@ use almanac_base::names::DefinitionId;
 use almanac_base::size::json_size;
 use almanac_core::record::{
     ClearRequest, HistoryEntry, HistoryEntryKind, OVERRIDE_LIMIT, OperatorRequest,
-    OperatorRequests, OverrideAnswer, OverrideRequest, PendingPass, Trigger,
+    OperatorRequests, OverrideAnswer, OverrideRequest, PendingPass, RequestProblem, Trigger,
 };
 use jiff::Timestamp;
 
@@ -20,7 +20,7 @@ impl Coordinator {
     pub(in crate::reconcile) fn admits_override(
         &self,
         request: &OverrideRequest,
-    ) -> Result<(), String> {
+    ) -> Result<(), RequestProblem> {
         self.admits_once::<OverrideAnswer>(&request.request_id, |machine| {
             let id = request.check(machine.now)?;
             machine.goes_on()?;
@@ -28,16 +28,18 @@ impl Coordinator {
             let length = json_size(&merged);
             if length > OVERRIDE_LIMIT {
                 return Err(format!(
-                    "together with the present override, the override takes {length} bytes, over \
-                     the limit of {OVERRIDE_LIMIT}"
-                ));
+                    "with what is overridden already the override takes {length} bytes, \
+                     more than {OVERRIDE_LIMIT}"
+                )
+                .into());
             }
             let orders = &machine.state.orders;
             if !orders.contains_key(id) && orders.len() >= ORDERS_KEPT {
                 return Err(format!(
                     "too many overrides are pending ({}); try again later",
                     orders.len()
-                ));
+                )
+                .into());
             }
             // The override may stand both in the operator request and beside it.
             let more = ENTRY_OVERHEAD + json_size(&merged) + json_size(request);
@@ -49,7 +51,7 @@ impl Coordinator {
     pub(in crate::reconcile) fn set_override(
         &mut self,
         request: &OverrideRequest,
-    ) -> Result<OverrideAnswer, String> {
+    ) -> Result<OverrideAnswer, RequestProblem> {
         self.once(&request.request_id, |machine| machine.order(request))
     }
 
@@ -57,7 +59,7 @@ impl Coordinator {
     pub(in crate::reconcile) fn admits_clearing(
         &self,
         request: &ClearRequest,
-    ) -> Result<(), String> {
+    ) -> Result<(), RequestProblem> {
         self.admits_override(&request.as_override())
     }
 
@@ -65,11 +67,11 @@ impl Coordinator {
     pub(in crate::reconcile) fn clear_override(
         &mut self,
         request: &ClearRequest,
-    ) -> Result<OverrideAnswer, String> {
+    ) -> Result<OverrideAnswer, RequestProblem> {
         self.set_override(&request.as_override())
     }
 
-    fn order(&mut self, request: &OverrideRequest) -> Result<OverrideAnswer, String> {
+    fn order(&mut self, request: &OverrideRequest) -> Result<OverrideAnswer, RequestProblem> {
         let id = request.check(self.now)?.clone();
         let mut overridden = request.over(self.present(&id), self.now);
         self.state.orders_given = self.state.orders_given.saturating_add(1);

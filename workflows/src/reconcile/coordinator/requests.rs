@@ -1,6 +1,6 @@
 //! Requests of updates: a request that is sent again gets the answer of the first.
 
-use almanac_core::record::{NAME_LIMIT, check_text};
+use almanac_core::record::{NAME_LIMIT, RequestProblem, check_text};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -13,8 +13,8 @@ impl Coordinator {
     pub(super) fn admits_once<A: DeserializeOwned>(
         &self,
         request_id: &str,
-        admits: impl FnOnce(&Self) -> Result<(), String>,
-    ) -> Result<(), String> {
+        admits: impl FnOnce(&Self) -> Result<(), RequestProblem>,
+    ) -> Result<(), RequestProblem> {
         if self.answered::<A>(request_id).is_some() {
             return Ok(());
         }
@@ -27,8 +27,8 @@ impl Coordinator {
     pub(super) fn once<A: Serialize + DeserializeOwned>(
         &mut self,
         request_id: &str,
-        decide: impl FnOnce(&mut Self) -> Result<A, String>,
-    ) -> Result<A, String> {
+        decide: impl FnOnce(&mut Self) -> Result<A, RequestProblem>,
+    ) -> Result<A, RequestProblem> {
         if let Some(answer) = self.answered(request_id) {
             return Ok(answer);
         }

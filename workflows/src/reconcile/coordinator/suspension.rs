@@ -1,6 +1,8 @@
 //! Suspension of the reconcile workflow by operators, and its end.
 
-use almanac_core::record::{SuspendAnswer, SuspendRequest, Suspension, Trigger, WorkflowMemo};
+use almanac_core::record::{
+    RequestProblem, SuspendAnswer, SuspendRequest, Suspension, Trigger, WorkflowMemo,
+};
 
 use super::Coordinator;
 use crate::reconcile::pass_queue::PassRequest;
@@ -15,12 +17,13 @@ impl Coordinator {
     }
 
     /// Refuses a request that waits for a pass while the workflow is suspended.
-    pub(super) fn goes_on(&self) -> Result<(), String> {
+    pub(super) fn goes_on(&self) -> Result<(), RequestProblem> {
         match &self.state.suspended {
             None => Ok(()),
             Some(suspension) => Err(format!(
                 "the reconciler is {suspension}; hint: `almanac resume` resumes it"
-            )),
+            )
+            .into()),
         }
     }
 
@@ -28,11 +31,11 @@ impl Coordinator {
     pub(in crate::reconcile) fn admits_suspension(
         &self,
         request: &SuspendRequest,
-    ) -> Result<(), String> {
+    ) -> Result<(), RequestProblem> {
         request.check()?;
         self.admits_once::<SuspendAnswer>(&request.request_id, |_| {
             if request.reason.trim().is_empty() {
-                return Err("reason is missing".to_owned());
+                return Err("reason is missing".into());
             }
             Ok(())
         })
@@ -42,11 +45,11 @@ impl Coordinator {
     pub(in crate::reconcile) fn admits_resumption(
         &self,
         request: &SuspendRequest,
-    ) -> Result<(), String> {
+    ) -> Result<(), RequestProblem> {
         request.check()?;
         self.admits_once::<SuspendAnswer>(&request.request_id, |machine| {
             if machine.state.suspended.is_none() {
-                return Err("the reconciler is not suspended".to_owned());
+                return Err("the reconciler is not suspended".into());
             }
             Ok(())
         })
@@ -57,7 +60,7 @@ impl Coordinator {
     pub(in crate::reconcile) fn suspend(
         &mut self,
         request: &SuspendRequest,
-    ) -> Result<SuspendAnswer, String> {
+    ) -> Result<SuspendAnswer, RequestProblem> {
         self.once(&request.request_id, |machine| {
             machine.news += 1;
             let mut suspension = Suspension {
@@ -78,7 +81,7 @@ impl Coordinator {
     pub(in crate::reconcile) fn resume(
         &mut self,
         request: &SuspendRequest,
-    ) -> Result<SuspendAnswer, String> {
+    ) -> Result<SuspendAnswer, RequestProblem> {
         self.once(&request.request_id, |machine| {
             machine.state.suspended = None;
             let pass = machine.ask(PassRequest::full(Trigger::Resume));

@@ -4,7 +4,8 @@
 //! handlers take raw payloads and parse them here. Of several inputs the first counts.
 
 use almanac_core::record::{
-    Announcement, HistoryRequest, INPUT_LIMIT, NOT_AFTER, RunsQuery, State, TOO_LATE,
+    Announcement, HistoryRequest, INPUT_LIMIT, NOT_AFTER, RequestProblem, RunsQuery, State,
+    TOO_LATE,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -20,12 +21,10 @@ use crate::contracts::reconciler as contract;
 const STATE_LIMIT: usize = 2 * 1024 * 1024;
 
 /// Refuses an input that is too large, before any of it is parsed.
-pub(super) fn check_size(what: &str, raw: &RawValue) -> Result<(), String> {
+pub(super) fn check_size(what: &str, raw: &RawValue) -> Result<(), RequestProblem> {
     let size = size(raw);
     if size > INPUT_LIMIT {
-        return Err(format!(
-            "{what}: the input has {size} bytes, over the limit of {INPUT_LIMIT}"
-        ));
+        return Err(format!("{what}: the input has {size} bytes, over the limit of {INPUT_LIMIT}").into());
     }
     Ok(())
 }
@@ -70,51 +69,53 @@ pub(super) fn request<T: DeserializeOwned>(
     update: &str,
     raw: &RawValue,
     now: Option<Timestamp>,
-) -> Result<T, String> {
+) -> Result<T, RequestProblem> {
     let empty = raw.payloads.iter().all(|payload| payload.data.is_empty());
     let mut object = match json(raw, STATE_LIMIT) {
         Some(Value::Object(object)) => object,
         Some(Value::Null) => Map::new(),
         None if empty => Map::new(),
-        _ => return Err(format!("{update}: the input must be a JSON object")),
+        _ => return Err(format!("{update}: the input must be a JSON object").into()),
     };
     if let Some(until) = object.remove(NOT_AFTER) {
         in_time(update, until, now)?;
     }
-    serde_json::from_value(Value::Object(object)).map_err(|error| format!("{update}: {error}"))
+    serde_json::from_value(Value::Object(object))
+        .map_err(|error| format!("{update}: {error}").into())
 }
 
 /// Refuses a request that has expired. The server keeps an update until a worker takes it,
 /// and the sender may have given up meanwhile.
-fn in_time(update: &str, until: Value, now: Option<Timestamp>) -> Result<(), String> {
+fn in_time(update: &str, until: Value, now: Option<Timestamp>) -> Result<(), RequestProblem> {
     let until: Timestamp =
         serde_json::from_value(until).map_err(|error| format!("{update}: {NOT_AFTER}: {error}"))?;
     match now {
         Some(now) if now > until => Err(format!(
             "{update}: {TOO_LATE} {until:.0}, and it is {now:.0}: nothing was done; \
-             hint: if the request did not wait, check the clocks"
-        )),
+             hint: where nobody waited, a clock is wrong"
+        )
+        .into()),
         _ => Ok(()),
     }
 }
 
 /// Parses the input of the query `runs`.
-pub(super) fn runs_query(raw: &RawValue) -> Result<RunsQuery, String> {
+pub(super) fn runs_query(raw: &RawValue) -> Result<RunsQuery, RequestProblem> {
     check_size(contract::Runs::NAME, raw)?;
     let read = json(raw, INPUT_LIMIT).and_then(|value| serde_json::from_value(value).ok());
     Ok(read.unwrap_or_default())
 }
 
 /// Parses the input of the query `history`. An empty input asks for all entries.
-pub(super) fn history_request(raw: &RawValue) -> Result<HistoryRequest, String> {
+pub(super) fn history_request(raw: &RawValue) -> Result<HistoryRequest, RequestProblem> {
     check_size(contract::History::NAME, raw)?;
     match json(raw, INPUT_LIMIT) {
         None | Some(Value::Null) => Ok(HistoryRequest::default()),
         Some(Value::String(id)) => Ok(HistoryRequest { id }),
         Some(object @ Value::Object(_)) => {
-            serde_json::from_value(object).map_err(|error| format!("history: {error}"))
+            serde_json::from_value(object).map_err(|error| format!("history: {error}").into())
         }
-        Some(_) => Err("history: the input must be a JSON object".to_owned()),
+        Some(_) => Err("history: the input must be a JSON object".into()),
     }
 }
 

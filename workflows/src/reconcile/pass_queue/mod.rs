@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use almanac_base::names::DefinitionId;
-use almanac_core::record::{LIST_LIMIT, PENDING_KEPT, PendingPass, State, Trigger};
+use almanac_core::record::{LIST_LIMIT, PENDING_KEPT, PendingPass, RequestProblem, State, Trigger};
 
 /// Maximum number of attempts at a dry run or a confirmation. After the last one a report
 /// says that it failed. Plain passes are tried until they end well.
@@ -58,7 +58,7 @@ fn own_kind(pass: &PendingPass) -> bool {
 }
 
 /// Refuses a request for which there is no more room.
-pub(super) fn admits(state: &State, ask: &PassRequest) -> Result<(), String> {
+pub(super) fn admits(state: &State, ask: &PassRequest) -> Result<(), RequestProblem> {
     let joins = state.pending.iter().any(|pending| ask.joins(pending));
     // Room is left for the plain passes that signals and the interval ask for.
     if joins || state.pending.len() + 4 < PENDING_KEPT {
@@ -67,7 +67,8 @@ pub(super) fn admits(state: &State, ask: &PassRequest) -> Result<(), String> {
         Err(format!(
             "too many passes are pending ({}); try again later",
             state.pending.len()
-        ))
+        )
+        .into())
     }
 }
 

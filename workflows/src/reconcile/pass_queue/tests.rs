@@ -117,8 +117,8 @@ fn confirmations_cannot_fill_the_queue() {
             Ok(()) => {
                 ask(&mut state, next);
             }
-            Err(message) => {
-                refused.get_or_insert(message);
+            Err(problem) => {
+                refused.get_or_insert(problem.to_string());
             }
         }
     }

@@ -3,12 +3,12 @@
 use almanac_base::names::NameError;
 use almanac_base::nearest;
 use almanac_base::text::quoted;
-use almanac_core::record::{DefinitionRef, RunInput};
+use almanac_core::record::{DefinitionRef, RunInput, RunInputError};
 use almanac_steps::machine::Position;
 use serde_json::Value;
 use temporalio_common::data_converters::RawValue;
 
-pub(super) fn read_input(raw: &RawValue) -> Result<RunInput, String> {
+pub(super) fn read_input(raw: &RawValue) -> Result<RunInput, RunInputError> {
     const SHAPE: &str = r#"the input must be {"definition": "ID", "input": …}"#;
     let payload = raw.payloads.first().ok_or(SHAPE)?;
     let value: Value =
@@ -35,7 +35,7 @@ pub(super) fn read_input(raw: &RawValue) -> Result<RunInput, String> {
 }
 
 /// Refuses an unknown key, since another key was meant.
-fn known(input: &Value) -> Result<(), String> {
+fn known(input: &Value) -> Result<(), RunInputError> {
     const KEYS: [&str; 2] = ["definition", "input"];
     let keys = input.as_object().into_iter().flat_map(|map| map.keys());
     for key in keys {
@@ -44,20 +44,17 @@ fn known(input: &Value) -> Result<(), String> {
         }
         let hint = nearest::hint(key, &KEYS)
             .unwrap_or_else(|| format!("the keys are {}", KEYS.join(", ")));
-        return Err(format!(
-            "{} is not a key of the input ({hint})",
-            quoted(key)
-        ));
+        return Err(format!("{} is not a key of the input ({hint})", quoted(key)).into());
     }
     Ok(())
 }
 
 /// Parses the position from which a run continues that continued as new.
-fn position(input: &Value) -> Result<Option<Box<Position>>, String> {
+fn position(input: &Value) -> Result<Option<Box<Position>>, RunInputError> {
     let Some(position) = input.get("position").filter(|value| !value.is_null()) else {
         return Ok(None);
     };
     serde_json::from_value(position.clone())
         .map(Some)
-        .map_err(|error| format!("position: {error}"))
+        .map_err(|error| format!("position: {error}").into())
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW};
 use almanac_base::text;
-use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput, RunMemo};
+use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput, RunInputError, RunMemo};
 use almanac_steps::language::{self, Flow};
 use almanac_steps::machine::{About, Command, Fault, Machine, Standard, Status, shortened};
 use jiff::Timestamp;
@@ -55,7 +55,7 @@ const PLACE_CHARS: usize = 400;
 #[workflow]
 #[derive(Debug)]
 pub struct RunDefinition {
-    input: Result<RunInput, String>,
+    input: Result<RunInput, RunInputError>,
     /// Value of `$workflow.id`: the same in each execution of a run that continues as new.
     run: String,
     queue: String,
@@ -89,7 +89,7 @@ impl RunDefinition {
         let ctx: &WorkflowContext<Self> = ctx;
         let input = ctx
             .state(|s| s.input.clone())
-            .map_err(refused(Standard::Validation))?;
+            .map_err(|error| refused(Standard::Validation)(error.to_string()))?;
         let definition = pin(ctx, input.definition).await?;
         let about = ctx.state(|s| About {
             id: s.run.clone(),

@@ -4,7 +4,7 @@ use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 use super::*;
 
-fn given(inputs: &[&Value]) -> Result<RunInput, String> {
+fn given(inputs: &[&Value]) -> Result<RunInput, RunInputError> {
     read_input(&RawValue::new(
         inputs
             .iter()

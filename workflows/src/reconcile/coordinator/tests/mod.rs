@@ -236,14 +236,17 @@ fn a_suspension_is_said_kept_and_ended_by_a_full_pass() {
     };
     assert!(machine.admits_suspension(&request("", " ")).is_err());
     let not_yet = machine.admits_resumption(&request("", ""));
-    assert_eq!(not_yet, Err("the reconciler is not suspended".to_owned()));
+    assert_eq!(not_yet, Err("the reconciler is not suspended".into()));
 
     let first = machine.suspend(&request("a", "upgrade")).unwrap();
     assert_eq!(machine.suspend(&request("a", "upgrade")).unwrap(), first);
     machine.reconcile();
     let mut machine = Coordinator::new(machine.carried(), at(2000));
     assert_eq!(machine.next(), Next::Wait(None));
-    let refused = machine.admits(&SyncRequest::default()).unwrap_err();
+    let refused = machine
+        .admits(&SyncRequest::default())
+        .unwrap_err()
+        .to_string();
     assert!(
         refused.contains("suspended by eve") && refused.contains("upgrade"),
         "{refused}"

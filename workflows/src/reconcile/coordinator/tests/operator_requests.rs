@@ -58,7 +58,7 @@ fn an_adoption_of_no_possible_revision_is_refused() {
             ..AdoptRequest::default()
         };
         let refused = machine.admits_adoption(&request);
-        assert_eq!(refused, Err("revision is not a valid revision".to_owned()));
+        assert_eq!(refused, Err("revision is not a valid revision".into()));
     }
 }
 
@@ -80,7 +80,7 @@ fn clearing_replaces_an_earlier_request() {
     let ops: Vec<_> = told(&machine).into_iter().map(|one| one.op).collect();
     assert_eq!(ops, ["clear_override", "override"]);
     let nameless = machine.admits_clearing(&ClearRequest::default());
-    assert_eq!(nameless, Err("id is missing".to_owned()));
+    assert_eq!(nameless, Err("id is missing".into()));
 }
 
 #[test]
@@ -100,10 +100,7 @@ fn a_request_with_an_endless_name_is_refused() {
         }),
     ];
     for one in refused {
-        assert_eq!(
-            one,
-            Err("request_id has 201 bytes, over the limit of 200".to_owned())
-        );
+        assert_eq!(one, Err("request_id has 201 bytes, over the limit of 200".into()));
     }
 }
 

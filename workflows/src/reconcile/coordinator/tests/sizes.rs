@@ -135,7 +135,7 @@ fn update(
     name: &str,
     input: &RawValue,
     checked: bool,
-) -> Result<Value, String> {
+) -> Result<Value, RequestProblem> {
     macro_rules! decided {
         ($request:ty, $admits:expr, $decide:expr) => {{
             if checked {
@@ -194,7 +194,7 @@ fn update(
             let request: SelectRequest = handler_input::request(name, input, None)?;
             Ok(request.selector.to_string().into())
         }
-        _ => Err("unknown".to_owned()),
+        _ => Err("unknown".into()),
     }
 }
 
