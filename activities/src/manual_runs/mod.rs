@@ -36,7 +36,7 @@ use temporalio_common::protos::temporal::api::schedule::v1::{
 use tokio::time::{Instant, sleep};
 
 pub use activity::ManualRunActivities;
-pub use range::{Range, Times};
+pub use range::{Range, RangeError, Times};
 
 use crate::metrics;
 use crate::schedules::due_runs::{Backend, DueRun, WriteGuard, WriteMoment, at_risk};
@@ -173,7 +173,7 @@ impl ManualRunner {
         }
         let range = match Range::of(ours.spec(), order.from, order.to) {
             Ok(range) => range,
-            Err(why) => return Ok(ended(refused(RunState::BadRange, why))),
+            Err(why) => return Ok(ended(refused(RunState::BadRange, why.to_string()))),
         };
         let schedule = self.project.schedule_id(&order.id);
         let times = range
@@ -187,7 +187,7 @@ impl ManualRunner {
                 asked: times.count,
                 ..before
             }),
-            Err(why) => ended(refused(RunState::BadRange, why)),
+            Err(why) => ended(refused(RunState::BadRange, why.to_string())),
         })
     }
 

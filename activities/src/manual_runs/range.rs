@@ -33,6 +33,11 @@ pub struct Times {
     pub window: BackfillWindow,
 }
 
+almanac_base::message_error! {
+    /// The reason for which a range cannot be backfilled.
+    pub RangeError
+}
+
 /// A range of time; its end is excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
@@ -47,15 +52,15 @@ impl Range {
     /// # Errors
     /// A message for people: a bound is missing or invalid, or `from` is not
     /// before `to`.
-    pub fn of(spec: &Spec, from: Option<When>, to: Option<When>) -> Result<Self, String> {
+    pub fn of(spec: &Spec, from: Option<When>, to: Option<When>) -> Result<Self, RangeError> {
         let instant = |name: &str, when: Option<When>| {
-            let when = when.ok_or_else(|| format!("{name} is missing"))?;
+            let when = when.ok_or_else(|| RangeError::from(format!("{name} is missing")))?;
             let at = when.resolve(&spec.timezone);
-            at.map_err(|why| format!("{name}: {why}"))
+            at.map_err(|why| RangeError::from(format!("{name}: {why}")))
         };
         let (from, to) = (instant("from", from)?, instant("to", to)?);
         if from >= to {
-            return Err(format!("from ({from}) must be before to ({to})"));
+            return Err(format!("from ({from}) must be before to ({to})").into());
         }
         Ok(Self { from, to })
     }
@@ -74,7 +79,8 @@ impl Range {
             Err(error @ (RequestError::NotFound | RequestError::Unavailable(_))) => Err(error),
             Err(error) => {
                 tracing::debug!(schedule = %id, %error, "cannot get the server's times");
-                self.times(spec).map_err(RequestError::Refused)
+                self.times(spec)
+                    .map_err(|why| RequestError::Refused(why.to_string()))
             }
         }
     }
@@ -130,7 +136,7 @@ impl Range {
     ///
     /// # Errors
     /// A message for people: the search takes too many steps.
-    pub fn times(self, spec: &Spec) -> Result<Option<Times>, String> {
+    pub fn times(self, spec: &Spec) -> Result<Option<Times>, RangeError> {
         let times = self.computed(spec)?;
         Ok(times.map(|times| Times {
             window: spec.backfill_window(times.first, times.last),
@@ -138,7 +144,7 @@ impl Range {
         }))
     }
 
-    fn computed(self, spec: &Spec) -> Result<Option<Times>, String> {
+    fn computed(self, spec: &Spec) -> Result<Option<Times>, RangeError> {
         // The search finds times after a given time, and times are whole
         // seconds.
         let Ok(mut after) = self.from.checked_sub(SignedDuration::from_nanos(1)) else {
@@ -172,9 +178,8 @@ impl Range {
                 (Rest::Unknown, _) => {
                     let Self { from, to } = self;
                     return Err(format!(
-                        "the times from {from} until {to} cannot be computed: the search takes \
-                         too many steps"
-                    ));
+                        "the times from {from} until {to} cannot be computed: the search takes \                          too many steps"
+                    ).into());
                 }
                 (Rest::More, Some(time)) => after = *time,
                 _ => return Ok(times),
@@ -186,7 +191,7 @@ impl Range {
     ///
     /// # Errors
     /// A message for people: there are no times, or more than `limit`.
-    pub fn within(self, times: Option<Times>, limit: Option<u32>) -> Result<Times, String> {
+    pub fn within(self, times: Option<Times>, limit: Option<u32>) -> Result<Times, RangeError> {
         let Self { from, to } = self;
         let times =
             times.ok_or_else(|| format!("the schedule has no fire time from {from} until {to}"))?;
@@ -204,7 +209,8 @@ impl Range {
                 "the backfill would start {more}{count} runs, from {first} to {last}, more than \
                  the limit \
                  of {limit}"
-            ));
+            )
+            .into());
         }
         Ok(times)
     }
@@ -244,7 +250,7 @@ mod tests {
         }
     }
 
-    fn times(zone: &str, from: &str, to: &str, limit: Option<u32>) -> Result<Times, String> {
+    fn times(zone: &str, from: &str, to: &str, limit: Option<u32>) -> Result<Times, RangeError> {
         let when = |text: &str| Some(text.parse().unwrap());
         let spec = hourly(zone);
         let range = Range::of(&spec, when(from), when(to))?;
@@ -303,7 +309,7 @@ mod tests {
                 "at least 100000 runs",
             ),
         ] {
-            let error = times("UTC", from, to, limit).unwrap_err();
+            let error = times("UTC", from, to, limit).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
         assert_eq!(

@@ -85,14 +85,19 @@ struct Document<'d> {
     old: bool,
 }
 
+almanac_base::message_error! {
+    /// The reason for which a document does not describe an operation that can be called.
+    pub(super) DocumentError
+}
+
 impl Operation {
     /// Finds the operation of this id. `base` is the URL of the document.
-    pub(super) fn find(root: &Value, id: &str, base: &Url) -> Result<Self, String> {
+    pub(super) fn find(root: &Value, id: &str, base: &Url) -> Result<Self, DocumentError> {
         let text = |key: &str| root.get(key).and_then(Value::as_str).unwrap_or_default();
         let old = match (text("swagger"), text("openapi")) {
             ("2.0", _) => true,
             (_, version) if version.starts_with("3.") => false,
-            _ => return Err("the document is neither OpenAPI 3 nor Swagger 2".to_owned()),
+            _ => return Err("the document is neither OpenAPI 3 nor Swagger 2".into()),
         };
         let document = Document { root, old };
         let paths = root.get("paths").and_then(Value::as_object);
@@ -105,7 +110,8 @@ impl Operation {
                 };
                 match operation.get("operationId").and_then(Value::as_str) {
                     Some(own) if own == id => {
-                        return document.operation(path, method, item, operation, base);
+                        let found = document.operation(path, method, item, operation, base);
+                        return found.map_err(DocumentError::from);
                     }
                     Some(other) => known.push(other),
                     None => {}
@@ -120,7 +126,8 @@ impl Operation {
             } else {
                 known.join(", ")
             }
-        ))
+        )
+        .into())
     }
 }
 

@@ -120,7 +120,10 @@ async fn operation(
         // An error about the document may repeat a part of it.
         let value = scrubber.value(value);
         let found = Operation::find(&value, &id, &base);
-        Ok((found.map_err(StepError::configuration)?, base))
+        Ok((
+            found.map_err(|why| StepError::configuration(why.to_string()))?,
+            base,
+        ))
     });
     work.await.map_err(|error| {
         StepError::lasting(
@@ -174,5 +177,5 @@ fn read(body: &[u8]) -> Result<Value, String> {
             "YAML can have at most {YAML_LIMIT} bytes, JSON more"
         ));
     }
-    yaml_value(text)
+    yaml_value(text).map_err(|error| error.to_string())
 }

@@ -11,7 +11,8 @@ use super::*;
 const BASE: &str = "https://api.example.com:8443/docs/openapi.json";
 
 fn find(document: &Value, id: &str) -> Result<Operation, String> {
-    Operation::find(document, id, &BASE.parse().unwrap())
+    let found = Operation::find(document, id, &BASE.parse().unwrap());
+    found.map_err(|error| error.to_string())
 }
 
 fn filled(document: &Value, id: &str, given: Value) -> Result<Outgoing, StepError> {
