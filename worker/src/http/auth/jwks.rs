@@ -15,9 +15,9 @@ use reqwest::{Client, StatusCode, Url, header};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-use super::AuthError;
 use super::keys::KeySet;
 use super::reloading_file::reloaded;
+use super::{AuthError, UnusableAuthority};
 
 /// Interval between two fetches that no token causes.
 const REFRESH: Duration = Duration::from_mins(15);
@@ -118,27 +118,28 @@ impl Jwks {
             Err(error) => {
                 reloaded("error");
                 tracing::warn!(
-                    url = %self.url, error,
+                    url = %self.url, error = error.to_string(),
                     "the issuer's keys could not be fetched; the previous keys stay in force"
                 );
             }
         }
     }
 
-    async fn answer(&self) -> Result<Vec<u8>, String> {
-        let causes = |error: reqwest::Error| crate::failure::causes(&error.into());
+    async fn answer(&self) -> Result<Vec<u8>, UnusableAuthority> {
+        let causes =
+            |error: reqwest::Error| UnusableAuthority::from(crate::failure::causes(&error.into()));
         let request = self
             .client
             .get(self.url.clone())
             .header(header::ACCEPT, "application/json");
         let mut answer = request.send().await.map_err(causes)?;
         if answer.status() != StatusCode::OK {
-            return Err(format!("the status of the answer is {}", answer.status()));
+            return Err(format!("the status of the answer is {}", answer.status()).into());
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(causes)? {
             if body.len() + chunk.len() > SIZE_LIMIT {
-                return Err(format!("the answer is larger than {SIZE_LIMIT} bytes"));
+                return Err(format!("the answer is larger than {SIZE_LIMIT} bytes").into());
             }
             body.extend_from_slice(&chunk);
         }

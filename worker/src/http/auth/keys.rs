@@ -5,6 +5,8 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::UnusableAuthority;
+
 /// Lengths of points on the two curves, as keys are written.
 const P256: usize = 65;
 const P384: usize = 97;
@@ -39,10 +41,10 @@ impl KeySet {
     }
 
     /// Reads the one key of a PEM file.
-    pub(super) fn of_pem(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn of_pem(bytes: &[u8]) -> Result<Self, UnusableAuthority> {
         let text = String::from_utf8_lossy(bytes);
         if text.contains("PRIVATE KEY") {
-            return Err("this is a private key; the public one is needed".to_owned());
+            return Err("this is a private key; the public one is needed".into());
         }
         let decoding = [
             DecodingKey::from_rsa_pem,
@@ -61,12 +63,12 @@ impl KeySet {
 
     /// Reads the usable keys of a JWKS (RFC 7517). An unusable key does not affect the
     /// others.
-    pub(super) fn of_jwks(bytes: &[u8]) -> Result<Self, String> {
-        let document: Document = serde_json::from_slice(bytes)
-            .map_err(|error| format!("this is not a JWKS: {error}"))?;
+    pub(super) fn of_jwks(bytes: &[u8]) -> Result<Self, UnusableAuthority> {
+        let document: Document =
+            serde_json::from_slice(bytes).map_err(|error| format!("this is not a JWKS: {error}"))?;
         let keys: Vec<_> = document.keys.into_iter().filter_map(Key::of).collect();
         if keys.is_empty() {
-            return Err("this JWKS has no key for signatures".to_owned());
+            return Err("this JWKS has no key for signatures".into());
         }
         Ok(Self(keys))
     }

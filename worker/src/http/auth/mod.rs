@@ -86,6 +86,11 @@ pub enum Authority {
     Jwt(Arc<Jwt>),
 }
 
+almanac_base::message_error! {
+    /// The reason for which a file or an address does not give tokens or keys.
+    pub UnusableAuthority
+}
+
 /// An error in the flags of authority, or in the files that they name.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
@@ -99,7 +104,7 @@ pub enum AuthError {
         flag: &'static str,
         path: String,
         /// Description of the error.
-        why: String,
+        why: UnusableAuthority,
     },
     /// None of the keys can be used with the accepted algorithms.
     #[error("--auth-jwt-algorithms: no key of {0} can be used with these")]

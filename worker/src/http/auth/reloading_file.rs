@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::AuthError;
+use super::{AuthError, UnusableAuthority};
 
 /// Interval between two readings.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
 const OTHERS: u32 = 0o006;
 
 /// A function that returns the meaning of a file's contents, or their error.
-type Parse<T> = fn(&[u8]) -> Result<T, String>;
+type Parse<T> = fn(&[u8]) -> Result<T, UnusableAuthority>;
 
 /// A file's value, which follows the file.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct ReloadingFile<T> {
 }
 
 /// A reading that is in progress.
-type Reading<T> = JoinHandle<Result<Contents<T>, String>>;
+type Reading<T> = JoinHandle<Result<Contents<T>, UnusableAuthority>>;
 
 /// The result of a reading.
 struct Contents<T> {
@@ -58,7 +58,7 @@ struct Contents<T> {
     mode: u32,
     /// The value of the contents, or their error; `None` if the contents are known
     /// already.
-    value: Option<Result<T, String>>,
+    value: Option<Result<T, UnusableAuthority>>,
 }
 
 /// A digest of contents: contents may be secret and are not kept.
@@ -74,7 +74,7 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
         let first = load(&path, parse, None).and_then(|contents| {
             let value = contents
                 .value
-                .unwrap_or_else(|| Err("nothing was read".to_owned()));
+                .unwrap_or_else(|| Err("nothing was read".into()));
             Ok((contents.print, contents.mode, value?))
         });
         let (first, mode, value) = first.map_err(|why| AuthError::File {
@@ -149,22 +149,22 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
         &self,
         seen: Option<ContentDigest>,
         reading: &mut Option<Reading<T>>,
-    ) -> Result<Contents<T>, String> {
+    ) -> Result<Contents<T>, UnusableAuthority> {
         let (path, parse) = (self.path.clone(), self.parse);
         let mut begun = reading
             .take()
             .unwrap_or_else(|| tokio::task::spawn_blocking(move || load(&path, parse, seen)));
         match timeout(READ_LIMIT, &mut begun).await {
             Ok(Ok(contents)) => contents,
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Err(error)) => Err(error.to_string().into()),
             Err(_) => {
                 *reading = Some(begun);
-                Err(format!("reading takes longer than {READ_LIMIT:?}"))
+                Err(format!("reading takes longer than {READ_LIMIT:?}").into())
             }
         }
     }
 
-    fn take(&self, value: Result<T, String>, mode: u32) {
+    fn take(&self, value: Result<T, UnusableAuthority>, mode: u32) {
         let file = self.path.display();
         match value {
             Ok(value) => {
@@ -174,7 +174,7 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
                 self.warn_of_others(mode);
             }
             Err(error) => tracing::error!(
-                flag = self.flag, %file, error,
+                flag = self.flag, %file, error = error.to_string(),
                 "authority cannot be read; the previous contents stay in force"
             ),
         }
@@ -200,8 +200,8 @@ fn load<T>(
     path: &Path,
     parse: Parse<T>,
     seen: Option<ContentDigest>,
-) -> Result<Contents<T>, String> {
-    let text = |error: std::io::Error| error.to_string();
+) -> Result<Contents<T>, UnusableAuthority> {
+    let text = |error: std::io::Error| UnusableAuthority::from(error.to_string());
     let file = open(path)?;
     let mode = file.metadata().map_err(text)?.permissions().mode();
     let mut bytes = Vec::new();
@@ -209,7 +209,7 @@ fn load<T>(
         .read_to_end(&mut bytes)
         .map_err(text)?;
     if bytes.len() as u64 > FILE_LIMIT_BYTES {
-        return Err(format!("the file is larger than {FILE_LIMIT_BYTES} bytes"));
+        return Err(format!("the file is larger than {FILE_LIMIT_BYTES} bytes").into());
     }
     let print = print(&bytes);
     Ok(Contents {
@@ -221,8 +221,8 @@ fn load<T>(
 
 /// Opens a regular file. Opening a pipe would wait for its other end, and opening a
 /// device may have any effect.
-fn open(path: &Path) -> Result<File, String> {
-    let text = |error: std::io::Error| error.to_string();
+fn open(path: &Path) -> Result<File, UnusableAuthority> {
+    let text = |error: std::io::Error| UnusableAuthority::from(error.to_string());
     let regular = |is_file: bool| is_file.then_some(()).ok_or("this is not a regular file");
     regular(metadata(path).map_err(text)?.is_file())?;
     let file = OpenOptions::new()

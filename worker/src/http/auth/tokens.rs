@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
-use super::{Caller, Scope};
+use super::{Caller, Scope, UnusableAuthority};
 
 /// Minimum length of a token, in characters.
 const SHORTEST: usize = 32;
@@ -22,21 +22,22 @@ pub(super) struct Token {
 
 impl Tokens {
     /// Parses a token file. No error message contains a token.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(bytes).map_err(|_| "the file is not UTF-8".to_owned())?;
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, UnusableAuthority> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "the file is not UTF-8")?;
         let mut tokens: Vec<Token> = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let at = |why: &str| format!("line {number}: {why}");
-            let Some(token) = Token::parse(line, number).map_err(|why| at(&why))? else {
+            let Some(token) = Token::parse(line, number).map_err(|why| at(&why.to_string()))?
+            else {
                 continue;
             };
             if tokens.iter().any(|other| other.digest == token.digest) {
-                return Err(at("the token is also on an earlier line"));
+                return Err(at("the token is also on an earlier line").into());
             }
             tokens.push(token);
         }
         if tokens.is_empty() {
-            return Err("the file has no token".to_owned());
+            return Err("the file has no token".into());
         }
         Ok(Self(tokens))
     }
@@ -58,7 +59,7 @@ impl Tokens {
 
 impl Token {
     /// Parses the token of a line; `None` if the line has no token.
-    fn parse(line: &str, number: usize) -> Result<Option<Self>, String> {
+    fn parse(line: &str, number: usize) -> Result<Option<Self>, UnusableAuthority> {
         let mut words = line
             .split_whitespace()
             .take_while(|word| !word.starts_with('#'));
@@ -66,7 +67,7 @@ impl Token {
             return Ok(None);
         };
         if text.len() < SHORTEST {
-            return Err(format!("the token is shorter than {SHORTEST} characters"));
+            return Err(format!("the token is shorter than {SHORTEST} characters").into());
         }
         if !text.bytes().all(can_be_sent) {
             return Err("the token has a character other than A-Z a-z 0-9 - . _ ~ + / =".into());
@@ -79,7 +80,7 @@ impl Token {
         let scope = match words.next() {
             Some("operate") | None => Scope::Operate,
             Some("read") => Scope::Read,
-            Some(word) => return Err(format!("`{word}` is neither `read` nor `operate`")),
+            Some(word) => return Err(format!("`{word}` is neither `read` nor `operate`").into()),
         };
         if words.next().is_some() {
             return Err("there is more on the line than a token, a name and a scope".into());
@@ -145,7 +146,7 @@ mod tests {
             ),
             (format!("{A}\n{A} ann"), "line 2: the token is also on"),
         ] {
-            let error = Tokens::parse(file.as_bytes()).unwrap_err();
+            let error = Tokens::parse(file.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with(said), "{file}: {error}");
             assert!(!error.contains("aaaa"), "{error}");
         }
