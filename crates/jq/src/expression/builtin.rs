@@ -19,6 +19,16 @@ pub(super) struct Function {
     pub(super) call: fn(&Run<'_>, Val, &[Val]) -> Result<Val, Stop>,
 }
 
+impl Function {
+    pub(super) const fn new(
+        name: &'static str,
+        arity: usize,
+        call: fn(&Run<'_>, Val, &[Val]) -> Result<Val, Stop>,
+    ) -> Self {
+        Self { name, arity, call }
+    }
+}
+
 /// A function that decides when to evaluate its arguments, and on which input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Control {

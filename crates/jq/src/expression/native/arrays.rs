@@ -10,56 +10,16 @@ use crate::expression::stop::Stop;
 use crate::expression::value::{FLAT, Val};
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    Function {
-        name: "add",
-        arity: 0,
-        call: add,
-    },
-    Function {
-        name: "reverse",
-        arity: 0,
-        call: reverse,
-    },
-    Function {
-        name: "flatten",
-        arity: 0,
-        call: |run, x, _| flatten(run, &x, usize::MAX),
-    },
-    Function {
-        name: "flatten",
-        arity: 1,
-        call: flatten_to,
-    },
-    Function {
-        name: "transpose",
-        arity: 0,
-        call: transpose,
-    },
-    Function {
-        name: "indices",
-        arity: 1,
-        call: |run, x, of| indices(run, x, argument(of)?),
-    },
-    Function {
-        name: "index",
-        arity: 1,
-        call: |run, x, of| found(run, x, of, <[Val]>::first),
-    },
-    Function {
-        name: "rindex",
-        arity: 1,
-        call: |run, x, of| found(run, x, of, <[Val]>::last),
-    },
-    Function {
-        name: "bsearch",
-        arity: 1,
-        call: bsearch,
-    },
-    Function {
-        name: "contains",
-        arity: 1,
-        call: contained,
-    },
+    Function::new("add", 0, add),
+    Function::new("reverse", 0, reverse),
+    Function::new("flatten", 0, |run, x, _| flatten(run, &x, usize::MAX)),
+    Function::new("flatten", 1, flatten_to),
+    Function::new("transpose", 0, transpose),
+    Function::new("indices", 1, |run, x, of| indices(run, x, argument(of)?)),
+    Function::new("index", 1, |run, x, of| found(run, x, of, <[Val]>::first)),
+    Function::new("rindex", 1, |run, x, of| found(run, x, of, <[Val]>::last)),
+    Function::new("bsearch", 1, bsearch),
+    Function::new("contains", 1, contained),
 ];
 
 fn argument(arguments: &[Val]) -> Result<&Val, Stop> {

@@ -13,36 +13,12 @@ use crate::expression::stop::Stop;
 use crate::expression::value::Val;
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    Function {
-        name: "fromdateiso8601",
-        arity: 0,
-        call: from_iso,
-    },
-    Function {
-        name: "todateiso8601",
-        arity: 0,
-        call: to_iso,
-    },
-    Function {
-        name: "strftime",
-        arity: 1,
-        call: strftime,
-    },
-    Function {
-        name: "strptime",
-        arity: 1,
-        call: strptime,
-    },
-    Function {
-        name: "gmtime",
-        arity: 0,
-        call: gmtime,
-    },
-    Function {
-        name: "mktime",
-        arity: 0,
-        call: mktime,
-    },
+    Function::new("fromdateiso8601", 0, from_iso),
+    Function::new("todateiso8601", 0, to_iso),
+    Function::new("strftime", 1, strftime),
+    Function::new("strptime", 1, strptime),
+    Function::new("gmtime", 0, gmtime),
+    Function::new("mktime", 0, mktime),
 ];
 
 /// Conversions of `strftime`. Widths are not supported, because a width could be huge.

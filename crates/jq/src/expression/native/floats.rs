@@ -8,51 +8,40 @@ use crate::expression::run::Run;
 use crate::expression::stop::Stop;
 use crate::expression::value::Val;
 
-macro_rules! function {
-    ($name:literal, $arity:literal, $call:expr) => {
-        Function {
-            name: $name,
-            arity: $arity,
-            call: $call,
-        }
-    };
-}
-
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    function!("rint", 0, |_, x, _| one(&x, f64::round_ties_even)),
-    function!("nearbyint", 0, |_, x, _| one(&x, f64::round_ties_even)),
-    function!("significand", 0, |_, x, _| one(&x, significand)),
-    function!("logb", 0, |_, x, _| one(&x, exponent)),
-    function!("frexp", 0, frexp),
-    function!("modf", 0, modf),
-    function!("fmod", 2, |_, _, of| two(of, |x, y| x % y)),
-    function!("drem", 2, |_, _, of| two(of, remainder)),
-    function!("remainder", 2, |_, _, of| two(of, remainder)),
-    function!("fmin", 2, |_, _, of| two(of, f64::min)),
-    function!("fmax", 2, |_, _, of| two(of, f64::max)),
-    function!("fdim", 2, |_, _, of| two(of, |x, y| if x > y {
-        x - y
-    } else {
-        0.0
-    })),
-    function!("copysign", 2, |_, _, of| two(of, f64::copysign)),
-    function!("nextafter", 2, |_, _, of| two(of, next_after)),
-    function!("nexttoward", 2, |_, _, of| two(of, next_after)),
-    function!("ldexp", 2, |_, _, of| two(of, scaled)),
-    function!("scalb", 2, |_, _, of| two(of, scaled)),
-    function!("scalbln", 2, |_, _, of| two(of, scaled)),
-    function!("fma", 3, fma),
+    Function::new("rint", 0, |_, x, _| one(&x, f64::round_ties_even)),
+    Function::new("nearbyint", 0, |_, x, _| one(&x, f64::round_ties_even)),
+    Function::new("significand", 0, |_, x, _| one(&x, significand)),
+    Function::new("logb", 0, |_, x, _| one(&x, exponent)),
+    Function::new("frexp", 0, frexp),
+    Function::new("modf", 0, modf),
+    Function::new("fmod", 2, |_, _, of| two(of, |x, y| x % y)),
+    Function::new("drem", 2, |_, _, of| two(of, remainder)),
+    Function::new("remainder", 2, |_, _, of| two(of, remainder)),
+    Function::new("fmin", 2, |_, _, of| two(of, f64::min)),
+    Function::new("fmax", 2, |_, _, of| two(of, f64::max)),
+    Function::new("fdim", 2, |_, _, of| {
+        two(of, |x, y| if x > y { x - y } else { 0.0 })
+    }),
+    Function::new("copysign", 2, |_, _, of| two(of, f64::copysign)),
+    Function::new("nextafter", 2, |_, _, of| two(of, next_after)),
+    Function::new("nexttoward", 2, |_, _, of| two(of, next_after)),
+    Function::new("ldexp", 2, |_, _, of| two(of, scaled)),
+    Function::new("scalb", 2, |_, _, of| two(of, scaled)),
+    Function::new("scalbln", 2, |_, _, of| two(of, scaled)),
+    Function::new("fma", 3, fma),
     // Numbers of JSON are finite.
-    function!("isnan", 0, |_, _, _| Ok(Val::Bool(false))),
-    function!("isinfinite", 0, |_, _, _| Ok(Val::Bool(false))),
-    function!("isfinite", 0, |_, x, _| Ok(Val::Bool(matches!(
-        x,
-        Val::Num(_)
-    )))),
-    function!("isnormal", 0, |_, x, _| Ok(Val::Bool(match x {
-        Val::Num(number) => number.float().is_normal(),
-        _ => false,
-    }))),
+    Function::new("isnan", 0, |_, _, _| Ok(Val::Bool(false))),
+    Function::new("isinfinite", 0, |_, _, _| Ok(Val::Bool(false))),
+    Function::new("isfinite", 0, |_, x, _| {
+        Ok(Val::Bool(matches!(x, Val::Num(_))))
+    }),
+    Function::new("isnormal", 0, |_, x, _| {
+        Ok(Val::Bool(match x {
+            Val::Num(number) => number.float().is_normal(),
+            _ => false,
+        }))
+    }),
 ];
 
 fn double(value: &Val) -> Result<f64, Stop> {

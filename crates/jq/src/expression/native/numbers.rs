@@ -8,41 +8,13 @@ use crate::expression::stop::Stop;
 use crate::expression::value::Val;
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    Function {
-        name: "floor",
-        arity: 0,
-        call: |_, x, _| float(&x, f64::floor),
-    },
-    Function {
-        name: "ceil",
-        arity: 0,
-        call: |_, x, _| float(&x, f64::ceil),
-    },
-    Function {
-        name: "round",
-        arity: 0,
-        call: |_, x, _| float(&x, f64::round),
-    },
-    Function {
-        name: "trunc",
-        arity: 0,
-        call: |_, x, _| float(&x, f64::trunc),
-    },
-    Function {
-        name: "fabs",
-        arity: 0,
-        call: |_, x, _| float(&x, f64::abs),
-    },
-    Function {
-        name: "sqrt",
-        arity: 0,
-        call: |_, x, _| root(&x),
-    },
-    Function {
-        name: "abs",
-        arity: 0,
-        call: abs,
-    },
+    Function::new("floor", 0, |_, x, _| float(&x, f64::floor)),
+    Function::new("ceil", 0, |_, x, _| float(&x, f64::ceil)),
+    Function::new("round", 0, |_, x, _| float(&x, f64::round)),
+    Function::new("trunc", 0, |_, x, _| float(&x, f64::trunc)),
+    Function::new("fabs", 0, |_, x, _| float(&x, f64::abs)),
+    Function::new("sqrt", 0, |_, x, _| root(&x)),
+    Function::new("abs", 0, abs),
 ];
 
 fn number(value: &Val) -> Result<Num, Stop> {

@@ -10,47 +10,15 @@ use crate::expression::stop::Stop;
 use crate::expression::value::Val;
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    Function {
-        name: "type",
-        arity: 0,
-        call: |_, x, _| Ok(Val::text(x.kind())),
-    },
-    Function {
-        name: "keys",
-        arity: 0,
-        call: keys,
-    },
+    Function::new("type", 0, |_, x, _| Ok(Val::text(x.kind()))),
+    Function::new("keys", 0, keys),
     // The keys of an object are always sorted.
-    Function {
-        name: "keys_unsorted",
-        arity: 0,
-        call: keys,
-    },
-    Function {
-        name: "has",
-        arity: 1,
-        call: has,
-    },
-    Function {
-        name: "to_entries",
-        arity: 0,
-        call: to_entries,
-    },
-    Function {
-        name: "from_entries",
-        arity: 0,
-        call: from_entries,
-    },
-    Function {
-        name: "setpath",
-        arity: 2,
-        call: set_path,
-    },
-    Function {
-        name: "delpaths",
-        arity: 1,
-        call: delete_paths,
-    },
+    Function::new("keys_unsorted", 0, keys),
+    Function::new("has", 1, has),
+    Function::new("to_entries", 0, to_entries),
+    Function::new("from_entries", 0, from_entries),
+    Function::new("setpath", 2, set_path),
+    Function::new("delpaths", 1, delete_paths),
 ];
 
 fn keys(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {

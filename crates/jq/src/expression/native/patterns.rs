@@ -22,41 +22,13 @@ const STATE: usize = 32;
 const STATES_PER_STEP: usize = 16;
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    Function {
-        name: "test",
-        arity: 2,
-        call: test,
-    },
-    Function {
-        name: "_matches",
-        arity: 2,
-        call: matches,
-    },
-    Function {
-        name: "_pair",
-        arity: 1,
-        call: pair,
-    },
-    Function {
-        name: "_between",
-        arity: 2,
-        call: between,
-    },
-    Function {
-        name: "_woven",
-        arity: 1,
-        call: woven,
-    },
-    Function {
-        name: "_captures",
-        arity: 0,
-        call: captures,
-    },
-    Function {
-        name: "split",
-        arity: 2,
-        call: split,
-    },
+    Function::new("test", 2, test),
+    Function::new("_matches", 2, matches),
+    Function::new("_pair", 1, pair),
+    Function::new("_between", 2, between),
+    Function::new("_woven", 1, woven),
+    Function::new("_captures", 0, captures),
+    Function::new("split", 2, split),
 ];
 
 /// Returns the pattern and the flags of one argument: a text, or an array of both.

@@ -9,156 +9,62 @@ use crate::expression::stop::Stop;
 use crate::expression::value::{FLAT, Val};
 
 pub(in crate::expression) const FUNCTIONS: &[Function] = &[
-    Function {
-        name: "length",
-        arity: 0,
-        call: length,
-    },
-    Function {
-        name: "utf8bytelength",
-        arity: 0,
-        call: |_, x, _| Ok(Val::int(text(&x, "utf8bytelength")?.len())),
-    },
-    Function {
-        name: "tostring",
-        arity: 0,
-        call: to_string,
-    },
-    Function {
-        name: "tojson",
-        arity: 0,
-        call: |run, x, _| Val::string(&run.meter, &x.write(&run.meter)?),
-    },
-    Function {
-        name: "fromjson",
-        arity: 0,
-        call: from_json,
-    },
-    Function {
-        name: "tonumber",
-        arity: 0,
-        call: to_number,
-    },
-    Function {
-        name: "ascii_downcase",
-        arity: 0,
-        call: |run, x, _| changed(run, &x, str::to_ascii_lowercase),
-    },
-    Function {
-        name: "ascii_upcase",
-        arity: 0,
-        call: |run, x, _| changed(run, &x, str::to_ascii_uppercase),
-    },
-    Function {
-        name: "trim",
-        arity: 0,
-        call: |run, x, _| changed(run, &x, |s| s.trim().to_owned()),
-    },
-    Function {
-        name: "ltrim",
-        arity: 0,
-        call: |run, x, _| changed(run, &x, |s| s.trim_start().to_owned()),
-    },
-    Function {
-        name: "rtrim",
-        arity: 0,
-        call: |run, x, _| changed(run, &x, |s| s.trim_end().to_owned()),
-    },
-    Function {
-        name: "startswith",
-        arity: 1,
-        call: |run, x, of| edge(run, &x, of, "startswith", |s, part| s.starts_with(part)),
-    },
-    Function {
-        name: "endswith",
-        arity: 1,
-        call: |run, x, of| edge(run, &x, of, "endswith", |s, part| s.ends_with(part)),
-    },
-    Function {
-        name: "ltrimstr",
-        arity: 1,
-        call: |run, x, of| trimmed(run, x, of, |s, part| s.strip_prefix(part)),
-    },
-    Function {
-        name: "rtrimstr",
-        arity: 1,
-        call: |run, x, of| trimmed(run, x, of, |s, part| s.strip_suffix(part)),
-    },
-    Function {
-        name: "split",
-        arity: 1,
-        call: split_by,
-    },
-    Function {
-        name: "join",
-        arity: 1,
-        call: join,
-    },
-    Function {
-        name: "explode",
-        arity: 0,
-        call: explode,
-    },
-    Function {
-        name: "implode",
-        arity: 0,
-        call: implode,
-    },
-    Function {
-        name: "@csv",
-        arity: 0,
-        call: |run, x, _| format(run, Format::Csv, &x),
-    },
-    Function {
-        name: "@tsv",
-        arity: 0,
-        call: |run, x, _| format(run, Format::Tsv, &x),
-    },
-    Function {
-        name: "@html",
-        arity: 0,
-        call: |run, x, _| format(run, Format::Html, &x),
-    },
-    Function {
-        name: "@uri",
-        arity: 0,
-        call: |run, x, _| format(run, Format::Uri, &x),
-    },
-    Function {
-        name: "@sh",
-        arity: 0,
-        call: |run, x, _| format(run, Format::Sh, &x),
-    },
-    Function {
-        name: "@urid",
-        arity: 0,
-        call: |run, x, _| format(run, Format::UriDecoded, &x),
-    },
-    Function {
-        name: "@base32",
-        arity: 0,
-        call: |run, x, _| format(run, Format::Base32, &x),
-    },
-    Function {
-        name: "@base32d",
-        arity: 0,
-        call: |run, x, _| format(run, Format::Base32Decoded, &x),
-    },
-    Function {
-        name: "format",
-        arity: 1,
-        call: format_named,
-    },
-    Function {
-        name: "@base64",
-        arity: 0,
-        call: |run, x, _| format(run, Format::Base64, &x),
-    },
-    Function {
-        name: "@base64d",
-        arity: 0,
-        call: |run, x, _| format(run, Format::Base64Decoded, &x),
-    },
+    Function::new("length", 0, length),
+    Function::new("utf8bytelength", 0, |_, x, _| {
+        Ok(Val::int(text(&x, "utf8bytelength")?.len()))
+    }),
+    Function::new("tostring", 0, to_string),
+    Function::new("tojson", 0, |run, x, _| {
+        Val::string(&run.meter, &x.write(&run.meter)?)
+    }),
+    Function::new("fromjson", 0, from_json),
+    Function::new("tonumber", 0, to_number),
+    Function::new("ascii_downcase", 0, |run, x, _| {
+        changed(run, &x, str::to_ascii_lowercase)
+    }),
+    Function::new("ascii_upcase", 0, |run, x, _| {
+        changed(run, &x, str::to_ascii_uppercase)
+    }),
+    Function::new("trim", 0, |run, x, _| {
+        changed(run, &x, |s| s.trim().to_owned())
+    }),
+    Function::new("ltrim", 0, |run, x, _| {
+        changed(run, &x, |s| s.trim_start().to_owned())
+    }),
+    Function::new("rtrim", 0, |run, x, _| {
+        changed(run, &x, |s| s.trim_end().to_owned())
+    }),
+    Function::new("startswith", 1, |run, x, of| {
+        edge(run, &x, of, "startswith", |s, part| s.starts_with(part))
+    }),
+    Function::new("endswith", 1, |run, x, of| {
+        edge(run, &x, of, "endswith", |s, part| s.ends_with(part))
+    }),
+    Function::new("ltrimstr", 1, |run, x, of| {
+        trimmed(run, x, of, |s, part| s.strip_prefix(part))
+    }),
+    Function::new("rtrimstr", 1, |run, x, of| {
+        trimmed(run, x, of, |s, part| s.strip_suffix(part))
+    }),
+    Function::new("split", 1, split_by),
+    Function::new("join", 1, join),
+    Function::new("explode", 0, explode),
+    Function::new("implode", 0, implode),
+    Function::new("@csv", 0, |run, x, _| format(run, Format::Csv, &x)),
+    Function::new("@tsv", 0, |run, x, _| format(run, Format::Tsv, &x)),
+    Function::new("@html", 0, |run, x, _| format(run, Format::Html, &x)),
+    Function::new("@uri", 0, |run, x, _| format(run, Format::Uri, &x)),
+    Function::new("@sh", 0, |run, x, _| format(run, Format::Sh, &x)),
+    Function::new("@urid", 0, |run, x, _| format(run, Format::UriDecoded, &x)),
+    Function::new("@base32", 0, |run, x, _| format(run, Format::Base32, &x)),
+    Function::new("@base32d", 0, |run, x, _| {
+        format(run, Format::Base32Decoded, &x)
+    }),
+    Function::new("format", 1, format_named),
+    Function::new("@base64", 0, |run, x, _| format(run, Format::Base64, &x)),
+    Function::new("@base64d", 0, |run, x, _| {
+        format(run, Format::Base64Decoded, &x)
+    }),
 ];
 
 fn format(run: &Run<'_>, format: Format, value: &Val) -> Result<Val, Stop> {
