@@ -10,7 +10,10 @@ async fn a_list_is_selected_sorted_and_shown_in_words() -> anyhow::Result<()> {
     let project = Project::new(Scheduler::V1).await?;
     project.write("late.yaml", &cron("30 2 * * MON-FRI"))?;
     project.write("paused.yaml", &paused_cron("0 1 1 * *"))?;
-    let soon = format!("labels: {{ team: ops }}\n{}", with_schedule("  every: 1h\n"));
+    let soon = format!(
+        "labels: {{ team: ops }}\n{}",
+        with_schedule("  every: 1h\n")
+    );
     project.write("soon.yaml", &soon)?;
     let worker = project.worker().start().await?;
     let list = |args: &[&str]| -> anyhow::Result<String> {
@@ -30,7 +33,10 @@ async fn a_list_is_selected_sorted_and_shown_in_words() -> anyhow::Result<()> {
     // Almanac's own notes are not shown, so there is nothing to note.
     assert!(!all.contains("NOTE") && !all.contains("Managed"), "{all}");
     assert_eq!(ids(&list(&["--sort", "next"])?), ["soon", "late", "paused"]);
-    assert_eq!(ids(&list(&["--sort", "state"])?), ["paused", "late", "soon"]);
+    assert_eq!(
+        ids(&list(&["--sort", "state"])?),
+        ["paused", "late", "soon"]
+    );
     assert_eq!(ids(&list(&["--state", "paused"])?), ["paused"]);
     assert_eq!(ids(&list(&["--state", "active,held"])?), ["late", "soon"]);
     assert_eq!(ids(&list(&["--selector", "team=ops"])?), ["soon"]);
@@ -49,7 +55,10 @@ async fn a_list_is_selected_sorted_and_shown_in_words() -> anyhow::Result<()> {
     assert!(bad.stderr.contains("'paused'"), "{bad:?}");
     let unknown = project.almanac(&["show", "son"])?;
     assert_eq!(unknown.code, 1, "{unknown:?}");
-    assert!(unknown.stderr.contains("did you mean `soon`?"), "{unknown:?}");
+    assert!(
+        unknown.stderr.contains("did you mean `soon`?"),
+        "{unknown:?}"
+    );
     drop(worker);
     Ok(())
 }
@@ -104,11 +113,17 @@ async fn the_status_names_every_problem_and_the_command_that_helps() -> anyhow::
         serde_json::from_str(&project.almanac(&["status", "--format", "json"])?.stdout)?;
     assert_eq!(told["healthy"], json!(false));
     assert_eq!(told["reconciler"], json!("suspended"));
-    let kinds: Vec<_> = told["findings"].as_array().unwrap().iter();
+    let kinds = told["findings"].as_array().unwrap().iter();
     let kinds: Vec<_> = kinds.map(|finding| &finding["kind"]).collect();
     assert_eq!(
         kinds,
-        ["suspended", "invalid", "conflict", "overridden", "paused_manually"]
+        [
+            "suspended",
+            "invalid",
+            "conflict",
+            "overridden",
+            "paused_manually"
+        ]
     );
 
     assert_eq!(worker.terminate(SOON)?, 0);

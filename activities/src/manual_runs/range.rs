@@ -178,8 +178,10 @@ impl Range {
                 (Rest::Unknown, _) => {
                     let Self { from, to } = self;
                     return Err(format!(
-                        "the times from {from} until {to} cannot be computed: the search takes \                          too many steps"
-                    ).into());
+                        "the times from {from} until {to} cannot be computed: the search takes \
+                         too many steps"
+                    )
+                    .into());
                 }
                 (Rest::More, Some(time)) => after = *time,
                 _ => return Ok(times),

@@ -7,7 +7,7 @@ use almanac_core::plan::{Plan, record_corrections};
 use almanac_core::record::{
     Change, Listed, Op, PassDone, PassInput, Report, ReportError, bound_news, bound_report,
 };
-use almanac_core::snapshot::Snapshot;
+use almanac_core::snapshot::{FailedDocument, Snapshot};
 use jiff::Timestamp;
 
 use crate::metrics;
@@ -87,20 +87,8 @@ pub(super) fn report(
     report
         .errors
         .extend(applied.iter().flat_map(|applied| applied.errors.clone()));
-    report.errors.extend(snapshot.failed.iter().map(|document| {
-        ReportError {
-            source: document.errors.first().map_or_else(
-                || document.source.clone(),
-                |first| format!("{}:{}:{}", first.path, first.line, first.column),
-            ),
-            id: document.id.as_ref().map(ToString::to_string),
-            message: document
-                .errors
-                .first()
-                .map(|first| first.message.clone())
-                .unwrap_or_default(),
-        }
-    }));
+    let failed = snapshot.failed.iter().map(FailedDocument::report_error);
+    report.errors.extend(failed);
     count(&mut report, plan, applied);
     report.truncated = plan
         .held

@@ -11,6 +11,7 @@ use almanac_base::names::{DefinitionId, Revision};
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{DayCalendar, Definition, Diagnostic, Kind};
+use crate::record::ReportError;
 
 /// Maximum number of archived definitions and calendars that are remembered.
 pub const ARCHIVED_KEPT: usize = 100;
@@ -83,6 +84,21 @@ pub struct FailedDocument {
     pub kind: Kind,
     /// All errors of the document.
     pub errors: Vec<Diagnostic>,
+}
+
+impl FailedDocument {
+    /// The error of the document in a report: its first error, with the place.
+    pub fn report_error(&self) -> ReportError {
+        let first = self.errors.first();
+        ReportError {
+            source: first.map_or_else(
+                || self.source.clone(),
+                |first| format!("{}:{}:{}", first.path, first.line, first.column),
+            ),
+            id: self.id.as_ref().map(ToString::to_string),
+            message: first.map(|first| first.message.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// File of a source that is `path` or `path:line`.

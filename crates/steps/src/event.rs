@@ -40,10 +40,9 @@ pub fn cloud_event(value: Value) -> Result<Value, InvalidEvent> {
     }
     let bytes = json_size(&value);
     if bytes > UNREAD_BYTES {
-        return Err(format!(
-            "it has {bytes} bytes as JSON, over the limit of {UNREAD_BYTES}"
-        )
-        .into());
+        return Err(
+            format!("it has {bytes} bytes as JSON, over the limit of {UNREAD_BYTES}").into(),
+        );
     }
     Ok(value)
 }

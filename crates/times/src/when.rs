@@ -127,7 +127,10 @@ mod tests {
     fn text_that_is_not_a_time_is_refused() {
         for text in ["", "tomorrow", "2026-13-01", "06:00"] {
             let error = text.parse::<When>().unwrap_err().to_string();
-            assert!(error.contains(&format!("`{text}` is not a time")), "{error}");
+            assert!(
+                error.contains(&format!("`{text}` is not a time")),
+                "{error}"
+            );
         }
         let local: When = "2026-01-01".parse().unwrap();
         assert!(local.resolve("Mars/Base").is_err());

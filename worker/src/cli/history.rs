@@ -151,7 +151,11 @@ mod tests {
                 }),
                 ..entry(HistoryEntryKind::Asked, "override", "disk full\nforged")
             },
-            entry(HistoryEntryKind::Written, "create", "no such schedule"),
+            entry(
+                HistoryEntryKind::Written,
+                "create",
+                "the schedule does not exist",
+            ),
             entry(HistoryEntryKind::Unknown, "lift_off", ""),
         ]
     }

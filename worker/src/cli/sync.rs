@@ -181,7 +181,7 @@ mod tests {
                 id: "a".to_owned(),
                 op: Op::Create,
                 fields: Vec::new(),
-                reason: "no such schedule".to_owned(),
+                reason: "the schedule does not exist".to_owned(),
             }],
             errors: vec![ReportError {
                 source: "temporal".to_owned(),

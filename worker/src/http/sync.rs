@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_core::record::{
-    DefinitionCounts, LIST_LIMIT, NAME_LIMIT, Report, ReportError, SyncRequest, check_text,
+    DefinitionCounts, LIST_LIMIT, NAME_LIMIT, Report, SyncRequest, check_text,
 };
-use almanac_core::snapshot::Snapshot;
+use almanac_core::snapshot::{FailedDocument, Snapshot};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -210,22 +210,7 @@ pub(super) async fn report<B: Backend>(service: &Service<B>, pass: u64) -> Optio
 
 /// Returns the result of re-reading the files, in the form of a report without a pass.
 fn files_only(snapshot: &Snapshot, counts: DefinitionCounts) -> Report {
-    let errors: Vec<_> = snapshot
-        .failed
-        .iter()
-        .map(|failed| ReportError {
-            source: failed.errors.first().map_or_else(
-                || failed.source.clone(),
-                |first| format!("{}:{}:{}", first.path, first.line, first.column),
-            ),
-            id: failed.id.as_ref().map(ToString::to_string),
-            message: failed
-                .errors
-                .first()
-                .map(|first| first.message.clone())
-                .unwrap_or_default(),
-        })
-        .collect();
+    let errors = snapshot.failed.iter().map(FailedDocument::report_error);
     Report {
         revision: snapshot.revision.clone(),
         started_at: Timestamp::now(),
@@ -234,8 +219,8 @@ fn files_only(snapshot: &Snapshot, counts: DefinitionCounts) -> Report {
             invalid: snapshot.failed.len() as u64,
             ..counts
         },
-        truncated: errors.len().saturating_sub(LIST_LIMIT) as u64,
-        errors: errors.into_iter().take(LIST_LIMIT).collect(),
+        truncated: snapshot.failed.len().saturating_sub(LIST_LIMIT) as u64,
+        errors: errors.take(LIST_LIMIT).collect(),
         ..Report::default()
     }
 }

@@ -193,7 +193,9 @@ pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection,
         .summary(summary)
         .build();
     let done = ctx.execute_activity(Select, request.selector, options);
-    let mut selection = done.await.map_err(|error| refusal(failure(&error)))?;
+    let mut selection = done
+        .await
+        .map_err(|error| refusal(failure(&error).into()))?;
     selection.ids.truncate(SELECTION_LIMIT);
     if !is_name(selection.revision.as_str()) {
         selection.revision = Revision::default();

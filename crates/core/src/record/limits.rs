@@ -231,7 +231,10 @@ mod tests {
     fn a_text_is_refused_by_its_field_its_size_and_the_limit() {
         assert_eq!(check_text("reason", &"x".repeat(500), REASON_LIMIT), Ok(()));
         let refused = check_text("reason", &"\u{1}".repeat(84), REASON_LIMIT);
-        assert_eq!(refused, Err("reason has 504 bytes, over the limit of 500".into()));
+        assert_eq!(
+            refused,
+            Err("reason has 504 bytes, over the limit of 500".into())
+        );
     }
 
     #[test]

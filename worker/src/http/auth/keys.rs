@@ -64,8 +64,8 @@ impl KeySet {
     /// Reads the usable keys of a JWKS (RFC 7517). An unusable key does not affect the
     /// others.
     pub(super) fn of_jwks(bytes: &[u8]) -> Result<Self, UnusableAuthority> {
-        let document: Document =
-            serde_json::from_slice(bytes).map_err(|error| format!("this is not a JWKS: {error}"))?;
+        let document: Document = serde_json::from_slice(bytes)
+            .map_err(|error| format!("this is not a JWKS: {error}"))?;
         let keys: Vec<_> = document.keys.into_iter().filter_map(Key::of).collect();
         if keys.is_empty() {
             return Err("this JWKS has no key for signatures".into());

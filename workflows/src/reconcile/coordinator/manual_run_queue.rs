@@ -40,7 +40,9 @@ impl Coordinator {
         }
         let waiting = self.runs_pending();
         if waiting >= RUNS_WAITING {
-            return Err(format!("too many manual runs are pending ({waiting}); try again later").into());
+            return Err(
+                format!("too many manual runs are pending ({waiting}); try again later").into(),
+            );
         }
         let waiting: Vec<_> = self
             .state

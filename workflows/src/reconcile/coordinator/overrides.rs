@@ -28,8 +28,8 @@ impl Coordinator {
             let length = json_size(&merged);
             if length > OVERRIDE_LIMIT {
                 return Err(format!(
-                    "with what is overridden already the override takes {length} bytes, \
-                     more than {OVERRIDE_LIMIT}"
+                    "together with the present override, the override takes {length} bytes, over \
+                     the limit of {OVERRIDE_LIMIT}"
                 )
                 .into());
             }

@@ -24,7 +24,9 @@ const STATE_LIMIT: usize = 2 * 1024 * 1024;
 pub(super) fn check_size(what: &str, raw: &RawValue) -> Result<(), RequestProblem> {
     let size = size(raw);
     if size > INPUT_LIMIT {
-        return Err(format!("{what}: the input has {size} bytes, over the limit of {INPUT_LIMIT}").into());
+        return Err(
+            format!("{what}: the input has {size} bytes, over the limit of {INPUT_LIMIT}").into(),
+        );
     }
     Ok(())
 }
@@ -92,7 +94,7 @@ fn in_time(update: &str, until: Value, now: Option<Timestamp>) -> Result<(), Req
     match now {
         Some(now) if now > until => Err(format!(
             "{update}: {TOO_LATE} {until:.0}, and it is {now:.0}: nothing was done; \
-             hint: where nobody waited, a clock is wrong"
+             hint: if the request did not wait, check the clocks"
         )
         .into()),
         _ => Ok(()),

@@ -68,7 +68,10 @@ fn a_repeated_request_is_the_same_run_in_the_next_run_of_the_workflow_too() {
             ..asks("1", definition)
         };
         let error = next.admits_run(kind, &request).unwrap_err().to_string();
-        assert!(error.contains("was already used for a trigger of `a`"), "{error}");
+        assert!(
+            error.contains("was already used for a trigger of `a`"),
+            "{error}"
+        );
     }
     // Without a name every request is a new one.
     assert_eq!(trigger(&mut next, "", "a"), 2);
@@ -114,7 +117,11 @@ fn runs_are_bounded_and_those_that_wait_are_kept() {
         trigger(&mut machine, &format!("{n}"), &format!("job-{n}"));
     }
     let more = machine.admits_run(RunKind::Trigger, &asks("more", "a"));
-    assert!(more.unwrap_err().to_string().contains("too many manual runs are pending"));
+    assert!(
+        more.unwrap_err()
+            .to_string()
+            .contains("too many manual runs are pending")
+    );
     for n in 0..500 {
         let order = machine.next_run().unwrap();
         ends(&mut machine, &order, RunState::Started);

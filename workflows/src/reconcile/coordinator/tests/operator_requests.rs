@@ -100,7 +100,10 @@ fn a_request_with_an_endless_name_is_refused() {
         }),
     ];
     for one in refused {
-        assert_eq!(one, Err("request_id has 201 bytes, over the limit of 200".into()));
+        assert_eq!(
+            one,
+            Err("request_id has 201 bytes, over the limit of 200".into())
+        );
     }
 }
 
