@@ -68,22 +68,23 @@ impl Spec {
         let is_zoned = !self.calendars.is_empty() || !self.exclude.is_empty();
         let zone = is_zoned.then_some(self.timezone.as_str());
         let zone = zone.filter(|zone| !zone.is_empty() && *zone != UTC);
-        let mut tail = String::new();
+        let mut tail = Vec::new();
         if let Some(zone) = zone {
-            tail += &format!(" {zone}");
+            tail.push(format!(" {zone}"));
         }
         if let Some(days) = exclusions(&self.exclude, is_cut(self.exclude.len())) {
-            tail += &format!(" except {days}");
+            tail.push(format!(" except {days}"));
         }
         if let Some(start) = self.start_at {
-            tail += &format!(" from {}", moment(start, zone));
+            tail.push(format!(" from {}", moment(start, zone)));
         }
         if let Some(end) = self.end_at {
-            tail += &format!(" until {}", moment(end, zone));
+            tail.push(format!(" until {}", moment(end, zone)));
         }
         if !self.jitter.is_zero() {
-            tail += &format!(", jitter {}", Period(self.jitter));
+            tail.push(format!(", jitter {}", Period(self.jitter)));
         }
+        let tail = tail.concat();
         let is_cut = is_cut(self.calendars.len()) || is_cut(self.intervals.len());
         let all = head(&parts, SHOWN, is_cut) + &tail;
         if length(&all) <= LIMIT {
@@ -379,9 +380,12 @@ fn texts<const MIN: u16, const MAX: u16>(
     name: impl Fn(u16) -> String,
 ) -> Option<Vec<String>> {
     let runs = runs(values);
-    let text = |(first, last): (u16, u16)| match first == last {
-        true => name(first),
-        false => format!("{}–{}", name(first), name(last)),
+    let text = |(first, last): (u16, u16)| {
+        if first == last {
+            name(first)
+        } else {
+            format!("{}–{}", name(first), name(last))
+        }
     };
     (runs.len() <= limit).then(|| runs.into_iter().map(text).collect())
 }
@@ -396,21 +400,16 @@ fn days_of(calendar: &Calendar) -> Option<String> {
     {
         return Some(format!("on {year}-{month:02}-{day:02}"));
     }
-    let weekdays = match weekday.is_all() {
-        true => String::new(),
-        false => {
-            // Sunday, which is 0, becomes the seventh day.
-            let days: Values<1, 7> = weekday.iter().map(|day| (day + 6) % 7 + 1).collect();
-            let name = |day| named(&WEEKDAYS, day);
-            texts(days, LISTED, name)?.join(", ")
-        }
+    let weekdays = if weekday.is_all() {
+        String::new()
+    } else {
+        // Sunday, which is 0, becomes the seventh day.
+        let days: Values<1, 7> = weekday.iter().map(|day| (day + 6) % 7 + 1).collect();
+        texts(days, LISTED, |day| named(&WEEKDAYS, day))?.join(", ")
     };
     let mut scope = Vec::new();
     if !month.is_all() {
-        scope.extend(texts(month, LISTED, |month| named(&MONTHS, month)).map(|all| all.join(", ")));
-        if scope.is_empty() {
-            return None;
-        }
+        scope.push(texts(month, LISTED, |month| named(&MONTHS, month))?.join(", "));
     }
     let of = if scope.is_empty() { "in" } else { "of" };
     if !year.is_all() {
@@ -484,6 +483,7 @@ fn exclusions(exclude: &Sorted<Calendar>, is_cut: bool) -> Option<String> {
         }
     }
     if let [only] = exclude[..]
+        && !only.is_never()
         && let Some(words) = rule_words(&only).filter(|words| length(words) <= PART_LIMIT / 2)
     {
         return Some(words);
@@ -519,9 +519,10 @@ fn excluded_days(calendar: &Calendar) -> Option<Vec<Date>> {
     if !is_whole(calendar) || calendar.day_of_month.is_all() || !calendar.day_of_week.is_all() {
         return None;
     }
-    let years: Vec<u16> = match calendar.year.is_all() {
-        true => vec![2000],
-        false => calendar.year.iter().collect(),
+    let years: Vec<u16> = if calendar.year.is_all() {
+        vec![2000]
+    } else {
+        calendar.year.iter().collect()
     };
     let number = calendar.month.iter().count() * calendar.day_of_month.iter().count();
     if years.len() * number > DATES {

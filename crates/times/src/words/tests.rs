@@ -153,6 +153,8 @@ fn nothing_and_never_differ() {
     assert_eq!(never.words(None), "never");
     never.calendars.extend(spec(&["@daily"]).calendars);
     assert_eq!(never.words(None), "00:00 daily");
+    never.exclude.insert(Calendar::NEVER);
+    assert_eq!(never.words(None), "00:00 daily");
     never.exclude.insert(Calendar::ALWAYS);
     assert_eq!(never.words(None), "never");
 }
