@@ -297,12 +297,12 @@ impl Applier<'_> {
             )
             .await;
         notes.extend(started_notes(&recovered, "which the update dropped"));
-        let by_hand = if write.changes_times() {
+        let recovery_hint = if write.changes_times() {
             "`almanac trigger` starts one"
         } else {
             "`almanac backfill` starts it"
         };
-        let errors = loss_errors(id, "update", by_hand, &recovered);
+        let errors = loss_errors(id, "update", recovery_hint, &recovered);
         for why in &errors {
             tracing::warn!(definition = %write.update.definition, why, "a due run was dropped");
         }
@@ -330,12 +330,12 @@ pub(super) fn started_notes(recovered: &Recovered, why: &str) -> Vec<String> {
 pub(super) fn loss_errors(
     id: &ScheduleId,
     write: &str,
-    by_hand: &str,
+    recovery_hint: &str,
     recovered: &Recovered,
 ) -> Vec<String> {
     let lost = recovered.lost.iter().map(|due| {
         let at = due.nominal;
-        format!("the {write} of schedule `{id}` dropped the run due at {at}; {by_hand}")
+        format!("the {write} of schedule `{id}` dropped the run due at {at}; {recovery_hint}")
     });
     let unsure = recovered.unsure.iter().map(|due| {
         let at = due.nominal;
