@@ -13,6 +13,8 @@ mod gherkin;
 mod programs;
 mod properties;
 mod results;
+mod scenario;
+mod scenarios;
 mod time;
 
 use std::collections::BTreeMap;
