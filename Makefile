@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools run test check histories bench clean
+.PHONY: help tools run test check msrv deny coverage fuzz histories bench archive clean
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -11,6 +11,16 @@ STAMP := $(TOOLS)/stamp
 DIR ?= examples/definitions
 # End-to-end tests wait for servers most of the time: more of them at once than cores.
 E2E_THREADS ?= 4
+# cargo-deny is built from crates.io. Its version is in its path, so another one is built anew.
+DENY_VERSION := 0.20.2
+DENY := $(TOOLS)/crates/cargo-deny-$(DENY_VERSION)
+# Without a way to GitHub, where the advisories are: DENY_CHECKS="bans licenses sources".
+DENY_CHECKS ?= advisories bans licenses sources
+# Minimum of covered lines of each crate, in percent.
+COVERAGE ?= 90
+# A fuzz target of tests/fuzz, or all; seconds for each.
+TARGET ?= all
+SECONDS ?= 60
 
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -33,12 +43,30 @@ check: ## Formatting, lints and documentation
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
+msrv: ## Compile everything with the oldest compiler that Cargo.toml allows
+	rustup run --install $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) cargo check --locked --workspace --all-targets
+
+deny: $(DENY)/bin/cargo-deny ## Licenses, advisories and sources of all dependencies
+	$(DENY)/bin/cargo-deny --locked check $(DENY_CHECKS)
+
+$(DENY)/bin/cargo-deny:
+	$(CARGO) install --locked --root $(DENY) cargo-deny@$(DENY_VERSION)
+
+coverage: tools ## Covered lines of the crates without I/O; fails below 90 percent
+	CARGO="$(CARGO)" PYTHON="$(PYTHON)" tools/coverage.sh $(COVERAGE)
+
+fuzz: ## Search for inputs that break a promise: TARGET=cron SECONDS=60
+	CARGO="$(CARGO)" tools/fuzz.sh $(TARGET) $(SECONDS)
+
 histories: tools ## Record this version's histories of the workflows, for replay
 	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e -- replay::a_run steps::
 
 bench: tools ## Compare Almanac with raw requests to the same server
 	$(CARGO) build --release --locked --workspace --bins
 	target/release/bench
+
+archive: ## Build the release binary and pack it, for a release
+	CARGO="$(CARGO)" tools/archive.sh
 
 clean: ## Remove what was built and the tools
 	$(CARGO) clean
