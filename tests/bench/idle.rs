@@ -60,7 +60,7 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let after = cpu_times(&mut workers)?;
     let took = started.elapsed();
     for (idle, (before, after)) in workers.iter().zip(before.into_iter().zip(after)) {
-        let share = (after - before).as_secs_f64() / took.as_secs_f64();
+        let share = after.saturating_sub(before).as_secs_f64() / took.as_secs_f64();
         table.share(idle.scheduler, idle.what, 100.0 * share, idle.most);
     }
     Ok(())

@@ -356,7 +356,7 @@ impl Scene<'_> {
         while Instant::now() < limit {
             let before = busy()?;
             tokio::time::sleep(REST_LOOK).await;
-            if busy()? - before < REST_LOOK * RESTING / 100 {
+            if busy()?.saturating_sub(before) < REST_LOOK * RESTING / 100 {
                 return Ok(());
             }
         }

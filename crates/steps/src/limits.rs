@@ -74,7 +74,7 @@ mod tests {
         let own = check_queue("/_sys/x").unwrap_err();
         assert_eq!(
             own.to_string(),
-            "is the server's own: no name may begin with `/_sys/`"
+            "is reserved by the server: names must not begin with `/_sys/`"
         );
     }
 

@@ -177,7 +177,7 @@ mod tests {
         ● 2026-03-02 11:57:00Z (2m ago)  ann@ops asked for an override: enabled=false, cron=@daily until 2026-03-02 14:00:00Z
             disk full\nforged  pass 7
         ○ 2026-03-02 11:57:00Z (2m ago)  Almanac created the schedule
-            no such schedule  pass 7
+            the schedule does not exist  pass 7
         ○ 2026-03-02 11:57:00Z (2m ago)  Almanac did `lift-off`, which this release does not know
             pass 7
         ");
@@ -193,7 +193,7 @@ mod tests {
         ESC[33m● ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mann@opsESC[0m asked for an override: enabled=false, cron=@daily until 2026-03-02 14:00:00Z
             disk full\nforged  ESC[2mpass 7ESC[0m
         ESC[32m○ ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mAlmanacESC[0m created the schedule
-            no such schedule  ESC[2mpass 7ESC[0m
+            the schedule does not exist  ESC[2mpass 7ESC[0m
         ESC[32m○ ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mAlmanacESC[0m did `lift-off`, which this release does not know
             ESC[2mpass 7ESC[0m
         ");

@@ -406,7 +406,7 @@ impl Part {
             },
             catchup_window: DEFAULT_CATCHUP_WINDOW,
             max_actions: None,
-            input: vec![Arc::new(Value::Null); values.input.len()],
+            input: values.input.iter().map(|_| Arc::new(Value::Null)).collect(),
             action: Action {
                 workflow_type: values.action.workflow_type.clone(),
                 task_queue: values.action.task_queue.clone(),

@@ -193,7 +193,7 @@ mod tests {
         };
         insta::assert_snapshot!(text(&report), @r"
         pass 12 of revision 2d711642b726b044 (47 ms)
-          + a: create: no such schedule
+          + a: create: the schedule does not exist
         schedules: 1 created, 3 desired, 2 unchanged
         held: 40 removals: 40 of 100
           schedule-p-z

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 
 /// The last value, and the time from which its age counts. The lock is held while a value is made.
 #[derive(Debug)]
-pub(super) struct Cached<T>(Arc<Mutex<Option<(Instant, Arc<T>)>>>);
+pub(super) struct Cached<T>(Arc<Mutex<Option<Dated<T>>>>);
+
+type Dated<T> = (Instant, Arc<T>);
 
 impl<T> Default for Cached<T> {
     fn default() -> Self {
@@ -64,14 +66,14 @@ mod tests {
     const AGE: Duration = Duration::from_secs(2);
 
     async fn get(cached: &Cached<u32>, made: &AtomicU32) -> Result<u32, &'static str> {
-        let make = async {
+        let slow = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             match made.fetch_add(1, Ordering::Relaxed) {
                 0 => Err("no answer"),
                 number => Ok((Instant::now(), number)),
             }
         };
-        cached.get(AGE, make).await.map(|value| *value)
+        cached.get(AGE, slow).await.map(|value| *value)
     }
 
     #[tokio::test(start_paused = true)]

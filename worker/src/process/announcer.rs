@@ -65,7 +65,7 @@ impl Announcer {
             match tokio::time::timeout(STOP_TIMEOUT, self.announce_stop(&reconciler)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "could not announce that this worker stops")
+                    tracing::warn!(%error, "could not announce that this worker stops");
                 }
                 Err(_) => tracing::warn!("could not announce in time that this worker stops"),
             }

@@ -261,7 +261,10 @@ impl Loader {
                     ReadDepth::Unconfirmed => state.is_confirmed(signature),
                     ReadDepth::Contents => false,
                 };
-                let key = || FileKey::new(root, path);
+                let key = || match known {
+                    Some((key, _)) => key.clone(),
+                    None => FileKey::new(root, path),
+                };
                 if known.is_some_and(is_known) && (fresh.is_empty() || !fresh.contains_key(&key()))
                 {
                     continue;

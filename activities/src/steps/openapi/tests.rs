@@ -138,8 +138,8 @@ fn parameters_that_do_not_fit_are_refused() {
     }
     for (reference, why) in [
         ("other.json#/a", "another document"),
-        ("#/parameters/none", "leads nowhere"),
-        ("#/parameters/loop", "to each other"),
+        ("#/parameters/none", "does not exist"),
+        ("#/parameters/loop", "form a cycle"),
     ] {
         let document = json!({
             "swagger": "2.0",

@@ -160,7 +160,7 @@ pub(super) fn bad_id(decoder: &mut Decoder<'_>, entry: &Entry<'_>, text: &str, p
     );
     match suggestion.parse::<DefinitionId>() {
         Ok(id) => {
-            decoder.error_with_hint(entry.value.at, message, format!("`{id}` would be valid"))
+            decoder.error_with_hint(entry.value.at, message, format!("`{id}` would be valid"));
         }
         Err(_) => decoder.error(entry.value.at, message),
     }

@@ -111,7 +111,7 @@ fn id(decoder: &mut Decoder<'_>, header: &Object<'_>) -> Option<DefinitionId> {
     );
     match like_host_name(text) {
         Some(id) => {
-            decoder.error_with_hint(entry.value.at, message, format!("`{id}` would be valid"))
+            decoder.error_with_hint(entry.value.at, message, format!("`{id}` would be valid"));
         }
         None => decoder.error(entry.value.at, message),
     }

@@ -335,7 +335,7 @@ impl fmt::Display for Period {
         if days < 2 {
             return Go(self.0).fmt(f);
         }
-        let rest = self.0 - Duration::from_secs(days * DAY);
+        let rest = self.0.saturating_sub(Duration::from_secs(days * DAY));
         write!(f, "{days}d")?;
         if rest.is_zero() {
             return Ok(());

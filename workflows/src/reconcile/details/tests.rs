@@ -107,7 +107,7 @@ fn after_a_pass() {
 
     ## Pass 7
 
-    Asked for by change, started 2026-07-01T02:30:00Z, took 42 ms, 1 errors.
+    Trigger: change. Started 2026-07-01T02:30:00Z, took 42 ms, 1 errors.
 
     | schedules | |
     |---|---|

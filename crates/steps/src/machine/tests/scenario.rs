@@ -152,7 +152,7 @@ pub(super) fn name(path: &Path) -> String {
 impl Scenario {
     /// Reads a scenario file.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let scenario = serde_json::from_value(yaml_value(text)?);
+        let scenario = serde_json::from_value(yaml_value(text).map_err(|error| error.to_string())?);
         let scenario: Self = scenario.map_err(|error| error.to_string())?;
         let Expectation {
             output,

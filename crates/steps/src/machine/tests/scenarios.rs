@@ -60,7 +60,7 @@ fn every_key_of_the_language_is_in_a_scenario() {
             &mut used,
         );
     }
-    let known = SHAPES.iter().flat_map(|shape| {
+    let known = SHAPES.iter().flat_map(|(shape, _)| {
         let refused = shape.refused.iter().map(|(key, _)| *key);
         shape.keys.iter().copied().chain(refused)
     });
