@@ -71,7 +71,7 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     scenario.holds(&end, &ran, to_json)
 }
 
-/// The pet store and the echo of HTTP, as far as the features use them.
+/// The answers of the pet store and the HTTP echo that the features use.
 fn service(effect: &Effect) -> Result<Value, Fault> {
     let (uri, output) = match effect {
         Effect::Http(http) => {

@@ -1,5 +1,5 @@
-//! The part of Gherkin that the conformance features use, and what their words
-//! mean. The end-to-end tests read it too, for runs on a real server.
+//! Parser of the part of Gherkin that the specification's conformance features use, and the
+//! comparison of a run with a scenario. The end-to-end tests use this module too.
 
 use serde_json::Value;
 
@@ -62,7 +62,7 @@ pub(super) fn scenarios(feature: &str) -> Vec<Scenario> {
     scenarios
 }
 
-/// What a scenario runs.
+/// The workflow of a scenario and its input.
 #[derive(Debug)]
 pub(super) struct Given<'s> {
     /// The workflow, as YAML.
@@ -71,7 +71,7 @@ pub(super) struct Given<'s> {
     pub(super) input: &'s str,
 }
 
-/// How its run ended.
+/// The end of a run.
 #[derive(Debug)]
 pub(super) enum End {
     /// With an output.
@@ -81,7 +81,7 @@ pub(super) enum End {
 }
 
 impl Scenario {
-    /// What is run.
+    /// The workflow and the input of the scenario.
     pub(super) fn given(&self) -> Given<'_> {
         let block = |text: &str| {
             let step = self.steps.iter().find(|step| step.text == text);
@@ -93,8 +93,8 @@ impl Scenario {
         }
     }
 
-    /// Whether all that it expects holds, with the names of the tasks that ran,
-    /// in their order. A step that is not understood does not hold.
+    /// Compares a run with everything that the scenario expects. `ran` has the names of the tasks
+    /// that ran, in order. A step that is not understood is an error.
     pub(super) fn holds(
         &self,
         end: &End,
