@@ -23,6 +23,7 @@ mod sync;
 mod time_text;
 mod validate;
 mod watch;
+mod wording;
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -283,8 +284,8 @@ fn operator() -> String {
 /// twice.
 fn when_by_hand(error: &ReconcileClientError) -> &'static str {
     match error {
-        ReconcileClientError::NoAnswer(Silence::Until(_)) => "after that, by hand",
-        _ => "by hand",
+        ReconcileClientError::NoAnswer(Silence::Until(_)) => "after that, do it without Almanac",
+        _ => "do it without Almanac",
     }
 }
 

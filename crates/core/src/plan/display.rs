@@ -1,225 +1,393 @@
-//! Text of a plan for people, in the style of `terraform plan`.
+//! A plan in words for people.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+use almanac_base::names::DefinitionId;
 use almanac_base::text;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Cause, Create, Plan, Update};
+use super::value_text::{Difference, difference, value_text};
+use super::{Cause, Create, Delete, Plan, Update};
 use crate::field::Field;
+use crate::record::{Held, Op};
 use crate::schedule::ScheduleValues;
 
-impl Plan {
-    /// The lines of the plan for people. Each line is escaped.
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for one in &self.creates {
-            create(one, &mut lines);
+/// A plan in words. The texts are not escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanText {
+    /// The schedules that change, in the order of the operations, and after them the facts
+    /// that need a person.
+    pub blocks: Vec<Block>,
+    /// The numbers of operations in a sentence.
+    pub summary: String,
+}
+
+/// A schedule that changes, or a fact that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Kind of the block.
+    pub kind: BlockKind,
+    /// Definition of the schedule, if the block is about a single one.
+    pub definition: Option<DefinitionId>,
+    /// Subject of the heading: an id, or a number of schedules.
+    pub subject: String,
+    /// Rest of the heading, which follows the subject.
+    pub heading: String,
+    /// The values of fields.
+    pub fields: Vec<FieldText>,
+    /// Lines without a field.
+    pub lines: Vec<String>,
+}
+
+/// Kinds of blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockKind {
+    /// A schedule is created.
+    Create,
+    /// A schedule is changed.
+    Update,
+    /// A schedule is deleted.
+    Delete,
+    /// Removals wait.
+    Held,
+    /// An unmanaged schedule has the id of the definition's schedule.
+    Conflict,
+    /// Others keep changing fields back.
+    Contested,
+    /// Drift is not corrected.
+    Drift,
+    /// A part of the plan could not be made.
+    Problem,
+}
+
+/// Signs of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// `+`
+    Added,
+    /// `~`
+    Changed,
+    /// `-`
+    Removed,
+    /// `!`
+    Attention,
+}
+
+/// A field in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldText {
+    /// Name of the field, or of a member of `action`.
+    pub name: String,
+    /// The value, or the values before and after.
+    pub value: FieldValue,
+    /// Cause of the change, if the heading does not say it.
+    pub cause: Option<&'static str>,
+}
+
+/// The value of a field in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldValue {
+    /// The value of a schedule that is created.
+    Is(String),
+    /// The change of a value.
+    Changes(Difference),
+}
+
+impl Sign {
+    /// Returns the character that begins a line.
+    pub const fn as_char(self) -> char {
+        match self {
+            Self::Added => '+',
+            Self::Changed => '~',
+            Self::Removed => '-',
+            Self::Attention => '!',
         }
-        for one in &self.updates {
-            update(one, &mut lines);
-        }
-        lines.extend(self.deletes.iter().map(|delete| match &delete.renamed_to {
-            Some(new) => format!("- {}: delete (renamed to {new})", delete.definition),
-            None => format!("- {}: delete (its definition is gone)", delete.definition),
-        }));
-        lines.extend(self.conflicts.iter().map(|schedule| {
-            format!("! {schedule}: an unmanaged schedule has this id; not changed")
-        }));
-        for (id, fields) in &self.contested {
-            let names: Vec<_> = fields.iter().map(|field| field.as_str()).collect();
-            lines.push(format!(
-                "! {id}: contested, retried hourly: {}",
-                names.join(", ")
-            ));
-        }
-        let problems = self.problems.iter();
-        lines.extend(problems.map(|problem| format!("! {}", problem.message)));
-        if let Some(held) = &self.held {
-            lines.push(format!(
-                "! {} removals are held: {}",
-                held.count, held.reason
-            ));
-            lines.extend(held.ids.iter().map(|id| format!("    {id}")));
-            if !held.digest.is_empty() {
-                let digest = &held.digest;
-                lines.push(format!("  confirm with: almanac sync --confirm {digest}"));
+    }
+}
+
+impl BlockKind {
+    /// Returns the sign that begins the heading.
+    pub const fn sign(self) -> Sign {
+        match self {
+            Self::Create => Sign::Added,
+            Self::Update => Sign::Changed,
+            Self::Delete => Sign::Removed,
+            Self::Held | Self::Conflict | Self::Contested | Self::Drift | Self::Problem => {
+                Sign::Attention
             }
         }
-        lines.push(format!(
-            "Plan: {} to create, {} to update, {} to delete, {} unchanged.",
-            self.creates.len(),
-            self.updates.len(),
-            self.deletes.len(),
-            self.unchanged
-        ));
-        let escaped = |line: String| text::line(&line).into_owned();
-        lines.into_iter().map(escaped).collect()
+    }
+}
+
+impl Plan {
+    /// Returns the plan in words.
+    pub fn text(&self) -> PlanText {
+        let mut blocks = Vec::new();
+        blocks.extend(self.creates.iter().map(|one| self.create_block(one)));
+        blocks.extend(self.updates.iter().map(|one| self.update_block(one)));
+        blocks.extend(self.deletes.iter().map(|one| self.delete_block(one)));
+        blocks.extend(self.held.as_ref().map(Block::of_held));
+        blocks.extend(self.conflicts.iter().map(|schedule| Block {
+            lines: vec![
+                "Give the definition another id. Its schedule can then take over from this one."
+                    .to_owned(),
+            ],
+            ..Block::new(
+                BlockKind::Conflict,
+                None,
+                schedule.to_string(),
+                ": an unmanaged schedule has this id; Almanac does not write to it",
+            )
+        }));
+        blocks.extend(self.contested.iter().map(|(id, fields)| {
+            let heading = format!(
+                ": others keep changing {}; Almanac tries again every hour",
+                names(fields)
+            );
+            Block::new(BlockKind::Contested, Some(id), id.to_string(), &heading)
+        }));
+        blocks.extend(self.left_drift().into_iter().map(|(id, fields)| {
+            let heading = format!(
+                ": someone else changed {}; Almanac only reports this",
+                names(&fields)
+            );
+            Block::new(BlockKind::Drift, Some(id), id.to_string(), &heading)
+        }));
+        blocks.extend(self.problems.iter().map(|problem| {
+            let message = problem.message.clone();
+            Block::new(BlockKind::Problem, None, message, "")
+        }));
+        let summary = self.summary(blocks.is_empty());
+        PlanText { blocks, summary }
+    }
+
+    fn create_block(&self, create: &Create) -> Block {
+        let id = &create.definition;
+        let renamed = create.renamed_from.as_ref().map(|old| {
+            let mut deletes = self.deletes.iter();
+            let old = deletes
+                .find(|delete| delete.schedule == *old)
+                .map_or_else(|| old.to_string(), |delete| delete.definition.to_string());
+            format!(": renamed from {old}")
+        });
+        let heading = format!(" will be created{}", renamed.unwrap_or_default());
+        let mut block = Block::new(BlockKind::Create, Some(id), id.to_string(), &heading);
+        let values = &create.values;
+        for field in Field::ALL {
+            let value = values.value(field);
+            if field == Field::Action {
+                // The worker decides where steps run, and the id decides the workflow ids.
+                let members = value.as_object().into_iter().flatten();
+                let shown = members
+                    .filter(|(name, _)| values.definition.is_none() && *name != "workflow_id");
+                block.fields.extend(shown.map(|(name, value)| FieldText {
+                    name: format!("{field}.{name}"),
+                    value: FieldValue::Is(value_text(field, value)),
+                    cause: None,
+                }));
+            } else if value != ScheduleValues::default_value(field) {
+                block.fields.push(FieldText {
+                    name: field.to_string(),
+                    value: FieldValue::Is(value_text(field, &value)),
+                    cause: None,
+                });
+            }
+        }
+        block
+    }
+
+    fn update_block(&self, update: &Update) -> Block {
+        let id = &update.definition;
+        let done = match update.op {
+            Op::Pause => "paused",
+            Op::Unpause => "unpaused",
+            _ => "updated",
+        };
+        let heading = format!(" will be {done}: {}", self.reasons(update).join("; "));
+        let mut block = Block::new(BlockKind::Update, Some(id), id.to_string(), &heading);
+        let causes: BTreeSet<_> = update.fields.values().map(|cause| words(*cause)).collect();
+        for change in &update.changes {
+            let field = change.field;
+            let cause = (causes.len() > 1).then(|| words(change.cause));
+            let members = change.before.as_object().zip(change.after.as_object());
+            let members = members.filter(|_| field == Field::Action);
+            let Some((before, after)) = members else {
+                block.fields.push(FieldText {
+                    name: field.to_string(),
+                    value: FieldValue::Changes(difference(field, &change.before, &change.after)),
+                    cause,
+                });
+                continue;
+            };
+            let all: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+            for name in all {
+                let of = |map: &Map<String, Value>| map.get(name).cloned().unwrap_or_default();
+                let (before, after) = (of(before), of(after));
+                if before != after {
+                    block.fields.push(FieldText {
+                        name: format!("{field}.{name}"),
+                        value: FieldValue::Changes(difference(field, &before, &after)),
+                        cause,
+                    });
+                }
+            }
+        }
+        if block.fields.is_empty() && !update.fields.values().any(|one| *one == Cause::Adoption) {
+            let line = "No value changes. Almanac writes its memo again.";
+            block.lines.push(line.to_owned());
+        }
+        block
+    }
+
+    /// The reasons of an update.
+    fn reasons(&self, update: &Update) -> Vec<String> {
+        let causes: BTreeSet<_> = update.fields.values().copied().collect();
+        let mut reasons = Vec::new();
+        for cause in causes {
+            reasons.push(match cause {
+                Cause::Definition => "its definition changed".to_owned(),
+                Cause::Drift => "someone else changed it".to_owned(),
+                Cause::Override => match self.ended_overrides.get(&update.definition) {
+                    Some(why) => format!("its override ends ({why})"),
+                    None => "an override applies".to_owned(),
+                },
+                Cause::Finished => "its actions are used up".to_owned(),
+                Cause::Orphan if update.removal => "no definition asks for it".to_owned(),
+                Cause::Orphan => "its definition returned".to_owned(),
+                Cause::Adoption => update.reason.clone(),
+            });
+        }
+        reasons
+    }
+
+    fn delete_block(&self, delete: &Delete) -> Block {
+        let id = &delete.definition;
+        let why = match &delete.renamed_to {
+            Some(new) => {
+                let mut creates = self.creates.iter();
+                let new = creates
+                    .find(|create| create.schedule == *new)
+                    .map_or_else(|| new.to_string(), |create| create.definition.to_string());
+                format!("renamed to {new}")
+            }
+            None => "no definition asks for it".to_owned(),
+        };
+        let heading = format!(" will be deleted: {why}");
+        Block::new(BlockKind::Delete, Some(id), id.to_string(), &heading)
+    }
+
+    /// Drift that this plan neither corrects nor counts as contested.
+    fn left_drift(&self) -> Vec<(&DefinitionId, BTreeSet<Field>)> {
+        let of = |id: &DefinitionId, field: Field| {
+            let mut updates = self.updates.iter();
+            let update = updates.find(|update| update.definition == *id);
+            let is_written = update.is_some_and(|update| update.fields.contains_key(&field));
+            let contested = self.contested.get(id);
+            !is_written && contested.is_none_or(|fields| !fields.contains(&field))
+        };
+        let left = self.drift.iter().map(|(id, fields)| {
+            let fields = fields.iter().copied();
+            (id, fields.filter(|field| of(id, *field)).collect())
+        });
+        left.filter(|(_, fields): &(_, BTreeSet<Field>)| !fields.is_empty())
+            .collect()
+    }
+
+    /// The numbers of operations in a sentence.
+    fn summary(&self, nothing: bool) -> String {
+        if nothing {
+            return match self.unchanged {
+                0 => "No changes. No definition asks for a schedule.".to_owned(),
+                1 => "No changes. 1 schedule is as its definition says.".to_owned(),
+                count => format!("No changes. {count} schedules are as their definitions say."),
+            };
+        }
+        let mut parts = vec![
+            format!("{} to create", self.creates.len()),
+            format!("{} to update", self.updates.len()),
+            format!("{} to delete", self.deletes.len()),
+            format!("{} unchanged", self.unchanged),
+        ];
+        let held = self.held.as_ref().map_or(0, |held| held.count);
+        if held > 0 {
+            parts.push(format!("{held} held"));
+        }
+        match self.conflicts.len() {
+            0 => {}
+            1 => parts.push("1 conflict".to_owned()),
+            count => parts.push(format!("{count} conflicts")),
+        }
+        format!("Plan: {}.", parts.join(", "))
+    }
+}
+
+impl Block {
+    fn new(
+        kind: BlockKind,
+        definition: Option<&DefinitionId>,
+        subject: String,
+        heading: &str,
+    ) -> Self {
+        Self {
+            kind,
+            definition: definition.cloned(),
+            subject,
+            heading: heading.to_owned(),
+            fields: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Returns the block of removals that wait.
+    pub fn of_held(held: &Held) -> Self {
+        let (subject, wait) = match held.count {
+            1 => ("1 removal".to_owned(), "waits"),
+            count => (format!("{count} removals"), "wait"),
+        };
+        let heading = if held.digest.is_empty() {
+            format!(" {wait}: {}", held.reason)
+        } else {
+            format!(" {wait} for confirmation: {}", held.reason)
+        };
+        let mut lines = held.ids.clone();
+        let more = held.count.saturating_sub(held.ids.len() as u64);
+        if more > 0 && !lines.is_empty() {
+            lines.push(format!("and {more} more"));
+        }
+        Self {
+            lines,
+            ..Self::new(BlockKind::Held, None, subject, &heading)
+        }
     }
 }
 
 impl fmt::Display for Plan {
+    /// Writes the headings and the summary, a line each.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines()
-            .iter()
-            .try_for_each(|line| writeln!(f, "{line}"))
+        let PlanText { blocks, summary } = self.text();
+        for block in blocks {
+            let sign = block.kind.sign().as_char();
+            let line = format!("{sign} {}{}", block.subject, block.heading);
+            writeln!(f, "{}", text::line(&line))?;
+        }
+        writeln!(f, "{summary}")
     }
 }
 
-fn create(create: &Create, lines: &mut Vec<String>) {
-    let renamed = create.renamed_from.as_ref();
-    let renamed = renamed.map(|old| format!(" (renamed from {old})"));
-    lines.push(format!(
-        "+ {}: create{}",
-        create.definition,
-        renamed.unwrap_or_default()
-    ));
-    for field in Field::ALL {
-        let value = create.values.value(field);
-        if value != ScheduleValues::default_value(field) {
-            lines.push(format!("    {field}: {}", short(&value)));
-        }
-    }
+fn names(fields: &BTreeSet<Field>) -> String {
+    let names: Vec<_> = fields.iter().map(|field| field.as_str()).collect();
+    names.join(", ")
 }
 
-fn update(update: &Update, lines: &mut Vec<String>) {
-    lines.push(format!("~ {}: {}", update.definition, update.reason));
-    for change in &update.changes {
-        let cause = match change.cause {
-            Cause::Drift => "  (drift)",
-            Cause::Override => "  (override)",
-            Cause::Definition | Cause::Finished | Cause::Orphan | Cause::Adoption => "",
-        };
-        let field = change.field;
-        let (before, after) = (short(&change.before), short(&change.after));
-        if !before.ends_with(CUT) && !after.ends_with(CUT) {
-            lines.push(format!("    {field}: {before} -> {after}{cause}"));
-            continue;
-        }
-        let mut differences = Vec::new();
-        compare(
-            Some(&change.before),
-            Some(&change.after),
-            "",
-            &mut differences,
-        );
-        lines.push(format!("    {field}:{cause}"));
-        let shown = differences.iter().take(MOST);
-        lines.extend(shown.map(|difference| format!("      {difference}")));
-        if differences.len() > MOST {
-            lines.push(format!("      and {} more", differences.len() - MOST));
-        }
-    }
-}
-
-/// Collects the differences of two values, each with its place as a JSON pointer.
-fn compare(before: Option<&Value>, after: Option<&Value>, at: &str, into: &mut Vec<String>) {
-    match (before, after) {
-        (Some(Value::Object(before)), Some(Value::Object(after))) => {
-            let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-            for name in names {
-                let escaped = name.replace('~', "~0").replace('/', "~1");
-                let at = format!("{at}/{escaped}");
-                compare(before.get(name), after.get(name), &at, into);
-            }
-        }
-        (Some(Value::Array(before)), Some(Value::Array(after))) => {
-            for index in 0..before.len().max(after.len()) {
-                let at = format!("{at}/{index}");
-                compare(before.get(index), after.get(index), &at, into);
-            }
-        }
-        (before, after) if before == after => {}
-        (before, after) => {
-            let shown = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), plain);
-            let (before, after) = (shown(before), shown(after));
-            let common = before.chars().zip(after.chars());
-            let same = common.take_while(|(one, other)| one == other).count();
-            // Without the skipped part, both values would be shown alike.
-            let skipped = if same < LIMIT { 0 } else { same - SHOWN_BEFORE };
-            let (before, after) = (cut(&before, skipped), cut(&after, skipped));
-            let at = if at.is_empty() { "all" } else { at };
-            into.push(format!("{at}: {before} -> {after}"));
-        }
-    }
-}
-
-/// Maximum number of differences of a field that are shown.
-const MOST: usize = 10;
-/// Marks the place where a text was cut.
-const CUT: char = '…';
-
-/// Maximum number of characters that are shown of a text, and of the common beginning of two
-/// long texts before they differ.
-const LIMIT: usize = 160;
-const SHOWN_BEFORE: usize = 20;
-
-/// A value on one line, cut if it is long.
-fn short(value: &Value) -> String {
-    cut(&plain(value), 0)
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// A text without its first `skipped` characters, and without its end if it is long.
-fn cut(text: &str, skipped: usize) -> String {
-    let mut rest = text.chars().skip(skipped);
-    let shown: String = rest.by_ref().take(LIMIT).collect();
-    let mark = |is_cut: bool| {
-        if is_cut {
-            CUT.to_string()
-        } else {
-            String::new()
-        }
-    };
-    let (before, after) = (mark(skipped > 0), mark(rest.next().is_some()));
-    format!("{before}{shown}{after}")
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn long_values_are_shown_by_their_differences() {
-        let steps = |wait: &str, more: bool| {
-            let rest = json!({ "say": { "set": { "text": "x".repeat(200) } } });
-            let mut list = vec![rest, json!({ "a/b": { "wait": wait } })];
-            if more {
-                list.push(json!({ "last": { "set": "y".repeat(200) } }));
-            }
-            json!({ "do": list })
-        };
-        let told = |before: &Value, after: &Value| {
-            let mut into = Vec::new();
-            compare(Some(before), Some(after), "", &mut into);
-            into
-        };
-        assert_eq!(
-            told(&steps("PT15S", false), &steps("PT16S", false)),
-            ["/do/1/a~1b/wait: PT15S -> PT16S"]
-        );
-        let added = told(&steps("PT15S", false), &steps("PT15S", true));
-        assert_eq!(added.len(), 1);
-        assert!(
-            added[0].starts_with("/do/2: none -> {\"last\"") && added[0].ends_with(CUT),
-            "{added:?}"
-        );
-        assert_eq!(told(&json!("x"), &json!({})), ["all: x -> {}"]);
-        let late = |end: &str| json!(format!("{}{end}", "x".repeat(1000)));
-        let common = "x".repeat(SHOWN_BEFORE);
-        assert_eq!(
-            told(&late("one"), &late("")),
-            [format!("all: {CUT}{common}one -> {CUT}{common}")]
-        );
-        assert!(told(&steps("PT1S", true), &steps("PT1S", true)).is_empty());
+/// The cause of a change, in words that follow the values.
+const fn words(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Definition => "definition",
+        Cause::Drift => "changed by someone else",
+        Cause::Override => "override",
+        Cause::Finished => "actions used up",
+        Cause::Orphan => "definition gone or returned",
+        Cause::Adoption => "adoption",
     }
 }

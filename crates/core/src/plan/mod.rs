@@ -14,6 +14,7 @@ mod note_line;
 mod overrides;
 mod paused;
 mod removal;
+mod value_text;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,11 +30,13 @@ use serde_json::Value;
 pub use adoption::{AdoptedState, hold_for_adoption, release_from_adoption};
 pub use compare::{Comparison, Known, compare};
 pub use corrections::{contested_fields, record_corrections};
+pub use display::{Block, BlockKind, FieldText, FieldValue, PlanText, Sign};
 pub use drift::drifted_fields;
 pub use expectation::Expectation;
 pub use removal::{
     held_digest, is_paused_for_rename, pause_for_rename, pause_orphan, protected_ids,
 };
+pub use value_text::{Difference, Part, value_text};
 
 use crate::field::Field;
 use crate::record::{
@@ -229,7 +232,7 @@ pub struct Update {
 }
 
 /// The cause of writing a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The definition in the YAML changed.

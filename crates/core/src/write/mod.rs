@@ -2,6 +2,8 @@
 //! out, except in `retry`. Finding the parts of a live schedule that no document can express is
 //! left to the caller, who parses the text and compares.
 
+pub(crate) mod flow;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -299,15 +301,20 @@ fn lines(value: &Json) -> Vec<String> {
 /// Writes text as a YAML scalar: plain if no YAML parser could read it as another type, and quoted
 /// otherwise.
 fn scalar(text: &str) -> String {
-    const WORDS: [&str; 11] = [
-        "true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf",
-    ];
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'/' | b'-'))
-        && !WORDS.contains(&text.to_ascii_lowercase().as_str());
+        && !is_word(text);
     if plain { text.to_owned() } else { quoted(text) }
+}
+
+/// Returns `true` if a YAML parser may read the text as a value of another type.
+fn is_word(text: &str) -> bool {
+    const WORDS: [&str; 11] = [
+        "true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf",
+    ];
+    WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
 
 fn quoted(text: &str) -> String {

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::list::tone;
 use super::time_text::{ago, span_between, utc};
 use super::watch::watch;
+use super::wording::{counted, project_flag};
 use super::{Remote, sync};
 use crate::args::StatusArgs;
 use crate::console::{Cell, Page, Tone};
@@ -478,15 +479,6 @@ fn item(view: &ScheduleView) -> String {
         details => format!(" ({})", details.join(", ")),
     };
     format!("{}{}{details}", view.definition, reason.unwrap_or_default())
-}
-
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
-/// The flag that a command needs to act on the project.
-fn project_flag(project: &Project) -> String {
-    format!(" --project {project}")
 }
 
 fn text(status: &ProjectStatus, now: Timestamp) -> Page {

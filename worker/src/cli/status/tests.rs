@@ -145,7 +145,7 @@ fn a_healthy_project_takes_a_few_lines() {
       Temporal    temporal:7233, namespace default
       Workers     1 alive (ops-1), last heard 12s ago
       Reconciler  idle
-      Last pass   41, 2m ago, 47 ms: 2 desired, 2 unchanged
+      Last pass   41, 2m ago, 47 ms: 2 unchanged
       Schedules   0
     ");
     insta::assert_snapshot!(shown(&status, true), @r"
@@ -153,7 +153,7 @@ fn a_healthy_project_takes_a_few_lines() {
       ESC[2mTemporalESC[0m    temporal:7233, namespace default
       ESC[2mWorkersESC[0m     1 alive (ops-1), last heard 12s ago
       ESC[2mReconcilerESC[0m  idle
-      ESC[2mLast passESC[0m   41, 2m ago, 47 ms: 2 desired, 2 unchanged
+      ESC[2mLast passESC[0m   41, 2m ago, 47 ms: 2 unchanged
       ESC[2mSchedulesESC[0m   0
     ");
 }
@@ -167,7 +167,7 @@ fn every_problem_has_its_command() {
       Temporal    temporal:7233, namespace default
       Workers     1 alive (ops-1), last heard 12s ago
       Reconciler  idle
-      Last pass   41, 2m ago, 47 ms: 2 desired, 2 unchanged
+      Last pass   41, 2m ago, 47 ms: 2 unchanged
       Schedules   9: 1 conflict, 1 unreadable, 1 held, 1 orphaned, 1 contested, 1 overridden, 2 paused, 1 active
 
     ! Almanac is suspended since 2026-03-02 10:00:00Z (2h ago) by ann@ops: migration

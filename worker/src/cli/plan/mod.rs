@@ -3,7 +3,10 @@
 //! The files are read by this command, so that a change can be checked before any worker has
 //! it. The overrides and requests come from the reconcile workflow, if it runs.
 
-use std::collections::BTreeMap;
+mod fire_times;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,26 +25,19 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Remote;
-use super::time_text::in_zone;
+use super::wording::counted;
 use crate::args::PlanArgs;
-use crate::console::{self, Page};
+use crate::console;
+use fire_times::{TIMES_SHOWN, Times};
+pub(super) use text::held_page;
+use text::text;
 
-/// Number of fire times that are shown before and after.
-const TIMES_SHOWN: usize = 5;
 /// Maximum number of schedules whose fire times are shown.
 const SCHEDULES_SHOWN: usize = 100;
 /// Number of schedules that are described at a time.
 const CONCURRENCY: usize = 10;
 /// The exit code of `--detailed-exitcode` when a pass would write.
 const WOULD_WRITE: u8 = 2;
-
-/// The next fire times of a schedule that a pass would change.
-#[derive(Debug, Default, PartialEq, Serialize)]
-struct Times {
-    timezone: String,
-    before: Vec<Timestamp>,
-    after: Vec<Timestamp>,
-}
 
 #[derive(Debug, Serialize)]
 struct Outcome {
@@ -76,7 +72,7 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         resync_interval: Duration::from_hours(1),
         ..PassInput::dry_run(&status, snapshot.revision.clone())
     };
-    let (plan, _) = passes.plan(&input).await.context("look at the schedules")?;
+    let (plan, _) = passes.plan(&input).await.context("observe the schedules")?;
     let times = times(&remote, &args.target.project, &plan).await;
     let would_write = !plan.is_empty();
     let is_certain = plan.problems.is_empty();
@@ -86,11 +82,17 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         invalid: snapshot.failed.len(),
         zone_differences: monitor.zone_differences(),
     };
-    super::print(args.target.format, &outcome, text)?;
+    super::print(args.target.format, &outcome, |outcome| {
+        text(outcome, &args.target.project)
+    })?;
     if outcome.invalid > 0 {
         console::eprint(&format!(
-            "{} documents are invalid; see `almanac validate`",
-            outcome.invalid
+            "{}; see `almanac validate`",
+            counted(
+                outcome.invalid as u64,
+                "document is invalid, and its schedule stays as it is",
+                "documents are invalid, and their schedules stay as they are"
+            )
         ));
     }
     Ok(match (args.detailed_exitcode, would_write, is_certain) {
@@ -125,15 +127,19 @@ async fn times(remote: &Remote, project: &Project, plan: &Plan) -> BTreeMap<Defi
             continue;
         };
         let values = &update.values;
-        let times = Times {
+        let mut times = Times {
             timezone: values.spec.timezone.clone(),
             before,
+            kept: BTreeSet::new(),
             after: if values.spec == live.values.spec && !values.paused {
                 served(remote, &live, now).await.unwrap_or_default()
             } else {
                 fires(&values.spec, values.paused, now)
             },
         };
+        if !values.paused && !live.values.paused {
+            times.find_kept([&live.values.spec, &values.spec]);
+        }
         all.insert(update.definition.clone(), times);
     }
     for delete in plan.deletes.iter().take(SCHEDULES_SHOWN) {
@@ -141,7 +147,7 @@ async fn times(remote: &Remote, project: &Project, plan: &Plan) -> BTreeMap<Defi
             let times = Times {
                 timezone: live.values.spec.timezone,
                 before,
-                after: Vec::new(),
+                ..Times::default()
             };
             all.insert(delete.definition.clone(), times);
         }
@@ -211,33 +217,5 @@ fn fires(spec: &Spec, paused: bool, now: Timestamp) -> Vec<Timestamp> {
     }
 }
 
-fn text(outcome: &Outcome) -> Page {
-    let mut page = Page::default();
-    for line in outcome.plan.lines() {
-        page.signed(line);
-    }
-    let touched = outcome
-        .times
-        .iter()
-        .filter(|(_, times)| times.before != times.after);
-    for (n, (id, times)) in touched.enumerate() {
-        if n == 0 {
-            page.line("");
-            page.line("Next fire times:");
-        }
-        page.line(format!("  {id}"));
-        for (name, at) in [("before", &times.before), ("after", &times.after)] {
-            let mut shown = at.iter().map(|at| in_zone(*at, &times.timezone));
-            let first = shown.next().unwrap_or_else(|| "none".to_owned());
-            page.line(format!("    {name:<6} {first}"));
-            for more in shown {
-                page.line(format!("           {more}"));
-            }
-        }
-    }
-    for difference in &outcome.zone_differences {
-        page.line("");
-        page.line(format!("warning: {difference}"));
-    }
-    page
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Phrases that several commands print.
+
+use almanac_base::names::Project;
+use almanac_core::record::Op;
+use jiff::{SignedDuration, Timestamp};
+
+use super::time_text::{ahead, utc};
+use crate::console::{Cell, Page, Tone};
+
+/// A number with the noun that fits it.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// The flag that a command needs to act on the project, after a space.
+pub(super) fn project_flag(project: &Project) -> String {
+    format!(" --project {project}")
+}
+
+/// Adds a command that the reader may run next.
+pub(super) fn next_command(page: &mut Page, command: impl Into<String>) {
+    page.cells([Cell::toned(Tone::Muted, "  → "), command.into().into()]);
+}
+
+/// The end of a time, such as `until 2026-03-02 14:00:00Z (in 2h)`.
+pub(super) fn until(end: Timestamp, now: Timestamp) -> String {
+    let rest = end.duration_since(now);
+    // Of `--for 2h`, a second has passed when the result is printed.
+    let rest = if rest >= SignedDuration::from_mins(10) {
+        SignedDuration::from_mins((rest.as_secs() + 30) / 60)
+    } else {
+        rest
+    };
+    format!("until {} ({})", utc(end), ahead(now + rest, now))
+}
+
+/// An operation that was done, or that a dry run would do.
+pub(super) fn operation(op: Op, dry_run: bool) -> &'static str {
+    match (op, dry_run) {
+        (Op::Create, false) => "created",
+        (Op::Create, true) => "would be created",
+        (Op::Update, false) => "updated",
+        (Op::Update, true) => "would be updated",
+        (Op::Pause, false) => "paused",
+        (Op::Pause, true) => "would be paused",
+        (Op::Unpause, false) => "unpaused",
+        (Op::Unpause, true) => "would be unpaused",
+        (Op::Delete, false) => "deleted",
+        (Op::Delete, true) => "would be deleted",
+        (Op::ClearOverride, false) => "override cleared",
+        (Op::ClearOverride, true) => "override would be cleared",
+        (Op::KeepOverride, false) => "override kept",
+        (Op::KeepOverride, true) => "override would be kept",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_a_long_time_is_rounded_to_the_minute() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let until = |end: &str| until(at(end), at("2026-03-02T12:00:01.5Z"));
+        assert_eq!(
+            until("2026-03-02T14:00:01Z"),
+            "until 2026-03-02 14:00:01Z (in 2h)"
+        );
+        assert_eq!(
+            until("2026-03-02T12:05:00Z"),
+            "until 2026-03-02 12:05:00Z (in 4m 58s)"
+        );
+        assert_eq!(
+            until("2026-03-02T11:00:00Z"),
+            "until 2026-03-02 11:00:00Z (now)"
+        );
+    }
+
+    #[test]
+    fn nouns_fit_their_numbers() {
+        assert_eq!(counted(1, "run", "runs"), "1 run");
+        assert_eq!(counted(0, "run", "runs"), "0 runs");
+    }
+}
