@@ -285,7 +285,7 @@ async fn what_cannot_be_adopted_is_refused(on: Scheduler) -> anyhow::Result<()> 
     let dir = project.definitions();
     let dir = dir.to_str().unwrap();
     for (id, from, why) in [
-        ("taken", taken.as_str(), "very id of ours"),
+        ("taken", taken.as_str(), "has the same id"),
         ("restless", &restless, "no moment without a run"),
         ("gone", &own, "this project's own"),
         ("gone", "nowhere", "has taken over"),

@@ -103,7 +103,7 @@ async fn the_status_names_every_problem_and_the_command_that_helps() -> anyhow::
         "1 document is invalid",
         "broken.yaml:1",
         "→ almanac validate",
-        "→ almanac adopt taken",
+        "→ almanac show taken",
         "halted: disk full",
         "changed: lunch",
     ] {

@@ -69,7 +69,7 @@ async fn a_project_is_destroyed_and_nothing_else(on: Scheduler) -> anyhow::Resul
     // One that was killed says no word; one that ended did.
     worker.kill()?;
     let said = project.almanac(&destroy)?.success()?;
-    assert!(said.contains("1 runs that go on"), "{said}");
+    assert!(said.contains("1 run that has not ended"), "{said}");
     project.has_schedules(2).await?;
     assert_eq!(temporal.count_workflows(&running).await?, 1);
     assert!(temporal.describe(&foreign).await?.is_some());

@@ -105,7 +105,7 @@ async fn the_servers_time_zone_data_count_for_live_schedules(on: Scheduler) -> a
     let range = ["--from", &due.to_string(), "--to", &until.to_string()];
     let dry = [&["backfill", "noon", "--dry-run"], &range[..]].concat();
     let dry = project.almanac(&dry)?.success()?;
-    assert!(dry.contains("would start 1 runs"), "{dry}");
+    assert!(dry.contains("would start 1 run, of"), "{dry}");
     let run = [&["backfill", "noon", "--format", "json"], &range[..]].concat();
     let run = json(&project.almanac(&run)?.success()?)?;
     let workflow = run["workflow_id"].as_str().unwrap_or_default();

@@ -142,7 +142,7 @@ fn exec_waits_for_the_commands_that_no_step_waits_for() {
         )?;
         let file = file.display().to_string();
         let tried = almanac("", ["exec", &file, "--shell-allow", "sh=/bin/sh"])?;
-        assert!(tried.stderr.contains("waits for  a command"), "{tried:?}");
+        assert!(tried.stderr.contains("awaits     1 command"), "{tried:?}");
         assert_eq!(std::fs::read_to_string(&done)?, "done\n");
         assert_eq!(
             serde_json::from_str::<Value>(&tried.success()?)?,

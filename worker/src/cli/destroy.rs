@@ -14,8 +14,9 @@ use futures::{StreamExt as _, stream};
 use serde::Serialize;
 
 use super::Remote;
+use super::wording::{counted, next_command};
 use crate::args::DestroyArgs;
-use crate::console::{self, Page};
+use crate::console::{self, Cell, Page, Tone};
 use crate::failure::Failure;
 use crate::reconcile_client::{DESTROYED, ReconcileClientError};
 
@@ -58,19 +59,19 @@ pub(super) async fn run(args: &DestroyArgs) -> anyhow::Result<ExitCode> {
     }
     if *confirm != outcome.digest {
         let why = format!(
-            "digest `{confirm}` does not name the {} schedules that would be removed now; \
-             nothing removed",
-            outcome.schedules.len()
+            "digest `{confirm}` does not name what would be removed now, {}; nothing removed",
+            counted(outcome.schedules.len() as u64, "schedule", "schedules")
         );
-        let hint = format!("`almanac destroy --project {project}` prints them with their digest");
+        let hint =
+            format!("`almanac destroy --project {project}` prints the schedules and their digest");
         return Err(Failure::new(why).hint(hint).into());
     }
     if live(&remote, project).await? {
         let why = format!(
-            "project `{project}` has live workers, which would make the schedules anew; \
+            "project `{project}` has live workers, which would create the schedules again; \
              nothing removed"
         );
-        return Err(Failure::new(why).hint("stop them first").into());
+        return Err(Failure::new(why).hint("stop the workers first").into());
     }
     remove(&remote, project, &mut outcome).await?;
     super::print(args.target.format, &outcome, text)?;
@@ -123,7 +124,7 @@ async fn look(remote: &Remote, project: &Project) -> anyhow::Result<Outcome> {
             project.reconcile_workflow_id()
         ))
         .await
-        .context("look for the reconcile workflow")?;
+        .context("find the reconcile workflow")?;
     Ok(Outcome {
         project: project.clone(),
         namespace: remote.namespace.clone(),
@@ -164,7 +165,9 @@ async fn remove(remote: &Remote, project: &Project, outcome: &mut Outcome) -> an
 async fn delete(remote: &Remote, project: &Project, id: &ScheduleId) -> Result<(), String> {
     match remote.schedules.delete_owned(project, id).await {
         Ok(Deletion::Deleted | Deletion::Absent) => Ok(()),
-        Ok(Deletion::NotOwned) => Err("it is another owner's now; left alone".to_owned()),
+        Ok(Deletion::NotOwned) => {
+            Err("it belongs to another owner now, and is left as it is".to_owned())
+        }
         Err(error) => Err(error.to_string()),
     }
 }
@@ -175,47 +178,131 @@ fn text(outcome: &Outcome) -> Page {
     } = outcome;
     let count = outcome.schedules.len();
     let mut page = Page::default();
-    let mut line = |text: String| page.line(text);
-    if count == 0 && !outcome.reconcile_workflow {
-        line(format!(
+    let is_nothing = count == 0 && !outcome.reconcile_workflow;
+    if is_nothing {
+        page.line(format!(
             "project `{project}` has nothing in namespace `{namespace}`"
         ));
     } else {
-        let verb = match (outcome.removed, outcome.errors.is_empty()) {
-            (true, _) => "removed",
-            (false, true) => "would remove",
-            (false, false) => "tried to remove",
+        let (verb, tone) = match (outcome.removed, outcome.errors.is_empty()) {
+            (true, _) => ("removed", Tone::Strong),
+            (false, true) => ("would be removed", Tone::Strong),
+            (false, false) => ("not completely removed", Tone::Bad),
         };
-        line(format!(
-            "{verb} from namespace `{namespace}`: {count} schedules of project `{project}`{}",
-            if outcome.reconcile_workflow {
-                " and its reconcile workflow"
-            } else {
-                ""
-            }
-        ));
+        let schedules = counted(count as u64, "schedule", "schedules");
+        let workflow = if outcome.reconcile_workflow {
+            " and the reconcile workflow"
+        } else {
+            ""
+        };
+        page.cells([
+            Cell::toned(tone, format!("{project}: {verb}")),
+            format!(" from namespace `{namespace}`: {schedules}{workflow}").into(),
+        ]);
         for id in outcome.schedules.iter().take(SHOWN) {
-            line(format!("  {id}"));
+            page.cells([Cell::toned(Tone::Bad, "  - "), id.to_string().into()]);
         }
         if count > SHOWN {
-            line(format!("  and {} more", count - SHOWN));
+            page.toned(Tone::Muted, format!("    and {} more", count - SHOWN));
         }
     }
     if !outcome.foreign.is_empty() {
         let ids: Vec<_> = outcome.foreign.iter().map(ScheduleId::as_str).collect();
-        line(format!("left alone, being others': {}", ids.join(", ")));
+        let schedules = counted(
+            ids.len() as u64,
+            "unmanaged schedule",
+            "unmanaged schedules",
+        );
+        page.line(format!("left as they are: {schedules}: {}", ids.join(", ")));
     }
     match outcome.running {
         Some(0) => {}
-        Some(running) => line(format!("left alone: {running} runs that go on")),
-        None => line("left alone: its runs that go on, which could not be counted".to_owned()),
+        Some(running) => page.line(format!(
+            "left as they are: {}",
+            counted(
+                running,
+                "run that has not ended",
+                "runs that have not ended"
+            )
+        )),
+        None => page.line("left as they are: runs that have not ended; they could not be counted"),
     }
-    if !outcome.removed && outcome.errors.is_empty() && (count > 0 || outcome.reconcile_workflow) {
-        line("to do it: stop the workers, then".to_owned());
-        line(format!(
-            "  almanac destroy --project {project} --confirm {}",
-            outcome.digest
-        ));
+    if !outcome.removed && outcome.errors.is_empty() && !is_nothing {
+        page.line("To remove this, stop the workers, and then run:");
+        let digest = &outcome.digest;
+        next_command(
+            &mut page,
+            format!("almanac destroy --project {project} --confirm {digest}"),
+        );
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(count: usize) -> Outcome {
+        let schedules = (1..=count).map(|n| format!("schedule-old-{n:02}"));
+        Outcome {
+            project: "old".parse().unwrap(),
+            namespace: "default".to_owned(),
+            reconcile_workflow: count > 0,
+            schedules: schedules.map(ScheduleId::from_server).collect(),
+            digest: "5f2a".to_owned(),
+            removed: false,
+            foreign: BTreeSet::new(),
+            running: Some(0),
+            errors: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_project_is_shown_before_it_is_removed() {
+        let one = Outcome {
+            running: Some(1),
+            foreign: [ScheduleId::from_server("schedule-old-x")].into(),
+            ..outcome(1)
+        };
+        insta::assert_snapshot!(text(&one), @r"
+        old: would be removed from namespace `default`: 1 schedule and the reconcile workflow
+          - schedule-old-01
+        left as they are: 1 unmanaged schedule: schedule-old-x
+        left as they are: 1 run that has not ended
+        To remove this, stop the workers, and then run:
+          → almanac destroy --project old --confirm 5f2a
+        ");
+        let many = text(&outcome(SHOWN + 2)).to_string();
+        let end = many.split_once("-19\n").unwrap().1;
+        insta::assert_snapshot!(end, @r"
+          - schedule-old-20
+            and 2 more
+        To remove this, stop the workers, and then run:
+          → almanac destroy --project old --confirm 5f2a
+        ");
+    }
+
+    #[test]
+    fn the_result_says_what_is_left() {
+        let done = Outcome {
+            removed: true,
+            running: None,
+            ..outcome(2)
+        };
+        insta::assert_snapshot!(text(&done), @r"
+        old: removed from namespace `default`: 2 schedules and the reconcile workflow
+          - schedule-old-01
+          - schedule-old-02
+        left as they are: runs that have not ended; they could not be counted
+        ");
+        let failed = Outcome {
+            errors: vec!["delete `schedule-old-01`: refused".to_owned()],
+            ..outcome(1)
+        };
+        insta::assert_snapshot!(text(&failed), @r"
+        old: not completely removed from namespace `default`: 1 schedule and the reconcile workflow
+          - schedule-old-01
+        ");
+        insta::assert_snapshot!(text(&outcome(0)), @"project `old` has nothing in namespace `default`");
+    }
 }

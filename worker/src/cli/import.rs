@@ -17,6 +17,7 @@ use almanac_activities::schedules::{ImportableSchedule, RequestError, wire};
 use almanac_base::names::{DefinitionId, Project, RUN_WORKFLOW, ScheduleId};
 use almanac_core::definition::{ParseContext, SearchAttribute, parse_file};
 use almanac_core::field::Field;
+use almanac_core::plan::value_text;
 use almanac_core::schedule::{Action, DEFAULT_CATCHUP_WINDOW, Desired, ScheduleValues};
 use almanac_core::write::{Written, write_document};
 use almanac_times::{Spec, UTC};
@@ -27,8 +28,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Remote;
+use super::wording::{counted, next_command};
 use crate::args::ImportArgs;
-use crate::console::{self, Page};
+use crate::console::{self, Cell, Page, Tone};
 
 /// Number of schedules that are described at a time.
 const CONCURRENCY: usize = 10;
@@ -74,7 +76,7 @@ pub(super) async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     }
     if !args.dry_run {
         std::fs::create_dir_all(&args.out)
-            .with_context(|| format!("make the folder {}", args.out.display()))?;
+            .with_context(|| format!("create the folder {}", args.out.display()))?;
         for one in &mut all {
             one.write(args.force);
         }
@@ -195,12 +197,12 @@ impl Imported {
         let mut remarks = Vec::new();
         if id.as_str() != wanted_id {
             remarks.push(format!(
-                "its id `{wanted_id}` is no definition's; it is `{id}` here"
+                "a definition cannot have the id `{wanted_id}`; it is `{id}` here"
             ));
         }
         if was_named != values.action.workflow_id {
             remarks.push(format!(
-                "its runs were named `{was_named}`, and are `{}` here, each with its time",
+                "the workflow ids of its runs began with `{was_named}`, and begin with `{}` here",
                 values.action.workflow_id
             ));
         }
@@ -233,7 +235,7 @@ impl Imported {
         }
         if !one.problems.is_empty() {
             values.paused = true;
-            let remark = "it is not enabled, since it is not all that the schedule was";
+            let remark = "it is not enabled, since it does not say all that the schedule says";
             one.remarks.push(remark.to_owned());
             one.render(adopts, &values);
         }
@@ -487,7 +489,7 @@ fn sayable(foreign: &ImportableSchedule, problems: &mut Vec<String>) -> Schedule
     values.action.memo.retain(|_, value| !is_digest(value));
     if foreign.owner.is_none() && values.definition.is_some() {
         problems.push(format!(
-            "it starts a `{RUN_WORKFLOW}` and is no Almanac project's; its steps are taken over"
+            "it starts a `{RUN_WORKFLOW}` and belongs to no Almanac project; its steps are taken over"
         ));
     }
     for spec in [&mut values.spec.calendars, &mut values.spec.exclude] {
@@ -552,7 +554,13 @@ fn free_id(text: &str, taken: &mut BTreeSet<DefinitionId>) -> DefinitionId {
 fn differences(read: Option<&Desired>, values: &ScheduleValues) -> Vec<String> {
     let differ = Field::ALL.into_iter().filter_map(|field| {
         let (live, said) = (values.value(field), read?.values.value(field));
-        (said != live).then(|| format!("`{field}` is {live}, and the definition says {said}"))
+        (said != live).then(|| {
+            format!(
+                "`{field}` is {}, and the definition says {}",
+                value_text(field, &live),
+                value_text(field, &said)
+            )
+        })
     });
     differ.collect()
 }
@@ -571,13 +579,47 @@ fn text(all: &[Imported], args: &ImportArgs) -> Page {
         }
         return page;
     }
-    for one in all.iter().filter(|one| one.written) {
-        page.line(format!("{}: {}", one.file.display(), one.schedule));
+    for one in all {
+        let (tone, sign) = if !one.written {
+            (Tone::Bad, "! ")
+        } else if one.problems.is_empty() {
+            (Tone::Good, "+ ")
+        } else {
+            (Tone::Caution, "~ ")
+        };
+        let what = match (one.written, one.problems.len() as u64) {
+            (true, 0) => format!("written to {}", one.file.display()),
+            (true, problems) => format!(
+                "written to {}, not enabled: {}, see above",
+                one.file.display(),
+                counted(problems, "problem", "problems")
+            ),
+            (false, _) => "not written, see above".to_owned(),
+        };
+        page.cells([
+            Cell::toned(tone, sign),
+            Cell::toned(Tone::Strong, one.schedule.to_string()),
+            format!(": {what}").into(),
+        ]);
     }
     let written = all.iter().filter(|one| one.written).count();
-    page.line(format!("{written} of {} schedules written", all.len()));
+    let schedules = counted(all.len() as u64, "schedule", "schedules");
+    page.toned(
+        if written == all.len() {
+            Tone::Good
+        } else {
+            Tone::Bad
+        },
+        format!("{written} of {schedules} written"),
+    );
     if written > 0 {
-        page.line("each waits, paused, for `almanac adopt`, while the other one exists");
+        let project = &args.target.project;
+        let folder = args.out.display();
+        page.line("Each new schedule waits, paused, until it takes over from the existing one:");
+        next_command(
+            &mut page,
+            format!("almanac adopt --project {project} --dir {folder}"),
+        );
     }
     page
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use almanac_activities::manual_runs::{Range, Times};
-use almanac_base::names::{DefinitionId, RUN_WORKFLOW};
+use almanac_base::names::{DefinitionId, Project, RUN_WORKFLOW};
 use almanac_core::definition::OverlapPolicy;
 use almanac_core::record::{RunAnswer, RunKind, RunRequest, RunState};
 use almanac_core::schedule::Live;
@@ -16,10 +16,11 @@ use serde_json::json;
 
 use super::Remote;
 use super::selection::{CONCURRENCY, selected, show_selected};
-use super::time_text::in_zone;
+use super::time_text::{in_zone, span};
+use super::wording::{next_command, project_flag};
 use crate::args::{BackfillArgs, Format, Target, TriggerArgs, Which};
 use crate::backoff::random;
-use crate::console::{self, Page};
+use crate::console::{self, Cell, Page, Tone};
 use crate::failure::{self, Failure};
 use crate::reconcile_client::ReconcileClientError;
 
@@ -176,19 +177,28 @@ fn planned(target: &Target, jobs: &[Job]) -> anyhow::Result<()> {
     super::print(target.format, &all, |_| {
         let mut page = Page::default();
         for job in jobs {
-            page.line(match job.times {
-                None => format!("{}: no time in the range", job.id),
-                Some(Times {
-                    first, last, count, ..
-                }) => {
-                    let zone = &job.live.values.spec.timezone;
-                    let (first, last) = (in_zone(first, zone), in_zone(last, zone));
-                    format!("{}: would start {count} runs, {first} to {last}", job.id)
-                }
-            });
+            let zone = &job.live.values.spec.timezone;
+            page.append(planned_text(&job.id, job.times, zone));
         }
         page
     })
+}
+
+/// The runs of a schedule that a backfill would start.
+fn planned_text(id: &DefinitionId, times: Option<Times>, timezone: &str) -> Page {
+    let Some(Times {
+        first, last, count, ..
+    }) = times
+    else {
+        return Page::of_line(format!("{id}: no time in the range"));
+    };
+    let (first, last) = (in_zone(first, timezone), in_zone(last, timezone));
+    if count == 1 {
+        return Page::of_line(format!("{id}: would start 1 run, of {first}"));
+    }
+    let mut page = Page::of_line(format!("{id}: would start {count} runs"));
+    page.facts(4, [("first", first.into()), ("last", last.into())]);
+    page
 }
 
 /// Sends the request for every job, a few at a time, and prints the results.
@@ -219,7 +229,7 @@ async fn all(
             Err(error) => not_asked(kind, job.id.clone(), &error),
         };
         if target.format == Format::Text {
-            console::print(&text(&job.id, &answer, is_one));
+            console::print(&text(&job.id, &answer, &target.project, is_one));
         }
         answers.push(answer);
     }
@@ -268,7 +278,7 @@ async fn ask(
         Ok(answer) => Ok(answer),
         Err(error @ (ReconcileClientError::NoAnswer(_) | ReconcileClientError::Absent(_))) => {
             let when = super::when_by_hand(&error);
-            let why = format!("{error}; nothing is known to have been started; {when}:");
+            let why = format!("{error}; no run is known to have started; {when}:");
             let command = temporal_command(remote, target, kind, &request, job);
             Err(Failure::new(why).line(command).into())
         }
@@ -276,34 +286,52 @@ async fn ask(
     }
 }
 
-fn text(id: &DefinitionId, answer: &RunAnswer, is_one: bool) -> Page {
-    let mut page = Page::of_line(match (answer.state, answer.kind) {
+fn text(id: &DefinitionId, answer: &RunAnswer, project: &Project, is_one: bool) -> Page {
+    let (tone, what) = match (answer.state, answer.kind) {
         (RunState::Started, RunKind::Trigger) => {
             let workflow = answer.workflow_id.as_deref().unwrap_or_default();
             let run = answer.run_id.as_deref().unwrap_or_default();
-            format!("{id}: started {workflow} (run {run})")
+            (None, format!("started {workflow} (run {run})"))
         }
-        (RunState::Lost, _) => format!("{id}: lost: {}", answer.message),
-        (RunState::Pending, _) => format!(
-            "{id}: pending: it was not seen within {} s; `almanac show {id}` tells its runs",
-            SEEN_LIMIT.as_secs()
-        ),
-        (state, _) if !state.is_good() => format!("{id}: failed: {}", answer.message),
-        _ => format!("{id}: {}", answer.message),
-    });
-    if is_one && answer.kind == RunKind::Backfill {
+        (RunState::Lost, _) => (Some(Tone::Bad), format!("lost: {}", answer.message)),
+        (RunState::Pending, _) => {
+            let waited = span(SEEN_LIMIT, 1);
+            let what = format!("pending: no run was observed within {waited}");
+            (Some(Tone::Caution), what)
+        }
+        (state, _) if !state.is_good() => (Some(Tone::Bad), format!("failed: {}", answer.message)),
+        (RunState::Skipped, _) => (Some(Tone::Caution), answer.message.clone()),
+        _ => (None, answer.message.clone()),
+    };
+    let mut page = Page::default();
+    page.cells([
+        format!("{id}: ").into(),
+        match tone {
+            Some(tone) => Cell::toned(tone, what),
+            None => what.into(),
+        },
+    ]);
+    if !is_one {
+        return page;
+    }
+    if answer.kind == RunKind::Backfill {
         for run in &answer.runs {
             page.line(format!("  {} (run {})", run.workflow_id, run.run_id));
         }
         let more = answer.started.saturating_sub(answer.runs.len() as u64);
         if more > 0 && !answer.runs.is_empty() {
-            page.line(format!("  and {more} more"));
+            page.toned(Tone::Muted, format!("  and {more} more"));
         }
         if answer.skipped > 0 {
-            page.line(
-                "  hint: --overlap buffer-all starts one after the other, allow-all all at once",
-            );
+            page.line("  hint: --overlap buffer-all starts the runs one after the other,");
+            page.line("        --overlap allow-all starts all at once");
         }
+    }
+    if matches!(answer.state, RunState::Pending | RunState::Lost) {
+        next_command(
+            &mut page,
+            format!("almanac show {id}{}", project_flag(project)),
+        );
     }
     page
 }
@@ -336,4 +364,94 @@ fn temporal_command(
         remote.namespace,
         target.project.schedule_id(&job.id),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use almanac_core::record::StartedRun;
+
+    use super::*;
+
+    fn shown(answer: &RunAnswer, is_one: bool) -> String {
+        let (id, project) = ("report".parse().unwrap(), "billing".parse().unwrap());
+        text(&id, answer, &project, is_one).to_string()
+    }
+
+    #[test]
+    fn a_trigger_names_its_run() {
+        let started = RunAnswer {
+            state: RunState::Started,
+            workflow_id: Some("billing/report-2026-03-02T12:00:00Z".to_owned()),
+            run_id: Some("0195".to_owned()),
+            ..RunAnswer::default()
+        };
+        insta::assert_snapshot!(shown(&started, true), @"report: started billing/report-2026-03-02T12:00:00Z (run 0195)");
+        let skipped = RunAnswer {
+            state: RunState::Skipped,
+            message: "0 of 1 started, 1 skipped (overlap policy Skip)".to_owned(),
+            ..RunAnswer::default()
+        };
+        insta::assert_snapshot!(shown(&skipped, true), @"report: 0 of 1 started, 1 skipped (overlap policy Skip)");
+        insta::assert_snapshot!(shown(&RunAnswer::default(), true), @r"
+        report: pending: no run was observed within 2m
+          → almanac show report --project billing
+        ");
+        let failed = RunAnswer {
+            state: RunState::Failed,
+            message: "refused\nforged".to_owned(),
+            ..RunAnswer::default()
+        };
+        insta::assert_snapshot!(shown(&failed, false), @r"report: failed: refused\nforged");
+    }
+
+    #[test]
+    fn a_backfill_lists_its_first_runs() {
+        let runs = (1..=2).map(|n| StartedRun {
+            workflow_id: format!("billing/report-2026-03-0{n}T02:30:00Z"),
+            run_id: format!("019{n}"),
+        });
+        let answer = RunAnswer {
+            kind: RunKind::Backfill,
+            state: RunState::Started,
+            runs: runs.collect(),
+            started: 5,
+            skipped: 1,
+            message: "5 of 6 started, 1 skipped (overlap policy Skip)".to_owned(),
+            ..RunAnswer::default()
+        };
+        insta::assert_snapshot!(shown(&answer, true), @r"
+        report: 5 of 6 started, 1 skipped (overlap policy Skip)
+          billing/report-2026-03-01T02:30:00Z (run 0191)
+          billing/report-2026-03-02T02:30:00Z (run 0192)
+          and 3 more
+          hint: --overlap buffer-all starts the runs one after the other,
+                --overlap allow-all starts all at once
+        ");
+        insta::assert_snapshot!(shown(&answer, false), @"report: 5 of 6 started, 1 skipped (overlap policy Skip)");
+    }
+
+    #[test]
+    fn a_dry_run_of_a_backfill_names_the_first_and_the_last_time() {
+        let at = |text: &str| text.parse().unwrap();
+        let times = |count| Times {
+            first: at("2026-03-02T01:30:00Z"),
+            last: at("2026-03-06T01:30:00Z"),
+            count,
+            window: BackfillWindow {
+                start: at("2026-03-02T00:00:00Z"),
+                end: at("2026-03-07T00:00:00Z"),
+            },
+        };
+        let shown = |times| {
+            let id = "report".parse().unwrap();
+            planned_text(&id, times, "Europe/Berlin").to_string()
+        };
+        insta::assert_snapshot!(shown(Some(times(5))), @r"
+        report: would start 5 runs
+            first  Mon 2026-03-02 02:30:00 +01:00  (2026-03-02 01:30:00 UTC)
+            last   Fri 2026-03-06 02:30:00 +01:00  (2026-03-06 01:30:00 UTC)
+        ");
+        insta::assert_snapshot!(shown(Some(times(1))), @"report: would start 1 run, of Mon 2026-03-02 02:30:00 +01:00  (2026-03-02 01:30:00 UTC)");
+        insta::assert_snapshot!(shown(None), @"report: no time in the range");
+    }
 }

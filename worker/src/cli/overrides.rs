@@ -4,16 +4,17 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use almanac_base::names::DefinitionId;
+use almanac_base::names::{DefinitionId, Project};
 use almanac_core::record::{Override, OverrideRequest, Report};
 use almanac_workflows::contracts::reconciler as contract;
 use anyhow::{Context as _, bail};
 use futures::{StreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
+use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use serde::Serialize;
 use serde_json::json;
 
 use super::selection::{CONCURRENCY, selected, show_selected};
+use super::wording::{next_command, operation, project_flag, until};
 use super::{Remote, progress};
 use crate::args::{
     ClearOverrideArgs, Format, OverrideArgs, PauseArgs, Setting, Target, UnpauseArgs, Which,
@@ -31,7 +32,7 @@ pub(super) async fn pause(args: PauseArgs) -> anyhow::Result<ExitCode> {
     let request = OverrideRequest {
         enabled: Some(false),
         reason: args.reason,
-        until: until(args.duration)?,
+        until: end(args.duration)?,
         ..OverrideRequest::default()
     };
     send_all(&args.target, &args.which, args.limit, "be paused", request).await
@@ -57,7 +58,7 @@ pub(super) async fn set(args: OverrideArgs) -> anyhow::Result<ExitCode> {
     let mut request = OverrideRequest {
         id: Some(args.id),
         reason: args.reason,
-        until: until(args.duration)?,
+        until: end(args.duration)?,
         ..OverrideRequest::default()
     };
     for setting in args.set {
@@ -79,12 +80,17 @@ pub(super) async fn clear(args: ClearOverrideArgs) -> anyhow::Result<ExitCode> {
     send(&args.target, request).await
 }
 
-fn until(duration: Option<Duration>) -> anyhow::Result<Option<Timestamp>> {
+/// The end of an override that lasts this long, as a whole second.
+fn end(duration: Option<Duration>) -> anyhow::Result<Option<Timestamp>> {
     duration
         .map(|duration| {
             let duration = SignedDuration::try_from(duration).ok();
-            let at = duration.and_then(|duration| Timestamp::now().checked_add(duration).ok());
-            at.context("--for is longer than time goes")
+            let end = duration.and_then(|duration| Timestamp::now().checked_add(duration).ok());
+            let up = TimestampRound::new()
+                .smallest(Unit::Second)
+                .mode(RoundMode::Ceil);
+            let end = end.and_then(|end| end.round(up).ok());
+            end.context("--for ends after the year 9999")
         })
         .transpose()
 }
@@ -102,11 +108,7 @@ async fn send(target: &Target, request: OverrideRequest) -> anyhow::Result<ExitC
     let remote = Remote::of(target).await?;
     let outcome = done(&remote, target, request).await?;
     super::print(target.format, &outcome, |outcome| {
-        let mut page = Page::default();
-        for line in text(outcome) {
-            page.signed(line);
-        }
-        page
+        text(outcome, &target.project, Timestamp::now())
     })?;
     Ok(if errors(&outcome).next().is_none() {
         ExitCode::SUCCESS
@@ -164,7 +166,8 @@ async fn send_all(
         let one = match outcome {
             Ok(outcome) => {
                 if target.format == Format::Text {
-                    console::print(&Page::of_line(text(&outcome).join("; ")));
+                    let lines = lines(&outcome, Timestamp::now());
+                    console::print(&Page::of_line(lines.join("; ")));
                 }
                 let error = errors(&outcome).next().map(str::to_owned);
                 One {
@@ -225,8 +228,10 @@ async fn done(
     let report = progress::report(&remote.reconciler, answer.pass, DONE_LIMIT).await?;
     let Some(report) = report else {
         bail!(
-            "the override is taken, but pass {} has not ended yet; `almanac show {id}` tells",
-            answer.pass
+            "the request is accepted, but pass {} has not ended yet; `almanac show {id}{}` shows \
+             the schedule",
+            answer.pass,
+            project_flag(&target.project)
         );
     };
     let status = remote.reconciler.status().await?;
@@ -246,26 +251,78 @@ fn errors(outcome: &Outcome) -> impl Iterator<Item = &str> {
 }
 
 /// The result in lines for people.
-fn text(outcome: &Outcome) -> Vec<String> {
-    let own = outcome.id.to_string();
-    let mut lines = Vec::new();
-    for change in outcome.report.changes.iter().filter(|one| one.id == own) {
-        let op = almanac_activities::metrics::op_name(change.op);
-        lines.push(format!("{own}: {op}: {}", change.reason));
+fn lines(outcome: &Outcome, now: Timestamp) -> Vec<String> {
+    let id = &outcome.id;
+    let own = id.to_string();
+    let mut lines: Vec<_> = errors(outcome)
+        .map(|error| format!("error: {id}: {error}"))
+        .collect();
+    match &outcome.overridden {
+        Some(one) if lines.is_empty() => lines.push(format!("{id}: {}", in_force(one, now))),
+        Some(one) => lines.push(format!("{id}: not applied yet: {}", in_force(one, now))),
+        None => {
+            let changes = outcome.report.changes.iter();
+            lines.extend(changes.filter(|one| one.id == own).map(|change| {
+                let done = operation(change.op, false);
+                format!("{id}: {done} ({})", change.reason)
+            }));
+        }
     }
-    lines.extend(errors(outcome).map(|error| format!("error: {error}")));
-    if let Some(one) = &outcome.overridden {
-        let until = one
-            .until
-            .map_or_else(String::new, |until| format!(" until {until}"));
-        lines.push(format!(
-            "{own}: overridden by {}{until}: {}",
-            one.by, one.reason
-        ));
-    } else if lines.is_empty() {
-        lines.push(format!("{own}: nothing to change"));
+    if lines.is_empty() {
+        lines.push(format!("{id}: nothing to change"));
     }
     lines
+}
+
+/// An override in words.
+fn in_force(one: &Override, now: Timestamp) -> String {
+    let only_pauses = pauses_only(one);
+    let mut values = Vec::new();
+    if let Some(cron) = &one.cron {
+        let cron: Vec<_> = cron.iter().map(|cron| format!("\"{cron}\"")).collect();
+        values.push(format!("cron {}", cron.join(", ")));
+    }
+    values.extend(one.timezone.iter().map(|zone| format!("timezone {zone}")));
+    let state = match one.enabled {
+        Some(true) => Some("enabled"),
+        Some(false) => Some("paused"),
+        None => None,
+    };
+    values.extend(state.map(str::to_owned));
+    let values = if only_pauses {
+        "paused".to_owned()
+    } else {
+        format!("override of {}", values.join(", "))
+    };
+    let end = match one.until {
+        Some(end) => until(end, now),
+        None if only_pauses => "until someone unpauses it".to_owned(),
+        None => "until someone clears it or its definition changes".to_owned(),
+    };
+    format!("{values} {end}: {}", one.reason)
+}
+
+/// Returns `true` if the override only pauses the schedule.
+fn pauses_only(one: &Override) -> bool {
+    one.enabled == Some(false) && one.cron.is_none() && one.timezone.is_none()
+}
+
+/// The result for people, with the command that ends the override.
+fn text(outcome: &Outcome, project: &Project, now: Timestamp) -> Page {
+    let mut page = Page::default();
+    for line in lines(outcome, now) {
+        page.signed(line);
+    }
+    if let Some(one) = &outcome.overridden {
+        let command = if pauses_only(one) {
+            "unpause"
+        } else {
+            "clear-override"
+        };
+        let flag = project_flag(project);
+        next_command(&mut page, format!("almanac {command} {}{flag}", outcome.id));
+    }
+    page
 }
 
 /// The command of the Temporal CLI that does the same.
@@ -299,5 +356,107 @@ fn temporal_command(
             contract::Override::NAME,
             super::shell_quoted(&json!(request).to_string()),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use almanac_core::record::{Change, Op, ReportError};
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-03-02T12:00:00.4Z".parse().unwrap()
+    }
+
+    fn outcome(overridden: Option<Override>, changes: &[(&str, Op, &str)]) -> Outcome {
+        let changes = changes.iter().map(|(id, op, reason)| Change {
+            id: (*id).to_owned(),
+            op: *op,
+            fields: Vec::new(),
+            reason: (*reason).to_owned(),
+        });
+        Outcome {
+            id: "payouts".parse().unwrap(),
+            overridden,
+            report: Report {
+                changes: changes.collect(),
+                ..Report::default()
+            },
+        }
+    }
+
+    fn shown(outcome: &Outcome) -> String {
+        text(outcome, &"billing".parse().unwrap(), now()).to_string()
+    }
+
+    #[test]
+    fn a_pause_says_when_it_ends_and_how_to_end_it() {
+        let mut pause = Override {
+            enabled: Some(false),
+            reason: "the bank is down\nforged".to_owned(),
+            by: "ann@ops".to_owned(),
+            until: Some("2026-03-02T14:00:01Z".parse().unwrap()),
+            ..Override::default()
+        };
+        let changes = [("payouts", Op::Pause, "override applied")];
+        insta::assert_snapshot!(shown(&outcome(Some(pause.clone()), &changes)), @r"
+        payouts: paused until 2026-03-02 14:00:01Z (in 2h): the bank is down\nforged
+          → almanac unpause payouts --project billing
+        ");
+        pause.until = None;
+        let mut failed = outcome(Some(pause.clone()), &[]);
+        insta::assert_snapshot!(shown(&failed), @r"
+        payouts: paused until someone unpauses it: the bank is down\nforged
+          → almanac unpause payouts --project billing
+        ");
+        failed.report.errors.push(ReportError {
+            source: "temporal".to_owned(),
+            id: Some("payouts".to_owned()),
+            message: "update: refused".to_owned(),
+        });
+        insta::assert_snapshot!(shown(&failed), @r"
+        error: payouts: update: refused
+        payouts: not applied yet: paused until someone unpauses it: the bank is down\nforged
+          → almanac unpause payouts --project billing
+        ");
+    }
+
+    #[test]
+    fn an_override_says_what_it_sets() {
+        let set = Override {
+            cron: Some(vec!["*/5 * * * *".to_owned(), "0 3 * * *".to_owned()]),
+            timezone: Some("Europe/Berlin".to_owned()),
+            enabled: Some(true),
+            reason: "slow disk".to_owned(),
+            ..Override::default()
+        };
+        insta::assert_snapshot!(shown(&outcome(Some(set), &[])), @r#"
+        payouts: override of cron "*/5 * * * *", "0 3 * * *", timezone Europe/Berlin, enabled until someone clears it or its definition changes: slow disk
+          → almanac clear-override payouts --project billing
+        "#);
+    }
+
+    #[test]
+    fn without_an_override_the_changes_are_told() {
+        let changes = [
+            ("payouts", Op::Unpause, "cleared by ann@ops"),
+            ("other", Op::Update, "x"),
+        ];
+        insta::assert_snapshot!(shown(&outcome(None, &changes)), @"payouts: unpaused (cleared by ann@ops)");
+        insta::assert_snapshot!(shown(&outcome(None, &[])), @"payouts: nothing to change");
+    }
+
+    #[test]
+    fn an_override_ends_at_a_whole_second() {
+        let before = Timestamp::now();
+        let end = end(Some(Duration::from_secs(7200))).unwrap().unwrap();
+        assert_eq!(end.subsec_nanosecond(), 0);
+        assert!(end >= before + SignedDuration::from_hours(2), "{end}");
+        assert!(
+            end < Timestamp::now() + SignedDuration::from_secs(7201),
+            "{end}"
+        );
+        assert!(super::end(Some(Duration::MAX)).is_err());
     }
 }

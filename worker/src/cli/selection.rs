@@ -62,7 +62,8 @@ async fn find(remote: &Remote, selector: &Selector) -> anyhow::Result<Selection>
         Ok(found) => Ok(found),
         Err(error @ (ReconcileClientError::NoAnswer(_) | ReconcileClientError::Absent(_))) => {
             let why = format!("{error}; only a worker knows the labels");
-            let hint = "`almanac list` shows all schedules; every command takes the id of one";
+            let hint =
+                "`almanac list` shows all schedules; every command takes the id of a schedule";
             Err(Failure::new(why).hint(hint).into())
         }
         Err(error) => Err(error.into()),

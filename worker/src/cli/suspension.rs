@@ -3,13 +3,16 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use almanac_core::record::{SuspendAnswer, SuspendRequest};
+use almanac_base::names::Project;
+use almanac_core::record::{SuspendAnswer, SuspendRequest, Suspension};
 use almanac_workflows::contracts::reconciler as contract;
 use anyhow::bail;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::Remote;
+use super::time_text::utc;
+use super::wording::next_command;
 use crate::args::{ResumeArgs, SuspendArgs, Target};
 use crate::backoff::random;
 use crate::console::Page;
@@ -75,25 +78,61 @@ fn explained(
         return error.into();
     }
     let input = super::shell_quoted(&json!(request).to_string());
-    let by_hand = format!(
+    let command = format!(
         "temporal workflow update execute --address {} --namespace {} --workflow-id {} --name {update} --input {input}",
         remote.address,
         remote.namespace,
         remote.reconciler.workflow_id(),
     );
-    Failure::new(format!("{error}; after that, by hand:"))
-        .line(by_hand)
+    Failure::new(format!("{error}; after that, do it without Almanac:"))
+        .line(command)
         .into()
 }
 
 fn tell(target: &Target, answer: &SuspendAnswer) -> anyhow::Result<ExitCode> {
-    let project = &target.project;
     super::print(target.format, answer, |answer| {
-        Page::of_line(match (&answer.suspended, answer.pass) {
-            (Some(suspension), _) => format!("{project}: {suspension}"),
-            (None, Some(pass)) => format!("{project}: goes on; pass {pass} catches up"),
-            (None, None) => format!("{project}: goes on"),
-        })
+        text(answer, &target.project)
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn text(answer: &SuspendAnswer, project: &Project) -> Page {
+    match (&answer.suspended, answer.pass) {
+        (Some(Suspension { reason, by, at }), _) => {
+            let mut page = Page::of_line(format!(
+                "{project}: suspended by {by} at {}: {reason}",
+                utc(*at)
+            ));
+            page.line("  Almanac writes nothing until you resume it:");
+            next_command(&mut page, format!("almanac resume --project {project}"));
+            page
+        }
+        (None, Some(pass)) => Page::of_line(format!("{project}: resumed; pass {pass} catches up")),
+        (None, None) => Page::of_line(format!("{project}: resumed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suspension_names_the_command_that_ends_it() {
+        let shown = |suspended: Option<Suspension>, pass: Option<u64>| {
+            let answer = SuspendAnswer { suspended, pass };
+            text(&answer, &"billing".parse().unwrap()).to_string()
+        };
+        let suspension = Suspension {
+            reason: "moving house".to_owned(),
+            by: "ann@ops".to_owned(),
+            at: "2026-03-02T10:00:00.123456789Z".parse().unwrap(),
+        };
+        insta::assert_snapshot!(shown(Some(suspension), None), @r"
+        billing: suspended by ann@ops at 2026-03-02 10:00:00Z: moving house
+          Almanac writes nothing until you resume it:
+          → almanac resume --project billing
+        ");
+        insta::assert_snapshot!(shown(None, Some(43)), @"billing: resumed; pass 43 catches up");
+        insta::assert_snapshot!(shown(None, None), @"billing: resumed");
+    }
 }

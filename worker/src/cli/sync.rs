@@ -229,7 +229,7 @@ mod tests {
                 ..ScheduleCounts::default()
             },
             changes: vec![
-                change("ledger", Op::Create, "no such schedule"),
+                change("ledger", Op::Create, "the schedule does not exist"),
                 change("invoices", Op::Update, "definition changed: times"),
                 change("payouts", Op::Unpause, "override applied"),
                 change("old", Op::Delete, "its definition is gone\nforged"),
@@ -250,7 +250,7 @@ mod tests {
     fn a_report_is_told_in_lines() {
         insta::assert_snapshot!(shown(&report(), false), @r"
         Pass 12, revision 2d711642b726b044, 47 ms
-          + ledger: created (no such schedule)
+          + ledger: created (the schedule does not exist)
           ~ invoices: updated (definition changed: times)
           ~ payouts: unpaused (override applied)
           - old: deleted (its definition is gone\nforged)
@@ -258,7 +258,7 @@ mod tests {
         ");
         insta::assert_snapshot!(shown(&report(), true), @r"
         ESC[1mPass 12ESC[0m, revision 2d711642b726b044, 47 ms
-        ESC[32m  + ESC[0mESC[1mledgerESC[0m: created (no such schedule)
+        ESC[32m  + ESC[0mESC[1mledgerESC[0m: created (the schedule does not exist)
         ESC[33m  ~ ESC[0mESC[1minvoicesESC[0m: updated (definition changed: times)
         ESC[33m  ~ ESC[0mESC[1mpayoutsESC[0m: unpaused (override applied)
         ESC[31m  - ESC[0mESC[1moldESC[0m: deleted (its definition is gone\nforged)
@@ -279,7 +279,7 @@ mod tests {
         };
         insta::assert_snapshot!(shown(&dry, false), @r"
         Pass 12, revision 2d711642b726b044, 47 ms, dry run
-          + ledger: would be created (no such schedule)
+          + ledger: would be created (the schedule does not exist)
           ~ invoices: would be updated (definition changed: times)
           ~ payouts: would be unpaused (override applied)
           - old: would be deleted (its definition is gone\nforged)
@@ -313,7 +313,7 @@ mod tests {
         report.truncated = 39 + 2;
         insta::assert_snapshot!(shown(&report, false), @r"
         Pass 12, revision 2d711642b726b044, 47 ms
-          + ledger: created (no such schedule)
+          + ledger: created (the schedule does not exist)
           ~ invoices: updated (definition changed: times)
           ~ payouts: unpaused (override applied)
           - old: deleted (its definition is gone\nforged)

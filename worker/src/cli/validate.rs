@@ -104,10 +104,11 @@ fn text(findings: &Findings) -> Page {
     for problem in &findings.problems {
         page.signed(format!("error: {problem}"));
     }
-    page.line(format!(
-        "{} valid, {} invalid",
-        findings.valid, findings.invalid
-    ));
+    let is_good = findings.invalid == 0 && findings.problems.is_empty();
+    page.toned(
+        if is_good { Tone::Good } else { Tone::Bad },
+        format!("{} valid, {} invalid", findings.valid, findings.invalid),
+    );
     page
 }
 

@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
@@ -131,7 +131,11 @@ fn until(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     if duration < Duration::from_secs(1) {
         return Err(bad(format!("`{text}` is shorter than 1s")));
     }
+    let up = TimestampRound::new()
+        .smallest(Unit::Second)
+        .mode(RoundMode::Ceil);
     now.checked_add(duration)
+        .and_then(|end| end.round(up))
         .map_err(|error| bad(error.to_string()))
 }
 

@@ -20,6 +20,8 @@ use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
+use super::time_text::utc;
+use super::wording::{counted, project_flag};
 use super::{Remote, progress};
 use outcome::{Item, LiveState, Outcome, State, text};
 
@@ -48,9 +50,10 @@ pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
     refuse_owned_by_live_projects(&remote, &args, &mut outcome).await?;
     if let Some(confirm) = &args.confirm {
         if *confirm != outcome.digest {
-            let why =
-                format!("digest `{confirm}` does not name what would be adopted now; nothing done");
-            let hint = "the same command without --confirm prints it";
+            let why = format!(
+                "digest `{confirm}` does not name what would be adopted now; nothing was done"
+            );
+            let hint = "the same command without --confirm prints the digest";
             return Err(Failure::new(why).hint(hint).into());
         }
         if !outcome
@@ -83,9 +86,12 @@ async fn definitions(args: &AdoptArgs) -> anyhow::Result<BTreeMap<DefinitionId, 
     let snapshot = registry.snapshot();
     if !snapshot.failed.is_empty() {
         let count = snapshot.failed.len();
-        console::eprint(&format!(
-            "{count} documents are invalid, and not looked at; see `almanac validate`"
-        ));
+        let invalid = counted(
+            count as u64,
+            "document is invalid and left out",
+            "documents are invalid and left out",
+        );
+        console::eprint(&format!("{invalid}; see `almanac validate`"));
     }
     Ok(plan::desired(&args.target.project, &snapshot))
 }
@@ -172,8 +178,13 @@ async fn look(
         }
         Err(RequestError::NotFound) => {
             item.refuse(if waits {
-                let id = &desired.definition;
-                format!("schedule `{from}` is gone, and nothing can be taken over; `almanac unpause {id}` starts ours")
+                format!(
+                    "schedule `{from}` no longer exists, so nothing can be taken over; `almanac \
+                     unpause {}{}` starts `{}`",
+                    desired.definition,
+                    project_flag(project),
+                    desired.schedule
+                )
             } else {
                 format!("there is no schedule `{from}`")
             });
@@ -190,8 +201,8 @@ async fn look(
     }
     if *from == desired.schedule {
         item.refuse(format!(
-            "schedule `{from}` has the very id of ours, and the two cannot stand side by side; \
-             give the definition another id"
+            "schedule `{from}` has the same id as the definition's schedule, and an id names only \
+             one schedule; give the definition another id"
         ));
     } else if foreign.project() == Some(project) {
         item.refuse(format!("schedule `{from}` is this project's own"));
@@ -199,7 +210,7 @@ async fn look(
         && let Some(owner) = foreign.project()
     {
         let why = format!("schedule `{from}` belongs to the Almanac project `{owner}`");
-        let hint = format!("if that one moves here, --from-project {owner}");
+        let hint = format!("if that project moves here, add --from-project {owner}");
         item.refuse(Failure::new(why).hint(hint));
     }
     let (theirs, ours) = (&foreign.values, &desired.values);
@@ -230,7 +241,8 @@ async fn look(
     });
     if item.jitter && item.quiet.is_none() {
         let why = format!(
-            "the jitter of `{from}` leaves no moment without a run, at which the two could be exchanged"
+            "the jitter of `{from}` leaves no moment without a run, in which the new schedule could \
+             take over"
         );
         let hint = "make its jitter shorter than the time between its runs first";
         item.refuse(Failure::new(why).hint(hint));
@@ -253,10 +265,11 @@ async fn refuse_owned_by_live_projects(
     for item in &mut outcome.adoptions {
         if !matches!(item.state, State::Adopted | State::Unreadable) {
             let why = format!(
-                "project `{project}` has live workers, which would make its schedules anew"
+                "project `{project}` has live workers, which would create its schedules again"
             );
-            let hint =
-                format!("stop them, or `almanac suspend --project {project} --reason moving`");
+            let hint = format!(
+                "stop the workers, or `almanac suspend --project {project} --reason moving`"
+            );
             item.refuse(Failure::new(why).hint(hint));
         }
     }
@@ -283,8 +296,9 @@ async fn adopt(remote: &Remote, args: &AdoptArgs, outcome: &mut Outcome) -> anyh
             let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
             if wait > args.wait {
                 item.error = Some(Failure::new(format!(
-                    "`{}` may run until {at}, with its jitter; try again then, or --wait longer",
-                    item.from
+                    "with its jitter, `{}` may start a run until {}; try again then, or --wait longer",
+                    item.from,
+                    utc(at)
                 )));
                 continue;
             }
@@ -318,12 +332,12 @@ async fn adopt(remote: &Remote, args: &AdoptArgs, outcome: &mut Outcome) -> anyh
             Err(RequestError::NotFound) => item.state = State::Adopted,
             Ok(_) => {
                 item.error = Some(Failure::new(format!(
-                    "pass {pass} has not taken over from `{}` yet; the same command goes on",
+                    "pass {pass} has not taken over from `{}` yet; run the same command again",
                     item.from
                 )));
             }
             Err(error) => {
-                let why = format!("look at what was done to `{}`: {error}", item.from);
+                let why = format!("check the result for `{}`: {error}", item.from);
                 item.error = Some(why.into());
             }
         }
@@ -336,12 +350,12 @@ async fn adopt(remote: &Remote, args: &AdoptArgs, outcome: &mut Outcome) -> anyh
 async fn check_worker(remote: &Remote, project: &Project) -> anyhow::Result<()> {
     match remote.reconciler.status().await {
         Ok(status) if status.workers.is_empty() => {
-            bail!("project `{project}` has no worker to do it; nothing done")
+            bail!("project `{project}` has no worker to do it; nothing was done")
         }
         Ok(_) => Ok(()),
         Err(error @ (ReconcileClientError::Absent(_) | ReconcileClientError::NoAnswer(_))) => {
             let hint = format!("`almanac run --project {project}` must run");
-            Err(Failure::new(format!("{error}; nothing done"))
+            Err(Failure::new(format!("{error}; nothing was done"))
                 .hint(hint)
                 .into())
         }

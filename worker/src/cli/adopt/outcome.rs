@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use almanac_base::names::{DefinitionId, Revision, ScheduleId};
 use almanac_core::field::Field;
+use almanac_core::plan::value_text;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::console::Page;
+use super::super::wording::{counted, next_command};
+use crate::console::{Cell, Page, Tone};
 use crate::failure::Failure;
 
 /// The adoptions of a command, planned or done.
@@ -81,27 +83,31 @@ impl Item {
     }
 }
 
-/// The result for people, with the command that confirms it if that is missing.
+/// The result for people, with the digest that confirms it if that is missing.
 pub(super) fn text(outcome: &Outcome, confirmed: bool) -> Page {
     let mut page = Page::default();
     for item in &outcome.adoptions {
         let Item {
             id, schedule, from, ..
         } = item;
-        let state = match item.state {
-            State::Ready | State::Begun if item.error.is_some() => "not taken over",
-            State::Ready => "would take over",
-            State::Begun => "would go on taking over",
-            State::Adopted => "has taken over",
-            State::Refused => "cannot take over",
-            State::Unreadable => "is left alone, and does not take over",
+        let (tone, state) = match item.state {
+            State::Ready | State::Begun if item.error.is_some() => {
+                (Tone::Bad, "has not taken over")
+            }
+            State::Ready => (Tone::Caution, "would take over"),
+            State::Begun => (Tone::Caution, "would continue to take over"),
+            State::Adopted => (Tone::Good, "has taken over"),
+            State::Refused => (Tone::Bad, "cannot take over"),
+            State::Unreadable => (Tone::Bad, "stays as it is, and does not take over"),
         };
-        page.line(format!("{id}: {schedule} {state} from {from}"));
-        if item.state == State::Adopted {
-            continue;
-        }
-        for line in details(item) {
-            page.line(format!("  {line}"));
+        page.cells([
+            Cell::toned(Tone::Strong, id.to_string()),
+            format!(": {schedule} ").into(),
+            Cell::toned(tone, state),
+            format!(" from {from}").into(),
+        ]);
+        if item.state != State::Adopted {
+            details(item, &mut page);
         }
     }
     let open = outcome
@@ -111,39 +117,115 @@ pub(super) fn text(outcome: &Outcome, confirmed: bool) -> Page {
     if outcome.adoptions.is_empty() {
         page.line("no definition names a schedule to take over from");
     } else if open && !confirmed {
-        page.line(format!(
-            "to do it, repeat the command with --confirm {}",
-            outcome.digest
-        ));
+        page.line("");
+        page.line("To do this, repeat the command with:");
+        next_command(&mut page, format!("--confirm {}", outcome.digest));
     }
     page
 }
 
-fn details(item: &Item) -> Vec<String> {
-    let mut lines = Vec::new();
+fn details(item: &Item, page: &mut Page) {
+    let Item { schedule, from, .. } = item;
     if let Some(live) = &item.live {
         if live.paused {
-            lines.push(match live.note.trim() {
-                "" => "it is paused, and ours will be".to_owned(),
-                note => format!("it is paused, and ours will be: {note}"),
-            });
-        }
-        if let Some(left) = live.remaining_actions {
-            lines.push(format!("it has {left} actions left"));
-        }
-        if live.running > 0 {
-            lines.push(format!(
-                "{} of its runs go on; they are left alone, and ours does not wait for them",
-                live.running
+            let note = match live.note.trim() {
+                "" => String::new(),
+                note => format!(" ({note})"),
+            };
+            page.line(format!(
+                "    {from} is paused{note}; {schedule} will be paused too"
             ));
         }
-        let what = if item.exists { "held" } else { "made paused" };
-        lines.push(format!(
-            "ours is {what}, the other paused, ours let go, the other deleted"
+        if let Some(left) = live.remaining_actions {
+            let left = counted(left, "action", "actions");
+            page.line(format!(
+                "    {from} has {left} left; {schedule} takes over the rest"
+            ));
+        }
+        if live.running > 0 {
+            let runs = counted(live.running as u64, "run", "runs");
+            page.line(format!(
+                "    {from} has {runs} in progress; {schedule} does not wait for their end"
+            ));
+        }
+        let first = if item.exists {
+            "is paused"
+        } else {
+            "is created paused"
+        };
+        page.line(format!(
+            "    steps: {schedule} {first}, {from} is paused, {schedule} is released, {from} is deleted"
         ));
     }
+    let widest = item.differences.keys().map(|field| field.as_str().len());
+    let widest = widest.max().unwrap_or_default();
     for (field, [theirs, ours]) in &item.differences {
-        lines.push(format!("{field}: {theirs} becomes {ours}"));
+        let name = format!("{field}:");
+        let name = format!("    {name:<width$} ", width = widest + 1);
+        page.cells([
+            Cell::toned(Tone::Muted, name),
+            value_text(*field, theirs).into(),
+            Cell::toned(Tone::Muted, " → "),
+            Cell::toned(Tone::Strong, value_text(*field, ours)),
+        ]);
     }
-    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn item(id: &str, state: State) -> Item {
+        Item {
+            id: id.parse().unwrap(),
+            schedule: ScheduleId::from_server(format!("schedule-billing-{id}")),
+            from: ScheduleId::from_server(format!("cron-{id}")),
+            state,
+            error: None,
+            exists: false,
+            live: None,
+            differences: BTreeMap::new(),
+            quiet: None,
+            jitter: false,
+            revision: Revision::of(b"x"),
+        }
+    }
+
+    #[test]
+    fn adoptions_are_told_one_by_one() {
+        let mut ready = item("report", State::Ready);
+        ready.live = Some(LiveState {
+            paused: true,
+            note: "the bank is down".to_owned(),
+            remaining_actions: Some(1),
+            running: 2,
+        });
+        ready.differences = BTreeMap::from([
+            (Field::Times, [json!(["0 3 * * *"]), json!(["30 2 * * *"])]),
+            (Field::CatchupWindow, [json!("1h"), json!("6h")]),
+        ]);
+        let mut refused = item("taken", State::Ready);
+        refused.refuse("no".to_owned());
+        let outcome = Outcome {
+            digest: "5f2a".to_owned(),
+            done: false,
+            adoptions: vec![item("done", State::Adopted), ready, refused],
+        };
+        insta::assert_snapshot!(text(&outcome, false), @r#"
+        done: schedule-billing-done has taken over from cron-done
+        report: schedule-billing-report would take over from cron-report
+            cron-report is paused (the bank is down); schedule-billing-report will be paused too
+            cron-report has 1 action left; schedule-billing-report takes over the rest
+            cron-report has 2 runs in progress; schedule-billing-report does not wait for their end
+            steps: schedule-billing-report is created paused, cron-report is paused, schedule-billing-report is released, cron-report is deleted
+            times:          "0 3 * * *" → "30 2 * * *"
+            catchup_window: 1h → 6h
+        taken: schedule-billing-taken cannot take over from cron-taken
+
+        To do this, repeat the command with:
+          → --confirm 5f2a
+        "#);
+    }
 }

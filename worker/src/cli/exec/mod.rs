@@ -88,9 +88,9 @@ async fn rest(effects: &mut LocalEffects, steps: &Steps) {
     effects.stop().await;
     match steps.unawaited() {
         0 => return,
-        1 => console::eprint("           waits for  a command that no step waits for"),
+        1 => console::eprint("           awaits     1 command that no step waits for"),
         some => console::eprint(&format!(
-            "           waits for  {some} commands that no step waits for"
+            "           awaits     {some} commands that no step waits for"
         )),
     }
     steps.unawaited_end().await;
@@ -201,14 +201,16 @@ async fn interpret(
                 if machine.listens()
                     && let Some(event) = events.next() =>
             {
-                console::eprint(&format!("           hears      {event}"));
+                console::eprint(&format!("           receives   {event}"));
                 match machine.deliver(event) {
                     Delivery::Taken => {}
                     Delivery::Unheard => {
-                        console::eprint("           drops      it: no step listens to its type");
+                        console::eprint(
+                            "           drops      the event: no step listens for its type",
+                        );
                     }
                     Delivery::Full(_) => {
-                        console::eprint("           drops      it: too many wait");
+                        console::eprint("           drops      the event: too many events wait");
                     }
                 }
             }
@@ -223,7 +225,8 @@ async fn interpret(
 /// The error of a run that waits for an event while no effect is running and no more events
 /// come.
 fn deaf(machine: &Machine) -> Fault {
-    let detail = "the run waits for an event, and no more come; hint: --events FILE gives it some";
+    let detail =
+        "the run waits for an event, and no more come; hint: --events FILE gives the run events";
     let fault = Standard::Runtime.fault(detail);
     Fault {
         instance: machine.current().first().map(|path| (*path).to_owned()),

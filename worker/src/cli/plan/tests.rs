@@ -32,7 +32,7 @@ fn update(id: &str, fields: &[(Field, Cause)], changes: Vec<FieldChange>) -> Upd
         definition: create.definition,
         schedule: create.schedule,
         fields: fields.iter().copied().collect(),
-        values: create.values,
+        values: (*create.values).clone(),
         remaining: Remaining::Keep,
         memo: ActionMemo::default(),
         note: String::new(),

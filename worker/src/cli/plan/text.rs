@@ -117,7 +117,7 @@ fn body(block: &Block, times: Option<&Times>, page: &mut Page) {
     const FIRES: &str = "fires";
     let names = block.fields.iter().map(|field| field.name.len());
     let widest = names.chain([FIRES.len()]).max().unwrap_or_default();
-    let named = |name: &str| {
+    let with_name = |name: &str| {
         let padding = " ".repeat(widest - name.len() + 1);
         [
             Cell::from("    "),
@@ -125,13 +125,13 @@ fn body(block: &Block, times: Option<&Times>, page: &mut Page) {
         ]
     };
     for field in &block.fields {
-        field_lines(field, &named, page);
+        field_lines(field, &with_name, page);
     }
     let is_moved = |times: &&Times| block.kind != BlockKind::Update || times.before != times.after;
     let lines = times.filter(is_moved).map(|times| times.lines(block.kind));
     for (index, line) in lines.into_iter().flatten().enumerate() {
         if index == 0 {
-            page.cells(named(FIRES).into_iter().chain([line]));
+            page.cells(with_name(FIRES).into_iter().chain([line]));
         } else {
             page.cells([" ".repeat(4 + widest + 2).into(), line]);
         }
@@ -141,10 +141,10 @@ fn body(block: &Block, times: Option<&Times>, page: &mut Page) {
     }
 }
 
-fn field_lines(field: &FieldText, named: &impl Fn(&str) -> [Cell; 2], page: &mut Page) {
+fn field_lines(field: &FieldText, with_name: &impl Fn(&str) -> [Cell; 2], page: &mut Page) {
     let cause = field.cause.map(|cause| format!("  ({cause})"));
     let cause = Cell::toned(Tone::Muted, cause.unwrap_or_default());
-    let [start, name] = named(&field.name);
+    let [start, name] = with_name(&field.name);
     match &field.value {
         FieldValue::Is(value) => page.cells([start, name, value.clone().into()]),
         FieldValue::Changes(Difference::Values { before, after }) => page.cells([

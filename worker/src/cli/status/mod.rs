@@ -391,7 +391,7 @@ fn of_schedules(project: &Project, views: &[ScheduleView]) -> Vec<Finding> {
     let overridden = with(ScheduleState::Overridden);
     let mut manual = paused(PausedBy::Hand);
     manual.retain(|view| !view.conditions.contains(&ScheduleState::Conflict));
-    let adopt = first(&conflicts, "adopt");
+    let show = first(&conflicts, "show");
     let unpause = first(&failed, "unpause");
     let clear = first(&overridden, "clear-override");
     let history = first(&contested, "history");
@@ -400,8 +400,8 @@ fn of_schedules(project: &Project, views: &[ScheduleView]) -> Vec<Finding> {
             FindingKind::Conflict,
             true,
             conflicts,
-            "an unmanaged schedule has the id that Almanac needs",
-            adopt,
+            "an unmanaged schedule has the id; give the definition another id",
+            show,
         ),
         (
             FindingKind::Unreadable,

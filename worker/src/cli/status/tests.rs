@@ -198,9 +198,9 @@ fn every_problem_has_its_command() {
         nightly: was due at 2026-03-02 11:30:00Z (30m ago)
       → almanac show nightly --project billing
 
-    ! 1 schedule: an unmanaged schedule has the id that Almanac needs
+    ! 1 schedule: an unmanaged schedule has the id; give the definition another id
         taken
-      → almanac adopt taken --project billing
+      → almanac show taken --project billing
 
     ! 1 schedule: the server cannot describe the schedule; Almanac does not write to it
         odd
