@@ -7,3 +7,4 @@ mod crates;
 mod files;
 mod links;
 mod modules;
+mod workflows;
