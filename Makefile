@@ -52,7 +52,7 @@ deny: $(DENY)/bin/cargo-deny ## Licenses, advisories and sources of all dependen
 $(DENY)/bin/cargo-deny:
 	$(CARGO) install --locked --root $(DENY) cargo-deny@$(DENY_VERSION)
 
-coverage: tools ## Covered lines of the crates without I/O; fails below 90 percent
+coverage: tools ## Covered lines of the crates without I/O; fails below a limit
 	CARGO="$(CARGO)" PYTHON="$(PYTHON)" tools/coverage.sh $(COVERAGE)
 
 fuzz: ## Search for inputs that break a promise: TARGET=cron SECONDS=60

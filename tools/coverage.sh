@@ -13,9 +13,9 @@ python=${PYTHON:-python3}
 limit=$1
 packages=(-p almanac-times -p almanac-jq -p almanac-steps -p almanac-core -p almanac-workflows)
 # Workflow code runs under the SDK only. These end-to-end tests run or replay it in their own
-# process, on a real server, and most of them without the worker.
+# process, on a real server and without the worker.
 e2e=(-p almanac-tests --test e2e)
-modules=(replay:: reconcile_workflow:: run_definition:: untrusted_clients::)
+modules=(replay:: reconcile_workflow:: run_definition::)
 
 version=$("${RUSTC:-rustc}" -vV)
 release=$(sed -n 's/^LLVM version: \([0-9]*\).*/\1/p' <<<"$version")
