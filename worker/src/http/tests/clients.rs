@@ -9,7 +9,6 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 
-const SOON: Duration = Duration::from_secs(20);
 const HUGE: usize = 100_000_000;
 
 /// Sends a whole request before it reads a word of the answer.
@@ -104,7 +103,12 @@ async fn an_answer_that_never_comes_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_client_that_sends_a_byte_now_and_then_is_cut_off() {
-    let server = server(Fake::default()).await;
+    let limits = Limits {
+        head: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    let wait = Duration::from_secs(20);
+    let server = serve_within(Fake::default(), wait, true, Authority::None, limits).await;
     let slow = async {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         let head = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-slow: ";

@@ -98,7 +98,7 @@ async fn a_digest_of_another_set_is_a_conflict_that_names_the_right_one() {
 
 #[tokio::test]
 async fn a_pass_that_takes_long_is_accepted() {
-    let server = serve_fake(Fake::default(), Duration::from_millis(50), true).await;
+    let server = serve_fake(Fake::default(), Duration::from_secs(2), true).await;
     let answer = server.post("/admin/sync").await;
     assert_eq!((answer.status, answer.json()), (202, json!({ "pass": 7 })));
     assert!(answer.head.contains("location: /api/v1/reconcile"));

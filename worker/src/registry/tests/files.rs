@@ -234,12 +234,12 @@ async fn a_file_is_read_once_it_has_been_still() {
     let folder = Folder::with(&[("a.yaml", "id: a\nhalf\n")]);
     let registry = patient_registry(
         &[folder.root()],
-        Duration::from_millis(300),
-        Duration::from_mins(1),
+        Duration::from_secs(3),
+        Duration::from_mins(5),
     );
     let path = folder.path("a.yaml");
     let writer = std::thread::spawn(move || {
-        // Within the time that the reader waits for.
+        // Within the time that the reader waits for, also on a busy machine.
         std::thread::sleep(Duration::from_millis(100));
         fs::write(path, document("a", "whole")).unwrap();
     });
