@@ -299,7 +299,7 @@ fn validate_survives_what_is_no_text() {
         let project = Project::new(almanac_tests::Scheduler::V1).await?;
         project.write("good.yaml", &cron("0 1 * * *"))?;
         put_odd_files(&project)?;
-        let started = std::time::Instant::now();
+        // It would not end if it read one of them whole.
         let output = almanac(
             NOWHERE,
             ["validate".as_ref(), project.definitions().as_os_str()],
@@ -312,7 +312,6 @@ fn validate_survives_what_is_no_text() {
             assert!(said.contains(&format!("odd-{odd}.yaml")), "{odd}: {said}");
         }
         assert!(!said.contains("good.yaml:"), "{said}");
-        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
         Ok(())
     });
 }

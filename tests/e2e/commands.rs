@@ -1,6 +1,8 @@
 //! The command line and HTTP, as a user and a program meet them.
 
-use almanac_tests::{Project, SOON, Scheduler, cron, eventually, on_both_schedulers, paused_cron};
+use almanac_tests::{
+    Project, SOON, Scheduler, cron, eventually, on_both_schedulers, paused_cron, wait_for,
+};
 use serde_json::Value;
 
 use crate::ownership::Foreign;
@@ -102,6 +104,7 @@ async fn list_and_show_print_what_is_live(on: Scheduler) -> anyhow::Result<()> {
     project.write("one.yaml", &cron("30 2 * * *"))?;
     project.write("two.yaml", &paused_cron("0 1 * * *"))?;
     drop(project.worker().start().await?);
+    project.has_schedules(2).await?;
     let list = project.almanac(&["list"])?.success()?;
     for text in ["one", "two", "paused", "active"] {
         assert!(list.contains(text), "{text}: {list}");
@@ -143,10 +146,7 @@ async fn the_command_line_and_the_api_give_one_answer(on: Scheduler) -> anyhow::
     ] {
         project.almanac(args)?.success()?;
     }
-    let json = |args: &[&str]| -> anyhow::Result<Value> {
-        let args = [args, &["--format", "json"]].concat();
-        Ok(serde_json::from_str(&project.almanac(&args)?.success()?)?)
-    };
+    let json = |args: &[&str]| project.almanac_json(args);
     // What only the files, or a worker's passes, tell; and what only `show` tells.
     let shared = |view: &Value| {
         let mut view = view.clone();
@@ -164,21 +164,24 @@ async fn the_command_line_and_the_api_give_one_answer(on: Scheduler) -> anyhow::
         }
         view
     };
-    let told = worker.json("/api/v1/schedules").await?["schedules"].clone();
-    let listed = json(&["list"])?;
+    let states = |list: &Value| -> Vec<Value> {
+        let all = list.as_array().unwrap().iter();
+        all.map(|one| one["state"].clone()).collect()
+    };
+    let wanted = ["active", "orphaned", "overridden", "overridden", "conflict"];
+    // A list lags behind what was written.
+    let listed = wait_for("the list to show all states", SOON, || async {
+        let listed = json(&["list"])?;
+        Ok((states(&listed) == wanted).then_some(listed))
+    })
+    .await?;
     let shared_list =
         |list: &Value| -> Vec<_> { list.as_array().unwrap().iter().map(shared).collect() };
-    assert_eq!(shared_list(&listed), shared_list(&told));
-    let states: Vec<_> = listed
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| &one["state"])
-        .collect();
-    assert_eq!(
-        states,
-        ["active", "orphaned", "overridden", "overridden", "conflict"]
-    );
+    eventually("the API to show the same", || async {
+        let told = worker.json("/api/v1/schedules").await?["schedules"].clone();
+        Ok(shared_list(&listed) == shared_list(&told))
+    })
+    .await?;
     for one in listed.as_array().unwrap() {
         let id = one["definition"].as_str().unwrap();
         let told = worker.json(&format!("/api/v1/schedules/{id}")).await?;
@@ -189,13 +192,8 @@ async fn the_command_line_and_the_api_give_one_answer(on: Scheduler) -> anyhow::
     assert_eq!(worker.terminate(SOON)?, 0);
     let output = project.almanac(&["list", "--format", "json"])?;
     let listed: Value = serde_json::from_str(&output.stdout)?;
-    let alone: Vec<_> = listed
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| &one["state"])
-        .collect();
-    assert_eq!(alone, ["active", "active", "overridden", "overridden"]);
+    let alone = ["active", "active", "overridden", "overridden"];
+    assert_eq!(states(&listed), alone);
     let unknown = ["unreadable", "held", "orphaned", "contested", "overridden"];
     assert_eq!(listed[1]["unknown"], serde_json::json!(unknown));
     assert!(output.stderr.contains("held, orphaned"), "{output:?}");
@@ -239,6 +237,7 @@ async fn the_api_shows_definitions_schedules_and_status(on: Scheduler) -> anyhow
     project.write("one.yaml", &cron("30 2 * * *"))?;
     project.write("bad.yaml", "nonsense: 1\n")?;
     let worker = project.worker().start().await?;
+    project.has_schedules(1).await?;
 
     let one = worker.json("/api/v1/definitions/one").await?;
     assert_eq!(

@@ -73,8 +73,11 @@ fn the_examples_live_and_ctrl_c_ends_it() {
         assert_eq!(ui.status(), 200);
 
         let temporal = Temporal::connect(&address).await?;
-        let ids = temporal.list("schedule-dev-").await?;
-        assert!(ids.len() >= 5, "{ids:?}");
+        let ids = wait_for("the schedules to be listed", SOON, || async {
+            let ids = temporal.list("schedule-dev-").await?;
+            Ok((ids.len() >= 5).then_some(ids))
+        })
+        .await?;
         wait_for("a run to complete", 2 * SOON, || async {
             let query = "WorkflowType = 'RunDefinition' AND ExecutionStatus = 'Completed'";
             Ok((temporal.count_workflows(query).await? > 0).then_some(()))
@@ -88,7 +91,10 @@ fn the_examples_live_and_ctrl_c_ends_it() {
         let mut again = dev(folder.path(), port)?;
         let address = ready(&mut again, folder.path(), port).await?;
         let temporal = Temporal::connect(&address).await?;
-        assert_eq!(temporal.list("schedule-dev-").await?, ids);
+        eventually("the same schedules to be listed", || async {
+            Ok(temporal.list("schedule-dev-").await? == ids)
+        })
+        .await?;
         // Killed outright, it takes its server along too.
         again.kill()?;
         eventually("Temporal to end", || async {

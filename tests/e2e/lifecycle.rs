@@ -401,13 +401,10 @@ do:
         ],
     )?;
     assert!(shown.contains("steps.yaml"), "{shown}");
-    let shown = project.almanac(&["show", "steps"])?.success()?;
-    let revision = live.action_memo().unwrap()["revision"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    assert!(shown.contains("steps.yaml"), "{shown}");
-    assert!(shown.contains(&revision), "{shown}");
+    let shown = project.almanac_json(&["show", "steps"])?;
+    let memo = live.action_memo().unwrap();
+    assert_eq!(shown["source"], "steps.yaml", "{shown}");
+    assert_eq!(shown["revision"], memo["revision"], "{shown}");
     drop(worker);
     Ok(())
 }

@@ -7,15 +7,6 @@ use almanac_tests::{
 };
 use serde_json::json;
 
-/// Three passes write nothing to this project.
-async fn quiet(worker: &Worker) -> anyhow::Result<()> {
-    for _ in 0..3 {
-        let report = worker.sync().await?;
-        assert_eq!(report.changes, [], "{report:?}");
-    }
-    Ok(())
-}
-
 async fn shown(worker: &Worker, id: &str) -> anyhow::Result<(String, String)> {
     let shown = worker.json(&format!("/api/v1/schedules/{id}")).await?;
     let text = |key: &str| shown[key].as_str().unwrap_or_default().to_owned();
@@ -55,7 +46,7 @@ async fn either_enabled_that_is_false_pauses(on: Scheduler) -> anyhow::Result<()
         ("paused".into(), "yaml".into())
     );
     assert_eq!(shown(&worker, "neither").await?.0, "active");
-    quiet(&worker).await
+    worker.writes_nothing_in(3).await
 }
 
 /// The YAML turning paused pauses; turning active again unpauses.
@@ -74,7 +65,7 @@ async fn the_yaml_pauses_and_unpauses(on: Scheduler) -> anyhow::Result<()> {
     let report = worker.sync().await?;
     assert_eq!(report.schedules.unpaused, 1, "{report:?}");
     assert!(!project.temporal().live(&id).await?.paused());
-    quiet(&worker).await
+    worker.writes_nothing_in(3).await
 }
 
 /// A schedule that someone had paused before the YAML turned paused stays
@@ -102,7 +93,7 @@ async fn a_pause_older_than_the_yamls_outlives_it(on: Scheduler) -> anyhow::Resu
     let live = temporal.live(&id).await?;
     assert!(live.paused(), "{live}");
     assert_eq!(live.action_memo().unwrap().get("flags"), None, "{live}");
-    quiet(&worker).await
+    worker.writes_nothing_in(3).await
 }
 
 /// A manual pause that an override lifted is a manual pause again once the override is
@@ -144,7 +135,7 @@ async fn a_manual_pause_stays_one_after_an_override_and_a_rename(
         .await?;
     assert!(live.paused() && live.note().starts_with("lunch"), "{live}");
     assert_eq!(shown(&worker, "renamed").await?, by_hand);
-    quiet(&worker).await
+    worker.writes_nothing_in(3).await
 }
 
 /// With the YAML unchanged a pause by hand is kept and shown with its
@@ -161,9 +152,9 @@ async fn a_pause_by_hand_is_kept_and_shown(on: Scheduler) -> anyhow::Result<()> 
     let temporal = project.temporal();
     temporal.pause(&id, "maintenance until noon").await?;
 
-    quiet(&worker).await?;
+    worker.writes_nothing_in(3).await?;
     worker.restart().await?;
-    quiet(&worker).await?;
+    worker.writes_nothing_in(3).await?;
     let live = temporal.live(&id).await?;
     assert!(live.paused());
     assert_eq!(live.note(), "maintenance until noon");
@@ -224,7 +215,7 @@ async fn an_edit_about_something_else_leaves_a_pause_alone(on: Scheduler) -> any
         (live.paused(), live.times().as_str()),
         (false, "0 2 1-31 1-12 0-6")
     );
-    quiet(&worker).await?;
+    worker.writes_nothing_in(3).await?;
     assert_eq!(
         shown(&worker, "one").await?,
         ("paused".into(), "hand".into())
@@ -250,7 +241,7 @@ workflow: { type: Nobody, task_queue: nobody, execution_timeout: 1s }
     })
     .await?;
     worker.sync().await?;
-    quiet(&worker).await?;
+    worker.writes_nothing_in(3).await?;
     assert!(temporal.live(&id).await?.paused());
     assert_eq!(
         shown(&worker, "one").await?,
@@ -287,7 +278,7 @@ async fn the_temporal_cli_pauses_and_unpauses(on: Scheduler) -> anyhow::Result<(
         Ok(temporal.live(&id).await?.paused())
     })
     .await?;
-    quiet(&worker).await?;
+    worker.writes_nothing_in(3).await?;
     toggle("--unpause")?;
     eventually("unpaused", || async {
         Ok(!temporal.live(&id).await?.paused())
@@ -295,7 +286,7 @@ async fn the_temporal_cli_pauses_and_unpauses(on: Scheduler) -> anyhow::Result<(
     .await?;
     worker.sync().await?;
     assert!(!temporal.live(&id).await?.paused());
-    quiet(&worker).await
+    worker.writes_nothing_in(3).await
 }
 
 /// A schedule paused by hand whose body someone replaces stays as they
@@ -326,5 +317,5 @@ async fn a_replaced_body_is_never_unpaused(on: Scheduler) -> anyhow::Result<()> 
     let live = temporal.live(&id).await?;
     assert!(live.paused(), "{live}");
     assert_eq!(live.times(), "0 1 1-31 1-12 0-6");
-    quiet(&worker).await
+    worker.writes_nothing_in(3).await
 }

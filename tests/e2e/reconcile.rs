@@ -2,7 +2,7 @@
 //! wedge it.
 
 use almanac_tests::{
-    Project, SOON, Scheduler, Worker, cron, eventually, json_payload, json_payloads,
+    Project, SOON, Scheduler, Worker, cron, eventually, idle, json_payload, json_payloads,
     on_both_schedulers, temporal_cli, wait_for,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -331,11 +331,7 @@ async fn hundreds_of_signals_across_a_continue_as_new(on: Scheduler) -> anyhow::
     storm?;
     edits?;
 
-    eventually("it to be idle again", || async {
-        let status = temporal.status(project.name()).await?;
-        Ok(status.state == "idle" && status.pass >= status.requested)
-    })
-    .await?;
+    idle(|| temporal.status(project.name())).await?;
     let (last, events) = temporal.run_of(&workflow).await?;
     assert_ne!(first, last, "it never continued as new");
     assert!(events < 10_000, "{events}");

@@ -1,7 +1,7 @@
 //! `RunDefinition` on a real server.
 
 use almanac_core::record::PinnedDefinition;
-use almanac_tests::{Project, Scheduler};
+use almanac_tests::{Project, Scheduler, eventually, json_payloads};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
@@ -78,6 +78,27 @@ pub(crate) async fn run(project: &Project, id: &str, input: &Value) -> anyhow::R
     start_workflow(project, "RunDefinition", id, &queue, input).await
 }
 
+/// A `CloudEvent`.
+pub(crate) fn event(kind: &str, id: &str, data: &Value) -> Value {
+    json!({ "specversion": "1.0", "id": id, "source": "/tests", "type": kind, "data": data, "room": data["room"] })
+}
+
+/// Sends an event to a run.
+pub(crate) async fn tell(project: &Project, run: &str, event: &Value) -> anyhow::Result<()> {
+    // While a run goes on in a new execution, the server tells senders to try again.
+    eventually("the event to be told", || async {
+        let input = json_payloads(std::slice::from_ref(event));
+        project.temporal().signal(run, "event", input).await?;
+        Ok(true)
+    })
+    .await
+}
+
+/// Lets a run go on that waits for it.
+pub(crate) async fn go(project: &Project, run: &str) -> anyhow::Result<()> {
+    tell(project, run, &event("go", "go", &Value::Null)).await
+}
+
 #[test]
 fn a_pinned_run_does_its_steps_and_answers_the_last_output() {
     almanac_tests::run(async {
@@ -116,7 +137,7 @@ fn a_run_by_name_takes_the_current_definition_and_keeps_it() {
             id: "nightly".parse().unwrap(),
             revision: revision(answer),
             steps: json!([
-                { "pause": { "wait": { "seconds": 1 } } },
+                { "pause": { "listen": { "to": { "one": { "with": { "type": "go" } } } } } },
                 { "answer": { "set": { "revision": answer } } },
             ]),
             signature: None,
@@ -133,8 +154,9 @@ fn a_run_by_name_takes_the_current_definition_and_keeps_it() {
                 .to_string()
                 .contains("at `do/0/pause`"))
         };
-        almanac_tests::eventually("the first task", details).await?;
+        eventually("the first task", details).await?;
         fake.define(definition("2"));
+        go(&project, &id).await?;
         assert_eq!(result(&project, &id).await?, json!({ "revision": "1" }));
         Ok(())
     });

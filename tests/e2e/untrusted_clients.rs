@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use almanac_base::names::WorkerId;
 use almanac_core::record::{Announcement, DriftPolicy, Options, OrphanPolicy, WorkerEvent};
-use almanac_tests::{Project, Scheduler, cron, eventually, json_payload, wait_for};
+use almanac_tests::{Project, SOON, Scheduler, cron, eventually, json_payload, wait_for};
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payloads;
 
@@ -103,7 +103,7 @@ fn a_flood_of_large_signals_does_not_end_a_suspension() {
             // A run that is full or closing takes none.
             let _refused = temporal.signal(&id, name, Some(large.clone())).await;
         }
-        let status = wait_for("another run", Duration::from_secs(90), || async {
+        let status = wait_for("another run", SOON, || async {
             // A run that was ended answers queries too, and takes no signal.
             temporal.signal(&id, "reconcile", None).await?;
             let status = temporal.status(project.name()).await?;
@@ -199,14 +199,10 @@ fn a_killed_worker_does_not_go_on_ruling() {
         ghost.kill()?;
         let worker = project.worker().start().await?;
         let temporal = project.temporal();
-        let status = wait_for(
-            "the dead worker to be dropped",
-            Duration::from_mins(1),
-            || async {
-                let status = temporal.status(project.name()).await?;
-                Ok((status.workers.len() == 1 && status.pending == 0).then_some(status))
-            },
-        )
+        let status = wait_for("the dead worker to be dropped", SOON, || async {
+            let status = temporal.status(project.name()).await?;
+            Ok((status.workers.len() == 1 && status.pending == 0).then_some(status))
+        })
         .await?;
         let mut live = status.workers.values();
         assert!(live.all(|one| one.options.drift == DriftPolicy::Correct));

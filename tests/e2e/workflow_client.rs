@@ -1,6 +1,6 @@
 //! A project whose reconcile workflow a test talks to.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use almanac_core::record::{Announcement, Status, SyncAnswer, WorkerEvent};
 use almanac_tests::{Project, SOON, Scheduler, json_payload, wait_for};
@@ -11,9 +11,6 @@ use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
 
 use crate::fake_worker::says;
-
-/// Long enough for the 10 seconds that a worker has to start a pass, and more.
-const AFTER_A_DROP: Duration = Duration::from_mins(1);
 
 /// One input.
 pub(crate) fn one(value: &impl Serialize) -> Payloads {
@@ -108,10 +105,10 @@ impl WorkflowClient {
     }
 
     pub(crate) async fn sync(&self, request: &impl Serialize) -> anyhow::Result<u64> {
-        let answer = self
-            .project
-            .temporal()
-            .update_workflow(&self.id, "sync", Some(one(request)))
+        let temporal = self.project.temporal();
+        let request = serde_json::to_value(request)?;
+        let answer = temporal
+            .update_until_taken(&self.id, "sync", &request)
             .await?;
         let SyncAnswer { pass } = serde_json::from_value(answer)?;
         Ok(pass)
@@ -134,7 +131,7 @@ impl WorkflowClient {
         what: &str,
         holds: impl Fn(&Status) -> bool,
     ) -> anyhow::Result<Status> {
-        wait_for(what, AFTER_A_DROP, || async {
+        wait_for(what, SOON, || async {
             let status = self.status().await?;
             Ok(holds(&status).then_some(status))
         })

@@ -1,11 +1,29 @@
 //! The programs: `almanac` as it was built, and Temporal's own CLI.
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use serde_json::Value;
+
+/// Maximum time for a command.
+const LIMIT: Duration = Duration::from_mins(10);
+
+/// Text with which the reconcile workflow says that a manual run was not begun.
+pub(crate) const NOTHING_SENT: &str = "nothing was sent";
+
+/// Texts with which `almanac` says that the reconcile workflow or the server had
+/// too much to do.
+const UNANSWERED: [&str; 3] = [
+    "did not answer",
+    "has not ended yet",
+    "workflow update was aborted",
+];
 
 /// What a program printed, and how it ended.
 #[derive(Debug)]
@@ -25,6 +43,20 @@ impl Output {
             return Ok(self.stdout);
         }
         bail!("exit code {}\n{}{}", self.code, self.stdout, self.stderr)
+    }
+
+    /// Standard output as JSON, when the exit code is 0.
+    pub fn json(self) -> anyhow::Result<Value> {
+        let text = self.success()?;
+        serde_json::from_str(&text).with_context(|| text.clone())
+    }
+
+    /// Returns `true` if the command failed because it had no answer in time, or
+    /// because nothing was sent, so that it can be tried again.
+    pub fn is_unanswered(&self) -> bool {
+        let mut errors = self.stderr.lines().filter(|line| line.contains("error: "));
+        let is_late = errors.any(|line| UNANSWERED.iter().any(|text| line.contains(text)));
+        self.code == 1 && (is_late || self.stdout.contains(NOTHING_SENT))
     }
 }
 
@@ -81,14 +113,49 @@ pub fn python_program() -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
+/// Runs a command to its end, and kills it at [`LIMIT`].
 fn output(mut command: Command) -> anyhow::Result<Output> {
-    let output = command
-        .output()
-        .with_context(|| format!("running {}", command.get_program().display()))?;
+    let program = command.get_program().display().to_string();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("running {program}"))?;
+    let stdout = read_all(child.stdout.take());
+    let stderr = read_all(child.stderr.take());
+    let deadline = Instant::now() + LIMIT;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if Instant::now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let text = |read: JoinHandle<Vec<u8>>| -> anyhow::Result<String> {
+        let bytes = read.join().ok().context("a thread that reads")?;
+        Ok(String::from_utf8(bytes)?)
+    };
+    let (stdout, stderr) = (text(stdout)?, text(stderr)?);
+    let status =
+        status.with_context(|| format!("{program} still ran after {LIMIT:?}\n{stdout}{stderr}"))?;
     Ok(Output {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout)?,
-        stderr: String::from_utf8(output.stderr)?,
+        code: status.code().unwrap_or(-1),
+        stdout,
+        stderr,
+    })
+}
+
+fn read_all(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before an error is still of use.
+        let _cut_off = stream.map(|mut stream| stream.read_to_end(&mut bytes));
+        bytes
     })
 }
 

@@ -14,6 +14,11 @@
 //! waited for is waited for with a bound. When a test fails, its project
 //! prints the workers' logs and what Temporal held.
 //!
+//! A machine that does other work is slow. The helpers here do what any client
+//! does then: [`Worker`], [`Project::almanac`] and [`Temporal`] send a request
+//! again if the answer says that nothing was done. Tests wait for what they can
+//! observe, and never for a fixed time.
+//!
 //! The servers are shared within one process, so the end-to-end tests run
 //! under plain `cargo test`: a runner that gives each test a process of its
 //! own would start the servers again for each.
@@ -46,7 +51,7 @@ pub use project::Project;
 pub use proxy::{Answer, Gate, Proxy};
 pub use server::{OwnServer, Scheduler, Server, server};
 pub use temporal::{Live, Temporal, foreign_schedule, json_payload, json_payloads};
-pub use wait::{SOON, eventually, wait_for};
+pub use wait::{SOON, eventually, idle, passed, wait_for};
 pub use worker::{Worker, WorkerCommand};
 
 /// Runs a test's future on a runtime of its own, so that blocking in a test
@@ -63,11 +68,15 @@ where
     project::forget();
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(test)));
     let failure = match &outcome {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => told(error),
-        Err(_) => "see the panic above".to_owned(),
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(told(error)),
+        Err(_) => Some("see the panic above".to_owned()),
     };
-    panic!("{failure}\n{}", project::diagnostics());
+    let failure = failure.map(|failure| format!("{failure}\n{}", project::diagnostics()));
+    runtime.block_on(project::clean_up());
+    if let Some(failure) = failure {
+        panic!("{failure}");
+    }
 }
 
 /// An error's chain, and where in the tests it came from, when `RUST_BACKTRACE` is set.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::cli::tool;
 use crate::ports::free_port;
 use crate::process::Supervised;
+use crate::wait::SOON;
 
 /// A user that the server knows, beside whoever has no name.
 const USER: &str = "almanac";
@@ -68,7 +69,7 @@ impl Nats {
             args.extend(["--user", USER, "--pass", password]);
         }
         let log = self.folder.path().join("nats.log");
-        let deadline = Instant::now() + Duration::from_mins(1);
+        let deadline = Instant::now() + SOON;
         let started = Supervised::spawn(&tool("nats-server")?, args, &[], &log)?;
         let process = self.process.insert(started);
         loop {

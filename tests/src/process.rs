@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::wait::SOON;
+
 /// Starts the command given as arguments, prints its process id, and kills it
 /// when standard input ends: the kernel closes that pipe however the parent
 /// ends, while statics are never dropped.
@@ -105,7 +107,7 @@ impl Supervised {
     pub fn kill(&mut self) -> anyhow::Result<()> {
         if self.is_running()? {
             drop(self.supervisor.stdin.take());
-            self.wait(Duration::from_secs(10))?;
+            self.wait(SOON)?;
         }
         Ok(())
     }

@@ -5,15 +5,24 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures::StreamExt;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cli::{Output, almanac};
-use crate::server::{Scheduler, server};
+use crate::server::{Scheduler, is_shared, server};
 use crate::temporal::Temporal;
-use crate::wait::eventually;
+use crate::wait::{AGAIN, SOON, eventually};
 use crate::worker::WorkerCommand;
+
+/// Maximum time to ask for the state of a project whose test has failed.
+const DIAGNOSIS_LIMIT: Duration = Duration::from_secs(10);
+
+/// Number of schedules that are deleted at a time.
+const CONCURRENCY: usize = 8;
 
 /// A project with a unique name and a folder of definitions of its own.
 #[derive(Debug)]
@@ -147,9 +156,29 @@ impl Project {
         WorkerCommand::new(self)
     }
 
-    /// Runs a command of `almanac` for this project: `--project` is added.
+    /// Runs a command of `almanac` for this project: `--project` is added. A
+    /// command that has no answer is run again, for [`SOON`].
     pub fn almanac(&self, args: &[&str]) -> anyhow::Result<Output> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let output = self.almanac_once(args)?;
+            if !output.is_unanswered() || Instant::now() > deadline {
+                return Ok(output);
+            }
+            std::thread::sleep(AGAIN);
+        }
+    }
+
+    /// The same, run once.
+    pub fn almanac_once(&self, args: &[&str]) -> anyhow::Result<Output> {
         almanac(&self.address, args.iter().chain(&["--project", &self.name]))
+    }
+
+    /// Runs a command that has to succeed, with `--format json`, and gives what it
+    /// prints.
+    pub fn almanac_json(&self, args: &[&str]) -> anyhow::Result<Value> {
+        self.almanac(&[args, &["--format", "json"]].concat())?
+            .json()
     }
 }
 
@@ -162,10 +191,39 @@ pub(crate) fn forget() {
 /// logs and what Temporal holds.
 pub(crate) fn diagnostics() -> String {
     let mut text = String::new();
-    for witness in PROJECTS.with_borrow_mut(std::mem::take) {
-        diagnose(&witness, &mut text).expect("writing to a string");
-    }
+    PROJECTS.with_borrow(|projects| {
+        for witness in projects {
+            diagnose(witness, &mut text).expect("writing to a string");
+        }
+    });
     text
+}
+
+/// Removes what the projects of the test on this thread left on the shared servers:
+/// schedules that fire every second would slow down all tests that follow.
+pub(crate) async fn clean_up() {
+    for Witness { name, address, .. } in PROJECTS.with_borrow_mut(std::mem::take) {
+        if is_shared(&address) {
+            let removed = tokio::time::timeout(SOON, remove_all(&name, &address));
+            if let Ok(Err(error)) = removed.await {
+                eprintln!("cleaning up after project {name}: {error:#}");
+            }
+        }
+    }
+}
+
+async fn remove_all(name: &str, address: &str) -> anyhow::Result<()> {
+    let temporal = Temporal::connect(address).await?;
+    let ids = temporal.list(&format!("schedule-{name}-")).await?;
+    let deleted = futures::stream::iter(ids).map(|id| {
+        let temporal = temporal.clone();
+        async move { temporal.delete(&id).await }
+    });
+    // The test may have deleted what the list still shows.
+    let _gone: Vec<_> = deleted.buffer_unordered(CONCURRENCY).collect().await;
+    let workflow = format!("almanac/{name}/reconcile");
+    let _ended = temporal.terminate(&workflow).await;
+    Ok(())
 }
 
 fn diagnose(witness: &Witness, text: &mut String) -> std::fmt::Result {
@@ -212,7 +270,8 @@ async fn holds(name: &str, address: &str) -> anyhow::Result<String> {
             None => writeln!(text, "{id}: listed but gone")?,
         }
     }
-    match temporal.status(name).await {
+    let status = tokio::time::timeout(DIAGNOSIS_LIMIT, temporal.status(name)).await;
+    match status.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer"))) {
         Ok(status) => writeln!(text, "status: {}", serde_json::to_string_pretty(&status)?)?,
         Err(error) => writeln!(text, "status: {error:#}")?,
     }

@@ -1,6 +1,6 @@
 //! A gRPC proxy between a worker and the server. It counts requests by their
-//! methods' names, and holds or fails those a test names; of a method that a
-//! test has an answer for, it also looks for a text in the request.
+//! methods' names, and holds or fails those that a test names. It answers those that
+//! a test names by their method and a text that they contain.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,7 +17,7 @@ use hyper::{HeaderMap, Request, Response, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::wait::SOON;
 
@@ -40,22 +40,15 @@ struct Shared {
 struct State {
     counts: BTreeMap<String, usize>,
     rules: Vec<Rule>,
-    answers: Vec<Answered>,
 }
 
-/// Requests that the server never sees.
-#[derive(Debug)]
-struct Answered {
-    method: String,
-    text: String,
-    answer: Answer,
-}
-
-/// What a request gets in place of the server's answer.
+/// Answer that a request gets in place of the server's.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// This code, without details.
     Code(Code),
+    /// This status, with its message and details.
+    Status(Box<Status>),
     /// A success with this message, whatever it is.
     Message(Vec<u8>),
     /// None, ever.
@@ -65,13 +58,15 @@ pub enum Answer {
 #[derive(Debug)]
 struct Rule {
     method: String,
+    /// Text that the request must contain; each request contains the empty one.
+    text: String,
     moment: Moment,
-    /// How many requests it still lets pass.
+    /// Number of requests that the rule still lets pass.
     skip: usize,
     effect: Effect,
 }
 
-/// When a request is held.
+/// The moment at which a rule applies to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
     Arrived,
@@ -80,23 +75,25 @@ enum Moment {
 
 #[derive(Debug)]
 enum Effect {
-    Hold {
-        arrived: oneshot::Sender<()>,
-        release: oneshot::Receiver<()>,
-    },
-    Fail {
-        code: Code,
-        times: usize,
+    Hold(Hold),
+    Answer {
+        answer: Answer,
+        /// Number of requests that still get the answer; `None` if all get it.
+        times: Option<usize>,
     },
 }
 
-/// What happens to one request.
+/// The proxy's end of a [`Gate`].
+#[derive(Debug)]
+struct Hold {
+    arrived: oneshot::Sender<()>,
+    release: oneshot::Receiver<()>,
+}
+
+/// The effect of the rules on one request.
 enum Verdict {
-    Hold {
-        arrived: oneshot::Sender<()>,
-        release: oneshot::Receiver<()>,
-    },
-    Fail(Code),
+    Hold(Hold),
+    Answer(Answer),
 }
 
 /// A request that is held until this is dropped.
@@ -183,34 +180,45 @@ impl Proxy {
 
     /// Fails requests with this method: `times`, after `skip` more.
     pub fn fail(&self, method: &str, skip: usize, times: usize, code: Code) {
-        self.rule(method, skip, Moment::Arrived, Effect::Fail { code, times });
+        let answer = Answer::Code(code);
+        let times = Some(times);
+        let effect = Effect::Answer { answer, times };
+        self.rule(method, "", skip, Moment::Arrived, effect);
     }
 
-    /// Answers every request with this method that holds `text`, until
-    /// [`Proxy::clear`].
+    /// Answers every request with this method that contains `text`, until
+    /// [`Proxy::clear`]. Replaces an earlier answer to the same requests.
     pub fn answer(&self, method: &str, text: &str, answer: Answer) {
-        let (method, text) = (method.to_owned(), text.to_owned());
         self.shared.with(|state| {
-            state.answers.push(Answered {
-                method,
-                text,
-                answer,
+            state.rules.retain(|rule| {
+                let is_same = rule.method == method && rule.text == text;
+                !(is_same && matches!(rule.effect, Effect::Answer { times: None, .. }))
             });
         });
+        let effect = Effect::Answer {
+            answer,
+            times: None,
+        };
+        self.rule(method, text, 0, Moment::Arrived, effect);
+    }
+
+    /// Answers the next request with this method that contains `text`.
+    pub fn answer_once(&self, method: &str, text: &str, answer: Answer) {
+        let times = Some(1);
+        let effect = Effect::Answer { answer, times };
+        self.rule(method, text, 0, Moment::Arrived, effect);
     }
 
     /// Forgets all that was to be held, failed or answered.
     pub fn clear(&self) {
-        self.shared.with(|state| {
-            state.rules.clear();
-            state.answers.clear();
-        });
+        self.shared.with(|state| state.rules.clear());
     }
 
     fn gate(&self, method: &str, skip: usize, moment: Moment) -> Gate {
         let (arrived, has_arrived) = oneshot::channel();
         let (let_go, release) = oneshot::channel();
-        self.rule(method, skip, moment, Effect::Hold { arrived, release });
+        let hold = Hold { arrived, release };
+        self.rule(method, "", skip, moment, Effect::Hold(hold));
         Gate {
             what: format!("{method} number {skip}"),
             arrived: Some(has_arrived),
@@ -218,11 +226,12 @@ impl Proxy {
         }
     }
 
-    fn rule(&self, method: &str, skip: usize, moment: Moment, effect: Effect) {
-        let method = method.to_owned();
+    fn rule(&self, method: &str, text: &str, skip: usize, moment: Moment, effect: Effect) {
+        let (method, text) = (method.to_owned(), text.to_owned());
         self.shared.with(|state| {
             state.rules.push(Rule {
                 method,
+                text,
                 moment,
                 skip,
                 effect,
@@ -237,25 +246,25 @@ impl Shared {
     }
 }
 
+impl Rule {
+    fn applies(&self, method: &str, request: &[u8]) -> bool {
+        let text = self.text.as_bytes();
+        self.method == method
+            && (text.is_empty() || request.windows(text.len()).any(|place| place == text))
+    }
+}
+
 impl State {
-    fn has_answers(&self, method: &str) -> bool {
-        self.answers.iter().any(|one| one.method == method)
+    /// Returns `true` if a rule needs the contents of requests with this method.
+    fn reads(&self, method: &str) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rule| rule.method == method && !rule.text.is_empty())
     }
 
-    fn answer(&self, method: &str, request: &[u8]) -> Option<Answer> {
-        let holds = |text: &str| {
-            let mut places = request.windows(text.len());
-            places.any(|place| place == text.as_bytes())
-        };
-        let mut all = self.answers.iter();
-        let found = all.find(|one| one.method == method && holds(&one.text));
-        found.map(|one| one.answer.clone())
-    }
-
-    fn verdict(&mut self, method: &str, moment: Moment) -> Option<Verdict> {
+    fn verdict(&mut self, method: &str, request: &[u8], moment: Moment) -> Option<Verdict> {
         let mut found = None;
         for (index, rule) in self.rules.iter_mut().enumerate() {
-            if rule.method != method || rule.moment != moment {
+            if rule.moment != moment || !rule.applies(method, request) {
                 continue;
             }
             if rule.skip > 0 {
@@ -265,17 +274,19 @@ impl State {
             }
         }
         let index = found?;
-        if let Effect::Fail { code, times } = &mut self.rules[index].effect {
-            let code = *code;
-            *times -= 1;
-            if *times == 0 {
-                self.rules.remove(index);
+        if let Effect::Answer { answer, times } = &mut self.rules[index].effect {
+            let answer = answer.clone();
+            if let Some(times) = times {
+                *times -= 1;
+                if *times == 0 {
+                    self.rules.remove(index);
+                }
             }
-            return Some(Verdict::Fail(code));
+            return Some(Verdict::Answer(answer));
         }
         match self.rules.remove(index).effect {
-            Effect::Hold { arrived, release } => Some(Verdict::Hold { arrived, release }),
-            Effect::Fail { .. } => None,
+            Effect::Hold(hold) => Some(Verdict::Hold(hold)),
+            Effect::Answer { .. } => None,
         }
     }
 }
@@ -320,28 +331,23 @@ async fn forward(
     // As a server without compression: texts in requests can be looked for then.
     if method == "GetSystemInfo" && request.headers().contains_key("grpc-encoding") {
         let why = "grpc: Decompressor is not installed for grpc-encoding \"gzip\"";
-        return refused(Code::Unimplemented, why);
+        return refused(&Status::unimplemented(why));
     }
-    let verdict = shared.with(|state| {
+    let reads = shared.with(|state| {
         *state.counts.entry(method.clone()).or_default() += 1;
-        state.verdict(&method, Moment::Arrived)
+        state.reads(&method)
     });
-    match verdict {
-        Some(Verdict::Fail(code)) => return refusal(code),
-        Some(verdict) => hold(verdict).await,
-        None => {}
-    }
-    let mut request = request.map(BodyExt::boxed);
-    if shared.with(|state| state.has_answers(&method)) {
+    let (mut request, contents) = if reads {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
-        match shared.with(|state| state.answer(&method, &body)) {
-            Some(Answer::Code(code)) => return refusal(code),
-            Some(Answer::Message(message)) => return success(&message),
-            Some(Answer::Silence) => return std::future::pending().await,
-            None => {}
-        }
-        request = Request::from_parts(head, whole(body));
+        (Request::from_parts(head, whole(body.clone())), body)
+    } else {
+        (request.map(BodyExt::boxed), Bytes::new())
+    };
+    match shared.with(|state| state.verdict(&method, &contents, Moment::Arrived)) {
+        Some(Verdict::Hold(hold)) => hold.wait().await,
+        Some(Verdict::Answer(answer)) => return answered(answer).await,
+        None => {}
     }
     *request.uri_mut() = Uri::builder()
         .scheme("http")
@@ -349,18 +355,28 @@ async fn forward(
         .path_and_query(path)
         .build()?;
     let answer = sender.send_request(request).await?;
-    if let Some(verdict) = shared.with(|state| state.verdict(&method, Moment::Answered)) {
-        hold(verdict).await;
+    let verdict = shared.with(|state| state.verdict(&method, &contents, Moment::Answered));
+    if let Some(Verdict::Hold(hold)) = verdict {
+        hold.wait().await;
     }
     Ok(answer.map(BodyExt::boxed))
 }
 
-async fn hold(verdict: Verdict) {
-    if let Verdict::Hold { arrived, release } = verdict {
+impl Hold {
+    async fn wait(self) {
         // The test may have given up; then nothing is held.
-        if arrived.send(()).is_ok() {
-            release.await.ok();
+        if self.arrived.send(()).is_ok() {
+            self.release.await.ok();
         }
+    }
+}
+
+async fn answered(answer: Answer) -> anyhow::Result<Response<Body>> {
+    match answer {
+        Answer::Code(code) => refused(&Status::new(code, "refused by the test")),
+        Answer::Status(status) => refused(&status),
+        Answer::Message(message) => success(&message),
+        Answer::Silence => std::future::pending().await,
     }
 }
 
@@ -380,15 +396,11 @@ fn success(message: &[u8]) -> anyhow::Result<Response<Body>> {
         .body(body.boxed())?)
 }
 
-fn refusal(code: Code) -> anyhow::Result<Response<Body>> {
-    refused(code, "refused by the test")
-}
-
-fn refused(code: Code, why: &str) -> anyhow::Result<Response<Body>> {
+fn refused(status: &Status) -> anyhow::Result<Response<Body>> {
+    let (mut head, ()) = Response::new(()).into_parts();
+    status.add_header(&mut head.headers)?;
+    head.headers
+        .insert("content-type", "application/grpc".parse()?);
     let body = Empty::new().map_err(|never: Infallible| match never {});
-    Ok(Response::builder()
-        .header("content-type", "application/grpc")
-        .header("grpc-status", i32::from(code))
-        .header("grpc-message", why)
-        .body(body.boxed())?)
+    Ok(Response::from_parts(head, body.boxed()))
 }

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::cli::temporal_binary;
 use crate::ports::free_port;
 use crate::process::Supervised;
+use crate::wait::SOON;
 
 /// How the server keeps schedules: by workflows, or by the new scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,14 +113,23 @@ impl Server {
     }
 }
 
+static V1_SERVER: OnceLock<Server> = OnceLock::new();
+static CHASM_SERVER: OnceLock<Server> = OnceLock::new();
+
+/// Returns `true` if the address is that of a server that all tests share.
+pub(crate) fn is_shared(address: &str) -> bool {
+    let mut servers = [&V1_SERVER, &CHASM_SERVER]
+        .into_iter()
+        .filter_map(OnceLock::get);
+    servers.any(|server| server.address() == address)
+}
+
 /// The dev server of that scheduler that all tests of the process share. It
 /// keeps nothing on disk.
 pub fn server(scheduler: Scheduler) -> &'static Server {
-    static V1: OnceLock<Server> = OnceLock::new();
-    static CHASM: OnceLock<Server> = OnceLock::new();
     let cell = match scheduler {
-        Scheduler::V1 => &V1,
-        Scheduler::Chasm => &CHASM,
+        Scheduler::V1 => &V1_SERVER,
+        Scheduler::Chasm => &CHASM_SERVER,
     };
     cell.get_or_init(|| match Server::start(scheduler, true, false) {
         Ok(server) => server,
@@ -244,7 +254,7 @@ fn write_zones(folder: &Path, zones: &[(&str, i32)]) -> anyhow::Result<PathBuf> 
 }
 
 fn ready(port: u16, process: &mut Supervised) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + SOON;
     while Instant::now() < deadline {
         if !process.is_running()? {
             bail!("the dev server ended at once");
@@ -258,5 +268,5 @@ fn ready(port: u16, process: &mut Supervised) -> anyhow::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    bail!("the dev server on port {port} is not ready after a minute");
+    bail!("the dev server on port {port} is not ready after {SOON:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use almanac_core::record::Status;
 use anyhow::{Context, bail};
@@ -34,7 +34,13 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 };
 use tonic::Code;
 
+use crate::wait::{AGAIN, SOON, wait_for};
+
 const NAMESPACE: &str = "default";
+/// Beginning of the error of an update that the workflow refused.
+const REFUSED: &str = "refused: ";
+/// Maximum time for one attempt of a query.
+const QUERY_LIMIT: Duration = Duration::from_secs(10);
 
 /// A client of one server.
 #[derive(Clone)]
@@ -58,7 +64,7 @@ impl Temporal {
         let target = Url::parse(&format!("http://{address}"))?;
         let options = ConnectionOptions::new(target)
             .identity("tests")
-            .connect_timeout(Duration::from_secs(10))
+            .connect_timeout(SOON)
             .build();
         Ok(Self {
             connection: Connection::connect(options).await?,
@@ -243,8 +249,26 @@ impl Temporal {
         Ok(serde_json::from_value(answer)?)
     }
 
-    /// Queries a workflow; the answer's first payload as JSON.
+    /// Queries a workflow; the answer's first payload as JSON. Asks again while
+    /// there is no answer, since a query may wait for a worker that was killed.
     pub async fn query(
+        &self,
+        workflow: &str,
+        query: &str,
+        args: Option<Payloads>,
+    ) -> anyhow::Result<Value> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let asked = self.query_once(workflow, query, args.clone());
+            match tokio::time::timeout(QUERY_LIMIT, asked).await {
+                Ok(answer) => return answer,
+                Err(_) if Instant::now() < deadline => {}
+                Err(_) => bail!("the query has no answer"),
+            }
+        }
+    }
+
+    async fn query_once(
         &self,
         workflow: &str,
         query: &str,
@@ -261,11 +285,7 @@ impl Temporal {
             ..Default::default()
         };
         let mut service = self.service();
-        let request = service.query_workflow(tonic::Request::new(request));
-        // A query waits for a worker; without one there is no answer.
-        let answer = tokio::time::timeout(Duration::from_secs(8), request)
-            .await
-            .context("the query has no answer")??;
+        let answer = service.query_workflow(tonic::Request::new(request)).await?;
         first_json(answer.into_inner().query_result)
     }
 
@@ -321,14 +341,35 @@ impl Temporal {
         };
         let mut service = self.service();
         let request = service.update_workflow_execution(tonic::Request::new(request));
-        let answer = tokio::time::timeout(Duration::from_secs(20), request)
+        let answer = tokio::time::timeout(SOON, request)
             .await
             .context("the update has no answer")??;
         let outcome = answer.into_inner().outcome.context("an outcome")?;
         match outcome.value.context("a value")? {
             outcome::Value::Success(payloads) => first_json(Some(payloads)),
-            outcome::Value::Failure(failure) => bail!("refused: {}", failure.message),
+            outcome::Value::Failure(failure) => bail!("{REFUSED}{}", failure.message),
         }
+    }
+
+    /// Sends an update that carries a request id until it is taken: the server takes
+    /// ten of a workflow at a time, and none while a run continues as new.
+    pub async fn update_until_taken(
+        &self,
+        workflow: &str,
+        update: &str,
+        request: &Value,
+    ) -> anyhow::Result<Value> {
+        wait_for("the update to be taken", 3 * SOON, || async {
+            let payloads = json_payloads(std::slice::from_ref(request));
+            match self.update_workflow(workflow, update, payloads).await {
+                Err(error) if !error.to_string().starts_with(REFUSED) => {
+                    tokio::time::sleep(AGAIN).await;
+                    Err(error)
+                }
+                answer => Ok(Some(answer)),
+            }
+        })
+        .await?
     }
 
     /// Terminates a workflow.

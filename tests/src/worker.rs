@@ -1,19 +1,26 @@
 //! `almanac run`, as a process.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use almanac_core::record::{Report, Status};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use reqwest::RequestBuilder;
 use serde_json::Value;
 
-use crate::cli::almanac_binary;
+use crate::cli::{NOTHING_SENT, almanac_binary};
 use crate::ports::free_port;
 use crate::process::Supervised;
 use crate::project::Project;
 use crate::proxy::Proxy;
-use crate::wait::{SOON, wait_for};
+use crate::wait::{AGAIN, SOON, idle, wait_for};
+
+/// Status of an answer to a request that goes on.
+const ACCEPTED: u16 = 202;
+/// Status of an answer to a request that Temporal refused or that failed.
+const BAD_GATEWAY: u16 = 502;
 
 /// A worker to be started.
 #[derive(Debug, Clone)]
@@ -136,9 +143,13 @@ impl Worker {
         self.process.wait(timeout)
     }
 
-    /// Starts a process like it again, after it has ended, and waits until it is ready.
+    /// Starts a process like it again, and waits until it is ready. If it still
+    /// runs, it is asked to end first. A test of what a kill leaves calls
+    /// [`Worker::kill`] before.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        self.process.kill()?;
+        if self.process.is_running()? {
+            self.terminate(SOON)?;
+        }
         self.process = self.command.process()?;
         self.ready().await?;
         self.forget().await
@@ -165,7 +176,7 @@ impl Worker {
 
     /// The same, with a bound of its own.
     pub async fn ready_within(&mut self, timeout: Duration) -> anyhow::Result<()> {
-        let deadline = std::time::Instant::now() + timeout;
+        let deadline = Instant::now() + timeout;
         loop {
             let answer = self.get("/readyz").await;
             if matches!(answer, Ok((200, _))) {
@@ -174,7 +185,7 @@ impl Worker {
             if !self.process.is_running()? {
                 bail!("the worker ended: {}", self.log()?);
             }
-            if std::time::Instant::now() > deadline {
+            if Instant::now() > deadline {
                 bail!("the worker is not ready: {answer:?}");
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -183,8 +194,7 @@ impl Worker {
 
     /// Asks its HTTP server: status and body.
     pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
-        let answer = self.http.get(self.url(path)).send().await?;
-        Ok((answer.status().as_u16(), answer.text().await?))
+        repeated(self.http.get(self.url(path))).await
     }
 
     /// Asks its HTTP server for JSON.
@@ -196,7 +206,10 @@ impl Worker {
         serde_json::from_str(&body).with_context(|| format!("{path}: {body}"))
     }
 
-    /// Sends a body, with a key for the request: status and body.
+    /// Sends a body, with a key for the request: status and body. The request has
+    /// a key of its own if the test gives none, so that it can be sent again. A
+    /// request that goes on is asked for again until it is done, and one of which
+    /// nothing was sent is sent again under another key.
     pub async fn send(
         &self,
         method: &str,
@@ -204,31 +217,82 @@ impl Worker {
         body: Option<&Value>,
         key: Option<&str>,
     ) -> anyhow::Result<(u16, Value)> {
-        let mut request = self.http.request(method.parse()?, self.url(path));
-        if let Some(body) = body {
-            request = request
+        let key = key.map_or_else(request_key, str::to_owned);
+        let key = RefCell::new(key);
+        let request = self.request(method, path, body)?;
+        wait_for(&format!("{method} {path} to be done"), 3 * SOON, || async {
+            let again = request.try_clone().context("a request to be repeated")?;
+            let again = again.header("idempotency-key", key.borrow().as_str());
+            let HttpAnswer {
+                status,
+                is_busy,
+                body,
+            } = answer(again).await?;
+            if is_busy || status == ACCEPTED {
+                tokio::time::sleep(AGAIN).await;
+                bail!("{status}: {body}");
+            }
+            if status == BAD_GATEWAY && body.contains(NOTHING_SENT) {
+                // The answer under this key stays as it is.
+                key.replace(request_key());
+                bail!("{status}: {body}");
+            }
+            Ok(Some((status, json(status, &body)?)))
+        })
+        .await
+    }
+
+    /// Sends a body once, whatever the answer is: status and body.
+    pub async fn send_once(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, Value)> {
+        let answer = answer(self.request(method, path, body)?).await?;
+        let body = json(answer.status, &answer.body)?;
+        Ok((answer.status, body))
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<RequestBuilder> {
+        let request = self.http.request(method.parse()?, self.url(path));
+        Ok(match body {
+            Some(body) => request
                 .header("content-type", "application/json")
-                .body(body.to_string());
-        }
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
-        }
-        let answer = request.send().await?;
-        let status = answer.status().as_u16();
-        let body = answer.text().await?;
-        let body = serde_json::from_str(&body).with_context(|| format!("{status}: {body}"))?;
-        Ok((status, body))
+                .body(body.to_string()),
+            None => request,
+        })
     }
 
     /// `POST /admin/sync` with this query: status and body. It re-reads the
-    /// files first, so no test needs to wait for the watcher.
+    /// files first, so no test needs to wait for the watcher. If the pass goes on,
+    /// it is waited for.
     pub async fn post_sync(&self, query: &str) -> anyhow::Result<(u16, Value)> {
         let url = self.url(&format!("/admin/sync?{query}"));
-        let answer = self.http.post(url).send().await?;
-        let status = answer.status().as_u16();
-        let body = answer.text().await?;
-        let body = serde_json::from_str(&body).with_context(|| format!("{status}: {body}"))?;
-        Ok((status, body))
+        let (status, body) = repeated(self.http.post(url)).await?;
+        let body = json(status, &body)?;
+        if status != ACCEPTED {
+            return Ok((status, body));
+        }
+        let pass = body["pass"].as_u64().context("the pass's number")?;
+        let mut reports = self.reports(pass).await?.into_iter();
+        let report = reports.find(|report| report.pass == pass);
+        let report = report.context("the report of the pass is forgotten")?;
+        let status = if report.errors.is_empty() { 200 } else { 207 };
+        Ok((status, serde_json::to_value(report)?))
+    }
+
+    /// The same, asked once, whatever the answer is.
+    pub async fn post_sync_once(&self, query: &str) -> anyhow::Result<(u16, Value)> {
+        let url = self.url(&format!("/admin/sync?{query}"));
+        let answer = answer(self.http.post(url)).await?;
+        let body = json(answer.status, &answer.body)?;
+        Ok((answer.status, body))
     }
 
     /// Re-reads the files and waits for a full pass. Gives what all passes
@@ -242,21 +306,35 @@ impl Worker {
     pub async fn sync_with(&self, query: &str) -> anyhow::Result<Report> {
         let (status, body) = self.post_sync(query).await?;
         let pass = match status {
-            200 | 202 | 207 => body["pass"].as_u64().context("the pass's number")?,
+            200 | 207 => body["pass"].as_u64().context("the pass's number")?,
             _ => bail!("/admin/sync: {status} {body}"),
         };
-        let reports = wait_for(&format!("the report of pass {pass}"), SOON, || async {
-            let reports = self.status().await?.reports;
-            let there = reports.iter().any(|report| report.pass >= pass);
-            Ok(there.then_some(reports))
-        })
-        .await?;
+        let reports = self.reports(pass).await?;
         let seen = self.seen.swap(pass, Ordering::Relaxed);
         let mut news = reports
             .into_iter()
             .filter(|report| report.pass > seen && report.pass <= pass);
         let first = news.next().context("no report is new")?;
         Ok(news.fold(first, added))
+    }
+
+    /// Has this many passes done, and fails if one of them writes something.
+    pub async fn writes_nothing_in(&self, passes: usize) -> anyhow::Result<()> {
+        for _ in 0..passes {
+            let report = self.sync().await?;
+            ensure!(report.changes.is_empty(), "{report:?}");
+        }
+        Ok(())
+    }
+
+    /// The last reports, once the report of a pass is among them.
+    async fn reports(&self, pass: u64) -> anyhow::Result<Vec<Report>> {
+        wait_for(&format!("the report of pass {pass}"), SOON, || async {
+            let reports = self.status().await?.reports;
+            let there = reports.iter().any(|report| report.pass >= pass);
+            Ok(there.then_some(reports))
+        })
+        .await
     }
 
     /// The workflow was terminated: its successor counts passes anew.
@@ -267,13 +345,8 @@ impl Worker {
     /// What passes did so far is not told by the next [`Worker::sync`].
     async fn forget(&self) -> anyhow::Result<()> {
         // A worker is ready a little before the workflow knows of its pass.
-        let last = wait_for("the reconcile workflow to be idle", SOON, || async {
-            let status = self.status().await?;
-            let idle = status.state == "idle" && status.pass >= status.requested;
-            Ok(idle.then_some(status.pass))
-        })
-        .await?;
-        self.seen.store(last, Ordering::Relaxed);
+        let last = idle(|| self.status()).await?;
+        self.seen.store(last.pass, Ordering::Relaxed);
         Ok(())
     }
 
@@ -306,6 +379,45 @@ impl Worker {
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address())
     }
+}
+
+/// An answer over HTTP.
+struct HttpAnswer {
+    status: u16,
+    /// The answer tells clients to send the request again later.
+    is_busy: bool,
+    body: String,
+}
+
+async fn answer(request: RequestBuilder) -> anyhow::Result<HttpAnswer> {
+    let answer = request.send().await?;
+    Ok(HttpAnswer {
+        status: answer.status().as_u16(),
+        is_busy: answer.headers().contains_key("retry-after"),
+        body: answer.text().await?,
+    })
+}
+
+/// Sends a request again while the answers tell clients to do so, for [`SOON`].
+async fn repeated(request: RequestBuilder) -> anyhow::Result<(u16, String)> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let again = request.try_clone().context("a request to be repeated")?;
+        let answer = answer(again).await?;
+        if !answer.is_busy || Instant::now() > deadline {
+            return Ok((answer.status, answer.body));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+fn json(status: u16, body: &str) -> anyhow::Result<Value> {
+    serde_json::from_str(body).with_context(|| format!("{status}: {body}"))
+}
+
+fn request_key() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("tests-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Two reports in a row as one: what was done adds up, what was found is the later's.

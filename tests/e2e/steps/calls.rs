@@ -8,7 +8,7 @@ use almanac_tests::{
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
-use super::{at, end, failure, output, problem, start};
+use super::{UNTIL_GO, at, end, failure, go, output, problem, start};
 use crate::replay::record;
 
 on_both_schedulers!(
@@ -67,7 +67,7 @@ async fn activities_and_workflows_of_other_languages_are_called(
 async fn what_is_given_up_is_cancelled(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let queue = format!("python-{}", project.name());
-    let steps = r"
+    let steps = "
 do:
   - race:
       fork:
@@ -75,24 +75,36 @@ do:
         branches:
           - slow: { call: activity, with: { name: Charge, task_queue: QUEUE, arguments: [5000, EUR] }, metadata: { temporal: { heartbeat: 10s } } }
           - child: { run: { workflow: { namespace: default, name: Ship, version: '1', input: { forever: true } } }, metadata: { temporal: { task_queue: QUEUE } } }
-          - quick: { wait: { seconds: 3 } }
-  - rest: { wait: { seconds: 20 } }
+          - quick: { UNTIL_GO }
+  - rest: { wait: { hours: 1 } }
 ";
+    let steps = steps.replace("UNTIL_GO", UNTIL_GO);
     project.write("race.yaml", &steps.replace("QUEUE", &queue))?;
     let _python = python(&project, &queue)?;
     let _worker = project.worker().start().await?;
     let id = start(&project, "race", Value::Null).await?;
-    at(&project, &id, "do/1/rest").await?;
-    // The run itself goes on, and its activity and child do not.
-    let cancelled =
-        format!("WorkflowType = 'Ship' AND TaskQueue = '{queue}' AND ExecutionStatus = 'Canceled'");
-    eventually("the child to be cancelled", || async {
-        Ok(project.temporal().count_workflows(&cancelled).await? == 1)
+    one_child(&project, &queue, "Running").await?;
+    eventually("the activity to have begun", || async {
+        Ok(describe(&project, &id)?.contains("Charge"))
     })
     .await?;
+    go(&project, &id).await?;
+    at(&project, &id, "do/1/rest").await?;
+    // The run itself goes on, and its activity and child do not.
+    one_child(&project, &queue, "Canceled").await?;
     eventually("the activity to be gone", || async {
         let shown = describe(&project, &id)?;
         Ok(!shown.contains("Charge"))
+    })
+    .await
+}
+
+/// Waits until there is one child with this status.
+async fn one_child(project: &Project, queue: &str, status: &str) -> anyhow::Result<()> {
+    let query =
+        format!("WorkflowType = 'Ship' AND TaskQueue = '{queue}' AND ExecutionStatus = '{status}'");
+    eventually(&format!("the child to be {status}"), || async {
+        Ok(project.temporal().count_workflows(&query).await? == 1)
     })
     .await
 }
@@ -118,17 +130,7 @@ async fn a_run_that_is_cancelled_cancels_what_it_waits_for(on: Scheduler) -> any
     let _python = python(&project, &queue)?;
     let _worker = project.worker().start().await?;
     let id = start(&project, "waits", Value::Null).await?;
-    let running = |status: &str| {
-        format!("WorkflowType = 'Ship' AND TaskQueue = '{queue}' AND ExecutionStatus = '{status}'")
-    };
-    eventually("the child to run", || async {
-        Ok(project
-            .temporal()
-            .count_workflows(&running("Running"))
-            .await?
-            == 1)
-    })
-    .await?;
+    one_child(&project, &queue, "Running").await?;
     temporal_cli(
         project.address(),
         ["workflow", "cancel", "--workflow-id", &id],
@@ -138,12 +140,5 @@ async fn a_run_that_is_cancelled_cancels_what_it_waits_for(on: Scheduler) -> any
         matches!(end, Attributes::WorkflowExecutionCanceledEventAttributes(_)),
         "{end:?}"
     );
-    eventually("the child to be cancelled", || async {
-        Ok(project
-            .temporal()
-            .count_workflows(&running("Canceled"))
-            .await?
-            == 1)
-    })
-    .await
+    one_child(&project, &queue, "Canceled").await
 }

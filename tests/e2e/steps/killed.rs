@@ -10,7 +10,7 @@ use temporalio_common::protos::temporal::api::history::v1::history_event::Attrib
 
 use super::calls::python;
 use super::external_calls::{shop, worker};
-use super::{at, output, start};
+use super::{UNTIL_GO, at, go, output, start};
 use crate::replay::history;
 use crate::web::Web;
 
@@ -38,7 +38,7 @@ do:
   - call:
       try:
         - deploy:
-            run: { shell: { command: sh, arguments: ['-c', 'if mkdir FOLDER/began; then sleep 30; fi; echo done'] } }
+            run: { shell: { command: sh, arguments: ['-c', 'if mkdir FOLDER/began; then sleep 300; fi; echo done'] } }
             metadata: { temporal: { heartbeat: 3s } }
       catch: { do: [{ say: { set: { said: '${ $error.detail }' } } }] }
 ";
@@ -54,7 +54,7 @@ do:
       fork:
         branches:
           - python:
-              run: { workflow: { namespace: default, name: Ship, version: '1', input: { id: 5, seconds: 6 } } }
+              run: { workflow: { namespace: default, name: Ship, version: '1', input: { id: 5, signalled: true } } }
               metadata: { temporal: { task_queue: QUEUE } }
           - steps:
               run: { workflow: { namespace: default, name: RunDefinition, version: '1', input: { definition: child, input: { n: 1 } } } }
@@ -72,13 +72,13 @@ const MAKES: &str = r#"
 do:
   - make: { set: { id: '${ uuid }', other: '${ uuid }', at: '${ now }' }, export: { as: . } }
   - first: { call: http, with: { method: get, endpoint: '${ "http://WEB/first/\($context.id)/\($context.other)/\($context.at)/\($workflow.id)" }' } }
-  - rest: { wait: { seconds: 4 } }
+  - rest: { UNTIL_GO }
   - second: { call: http, with: { method: get, endpoint: '${ "http://WEB/second/\($context.id)/\($context.other)/\($context.at)/\($workflow.id)" }' } }
 "#;
 
 const CHILD: &str = "
 do:
-  - rest: { wait: { seconds: 6 } }
+  - rest: { UNTIL_GO }
   - add: { set: { n: '${ .n + 1 }' } }
 ";
 
@@ -112,6 +112,7 @@ async fn a_worker_killed_in_the_middle_of_any_call_loses_nothing(
     for (file, text) in definitions {
         let text = text.replace("WEB", web.address());
         let text = text.replace("QUEUE", &queue).replace("FOLDER", &folder);
+        let text = text.replace("UNTIL_GO", UNTIL_GO);
         project.write(&format!("{file}.yaml"), &text)?;
     }
     let _python = python(&project, &queue)?;
@@ -124,13 +125,13 @@ async fn a_worker_killed_in_the_middle_of_any_call_loses_nothing(
         at(&project, id, "do/0/call").await?;
     }
     let there = |file: &str| Path::new(&folder).join(file);
+    let children = format!(
+        "ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{}/'",
+        runs[4]
+    );
     eventually("each call to be under way", || async {
         let asked = web.asked();
         let asked = |target: &str| asked.iter().any(|request| request.target == target);
-        let children = format!(
-            "ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{}/'",
-            runs[4]
-        );
         let children = project.temporal().count_workflows(&children).await?;
         Ok(asked("/slow")
             && asked("/v1/stock/late?unit=box")
@@ -161,6 +162,17 @@ async fn a_worker_killed_in_the_middle_of_any_call_loses_nothing(
     assert!(!ended, "it was killed while it counted");
     std::fs::write(there("there"), "")?;
     worker.restart().await?;
+    let of = |kind: &str| format!("{children} AND WorkflowType = '{kind}'");
+    for child in project.temporal().workflow_ids(&of("Ship")).await? {
+        project.temporal().signal(&child, "ship", None).await?;
+    }
+    for child in project
+        .temporal()
+        .workflow_ids(&of("RunDefinition"))
+        .await?
+    {
+        go(&project, &child).await?;
+    }
     let wanted = [
         json!({ "answered": "later" }),
         json!({ "left": 0 }),
@@ -179,12 +191,14 @@ async fn a_worker_killed_in_the_middle_of_any_call_loses_nothing(
 async fn ids_and_times_of_a_run_are_the_same_after_a_kill(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let web = Web::start(|_| Some((200, json!({})))).await?;
-    project.write("makes.yaml", &MAKES.replace("WEB", web.address()))?;
+    let makes = MAKES.replace("UNTIL_GO", UNTIL_GO);
+    project.write("makes.yaml", &makes.replace("WEB", web.address()))?;
     let mut worker = worker(&project, &web)?.start().await?;
     let id = start(&project, "makes", Value::Null).await?;
     at(&project, &id, "do/2/rest").await?;
     worker.kill()?;
     worker.restart().await?;
+    go(&project, &id).await?;
     output(&project, &id).await?;
     let asked = web.asked();
     let told = |part: &str| {

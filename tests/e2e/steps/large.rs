@@ -4,7 +4,7 @@ use almanac_tests::{Project, Scheduler, on_one_scheduler};
 use serde_json::{Value, json};
 
 use super::calls::python;
-use super::{at, failure, output, problem, start};
+use super::{UNTIL_GO, at, failure, go, output, problem, start};
 use crate::replay::replays;
 
 on_one_scheduler!(what_is_too_large_together_wedges_nothing);
@@ -29,7 +29,7 @@ fn together() -> String {
         "
 do:
   - all: {{ {}, output: {{ as: '[.[0], .[1], .[2]]' }} }}
-  - rest: {{ wait: {{ seconds: 6 }} }}
+  - rest: {{ {UNTIL_GO} }}
   - each: {{ set: {{ bytes: '${{ map(length) | add }}' }} }}
 ",
         branches(8, RESULT)
@@ -85,6 +85,7 @@ async fn what_is_too_large_together_wedges_nothing(on: Scheduler) -> anyhow::Res
     // Eleven megabytes of results are replayed.
     worker.kill()?;
     worker.restart().await?;
+    go(&project, &together).await?;
     assert_eq!(
         output(&project, &together).await?,
         json!({ "bytes": 4_200_000 })

@@ -1,12 +1,10 @@
 //! `listen`: events that reach runs as signals.
 
-use almanac_tests::{
-    Project, Scheduler, almanac, eventually, json_payloads, on_one_scheduler, temporal_cli,
-};
+use almanac_tests::{Project, Scheduler, almanac, json_payloads, on_one_scheduler, temporal_cli};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
-use super::{at, end, failure, output, problem, start};
+use super::{at, end, event, failure, output, problem, start, tell};
 use crate::replay::{record, replays};
 
 on_one_scheduler!(
@@ -17,23 +15,9 @@ on_one_scheduler!(
     listening_ends_by_limits_races_and_cancellation,
 );
 
-fn event(kind: &str, id: &str, data: &Value) -> Value {
-    json!({ "specversion": "1.0", "id": id, "source": "/tests", "type": kind, "data": data, "room": data["room"] })
-}
-
-async fn tell(project: &Project, run: &str, event: &Value) -> anyhow::Result<()> {
-    // While a run goes on in a new execution, the server tells senders to try again.
-    eventually("the event to be told", || async {
-        let input = json_payloads(std::slice::from_ref(event));
-        project.temporal().signal(run, "event", input).await?;
-        Ok(true)
-    })
-    .await
-}
-
 const HEARS: &str = r"
 do:
-  - rest: { wait: { seconds: 2 } }
+  - rest: { listen: { to: { one: { with: { type: start } } } }, output: { as: '${ null }' } }
   - first: { listen: { to: { one: { with: { type: begun } } } }, export: { as: '{ first: . }' } }
   - hot:
       listen:
@@ -81,6 +65,7 @@ async fn events_are_heard_as_the_strategies_say(on: Scheduler) -> anyhow::Result
     ] {
         tell(&project, &id, &event(kind, name, &data)).await?;
     }
+    tell(&project, &id, &event("start", "0", &Value::Null)).await?;
     at(&project, &id, "do/4/each").await?;
     // As a person does it.
     let paid = event("paid", "9", &json!({ "amount": 7 })).to_string();
@@ -170,7 +155,7 @@ async fn what_is_no_event_is_ignored_and_told(on: Scheduler) -> anyhow::Result<(
 
 const COUNTS: &str = "
 do:
-  - calm: { wait: { seconds: 5 } }
+  - calm: { listen: { to: { one: { with: { type: start } } } } }
   - hear:
       listen: { to: { any: [{ with: { type: tick } }], until: '(. | length) == 1700' } }
       foreach: { output: { as: . } }
@@ -191,6 +176,7 @@ async fn events_wait_through_kills_and_new_executions(on: Scheduler) -> anyhow::
     for number in 0..300 {
         tell(&project, &id, &event("tick", "t", &json!(number))).await?;
     }
+    tell(&project, &id, &event("start", "s", &Value::Null)).await?;
     // Signals reach a run without a worker, too, and more than it can take along.
     worker.kill()?;
     for number in 300..1600 {

@@ -42,13 +42,22 @@ async def large(length: int, given: str) -> str:
 
 @workflow.defn(name="Ship")
 class Ship:
+    def __init__(self) -> None:
+        self.may_ship = False
+
+    @workflow.signal
+    def ship(self) -> None:
+        self.may_ship = True
+
     @workflow.run
     async def run(self, order: dict) -> dict:
         if order.get("forever"):
             await asyncio.sleep(3600)
         if order.get("lost"):
             raise ApplicationError("the parcel is lost", type="Lost")
-        await asyncio.sleep(order.get("seconds", 0.01))
+        if order.get("signalled"):
+            await workflow.wait_condition(lambda: self.may_ship)
+        await asyncio.sleep(0.01)
         return {"shipped": order["id"]}
 
 
