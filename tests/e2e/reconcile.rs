@@ -2,12 +2,15 @@
 //! wedge it.
 
 use almanac_tests::{
-    Project, SOON, Scheduler, Worker, cron, eventually, idle, json_payload, json_payloads,
-    on_both_schedulers, temporal_cli, wait_for,
+    Answer, Project, Proxy, SOON, Scheduler, Worker, almanac, cron, eventually, idle, json_payload,
+    json_payloads, on_both_schedulers, temporal_cli, wait_for,
 };
 use futures::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads};
+use tonic::Status;
+
+use crate::workflow_client::start_workflow;
 
 /// Arguments as a careless person or another program may send them.
 fn careless() -> Vec<(&'static str, Option<Payloads>)> {
@@ -79,6 +82,7 @@ on_both_schedulers!(
     where_its_tasks_fail_the_log_says_what_to_do,
     a_repeated_request_gets_the_first_answer,
     hundreds_of_signals_across_a_continue_as_new,
+    a_request_that_meets_a_continue_as_new_is_sent_again,
 );
 
 /// Signals with no, wrong and several inputs, known by name or not.
@@ -336,4 +340,55 @@ async fn hundreds_of_signals_across_a_continue_as_new(on: Scheduler) -> anyhow::
     assert_ne!(first, last, "it never continued as new");
     assert!(events < 10_000, "{events}");
     works(&project, &worker, 9).await
+}
+
+/// The server's answer to an update of a workflow that is over.
+async fn over(project: &Project) -> anyhow::Result<Answer> {
+    let temporal = project.temporal();
+    let id = format!("over-{}", project.name());
+    start_workflow(project, "Nobody", &id, "nobody", None).await?;
+    temporal.terminate(&id).await?;
+    let asked = temporal.update_workflow(&id, "sync", None).await;
+    let status: Status = asked.unwrap_err().downcast()?;
+    let details = status.details().to_vec().into();
+    let status = Status::with_details(status.code(), status.message(), details);
+    Ok(Answer::Status(Box::new(status)))
+}
+
+/// A run that continues as new answers as one that is over. The client learns from
+/// the server that the workflow runs, and sends the request to the next run.
+async fn a_request_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> anyhow::Result<()> {
+    let update = "UpdateWorkflowExecution";
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let proxy = Proxy::start(project.address()).await?;
+    let mut worker = project.worker().through(&proxy).start().await?;
+    let over = over(&project).await?;
+    proxy.reset();
+    proxy.answer_once(update, "", over.clone());
+    let body = json!({ "enabled": false, "reason": "stop" });
+    let path = "/api/v1/schedules/one";
+    let (status, answer) = worker.send_once("PATCH", path, Some(&body)).await?;
+    assert_eq!(status, 200, "{answer}");
+    let id = project.schedule("one");
+    assert!(project.temporal().live(&id).await?.paused());
+    assert_eq!(proxy.count(update), 2);
+
+    proxy.answer_once(update, "", over);
+    let args = ["trigger", "one", "--project", project.name()];
+    almanac(proxy.address(), args)?.success()?;
+    assert_eq!(proxy.count(update), 4);
+    eventually("the run", || async {
+        Ok(project.temporal().live(&id).await?.runs() == 1)
+    })
+    .await?;
+
+    // One that is over is not asked again.
+    worker.kill()?;
+    let workflow = project.reconcile_workflow();
+    project.temporal().terminate(&workflow).await?;
+    let said = project.almanac_once(&["unpause", "one"])?;
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stderr.contains("does not run"), "{said:?}");
+    Ok(())
 }

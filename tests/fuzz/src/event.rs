@@ -40,6 +40,7 @@ pub fn event(bytes: &[u8]) {
     let event = match cloud_event(value.clone()) {
         Ok(event) => event,
         Err(why) => {
+            let why = why.to_string();
             assert!(!why.is_empty() && why.len() < 200, "{why}");
             return;
         }

@@ -79,8 +79,11 @@ fn string(text: &str) -> String {
         return text.to_owned();
     }
     let mut out = String::from("\"");
+    let mut before = ' ';
     for c in text.chars() {
         match c {
+            // Build servers read `##[…]` anywhere in a line as a command.
+            '#' if before == '#' => out += "\\x23",
             '"' | '\\' => out.extend(['\\', c]),
             '\n' => out += "\\n",
             c if is_hidden(c) => {
@@ -88,6 +91,7 @@ fn string(text: &str) -> String {
             }
             c => out.push(c),
         }
+        before = c;
     }
     out.push('"');
     out
@@ -146,6 +150,7 @@ mod tests {
         "#);
         assert_eq!(document(&json!([])), "[]\n");
         assert_eq!(document(&json!("no")), "\"no\"\n");
+        assert_eq!(document(&json!("##[x]")), "\"#\\x23[x]\"\n");
     }
 
     /// Every text survives a round trip through a YAML parser.
@@ -193,7 +198,7 @@ mod tests {
             "---",
             "...",
             "<<",
-            "=",
+            "=", "##[x]", "##", "::error::x",
         ];
         for text in texts {
             let value = json!({ text: [text], "x": { "y": text } });

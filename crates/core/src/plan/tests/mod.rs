@@ -2,7 +2,6 @@
 //! user's action and check the next plan.
 
 mod comparison;
-mod lines;
 mod overriding;
 mod pausing;
 mod properties;
