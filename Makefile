@@ -23,7 +23,7 @@ TARGET ?= all
 SECONDS ?= 60
 
 help: ## Print this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
 tools: $(STAMP) ## Put the Temporal CLI and schemathesis into .tools/
 

@@ -97,7 +97,7 @@ async fn the_status_names_every_problem_and_the_command_that_helps() -> anyhow::
     let broken = status()?;
     assert_eq!(broken.code, 2, "{broken:?}");
     for words in [
-        "is suspended",
+        "was suspended",
         "migration",
         "→ almanac resume",
         "1 document is invalid",

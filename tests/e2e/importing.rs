@@ -65,7 +65,7 @@ async fn what_no_definition_can_say_is_told(on: Scheduler) -> anyhow::Result<()>
     assert_eq!(dry.stdout, text);
     for what in [
         "headers: trace",
-        "argument 2, which is binary/plain",
+        "argument 2, which is encoded as binary/plain",
         "the number 340282366920938463463374607431768211457 in argument 3",
         "`almanac` of the memo of its runs",
         "memo of the schedule itself: who",

@@ -443,7 +443,7 @@ async fn what_cannot_be_run_is_said(on: Scheduler) -> anyhow::Result<()> {
             "backfill",
             json!({ "from": "2026-01-01T00:10", "to": "2026-01-01T00:20" }),
             400,
-            "no time",
+            "no fire time",
         ),
         (
             "one",

@@ -120,7 +120,7 @@ async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow
     let shown = project.almanac(&["show", "taken"])?.success()?;
     assert!(shown.contains("conflict"), "{shown}");
     assert!(
-        shown.contains("is not Almanac's and is left alone"),
+        shown.contains("Almanac does not manage the schedule"),
         "{shown}"
     );
     for command in ["next", "trigger"] {

@@ -389,6 +389,6 @@ async fn a_request_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> 
     project.temporal().terminate(&workflow).await?;
     let said = project.almanac_once(&["unpause", "one"])?;
     assert_eq!(said.code, 1, "{said:?}");
-    assert!(said.stderr.contains("does not run"), "{said:?}");
+    assert!(said.stderr.contains("is not running"), "{said:?}");
     Ok(())
 }

@@ -189,7 +189,7 @@ async fn where_nothing_can_be_published_the_step_says_what_to_do(
         .start()
         .await?;
     fails("tell", "nats stream add EVENTS --subjects 'events.>'").await?;
-    fails("odd", "`paid in full` is no subject of NATS").await?;
+    fails("odd", "`paid in full` is not a NATS subject").await?;
     drop(worker);
     let _worker = project.worker().start().await?;
     fails("tell", "--nats-url").await?;

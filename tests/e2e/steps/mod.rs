@@ -361,7 +361,7 @@ async fn what_cannot_be_run_is_refused_at_its_line(on: Scheduler) -> anyhow::Res
     assert_eq!(output.code, 1);
     let printed = output.stdout + &output.stderr;
     for line in [
-        "listens.yaml:3:53: `do/0/hear/listen/to/until` goes with `any` alone",
+        "listens.yaml:3:53: `do/0/hear/listen/to/until` can only be used with `any`, and not in `until`",
         "says.yaml:3:51: `do/0/say/emit/event/with/source` is not a URI: it contains braces",
         "wrong.yaml:3:26: `do/0/sum/set/n`: unknown function `nothing`",
     ] {

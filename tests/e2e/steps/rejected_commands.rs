@@ -39,7 +39,7 @@ async fn what_the_server_refuses_wedges_no_run(on: Scheduler) -> anyhow::Result<
     for (name, queue, count, said) in [
         (long.as_str(), "q", 0, "`name` must have at most 1000 bytes"),
         ("A", long.as_str(), 0, "`task_queue` must have at most 1000"),
-        ("A", "/_sys/q", 0, "`task_queue` is the server's own"),
+        ("A", "/_sys/q", 0, "`task_queue` is reserved by the server"),
         ("A", "q", 80_000, "the input of the call has"),
     ] {
         let input = json!({ "name": name, "queue": queue, "count": count });
@@ -79,7 +79,7 @@ async fn a_run_by_hand_that_cannot_begin_says_why(on: Scheduler) -> anyhow::Resu
             "none",
             json!({ "definition": "none" }),
             "configuration",
-            "no definition `none`",
+            "there is no definition `none`",
         ),
         (
             "other",

@@ -39,7 +39,7 @@ const AWAY_AFTER: usize = 20;
 /// The exit code if a definition could not be written, or not with all values.
 const INCOMPLETE: u8 = 2;
 /// The beginning of a message about a value that is lost.
-const CANNOT_BE_SAID: &str = "cannot be said in a definition";
+const NOT_EXPRESSIBLE: &str = "a definition cannot express this";
 /// Maximum length of a definition's id.
 const ID_LIMIT: usize = 128;
 
@@ -180,7 +180,7 @@ impl Imported {
             None => foreign.id.to_string(),
         };
         let id = free_id(&wanted_id, ids);
-        let lost = |what: &String| format!("{CANNOT_BE_SAID}: {what}");
+        let lost = |what: &String| format!("{NOT_EXPRESSIBLE}: {what}");
         let mut problems: Vec<String> = foreign.losses.iter().map(lost).collect();
         let mut values = sayable(foreign, &mut problems);
         let was_named = values.action.workflow_id.clone();
@@ -235,7 +235,7 @@ impl Imported {
         }
         if !one.problems.is_empty() {
             values.paused = true;
-            let remark = "it is not enabled, since it does not say all that the schedule says";
+            let remark = "it is not enabled, because it does not have all values of the schedule";
             one.remarks.push(remark.to_owned());
             one.render(adopts, &values);
         }
@@ -279,7 +279,7 @@ impl Imported {
         if self.read(project).is_err() {
             // No single part causes the refusal.
             *values = whole;
-            self.problems.push(format!("{CANNOT_BE_SAID}: {error}"));
+            self.problems.push(format!("{NOT_EXPRESSIBLE}: {error}"));
             return;
         }
         for part in Part::all(&whole) {
@@ -289,7 +289,7 @@ impl Imported {
             if let Err(error) = self.read(project) {
                 *values = without;
                 self.problems
-                    .push(format!("{CANNOT_BE_SAID}: {part}: {error}"));
+                    .push(format!("{NOT_EXPRESSIBLE}: {part}: {error}"));
             }
         }
         self.render(adopts, values);
@@ -502,7 +502,7 @@ fn sayable(foreign: &ImportableSchedule, problems: &mut Vec<String>) -> Schedule
         let empty = matches!(value, SearchAttribute::KeywordList(list) if list.is_empty());
         if empty {
             problems.push(format!(
-                "{CANNOT_BE_SAID}: the empty list of the search attribute `{name}`"
+                "{NOT_EXPRESSIBLE}: the empty list of the search attribute `{name}`"
             ));
         }
         !empty
@@ -556,7 +556,7 @@ fn differences(read: Option<&Desired>, values: &ScheduleValues) -> Vec<String> {
         let (live, said) = (values.value(field), read?.values.value(field));
         (said != live).then(|| {
             format!(
-                "`{field}` is {}, and the definition says {}",
+                "`{field}` is {} in the schedule and {} in the definition",
                 value_text(field, &live),
                 value_text(field, &said)
             )
@@ -686,10 +686,10 @@ mod tests {
     #[test]
     fn whatever_is_lost_is_reported_and_disables_the_definition() {
         let one = imported(|foreign| foreign.losses.push("a header".to_owned()));
-        assert_eq!(one.problems, ["cannot be said in a definition: a header"]);
+        assert_eq!(one.problems, ["a definition cannot express this: a header"]);
         assert!(
             one.text
-                .contains("# - cannot be said in a definition: a header")
+                .contains("# - a definition cannot express this: a header")
         );
         assert!(!is_enabled(&one), "{}", one.text);
     }
@@ -710,7 +710,7 @@ mod tests {
         assert!(one.text.contains("mode: nightly"), "{}", one.text);
         assert!(one.text.contains("good: 2"), "{}", one.text);
         for part in ["the summary", "the priority", "argument 2"] {
-            let begin = format!("cannot be said in a definition: {part}: ");
+            let begin = format!("a definition cannot express this: {part}: ");
             let reported = |one: &Imported| one.problems.iter().any(|it| it.starts_with(&begin));
             assert!(reported(&one), "{part}: {:?}", one.problems);
         }

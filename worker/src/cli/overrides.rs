@@ -243,11 +243,8 @@ async fn done(
 }
 
 fn errors(outcome: &Outcome) -> impl Iterator<Item = &str> {
-    let own = outcome.id.to_string();
-    let errors = outcome.report.errors.iter();
-    errors
-        .filter(move |error| error.id.as_deref().is_none_or(|id| id == own))
-        .map(|error| error.message.as_str())
+    let errors = outcome.report.errors_of(&outcome.id);
+    errors.map(|error| error.message.as_str())
 }
 
 /// The result in lines for people.

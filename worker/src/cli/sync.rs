@@ -47,7 +47,7 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     if args.no_wait {
         super::print(args.target.format, &answer, |answer| {
             let project = &args.target.project;
-            let mut page = Page::of_line(format!("Pass {} will do it.", answer.pass));
+            let mut page = Page::of_line(format!("Pass {} was requested.", answer.pass));
             next_command(&mut page, format!("almanac status --project {project}"));
             page
         })?;
@@ -138,7 +138,7 @@ fn text(report: &Report, project: &Project) -> Page {
         let invalid = counted(invalid, "document is invalid", "documents are invalid");
         page.cells([
             Cell::toned(Tone::Bad, "! "),
-            format!("{invalid}; the last good version stays in force").into(),
+            format!("{invalid}; the last good version is still used").into(),
         ]);
         next_command(&mut page, "almanac validate");
     }
@@ -322,7 +322,7 @@ mod tests {
             schedule-billing-z
             and 39 more
           → almanac sync --project billing --confirm 5f2a
-        ! 1 document is invalid; the last good version stays in force
+        ! 1 document is invalid; the last good version is still used
           → almanac validate
         error: a.yaml:3:5: schedule.corn: unknown key
         error: temporal: b: refused

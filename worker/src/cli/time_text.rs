@@ -61,9 +61,15 @@ pub(super) fn span_between(start: Timestamp, end: Timestamp) -> String {
 
 /// A coming time, such as `in 4m 12s`; `now` if it has come.
 pub(super) fn ahead(time: Timestamp, now: Timestamp) -> String {
-    match Duration::try_from(time.duration_since(now)) {
-        Ok(rest) if rest >= Duration::from_secs(1) => format!("in {}", span(rest, 2)),
-        _ => "now".to_owned(),
+    coming(time.duration_since(now).try_into().unwrap_or_default())
+}
+
+/// The time until something comes, such as `in 4m 12s`; `now` if it is less than a second.
+pub(super) fn coming(rest: Duration) -> String {
+    if rest >= Duration::from_secs(1) {
+        format!("in {}", span(rest, 2))
+    } else {
+        "now".to_owned()
     }
 }
 

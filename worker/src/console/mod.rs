@@ -75,24 +75,47 @@ pub(crate) fn redraw(page: &Page) {
     let medium = output_medium();
     let text = page.rendered(medium);
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
-    let Some(rows) = size.map(|size| usize::from(size.ws_row)) else {
+    // A terminal that does not know its height says 0.
+    let rows = size.map_or(0, |size| usize::from(size.ws_row));
+    if rows == 0 {
         OUT.write(format!("{text}\n").into_bytes());
         return;
-    };
+    }
+    let plain = page.rendered(Medium {
+        colors: false,
+        ..medium
+    });
     let lines: Vec<_> = text.lines().collect();
-    let room = rows.saturating_sub(2).max(1);
+    let shown = lines_that_fit(&plain, rows, medium.width);
     // To the upper left, each line to its end, and nothing below.
     let mut out = String::from("\u{1b}[H");
-    for line in lines.iter().take(room) {
+    for line in lines.iter().take(shown) {
         out += line;
         out += "\u{1b}[K\n";
     }
-    if lines.len() > room {
-        let more = lines.len() - room;
+    if lines.len() > shown {
+        let more = lines.len() - shown;
         write!(out, "and {more} more lines\u{1b}[K").unwrap_or_default();
     }
     out += "\u{1b}[J";
     OUT.write(out.into_bytes());
+}
+
+/// The number of lines of a text that fit on a terminal above one more line. A line that is
+/// wider than the terminal takes several rows.
+fn lines_that_fit(page: &str, rows: usize, width: Option<usize>) -> usize {
+    let mut room = rows.saturating_sub(2).max(1);
+    let taken = |line: &str| match width {
+        Some(width) => text::width(line).div_ceil(width).max(1),
+        None => 1,
+    };
+    let fits = |line: &&str| {
+        let taken = taken(line);
+        let fits = taken <= room;
+        room = room.saturating_sub(taken);
+        fits
+    };
+    page.lines().take_while(fits).count()
 }
 
 /// Returns `true` if the reader of standard output has closed it.
@@ -192,4 +215,20 @@ pub(crate) fn report_panics() {
             eprint(&format!("thread `{thread}` panicked at {place}: {said}"));
         }
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_line_takes_the_rows_that_it_wraps_to() {
+        let page = "12345678901\nb\n\nd\n";
+        assert_eq!(lines_that_fit(page, 10, Some(80)), 4);
+        assert_eq!(lines_that_fit(page, 10, None), 4);
+        assert_eq!(lines_that_fit(page, 5, Some(5)), 1);
+        assert_eq!(lines_that_fit(page, 6, Some(5)), 2);
+        assert_eq!(lines_that_fit(page, 4, Some(5)), 0);
+        assert_eq!(lines_that_fit(page, 1, Some(80)), 1);
+    }
 }

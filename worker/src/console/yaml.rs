@@ -198,7 +198,10 @@ mod tests {
             "---",
             "...",
             "<<",
-            "=", "##[x]", "##", "::error::x",
+            "=",
+            "##[x]",
+            "##",
+            "::error::x",
         ];
         for text in texts {
             let value = json!({ text: [text], "x": { "y": text } });

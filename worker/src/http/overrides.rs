@@ -188,11 +188,7 @@ async fn send<B: Backend>(
 
 /// Returns the error that kept the pass from applying the override.
 fn failed(report: &Report, id: &DefinitionId) -> Option<Problem> {
-    let id = id.to_string();
-    let error = report
-        .errors
-        .iter()
-        .find(|error| error.id.as_deref().is_none_or(|of| of == id))?;
+    let error = report.errors_of(id).next()?;
     let problem = Problem::new(StatusCode::BAD_GATEWAY, error.message.clone());
     Some(problem.with("pass", json!(report.pass)))
 }

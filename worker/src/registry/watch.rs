@@ -80,6 +80,7 @@ pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, opti
     let mut depth = ReadDepth::Changed;
     let mut prepared = None;
     let mut contents_due = Instant::now() + options.contents_interval;
+    let mut rescan_due = Instant::now() + options.rescan_interval;
     loop {
         let told = watch.hints.count();
         let changed = match registry.reload_from(prepared.take(), depth).await {
@@ -99,7 +100,9 @@ pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, opti
             recheck = pause * 2;
             pause
         };
-        depth = tokio::select! {
+        // Steady events do not delay the rescan.
+        let due = rescan_due.min(Instant::now() + pause);
+        let is_due = tokio::select! {
             () = watch.hints.wait() => {
                 let prepare = || {
                     let registry = Arc::clone(&registry);
@@ -107,17 +110,23 @@ pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, opti
                 };
                 prepared =
                     settle(&watch.hints, options.debounce, options.max_wait, prepare).await;
-                ReadDepth::Changed
+                Instant::now() >= rescan_due
             }
-            () = sleep(pause) => {
-                if Instant::now() < contents_due {
-                    ReadDepth::Unconfirmed
-                } else {
-                    contents_due = Instant::now() + options.contents_interval;
-                    ReadDepth::Contents
-                }
-            }
+            () = sleep_until(due) => true,
         };
+        let now = Instant::now();
+        depth = if !is_due {
+            ReadDepth::Changed
+        } else if now < contents_due {
+            ReadDepth::Unconfirmed
+        } else {
+            contents_due = now + options.contents_interval;
+            ReadDepth::Contents
+        };
+        if is_due {
+            rescan_due = now + options.rescan_interval;
+            prepared = None;
+        }
         watch.renew_if_needed(depth).await;
     }
 }

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use almanac_base::names::Revision;
+use almanac_base::names::{DefinitionId, Revision};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::field::Field;
+
+/// Source of an error of Temporal.
+const TEMPORAL: &str = "temporal";
+/// Sources of errors that no document has.
+const OTHER_SOURCES: [&str; 5] = [TEMPORAL, "definitions", "confirm", "override", "adopt"];
 
 /// Maximum length of a list in a report; `truncated` counts the entries that are left out.
 pub const LIST_LIMIT: usize = 100;
@@ -61,6 +66,15 @@ impl Report {
     /// Returns `true` if the pass was over all schedules of the project.
     pub fn is_full(&self) -> bool {
         self.unreadable.is_some()
+    }
+
+    /// The errors that concern the schedule of a definition: its own, and those of Temporal
+    /// that concern all schedules.
+    pub fn errors_of(&self, id: &DefinitionId) -> impl Iterator<Item = &ReportError> {
+        self.errors.iter().filter(move |error| match &error.id {
+            Some(of) => of == id.as_str(),
+            None => error.source == TEMPORAL,
+        })
     }
 }
 
@@ -240,4 +254,41 @@ pub struct ReportError {
     pub id: Option<String>,
     /// Description of the error.
     pub message: String,
+}
+
+impl ReportError {
+    /// Returns `true` if a document causes the error.
+    pub fn is_of_document(&self) -> bool {
+        !OTHER_SOURCES.contains(&self.source.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_other_documents_do_not_concern_a_schedule() {
+        let error = |source: &str, id: Option<&str>| ReportError {
+            source: source.to_owned(),
+            id: id.map(str::to_owned),
+            message: source.to_owned(),
+        };
+        let report = Report {
+            errors: vec![
+                error("other.yaml:1:1", None),
+                error("definitions", None),
+                error("temporal", None),
+                error("temporal", Some("a")),
+                error("temporal", Some("b")),
+                error("a.yaml:1:1", Some("a")),
+            ],
+            ..Report::default()
+        };
+        let id = "a".parse().unwrap();
+        let found: Vec<_> = report.errors_of(&id).map(|error| &error.message).collect();
+        assert_eq!(found, ["temporal", "temporal", "a.yaml:1:1"]);
+        let documents = report.errors.iter().filter(|error| error.is_of_document());
+        assert_eq!(documents.count(), 2);
+    }
 }

@@ -79,7 +79,8 @@ impl Spec {
             tail.push(format!(" from {}", moment(start, zone)));
         }
         if let Some(end) = self.end_at {
-            tail.push(format!(" until {}", moment(end, zone)));
+            // The end is not part of the time, so the date alone would name a day too many.
+            tail.push(format!(" until {}", clock(end, zone)));
         }
         if !self.jitter.is_zero() {
             tail.push(format!(", jitter {}", Period(self.jitter)));
@@ -565,14 +566,20 @@ fn rule_words(calendar: &Calendar) -> Option<String> {
 
 /// A time in a zone, UTC by default: the date alone at midnight.
 fn moment(at: Timestamp, zone: Option<&str>) -> String {
+    let clock = clock(at, zone);
+    clock
+        .strip_suffix(" 00:00")
+        .map_or_else(|| clock.clone(), str::to_owned)
+}
+
+/// A time in a zone, UTC by default, to the minute if possible.
+fn clock(at: Timestamp, zone: Option<&str>) -> String {
     let Some(zone) = zone::find(zone.unwrap_or(UTC)) else {
         return at.to_string();
     };
     let local = at.to_zoned(zone).datetime();
     let clock = local.time();
-    if clock == jiff::civil::Time::midnight() {
-        local.date().to_string()
-    } else if clock.second() == 0 && clock.subsec_nanosecond() == 0 {
+    if clock.second() == 0 && clock.subsec_nanosecond() == 0 {
         local.strftime("%Y-%m-%d %H:%M").to_string()
     } else {
         local.strftime("%Y-%m-%d %H:%M:%S%.f").to_string()

@@ -53,11 +53,7 @@ impl Listed {
             .await
             .context("list the schedules")?;
         let total = views.len();
-        let mut unknown: BTreeSet<_> = views.iter().flat_map(|one| &one.unknown).copied().collect();
-        if status.as_ref().and_then(Status::conflicts).is_none() {
-            // A list without that report cannot show the schedules that are in conflict.
-            unknown.insert(ScheduleState::Conflict);
-        }
+        let unknown = unknown_states(&views, status.as_ref());
         if let Some(selector) = &args.selector {
             let selected: BTreeSet<DefinitionId> =
                 definitions_with_labels(remote, selector).await?;
@@ -87,19 +83,36 @@ impl Listed {
         table(&self.views, args.wide, Timestamp::now())
     }
 
-    /// A line with the states that could not be checked; an empty page if there are none.
     fn remark(&self) -> Page {
-        if self.unknown.is_empty() {
-            return Page::default();
-        }
-        let names: Vec<_> = self.unknown.iter().map(|state| state.as_str()).collect();
-        let mut page = Page::default();
+        unknown_remark(&self.unknown, "")
+    }
+}
+
+/// The states that could not be checked for all schedules.
+pub(super) fn unknown_states(
+    views: &[ScheduleView],
+    status: Option<&Status>,
+) -> BTreeSet<ScheduleState> {
+    let mut unknown: BTreeSet<_> = views.iter().flat_map(|one| &one.unknown).copied().collect();
+    if status.and_then(Status::conflicts).is_none() {
+        // A list without that report cannot show the schedules that are in conflict.
+        unknown.insert(ScheduleState::Conflict);
+    }
+    unknown
+}
+
+/// A line with the states that could not be checked; an empty page if there are none.
+pub(super) fn unknown_remark(unknown: &BTreeSet<ScheduleState>, indent: &str) -> Page {
+    let mut page = Page::default();
+    if !unknown.is_empty() {
+        let names: Vec<_> = unknown.iter().map(|state| state.as_str()).collect();
+        let names = names.join(", ");
         page.toned(
             Tone::Muted,
-            format!("these states could not be checked: {}", names.join(", ")),
+            format!("{indent}these states could not be checked: {names}"),
         );
-        page
     }
+    page
 }
 
 /// Returns `true` if the state applies to the schedule. `active` applies if no other state

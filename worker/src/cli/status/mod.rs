@@ -2,24 +2,28 @@
 //!
 //! Every finding names the command that helps. The command reads only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use almanac_activities::schedules::view::{self, PausedBy, ScheduleState, ScheduleView};
+use almanac_activities::schedules::view::{
+    self, PausedBy, ScheduleState, ScheduleView, ViewContext,
+};
 use almanac_base::names::{DefinitionId, Project, WorkerId};
 use almanac_core::record::{Report, Status, WorkerState};
 use anyhow::Context as _;
+use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::list::tone;
+use super::list::{tone, unknown_remark, unknown_states};
+use super::selection::CONCURRENCY;
 use super::time_text::{ago, span_between, utc};
 use super::watch::watch;
 use super::wording::{counted, project_flag};
 use super::{Remote, sync};
 use crate::args::StatusArgs;
 use crate::console::{Cell, Page, Tone};
-use crate::reconcile_client::ReconcileClientError;
+use crate::reconcile_client::{ReconcileClientError, Silence};
 
 /// Maximum number of items that are shown of each finding.
 const ITEMS_SHOWN: usize = 5;
@@ -49,6 +53,8 @@ struct ProjectStatus {
     last_success: Option<Timestamp>,
     /// Number of schedules by their state.
     schedules: BTreeMap<ScheduleState, usize>,
+    /// States that could not be checked for all schedules.
+    unknown: BTreeSet<ScheduleState>,
     /// What a person should know, the most urgent first.
     findings: Vec<Finding>,
 }
@@ -78,6 +84,7 @@ enum FindingKind {
     NoWorker,
     Suspended,
     LastError,
+    NoFullPass,
     RevisionsDiffer,
     Invalid,
     Failed,
@@ -120,13 +127,13 @@ impl ProjectStatus {
         let views = view::list(&remote.schedules, context, None)
             .await
             .context("list the schedules")?;
-        let overdue = overdue(remote, &views, context).await?;
+        let overdue = Overdue::find(remote, &views, context).await;
         let mut findings = Vec::new();
         match &asked {
             Ok(status) => findings.extend(of_reconciler(project, status, context.now)),
             Err(error) => findings.push(unanswered(remote, project, error)),
         }
-        findings.extend(of_overdue(project, &overdue, context.now));
+        findings.extend(overdue.finding(project, context.now));
         findings.extend(of_schedules(project, &views));
         let status = asked.unwrap_or_else(|error| Status {
             state: match error {
@@ -135,27 +142,22 @@ impl ProjectStatus {
             },
             ..Status::default()
         });
-        let mut schedules = BTreeMap::new();
-        for view in &views {
-            *schedules.entry(view.state).or_default() += 1;
-        }
         let place = (remote.address.clone(), remote.namespace.clone());
-        Ok(Self::new(
-            project.clone(),
-            place,
-            status,
-            schedules,
-            findings,
-        ))
+        Ok(Self::new(project.clone(), place, status, &views, findings))
     }
 
     fn new(
         project: Project,
         (address, namespace): (String, String),
         status: Status,
-        schedules: BTreeMap<ScheduleState, usize>,
+        views: &[ScheduleView],
         mut findings: Vec<Finding>,
     ) -> Self {
+        let mut schedules = BTreeMap::new();
+        for view in views {
+            *schedules.entry(view.state).or_default() += 1;
+        }
+        let unknown = unknown_states(views, Some(&status));
         findings.sort_by_key(|finding| finding.kind);
         Self {
             project,
@@ -167,6 +169,7 @@ impl ProjectStatus {
             reconciler: status.state,
             workers: status.workers,
             schedules,
+            unknown,
             findings,
         }
     }
@@ -178,27 +181,80 @@ fn last_full(status: &Status) -> Option<&Report> {
     reports.find(|report| report.is_full() && !report.dry_run)
 }
 
-/// The schedules that are overdue, with the time at which a run was due. Only schedules whose
-/// next run should have started are described.
-async fn overdue(
-    remote: &Remote,
-    views: &[ScheduleView],
-    context: view::ViewContext<'_>,
-) -> anyhow::Result<Vec<(DefinitionId, Timestamp)>> {
-    let late = context.now - LATE_AFTER;
-    let candidates = views
-        .iter()
-        .filter(|view| view.next_run.is_some_and(|at| at < late));
-    let mut overdue = Vec::new();
-    for view in candidates.take(CANDIDATES) {
-        let id = &view.definition;
-        let described = view::describe(&remote.schedules, id, context, None).await;
-        let described = described.with_context(|| format!("describe the schedule of `{id}`"))?;
-        if let Some(since) = described.and_then(|detail| detail.view.overdue_since) {
-            overdue.push((id.clone(), since));
+/// The schedules that are overdue.
+#[derive(Debug, Default)]
+struct Overdue {
+    /// The schedules, with the times at which a run was due.
+    found: Vec<(DefinitionId, Timestamp)>,
+    /// Number of schedules whose next run should have started and which were not described.
+    unchecked: usize,
+}
+
+impl Overdue {
+    /// Describes the schedules whose next run should have started, the latest first.
+    async fn find(remote: &Remote, views: &[ScheduleView], context: ViewContext<'_>) -> Self {
+        let late = context.now - LATE_AFTER;
+        let mut candidates: Vec<_> = views
+            .iter()
+            .filter_map(|view| Some((view.next_run?, &view.definition)))
+            .filter(|(next, _)| *next < late)
+            .collect();
+        candidates.sort_unstable();
+        let asked = candidates.iter().take(CANDIDATES).map(async |(_, id)| {
+            let described = view::describe(&remote.schedules, id, context, None).await;
+            (*id, described)
+        });
+        let asked: Vec<_> = stream::iter(asked).buffered(CONCURRENCY).collect().await;
+        let mut overdue = Self {
+            unchecked: candidates.len().saturating_sub(CANDIDATES),
+            ..Self::default()
+        };
+        for (id, described) in asked {
+            match described {
+                Ok(detail) => {
+                    let since = detail.and_then(|detail| detail.view.overdue_since);
+                    overdue.found.extend(since.map(|since| (id.clone(), since)));
+                }
+                Err(_) => overdue.unchecked += 1,
+            }
         }
+        overdue
     }
-    Ok(overdue)
+
+    fn finding(&self, project: &Project, now: Timestamp) -> Option<Finding> {
+        let flag = project_flag(project);
+        let count = self.found.len() as u64;
+        let overdue = format!(
+            "{} overdue: a run was due and has not started",
+            counted(count, "schedule is", "schedules are")
+        );
+        let more = format!(
+            "{} late, and could not be checked",
+            counted(self.unchecked as u64, "schedule is", "schedules are")
+        );
+        let summary = match (self.found.is_empty(), self.unchecked) {
+            (true, 0) => return None,
+            (true, _) => more,
+            (false, 0) => overdue,
+            (false, _) => format!("{overdue}; {more}"),
+        };
+        let items = self.found.iter().take(ITEMS_SHOWN).map(|(id, since)| {
+            let late = span_between(*since, now);
+            format!("{id}: was due at {} ({late} ago)", utc(*since))
+        });
+        let command = match self.found.first() {
+            Some((id, _)) => format!("almanac show {id}{flag}"),
+            None => format!("almanac list{flag} --sort next"),
+        };
+        Some(Finding {
+            kind: FindingKind::Overdue,
+            problem: true,
+            count,
+            summary,
+            items: items.collect(),
+            commands: vec![command],
+        })
+    }
 }
 
 /// The finding for a reconcile workflow that does not answer.
@@ -220,7 +276,15 @@ fn unanswered(remote: &Remote, project: &Project, error: &ReconcileClientError) 
         kind,
         problem: true,
         count: 1,
-        summary: format!("{error}: schedules fire, and nothing corrects them"),
+        summary: match error {
+            ReconcileClientError::Absent(_) | ReconcileClientError::NoAnswer(Silence::NoWorker) => {
+                format!("{error}: schedules fire, and nothing corrects them")
+            }
+            ReconcileClientError::NoAnswer(_) => {
+                format!("{error}; if no worker runs, schedules fire, and nothing corrects them")
+            }
+            _ => format!("the state of the reconcile workflow is not known: {error}"),
+        },
         items: Vec::new(),
         commands,
     }
@@ -232,7 +296,8 @@ fn of_reconciler(project: &Project, status: &Status, now: Timestamp) -> Vec<Find
     let mut add = |kind, count, summary: String, items: Vec<String>, commands: Vec<String>| {
         all.push(Finding {
             kind,
-            problem: true,
+            // An operator suspended Almanac on purpose.
+            problem: kind != FindingKind::Suspended,
             count,
             summary,
             items,
@@ -247,7 +312,7 @@ fn of_reconciler(project: &Project, status: &Status, now: Timestamp) -> Vec<Find
     }
     if let Some(suspended) = &status.suspended {
         let summary = format!(
-            "Almanac is suspended since {} ({}) by {}: {}",
+            "Almanac was suspended at {} ({}) by {}: {}",
             utc(suspended.at),
             ago(suspended.at, now),
             suspended.by,
@@ -272,16 +337,19 @@ fn of_reconciler(project: &Project, status: &Status, now: Timestamp) -> Vec<Find
         let kind = FindingKind::RevisionsDiffer;
         add(kind, count, summary, items.collect(), Vec::new());
     }
+    if last_full(status).is_none() {
+        let summary = "no full pass has ended since the reconcile workflow started".to_owned();
+        let sync = format!("almanac sync{flag}");
+        add(FindingKind::NoFullPass, 1, summary, Vec::new(), vec![sync]);
+    }
     if let Some(report) = last_full(status) {
-        let (files, others): (Vec<_>, Vec<_>) = report
-            .errors
-            .iter()
-            .partition(|error| error.source != "temporal");
-        let invalid = report.definitions.invalid.max(files.len() as u64);
+        let errors = report.errors.iter();
+        let (files, others): (Vec<_>, Vec<_>) = errors.partition(|error| error.is_of_document());
+        let invalid = report.definitions.invalid;
         if invalid > 0 {
             let items = files.iter().map(|e| format!("{}: {}", e.source, e.message));
             let summary = format!(
-                "{} invalid; the last good version stays in force",
+                "{} invalid; the last good version is still used",
                 counted(invalid, "document is", "documents are")
             );
             let kind = FindingKind::Invalid;
@@ -296,7 +364,7 @@ fn of_reconciler(project: &Project, status: &Status, now: Timestamp) -> Vec<Find
         if !others.is_empty() {
             let items = others.iter().map(|error| match &error.id {
                 Some(id) => format!("{id}: {}", error.message),
-                None => error.message.clone(),
+                None => format!("{}: {}", error.source, error.message),
             });
             let count = others.len() as u64;
             let summary = format!(
@@ -336,30 +404,6 @@ fn of_reconciler(project: &Project, status: &Status, now: Timestamp) -> Vec<Find
         finding.items.truncate(ITEMS_SHOWN);
     }
     all
-}
-
-fn of_overdue(
-    project: &Project,
-    overdue: &[(DefinitionId, Timestamp)],
-    now: Timestamp,
-) -> Option<Finding> {
-    let (first, _) = overdue.first()?;
-    let count = overdue.len() as u64;
-    let items = overdue.iter().take(ITEMS_SHOWN).map(|(id, since)| {
-        let late = span_between(*since, now);
-        format!("{id}: was due at {} ({late} ago)", utc(*since))
-    });
-    Some(Finding {
-        kind: FindingKind::Overdue,
-        problem: true,
-        count,
-        summary: format!(
-            "{} overdue: a run was due and has not started",
-            counted(count, "schedule is", "schedules are")
-        ),
-        items: items.collect(),
-        commands: vec![format!("almanac show {first}{}", project_flag(project))],
-    })
 }
 
 /// The findings in the states of the schedules.
@@ -485,10 +529,15 @@ fn text(status: &ProjectStatus, now: Timestamp) -> Page {
     let problems = status.findings.iter().filter(|one| one.problem).count();
     let mut page = Page::default();
     page.cells(if problems == 0 {
+        let (tone, text) = if status.unknown.is_empty() {
+            (Tone::Good, ": nothing is wrong")
+        } else {
+            (Tone::Caution, ": no problem is known")
+        };
         [
-            Cell::toned(Tone::Good, "●"),
+            Cell::toned(tone, "●"),
             Cell::toned(Tone::Strong, format!(" {}", status.project)),
-            ": nothing is wrong".into(),
+            text.into(),
         ]
     } else {
         let problems = counted(problems as u64, "problem", "problems");
@@ -511,6 +560,7 @@ fn text(status: &ProjectStatus, now: Timestamp) -> Page {
         ],
     );
     page.cells(schedules(status));
+    page.append(unknown_remark(&status.unknown, "  "));
     for finding in &status.findings {
         page.line("");
         let tone = if finding.problem {

@@ -39,6 +39,7 @@ fn healthy() -> Status {
                 unchanged: 2,
                 ..ScheduleCounts::default()
             },
+            conflicts: Some(Vec::new()),
             unreadable: Some(Vec::new()),
             ..Report::default()
         }],
@@ -48,25 +49,19 @@ fn healthy() -> Status {
 
 fn of(status: Status, views: &[ScheduleView]) -> ProjectStatus {
     let mut findings = of_reconciler(&project(), &status, now());
-    let overdue = [("nightly".parse().unwrap(), at("2026-03-02T11:30:00Z"))];
-    let overdue = if views.is_empty() {
-        &[][..]
-    } else {
-        &overdue[..]
+    let overdue = Overdue {
+        found: vec![("nightly".parse().unwrap(), at("2026-03-02T11:30:00Z"))],
+        unchecked: 0,
     };
-    findings.extend(of_overdue(&project(), overdue, now()));
+    let overdue = if views.is_empty() {
+        Overdue::default()
+    } else {
+        overdue
+    };
+    findings.extend(overdue.finding(&project(), now()));
     findings.extend(of_schedules(&project(), views));
-    let mut schedules = BTreeMap::new();
-    for view in views {
-        *schedules.entry(view.state).or_default() += 1;
-    }
-    ProjectStatus::new(
-        project(),
-        ("temporal:7233".to_owned(), "default".to_owned()),
-        status,
-        schedules,
-        findings,
-    )
+    let place = ("temporal:7233".to_owned(), "default".to_owned());
+    ProjectStatus::new(project(), place, status, views, findings)
 }
 
 /// A project in which everything is wrong that can be.
@@ -163,20 +158,20 @@ fn every_problem_has_its_command() {
     let status = broken();
     assert!(!status.healthy);
     insta::assert_snapshot!(shown(&status, false), @r"
-    ● billing: 11 problems
+    ● billing: 10 problems
       Temporal    temporal:7233, namespace default
       Workers     1 alive (ops-1), last heard 12s ago
       Reconciler  idle
       Last pass   41, 2m ago, 47 ms: 2 unchanged
       Schedules   9: 1 conflict, 1 unreadable, 1 held, 1 orphaned, 1 contested, 1 overridden, 2 paused, 1 active
 
-    ! Almanac is suspended since 2026-03-02 10:00:00Z (2h ago) by ann@ops: migration
+    ~ Almanac was suspended at 2026-03-02 10:00:00Z (2h ago) by ann@ops: migration
       → almanac resume --project billing
 
     ! the last pass did not end well: list the schedules: deadline exceeded
       → almanac sync --project billing
 
-    ! 1 document is invalid; the last good version stays in force
+    ! 1 document is invalid; the last good version is still used
         a.yaml:3:5: schedule.corn: unknown key\nforged
       → almanac validate
 
@@ -251,4 +246,45 @@ fn findings_are_cut_to_what_a_screen_holds() {
     assert_eq!(contested[0].items.len(), ITEMS_SHOWN);
     assert_eq!(contested[0].count, 100);
     assert!(shown(&status, false).contains("and 95 more"));
+}
+
+#[test]
+fn a_missing_folder_is_no_invalid_document() {
+    let mut status = healthy();
+    status.reports[0].errors = vec![ReportError {
+        source: "definitions".to_owned(),
+        id: None,
+        message: "cannot read the folder `/etc/almanac`".to_owned(),
+    }];
+    let status = of(status, &[]);
+    let kinds: Vec<_> = status.findings.iter().map(|one| one.kind).collect();
+    assert_eq!(kinds, [FindingKind::Failed]);
+    let shown = shown(&status, false);
+    assert!(
+        shown.contains("definitions: cannot read the folder"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_project_without_a_full_pass_is_not_called_healthy() {
+    let mut status = healthy();
+    status.reports.clear();
+    let status = of(status, &[]);
+    assert!(!status.healthy);
+    let shown = shown(&status, false);
+    assert!(shown.contains("no full pass has ended"), "{shown}");
+    assert!(shown.contains("could not be checked: conflict"), "{shown}");
+}
+
+#[test]
+fn late_schedules_that_could_not_be_checked_are_counted() {
+    let overdue = Overdue {
+        found: Vec::new(),
+        unchecked: 3,
+    };
+    let finding = overdue.finding(&project(), now()).unwrap();
+    assert!(finding.problem);
+    let expected = "3 schedules are late, and could not be checked";
+    assert_eq!(finding.summary, expected);
 }
