@@ -62,10 +62,10 @@ pub enum Cmd {
     Validate(ValidateArgs),
     /// Print the changes that a pass would make, field by field; write nothing
     Plan(PlanArgs),
-    /// Ask for a pass, wait for it and print its report
+    /// Request a pass, wait until it ends, and print its report
     Sync(SyncArgs),
-    /// Print what is wrong: Temporal, the workers, the last pass, and the schedules that need a
-    /// person
+    /// Print what is wrong: Temporal, the workers, the last pass, and the schedules that need
+    /// attention
     Status(StatusArgs),
     /// List the project's schedules as they are in Temporal
     List(ListArgs),
@@ -75,7 +75,7 @@ pub enum Cmd {
     History(HistoryArgs),
     /// Pause a schedule until it is unpaused, the pause is cleared, or its file changes
     Pause(PauseArgs),
-    /// End a pause, whoever made it
+    /// Unpause a schedule, no matter who paused it
     Unpause(UnpauseArgs),
     /// Override values of a schedule's file
     Override(OverrideArgs),
@@ -93,7 +93,7 @@ pub enum Cmd {
     Next(NextArgs),
     /// Run the steps of a definition in this process, without a server
     Exec(ExecArgs),
-    /// Write existing schedules as definitions, whoever made them
+    /// Write existing schedules of any owner as definitions
     Import(ImportArgs),
     /// Let definitions take over from schedules of other owners
     Adopt(AdoptArgs),
@@ -177,7 +177,7 @@ pub struct ListArgs {
     /// `team=billing,env=prod`. Only a worker knows the labels
     #[arg(long, value_name = "LABEL=VALUE,…")]
     pub selector: Option<Selector>,
-    /// Print the list again and again, by default every 2 seconds, until Ctrl-C
+    /// Reprint the list every SECONDS (default 2) until Ctrl-C
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
         default_missing_value = "2", value_parser = watch_interval, conflicts_with = "format")]
     pub watch: Option<Duration>,
@@ -203,7 +203,7 @@ pub enum SortBy {
 /// The flags of `almanac status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Print the status again and again, by default every 2 seconds, until Ctrl-C
+    /// Reprint the status every SECONDS (default 2) until Ctrl-C
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
         default_missing_value = "2", value_parser = watch_interval, conflicts_with = "format")]
     pub watch: Option<Duration>,

@@ -18,7 +18,7 @@ pub struct PauseArgs {
     /// Refuse a `--selector` that chooses more schedules than this
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub limit: u16,
-    /// Record this reason, for the person who reads it at three in the morning
+    /// Record this reason; `almanac status`, `show` and `history` print it
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
     /// Pause for this long [default: until the pause is cleared or the file changes]
@@ -38,7 +38,7 @@ pub struct UnpauseArgs {
     /// Refuse a `--selector` that chooses more schedules than this
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub limit: u16,
-    /// Record this reason
+    /// Record this reason; `almanac history` prints it
     #[arg(long, value_name = "TEXT", default_value = "unpaused")]
     pub reason: String,
     /// The project and the output format.
@@ -70,7 +70,7 @@ pub struct OverrideArgs {
     /// for each value, and `cron` several times for several crons
     #[arg(long, value_name = "KEY=VALUE", required = true, value_parser = setting)]
     pub set: Vec<Setting>,
-    /// Record this reason, for the person who reads it at three in the morning
+    /// Record this reason; `almanac status`, `show` and `history` print it
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
     /// Override for this long [default: until the override is cleared or the file changes
@@ -95,7 +95,7 @@ pub struct ClearOverrideArgs {
 /// The flags of `almanac suspend`.
 #[derive(Debug, Args)]
 pub struct SuspendArgs {
-    /// Record this reason, for the person who reads it at three in the morning
+    /// Record this reason; `almanac status` prints it
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
     /// The project and the output format.

@@ -181,8 +181,8 @@ impl Remote {
                 .map(|found| found.live)
                 .with_context(|| {
                     format!(
-                        "schedule `{schedule}` is not Almanac's and is left alone: it stands where \
-                         that of `{id}` would"
+                        "schedule `{schedule}` is unmanaged and was not changed; it has the id that the \
+                         schedule of `{id}` would have"
                     )
                 }),
             Err(RequestError::NotFound) => {

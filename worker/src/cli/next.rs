@@ -122,10 +122,12 @@ fn of_file(path: &Path, args: &NextArgs) -> anyhow::Result<Vec<Next>> {
 }
 
 async fn of_live(args: &NextArgs) -> anyhow::Result<Next> {
-    let id = args
-        .what
-        .parse()
-        .with_context(|| format!("`{}` is no file, and no definition's id", args.what))?;
+    let id = args.what.parse().with_context(|| {
+        format!(
+            "`{}` is neither a file nor the id of a definition",
+            args.what
+        )
+    })?;
     let project = &args.target.project;
     let remote = Remote::of(&args.target).await?;
     let hint = format!("there is no file `{}` either", args.what);

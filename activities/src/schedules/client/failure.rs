@@ -43,7 +43,7 @@ pub enum RequestError {
     Undecodable(&'static str),
     /// The server did not answer, or could not serve the request now. The state
     /// after a write is unknown.
-    #[error("the server did not serve the request: {0}")]
+    #[error("the server is not available: {0}")]
     Unavailable(String),
 }
 

@@ -249,7 +249,7 @@ impl Plan {
                 Cause::Definition => "its definition changed".to_owned(),
                 Cause::Drift => "someone else changed it".to_owned(),
                 Cause::Override => match self.ended_overrides.get(&update.definition) {
-                    Some(why) => format!("its override ends ({why})"),
+                    Some(why) => format!("its override ended ({why})"),
                     None => "an override applies".to_owned(),
                 },
                 Cause::Finished => "its actions are used up".to_owned(),
@@ -298,7 +298,7 @@ impl Plan {
     fn summary(&self, nothing: bool) -> String {
         if nothing {
             return match self.unchanged {
-                0 => "No changes. No definition asks for a schedule.".to_owned(),
+                0 => "No changes. No definition has a schedule.".to_owned(),
                 1 => "No changes. 1 schedule is as its definition says.".to_owned(),
                 count => format!("No changes. {count} schedules are as their definitions say."),
             };
@@ -387,7 +387,7 @@ const fn words(cause: Cause) -> &'static str {
         Cause::Drift => "changed by someone else",
         Cause::Override => "override",
         Cause::Finished => "actions used up",
-        Cause::Orphan => "definition gone or returned",
+        Cause::Orphan => "definition removed or restored",
         Cause::Adoption => "adoption",
     }
 }

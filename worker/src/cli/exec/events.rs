@@ -32,7 +32,7 @@ impl Events {
             let place = || format!("{name}:{}", index + 1);
             let value = serde_json::from_str(line).with_context(place)?;
             let event = cloud_event(value)
-                .map_err(|why| anyhow::anyhow!("no event: {why}"))
+                .map_err(|why| anyhow::anyhow!("not a CloudEvent: {why}"))
                 .with_context(place)?;
             events.push_back(event);
         }

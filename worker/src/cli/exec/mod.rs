@@ -137,7 +137,7 @@ fn listed(definitions: &[Definition]) -> String {
 
 fn flow(definition: &Definition) -> anyhow::Result<Flow> {
     let Program::Steps(steps) = &definition.program else {
-        bail!("it has none");
+        bail!("the definition has no steps");
     };
     language::parse(steps).map_err(|problems| {
         let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
@@ -216,7 +216,7 @@ async fn interpret(
             }
             Status::Waiting | Status::Held => match effects.next().await {
                 Some((id, result)) => machine.complete(id, result),
-                None => return Err(deaf(&machine)),
+                None => return Err(no_more_events(&machine)),
             },
         }
     }
@@ -224,7 +224,7 @@ async fn interpret(
 
 /// The error of a run that waits for an event while no effect is running and no more events
 /// come.
-fn deaf(machine: &Machine) -> Fault {
+fn no_more_events(machine: &Machine) -> Fault {
     let detail =
         "the run waits for an event, and no more come; hint: --events FILE gives the run events";
     let fault = Standard::Runtime.fault(detail);
