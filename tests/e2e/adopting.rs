@@ -228,8 +228,8 @@ async fn killed_at(
     temporal.delete(&project.schedule("job")).await
 }
 
-/// A definition without `adopts` runs at once; `--from` ends that first. What
-/// an operator paused by hand stays paused.
+/// A definition without `adopts` runs at once; `--from` ends that first. A manual
+/// pause stays.
 async fn ours_that_runs_already_is_held_first(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let temporal = project.temporal();

@@ -56,7 +56,7 @@ fn set_hour(schedule: &mut Schedule, hour: i32) {
 
 type Edit = fn(&mut Schedule);
 
-/// One edit by hand of each field, as the UI's form would make it.
+/// A manual edit of each field, as the UI's form would make it.
 const EDITS: [(Field, Edit); 13] = [
     (Field::Times, |schedule| {
         set_hour(schedule, 9);
@@ -107,7 +107,7 @@ fn id_of(field: Field) -> String {
     field.as_str().replace('_', "-")
 }
 
-/// A project with one schedule for each of [`EDITS`], each edited by hand.
+/// A project with one schedule for each of [`EDITS`], each edited manually.
 async fn edited(on: Scheduler, policy: &str) -> anyhow::Result<(Project, almanac_tests::Worker)> {
     let project = Project::new(on).await?;
     for (field, _) in EDITS {
@@ -247,7 +247,7 @@ async fn a_changed_yaml_wins_over_any_live_value(on: Scheduler) -> anyhow::Resul
     assert_eq!(report.schedules.updated, 1, "{report:?}");
     assert_eq!(temporal.live(&id).await?.times(), "0 2 1-31 1-12 0-6");
 
-    // Changed to just what somebody has set by hand: one write of the base, then quiet.
+    // Changed to the value of a manual edit: one write of the base, then quiet.
     temporal.edit(&id, |schedule| set_hour(schedule, 3)).await?;
     project.write("one.yaml", &cron("0 3 * * *"))?;
     worker.sync().await?;

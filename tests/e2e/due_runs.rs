@@ -87,7 +87,7 @@ async fn whole(
                 *all.entry(time).or_insert(0) += count;
             }
         }
-        // Others than the schedule's own were started by hand.
+        // The other runs are manual.
         all.retain(|time, _| time % every == 0);
         let Some(first) = all.keys().next() else {
             return Ok(false);
@@ -108,7 +108,7 @@ async fn whole(
     .await
 }
 
-/// Arguments, memos, pauses, overrides, drift and runs by hand, while schedules
+/// Arguments, memos, pauses, overrides, drift and manual runs, while schedules
 /// fire with jitter and without.
 async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
@@ -216,7 +216,7 @@ async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Resu
     Ok(())
 }
 
-/// Changes a schedule by hand at a moment at which it does not fire, since that
+/// Changes a schedule manually at a moment at which it does not fire, since that
 /// write loses what is due on one server.
 async fn drift(temporal: &Temporal, schedule: &str, every: i64) -> anyhow::Result<()> {
     eventually("a moment between two runs", || async {
@@ -487,7 +487,7 @@ async fn a_rename_that_keeps_the_old_schedule_pauses_it_first(on: Scheduler) -> 
     temporal.delete(&new).await
 }
 
-/// A run by hand takes the place of a due run on one of the servers; that one
+/// A manual run takes the place of a due run on one of the servers; that one
 /// starts when it has ended.
 async fn a_run_by_hand_and_a_due_run_both_start_where_runs_are_skipped(
     on: Scheduler,
@@ -509,7 +509,7 @@ async fn a_run_by_hand_and_a_due_run_both_start_where_runs_are_skipped(
         })
         .await?;
         let told = project.almanac(&["trigger", "job", "--format", "json"])?;
-        // On a slow machine the due run starts first, and the one by hand is skipped.
+        // On a slow machine the due run starts first, and the manual run is skipped.
         if told.code == 2 && Timestamp::now() > starts {
             continue;
         }

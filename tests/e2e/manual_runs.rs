@@ -1,4 +1,4 @@
-//! Runs started by hand: from the command line, over HTTP and by updates.
+//! Manual runs: from the command line, over HTTP and by updates.
 
 use std::convert::Infallible;
 
@@ -472,7 +472,7 @@ async fn what_cannot_be_run_is_said(on: Scheduler) -> anyhow::Result<()> {
     let month = ["--from", "2026-01-01", "--to", "2026-02-01"];
     for (command, said) in [
         (vec!["trigger", "nobody"], "no schedule"),
-        (vec!["trigger", "taken"], "is not Almanac's"),
+        (vec!["trigger", "taken"], "is unmanaged and was not changed"),
         ([&["backfill", "one"][..], &month].concat(), "744 runs"),
         (vec!["trigger"], "required"),
     ] {
@@ -482,7 +482,7 @@ async fn what_cannot_be_run_is_said(on: Scheduler) -> anyhow::Result<()> {
     }
     assert_eq!(runs(&project, "one").await?, 0);
     assert_eq!(project.temporal().live(&foreign).await?.runs(), 0);
-    // Nobody is there to take it: the way by hand is shown.
+    // No worker takes the request: the command without Almanac is shown.
     drop(worker);
     let output = project.almanac_once(&["trigger", "one"])?;
     assert!(output.is_unanswered(), "{output:?}");

@@ -448,7 +448,7 @@ async fn what_cannot_be_overridden_is_said(on: Scheduler) -> anyhow::Result<()> 
     }
     assert_eq!(worker.sync().await?.changes, []);
     has(&project, "one", "0 1 ", false).await?;
-    // Nobody is there to take it: nothing is changed, and the way by hand is shown.
+    // No worker takes the request: nothing is changed, and the command without Almanac is shown.
     drop(worker);
     let output = project.almanac_once(&["pause", "one", "--reason", "it's late"])?;
     assert!(output.is_unanswered(), "{output:?}");

@@ -126,7 +126,10 @@ async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow
     for command in ["next", "trigger"] {
         let said = project.almanac(&[command, "taken"])?;
         assert_eq!(said.code, 1, "{said:?}");
-        assert!(said.stderr.contains("is not Almanac's"), "{said:?}");
+        assert!(
+            said.stderr.contains("is unmanaged and was not changed"),
+            "{said:?}"
+        );
     }
 
     // A definition that goes takes nothing of it along.

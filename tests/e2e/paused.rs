@@ -138,7 +138,7 @@ async fn a_manual_pause_stays_one_after_an_override_and_a_rename(
     worker.writes_nothing_in(3).await
 }
 
-/// With the YAML unchanged a pause by hand is kept and shown with its
+/// With the YAML unchanged a manual pause is kept and shown with its
 /// note, through passes and a restart.
 async fn a_pause_by_hand_is_kept_and_shown(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
@@ -172,7 +172,7 @@ async fn a_pause_by_hand_is_kept_and_shown(on: Scheduler) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// With the YAML unchanged an unpause by hand of a YAML-paused schedule is kept.
+/// With the YAML unchanged a manual unpause of a YAML-paused schedule is kept.
 async fn an_unpause_by_hand_is_kept(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &paused_cron("0 1 * * *"))?;
@@ -190,7 +190,7 @@ async fn an_unpause_by_hand_is_kept(on: Scheduler) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A pause by hand survives an edit of the YAML that is not about pausing.
+/// A manual pause survives an edit of the YAML that is not about pausing.
 async fn an_edit_about_something_else_leaves_a_pause_alone(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
@@ -289,7 +289,7 @@ async fn the_temporal_cli_pauses_and_unpauses(on: Scheduler) -> anyhow::Result<(
     worker.writes_nothing_in(3).await
 }
 
-/// A schedule paused by hand whose body someone replaces stays as they
+/// A manually paused schedule whose body someone replaces stays as they
 /// left it: nothing unpauses, and the rest is corrected.
 async fn a_replaced_body_is_never_unpaused(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;

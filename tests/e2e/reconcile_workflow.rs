@@ -284,7 +284,7 @@ fn a_worker_that_does_not_start_a_pass_is_dropped_and_the_next_one_does_it() {
 }
 
 #[test]
-fn terminated_it_begins_from_nothing_and_describes_everything() {
+fn after_termination_the_workflow_describes_every_schedule() {
     test(async {
         let told = WorkflowClient::start(None).await?;
         let fake = FakeWorker::holding("1");

@@ -183,8 +183,8 @@ async fn history_tells_of_overrides_and_writes(on: Scheduler) -> anyhow::Result<
     let told = history("one")?;
     let steps: Vec<_> = told
         .iter()
-        .map(|touch| {
-            let text = |name: &str| touch[name].as_str().unwrap_or_default().to_owned();
+        .map(|entry| {
+            let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
             format!("{} {}", text("kind"), text("op"))
         })
         .collect();
@@ -203,7 +203,7 @@ async fn history_tells_of_overrides_and_writes(on: Scheduler) -> anyhow::Result<
     assert_eq!(told[3]["reason"], "disk full", "{told:#?}");
     assert_eq!(told[3]["override"]["enabled"], false, "{told:#?}");
     assert_eq!(told[4]["fields"], serde_json::json!(["times"]), "{told:#?}");
-    let times: Vec<_> = told.iter().map(|touch| touch["at"].as_str()).collect();
+    let times: Vec<_> = told.iter().map(|entry| entry["at"].as_str()).collect();
     assert!(times.is_sorted_by(|a, b| a >= b), "{told:#?}");
     assert_eq!(history("other")?.len(), 1);
     let text = project.almanac(&["history", "one"])?.success()?;

@@ -14,7 +14,7 @@ on_both_schedulers!(queries_leave_a_history_that_replays,);
 const DEFINITIONS: usize = 10;
 const REQUESTS: usize = 150;
 
-/// Overrides and runs by hand, five at a time; how many were taken.
+/// Overrides and manual runs, five at a time; how many were taken.
 async fn requests(project: &Project) -> usize {
     let workflow = project.reconcile_workflow();
     let sent = futures::stream::iter(0..REQUESTS).map(|n| {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-const NOT_OURS: [&str; 5] = [".git", ".tools", ".almanac", "target", "Cargo.lock"];
+const NOT_SOURCE: [&str; 5] = [".git", ".tools", ".almanac", "target", "Cargo.lock"];
 
 /// Every file of the working tree but what was built, with its text.
 pub(crate) fn files() -> Vec<(PathBuf, String)> {
@@ -13,7 +13,7 @@ pub(crate) fn files() -> Vec<(PathBuf, String)> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
             let path = entry.path();
-            if NOT_OURS.iter().any(|name| entry.file_name() == *name) {
+            if NOT_SOURCE.iter().any(|name| entry.file_name() == *name) {
                 continue;
             }
             if entry.file_type().unwrap().is_dir() {

@@ -177,7 +177,7 @@ impl Temporal {
         Ok(())
     }
 
-    /// Changes a part of a schedule by hand, as the UI's edit form does:
+    /// Changes a part of a schedule manually, as the UI's edit form does:
     /// everything else stays, and nobody's token is asked for. Waits until the
     /// server shows it.
     pub async fn edit(&self, id: &str, change: impl Fn(&mut Schedule)) -> anyhow::Result<()> {
@@ -188,7 +188,7 @@ impl Temporal {
         self.applied(id, &before).await
     }
 
-    /// Pauses by hand, with a patch as the UI sends it: the note is replaced.
+    /// Pauses manually, with a patch as the UI sends it: the note is replaced.
     pub async fn pause(&self, id: &str, note: &str) -> anyhow::Result<()> {
         let patch = SchedulePatch {
             pause: note.to_owned(),
@@ -197,7 +197,7 @@ impl Temporal {
         self.patch(id, patch).await
     }
 
-    /// Unpauses by hand, with a patch.
+    /// Unpauses manually, with a patch.
     pub async fn unpause(&self, id: &str, note: &str) -> anyhow::Result<()> {
         let patch = SchedulePatch {
             unpause: note.to_owned(),

@@ -47,7 +47,7 @@ impl ManualRunActivities {
         };
         let started = ctx.info().started_time;
         let started = started.and_then(|at| Timestamp::try_from(at).ok());
-        let clock = ServerClock::told(started.unwrap_or(Timestamp::UNIX_EPOCH));
+        let clock = ServerClock::from_reported(started.unwrap_or(Timestamp::UNIX_EPOCH));
         tokio::select! {
             step = self.runner.step(&order, clock) => {
                 step.map_err(|error| ApplicationFailure::new(error.to_string()).into())

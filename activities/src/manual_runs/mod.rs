@@ -67,7 +67,7 @@ const LONGEST_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// it waited for a free second.
 const SETTLED_AGAIN: u32 = 2;
 /// A wait that is too short for the next run to come near.
-const A_MOMENT: Duration = Duration::from_millis(20);
+const NEGLIGIBLE_WAIT: Duration = Duration::from_millis(20);
 
 /// Does manual runs for one project.
 #[derive(Debug)]
@@ -207,7 +207,7 @@ impl ManualRunner {
                 let Some(ours) = &settled else { break };
                 let began = Instant::now();
                 free_second(ours).await;
-                if began.elapsed() < A_MOMENT {
+                if began.elapsed() < NEGLIGIBLE_WAIT {
                     break;
                 }
                 settled = self.settle(order, clock).await?;
@@ -314,15 +314,15 @@ impl ManualRunner {
         clock: ServerClock,
     ) -> Result<Option<OwnedSchedule>, RequestError> {
         let deadline = Instant::now() + QUIET_WITHIN;
-        let mut look = FIRST_POLL_INTERVAL;
+        let mut interval = FIRST_POLL_INTERVAL;
         loop {
             let Ok(ours) = self.ours(order).await? else {
                 return Ok(None);
             };
             match ours.moment(clock) {
                 WriteMoment::Wait(wait) if Instant::now() < deadline => {
-                    sleep(wait.max(look)).await;
-                    look = (look * 2).min(LONGEST_POLL_INTERVAL);
+                    sleep(wait.max(interval)).await;
+                    interval = (interval * 2).min(LONGEST_POLL_INTERVAL);
                 }
                 // A run that stays due for longer is started after the patch.
                 WriteMoment::Quiet | WriteMoment::Wait(_) | WriteMoment::Due(_) => {

@@ -139,7 +139,7 @@ impl Reconciler {
                 ..PassDone::default()
             })));
         }
-        let clock = ServerClock::told(input.now);
+        let clock = ServerClock::from_reported(input.now);
         let now = Timestamp::now();
         metrics::at(Metric::ReconcileLastAttempt, now);
         let basis = compute(|| self.basis(&snapshot, input, now.max(input.now)));

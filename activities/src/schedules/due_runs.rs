@@ -59,23 +59,23 @@ impl Backend {
 /// latest bound for what must be ahead.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerClock {
-    told: Timestamp,
+    reported: Timestamp,
     since: Instant,
 }
 
 impl ServerClock {
     /// Creates a clock from a time that the server reported before this call.
-    pub fn told(told: Timestamp) -> Self {
+    pub fn from_reported(reported: Timestamp) -> Self {
         Self {
-            told,
+            reported,
             since: Instant::now(),
         }
     }
 
     /// The bounds of the server's present time.
     pub fn now(&self) -> ServerTimeBounds {
-        let earliest = self.told.saturating_add(self.since.elapsed());
-        let earliest = earliest.unwrap_or(self.told);
+        let earliest = self.reported.saturating_add(self.since.elapsed());
+        let earliest = earliest.unwrap_or(self.reported);
         ServerTimeBounds {
             earliest,
             latest: earliest.max(Timestamp::now()),

@@ -18,7 +18,7 @@ pub struct InSyncCache {
 
 #[derive(Debug, Default)]
 struct State {
-    settled: BTreeMap<ScheduleId, Entry>,
+    in_sync: BTreeMap<ScheduleId, Entry>,
     described_at: BTreeMap<ScheduleId, Instant>,
     /// Schedules whose last description failed.
     unreadable: BTreeSet<ScheduleId>,
@@ -30,7 +30,7 @@ struct State {
 struct Entry {
     listed: u64,
     expected: u64,
-    settled: InSync,
+    in_sync: InSync,
 }
 
 impl InSyncCache {
@@ -38,18 +38,18 @@ impl InSyncCache {
     /// expectation are unchanged.
     pub(super) fn get(&self, id: &ScheduleId, listed: u64, expected: u64) -> Option<InSync> {
         let state = self.lock();
-        let entry = state.settled.get(id)?;
-        (entry.listed == listed && entry.expected == expected).then(|| entry.settled.clone())
+        let entry = state.in_sync.get(id)?;
+        (entry.listed == listed && entry.expected == expected).then(|| entry.in_sync.clone())
     }
 
     /// Adds a schedule that was described and is in sync.
-    pub(super) fn put(&self, id: &ScheduleId, listed: u64, expected: u64, settled: InSync) {
-        self.lock().settled.insert(
+    pub(super) fn put(&self, id: &ScheduleId, listed: u64, expected: u64, in_sync: InSync) {
+        self.lock().in_sync.insert(
             id.clone(),
             Entry {
                 listed,
                 expected,
-                settled,
+                in_sync,
             },
         );
     }
@@ -76,7 +76,7 @@ impl InSyncCache {
     /// Removes all schedules that are not in `known`.
     pub(super) fn retain(&self, known: &BTreeSet<&ScheduleId>) {
         let mut state = self.lock();
-        state.settled.retain(|id, _| known.contains(id));
+        state.in_sync.retain(|id, _| known.contains(id));
         state.described_at.retain(|id, _| known.contains(id));
         state.unreadable.retain(|id| known.contains(id));
     }

@@ -442,7 +442,7 @@ mod tests {
         }
     }
 
-    /// Whether it is overdue after it was listed so at these times.
+    /// Returns `true` if the schedule is overdue after these listings.
     fn overdue_after(monitor: &ScheduleMonitor, listings: &[(&ListEntry, &str)]) -> bool {
         let spec = hourly();
         for (entry, now) in listings {
@@ -556,7 +556,7 @@ mod tests {
         // First seen between the two.
         let listings = [(later.clone(), "2026-01-02T03:30:00Z")];
         assert_eq!(overdue_in_tokyo(&listings), None);
-        // It came; the server went on to the next day, and started nothing.
+        // The time passed. The server moved to the next day without a start.
         let passed = from_server(&ran, &["2026-01-03T04:00:00Z"]);
         let listings = [
             (later.clone(), "2026-01-02T03:30:00Z"),

@@ -66,9 +66,9 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
         let written = written.map(|change| HistoryEntry::written(&report, change));
         let failed = report.errors.iter();
         let failed = failed.filter_map(|error| HistoryEntry::failed(&report, error));
-        written.chain(failed).for_each(|mut touch| {
-            state_limits::history_entry(&mut touch);
-            append_history(&mut state.history, touch);
+        written.chain(failed).for_each(|mut entry| {
+            state_limits::history_entry(&mut entry);
+            append_history(&mut state.history, entry);
         });
         state_limits::history(&mut state.history);
     }

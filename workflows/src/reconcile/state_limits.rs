@@ -155,17 +155,17 @@ fn forget_report(reports: &mut VecDeque<Report>) {
 }
 
 /// Cuts the texts of a history entry.
-pub(super) fn history_entry(touch: &mut HistoryEntry) {
+pub(super) fn history_entry(entry: &mut HistoryEntry) {
     for one in [
-        &mut touch.id,
-        &mut touch.op,
-        &mut touch.reason,
-        &mut touch.by,
+        &mut entry.id,
+        &mut entry.op,
+        &mut entry.reason,
+        &mut entry.by,
     ] {
         text(one);
     }
-    touch.fields.truncate(Field::ALL.len());
-    touch.overridden = touch.overridden.take().filter(is_bounded);
+    entry.fields.truncate(Field::ALL.len());
+    entry.overridden = entry.overridden.take().filter(is_bounded);
 }
 
 /// Keeps the newest history entries.

@@ -348,7 +348,7 @@ impl Applier<'_> {
     ) -> Result<Option<Described>, RequestError> {
         let began = Instant::now();
         let deadline = began + DEFER_LIMIT;
-        let mut look = POLL_INTERVAL;
+        let mut interval = POLL_INTERVAL;
         loop {
             let response = match self.schedules.describe(id).await {
                 Ok(response) => response,
@@ -378,8 +378,8 @@ impl Applier<'_> {
                 WriteMoment::Wait(wait) if !left.is_zero() => wait,
                 WriteMoment::Wait(_) | WriteMoment::Due(_) => return Ok(Some(now)),
             };
-            permit.sleep(wait.max(look).min(left)).await;
-            look = (look * 2).min(LONGEST_POLL_INTERVAL);
+            permit.sleep(wait.max(interval).min(left)).await;
+            interval = (interval * 2).min(LONGEST_POLL_INTERVAL);
         }
     }
 

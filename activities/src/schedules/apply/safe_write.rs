@@ -156,7 +156,7 @@ impl Applier<'_> {
         write: &mut PendingWrite,
         permit: &mut OperationPermit<'_>,
     ) -> Result<Option<Outcome>, RequestError> {
-        let mut look = POLL_INTERVAL;
+        let mut interval = POLL_INTERVAL;
         loop {
             let mut patched = false;
             // A write for which a run was started early is finished even if the
@@ -175,8 +175,8 @@ impl Applier<'_> {
                         );
                         return Ok(None);
                     }
-                    permit.sleep(wait.max(look).min(left)).await;
-                    look = (look * 2).min(LONGEST_POLL_INTERVAL);
+                    permit.sleep(wait.max(interval).min(left)).await;
+                    interval = (interval * 2).min(LONGEST_POLL_INTERVAL);
                 }
                 WriteMoment::Due(due) => {
                     let forgets = write.described.backend() == Backend::Chasm
@@ -193,7 +193,7 @@ impl Applier<'_> {
                     );
                     write.early.push(due);
                     patched = true;
-                    look = POLL_INTERVAL;
+                    interval = POLL_INTERVAL;
                 }
             }
             let response = self.schedules.describe(&write.update.schedule).await?;

@@ -9,7 +9,7 @@ fn guard(allow: &[&str]) -> EgressGuard {
     EgressGuard::new(allow.iter().map(|entry| entry.parse().unwrap()).collect())
 }
 
-/// What a guard says of a URL whose name resolves to these addresses.
+/// The guard's decision about a URL whose name resolves to these addresses.
 fn verdict(guard: &EgressGuard, url: &str, resolved: &[&str]) -> Result<(), Refused> {
     let url: Url = url.parse().unwrap();
     let port = guard.check(&url)?;

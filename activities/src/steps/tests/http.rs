@@ -43,7 +43,7 @@ async fn a_request_that_could_have_a_body_says_that_it_has_none() {
         assert_eq!(said["headers"]["content-length"], length, "{method}");
         assert_eq!(said["headers"]["transfer-encoding"], Value::Null);
     }
-    // One that goes on as a GET has none, and says nothing of it.
+    // A redirect that becomes a GET has no body and no headers about one.
     let fields = json!({"method": "post", "uri": server.at("/to/303?a=/echo"), "redirect": true});
     let said = get(&steps, fields).await.unwrap();
     assert_eq!(

@@ -66,7 +66,7 @@ async fn a_document_that_cannot_be_had_is_an_error() {
     }
 }
 
-/// What is not repeatable is not made a second time, whoever lost the first.
+/// A request that is not repeatable is not sent a second time, even if the first was lost.
 #[tokio::test]
 async fn a_second_attempt_is_one_of_what_is_repeatable() {
     let server = Server::start().await;

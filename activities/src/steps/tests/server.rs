@@ -112,7 +112,7 @@ async fn coded(
     (status, headers, body)
 }
 
-/// What was sent.
+/// The request that the server received.
 async fn echo(
     State(asked): State<Asked>,
     method: Method,
@@ -180,7 +180,8 @@ async fn cut(headers: HeaderMap) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, format!("{before}{shown}"))
 }
 
-/// What was shown, in a body that is no text; not at a multiple of three bytes.
+/// The received header within a body that is not text, at an offset that is not a multiple of
+/// three bytes.
 async fn bytes(headers: HeaderMap) -> Vec<u8> {
     [b"\xff", shown(&headers).as_bytes(), b"\xfe"].concat()
 }

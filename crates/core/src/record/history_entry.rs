@@ -105,15 +105,15 @@ impl HistoryEntry {
 
 /// Adds an entry. If there are too many, the oldest of its schedule or of all is removed. A
 /// failure that repeats the last entry of its schedule only increases that entry's `again`.
-pub fn append_history(history: &mut VecDeque<HistoryEntry>, touch: HistoryEntry) {
+pub fn append_history(history: &mut VecDeque<HistoryEntry>, entry: HistoryEntry) {
     let same: Vec<usize> = history
         .iter()
         .enumerate()
-        .filter(|(_, one)| one.id == touch.id)
+        .filter(|(_, one)| one.id == entry.id)
         .map(|(place, _)| place)
         .collect();
     if let Some(last) = same.last().and_then(|place| history.get_mut(*place))
-        && touch.repeats(last)
+        && entry.repeats(last)
     {
         last.again = last.again.saturating_add(1);
         return;
@@ -123,7 +123,7 @@ pub fn append_history(history: &mut VecDeque<HistoryEntry>, touch: HistoryEntry)
     {
         history.remove(*oldest);
     }
-    history.push_back(touch);
+    history.push_back(entry);
     while history.len() > HISTORY_KEPT {
         history.pop_front();
     }
@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    fn touch(id: &str, kind: HistoryEntryKind, reason: &str) -> HistoryEntry {
+    fn entry(id: &str, kind: HistoryEntryKind, reason: &str) -> HistoryEntry {
         HistoryEntry {
             id: id.to_owned(),
             kind,
@@ -152,17 +152,17 @@ mod tests {
     #[test]
     fn one_restless_schedule_leaves_the_others_their_history() {
         let mut history = VecDeque::new();
-        append_history(&mut history, touch("quiet", HistoryEntryKind::Written, ""));
+        append_history(&mut history, entry("quiet", HistoryEntryKind::Written, ""));
         for _ in 0..2 * HISTORY_KEPT {
             append_history(
                 &mut history,
-                touch("restless", HistoryEntryKind::Written, ""),
+                entry("restless", HistoryEntryKind::Written, ""),
             );
         }
         assert_eq!(history.len(), 1 + HISTORY_KEPT_PER_SCHEDULE);
         assert_eq!(history[0].id, "quiet");
         for number in 0..2 * HISTORY_KEPT {
-            let one = touch(&number.to_string(), HistoryEntryKind::Written, "");
+            let one = entry(&number.to_string(), HistoryEntryKind::Written, "");
             append_history(&mut history, one);
         }
         assert_eq!(history.len(), HISTORY_KEPT);
@@ -172,8 +172,8 @@ mod tests {
     fn a_failure_that_repeats_itself_stands_once() {
         let mut history = VecDeque::new();
         for reason in ["refused", "refused", "refused", "away", "refused"] {
-            append_history(&mut history, touch("a", HistoryEntryKind::Failed, reason));
-            append_history(&mut history, touch("b", HistoryEntryKind::Written, "same"));
+            append_history(&mut history, entry("a", HistoryEntryKind::Failed, reason));
+            append_history(&mut history, entry("b", HistoryEntryKind::Written, "same"));
         }
         let of_a: Vec<_> = history.iter().filter(|one| one.id == "a").collect();
         let told: Vec<_> = of_a
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_touch_of_another_release_reads_as_far_as_it_is_known() {
+    fn an_entry_of_another_release_reads_as_far_as_it_is_known() {
         let told: HistoryEntry = serde_json::from_value(json!({
             "id": "a", "kind": "levitated", "op": "lift", "new": 1, "fields": ["colour"],
         }))

@@ -55,11 +55,11 @@ use run::{Run, Scope};
 use stop::Stop;
 use value::Val;
 
-/// Which engine this is: what an expression means, and what it costs.
+/// Number of the engine, which decides the results of expressions and their costs.
 ///
 /// A change that gives any expression another result, or ends it at another
-/// place, is another engine. Runs in flight go on with the one they began with,
-/// so the old one stays beside the new one until they have ended.
+/// place, is another engine. Runs in progress continue with the engine with which
+/// they began, so the old engine stays beside the new one until they have ended.
 pub const ENGINE: u32 = 1;
 
 /// The name under which a caller gives the time that `now` gives, in seconds since 1970.
@@ -78,21 +78,21 @@ pub struct Expression {
     hidden: Hidden,
 }
 
-/// Why an expression cannot be compiled, or gives no result.
+/// Reason why an expression cannot be compiled, or gives no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpressionError {
     /// The text is not an expression that may be used here.
     #[error("{message}")]
     Invalid {
-        /// Where in the text, in bytes from its beginning.
+        /// Place in the text, in bytes from its beginning.
         offset: usize,
-        /// What is wrong there.
+        /// Description of the mistake.
         message: String,
     },
     /// The expression itself failed on this input, or called `error`.
     #[error("the expression failed: {0}")]
     Failed(String),
-    /// It met a limit.
+    /// The expression met a limit.
     #[error("the expression {0}")]
     Exceeded(Limit),
 }
@@ -130,17 +130,18 @@ impl Expression {
         })
     }
 
-    /// Its text, as it was compiled.
+    /// Text of the expression, as it was compiled.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether it reads the time that the caller gives as [`NOW`].
+    /// Returns `true` if the expression reads the time that the caller gives as [`NOW`].
     pub fn reads_time(&self) -> bool {
         self.hidden.now
     }
 
-    /// Whether it makes UUIDs of the seed that the caller gives as [`UUID`].
+    /// Returns `true` if the expression makes UUIDs of the seed that the caller gives as
+    /// [`UUID`].
     pub fn makes_uuids(&self) -> bool {
         self.hidden.uuid
     }
@@ -206,7 +207,7 @@ impl Expression {
     }
 }
 
-/// Whether jq takes a value for true: all but null and false.
+/// Returns `true` if jq takes a value for true: all but null and false.
 pub fn is_true(value: &Value) -> bool {
     !matches!(value, Value::Null | Value::Bool(false))
 }

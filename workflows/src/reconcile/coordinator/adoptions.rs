@@ -21,7 +21,7 @@ impl Coordinator {
     ) -> Result<(), RequestProblem> {
         self.admits_once::<AdoptAnswer>(&request.request_id, |machine| {
             let id = request.check()?;
-            machine.goes_on()?;
+            machine.refuse_if_suspended()?;
             let adoptions = &machine.state.adoptions;
             if !adoptions.contains_key(id) && adoptions.len() >= ORDERS_KEPT {
                 return Err(format!(
@@ -52,7 +52,7 @@ impl Coordinator {
                 at: machine.now,
             };
             let pass = machine.ask(PassRequest::only(Trigger::Adopt, vec![id.clone()]));
-            machine.touched(HistoryEntry {
+            machine.record_history(HistoryEntry {
                 at: machine.now,
                 id: id.to_string(),
                 kind: HistoryEntryKind::Asked,

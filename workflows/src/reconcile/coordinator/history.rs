@@ -8,9 +8,9 @@ use crate::reconcile::state_limits;
 
 impl Coordinator {
     /// Appends an entry to the history.
-    pub(super) fn touched(&mut self, mut touch: HistoryEntry) {
-        state_limits::history_entry(&mut touch);
-        append_history(&mut self.state.history, touch);
+    pub(super) fn record_history(&mut self, mut entry: HistoryEntry) {
+        state_limits::history_entry(&mut entry);
+        append_history(&mut self.state.history, entry);
     }
 
     /// Returns the history entries of the schedules that are asked about, newest first.
@@ -22,10 +22,10 @@ impl Coordinator {
     ) -> Vec<HistoryEntry> {
         let id = request.id.as_str();
         let schedule = project.map(|project| format!("{}{id}", project.schedule_prefix()));
-        let is_asked = |touch: &HistoryEntry| {
-            id.is_empty() || touch.id == id || Some(&touch.id) == schedule.as_ref()
+        let is_asked = |entry: &HistoryEntry| {
+            id.is_empty() || entry.id == id || Some(&entry.id) == schedule.as_ref()
         };
         let history = self.state.history.iter().rev();
-        history.filter(|touch| is_asked(touch)).cloned().collect()
+        history.filter(|entry| is_asked(entry)).cloned().collect()
     }
 }

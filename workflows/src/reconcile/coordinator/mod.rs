@@ -207,7 +207,7 @@ impl Coordinator {
     pub(super) fn admits(&self, request: &SyncRequest) -> Result<(), RequestProblem> {
         request.check()?;
         self.admits_once::<SyncAnswer>(&request.request_id, |machine| {
-            machine.goes_on()?;
+            machine.refuse_if_suspended()?;
             pass_queue::admits(&machine.state, &sync_ask(request))
         })
     }

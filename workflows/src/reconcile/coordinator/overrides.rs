@@ -23,7 +23,7 @@ impl Coordinator {
     ) -> Result<(), RequestProblem> {
         self.admits_once::<OverrideAnswer>(&request.request_id, |machine| {
             let id = request.check(machine.now)?;
-            machine.goes_on()?;
+            machine.refuse_if_suspended()?;
             let merged = request.over(machine.present(id), machine.now);
             let length = json_size(&merged);
             if length > OVERRIDE_LIMIT {
@@ -85,7 +85,7 @@ impl Coordinator {
             (false, true) => "unpause",
             (false, false) => "clear_override",
         };
-        self.touched(HistoryEntry {
+        self.record_history(HistoryEntry {
             at: self.now,
             id: id.to_string(),
             kind: HistoryEntryKind::Asked,

@@ -17,7 +17,7 @@ impl Coordinator {
     }
 
     /// Refuses a request that waits for a pass while the workflow is suspended.
-    pub(super) fn goes_on(&self) -> Result<(), RequestProblem> {
+    pub(super) fn refuse_if_suspended(&self) -> Result<(), RequestProblem> {
         match &self.state.suspended {
             None => Ok(()),
             Some(suspension) => Err(format!(

@@ -305,7 +305,7 @@ do:
     "#);
 }
 
-/// It may be what is meant, for a template of somebody else.
+/// The text may be intended, as a template for another program.
 #[test]
 fn an_expression_within_a_text_is_a_warning() {
     let text = r#"

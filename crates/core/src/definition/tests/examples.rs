@@ -84,7 +84,7 @@ fn examples_are_valid_and_need_no_worker_but_almanac() {
     assert!(count >= 6);
 }
 
-/// What an environment's worker reads: the common folder and its own.
+/// The folders that the worker of an environment reads: the common one and its own.
 #[test]
 fn the_environments_are_valid_each_with_what_is_common() {
     for environment in ["production", "staging"] {

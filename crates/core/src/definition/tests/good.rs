@@ -231,7 +231,7 @@ fn documents_state_their_ids_though_they_fail() {
 }
 
 #[test]
-fn kinds_are_told_whatever_else_is_wrong() {
+fn the_kind_of_an_invalid_document_is_known() {
     let kinds: Vec<Kind> =
         parse("kind: calendar\n---\nkind: event_type\n---\nkind: workflow\n---\nkind: x")
             .into_iter()

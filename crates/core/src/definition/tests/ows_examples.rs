@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::{context, schema};
 use crate::definition::parse_file;
 
-/// What is refused, and a part of each message.
+/// The examples that are refused, and a part of each message.
 const REFUSED: &[(&str, &str)] = &[
     (
         "authentication-oauth2-secret",
@@ -94,7 +94,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("set-expression", "`schedule.on` is not supported yet"),
 ];
 
-/// What says something else than it means, and a part of the warning.
+/// The examples that do something else than they seem to, and a part of each warning.
 const WARNED: &[(&str, &str)] = &[(
     "try-catch-then",
     "setError/set/error` is text, not an expression: `$error`",

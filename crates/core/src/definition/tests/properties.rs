@@ -8,7 +8,7 @@ use super::good_steps::EVERY_STEP;
 use super::{context, definition, parse};
 use crate::definition::{Definition, Parsed, Program, parse_file, yaml};
 
-/// Everything that parsing promises of any file.
+/// Checks each property that the result of parsing has for any file.
 fn check(bytes: &[u8]) {
     for document in parse_file("a/b.yaml", bytes, &context()) {
         assert!(document.line >= 1);
@@ -41,7 +41,7 @@ fn check(bytes: &[u8]) {
     }
 }
 
-/// What a definition may hold, a run can read, also after it has travelled.
+/// Checks that a run can read the steps of a definition, also after serialization.
 fn check_steps(definition: &Definition) {
     let Program::Steps(steps) = &definition.program else {
         return;

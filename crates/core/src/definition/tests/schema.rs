@@ -329,7 +329,7 @@ fn has_type(value: &Value, name: &Value) -> bool {
     }
 }
 
-/// What `validate` finds, for the tests of files.
+/// The violation that `validate` finds in a text, for the tests of files.
 pub(super) fn violation(text: &str) -> Option<String> {
     validate(&json_schema(), &to_json(text)).err()
 }

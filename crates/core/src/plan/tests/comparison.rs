@@ -135,7 +135,7 @@ fn the_memo_version_is_rewritten_only_with_a_needed_change() {
 }
 
 #[test]
-fn a_foreign_schedule_of_our_name_is_a_conflict() {
+fn an_unmanaged_schedule_with_the_definitions_id_is_a_conflict() {
     let mut world = World::new();
     world.write("job", HOURLY);
     world.server.insert(

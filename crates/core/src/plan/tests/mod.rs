@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// One definition `job`, and its schedule as created.
+    /// A world with the definition `job` and its schedule as created.
     fn settled(yaml: &str) -> Self {
         let mut world = Self::new();
         world.write("job", yaml);
@@ -176,7 +176,7 @@ impl World {
         self.live(&ScheduleId::from_server("schedule-p-job"))
     }
 
-    /// Someone pauses or unpauses by hand: the note is theirs.
+    /// A manual pause or unpause with a note of its own.
     fn by_hand(&mut self, paused: bool) {
         let job = self.job();
         job.values.paused = paused;
@@ -219,7 +219,7 @@ impl World {
     }
 }
 
-/// One that clears.
+/// A request that clears the override.
 fn order() -> OperatorRequest {
     OperatorRequest {
         number: 1,

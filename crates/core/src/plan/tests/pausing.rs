@@ -39,7 +39,7 @@ fn a_pause_that_was_there_before_the_yamls_outlives_it() {
     assert_eq!(world.job().flags(), BTreeSet::from([Flag::PausedBefore]));
     world.write("job", &active());
     world.pass();
-    assert!(world.job().values.paused, "the hand's pause is left alone");
+    assert!(world.job().values.paused, "the manual pause is unchanged");
     assert!(world.job().flags().is_empty());
 }
 
@@ -47,7 +47,7 @@ fn a_pause_that_was_there_before_the_yamls_outlives_it() {
 fn a_hands_pause_and_its_note_outlive_passes_and_other_edits() {
     let mut world = World::settled(&active());
     world.by_hand(true);
-    assert!(world.plan().is_empty(), "no write for a pause by hand");
+    assert!(world.plan().is_empty(), "no write for a manual pause");
     world.write("job", &job(true, "5 * * * *"));
     world.pass();
     assert!(world.job().values.paused);

@@ -54,7 +54,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..20)
 }
 
-/// The file as it is, and whether a pause by hand must still hold.
+/// The file as it is, and a manual pause that must still hold.
 struct File {
     enabled: bool,
     minute: u8,

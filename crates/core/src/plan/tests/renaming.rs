@@ -89,7 +89,7 @@ fn a_pause_is_taken_along_whatever_becomes_of_the_old_schedule() {
 
 /// A rename that was killed after it paused the old schedule ends so.
 #[test]
-fn a_pause_of_ours_is_not_taken_along() {
+fn a_rename_does_not_move_almanacs_own_pause() {
     let mut world = World::settled(HOURLY);
     let paused = pause_orphan(world.job());
     world.job().take(&paused);

@@ -21,7 +21,7 @@ fn data_goes_through_its_transforms() {
     );
 }
 
-/// Whoever goes on with it, and wherever: each turn is done again elsewhere.
+/// Each turn is repeated from its position as JSON, as another worker would do it.
 #[test]
 fn the_time_and_the_uuids_of_a_run_are_its_own() {
     let steps = json!([

@@ -125,7 +125,7 @@ fn what_follows_from_one_result_comes_before_the_next() {
     }
 }
 
-/// Whatever loops, each turn looks at what was told.
+/// A loop does not keep the run from handling results: each turn ends after a limit.
 #[test]
 fn a_loop_without_an_end_does_not_keep_a_limit_from_passing() {
     let steps = json!([{ "limited": {
@@ -145,7 +145,7 @@ fn a_loop_without_an_end_does_not_keep_a_limit_from_passing() {
 
 /// Anybody sends events: what one takes to be looked at fails no run.
 #[test]
-fn an_event_that_is_too_much_work_is_nobodys() {
+fn an_event_whose_filters_exceed_the_limit_matches_no_filter() {
     let filters: Vec<Value> = (0..200)
         .map(|n| json!({ "with": { "data": format!("${{ any(.items[]?; . == \"x{n}\") }}") } }))
         .collect();

@@ -35,16 +35,16 @@ fn an_adoption_is_recorded_once_with_its_operator() {
     machine.admits_adoption(&request).unwrap();
     let answer = machine.adopt(&request).unwrap();
     assert_eq!(machine.adopt(&request).unwrap(), answer);
-    let touches = told(&machine);
-    assert_eq!(touches.len(), 1, "{touches:?}");
-    let touch = &touches[0];
+    let entries = told(&machine);
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    let entry = &entries[0];
     assert_eq!(
-        (touch.kind, touch.op.as_str(), touch.by.as_str()),
+        (entry.kind, entry.op.as_str(), entry.by.as_str()),
         (HistoryEntryKind::Asked, "adopt", "ann")
     );
-    assert_eq!((touch.id.as_str(), touch.pass), ("a", answer.pass));
-    assert!(touch.reason.contains("`nightly`"), "{touch:?}");
-    assert_eq!(touch.fields, [] as [Field; 0]);
+    assert_eq!((entry.id.as_str(), entry.pass), ("a", answer.pass));
+    assert!(entry.reason.contains("`nightly`"), "{entry:?}");
+    assert_eq!(entry.fields, [] as [Field; 0]);
 }
 
 #[test]

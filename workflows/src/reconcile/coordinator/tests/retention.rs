@@ -197,7 +197,7 @@ fn what_runs_is_carried_on_as_waiting() {
 }
 
 #[test]
-fn a_state_from_a_stranger_is_bounded() {
+fn a_state_given_by_any_client_is_bounded() {
     let long = "x".repeat(3000);
     let mut state = State {
         pass: 5,
