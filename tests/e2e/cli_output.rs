@@ -32,7 +32,10 @@ async fn a_list_is_selected_sorted_and_shown_in_words() -> anyhow::Result<()> {
     }
     // Almanac's own notes are not shown, so there is nothing to note.
     assert!(!all.contains("NOTE") && !all.contains("Managed"), "{all}");
-    assert_eq!(ids(&list(&["--sort", "next"])?), ["soon", "late", "paused"]);
+    let by_next: Value = serde_json::from_str(&list(&["--sort", "next", "--format", "json"])?)?;
+    let next: Vec<_> = by_next.as_array().unwrap().iter().collect();
+    let next: Vec<_> = next.iter().map(|one| one["next_run"].as_str()).collect();
+    assert!(next[0] < next[1] && next[2].is_none(), "{by_next}");
     assert_eq!(
         ids(&list(&["--sort", "state"])?),
         ["paused", "late", "soon"]
@@ -147,7 +150,8 @@ async fn a_schedule_is_shown_with_its_override_and_its_history() -> anyhow::Resu
         "● one  overridden",
         "Times     05:00 daily",
         "Override  cron 0 5 * * * by ",
-        "Z (in 1h 59m): the bank is late",
+        "Z (in ",
+        "): the bank is late",
         "Source    one.yaml, revision ",
         "  cron: \"0 5 * * *\"",
     ] {
@@ -162,7 +166,13 @@ async fn a_schedule_is_shown_with_its_override_and_its_history() -> anyhow::Resu
         assert!(history.contains(words), "{words}: {history}");
     }
     // Whole seconds everywhere, and the operator with the host.
-    assert!(!history.contains('.') || !shown.contains(".0"), "{history}");
+    for text in [&shown, &history] {
+        let times = text.split('Z').filter_map(|part| part.rsplit(' ').next());
+        let precise: Vec<_> = times
+            .filter(|time| time.contains(':') && time.contains('.'))
+            .collect();
+        assert!(precise.is_empty(), "{precise:?}: {text}");
+    }
     let told = project.almanac(&["history", "one", "--format", "json"])?;
     let told: Value = serde_json::from_str(&told.success()?)?;
     let asked = told.as_array().unwrap().iter();

@@ -182,7 +182,7 @@ pub(super) fn tone(state: ScheduleState) -> Tone {
 }
 
 /// The state in one word, or all states and the origin of the pause.
-fn state(view: &ScheduleView, wide: bool) -> String {
+pub(super) fn state(view: &ScheduleView, wide: bool) -> String {
     if !wide || view.conditions.is_empty() {
         return view.state.to_string();
     }
@@ -195,7 +195,7 @@ fn state(view: &ScheduleView, wide: bool) -> String {
 }
 
 /// The origin of a pause, in words that follow `paused`.
-pub(super) fn origin(by: PausedBy) -> &'static str {
+fn origin(by: PausedBy) -> &'static str {
     match by {
         PausedBy::Yaml => "by its definition",
         PausedBy::Override => "by an override",

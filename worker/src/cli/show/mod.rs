@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Remote;
-use super::list::{origin, run_status, run_tone, tone};
+use super::list::{run_status, run_tone, state, tone};
 use super::time_text::{ago, ahead, in_zone, span, span_between, utc};
+use super::wording::until;
 use crate::args::ShowArgs;
 use crate::console::{Cell, Column, Page, Table, Tone};
 
@@ -82,7 +83,7 @@ fn scheduled(detail: &ScheduleDetail, live: &LiveVersions, now: Timestamp) -> Pa
         Cell::toned(tone(view.state), "● "),
         Cell::toned(Tone::Strong, view.definition.as_str()),
         "  ".into(),
-        Cell::toned(tone(view.state), state(view)),
+        Cell::toned(tone(view.state), state(view, true)),
     ]);
     page.facts(2, facts(detail, now));
     next_runs(view, now, &mut page);
@@ -146,19 +147,6 @@ fn facts(detail: &ScheduleDetail, now: Timestamp) -> Vec<(&'static str, Cell)> {
     facts
 }
 
-/// All states that apply, with the origin of a pause.
-fn state(view: &ScheduleView) -> String {
-    if view.conditions.is_empty() {
-        return view.state.to_string();
-    }
-    let states: Vec<_> = view.conditions.iter().map(|state| state.as_str()).collect();
-    let states = states.join(", ");
-    match view.paused_by {
-        Some(by) => format!("{states} {}", origin(by)),
-        None => states,
-    }
-}
-
 fn override_text(set: &Override, now: Timestamp) -> String {
     let cron = set.cron.iter().flatten().map(|cron| format!("cron {cron}"));
     let zone = set.timezone.iter().map(|zone| format!("timezone {zone}"));
@@ -168,7 +156,7 @@ fn override_text(set: &Override, now: Timestamp) -> String {
     });
     let values: Vec<_> = enabled.into_iter().chain(cron).chain(zone).collect();
     let until = match set.until {
-        Some(until) => format!("until {} ({})", utc(until), ahead(until, now)),
+        Some(end) => until(end, now),
         None => "until it is cleared or the file changes the value".to_owned(),
     };
     format!(
