@@ -1,13 +1,20 @@
 //! Output of the command line that people read: lists, the status of a project, one schedule.
 
-use almanac_tests::{Project, SOON, Scheduler, cron, paused_cron, with_schedule};
+use almanac_tests::{
+    Project, SOON, Scheduler, cron, on_both_schedulers, paused_cron, with_schedule,
+};
 use serde_json::{Value, json};
 
 use crate::ownership::Foreign;
 
-#[tokio::test]
-async fn a_list_is_selected_sorted_and_shown_in_words() -> anyhow::Result<()> {
-    let project = Project::new(Scheduler::V1).await?;
+on_both_schedulers!(
+    a_list_is_selected_sorted_and_shown_in_words,
+    the_status_names_every_problem_and_the_command_that_helps,
+    a_schedule_is_shown_with_its_override_and_its_history,
+);
+
+async fn a_list_is_selected_sorted_and_shown_in_words(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
     project.write("late.yaml", &cron("30 2 * * MON-FRI"))?;
     project.write("paused.yaml", &paused_cron("0 1 1 * *"))?;
     let soon = format!(
@@ -66,9 +73,10 @@ async fn a_list_is_selected_sorted_and_shown_in_words() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn the_status_names_every_problem_and_the_command_that_helps() -> anyhow::Result<()> {
-    let project = Project::new(Scheduler::V1).await?;
+async fn the_status_names_every_problem_and_the_command_that_helps(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
     let status = || project.almanac(&["status"]);
     let absent = status()?;
     assert_eq!(absent.code, 2, "{absent:?}");
@@ -136,9 +144,10 @@ async fn the_status_names_every_problem_and_the_command_that_helps() -> anyhow::
     Ok(())
 }
 
-#[tokio::test]
-async fn a_schedule_is_shown_with_its_override_and_its_history() -> anyhow::Result<()> {
-    let project = Project::new(Scheduler::V1).await?;
+async fn a_schedule_is_shown_with_its_override_and_its_history(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
     project.write("one.yaml", &cron("30 2 * * MON-FRI"))?;
     let worker = project.worker().start().await?;
     let args = ["override", "one", "--set", "cron=0 5 * * *", "--for", "2h"];
@@ -149,9 +158,9 @@ async fn a_schedule_is_shown_with_its_override_and_its_history() -> anyhow::Resu
     for words in [
         "● one  overridden",
         "Times     05:00 daily",
-        "Override  cron 0 5 * * * by ",
-        "Z (in ",
-        "): the bank is late",
+        "Override  cron \"0 5 * * *\" until ",
+        "), by ",
+        ": the bank is late",
         "Source    one.yaml, revision ",
         "  cron: \"0 5 * * *\"",
     ] {
@@ -159,7 +168,7 @@ async fn a_schedule_is_shown_with_its_override_and_its_history() -> anyhow::Resu
     }
     let history = project.almanac(&["history", "one"])?.success()?;
     for words in [
-        "asked for an override: cron=0 5 * * * until 20",
+        "asked for an override: cron \"0 5 * * *\" until 20",
         "the bank is late",
         "Almanac created the schedule",
     ] {

@@ -3,12 +3,13 @@
 
 use std::process::ExitCode;
 
-use almanac_core::record::{HistoryEntry, HistoryEntryKind, Override};
+use almanac_core::record::{HistoryEntry, HistoryEntryKind};
 use anyhow::Context as _;
 use jiff::Timestamp;
 
 use super::Remote;
 use super::time_text::{ago, utc};
+use super::wording::override_values;
 use crate::args::HistoryArgs;
 use crate::console::{Cell, Page, Tone};
 
@@ -101,24 +102,19 @@ fn asked(entry: &HistoryEntry) -> String {
         other => return format!("asked for `{}`", other.replace('_', "-")),
     };
     match &entry.overridden {
-        Some(set) => format!("{asked}: {}", values(set)),
+        Some(set) => {
+            let until = set.until.map(|until| format!(" until {}", utc(until)));
+            let until = until.unwrap_or_default();
+            format!("{asked}: {}{until}", override_values(set))
+        }
         None => asked.to_owned(),
     }
-}
-
-/// The values that an override sets, and its end.
-fn values(set: &Override) -> String {
-    let enabled = set.enabled.map(|enabled| format!("enabled={enabled}"));
-    let cron = set.cron.iter().flatten().map(|cron| format!("cron={cron}"));
-    let zone = set.timezone.iter().map(|zone| format!("timezone={zone}"));
-    let values: Vec<_> = enabled.into_iter().chain(cron).chain(zone).collect();
-    let until = set.until.map(|until| format!(" until {}", utc(until)));
-    format!("{}{}", values.join(", "), until.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use almanac_core::field::Field;
+    use almanac_core::record::Override;
 
     use super::*;
     use crate::console::Medium;
@@ -169,33 +165,33 @@ mod tests {
 
     #[test]
     fn a_history_reads_from_the_newest_entry_back() {
-        insta::assert_snapshot!(shown(false), @r"
+        insta::assert_snapshot!(shown(false), @r#"
         ✗ 2026-03-02 11:57:00Z (2m ago)  Almanac failed 4 times in a row
             refused by the server  pass 7
         ○ 2026-03-02 11:57:00Z (2m ago)  Almanac updated the schedule: times, paused
             overridden  pass 7
-        ● 2026-03-02 11:57:00Z (2m ago)  ann@ops asked for an override: enabled=false, cron=@daily until 2026-03-02 14:00:00Z
+        ● 2026-03-02 11:57:00Z (2m ago)  ann@ops asked for an override: paused, cron "@daily" until 2026-03-02 14:00:00Z
             disk full\nforged  pass 7
         ○ 2026-03-02 11:57:00Z (2m ago)  Almanac created the schedule
             the schedule does not exist  pass 7
         ○ 2026-03-02 11:57:00Z (2m ago)  Almanac did `lift-off`, which this release does not know
             pass 7
-        ");
+        "#);
     }
 
     #[test]
     fn failures_and_requests_of_people_are_colored() {
-        insta::assert_snapshot!(shown(true), @r"
+        insta::assert_snapshot!(shown(true), @r#"
         ESC[31m✗ ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mAlmanacESC[0m failed 4 times in a row
             refused by the server  ESC[2mpass 7ESC[0m
         ESC[32m○ ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mAlmanacESC[0m updated the schedule: times, paused
             overridden  ESC[2mpass 7ESC[0m
-        ESC[33m● ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mann@opsESC[0m asked for an override: enabled=false, cron=@daily until 2026-03-02 14:00:00Z
+        ESC[33m● ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mann@opsESC[0m asked for an override: paused, cron "@daily" until 2026-03-02 14:00:00Z
             disk full\nforged  ESC[2mpass 7ESC[0m
         ESC[32m○ ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mAlmanacESC[0m created the schedule
             the schedule does not exist  ESC[2mpass 7ESC[0m
         ESC[32m○ ESC[0m2026-03-02 11:57:00ZESC[2m (2m ago)ESC[0m  ESC[1mAlmanacESC[0m did `lift-off`, which this release does not know
             ESC[2mpass 7ESC[0m
-        ");
+        "#);
     }
 }

@@ -14,7 +14,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::selection::{CONCURRENCY, selected, show_selected};
-use super::wording::{next_command, operation, project_flag, until};
+use super::wording::{
+    next_command, only_pauses, operation, override_end, override_values, project_flag,
+};
 use super::{Remote, progress};
 use crate::args::{
     ClearOverrideArgs, Format, OverrideArgs, PauseArgs, Setting, Target, UnpauseArgs, Which,
@@ -272,36 +274,14 @@ fn lines(outcome: &Outcome, now: Timestamp) -> Vec<String> {
 }
 
 /// An override in words.
-fn in_force(one: &Override, now: Timestamp) -> String {
-    let only_pauses = pauses_only(one);
-    let mut values = Vec::new();
-    if let Some(cron) = &one.cron {
-        let cron: Vec<_> = cron.iter().map(|cron| format!("\"{cron}\"")).collect();
-        values.push(format!("cron {}", cron.join(", ")));
-    }
-    values.extend(one.timezone.iter().map(|zone| format!("timezone {zone}")));
-    let state = match one.enabled {
-        Some(true) => Some("enabled"),
-        Some(false) => Some("paused"),
-        None => None,
-    };
-    values.extend(state.map(str::to_owned));
-    let values = if only_pauses {
-        "paused".to_owned()
+fn in_force(set: &Override, now: Timestamp) -> String {
+    let values = override_values(set);
+    let end = override_end(set, now);
+    if only_pauses(set) {
+        format!("{values} {end}: {}", set.reason)
     } else {
-        format!("override of {}", values.join(", "))
-    };
-    let end = match one.until {
-        Some(end) => until(end, now),
-        None if only_pauses => "until someone unpauses it".to_owned(),
-        None => "until someone clears it or its definition changes".to_owned(),
-    };
-    format!("{values} {end}: {}", one.reason)
-}
-
-/// Returns `true` if the override only pauses the schedule.
-fn pauses_only(one: &Override) -> bool {
-    one.enabled == Some(false) && one.cron.is_none() && one.timezone.is_none()
+        format!("override of {values} {end}: {}", set.reason)
+    }
 }
 
 /// The result for people, with the command that ends the override.
@@ -311,7 +291,7 @@ fn text(outcome: &Outcome, project: &Project, now: Timestamp) -> Page {
         page.signed(line);
     }
     if let Some(one) = &outcome.overridden {
-        let command = if pauses_only(one) {
+        let command = if only_pauses(one) {
             "unpause"
         } else {
             "clear-override"
@@ -429,7 +409,7 @@ mod tests {
             ..Override::default()
         };
         insta::assert_snapshot!(shown(&outcome(Some(set), &[])), @r#"
-        payouts: override of cron "*/5 * * * *", "0 3 * * *", timezone Europe/Berlin, enabled until someone clears it or its definition changes: slow disk
+        payouts: override of enabled, cron "*/5 * * * *", "0 3 * * *", timezone Europe/Berlin until someone clears it or its definition changes: slow disk
           → almanac clear-override payouts --project billing
         "#);
     }

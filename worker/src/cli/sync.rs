@@ -10,7 +10,7 @@ use anyhow::bail;
 use serde_json::json;
 
 use super::plan::held_page;
-use super::wording::{counted, next_command, operation};
+use super::wording::{counted, invalid_documents, next_command, operation};
 use super::{Remote, progress};
 use crate::args::SyncArgs;
 use crate::backoff::random;
@@ -135,10 +135,9 @@ fn text(report: &Report, project: &Project) -> Page {
     }
     let invalid = report.definitions.invalid;
     if invalid > 0 {
-        let invalid = counted(invalid, "document is invalid", "documents are invalid");
         page.cells([
             Cell::toned(Tone::Bad, "! "),
-            format!("{invalid}; the last good version is still used").into(),
+            invalid_documents(invalid).into(),
         ]);
         next_command(&mut page, "almanac validate");
     }
@@ -322,7 +321,7 @@ mod tests {
             schedule-billing-z
             and 39 more
           → almanac sync --project billing --confirm 5f2a
-        ! 1 document is invalid; the last good version is still used
+        ! 1 document is invalid, and its schedule stays as it is
           → almanac validate
         error: a.yaml:3:5: schedule.corn: unknown key
         error: temporal: b: refused

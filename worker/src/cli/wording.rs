@@ -1,7 +1,7 @@
 //! Phrases that several commands print.
 
 use almanac_base::names::Project;
-use almanac_core::record::Op;
+use almanac_core::record::{Op, Override};
 use jiff::{SignedDuration, Timestamp};
 
 use super::time_text::{coming, utc};
@@ -33,6 +33,44 @@ pub(super) fn until(end: Timestamp, now: Timestamp) -> String {
     };
     let rest = coming(rest.try_into().unwrap_or_default());
     format!("until {} ({rest})", utc(end))
+}
+
+/// The documents that are invalid, and the consequence.
+pub(super) fn invalid_documents(count: u64) -> String {
+    counted(
+        count,
+        "document is invalid, and its schedule stays as it is",
+        "documents are invalid, and their schedules stay as they are",
+    )
+}
+
+/// The values that an override sets, such as `paused, cron "0 5 * * *"`.
+pub(super) fn override_values(set: &Override) -> String {
+    let state = set
+        .enabled
+        .map(|enabled| if enabled { "enabled" } else { "paused" });
+    let cron = set.cron.as_ref().map(|cron| {
+        let cron: Vec<_> = cron.iter().map(|cron| format!("\"{cron}\"")).collect();
+        format!("cron {}", cron.join(", "))
+    });
+    let zone = set.timezone.iter().map(|zone| format!("timezone {zone}"));
+    let state = state.map(str::to_owned).into_iter();
+    let values: Vec<_> = state.chain(cron).chain(zone).collect();
+    values.join(", ")
+}
+
+/// The end of an override.
+pub(super) fn override_end(set: &Override, now: Timestamp) -> String {
+    match set.until {
+        Some(end) => until(end, now),
+        None if only_pauses(set) => "until someone unpauses it".to_owned(),
+        None => "until someone clears it or its definition changes".to_owned(),
+    }
+}
+
+/// Returns `true` if the override only pauses the schedule.
+pub(super) fn only_pauses(set: &Override) -> bool {
+    set.enabled == Some(false) && set.cron.is_none() && set.timezone.is_none()
 }
 
 /// An operation that was done, or that a dry run would do.

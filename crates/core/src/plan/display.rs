@@ -1,6 +1,6 @@
 //! A plan in words for people.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use almanac_base::names::DefinitionId;
@@ -278,20 +278,24 @@ impl Plan {
     }
 
     /// Drift that this plan neither corrects nor counts as contested.
-    fn left_drift(&self) -> Vec<(&DefinitionId, BTreeSet<Field>)> {
-        let of = |id: &DefinitionId, field: Field| {
-            let mut updates = self.updates.iter();
-            let update = updates.find(|update| update.definition == *id);
-            let is_written = update.is_some_and(|update| update.fields.contains_key(&field));
-            let contested = self.contested.get(id);
-            !is_written && contested.is_none_or(|fields| !fields.contains(&field))
-        };
-        let left = self.drift.iter().map(|(id, fields)| {
-            let fields = fields.iter().copied();
-            (id, fields.filter(|field| of(id, *field)).collect())
-        });
-        left.filter(|(_, fields): &(_, BTreeSet<Field>)| !fields.is_empty())
-            .collect()
+    fn left_drift(&self) -> BTreeMap<&DefinitionId, BTreeSet<Field>> {
+        let mut left: BTreeMap<_, BTreeSet<Field>> = self
+            .drift
+            .iter()
+            .map(|(id, fields)| (id, fields.clone()))
+            .collect();
+        for update in &self.updates {
+            if let Some(fields) = left.get_mut(&update.definition) {
+                fields.retain(|field| !update.fields.contains_key(field));
+            }
+        }
+        for (id, contested) in &self.contested {
+            if let Some(fields) = left.get_mut(id) {
+                fields.retain(|field| !contested.contains(field));
+            }
+        }
+        left.retain(|_, fields| !fields.is_empty());
+        left
     }
 
     /// The numbers of operations in a sentence.

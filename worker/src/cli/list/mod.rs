@@ -8,7 +8,7 @@ use almanac_activities::schedules::view::{self, LastRun, PausedBy, ScheduleState
 use almanac_base::names::DefinitionId;
 use almanac_core::record::Status;
 use anyhow::Context as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Remote;
 use super::selection::definitions_with_labels;
@@ -16,6 +16,10 @@ use super::time_text::{ago, ahead, span_between, utc};
 use super::watch::watch;
 use crate::args::{ListArgs, SortBy};
 use crate::console::{self, Cell, Column, Page, Table, Tone};
+use crate::reconcile_client::ReconcileClientError;
+
+/// Time after which a schedule whose next run has not started is late.
+pub(super) const LATE_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 pub(super) async fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
@@ -41,13 +45,19 @@ struct Listed {
     views: Vec<ScheduleView>,
     /// States that could not be checked for all schedules.
     unknown: BTreeSet<ScheduleState>,
+    /// Reason why the reconcile workflow did not answer.
+    unanswered: Option<String>,
     /// Number of the project's schedules.
     total: usize,
 }
 
 impl Listed {
     async fn of(remote: &Remote, args: &ListArgs) -> anyhow::Result<Self> {
-        let status = remote.status_if_any().await;
+        let (status, unanswered) = match remote.reconciler.status().await {
+            Ok(status) => (Some(status), None),
+            Err(ReconcileClientError::Absent(_)) => (None, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
         let context = super::view_context(&args.target.project, status.as_ref());
         let mut views = view::list(&remote.schedules, context, None)
             .await
@@ -66,6 +76,7 @@ impl Listed {
         Ok(Self {
             views,
             unknown,
+            unanswered,
             total,
         })
     }
@@ -83,8 +94,14 @@ impl Listed {
         table(&self.views, args.wide, Timestamp::now())
     }
 
+    /// The lines below the list: what could not be checked, and why.
     fn remark(&self) -> Page {
-        unknown_remark(&self.unknown, "")
+        let mut page = Page::default();
+        if let Some(why) = &self.unanswered {
+            page.line(why);
+        }
+        page.append(unknown_remark(&self.unknown, ""));
+        page
     }
 }
 
@@ -210,6 +227,10 @@ fn next(view: &ScheduleView, wide: bool, now: Timestamp) -> Cell {
     }
     match view.next_run {
         None => "-".into(),
+        // Not checked: the run may wait for an earlier one.
+        Some(at) if at < now - LATE_AFTER => {
+            Cell::toned(Tone::Caution, format!("late {}", span_between(at, now)))
+        }
         Some(at) if wide => utc(at).into(),
         Some(at) => ahead(at, now).into(),
     }
@@ -249,7 +270,7 @@ pub(super) fn run_tone(status: &str) -> Option<Tone> {
 
 /// The words of a person about the schedule. The wide form says whose words they are, and how
 /// long an override lasts.
-fn note(view: &ScheduleView, wide: bool) -> Option<String> {
+pub(super) fn note(view: &ScheduleView, wide: bool) -> Option<String> {
     let reason = view.reason.as_ref()?;
     let until = view.overridden.as_ref().and_then(|set| set.until);
     let by = view.by.iter().map(|by| format!("by {by}"));

@@ -217,3 +217,20 @@ fn a_state_selects_the_schedules_to_which_it_applies() {
     assert_eq!(selected(ScheduleState::Overridden), 1);
     assert_eq!(selected(ScheduleState::Held), 0);
 }
+
+#[test]
+fn a_run_that_should_have_started_is_late() {
+    let late = ScheduleView {
+        next_run: Some(at("2026-03-02T11:30:00Z")),
+        ..view("late")
+    };
+    assert_eq!(
+        next(&late, false, now()),
+        Cell::toned(Tone::Caution, "late 30m")
+    );
+    let due = ScheduleView {
+        next_run: Some(at("2026-03-02T11:59:30Z")),
+        ..view("due")
+    };
+    assert_eq!(next(&due, false, now()), Cell::from("now"));
+}

@@ -11,9 +11,9 @@ use serde::Serialize;
 use crate::console::{Cell, Tone};
 
 /// Number of fire times before and after in the data.
-pub(super) const TIMES_SHOWN: usize = 5;
+pub(super) const TIMES_COMPUTED: usize = 5;
 /// Number of these times that are shown to people.
-const TIMES_TOLD: usize = 3;
+const TIMES_SHOWN: usize = 3;
 
 /// The next fire times of a schedule that a pass would change.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -55,14 +55,16 @@ impl Times {
             );
         }
         // After the last of a full list, a time may be missing.
-        let ends = lists.iter().filter(|(times, _)| times.len() >= TIMES_SHOWN);
+        let ends = lists
+            .iter()
+            .filter(|(times, _)| times.len() >= TIMES_COMPUTED);
         let end = ends.filter_map(|(times, _)| times.last()).min();
-        let mut told: BTreeMap<char, usize> = BTreeMap::new();
+        let mut shown: BTreeMap<char, usize> = BTreeMap::new();
         let mut merged = Vec::new();
         for (at, sign) in &all {
-            let count = told.entry(*sign).or_default();
+            let count = shown.entry(*sign).or_default();
             *count += 1;
-            if *count > TIMES_TOLD || end.is_some_and(|end| at > end) {
+            if *count > TIMES_SHOWN || end.is_some_and(|end| at > end) {
                 break;
             }
             merged.push(Some((*at, *sign)));
@@ -73,7 +75,7 @@ impl Times {
                 continue;
             }
             merged.push(None);
-            let first = times.iter().take(TIMES_TOLD);
+            let first = times.iter().take(TIMES_SHOWN);
             merged.extend(first.map(|at| Some((*at, all[at]))));
         }
         merged
@@ -89,7 +91,7 @@ impl Times {
         };
         let shown = |at: Timestamp| at.to_zoned(zone.clone()).strftime(format).to_string();
         if kind == BlockKind::Create {
-            let times = self.after.iter().take(TIMES_TOLD);
+            let times = self.after.iter().take(TIMES_SHOWN);
             let times: Vec<_> = times.map(|at| shown(*at).into()).collect();
             return if times.is_empty() {
                 vec!["never".into()]

@@ -25,12 +25,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Remote;
-use super::wording::counted;
+use super::wording::invalid_documents;
 use crate::args::PlanArgs;
 use crate::console;
-use fire_times::{TIMES_SHOWN, Times};
-pub(super) use text::held_page;
+use fire_times::{TIMES_COMPUTED, Times};
 use text::text;
+pub(super) use text::{confirm, held_page};
 
 /// Maximum number of schedules whose fire times are shown.
 const SCHEDULES_SHOWN: usize = 100;
@@ -86,14 +86,8 @@ pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         text(outcome, &args.target.project)
     })?;
     if outcome.invalid > 0 {
-        console::eprint(&format!(
-            "{}; see `almanac validate`",
-            counted(
-                outcome.invalid as u64,
-                "document is invalid, and its schedule stays as it is",
-                "documents are invalid, and their schedules stay as they are"
-            )
-        ));
+        let invalid = invalid_documents(outcome.invalid as u64);
+        console::eprint(&format!("{invalid}; see `almanac validate`"));
     }
     Ok(match (args.detailed_exitcode, would_write, is_certain) {
         (true, true, _) => ExitCode::from(WOULD_WRITE),
@@ -189,7 +183,7 @@ async fn coming(
     times.truncate(if found.live.values.paused {
         0
     } else {
-        TIMES_SHOWN
+        TIMES_COMPUTED
     });
     Ok(Some((found.live, times)))
 }
@@ -199,7 +193,7 @@ async fn served(remote: &Remote, live: &Live, now: Timestamp) -> anyhow::Result<
     let spec = &live.values.spec;
     let asked = remote
         .schedules
-        .next_times(&live.schedule, spec, now, TIMES_SHOWN);
+        .next_times(&live.schedule, spec, now, TIMES_COMPUTED);
     match asked.await {
         Ok(found) => Ok(found.times),
         Err(RequestError::Refused(_)) => Ok(fires(spec, false, now)),
@@ -213,7 +207,7 @@ fn fires(spec: &Spec, paused: bool, now: Timestamp) -> Vec<Timestamp> {
     if paused {
         Vec::new()
     } else {
-        spec.times_after(now, TIMES_SHOWN).times
+        spec.times_after(now, TIMES_COMPUTED).times
     }
 }
 

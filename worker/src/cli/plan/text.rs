@@ -68,7 +68,7 @@ pub(in crate::cli) fn held_page(held: &Held, project: &Project) -> Page {
 }
 
 /// The command that confirms removals; `None` if they wait for something else.
-fn confirm(held: &Held, project: &Project) -> Option<String> {
+pub(in crate::cli) fn confirm(held: &Held, project: &Project) -> Option<String> {
     let flag = project_flag(project);
     let digest = &held.digest;
     (!digest.is_empty()).then(|| format!("almanac sync{flag} --confirm {digest}"))

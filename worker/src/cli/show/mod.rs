@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::Remote;
 use super::list::{run_status, run_tone, state, tone};
 use super::time_text::{ago, ahead, in_zone, span, span_between, utc};
-use super::wording::until;
+use super::wording::{override_end, override_values};
 use crate::args::ShowArgs;
 use crate::console::{Cell, Column, Page, Table, Tone};
 
@@ -148,20 +148,10 @@ fn facts(detail: &ScheduleDetail, now: Timestamp) -> Vec<(&'static str, Cell)> {
 }
 
 fn override_text(set: &Override, now: Timestamp) -> String {
-    let cron = set.cron.iter().flatten().map(|cron| format!("cron {cron}"));
-    let zone = set.timezone.iter().map(|zone| format!("timezone {zone}"));
-    let enabled = set.enabled.map(|enabled| {
-        let word = if enabled { "active" } else { "paused" };
-        word.to_owned()
-    });
-    let values: Vec<_> = enabled.into_iter().chain(cron).chain(zone).collect();
-    let until = match set.until {
-        Some(end) => until(end, now),
-        None => "until it is cleared or the file changes the value".to_owned(),
-    };
     format!(
-        "{} by {}, {until}: {}",
-        values.join(", "),
+        "{} {}, by {}: {}",
+        override_values(set),
+        override_end(set, now),
         set.by,
         set.reason
     )

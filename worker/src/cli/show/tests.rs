@@ -182,7 +182,7 @@ fn a_schedule_in_trouble_says_why() {
     ● invoices  overridden, paused by an override
       Schedule  schedule-p-invoices
       Times     04:30 Mon–Fri Europe/Berlin
-      Override  paused, cron 0 5 * * * by ann@ops, until 2026-03-02 14:00:00Z (in 2h): disk full\nforged
+      Override  paused, cron "0 5 * * *" until 2026-03-02 14:00:00Z (in 2h), by ann@ops: disk full\nforged
       Source    invoices.yaml, revision 2d711642b726b044
       Overdue   since 2026-03-02 11:30:00Z (30m): a run was due and has not started
       Drift     times, jitter differ from what Almanac wrote

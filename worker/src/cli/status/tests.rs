@@ -3,7 +3,10 @@ use almanac_core::record::{
     DefinitionCounts, Held, Override, ReportError, ScheduleCounts, Suspension,
 };
 
+use almanac_activities::schedules::view::PausedBy;
+
 use super::super::list::tests::{in_states, view};
+use super::findings::{FindingKind, ITEMS_SHOWN};
 use super::*;
 use crate::console::Medium;
 
@@ -171,7 +174,7 @@ fn every_problem_has_its_command() {
     ! the last pass did not end well: list the schedules: deadline exceeded
       → almanac sync --project billing
 
-    ! 1 document is invalid; the last good version is still used
+    ! 1 document is invalid, and its schedule stays as it is
         a.yaml:3:5: schedule.corn: unknown key\nforged
       → almanac validate
 
