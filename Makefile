@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools run test check msrv deny coverage fuzz histories bench archive clean
+.PHONY: help tools run test browser screenshots check msrv deny coverage fuzz histories bench archive clean
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -25,18 +25,25 @@ SECONDS ?= 60
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
-tools: $(STAMP) ## Put the Temporal CLI, the NATS server and schemathesis into .tools/
+tools: $(STAMP) ## Put the tools of the tests into .tools/, and install Chromium on Debian
+	tools/chromium.sh install
 
-$(STAMP): tools/requirements.txt tools/schemathesis.txt tools/install.sh
+$(STAMP): tools/requirements.txt tools/schemathesis.txt tools/browser.txt tools/install.sh
 	PYTHON=$(PYTHON) tools/install.sh $(TOOLS)
 	touch $@
 
-run: tools ## Build Almanac quickly and run it with a dev server on $(DIR)
+run: $(STAMP) ## Build Almanac quickly and run it with a dev server on $(DIR)
 	$(CARGO) build --profile local --locked -p almanac
 	target/local/almanac dev --temporal-cli $(TOOLS)/bin/temporal --dir $(DIR)
 
 test: tools ## Run every test, the end-to-end ones on real servers too
-	@RUST_TEST_THREADS=$(E2E_THREADS) tools/summarise.sh $(CARGO) test --locked --workspace --no-fail-fast
+	@RUST_TEST_THREADS=$(E2E_THREADS) CARGO="$(CARGO)" tools/summarise.sh tools/test.sh $(TOOLS)
+
+browser: tools ## Run the tests of the web page in a browser: ARGS="-k badge"
+	CARGO="$(CARGO)" $(TOOLS)/bin/python -m pytest tests/browser $(ARGS)
+
+screenshots: tools ## Write a picture of every web page in every look into screenshots/
+	CARGO="$(CARGO)" $(TOOLS)/bin/python tests/browser/screenshots.py screenshots
 
 check: ## Formatting, lints and documentation
 	$(CARGO) fmt --all --check
@@ -52,13 +59,13 @@ deny: $(DENY)/bin/cargo-deny ## Licenses, advisories and sources of all dependen
 $(DENY)/bin/cargo-deny:
 	$(CARGO) install --locked --root $(DENY) cargo-deny@$(DENY_VERSION)
 
-coverage: tools ## Covered lines of `times`, `jq`, `steps` and `core`: 90 % at least; of `workflows`: 80 %
-	CARGO="$(CARGO)" PYTHON="$(PYTHON)" tools/coverage.sh $(COVERAGE)
+coverage: $(STAMP) ## Covered lines of `times`, `jq`, `steps`, `core` and `workflows`: 90 % at least of each
+	RUST_TEST_THREADS=$(E2E_THREADS) CARGO="$(CARGO)" PYTHON="$(PYTHON)" tools/coverage.sh $(COVERAGE)
 
 fuzz: ## Search for inputs that break a promise: TARGET=cron SECONDS=60
 	CARGO="$(CARGO)" tools/fuzz.sh $(TARGET) $(SECONDS)
 
-histories: tools ## Record this version's histories of the workflows, for replay
+histories: $(STAMP) ## Record this version's histories of the workflows, for replay
 	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e -- replay::a_run steps::
 
 bench: tools ## Compare Almanac with raw requests to the same server

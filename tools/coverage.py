@@ -1,9 +1,8 @@
 """Reads what `coverage.sh` measured.
 
-    coverage.py objects BUILD    prints the test binaries of cargo's messages
+    coverage.py objects BUILD    prints the programs of cargo's messages
     coverage.py table LINES MIN  prints the covered lines per crate, and the files that
-                                 miss most; fails if a crate is below MIN percent, or
-                                 below its own limit
+                                 miss most; fails if a crate is below MIN percent
 
 Tests are not counted: files in a folder `tests`, files `tests.rs`, and the modules for tests at
 the end of a file.
@@ -16,16 +15,13 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CRATES = ["crates/times", "crates/jq", "crates/steps", "crates/core", "workflows"]
-# Minimum of a crate that its tests cannot run as a whole. Workflow code runs under the SDK only;
-# lines that need the worker's activities are run by other end-to-end tests, in the worker.
-LIMITS = {"workflows": 80.0}
 TEST_MODULE = re.compile(r"^#\[cfg\(test\)\]\n(pub(\(crate\))? )?mod \w+ \{", re.MULTILINE)
 
 
 def objects(build):
     for line in open(build, encoding="utf-8"):
         message = json.loads(line) if line.startswith("{") else {}
-        if message.get("executable") and message["profile"]["test"]:
+        if message.get("executable"):
             print(message["executable"])
 
 
@@ -66,12 +62,11 @@ def table(lines, limit):
         total = sum(len(runs) for runs in own.values())
         covered = sum(1 for runs in own.values() for count in runs.values() if count)
         percent = 100 * covered / max(total, 1)
-        own_limit = LIMITS.get(crate, limit)
-        below |= percent < own_limit
-        mark = f"  below {own_limit:g}" if percent < own_limit else ""
+        below |= percent < limit
+        mark = f"  below {limit:g}" if percent < limit else ""
         print(f"{crate:<16}{total:>8}{covered:>9}{percent:>9.1f}{mark}")
         missed = {name: sum(1 for count in runs.values() if not count) for name, runs in own.items()}
-        worst = sorted(missed, key=lambda name: -missed[name])[: 12 if percent < own_limit else 3]
+        worst = sorted(missed, key=lambda name: -missed[name])[: 12 if percent < limit else 3]
         for name in worst:
             if missed[name]:
                 print(f"    {missed[name]:>4} not run: {name}")

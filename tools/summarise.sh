@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs a `cargo test` command, and closes with one line that adds up its
-# results. Exits as the command does.
+# Runs a command that runs tests with cargo and pytest, and closes with one line
+# that adds up their results. Exits as the command does.
 set -u
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -9,13 +9,15 @@ start=$SECONDS
 "$@" 2>&1 | tee "$log"
 status=${PIPESTATUS[0]}
 
-grep -E '^(---- |test .* FAILED$)' "$log" | grep FAILED || true
+grep -E '^((---- |test ).* FAILED$|(FAILED|ERROR) [^ ]+\.py)' "$log" || true
 awk -v status="$status" -v seconds="$((SECONDS - start))" '
-    /^test result: / {
-        for (i = 3; i < NF; i++) {
+    # cargo: "test result: ok. 3 passed; 0 failed; …"
+    # pytest: "1 failed, 3 passed, 1 error in 4.20s"
+    /^test result: / || /^(=+ )?[0-9]+ [a-z]+(, [0-9]+ [a-z]+)* in [0-9.]+s/ {
+        for (i = 1; i < NF; i++) {
             if ($(i + 1) ~ /^passed/) passed += $i
-            if ($(i + 1) ~ /^failed/) failed += $i
-            if ($(i + 1) ~ /^ignored/) ignored += $i
+            if ($(i + 1) ~ /^(failed|errors?)/) failed += $i
+            if ($(i + 1) ~ /^(ignored|skipped)/) ignored += $i
         }
     }
     END {

@@ -20,12 +20,12 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_computation_delays_no_other_task() {
-        let (done, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let computing = tokio::spawn(async move {
             // On this thread alone the other task would never send.
-            compute(|| told.recv_timeout(Duration::from_mins(1)))
+            compute(|| receiver.recv_timeout(Duration::from_mins(1)))
         });
-        tokio::spawn(async move { done.send(()) });
+        tokio::spawn(async move { sender.send(()) });
         assert!(computing.await.unwrap().is_ok());
     }
 

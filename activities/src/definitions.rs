@@ -9,7 +9,6 @@ use almanac_core::definition::Program;
 use almanac_core::record::PinnedDefinition;
 use almanac_core::snapshot::Snapshot;
 use almanac_workflows::contracts;
-use serde_json::Value;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
@@ -54,7 +53,7 @@ impl DefinitionActivities {
                 let mut pinned = PinnedDefinition {
                     id,
                     revision: loaded.definition.revision.clone(),
-                    steps: Value::clone(steps),
+                    steps: steps.value(),
                     signature: None,
                 };
                 if let Some(keys) = &self.keys {

@@ -14,3 +14,4 @@ mod payload;
 pub mod reconcile;
 pub mod schedules;
 pub mod steps;
+pub mod timeline;

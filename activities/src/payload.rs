@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_payload_is_told_apart_by_its_data() {
+    fn payloads_in_an_unknown_encoding_differ_by_their_data() {
         let foreign = |data: &[u8]| Payload {
             metadata: HashMap::from([(ENCODING.to_owned(), b"binary/encrypted".to_vec())]),
             data: data.to_vec(),

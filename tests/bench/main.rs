@@ -3,7 +3,8 @@
 //!
 //! Prints a table of ratios and fails when one is over its limit. The limits
 //! are the project's promises; absolute times are those of the machine.
-//! Arguments choose parts (`memory`, `idle`, `steps`, `v1`, `chasm`; `edits` is part of the last two); none means all.
+//! Arguments choose parts (`memory`, `idle`, `web`, `steps`, `v1`, `chasm`; `edits` is part of the
+//! last two); none means all.
 //! With `quick`, `steps` does little of everything, to see that it works.
 
 mod idle;
@@ -11,6 +12,7 @@ mod memory;
 mod raw;
 mod steps;
 mod table;
+mod web;
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,7 @@ use table::{Limit, Table};
 const THOUSAND: usize = 1000;
 /// The size the rest are about.
 const MANY: usize = 10_000;
-/// What both sides do at a time.
+/// Number of requests that both sides have in progress at a time.
 const CONCURRENCY: usize = 10;
 /// The edits that are measured: among how many definitions, and how many times the
 /// raw requests each may take.
@@ -31,23 +33,24 @@ const EDITS: [(usize, &str, f64); 2] = [
     (THOUSAND, "one edit among 1000", 2.5),
     (MANY, "one edit among 10,000", 2.2),
 ];
-/// How often short things are measured; the median counts.
+/// Number of measurements of a short operation; the median counts.
 const ROUNDS: usize = 7;
-/// What the harness's workers wait for after a save, taken off the time of an edit.
+/// Time that the harness's workers wait after a save. It is subtracted from the time of an
+/// edit.
 const DEBOUNCE: Duration = Duration::from_millis(50);
-/// When an edit is looked for after the debounce, and how often from then on:
-/// looking takes the server's time.
-const FIRST_LOOK: Duration = Duration::from_millis(20);
-const LOOK: Duration = Duration::from_millis(1);
+/// Time after the debounce at which an edit is checked for, and interval of the checks
+/// from then on: a check takes the server's time.
+const FIRST_CHECK_AFTER: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 /// A server works on long after it has answered. It is at rest when it takes
 /// less than this of the time, in percent of one core.
 const RESTING: u32 = 10;
-/// How long one look at that takes, and how long it is waited for at most.
-const REST_LOOK: Duration = Duration::from_secs(2);
+/// Duration of a check, and maximum time to wait for it.
+const REST_CHECK: Duration = Duration::from_secs(2);
 const REST_LIMIT: Duration = Duration::from_mins(3);
-/// How long a listing of the API serves first pages, and a little more.
+/// Time for which a listing of the API serves first pages, and a little more.
 const LISTING: Duration = Duration::from_millis(2100);
-/// What it is left in peace for after one edit.
+/// Pause after an edit.
 const BREATH: Duration = Duration::from_millis(1500);
 
 fn main() -> anyhow::Result<()> {
@@ -62,6 +65,9 @@ fn main() -> anyhow::Result<()> {
     }
     if is_chosen("idle") {
         runtime.block_on(idle::measure(&mut table))?;
+    }
+    if is_chosen("web") {
+        runtime.block_on(web::measure(&mut table))?;
     }
     if is_chosen("steps") {
         runtime.block_on(steps::measure(&mut table, quick))?;
@@ -135,7 +141,7 @@ async fn edits(scheduler: Scheduler, table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One scheduler's server, and what stands on it.
+/// The server of a scheduler, with the projects on it.
 struct Scene<'a> {
     scheduler: Scheduler,
     server: &'a OwnServer,
@@ -241,12 +247,12 @@ impl Scene<'_> {
                 let started = Instant::now();
                 self.project
                     .write(&format!("{}.yaml", name(count / 2)), &text)?;
-                tokio::time::sleep(DEBOUNCE + FIRST_LOOK).await;
+                tokio::time::sleep(DEBOUNCE + FIRST_CHECK_AFTER).await;
                 // The server refuses to describe a schedule too often at a time.
                 while !matches!(temporal.live(&id).await, Ok(live) if live.0.conflict_token != before)
                 {
                     anyhow::ensure!(started.elapsed() < Duration::from_mins(1), "no edit");
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(CHECK_INTERVAL).await;
                 }
                 let took = started.elapsed().saturating_sub(DEBOUNCE);
                 // What follows the edit is not to be in the way of the next.
@@ -269,7 +275,7 @@ impl Scene<'_> {
         let path = format!("/api/v1/schedules/{name}");
         self.rest().await?;
         let mut minute = 0;
-        let (raw, ours) = medians(
+        let (raw, almanac) = medians(
             async || {
                 let took = raw::update(&temporal, &id).await?;
                 tokio::time::sleep(BREATH).await;
@@ -283,12 +289,12 @@ impl Scene<'_> {
                 let started = Instant::now();
                 let sent = worker.send("PATCH", &path, Some(&body), None);
                 let changed = async {
-                    tokio::time::sleep(FIRST_LOOK).await;
+                    tokio::time::sleep(FIRST_CHECK_AFTER).await;
                     // The server refuses to describe a schedule too often at a time.
                     while !matches!(temporal.live(&id).await, Ok(live) if live.0.conflict_token != before)
                     {
                         anyhow::ensure!(started.elapsed() < Duration::from_mins(1), "no change");
-                        tokio::time::sleep(LOOK).await;
+                        tokio::time::sleep(CHECK_INTERVAL).await;
                     }
                     Ok(started.elapsed())
                 };
@@ -302,7 +308,7 @@ impl Scene<'_> {
         .await?;
         let against = "describe + update + read-back";
         let limit = Limit::AtMost(4.0);
-        self.row("one PATCH among 1000", against, raw, ours, limit);
+        self.row("one PATCH among 1000", against, raw, almanac, limit);
         Ok(())
     }
 
@@ -355,8 +361,8 @@ impl Scene<'_> {
         let limit = Instant::now() + REST_LIMIT;
         while Instant::now() < limit {
             let before = busy()?;
-            tokio::time::sleep(REST_LOOK).await;
-            if busy()?.saturating_sub(before) < REST_LOOK * RESTING / 100 {
+            tokio::time::sleep(REST_CHECK).await;
+            if busy()?.saturating_sub(before) < REST_CHECK * RESTING / 100 {
                 return Ok(());
             }
         }
@@ -364,9 +370,9 @@ impl Scene<'_> {
         Ok(())
     }
 
-    fn row(&mut self, what: &str, against: &str, raw: Duration, ours: Duration, limit: Limit) {
+    fn row(&mut self, what: &str, against: &str, raw: Duration, almanac: Duration, limit: Limit) {
         self.table
-            .ratio(self.scheduler, what, against, raw, ours, limit);
+            .ratio(self.scheduler, what, against, raw, almanac, limit);
     }
 }
 
@@ -384,7 +390,7 @@ fn definition(minute: usize, hour: usize) -> String {
     )
 }
 
-/// One file for each definition.
+/// Writes a file for each definition.
 fn write_definitions(project: &Project, count: usize) -> anyhow::Result<()> {
     for number in 0..count {
         let path = project.definitions().join(format!("{}.yaml", name(number)));
@@ -406,12 +412,12 @@ fn cpu_time(pid: &str) -> anyhow::Result<Duration> {
 /// The medians of [`ROUNDS`] measurements of each side, one after the other in turn.
 async fn medians(
     mut raw: impl AsyncFnMut() -> anyhow::Result<Duration>,
-    mut ours: impl AsyncFnMut() -> anyhow::Result<Duration>,
+    mut almanac: impl AsyncFnMut() -> anyhow::Result<Duration>,
 ) -> anyhow::Result<(Duration, Duration)> {
     let mut times = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         times.0.push(raw().await?);
-        times.1.push(ours().await?);
+        times.1.push(almanac().await?);
     }
     let median = |mut times: Vec<Duration>| {
         times.sort();

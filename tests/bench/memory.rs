@@ -93,7 +93,7 @@ pub(crate) fn resident(pid: &str, line: &str) -> anyhow::Result<f64> {
 }
 
 /// User-space instructions of `almanac validate`, as the processor counts them
-/// or, on a machine that does not tell, as valgrind does.
+/// or, on a machine without this counter, as valgrind counts them.
 fn instructions(project: &Project) -> Option<String> {
     let counted = |counter: &str, arguments: &[&str]| {
         let output = Command::new(counter)
@@ -106,8 +106,8 @@ fn instructions(project: &Project) -> Option<String> {
         String::from_utf8(output.stderr).ok()
     };
     let perf = || {
-        let said = counted("perf", &["stat", "-x", ",", "-e", "instructions:u"])?;
-        said.lines().last()?.split(',').next()?.parse().ok()
+        let output = counted("perf", &["stat", "-x", ",", "-e", "instructions:u"])?;
+        output.lines().last()?.split(',').next()?.parse().ok()
     };
     let valgrind = || {
         let arguments = [
@@ -115,10 +115,10 @@ fn instructions(project: &Project) -> Option<String> {
             "--cache-sim=no",
             "--cachegrind-out-file=/dev/null",
         ];
-        let said = counted("valgrind", &arguments)?;
-        let (_, count) = said
+        let output = counted("valgrind", &arguments)?;
+        let (_, count) = output
             .split_once("I refs:")
-            .or_else(|| said.split_once("I   refs:"))?;
+            .or_else(|| output.split_once("I   refs:"))?;
         let count = count.lines().next()?.trim().replace(',', "");
         count.parse().ok()
     };

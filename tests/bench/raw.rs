@@ -33,7 +33,7 @@ pub(crate) async fn template(address: &str) -> anyhow::Result<Template> {
     })
 }
 
-/// How long `count` creates take.
+/// Duration of `count` creates.
 pub(crate) async fn create(
     project: &Project,
     template: &Template,
@@ -73,7 +73,7 @@ pub(crate) async fn delete(project: &Project, prefix: &str) -> anyhow::Result<()
     Ok(())
 }
 
-/// What a script of the usual kind does, also where nothing is to be done: one
+/// Does the work of a usual script, also if no schedule needs a change: one
 /// schedule after the other, unless it works on several `at_a_time`.
 pub(crate) async fn list_describe_update(
     project: &Project,
@@ -106,7 +106,7 @@ pub(crate) async fn signal_and_update(
     Ok(started.elapsed())
 }
 
-/// One schedule described, updated and read back.
+/// Describes a schedule, updates it and reads it back.
 pub(crate) async fn update(temporal: &Temporal, id: &str) -> anyhow::Result<Duration> {
     let started = Instant::now();
     let live = temporal.live(id).await?;

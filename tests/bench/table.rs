@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use almanac_tests::Scheduler;
 
-/// What a measurement may be.
+/// Limit of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Limit {
-    /// This much at most.
+    /// Maximum ratio.
     AtMost(f64),
     /// Almanac is faster by this factor at least.
     FasterBy(f64),
@@ -28,12 +28,12 @@ impl Table {
         what: &str,
         against: &str,
         raw: Duration,
-        ours: Duration,
+        almanac: Duration,
         limit: Limit,
     ) {
         let (ratio, limit, good) = match limit {
             Limit::AtMost(most) => {
-                let ratio = ours.as_secs_f64() / raw.as_secs_f64();
+                let ratio = almanac.as_secs_f64() / raw.as_secs_f64();
                 (
                     format!("{ratio:.2}"),
                     format!("at most {most}"),
@@ -41,7 +41,7 @@ impl Table {
                 )
             }
             Limit::FasterBy(least) => {
-                let factor = raw.as_secs_f64() / ours.as_secs_f64();
+                let factor = raw.as_secs_f64() / almanac.as_secs_f64();
                 (
                     format!("1/{factor:.0}"),
                     format!("at most 1/{least}"),
@@ -52,7 +52,7 @@ impl Table {
         self.row(
             &format!("{what} ({scheduler})"),
             &format!("{against}: {}", seconds(raw)),
-            &seconds(ours),
+            &seconds(almanac),
             &ratio,
             &limit,
             good,
@@ -102,19 +102,19 @@ impl Table {
         self.row(what, "", value, "", "", true);
     }
 
-    /// Whether every limit held.
+    /// Returns `true` if every limit held.
     pub(crate) fn holds(&self) -> bool {
         !self.broken
     }
 
-    fn row(&mut self, what: &str, raw: &str, ours: &str, ratio: &str, limit: &str, good: bool) {
+    fn row(&mut self, what: &str, raw: &str, almanac: &str, ratio: &str, limit: &str, good: bool) {
         let verdict = match (limit.is_empty(), good) {
             (true, _) => "",
             (false, true) => "ok",
             (false, false) => "OVER",
         };
         self.broken |= !good;
-        let row = [what, raw, ours, ratio, limit, verdict].map(str::to_owned);
+        let row = [what, raw, almanac, ratio, limit, verdict].map(str::to_owned);
         // Shown at once too: a run takes minutes.
         eprintln!("{}", row.join(" | "));
         self.rows.push(row);

@@ -1,12 +1,12 @@
-//! Taking over from a foreign schedule: no time is lost or run twice, and a
+//! Taking over from an unmanaged schedule: no time is lost or run twice, and a
 //! kill in the middle loses nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use almanac_tests::{
-    Project, Proxy, Scheduler, Temporal, cron, eventually, foreign_schedule, on_both_schedulers,
-    passed,
+    Project, Proxy, Scheduler, Temporal, cron, eventually, on_both_schedulers, passed,
+    unmanaged_schedule,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -16,16 +16,16 @@ use temporalio_common::protos::temporal::api::schedule::v1::{Schedule, ScheduleP
 
 on_both_schedulers!(
     no_time_is_lost_or_run_twice,
-    killed_anywhere_the_same_command_goes_on,
-    ours_that_runs_already_is_held_first,
-    what_cannot_be_adopted_is_refused,
-    what_was_not_agreed_to_is_not_adopted,
-    an_edit_in_the_middle_leaves_neither_behind,
+    the_same_command_continues_an_adoption_after_a_kill_anywhere,
+    a_new_schedule_that_runs_already_is_held_first,
+    a_schedule_that_cannot_be_adopted_is_refused,
+    a_plan_with_another_digest_is_not_adopted,
+    an_edit_in_the_middle_leaves_no_schedule_paused,
 );
 
 /// A schedule of another owner that runs this often, each run beside the others.
-fn foreign(name: &str, every: &str) -> Schedule {
-    let mut schedule = foreign_schedule(&format!("@every {every}"));
+fn unmanaged_every(name: &str, every: &str) -> Schedule {
+    let mut schedule = unmanaged_schedule(&format!("@every {every}"));
     schedule.policies = Some(SchedulePolicies {
         overlap_policy: ScheduleOverlapPolicy::AllowAll.into(),
         ..SchedulePolicies::default()
@@ -45,13 +45,13 @@ fn definition(adopts: &str, every: &str) -> String {
     )
 }
 
-/// Prints what would be done, and does it; what it said.
+/// Runs `almanac adopt` without and with confirmation. Returns the second answer.
 fn adopt(project: &Project, args: &[&str]) -> anyhow::Result<Value> {
     let dir = project.definitions();
     let mut command = vec!["adopt", "--dir", dir.to_str().unwrap(), "--format", "json"];
     command.extend(args);
-    let said = project.almanac(&command)?.json()?;
-    let digest = said["digest"].as_str().unwrap();
+    let answer = project.almanac(&command)?.json()?;
+    let digest = answer["digest"].as_str().unwrap();
     command.extend(["--confirm", digest]);
     project.almanac(&command)?.json()
 }
@@ -69,7 +69,7 @@ async fn runs(temporal: &Temporal, names: [&str; 2]) -> anyhow::Result<BTreeMap<
     Ok(runs)
 }
 
-/// Whether each time from the first to the last was run once.
+/// Checks that each time from the first to the last was run once.
 fn is_whole(runs: &BTreeMap<i64, usize>, every: i64) -> anyhow::Result<()> {
     let (first, last) = (runs.keys().min().unwrap(), runs.keys().max().unwrap());
     let missing: Vec<_> = (*first..=*last)
@@ -92,32 +92,34 @@ async fn no_time_is_lost_or_run_twice(on: Scheduler) -> anyhow::Result<()> {
     let name = |every: i64| format!("fast-{}-{every}", project.name());
     for every in periods {
         let (name, every) = (name(every), format!("{every}s"));
-        temporal.create(&name, foreign(&name, &every), &[]).await?;
+        temporal
+            .create(&name, unmanaged_every(&name, &every), &[])
+            .await?;
         let file = format!("each-{every}.yaml");
         project.write(&file, &definition(&name, &every))?;
     }
     let _worker = project.worker().start().await?;
     for every in periods {
-        let theirs = name(every);
-        eventually("a run of the foreign one", || async {
-            Ok(!runs(temporal, [&theirs, &theirs]).await?.is_empty())
+        let old = name(every);
+        eventually("a run of the unmanaged schedule", || async {
+            Ok(!runs(temporal, [&old, &old]).await?.is_empty())
         })
         .await?;
     }
-    let said = adopt(&project, &[])?;
-    assert_eq!(said["done"], true, "{said:#}");
+    let answer = adopt(&project, &[])?;
+    assert_eq!(answer["done"], true, "{answer:#}");
     for every in periods {
         assert!(temporal.describe(&name(every)).await?.is_none());
-        let ours = format!("{}/each-{every}s", project.name());
-        let theirs = name(every);
+        let new = format!("{}/each-{every}s", project.name());
+        let old = name(every);
         eventually("five runs of ours", || async {
-            let query = format!("WorkflowId STARTS_WITH '{ours}-'");
+            let query = format!("WorkflowId STARTS_WITH '{new}-'");
             Ok(temporal.workflow_ids(&query).await?.len() >= 5)
         })
         .await?;
         // What is listed lags; a time that was lost stays lost.
         eventually("every time to be run once", || async {
-            is_whole(&runs(temporal, [&ours, &theirs]).await?, every)?;
+            is_whole(&runs(temporal, [&new, &old]).await?, every)?;
             Ok(true)
         })
         .await?;
@@ -131,7 +133,9 @@ async fn no_time_is_lost_or_run_twice(on: Scheduler) -> anyhow::Result<()> {
 }
 
 /// At each write of an adoption, before it and after it.
-async fn killed_anywhere_the_same_command_goes_on(on: Scheduler) -> anyhow::Result<()> {
+async fn the_same_command_continues_an_adoption_after_a_kill_anywhere(
+    on: Scheduler,
+) -> anyhow::Result<()> {
     let cases = [
         ("UpdateSchedule", 0, false),
         ("UpdateSchedule", 0, true),
@@ -146,9 +150,9 @@ async fn killed_anywhere_the_same_command_goes_on(on: Scheduler) -> anyhow::Resu
     Ok(())
 }
 
-/// The foreign one is paused and ours held when the file is edited: another
-/// revision than was agreed to, and nobody repeats the command.
-async fn an_edit_in_the_middle_leaves_neither_behind(on: Scheduler) -> anyhow::Result<()> {
+/// The old schedule is paused and the new one held when the file is edited to a revision that
+/// nobody confirmed, and nobody repeats the command.
+async fn an_edit_in_the_middle_leaves_no_schedule_paused(on: Scheduler) -> anyhow::Result<()> {
     killed_at(on, "UpdateSchedule", 1, false, true).await
 }
 
@@ -163,14 +167,16 @@ async fn killed_at(
     let project = Project::new(on).await?;
     let temporal = project.temporal();
     let name = format!("killed-{}", project.name());
-    temporal.create(&name, foreign(&name, "4s"), &[]).await?;
+    temporal
+        .create(&name, unmanaged_every(&name, "4s"), &[])
+        .await?;
     project.write("job.yaml", &definition(&name, "4s"))?;
     let proxy = Proxy::start(project.address()).await?;
     let mut worker = project.worker().through(&proxy).start().await?;
     let dir = project.definitions();
     let dir = dir.to_str().unwrap().to_owned();
-    let said = project.almanac_json(&["adopt", "job", "--dir", &dir])?;
-    let digest = said["digest"].as_str().unwrap().to_owned();
+    let answer = project.almanac_json(&["adopt", "job", "--dir", &dir])?;
+    let digest = answer["digest"].as_str().unwrap().to_owned();
     let command = ["adopt", "job", "--dir", &dir, "--confirm", &digest];
 
     let mut gate = if answered {
@@ -203,7 +209,7 @@ async fn killed_at(
     worker.restart().await?;
 
     if edited {
-        eventually("the foreign one to be gone", || async {
+        eventually("the unmanaged schedule to be gone", || async {
             Ok(temporal.describe(&name).await?.is_none())
         })
         .await?;
@@ -211,16 +217,16 @@ async fn killed_at(
         project.almanac(&command)?.success()?;
     }
     assert!(temporal.describe(&name).await?.is_none(), "{what}");
-    let ours = format!("{}/job", project.name());
+    let new = format!("{}/job", project.name());
     eventually("ours to run", || async {
         let live = temporal.live(&project.schedule("job")).await?;
-        let query = format!("WorkflowId STARTS_WITH '{ours}-'");
+        let query = format!("WorkflowId STARTS_WITH '{new}-'");
         Ok(!live.paused() && temporal.workflow_ids(&query).await?.len() >= 3)
     })
     .await
     .map_err(|error| error.context(what.clone()))?;
     eventually("every time to be run once", || async {
-        is_whole(&runs(temporal, [&ours, &name]).await?, 4)?;
+        is_whole(&runs(temporal, [&new, &name]).await?, 4)?;
         Ok(true)
     })
     .await
@@ -230,13 +236,13 @@ async fn killed_at(
 
 /// A definition without `adopts` runs at once; `--from` ends that first. A manual
 /// pause stays.
-async fn ours_that_runs_already_is_held_first(on: Scheduler) -> anyhow::Result<()> {
+async fn a_new_schedule_that_runs_already_is_held_first(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let temporal = project.temporal();
-    let theirs = |id: &str| format!("other-{}-{id}", project.name());
+    let unmanaged = |id: &str| format!("other-{}-{id}", project.name());
     for id in ["runs", "halted"] {
         temporal
-            .create(&theirs(id), foreign_schedule("0 1 * * *"), &[])
+            .create(&unmanaged(id), unmanaged_schedule("0 1 * * *"), &[])
             .await?;
         project.write(&format!("{id}.yaml"), &cron("0 1 * * *"))?;
     }
@@ -245,9 +251,9 @@ async fn ours_that_runs_already_is_held_first(on: Scheduler) -> anyhow::Result<(
         .pause(&project.schedule("halted"), "by hand")
         .await?;
     for id in ["runs", "halted"] {
-        let from = theirs(id);
-        let said = adopt(&project, &[id, "--from", &from])?;
-        assert_eq!(said["done"], true, "{said:#}");
+        let from = unmanaged(id);
+        let answer = adopt(&project, &[id, "--from", &from])?;
+        assert_eq!(answer["done"], true, "{answer:#}");
         assert!(temporal.describe(&from).await?.is_none());
     }
     let live = temporal.live(&project.schedule("runs")).await?;
@@ -260,16 +266,16 @@ async fn ours_that_runs_already_is_held_first(on: Scheduler) -> anyhow::Result<(
     worker.writes_nothing_in(1).await
 }
 
-/// Nothing is written for what cannot be done.
-async fn what_cannot_be_adopted_is_refused(on: Scheduler) -> anyhow::Result<()> {
+/// A pass writes nothing for an adoption that cannot be done.
+async fn a_schedule_that_cannot_be_adopted_is_refused(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let temporal = project.temporal();
     let taken = project.schedule("taken");
     temporal
-        .create(&taken, foreign_schedule("0 1 * * *"), &[])
+        .create(&taken, unmanaged_schedule("0 1 * * *"), &[])
         .await?;
     let restless = format!("restless-{}", project.name());
-    let mut schedule = foreign(&restless, "1h");
+    let mut schedule = unmanaged_every(&restless, "1h");
     let spec = schedule.spec.get_or_insert_default();
     spec.jitter = Some(
         "1h".parse::<jiff::SignedDuration>()?
@@ -291,12 +297,12 @@ async fn what_cannot_be_adopted_is_refused(on: Scheduler) -> anyhow::Result<()> 
         ("gone", "nowhere", "has taken over"),
         ("unknown", "nowhere", "no definition `unknown`"),
     ] {
-        let said = project.almanac(&["adopt", id, "--from", from, "--dir", dir])?;
-        let text = said.stdout.clone() + &said.stderr;
-        assert!(text.contains(why), "{id} {said:?}");
+        let output = project.almanac(&["adopt", id, "--from", from, "--dir", dir])?;
+        let text = output.stdout.clone() + &output.stderr;
+        assert!(text.contains(why), "{id} {output:?}");
     }
-    let said = project.almanac(&["adopt", "gone", "--dir", dir])?;
-    assert!(said.stderr.contains("--from"), "{said:?}");
+    let output = project.almanac(&["adopt", "gone", "--dir", dir])?;
+    assert!(output.stderr.contains("--from"), "{output:?}");
     worker.sync().await?;
     for id in [&taken, &restless] {
         assert!(!temporal.live(id).await?.paused(), "{id}");
@@ -306,19 +312,21 @@ async fn what_cannot_be_adopted_is_refused(on: Scheduler) -> anyhow::Result<()> 
 }
 
 /// The command read other files than the worker did.
-async fn what_was_not_agreed_to_is_not_adopted(on: Scheduler) -> anyhow::Result<()> {
+async fn a_plan_with_another_digest_is_not_adopted(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let temporal = project.temporal();
     let name = format!("agreed-{}", project.name());
-    temporal.create(&name, foreign(&name, "1h"), &[]).await?;
+    temporal
+        .create(&name, unmanaged_every(&name, "1h"), &[])
+        .await?;
     project.write("job.yaml", &definition(&name, "1h"))?;
     let _worker = project.worker().start().await?;
     let seen = project.folder().join("seen");
     std::fs::create_dir(&seen)?;
     std::fs::write(seen.join("job.yaml"), definition(&name, "2h"))?;
     let command = ["adopt", "--dir", seen.to_str().unwrap(), "--format", "json"];
-    let said: Value = serde_json::from_str(&project.almanac(&command)?.success()?)?;
-    let confirm = ["--confirm", said["digest"].as_str().unwrap()];
+    let answer: Value = serde_json::from_str(&project.almanac(&command)?.success()?)?;
+    let confirm = ["--confirm", answer["digest"].as_str().unwrap()];
     let refused = project.almanac(&[&command[..], &confirm[..]].concat())?;
     assert_eq!(refused.code, 1, "{}", refused.stdout);
     assert!(

@@ -33,7 +33,7 @@ on_both_schedulers!(
     an_unreadable_id_protects_its_files_schedules,
     an_unreadable_id_of_a_new_file_stops_removals,
     two_documents_with_one_id_are_both_invalid,
-    bad_input_loses_nothing_else,
+    bad_input_affects_no_other_file,
 );
 
 /// A file that breaks keeps its last good version; the error has its
@@ -162,8 +162,8 @@ async fn two_documents_with_one_id_are_both_invalid(on: Scheduler) -> anyhow::Re
     Ok(())
 }
 
-/// Whatever stands beside it, a good file is served.
-async fn bad_input_loses_nothing_else(on: Scheduler) -> anyhow::Result<()> {
+/// A good file is served beside files with any content.
+async fn bad_input_affects_no_other_file(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("zz-good.yaml", &cron("0 1 * * *"))?;
     let mut worker = project.worker().start().await?;
@@ -190,7 +190,7 @@ struct Case {
     text: &'static str,
     /// `line:column`, and a part of the message.
     place: &'static str,
-    says: &'static str,
+    message: &'static str,
 }
 
 const CASES: &[Case] = &[
@@ -198,59 +198,59 @@ const CASES: &[Case] = &[
         name: "unknown-key",
         text: "schedule: { cron: '@daily' }\nworkflow: { type: A, task_queue: q }\nshedule: 1\n",
         place: "3:1",
-        says: "shedule",
+        message: "shedule",
     },
     Case {
         name: "wrong-type",
         text: "schedule:\n  cron: '@daily'\n  jitter: [1]\nworkflow: { type: A, task_queue: q }\n",
         place: "3:11",
-        says: "jitter",
+        message: "jitter",
     },
     Case {
         name: "duplicate-key",
         text: "enabled: true\nenabled: false\nschedule: { cron: '@daily' }\nworkflow: { type: A, task_queue: q }\n",
         place: "2:1",
-        says: "enabled",
+        message: "enabled",
     },
     Case {
         name: "bad-cron",
         text: "schedule:\n  cron: '61 * * * *'\nworkflow: { type: A, task_queue: q }\n",
         place: "2:10",
-        says: "61",
+        message: "61",
     },
     Case {
         name: "unknown-zone",
         text: "schedule:\n  cron: '@daily'\n  timezone: Mars/Olympus\nworkflow: { type: A, task_queue: q }\n",
         place: "3:13",
-        says: "Mars/Olympus",
+        message: "Mars/Olympus",
     },
     Case {
         name: "end-before-start",
         text: "schedule:\n  cron: '@daily'\n  start_at: 2027-01-01T00:00:00Z\n  end_at: 2026-01-01T00:00:00Z\nworkflow: { type: A, task_queue: q }\n",
         place: "4:11",
-        says: "end_at",
+        message: "end_at",
     },
     Case {
         name: "both",
         text: "schedule: { cron: '@daily' }\nworkflow: { type: A, task_queue: q }\ndo: []\n",
         place: "3:1",
-        says: "workflow",
+        message: "workflow",
     },
     Case {
         name: "aliases",
         text: "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]\n",
         place: "2:",
-        says: "alias",
+        message: "alias",
     },
     Case {
         name: "not-supported",
         text: "do:\n  - ask:\n      call: grpc\n      with: {}\n",
         place: "3:13",
-        says: "not supported",
+        message: "not supported",
     },
 ];
 
-/// What is no text at all, or no file that may be read.
+/// Writes files that are not text, and entries that are not readable files.
 fn put_odd_files(project: &Project) -> anyhow::Result<()> {
     let folder = project.definitions();
     std::fs::write(folder.join("odd-latin1.yaml"), b"description: caf\xe9\n")?;
@@ -281,19 +281,19 @@ fn validate_names_the_place_of_each_error() {
         let path = folder.path().join("it.yaml");
         std::fs::write(&path, case.text).unwrap();
         let output = almanac(NOWHERE, ["validate".as_ref(), folder.path().as_os_str()]).unwrap();
-        let said = format!("{}{}", output.stdout, output.stderr);
-        assert_eq!(output.code, 1, "{}: {said}", case.name);
+        let text = format!("{}{}", output.stdout, output.stderr);
+        assert_eq!(output.code, 1, "{}: {text}", case.name);
         assert!(
-            said.contains(&format!("it.yaml:{}", case.place)),
-            "{}: {said}",
+            text.contains(&format!("it.yaml:{}", case.place)),
+            "{}: {text}",
             case.name
         );
-        assert!(said.contains(case.says), "{}: {said}", case.name);
+        assert!(text.contains(case.message), "{}: {text}", case.name);
     }
 }
 
 #[test]
-fn validate_survives_what_is_no_text() {
+fn validate_survives_files_that_are_no_text() {
     almanac_tests::run(async {
         // No server is asked; the project is a folder like any other here.
         let project = Project::new(almanac_tests::Scheduler::V1).await?;
@@ -304,14 +304,14 @@ fn validate_survives_what_is_no_text() {
             NOWHERE,
             ["validate".as_ref(), project.definitions().as_os_str()],
         )?;
-        let said = format!("{}{}", output.stdout, output.stderr);
-        assert_eq!(output.code, 1, "{said}");
+        let text = format!("{}{}", output.stdout, output.stderr);
+        assert_eq!(output.code, 1, "{text}");
         for odd in [
             "latin1", "deep", "deep-map", "huge", "fifo", "link", "loop", "zero",
         ] {
-            assert!(said.contains(&format!("odd-{odd}.yaml")), "{odd}: {said}");
+            assert!(text.contains(&format!("odd-{odd}.yaml")), "{odd}: {text}");
         }
-        assert!(!said.contains("good.yaml:"), "{said}");
+        assert!(!text.contains("good.yaml:"), "{text}");
         Ok(())
     });
 }
@@ -323,9 +323,9 @@ fn validate_collects_all_errors_of_a_document() {
     let text = "schedule:\n  cron: '61 * * * *'\n  jitter: never\n  timezone: Nowhere\nworkflow: { type: A }\n";
     std::fs::write(&path, text).unwrap();
     let output = almanac(NOWHERE, ["validate".as_ref(), path.as_os_str()]).unwrap();
-    let said = format!("{}{}", output.stdout, output.stderr);
+    let text = format!("{}{}", output.stdout, output.stderr);
     for place in ["it.yaml:2:10", "it.yaml:3:11", "it.yaml:4:13", "it.yaml:5:"] {
-        assert!(said.contains(place), "{place}: {said}");
+        assert!(text.contains(place), "{place}: {text}");
     }
     let output = almanac(
         NOWHERE,
@@ -348,7 +348,7 @@ fn validate_warns_without_failing() {
     let path = folder.path().join("it.yaml");
     std::fs::write(&path, cron("0 4 1 * MON")).unwrap();
     let output = almanac(NOWHERE, ["validate".as_ref(), path.as_os_str()]).unwrap();
-    let said = format!("{}{}", output.stdout, output.stderr);
-    assert_eq!(output.code, 0, "{said}");
-    assert!(said.contains("warning"), "{said}");
+    let text = format!("{}{}", output.stdout, output.stderr);
+    assert_eq!(output.code, 0, "{text}");
+    assert!(text.contains("warning"), "{text}");
 }

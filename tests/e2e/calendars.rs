@@ -8,7 +8,7 @@ use jiff::{Timestamp, ToSpan, Zoned};
 
 on_both_schedulers!(
     a_schedule_skips_the_days_of_a_calendar,
-    a_changed_calendar_updates_what_names_it_and_nothing_else,
+    a_changed_calendar_updates_only_the_definitions_that_name_it,
     a_calendar_that_goes_or_breaks_keeps_the_schedules,
     the_most_exclusions_are_taken,
     plan_and_next_find_calendars,
@@ -93,7 +93,7 @@ async fn a_schedule_skips_the_days_of_a_calendar(on: Scheduler) -> anyhow::Resul
 }
 
 /// An edit of the calendar's file alone reaches each schedule that names it.
-async fn a_changed_calendar_updates_what_names_it_and_nothing_else(
+async fn a_changed_calendar_updates_only_the_definitions_that_name_it(
     on: Scheduler,
 ) -> anyhow::Result<()> {
     let project = Project::new(on).await?;

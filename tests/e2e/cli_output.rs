@@ -5,7 +5,7 @@ use almanac_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::ownership::Foreign;
+use crate::ownership::Unmanaged;
 
 on_both_schedulers!(
     a_list_is_selected_sorted_and_shown_in_words,
@@ -91,7 +91,7 @@ async fn the_status_names_every_problem_and_the_command_that_helps(
     assert!(healthy.stdout.contains("nothing is wrong"), "{healthy:?}");
 
     let taken = project.schedule("taken");
-    Foreign::create(project.temporal(), taken, &[]).await?;
+    Unmanaged::create(project.temporal(), taken, &[]).await?;
     project.write("taken.yaml", &cron("30 2 * * *"))?;
     project.write("broken.yaml", "schedule: { corn: x }\n")?;
     worker.sync().await?;
@@ -120,11 +120,11 @@ async fn the_status_names_every_problem_and_the_command_that_helps(
     ] {
         assert!(broken.stdout.contains(words), "{words}: {}", broken.stdout);
     }
-    let told: Value =
+    let report: Value =
         serde_json::from_str(&project.almanac(&["status", "--format", "json"])?.stdout)?;
-    assert_eq!(told["healthy"], json!(false));
-    assert_eq!(told["reconciler"], json!("suspended"));
-    let kinds = told["findings"].as_array().unwrap().iter();
+    assert_eq!(report["healthy"], json!(false));
+    assert_eq!(report["reconciler"], json!("suspended"));
+    let kinds = report["findings"].as_array().unwrap().iter();
     let kinds: Vec<_> = kinds.map(|finding| &finding["kind"]).collect();
     assert_eq!(
         kinds,
@@ -182,14 +182,14 @@ async fn a_schedule_is_shown_with_its_override_and_its_history(
             .collect();
         assert!(precise.is_empty(), "{precise:?}: {text}");
     }
-    let told = project.almanac(&["history", "one", "--format", "json"])?;
-    let told: Value = serde_json::from_str(&told.success()?)?;
-    let asked = told.as_array().unwrap().iter();
+    let history = project.almanac(&["history", "one", "--format", "json"])?;
+    let history: Value = serde_json::from_str(&history.success()?)?;
+    let asked = history.as_array().unwrap().iter();
     let by: Vec<_> = asked
         .filter_map(|entry| entry["by"].as_str())
         .filter(|by| !by.is_empty())
         .collect();
-    assert!(by.iter().all(|by| by.contains('@')), "{told}");
+    assert!(by.iter().all(|by| by.contains('@')), "{history}");
     let next = project.almanac(&["next", "one", "-n", "2"])?.success()?;
     assert!(next.starts_with("one  05:00 daily\n"), "{next}");
     assert_eq!(next.lines().count(), 3, "{next}");

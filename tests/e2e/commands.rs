@@ -5,13 +5,13 @@ use almanac_tests::{
 };
 use serde_json::Value;
 
-use crate::ownership::Foreign;
+use crate::ownership::Unmanaged;
 use crate::workflow_client::start_workflow;
 
 on_both_schedulers!(
     plan_writes_nothing,
     sync_prints_the_report,
-    list_and_show_print_what_is_live,
+    list_and_show_print_the_live_schedules,
     the_command_line_and_the_api_give_one_answer,
     next_agrees_with_the_server,
     the_api_shows_definitions_schedules_and_status,
@@ -99,7 +99,7 @@ async fn sync_prints_the_report(on: Scheduler) -> anyhow::Result<()> {
 }
 
 /// `list` and `show` print what is live; without a worker too.
-async fn list_and_show_print_what_is_live(on: Scheduler) -> anyhow::Result<()> {
+async fn list_and_show_print_the_live_schedules(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("30 2 * * *"))?;
     project.write("two.yaml", &paused_cron("0 1 * * *"))?;
@@ -120,13 +120,13 @@ async fn list_and_show_print_what_is_live(on: Scheduler) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Of every schedule, `list` and `show` tell the same as the API, but for what
-/// only the worker's files and passes know. Without a worker they tell what they
+/// For every schedule, `list` and `show` print the same as the API, except for what
+/// only the worker's files and passes know. Without a worker they print what they
 /// cannot know.
 async fn the_command_line_and_the_api_give_one_answer(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let taken = project.schedule("taken");
-    Foreign::create(project.temporal(), taken, &[]).await?;
+    Unmanaged::create(project.temporal(), taken, &[]).await?;
     for id in ["active", "gone", "overridden", "paused", "taken"] {
         project.write(&format!("{id}.yaml"), &cron("30 2 * * *"))?;
     }
@@ -147,7 +147,8 @@ async fn the_command_line_and_the_api_give_one_answer(on: Scheduler) -> anyhow::
         project.almanac(args)?.success()?;
     }
     let json = |args: &[&str]| project.almanac_json(args);
-    // What only the files, or a worker's passes, tell; and what only `show` tells.
+    // Without the parts that need the files or a worker's passes, and those that only
+    // `show` has.
     let shared = |view: &Value| {
         let mut view = view.clone();
         let fields = view.as_object_mut().unwrap();
@@ -159,6 +160,7 @@ async fn the_command_line_and_the_api_give_one_answer(on: Scheduler) -> anyhow::
             "overdue",
             "drift",
             "live",
+            "fields",
         ] {
             fields.remove(field);
         }
@@ -178,16 +180,32 @@ async fn the_command_line_and_the_api_give_one_answer(on: Scheduler) -> anyhow::
     let shared_list =
         |list: &Value| -> Vec<_> { list.as_array().unwrap().iter().map(shared).collect() };
     eventually("the API to show the same", || async {
-        let told = worker.json("/api/v1/schedules").await?["schedules"].clone();
-        Ok(shared_list(&listed) == shared_list(&told))
+        let served = worker.json("/api/v1/schedules").await?["schedules"].clone();
+        Ok(shared_list(&listed) == shared_list(&served))
     })
     .await?;
     for one in listed.as_array().unwrap() {
         let id = one["definition"].as_str().unwrap();
-        let told = worker.json(&format!("/api/v1/schedules/{id}")).await?;
-        assert_eq!(shared(&json(&["show", id])?), shared(&told), "{id}");
-        assert_eq!(told["state"], one["state"], "{id}");
+        let served = worker.json(&format!("/api/v1/schedules/{id}")).await?;
+        assert_eq!(shared(&json(&["show", id])?), shared(&served), "{id}");
+        assert_eq!(served["state"], one["state"], "{id}");
     }
+    let differing = async |id: &str| -> anyhow::Result<Vec<Value>> {
+        let served = worker.json(&format!("/api/v1/schedules/{id}")).await?;
+        let fields = served["fields"].as_array().unwrap().iter();
+        Ok(fields
+            .filter(|one| one["verdict"] != "agrees")
+            .cloned()
+            .collect())
+    };
+    assert_eq!(differing("active").await?, [Value::Null; 0]);
+    assert_eq!(
+        differing("overridden").await?,
+        [serde_json::json!({
+            "field": "timezone", "file": "UTC", "written": "UTC", "live": "Asia/Tokyo",
+            "verdict": "overridden",
+        })]
+    );
 
     assert_eq!(worker.terminate(SOON)?, 0);
     let output = project.almanac(&["list", "--format", "json"])?;
@@ -267,7 +285,20 @@ async fn the_api_shows_definitions_schedules_and_status(on: Scheduler) -> anyhow
     );
 
     let plan = worker.json("/api/v1/plan").await?;
-    assert!(plan.is_object(), "{plan}");
+    assert_eq!(plan["times"], serde_json::json!({}), "{plan}");
+    project.temporal().delete(&project.schedule("one")).await?;
+    // A list lags behind the deletion.
+    let plan = wait_for("the plan to create the schedule", SOON, || async {
+        let plan = worker.json("/api/v1/plan").await?;
+        Ok((plan["times"] != serde_json::json!({})).then_some(plan))
+    })
+    .await?;
+    let times = &plan["times"]["one"];
+    assert_eq!(times["timezone"], "UTC", "{plan}");
+    assert_eq!(times["before"], serde_json::json!([]), "{plan}");
+    let after = times["after"].as_array().unwrap();
+    let is_due = |time: &Value| time.as_str().is_some_and(|at| at.ends_with("T02:30:00Z"));
+    assert!(!after.is_empty() && after.iter().all(is_due), "{plan}");
     let status = worker.json("/api/v1/reconcile").await?;
     assert_eq!(
         status["reports"].as_array().map(Vec::is_empty),

@@ -19,7 +19,7 @@ async fn count(project: &Project) -> anyhow::Result<usize> {
     Ok(project.temporal().list(&project.schedule("")).await?.len())
 }
 
-/// One schedule of each kind of operation: to create, update, pause, delete.
+/// Prepares a schedule for each kind of operation: to create, update, pause, delete.
 fn before(project: &Project) -> anyhow::Result<()> {
     project.write("same.yaml", &cron("0 1 * * *"))?;
     project.write("changes.yaml", &cron("0 1 * * *"))?;
@@ -154,7 +154,7 @@ async fn no_run_is_started_twice(on: Scheduler) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One operation's failure stops no other, and is in the report.
+/// The failure of an operation stops no other operation, and is in the report.
 async fn one_failed_operation_stops_no_other(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("all.yaml", &many("job", 5))?;

@@ -131,7 +131,7 @@ async fn edited(on: Scheduler, policy: &str) -> anyhow::Result<(Project, almanac
 on_both_schedulers!(
     in_sync_means_no_write,
     drift_is_corrected_in_every_field,
-    drift_is_only_reported_when_told_so,
+    drift_is_only_reported_with_drift_report,
     a_changed_yaml_wins_over_any_live_value,
     a_body_replaced_by_the_temporal_cli_is_corrected,
     a_newer_memo_is_not_written_over,
@@ -214,7 +214,7 @@ async fn drift_is_corrected_in_every_field(on: Scheduler) -> anyhow::Result<()> 
 }
 
 /// YAML same, live differs, `--drift report`: reported, and left alone.
-async fn drift_is_only_reported_when_told_so(on: Scheduler) -> anyhow::Result<()> {
+async fn drift_is_only_reported_with_drift_report(on: Scheduler) -> anyhow::Result<()> {
     let (project, worker) = edited(on, "report").await?;
     let temporal = project.temporal();
     let detected = almanac_tests::wait_for("all drift", almanac_tests::SOON, || async {
@@ -340,7 +340,7 @@ async fn a_newer_memo_is_not_written_over(on: Scheduler) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who keeps changing a field back is reported, not fought for ever.
+/// A field that someone keeps changing back is reported, and not corrected for ever.
 async fn a_field_corrected_five_times_is_contested(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
@@ -368,8 +368,8 @@ async fn a_field_corrected_five_times_is_contested(on: Scheduler) -> anyhow::Res
     Ok(())
 }
 
-/// A hand that changes the schedule between the worker's describe and its
-/// update is not lost: both changes stand, with no pass in between.
+/// A manual edit between the worker's describe and its update is not lost: both changes
+/// stand, with no pass in between.
 async fn an_edit_that_races_the_worker_survives(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
@@ -381,14 +381,14 @@ async fn an_edit_that_races_the_worker_survives(on: Scheduler) -> anyhow::Result
     let mut gate = proxy.hold("UpdateSchedule", 0);
     project.write("one.yaml", &cron("0 2 * * *"))?;
     let pass = async { worker.sync().await };
-    let hand = async {
+    let edit = async {
         gate.reached().await?;
         temporal.pause(&id, "stop at once").await?;
         gate.release();
         anyhow::Ok(())
     };
-    let (report, hand) = futures::join!(pass, hand);
-    hand?;
+    let (report, edit) = futures::join!(pass, edit);
+    edit?;
     let report = report?;
     assert_eq!(report.errors, []);
     let live = temporal.live(&id).await?;
@@ -419,7 +419,7 @@ async fn a_racing_edit_of_the_same_field_is_reported(on: Scheduler) -> anyhow::R
         &with_schedule("  cron: '0 2 * * *'\n  jitter: 5m\n"),
     )?;
     let pass = async { worker.sync().await };
-    let hand = async {
+    let edit = async {
         gate.reached().await?;
         temporal
             .edit(&id, |schedule| spec(schedule).jitter = Some(seconds(1)))
@@ -427,8 +427,8 @@ async fn a_racing_edit_of_the_same_field_is_reported(on: Scheduler) -> anyhow::R
         gate.release();
         anyhow::Ok(())
     };
-    let (report, hand) = futures::join!(pass, hand);
-    hand?;
+    let (report, edit) = futures::join!(pass, edit);
+    edit?;
     let report = report?;
     let live = temporal.live(&id).await?;
     assert_eq!(live.times(), "0 2 1-31 1-12 0-6");

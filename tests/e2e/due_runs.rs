@@ -2,9 +2,12 @@
 //! jitter, or in the moment of the write, starts once.
 //!
 //! Most runs end after a second, so that a run that is started twice has two
-//! executions. On CHASM the end of a run may itself drop the next run that is
-//! due, without any write: there, only schedules whose runs go on prove that no
-//! write loses one.
+//! executions. On CHASM two things drop runs that no write of Almanac can keep
+//! (`docs/adr/0012-writes-lose-no-run.md`). The end of a run drops the next run
+//! that is due, so only schedules whose runs go on prove that no write loses a
+//! run. A busy server handles the timer of a run late, and then drops the next
+//! run if its time is over by then. So there, the times of a schedule with
+//! jitter are five seconds after the last possible start of the run before.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,15 +26,24 @@ on_both_schedulers!(
     a_rename_loses_no_run_and_starts_none_twice,
     a_rename_whose_worker_was_killed_is_finished,
     a_rename_that_keeps_the_old_schedule_pauses_it_first,
-    a_run_by_hand_and_a_due_run_both_start_where_runs_are_skipped,
+    a_rename_reports_the_runs_that_waited_in_the_buffer,
+    a_manual_run_and_a_due_run_both_start_under_the_policy_skip,
 );
 
-/// How long schedules are written, over and over.
+/// Time for which schedules are written, over and over.
 const WRITTEN_FOR: Duration = Duration::from_secs(45);
 
 /// The most runs that reports may name as lost or unsure, where the machine
 /// stood still for seconds.
 const REPORTED_AT_MOST: usize = 6;
+
+/// The intervals and the jitter of schedules, in seconds.
+fn intervals(on: Scheduler) -> &'static [(i64, i64)] {
+    match on {
+        Scheduler::V1 => &[(1, 0), (1, 1), (2, 1), (3, 0), (5, 4), (10, 9), (20, 19)],
+        Scheduler::Chasm => &[(1, 0), (2, 0), (3, 0), (6, 1), (8, 3), (12, 7), (20, 15)],
+    }
+}
 
 /// The end of a schedule's runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +71,7 @@ fn definition_of(runs: Runs, every: i64, jitter: i64, number: u32) -> String {
     )
 }
 
-/// How many runs each of a definition's times has.
+/// Number of runs for each of a definition's times.
 async fn runs(project: &Project, definition: &str) -> anyhow::Result<BTreeMap<i64, usize>> {
     let name = format!("{}/{definition}-", project.name());
     let query = format!("WorkflowId STARTS_WITH '{name}'");
@@ -113,12 +125,12 @@ async fn whole(
 async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let temporal = project.temporal();
-    let edited = [(1, 0), (1, 1), (2, 1), (3, 0), (5, 4), (10, 9), (20, 19)];
+    let edited = intervals(on);
     let name = |runs, (every, jitter)| format!("each-{every}-{jitter}-{runs:?}").to_lowercase();
     let by_hand = |runs, what| format!("{what}-{runs:?}").to_lowercase();
     let write = |number| {
         for runs in [Runs::End, Runs::GoOn] {
-            for one in edited {
+            for &one in edited {
                 let text = definition_of(runs, one.0, one.1, number);
                 project.write(&format!("{}.yaml", name(runs, one)), &text)?;
             }
@@ -129,10 +141,10 @@ async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Resu
     for runs in [Runs::End, Runs::GoOn] {
         for what in ["overridden", "triggered"] {
             let file = format!("{}.yaml", by_hand(runs, what));
-            project.write(&file, &definition_of(runs, 4, 3, 0))?;
+            project.write(&file, &definition_of(runs, 8, 3, 0))?;
         }
     }
-    let paused = definition_of(Runs::GoOn, 4, 3, 0);
+    let paused = definition_of(Runs::GoOn, 8, 3, 0);
     project.write("paused.yaml", &paused)?;
     project.write("drifts.yaml", &definition_of(Runs::GoOn, 6, 0, 0))?;
     let worker = project.worker().start().await?;
@@ -158,7 +170,10 @@ async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Resu
             };
             project.almanac(command)?.success()?;
             let triggered = by_hand(runs, "triggered");
-            project.almanac(&["trigger", &triggered])?.success()?;
+            let output = project.almanac(&["trigger", &triggered])?;
+            // A busy server may not show the run in time.
+            let is_answered = output.code == 0 || output.stdout.contains("lost");
+            anyhow::ensure!(is_answered, "{output:?}");
         }
         if !pause {
             drift(temporal, &project.schedule("drifts"), 6).await?;
@@ -192,11 +207,11 @@ async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Resu
     for runs in [Runs::End, Runs::GoOn] {
         // The end of a run drops others there, by itself.
         let is_optional = |time| before(time) || (on == Scheduler::Chasm && runs == Runs::End);
-        for one in edited {
+        for &one in edited {
             whole(&project, &[&name(runs, one)], one.0, end, is_optional).await?;
         }
         for what in ["overridden", "triggered"] {
-            whole(&project, &[&by_hand(runs, what)], 4, end, is_optional).await?;
+            whole(&project, &[&by_hand(runs, what)], 8, end, is_optional).await?;
         }
     }
     whole(&project, &["drifts"], 6, end, before).await?;
@@ -205,7 +220,7 @@ async fn no_write_loses_a_run_or_starts_one_twice(on: Scheduler) -> anyhow::Resu
         let mut all = pause_times.iter();
         before(time) || all.any(|(from, to)| time + 4 >= *from && time <= *to)
     };
-    whole(&project, &["paused"], 4, end, is_paused).await?;
+    whole(&project, &["paused"], 8, end, is_paused).await?;
     // What fires every few seconds must not burden the other tests.
     for schedule in temporal
         .list(&format!("schedule-{}-", project.name()))
@@ -279,7 +294,7 @@ async fn a_kill_around_a_write_loses_no_run(on: Scheduler) -> anyhow::Result<()>
 
 async fn killed_at(on: Scheduler, request: &str, answered: bool) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
-    project.write("job.yaml", &definition(20, 19, 0))?;
+    project.write("job.yaml", &definition(20, 14, 0))?;
     let proxy = Proxy::start(project.address()).await?;
     let mut worker = project.worker().through(&proxy).start().await?;
     let schedule = project.schedule("job");
@@ -289,7 +304,7 @@ async fn killed_at(on: Scheduler, request: &str, answered: bool) -> anyhow::Resu
         proxy.hold(request, 0)
     };
     let (time, _) = due(&project, &schedule, 20, SignedDuration::from_secs(7)).await?;
-    project.write("job.yaml", &definition(20, 19, 1))?;
+    project.write("job.yaml", &definition(20, 14, 1))?;
     gate.reached().await?;
     worker.kill()?;
     drop(gate);
@@ -318,22 +333,22 @@ async fn killed_at(on: Scheduler, request: &str, answered: bool) -> anyhow::Resu
 /// The update leaves at a quiet moment and reaches the server when a run is due.
 async fn a_write_that_comes_late_loses_no_run(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
-    project.write("job.yaml", &definition(5, 4, 0))?;
+    project.write("job.yaml", &definition(10, 5, 0))?;
     let proxy = Proxy::start(project.address()).await?;
     let worker = project.worker().through(&proxy).start().await?;
     let schedule = project.schedule("job");
     for number in 1..=4 {
         let mut gate = proxy.hold("UpdateSchedule", 0);
-        project.write("job.yaml", &definition(5, 4, number))?;
+        project.write("job.yaml", &definition(10, 5, number))?;
         gate.reached().await?;
-        due(&project, &schedule, 5, SignedDuration::from_millis(500)).await?;
+        due(&project, &schedule, 10, SignedDuration::from_millis(500)).await?;
         gate.release();
         let report = worker.sync().await?;
         anyhow::ensure!(report.errors.is_empty(), "{report:?}");
         let live = project.temporal().live(&schedule).await?;
         assert_eq!(live.args(), [serde_json::json!(number)]);
     }
-    whole(&project, &["job"], 5, Timestamp::now(), |_| false).await?;
+    whole(&project, &["job"], 10, Timestamp::now(), |_| false).await?;
     project.temporal().delete(&schedule).await
 }
 
@@ -377,9 +392,9 @@ async fn a_pause_takes_effect_at_once_and_the_due_run_does_not_start(
 /// The new schedule runs each time that the old one does not.
 async fn a_rename_loses_no_run_and_starts_none_twice(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
-    let renamed = [(1, 0), (1, 1), (2, 1), (3, 2), (5, 4), (20, 19)];
+    let renamed = intervals(on);
     let name = |half: &str, (every, jitter): (i64, i64)| format!("{half}-{every}-{jitter}");
-    for (every, jitter) in renamed {
+    for &(every, jitter) in renamed {
         let text = definition_of(
             Runs::GoOn,
             every,
@@ -390,7 +405,7 @@ async fn a_rename_loses_no_run_and_starts_none_twice(on: Scheduler) -> anyhow::R
     }
     let worker = project.worker().start().await?;
     let since = Timestamp::now().as_second();
-    for one in renamed {
+    for &one in renamed {
         let path = |half| {
             project
                 .definitions()
@@ -405,7 +420,7 @@ async fn a_rename_loses_no_run_and_starts_none_twice(on: Scheduler) -> anyhow::R
     let report = worker.sync().await?;
     anyhow::ensure!(report.errors.is_empty(), "{report:?}");
     let end = Timestamp::now() + SignedDuration::from_secs(5);
-    for one in renamed {
+    for &one in renamed {
         let [old, new] = ["old", "new"].map(|half| name(half, one));
         whole(&project, &[&old, &new], one.0, end, |time| time < since).await?;
         eventually("a run of the new one", || async {
@@ -487,9 +502,35 @@ async fn a_rename_that_keeps_the_old_schedule_pauses_it_first(on: Scheduler) -> 
     temporal.delete(&new).await
 }
 
+/// The runs wait for an earlier one to end. The new schedule would not let them wait.
+async fn a_rename_reports_the_runs_that_waited_in_the_buffer(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let text = definition_of(Runs::GoOn, 2, 0, 0).replace("allow_all", "buffer_one");
+    project.write("old.yaml", &text)?;
+    let worker = project.worker().start().await?;
+    let temporal = project.temporal();
+    let old = project.schedule("old");
+    eventually("a run in the buffer behind another one", || async {
+        // A run that is just starting is in the buffer, too.
+        let info = temporal.live(&old).await?.0.info.unwrap_or_default();
+        Ok(!info.running_workflows.is_empty() && info.buffer_size > 0)
+    })
+    .await?;
+    let path = |name: &str| project.definitions().join(name);
+    std::fs::rename(path("old.yaml"), path("new.yaml"))?;
+    let report = worker.sync().await?;
+    let lost = "was paused for its rename, and the runs in its buffer were lost: ";
+    let mut errors = report.errors.iter();
+    let is_reported = errors.any(|error| error.message.contains(lost));
+    assert!(is_reported, "{report:?}");
+    assert_eq!(runs(&project, "old").await?.len(), 1);
+    assert!(temporal.describe(&old).await?.is_none());
+    temporal.delete(&project.schedule("new")).await
+}
+
 /// A manual run takes the place of a due run on one of the servers; that one
 /// starts when it has ended.
-async fn a_run_by_hand_and_a_due_run_both_start_where_runs_are_skipped(
+async fn a_manual_run_and_a_due_run_both_start_under_the_policy_skip(
     on: Scheduler,
 ) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
@@ -508,13 +549,13 @@ async fn a_run_by_hand_and_a_due_run_both_start_where_runs_are_skipped(
             Ok(live.0.info.unwrap_or_default().running_workflows.is_empty())
         })
         .await?;
-        let told = project.almanac(&["trigger", "job", "--format", "json"])?;
+        let output = project.almanac(&["trigger", "job", "--format", "json"])?;
         // On a slow machine the due run starts first, and the manual run is skipped.
-        if told.code == 2 && Timestamp::now() > starts {
+        if output.code == 2 && Timestamp::now() > starts {
             continue;
         }
-        let told = told.json()?;
-        assert_eq!(told["state"], "started", "{told}");
+        let answer = output.json()?;
+        assert_eq!(answer["state"], "started", "{answer}");
         break time;
     };
     eventually("the run that was due", || async {

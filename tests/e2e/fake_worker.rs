@@ -1,7 +1,7 @@
 //! A process whose reconciler only writes down what it is asked.
 //!
 //! For the tests of the reconcile workflow alone: the server, the workflow and
-//! the SDK are real, the one activity of ours is replaced.
+//! the SDK are real, and Almanac's activities are replaced.
 
 #![expect(dead_code, reason = "the macro makes constants that nobody needs")]
 #![expect(clippy::unused_async, reason = "activities are asynchronous")]
@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use almanac_base::names::{self, DefinitionId, Revision, WorkerId};
 use almanac_core::record::{
-    Announcement, Options, PassDone, PassInput, PassOutcome, PinnedDefinition, Report, WorkerEvent,
+    Announcement, ManualRunInput, Options, PassDone, PassInput, PassOutcome, PinnedDefinition,
+    Report, RunAnswer, RunBaseline, RunState, RunStep, WorkerEvent,
 };
 use almanac_tests::Project;
 use almanac_workflows::contracts;
@@ -26,7 +27,7 @@ use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 
-/// What a fake registry holds and what was asked of it.
+/// A fake registry, with the requests that it received.
 #[derive(Debug, Default)]
 pub(crate) struct FakeWorker {
     holds: Mutex<Revision>,
@@ -34,17 +35,30 @@ pub(crate) struct FakeWorker {
     done: Mutex<Vec<PassInput>>,
     script: Mutex<VecDeque<Fate>>,
     definitions: Mutex<BTreeMap<DefinitionId, PinnedDefinition>>,
-    statements: Mutex<Option<Vec<Announcement>>>,
+    announcements: Mutex<Option<Vec<Announcement>>>,
+    run_steps: Mutex<VecDeque<StepFate>>,
+    runs: Mutex<Vec<ManualRunInput>>,
 }
 
-/// What becomes of the next pass.
+/// Outcome of the next step of a manual run.
+#[derive(Debug, Clone)]
+pub(crate) enum StepFate {
+    /// The schedule was described.
+    Seen,
+    /// The activity fails with this message.
+    Fails(&'static str),
+    /// The run has ended so.
+    Ends(RunState),
+}
+
+/// Outcome of the next pass.
 #[derive(Debug, Clone)]
 pub(crate) enum Fate {
-    /// It fails with this message.
+    /// The pass fails with this message.
     Fails(&'static str),
-    /// It ends because the registry moved to this revision.
+    /// The pass ends because the registry moved to this revision.
     MovesTo(&'static str),
-    /// It waits until the sender is gone.
+    /// The pass waits for this semaphore.
     WaitsFor(Arc<tokio::sync::Semaphore>),
 }
 
@@ -65,7 +79,7 @@ impl FakeWorker {
         if holds != input.revision {
             return Ok(PassOutcome::Refused {
                 holds,
-                said: self.statements(input.heard),
+                announcements: self.announcements_after(input.heard),
             });
         }
         let fate = if input.pass == 0 {
@@ -82,7 +96,7 @@ impl FakeWorker {
                 ..Report::default()
             },
             corrections: input.corrections.clone(),
-            said: self.statements(input.heard),
+            announcements: self.announcements_after(input.heard),
             ..PassDone::default()
         };
         match fate {
@@ -114,6 +128,26 @@ impl FakeWorker {
         })
     }
 
+    #[activity(definition = contracts::ManualRun)]
+    async fn manual_run(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        order: ManualRunInput,
+    ) -> Result<RunStep, ActivityError> {
+        self.runs.lock().unwrap().push(order);
+        match self.run_steps.lock().unwrap().pop_front() {
+            Some(StepFate::Seen) => Ok(RunStep::Seen(RunBaseline::default())),
+            Some(StepFate::Ends(state)) => Ok(RunStep::Ended(Box::new(RunAnswer {
+                state,
+                ..RunAnswer::default()
+            }))),
+            Some(StepFate::Fails(message)) => {
+                Err(ApplicationFailure::non_retryable(message.to_owned()).into())
+            }
+            None => Err(ApplicationFailure::non_retryable("no further step".to_owned()).into()),
+        }
+    }
+
     #[activity(definition = contracts::Pause)]
     async fn pause(self: Arc<Self>, _ctx: ActivityContext) -> Result<(), ActivityError> {
         Ok(())
@@ -121,33 +155,46 @@ impl FakeWorker {
 }
 
 impl FakeWorker {
-    /// One that holds a revision.
+    /// Creates a worker that holds a revision.
     pub(crate) fn holding(text: &str) -> Arc<Self> {
         let fake = Self::default();
         *fake.holds.lock().unwrap() = revision(text);
         Arc::new(fake)
     }
 
-    /// From now on it answers what it said itself, as releases with statements do.
-    pub(crate) fn says(&self, statement: &Announcement) {
-        let mut statements = self.statements.lock().unwrap();
-        statements.get_or_insert_default().push(statement.clone());
+    /// Adds an announcement to the worker's answers. From then on the worker answers its own
+    /// announcements, as releases with announcements in answers do.
+    pub(crate) fn add_announcement(&self, announcement: &Announcement) {
+        let mut announcements = self.announcements.lock().unwrap();
+        announcements
+            .get_or_insert_default()
+            .push(announcement.clone());
     }
 
-    fn statements(&self, heard: u64) -> Option<Vec<Announcement>> {
-        let statements = self.statements.lock().unwrap();
-        let said = statements.as_ref()?.iter();
-        Some(said.filter(|one| one.number > heard).cloned().collect())
+    fn announcements_after(&self, heard: u64) -> Option<Vec<Announcement>> {
+        let announcements = self.announcements.lock().unwrap();
+        let newer = announcements.as_ref()?.iter();
+        Some(newer.filter(|one| one.number > heard).cloned().collect())
     }
 
-    /// Its files change, and nobody is told.
+    /// Changes the files of the worker without an announcement.
     pub(crate) fn edit(&self, text: &str) {
         *self.holds.lock().unwrap() = revision(text);
     }
 
-    /// What becomes of the passes to come.
+    /// Sets the outcomes of the next passes.
     pub(crate) fn then(&self, fates: impl IntoIterator<Item = Fate>) {
         self.script.lock().unwrap().extend(fates);
+    }
+
+    /// Sets the outcomes of the next steps of manual runs.
+    pub(crate) fn run_steps(&self, fates: impl IntoIterator<Item = StepFate>) {
+        self.run_steps.lock().unwrap().extend(fates);
+    }
+
+    /// The steps of manual runs that it was asked for.
+    pub(crate) fn runs(&self) -> Vec<ManualRunInput> {
+        self.runs.lock().unwrap().clone()
     }
 
     /// A definition that it answers.
@@ -186,11 +233,21 @@ impl Process {
             .register_workflow::<RunDefinition>()?
             .register_activity::<fake_worker::CurrentDefinition>(Arc::clone(fake))
             .register_activity::<fake_worker::Pause>(Arc::clone(fake))
+            .register_activity::<fake_worker::ManualRun>(Arc::clone(fake))
             .build();
-        let reconciles = WorkerOptions::new(name.reconcile_queue())
+        Self::start(project, vec![Self::reconciles(&name)?, runs])
+    }
+
+    /// Serves the project's reconcile queue alone.
+    pub(crate) fn reconcile_workflow(project: &Project) -> anyhow::Result<Self> {
+        let name: names::Project = project.name().parse()?;
+        Self::start(project, vec![Self::reconciles(&name)?])
+    }
+
+    fn reconciles(project: &names::Project) -> anyhow::Result<WorkerOptions> {
+        Ok(WorkerOptions::new(project.reconcile_queue())
             .register_workflow::<ReconcileSchedules>()?
-            .build();
-        Self::start(project, vec![reconciles, runs])
+            .build())
     }
 
     /// The same, but it remembers no workflow: each task of one begins with a
@@ -286,8 +343,8 @@ async fn serve(
     Ok(())
 }
 
-/// What a worker says of itself.
-pub(crate) fn says(
+/// The announcement of a worker.
+pub(crate) fn announcement_of(
     worker: &str,
     event: WorkerEvent,
     previous: Option<&str>,

@@ -1,7 +1,7 @@
 //! The harness itself: what the other tests rely on.
 
 use almanac_tests::{
-    OwnServer, Project, Proxy, Scheduler, foreign_schedule, on_both_schedulers, wait_for,
+    OwnServer, Project, Proxy, Scheduler, on_both_schedulers, unmanaged_schedule, wait_for,
 };
 use tonic::Code;
 
@@ -17,7 +17,7 @@ async fn the_server_has_the_scheduler_it_is_named_for(on: Scheduler) -> anyhow::
     let id = project.schedule("mine");
     let temporal = project.temporal();
     temporal
-        .create(&id, foreign_schedule("30 2 * * *"), &[])
+        .create(&id, unmanaged_schedule("30 2 * * *"), &[])
         .await?;
     let live = temporal.live(&id).await?;
     assert_eq!(live.times(), "30 2 1-31 1-12 0-6");
@@ -41,7 +41,11 @@ async fn the_proxy_counts_holds_and_fails(on: Scheduler) -> anyhow::Result<()> {
     let mut gate = proxy.hold_answer("CreateSchedule", 0);
     let creation = tokio::spawn({
         let (temporal, id) = (through.temporal().clone(), id.clone());
-        async move { temporal.create(&id, foreign_schedule("@daily"), &[]).await }
+        async move {
+            temporal
+                .create(&id, unmanaged_schedule("@daily"), &[])
+                .await
+        }
     });
     gate.reached().await?;
     assert!(!creation.is_finished());
@@ -67,7 +71,7 @@ async fn an_own_server_survives_its_restart(on: Scheduler) -> anyhow::Result<()>
     let id = project.schedule("mine");
     project
         .temporal()
-        .create(&id, foreign_schedule("@daily"), &[])
+        .create(&id, unmanaged_schedule("@daily"), &[])
         .await?;
     server.kill()?;
     assert!(

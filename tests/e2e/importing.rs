@@ -1,8 +1,8 @@
-//! What no definition can say is told, and nothing is written over.
+//! `almanac import` reports the parts that no definition can express, and overwrites no file.
 
 use almanac_tests::{
-    Project, Scheduler, almanac, cron, eventually, foreign_schedule, json_payload,
-    on_both_schedulers,
+    Project, Scheduler, almanac, cron, eventually, json_payload, on_both_schedulers,
+    unmanaged_schedule,
 };
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::{Header, Memo, Payload, Payloads};
@@ -10,15 +10,15 @@ use temporalio_common::protos::temporal::api::schedule::v1::schedule_action::Act
 use temporalio_common::protos::temporal::api::sdk::v1::UserMetadata;
 
 on_both_schedulers!(
-    what_no_definition_can_say_is_told,
+    a_part_that_no_definition_can_express_is_reported,
     files_that_exist_and_schedules_of_projects_are_left,
 );
 
-async fn what_no_definition_can_say_is_told(on: Scheduler) -> anyhow::Result<()> {
+async fn a_part_that_no_definition_can_express_is_reported(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let temporal = project.temporal();
     let id = format!("Odd/{}", project.name());
-    let mut schedule = foreign_schedule("0 1 * * *");
+    let mut schedule = unmanaged_schedule("0 1 * * *");
     let action = schedule.action.get_or_insert_default();
     if let Some(Action::StartWorkflow(start)) = &mut action.action {
         let bytes = Payload {
@@ -58,8 +58,8 @@ async fn what_no_definition_can_say_is_told(on: Scheduler) -> anyhow::Result<()>
     let query = format!("ScheduleId = '{id}'");
     let dry = project.almanac(&["import", "--query", &query, "--out", out, "--dry-run"])?;
     assert!(!std::path::Path::new(out).exists());
-    let said = project.almanac(&["import", "--query", &query, "--out", out])?;
-    assert_eq!((dry.code, said.code), (2, 2), "{said:?}");
+    let output = project.almanac(&["import", "--query", &query, "--out", out])?;
+    assert_eq!((dry.code, output.code), (2, 2), "{output:?}");
     let file = format!("{out}/odd-{}.yaml", project.name());
     let text = std::fs::read_to_string(&file)?;
     assert_eq!(dry.stdout, text);
@@ -70,7 +70,7 @@ async fn what_no_definition_can_say_is_told(on: Scheduler) -> anyhow::Result<()>
         "`almanac` of the memo of its runs",
         "memo of the schedule itself: who",
     ] {
-        assert!(said.stderr.contains(what), "{what}: {said:?}");
+        assert!(output.stderr.contains(what), "{what}: {output:?}");
         assert!(text.contains(what), "{what}: {text}");
     }
     assert!(text.contains("enabled: false"), "{text}");
@@ -86,7 +86,7 @@ async fn files_that_exist_and_schedules_of_projects_are_left(on: Scheduler) -> a
     let temporal = project.temporal();
     let other = format!("plain-{}", project.name());
     temporal
-        .create(&other, foreign_schedule("0 1 * * *"), &[])
+        .create(&other, unmanaged_schedule("0 1 * * *"), &[])
         .await?;
     project.write("own.yaml", &cron("0 1 * * *"))?;
     let _worker = project.worker().start().await?;
@@ -103,9 +103,9 @@ async fn files_that_exist_and_schedules_of_projects_are_left(on: Scheduler) -> a
     })
     .await?;
 
-    let said = project.almanac(&import)?;
-    assert_eq!(said.code, 2, "{said:?}");
-    assert!(said.stderr.contains("exists"), "{said:?}");
+    let output = project.almanac(&import)?;
+    assert_eq!(output.code, 2, "{output:?}");
+    assert!(output.stderr.contains("exists"), "{output:?}");
     assert_eq!(std::fs::read_to_string(&file)?, "# mine\n");
     assert_eq!(std::fs::read_dir(out)?.count(), 1);
     project

@@ -10,11 +10,11 @@ on_both_schedulers!(
     defaults_are_almanacs_not_the_servers,
     an_edit_reaches_the_schedule_by_itself,
     a_file_of_several_documents_makes_several_schedules,
-    what_means_the_same_writes_nothing,
-    without_a_schedule_block_or_after_its_end_there_is_none,
-    a_rename_keeps_what_lives_in_the_schedule,
+    an_edit_without_a_change_of_meaning_writes_nothing,
+    a_definition_without_schedule_block_or_after_end_at_has_no_schedule,
+    a_rename_keeps_the_pause_and_the_remaining_actions,
     remaining_actions_are_preserved,
-    a_finished_schedule_is_its_own_tombstone,
+    a_finished_schedule_is_kept_paused,
     a_definition_with_steps_runs_to_its_end,
     a_run_in_flight_keeps_its_definition,
 );
@@ -122,7 +122,7 @@ workflow:
     Ok(())
 }
 
-/// What a definition leaves out is sent explicitly where the server's own
+/// A field that a definition leaves out is sent explicitly if the server's own
 /// default is another.
 async fn defaults_are_almanacs_not_the_servers(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
@@ -202,7 +202,7 @@ async fn a_file_of_several_documents_makes_several_schedules(on: Scheduler) -> a
 }
 
 /// Comments, formatting, the order of keys and a moved file write nothing.
-async fn what_means_the_same_writes_nothing(on: Scheduler) -> anyhow::Result<()> {
+async fn an_edit_without_a_change_of_meaning_writes_nothing(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("same.yaml", &format!("id: same\n{}", cron("0 4 * * *")))?;
     let worker = project.worker().start().await?;
@@ -237,7 +237,7 @@ id: same
 
 /// A definition whose `schedule:` block goes has no schedule any more; one
 /// whose end has passed gets none.
-async fn without_a_schedule_block_or_after_its_end_there_is_none(
+async fn a_definition_without_schedule_block_or_after_end_at_has_no_schedule(
     on: Scheduler,
 ) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
@@ -261,7 +261,7 @@ async fn without_a_schedule_block_or_after_its_end_there_is_none(
 
 /// A definition equal to a vanished one but for its id takes over its
 /// pause and its remaining actions.
-async fn a_rename_keeps_what_lives_in_the_schedule(on: Scheduler) -> anyhow::Result<()> {
+async fn a_rename_keeps_the_pause_and_the_remaining_actions(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let text = with_schedule("  cron: '0 4 * * *'\n  max_actions: 9\n");
     project.write("old.yaml", &text)?;
@@ -293,7 +293,7 @@ async fn a_rename_keeps_what_lives_in_the_schedule(on: Scheduler) -> anyhow::Res
     Ok(())
 }
 
-/// What is left of limited actions survives every write; a changed limit
+/// The number of remaining actions survives every write; a changed limit
 /// starts the count anew.
 async fn remaining_actions_are_preserved(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
@@ -325,7 +325,7 @@ async fn remaining_actions_are_preserved(on: Scheduler) -> anyhow::Result<()> {
 
 /// A schedule whose actions are used up stays, paused and flagged, and is
 /// not run again; a restart changes nothing about it.
-async fn a_finished_schedule_is_its_own_tombstone(on: Scheduler) -> anyhow::Result<()> {
+async fn a_finished_schedule_is_kept_paused(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write(
         "twice.yaml",
@@ -342,7 +342,7 @@ async fn a_finished_schedule_is_its_own_tombstone(on: Scheduler) -> anyhow::Resu
         Ok(temporal.live(&id).await?.remaining_actions() == Some(0))
     })
     .await?;
-    // A list does not tell what is left: the next description of it does.
+    // A list does not show the actions that are left. The next description does.
     eventually("it to be paused", || async {
         worker.sync().await?;
         Ok(temporal.live(&id).await?.paused())

@@ -1,5 +1,5 @@
 //! End-to-end tests: real servers of both schedulers, the real binary. See
-//! [`almanac_tests`] for what they stand on.
+//! [`almanac_tests`] for the test harness.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -8,7 +8,6 @@ mod broken;
 mod calendars;
 mod cli_output;
 mod commands;
-mod contract;
 mod crash;
 mod destroying;
 mod dev;
@@ -18,13 +17,15 @@ mod fake_worker;
 mod harness;
 mod importing;
 mod lifecycle;
+mod manual_run_steps;
 mod manual_runs;
 mod moving;
+mod openapi;
 mod overrides;
 mod ownership;
 mod paused;
 mod reconcile;
-mod reconcile_workflow;
+mod reconcile_with_fake_workers;
 mod removal;
 mod replay;
 mod replicas;
@@ -35,6 +36,7 @@ mod stale_run_eviction;
 mod step_activities;
 mod steps;
 mod suspension;
+mod timeline;
 mod times;
 mod unreadable_schedules;
 mod untrusted_clients;

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 
 use almanac_tests::{
-    Project, Proxy, SOON, Scheduler, Worker, cron, eventually, foreign_schedule, json_payloads,
-    on_both_schedulers, on_one_scheduler, passed, paused_cron, temporal_cli, wait_for,
+    Project, Proxy, SOON, Scheduler, Worker, cron, eventually, json_payloads, on_both_schedulers,
+    on_one_scheduler, passed, paused_cron, temporal_cli, unmanaged_schedule, wait_for,
     with_schedule,
 };
 use jiff::Timestamp;
@@ -13,18 +13,18 @@ use serde_json::{Value, json};
 on_both_schedulers!(
     a_trigger_starts_one_run_and_answers_it,
     a_trigger_beside_a_run_is_skipped_or_waits,
-    what_waits_beside_a_busy_schedule_is_told,
+    runs_that_wait_beside_a_busy_schedule_are_reported,
     the_same_key_starts_one_run,
     ten_triggers_at_once_start_ten_runs,
     a_backfill_starts_the_runs_of_its_range,
     a_backfill_where_the_clock_changes_or_jitters_is_exact,
-    what_cannot_be_run_is_said,
+    a_request_that_cannot_be_run_is_refused_with_the_reason,
     a_worker_that_dies_starts_no_second_run,
     a_run_whose_request_was_never_seen_is_lost,
     labels_choose_schedules,
     overrides_and_triggers_at_once_are_all_done_once,
 );
-on_one_scheduler!(what_nobody_took_in_time_is_not_done_later);
+on_one_scheduler!(a_request_that_no_worker_took_in_time_is_not_done_later);
 
 async fn runs(project: &Project, id: &str) -> anyhow::Result<i64> {
     Ok(project.temporal().live(&project.schedule(id)).await?.runs())
@@ -80,15 +80,15 @@ async fn a_trigger_starts_one_run_and_answers_it(on: Scheduler) -> anyhow::Resul
     project.write("one.yaml", &cron("0 1 * * *"))?;
     project.write("off.yaml", &paused_cron("0 1 * * *"))?;
     let worker = project.worker().start().await?;
-    let said = project.almanac_json(&["trigger", "one", "--reason", "asked by ann"])?;
-    assert!(starts(&said), "{said}");
+    let answer = project.almanac_json(&["trigger", "one", "--reason", "asked by ann"])?;
+    assert!(starts(&answer), "{answer}");
     has_runs(&project, "one", 1).await?;
     let live = project.temporal().live(&project.schedule("one")).await?;
     let action = live.0.info.unwrap().recent_actions.remove(0);
     let run = action.start_workflow_result.unwrap();
-    if said["state"] == "started" {
-        assert_eq!(said["workflow_id"], run.workflow_id, "{said}");
-        assert_eq!(said["run_id"], run.run_id, "{said}");
+    if answer["state"] == "started" {
+        assert_eq!(answer["workflow_id"], run.workflow_id, "{answer}");
+        assert_eq!(answer["run_id"], run.run_id, "{answer}");
     }
     assert!(
         run.workflow_id
@@ -124,7 +124,7 @@ async fn a_trigger_starts_one_run_and_answers_it(on: Scheduler) -> anyhow::Resul
     worker.writes_nothing_in(1).await
 }
 
-/// As the overlap policy says: the schedule's own, or that of the request.
+/// The overlap policy of the request decides, or else that of the schedule.
 async fn a_trigger_beside_a_run_is_skipped_or_waits(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
@@ -147,7 +147,7 @@ async fn a_trigger_beside_a_run_is_skipped_or_waits(on: Scheduler) -> anyhow::Re
 }
 
 /// The schedule skips its own runs meanwhile: they are not those that were asked for.
-async fn what_waits_beside_a_busy_schedule_is_told(on: Scheduler) -> anyhow::Result<()> {
+async fn runs_that_wait_beside_a_busy_schedule_are_reported(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let busy = "schedule: { every: 1s, overlap_policy: skip }\ndo:\n  - rest: { wait: PT1H }\n";
     project.write("one.yaml", busy)?;
@@ -182,18 +182,20 @@ async fn what_waits_beside_a_busy_schedule_is_told(on: Scheduler) -> anyhow::Res
 
 /// The server keeps an update until a worker comes; who asked may have done it
 /// by other means.
-async fn what_nobody_took_in_time_is_not_done_later(on: Scheduler) -> anyhow::Result<()> {
+async fn a_request_that_no_worker_took_in_time_is_not_done_later(
+    on: Scheduler,
+) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
     let mut worker = project.worker().start().await?;
     worker.kill()?;
     for command in ["trigger", "pause"] {
-        let said = project.almanac_once(&[command, "one", "--reason", "now"])?;
-        assert!(said.is_unanswered(), "{said:?}");
-        let told = format!("{}{}", said.stdout, said.stderr);
+        let output = project.almanac_once(&[command, "one", "--reason", "now"])?;
+        assert!(output.is_unanswered(), "{output:?}");
+        let text = format!("{}{}", output.stdout, output.stderr);
         assert!(
-            told.contains("a later one does not") && told.contains("without Almanac"),
-            "{told}"
+            text.contains("a later one does not") && text.contains("without Almanac"),
+            "{text}"
         );
     }
     // Requests are taken for half a minute after they were sent.
@@ -330,61 +332,62 @@ async fn a_backfill_where_the_clock_changes_or_jitters_is_exact(
     let cases: [Case; 8] = [
         (
             "berlin",
-            "30 * * * *",
+            "30 * 25 10 *",
             "timezone: Europe/Berlin",
             ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"],
             &["2026-10-25T00:30:00Z"],
         ),
         (
             "berlin-around",
-            "30 * * * *",
+            "30 * 25 10 *",
             "timezone: Europe/Berlin",
             ["2026-10-25T00:10:00Z", "2026-10-25T03:00:00Z"],
             &["2026-10-25T00:30:00Z", "2026-10-25T02:30:00Z"],
         ),
         (
             "berlin-daily",
-            "30 1 * * *",
+            "30 1 25 10 *",
             "timezone: Europe/Berlin",
             ["2026-10-25T00:30:00Z", "2026-10-25T00:30:01Z"],
             &["2026-10-25T00:30:00Z"],
         ),
         (
             "london",
-            "30 * * * *",
+            "30 * 25 10 *",
             "timezone: Europe/London",
             ["2026-10-25T00:30:00Z", "2026-10-25T00:30:01Z"],
             &["2026-10-25T00:30:00Z"],
         ),
         (
             "new-york",
-            "30 1 * * *",
+            "30 1 1 11 *",
             "timezone: America/New_York",
             ["2026-11-01T06:00:00Z", "2026-11-01T07:00:00Z"],
             &["2026-11-01T06:30:00Z"],
         ),
         (
             "new-york-first",
-            "30 1 * * *",
+            "30 1 1 11 *",
             "timezone: America/New_York",
             ["2026-11-01T05:00:00Z", "2026-11-01T06:00:00Z"],
             &["2026-11-01T05:30:00Z"],
         ),
         (
             "lord-howe",
-            "*/15 * * * *",
+            "*/15 * 4,5 4 *",
             "timezone: Australia/Lord_Howe",
             ["2026-04-04T14:50:00Z", "2026-04-04T16:20:00Z"],
             &["2026-04-04T15:00:00Z", "2026-04-04T16:15:00Z"],
         ),
         (
             "jitter",
-            "30 * * * *",
+            "30 * 1 1 *",
             "jitter: 20m",
             ["2026-01-01T00:30:00Z", "2026-01-01T00:31:00Z"],
             &["2026-01-01T00:30:00Z"],
         ),
     ];
+    // None of them fires while the test runs.
     for (id, cron, more, ..) in &cases {
         let lines = format!("  cron: '{cron}'\n  {more}\n  overlap_policy: allow_all\n");
         project.write(&format!("{id}.yaml"), &with_schedule(&lines))?;
@@ -395,10 +398,10 @@ async fn a_backfill_where_the_clock_changes_or_jitters_is_exact(
         let dry = [&backfill[..], &["--dry-run", "--format", "json"]].concat();
         let dry: Value = serde_json::from_str(&project.almanac(&dry)?.success()?)?;
         assert_eq!(dry[0]["runs"], expected.len(), "{id}: {dry}");
-        let said = [&backfill[..], &["--format", "json"]].concat();
-        let said = project.almanac(&said)?;
-        let answer: Value = serde_json::from_str(&said.stdout)?;
-        assert_eq!(answer["state"], "started", "{id}: {said:?}");
+        let command = [&backfill[..], &["--format", "json"]].concat();
+        let output = project.almanac(&command)?;
+        let answer: Value = serde_json::from_str(&output.stdout)?;
+        assert_eq!(answer["state"], "started", "{id}: {output:?}");
         let started = answer["runs"].as_array().unwrap().iter();
         let started: Vec<_> = started
             .filter_map(|run| run["workflow_id"].as_str())
@@ -411,18 +414,20 @@ async fn a_backfill_where_the_clock_changes_or_jitters_is_exact(
     Ok(())
 }
 
-/// Nothing is started, and the reason is told.
-async fn what_cannot_be_run_is_said(on: Scheduler) -> anyhow::Result<()> {
+/// No run is started, and the answer has the reason.
+async fn a_request_that_cannot_be_run_is_refused_with_the_reason(
+    on: Scheduler,
+) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 * * * *"))?;
     let foreign = project.schedule("taken");
     project
         .temporal()
-        .create(&foreign, foreign_schedule("0 1 * * *"), &[])
+        .create(&foreign, unmanaged_schedule("0 1 * * *"), &[])
         .await?;
     project.write("taken.yaml", &cron("0 1 * * *"))?;
     let worker = project.worker().start().await?;
-    for (id, kind, body, status, said) in [
+    for (id, kind, body, status, message) in [
         ("nobody", "trigger", json!({}), 404, "no schedule"),
         (
             "taken",
@@ -464,13 +469,13 @@ async fn what_cannot_be_run_is_said(on: Scheduler) -> anyhow::Result<()> {
         let answer = worker.send("POST", &path, Some(&body), None).await?;
         assert_eq!(answer.0, status, "{body}: {}", answer.1);
         assert!(
-            answer.1["detail"].to_string().contains(said),
+            answer.1["detail"].to_string().contains(message),
             "{}",
             answer.1
         );
     }
     let month = ["--from", "2026-01-01", "--to", "2026-02-01"];
-    for (command, said) in [
+    for (command, message) in [
         (vec!["trigger", "nobody"], "no schedule"),
         (vec!["trigger", "taken"], "is unmanaged and was not changed"),
         ([&["backfill", "one"][..], &month].concat(), "744 runs"),
@@ -478,7 +483,7 @@ async fn what_cannot_be_run_is_said(on: Scheduler) -> anyhow::Result<()> {
     ] {
         let output = project.almanac(&command)?;
         assert_eq!(output.code, 1, "{output:?}");
-        assert!(output.stderr.contains(said), "{output:?}");
+        assert!(output.stderr.contains(message), "{output:?}");
     }
     assert_eq!(runs(&project, "one").await?, 0);
     assert_eq!(project.temporal().live(&foreign).await?.runs(), 0);
@@ -496,7 +501,8 @@ async fn what_cannot_be_run_is_said(on: Scheduler) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Killed before the server hears of it, and before its answer is known.
+/// The worker is killed before the server gets the request, and before the
+/// worker gets the answer.
 async fn a_worker_that_dies_starts_no_second_run(on: Scheduler) -> anyhow::Result<()> {
     let (before, after) = futures::join!(dies(on, false), dies(on, true));
     assert_eq!((before?, after?), (("lost", 0), ("starts", 1)));
@@ -536,7 +542,7 @@ async fn dies(on: Scheduler, answered: bool) -> anyhow::Result<(&'static str, i6
         ("lost", 0)
     };
     has_runs(&project, "one", started).await?;
-    // It is not in the way of the next.
+    // The request does not block the next one.
     let next = json!({ "request_id": "next", "id": "one" });
     let next = ask(&project, "trigger", &next).await?;
     assert!(starts(&next), "{next}");
@@ -556,7 +562,7 @@ async fn a_run_whose_request_was_never_seen_is_lost(on: Scheduler) -> anyhow::Re
     assert_eq!(lost.code, 1, "{lost:?}");
     assert!(lost.stdout.contains("lost"), "{lost:?}");
     assert_eq!(proxy.count("PatchSchedule"), 1);
-    // One that says it did not take it is.
+    // A server that says that it did not accept the request is asked again.
     proxy.fail("PatchSchedule", 0, 1, tonic::Code::ResourceExhausted);
     let answer = trigger(&worker, "one", json!({}), "k").await?;
     assert!(starts(&answer), "{answer}");
@@ -591,7 +597,7 @@ async fn labels_choose_schedules(on: Scheduler) -> anyhow::Result<()> {
     };
     let dry = with(&["trigger"], &["--dry-run"])?.success()?;
     assert_eq!(dry, "a: would be triggered\nb: would be triggered\n");
-    for (command, more, said) in [
+    for (command, more, message) in [
         (&["trigger"][..], &["--limit", "1"][..], "2 schedules"),
         (&["trigger", "a"], &[], "cannot be used with"),
         (
@@ -602,15 +608,15 @@ async fn labels_choose_schedules(on: Scheduler) -> anyhow::Result<()> {
     ] {
         let output = with(command, more)?;
         assert_eq!(output.code, 1, "{output:?}");
-        assert!(output.stderr.contains(said), "{output:?}");
+        assert!(output.stderr.contains(message), "{output:?}");
     }
     let none = project.almanac(&["pause", "--selector", "team=x", "--reason", "x"])?;
     assert_eq!(none.code, 1, "{none:?}");
     assert!(none.stderr.contains("team=x"), "{none:?}");
     assert_eq!(counts().await?, [0, 0, 0]);
 
-    let said = with(&["trigger"], &[])?.success()?;
-    assert_eq!(said.lines().count(), 2, "{said}");
+    let text = with(&["trigger"], &[])?.success()?;
+    assert_eq!(text.lines().count(), 2, "{text}");
     has_counts([1, 1, 0]).await?;
     let hour = [
         "backfill",
@@ -619,12 +625,12 @@ async fn labels_choose_schedules(on: Scheduler) -> anyhow::Result<()> {
         "--to",
         "2026-01-01T01:00",
     ];
-    let said = with(&hour, &["--dry-run"])?.success()?;
-    assert!(said.contains("b: would start 1 run, of"), "{said}");
-    let said = with(&hour, &["--overlap", "allow-all", "--format", "json"])?;
-    let said: Value = said.json()?;
+    let text = with(&hour, &["--dry-run"])?.success()?;
+    assert!(text.contains("b: would start 1 run, of"), "{text}");
+    let output = with(&hour, &["--overlap", "allow-all", "--format", "json"])?;
+    let answers: Value = output.json()?;
     assert_eq!(
-        (&said[1]["id"], &said[1]["asked"]),
+        (&answers[1]["id"], &answers[1]["asked"]),
         (&json!("b"), &json!(1))
     );
     has_counts([2, 2, 0]).await?;

@@ -11,14 +11,15 @@ use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
 use temporalio_common::protos::temporal::api::schedule::v1::schedule_action::Action;
 
 on_both_schedulers!(
-    an_override_outlives_all_that_is_not_its_end,
+    an_override_outlives_passes_restarts_and_other_edits,
     an_override_outlives_a_release_that_hashes_otherwise,
     an_override_ends_with_its_field_in_the_yaml,
     an_override_ends_in_time,
+    a_new_limit_does_not_end_a_pause_by_an_override,
     unpause_ends_any_pause,
     the_api_overrides_and_clears,
     the_workflow_clears_by_an_update_of_its_own,
-    what_cannot_be_overridden_is_said,
+    an_override_that_is_not_valid_is_refused_with_the_reason,
     a_hundred_overrides_at_once_are_all_kept,
 );
 
@@ -31,15 +32,15 @@ async fn has(project: &Project, id: &str, times: &str, paused: bool) -> anyhow::
     Ok(())
 }
 
-/// The override of a definition, as the reconcile workflow and the API tell it.
-async fn told(worker: &Worker, id: &str) -> anyhow::Result<Value> {
+/// The override of a definition, as the API shows it.
+async fn override_of(worker: &Worker, id: &str) -> anyhow::Result<Value> {
     let shown = worker.json(&format!("/api/v1/schedules/{id}")).await?;
     Ok(shown["override"].clone())
 }
 
 /// Passes, a restart, another edit, a broken file, a replaced body and a
 /// terminated workflow all leave it.
-async fn an_override_outlives_all_that_is_not_its_end(on: Scheduler) -> anyhow::Result<()> {
+async fn an_override_outlives_passes_restarts_and_other_edits(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let file = |jitter: &str, comment: &str| {
         with_schedule(&format!(
@@ -66,8 +67,8 @@ async fn an_override_outlives_all_that_is_not_its_end(on: Scheduler) -> anyhow::
         let held = async {
             has(&project, "cron", FIVE_MINUTES, false).await?;
             has(&project, "off", "0 1 ", true).await?;
-            anyhow::ensure!(told(worker, "cron").await?["reason"] == "slow disk");
-            anyhow::ensure!(told(worker, "off").await?["enabled"] == json!(false));
+            anyhow::ensure!(override_of(worker, "cron").await?["reason"] == "slow disk");
+            anyhow::ensure!(override_of(worker, "off").await?["enabled"] == json!(false));
             anyhow::Ok(())
         };
         held.await
@@ -126,7 +127,7 @@ async fn an_override_outlives_all_that_is_not_its_end(on: Scheduler) -> anyhow::
     holds(&worker, "a terminated workflow").await?;
     project.almanac(&["clear-override", "cron"])?.success()?;
     has(&project, "cron", "0 1 ", false).await?;
-    assert_eq!(told(&worker, "cron").await?, Value::Null);
+    assert_eq!(override_of(&worker, "cron").await?, Value::Null);
     Ok(())
 }
 
@@ -148,8 +149,8 @@ async fn an_override_outlives_a_release_that_hashes_otherwise(on: Scheduler) -> 
     let holds = async |worker: &Worker| -> anyhow::Result<()> {
         has(&project, "cron", FIVE_MINUTES, false).await?;
         has(&project, "off", "0 1 ", true).await?;
-        anyhow::ensure!(told(worker, "cron").await?["reason"] == "slow disk");
-        anyhow::ensure!(told(worker, "off").await?["enabled"] == json!(false));
+        anyhow::ensure!(override_of(worker, "cron").await?["reason"] == "slow disk");
+        anyhow::ensure!(override_of(worker, "off").await?["enabled"] == json!(false));
         Ok(())
     };
     worker.sync().await?;
@@ -188,7 +189,7 @@ async fn an_override_outlives_a_release_that_hashes_otherwise(on: Scheduler) -> 
     project.write("cron.yaml", &cron("0 2 * * *"))?;
     worker.sync().await?;
     has(&project, "cron", "0 2 ", false).await?;
-    assert_eq!(told(&worker, "cron").await?, Value::Null);
+    assert_eq!(override_of(&worker, "cron").await?, Value::Null);
     Ok(())
 }
 
@@ -209,7 +210,7 @@ fn hashed_otherwise(schedule: &mut Schedule) {
     fields.insert("almanac".to_owned(), json_payload(&memo));
 }
 
-/// That field alone ends it, and this is reported.
+/// Only a change of that field ends the override, and the pass reports it.
 async fn an_override_ends_with_its_field_in_the_yaml(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
@@ -234,7 +235,7 @@ async fn an_override_ends_with_its_field_in_the_yaml(on: Scheduler) -> anyhow::R
     project.write("one.yaml", &cron("0 2 * * *"))?;
     worker.sync().await?;
     has(&project, "one", "0 2 ", false).await?;
-    assert_eq!(told(&worker, "one").await?, Value::Null);
+    assert_eq!(override_of(&worker, "one").await?, Value::Null);
     let log = worker.log()?;
     assert!(
         log.contains("the definition changed an overridden field"),
@@ -243,7 +244,44 @@ async fn an_override_ends_with_its_field_in_the_yaml(on: Scheduler) -> anyhow::R
     Ok(())
 }
 
-/// Its time over, the state that it found comes back without a pass of the interval.
+/// Almanac pauses a schedule whose actions are used up. That is neither the operator's pause,
+/// nor what an operator's pause gives way to.
+async fn a_new_limit_does_not_end_a_pause_by_an_override(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let limited = |limit: u32| {
+        with_schedule(&format!(
+            "  every: 1s\n  overlap_policy: allow_all\n  max_actions: {limit}\n"
+        ))
+    };
+    project.write("job.yaml", &limited(1))?;
+    let worker = project.worker().start().await?;
+    let schedule = project.schedule("job");
+    let live = || project.temporal().live(&schedule);
+    eventually("its actions to be used up", || async {
+        worker.sync().await?;
+        Ok(live().await?.note().starts_with("Finished"))
+    })
+    .await?;
+    project
+        .almanac(&["pause", "job", "--reason", "incident"])?
+        .success()?;
+    project.write("job.yaml", &limited(2))?;
+    worker.sync().await?;
+    let paused = live().await?;
+    assert!(paused.paused(), "{paused}");
+    assert_eq!(paused.remaining_actions(), Some(2), "{paused}");
+    assert!(override_of(&worker, "job").await?.is_object(), "{paused}");
+    worker.sync().await?;
+    worker.writes_nothing_in(1).await?;
+    // Only the override pauses it.
+    project.almanac(&["clear-override", "job"])?.success()?;
+    eventually("the runs of the new limit", || async {
+        Ok(live().await?.runs() >= 3)
+    })
+    .await
+}
+
+/// After the end of an override, the earlier state returns without a pass of the interval.
 async fn an_override_ends_in_time(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
@@ -264,7 +302,7 @@ async fn an_override_ends_in_time(on: Scheduler) -> anyhow::Result<()> {
     })
     .await?;
     eventually("the override to be gone", || async {
-        Ok(told(&worker, "one").await? == Value::Null)
+        Ok(override_of(&worker, "one").await? == Value::Null)
     })
     .await?;
     // Its time is over while nobody is there. On a slow machine a short override
@@ -286,7 +324,7 @@ async fn an_override_ends_in_time(on: Scheduler) -> anyhow::Result<()> {
     has(&project, "down", "0 1 ", false).await
 }
 
-/// By hand, by an override, by the YAML.
+/// A manual pause, a pause by an override, and a pause by the YAML.
 async fn unpause_ends_any_pause(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("hand.yaml", &cron("0 1 * * *"))?;
@@ -307,9 +345,9 @@ async fn unpause_ends_any_pause(on: Scheduler) -> anyhow::Result<()> {
     }
     worker.sync().await?;
     worker.writes_nothing_in(1).await?;
-    assert_eq!(told(&worker, "hand").await?, Value::Null);
-    assert_eq!(told(&worker, "override").await?, Value::Null);
-    assert_eq!(told(&worker, "yaml").await?["enabled"], json!(true));
+    assert_eq!(override_of(&worker, "hand").await?, Value::Null);
+    assert_eq!(override_of(&worker, "override").await?, Value::Null);
+    assert_eq!(override_of(&worker, "yaml").await?["enabled"], json!(true));
     Ok(())
 }
 
@@ -370,7 +408,7 @@ async fn the_workflow_clears_by_an_update_of_its_own(on: Scheduler) -> anyhow::R
     assert_eq!(first["overridden"], Value::Null, "{first}");
     worker.sync().await?;
     has(&project, "one", "0 1 ", false).await?;
-    assert_eq!(told(&worker, "one").await?, Value::Null);
+    assert_eq!(override_of(&worker, "one").await?, Value::Null);
     let history = project.almanac_json(&["history", "one"])?;
     let asked = history
         .as_array()
@@ -385,24 +423,26 @@ async fn the_workflow_clears_by_an_update_of_its_own(on: Scheduler) -> anyhow::R
 
     pause()?;
     assert_eq!(clear(request).await?, first);
-    for (request, said) in [
+    for (request, message) in [
         (Value::Null, "id is missing"),
         (json!({ "id": "one", "cron": ["0 1 * * *"] }), "cron"),
         (json!("one"), "must be a JSON object"),
     ] {
         let error = clear(request).await.unwrap_err().to_string();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(message), "{error}");
     }
     worker.sync().await?;
     has(&project, "one", "0 1 ", true).await
 }
 
-/// Mistakes are told and change nothing.
-async fn what_cannot_be_overridden_is_said(on: Scheduler) -> anyhow::Result<()> {
+/// Bad requests change nothing.
+async fn an_override_that_is_not_valid_is_refused_with_the_reason(
+    on: Scheduler,
+) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
     let worker = project.worker().start().await?;
-    for (body, status, said) in [
+    for (body, status, message) in [
         (json!({ "reason": "x" }), 400, "nothing to change"),
         (json!({ "cron": "61 * * * *", "reason": "x" }), 400, "61"),
         (
@@ -428,7 +468,7 @@ async fn what_cannot_be_overridden_is_said(on: Scheduler) -> anyhow::Result<()> 
             .await?;
         assert_eq!(answer.0, status, "{body}: {}", answer.1);
         assert!(
-            answer.1["detail"].to_string().contains(said),
+            answer.1["detail"].to_string().contains(message),
             "{}",
             answer.1
         );

@@ -1,25 +1,25 @@
 //! A prefix proves nothing: whose a schedule is, its own memo says.
 
 use almanac_tests::{
-    Project, Scheduler, Temporal, cron, foreign_schedule, json_payload, on_both_schedulers,
+    Project, Scheduler, Temporal, cron, json_payload, on_both_schedulers, unmanaged_schedule,
 };
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 /// A schedule that somebody else made.
-pub(crate) struct Foreign {
+pub(crate) struct Unmanaged {
     id: String,
     conflict_token: Vec<u8>,
 }
 
-impl Foreign {
+impl Unmanaged {
     pub(crate) async fn create(
         temporal: &Temporal,
         id: String,
         memo: &[(&str, Payload)],
     ) -> anyhow::Result<Self> {
         temporal
-            .create(&id, foreign_schedule("@daily"), memo)
+            .create(&id, unmanaged_schedule("@daily"), memo)
             .await?;
         let conflict_token = temporal.live(&id).await?.0.conflict_token;
         Ok(Self { id, conflict_token })
@@ -40,15 +40,17 @@ impl Foreign {
 }
 
 on_both_schedulers!(
-    a_project_beside_one_whose_name_begins_alike,
-    a_foreign_schedule_with_our_name_is_a_conflict,
-    foreign_schedules_under_our_prefix_are_left_alone,
-    a_schedule_replaced_by_a_foreign_one_is_foreign,
+    projects_whose_names_begin_alike_keep_their_schedules,
+    an_unmanaged_schedule_with_a_wanted_id_is_a_conflict,
+    unmanaged_schedules_with_the_prefix_of_the_project_are_left_alone,
+    a_schedule_replaced_by_an_unmanaged_one_is_unmanaged,
 );
 
 /// Project `x` with id `b-y`, and project `x-b` with id `y`, meet in one
 /// schedule id. It stays the first one's.
-async fn a_project_beside_one_whose_name_begins_alike(on: Scheduler) -> anyhow::Result<()> {
+async fn projects_whose_names_begin_alike_keep_their_schedules(
+    on: Scheduler,
+) -> anyhow::Result<()> {
     let short = Project::new(on).await?;
     let long = Project::named(short.address(), &format!("{}-b", short.name())).await?;
     short.write("b-y.yaml", &cron("0 1 * * *"))?;
@@ -92,11 +94,11 @@ async fn a_project_beside_one_whose_name_begins_alike(on: Scheduler) -> anyhow::
 
 /// A schedule that somebody else made under our name is a conflict,
 /// reported until it is solved.
-async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow::Result<()> {
+async fn an_unmanaged_schedule_with_a_wanted_id_is_a_conflict(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let temporal = project.temporal();
     let id = project.schedule("taken");
-    let taken = Foreign::create(temporal, id.clone(), &[]).await?;
+    let taken = Unmanaged::create(temporal, id.clone(), &[]).await?;
     project.write("taken.yaml", &cron("0 1 * * *"))?;
     project.write("free.yaml", &cron("0 2 * * *"))?;
 
@@ -124,11 +126,11 @@ async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow
         "{shown}"
     );
     for command in ["next", "trigger"] {
-        let said = project.almanac(&[command, "taken"])?;
-        assert_eq!(said.code, 1, "{said:?}");
+        let output = project.almanac(&[command, "taken"])?;
+        assert_eq!(output.code, 1, "{output:?}");
         assert!(
-            said.stderr.contains("is unmanaged and was not changed"),
-            "{said:?}"
+            output.stderr.contains("is unmanaged and was not changed"),
+            "{output:?}"
         );
     }
 
@@ -148,9 +150,11 @@ async fn a_foreign_schedule_with_our_name_is_a_conflict(on: Scheduler) -> anyhow
     Ok(())
 }
 
-/// Foreign schedules under our prefix, whatever their memos hold, are left
+/// Unmanaged schedules with the project's prefix, whatever their memos hold, are left
 /// alone and do not end the listing.
-async fn foreign_schedules_under_our_prefix_are_left_alone(on: Scheduler) -> anyhow::Result<()> {
+async fn unmanaged_schedules_with_the_prefix_of_the_project_are_left_alone(
+    on: Scheduler,
+) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let temporal = project.temporal();
     let undecodable = Payload {
@@ -172,16 +176,16 @@ async fn foreign_schedules_under_our_prefix_are_left_alone(on: Scheduler) -> any
         ("ac-empty", vec![("almanac", empty)]),
         ("ad-another-key", vec![("secret", undecodable)]),
         ("ae-no-memo", vec![]),
-        // A memo copied from a schedule of ours proves nothing either.
+        // A memo copied from a managed schedule proves nothing either.
         ("af-copied", vec![("almanac", memo("mine"))]),
         (
             "Ag-no-id-of-ours",
             vec![("almanac", memo("Ag-no-id-of-ours"))],
         ),
     ];
-    let mut foreign = Vec::new();
+    let mut unmanaged = Vec::new();
     for (name, memo) in &cases {
-        foreign.push(Foreign::create(temporal, project.schedule(name), memo).await?);
+        unmanaged.push(Unmanaged::create(temporal, project.schedule(name), memo).await?);
     }
     project.write("mine.yaml", &cron("0 1 * * *"))?;
     project.write("zz.yaml", &cron("0 1 * * *"))?;
@@ -197,15 +201,15 @@ async fn foreign_schedules_under_our_prefix_are_left_alone(on: Scheduler) -> any
     project.remove("zz.yaml")?;
     let report = worker.sync().await?;
     assert_eq!(report.schedules.deleted, 1, "{report:?}");
-    for one in &foreign {
+    for one in &unmanaged {
         one.is_untouched(temporal).await?;
     }
     Ok(())
 }
 
-/// Somebody deletes a schedule of ours and makes their own in its place
-/// between two passes: it is theirs.
-async fn a_schedule_replaced_by_a_foreign_one_is_foreign(on: Scheduler) -> anyhow::Result<()> {
+/// Somebody deletes a managed schedule and creates an unmanaged one in its place
+/// between two passes.
+async fn a_schedule_replaced_by_an_unmanaged_one_is_unmanaged(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let temporal = project.temporal();
     project.write("mine.yaml", &cron("0 1 * * *"))?;
@@ -213,20 +217,20 @@ async fn a_schedule_replaced_by_a_foreign_one_is_foreign(on: Scheduler) -> anyho
     let worker = project.worker().start().await?;
     let id = project.schedule("mine");
     temporal.delete(&id).await?;
-    let theirs = create_when_free(temporal, &id).await?;
+    let unmanaged = create_when_free(temporal, &id).await?;
 
     let report = worker.sync().await?;
     assert_eq!(report.schedules.conflicts, 1, "{report:?}");
     project.remove("mine.yaml")?;
     worker.sync().await?;
-    theirs.is_untouched(temporal).await?;
+    unmanaged.is_untouched(temporal).await?;
     Ok(())
 }
 
-/// Creates a foreign schedule as soon as the server lets go of a deleted one.
-async fn create_when_free(temporal: &Temporal, id: &str) -> anyhow::Result<Foreign> {
+/// Creates an unmanaged schedule as soon as the server lets go of a deleted one.
+async fn create_when_free(temporal: &Temporal, id: &str) -> anyhow::Result<Unmanaged> {
     almanac_tests::wait_for("the id to be free", almanac_tests::SOON, || async {
-        Foreign::create(temporal, id.to_owned(), &[])
+        Unmanaged::create(temporal, id.to_owned(), &[])
             .await
             .map(Some)
     })

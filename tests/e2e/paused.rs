@@ -13,13 +13,49 @@ async fn shown(worker: &Worker, id: &str) -> anyhow::Result<(String, String)> {
     Ok((text("state"), text("paused_by")))
 }
 
+/// Waits until the API, `list` and `show` show that the schedule is paused, by `by` and with a
+/// note that contains `words`. A list lags behind writes.
+async fn is_paused_by(
+    project: &Project,
+    worker: &Worker,
+    id: &str,
+    by: &str,
+    words: &str,
+) -> anyhow::Result<()> {
+    let live = project.temporal().live(&project.schedule(id)).await?;
+    assert!(live.paused() && live.note().contains(words), "{live}");
+    assert_eq!(shown(worker, id).await?.1, by, "{live}");
+    let show = project.almanac_json(&["show", id])?;
+    assert_eq!(show["paused_by"], by, "{show}");
+    eventually("the lists to show who paused it", || async {
+        let served = worker.json("/api/v1/schedules").await?["schedules"].clone();
+        let listed = project.almanac_json(&["list"])?;
+        Ok([served, listed].iter().all(|list| {
+            let mut all = list.as_array().into_iter().flatten();
+            all.any(|one| {
+                let note = one["note"].as_str().unwrap_or_default();
+                one["definition"] == id && one["paused_by"] == by && note.contains(words)
+            })
+        }))
+    })
+    .await
+}
+
+/// Sets `enabled` of a definition with an override, whose reason is `reason`.
+fn set_enabled(project: &Project, id: &str, enabled: bool, reason: &str) -> anyhow::Result<()> {
+    let set = format!("enabled={enabled}");
+    let args = ["override", id, "--set", &set, "--reason", reason];
+    project.almanac(&args)?.success()?;
+    Ok(())
+}
+
 on_both_schedulers!(
-    either_enabled_that_is_false_pauses,
+    a_false_enabled_in_either_place_pauses,
     the_yaml_pauses_and_unpauses,
     a_pause_older_than_the_yamls_outlives_it,
     a_manual_pause_stays_one_after_an_override_and_a_rename,
-    a_pause_by_hand_is_kept_and_shown,
-    an_unpause_by_hand_is_kept,
+    a_manual_pause_is_kept_and_shown,
+    a_manual_unpause_is_kept,
     an_edit_about_something_else_leaves_a_pause_alone,
     a_pause_on_failure_is_kept_and_shown,
     the_temporal_cli_pauses_and_unpauses,
@@ -27,7 +63,7 @@ on_both_schedulers!(
 );
 
 /// YAML-paused means not both `enabled` and `schedule.enabled`.
-async fn either_enabled_that_is_false_pauses(on: Scheduler) -> anyhow::Result<()> {
+async fn a_false_enabled_in_either_place_pauses(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write(
         "whole.yaml",
@@ -96,8 +132,9 @@ async fn a_pause_older_than_the_yamls_outlives_it(on: Scheduler) -> anyhow::Resu
     worker.writes_nothing_in(3).await
 }
 
-/// A manual pause that an override lifted is a manual pause again once the override is
-/// cleared; a rename carries it over with the words of whoever paused.
+/// A manual pause that an override interrupts is a manual pause again once the override has
+/// ended, with the words of whoever paused. A rename carries the words over, also while the
+/// override is in force.
 async fn a_manual_pause_stays_one_after_an_override_and_a_rename(
     on: Scheduler,
 ) -> anyhow::Result<()> {
@@ -105,42 +142,62 @@ async fn a_manual_pause_stays_one_after_an_override_and_a_rename(
     project.write("one.yaml", &cron("0 1 * * *"))?;
     project.write("other.yaml", &cron("0 2 * * *"))?;
     let worker = project.worker().start().await?;
-    let by_hand = ("paused".to_owned(), "hand".to_owned());
-    project
-        .temporal()
-        .pause(&project.schedule("one"), "lunch")
-        .await?;
-    let lift = [
-        "override",
-        "one",
-        "--set",
-        "enabled=true",
-        "--reason",
-        "now",
-    ];
-    project.almanac(&lift)?.success()?;
+    let temporal = project.temporal();
     let id = project.schedule("one");
-    assert!(!project.temporal().live(&id).await?.paused());
-    project.almanac(&["clear-override", "one"])?.success()?;
-    assert!(project.temporal().live(&id).await?.paused());
-    assert_eq!(shown(&worker, "one").await?, by_hand);
+    temporal.pause(&id, "lunch").await?;
 
-    project.temporal().pause(&id, "lunch").await?;
+    // An override lifts the pause, another pauses the schedule anew.
+    for enabled in [true, false] {
+        set_enabled(&project, "one", enabled, "now")?;
+        let live = temporal.live(&id).await?;
+        assert_eq!(live.paused(), !enabled, "{live}");
+        let note = worker.json("/api/v1/schedules/one").await?["note"].clone();
+        let note = note.as_str().unwrap_or_default();
+        assert!(note.ends_with(": now (paused before: lunch)"), "{note}");
+        worker.sync().await?;
+        worker.writes_nothing_in(2).await?;
+    }
+    project.almanac(&["clear-override", "one"])?.success()?;
+    is_paused_by(&project, &worker, "one", "hand", "lunch").await?;
+
+    // An override expires.
+    let pause = ["pause", "one", "--reason", "now", "--for", "2s"];
+    project.almanac(&pause)?.success()?;
+    eventually("the override to expire", || async {
+        Ok(temporal.live(&id).await?.note().starts_with("lunch"))
+    })
+    .await?;
+    is_paused_by(&project, &worker, "one", "hand", "lunch").await?;
+
+    // The definition ends an override.
+    set_enabled(&project, "one", true, "now")?;
+    project.write("one.yaml", &paused_cron("0 1 * * *"))?;
+    worker.sync().await?;
+    is_paused_by(&project, &worker, "one", "hand", "lunch").await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    worker.sync().await?;
+    is_paused_by(&project, &worker, "one", "hand", "lunch").await?;
+
+    // A rename, first with the pause and then with an override that lifts it.
     project.remove("one.yaml")?;
     project.write("renamed.yaml", &cron("0 1 * * *"))?;
     worker.sync().await?;
-    let live = project
-        .temporal()
-        .live(&project.schedule("renamed"))
-        .await?;
-    assert!(live.paused() && live.note().starts_with("lunch"), "{live}");
-    assert_eq!(shown(&worker, "renamed").await?, by_hand);
+    is_paused_by(&project, &worker, "renamed", "hand", "lunch").await?;
+    set_enabled(&project, "renamed", true, "now")?;
+    project.remove("renamed.yaml")?;
+    project.write("again.yaml", &cron("0 1 * * *"))?;
+    worker.sync().await?;
+    let id = project.schedule("again");
+    assert!(!temporal.live(&id).await?.paused());
+    project.almanac(&["clear-override", "again"])?.success()?;
+    is_paused_by(&project, &worker, "again", "hand", "lunch").await?;
+    worker.sync().await?;
     worker.writes_nothing_in(3).await
 }
 
 /// With the YAML unchanged a manual pause is kept and shown with its
 /// note, through passes and a restart.
-async fn a_pause_by_hand_is_kept_and_shown(on: Scheduler) -> anyhow::Result<()> {
+async fn a_manual_pause_is_kept_and_shown(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
     let mut worker = project
@@ -173,7 +230,7 @@ async fn a_pause_by_hand_is_kept_and_shown(on: Scheduler) -> anyhow::Result<()> 
 }
 
 /// With the YAML unchanged a manual unpause of a YAML-paused schedule is kept.
-async fn an_unpause_by_hand_is_kept(on: Scheduler) -> anyhow::Result<()> {
+async fn a_manual_unpause_is_kept(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &paused_cron("0 1 * * *"))?;
     let worker = project
@@ -223,23 +280,32 @@ async fn an_edit_about_something_else_leaves_a_pause_alone(on: Scheduler) -> any
     Ok(())
 }
 
-/// The server's own pause after a failed run is kept and shown as such.
+/// A definition whose runs time out, at each `every`.
+fn failing(every: &str) -> String {
+    format!(
+        "
+schedule: {{ every: {every}, pause_on_failure: true }}
+workflow: {{ type: Nobody, task_queue: nobody, execution_timeout: 1s }}
+"
+    )
+}
+
+/// The server's own pause after a failed run is kept and shown as such, through edits, overrides
+/// and renames.
 async fn a_pause_on_failure_is_kept_and_shown(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
-    project.write(
-        "one.yaml",
-        "
-schedule: { every: 1s, pause_on_failure: true }
-workflow: { type: Nobody, task_queue: nobody, execution_timeout: 1s }
-",
-    )?;
+    project.write("one.yaml", &failing("1s"))?;
+    project.write("other.yaml", &cron("0 2 * * *"))?;
     let worker = project.worker().start().await?;
     let id = project.schedule("one");
     let temporal = project.temporal();
-    eventually("the server to pause it", || async {
-        Ok(temporal.live(&id).await?.paused())
-    })
-    .await?;
+    let by_server = |why: &'static str| {
+        eventually(why, || async {
+            let live = temporal.live(&id).await?;
+            Ok(live.paused() && live.note().starts_with("paused"))
+        })
+    };
+    by_server("the server to pause it").await?;
     worker.sync().await?;
     worker.writes_nothing_in(3).await?;
     assert!(temporal.live(&id).await?.paused());
@@ -248,18 +314,61 @@ workflow: { type: Nobody, task_queue: nobody, execution_timeout: 1s }
         ("paused".into(), "failure".into())
     );
 
-    project.write(
-        "one.yaml",
-        "
-schedule: { every: 2s, pause_on_failure: true }
-workflow: { type: Nobody, task_queue: nobody, execution_timeout: 1s }
-",
-    )?;
+    project.write("one.yaml", &failing("2s"))?;
     worker.sync().await?;
     let live = temporal.live(&id).await?;
     assert!(live.paused(), "{live}");
     assert_eq!(live.spec().interval[0].interval.unwrap().seconds, 2);
-    Ok(())
+
+    // A run fails again under an override that lifts the pause. The pause of the server ends the
+    // override.
+    set_enabled(&project, "one", true, "try again")?;
+    by_server("the server to pause it again").await?;
+    worker.sync().await?;
+    let history = project.almanac_json(&["history", "one"])?.to_string();
+    let ended = "the server paused the schedule after a failed run";
+    assert!(history.contains(ended), "{history}");
+    let run = format!("{}/one", project.name());
+    is_paused_by(&project, &worker, "one", "failure", &run).await?;
+
+    // Overrides of another field leave the pause alone. Those of `enabled` interrupt it.
+    let zone = [
+        "override",
+        "one",
+        "--set",
+        "timezone=Asia/Tokyo",
+        "--reason",
+        "move",
+    ];
+    project.almanac(&zone)?.success()?;
+    is_paused_by(&project, &worker, "one", "failure", &run).await?;
+    project.almanac(&["clear-override", "one"])?.success()?;
+    is_paused_by(&project, &worker, "one", "failure", &run).await?;
+    let pause = ["pause", "one", "--reason", "look", "--for", "2s"];
+    project.almanac(&pause)?.success()?;
+    eventually("the override to expire", || async {
+        Ok(temporal.live(&id).await?.note().starts_with("paused"))
+    })
+    .await?;
+    is_paused_by(&project, &worker, "one", "failure", &run).await?;
+
+    // A rename carries the words over, with the pause and while an override lifts it.
+    project.write("one.yaml", &failing("30d"))?;
+    worker.sync().await?;
+    project.remove("one.yaml")?;
+    project.write("renamed.yaml", &failing("30d"))?;
+    worker.sync().await?;
+    is_paused_by(&project, &worker, "renamed", "failure", &run).await?;
+    set_enabled(&project, "renamed", true, "try again")?;
+    project.remove("renamed.yaml")?;
+    project.write("again.yaml", &failing("30d"))?;
+    worker.sync().await?;
+    let again = project.schedule("again");
+    assert!(!temporal.live(&again).await?.paused());
+    project.almanac(&["clear-override", "again"])?.success()?;
+    is_paused_by(&project, &worker, "again", "failure", &run).await?;
+    worker.sync().await?;
+    worker.writes_nothing_in(3).await
 }
 
 /// Temporal's own CLI pauses and unpauses as its users expect.
@@ -302,7 +411,7 @@ async fn a_replaced_body_is_never_unpaused(on: Scheduler) -> anyhow::Result<()> 
     let temporal = project.temporal();
     temporal
         .edit(&id, |schedule| {
-            *schedule = almanac_tests::foreign_schedule("0 9 * * *");
+            *schedule = almanac_tests::unmanaged_schedule("0 9 * * *");
             schedule.state = Some(
                 temporalio_common::protos::temporal::api::schedule::v1::ScheduleState {
                     paused: true,

@@ -1,5 +1,4 @@
-//! The reconcile workflow: nothing that anyone signals, sends or queries may
-//! wedge it.
+//! The reconcile workflow with real workers: no signal, update or query blocks it.
 
 use almanac_tests::{
     Answer, Project, Proxy, SOON, Scheduler, Worker, almanac, cron, eventually, idle, json_payload,
@@ -74,19 +73,20 @@ async fn works(project: &Project, worker: &Worker, hour: u32) -> anyhow::Result<
 }
 
 on_both_schedulers!(
-    no_signal_wedges_it,
-    no_update_or_query_wedges_it,
+    no_signal_blocks_the_workflow,
+    no_update_or_query_blocks_the_workflow,
     a_signal_from_the_ui_brings_a_report,
-    it_passes_at_its_interval,
-    terminated_it_comes_back,
-    where_its_tasks_fail_the_log_says_what_to_do,
+    a_pass_begins_at_each_interval,
+    a_terminated_workflow_is_started_again,
+    the_log_gives_the_remedy_if_the_tasks_of_the_workflow_fail,
     a_repeated_request_gets_the_first_answer,
     hundreds_of_signals_across_a_continue_as_new,
     a_request_that_meets_a_continue_as_new_is_sent_again,
+    a_query_that_the_server_is_too_busy_for_is_sent_again,
 );
 
 /// Signals with no, wrong and several inputs, known by name or not.
-async fn no_signal_wedges_it(on: Scheduler) -> anyhow::Result<()> {
+async fn no_signal_blocks_the_workflow(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let worker = project.worker().start().await?;
     let workflow = project.reconcile_workflow();
@@ -115,7 +115,7 @@ async fn no_signal_wedges_it(on: Scheduler) -> anyhow::Result<()> {
 
 /// Updates and queries with no, wrong and several arguments fail or answer,
 /// each within its time.
-async fn no_update_or_query_wedges_it(on: Scheduler) -> anyhow::Result<()> {
+async fn no_update_or_query_blocks_the_workflow(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let worker = project.worker().start().await?;
     let workflow = project.reconcile_workflow();
@@ -180,7 +180,7 @@ async fn a_signal_from_the_ui_brings_a_report(on: Scheduler) -> anyhow::Result<(
 }
 
 /// A drifted schedule is seen at the next pass that nobody asked for.
-async fn it_passes_at_its_interval(on: Scheduler) -> anyhow::Result<()> {
+async fn a_pass_begins_at_each_interval(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
     let _worker = project
@@ -203,7 +203,7 @@ async fn it_passes_at_its_interval(on: Scheduler) -> anyhow::Result<()> {
 }
 
 /// Terminated, or deleted with its history, it comes back.
-async fn terminated_it_comes_back(on: Scheduler) -> anyhow::Result<()> {
+async fn a_terminated_workflow_is_started_again(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
     let worker = project
@@ -226,9 +226,11 @@ async fn terminated_it_comes_back(on: Scheduler) -> anyhow::Result<()> {
     works(&project, &worker, 1).await
 }
 
-/// What stands in its place can be run by no worker, as after a fault in the
-/// history. The log says what to do, and done it helps.
-async fn where_its_tasks_fail_the_log_says_what_to_do(on: Scheduler) -> anyhow::Result<()> {
+/// No worker can run the workflow that has the reconcile workflow's id, as after a fault
+/// in the history. The log says what to do, and doing it helps.
+async fn the_log_gives_the_remedy_if_the_tasks_of_the_workflow_fail(
+    on: Scheduler,
+) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let workflow = project.reconcile_workflow();
     temporal_cli(
@@ -249,10 +251,10 @@ async fn where_its_tasks_fail_the_log_says_what_to_do(on: Scheduler) -> anyhow::
     let remedy = format!("temporal workflow terminate --workflow-id {workflow}");
     wait_for("the log to say what to do", 3 * SOON, || async {
         let log = worker.log()?;
-        let said = log
+        let found = log
             .lines()
             .any(|line| line.contains("ERROR") && line.contains(&remedy));
-        Ok(said.then_some(()))
+        Ok(found.then_some(()))
     })
     .await?;
     project.temporal().terminate(&workflow).await?;
@@ -355,6 +357,23 @@ async fn over(project: &Project) -> anyhow::Result<Answer> {
     Ok(Answer::Status(Box::new(status)))
 }
 
+/// The server refuses a query if too many wait for the same workflow.
+async fn a_query_that_the_server_is_too_busy_for_is_sent_again(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let query = "QueryWorkflow";
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let proxy = Proxy::start(project.address()).await?;
+    let _worker = project.worker().start().await?;
+    proxy.fail(query, 0, 2, tonic::Code::ResourceExhausted);
+    let args = ["history", "one", "--project", project.name()];
+    let output = almanac(proxy.address(), args)?.success()?;
+    assert!(output.contains("created"), "{output}");
+    assert_eq!(proxy.count(query), 3);
+    Ok(())
+}
+
 /// A run that continues as new answers as one that is over. The client learns from
 /// the server that the workflow runs, and sends the request to the next run.
 async fn a_request_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> anyhow::Result<()> {
@@ -387,8 +406,8 @@ async fn a_request_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> 
     worker.kill()?;
     let workflow = project.reconcile_workflow();
     project.temporal().terminate(&workflow).await?;
-    let said = project.almanac_once(&["unpause", "one"])?;
-    assert_eq!(said.code, 1, "{said:?}");
-    assert!(said.stderr.contains("is not running"), "{said:?}");
+    let output = project.almanac_once(&["unpause", "one"])?;
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stderr.contains("is not running"), "{output:?}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What goes from disk goes from Temporal, unless something is odd about it.
+//! A definition that goes from disk goes from Temporal, unless its removal looks like a mistake.
 
 use almanac_tests::{Project, Scheduler, cron, eventually, many, on_both_schedulers, paused_cron};
 use serde_json::json;
@@ -8,18 +8,18 @@ async fn count(project: &Project) -> anyhow::Result<usize> {
 }
 
 on_both_schedulers!(
-    removals_that_leave_nothing_are_held,
+    removals_of_all_schedules_are_held,
     forty_of_a_hundred_are_held,
     nine_a_pass_are_counted_together,
     a_missing_folder_removes_nothing,
     an_unreadable_folder_removes_nothing,
     orphans_may_be_paused,
     orphans_may_be_kept,
-    a_replaced_folder_is_looked_at_twice,
+    a_replaced_folder_is_scanned_twice_before_it_counts,
 );
 
 /// An empty folder removes nothing until the digest of just that set confirms it.
-async fn removals_that_leave_nothing_are_held(on: Scheduler) -> anyhow::Result<()> {
+async fn removals_of_all_schedules_are_held(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     for name in ["a.yaml", "b.yaml", "c.yaml"] {
         project.write(name, &cron("0 1 * * *"))?;
@@ -78,7 +78,7 @@ async fn forty_of_a_hundred_are_held(on: Scheduler) -> anyhow::Result<()> {
     assert_eq!(refused.code, 1, "{refused:?}");
     project.has_schedules(100).await?;
 
-    // What is held stays held through a restart of nothing but the view.
+    // The first set is held again: its digest confirms it again.
     project.write("all.yaml", &many("job", 60))?;
     worker.sync().await?;
     let done = project
@@ -244,7 +244,7 @@ async fn orphans_may_be_kept(on: Scheduler) -> anyhow::Result<()> {
 }
 
 /// A folder that was replaced by another is trusted after two equal scans.
-async fn a_replaced_folder_is_looked_at_twice(on: Scheduler) -> anyhow::Result<()> {
+async fn a_replaced_folder_is_scanned_twice_before_it_counts(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("a.yaml", &cron("0 1 * * *"))?;
     project.write("b.yaml", &cron("0 1 * * *"))?;

@@ -1,8 +1,9 @@
 //! The present code replays the histories of every release.
 //!
-//! `tests/histories/VERSION/*.pb` are histories as `temporal.api.history.v1.History`,
-//! one of each kind a release. Once a release is out, its folder is never
-//! touched again. `make histories` records those of the present version anew.
+//! `tests/histories/VERSION/*.pb` are histories as
+//! `temporal.api.history.v1.History`, one of each kind for each version. The folder
+//! of a released version is never changed. `make histories` records those of the
+//! present version anew.
 //!
 //! Replay checks the order and the kinds of commands, not payloads and not
 //! times.
@@ -25,10 +26,10 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 };
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 
-use crate::fake_worker::{FakeWorker, Fate, Process, revision, says};
+use crate::fake_worker::{FakeWorker, Fate, Process, announcement_of, revision};
 use crate::workflow_client::{WorkflowClient, one};
 
-/// Set, the scenarios below write their histories.
+/// Environment variable. If it is set, the tests below write the histories of their runs.
 const RECORD: &str = "ALMANAC_RECORD_HISTORIES";
 
 fn histories() -> PathBuf {
@@ -78,7 +79,7 @@ async fn replay(history: History) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Replays what a workflow has done until now, through all its runs; how many they are.
+/// Replays all runs of a workflow so far. Returns the number of runs.
 pub(crate) async fn replays(project: &Project, workflow: &str) -> anyhow::Result<usize> {
     let (mut run, _) = project.temporal().run_of(workflow).await?;
     let mut runs = 0;
@@ -119,35 +120,36 @@ pub(crate) async fn record(project: &Project, workflow: &str, name: &str) -> any
 #[test]
 fn a_run_of_the_reconcile_workflow_replays() {
     almanac_tests::run(async {
-        let told = WorkflowClient::start(Some(one(&"junk"))).await?;
+        let client = WorkflowClient::start(Some(one(&"junk"))).await?;
         let (a, b) = (FakeWorker::holding("1"), FakeWorker::holding("1"));
-        let _workflows = Process::workflows(&told.project, &a)?;
-        let _a = Process::worker(&told.project, "a", &a)?;
-        let b_process = Process::worker(&told.project, "b", &b)?;
+        let _workflows = Process::workflows(&client.project, &a)?;
+        let _a = Process::worker(&client.project, "a", &a)?;
+        let b_process = Process::worker(&client.project, "b", &b)?;
         // A start, junk, a failure with its timer, a fast pass, an interruption, a refusal.
-        told.until("a first answer", |s| s.state == "waiting_for_worker")
+        client
+            .until("a first answer", |s| s.state == "waiting_for_worker")
             .await?;
-        told.signal("definitions_changed", None).await?;
+        client.signal("definitions_changed", None).await?;
         a.then([Fate::Fails("once"), Fate::Fails("twice")]);
-        told.started("a", "1").await?;
-        let mut passes = told.settled(1).await?.pass;
+        client.started("a", "1").await?;
+        let mut passes = client.settled(1).await?.pass;
         a.edit("2");
-        let mut edit = says("a", WorkerEvent::Changed, Some("1"), "2");
+        let mut edit = announcement_of("a", WorkerEvent::Changed, Some("1"), "2");
         edit.changed = Some(vec!["x".parse()?]);
-        told.announce(&edit).await?;
-        told.settled(passes + 1).await?;
+        client.announce(&edit).await?;
+        client.settled(passes + 1).await?;
         a.then([Fate::MovesTo("3")]);
-        told.signal("reconcile", None).await?;
-        passes = told.settled(passes + 3).await?.pass;
+        client.signal("reconcile", None).await?;
+        passes = client.settled(passes + 3).await?.pass;
         a.edit("4");
-        told.signal("reconcile", None).await?;
-        told.settled(passes + 1).await?;
+        client.signal("reconcile", None).await?;
+        client.settled(passes + 1).await?;
         // Replicas that differ; a dead one.
-        told.started("b", "1").await?;
-        passes = told.settled(passes + 2).await?.pass;
+        client.started("b", "1").await?;
+        passes = client.settled(passes + 2).await?.pass;
         drop(b_process);
-        told.signal("reconcile", None).await?;
-        let status = told.settled(passes + 1).await?;
+        client.signal("reconcile", None).await?;
+        let status = client.settled(passes + 1).await?;
         assert_eq!(status.workers.len(), 1);
         // Updates while a pass runs.
         let gate = Arc::new(tokio::sync::Semaphore::new(0));
@@ -157,13 +159,13 @@ fn a_run_of_the_reconcile_workflow_replays() {
             dry_run,
             confirm: None,
         };
-        told.sync(&request("1", false)).await?;
-        told.until("it to run", |s| s.state == "running").await?;
-        let last = told.sync(&request("2", true)).await?;
+        client.sync(&request("1", false)).await?;
+        client.until("it to run", |s| s.state == "running").await?;
+        let last = client.sync(&request("2", true)).await?;
         gate.close();
-        told.settled(last).await?;
-        // It is cancelled in the end.
-        let id = told.project.reconcile_workflow();
+        client.settled(last).await?;
+        // The run is canceled in the end.
+        let id = client.project.reconcile_workflow();
         let request = RequestCancelWorkflowExecutionRequest {
             namespace: "default".to_owned(),
             workflow_execution: Some(WorkflowExecution {
@@ -172,11 +174,11 @@ fn a_run_of_the_reconcile_workflow_replays() {
             }),
             ..Default::default()
         };
-        let mut service = told.project.temporal().service();
+        let mut service = client.project.temporal().service();
         service
             .request_cancel_workflow_execution(tonic::Request::new(request))
             .await?;
-        let ended = crate::run_definition::ending(&told.project, &id).await?;
+        let ended = crate::run_definition::ending(&client.project, &id).await?;
         assert!(
             matches!(
                 ended,
@@ -184,7 +186,7 @@ fn a_run_of_the_reconcile_workflow_replays() {
             ),
             "{ended:?}"
         );
-        record(&told.project, &id, "reconcile.pb").await
+        record(&client.project, &id, "reconcile.pb").await
     });
 }
 

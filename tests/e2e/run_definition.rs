@@ -13,7 +13,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::GetWorkflowEx
 use crate::fake_worker::{FakeWorker, Process, revision};
 use crate::workflow_client::{one, start_workflow};
 
-/// How a workflow ended; it must end soon.
+/// Waits for the end of a workflow, and returns the attributes of its last event.
 pub(crate) async fn ending(project: &Project, id: &str) -> anyhow::Result<Attributes> {
     let end = async {
         loop {
@@ -84,9 +84,9 @@ pub(crate) fn event(kind: &str, id: &str, data: &Value) -> Value {
 }
 
 /// Sends an event to a run.
-pub(crate) async fn tell(project: &Project, run: &str, event: &Value) -> anyhow::Result<()> {
-    // While a run goes on in a new execution, the server tells senders to try again.
-    eventually("the event to be told", || async {
+pub(crate) async fn send_event(project: &Project, run: &str, event: &Value) -> anyhow::Result<()> {
+    // While a run goes on in a new execution, the server asks senders to try again.
+    eventually("the event to be sent", || async {
         let input = json_payloads(std::slice::from_ref(event));
         project.temporal().signal(run, "event", input).await?;
         Ok(true)
@@ -96,7 +96,7 @@ pub(crate) async fn tell(project: &Project, run: &str, event: &Value) -> anyhow:
 
 /// Lets a run go on that waits for it.
 pub(crate) async fn go(project: &Project, run: &str) -> anyhow::Result<()> {
-    tell(project, run, &event("go", "go", &Value::Null)).await
+    send_event(project, run, &event("go", "go", &Value::Null)).await
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_run_by_name_takes_the_current_definition_and_keeps_it() {
 }
 
 #[test]
-fn what_cannot_be_run_fails_with_its_place() {
+fn a_definition_that_cannot_be_run_fails_with_its_place() {
     almanac_tests::run(async {
         let project = Project::new(Scheduler::V1).await?;
         let fake = FakeWorker::holding("1");

@@ -1,5 +1,4 @@
-//! What is told of single schedules: runs, missed actions, what is overdue,
-//! and what touched them.
+//! The views of single schedules: runs, missed actions, overdue runs and history.
 
 use almanac_tests::{
     OwnServer, Project, SOON, Scheduler, Worker, cron, eventually, on_both_schedulers, passed,
@@ -12,9 +11,10 @@ use temporalio_common::protos::temporal::api::schedule::v1::ScheduleListEntry;
 
 on_both_schedulers!(
     a_missed_action_is_counted,
-    the_last_run_is_asked_how_it_went,
-    what_should_have_fired_is_overdue,
-    history_tells_of_overrides_and_writes,
+    the_outcome_of_the_last_run_is_shown,
+    the_list_shows_the_status_that_the_last_run_itself_has,
+    a_schedule_that_should_have_fired_is_overdue,
+    the_history_has_overrides_and_writes,
     pages_and_filters_describe_nothing,
     each_switch_of_a_sync_stands_alone,
 );
@@ -24,6 +24,11 @@ const CATCHUP: i64 = 10;
 
 async fn schedule(worker: &Worker, id: &str) -> anyhow::Result<Value> {
     worker.json(&format!("/api/v1/schedules/{id}")).await
+}
+
+fn last_recent_run(schedule: &Value) -> anyhow::Result<&Value> {
+    let runs = schedule["recent_runs"].as_array().context("a list")?;
+    runs.last().with_context(|| format!("no run: {schedule}"))
 }
 
 /// A run that goes on, and the next one is skipped: the schedule says so, the
@@ -37,16 +42,18 @@ async fn a_missed_action_is_counted(on: Scheduler) -> anyhow::Result<()> {
         .flag("--resync-interval", "1s")
         .start()
         .await?;
-    let told = wait_for("a skipped action", SOON, || async {
-        let told = schedule(&worker, "busy").await?;
-        Ok((told["missed"]["overlap"].as_u64() >= Some(2)).then_some(told))
+    let view = wait_for("a skipped action", SOON, || async {
+        let view = schedule(&worker, "busy").await?;
+        Ok((view["missed"]["overlap"].as_u64() >= Some(2)).then_some(view))
     })
     .await?;
-    assert_eq!(told["missed"]["catchup_window"], 0, "{told}");
-    assert_eq!(told["missed"]["buffer"], 0, "{told}");
-    assert_eq!(told["last_run"]["status"], "running", "{told}");
+    assert_eq!(view["missed"]["catchup_window"], 0, "{view}");
+    assert_eq!(view["missed"]["buffer"], 0, "{view}");
+    assert_eq!(view["last_run"]["status"], "running", "{view}");
+    let run = last_recent_run(&view)?;
+    assert_eq!(run.get("ended"), Some(&Value::Null), "{view}");
     // It waits for its run: nothing is late.
-    assert_eq!(told["overdue"], false, "{told}");
+    assert_eq!(view["overdue"], false, "{view}");
     let shown = project.almanac(&["show", "busy"])?.success()?;
     assert!(
         shown.contains("because an earlier run was still running"),
@@ -63,8 +70,28 @@ async fn a_missed_action_is_counted(on: Scheduler) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The schedule itself notices the end of a run only when it does something else.
+async fn the_list_shows_the_status_that_the_last_run_itself_has(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let steps = "schedule: { cron: '0 1 1 1 *', overlap_policy: allow_all }\n\
+                 do: [ { greet: { set: { greeting: hello } } } ]\n";
+    project.write("steps.yaml", steps)?;
+    let _worker = project.worker().start().await?;
+    project.almanac(&["trigger", "steps"])?.success()?;
+    eventually("the run to be listed as ended", || async {
+        let list = project.almanac_json(&["list"])?;
+        Ok(list[0]["last_run"]["status"] == "completed")
+    })
+    .await?;
+    let text = project.almanac(&["list"])?.success()?;
+    ensure!(text.contains(", ok"), "{text}");
+    Ok(())
+}
+
 /// The status is that of the run itself, whatever its schedule knows.
-async fn the_last_run_is_asked_how_it_went(on: Scheduler) -> anyhow::Result<()> {
+async fn the_outcome_of_the_last_run_is_shown(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write(
         "fails.yaml",
@@ -75,30 +102,36 @@ async fn the_last_run_is_asked_how_it_went(on: Scheduler) -> anyhow::Result<()> 
         ),
     )?;
     let worker = project.worker().start().await?;
-    let told = wait_for("the run to fail", SOON, || async {
-        let told = schedule(&worker, "fails").await?;
-        Ok((told["last_run"]["status"] == "failed").then_some(told))
+    let view = wait_for("the run to fail", SOON, || async {
+        let view = schedule(&worker, "fails").await?;
+        Ok((view["last_run"]["status"] == "failed").then_some(view))
     })
     .await?;
-    let run = &told["last_run"];
+    let run = &view["last_run"];
     let id = run["workflow_id"].as_str().context("a workflow's id")?;
     assert!(
         id.starts_with(&format!("{}/fails", project.name())),
-        "{told}"
+        "{view}"
     );
     assert!(
         run["run_id"].as_str().is_some_and(|id| !id.is_empty()),
-        "{told}"
+        "{view}"
     );
+    let recent = last_recent_run(&view)?;
+    assert_eq!(recent["workflow_id"], run["workflow_id"], "{view}");
+    let time = |name: &str| -> anyhow::Result<Timestamp> {
+        Ok(recent[name].as_str().context("a time")?.parse()?)
+    };
+    assert!(time("ended")? >= time("started")?, "{view}");
     let shown = project.almanac_json(&["show", "fails"])?;
     assert_eq!(shown["last_run"]["status"], "failed", "{shown}");
     Ok(())
 }
 
-/// The server was away when it was due, and too long to catch up: the next time
-/// that it tells is in the past or a year ahead, by its scheduler. A minute later it is overdue; one
-/// that ran, and one that is paused, are not.
-async fn what_should_have_fired_is_overdue(on: Scheduler) -> anyhow::Result<()> {
+/// The server was away when the run was due, and too long to catch up. By its scheduler, the
+/// next time that it shows is in the past or in a year. A minute later the schedule is overdue.
+/// A schedule that ran, and one that is paused, are not.
+async fn a_schedule_that_should_have_fired_is_overdue(on: Scheduler) -> anyhow::Result<()> {
     let mut server = OwnServer::start(on)?;
     let project = Project::at(&server.address()).await?;
     // The first use of the binary may have to build it.
@@ -120,8 +153,8 @@ async fn what_should_have_fired_is_overdue(on: Scheduler) -> anyhow::Result<()> 
         // A schedule of V1 that the server did not handle before it died begins
         // when it is back: for the server nothing was due.
         let next = wait_for("the server to handle it", SOON, || async {
-            let told = schedule(&worker, "late").await?;
-            Ok(told["next_run"].as_str().map(str::to_owned))
+            let view = schedule(&worker, "late").await?;
+            Ok(view["next_run"].as_str().map(str::to_owned))
         })
         .await?;
         let next: Timestamp = next.parse()?;
@@ -135,17 +168,17 @@ async fn what_should_have_fired_is_overdue(on: Scheduler) -> anyhow::Result<()> 
     server.kill()?;
     passed(due + SignedDuration::from_secs(CATCHUP + 2)).await;
     server.restart()?;
-    let told = wait_for("it to be overdue", 3 * SOON, || async {
-        let told = schedule(&worker, "late").await?;
-        Ok((told["overdue"] == true).then_some(told))
+    let view = wait_for("it to be overdue", 3 * SOON, || async {
+        let view = schedule(&worker, "late").await?;
+        Ok((view["overdue"] == true).then_some(view))
     })
     .await?;
-    let since: Timestamp = told["overdue_since"].as_str().context("a time")?.parse()?;
-    assert_eq!(since.as_second(), due.as_second(), "{told}");
-    assert_eq!(told["missed"]["catchup_window"], 1, "{told}");
+    let since: Timestamp = view["overdue_since"].as_str().context("a time")?.parse()?;
+    assert_eq!(since.as_second(), due.as_second(), "{view}");
+    assert_eq!(view["missed"]["catchup_window"], 1, "{view}");
     for id in ["paused", "later"] {
-        let told = schedule(&worker, id).await?;
-        assert_eq!(told["overdue"], false, "{told}");
+        let view = schedule(&worker, id).await?;
+        assert_eq!(view["overdue"], false, "{view}");
     }
     // A pass sees it in the list, and the operator in the log.
     wait_for("a pass to see it", 2 * SOON, || async {
@@ -161,11 +194,26 @@ async fn what_should_have_fired_is_overdue(on: Scheduler) -> anyhow::Result<()> 
     assert_eq!(list["schedules"][0]["overdue"], true, "{list}");
     let shown = project.almanac(&["show", "late"])?.success()?;
     assert!(shown.contains("Overdue   since"), "{shown}");
+    // On the timeline, that time is a gap.
+    let timeline = worker.json("/api/v1/timeline").await?;
+    let lanes = timeline["lanes"].as_array().context("no lanes")?;
+    let lane = |id: &str| {
+        lanes
+            .iter()
+            .find(|lane| lane["schedule"]["definition"] == id)
+    };
+    let gaps = &lane("late").context("no lane")?["gaps"];
+    assert_eq!(gaps.as_array().map(Vec::len), Some(1), "{timeline}");
+    let gap: Timestamp = gaps[0]["due"].as_str().context("a time")?.parse()?;
+    assert_eq!(gap.as_second(), due.as_second(), "{timeline}");
+    assert_eq!(gaps[0]["cause"], "catchup_window", "{timeline}");
+    let paused = lane("paused").context("no lane")?;
+    assert_eq!(paused["gaps_unknown"], "paused", "{timeline}");
     Ok(())
 }
 
 /// Newest first; of one schedule; through the workflow's next run.
-async fn history_tells_of_overrides_and_writes(on: Scheduler) -> anyhow::Result<()> {
+async fn the_history_has_overrides_and_writes(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
     project.write("other.yaml", &cron("0 1 * * *"))?;
@@ -177,11 +225,11 @@ async fn history_tells_of_overrides_and_writes(on: Scheduler) -> anyhow::Result<
         .success()?;
     project.almanac(&["clear-override", "one"])?.success()?;
     let history = |id: &str| -> anyhow::Result<Vec<Value>> {
-        let told = project.almanac(&["history", id, "--format", "json"])?;
-        Ok(serde_json::from_str(&told.success()?)?)
+        let output = project.almanac(&["history", id, "--format", "json"])?;
+        Ok(serde_json::from_str(&output.success()?)?)
     };
-    let told = history("one")?;
-    let steps: Vec<_> = told
+    let entries = history("one")?;
+    let steps: Vec<_> = entries
         .iter()
         .map(|entry| {
             let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
@@ -198,13 +246,17 @@ async fn history_tells_of_overrides_and_writes(on: Scheduler) -> anyhow::Result<
             "written update",
             "written create",
         ],
-        "{told:#?}"
+        "{entries:#?}"
     );
-    assert_eq!(told[3]["reason"], "disk full", "{told:#?}");
-    assert_eq!(told[3]["override"]["enabled"], false, "{told:#?}");
-    assert_eq!(told[4]["fields"], serde_json::json!(["times"]), "{told:#?}");
-    let times: Vec<_> = told.iter().map(|entry| entry["at"].as_str()).collect();
-    assert!(times.is_sorted_by(|a, b| a >= b), "{told:#?}");
+    assert_eq!(entries[3]["reason"], "disk full", "{entries:#?}");
+    assert_eq!(entries[3]["override"]["enabled"], false, "{entries:#?}");
+    assert_eq!(
+        entries[4]["fields"],
+        serde_json::json!(["times"]),
+        "{entries:#?}"
+    );
+    let times: Vec<_> = entries.iter().map(|entry| entry["at"].as_str()).collect();
+    assert!(times.is_sorted_by(|a, b| a >= b), "{entries:#?}");
     assert_eq!(history("other")?.len(), 1);
     let text = project.almanac(&["history", "one"])?.success()?;
     assert!(

@@ -1,4 +1,4 @@
-//! How the process ends: when told to, and when it cannot begin.
+//! The end of the process: after a signal, and if it cannot begin.
 
 use almanac_tests::{
     Project, Proxy, SOON, Scheduler, almanac, cron, eventually, free_port, many, on_both_schedulers,
@@ -6,12 +6,12 @@ use almanac_tests::{
 
 on_both_schedulers!(
     an_idle_worker_ends_at_once,
-    a_pass_in_progress_does_not_hold_it_up,
-    a_silent_server_does_not_hold_it_up,
-    readiness_goes_first,
+    a_pass_in_progress_does_not_delay_the_shutdown,
+    a_silent_server_does_not_delay_the_shutdown,
+    a_worker_that_shuts_down_is_not_ready,
 );
 
-/// Idle, it ends at once and well, and says goodbye.
+/// An idle worker exits immediately with code 0, and announces its stop.
 async fn an_idle_worker_ends_at_once(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
@@ -27,9 +27,9 @@ async fn an_idle_worker_ends_at_once(on: Scheduler) -> anyhow::Result<()> {
     .await
 }
 
-/// In the middle of a pass it ends within `shutdown_timeout`, and the next
-/// worker makes the pass good.
-async fn a_pass_in_progress_does_not_hold_it_up(on: Scheduler) -> anyhow::Result<()> {
+/// A worker in the middle of a pass ends within `--shutdown-timeout`, and the
+/// next worker completes the pass.
+async fn a_pass_in_progress_does_not_delay_the_shutdown(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("all.yaml", &many("job", 30))?;
     let proxy = Proxy::start(project.address()).await?;
@@ -40,7 +40,7 @@ async fn a_pass_in_progress_does_not_hold_it_up(on: Scheduler) -> anyhow::Result
         .through(&proxy)
         .spawn()?;
     gate.reached().await?;
-    // Nothing but the timeout ends it: the request is held for as long as it runs.
+    // Only the timeout ends the worker: the held request never gets an answer.
     worker.terminate(SOON)?;
     drop(gate);
     proxy.clear();
@@ -50,8 +50,8 @@ async fn a_pass_in_progress_does_not_hold_it_up(on: Scheduler) -> anyhow::Result
     Ok(())
 }
 
-/// With nothing but silence from the server it still ends in time.
-async fn a_silent_server_does_not_hold_it_up(on: Scheduler) -> anyhow::Result<()> {
+/// A worker ends in time even if the server does not answer.
+async fn a_silent_server_does_not_delay_the_shutdown(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &cron("0 1 * * *"))?;
     let proxy = Proxy::start(project.address()).await?;
@@ -70,13 +70,13 @@ async fn a_silent_server_does_not_hold_it_up(on: Scheduler) -> anyhow::Result<()
     .flat_map(|method| (0..3).map(move |_| method))
     .map(|method| proxy.hold(method, 0))
     .collect();
-    // Nothing but the timeout ends it: the requests are held for as long as it runs.
+    // Only the timeout ends the worker: the held requests never get an answer.
     worker.terminate(SOON)?;
     Ok(())
 }
 
-/// While it ends it is not ready.
-async fn readiness_goes_first(on: Scheduler) -> anyhow::Result<()> {
+/// A worker that shuts down is not ready.
+async fn a_worker_that_shuts_down_is_not_ready(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("all.yaml", &many("job", 30))?;
     let proxy = Proxy::start(project.address()).await?;

@@ -10,13 +10,13 @@ use crate::web::Web;
 
 on_both_schedulers!(
     a_call_is_an_activity_and_its_secret_stays_inside,
-    a_cancelled_command_goes_with_its_group,
-    what_steps_may_reach_is_checked_before_the_worker_works,
+    a_canceled_command_goes_with_its_group,
+    the_flags_about_steps_are_checked_before_the_worker_starts,
 );
 
 const CANARY: &str = "canary-5f2c81aa";
 
-/// A server that tells what it was shown: 200 for `/ok`, 503 for all else.
+/// A server that records its requests: 200 for `/ok`, 503 for all else.
 async fn server() -> anyhow::Result<Web> {
     Web::start(|request| {
         let status = if request.target == "/ok" { 200 } else { 503 };
@@ -53,21 +53,21 @@ fn start(project: &Project, id: &str, kind: &str, input: &Value) -> anyhow::Resu
     activity(project, "start", id, &more).map(drop)
 }
 
-/// How an activity ended, all of it, as the server keeps it.
+/// The whole end of an activity, as the server keeps it.
 async fn ended(project: &Project, id: &str, status: &str) -> anyhow::Result<String> {
     let describe = || activity(project, "describe", id, &["--output", "json"]);
     eventually("the activity ends", || async {
-        let told = describe()?;
-        anyhow::ensure!(told.contains(status), "{told}");
+        let description = describe()?;
+        anyhow::ensure!(description.contains(status), "{description}");
         Ok(true)
     })
     .await?;
-    let told = describe()?;
+    let description = describe()?;
     // The result, or the failure; the command fails when the activity did.
     let result = activity(project, "result", id, &["--output", "json"]);
     Ok(match result {
-        Ok(text) => format!("{told}{text}"),
-        Err(error) => format!("{told}{error}"),
+        Ok(text) => format!("{description}{text}"),
+        Err(error) => format!("{description}{error}"),
     })
 }
 
@@ -128,7 +128,7 @@ async fn a_call_is_an_activity_and_its_secret_stays_inside(on: Scheduler) -> any
     Ok(())
 }
 
-async fn a_cancelled_command_goes_with_its_group(on: Scheduler) -> anyhow::Result<()> {
+async fn a_canceled_command_goes_with_its_group(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let secret = project.folder().join("secret");
     std::fs::write(&secret, CANARY)?;
@@ -164,11 +164,11 @@ async fn a_cancelled_command_goes_with_its_group(on: Scheduler) -> anyhow::Resul
     Ok(())
 }
 
-async fn what_steps_may_reach_is_checked_before_the_worker_works(
+async fn the_flags_about_steps_are_checked_before_the_worker_starts(
     on: Scheduler,
 ) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
-    for (flag, value, said) in [
+    for (flag, value, message) in [
         (
             "--secret",
             "token=env:ALMANAC_NO_SUCH_VARIABLE",
@@ -185,7 +185,7 @@ async fn what_steps_may_reach_is_checked_before_the_worker_works(
     ] {
         let output = project.almanac(&["run", flag, value, "--listen", "127.0.0.1:0"])?;
         assert_eq!(output.code, 1, "{output:?}");
-        assert!(output.stderr.contains(said), "{output:?}");
+        assert!(output.stderr.contains(message), "{output:?}");
         assert!(!output.stderr.contains(CANARY), "{output:?}");
     }
     Ok(())

@@ -18,10 +18,10 @@ async fn a_suspended_reconciler_writes_nothing_until_it_is_resumed(
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.stderr.contains("not suspended"), "{refused:?}");
 
-    let said = project
+    let text = project
         .almanac(&["suspend", "--reason", "moving house"])?
         .success()?;
-    assert!(said.contains("moving house"), "{said}");
+    assert!(text.contains("moving house"), "{text}");
     project.write("edited.yaml", &cron("0 2 * * *"))?;
     project.write("new.yaml", &cron("0 3 * * *"))?;
     project.remove("deleted.yaml")?;
@@ -49,13 +49,13 @@ async fn a_suspended_reconciler_writes_nothing_until_it_is_resumed(
     assert_eq!(shown["state"], "suspended", "{shown:#}");
     stands().await?;
 
-    let said = project.almanac(&["resume"])?.success()?;
-    assert!(said.contains("catches up"), "{said}");
+    let text = project.almanac(&["resume"])?.success()?;
+    assert!(text.contains("catches up"), "{text}");
     worker.ready().await?;
     eventually("the log to tell of both", || async {
         let log = worker.log()?;
-        let told = ["WARN", "suspended by", "the reconciler has resumed"];
-        Ok(told.iter().all(|text| log.contains(text)))
+        let expected = ["WARN", "suspended by", "the reconciler has resumed"];
+        Ok(expected.iter().all(|text| log.contains(text)))
     })
     .await?;
     worker.sync().await?;

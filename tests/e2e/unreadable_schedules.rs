@@ -1,5 +1,5 @@
-//! One schedule that the server does not describe stops nothing but itself,
-//! and nothing that is missing is taken for empty.
+//! A schedule that the server does not describe affects no other schedule, and a missing
+//! answer is not taken for an empty one.
 
 use almanac_core::record::Report;
 use almanac_tests::{
@@ -10,9 +10,9 @@ use prost::Message as _;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 use tonic::Code;
 
-on_both_schedulers!(a_schedule_that_is_answered_for_strangely);
+on_both_schedulers!(a_strange_description_affects_only_its_schedule);
 on_one_scheduler!(
-    what_a_missing_namespace_has_is_not_known,
+    the_schedules_of_a_missing_namespace_are_not_known,
     a_missing_folder_is_not_an_empty_one,
 );
 
@@ -38,9 +38,9 @@ async fn has_times(project: &Project, id: &str, times: &str) -> anyhow::Result<(
     Ok(())
 }
 
-fn fails_with(said: &Output, code: i32, what: &str) {
-    assert_eq!(said.code, code, "{said:?}");
-    assert!(said.stderr.contains(what), "{what}: {said:?}");
+fn fails_with(output: &Output, code: i32, what: &str) {
+    assert_eq!(output.code, code, "{output:?}");
+    assert!(output.stderr.contains(what), "{what}: {output:?}");
 }
 
 /// The server answers Internal for a schedule whose search attribute was
@@ -153,9 +153,9 @@ async fn a_search_attribute_is_removed() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whatever stands in the place of one schedule's description, the others are
-/// reconciled, and it is neither made anew nor written to.
-async fn a_schedule_that_is_answered_for_strangely(on: Scheduler) -> anyhow::Result<()> {
+/// With any answer in the place of one schedule's description, the other schedules are
+/// reconciled, and this one is neither created again nor written to.
+async fn a_strange_description_affects_only_its_schedule(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("odd.yaml", &cron("0 1 * * *"))?;
     project.write("even.yaml", &cron("0 1 * * *"))?;
@@ -215,7 +215,7 @@ async fn a_schedule_that_is_answered_for_strangely(on: Scheduler) -> anyhow::Res
 }
 
 /// No command takes a namespace that does not exist for one without schedules.
-async fn what_a_missing_namespace_has_is_not_known(on: Scheduler) -> anyhow::Result<()> {
+async fn the_schedules_of_a_missing_namespace_are_not_known(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("a.yaml", &cron("0 1 * * *"))?;
     let dir = project.definitions();
@@ -253,9 +253,9 @@ async fn what_a_missing_namespace_has_is_not_known(on: Scheduler) -> anyhow::Res
     all.push([words("import --out"), vec![out.display().to_string()]].concat());
     for mut args in all {
         args.extend(["--project".to_owned(), project.name().to_owned()]);
-        let said = almanac_in(project.address(), "nowhere", &args)?;
-        fails_with(&said, 1, "namespace `nowhere` does not exist");
-        assert_eq!(said.stdout, "", "{args:?}");
+        let output = almanac_in(project.address(), "nowhere", &args)?;
+        fails_with(&output, 1, "namespace `nowhere` does not exist");
+        assert_eq!(output.stdout, "", "{args:?}");
     }
     assert!(!out.exists());
     Ok(())

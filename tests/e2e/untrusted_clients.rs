@@ -1,7 +1,7 @@
-//! What anyone with access to the namespace may send to the reconcile workflow:
+//! Requests that anyone with access to the namespace may send to the reconcile workflow:
 //! texts of any size, announcements in any name. And workers that were killed.
 //!
-//! It concerns the workflow alone, so one server will do.
+//! The tests concern only the workflow, so they run on one server.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use almanac_tests::{Project, SOON, Scheduler, cron, eventually, json_payload, wa
 use serde_json::json;
 use temporalio_common::protos::temporal::api::common::v1::Payloads;
 
-use crate::fake_worker::{FakeWorker, Process, revision, says};
+use crate::fake_worker::{FakeWorker, Process, announcement_of, revision};
 use crate::workflow_client::{WorkflowClient, one};
 
 /// Almost all that the server takes of a payload.
@@ -26,13 +26,13 @@ fn test(body: impl Future<Output = anyhow::Result<()>>) {
 #[test]
 fn an_update_that_is_too_large_is_refused() {
     test(async {
-        let told = WorkflowClient::start(None).await?;
+        let client = WorkflowClient::start(None).await?;
         let fake = FakeWorker::holding("1");
-        let _workflows = Process::workflows(&told.project, &fake)?;
-        let _a = Process::worker(&told.project, "a", &fake)?;
-        told.started("a", "1").await?;
-        told.settled(1).await?;
-        let temporal = told.project.temporal();
+        let _workflows = Process::workflows(&client.project, &fake)?;
+        let _a = Process::worker(&client.project, "a", &fake)?;
+        client.started("a", "1").await?;
+        client.settled(1).await?;
+        let temporal = client.project.temporal();
         let large = "r".repeat(LARGE);
         for (update, input) in [
             ("sync", json!({ "confirm": large })),
@@ -51,25 +51,25 @@ fn an_update_that_is_too_large_is_refused() {
             ("backfill", json!({ "id": "x", "reason": large })),
             ("select", json!({ "selector": format!("a={large}") })),
         ] {
-            let sent = temporal.update_workflow(&told.id, update, Some(one(&input)));
+            let sent = temporal.update_workflow(&client.id, update, Some(one(&input)));
             let refused = sent.await.unwrap_err().to_string();
             let size = format!("{update}: the input has 19");
             assert!(refused.contains(&size), "{refused}");
-            assert_eq!(told.status().await?.state, "idle", "{update}");
+            assert_eq!(client.status().await?.state, "idle", "{update}");
         }
         // What is not too large, but a text of it is.
         let input = json!({ "id": "x", "by": "b", "reason": "\u{1}".repeat(1000) });
-        let sent = temporal.update_workflow(&told.id, "clear_override", Some(one(&input)));
+        let sent = temporal.update_workflow(&client.id, "clear_override", Some(one(&input)));
         let refused = sent.await.unwrap_err().to_string();
         let why = "reason has 6000 bytes, over the limit of 500";
         assert!(refused.contains(why), "{refused}");
         // A selector names what is asked of a worker, whose server bounds it.
         let input = json!({ "selector": format!("a={}", "x".repeat(1900)) });
-        let asked = temporal.update_workflow(&told.id, "select", Some(one(&input)));
+        let asked = temporal.update_workflow(&client.id, "select", Some(one(&input)));
         let failed = asked.await.unwrap_err().to_string();
         assert!(!failed.contains("more than"), "{failed}");
-        told.signal("reconcile", None).await?;
-        told.settled(2).await?;
+        client.signal("reconcile", None).await?;
+        client.settled(2).await?;
         Ok(())
     });
 }
@@ -138,17 +138,17 @@ fn a_flood_of_large_signals_does_not_end_a_suspension() {
 #[test]
 fn forged_announcements_decide_nothing() {
     test(async {
-        let told = WorkflowClient::start(None).await?;
+        let client = WorkflowClient::start(None).await?;
         let fake = FakeWorker::holding("1");
-        let _workflows = Process::workflows(&told.project, &fake)?;
-        let _a = Process::worker(&told.project, "a", &fake)?;
-        let statement = Announcement {
+        let _workflows = Process::workflows(&client.project, &fake)?;
+        let _a = Process::worker(&client.project, "a", &fake)?;
+        let announcement = Announcement {
             number: 1,
-            ..says("a", WorkerEvent::Started, None, "1")
+            ..announcement_of("a", WorkerEvent::Started, None, "1")
         };
-        fake.says(&statement);
-        told.announce(&statement).await?;
-        let before = told.settled(1).await?;
+        fake.add_announcement(&announcement);
+        client.announce(&announcement).await?;
+        let before = client.settled(1).await?;
         assert_eq!(before.workers.len(), 1);
 
         let hostile = Options {
@@ -164,12 +164,12 @@ fn forged_announcements_decide_nothing() {
             ("a", WorkerEvent::Changed, Some("1"), "1"),
             ("a", WorkerEvent::Changed, Some("1"), "3"),
         ] {
-            let mut forged = says(worker, event, previous, holds);
+            let mut forged = announcement_of(worker, event, previous, holds);
             forged.options = hostile.clone();
             forged.number = u64::MAX;
             forged.changed = Some(vec!["x".parse()?]);
-            told.announce(&forged).await?;
-            let status = told
+            client.announce(&forged).await?;
+            let status = client
                 .until("the announcement to be tried", |status| {
                     status.announced.is_empty() && status.pending == 0
                 })
@@ -182,7 +182,7 @@ fn forged_announcements_decide_nothing() {
         }
         let drift = fake.passes().into_iter().map(|input| input.drift);
         assert!(drift.into_iter().all(|drift| drift == DriftPolicy::Correct));
-        crate::replay::replays(&told.project, &told.id).await?;
+        crate::replay::replays(&client.project, &client.id).await?;
         Ok(())
     });
 }
@@ -190,7 +190,7 @@ fn forged_announcements_decide_nothing() {
 /// A worker that was killed while it ran with other options counts no more once
 /// another has started and the dead one was asked.
 #[test]
-fn a_killed_worker_does_not_go_on_ruling() {
+fn a_killed_worker_no_longer_decides() {
     test(async {
         let project = Project::new(Scheduler::V1).await?;
         project.write("one.yaml", &cron("0 1 * * *"))?;

@@ -26,7 +26,7 @@ const NOWHERE: [(&str, &str); 4] = [
 ];
 
 /// From the first line on, whatever it logs: a worker gets ready, makes what its
-/// files say, counts what is lost, and ends when it is told to.
+/// files say, counts what is lost, and ends after a signal.
 async fn workers_whose_output_is_lost_go_on_and_drain(on: Scheduler) -> anyhow::Result<()> {
     let mut workers = Vec::new();
     for (what, script) in NOWHERE {
@@ -118,11 +118,14 @@ fn shell(script: &str) -> anyhow::Result<std::process::Output> {
 
 /// A full disk fails a command; a reader that has gone does not.
 #[test]
-fn commands_tell_lost_output_by_their_exit_code() -> anyhow::Result<()> {
+fn commands_whose_output_is_lost_exit_with_an_error() -> anyhow::Result<()> {
     let full = shell(r#""$0" schema >/dev/full"#)?;
     assert_eq!(full.status.code(), Some(1), "{full:?}");
-    let said = String::from_utf8_lossy(&full.stderr);
-    assert!(said.contains("standard output cannot be written"), "{said}");
+    let stderr = String::from_utf8_lossy(&full.stderr);
+    assert!(
+        stderr.contains("standard output cannot be written"),
+        "{stderr}"
+    );
     let both = shell(r#""$0" schema >/dev/full 2>&1"#)?;
     assert_eq!(both.status.code(), Some(1), "{both:?}");
     let closed = shell(r#""$0" man | head -c 1 >/dev/null; echo "${PIPESTATUS[0]}""#)?;

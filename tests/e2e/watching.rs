@@ -46,7 +46,7 @@ fn config_map(root: &Path, version: &str, files: &[(&str, String)]) -> anyhow::R
 on_both_schedulers!(
     every_way_of_saving_is_seen,
     a_config_map_swap_is_seen,
-    a_rescan_finds_what_no_event_told,
+    a_rescan_finds_changes_without_events,
     a_half_written_file_loses_nothing,
     reading_is_no_change_and_bursts_are_coalesced,
 );
@@ -73,7 +73,7 @@ async fn every_way_of_saving_is_seen(on: Scheduler) -> anyhow::Result<()> {
     project.has_just(&["one", "two"]).await
 }
 
-/// A `ConfigMap`'s swap of `..data` changes the files with no event of theirs.
+/// A `ConfigMap`'s swap of `..data` changes the files without an event about them.
 async fn a_config_map_swap_is_seen(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let root = project.definitions();
@@ -89,9 +89,9 @@ async fn a_config_map_swap_is_seen(on: Scheduler) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A rescan finds what no event told: files of a link's target elsewhere
-/// in the folder, a watch that went deaf.
-async fn a_rescan_finds_what_no_event_told(on: Scheduler) -> anyhow::Result<()> {
+/// Files of a link's target elsewhere in the folder, and a watch that
+/// delivers no more events.
+async fn a_rescan_finds_changes_without_events(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", &at(1))?;
     let _worker = project

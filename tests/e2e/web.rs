@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-/// What it was asked.
+/// A request that the server received.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -20,7 +20,8 @@ pub(crate) struct Request {
     pub(crate) body: String,
 }
 
-/// A status and JSON; none: it never answers.
+/// A status and JSON; none: it never answers. A redirection's JSON, if it is a text, is its
+/// location.
 pub(crate) type Answer = Option<(u16, Value)>;
 
 /// The server. It ends with the test's runtime.
@@ -51,9 +52,15 @@ impl Web {
                         stream.read_u8().await?;
                         return Ok(());
                     };
+                    let location = match &body {
+                        Value::String(location) if (300..400).contains(&status) => {
+                            format!("location: {location}\r\n")
+                        }
+                        _ => String::new(),
+                    };
                     let body = body.to_string();
                     let head = format!(
-                        "HTTP/1.1 {status} Told\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                        "HTTP/1.1 {status} Told\r\ncontent-type: application/json\r\n{location}content-length: {}\r\nconnection: close\r\n\r\n",
                         body.len()
                     );
                     stream.write_all(head.as_bytes()).await?;

@@ -10,9 +10,9 @@ use temporalio_common::protos::temporal::api::common::v1::{Payloads, WorkflowTyp
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
 
-use crate::fake_worker::says;
+use crate::fake_worker::announcement_of;
 
-/// One input.
+/// A payload list with a single input.
 pub(crate) fn one(value: &impl Serialize) -> Payloads {
     Payloads {
         payloads: vec![json_payload(value)],
@@ -58,9 +58,9 @@ impl WorkflowClient {
     pub(crate) async fn start(input: Option<Payloads>) -> anyhow::Result<Self> {
         let project = Project::new(Scheduler::V1).await?;
         let id = project.reconcile_workflow();
-        let told = Self { project, id };
-        told.start_again(input).await?;
-        Ok(told)
+        let client = Self { project, id };
+        client.start_again(input).await?;
+        Ok(client)
     }
 
     pub(crate) async fn start_again(&self, input: Option<Payloads>) -> anyhow::Result<()> {
@@ -85,22 +85,28 @@ impl WorkflowClient {
         .await
     }
 
-    pub(crate) async fn announce(&self, said: &Announcement) -> anyhow::Result<()> {
-        self.signal("definitions_changed", Some(one(said))).await
+    pub(crate) async fn announce(&self, announcement: &Announcement) -> anyhow::Result<()> {
+        self.signal("definitions_changed", Some(one(announcement)))
+            .await
     }
 
     pub(crate) async fn started(&self, worker: &str, holds: &str) -> anyhow::Result<()> {
-        self.announce(&says(worker, WorkerEvent::Started, None, holds))
+        self.announce(&announcement_of(worker, WorkerEvent::Started, None, holds))
             .await
     }
 
     pub(crate) async fn changed(&self, worker: &str, from: &str, to: &str) -> anyhow::Result<()> {
-        self.announce(&says(worker, WorkerEvent::Changed, Some(from), to))
-            .await
+        self.announce(&announcement_of(
+            worker,
+            WorkerEvent::Changed,
+            Some(from),
+            to,
+        ))
+        .await
     }
 
     pub(crate) async fn stopping(&self, worker: &str) -> anyhow::Result<()> {
-        self.announce(&says(worker, WorkerEvent::Stopping, None, ""))
+        self.announce(&announcement_of(worker, WorkerEvent::Stopping, None, ""))
             .await
     }
 

@@ -87,20 +87,48 @@ fn text(value: &Value) -> String {
 
 /// The crates of the workspace, as cargo describes them.
 fn packages() -> Vec<Value> {
+    metadata(&["--no-deps"])
+}
+
+/// Crates, as cargo describes them.
+fn metadata(flags: &[&str]) -> Vec<Value> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root())
-        .args([
-            "metadata",
-            "--no-deps",
-            "--offline",
-            "--format-version",
-            "1",
-        ])
+        .args(["metadata", "--offline", "--format-version", "1"])
+        .args(flags)
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     metadata["packages"].as_array().unwrap().clone()
+}
+
+/// Cargo checks this only when it chooses versions, and an edited lock file may hold others.
+#[test]
+fn no_dependency_needs_a_newer_compiler_than_the_workspace() {
+    let rustc = Command::new("rustc").arg("-vV").output().unwrap();
+    let rustc = String::from_utf8(rustc.stdout).unwrap();
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: "));
+    let all = metadata(&["--locked", "--filter-platform", host.unwrap()]);
+    let version = |package: &Value| -> Option<Vec<u64>> {
+        let mut numbers: Vec<u64> = package["rust_version"]
+            .as_str()?
+            .split('.')
+            .map(|number| number.parse().unwrap())
+            .collect();
+        numbers.resize(3, 0);
+        Some(numbers)
+    };
+    let package = all.iter().find(|package| package["name"] == "almanac");
+    let oldest = version(package.unwrap()).expect("Cargo.toml names the oldest compiler");
+    let stated: Vec<&Value> = all.iter().filter(|one| version(one).is_some()).collect();
+    assert!(stated.len() > 100, "only {} crates state one", stated.len());
+    let newer: Vec<String> = stated
+        .into_iter()
+        .filter(|one| version(one).as_ref() > Some(&oldest))
+        .map(|one| format!("{} {}", text(&one["name"]), text(&one["rust_version"])))
+        .collect();
+    assert!(newer.is_empty(), "newer than {oldest:?}: {newer:?}");
 }
 
 #[test]
@@ -129,7 +157,7 @@ fn each_crate_imports_those_below_it_that_it_may() {
 }
 
 #[test]
-fn no_pure_crate_can_name_what_touches_the_world() {
+fn no_pure_crate_can_name_functions_with_side_effects() {
     let all = dependencies();
     for (name, _) in &LAYERS[..PURE] {
         let dependencies = &all[*name];
@@ -162,7 +190,7 @@ fn the_bans_of_the_engines_are_those_of_the_workflows() {
 }
 
 #[test]
-fn nothing_but_the_tests_imports_the_worker() {
+fn only_the_tests_import_the_worker() {
     let importers: Vec<String> = dependencies()
         .into_iter()
         .filter(|(_, dependencies)| dependencies.contains("almanac"))

@@ -1,4 +1,4 @@
-//! What no file of the repository may hold.
+//! Contents that no file of the repository may have.
 
 use std::path::{Path, PathBuf};
 
@@ -52,5 +52,12 @@ fn no_file_names_a_place_of_somebodys_machine() {
 #[test]
 fn no_file_is_marked_unfinished() {
     let found = lines_with(&["TODO", "FIXME", "XXX", "todo!(", "<<<<<<<", ">>>>>>>"]);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn no_page_writes_raw_html() {
+    let mut found = lines_with(&["PreEscaped"]);
+    found.retain(|line| !line.contains("clippy.toml"));
     assert!(found.is_empty(), "{found:#?}");
 }

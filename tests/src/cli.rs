@@ -25,7 +25,7 @@ const UNANSWERED: [&str; 3] = [
     "workflow update was aborted",
 ];
 
-/// What a program printed, and how it ended.
+/// Output of a program, and its exit code.
 #[derive(Debug)]
 pub struct Output {
     /// The exit code; -1 when a signal ended it.

@@ -18,7 +18,7 @@ pub fn with_schedule(lines: &str) -> String {
     format!("schedule:\n{lines}workflow:\n  type: Nobody\n  task_queue: nobody\n")
 }
 
-/// One file with `count` documents, ids `{stem}-000` and on, each at a time of its own.
+/// A file with `count` documents, ids `{stem}-000` and on, each at a time of its own.
 pub fn many(stem: &str, count: usize) -> String {
     let mut text = String::new();
     for n in 0..count {

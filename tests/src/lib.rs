@@ -6,7 +6,7 @@
 //! - [`Project`] is a test's own: a unique name and a folder of definitions.
 //! - [`Worker`] is `almanac run` for a project, [`almanac`] any other command.
 //! - [`Nats`] is a NATS server of a test's own, which it may stop and start again.
-//! - [`Temporal`] speaks raw requests, as a stranger or an operator would.
+//! - [`Temporal`] sends raw requests, as any client or an operator would.
 //! - [`Proxy`] stands between a worker and the server: it counts requests, and
 //!   holds or fails those a test names.
 //!
@@ -50,7 +50,7 @@ pub use process::Supervised;
 pub use project::Project;
 pub use proxy::{Answer, Gate, Proxy};
 pub use server::{OwnServer, Scheduler, Server, server};
-pub use temporal::{Live, Temporal, foreign_schedule, json_payload, json_payloads};
+pub use temporal::{Live, Temporal, json_payload, json_payloads, unmanaged_schedule};
 pub use wait::{SOON, eventually, idle, passed, wait_for};
 pub use worker::{Worker, WorkerCommand};
 
@@ -69,7 +69,7 @@ where
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(test)));
     let failure = match &outcome {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(told(error)),
+        Ok(Err(error)) => Some(chain_of(error)),
         Err(_) => Some("see the panic above".to_owned()),
     };
     let failure = failure.map(|failure| format!("{failure}\n{}", project::diagnostics()));
@@ -80,7 +80,7 @@ where
 }
 
 /// An error's chain, and where in the tests it came from, when `RUST_BACKTRACE` is set.
-fn told(error: &anyhow::Error) -> String {
+fn chain_of(error: &anyhow::Error) -> String {
     let backtrace = error.backtrace().to_string();
     let places: Vec<&str> = backtrace
         .lines()

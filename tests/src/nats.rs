@@ -27,11 +27,11 @@ pub struct Nats {
 /// A message of a stream.
 #[derive(Debug)]
 pub struct Stored {
-    /// Its subject.
+    /// Subject of the message.
     pub subject: String,
     /// A header of it.
     pub headers: async_nats::HeaderMap,
-    /// What it says.
+    /// Body of the message.
     pub body: Vec<u8>,
 }
 
@@ -50,7 +50,7 @@ impl Nats {
         Ok(nats)
     }
 
-    /// One that has an address, and does not run yet.
+    /// Creates a server that has an address, and does not run yet.
     pub fn away(password: Option<&str>) -> anyhow::Result<Self> {
         Ok(Self {
             port: free_port(),
@@ -92,7 +92,7 @@ impl Nats {
         }
     }
 
-    /// Its address, with the credentials.
+    /// Address of the server, with the credentials.
     pub fn url(&self) -> String {
         match &self.password {
             Some(password) => format!("nats://{USER}:{password}@127.0.0.1:{}", self.port),

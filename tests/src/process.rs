@@ -84,7 +84,7 @@ impl Supervised {
         Ok(())
     }
 
-    /// Whether it still runs.
+    /// Returns `true` if the process has not ended.
     pub fn is_running(&mut self) -> anyhow::Result<bool> {
         Ok(self.supervisor.try_wait()?.is_none())
     }

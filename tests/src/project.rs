@@ -38,7 +38,7 @@ thread_local! {
     static PROJECTS: RefCell<Vec<Witness>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What is known of a project after its test has failed.
+/// Data of a project that is printed after its test has failed.
 struct Witness {
     name: String,
     address: String,
@@ -77,7 +77,7 @@ impl Project {
         })
     }
 
-    /// Its name.
+    /// Name of the project.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -187,7 +187,7 @@ pub(crate) fn forget() {
     PROJECTS.with_borrow_mut(Vec::clear);
 }
 
-/// What the projects of the test on this thread left behind: the workers'
+/// Data that the projects of the test on this thread left behind: the workers'
 /// logs and what Temporal holds.
 pub(crate) fn diagnostics() -> String {
     let mut text = String::new();
@@ -282,7 +282,7 @@ async fn holds(name: &str, address: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     let ids = temporal.list(&format!("schedule-{name}-")).await?;
     writeln!(text, "{} schedules", ids.len())?;
-    for id in ids.iter().take(5) {
+    for id in ids.iter().take(20) {
         match temporal.describe(id).await? {
             Some(live) => writeln!(text, "{id}: {live}")?,
             None => writeln!(text, "{id}: listed but gone")?,

@@ -138,7 +138,7 @@ impl Proxy {
         &self.address
     }
 
-    /// How many requests with this method came since the last [`Proxy::reset`].
+    /// Number of requests with this method since the last [`Proxy::reset`].
     pub fn count(&self, method: &str) -> usize {
         self.counts().get(method).copied().unwrap_or_default()
     }
@@ -148,7 +148,7 @@ impl Proxy {
         self.shared.with(|state| state.counts.clone())
     }
 
-    /// How many requests came that write schedules.
+    /// Number of requests that write schedules.
     pub fn schedule_writes(&self) -> usize {
         [
             "CreateSchedule",

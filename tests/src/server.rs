@@ -14,7 +14,7 @@ use crate::ports::free_port;
 use crate::process::Supervised;
 use crate::wait::SOON;
 
-/// How the server keeps schedules: by workflows, or by the new scheduler.
+/// Scheduler of the server: the one with workflows, or the new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheduler {
     /// The workflow-backed scheduler, the default.
@@ -37,7 +37,7 @@ const COMMON: [&str; 2] = [
     "frontend.namespaceRPS.visibility=500",
     "frontend.globalNamespaceRPS.visibility=500",
 ];
-/// A workflow is told to continue as new early, so that it does so in tests.
+/// The server asks workflows to continue as new early, so that they do so in tests.
 const EARLY: &str = "limit.historyCount.suggestContinueAsNew=400";
 const CHASM: [&str; 4] = [
     "history.enableChasm=true",
@@ -152,7 +152,7 @@ impl OwnServer {
         Server::start(scheduler, false, true).map(Self)
     }
 
-    /// One whose time zone data have these zones at a fixed offset, in seconds
+    /// Starts a server whose time zone data have these zones at a fixed offset, in seconds
     /// east of UTC, whatever the machine's say.
     pub fn with_zones(scheduler: Scheduler, zones: &[(&str, i32)]) -> anyhow::Result<Self> {
         Server::start_with_zones(scheduler, true, true, zones).map(Self)
@@ -163,7 +163,7 @@ impl OwnServer {
         self.0.address()
     }
 
-    /// Its process id.
+    /// Process id of the server.
     pub fn pid(&self) -> &str {
         self.0.process.pid()
     }

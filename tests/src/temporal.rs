@@ -1,4 +1,4 @@
-//! Raw requests to Temporal, as a stranger, an operator or the UI makes them.
+//! Raw requests to Temporal, as any client, an operator or the UI makes them.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::Value;
 use temporalio_client::grpc::WorkflowService;
-use temporalio_client::{Connection, ConnectionOptions, Url};
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, Url};
 use temporalio_common::protos::temporal::api::common::v1::{
     Memo, Payload, Payloads, WorkflowExecution, WorkflowType,
 };
@@ -69,6 +69,12 @@ impl Temporal {
         Ok(Self {
             connection: Connection::connect(options).await?,
         })
+    }
+
+    /// The client of Almanac's own requests.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        let options = ClientOptions::new(NAMESPACE).build();
+        Ok(Client::new(self.connection.clone(), options)?)
     }
 
     /// The ids of the schedules whose id begins with `prefix`, sorted.
@@ -242,7 +248,7 @@ impl Temporal {
         Ok(())
     }
 
-    /// What the reconcile workflow of a project answers to `status`.
+    /// The answer of a project's reconcile workflow to `status`.
     pub async fn status(&self, project: &str) -> anyhow::Result<Status> {
         let workflow = format!("almanac/{project}/reconcile");
         let answer = self.query(&workflow, "status", None).await?;
@@ -403,7 +409,7 @@ impl Temporal {
         Ok((run, info.history_length))
     }
 
-    /// How many workflows match a visibility query.
+    /// Number of workflows that match a visibility query.
     pub async fn count_workflows(&self, query: &str) -> anyhow::Result<i64> {
         let request = CountWorkflowExecutionsRequest {
             namespace: NAMESPACE.to_owned(),
@@ -455,7 +461,7 @@ impl Live {
         self.0.schedule.as_ref().expect("a described schedule")
     }
 
-    /// Its spec.
+    /// Spec of the schedule.
     pub fn spec(&self) -> &ScheduleSpec {
         self.schedule().spec.as_ref().expect("a spec")
     }
@@ -473,7 +479,7 @@ impl Live {
         }
     }
 
-    /// Whether it is paused.
+    /// Returns `true` if the schedule is paused.
     pub fn paused(&self) -> bool {
         self.schedule()
             .state
@@ -481,7 +487,7 @@ impl Live {
             .is_some_and(|state| state.paused)
     }
 
-    /// Its note.
+    /// Note of the schedule.
     pub fn note(&self) -> &str {
         self.schedule()
             .state
@@ -489,18 +495,18 @@ impl Live {
             .map_or("", |state| &state.notes)
     }
 
-    /// Its limited actions, where it has any.
+    /// Number of remaining actions. `None` if they are not limited.
     pub fn remaining_actions(&self) -> Option<i64> {
         let state = self.schedule().state.as_ref()?;
         state.limited_actions.then_some(state.remaining_actions)
     }
 
-    /// Its calendars, one a line: `minute hour day-of-month month day-of-week`.
+    /// Calendars of the schedule, one a line: `minute hour day-of-month month day-of-week`.
     pub fn times(&self) -> String {
         calendars(&self.spec().structured_calendar)
     }
 
-    /// Its exclusions, written likewise.
+    /// Exclusions of the schedule, in the form of [`Live::times`].
     pub fn exclusions(&self) -> String {
         calendars(&self.spec().exclude_structured_calendar)
     }
@@ -523,9 +529,22 @@ impl Live {
             .collect()
     }
 
-    /// How many runs it has started.
+    /// Number of runs that the schedule has started.
     pub fn runs(&self) -> i64 {
         self.0.info.as_ref().map_or(0, |info| info.action_count)
+    }
+
+    /// Number of runs by their fate, for people.
+    fn counts(&self) -> String {
+        let info = self.0.info.clone().unwrap_or_default();
+        format!(
+            "started {} waiting {} skipped {} missed {} dropped {}",
+            info.action_count,
+            info.buffer_size,
+            info.overlap_skipped,
+            info.missed_catchup_window,
+            info.buffer_dropped
+        )
     }
 }
 
@@ -533,7 +552,7 @@ impl fmt::Display for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "times {:?} zone {:?} paused {} note {:?} memo {} action {} {}",
+            "times {:?} zone {:?} paused {} note {:?} memo {} action {} {}; {}",
             self.times(),
             self.spec().timezone_name,
             self.paused(),
@@ -544,12 +563,13 @@ impl fmt::Display for Live {
                 .as_ref()
                 .map_or("", |kind| &kind.name),
             self.action_memo().unwrap_or_default(),
+            self.counts(),
         )
     }
 }
 
 /// A schedule that somebody else makes: daily, of a workflow that nobody runs.
-pub fn foreign_schedule(cron: &str) -> Schedule {
+pub fn unmanaged_schedule(cron: &str) -> Schedule {
     Schedule {
         spec: Some(ScheduleSpec {
             cron_string: vec![cron.to_owned()],

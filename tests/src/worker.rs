@@ -122,7 +122,7 @@ pub struct Worker {
     command: WorkerCommand,
     process: Supervised,
     http: reqwest::Client,
-    /// The last pass that [`Worker::sync`] told of, or that was before.
+    /// The last pass that [`Worker::sync`] returned, or the last one before it.
     seen: AtomicU64,
 }
 
@@ -342,7 +342,7 @@ impl Worker {
         self.seen.store(0, Ordering::Relaxed);
     }
 
-    /// What passes did so far is not told by the next [`Worker::sync`].
+    /// The next [`Worker::sync`] does not report the earlier passes.
     async fn forget(&self) -> anyhow::Result<()> {
         // A worker is ready a little before the workflow knows of its pass.
         let last = idle(|| self.status()).await?;
@@ -371,7 +371,7 @@ impl Worker {
         Ok(sum)
     }
 
-    /// Where it listens: `host:port`.
+    /// Address at which the worker listens: `host:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.command.port)
     }
@@ -384,7 +384,7 @@ impl Worker {
 /// An answer over HTTP.
 struct HttpAnswer {
     status: u16,
-    /// The answer tells clients to send the request again later.
+    /// The answer asks clients to send the request again later.
     is_busy: bool,
     body: String,
 }
@@ -398,7 +398,7 @@ async fn answer(request: RequestBuilder) -> anyhow::Result<HttpAnswer> {
     })
 }
 
-/// Sends a request again while the answers tell clients to do so, for [`SOON`].
+/// Sends a request again while the answers ask for it, for [`SOON`].
 async fn repeated(request: RequestBuilder) -> anyhow::Result<(u16, String)> {
     let deadline = Instant::now() + SOON;
     loop {

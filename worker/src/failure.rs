@@ -79,7 +79,7 @@ impl Serialize for Failure {
 /// An error with its causes, and the lines below it. Many of the SDK's errors contain their
 /// cause's text; it is not repeated.
 fn parts(error: &anyhow::Error) -> (String, &[String]) {
-    let mut said = String::new();
+    let mut message = String::new();
     let mut below: &[String] = &[];
     for cause in error.chain() {
         let text = match cause.downcast_ref::<Failure>() {
@@ -89,13 +89,13 @@ fn parts(error: &anyhow::Error) -> (String, &[String]) {
             }
             None => cause.to_string(),
         };
-        if said.is_empty() {
-            said = text;
-        } else if !said.contains(&text) {
-            said = format!("{said}: {text}");
+        if message.is_empty() {
+            message = text;
+        } else if !message.contains(&text) {
+            message = format!("{message}: {text}");
         }
     }
-    (said, below)
+    (message, below)
 }
 
 /// An error with its causes, on one line.
@@ -105,8 +105,8 @@ pub(crate) fn causes(error: &anyhow::Error) -> String {
 
 /// An error for people: `prefix` and its causes on a line, and the lines below it.
 pub(crate) fn page(prefix: &str, error: &anyhow::Error) -> Page {
-    let (said, below) = parts(error);
-    page_of(&format!("{prefix}{said}"), below)
+    let (message, below) = parts(error);
+    page_of(&format!("{prefix}{message}"), below)
 }
 
 fn page_of(message: &str, below: &[String]) -> Page {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_said_once() {
+    fn a_cause_is_stated_once() {
         let error = anyhow::anyhow!("not found")
             .context("describe x: not found")
             .context("worker `run`");

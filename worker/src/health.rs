@@ -124,7 +124,7 @@ impl Health {
     pub fn begin(&self, status: Option<&Status>) {
         let mut inner = self.lock();
         if inner.progress == Progress::Unknown {
-            inner.progress = Progress::from_first_look(status);
+            inner.progress = Progress::from_first_status(status);
         }
     }
 
@@ -210,7 +210,7 @@ enum Progress {
 }
 
 impl Progress {
-    fn from_first_look(status: Option<&Status>) -> Self {
+    fn from_first_status(status: Option<&Status>) -> Self {
         match status {
             None => Self::Waiting {
                 eligible: 1,
@@ -230,10 +230,10 @@ impl Progress {
     fn after(self, status: &Status) -> Self {
         match self {
             Self::Ready => Self::Ready,
-            Self::Unknown => Self::from_first_look(Some(status)),
+            Self::Unknown => Self::from_first_status(Some(status)),
             // The workflow lost its state: every pass from now on counts.
             Self::Waiting { ended, .. } if status.pass < ended => {
-                Self::from_first_look(None).after(status)
+                Self::from_first_status(None).after(status)
             }
             Self::Waiting {
                 eligible, before, ..
@@ -274,7 +274,7 @@ mod tests {
         Health::new(Timestamp::UNIX_EPOCH)
     }
 
-    /// Whether the process is ready after a look.
+    /// Returns `true` if the process is ready after this status.
     fn seen(health: &Health, status: &Status) -> bool {
         health.observe(status);
         health.is_ready()

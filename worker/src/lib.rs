@@ -19,15 +19,19 @@ pub mod cli;
 pub mod connect;
 mod console;
 mod failure;
+pub mod fire_times;
 mod hardening;
 pub mod health;
 pub mod http;
 mod init;
+pub mod overview;
 pub mod process;
 pub mod reconcile_client;
 pub mod registry;
 pub mod telemetry;
+mod time_text;
 mod wiring;
+mod wording;
 
 /// Parses a command line, runs the command, and returns its exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -113,8 +117,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 async fn command(cli: Cli) -> anyhow::Result<ExitCode> {
-    let given = |name| std::env::var(name).ok().filter(|filter| !filter.is_empty());
-    let filter = cli.log.or_else(|| given("RUST_LOG"));
+    let variable = |name| std::env::var(name).ok().filter(|filter| !filter.is_empty());
+    let filter = cli.log.or_else(|| variable("RUST_LOG"));
     let worker_filter = filter.as_deref().unwrap_or("info");
     match cli.command {
         Cmd::Run(args) => {
@@ -160,9 +164,10 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
     let mut server = tokio::select! {
         server = DevServer::start(&cli, &args.db) => server?,
         // Dropping the future of the start ends the server.
-        () = process.told_to_stop() => return Ok(ExitCode::SUCCESS),
+        () = process.stop_signal() => return Ok(ExitCode::SUCCESS),
     };
     console::print(&dev::welcome(&server, process.address()?, &args.project));
+    process.link_temporal_ui(format!("http://{}", server.ui));
     let connector = Connector::to_dev_server(&server.address.to_string(), process.identity())?;
     let mut lost = None;
     let result = process

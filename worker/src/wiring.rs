@@ -1,4 +1,4 @@
-//! Builds the process's workers and the parts that they share.
+//! Checks the configuration, and builds the process's workers and the parts that they share.
 
 use std::sync::Arc;
 

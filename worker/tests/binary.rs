@@ -41,7 +41,7 @@ fn help_names_every_command() {
 
 #[test]
 fn flags_of_authority_that_do_not_fit_end_it_at_the_start() {
-    for (flags, said) in [
+    for (flags, expected) in [
         (
             &["--auth", "token"][..],
             "error: --auth-token-file is required with --auth token\n",
@@ -59,7 +59,7 @@ fn flags_of_authority_that_do_not_fit_end_it_at_the_start() {
         let line = [&["run", "--project", "p", "--listen", "127.0.0.1:0"], flags].concat();
         let output = almanac(&line);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
-        assert_eq!(String::from_utf8_lossy(&output.stderr), said);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
     }
 }
 
@@ -96,11 +96,11 @@ fn every_command_has_a_manual_page() {
 }
 
 #[test]
-fn colours_are_for_terminals_that_want_them() {
+fn colors_are_for_terminals_that_want_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("broken.yaml");
     std::fs::write(&file, "schedule: 5\n").expect("a file");
-    let coloured = |variables: &[(&str, &str)]| {
+    let colored = |variables: &[(&str, &str)]| {
         let output = Command::new(env!("CARGO_BIN_EXE_almanac"))
             .arg("validate")
             .arg(&file)
@@ -112,7 +112,7 @@ fn colours_are_for_terminals_that_want_them() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         output.stdout.contains(&0x1b)
     };
-    assert!(!coloured(&[]), "a pipe is no terminal");
-    assert!(coloured(&[("CLICOLOR_FORCE", "1")]));
-    assert!(!coloured(&[("CLICOLOR_FORCE", "0"), ("NO_COLOR", "1")]));
+    assert!(!colored(&[]), "a pipe is no terminal");
+    assert!(colored(&[("CLICOLOR_FORCE", "1")]));
+    assert!(!colored(&[("CLICOLOR_FORCE", "0"), ("NO_COLOR", "1")]));
 }

@@ -36,13 +36,13 @@ fn every_variable_is_one_that_run_reads() {
             assert!(help.contains(&format!("[env: {name}]")), "{file}: {name}");
             let flag = name["ALMANAC_".len()..].to_lowercase().replace('_', "-");
             // Refused for what comes last; what comes first is parsed by then.
-            let said = almanac(
+            let output = almanac(
                 &["run", &format!("--{flag}={value}"), "--no-such-flag"],
                 &[],
             );
             assert!(
-                said.contains("--no-such-flag"),
-                "{file}: {name}={value}: {said}"
+                output.contains("--no-such-flag"),
+                "{file}: {name}={value}: {output}"
             );
         }
     }
@@ -60,7 +60,7 @@ fn the_image_is_built_with_the_toolchain_of_the_repository() {
     assert!(read("deploy/Dockerfile").contains(&image), "{image}");
 }
 
-/// What is copied into the image has to be all that cargo asks for.
+/// The image gets every file that cargo asks for.
 #[test]
 fn the_image_is_built_from_every_member_of_the_workspace() {
     let ignored = read("deploy/Dockerfile.dockerignore");
@@ -77,6 +77,19 @@ fn the_image_is_built_from_every_member_of_the_workspace() {
         let folder = member.split('/').next().unwrap_or(member);
         assert!(ignored.contains(&format!("!{folder}\n")), "{member}");
     }
+}
+
+/// The script removes the paths of the machine that builds.
+#[test]
+fn the_archive_and_the_image_have_the_binary_of_the_same_script() {
+    const SCRIPT: &str = "tools/build-release.sh";
+    for file in ["tools/archive.sh", "deploy/Dockerfile"] {
+        let text = read(file);
+        assert!(text.contains(SCRIPT), "{file}");
+        assert!(!text.contains("cargo build"), "{file}");
+    }
+    assert!(read("deploy/Dockerfile.dockerignore").contains(&format!("!{SCRIPT}\n")));
+    assert!(read(SCRIPT).contains("--remap-path-prefix"));
 }
 
 fn almanac(arguments: &[&str], variables: &[(&str, &str)]) -> String {

@@ -52,13 +52,13 @@ fn processes_that_lose_their_parent_are_waited_for() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let zombies: String = said.chars().filter(char::is_ascii_digit).collect();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let zombies: String = stdout.chars().filter(char::is_ascii_digit).collect();
     assert_eq!(zombies, "0", "{output:?}");
 }
 
 #[test]
-fn the_exit_code_of_the_command_is_told() {
+fn the_exit_code_of_the_command_is_returned() {
     let output = as_first_process().arg("no-such-command").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let output = as_first_process().arg("--version").output().unwrap();

@@ -35,7 +35,7 @@ impl ManualRunActivities {
     pub async fn manual_run(
         self: Arc<Self>,
         ctx: ActivityContext,
-        order: ManualRunInput,
+        input: ManualRunInput,
     ) -> Result<RunStep, ActivityError> {
         let heartbeats = async {
             loop {
@@ -49,7 +49,7 @@ impl ManualRunActivities {
         let started = started.and_then(|at| Timestamp::try_from(at).ok());
         let clock = ServerClock::from_reported(started.unwrap_or(Timestamp::UNIX_EPOCH));
         tokio::select! {
-            step = self.runner.step(&order, clock) => {
+            step = self.runner.step(&input, clock) => {
                 step.map_err(|error| ApplicationFailure::new(error.to_string()).into())
             }
             () = ctx.cancelled() => Err(ApplicationFailure::new("the worker is shutting down").into()),

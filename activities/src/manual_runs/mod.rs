@@ -65,7 +65,7 @@ const FIRST_POLL_INTERVAL: Duration = Duration::from_millis(20);
 const LONGEST_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Maximum number of times that a trigger waits for a quiet moment again, after
 /// it waited for a free second.
-const SETTLED_AGAIN: u32 = 2;
+const MOMENT_RETRIES: u32 = 2;
 /// A wait that is too short for the next run to come near.
 const NEGLIGIBLE_WAIT: Duration = Duration::from_millis(20);
 
@@ -110,27 +110,27 @@ impl ManualRunner {
     /// Does one step of a run.
     pub async fn step(
         &self,
-        order: &ManualRunInput,
+        input: &ManualRunInput,
         clock: ServerClock,
     ) -> Result<RunStep, RequestError> {
-        let step = match &order.before {
-            None => self.look(order).await?,
-            Some(before) if order.sent => self.poll_outcome(order, before).await?,
-            Some(before) => self.send(order, before, clock).await?,
+        let step = match &input.before {
+            None => self.record_state(input).await?,
+            Some(before) if input.sent => self.poll_outcome(input, before).await?,
+            Some(before) => self.send(input, before, clock).await?,
         };
         if let RunStep::Ended(answer) = &step {
-            self.tell(order, answer);
+            self.log_and_count(input, answer);
         }
         Ok(step)
     }
 
-    /// The project's schedule as it is now, or the answer that says why there
-    /// is none.
-    async fn ours(
+    /// The managed schedule as it is now, or the answer with the reason why
+    /// there is none.
+    async fn managed_schedule(
         &self,
-        order: &ManualRunInput,
+        input: &ManualRunInput,
     ) -> Result<Result<OwnedSchedule, RunAnswer>, RequestError> {
-        let schedule = self.project.schedule_id(&order.id);
+        let schedule = self.project.schedule_id(&input.id);
         let response = match self.schedules.describe(&schedule).await {
             Ok(response) => response,
             Err(RequestError::NotFound) => {
@@ -151,35 +151,37 @@ impl ManualRunner {
         })
     }
 
-    async fn look(&self, order: &ManualRunInput) -> Result<RunStep, RequestError> {
-        let ours = match self.ours(order).await? {
-            Ok(ours) => ours,
+    /// Describes the schedule before the request is sent. The step holds the
+    /// counts with which the outcome is compared.
+    async fn record_state(&self, input: &ManualRunInput) -> Result<RunStep, RequestError> {
+        let managed = match self.managed_schedule(input).await? {
+            Ok(managed) => managed,
             Err(answer) => return Ok(ended(answer)),
         };
-        let glance = counters(&ours.info);
+        let shown = counters(&managed.info);
         let mut before = RunBaseline {
-            overlap: order.overlap.unwrap_or(ours.overlap()),
+            overlap: input.overlap.unwrap_or(managed.overlap()),
             asked: 1,
-            started: glance.started,
-            skipped: glance.skipped,
-            dropped: glance.dropped,
-            buffered: glance.buffered,
+            started: shown.started,
+            skipped: shown.skipped,
+            dropped: shown.dropped,
+            buffered: shown.buffered,
             ..RunBaseline::default()
         };
-        outcome::record_baseline(&mut before, &ours.info);
-        if order.kind == RunKind::Trigger {
-            before.at = free_second(&ours).await;
+        outcome::record_baseline(&mut before, &managed.info);
+        if input.kind == RunKind::Trigger {
+            before.at = free_second(&managed).await;
             return Ok(RunStep::Seen(before));
         }
-        let range = match Range::of(ours.spec(), order.from, order.to) {
+        let range = match Range::of(managed.spec(), input.from, input.to) {
             Ok(range) => range,
             Err(why) => return Ok(ended(refused(RunState::BadRange, why.to_string()))),
         };
-        let schedule = self.project.schedule_id(&order.id);
+        let schedule = self.project.schedule_id(&input.id);
         let times = range
-            .served(&self.schedules, &schedule, ours.spec())
+            .served(&self.schedules, &schedule, managed.spec())
             .await?;
-        Ok(match range.within(times, order.limit) {
+        Ok(match range.within(times, input.limit) {
             Ok(times) => RunStep::Seen(RunBaseline {
                 first: times.first,
                 last: times.last,
@@ -193,29 +195,29 @@ impl ManualRunner {
 
     async fn send(
         &self,
-        order: &ManualRunInput,
+        input: &ManualRunInput,
         before: &RunBaseline,
         clock: ServerClock,
     ) -> Result<RunStep, RequestError> {
-        let schedule = self.project.schedule_id(&order.id);
-        let patch = patch(order, before);
-        let mut settled = self.settle(order, clock).await?;
-        if order.kind == RunKind::Trigger {
+        let schedule = self.project.schedule_id(&input.id);
+        let patch = patch(input, before);
+        let mut current = self.wait_for_write_moment(input, clock).await?;
+        if input.kind == RunKind::Trigger {
             // The second that was free when it was chosen may be over. The wait
             // for another second may bring the next run near.
-            for _ in 0..SETTLED_AGAIN {
-                let Some(ours) = &settled else { break };
+            for _ in 0..MOMENT_RETRIES {
+                let Some(managed) = &current else { break };
                 let began = Instant::now();
-                free_second(ours).await;
+                free_second(managed).await;
                 if began.elapsed() < NEGLIGIBLE_WAIT {
                     break;
                 }
-                settled = self.settle(order, clock).await?;
+                current = self.wait_for_write_moment(input, clock).await?;
             }
         }
         let sent = self
             .schedules
-            .patch(&schedule, patch, order.request_id.clone())
+            .patch(&schedule, patch, input.request_id.clone())
             .await;
         match sent {
             Ok(()) => {}
@@ -232,12 +234,12 @@ impl ManualRunner {
             Err(error) => return Ok(ended(refused(RunState::Failed, error.to_string()))),
         }
         let recovered = async {
-            match &settled {
-                Some(ours) => self.recover(order, before, ours, clock).await,
+            match &current {
+                Some(managed) => self.recover(input, before, managed, clock).await,
                 None => Recovered::default(),
             }
         };
-        let (step, recovered) = futures::join!(self.poll_outcome(order, before), recovered);
+        let (step, recovered) = futures::join!(self.poll_outcome(input, before), recovered);
         let mut step = step?;
         if let RunStep::Ended(answer) = &mut step {
             for due in recovered.lost.iter().chain(&recovered.unsure) {
@@ -253,23 +255,23 @@ impl ManualRunner {
     /// Starts the schedule's own runs that the patch dropped.
     async fn recover(
         &self,
-        order: &ManualRunInput,
+        input: &ManualRunInput,
         before: &RunBaseline,
-        ours: &OwnedSchedule,
+        managed: &OwnedSchedule,
         clock: ServerClock,
     ) -> Recovered {
-        let described = &ours.described;
+        let described = &managed.described;
         if described.backend() == Backend::Workflow || described.live.values.paused {
             return Recovered::default();
         }
-        let now = self.ours(order).await.ok().and_then(Result::ok);
+        let now = self.managed_schedule(input).await.ok().and_then(Result::ok);
         let at = now.and_then(|now| now.described.live.updated_at);
         // If the time of the patch is not known, it may have dropped all that
         // was due until now.
         let at = at.unwrap_or_else(|| clock.now().latest);
         let remaining = described.live.remaining_actions;
-        let mut at_risk = at_risk(ours.spec(), &described.coming, at, remaining);
-        if order.kind == RunKind::Backfill {
+        let mut at_risk = at_risk(managed.spec(), &described.coming, at, remaining);
+        if input.kind == RunKind::Backfill {
             // The backfill itself starts these runs.
             at_risk.retain(|due| !(before.first..=before.last).contains(&due.nominal));
         }
@@ -291,13 +293,13 @@ impl ManualRunner {
             .await;
         for due in &recovered.started {
             tracing::info!(
-                definition = %order.id, %schedule, due = %due.nominal,
+                definition = %input.id, %schedule, due = %due.nominal,
                 "started a due run that the patch dropped"
             );
         }
         for due in recovered.lost.iter().chain(&recovered.unsure) {
             tracing::warn!(
-                definition = %order.id, %schedule, due = %due.nominal,
+                definition = %input.id, %schedule, due = %due.nominal,
                 why = "a manual run dropped it, or its overlap policy skipped it",
                 "a due run was dropped"
             );
@@ -308,25 +310,25 @@ impl ManualRunner {
     /// Waits for a moment at which a patch drops no run, and returns the
     /// schedule as it was then. `None` if the schedule does not exist any more
     /// or is not managed by this project.
-    async fn settle(
+    async fn wait_for_write_moment(
         &self,
-        order: &ManualRunInput,
+        input: &ManualRunInput,
         clock: ServerClock,
     ) -> Result<Option<OwnedSchedule>, RequestError> {
         let deadline = Instant::now() + QUIET_WITHIN;
         let mut interval = FIRST_POLL_INTERVAL;
         loop {
-            let Ok(ours) = self.ours(order).await? else {
+            let Ok(managed) = self.managed_schedule(input).await? else {
                 return Ok(None);
             };
-            match ours.moment(clock) {
+            match managed.moment(clock) {
                 WriteMoment::Wait(wait) if Instant::now() < deadline => {
                     sleep(wait.max(interval)).await;
                     interval = (interval * 2).min(LONGEST_POLL_INTERVAL);
                 }
                 // A run that stays due for longer is started after the patch.
                 WriteMoment::Quiet | WriteMoment::Wait(_) | WriteMoment::Due(_) => {
-                    return Ok(Some(ours));
+                    return Ok(Some(managed));
                 }
             }
         }
@@ -335,15 +337,15 @@ impl ManualRunner {
     /// Polls until the schedule shows the outcome of the patch.
     async fn poll_outcome(
         &self,
-        order: &ManualRunInput,
+        input: &ManualRunInput,
         before: &RunBaseline,
     ) -> Result<RunStep, RequestError> {
         let began = Instant::now();
         let mut wait = FIRST_POLL_INTERVAL;
         let mut last: Option<(RunAnswer, Instant)> = None;
         loop {
-            let ours = match self.ours(order).await {
-                Ok(Ok(ours)) => ours,
+            let managed = match self.managed_schedule(input).await {
+                Ok(Ok(managed)) => managed,
                 Ok(Err(_)) => {
                     let why = "the request was sent, and then the schedule was deleted";
                     return Ok(ended(refused(RunState::Lost, why.to_owned())));
@@ -355,7 +357,7 @@ impl ManualRunner {
                 }
                 Err(error) => return Err(error),
             };
-            let (answer, still) = match outcome_of(order, before, &ours.info) {
+            let (answer, still) = match outcome_of(input, before, &managed.info) {
                 RunOutcome::Whole(answer) => return Ok(ended(answer)),
                 RunOutcome::Waits(answer) => (answer, WAITING_TIMEOUT),
                 RunOutcome::Part(answer) => (answer, BACKFILL_IDLE_TIMEOUT),
@@ -389,25 +391,26 @@ impl ManualRunner {
         }
     }
 
-    fn tell(&self, order: &ManualRunInput, answer: &RunAnswer) {
-        let kind = order.kind.name();
-        metrics::manual_run(order.kind, answer.state);
-        let schedule = self.project.schedule_id(&order.id);
+    /// Logs and counts the answer of a run.
+    fn log_and_count(&self, input: &ManualRunInput, answer: &RunAnswer) {
+        let kind = input.kind.name();
+        metrics::manual_run(input.kind, answer.state);
+        let schedule = self.project.schedule_id(&input.id);
         let workflow = answer.workflow_id.as_deref().unwrap_or_default();
-        macro_rules! say {
+        macro_rules! log {
             ($level:ident, $message:literal) => {
                 tracing::$level!(
-                    definition = %order.id, %schedule, op = kind, outcome = %answer.state,
-                    by = order.by, reason = order.reason, workflow, started = answer.started,
+                    definition = %input.id, %schedule, op = kind, outcome = %answer.state,
+                    by = input.by, reason = input.reason, workflow, started = answer.started,
                     skipped = answer.skipped, buffered = answer.buffered, why = answer.message,
                     $message
                 )
             };
         }
         if answer.state.is_good() {
-            say!(info, "manual run requested");
+            log!(info, "manual run requested");
         } else {
-            say!(warn, "manual run lost or failed");
+            log!(warn, "manual run lost or failed");
         }
     }
 }
@@ -434,11 +437,11 @@ fn refused(state: RunState, message: String) -> RunAnswer {
     }
 }
 
-fn patch(order: &ManualRunInput, before: &RunBaseline) -> SchedulePatch {
-    match order.kind {
+fn patch(input: &ManualRunInput, before: &RunBaseline) -> SchedulePatch {
+    match input.kind {
         RunKind::Trigger => SchedulePatch {
             trigger_immediately: Some(TriggerImmediatelyRequest {
-                overlap_policy: order
+                overlap_policy: input
                     .overlap
                     .map_or(0, |policy| encode_overlap(policy).into()),
                 scheduled_time: Some(encode_time(before.at)),
@@ -451,7 +454,7 @@ fn patch(order: &ManualRunInput, before: &RunBaseline) -> SchedulePatch {
                     start: before.first,
                     end: before.last,
                 }),
-                order.overlap,
+                input.overlap,
             )],
             ..SchedulePatch::default()
         },
@@ -460,16 +463,16 @@ fn patch(order: &ManualRunInput, before: &RunBaseline) -> SchedulePatch {
 
 /// Waits for a second in which no other run of the schedule is named. The
 /// server names runs by the second, and drops a run whose name is taken.
-async fn free_second(ours: &OwnedSchedule) -> Timestamp {
-    let coming = ours.described.coming.iter().take(2);
+async fn free_second(managed: &OwnedSchedule) -> Timestamp {
+    let coming = managed.described.coming.iter().take(2);
     let nominal: Vec<_> = coming
-        .map(|starts| DueRun::of(ours.spec(), *starts).nominal)
+        .map(|starts| DueRun::of(managed.spec(), *starts).nominal)
         .collect();
     let deadline = Instant::now() + FREE_WITHIN;
     loop {
         let now = Timestamp::now();
         let second = outcome::floor(now);
-        if outcome::is_free(&ours.info, &nominal, now) || Instant::now() > deadline {
+        if outcome::is_free(&managed.info, &nominal, now) || Instant::now() > deadline {
             return second;
         }
         sleep(Duration::from_millis(50)).await;

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_of_hours_is_24_times_its_end_left_out() {
+    fn a_range_of_a_day_has_24_hourly_times_without_its_end() {
         let day = times("UTC", "2026-01-01", "2026-01-02", None).unwrap();
         assert_eq!(day.count, 24);
         assert_eq!(day.first.to_string(), "2026-01-01T00:00:00Z");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_day_is_as_long_as_the_clock_says() {
+    fn a_range_of_a_local_day_follows_its_clock_changes() {
         let spring = times("Europe/Berlin", "2026-03-29", "2026-03-30", None).unwrap();
         assert_eq!(spring.count, 23);
         let autumn = times("Europe/Berlin", "2026-10-25", "2026-10-26", None).unwrap();
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn empty_reversed_and_too_long_ranges_are_refused() {
-        for (from, to, limit, said) in [
+        for (from, to, limit, message) in [
             (
                 "2026-01-01T00:10",
                 "2026-01-01T00:50",
@@ -312,7 +312,7 @@ mod tests {
             ),
         ] {
             let error = times("UTC", from, to, limit).unwrap_err().to_string();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(message), "{error}");
         }
         assert_eq!(
             times("UTC", "2026-01-01", "2026-02-01", Some(744))

@@ -3,16 +3,16 @@
 mod activity;
 mod report;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
-use almanac_core::plan::{self, Plan, Policy};
+use almanac_core::plan::{self, Plan, Policy, ScheduledDefinitions};
 use almanac_core::record::{
     Announcement, Op, PassDone, PassInput, PassOutcome, Progress, Report, SELECTION_LIMIT,
     Selection, Selector,
 };
-use almanac_core::schedule::Desired;
+use almanac_core::schedule::ScheduledDefinition;
 use almanac_core::snapshot::Snapshot;
 use jiff::Timestamp;
 
@@ -22,7 +22,7 @@ use crate::blocking::compute;
 use crate::definitions::DefinitionSource;
 use crate::metrics::{self, Metric};
 use crate::schedules::{
-    Adopter, Applied, Applier, Depth, Fingerprints, InSyncCache, Observation, Observer,
+    Adopter, Applied, Applier, DescribeScope, Fingerprints, InSyncCache, Observation, Observer,
     RequestError, ScheduleMonitor, Schedules, ServerClock,
 };
 use report::{conclude, report};
@@ -40,7 +40,7 @@ pub struct Reconciler {
     adopts_from: Option<Project>,
     monitor: Arc<ScheduleMonitor>,
     /// Returns the worker's announcements after the one with this number.
-    statements: Box<dyn Fn(u64) -> Option<Vec<Announcement>> + Send + Sync>,
+    announcements_after: Box<dyn Fn(u64) -> Option<Vec<Announcement>> + Send + Sync>,
     /// Called after each full pass that was no dry run and tried every
     /// operation.
     on_full_pass: Box<dyn Fn(&Report) + Send + Sync>,
@@ -48,7 +48,7 @@ pub struct Reconciler {
 
 /// The basis of a pass: the desired schedules, the scope and the time.
 struct PassBasis {
-    desired: BTreeMap<DefinitionId, Desired>,
+    scheduled: ScheduledDefinitions,
     only: Option<BTreeSet<DefinitionId>>,
     now: Timestamp,
 }
@@ -71,7 +71,7 @@ impl Reconciler {
             fingerprints: Fingerprints::default(),
             adopts_from: None,
             monitor: Arc::default(),
-            statements: Box::new(|_| None),
+            announcements_after: Box::new(|_| None),
             on_full_pass: Box::new(on_full_pass),
         }
     }
@@ -88,9 +88,9 @@ impl Reconciler {
     #[must_use]
     pub fn answering(
         mut self,
-        statements: impl Fn(u64) -> Vec<Announcement> + Send + Sync + 'static,
+        announcements_after: impl Fn(u64) -> Vec<Announcement> + Send + Sync + 'static,
     ) -> Self {
-        self.statements = Box::new(move |heard| Some(statements(heard)));
+        self.announcements_after = Box::new(move |heard| Some(announcements_after(heard)));
         self
     }
 
@@ -114,7 +114,7 @@ impl Reconciler {
         let snapshot = self.source.snapshot();
         let now = Timestamp::now();
         let basis = compute(|| self.basis(&snapshot, input, now.max(input.now)));
-        let (plan, _) = self.look(&snapshot, input, &basis).await?;
+        let (plan, _) = self.observe_and_plan(&snapshot, input, &basis).await?;
         let report = report(input, &snapshot, &plan, None, now);
         Ok((plan, report))
     }
@@ -130,12 +130,12 @@ impl Reconciler {
         if snapshot.revision != input.revision {
             return Ok(PassOutcome::Refused {
                 holds: snapshot.revision.clone(),
-                said: (self.statements)(input.heard),
+                announcements: (self.announcements_after)(input.heard),
             });
         }
         if input.pass == 0 {
             return Ok(PassOutcome::Done(Box::new(PassDone {
-                said: (self.statements)(input.heard),
+                announcements: (self.announcements_after)(input.heard),
                 ..PassDone::default()
             })));
         }
@@ -143,7 +143,7 @@ impl Reconciler {
         let now = Timestamp::now();
         metrics::at(Metric::ReconcileLastAttempt, now);
         let basis = compute(|| self.basis(&snapshot, input, now.max(input.now)));
-        let (plan, observation) = self.look(&snapshot, input, &basis).await?;
+        let (plan, observation) = self.observe_and_plan(&snapshot, input, &basis).await?;
         let applied = if input.dry_run {
             None
         } else {
@@ -151,7 +151,7 @@ impl Reconciler {
             let applier = Applier {
                 schedules: &self.schedules,
                 project: &self.project,
-                desired: &basis.desired,
+                scheduled: &basis.scheduled,
                 policy: &policy,
                 concurrency: self.concurrency,
                 clock,
@@ -164,7 +164,7 @@ impl Reconciler {
                     schedules: &self.schedules,
                     clock,
                     project: &self.project,
-                    desired: &basis.desired,
+                    scheduled: &basis.scheduled,
                 };
                 let is_current = || self.source.snapshot().revision == plan.revision;
                 adopter
@@ -178,8 +178,8 @@ impl Reconciler {
         }
         let report = report(input, &snapshot, &plan, applied.as_ref(), now);
         let mut done = conclude(input, &plan, applied.as_ref(), report);
-        done.said = (self.statements)(input.heard);
-        self.tell(input, &done, &plan, applied.as_ref(), observation.describes);
+        done.announcements = (self.announcements_after)(input.heard);
+        self.report_end(input, &done, &plan, applied.as_ref(), observation.describes);
         Ok(PassOutcome::Done(Box::new(done)))
     }
 
@@ -201,7 +201,8 @@ impl Reconciler {
         }
     }
 
-    async fn look(
+    /// Observes the schedules and plans the operations of a pass.
+    async fn observe_and_plan(
         &self,
         snapshot: &Snapshot,
         input: &PassInput,
@@ -216,18 +217,20 @@ impl Reconciler {
             monitor: &self.monitor,
             concurrency: self.concurrency,
         };
-        let desired = &basis.desired;
+        let scheduled = &basis.scheduled;
         let observation = if let Some(only) = &basis.only {
-            observer.observe_only(only, desired, &policy).await?
+            observer.observe_only(only, scheduled, &policy).await?
         } else {
-            let depth = if input.describe_all {
-                Depth::DescribeAll
+            let scope = if input.describe_all {
+                DescribeScope::All
             } else {
-                Depth::ListFirst(input.resync_interval)
+                DescribeScope::ListFirst(input.resync_interval)
             };
-            observer.observe(snapshot, desired, &policy, depth).await?
+            observer
+                .observe(snapshot, scheduled, &policy, scope)
+                .await?
         };
-        let plan = compute(|| plan::plan(snapshot, desired, &observation.observed, &policy));
+        let plan = compute(|| plan::plan(snapshot, scheduled, &observation.observed, &policy));
         Ok((plan, observation))
     }
 
@@ -238,28 +241,35 @@ impl Reconciler {
             .only
             .as_ref()
             .map(|only| only.iter().cloned().collect());
-        let mut desired = match &only {
-            None => plan::desired(&self.project, snapshot),
+        let project = Arc::new(self.project.clone());
+        let mut scheduled = match &only {
+            None => plan::scheduled(&self.project, snapshot),
             Some(only) => only
                 .iter()
                 .filter_map(|id| {
                     let loaded = snapshot.definitions.get(id)?;
-                    let one = Desired::of(&self.project, &loaded.definition, &loaded.source)?;
-                    Some((id.clone(), one))
+                    let (definition, source) = (&loaded.definition, &loaded.source);
+                    let one = ScheduledDefinition::of(&project, definition, source)?;
+                    Some((id.clone(), Arc::new(one)))
                 })
                 .collect(),
         };
         for (id, adoption) in &input.adoptions {
-            if let Some(one) = desired.get_mut(id) {
-                one.adopts = Some(adoption.from.clone());
+            if let Some(one) = scheduled.get_mut(id) {
+                Arc::make_mut(one).adopts = Some(adoption.from.clone());
             }
         }
         if let Some(project) = &self.adopts_from {
-            for (id, one) in &mut desired {
-                one.adopts.get_or_insert_with(|| project.schedule_id(id));
+            for (id, one) in &mut scheduled {
+                let adopts = &mut Arc::make_mut(one).adopts;
+                adopts.get_or_insert_with(|| project.schedule_id(id));
             }
         }
-        PassBasis { desired, only, now }
+        PassBasis {
+            scheduled,
+            only,
+            now,
+        }
     }
 
     fn policy<'a>(&'a self, input: &'a PassInput, basis: &'a PassBasis) -> Policy<'a> {
@@ -272,7 +282,7 @@ impl Reconciler {
             recently_removed: input.recently_removed,
             replicas_differ: input.replicas_differ,
             overrides: &input.overrides,
-            orders: &input.orders,
+            requests: &input.orders,
             corrections: &input.corrections,
             only: basis.only.as_ref(),
         }
@@ -290,7 +300,7 @@ impl Reconciler {
     }
 
     /// Logs the end of a pass, counts it and calls `on_full_pass`.
-    fn tell(
+    fn report_end(
         &self,
         input: &PassInput,
         done: &PassDone,
@@ -306,7 +316,7 @@ impl Reconciler {
         let created_paused = plan
             .creates
             .iter()
-            .filter(|create| create.values.paused)
+            .filter(|create| create.values().paused)
             .count();
         let paused = plan.paused + created_paused as u64;
         let result = match (done.interrupted, failed) {
@@ -317,7 +327,7 @@ impl Reconciler {
         metrics::pass(report, result);
         let counts = &report.schedules;
         let quiet = report.changes.is_empty() && !failed && report.held.is_none();
-        macro_rules! say {
+        macro_rules! log {
             ($level:ident) => {
                 tracing::$level!(
                     pass = report.pass, revision = %report.revision, result,
@@ -330,9 +340,9 @@ impl Reconciler {
             };
         }
         if quiet {
-            say!(debug);
+            log!(debug);
         } else {
-            say!(info);
+            log!(info);
         }
         if let Some(held) = &report.held {
             tracing::error!(

@@ -5,7 +5,7 @@ use almanac_base::names::ScheduleId;
 use almanac_core::field::Field;
 use almanac_core::plan::{Plan, record_corrections};
 use almanac_core::record::{
-    Change, Listed, Op, PassDone, PassInput, Report, ReportError, bound_news, bound_report,
+    Change, ErrorSource, Listed, Op, PassDone, PassInput, Report, bound_news, bound_report,
 };
 use almanac_core::snapshot::{FailedDocument, Snapshot};
 use jiff::Timestamp;
@@ -44,7 +44,7 @@ pub(super) fn conclude(
         overrides,
         corrections,
         report,
-        said: None,
+        announcements: None,
     }
 }
 
@@ -79,10 +79,11 @@ pub(super) fn report(
     report.definitions.invalid = snapshot.failed.len() as u64;
     report
         .errors
-        .extend(snapshot.incomplete.iter().map(|reason| ReportError {
-            source: "definitions".to_owned(),
-            id: None,
-            message: format!("the view of the definitions is incomplete: {reason}"),
+        .extend(snapshot.incomplete.iter().map(|reason| {
+            ErrorSource::Definitions.error(
+                None,
+                format!("the view of the definitions is incomplete: {reason}"),
+            )
         }));
     report
         .errors
@@ -169,7 +170,7 @@ fn planned_pauses(plan: &Plan, paused: bool) -> u64 {
 
 fn planned_changes(plan: &Plan) -> Vec<Change> {
     let creates = plan.creates.iter().map(|create| Change {
-        id: create.definition.to_string(),
+        id: create.definition().to_string(),
         op: Op::Create,
         fields: Vec::new(),
         reason: "the schedule does not exist".to_owned(),

@@ -131,7 +131,8 @@ impl Missed {
     }
 }
 
-const RUNNING: &str = "running";
+/// Status of a run that has not ended.
+pub const RUNNING: &str = "running";
 /// Maximum number of runs that are asked for their status. One server remembers
 /// no more runs; the other remembers all that have not ended.
 const ASKED: usize = 10;
@@ -139,7 +140,10 @@ const ASKED: usize = 10;
 /// The status of a run and the time at which it ended, as the workflow itself
 /// has them. For a run that continued as new or was retried, they are those of
 /// its latest execution. `None` if the status is not known.
-async fn run_status(client: &Client, workflow_id: &str) -> Option<(String, Option<Timestamp>)> {
+pub(super) async fn run_status(
+    client: &Client,
+    workflow_id: &str,
+) -> Option<(String, Option<Timestamp>)> {
     let rpc = RpcOptions::builder()
         .timeout(DESCRIBE_TIMEOUT)
         .retry_options(RetryOptions::no_retries())

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_tells_the_backend() {
+    fn the_backend_is_read_from_the_conflict_token() {
         assert_eq!(
             Backend::of_token(&[0, 0, 0, 0, 0, 0, 0, 1]),
             Backend::Workflow
@@ -300,7 +300,7 @@ mod tests {
             ("*/5 * * * *", 240, "00:05:00", Some("00:05:00")),
             ("* * * * * * *", 3600, "00:08:12.345", Some("00:08:12")),
             ("0 */8 * * *", 3600 * 9, "07:59:59", Some("00:00:00")),
-            // Not a time of this spec, as far as we can tell.
+            // The search finds no time of this spec that explains the start.
             ("0 9 * * *", 60, "10:00:30", None),
         ] {
             let due = DueRun::of(&spec(cron, jitter), at(starts));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_between_a_time_and_its_start() {
+    fn a_write_waits_between_a_nominal_time_and_the_start_of_its_run() {
         let spec = spec("*/5 * * * *", 240);
         let coming = [at("00:08:12"), at("00:10:01")];
         let due = DueRun {
@@ -327,11 +327,11 @@ mod tests {
         assert_eq!(moment("00:05:00"), waits(50));
         assert_eq!(moment("00:05:00.001"), WriteMoment::Due(due));
         assert_eq!(moment("00:08:06.900"), WriteMoment::Due(due));
-        // Its start is near, here, or not seen yet.
+        // The start is near, is now, or has passed without being seen.
         assert_eq!(moment("00:08:07"), waits(5050));
         assert_eq!(moment("00:08:12"), waits(50));
         assert_eq!(moment("00:08:13"), waits(50));
-        // It started: the next one is what counts.
+        // The run has started, so only the next run counts.
         let coming = &coming[1..];
         let moment = |now: &str| WriteGuard::Due.moment(&spec, coming, present(now));
         assert_eq!(moment("00:08:12.1"), WriteMoment::Quiet);
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_waits_for_what_begins_just_now_and_for_nothing_else() {
+    fn a_pause_waits_only_for_a_run_that_begins_just_now() {
         let spec = spec("*/5 * * * *", 240);
         let coming = [at("00:08:12")];
         let moment = |now: &str| WriteGuard::Starting.moment(&spec, &coming, present(now));
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_started_early_when_both_clocks_say_that_it_is_due() {
+    fn a_run_is_started_early_when_it_is_due_by_both_clocks() {
         let spec = spec("*/5 * * * *", 240);
         let coming = [at("00:08:12")];
         let between = |earliest: &str, latest: &str| {
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_due_at_the_write_is_at_risk() {
+    fn a_run_that_is_due_at_the_write_is_at_risk() {
         let spec = spec("*/5 * * * *", 240);
         let coming = [at("00:08:12"), at("00:10:01"), at("00:16:00")];
         let count = |written: &str| at_risk(&spec, &coming, at(written), None).len();

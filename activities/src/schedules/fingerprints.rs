@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_served_is_forgotten() {
+    fn fingerprints_of_definitions_that_are_not_served_are_forgotten() {
         let fingerprints = Fingerprints::default();
         let (snapshot, desired) = loaded("0 * * * *");
         fingerprints.of(&desired, &snapshot);

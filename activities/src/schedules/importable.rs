@@ -61,10 +61,10 @@ impl ImportableSchedule {
         let owner = wire::owner_in(id, response.memo.as_ref());
         let mut losses = Losses::default();
         let memo = response.memo.unwrap_or_default().fields;
-        let ours = |key: &String| key == MEMO_KEY && owner.is_some();
+        let is_own_memo = |key: &String| key == MEMO_KEY && owner.is_some();
         losses.keys(
             "the memo of the schedule itself",
-            memo.keys().filter(|key| !ours(key)),
+            memo.keys().filter(|key| !is_own_memo(key)),
         );
         let attributes = response.search_attributes.unwrap_or_default();
         // Attributes that the server sets itself need no definition.

@@ -34,7 +34,10 @@ pub use importable::ImportableSchedule;
 pub use in_sync_cache::InSyncCache;
 pub use list::ListEntry;
 pub use monitor::{Overdue, ScheduleMonitor, check_overdue};
-pub use observe::{Depth, Observation, Observer};
+pub(crate) use monitor::{agrees, last_change};
+pub use observe::{DescribeScope, Observation, Observer};
 pub use rate_limiter::RateLimiter;
-pub use running_versions::{LiveVersion, LiveVersions, live_versions};
+pub use running_versions::{
+    LiveRun, LiveRuns, LiveVersion, LiveVersions, live_runs, live_versions,
+};
 pub use server_times::next_times_of;

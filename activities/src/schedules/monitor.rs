@@ -332,7 +332,7 @@ fn next_due(
 }
 
 /// Returns `true` if the server's next times are those that are computed here.
-fn agrees(spec: &Spec, from_server: &[Timestamp], now: Timestamp) -> bool {
+pub(crate) fn agrees(spec: &Spec, from_server: &[Timestamp], now: Timestamp) -> bool {
     spec.zone_difference(now, from_server).is_none()
 }
 
@@ -384,7 +384,7 @@ pub async fn check_overdue(
 
 /// Time of the last change of the schedule. `None` if it is not known: a manual
 /// pause and its end replace the note and leave no time behind.
-fn last_change(live: &Live) -> Option<Timestamp> {
+pub(crate) fn last_change(live: &Live) -> Option<Timestamp> {
     live.updated_at
         .filter(|_| Note::read(&live.note).is_marked())
 }
@@ -589,7 +589,7 @@ mod tests {
             let entry = from_server(&ran, next);
             monitor.listed(&entry, 0, expected(&spec), at("2026-01-02T09:00:00Z"));
             {
-                // A description told that nobody changed it since the day before.
+                // A description showed that nobody changed it since the day before.
                 let mut state = monitor.lock();
                 let monitored = state.get_mut(&entry.schedule).unwrap();
                 monitored.since = Some(at("2026-01-01T03:00:00Z"));

@@ -9,15 +9,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_core::plan::{
-    Comparison, Expectation, InSync, KnownSchedule, Observed, Policy, Unreadable, compare,
-    protected_ids,
+    Comparison, Expectation, InSync, KnownSchedule, Observed, Policy, ScheduledDefinitions,
+    Unreadable, compare, protected_ids,
 };
 use almanac_core::record::OrphanPolicy;
-use almanac_core::schedule::Desired;
+use almanac_core::schedule::ScheduledDefinition;
 use almanac_core::snapshot::Snapshot;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -47,13 +48,13 @@ const ZONE_LIMIT: Duration = Duration::from_secs(3);
 
 /// The extent of an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
+pub enum DescribeScope {
     /// Describes the schedules that the list does not prove in sync. Also
     /// describes a rolling share of the others, so that each has a turn within
     /// this time.
     ListFirst(Duration),
     /// Describes all schedules. The other variant is tested against this one.
-    DescribeAll,
+    All,
 }
 
 /// The result of an observation.
@@ -88,28 +89,30 @@ impl Observer<'_> {
     pub async fn observe(
         &self,
         snapshot: &Snapshot,
-        desired: &BTreeMap<DefinitionId, Desired>,
+        scheduled: &ScheduledDefinitions,
         policy: &Policy<'_>,
-        depth: Depth,
+        scope: DescribeScope,
     ) -> Result<Observation, RequestError> {
         let entries = self.schedules.list(self.project).await?;
-        let ours: BTreeSet<_> = entries
+        let managed: BTreeSet<_> = entries
             .iter()
             .filter(|entry| entry.owner.is_some())
             .map(|entry| &entry.schedule)
             .collect();
-        self.cache.retain(&ours);
-        self.monitor.retain(&ours);
+        self.cache.retain(&managed);
+        self.monitor.retain(&managed);
         self.fingerprints.retain(snapshot);
-        let due = match depth {
-            Depth::DescribeAll => BTreeSet::new(),
-            Depth::ListFirst(interval) => {
+        let due = match scope {
+            DescribeScope::All => BTreeSet::new(),
+            DescribeScope::ListFirst(interval) => {
                 self.cache
-                    .due(&ours, interval, self.schedules.rate_limiter().rate())
+                    .due(&managed, interval, self.schedules.rate_limiter().rate())
             }
         };
         let listed: BTreeSet<_> = entries.iter().map(|entry| &entry.schedule).collect();
-        let may_be_renamed = desired.values().any(|one| !listed.contains(&one.schedule));
+        let may_be_renamed = scheduled
+            .values()
+            .any(|one| !listed.contains(&one.schedule));
         let left_alone = ids_left_alone(snapshot, policy, may_be_renamed);
         let mut observation = Observation::default();
         let mut suspects = Vec::new();
@@ -135,19 +138,20 @@ impl Observer<'_> {
                 }
                 continue;
             }
-            let wanted = desired
+            let wanted = scheduled
                 .get(owner)
                 .filter(|one| one.schedule == entry.schedule);
             let Some(wanted) = wanted else {
                 if left_alone(owner) {
-                    observation.settle(&entry.schedule, InSync::nothing(owner, entry.paused));
+                    observation.add_in_sync(&entry.schedule, InSync::nothing(owner, entry.paused));
                 } else {
                     suspects.push(suspect(None));
                 }
                 continue;
             };
-            let plain = || self.fingerprints.of(wanted, snapshot);
-            let expected = Expectation::of(wanted, policy, plain);
+            let wanted = wanted.desired();
+            let plain = || self.fingerprints.of(&wanted, snapshot);
+            let expected = Expectation::of(&wanted, policy, plain);
             let digests = (entry.digest(), digest_of(&expected, policy));
             let doing = ExpectedRuns {
                 spec: &expected.spec,
@@ -157,20 +161,20 @@ impl Observer<'_> {
             self.monitor.listed(entry, digests.0, doing, policy.now);
             // An operator's request is not part of the expectation, so no list
             // proves it done.
-            let closely = depth == Depth::DescribeAll
+            let closely = scope == DescribeScope::All
                 || due.contains(&entry.schedule)
                 || self.cache.is_unreadable(&entry.schedule)
-                || policy.orders.contains_key(owner);
-            let settled =
-                (!closely).then(|| self.settled(entry, owner, &expected, digests, policy));
-            match settled.flatten() {
-                Some(settled) => observation.settle(&entry.schedule, settled),
+                || policy.requests.contains_key(owner);
+            let in_sync =
+                (!closely).then(|| self.in_sync(entry, owner, &expected, digests, policy));
+            match in_sync.flatten() {
+                Some(in_sync) => observation.add_in_sync(&entry.schedule, in_sync),
                 None => suspects.push(suspect(Some(digests))),
             }
         }
-        self.describe(suspects, desired, policy, &mut observation)
+        self.describe(suspects, scheduled, policy, &mut observation)
             .await?;
-        self.look_for_foreign(desired.values(), &mut observation)
+        self.observe_adopted(scheduled.values(), &mut observation)
             .await?;
         self.compare_zones(&entries).await;
         Ok(observation)
@@ -200,28 +204,28 @@ impl Observer<'_> {
 
     /// Observes the schedules that new schedules of this project are to take
     /// over from, before the new ones are created.
-    async fn look_for_foreign(
+    async fn observe_adopted(
         &self,
-        desired: impl Iterator<Item = &Desired>,
+        scheduled: impl Iterator<Item = &Arc<ScheduledDefinition>>,
         observation: &mut Observation,
     ) -> Result<(), RequestError> {
-        let pairs = desired.filter_map(|one| {
+        let pairs = scheduled.filter_map(|one| {
             let from = one.adopts.as_ref()?;
             let known = |id| observation.observed.contains_key(id);
             (!known(&one.schedule) && !known(from)).then(|| (one, from.clone()))
         });
         let pairs: Vec<_> = pairs
-            .map(|(one, from)| (one.definition.clone(), one.schedule.clone(), from))
+            .map(|(one, from)| (one.definition().clone(), one.schedule.clone(), from))
             .collect();
         let found = stream::iter(pairs)
-            .map(|(definition, ours, from)| async move {
+            .map(|(definition, new, from)| async move {
                 let response = self.schedules.describe(&from).await;
-                (definition, ours, from, response)
+                (definition, new, from, response)
             })
             .buffer_unordered(self.concurrency);
         futures::pin_mut!(found);
         let mut service = Service::new(self.concurrency);
-        while let Some((definition, ours, from, response)) = found.next().await {
+        while let Some((definition, new, from, response)) = found.next().await {
             match service.judge(response)? {
                 Ok(one) if wire::owner_of(self.project, &from, one.memo.as_ref()).is_some() => {}
                 Err(RequestError::NotFound) => {}
@@ -235,7 +239,7 @@ impl Observer<'_> {
                     };
                     observation
                         .observed
-                        .insert(ours, KnownSchedule::Unreadable(unreadable));
+                        .insert(new, KnownSchedule::Unreadable(unreadable));
                 }
                 // An old schedule that cannot be read may still fire.
                 Ok(_) | Err(_) => {
@@ -259,7 +263,7 @@ impl Observer<'_> {
     pub async fn observe_only(
         &self,
         only: &BTreeSet<DefinitionId>,
-        desired: &BTreeMap<DefinitionId, Desired>,
+        scheduled: &ScheduledDefinitions,
         policy: &Policy<'_>,
     ) -> Result<Observation, RequestError> {
         let suspects = only
@@ -272,10 +276,10 @@ impl Observer<'_> {
             })
             .collect();
         let mut observation = Observation::default();
-        self.describe(suspects, desired, policy, &mut observation)
+        self.describe(suspects, scheduled, policy, &mut observation)
             .await?;
-        let wanted = only.iter().filter_map(|id| desired.get(id));
-        self.look_for_foreign(wanted, &mut observation).await?;
+        let wanted = only.iter().filter_map(|id| scheduled.get(id));
+        self.observe_adopted(wanted, &mut observation).await?;
         Ok(observation)
     }
 
@@ -283,7 +287,7 @@ impl Observer<'_> {
     /// has not changed since, else the list's proof. The earlier description
     /// comes first. It may have shown drift that the list does not show and
     /// that is only to be reported.
-    fn settled(
+    fn in_sync(
         &self,
         entry: &ListEntry,
         owner: &DefinitionId,
@@ -294,7 +298,7 @@ impl Observer<'_> {
         let known = self.cache.get(&entry.schedule, digests.0, digests.1);
         known.or_else(|| {
             entry.proves(expected).then(|| InSync {
-                overridden: policy.overrides.get(owner).cloned(),
+                overridden: policy.overrides.get(owner).cloned().map(Box::new),
                 ..InSync::nothing(owner, entry.paused)
             })
         })
@@ -303,7 +307,7 @@ impl Observer<'_> {
     async fn describe(
         &self,
         suspects: Vec<Suspect>,
-        desired: &BTreeMap<DefinitionId, Desired>,
+        scheduled: &ScheduledDefinitions,
         policy: &Policy<'_>,
         observation: &mut Observation,
     ) -> Result<(), RequestError> {
@@ -342,7 +346,7 @@ impl Observer<'_> {
                     if let Some(described) = &seen {
                         self.monitor.described(&described.live, &info);
                     }
-                    self.take(suspect, seen, desired, policy, observation);
+                    self.take(suspect, seen, scheduled, policy, observation);
                 }
             }
         }
@@ -355,7 +359,7 @@ impl Observer<'_> {
         &self,
         suspect: Suspect,
         described: Option<Described>,
-        desired: &BTreeMap<DefinitionId, Desired>,
+        scheduled: &ScheduledDefinitions,
         policy: &Policy<'_>,
         observation: &mut Observation,
     ) {
@@ -365,29 +369,29 @@ impl Observer<'_> {
                 .insert(suspect.schedule, KnownSchedule::Unmanaged);
             return;
         };
-        let comparison = desired
+        let comparison = scheduled
             .get(&described.live.definition)
-            .map(|one| compare(one, &described.live, policy));
+            .map(|one| compare(&one.desired(), &described.live, policy));
         if let Some(Comparison::Known(known)) = comparison
             && known.update.is_none()
             && known.ended_override.is_none()
         {
-            let settled = InSync {
+            let in_sync = InSync {
                 definition: described.live.definition.clone(),
                 paused: described.live.values.paused,
-                overridden: known.overridden,
+                overridden: known.overridden.map(Box::new),
                 drift: known.drift,
                 contested: known.contested,
             };
-            let drift = settled.drift.union(&settled.contested).copied().collect();
+            let drift = in_sync.drift.union(&in_sync.contested).copied().collect();
             self.monitor.drifted(&suspect.schedule, drift);
             if let Some((listed, expected)) = suspect.digests
-                && settled.contested.is_empty()
+                && in_sync.contested.is_empty()
             {
                 self.cache
-                    .put(&suspect.schedule, listed, expected, settled.clone());
+                    .put(&suspect.schedule, listed, expected, in_sync.clone());
             }
-            observation.settle(&suspect.schedule, settled);
+            observation.add_in_sync(&suspect.schedule, in_sync);
             return;
         }
         self.monitor.drifted(&suspect.schedule, BTreeSet::new());
@@ -400,9 +404,9 @@ impl Observer<'_> {
 }
 
 impl Observation {
-    fn settle(&mut self, id: &ScheduleId, settled: InSync) {
+    fn add_in_sync(&mut self, id: &ScheduleId, in_sync: InSync) {
         self.observed
-            .insert(id.clone(), KnownSchedule::InSync(settled));
+            .insert(id.clone(), KnownSchedule::InSync(in_sync));
     }
 }
 
@@ -501,7 +505,7 @@ mod tests {
         let mut service = Service::new(1);
         let ended = (0..100).position(|_| service.judge(away()).is_err());
         assert_eq!(ended, Some(AWAY_AFTER - 1));
-        // As many as are under way at a time may hang without a word on the rest.
+        // With 50 concurrent requests, only the 100th failure proves an outage.
         let mut service = Service::new(50);
         let ended = (0..200).position(|_| service.judge(away()).is_err());
         assert_eq!(ended, Some(99));

@@ -81,7 +81,7 @@ pub(crate) struct Recovered {
 /// The result of looking for runs that were at risk.
 pub(crate) struct LookupResult {
     /// Runs that will not start.
-    pub(crate) gone: Vec<DueRun>,
+    pub(crate) lost: Vec<DueRun>,
     /// The unsure runs of [`Recovered`].
     pub(crate) unsure: Vec<DueRun>,
     /// The last description of the schedule. `None` if the schedule is not
@@ -100,18 +100,19 @@ impl Recovery<'_> {
         if written.at_risk.is_empty() {
             return Recovered::default();
         }
-        let LookupResult { gone, unsure, now } = Box::pin(self.look_for(&written, permit)).await;
+        let LookupResult { lost, unsure, now } =
+            Box::pin(self.poll_lost_runs(&written, permit)).await;
         let mut recovered = Recovered {
             unsure,
             ..Recovered::default()
         };
         match now {
-            Some(now) if !gone.is_empty() => {
-                let mut more = Box::pin(self.start_all(now, gone, permit)).await;
+            Some(now) if !lost.is_empty() => {
+                let mut more = Box::pin(self.start_all(now, lost, permit)).await;
                 more.unsure.append(&mut recovered.unsure);
                 recovered = more;
             }
-            _ => recovered.lost.extend(gone),
+            _ => recovered.lost.extend(lost),
         }
         recovered
     }
@@ -121,18 +122,18 @@ impl Recovery<'_> {
     pub(crate) async fn start_all(
         &self,
         described: Described,
-        gone: Vec<DueRun>,
+        lost: Vec<DueRun>,
         permit: &mut OperationPermit<'_>,
     ) -> Recovered {
         let mut recovered = Recovered::default();
         let mut described = described;
-        let mut gone = gone;
+        let mut lost = lost;
         for _ in 0..ROUNDS {
-            if gone.is_empty() {
+            if lost.is_empty() {
                 return recovered;
             }
             let (now, early) = match self.wait_for_quiet(described, permit).await {
-                Ok(Some(settled)) => settled,
+                Ok(Some(quiet)) => quiet,
                 Ok(None) => break,
                 Err(error) => {
                     tracing::debug!(%error, "cannot describe a schedule");
@@ -140,22 +141,22 @@ impl Recovery<'_> {
                 }
             };
             let elsewhere;
-            (gone, elsewhere) = compute(|| split_by_spec(gone, &now));
+            (lost, elsewhere) = compute(|| split_by_spec(lost, &now));
             recovered.lost.extend(elsewhere);
-            if gone.is_empty() || now.live.values.paused {
+            if lost.is_empty() || now.live.values.paused {
                 break;
             }
             let id = &now.live.schedule;
-            // The schedule may still show one of the runs in `gone`.
-            let early = early.filter(|early| gone.iter().all(|due| due.nominal != early.nominal));
-            let starts: Vec<DueRun> = gone.iter().copied().chain(early).collect();
+            // The schedule may still show one of the runs in `lost`.
+            let early = early.filter(|early| lost.iter().all(|due| due.nominal != early.nominal));
+            let starts: Vec<DueRun> = lost.iter().copied().chain(early).collect();
             match self.start(&now, &starts).await {
-                Ok(()) => self.confirm(&now, &gone, &mut recovered, permit).await,
+                Ok(()) => self.confirm(&now, &lost, &mut recovered, permit).await,
                 // The backfill may have happened: a second one could start the
                 // runs twice.
                 Err(error) if error.is_ambiguous() => {
                     tracing::warn!(schedule = %id, %error, "the server did not answer a backfill of dropped runs");
-                    recovered.unsure.append(&mut gone);
+                    recovered.unsure.append(&mut lost);
                     return recovered;
                 }
                 Err(error) => {
@@ -164,18 +165,18 @@ impl Recovery<'_> {
                 }
             }
             let LookupResult {
-                gone: next,
+                lost: next,
                 unsure,
                 now,
-            } = self.look_after_patch(&now, &starts, permit).await;
+            } = self.find_dropped_by_patch(&now, &starts, permit).await;
             recovered.unsure.extend(unsure);
-            gone = next;
+            lost = next;
             match now {
                 Some(now) => described = now,
                 None => break,
             }
         }
-        recovered.lost.append(&mut gone);
+        recovered.lost.append(&mut lost);
         recovered
     }
 
@@ -218,7 +219,7 @@ impl Recovery<'_> {
     /// Looks for the runs that a patch dropped, without those in `starts`,
     /// which the patch itself starts. `before` is the schedule before the
     /// patch.
-    async fn look_after_patch(
+    async fn find_dropped_by_patch(
         &self,
         before: &Described,
         starts: &[DueRun],
@@ -249,12 +250,12 @@ impl Recovery<'_> {
         };
         if written.at_risk.is_empty() {
             return LookupResult {
-                gone: Vec::new(),
+                lost: Vec::new(),
                 unsure: Vec::new(),
                 now: after,
             };
         }
-        self.look_for(&written, permit).await
+        self.poll_lost_runs(&written, permit).await
     }
 
     /// Starts the runs for these times. No run is skipped because an earlier
@@ -331,14 +332,14 @@ impl Recovery<'_> {
 
     /// Looks for runs that were due at a write, up to [`LOOKUP_TIMEOUT`], until
     /// each was started or will certainly not start.
-    pub(crate) async fn look_for(
+    pub(crate) async fn poll_lost_runs(
         &self,
         written: &Written<'_>,
         permit: &mut OperationPermit<'_>,
     ) -> LookupResult {
         let began = Instant::now();
         let mut risk = written.at_risk.clone();
-        let mut gone = Vec::new();
+        let mut lost = Vec::new();
         let mut now = None;
         loop {
             // The schedule is described first: a run that it does not hold any
@@ -353,20 +354,22 @@ impl Recovery<'_> {
                 Err(_) => None,
             };
             if let Some(shown) = shown {
-                let forgets = shown.backend() == Backend::Chasm
+                let drops_due_runs = shown.backend() == Backend::Chasm
                     && self.schedules.drops_due_runs().await.unwrap_or(false);
                 let is_late = began.elapsed() > RECOMPUTED_WITHIN;
                 let mut unknown = Vec::new();
                 for due in risk {
-                    let fate = match written.has_run(self.schedules, &due).await {
+                    let outcome = match written.has_run(self.schedules, &due).await {
                         Ok(true) if due.is_known => continue,
-                        Ok(_) => compute(|| fate(&due, written, &shown, forgets, is_late)),
-                        Err(_) => Fate::Unknown,
+                        Ok(_) => compute(|| {
+                            start_outcome(&due, written, &shown, drops_due_runs, is_late)
+                        }),
+                        Err(_) => StartOutcome::Unknown,
                     };
-                    match fate {
-                        Fate::Gone => gone.push(due),
-                        Fate::Comes => {}
-                        Fate::Unknown => unknown.push(due),
+                    match outcome {
+                        StartOutcome::Lost => lost.push(due),
+                        StartOutcome::WillStart => {}
+                        StartOutcome::Unknown => unknown.push(due),
                     }
                 }
                 risk = unknown;
@@ -378,7 +381,7 @@ impl Recovery<'_> {
             permit.sleep(POLL_INTERVAL).await;
         }
         LookupResult {
-            gone,
+            lost,
             unsure: risk,
             now,
         }
@@ -396,28 +399,28 @@ impl Written<'_> {
     }
 }
 
-/// The future of a run that was due at a write and was not seen to start.
+/// The expected outcome of a run that was due at a write and was not seen to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum StartOutcome {
     /// The run will not start.
-    Gone,
+    Lost,
     /// The schedule starts the run later.
-    Comes,
+    WillStart,
     /// The run may be starting, or it was skipped.
     Unknown,
 }
 
-/// The fate of a run, from the schedule as it was before the run was looked
+/// The outcome of a run, from the schedule as it was before the run was looked
 /// for.
-fn fate(
+fn start_outcome(
     due: &DueRun,
     written: &Written<'_>,
     shown: &Described,
-    forgets: bool,
+    drops_due_runs: bool,
     is_late: bool,
-) -> Fate {
+) -> StartOutcome {
     if !due.is_known {
-        return Fate::Unknown;
+        return StartOutcome::Unknown;
     }
     let spec = &shown.live.values.spec;
     let mut coming = shown.coming.iter();
@@ -428,27 +431,27 @@ fn fate(
     let had_begun = due.starts <= written.at;
     // The times until the write are over, even if the schedule shows them until
     // it recomputes its times.
-    let is_over = forgets || shown.live.values.paused;
+    let is_over = drops_due_runs || shown.live.values.paused;
     if had_begun {
         if !is_over && is_late && is_shown {
-            return Fate::Comes;
+            return StartOutcome::WillStart;
         }
         // The workflow-backed scheduler may hold a run outside of its buffer
         // for a moment.
-        let is_told = forgets || is_late;
-        return if nothing_waits && is_told {
-            Fate::Gone
+        let is_certain = drops_due_runs || is_late;
+        return if nothing_waits && is_certain {
+            StartOutcome::Lost
         } else {
-            Fate::Unknown
+            StartOutcome::Unknown
         };
     }
     if is_over {
-        return Fate::Gone;
+        return StartOutcome::Lost;
     }
     match (is_late, is_shown) {
-        (false, _) => Fate::Unknown,
-        (true, true) => Fate::Comes,
-        (true, false) => Fate::Gone,
+        (false, _) => StartOutcome::Unknown,
+        (true, true) => StartOutcome::WillStart,
+        (true, false) => StartOutcome::Lost,
     }
 }
 
@@ -525,7 +528,7 @@ mod tests {
 
     #[test]
     fn a_run_is_lost_only_if_nothing_can_start_it() {
-        use Fate::{Comes, Gone, Unknown};
+        use StartOutcome::{Lost, Unknown, WillStart};
         let begins = |starts| DueRun {
             nominal: at("00:05:00"),
             starts: at(starts),
@@ -535,25 +538,25 @@ mod tests {
         let (begun, later) = (begins("00:05:10"), begins("00:05:30"));
         let next = &["00:06:05"][..];
         let same = &["00:05:30", "00:06:05"][..];
-        for (due, is_paused, buffered, coming, forgets, is_late, expected) in [
-            // A server that forgets: its list of starts may be an old one.
-            (later, false, 0, next, true, false, Gone),
-            (later, false, 0, same, true, true, Gone),
-            (later, false, 1, next, true, true, Gone),
-            (begun, false, 0, next, true, false, Gone),
+        for (due, is_paused, buffered, coming, drops_due_runs, is_late, expected) in [
+            // A server that drops due runs: its list of starts may be an old one.
+            (later, false, 0, next, true, false, Lost),
+            (later, false, 0, same, true, true, Lost),
+            (later, false, 1, next, true, true, Lost),
+            (begun, false, 0, next, true, false, Lost),
             (begun, false, 1, next, true, true, Unknown),
-            // One that is not known to forget.
+            // A server that is not known to drop due runs.
             (later, false, 0, same, false, false, Unknown),
-            (later, false, 0, same, false, true, Comes),
+            (later, false, 0, same, false, true, WillStart),
             (later, false, 0, next, false, false, Unknown),
-            (later, false, 0, next, false, true, Gone),
+            (later, false, 0, next, false, true, Lost),
             (begun, false, 0, next, false, false, Unknown),
-            (begun, false, 0, next, false, true, Gone),
+            (begun, false, 0, next, false, true, Lost),
             (begun, false, 1, next, false, true, Unknown),
-            // A paused schedule starts nothing but what waits in its buffer.
-            (later, true, 0, same, false, false, Gone),
+            // A paused schedule starts nothing; what is left of its buffer may be starting.
+            (later, true, 0, same, false, false, Lost),
             (begun, true, 0, same, false, false, Unknown),
-            (begun, true, 0, same, false, true, Gone),
+            (begun, true, 0, same, false, true, Lost),
             (begun, true, 1, same, false, true, Unknown),
         ] {
             let shown = shown(is_paused, buffered, coming);
@@ -564,18 +567,28 @@ mod tests {
                 passed_over: 0,
                 at_risk: vec![due],
             };
-            let told = fate(&due, &written, &shown, forgets, is_late);
-            assert_eq!(told, expected, "{due:?} {forgets} {is_late} {shown:?}");
-            // Its time is a guess, or one more was skipped: that may be this one.
+            let found = start_outcome(&due, &written, &shown, drops_due_runs, is_late);
+            assert_eq!(
+                found, expected,
+                "{due:?} {drops_due_runs} {is_late} {shown:?}"
+            );
+            // The nominal time is a guess, or another run was skipped and may be this
+            // one: the outcome is unknown.
             let guess = DueRun {
                 is_known: false,
                 ..due
             };
-            assert_eq!(fate(&guess, &written, &shown, forgets, is_late), Unknown);
+            assert_eq!(
+                start_outcome(&guess, &written, &shown, drops_due_runs, is_late),
+                Unknown
+            );
             let mut skipped = shown.clone();
             skipped.passed_over = 1;
             if due == begun {
-                assert_eq!(fate(&due, &written, &skipped, forgets, is_late), Unknown);
+                assert_eq!(
+                    start_outcome(&due, &written, &skipped, drops_due_runs, is_late),
+                    Unknown
+                );
             }
         }
     }

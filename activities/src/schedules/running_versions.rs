@@ -1,6 +1,8 @@
-//! The versions of a definition that have runs which have not ended.
+//! The runs of a definition that have not ended: their versions, and their places.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, MEMO_KEY, Project, RUN_WORKFLOW, Revision};
 use jiff::Timestamp;
@@ -39,13 +41,89 @@ pub struct LiveVersion {
     pub oldest: Option<Timestamp>,
 }
 
-/// The versions of a definition's steps that runs still use: runs that its
-/// schedule started, and runs that were started by the definition's name.
+/// A run of a definition that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LiveRun {
+    pub workflow_id: String,
+    pub run_id: String,
+    /// Revision of the steps that the run interprets; `None` if it is not known.
+    pub revision: Option<Revision>,
+    /// Start time; for a run that continued as new, the start of its latest execution.
+    pub began: Option<Timestamp>,
+    /// The details that the run shows in the Temporal UI; `None` if the run was not asked, or
+    /// did not answer in time.
+    pub details: Option<String>,
+}
+
+/// The runs of a definition that have not ended.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LiveRuns {
+    /// All runs, by version.
+    pub versions: LiveVersions,
+    /// The newest runs, at most 20, the newest first.
+    pub newest: Vec<LiveRun>,
+}
+
+/// Maximum number of runs that are listed and asked.
+const NEWEST: usize = 20;
+/// Maximum time for the answers of runs. A run answers through its worker, which may be away
+/// or may have to replay the run first.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// The runs of a definition. Asks the newest runs of version `current` for their details, all
+/// at the same time.
+pub async fn live_runs(
+    schedules: &Schedules,
+    project: &Project,
+    id: &DefinitionId,
+    current: Option<&Revision>,
+) -> Result<LiveRuns, RequestError> {
+    let (mut runs, truncated) = running(schedules, project, id).await?;
+    runs.sort_by_key(|run| Reverse(run.began));
+    let newest = runs.iter().take(NEWEST).map(|run| LiveRun {
+        workflow_id: run.workflow_id.clone(),
+        run_id: run.run_id.clone(),
+        revision: run.revision.clone(),
+        began: run.began,
+        details: None,
+    });
+    let newest = newest.map(|mut run| async move {
+        if current.is_some() && run.revision.as_ref() == current {
+            let asked = schedules.details_of_run(&run.workflow_id, &run.run_id);
+            let answer = tokio::time::timeout(ANSWERS_WITHIN, asked).await;
+            run.details = answer.ok().flatten();
+        }
+        run
+    });
+    Ok(LiveRuns {
+        newest: futures::future::join_all(newest).await,
+        versions: LiveVersions {
+            versions: grouped(runs.into_iter()),
+            truncated,
+        },
+    })
+}
+
+/// The versions of a definition's steps that runs still use.
 pub async fn live_versions(
     schedules: &Schedules,
     project: &Project,
     id: &DefinitionId,
 ) -> Result<LiveVersions, RequestError> {
+    let (runs, truncated) = running(schedules, project, id).await?;
+    Ok(LiveVersions {
+        versions: grouped(runs.into_iter()),
+        truncated,
+    })
+}
+
+/// The runs of a definition that have not ended: runs that its schedule started, and runs that
+/// were started by the definition's name. `true` if there are more.
+async fn running(
+    schedules: &Schedules,
+    project: &Project,
+    id: &DefinitionId,
+) -> Result<(Vec<RunVersion>, bool), RequestError> {
     let running = format!("WorkflowType = '{RUN_WORKFLOW}' AND ExecutionStatus = 'Running'");
     let schedule = project.schedule_id(id);
     let by_schedule = format!("{running} AND TemporalScheduledById = '{schedule}'");
@@ -59,15 +137,14 @@ pub async fn live_versions(
     let timed = timed.entries.iter().map(RunVersion::of);
     let named = named.entries.iter().map(RunVersion::of);
     let named = named.filter(|run| run.definition.as_deref() == Some(id.as_str()));
-    Ok(LiveVersions {
-        versions: grouped(timed.chain(named)),
-        truncated,
-    })
+    Ok((timed.chain(named).collect(), truncated))
 }
 
 /// The version of a run, as its list entry shows it.
 #[derive(Debug, Default)]
 struct RunVersion {
+    workflow_id: String,
+    run_id: String,
     definition: Option<String>,
     revision: Option<Revision>,
     source: Option<String>,
@@ -81,7 +158,10 @@ impl RunVersion {
         let memo = memo.map(decode_json).unwrap_or_default();
         let text = |key: &str| memo.get(key).and_then(Value::as_str).map(str::to_owned);
         let revision = memo.get("revision").cloned().unwrap_or_default();
+        let execution = run.execution.clone().unwrap_or_default();
         Self {
+            workflow_id: execution.workflow_id,
+            run_id: execution.run_id,
             definition: text("definition"),
             revision: serde_json::from_value(revision).ok(),
             source: text("source"),
@@ -117,10 +197,10 @@ mod tests {
     #[test]
     fn runs_are_counted_by_version_and_the_oldest_comes_first() {
         let run = |revision: &str, source: Option<&str>, second: i64| RunVersion {
-            definition: None,
             revision: serde_json::from_value(revision.into()).ok(),
             source: source.map(str::to_owned),
             began: Timestamp::from_second(second).ok(),
+            ..RunVersion::default()
         };
         let (old, new) = ("a1", "b2");
         let runs = [
@@ -129,7 +209,7 @@ mod tests {
             run(new, None, 40),
             run(old, Some("x.yaml"), 10),
         ];
-        let told: Vec<_> = grouped(runs.into_iter())
+        let versions: Vec<_> = grouped(runs.into_iter())
             .into_iter()
             .map(|version| {
                 let oldest = version.oldest.map(Timestamp::as_second);
@@ -138,7 +218,7 @@ mod tests {
             .collect();
         let source = |path: &str| Some(path.to_owned());
         assert_eq!(
-            told,
+            versions,
             [
                 (source("x.yaml"), 2, Some(10)),
                 (source("jobs/x.yaml"), 2, Some(30))

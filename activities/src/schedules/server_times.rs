@@ -87,9 +87,9 @@ impl Schedules {
         let until = now
             .saturating_add(ZONE_COMPARISON_SPAN)
             .unwrap_or(LAST_SERVER_TIME);
-        let said = self
+        let server_times = self
             .matching_times(id, spec.search_start(after), until)
             .await?;
-        Ok(spec.zone_difference(after, &said))
+        Ok(spec.zone_difference(after, &server_times))
     }
 }

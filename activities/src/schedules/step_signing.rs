@@ -12,14 +12,11 @@ use super::wire::{self, Described};
 impl Schedules {
     /// The body of a schedule to create.
     pub(super) fn encode_create(&self, create: &Create) -> Schedule {
-        let Some(keys) = self.keys() else {
-            return wire::encode_create(create);
-        };
-        let mut create = create.clone();
-        if let Some(input) = &mut create.run_input {
+        let mut run_input = create.run_input();
+        if let (Some(keys), Some(input)) = (self.keys(), &mut run_input) {
             keys.sign_input(input);
         }
-        wire::encode_create(&create)
+        wire::encode_create(create, run_input.as_ref())
     }
 
     /// The body of a changed schedule. Only the steps that the update writes

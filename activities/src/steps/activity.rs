@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_ends_before_temporal_gives_it_up() {
+    fn a_call_ends_before_its_timeout_in_temporal() {
         let seconds = Duration::from_secs;
         assert_eq!(before(seconds(1)), Duration::from_millis(500));
         assert_eq!(before(seconds(10)), seconds(9));

@@ -1,4 +1,5 @@
-//! The definitions whose runs call steps.
+//! Check of the runs that call the activities of steps: their definition, and the
+//! signature of their steps.
 //!
 //! An activity knows the run that asks for it, but not which steps that run does. The first
 //! event of the run's history has the answer: the type of the workflow, its task queue and
@@ -31,7 +32,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Maximum number of runs that are remembered.
 const REMEMBERED: usize = 10_000;
 
-/// Finds the definition whose run calls, and refuses runs of forged steps.
+/// Finds the definition of the run that calls an activity, and refuses runs whose steps
+/// have no valid signature.
 pub struct CallerCheck {
     client: Client,
     project: Project,

@@ -146,11 +146,11 @@ mod tests {
 
     #[test]
     fn a_signature_is_of_one_project_key_and_definition() {
-        let ours = keys("p", &["k"]);
+        let project_keys = keys("p", &["k"]);
         let mut signed = definition();
-        assert!(!ours.verify(&signed));
-        ours.sign(&mut signed);
-        assert!(ours.verify(&signed));
+        assert!(!project_keys.verify(&signed));
+        project_keys.sign(&mut signed);
+        assert!(project_keys.verify(&signed));
         assert!(!keys("q", &["k"]).verify(&signed));
         assert!(!keys("p", &["l"]).verify(&signed));
         // A key that is replaced is accepted for as long as it is named.
@@ -173,20 +173,20 @@ mod tests {
                 ..signed.clone()
             },
         ] {
-            assert!(!ours.verify(&forged), "{forged:?}");
+            assert!(!project_keys.verify(&forged), "{forged:?}");
         }
     }
 
     #[test]
     fn the_input_of_a_run_keeps_its_signature_on_the_way() {
-        let ours = keys("p", &["k"]);
+        let project_keys = keys("p", &["k"]);
         let mut input = json!({"definition": definition(), "input": {"a": 1}});
-        assert!(!ours.verify_input(&input));
-        ours.sign_input(&mut input);
+        assert!(!project_keys.verify_input(&input));
+        project_keys.sign_input(&mut input);
         let carried: Value = serde_json::from_str(&input.to_string()).unwrap();
-        assert!(ours.verify_input(&carried), "{carried}");
-        assert!(ours.verify_input(&json!({"definition": "job"})));
-        assert!(!ours.verify_input(&json!({"definition": {"id": "job"}})));
+        assert!(project_keys.verify_input(&carried), "{carried}");
+        assert!(project_keys.verify_input(&json!({"definition": "job"})));
+        assert!(!project_keys.verify_input(&json!({"definition": {"id": "job"}})));
     }
 
     #[test]

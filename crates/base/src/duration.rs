@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn a_text_that_is_no_duration_is_an_error_with_the_reason() {
         const EXAMPLES: &str = "write it like `90s`, `1h30m` or `PT1H30M`";
         for (text, reason) in [
             ("", EXAMPLES),

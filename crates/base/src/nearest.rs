@@ -12,27 +12,27 @@ const NAMES: usize = 300;
 pub fn is_meant<'a>(known: &str, unknown: impl Iterator<Item = &'a str>, names: &[&str]) -> bool {
     unknown
         .take(MOST)
-        .any(|given| nearest(given, names) == Some(known))
+        .any(|typed| nearest(typed, names) == Some(known))
 }
 
-/// The hint at the name nearest to `given`; `None` if no name is near enough.
-pub fn hint(given: &str, names: &[&str]) -> Option<String> {
-    nearest(given, names).map(|meant| format!("did you mean `{meant}`?"))
+/// The hint at the name nearest to `typed`; `None` if no name is near enough.
+pub fn hint(typed: &str, names: &[&str]) -> Option<String> {
+    nearest(typed, names).map(|meant| format!("did you mean `{meant}`?"))
 }
 
-/// The name nearest to `given`; `None` if no name is near enough.
-pub fn nearest<'a>(given: &str, names: &[&'a str]) -> Option<&'a str> {
+/// The name nearest to `typed`; `None` if no name is near enough.
+pub fn nearest<'a>(typed: &str, names: &[&'a str]) -> Option<&'a str> {
     if names.len() > NAMES {
         return None;
     }
-    among(given, names.iter().copied())
+    among(typed, names.iter().copied())
 }
 
-/// The name nearest to `given` among any number of names, for a caller that searches rarely.
+/// The name nearest to `typed` among any number of names, for a caller that searches rarely.
 /// `None` if no name is near enough.
-pub fn among<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn among<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // A text this long is no typing mistake, and the cost of the distance is its square.
-    if given.len() > 40 {
+    if typed.len() > 40 {
         return None;
     }
     let squash = |text: &str| -> Vec<char> {
@@ -41,7 +41,7 @@ pub fn among<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'
             .flat_map(char::to_lowercase)
             .collect()
     };
-    let wanted = squash(given);
+    let wanted = squash(typed);
     let most = |name: &str| name.len().max(3) / 3;
     names
         .filter_map(|name| {
@@ -79,7 +79,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn a_typing_mistake_finds_its_name_and_a_stranger_none() {
+    fn a_typing_mistake_finds_its_name_and_another_word_finds_none() {
         let keys = [
             "cron",
             "every",
@@ -88,7 +88,7 @@ mod tests {
             "overlap_policy",
             "id",
         ];
-        for (given, meant) in [
+        for (typed, meant) in [
             ("corn", Some("cron")),
             ("crons", Some("cron")),
             ("evry", Some("every")),
@@ -102,7 +102,7 @@ mod tests {
             ("webhook", None),
             ("", None),
         ] {
-            assert_eq!(nearest(given, &keys), meant, "{given}");
+            assert_eq!(nearest(typed, &keys), meant, "{typed}");
         }
     }
 }

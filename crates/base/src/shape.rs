@@ -47,10 +47,10 @@ impl Shape {
 
     /// Returns `true` if `key` is among the keys of a map, or if an unknown key most likely stands
     /// for it. The key is then not missing.
-    pub fn has<'a>(&self, key: &str, given: impl Iterator<Item = &'a str> + Clone) -> bool {
-        let mut all = given.clone();
-        let unknown = given.filter(|given| !self.knows(given));
-        all.any(|given| given == key) || nearest::is_meant(key, unknown, self.keys)
+    pub fn has<'a>(&self, key: &str, present: impl Iterator<Item = &'a str> + Clone) -> bool {
+        let mut all = present.clone();
+        let unknown = present.filter(|present| !self.knows(present));
+        all.any(|other| other == key) || nearest::is_meant(key, unknown, self.keys)
     }
 
     fn knows(&self, key: &str) -> bool {

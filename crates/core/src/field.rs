@@ -113,9 +113,8 @@ impl fmt::Display for Field {
 pub fn digest(value: &Value, length: usize) -> String {
     let mut text = String::new();
     write_canonical(value, &mut text);
-    let mut hex = hex::encode(Sha256::digest(text.as_bytes()));
-    hex.truncate(length);
-    hex
+    // A copy: a truncated string would keep the memory of all 64 digits.
+    hex::encode(Sha256::digest(text.as_bytes()))[..length].to_owned()
 }
 
 /// Writes JSON with sorted keys. The map's own order is not used, because another crate may turn on
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_is_named_as_it_is_serialised() {
+    fn every_field_is_named_as_it_is_serialized() {
         for field in Field::ALL {
             assert_eq!(serde_json::to_value(field).unwrap(), json!(field.as_str()));
         }

@@ -93,7 +93,7 @@ mod tests {
     fn an_event_has_its_four_attributes() {
         let good = json!({ "specversion": "1.0", "id": "1", "source": "/s", "type": "t" });
         assert_eq!(cloud_event(good.clone()), Ok(good.clone()));
-        for (name, value, said) in [
+        for (name, value, reason) in [
             ("id", json!(1), "`id` must be text"),
             ("source", json!(""), "`source` must be text"),
             ("type", json!(null), "`type` must be text"),
@@ -103,7 +103,7 @@ mod tests {
             let mut event = good.clone();
             event[name] = value;
             let why = cloud_event(event).unwrap_err().to_string();
-            assert!(why.contains(said), "{why}");
+            assert!(why.contains(reason), "{why}");
         }
         let mut deep = json!(1);
         for _ in 0..MAX_DEPTH {

@@ -138,7 +138,7 @@ pub fn common_zone(crons: &[CompiledCron], timezone: Option<&str>) -> Result<Str
         TimesError::new(format!("{one} conflicts with {other}"))
             .hint("a schedule has one time zone: write it once, as `timezone:`")
     };
-    let said = |zone: Option<&str>| {
+    let zone_text = |zone: Option<&str>| {
         zone.map_or_else(
             || "no time zone".to_owned(),
             |zone| format!("time zone {zone}"),
@@ -146,7 +146,7 @@ pub fn common_zone(crons: &[CompiledCron], timezone: Option<&str>) -> Result<Str
     };
     let zone = crons.first().and_then(|cron| cron.timezone.as_deref());
     if let Some(other) = crons.iter().find(|cron| cron.timezone.as_deref() != zone) {
-        let (one, other) = (said(zone), said(other.timezone.as_deref()));
+        let (one, other) = (zone_text(zone), zone_text(other.timezone.as_deref()));
         return Err(conflict(
             &format!("a cron string with {one}"),
             &format!("one with {other}"),

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_said() {
+    fn a_day_that_is_there_is_not_inserted_again() {
         let mut days = WholeDays::default();
         assert!(days.insert_date(date(2026, 12, 24)));
         assert!(!days.insert_date(date(2026, 12, 24)));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_yearly_range_is_what_an_exclusion_by_fields_is() {
+    fn yearly_days_compile_to_the_calendar_of_an_exclusion_by_fields() {
         let input = CalendarInput {
             month: Some("DEC".to_owned()),
             day_of_month: Some("24-26".to_owned()),

@@ -46,35 +46,45 @@ impl Spec {
         !self.calendars.is_empty() && self.timezone != UTC && !self.timezone.is_empty()
     }
 
-    /// Returns the first of the server's times `said` after `after` that differs from the computed
-    /// times. `said` are in the server's order and without a gap. Times around a change of the
+    /// Returns the first of `server_times` after `after` that differs from the computed times.
+    /// `server_times` are in the server's order and without a gap. Times around a change of the
     /// clock are left out: there the server's times depend on where its search began.
-    pub fn zone_difference(&self, after: Timestamp, said: &[Timestamp]) -> Option<ZoneDifference> {
+    pub fn zone_difference(
+        &self,
+        after: Timestamp,
+        server_times: &[Timestamp],
+    ) -> Option<ZoneDifference> {
         if !self.depends_on_zone() {
             return None;
         }
         let jitter = SignedDuration::try_from(self.jitter).unwrap_or(SignedDuration::MAX);
         let steady = |time: &Timestamp| self.undisturbed(*time) == *time;
-        let said: Vec<_> = said.iter().copied().filter(|time| *time > after).collect();
-        let most = said.len().saturating_add(MORE);
+        let server_times: Vec<_> = server_times
+            .iter()
+            .copied()
+            .filter(|time| *time > after)
+            .collect();
+        let most = server_times.len().saturating_add(MORE);
         let pairs: Vec<_> = if jitter.is_zero() {
             let computed = self.times_after(after, most).times;
-            let said = said.into_iter().filter(steady);
-            said.zip(computed.into_iter().filter(steady)).collect()
+            let server_times = server_times.into_iter().filter(steady);
+            server_times
+                .zip(computed.into_iter().filter(steady))
+                .collect()
         } else {
             // The server shows a time with its jitter, which ends before the next time. So the
             // shown time belongs to the last time up to it. A time and its jittered moment may be
             // on two sides of a time that is left out; the times after that are not compared.
-            let said = said.into_iter().skip_while(|time| !steady(time));
-            let said: Vec<_> = said.take_while(steady).collect();
-            let first = *said.first()?;
+            let server_times = server_times.into_iter().skip_while(|time| !steady(time));
+            let server_times: Vec<_> = server_times.take_while(steady).collect();
+            let first = *server_times.first()?;
             let from = first.saturating_sub(jitter).unwrap_or(after);
             let computed = self
                 .times_after(from.saturating_sub(JUST).unwrap_or(from), most)
                 .times;
             let before = computed.iter().filter(|time| **time <= first).count();
             let computed = computed.into_iter().skip(before.saturating_sub(1));
-            said.into_iter().zip(computed).collect()
+            server_times.into_iter().zip(computed).collect()
         };
         pairs.into_iter().find_map(|(server, computed)| {
             let late = server.duration_since(computed);
@@ -115,27 +125,27 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The times of `server`, which are not in the zone of `ours`.
-    fn difference(ours: &Spec, server: &Spec, n: usize) -> String {
+    /// The times of `server`, which are not in the zone of `almanac`.
+    fn difference(almanac: &Spec, server: &Spec, n: usize) -> String {
         let after = at("2026-06-01T00:00:00Z");
-        let said = server.times_after(after, n).times;
-        let difference = ours.zone_difference(after, &said);
+        let server_times = server.times_after(after, n).times;
+        let difference = almanac.zone_difference(after, &server_times);
         difference.map_or_else(String::new, |one| one.to_string())
     }
 
     #[test]
     fn the_first_time_that_differs_is_named() {
-        let ours = spec("30 12 * * *", "Asia/Tokyo");
+        let almanac = spec("30 12 * * *", "Asia/Tokyo");
         // An hour west of Tokyo all the time.
         let server = spec("30 12 * * *", "Asia/Shanghai");
-        insta::assert_snapshot!(difference(&ours, &server, 10), @"time zone data of Asia/Tokyo differ from 2026-06-01T03:30:00Z on: the server fires at 2026-06-01T04:30:00Z, and Almanac's data give 2026-06-01T03:30:00Z; live schedules follow the server's data");
+        insta::assert_snapshot!(difference(&almanac, &server, 10), @"time zone data of Asia/Tokyo differ from 2026-06-01T03:30:00Z on: the server fires at 2026-06-01T04:30:00Z, and Almanac's data give 2026-06-01T03:30:00Z; live schedules follow the server's data");
         // Equal in summer, until the clock changes in one of the two.
-        let (ours, server) = (
+        let (almanac, server) = (
             spec("30 12 * * *", "Europe/London"),
             spec("30 12 * * *", "Africa/Algiers"),
         );
-        assert_eq!(difference(&ours, &server, 100), "");
-        insta::assert_snapshot!(difference(&ours, &server, 200), @"time zone data of Europe/London differ from 2026-10-26T11:30:00Z on: the server fires at 2026-10-26T11:30:00Z, and Almanac's data give 2026-10-26T12:30:00Z; live schedules follow the server's data");
+        assert_eq!(difference(&almanac, &server, 100), "");
+        insta::assert_snapshot!(difference(&almanac, &server, 200), @"time zone data of Europe/London differ from 2026-10-26T11:30:00Z on: the server fires at 2026-10-26T11:30:00Z, and Almanac's data give 2026-10-26T12:30:00Z; live schedules follow the server's data");
     }
 
     #[test]
@@ -153,17 +163,17 @@ mod tests {
                 "Australia/Lord_Howe",
                 "America/Santiago",
             ] {
-                let ours = spec(cron, zone);
-                assert_eq!(difference(&ours, &ours, 1000), "", "{cron} {zone}");
+                let almanac = spec(cron, zone);
+                assert_eq!(difference(&almanac, &almanac, 1000), "", "{cron} {zone}");
                 // The server's search began within a repeated hour.
                 for begin in [
                     "2026-10-25T00:10:00Z",
                     "2026-11-01T05:40:00Z",
                     "2026-09-06T15:00:00Z",
                 ] {
-                    let said = ours.fire_times(at(begin), 500).times;
+                    let server_times = almanac.fire_times(at(begin), 500).times;
                     assert_eq!(
-                        ours.zone_difference(at(begin), &said),
+                        almanac.zone_difference(at(begin), &server_times),
                         None,
                         "{cron} {zone} {begin}"
                     );
@@ -175,32 +185,39 @@ mod tests {
     #[test]
     fn jitter_does_not_count_as_a_difference() {
         for (jitter, delay) in [(60, 59), (600, 599), (7200, 3599)] {
-            let ours = Spec {
+            let almanac = Spec {
                 jitter: Duration::from_secs(jitter),
                 ..spec("0 * * * *", "Europe/Berlin")
             };
             let after = at("2026-06-01T00:20:00Z");
             let delayed = |n: i64| SignedDuration::from_secs(if n % 2 == 0 { delay } else { 0 });
-            let nominal = ours.fire_times(at("2026-05-31T23:59:00Z"), 30).times;
-            let said: Vec<_> = (0..)
+            let nominal = almanac.fire_times(at("2026-05-31T23:59:00Z"), 30).times;
+            let server_times: Vec<_> = (0..)
                 .zip(nominal)
                 .map(|(n, time)| time + delayed(n))
                 .collect();
-            assert_eq!(ours.zone_difference(after, &said), None, "{jitter}");
+            assert_eq!(
+                almanac.zone_difference(after, &server_times),
+                None,
+                "{jitter}"
+            );
         }
-        let ours = Spec {
+        let almanac = Spec {
             jitter: Duration::from_mins(1),
             ..spec("0 12 * * *", "Europe/Berlin")
         };
         let server = spec("0 12 * * *", "Europe/London");
-        assert_ne!(difference(&ours, &server, 10), "");
+        assert_ne!(difference(&almanac, &server, 10), "");
     }
 
     #[test]
     fn specs_without_local_times_are_not_compared() {
-        let said = [at("2026-06-01T00:00:07Z")];
+        let server_times = [at("2026-06-01T00:00:07Z")];
         let after = at("2026-06-01T00:00:00Z");
-        assert_eq!(spec("0 0 * * *", "UTC").zone_difference(after, &said), None);
+        assert_eq!(
+            spec("0 0 * * *", "UTC").zone_difference(after, &server_times),
+            None
+        );
         let interval = Spec {
             intervals: compile_cron("@every 6h")
                 .unwrap()
@@ -210,7 +227,7 @@ mod tests {
             timezone: "Europe/Berlin".to_owned(),
             ..Spec::default()
         };
-        assert_eq!(interval.zone_difference(after, &said), None);
+        assert_eq!(interval.zone_difference(after, &server_times), None);
         assert_eq!(
             spec("0 0 * * *", "Europe/Berlin").zone_difference(after, &[]),
             None

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fires_no_more_is_never_overdue() {
+    fn a_spec_that_fires_no_more_is_never_overdue() {
         let spec = Spec {
             end_at: Some(at("2026-01-01T12:00:00Z")),
             ..nightly()

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Rest, Spec};
 
 /// Maximum number of fire times that a search examines.
-const LOOKED_AT: usize = 5000;
+const EXAMINED_LIMIT: usize = 5000;
 
 /// Time without a run that a moment needs before and after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Quiet {
                 .saturating_add(signed(spec.jitter))
                 .saturating_add(SignedDuration::from_secs(1));
             let from = now.saturating_sub(earlier).unwrap_or(Timestamp::MIN);
-            let found = spec.times_after(from, LOOKED_AT);
+            let found = spec.times_after(from, EXAMINED_LIMIT);
             let times = &found.times;
             for (index, time) in times.iter().enumerate() {
                 if time.duration_since(limit) > after {

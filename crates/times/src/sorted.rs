@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_a_set_in_order() {
+    fn a_sorted_list_is_a_set_in_order() {
         let mut set = Sorted::from(vec![3, 1, 3]);
         set.insert(2);
         set.insert(2);

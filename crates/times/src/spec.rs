@@ -146,7 +146,7 @@ mod tests {
 
     /// The serialised form is hashed: it must never change.
     #[test]
-    fn a_spec_is_serialised_by_its_canonical_texts() {
+    fn a_spec_is_serialized_by_its_canonical_texts() {
         insta::assert_snapshot!(serde_json::to_string_pretty(&whole()).unwrap(), @r#"
         {
           "calendars": [

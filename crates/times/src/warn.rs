@@ -92,9 +92,9 @@ impl Spec {
                 "intervals count from 1970 in UTC; for local times write a cron string",
             ));
         }
-        let says = !self.calendars.is_empty() || !self.intervals.is_empty();
+        let has_times = !self.calendars.is_empty() || !self.intervals.is_empty();
         let ended = self.end_at.is_some_and(|end| end <= from);
-        if says && !ended && self.check().is_ok() {
+        if has_times && !ended && self.check().is_ok() {
             let found = self.fire_times_within(from, 1, budget);
             let shown = || shortened(self.to_string());
             match found.rest {
@@ -138,7 +138,7 @@ impl Spec {
         let end = bound(self.end_at, i64::MAX).min(from.as_second() + 2 * YEAR);
         let mut at = start;
         while let Some(change) = zone.next_change(at).filter(|change| *change <= end) {
-            upset.look(&local, zone, change, budget)?;
+            upset.compare(&local, zone, change, budget)?;
             at = change;
         }
         Ok(upset)
@@ -171,7 +171,7 @@ impl Spec {
 impl Upset {
     /// Compares the times around a change of the clock with the times that the clock would have
     /// shown without the change.
-    fn look(
+    fn compare(
         &mut self,
         spec: &Spec,
         zone: &Zone,
@@ -213,8 +213,8 @@ impl Upset {
     }
 
     fn warn(&self, zone: &str, warnings: &mut Vec<TimesWarning>) {
-        let mut warn = |time: Option<DateTime>, say: &dyn Fn(String) -> String| {
-            warnings.extend(time.map(|time| TimesWarning::new(say(show(time)), DST_HINT)));
+        let mut warn = |time: Option<DateTime>, message: &dyn Fn(String) -> String| {
+            warnings.extend(time.map(|time| TimesWarning::new(message(show(time)), DST_HINT)));
         };
         warn(self.missing, &|time| {
             format!("{time} does not exist in {zone}, and is skipped")
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_beside_a_zone_and_what_never_fires_warn() {
+    fn an_interval_beside_a_zone_and_a_spec_that_never_fires_get_a_warning() {
         insta::assert_snapshot!(warnings(&["@every 5m"], "Europe/Berlin"), @"intervals ignore the time zone Europe/Berlin");
         insta::assert_snapshot!(warnings(&["0 0 30 2 *"], "UTC"), @"`0 0 30 2 *` never fires");
     }

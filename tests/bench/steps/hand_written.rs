@@ -17,7 +17,7 @@ use temporalio_sdk::runtime::PollerBehavior;
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use temporalio_workflow::{ActivityOptions, WorkflowContext, WorkflowResult};
 
-/// How many polls of each kind wait at the server: as many as Almanac's.
+/// Number of polls of each kind that wait at the server: as many as Almanac's.
 const POLLS: usize = 5;
 
 /// The same in Almanac's language.
@@ -33,7 +33,7 @@ do:
   - ship: { call: activity, with: { name: ship, task_queue: QUEUE, arguments: ['${ . }'] } }
 ";
 
-/// What an order is.
+/// An order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Order {
     id: u32,

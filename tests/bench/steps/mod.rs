@@ -37,10 +37,10 @@ const WAITING: usize = 1000;
 /// Definitions that are read, each with ten steps, and how long that may take.
 const DEFINITIONS: usize = 10_000;
 const READ_MS: f64 = 3000.0;
-/// How long Almanac may take beside the hand-written workflow: it reaches at
-/// least 0.9 of what that does.
+/// Maximum time of Almanac, as a multiple of the hand-written workflow's: Almanac reaches
+/// at least 0.9 of its throughput.
 const LIMIT: Limit = Limit::AtMost(1.11);
-/// What a quick look takes of all that.
+/// Divisor of the counts in a quick measurement.
 const QUICK: usize = 20;
 
 /// `quick` takes a twentieth of everything: to see that it works.
@@ -58,20 +58,20 @@ pub(crate) async fn measure(table: &mut Table, quick: bool) -> anyhow::Result<()
         project,
     };
     let runs = size(RUNS);
-    let (raw, ours) = medians(
+    let (raw, almanac) = medians(
         async || scene.many(Side::ByHand, runs).await,
         async || scene.many(Side::Steps, runs).await,
     )
     .await?;
     let what = format!("{runs} runs of five steps, {AT_A_TIME} at a time");
-    table.ratio(Scheduler::V1, &what, "by hand", raw, ours, LIMIT);
+    table.ratio(Scheduler::V1, &what, "by hand", raw, almanac, LIMIT);
     #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
     let rate = |took: Duration| format!("{:.0} a second", runs as f64 / took.as_secs_f64());
     table.note("the same, runs by hand", &rate(raw));
-    table.note("the same, runs of steps", &rate(ours));
+    table.note("the same, runs of steps", &rate(almanac));
 
     let single = size(SINGLE);
-    let (raw, ours) = medians(
+    let (raw, almanac) = medians(
         async || scene.single(Side::ByHand, single).await,
         async || scene.single(Side::Steps, single).await,
     )
@@ -81,7 +81,7 @@ pub(crate) async fn measure(table: &mut Table, quick: bool) -> anyhow::Result<()
         "one run of five steps",
         "by hand",
         raw,
-        ours,
+        almanac,
         LIMIT,
     );
     scene.waiting(table, &mut worker, size(WAITING)).await
@@ -107,7 +107,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// How long so many runs take, several at a time.
+    /// Duration of `count` runs, several at a time.
     async fn many(&self, side: Side, count: usize) -> anyhow::Result<Duration> {
         let started = Instant::now();
         futures::stream::iter(0..count)
@@ -118,7 +118,7 @@ impl Scene {
         Ok(started.elapsed())
     }
 
-    /// How long one run takes: the median of so many.
+    /// Duration of a single run: the median of `count`.
     async fn single(&self, side: Side, count: usize) -> anyhow::Result<Duration> {
         let mut times = Vec::new();
         for number in 0..count {
@@ -130,7 +130,7 @@ impl Scene {
         Ok(times[count / 2])
     }
 
-    /// One run, from its start to its result.
+    /// Does a run from its start to its result.
     async fn run(&self, side: Side, number: usize) -> anyhow::Result<()> {
         let order = order(number);
         let id = match side {
@@ -205,7 +205,7 @@ impl Scene {
         }
     }
 
-    /// What the worker's memory grows by with runs that wait.
+    /// Measures the growth of the worker's memory with runs that wait.
     async fn waiting(
         &self,
         table: &mut Table,
@@ -248,7 +248,7 @@ fn first(payloads: Option<Payloads>) -> anyhow::Result<Value> {
     )?)
 }
 
-/// How long definitions of ten steps take to load and compile, each in its file.
+/// Measures the time to load and compile definitions of ten steps, each in its file.
 async fn reading(table: &mut Table, count: usize) -> anyhow::Result<()> {
     let server = almanac_tests::server(Scheduler::V1);
     let project = Project::at(&server.address()).await?;

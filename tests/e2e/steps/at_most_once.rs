@@ -1,4 +1,4 @@
-//! What must not be done twice is done once, whatever ends the worker.
+//! A call that must not be made twice is made once, also if the worker ends.
 
 use almanac_tests::{Project, SOON, Scheduler, eventually, on_one_scheduler};
 use serde_json::{Value, json};
@@ -54,7 +54,8 @@ do:
       catch: { retry: { delay: { milliseconds: 10 }, limit: { attempt: { count: 1 } } } }
 ";
 
-/// The worker waits for them as long as it may, and then tells that nobody knows.
+/// The worker waits for the calls until its limit. Then their steps fail, because their results
+/// are not known.
 async fn a_shutdown_repeats_no_call_that_must_be_made_once(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let web = Web::start(|_| None).await?;
@@ -73,9 +74,9 @@ async fn a_shutdown_repeats_no_call_that_must_be_made_once(on: Scheduler) -> any
     worker.terminate(SOON)?;
     worker.restart().await?;
     for id in [&post, &command] {
-        let told = output(&project, id).await?;
-        let said = told["said"].to_string();
-        assert!(said.contains("may have been done"), "{said}");
+        let result = output(&project, id).await?;
+        let detail = result["said"].to_string();
+        assert!(detail.contains("may have been done"), "{detail}");
     }
     assert_eq!(web.asked().len(), 1);
     assert_eq!(std::fs::read_to_string(&file)?, "x\n");
@@ -92,8 +93,8 @@ async fn a_short_limit_repeats_no_call_that_must_be_made_once(on: Scheduler) -> 
         runs.push(start(&project, "short", json!({})).await?);
     }
     for id in &runs {
-        let told = output(&project, id).await?;
-        assert!(told["said"].is_string(), "{told}");
+        let result = output(&project, id).await?;
+        assert!(result["said"].is_string(), "{result}");
     }
     // On a slow machine the limit may be over before a call is made.
     let asked = web.asked().len();
@@ -110,9 +111,9 @@ async fn a_retry_of_the_definition_is_the_only_one(on: Scheduler) -> anyhow::Res
     let _worker = worker(&project, &web)?.start().await?;
     for (definition, times) in [("alone", 3), ("retried", 2)] {
         let id = start(&project, definition, json!({})).await?;
-        let told = failure(&project, &id).await?;
-        let (_, told) = problem(told)?;
-        assert!(told["detail"].to_string().contains("503"), "{told}");
+        let error = failure(&project, &id).await?;
+        let (_, error) = problem(error)?;
+        assert!(error["detail"].to_string().contains("503"), "{error}");
         let target = format!("/{definition}");
         let asked = web.asked();
         let asked = asked.iter().filter(|request| request.target == target);

@@ -13,8 +13,8 @@ use crate::replay::record;
 
 on_both_schedulers!(
     activities_and_workflows_of_other_languages_are_called,
-    what_is_given_up_is_cancelled,
-    a_run_that_is_cancelled_cancels_what_it_waits_for,
+    a_call_of_an_abandoned_branch_is_canceled,
+    a_canceled_run_cancels_the_calls_that_it_waits_for,
 );
 
 const SHOP: &str = r"
@@ -64,7 +64,7 @@ async fn activities_and_workflows_of_other_languages_are_called(
 }
 
 /// A branch that lost, and a task that took too long.
-async fn what_is_given_up_is_cancelled(on: Scheduler) -> anyhow::Result<()> {
+async fn a_call_of_an_abandoned_branch_is_canceled(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let queue = format!("python-{}", project.name());
     let steps = "
@@ -122,7 +122,7 @@ fn describe(project: &Project, id: &str) -> anyhow::Result<String> {
 }
 
 /// Cancelling a run cancels its children.
-async fn a_run_that_is_cancelled_cancels_what_it_waits_for(on: Scheduler) -> anyhow::Result<()> {
+async fn a_canceled_run_cancels_the_calls_that_it_waits_for(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let queue = format!("python-{}", project.name());
     let steps = "do:\n  - child: { run: { workflow: { namespace: default, name: Ship, version: '1', input: { forever: true } } }, metadata: { temporal: { task_queue: QUEUE } } }\n";

@@ -1,11 +1,11 @@
-//! What was done in time counts, though it is learned late.
+//! A call that was done in time counts, also if the run learns of it late.
 
 use almanac_tests::{Project, Scheduler, eventually, on_one_scheduler};
 use serde_json::{Value, json};
 
 use super::{output, start, timers};
 
-on_one_scheduler!(what_ended_first_counts_though_all_is_learned_at_once);
+on_one_scheduler!(the_effect_that_ended_first_counts_also_after_an_absence_of_the_worker);
 
 const RACE: &str = "
 do:
@@ -23,7 +23,7 @@ do:
 ";
 
 /// The worker is away while both timers end: the history says which was first.
-async fn what_ended_first_counts_though_all_is_learned_at_once(
+async fn the_effect_that_ended_first_counts_also_after_an_absence_of_the_worker(
     on: Scheduler,
 ) -> anyhow::Result<()> {
     let project = Project::new(on).await?;

@@ -12,13 +12,13 @@ use crate::replay::{history, record};
 
 on_one_scheduler!(
     an_event_arrives_whole_once_nats_is_there,
-    a_worker_killed_while_it_publishes_loses_nothing_and_doubles_nothing,
-    where_nothing_can_be_published_the_step_says_what_to_do,
-    what_nats_never_takes_fails_at_once,
+    a_worker_killed_while_it_publishes_loses_and_doubles_no_event,
+    a_step_that_cannot_publish_fails_with_a_hint,
+    an_event_that_nats_never_takes_fails_at_once,
     no_password_of_nats_leaves_the_worker,
 );
 
-const TELLS: &str = r#"
+const EMITS_ALL: &str = r#"
 do:
   - told:
       emit:
@@ -40,7 +40,7 @@ do:
   - both: { set: { told: '${ $context }', plain: '${ . }' } }
 "#;
 
-const TELL: &str =
+const EMITS_ONE: &str =
     "do:\n  - tell: { emit: { event: { with: { type: com.example.paid, data: '${ . }' } } } }\n";
 
 fn event(message: &Stored) -> anyhow::Result<Value> {
@@ -64,7 +64,7 @@ fn described(project: &Project, id: &str) -> anyhow::Result<String> {
 async fn an_event_arrives_whole_once_nats_is_there(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let mut nats = Nats::away(None)?;
-    project.write("tells.yaml", TELLS)?;
+    project.write("tells.yaml", EMITS_ALL)?;
     let _worker = project
         .worker()
         .flag("--nats-url", &nats.url())
@@ -91,12 +91,12 @@ async fn an_event_arrives_whole_once_nats_is_there(on: Scheduler) -> anyhow::Res
     });
     assert_eq!(done["told"], wanted);
     let stored = nats.stored("EVENTS").await?;
-    let [told, plain] = stored.as_slice() else {
+    let [paid, plain] = stored.as_slice() else {
         anyhow::bail!("{stored:?}")
     };
-    assert_eq!(told.subject, "shop.events.com.example.paid");
-    assert_eq!(event(told)?, wanted);
-    let header = |name: &str| told.headers.get(name).map(ToString::to_string);
+    assert_eq!(paid.subject, "shop.events.com.example.paid");
+    assert_eq!(event(paid)?, wanted);
+    let header = |name: &str| paid.headers.get(name).map(ToString::to_string);
     assert_eq!(
         header("Nats-Msg-Id").as_deref(),
         Some("https://shop.example/7 e-1")
@@ -117,24 +117,24 @@ async fn an_event_arrives_whole_once_nats_is_there(on: Scheduler) -> anyhow::Res
     assert!(time.duration_until(jiff::Timestamp::now()).as_hours() == 0);
 
     let (run, _) = project.temporal().run_of(&id).await?;
-    let told = history(&project, &id, &run).await?.encode_to_vec();
+    let events = history(&project, &id, &run).await?.encode_to_vec();
     let summary = b"emit com.example.paid";
-    assert!(told.windows(summary.len()).any(|part| part == summary));
+    assert!(events.windows(summary.len()).any(|part| part == summary));
     if matches!(on, Scheduler::V1) {
         record(&project, &id, "emit.pb").await?;
     }
     Ok(())
 }
 
-/// It is killed while NATS is away; and the same event, sent again, is one.
-async fn a_worker_killed_while_it_publishes_loses_nothing_and_doubles_nothing(
+/// The worker is killed while NATS is away; an event that is sent twice counts once.
+async fn a_worker_killed_while_it_publishes_loses_and_doubles_no_event(
     on: Scheduler,
 ) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let mut nats = Nats::start().await?;
     nats.stream("EVENTS", "events.>").await?;
     nats.kill()?;
-    project.write("tell.yaml", TELL)?;
+    project.write("tell.yaml", EMITS_ONE)?;
     let mut worker = project
         .worker()
         .flag("--nats-url", &nats.url())
@@ -145,41 +145,39 @@ async fn a_worker_killed_while_it_publishes_loses_nothing_and_doubles_nothing(
     worker.kill()?;
     nats.begin().await?;
     worker.restart().await?;
-    let told = output(&project, &id).await?;
-    assert_eq!(told["data"], json!({ "n": 1 }));
+    let emitted = output(&project, &id).await?;
+    assert_eq!(emitted["data"], json!({ "n": 1 }));
 
     // As when the acknowledgement was lost.
     let queue = format!("almanac-{}", project.name());
     let activity = format!("{}-again", project.name());
-    let event_text = told.to_string();
+    let event_text = emitted.to_string();
     let mut args = vec!["activity", "execute", "--activity-id", &activity];
     args.extend(["--type", "almanac_emit", "--task-queue", &queue]);
     args.extend(["--input", &event_text, "--start-to-close-timeout", "60s"]);
     temporal_cli(project.address(), args)?;
     let stored = nats.stored("EVENTS").await?;
     assert_eq!(stored.len(), 1, "{stored:?}");
-    assert_eq!(event(&stored[0])?, told);
+    assert_eq!(event(&stored[0])?, emitted);
     Ok(())
 }
 
 /// No stream, no subject, no NATS at all: errors of the configuration, at once.
-async fn where_nothing_can_be_published_the_step_says_what_to_do(
-    on: Scheduler,
-) -> anyhow::Result<()> {
+async fn a_step_that_cannot_publish_fails_with_a_hint(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let nats = Nats::start().await?;
     nats.stream("OTHERS", "others.>").await?;
-    project.write("tell.yaml", TELL)?;
+    project.write("tell.yaml", EMITS_ONE)?;
     project.write(
         "odd.yaml",
         "do:\n  - tell: { emit: { event: { with: { type: 'paid in full' } } } }\n",
     )?;
-    let fails = async |definition: &str, said: &str| {
+    let fails = async |definition: &str, message: &str| {
         let id = start(&project, definition, Value::Null).await?;
         let (kind, error) = problem(failure(&project, &id).await?)?;
         assert!(kind.ends_with("/errors/configuration"), "{error}");
         let detail = error["detail"].as_str().context("a detail")?;
-        assert!(detail.contains(said), "{detail}");
+        assert!(detail.contains(message), "{detail}");
         assert_eq!(error["instance"], "/do/0/tell");
         anyhow::Ok(())
     };
@@ -198,7 +196,7 @@ async fn where_nothing_can_be_published_the_step_says_what_to_do(
 }
 
 /// The longest that is sent is taken; what is longer is not sent, or not tried again.
-async fn what_nats_never_takes_fails_at_once(on: Scheduler) -> anyhow::Result<()> {
+async fn an_event_that_nats_never_takes_fails_at_once(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let nats = Nats::start().await?;
     nats.stream("EVENTS", "events.any.>").await?;
@@ -223,7 +221,7 @@ async fn what_nats_never_takes_fails_at_once(on: Scheduler) -> anyhow::Result<()
         let id = start(&project, "sized", good).await?;
         output(&project, &id).await?;
     }
-    for (bad, said) in [
+    for (bad, message) in [
         (event(&long(3841), "/s", ""), "3841 bytes"),
         (event("any.a", &a(64_999), ""), "65001 bytes"),
         (event("any.a", "/s", &a(1_048_576)), "max_payload"),
@@ -233,21 +231,21 @@ async fn what_nats_never_takes_fails_at_once(on: Scheduler) -> anyhow::Result<()
         let (kind, error) = problem(failure(&project, &id).await?)?;
         assert!(kind.ends_with("/errors/configuration"), "{error}");
         let detail = error["detail"].as_str().context("a detail")?;
-        assert!(detail.contains(said), "{detail}");
+        assert!(detail.contains(message), "{detail}");
     }
     assert_eq!(nats.stored("EVENTS").await?.len(), 2);
     assert_eq!(nats.stored("SMALL").await?.len(), 1);
     Ok(())
 }
 
-/// Neither where it is good nor where it is refused.
+/// The password is in no log and no history, whether NATS accepts it or refuses it.
 async fn no_password_of_nats_leaves_the_worker(on: Scheduler) -> anyhow::Result<()> {
     const GOOD: &str = "canary-3f7e60b1";
     const BAD: &str = "canary-91ad22c8";
     let project = Project::new(on).await?;
     let nats = Nats::with_password(GOOD).await?;
     nats.stream("EVENTS", "events.>").await?;
-    project.write("tell.yaml", TELL)?;
+    project.write("tell.yaml", EMITS_ONE)?;
     let mut left = Vec::new();
     for (password, arrives) in [(BAD, false), (GOOD, true)] {
         let url = nats.url().replace(GOOD, password);
@@ -268,8 +266,8 @@ async fn no_password_of_nats_leaves_the_worker(on: Scheduler) -> anyhow::Result<
         }
         left.push(described(&project, &id)?);
         let (run, _) = project.temporal().run_of(&id).await?;
-        let told = history(&project, &id, &run).await?.encode_to_vec();
-        left.push(String::from_utf8_lossy(&told).into_owned());
+        let events = history(&project, &id, &run).await?.encode_to_vec();
+        left.push(String::from_utf8_lossy(&events).into_owned());
         for path in ["/metrics", "/readyz", "/api/v1/definitions/tell"] {
             left.push(worker.get(path).await?.1);
         }
@@ -312,7 +310,7 @@ fn events_can_be_tried_without_a_server() {
     almanac_tests::run(async {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("tell.yaml");
-        std::fs::write(&file, TELL)?;
+        std::fs::write(&file, EMITS_ONE)?;
         let file = file.display().to_string();
         let tried = almanac("127.0.0.1:1", ["exec", &file, "--input", "5"])?;
         assert!(tried.stderr.contains("emits      {"), "{tried:?}");

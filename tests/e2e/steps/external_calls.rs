@@ -10,26 +10,27 @@ use super::{failure, output, problem, start};
 use crate::replay::{history, record};
 use crate::web::{Answer, Request, Web};
 
-on_both_schedulers!(what_steps_call_answers_and_no_secret_leaves_the_worker,);
+on_both_schedulers!(calls_of_steps_are_answered_and_no_secret_leaves_the_worker,);
 
 const TOKEN: &str = "canary-71c2e0d9b4";
 const PASSWORD: &str = "canary-0b9d4e2c17";
 
-/// A shop: it takes orders and tells stock to who may ask, and repeats who asks.
+/// A shop: it takes orders, answers questions about stock with credentials, and repeats the
+/// credentials.
 pub(super) fn shop(request: &Request) -> Answer {
     let who = request.headers.get("authorization");
-    let said = format!("you are {}", who.map_or("nobody", String::as_str));
+    let greeting = format!("you are {}", who.map_or("nobody", String::as_str));
     Some(match request.target.as_str() {
         "/orders/7?dry=true" if request.method == "POST" => {
             let body: Value = serde_json::from_str(&request.body).ok()?;
             (
                 201,
-                json!({ "number": 12, "taken": body, "kind": request.headers.get("x-kind"), "said": said }),
+                json!({ "number": 12, "taken": body, "kind": request.headers.get("x-kind"), "said": greeting }),
             )
         }
         "/openapi.json" => (200, description()),
-        "/v1/stock/12?unit=box" => (200, json!({ "left": 3, "said": said })),
-        _ => (500, json!({ "said": said, "token": TOKEN })),
+        "/v1/stock/12?unit=box" => (200, json!({ "left": 3, "said": greeting })),
+        _ => (500, json!({ "said": greeting, "token": TOKEN })),
     })
 }
 
@@ -121,7 +122,7 @@ pub(super) fn worker(project: &Project, web: &Web) -> anyhow::Result<WorkerComma
 }
 
 /// Services get the secrets; histories, logs, metrics and answers do not.
-async fn what_steps_call_answers_and_no_secret_leaves_the_worker(
+async fn calls_of_steps_are_answered_and_no_secret_leaves_the_worker(
     on: Scheduler,
 ) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
@@ -196,7 +197,7 @@ async fn what_steps_call_answers_and_no_secret_leaves_the_worker(
     let encoded = basic.strip_prefix("Basic ").unwrap();
     let secrets = [TOKEN, PASSWORD, encoded];
 
-    for (what, bytes) in what_left(&project, &worker, &[&id, &breaks, &refused]).await? {
+    for (what, bytes) in visible_outside(&project, &worker, &[&id, &breaks, &refused]).await? {
         // What would be found is there to be found: payloads are plain.
         let marked = bytes.windows(10).any(|part| part == b"Bearer ***");
         assert_eq!(
@@ -219,7 +220,7 @@ async fn what_steps_call_answers_and_no_secret_leaves_the_worker(
 }
 
 /// All that can be seen of the runs from outside the worker.
-async fn what_left(
+async fn visible_outside(
     project: &Project,
     worker: &Worker,
     runs: &[&str],
@@ -253,8 +254,8 @@ async fn what_left(
         left.push((path.to_owned(), worker.get(path).await?.1.into_bytes()));
     }
     for command in [&["show", "shop"][..], &["show", "shop", "--format", "json"]] {
-        let told = project.almanac(command)?.success()?;
-        left.push((command.join(" "), told.into_bytes()));
+        let shown = project.almanac(command)?.success()?;
+        left.push((command.join(" "), shown.into_bytes()));
     }
     Ok(left)
 }
@@ -293,9 +294,9 @@ fn steps_can_be_tried_without_a_server() {
         let input = json!({ "id": 7, "lines": [1, 2] }).to_string();
         let args = ["exec", &steps, "--input", &input].into_iter().chain(flags);
         let tried = almanac("127.0.0.1:1", args)?;
-        let told = format!("{}{}", tried.stdout, tried.stderr);
-        assert!(!told.contains(TOKEN) && !told.contains(PASSWORD), "{told}");
-        assert!(tried.stderr.contains("completes  do/2/print"), "{told}");
+        let text = format!("{}{}", tried.stdout, tried.stderr);
+        assert!(!text.contains(TOKEN) && !text.contains(PASSWORD), "{text}");
+        assert!(tried.stderr.contains("completes  do/2/print"), "{text}");
         let output: Value = serde_json::from_str(&tried.success()?)?;
         assert_eq!(
             output["printed"]["stdout"],

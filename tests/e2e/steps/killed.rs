@@ -145,13 +145,13 @@ async fn a_worker_killed_in_the_middle_of_any_call_loses_nothing(
     let (counting, _) = project.temporal().run_of(&runs[5]).await?;
     eventually("it to count", || async {
         // Started, scheduled, and with the worker.
-        let told = history(&project, &runs[5], &counting).await?;
-        Ok(told.events.len() >= 3)
+        let history_so_far = history(&project, &runs[5], &counting).await?;
+        Ok(history_so_far.events.len() >= 3)
     })
     .await?;
     worker.kill()?;
-    let told = history(&project, &runs[5], &counting).await?;
-    let last = told
+    let history_so_far = history(&project, &runs[5], &counting).await?;
+    let last = history_so_far
         .events
         .last()
         .and_then(|event| event.attributes.as_ref());
@@ -201,13 +201,13 @@ async fn ids_and_times_of_a_run_are_the_same_after_a_kill(on: Scheduler) -> anyh
     go(&project, &id).await?;
     output(&project, &id).await?;
     let asked = web.asked();
-    let told = |part: &str| {
+    let rest_of = |part: &str| {
         let mut targets = asked.iter().map(|request| request.target.as_str());
-        let told = targets.find_map(|target| target.strip_prefix(part));
-        told.unwrap_or_default().to_owned()
+        let rest = targets.find_map(|target| target.strip_prefix(part));
+        rest.unwrap_or_default().to_owned()
     };
-    let first = told("/first/");
-    assert_eq!(first, told("/second/"));
+    let first = rest_of("/first/");
+    assert_eq!(first, rest_of("/second/"));
     let mut parts = first.splitn(4, '/');
     let mut part = || parts.next().unwrap_or_default().to_owned();
     let (one, other, at) = (part(), part(), part());

@@ -1,4 +1,5 @@
-//! Runs with large data: each payload fits, and all together fit no message.
+//! Runs with large data: each payload is within the server's limit, but all of them
+//! together exceed the limit of a message.
 
 use almanac_tests::{Project, Scheduler, on_one_scheduler};
 use serde_json::{Value, json};
@@ -7,7 +8,7 @@ use super::calls::python;
 use super::{UNTIL_GO, at, failure, go, output, problem, start};
 use crate::replay::replays;
 
-on_one_scheduler!(what_is_too_large_together_wedges_nothing);
+on_one_scheduler!(results_that_are_too_large_together_do_not_block_a_run);
 
 /// A result of nearly one and a half megabytes.
 const RESULT: &str =
@@ -66,7 +67,9 @@ do:
     )
 }
 
-async fn what_is_too_large_together_wedges_nothing(on: Scheduler) -> anyhow::Result<()> {
+async fn results_that_are_too_large_together_do_not_block_a_run(
+    on: Scheduler,
+) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let queue = format!("python-{}", project.name());
     let whole = format!("do:\n  - all: {{ {} }}\n", branches(2, RESULT));
@@ -100,9 +103,9 @@ async fn what_is_too_large_together_wedges_nothing(on: Scheduler) -> anyhow::Res
     assert!(parts > 1, "28 megabytes are no history of one run");
 
     let sends = start(&project, "sends", Value::Null).await?;
-    let told = output(&project, &sends).await?;
-    assert_eq!(told["two"], json!(["x", "x"]));
-    let refused = told["three"].to_string();
+    let result = output(&project, &sends).await?;
+    assert_eq!(result["two"], json!(["x", "x"]));
+    let refused = result["three"].to_string();
     assert!(
         refused.contains("the inputs of calls that begin at once have"),
         "{refused}"

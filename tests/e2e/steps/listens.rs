@@ -4,12 +4,12 @@ use almanac_tests::{Project, Scheduler, almanac, json_payloads, on_one_scheduler
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
-use super::{at, end, event, failure, output, problem, start, tell};
+use super::{at, end, event, failure, output, problem, send_event, start};
 use crate::replay::{record, replays};
 
 on_one_scheduler!(
-    events_are_heard_as_the_strategies_say,
-    what_is_no_event_is_ignored_and_told,
+    each_strategy_consumes_its_events,
+    a_signal_that_is_no_event_is_ignored_and_counted,
     a_run_refuses_updates_of_any_size,
     events_wait_through_kills_and_new_executions,
     listening_ends_by_limits_races_and_cancellation,
@@ -47,7 +47,7 @@ do:
 ";
 
 /// Also those that came before anyone listened, in the order they came.
-async fn events_are_heard_as_the_strategies_say(on: Scheduler) -> anyhow::Result<()> {
+async fn each_strategy_consumes_its_events(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("hears.yaml", HEARS)?;
     let _worker = project.worker().start().await?;
@@ -63,9 +63,9 @@ async fn events_are_heard_as_the_strategies_say(on: Scheduler) -> anyhow::Result
         ("wet", "7", json!({ "room": "a" })),
         ("paid", "8", json!({ "amount": 5 })),
     ] {
-        tell(&project, &id, &event(kind, name, &data)).await?;
+        send_event(&project, &id, &event(kind, name, &data)).await?;
     }
-    tell(&project, &id, &event("start", "0", &Value::Null)).await?;
+    send_event(&project, &id, &event("start", "0", &Value::Null)).await?;
     at(&project, &id, "do/4/each").await?;
     // As a person does it.
     let paid = event("paid", "9", &json!({ "amount": 7 })).to_string();
@@ -80,7 +80,7 @@ async fn events_are_heard_as_the_strategies_say(on: Scheduler) -> anyhow::Result
         &paid,
     ];
     temporal_cli(project.address(), args)?;
-    tell(&project, &id, &event("closed", "10", &Value::Null)).await?;
+    send_event(&project, &id, &event("closed", "10", &Value::Null)).await?;
     let done = output(&project, &id).await?;
     let wanted = json!({
         "first": [{ "n": 1 }], "hot": ["5"], "both": ["a", "a"],
@@ -111,13 +111,13 @@ async fn a_run_refuses_updates_of_any_size(on: Scheduler) -> anyhow::Result<()> 
             .update_workflow(&id, "no_such_update", input);
         assert!(sent.await.is_err(), "{size}");
     }
-    tell(&project, &id, &event("go", "1", &Value::Null)).await?;
+    send_event(&project, &id, &event("go", "1", &Value::Null)).await?;
     output(&project, &id).await?;
     Ok(())
 }
 
-/// Whatever anybody signals, the run goes on, and its details say what was lost.
-async fn what_is_no_event_is_ignored_and_told(on: Scheduler) -> anyhow::Result<()> {
+/// The run goes on after any signal, and its details show the lost events.
+async fn a_signal_that_is_no_event_is_ignored_and_counted(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("one.yaml", ONE)?;
     let _worker = project.worker().start().await?;
@@ -135,20 +135,20 @@ async fn what_is_no_event_is_ignored_and_told(on: Scheduler) -> anyhow::Result<(
         event("go", "1", &nested),
         event("go", "1", &json!("x".repeat(1_000_000))),
     ] {
-        tell(&project, &id, &junk).await?;
+        send_event(&project, &id, &junk).await?;
     }
     at(&project, &id, "ignored signals: 6").await?;
     // Of another name, and of a type that no step listens to.
     project.temporal().signal(&id, "events", None).await?;
     for number in 0..3 {
-        tell(
+        send_event(
             &project,
             &id,
             &event("noise", &number.to_string(), &Value::Null),
         )
         .await?;
     }
-    tell(&project, &id, &event("go", "2", &json!("good"))).await?;
+    send_event(&project, &id, &event("go", "2", &json!("good"))).await?;
     assert_eq!(output(&project, &id).await?, json!(["good"]));
     Ok(())
 }
@@ -174,17 +174,17 @@ async fn events_wait_through_kills_and_new_executions(on: Scheduler) -> anyhow::
     let id = start(&project, "counts", Value::Null).await?;
     at(&project, &id, "do/0/calm").await?;
     for number in 0..300 {
-        tell(&project, &id, &event("tick", "t", &json!(number))).await?;
+        send_event(&project, &id, &event("tick", "t", &json!(number))).await?;
     }
-    tell(&project, &id, &event("start", "s", &Value::Null)).await?;
+    send_event(&project, &id, &event("start", "s", &Value::Null)).await?;
     // Signals reach a run without a worker, too, and more than it can take along.
     worker.kill()?;
     for number in 300..1600 {
-        tell(&project, &id, &event("tick", "t", &json!(number))).await?;
+        send_event(&project, &id, &event("tick", "t", &json!(number))).await?;
     }
     worker.restart().await?;
     for number in 1600..1701 {
-        tell(&project, &id, &event("tick", "t", &json!(number))).await?;
+        send_event(&project, &id, &event("tick", "t", &json!(number))).await?;
     }
     let wanted = json!({ "first": 0, "last": 1699, "count": 1700, "more": 1700 });
     assert_eq!(output(&project, &id).await?, wanted);

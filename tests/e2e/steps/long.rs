@@ -11,7 +11,7 @@ use crate::replay::{history, replays};
 on_one_scheduler!(
     a_long_loop_continues_as_new,
     a_worker_killed_late_in_a_long_history_loses_nothing,
-    what_computes_without_an_end_starves_nothing,
+    a_run_that_computes_without_an_end_delays_no_other,
     heavy_expressions_keep_to_limits_too,
 );
 
@@ -106,7 +106,7 @@ async fn a_worker_killed_late_in_a_long_history_loses_nothing(on: Scheduler) -> 
 }
 
 /// Limits pass, and other branches end, beside a loop that never waits.
-async fn what_computes_without_an_end_starves_nothing(on: Scheduler) -> anyhow::Result<()> {
+async fn a_run_that_computes_without_an_end_delays_no_other(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let again = "do: [{ again: { set: { x: 1 }, then: again } }]";
     project.write(
@@ -136,7 +136,7 @@ async fn what_computes_without_an_end_starves_nothing(on: Scheduler) -> anyhow::
     Ok(())
 }
 
-/// Each turn of theirs takes long, and so does each replay.
+/// Each turn of these runs takes long, and so does each replay.
 async fn heavy_expressions_keep_to_limits_too(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let heavy = "[range(9000)] | map(. * 2) | map(tostring) | map(length) | add";

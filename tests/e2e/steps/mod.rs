@@ -10,8 +10,10 @@ mod killed;
 mod large;
 mod listens;
 mod long;
+mod places;
 mod random;
 mod rejected_commands;
+mod scenarios;
 mod signals;
 mod signed;
 
@@ -23,16 +25,16 @@ use temporalio_common::protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
 use crate::replay::{history, record, replays};
-use crate::run_definition::{ending, event, go, run, tell};
+use crate::run_definition::{ending, event, go, run, send_event};
 
 on_both_schedulers!(
-    every_kind_of_task_that_needs_nobody_runs,
-    an_error_that_nobody_catches_is_the_runs,
+    every_kind_of_task_that_needs_no_other_service_runs,
+    an_error_that_no_task_catches_fails_the_run,
     a_reload_changes_nothing_for_a_run_that_waits,
     a_worker_killed_in_the_middle_of_a_wait_loses_nothing,
     the_versions_that_runs_go_on_with_are_shown,
     each_recent_run_is_shown_as_it_stands,
-    what_cannot_be_run_is_refused_at_its_line,
+    steps_that_cannot_be_run_are_refused_at_their_line,
 );
 
 /// The last end of a run, over all parts that continued as new; each must replay.
@@ -47,13 +49,29 @@ async fn end(project: &Project, id: &str) -> anyhow::Result<Attributes> {
     Ok(end)
 }
 
-async fn output(project: &Project, id: &str) -> anyhow::Result<Value> {
+/// The output of a run, or its error object.
+async fn result(project: &Project, id: &str) -> anyhow::Result<Result<Value, Value>> {
     match end(project, id).await? {
         Attributes::WorkflowExecutionCompletedEventAttributes(completed) => {
             let payloads = completed.result.context("a result")?.payloads;
-            Ok(serde_json::from_slice(&payloads[0].data)?)
+            // A null has no data.
+            Ok(Ok(match payloads[0].data.as_slice() {
+                [] => Value::Null,
+                data => serde_json::from_slice(data)?,
+            }))
         }
-        other => bail!("it did not complete: {other:?}"),
+        Attributes::WorkflowExecutionFailedEventAttributes(failed) => {
+            let failure = failed.failure.context("a failure")?;
+            Ok(Err(problem(failure)?.1))
+        }
+        other => bail!("it ended with {other:?}"),
+    }
+}
+
+async fn output(project: &Project, id: &str) -> anyhow::Result<Value> {
+    match result(project, id).await? {
+        Ok(output) => Ok(output),
+        Err(error) => bail!("it did not complete: {error}"),
     }
 }
 
@@ -160,7 +178,7 @@ do:
 "#;
 
 /// Data, decisions, loops, branches, errors and time.
-async fn every_kind_of_task_that_needs_nobody_runs(on: Scheduler) -> anyhow::Result<()> {
+async fn every_kind_of_task_that_needs_no_other_service_runs(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("tasks.yaml", TASKS)?;
     let _worker = project.worker().start().await?;
@@ -182,7 +200,7 @@ async fn every_kind_of_task_that_needs_nobody_runs(on: Scheduler) -> anyhow::Res
 }
 
 /// The failure carries the error object of the specification.
-async fn an_error_that_nobody_catches_is_the_runs(on: Scheduler) -> anyhow::Result<()> {
+async fn an_error_that_no_task_catches_fails_the_run(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write(
         "raises.yaml",
@@ -254,30 +272,30 @@ async fn the_versions_that_runs_go_on_with_are_shown(on: Scheduler) -> anyhow::R
     start(&project, "other", Value::Null).await?;
     let live = async |counts: &[u64]| -> anyhow::Result<Value> {
         wait_for(&format!("{counts:?}"), SOON, || async {
-            let told = project.almanac_json(&["show", "steps"])?;
-            let versions = told["live"]["versions"].as_array().context("versions")?;
+            let shown = project.almanac_json(&["show", "steps"])?;
+            let versions = shown["live"]["versions"].as_array().context("versions")?;
             let found: Vec<_> = versions.iter().map(|one| one["runs"].as_u64()).collect();
             let wanted: Vec<_> = counts.iter().copied().map(Some).collect();
-            Ok((found == wanted).then_some(told))
+            Ok((found == wanted).then_some(shown))
         })
         .await
     };
-    let told = live(&[2]).await?;
-    let before = told["revision"].clone();
-    let version = &told["live"]["versions"][0];
+    let shown = live(&[2]).await?;
+    let before = shown["revision"].clone();
+    let version = &shown["live"]["versions"][0];
     assert_eq!(
         (&version["revision"], &version["source"]),
         (&before, &json!("steps.yaml"))
     );
-    assert_eq!(told["live"]["truncated"], false);
+    assert_eq!(shown["live"]["truncated"], false);
 
     project.write("steps.yaml", &steps("after"))?;
     worker.sync().await?;
     start(&project, "steps", Value::Null).await?;
-    let told = live(&[2, 1]).await?;
-    assert_ne!(told["revision"], before);
-    assert_eq!(told["live"]["versions"][0]["revision"], before);
-    assert_eq!(told["live"]["versions"][1]["revision"], told["revision"]);
+    let shown = live(&[2, 1]).await?;
+    assert_ne!(shown["revision"], before);
+    assert_eq!(shown["live"]["versions"][0]["revision"], before);
+    assert_eq!(shown["live"]["versions"][1]["revision"], shown["revision"]);
 
     // A definition without a schedule, as long as something runs.
     let other = wait_for("the run of `other`", SOON, || async {
@@ -290,7 +308,7 @@ async fn the_versions_that_runs_go_on_with_are_shown(on: Scheduler) -> anyhow::R
     Ok(())
 }
 
-/// The schedule itself tells of its recent runs how they began, not how they ended.
+/// The schedule itself lists the starts of its recent runs, and not their ends.
 async fn each_recent_run_is_shown_as_it_stands(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write(
@@ -300,11 +318,11 @@ async fn each_recent_run_is_shown_as_it_stands(on: Scheduler) -> anyhow::Result<
     let _worker = project.worker().start().await?;
     let recent = async |wanted: &[&str]| -> anyhow::Result<Value> {
         wait_for(&format!("{wanted:?}"), SOON, || async {
-            let told = project.almanac_json(&["show", "waits"])?;
-            let runs = told["recent_runs"].as_array().context("recent runs")?;
+            let shown = project.almanac_json(&["show", "waits"])?;
+            let runs = shown["recent_runs"].as_array().context("recent runs")?;
             let found: Vec<_> = runs.iter().map(|run| run["status"].as_str()).collect();
             let wanted: Vec<_> = wanted.iter().copied().map(Some).collect();
-            Ok((found == wanted).then(|| told["recent_runs"].clone()))
+            Ok((found == wanted).then(|| shown["recent_runs"].clone()))
         })
         .await
     };
@@ -344,8 +362,8 @@ do:
     Ok(())
 }
 
-/// When it is read, and not when it runs.
-async fn what_cannot_be_run_is_refused_at_its_line(on: Scheduler) -> anyhow::Result<()> {
+/// A definition is refused when it is read, and not when it runs.
+async fn steps_that_cannot_be_run_are_refused_at_their_line(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write(
         "listens.yaml",

@@ -24,7 +24,7 @@ use super::end;
 use crate::fake_worker::{FakeWorker, Process};
 use crate::run_definition::run;
 
-/// How many runs there are.
+/// Number of runs.
 const RUNS: usize = 60;
 
 /// Fails now and then, by its argument.
@@ -103,7 +103,7 @@ fn no_replay_of_random_steps_diverges() {
                     .temporal()
                     .signal(&id, "event", json_payloads(&[event]));
                 // It may have ended.
-                let _told = signal.await;
+                let _sent = signal.await;
             }
             runs.push((id, steps));
         }

@@ -1,4 +1,4 @@
-//! What the server refuses of a command is a step's error, and never a workflow
+//! A command that the server would refuse is a step's error, and never a workflow
 //! task that fails again and again.
 
 use almanac_tests::{Project, Scheduler, on_both_schedulers};
@@ -8,8 +8,8 @@ use super::{failure, output, problem, start};
 use crate::run_definition::run;
 
 on_both_schedulers!(
-    what_the_server_refuses_wedges_no_run,
-    a_run_by_hand_that_cannot_begin_says_why,
+    a_command_that_the_server_refuses_blocks_no_run,
+    a_manual_run_that_cannot_begin_fails_with_the_reason,
 );
 
 const CALL: &str = "
@@ -30,13 +30,13 @@ do:
       run: { workflow: { namespace: default, name: RunDefinition, version: '1', input: { definition: nest, input: { n: '${ .n - 1 }' } } } }
 ";
 
-async fn what_the_server_refuses_wedges_no_run(on: Scheduler) -> anyhow::Result<()> {
+async fn a_command_that_the_server_refuses_blocks_no_run(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("call.yaml", CALL)?;
     project.write("nest.yaml", NEST)?;
     let _worker = project.worker().start().await?;
     let long = "q".repeat(1001);
-    for (name, queue, count, said) in [
+    for (name, queue, count, message) in [
         (long.as_str(), "q", 0, "`name` must have at most 1000 bytes"),
         ("A", long.as_str(), 0, "`task_queue` must have at most 1000"),
         ("A", "/_sys/q", 0, "`task_queue` is reserved by the server"),
@@ -44,8 +44,8 @@ async fn what_the_server_refuses_wedges_no_run(on: Scheduler) -> anyhow::Result<
     ] {
         let input = json!({ "name": name, "queue": queue, "count": count });
         let id = start(&project, "call", input).await?;
-        let told = output(&project, &id).await?;
-        assert!(told["said"].to_string().contains(said), "{told}");
+        let result = output(&project, &id).await?;
+        assert!(result["said"].to_string().contains(message), "{result}");
     }
     // Steps that are wrong in very many places.
     let key = "k".repeat(50_000);
@@ -55,8 +55,8 @@ async fn what_the_server_refuses_wedges_no_run(on: Scheduler) -> anyhow::Result<
     let id = format!("{}/wrong", project.name());
     let input = json!({ "definition": { "id": "wrong", "revision": "r", "do": steps } });
     run(&project, &id, &input).await?;
-    let told = failure(&project, &id).await?.message;
-    assert!(told.len() < 10_000, "{}", told.len());
+    let message = failure(&project, &id).await?.message;
+    assert!(message.len() < 10_000, "{}", message.len());
     // Ids that would grow beyond what the server takes.
     let id = format!("{}/{}", project.name(), "n".repeat(900));
     let input = json!({ "definition": "nest", "input": { "n": 3 } });
@@ -66,7 +66,7 @@ async fn what_the_server_refuses_wedges_no_run(on: Scheduler) -> anyhow::Result<
 }
 
 /// The failure has a type and the error, as that of any run.
-async fn a_run_by_hand_that_cannot_begin_says_why(on: Scheduler) -> anyhow::Result<()> {
+async fn a_manual_run_that_cannot_begin_fails_with_the_reason(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("call.yaml", CALL)?;
     project.write(

@@ -1,4 +1,4 @@
-//! Commands of steps when the process that began them is told to end.
+//! Commands of steps when the process that began them gets a signal to end.
 
 use almanac_tests::{
     SOON, Scheduler, Supervised, almanac_binary, eventually, on_both_schedulers, python_program,
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Project, start};
 
-on_both_schedulers!(a_worker_told_twice_leaves_no_command,);
+on_both_schedulers!(a_worker_that_gets_two_signals_leaves_no_command,);
 
 /// A command that ignores being asked to end, as does its child; both write
 /// their ids.
@@ -51,7 +51,7 @@ async fn none_runs(ids: &[String]) -> anyhow::Result<()> {
 
 /// Once or twice, by whatever signal: no command is left.
 #[test]
-fn exec_told_to_end_leaves_no_command() {
+fn exec_that_gets_signals_to_end_leaves_no_command() {
     almanac_tests::run(async {
         for (signals, wait) in [
             (&["HUP"][..], true),
@@ -74,19 +74,19 @@ fn exec_told_to_end_leaves_no_command() {
             }
             assert_eq!(exec.wait(SOON)?, 1, "{signals:?}");
             none_runs(&ids).await?;
-            let told = std::fs::read_to_string(&log)?;
+            let output = std::fs::read_to_string(&log)?;
             assert!(
-                told.contains(&format!("ended by SIG{}", signals[0])),
-                "{told}"
+                output.contains(&format!("ended by SIG{}", signals[0])),
+                "{output}"
             );
         }
         Ok(())
     });
 }
 
-/// As under `nohup`.
+/// `nohup` starts programs with SIGHUP ignored.
 #[test]
-fn exec_that_began_deaf_to_hangups_is_not_ended_by_one() {
+fn exec_started_with_sighup_ignored_survives_sighup() {
     almanac_tests::run(async {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("steps.yaml");
@@ -98,8 +98,8 @@ fn exec_that_began_deaf_to_hangups_is_not_ended_by_one() {
         exec.signal("TERM")?;
         assert_eq!(exec.wait(SOON)?, 1);
         none_runs(&ids).await?;
-        let told = std::fs::read_to_string(&log)?;
-        assert!(told.contains("ended by SIGTERM"), "{told}");
+        let output = std::fs::read_to_string(&log)?;
+        assert!(output.contains("ended by SIGTERM"), "{output}");
         Ok(())
     });
 }
@@ -144,22 +144,22 @@ fn exec_waits_for_the_commands_that_no_step_waits_for() {
         let log = folder.path().join("log");
         let mut exec = exec(&file.display().to_string(), "SIG_DFL", &log)?;
         eventually("it to wait for the command", || async {
-            let told = std::fs::read_to_string(&log)?;
-            Ok(told.contains("awaits     1 command"))
+            let output = std::fs::read_to_string(&log)?;
+            Ok(output.contains("awaits     1 command"))
         })
         .await?;
         assert!(exec.is_running()? && !done.exists());
         std::fs::write(&may_end, "")?;
         assert_eq!(exec.wait(SOON)?, 0);
         assert_eq!(std::fs::read_to_string(&done)?, "done\n");
-        let told = std::fs::read_to_string(&log)?;
-        assert!(told.lines().any(|line| line == "null"), "{told}");
+        let output = std::fs::read_to_string(&log)?;
+        assert!(output.lines().any(|line| line == "null"), "{output}");
         Ok(())
     });
 }
 
-/// systemd and people tell twice.
-async fn a_worker_told_twice_leaves_no_command(on: Scheduler) -> anyhow::Result<()> {
+/// systemd and people may send two signals.
+async fn a_worker_that_gets_two_signals_leaves_no_command(on: Scheduler) -> anyhow::Result<()> {
     for wait in [true, false] {
         let project = Project::new(on).await?;
         project.write("stubborn.yaml", &stubborn(project.folder(), wait))?;

@@ -72,8 +72,11 @@ async fn with_a_key_only_steps_of_a_registry_call_anything(on: Scheduler) -> any
     let id = start(&project, "bound", Value::Null).await?;
     assert_eq!(output(&project, &id).await?, "hello\n");
     // A slow server may not show the run in time.
-    let said = project.almanac(&["trigger", "bound", "--reason", "test"])?;
-    assert!(said.code == 0 || said.stdout.contains("lost"), "{said:?}");
+    let output = project.almanac(&["trigger", "bound", "--reason", "test"])?;
+    assert!(
+        output.code == 0 || output.stdout.contains("lost"),
+        "{output:?}"
+    );
     eventually("the run to start", || async {
         let live = project.temporal().live(&project.schedule("bound")).await?;
         Ok(live.runs() == 1)

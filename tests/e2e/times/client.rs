@@ -21,12 +21,12 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 };
 use tonic::{Code, Request, Response, Status};
 
-const GIVEN_UP: [&str; 2] = ["too many exclusions", "Workflow Task in failed state"];
+const SEARCH_ENDED: [&str; 2] = ["too many exclusions", "Workflow Task in failed state"];
 const NAMESPACE: &str = "default";
 
 pub(super) struct Client(Connection);
 
-/// What a server says about a schedule.
+/// A schedule as a server describes it.
 pub(super) struct Described {
     pub(super) spec: Spec,
     pub(super) future: Vec<Timestamp>,
@@ -134,7 +134,7 @@ impl Client {
                 let times = answer.into_inner().start_time;
                 timestamps(times.into_iter().map(|t| (t.seconds, t.nanos)))
             }
-            Err(status) if GIVEN_UP.iter().any(|it| status.message().contains(it)) => {
+            Err(status) if SEARCH_ENDED.iter().any(|it| status.message().contains(it)) => {
                 Ok(Vec::new())
             }
             Err(status) => Err(status).with_context(|| format!("matching times of {id}")),

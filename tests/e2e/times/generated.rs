@@ -91,7 +91,7 @@ fn case(dice: &mut Dice) -> Case {
     case
 }
 
-/// Whether no exclusion covers all the days of a calendar.
+/// Returns `true` if no exclusion covers all the days of a calendar.
 fn leaves_days(case: &Case) -> bool {
     let compiled = |inputs: &[CalendarInput], role| -> Vec<Calendar> {
         let calendars = inputs.iter().map(|input| compile_calendar(input, role));
@@ -196,15 +196,15 @@ fn weekday(dice: &mut Dice, all: u64) -> String {
     }
 }
 
-fn calendar(dice: &mut Dice, given: u64) -> CalendarInput {
+fn calendar(dice: &mut Dice, percent: u64) -> CalendarInput {
     CalendarInput {
-        second: dice.maybe(given / 3, |dice| field(dice, 0, 59, 5)),
-        minute: dice.maybe(given, |dice| field(dice, 0, 59, 10)),
-        hour: dice.maybe(given, |dice| field(dice, 0, 23, 10)),
-        day_of_month: dice.maybe(given / 2, day),
-        month: dice.maybe(given / 2, |dice| month(dice, 10)),
-        year: dice.maybe(given / 6, |dice| field(dice, 2010, 2030, 10)),
-        day_of_week: dice.maybe(given, |dice| weekday(dice, 10)),
+        second: dice.maybe(percent / 3, |dice| field(dice, 0, 59, 5)),
+        minute: dice.maybe(percent, |dice| field(dice, 0, 59, 10)),
+        hour: dice.maybe(percent, |dice| field(dice, 0, 23, 10)),
+        day_of_month: dice.maybe(percent / 2, day),
+        month: dice.maybe(percent / 2, |dice| month(dice, 10)),
+        year: dice.maybe(percent / 6, |dice| field(dice, 2010, 2030, 10)),
+        day_of_week: dice.maybe(percent, |dice| weekday(dice, 10)),
     }
 }
 

@@ -26,7 +26,7 @@ const CONCURRENCY: usize = 10;
 /// The server answers with so many matching times at most.
 const MATCHING_LIMIT: usize = 1000;
 
-/// What we make of a case; why not, when we refuse it.
+/// The spec that Almanac compiles for a case, or the reason why it refuses the case.
 fn compile(case: &Case) -> Result<Spec, String> {
     let mut spec = Spec {
         start_at: case.start_at,
@@ -90,9 +90,9 @@ fn as_written(case: &Case) -> ScheduleSpec {
 /// A calendar with every field, so that the rule of `docs/contract.md#2-definitions` for
 /// fields that are left out is compared too, and not the server's.
 fn as_text(input: &CalendarInput, role: Role) -> CalendarSpec {
-    let given = [&input.second, &input.minute, &input.hour];
+    let fields = [&input.second, &input.minute, &input.hour];
     let coarser =
-        |field: usize| role == Role::Match && given[..=field].iter().all(|text| text.is_none());
+        |field: usize| role == Role::Match && fields[..=field].iter().all(|text| text.is_none());
     let text = |field: &Option<String>, nought: bool| {
         field
             .clone()
@@ -158,8 +158,8 @@ async fn compare(
         }
         differences.extend(future(spec, before, Timestamp::now(), &live.future));
         for window in windows {
-            let theirs = client.matching(id, window.after, window.until).await?;
-            differences.extend(matching(spec, *window, &theirs));
+            let server_times = client.matching(id, window.after, window.until).await?;
+            differences.extend(matching(spec, *window, &server_times));
         }
         let again = format!("{id}-compiled");
         if let Err(refusal) = client.create(&again, as_compiled(spec)).await? {
@@ -186,30 +186,30 @@ fn future(
     spec: &Spec,
     before: Timestamp,
     after: Timestamp,
-    theirs: &[Timestamp],
+    server_times: &[Timestamp],
 ) -> Option<String> {
-    let ours: Vec<Timestamp> = spec.fire_times(before, theirs.len() + 40).times;
-    let passed = match theirs.first() {
-        Some(first) => ours.iter().take_while(|time| *time < first).count(),
-        None => ours.len(),
+    let computed: Vec<Timestamp> = spec.fire_times(before, server_times.len() + 40).times;
+    let passed = match server_times.first() {
+        Some(first) => computed.iter().take_while(|time| *time < first).count(),
+        None => computed.len(),
     };
-    let (gone, rest) = ours.split_at(passed);
+    let (gone, rest) = computed.split_at(passed);
     let expected: Vec<Timestamp> = rest.iter().copied().take(10).collect();
     let late = gone.iter().any(|time| *time > after);
-    (late || expected != theirs)
-        .then(|| format!("future times are {theirs:?}, not {gone:?} + {expected:?}"))
+    (late || expected != server_times)
+        .then(|| format!("future times are {server_times:?}, not {gone:?} + {expected:?}"))
 }
 
-fn matching(spec: &Spec, window: Window, theirs: &[Timestamp]) -> Option<String> {
-    let enough = MATCHING_LIMIT.min(theirs.len() + 1);
-    let mut ours = spec.fire_times(window.after, enough).times;
-    ours.retain(|time| *time <= window.until);
-    let index = ours
+fn matching(spec: &Spec, window: Window, server_times: &[Timestamp]) -> Option<String> {
+    let enough = MATCHING_LIMIT.min(server_times.len() + 1);
+    let mut computed = spec.fire_times(window.after, enough).times;
+    computed.retain(|time| *time <= window.until);
+    let index = computed
         .iter()
-        .zip(theirs)
-        .take_while(|(ours, theirs)| ours == theirs)
+        .zip(server_times)
+        .take_while(|(computed, server_times)| computed == server_times)
         .count();
-    (ours != theirs).then(|| {
+    (computed != server_times).then(|| {
         let from = index.saturating_sub(1);
         let part = |times: &[Timestamp]| {
             format!("{:?}", times.iter().skip(from).take(4).collect::<Vec<_>>())
@@ -217,10 +217,10 @@ fn matching(spec: &Spec, window: Window, theirs: &[Timestamp]) -> Option<String>
         format!(
             "after {} of {} and {} times we say {}, the server {} ({window:?})",
             index,
-            ours.len(),
-            theirs.len(),
-            part(&ours),
-            part(theirs)
+            computed.len(),
+            server_times.len(),
+            part(&computed),
+            part(server_times)
         )
     })
 }
@@ -311,7 +311,7 @@ async fn compare_all(on: Scheduler, prefix: &str, cases: Vec<Case>) -> anyhow::R
 on_both_schedulers!(
     the_dialect_is_the_servers,
     generated_specs_fire_as_on_the_server,
-    the_search_is_given_up_where_the_server_gives_up,
+    the_search_ends_where_the_search_of_the_server_ends,
 );
 
 async fn the_dialect_is_the_servers(on: Scheduler) -> anyhow::Result<()> {
@@ -326,7 +326,7 @@ async fn generated_specs_fire_as_on_the_server(on: Scheduler) -> anyhow::Result<
     compare_all(on, "generated", generated::cases(seed, count)).await
 }
 
-async fn the_search_is_given_up_where_the_server_gives_up(on: Scheduler) -> anyhow::Result<()> {
+async fn the_search_ends_where_the_search_of_the_server_ends(on: Scheduler) -> anyhow::Result<()> {
     let client = Client::connect(&server(on).address()).await?;
     let case = cases::over_excluding();
     let spec = compile(&case).map_err(anyhow::Error::msg)?;
@@ -335,12 +335,12 @@ async fn the_search_is_given_up_where_the_server_gives_up(on: Scheduler) -> anyh
         until: "2100-12-31T23:59:59Z".parse()?,
     };
     // There are times, in 2100, but nobody looks that far.
-    let ours = spec.fire_times(window.after, 1);
-    assert!(ours.is_never(), "{ours:?}");
+    let computed = spec.fire_times(window.after, 1);
+    assert!(computed.is_never(), "{computed:?}");
     let id = "times-over-excluding";
     let taken = client.create(id, as_written(&case)).await?;
     assert_eq!(taken, Ok(()));
-    let theirs = client.matching(id, window.after, window.until).await?;
-    assert_eq!(theirs, []);
+    let server_times = client.matching(id, window.after, window.until).await?;
+    assert_eq!(server_times, []);
     client.delete(id).await
 }

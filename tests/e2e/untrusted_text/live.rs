@@ -1,8 +1,8 @@
-//! What others put into Temporal, through every command and the worker.
+//! Texts that others put into Temporal, through every command and the worker.
 
 use almanac_tests::{
-    Project, SOON, Scheduler, Temporal, eventually, foreign_schedule, json_payload,
-    on_one_scheduler, wait_for,
+    Project, SOON, Scheduler, Temporal, eventually, json_payload, on_one_scheduler,
+    unmanaged_schedule, wait_for,
 };
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowType;
@@ -144,7 +144,7 @@ fn json_document(document: &Value) -> String {
 /// Schedules of others: one by a hostile id, one in the way of a definition.
 async fn create_foreign(temporal: &Temporal, project: &Project) -> anyhow::Result<String> {
     let id = format!("foreign-{} {SHORT}", project.name());
-    let mut schedule = foreign_schedule("0 3 * * *");
+    let mut schedule = unmanaged_schedule("0 3 * * *");
     let action = schedule
         .action
         .as_mut()

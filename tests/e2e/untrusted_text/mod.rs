@@ -39,7 +39,7 @@ fn json(text: &str) -> String {
     quoted
 }
 
-/// What is wrong with printed bytes, if anything.
+/// Checks printed bytes for sequences that a terminal must not get.
 fn check(what: &str, bytes: &[u8]) {
     let text = std::str::from_utf8(bytes).unwrap_or_else(|_| panic!("{what}: no UTF-8"));
     let odd = text.chars().find(|c| *c != '\n' && is_hidden(*c));
@@ -131,7 +131,7 @@ fn documents() -> BTreeMap<&'static str, String> {
 
 /// Every command that reads files, over files whose names and contents are hostile.
 #[test]
-fn what_files_hold_is_escaped_by_every_command_that_reads_them() {
+fn the_text_of_files_is_escaped_by_every_command_that_reads_them() {
     let folder = tempfile::tempdir().unwrap();
     let hostile = folder.path().join(SHORT);
     std::fs::create_dir(&hostile).unwrap();
@@ -144,9 +144,9 @@ fn what_files_hold_is_escaped_by_every_command_that_reads_them() {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let nowhere = "127.0.0.1:1";
     for format in ["text", "json"] {
-        let (code, said) = run(nowhere, &["validate", &text(&hostile), "--format", format]);
+        let (code, text) = run(nowhere, &["validate", &text(&hostile), "--format", format]);
         assert_eq!(code, 1);
-        assert!(said.contains("FORGED"), "{said}");
+        assert!(text.contains("FORGED"), "{text}");
     }
     let mut files: Vec<_> = std::fs::read_dir(&hostile).unwrap().flatten().collect();
     files.sort_by_key(std::fs::DirEntry::path);
@@ -168,19 +168,19 @@ fn a_diagnostic_stays_one_line_and_its_caret_points_at_the_place() {
     let text = "id: a\nschedule: { cron: \"0 5 * * *\", \"\u{202e}日e\": \"\u{200b}\", timezone: \"Nowhere/\\nX\" }\n\
                 workflow: { type: Job, task_queue: q }\n";
     std::fs::write(&file, text).unwrap();
-    let (_, said) = run("127.0.0.1:1", &["validate", file.to_str().unwrap()]);
-    let lines: Vec<&str> = said.lines().collect();
+    let (_, text) = run("127.0.0.1:1", &["validate", file.to_str().unwrap()]);
+    let lines: Vec<&str> = text.lines().collect();
     let at = lines.iter().position(|line| line.contains("time zone"));
     let (source, caret) = (lines[at.unwrap() + 1], lines[at.unwrap() + 2]);
-    assert!(source.contains("\\u{202e}日e"), "{said}");
+    assert!(source.contains("\\u{202e}日e"), "{text}");
     let before = source.find("\"Nowhere").unwrap();
     // The one wide character takes three bytes and two columns.
-    assert_eq!(caret.find('^'), Some(before - 1), "{said}");
+    assert_eq!(caret.find('^'), Some(before - 1), "{text}");
 }
 
 /// Arguments and variables, wherever they are repeated.
 #[test]
-fn what_is_typed_is_escaped_too() {
+fn the_text_of_arguments_is_escaped_too() {
     let nowhere = "127.0.0.1:1";
     for args in [
         &[HOSTILE][..],

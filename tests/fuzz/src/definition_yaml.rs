@@ -68,10 +68,10 @@ fn check_finding(finding: &Diagnostic, bytes: &[u8], lines: usize) {
 
 fn check_definition(definition: &Definition, names_calendars: bool) {
     if let Program::Steps(steps) = &definition.program {
-        language::parse(steps).expect("a run reads the steps");
+        language::parse(&steps.value()).expect("a run reads the steps");
         let json = serde_json::to_string(steps).expect("JSON");
         let again: Value = serde_json::from_str(&json).expect("read");
-        assert_eq!(again, **steps, "the steps are not the same as JSON");
+        assert_eq!(again, steps.value(), "the steps are not the same as JSON");
     }
     if let Some(schedule) = &definition.schedule {
         schedule.spec.check().expect("a valid spec");
@@ -93,7 +93,7 @@ fn check_written(definition: &Definition) {
         .values
         .definition
         .as_ref()
-        .is_none_or(|steps| steps.is_array());
+        .is_none_or(|steps| steps.value().is_array());
     let spec = &desired.values.spec;
     let is_timed = !spec.intervals.is_empty() || spec.calendars.iter().any(|one| !one.is_never());
     if !is_list || !is_timed {

@@ -26,10 +26,13 @@ mod steps;
 mod values;
 mod worker;
 
-pub use self::auth::{AuthArgs, AuthMode, AuthUsage, ChosenAuth, JwtAlgorithm, JwtRules, KeyPlace};
+pub use self::auth::{
+    AuthArgs, AuthMode, AuthUsage, ChosenAuth, JwtAlgorithm, JwtRules, KeyPlace, Network,
+    NetworkError, ProxyRules,
+};
 pub use self::exec::ExecArgs;
 pub use self::manual_run_args::{BackfillArgs, Overlap, TriggerArgs};
-pub use self::moving::{AdoptArgs, DestroyArgs, ImportArgs};
+pub use self::moving::{ADOPT_WAIT, AdoptArgs, DestroyArgs, ImportArgs};
 pub use self::operator::{
     ClearOverrideArgs, OverrideArgs, PauseArgs, ResumeArgs, Setting, SuspendArgs, UnpauseArgs,
     Which,
@@ -37,6 +40,9 @@ pub use self::operator::{
 pub use self::steps::{StepArgs, StepUsage};
 use self::values::{schedule_state, watch_interval};
 pub use self::worker::{DevArgs, Drift, Orphans, RunArgs, WorkerArgs};
+
+/// The folder that commands read definitions from by default.
+pub const DEFINITIONS: &str = "definitions";
 
 /// Schedules as code for Temporal.
 #[derive(Debug, Parser)]
@@ -73,7 +79,7 @@ pub enum Cmd {
     Show(ShowArgs),
     /// Print the history entries of one schedule: writes of passes, failures, overrides
     History(HistoryArgs),
-    /// Pause a schedule until it is unpaused, the pause is cleared, or its file changes
+    /// Pause a schedule until it is unpaused, its override ends, or its file changes `enabled`
     Pause(PauseArgs),
     /// Unpause a schedule, no matter who paused it
     Unpause(UnpauseArgs),
@@ -91,6 +97,8 @@ pub enum Cmd {
     Resume(ResumeArgs),
     /// Print the next fire times of a definition
     Next(NextArgs),
+    /// Draw the project's schedules on one time axis: their runs, gaps and times to come
+    Timeline(TimelineArgs),
     /// Run the steps of a definition in this process, without a server
     Exec(ExecArgs),
     /// Write existing schedules of any owner as definitions
@@ -128,7 +136,7 @@ pub struct PlanArgs {
     #[arg(
         long,
         value_name = "FOLDER",
-        default_value = "definitions",
+        default_value = DEFINITIONS,
         value_delimiter = ','
     )]
     pub dir: Vec<PathBuf>,
@@ -244,6 +252,26 @@ pub struct NextArgs {
     /// Print the fire times after this time [default: now]
     #[arg(long, value_name = "TIME")]
     pub from: Option<Timestamp>,
+    /// The project and the output format.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// The flags of `almanac timeline`.
+#[derive(Debug, Args)]
+pub struct TimelineArgs {
+    /// Begin at this time, like `2026-03-01T00:00:00Z` [default: 24 hours before `--to`, or
+    /// 12 hours ago]
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// End at this time, at most 8 days after the beginning [default: 24 hours after
+    /// `--from`, or 12 hours ahead]
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<Timestamp>,
+    /// Draw only the schedules of definitions that have all these labels, like
+    /// `team=billing,env=prod`. Only a worker knows the labels
+    #[arg(long, value_name = "LABEL=VALUE,…")]
+    pub selector: Option<Selector>,
     /// The project and the output format.
     #[command(flatten)]
     pub target: Target,

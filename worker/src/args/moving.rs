@@ -6,8 +6,8 @@ use std::time::Duration;
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use clap::Args;
 
-use super::Target;
 use super::values::duration;
+use super::{DEFINITIONS, Target};
 
 /// The flags of `almanac import`.
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub struct ImportArgs {
     #[arg(long)]
     pub all: bool,
     /// Write the files into this folder, one file for each schedule
-    #[arg(long, value_name = "FOLDER", default_value = "definitions")]
+    #[arg(long, value_name = "FOLDER", default_value = DEFINITIONS)]
     pub out: PathBuf,
     /// Overwrite files that exist
     #[arg(long)]
@@ -37,6 +37,9 @@ pub struct ImportArgs {
     #[command(flatten)]
     pub target: Target,
 }
+
+/// Default of `almanac adopt --wait`.
+pub const ADOPT_WAIT: &str = "10m";
 
 /// The flags of `almanac adopt`.
 #[derive(Debug, Args)]
@@ -57,7 +60,7 @@ pub struct AdoptArgs {
     #[arg(
         long,
         value_name = "FOLDER",
-        default_value = "definitions",
+        default_value = DEFINITIONS,
         value_delimiter = ','
     )]
     pub dir: Vec<PathBuf>,
@@ -66,7 +69,7 @@ pub struct AdoptArgs {
     pub confirm: Option<String>,
     /// Wait up to this long for a moment at which no run of the schedule can be due,
     /// jitter included
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = ADOPT_WAIT, value_parser = duration)]
     pub wait: Duration,
     /// The project and the output format.
     #[command(flatten)]

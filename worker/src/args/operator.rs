@@ -21,7 +21,8 @@ pub struct PauseArgs {
     /// Record this reason; `almanac status`, `show` and `history` print it
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// Pause for this long [default: until the pause is cleared or the file changes]
+    /// Pause for this long [default: until the override is cleared or the file changes
+    /// `enabled`]
     #[arg(long = "for", value_name = "DURATION", value_parser = at_least_a_second)]
     pub duration: Option<Duration>,
     /// The project and the output format.

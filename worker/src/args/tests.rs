@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use almanac_core::record::{DriftPolicy, Options, OrphanPolicy};
+use axum::http::HeaderName;
 
 use super::*;
 use crate::telemetry::LogFormat;
@@ -36,7 +37,33 @@ fn each_flag_has_its_documented_default() {
 }
 
 #[test]
-fn dev_is_project_dev_with_its_own_store() {
+fn the_address_of_the_temporal_ui_is_a_web_address_without_more() {
+    let given = |address: &str| format!("almanac run --project p --temporal-ui-url {address}");
+    for (address, kept) in [
+        ("http://127.0.0.1:8233", "http://127.0.0.1:8233"),
+        (
+            "https://temporal.example/ui/",
+            "https://temporal.example/ui",
+        ),
+    ] {
+        let args = run(&given(address)).worker;
+        assert_eq!(args.temporal_ui_url.as_deref(), Some(kept));
+    }
+    for bad in [
+        "javascript:alert(1)",
+        "ftp://temporal.example",
+        "temporal.example",
+        "/ui",
+        "https://user:secret@temporal.example",
+        "https://temporal.example?a=b",
+        "https://temporal.example#a",
+    ] {
+        assert!(refused(&given(bad)).contains("--temporal-ui-url"), "{bad}");
+    }
+}
+
+#[test]
+fn dev_uses_the_project_dev_and_its_own_database() {
     let Cmd::Dev(args) = parsed("almanac dev").command else {
         panic!("not dev")
     };
@@ -46,7 +73,7 @@ fn dev_is_project_dev_with_its_own_store() {
 }
 
 #[test]
-fn folders_repeat_and_durations_are_people_s() {
+fn dir_can_be_repeated_and_durations_have_units() {
     let args = run(
         "almanac run --project p --dir a --dir b --reconcile-interval 1h30m --debounce 0s \
          --drift report --orphans keep --rps 2.5",
@@ -63,7 +90,7 @@ fn folders_repeat_and_durations_are_people_s() {
 #[test]
 fn bad_usage_names_the_flag_and_the_value() {
     assert!(refused("almanac run").contains("--project <PROJECT>"));
-    for (line, said) in [
+    for (line, expected) in [
         ("almanac run --project A", "project `A` must be 1 to 40"),
         (
             "almanac run --project p --debounce fast",
@@ -86,7 +113,7 @@ fn bad_usage_names_the_flag_and_the_value() {
         ("almanac nonsense", "unrecognized subcommand 'nonsense'"),
     ] {
         let message = refused(line);
-        assert!(message.contains(said), "{line}: {message}");
+        assert!(message.contains(expected), "{line}: {message}");
     }
 }
 
@@ -125,7 +152,7 @@ fn the_command_is_consistent() {
     command().debug_assert();
 }
 
-/// What the flags of authority mean together.
+/// The authority that these flags choose.
 fn auth(flags: &str) -> Result<ChosenAuth, String> {
     let line = format!("almanac run --project p --auth {flags}");
     run(&line)
@@ -167,11 +194,85 @@ fn authority_is_chosen_by_flags_that_fit_together() {
         auth(&format!("jwt --auth-jwt-key k.pem {who}")),
         rules(KeyPlace::Pem("k.pem".into()), &[RS256, ES256])
     );
+    let from = |networks: &[&str]| networks.iter().map(|one| one.parse().unwrap()).collect();
+    let proxy = ProxyRules {
+        from: from(&["10.0.0.0/8", "127.0.0.1/32", "::1"]),
+        user: HeaderName::from_static("x-forwarded-user"),
+        groups: HeaderName::from_static("x-forwarded-groups"),
+        read: Vec::new(),
+        operate: vec!["*".into()],
+    };
+    assert_eq!(
+        auth(
+            "proxy --auth-proxy-from 10.0.0.0/8,127.0.0.1 --auth-proxy-from ::1 --auth-proxy-operate *"
+        ),
+        Ok(ChosenAuth::Proxy(proxy.clone()))
+    );
+    assert_eq!(
+        auth(
+            "proxy --auth-proxy-from fd00::/8 --auth-proxy-read a --auth-proxy-read b \
+             --auth-proxy-operate c --auth-proxy-user-header X-User --auth-proxy-groups-header X-G"
+        ),
+        Ok(ChosenAuth::Proxy(ProxyRules {
+            from: from(&["fd00::/8"]),
+            user: HeaderName::from_static("x-user"),
+            groups: HeaderName::from_static("x-g"),
+            read: vec!["a".into(), "b".into()],
+            operate: vec!["c".into()],
+        }))
+    );
+}
+
+#[test]
+fn a_network_contains_its_addresses() {
+    let network = |text: &str| text.parse::<Network>();
+    for (text, inside, outside) in [
+        ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"),
+        ("10.0.0.0/8", "::ffff:10.0.0.1", "::10.0.0.1"),
+        ("10.1.2.3", "10.1.2.3", "10.1.2.2"),
+        ("0.0.0.0/0", "1.2.3.4", "::1"),
+        ("::/0", "fd00::1", "1.2.3.4"),
+        ("::1", "::1", "::2"),
+        ("fd00::/8", "fdff::1", "fc00::1"),
+    ] {
+        let network = network(text).unwrap();
+        assert!(network.contains(inside.parse().unwrap()), "{text} {inside}");
+        assert!(
+            !network.contains(outside.parse().unwrap()),
+            "{text} {outside}"
+        );
+        assert_eq!(network.to_string().parse(), Ok(network));
+    }
+    for (text, expected) in [
+        ("", "is not an address or a network like 10.0.0.0/8"),
+        (
+            "proxy.example",
+            "is not an address or a network like 10.0.0.0/8",
+        ),
+        (
+            "10.0.0.1:80",
+            "is not an address or a network like 10.0.0.0/8",
+        ),
+        ("10.0.0.0/33", "has an invalid number of bits"),
+        ("10.0.0.0/", "has an invalid number of bits"),
+        ("10.0.0.0/-1", "has an invalid number of bits"),
+        (
+            "10.0.0.1/8",
+            "has an address with bits set beyond the network's",
+        ),
+        (
+            "::ffff:10.0.0.0/104",
+            "is IPv4 in IPv6 form; write it as IPv4",
+        ),
+    ] {
+        let error = network(text).unwrap_err().to_string();
+        assert_eq!(error, format!("`{text}` {expected}"));
+    }
 }
 
 #[test]
 fn flags_of_authority_that_do_not_fit_are_named() {
-    for (flags, said) in [
+    for (flags, expected) in [
         (
             "none --auth-token-file t",
             "--auth-token-file has no effect with --auth none",
@@ -209,9 +310,58 @@ fn flags_of_authority_that_do_not_fit_are_named() {
             "jwt --auth-jwt-key k --auth-jwt-issuer i --auth-jwt-audience=",
             "--auth-jwt-audience is empty",
         ),
+        (
+            "none --auth-proxy-from ::1",
+            "--auth-proxy-from has no effect with --auth none",
+        ),
+        (
+            "token --auth-token-file t --auth-proxy-read a",
+            "--auth-proxy-read has no effect with --auth token",
+        ),
+        (
+            "jwt --auth-proxy-user-header x",
+            "--auth-proxy-user-header has no effect with --auth jwt",
+        ),
+        (
+            "proxy --auth-token-file t",
+            "--auth-token-file has no effect with --auth proxy",
+        ),
+        (
+            "proxy --auth-jwt-key k",
+            "--auth-jwt-key has no effect with --auth proxy",
+        ),
+        (
+            "proxy --auth-proxy-read a",
+            "--auth-proxy-from is required with --auth proxy",
+        ),
+        (
+            "proxy --auth-proxy-from ::1,0.0.0.0/0 --auth-proxy-read a",
+            "--auth-proxy-from: 0.0.0.0/0 contains every address",
+        ),
+        (
+            "proxy --auth-proxy-from ::1",
+            "--auth-proxy-read or --auth-proxy-operate is required with --auth proxy",
+        ),
+        (
+            "proxy --auth-proxy-from ::1 --auth-proxy-read a,b",
+            "--auth-proxy-read: `a,b` is not the name of a group",
+        ),
+        (
+            "proxy --auth-proxy-from ::1 --auth-proxy-operate=",
+            "--auth-proxy-operate: `` is not the name of a group",
+        ),
+        (
+            "proxy --auth-proxy-from ::1 --auth-proxy-read a --auth-proxy-user-header Cookie",
+            "--auth-proxy-user-header: `cookie` is not a header",
+        ),
+        (
+            "proxy --auth-proxy-from ::1 --auth-proxy-read a \
+             --auth-proxy-user-header X-Forwarded-Groups",
+            "--auth-proxy-user-header and --auth-proxy-groups-header name the same header",
+        ),
     ] {
         let error = auth(flags).unwrap_err();
-        assert!(error.starts_with(said), "{flags}: {error}");
+        assert!(error.starts_with(expected), "{flags}: {error}");
     }
     let shared =
         refused("almanac run --project p --auth jwt --auth-jwt-key k --auth-jwt-algorithms HS256");
@@ -231,7 +381,7 @@ fn what_steps_may_reach_is_checked_at_the_start() {
     };
     assert!(opened("--http-allow billing,10.0.0.0/8 --http-allow [::1]:80").is_ok());
     assert!(opened("--secret token=env:PATH --shell-allow sh=/bin/sh --shell-env LANG,TZ").is_ok());
-    for (line, said) in [
+    for (line, expected) in [
         (
             "--secret token=env:ALMANAC_NO_SUCH",
             "ALMANAC_NO_SUCH is not set",
@@ -241,9 +391,9 @@ fn what_steps_may_reach_is_checked_at_the_start() {
         ("--shell-allow /no/such", "/no/such No such file"),
     ] {
         let error = opened(line).unwrap_err().to_string();
-        assert!(error.contains(said), "{line}: {error}");
+        assert!(error.contains(expected), "{line}: {error}");
     }
-    for (line, said) in [
+    for (line, expected) in [
         ("--http-allow http://billing", "has a scheme"),
         ("--http-allow 10.0.0.1/8", "bits set beyond the network's"),
         ("--shell-allow sh", "NAME=/path/to/program"),
@@ -251,7 +401,7 @@ fn what_steps_may_reach_is_checked_at_the_start() {
         ("--shell-env A=B", "not a valid name"),
     ] {
         let error = refused(&format!("almanac run --project p {line}"));
-        assert!(error.contains(said), "{line}: {error}");
+        assert!(error.contains(expected), "{line}: {error}");
     }
     // Somebody who writes the secret itself does not find it in the log.
     let error = opened("--secret token=hunter2-hunter2").unwrap_err();

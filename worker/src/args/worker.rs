@@ -10,8 +10,8 @@ use almanac_base::names::Project;
 use almanac_core::record::{DriftPolicy, Options, OrphanPolicy};
 use clap::{Args, ValueEnum};
 
-use super::values::{at_least_a_second, duration, rate};
-use super::{AuthArgs, StepArgs};
+use super::values::{at_least_a_second, duration, rate, web_address};
+use super::{AuthArgs, DEFINITIONS, StepArgs};
 use crate::telemetry::LogFormat;
 
 /// The flags of `almanac run`.
@@ -50,13 +50,16 @@ pub struct WorkerArgs {
     #[arg(
         long,
         value_name = "FOLDER",
-        default_value = "definitions",
+        default_value = DEFINITIONS,
         value_delimiter = ','
     )]
     pub dir: Vec<PathBuf>,
     /// Listen for HTTP on this address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Link runs and schedules on the web pages to the Temporal UI at this address
+    #[arg(long, value_name = "URL", value_parser = web_address)]
+    pub temporal_ui_url: Option<String>,
     /// Interval between two full passes
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = at_least_a_second)]
     pub reconcile_interval: Duration,

@@ -4,32 +4,35 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::manual_runs::Range;
 use almanac_activities::reconcile;
 use almanac_activities::schedules::view::{
     self, ScheduleDetail, ScheduleView, ViewContext, ViewFiles,
 };
-use almanac_activities::schedules::{RateLimiter, RequestError, ScheduleMonitor, Schedules};
-use almanac_base::names::{DefinitionId, Project, WorkerId};
-use almanac_core::record::{
-    OverrideAnswer, OverrideRequest, PassInput, RunAnswer, RunKind, RunRequest, Status, SyncRequest,
+use almanac_activities::schedules::{
+    LiveRuns, RateLimiter, RequestError, ScheduleMonitor, Schedules, live_runs, wire,
 };
-use almanac_core::snapshot::Snapshot;
-use jiff::Timestamp;
-use temporalio_client::Client;
+use almanac_activities::timeline::{Timeline, TimelineReader, TimelineRun, Window, recent_runs};
+use almanac_base::names::{DefinitionId, Project, ScheduleId, WorkerId};
+use almanac_core::record::{
+    HistoryEntry, Options, OverrideAnswer, OverrideRequest, PassInput, RunAnswer, RunKind,
+    RunRequest, Status, SuspendRequest, SyncRequest,
+};
+use almanac_core::snapshot::{Snapshot, file_of};
+use almanac_times::When;
+use jiff::{SignedDuration, Timestamp};
+use temporalio_client::{Client, NamespacedClient as _};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
 
-use super::{Backend, BackendError, Planned};
+use super::{BACKFILL_LISTED, Backend, BackendError, BackfillTimes, Planned};
+use crate::fire_times;
 use crate::health::{Health, Readiness};
-use crate::reconcile_client::{ANSWER_LIMIT, ReconcileClient, ReconcileClientError};
+use crate::reconcile_client::{ReconcileClient, ReconcileClientError};
 use crate::registry::{ReadDepth, Registry, Reload, ReloadError};
 use crate::telemetry::MetricsPage;
 
 /// Number of requests to Temporal that an HTTP request makes at a time.
 const CONCURRENCY: usize = 10;
-/// Interval between two queries of the reconcile workflow's state. The server keeps few queries
-/// waiting, and refuses more frequent ones.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// State that the parts of the process share.
 #[derive(Debug)]
@@ -44,6 +47,10 @@ pub struct Shared {
     pub metrics: MetricsPage,
     /// Observations from the passes of this process.
     pub monitor: Arc<ScheduleMonitor>,
+    /// Address of Temporal's own UI, without a final slash.
+    pub temporal_ui: Option<String>,
+    /// Reader of timelines, with what several of them need.
+    pub timelines: TimelineReader,
     /// The connections to Temporal, updated whenever the process connects.
     pub(crate) clients: watch::Receiver<Option<Client>>,
 }
@@ -58,6 +65,23 @@ impl Shared {
 impl Backend for Shared {
     fn worker(&self) -> &WorkerId {
         &self.worker
+    }
+
+    fn project(&self) -> &Project {
+        &self.project
+    }
+
+    fn namespace(&self) -> Option<String> {
+        Some(self.client()?.namespace())
+    }
+
+    fn temporal_ui(&self) -> Option<&str> {
+        self.temporal_ui.as_deref()
+    }
+
+    fn roots(&self) -> Vec<String> {
+        let roots = self.registry.roots().iter();
+        roots.map(|root| root.display().to_string()).collect()
     }
 
     fn readiness(&self) -> Readiness {
@@ -77,16 +101,7 @@ impl Backend for Shared {
     }
 
     async fn status(&self) -> Result<Status, BackendError> {
-        let reconciler = self.asked()?;
-        let deadline = Instant::now() + ANSWER_LIMIT;
-        loop {
-            match reconciler.status().await {
-                Err(ReconcileClientError::Busy(_)) if Instant::now() < deadline => {
-                    sleep(POLL_INTERVAL).await;
-                }
-                answer => return Ok(answer?),
-            }
-        }
+        Ok(self.asked()?.status().await?)
     }
 
     async fn sync(&self, request: SyncRequest) -> Result<u64, BackendError> {
@@ -106,13 +121,57 @@ impl Backend for Shared {
         Ok(self.asked()?.run(kind, &request, limit).await?)
     }
 
+    async fn suspend(&self, request: SuspendRequest) -> Result<(), BackendError> {
+        self.asked()?.suspend(&request).await?;
+        Ok(())
+    }
+
+    async fn resume(&self, request: SuspendRequest) -> Result<(), BackendError> {
+        self.asked()?.resume(&request).await?;
+        Ok(())
+    }
+
+    async fn backfill_times(
+        &self,
+        id: &str,
+        from: When,
+        to: When,
+    ) -> Result<Option<BackfillTimes>, BackendError> {
+        let absent = || BackendError::Refused(format!("there is no schedule of `{id}`"));
+        let schedule = self.project.schedule_id(&id.parse().map_err(|_| absent())?);
+        let requests = self.requests()?;
+        let described = match requests.describe(&schedule).await {
+            Ok(described) => wire::live(&self.project, &schedule, described),
+            Err(RequestError::NotFound) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let spec = described.ok_or_else(absent)?.live.values.spec;
+        let range = Range::of(&spec, Some(from), Some(to));
+        let range = range.map_err(|error| BackendError::Refused(error.to_string()))?;
+        let times = range.served(&requests, &schedule, &spec).await?;
+        Ok(times.map(|times| {
+            let before = times.first.saturating_sub(SignedDuration::from_nanos(1));
+            let listed = spec.times_after(before.unwrap_or(times.first), BACKFILL_LISTED);
+            let listed = listed.times.into_iter();
+            BackfillTimes {
+                count: times.count,
+                first: times.first,
+                last: times.last,
+                listed: listed.take_while(|time| *time <= times.last).collect(),
+                timezone: spec.timezone,
+            }
+        }))
+    }
+
     async fn plan(&self) -> Result<Planned, BackendError> {
         let status = self.status().await?;
         let input = self.input(&status);
         let (plan, report) = self.observer()?.plan(&input).await?;
+        let times = fire_times::times(&self.requests()?, &self.project, &plan).await;
         Ok(Planned {
             plan,
             report,
+            times,
             truncated: 0,
         })
     }
@@ -124,6 +183,54 @@ impl Backend for Shared {
         let files = ViewFiles::of(&self.project, &snapshot);
         let context = self.view_context(status.as_ref(), &files);
         Ok(view::list(&requests, context, Some(&self.monitor)).await?)
+    }
+
+    async fn ask_running(&self, views: &mut [ScheduleView]) {
+        if let Ok(requests) = self.requests() {
+            view::ask_running(&requests, views).await;
+        }
+    }
+
+    async fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, BackendError> {
+        match id.parse() {
+            Ok(id) => Ok(self.asked()?.history(&id).await?),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn live_runs(&self, id: &str) -> Result<LiveRuns, BackendError> {
+        let Ok(id) = id.parse::<DefinitionId>() else {
+            return Ok(LiveRuns::default());
+        };
+        let snapshot = self.snapshot();
+        let current = snapshot.definitions.get(&id);
+        let current = current.map(|loaded| &loaded.definition.revision);
+        Ok(live_runs(&self.requests()?, &self.project, &id, current).await?)
+    }
+
+    async fn source_text(&self, source: &str) -> Option<String> {
+        let (registry, path) = (Arc::clone(&self.registry), file_of(source).to_owned());
+        let read = tokio::task::spawn_blocking(move || registry.text_of(&path));
+        read.await.ok().flatten()
+    }
+
+    async fn recent_runs(
+        &self,
+        ids: Vec<ScheduleId>,
+    ) -> Result<Vec<Vec<TimelineRun>>, BackendError> {
+        Ok(recent_runs(&self.requests()?, &ids).await?)
+    }
+
+    async fn timeline(&self, window: Window) -> Result<Timeline, BackendError> {
+        let requests = self.requests()?;
+        let status = self.status_if_any().await;
+        let snapshot = self.snapshot();
+        let files = ViewFiles::of(&self.project, &snapshot);
+        let context = self.view_context(status.as_ref(), &files);
+        let read = self
+            .timelines
+            .read(&requests, context, window, Some(&self.monitor));
+        Ok(read.await?)
     }
 
     async fn schedule(&self, id: &str) -> Result<Option<ScheduleDetail>, BackendError> {
@@ -183,12 +290,12 @@ impl Shared {
 
     /// The input that a pass would have now.
     fn input(&self, status: &Status) -> PassInput {
-        let options = || status.workers.values().map(|worker| &worker.options);
+        let options = Options::safest(status.workers.values().map(|worker| &worker.options));
         let revisions: BTreeSet<_> = status.workers.values().map(|one| &one.revision).collect();
         PassInput {
             replicas_differ: revisions.len() > 1,
-            drift: options().map(|one| one.drift).max().unwrap_or_default(),
-            orphans: options().map(|one| one.orphans).max().unwrap_or_default(),
+            drift: options.drift,
+            orphans: options.orphans,
             resync_interval: Duration::MAX,
             ..PassInput::dry_run(status, self.registry.snapshot().revision.clone())
         }

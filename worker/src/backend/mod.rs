@@ -4,20 +4,27 @@
 
 mod live;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::schedules::LiveRuns;
 use almanac_activities::schedules::view::{ScheduleDetail, ScheduleView};
-use almanac_base::names::WorkerId;
+use almanac_activities::timeline::{Timeline, TimelineRun, Window};
+use almanac_base::names::{DefinitionId, Project, ScheduleId, WorkerId};
 use almanac_base::size::json_size as size;
 use almanac_core::plan::Plan;
 use almanac_core::record::{
-    OverrideAnswer, OverrideRequest, Report, RunAnswer, RunKind, RunRequest, Status, SyncRequest,
+    HistoryEntry, OverrideAnswer, OverrideRequest, Report, RunAnswer, RunKind, RunRequest, Status,
+    SuspendRequest, SyncRequest,
 };
 use almanac_core::snapshot::Snapshot;
+use almanac_times::When;
+use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::fire_times::TimesChange;
 use crate::health::Readiness;
 use crate::registry::{Reload, ReloadError};
 
@@ -27,6 +34,18 @@ pub use self::live::Shared;
 pub trait Backend: Send + Sync + 'static {
     /// The name by which the reconcile workflow knows this process.
     fn worker(&self) -> &WorkerId;
+
+    /// The project whose schedules this process manages.
+    fn project(&self) -> &Project;
+
+    /// The Temporal namespace, once the process has connected.
+    fn namespace(&self) -> Option<String>;
+
+    /// The address of Temporal's own UI, without a final slash; `None` if it is not known.
+    fn temporal_ui(&self) -> Option<&str>;
+
+    /// The folders of the definitions, as they were given.
+    fn roots(&self) -> Vec<String>;
 
     /// The answer of `/readyz`.
     fn readiness(&self) -> Readiness;
@@ -60,11 +79,59 @@ pub trait Backend: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Result<RunAnswer, BackendError>> + Send;
 
+    /// Stops the reconciler: no pass begins after this.
+    fn suspend(
+        &self,
+        request: SuspendRequest,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// Lets the reconciler continue.
+    fn resume(
+        &self,
+        request: SuspendRequest,
+    ) -> impl Future<Output = Result<(), BackendError>> + Send;
+
+    /// The runs that a backfill of a definition's schedule would start; `None` if there are
+    /// none.
+    fn backfill_times(
+        &self,
+        id: &str,
+        from: When,
+        to: When,
+    ) -> impl Future<Output = Result<Option<BackfillTimes>, BackendError>> + Send;
+
     /// The changes that a pass would make now. Writes nothing.
     fn plan(&self) -> impl Future<Output = Result<Planned, BackendError>> + Send;
 
     /// The project's schedules, by definition. Describes none of them.
     fn schedules(&self) -> impl Future<Output = Result<Vec<ScheduleView>, BackendError>> + Send;
+
+    /// Asks the last runs that seem to go on for their status, a limited number of them.
+    fn ask_running(&self, views: &mut [ScheduleView]) -> impl Future<Output = ()> + Send;
+
+    /// The operations on a definition's schedule, and the requests about it, newest first.
+    fn history(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<Vec<HistoryEntry>, BackendError>> + Send;
+
+    /// The runs of a definition that have not ended, with the places of the newest.
+    fn live_runs(&self, id: &str) -> impl Future<Output = Result<LiveRuns, BackendError>> + Send;
+
+    /// The text of the file of a document; `None` if it cannot be read.
+    fn source_text(&self, source: &str) -> impl Future<Output = Option<String>> + Send;
+
+    /// The last runs of some schedules, oldest first, in the order of the ids.
+    fn recent_runs(
+        &self,
+        ids: Vec<ScheduleId>,
+    ) -> impl Future<Output = Result<Vec<Vec<TimelineRun>>, BackendError>> + Send;
+
+    /// All schedules of the project within a window.
+    fn timeline(
+        &self,
+        window: Window,
+    ) -> impl Future<Output = Result<Timeline, BackendError>> + Send;
 
     /// The schedule of a definition, or the schedule with that id; `None` if there is none.
     fn schedule(
@@ -73,6 +140,22 @@ pub trait Backend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<ScheduleDetail>, BackendError>> + Send;
 }
 
+/// The times of a backfill.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackfillTimes {
+    /// Number of times.
+    pub count: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+    /// The first times; at most [`BACKFILL_LISTED`].
+    pub listed: Vec<Timestamp>,
+    /// Time zone of the schedule.
+    pub timezone: String,
+}
+
+/// Maximum number of times of a backfill that are listed.
+pub const BACKFILL_LISTED: usize = 50;
+
 /// A plan with its report.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Planned {
@@ -80,6 +163,10 @@ pub struct Planned {
     pub plan: Plan,
     /// The plan as the report of a dry run.
     pub report: Report,
+    /// The fire times before and after, by definition: of at most 100 schedules that are
+    /// created, of 100 that are changed and of 100 that are deleted.
+    #[schema(value_type = BTreeMap<String, TimesChange>)]
+    pub times: BTreeMap<DefinitionId, TimesChange>,
     /// Number of entries that are left out of the plan's lists because the plan would be too
     /// large. The report counts all.
     pub truncated: u64,
@@ -103,6 +190,7 @@ impl Planned {
         if let Some(held) = &mut plan.held {
             held.ids.retain(|one| fits(size(one)));
         }
+        self.times.retain(|id, times| fits(size(id) + size(times)));
         plan.problems.retain(|one| fits(size(one)));
         plan.conflicts.retain(|one| fits(size(one)));
         plan.orphaned.retain(|one| fits(size(one)));

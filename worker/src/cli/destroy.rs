@@ -3,10 +3,11 @@
 //! The workflow is ended first, so that no pass creates a schedule again. Running workflows are
 //! left alone. Everything that does not belong to the project stays.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use almanac_activities::schedules::Deletion;
+use almanac_activities::schedules::{Deletion, ListEntry, RequestError};
 use almanac_base::names::{Project, ScheduleId};
 use almanac_core::plan::held_digest;
 use anyhow::Context as _;
@@ -14,15 +15,18 @@ use futures::{StreamExt as _, stream};
 use serde::Serialize;
 
 use super::Remote;
-use super::wording::{counted, next_command};
 use crate::args::DestroyArgs;
 use crate::console::{self, Cell, Page, Tone};
 use crate::failure::Failure;
 use crate::reconcile_client::{DESTROYED, ReconcileClientError};
+use crate::wording::{counted, next_command, shell_flag};
 
 /// Number of schedules that are deleted at a time.
 const CONCURRENCY: usize = 10;
-/// Maximum number of ids that are printed.
+/// Number of deletions in a row that the server did not serve, after which no other deletion
+/// begins.
+const AWAY_AFTER: usize = 20;
+/// Maximum number of ids that are printed of the schedules in one state.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Serialize)]
@@ -37,6 +41,11 @@ struct Outcome {
     digest: String,
     /// `true` if the schedules were removed.
     removed: bool,
+    /// Schedules that no longer exist.
+    deleted: BTreeSet<ScheduleId>,
+    /// Schedules whose deletion failed. The deletion of a schedule in neither set was not
+    /// attempted.
+    failed: BTreeSet<ScheduleId>,
     /// Unmanaged schedules under the project's prefix. They stay.
     foreign: BTreeSet<ScheduleId>,
     /// Number of runs that have not ended; `None` if that is not known.
@@ -48,7 +57,7 @@ struct Outcome {
 pub(super) async fn run(args: &DestroyArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
     let project = &args.target.project;
-    let mut outcome = look(&remote, project).await?;
+    let mut outcome = find(&remote, project).await?;
     let Some(confirm) = &args.confirm else {
         super::print(args.target.format, &outcome, text)?;
         return Ok(ExitCode::SUCCESS);
@@ -98,7 +107,7 @@ async fn live(remote: &Remote, project: &Project) -> anyhow::Result<bool> {
 }
 
 /// The schedules and the workflow that exist.
-async fn look(remote: &Remote, project: &Project) -> anyhow::Result<Outcome> {
+async fn find(remote: &Remote, project: &Project) -> anyhow::Result<Outcome> {
     let entries = remote
         .schedules
         .list(project)
@@ -106,7 +115,7 @@ async fn look(remote: &Remote, project: &Project) -> anyhow::Result<Outcome> {
         .context("list the schedules")?;
     let (own, foreign): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|entry| entry.owner.is_some());
-    let ids = |entries: Vec<almanac_activities::schedules::ListEntry>| {
+    let ids = |entries: Vec<ListEntry>| {
         let ids = entries.into_iter().map(|entry| entry.schedule);
         ids.collect::<BTreeSet<_>>()
     };
@@ -132,6 +141,8 @@ async fn look(remote: &Remote, project: &Project) -> anyhow::Result<Outcome> {
         digest: held_digest(&schedules.iter().collect()),
         schedules,
         removed: false,
+        deleted: BTreeSet::new(),
+        failed: BTreeSet::new(),
         foreign: ids(foreign),
         running: running.ok(),
         errors: Vec::new(),
@@ -144,31 +155,66 @@ async fn remove(remote: &Remote, project: &Project, outcome: &mut Outcome) -> an
         .terminate(project.reconcile_workflow_id(), DESTROYED)
         .await
         .context("terminate the reconcile workflow")?;
-    let results: Vec<_> = stream::iter(&outcome.schedules)
-        .map(|id| async move { (id, delete(remote, project, id).await) })
-        .buffer_unordered(CONCURRENCY)
-        .collect()
-        .await;
-    let mut errors = Vec::new();
+    let results = delete_each(&outcome.schedules, |id| delete(remote, project, id)).await;
     for (id, result) in results {
-        if let Err(error) = result {
-            errors.push(format!("delete `{id}`: {error}"));
+        match result {
+            Ok(()) => {
+                outcome.deleted.insert(id);
+            }
+            Err(error) => {
+                outcome.errors.push(format!("delete `{id}`: {error}"));
+                outcome.failed.insert(id);
+            }
         }
     }
-    errors.sort();
-    outcome.removed = errors.is_empty();
-    outcome.errors = errors;
+    outcome.removed = outcome.deleted.len() == outcome.schedules.len();
     Ok(())
 }
 
+/// Reason why a schedule was not deleted.
+#[derive(Debug, thiserror::Error)]
+enum DeletionError {
+    #[error("it belongs to another owner now, and is left as it is")]
+    NotOwned,
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
+/// Deletes the schedules. Returns the results of the deletions that were attempted.
+async fn delete_each<'a, F>(
+    schedules: &'a BTreeSet<ScheduleId>,
+    delete: impl Fn(&'a ScheduleId) -> F,
+) -> BTreeMap<ScheduleId, Result<(), DeletionError>>
+where
+    F: Future<Output = Result<(), DeletionError>>,
+{
+    let (delete, unserved) = (&delete, &AtomicUsize::new(0));
+    stream::iter(schedules)
+        .map(|id| async move {
+            if unserved.load(Ordering::Relaxed) >= AWAY_AFTER {
+                return None;
+            }
+            let result = delete(id).await;
+            match result {
+                Err(DeletionError::Request(RequestError::Unavailable(_))) => {
+                    unserved.fetch_add(1, Ordering::Relaxed);
+                }
+                // The server answers.
+                _ => unserved.store(0, Ordering::Relaxed),
+            }
+            Some((id.clone(), result))
+        })
+        .buffer_unordered(CONCURRENCY)
+        .filter_map(std::future::ready)
+        .collect()
+        .await
+}
+
 /// Deletes a schedule if it still belongs to the project.
-async fn delete(remote: &Remote, project: &Project, id: &ScheduleId) -> Result<(), String> {
-    match remote.schedules.delete_owned(project, id).await {
-        Ok(Deletion::Deleted | Deletion::Absent) => Ok(()),
-        Ok(Deletion::NotOwned) => {
-            Err("it belongs to another owner now, and is left as it is".to_owned())
-        }
-        Err(error) => Err(error.to_string()),
+async fn delete(remote: &Remote, project: &Project, id: &ScheduleId) -> Result<(), DeletionError> {
+    match remote.schedules.delete_owned(project, id).await? {
+        Deletion::Deleted | Deletion::Absent => Ok(()),
+        Deletion::NotOwned => Err(DeletionError::NotOwned),
     }
 }
 
@@ -184,27 +230,8 @@ fn text(outcome: &Outcome) -> Page {
             "project `{project}` has nothing in namespace `{namespace}`"
         ));
     } else {
-        let (verb, tone) = match (outcome.removed, outcome.errors.is_empty()) {
-            (true, _) => ("removed", Tone::Strong),
-            (false, true) => ("would be removed", Tone::Strong),
-            (false, false) => ("not completely removed", Tone::Bad),
-        };
-        let schedules = counted(count as u64, "schedule", "schedules");
-        let workflow = if outcome.reconcile_workflow {
-            " and the reconcile workflow"
-        } else {
-            ""
-        };
-        page.cells([
-            Cell::toned(tone, format!("{project}: {verb}")),
-            format!(" from namespace `{namespace}`: {schedules}{workflow}").into(),
-        ]);
-        for id in outcome.schedules.iter().take(SHOWN) {
-            page.cells([Cell::toned(Tone::Bad, "  - "), id.to_string().into()]);
-        }
-        if count > SHOWN {
-            page.toned(Tone::Muted, format!("    and {} more", count - SHOWN));
-        }
+        heading(outcome, &mut page);
+        schedules(outcome, &mut page);
     }
     if !outcome.foreign.is_empty() {
         let ids: Vec<_> = outcome.foreign.iter().map(ScheduleId::as_str).collect();
@@ -227,15 +254,89 @@ fn text(outcome: &Outcome) -> Page {
         )),
         None => page.line("left as they are: runs that have not ended; they could not be counted"),
     }
-    if !outcome.removed && outcome.errors.is_empty() && !is_nothing {
-        page.line("To remove this, stop the workers, and then run:");
-        let digest = &outcome.digest;
-        next_command(
-            &mut page,
-            format!("almanac destroy --project {project} --confirm {digest}"),
-        );
+    if !outcome.removed && !is_nothing {
+        let mut command = format!("almanac destroy --project {project}");
+        if outcome.errors.is_empty() {
+            page.line("To remove this, stop the workers, and then run:");
+            command += &shell_flag("--confirm", &outcome.digest);
+        } else {
+            page.line("To see what is left, run:");
+        }
+        next_command(&mut page, command);
     }
     page
+}
+
+/// Adds the line that says what was removed, or would be.
+fn heading(outcome: &Outcome, page: &mut Page) {
+    let (verb, tone) = match (outcome.removed, outcome.errors.is_empty()) {
+        (true, _) => ("removed", Tone::Strong),
+        (false, true) => ("would be removed", Tone::Strong),
+        (false, false) => ("not completely removed", Tone::Bad),
+    };
+    let count = outcome.schedules.len();
+    let objects = if outcome.errors.is_empty() {
+        let schedules = counted(count as u64, "schedule", "schedules");
+        let workflow = if outcome.reconcile_workflow {
+            " and the reconcile workflow"
+        } else {
+            ""
+        };
+        format!("{schedules}{workflow}")
+    } else {
+        let (failed, deleted) = (outcome.failed.len(), outcome.deleted.len());
+        let untried = match count - failed - deleted {
+            0 => String::new(),
+            untried => format!("{untried} not attempted, "),
+        };
+        format!("{failed} failed, {untried}{deleted} deleted")
+    };
+    let Outcome {
+        project, namespace, ..
+    } = outcome;
+    page.cells([
+        Cell::toned(tone, format!("{project}: {verb}")),
+        format!(" from namespace `{namespace}`: {objects}").into(),
+    ]);
+    if outcome.reconcile_workflow && !outcome.errors.is_empty() {
+        page.line("The reconcile workflow was terminated.");
+    }
+}
+
+/// Adds the schedules: those to delete, or the results with failures first.
+fn schedules(outcome: &Outcome, page: &mut Page) {
+    let all = outcome.schedules.iter();
+    if !outcome.removed && outcome.errors.is_empty() {
+        return list(all, Tone::Bad, "-", "", page);
+    }
+    let is_attempted =
+        |id: &&ScheduleId| outcome.failed.contains(*id) || outcome.deleted.contains(*id);
+    let untried = all.filter(|id| !is_attempted(id));
+    list(outcome.failed.iter(), Tone::Bad, "!", ": failed", page);
+    list(untried, Tone::Caution, " ", ": not attempted", page);
+    list(outcome.deleted.iter(), Tone::Good, "-", ": deleted", page);
+}
+
+/// Adds the first of the schedules in one state, and the number of the others.
+fn list<'a>(
+    ids: impl Iterator<Item = &'a ScheduleId>,
+    tone: Tone,
+    sign: &str,
+    state: &str,
+    page: &mut Page,
+) {
+    let mut ids = ids.fuse();
+    for id in ids.by_ref().take(SHOWN) {
+        page.cells([
+            Cell::toned(tone, format!("  {sign} ")),
+            id.to_string().into(),
+            Cell::toned(tone, state),
+        ]);
+    }
+    let more = ids.count();
+    if more > 0 {
+        page.toned(Tone::Muted, format!("    and {more} more{state}"));
+    }
 }
 
 #[cfg(test)]
@@ -251,6 +352,8 @@ mod tests {
             schedules: schedules.map(ScheduleId::from_server).collect(),
             digest: "5f2a".to_owned(),
             removed: false,
+            deleted: BTreeSet::new(),
+            failed: BTreeSet::new(),
             foreign: BTreeSet::new(),
             running: Some(0),
             errors: Vec::new(),
@@ -282,27 +385,132 @@ mod tests {
         ");
     }
 
+    /// A removal of `count` schedules, of which some failed, some were not attempted, and the
+    /// others were deleted.
+    fn partial(count: usize, failed: usize, untried: usize) -> Outcome {
+        let one = outcome(count);
+        let mut ids = one.schedules.iter().cloned();
+        let failed: BTreeSet<_> = ids.by_ref().take(failed).collect();
+        let deleted = ids.skip(untried).collect();
+        let error = |id| format!("delete `{id}`: refused");
+        Outcome {
+            errors: failed.iter().map(error).collect(),
+            failed,
+            deleted,
+            ..one
+        }
+    }
+
+    /// A removal in which everything was deleted.
+    fn whole(count: usize) -> Outcome {
+        Outcome {
+            removed: true,
+            ..partial(count, 0, 0)
+        }
+    }
+
     #[test]
     fn the_result_says_what_is_left() {
         let done = Outcome {
-            removed: true,
             running: None,
-            ..outcome(2)
+            ..whole(2)
         };
         insta::assert_snapshot!(text(&done), @r"
         old: removed from namespace `default`: 2 schedules and the reconcile workflow
-          - schedule-old-01
-          - schedule-old-02
+          - schedule-old-01: deleted
+          - schedule-old-02: deleted
         left as they are: runs that have not ended; they could not be counted
         ");
-        let failed = Outcome {
-            errors: vec!["delete `schedule-old-01`: refused".to_owned()],
-            ..outcome(1)
-        };
-        insta::assert_snapshot!(text(&failed), @r"
-        old: not completely removed from namespace `default`: 1 schedule and the reconcile workflow
-          - schedule-old-01
+        insta::assert_snapshot!(text(&partial(1, 1, 0)), @r"
+        old: not completely removed from namespace `default`: 1 failed, 0 deleted
+        The reconcile workflow was terminated.
+          ! schedule-old-01: failed
+        To see what is left, run:
+          → almanac destroy --project old
         ");
         insta::assert_snapshot!(text(&outcome(0)), @"project `old` has nothing in namespace `default`");
+    }
+
+    #[test]
+    fn deleted_failed_and_untried_schedules_look_different() {
+        insta::assert_snapshot!(text(&partial(5, 1, 2)), @r"
+        old: not completely removed from namespace `default`: 1 failed, 2 not attempted, 2 deleted
+        The reconcile workflow was terminated.
+          ! schedule-old-01: failed
+            schedule-old-02: not attempted
+            schedule-old-03: not attempted
+          - schedule-old-04: deleted
+          - schedule-old-05: deleted
+        To see what is left, run:
+          → almanac destroy --project old
+        ");
+        insta::assert_snapshot!(text(&partial(5, 1, 2)).in_color(), @r"
+        ESC[31mold: not completely removedESC[0m from namespace `default`: 1 failed, 2 not attempted, 2 deleted
+        The reconcile workflow was terminated.
+        ESC[31m  ! ESC[0mschedule-old-01ESC[31m: failedESC[0m
+        ESC[33m    ESC[0mschedule-old-02ESC[33m: not attemptedESC[0m
+        ESC[33m    ESC[0mschedule-old-03ESC[33m: not attemptedESC[0m
+        ESC[32m  - ESC[0mschedule-old-04ESC[32m: deletedESC[0m
+        ESC[32m  - ESC[0mschedule-old-05ESC[32m: deletedESC[0m
+        To see what is left, run:
+        ESC[2m  → ESC[0malmanac destroy --project old
+        ");
+        let many = partial(3 * (SHOWN + 1), SHOWN + 1, SHOWN + 1);
+        let page = text(&many).in_color();
+        let is_first_or_rest = |line: &&str| {
+            let parts = ["not completely", "-01ESC", "-22ESC", "-43ESC", "more"];
+            parts.iter().any(|part| line.contains(part))
+        };
+        let lines: Vec<_> = page.lines().filter(is_first_or_rest).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        ESC[31mold: not completely removedESC[0m from namespace `default`: 21 failed, 21 not attempted, 21 deleted
+        ESC[31m  ! ESC[0mschedule-old-01ESC[31m: failedESC[0m
+        ESC[2m    and 1 more: failedESC[0m
+        ESC[33m    ESC[0mschedule-old-22ESC[33m: not attemptedESC[0m
+        ESC[2m    and 1 more: not attemptedESC[0m
+        ESC[32m  - ESC[0mschedule-old-43ESC[32m: deletedESC[0m
+        ESC[2m    and 1 more: deletedESC[0m
+        ");
+    }
+
+    #[test]
+    fn schedules_to_remove_and_removed_ones_are_colored() {
+        let one = Outcome {
+            running: Some(1),
+            foreign: [ScheduleId::from_server("schedule-old-\u{1b}[2J")].into(),
+            ..outcome(1)
+        };
+        insta::assert_snapshot!(text(&one).in_color(), @r"
+        ESC[1mold: would be removedESC[0m from namespace `default`: 1 schedule and the reconcile workflow
+        ESC[31m  - ESC[0mschedule-old-01
+        left as they are: 1 unmanaged schedule: schedule-old-\u{1b}[2J
+        left as they are: 1 run that has not ended
+        To remove this, stop the workers, and then run:
+        ESC[2m  → ESC[0malmanac destroy --project old --confirm 5f2a
+        ");
+        insta::assert_snapshot!(text(&whole(1)).in_color(), @r"
+        ESC[1mold: removedESC[0m from namespace `default`: 1 schedule and the reconcile workflow
+        ESC[32m  - ESC[0mschedule-old-01ESC[32m: deletedESC[0m
+        ");
+    }
+
+    #[tokio::test]
+    async fn no_deletion_begins_after_the_server_is_away() {
+        let schedules = outcome(3 * AWAY_AFTER).schedules;
+        let first = schedules.first().unwrap();
+        let results = delete_each(&schedules, |id| async move {
+            tokio::task::yield_now().await;
+            if id == first {
+                return Ok(());
+            }
+            Err(RequestError::Unavailable("away".to_owned()).into())
+        })
+        .await;
+        let attempted = AWAY_AFTER + 1..AWAY_AFTER + 1 + CONCURRENCY;
+        assert!(attempted.contains(&results.len()), "{}", results.len());
+        assert!(results[first].is_ok());
+        // A server that refuses single deletions is not away.
+        let results = delete_each(&schedules, |_| async { Err(DeletionError::NotOwned) }).await;
+        assert_eq!(results.len(), schedules.len());
     }
 }

@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 
 use super::Remote;
-use super::time_text::{ago, utc};
-use super::wording::override_values;
 use crate::args::HistoryArgs;
 use crate::console::{Cell, Page, Tone};
+use crate::time_text::{ago, utc};
+use crate::wording::history_entry;
 
 pub(super) async fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
@@ -47,7 +47,7 @@ fn text(history: &[HistoryEntry], now: Timestamp) -> Page {
             Cell::toned(Tone::Muted, format!(" ({})", ago(entry.at, now))),
             "  ".into(),
             Cell::toned(Tone::Strong, who),
-            format!(" {}", what(entry)).into(),
+            format!(" {}", history_entry(entry)).into(),
         ]);
         let why = Some(entry.reason.as_str()).filter(|reason| !reason.is_empty());
         page.cells([
@@ -57,58 +57,6 @@ fn text(history: &[HistoryEntry], now: Timestamp) -> Page {
         ]);
     }
     page
-}
-
-fn what(entry: &HistoryEntry) -> String {
-    match entry.kind {
-        HistoryEntryKind::Written => written(entry),
-        HistoryEntryKind::Asked => asked(entry),
-        HistoryEntryKind::Failed if entry.again > 0 => {
-            format!("failed {} times in a row", entry.again + 1)
-        }
-        HistoryEntryKind::Failed => "failed".to_owned(),
-        HistoryEntryKind::Unknown => format!(
-            "did `{}`, which this release does not know",
-            entry.op.replace('_', "-")
-        ),
-    }
-}
-
-fn written(entry: &HistoryEntry) -> String {
-    let done = match entry.op.as_str() {
-        "create" => "created the schedule",
-        "update" => "updated the schedule",
-        "pause" => "paused the schedule",
-        "unpause" => "unpaused the schedule",
-        "delete" => "deleted the schedule",
-        "clear_override" => "cleared the override",
-        "keep_override" => "kept the override",
-        other => return format!("did `{}`", other.replace('_', "-")),
-    };
-    let fields: Vec<_> = entry.fields.iter().map(|field| field.as_str()).collect();
-    if fields.is_empty() {
-        done.to_owned()
-    } else {
-        format!("{done}: {}", fields.join(", "))
-    }
-}
-
-fn asked(entry: &HistoryEntry) -> String {
-    let asked = match entry.op.as_str() {
-        "override" => "asked for an override",
-        "clear_override" => "asked to clear the override",
-        "unpause" => "asked to unpause the schedule",
-        "adopt" => "asked to adopt the schedule",
-        other => return format!("asked for `{}`", other.replace('_', "-")),
-    };
-    match &entry.overridden {
-        Some(set) => {
-            let until = set.until.map(|until| format!(" until {}", utc(until)));
-            let until = until.unwrap_or_default();
-            format!("{asked}: {}{until}", override_values(set))
-        }
-        None => asked.to_owned(),
-    }
 }
 
 #[cfg(test)]

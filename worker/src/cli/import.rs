@@ -10,7 +10,6 @@ use std::fs::{File, remove_file, rename};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::schedules::{ImportableSchedule, RequestError, wire};
@@ -28,9 +27,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Remote;
-use super::wording::{counted, next_command};
 use crate::args::ImportArgs;
 use crate::console::{self, Cell, Page, Tone};
+use crate::wording::{counted, next_command, shell_flag};
 
 /// Number of schedules that are described at a time.
 const CONCURRENCY: usize = 10;
@@ -68,7 +67,7 @@ pub(super) async fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let mut all = Vec::new();
     for (id, found) in find(&remote, args).await? {
         let mut one = match found {
-            Ok(foreign) => Imported::of(&foreign, project, &mut ids),
+            Ok(importable) => Imported::of(&importable, project, &mut ids),
             Err(why) => Imported::unreadable(id, &why, &mut ids),
         };
         one.file = args.out.join(format!("{}.yaml", one.id));
@@ -127,7 +126,7 @@ async fn find(
     let mut unserved = 0;
     while let Some((id, is_owned, found)) = found.next().await {
         let is_owned = match &found {
-            Ok(foreign) => foreign.owner.is_some(),
+            Ok(importable) => importable.owner.is_some(),
             // The list is older than the deletion.
             Err(RequestError::NotFound) => continue,
             Err(error @ RequestError::NoNamespace(_)) => return Err(error.clone().into()),
@@ -171,18 +170,18 @@ impl Imported {
     }
 
     fn of(
-        foreign: &ImportableSchedule,
+        importable: &ImportableSchedule,
         project: &Project,
         ids: &mut BTreeSet<DefinitionId>,
     ) -> Self {
-        let wanted_id = match &foreign.owner {
+        let wanted_id = match &importable.owner {
             Some(owner) => owner.definition.to_string(),
-            None => foreign.id.to_string(),
+            None => importable.id.to_string(),
         };
         let id = free_id(&wanted_id, ids);
         let lost = |what: &String| format!("{NOT_EXPRESSIBLE}: {what}");
-        let mut problems: Vec<String> = foreign.losses.iter().map(lost).collect();
-        let mut values = sayable(foreign, &mut problems);
+        let mut problems: Vec<String> = importable.losses.iter().map(lost).collect();
+        let mut values = sayable(importable, &mut problems);
         let was_named = values.action.workflow_id.clone();
         values.action.workflow_id = project.run_workflow_id(&id);
         if values.definition.is_some() {
@@ -206,18 +205,18 @@ impl Imported {
                 values.action.workflow_id
             ));
         }
-        if foreign.values.paused {
-            remarks.push(match foreign.note.trim() {
+        if importable.values.paused {
+            remarks.push(match importable.note.trim() {
                 "" => "it is paused".to_owned(),
                 note => format!("it is paused: {note}"),
             });
-        } else if !foreign.note.trim().is_empty() {
-            remarks.push(format!("its note: {}", foreign.note.trim()));
+        } else if !importable.note.trim().is_empty() {
+            remarks.push(format!("its note: {}", importable.note.trim()));
         }
-        let own = foreign.project() == Some(project);
-        let adopts = (!own).then_some(&foreign.id);
+        let own = importable.project() == Some(project);
+        let adopts = (!own).then_some(&importable.id);
         let mut one = Self {
-            schedule: foreign.id.clone(),
+            schedule: importable.id.clone(),
             id,
             file: PathBuf::new(),
             written: false,
@@ -408,7 +407,7 @@ impl Part {
             },
             catchup_window: DEFAULT_CATCHUP_WINDOW,
             max_actions: None,
-            input: values.input.iter().map(|_| Arc::new(Value::Null)).collect(),
+            input: values.input.iter().map(|_| Value::Null.into()).collect(),
             action: Action {
                 workflow_type: values.action.workflow_type.clone(),
                 task_queue: values.action.task_queue.clone(),
@@ -477,17 +476,17 @@ impl fmt::Display for Part {
 
 /// The values of which a definition can express the most. Changes made for that are added to
 /// `problems`.
-fn sayable(foreign: &ImportableSchedule, problems: &mut Vec<String>) -> ScheduleValues {
-    let mut values = foreign.values.clone();
+fn sayable(importable: &ImportableSchedule, problems: &mut Vec<String>) -> ScheduleValues {
+    let mut values = importable.values.clone();
     // A payload that is no JSON was replaced by a digest, which must not become the input of a
     // run.
     for value in &mut values.input {
-        if is_digest(value) {
-            *value = Arc::new(Value::Null);
+        if is_digest(&value.value()) {
+            *value = Value::Null.into();
         }
     }
     values.action.memo.retain(|_, value| !is_digest(value));
-    if foreign.owner.is_none() && values.definition.is_some() {
+    if importable.owner.is_none() && values.definition.is_some() {
         problems.push(format!(
             "it starts a `{RUN_WORKFLOW}` and belongs to no Almanac project; its steps are taken over"
         ));
@@ -553,12 +552,12 @@ fn free_id(text: &str, taken: &mut BTreeSet<DefinitionId>) -> DefinitionId {
 /// A definition without times makes no schedule, which is reported already.
 fn differences(read: Option<&Desired>, values: &ScheduleValues) -> Vec<String> {
     let differ = Field::ALL.into_iter().filter_map(|field| {
-        let (live, said) = (values.value(field), read?.values.value(field));
-        (said != live).then(|| {
+        let (live, read_back) = (values.value(field), read?.values.value(field));
+        (read_back != live).then(|| {
             format!(
                 "`{field}` is {} in the schedule and {} in the definition",
                 value_text(field, &live),
-                value_text(field, &said)
+                value_text(field, &read_back)
             )
         })
     });
@@ -578,6 +577,9 @@ fn text(all: &[Imported], args: &ImportArgs) -> Page {
             }
         }
         return page;
+    }
+    if all.is_empty() {
+        return Page::of_line("no schedule to import");
     }
     for one in all {
         let (tone, sign) = if !one.written {
@@ -614,11 +616,11 @@ fn text(all: &[Imported], args: &ImportArgs) -> Page {
     );
     if written > 0 {
         let project = &args.target.project;
-        let folder = args.out.display();
+        let folder = shell_flag("--dir", &args.out.to_string_lossy());
         page.line("Each new schedule waits, paused, until it takes over from the existing one:");
         next_command(
             &mut page,
-            format!("almanac adopt --project {project} --dir {folder}"),
+            format!("almanac adopt --project {project}{folder}"),
         );
     }
     page
@@ -628,13 +630,15 @@ fn text(all: &[Imported], args: &ImportArgs) -> Page {
 mod tests {
     use almanac_core::definition::OverlapPolicy;
     use almanac_times::compile_cron;
+    use clap::Parser as _;
     use serde_json::json;
 
     use super::*;
+    use crate::args::Cmd;
 
-    fn foreign(change: impl FnOnce(&mut ImportableSchedule)) -> ImportableSchedule {
+    fn importable(change: impl FnOnce(&mut ImportableSchedule)) -> ImportableSchedule {
         let compiled = compile_cron("30 2 * * 1-5").unwrap();
-        let mut foreign = ImportableSchedule {
+        let mut importable = ImportableSchedule {
             id: ScheduleId::from_server("old"),
             owner: None,
             values: ScheduleValues {
@@ -652,6 +656,7 @@ mod tests {
                 action: Action {
                     workflow_type: "Job".to_owned(),
                     task_queue: "q".to_owned(),
+                    workflow_id: "nightly".to_owned(),
                     ..Action::default()
                 },
             },
@@ -662,13 +667,13 @@ mod tests {
             buffered: 0,
             losses: Vec::new(),
         };
-        change(&mut foreign);
-        foreign
+        change(&mut importable);
+        importable
     }
 
     fn imported(change: impl FnOnce(&mut ImportableSchedule)) -> Imported {
         let project = "p".parse().unwrap();
-        Imported::of(&foreign(change), &project, &mut BTreeSet::new())
+        Imported::of(&importable(change), &project, &mut BTreeSet::new())
     }
 
     fn is_enabled(imported: &Imported) -> bool {
@@ -685,7 +690,7 @@ mod tests {
 
     #[test]
     fn whatever_is_lost_is_reported_and_disables_the_definition() {
-        let one = imported(|foreign| foreign.losses.push("a header".to_owned()));
+        let one = imported(|importable| importable.losses.push("a header".to_owned()));
         assert_eq!(one.problems, ["a definition cannot express this: a header"]);
         assert!(
             one.text
@@ -696,14 +701,14 @@ mod tests {
 
     #[test]
     fn just_the_parts_that_a_worker_refuses_are_left_out() {
-        let one = imported(|foreign| {
-            let action = &mut foreign.values.action;
+        let one = imported(|importable| {
+            let action = &mut importable.values.action;
             action.options.summary = Some("long ".repeat(200));
             action.options.priority = Some(9);
             action.memo =
                 BTreeMap::from([("k".repeat(2000), json!(1)), ("good".to_owned(), json!(2))]);
             let nested = (0..70).fold(json!(1), |inner, _| json!([inner]));
-            foreign.values.input.push(nested.into());
+            importable.values.input.push(nested.into());
         });
         assert!(one.valid, "{:?}", one.problems);
         assert!(!is_enabled(&one), "{}", one.text);
@@ -718,7 +723,7 @@ mod tests {
 
     #[test]
     fn a_document_that_a_worker_refuses_is_not_written() {
-        let mut one = imported(|foreign| foreign.values.action.task_queue.clear());
+        let mut one = imported(|importable| importable.values.action.task_queue.clear());
         assert!(!one.valid);
         assert!(one.problems.last().unwrap().starts_with("not written: "));
         let folder = tempfile::tempdir().unwrap();
@@ -752,5 +757,101 @@ mod tests {
         assert_eq!(id("..."), "schedule-2");
         assert_eq!(id(&"x".repeat(300)).len(), 128);
         assert_eq!(id(&"x".repeat(301)), format!("{}-2", "x".repeat(126)));
+    }
+
+    fn args(line: &[&str]) -> ImportArgs {
+        let line = ["almanac", "import", "--project", "p"].iter().chain(line);
+        match crate::args::Cli::try_parse_from(line).unwrap().command {
+            Cmd::Import(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn outcomes() -> [Imported; 3] {
+        let mut whole = imported(|_| {});
+        let mut partial = imported(|importable| {
+            importable.id = ScheduleId::from_server("partial\u{1b}[2J");
+            importable.losses.push("a header".to_owned());
+        });
+        let mut refused = imported(|importable| importable.values.action.task_queue.clear());
+        for (one, written) in [
+            (&mut whole, true),
+            (&mut partial, true),
+            (&mut refused, false),
+        ] {
+            one.written = written;
+            one.file = format!("a b/{}.yaml", one.id).into();
+        }
+        [whole, partial, refused]
+    }
+
+    #[test]
+    fn every_schedule_has_a_line_and_the_next_command_can_be_pasted() {
+        let page = text(&outcomes(), &args(&["--out", "a b"]));
+        insta::assert_snapshot!(page, @r"
+        + old: written to a b/old.yaml
+        ~ partial\u{1b}[2J: written to a b/partial--2j.yaml, not enabled: 1 problem, see above
+        ! old: not written, see above
+        2 of 3 schedules written
+        Each new schedule waits, paused, until it takes over from the existing one:
+          → almanac adopt --project p --dir 'a b'
+        ");
+        insta::assert_snapshot!(page.in_color(), @r"
+        ESC[32m+ ESC[0mESC[1moldESC[0m: written to a b/old.yaml
+        ESC[33m~ ESC[0mESC[1mpartial\u{1b}[2JESC[0m: written to a b/partial--2j.yaml, not enabled: 1 problem, see above
+        ESC[31m! ESC[0mESC[1moldESC[0m: not written, see above
+        ESC[31m2 of 3 schedules writtenESC[0m
+        Each new schedule waits, paused, until it takes over from the existing one:
+        ESC[2m  → ESC[0malmanac adopt --project p --dir 'a b'
+        ");
+    }
+
+    #[test]
+    fn the_count_is_colored_and_an_empty_import_says_so() {
+        let [whole, _, refused] = outcomes();
+        insta::assert_snapshot!(text(&[whole], &args(&[])).in_color(), @r"
+        ESC[32m+ ESC[0mESC[1moldESC[0m: written to a b/old.yaml
+        ESC[32m1 of 1 schedule writtenESC[0m
+        Each new schedule waits, paused, until it takes over from the existing one:
+        ESC[2m  → ESC[0malmanac adopt --project p --dir definitions
+        ");
+        insta::assert_snapshot!(text(&[refused], &args(&[])).in_color(), @r"
+        ESC[31m! ESC[0mESC[1moldESC[0m: not written, see above
+        ESC[31m0 of 1 schedule writtenESC[0m
+        ");
+        insta::assert_snapshot!(text(&[], &args(&[])), @"no schedule to import");
+    }
+
+    #[test]
+    fn a_dry_run_prints_the_documents_that_a_worker_accepts() {
+        insta::assert_snapshot!(text(&outcomes(), &args(&["--dry-run"])), @r#"
+        # Imported from the schedule `old`.
+        # - the workflow ids of its runs began with `nightly`, and begin with `p/old` here
+        id: old
+        schedule:
+          adopts: old
+          cron: "30 2 * * 1-5"
+        workflow:
+          type: Job
+          task_queue: q
+          args:
+            - mode: nightly
+        ---
+        # Imported from the schedule `partial\u001b[2J`.
+        # - a definition cannot have the id `partial\u001b[2J`; it is `partial--2j` here
+        # - the workflow ids of its runs began with `nightly`, and begin with `p/partial--2j` here
+        # - it is not enabled, because it does not have all values of the schedule
+        # - a definition cannot express this: a header
+        id: partial--2j
+        schedule:
+          adopts: "partial\u001b[2J"
+          enabled: false
+          cron: "30 2 * * 1-5"
+        workflow:
+          type: Job
+          task_queue: q
+          args:
+            - mode: nightly
+        "#);
     }
 }

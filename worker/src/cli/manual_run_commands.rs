@@ -16,13 +16,13 @@ use serde_json::json;
 
 use super::Remote;
 use super::selection::{CONCURRENCY, selected, show_selected};
-use super::time_text::{in_zone, span};
-use super::wording::{next_command, project_flag};
 use crate::args::{BackfillArgs, Format, Target, TriggerArgs, Which};
 use crate::backoff::random;
 use crate::console::{self, Cell, Page, Tone};
 use crate::failure::{self, Failure};
 use crate::reconcile_client::ReconcileClientError;
+use crate::time_text::{in_zone, span};
+use crate::wording::{next_command, project_flag, shell_quoted};
 
 /// Maximum time to wait for a run: other runs of its schedule may come before it.
 const SEEN_LIMIT: Duration = Duration::from_mins(2);
@@ -55,7 +55,10 @@ pub(super) async fn trigger(args: TriggerArgs) -> anyhow::Result<ExitCode> {
     let mut unread = Vec::new();
     for id in ids {
         let hint = as_a_workflow(&remote, &args.target, &id);
-        let live = match remote.ours(&args.target.project, &id, Some(&hint)).await {
+        let live = match remote
+            .managed_schedule(&args.target.project, &id, Some(&hint))
+            .await
+        {
             Ok(live) => live,
             Err(error) if args.which.selector.is_none() => return Err(error),
             Err(error) => {
@@ -87,7 +90,10 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
     let mut unread = Vec::new();
     let mut total = 0;
     for id in ids {
-        let live = match remote.ours(&args.target.project, &id, None).await {
+        let live = match remote
+            .managed_schedule(&args.target.project, &id, None)
+            .await
+        {
             Ok(live) => live,
             Err(error) if args.which.selector.is_none() => return Err(error),
             Err(error) => {
@@ -96,7 +102,7 @@ pub(super) async fn backfill(args: BackfillArgs) -> anyhow::Result<ExitCode> {
             }
         };
         let spec = &live.values.spec;
-        let range = Range::of(spec, Some(args.from), Some(args.to)).map_err(anyhow::Error::msg)?;
+        let range = Range::of(spec, Some(args.from), Some(args.to))?;
         let served = range.served(&remote.schedules, &live.schedule, spec).await;
         let served = served.with_context(|| format!("ask for the times of `{id}`"))?;
         let times = if args.which.selector.is_some() {
@@ -152,7 +158,7 @@ fn as_a_workflow(remote: &Remote, target: &Target, id: &DefinitionId) -> String 
         remote.address,
         remote.namespace,
         target.project.run_queue(),
-        super::shell_quoted(&json!({ "definition": id }).to_string())
+        shell_quoted(&json!({ "definition": id }).to_string())
     )
 }
 
@@ -273,7 +279,7 @@ async fn ask(
         id: Some(job.id.clone()),
         ..request.clone()
     };
-    request.check(kind).map_err(anyhow::Error::msg)?;
+    request.check(kind)?;
     match remote.reconciler.run(kind, &request, SEEN_LIMIT).await {
         Ok(answer) => Ok(answer),
         Err(error @ (ReconcileClientError::NoAnswer(_) | ReconcileClientError::Absent(_))) => {
@@ -453,5 +459,71 @@ mod tests {
         ");
         insta::assert_snapshot!(shown(Some(times(1))), @"report: would start 1 run, of Mon 2026-03-02 02:30:00 +01:00  (2026-03-02 01:30:00 UTC)");
         insta::assert_snapshot!(shown(None), @"report: no time in the range");
+    }
+
+    #[test]
+    fn every_state_of_a_run_has_its_color() {
+        let in_color = |kind, state, message: &str| {
+            let answer = RunAnswer {
+                kind,
+                state,
+                workflow_id: Some("billing/report-2026-03-02T12:00:00Z".to_owned()),
+                run_id: Some("0195".to_owned()),
+                message: message.to_owned(),
+                ..RunAnswer::default()
+            };
+            let (id, project) = ("report".parse().unwrap(), "billing".parse().unwrap());
+            text(&id, &answer, &project, true).in_color()
+        };
+        let states = [
+            in_color(RunKind::Trigger, RunState::Started, ""),
+            in_color(
+                RunKind::Trigger,
+                RunState::Skipped,
+                "0 of 1 started, 1 skipped",
+            ),
+            in_color(RunKind::Trigger, RunState::Pending, ""),
+            in_color(RunKind::Trigger, RunState::Lost, "the server was restarted"),
+            in_color(RunKind::Trigger, RunState::Failed, "refused\u{1b}[2J"),
+            in_color(RunKind::Backfill, RunState::Started, "5 of 5 started"),
+            in_color(
+                RunKind::Backfill,
+                RunState::Skipped,
+                "0 of 5 started, 5 skipped",
+            ),
+        ];
+        insta::assert_snapshot!(states.concat(), @r"
+        report: started billing/report-2026-03-02T12:00:00Z (run 0195)
+        report: ESC[33m0 of 1 started, 1 skippedESC[0m
+        report: ESC[33mpending: no run was observed within 2mESC[0m
+        ESC[2m  → ESC[0malmanac show report --project billing
+        report: ESC[31mlost: the server was restartedESC[0m
+        ESC[2m  → ESC[0malmanac show report --project billing
+        report: ESC[31mfailed: refused\u{1b}[2JESC[0m
+        report: 5 of 5 started
+        report: ESC[33m0 of 5 started, 5 skippedESC[0m
+        ");
+    }
+
+    #[test]
+    fn the_rest_of_a_backfill_is_muted() {
+        let answer = RunAnswer {
+            kind: RunKind::Backfill,
+            state: RunState::Started,
+            runs: vec![StartedRun {
+                workflow_id: "billing/report-2026-03-01T02:30:00Z".to_owned(),
+                run_id: "0191".to_owned(),
+            }],
+            started: 4,
+            message: "4 of 4 started".to_owned(),
+            ..RunAnswer::default()
+        };
+        let (id, project) = ("report".parse().unwrap(), "billing".parse().unwrap());
+        let page = text(&id, &answer, &project, true);
+        insta::assert_snapshot!(page.in_color(), @r"
+        report: 4 of 4 started
+          billing/report-2026-03-01T02:30:00Z (run 0191)
+        ESC[2m  and 3 moreESC[0m
+        ");
     }
 }

@@ -20,12 +20,10 @@ mod show;
 mod status;
 mod suspension;
 mod sync;
-mod time_text;
+mod timeline;
 mod validate;
 mod watch;
-mod wording;
 
-use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,7 +34,6 @@ use almanac_activities::schedules::view::ViewContext;
 use almanac_activities::schedules::{RateLimiter, RequestError, Schedules, wire};
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_base::nearest;
-use almanac_base::text::is_hidden;
 use almanac_core::definition::json_schema;
 use almanac_core::record::{NAME_LIMIT, Status, cut_text};
 use almanac_core::schedule::Live;
@@ -75,6 +72,7 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Suspend(args) => suspension::suspend(args).await,
         Cmd::Resume(args) => suspension::resume(args).await,
         Cmd::Next(args) => next::run(&args).await,
+        Cmd::Timeline(args) => Box::pin(timeline::run(&args)).await,
         Cmd::Exec(args) => exec::run(&args).await,
         Cmd::Import(args) => import::run(&args).await,
         Cmd::Adopt(args) => adopt::run(args).await,
@@ -169,7 +167,7 @@ impl Remote {
 
     /// The schedule of a definition. The error says why the project has none; `hint` is added
     /// if no schedule of that id exists.
-    async fn ours(
+    async fn managed_schedule(
         &self,
         project: &Project,
         id: &DefinitionId,
@@ -287,28 +285,4 @@ fn when_by_hand(error: &ReconcileClientError) -> &'static str {
         ReconcileClientError::NoAnswer(Silence::Until(_)) => "after that, do it without Almanac",
         _ => "do it without Almanac",
     }
-}
-
-/// A text as one word of a shell's command line.
-///
-/// Characters that could not be copied off a terminal are written as escapes in `$'…'`, which
-/// bash, zsh and the POSIX shells of 2024 read.
-fn shell_quoted(text: &str) -> String {
-    if !text.contains(is_hidden) {
-        return format!("'{}'", text.replace('\'', "'\\''"));
-    }
-    let mut word = String::from("$'");
-    for c in text.chars() {
-        match c {
-            '\'' | '\\' => word.extend(['\\', c]),
-            c if is_hidden(c) => {
-                let mut bytes = [0; 4];
-                for byte in c.encode_utf8(&mut bytes).bytes() {
-                    write!(word, "\\{byte:03o}").unwrap_or_default();
-                }
-            }
-            c => word.push(c),
-        }
-    }
-    word + "'"
 }

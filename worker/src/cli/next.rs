@@ -14,10 +14,10 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::Remote;
-use super::time_text::in_zone;
 use super::validate::definitions_of;
 use crate::args::NextArgs;
 use crate::console::{self, Cell, Page, Tone};
+use crate::time_text::in_zone;
 
 /// The next fire times of a definition.
 #[derive(Debug, Serialize)]
@@ -132,7 +132,7 @@ async fn of_live(args: &NextArgs) -> anyhow::Result<Next> {
     let remote = Remote::of(&args.target).await?;
     let hint = format!("there is no file `{}` either", args.what);
     let hint = looks_like_a_file(&args.what).then_some(hint.as_str());
-    let live = remote.ours(project, &id, hint).await?;
+    let live = remote.managed_schedule(project, &id, hint).await?;
     let spec = &live.values.spec;
     let (from, count) = asked(live.remaining_actions, args);
     let found = if live.values.paused {

@@ -14,9 +14,6 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::selection::{CONCURRENCY, selected, show_selected};
-use super::wording::{
-    next_command, only_pauses, operation, override_end, override_values, project_flag,
-};
 use super::{Remote, progress};
 use crate::args::{
     ClearOverrideArgs, Format, OverrideArgs, PauseArgs, Setting, Target, UnpauseArgs, Which,
@@ -25,6 +22,9 @@ use crate::backoff::random;
 use crate::console::{self, Page};
 use crate::failure::{self, Failure};
 use crate::reconcile_client::ReconcileClientError;
+use crate::wording::{
+    next_command, only_pauses, operation, override_end, override_values, project_flag, shell_quoted,
+};
 
 /// Maximum time to wait for the pass that applies the change. That pass is short, but others
 /// may come before it.
@@ -213,10 +213,8 @@ async fn done(
         by: super::operator(),
         ..request
     };
-    let id = request
-        .check(Timestamp::now())
-        .map_err(anyhow::Error::msg)?;
-    remote.ours(&target.project, id, None).await?;
+    let id = request.check(Timestamp::now())?;
+    remote.managed_schedule(&target.project, id, None).await?;
     let answer = match remote.reconciler.set_override(&request).await {
         Ok(answer) => answer,
         Err(error @ (ReconcileClientError::NoAnswer(_) | ReconcileClientError::Absent(_))) => {
@@ -315,7 +313,7 @@ fn temporal_command(
     );
     let schedule = target.project.schedule_id(id);
     let toggle = |flag: &str| {
-        let reason = super::shell_quoted(&request.reason);
+        let reason = shell_quoted(&request.reason);
         format!(
             "temporal schedule toggle {whereto} --schedule-id {schedule} {flag} --reason {reason}"
         )
@@ -331,7 +329,7 @@ fn temporal_command(
             "temporal workflow update execute {whereto} --workflow-id {} --name {} --input {}",
             remote.reconciler.workflow_id(),
             contract::Override::NAME,
-            super::shell_quoted(&json!(request).to_string()),
+            shell_quoted(&json!(request).to_string()),
         ),
     }
 }
@@ -415,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_override_the_changes_are_told() {
+    fn without_an_override_the_changes_are_listed() {
         let changes = [
             ("payouts", Op::Unpause, "cleared by ann@ops"),
             ("other", Op::Update, "x"),
@@ -435,5 +433,42 @@ mod tests {
             "{end}"
         );
         assert!(super::end(Some(Duration::MAX)).is_err());
+    }
+
+    #[test]
+    fn errors_and_the_next_command_are_colored() {
+        let in_color = |outcome| text(&outcome, &"billing".parse().unwrap(), now()).in_color();
+        let pause = Override {
+            enabled: Some(false),
+            reason: "the bank is down".to_owned(),
+            ..Override::default()
+        };
+        insta::assert_snapshot!(in_color(outcome(Some(pause.clone()), &[])), @r"
+        payouts: paused until someone unpauses it: the bank is down
+        ESC[2m  → ESC[0malmanac unpause payouts --project billing
+        ");
+        let mut failed = outcome(Some(pause), &[]);
+        failed.report.errors.push(ReportError {
+            source: "temporal".to_owned(),
+            id: Some("payouts".to_owned()),
+            message: "update: refused\u{1b}[2J".to_owned(),
+        });
+        insta::assert_snapshot!(in_color(failed), @r"
+        ESC[31merror: payouts: update: refused\u{1b}[2JESC[0m
+        payouts: not applied yet: paused until someone unpauses it: the bank is down
+        ESC[2m  → ESC[0malmanac unpause payouts --project billing
+        ");
+        let set = Override {
+            timezone: Some("Europe/Berlin".to_owned()),
+            reason: "summer".to_owned(),
+            until: Some("2026-03-02T14:00:01Z".parse().unwrap()),
+            ..Override::default()
+        };
+        insta::assert_snapshot!(in_color(outcome(Some(set), &[])), @r"
+        payouts: override of timezone Europe/Berlin until 2026-03-02 14:00:01Z (in 2h): summer
+        ESC[2m  → ESC[0malmanac clear-override payouts --project billing
+        ");
+        let changes = [("payouts", Op::Unpause, "cleared by ann@ops")];
+        insta::assert_snapshot!(in_color(outcome(None, &changes)), @"payouts: unpaused (cleared by ann@ops)");
     }
 }

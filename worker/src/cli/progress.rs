@@ -21,7 +21,7 @@ pub(super) async fn report(
     limit: Duration,
 ) -> Result<Option<Report>, ReconcileClientError> {
     let bar = ProgressBar::new_spinner();
-    let told = Box::pin(async {
+    let display = Box::pin(async {
         if bar.is_hidden() {
             return std::future::pending().await;
         }
@@ -42,7 +42,7 @@ pub(super) async fn report(
     });
     let report = tokio::select! {
         report = Box::pin(reconciler.report(pass, limit)) => report,
-        never = told => never,
+        never = display => never,
     };
     bar.finish_and_clear();
     report

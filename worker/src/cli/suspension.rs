@@ -11,13 +11,13 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::Remote;
-use super::time_text::utc;
-use super::wording::next_command;
 use crate::args::{ResumeArgs, SuspendArgs, Target};
 use crate::backoff::random;
 use crate::console::Page;
 use crate::failure::Failure;
 use crate::reconcile_client::ReconcileClientError;
+use crate::time_text::utc;
+use crate::wording::{next_command, shell_quoted};
 
 /// Maximum time to wait for a running pass: as long as the longest pass.
 const STILL_LIMIT: Duration = Duration::from_hours(1);
@@ -27,12 +27,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 pub(super) async fn suspend(args: SuspendArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
     let request = request("suspend", args.reason);
-    request.check().map_err(anyhow::Error::msg)?;
+    request.check()?;
     let answer = remote.reconciler.suspend(&request).await;
     let answer =
         answer.map_err(|error| explained(error, &remote, contract::Suspend::NAME, &request))?;
     still(&remote).await?;
-    tell(&args.target, &answer)
+    print_answer(&args.target, &answer)
 }
 
 pub(super) async fn resume(args: ResumeArgs) -> anyhow::Result<ExitCode> {
@@ -41,7 +41,7 @@ pub(super) async fn resume(args: ResumeArgs) -> anyhow::Result<ExitCode> {
     let answer = remote.reconciler.resume(&request).await;
     let answer =
         answer.map_err(|error| explained(error, &remote, contract::Resume::NAME, &request))?;
-    tell(&args.target, &answer)
+    print_answer(&args.target, &answer)
 }
 
 /// Waits until the running pass has ended. After that, Almanac writes nothing.
@@ -77,7 +77,7 @@ fn explained(
     if !matches!(error, ReconcileClientError::NoAnswer(_)) {
         return error.into();
     }
-    let input = super::shell_quoted(&json!(request).to_string());
+    let input = shell_quoted(&json!(request).to_string());
     let command = format!(
         "temporal workflow update execute --address {} --namespace {} --workflow-id {} --name {update} --input {input}",
         remote.address,
@@ -89,7 +89,7 @@ fn explained(
         .into()
 }
 
-fn tell(target: &Target, answer: &SuspendAnswer) -> anyhow::Result<ExitCode> {
+fn print_answer(target: &Target, answer: &SuspendAnswer) -> anyhow::Result<ExitCode> {
     super::print(target.format, answer, |answer| {
         text(answer, &target.project)
     })?;
@@ -134,5 +134,23 @@ mod tests {
         ");
         insta::assert_snapshot!(shown(None, Some(43)), @"billing: resumed; pass 43 catches up");
         insta::assert_snapshot!(shown(None, None), @"billing: resumed");
+    }
+
+    #[test]
+    fn the_command_that_ends_a_suspension_is_colored() {
+        let answer = SuspendAnswer {
+            suspended: Some(Suspension {
+                reason: "moving\u{1b}[2J".to_owned(),
+                by: "ann@ops".to_owned(),
+                at: "2026-03-02T10:00:00Z".parse().unwrap(),
+            }),
+            pass: None,
+        };
+        let page = text(&answer, &"billing".parse().unwrap());
+        insta::assert_snapshot!(page.in_color(), @r"
+        billing: suspended by ann@ops at 2026-03-02 10:00:00Z: moving\u{1b}[2J
+          Almanac writes nothing until you resume it:
+        ESC[2m  → ESC[0malmanac resume --project billing
+        ");
     }
 }

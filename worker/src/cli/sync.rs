@@ -10,13 +10,13 @@ use anyhow::bail;
 use serde_json::json;
 
 use super::plan::held_page;
-use super::wording::{counted, invalid_documents, next_command, operation};
 use super::{Remote, progress};
 use crate::args::SyncArgs;
 use crate::backoff::random;
 use crate::console::{Cell, Page, Tone};
 use crate::failure::Failure;
 use crate::reconcile_client::ReconcileClientError;
+use crate::wording::{counted, invalid_documents, next_command, operation, shell_quoted};
 
 /// Maximum time to wait for a report: as long as the longest pass.
 const REPORT_LIMIT: Duration = Duration::from_hours(1);
@@ -28,7 +28,7 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
         dry_run: args.dry_run,
         confirm: args.confirm.clone(),
     };
-    request.check().map_err(anyhow::Error::msg)?;
+    request.check()?;
     let answer = match remote.reconciler.sync(&request).await {
         Ok(answer) => answer,
         Err(error @ ReconcileClientError::NoAnswer(_)) => {
@@ -84,7 +84,7 @@ fn temporal_command(remote: &Remote, request: &SyncRequest) -> String {
         format!(
             "temporal workflow update execute {workflow} --name {} --input {}",
             contract::Sync::NAME,
-            super::shell_quoted(&input.to_string())
+            shell_quoted(&input.to_string())
         )
     } else {
         format!(
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_told_in_lines() {
+    fn a_report_has_a_line_for_each_change() {
         insta::assert_snapshot!(shown(&report(), false), @r"
         Pass 12, revision 2d711642b726b044, 47 ms
           + ledger: created (the schedule does not exist)

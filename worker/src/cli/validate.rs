@@ -21,7 +21,7 @@ use almanac_core::definition::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::args::ValidateArgs;
+use crate::args::{DEFINITIONS, ValidateArgs};
 use crate::console::{self, Page, Tone};
 use crate::failure::Failure;
 use crate::registry::{ReadDepth, Registry};
@@ -47,7 +47,7 @@ struct Findings {
 }
 
 pub(super) async fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
-    let default = [PathBuf::from("definitions")];
+    let default = [PathBuf::from(DEFINITIONS)];
     let paths = if args.paths.is_empty() {
         &default[..]
     } else {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::time_text::utc;
 use crate::console::{self, Page, Tone};
 use crate::failure;
+use crate::time_text::utc;
 
 /// Prints the page that `draw` makes every `interval`. After an error, the error is printed
 /// in place of the page, and the next attempt follows: a server that restarts does not end the

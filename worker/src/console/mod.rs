@@ -21,6 +21,7 @@ mod table;
 mod yaml;
 
 use std::fmt::Write as _;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use almanac_base::text;
@@ -28,7 +29,7 @@ use anstream::{AutoStream, ColorChoice};
 
 use self::outlet::Outlet;
 pub(crate) use self::page::{Cell, Medium, Page, Tone};
-pub(crate) use self::table::{Column, Table};
+pub(crate) use self::table::{Column, Table, cut};
 
 /// Maximum time that the end of the process waits for output that nobody reads.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
@@ -59,7 +60,7 @@ pub(crate) fn lost_output() -> bool {
 }
 
 /// Returns `true` if standard error is a terminal that takes colors.
-pub(crate) fn logs_are_coloured() -> bool {
+pub(crate) fn logs_are_colored() -> bool {
     AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
 }
 
@@ -123,17 +124,26 @@ pub(crate) fn is_output_closed() -> bool {
     OUT.closed()
 }
 
+/// The number of columns of the terminal that standard output leads to. `None` if it leads
+/// elsewhere.
+pub(crate) fn output_width() -> Option<usize> {
+    columns(std::io::stdout())
+}
+
 /// The place that standard output leads to.
 fn output_medium() -> Medium {
     let out = std::io::stdout();
-    let size = rustix::termios::tcgetwinsize(&out).ok();
     Medium {
         colors: AutoStream::choice(&out) != ColorChoice::Never,
-        // A terminal that does not know its width says 0.
-        width: size
-            .map(|size| usize::from(size.ws_col))
-            .filter(|width| *width > 0),
+        width: columns(&out),
     }
+}
+
+/// The number of columns of a stream's terminal; `None` if the stream leads elsewhere.
+fn columns(stream: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    // A terminal that does not know its width says 0.
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
 /// Prints a JSON document to standard output.
@@ -160,8 +170,8 @@ pub(crate) fn eprint(line: &str) {
 /// Prints a page to standard error.
 pub(crate) fn eprint_page(page: &Page) {
     let medium = Medium {
-        colors: logs_are_coloured(),
-        width: None,
+        colors: logs_are_colored(),
+        width: columns(std::io::stderr()),
     };
     ERR.write(page.rendered(medium).into_bytes());
 }
@@ -169,17 +179,17 @@ pub(crate) fn eprint_page(page: &Page) {
 /// Prints text that clap composed to standard error. The caller has checked that no
 /// argument in the text needs escaping.
 pub(crate) fn eprint_styled(text: &clap::builder::StyledStr) {
-    ERR.write(styled(text, logs_are_coloured()).into_bytes());
+    ERR.write(styled(text, logs_are_colored()).into_bytes());
 }
 
 /// Prints text that clap composed to standard output.
 pub(crate) fn print_styled(text: &clap::builder::StyledStr) {
-    let colours = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
-    OUT.write(styled(text, colours).into_bytes());
+    let colors = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
+    OUT.write(styled(text, colors).into_bytes());
 }
 
-fn styled(composed: &clap::builder::StyledStr, colours: bool) -> String {
-    if colours {
+fn styled(composed: &clap::builder::StyledStr, colors: bool) -> String {
+    if colors {
         return composed.ansi().to_string();
     }
     let lines: Vec<String> = composed
@@ -205,14 +215,14 @@ pub(crate) fn report_panics() {
             .location()
             .map(ToString::to_string)
             .unwrap_or_default();
-        let said = panic.payload_as_str().unwrap_or("no message");
+        let message = panic.payload_as_str().unwrap_or("no message");
         let trace = std::backtrace::Backtrace::capture();
         let traced = trace.status() == std::backtrace::BacktraceStatus::Captured;
         let backtrace = traced.then(|| trace.to_string());
         if tracing::enabled!(tracing::Level::ERROR) {
-            tracing::error!(thread, place, said, backtrace, "panicked");
+            tracing::error!(thread, place, said = message, backtrace, "panicked");
         } else {
-            eprint(&format!("thread `{thread}` panicked at {place}: {said}"));
+            eprint(&format!("thread `{thread}` panicked at {place}: {message}"));
         }
     }));
 }

@@ -1,5 +1,4 @@
-//! One of the two standard streams: written to directly, or by a thread from a bounded
-//! queue.
+//! A standard stream: written to directly, or by a thread from a bounded queue.
 
 use std::collections::VecDeque;
 use std::io;
@@ -136,7 +135,7 @@ impl Outlet {
 
     /// Writes the queued pieces, for ever.
     fn write_queue(&self) {
-        let mut told = 0;
+        let mut reported = 0;
         loop {
             let (piece, mut torn) = self.next();
             let written = self.write_whole(&piece, &mut torn);
@@ -149,9 +148,9 @@ impl Outlet {
             self.changed.notify_all();
             drop(queue);
             let dropped = self.dropped();
-            if has_caught_up && dropped > told {
-                tracing::warn!(dropped = dropped - told, "log lines were dropped");
-                told = dropped;
+            if has_caught_up && dropped > reported {
+                tracing::warn!(dropped = dropped - reported, "log lines were dropped");
+                reported = dropped;
             }
         }
     }

@@ -5,7 +5,10 @@ use std::fmt::{self, Write as _};
 use almanac_base::text;
 use anstyle::{AnsiColor, Color, Style};
 
-use super::table::Table;
+use super::table::{Table, cut};
+
+/// Minimum number of columns that a cut end keeps, however narrow the terminal is.
+const END_KEEPS: usize = 20;
 
 /// The meaning that a style gives to a part of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,16 @@ impl Cell {
         }
     }
 
+    /// Returns `true` if the cell has no text.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Removes the spaces at the end of the text.
+    pub(crate) fn trim_end(&mut self) {
+        self.text.truncate(self.text.trim_end().len());
+    }
+
     /// Escapes the cell's text as a line, since a line may begin with the cell.
     pub(super) fn escaped(self) -> Self {
         Self {
@@ -114,6 +127,8 @@ pub(crate) struct Page(Vec<Part>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Line(Vec<Cell>),
+    /// A line whose last cell is cut at the edge of the terminal.
+    CutLine(Vec<Cell>),
     Table(Table),
 }
 
@@ -149,6 +164,13 @@ impl Page {
         self.0.push(Part::Line(line));
     }
 
+    /// Adds a line that consists of these parts. If the terminal is too narrow, the last part
+    /// is cut.
+    pub(crate) fn cut_cells(&mut self, parts: impl IntoIterator<Item = Cell>) {
+        let line = parts.into_iter().map(Cell::escaped).collect();
+        self.0.push(Part::CutLine(line));
+    }
+
     /// Adds a table.
     pub(crate) fn table(&mut self, table: Table) {
         self.0.push(Part::Table(table));
@@ -181,17 +203,57 @@ impl Page {
         let mut out = String::new();
         for part in &self.0 {
             match part {
-                Part::Line(cells) => {
-                    for cell in cells {
-                        cell.write(medium.colors, &mut out);
+                Part::Line(cells) => write_line(cells, medium, &mut out),
+                Part::CutLine(cells) => match (medium.width, cells.split_last()) {
+                    (Some(width), Some((last, before))) => {
+                        let used: usize = before.iter().map(|cell| text::width(&cell.text)).sum();
+                        let room = width.saturating_sub(used).max(END_KEEPS);
+                        let last = Cell {
+                            tone: last.tone,
+                            text: cut(&last.text, room),
+                        };
+                        write_line(before.iter().chain([&last]), medium, &mut out);
                     }
-                    out.push('\n');
-                }
+                    _ => write_line(cells, medium, &mut out),
+                },
                 Part::Table(table) => table.write(medium, &mut out),
             }
         }
         out
     }
+
+    /// The text on a terminal of 80 columns with colors. `ESC` stands for the escape character.
+    #[cfg(test)]
+    pub(crate) fn in_color(&self) -> String {
+        self.in_color_at(80)
+    }
+
+    /// The text on a terminal of `width` columns with colors. `ESC` stands for the escape
+    /// character.
+    #[cfg(test)]
+    pub(crate) fn in_color_at(&self, width: usize) -> String {
+        let medium = Medium {
+            colors: true,
+            width: Some(width),
+        };
+        self.rendered(medium).replace('\u{1b}', "ESC")
+    }
+
+    /// The text on a terminal of `width` columns without colors.
+    #[cfg(test)]
+    pub(crate) fn at_width(&self, width: usize) -> String {
+        self.rendered(Medium {
+            colors: false,
+            width: Some(width),
+        })
+    }
+}
+
+fn write_line<'a>(cells: impl IntoIterator<Item = &'a Cell>, medium: Medium, out: &mut String) {
+    for cell in cells {
+        cell.write(medium.colors, out);
+    }
+    out.push('\n');
 }
 
 impl fmt::Display for Page {
@@ -223,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_colours_its_line_and_no_other() {
+    fn a_sign_colors_its_line_and_no_other() {
         let mut page = Page::default();
         for line in ["pass 1", "  + a: create", "  confirm", "- b: delete"] {
             page.signed(line);
@@ -248,5 +310,20 @@ mod tests {
           state  active
           note   a\nb
         ");
+    }
+
+    #[test]
+    fn the_end_of_a_line_is_cut_at_the_edge_of_the_terminal() {
+        let mut page = Page::default();
+        page.cut_cells(["a: ".into(), Cell::toned(Tone::Muted, "ü".repeat(100))]);
+        page.cut_cells(["a: short ".into(), "end".into()]);
+        page.cut_cells(["b".repeat(75).into(), "c".repeat(30).into()]);
+        let cut = page.at_width(80);
+        let lines: Vec<_> = cut.lines().collect();
+        assert_eq!(lines[0], format!("a: {}…", "ü".repeat(76)));
+        assert_eq!(lines[1], "a: short end");
+        assert_eq!(lines[2], format!("{}{}…", "b".repeat(75), "c".repeat(19)));
+        assert!(!page.to_string().contains('…'), "{page}");
+        assert!(page.in_color().contains("…ESC[0m\n"), "{page}");
     }
 }

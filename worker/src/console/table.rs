@@ -123,7 +123,7 @@ fn write_row(row: &[Cell], widths: &[usize], colors: bool, out: &mut String) {
 }
 
 /// A text of at most `width` columns, with a mark at its end if it was cut.
-fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if text::width(text) <= width {
         return text.to_owned();
     }

@@ -7,41 +7,72 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::backend::BackendError;
+
 /// The last value, and the time from which its age counts. The lock is held while a value is made.
+/// A failure counts for all who waited for it: they do not try again one after the other.
 #[derive(Debug)]
-pub(super) struct Cached<T>(Arc<Mutex<Option<Dated<T>>>>);
+pub(super) struct Cached<T, E = BackendError>(Arc<Mutex<Last<T, E>>>);
 
-type Dated<T> = (Instant, Arc<T>);
+#[derive(Debug)]
+struct Last<T, E> {
+    value: Option<(Instant, Arc<T>)>,
+    /// The last failure, and the time at which it was known.
+    failure: Option<(Instant, E)>,
+}
 
-impl<T> Default for Cached<T> {
+impl<T, E> Default for Last<T, E> {
+    fn default() -> Self {
+        Self {
+            value: None,
+            failure: None,
+        }
+    }
+}
+
+impl<T, E> Default for Cached<T, E> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<T: Send + Sync + 'static> Cached<T> {
+impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
     /// Returns the last value if it is younger than `max_age`, else the value that `make` makes.
-    /// `make` also gives the time from which the age of its value counts. A failure is not kept.
-    pub(super) async fn get<E>(
+    /// `make` also gives the time from which the age of its value counts.
+    pub(super) async fn get(
         &self,
         max_age: Duration,
         make: impl Future<Output = Result<(Instant, T), E>>,
     ) -> Result<Arc<T>, E> {
+        let asked = Instant::now();
         let mut last = self.0.lock().await;
-        if let Some((since, value)) = &*last
+        if let Some((since, value)) = &last.value
             && since.elapsed() < max_age
         {
             return Ok(Arc::clone(value));
         }
-        let (since, value) = make.await?;
-        let value = Arc::new(value);
-        *last = Some((since, Arc::clone(&value)));
-        Ok(value)
+        if let Some((at, error)) = &last.failure
+            && *at > asked
+        {
+            return Err(error.clone());
+        }
+        match make.await {
+            Ok((since, value)) => {
+                let value = Arc::new(value);
+                last.value = Some((since, Arc::clone(&value)));
+                last.failure = None;
+                Ok(value)
+            }
+            Err(error) => {
+                last.failure = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
     }
 
     /// Forgets the value.
     pub(super) async fn forget(&self) {
-        *self.0.lock().await = None;
+        self.0.lock().await.value = None;
     }
 
     /// Forgets the value once it has this age, unless a younger one replaced it.
@@ -51,7 +82,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
             tokio::time::sleep(age).await;
             if let Some(kept) = kept.upgrade() {
                 let mut last = kept.lock().await;
-                last.take_if(|(since, _)| since.elapsed() >= age);
+                last.value.take_if(|(since, _)| since.elapsed() >= age);
             }
         });
     }
@@ -65,7 +96,10 @@ mod tests {
 
     const AGE: Duration = Duration::from_secs(2);
 
-    async fn get(cached: &Cached<u32>, made: &AtomicU32) -> Result<u32, &'static str> {
+    async fn get(
+        cached: &Cached<u32, &'static str>,
+        made: &AtomicU32,
+    ) -> Result<u32, &'static str> {
         let slow = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             match made.fetch_add(1, Ordering::Relaxed) {
@@ -79,19 +113,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_value_is_made_once_and_shared_until_it_is_too_old() {
         let (cached, made) = (Cached::default(), AtomicU32::new(0));
-        // The first failure is not kept, so the second request makes the value.
+        // Those who waited for a failure share it; the next request tries again.
+        let began = Instant::now();
         let all = tokio::join!(
             get(&cached, &made),
             get(&cached, &made),
             get(&cached, &made)
         );
-        assert_eq!(all, (Err("no answer"), Ok(1), Ok(1)));
+        assert_eq!(all, (Err("no answer"), Err("no answer"), Err("no answer")));
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+        let all = tokio::join!(get(&cached, &made), get(&cached, &made));
+        assert_eq!(all, (Ok(1), Ok(1)));
         tokio::time::advance(AGE).await;
         assert_eq!(get(&cached, &made).await, Ok(2));
         cached.forget().await;
         assert_eq!(get(&cached, &made).await, Ok(3));
         cached.forget_at(AGE);
         tokio::time::sleep(2 * AGE).await;
-        assert!(cached.0.lock().await.is_none());
+        assert!(cached.0.lock().await.value.is_none());
     }
 }

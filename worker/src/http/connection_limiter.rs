@@ -409,7 +409,7 @@ impl Drop for Asking {
 
 /// Returns the part of an address that counts as one peer: the whole address, or the
 /// network of a site for IPv6.
-fn network(peer: IpAddr) -> IpAddr {
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_makes_its_connection_young_again() {
+    async fn a_request_resets_the_idle_time_of_its_connection() {
         let limiter = limiter(2, 2, 1);
         let (first, second) = (take(&limiter, A), take(&limiter, A));
         pass(5).await;
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_reserve_is_kept_turning_and_is_not_endless() {
+    async fn an_idle_reserved_connection_gives_way_and_the_reserve_is_limited() {
         let limiter = limiter(1, 1, 2);
         let busy = take(&limiter, A);
         let _asking = busy.request();

@@ -20,27 +20,43 @@ use super::problem::Problem;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Headers of every answer: no cache may keep it, no client may guess its type, and no
-/// other page may show or use it.
-const HEADERS: [(HeaderName, &str); 4] = [
-    (header::CACHE_CONTROL, "no-store"),
+/// Headers of every answer: no client may guess its type, and no other page may use it.
+const HEADERS: [(HeaderName, &str); 2] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
     (
         HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     ),
 ];
-/// The sources that a page made of an answer may load, unless the answer sets another
-/// policy: none.
-const CONTENT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+/// Headers of an answer that does not set them itself: no cache may keep it, no link in it
+/// tells its address, and a page made of it loads nothing and is shown in no other page.
+const DEFAULTS: [(HeaderName, &str); 3] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+];
+/// The same for pages. They load files of this process only, and contain no script and no
+/// style themselves. With `no-referrer`, browsers would send forms with `Origin: null`.
+const PAGE_DEFAULTS: [(HeaderName, &str); 3] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+         connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+];
 
 /// The host names that a request may use for this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AllowedHosts {
     /// Names of this machine.
     Loopback,
-    /// Any name, because a token shows the caller.
+    /// Any name, because a token, a session or a proxy shows the caller, and a browser
+    /// sends the cookies of one name to no other.
     Any,
 }
 
@@ -65,13 +81,39 @@ pub(super) async fn headers(request: Request, next: Next) -> Response {
 
 /// Adds the headers of every answer to this answer.
 pub(super) fn stamp(response: &mut Response) {
+    let defaults = if is_html(response) {
+        PAGE_DEFAULTS
+    } else {
+        DEFAULTS
+    };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers
-        .entry(header::CONTENT_SECURITY_POLICY)
-        .or_insert(HeaderValue::from_static(CONTENT_POLICY));
+    for (name, value) in defaults {
+        let entry = headers.entry(name);
+        entry.or_insert(HeaderValue::from_static(value));
+    }
+}
+
+/// Returns `true` if the answer is a page.
+pub(super) fn is_html(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+}
+
+/// Returns `true` if the request names this process by a loopback address or `localhost`,
+/// so that there is no TLS between the client and this process.
+pub(super) fn is_to_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
+    let stated = uri.authority().map(Authority::as_str);
+    let stated = stated.or_else(|| headers.get(header::HOST).map(text));
+    stated.is_some_and(is_loopback)
+}
+
+/// Returns `true` if a browser says that a page of another site caused the request.
+pub(super) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    let site = headers.get(FETCH_SITE).map(text);
+    site.is_some_and(|site| !matches!(site, "same-origin" | "none"))
 }
 
 fn check(
@@ -96,16 +138,20 @@ fn check(
     if method.is_safe() {
         return Ok(());
     }
-    let site = headers.get(FETCH_SITE).map(text);
-    if let Some(site) = site
-        && !matches!(site, "same-origin" | "none")
-    {
+    if is_from_elsewhere(headers) {
+        let site = headers.get(FETCH_SITE).map(text).unwrap_or_default();
         let detail = format!("the request comes from another site: {site}");
         return Err(refused(detail));
     }
     match headers.get(header::ORIGIN).map(text) {
         Some(origin) if !is_of(names, origin, stated) => {
-            Err(refused(format!("origin `{origin}` is another site")))
+            let hint = match names {
+                AllowedHosts::Any => "; hint: a proxy in front must pass `Host` on",
+                AllowedHosts::Loopback => "",
+            };
+            Err(refused(format!(
+                "origin `{origin}` is not that of host `{stated}`{hint}"
+            )))
         }
         _ => Ok(()),
     }
@@ -146,6 +192,8 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
 
     #[test]
@@ -223,6 +271,42 @@ mod tests {
             &Method::GET,
             &[host, ("origin", "http://evil.example")]
         ));
+    }
+
+    #[test]
+    fn an_answer_keeps_the_defaults_that_it_sets_itself() {
+        let kept = |kind, cache: Option<&str>| {
+            let mut response = Response::new(Body::empty());
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            if let Some(cache) = cache {
+                headers.insert(header::CACHE_CONTROL, HeaderValue::from_str(cache).unwrap());
+            }
+            stamp(&mut response);
+            let text = |name| response.headers()[name].to_str().unwrap().to_owned();
+            assert_eq!(text(header::X_CONTENT_TYPE_OPTIONS), "nosniff");
+            (text(header::CACHE_CONTROL), text(header::REFERRER_POLICY))
+        };
+        let (asset, year) = ("text/css", "public, max-age=31536000, immutable");
+        assert_eq!(kept(asset, Some(year)), (year.into(), "no-referrer".into()));
+        assert_eq!(kept(asset, None).0, "no-store");
+        for page in ["text/html", "text/html; charset=utf-8"] {
+            assert_eq!(kept(page, None), ("no-store".into(), "same-origin".into()));
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_request_says_if_it_goes_to_loopback() {
+        let is_to = |target: &str, host: Option<&str>| {
+            let host = host.map(|host| (header::HOST, HeaderValue::try_from(host).unwrap()));
+            is_to_loopback(&target.parse().unwrap(), &host.into_iter().collect())
+        };
+        assert!(is_to("/", Some("localhost:8080")));
+        assert!(is_to("http://127.0.0.1/", Some("almanac.example")));
+        assert!(!is_to("/", Some("almanac.example")));
+        assert!(!is_to("http://almanac.example/", Some("localhost")));
+        assert!(!is_to("/", Some("\u{e4}")));
+        assert!(!is_to("/", None));
     }
 
     #[test]

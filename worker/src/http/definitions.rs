@@ -197,6 +197,25 @@ pub(super) async fn one<B: Backend>(
     service.list_workers.work(found).await?.map(Json)
 }
 
+/// Returns the documents that fail and that `is_wanted`, which gets the id and the source of
+/// each.
+pub(super) fn failing_where(
+    snapshot: &Snapshot,
+    mut is_wanted: impl FnMut(Option<&DefinitionId>, &str) -> bool,
+) -> Vec<DefinitionView> {
+    let rows = rows(snapshot);
+    let failing = rows.iter().filter(|row| {
+        matches!(
+            row.status,
+            DefinitionStatus::Stale | DefinitionStatus::Invalid
+        )
+    });
+    failing
+        .filter(|row| is_wanted(row.id, row.source))
+        .map(Row::view)
+        .collect()
+}
+
 /// Returns a row for every definition, calendar and failing document, by id. Rows without
 /// an id are last; a definition comes before a calendar with its id.
 fn rows(snapshot: &Snapshot) -> Vec<Row<'_>> {

@@ -217,10 +217,13 @@ fn linger(mut stream: BodyDataStream) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::auth::{Credential, Scope};
 
     fn caller(name: &str) -> Caller {
         Caller {
             name: name.to_owned(),
+            scope: Scope::Read,
+            credential: Credential::Bearer,
         }
     }
 

@@ -144,20 +144,29 @@ async fn ask<B: Backend>(
         by: caller.name.clone(),
         ..request
     };
+    response(start(service, kind, caller, request).await?)
+}
+
+/// Sends the request, and waits for its result.
+pub(super) async fn start<B: Backend>(
+    service: &Service<B>,
+    kind: RunKind,
+    caller: &Caller,
+    request: RunRequest,
+) -> Result<RunAnswer, Problem> {
     request.check(kind).map_err(bad_request)?;
     let _turn = service.runs.take(caller)?;
     let asked = service.backend.run(kind, request, service.sync_wait);
-    let answer = tokio::select! {
-        answer = asked => answer?,
+    tokio::select! {
+        answer = asked => Ok(answer?),
         () = service.stop.cancelled() => {
             let detail = "this worker is shutting down; send the request again with the same Idempotency-Key";
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
         }
-    };
-    told(answer)
+    }
 }
 
-fn told(answer: RunAnswer) -> Result<Response, Problem> {
+fn response(answer: RunAnswer) -> Result<Response, Problem> {
     let status = match answer.state {
         RunState::Started | RunState::Buffered | RunState::Skipped | RunState::Lost => {
             return Ok(Json(answer).into_response());

@@ -2,8 +2,10 @@
 //!
 //! Always holds:
 //! - A handler that fails answers an RFC 9457 problem.
-//! - A client that asks for more than the probes and the metrics page has shown a token
-//!   (see `auth`) or, if no token is required, comes from this machine.
+//! - A client that asks for more than the probes, the metrics page, the files of pages and
+//!   the login form has shown who it is (see `auth`) or, if that is not required, comes
+//!   from this machine.
+//! - A form of a page was made for the browser that sends it (see `forms`).
 //! - A page of another site can neither read nor trigger anything through a visitor's
 //!   browser (see `cross_site`).
 //! - No client takes more than its share (see `limits`, `connection_limiter` and
@@ -14,8 +16,11 @@
 mod auth;
 mod cached;
 mod connection_limiter;
+mod cookies;
 mod cross_site;
 mod definitions;
+mod form_values;
+mod forms;
 mod head;
 mod limits;
 mod listing;
@@ -23,6 +28,7 @@ mod manual_run_routes;
 mod min_throughput;
 mod openapi;
 mod overrides;
+mod pages;
 mod probes;
 mod problem;
 mod query;
@@ -33,6 +39,7 @@ mod status_cache;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod timeline;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,12 +53,14 @@ use utoipa_axum::routes;
 use self::cross_site::AllowedHosts;
 use self::limits::{ConcurrencyLimit, ListWorkers};
 use self::listing::Listings;
+use self::pages::{Live, LiveRunsCache, Overviews, Strips};
 use self::probes::Metrics;
 use self::server::Limits;
 use self::status_cache::StatusCache;
+use self::timeline::Timelines;
 use crate::backend::Backend;
 
-pub use self::auth::{AuthError, Authority, Caller};
+pub use self::auth::{AuthError, Authority, Caller, Credential, Scope};
 pub use self::definitions::{DefinitionStatus, DefinitionView};
 
 /// Maximum number of requests that wait for a pass at a time: the server takes 10 updates
@@ -74,6 +83,11 @@ struct Service<B> {
     backend: Arc<B>,
     status_cache: StatusCache,
     listings: Listings,
+    overviews: Overviews,
+    strips: Strips,
+    live: Live,
+    timelines: Timelines,
+    live_runs: LiveRunsCache,
     metrics: Metrics,
     list_workers: ListWorkers,
     syncs: ConcurrencyLimit,
@@ -103,6 +117,11 @@ pub async fn serve<B: Backend>(
         backend,
         status_cache: StatusCache::default(),
         listings: Listings::default(),
+        overviews: Overviews::default(),
+        strips: Strips::default(),
+        live: Live::default(),
+        timelines: Timelines::default(),
+        live_runs: LiveRunsCache::default(),
         metrics: Metrics::default(),
         list_workers: ListWorkers::default(),
         syncs: turns("a pass", SYNCS),
@@ -122,7 +141,7 @@ pub async fn serve<B: Backend>(
              token, or --listen on a loopback address"
         );
     }
-    let app = router(service, &authority, is_loopback);
+    let app = router(service, &authority, is_loopback, pages::routes());
     tokio::join!(
         authority.keep(stop.clone()),
         server::serve(listener, app, Limits::of_this_process(), stop)
@@ -133,20 +152,23 @@ fn router<B: Backend>(
     service: Arc<Service<B>>,
     authority: &Authority,
     is_loopback: bool,
+    pages: Router<Arc<Service<B>>>,
 ) -> Router {
     let (open, described) = probes().split_for_parts();
     let (guarded, of_guarded) = api().split_for_parts();
     let document = openapi::text(&openapi::document(described, of_guarded));
     let open = open
+        .merge(pages::open_routes())
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn(limits::no_body));
     let all = if is_loopback || authority.is_asked_for() {
         let guarded = guarded.layer(Extension(document));
-        open.merge(behind(authority, guarded))
+        open.merge(behind(authority, guarded, pages))
     } else {
         open.fallback(problem::no_such_page)
     };
-    all.layer(middleware::from_fn(limits::time))
+    all.layer(middleware::from_fn(pages::problems))
+        .layer(middleware::from_fn(limits::time))
         .layer(middleware::from_fn(head::check))
         .layer(middleware::from_fn(cross_site::headers))
         .with_state(service)
@@ -172,6 +194,7 @@ fn api<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
         .routes(routes!(overrides::clear))
         .routes(routes!(manual_run_routes::trigger))
         .routes(routes!(manual_run_routes::backfill))
+        .routes(routes!(timeline::timeline))
         .routes(routes!(schedules::plan))
         .routes(routes!(schedules::reconcile))
         .routes(routes!(openapi::openapi))
@@ -181,17 +204,31 @@ fn api<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
 fn behind<B: Backend>(
     authority: &Authority,
     api: Router<Arc<Service<B>>>,
+    pages: Router<Arc<Service<B>>>,
 ) -> Router<Arc<Service<B>>> {
     let names = if authority.is_asked_for() {
         AllowedHosts::Any
     } else {
         AllowedHosts::Loopback
     };
-    let authorise = middleware::from_fn_with_state(authority.clone(), auth::authorise);
+    let authorize = middleware::from_fn_with_state(authority.clone(), auth::authorize);
+    let protect = middleware::from_fn_with_state(authority.clone(), forms::protect);
     // The last layer is the first to get a request.
-    api.fallback(problem::no_such_page)
+    let guarded = api
+        .merge(pages.layer(protect.clone()))
+        .fallback(problem::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(middleware::from_fn(limits::body))
-        .layer(authorise)
+        .layer(authorize);
+    let mut personal = pages::personal_routes();
+    if authority.has_login() {
+        personal = personal.merge(auth::login::routes(authority));
+    }
+    let personal = personal
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(protect)
+        .layer(middleware::from_fn(limits::body));
+    guarded
+        .merge(personal)
         .layer(middleware::from_fn_with_state(names, cross_site::same_site))
 }

@@ -41,7 +41,8 @@ pub(super) struct Patch {
     #[schema(min_length = 1, max_length = 480)]
     reason: String,
     /// Duration of the override, like `2h` or `7d`, as definitions write durations. If
-    /// left out, the override lasts until it is cleared or the file changes.
+    /// left out, the override lasts until it is cleared or the file changes the overridden
+    /// field.
     #[serde(rename = "for")]
     duration: Option<String>,
 }
@@ -125,7 +126,8 @@ pub(super) async fn clear<B: Backend>(
     send(&service, &id, &caller, &headers, request).await
 }
 
-fn until(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+/// Returns the end of an override that lasts this long from `now` on.
+pub(super) fn until(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     let bad = |why: String| bad_request(format!("for: {why}"));
     let duration = parse_duration(text).map_err(|why| bad(format!("must be a duration: {why}")))?;
     if duration < Duration::from_secs(1) {
@@ -139,8 +141,7 @@ fn until(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
         .map_err(|error| bad(error.to_string()))
 }
 
-/// Sends the request, waits for the pass that applies it, and answers the schedule as it
-/// is then.
+/// Sends the request, and answers the schedule as it is after the pass that applies it.
 async fn send<B: Backend>(
     service: &Service<B>,
     id: &str,
@@ -148,21 +149,46 @@ async fn send<B: Backend>(
     headers: &HeaderMap,
     request: OverrideRequest,
 ) -> Result<Response, Problem> {
-    let definition = requests::definition(id)?;
     let request = OverrideRequest {
         request_id: request_id(headers)?,
-        id: Some(definition.clone()),
+        id: Some(requests::definition(id)?),
         by: caller.name.clone(),
         ..request
     };
-    request.check(Timestamp::now()).map_err(bad_request)?;
-    if !service
-        .backend
-        .snapshot()
-        .definitions
-        .contains_key(&definition)
-    {
-        return Err(no_such_schedule(id));
+    match apply(service, caller, request).await? {
+        Applied::Pending(pass) => Ok(accepted(pass)),
+        Applied::Done => match service.backend.schedule(id).await? {
+            Some(view) => Ok(Json(view).into_response()),
+            None => Err(no_such_schedule(id)),
+        },
+    }
+}
+
+/// Result of a request for an override.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Applied {
+    /// A pass has applied the request.
+    Done,
+    /// The pass with this number applies the request, and has not ended.
+    Pending(u64),
+}
+
+/// Sends the request, and waits for the pass that applies it.
+///
+/// # Errors
+/// The request is refused, or the pass could not apply it.
+pub(super) async fn apply<B: Backend>(
+    service: &Service<B>,
+    caller: &Caller,
+    request: OverrideRequest,
+) -> Result<Applied, Problem> {
+    let definition = request
+        .check(Timestamp::now())
+        .map_err(bad_request)?
+        .clone();
+    let snapshot = service.backend.snapshot();
+    if !snapshot.definitions.contains_key(&definition) {
+        return Err(no_such_schedule(definition.as_str()));
     }
     let _turn = service.syncs.take(caller)?;
     let deadline = Instant::now() + service.sync_wait;
@@ -172,17 +198,15 @@ async fn send<B: Backend>(
         () = service.stop.cancelled() => None,
     };
     service.listings.forget().await;
+    service.timelines.forget();
     let Some(report) = done else {
-        return Ok(accepted(pass));
+        return Ok(Applied::Pending(pass));
     };
     // The report of an old pass may be forgotten: then only the schedule shows the
     // result.
-    if let Some(problem) = report.and_then(|report| failed(&report, &definition)) {
-        return Err(problem);
-    }
-    match service.backend.schedule(id).await? {
-        Some(view) => Ok(Json(view).into_response()),
-        None => Err(no_such_schedule(id)),
+    match report.and_then(|report| failed(&report, &definition)) {
+        Some(problem) => Err(problem),
+        None => Ok(Applied::Done),
     }
 }
 

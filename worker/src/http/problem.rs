@@ -49,9 +49,13 @@ impl Problem {
     }
 
     /// Returns the status of the answer.
-    #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// Returns the description for people.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Adds a member for programs.
@@ -61,8 +65,26 @@ impl Problem {
     }
 }
 
+/// The part of a problem that is for people. An answer carries it, for the layer that
+/// answers browsers with a page.
+#[derive(Debug, Clone)]
+pub(super) struct PlainProblem {
+    pub(super) status: StatusCode,
+    pub(super) detail: String,
+    /// Sentences that say what the person can do.
+    pub(super) hint: Option<&'static str>,
+    /// Address of the login form, if logging in helps.
+    pub(super) login: Option<String>,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let plain = PlainProblem {
+            status: self.status,
+            detail: self.detail.clone(),
+            hint: None,
+            login: None,
+        };
         let body = Details {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
@@ -71,6 +93,7 @@ impl IntoResponse for Problem {
             more: self.more,
         };
         let mut response = (self.status, Json(body)).into_response();
+        response.extensions_mut().insert(plain);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         if matches!(

@@ -4,9 +4,12 @@ use std::fmt::Display;
 use std::io;
 use std::str::FromStr;
 
+use almanac_activities::schedules::view::ScheduleState;
+use almanac_activities::timeline::{Window, WindowError};
 use almanac_core::definition::Labels;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
+use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -60,28 +63,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, String> {
-    let mut given = Map::new();
+/// Reads the pairs of a query strictly. An error names the parameter.
+pub(super) fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, String> {
+    let mut values = Map::new();
     for (name, value) in pairs {
         if LISTS.contains(&name.as_str()) {
-            let list = given.entry(name).or_insert(Value::Array(Vec::new()));
+            let list = values.entry(name).or_insert(Value::Array(Vec::new()));
             if let Value::Array(list) = list {
                 list.push(value.into());
             }
-        } else if given.contains_key(&name) {
+        } else if values.contains_key(&name) {
             return Err(format!("{name}: given more than once"));
         } else {
-            given.insert(name, value.into());
+            values.insert(name, value.into());
         }
     }
     // Each parameter has a default, so the one that fails alone is the bad one.
-    for (name, value) in &given {
+    for (name, value) in &values {
         let one = Map::from_iter([(name.clone(), value.clone())]);
         if let Err(error) = serde_json::from_value::<T>(Value::Object(one)) {
             return Err(format!("{name}: {error}"));
         }
     }
-    serde_json::from_value(Value::Object(given)).map_err(|error| error.to_string())
+    serde_json::from_value(Value::Object(values)).map_err(|error| error.to_string())
 }
 
 /// Reads a value from a parameter's text.
@@ -139,6 +143,81 @@ impl<S: PartialSchema> Default for ListQuery<S> {
     }
 }
 
+/// The query for a part of the timeline.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TimelineQuery {
+    /// Start of the window. By default 24 hours before `to`, or 12 hours ago.
+    #[serde(deserialize_with = "time")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<Timestamp>,
+    /// End of the window, at most 8 days after its start. By default 24 hours after
+    /// `from`, or 12 hours ahead.
+    #[serde(deserialize_with = "time")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<Timestamp>,
+    /// Maximum number of lanes to return.
+    #[serde(deserialize_with = "limit")]
+    #[param(minimum = 1, maximum = 1000, default = 100, value_type = u16, required = false)]
+    limit: u16,
+    /// The `next_page_token` of the page before. Give the `from` and `to` of that page too.
+    #[param(pattern = "^([0-9a-f]{2}){1,5000}$", value_type = Option<String>)]
+    page_token: Option<Token>,
+    /// `NAME=VALUE`: only schedules with this label. If repeated, a schedule must have all
+    /// the labels.
+    #[serde(deserialize_with = "labels")]
+    #[param(style = Form, explode, inline, required = false, max_items = 20)]
+    label: Vec<Label>,
+    /// Only schedules in this state.
+    #[param(inline)]
+    state: Option<ScheduleState>,
+    /// Only schedules with this text in their id, source or description, in upper or lower
+    /// case; 200 bytes of UTF-8 at most.
+    #[serde(deserialize_with = "text")]
+    #[param(max_length = 200)]
+    q: Option<String>,
+}
+
+impl Default for TimelineQuery {
+    fn default() -> Self {
+        Self {
+            from: None,
+            to: None,
+            limit: PAGE,
+            page_token: None,
+            label: Vec::new(),
+            state: None,
+            q: None,
+        }
+    }
+}
+
+impl TimelineQuery {
+    /// Returns the window and the query for its lanes.
+    ///
+    /// # Errors
+    /// `from` and `to` do not make a window.
+    pub(super) fn split(
+        self,
+        now: Timestamp,
+    ) -> Result<(Window, ListQuery<ScheduleState>), WindowError> {
+        let window = Window::new(self.from, self.to, now)?;
+        let lanes = ListQuery {
+            limit: self.limit,
+            page_token: self.page_token,
+            label: self.label,
+            state: self.state,
+            q: self.q,
+        };
+        Ok((window, lanes))
+    }
+}
+
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    parsed(deserializer).map(Some)
+}
+
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let text = String::deserialize(deserializer)?;
     let limit = text.parse().ok();
@@ -150,7 +229,7 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
         })
 }
 
-fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Label>, D::Error> {
+pub(super) fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Label>, D::Error> {
     let labels = Vec::<Label>::deserialize(deserializer)?;
     if labels.len() > LABELS {
         return Err(D::Error::custom(format!("more than {LABELS} labels")));
@@ -158,7 +237,7 @@ fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Label>, D::E
     Ok(labels)
 }
 
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.len() > TEXT_LIMIT {
         return Err(D::Error::custom(format!("longer than {TEXT_LIMIT} bytes")));
@@ -167,11 +246,31 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 }
 
 /// A label and its value.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct Label {
     name: String,
     value: String,
+}
+
+impl Label {
+    /// Creates a label.
+    pub(super) fn new(name: &str, value: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        }
+    }
+
+    /// Returns the name of the label.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the value of the label.
+    pub(super) fn value(&self) -> &str {
+        &self.value
+    }
 }
 
 impl PartialSchema for Label {
@@ -185,16 +284,21 @@ impl PartialSchema for Label {
 
 impl ToSchema for Label {}
 
-impl TryFrom<String> for Label {
-    type Error = String;
+/// The text is not a label and its value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not NAME=VALUE")]
+pub(super) struct LabelError(String);
 
-    fn try_from(text: String) -> Result<Self, String> {
+impl TryFrom<String> for Label {
+    type Error = LabelError;
+
+    fn try_from(text: String) -> Result<Self, LabelError> {
         match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => Ok(Self {
                 name: name.to_owned(),
                 value: value.to_owned(),
             }),
-            _ => Err(format!("`{text}` is not NAME=VALUE")),
+            _ => Err(LabelError(text)),
         }
     }
 }
@@ -204,17 +308,22 @@ impl TryFrom<String> for Label {
 #[serde(try_from = "String")]
 struct Token(Vec<u8>);
 
-impl TryFrom<String> for Token {
-    type Error = String;
+/// The text is not the token of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is not a next_page_token")]
+struct TokenError;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        let is_ours = (1..=TOKEN_LIMIT).contains(&text.len())
+impl TryFrom<String> for Token {
+    type Error = TokenError;
+
+    fn try_from(text: String) -> Result<Self, TokenError> {
+        let is_canonical = (1..=TOKEN_LIMIT).contains(&text.len())
             && !text.bytes().any(|byte| byte.is_ascii_uppercase());
         hex::decode(&text)
             .ok()
-            .filter(|_| is_ours)
+            .filter(|_| is_canonical)
             .map(Self)
-            .ok_or_else(|| "this is not a next_page_token".to_owned())
+            .ok_or(TokenError)
     }
 }
 

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_body_that_is_said_to_be_json_is_read() {
+    fn only_a_body_with_the_media_type_of_json_is_read() {
         for (kind, good) in [
             ("application/json", true),
             ("application/json; charset=utf-8", true),

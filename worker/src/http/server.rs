@@ -5,11 +5,12 @@
 //! `connection_limiter` decides which connections get a slot; here each connection is
 //! served until it ends, and each answer is counted until its client has taken it.
 //!
-//! Assumes that answers are made whole, as all of Almanac's are.
+//! Assumes that answers are made whole, as all of Almanac's are, except the events for open
+//! pages.
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -50,6 +51,11 @@ const ENDING: usize = 8;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Interval between two log lines about such failures.
 const ACCEPT_LOG: Duration = Duration::from_secs(30);
+
+/// The other end of a request's connection: a client, or a proxy in front. It is among the
+/// request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// The limits on connections.
 #[derive(Debug, Clone, Copy)]
@@ -153,7 +159,8 @@ pub(super) async fn serve_in(
         let Some(place) = limiter.take(peer.ip()) else {
             continue;
         };
-        let served = connection(stream, place, app.clone(), limits, stop.clone());
+        let peer = Peer(peer.ip().to_canonical());
+        let served = connection(stream, peer, place, app.clone(), limits, stop.clone());
         let running = running.clone();
         tokio::spawn(async move {
             served.await;
@@ -199,6 +206,7 @@ async fn accept(
 
 async fn connection(
     stream: TcpStream,
+    peer: Peer,
     place: ConnectionSlot,
     app: Router,
     limits: Limits,
@@ -210,7 +218,10 @@ async fn connection(
     let app = TowerToHyperService::new(app);
     let served = {
         let place = Arc::clone(&place);
-        service_fn(move |request| answer(app.clone(), Arc::clone(&place), request))
+        service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            answer(app.clone(), Arc::clone(&place), request)
+        })
     };
     let mut connection = pin!(
         http1::Builder::new()
@@ -273,6 +284,14 @@ async fn answer(
         }
     };
     let (head, body) = response.into_parts();
+    if is_stream(&head.headers) {
+        // An open page: its connection counts as busy, and its events are small.
+        let body = Streamed {
+            body,
+            _asking: asking,
+        };
+        return Ok(Response::from_parts(head, Body::new(body)));
+    }
     let whole = axum::body::to_bytes(body, usize::MAX).await;
     let (mut head, mut bytes) = (head, whole.unwrap_or_default());
     if !asking.answer(bytes.len()) {
@@ -297,6 +316,12 @@ async fn answer(
     Ok(Response::from_parts(head, body))
 }
 
+/// Returns `true` if the answer goes on as long as its connection.
+pub(super) fn is_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
 fn busy(detail: &str) -> Response {
     let mut response = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
     cross_site::stamp(&mut response);
@@ -314,6 +339,24 @@ struct Counted {
 impl AsRef<[u8]> for Counted {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// The body of an answer that is sent as it is made.
+struct Streamed {
+    body: Body,
+    _asking: Asking,
+}
+
+impl HttpBody for Streamed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 }
 

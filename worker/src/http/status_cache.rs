@@ -28,4 +28,9 @@ impl StatusCache {
         };
         self.0.get(STATUS_MAX_AGE, query).await
     }
+
+    /// Forgets the state, so that the next request sees a change that was just made.
+    pub(super) async fn forget(&self) {
+        self.0.forget().await;
+    }
 }

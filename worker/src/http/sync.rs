@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_core::record::{
-    DefinitionCounts, LIST_LIMIT, NAME_LIMIT, Report, SyncRequest, check_text,
+    DefinitionCounts, ErrorSource, LIST_LIMIT, NAME_LIMIT, Report, SyncRequest, check_text,
 };
 use almanac_core::snapshot::{FailedDocument, Snapshot};
 use axum::extract::State;
@@ -30,8 +30,6 @@ use crate::registry::Reload;
 /// Maximum time that a pass waits for the workflow to know the files that the pass is
 /// about.
 const ANNOUNCED_TIMEOUT: Duration = Duration::from_secs(5);
-/// Source that a report gives to the error of a digest that names another set.
-const CONFIRM: &str = "confirm";
 
 /// Independent switches; `confirm` is a digest of held removals.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -45,21 +43,21 @@ pub(super) struct SyncParameters {
     /// Re-read the files.
     #[serde(deserialize_with = "parsed")]
     #[param(default = true, required = false)]
-    definitions: bool,
+    pub(super) definitions: bool,
     /// Ask for a pass, and wait for its report.
     #[serde(deserialize_with = "parsed")]
     #[param(default = true, required = false)]
-    schedules: bool,
+    pub(super) schedules: bool,
     /// Re-read the event types, which are in the same files.
     #[serde(deserialize_with = "parsed")]
     #[param(default = false, required = false)]
-    event_types: bool,
+    pub(super) event_types: bool,
     /// Let the pass plan and report, but write nothing.
     #[serde(deserialize_with = "parsed")]
     #[param(default = false, required = false)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Digest of the held removals to confirm; needs `schedules`.
-    confirm: Option<String>,
+    pub(super) confirm: Option<String>,
 }
 
 /// A pass that has not ended.
@@ -102,6 +100,32 @@ pub(super) async fn sync<B: Backend>(
     Extension(caller): Extension<Caller>,
     StrictQuery(switches): StrictQuery<SyncParameters>,
 ) -> Result<Response, Problem> {
+    let request_id = format!("{:016x}{:016x}", random(), random());
+    Ok(match run(&service, &caller, switches, request_id).await? {
+        Synced::Report(report) => answer(&report),
+        Synced::Pending(pass) => accepted(pass),
+    })
+}
+
+/// Result of a request for a pass.
+#[derive(Debug)]
+pub(super) enum Synced {
+    /// The report of the pass, or of reading the files again.
+    Report(Box<Report>),
+    /// The pass with this number has not ended.
+    Pending(u64),
+}
+
+/// Re-reads the files, asks for a pass, and waits for its report, as the switches say.
+///
+/// # Errors
+/// A switch is wrong, Temporal does not answer, or the digest names other removals.
+pub(super) async fn run<B: Backend>(
+    service: &Service<B>,
+    caller: &Caller,
+    switches: SyncParameters,
+    request_id: String,
+) -> Result<Synced, Problem> {
     let confirm = switches.confirm.filter(|digest| !digest.is_empty());
     check_text(
         "confirm",
@@ -113,7 +137,7 @@ pub(super) async fn sync<B: Backend>(
         let detail = "confirm: only a pass removes schedules, and schedules=false requests no pass";
         return Err(bad_request(detail));
     }
-    let _turn = service.syncs.take(&caller)?;
+    let _turn = service.syncs.take(caller)?;
     tracing::info!(
         caller = caller.name,
         definitions = switches.definitions,
@@ -128,32 +152,39 @@ pub(super) async fn sync<B: Backend>(
         counts = reread(&*service.backend).await?;
     }
     if !switches.schedules {
-        return Ok(answer(&files_only(&service.backend.snapshot(), counts)));
+        let report = files_only(&service.backend.snapshot(), counts);
+        return Ok(Synced::Report(Box::new(report)));
     }
     let request = SyncRequest {
-        request_id: format!("{:016x}{:016x}", random(), random()),
+        request_id,
         dry_run: switches.dry_run,
         confirm,
     };
     let deadline = Instant::now() + service.sync_wait;
     let asked = async {
-        heard(&service).await?;
+        heard(service).await?;
         service.backend.sync(request).await
     };
     let pass = timeout_at(deadline, asked)
         .await
         .map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "temporal does not answer"))??;
     let report = tokio::select! {
-        report = timeout_at(deadline, report(&service, pass)) => report.ok().flatten(),
+        report = timeout_at(deadline, report(service, pass)) => report.ok().flatten(),
         () = service.stop.cancelled() => None,
     };
     service.listings.forget().await;
+    service.timelines.forget();
     match report {
-        Some(report) if report.errors.iter().any(|error| error.source == CONFIRM) => {
+        Some(report)
+            if report
+                .errors
+                .iter()
+                .any(|error| ErrorSource::Confirm.is_of(error)) =>
+        {
             Err(wrong_digest(&report))
         }
-        Some(report) => Ok(answer(&report)),
-        None => Ok(accepted(pass)),
+        Some(report) => Ok(Synced::Report(Box::new(report))),
+        None => Ok(Synced::Pending(pass)),
     }
 }
 
@@ -243,7 +274,7 @@ fn wrong_digest(report: &Report) -> Problem {
     let message = report
         .errors
         .iter()
-        .find(|error| error.source == CONFIRM)
+        .find(|error| ErrorSource::Confirm.is_of(error))
         .map(|error| error.message.clone())
         .unwrap_or_default();
     Problem::new(StatusCode::CONFLICT, message)

@@ -13,7 +13,7 @@ use almanac_core::record::{Announcement, DefinitionCounts, Options, WorkerEvent}
 use crate::registry::ReloadSummary;
 
 /// Number of announcements that are kept for the workflow to ask for.
-const STATEMENTS_KEPT: usize = 16;
+const ANNOUNCEMENTS_KEPT: usize = 16;
 
 /// The announcements of this worker, for the workflow to ask for: a signal alone proves
 /// nothing, since anyone may send a signal in any worker's name.
@@ -31,28 +31,28 @@ struct NumberedAnnouncements {
 impl AnnouncementLog {
     /// Numbers an announcement and keeps it. An announcement that equals the last one
     /// keeps its number.
-    pub(super) fn make(&self, statement: Announcement) -> Announcement {
+    pub(super) fn make(&self, announcement: Announcement) -> Announcement {
         let mut log = self.lock();
         let again = log.kept.last().filter(|last| {
             let number = last.number;
             **last
                 == Announcement {
                     number,
-                    ..statement.clone()
+                    ..announcement.clone()
                 }
         });
         if let Some(again) = again {
             return again.clone();
         }
         log.last += 1;
-        let statement = Announcement {
+        let announcement = Announcement {
             number: log.last,
-            ..statement
+            ..announcement
         };
-        log.kept.push(statement.clone());
-        let old = log.kept.len().saturating_sub(STATEMENTS_KEPT);
+        log.kept.push(announcement.clone());
+        let old = log.kept.len().saturating_sub(ANNOUNCEMENTS_KEPT);
         log.kept.drain(..old);
-        statement
+        announcement
     }
 
     /// Returns the kept announcements after the one with this number.
@@ -218,27 +218,27 @@ mod tests {
     }
 
     #[test]
-    fn statements_are_numbered_once_and_told_from_where_the_workflow_is() {
-        let statements = AnnouncementLog::default();
+    fn announcements_are_numbered_once_and_begin_where_the_workflow_is() {
+        let log = AnnouncementLog::default();
         let started = announced().announcement(WorkerEvent::Started);
-        let first = statements.make(started.clone());
-        assert_eq!((first.number, statements.make(started).number), (1, 1));
-        let last = statements.make(announced().announce_stop());
-        assert_eq!(statements.after(0), [first, last.clone()]);
-        assert_eq!(statements.after(1), [last]);
-        statements.forget();
-        assert_eq!(statements.after(0), []);
-        assert_eq!(statements.make(announced().announce_stop()).number, 3);
+        let first = log.make(started.clone());
+        assert_eq!((first.number, log.make(started).number), (1, 1));
+        let last = log.make(announced().announce_stop());
+        assert_eq!(log.after(0), [first, last.clone()]);
+        assert_eq!(log.after(1), [last]);
+        log.forget();
+        assert_eq!(log.after(0), []);
+        assert_eq!(log.make(announced().announce_stop()).number, 3);
         for n in 0..100 {
             let mut state = announced();
             state.reloaded(step(Some("a"), &n.to_string(), None));
-            statements.make(state.pending().unwrap());
+            log.make(state.pending().unwrap());
         }
-        assert_eq!(statements.after(0).len(), STATEMENTS_KEPT);
+        assert_eq!(log.after(0).len(), ANNOUNCEMENTS_KEPT);
     }
 
     #[test]
-    fn nothing_is_said_before_the_first_load() {
+    fn nothing_is_announced_before_the_first_load() {
         let mut state = AnnouncementState::new(WorkerId::new("w"), Options::default());
         assert_eq!(state.pending(), None);
         state.reloaded(step(None, "a", None));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_twice() {
+    fn nothing_is_announced_twice() {
         assert_eq!(announced().pending(), None);
     }
 
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn going_back_to_what_was_told_is_nothing_to_say() {
+    fn going_back_to_what_was_announced_needs_no_announcement() {
         let mut state = announced();
         state.reloaded(step(Some("a"), "b", Some(&["x"])));
         state.reloaded(step(Some("b"), "a", Some(&["x"])));
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_words_are_said_by_name() {
+    fn a_stop_is_announced_by_name() {
         let announcement = announced().announce_stop();
         assert_eq!(announcement.event, WorkerEvent::Stopping);
         assert_eq!(announcement.worker, WorkerId::new("w"));

@@ -82,7 +82,7 @@ impl Announcer {
         let announcement = self
             .announcement_log
             .make(self.announcement_state.announce_stop());
-        reconciler.tell(&announcement).await?;
+        reconciler.announce_if_running(&announcement).await?;
         while reconciler
             .status()
             .await?

@@ -55,7 +55,7 @@ exit "$status"
 
 /// The output of the server.
 #[derive(Debug, Default)]
-struct Said {
+struct ServerOutput {
     /// `true` if the server has printed that it serves.
     serves: bool,
     /// The last lines of standard error, or the first lines from the one that says why
@@ -63,7 +63,7 @@ struct Said {
     complaints: Vec<String>,
 }
 
-impl Said {
+impl ServerOutput {
     fn complain(&mut self, line: String) {
         let begins = |line: &str| LAST_WORDS.iter().any(|word| line.starts_with(word));
         if begins(&line) {
@@ -78,17 +78,17 @@ impl Said {
     }
 }
 
-type SharedSaid = Arc<Mutex<Said>>;
+type SharedOutput = Arc<Mutex<ServerOutput>>;
 
-fn lock(said: &Mutex<Said>) -> MutexGuard<'_, Said> {
-    said.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(output: &Mutex<ServerOutput>) -> MutexGuard<'_, ServerOutput> {
+    output.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A running dev server.
 #[derive(Debug)]
 pub struct DevServer {
     child: Child,
-    said: SharedSaid,
+    output: SharedOutput,
     /// The pipe to the server's shell. Closing it ends the server.
     tie: Option<ChildStdin>,
     pub address: SocketAddr,
@@ -145,20 +145,20 @@ impl DevServer {
             .spawn()
             .context("cannot start a shell")?;
         let tie = child.stdin.take();
-        let said = SharedSaid::default();
+        let output = SharedOutput::default();
         if let Some(stdout) = child.stdout.take() {
-            let (said, port) = (Arc::clone(&said), format!(":{}", address.port()));
+            let (output, port) = (Arc::clone(&output), format!(":{}", address.port()));
             listen(stdout, move |line| {
-                lock(&said).serves |= line.trim_end().ends_with(&port);
+                lock(&output).serves |= line.trim_end().ends_with(&port);
             });
         }
         if let Some(stderr) = child.stderr.take() {
-            let said = Arc::clone(&said);
-            listen(stderr, move |line| lock(&said).complain(line));
+            let output = Arc::clone(&output);
+            listen(stderr, move |line| lock(&output).complain(line));
         }
         Ok(Self {
             child,
-            said,
+            output,
             tie,
             address,
             ui,
@@ -187,7 +187,7 @@ impl DevServer {
                 let answer = answer.with_context(|| format!("cannot run {}", cli.display()))?;
                 if String::from_utf8_lossy(&answer.stdout).contains("SERVING") {
                     let answered = *answered.get_or_insert_with(Instant::now);
-                    if lock(&self.said).serves || answered.elapsed() > BANNER_LIMIT {
+                    if lock(&self.output).serves || answered.elapsed() > BANNER_LIMIT {
                         return Ok(());
                     }
                 }
@@ -222,7 +222,7 @@ impl DevServer {
     }
 
     fn complaint(&self) -> String {
-        lock(&self.said).complaints.join("; ")
+        lock(&self.output).complaints.join("; ")
     }
 }
 
@@ -239,14 +239,14 @@ fn listen(output: impl AsyncRead + Unpin + Send + 'static, hear: impl Fn(String)
     });
 }
 
-/// Returns the Temporal CLI: the given one, or the one on the PATH. A program in the
+/// Returns the Temporal CLI: the one of the flag, or the one on the PATH. A program in the
 /// current folder is not trusted.
-pub fn find_cli(given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    if let Some(given) = given {
-        if !given.is_file() {
-            bail!("no temporal CLI at {} (--temporal-cli)", given.display());
+pub fn find_cli(flag: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = flag {
+        if !path.is_file() {
+            bail!("no temporal CLI at {} (--temporal-cli)", path.display());
         }
-        return Ok(given.to_owned());
+        return Ok(path.to_owned());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     // An empty or relative entry would also be the current folder.
@@ -260,14 +260,14 @@ pub fn find_cli(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         )
 }
 
-/// Returns the address for HTTP: the given address, or any free port in place of the
+/// Returns the address for HTTP: the address of the flag, or any free port in place of the
 /// default port if that is taken, as beside another `almanac dev`.
-pub async fn listen_address(given: SocketAddr) -> anyhow::Result<SocketAddr> {
+pub async fn listen_address(flag: SocketAddr) -> anyhow::Result<SocketAddr> {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT));
-    if given == default {
+    if flag == default {
         free_address(HTTP_PORT).await
     } else {
-        Ok(given)
+        Ok(flag)
     }
 }
 
@@ -311,17 +311,17 @@ mod tests {
 
     #[test]
     fn the_servers_last_error_lines_are_kept_from_the_first_one() {
-        let mut said = Said::default();
+        let mut output = ServerOutput::default();
         for number in 0..9 {
-            said.complain(format!("a warning {number}"));
+            output.complain(format!("a warning {number}"));
         }
-        assert_eq!(said.complaints[0], "a warning 4");
-        said.complain("panic: the port is taken".to_owned());
+        assert_eq!(output.complaints[0], "a warning 4");
+        output.complain("panic: the port is taken".to_owned());
         for number in 0..9 {
-            said.complain(format!("\tat line {number}"));
+            output.complain(format!("\tat line {number}"));
         }
-        assert_eq!(said.complaints.len(), LINES_KEPT);
-        assert_eq!(said.complaints[0], "panic: the port is taken");
+        assert_eq!(output.complaints.len(), LINES_KEPT);
+        assert_eq!(output.complaints[0], "panic: the port is taken");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::steps::Steps;
+use almanac_activities::timeline::TimelineReader;
 use almanac_base::names::{Project, WorkerId};
 use anyhow::Context as _;
 use futures::future::BoxFuture;
@@ -108,8 +109,13 @@ impl Process {
         connect::identity(&self.project, &self.worker)
     }
 
+    /// Links web pages to Temporal's UI at this address, unless a flag names another.
+    pub fn link_temporal_ui(&mut self, address: String) {
+        self.args.temporal_ui_url.get_or_insert(address);
+    }
+
     /// Waits for a signal, before the process runs.
-    pub async fn told_to_stop(&mut self) {
+    pub async fn stop_signal(&mut self) {
         let signal = self.signals.next().await;
         tracing::info!(signal, "stopped by a signal during the start");
     }
@@ -154,6 +160,8 @@ impl Process {
             health: Arc::new(Health::new(Timestamp::now())),
             metrics: metrics.clone(),
             monitor: Arc::default(),
+            temporal_ui: args.temporal_ui_url.clone(),
+            timelines: TimelineReader::default(),
             clients: connected.clone(),
         });
         // In the order in which they end: the parts that take work in, the announcer, the

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_runs_without_a_terminal_is_known() {
+    fn an_ignored_sighup_is_read_from_the_process_status() {
         assert!(ignores_hangup("Name:\tx\nSigIgn:\t0000000000001001\n"));
         assert!(!ignores_hangup("Name:\tx\nSigIgn:\t0000000000001000\n"));
         assert!(!ignores_hangup(""));

@@ -144,7 +144,7 @@ struct CachedRun {
 impl CachedRuns {
     fn activated(&mut self, activation: &WorkflowActivation) -> Option<SuspectRun> {
         let run_id = &activation.run_id;
-        let (mut asked, mut told) = (false, false);
+        let (mut asked, mut advances) = (false, false);
         for job in &activation.jobs {
             match &job.variant {
                 Some(Variant::RemoveFromCache(_)) => {
@@ -155,13 +155,13 @@ impl CachedRuns {
                 Some(Variant::InitializeWorkflow(start)) => {
                     let run = self.0.entry(run_id.clone()).or_default();
                     run.workflow_id.clone_from(&start.workflow_id);
-                    told = true;
+                    advances = true;
                 }
-                _ => told = true,
+                _ => advances = true,
             }
         }
         let run = self.0.get_mut(run_id)?;
-        if told {
+        if advances {
             run.event = Some(activation.history_length.into());
         }
         if !asked {

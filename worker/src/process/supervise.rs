@@ -70,11 +70,11 @@ impl Supervisor {
                     }
                     let reason = crate::failure::causes(&error);
                     self.health.trouble(reason.clone());
-                    trouble.tell("a worker ended; restarting all workers", &reason);
+                    trouble.log("a worker ended; restarting all workers", &reason);
                 }
                 Err(error) => {
                     self.health.away(error.to_string());
-                    trouble.tell("cannot connect to temporal; retrying", &error.to_string());
+                    trouble.log("cannot connect to temporal; retrying", &error.to_string());
                 }
             }
             tokio::select! {
@@ -153,7 +153,7 @@ impl Trouble {
         }
     }
 
-    fn tell(&mut self, what: &'static str, reason: &str) {
+    fn log(&mut self, what: &'static str, reason: &str) {
         let since = *self.since.get_or_insert_with(Instant::now);
         let for_s = since.elapsed().as_secs();
         if since.elapsed() < self.warn_for {

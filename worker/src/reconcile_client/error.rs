@@ -103,8 +103,11 @@ mod tests {
     #[test]
     fn a_workflow_is_absent_by_the_servers_own_details_alone() {
         let bare = Status::not_found("no such thing");
-        let told = absent(&bare, "mine", "almanac/p/reconcile".to_owned());
-        assert!(matches!(told, ReconcileClientError::Temporal(_)), "{told}");
+        let error = absent(&bare, "mine", "almanac/p/reconcile".to_owned());
+        assert!(
+            matches!(error, ReconcileClientError::Temporal(_)),
+            "{error}"
+        );
     }
 
     #[test]
@@ -112,10 +115,10 @@ mod tests {
         let left = Status::failed_precondition(
             "no poller seen for task queue recently, worker may be down",
         );
-        let told = temporal(&left);
-        assert_eq!(told, ReconcileClientError::NoAnswer(Silence::NoWorker));
+        let error = temporal(&left);
+        assert_eq!(error, ReconcileClientError::NoAnswer(Silence::NoWorker));
         assert_eq!(
-            told.to_string(),
+            error.to_string(),
             "the reconcile workflow did not answer because no worker polls its task queue"
         );
         let other = temporal(&Status::failed_precondition("something else"));

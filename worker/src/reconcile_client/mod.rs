@@ -88,10 +88,10 @@ impl ReconcileClient {
     ///
     /// In that case a single request starts the workflow and signals it, so no worker has to be
     /// polling yet. A suspension survives the run in which it began.
-    pub async fn announce(&self, said: &Announcement) -> Result<(), ReconcileClientError> {
-        match self.tell(said).await {
+    pub async fn announce(&self, announcement: &Announcement) -> Result<(), ReconcileClientError> {
+        match self.announce_if_running(announcement).await {
             Err(ReconcileClientError::Absent(_)) => {}
-            told => return told,
+            result => return result,
         }
         let input = match self.suspension_left().await? {
             None => RawValue::new(Vec::new()),
@@ -109,7 +109,7 @@ impl ReconcileClient {
             UntypedWorkflow::new(RECONCILE_WORKFLOW),
             input,
             UntypedSignal::new(contract::DefinitionsChanged::NAME),
-            raw(said),
+            raw(announcement),
             options,
         );
         within(ANSWER_LIMIT, started)
@@ -171,8 +171,11 @@ impl ReconcileClient {
     }
 
     /// Announces a worker to a workflow that runs. Does not start the workflow.
-    pub async fn tell(&self, said: &Announcement) -> Result<(), ReconcileClientError> {
-        self.signal::<contract::DefinitionsChanged>(Some(said))
+    pub async fn announce_if_running(
+        &self,
+        announcement: &Announcement,
+    ) -> Result<(), ReconcileClientError> {
+        self.signal::<contract::DefinitionsChanged>(Some(announcement))
             .await
     }
 
@@ -195,7 +198,32 @@ impl ReconcileClient {
         self.query::<contract::History>(Some(&request)).await
     }
 
+    /// Sends a query. If too many queries wait for the workflow, the client tries again, for
+    /// [`ANSWER_LIMIT`] in all.
     async fn query<Q: Query>(
+        &self,
+        input: Option<&Q::Takes>,
+    ) -> Result<Q::Gives, ReconcileClientError> {
+        let deadline = tokio::time::Instant::now() + ANSWER_LIMIT;
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        let answered = async {
+            loop {
+                let answer = self.query_once::<Q>(input).await;
+                let wait = backoff.next_wait();
+                match answer {
+                    Err(ReconcileClientError::Busy(_))
+                        if tokio::time::Instant::now() + wait < deadline =>
+                    {
+                        tokio::time::sleep(wait).await;
+                    }
+                    answer => return answer,
+                }
+            }
+        };
+        within(ANSWER_LIMIT, answered).await?
+    }
+
+    async fn query_once<Q: Query>(
         &self,
         input: Option<&Q::Takes>,
     ) -> Result<Q::Gives, ReconcileClientError> {
@@ -204,7 +232,7 @@ impl ReconcileClient {
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        let asked = handle.query(UntypedQuery::new(Q::NAME), given(input), options);
+        let asked = handle.query(UntypedQuery::new(Q::NAME), payload(input), options);
         match within(ANSWER_LIMIT, asked).await? {
             Ok(answer) => read(answer),
             Err(WorkflowQueryError::Rejected { .. }) => {
@@ -498,7 +526,7 @@ impl ReconcileClient {
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        let sent = handle.signal(UntypedSignal::new(S::NAME), given(input), options);
+        let sent = handle.signal(UntypedSignal::new(S::NAME), payload(input), options);
         within(ANSWER_LIMIT, sent)
             .await?
             .map_err(|error| self.failed(error))
@@ -525,7 +553,7 @@ async fn within<T>(
 }
 
 /// The payload of an input. `None` is sent as no payload at all.
-fn given<T: Serialize + 'static>(input: Option<&T>) -> RawValue {
+fn payload<T: Serialize + 'static>(input: Option<&T>) -> RawValue {
     input.map_or_else(|| RawValue::new(Vec::new()), raw)
 }
 

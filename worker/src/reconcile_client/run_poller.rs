@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_told_to_all_and_tried_again() {
+    async fn a_failure_reaches_all_callers_and_is_tried_again() {
         let runs = RunPoller::none();
         let (a, b) = (runs.run("a"), runs.run("b"));
         let limit = Duration::from_secs(1);

@@ -106,7 +106,7 @@ impl FileState {
     }
 
     /// Returns `true` if the file's metadata were the same when it was read.
-    pub(super) fn looks_like(&self, signature: &Signature) -> bool {
+    pub(super) fn has_signature(&self, signature: &Signature) -> bool {
         self.read.is_some_and(|read| read.signature == *signature)
     }
 
@@ -114,7 +114,7 @@ impl FileState {
     /// clocks of this machine and of the file system agree.
     pub(super) fn is_surely(&self, signature: &Signature) -> bool {
         let was_aged = |read: FileRead| read.was_aged || read.is_confirmed;
-        self.looks_like(signature) && self.read.is_some_and(was_aged)
+        self.has_signature(signature) && self.read.is_some_and(was_aged)
     }
 
     /// Returns `true` if the file cannot have changed since it was read, whatever the clock of
@@ -123,7 +123,7 @@ impl FileState {
     pub(super) fn is_confirmed(&self, signature: &Signature) -> bool {
         let failed = matches!(self.content, Content::Refused(Refusal::Unreadable(_)));
         let is_confirmed = self.read.is_some_and(|read| read.is_confirmed);
-        self.looks_like(signature) && is_confirmed && !failed
+        self.has_signature(signature) && is_confirmed && !failed
     }
 }
 

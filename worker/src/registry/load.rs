@@ -174,7 +174,7 @@ impl Loader {
     /// Loads the folders while files may still be written. `None` if something is changing, or
     /// a file that existed before is missing: then a load has to wait and try again. Blocks on
     /// the disk.
-    pub(super) fn load_ahead(&self) -> Option<SpeculativeLoad> {
+    pub(super) fn speculative_load(&self) -> Option<SpeculativeLoad> {
         let listings = list(&self.roots);
         let fresh = Fresh::new();
         let SuspectFiles { files, missing } = self.doubts(&listings, ReadDepth::Changed, &fresh);
@@ -294,7 +294,7 @@ impl Loader {
             .iter()
             .filter(|file| {
                 let known = self.known(&file.key, fresh);
-                known.is_none_or(|known| !known.looks_like(file.signature))
+                known.is_none_or(|known| !known.has_signature(file.signature))
             })
             .filter_map(|file| restless_for(file.signature, self.still_for))
             .max()
@@ -322,7 +322,7 @@ impl Loader {
 
     /// Returns `true` if a file has yet to be read, and has not changed for long enough.
     fn is_due(&self, file: &SuspectFile<'_>, fresh: &Fresh) -> bool {
-        let is_like = |state: &Arc<FileState>| state.looks_like(file.signature);
+        let is_like = |state: &Arc<FileState>| state.has_signature(file.signature);
         if fresh.get(&file.key).is_some_and(is_like) {
             return false;
         }
@@ -409,7 +409,7 @@ impl Loader {
                     Entry::File(signature, _) => fresh
                         .remove(&key)
                         .or_else(|| known.map(|(_, state)| Arc::clone(state)))
-                        .filter(|state| state.looks_like(&signature))
+                        .filter(|state| state.has_signature(&signature))
                         .unwrap_or_else(|| FileState::refused(Refusal::Unsettled)),
                     Entry::Refused(refusal) => FileState::refused(refusal),
                 };

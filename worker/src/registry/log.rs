@@ -276,7 +276,7 @@ mod tests {
         ");
     }
 
-    /// Its id cannot be read: it may be any that its file held.
+    /// The document's id cannot be read, so it may be any id that its file held.
     #[test]
     fn an_unreadable_file_is_logged_with_the_definitions_still_served() {
         let text = b"schedule: { every: 1h }\nworkflow: { type: Job, task_queue: jobs }\n";

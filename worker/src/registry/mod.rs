@@ -128,6 +128,23 @@ impl Registry {
         &self.roots
     }
 
+    /// The present text of a file that is in one of the folders, at this relative path. `None`
+    /// if there is no such file, if it cannot be read, or if several folders have one. Files are
+    /// read only in the folders.
+    pub fn text_of(&self, path: &str) -> Option<String> {
+        let mut found = self.roots.iter().filter_map(|root| {
+            let root = root.canonicalize().ok()?;
+            let file = root.join(path).canonicalize().ok()?;
+            file.starts_with(&root).then_some(file)
+        });
+        let (file, other) = (found.next()?, found.next());
+        if other.is_some_and(|other| other != file) {
+            return None;
+        }
+        let bytes = read::read_any(&file)?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Number of reloads that have ended.
     pub fn reloads(&self) -> u64 {
         self.reloads.load(Ordering::Relaxed)
@@ -192,7 +209,7 @@ impl Registry {
     }
 
     fn prepare_now(&self, state: &State) -> Option<Prepared> {
-        let speculative = state.loader.load_ahead()?;
+        let speculative = state.loader.speculative_load()?;
         Some(Prepared {
             reloads: self.reloads(),
             next: self.next_snapshot(state, &speculative.loaded),

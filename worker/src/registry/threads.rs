@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "at 700")]
-    fn a_panic_of_a_thread_is_the_callers() {
+    fn a_panic_in_a_thread_reaches_the_caller() {
         let items: Vec<usize> = (0..1000).collect();
         map_in_order(&items, |item| assert!(*item != 700, "at {item}"));
     }

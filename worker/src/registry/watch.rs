@@ -74,7 +74,7 @@ pub fn spawn_watcher(
 
 pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, options: WatchOptions) {
     let mut recheck = RECHECK;
-    let mut told_before = 0;
+    let mut previous_count = 0;
     // Files may have changed between the process's first load and the start of the watch.
     watch.renew().await;
     let mut depth = ReadDepth::Changed;
@@ -82,16 +82,16 @@ pub(super) async fn follow(mut watch: FolderWatch, registry: Arc<Registry>, opti
     let mut contents_due = Instant::now() + options.contents_interval;
     let mut rescan_due = Instant::now() + options.rescan_interval;
     loop {
-        let told = watch.hints.count();
+        let hint_count = watch.hints.count();
         let changed = match registry.reload_from(prepared.take(), depth).await {
             Ok(reload) => reload != Reload::Unchanged,
             // The log shows the error; the timer tries again.
             Err(_) => false,
         };
-        if changed && depth != ReadDepth::Changed && told == told_before {
+        if changed && depth != ReadDepth::Changed && hint_count == previous_count {
             watch.suspect();
         }
-        told_before = told;
+        previous_count = hint_count;
         let pause = if registry.snapshot().is_complete() {
             recheck = RECHECK;
             options.rescan_interval
@@ -168,20 +168,20 @@ async fn settle<P: Send + 'static, F: Future<Output = Option<P>> + Send + 'stati
 /// Hints from the events of the file system.
 #[derive(Debug, Default)]
 struct FileEvents {
-    told: AtomicU64,
+    hint_count: AtomicU64,
     wake: Notify,
     broken: AtomicBool,
 }
 
 impl FileEvents {
     fn hint(&self) {
-        self.told.fetch_add(1, Ordering::Relaxed);
+        self.hint_count.fetch_add(1, Ordering::Relaxed);
         self.wake.notify_one();
     }
 
     /// Number of hints so far.
     fn count(&self) -> u64 {
-        self.told.load(Ordering::Relaxed)
+        self.hint_count.load(Ordering::Relaxed)
     }
 
     async fn wait(&self) {
@@ -414,8 +414,8 @@ mod tests {
                 telling.hint();
             }
         });
-        let look = settle(&hints, QUIET, LONGEST, || async { Some(()) }).await;
-        assert_eq!((started.elapsed(), look), (LONGEST, None));
+        let prepared = settle(&hints, QUIET, LONGEST, || async { Some(()) }).await;
+        assert_eq!((started.elapsed(), prepared), (LONGEST, None));
     }
 
     #[test]

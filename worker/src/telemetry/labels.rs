@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_of_the_sdk_has_so_many_values_and_no_more() {
+    fn the_number_of_values_of_an_sdk_label_is_limited() {
         let labels = labels();
         let shown: BTreeSet<_> = (0..1000)
             .map(|n| labels.value("operation", &format!("Op{n}")))
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_series_and_no_more() {
+    fn the_number_of_series_is_limited() {
         let labels = labels();
         let key = |n: usize| Key::from_parts("m", vec![Label::new("operation", n.to_string())]);
         for n in 0..SERIES {

@@ -50,7 +50,7 @@ fn directives(filter: &str) -> String {
             let target = quiet.split('=').next().unwrap_or(quiet);
             !filter
                 .split(',')
-                .any(|given| given.trim().starts_with(target))
+                .any(|directive| directive.trim().starts_with(target))
         })
         .collect();
     all.push(filter);
@@ -70,7 +70,7 @@ pub fn install_logs(format: LogFormat, filter: &str) -> Result<(), ParseError> {
     let _already_installed = match format {
         LogFormat::Text => builder
             .with_ansi(false)
-            .event_format(TextLine::new(console::logs_are_coloured()))
+            .event_format(TextLine::new(console::logs_are_colored()))
             .try_init(),
         LogFormat::Json => builder
             .fmt_fields(JsonFields::new())
@@ -83,13 +83,13 @@ pub fn install_logs(format: LogFormat, filter: &str) -> Result<(), ParseError> {
 /// Formats an event as a line for people: time, level, and the rest, escaped.
 struct TextLine {
     rest: Format<Full, ()>,
-    coloured: bool,
+    colored: bool,
 }
 
 impl TextLine {
-    fn new(coloured: bool) -> Self {
+    fn new(colored: bool) -> Self {
         let rest = Format::default().without_time().with_level(false);
-        Self { rest, coloured }
+        Self { rest, colored }
     }
 }
 
@@ -104,7 +104,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let (dim, level) = if self.coloured {
+        let (dim, level) = if self.colored {
             (Style::new().dimmed(), style(*event.metadata().level()))
         } else {
             (Style::new(), Style::new())
@@ -215,20 +215,20 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_of_text_whatever_it_holds() {
-        for coloured in [false, true] {
+        for colored in [false, true] {
             let kept = Kept::default();
             let writer = kept.clone();
             let subscriber = tracing_subscriber::fmt()
                 .with_writer(move || writer.clone())
                 .with_ansi(false)
-                .event_format(TextLine::new(coloured))
+                .event_format(TextLine::new(colored))
                 .finish();
             tracing::subscriber::with_default(subscriber, log_hostile_event);
             let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
             let line = text.strip_suffix('\n').unwrap();
             // Time and level stand before the first word of the rest.
             let (own, rest) = line.split_once("around").unwrap();
-            assert_eq!(own.contains('\u{1b}'), coloured, "{line}");
+            assert_eq!(own.contains('\u{1b}'), colored, "{line}");
             assert!(!rest.contains(text::is_hidden), "{rest}");
             assert!(rest.contains("a\\n2026"), "{rest}");
             assert!(!rest.contains("##["), "{rest}");
@@ -252,9 +252,9 @@ mod tests {
             "{line}"
         );
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
-        let said = event["message"].as_str().unwrap();
+        let message = event["message"].as_str().unwrap();
         assert!(
-            said.contains("\u{202e}") && said.starts_with("a\n"),
+            message.contains("\u{202e}") && message.starts_with("a\n"),
             "{event}"
         );
     }

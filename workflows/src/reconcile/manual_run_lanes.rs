@@ -60,14 +60,14 @@ pub(super) async fn lanes(ctx: &Context, project: &Project) {
 }
 
 async fn lane(ctx: &Context, project: &Project) {
-    let is_due = |s: &ReconcileSchedules| s.machine.run_waits() && !is_ending(ctx, s);
+    let is_due = |s: &ReconcileSchedules| s.coordinator.run_waits() && !is_ending(ctx, s);
     while ctx.wait_condition(is_due).await.is_ok() {
         tick(ctx);
-        let asked = ctx.state(|s| s.machine.runs_asked());
+        let asked = ctx.state(|s| s.coordinator.runs_asked());
         let taken = ctx.state_mut(|s| s.guarded(Coordinator::next_run));
         let Some(order) = taken.flatten() else {
             // A decision panicked, and would panic again without a new request.
-            let news = ctx.wait_condition(|s| s.machine.runs_asked() != asked);
+            let news = ctx.wait_condition(|s| s.coordinator.runs_asked() != asked);
             if news.await.is_err() {
                 return;
             }
@@ -83,7 +83,7 @@ async fn lane(ctx: &Context, project: &Project) {
 /// run begins. While a pass is running, manual runs still begin: they need not wait for
 /// that pass.
 fn is_ending(ctx: &Context, s: &ReconcileSchedules) -> bool {
-    is_over(ctx, s) && !s.machine.passes()
+    is_over(ctx, s) && !s.coordinator.passes()
 }
 
 async fn run(ctx: &Context, project: &Project, mut order: ManualRunInput) -> RunAnswer {
@@ -176,7 +176,7 @@ pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection,
     let request: SelectRequest =
         handler_input::request(reconciler::Select::NAME, input, None).map_err(refusal)?;
     let place = ctx.state(|s| {
-        let worker = s.machine.worker_with_current()?;
+        let worker = s.coordinator.worker_with_current()?;
         Some(s.project.as_ref()?.worker_queue(&worker))
     });
     let queue = place.ok_or("no worker is known that can select by labels")?;

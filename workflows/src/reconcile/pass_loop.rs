@@ -34,7 +34,7 @@ type Context = WorkflowContext<ReconcileSchedules>;
 /// Returns the memo with which the next workflow run begins. That run may be terminated
 /// before its first workflow task. Its memo must name a suspension, and none that is over.
 fn memo_to_keep(ctx: &Context) -> Option<MemoValues> {
-    let memo = ctx.state(|s| s.machine.memo());
+    let memo = ctx.state(|s| s.coordinator.memo());
     if memo.suspended.is_none() && ctx.memo().is_empty() {
         return None;
     }
@@ -52,7 +52,7 @@ pub(super) async fn passes(ctx: &Context, project: &Project) -> WorkflowResult<(
             return Err(WorkflowTermination::cancelled());
         }
         if ctx.state(|s| turn_due(ctx, s)) {
-            let state = ctx.state(|s| s.machine.carried());
+            let state = ctx.state(|s| s.coordinator.carried());
             let input = RawValue::from_value(&state, ctx.payload_converter());
             let options = ContinueAsNewOptions::builder()
                 .maybe_memo(memo_to_keep(ctx))
@@ -85,13 +85,14 @@ pub(super) fn is_over(ctx: &Context, s: &ReconcileSchedules) -> bool {
 /// that were delivered are in the state by then: their handlers run before the loop. The
 /// server refuses to end a run that has undelivered ones.
 fn turn_due(ctx: &Context, s: &ReconcileSchedules) -> bool {
-    is_over(ctx, s) && !s.machine.runs_go_on() && ctx.all_handlers_finished()
+    is_over(ctx, s) && !s.coordinator.runs_go_on() && ctx.all_handlers_finished()
 }
 
 /// Waits for a change of the state, for `until`, or for the end of this workflow run.
 async fn wait(ctx: &Context, until: Option<Timestamp>) -> WorkflowResult<()> {
-    let (now, news, ends) = ctx.state(|s| (s.machine.now(), s.machine.news(), s.ends));
-    let mut changed = pin!(ctx.wait_condition(|s| s.machine.news() != news || turn_due(ctx, s)));
+    let (now, news, ends) = ctx.state(|s| (s.coordinator.now(), s.coordinator.news(), s.ends));
+    let mut changed =
+        pin!(ctx.wait_condition(|s| s.coordinator.news() != news || turn_due(ctx, s)));
     // A run that should end, but has handlers or manual runs at work, waits only for these.
     let ends = (now < ends).then_some(ends);
     let Some(until) = until.into_iter().chain(ends).min() else {
@@ -115,7 +116,7 @@ async fn wait(ctx: &Context, until: Option<Timestamp>) -> WorkflowResult<()> {
 
 /// Shows the state in the Temporal UI, unless the UI shows it already.
 fn show(ctx: &Context, project: &Project, shown: &mut String) {
-    let text = ctx.state(|s| unwound(|| details::render(project, &s.machine.status())));
+    let text = ctx.state(|s| unwound(|| details::render(project, &s.coordinator.status())));
     if let Ok(text) = text
         && text != *shown
     {
@@ -149,7 +150,7 @@ pub(super) async fn attempt(
         pass => format!("pass {pass}"),
     };
     // A worker that does not start the activity within this time is dropped.
-    let start_within = ctx.state(|s| s.machine.start_within(worker));
+    let start_within = ctx.state(|s| s.coordinator.start_within(worker));
     let options = ActivityOptions::with_start_to_close_timeout(LONGEST_PASS)
         .task_queue(project.worker_queue(worker))
         .schedule_to_start_timeout(start_within)
@@ -163,7 +164,10 @@ pub(super) async fn attempt(
         .await
     {
         Ok(PassOutcome::Done(done)) => Attempt::Done(done),
-        Ok(PassOutcome::Refused { holds, said }) => Attempt::Refused(holds, said),
+        Ok(PassOutcome::Refused {
+            holds,
+            announcements,
+        }) => Attempt::Refused(holds, announcements),
         Err(error) => {
             let not_started = error
                 .as_timeout()
@@ -179,14 +183,14 @@ pub(super) async fn attempt(
 
 /// Returns the messages of the causes of an activity's failure, without the failure itself.
 pub(super) fn failure(error: &ActivityExecutionError) -> String {
-    let mut said = Vec::new();
+    let mut messages = Vec::new();
     let mut failure = error.failure().and_then(|failure| failure.cause.as_deref());
     while let Some(cause) = failure {
-        said.push(cause.message.clone());
+        messages.push(cause.message.clone());
         failure = cause.cause.as_deref();
     }
-    if said.is_empty() {
-        said.push(error.to_string());
+    if messages.is_empty() {
+        messages.push(error.to_string());
     }
-    said.join(": ")
+    messages.join(": ")
 }

@@ -1,7 +1,7 @@
 //! The changes that a pass which has ended makes in the workflow's state.
 
 use almanac_core::record::{
-    DefinitionCounts, HistoryEntry, PassDone, PassInput, PendingPass, Report, ReportError, State,
+    DefinitionCounts, ErrorSource, HistoryEntry, PassDone, PassInput, PendingPass, Report, State,
     append_history, bound_corrections, bound_overrides, bound_report,
 };
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
         removed,
         overrides,
         corrections,
-        said: _,
+        announcements: _,
     } = done;
     report.pass = input.pass;
     bound_report(&mut report);
@@ -76,7 +76,7 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
 }
 
 /// Reports to the caller of a pass that the pass failed for good.
-pub(super) fn given_up(state: &mut State, pass: &PendingPass, error: String, now: Timestamp) {
+pub(super) fn report_failure(state: &mut State, pass: &PendingPass, error: String, now: Timestamp) {
     let mut report = Report {
         pass: pass.pass,
         revision: state.revision.clone().unwrap_or_default(),
@@ -84,11 +84,7 @@ pub(super) fn given_up(state: &mut State, pass: &PendingPass, error: String, now
         dry_run: pass.dry_run,
         started_at: now,
         held: state.held.clone(),
-        errors: vec![ReportError {
-            source: "temporal".to_owned(),
-            id: None,
-            message: error,
-        }],
+        errors: vec![ErrorSource::Temporal.error(None, error)],
         ..Report::default()
     };
     bound_report(&mut report);
@@ -113,8 +109,8 @@ pub(super) fn gather(counts: &mut DefinitionCounts, more: DefinitionCounts) {
 
 /// Subtracts the counts that a report has stated. Counts that came since stay. Totals do
 /// not add up and are left as they are.
-fn take_counts(counts: &mut DefinitionCounts, told: DefinitionCounts) {
-    counts.new = counts.new.saturating_sub(told.new);
-    counts.updated = counts.updated.saturating_sub(told.updated);
-    counts.archived = counts.archived.saturating_sub(told.archived);
+fn take_counts(counts: &mut DefinitionCounts, reported: DefinitionCounts) {
+    counts.new = counts.new.saturating_sub(reported.new);
+    counts.updated = counts.updated.saturating_sub(reported.updated);
+    counts.archived = counts.archived.saturating_sub(reported.archived);
 }

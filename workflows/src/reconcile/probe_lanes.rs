@@ -21,15 +21,15 @@ pub(super) async fn lanes(ctx: &Context, project: &Project) {
 }
 
 async fn lane(ctx: &Context, project: &Project, known: bool) {
-    let is_due = |s: &ReconcileSchedules| s.machine.probe_waits(known) && !is_over(ctx, s);
+    let is_due = |s: &ReconcileSchedules| s.coordinator.probe_waits(known) && !is_over(ctx, s);
     while ctx.wait_condition(is_due).await.is_ok() {
         tick(ctx);
         let taken = ctx.state_mut(|s| s.guarded(|m| m.next_probe(known)));
         let Some((worker, input)) = taken.flatten() else {
             // A decision panicked, and would panic again without a change of the state.
-            let news = ctx.state(|s| s.machine.news());
+            let news = ctx.state(|s| s.coordinator.news());
             if ctx
-                .wait_condition(|s| s.machine.news() != news)
+                .wait_condition(|s| s.coordinator.news() != news)
                 .await
                 .is_err()
             {

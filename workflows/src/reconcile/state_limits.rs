@@ -98,22 +98,22 @@ fn name(name: &mut String) {
 }
 
 /// Cuts the texts and lists of an announcement.
-pub(super) fn announcement(said: &mut Announcement) {
-    options(&mut said.options);
-    name(&mut said.version);
-    if !said
+pub(super) fn announcement(announcement: &mut Announcement) {
+    options(&mut announcement.options);
+    name(&mut announcement.version);
+    if !announcement
         .previous
         .as_ref()
         .is_none_or(|previous| good_name(previous.as_str()))
     {
-        said.previous = None;
+        announcement.previous = None;
     }
-    if said
+    if announcement
         .changed
         .as_ref()
         .is_some_and(|ids| ids.len() > LIST_LIMIT)
     {
-        said.changed = None;
+        announcement.changed = None;
     }
 }
 
@@ -129,7 +129,7 @@ pub(super) fn workers(state: &mut State, kept: usize) {
         let oldest: Option<WorkerId> = state
             .workers
             .iter()
-            .min_by_key(|(id, worker)| (worker.spoke_at, *id))
+            .min_by_key(|(id, worker)| (worker.answered_at, *id))
             .map(|(id, _)| id.clone());
         let Some(oldest) = oldest else { break };
         state.workers.remove(&oldest);
@@ -341,7 +341,7 @@ fn known_workers(state: &mut State, now: Timestamp) {
         options(&mut worker.options);
         name(&mut worker.version);
         // A worker whose clock was ahead must not count as the latest for ever.
-        worker.spoke_at = worker.spoke_at.min(now);
+        worker.answered_at = worker.answered_at.min(now);
     }
     state.claims.retain(|id, claim| {
         let holds = claim.event == WorkerEvent::Stopping || good_name(claim.revision.as_str());

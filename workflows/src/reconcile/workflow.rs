@@ -1,7 +1,7 @@
-//! The part of `ReconcileSchedules` that knows Temporal.
+//! The workflow `ReconcileSchedules`: its handlers, and its use of Temporal.
 //!
-//! Handlers are short and synchronous: they call the coordinator, and the loop acts. A
-//! further update becomes a handler of [`ReconcileSchedules`].
+//! Handlers are short and synchronous: they call the coordinator, and the loop acts. Add a
+//! new update as a handler of [`ReconcileSchedules`].
 
 #![expect(
     clippy::needless_pass_by_value,
@@ -54,7 +54,7 @@ pub(super) type Refusal = Box<dyn std::error::Error + Send + Sync>;
 #[workflow]
 #[derive(Debug)]
 pub struct ReconcileSchedules {
-    pub(super) machine: Coordinator,
+    pub(super) coordinator: Coordinator,
     /// The project, or `None` if the workflow's id names none.
     pub(super) project: Option<Project>,
     /// Number of history events of this workflow run.
@@ -68,12 +68,12 @@ impl ReconcileSchedules {
     #[init]
     fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
         let now = time(ctx.start_time()).unwrap_or_default();
-        let given = unwound(|| Coordinator::new(handler_input::state(&input), now));
+        let coordinator = unwound(|| Coordinator::new(handler_input::state(&input), now));
         Self {
-            machine: given.unwrap_or_else(|panic| {
-                let mut machine = Coordinator::new(State::default(), now);
-                machine.decision_panicked(panic.to_string());
-                machine
+            coordinator: coordinator.unwrap_or_else(|panic| {
+                let mut coordinator = Coordinator::new(State::default(), now);
+                coordinator.decision_panicked(panic.to_string());
+                coordinator
             }),
             project: project(ctx.workflow_id()),
             events: 0,
@@ -86,7 +86,7 @@ impl ReconcileSchedules {
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<()> {
         let ctx: &WorkflowContext<Self> = ctx;
         let asks = ctx.patched(WORKER_PROBES_PATCH);
-        ctx.state_mut(|s| s.machine.require_probes(asks));
+        ctx.state_mut(|s| s.coordinator.require_probes(asks));
         let Some(project) = ctx.state(|s| s.project.clone()) else {
             return Err(ApplicationFailure::non_retryable(format!(
                 "workflow id `{}` must be `almanac/PROJECT/reconcile`",
@@ -95,8 +95,8 @@ impl ReconcileSchedules {
             .into());
         };
         if asks {
-            let now = ctx.state(|s| s.machine.memo());
-            if now != noted(&ctx.memo()) {
+            let now = ctx.state(|s| s.coordinator.memo());
+            if now != read_memo(&ctx.memo()) {
                 let value = Some(MemoValue::new(now));
                 let _never = ctx.upsert_memo([(MEMO_KEY, value)]);
             }
@@ -113,7 +113,7 @@ impl ReconcileSchedules {
             if asks {
                 asks = questions.as_mut().poll(polls).is_pending();
             }
-            // The lanes end when the workflow is cancelled.
+            // The lanes end when the workflow is canceled.
             let ended = lanes.as_mut().poll(polls);
             ended.map(|()| Err(WorkflowTermination::cancelled()))
         })
@@ -124,24 +124,24 @@ impl ReconcileSchedules {
     /// [`Announcement`](almanac_core::record::Announcement).
     #[signal(name = contract::DefinitionsChanged::NAME)]
     pub fn definitions_changed(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
-        self.heard(ctx);
-        self.guarded(|machine| match handler_input::announcement(&input) {
-            Some(said) => machine.receive_announcement(&said),
-            None => machine.ignore(),
+        self.before_decision(ctx);
+        self.guarded(|coordinator| match handler_input::announcement(&input) {
+            Some(announcement) => coordinator.receive_announcement(&announcement),
+            None => coordinator.ignore(),
         });
     }
 
     /// Anyone asks for a pass. The input does not matter.
     #[signal(name = contract::Reconcile::NAME)]
     pub fn reconcile(&mut self, ctx: &mut SyncWorkflowContext<Self>, _input: RawValue) {
-        self.heard(ctx);
+        self.before_decision(ctx);
         self.guarded(Coordinator::reconcile);
     }
 
     /// Returns the status of the reconcile workflow. The input does not matter.
     #[query(name = contract::Status::NAME)]
     pub fn status(&self, _ctx: &WorkflowContextView, _input: RawValue) -> Result<Status, Refusal> {
-        unwound(|| self.machine.status())
+        unwound(|| self.coordinator.status())
     }
 
     /// Returns the history entries of one schedule, newest first.
@@ -152,7 +152,7 @@ impl ReconcileSchedules {
         input: RawValue,
     ) -> Result<Vec<HistoryEntry>, Refusal> {
         let request = handler_input::history_request(&input)?;
-        unwound(|| self.machine.history(self.project.as_ref(), &request))
+        unwound(|| self.coordinator.history(self.project.as_ref(), &request))
     }
 
     /// Returns the state of those of the named manual runs that the workflow still knows.
@@ -163,7 +163,7 @@ impl ReconcileSchedules {
         input: RawValue,
     ) -> Result<BTreeMap<String, RunAnswer>, Refusal> {
         let asked = handler_input::runs_query(&input)?;
-        unwound(|| self.machine.run_answers_of(asked.request_ids))
+        unwound(|| self.coordinator.run_answers_of(asked.request_ids))
     }
 
     #[update_validator(sync)]
@@ -276,7 +276,7 @@ impl ReconcileSchedules {
         input: RawValue,
     ) -> Result<SuspendAnswer, Refusal> {
         let answer = self.decide(contract::Suspend::NAME, ctx, &input, Coordinator::suspend);
-        self.note(ctx);
+        self.upsert_suspension_memo(ctx);
         answer
     }
 
@@ -298,7 +298,7 @@ impl ReconcileSchedules {
         input: RawValue,
     ) -> Result<SuspendAnswer, Refusal> {
         let answer = self.decide(contract::Resume::NAME, ctx, &input, Coordinator::resume);
-        self.note(ctx);
+        self.upsert_suspension_memo(ctx);
         answer
     }
 
@@ -378,7 +378,7 @@ impl ReconcileSchedules {
         handler_input::check_size(update, input)?;
         // The time is checked when the request is decided.
         let request = handler_input::request(update, input, None).map_err(refusal)?;
-        unwound(|| admits(&self.machine, &request))?.map_err(refusal)
+        unwound(|| admits(&self.coordinator, &request))?.map_err(refusal)
     }
 
     /// Handles an update: the coordinator decides, and keeps its answer in case the same
@@ -390,22 +390,22 @@ impl ReconcileSchedules {
         input: &RawValue,
         decide: impl FnOnce(&mut Coordinator, &R) -> Result<A, RequestProblem>,
     ) -> Result<A, Refusal> {
-        self.heard(ctx);
+        self.before_decision(ctx);
         let request =
             handler_input::request(update, input, time(ctx.workflow_time())).map_err(refusal)?;
-        let decided = self.guarded(|machine| decide(machine, &request));
+        let decided = self.guarded(|coordinator| decide(coordinator, &request));
         let decided = decided.ok_or("the request could not be accepted; see last_error")?;
         decided.map_err(refusal)
     }
 
     /// Writes the suspension to the memo, so that a workflow run that ends without
     /// continuing as new leaves it to the next run.
-    fn note(&self, ctx: &SyncWorkflowContext<Self>) {
+    fn upsert_suspension_memo(&self, ctx: &SyncWorkflowContext<Self>) {
         if !ctx.patched(WORKER_PROBES_PATCH) {
             return;
         }
-        let now = self.machine.memo();
-        let value = (now != noted(&ctx.memo())).then(|| MemoValue::new(now));
+        let now = self.coordinator.memo();
+        let value = (now != read_memo(&ctx.memo())).then(|| MemoValue::new(now));
         if let Some(value) = value {
             // A value that Almanac made is always JSON.
             let _never = ctx.upsert_memo([(MEMO_KEY, Some(value))]);
@@ -420,22 +420,22 @@ impl ReconcileSchedules {
         Ok(())
     }
 
-    fn heard(&mut self, ctx: &SyncWorkflowContext<Self>) {
+    fn before_decision(&mut self, ctx: &SyncWorkflowContext<Self>) {
         self.events = ctx.history_length();
-        self.machine
+        self.coordinator
             .require_probes(ctx.patched(WORKER_PROBES_PATCH));
         if let Some(now) = time(ctx.workflow_time()) {
-            self.machine.tick(now);
+            self.coordinator.tick(now);
         }
     }
 
     /// Lets the coordinator decide. A panic of the coordinator would fail the workflow task
     /// for ever, so it becomes an error that `status` shows.
     pub(super) fn guarded<R>(&mut self, decide: impl FnOnce(&mut Coordinator) -> R) -> Option<R> {
-        match unwound(|| decide(&mut self.machine)) {
+        match unwound(|| decide(&mut self.coordinator)) {
             Ok(answer) => Some(answer),
             Err(panic) => {
-                self.machine.decision_panicked(panic.to_string());
+                self.coordinator.decision_panicked(panic.to_string());
                 None
             }
         }
@@ -451,7 +451,7 @@ pub(super) fn refusal(problem: RequestProblem) -> Refusal {
 }
 
 /// Reads the memo of a workflow run.
-fn noted(memo: &Memo) -> WorkflowMemo {
+fn read_memo(memo: &Memo) -> WorkflowMemo {
     memo.raw_value(MEMO_KEY)
         .and_then(|payload| serde_json::from_slice(&payload.data).ok())
         .unwrap_or_default()
@@ -462,7 +462,7 @@ pub(super) fn tick(ctx: &WorkflowContext<ReconcileSchedules>) {
     ctx.state_mut(|s| {
         s.events = events;
         if let Some(now) = now {
-            s.machine.tick(now);
+            s.coordinator.tick(now);
         }
     });
 }

@@ -5,6 +5,7 @@
 //! and that the history keeps. Later changes of the file have no effect on the run. The
 //! interpreter reads only its input and the results of activities.
 
+pub mod place;
 mod workflow;
 
 pub use workflow::RunDefinition;

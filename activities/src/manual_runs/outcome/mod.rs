@@ -66,11 +66,11 @@ pub(super) fn record_baseline(before: &mut RunBaseline, info: &ScheduleInfo) {
 
 /// The outcome of a request, from the schedule as it is now.
 pub(super) fn outcome_of(
-    order: &ManualRunInput,
+    input: &ManualRunInput,
     before: &RunBaseline,
     info: &ScheduleInfo,
 ) -> RunOutcome {
-    match order.kind {
+    match input.kind {
         RunKind::Trigger => trigger(before, info),
         RunKind::Backfill => backfill(before, info),
     }
@@ -127,16 +127,17 @@ fn backfill(before: &RunBaseline, info: &ScheduleInfo) -> RunOutcome {
     let now = counters(info);
     // The time that an action shows includes its jitter.
     let end = before.window.map_or(before.last, |window| window.end);
-    let (ours, others): (Vec<_>, Vec<_>) = new_runs(before, info).into_iter().partition(|action| {
-        let due = action.schedule_time.as_ref().and_then(decode_time);
-        due.is_some_and(|due| (before.first..=end).contains(&due))
-    });
+    let (requested, others): (Vec<_>, Vec<_>) =
+        new_runs(before, info).into_iter().partition(|action| {
+            let due = action.schedule_time.as_ref().and_then(decode_time);
+            due.is_some_and(|due| (before.first..=end).contains(&due))
+        });
     let grown = |now: u64, before: u64, left: u64| now.saturating_sub(before).min(left);
     let mut answer = answer(before, info);
     // The list of recent runs may be cut, and the counters also count other
     // runs.
     let of_others = before.started.saturating_add(others.len() as u64);
-    answer.started = grown(now.started, of_others, before.asked).max(ours.len() as u64);
+    answer.started = grown(now.started, of_others, before.asked).max(requested.len() as u64);
     let mut left = before.asked.saturating_sub(answer.started);
     answer.buffered = waiting(before, &now, answer.started).min(left);
     left -= answer.buffered;
@@ -149,7 +150,7 @@ fn backfill(before: &RunBaseline, info: &ScheduleInfo) -> RunOutcome {
     if left == before.asked {
         return RunOutcome::Nothing;
     }
-    name(&mut answer, &ours);
+    name(&mut answer, &requested);
     answer.state = if answer.started > 0 {
         RunState::Started
     } else if answer.buffered > 0 {
@@ -165,15 +166,15 @@ fn backfill(before: &RunBaseline, info: &ScheduleInfo) -> RunOutcome {
     }
 }
 
-/// The number of runs that wait now and did not wait before. `ours` of the
-/// requested runs have started already. Runs that waited before start first, so
-/// the other started runs came from them.
-fn waiting(before: &RunBaseline, now: &ScheduleCounters, ours: u64) -> u64 {
+/// The number of runs that wait now and did not wait before. `requested` is the
+/// number of requested runs that have started. Runs that waited before start
+/// first, so the other started runs came from them.
+fn waiting(before: &RunBaseline, now: &ScheduleCounters, requested: u64) -> u64 {
     if before.overlap == OverlapPolicy::Skip {
         return 0;
     }
     let started = now.started.saturating_sub(before.started);
-    let gone = started.saturating_sub(ours).min(before.buffered);
+    let gone = started.saturating_sub(requested).min(before.buffered);
     (now.buffered + gone)
         .saturating_sub(before.buffered)
         .min(now.buffered)

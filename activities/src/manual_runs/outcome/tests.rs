@@ -28,7 +28,7 @@ fn info() -> ScheduleInfo {
     }
 }
 
-fn order(kind: RunKind) -> ManualRunInput {
+fn request(kind: RunKind) -> ManualRunInput {
     serde_json::from_value(serde_json::json!({"number": 1, "kind": kind, "id": "a"})).unwrap()
 }
 
@@ -56,9 +56,9 @@ fn state(sight: &RunOutcome) -> Option<(bool, RunState)> {
 
 #[test]
 fn a_triggered_run_is_recognized_by_its_second_or_by_a_fraction_of_one() {
-    let (order, before) = (order(RunKind::Trigger), before(OverlapPolicy::Skip));
-    assert_eq!(outcome_of(&order, &before, &info()), RunOutcome::Nothing);
-    for (due, is_ours) in [
+    let (input, before) = (request(RunKind::Trigger), before(OverlapPolicy::Skip));
+    assert_eq!(outcome_of(&input, &before, &info()), RunOutcome::Nothing);
+    for (due, is_requested) in [
         ("2026-01-01T00:10:00Z", true),
         ("2026-01-01T00:10:00.250000001Z", true),
         // Those of the schedule's own, without jitter and with it.
@@ -68,8 +68,8 @@ fn a_triggered_run_is_recognized_by_its_second_or_by_a_fraction_of_one() {
         let mut now = info();
         now.action_count = 2;
         now.recent_actions.insert(0, action("new", due));
-        let sight = outcome_of(&order, &before, &now);
-        assert_eq!(matches!(sight, RunOutcome::Whole(_)), is_ours, "{due}");
+        let sight = outcome_of(&input, &before, &now);
+        assert_eq!(matches!(sight, RunOutcome::Whole(_)), is_requested, "{due}");
         if let RunOutcome::Whole(answer) = sight {
             assert_eq!(answer.state, RunState::Started);
             assert_eq!(answer.run_id.as_deref(), Some("new"));
@@ -80,7 +80,7 @@ fn a_triggered_run_is_recognized_by_its_second_or_by_a_fraction_of_one() {
 
 #[test]
 fn an_outcome_names_the_runs_that_the_policy_delays() {
-    let order = order(RunKind::Trigger);
+    let input = request(RunKind::Trigger);
     let skipped = ScheduleInfo {
         overlap_skipped: 1,
         ..info()
@@ -123,7 +123,7 @@ fn an_outcome_names_the_runs_that_the_policy_delays() {
         ),
     ] {
         assert_eq!(
-            state(&outcome_of(&order, &before(policy), now)),
+            state(&outcome_of(&input, &before(policy), now)),
             expected,
             "{policy:?}"
         );
@@ -135,7 +135,7 @@ fn an_outcome_names_the_runs_that_the_policy_delays() {
         }],
         ..skipped
     };
-    let RunOutcome::Waits(answer) = outcome_of(&order, &before(OverlapPolicy::Skip), &running)
+    let RunOutcome::Waits(answer) = outcome_of(&input, &before(OverlapPolicy::Skip), &running)
     else {
         panic!("it was skipped");
     };
@@ -153,7 +153,7 @@ fn a_buffered_run_is_not_reported_as_skipped() {
         buffer_size: 1,
         ..info()
     };
-    let trigger = order(RunKind::Trigger);
+    let trigger = request(RunKind::Trigger);
     let one = before(OverlapPolicy::BufferOne);
     let waits = Some((false, RunState::Buffered));
     assert_eq!(state(&outcome_of(&trigger, &one, &now)), waits);
@@ -162,7 +162,7 @@ fn a_buffered_run_is_not_reported_as_skipped() {
         asked: 5,
         ..before(overlap)
     };
-    let backfill = order(RunKind::Backfill);
+    let backfill = request(RunKind::Backfill);
     for (policy, waiting, skipped, left) in [
         (OverlapPolicy::BufferAll, 5, 0, 0),
         (OverlapPolicy::BufferAll, 3, 0, 2),
@@ -192,7 +192,7 @@ fn a_buffered_run_is_not_reported_as_skipped() {
 /// Forty runs wait when one more is asked for, and start one after the other.
 #[test]
 fn a_run_buffered_behind_others_is_reported_while_they_start() {
-    let trigger = order(RunKind::Trigger);
+    let trigger = request(RunKind::Trigger);
     let before = RunBaseline {
         buffered: 40,
         ..before(OverlapPolicy::BufferAll)
@@ -218,7 +218,7 @@ fn a_run_buffered_behind_others_is_reported_while_they_start() {
     assert_eq!(at(41, 0, Some("2026-01-01T00:10:00.500000001Z")), started);
 
     // Others start while a backfill's five wait.
-    let backfill = order(RunKind::Backfill);
+    let backfill = request(RunKind::Backfill);
     let before = RunBaseline { asked: 5, ..before };
     let mut now = ScheduleInfo {
         action_count: 3,
@@ -236,12 +236,12 @@ fn a_run_buffered_behind_others_is_reported_while_they_start() {
 
 #[test]
 fn a_backfill_is_over_when_all_its_runs_are_accounted_for() {
-    let order = order(RunKind::Backfill);
+    let input = request(RunKind::Backfill);
     let before = RunBaseline {
         asked: 24,
         ..before(OverlapPolicy::Skip)
     };
-    assert_eq!(state(&outcome_of(&order, &before, &info())), None);
+    assert_eq!(state(&outcome_of(&input, &before, &info())), None);
     let mut now = ScheduleInfo {
         action_count: 2,
         overlap_skipped: 9,
@@ -249,7 +249,7 @@ fn a_backfill_is_over_when_all_its_runs_are_accounted_for() {
     };
     now.recent_actions
         .push(action("new", "2025-12-01T00:00:00Z"));
-    let RunOutcome::Part(answer) = outcome_of(&order, &before, &now) else {
+    let RunOutcome::Part(answer) = outcome_of(&input, &before, &now) else {
         panic!("more is to come");
     };
     assert_eq!(
@@ -260,13 +260,13 @@ fn a_backfill_is_over_when_all_its_runs_are_accounted_for() {
     assert_eq!(answer.runs.len(), 1);
     now.overlap_skipped = 23;
     assert_eq!(
-        state(&outcome_of(&order, &before, &now)),
+        state(&outcome_of(&input, &before, &now)),
         Some((true, RunState::Started))
     );
 }
 
 #[test]
-fn a_second_is_free_when_no_run_has_it_and_none_is_about_to() {
+fn a_second_is_free_if_no_run_has_started_or_will_soon_start_in_it() {
     let mut now = info();
     now.future_action_times = vec![encode_time(time("2026-01-01T00:20:00Z"))];
     for (at, expected) in [

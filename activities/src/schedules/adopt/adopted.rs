@@ -34,7 +34,11 @@ pub(super) struct AdoptedSchedule {
 }
 
 impl AdoptedSchedule {
-    pub(super) fn of(id: &ScheduleId, ours: &Desired, response: DescribeScheduleResponse) -> Self {
+    pub(super) fn of(
+        id: &ScheduleId,
+        desired: &Desired,
+        response: DescribeScheduleResponse,
+    ) -> Self {
         let body = response.schedule.unwrap_or_default();
         let info = response.info.unwrap_or_default();
         let state = body.state.clone().unwrap_or_default();
@@ -46,7 +50,7 @@ impl AdoptedSchedule {
             marked: state.paused
                 && state
                     .notes
-                    .starts_with(&adoption_note_prefix(&ours.schedule)),
+                    .starts_with(&adoption_note_prefix(&desired.schedule)),
             remaining: state
                 .limited_actions
                 .then(|| u64::try_from(state.remaining_actions).unwrap_or_default()),
@@ -68,24 +72,23 @@ impl AdoptedSchedule {
 }
 
 /// Returns `true` if the new schedule is held until the adoption releases it.
-pub(super) fn is_held_for_adoption(ours: &Described) -> bool {
-    let memo = ours.live.readable_memo();
-    ours.live.values.paused && memo.is_some_and(|memo| memo.flags.contains(&Flag::Adopting))
+pub(super) fn is_held_for_adoption(new: &Described) -> bool {
+    let memo = new.live.readable_memo();
+    new.live.values.paused && memo.is_some_and(|memo| memo.flags.contains(&Flag::Adopting))
 }
 
-/// The beginning of an old schedule's note while the schedule `ours` takes
-/// over.
-pub(super) fn adoption_note_prefix(ours: &ScheduleId) -> String {
-    format!("{MARK}{ours}{MARK_END}")
+/// The beginning of an old schedule's note while the schedule `new` takes over.
+pub(super) fn adoption_note_prefix(new: &ScheduleId) -> String {
+    format!("{MARK}{new}{MARK_END}")
 }
 
-/// The note of an old schedule that is paused while `ours` takes over. `note`
-/// is its own note.
-pub(super) fn adoption_note(ours: &ScheduleId, note: &str) -> String {
+/// The note of an old schedule that is paused while the schedule `new` takes
+/// over. `note` is the old schedule's own note.
+pub(super) fn adoption_note(new: &ScheduleId, note: &str) -> String {
     let end = note.floor_char_boundary(NOTE_LIMIT);
     match &note[..end] {
-        "" => adoption_note_prefix(ours),
-        note => format!("{}; its note was: {note}", adoption_note_prefix(ours)),
+        "" => adoption_note_prefix(new),
+        note => format!("{}; its note was: {note}", adoption_note_prefix(new)),
     }
 }
 
@@ -110,15 +113,15 @@ mod tests {
 
     #[test]
     fn a_mark_keeps_the_note() {
-        let ours = ScheduleId::from_server("schedule-p-x");
-        let note = adoption_note(&ours, "made by ann");
-        assert!(note.starts_with(&adoption_note_prefix(&ours)), "{note}");
+        let new = ScheduleId::from_server("schedule-p-x");
+        let note = adoption_note(&new, "made by ann");
+        assert!(note.starts_with(&adoption_note_prefix(&new)), "{note}");
         assert!(is_being_adopted(&note));
         assert_eq!(original_note(&note), "made by ann");
-        assert_eq!(original_note(&adoption_note_prefix(&ours)), "");
+        assert_eq!(original_note(&adoption_note_prefix(&new)), "");
         assert_eq!(original_note("lunch"), "lunch");
         // Another schedule's mark is not this one's.
-        assert!(!adoption_note(&ours, "").starts_with(&adoption_note_prefix(
+        assert!(!adoption_note(&new, "").starts_with(&adoption_note_prefix(
             &ScheduleId::from_server("schedule-p-xy")
         )));
     }

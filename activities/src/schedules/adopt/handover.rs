@@ -58,8 +58,8 @@ impl Adopter<'_> {
         old: &AdoptedSchedule,
         due: BTreeSet<Timestamp>,
     ) -> Result<(usize, Vec<Timestamp>), AdoptError> {
-        let ours = self.must(&desired.schedule).await?;
-        if !old.marked || ours.live.values.paused {
+        let new = self.must(&desired.schedule).await?;
+        if !old.marked || new.live.values.paused {
             return Ok((0, Vec::new()));
         }
         let missed = self.missed(desired, old, due).await?;
@@ -74,7 +74,7 @@ impl Adopter<'_> {
             clock: self.clock,
         };
         let recovered =
-            Box::pin(recovery.start_all(ours, gone, &mut OperationPermit::unlimited())).await;
+            Box::pin(recovery.start_all(new, gone, &mut OperationPermit::unlimited())).await;
         let lost = recovered.lost.iter().chain(&recovered.unsure);
         Ok((
             recovered.started.len() + recovered.waiting.len(),
@@ -134,23 +134,23 @@ impl Adopter<'_> {
 pub(super) async fn between(
     schedules: &Schedules,
     old: &AdoptedSchedule,
-    ours: &Desired,
+    desired: &Desired,
     now: Timestamp,
 ) -> BTreeSet<Timestamp> {
-    let spec = &ours.values.spec;
+    let spec = &desired.values.spec;
     // At a quiet moment, no run with jitter is due around the pause.
     let before = if spec.jitter.is_zero() {
         STARTS_WITHIN
     } else {
         SignedDuration::ZERO
     };
-    let oldest = now.saturating_sub(signed(ours.values.catchup_window));
+    let oldest = now.saturating_sub(signed(desired.values.catchup_window));
     let start = (old.updated - before).max(oldest.unwrap_or(Timestamp::MIN));
-    let (theirs, mut due) = futures::join!(
+    let (times_of_old, mut due) = futures::join!(
         served_until(schedules, &old.id, &old.values.spec, start, old.updated),
-        served_until(schedules, &ours.schedule, spec, start, now)
+        served_until(schedules, &desired.schedule, spec, start, now)
     );
-    due.retain(|time| *time > old.updated || theirs.contains(time));
+    due.retain(|time| *time > old.updated || times_of_old.contains(time));
     due
 }
 
@@ -194,10 +194,10 @@ fn times_until(spec: &Spec, after: Timestamp, until: Timestamp) -> BTreeSet<Time
 /// often for such a moment are exchanged immediately; the runs that they miss
 /// are started afterwards.
 pub(super) async fn wait_for_quiet(
-    ours: &Desired,
+    desired: &Desired,
     old: &AdoptedSchedule,
 ) -> Result<(), AdoptError> {
-    let specs = [&old.values.spec, &ours.values.spec];
+    let specs = [&old.values.spec, &desired.values.spec];
     let now = Timestamp::now();
     let found = compute(|| {
         let quiet = [QUIET, NARROW, NARROWEST];

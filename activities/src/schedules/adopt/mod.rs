@@ -25,11 +25,13 @@
 mod adopted;
 mod handover;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
-use almanac_core::plan::{AdoptedState, Update, hold_for_adoption, release_from_adoption};
-use almanac_core::record::{Adoption, Adoptions, Change, Op, ReportError};
+use almanac_core::plan::{
+    AdoptedState, ScheduledDefinitions, Update, hold_for_adoption, release_from_adoption,
+};
+use almanac_core::record::{Adoption, Adoptions, Change, ErrorSource, Op};
 use almanac_core::schedule::Desired;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -61,7 +63,7 @@ pub(super) enum AdoptError {
     )]
     SameId(ScheduleId),
     #[error("there is no managed schedule `{0}`; a definition that never fires has none")]
-    NoneOfOurs(ScheduleId),
+    NotManaged(ScheduleId),
     #[error(
         "definition `{0}` is not the revision that was confirmed; hint: review it again, and \
          confirm the new revision"
@@ -98,8 +100,8 @@ pub struct Adopter<'a> {
     pub schedules: &'a Schedules,
     /// The project of the new schedules.
     pub project: &'a Project,
-    /// The desired schedules, by definition.
-    pub desired: &'a BTreeMap<DefinitionId, Desired>,
+    /// The definitions that have schedules.
+    pub scheduled: &'a ScheduledDefinitions,
     /// The server's present time.
     pub clock: ServerClock,
 }
@@ -138,11 +140,9 @@ impl Adopter<'_> {
                 Some(Err(error)) => {
                     crate::metrics::operation(Op::Update, false);
                     tracing::warn!(definition = %id, from = %adoption.from, %error, "adoption failed");
-                    applied.errors.push(ReportError {
-                        source: "adopt".to_owned(),
-                        id: Some(id.to_string()),
-                        message: error.to_string(),
-                    });
+                    applied
+                        .errors
+                        .push(ErrorSource::Adopt.error(Some(id.to_string()), error.to_string()));
                 }
             }
         }
@@ -156,18 +156,19 @@ impl Adopter<'_> {
         adoption: &Adoption,
     ) -> Result<Option<Change>, AdoptError> {
         let schedule = self.project.schedule_id(id);
-        let Some(desired) = self.desired.get(id) else {
-            return Err(AdoptError::NoneOfOurs(schedule));
+        let Some(scheduled) = self.scheduled.get(id) else {
+            return Err(AdoptError::NotManaged(schedule));
         };
+        let desired = &scheduled.desired();
         let from = &adoption.from;
         if *from == schedule {
             return Err(AdoptError::SameId(schedule));
         }
         let Some(mut old) = self.old(desired, adoption).await? else {
             let held = self
-                .ours(&schedule)
+                .described(&schedule)
                 .await?
-                .is_some_and(|ours| is_held_for_adoption(&ours));
+                .is_some_and(|new| is_held_for_adoption(&new));
             return if held {
                 Err(AdoptError::Gone(from.clone()))
             } else {
@@ -180,22 +181,20 @@ impl Adopter<'_> {
         if !old.marked && agreed.is_some_and(|agreed| *agreed != desired.revision) {
             return Err(AdoptError::Edited(id.clone()));
         }
-        let ours = self
-            .ours(&schedule)
+        let new = self
+            .described(&schedule)
             .await?
-            .ok_or_else(|| AdoptError::NoneOfOurs(schedule.clone()))?;
-        let goes_on = old.marked && !is_held_for_adoption(&ours);
+            .ok_or_else(|| AdoptError::NotManaged(schedule.clone()))?;
+        let goes_on = old.marked && !is_held_for_adoption(&new);
         let mut due = BTreeSet::new();
         if !goes_on {
-            self.write(&schedule, |ours| {
-                hold_for_adoption(desired, &ours.live, from)
-            })
-            .await?;
+            self.write(&schedule, |new| hold_for_adoption(desired, &new.live, from))
+                .await?;
             old = self.pause(desired, adoption, old).await?;
             let state = old.state();
             due = self.let_go(desired, &old, &state).await?;
-        } else if ours.buffered == 0 {
-            let now = ours.live.updated_at.unwrap_or(old.updated);
+        } else if new.buffered == 0 {
+            let now = new.live.updated_at.unwrap_or(old.updated);
             due = between(self.schedules, &old, desired, now).await;
         }
         let (missed, lost) = self.start_missed(desired, &old, due).await?;
@@ -223,7 +222,7 @@ impl Adopter<'_> {
     /// The old schedule; `None` if it does not exist any more.
     async fn old(
         &self,
-        ours: &Desired,
+        desired: &Desired,
         adoption: &Adoption,
     ) -> Result<Option<AdoptedSchedule>, AdoptError> {
         let id = &adoption.from;
@@ -240,14 +239,15 @@ impl Adopter<'_> {
                 return Err(AdoptError::Owned(id.clone(), owner.project));
             }
         }
-        let old = AdoptedSchedule::of(id, ours, response);
+        let old = AdoptedSchedule::of(id, desired, response);
         if !old.marked && old.values.paused && is_being_adopted(&old.note) {
             return Err(AdoptError::Taken(id.clone(), old.note));
         }
         Ok(Some(old))
     }
 
-    async fn ours(&self, id: &ScheduleId) -> Result<Option<Described>, AdoptError> {
+    /// The schedule as it is now; `None` if it does not exist or is unmanaged.
+    async fn described(&self, id: &ScheduleId) -> Result<Option<Described>, AdoptError> {
         match self.schedules.describe(id).await {
             Ok(response) => Ok(wire::live(self.project, id, response)),
             Err(RequestError::NotFound) => Ok(None),
@@ -256,8 +256,8 @@ impl Adopter<'_> {
     }
 
     async fn must(&self, id: &ScheduleId) -> Result<Described, AdoptError> {
-        let ours = self.ours(id).await?;
-        ours.ok_or_else(|| AdoptError::NoneOfOurs(id.clone()))
+        let new = self.described(id).await?;
+        new.ok_or_else(|| AdoptError::NotManaged(id.clone()))
     }
 
     /// Pauses the old schedule at a quiet moment, unless it is paused.
@@ -347,13 +347,13 @@ impl Adopter<'_> {
         if old.marked && !desired.values.spec.jitter.is_zero() {
             wait_for_quiet(desired, old).await?;
         }
-        let ours = self
-            .write(&desired.schedule, |ours| {
-                is_held_for_adoption(ours)
-                    .then(|| release_from_adoption(desired, &ours.live, &old.id, state))
+        let new = self
+            .write(&desired.schedule, |new| {
+                is_held_for_adoption(new)
+                    .then(|| release_from_adoption(desired, &new.live, &old.id, state))
             })
             .await?;
-        let now = ours.live.updated_at.unwrap_or(old.updated);
+        let now = new.live.updated_at.unwrap_or(old.updated);
         Ok(between(self.schedules, old, desired, now).await)
     }
 
@@ -363,13 +363,13 @@ impl Adopter<'_> {
         id: &ScheduleId,
         plan: impl Fn(&Described) -> Option<Update> + Send + Sync,
     ) -> Result<Described, AdoptError> {
-        let mut ours = self.must(id).await?;
+        let mut new = self.must(id).await?;
         for _ in 0..PLAN_ATTEMPTS {
-            let Some(update) = plan(&ours) else {
-                return Ok(ours);
+            let Some(update) = plan(&new) else {
+                return Ok(new);
             };
-            let body = self.schedules.encode_update(&update, &ours.body);
-            let token = ours.conflict_token.clone();
+            let body = self.schedules.encode_update(&update, &new.body);
+            let token = new.conflict_token.clone();
             let sent = self
                 .schedules
                 .update(id, body, token.clone(), request_id())
@@ -380,11 +380,11 @@ impl Adopter<'_> {
             }
             let mut wait = READ_BACK_WAIT;
             for _ in 0..READ_BACKS {
-                ours = self.must(id).await?;
-                if shows(&ours, &update) {
-                    return Ok(ours);
+                new = self.must(id).await?;
+                if shows(&new, &update) {
+                    return Ok(new);
                 }
-                if ours.conflict_token != token {
+                if new.conflict_token != token {
                     break;
                 }
                 tokio::time::sleep(wait).await;

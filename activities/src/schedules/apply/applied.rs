@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use almanac_base::names::DefinitionId;
 use almanac_core::field::Field;
 use almanac_core::plan::{Cause, Create, Delete, Update};
-use almanac_core::record::{ActionMemo, Change, Op, Override, ReportError};
+use almanac_core::record::{ActionMemo, Change, ErrorSource, Op, Override, ReportError};
 use almanac_core::schedule::ScheduleValues;
 
 use crate::schedules::wire::Described;
@@ -64,11 +64,9 @@ impl Applied {
 
     /// Adds errors for due runs that were dropped.
     pub(super) fn lose(&mut self, definition: &str, messages: Vec<String>) {
-        let errors = messages.into_iter().map(|message| ReportError {
-            source: "temporal".to_owned(),
-            id: Some(definition.to_owned()),
-            message,
-        });
+        let errors = messages
+            .into_iter()
+            .map(|message| ErrorSource::Temporal.error(Some(definition.to_owned()), message));
         self.errors.extend(errors);
     }
 }
@@ -102,9 +100,9 @@ impl Done {
     pub(super) fn created(create: &Create) -> Self {
         Self {
             change: Change {
-                id: create.definition.to_string(),
+                id: create.definition().to_string(),
                 op: Op::Create,
-                fields: written_fields(&create.values),
+                fields: written_fields(&create.values()),
                 reason: match &create.renamed_from {
                     Some(old) => format!("renamed from {old}"),
                     None => "the schedule does not exist".to_owned(),

@@ -28,10 +28,10 @@ use std::time::Duration;
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_core::field::Field;
 use almanac_core::plan::{
-    Comparison, Create, Delete, Plan, Policy, Update, compare, is_paused_for_rename, pause_orphan,
+    Comparison, Create, Delete, Plan, Policy, ScheduledDefinitions, Update, compare,
+    is_paused_for_rename, pause_orphan,
 };
-use almanac_core::record::{Op, Progress, ReportError};
-use almanac_core::schedule::Desired;
+use almanac_core::record::{ErrorSource, Op, Progress};
 use futures::{FutureExt, StreamExt, future, stream};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -61,8 +61,8 @@ pub struct Applier<'a> {
     /// The client for requests.
     pub schedules: &'a Schedules,
     pub project: &'a Project,
-    /// The desired schedules, by definition.
-    pub desired: &'a BTreeMap<DefinitionId, Desired>,
+    /// The definitions that have schedules.
+    pub scheduled: &'a ScheduledDefinitions,
     /// The policy that the plan was made with.
     pub policy: &'a Policy<'a>,
     /// Maximum number of operations at a time, without those that wait for a
@@ -116,7 +116,7 @@ impl Applier<'_> {
                 .map(|create| async {
                     let mut permit = OperationPermit::take(permits).await;
                     let from = create.renamed_from.as_ref();
-                    let result = match from.and_then(|from| old_half(from, &create.schedule)) {
+                    let result = match from.and_then(|from| old_half(from, create.schedule())) {
                         Some(old) => {
                             let rename = AssertUnwindSafe(self.rename(create, old, &mut permit));
                             let renamed = Box::pin(rename.catch_unwind()).await;
@@ -125,15 +125,15 @@ impl Applier<'_> {
                             let mut replaced =
                                 replaced.lock().unwrap_or_else(PoisonError::into_inner);
                             replaced.0.extend(renamed.ended.map(|ended| (old, ended)));
-                            replaced.1.push((&create.definition, renamed.lost));
+                            replaced.1.push((create.definition(), renamed.lost));
                             renamed.made
                         }
                         None => Box::pin(unwound(self.create(create, &mut permit))).await,
                     };
                     tried(&result);
                     (
-                        create.definition.as_str(),
-                        &create.schedule,
+                        create.definition().as_str(),
+                        create.schedule(),
                         Op::Create,
                         result,
                     )
@@ -252,11 +252,10 @@ impl Applier<'_> {
                         definition, %schedule, op = crate::metrics::op_name(op), %error,
                         "operation failed"
                     );
-                    applied.errors.push(ReportError {
-                        source: "temporal".to_owned(),
-                        id: Some(definition.to_owned()),
-                        message: format!("{} `{schedule}`: {error}", crate::metrics::op_name(op)),
-                    });
+                    applied.errors.push(ErrorSource::Temporal.error(
+                        Some(definition.to_owned()),
+                        format!("{} `{schedule}`: {error}", crate::metrics::op_name(op)),
+                    ));
                 }
             }
         }
@@ -271,18 +270,18 @@ impl Applier<'_> {
 
     /// Creates a schedule, even if the registry has changed meanwhile.
     async fn create_now(&self, create: &Create, permit: &mut OperationPermit<'_>) -> Tried {
-        let memo = wire::owner_memo(self.project, &create.definition);
+        let memo = wire::owner_memo(self.project, create.definition());
         let body = self.schedules.encode_create(create);
         match self
             .schedules
-            .create(&create.schedule, body, memo, request_id())
+            .create(create.schedule(), body, memo, request_id())
             .await
         {
             Ok(()) => Ok(Outcome::Done(Box::new(Done::created(create)))),
             // Another writer was faster, or the answer to this create was lost.
             Err(RequestError::AlreadyExists) => {
-                let definition = create.definition.clone();
-                Box::pin(self.converge(definition, &create.schedule, permit)).await
+                let definition = create.definition().clone();
+                Box::pin(self.converge(definition, create.schedule(), permit)).await
             }
             Err(error) => Err(error),
         }
@@ -315,7 +314,11 @@ impl Applier<'_> {
         if removal {
             return (!described.live.values.paused).then(|| pause_orphan(&described.live));
         }
-        match compare(self.desired.get(definition)?, &described.live, self.policy) {
+        match compare(
+            &self.scheduled.get(definition)?.desired(),
+            &described.live,
+            self.policy,
+        ) {
             Comparison::Newer(_) => None,
             Comparison::Known(known) => known.update.map(|update| *update),
         }
@@ -329,11 +332,11 @@ impl Applier<'_> {
     ) -> Tried {
         let mut write = PendingWrite::new(planned, described);
         for _ in 0..PLAN_ATTEMPTS {
-            let settled = Box::pin(self.settle(&mut write, permit)).await;
-            if !matches!(settled, Ok(None)) {
-                self.look_after(&mut write, permit).await;
+            let waited = Box::pin(self.wait_for_write_moment(&mut write, permit)).await;
+            if !matches!(waited, Ok(None)) {
+                self.check_dropped_runs(&mut write, permit).await;
             }
-            if let Some(outcome) = settled? {
+            if let Some(outcome) = waited? {
                 return Ok(outcome);
             }
             let token = write.described.conflict_token.clone();
@@ -352,7 +355,7 @@ impl Applier<'_> {
                     Err(error) => {
                         let dropped = write.dropped(self.written_at(None)).0;
                         write.at_risk.extend(dropped);
-                        self.look_after(&mut write, permit).await;
+                        self.check_dropped_runs(&mut write, permit).await;
                         return Err(error);
                     }
                 },
@@ -377,11 +380,11 @@ impl Applier<'_> {
                 return Ok(Outcome::Conflict);
             };
             if let Some(outcome) = self.take(&mut write, now) {
-                self.look_after(&mut write, permit).await;
+                self.check_dropped_runs(&mut write, permit).await;
                 return Ok(outcome);
             }
         }
-        self.look_after(&mut write, permit).await;
+        self.check_dropped_runs(&mut write, permit).await;
         Err(RequestError::Stale)
     }
 

@@ -35,6 +35,9 @@ use crate::schedules::wire::Described;
 
 /// Maximum wait for a run that is just starting, before its schedule is paused.
 const STARTS_WITHIN: Duration = Duration::from_secs(3);
+/// Maximum delay of a run in the buffer of a schedule whose runs do not wait for
+/// each other.
+const BUFFERED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 /// Time before the present, in addition to the jitter, in which the last run is
 /// looked for.
 const JUST_NOW: SignedDuration = SignedDuration::from_secs(5);
@@ -84,14 +87,53 @@ struct Missed {
 }
 
 impl Paused {
+    /// The runs that may have been in the schedule's buffer when it was paused:
+    /// a paused schedule does not start them. Runs start in order, so these are
+    /// the last ones that had begun before the pause. Empty if a run in the
+    /// buffer may wait for an earlier one to end: the new schedule does not know
+    /// the old one's runs, and would let them overlap.
+    fn buffered_runs(&self) -> Vec<DueRun> {
+        let values = &self.now.live.values;
+        let (Some(before), Some(paused)) = (&self.before, self.now.live.updated_at) else {
+            return Vec::new();
+        };
+        let buffered = before.buffered.max(self.now.buffered);
+        let buffered = usize::try_from(buffered).unwrap_or_default();
+        if buffered == 0 || values.overlap_policy != OverlapPolicy::AllowAll {
+            return Vec::new();
+        }
+        let since = paused.saturating_sub(BUFFERED_WITHIN).unwrap_or(paused);
+        let mut times = compute(|| values.spec.times_after(since, SEARCHED).times);
+        // The first run that had not begun, and may be due.
+        let spec = &before.live.values.spec;
+        let coming = before.coming.first();
+        let coming = coming.map(|starts| compute(|| DueRun::of(spec, *starts)).nominal);
+        let is_buffered =
+            |time: &Timestamp| *time <= paused && coming.is_none_or(|coming| *time < coming);
+        times.truncate(times.partition_point(is_buffered));
+        let first = times.len().saturating_sub(buffered.min(MISSED_LIMIT));
+        times.split_off(first).into_iter().map(DueRun::at).collect()
+    }
+
+    /// The number of runs that were in the buffer and that the new schedule
+    /// does not start.
+    fn lost_from_buffer(&self) -> usize {
+        let buffered = usize::try_from(self.now.buffered).unwrap_or_default();
+        buffered.saturating_sub(self.buffered_runs().len())
+    }
+
     /// The runs that are due until `until` and that the old schedule may not
     /// have started.
     fn missed(&self, until: Timestamp) -> Missed {
         let remaining = self.now.live.remaining_actions;
         if let Some(before) = &self.before {
             let spec = &before.live.values.spec;
+            let mut due = self.buffered_runs();
+            due.extend(at_risk(spec, &before.coming, until, remaining));
+            let most = remaining.and_then(|remaining| usize::try_from(remaining).ok());
+            due.truncate(most.unwrap_or(usize::MAX));
             return Missed {
-                due: at_risk(spec, &before.coming, until, remaining),
+                due,
                 errors: Vec::new(),
             };
         }
@@ -188,7 +230,7 @@ impl Applier<'_> {
         old: OldHalf<'_>,
         permit: &mut OperationPermit<'_>,
     ) -> Renamed {
-        let stop = Box::pin(self.stop(old.schedule(), &planned.schedule, permit)).await;
+        let stop = Box::pin(self.stop(old.schedule(), planned.schedule(), permit)).await;
         let (paused, create) = match stop {
             // The new schedule takes over from the old one as it was when it
             // stopped, not as it was when the plan was made.
@@ -204,10 +246,10 @@ impl Applier<'_> {
         };
         let mut made = Box::pin(self.create_now(&create, permit)).await;
         if !matches!(made, Ok(Outcome::Done(_) | Outcome::Nothing)) {
-            let id = &create.schedule;
+            let id = create.schedule();
             let response = self.schedules.describe(id).await;
-            let is_ours = |response| self.schedules.live(self.project, id, response).is_some();
-            match response.map(is_ours) {
+            let is_managed = |response| self.schedules.live(self.project, id, response).is_some();
+            match response.map(is_managed) {
                 // The create had no answer, or the registry changed after it.
                 Ok(true) => made = Ok(Outcome::Done(Box::new(Done::created(&create)))),
                 Ok(false) | Err(RequestError::NotFound) => {
@@ -230,16 +272,17 @@ impl Applier<'_> {
             let (recovered, more) = Box::pin(self.start_between(paused, &create, permit)).await;
             errors = more;
             errors.extend(loss_errors(
-                &create.schedule,
+                create.schedule(),
                 "rename",
                 "`almanac backfill` starts it",
                 &recovered,
             ));
-            if paused.now.buffered > 0 && matches!(old, OldHalf::Delete(_)) {
+            let lost = paused.lost_from_buffer();
+            if lost > 0 {
                 errors.push(format!(
-                    "schedule `{}` was deleted, and the runs in its buffer were lost: {}",
+                    "schedule `{}` was paused for its rename, and the runs in its buffer were \
+                     lost: {lost}",
                     old.schedule(),
-                    paused.now.buffered
                 ));
             }
             if let Ok(Outcome::Done(done)) = &mut made {
@@ -249,7 +292,7 @@ impl Applier<'_> {
             }
         }
         for why in &errors {
-            tracing::warn!(definition = %create.definition, why, "a due run was dropped");
+            tracing::warn!(definition = %create.definition(), why, "a due run was dropped");
         }
         let ended = match (old, &paused) {
             (OldHalf::Delete(delete), _) => Some(self.delete_now(delete).await),
@@ -269,8 +312,8 @@ impl Applier<'_> {
 
     /// The new schedule as it takes over from the present state of the old one.
     fn renamed(&self, planned: &Create, old: &Described) -> Create {
-        match self.desired.get(&planned.definition) {
-            Some(desired) => Create::renamed(desired, &old.live),
+        match self.scheduled.get(planned.definition()) {
+            Some(scheduled) => Create::renamed(scheduled, &old.live),
             None => planned.clone(),
         }
     }
@@ -287,7 +330,7 @@ impl Applier<'_> {
         // immediately.
         let mut first = None;
         for _ in 0..PLAN_ATTEMPTS {
-            let Some(before) = self.settle_old(id, permit).await? else {
+            let Some(before) = self.wait_until_old_is_quiet(id, permit).await? else {
                 return Ok(Stop::Gone);
             };
             if is_paused_for_rename(&before.live, new) {
@@ -341,7 +384,7 @@ impl Applier<'_> {
     /// Waits for a moment at which no run is due, unless the schedule is
     /// paused. Returns the schedule as it was then. `None` if it does not exist
     /// any more or is not managed by this project.
-    async fn settle_old(
+    async fn wait_until_old_is_quiet(
         &self,
         id: &ScheduleId,
         permit: &mut OperationPermit<'_>,
@@ -370,7 +413,13 @@ impl Applier<'_> {
                 WriteMoment::Quiet => {
                     let is_starting =
                         now.buffered > 0 || !self.last_run_has_started(&now).await.unwrap_or(true);
-                    if !is_starting || began.elapsed() > STARTS_WITHIN {
+                    // If runs do not wait for each other, a run in the buffer
+                    // waits for nothing but the server.
+                    let limit = match now.live.values.overlap_policy {
+                        OverlapPolicy::AllowAll if now.buffered > 0 => DEFER_LIMIT,
+                        _ => STARTS_WITHIN,
+                    };
+                    if !is_starting || began.elapsed() > limit {
                         return Ok(Some(now));
                     }
                     POLL_INTERVAL
@@ -414,12 +463,13 @@ impl Applier<'_> {
     ) -> (Recovered, Vec<String>) {
         let old = &paused.now.live;
         let has_time = |now: &Described| now.live.updated_at.is_some();
-        let new = self.shown(&create.schedule, has_time, permit).await;
+        let new = self.shown(create.schedule(), has_time, permit).await;
         let until = self.written_at(new.as_ref());
         let Missed { due, errors } = paused.missed(until);
+        let new_values = create.values();
         let workflow_ids = vec![
             old.values.action.workflow_id.as_str(),
-            create.values.action.workflow_id.as_str(),
+            new_values.action.workflow_id.as_str(),
         ];
         let before = paused.before.as_ref().unwrap_or(&paused.now);
         let written = Written {
@@ -432,11 +482,12 @@ impl Applier<'_> {
         if written.at_risk.is_empty() {
             return (Recovered::default(), errors);
         }
-        let LookupResult { gone, unsure, .. } = self.recovery().look_for(&written, permit).await;
+        let LookupResult { lost, unsure, .. } =
+            self.recovery().poll_lost_runs(&written, permit).await;
         let mut recovered = match new {
-            Some(new) => self.recovery().start_all(new, gone, permit).await,
+            Some(new) => self.recovery().start_all(new, lost, permit).await,
             None => Recovered {
-                lost: gone,
+                lost,
                 ..Recovered::default()
             },
         };
@@ -505,5 +556,87 @@ impl Applier<'_> {
             tracing::warn!(definition = %old.live.definition, why, "a due run was dropped");
         }
         errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use almanac_base::names::Project;
+    use almanac_times::compile_cron;
+    use temporalio_common::protos::temporal::api::schedule::v1::{Schedule, ScheduleInfo};
+    use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
+
+    use super::*;
+    use crate::schedules::wire;
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-01-01T{text}Z").parse().unwrap()
+    }
+
+    /// A schedule that fires every minute.
+    fn described(policy: OverlapPolicy, buffered: i64, coming: &str) -> Described {
+        let project: Project = "p".parse().unwrap();
+        let definition = "job".parse().unwrap();
+        let id = project.schedule_id(&definition);
+        let response = DescribeScheduleResponse {
+            memo: Some(wire::owner_memo(&project, &definition)),
+            info: Some(ScheduleInfo {
+                buffer_size: buffered,
+                ..ScheduleInfo::default()
+            }),
+            schedule: Some(Schedule::default()),
+            ..DescribeScheduleResponse::default()
+        };
+        let mut described = wire::live(&project, &id, response).unwrap();
+        let values = &mut described.live.values;
+        values.overlap_policy = policy;
+        values.spec.calendars = compile_cron("* * * * *")
+            .unwrap()
+            .calendars
+            .into_iter()
+            .collect();
+        described.live.updated_at = Some(at("00:05:30"));
+        described.coming = vec![at(coming)];
+        described
+    }
+
+    fn missed(paused: &Paused) -> Vec<Timestamp> {
+        let missed = paused.missed(at("00:06:10"));
+        assert!(missed.errors.is_empty(), "{:?}", missed.errors);
+        missed.due.iter().map(|due| due.nominal).collect()
+    }
+
+    #[test]
+    fn runs_that_the_pause_dropped_from_the_buffer_are_missed() {
+        let paused = |policy, before, now| Paused {
+            before: Some(described(policy, before, "00:06:00")),
+            now: described(policy, now, "00:06:00"),
+        };
+        let none = paused(OverlapPolicy::AllowAll, 0, 0);
+        assert_eq!(missed(&none), [at("00:06:00")]);
+        let two = [at("00:04:00"), at("00:05:00"), at("00:06:00")];
+        for (before, now) in [(2, 2), (2, 0), (0, 2)] {
+            let buffered = paused(OverlapPolicy::AllowAll, before, now);
+            assert_eq!(missed(&buffered), two, "{before} {now}");
+            assert_eq!(buffered.lost_from_buffer(), 0);
+        }
+        // No action is left for more.
+        let mut limited = paused(OverlapPolicy::AllowAll, 2, 2);
+        limited.now.live.remaining_actions = Some(1);
+        assert_eq!(missed(&limited), [at("00:04:00")]);
+        // A run that is due and had not begun was not in the buffer.
+        let due = Paused {
+            before: Some(described(OverlapPolicy::AllowAll, 1, "00:05:00")),
+            now: described(OverlapPolicy::AllowAll, 1, "00:05:00"),
+        };
+        assert_eq!(missed(&due), two);
+        // More than the schedule has times within ten minutes.
+        let many = paused(OverlapPolicy::AllowAll, 15, 15);
+        assert_eq!(missed(&many).len(), 11);
+        assert_eq!(many.lost_from_buffer(), 5);
+        // A run that waits for an earlier one must not start beside it.
+        let waiting = paused(OverlapPolicy::BufferAll, 2, 2);
+        assert_eq!(missed(&waiting), [at("00:06:00")]);
+        assert_eq!(waiting.lost_from_buffer(), 2);
     }
 }

@@ -151,7 +151,7 @@ impl PendingWrite {
 impl Applier<'_> {
     /// Waits until the write drops no run. Returns an outcome if no write is
     /// needed any more.
-    pub(super) async fn settle(
+    pub(super) async fn wait_for_write_moment(
         &self,
         write: &mut PendingWrite,
         permit: &mut OperationPermit<'_>,
@@ -179,10 +179,10 @@ impl Applier<'_> {
                     interval = (interval * 2).min(LONGEST_POLL_INTERVAL);
                 }
                 WriteMoment::Due(due) => {
-                    let forgets = write.described.backend() == Backend::Chasm
+                    let drops_due_runs = write.described.backend() == Backend::Chasm
                         && due.is_known
                         && self.schedules.drops_due_runs().await?;
-                    if !forgets {
+                    if !drops_due_runs {
                         return Ok(None);
                     }
                     self.recovery().start(&write.described, &[due]).await?;
@@ -231,7 +231,7 @@ impl Applier<'_> {
 
     /// Looks for runs that were dropped by a write whose result is not known,
     /// or by the patches for a write that was not needed any more.
-    pub(super) async fn look_after(
+    pub(super) async fn check_dropped_runs(
         &self,
         write: &mut PendingWrite,
         permit: &mut OperationPermit<'_>,

@@ -60,7 +60,7 @@ impl RequestError {
             },
             Code::AlreadyExists => Self::AlreadyExists,
             Code::FailedPrecondition if status.message().contains("conflict token") => Self::Stale,
-            _ if Patience::of(status) == Patience::None => Self::Refused(text()),
+            _ if RetryBudget::of(status) == RetryBudget::None => Self::Refused(text()),
             _ if is_unserved(status) => Self::Unavailable(text()),
             _ => Self::Failed(text()),
         }
@@ -86,26 +86,26 @@ impl RequestError {
 
 /// The number of tries for a request, by the kind of its failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum RetryBudget {
     /// No retry: the same request fails again.
     None,
     /// A few tries: the server failed on this very request, and seldom recovers
     /// from that.
-    Little,
+    Few,
     /// Many tries: the server is away, is overloaded, or asks for another try.
-    Long,
+    Many,
 }
 
-impl Patience {
+impl RetryBudget {
     pub(super) fn of(status: &Status) -> Self {
         match status.code() {
             Code::Unavailable
             | Code::ResourceExhausted
             | Code::DeadlineExceeded
             | Code::Cancelled
-            | Code::Aborted => Self::Long,
-            _ if status.source().is_some() => Self::Long,
-            Code::Internal | Code::Unknown | Code::DataLoss => Self::Little,
+            | Code::Aborted => Self::Many,
+            _ if status.source().is_some() => Self::Many,
+            Code::Internal | Code::Unknown | Code::DataLoss => Self::Few,
             _ => Self::None,
         }
     }
@@ -114,8 +114,8 @@ impl Patience {
     pub(super) const fn tries(self) -> u32 {
         match self {
             Self::None => 1,
-            Self::Little => 4,
-            Self::Long => 6,
+            Self::Few => 4,
+            Self::Many => 6,
         }
     }
 }
@@ -228,7 +228,7 @@ mod tests {
             broken.set_source(Arc::new(std::io::Error::other("reset")));
             let error = of(&broken);
             assert!(matches!(error, RequestError::Unavailable(_)), "{code:?}");
-            assert_eq!(Patience::of(&broken), Patience::Long);
+            assert_eq!(RetryBudget::of(&broken), RetryBudget::Many);
         }
     }
 }

@@ -29,7 +29,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 use tokio::sync::OnceCell;
 use tonic::{Code, Request, Status};
 
-use failure::Patience;
+use failure::RetryBudget;
 pub use failure::{RequestError, missing_namespace};
 pub use times::MATCHING_LIMIT;
 pub use workflows::WorkflowList;
@@ -343,7 +343,7 @@ impl Schedules {
             request_id,
         };
         let tries = |status: &Status| match status.code() {
-            Code::ResourceExhausted => Patience::Long.tries(),
+            Code::ResourceExhausted => RetryBudget::Many.tries(),
             _ => 1,
         };
         self.send_tries(tries, request, |mut client, request| async move {
@@ -383,7 +383,7 @@ impl Schedules {
         Req: Clone,
         Sent: Future<Output = Result<tonic::Response<Res>, Status>>,
     {
-        let tries = |status: &Status| Patience::of(status).tries();
+        let tries = |status: &Status| RetryBudget::of(status).tries();
         self.send_tries(tries, request, send).await
     }
 

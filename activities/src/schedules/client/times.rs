@@ -9,7 +9,7 @@ use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::workflowservice::v1::ListScheduleMatchingTimesRequest;
 use tonic::{Code, Status};
 
-use super::failure::Patience;
+use super::failure::RetryBudget;
 use super::{RequestError, Schedules};
 use crate::schedules::wire::{decode_time, encode_time};
 
@@ -40,7 +40,7 @@ impl Schedules {
         // A search that the server gives up fails every time.
         let tries = |status: &Status| match status.code() {
             Code::Unavailable | Code::ResourceExhausted | Code::Aborted => {
-                Patience::of(status).tries()
+                RetryBudget::of(status).tries()
             }
             _ => 1,
         };

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_release_that_is_not_known_is_not_taken_to_drop() {
+    fn an_unknown_release_is_not_assumed_to_drop_due_runs() {
         for (version, expected) in [
             ("1.32.0", true),
             ("1.30.2", true),

@@ -1,16 +1,25 @@
 //! Requests about workflows: their existence, their number, lists and
 //! terminations.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
 use temporalio_client::NamespacedClient;
 use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_common::protos::temporal::api::query::v1::WorkflowQuery;
 use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    CountWorkflowExecutionsRequest, DescribeWorkflowExecutionRequest,
-    ListWorkflowExecutionsRequest, TerminateWorkflowExecutionRequest,
+    CountWorkflowExecutionsRequest, DescribeNamespaceRequest, DescribeWorkflowExecutionRequest,
+    ListWorkflowExecutionsRequest, QueryWorkflowRequest, TerminateWorkflowExecutionRequest,
 };
 
 use super::{PAGE_SIZE, RequestError, Schedules};
+use crate::payload::decode_json;
+
+/// Query that every SDK answers with the metadata of a workflow, as JSON.
+const METADATA_QUERY: &str = "__temporal_workflow_metadata";
 
 /// Workflows as visibility lists them.
 #[derive(Debug)]
@@ -56,6 +65,29 @@ impl Schedules {
         .map(|answer| u64::try_from(answer.count).unwrap_or_default())
     }
 
+    /// Number of workflows that match a visibility query, by the name of their
+    /// status, such as `TimedOut`.
+    pub(crate) async fn count_by_status(
+        &self,
+        query: &str,
+    ) -> Result<BTreeMap<String, u64>, RequestError> {
+        let request = CountWorkflowExecutionsRequest {
+            namespace: self.client.namespace(),
+            query: format!("{query} GROUP BY ExecutionStatus"),
+        };
+        let answer = self
+            .send(request, |mut client, request| async move {
+                WorkflowService::count_workflow_executions(&mut client, request).await
+            })
+            .await?;
+        let groups = answer.groups.into_iter().filter_map(|group| {
+            let status = decode_json(group.group_values.first()?);
+            let count = u64::try_from(group.count).unwrap_or_default();
+            Some((status.as_str()?.to_owned(), count))
+        });
+        Ok(groups.collect())
+    }
+
     /// The workflows that match a visibility query, from at most the given
     /// number of pages.
     pub async fn list_workflows(
@@ -64,6 +96,19 @@ impl Schedules {
         pages: usize,
     ) -> Result<WorkflowList, RequestError> {
         let mut entries = Vec::new();
+        let add = |info| entries.push(info);
+        let truncated = self.each_workflow(query, pages, add).await?;
+        Ok(WorkflowList { entries, truncated })
+    }
+
+    /// Gives each workflow that matches a visibility query to `take`, from at
+    /// most the given number of pages. Returns `true` if there are more.
+    pub(crate) async fn each_workflow(
+        &self,
+        query: &str,
+        pages: usize,
+        mut take: impl FnMut(WorkflowExecutionInfo),
+    ) -> Result<bool, RequestError> {
         let mut next_page_token = Vec::new();
         for _ in 0..pages {
             let request = ListWorkflowExecutionsRequest {
@@ -77,16 +122,84 @@ impl Schedules {
                     WorkflowService::list_workflow_executions(&mut client, request).await
                 })
                 .await?;
-            entries.extend(page.executions);
+            page.executions.into_iter().for_each(&mut take);
             next_page_token = page.next_page_token;
             if next_page_token.is_empty() {
-                break;
+                return Ok(false);
             }
         }
-        Ok(WorkflowList {
-            entries,
-            truncated: !next_page_token.is_empty(),
-        })
+        Ok(true)
+    }
+
+    /// The newest workflows that match a visibility query, up to `limit`, and `true` if there are
+    /// more.
+    pub(crate) async fn newest_workflows(
+        &self,
+        query: &str,
+        limit: i32,
+    ) -> Result<(Vec<WorkflowExecutionInfo>, bool), RequestError> {
+        let request = ListWorkflowExecutionsRequest {
+            namespace: self.client.namespace(),
+            page_size: limit,
+            next_page_token: Vec::new(),
+            query: query.to_owned(),
+        };
+        let page = self
+            .send(request, |mut client, request| async move {
+                WorkflowService::list_workflow_executions(&mut client, request).await
+            })
+            .await?;
+        Ok((page.executions, !page.next_page_token.is_empty()))
+    }
+
+    /// The time for which the server keeps a workflow after its end. `None` if
+    /// the server does not say.
+    pub(crate) async fn retention(&self) -> Option<Duration> {
+        let request = DescribeNamespaceRequest {
+            namespace: self.client.namespace(),
+            ..Default::default()
+        };
+        let described = self
+            .send_tries(
+                |_| 1,
+                request,
+                |mut client, request| async move {
+                    WorkflowService::describe_namespace(&mut client, request).await
+                },
+            )
+            .await;
+        let config = described.ok()?.config?;
+        let retention = config.workflow_execution_retention_ttl?;
+        Duration::try_from(retention).ok()
+    }
+
+    /// Asks a run for the details that it shows in the Temporal UI. `None` if the run has none
+    /// or does not answer.
+    pub(crate) async fn details_of_run(&self, workflow_id: &str, run_id: &str) -> Option<String> {
+        let request = QueryWorkflowRequest {
+            namespace: self.client.namespace(),
+            execution: Some(WorkflowExecution {
+                workflow_id: workflow_id.to_owned(),
+                run_id: run_id.to_owned(),
+            }),
+            query: Some(WorkflowQuery {
+                query_type: METADATA_QUERY.to_owned(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let answer = self
+            .send_tries(
+                |_| 1,
+                request,
+                |mut client, request| async move {
+                    WorkflowService::query_workflow(&mut client, request).await
+                },
+            )
+            .await;
+        let payloads = answer.ok()?.query_result?.payloads;
+        let metadata: Value = serde_json::from_slice(&payloads.first()?.data).ok()?;
+        Some(metadata.get("currentDetails")?.as_str()?.to_owned())
     }
 
     /// Terminates the running run of a workflow. Returns `true` if there was

@@ -13,20 +13,22 @@ mod read;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use almanac_base::names::{DefinitionId, Project, Revision, ScheduleId};
 use almanac_core::definition::Labels;
 use almanac_core::field::Field;
-use almanac_core::plan;
+use almanac_core::plan::{self, FieldState};
 use almanac_core::record::{Flag, Override, Status};
 use almanac_core::schedule::Desired;
 use almanac_core::snapshot::Snapshot;
-use almanac_times::ZoneDifference;
+use almanac_times::{Spec, ZoneDifference};
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use self::read::{describe, list};
+pub use self::read::{ask_running, describe, list, list_with_times};
 pub use self::state::{PausedBy, ScheduleState};
+pub use super::actions::RUNNING;
 use super::{Missed, Run};
 
 /// A schedule of the project, as it is in Temporal.
@@ -58,7 +60,8 @@ pub struct ScheduleView {
     /// Origin of the pause; `null` if the schedule is not paused, or is
     /// finished.
     pub paused_by: Option<PausedBy>,
-    /// The schedule's note, without Almanac's mark.
+    /// The schedule's note, without Almanac's mark. If an override interrupts a
+    /// pause, that pause's words follow in parentheses.
     pub note: String,
     /// The reason that a person gave: of the override in force, else the note
     /// of the person who last wrote one. If a failed run paused the schedule,
@@ -115,9 +118,50 @@ pub struct LastRun {
     pub run_id: String,
     /// The run's status: `running`, `completed`, `failed`, `canceled`,
     /// `terminated`, `continued_as_new`, `timed_out` or `paused`; `null` if
-    /// Temporal does not know the run (any more). A list has the status that
-    /// the schedule knows, which may lag behind.
+    /// Temporal does not know the run (any more). A list asks Temporal about the
+    /// first 100 running ones; the others have the status that the schedule
+    /// knows, which may lag behind.
     pub status: Option<String>,
+}
+
+/// A listed schedule with its times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedSchedule {
+    pub view: ScheduleView,
+    pub times: ListedTimes,
+}
+
+/// The times of a listed schedule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedTimes {
+    /// The spec in force.
+    pub spec: Arc<Spec>,
+    /// `false` if the list may have cut `spec`, and the definition does not show
+    /// the rest.
+    pub is_whole: bool,
+    /// The times after the end of an override. `None` if no override has an end.
+    pub after: Option<TimesAfter>,
+    /// Number of next times that the server lists. It lists no more times than
+    /// the schedule has actions left.
+    pub server_times: usize,
+    /// The schedule belongs to the project.
+    pub is_managed: bool,
+    /// Almanac wrote the schedule after the last manual pause or unpause, which
+    /// replaces the note.
+    pub is_marked: bool,
+    /// A digest of the parts of the list entry that do not change while the
+    /// schedule merely runs.
+    pub digest: u64,
+}
+
+/// The times of a schedule after an override has expired.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimesAfter {
+    /// Time at which the override expires.
+    pub at: Timestamp,
+    /// The spec from then on, without times if the schedule is then paused.
+    /// `None` if it is not known.
+    pub spec: Option<Arc<Spec>>,
 }
 
 /// A schedule of the project, described.
@@ -145,6 +189,10 @@ pub struct ScheduleDetail {
     /// The value of each compared field.
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub values: BTreeMap<Field, serde_json::Value>,
+    /// Each field's value in the file, at the last write, and live, with the one that counts.
+    /// Absent if the files or the reconcile workflow's state are not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldState>,
 }
 
 /// The context from which views are derived.

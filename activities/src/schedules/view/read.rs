@@ -1,20 +1,35 @@
 //! Observes schedules on the server and derives their views.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, ScheduleId};
 use almanac_core::field::Field;
+use almanac_core::plan::{FieldState, Policy, field_states};
 use almanac_core::record::Status;
+use almanac_core::schedule::Live;
 use almanac_core::write::{Written, write_document};
+use futures::future::{Either, select};
+use futures::{StreamExt, stream};
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
+use tokio::time::sleep;
 
-use super::derive::{Description, Observed, view};
-use super::{ScheduleDetail, ScheduleView, ViewContext};
+use super::derive::{Description, Observed, times, view};
+use super::{ListedSchedule, ScheduleDetail, ScheduleView, ViewContext};
 use crate::blocking::compute;
+use crate::schedules::actions::{RUNNING, run_status};
 use crate::schedules::{
     ListEntry, Missed, Overdue, RequestError, Runs, ScheduleMonitor, Schedules, check_overdue, wire,
 };
+
+/// Maximum number of runs in a list that are asked for their status.
+const ASKED_LIMIT: usize = 100;
+/// Maximum time for which a list waits for the runs that are asked.
+const ASKED_WITHIN: Duration = Duration::from_secs(3);
+/// Maximum number of runs that are asked at a time.
+const CONCURRENCY: usize = 20;
 
 /// The project's schedules and the unmanaged ones that have their ids, sorted
 /// by definition. Describes none of them. `monitor`: the findings of this
@@ -24,6 +39,31 @@ pub async fn list(
     context: ViewContext<'_>,
     monitor: Option<&ScheduleMonitor>,
 ) -> Result<Vec<ScheduleView>, RequestError> {
+    list_as(schedules, context, monitor, |observed| {
+        view(observed, context)
+    })
+    .await
+}
+
+/// The schedules that [`list`] gives, each with its times.
+pub async fn list_with_times(
+    schedules: &Schedules,
+    context: ViewContext<'_>,
+    monitor: Option<&ScheduleMonitor>,
+) -> Result<Vec<ListedSchedule>, RequestError> {
+    list_as(schedules, context, monitor, |observed| ListedSchedule {
+        times: times(&observed, context),
+        view: view(observed, context),
+    })
+    .await
+}
+
+async fn list_as<T>(
+    schedules: &Schedules,
+    context: ViewContext<'_>,
+    monitor: Option<&ScheduleMonitor>,
+    show: impl Fn(Observed) -> T,
+) -> Result<Vec<T>, RequestError> {
     let listed = schedules.list(context.project).await?;
     Ok(compute(|| {
         let definitions_by_schedule = definitions_by_schedule(context);
@@ -36,9 +76,9 @@ pub async fn list(
                 Some((definition.clone(), entry))
             })
             .collect();
-        let views = all.into_iter().map(|(definition, entry)| {
+        let shown = all.into_iter().map(|(definition, entry)| {
             let current = current.filter(|_| entry.owner.is_some());
-            let observed = Observed {
+            show(Observed {
                 definition,
                 overdue: current.map_or(Overdue::NotChecked, |monitor| {
                     monitor.overdue(&entry.schedule)
@@ -46,18 +86,56 @@ pub async fn list(
                 drift: current.and_then(|monitor| monitor.drift(&entry.schedule)),
                 described: None,
                 entry,
-            };
-            view(observed, context)
+            })
         });
-        views.collect()
+        shown.collect()
     }))
+}
+
+/// Asks the last runs of the first schedules for their status, where the list
+/// says that the run has not ended: a schedule does not notice the end of a run
+/// until it does something else. A run that does not answer in time keeps the
+/// status that the schedule knows.
+pub async fn ask_running(schedules: &Schedules, views: &mut [ScheduleView]) {
+    let client = schedules.client();
+    let ask = |id: String| {
+        let client = client.clone();
+        async move { Some(run_status(&client, &id).await?.0) }
+    };
+    ask_each(views, ask).await;
+}
+
+async fn ask_each<F: Future<Output = Option<String>>>(
+    views: &mut [ScheduleView],
+    ask: impl Fn(String) -> F,
+) {
+    let seems_running = |(place, view): (usize, &ScheduleView)| {
+        let run = view.last_run.as_ref()?;
+        let is_running = run.status.as_deref() == Some(RUNNING);
+        is_running.then(|| (place, run.workflow_id.clone()))
+    };
+    let running = views.iter().enumerate().filter_map(seems_running);
+    let running: Vec<_> = running.take(ASKED_LIMIT).collect();
+    let asked = running.into_iter().map(|(place, id)| {
+        let asked = ask(id);
+        async move { (place, asked.await) }
+    });
+    let mut answers = stream::iter(asked).buffer_unordered(CONCURRENCY);
+    let mut deadline = pin!(sleep(ASKED_WITHIN));
+    while let Either::Left((Some((place, status)), _)) =
+        select(answers.next(), deadline.as_mut()).await
+    {
+        let run = views[place].last_run.as_mut();
+        if let (Some(run), Some(status)) = (run, status) {
+            run.status = Some(status);
+        }
+    }
 }
 
 /// Returns `true` if this worker did the project's last full pass.
 fn is_current(monitor: &ScheduleMonitor, context: ViewContext<'_>) -> bool {
     context.status.is_some_and(|status| {
-        let mut reports = status.reports.iter().rev();
-        let last = reports.find(|report| report.is_full() && !report.dry_run);
+        let last = status.last_applied_report();
         last.is_some_and(|report| monitor.is_current(report.pass))
     })
 }
@@ -136,6 +214,7 @@ pub async fn describe(
             zone_difference: None,
             document: None,
             values: BTreeMap::new(),
+            fields: Vec::new(),
         }));
     };
     let last = entry.last.as_ref();
@@ -167,6 +246,7 @@ pub async fn describe(
             .iter()
             .map(|field| (*field, live.values.value(*field)))
             .collect(),
+        fields: fields(definition, &live, context),
         view: compute(|| {
             let observed = Observed {
                 definition: definition.clone(),
@@ -181,6 +261,17 @@ pub async fn describe(
             view(observed, context)
         }),
     }))
+}
+
+/// The fields of a managed schedule beside its definition. Empty if the files or the reconcile
+/// workflow's state are not known.
+fn fields(definition: &DefinitionId, live: &Live, context: ViewContext<'_>) -> Vec<FieldState> {
+    let desired = context.files.and_then(|files| files.desired(definition));
+    let (Some(desired), Some(status)) = (desired, context.status) else {
+        return Vec::new();
+    };
+    let policy = Policy::of_status(context.project, status, context.now);
+    field_states(&desired, live, &policy).unwrap_or_default()
 }
 
 /// A described schedule in the form of a list entry.
@@ -201,5 +292,83 @@ fn as_listed(id: &ScheduleId, response: &DescribeScheduleResponse) -> ScheduleLi
             ..ScheduleListInfo::default()
         }),
         ..ScheduleListEntry::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::ready;
+
+    use almanac_base::names::Project;
+    use jiff::Timestamp;
+
+    use super::super::LastRun;
+    use super::*;
+
+    /// A listed schedule whose last run has this status.
+    fn listed(status: &str) -> ScheduleView {
+        let project: Project = "p".parse().unwrap();
+        let context = ViewContext {
+            project: &project,
+            status: None,
+            files: None,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let entry = ListEntry::of(&project, ScheduleListEntry::default());
+        let observed = Observed {
+            definition: "job".parse().unwrap(),
+            overdue: Overdue::NotChecked,
+            drift: None,
+            described: None,
+            entry,
+        };
+        ScheduleView {
+            last_run: Some(LastRun {
+                at: Timestamp::UNIX_EPOCH,
+                workflow_id: "p/job".to_owned(),
+                run_id: String::new(),
+                status: Some(status.to_owned()),
+            }),
+            ..view(observed, context)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_runs_that_seem_to_go_on_are_asked_for_their_status() {
+        let status = |view: &ScheduleView| view.last_run.clone().unwrap().status.unwrap();
+        let mut views = vec![listed("failed")];
+        views.resize(ASKED_LIMIT + 2, listed(RUNNING));
+        let asked = Cell::new(0);
+        let ask = |_| {
+            asked.set(asked.get() + 1);
+            ready(Some("completed".to_owned()))
+        };
+        ask_each(&mut views, ask).await;
+        assert_eq!(asked.get(), ASKED_LIMIT);
+        assert_eq!(status(&views[0]), "failed");
+        assert_eq!(status(&views[ASKED_LIMIT]), "completed");
+        assert_eq!(status(&views[ASKED_LIMIT + 1]), RUNNING);
+        // A run that does not answer keeps the status that the schedule knows.
+        let mut views = vec![listed(RUNNING)];
+        ask_each(&mut views, |_| ready(None)).await;
+        assert_eq!(status(&views[0]), RUNNING);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_does_not_wait_for_runs_that_do_not_answer() {
+        let mut views = vec![listed(RUNNING); 2 * CONCURRENCY];
+        views[0].last_run.as_mut().unwrap().workflow_id = "p/answers".to_owned();
+        let began = tokio::time::Instant::now();
+        let ask = |id: String| async move {
+            match id.as_str() {
+                "p/answers" => Some("completed".to_owned()),
+                _ => std::future::pending().await,
+            }
+        };
+        ask_each(&mut views, ask).await;
+        assert_eq!(began.elapsed(), ASKED_WITHIN);
+        let shown = views[0].last_run.as_ref().unwrap().status.as_deref();
+        assert_eq!(shown, Some("completed"));
     }
 }

@@ -191,7 +191,7 @@ mod tests {
             PausedBy::Override
         );
         assert_eq!(by("incident", InForce::Override(&cron)), PausedBy::Hand);
-        // Without a worker the note alone tells.
+        // Without a worker only the note has the answer.
         let note = format!("Paused by ann: disk full {mark}");
         assert_eq!(by(&note, InForce::Unknown), PausedBy::Override);
         assert_eq!(by(&note, unset), PausedBy::Hand);

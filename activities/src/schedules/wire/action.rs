@@ -1,9 +1,9 @@
 //! The action of a schedule: the workflow that it starts.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_base::json_text::JsonText;
 use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW};
 use almanac_core::definition::{RetryPolicy, SearchAttribute, WorkflowOptions};
 use almanac_core::field::HASH_VERSION;
@@ -123,14 +123,12 @@ pub(super) fn decode_action(info: &NewWorkflowExecutionInfo) -> Action {
 }
 
 /// The arguments of the started workflow: the steps and the rest.
-pub(super) fn decode_input(
-    info: &NewWorkflowExecutionInfo,
-) -> (Vec<Arc<Value>>, Option<Arc<Value>>) {
+pub(super) fn decode_input(info: &NewWorkflowExecutionInfo) -> (Vec<JsonText>, Option<JsonText>) {
     let args: Vec<_> = info
         .input
         .iter()
         .flat_map(|input| &input.payloads)
-        .map(|payload| Arc::new(decode_json(payload)))
+        .map(decode_json)
         .collect();
     let runs_steps = info
         .workflow_type
@@ -140,10 +138,10 @@ pub(super) fn decode_input(
         && let Some(steps) = pinned_steps(one)
     {
         let input = one.get("input").filter(|input| !input.is_null());
-        let input = input.cloned().map(Arc::new);
-        return (input.into_iter().collect(), Some(Arc::new(steps)));
+        let input = input.map(JsonText::from);
+        return (input.into_iter().collect(), Some(steps.into()));
     }
-    (args, None)
+    (args.iter().map(JsonText::from).collect(), None)
 }
 
 /// The argument of a run that pins its steps.
@@ -153,10 +151,10 @@ pub(super) fn decode_run_input(info: &NewWorkflowExecutionInfo) -> Option<Value>
 }
 
 /// The arguments in the form of a request.
-pub(super) fn encode_input(input: &[Arc<Value>], run_input: Option<&Value>) -> Payloads {
+pub(super) fn encode_input(input: &[JsonText], run_input: Option<&Value>) -> Payloads {
     let payloads = match run_input {
         Some(one) => vec![encode_json(one)],
-        None => input.iter().map(|one| encode_json(one)).collect(),
+        None => input.iter().map(|one| encode_json(&one.value())).collect(),
     };
     Payloads { payloads }
 }

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_given_twice_are_found_in_one_object_only() {
+    fn a_key_is_a_duplicate_only_within_one_object() {
         assert_eq!(inexact(r#"[{"a": 1}, {"a": {"a": 2}}]"#), None);
         let twice = inexact(r#"{"a": {"b": 1}, "\u0061": 2}"#);
         assert_eq!(twice, Some(Inexact::Key("a".to_owned())));

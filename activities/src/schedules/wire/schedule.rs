@@ -132,12 +132,13 @@ pub fn run_input(body: &Schedule) -> Option<Value> {
     decode_run_input(&started(body.action.as_ref()))
 }
 
-/// The body of a schedule to create.
-pub fn encode_create(create: &Create) -> Schedule {
-    let values = &create.values;
+/// The body of a schedule to create. `run_input` is the only argument of
+/// `RunDefinition`, if the definition runs steps.
+pub fn encode_create(create: &Create, run_input: Option<&Value>) -> Schedule {
+    let values = create.values();
     let mut info = encode_action(&values.action);
-    info.input = Some(encode_input(&values.input, create.run_input.as_ref()));
-    set_memo(&mut info, &create.memo);
+    info.input = Some(encode_input(&values.input, run_input));
+    set_memo(&mut info, &create.memo());
     Schedule {
         spec: Some(encode_spec(&values.spec)),
         action: Some(starting(info)),

@@ -261,7 +261,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_message_holds_is_read_shown_and_computed(message in spec()) {
+        fn any_message_can_be_read_shown_and_computed(message in spec()) {
             let mut spec = decode_spec(&message);
             prop_assert_eq!(message.start_time.is_some(), spec.start_at.is_some());
             prop_assert_eq!(message.end_time.is_some(), spec.end_at.is_some());

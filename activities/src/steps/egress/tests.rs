@@ -136,7 +136,7 @@ fn public_addresses_are_called() {
 }
 
 #[test]
-fn one_inner_address_of_a_name_refuses_it() {
+fn a_name_with_an_inner_address_is_refused() {
     let guard = EgressGuard::default();
     for resolved in [
         &["10.0.0.1"] as &[&str],
@@ -145,16 +145,16 @@ fn one_inner_address_of_a_name_refuses_it() {
         &["::ffff:10.0.0.1"],
         &["fe80::1"],
     ] {
-        let said = verdict(&guard, "http://rebinding.example/", resolved);
+        let result = verdict(&guard, "http://rebinding.example/", resolved);
         assert!(
-            matches!(said, Err(Refused::Address { .. })),
-            "{resolved:?}: {said:?}"
+            matches!(result, Err(Refused::Address { .. })),
+            "{resolved:?}: {result:?}"
         );
     }
 }
 
 #[test]
-fn what_is_allowed_is_called_and_nothing_else() {
+fn only_an_allowed_address_is_called() {
     // The entry, the URL, what its name resolves to, and whether it is called.
     for (entry, url, resolved, called) in [
         ("10.0.0.5", "http://10.0.0.5/", None, true),
@@ -207,17 +207,17 @@ fn what_is_allowed_is_called_and_nothing_else() {
         ("169.254.169.254", "http://169.254.169.254/", None, true),
     ] {
         let resolved: Vec<&str> = resolved.into_iter().collect();
-        let said = verdict(&guard(&[entry]), url, &resolved);
+        let result = verdict(&guard(&[entry]), url, &resolved);
         assert_eq!(
-            said.is_ok(),
+            result.is_ok(),
             called,
-            "{entry}, {url}, {resolved:?}: {said:?}"
+            "{entry}, {url}, {resolved:?}: {result:?}"
         );
     }
 }
 
 #[test]
-fn bad_entries_say_why() {
+fn the_error_of_a_bad_entry_gives_the_reason() {
     for (entry, why) in [
         ("", "no valid host name"),
         ("http://billing", "has a scheme"),
@@ -275,7 +275,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_standard_library_calls_inner_is_not_public(bits: u32, wide: u128) {
+    fn an_address_that_the_standard_library_calls_inner_is_not_public(bits: u32, wide: u128) {
         let four = Ipv4Addr::from(bits);
         if four.is_private() || four.is_loopback() || four.is_link_local() || four.is_multicast()
             || four.is_broadcast() || four.is_documentation() || four.is_unspecified()
@@ -302,8 +302,8 @@ proptest! {
             format!("{a:#x}.{b:#x}.{c:#x}.{d:#x}"), format!("0{a:o}.0{b:o}.0{c:o}.0{d:o}"),
             format!("{a}.{b}.{low}"), format!("[::ffff:{four}]"), format!("{four}."),
         ] {
-            let said = verdict(&guard, &format!("http://{host}/"), &[]);
-            prop_assert_eq!(said.is_ok(), usual, "{}", host);
+            let result = verdict(&guard, &format!("http://{host}/"), &[]);
+            prop_assert_eq!(result.is_ok(), usual, "{}", host);
         }
     }
 

@@ -20,7 +20,7 @@ fn an_event_is_sent_as_it_is_to_the_subject_of_its_type() {
 fn events_that_have_no_subject_or_no_identity_are_refused() {
     let good = json!({ "id": "1", "source": "/shop", "type": "paid" });
     assert!(message(&good).is_ok());
-    for (key, value, said) in [
+    for (key, value, reason) in [
         ("type", json!("a b"), "`type`: `a b` is not a NATS subject"),
         ("type", json!("a.*"), "is not a NATS subject"),
         ("id", json!(""), "`id` must be text"),
@@ -31,14 +31,14 @@ fn events_that_have_no_subject_or_no_identity_are_refused() {
         let mut event = good.clone();
         event[key] = value;
         let error = message(&event).map(|_| ()).unwrap_err();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(reason), "{error}");
     }
 }
 
 #[test]
-fn what_breaks_the_connection_is_not_sent() {
+fn an_event_over_the_limits_of_nats_is_not_sent() {
     let good = json!({ "id": "1", "source": "/shop", "type": "paid" });
-    for (key, most, said) in [
+    for (key, most, reason) in [
         (
             "type",
             3840 - "events.".len(),
@@ -60,7 +60,7 @@ fn what_breaks_the_connection_is_not_sent() {
         assert!(message(&event).is_ok(), "{key}");
         event[key] = json!("a".repeat(most + 1));
         let error = message(&event).map(|_| ()).unwrap_err();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(reason), "{error}");
     }
 }
 
@@ -77,10 +77,10 @@ fn answers_that_a_retry_cannot_change_are_not_retried() {
         (500, 10047, false),
         (503, 10077, false),
     ] {
-        let told = json!({ "code": code, "err_code": number, "description": "no" });
-        let told: jetstream::Error = serde_json::from_value(told).unwrap();
-        assert_eq!(lasts(&told), last, "{told}");
-        let error = PublishError::with_source(PublishErrorKind::Other, told);
+        let server_error = json!({ "code": code, "err_code": number, "description": "no" });
+        let server_error: jetstream::Error = serde_json::from_value(server_error).unwrap();
+        assert_eq!(lasts(&server_error), last, "{server_error}");
+        let error = PublishError::with_source(PublishErrorKind::Other, server_error);
         assert_eq!(answer(&error).is_some_and(lasts), last);
         let events = Events::new("nats://one".parse().unwrap(), Subject::default());
         let error = events.refused(&error, "events.paid");

@@ -110,9 +110,9 @@ impl Outgoing {
         let Some(body) = body.filter(|body| !body.is_null()) else {
             return Ok(());
         };
-        let given = self.headers.get(CONTENT_TYPE);
-        let given = given.map(|value| media_type(value.to_str().unwrap_or_default()));
-        let (bytes, kind) = match (body, given.as_deref()) {
+        let content_type = self.headers.get(CONTENT_TYPE);
+        let content_type = content_type.map(|value| media_type(value.to_str().unwrap_or_default()));
+        let (bytes, kind) = match (body, content_type.as_deref()) {
             (Value::String(text), _) => (text.clone().into_bytes(), "text/plain; charset=utf-8"),
             (Value::Object(map), Some(FORM)) => (form(map)?.into_bytes(), FORM),
             (_, None) => (body.to_string().into_bytes(), JSON),
@@ -125,7 +125,7 @@ impl Outgoing {
             }
         };
         self.body = Some(bytes);
-        if given.is_none() {
+        if content_type.is_none() {
             self.headers
                 .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         }

@@ -17,11 +17,11 @@ const PATH_LIMIT: usize = 64 * 1024;
 /// Returns the request of an operation with these parameters.
 pub(super) fn fill(
     operation: &Operation,
-    given: Option<&Value>,
+    values: Option<&Value>,
     credentials: Option<Credentials>,
 ) -> Result<Outgoing, StepError> {
     let empty = Map::new();
-    let given = match given {
+    let values = match values {
         None | Some(Value::Null) => &empty,
         Some(Value::Object(map)) => map,
         Some(other) => {
@@ -29,7 +29,7 @@ pub(super) fn fill(
             return Err(StepError::configuration(detail));
         }
     };
-    only_known(operation, given)?;
+    only_known(operation, values)?;
     if operation.path.len() > PATH_LIMIT {
         return Err(too_long());
     }
@@ -37,7 +37,7 @@ pub(super) fn fill(
     let (mut query, mut form, mut cookies) = (Vec::new(), Vec::new(), Vec::new());
     let mut headers = Vec::new();
     for parameter in &operation.parameters {
-        let value = given.get(&parameter.name).filter(|value| !value.is_null());
+        let value = values.get(&parameter.name).filter(|value| !value.is_null());
         let Some(value) = value else {
             if parameter.required {
                 return Err(missing(&parameter.name));
@@ -80,13 +80,13 @@ pub(super) fn fill(
     if !cookies.is_empty() {
         outgoing.add_header("cookie", &assigned(&cookies, "; "))?;
     }
-    set_body(operation, given, &form, &mut outgoing)?;
+    set_body(operation, values, &form, &mut outgoing)?;
     Ok(outgoing)
 }
 
 fn set_body(
     operation: &Operation,
-    given: &Map<String, Value>,
+    values: &Map<String, Value>,
     form: &[(String, String)],
     outgoing: &mut Outgoing,
 ) -> Result<(), StepError> {
@@ -97,7 +97,7 @@ fn set_body(
     let Some(body) = &operation.body else {
         return Ok(());
     };
-    match given.get(&body.name).filter(|value| !value.is_null()) {
+    match values.get(&body.name).filter(|value| !value.is_null()) {
         Some(value) => {
             if !outgoing.headers.contains_key(CONTENT_TYPE) {
                 outgoing.add_header(CONTENT_TYPE.as_str(), &body.kind)?;
@@ -116,14 +116,14 @@ fn set_body(
     }
 }
 
-fn only_known(operation: &Operation, given: &Map<String, Value>) -> Result<(), StepError> {
+fn only_known(operation: &Operation, values: &Map<String, Value>) -> Result<(), StepError> {
     let mut known: BTreeSet<&str> = operation
         .parameters
         .iter()
         .map(|parameter| parameter.name.as_str())
         .collect();
     known.extend(operation.body.iter().map(|body| body.name.as_str()));
-    let Some(other) = given.keys().find(|name| !known.contains(name.as_str())) else {
+    let Some(other) = values.keys().find(|name| !known.contains(name.as_str())) else {
         return Ok(());
     };
     let known: Vec<&str> = known.into_iter().collect();

@@ -15,8 +15,8 @@ fn find(document: &Value, id: &str) -> Result<Operation, String> {
     found.map_err(|error| error.to_string())
 }
 
-fn filled(document: &Value, id: &str, given: Value) -> Result<Outgoing, StepError> {
-    parameters::fill(&find(document, id).unwrap(), Some(&given), None)
+fn filled(document: &Value, id: &str, values: Value) -> Result<Outgoing, StepError> {
+    parameters::fill(&find(document, id).unwrap(), Some(&values), None)
 }
 
 fn detail(result: Result<Outgoing, StepError>) -> String {
@@ -110,20 +110,20 @@ fn parameters_that_do_not_fit_are_refused() {
             .unwrap_err()
             .contains("its operation ids: addPet, findPetsByStatus")
     );
-    let said = detail(filled(&store, "getPetById", json!({})));
-    assert!(said.contains("`petId` is required"), "{said}");
-    let said = detail(filled(&store, "getPetById", json!({"petId": null})));
-    assert!(said.contains("`petId` is required"), "{said}");
-    let said = detail(filled(&store, "addPet", json!({})));
-    assert!(said.contains("`pet` is required"), "{said}");
-    let said = detail(filled(&store, "getPetById", json!({"petId": 1, "x": 1})));
+    let message = detail(filled(&store, "getPetById", json!({})));
+    assert!(message.contains("`petId` is required"), "{message}");
+    let message = detail(filled(&store, "getPetById", json!({"petId": null})));
+    assert!(message.contains("`petId` is required"), "{message}");
+    let message = detail(filled(&store, "addPet", json!({})));
+    assert!(message.contains("`pet` is required"), "{message}");
+    let message = detail(filled(&store, "getPetById", json!({"petId": 1, "x": 1})));
     assert!(
-        said.contains("no parameter \"x\"; its parameters: petId"),
-        "{said}"
+        message.contains("no parameter \"x\"; its parameters: petId"),
+        "{message}"
     );
     for petid in [json!(""), json!("."), json!("..")] {
-        let said = detail(filled(&store, "getPetById", json!({"petId": petid})));
-        assert!(said.contains("cannot be"), "{said}");
+        let message = detail(filled(&store, "getPetById", json!({"petId": petid})));
+        assert!(message.contains("cannot be"), "{message}");
     }
     // What is put into a path stays within its part of it.
     let out = filled(&store, "getPetById", json!({"petId": "../../a?b#c"})).unwrap();
@@ -165,7 +165,7 @@ fn with(parameters: Value) -> Value {
 }
 
 #[test]
-fn styles_of_openapi_are_written_as_it_says() {
+fn parameters_are_written_in_the_styles_of_openapi() {
     let list = json!(["a", "b"]);
     let map = json!({"r": 1, "g": 2});
     for (more, value, query) in [
@@ -195,11 +195,11 @@ fn styles_of_openapi_are_written_as_it_says() {
             parameter[key] = value.clone();
         }
         let out = filled(&with(json!([parameter])), "x", json!({"p": 1, "q": value})).unwrap();
-        let mut said: Vec<&str> = out.url.query().unwrap().split('&').collect();
+        let mut pairs: Vec<&str> = out.url.query().unwrap().split('&').collect();
         let mut wanted: Vec<&str> = query.split('&').collect();
-        said.sort_unstable();
+        pairs.sort_unstable();
         wanted.sort_unstable();
-        assert_eq!(said, wanted, "{parameter}");
+        assert_eq!(pairs, wanted, "{parameter}");
     }
     let matrix = with(json!([{"name": "q", "in": "query", "style": "matrix"}]));
     assert!(find(&matrix, "x").unwrap_err().contains("not supported"));
@@ -215,9 +215,9 @@ fn lists_and_maps_differ_from_texts_with_commas() {
     let sent = |place: &str, explode: bool, value: &Value| {
         let name = if place == "path" { "p" } else { "q" };
         let parameter = json!({"name": name, "in": place, "explode": explode});
-        let mut given = json!({"p": 1});
-        given[name] = value.clone();
-        let out = filled(&with(json!([parameter])), "x", given).unwrap();
+        let mut values = json!({"p": 1});
+        values[name] = value.clone();
+        let out = filled(&with(json!([parameter])), "x", values).unwrap();
         match place {
             "path" => out.url.path().trim_start_matches("/a/").to_owned(),
             "query" => out.url.query().unwrap().to_owned(),
@@ -284,7 +284,7 @@ fn servers_are_relative_to_the_document() {
 #[test]
 fn a_body_gets_the_content_type_that_suits_the_data_best() {
     let of = |body: Value| json!({"openapi": "3.0.0", "paths": {"/": {"post": {"operationId": "x", "requestBody": body}}}});
-    for (content, given, kind, sent) in [
+    for (content, data, kind, sent) in [
         (
             json!({"text/plain": {}, "application/json": {}}),
             json!({"a": 1}),
@@ -313,7 +313,7 @@ fn a_body_gets_the_content_type_that_suits_the_data_best() {
         (json!({"*/*": {}}), json!(1), "application/json", "1"),
     ] {
         let document = of(json!({"content": content}));
-        let out = filled(&document, "x", json!({"body": given})).unwrap();
+        let out = filled(&document, "x", json!({"body": data})).unwrap();
         assert_eq!(out.headers["content-type"], kind);
         assert_eq!(String::from_utf8(out.body.unwrap()).unwrap(), sent);
     }
@@ -365,7 +365,7 @@ fn parts() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn any_document_can_be_searched_without_a_panic(
-        parts in parts(), operation in parts(), given in parts(), old: bool,
+        parts in parts(), operation in parts(), values in parts(), old: bool,
     ) {
         let mut operation = operation;
         if let Some(map) = operation.as_object_mut() {
@@ -376,7 +376,7 @@ proptest! {
         document["servers"] = json!([&parts]);
         document[if old { "swagger" } else { "openapi" }] = json!(if old { "2.0" } else { "3.0.0" });
         if let Ok(operation) = find(&document, "x") {
-            let _request = parameters::fill(&operation, Some(&given), None);
+            let _request = parameters::fill(&operation, Some(&values), None);
         }
     }
 }

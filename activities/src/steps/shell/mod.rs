@@ -349,7 +349,10 @@ fn output(
     let code = match end {
         End::Exited(code) => code,
         End::Signalled(signal) => {
-            let detail = format!("`{command}` was killed by signal {signal}{}", said(&stderr));
+            let detail = format!(
+                "`{command}` was killed by signal {signal}{}",
+                reason_suffix(&stderr)
+            );
             return Err(StepError::lasting(Standard::Runtime, detail));
         }
         End::Stopped => {
@@ -360,14 +363,14 @@ fn output(
             let detail = format!(
                 "`{command}` took longer than {}s{}",
                 within.as_secs_f64(),
-                said(&stderr)
+                reason_suffix(&stderr)
             );
             return Err(StepError::lasting(Standard::Timeout, detail));
         }
         End::TooMuch => {
             let detail = format!(
                 "`{command}` wrote more than {OUTPUT_LIMIT} bytes{}",
-                said(&stderr)
+                reason_suffix(&stderr)
             );
             return Err(StepError::lasting(Standard::Runtime, detail));
         }
@@ -376,7 +379,10 @@ fn output(
         RunOutput::Code => Ok(json!(code)),
         RunOutput::All => Ok(json!({"code": code, "stdout": stdout, "stderr": stderr})),
         _ if code != 0 => {
-            let detail = format!("`{command}` exited with code {code}{}", said(&stderr));
+            let detail = format!(
+                "`{command}` exited with code {code}{}",
+                reason_suffix(&stderr)
+            );
             Err(StepError::lasting(Standard::Runtime, detail))
         }
         RunOutput::Stdout => Ok(Value::String(stdout)),
@@ -386,7 +392,7 @@ fn output(
 }
 
 /// Returns the end of stderr, which usually gives the reason.
-fn said(stderr: &str) -> String {
+fn reason_suffix(stderr: &str) -> String {
     let text = stderr.trim();
     let long = text.chars().count().saturating_sub(QUOTED);
     match text {

@@ -87,7 +87,7 @@ fn detail(error: &StepError) -> &str {
 }
 
 #[tokio::test]
-async fn the_output_is_what_the_task_asks_for() {
+async fn the_output_has_the_form_that_the_task_asks_for() {
     let text = "echo out; echo err >&2; exit 3";
     assert_eq!(
         script(text, "all").await.unwrap(),
@@ -121,8 +121,8 @@ async fn only_commands_that_are_named_run() {
         assert_eq!(kind(&error), "configuration", "{command}");
     }
     // A block of YAML ends its text with a line.
-    let said = ran(json!({"command": "/bin/cat\n", "stdin": "x", "output": "stdout"})).await;
-    assert_eq!(said.unwrap(), "x");
+    let output = ran(json!({"command": "/bin/cat\n", "stdin": "x", "output": "stdout"})).await;
+    assert_eq!(output.unwrap(), "x");
 }
 
 #[tokio::test]
@@ -130,10 +130,10 @@ async fn arguments_pass_through_no_shell() {
     let odd = ["$(id)", "; ls", "`id`", "a b", "*", "", "--"];
     let mut arguments = vec!["-c", "for a; do printf '<%s>' \"$a\"; done", "sh"];
     arguments.extend(odd);
-    let said = ran(json!({"arguments": arguments, "output": "stdout"}))
+    let output = ran(json!({"arguments": arguments, "output": "stdout"}))
         .await
         .unwrap();
-    assert_eq!(said, "<$(id)><; ls><`id`><a b><*><><-->");
+    assert_eq!(output, "<$(id)><; ls><`id`><a b><*><><-->");
     let error = ran(json!({"arguments": ["a\u{0}b"]})).await.unwrap_err();
     assert_eq!(kind(&error), "configuration");
 }
@@ -144,11 +144,11 @@ async fn a_command_gets_only_its_environment_and_path() {
         std::env::var("CARGO").is_ok(),
         "the test needs something to hide"
     );
-    let said = ran(json!({
+    let output = ran(json!({
         "command": "env", "output": "stdout", "environment": {"A": "1", "N": 2, "SKIPPED": null},
     }));
-    let said = said.await.unwrap();
-    let mut lines: Vec<&str> = said.as_str().unwrap().lines().collect();
+    let output = output.await.unwrap();
+    let mut lines: Vec<&str> = output.as_str().unwrap().lines().collect();
     lines.sort_unstable();
     assert_eq!(lines[..2], ["A=1", "N=2"]);
     assert!(lines[2].starts_with("PATH="), "{lines:?}");
@@ -180,13 +180,13 @@ async fn a_command_gets_only_its_environment_and_path() {
 #[tokio::test]
 async fn stdin_is_fed_and_ends() {
     let large = "x".repeat(300_000);
-    let said = ran(json!({"command": "/bin/cat", "stdin": large, "output": "stdout"})).await;
-    assert_eq!(said.unwrap(), large.as_str());
+    let output = ran(json!({"command": "/bin/cat", "stdin": large, "output": "stdout"})).await;
+    assert_eq!(output.unwrap(), large.as_str());
     // Nobody reads it, or there is none.
-    let said = ran(json!({"arguments": ["-c", "echo ok"], "stdin": large, "output": "stdout"}));
-    assert_eq!(said.await.unwrap(), "ok\n");
-    let said = ran(json!({"command": "/bin/cat", "output": "stdout"})).await;
-    assert_eq!(said.unwrap(), "");
+    let output = ran(json!({"arguments": ["-c", "echo ok"], "stdin": large, "output": "stdout"}));
+    assert_eq!(output.await.unwrap(), "ok\n");
+    let output = ran(json!({"command": "/bin/cat", "output": "stdout"})).await;
+    assert_eq!(output.unwrap(), "");
 }
 
 #[tokio::test]
@@ -252,7 +252,7 @@ async fn a_canceled_command_can_clean_up_before_it_is_killed() {
 }
 
 #[tokio::test]
-async fn a_command_that_is_given_up_is_killed() {
+async fn a_command_whose_step_is_dropped_is_killed() {
     let pids = tempfile::NamedTempFile::new().unwrap();
     let path = pids.path().to_owned();
     let commands = commands(&["sh=/bin/sh"]);
@@ -283,15 +283,15 @@ async fn processes_left_by_a_command_are_killed_and_its_output_is_kept() {
 async fn a_step_does_not_wait_if_await_is_false() {
     let done = tempfile::NamedTempFile::new().unwrap();
     let text = format!("sleep 1; echo done > {}", done.path().display());
-    let said = ran(json!({"arguments": ["-c", text], "wait": false}))
+    let output = ran(json!({"arguments": ["-c", text], "wait": false}))
         .await
         .unwrap();
-    assert_eq!(said, Value::Null);
+    assert_eq!(output, Value::Null);
     written(done.path(), 1).await;
 }
 
 #[test]
-fn bad_entries_say_why() {
+fn the_error_of_a_bad_entry_gives_the_reason() {
     for entry in [
         "",
         "sh",
@@ -334,7 +334,8 @@ async fn an_output_that_temporal_refuses_is_a_lasting_error() {
     assert!(detail(&error).contains("3000002 bytes"), "{error:?}");
 }
 
-/// None of them, unless the configuration says so; some never.
+/// A step may set only the variables that the configuration names; some can never be
+/// named.
 #[tokio::test]
 async fn only_variables_that_are_named_are_set() {
     let none = Commands::open(vec!["env=/usr/bin/env".parse().unwrap()], Vec::new()).unwrap();

@@ -5,7 +5,7 @@ use super::*;
 async fn a_request_has_its_query_headers_and_body() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);
-    let said = get(
+    let answer = get(
         &steps,
         json!({
             "method": "post",
@@ -17,17 +17,17 @@ async fn a_request_has_its_query_headers_and_body() {
     )
     .await
     .unwrap();
-    assert_eq!(said["method"], "POST");
-    assert_eq!(said["query"], "a=1&b=x+y&c=1&c=true");
-    assert_eq!(said["body"], r#"{"k":["v"]}"#);
-    assert_eq!(said["headers"]["x-one"], "1");
-    assert_eq!(said["headers"]["x-two"], "a, b");
-    assert_eq!(said["headers"]["content-type"], "application/json");
+    assert_eq!(answer["method"], "POST");
+    assert_eq!(answer["query"], "a=1&b=x+y&c=1&c=true");
+    assert_eq!(answer["body"], r#"{"k":["v"]}"#);
+    assert_eq!(answer["headers"]["x-one"], "1");
+    assert_eq!(answer["headers"]["x-two"], "a, b");
+    assert_eq!(answer["headers"]["content-type"], "application/json");
 }
 
 /// Servers that insist on a length refuse a request without.
 #[tokio::test]
-async fn a_request_that_could_have_a_body_says_that_it_has_none() {
+async fn a_request_without_the_body_that_its_method_may_have_states_length_0() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);
     for (method, body, length) in [
@@ -39,21 +39,21 @@ async fn a_request_that_could_have_a_body_says_that_it_has_none() {
         ("delete", Value::Null, Value::Null),
     ] {
         let fields = json!({"method": method, "uri": server.at("/echo"), "body": body});
-        let said = get(&steps, fields).await.unwrap();
-        assert_eq!(said["headers"]["content-length"], length, "{method}");
-        assert_eq!(said["headers"]["transfer-encoding"], Value::Null);
+        let answer = get(&steps, fields).await.unwrap();
+        assert_eq!(answer["headers"]["content-length"], length, "{method}");
+        assert_eq!(answer["headers"]["transfer-encoding"], Value::Null);
     }
     // A redirect that becomes a GET has no body and no headers about one.
     let fields = json!({"method": "post", "uri": server.at("/to/303?a=/echo"), "redirect": true});
-    let said = get(&steps, fields).await.unwrap();
+    let answer = get(&steps, fields).await.unwrap();
     assert_eq!(
-        (&said["method"], &said["headers"]["content-length"]),
+        (&answer["method"], &answer["headers"]["content-length"]),
         (&json!("GET"), &Value::Null)
     );
 }
 
 #[tokio::test]
-async fn a_body_is_what_its_content_type_says() {
+async fn a_body_is_written_in_the_form_of_its_content_type() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);
     for (kind, body, sent, sent_as) in [
@@ -82,9 +82,9 @@ async fn a_body_is_what_its_content_type_says() {
         let headers = kind.map(|kind| json!({"content-type": kind}));
         let fields =
             json!({"method": "post", "uri": server.at("/echo"), "headers": headers, "body": body});
-        let said = get(&steps, fields).await.unwrap();
-        assert_eq!(said["body"], sent);
-        assert_eq!(said["headers"]["content-type"], sent_as);
+        let answer = get(&steps, fields).await.unwrap();
+        assert_eq!(answer["body"], sent);
+        assert_eq!(answer["headers"]["content-type"], sent_as);
     }
     let fields = json!({
         "method": "post", "uri": server.at("/echo"),
@@ -116,7 +116,7 @@ async fn the_output_is_content_or_raw_or_response() {
 }
 
 #[tokio::test]
-async fn an_error_is_the_specifications_with_its_status() {
+async fn an_error_has_the_type_of_the_specification_and_its_status() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);
     for (code, retryable) in [
@@ -154,7 +154,7 @@ async fn an_error_is_the_specifications_with_its_status() {
 }
 
 #[tokio::test]
-async fn what_may_have_been_done_is_not_done_again_by_itself() {
+async fn a_call_that_may_have_been_done_is_retryable_only_if_its_method_is_idempotent() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed(), "127.0.0.1:1"], &[]);
     for (method, again) in [
@@ -264,7 +264,7 @@ async fn headers_of_the_connection_are_refused() {
 }
 
 #[tokio::test]
-async fn basic_bearer_and_digest_say_who_calls() {
+async fn basic_bearer_and_digest_send_the_credentials() {
     let server = Server::start().await;
     let (token, pair) = (file("tok-12345\n"), file("Aladdin:open sesame"));
     let lion = file(r#"{"username": "Mufasa", "password": "Circle of Life"}"#);
@@ -292,8 +292,8 @@ async fn basic_bearer_and_digest_say_who_calls() {
         assert_eq!(error.fault.status, 401);
     }
     // The server says what it saw; the token is taken out.
-    let said = with("/echo", "bearer", secret("token")).await.unwrap();
-    assert_eq!(said["headers"]["authorization"], "Bearer ***");
+    let answer = with("/echo", "bearer", secret("token")).await.unwrap();
+    assert_eq!(answer["headers"]["authorization"], "Bearer ***");
     // Digest never falls back to showing the password.
     let error = with("/basic", "digest", user).await.unwrap_err();
     assert_eq!(error.fault.status, 401);
@@ -310,7 +310,7 @@ async fn basic_bearer_and_digest_say_who_calls() {
 
 /// Also a document of `OpenAPI`, and secrets in what was decoded.
 #[tokio::test]
-async fn a_coded_answer_is_decoded_or_says_how_it_is_coded() {
+async fn a_coded_answer_is_decoded_or_the_error_names_its_coding() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);
     let fetch = async |path: &str, output: &str| {
@@ -318,14 +318,14 @@ async fn a_coded_answer_is_decoded_or_says_how_it_is_coded() {
         get(&steps, fields).await
     };
     for coding in ["gzip", "X-GZIP", "deflate", "identity"] {
-        let said = fetch(&format!("/coded/{coding}/json"), "content").await;
+        let answer = fetch(&format!("/coded/{coding}/json"), "content").await;
         assert_eq!(
-            said.unwrap(),
+            answer.unwrap(),
             json!({"accepted": "gzip, deflate"}),
             "{coding}"
         );
-        let said = fetch(&format!("/coded/{coding}/text"), "content").await;
-        assert_eq!(said.unwrap(), "some text", "{coding}");
+        let answer = fetch(&format!("/coded/{coding}/text"), "content").await;
+        assert_eq!(answer.unwrap(), "some text", "{coding}");
     }
     let whole = fetch("/coded/gzip/text", "response").await.unwrap();
     assert_eq!(whole["content"], "some text");
@@ -336,12 +336,12 @@ async fn a_coded_answer_is_decoded_or_says_how_it_is_coded() {
     let fields = json!({
         "uri": server.at("/coded/identity/json"), "headers": {"Accept-Encoding": "identity"}
     });
-    let said = get(&steps, fields).await.unwrap();
-    assert_eq!(said, json!({"accepted": "identity"}));
+    let answer = get(&steps, fields).await.unwrap();
+    assert_eq!(answer, json!({"accepted": "identity"}));
     let unknown = fetch("/coded/br/json", "content").await.unwrap_err();
-    let said = detail(&unknown);
-    assert!(said.contains("content coding \"br\""), "{said}");
-    assert!(!unknown.retryable, "{said}");
+    let message = detail(&unknown);
+    assert!(message.contains("content coding \"br\""), "{message}");
+    assert!(!unknown.retryable, "{message}");
     // The status says more.
     let error = fetch("/coded/br/text", "content").await.unwrap_err();
     assert_eq!(error.fault.status, 502, "{error:?}");

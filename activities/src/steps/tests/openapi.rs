@@ -14,22 +14,22 @@ fn call(document: String, operation: &str, parameters: Value) -> OpenApiRequest 
 }
 
 #[tokio::test]
-async fn an_operation_is_called_where_its_document_says() {
+async fn an_operation_is_called_at_the_address_in_its_document() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);
-    let given = json!({"id": "a/b", "tags": ["x", "y"], "body": {"name": "Rex"}});
-    let request = call(server.at("/pets.json"), "putPet", given);
-    let said = steps.openapi(&request, LONG, 1).await.unwrap();
-    assert_eq!(said["method"], "PUT");
-    assert_eq!(said["path"], "/echo/pets/a%2Fb");
-    assert_eq!(said["query"], "tags=x&tags=y");
-    assert_eq!(said["body"], r#"{"name":"Rex"}"#);
-    assert_eq!(said["headers"]["authorization"], "Bearer ***");
+    let parameters = json!({"id": "a/b", "tags": ["x", "y"], "body": {"name": "Rex"}});
+    let request = call(server.at("/pets.json"), "putPet", parameters);
+    let answer = steps.openapi(&request, LONG, 1).await.unwrap();
+    assert_eq!(answer["method"], "PUT");
+    assert_eq!(answer["path"], "/echo/pets/a%2Fb");
+    assert_eq!(answer["query"], "tags=x&tags=y");
+    assert_eq!(answer["body"], r#"{"name":"Rex"}"#);
+    assert_eq!(answer["headers"]["authorization"], "Bearer ***");
     // A document that comes compressed is the same document.
     let at = server.at("/coded/gzip/document");
     let request = call(at, "putPet", json!({"id": "a", "tags": [], "body": {}}));
-    let said = steps.openapi(&request, LONG, 1).await.unwrap();
-    assert_eq!(said["path"], "/echo/pets/a");
+    let answer = steps.openapi(&request, LONG, 1).await.unwrap();
+    assert_eq!(answer["path"], "/echo/pets/a");
 }
 
 #[tokio::test]
@@ -68,13 +68,13 @@ async fn a_document_that_cannot_be_had_is_an_error() {
 
 /// A request that is not repeatable is not sent a second time, even if the first was lost.
 #[tokio::test]
-async fn a_second_attempt_is_one_of_what_is_repeatable() {
+async fn a_second_attempt_is_sent_only_if_the_request_is_repeatable() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);
-    let given = json!({"id": "a", "tags": ["x"], "body": {"name": "Rex"}});
-    let put = call(server.at("/pets.json"), "putPet", given.clone());
+    let parameters = json!({"id": "a", "tags": ["x"], "body": {"name": "Rex"}});
+    let put = call(server.at("/pets.json"), "putPet", parameters.clone());
     assert!(steps.openapi(&put, LONG, 2).await.is_ok());
-    let post = call(server.at("/pets.json"), "postPet", given);
+    let post = call(server.at("/pets.json"), "postPet", parameters);
     assert!(steps.openapi(&post, LONG, 1).await.is_ok());
     let error = steps.openapi(&post, LONG, 2).await.unwrap_err();
     assert!(detail(&error).contains("may have been done"), "{error:?}");

@@ -40,11 +40,11 @@ async fn no_proxy_of_the_environment_is_asked() {
         .await
         .unwrap()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
-        "{said}{}",
+        "{stdout}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(said.contains("1 passed"), "{said}");
+    assert!(stdout.contains("1 passed"), "{stdout}");
 }

@@ -11,10 +11,10 @@ async fn a_redirection_is_an_error_unless_it_is_followed() {
     let error = get(&steps, json!({"uri": uri})).await.unwrap_err();
     assert_eq!(error.fault.status, 302);
     assert!(detail(&error).contains("redirect: true"), "{error:?}");
-    let said = get(&steps, json!({"uri": uri, "redirect": true}))
+    let answer = get(&steps, json!({"uri": uri, "redirect": true}))
         .await
         .unwrap();
-    assert_eq!(said["path"], "/echo");
+    assert_eq!(answer["path"], "/echo");
     let fields = json!({"uri": server.at("/status/304"), "redirect": true});
     get(&steps, fields).await.unwrap();
 }
@@ -41,7 +41,7 @@ async fn each_hop_is_checked() {
 }
 
 #[tokio::test]
-async fn redirections_end() {
+async fn the_number_of_redirections_is_limited() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);
     let fields = json!({"uri": server.at("/loop"), "redirect": true});
@@ -50,10 +50,10 @@ async fn redirections_end() {
 }
 
 #[tokio::test]
-async fn the_method_and_the_body_go_on_as_the_status_says() {
+async fn a_redirect_keeps_the_method_and_the_body_if_its_status_asks_for_it() {
     let server = Server::start().await;
     let steps = steps(&[&server.allowed()], &[]);
-    for (code, given, method, body) in [
+    for (code, sent, method, body) in [
         (301, "post", "GET", ""),
         (302, "post", "GET", ""),
         (303, "put", "GET", ""),
@@ -62,10 +62,10 @@ async fn the_method_and_the_body_go_on_as_the_status_says() {
         (308, "post", "POST", "{}"),
     ] {
         let uri = server.at(&format!("/to/{code}?uri=/echo"));
-        let fields = json!({"method": given, "uri": uri, "body": {}, "redirect": true});
-        let said = get(&steps, fields).await.unwrap();
+        let fields = json!({"method": sent, "uri": uri, "body": {}, "redirect": true});
+        let answer = get(&steps, fields).await.unwrap();
         assert_eq!(
-            (&said["method"], &said["body"]),
+            (&answer["method"], &answer["body"]),
             (&json!(method), &json!(body))
         );
     }
@@ -107,8 +107,8 @@ async fn a_secret_is_sent_to_no_host_but_those_it_is_bound_to() {
     let steps = steps(&[&bound.allowed(), &other.allowed()], &[&entry]);
     let authentication = json!({"scheme": "bearer", "credentials": {"secret": "token"}});
     let fields = |uri| json!({"uri": uri, "authentication": authentication.clone()});
-    let said = get(&steps, fields(bound.at("/echo"))).await.unwrap();
-    assert_eq!(said["headers"]["authorization"], "Bearer ***");
+    let answer = get(&steps, fields(bound.at("/echo"))).await.unwrap();
+    assert_eq!(answer["headers"]["authorization"], "Bearer ***");
 
     let error = get(&steps, fields(other.at("/echo"))).await.unwrap_err();
     assert_eq!(kind(&error.fault), "authorization");

@@ -58,7 +58,7 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// As an entry of `--http-allow`.
+    /// The address as an entry of `--http-allow`.
     pub(crate) fn allowed(&self) -> String {
         self.address.to_string()
     }
@@ -222,12 +222,12 @@ async fn basic(headers: HeaderMap) -> StatusCode {
 
 /// Checks a digest of Mufasa's.
 async fn digest(Path(algorithm): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
-    let given = headers.get(header::AUTHORIZATION);
-    let given = given
+    let authorization = headers.get(header::AUTHORIZATION);
+    let authorization = authorization
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     let part = |name: &str| {
-        let (_, after) = given.split_once(&format!("{name}=\""))?;
+        let (_, after) = authorization.split_once(&format!("{name}=\""))?;
         Some(after.split('"').next()?.to_owned())
     };
     let hash = |text: String| match algorithm.as_str() {

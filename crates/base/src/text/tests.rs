@@ -54,7 +54,7 @@ fn is_command(line: &str) -> bool {
 
 proptest! {
     #[test]
-    fn nothing_hidden_gets_through_and_escaping_twice_changes_nothing(text in hostile()) {
+    fn hidden_characters_are_escaped_and_escaping_twice_changes_nothing(text in hostile()) {
         for shown in [escaped(&text), line(&text)] {
             prop_assert!(!shown.contains(is_hidden), "{shown:?}");
             prop_assert!(!shown.contains(char::is_control), "{shown:?}");
@@ -123,7 +123,7 @@ fn each_class_of_hidden_characters_is_escaped() {
 }
 
 #[test]
-fn a_pile_of_marks_is_cut_and_those_of_scripts_stay() {
+fn many_combining_marks_are_cut_and_the_marks_of_scripts_stay() {
     let pile = format!("a{}", "\u{336}".repeat(30));
     let shown = escaped(&pile);
     assert_eq!(shown.matches('\u{336}').count(), MARKS);
@@ -134,7 +134,7 @@ fn a_pile_of_marks_is_cut_and_those_of_scripts_stay() {
 }
 
 #[test]
-fn the_table_holds_nothing_that_can_be_seen() {
+fn the_table_has_only_invisible_characters() {
     for (first, last) in INVISIBLE {
         for c in first..=last {
             let is_unprintable = c.escape_debug().len() > 1;

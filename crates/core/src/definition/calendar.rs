@@ -101,11 +101,11 @@ pub(super) fn calendar(
     path: &str,
     role: Role,
 ) -> Option<Calendar> {
-    let mut given = 0;
+    let mut present = 0;
     let mut complete = true;
     let mut field = |key: &str| {
         let entry = object.get(key)?;
-        given += 1;
+        present += 1;
         let text = field_text(decoder, &entry.value, &join(path, key));
         complete &= text.is_some();
         text
@@ -119,7 +119,7 @@ pub(super) fn calendar(
         year: field("year"),
         day_of_week: field("day_of_week"),
     };
-    if given == 0 {
+    if present == 0 {
         // The map has keys. Each of them is unknown or has no value, and that was reported.
         if matches!(&item.value, Value::Map(entries) if !entries.is_empty()) {
             return None;

@@ -57,8 +57,8 @@ impl<'n> Object<'n> {
     /// Returns `true` if the key is written: with a value, without one, or mistyped. The key is
     /// then not missing, and an error in it was reported already.
     pub(super) fn has(&self, key: &str) -> bool {
-        let given = self.entries.iter().map(|entry| entry.key.as_ref());
-        self.shape.has(key, given)
+        let keys = self.entries.iter().map(|entry| entry.key.as_ref());
+        self.shape.has(key, keys)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Documents of `kind: workflow` in Almanac's own form.
 
-use std::sync::Arc;
-
 use almanac_base::names::{DefinitionId, Revision};
 use almanac_base::nearest;
 use almanac_base::shape::Shape;
@@ -205,7 +203,7 @@ fn program(decoder: &mut Decoder<'_>, node: &Node<'_>, object: &Object<'_>) -> O
     let steps = steps(decoder, node, object);
     block
         .map(Program::Workflow)
-        .or_else(|| steps.map(|steps| Program::Steps(Arc::new(steps))))
+        .or_else(|| steps.map(|steps| Program::Steps(steps.into())))
 }
 
 /// The place of a key inside a block.

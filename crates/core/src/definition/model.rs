@@ -2,9 +2,9 @@
 //! document leaves out has its default.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_base::json_text::JsonText;
 use almanac_base::names::{DefinitionId, Revision, ScheduleId};
 use almanac_times::{Calendar, Sorted, Spec};
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,7 @@ pub struct ScheduleBlock {
     /// Maximum number of runs that the schedule starts. `None` if there is no limit.
     pub max_actions: Option<u32>,
     /// Input of the run. A workflow gets it as its only argument if `workflow.args` is absent.
-    pub input: Option<Arc<Value>>,
+    pub input: Option<JsonText>,
     /// Id of the unmanaged schedule that this schedule replaces. The replacement happens when an
     /// operator runs `almanac adopt`. The key changes nothing in the schedule itself, so it is not
     /// part of the revision.
@@ -118,7 +118,7 @@ pub enum Program {
     Workflow(WorkflowBlock),
     /// `do:`, steps that the workflow `RunDefinition` interprets, as validated JSON: the task list,
     /// or a map if there is more. The schedule's action carries this JSON.
-    Steps(Arc<Value>),
+    Steps(JsonText),
 }
 
 /// A definition's `workflow:` block.
@@ -129,7 +129,7 @@ pub struct WorkflowBlock {
     pub task_queue: String,
     /// Arguments of the workflow. `None` if the document has none; `schedule.input` is then the
     /// only argument.
-    pub args: Option<Vec<Arc<Value>>>,
+    pub args: Option<Vec<JsonText>>,
     /// Execution, run and task time-outs, priority and summary.
     pub options: WorkflowOptions,
     /// Retry policy of the started workflow.

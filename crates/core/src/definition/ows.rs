@@ -2,7 +2,6 @@
 //! `document`, `schedule` and `do` have the meaning that the specification gives them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, Revision};
@@ -94,7 +93,7 @@ pub(super) fn definition(
         enabled: true,
         labels: tags.unwrap_or_default(),
         schedule,
-        program: Program::Steps(Arc::new(steps?)),
+        program: Program::Steps(steps?.into()),
     }))
 }
 

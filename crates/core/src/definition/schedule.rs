@@ -1,9 +1,9 @@
 //! The `schedule:` block of a document.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::duration::{LONGEST, show};
+use almanac_base::json_text::JsonText;
 use almanac_base::names::ScheduleId;
 use almanac_base::nearest;
 use almanac_base::shape::Shape;
@@ -12,7 +12,6 @@ use almanac_times::{
     CompiledCron, Interval, Role, Spec, TimesError, TimesWarning, UTC, check_zone, common_zone,
     compile_cron,
 };
-use serde_json::Value as Json;
 
 use super::calendar::calendars;
 use super::decode::{Decoder, Object, describe, join};
@@ -149,9 +148,9 @@ fn flag(decoder: &mut Decoder<'_>, object: &Object<'_>, key: &str, default: bool
 }
 
 /// Reads `input`. `None` if the key is left out or has no value.
-fn input(decoder: &mut Decoder<'_>, object: &Object<'_>) -> Option<Arc<Json>> {
+fn input(decoder: &mut Decoder<'_>, object: &Object<'_>) -> Option<JsonText> {
     let entry = object.get("input")?;
-    decoder.json(&entry.value).map(Arc::new)
+    decoder.json(&entry.value).map(JsonText::from)
 }
 
 /// Reads `cron`, a text or a list of texts, into `block`.
@@ -274,19 +273,19 @@ fn whole_seconds(decoder: &mut Decoder<'_>, node: &Node<'_>, path: &str) -> Opti
 
 fn timezone(decoder: &mut Decoder<'_>, object: &Object<'_>, crons: &[CompiledCron]) -> String {
     let entry = object.get("timezone");
-    let mut given = None;
+    let mut named = None;
     if let Some(entry) = entry
         && let Some(name) = decoder.name(&entry.value, "schedule.timezone", 255)
     {
         match check_zone(name) {
-            Ok(()) => given = Some(name),
+            Ok(()) => named = Some(name),
             Err(error) => times_error(decoder, &entry.value, "schedule.timezone", error),
         }
     }
-    match common_zone(crons, given) {
+    match common_zone(crons, named) {
         Ok(zone) => zone,
         Err(error) => {
-            let (path, entry) = match entry.filter(|_| given.is_some()) {
+            let (path, entry) = match entry.filter(|_| named.is_some()) {
                 Some(entry) => ("schedule.timezone", Some(entry)),
                 None => ("schedule.cron", object.get("cron")),
             };

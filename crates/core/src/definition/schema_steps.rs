@@ -196,14 +196,14 @@ fn tasks() -> Value {
 
 /// Rules that refuse options of `metadata.temporal` that a task cannot use, by its kind.
 fn temporal_of_tasks() -> Value {
-    let given = |key: &str| json!({ "required": [key] });
+    let requires = |key: &str| json!({ "required": [key] });
     let without = |useless: &[&str]| {
-        let useless: Vec<Value> = useless.iter().map(|key| given(key)).collect();
+        let useless: Vec<Value> = useless.iter().map(|key| requires(key)).collect();
         json!({ "properties": { "metadata": { "properties": { "temporal": { "not": { "anyOf": useless } } } } } })
     };
     let rule = |when: Value, then: Value| json!({ "if": when, "then": then, "else": {} });
     let any = |keys: &[&str]| {
-        let keys: Vec<Value> = keys.iter().map(|key| given(key)).collect();
+        let keys: Vec<Value> = keys.iter().map(|key| requires(key)).collect();
         json!({ "anyOf": keys })
     };
     let workflow =
@@ -220,7 +220,7 @@ fn temporal_of_tasks() -> Value {
         ),
         // A task with a `timeout` can use a summary: the timer of the limit shows it.
         rule(
-            json!({ "allOf": [any(&plain)], "not": given("timeout") }),
+            json!({ "allOf": [any(&plain)], "not": requires("timeout") }),
             without(&["summary"]),
         ),
     ])

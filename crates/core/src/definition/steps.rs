@@ -46,7 +46,7 @@ pub(super) fn steps(
         decoder.warnings.push(warning);
     }
     defaults(decoder, root, object, &mut whole, &flow)?;
-    language::normalise(&mut whole);
+    language::normalize(&mut whole);
     let Json::Object(mut parts) = whole else {
         return None;
     };

@@ -1,10 +1,10 @@
 //! The `workflow:` block of a document: any workflow type on any task queue.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::duration::{self, LONGEST, TimestampText, show};
+use almanac_base::json_text::JsonText;
 use almanac_base::names::MEMO_KEY;
 use almanac_base::shape::Shape;
 use almanac_base::text::quoted;
@@ -83,7 +83,7 @@ pub(super) fn workflow(decoder: &mut Decoder<'_>, entry: &Entry<'_>) -> Option<W
         let items = decoder.list(&entry.value, "workflow.args", "a list");
         block.args = items.map(|items| {
             let values = items.iter().filter_map(|item| decoder.json(item));
-            values.map(Arc::new).collect()
+            values.map(JsonText::from).collect()
         });
     }
     if let Some(entry) = object.get("retry") {

@@ -109,8 +109,8 @@ pub(super) fn parse<'a>(
             Err(error) => {
                 let finding = syntax_error(&error, builder.place(error.marker()), text);
                 // If text was read as an alias (`cron: */5 * * * *`), its error is more helpful.
-                let said = builder.errors.last();
-                if said.is_none_or(|said| said.at.line != finding.at.line) {
+                let last = builder.errors.last();
+                if last.is_none_or(|last| last.at.line != finding.at.line) {
                     builder.errors.push(finding);
                 }
                 return None;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use almanac_base::names::{DefinitionId, ScheduleId};
 
-use super::note_line::note_line;
+use super::note_line::{kept_beside, note_line};
 use super::{Cause, Remaining, Update};
 use crate::field::Field;
 use crate::record::{ActionMemo, Flag, Op};
@@ -28,12 +28,13 @@ pub fn hold_for_adoption(desired: &Desired, live: &Live, from: &ScheduleId) -> O
     if live.values.paused && memo.flags.contains(&Flag::Adopting) {
         return None;
     }
-    if live.values.paused {
+    if live.values.paused && !is_paused_by_us(desired, &memo) {
         // The schedule was paused manually: the adoption must not end that pause.
         memo.flags.insert(Flag::PausedBefore);
     }
     memo.flags.insert(Flag::Adopting);
-    let note = waiting_note(&memo, &desired.definition, from);
+    let waiting = waiting_line(&desired.definition, from);
+    let note = waiting.write_with(earlier(&memo, live), &fingerprint(&memo));
     let reason = format!("waits to take over from `{from}`");
     Some(update(live, memo, note, true, Remaining::Keep, reason))
 }
@@ -50,10 +51,9 @@ pub fn release_from_adoption(
 ) -> Update {
     let mut memo = memo_of(desired, live);
     memo.flags.remove(&Flag::Adopting);
-    let by_hand = memo.flags.remove(&Flag::PausedBefore);
-    let overridden = memo.overridden.as_ref().and_then(|one| one.enabled);
-    let by_us = overridden.map_or(desired.values.paused, |enabled| !enabled);
-    let paused = by_hand || by_us || old.paused.is_some();
+    let paused_manually = memo.flags.remove(&Flag::PausedBefore);
+    let by_us = is_paused_by_us(desired, &memo);
+    let paused = paused_manually || by_us || old.paused.is_some();
     let words = match old.paused.as_deref().map(Note::read) {
         Some(note) if note.kind() == NoteKind::Words && !note.line().trim().is_empty() => {
             NoteLine::Kept(note)
@@ -62,25 +62,36 @@ pub fn release_from_adoption(
         // too.
         Some(_) if by_us => note_line(desired, &memo, paused, None, false),
         Some(_) => NoteLine::AdoptedPaused(from),
-        None if by_hand => NoteLine::PausedBeforeAdoption(from),
+        None if paused_manually => NoteLine::PausedBeforeAdoption(from),
         None => note_line(desired, &memo, paused, None, false),
     };
     let remaining = match (old.remaining, live.remaining_actions) {
         (Some(left), Some(_)) => Remaining::Set(left),
         _ => Remaining::Keep,
     };
-    let note = words.write(&fingerprint(&memo));
+    let note = words.write_with(earlier(&memo, live), &fingerprint(&memo));
     let reason = format!("took over from `{from}`");
     update(live, memo, note, paused, remaining, reason)
 }
 
+/// Returns `true` if the override or the definition pauses the schedule.
+fn is_paused_by_us(desired: &Desired, memo: &ActionMemo) -> bool {
+    let enabled = memo.overridden.as_ref().and_then(|one| one.enabled);
+    enabled.map_or(desired.values.paused, |enabled| !enabled)
+}
+
 /// The note of a schedule that waits for its adoption.
 pub(super) fn waiting_note(memo: &ActionMemo, id: &DefinitionId, from: &ScheduleId) -> String {
-    let line = NoteLine::AwaitsAdoption {
-        definition: id,
-        from,
-    };
-    line.write(&fingerprint(memo))
+    waiting_line(id, from).write(&fingerprint(memo))
+}
+
+fn waiting_line<'a>(definition: &'a DefinitionId, from: &'a ScheduleId) -> NoteLine<'a> {
+    NoteLine::AwaitsAdoption { definition, from }
+}
+
+/// The words of a pause that an override interrupts.
+fn earlier<'a>(memo: &ActionMemo, live: &'a Live) -> Option<Note<'a>> {
+    kept_beside(memo, Note::read(&live.note).earlier())
 }
 
 fn memo_of(desired: &Desired, live: &Live) -> ActionMemo {

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::corrections::contested_fields;
-use super::note_line::note_line;
+use super::note_line::{NoteBefore, note};
 use super::overrides::{self, EffectiveOverride};
 use super::paused::{self, Pause};
 use super::{Cause, FieldChange, Policy, Remaining, Update};
 use crate::field::Field;
 use crate::record::{ActionMemo, DriftPolicy, Flag, Op, Override};
-use crate::schedule::{Desired, Fingerprint, Live, LiveMemo, Note, base_of};
+use crate::schedule::{Desired, Fingerprint, Live, LiveMemo, base_of};
 
 /// Maximum length of a source in a memo, in bytes. A longer one loses its beginning.
 pub(super) const SOURCE_LIMIT: usize = 300;
@@ -60,7 +60,7 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
         let agrees = live.agrees(&expected, field);
         if changed.contains(&field) {
             fields.insert(field, Cause::Definition);
-        } else if overridden.orders(field) {
+        } else if overridden.is_requested(field) {
             fields.insert(field, Cause::Override);
         } else if overridden.ended_fields.contains(&field) {
             // The field is written even if its value agrees, so that the memo forgets the
@@ -140,10 +140,18 @@ fn update(
     let remaining = remaining(desired, live, &fields);
     let memo = ActionMemo::of(desired, overridden.in_force.clone(), pause.flags);
     let fingerprint = Fingerprint::of(&memo.base, memo.overridden.as_ref(), &memo.flags, left);
-    let before = live.values.paused.then(|| Note::read(&live.note));
-    let is_ordered = overridden.ordered.is_some();
-    let words = note_line(desired, &memo, values.paused, before, is_ordered);
-    let note = words.write(&fingerprint);
+    let requested = overridden.requested.as_ref();
+    let before = requested
+        .is_none_or(|requested| !requested.unpauses)
+        .then(|| NoteBefore::of(live, live.values.paused));
+    let note = note(
+        desired,
+        &memo,
+        values.paused,
+        before,
+        requested.is_some(),
+        &fingerprint,
+    );
     let changes: Vec<_> = fields
         .iter()
         .map(|(field, cause)| FieldChange {
@@ -247,7 +255,7 @@ fn tail(text: &str, limit: usize) -> &str {
 
 impl Live {
     /// The live value of `field`, for people.
-    fn shown(&self, field: Field) -> serde_json::Value {
+    pub(super) fn shown(&self, field: Field) -> serde_json::Value {
         match (field, self.remaining_actions) {
             (Field::MaxActions, Some(left)) => serde_json::json!(format!("{left} left")),
             _ => self.values.value(field),

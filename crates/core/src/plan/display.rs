@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use almanac_base::names::DefinitionId;
+use almanac_base::names::{DefinitionId, ScheduleId};
 use almanac_base::text;
 use serde_json::{Map, Value};
 
@@ -123,10 +123,20 @@ impl BlockKind {
 impl Plan {
     /// Returns the plan in words.
     pub fn text(&self) -> PlanText {
+        let created = self
+            .creates
+            .iter()
+            .map(|one| (one.schedule(), one.definition()));
+        let created: BTreeMap<_, _> = created.collect();
+        let deleted = self
+            .deletes
+            .iter()
+            .map(|one| (&one.schedule, &one.definition));
+        let deleted: BTreeMap<_, _> = deleted.collect();
         let mut blocks = Vec::new();
-        blocks.extend(self.creates.iter().map(|one| self.create_block(one)));
+        blocks.extend(self.creates.iter().map(|one| create_block(one, &deleted)));
         blocks.extend(self.updates.iter().map(|one| self.update_block(one)));
-        blocks.extend(self.deletes.iter().map(|one| self.delete_block(one)));
+        blocks.extend(self.deletes.iter().map(|one| delete_block(one, &created)));
         blocks.extend(self.held.as_ref().map(Block::of_held));
         blocks.extend(self.conflicts.iter().map(|schedule| Block {
             lines: vec![
@@ -160,41 +170,6 @@ impl Plan {
         }));
         let summary = self.summary(blocks.is_empty());
         PlanText { blocks, summary }
-    }
-
-    fn create_block(&self, create: &Create) -> Block {
-        let id = &create.definition;
-        let renamed = create.renamed_from.as_ref().map(|old| {
-            let mut deletes = self.deletes.iter();
-            let old = deletes
-                .find(|delete| delete.schedule == *old)
-                .map_or_else(|| old.to_string(), |delete| delete.definition.to_string());
-            format!(": renamed from {old}")
-        });
-        let heading = format!(" will be created{}", renamed.unwrap_or_default());
-        let mut block = Block::new(BlockKind::Create, Some(id), id.to_string(), &heading);
-        let values = &create.values;
-        for field in Field::ALL {
-            let value = values.value(field);
-            if field == Field::Action {
-                // The worker decides where steps run, and the id decides the workflow ids.
-                let members = value.as_object().into_iter().flatten();
-                let shown = members
-                    .filter(|(name, _)| values.definition.is_none() && *name != "workflow_id");
-                block.fields.extend(shown.map(|(name, value)| FieldText {
-                    name: format!("{field}.{name}"),
-                    value: FieldValue::Is(value_text(field, value)),
-                    cause: None,
-                }));
-            } else if value != ScheduleValues::default_value(field) {
-                block.fields.push(FieldText {
-                    name: field.to_string(),
-                    value: FieldValue::Is(value_text(field, &value)),
-                    cause: None,
-                });
-            }
-        }
-        block
     }
 
     fn update_block(&self, update: &Update) -> Block {
@@ -259,22 +234,6 @@ impl Plan {
             });
         }
         reasons
-    }
-
-    fn delete_block(&self, delete: &Delete) -> Block {
-        let id = &delete.definition;
-        let why = match &delete.renamed_to {
-            Some(new) => {
-                let mut creates = self.creates.iter();
-                let new = creates
-                    .find(|create| create.schedule == *new)
-                    .map_or_else(|| new.to_string(), |create| create.definition.to_string());
-                format!("renamed to {new}")
-            }
-            None => "no definition asks for it".to_owned(),
-        };
-        let heading = format!(" will be deleted: {why}");
-        Block::new(BlockKind::Delete, Some(id), id.to_string(), &heading)
     }
 
     /// Drift that this plan neither corrects nor counts as contested.
@@ -377,6 +336,60 @@ impl fmt::Display for Plan {
         }
         writeln!(f, "{summary}")
     }
+}
+
+/// Definitions of schedules.
+type Definitions<'a> = BTreeMap<&'a ScheduleId, &'a DefinitionId>;
+
+/// The block of a creation. `deleted` has the schedules that the plan deletes.
+fn create_block(create: &Create, deleted: &Definitions<'_>) -> Block {
+    let id = create.definition();
+    let renamed = create
+        .renamed_from
+        .as_ref()
+        .map(|old| format!(": renamed from {}", definition_of(old, deleted)));
+    let heading = format!(" will be created{}", renamed.unwrap_or_default());
+    let mut block = Block::new(BlockKind::Create, Some(id), id.to_string(), &heading);
+    let values = create.values();
+    for field in Field::ALL {
+        let value = values.value(field);
+        if field == Field::Action {
+            // The worker decides where steps run, and the id decides the workflow ids.
+            let members = value.as_object().into_iter().flatten();
+            let shown =
+                members.filter(|(name, _)| values.definition.is_none() && *name != "workflow_id");
+            block.fields.extend(shown.map(|(name, value)| FieldText {
+                name: format!("{field}.{name}"),
+                value: FieldValue::Is(value_text(field, value)),
+                cause: None,
+            }));
+        } else if value != ScheduleValues::default_value(field) {
+            block.fields.push(FieldText {
+                name: field.to_string(),
+                value: FieldValue::Is(value_text(field, &value)),
+                cause: None,
+            });
+        }
+    }
+    block
+}
+
+/// The block of a removal. `created` has the schedules that the plan creates.
+fn delete_block(delete: &Delete, created: &Definitions<'_>) -> Block {
+    let id = &delete.definition;
+    let why = match &delete.renamed_to {
+        Some(new) => format!("renamed to {}", definition_of(new, created)),
+        None => "no definition asks for it".to_owned(),
+    };
+    let heading = format!(" will be deleted: {why}");
+    Block::new(BlockKind::Delete, Some(id), id.to_string(), &heading)
+}
+
+/// The definition of a schedule, or the schedule's id if its definition is not among these.
+fn definition_of(schedule: &ScheduleId, definitions: &Definitions<'_>) -> String {
+    definitions
+        .get(schedule)
+        .map_or_else(|| schedule.to_string(), ToString::to_string)
 }
 
 fn names(fields: &BTreeSet<Field>) -> String {

@@ -10,6 +10,7 @@ mod corrections;
 mod display;
 mod drift;
 mod expectation;
+mod field_states;
 mod note_line;
 mod overrides;
 mod paused;
@@ -33,6 +34,7 @@ pub use corrections::{contested_fields, record_corrections};
 pub use display::{Block, BlockKind, FieldText, FieldValue, PlanText, Sign};
 pub use drift::drifted_fields;
 pub use expectation::Expectation;
+pub use field_states::{FieldState, Verdict, field_states};
 pub use removal::{
     held_digest, is_paused_for_rename, pause_for_rename, pause_orphan, protected_ids,
 };
@@ -40,13 +42,16 @@ pub use value_text::{Difference, Part, value_text};
 
 use crate::field::Field;
 use crate::record::{
-    ActionMemo, Corrections, DriftPolicy, Flag, Held, Op, OperatorRequests, OrphanPolicy, Override,
-    ReportError,
+    ActionMemo, Corrections, DriftPolicy, ErrorSource, Flag, Held, Op, OperatorRequests,
+    OrphanPolicy, Override, ReportError,
 };
-use crate::schedule::{Desired, Fingerprint, Live, Note, ScheduleValues};
+use crate::schedule::{Desired, Fingerprint, Live, ScheduleValues, ScheduledDefinition};
 
 use crate::snapshot::Snapshot;
-use note_line::note_line;
+use note_line::{NoteBefore, note};
+
+/// The definitions that have schedules, by id.
+pub type ScheduledDefinitions = BTreeMap<DefinitionId, Arc<ScheduledDefinition>>;
 
 /// The schedules of the server, as far as a pass observed them.
 pub type Observed = BTreeMap<ScheduleId, KnownSchedule>;
@@ -89,7 +94,7 @@ pub struct InSync {
     /// The schedule is paused.
     pub paused: bool,
     /// Override that is in force.
-    pub overridden: Option<Override>,
+    pub overridden: Option<Box<Override>>,
     /// Fields with drift that is not corrected now.
     pub drift: BTreeSet<Field>,
     /// Fields that others keep changing back.
@@ -129,7 +134,7 @@ pub struct Policy<'a> {
     /// Overrides that the reconcile workflow remembers.
     pub overrides: &'a BTreeMap<DefinitionId, Override>,
     /// Requests of operators that no pass has applied.
-    pub orders: &'a OperatorRequests,
+    pub requests: &'a OperatorRequests,
     /// Corrections that the reconcile workflow remembers.
     pub corrections: &'a Corrections,
     /// Restricts the plan to these definitions, without removals. `None` for all.
@@ -144,6 +149,7 @@ pub struct Plan {
     /// Number of definitions that ask for a schedule.
     pub desired: u64,
     /// Schedules to create. These operations come first.
+    #[schema(value_type = Vec<CreateDocument>)]
     pub creates: Vec<Create>,
     /// Schedules to change, after the creations.
     pub updates: Vec<Update>,
@@ -179,25 +185,67 @@ pub struct Plan {
 }
 
 /// A schedule to create.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+///
+/// The first pass of a project creates all schedules, so this type refers to the definition and
+/// derives the rest when it is needed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(into = "CreateDocument")]
 pub struct Create {
-    /// Id of the definition.
-    pub definition: DefinitionId,
-    /// Id of the schedule.
-    pub schedule: ScheduleId,
-    /// Values of the schedule.
-    #[schema(value_type = Object)]
-    pub values: Arc<ScheduleValues>,
+    /// The definition.
+    pub scheduled: Arc<ScheduledDefinition>,
+    /// Values of the schedule, if an override or a pause makes them differ from those that the
+    /// definition states.
+    changed: Option<Arc<ScheduleValues>>,
     /// Number of remaining actions, if they are limited.
     pub remaining: Option<u64>,
-    /// Memo of the schedule's action.
-    pub memo: ActionMemo,
+    /// Override that is in force.
+    pub overridden: Option<Box<Override>>,
+    /// Flags of the schedule's memo.
+    pub flags: BTreeSet<Flag>,
     /// Note of the schedule.
     pub note: String,
-    /// The only argument of `RunDefinition`, if the definition runs steps.
-    pub run_input: Option<Value>,
     /// The old schedule of a rename. It is removed afterwards.
     pub renamed_from: Option<ScheduleId>,
+}
+
+/// A schedule to create, as a plan in JSON shows it.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Create)]
+struct CreateDocument {
+    /// Id of the definition.
+    definition: DefinitionId,
+    /// Id of the schedule.
+    schedule: ScheduleId,
+    /// Values of the schedule.
+    #[schema(value_type = Object)]
+    values: Arc<ScheduleValues>,
+    /// Number of remaining actions, if they are limited.
+    remaining: Option<u64>,
+    /// Memo of the schedule's action.
+    memo: ActionMemo,
+    /// Note of the schedule.
+    note: String,
+    /// The only argument of `RunDefinition`, if the definition runs steps.
+    run_input: Option<Value>,
+    /// The old schedule of a rename. It is removed afterwards.
+    renamed_from: Option<ScheduleId>,
+}
+
+impl From<Create> for CreateDocument {
+    fn from(create: Create) -> Self {
+        let memo = create.memo();
+        let desired = create.scheduled.desired();
+        Self {
+            run_input: desired.run_input(),
+            values: create.changed.unwrap_or(desired.values),
+            definition: desired.definition,
+            schedule: desired.schedule,
+            memo,
+            remaining: create.remaining,
+            note: create.note,
+            renamed_from: create.renamed_from,
+        }
+    }
 }
 
 /// A schedule to change.
@@ -297,13 +345,15 @@ impl Plan {
     }
 }
 
-/// The schedules that a snapshot asks for, by definition.
-pub fn desired(project: &Project, snapshot: &Snapshot) -> BTreeMap<DefinitionId, Desired> {
+/// The definitions of a snapshot that have schedules.
+pub fn scheduled(project: &Project, snapshot: &Snapshot) -> ScheduledDefinitions {
+    let project = Arc::new(project.clone());
     snapshot
         .definitions
         .iter()
         .filter_map(|(id, loaded)| {
-            Desired::of(project, &loaded.definition, &loaded.source).map(|one| (id.clone(), one))
+            ScheduledDefinition::of(&project, &loaded.definition, &loaded.source)
+                .map(|one| (id.clone(), Arc::new(one)))
         })
         .collect()
 }
@@ -311,113 +361,117 @@ pub fn desired(project: &Project, snapshot: &Snapshot) -> BTreeMap<DefinitionId,
 /// Plans the operations that bring the server's schedules to the state of `snapshot`.
 pub fn plan(
     snapshot: &Snapshot,
-    desired: &BTreeMap<DefinitionId, Desired>,
+    scheduled: &ScheduledDefinitions,
     observed: &Observed,
     policy: &Policy<'_>,
 ) -> Plan {
     let mut plan = Plan {
         revision: snapshot.revision.clone(),
-        desired: desired.len() as u64,
+        desired: scheduled.len() as u64,
         ..Plan::default()
     };
-    let wanted = desired.values().filter(|one| {
+    let wanted = scheduled.values().filter(|one| {
         policy
             .only
-            .is_none_or(|only| only.contains(&one.definition))
+            .is_none_or(|only| only.contains(one.definition()))
     });
     for one in wanted {
         match observed.get(&one.schedule) {
             None => plan.create(one, observed, policy),
             Some(KnownSchedule::Unmanaged) => plan.conflicts.push(one.schedule.clone()),
-            Some(KnownSchedule::InSync(settled)) => plan.leave(settled),
-            Some(KnownSchedule::Described(live)) => plan.compare(one, live, policy),
+            Some(KnownSchedule::InSync(in_sync)) => plan.leave(in_sync),
+            Some(KnownSchedule::Described(live)) => plan.compare(&one.desired(), live, policy),
             Some(KnownSchedule::Unreadable(unreadable)) => {
                 plan.skip(&one.schedule, unreadable, "it is not changed");
             }
         }
     }
-    for (id, order) in policy.orders {
-        if !desired.contains_key(id) {
-            plan.problems.push(ReportError {
-                source: "override".to_owned(),
-                id: Some(id.to_string()),
-                message: format!(
+    for (id, request) in policy.requests {
+        if !scheduled.contains_key(id) {
+            plan.problems.push(ErrorSource::Override.error(
+                Some(id.to_string()),
+                format!(
                     "there is no definition `{id}` with a schedule; requested by {}",
-                    order.by
+                    request.by
                 ),
-            });
+            ));
         }
     }
     if policy.only.is_none() {
-        removal::plan_removals(&mut plan, snapshot, desired, observed, policy);
+        removal::plan_removals(&mut plan, snapshot, scheduled, observed, policy);
     }
     plan
 }
 
 impl Plan {
-    fn create(&mut self, desired: &Desired, observed: &Observed, policy: &Policy<'_>) {
+    fn create(
+        &mut self,
+        scheduled: &Arc<ScheduledDefinition>,
+        observed: &Observed,
+        policy: &Policy<'_>,
+    ) {
         // A schedule that will never fire is not created: the server would delete it after a
         // week, and Almanac would create it again, for ever.
         let budget = &mut Budget::of(QUICK_STEPS);
-        let found = desired.values.spec.fire_times_within(policy.now, 1, budget);
+        let spec = &scheduled.desired().values.spec;
+        let found = spec.fire_times_within(policy.now, 1, budget);
         if found.is_never() {
             self.unchanged += 1;
             return;
         }
-        let overridden = match policy.orders.get(&desired.definition) {
-            Some(order) => order.overridden.as_ref(),
-            None => policy.overrides.get(&desired.definition),
+        let overridden = match policy.requests.get(scheduled.definition()) {
+            Some(request) => request.overridden.as_ref(),
+            None => policy.overrides.get(scheduled.definition()),
         };
         let overridden = overridden.filter(|one| !overrides::is_over(one, policy.now));
         let waits =
             |from: &&ScheduleId| matches!(observed.get(*from), Some(KnownSchedule::Unmanaged));
         self.creates
-            .push(match desired.adopts.as_ref().filter(waits) {
-                Some(from) => Create::waiting(desired, overridden, from),
-                None => Create::of(desired, overridden),
+            .push(match scheduled.adopts.as_ref().filter(waits) {
+                Some(from) => Create::waiting(scheduled, overridden, from),
+                None => Create::of(scheduled, overridden),
             });
     }
 
     /// Reports a schedule that could not be described; `fate` says what happens to it.
     fn skip(&mut self, schedule: &ScheduleId, unreadable: &Unreadable, fate: &str) {
         self.unreadable.push(schedule.clone());
-        self.problems.push(ReportError {
-            source: "temporal".to_owned(),
-            id: Some(unreadable.definition.to_string()),
-            message: format!(
+        self.problems.push(ErrorSource::Temporal.error(
+            Some(unreadable.definition.to_string()),
+            format!(
                 "schedule `{schedule}` cannot be described: {}; {fate}",
                 unreadable.reason
             ),
-        });
+        ));
     }
 
-    fn leave(&mut self, settled: &InSync) {
+    fn leave(&mut self, in_sync: &InSync) {
         self.unchanged += 1;
-        self.paused += u64::from(settled.paused);
-        let id = &settled.definition;
-        if let Some(overridden) = &settled.overridden {
-            self.overrides.insert(id.clone(), Some(overridden.clone()));
+        self.paused += u64::from(in_sync.paused);
+        let id = &in_sync.definition;
+        if let Some(overridden) = &in_sync.overridden {
+            let overridden = Override::clone(overridden);
+            self.overrides.insert(id.clone(), Some(overridden));
         }
-        if !settled.drift.is_empty() {
-            self.drift.insert(id.clone(), settled.drift.clone());
+        if !in_sync.drift.is_empty() {
+            self.drift.insert(id.clone(), in_sync.drift.clone());
         }
-        if !settled.contested.is_empty() {
-            self.contested.insert(id.clone(), settled.contested.clone());
+        if !in_sync.contested.is_empty() {
+            self.contested.insert(id.clone(), in_sync.contested.clone());
         }
     }
 
     fn compare(&mut self, desired: &Desired, live: &Live, policy: &Policy<'_>) {
         let id = &desired.definition;
         match compare(desired, live, policy) {
-            Comparison::Newer(v) => self.problems.push(ReportError {
-                source: "temporal".to_owned(),
-                id: Some(id.to_string()),
-                message: format!(
+            Comparison::Newer(v) => self.problems.push(ErrorSource::Temporal.error(
+                Some(id.to_string()),
+                format!(
                     "schedule `{}` was written by a newer release (memo version {v}); it is not \
                      changed",
                     desired.schedule
                 ),
-            }),
+            )),
             Comparison::Known(known) => {
                 if !known.drift.is_empty() {
                     self.drift.insert(id.clone(), known.drift);
@@ -446,43 +500,55 @@ impl Plan {
 
 impl Create {
     /// The schedule of a definition, under `overridden`.
-    pub fn of(desired: &Desired, overridden: Option<&Override>) -> Self {
-        let values = expected_values(desired, overridden);
+    pub fn of(scheduled: &Arc<ScheduledDefinition>, overridden: Option<&Override>) -> Self {
+        let desired = scheduled.desired();
+        let values = expected_values(&desired, overridden);
         let paused = overridden
             .and_then(|one| one.enabled)
             .map_or(desired.values.paused, |enabled| !enabled);
+        let flags = BTreeSet::new();
         Self::with(
-            desired,
+            scheduled,
+            &desired,
             values,
             paused,
             overridden.cloned(),
-            BTreeSet::new(),
+            flags,
             None,
         )
     }
 
     /// The schedule, paused: otherwise it would run beside the unmanaged schedule `from` until
     /// it takes over from that one.
-    pub fn waiting(desired: &Desired, overridden: Option<&Override>, from: &ScheduleId) -> Self {
-        let values = expected_values(desired, overridden);
+    pub fn waiting(
+        scheduled: &Arc<ScheduledDefinition>,
+        overridden: Option<&Override>,
+        from: &ScheduleId,
+    ) -> Self {
+        let desired = scheduled.desired();
+        let values = expected_values(&desired, overridden);
         let flags = BTreeSet::from([Flag::Adopting]);
-        let mut create = Self::with(desired, values, true, overridden.cloned(), flags, None);
-        create.note = adoption::waiting_note(&create.memo, &desired.definition, from);
+        let overridden = overridden.cloned();
+        let mut create = Self::with(scheduled, &desired, values, true, overridden, flags, None);
+        create.note = adoption::waiting_note(&create.memo(), &desired.definition, from);
         create
     }
 
     /// The schedule that replaces `old` in a rename. It takes over the pause, the flags, the
     /// remaining actions and the override.
-    pub fn renamed(desired: &Desired, old: &Live) -> Self {
+    pub fn renamed(scheduled: &Arc<ScheduledDefinition>, old: &Live) -> Self {
         let memo = old.readable_memo();
         let overridden = memo.and_then(|memo| memo.overridden.clone());
         let mut flags = memo.map(|memo| memo.flags.clone()).unwrap_or_default();
         // The pause of an orphan does not count, since the definition exists under its new id.
         let is_paused_by_us = flags.remove(&Flag::OrphanPaused);
         let paused = old.values.paused && !is_paused_by_us;
-        let values = expected_values(desired, overridden.as_ref());
-        let before = paused.then(|| Note::read(&old.note));
-        let mut create = Self::with(desired, values, paused, overridden, flags, before);
+        let desired = scheduled.desired();
+        let values = expected_values(&desired, overridden.as_ref());
+        let before = Some(NoteBefore::of(old, paused));
+        let mut create = Self::with(
+            scheduled, &desired, values, paused, overridden, flags, before,
+        );
         if create.remaining.is_some() && old.remaining_actions.is_some() {
             create.remaining = old.remaining_actions;
         }
@@ -491,12 +557,13 @@ impl Create {
     }
 
     fn with(
+        scheduled: &Arc<ScheduledDefinition>,
         desired: &Desired,
         mut values: Arc<ScheduleValues>,
         paused: bool,
         overridden: Option<Override>,
         flags: BTreeSet<Flag>,
-        before: Option<Note<'_>>,
+        before: Option<NoteBefore<'_>>,
     ) -> Self {
         if values.paused != paused {
             Arc::make_mut(&mut values).paused = paused;
@@ -509,15 +576,43 @@ impl Create {
             &BTreeSet::new(),
         );
         Self {
-            definition: desired.definition.clone(),
-            schedule: desired.schedule.clone(),
+            scheduled: Arc::clone(scheduled),
+            changed: (*values != *desired.values).then_some(values),
             remaining: desired.values.max_actions.map(u64::from),
-            values,
-            note: note_line(desired, &memo, paused, before, false).write(&fingerprint),
-            memo,
-            run_input: desired.run_input(),
+            note: note(desired, &memo, paused, before, false, &fingerprint),
+            overridden: memo.overridden.map(Box::new),
+            flags: memo.flags,
             renamed_from: None,
         }
+    }
+
+    /// Id of the definition.
+    pub fn definition(&self) -> &DefinitionId {
+        self.scheduled.definition()
+    }
+
+    /// Id of the schedule.
+    pub fn schedule(&self) -> &ScheduleId {
+        &self.scheduled.schedule
+    }
+
+    /// Values of the schedule.
+    pub fn values(&self) -> Arc<ScheduleValues> {
+        match &self.changed {
+            Some(values) => Arc::clone(values),
+            None => self.scheduled.desired().values,
+        }
+    }
+
+    /// Memo of the schedule's action.
+    pub fn memo(&self) -> ActionMemo {
+        let overridden = self.overridden.as_deref().cloned();
+        ActionMemo::of(&self.scheduled.desired(), overridden, self.flags.clone())
+    }
+
+    /// The only argument of `RunDefinition`, if the definition runs steps.
+    pub fn run_input(&self) -> Option<Value> {
+        self.scheduled.desired().run_input()
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::Policy;
 use crate::field::Field;
 use crate::record::{ActionMemo, Flag, OperatorRequest, Override};
-use crate::schedule::{Desired, Live, ScheduleValues};
+use crate::schedule::{Desired, Live, Note, ScheduleValues};
 
 /// An override after the rules that end overrides.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -26,7 +26,7 @@ pub(super) struct EffectiveOverride {
     /// The paused state from before an override of `enabled` that ends.
     pub(super) restore_paused: Option<bool>,
     /// The operator's request that is applied now.
-    pub(super) ordered: Option<RequestedOverride>,
+    pub(super) requested: Option<RequestedOverride>,
 }
 
 /// The effect of an operator's request.
@@ -94,9 +94,9 @@ pub(super) fn effective(
         Some(memo) => memo.overridden.as_ref(),
         None => policy.overrides.get(&desired.definition),
     };
-    let order = policy.orders.get(&desired.definition);
-    if let Some(order) = order.filter(|order| !is_done(order, stored)) {
-        return ordered(order, desired, live, stored);
+    let request = policy.requests.get(&desired.definition);
+    if let Some(request) = request.filter(|request| !is_done(request, stored)) {
+        return apply_request(request, desired, live, memo, stored);
     }
     let Some(stored) = stored else {
         return EffectiveOverride::default();
@@ -106,14 +106,19 @@ pub(super) fn effective(
         restored,
         ..EffectiveOverride::default()
     };
-    // Almanac itself paused the schedule while its definition was gone.
     let is_orphan_pause = memo.is_some_and(|memo| memo.flags.contains(&Flag::OrphanPaused));
-    let by_hand = !restored && !is_orphan_pause && stored.enabled == Some(live.values.paused);
-    if by_hand {
-        effective.end(
-            &[Field::Paused],
-            "a later manual change set the paused state",
-        );
+    let is_own_pause = is_orphan_pause || is_paused_by_almanac(live, memo);
+    let paused_state_changed =
+        !restored && !is_own_pause && stored.enabled == Some(live.values.paused);
+    if paused_state_changed {
+        let workflow_id = policy.project.run_workflow_id(&desired.definition);
+        let is_failure = live.values.paused && Note::read(&live.note).is_failure_of(&workflow_id);
+        let reason = if is_failure {
+            "the server paused the schedule after a failed run"
+        } else {
+            "a later manual change set the paused state"
+        };
+        effective.end(&[Field::Paused], reason);
         effective.restore_paused = None;
     }
     if is_over(stored, policy.now) {
@@ -124,34 +129,55 @@ pub(super) fn effective(
     effective
 }
 
+/// Returns `true` if Almanac itself holds the schedule paused: because its actions are used up, or
+/// until it takes over from an unmanaged schedule.
+pub(super) fn is_held_by_almanac(flags: &BTreeSet<Flag>) -> bool {
+    flags.contains(&Flag::Finished) || flags.contains(&Flag::Adopting)
+}
+
+/// Returns `true` if the schedule is paused, and Almanac itself holds it so.
+fn is_paused_by_almanac(live: &Live, memo: Option<&ActionMemo>) -> bool {
+    live.values.paused && memo.is_some_and(|memo| is_held_by_almanac(&memo.flags))
+}
+
 /// Returns `true` if a pass has already written this request and its report was lost. An
 /// override that was in force before has an earlier number.
-fn is_done(order: &OperatorRequest, stored: Option<&Override>) -> bool {
-    order.overridden.is_some()
-        && stored.is_some_and(|one| (one.at, one.order) == (order.at, order.number))
+fn is_done(request: &OperatorRequest, stored: Option<&Override>) -> bool {
+    request.overridden.is_some()
+        && stored.is_some_and(|one| (one.at, one.order) == (request.at, request.number))
 }
 
 /// Applies an operator's request, which ends the override that was in force before.
-fn ordered(
-    order: &OperatorRequest,
+fn apply_request(
+    request: &OperatorRequest,
     desired: &Desired,
     live: &Live,
+    memo: Option<&ActionMemo>,
     stored: Option<&Override>,
 ) -> EffectiveOverride {
-    let mut next = order.overridden.clone();
+    let mut next = request.overridden.clone();
     // If a manual change has replaced the override, its state counts as the state before the
     // request.
-    let held = stored.filter(|one| one.enabled == Some(!live.values.paused));
-    let found = held
-        .and_then(|one| one.found_paused)
-        .unwrap_or(live.values.paused);
+    let is_own_pause = is_paused_by_almanac(live, memo);
+    let is_in_force = |one: &&Override| {
+        one.enabled == Some(!live.values.paused) || (is_own_pause && one.enabled.is_some())
+    };
+    let held = stored.filter(is_in_force);
+    // A pause by Almanac itself ends by itself, so it is not the state before the request.
+    let present = if is_own_pause {
+        let is_flagged = memo.is_some_and(|memo| memo.flags.contains(&Flag::PausedBefore));
+        is_flagged || desired.values.paused
+    } else {
+        live.values.paused
+    };
+    let found = held.and_then(|one| one.found_paused).unwrap_or(present);
     let mut paused = None;
-    if order.unpause {
+    if request.unpause {
         paused = Some(false);
         let mut by_yaml = next.take().unwrap_or_else(|| Override {
-            reason: order.reason.clone(),
-            by: order.by.clone(),
-            at: order.at,
+            reason: request.reason.clone(),
+            by: request.by.clone(),
+            at: request.at,
             ..Override::default()
         });
         by_yaml.enabled = desired.values.paused.then_some(true);
@@ -172,17 +198,17 @@ fn ordered(
         }
         fields.extend(one.timezone.as_ref().map(|_| Field::Timezone));
     }
-    if order.unpause {
+    if request.unpause {
         fields.insert(Field::Paused);
     }
     let cleared = stored.is_some() && next.is_none();
     EffectiveOverride {
         in_force: next,
-        ended: cleared.then(|| format!("cleared by {}", order.by)),
-        ordered: Some(RequestedOverride {
+        ended: cleared.then(|| format!("cleared by {}", request.by)),
+        requested: Some(RequestedOverride {
             fields,
             paused,
-            unpauses: order.unpause,
+            unpauses: request.unpause,
         }),
         ..EffectiveOverride::default()
     }
@@ -194,10 +220,10 @@ fn sets_nothing(one: &Override) -> bool {
 
 impl EffectiveOverride {
     /// Returns `true` if an operator's request is about this field.
-    pub(super) fn orders(&self, field: Field) -> bool {
-        self.ordered
+    pub(super) fn is_requested(&self, field: Field) -> bool {
+        self.requested
             .as_ref()
-            .is_some_and(|ordered| ordered.fields.contains(&field))
+            .is_some_and(|requested| requested.fields.contains(&field))
     }
 
     fn end(&mut self, fields: &[Field], reason: &str) {

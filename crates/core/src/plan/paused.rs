@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::overrides::EffectiveOverride;
+use super::overrides::{EffectiveOverride, is_held_by_almanac};
 use super::{Cause, Policy};
 use crate::field::Field;
 use crate::record::{ActionMemo, DriftPolicy, Flag};
@@ -42,9 +42,9 @@ pub(super) fn decide(
         cause: None,
         flags,
     };
-    by_order(changed, overridden, &pause)
+    by_request(changed, overridden, &pause)
         .or_else(|| by_finish(desired, live, changed, overridden, policy, &pause))
-        .or_else(|| by_return(desired, overridden, &pause))
+        .or_else(|| by_return(desired, changed, overridden, &pause))
         .or_else(|| by_definition(desired, live, changed, overridden, &pause))
         .or_else(|| by_override(live, overridden, &pause))
         .or_else(|| by_missing_memo(desired, memo, &pause))
@@ -52,22 +52,26 @@ pub(super) fn decide(
 }
 
 /// Applies an operator's request, which takes precedence over all other rules.
-fn by_order(
+fn by_request(
     changed: &BTreeSet<Field>,
     overridden: &EffectiveOverride,
     pause: &Pause,
 ) -> Option<Pause> {
-    let ordered = overridden.ordered.as_ref()?;
-    let about = ordered.fields.contains(&Field::Paused);
-    let paused = ordered.paused.filter(|_| about)?;
+    let requested = overridden.requested.as_ref()?;
+    let about = requested.fields.contains(&Field::Paused);
+    let paused = requested.paused.filter(|_| about)?;
     let cause = if changed.contains(&Field::Paused) {
         Cause::Definition
     } else {
         Cause::Override
     };
-    let mut next = pause.with(paused, cause);
+    let sets = overridden.in_force.as_ref().and_then(|one| one.enabled);
+    let mut next = match (requested.unpauses, sets) {
+        (false, None) => pause.restored(paused, cause),
+        _ => pause.with(paused, cause),
+    };
     next.flags.remove(&Flag::OrphanPaused);
-    if ordered.unpauses {
+    if requested.unpauses {
         next.flags.remove(&Flag::PausedBefore);
         next.flags.remove(&Flag::Adopting);
     }
@@ -75,7 +79,7 @@ fn by_order(
 }
 
 /// Pauses and flags a schedule once when it has no actions left. A changed limit starts the
-/// count again, so the YAML's state is restored.
+/// count again, so the state of the override or the YAML is restored.
 fn by_finish(
     desired: &Desired,
     live: &Live,
@@ -85,11 +89,14 @@ fn by_finish(
     pause: &Pause,
 ) -> Option<Pause> {
     let flagged = pause.flags.contains(&Flag::Finished);
+    let in_force = overridden.in_force.as_ref().and_then(|one| one.enabled);
     if changed.contains(&Field::MaxActions) {
         return flagged.then(|| {
             let mut next = pause.with(desired.values.paused, Cause::Definition);
             next.flags.remove(&Flag::Finished);
-            if !desired.values.paused && next.flags.remove(&Flag::PausedBefore) {
+            if let Some(enabled) = in_force {
+                next.paused = !enabled;
+            } else if !desired.values.paused && next.flags.remove(&Flag::PausedBefore) {
                 next.paused = live.values.paused;
             }
             next
@@ -104,7 +111,6 @@ fn by_finish(
     (used_up && !flagged).then(|| {
         let mut next = pause.with(true, Cause::Finished);
         next.flags.insert(Flag::Finished);
-        let in_force = overridden.in_force.as_ref().and_then(|one| one.enabled);
         if live.values.paused && !desired.values.paused && in_force != Some(false) {
             // The schedule was paused manually before: a new limit does not end that pause.
             next.flags.insert(Flag::PausedBefore);
@@ -114,10 +120,19 @@ fn by_finish(
 }
 
 /// Restores the paused state of a schedule whose definition returns.
-fn by_return(desired: &Desired, overridden: &EffectiveOverride, pause: &Pause) -> Option<Pause> {
+fn by_return(
+    desired: &Desired,
+    changed: &BTreeSet<Field>,
+    overridden: &EffectiveOverride,
+    pause: &Pause,
+) -> Option<Pause> {
     pause.flags.contains(&Flag::OrphanPaused).then(|| {
         let enabled = overridden.in_force.as_ref().and_then(|one| one.enabled);
-        let paused = enabled.map_or(desired.values.paused, |enabled| !enabled);
+        // The override has ended meanwhile.
+        let found = overridden.restore_paused;
+        let found = found.filter(|_| !changed.contains(&Field::Paused));
+        let paused = enabled.map(|enabled| !enabled).or(found);
+        let paused = paused.unwrap_or(desired.values.paused);
         let mut next = pause.with(paused, Cause::Orphan);
         next.flags.remove(&Flag::OrphanPaused);
         next
@@ -154,7 +169,7 @@ fn by_definition(
 /// applies again an override that the memo had lost.
 fn by_override(live: &Live, overridden: &EffectiveOverride, pause: &Pause) -> Option<Pause> {
     if let Some(found) = overridden.restore_paused {
-        return Some(pause.with(found, Cause::Override));
+        return Some(pause.restored(found, Cause::Override));
     }
     if overridden.ended_fields.contains(&Field::Paused) {
         // A later manual change replaced the override: its state is kept, and the override is
@@ -174,6 +189,19 @@ fn by_missing_memo(desired: &Desired, memo: Option<&ActionMemo>, pause: &Pause) 
 }
 
 impl Pause {
+    /// The state from before an override. While Almanac itself holds the schedule paused, the
+    /// schedule stays paused, and an earlier pause counts once Almanac's own ends.
+    fn restored(&self, paused: bool, cause: Cause) -> Self {
+        let mut next = self.with(paused, cause);
+        if is_held_by_almanac(&self.flags) {
+            next.paused = true;
+            if paused {
+                next.flags.insert(Flag::PausedBefore);
+            }
+        }
+        next
+    }
+
     fn with(&self, paused: bool, cause: Cause) -> Self {
         Self {
             paused,

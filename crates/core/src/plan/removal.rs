@@ -1,19 +1,20 @@
 //! Decides if an orphaned schedule is protected, renamed, held or removed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use almanac_base::names::{DefinitionId, ScheduleId};
+use almanac_base::names::{DefinitionId, Revision, ScheduleId};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::compare::SOURCE_LIMIT;
+use super::note_line::kept_beside;
 use super::{
     Cause, Create, Delete, FieldChange, KnownSchedule, Observed, Plan, Policy, Remaining,
-    Unreadable, Update,
+    ScheduledDefinitions, Unreadable, Update,
 };
 use crate::field::{Field, HASH_VERSION};
-use crate::record::{ActionMemo, Flag, Held, LIST_LIMIT, Op, OrphanPolicy, ReportError};
-use crate::schedule::{Desired, Fingerprint, Live, LiveMemo, Note, NoteLine, base_of};
+use crate::record::{ActionMemo, ErrorSource, Flag, Held, LIST_LIMIT, Op, OrphanPolicy};
+use crate::schedule::{Fingerprint, Live, LiveMemo, Note, NoteLine, base_of};
 use crate::snapshot::{Snapshot, file_of};
 
 /// Removals wait for confirmation if they are at least this many, and more than [`SHARE`] of
@@ -33,7 +34,7 @@ pub fn held_digest(schedules: &BTreeSet<&ScheduleId>) -> String {
 pub(super) fn plan_removals(
     plan: &mut Plan,
     snapshot: &Snapshot,
-    desired: &BTreeMap<DefinitionId, Desired>,
+    scheduled: &ScheduledDefinitions,
     observed: &Observed,
     policy: &Policy<'_>,
 ) {
@@ -41,10 +42,16 @@ pub(super) fn plan_removals(
     let mut orphans: Vec<&Live> = Vec::new();
     let mut unreadable: Vec<(&ScheduleId, &Unreadable)> = Vec::new();
     let mut owned: u64 = 0;
+    let is_unreadable = |seen: &KnownSchedule| matches!(seen, KnownSchedule::Unreadable(_));
+    let created = if observed.values().any(is_unreadable) {
+        created_by_type(plan)
+    } else {
+        BTreeMap::new()
+    };
     for (schedule, seen) in observed {
         let (id, live) = match seen {
             KnownSchedule::Unmanaged => continue,
-            KnownSchedule::InSync(settled) => (&settled.definition, None),
+            KnownSchedule::InSync(in_sync) => (&in_sync.definition, None),
             KnownSchedule::Described(live) => (&live.definition, Some(live)),
             KnownSchedule::Unreadable(one) => (&one.definition, None),
         };
@@ -52,12 +59,12 @@ pub(super) fn plan_removals(
         let is_listed =
             !matches!(seen, KnownSchedule::Unreadable(one) if one.listed_type.is_none());
         owned += u64::from(is_listed);
-        if desired.contains_key(id) || protected.contains(id) {
+        if scheduled.contains_key(id) || protected.contains(id) {
             continue;
         }
         plan.without_definition.push(schedule.clone());
         if let KnownSchedule::Unreadable(one) = seen {
-            match reason_to_keep(one, plan, snapshot, policy.orphans) {
+            match reason_to_keep(one, &created, snapshot, policy.orphans) {
                 None => unreadable.push((schedule, one)),
                 Some(reason) => {
                     plan.orphaned.push(schedule.clone());
@@ -69,21 +76,20 @@ pub(super) fn plan_removals(
         }
         match live.map(|live| (&live.memo, live)) {
             None => plan.orphaned.push(schedule.clone()),
-            Some((LiveMemo::Newer(v), live)) => plan.problems.push(ReportError {
-                source: "temporal".to_owned(),
-                id: Some(id.to_string()),
-                message: format!(
+            Some((LiveMemo::Newer(v), live)) => plan.problems.push(ErrorSource::Temporal.error(
+                Some(id.to_string()),
+                format!(
                     "schedule `{}` was written by a newer release (memo version {v}); it is not \
                      removed",
                     live.schedule
                 ),
-            }),
+            )),
             Some((_, live)) => orphans.push(live),
         }
     }
     let wait = reasons_to_wait(plan, snapshot, &mut orphans, policy);
 
-    let renames = pair_renames(plan, desired, &orphans);
+    let renames = pair_renames(plan, scheduled, &orphans);
     let removals: Vec<&Live> = orphans
         .iter()
         .copied()
@@ -101,7 +107,7 @@ pub(super) fn plan_removals(
         .chain(unreadable.iter().map(|(schedule, _)| *schedule))
         .collect();
     if ids.is_empty() {
-        plan.take_over(desired, &orphans, &renames);
+        plan.take_over(scheduled, &orphans, &renames);
         return;
     }
 
@@ -112,14 +118,13 @@ pub(super) fn plan_removals(
     let digest = held_digest(&ids);
     let confirmed = confirmable && policy.confirm == Some(digest.as_str());
     if let (Some(confirm), false, true) = (policy.confirm, confirmed, reason.is_some()) {
-        plan.problems.push(ReportError {
-            source: "confirm".to_owned(),
-            id: None,
-            message: format!(
+        plan.problems.push(ErrorSource::Confirm.error(
+            None,
+            format!(
                 "digest `{confirm}` does not match the removals that are held now; nothing was \
                  removed"
             ),
-        });
+        ));
     }
     if let (Some(reason), false) = (reason, confirmed) {
         plan.hold(
@@ -130,7 +135,7 @@ pub(super) fn plan_removals(
         );
         return;
     }
-    plan.take_over(desired, &orphans, &renames);
+    plan.take_over(scheduled, &orphans, &renames);
     for live in removals {
         match policy.orphans {
             OrphanPolicy::Delete => plan.deletes.push(Delete {
@@ -138,7 +143,7 @@ pub(super) fn plan_removals(
                 schedule: live.schedule.clone(),
                 renamed_to: renames
                     .get(&live.schedule)
-                    .map(|id| desired[id].schedule.clone()),
+                    .map(|id| scheduled[id].schedule.clone()),
             }),
             OrphanPolicy::Pause => plan.updates.push(pause_orphan(live)),
             OrphanPolicy::Keep => {}
@@ -152,6 +157,19 @@ pub(super) fn plan_removals(
         }));
 }
 
+/// Returns a definition whose schedule is created, for each type of workflow that such schedules
+/// start.
+fn created_by_type(plan: &Plan) -> BTreeMap<String, DefinitionId> {
+    let mut created = BTreeMap::new();
+    for create in &plan.creates {
+        let workflow_type = create.scheduled.workflow_type();
+        if !created.contains_key(workflow_type) {
+            created.insert(workflow_type.to_owned(), create.definition().clone());
+        }
+    }
+    created
+}
+
 /// Reason why an orphaned schedule that could not be described stays; `None` if it may be
 /// deleted.
 ///
@@ -159,7 +177,7 @@ pub(super) fn plan_removals(
 /// every reason to keep it is ruled out.
 fn reason_to_keep(
     one: &Unreadable,
-    plan: &Plan,
+    created: &BTreeMap<String, DefinitionId>,
     snapshot: &Snapshot,
     orphans: OrphanPolicy,
 ) -> Option<String> {
@@ -182,15 +200,10 @@ fn reason_to_keep(
     }
     // The schedule's memo would name the revision, and so show a rename. The pass after the one
     // that creates the new schedule deletes this one.
-    plan.creates
-        .iter()
-        .find(|create| create.values.action.workflow_type == *listed_type)
-        .map(|create| {
-            format!(
-                "it may be the former schedule of `{}`, which does not exist yet",
-                create.definition
-            )
-        })
+    let new = created.get(listed_type)?;
+    Some(format!(
+        "it may be the former schedule of `{new}`, which does not exist yet"
+    ))
 }
 
 /// Ids that failing documents state. Their schedules stay.
@@ -260,24 +273,28 @@ fn is_from(source: &str, file: &str) -> bool {
 /// Pairs orphaned schedules with new definitions that are equal except for id and source.
 fn pair_renames(
     plan: &Plan,
-    desired: &BTreeMap<DefinitionId, Desired>,
+    scheduled: &ScheduledDefinitions,
     orphans: &[&Live],
 ) -> BTreeMap<ScheduleId, DefinitionId> {
     // A schedule that waits for an adoption takes over from the unmanaged schedule, and not
     // from an orphan.
-    let free = |one: &&Create| !one.memo.flags.contains(&Flag::Adopting);
+    let free = |one: &&Create| !one.flags.contains(&Flag::Adopting);
     let creates = plan.creates.iter().filter(free);
-    let mut news: Vec<&DefinitionId> = creates.map(|one| &one.definition).collect();
+    let mut news: BTreeMap<&Revision, VecDeque<&DefinitionId>> = BTreeMap::new();
+    for one in creates {
+        let revision = scheduled[one.definition()].revision();
+        news.entry(revision)
+            .or_default()
+            .push_back(one.definition());
+    }
     let mut pairs = BTreeMap::new();
     for live in orphans {
         let Some(memo) = live.readable_memo() else {
             continue;
         };
-        let found = news
-            .iter()
-            .position(|id| desired[*id].revision == memo.revision);
-        if let Some(index) = found {
-            pairs.insert(live.schedule.clone(), news.remove(index).clone());
+        let same = news.get_mut(&memo.revision);
+        if let Some(id) = same.and_then(VecDeque::pop_front) {
+            pairs.insert(live.schedule.clone(), id.clone());
         }
     }
     pairs
@@ -329,7 +346,7 @@ impl Plan {
     ) {
         let waiting: BTreeSet<_> = renames.values().collect();
         self.creates
-            .retain(|create| !waiting.contains(&create.definition));
+            .retain(|create| !waiting.contains(create.definition()));
         self.held = Some(Held {
             digest,
             reason,
@@ -345,20 +362,17 @@ impl Plan {
     /// Lets the new schedules of renames begin in the state of the old ones.
     fn take_over(
         &mut self,
-        desired: &BTreeMap<DefinitionId, Desired>,
+        scheduled: &ScheduledDefinitions,
         orphans: &[&Live],
         renames: &BTreeMap<ScheduleId, DefinitionId>,
     ) {
-        for live in orphans {
-            let Some(id) = renames.get(&live.schedule) else {
-                continue;
-            };
-            let new = self
-                .creates
-                .iter_mut()
-                .find(|create| create.definition == *id);
-            if let Some(new) = new {
-                *new = Create::renamed(&desired[id], live);
+        let old: BTreeMap<&DefinitionId, &Live> = orphans
+            .iter()
+            .filter_map(|live| Some((renames.get(&live.schedule)?, *live)))
+            .collect();
+        for create in &mut self.creates {
+            if let Some(live) = old.get(create.definition()) {
+                *create = Create::renamed(&scheduled[create.definition()], live);
             }
         }
     }
@@ -399,13 +413,14 @@ fn pause(live: &Live, why: NoteLine<'_>) -> Update {
         &memo.flags,
         &BTreeSet::new(),
     );
+    let earlier = kept_beside(&memo, Note::read(&live.note).earlier());
     Update {
         definition: live.definition.clone(),
         schedule: live.schedule.clone(),
         fields: BTreeMap::from([(Field::Paused, Cause::Orphan)]),
         values,
         remaining: Remaining::Keep,
-        note: why.write(&fingerprint),
+        note: why.write_with(earlier, &fingerprint),
         memo,
         run_input: None,
         op: Op::Pause,

@@ -206,16 +206,17 @@ mod tests {
 
     use super::*;
 
-    fn told(before: &Value, after: &Value) -> Vec<String> {
+    fn differences(before: &Value, after: &Value) -> Vec<String> {
         let mut into = Vec::new();
         compare(Some(before), Some(after), "", &mut into);
-        let told = into.iter();
-        told.map(|part| format!("{} {}", part.sign.as_char(), part.text))
+        let parts = into.iter();
+        parts
+            .map(|part| format!("{} {}", part.sign.as_char(), part.text))
             .collect()
     }
 
     #[test]
-    fn long_values_are_told_by_what_differs() {
+    fn a_change_of_a_long_value_shows_the_parts_that_differ() {
         let steps = |wait: &str, more: bool| {
             let rest = json!({ "say": { "set": { "text": "x".repeat(200) } } });
             let mut list = vec![rest, json!({ "a/b": { "wait": wait } })];
@@ -225,25 +226,25 @@ mod tests {
             json!({ "do": list })
         };
         assert_eq!(
-            told(&steps("PT15S", false), &steps("PT16S", false)),
+            differences(&steps("PT15S", false), &steps("PT16S", false)),
             ["~ /do/1/a~1b/wait: PT15S → PT16S"]
         );
-        let added = told(&steps("PT15S", false), &steps("PT15S", true));
+        let added = differences(&steps("PT15S", false), &steps("PT15S", true));
         assert_eq!(added.len(), 1);
         assert!(
             added[0].starts_with("+ /do/2: { last: ") && added[0].ends_with(CUT),
             "{added:?}"
         );
-        let removed = told(&steps("PT15S", true), &steps("PT15S", false));
+        let removed = differences(&steps("PT15S", true), &steps("PT15S", false));
         assert!(removed[0].starts_with("- /do/2: "), "{removed:?}");
-        assert_eq!(told(&json!("x"), &json!({})), ["~ all: x → {}"]);
+        assert_eq!(differences(&json!("x"), &json!({})), ["~ all: x → {}"]);
         let late = |end: &str| json!(format!("{}{end}", "x".repeat(1000)));
         let common = "x".repeat(SHOWN_BEFORE);
         assert_eq!(
-            told(&late("one"), &late("")),
+            differences(&late("one"), &late("")),
             [format!("~ all: {CUT}{common}one → {CUT}{common}")]
         );
-        assert!(told(&steps("PT1S", true), &steps("PT1S", true)).is_empty());
+        assert!(differences(&steps("PT1S", true), &steps("PT1S", true)).is_empty());
     }
 
     #[test]

@@ -82,6 +82,22 @@ pub struct Options {
     pub orphans: OrphanPolicy,
 }
 
+impl Options {
+    /// Returns the safest value of each option among the workers. The shorter interval is the
+    /// safer one: schedules are then observed earlier than a worker is configured for, never
+    /// later.
+    pub fn safest<'a>(workers: impl IntoIterator<Item = &'a Self>) -> Self {
+        let safer = |a: Self, b: Self| Self {
+            reconcile_interval: a.reconcile_interval.min(b.reconcile_interval),
+            resync_interval: a.resync_interval.min(b.resync_interval),
+            drift: a.drift.max(b.drift),
+            orphans: a.orphans.max(b.orphans),
+        };
+        let workers = workers.into_iter().cloned();
+        workers.reduce(safer).unwrap_or_default()
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn one_restless_schedule_leaves_the_others_their_history() {
+    fn a_schedule_with_many_entries_does_not_displace_the_history_of_others() {
         let mut history = VecDeque::new();
         append_history(&mut history, entry("quiet", HistoryEntryKind::Written, ""));
         for _ in 0..2 * HISTORY_KEPT {
@@ -176,23 +176,23 @@ mod tests {
             append_history(&mut history, entry("b", HistoryEntryKind::Written, "same"));
         }
         let of_a: Vec<_> = history.iter().filter(|one| one.id == "a").collect();
-        let told: Vec<_> = of_a
+        let shown: Vec<_> = of_a
             .iter()
             .map(|one| (one.reason.as_str(), one.again))
             .collect();
-        assert_eq!(told, [("refused", 2), ("away", 0), ("refused", 0)]);
+        assert_eq!(shown, [("refused", 2), ("away", 0), ("refused", 0)]);
     }
 
     #[test]
     fn an_entry_of_another_release_reads_as_far_as_it_is_known() {
-        let told: HistoryEntry = serde_json::from_value(json!({
+        let read: HistoryEntry = serde_json::from_value(json!({
             "id": "a", "kind": "levitated", "op": "lift", "new": 1, "fields": ["colour"],
         }))
         .unwrap();
         assert_eq!(
-            (told.kind, told.op.as_str()),
+            (read.kind, read.op.as_str()),
             (HistoryEntryKind::Unknown, "lift")
         );
-        assert_eq!(told.fields, [Field::Unknown]);
+        assert_eq!(read.fields, [Field::Unknown]);
     }
 }

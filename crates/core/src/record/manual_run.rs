@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_request_that_makes_no_sense_is_refused_with_its_reason() {
-        for (kind, value, said) in [
+        for (kind, value, reason) in [
             (RunKind::Trigger, json!({}), "id is missing"),
             (
                 RunKind::Trigger,
@@ -353,7 +353,7 @@ mod tests {
             ),
         ] {
             let error = request(value).unwrap().check(kind).unwrap_err().to_string();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(reason), "{error}");
         }
         for value in [
             json!({"id": "NO"}),

@@ -136,9 +136,9 @@ pub enum PassOutcome {
     Refused {
         /// Revision that the worker holds.
         holds: Revision,
-        /// See `said` of [`PassDone`].
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        said: Option<Vec<Announcement>>,
+        /// See [`PassDone::announcements`].
+        #[serde(rename = "said", default, skip_serializing_if = "Option::is_none")]
+        announcements: Option<Vec<Announcement>>,
     },
     /// The pass ended, or it stopped because the registry changed.
     Done(Box<PassDone>),
@@ -160,8 +160,8 @@ pub struct PassDone {
     pub corrections: Corrections,
     /// The worker's announcements after the one that the input names, in their order. `None` from
     /// releases that do not answer them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub said: Option<Vec<Announcement>>,
+    #[serde(rename = "said", skip_serializing_if = "Option::is_none")]
+    pub announcements: Option<Vec<Announcement>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]

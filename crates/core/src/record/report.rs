@@ -8,11 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::field::Field;
 
-/// Source of an error of Temporal.
-const TEMPORAL: &str = "temporal";
-/// Sources of errors that no document has.
-const OTHER_SOURCES: [&str; 5] = [TEMPORAL, "definitions", "confirm", "override", "adopt"];
-
 /// Maximum length of a list in a report; `truncated` counts the entries that are left out.
 pub const LIST_LIMIT: usize = 100;
 
@@ -73,7 +68,7 @@ impl Report {
     pub fn errors_of(&self, id: &DefinitionId) -> impl Iterator<Item = &ReportError> {
         self.errors.iter().filter(move |error| match &error.id {
             Some(of) => of == id.as_str(),
-            None => error.source == TEMPORAL,
+            None => ErrorSource::Temporal.is_of(error),
         })
     }
 }
@@ -244,11 +239,62 @@ impl Op {
     }
 }
 
+/// Sources of the errors of a pass that no document causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorSource {
+    /// Temporal, or a schedule in Temporal.
+    Temporal,
+    /// The folders of the definitions.
+    Definitions,
+    /// A digest that was to confirm removals.
+    Confirm,
+    /// A request for an override.
+    Override,
+    /// An adoption.
+    Adopt,
+}
+
+impl ErrorSource {
+    const ALL: [Self; 5] = [
+        Self::Temporal,
+        Self::Definitions,
+        Self::Confirm,
+        Self::Override,
+        Self::Adopt,
+    ];
+
+    /// The name of the source, as in reports.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Temporal => "temporal",
+            Self::Definitions => "definitions",
+            Self::Confirm => "confirm",
+            Self::Override => "override",
+            Self::Adopt => "adopt",
+        }
+    }
+
+    /// Creates an error of this source.
+    pub fn error(self, id: Option<String>, message: String) -> ReportError {
+        ReportError {
+            source: self.as_str().to_owned(),
+            id,
+            message,
+        }
+    }
+
+    /// Returns `true` if the error is of this source.
+    pub fn is_of(self, error: &ReportError) -> bool {
+        error.source == self.as_str()
+    }
+}
+
 /// An error of a pass.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct ReportError {
-    /// The file (with line and column), or `temporal`.
+    /// The file (with line and column), or one of `temporal`, `definitions`, `confirm`,
+    /// `override` and `adopt`.
     pub source: String,
     /// The definition or schedule, where there is one.
     pub id: Option<String>,
@@ -259,7 +305,7 @@ pub struct ReportError {
 impl ReportError {
     /// Returns `true` if a document causes the error.
     pub fn is_of_document(&self) -> bool {
-        !OTHER_SOURCES.contains(&self.source.as_str())
+        !ErrorSource::ALL.iter().any(|source| source.is_of(self))
     }
 }
 

@@ -64,7 +64,8 @@ pub struct State {
     /// Requests of operators that no pass has applied.
     pub orders: OperatorRequests,
     /// Number of override requests and adoptions so far.
-    pub orders_given: u64,
+    #[serde(rename = "orders_given")]
+    pub requests_made: u64,
     /// Adoptions of unmanaged schedules that no pass has finished.
     pub adoptions: Adoptions,
     /// Corrections of the last two hours.
@@ -125,10 +126,11 @@ pub struct WorkerState {
     /// Almanac's version on the worker.
     pub version: String,
     /// Time of the worker's last answer.
-    pub spoke_at: Timestamp,
+    #[serde(rename = "spoke_at")]
+    pub answered_at: Timestamp,
     /// Number of the worker's last announcement that was accepted.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub said: u64,
+    #[serde(rename = "said", skip_serializing_if = "is_zero")]
+    pub last_announcement: u64,
 }
 
 /// The answer of the query `status`.
@@ -191,6 +193,13 @@ impl Status {
     pub fn last_full_report(&self) -> Option<&Report> {
         let mut reports = self.reports.iter().rev();
         reports.find(|report| report.is_full())
+    }
+
+    /// The report of the last full pass that was not a dry run. `None` if there has been none
+    /// since the workflow began without state.
+    pub fn last_applied_report(&self) -> Option<&Report> {
+        let mut reports = self.reports.iter().rev();
+        reports.find(|report| report.is_full() && !report.dry_run)
     }
 
     /// Returns `true` if the server could not describe the schedule in the last full pass.
@@ -273,4 +282,41 @@ impl SyncRequest {
 pub struct SyncAnswer {
     /// Number of the pass that will serve the request. Its report is in `status`.
     pub pass: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::record::{PassDone, PassOutcome};
+
+    #[test]
+    fn renamed_fields_keep_the_names_that_earlier_releases_wrote() {
+        let written = json!({
+            "orders_given": 3,
+            "workers": { "w": { "revision": "r", "spoke_at": "2026-01-01T00:00:00Z", "said": 7 } },
+        });
+        let state: State = serde_json::from_value(written.clone()).unwrap();
+        let worker = &state.workers[&WorkerId::new("w")];
+        assert_eq!((state.requests_made, worker.last_announcement), (3, 7));
+        assert_eq!(worker.answered_at.to_string(), "2026-01-01T00:00:00Z");
+        let again = serde_json::to_value(&state).unwrap();
+        assert_eq!(again["orders_given"], written["orders_given"]);
+        for name in ["spoke_at", "said"] {
+            assert_eq!(again["workers"]["w"][name], written["workers"]["w"][name]);
+        }
+
+        let done = PassDone {
+            announcements: Some(Vec::new()),
+            ..PassDone::default()
+        };
+        assert_eq!(serde_json::to_value(done).unwrap()["said"], json!([]));
+        let refused = PassOutcome::Refused {
+            holds: Revision::default(),
+            announcements: Some(Vec::new()),
+        };
+        let refused = serde_json::to_value(refused).unwrap();
+        assert_eq!(refused["refused"]["said"], json!([]));
+    }
 }

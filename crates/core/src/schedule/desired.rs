@@ -11,6 +11,66 @@ use crate::definition::{Definition, Program};
 use crate::field::{Base, HASH_VERSION};
 use crate::record::PinnedDefinition;
 
+/// A definition that has a schedule.
+///
+/// A pass remembers this for each definition, and computes the [`Desired`] schedule, which takes
+/// several times the memory, only while it needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduledDefinition {
+    project: Arc<Project>,
+    definition: Arc<Definition>,
+    /// Source of the definition: `path` or `path:line` of its document.
+    source: String,
+    /// Id of the schedule.
+    pub schedule: ScheduleId,
+    /// Unmanaged schedule that the schedule replaces. While the unmanaged schedule exists, this
+    /// schedule is created paused.
+    pub adopts: Option<ScheduleId>,
+}
+
+impl ScheduledDefinition {
+    /// Returns `None` if `definition` has no `schedule:`.
+    pub fn of(project: &Arc<Project>, definition: &Arc<Definition>, source: &str) -> Option<Self> {
+        let schedule = definition.schedule.as_ref()?;
+        Some(Self {
+            project: Arc::clone(project),
+            definition: Arc::clone(definition),
+            source: source.to_owned(),
+            schedule: project.schedule_id(&definition.id),
+            adopts: schedule.adopts.clone(),
+        })
+    }
+
+    /// Id of the definition.
+    pub fn definition(&self) -> &DefinitionId {
+        &self.definition.id
+    }
+
+    /// Revision of the definition.
+    pub fn revision(&self) -> &Revision {
+        &self.definition.revision
+    }
+
+    /// Type of the workflow that the schedule starts.
+    pub fn workflow_type(&self) -> &str {
+        match &self.definition.program {
+            Program::Workflow(block) => &block.workflow_type,
+            Program::Steps(_) => RUN_WORKFLOW,
+        }
+    }
+
+    /// The schedule that the definition asks for.
+    pub fn desired(&self) -> Desired {
+        let Some(desired) = Desired::of(&self.project, &self.definition, &self.source) else {
+            unreachable!("a scheduled definition has a schedule");
+        };
+        Desired {
+            adopts: self.adopts.clone(),
+            ..desired
+        }
+    }
+}
+
 /// The schedule that a definition asks for, without any override.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
@@ -97,7 +157,7 @@ impl Desired {
         let definition = PinnedDefinition {
             id: self.definition.clone(),
             revision: self.revision.clone(),
-            steps: Value::clone(self.values.definition.as_ref()?),
+            steps: self.values.definition.as_ref()?.value(),
             signature: None,
         };
         Some(json!({ "definition": definition, "input": self.values.input.first() }))

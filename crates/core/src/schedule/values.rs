@@ -1,10 +1,10 @@
 //! Values of a schedule's fields, normalised as the server normalises them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::duration::show;
+use almanac_base::json_text::JsonText;
 use almanac_times::Spec;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -28,9 +28,9 @@ pub struct ScheduleValues {
     /// The schedule is paused and starts nothing by itself.
     pub paused: bool,
     /// Arguments of the started workflow, except `definition`.
-    pub input: Vec<Arc<Value>>,
+    pub input: Vec<JsonText>,
     /// The steps that the started workflow interprets.
-    pub definition: Option<Arc<Value>>,
+    pub definition: Option<JsonText>,
     /// All other properties of the started workflow.
     pub action: Action,
 }

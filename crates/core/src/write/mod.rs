@@ -5,9 +5,9 @@
 pub(crate) mod flow;
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use almanac_base::duration::show;
+use almanac_base::json_text::JsonText;
 use almanac_base::names::{DefinitionId, ScheduleId};
 use almanac_base::text::is_hidden;
 use almanac_times::{Calendar, Role, Spec, UTC};
@@ -48,7 +48,7 @@ pub fn write_document(document: &Written<'_>) -> String {
         top.block("schedule", schedule);
     }
     match &values.definition {
-        Some(steps) => top.json("do", steps),
+        Some(steps) => top.json("do", &steps.value()),
         None => top.block("workflow", workflow(&values.action, &values.input)),
     }
     for line in top.0 {
@@ -101,7 +101,7 @@ fn schedule(values: &ScheduleValues, adopts: Option<&ScheduleId>) -> Block {
     if values.definition.is_some()
         && let Some(input) = values.input.first()
     {
-        block.json("input", input);
+        block.json("input", &input.value());
     }
     block
 }
@@ -151,7 +151,7 @@ fn times(block: &mut Block, spec: &Spec) {
 
 fn fields(calendar: &Calendar, role: Role) -> Option<String> {
     let input = calendar.fields(role)?;
-    let parts = input.given().map(|(name, text)| {
+    let parts = input.present_fields().map(|(name, text)| {
         let number = text.bytes().all(|b| b.is_ascii_digit());
         let value = if number {
             text.to_owned()
@@ -163,7 +163,7 @@ fn fields(calendar: &Calendar, role: Role) -> Option<String> {
     Some(format!("{{ {} }}", parts.collect::<Vec<_>>().join(", ")))
 }
 
-fn workflow(action: &Action, input: &[Arc<Json>]) -> Block {
+fn workflow(action: &Action, input: &[JsonText]) -> Block {
     let mut block = Block::default();
     block.text("type", &action.workflow_type);
     block.text("task_queue", &action.task_queue);

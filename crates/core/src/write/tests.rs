@@ -52,7 +52,7 @@ fn written(values: &ScheduleValues) -> String {
     })
 }
 
-/// What a worker makes of the text.
+/// The schedule that a worker reads from the text.
 fn read(text: &str) -> Desired {
     let now = Timestamp::UNIX_EPOCH;
     let documents = parse_file("job.yaml", text.as_bytes(), &ParseContext { now });
@@ -96,7 +96,7 @@ fn a_plain_schedule_is_a_short_document() {
 }
 
 #[test]
-fn everything_that_a_document_can_say_is_written() {
+fn every_key_of_a_document_is_written() {
     let mut values = plain();
     let spec = &mut values.spec;
     for cron in ["0 0 13 * 5", "15 30 4 * * * 2027"] {
@@ -321,7 +321,7 @@ fn texts_that_yaml_does_not_take_as_they_are_read_back() {
 }
 
 #[test]
-fn a_comment_stays_a_comment_whatever_it_says() {
+fn a_comment_stays_a_comment_whatever_its_text() {
     let comment =
         "pasted \u{feff}\u{ffff}\rid: evil\nid: evil\u{85}id: evil\u{2028}id: evil\u{202e}";
     let text = write_document(&Written {
@@ -340,7 +340,7 @@ fn a_comment_stays_a_comment_whatever_it_says() {
 
 proptest! {
     #[test]
-    fn a_calendar_is_said_by_its_cron_or_by_its_fields(calendar in any_calendar()) {
+    fn a_calendar_is_compiled_from_its_cron_and_from_its_fields(calendar in any_calendar()) {
         if let Some(cron) = calendar.cron() {
             prop_assert_eq!(compile_cron(&cron).unwrap().calendars, vec![calendar]);
         }
@@ -351,7 +351,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_reads_back(
+    fn a_written_document_reads_back(
         calendars in proptest::collection::vec(any_calendar(), 0..3),
         exclude in proptest::collection::vec(any_calendar(), 0..3),
         every in 1_u64..100_000,

@@ -110,7 +110,7 @@ impl Run<'_> {
     pub(super) fn get(&self, value: Val, key: &Val) -> Result<Val, Stop> {
         match (&value, key) {
             (Val::Obj(map), Val::Str(key)) => {
-                self.look_up(key)?;
+                self.count_lookup(key)?;
                 Ok(map.entries().get(key).cloned().unwrap_or(Val::Null))
             }
             (Val::Arr(list), Val::Num(index)) => {
@@ -130,7 +130,7 @@ impl Run<'_> {
     }
 
     /// Takes the steps for finding a key, which is compared with many others.
-    pub(super) fn look_up(&self, key: &str) -> Result<(), Stop> {
+    pub(super) fn count_lookup(&self, key: &str) -> Result<(), Stop> {
         self.meter.scan(8 * key.len())
     }
 

@@ -16,12 +16,12 @@ use super::value::Val;
 /// Maximum recursion of the conversion below.
 const MAX_RECURSION: usize = 220;
 
-/// Compiles a text. `given` are the names of the variables that the caller sets.
-pub(super) fn lower(text: &str, given: &[&str]) -> Result<(Node, Hidden), Invalid> {
+/// Compiles a text. `globals` are the names of the variables that the caller sets.
+pub(super) fn lower(text: &str, globals: &[&str]) -> Result<(Node, Hidden), Invalid> {
     parse(text, |term, text| {
         let mut lowering = Lowering {
             source: Some(text),
-            given,
+            globals,
             variables: Vec::new(),
             labels: Vec::new(),
             parameters: Vec::new(),
@@ -45,7 +45,7 @@ pub(super) struct Hidden {
 pub(super) struct Lowering<'a> {
     /// The text, for places; `None` within the text of a function.
     pub(super) source: Option<&'a str>,
-    pub(super) given: &'a [&'a str],
+    pub(super) globals: &'a [&'a str],
     pub(super) variables: Vec<(String, Slot)>,
     pub(super) labels: Vec<(String, Slot)>,
     /// Arguments of the function whose text is being converted: name, filter, number of nodes.

@@ -203,7 +203,7 @@ impl Run<'_> {
     /// Returns a key of an object, and takes the steps that a search for the key costs.
     pub(super) fn key(&self, key: &Val) -> Result<Arc<str>, Stop> {
         let key = object_key(key)?;
-        self.look_up(&key)?;
+        self.count_lookup(&key)?;
         Ok(key)
     }
 }

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn assignments_are_told_from_comparisons() {
+    fn an_assignment_is_not_taken_for_a_comparison() {
         for (text, assignment) in [
             (".a = 1", true),
             (".a.b=\"x\"", true),

@@ -158,23 +158,23 @@ impl Expression {
         self.evaluate_counting(input, variables).0
     }
 
-    /// As [`Expression::evaluate`], with what it took, for those who bound many
-    /// evaluations together.
+    /// Evaluates like [`Expression::evaluate`], and also returns the resources used.
+    /// Callers that limit many evaluations together need them.
     pub fn evaluate_counting(
         &self,
         input: &Value,
         variables: &[(&str, &Value)],
     ) -> (Result<Value, ExpressionError>, Spent) {
-        let given = match self.given(variables) {
-            Ok(given) => given,
+        let globals = match self.globals(variables) {
+            Ok(globals) => globals,
             Err(stop) => {
-                // It was gone through until then.
+                // The values were read before the error, so their size counts.
                 let tried = variables.iter().map(|(_, value)| weight(value)).sum();
                 return (Err(failed(stop)), moved_only(tried));
             }
         };
-        let run = Run::new(&given);
-        let mut moved: usize = given.iter().map(Val::size).sum();
+        let run = Run::new(&globals);
+        let mut moved: usize = globals.iter().map(Val::size).sum();
         let converted = Val::from_json(input);
         if converted.is_err() {
             moved += usize::try_from(weight(input)).unwrap_or(usize::MAX);
@@ -195,15 +195,15 @@ impl Expression {
     }
 
     /// The values of the variables that the text names, in the order of compiling.
-    fn given(&self, variables: &[(&str, &Value)]) -> Result<Vec<Val>, Stop> {
-        let given = self.variables.iter().map(|name| {
+    fn globals(&self, variables: &[(&str, &Value)]) -> Result<Vec<Val>, Stop> {
+        let globals = self.variables.iter().map(|name| {
             let value = variables.iter().find(|(known, _)| known == name);
             match value {
                 Some((_, value)) if !name.is_empty() => Val::from_json(value),
                 _ => Ok(Val::Null),
             }
         });
-        given.collect()
+        globals.collect()
     }
 }
 

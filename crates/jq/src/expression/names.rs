@@ -20,9 +20,9 @@ impl Lowering<'_> {
         let bare = name.trim_start_matches('$');
         // The text of a function can use its own variables only.
         if self.source.is_some()
-            && let Some(place) = self.given.iter().position(|given| *given == bare)
+            && let Some(place) = self.globals.iter().position(|global| *global == bare)
         {
-            return Ok(Node::Given(place));
+            return Ok(Node::Global(place));
         }
         if bare == "secrets" {
             return Err(self.wrong(
@@ -46,7 +46,7 @@ impl Lowering<'_> {
                 .map_err(|_| self.wrong(name, "is out of bounds"));
         }
         let known: Vec<&str> = self
-            .given
+            .globals
             .iter()
             .copied()
             .filter(|name| !HIDDEN.contains(name))
@@ -161,14 +161,14 @@ impl Lowering<'_> {
             .find(|hidden| hidden.strip_suffix("()") == Some(name))
             && arguments.is_empty()
             && !text_of_function
-            && let Some(given) = self.given.iter().position(|given| given == hidden)
+            && let Some(place) = self.globals.iter().position(|place| place == hidden)
         {
             if *hidden == NOW {
                 self.hidden.now = true;
-                return Ok(Node::Given(given));
+                return Ok(Node::Global(place));
             }
             self.hidden.uuid = true;
-            return Ok(Node::Uuid(given));
+            return Ok(Node::Uuid(place));
         }
         match (name, arguments) {
             ("null", []) => return Ok(Node::Constant(Val::Null)),

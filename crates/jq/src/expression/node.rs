@@ -19,7 +19,7 @@ pub(super) enum Node {
     Constant(Val),
     Variable(Slot),
     /// A variable that the caller gives, by its place in the list of names.
-    Given(usize),
+    Global(usize),
     /// A UUID made from a seed that the caller gives, different at each evaluation.
     Uuid(usize),
     /// A string with values in it.
@@ -154,7 +154,7 @@ impl Node {
             Self::Identity
             | Self::Constant(_)
             | Self::Variable(_)
-            | Self::Given(_)
+            | Self::Global(_)
             | Self::Uuid(_) => true,
             Self::Array(_) | Self::Negate(_) => match self {
                 Self::Negate(of) => of.is_single(),

@@ -24,7 +24,7 @@ pub(super) struct Run<'r> {
     pub(super) meter: Meter,
     pub(super) patterns: RefCell<Patterns>,
     /// Values of the variables that the caller gave.
-    pub(super) given: &'r [Val],
+    pub(super) globals: &'r [Val],
     labels: Cell<u64>,
     uuids: Cell<u64>,
 }
@@ -60,11 +60,11 @@ impl Scope<'_> {
 }
 
 impl<'r> Run<'r> {
-    pub(super) fn new(given: &'r [Val]) -> Self {
+    pub(super) fn new(globals: &'r [Val]) -> Self {
         Self {
             meter: Meter::default(),
             patterns: RefCell::default(),
-            given,
+            globals,
             labels: Cell::new(0),
             uuids: Cell::new(0),
         }
@@ -87,8 +87,8 @@ impl<'r> Run<'r> {
                 Some(Bound::Value(value)) => out(input.computed(value.clone())?),
                 _ => out(input.computed(Val::Null)?),
             },
-            Node::Given(place) => {
-                let value = self.given.get(*place).cloned().unwrap_or(Val::Null);
+            Node::Global(place) => {
+                let value = self.globals.get(*place).cloned().unwrap_or(Val::Null);
                 out(input.computed(value)?)
             }
             Node::Uuid(place) => self.give_uuid(*place, input, out),
@@ -218,7 +218,7 @@ impl<'r> Run<'r> {
     }
 
     fn give_uuid(&self, place: usize, input: Item, out: &mut Out) -> Flow {
-        let seed = self.given.get(place).cloned().unwrap_or(Val::Null);
+        let seed = self.globals.get(place).cloned().unwrap_or(Val::Null);
         let uuid = self.uuid(&seed)?;
         out(input.computed(uuid)?)
     }

@@ -146,7 +146,7 @@ impl Run<'_> {
         };
         match (value, key) {
             (Val::Obj(mut map), Val::Str(key)) => {
-                self.look_up(key)?;
+                self.count_lookup(key)?;
                 let old = Val::take_entry(&mut map, key);
                 let changed = self.change(old, rest, new)?;
                 Val::insert(&self.meter, map, key.clone(), changed).map(Val::Obj)

@@ -29,7 +29,7 @@ pub use common::is_option;
 pub use defaults::default_options;
 pub use json_schema::{JsonSchema, SchemaViolation};
 pub use model::*;
-pub use program::{normalise, parse, parse_duration};
+pub use program::{normalize, parse, parse_duration};
 pub use reader::{Problem, Target};
 pub use shapes::SHAPES;
 pub use task::KINDS;

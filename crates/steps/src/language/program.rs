@@ -139,7 +139,7 @@ pub fn parse_duration(block: &str, key: &str, value: &Value) -> Result<Duration,
 
 /// Writes each fixed `wait` as a map of units, so that different spellings compare as equal.
 /// `steps` must be valid.
-pub fn normalise(steps: &mut Value) {
+pub fn normalize(steps: &mut Value) {
     match steps {
         Value::Array(items) => {
             for item in items {
@@ -151,7 +151,7 @@ pub fn normalise(steps: &mut Value) {
         }
         Value::Object(definition) => {
             if let Some(list) = definition.get_mut("do") {
-                normalise(list);
+                normalize(list);
             }
         }
         _ => {}
@@ -169,15 +169,15 @@ fn task(task: &mut Value) {
                     *value = duration_map(duration);
                 }
             }
-            "do" | "try" => normalise(value),
+            "do" | "try" => normalize(value),
             "catch" | "foreach" => {
                 if let Some(list) = value.get_mut("do") {
-                    normalise(list);
+                    normalize(list);
                 }
             }
             "fork" => {
                 if let Some(list) = value.get_mut("branches") {
-                    normalise(list);
+                    normalize(list);
                 }
             }
             _ => {}

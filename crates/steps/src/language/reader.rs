@@ -217,7 +217,7 @@ pub(super) struct Reader {
     depth: usize,
     tasks: usize,
     /// Size of the problems and warnings so far, in bytes.
-    told: usize,
+    reported_bytes: usize,
 }
 
 impl Reader {
@@ -227,7 +227,9 @@ impl Reader {
         if self.is_full(self.problems.len()) {
             self.problems.pop();
         }
-        self.told = self.told.saturating_add(path.len() + message.len());
+        self.reported_bytes = self
+            .reported_bytes
+            .saturating_add(path.len() + message.len());
         self.problems.push(Problem {
             path,
             target,
@@ -241,7 +243,7 @@ impl Reader {
 
     /// Returns `true` if no further problem is reported after `count` problems.
     pub(super) fn is_full(&self, count: usize) -> bool {
-        self.told > PROBLEMS_LIMIT || count >= PROBLEMS_MOST
+        self.reported_bytes > PROBLEMS_LIMIT || count >= PROBLEMS_MOST
     }
 
     /// Reports that a value is wrong.
@@ -263,7 +265,9 @@ impl Reader {
             return;
         }
         let (path, message) = (at.path(), format!("{} {what}", at.shown()));
-        self.told = self.told.saturating_add(path.len() + message.len());
+        self.reported_bytes = self
+            .reported_bytes
+            .saturating_add(path.len() + message.len());
         self.warnings.push(Problem {
             path,
             target: Target::Value,

@@ -231,7 +231,7 @@ impl Reader {
         let (what, useful) = options_of(kind);
         for (key, value) in options {
             // The timer of the task's timeout shows the summary.
-            let limit = key == "summary" && given(task, "timeout");
+            let limit = key == "summary" && has_key(task, "timeout");
             if limit || useful.contains(&key.as_str()) {
                 continue;
             }
@@ -255,7 +255,7 @@ impl Reader {
     fn kinds_of(&mut self, object: &Object<'_>) -> Vec<&'static str> {
         let mut present: Vec<_> = KINDS
             .iter()
-            .filter(|(kind, _)| given(object, kind))
+            .filter(|(kind, _)| has_key(object, kind))
             .collect();
         if present.iter().any(|(kind, _)| *kind == "for") {
             present.retain(|(kind, _)| *kind != "do");
@@ -391,8 +391,8 @@ fn name_of(item: &Value) -> Option<&str> {
     map.keys().next().map(String::as_str)
 }
 
-fn given(object: &Object<'_>, key: &str) -> bool {
-    object.keys().any(|given| given == key)
+fn has_key(object: &Object<'_>, key: &str) -> bool {
+    object.keys().any(|other| other == key)
 }
 
 /// Returns the name of a task's kind in messages, and the keys of `metadata.temporal` that affect

@@ -171,11 +171,11 @@ impl Reader {
 
     /// Reads a text that must be one of a few choices.
     pub(super) fn choice<T: Copy>(&mut self, at: &At<'_>, choices: &[(&str, T)]) -> Option<T> {
-        let given = self.text(at)?;
-        let found = choices.iter().find(|(name, _)| *name == given);
+        let text = self.text(at)?;
+        let found = choices.iter().find(|(name, _)| *name == text);
         if found.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            let what = format!("must be one of {}, not {}", names.join(", "), quoted(given));
+            let what = format!("must be one of {}, not {}", names.join(", "), quoted(text));
             self.wrong(at, &what);
         }
         found.map(|(_, value)| *value)

@@ -138,7 +138,7 @@ impl Fault {
             detail,
         } = filter;
         let same =
-            |wanted: &Option<String>, given: &Option<String>| wanted.is_none() || wanted == given;
+            |wanted: &Option<String>, value: &Option<String>| wanted.is_none() || wanted == value;
         kind.as_ref().is_none_or(|kind| self.has_type(kind))
             && status.is_none_or(|status| status == self.status)
             && same(instance, &self.instance)

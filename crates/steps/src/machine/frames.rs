@@ -257,10 +257,10 @@ impl<'t> Interpreter<'t> {
         let Some(thread) = self.position.threads.get_mut(&place.thread) else {
             return;
         };
-        let given_up = thread.frames.iter_mut().skip(place.depth);
-        let given_up = given_up.filter_map(|frame| frame.running.take());
+        let abandoned = thread.frames.iter_mut().skip(place.depth);
+        let abandoned = abandoned.filter_map(|frame| frame.running.take());
         // Events that were taken and not handled are left for other tasks.
-        let events = given_up.filter_map(|running| match running.doing {
+        let events = abandoned.filter_map(|running| match running.doing {
             Doing::Listen(listening) => Some(listening.waiting),
             _ => None,
         });

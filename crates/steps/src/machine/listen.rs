@@ -225,7 +225,7 @@ impl<'t> Interpreter<'t> {
             if let Some(listening) = self.listening_mut(place) {
                 listening.handled += 1;
             }
-            self.look(place, listen)?;
+            self.check_until(place, listen)?;
         }
         let over = self
             .listening_mut(place)
@@ -239,7 +239,7 @@ impl<'t> Interpreter<'t> {
 
     /// Ends listening if the condition of `until` holds after an event. Events that were not
     /// handled are left for other tasks.
-    fn look(&mut self, place: Place, listen: &Listen) -> Result<(), Fault> {
+    fn check_until(&mut self, place: Place, listen: &Listen) -> Result<(), Fault> {
         let Events::Any {
             until: Some(Until::Condition(condition)),
             ..
@@ -285,7 +285,7 @@ impl<'t> Interpreter<'t> {
             listening.handling = false;
             listening.handled += 1;
         }
-        self.look(place, listen)?;
+        self.check_until(place, listen)?;
         self.settle(place)
     }
 

@@ -170,7 +170,7 @@ impl Machine {
                 interpreter.position.arrived.insert(before, done);
             }
         }
-        let told: BTreeSet<EffectId> = interpreter.position.answered().collect();
+        let answered: BTreeSet<EffectId> = interpreter.position.answered().collect();
         interpreter.begin_run();
         // One limit covers all arrivals and tasks of the turn; the rest waits for a later turn.
         // The consequences of one arrival come before the next arrival, as if each had arrived
@@ -186,7 +186,7 @@ impl Machine {
             let last = arrival.is_none();
             if let Some(arrival) = arrival {
                 left -= 1;
-                interpreter.look_at(arrival);
+                interpreter.process(arrival);
             }
             let stops = match self.stop {
                 Stop::No => false,
@@ -209,7 +209,7 @@ impl Machine {
         // An effect that another's end gives up may have ended already, or may never have started
         // in this execution. The host has nothing to cancel then.
         commands.retain(|command| match command {
-            Command::Cancel { id } => !self.passed.contains(id) && !told.contains(id),
+            Command::Cancel { id } => !self.passed.contains(id) && !answered.contains(id),
             Command::Start { .. } => true,
         });
         self.position.uuids = uuids;

@@ -14,7 +14,7 @@ const BYTES_READ_PER_STEP: u64 = 8;
 impl Interpreter<'_> {
     /// Processes an arrival. If the turn uses up its limit of work, the rest of an event's offer
     /// comes first in the next turn.
-    pub(super) fn look_at(&mut self, arrival: Arrival) {
+    pub(super) fn process(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Done(id, outcome) => self.arrive(id, outcome),
             Arrival::Event(offer) => {

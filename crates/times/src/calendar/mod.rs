@@ -186,8 +186,8 @@ fn some_of<const MIN: u16, const MAX: u16>(values: Values<MIN, MAX>) -> Option<S
 }
 
 impl CalendarInput {
-    /// The given fields, the finest first.
-    pub fn given(&self) -> impl Iterator<Item = (FieldName, &str)> {
+    /// The fields that have a text, the finest first.
+    pub fn present_fields(&self) -> impl Iterator<Item = (FieldName, &str)> {
         FIELDS
             .into_iter()
             .filter_map(|field| Some((field, self.field(field)?)))
@@ -237,15 +237,15 @@ pub fn compile_calendar(
         input,
         errors: Vec::new(),
     };
-    let given = |field| input.field(field).is_some();
-    let second_given = given(FieldName::Second);
-    let minute_given = second_given || given(FieldName::Minute);
-    let hour_given = minute_given || given(FieldName::Hour);
+    let has = |field| input.field(field).is_some();
+    let has_second = has(FieldName::Second);
+    let has_minute = has_second || has(FieldName::Minute);
+    let has_hour = has_minute || has(FieldName::Hour);
     let finer = |coarser_only: bool| role == Role::Match && coarser_only;
     let calendar = Calendar {
-        second: reader.read(FieldName::Second, finer(!second_given)),
-        minute: reader.read(FieldName::Minute, finer(!minute_given)),
-        hour: reader.read(FieldName::Hour, finer(!hour_given)),
+        second: reader.read(FieldName::Second, finer(!has_second)),
+        minute: reader.read(FieldName::Minute, finer(!has_minute)),
+        hour: reader.read(FieldName::Hour, finer(!has_hour)),
         day_of_month: reader.read(FieldName::DayOfMonth, false),
         month: reader.read(FieldName::Month, false),
         year: reader.read(FieldName::Year, false),

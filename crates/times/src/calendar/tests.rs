@@ -23,7 +23,7 @@ fn input(fields: &[(FieldName, &str)]) -> CalendarInput {
 }
 
 #[test]
-fn a_field_left_out_matches_0_where_it_is_finer_than_those_given() {
+fn a_field_left_out_matches_0_if_it_is_finer_than_the_other_fields() {
     use FieldName::{DayOfMonth, DayOfWeek, Hour, Minute, Month, Second};
     for (fields, expected) in [
         (vec![(Hour, "9"), (DayOfWeek, "MON")], "0 9 * * 1"),
@@ -61,7 +61,7 @@ fn all_errors_of_a_calendar_come_at_once() {
 }
 
 #[test]
-fn a_calendar_that_matches_nothing_is_one_and_stays_so_on_the_wire() {
+fn a_calendar_without_a_value_in_a_field_is_never_and_is_serialized_so() {
     let mut ranges = compile_calendar(&CalendarInput::default(), Role::Match)
         .unwrap()
         .ranges();

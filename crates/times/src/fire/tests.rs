@@ -53,7 +53,7 @@ fn a_local_time_that_does_not_exist_is_skipped() {
     insta::assert_snapshot!(spring("30 1-4 * * *", "Europe/Berlin"), @"28. 01:30+0100, 28. 02:30+0100, 28. 03:30+0100, 28. 04:30+0100, 29. 01:30+0100, 29. 03:30+0200, 29. 04:30+0200, 30. 01:30+0200, 30. 02:30+0200, 30. 03:30+0200, 30. 04:30+0200");
 }
 
-/// West of Greenwich as one would think.
+/// West of Greenwich, both occurrences of the local time fire.
 #[test]
 fn in_the_west_a_local_time_that_occurs_twice_fires_twice() {
     let autumn = |cron| {
@@ -85,7 +85,7 @@ fn in_the_east_the_hour_before_is_repeated() {
 
 /// Clocks in Santiago went from 23:59:59 to 01:00.
 #[test]
-fn a_day_without_a_midnight_is_lost_to_a_weekday() {
+fn a_weekday_cron_skips_a_day_without_a_midnight() {
     let spring = |cron| {
         local(
             &spec(&[cron], "America/Santiago"),
@@ -98,7 +98,7 @@ fn a_day_without_a_midnight_is_lost_to_a_weekday() {
 }
 
 #[test]
-fn what_never_matches_ends_at_once() {
+fn the_search_of_a_spec_that_never_matches_ends_at_once() {
     for cron in ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 * * * 2020"] {
         let found = spec(&[cron], "Europe/Berlin").fire_times(at("2026-01-01T00:00:00Z"), 3);
         assert_eq!(
@@ -176,7 +176,7 @@ fn intervals_count_from_the_epoch_whatever_the_zone() {
 }
 
 #[test]
-fn the_search_is_given_up_where_the_server_gives_up() {
+fn the_search_ends_where_the_search_of_the_server_ends() {
     let mut spec = spec(&["* * * * * * *"], "UTC");
     spec.exclude.insert(Calendar::ALWAYS);
     let found = spec.fire_times(at("2026-01-01T00:00:00Z"), 1);
@@ -189,7 +189,7 @@ fn the_search_is_given_up_where_the_server_gives_up() {
     );
 }
 
-/// What people write stays far below what a search may take.
+/// Common specs stay far below the limit of a search.
 #[test]
 fn common_specs_take_few_steps() {
     let excluded = |fields: &[(&str, &str)]| {
@@ -233,7 +233,7 @@ fn common_specs_take_few_steps() {
 }
 
 #[test]
-fn a_search_beyond_its_budget_cannot_be_told() {
+fn a_search_beyond_its_budget_has_an_unknown_rest() {
     let mut spec = spec(&["* * * * * * *"], "Europe/London");
     spec.exclude.insert(Calendar::ALWAYS);
     let search = |steps| {
@@ -426,7 +426,7 @@ fn times(spec: &Spec, after: i64) -> Vec<Timestamp> {
 }
 
 proptest! {
-    /// What days as sets give is what the server's walk gives.
+    /// A search with sets of days finds the same times as the server's walk.
     #[test]
     fn a_search_finds_what_the_servers_walk_finds((spec, after) in any_spec()) {
         let start = Timestamp::from_second(after).unwrap();
@@ -469,7 +469,7 @@ proptest! {
     }
 
     #[test]
-    fn in_utc_an_exclusion_takes_out_what_it_matches(spec in specs(), weekday in 0_u16..7, after in 1_400_000_000_i64..1_900_000_000) {
+    fn in_utc_an_exclusion_removes_the_times_that_it_matches(spec in specs(), weekday in 0_u16..7, after in 1_400_000_000_i64..1_900_000_000) {
         let spec = Spec { timezone: "UTC".into(), ..spec };
         let days = CalendarInput { day_of_week: Some(weekday.to_string()), ..CalendarInput::default() };
         let mut less = spec.clone();

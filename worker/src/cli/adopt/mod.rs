@@ -13,16 +13,16 @@ use std::time::Duration;
 use almanac_activities::schedules::{ImportableSchedule, QUIET, RequestError};
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_core::field::Field;
-use almanac_core::plan;
-use almanac_core::record::{AdoptRequest, Flag};
-use almanac_core::schedule::Desired;
+use almanac_core::plan::{self, ScheduledDefinitions};
+use almanac_core::record::{AdoptRequest, ErrorSource, Flag};
+use almanac_core::schedule::{Desired, ScheduledDefinition};
 use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use super::time_text::utc;
-use super::wording::{counted, project_flag};
 use super::{Remote, progress};
+use crate::time_text::utc;
+use crate::wording::{counted, project_flag};
 use outcome::{Item, LiveState, Outcome, State, text};
 
 use crate::args::AdoptArgs;
@@ -36,15 +36,15 @@ const DONE_LIMIT: Duration = Duration::from_mins(10);
 
 pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
-    let desired = definitions(&args).await?;
-    let pairs = pairs(&args, &desired)?;
+    let scheduled = definitions(&args).await?;
+    let pairs = pairs(&args, &scheduled)?;
     let mut outcome = Outcome {
         digest: digest(&pairs),
         done: false,
         adoptions: Vec::new(),
     };
     for (desired, from) in &pairs {
-        let item = look(&remote, &args, desired, from).await?;
+        let item = observe(&remote, &args, desired, from).await?;
         outcome.adoptions.push(item);
     }
     refuse_owned_by_live_projects(&remote, &args, &mut outcome).await?;
@@ -64,7 +64,7 @@ pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
             adopt(&remote, &args, &mut outcome).await?;
         }
     }
-    let text = |outcome: &Outcome| text(outcome, args.confirm.is_some());
+    let text = |outcome: &Outcome| text(outcome, &args);
     super::print(args.target.format, &outcome, text)?;
     let mut good = true;
     for item in &outcome.adoptions {
@@ -81,7 +81,7 @@ pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The schedules that the files ask for.
-async fn definitions(args: &AdoptArgs) -> anyhow::Result<BTreeMap<DefinitionId, Desired>> {
+async fn definitions(args: &AdoptArgs) -> anyhow::Result<ScheduledDefinitions> {
     let registry = super::load(&args.dir).await?;
     let snapshot = registry.snapshot();
     if !snapshot.failed.is_empty() {
@@ -93,44 +93,46 @@ async fn definitions(args: &AdoptArgs) -> anyhow::Result<BTreeMap<DefinitionId, 
         );
         console::eprint(&format!("{invalid}; see `almanac validate`"));
     }
-    Ok(plan::desired(&args.target.project, &snapshot))
+    Ok(plan::scheduled(&args.target.project, &snapshot))
 }
 
 /// The definitions to adopt, each with the schedule that it takes over from.
-fn pairs<'a>(
+fn pairs(
     args: &AdoptArgs,
-    desired: &'a BTreeMap<DefinitionId, Desired>,
-) -> anyhow::Result<Vec<(&'a Desired, ScheduleId)>> {
+    scheduled: &ScheduledDefinitions,
+) -> anyhow::Result<Vec<(Desired, ScheduleId)>> {
     if args.from.is_some() && args.ids.len() != 1 {
         bail!("--from names the schedule of one definition: give its ID");
     }
-    let from = |one: &Desired| {
-        let moved = || Some(args.from_project.as_ref()?.schedule_id(&one.definition));
+    let from = |one: &ScheduledDefinition| {
+        let moved = || Some(args.from_project.as_ref()?.schedule_id(one.definition()));
         let named = args.from.clone().or_else(|| one.adopts.clone());
         named.or_else(moved)
     };
     let ids: BTreeSet<&DefinitionId> = args.ids.iter().collect();
     if ids.is_empty() {
-        let all = desired.values();
-        return Ok(all.filter_map(|one| Some((one, from(one)?))).collect());
+        let all = scheduled.values();
+        return Ok(all
+            .filter_map(|one| Some((one.desired(), from(one)?)))
+            .collect());
     }
     ids.into_iter()
         .map(|id| {
-            let one = desired
+            let one = scheduled
                 .get(id)
                 .with_context(|| format!("no definition `{id}` with a schedule in --dir"))?;
             let from = from(one).with_context(|| {
                 Failure::new(format!("definition `{id}` has no `schedule.adopts`"))
                     .hint("--from names the schedule")
             })?;
-            Ok((one, from))
+            Ok((one.desired(), from))
         })
         .collect()
 }
 
 /// The digest that names exactly these adoptions with these revisions, independent of their
 /// progress.
-fn digest(pairs: &[(&Desired, ScheduleId)]) -> String {
+fn digest(pairs: &[(Desired, ScheduleId)]) -> String {
     let mut lines: Vec<String> = pairs
         .iter()
         .map(|(desired, from)| format!("{} {} from {from}", desired.schedule, desired.revision))
@@ -140,18 +142,18 @@ fn digest(pairs: &[(&Desired, ScheduleId)]) -> String {
 }
 
 /// The state of an adoption, from the two schedules in Temporal.
-async fn look(
+async fn observe(
     remote: &Remote,
     args: &AdoptArgs,
     desired: &Desired,
     from: &ScheduleId,
 ) -> anyhow::Result<Item> {
     let project = &args.target.project;
-    let (ours, unreadable) = match remote.live(project, &desired.schedule).await {
-        Ok(ours) => (ours, None),
+    let (managed, unreadable) = match remote.live(project, &desired.schedule).await {
+        Ok(managed) => (managed, None),
         Err(error) => (None, Some(error)),
     };
-    let flagged = ours.as_ref().and_then(|live| live.readable_memo());
+    let flagged = managed.as_ref().and_then(|live| live.readable_memo());
     let waits = flagged.is_some_and(|memo| memo.flags.contains(&Flag::Adopting));
     let mut item = Item {
         id: desired.definition.clone(),
@@ -159,10 +161,11 @@ async fn look(
         from: from.clone(),
         state: State::Ready,
         error: None,
-        exists: ours.is_some(),
+        exists: managed.is_some(),
         live: None,
         differences: BTreeMap::new(),
         quiet: None,
+        waits,
         jitter: false,
         revision: desired.revision.clone(),
     };
@@ -172,7 +175,7 @@ async fn look(
     }
     let foreign = match remote.schedules.describe(from).await {
         Ok(response) => ImportableSchedule::of(from, response),
-        Err(RequestError::NotFound) if ours.is_some() && !waits => {
+        Err(RequestError::NotFound) if managed.is_some() && !waits => {
             item.state = State::Adopted;
             return Ok(item);
         }
@@ -213,28 +216,28 @@ async fn look(
         let hint = format!("if that project moves here, add --from-project {owner}");
         item.refuse(Failure::new(why).hint(hint));
     }
-    let (theirs, ours) = (&foreign.values, &desired.values);
-    let mut alike = theirs.clone();
+    let (old_values, new_values) = (&foreign.values, &desired.values);
+    let mut alike = old_values.clone();
     alike
         .action
         .workflow_id
-        .clone_from(&ours.action.workflow_id);
+        .clone_from(&new_values.action.workflow_id);
     let differ = |field: &Field| match field {
         Field::Paused => false,
-        Field::MaxActions => theirs.max_actions.is_some() != ours.max_actions.is_some(),
-        field => alike.value(*field) != ours.value(*field),
+        Field::MaxActions => old_values.max_actions.is_some() != new_values.max_actions.is_some(),
+        field => alike.value(*field) != new_values.value(*field),
     };
     item.differences = Field::ALL
         .into_iter()
         .filter(differ)
-        .map(|field| (field, [alike.value(field), ours.value(field)]))
+        .map(|field| (field, [alike.value(field), new_values.value(field)]))
         .collect();
-    let specs = [&theirs.spec, &ours.spec];
+    let specs = [&old_values.spec, &new_values.spec];
     let now = Timestamp::now();
-    item.jitter = specs.iter().any(|spec| !spec.jitter.is_zero()) && !theirs.paused;
+    item.jitter = specs.iter().any(|spec| !spec.jitter.is_zero()) && !old_values.paused;
     item.quiet = QUIET.next(&specs, now, now + SignedDuration::from_hours(24 * 7));
     item.live = Some(LiveState {
-        paused: theirs.paused,
+        paused: old_values.paused,
         note: foreign.note.clone(),
         remaining_actions: foreign.remaining_actions,
         running: foreign.running,
@@ -323,7 +326,7 @@ async fn adopt(remote: &Remote, args: &AdoptArgs, outcome: &mut Outcome) -> anyh
         let error = report
             .into_iter()
             .flat_map(|report| report.errors)
-            .find(|error| error.id.as_deref() == own && error.source == "adopt");
+            .find(|error| error.id.as_deref() == own && ErrorSource::Adopt.is_of(error));
         if let Some(error) = error {
             item.error = Some(Failure::new(error.message));
             continue;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::console;
+use super::run_log::{Message, RunLog};
 
 /// Maximum time of a call for which the task states no limit, as on a worker.
 const CALL_WITHIN: Duration = Duration::from_mins(5);
@@ -26,15 +26,17 @@ pub(super) struct LocalEffects {
     steps: Arc<Steps>,
     /// The definition that has these steps.
     definition: DefinitionId,
+    log: RunLog,
     under_way: BTreeMap<EffectId, CancellationToken>,
     tasks: JoinSet<Done>,
 }
 
 impl LocalEffects {
-    pub(super) fn new(steps: Arc<Steps>, definition: DefinitionId) -> Self {
+    pub(super) fn new(steps: Arc<Steps>, definition: DefinitionId, log: RunLog) -> Self {
         Self {
             steps,
             definition,
+            log,
             under_way: BTreeMap::new(),
             tasks: JoinSet::new(),
         }
@@ -48,13 +50,13 @@ impl LocalEffects {
         }
         let (steps, stop) = (Arc::clone(&self.steps), CancellationToken::new());
         self.under_way.insert(id, stop.clone());
-        let definition = self.definition.clone();
+        let (definition, log) = (self.definition.clone(), self.log);
         let one = options.start_to_close.unwrap_or(CALL_WITHIN);
         let within = options.schedule_to_close.map_or(one, |all| all.min(one));
         self.tasks.spawn(async move {
             let is_command = matches!(effect, Effect::Shell(_));
-            let work = perform(&steps, &definition, effect, within, &stop);
-            let given_up = async {
+            let work = perform(&steps, &definition, effect, within, &stop, log);
+            let abandoned = async {
                 stop.cancelled().await;
                 if is_command {
                     std::future::pending::<()>().await;
@@ -62,7 +64,7 @@ impl LocalEffects {
             };
             tokio::select! {
                 result = work => (id, result),
-                () = given_up => (id, Err(Standard::Runtime.fault("was given up"))),
+                () = abandoned => (id, Err(Standard::Runtime.fault("was given up"))),
             }
         });
     }
@@ -119,6 +121,7 @@ async fn perform(
     effect: Effect,
     within: Duration,
     stop: &CancellationToken,
+    log: RunLog,
 ) -> Result<Value, Fault> {
     let call = async {
         match effect {
@@ -134,7 +137,7 @@ async fn perform(
                 return run.await.map_err(|error| *error.fault);
             }
             Effect::Emit { event } => {
-                console::eprint(&format!("           emits      {event}"));
+                log.print(&Message::Emits(&event));
                 if !steps.publishes() {
                     return Ok(Value::Null);
                 }

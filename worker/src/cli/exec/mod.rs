@@ -5,53 +5,52 @@
 
 mod events;
 mod local_effects;
+mod run_log;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use almanac_activities::steps::Steps;
+use almanac_base::json_text::JsonText;
 use almanac_core::definition::{Definition, Program};
 use almanac_steps::language::{self, Call, Flow, Kind, Problem, Process, Run};
-use almanac_steps::machine::{About, Command, Delivery, Entry, Fault, Machine, Standard, Status};
+use almanac_steps::machine::{About, Command, Delivery, Fault, Machine, Standard, Status};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::events::Events;
 use self::local_effects::LocalEffects;
+use self::run_log::{Message, RunLog};
 use super::validate::read_definitions;
 use crate::args::ExecArgs;
-use crate::console;
+use crate::console::{self, Page};
 use crate::failure::Failure;
 use crate::process::Signals;
-
-/// Maximum number of characters of a task's output that are shown.
-const SHOWN: usize = 200;
 
 pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
     let (definition, flow, input) = chosen(args)?;
     let source = format!("almanac/exec/{}", definition.id);
     let mut signals = Signals::take().context("take over the signals")?;
     let steps = Arc::new(args.steps.open()?);
-    let mut effects = LocalEffects::new(Arc::clone(&steps), definition.id.clone());
     let mut events = Events::open(args.events.as_deref())?;
     let began = Timestamp::now();
+    let log = RunLog::new(began);
+    let mut effects = LocalEffects::new(Arc::clone(&steps), definition.id.clone(), log);
     let about = About {
         id: format!("exec/{}", began.as_millisecond()),
         source,
         runtime: json!({ "name": "almanac" }),
     };
     let machine = Machine::start(Arc::new(flow), about, input, began).logged();
-    let run = interpret(machine, &mut effects, &mut events, |entry| {
-        tell(began, entry);
-    });
+    let run = interpret(machine, &mut effects, &mut events, log);
     let mut ended = tokio::select! {
         ended = run => Ok(show(ended)),
         signal = signals.next() => Err(signal),
     };
     if ended.is_ok() {
         tokio::select! {
-            () = rest(&mut effects, &steps) => {}
+            () = rest(&mut effects, &steps, log) => {}
             signal = signals.next() => ended = Err(signal),
         }
     }
@@ -75,7 +74,9 @@ fn show(ended: Result<Value, Fault>) -> anyhow::Result<ExitCode> {
     match ended {
         Ok(output) => super::print_json(&output),
         Err(fault) => {
-            console::eprint(&fault.to_string());
+            let mut page = Page::default();
+            page.signed(format!("error: {fault}"));
+            console::eprint_page(&page);
             super::print_json(&fault)?;
             Ok(ExitCode::FAILURE)
         }
@@ -84,16 +85,13 @@ fn show(ended: Result<Value, Fault>) -> anyhow::Result<ExitCode> {
 
 /// Cancels the effects that are still running, and waits for the commands that no step waited
 /// for. On a worker such commands would continue.
-async fn rest(effects: &mut LocalEffects, steps: &Steps) {
+async fn rest(effects: &mut LocalEffects, steps: &Steps, log: RunLog) {
     effects.stop().await;
-    match steps.unawaited() {
-        0 => return,
-        1 => console::eprint("           awaits     1 command that no step waits for"),
-        some => console::eprint(&format!(
-            "           awaits     {some} commands that no step waits for"
-        )),
+    let commands = steps.unawaited();
+    if commands > 0 {
+        log.print(&Message::Awaits(commands));
+        steps.unawaited_end().await;
     }
-    steps.unawaited_end().await;
 }
 
 /// The steps to run, and their input.
@@ -125,7 +123,7 @@ fn chosen(args: &ExecArgs) -> anyhow::Result<(Definition, Flow, Value)> {
         );
     }
     let scheduled = definition.schedule.as_ref();
-    let scheduled = scheduled.and_then(|of| of.input.as_deref().cloned());
+    let scheduled = scheduled.and_then(|of| of.input.as_ref().map(JsonText::value));
     let input = args.input.clone().or(scheduled).unwrap_or_default();
     Ok((definition, flow, input))
 }
@@ -139,7 +137,7 @@ fn flow(definition: &Definition) -> anyhow::Result<Flow> {
     let Program::Steps(steps) = &definition.program else {
         bail!("the definition has no steps");
     };
-    language::parse(steps).map_err(|problems| {
+    language::parse(&steps.value()).map_err(|problems| {
         let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
         anyhow::anyhow!("{}", all.join("\n"))
     })
@@ -168,11 +166,13 @@ async fn interpret(
     mut machine: Machine,
     effects: &mut LocalEffects,
     events: &mut Events,
-    tell: impl Fn(&Entry),
+    log: RunLog,
 ) -> Result<Value, Fault> {
     loop {
         let turn = machine.advance(Timestamp::now());
-        turn.log.iter().for_each(&tell);
+        for entry in &turn.log {
+            log.print(&Message::Entry(entry));
+        }
         for command in turn.commands {
             match command {
                 Command::Start {
@@ -197,28 +197,29 @@ async fn interpret(
                 }
             }
             // An event is delivered as soon as a task listens.
-            Status::Waiting | Status::Held
+            Status::Waiting | Status::Held => {
                 if machine.listens()
-                    && let Some(event) = events.next() =>
-            {
-                console::eprint(&format!("           receives   {event}"));
-                match machine.deliver(event) {
-                    Delivery::Taken => {}
-                    Delivery::Unheard => {
-                        console::eprint(
-                            "           drops      the event: no step listens for its type",
-                        );
-                    }
-                    Delivery::Full(_) => {
-                        console::eprint("           drops      the event: too many events wait");
+                    && let Some(event) = events.next()
+                {
+                    deliver(&mut machine, event, log);
+                } else {
+                    match effects.next().await {
+                        Some((id, result)) => machine.complete(id, result),
+                        None => return Err(no_more_events(&machine)),
                     }
                 }
             }
-            Status::Waiting | Status::Held => match effects.next().await {
-                Some((id, result)) => machine.complete(id, result),
-                None => return Err(no_more_events(&machine)),
-            },
         }
+    }
+}
+
+/// Delivers an event to the run, and prints what became of the event.
+fn deliver(machine: &mut Machine, event: Value, log: RunLog) {
+    log.print(&Message::Receives(&event));
+    match machine.deliver(event) {
+        Delivery::Taken => {}
+        Delivery::Unheard => log.print(&Message::Drops("no step listens for its type")),
+        Delivery::Full(_) => log.print(&Message::Drops("too many events wait")),
     }
 }
 
@@ -231,42 +232,6 @@ fn no_more_events(machine: &Machine) -> Fault {
     Fault {
         instance: machine.current().first().map(|path| (*path).to_owned()),
         ..fault
-    }
-}
-
-/// Prints a line about an entry of the run's log.
-fn tell(began: Timestamp, entry: &Entry) {
-    let seconds = Timestamp::now().duration_since(began).as_secs_f64();
-    console::eprint(&format!("{seconds:8.3}s  {}", line(entry)));
-}
-
-fn line(entry: &Entry) -> String {
-    let place = |task: &str| task.trim_start_matches('/').to_owned();
-    match entry {
-        Entry::Began { task } => format!("begins     {}", place(task)),
-        Entry::Skipped { task } => format!("skips      {}", place(task)),
-        Entry::Completed { task, output } => {
-            format!("completes  {}: {}", place(task), glance(output))
-        }
-        Entry::Faulted { task, fault } => format!("fails      {}: {fault}", place(task)),
-        Entry::Retrying {
-            task,
-            attempt,
-            delay,
-        } => format!(
-            "retries    {}: retry {attempt} after {delay:?}",
-            place(task)
-        ),
-        Entry::Caught { task } => format!("catches    {}", place(task)),
-    }
-}
-
-/// The beginning of a value, on one line.
-fn glance(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(SHOWN) {
-        None => text,
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
 }
 
@@ -304,14 +269,16 @@ mod tests {
             events: None,
             steps,
         })?;
-        let mut effects = LocalEffects::new(opened, definition.id);
+        let began = Timestamp::now();
+        let log = RunLog::new(began);
+        let mut effects = LocalEffects::new(opened, definition.id, log);
         let about = About {
             id: "x".to_owned(),
             source: "/x".to_owned(),
             runtime: Value::Null,
         };
-        let machine = Machine::start(Arc::new(flow), about, input, Timestamp::now());
-        let ended = interpret(machine, &mut effects, &mut Events::default(), |_| ()).await;
+        let machine = Machine::start(Arc::new(flow), about, input, began);
+        let ended = interpret(machine, &mut effects, &mut Events::default(), log).await;
         effects.stop().await;
         Ok(ended)
     }
@@ -339,19 +306,6 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_told_with_the_beginning_of_its_output() {
-        let completed = |output: Value| Entry::Completed {
-            task: "/do/0/ask".to_owned(),
-            output,
-        };
-        let short = line(&completed(json!({ "n": 1 })));
-        assert_eq!(short, r#"completes  do/0/ask: {"n":1}"#);
-        let long = line(&completed(json!("ä".repeat(1000))));
-        assert!(long.ends_with("ää…"), "{long}");
-        assert!(long.chars().count() < 250, "{long}");
-    }
-
-    #[test]
     fn the_definition_is_chosen_by_its_id_with_the_input_of_its_schedule() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("several.yaml");
@@ -373,8 +327,8 @@ mod tests {
         std::fs::write(&file, &text).unwrap();
         let scheduled = choose(Some("one"), None).unwrap();
         assert_eq!(scheduled, ("one".to_owned(), json!({ "n": 5 })));
-        let given = choose(Some("one"), Some(Value::Null)).unwrap();
-        assert_eq!(given.1, Value::Null);
+        let chosen = choose(Some("one"), Some(Value::Null)).unwrap();
+        assert_eq!(chosen.1, Value::Null);
         let error = choose(None, None).unwrap_err().to_string();
         assert!(error.ends_with("`--id`: one, two"), "{error}");
         let error = choose(Some("three"), None).unwrap_err().to_string();
@@ -413,13 +367,13 @@ mod tests {
         let refused = exec(&steps, Value::Null, &[]).await.unwrap().unwrap_err();
         assert_eq!(refused.instance.as_deref(), Some("/do/0/ask"), "{refused}");
         let flags = ["--http-allow", &address, "--shell-allow", "echo=/bin/echo"];
-        let said = exec(&steps, Value::Null, &flags).await.unwrap();
-        assert_eq!(said, Ok(json!("3\n")));
+        let output = exec(&steps, Value::Null, &flags).await.unwrap();
+        assert_eq!(output, Ok(json!("3\n")));
     }
 
-    /// A loop without an end does not keep a limit from passing.
+    /// The timeout of the loop passes, and another branch of a race wins.
     #[tokio::test]
-    async fn what_computes_without_an_end_meets_its_limit() {
+    async fn a_loop_without_an_end_does_not_stop_timers() {
         let again = "{ do: [{ again: { set: { x: 1 }, then: again } }] }";
         let limited = format!("timeout: {{ after: PT0.2S }}\ndo:\n  - spin: {again}\n");
         let fault = exec(&limited, Value::Null, &[]).await.unwrap().unwrap_err();
@@ -431,9 +385,9 @@ mod tests {
         assert_eq!(ended, Ok(json!({ "n": 1 })));
     }
 
-    /// A branch that lost goes, with its processes.
+    /// The losing branch of a race ends, and so do its processes.
     #[tokio::test]
-    async fn what_is_given_up_ends() {
+    async fn the_command_of_a_losing_branch_is_killed() {
         let steps = "
 do:
   - race:

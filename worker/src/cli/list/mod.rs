@@ -12,11 +12,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Remote;
 use super::selection::definitions_with_labels;
-use super::time_text::{ago, ahead, span_between, utc};
 use super::watch::watch;
 use crate::args::{ListArgs, SortBy};
 use crate::console::{self, Cell, Column, Page, Table, Tone};
 use crate::reconcile_client::ReconcileClientError;
+use crate::time_text::{ago, coming_at, span_between, utc};
 
 /// Time after which a schedule whose next run has not started is late.
 pub(super) const LATE_AFTER: SignedDuration = SignedDuration::from_secs(60);
@@ -73,6 +73,7 @@ impl Listed {
             views.retain(|view| args.state.iter().any(|state| applies(*state, view)));
         }
         sort(&mut views, args.sort);
+        view::ask_running(&remote.schedules, &mut views).await;
         Ok(Self {
             views,
             unknown,
@@ -232,7 +233,7 @@ fn next(view: &ScheduleView, wide: bool, now: Timestamp) -> Cell {
             Cell::toned(Tone::Caution, format!("late {}", span_between(at, now)))
         }
         Some(at) if wide => utc(at).into(),
-        Some(at) => ahead(at, now).into(),
+        Some(at) => coming_at(at, now).into(),
     }
 }
 

@@ -1,14 +1,19 @@
-use almanac_base::names::Revision;
+use std::collections::BTreeSet;
+
+use almanac_base::names::{Project, Revision};
 use almanac_core::definition::{ParseContext, parse_file};
+use almanac_core::field::Field;
 use almanac_core::plan::{BlockKind, Cause, Create, Delete, FieldChange, Remaining, Update};
 use almanac_core::record::{ActionMemo, Held, Op, ReportError};
-use almanac_core::schedule::Desired;
-use almanac_times::compile_cron;
+use almanac_core::schedule::ScheduledDefinition;
+use almanac_times::{Spec, compile_cron};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::text::BLOCKS_SHOWN;
 use super::*;
 use crate::console::{Medium, Page};
+use crate::fire_times::fires;
 
 fn project() -> Project {
     "billing".parse().unwrap()
@@ -23,16 +28,18 @@ fn create(id: &str, yaml: &str) -> Create {
     let path = format!("{id}.yaml");
     let documents = parse_file(&path, yaml.as_bytes(), &ParseContext { now });
     let definition = documents[0].definition().unwrap();
-    Create::of(&Desired::of(&project(), definition, &path).unwrap(), None)
+    let project = Arc::new(project());
+    let scheduled = ScheduledDefinition::of(&project, definition, &path).unwrap();
+    Create::of(&Arc::new(scheduled), None)
 }
 
 fn update(id: &str, fields: &[(Field, Cause)], changes: Vec<FieldChange>) -> Update {
     let create = create(id, NIGHTLY);
     Update {
-        definition: create.definition,
-        schedule: create.schedule,
+        definition: create.definition().clone(),
+        schedule: create.schedule().clone(),
         fields: fields.iter().copied().collect(),
-        values: (*create.values).clone(),
+        values: (*create.values()).clone(),
         remaining: Remaining::Keep,
         memo: ActionMemo::default(),
         note: String::new(),
@@ -119,7 +126,10 @@ fn outcome() -> Outcome {
             ),
             paused,
         ],
-        deletes: vec![gone("books", Some(new.schedule.clone())), gone("old", None)],
+        deletes: vec![
+            gone("books", Some(new.schedule().clone())),
+            gone("old", None),
+        ],
         creates: vec![create("nightly", NIGHTLY), new],
         held: Some(Held {
             digest: "5f2a".to_owned(),
@@ -147,7 +157,7 @@ fn outcome() -> Outcome {
         days.map(|day| at(&format!("2026-03-{day}T{clock}Z")))
             .to_vec()
     };
-    let times = |before, after| Times {
+    let times = |before, after| TimesChange {
         timezone: "Europe/Berlin".to_owned(),
         before,
         after,
@@ -168,7 +178,7 @@ fn outcome() -> Outcome {
         ),
         (
             "old".parse().unwrap(),
-            Times {
+            TimesChange {
                 timezone: "UTC".to_owned(),
                 ..times(weekdays("02:00:00"), Vec::new())
             },
@@ -189,7 +199,7 @@ fn shown(outcome: &Outcome, colors: bool) -> String {
 }
 
 #[test]
-fn a_plan_is_told_schedule_by_schedule() {
+fn a_plan_is_shown_schedule_by_schedule() {
     insta::assert_snapshot!(shown(&outcome(), false), @r#"
     + nightly will be created
         times:                    "0 3 * * 1-5"
@@ -352,14 +362,14 @@ fn times_that_stay_have_no_sign() {
             calendars: compile_cron(cron).unwrap().calendars.into(),
             ..Spec::default()
         });
-        let mut times = Times {
+        let mut times = TimesChange {
             timezone: "UTC".to_owned(),
             before: fires(&before, false, now),
             after: fires(&after, false, now),
             kept: BTreeSet::new(),
         };
         times.find_kept([&before, &after]);
-        let lines = times.lines(BlockKind::Update).into_iter();
+        let lines = super::fire_time_lines::lines(&times, BlockKind::Update).into_iter();
         let mut page = Page::default();
         lines.for_each(|line| page.cells([line]));
         page.to_string()

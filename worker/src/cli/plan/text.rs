@@ -4,10 +4,11 @@ use almanac_base::names::Project;
 use almanac_core::plan::{Block, BlockKind, Difference, FieldText, FieldValue, PlanText, Sign};
 use almanac_core::record::Held;
 
-use super::super::wording::{next_command, project_flag};
 use super::Outcome;
-use super::fire_times::Times;
+use super::fire_time_lines::lines;
 use crate::console::{Cell, Page, Tone};
+use crate::fire_times::TimesChange;
+use crate::wording::{next_command, project_flag};
 
 /// Maximum number of schedules whose fields are shown to people. Of the others, only the
 /// headings are.
@@ -113,7 +114,7 @@ fn heading(block: &Block, page: &mut Page) {
 }
 
 /// The lines below a heading: fields, fire times and other lines.
-fn body(block: &Block, times: Option<&Times>, page: &mut Page) {
+fn body(block: &Block, times: Option<&TimesChange>, page: &mut Page) {
     const FIRES: &str = "fires";
     let names = block.fields.iter().map(|field| field.name.len());
     let widest = names.chain([FIRES.len()]).max().unwrap_or_default();
@@ -127,8 +128,9 @@ fn body(block: &Block, times: Option<&Times>, page: &mut Page) {
     for field in &block.fields {
         field_lines(field, &with_name, page);
     }
-    let is_moved = |times: &&Times| block.kind != BlockKind::Update || times.before != times.after;
-    let lines = times.filter(is_moved).map(|times| times.lines(block.kind));
+    let is_moved =
+        |times: &&TimesChange| block.kind != BlockKind::Update || times.before != times.after;
+    let lines = times.filter(is_moved).map(|times| lines(times, block.kind));
     for (index, line) in lines.into_iter().flatten().enumerate() {
         if index == 0 {
             page.cells(with_name(FIRES).into_iter().chain([line]));

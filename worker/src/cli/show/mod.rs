@@ -1,10 +1,9 @@
 //! `almanac show`: prints one schedule as it is in Temporal.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use almanac_activities::schedules::view::{self, ScheduleDetail, ScheduleState, ScheduleView};
-use almanac_activities::schedules::{LiveVersion, LiveVersions, Missed, Run, live_versions};
+use almanac_activities::schedules::{LiveVersion, LiveVersions, Run, live_versions};
 use almanac_base::names::{DefinitionId, Revision};
 use almanac_core::record::Override;
 use anyhow::Context as _;
@@ -13,10 +12,10 @@ use serde::Serialize;
 
 use super::Remote;
 use super::list::{run_status, run_tone, state, tone};
-use super::time_text::{ago, ahead, in_zone, span, span_between, utc};
-use super::wording::{override_end, override_values};
 use crate::args::ShowArgs;
 use crate::console::{Cell, Column, Page, Table, Tone};
+use crate::time_text::{ago, coming_at, in_zone, precise, span_between, utc};
+use crate::wording::{missed_runs, override_end, override_values};
 
 /// Maximum number of runs and of fire times that are shown.
 const RUNS_SHOWN: usize = 5;
@@ -51,7 +50,7 @@ pub(super) async fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
         .await
         .context("list the runs that have not ended")?;
     if detail.is_none() && live.versions.is_empty() {
-        remote.ours(project, &id, None).await?;
+        remote.managed_schedule(project, &id, None).await?;
     }
     let shown = match detail {
         Some(detail) => Shown::Scheduled {
@@ -127,7 +126,7 @@ fn facts(detail: &ScheduleDetail, now: Timestamp) -> Vec<(&'static str, Cell)> {
         facts.push(("Drift", Cell::toned(Tone::Caution, text)));
     }
     facts.push(("Started", started(detail).into()));
-    let missed = view.missed.map(missed).unwrap_or_default();
+    let missed = view.missed.map(missed_runs).unwrap_or_default();
     facts.extend(
         missed
             .into_iter()
@@ -182,26 +181,6 @@ fn started(detail: &ScheduleDetail) -> String {
     }
 }
 
-/// The runs that were due and never started, by reason.
-fn missed(missed: Missed) -> Vec<String> {
-    let reasons = [
-        (
-            missed.overlap,
-            "skipped because an earlier run was still running (overlap_policy)",
-        ),
-        (
-            missed.catchup_window,
-            "due while Temporal was down for longer than the catchup_window",
-        ),
-        (missed.buffer, "dropped because too many runs were waiting"),
-    ];
-    reasons
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, why)| format!("{count} {why}"))
-        .collect()
-}
-
 fn heading(text: &str, page: &mut Page) {
     page.line("");
     page.toned(Tone::Strong, text);
@@ -221,7 +200,7 @@ fn next_runs(view: &ScheduleView, now: Timestamp, page: &mut Page) {
     };
     page.cells([
         format!("  {}", in_zone(*first, &view.timezone)).into(),
-        Cell::toned(Tone::Strong, format!("  {}", ahead(*first, now))),
+        Cell::toned(Tone::Strong, format!("  {}", coming_at(*first, now))),
     ]);
     for at in next {
         page.line(format!("  {}", in_zone(*at, &view.timezone)));
@@ -272,16 +251,6 @@ fn duration(run: &Run, now: Timestamp) -> String {
         (Some(started), Some(ended)) => precise(started, ended),
         (Some(started), None) if run.is_running() => precise(started, now),
         _ => "-".to_owned(),
-    }
-}
-
-/// The time between two times, in milliseconds if it is short.
-fn precise(start: Timestamp, end: Timestamp) -> String {
-    let passed = Duration::try_from(end.duration_since(start)).unwrap_or_default();
-    if passed < Duration::from_secs(1) {
-        format!("{}ms", passed.as_millis())
-    } else {
-        span(passed, 2)
     }
 }
 

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use almanac_activities::schedules::Missed;
 use almanac_activities::schedules::view::PausedBy;
 use almanac_core::field::Field;
 
@@ -45,6 +46,7 @@ fn detail(view: ScheduleView) -> ScheduleDetail {
             run_of("2026-03-02T11:30:00Z", None, "running"),
         ],
         zone_difference: None,
+        fields: Vec::new(),
         document: Some(
             "id: invoices\nschedule:\n  cron: \"30 4 * * 1-5\"\n  timezone: Europe/Berlin\n"
                 .to_owned(),

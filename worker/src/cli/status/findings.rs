@@ -5,7 +5,7 @@ use almanac_activities::schedules::view::{
 };
 use almanac_base::names::{DefinitionId, Project};
 use almanac_core::plan::Block;
-use almanac_core::record::{Report, Status};
+use almanac_core::record::Status;
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,9 +14,9 @@ use super::super::Remote;
 use super::super::list::{LATE_AFTER, note};
 use super::super::plan::confirm;
 use super::super::selection::CONCURRENCY;
-use super::super::time_text::{ago, span_between, utc};
-use super::super::wording::{counted, invalid_documents, project_flag};
 use crate::reconcile_client::{ReconcileClientError, Silence};
+use crate::time_text::{ago, span_between, utc};
+use crate::wording::{counted, invalid_documents, project_flag};
 
 /// Maximum number of items that are shown of each finding.
 pub(super) const ITEMS_SHOWN: usize = 5;
@@ -61,12 +61,6 @@ pub(super) enum FindingKind {
     PausedAfterFailure,
     Overridden,
     PausedManually,
-}
-
-/// The report of the last full pass that was not a dry run.
-pub(super) fn last_full(status: &Status) -> Option<&Report> {
-    let mut reports = status.reports.iter().rev();
-    reports.find(|report| report.is_full() && !report.dry_run)
 }
 
 /// The schedules that are overdue.
@@ -233,12 +227,12 @@ pub(super) fn of_reconciler(project: &Project, status: &Status, now: Timestamp) 
         let kind = FindingKind::RevisionsDiffer;
         add(kind, count, summary, items.collect(), Vec::new());
     }
-    if last_full(status).is_none() {
+    if status.last_applied_report().is_none() {
         let summary = "no full pass has ended since the reconcile workflow started".to_owned();
         let sync = format!("almanac sync{flag}");
         add(FindingKind::NoFullPass, 1, summary, Vec::new(), vec![sync]);
     }
-    if let Some(report) = last_full(status) {
+    if let Some(report) = status.last_applied_report() {
         let errors = report.errors.iter();
         let (files, others): (Vec<_>, Vec<_>) = errors.partition(|error| error.is_of_document());
         let invalid = report.definitions.invalid;

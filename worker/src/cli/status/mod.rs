@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::findings::{Finding, Overdue, last_full, of_reconciler, of_schedules, unanswered};
+use self::findings::{Finding, Overdue, of_reconciler, of_schedules, unanswered};
 use self::text::text;
 use super::Remote;
 use super::list::unknown_states;
@@ -47,7 +47,7 @@ struct ProjectStatus {
     schedules: BTreeMap<ScheduleState, usize>,
     /// States that could not be checked for all schedules.
     unknown: BTreeSet<ScheduleState>,
-    /// What a person should know, the most urgent first.
+    /// Findings for the operator, the most urgent first.
     findings: Vec<Finding>,
 }
 
@@ -116,7 +116,7 @@ impl ProjectStatus {
             namespace,
             address,
             healthy: !findings.iter().any(|finding| finding.problem),
-            last_pass: last_full(&status).cloned(),
+            last_pass: status.last_applied_report().cloned(),
             last_success: status.last_success,
             reconciler: status.state,
             workers: status.workers,

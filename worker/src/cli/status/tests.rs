@@ -26,7 +26,7 @@ fn project() -> Project {
 fn healthy() -> Status {
     let worker = WorkerState {
         revision: Revision::of(b"x"),
-        spoke_at: at("2026-03-02T11:59:48Z"),
+        answered_at: at("2026-03-02T11:59:48Z"),
         ..WorkerState::default()
     };
     Status {

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 
 use super::super::list::{tone, unknown_remark};
 use super::super::sync;
-use super::super::time_text::ago;
-use super::super::wording::{counted, next_command};
 use super::ProjectStatus;
 use crate::console::{Cell, Page, Tone};
+use crate::time_text::ago;
+use crate::wording::{counted, next_command};
 
 pub(super) fn text(status: &ProjectStatus, now: Timestamp) -> Page {
     let problems = status.findings.iter().filter(|one| one.problem).count();
@@ -71,7 +71,12 @@ pub(super) fn text(status: &ProjectStatus, now: Timestamp) -> Page {
 }
 
 fn workers(status: &ProjectStatus, now: Timestamp) -> String {
-    let Some(last) = status.workers.values().map(|worker| worker.spoke_at).max() else {
+    let Some(last) = status
+        .workers
+        .values()
+        .map(|worker| worker.answered_at)
+        .max()
+    else {
         return "none known".to_owned();
     };
     let ids: Vec<_> = status

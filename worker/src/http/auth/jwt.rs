@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::jwks::Jwks;
 use super::keys::KeySet;
 use super::reloading_file::ReloadingFile;
-use super::{AuthError, Caller, Refusal, Scope, signature_verifier};
+use super::{AuthError, Refusal, Scope, signature_verifier};
 use crate::args::{JwtRules, KeyPlace};
 
 /// Maximum difference between clocks, in seconds.
@@ -112,8 +112,9 @@ impl Jwt {
         }
     }
 
-    /// Returns the caller that a token names, and the scope that the token grants.
-    pub(super) async fn caller(&self, token: &str) -> Result<(Caller, Option<Scope>), Refusal> {
+    /// Returns the name of the caller that a token names, and the scope that the token
+    /// grants.
+    pub(super) async fn caller(&self, token: &str) -> Result<(String, Option<Scope>), Refusal> {
         let header =
             decode_header(token).map_err(|_| Refusal::Bad("the token is not a signed JWT"))?;
         if !self.algorithms.contains(&header.alg) {
@@ -135,12 +136,7 @@ impl Jwt {
             .claims;
         let words = [&claims.scope, &claims.scp].into_iter().flatten();
         let scope = Scope::of(words.flat_map(Words::each));
-        Ok((
-            Caller {
-                name: claims.name(),
-            },
-            scope,
-        ))
+        Ok((claims.name(), scope))
     }
 
     /// Returns the keys, fetched again if the header's key is not among them.

@@ -1,9 +1,11 @@
 //! The token file: `TOKEN` or `TOKEN NAME [read|operate]` on each line.
 
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
-use super::{Caller, Scope, UnusableAuthority};
+use super::session::{SessionKey, ShownSession};
+use super::{Scope, UnusableAuthority};
 
 /// Minimum length of a token, in characters.
 const SHORTEST: usize = 32;
@@ -16,7 +18,8 @@ pub struct Tokens(Vec<Token>);
 #[derive(Debug)]
 pub(super) struct Token {
     digest: [u8; 32],
-    pub(super) caller: Caller,
+    pub(super) session: SessionKey,
+    pub(super) name: String,
     pub(super) scope: Scope,
 }
 
@@ -55,6 +58,14 @@ impl Tokens {
         let at = usize::try_from(at).ok().filter(|_| is_found.into());
         at.and_then(|at| self.0.get(at))
     }
+
+    /// Returns the token that a session was begun with. `None` if the session has ended,
+    /// if the token is not in the file any more, or if nobody has begun the session.
+    pub(super) fn of_session(&self, text: &str, now: Timestamp) -> Option<&Token> {
+        let shown = ShownSession::parse(text)?;
+        let token = self.0.iter().find(|token| shown.names(&token.session))?;
+        (shown.is_of(&token.session) && !shown.has_ended(now)).then_some(token)
+    }
 }
 
 impl Token {
@@ -87,7 +98,8 @@ impl Token {
         }
         Ok(Some(Self {
             digest: Sha256::digest(text).into(),
-            caller: Caller { name },
+            session: SessionKey::of(text),
+            name,
             scope,
         }))
     }
@@ -108,12 +120,12 @@ mod tests {
     fn found(file: &str, text: &str) -> Option<(String, Scope)> {
         let tokens = Tokens::parse(file.as_bytes()).unwrap();
         let token = tokens.find(text)?;
-        Some((token.caller.name.clone(), token.scope))
+        Some((token.name.clone(), token.scope))
     }
 
     #[test]
     fn a_line_is_a_token_with_a_name_and_a_scope() {
-        let file = format!("# ours\n\n{A}\r\n  {B} ci read # the pipeline\n");
+        let file = format!("# comment\n\n{A}\r\n  {B} ci read # the pipeline\n");
         assert_eq!(
             found(&file, A),
             Some(("token of line 3".into(), Scope::Operate))
@@ -130,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_bad_file_is_refused_with_its_line_and_without_its_token() {
-        for (file, said) in [
+        for (file, expected) in [
             (String::new(), "the file has no token"),
             (format!("# {A}\n"), "the file has no token"),
             (A[1..].to_owned(), "line 1: the token is shorter than 32"),
@@ -147,7 +159,7 @@ mod tests {
             (format!("{A}\n{A} ann"), "line 2: the token is also on"),
         ] {
             let error = Tokens::parse(file.as_bytes()).unwrap_err().to_string();
-            assert!(error.starts_with(said), "{file}: {error}");
+            assert!(error.starts_with(expected), "{file}: {error}");
             assert!(!error.contains("aaaa"), "{error}");
         }
         assert!(Tokens::parse(b"\xff").is_err());

@@ -38,7 +38,8 @@ async fn status(stream: &mut TcpStream) -> String {
     head.split(' ').nth(1).unwrap().to_owned()
 }
 
-/// Whether the server has closed the connection; what it sent is thrown away.
+/// Returns `true` if the server has closed the connection. Bytes that it sent are
+/// discarded.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     timeout(SOON, stream.read_to_end(&mut rest)).await.is_ok()

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_head_says_one_thing() {
+async fn a_head_with_a_repeated_host_origin_or_key_header_is_refused() {
     let server = server(Fake::reporting(Report::default())).await;
     for (headers, name) in [
         ("host: localhost\r\nhost: evil.example", "host"),

@@ -112,7 +112,7 @@ impl Signer {
         format!("{message}.{signed}")
     }
 
-    /// Its public half, as an entry of a JWKS.
+    /// Public half of the key, as an entry of a JWKS.
     pub(super) fn jwk(&self, kid: Option<&str>) -> Value {
         let text = |bytes: &[u8]| json!(BASE64.encode(bytes));
         let mut jwk = match self {
@@ -141,7 +141,7 @@ impl Signer {
     }
 }
 
-/// What a good token says.
+/// Claims of a good token.
 pub(super) fn claims() -> Value {
     json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "exp": from_now(300),

@@ -272,8 +272,8 @@ async fn keys_are_never_fetched_through_a_proxy_of_the_environment() {
     child.env_remove("NO_PROXY").env_remove("no_proxy");
     let ended = tokio::task::spawn_blocking(move || child.output()).await;
     let output = ended.unwrap().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}{errors}");
-    assert!(said.contains("1 passed"), "{said}");
+    assert!(output.status.success(), "{stdout}{errors}");
+    assert!(stdout.contains("1 passed"), "{stdout}");
 }

@@ -153,8 +153,8 @@ async fn every_claim_that_is_required_is_checked() {
         ("scope", json!(7), "the token cannot be read"),
     ] {
         let claims = but(claim, value);
-        let said = refused(&server, &signer.token(None, &claims)).await;
-        assert_eq!(said, why, "{claims}");
+        let message = refused(&server, &signer.token(None, &claims)).await;
+        assert_eq!(message, why, "{claims}");
     }
 }
 
@@ -233,7 +233,7 @@ fn keys_that_cannot_be_used_are_an_error_at_the_start() {
     let url = |url: &str| KeyPlace::JwksUrl(url.into());
     let pem = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&pem, "-----BEGIN PRIVATE KEY-----\n").unwrap();
-    for (keys, algorithm, said) in [
+    for (keys, algorithm, expected) in [
         (
             KeyPlace::Pem(RSA_PUBLIC.into()),
             Algorithm::ES256,
@@ -267,7 +267,7 @@ fn keys_that_cannot_be_used_are_an_error_at_the_start() {
         (url("https://"), Algorithm::RS256, "--auth-jwks: `https://`"),
     ] {
         let error = open(keys, algorithm);
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(expected), "{error}");
         assert!(error.starts_with("--auth-"), "{error}");
     }
 }

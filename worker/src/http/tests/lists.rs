@@ -81,19 +81,19 @@ async fn changes_by_this_worker_are_visible_immediately() {
 
 #[tokio::test]
 async fn filters_narrow_the_list_and_its_total() {
-    let labelled = |n, labels: &[(&str, &str)], state| ScheduleView {
+    let labeled = |n, labels: &[(&str, &str)], state| ScheduleView {
         labels: labels.iter().copied().collect(),
         state,
         ..schedule(n)
     };
     let mut all = vec![
-        labelled(
+        labeled(
             101,
             &[("team", "billing"), ("tier", "1")],
             ScheduleState::Active,
         ),
-        labelled(102, &[("team", "billing")], ScheduleState::Paused),
-        labelled(103, &[("team", "shop")], ScheduleState::Active),
+        labeled(102, &[("team", "billing")], ScheduleState::Paused),
+        labeled(103, &[("team", "shop")], ScheduleState::Active),
     ];
     all[2].description = Some("Nightly Übertrag".into());
     let server = server(fake(all)).await;
@@ -287,6 +287,7 @@ fn a_truncated_plan_says_that_it_is_truncated() {
             ..Plan::default()
         },
         report: Report::default(),
+        times: BTreeMap::new(),
         truncated: 0,
     };
     let whole = planned.clone().within(1024 * 1024);

@@ -8,7 +8,7 @@ fn answering(state: RunState) -> Fake {
             state,
             workflow_id: Some("p/job-1-x".into()),
             run_id: Some("run".into()),
-            message: "told".into(),
+            message: "a message".into(),
             ..RunAnswer::default()
         }),
         ..Fake::default()
@@ -53,7 +53,7 @@ async fn a_backfill_hands_on_what_was_asked() {
 }
 
 #[tokio::test]
-async fn what_came_of_it_is_said_by_the_status() {
+async fn the_status_shows_the_result_of_the_run() {
     for (state, status) in [
         (RunState::Skipped, 200),
         (RunState::Buffered, 200),
@@ -69,7 +69,7 @@ async fn what_came_of_it_is_said_by_the_status() {
         assert_eq!(answer.status, status, "{}", answer.body);
         assert_eq!(answer.json()["state"], state.name());
         if status >= 400 {
-            assert_eq!(answer.problem(), "told");
+            assert_eq!(answer.problem(), "a message");
         }
     }
 }

@@ -2,31 +2,42 @@
 
 mod clients;
 mod connection_limits;
+mod form_pages;
 mod heads;
 mod issuer;
 mod jwks;
 mod jwt;
 mod lists;
+mod logins;
 mod manual_run_routes;
 mod openapi;
 mod overrides;
+mod page_views;
+mod proxies;
 mod sync;
+mod timeline;
 mod tokens;
+mod visitor;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex};
 
-use almanac_activities::schedules::view::{PausedBy, ScheduleDetail, ScheduleState, ScheduleView};
-use almanac_base::names::{Project, Revision, WorkerId};
+use almanac_activities::schedules::LiveRuns;
+use almanac_activities::schedules::view::{
+    ListedSchedule, ListedTimes, PausedBy, ScheduleDetail, ScheduleState, ScheduleView,
+};
+use almanac_activities::timeline::{RunStatus, Timeline, TimelineRun, Window};
+use almanac_base::names::{Project, Revision, ScheduleId, WorkerId};
 use almanac_core::definition::{Diagnostic, Kind, Labels};
 use almanac_core::plan::Plan;
 use almanac_core::record::{
-    DefinitionCounts, Held, OverrideAnswer, OverrideRequest, Report, ReportError, RunAnswer,
-    RunKind, RunRequest, RunState, Status, SyncRequest, WorkerState,
+    DefinitionCounts, Held, HistoryEntry, OverrideAnswer, OverrideRequest, Report, ReportError,
+    RunAnswer, RunKind, RunRequest, RunState, Status, SuspendRequest, SyncRequest, WorkerState,
 };
 use almanac_core::snapshot::{Archived, FailedDocument, Snapshot};
+use almanac_times::When;
 use axum::http::{StatusCode, header};
 use axum::routing::{get, post};
 use jiff::Timestamp;
@@ -36,7 +47,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::DropGuard;
 
 use super::*;
-use crate::backend::{BackendError, Planned};
+use crate::backend::{BackendError, BackfillTimes, Planned};
 use crate::health::{Readiness, TemporalState};
 use crate::registry::{Reload, ReloadError, ReloadSummary};
 
@@ -46,21 +57,31 @@ struct Fake {
     ready: bool,
     snapshot: Snapshot,
     status: Mutex<Result<Status, BackendError>>,
-    /// What asking for a pass answers; its report is in `status` or not.
+    /// Answer to a request for a pass. Its report may be missing in `status`.
     synced: Result<u64, BackendError>,
     requests: Mutex<Vec<SyncRequest>>,
     overrides: Mutex<Vec<OverrideRequest>>,
     runs: Mutex<Vec<(RunKind, RunRequest)>>,
-    /// What came of a run.
+    suspensions: Mutex<Vec<SuspendRequest>>,
+    /// Number of runs that a backfill of any schedule would start.
+    backfill: u64,
+    /// Answer to a request for a run.
     ran: Result<RunAnswer, BackendError>,
     reloads: AtomicU64,
-    looks: AtomicU64,
+    queries: AtomicU64,
     schedules: Mutex<Vec<ScheduleView>>,
     lists: AtomicU64,
+    asked_runs: AtomicU64,
+    /// `true` if schedules cannot be listed.
+    away: bool,
+    timelines: AtomicU64,
+    strips: AtomicU64,
+    /// The runs that have not ended, of each definition.
+    live: Result<LiveRuns, BackendError>,
     /// The metrics page, and how often it was made.
     page: String,
     pages: AtomicU64,
-    /// How long a pass is asked for.
+    /// Time that a request for a pass takes.
     slow_sync: Duration,
 }
 
@@ -85,11 +106,18 @@ impl Default for Fake {
             requests: Mutex::default(),
             overrides: Mutex::default(),
             runs: Mutex::default(),
+            suspensions: Mutex::default(),
+            backfill: 0,
             ran: Ok(RunAnswer::default()),
             reloads: AtomicU64::new(0),
-            looks: AtomicU64::new(0),
+            queries: AtomicU64::new(0),
             schedules: Mutex::new((0..150).map(schedule).collect()),
             lists: AtomicU64::new(0),
+            asked_runs: AtomicU64::new(0),
+            away: false,
+            timelines: AtomicU64::new(0),
+            strips: AtomicU64::new(0),
+            live: Ok(LiveRuns::default()),
             page: "almanac_schedules{state=\"held\"} 0\n".into(),
             pages: AtomicU64::new(0),
             slow_sync: Duration::ZERO,
@@ -98,7 +126,7 @@ impl Default for Fake {
 }
 
 impl Fake {
-    /// One whose pass 7 ends with this report.
+    /// Creates a backend whose pass 7 ends with this report.
     fn reporting(report: Report) -> Self {
         let report = Report { pass: 7, ..report };
         Self {
@@ -111,6 +139,23 @@ impl Fake {
 impl Backend for Fake {
     fn worker(&self) -> &WorkerId {
         &self.me
+    }
+
+    fn project(&self) -> &Project {
+        static PROJECT: LazyLock<Project> = LazyLock::new(|| "test".parse().unwrap());
+        &PROJECT
+    }
+
+    fn namespace(&self) -> Option<String> {
+        Some("default".to_owned())
+    }
+
+    fn temporal_ui(&self) -> Option<&str> {
+        Some("https://temporal.example")
+    }
+
+    fn roots(&self) -> Vec<String> {
+        vec!["definitions".to_owned()]
     }
 
     fn readiness(&self) -> Readiness {
@@ -147,7 +192,7 @@ impl Backend for Fake {
     }
 
     async fn status(&self) -> Result<Status, BackendError> {
-        self.looks.fetch_add(1, Ordering::Relaxed);
+        self.queries.fetch_add(1, Ordering::Relaxed);
         self.status.lock().unwrap().clone()
     }
 
@@ -174,17 +219,100 @@ impl Backend for Fake {
         self.ran.clone()
     }
 
+    async fn suspend(&self, request: SuspendRequest) -> Result<(), BackendError> {
+        self.suspensions.lock().unwrap().push(request);
+        Ok(())
+    }
+
+    async fn resume(&self, request: SuspendRequest) -> Result<(), BackendError> {
+        self.suspensions.lock().unwrap().push(request);
+        Ok(())
+    }
+
+    async fn backfill_times(
+        &self,
+        _id: &str,
+        _from: When,
+        _to: When,
+    ) -> Result<Option<BackfillTimes>, BackendError> {
+        Ok((self.backfill > 0).then(|| BackfillTimes {
+            count: self.backfill,
+            first: Timestamp::UNIX_EPOCH,
+            last: Timestamp::UNIX_EPOCH,
+            listed: Vec::new(),
+            timezone: "UTC".to_owned(),
+        }))
+    }
+
     async fn plan(&self) -> Result<Planned, BackendError> {
         Ok(Planned {
             plan: Plan::default(),
             report: Report::default(),
+            times: BTreeMap::new(),
             truncated: 0,
         })
     }
 
     async fn schedules(&self) -> Result<Vec<ScheduleView>, BackendError> {
         self.lists.fetch_add(1, Ordering::Relaxed);
+        if self.away {
+            return Err(BackendError::Away("refused <b>".to_owned()));
+        }
         Ok(self.schedules.lock().unwrap().clone())
+    }
+
+    async fn ask_running(&self, views: &mut [ScheduleView]) {
+        let asked = views.iter_mut().filter_map(|view| view.last_run.as_mut());
+        for run in asked.filter(|run| run.status.as_deref() == Some("running")) {
+            self.asked_runs.fetch_add(1, Ordering::Relaxed);
+            run.status = Some("completed".to_owned());
+        }
+    }
+
+    async fn history(&self, _id: &str) -> Result<Vec<HistoryEntry>, BackendError> {
+        Ok(Vec::new())
+    }
+
+    async fn live_runs(&self, _id: &str) -> Result<LiveRuns, BackendError> {
+        self.live.clone()
+    }
+
+    async fn source_text(&self, _source: &str) -> Option<String> {
+        None
+    }
+
+    async fn recent_runs(
+        &self,
+        ids: Vec<ScheduleId>,
+    ) -> Result<Vec<Vec<TimelineRun>>, BackendError> {
+        self.strips.fetch_add(1, Ordering::Relaxed);
+        let run = TimelineRun {
+            due: None,
+            started: Timestamp::UNIX_EPOCH,
+            ended: None,
+            status: RunStatus::Failed,
+            workflow_id: "test/<b>".into(),
+            run_id: "run".into(),
+        };
+        Ok(vec![vec![run]; ids.len()])
+    }
+
+    async fn timeline(&self, window: Window) -> Result<Timeline, BackendError> {
+        self.timelines.fetch_add(1, Ordering::Relaxed);
+        let schedules = self.schedules.lock().unwrap().clone();
+        let listed = schedules.into_iter().map(|view| {
+            let times = ListedTimes {
+                spec: Arc::default(),
+                is_whole: true,
+                after: None,
+                server_times: 0,
+                is_managed: true,
+                is_marked: true,
+                digest: 0,
+            };
+            Arc::new(ListedSchedule { view, times })
+        });
+        Ok(Timeline::of_future(window, window.from(), listed.collect()))
     }
 
     async fn schedule(&self, id: &str) -> Result<Option<ScheduleDetail>, BackendError> {
@@ -240,6 +368,7 @@ fn detail(n: usize) -> ScheduleDetail {
         zone_difference: None,
         document: None,
         values: BTreeMap::new(),
+        fields: Vec::new(),
     }
 }
 
@@ -279,6 +408,11 @@ async fn serve_within(
         backend: Arc::clone(&fake),
         status_cache: StatusCache::default(),
         listings: Listings::default(),
+        overviews: Overviews::default(),
+        strips: Strips::default(),
+        live: Live::default(),
+        timelines: Timelines::default(),
+        live_runs: LiveRunsCache::default(),
         metrics: Metrics::default(),
         list_workers: ListWorkers::default(),
         syncs: ConcurrencyLimit::new("a pass", 1, 1),
@@ -289,7 +423,8 @@ async fn serve_within(
         sync_wait: wait,
         stop: stop.clone(),
     });
-    let app = router(service, &authority, is_loopback);
+    let pages = pages::routes().merge(form_pages::pages());
+    let app = router(service, &authority, is_loopback, pages);
     tokio::spawn(authority.keep(stop.clone()));
     let limiter = connection_limiter::ConnectionLimiter::new(limits.room);
     let (shared, stopped) = (Arc::clone(&limiter), stop.clone());
@@ -325,10 +460,19 @@ async fn server(fake: Fake) -> Server {
 struct Answer {
     status: u16,
     head: String,
+    /// The values of `Set-Cookie`.
+    cookies: Vec<String>,
     body: String,
 }
 
 impl Answer {
+    /// The value of a header; empty if there is none.
+    fn header(&self, name: &str) -> &str {
+        let lines = self.head.lines();
+        let mut values = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        values.next().unwrap_or_default()
+    }
+
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no json: {}", self.body))
     }
@@ -372,6 +516,11 @@ impl Server {
         Answer {
             status: head.split(' ').nth(1).unwrap().parse().unwrap(),
             head: head.to_lowercase(),
+            cookies: head
+                .lines()
+                .filter_map(|line| line.strip_prefix("set-cookie: "))
+                .map(str::to_owned)
+                .collect(),
             body: body.to_owned(),
         }
     }

@@ -48,6 +48,7 @@ async fn the_description_names_every_endpoint() {
     POST /api/v1/schedules/{id}/backfill
     DELETE /api/v1/schedules/{id}/override
     POST /api/v1/schedules/{id}/trigger
+    GET /api/v1/timeline
     GET /healthz
     GET /metrics
     GET /readyz
@@ -88,8 +89,8 @@ async fn authority_problems_and_their_statuses_are_described() {
         for (status, response) in responses {
             let is_problem = status.as_str() >= "400" && !(path == "/readyz" && status == "503");
             let content = response["content"].as_object().unwrap();
-            let told = content.contains_key("application/problem+json");
-            assert_eq!(told, is_problem, "{method} {path} {status}");
+            let has_problem = content.contains_key("application/problem+json");
+            assert_eq!(has_problem, is_problem, "{method} {path} {status}");
         }
         for part in ["operationId", "summary", "tags"] {
             assert!(operation.get(part).is_some(), "{method} {path}: no {part}");

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// One that serves the definition `job-1`, and whose pass 7 ends with this report.
+/// Creates a backend that serves the definition `job-1`, and whose pass 7 ends with this
+/// report.
 fn serving(report: Report) -> Fake {
     let path = "job-1.yaml";
     let yaml = b"schedule: { cron: '0 3 * * *' }\nworkflow: { type: T, task_queue: q }\n";

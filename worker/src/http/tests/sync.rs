@@ -113,8 +113,8 @@ async fn a_failed_poll_does_not_end_the_wait() {
         }
         let away = BackendError::Away("for a moment".into());
         *server.fake.status.lock().unwrap() = Err(away);
-        let looks = server.fake.looks.load(Ordering::Relaxed);
-        while server.fake.looks.load(Ordering::Relaxed) < looks + 2 {
+        let queries = server.fake.queries.load(Ordering::Relaxed);
+        while server.fake.queries.load(Ordering::Relaxed) < queries + 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let report = Report {
@@ -189,7 +189,7 @@ async fn among_replicas_a_sync_waits_until_its_files_are_known() {
     };
     *server.fake.status.lock().unwrap() = replicas(Revision::of(b"before"));
     let (answer, ()) = tokio::join!(server.post("/admin/sync"), async {
-        while server.fake.looks.load(Ordering::Relaxed) < 2 {
+        while server.fake.queries.load(Ordering::Relaxed) < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(server.fake.requests.lock().unwrap().is_empty());

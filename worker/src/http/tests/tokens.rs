@@ -117,8 +117,8 @@ async fn a_token_that_may_read_changes_nothing() {
     assert_eq!(server.fake.reloads.load(Ordering::Relaxed), 0);
 }
 
-/// What is logged on this thread, until it is dropped.
-fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+/// Collects the log of this thread until the guard is dropped.
+pub(super) fn log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
     struct Writer(Arc<Mutex<Vec<u8>>>);
     impl std::io::Write for Writer {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

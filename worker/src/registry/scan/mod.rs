@@ -400,7 +400,7 @@ impl Top {
     }
 
     /// The state of a path that is free of links.
-    fn look(&self, real: &Path) -> io::Result<PathState> {
+    fn path_state(&self, real: &Path) -> io::Result<PathState> {
         match (real.parent(), real.file_name()) {
             (Some(parent), Some(name)) if real != self.path => {
                 PathState::at(self.open(parent)?, name)
@@ -463,7 +463,7 @@ fn classify(top: &Top, folder: &Folder, name: &OsStr, file_type: FileType) -> io
         return refused(Refusal::LeadsOut(real.display().to_string()));
     }
     let seen = match &linked {
-        Some(real) => top.look(real),
+        Some(real) => top.path_state(real),
         // The open folder is asked, so that the path is not resolved again for each file.
         None => PathState::at(&folder.open, name),
     };

@@ -31,7 +31,7 @@ fn a_link_in_place_of_a_folder_is_not_entered() {
     let top = top(root.path());
     assert_eq!(names(&top, "team").unwrap(), ["deep", "own.yaml"]);
     let linked = top.path.join("team/own.yaml");
-    assert!(top.look(&linked).is_ok());
+    assert!(top.path_state(&linked).is_ok());
 
     fs::rename(root.path().join("team"), root.path().join("was")).unwrap();
     symlink(outside.path(), root.path().join("team")).unwrap();
@@ -40,7 +40,7 @@ fn a_link_in_place_of_a_folder_is_not_entered() {
         assert!(is_no_folder(&error), "{path}: {error}");
     }
     // What a link led to lies beyond another one now.
-    assert!(top.look(&top.path.join("team/stray.yaml")).is_err());
+    assert!(top.path_state(&top.path.join("team/stray.yaml")).is_err());
     let listing = list(&[root.path().to_path_buf()]).remove(0);
     let found: Vec<_> = listing
         .entries
@@ -63,9 +63,9 @@ fn a_folder_elsewhere_is_not_opened() {
     assert!(top.open(&top.path).is_ok());
 }
 
-/// What is asked of an open folder is what is asked of the file itself later.
+/// A check on an open folder gives the same as the later check on the file itself.
 #[test]
-fn both_ways_to_look_tell_the_same() {
+fn both_ways_to_read_metadata_agree() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("a.yaml");
     fs::write(&path, "text").unwrap();

@@ -33,7 +33,7 @@ fn folder() -> Folder {
     ])
 }
 
-/// What each definition excludes.
+/// The exclusions of each definition.
 fn exclusions(registry: &Registry) -> String {
     let snapshot = registry.snapshot();
     let lines = snapshot.definitions.iter().map(|(id, loaded)| {

@@ -170,7 +170,7 @@ async fn a_parser_that_panics_harms_one_file() {
     ");
 }
 
-/// So many that several threads read them.
+/// There are so many files that several threads read them.
 #[tokio::test]
 async fn a_parser_that_panics_harms_one_file_among_many() {
     let folder = Folder::new();

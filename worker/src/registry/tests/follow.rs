@@ -24,8 +24,8 @@ async fn until(what: &str, registry: &Registry, condition: impl Fn(&str) -> bool
     }
 }
 
-/// How many reloads there were since `before`, of which the last one's outcome
-/// shows already: it is counted a little later.
+/// Number of reloads since `before`, including the last one, whose outcome shows
+/// before it is counted.
 async fn reloads_since(registry: &Registry, before: u64) -> u64 {
     while registry.reloads() == before {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -142,7 +142,7 @@ async fn a_folder_replaced_in_one_step_is_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_timer_sees_what_no_event_tells() {
+async fn the_timer_finds_changes_without_an_event() {
     let folder = Folder::with(&[("a.yaml", &document("a", "1"))]);
     let registry = folder.registry();
     let options = WatchOptions {

@@ -159,7 +159,7 @@ async fn changes(registry: &Arc<Registry>, depth: ReadDepth) -> bool {
     registry.reload(depth).await.unwrap() != Reload::Unchanged
 }
 
-/// What is served, a line each, with the folders' own paths left out.
+/// The served documents, a line each, with the folders' own paths left out.
 fn shown(registry: &Registry) -> String {
     let snapshot = registry.snapshot();
     let mut out = String::new();

@@ -164,7 +164,7 @@ async fn a_file_written_in_place_with_its_old_times_is_seen() {
     assert_eq!(rescanned(&registry).await, "a: 2 (a.yaml)\n");
 }
 
-/// As `rsync --times` and `cp --preserve` leave a file behind.
+/// `rsync --times` and `cp --preserve` keep the old modification time.
 #[tokio::test]
 async fn a_file_replaced_by_another_with_equal_times_is_seen() {
     let folder = Folder::new();

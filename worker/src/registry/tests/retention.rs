@@ -165,7 +165,8 @@ async fn a_folder_that_vanishes_keeps_its_definitions_until_it_was_seen_twice() 
     incomplete: folder `FOLDER` is missing
     ");
 
-    // It returns by and by: what is there is taken, what is not yet is kept.
+    // The folder returns file by file: files that are back are read, and the definitions
+    // of missing files are kept.
     folder.write("defs/b.yaml", &document("b", "2"));
     assert_snapshot!(reloaded(&registry).await, @r"
     a: 1 (a.yaml, stale)
@@ -297,7 +298,7 @@ async fn summaries_name_the_changes_unless_something_may_be_removed() {
     reloaded(&registry).await;
     assert_eq!(registry.changed().await.changed, None);
 
-    // So is the last trace of an id that was protected.
+    // The removal of the last document with a protected id also counts as a removal.
     folder.save("d.yaml", "id: d\n");
     reloaded(&registry).await;
     assert_eq!(registry.changed().await.changed, Some(vec![]));
@@ -316,11 +317,11 @@ async fn pending_summaries_are_merged() {
         folder.save("a.yaml", &document("a", text));
         reloaded(&registry).await;
     }
-    let told = registry.changed().await;
-    assert_eq!(told.counts.updated, 2);
+    let summary = registry.changed().await;
+    assert_eq!(summary.counts.updated, 2);
     folder.save("b.yaml", &document("b", "1"));
     reloaded(&registry).await;
-    let all = told.then(registry.changed().await);
+    let all = summary.then(registry.changed().await);
     assert_eq!(all.previous, Some(start));
     assert_eq!(all.revision, registry.snapshot().revision);
     assert_eq!(
@@ -416,7 +417,7 @@ async fn changes_during_a_scan_are_not_lost() {
         .unwrap();
     assert_eq!(ids(), ["a", "b"]);
 
-    // One that changes again is another one than was seen.
+    // A file that changes again after the preparation is not taken from the preparation.
     folder.save("a.yaml", &document("a", "2"));
     let prepared = registry.prepare().await;
     folder.write("a.yaml", &document("a", "3"));

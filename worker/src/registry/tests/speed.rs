@@ -41,7 +41,7 @@ async fn ten_thousand_files_are_looked_at_in_a_moment() {
 }
 
 #[tokio::test]
-async fn documents_beyond_the_limit_are_left_out_and_said() {
+async fn documents_beyond_the_limit_are_left_out_and_reported() {
     let folder = Folder::new();
     for file in 0..11 {
         let documents = (0..5_000).map(|n| document(&format!("d{file:02}-{n}"), "1"));

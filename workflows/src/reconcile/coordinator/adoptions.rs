@@ -42,9 +42,9 @@ impl Coordinator {
     ) -> Result<AdoptAnswer, RequestProblem> {
         self.once(&request.request_id, |machine| {
             let id = request.check()?.clone();
-            machine.state.orders_given = machine.state.orders_given.saturating_add(1);
+            machine.state.requests_made = machine.state.requests_made.saturating_add(1);
             let adoption = Adoption {
-                number: machine.state.orders_given,
+                number: machine.state.requests_made,
                 from: request.from.clone(),
                 from_project: request.from_project.clone(),
                 revision: request.revision.clone(),

@@ -57,12 +57,18 @@ impl Coordinator {
         match attempt {
             Attempt::Done(mut done) => {
                 let interrupted = done.interrupted && !pass.dry_run;
-                // A workflow run that began under an earlier release continues without
-                // statements.
-                let said = done.said.take().filter(|_| self.asks);
+                // A workflow run that began under an earlier release ignores the announcements
+                // in answers.
+                let announcements = done.announcements.take().filter(|_| self.asks);
                 // An interrupted pass and a dry run have not written the announced changes.
                 let covered = hint.clone().filter(|_| !interrupted && !pass.dry_run);
-                self.proved(&worker, &input.revision, said, hint, covered.as_ref());
+                self.proved(
+                    &worker,
+                    &input.revision,
+                    announcements,
+                    hint,
+                    covered.as_ref(),
+                );
                 pass_outcome::done(&mut self.state, input, *done, self.now);
                 if interrupted {
                     self.count_failed_attempt();
@@ -71,11 +77,11 @@ impl Coordinator {
                     self.failed_attempts = 0;
                 }
             }
-            Attempt::Refused(holds, said) => {
+            Attempt::Refused(holds, announcements) => {
                 self.count_failed_attempt();
                 if state_limits::good_name(holds.as_str()) {
-                    let said = said.filter(|_| self.asks);
-                    self.proved(&worker, &holds, said, hint, None);
+                    let announcements = announcements.filter(|_| self.asks);
+                    self.proved(&worker, &holds, announcements, hint, None);
                 }
                 let effect = if state_limits::good_name(holds.as_str()) {
                     current_revision::refused(&mut self.state, &worker, &holds, self.now)
@@ -109,7 +115,7 @@ impl Coordinator {
                 self.failed_attempts = self.failed_attempts.max(1);
                 self.count_failed_attempt();
                 if let FailedPass::GivenUp(pass) = pass_queue::failed(&mut self.state, pass) {
-                    pass_outcome::given_up(&mut self.state, &pass, error, self.now);
+                    pass_outcome::report_failure(&mut self.state, &pass, error, self.now);
                 }
             }
         }

@@ -170,7 +170,7 @@ impl Coordinator {
     /// Returns the answer to a request as far as it is known.
     pub(in crate::reconcile) fn run_answer(&self, number: u64) -> Option<RunAnswer> {
         let mut runs = self.state.runs.iter();
-        runs.find(|run| run.order.number == number).map(told)
+        runs.find(|run| run.order.number == number).map(answer_of)
     }
 
     /// Returns the answers to the requests with these ids, as far as they are known. A
@@ -179,7 +179,7 @@ impl Coordinator {
         &self,
         request_ids: Vec<String>,
     ) -> BTreeMap<String, RunAnswer> {
-        let known = |id: String| self.run_of(&id).map(|run| (id, told(run)));
+        let known = |id: String| self.run_of(&id).map(|run| (id, answer_of(run)));
         request_ids.into_iter().filter_map(known).collect()
     }
 
@@ -197,7 +197,7 @@ impl Coordinator {
     }
 }
 
-fn told(run: &RunRecord) -> RunAnswer {
+fn answer_of(run: &RunRecord) -> RunAnswer {
     run.answer.clone().unwrap_or_else(|| RunAnswer {
         number: run.order.number,
         kind: run.order.kind,

@@ -145,22 +145,25 @@ impl Coordinator {
     }
 
     /// Handles an announcement of a worker.
-    pub(super) fn announce(&mut self, said: &Announcement) {
+    pub(super) fn announce(&mut self, announcement: &Announcement) {
         let differed = self.differ();
-        let effect = self.take_in(said);
-        match (effect, &said.changed) {
+        let effect = self.take_in(announcement);
+        match (effect, &announcement.changed) {
             (RevisionChange::Edited, Some(ids)) => {
                 self.ask(PassRequest::only(Trigger::Change, ids.clone()));
             }
             (RevisionChange::Edited, None) => {
                 self.ask(PassRequest::full(Trigger::Change));
             }
-            (RevisionChange::Moved, _) => self.moved(if said.event == WorkerEvent::Started {
-                Trigger::Start
-            } else {
-                Trigger::Change
-            }),
-            (RevisionChange::Stayed, _) if said.event == WorkerEvent::Started => {
+            (RevisionChange::Moved, _) => {
+                let trigger = if announcement.event == WorkerEvent::Started {
+                    Trigger::Start
+                } else {
+                    Trigger::Change
+                };
+                self.moved(trigger);
+            }
+            (RevisionChange::Stayed, _) if announcement.event == WorkerEvent::Started => {
                 self.ask(PassRequest::full(Trigger::Start));
             }
             (RevisionChange::Stayed, _) if differed && !self.differ() => {
@@ -172,24 +175,24 @@ impl Coordinator {
     }
 
     /// Records the facts of an announcement.
-    fn take_in(&mut self, said: &Announcement) -> RevisionChange {
-        let effect = current_revision::take_announcement(&mut self.state, said, self.now);
+    fn take_in(&mut self, announcement: &Announcement) -> RevisionChange {
+        let effect = current_revision::take_announcement(&mut self.state, announcement, self.now);
         self.news += 1;
-        self.gather(said, effect);
+        self.gather(announcement, effect);
         effect
     }
 
     /// Adds the changes of an announcement to the counts. Every worker announces the same edit,
     /// so it counts only where the revision became current.
-    fn gather(&mut self, said: &Announcement, effect: RevisionChange) {
+    fn gather(&mut self, announcement: &Announcement, effect: RevisionChange) {
         let alone = self.state.workers.len() == 1;
-        let current = self.state.revision.as_ref() == Some(&said.revision);
-        if said.event != WorkerEvent::Stopping
+        let current = self.state.revision.as_ref() == Some(&announcement.revision);
+        if announcement.event != WorkerEvent::Stopping
             && current
             && (alone || effect != RevisionChange::Stayed)
         {
-            pass_outcome::gather(&mut self.state.definitions, said.definitions);
-            pass_outcome::gather(&mut self.state.event_types, said.event_types);
+            pass_outcome::gather(&mut self.state.definitions, announcement.definitions);
+            pass_outcome::gather(&mut self.state.event_types, announcement.event_types);
         }
     }
 
@@ -311,7 +314,11 @@ impl Coordinator {
             pass_outcome::gather(&mut event_types, hint.event_types);
         }
         PassInput {
-            heard: self.state.workers.get(worker).map_or(0, |known| known.said),
+            heard: self
+                .state
+                .workers
+                .get(worker)
+                .map_or(0, |known| known.last_announcement),
             now: self.now,
             dry_run: pass.dry_run,
             confirm: pass.confirm.clone(),

@@ -74,8 +74,8 @@ impl Coordinator {
     fn order(&mut self, request: &OverrideRequest) -> Result<OverrideAnswer, RequestProblem> {
         let id = request.check(self.now)?.clone();
         let mut overridden = request.over(self.present(&id), self.now);
-        self.state.orders_given = self.state.orders_given.saturating_add(1);
-        let number = self.state.orders_given;
+        self.state.requests_made = self.state.requests_made.saturating_add(1);
+        let number = self.state.requests_made;
         if let Some(one) = overridden.as_mut().filter(|_| request.sets()) {
             one.order = number;
         }

@@ -2,13 +2,13 @@
 //!
 //! Anyone who may signal the workflow can send an announcement in the name of any worker.
 //! So an announcement is only a reason to probe the worker: its answer to an activity on
-//! its own task queue is what counts. An answer brings each announcement (a *statement*)
-//! that the worker made since the last one that was taken in.
+//! its own task queue is what counts. An answer brings each announcement that
+//! the worker made since the last one that was taken in.
 //!
 //! An edit is not probed first: the pass that follows from it is given to the worker that
 //! the announcement names. The worker does the pass only if it holds that revision, and its
-//! answer proves the announcement. Workers of releases that answer without statements are
-//! believed their announcements once they have answered.
+//! answer proves the announcement. Announcements of a worker whose release answers without
+//! announcements count once the worker has answered.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,8 +25,8 @@ use crate::reconcile::pass_outcome;
 use crate::reconcile::pass_queue::{self, PassRequest};
 use crate::reconcile::state_limits;
 
-/// Maximum number of statements that one answer may bring.
-const STATEMENTS: usize = 32;
+/// Maximum number of announcements that one answer may bring.
+const ANNOUNCEMENTS_PER_ANSWER: usize = 32;
 /// Time within which a worker that has answered counts as fresh and is not probed.
 const PROBE_FRESHNESS: Duration = Duration::from_secs(3);
 /// Time beyond the interval before a worker counts as silent, so that the pass that the
@@ -43,15 +43,15 @@ impl Coordinator {
     }
 
     /// Takes in an announcement that anyone may have sent.
-    pub(in crate::reconcile) fn receive_announcement(&mut self, said: &Announcement) {
+    pub(in crate::reconcile) fn receive_announcement(&mut self, announcement: &Announcement) {
         if !self.asks {
-            self.announce(said);
+            self.announce(announcement);
             return;
         }
         self.news += 1;
         let claims = &mut self.state.claims;
-        if let Some(claim) = claims.get_mut(&said.worker) {
-            merge(claim, said);
+        if let Some(claim) = claims.get_mut(&announcement.worker) {
+            merge(claim, announcement);
             return;
         }
         if claims.len() >= CLAIMS_KEPT {
@@ -61,7 +61,7 @@ impl Coordinator {
             let Some(goes) = claims
                 .keys()
                 .find(is_unknown)
-                .filter(|_| workers.contains_key(&said.worker))
+                .filter(|_| workers.contains_key(&announcement.worker))
                 .cloned()
             else {
                 self.ignore();
@@ -69,7 +69,7 @@ impl Coordinator {
             };
             claims.remove(&goes);
         }
-        claims.insert(said.worker.clone(), said.clone());
+        claims.insert(announcement.worker.clone(), announcement.clone());
     }
 
     /// Returns `true` if a worker is to be probed: with `known`, one that has answered
@@ -94,7 +94,7 @@ impl Coordinator {
             _ => self.state.revision.clone().unwrap_or_default(),
         };
         let input = PassInput {
-            heard: about.map_or(0, |known| known.said),
+            heard: about.map_or(0, |known| known.last_announcement),
             ..probe(revision)
         };
         self.asking.insert(worker.clone(), claim);
@@ -129,9 +129,11 @@ impl Coordinator {
         let claim = self.asking.remove(worker).flatten();
         self.overdue.remove(worker);
         match attempt {
-            Attempt::Done(done) => self.proved(worker, &input.revision, done.said, claim, None),
-            Attempt::Refused(holds, said) if state_limits::good_name(holds.as_str()) => {
-                self.proved(worker, &holds, said, claim, None);
+            Attempt::Done(done) => {
+                self.proved(worker, &input.revision, done.announcements, claim, None);
+            }
+            Attempt::Refused(holds, announcements) if state_limits::good_name(holds.as_str()) => {
+                self.proved(worker, &holds, announcements, claim, None);
             }
             Attempt::NotStarted => self.remove_dead_worker(worker),
             // The worker started the activity, so it is alive.
@@ -162,13 +164,13 @@ impl Coordinator {
         &mut self,
         worker: &WorkerId,
         holds: &Revision,
-        said: Option<Vec<Announcement>>,
+        announcements: Option<Vec<Announcement>>,
         claim: Option<Announcement>,
         covered: Option<&Announcement>,
     ) {
         let is_new = !self.state.workers.contains_key(worker);
         let options = current_revision::options(&self.state);
-        for one in self.statements(worker, holds, said, claim) {
+        for one in self.new_announcements(worker, holds, announcements, claim) {
             if covered.is_some_and(|covered| is_same(covered, &one)) {
                 let differed = self.differ();
                 let effect = self.take_in(&one);
@@ -184,7 +186,7 @@ impl Coordinator {
         if is_new && is_known {
             // A new worker often takes the place of one that died.
             let others = self.state.workers.iter();
-            let silent = others.filter(|(_, other)| !is_fresh(other.spoke_at, self.now));
+            let silent = others.filter(|(_, other)| !is_fresh(other.answered_at, self.now));
             self.overdue.extend(silent.map(|(id, _)| id.clone()));
         } else if !is_new && is_known && options != current_revision::options(&self.state) {
             self.ask(PassRequest::full(Trigger::Change));
@@ -193,15 +195,15 @@ impl Coordinator {
 
     /// Returns the announcements that an answer brings, in the order in which they were
     /// made.
-    fn statements(
+    fn new_announcements(
         &self,
         worker: &WorkerId,
         holds: &Revision,
-        said: Option<Vec<Announcement>>,
+        announcements: Option<Vec<Announcement>>,
         claim: Option<Announcement>,
     ) -> Vec<Announcement> {
-        let Some(mut said) = said else {
-            // The worker is of a release that answers without statements.
+        let Some(mut announcements) = announcements else {
+            // The worker is of a release that answers without announcements.
             return claim
                 .map(|mut claim| {
                     if claim.event != WorkerEvent::Stopping && claim.revision != *holds {
@@ -213,20 +215,26 @@ impl Coordinator {
                 .into_iter()
                 .collect();
         };
-        let known = self.state.workers.get(worker).map(|known| known.said);
-        said.truncate(STATEMENTS);
-        said.retain(|one| {
+        let known = self
+            .state
+            .workers
+            .get(worker)
+            .map(|known| known.last_announcement);
+        announcements.truncate(ANNOUNCEMENTS_PER_ANSWER);
+        announcements.retain(|one| {
             let holds_one = one.event == WorkerEvent::Stopping
                 || state_limits::good_name(one.revision.as_str());
             one.worker == *worker && one.number > known.unwrap_or_default() && holds_one
         });
-        said.sort_by_key(|one| one.number);
-        said.iter_mut().for_each(state_limits::announcement);
+        announcements.sort_by_key(|one| one.number);
+        announcements
+            .iter_mut()
+            .for_each(state_limits::announcement);
         if known == Some(0) {
-            // The earlier statements of this worker were taken in without their numbers.
-            said.drain(..said.len().saturating_sub(1));
+            // The earlier announcements of this worker were taken in without their numbers.
+            announcements.drain(..announcements.len().saturating_sub(1));
         }
-        said
+        announcements
     }
 
     /// Returns a worker whose announcement seems to be an edit of the current revision. A
@@ -279,7 +287,7 @@ impl Coordinator {
             if self.asking.contains_key(id) || self.overdue.contains(id) {
                 continue;
             }
-            let due = known.spoke_at.saturating_add(interval + GRACE);
+            let due = known.answered_at.saturating_add(interval + GRACE);
             let due = due.unwrap_or(Timestamp::MAX);
             if due <= self.now {
                 self.overdue.insert(id.clone());
@@ -314,8 +322,8 @@ impl Coordinator {
     }
 }
 
-fn is_fresh(spoke_at: Timestamp, now: Timestamp) -> bool {
-    now.duration_since(spoke_at).unsigned_abs() < PROBE_FRESHNESS
+fn is_fresh(answered_at: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(answered_at).unsigned_abs() < PROBE_FRESHNESS
 }
 
 /// Returns `true` if two announcements are the same in all that decides about the current

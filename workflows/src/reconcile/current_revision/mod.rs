@@ -15,8 +15,6 @@
 //! The caller decides which workers are alive: it adds a worker that answered on its own
 //! task queue, and removes a worker that does not start an activity in time.
 
-use std::time::Duration;
-
 use almanac_base::names::{Revision, WorkerId};
 use almanac_core::record::{Announcement, Options, State, WORKERS_KEPT, WorkerEvent, WorkerState};
 use jiff::Timestamp;
@@ -38,59 +36,60 @@ pub(super) enum RevisionChange {
 /// Takes in an announcement.
 pub(super) fn take_announcement(
     state: &mut State,
-    said: &Announcement,
+    announcement: &Announcement,
     now: Timestamp,
 ) -> RevisionChange {
-    if said.event == WorkerEvent::Stopping {
-        return remove(state, &said.worker);
+    if announcement.event == WorkerEvent::Stopping {
+        return remove(state, &announcement.worker);
     }
     let known = state
         .workers
-        .get(&said.worker)
+        .get(&announcement.worker)
         .map(|worker| worker.revision.clone());
-    let unseen = !state.seen.contains(&said.revision);
-    let news = known.as_ref() != Some(&said.revision);
+    let unseen = !state.seen.contains(&announcement.revision);
+    let news = known.as_ref() != Some(&announcement.revision);
     state.workers.insert(
-        said.worker.clone(),
+        announcement.worker.clone(),
         WorkerState {
-            revision: said.revision.clone(),
-            options: said.options.clone(),
-            version: said.version.clone(),
-            spoke_at: now,
-            said: said.number,
+            revision: announcement.revision.clone(),
+            options: announcement.options.clone(),
+            version: announcement.version.clone(),
+            answered_at: now,
+            last_announcement: announcement.number,
         },
     );
     if unseen {
-        state.seen.push_back(said.revision.clone());
+        state.seen.push_back(announcement.revision.clone());
     }
     state_limits::workers(state, WORKERS_KEPT);
 
     let Some(current) = state.revision.clone() else {
-        state.revision = Some(said.revision.clone());
+        state.revision = Some(announcement.revision.clone());
         return RevisionChange::Moved;
     };
-    if current == said.revision {
+    if current == announcement.revision {
         return RevisionChange::Stayed;
     }
-    let edited = said.event == WorkerEvent::Changed && said.previous.as_ref() == Some(&current);
+    let edited = announcement.event == WorkerEvent::Changed
+        && announcement.previous.as_ref() == Some(&current);
     if news && edited {
-        state.revision = Some(said.revision.clone());
+        state.revision = Some(announcement.revision.clone());
         return RevisionChange::Edited;
     }
     // An announcement was lost in between, but the worker did hold the current revision.
     let moved_on = known.as_ref() == Some(&current);
-    let started_unseen = said.event == WorkerEvent::Started && unseen;
+    let started_unseen = announcement.event == WorkerEvent::Started && unseen;
     if news && (moved_on || started_unseen) {
-        state.revision = Some(said.revision.clone());
+        state.revision = Some(announcement.revision.clone());
         return RevisionChange::Moved;
     }
-    settle(state)
+    replace_revision_without_holder(state)
 }
 
 /// Removes a worker that ended or that does not start its activities.
 pub(super) fn remove(state: &mut State, worker: &WorkerId) -> RevisionChange {
     state.workers.remove(worker);
-    settle(state)
+    replace_revision_without_holder(state)
 }
 
 /// Takes in the revision that a worker named when it refused a pass or answered a probe.
@@ -103,9 +102,9 @@ pub(super) fn refused(
     let Some(known) = state.workers.get(worker) else {
         return RevisionChange::Stayed;
     };
-    let said = Announcement {
+    let announcement = Announcement {
         worker: worker.clone(),
-        number: known.said,
+        number: known.last_announcement,
         event: WorkerEvent::Changed,
         previous: None,
         revision: holds.clone(),
@@ -115,20 +114,20 @@ pub(super) fn refused(
         definitions: almanac_core::record::DefinitionCounts::default(),
         event_types: almanac_core::record::DefinitionCounts::default(),
     };
-    take_announcement(state, &said, now)
+    take_announcement(state, &announcement, now)
 }
 
 /// Takes in that a worker answered an activity, so that it is alive. Its revision is not
 /// changed: the worker may have announced another one while it worked.
 pub(super) fn answered(state: &mut State, worker: &WorkerId, now: Timestamp) {
     if let Some(known) = state.workers.get_mut(worker) {
-        known.spoke_at = now;
+        known.answered_at = now;
     }
 }
 
-/// Makes another revision current if no worker holds the current one: that of the worker
-/// that was heard from last.
-fn settle(state: &mut State) -> RevisionChange {
+/// If no worker holds the current revision, makes the revision of the worker that answered
+/// last current.
+fn replace_revision_without_holder(state: &mut State) -> RevisionChange {
     let held = |revision: &Revision| {
         state
             .workers
@@ -141,7 +140,7 @@ fn settle(state: &mut State) -> RevisionChange {
     let last = state
         .workers
         .iter()
-        .max_by_key(|(id, worker)| (worker.spoke_at, *id))
+        .max_by_key(|(id, worker)| (worker.answered_at, *id))
         .map(|(_, worker)| worker.revision.clone());
     match last {
         Some(revision) => {
@@ -160,7 +159,7 @@ pub(super) fn pick(state: &State) -> Option<WorkerId> {
         .workers
         .iter()
         .filter(|(_, worker)| worker.revision == *current)
-        .max_by_key(|(id, worker)| (worker.spoke_at, *id))
+        .max_by_key(|(id, worker)| (worker.answered_at, *id))
         .map(|(id, _)| id.clone())
 }
 
@@ -181,21 +180,9 @@ pub(super) fn differ(state: &State) -> bool {
     workers.any(|worker| Some(&worker.revision) != state.revision.as_ref())
 }
 
-/// Returns the options for passes: of each option the safest value among the live workers.
-/// The shorter interval is the safer one: schedules are then observed earlier than a worker
-/// is configured for, never later.
+/// Returns the options for passes.
 pub(super) fn options(state: &State) -> Options {
-    state
-        .workers
-        .values()
-        .map(|worker| worker.options.clone())
-        .reduce(|a, b| Options {
-            reconcile_interval: Duration::min(a.reconcile_interval, b.reconcile_interval),
-            resync_interval: Duration::min(a.resync_interval, b.resync_interval),
-            drift: a.drift.max(b.drift),
-            orphans: a.orphans.max(b.orphans),
-        })
-        .unwrap_or_default()
+    Options::safest(state.workers.values().map(|worker| &worker.options))
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use almanac_core::record::{DefinitionCounts, DriftPolicy, OrphanPolicy};
 use proptest::prelude::*;
 
@@ -11,7 +13,12 @@ fn revision(text: &str) -> Revision {
     serde_json::from_value(text.into()).unwrap()
 }
 
-fn says(worker: &str, event: WorkerEvent, previous: Option<&str>, holds: &str) -> Announcement {
+fn announcement_of(
+    worker: &str,
+    event: WorkerEvent,
+    previous: Option<&str>,
+    holds: &str,
+) -> Announcement {
     Announcement {
         worker: WorkerId::new(worker),
         number: 0,
@@ -27,28 +34,28 @@ fn says(worker: &str, event: WorkerEvent, previous: Option<&str>, holds: &str) -
 }
 
 fn started(worker: &str, holds: &str) -> Announcement {
-    says(worker, WorkerEvent::Started, None, holds)
+    announcement_of(worker, WorkerEvent::Started, None, holds)
 }
 
 fn changed(worker: &str, previous: &str, holds: &str) -> Announcement {
-    says(worker, WorkerEvent::Changed, Some(previous), holds)
+    announcement_of(worker, WorkerEvent::Changed, Some(previous), holds)
 }
 
 fn stopping(worker: &str) -> Announcement {
-    says(worker, WorkerEvent::Stopping, None, "")
+    announcement_of(worker, WorkerEvent::Stopping, None, "")
 }
 
 /// Announcements a second apart, each with the effect and the current revision that must follow.
 #[track_caller]
 fn check(story: &[(Announcement, RevisionChange, &str)]) -> State {
     let mut state = State::default();
-    for (second, (said, effect, current)) in story.iter().enumerate() {
-        let got = take_announcement(&mut state, said, at(i64::try_from(second).unwrap()));
+    for (second, (announcement, effect, current)) in story.iter().enumerate() {
+        let got = take_announcement(&mut state, announcement, at(i64::try_from(second).unwrap()));
         let now = state
             .revision
             .as_ref()
             .map_or("", |revision| revision.as_str());
-        assert_eq!((got, now), (*effect, *current), "after {said:?}");
+        assert_eq!((got, now), (*effect, *current), "after {announcement:?}");
     }
     state
 }
@@ -146,7 +153,7 @@ fn a_rollback_of_the_only_worker_wins() {
 }
 
 #[test]
-fn of_several_that_are_left_the_last_to_speak_wins() {
+fn the_revision_of_the_worker_that_answered_last_wins() {
     check(&[
         (started("a", "1"), Moved, "1"),
         (changed("a", "1", "2"), Edited, "2"),
@@ -179,7 +186,7 @@ fn an_edit_wins_when_an_announcement_in_between_was_lost() {
 }
 
 #[test]
-fn a_refusal_tells_of_an_edit() {
+fn a_refusal_makes_the_revision_that_it_names_current() {
     let mut state = check(&[
         (started("a", "1"), Moved, "1"),
         (started("b", "1"), Stayed, "1"),
@@ -201,7 +208,7 @@ fn a_refusal_tells_of_an_edit() {
 }
 
 #[test]
-fn passes_go_to_the_holder_that_spoke_last() {
+fn passes_go_to_the_holder_that_answered_last() {
     let state = check(&[
         (started("b", "1"), Moved, "1"),
         (started("a", "1"), Stayed, "1"),
@@ -252,7 +259,7 @@ fn the_safest_of_differing_options_wins() {
 }
 
 #[test]
-fn the_table_and_what_was_seen_are_bounded() {
+fn the_workers_and_the_seen_revisions_are_bounded() {
     let mut state = State::default();
     for n in 0..500 {
         take_announcement(
@@ -276,7 +283,7 @@ fn any_announcement() -> impl Strategy<Value = Announcement> {
                 _ => WorkerEvent::Stopping,
             };
             let previous = previous.map(|p| p.to_string());
-            says(
+            announcement_of(
                 &worker.to_string(),
                 event,
                 previous.as_deref(),
@@ -293,8 +300,8 @@ proptest! {
         story in proptest::collection::vec(any_announcement(), 0..60)
     ) {
         let mut state = State::default();
-        for (second, said) in story.iter().enumerate() {
-            take_announcement(&mut state, said, at(i64::try_from(second).unwrap()));
+        for (second, announcement) in story.iter().enumerate() {
+            take_announcement(&mut state, announcement, at(i64::try_from(second).unwrap()));
             prop_assert_eq!(pick(&state).is_some(), !state.workers.is_empty());
         }
     }
@@ -307,8 +314,8 @@ proptest! {
         repeats in proptest::collection::vec((0..4u8, any::<bool>(), proptest::option::of(0..4u8)), 0..40),
     ) {
         let mut state = State::default();
-        for said in &story {
-            take_announcement(&mut state, said, at(0));
+        for announcement in &story {
+            take_announcement(&mut state, announcement, at(0));
         }
         let settled = state.revision.clone();
         for (second, (worker, start, previous)) in repeats.iter().enumerate() {
@@ -317,8 +324,8 @@ proptest! {
             let holds = known.revision.to_string();
             let event = if *start { WorkerEvent::Started } else { WorkerEvent::Changed };
             let previous = previous.map(|p| p.to_string());
-            let said = says(&id, event, previous.as_deref(), &holds);
-            let effect = take_announcement(&mut state, &said, at(i64::try_from(second).unwrap()));
+            let announcement = announcement_of(&id, event, previous.as_deref(), &holds);
+            let effect = take_announcement(&mut state, &announcement, at(i64::try_from(second).unwrap()));
             prop_assert_eq!(effect, Stayed);
             prop_assert_eq!(&state.revision, &settled);
         }
@@ -337,8 +344,8 @@ proptest! {
         for first in order {
             let (worker, holds) = if first { ("a", &mut a) } else { ("b", &mut b) };
             *holds += 1;
-            let said = changed(worker, &(*holds - 1).to_string(), &holds.to_string());
-            take_announcement(&mut state, &said, at(i64::from(*holds)));
+            let announcement = changed(worker, &(*holds - 1).to_string(), &holds.to_string());
+            take_announcement(&mut state, &announcement, at(i64::from(*holds)));
             highest = highest.max(*holds);
             prop_assert_eq!(state.revision.as_ref().unwrap().as_str(), highest.to_string());
         }

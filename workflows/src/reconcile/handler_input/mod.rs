@@ -55,12 +55,12 @@ fn json(raw: &RawValue, limit: usize) -> Option<Value> {
 
 /// Parses the input of the signal `definitions_changed`.
 pub(super) fn announcement(raw: &RawValue) -> Option<Announcement> {
-    let mut said: Announcement = serde_json::from_value(json(raw, INPUT_LIMIT)?).ok()?;
-    let good = state_limits::good_name(said.worker.as_str())
-        && (said.event == almanac_core::record::WorkerEvent::Stopping
-            || state_limits::good_name(said.revision.as_str()));
-    state_limits::announcement(&mut said);
-    good.then_some(said)
+    let mut announcement: Announcement = serde_json::from_value(json(raw, INPUT_LIMIT)?).ok()?;
+    let good = state_limits::good_name(announcement.worker.as_str())
+        && (announcement.event == almanac_core::record::WorkerEvent::Stopping
+            || state_limits::good_name(announcement.revision.as_str()));
+    state_limits::announcement(&mut announcement);
+    good.then_some(announcement)
 }
 
 /// Parses the request of an update.

@@ -18,9 +18,9 @@ fn raw(inputs: &[&str]) -> RawValue {
 
 #[test]
 fn an_announcement_needs_a_worker_and_a_revision_and_nothing_else() {
-    let said = announcement(&raw(&[r#"{"worker":"w","revision":"r","more":1}"#])).unwrap();
-    assert_eq!(said.event, WorkerEvent::Changed);
-    assert_eq!(said.options, Options::default());
+    let read = announcement(&raw(&[r#"{"worker":"w","revision":"r","more":1}"#])).unwrap();
+    assert_eq!(read.event, WorkerEvent::Changed);
+    assert_eq!(read.options, Options::default());
     assert!(announcement(&raw(&[r#"{"worker":"w","event":"stopping"}"#])).is_some());
 
     let deep = "[".repeat(100_000);
@@ -45,13 +45,13 @@ fn an_announcement_needs_a_worker_and_a_revision_and_nothing_else() {
 
 #[test]
 fn of_several_inputs_the_first_counts() {
-    let said = announcement(&raw(&[r#"{"worker":"w","revision":"r"}"#, "junk"]));
-    assert!(said.is_some());
+    let read = announcement(&raw(&[r#"{"worker":"w","revision":"r"}"#, "junk"]));
+    assert!(read.is_some());
 }
 
 #[test]
 fn an_announcement_cannot_ask_for_the_impossible() {
-    let said = announcement(&raw(&[&json!({
+    let read = announcement(&raw(&[&json!({
         "worker": "w",
         "revision": "r",
         "options": {
@@ -62,9 +62,9 @@ fn an_announcement_cannot_ask_for_the_impossible() {
     })
     .to_string()]))
     .unwrap();
-    assert_eq!(said.options.reconcile_interval.as_secs(), 24 * 60 * 60);
-    assert_eq!(said.options.resync_interval.as_secs(), 1);
-    assert_eq!(said.changed, None);
+    assert_eq!(read.options.reconcile_interval.as_secs(), 24 * 60 * 60);
+    assert_eq!(read.options.resync_interval.as_secs(), 1);
+    assert_eq!(read.changed, None);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_sync_that_may_have_meant_a_dry_run_is_refused() {
 }
 
 #[test]
-fn what_can_be_read_of_a_state_is_kept() {
+fn the_readable_fields_of_a_state_are_kept() {
     let found = state(&raw(&[
         r#"{"pass":7,"reports":"none","last_error":"e","workers":{"w":{"revision":"r"}},"later":[]}"#,
     ]));
@@ -108,7 +108,7 @@ fn what_can_be_read_of_a_state_is_kept() {
 }
 
 #[test]
-fn what_comes_after_its_time_is_refused() {
+fn an_expired_request_is_refused() {
     let asked = raw(&[r#"{"dry_run":true,"not_after":"2026-01-01T00:00:30Z"}"#]);
     let at = |now: Option<&str>| {
         let now = now.map(|now| now.parse().unwrap());
@@ -125,4 +125,30 @@ fn what_comes_after_its_time_is_refused() {
     let wrong = request::<SyncRequest>("sync", &wrong, None);
     let wrong = wrong.unwrap_err().to_string();
     assert!(wrong.starts_with("sync: not_after: "), "{wrong}");
+}
+
+#[test]
+fn a_history_is_asked_for_by_id_or_as_a_whole() {
+    let of = |id: &str| Ok(HistoryRequest { id: id.to_owned() });
+    for nothing in [raw(&[]), raw(&["null"]), raw(&["{}"])] {
+        assert_eq!(history_request(&nothing), of(""));
+    }
+    for named in [r#""nightly""#, r#"{"id":"nightly","more":1}"#] {
+        assert_eq!(history_request(&raw(&[named])), of("nightly"));
+    }
+    let refused = |input: &str| history_request(&raw(&[input])).unwrap_err().to_string();
+    insta::assert_snapshot!(refused("7"), @"history: the input must be a JSON object");
+    insta::assert_snapshot!(
+        refused(r#"{"id":7}"#),
+        @"history: invalid type: integer `7`, expected a string"
+    );
+}
+
+#[test]
+fn a_question_about_runs_that_cannot_be_read_names_none() {
+    let asked = |inputs: &[&str]| runs_query(&raw(inputs)).unwrap().request_ids;
+    assert_eq!(asked(&[r#"{"request_ids":["a","b"]}"#]), ["a", "b"]);
+    for nothing in [&[][..], &["junk"], &["7"], &[r#"{"request_ids":7}"#]] {
+        assert!(asked(nothing).is_empty(), "{nothing:?}");
+    }
 }

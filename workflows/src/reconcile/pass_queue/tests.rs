@@ -88,7 +88,7 @@ fn a_request_does_not_join_a_pass_that_runs() {
 }
 
 #[test]
-fn only_requested_passes_are_given_up() {
+fn only_requested_passes_fail_for_good() {
     let mut state = State::default();
     for kind in [dry(), confirming("x")] {
         ask(&mut state, kind);

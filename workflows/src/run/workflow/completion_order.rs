@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// Something outside, which ends when it is told to.
+    /// An effect outside the workflow, which ends at `end`.
     #[derive(Default, Clone)]
     struct Outside(Rc<RefCell<(bool, Option<Waker>)>>);
 
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_ready_first_is_first() {
+    fn effects_come_in_the_order_in_which_they_became_ready() {
         let mut endings = CompletionOrder::new();
         let (limit, call, other) = (Outside::default(), Outside::default(), Outside::default());
         for (id, outside) in [(1, &limit), (2, &call), (3, &other)] {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_before_it_is_looked_at_counts_from_then_on() {
+    fn an_effect_that_ended_before_the_first_poll_is_found_by_it() {
         let mut endings = CompletionOrder::new();
         let (first, second) = (Outside::default(), Outside::default());
         endings.insert(7, first.effect());

@@ -37,19 +37,19 @@ pub(super) fn continued_input(
         if bytes <= PAYLOAD_LIMIT {
             return Ok(input);
         }
-        let given_up = if must {
+        let dropped_events = if must {
             machine.give_up(bytes - PAYLOAD_LIMIT)
         } else {
             0
         };
-        if given_up == 0 {
+        if dropped_events == 0 {
             let detail = format!(
                 "the run must continue as new because its history is long, and its data of \
                  {bytes} bytes is over the limit of {PAYLOAD_LIMIT}"
             );
             return Err(Standard::Runtime.fault(detail));
         }
-        ctx.state_mut(|s| s.inbox.lost(given_up));
+        ctx.state_mut(|s| s.inbox.lost(dropped_events));
     }
 }
 

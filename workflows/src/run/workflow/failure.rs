@@ -98,10 +98,10 @@ fn of_application(failure: &ApplicationFailure) -> Fault {
     if let Some(fault) = details.first().and_then(stated) {
         return fault;
     }
-    let said = failure.to_string();
+    let message = failure.to_string();
     runtime(&match failure.type_name() {
-        Some(kind) => format!("{kind}: {said}"),
-        None => said,
+        Some(kind) => format!("{kind}: {message}"),
+        None => message,
     })
 }
 

@@ -37,11 +37,11 @@ const HISTORY_BYTES_LIMIT: usize = 20 * 1024 * 1024;
 pub(super) enum ContinueAsNewDue {
     No,
     /// The run continues as new as soon as it can be left.
-    Soon,
+    WhenSafe,
     /// No further task begins before the run continues as new.
-    Now,
+    NoNewTasks,
     /// No further task begins, and no further result is processed.
-    Rest,
+    NoNewResults,
 }
 
 /// Use that an execution has made of its limits.
@@ -113,9 +113,9 @@ impl HistoryUse {
             || self.work >= self.leave_work
             || (suggested && events >= self.leave_events);
         match (now, soon) {
-            _ if self.work >= WORK_STOP_LIMIT * u64::from(times) => ContinueAsNewDue::Rest,
-            (true, _) => ContinueAsNewDue::Now,
-            (false, true) => ContinueAsNewDue::Soon,
+            _ if self.work >= WORK_STOP_LIMIT * u64::from(times) => ContinueAsNewDue::NoNewResults,
+            (true, _) => ContinueAsNewDue::NoNewTasks,
+            (false, true) => ContinueAsNewDue::WhenSafe,
             (false, false) => ContinueAsNewDue::No,
         }
     }
@@ -129,24 +129,24 @@ mod tests {
     fn a_run_leaves_when_it_computed_long_or_its_history_is_long() {
         let mut course = HistoryUse::default();
         assert_eq!(course.after(4000, 0, false, 1), ContinueAsNewDue::No);
-        assert_eq!(course.after(4096, 0, true, 1), ContinueAsNewDue::Soon);
+        assert_eq!(course.after(4096, 0, true, 1), ContinueAsNewDue::WhenSafe);
         assert_eq!(
             course.after(HISTORY_EVENTS_LIMIT, 0, false, 1),
-            ContinueAsNewDue::Now
+            ContinueAsNewDue::NoNewTasks
         );
         assert_eq!(
             course.after(10, HISTORY_BYTES_LIMIT, false, 1),
-            ContinueAsNewDue::Now
+            ContinueAsNewDue::NoNewTasks
         );
         for _ in 0..YIELDS_SOFT_LIMIT {
             assert_eq!(course.after(10, 0, false, 1), ContinueAsNewDue::No);
             course.yielded();
         }
-        assert_eq!(course.after(10, 0, false, 1), ContinueAsNewDue::Soon);
+        assert_eq!(course.after(10, 0, false, 1), ContinueAsNewDue::WhenSafe);
         for _ in YIELDS_SOFT_LIMIT..YIELDS_HARD_LIMIT {
             course.yielded();
         }
-        assert_eq!(course.after(10, 0, false, 1), ContinueAsNewDue::Now);
+        assert_eq!(course.after(10, 0, false, 1), ContinueAsNewDue::NoNewTasks);
     }
 
     #[test]
@@ -155,24 +155,27 @@ mod tests {
         course.did(WORK_SOFT_LIMIT - 1);
         assert_eq!(course.after(10, 0, false, 1), ContinueAsNewDue::No);
         course.did(1);
-        assert_eq!(course.after(10, 0, false, 1), ContinueAsNewDue::Soon);
+        assert_eq!(course.after(10, 0, false, 1), ContinueAsNewDue::WhenSafe);
         course.did(WORK_HARD_LIMIT - WORK_SOFT_LIMIT);
-        assert_eq!(course.after(10, 0, false, 1), ContinueAsNewDue::Now);
+        assert_eq!(course.after(10, 0, false, 1), ContinueAsNewDue::NoNewTasks);
         course.did(WORK_STOP_LIMIT - WORK_HARD_LIMIT);
-        assert_eq!(course.after(10, 0, false, 1), ContinueAsNewDue::Rest);
+        assert_eq!(
+            course.after(10, 0, false, 1),
+            ContinueAsNewDue::NoNewResults
+        );
         // Events are not given up so soon.
         assert_eq!(
             course.after(10, 0, false, WAITING_EVENTS_FACTOR),
-            ContinueAsNewDue::Soon
+            ContinueAsNewDue::WhenSafe
         );
         assert_eq!(
             course.after(HISTORY_EVENTS_LIMIT, 0, false, WAITING_EVENTS_FACTOR),
-            ContinueAsNewDue::Now
+            ContinueAsNewDue::NoNewTasks
         );
         course.did(WORK_HARD_LIMIT * u64::from(WAITING_EVENTS_FACTOR));
         assert_eq!(
             course.after(10, 0, false, WAITING_EVENTS_FACTOR),
-            ContinueAsNewDue::Rest
+            ContinueAsNewDue::NoNewResults
         );
     }
 }

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW};
-use almanac_base::text;
 use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput, RunInputError, RunMemo};
 use almanac_steps::language::{self, Flow};
 use almanac_steps::machine::{About, Command, Fault, Machine, Standard, Status, shortened};
@@ -34,6 +33,7 @@ use temporalio_workflow::{
 
 use crate::contracts::run::Event;
 use crate::contracts::{CurrentDefinition, Pause};
+use crate::run::place;
 use continue_as_new::{continue_as_new, continued_input};
 use history_limits::{ContinueAsNewDue, HistoryUse};
 use inbox::Inbox;
@@ -46,10 +46,8 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 const READ_ATTEMPTS: u32 = 10;
 /// Maximum duration of the local activity [`Pause`], which lets other workflows run.
 const PAUSE_WITHIN: Duration = Duration::from_secs(10);
-/// Maximum number of shown places of tasks, and of shown problems of steps.
+/// Maximum number of shown problems of steps.
 const SHOWN_LIMIT: usize = 5;
-/// Maximum length of a shown place, in characters.
-const PLACE_CHARS: usize = 400;
 
 /// The workflow that runs a definition's steps.
 #[workflow]
@@ -121,9 +119,9 @@ async fn interpret(
         let due = course.due(ctx, &effects, ctx.state(|s| s.inbox.waits()));
         match due {
             ContinueAsNewDue::No => machine.stay(),
-            ContinueAsNewDue::Soon => machine.leave(),
-            ContinueAsNewDue::Now => machine.hold(),
-            ContinueAsNewDue::Rest => machine.rest(),
+            ContinueAsNewDue::WhenSafe => machine.leave(),
+            ContinueAsNewDue::NoNewTasks => machine.hold(),
+            ContinueAsNewDue::NoNewResults => machine.rest(),
         }
         let turn = machine.advance(now(ctx));
         course.did(turn.work);
@@ -139,22 +137,31 @@ async fn interpret(
                 Command::Cancel { id } => effects.cancel(id),
             }
         }
-        let place = place(&machine, &turn.status);
+        let place = place_of(&machine, &turn.status);
         show(ctx, definition, &place, &mut shown);
         let results = match turn.status {
             Status::Completed(output) => return Ok(output),
             Status::Faulted(fault) => return Err(faulted(fault)),
             // More events wait than the next execution would get. Steps may listen to them
             // soon.
-            Status::Held if due < ContinueAsNewDue::Now && ctx.state(|s| s.inbox.waits()) => {
+            Status::Held
+                if due < ContinueAsNewDue::NoNewTasks && ctx.state(|s| s.inbox.waits()) =>
+            {
                 course.postpone(ctx);
                 machine.stay();
                 continue;
             }
             Status::Held => {
-                match continued_input(ctx, definition, &mut machine, due >= ContinueAsNewDue::Now) {
+                match continued_input(
+                    ctx,
+                    definition,
+                    &mut machine,
+                    due >= ContinueAsNewDue::NoNewTasks,
+                ) {
                     Ok(input) => return Err(continue_as_new(ctx, input)),
-                    Err(fault) if due >= ContinueAsNewDue::Now => return Err(faulted(fault)),
+                    Err(fault) if due >= ContinueAsNewDue::NoNewTasks => {
+                        return Err(faulted(fault));
+                    }
                     // The run may carry over less later, or end before it must continue as
                     // new.
                     Err(_) => {
@@ -203,24 +210,11 @@ async fn pause(ctx: &WorkflowContext<RunDefinition>) -> WorkflowResult<()> {
 }
 
 /// Describes the place of a run, for the Temporal UI.
-fn place(machine: &Machine, status: &Status) -> String {
+fn place_of(machine: &Machine, status: &Status) -> String {
     match status {
         Status::Completed(_) => "completed".to_owned(),
         Status::Faulted(_) => "failed".to_owned(),
-        _ => {
-            let all = machine.current();
-            let more = all.len().saturating_sub(SHOWN_LIMIT);
-            let first = all.iter().take(SHOWN_LIMIT);
-            let first: Vec<String> = first
-                .map(|path| text::code(path.trim_start_matches('/'), PLACE_CHARS))
-                .collect();
-            let more = if more == 0 {
-                String::new()
-            } else {
-                format!(" and {more} more")
-            };
-            format!("at {}{more}", first.join(", "))
-        }
+        _ => place::at(&machine.current()),
     }
 }
 
@@ -231,12 +225,8 @@ fn show(
     place: &str,
     shown: &mut String,
 ) {
-    let details = format!(
-        "{} revision {}: {place}{}",
-        text::code(definition.id.as_str(), PLACE_CHARS),
-        text::code(definition.revision.as_str(), PLACE_CHARS),
-        ctx.state(|s| s.inbox.notes())
-    );
+    let details = place::details(&definition.id, &definition.revision, place);
+    let details = details + &ctx.state(|s| s.inbox.notes());
     if *shown != details {
         ctx.set_current_details(details.clone());
         *shown = details;

@@ -149,14 +149,14 @@ impl<'c> TemporalEffects<'c> {
     }
 
     /// Waits for the next results, and returns them in the order of the history. The list
-    /// may be empty if an event came. `None` if the run is cancelled.
+    /// may be empty if an event came. `None` if the run is canceled.
     pub(super) async fn results(&mut self) -> Option<Results> {
         let token = self.ctx.cancellation_token();
-        let mut cancelled = pin!(token.cancelled());
+        let mut canceled = pin!(token.cancelled());
         let ctx = self.ctx;
         let mut heard = pin!(ctx.wait_condition(|s| s.inbox.has_news()));
         poll_fn(|cx| {
-            if cancelled.as_mut().poll(cx).is_ready() {
+            if canceled.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
             let results = self.ended(cx);
@@ -170,7 +170,7 @@ impl<'c> TemporalEffects<'c> {
     }
 
     /// Returns the results that are there, in the order of the history, which is the same
-    /// in each replay. The list may be empty. `None` if the run is cancelled.
+    /// in each replay. The list may be empty. `None` if the run is canceled.
     pub(super) async fn ready(&mut self) -> Option<Results> {
         if self.ctx.cancellation_token().is_cancelled() {
             return None;
@@ -387,7 +387,7 @@ fn summary(task: &str, effect: &Effect, options: &Temporal) -> String {
     };
     let emitted = emitted.map(|kind| format!("emit {kind}"));
     // The Temporal UI reads a summary as Markdown, which the author of a summary may use.
-    let Some(said) = &options.summary else {
+    let Some(summary) = &options.summary else {
         let shown = emitted.as_deref().unwrap_or(place);
         let whole = text::markdown(shown, SUMMARY_LIMIT);
         return if whole.len() <= SUMMARY_LIMIT {
@@ -397,7 +397,7 @@ fn summary(task: &str, effect: &Effect, options: &Temporal) -> String {
             text::code(shown, SUMMARY_LIMIT / 4 - 2)
         };
     };
-    let whole = text::escaped(said);
+    let whole = text::escaped(summary);
     if whole.len() <= SUMMARY_LIMIT {
         return whole.into_owned();
     }

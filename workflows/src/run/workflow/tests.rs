@@ -4,7 +4,7 @@ use temporalio_common::protos::temporal::api::common::v1::Payload;
 
 use super::*;
 
-fn given(inputs: &[&Value]) -> Result<RunInput, RunInputError> {
+fn read(inputs: &[&Value]) -> Result<RunInput, RunInputError> {
     read_input(&RawValue::new(
         inputs
             .iter()
@@ -18,7 +18,7 @@ fn given(inputs: &[&Value]) -> Result<RunInput, RunInputError> {
 
 #[test]
 fn a_definition_is_named_or_pinned() {
-    let named = given(&[&json!({ "definition": "nightly" })]).unwrap();
+    let named = read(&[&json!({ "definition": "nightly" })]).unwrap();
     assert_eq!(
         named.definition,
         DefinitionRef::Current("nightly".parse().unwrap())
@@ -26,7 +26,7 @@ fn a_definition_is_named_or_pinned() {
     assert_eq!(named.input, Value::Null);
 
     let steps = json!([{ "a": { "set": {} } }]);
-    let pinned = given(&[&json!({
+    let pinned = read(&[&json!({
         "definition": { "id": "nightly", "revision": "r", "do": steps },
         "input": [1],
         "of a later release": 1,
@@ -39,12 +39,12 @@ fn a_definition_is_named_or_pinned() {
 }
 
 #[test]
-fn what_stands_around_steps_stands_beside_them_in_a_run() {
+fn the_keys_beside_do_are_beside_it_in_the_input_of_a_run() {
     let wire = json!({
         "definition": { "id": "nightly", "revision": "r", "do": [], "timeout": { "after": "PT1H" } },
         "input": null,
     });
-    let read = given(&[&wire]).unwrap();
+    let read = read(&[&wire]).unwrap();
     let DefinitionRef::Pinned(definition) = &read.definition else {
         panic!("it is pinned");
     };
@@ -64,8 +64,8 @@ fn what_stands_around_steps_stands_beside_them_in_a_run() {
 }
 
 #[test]
-fn what_is_wrong_with_the_input_is_told() {
-    let wrong = |inputs: &[&Value]| given(inputs).unwrap_err();
+fn the_error_of_a_bad_input_names_the_mistake() {
+    let wrong = |inputs: &[&Value]| read(inputs).unwrap_err();
     insta::assert_snapshot!(wrong(&[]), @r#"the input must be {"definition": "ID", "input": …}"#);
     insta::assert_snapshot!(wrong(&[&json!("nightly")]), @r#"the input must be {"definition": "ID", "input": …}"#);
     insta::assert_snapshot!(wrong(&[&json!({ "definition": "No" })]), @"definition: id `No` must be 1 to 128 of a-z, 0-9, `.`, `_` and `-`, and begin with a letter or digit");

@@ -1,5 +1,6 @@
 //! Derives the view of a schedule from what was observed of it. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use almanac_base::names::DefinitionId;
@@ -9,7 +10,7 @@ use almanac_core::record::{ActionMemo, Flag, Override};
 use almanac_core::schedule::{Desired, Live, Note, NoteKind};
 use almanac_times::{Spec, compile_cron};
 
-use super::{LastRun, PausedBy, ScheduleState, ScheduleView, ViewContext};
+use super::{LastRun, ListedTimes, PausedBy, ScheduleState, ScheduleView, TimesAfter, ViewContext};
 use crate::schedules::list::SPEC_CUT;
 use crate::schedules::{ListEntry, Missed, Overdue};
 
@@ -31,7 +32,8 @@ pub(super) struct Observed {
 /// The override in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InForce<'a> {
-    /// The override is not known, nor if there is one.
+    /// An override may be in force: the reconcile workflow is unreachable, or
+    /// its data may be incomplete.
     Unknown,
     /// No override is in force.
     None,
@@ -128,7 +130,7 @@ pub(super) fn view(observed: Observed, context: ViewContext<'_>) -> ScheduleView
         paused: entry.paused,
         paused_by: (entry.paused && !is_finished)
             .then(|| PausedBy::of(note, &workflow_id, in_force)),
-        note: note.line().to_owned(),
+        note: note.text().into_owned(),
         reason: reason.map(str::to_owned),
         by: by.map(str::to_owned),
         summary: summary(&observed, desired, set),
@@ -316,27 +318,78 @@ fn summary(observed: &Observed, desired: Option<&Desired>, set: Option<&Override
     if let Some(live) = observed.live() {
         return live.values.spec.words(None);
     }
-    if !entry.is_cut() {
-        return entry.spec.words(None);
-    }
-    let wanted = desired.map(|desired| {
-        let mut spec = desired.values.spec.clone();
-        if let Some(cron) = set.and_then(|set| set.cron.as_deref()) {
-            Spec {
-                calendars: spec.calendars,
-                intervals: spec.intervals,
-                ..
-            } = compiled(cron);
-        }
-        if let Some(timezone) = set.and_then(|set| set.timezone.as_ref()) {
-            spec.timezone.clone_from(timezone);
-        }
-        spec
-    });
-    match wanted.filter(|spec| entry.shows(spec)) {
+    match whole_spec(entry, desired, set) {
         Some(spec) => spec.words(None),
         None => entry.spec.words(Some(SPEC_CUT)),
     }
+}
+
+/// The complete spec of a listed schedule. A list shows the first of many
+/// calendars; if these are those of the override or the definition, so are the
+/// others. `None` if that is not known.
+fn whole_spec<'a>(
+    entry: &'a ListEntry,
+    desired: Option<&Desired>,
+    set: Option<&Override>,
+) -> Option<Cow<'a, Spec>> {
+    if !entry.is_cut() {
+        return Some(Cow::Borrowed(&entry.spec));
+    }
+    let mut spec = desired?.values.spec.clone();
+    if let Some(cron) = set.and_then(|set| set.cron.as_deref()) {
+        Spec {
+            calendars: spec.calendars,
+            intervals: spec.intervals,
+            ..
+        } = compiled(cron);
+    }
+    if let Some(timezone) = set.and_then(|set| set.timezone.as_ref()) {
+        spec.timezone.clone_from(timezone);
+    }
+    entry.shows(&spec).then_some(Cow::Owned(spec))
+}
+
+/// The times of a listed schedule.
+pub(super) fn times(observed: &Observed, context: ViewContext<'_>) -> ListedTimes {
+    let entry = &observed.entry;
+    let note = Note::read(&entry.note);
+    let files = context.files;
+    let desired = files.and_then(|files| files.desired(&observed.definition));
+    let set = in_force(observed, note, context).known();
+    let spec = whole_spec(entry, desired.as_ref(), set);
+    ListedTimes {
+        is_whole: spec.is_some(),
+        after: set.and_then(|set| {
+            Some(TimesAfter {
+                at: set.until?,
+                spec: spec_after(set, desired.as_ref(), spec.as_deref()).map(Into::into),
+            })
+        }),
+        spec: spec
+            .map_or_else(|| entry.spec.clone(), Cow::into_owned)
+            .into(),
+        server_times: entry.next.len(),
+        is_managed: entry.owner.is_some(),
+        is_marked: entry.owner.is_some() && note.is_marked(),
+        digest: entry.digest(),
+    }
+}
+
+/// The spec of a schedule after its override has expired; a spec without times
+/// if the schedule is then paused. `None` if that is not known.
+fn spec_after(set: &Override, desired: Option<&Desired>, live: Option<&Spec>) -> Option<Spec> {
+    let is_paused = match (set.enabled, set.found_paused, desired) {
+        (None, ..) => false,
+        (_, Some(found), _) => found,
+        (_, None, desired) => desired?.values.paused,
+    };
+    if is_paused {
+        return Some(Spec::default());
+    }
+    if set.cron.is_none() && set.timezone.is_none() {
+        return live.cloned();
+    }
+    Some(desired?.values.spec.clone())
 }
 
 /// The calendars in force as cron strings. They are as the override or the

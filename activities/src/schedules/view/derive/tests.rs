@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use almanac_base::names::{Project, ScheduleId};
 use almanac_core::definition::{Kind, ParseContext, parse_file};
-use almanac_core::plan::{Create, drifted_fields};
+use almanac_core::plan::{Create, drifted_fields, scheduled};
 use almanac_core::record::{Held, Listed, Report, Status};
-use almanac_core::schedule::{LiveMemo, NoteLine};
+use almanac_core::schedule::{Fingerprint, LiveMemo, NoteLine};
 use almanac_core::snapshot::{FailedDocument, LoadStatus, Loaded, Snapshot};
 
 use super::super::ViewFiles;
@@ -83,18 +83,19 @@ impl World {
 
     /// The schedule as a pass creates it; of a definition that is gone, as that of `on`.
     fn live(&self, id: &str) -> Live {
-        let files = ViewFiles::of(&self.project, &self.snapshot);
-        let known = id.parse().unwrap();
-        let desired = files.desired(&known);
-        let desired = desired.or_else(|| files.desired(&"on".parse().unwrap()));
-        let create = Create::of(&desired.unwrap(), None);
+        let known: DefinitionId = id.parse().unwrap();
+        let scheduled = scheduled(&self.project, &self.snapshot);
+        let scheduled = scheduled
+            .get(&known)
+            .unwrap_or(&scheduled[&"on".parse().unwrap()]);
+        let create = Create::of(scheduled, None);
         Live {
             schedule: self.schedule(id),
             definition: known,
-            values: Arc::unwrap_or_clone(create.values),
+            memo: LiveMemo::Readable(Box::new(create.memo())),
+            values: Arc::unwrap_or_clone(create.values()),
             remaining_actions: create.remaining,
             action_count: 0,
-            memo: LiveMemo::Readable(Box::new(create.memo)),
             note: create.note,
             updated_at: None,
         }
@@ -177,12 +178,7 @@ fn pausing() -> Override {
 }
 
 fn write(live: &mut Live, words: &NoteLine<'_>) {
-    let fingerprint = almanac_core::schedule::Fingerprint::of(
-        &BTreeMap::new(),
-        None,
-        &BTreeSet::new(),
-        &BTreeSet::new(),
-    );
+    let fingerprint = Fingerprint::of(&BTreeMap::new(), None, &BTreeSet::new(), &BTreeSet::new());
     live.note = words.write(&fingerprint);
 }
 
@@ -252,7 +248,7 @@ fn world_of(matters: &BTreeSet<ScheduleState>) -> (World, Live) {
 }
 
 #[test]
-fn of_all_states_that_apply_the_first_counts_wherever_it_is_shown() {
+fn the_first_state_that_applies_is_shown_everywhere() {
     for set in 0..1_u32 << MATTERS.len() {
         let chosen = MATTERS.iter().enumerate();
         let chosen = chosen.filter(|(bit, _)| set & 1 << bit != 0);
@@ -279,14 +275,14 @@ fn of_all_states_that_apply_the_first_counts_wherever_it_is_shown() {
             world.described(&live, At::Alone),
         ] {
             assert!(view.conditions.is_subset(&expected), "{matters:?}");
-            let told: BTreeSet<_> = view.conditions.union(&view.unknown).copied().collect();
-            assert!(told.is_superset(&expected), "{matters:?}: {told:?}");
+            let reported: BTreeSet<_> = view.conditions.union(&view.unknown).copied().collect();
+            assert!(reported.is_superset(&expected), "{matters:?}: {reported:?}");
         }
     }
 }
 
 #[test]
-fn an_unmanaged_schedule_in_the_way_is_a_conflict_and_nothing_else() {
+fn an_unmanaged_schedule_with_a_wanted_id_is_only_a_conflict() {
     let world = World::new();
     let live = world.live("on");
     let observed = Observed {
@@ -307,7 +303,7 @@ fn an_unmanaged_schedule_in_the_way_is_a_conflict_and_nothing_else() {
 }
 
 #[test]
-fn what_needs_a_worker_is_unknown_without_one() {
+fn conditions_that_need_a_worker_are_unknown_without_a_worker() {
     let world = World::new();
     let alone = world.listed(&world.live("on"), At::Alone);
     assert_eq!(alone.state, ScheduleState::Active);
@@ -325,7 +321,7 @@ fn what_needs_a_worker_is_unknown_without_one() {
         (alone.overdue, alone.drift, alone.missed),
         (None, None, None)
     );
-    // The memo tells of an override, and what was last written.
+    // The memo has the override and the last written values.
     let alone = world.described(&world.live("on"), At::Alone);
     assert!(!alone.unknown.contains(&ScheduleState::Overridden));
     assert_eq!(alone.drift, Some(BTreeSet::new()));
@@ -356,7 +352,7 @@ fn lists_that_a_report_cuts_leave_the_rest_unknown() {
             ScheduleState::Overridden,
         ]
     );
-    // The files tell of removals.
+    // The files show which schedules are to be removed.
     let view = world.listed(&world.live("on"), At::Worker);
     let unknown = [ScheduleState::Unreadable, ScheduleState::Overridden];
     assert_eq!(Vec::from_iter(view.unknown), unknown);
@@ -385,7 +381,7 @@ fn a_document_that_fails_keeps_its_schedule_from_being_orphaned() {
 }
 
 #[test]
-fn without_a_worker_the_note_tells_what_almanac_wrote() {
+fn without_a_worker_the_note_shows_the_state_that_almanac_wrote() {
     let world = World::new();
     let mut live = world.live("on");
     live.values.paused = true;
@@ -458,6 +454,86 @@ fn times_are_those_of_the_live_schedule_written_as_the_file_writes_them() {
     assert_eq!(world.listed(&live, At::CommandLine).cron, ["0 0 * * *"]);
 }
 
+/// The times of a listed schedule.
+fn times_of(world: &World, entry: ListEntry, place: At) -> ListedTimes {
+    let files = ViewFiles::of(&world.project, &world.snapshot);
+    let context = ViewContext {
+        project: &world.project,
+        status: (place != At::Alone).then_some(&world.status),
+        files: (place == At::Worker).then_some(&files),
+        now: at(NOW),
+    };
+    let observed = Observed {
+        definition: "on".parse().unwrap(),
+        entry,
+        described: None,
+        overdue: Overdue::NotChecked,
+        drift: None,
+    };
+    times(&observed, context)
+}
+
+#[test]
+fn the_times_of_a_cut_list_are_whole_where_the_definition_shows_the_rest() {
+    let mut world = World::new();
+    let crons: Vec<_> = (1..=12).map(|day| format!("'0 {day} {day} * *'")).collect();
+    let text = format!("schedule: {{ cron: [{}] }}", crons.join(", "));
+    world.write("on", &text);
+    let live = world.live("on");
+    let mut entry = World::entry(&live);
+    let first = entry.spec.calendars.iter().take(SPEC_CUT).copied();
+    entry.spec.calendars = first.collect();
+    let worker = times_of(&world, entry.clone(), At::Worker);
+    assert!(worker.is_whole && worker.is_marked && worker.is_managed);
+    assert_eq!(*worker.spec, live.values.spec);
+    let command_line = times_of(&world, entry.clone(), At::CommandLine);
+    assert!(!command_line.is_whole);
+    assert_eq!(*command_line.spec, entry.spec);
+    // A manual pause or unpause replaces the note.
+    "back".clone_into(&mut entry.note);
+    assert!(!times_of(&world, entry.clone(), At::Worker).is_marked);
+    entry.owner = None;
+    assert!(!times_of(&world, entry, At::Worker).is_managed);
+}
+
+#[test]
+fn the_times_after_an_override_are_those_of_the_definition() {
+    let mut world = World::new();
+    let mut live = world.live("on");
+    let until = at("2026-05-02T00:00:00Z");
+    let mut after = |set: Override, place: At| {
+        if let Some(cron) = &set.cron {
+            live.values.spec.calendars = compiled(cron).calendars;
+        }
+        let set = Override {
+            until: Some(until),
+            ..set
+        };
+        world.status.overrides.insert(live.definition.clone(), set);
+        let after = times_of(&world, World::entry(&live), place).after.unwrap();
+        assert_eq!(after.at, until);
+        after.spec.map(|spec| spec.words(None))
+    };
+    let daily = Some("03:00 daily".to_owned());
+    let never = Some(Spec::default().words(None));
+    let paused = |found_paused| Override {
+        enabled: Some(false),
+        found_paused,
+        ..Override::default()
+    };
+    assert_eq!(after(paused(Some(false)), At::CommandLine), daily);
+    assert_eq!(after(paused(Some(true)), At::CommandLine), never);
+    // Without the files, the state before the pause is not known.
+    assert_eq!(after(paused(None), At::CommandLine), None);
+    assert_eq!(after(paused(None), At::Worker), daily);
+    let hourly = || Override {
+        cron: Some(vec!["@hourly".to_owned()]),
+        ..Override::default()
+    };
+    assert_eq!(after(hourly(), At::Worker), daily);
+    assert_eq!(after(hourly(), At::CommandLine), None);
+}
+
 #[test]
 fn a_paused_schedule_has_no_next_run() {
     let world = World::new();
@@ -500,7 +576,7 @@ fn the_last_run_is_the_one_that_started() {
 }
 
 #[test]
-fn drift_is_what_differs_from_the_last_write_whatever_the_file_says_now() {
+fn drift_is_a_difference_from_the_last_write_and_not_from_the_file() {
     let mut world = World::new();
     let mut live = world.live("on");
     live.values.spec.jitter = std::time::Duration::from_secs(7);
@@ -522,7 +598,7 @@ fn drift_is_what_differs_from_the_last_write_whatever_the_file_says_now() {
         drift,
         Some(BTreeSet::from([Field::Timezone, Field::Jitter]))
     );
-    // Someone replaced the body: only the files tell what it should be.
+    // Someone replaced the body: only the files have the wanted values.
     live.memo = LiveMemo::Missing;
     assert_eq!(world.described(&live, At::Alone).drift, None);
     let files = ViewFiles::of(&world.project, &world.snapshot);
@@ -548,7 +624,7 @@ fn a_workflow_that_began_without_state_knows_nothing_before_its_first_full_pass(
             ScheduleState::Overridden,
         ]
     );
-    // The note tells that an override pauses it, whatever the workflow forgot.
+    // By the note an override pauses the schedule, also if the workflow forgot it.
     live.values.paused = true;
     let set = pausing();
     let paused = true;
@@ -559,7 +635,7 @@ fn a_workflow_that_began_without_state_knows_nothing_before_its_first_full_pass(
 }
 
 #[test]
-fn a_list_tells_of_a_limit_what_it_can() {
+fn a_list_shows_that_the_limited_actions_are_used_up() {
     let mut world = World::new();
     world.write("on", "schedule: { cron: '0 3 * * *', max_actions: 3 }");
     let mut live = world.live("on");
@@ -576,7 +652,7 @@ fn a_list_tells_of_a_limit_what_it_can() {
     };
     let view = world.view(observed(&live), At::Worker);
     assert_eq!(view.state, ScheduleState::Finished);
-    // Somebody paused it in the meantime: a description tells.
+    // Somebody paused it in the meantime, which only a description shows.
     live.values.paused = true;
     live.note = "lunch".to_owned();
     let view = world.view(observed(&live), At::Worker);
@@ -601,7 +677,7 @@ fn the_reason_is_that_of_the_override_in_force() {
     let expected = (Some("ann"), Some("disk full"));
     let (set, paused) = (pausing(), true);
     write(&mut live, &NoteLine::Overridden { set: &set, paused });
-    // Without a worker the note tells.
+    // Without a worker the note has the answer.
     assert_eq!(words(&world.listed(&live, At::Alone)), expected);
     // A person's later note does not hide a known override.
     memo(&mut live).overridden = Some(set.clone());
@@ -633,6 +709,95 @@ fn the_reason_is_the_note_of_a_person_or_of_the_server() {
             // Almanac's later writes keep the words.
             write(&mut live, &NoteLine::Kept(Note::of_words(note)));
             assert_eq!(words(&world.listed(&live, place)), (None, Some(note)));
+        }
+    }
+}
+
+/// The notes of the server's two schedulers when a run of `on` failed.
+const FAILURES: [&str; 2] = [
+    "paused due to workflow failure: test/on-2026: boom",
+    "paused, workflow failed: test/on-2026",
+];
+
+/// Writes the line of an override that interrupts the pause of `words`.
+fn interrupt(live: &mut Live, set: &Override, words: &str) {
+    let by_override = NoteLine::Overridden {
+        set,
+        paused: live.values.paused,
+    };
+    let (base, flags, left) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+    let fingerprint = Fingerprint::of(&base, Some(set), &flags, &left);
+    live.note = by_override.write_with(Some(Note::of_words(words)), &fingerprint);
+    memo(live).overridden = Some(set.clone());
+}
+
+#[test]
+fn a_pause_that_an_override_interrupts_is_shown_beside_the_override() {
+    for (words, enabled) in FAILURES
+        .into_iter()
+        .chain(["lunch"])
+        .flat_map(|words| [(words, true), (words, false)])
+    {
+        let mut world = World::new();
+        let mut live = world.live("on");
+        live.values.paused = !enabled;
+        let set = Override {
+            enabled: Some(enabled),
+            found_paused: Some(true),
+            ..pausing()
+        };
+        interrupt(&mut live, &set, words);
+        world.status.overrides.insert(live.definition.clone(), set);
+        let start = if enabled { "Kept active" } else { "Paused" };
+        let note = format!("{start} by ann: disk full (paused before: {words})");
+        for place in [At::Worker, At::CommandLine, At::Alone] {
+            for view in [world.listed(&live, place), world.described(&live, place)] {
+                assert_eq!(view.state, ScheduleState::Overridden);
+                let by = (!enabled).then_some(PausedBy::Override);
+                assert_eq!(view.paused_by, by, "{words}");
+                assert_eq!(view.note, note);
+                assert_eq!(self::words(&view), (Some("ann"), Some("disk full")));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_run_stays_the_origin_of_a_pause_under_and_after_an_override() {
+    let zone = Override {
+        enabled: None,
+        timezone: Some("Asia/Tokyo".to_owned()),
+        ..pausing()
+    };
+    for (note, set) in FAILURES
+        .into_iter()
+        .flat_map(|note| [(note, Some(&zone)), (note, None)])
+    {
+        let mut world = World::new();
+        let mut live = world.live("on");
+        live.values.paused = true;
+        live.note = note.to_owned();
+        memo(&mut live).overridden = set.cloned();
+        let state = match set {
+            Some(set) => {
+                let id = live.definition.clone();
+                world.status.overrides.insert(id, set.clone());
+                ScheduleState::Overridden
+            }
+            None => ScheduleState::Paused,
+        };
+        for is_kept in [false, true] {
+            if is_kept {
+                write(&mut live, &NoteLine::Kept(Note::of_words(note)));
+            }
+            for place in [At::Worker, At::CommandLine] {
+                for view in [world.listed(&live, place), world.described(&live, place)] {
+                    assert_eq!(view.paused_by, Some(PausedBy::Failure), "{note}");
+                    assert_eq!(view.state, state);
+                    assert!(view.conditions.contains(&ScheduleState::Paused));
+                    assert_eq!(view.note, note);
+                }
+            }
         }
     }
 }

@@ -60,7 +60,7 @@ workflow:
 }
 
 #[test]
-fn keys_without_a_value_were_forgotten() {
+fn a_key_without_a_value_is_an_error() {
     let found = report(
         r"id:
 schedule:
@@ -86,7 +86,7 @@ do: ~
 }
 
 #[test]
-fn there_is_one_program() {
+fn a_document_has_either_a_workflow_or_steps() {
     let found = report(
         r"id: a
 workflow: { type: T, task_queue: q }

@@ -60,7 +60,7 @@ fn steps_are_a_list_of_named_tasks() {
 }
 
 #[test]
-fn no_steps_are_a_mistake() {
+fn an_empty_list_of_steps_is_an_error() {
     let found = report(
         r"id: a
 do: []

@@ -5,7 +5,7 @@ use crate::definition::Program;
 
 fn steps(text: &str) -> serde_json::Value {
     match definition(text).program {
-        Program::Steps(steps) => serde_json::Value::clone(&steps),
+        Program::Steps(steps) => steps.value(),
         Program::Workflow(block) => panic!("{block:?}"),
     }
 }

@@ -86,7 +86,7 @@ fn examples_are_valid_and_need_no_worker_but_almanac() {
 
 /// The folders that the worker of an environment reads: the common one and its own.
 #[test]
-fn the_environments_are_valid_each_with_what_is_common() {
+fn each_environment_is_valid_with_the_common_folder() {
     for environment in ["production", "staging"] {
         let mut ids = Vec::new();
         for folder in ["common", environment] {

@@ -159,12 +159,12 @@ fn steps_are_carried_with_waits_as_maps() {
         { "never": { "wait": { "seconds": 0 } } },
         { "note": { "set": { "text": "costs ${ 5 }", "list": [1, null] } } },
     ]);
-    assert_eq!(*steps, expected);
-    assert!(almanac_steps::language::parse(&steps).is_ok());
+    assert_eq!(steps.value(), expected);
+    assert!(almanac_steps::language::parse(&steps.value()).is_ok());
 }
 
 #[test]
-fn a_workflow_of_the_specification_means_what_it_says() {
+fn a_workflow_of_the_specification_becomes_a_definition() {
     let definition = definition(OWS);
     assert_eq!(definition.id.as_str(), "invoices");
     assert_eq!(definition.description.as_deref(), Some("Summary"));
@@ -179,7 +179,7 @@ fn a_workflow_of_the_specification_means_what_it_says() {
 }
 
 #[test]
-fn a_definition_without_schedule_runs_by_hand() {
+fn a_definition_without_a_schedule_runs_only_manually_or_on_events() {
     assert_eq!(definition("do: [a: { set: { x: 1 } }]").schedule, None);
 }
 
@@ -196,7 +196,7 @@ fn the_zone_of_a_cron_is_the_schedules() {
 }
 
 #[test]
-fn documents_state_their_ids_though_they_fail() {
+fn a_failing_document_keeps_its_id() {
     let ids = |text: &str| -> Vec<(usize, Option<String>, bool)> {
         let documents = parse(text).into_iter();
         documents

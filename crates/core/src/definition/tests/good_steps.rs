@@ -20,13 +20,13 @@ fn every_task_is_read() {
 
 fn steps_of(text: &str) -> serde_json::Value {
     match definition(text).program {
-        Program::Steps(steps) => serde_json::Value::clone(&steps),
+        Program::Steps(steps) => steps.value(),
         Program::Workflow(_) => panic!("no steps"),
     }
 }
 
 #[test]
-fn what_stands_around_steps_travels_with_them() {
+fn the_keys_beside_do_are_passed_on_with_the_steps() {
     let text = "
 use: { timeouts: { short: { after: PT5M } } }
 input: { from: .a }

@@ -51,7 +51,7 @@ fn deep_nesting_is_refused_at_its_line() {
 }
 
 #[test]
-fn sixty_levels_are_deep_enough_for_anyone() {
+fn sixty_levels_are_accepted() {
     let file = format!(
         "id: a\ndo: [a: {{ set: {{ x: {}{} }} }}]\n",
         "[".repeat(50),

@@ -45,7 +45,7 @@ fn definition(text: &str) -> Definition {
     warned(text)
 }
 
-/// The same, with whatever warnings.
+/// Returns the definition of the only document, ignoring warnings.
 #[track_caller]
 fn warned(text: &str) -> Definition {
     let mut documents = parse(text);

@@ -46,11 +46,11 @@ fn check_steps(definition: &Definition) {
     let Program::Steps(steps) = &definition.program else {
         return;
     };
-    language::parse(steps).expect("read by a run");
+    language::parse(&steps.value()).expect("read by a run");
     let there = serde_json::to_string(steps).unwrap();
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&there).unwrap(),
-        **steps
+        steps.value()
     );
 }
 
@@ -254,7 +254,7 @@ proptest! {
         match (documents[0].definition(), &documents[0].result) {
             (Some(definition), _) => {
                 let Program::Steps(steps) = &definition.program else { unreachable!() };
-                prop_assert_eq!(&steps[0]["a"]["set"]["x"], &value);
+                prop_assert_eq!(&steps.value()[0]["a"]["set"]["x"], &value);
             }
             (None, other) => prop_assert!(false, "{other:?}"),
         }

@@ -123,7 +123,7 @@ fn good_documents_satisfy_the_schema() {
 }
 
 #[test]
-fn what_a_schema_can_see_it_refuses_as_the_parser_does() {
+fn the_schema_refuses_the_mistakes_that_it_can_express() {
     let good = "id: a\nschedule: { every: 1h }\nworkflow: { type: T, task_queue: q }\n";
     accepted(good);
     assert!(parse(good)[0].result.is_ok());
@@ -176,7 +176,7 @@ fn what_a_schema_can_see_it_refuses_as_the_parser_does() {
 }
 
 #[test]
-fn what_a_schema_can_see_in_a_calendar_it_refuses_as_the_parser_does() {
+fn the_schema_refuses_the_mistakes_in_calendars_that_it_can_express() {
     let good = "kind: calendar\nid: a\ndates: [2026-12-24]\n";
     accepted(good);
     assert!(parse(good)[0].result.is_ok());

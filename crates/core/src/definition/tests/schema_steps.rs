@@ -12,7 +12,7 @@ fn good_steps_satisfy_the_schema() {
 }
 
 #[test]
-fn what_a_schema_can_see_in_steps_it_refuses_as_the_parser_does() {
+fn the_schema_refuses_the_mistakes_in_steps_that_it_can_express() {
     for steps in [
         "do: [a: { wait: 5s }]",
         "do: [a: { wait: {} }]",

@@ -196,12 +196,12 @@ fn filled(head: &str, lines: &[&str]) -> String {
     text
 }
 
-/// The time that this thread was on a core, where the system tells: other
+/// The time that this thread was on a core, if the system shows it: other
 /// programs do not count.
 fn busy() -> Duration {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let told = told.and_then(|text| text.split(' ').next()?.parse().ok());
-    told.map_or_else(
+    let nanoseconds = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = nanoseconds.and_then(|text| text.split(' ').next()?.parse().ok());
+    nanoseconds.map_or_else(
         || {
             static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
             START.elapsed()
@@ -258,7 +258,7 @@ proptest! {
 
     /// Lines of one kind stand within the lists of another.
     #[test]
-    fn no_mixture_of_texts_does_so_either(
+    fn no_mixture_of_texts_takes_forty_times_as_long_as_plain_text(
         parts in proptest::collection::vec(proptest::sample::select(SHAPES), 1..4)
     ) {
         let (head, list, _) = parts[0];

@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use super::*;
+use crate::schedule::Note;
 
 const DAILY: &str = "schedule: { cron: '0 0 * * *' }\nworkflow: { type: Run, task_queue: q }\n";
 
 #[test]
-fn same_and_same_writes_nothing() {
-    let world = World::settled(HOURLY);
+fn a_definition_and_a_schedule_without_changes_write_nothing() {
+    let world = World::in_sync(HOURLY);
     assert!(world.plan().is_empty());
     assert_eq!(world.plan().unchanged, 1);
 }
 
 #[test]
-fn a_changed_definition_is_written_whole_times() {
-    let mut world = World::settled(HOURLY);
+fn a_change_of_the_times_replaces_the_old_times() {
+    let mut world = World::in_sync(HOURLY);
     world.write("job", DAILY);
     let plan = world.pass();
     assert_eq!(causes(&plan), [(Field::Times, Cause::Definition)]);
@@ -28,8 +29,8 @@ fn a_changed_definition_is_written_whole_times() {
 
 #[test]
 fn a_changed_definition_whose_schedule_agrees_already_still_gets_its_base() {
-    let mut world = World::settled(HOURLY);
-    let mut other = World::settled(DAILY);
+    let mut world = World::in_sync(HOURLY);
+    let mut other = World::in_sync(DAILY);
     world.job().values.spec = other.job().values.spec.clone();
     world.write("job", DAILY);
     let plan = world.pass();
@@ -38,7 +39,7 @@ fn a_changed_definition_whose_schedule_agrees_already_still_gets_its_base() {
 
 #[test]
 fn drift_is_corrected() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.job().values.spec.jitter = Duration::from_secs(9);
     let plan = world.pass();
     assert_eq!(causes(&plan), [(Field::Jitter, Cause::Drift)]);
@@ -48,7 +49,7 @@ fn drift_is_corrected() {
 
 #[test]
 fn drift_is_only_reported_under_report() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.drift = DriftPolicy::Report;
     world.job().values.spec.jitter = Duration::from_secs(9);
     let plan = world.plan();
@@ -58,7 +59,7 @@ fn drift_is_only_reported_under_report() {
 
 #[test]
 fn a_changed_definition_leaves_reported_drift_alone() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.drift = DriftPolicy::Report;
     world.job().values.spec.jitter = Duration::from_secs(9);
     world.write("job", DAILY);
@@ -68,7 +69,9 @@ fn a_changed_definition_leaves_reported_drift_alone() {
     assert_eq!(world.job().values.spec.jitter, Duration::from_secs(9));
     let note = world.job().note.clone();
     let expected = Fingerprint::of(
-        &desired(&world.project, &world.snapshot)[&id("job")].base(),
+        &scheduled(&world.project, &world.snapshot)[&id("job")]
+            .desired()
+            .base(),
         None,
         &BTreeSet::new(),
         &BTreeSet::new(),
@@ -81,7 +84,7 @@ fn a_changed_definition_leaves_reported_drift_alone() {
 
 #[test]
 fn a_replaced_body_is_drift_with_the_definition_as_base() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.replace_body();
     let plan = world.pass();
     assert_eq!(
@@ -96,7 +99,7 @@ fn a_replaced_body_is_drift_with_the_definition_as_base() {
 
 #[test]
 fn a_comment_or_another_file_writes_nothing() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.write("job", &format!("# a comment\n{HOURLY}"));
     let loaded = world.snapshot.definitions.get_mut(&id("job")).unwrap();
     loaded.source = "moved/job.yaml".to_owned();
@@ -105,7 +108,7 @@ fn a_comment_or_another_file_writes_nothing() {
 
 #[test]
 fn a_newer_releases_schedule_is_left_alone_and_reported() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.job().memo = LiveMemo::Newer(9);
     world.write("job", DAILY);
     let plan = world.plan();
@@ -120,7 +123,7 @@ fn a_newer_releases_schedule_is_left_alone_and_reported() {
 #[test]
 fn the_memo_version_is_rewritten_only_with_a_needed_change() {
     // Nothing in a memo of this version differs for an unchanged definition.
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     let LiveMemo::Readable(memo) = &mut world.job().memo else {
         panic!()
     };
@@ -149,7 +152,7 @@ fn an_unmanaged_schedule_with_the_definitions_id_is_a_conflict() {
 
 #[test]
 fn a_field_corrected_five_times_in_an_hour_is_retried_hourly() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     let drift = |world: &mut World| world.job().values.spec.jitter = Duration::from_secs(9);
     for _ in 0..5 {
         drift(&mut world);
@@ -177,7 +180,7 @@ fn remaining_actions_are_kept_by_every_write() {
             "schedule: {{ cron: '{cron}', max_actions: {max} }}\nworkflow: {{ type: Run, task_queue: q }}\n"
         )
     };
-    let mut world = World::settled(&limited("0 * * * *", 10));
+    let mut world = World::in_sync(&limited("0 * * * *", 10));
     world.job().remaining_actions = Some(4);
     world.write("job", &limited("0 0 * * *", 10));
     world.pass();
@@ -203,7 +206,7 @@ fn remaining_actions_are_kept_by_every_write() {
 }
 
 #[test]
-fn a_schedule_that_can_never_fire_is_not_made() {
+fn a_schedule_that_can_never_fire_is_not_created() {
     let mut world = World::new();
     world.write(
         "job",

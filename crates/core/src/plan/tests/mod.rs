@@ -2,7 +2,9 @@
 //! user's action and check the next plan.
 
 mod comparison;
+mod field_states;
 mod overriding;
+mod own_pauses;
 mod pausing;
 mod properties;
 mod removing;
@@ -31,7 +33,7 @@ struct World {
     drift: DriftPolicy,
     orphans: OrphanPolicy,
     overrides: BTreeMap<DefinitionId, Override>,
-    orders: OperatorRequests,
+    requests: OperatorRequests,
     corrections: Corrections,
     recently_removed: u64,
     replicas_differ: bool,
@@ -47,7 +49,7 @@ impl World {
             drift: DriftPolicy::Correct,
             orphans: OrphanPolicy::Delete,
             overrides: BTreeMap::new(),
-            orders: OperatorRequests::new(),
+            requests: OperatorRequests::new(),
             corrections: Corrections::new(),
             recently_removed: 0,
             replicas_differ: false,
@@ -55,7 +57,7 @@ impl World {
     }
 
     /// A world with the definition `job` and its schedule as created.
-    fn settled(yaml: &str) -> Self {
+    fn in_sync(yaml: &str) -> Self {
         let mut world = Self::new();
         world.write("job", yaml);
         world.pass();
@@ -98,8 +100,13 @@ impl World {
     }
 
     fn plan_confirming(&self, confirm: Option<&str>) -> Plan {
-        let desired = desired(&self.project, &self.snapshot);
-        let policy = Policy {
+        let scheduled = scheduled(&self.project, &self.snapshot);
+        let policy = self.policy(confirm);
+        plan(&self.snapshot, &scheduled, &self.server, &policy)
+    }
+
+    fn policy<'a>(&'a self, confirm: Option<&'a str>) -> Policy<'a> {
+        Policy {
             project: &self.project,
             now: self.now,
             drift: self.drift,
@@ -108,18 +115,17 @@ impl World {
             recently_removed: self.recently_removed,
             replicas_differ: self.replicas_differ,
             overrides: &self.overrides,
-            orders: &self.orders,
+            requests: &self.requests,
             corrections: &self.corrections,
             only: None,
-        };
-        plan(&self.snapshot, &desired, &self.server, &policy)
+        }
     }
 
     /// Plans, applies, and checks that the next plan is empty.
     fn pass(&mut self) -> Plan {
         let plan = self.plan();
         self.apply(&plan);
-        self.orders.clear();
+        self.requests.clear();
         let next = self.plan();
         assert!(
             next.is_empty(),
@@ -131,17 +137,17 @@ impl World {
     fn apply(&mut self, plan: &Plan) {
         for create in &plan.creates {
             let live = Live {
-                schedule: create.schedule.clone(),
-                definition: create.definition.clone(),
-                values: ScheduleValues::clone(&create.values),
+                schedule: create.schedule().clone(),
+                definition: create.definition().clone(),
+                values: ScheduleValues::clone(&create.values()),
                 remaining_actions: create.remaining,
                 action_count: 0,
-                memo: LiveMemo::Readable(Box::new(create.memo.clone())),
+                memo: LiveMemo::Readable(Box::new(create.memo())),
                 note: create.note.clone(),
                 updated_at: None,
             };
             self.server.insert(
-                create.schedule.clone(),
+                create.schedule().clone(),
                 KnownSchedule::Described(Box::new(live)),
             );
         }
@@ -177,7 +183,7 @@ impl World {
     }
 
     /// A manual pause or unpause with a note of its own.
-    fn by_hand(&mut self, paused: bool) {
+    fn set_paused_manually(&mut self, paused: bool) {
         let job = self.job();
         job.values.paused = paused;
         job.note = "by hand".to_owned();
@@ -199,28 +205,39 @@ impl World {
 
     /// An operator sets an override, and a pass does it.
     fn set_override(&mut self, overridden: Override) -> Plan {
-        self.order(OperatorRequest {
+        self.request(OperatorRequest {
             overridden: Some(overridden),
-            ..order()
+            ..request()
         })
     }
 
     /// An operator asks for something, and a pass does it.
-    fn order(&mut self, mut order: OperatorRequest) -> Plan {
+    fn request(&mut self, mut request: OperatorRequest) -> Plan {
         // No two have the same time.
         self.now += SignedDuration::from_secs(1);
-        order.at = self.now;
-        order.number = 1;
-        if let Some(one) = order.overridden.as_mut().filter(|_| !order.unpause) {
+        request.at = self.now;
+        request.number = 1;
+        if let Some(one) = request.overridden.as_mut().filter(|_| !request.unpause) {
             (one.at, one.order) = (self.now, 1);
         }
-        self.orders.insert(id("job"), order);
+        self.requests.insert(id("job"), request);
         self.pass()
     }
 }
 
+/// An override of `enabled` that expires after an hour.
+fn enabling(enabled: bool) -> Override {
+    Override {
+        enabled: Some(enabled),
+        by: "ann".to_owned(),
+        reason: "now".to_owned(),
+        until: Some("2026-05-01T13:00:00Z".parse().unwrap()),
+        ..Override::default()
+    }
+}
+
 /// A request that clears the override.
-fn order() -> OperatorRequest {
+fn request() -> OperatorRequest {
     OperatorRequest {
         number: 1,
         overridden: None,

@@ -21,7 +21,7 @@ fn cron_override() -> Override {
 
 #[test]
 fn an_override_holds_through_passes_and_other_edits() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.set_override(cron_override());
     assert!(world.plan().is_empty(), "{}", world.plan());
     let before = world.job().values.spec.calendars.clone();
@@ -34,13 +34,14 @@ fn an_override_holds_through_passes_and_other_edits() {
 
 #[test]
 fn an_override_ends_when_that_field_changes_in_the_yaml() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.set_override(cron_override());
     world.write("job", &HOURLY.replace("0 *", "7 *"));
     let plan = world.pass();
     assert!(plan.ended_overrides.contains_key(&id("job")));
     assert!(world.overrides.is_empty());
-    let wanted = desired(&world.project, &world.snapshot)[&id("job")]
+    let wanted = scheduled(&world.project, &world.snapshot)[&id("job")]
+        .desired()
         .values
         .spec
         .clone();
@@ -50,9 +51,9 @@ fn an_override_ends_when_that_field_changes_in_the_yaml() {
 #[test]
 fn an_expired_override_of_enabled_restores_the_state_before_it() {
     for found in [false, true] {
-        let mut world = World::settled(HOURLY);
+        let mut world = World::in_sync(HOURLY);
         if found {
-            world.by_hand(true);
+            world.set_paused_manually(true);
         }
         let until = world.now + SignedDuration::from_hours(1);
         world.set_override(Override {
@@ -71,15 +72,15 @@ fn an_expired_override_of_enabled_restores_the_state_before_it() {
 #[test]
 fn a_cleared_override_restores_the_state_before_it() {
     for found in [false, true] {
-        let mut world = World::settled(HOURLY);
+        let mut world = World::in_sync(HOURLY);
         if found {
-            world.by_hand(true);
+            world.set_paused_manually(true);
         }
         world.set_override(Override {
             cron: cron_override().cron,
             ..pause_override()
         });
-        let plan = world.order(order());
+        let plan = world.request(request());
         assert_eq!(plan.ended_overrides[&id("job")], "cleared by ops");
         assert_eq!(world.job().values.paused, found);
         assert_eq!(
@@ -91,21 +92,21 @@ fn a_cleared_override_restores_the_state_before_it() {
 }
 
 #[test]
-fn a_second_pause_remembers_what_the_first_one_found() {
-    let mut world = World::settled(HOURLY);
+fn a_second_pause_keeps_the_state_from_before_the_first() {
+    let mut world = World::in_sync(HOURLY);
     world.set_override(pause_override());
     world.set_override(Override {
         reason: "still".to_owned(),
         ..pause_override()
     });
     assert!(world.job().note.starts_with("Paused by ops: still ["));
-    world.order(order());
+    world.request(request());
     assert!(!world.job().values.paused);
 }
 
 #[test]
 fn an_override_equal_to_the_file_also_ends() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     let until = world.now + SignedDuration::from_hours(1);
     world.set_override(Override {
         cron: Some(vec!["0 * * * *".to_owned()]),
@@ -120,30 +121,30 @@ fn an_override_equal_to_the_file_also_ends() {
 }
 
 #[test]
-fn an_unpause_ends_a_pause_whoever_made_it() {
+fn an_unpause_ends_a_pause_by_anyone() {
     let unpause = || OperatorRequest {
         unpause: true,
-        ..order()
+        ..request()
     };
     // By hand.
-    let mut world = World::settled(HOURLY);
-    world.by_hand(true);
-    world.order(unpause());
+    let mut world = World::in_sync(HOURLY);
+    world.set_paused_manually(true);
+    world.request(unpause());
     assert!(!world.job().values.paused);
     assert!(world.overrides.is_empty());
     // By an override that found a pause.
-    let mut world = World::settled(HOURLY);
-    world.by_hand(true);
+    let mut world = World::in_sync(HOURLY);
+    world.set_paused_manually(true);
     world.set_override(pause_override());
-    world.order(OperatorRequest {
+    world.request(OperatorRequest {
         overridden: world.overrides.get(&id("job")).cloned(),
         ..unpause()
     });
     assert!(!world.job().values.paused);
     assert!(world.overrides.is_empty());
     // By the YAML: overridden.
-    let mut world = World::settled(&format!("enabled: false\n{HOURLY}"));
-    world.order(unpause());
+    let mut world = World::in_sync(&format!("enabled: false\n{HOURLY}"));
+    world.request(unpause());
     assert!(!world.job().values.paused);
     assert_eq!(world.overrides[&id("job")].enabled, Some(true));
     assert!(
@@ -161,18 +162,18 @@ fn an_unpause_ends_a_pause_whoever_made_it() {
 
 #[test]
 fn a_request_that_was_written_is_not_written_again() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.set_override(pause_override());
     let one = world.overrides[&id("job")].clone();
     // The report of it was lost, and a hand unpaused.
-    world.by_hand(false);
-    world.orders.insert(
+    world.set_paused_manually(false);
+    world.requests.insert(
         id("job"),
         OperatorRequest {
             at: one.at,
             number: one.order,
             overridden: Some(one),
-            ..order()
+            ..request()
         },
     );
     world.pass();
@@ -181,8 +182,8 @@ fn a_request_that_was_written_is_not_written_again() {
 
 #[test]
 fn a_request_for_an_unknown_definition_is_a_problem() {
-    let mut world = World::settled(HOURLY);
-    world.orders.insert(id("nobody"), order());
+    let mut world = World::in_sync(HOURLY);
+    world.requests.insert(id("nobody"), request());
     let plan = world.plan();
     assert!(plan.is_empty());
     insta::assert_snapshot!(plan.problems[0].message, @"there is no definition `nobody` with a schedule; requested by ops");
@@ -190,7 +191,7 @@ fn a_request_for_an_unknown_definition_is_a_problem() {
 
 #[test]
 fn an_override_of_a_finished_schedule_is_kept() {
-    let mut world = World::settled(
+    let mut world = World::in_sync(
         "schedule: { cron: '0 * * * *', max_actions: 1 }\nworkflow: { type: Run, task_queue: q }\n",
     );
     world.job().remaining_actions = Some(0);
@@ -202,9 +203,9 @@ fn an_override_of_a_finished_schedule_is_kept() {
 
 #[test]
 fn a_later_manual_change_ends_an_override_of_enabled() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.set_override(pause_override());
-    world.by_hand(false);
+    world.set_paused_manually(false);
     let plan = world.pass();
     assert!(plan.ended_overrides.contains_key(&id("job")));
     assert!(!world.job().values.paused);
@@ -213,7 +214,7 @@ fn a_later_manual_change_ends_an_override_of_enabled() {
 
 #[test]
 fn an_override_that_the_memo_lost_comes_back_from_the_state() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.set_override(pause_override());
     world.replace_body();
     world.pass();
@@ -227,7 +228,7 @@ fn an_override_that_the_memo_lost_comes_back_from_the_state() {
 
 #[test]
 fn an_override_that_the_state_lost_comes_back_from_the_memo() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.set_override(cron_override());
     let before = std::mem::take(&mut world.overrides);
     let plan = world.pass();
@@ -237,7 +238,7 @@ fn an_override_that_the_state_lost_comes_back_from_the_memo() {
 
 #[test]
 fn a_pause_by_an_override_does_not_count_as_paused_before() {
-    let mut world = World::settled(&format!("enabled: true\n{HOURLY}"));
+    let mut world = World::in_sync(&format!("enabled: true\n{HOURLY}"));
     world.set_override(pause_override());
     world.write("job", &format!("enabled: false\n{HOURLY}"));
     world.pass();

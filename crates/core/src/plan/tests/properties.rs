@@ -97,7 +97,7 @@ impl File {
                 self.enabled = enabled;
             }
             Step::Hand(paused) => {
-                world.by_hand(paused);
+                world.set_paused_manually(paused);
                 self.hand_paused = paused;
             }
             Step::Drift(jitter) => {
@@ -132,10 +132,10 @@ impl File {
 
 proptest! {
     #[test]
-    fn passes_converge_and_keep_pauses_by_hand(steps in steps()) {
+    fn passes_converge_and_keep_manual_pauses(steps in steps()) {
         let mut file =
             File { enabled: true, minute: 0, jitter: 0, max_actions: None, hand_paused: false };
-        let mut world = World::settled(&file.yaml());
+        let mut world = World::in_sync(&file.yaml());
         for step in &steps {
             file.take(step, &mut world);
             // Asserts that a second pass would write nothing.
@@ -147,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_foreign_is_ever_planned(names in proptest::collection::btree_set("[a-z]{1,3}", 1..6)) {
+    fn no_plan_changes_an_unmanaged_schedule(names in proptest::collection::btree_set("[a-z]{1,3}", 1..6)) {
         let mut world = World::new();
         for name in &names {
             world.write(name, HOURLY);

@@ -18,7 +18,7 @@ fn remove(world: &mut World, range: std::ops::Range<usize>) {
 }
 
 #[test]
-fn a_definition_that_is_gone_takes_its_schedule_along() {
+fn a_schedule_without_its_definition_is_deleted() {
     let mut world = many(3);
     remove(&mut world, 0..1);
     assert_eq!(world.pass().deletes.len(), 1);
@@ -26,7 +26,7 @@ fn a_definition_that_is_gone_takes_its_schedule_along() {
 }
 
 #[test]
-fn so_does_a_schedule_block_that_is_gone() {
+fn a_schedule_whose_definition_lost_its_schedule_block_is_deleted() {
     let mut world = many(3);
     world.write("job-000", "workflow: { type: Run, task_queue: q }\n");
     assert_eq!(world.pass().deletes.len(), 1);
@@ -81,7 +81,7 @@ fn the_last_schedule_is_never_removed_unasked() {
 }
 
 #[test]
-fn an_incomplete_view_removes_nothing_whatever_is_confirmed() {
+fn an_incomplete_view_removes_nothing_even_if_confirmed() {
     let mut world = many(3);
     remove(&mut world, 0..1);
     let digest = held_digest(&BTreeSet::from([&ScheduleId::from_server(
@@ -107,7 +107,7 @@ fn a_failing_document_protects_the_id_it_states() {
 }
 
 #[test]
-fn one_whose_id_cannot_be_read_protects_what_came_from_its_file() {
+fn a_failing_document_without_an_id_protects_the_definition_of_its_place() {
     let mut world = many(3);
     remove(&mut world, 0..2);
     world.fail("job-000.yaml:1", None);
@@ -117,7 +117,7 @@ fn one_whose_id_cannot_be_read_protects_what_came_from_its_file() {
 }
 
 #[test]
-fn one_that_states_half_an_id_protects_what_came_from_its_file() {
+fn a_failing_document_with_half_an_id_protects_the_definition_of_its_file() {
     let mut world = many(3);
     remove(&mut world, 0..2);
     world.fail("job-000.yaml", Some("job-0"));
@@ -127,7 +127,7 @@ fn one_that_states_half_an_id_protects_what_came_from_its_file() {
 }
 
 #[test]
-fn several_of_one_file_protect_as_one() {
+fn several_failing_documents_of_a_file_protect_one_definition() {
     let mut world = many(3);
     remove(&mut world, 0..2);
     world.fail("job-000.yaml:1", None);
@@ -137,7 +137,7 @@ fn several_of_one_file_protect_as_one() {
 }
 
 #[test]
-fn one_of_a_file_that_is_served_still_makes_nothing_wait() {
+fn a_failing_document_of_a_served_file_holds_no_other_removal() {
     let mut world = many(3);
     remove(&mut world, 0..1);
     world.fail("job-001.yaml", None);
@@ -147,7 +147,7 @@ fn one_of_a_file_that_is_served_still_makes_nothing_wait() {
 }
 
 #[test]
-fn one_that_no_schedule_came_from_makes_all_removals_wait() {
+fn a_failing_document_of_a_new_file_holds_all_removals() {
     let mut world = many(3);
     remove(&mut world, 0..2);
     world.fail("new.yaml", None);
@@ -173,7 +173,7 @@ fn orphans_are_paused_where_that_is_the_policy_and_unpaused_on_return() {
 }
 
 #[test]
-fn a_paused_orphan_that_was_paused_by_hand_stays_so_on_return() {
+fn an_orphan_with_a_manual_pause_stays_paused_on_return() {
     let mut world = many(2);
     world.orphans = OrphanPolicy::Pause;
     let orphan = ScheduleId::from_server("schedule-p-job-000");

@@ -6,8 +6,8 @@ use super::*;
 fn a_rename_takes_pause_actions_and_override_along() {
     let yaml =
         "schedule: { cron: '0 * * * *', max_actions: 9 }\nworkflow: { type: Run, task_queue: q }\n";
-    let mut world = World::settled(yaml);
-    world.by_hand(true);
+    let mut world = World::in_sync(yaml);
+    world.set_paused_manually(true);
     world.job().remaining_actions = Some(2);
     let overridden = Override {
         timezone: Some("Asia/Tokyo".to_owned()),
@@ -21,7 +21,7 @@ fn a_rename_takes_pause_actions_and_override_along() {
     assert_eq!((plan.creates.len(), plan.deletes.len()), (1, 1), "{plan}");
     assert_eq!(
         plan.deletes[0].renamed_to,
-        Some(plan.creates[0].schedule.clone())
+        Some(plan.creates[0].schedule().clone())
     );
     let task = world.live(&ScheduleId::from_server("schedule-p-task"));
     assert!(task.values.paused);
@@ -50,7 +50,7 @@ fn both_halves_of_a_rename_wait_or_neither() {
 
 #[test]
 fn while_the_view_is_incomplete_the_new_half_waits_too() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.remove("job");
     world.write("task", HOURLY);
     world.snapshot.incomplete.push("root is missing".to_owned());
@@ -59,8 +59,8 @@ fn while_the_view_is_incomplete_the_new_half_waits_too() {
 
 #[test]
 fn another_definition_is_no_rename() {
-    let mut world = World::settled(HOURLY);
-    world.by_hand(true);
+    let mut world = World::in_sync(HOURLY);
+    world.set_paused_manually(true);
     world.remove("job");
     world.write("task", &HOURLY.replace("0 *", "1 *"));
     let plan = world.pass();
@@ -74,11 +74,11 @@ fn another_definition_is_no_rename() {
 }
 
 #[test]
-fn a_pause_is_taken_along_whatever_becomes_of_the_old_schedule() {
+fn the_new_schedule_of_a_rename_takes_over_the_pause() {
     for orphans in [OrphanPolicy::Pause, OrphanPolicy::Keep] {
-        let mut world = World::settled(HOURLY);
+        let mut world = World::in_sync(HOURLY);
         world.orphans = orphans;
-        world.by_hand(true);
+        world.set_paused_manually(true);
         world.remove("job");
         world.write("task", HOURLY);
         world.pass();
@@ -90,7 +90,7 @@ fn a_pause_is_taken_along_whatever_becomes_of_the_old_schedule() {
 /// A rename that was killed after it paused the old schedule ends so.
 #[test]
 fn a_rename_does_not_move_almanacs_own_pause() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     let paused = pause_orphan(world.job());
     world.job().take(&paused);
     world.remove("job");
@@ -101,4 +101,27 @@ fn a_rename_does_not_move_almanacs_own_pause() {
     assert!(!task.values.paused);
     assert!(task.readable_memo().unwrap().flags.is_empty());
     assert!(world.plan().is_empty(), "{}", world.plan());
+}
+
+#[test]
+fn thousands_of_renames_are_paired_and_named() {
+    const COUNT: usize = 2000;
+    let mut world = World::new();
+    for index in 0..COUNT {
+        world.write(&format!("old-{index:04}"), HOURLY);
+    }
+    world.pass();
+    for index in 0..COUNT {
+        world.remove(&format!("old-{index:04}"));
+        world.write(&format!("new-{index:04}"), HOURLY);
+    }
+    let digest = world.plan().held.unwrap().digest;
+    let plan = world.plan_confirming(Some(&digest));
+    let blocks = plan.text().blocks;
+    assert_eq!(blocks.len(), 2 * COUNT);
+    for (index, (create, delete)) in blocks.iter().zip(&blocks[COUNT..]).enumerate() {
+        let created = format!(" will be created: renamed from old-{index:04}");
+        let deleted = format!(" will be deleted: renamed to new-{index:04}");
+        assert_eq!((&create.heading, &delete.heading), (&created, &deleted));
+    }
 }

@@ -49,7 +49,7 @@ const EDITED: &str = "schedule: { cron: '5 * * * *' }\nworkflow: { type: Run, ta
 const OTHER: &str = "schedule: { cron: '0 * * * *' }\nworkflow: { type: Other, task_queue: q }\n";
 
 #[test]
-fn it_is_reported_and_the_others_are_created_changed_and_deleted() {
+fn an_unreadable_schedule_is_reported_and_the_others_are_created_changed_and_deleted() {
     let mut world = many(4);
     world.breaks("d00");
     world.write("d00", EDITED);
@@ -63,7 +63,7 @@ fn it_is_reported_and_the_others_are_created_changed_and_deleted() {
     let created: Vec<_> = plan
         .creates
         .iter()
-        .map(|one| one.definition.as_str())
+        .map(|one| one.definition().as_str())
         .collect();
     assert_eq!(created, ["new"]);
     assert_eq!(plan.updates.len(), 1);
@@ -73,8 +73,8 @@ fn it_is_reported_and_the_others_are_created_changed_and_deleted() {
 }
 
 #[test]
-fn one_that_is_not_listed_is_not_created_either() {
-    let mut world = World::settled(HOURLY);
+fn an_unreadable_schedule_that_is_not_listed_is_not_created() {
+    let mut world = World::in_sync(HOURLY);
     world.observe_broken("job", None);
     let plan = world.plan();
     assert!(plan.is_empty(), "{plan}");
@@ -82,7 +82,7 @@ fn one_that_is_not_listed_is_not_created_either() {
 }
 
 #[test]
-fn one_that_is_gone_from_the_files_is_deleted_where_the_list_shows_whose_it_is() {
+fn an_orphaned_unreadable_schedule_is_deleted_if_the_list_shows_its_owner() {
     let mut world = many(3);
     world.breaks("d00");
     world.remove("d00");
@@ -98,7 +98,7 @@ fn one_that_is_gone_from_the_files_is_deleted_where_the_list_shows_whose_it_is()
 }
 
 #[test]
-fn one_that_may_have_been_renamed_is_deleted_after_the_other_exists() {
+fn an_unreadable_schedule_that_may_have_been_renamed_is_deleted_after_the_new_one_exists() {
     let mut world = many(3);
     world.breaks("d00");
     world.remove("d00");
@@ -116,7 +116,7 @@ fn one_that_may_have_been_renamed_is_deleted_after_the_other_exists() {
 }
 
 #[test]
-fn what_keeps_a_described_schedule_keeps_it_too() {
+fn an_unreadable_schedule_is_kept_for_the_same_reasons_as_a_described_one() {
     let mut world = many(3);
     world.breaks("d00");
     world.remove("d00");
@@ -141,7 +141,7 @@ fn what_keeps_a_described_schedule_keeps_it_too() {
 }
 
 #[test]
-fn the_brake_counts_it_among_the_schedules_and_among_the_removals() {
+fn an_unreadable_schedule_counts_for_the_limit_of_removals() {
     // Ten of forty: not too many, whether the others can be described or not.
     let mut world = many(40);
     for number in 0..10 {
@@ -169,9 +169,9 @@ fn the_brake_counts_it_among_the_schedules_and_among_the_removals() {
 
 #[test]
 fn an_override_that_is_asked_for_is_answered_with_its_problem() {
-    let mut world = World::settled(HOURLY);
+    let mut world = World::in_sync(HOURLY);
     world.breaks("job");
-    world.orders.insert(id("job"), order());
+    world.requests.insert(id("job"), request());
     let plan = world.plan();
     assert!(plan.is_empty(), "{plan}");
     assert_eq!(named(&plan), ["job"]);

@@ -114,15 +114,15 @@ fn strftime(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
 /// Returns the array of the time in a text. An offset in the text is read and ignored, as in jq.
 fn strptime(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let format = text(arguments.first().unwrap_or(&Val::Null), "strptime")?;
-    let given = text(&value, "strptime")?;
-    run.meter.scan(16 * (format.len() + given.len()))?;
+    let input = text(&value, "strptime")?;
+    run.meter.scan(16 * (format.len() + input.len()))?;
     run.meter.steps(4 + format.len())?;
     let format = known(format, "strptime", READ)?;
     let wrong = |why: &dyn std::fmt::Display| {
-        let (given, format) = (shown(&value), shown(&Val::text(&format)));
-        Stop::error(format!("{given} does not match {format}: {why}"))
+        let (input, format) = (shown(&value), shown(&Val::text(&format)));
+        Stop::error(format!("{input} does not match {format}: {why}"))
     };
-    let read = BrokenDownTime::parse(&format, given).map_err(|error| wrong(&error))?;
+    let read = BrokenDownTime::parse(&format, input).map_err(|error| wrong(&error))?;
     if let (Some(time), None) = (read.timestamp(), read.year()) {
         return broken_down(run, Num::Int(i128::from(time.as_second())));
     }

@@ -37,7 +37,7 @@ fn keys(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
 fn has(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     match (&value, arguments) {
         (Val::Obj(map), [Val::Str(key)]) => {
-            run.look_up(key)?;
+            run.count_lookup(key)?;
             Ok(Val::Bool(map.entries().contains_key(key)))
         }
         (Val::Arr(list), [Val::Num(index)]) => {
@@ -99,7 +99,7 @@ fn from_entries(run: &Run<'_>, value: Val, _: &[Val]) -> Result<Val, Stop> {
                 return Err(Stop::error(format!("{} cannot be a key", shown(other))));
             }
         };
-        run.look_up(&key)?;
+        run.count_lookup(&key)?;
         let value = ["value", "v", "Value", "V"]
             .into_iter()
             .find_map(|name| entry.get(name));

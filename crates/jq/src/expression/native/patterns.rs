@@ -190,12 +190,12 @@ fn each<'t>(
             }
         }
         // The cost of the next search is taken before the search begins.
-        let ahead = if pattern.linear {
+        let remaining = if pattern.linear {
             1
         } else {
             (1 + text.len()).saturating_sub(from)
         };
-        run.meter.steps(ahead.saturating_mul(pattern.cost))?;
+        run.meter.steps(remaining.saturating_mul(pattern.cost))?;
     }
     Ok(())
 }

@@ -198,7 +198,7 @@ fn join(run: &Run<'_>, value: Val, arguments: &[Val]) -> Result<Val, Stop> {
     let separator = match arguments.first() {
         _ if items.len() < 2 => "",
         Some(Val::Null) => "",
-        Some(given) => text(given, "join")?,
+        Some(separator) => text(separator, "join")?,
         None => return Err(Stop::error("an argument is missing")),
     };
     let mut joined = String::new();

@@ -210,7 +210,7 @@ fn bombs_meet_a_limit() {
 }
 
 #[test]
-fn the_harmless_end() {
+fn harmless_expressions_end() {
     on_a_small_stack(|| {
         for text in HARMLESS {
             if let Ok(expression) = Expression::compile(text, VARIABLES) {
@@ -328,7 +328,7 @@ fn a_limit_cannot_be_caught() {
 }
 
 #[test]
-fn what_was_spent_is_told_and_bounded() {
+fn the_work_of_an_evaluation_is_counted_and_bounded() {
     let text = Expression::compile("[range(100)] | add", VARIABLES).unwrap();
     let (first, spent) = text.evaluate_counting(&Value::Null, &[]);
     let (second, again) = text.evaluate_counting(&Value::Null, &[]);

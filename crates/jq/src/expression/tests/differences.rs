@@ -25,8 +25,8 @@ fn code(cell: &str) -> &str {
         .unwrap_or(cell)
 }
 
-/// What an expression gives here, as the table writes it.
-fn given(text: &str, input: &str) -> String {
+/// The result of an expression here, as the table writes it.
+fn result_here(text: &str, input: &str) -> String {
     let input: Value = serde_json::from_str(input).unwrap();
     match on(text, &input) {
         Ok(value) => value.to_string(),
@@ -57,9 +57,9 @@ fn the_differences_from_jq_are_those_that_the_docs_list() {
         };
         assert!(!why.is_empty(), "{row}");
         assert_ne!(code(here), code(jq), "{row} is no difference");
-        let given = given(code(text), code(input));
-        if !same(&given, code(here)) {
-            wrong.push(format!("{row}\n  gave {given}"));
+        let found = result_here(code(text), code(input));
+        if !same(&found, code(here)) {
+            wrong.push(format!("{row}\n  gave {found}"));
         }
     }
     assert!(count > 80, "{count} rows");
@@ -67,14 +67,14 @@ fn the_differences_from_jq_are_those_that_the_docs_list() {
 }
 
 #[test]
-fn everything_else_is_what_jq_gives() {
+fn every_recorded_expression_gives_the_result_of_jq() {
     let mut wrong = Vec::new();
     for line in RECORDED.lines() {
         let (text, input, result): (String, String, String) = serde_json::from_str(line).unwrap();
-        let given = given(&text, &input);
-        if !same_values(&given, &result) {
+        let found = result_here(&text, &input);
+        if !same_values(&found, &result) {
             wrong.push(format!(
-                "{text}\n  on {input}\n  gave {given}\n  not  {result}"
+                "{text}\n  on {input}\n  gave {found}\n  not  {result}"
             ));
         }
     }

@@ -49,7 +49,7 @@ fn mistakes_are_reported_at_their_place() {
 }
 
 #[test]
-fn nothing_reaches_beyond_the_input_and_the_variables() {
+fn expressions_can_read_only_the_input_and_the_variables() {
     check(
         "[now]",
         2,
@@ -116,12 +116,12 @@ fn the_time_and_the_uuids_of_a_run_are_what_the_caller_gives() {
     let names = [NOW, UUID];
     let expression = Expression::compile("[now, uuid, uuid, (1, 2 | uuid)]", &names).unwrap();
     let (now, seed) = (serde_json::json!(1.5), serde_json::json!("run/0"));
-    let given = [(NOW, &now), (UUID, &seed)];
-    let result = expression.evaluate(&serde_json::Value::Null, &given);
+    let variables = [(NOW, &now), (UUID, &seed)];
+    let result = expression.evaluate(&serde_json::Value::Null, &variables);
     let result = result.unwrap();
     assert_eq!(
         expression
-            .evaluate(&serde_json::Value::Null, &given)
+            .evaluate(&serde_json::Value::Null, &variables)
             .unwrap(),
         result
     );

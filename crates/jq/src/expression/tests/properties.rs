@@ -335,21 +335,21 @@ proptest! {
 #[test]
 fn most_programs_of_the_generator_compile_and_many_meet_limits() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let (mut compiled, mut limited, mut given) = (0, 0, 0);
+    let (mut compiled, mut limited, mut succeeded) = (0, 0, 0);
     for _ in 0..300 {
         use proptest::strategy::ValueTree;
         let text = programs().new_tree(&mut runner).unwrap().current();
         if let Ok(expression) = Expression::compile(&text, VARIABLES) {
             compiled += 1;
             match expression.evaluate(&json!({"a": [1, "x"]}), &[]) {
-                Ok(_) => given += 1,
+                Ok(_) => succeeded += 1,
                 Err(ExpressionError::Exceeded(_)) => limited += 1,
                 Err(_) => {}
             }
         }
     }
     assert!(
-        compiled > 150 && limited > 10 && given > 25,
-        "{compiled} {limited} {given}"
+        compiled > 150 && limited > 10 && succeeded > 25,
+        "{compiled} {limited} {succeeded}"
     );
 }

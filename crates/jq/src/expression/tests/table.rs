@@ -322,7 +322,7 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
-fn ordinary_expressions_give_what_jq_gives() {
+fn ordinary_expressions_give_the_results_of_jq() {
     let mut wrong = Vec::new();
     for (text, input, expected) in TABLE.iter().chain(TEXTS).chain(DIFFERENT) {
         let result = Expression::compile(text, VARIABLES)
@@ -338,7 +338,7 @@ fn ordinary_expressions_give_what_jq_gives() {
 }
 
 #[test]
-fn variables_have_the_values_they_are_given() {
+fn variables_have_the_values_of_the_caller() {
     let expression = Expression::compile(
         "[$context.a, $workflow.input[0].data, $task, .x]",
         VARIABLES,
@@ -361,7 +361,7 @@ fn the_first_output_counts_and_none_is_null() {
 }
 
 #[test]
-fn data_comes_out_as_it_went_in() {
+fn the_identity_filter_keeps_data_unchanged() {
     let data = json!({
         "big": u64::MAX, "small": i64::MIN, "float": 1.0, "tiny": 5e-324, "text": "\u{0}🦀",
         "list": [1, [2, {}], null], "${ 1 }": "${ 2 }",

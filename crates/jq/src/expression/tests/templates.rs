@@ -66,10 +66,10 @@ fn expressions_in_data_are_data() {
 }
 
 #[test]
-fn all_mistakes_are_told_with_their_places() {
+fn every_mistake_in_a_template_is_reported_with_its_place() {
     let template = json!({"a": "${ .b + }", "c/d": [1, " ${ $secrets }"], "e": "${ }"});
     let errors = Template::compile(&template, &["context"]).unwrap_err();
-    let told: Vec<(&str, usize, usize)> = errors
+    let places: Vec<(&str, usize, usize)> = errors
         .iter()
         .map(|error| match &error.error {
             ExpressionError::Invalid { offset, .. } => {
@@ -78,11 +78,11 @@ fn all_mistakes_are_told_with_their_places() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(told, [("/a", 2, 6), ("/c~1d/1", 3, 1), ("/e", 2, 0)]);
+    assert_eq!(places, [("/a", 2, 6), ("/c~1d/1", 3, 1), ("/e", 2, 0)]);
 }
 
 #[test]
-fn a_failure_tells_its_place() {
+fn a_failure_names_the_place_of_its_expression() {
     let template = Template::compile(&json!({"a": [1, "${ error(\"no\") }"]}), &[]).unwrap();
     let error = template.evaluate(&Value::Null, &[]).unwrap_err();
     assert_eq!(error.pointer, "/a/1");

@@ -200,7 +200,7 @@ fn events_are_checked() {
     "#);
 }
 
-/// What is written as it is, and never could be sent.
+/// Literal attributes that could never be sent are refused.
 #[test]
 fn literals_of_an_event_are_checked() {
     let emit = |with: Value| json!([{ "a": { "emit": { "event": { "with": with } } } }]);
@@ -282,7 +282,7 @@ fn anything() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn whatever_the_steps_are_there_is_an_answer(steps in anything()) {
+    fn any_steps_get_an_answer(steps in anything()) {
         for steps in [json!([{ "a": steps.clone() }]), steps] {
             if let Err(problems) = parse(&steps) {
                 prop_assert!(!problems.is_empty());
@@ -319,8 +319,8 @@ fn the_reported_problems_are_bounded() {
     let tasks: Vec<Value> = (0..500)
         .map(|n| json!({ format!("t{n}"): { "set": { "x": 1 }, &long: 1, "metadata": 1 } }))
         .collect();
-    let told = parse(&json!(tasks)).unwrap_err();
-    let bytes: usize = told
+    let reported = parse(&json!(tasks)).unwrap_err();
+    let bytes: usize = reported
         .iter()
         .map(|problem| problem.path.len() + problem.message.len())
         .sum();
@@ -331,16 +331,16 @@ fn the_reported_problems_are_bounded() {
 #[test]
 fn long_names_are_reported() {
     let (step, variable) = ("s".repeat(101), "v".repeat(101));
-    let told = problems(&json!([
+    let messages = problems(&json!([
         { &step: { "set": { "x": 1 } } },
         { "a": { "for": { "each": variable, "in": "${ . }" }, "do": [{ "b": { "set": { "x": 1 } } }] } },
     ]));
     assert!(
-        told.contains("`do/0` has a name of 101 bytes, over the limit of 100"),
-        "{told}"
+        messages.contains("`do/0` has a name of 101 bytes, over the limit of 100"),
+        "{messages}"
     );
     assert!(
-        told.contains("`do/1/a/for/each` must have at most 100 characters"),
-        "{told}"
+        messages.contains("`do/1/a/for/each` must have at most 100 characters"),
+        "{messages}"
     );
 }

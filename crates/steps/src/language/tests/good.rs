@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::flow;
 use crate::language::{
-    Backoff, Call, Events, Flow, Kind, Length, Task, Template, Then, Until, normalise, parse,
+    Backoff, Call, Events, Flow, Kind, Length, Task, Template, Then, Until, normalize, parse,
 };
 
 fn only(task: &Value) -> Task {
@@ -24,7 +24,7 @@ fn waits(value: &Value) -> Duration {
 }
 
 #[test]
-fn what_earlier_releases_recorded_reads_the_same() {
+fn the_steps_that_earlier_releases_recorded_read_the_same() {
     let flow = flow(&json!([
         { "pause": { "wait": { "seconds": 5 } } },
         { "a/n~swer": { "set": { "a": [1, { "b": null }] }, "metadata": { "x": 1 } } },
@@ -159,7 +159,7 @@ fn policies_can_be_named() {
 
 /// A large one that a thousand tasks name is one in memory.
 #[test]
-fn what_tasks_name_is_shared_by_them() {
+fn a_part_of_use_is_shared_by_the_tasks_that_name_it() {
     let call = json!({ "call": "http", "with": { "method": "get", "endpoint": {
         "uri": "https://x.org/", "authentication": { "use": "shop" } } } });
     let flow = flow(&json!({
@@ -225,7 +225,7 @@ fn the_spelling_of_a_wait_does_not_count() {
         { "g": { "wait": "${ .x }" } },
         { "h": { "set": { "wait": "PT90M" } } },
     ] });
-    normalise(&mut steps);
+    normalize(&mut steps);
     assert_eq!(
         steps,
         json!({ "do": [
@@ -249,7 +249,7 @@ proptest! {
         let text = format!("PT{hours}H{minutes}M{seconds}.{milliseconds:03}S");
         prop_assert_eq!(waits(&parts), waits(&json!(text)));
         let mut steps = json!([{ "x": { "wait": text } }]);
-        normalise(&mut steps);
+        normalize(&mut steps);
         prop_assert_eq!(waits(&steps[0]["x"]["wait"]), waits(&parts));
     }
 }

@@ -59,8 +59,8 @@ fn every_scenario_of_the_specification_holds() {
 }
 
 fn check(scenario: &Scenario) -> Result<(), String> {
-    let given = scenario.given();
-    let (steps, input) = (to_json(given.definition), to_json(given.input));
+    let workflow = scenario.workflow();
+    let (steps, input) = (to_json(workflow.definition), to_json(workflow.input));
     let mut run = Run::new(&steps, input, service);
     let end = match run.go() {
         Status::Completed(output) => End::Completed(output),
@@ -78,11 +78,11 @@ fn service(effect: &Effect) -> Result<Value, Fault> {
             assert_eq!(http.method, "get");
             if let Some(credentials) = http.uri.strip_prefix("https://httpbin.org/basic-auth/") {
                 let authentication = http.authentication.as_ref().expect("credentials");
-                let RequestCredentials::Inline(given) = &authentication.credentials else {
+                let RequestCredentials::Inline(inline) = &authentication.credentials else {
                     panic!("{authentication:?}")
                 };
                 let (user, password) = credentials.split_once('/').unwrap();
-                assert_eq!(*given, json!({ "username": user, "password": password }));
+                assert_eq!(*inline, json!({ "username": user, "password": password }));
                 return Ok(json!({ "authenticated": true }));
             }
             (http.uri.clone(), http.output)

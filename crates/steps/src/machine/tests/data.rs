@@ -322,7 +322,7 @@ fn a_check_that_takes_too_long_is_a_fault() {
     assert_eq!(output(&steps, good), json!({ "n": 1 }));
 }
 
-/// What a run holds is bounded; a `try` goes on without what was too much.
+/// The memory of a run is bounded; a `try` continues without the data that exceeded it.
 #[test]
 fn branches_share_a_bounded_memory() {
     let branches: Vec<Value> = (0..100)
@@ -342,7 +342,7 @@ fn branches_share_a_bounded_memory() {
     assert_eq!(all[99], json!({ "status": 500 }));
 }
 
-/// What is no longer held does not count.
+/// Data that a run no longer holds does not count.
 #[test]
 fn a_loop_over_large_data_continues() {
     let steps = json!([
@@ -362,10 +362,10 @@ fn call(body: &str) -> Value {
 fn inputs_that_temporal_would_refuse_are_errors_before_they_are_sent() {
     let make = json!({ "make": { "set": { "text": "${ \"\\u0001\" * 400000 }" } } });
     let alone = json!([make, { "send": call("${ .text }") }]);
-    let told = fault(&alone, json!({})).to_string();
+    let message = fault(&alone, json!({})).to_string();
     assert!(
-        told.contains("at /do/1/send): the input of the call has 24"),
-        "{told}"
+        message.contains("at /do/1/send): the input of the call has 24"),
+        "{message}"
     );
     // A `try` goes on.
     let caught = json!([make, { "try": {
@@ -381,10 +381,10 @@ fn inputs_that_temporal_would_refuse_are_errors_before_they_are_sent() {
             .collect();
         json!([make, { "all": { "fork": { "branches": branches } } }])
     };
-    let told = fault(&many, json!({})).to_string();
+    let message = fault(&many, json!({})).to_string();
     assert!(
-        told.contains("the inputs of calls that begin at once have 36"),
-        "{told}"
+        message.contains("the inputs of calls that begin at once have 36"),
+        "{message}"
     );
     let mut run = Run::new(
         &json!([
@@ -402,8 +402,8 @@ fn inputs_that_temporal_would_refuse_are_errors_before_they_are_sent() {
 #[test]
 fn the_output_and_the_error_of_a_run_fit_into_a_history() {
     let steps = json!([{ "make": { "set": { "text": "${ \"\\u0001\" * 400000 }" } } }]);
-    let told = fault(&steps, json!({})).to_string();
-    assert!(told.contains("the run's output has 24"), "{told}");
+    let message = fault(&steps, json!({})).to_string();
+    assert!(message.contains("the run's output has 24"), "{message}");
     let long = "${ \"é\" * 400000 }";
     let steps = json!([{ "stop": { "raise": { "error": {
         "type": "https://x.example/stop", "status": 400, "title": long, "detail": long,
@@ -470,7 +470,7 @@ fn enum_and_const_compare_numbers_by_value() {
     }
 }
 
-/// What a loop goes over is kept in a run's position, too.
+/// The items of a loop are kept in a run's position, too.
 #[test]
 fn items_that_nest_deeply_are_an_error_before_the_loop() {
     let nested = |levels: usize, inner: Value| (0..levels).fold(inner, |inner, _| json!([inner]));

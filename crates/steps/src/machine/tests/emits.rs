@@ -36,14 +36,14 @@ fn an_event_is_published_whole() {
     "#);
 }
 
-/// What an `emit` with these attributes comes to.
+/// The status of a run after an `emit` with these attributes.
 fn emitted(with: &Value) -> Status {
     let steps = json!([{ "tell": { "emit": { "event": { "with": with } } } }]);
     Run::new(&steps, json!({ "n": 5 }), nobody).go()
 }
 
 #[test]
-fn attributes_can_be_expressions_and_what_is_null_is_left_out() {
+fn attributes_can_be_expressions_and_null_attributes_are_left_out() {
     let event = emitted(&json!({
         "type": "${ \"paid.\\(.n)\" }", "subject": "${ .nothing }", "id": "${ .nothing }",
         "data": "${ .nothing }", "count": "${ .n }", "good": true, "time": "2026-01-31T08:00:00+01:00",
@@ -59,7 +59,7 @@ fn attributes_can_be_expressions_and_what_is_null_is_left_out() {
 }
 
 #[test]
-fn what_is_no_event_is_an_error() {
+fn a_value_that_is_no_event_is_an_error() {
     for (name, value) in [
         ("type", json!("${ .nothing }")),
         ("type", json!("${ .n }")),

@@ -17,7 +17,7 @@ fn guarded(catch: &Value) -> Value {
 }
 
 #[test]
-fn an_error_says_what_and_where() {
+fn an_error_names_its_type_and_its_place() {
     let steps = json!([{ "loop": { "for": { "in": [1] }, "do": [{ "a/b": raise("https://x.org/late") }] } }]);
     insta::assert_json_snapshot!(fault(&steps, json!({ "n": 5 })), @r#"
     {
@@ -117,7 +117,7 @@ fn the_standard_types_match_in_all_their_forms_in_expressions() {
 }
 
 #[test]
-fn conditions_decide_what_is_caught() {
+fn conditions_decide_which_errors_are_caught() {
     for (catch, caught) in [
         (json!({ "when": "$error.status == 404" }), true),
         (json!({ "when": "$error.status == 500" }), false),
@@ -297,31 +297,31 @@ fn call(name: &Value, queue: &Value, arguments: &Value) -> Value {
 fn values_that_temporal_refuses_are_faults_that_can_be_caught() {
     let (plain, list) = (json!("x"), json!([]));
     let long = json!({ "x": "é".repeat(501) });
-    let said = |steps: &Value, input: Value| output(steps, input)["said"].to_string();
-    let told = said(&call(&json!("${ .x }"), &plain, &list), long.clone());
-    assert_eq!(told, r#""`name` must have at most 1000 bytes, not 1002""#);
-    let told = said(&call(&plain, &json!("${ .x }"), &list), long);
+    let detail = |steps: &Value, input: Value| output(steps, input)["said"].to_string();
+    let found = detail(&call(&json!("${ .x }"), &plain, &list), long.clone());
+    assert_eq!(found, r#""`name` must have at most 1000 bytes, not 1002""#);
+    let found = detail(&call(&plain, &json!("${ .x }"), &list), long);
     assert_eq!(
-        told,
+        found,
         r#""`task_queue` must have at most 1000 bytes, not 1002""#
     );
-    let told = said(
+    let found = detail(
         &call(&plain, &json!("${ .x }"), &list),
         json!({ "x": "/_sys/x" }),
     );
     assert_eq!(
-        told,
+        found,
         r#""`task_queue` is reserved by the server: names must not begin with `/_sys/`""#
     );
     // Each argument is a payload of its own.
-    let told = said(
+    let found = detail(
         &call(&plain, &plain, &json!("${ . }")),
         json!(vec![1; 80_000]),
     );
-    assert!(told.contains("the input of the call has"), "{told}");
+    assert!(found.contains("the input of the call has"), "{found}");
 }
 
-/// Who makes a call knows whether anybody but the definition tries it again.
+/// A call states if a `retry` of the definition surrounds it.
 #[test]
 fn a_call_knows_whether_a_retry_is_around_it() {
     let call = |name: &str| json!({ name: { "call": "http", "with": { "method": "get", "endpoint": "http://shop.example" } } });
@@ -344,10 +344,10 @@ fn a_call_knows_whether_a_retry_is_around_it() {
     ] {
         let mut run = Run::new(&steps, json!({}), nobody);
         run.turn();
-        let told = run.commands.iter().find_map(|command| match command {
+        let retried_flag = run.commands.iter().find_map(|command| match command {
             Command::Start { retried, .. } => Some(*retried),
             Command::Cancel { .. } => None,
         });
-        assert_eq!(told, Some(wanted), "{steps}");
+        assert_eq!(retried_flag, Some(wanted), "{steps}");
     }
 }

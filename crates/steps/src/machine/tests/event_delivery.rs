@@ -9,8 +9,8 @@ fn event(n: usize) -> Value {
     json!({ "specversion": "1.0", "id": n.to_string(), "source": "test", "type": "t", "data": n })
 }
 
-/// Tells events 1 to `count` at once, and goes on.
-fn tell(run: &mut Run, count: usize) -> Status {
+/// Delivers events 1 to `count` at once, and goes on.
+fn deliver_and_go(run: &mut Run, count: usize) -> Status {
     assert_eq!(run.go(), Status::Waiting);
     for n in 1..=count {
         run.machine.deliver(event(n));
@@ -36,11 +36,14 @@ fn events_that_a_failed_step_had_taken_are_left_for_the_next() {
             { "got": { "set": "${ $e }" } },
         ] },
     }));
-    assert_eq!(tell(&mut run, 5), Status::Completed(json!([2, 3, 4, 5])));
+    assert_eq!(
+        deliver_and_go(&mut run, 5),
+        Status::Completed(json!([2, 3, 4, 5]))
+    );
 }
 
 #[test]
-fn an_event_that_a_step_fails_on_is_not_told_again() {
+fn an_event_that_a_step_fails_on_is_not_delivered_again() {
     let one = json!({
         "listen": { "to": { "one": { "with": { "type": "t" } } } },
         "output": { "as": "if .[0] == 1 then error(\"bad\") else . end" },
@@ -51,7 +54,7 @@ fn an_event_that_a_step_fails_on_is_not_told_again() {
     });
     for listen in [one, each] {
         assert_eq!(
-            tell(&mut tried(&listen), 2),
+            deliver_and_go(&mut tried(&listen), 2),
             Status::Completed(json!([2])),
             "one that is heard"
         );
@@ -67,7 +70,7 @@ fn an_event_that_a_step_fails_on_is_not_told_again() {
 }
 
 #[test]
-fn many_who_hear_one_event_have_their_turns() {
+fn many_listeners_of_an_event_are_spread_over_turns() {
     let branches: Vec<Value> = (0..60)
         .map(|n| {
             json!({ format!("b{n}"): {
@@ -100,9 +103,9 @@ fn many_who_hear_one_event_have_their_turns() {
 }
 
 /// The end of the last step of a list is the list's end, before the limit that
-/// was told together with it.
+/// was delivered together with it.
 #[test]
-fn what_follows_from_one_result_comes_before_the_next() {
+fn the_consequences_of_a_result_come_before_the_next_result() {
     let steps = json!([{ "limited": {
         "do": [{ "call": { "call": "http", "with": { "method": "get", "endpoint": "http://shop.example" } } }],
         "timeout": { "after": "PT10S" },
@@ -110,11 +113,11 @@ fn what_follows_from_one_result_comes_before_the_next() {
     for in_time in [true, false] {
         let mut run = Run::new(&steps, json!({}), nobody);
         assert_eq!(run.turn(), Status::Waiting);
-        let mut told: Vec<_> = std::mem::take(&mut run.effects).into_keys().collect();
+        let mut pending: Vec<_> = std::mem::take(&mut run.effects).into_keys().collect();
         if in_time {
-            told.reverse();
+            pending.reverse();
         }
-        for id in told {
+        for id in pending {
             run.machine.complete(id, Ok(json!(1)));
         }
         match run.turn() {
@@ -167,7 +170,7 @@ fn an_event_whose_filters_exceed_the_limit_matches_no_filter() {
 }
 
 #[test]
-fn the_newest_events_are_given_up_first() {
+fn the_newest_events_are_dropped_first() {
     let steps = json!([
         { "rest": { "wait": "PT1S" } },
         { "hear": { "listen": { "to": { "any": [], "until": "(. | length) == 3" } } } },

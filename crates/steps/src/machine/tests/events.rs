@@ -31,7 +31,7 @@ fn heard(listen: &Value, types: &[&str]) -> (usize, Status) {
 }
 
 #[test]
-fn strategies_say_which_events_count() {
+fn each_strategy_selects_its_events() {
     let with = |kind: &str| json!({ "with": { "type": kind } });
     let to = |to: Value| json!({ "listen": { "to": to } });
     let done = |numbers: &[usize]| Status::Completed(json!(numbers));
@@ -150,10 +150,10 @@ fn events_wait_for_a_listener_and_are_heard_by_all() {
     assert_eq!(run.go(), Status::Completed(json!(["third"])));
 }
 
-/// Who comes first stays, up to a number and a size, and what no step listens
-/// to does not wait at all.
+/// The first events wait, up to a number and a size. An event that no step listens to
+/// does not wait at all.
 #[test]
-fn few_events_wait() {
+fn the_number_of_waiting_events_is_limited() {
     let steps = |kind: &str| {
         let one = json!({ "listen": { "to": { "one": { "with": { "type": kind } } } } });
         json!([{ "rest": { "wait": "PT1S" } }, { "hear": one }])
@@ -187,9 +187,9 @@ fn few_events_wait() {
     );
 }
 
-/// Whose handling takes time, too.
+/// Events wait while the task handles an earlier event.
 #[test]
-fn what_is_heard_and_not_handled_waits() {
+fn events_that_are_not_handled_yet_wait() {
     let listen = json!({
         "listen": { "to": { "any": [], "until": "(. | length) == 1001" } },
         "foreach": { "do": [{ "rest": { "wait": "PT1S" } }, { "keep": { "set": "${ { n: $item } }" } }], "output": { "as": ".n" } },
@@ -216,9 +216,9 @@ fn what_is_heard_and_not_handled_waits() {
 #[test]
 fn a_filter_that_fails_on_an_event_does_not_match() {
     let one = |with: Value| json!({ "listen": { "to": { "one": { "with": with } }, "read": "envelope" } });
-    let heard = |listen: &Value, given: &[Value]| {
+    let heard = |listen: &Value, events: &[Value]| {
         let mut run = listening(listen);
-        for event in given {
+        for event in events {
             run.machine.deliver(event.clone());
         }
         match run.go() {
@@ -226,26 +226,26 @@ fn a_filter_that_fails_on_an_event_does_not_match() {
             other => panic!("{other:?}"),
         }
     };
-    let given = |id: &str, attributes: Value| {
+    let event_with = |id: &str, attributes: Value| {
         let mut whole = json!({ "specversion": "1.0", "id": id, "source": "/s", "type": "t" });
         for (name, value) in attributes.as_object().unwrap() {
             whole[name] = value.clone();
         }
         whole
     };
-    let data = |id: &str, data: Value| given(id, json!({ "data": data }));
+    let data = |id: &str, data: Value| event_with(id, json!({ "data": data }));
     let listen = one(json!({ "data": "${ .n > 38 }" }));
     let odd = [
         data("1", json!("x")),
         data("2", json!([])),
-        given("3", json!({})),
+        event_with("3", json!({})),
         data("4", json!({ "n": 39 })),
     ];
     assert_eq!(heard(&listen, &odd), "4");
     // Nothing is not what an attribute must be, and false is not either.
     let listen = one(json!({ "data": "${ .good }" }));
     let odd = [
-        given("1", json!({})),
+        event_with("1", json!({})),
         data("2", json!(false)),
         data("3", json!({ "good": false })),
         data("4", json!({ "good": true })),
@@ -255,8 +255,8 @@ fn a_filter_that_fails_on_an_event_does_not_match() {
         one(json!({ "subject": "${ $workflow.input.in | tostring }", "data": { "n": 1 } }));
     let odd = [
         data("1", json!({ "n": 1 })),
-        given("2", json!({ "subject": "1", "data": { "n": 2 } })),
-        given("3", json!({ "subject": "1", "data": { "n": 1.0 } })),
+        event_with("2", json!({ "subject": "1", "data": { "n": 2 } })),
+        event_with("3", json!({ "subject": "1", "data": { "n": 1.0 } })),
     ];
     assert_eq!(heard(&listen, &odd), "3");
     let listen = json!({ "listen": { "to": { "one": { "with": { "type": "t" }, "correlate": { "n": { "from": ".data.n + 1", "expect": "${ 3 }" } } } }, "read": "envelope" } });
@@ -286,23 +286,23 @@ fn an_event_is_read_as_its_data() {
 
 /// Filters that take long have their turns, before anybody listens and while.
 #[test]
-fn slow_filters_starve_nobody() {
+fn slow_filters_take_several_turns() {
     let slow = "${ [range(9000)] | length == 9000 and false }";
     let hear = json!({ "listen": { "to": { "any": [{ "with": { "data": slow } }, { "with": { "data": "${ . == 299 }" } }] } } });
     let steps = json!([{ "rest": { "wait": "PT1S" } }, { "hear": hear }]);
     for early in [300, 0] {
         let mut run = Run::new(&steps, json!({}), nobody);
         run.turn();
-        let tell = |run: &mut Run, from: usize, to: usize| {
+        let deliver = |run: &mut Run, from: usize, to: usize| {
             for n in from..to {
                 assert_eq!(run.machine.deliver(event("a", &json!(n))), Delivery::Taken);
             }
         };
-        tell(&mut run, 0, early);
+        deliver(&mut run, 0, early);
         run.turn();
         assert!(run.answer());
         let mut status = run.turn();
-        tell(&mut run, early, 300);
+        deliver(&mut run, early, 300);
         let mut turns = 0;
         while matches!(status, Status::Yielded | Status::Waiting) {
             status = run.turn();
@@ -315,7 +315,7 @@ fn slow_filters_starve_nobody() {
 }
 
 #[test]
-fn a_host_is_told_which_types_count() {
+fn the_command_to_listen_names_the_types_of_the_events() {
     let types = |to: Value| {
         let run = listening(&json!({ "listen": { "to": to } }));
         match run.effects.values().next() {

@@ -37,7 +37,7 @@ fn directives_lead_forwards_backwards_and_out() {
 }
 
 #[test]
-fn the_case_without_a_condition_is_for_what_no_other_matches() {
+fn the_case_without_a_condition_is_used_if_no_other_matches() {
     let steps = json!([
         { "route": { "switch": [
             { "default": { "then": "other" } },
@@ -188,7 +188,7 @@ fn no_steps_answer_the_input() {
 /// A call may wait for what a later task does: a run that is to be left goes on
 /// until it happens to be safe.
 #[test]
-fn what_is_to_be_left_goes_on_while_a_call_is_under_way() {
+fn a_run_that_is_to_continue_elsewhere_goes_on_during_a_call() {
     let call =
         json!({ "call": "http", "with": { "method": "get", "endpoint": "http://shop.example" } });
     let steps = json!([{ "race": { "fork": { "compete": true, "branches": [

@@ -64,10 +64,10 @@ pub(super) fn scenarios(feature: &str) -> Vec<Scenario> {
 
 /// The workflow of a scenario and its input.
 #[derive(Debug)]
-pub(super) struct Given<'s> {
+pub(super) struct ScenarioWorkflow<'s> {
     /// The workflow, as YAML.
     pub(super) definition: &'s str,
-    /// Its input, as YAML.
+    /// Input of the run, as YAML.
     pub(super) input: &'s str,
 }
 
@@ -82,12 +82,12 @@ pub(super) enum End {
 
 impl Scenario {
     /// The workflow and the input of the scenario.
-    pub(super) fn given(&self) -> Given<'_> {
+    pub(super) fn workflow(&self) -> ScenarioWorkflow<'_> {
         let block = |text: &str| {
             let step = self.steps.iter().find(|step| step.text == text);
             step.map(|step| step.block.as_str())
         };
-        Given {
+        ScenarioWorkflow {
             definition: block("a workflow with definition:").expect("a definition"),
             input: block("given the workflow input is:").unwrap_or("{}"),
         }
@@ -115,7 +115,7 @@ fn expectation(
     ran: &[String],
     to_json: &impl Fn(&str) -> Value,
 ) -> Result<(), String> {
-    const GIVEN: [&str; 3] = [
+    const SETUP_STEPS: [&str; 3] = [
         "a workflow with definition:",
         "given the workflow input is:",
         "the workflow is executed",
@@ -129,7 +129,7 @@ fn expectation(
         End::Completed(_) => Err(format!("ended with {end:?}")),
     };
     let text = step.text.as_str();
-    if GIVEN.contains(&text) {
+    if SETUP_STEPS.contains(&text) {
         return Ok(());
     }
     if let Some(which) = text.strip_prefix("the workflow output should have ") {

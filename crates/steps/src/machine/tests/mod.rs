@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use super::{About, Command, Effect, EffectId, Entry, Fault, Machine, Standard, Status, Turn};
 use crate::language::{Flow, Problem, parse};
 
-/// What answers the effects of a test.
+/// The function that answers the effects of a test.
 type Host = fn(&Effect) -> Result<Value, Fault>;
 
 /// A run with a clock of its own: timers end in their order, when all other
@@ -43,7 +43,7 @@ struct Run {
     log: Vec<Entry>,
     /// Held or resting so, and resumed, at each turn, through JSON.
     interrupted: Option<fn(&mut Machine)>,
-    /// What passes when a turn ends with more to do.
+    /// Time that passes when a turn ends with more to do.
     turn_takes: Duration,
 }
 
@@ -72,6 +72,14 @@ fn nobody(effect: &Effect) -> Result<Value, Fault> {
     }
 }
 
+/// A machine that continues the run of another one, from the JSON of its position.
+fn continued(machine: &Machine, flow: &Arc<Flow>) -> Machine {
+    let position = serde_json::to_string(machine.position().unwrap()).unwrap();
+    let position = serde_json::from_str(&position).unwrap();
+    let machine = Machine::resume(Arc::clone(flow), about(), position);
+    machine.unwrap().logged()
+}
+
 impl Run {
     fn new(steps: &Value, input: Value, host: Host) -> Self {
         let (flow, now) = (read(steps), Timestamp::UNIX_EPOCH);
@@ -88,7 +96,7 @@ impl Run {
         }
     }
 
-    /// One turn.
+    /// Does a single turn.
     fn turn(&mut self) -> Status {
         let Turn {
             commands,
@@ -136,7 +144,7 @@ impl Run {
         }
     }
 
-    /// What the run emits, it hears.
+    /// The run receives the events that it emits.
     fn hear(&mut self, effect: &Effect) {
         if let Effect::Emit { event } = effect {
             self.machine.deliver(event.clone());
@@ -174,7 +182,7 @@ impl Run {
         self.go_for(10_000).expect("the run ends")
     }
 
-    /// So many turns at most; `None` when there would be more.
+    /// Runs at most this number of turns. `None` if the run needs more.
     fn go_for(&mut self, turns: usize) -> Option<Status> {
         for _ in 0..turns {
             let mut status = self.turn();
@@ -205,11 +213,7 @@ impl Run {
                 over => return over,
             }
         }
-        let position = serde_json::to_string(self.machine.position().unwrap()).unwrap();
-        let position = serde_json::from_str(&position).unwrap();
-        self.machine = Machine::resume(Arc::clone(&self.flow), about(), position)
-            .unwrap()
-            .logged();
+        self.machine = continued(&self.machine, &self.flow);
         self.effects.clear();
         self.turn()
     }

@@ -59,7 +59,7 @@ proptest! {
 
     /// A position of one program, given to another, makes no machine panic.
     #[test]
-    fn a_position_of_other_steps_breaks_nothing(
+    fn a_position_of_other_steps_causes_no_panic(
         steps in list(task(true)), other in list(task(true)), turns in 0..6_usize,
     ) {
         let mut run = Run::new(&steps, json!({ "n": 1 }), host);
@@ -80,15 +80,15 @@ proptest! {
         }
     }
 
-    /// Whatever a host does, a machine answers: results of effects that nobody
-    /// asked for, events of any form, time that goes backwards.
+    /// A machine answers any host: results of effects that nobody asked for,
+    /// events of any form, time that goes backwards.
     #[test]
-    fn nothing_that_is_told_breaks_a_machine(
+    fn no_input_from_a_host_breaks_a_machine(
         steps in list(task(true)),
-        told in prop::collection::vec((0..40_u64, any::<bool>(), -5..5_i64), 0..60),
+        results in prop::collection::vec((0..40_u64, any::<bool>(), -5..5_i64), 0..60),
     ) {
         let mut run = Run::new(&steps, json!({ "n": 1 }), host);
-        for (id, good, seconds) in told {
+        for (id, good, seconds) in results {
             let outcome = if good { Ok(json!({ "n": id })) } else { Err(Standard::Runtime.fault("x")) };
             run.machine.complete(id, outcome);
             run.effects.remove(&id);

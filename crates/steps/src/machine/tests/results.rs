@@ -22,7 +22,7 @@ fn calls(count: usize, output: &str) -> Value {
     json!([{ "all": { "fork": { "branches": branches } } }])
 }
 
-/// Each is data in memory when its turn comes, and reading it is work.
+/// Parsing an answer is work, so each answer is parsed only when it is processed.
 #[test]
 fn large_answers_that_come_together_are_read_one_after_the_other() {
     let steps = calls(20, "length");
@@ -56,9 +56,9 @@ fn large_answers_that_come_together_are_read_one_after_the_other() {
     );
 }
 
-/// They go with the position, and are looked at there, in their order.
+/// Unprocessed results are part of the position. The resumed machine processes them in order.
 #[test]
-fn a_run_that_rests_takes_results_along() {
+fn a_resting_run_keeps_unprocessed_results_in_its_position() {
     let steps = json!([
         { "try": {
             "try": calls(3, "${ . + 1 }"),
@@ -79,7 +79,7 @@ fn a_run_that_rests_takes_results_along() {
         assert_eq!(run.turn(), Status::Waiting);
         assert_eq!(run.machine.position(), None, "a call is under way");
         run.machine.answer(ids.next().unwrap(), third);
-        // It passed when the work had been done.
+        // The limit passed after the last call had ended.
         run.machine.answer(limit, Ok(Answer::Value(Value::Null)));
         assert_eq!(run.turn(), Status::Held);
         assert_eq!(run.log.len(), 6, "nothing went on: {:?}", run.log);

@@ -56,6 +56,8 @@ pub(super) struct Call {
     /// The HTTP status of the answer.
     #[serde(default = "ok")]
     pub(super) status: u16,
+    /// The address to which the service redirects the request.
+    pub(super) location: Option<String>,
     /// The error of the call, instead of an answer.
     pub(super) error: Option<Map<String, Value>>,
     /// The time until the answer.
@@ -173,6 +175,10 @@ impl Scenario {
         if scenario.title.is_empty() || scenario.server.as_ref().is_some_and(String::is_empty) {
             return Err("`title` and `server` must not be empty".to_owned());
         }
+        let is_redirected = |call: &Call| call.location.is_some() && call.http.is_none();
+        if scenario.calls.iter().any(is_redirected) {
+            return Err("`location` is for calls of `http`".to_owned());
+        }
         Ok(scenario)
     }
 
@@ -210,10 +216,10 @@ impl Call {
             ("workflow", &self.workflow),
             ("shell", &self.shell),
         ];
-        let mut given = kinds
+        let mut requests = kinds
             .into_iter()
             .filter_map(|(kind, request)| Some((kind, request.as_ref()?)));
-        given.next().filter(|_| given.next().is_none())
+        requests.next().filter(|_| requests.next().is_none())
     }
 }
 

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::scenario::{Call, End, Finding, Scenario, error_type, has, name, paths, same};
-use super::{about, read};
+use super::{about, continued, read};
 use crate::language::{CallOutput, Flow, SHAPES, Temporal};
 use crate::machine::{Command, Effect, EffectId, Entry, Fault, Machine, Standard, Status, Turn};
 
@@ -98,7 +98,7 @@ fn check(name: &str, scenario: &Scenario) -> Result<(), String> {
     if !scenario.expect.refused.is_empty() {
         return Err("the definition is accepted".to_owned());
     }
-    let flow = read(&steps);
+    let flow = read(&steps.value());
     Play::new(scenario, &flow).holds()?;
     let mut parts = Play::new(scenario, &flow);
     parts.is_left = true;
@@ -221,7 +221,8 @@ impl<'s> Play<'s> {
                 self.machine.leave();
                 status = self.turn();
                 if status == Status::Held {
-                    self.continue_elsewhere();
+                    self.machine = continued(&self.machine, &self.flow);
+                    self.active.clear();
                     status = self.turn();
                 } else {
                     self.machine.stay();
@@ -276,15 +277,6 @@ impl<'s> Play<'s> {
             }
         }
         status
-    }
-
-    /// Moves the run to another machine, through the JSON of its position.
-    fn continue_elsewhere(&mut self) {
-        let position = serde_json::to_string(self.machine.position().unwrap()).unwrap();
-        let position = serde_json::from_str(&position).unwrap();
-        let machine = Machine::resume(Arc::clone(&self.flow), about(), position);
-        self.machine = machine.unwrap().logged();
-        self.active.clear();
     }
 
     /// Ends what has ended, delivers an event, or lets time pass. `false` if the run waits for an
@@ -374,10 +366,10 @@ fn options_map(options: &Temporal) -> Map<String, Value> {
         ("priority", options.priority.map(Value::from)),
         ("summary", options.summary.clone().map(Value::from)),
     ];
-    let given = entries
+    let present = entries
         .into_iter()
         .filter_map(|(key, value)| Some((key.to_owned(), value?)));
-    given.collect()
+    present.collect()
 }
 
 /// The result of a call.
@@ -416,11 +408,11 @@ fn fault(error: &Map<String, Value>) -> Fault {
         Some(fault) => (Some(fault.status), fault.title),
         None => (None, None),
     };
-    let given = error.get("status").and_then(Value::as_u64);
+    let written = error.get("status").and_then(Value::as_u64);
     Fault {
         kind,
-        status: given
-            .map_or(status, |given| given.try_into().ok())
+        status: written
+            .map_or(status, |written| written.try_into().ok())
             .expect("a status"),
         title: text("title").or(title),
         detail: text("detail"),

@@ -38,7 +38,7 @@ fn a_limit_stops_the_task_with_all_that_is_in_it() {
 }
 
 #[test]
-fn a_limit_that_was_kept_does_nothing() {
+fn a_limit_that_was_not_reached_has_no_effect() {
     let steps = json!([{ "a": { "timeout": { "after": "PT5S" }, "wait": "PT1S" } }, { "b": { "wait": "PT1M" } }]);
     let mut run = Run::new(&steps, json!({}), nobody);
     assert_eq!(run.go(), Status::Completed(json!({})));
@@ -69,12 +69,16 @@ fn each_attempt_has_a_limit_and_the_retries_together() {
     insta::assert_snapshot!(fault, @"Timeout Error (status 408, at /do/0/t): the attempt took longer than its limit");
     assert_eq!(run.began(), ["t", "slow", "slow", "slow"]);
     let failed = |entry: &&Entry| matches!(entry, Entry::Faulted { task, .. } if task == "/do/0/t");
-    assert_eq!(run.log.iter().filter(failed).count(), 3, "each is told");
+    assert_eq!(
+        run.log.iter().filter(failed).count(),
+        3,
+        "each failure is recorded"
+    );
     assert_eq!(run.elapsed().as_secs(), 32);
 }
 
 #[test]
-fn a_timer_goes_on_with_what_is_left_of_it() {
+fn a_timer_goes_on_with_its_remaining_time() {
     let steps = json!([{ "a": { "timeout": { "after": "PT1H" }, "wait": "PT10M" } }, { "b": { "wait": "PT1M" } }]);
     let mut run = Run::new(&steps, json!({}), nobody);
     assert_eq!(run.turn(), Status::Waiting);
@@ -96,7 +100,7 @@ fn a_timer_goes_on_with_what_is_left_of_it() {
 
 /// A branch with always more to do keeps nothing else of its run from going on.
 #[test]
-fn what_computes_without_an_end_starves_nothing() {
+fn a_branch_that_computes_without_an_end_delays_no_other() {
     let again = json!([{ "again": { "set": { "x": 1 }, "then": "again" } }]);
     let ends = |steps: &Value, host: Host| {
         let mut run = Run::new(steps, json!({ "n": 1 }), host);
@@ -192,7 +196,7 @@ fn a_turn_is_bounded_when_much_ends_at_once() {
     );
 }
 
-/// It can be left in between; what ended and was not seen is known there.
+/// A run can be left while many branches end at once, and continues with all of them.
 #[test]
 fn a_run_is_left_while_much_ends_at_once() {
     let mut run = together(80);
@@ -228,6 +232,10 @@ fn the_limit_of_a_retry_ends_an_attempt() {
     };
     insta::assert_snapshot!(fault, @"Timeout Error (status 408, at /do/0/t): the attempts together took longer than their limit");
     assert_eq!(run.elapsed().as_secs(), 10);
-    let told = |entry: &Entry| matches!(entry, Entry::Faulted { task, fault: told } if task == "/do/0/t" && *told == fault);
-    assert!(run.log.iter().any(told), "it is told: {:?}", run.log);
+    let is_recorded = |entry: &Entry| matches!(entry, Entry::Faulted { task, fault: recorded } if task == "/do/0/t" && *recorded == fault);
+    assert!(
+        run.log.iter().any(is_recorded),
+        "the failure is recorded: {:?}",
+        run.log
+    );
 }

@@ -33,7 +33,7 @@ fn a_worker_that_does_not_start_the_pass_is_dropped_and_the_next_one_gets_it() {
 }
 
 #[test]
-fn a_refusal_updates_the_table_and_widens_the_pass() {
+fn a_refusal_updates_the_workers_and_makes_the_pass_a_full_one() {
     let mut machine = settled();
     machine.announce(&edited("a", "1", "2", &["x"]));
     let (_, input) = run(&mut machine);
@@ -44,7 +44,7 @@ fn a_refusal_updates_the_table_and_widens_the_pass() {
         (input.pass, revision("3"), None)
     );
     machine.ended(&again, good());
-    // The announcement of what the refusal told already asks for nothing.
+    // The announcement of the revision that the refusal named asks for nothing.
     machine.announce(&edited("a", "2", "3", &["y"]));
     assert!(matches!(machine.next(), Next::Wait(_)));
 }
@@ -205,7 +205,7 @@ fn a_fast_pass_and_a_dry_run_ask_nobody_first() {
 }
 
 #[test]
-fn a_pass_that_someone_waits_for_and_that_fails_for_good_says_so() {
+fn a_requested_pass_that_fails_for_good_leaves_a_report_with_the_error() {
     let mut machine = settled();
     let SyncAnswer { pass } = machine.sync(&dry("r")).unwrap();
     for _ in 0..pass_queue::ATTEMPTS {

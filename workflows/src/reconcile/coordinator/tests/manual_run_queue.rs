@@ -43,10 +43,13 @@ fn one_run_of_a_schedule_goes_on_at_a_time_beside_a_pass() {
     ends(&mut machine, &first, RunState::Started);
     assert_eq!(machine.next_run().unwrap().number, 2);
     assert_eq!(machine.runs_pending(), 2);
-    let told = machine.run_answers_of(vec!["1".to_owned(), String::new(), "4".to_owned()]);
-    assert_eq!(told.len(), 1);
-    let told = &told["1"];
-    assert_eq!((told.state, &told.id), (RunState::Started, &Some(id("a"))));
+    let answers = machine.run_answers_of(vec!["1".to_owned(), String::new(), "4".to_owned()]);
+    assert_eq!(answers.len(), 1);
+    let answer = &answers["1"];
+    assert_eq!(
+        (answer.state, &answer.id),
+        (RunState::Started, &Some(id("a")))
+    );
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn a_repeated_request_is_the_same_run_in_the_next_run_of_the_workflow_too() {
 }
 
 #[test]
-fn what_may_have_been_sent_is_never_sent_again() {
+fn a_request_that_may_have_been_sent_is_never_sent_again() {
     let mut machine = settled();
     trigger(&mut machine, "1", "a");
     trigger(&mut machine, "2", "b");

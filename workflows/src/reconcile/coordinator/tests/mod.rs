@@ -30,7 +30,12 @@ fn id(text: &str) -> DefinitionId {
     text.parse().unwrap()
 }
 
-fn says(worker: &str, event: WorkerEvent, previous: Option<&str>, holds: &str) -> Announcement {
+fn announcement_of(
+    worker: &str,
+    event: WorkerEvent,
+    previous: Option<&str>,
+    holds: &str,
+) -> Announcement {
     Announcement {
         worker: WorkerId::new(worker),
         number: 0,
@@ -46,18 +51,18 @@ fn says(worker: &str, event: WorkerEvent, previous: Option<&str>, holds: &str) -
 }
 
 fn started(worker: &str, holds: &str) -> Announcement {
-    says(worker, WorkerEvent::Started, None, holds)
+    announcement_of(worker, WorkerEvent::Started, None, holds)
 }
 
 fn edited(worker: &str, previous: &str, holds: &str, ids: &[&str]) -> Announcement {
     Announcement {
         changed: Some(ids.iter().map(|text| id(text)).collect()),
-        ..says(worker, WorkerEvent::Changed, Some(previous), holds)
+        ..announcement_of(worker, WorkerEvent::Changed, Some(previous), holds)
     }
 }
 
 fn stopping(worker: &str) -> Announcement {
-    says(worker, WorkerEvent::Stopping, None, "")
+    announcement_of(worker, WorkerEvent::Stopping, None, "")
 }
 
 fn fresh() -> Coordinator {
@@ -119,7 +124,7 @@ fn confirm(request_id: &str, digest: &str) -> SyncRequest {
 }
 
 #[test]
-fn without_state_it_waits_for_a_worker_and_then_describes_everything_once() {
+fn a_workflow_without_state_waits_for_a_worker_and_then_describes_every_schedule_once() {
     let mut machine = fresh();
     machine.reconcile();
     assert_eq!(machine.next(), Next::Wait(None));
@@ -190,7 +195,7 @@ fn an_edit_of_few_definitions_takes_the_fast_path() {
 #[test]
 fn an_edit_with_a_removal_or_too_many_takes_a_full_pass() {
     let mut machine = settled();
-    machine.announce(&says("a", WorkerEvent::Changed, Some("1"), "2"));
+    machine.announce(&announcement_of("a", WorkerEvent::Changed, Some("1"), "2"));
     let (_, input) = run(&mut machine);
     assert_eq!(input.only, None);
 }
@@ -226,7 +231,7 @@ fn while_suspended_nothing_runs() {
 }
 
 #[test]
-fn a_suspension_is_said_kept_and_ended_by_a_full_pass() {
+fn a_suspension_is_shown_and_kept_and_a_resumption_asks_for_a_full_pass() {
     let mut machine = settled();
     machine.tick(at(1000));
     let request = |id: &str, reason: &str| SuspendRequest {

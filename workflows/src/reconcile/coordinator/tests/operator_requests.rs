@@ -3,11 +3,13 @@
 use almanac_core::field::Field;
 use almanac_core::record::{
     AdoptRequest, ClearRequest, HistoryEntry, HistoryEntryKind, HistoryRequest, OverrideRequest,
+    RequestProblem,
 };
 
 use super::*;
+use crate::reconcile::state_limits::ORDERS_KEPT;
 
-fn told(machine: &Coordinator) -> Vec<HistoryEntry> {
+fn history_of(machine: &Coordinator) -> Vec<HistoryEntry> {
     machine.history(None, &HistoryRequest::default())
 }
 
@@ -35,7 +37,7 @@ fn an_adoption_is_recorded_once_with_its_operator() {
     machine.admits_adoption(&request).unwrap();
     let answer = machine.adopt(&request).unwrap();
     assert_eq!(machine.adopt(&request).unwrap(), answer);
-    let entries = told(&machine);
+    let entries = history_of(&machine);
     assert_eq!(entries.len(), 1, "{entries:?}");
     let entry = &entries[0];
     assert_eq!(
@@ -77,7 +79,7 @@ fn clearing_replaces_an_earlier_request() {
     assert_eq!(answer.overridden, None);
     assert_eq!(machine.clear_override(&clear).unwrap(), answer);
     assert_eq!(machine.status().orders[&id("a")].overridden, None);
-    let ops: Vec<_> = told(&machine).into_iter().map(|one| one.op).collect();
+    let ops: Vec<_> = history_of(&machine).into_iter().map(|one| one.op).collect();
     assert_eq!(ops, ["clear_override", "override"]);
     let nameless = machine.admits_clearing(&ClearRequest::default());
     assert_eq!(nameless, Err("id is missing".into()));
@@ -105,6 +107,72 @@ fn a_request_with_an_endless_name_is_refused() {
             Err("request_id has 201 bytes, over the limit of 200".into())
         );
     }
+}
+
+/// While no worker is there, requests would otherwise fill the state.
+#[test]
+fn requests_for_ever_more_definitions_are_refused_and_those_for_known_ones_are_not() {
+    let mut machine = fresh();
+    let adopt = |definition: &str| AdoptRequest {
+        id: Some(id(definition)),
+        from: almanac_base::names::ScheduleId::from_server("nightly"),
+        ..AdoptRequest::default()
+    };
+    let pause = |definition: &str| OverrideRequest {
+        request_id: String::new(),
+        ..pause(definition)
+    };
+    for number in 0..ORDERS_KEPT {
+        let name = format!("d{number}");
+        machine.admits_override(&pause(&name)).unwrap();
+        machine.set_override(&pause(&name)).unwrap();
+        machine.admits_adoption(&adopt(&name)).unwrap();
+        machine.adopt(&adopt(&name)).unwrap();
+    }
+    let refused = |result: Result<(), RequestProblem>| result.unwrap_err().to_string();
+    insta::assert_snapshot!(
+        refused(machine.admits_override(&pause("more"))),
+        @"too many overrides are pending (500); try again later"
+    );
+    insta::assert_snapshot!(
+        refused(machine.admits_adoption(&adopt("more"))),
+        @"too many adoptions are pending (500); try again later"
+    );
+    machine.admits_override(&pause("d0")).unwrap();
+    machine.admits_adoption(&adopt("d0")).unwrap();
+}
+
+/// Each request is within the limit, but not the override that they make together.
+#[test]
+fn an_override_that_grows_beyond_its_limit_is_refused() {
+    let mut machine = settled();
+    let times = OverrideRequest {
+        request_id: "times".to_owned(),
+        id: Some(id("a")),
+        cron: Some(vec!["0 0 1 1 *".to_owned(); 20]),
+        reason: "moved".to_owned(),
+        ..OverrideRequest::default()
+    };
+    let zone = OverrideRequest {
+        request_id: "zone".to_owned(),
+        id: Some(id("a")),
+        timezone: Some("Europe/Berlin".to_owned()),
+        reason: "x".repeat(250),
+        ..OverrideRequest::default()
+    };
+    machine.admits_override(&zone).unwrap();
+    machine.admits_override(&times).unwrap();
+    machine.set_override(&times).unwrap();
+    let refused = machine.admits_override(&zone).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("together with the present override, "),
+        "{refused}"
+    );
+    let shorter = OverrideRequest {
+        reason: "moved".to_owned(),
+        ..zone
+    };
+    machine.admits_override(&shorter).unwrap();
 }
 
 #[test]

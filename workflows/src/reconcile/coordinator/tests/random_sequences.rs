@@ -4,7 +4,7 @@ use super::*;
 
 #[derive(Debug, Clone)]
 enum Act {
-    Say(Announcement),
+    Announce(Announcement),
     Reconcile,
     Sync(SyncRequest),
     Step(u8),
@@ -22,9 +22,10 @@ fn acts() -> impl Strategy<Value = Act> {
                     1 => WorkerEvent::Changed,
                     _ => WorkerEvent::Stopping,
                 };
-                let mut said = says(&word(worker), event, Some(&word(previous)), &word(holds));
-                said.changed = fast.then(|| vec![id("x")]);
-                Act::Say(said)
+                let mut announcement =
+                    announcement_of(&word(worker), event, Some(&word(previous)), &word(holds));
+                announcement.changed = fast.then(|| vec![id("x")]);
+                Act::Announce(announcement)
             }
         ),
         Just(Act::Reconcile),
@@ -41,7 +42,8 @@ fn acts() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// One step of the loop, with an outcome chosen by `fate`; the pass that ran.
+/// Does a step of the loop, with an outcome chosen by `fate`, and returns the pass that
+/// ran.
 fn step(machine: &mut Coordinator, fate: u8) -> Option<PassInput> {
     let attempt = match fate {
         0 => Attempt::NotStarted,
@@ -72,7 +74,7 @@ fn step(machine: &mut Coordinator, fate: u8) -> Option<PassInput> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever happens: numbers grow, passes end in their order, a request is
+    /// In any sequence, numbers grow, passes end in their order, a request is
     /// served by a pass of its kind, and the state stays bounded.
     #[test]
     fn no_request_is_lost_and_numbers_only_grow(
@@ -84,7 +86,7 @@ proptest! {
         let mut ended = 0;
         for act in story {
             match act {
-                Act::Say(said) => machine.announce(&said),
+                Act::Announce(announcement) => machine.announce(&announcement),
                 Act::Reconcile => machine.reconcile(),
                 Act::Sync(request) => {
                     let before = machine.answered::<SyncAnswer>(&request.request_id);

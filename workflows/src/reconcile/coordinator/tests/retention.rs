@@ -24,7 +24,7 @@ fn a_repeated_request_gets_the_first_answer_in_the_next_run_too() {
 }
 
 #[test]
-fn what_a_pass_did_is_remembered_and_forgotten_in_time() {
+fn the_results_of_a_pass_are_remembered_and_forgotten_in_time() {
     let mut machine = settled();
     machine.reconcile();
     let (_, input) = run(&mut machine);
@@ -105,7 +105,7 @@ fn a_dry_run_changes_nothing_but_the_reports() {
             interrupted: true,
             overrides: BTreeMap::from([(id("x"), Some(Override::default()))]),
             corrections: BTreeMap::from([(id("x"), BTreeMap::new())]),
-            said: None,
+            announcements: None,
         })),
     );
     let after = machine.carried();
@@ -120,7 +120,7 @@ fn a_dry_run_changes_nothing_but_the_reports() {
 }
 
 #[test]
-fn a_fast_pass_leaves_what_only_a_full_one_knows() {
+fn a_fast_pass_keeps_the_results_of_the_last_full_pass() {
     let mut machine = settled();
     machine.reconcile();
     let (_, input) = run(&mut machine);
@@ -147,7 +147,7 @@ fn a_fast_pass_leaves_what_only_a_full_one_knows() {
 }
 
 #[test]
-fn definition_counts_gather_until_a_report_tells_them() {
+fn definition_counts_add_up_until_a_report_has_them() {
     let counts = |total, new| DefinitionCounts {
         total,
         new,
@@ -160,7 +160,7 @@ fn definition_counts_gather_until_a_report_tells_them() {
     let mut first = edited("a", "1", "2", &["x"]);
     first.definitions = counts(10, 1);
     machine.announce(&first);
-    // The replica tells of the same edit.
+    // The other worker announces the same edit.
     let mut same = edited("b", "1", "2", &["x"]);
     same.definitions = counts(10, 1);
     machine.announce(&same);
@@ -170,14 +170,14 @@ fn definition_counts_gather_until_a_report_tells_them() {
     let mut machine = Coordinator::new(machine.carried(), at(1));
     machine.announce(&stopping("b"));
     let (_, input) = run(&mut machine);
-    let told = DefinitionCounts {
+    let sum = DefinitionCounts {
         total: 12,
         new: 3,
         updated: 2,
         archived: 0,
         invalid: 2,
     };
-    assert_eq!(input.definitions, told);
+    assert_eq!(input.definitions, sum);
     let mut third = edited("a", "3", "4", &["z"]);
     third.definitions = counts(13, 1);
     machine.announce(&third);
@@ -187,7 +187,7 @@ fn definition_counts_gather_until_a_report_tells_them() {
 }
 
 #[test]
-fn what_runs_is_carried_on_as_waiting() {
+fn a_running_pass_waits_in_the_next_run_of_the_workflow() {
     let mut machine = settled();
     machine.reconcile();
     let (_, input) = run(&mut machine);
@@ -197,7 +197,7 @@ fn what_runs_is_carried_on_as_waiting() {
 }
 
 #[test]
-fn a_state_given_by_any_client_is_bounded() {
+fn a_state_from_any_client_is_bounded() {
     let long = "x".repeat(3000);
     let mut state = State {
         pass: 5,

@@ -129,7 +129,7 @@ fn raw(value: &Value) -> RawValue {
     }])
 }
 
-/// What the handlers do with an update.
+/// Handles an update as the workflow's handlers do.
 fn update(
     machine: &mut Coordinator,
     name: &str,
@@ -253,7 +253,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn whatever_is_sent_everything_fits_and_it_goes_on(
+    fn any_requests_leave_a_state_that_fits_and_goes_on(
         story in proptest::collection::vec(acts(), 1..60)
     ) {
         let mut machine = fresh();
@@ -275,7 +275,7 @@ proptest! {
                     }
                 }
                 Act::Announce(input) => match handler_input::announcement(&raw(&input)) {
-                    Some(said) => machine.receive_announcement(&said),
+                    Some(announcement) => machine.receive_announcement(&announcement),
                     None => machine.ignore(),
                 },
                 Act::Query(input) => {
@@ -301,13 +301,13 @@ proptest! {
                 },
                 Act::Question(size) => if let Some((worker, input)) = machine.next_probe(false) {
                     prop_assert!(json_size(&input) <= PAYLOAD_LIMIT);
-                    let said = Announcement {
+                    let announcement = Announcement {
                         number: 1 + size.1 as u64,
                         version: size.text(),
-                        ..says(worker.as_str(), WorkerEvent::Changed, Some(&size.text()), "5")
+                        ..announcement_of(worker.as_str(), WorkerEvent::Changed, Some(&size.text()), "5")
                     };
                     machine.answer(&worker, &input, Attempt::Done(Box::new(PassDone {
-                        said: Some(vec![said; 40]),
+                        announcements: Some(vec![announcement; 40]),
                         ..PassDone::default()
                     })));
                 },
@@ -341,7 +341,7 @@ proptest! {
 
 /// Every part of a state as full as requests can make it.
 #[test]
-fn a_state_that_is_full_everywhere_fits_and_keeps_what_was_asked() {
+fn a_state_whose_parts_are_all_full_fits_and_keeps_the_requests() {
     let mut machine = settled();
     let reason = "\"".repeat(200);
     let by = "é".repeat(80);

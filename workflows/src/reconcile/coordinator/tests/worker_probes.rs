@@ -4,14 +4,17 @@ use almanac_core::record::{DriftPolicy, OrphanPolicy};
 
 use super::*;
 
-/// The statement of a worker of this release, as its own queue answers it.
-fn numbered(number: u64, said: Announcement) -> Announcement {
-    Announcement { number, ..said }
+/// The announcement of a worker of this release, as its own queue answers it.
+fn numbered(number: u64, announcement: Announcement) -> Announcement {
+    Announcement {
+        number,
+        ..announcement
+    }
 }
 
-fn answering(said: Vec<Announcement>) -> Attempt {
+fn answering(announcements: Vec<Announcement>) -> Attempt {
     Attempt::Done(Box::new(PassDone {
-        said: Some(said),
+        announcements: Some(announcements),
         ..PassDone::default()
     }))
 }
@@ -24,12 +27,12 @@ fn ask(machine: &mut Coordinator) -> (WorkerId, PassInput) {
 /// A coordinator that asked worker `a` of this release, and did its first pass.
 fn proved() -> Coordinator {
     let mut machine = fresh();
-    let said = numbered(1, started("a", "1"));
-    machine.receive_announcement(&said);
+    let announcement = numbered(1, started("a", "1"));
+    machine.receive_announcement(&announcement);
     assert_eq!(machine.next(), Next::Wait(None), "nothing is proved yet");
     let (worker, input) = ask(&mut machine);
     assert_eq!((input.pass, input.heard), (0, 0));
-    machine.answer(&worker, &input, answering(vec![said]));
+    machine.answer(&worker, &input, answering(vec![announcement]));
     let (_, input) = run(&mut machine);
     assert_eq!(input.heard, 1);
     machine.ended(&input, answering(Vec::new()));
@@ -41,8 +44,11 @@ fn workers(machine: &Coordinator) -> Vec<String> {
     workers.keys().map(ToString::to_string).collect()
 }
 
-fn with(options: Options, said: Announcement) -> Announcement {
-    Announcement { options, ..said }
+fn with(options: Options, announcement: Announcement) -> Announcement {
+    Announcement {
+        options,
+        ..announcement
+    }
 }
 
 fn hostile() -> Options {
@@ -69,12 +75,15 @@ fn an_announcement_in_a_made_up_name_decides_nothing() {
 }
 
 #[test]
-fn an_announcement_in_a_live_workers_name_is_what_that_worker_says() {
+fn a_forged_announcement_is_replaced_by_the_answer_of_its_worker() {
     let mut machine = proved();
     let before = machine.carried();
     for forged in [
         with(hostile(), started("a", "1")),
-        with(hostile(), says("a", WorkerEvent::Changed, None, "7")),
+        with(
+            hostile(),
+            announcement_of("a", WorkerEvent::Changed, None, "7"),
+        ),
         numbered(u64::MAX, stopping("a")),
         Announcement {
             version: "99".to_owned(),
@@ -119,8 +128,8 @@ fn a_stale_replica_is_not_made_current_in_its_name() {
     machine.answer(&worker, &input, answering(vec![stale]));
     assert_eq!(machine.status().revision, Some(revision("2")));
     for forged in [
-        says("c", WorkerEvent::Changed, Some("1"), "5"),
-        says("c", WorkerEvent::Changed, Some("2"), "1"),
+        announcement_of("c", WorkerEvent::Changed, Some("1"), "5"),
+        announcement_of("c", WorkerEvent::Changed, Some("2"), "1"),
     ] {
         machine.receive_announcement(&forged);
         let (worker, input) = ask(&mut machine);
@@ -173,8 +182,8 @@ fn a_list_of_changes_that_was_forged_is_followed_by_the_true_one() {
     let mut machine = proved();
     machine.receive_announcement(&numbered(2, edited("a", "1", "2", &[])));
     let (_, input) = run(&mut machine);
-    let said = numbered(2, edited("a", "1", "2", &["x"]));
-    machine.ended(&input, answering(vec![said]));
+    let announcement = numbered(2, edited("a", "1", "2", &["x"]));
+    machine.ended(&input, answering(vec![announcement]));
     let (_, input) = run(&mut machine);
     assert_eq!(input.only, Some(vec![id("x")]));
 }
@@ -248,7 +257,7 @@ fn made_up_names_do_not_keep_known_workers_from_being_asked() {
         machine.carried().claims.len(),
         almanac_core::record::CLAIMS_KEPT
     );
-    machine.receive_announcement(&says("a", WorkerEvent::Changed, None, "2"));
+    machine.receive_announcement(&announcement_of("a", WorkerEvent::Changed, None, "2"));
     let asked = machine.next_probe(true).map(|(worker, _)| worker);
     assert_eq!(asked, Some(WorkerId::new("a")));
     assert_eq!(machine.next_probe(true), None);
@@ -280,14 +289,14 @@ fn a_run_that_an_earlier_release_began_goes_on_as_it_began() {
 }
 
 #[test]
-fn what_was_announced_is_asked_about_in_the_next_run() {
+fn an_announcement_without_an_answer_is_probed_in_the_next_run() {
     let mut machine = proved();
-    let said = numbered(1, started("b", "1"));
-    machine.receive_announcement(&said);
+    let announcement = numbered(1, started("b", "1"));
+    machine.receive_announcement(&announcement);
     let asked = ask(&mut machine);
     let mut machine = Coordinator::new(machine.carried(), at(1));
     let (worker, input) = ask(&mut machine);
     assert_eq!(worker, asked.0);
-    machine.answer(&worker, &input, answering(vec![said]));
+    machine.answer(&worker, &input, answering(vec![announcement]));
     assert_eq!(workers(&machine), ["a", "b"]);
 }

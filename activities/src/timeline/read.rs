@@ -1,0 +1,262 @@
+//! Reads what a timeline is made of: the schedules, their runs, and the
+//! descriptions of those schedules whose runs do not agree with their times.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use almanac_base::names::{Project, ScheduleId};
+use almanac_times::Spec;
+use futures::{StreamExt as _, stream};
+use jiff::SignedDuration;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::assemble::{DescribedLane, Draft, Timeline};
+use super::gaps::Facts;
+use super::runs::{self, LaneIds};
+use super::window::Window;
+use crate::blocking::compute;
+use crate::schedules::view::{self, ListedSchedule, ViewContext};
+use crate::schedules::{Missed, RequestError, ScheduleMonitor, Schedules, last_change, wire};
+
+/// Number of schedules that are described at a time.
+const CONCURRENCY: usize = 10;
+/// Maximum time for the descriptions.
+const DESCRIBED_WITHIN: Duration = Duration::from_secs(5);
+/// Maximum age of a list of schedules that several windows share.
+const LIST_AGE: Duration = Duration::from_secs(2);
+/// Maximum age of a description whose list entry has not changed.
+const DESCRIPTION_AGE: Duration = Duration::from_mins(1);
+/// Maximum number of descriptions that are kept.
+const DESCRIPTIONS: usize = 1000;
+/// Maximum age of the namespace's retention.
+const RETENTION_AGE: Duration = Duration::from_mins(10);
+
+/// Limits of what is read for one timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimelineLimits {
+    /// Maximum number of runs that started in the window.
+    pub runs: u64,
+    /// Maximum number of schedules that are described.
+    pub described: usize,
+}
+
+impl Default for TimelineLimits {
+    fn default() -> Self {
+        Self {
+            runs: 20_000,
+            described: 100,
+        }
+    }
+}
+
+/// Reads timelines, and keeps for a short time what several of them need.
+#[derive(Debug, Default)]
+pub struct TimelineReader {
+    limits: TimelineLimits,
+    listed: Mutex<Option<(Instant, Vec<Arc<ListedSchedule>>)>>,
+    retention: Mutex<Option<(Instant, Option<Duration>)>>,
+    descriptions: StdMutex<BTreeMap<ScheduleId, Description>>,
+}
+
+/// A description that was made before.
+#[derive(Debug, Clone)]
+struct Description {
+    at: Instant,
+    /// Digest of the list entry at that time.
+    digest: u64,
+    /// `None` if the schedule could not be described.
+    lane: Option<DescribedLane>,
+}
+
+impl TimelineReader {
+    /// Creates a reader with other limits than the usual ones.
+    pub fn new(limits: TimelineLimits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// Reads the timeline of a window. `monitor`: the findings of this worker's
+    /// passes, if this process is a worker.
+    ///
+    /// # Errors
+    /// The schedules or their runs could not be listed.
+    pub async fn read(
+        &self,
+        schedules: &Schedules,
+        context: ViewContext<'_>,
+        window: Window,
+        monitor: Option<&ScheduleMonitor>,
+    ) -> Result<Timeline, RequestError> {
+        let now = context.now;
+        let listed = self.listed(schedules, context, monitor).await?;
+        if window.from() >= now {
+            return Ok(compute(|| Timeline::of_future(window, now, listed)));
+        }
+        let lanes = LaneIds {
+            prefix: &context.project.schedule_prefix(),
+            ids: listed.iter().map(|one| managed_id(one)).collect(),
+        };
+        let (runs, retention) = futures::join!(
+            runs::read(schedules, &lanes, window, now, self.limits.runs),
+            self.retention(schedules)
+        );
+        let retention = retention.and_then(|one| SignedDuration::try_from(one).ok());
+        let runs = runs?;
+        drop(lanes);
+        let draft = compute(|| Draft::new(window, now, listed, runs, retention));
+        let described = self.describe(schedules, context.project, &draft).await;
+        Ok(compute(|| draft.finish(&described)))
+    }
+
+    async fn listed(
+        &self,
+        schedules: &Schedules,
+        context: ViewContext<'_>,
+        monitor: Option<&ScheduleMonitor>,
+    ) -> Result<Vec<Arc<ListedSchedule>>, RequestError> {
+        // The lock is held while the schedules are listed: others wait for the list.
+        let mut kept = self.listed.lock().await;
+        if let Some((at, listed)) = &*kept
+            && at.elapsed() < LIST_AGE
+        {
+            return Ok(listed.clone());
+        }
+        let began = Instant::now();
+        let listed = view::list_with_times(schedules, context, monitor).await?;
+        let listed = compute(|| shared(listed));
+        *kept = Some((began, listed.clone()));
+        Ok(listed)
+    }
+
+    async fn retention(&self, schedules: &Schedules) -> Option<Duration> {
+        let mut kept = self.retention.lock().await;
+        if let Some((at, retention)) = &*kept
+            && at.elapsed() < RETENTION_AGE
+        {
+            return *retention;
+        }
+        let retention = schedules.retention().await;
+        // An answer that did not come is asked for again.
+        *kept = retention.map(|retention| (Instant::now(), Some(retention)));
+        retention
+    }
+
+    /// The descriptions that the draft needs, as far as they can be made in
+    /// time, by lane.
+    async fn describe(
+        &self,
+        schedules: &Schedules,
+        project: &Project,
+        draft: &Draft,
+    ) -> BTreeMap<usize, DescribedLane> {
+        let mut described = BTreeMap::new();
+        let mut missing = Vec::new();
+        {
+            let mut kept = self.descriptions();
+            kept.retain(|_, one| one.at.elapsed() < DESCRIPTION_AGE);
+            for lane in draft.to_describe() {
+                let listed = draft.listed(lane);
+                let known = kept.get(&listed.view.id);
+                match known.filter(|known| known.digest == listed.times.digest) {
+                    Some(known) => described.extend(known.lane.clone().map(|one| (lane, one))),
+                    None => missing.push(lane),
+                }
+            }
+        }
+        missing.truncate(self.limits.described);
+        let asked = missing.into_iter().map(async |lane| {
+            let listed = draft.listed(lane);
+            let known = described_lane(schedules, project, &listed.view.id).await;
+            (lane, known)
+        });
+        let mut answers = stream::iter(asked).buffer_unordered(CONCURRENCY);
+        let all = async {
+            while let Some((lane, known)) = answers.next().await {
+                let listed = draft.listed(lane);
+                self.keep(listed, known.clone());
+                described.extend(known.map(|one| (lane, one)));
+            }
+        };
+        // The descriptions that were made by then are enough.
+        drop(timeout(DESCRIBED_WITHIN, all).await);
+        described
+    }
+
+    fn keep(&self, listed: &ListedSchedule, lane: Option<DescribedLane>) {
+        let mut kept = self.descriptions();
+        if kept.len() < DESCRIPTIONS {
+            let description = Description {
+                at: Instant::now(),
+                digest: listed.times.digest,
+                lane,
+            };
+            kept.insert(listed.view.id.clone(), description);
+        }
+    }
+
+    fn descriptions(&self) -> MutexGuard<'_, BTreeMap<ScheduleId, Description>> {
+        let kept = self.descriptions.lock();
+        kept.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The id of a schedule that belongs to the project.
+fn managed_id(listed: &ListedSchedule) -> Option<&str> {
+    listed.times.is_managed.then(|| listed.view.id.as_str())
+}
+
+/// Listed schedules of which those with equal specs share one.
+fn shared(listed: Vec<ListedSchedule>) -> Vec<Arc<ListedSchedule>> {
+    let mut specs: HashSet<Arc<Spec>> = HashSet::new();
+    let mut share = |spec: &mut Arc<Spec>| match specs.get(&**spec) {
+        Some(known) => *spec = Arc::clone(known),
+        None => {
+            specs.insert(Arc::clone(spec));
+        }
+    };
+    let listed = listed.into_iter().map(|mut one| {
+        share(&mut one.times.spec);
+        if let Some(after) = one
+            .times
+            .after
+            .as_mut()
+            .and_then(|after| after.spec.as_mut())
+        {
+            share(after);
+        }
+        Arc::new(one)
+    });
+    listed.collect()
+}
+
+/// The description of a schedule. `None` if it cannot be described, or if it
+/// does not belong to the project any more.
+async fn described_lane(
+    schedules: &Schedules,
+    project: &Project,
+    id: &ScheduleId,
+) -> Option<DescribedLane> {
+    let response = match schedules.describe(id).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::debug!(schedule = %id, %error, "cannot describe a schedule for the timeline");
+            return None;
+        }
+    };
+    let missed = Missed::of(response.info.as_ref()?);
+    let live = wire::live(project, id, response)?.live;
+    Some(DescribedLane {
+        facts: Facts {
+            since: last_change(&live),
+            paused: live.values.paused,
+            overlap: live.values.overlap_policy,
+            remaining: live.remaining_actions,
+            missed,
+        },
+        spec: Arc::new(live.values.spec),
+    })
+}

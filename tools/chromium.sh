@@ -1,0 +1,47 @@
+#!/bin/sh
+# The browser of the browser tests.
+#   tools/chromium.sh install  installs it, if it is missing: on Debian, as root
+#   tools/chromium.sh path     prints its path; ALMANAC_CHROMIUM names another one
+# Without a browser, `path` fails and names the command that installs one.
+set -eu
+
+# Fonts too: without any, a page has no text.
+command="apt-get update && apt-get install -y --no-install-recommends chromium fonts-liberation"
+
+path() {
+    if [ -n "${ALMANAC_CHROMIUM:-}" ]; then
+        echo "$ALMANAC_CHROMIUM"
+    else
+        command -v chromium || command -v chromium-browser || command -v google-chrome
+    fi
+}
+
+missing() {
+    cat >&2 <<END
+no Chromium for the browser tests; hint: on Debian, run as root
+    $command
+or set ALMANAC_CHROMIUM to the path of a Chromium or Chrome
+END
+}
+
+install() {
+    DEBIAN_FRONTEND=noninteractive sh -c "$command" >/dev/null
+}
+
+is_root_on_debian() {
+    [ "$(id -u)" = 0 ] && grep -qx 'ID=debian' /etc/os-release 2>/dev/null
+}
+
+case ${1:-} in
+install)
+    # The other tests need no browser, so its absence ends nothing here.
+    path >/dev/null || { is_root_on_debian && install; } || missing
+    ;;
+path)
+    path || { missing; exit 1; }
+    ;;
+*)
+    echo "usage: tools/chromium.sh install|path" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,82 @@
+// Follows what changes, as server-sent events, and reads the page again when it matters.
+
+import { refresh } from "./page.js";
+
+/** Time for which events are gathered before the page is read again, in milliseconds. */
+const GATHER = 250;
+/** Maximum extra time, so that many open pages do not ask at the same moment. */
+const SPREAD = 250;
+
+let timer = null;
+
+function soon() {
+  if (timer !== null) return;
+  timer = setTimeout(() => {
+    timer = null;
+    // A page that nobody sees is read when it is seen.
+    if (document.hidden) {
+      document.addEventListener("visibilitychange", soon, { once: true });
+    } else {
+      refresh();
+    }
+  }, GATHER + Math.random() * SPREAD);
+}
+
+/** Returns true if the change concerns what this page shows. */
+function concerns(change) {
+  const about = document.querySelector("main [data-about]")?.dataset.about;
+  if (about === undefined || change.pass || change.many) return true;
+  return change.ids.includes(about);
+}
+
+/** Time after which a refused stream is opened again, in milliseconds. */
+const AGAIN = 5000;
+
+let events = null;
+/** Something may have changed that no event told: before the first event, too. */
+let lost = true;
+
+function open() {
+  if (events || document.hidden) return;
+  events = new EventSource("/live");
+  events.addEventListener("change", (event) => {
+    if (concerns(JSON.parse(event.data))) soon();
+  });
+  events.addEventListener("error", () => {
+    lost = true;
+    document.documentElement.dataset.lost = "";
+    if (events.readyState !== EventSource.CLOSED) return;
+    close();
+    setTimeout(open, AGAIN + Math.random() * AGAIN);
+  });
+  events.addEventListener("open", () => {
+    delete document.documentElement.dataset.lost;
+    if (lost) soon();
+    lost = false;
+  });
+}
+
+function close() {
+  events?.close();
+  events = null;
+}
+
+/**
+ * Listens for changes while the page is seen. A browser opens few connections to a server, and
+ * pages in the background leave them to others.
+ */
+export function followChanges() {
+  const main = document.querySelector("[data-follow]");
+  // A page with a form is not replaced under the person who fills it in.
+  if (!main || main.querySelector("input:not([type=hidden], [type=checkbox]), textarea, select")) return;
+  open();
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      lost = true;
+      close();
+    } else {
+      open();
+    }
+  });
+  window.addEventListener("pagehide", close);
+}

@@ -1,0 +1,40 @@
+//! Addresses of pages.
+
+use almanac_base::percent::encode;
+
+/// The page of a definition.
+pub(super) fn definition(id: &str) -> String {
+    format!("/definitions/{}", encode(id))
+}
+
+/// Returns the text if it is a path of this process, and `/` otherwise. A browser reads
+/// `//host` and `/\host` as another host, and leaves out tabs and line breaks.
+pub(in crate::http) fn local_path(text: &str) -> &str {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
+    let is_local = text.starts_with('/') && !text.starts_with("//") && text.bytes().all(is_plain);
+    if is_local { text } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_this_site_are_followed() {
+        for good in ["/", "/?q=a%20b&state=held", "/definitions/a"] {
+            assert_eq!(local_path(good), good);
+        }
+        for bad in [
+            "",
+            "a",
+            "//evil.example/",
+            "/\\evil.example",
+            "https://evil.example",
+            "/a\r\nb",
+            "/ü",
+        ] {
+            assert_eq!(local_path(bad), "/", "{bad}");
+        }
+        assert_eq!(definition("a b/c"), "/definitions/a%20b%2Fc");
+    }
+}
