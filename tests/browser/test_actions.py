@@ -271,10 +271,12 @@ def test_held_removals_are_confirmed_by_their_number(
     project.write("stays.yaml", DEFINITION.format(label="none"))
     gone = [f"gone-{number}" for number in range(10)]
     for definition in gone:
-        project.write(f"{definition}.yaml", DEFINITION.format(label="none"))
+        project.write(f"folder/{definition}.yaml", DEFINITION.format(label="none"))
     worker = project.start()
-    for definition in gone:
-        project.remove(f"{definition}.yaml")
+    # A worker is ready before its first pass has ended.
+    worker.sync()
+    assert all(project.has(definition) for definition in gone)
+    project.remove("folder")
     worker.sync()
     page = open_page(worker, look)
     visit(page, "/")

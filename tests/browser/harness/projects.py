@@ -126,9 +126,11 @@ class Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, text)
 
-    def remove(self, file: str) -> None:
-        """Removes a file of definitions."""
-        (self.definitions / file).unlink()
+    def remove(self, name: str) -> None:
+        """Takes a file or a folder out of the definitions, in one step."""
+        removed = self.folder / "removed"
+        removed.mkdir(exist_ok=True)
+        (self.definitions / name).rename(removed / f"{next(_numbers)}")
 
     def schedule_id(self, definition: str) -> str:
         """Returns the id of a definition's schedule."""
