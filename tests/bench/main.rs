@@ -152,7 +152,7 @@ struct Scene<'a> {
 impl Scene<'_> {
     /// A worker that finds `count` definitions: how long from its start until it is ready.
     async fn cold(&self, count: usize) -> anyhow::Result<(Worker, Duration)> {
-        write_definitions(&self.project, count)?;
+        write_definitions(&self.project, count, YEARLY)?;
         let started = Instant::now();
         let mut worker = self
             .project
@@ -242,7 +242,7 @@ impl Scene<'_> {
             async || raw::signal_and_update(&temporal, &workflow, &id).await,
             async || {
                 minute += 1;
-                let text = definition(minute, 23);
+                let text = definition(minute, 23, YEARLY);
                 let before = temporal.live(&id).await?.0.conflict_token;
                 let started = Instant::now();
                 self.project
@@ -381,20 +381,24 @@ fn name(number: usize) -> String {
     format!("job-{number:05}")
 }
 
+/// Days on which a definition fires, as the last fields of its cron expression.
+const YEARLY: &str = "1 1 *";
+const DAILY: &str = "* * *";
+
 /// A definition of ordinary size.
-fn definition(minute: usize, hour: usize) -> String {
+fn definition(minute: usize, hour: usize, days: &str) -> String {
     format!(
-        "description: A job among many\nlabels: {{ team: billing }}\nschedule:\n  cron: \"{} {} 1 1 *\"\n  timezone: Europe/Berlin\n  jitter: 2m\n  input: {{ mode: nightly }}\nworkflow:\n  type: Nobody\n  task_queue: nobody\n  execution_timeout: 3h\n  retry: {{ maximum_attempts: 5 }}\n",
+        "description: A job among many\nlabels: {{ team: billing }}\nschedule:\n  cron: \"{} {} {days}\"\n  timezone: Europe/Berlin\n  jitter: 2m\n  input: {{ mode: nightly }}\nworkflow:\n  type: Nobody\n  task_queue: nobody\n  execution_timeout: 3h\n  retry: {{ maximum_attempts: 5 }}\n",
         minute % 60,
         hour % 24,
     )
 }
 
 /// Writes a file for each definition.
-fn write_definitions(project: &Project, count: usize) -> anyhow::Result<()> {
+fn write_definitions(project: &Project, count: usize, days: &str) -> anyhow::Result<()> {
     for number in 0..count {
         let path = project.definitions().join(format!("{}.yaml", name(number)));
-        std::fs::write(path, definition(number, number / 60))?;
+        std::fs::write(path, definition(number, number / 60, days))?;
     }
     Ok(())
 }

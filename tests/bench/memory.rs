@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use almanac_tests::{Project, Scheduler, almanac, almanac_binary, eventually};
 use anyhow::Context;
 
-use crate::table::{Limit, Table};
-use crate::{MANY, write_definitions};
+use crate::table::Table;
+use crate::{MANY, YEARLY, write_definitions};
 
 /// Maximum resident memory of a worker with 10,000 definitions, in MB.
 const RESIDENT_MB: f64 = 100.0;
@@ -22,7 +22,7 @@ const RESIDENT_MB: f64 = 100.0;
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let server = almanac_tests::server(Scheduler::V1);
     let project = Project::at(&server.address()).await?;
-    write_definitions(&project, MANY)?;
+    write_definitions(&project, MANY, YEARLY)?;
 
     let started = Instant::now();
     let folder = project.definitions();
@@ -61,7 +61,7 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
         table.bound(
             &format!("peak {what}"),
             resident(pid, "VmHWM")?,
-            Limit::AtMost(RESIDENT_MB),
+            RESIDENT_MB,
             "MB",
         );
     }

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
 
-use crate::{CONCURRENCY, definition};
+use crate::{CONCURRENCY, YEARLY, definition};
 
 /// A schedule just as Almanac makes them, with its memo.
 pub(crate) struct Template {
@@ -19,7 +19,7 @@ pub(crate) struct Template {
 /// Lets Almanac make one schedule, and takes it as the template.
 pub(crate) async fn template(address: &str) -> anyhow::Result<Template> {
     let project = Project::at(address).await?;
-    project.write("template.yaml", &definition(0, 0))?;
+    project.write("template.yaml", &definition(0, 0, YEARLY))?;
     let worker = project.worker().start().await?;
     let live = project
         .temporal()

@@ -83,9 +83,8 @@ impl Table {
         );
     }
 
-    /// A measurement with a bound of its own.
-    pub(crate) fn bound(&mut self, what: &str, value: f64, limit: Limit, unit: &str) {
-        let Limit::AtMost(most) = limit else { return };
+    /// A measurement that must be this at most.
+    pub(crate) fn bound(&mut self, what: &str, value: f64, most: f64, unit: &str) {
         let limit = format!("at most {most} {unit}");
         self.row(
             what,

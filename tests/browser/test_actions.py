@@ -211,11 +211,42 @@ def test_actions_on_many(project: Project, open_page: OpenPage, look: Look) -> N
     done(page, "Unpause 2 schedules", 2)
     assert not state(project, one).get("paused") and not state(project, two).get("paused")
 
+    for definition in (one, two):
+        override = ["--set", "cron=17 5 * * *", "--reason", "moved"]
+        project.almanac("override", definition, *override)
+    on_two("Clear override")
+    done(page, "Clear override 2 schedules", 2)
+    assert "T03:00:00Z" in next_time(project, one)
+
     on_two("Run now")
     done(page, "Run now 2 schedules", 2)
     for definition in (one, two):
         assert len(project.server.wait_for_runs(project.workflow_id(definition), 1)) == 1
     assert not project.server.runs(project.workflow_id(other))
+
+
+def test_an_action_on_all_that_match(
+    own_project: Callable[[], Project], open_page: OpenPage
+) -> None:
+    project = own_project()
+    count = 101
+    documents = [
+        f"id: many-{number}\n{DEFINITION.format(label='many')}" for number in range(count)
+    ]
+    project.write("many.yaml", "---\n".join(documents))
+    project.write("other.yaml", DEFINITION.format(label="none"))
+    worker = project.start()
+    worker.sync()
+    page = open_page(worker)
+    visit(page, "/?label=set%3Dmany")
+    # The page shows the first 100.
+    page.get_by_label("Pick many-0", exact=True).check()
+    page.get_by_label(f"all {count} that match").check()
+    page.get_by_role("button", name="Run now…").click()
+    page.get_by_role("button", name=f"Run now {count} schedules").click(timeout=120_000)
+    expect(page.get_by_role("main")).to_contain_text(f"{count} done.")
+    assert len(project.server.wait_for_runs(project.workflow_id("many"), count)) == count
+    assert not project.server.runs(project.workflow_id("other"))
 
 
 def done(page: Page, button: str, count: int) -> None:

@@ -54,3 +54,20 @@ def test_the_window_and_the_groups_are_in_the_address(shop: Worker, open_page: O
     expect(page).to_have_url(re.compile("trouble=true"))
     expect(lane(page, "refund-export")).to_have_count(1)
     expect(lane(page, "heartbeat")).to_have_count(0)
+
+
+def test_filters_select_schedules(shop: Worker, open_page: OpenPage) -> None:
+    for look in (LIGHT, PLAIN):
+        page = open_page(shop, look)
+        visit(page, "/timeline?group=team")
+        page.get_by_label("Only schedules with this text").fill("REFUND")
+        page.get_by_label("Only schedules with this text").press("Enter")
+        expect(page).to_have_url(re.compile("group=team&q=REFUND"))
+        expect(page.locator(".lane")).to_have_count(1)
+        expect(lane(page, "refund-export")).to_have_count(1)
+        visit(page, "/timeline?group=team")
+        page.get_by_role("main").get_by_role("link", name="billing", exact=True).click()
+        expect(lane(page, "invoices")).to_have_count(1)
+        expect(lane(page, "search-reindex")).to_have_count(0)
+        page.get_by_role("link", name="Show schedules without team=billing too").click()
+        expect(lane(page, "refund-export")).to_have_count(1)

@@ -212,7 +212,8 @@ pub(crate) fn tool(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn workspace() -> &'static Path {
+/// The folder of the workspace.
+pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the workspace above the crate")

@@ -42,7 +42,9 @@ mod temporal;
 mod wait;
 mod worker;
 
-pub use cli::{Output, almanac, almanac_binary, almanac_in, python, python_program, temporal_cli};
+pub use cli::{
+    Output, almanac, almanac_binary, almanac_in, python, python_program, temporal_cli, workspace,
+};
 pub use definitions::{cron, many, paused_cron, with_schedule};
 pub use nats::{Nats, Stored};
 pub use ports::free_port;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use almanac_activities::schedules::Missed;
+use almanac_activities::timeline::{GapCause, GapsUnknown};
 use almanac_base::names::Project;
 use almanac_base::text::is_hidden;
 use almanac_core::record::{HistoryEntry, HistoryEntryKind, Op, Override};
@@ -208,6 +209,33 @@ pub(crate) fn missed_runs(missed: Missed) -> Vec<String> {
         .filter(|(count, _)| *count > 0)
         .map(|(count, why)| format!("{count} {why}"))
         .collect()
+}
+
+/// The reason why nothing started at a time.
+pub(crate) const fn gap_cause(cause: GapCause) -> &'static str {
+    match cause {
+        GapCause::Overlap => "an earlier run had not ended",
+        GapCause::Waiting => "waits for the end of an earlier run",
+        GapCause::CatchupWindow => "not started within the catch-up window",
+        GapCause::Buffer => "too many runs were waiting",
+    }
+}
+
+/// The reason why it is not known at which times nothing started.
+pub(crate) const fn gaps_unknown(why: GapsUnknown) -> &'static str {
+    match why {
+        GapsUnknown::Unmanaged => "Not known: Almanac does not manage the schedule.",
+        GapsUnknown::Paused => "Nothing starts while the schedule is paused.",
+        GapsUnknown::Note => {
+            "Not known: someone paused or unpaused the schedule since its last write."
+        }
+        GapsUnknown::Finished => "Nothing starts: the schedule has no actions left.",
+        GapsUnknown::Runs => "Not known: the runs of these days are not known.",
+        GapsUnknown::Times => {
+            "Not known: Temporal's next times differ from those that Almanac computes."
+        }
+        GapsUnknown::NotChecked => "Not known: Temporal did not describe the schedule.",
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use almanac_base::names::{Project, ScheduleId};
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_times::Spec;
 use futures::{StreamExt as _, stream};
 use jiff::SignedDuration;
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::assemble::{DescribedLane, Draft, Timeline};
 use super::gaps::Facts;
+use super::model::Lane;
 use super::runs::{self, LaneIds};
 use super::window::Window;
 use crate::blocking::compute;
@@ -91,8 +92,38 @@ impl TimelineReader {
         window: Window,
         monitor: Option<&ScheduleMonitor>,
     ) -> Result<Timeline, RequestError> {
-        let now = context.now;
         let listed = self.listed(schedules, context, monitor).await?;
+        self.read_listed(schedules, context, window, listed).await
+    }
+
+    /// Reads the lane of one definition's schedule. `None` if there is no such schedule.
+    ///
+    /// # Errors
+    /// The schedule could not be described, or its runs could not be listed.
+    pub async fn read_lane(
+        &self,
+        schedules: &Schedules,
+        context: ViewContext<'_>,
+        window: Window,
+        definition: &DefinitionId,
+    ) -> Result<Option<Lane>, RequestError> {
+        let Some(listed) = view::listed(schedules, definition, context).await? else {
+            return Ok(None);
+        };
+        let listed = vec![Arc::new(listed)];
+        let timeline = self.read_listed(schedules, context, window, listed).await?;
+        let lane = timeline.lanes().first();
+        Ok(lane.map(|lane| compute(|| timeline.lane_builder().lane(lane))))
+    }
+
+    async fn read_listed(
+        &self,
+        schedules: &Schedules,
+        context: ViewContext<'_>,
+        window: Window,
+        listed: Vec<Arc<ListedSchedule>>,
+    ) -> Result<Timeline, RequestError> {
+        let now = context.now;
         if window.from() >= now {
             return Ok(compute(|| Timeline::of_future(window, now, listed)));
         }

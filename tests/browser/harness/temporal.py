@@ -34,11 +34,13 @@ CHASM = (
 class Server:
     """A dev server that keeps nothing on disk."""
 
-    def __init__(self, scheduler: Scheduler, folder: Path) -> None:
+    def __init__(self, scheduler: Scheduler, folder: Path, *, ui: bool = False) -> None:
         self.scheduler = scheduler
-        port = free_port()
+        port, ui_port = free_port(), free_port()
         self.address = f"127.0.0.1:{port}"
-        args: list[str | Path] = [temporal_binary(), "server", "start-dev", "--headless"]
+        self.ui_url = f"http://127.0.0.1:{ui_port}"
+        args: list[str | Path] = [temporal_binary(), "server", "start-dev"]
+        args += ["--ui-port", str(ui_port)] if ui else ["--headless"]
         args += ["--log-level", "error", "--port", str(port)]
         for value in COMMON + (CHASM if scheduler is Scheduler.CHASM else ()):
             args += ["--dynamic-config-value", value]

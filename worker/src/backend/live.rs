@@ -12,7 +12,9 @@ use almanac_activities::schedules::view::{
 use almanac_activities::schedules::{
     LiveRuns, RateLimiter, RequestError, ScheduleMonitor, Schedules, live_runs, wire,
 };
-use almanac_activities::timeline::{Timeline, TimelineReader, TimelineRun, Window, recent_runs};
+use almanac_activities::timeline::{
+    Lane, Timeline, TimelineReader, TimelineRun, Window, recent_runs,
+};
 use almanac_base::names::{DefinitionId, Project, ScheduleId, WorkerId};
 use almanac_core::record::{
     HistoryEntry, Options, OverrideAnswer, OverrideRequest, PassInput, RunAnswer, RunKind,
@@ -230,6 +232,21 @@ impl Backend for Shared {
         let read = self
             .timelines
             .read(&requests, context, window, Some(&self.monitor));
+        Ok(read.await?)
+    }
+
+    async fn timeline_lane(&self, id: &str, window: Window) -> Result<Option<Lane>, BackendError> {
+        let Ok(definition) = id.parse::<DefinitionId>() else {
+            return Ok(None);
+        };
+        let requests = self.requests()?;
+        let status = self.status_if_any().await;
+        let snapshot = self.snapshot();
+        let files = ViewFiles::of(&self.project, &snapshot);
+        let context = self.view_context(status.as_ref(), &files);
+        let read = self
+            .timelines
+            .read_lane(&requests, context, window, &definition);
         Ok(read.await?)
     }
 

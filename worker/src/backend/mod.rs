@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use almanac_activities::schedules::LiveRuns;
 use almanac_activities::schedules::view::{ScheduleDetail, ScheduleView};
-use almanac_activities::timeline::{Timeline, TimelineRun, Window};
+use almanac_activities::timeline::{Lane, Timeline, TimelineRun, Window};
 use almanac_base::names::{DefinitionId, Project, ScheduleId, WorkerId};
 use almanac_base::size::json_size as size;
 use almanac_core::plan::Plan;
@@ -132,6 +132,13 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         window: Window,
     ) -> impl Future<Output = Result<Timeline, BackendError>> + Send;
+
+    /// The schedule of a definition within a window; `None` if there is none.
+    fn timeline_lane(
+        &self,
+        id: &str,
+        window: Window,
+    ) -> impl Future<Output = Result<Option<Lane>, BackendError>> + Send;
 
     /// The schedule of a definition, or the schedule with that id; `None` if there is none.
     fn schedule(

@@ -1,6 +1,6 @@
 //! Query parameters: they select a part of a list, and their errors name the parameter.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io;
 use std::str::FromStr;
 
@@ -289,6 +289,12 @@ impl ToSchema for Label {}
 #[error("`{0}` is not NAME=VALUE")]
 pub(super) struct LabelError(String);
 
+impl Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.value)
+    }
+}
+
 impl TryFrom<String> for Label {
     type Error = LabelError;
 
@@ -417,17 +423,20 @@ impl<S: PartialEq + PartialSchema> ListQuery<S> {
     }
 
     fn matches<T: Listed<State = S>>(&self, entry: &T, text: Option<&str>) -> bool {
-        let has = |label: &Label| entry.labels().get(&label.name) == Some(label.value.as_str());
-        let says = |text: &str| {
-            let texts = entry.texts().into_iter().flatten();
-            texts
-                .into_iter()
-                .any(|one| one.to_lowercase().contains(text))
-        };
         self.state
             .as_ref()
             .is_none_or(|state| *state == entry.state())
-            && self.label.iter().all(has)
-            && text.is_none_or(says)
+            && is_selected(entry, &self.label, text)
     }
+}
+
+/// Returns `true` if an entry has all of the labels, and the text, which is in lower case, in one
+/// of its texts.
+pub(super) fn is_selected(entry: &impl Listed, labels: &[Label], text: Option<&str>) -> bool {
+    let has = |label: &Label| entry.labels().get(&label.name) == Some(label.value.as_str());
+    let says = |text: &str| {
+        let mut texts = entry.texts().into_iter().flatten();
+        texts.any(|one| one.to_lowercase().contains(text))
+    };
+    labels.iter().all(has) && text.is_none_or(says)
 }

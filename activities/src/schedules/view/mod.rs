@@ -26,7 +26,7 @@ use almanac_times::{Spec, ZoneDifference};
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub use self::read::{ask_running, describe, list, list_with_times};
+pub use self::read::{ask_running, describe, list, list_with_times, listed};
 pub use self::state::{PausedBy, ScheduleState};
 pub use super::actions::RUNNING;
 use super::{Missed, Run};

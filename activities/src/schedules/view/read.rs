@@ -263,6 +263,31 @@ pub async fn describe(
     }))
 }
 
+/// The schedule of a definition with its times, as a list shows it. `None` if there is none.
+pub async fn listed(
+    schedules: &Schedules,
+    definition: &DefinitionId,
+    context: ViewContext<'_>,
+) -> Result<Option<ListedSchedule>, RequestError> {
+    let schedule = context.project.schedule_id(definition);
+    let response = match schedules.describe(&schedule).await {
+        Ok(response) => response,
+        Err(RequestError::NotFound) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let observed = Observed {
+        definition: definition.clone(),
+        entry: ListEntry::of(context.project, as_listed(&schedule, &response)),
+        described: None,
+        overdue: Overdue::NotChecked,
+        drift: None,
+    };
+    Ok(Some(compute(|| ListedSchedule {
+        times: times(&observed, context),
+        view: view(observed, context),
+    })))
+}
+
 /// The fields of a managed schedule beside its definition. Empty if the files or the reconcile
 /// workflow's state are not known.
 fn fields(definition: &DefinitionId, live: &Live, context: ViewContext<'_>) -> Vec<FieldState> {

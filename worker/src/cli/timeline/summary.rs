@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use almanac_activities::timeline::{FreeSpan, GapCause, Lane};
+use almanac_activities::timeline::{FreeSpan, Lane};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -11,6 +11,7 @@ use super::Shown;
 use super::draw::is_empty;
 use crate::console::{Cell, Page, Tone};
 use crate::time_text::span;
+use crate::wording::gap_cause;
 
 /// Maximum number of free spans that are shown.
 const FREE: usize = 3;
@@ -90,7 +91,10 @@ fn gaps(lanes: &[Lane], zone: &TimeZone, page: &mut Page) {
     for lane in lanes {
         let mut by_cause: BTreeMap<&str, Vec<Timestamp>> = BTreeMap::new();
         for gap in &lane.gaps {
-            by_cause.entry(cause(gap.cause)).or_default().push(gap.due);
+            by_cause
+                .entry(gap.cause.map_or("due, not started", gap_cause))
+                .or_default()
+                .push(gap.due);
         }
         for (cause, times) in by_cause {
             found.push((lane, cause, times));
@@ -114,16 +118,6 @@ fn gaps(lanes: &[Lane], zone: &TimeZone, page: &mut Page) {
     }
     if found.len() > GAPS {
         page.line(format!("  and {} more", found.len() - GAPS));
-    }
-}
-
-fn cause(cause: Option<GapCause>) -> &'static str {
-    match cause {
-        None => "due, not started",
-        Some(GapCause::Overlap) => "an earlier run had not ended",
-        Some(GapCause::Waiting) => "waits for the end of an earlier run",
-        Some(GapCause::CatchupWindow) => "not started within the catch-up window",
-        Some(GapCause::Buffer) => "the buffer was full",
     }
 }
 

@@ -7,6 +7,11 @@ pub(super) fn definition(id: &str) -> String {
     format!("/definitions/{}", encode(id))
 }
 
+/// The last days and the next ones of a definition on the timeline.
+pub(super) fn timeline_of(id: &str) -> String {
+    format!("/timeline?span=week&q={}", encode(id))
+}
+
 /// Returns the text if it is a path of this process, and `/` otherwise. A browser reads
 /// `//host` and `/\host` as another host, and leaves out tabs and line breaks.
 pub(in crate::http) fn local_path(text: &str) -> &str {

@@ -232,7 +232,7 @@ impl Selection {
             add("state", state.as_str());
         }
         for label in &self.label {
-            add("label", &format!("{}={}", label.name(), label.value()));
+            add("label", &label.to_string());
         }
         if let Some(queue) = self.queue.as_ref().filter(|queue| !queue.is_empty()) {
             add("queue", queue);

@@ -28,7 +28,7 @@ use almanac_activities::schedules::LiveRuns;
 use almanac_activities::schedules::view::{
     ListedSchedule, ListedTimes, PausedBy, ScheduleDetail, ScheduleState, ScheduleView,
 };
-use almanac_activities::timeline::{RunStatus, Timeline, TimelineRun, Window};
+use almanac_activities::timeline::{Gap, GapCause, Lane, RunStatus, Timeline, TimelineRun, Window};
 use almanac_base::names::{Project, Revision, ScheduleId, WorkerId};
 use almanac_core::definition::{Diagnostic, Kind, Labels};
 use almanac_core::plan::Plan;
@@ -315,6 +315,14 @@ impl Backend for Fake {
         Ok(Timeline::of_future(window, window.from(), listed.collect()))
     }
 
+    async fn timeline_lane(&self, id: &str, _window: Window) -> Result<Option<Lane>, BackendError> {
+        match id {
+            "job-1" => Ok(Some(lane(1))),
+            "away" => Err(BackendError::Away("refused <b>".into())),
+            _ => Ok(None),
+        }
+    }
+
     async fn schedule(&self, id: &str) -> Result<Option<ScheduleDetail>, BackendError> {
         match id {
             "job-1" => Ok(Some(detail(1))),
@@ -369,6 +377,25 @@ fn detail(n: usize) -> ScheduleDetail {
         document: None,
         values: BTreeMap::new(),
         fields: Vec::new(),
+    }
+}
+
+/// A lane with more gaps than a page lists.
+fn lane(n: usize) -> Lane {
+    let gap = |minute: i64| Gap {
+        due: Timestamp::from_second(minute * 60).unwrap(),
+        cause: (minute > 0).then_some(GapCause::Overlap),
+    };
+    Lane {
+        schedule: schedule(n),
+        runs: Vec::new(),
+        typical: None,
+        gaps: (0..25).map(gap).collect(),
+        gaps_from: Some(Timestamp::UNIX_EPOCH),
+        gaps_unknown: None,
+        expected: Vec::new(),
+        expected_until: None,
+        band: None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod compared;
 mod live_runs;
+mod missed;
 mod next_times;
 mod notices;
 mod runs;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use almanac_activities::schedules::LiveRuns;
 use almanac_activities::schedules::view::ScheduleDetail;
+use almanac_activities::timeline::Lane;
 use almanac_core::record::HistoryEntry;
 use almanac_core::snapshot::Loaded;
 use axum::extract::State;
@@ -42,6 +44,8 @@ struct Subject {
     row: Row,
     detail: Result<Option<ScheduleDetail>, BackendError>,
     history: Vec<HistoryEntry>,
+    /// The last days of the schedule.
+    lane: Result<Option<Lane>, BackendError>,
     live: Arc<LiveRuns>,
     source: Option<SourceText>,
     /// The errors of the document.
@@ -96,9 +100,16 @@ pub(super) async fn page<B: Backend>(
         let detail = format!("there is no definition and no schedule `{id}`");
         return Err(Problem::new(StatusCode::NOT_FOUND, detail));
     };
-    let (detail, history, live) = tokio::join!(
+    let lane = async {
+        match missed::window(frame.times.now) {
+            Some(window) => backend.timeline_lane(&id, window).await,
+            None => Ok(None),
+        }
+    };
+    let (detail, history, lane, live) = tokio::join!(
         backend.schedule(&id),
         backend.history(&id),
+        lane,
         service.live_runs.get(backend, &id)
     );
     let source = match &row.source {
@@ -118,6 +129,7 @@ pub(super) async fn page<B: Backend>(
         overview: seen.overview,
         row,
         detail,
+        lane,
         history: history.unwrap_or_default(),
         live: live.unwrap_or_default(),
         errors: failing.into_iter().next(),
@@ -149,7 +161,7 @@ fn main(subject: &Subject, times: &Times) -> Markup {
         }
         (compared::section(subject))
         div.cols.runs {
-            (runs::section(subject, times))
+            div { (runs::section(subject, times)) (missed::section(subject, times)) }
             (history(subject, times))
         }
     }

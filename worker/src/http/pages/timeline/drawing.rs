@@ -1,9 +1,7 @@
 //! The marks of a lane, and the starts of all schedules, as SVG with its geometry in
 //! attributes: places are percentages, so the drawing stretches with the page.
 
-use almanac_activities::timeline::{
-    Band, Gap, GapCause, Lane, RunStatus, TimelineOverview, TimelineRun,
-};
+use almanac_activities::timeline::{Band, Gap, Lane, RunStatus, TimelineOverview, TimelineRun};
 use almanac_base::percent::encode;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
@@ -11,6 +9,7 @@ use maud::{Markup, html};
 use super::super::links;
 use super::axis::{Axis, percent};
 use super::title;
+use crate::wording::gap_cause;
 
 /// Height of the drawing of starts, in pixels.
 const DENSITY: f64 = 64.0;
@@ -117,17 +116,11 @@ fn gap(lane: &Lane, gap: &Gap, axis: &Axis, here: &str) -> Markup {
         .map_or(60_000, |typical| typical.milliseconds.max(60_000));
     let length = SignedDuration::from_millis(i64::try_from(length).unwrap_or(60_000));
     let end = gap.due.checked_add(length).unwrap_or(gap.due);
-    let why = match gap.cause {
-        Some(GapCause::Overlap) => ": an earlier run had not ended",
-        Some(GapCause::Waiting) => ": it waits for an earlier run",
-        Some(GapCause::CatchupWindow) => ": the catch-up window had passed",
-        Some(GapCause::Buffer) => ": too many runs were waiting",
-        None => "",
-    };
     html! {
         a href=(here) tabindex="-1" {
             rect.gapbox x=(axis.x(gap.due)) y="5" width=(axis.width(gap.due, end)) height="13" fill="url(#hatch)" {
-                title { "due " (axis.exact(gap.due)) ", did not start" (why) }
+                title { "due " (axis.exact(gap.due)) ", did not start"
+                    @if let Some(cause) = gap.cause { ": " (gap_cause(cause)) } }
             }
         }
     }

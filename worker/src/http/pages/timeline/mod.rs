@@ -20,7 +20,7 @@ use self::axis::Axis;
 use self::query::{GroupBy, Query, Span};
 use super::super::Service;
 use super::super::problem::Problem;
-use super::super::query::StrictQuery;
+use super::super::query::{Label, StrictQuery};
 use super::super::requests::bad_request;
 use super::condition::Tone;
 use super::frame::{Frame, Tab};
@@ -60,7 +60,7 @@ struct Drawing<'a> {
     axis: Axis,
     /// Groups of lanes, each with the value of its label.
     groups: Vec<(String, Vec<Lane>)>,
-    /// Number of lanes that match.
+    /// Number of lanes that are drawn, on all pages.
     total: usize,
     /// Number of lanes with nothing in the window, which are not drawn.
     folded: usize,
@@ -75,7 +75,7 @@ impl<'a> Drawing<'a> {
         let views = || timeline.lanes().iter().map(TimelineLane::view);
         let label_names = label_names(views());
         let by = query.group_by(label_names.first().map(String::as_str));
-        let mut lanes: Vec<_> = timeline.lanes().iter().collect();
+        let mut lanes = query.selected(timeline.lanes());
         lanes.sort_by_cached_key(|lane| {
             let value = group(&by, lane.view());
             (value.is_empty(), value, lane.view().definition.clone())
@@ -118,6 +118,9 @@ impl<'a> Drawing<'a> {
             } }
             (self.tools())
             @if overview.schedules == 0 { p.empty { "The project has no schedules." } }
+            @else if self.query.is_filtered() && self.total + self.folded == 0 {
+                p.empty { "No schedule matches. " a.link href=(self.query.with(Query::clear_filter)) { "Show all" } }
+            }
             @else {
                 div.day {
                     div.grid aria-hidden="true" { (self.axis.grid()) }
@@ -159,10 +162,30 @@ impl<'a> Drawing<'a> {
                         aria-current=[(by == GroupBy::Nothing).then_some("true")] { "nothing" }
                 }
                 div.end {
+                    (self.filter())
                     a.chip href=(query.with(|one| one.trouble = !one.trouble)) aria-current=[query.trouble.then_some("true")] {
                         "Only trouble"
                     }
                 }
+            }
+        }
+    }
+
+    /// The form that selects schedules by text, and the labels that are selected.
+    fn filter(&self) -> Markup {
+        let query = self.query;
+        html! {
+            @for label in &query.label {
+                a.chip href=(query.with(|one| one.label.retain(|known| known != label))) aria-current="true"
+                    aria-label={ "Show schedules without " (label) " too" } { (label) " ×" }
+            }
+            form.only action="/timeline" method="get" {
+                @for (name, value) in query.pairs() {
+                    @if name != "q" && name != "page" { input type="hidden" name=(name) value=(value); }
+                }
+                label.vh for="only" { "Only schedules with this text" }
+                input id="only" name="q" type="search" placeholder="Filter" maxlength="200" value=[query.q.as_ref()]
+                    autocomplete="off" spellcheck="false";
             }
         }
     }
@@ -195,10 +218,27 @@ impl<'a> Drawing<'a> {
         }
     }
 
+    /// The label of a group.
+    fn label(&self, value: &str) -> Option<Label> {
+        let by = self
+            .query
+            .group_by(self.label_names.first().map(String::as_str));
+        match by {
+            GroupBy::Label(name) if !value.is_empty() => Some(Label::new(&name, value)),
+            GroupBy::Label(_) | GroupBy::Nothing => None,
+        }
+    }
+
     fn group(&self, name: &str, lanes: &[Lane]) -> Markup {
         html! {
             @if !name.is_empty() || self.groups.len() > 1 {
-                div.lg { b { @if name.is_empty() { (self.without()) } @else { (name) } span { (lanes.len()) } } }
+                div.lg { b {
+                    @match self.label(name) {
+                        Some(label) => a href=(self.query.with(|one| one.label.push(label.clone()))) title={ "Only " (label) } { (name) },
+                        None => (self.without()),
+                    }
+                    span { (lanes.len()) }
+                } }
             }
             @for lane in lanes { (self.lane(lane)) }
         }

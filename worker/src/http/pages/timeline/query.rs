@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-use almanac_activities::timeline::Lane;
+use almanac_activities::timeline::{Lane, TimelineLane};
 use almanac_base::percent::encode;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer};
 
-use super::super::super::query::parsed;
+use super::super::super::query::{Label, is_selected, labels, parsed, text};
 
 /// The query of the page.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -25,6 +25,11 @@ pub(in crate::http::pages) struct Query {
     /// The zone of the axis; that of most schedules if left out.
     #[serde(deserialize_with = "some")]
     pub(super) zone: Option<ZoneName>,
+    /// Text in the id, source or description.
+    #[serde(deserialize_with = "text")]
+    pub(super) q: Option<String>,
+    #[serde(deserialize_with = "labels")]
+    pub(super) label: Vec<Label>,
     /// Only schedules with failed runs or gaps, and those that are overdue.
     #[serde(deserialize_with = "parsed")]
     pub(super) trouble: bool,
@@ -40,6 +45,8 @@ impl Default for Query {
             span: Span::Day,
             group: None,
             zone: None,
+            q: None,
+            label: Vec::new(),
             trouble: false,
             page: 1,
         }
@@ -188,33 +195,65 @@ impl Query {
         changed.address()
     }
 
+    /// The lanes of the schedules that are selected.
+    pub(super) fn selected<'a>(&self, lanes: &'a [TimelineLane]) -> Vec<&'a TimelineLane> {
+        let text = self.q.as_ref().map(|text| text.to_lowercase());
+        let lanes = lanes.iter();
+        lanes
+            .filter(|lane| is_selected(*lane, &self.label, text.as_deref()))
+            .collect()
+    }
+
+    /// Returns `true` if only some schedules are selected.
+    pub(super) fn is_filtered(&self) -> bool {
+        !self.label.is_empty() || self.q.as_ref().is_some_and(|text| !text.is_empty())
+    }
+
+    /// Selects all schedules.
+    pub(super) fn clear_filter(&mut self) {
+        self.q = None;
+        self.label.clear();
+    }
+
     fn address(&self) -> String {
         let mut address = "/timeline".to_owned();
-        let mut add = |name: &str, value: &str| {
-            let separator = if address.contains('?') { '&' } else { '?' };
-            write!(address, "{separator}{name}={}", encode(value)).unwrap_or_default();
-        };
+        for (place, (name, value)) in self.pairs().into_iter().enumerate() {
+            let separator = if place == 0 { '?' } else { '&' };
+            write!(address, "{separator}{name}={}", encode(&value)).unwrap_or_default();
+        }
+        address
+    }
+
+    /// The names and values that differ from the defaults.
+    pub(super) fn pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = Vec::new();
         if let Some(at) = self.at {
-            add("at", &at.to_string());
+            pairs.push(("at", at.to_string()));
         }
         if self.span != Span::Day {
-            add("span", self.span.as_str());
+            pairs.push(("span", self.span.as_str().to_owned()));
         }
         match &self.group {
-            Some(GroupBy::Label(name)) => add("group", name),
-            Some(GroupBy::Nothing) => add("group", ""),
+            Some(GroupBy::Label(name)) => pairs.push(("group", name.clone())),
+            Some(GroupBy::Nothing) => pairs.push(("group", String::new())),
             None => {}
         }
         if let Some(zone) = &self.zone {
-            add("zone", &zone.0);
+            pairs.push(("zone", zone.0.clone()));
+        }
+        if let Some(text) = self.q.as_ref().filter(|text| !text.is_empty()) {
+            pairs.push(("q", text.clone()));
+        }
+        for label in &self.label {
+            pairs.push(("label", label.to_string()));
         }
         if self.trouble {
-            add("trouble", "true");
+            pairs.push(("trouble", "true".to_owned()));
         }
         if self.page > 1 {
-            add("page", &self.page.to_string());
+            pairs.push(("page", self.page.to_string()));
         }
-        address
+        pairs
     }
 }
 
@@ -231,17 +270,19 @@ mod tests {
         let query = Query {
             span: Span::Week,
             group: Some(GroupBy::Nothing),
+            q: Some("a&b".to_owned()),
+            label: vec![Label::new("team", "ops")],
             trouble: true,
             page: 3,
             ..query
         };
         assert_eq!(
             query.address(),
-            "/timeline?span=week&group=&trouble=true&page=3"
+            "/timeline?span=week&group=&q=a%26b&label=team%3Dops&trouble=true&page=3"
         );
         assert_eq!(
             query.with(|one| one.group = Some(GroupBy::Label("a b".to_owned()))),
-            "/timeline?span=week&group=a%20b&trouble=true"
+            "/timeline?span=week&group=a%20b&q=a%26b&label=team%3Dops&trouble=true"
         );
         let (from, to) = query.ends(now);
         assert_eq!(to.duration_since(from), SignedDuration::from_hours(168));
