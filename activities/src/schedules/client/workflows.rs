@@ -12,7 +12,8 @@ use temporalio_common::protos::temporal::api::query::v1::WorkflowQuery;
 use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CountWorkflowExecutionsRequest, DescribeNamespaceRequest, DescribeWorkflowExecutionRequest,
-    ListWorkflowExecutionsRequest, QueryWorkflowRequest, TerminateWorkflowExecutionRequest,
+    ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse, QueryWorkflowRequest,
+    TerminateWorkflowExecutionRequest,
 };
 
 use super::{PAGE_SIZE, RequestError, Schedules};
@@ -111,16 +112,8 @@ impl Schedules {
     ) -> Result<bool, RequestError> {
         let mut next_page_token = Vec::new();
         for _ in 0..pages {
-            let request = ListWorkflowExecutionsRequest {
-                namespace: self.client.namespace(),
-                page_size: PAGE_SIZE,
-                next_page_token,
-                query: query.to_owned(),
-            };
             let page = self
-                .send(request, |mut client, request| async move {
-                    WorkflowService::list_workflow_executions(&mut client, request).await
-                })
+                .page_of_workflows(query, PAGE_SIZE, next_page_token)
                 .await?;
             page.executions.into_iter().for_each(&mut take);
             next_page_token = page.next_page_token;
@@ -138,18 +131,26 @@ impl Schedules {
         query: &str,
         limit: i32,
     ) -> Result<(Vec<WorkflowExecutionInfo>, bool), RequestError> {
+        let page = self.page_of_workflows(query, limit, Vec::new()).await?;
+        Ok((page.executions, !page.next_page_token.is_empty()))
+    }
+
+    async fn page_of_workflows(
+        &self,
+        query: &str,
+        page_size: i32,
+        next_page_token: Vec<u8>,
+    ) -> Result<ListWorkflowExecutionsResponse, RequestError> {
         let request = ListWorkflowExecutionsRequest {
             namespace: self.client.namespace(),
-            page_size: limit,
-            next_page_token: Vec::new(),
+            page_size,
+            next_page_token,
             query: query.to_owned(),
         };
-        let page = self
-            .send(request, |mut client, request| async move {
-                WorkflowService::list_workflow_executions(&mut client, request).await
-            })
-            .await?;
-        Ok((page.executions, !page.next_page_token.is_empty()))
+        self.send(request, |mut client, request| async move {
+            WorkflowService::list_workflow_executions(&mut client, request).await
+        })
+        .await
     }
 
     /// The time for which the server keeps a workflow after its end. `None` if
