@@ -35,7 +35,8 @@ pub enum WindowError {
     /// The window is too long.
     #[error("{from} to {to} is longer than 8 days")]
     TooLong { from: Timestamp, to: Timestamp },
-    /// An end is at the edge of all times.
+    /// An end is before 1970, or at the edge of all times. Temporal's visibility cannot be asked
+    /// for times before the year 0, and no run is older than Temporal.
     #[error("{0} is outside of the years that can be shown")]
     OutOfRange(Timestamp),
 }
@@ -47,7 +48,7 @@ impl Window {
     ///
     /// # Errors
     /// The end is not after the start, or is more than [`LONGEST_WINDOW`] after
-    /// it.
+    /// it, or one of them is outside of the years that can be shown.
     pub fn new(
         from: Option<Timestamp>,
         to: Option<Timestamp>,
@@ -66,6 +67,9 @@ impl Window {
                 (moved(now, -HALF_DAY)?, moved(now, HALF_DAY)?)
             }
         };
+        if from < Timestamp::UNIX_EPOCH {
+            return Err(WindowError::OutOfRange(from));
+        }
         if to <= from {
             return Err(WindowError::Empty { from, to });
         }
@@ -79,8 +83,7 @@ impl Window {
         } else {
             end
         };
-        // The first slot begins up to an hour before the window.
-        moved(start, -DAY)?;
+        // The last slot ends up to an hour after the window.
         moved(end, DAY)?;
         Ok(Self {
             from: start,
@@ -130,10 +133,7 @@ impl Window {
 
 /// The last multiple of a number of seconds up to a time.
 fn whole(time: Timestamp, seconds: i64) -> Timestamp {
-    let second = time.as_second();
-    // A negative time with a fraction is cut toward the epoch.
-    let second = second - i64::from(time.subsec_nanosecond() < 0);
-    let whole = second.div_euclid(seconds) * seconds;
+    let whole = time.as_second().div_euclid(seconds) * seconds;
     Timestamp::from_second(whole).unwrap_or(time)
 }
 
@@ -190,11 +190,6 @@ mod tests {
             Some(at("2026-03-01T00:01:00.1Z")),
         );
         assert_eq!(odd, "2026-03-01T00:00:00Z 2026-03-01T00:02:00Z");
-        let before = ends(
-            Some(at("1969-12-31T23:58:59.5Z")),
-            Some(at("1969-12-31T23:59:00Z")),
-        );
-        assert_eq!(before, "1969-12-31T23:58:00Z 1969-12-31T23:59:00Z");
     }
 
     #[test]
@@ -214,6 +209,10 @@ mod tests {
                 assert!(matches!(error, WindowError::OutOfRange(_)), "{error}");
             }
         }
+        let first = Timestamp::UNIX_EPOCH;
+        assert!(Window::new(Some(first), None, now).is_ok());
+        insta::assert_snapshot!(error("1969-12-31T23:59:59.9Z", "1970-01-01T00:00:00Z"), @"1969-12-31T23:59:59.9Z is outside of the years that can be shown");
+        insta::assert_snapshot!(error("-000100-01-01T00:00:00Z", "-000100-01-02T00:00:00Z"), @"-000100-01-01T00:00:00Z is outside of the years that can be shown");
     }
 
     #[test]

@@ -677,6 +677,8 @@ async fn odd_numbers_and_zones_in_addresses_are_answered() {
         "/timeline?zone=Mars/Olympus",
         "/timeline?zone=",
         "/timeline?span=year",
+        "/timeline?at=1969-12-31T12:00:00Z",
+        "/timeline?at=-000100-01-01T00:00:00Z",
     ] {
         let page = visitor.get(path).await;
         assert_eq!(page.status, 400, "{path}: {}", page.body);

@@ -109,6 +109,7 @@ async fn a_bad_window_is_refused_by_name() {
             "from=2026-03-02T00:00:00Z&to=2026-03-01T00:00:00Z",
             "from, to: ",
         ),
+        ("to=-000100-01-01T00:00:00Z", "from, to: "),
         ("form=2026-03-02T00:00:00Z", "form: unknown field"),
         ("limit=0", "limit: "),
     ] {
