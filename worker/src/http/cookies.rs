@@ -20,6 +20,8 @@ pub(super) struct Cookie {
     plain: &'static str,
     /// Value of the attribute `SameSite`.
     same_site: &'static str,
+    /// Attribute that states its life; without one, the cookie ends with the browser.
+    life: &'static str,
 }
 
 /// The session of a person who has logged in. It is never sent with a request that
@@ -28,6 +30,7 @@ pub(super) const SESSION: Cookie = Cookie {
     prefixed: "__Host-almanac-session",
     plain: "almanac-session",
     same_site: "Strict",
+    life: "",
 };
 
 /// The secret that makes the tokens of forms. It is sent when a person follows a link
@@ -37,6 +40,15 @@ pub(super) const FORMS: Cookie = Cookie {
     prefixed: "__Host-almanac-forms",
     plain: "almanac-forms",
     same_site: "Lax",
+    life: "",
+};
+
+/// The choice of colors, for a year.
+pub(super) const THEME: Cookie = Cookie {
+    prefixed: "__Host-almanac-theme",
+    plain: "almanac-theme",
+    same_site: "Strict",
+    life: "; Max-Age=31536000",
 };
 
 impl Cookie {
@@ -64,10 +76,9 @@ impl Cookie {
         values.next().is_none().then_some(value)
     }
 
-    /// Returns the header that sets the cookie until the browser ends. `None` if a cookie
-    /// cannot have this value.
+    /// Returns the header that sets the cookie. `None` if a cookie cannot have this value.
     pub(super) fn set(self, is_loopback: bool, value: &str) -> Option<HeaderValue> {
-        is_value(value).then(|| self.header(is_loopback, value, ""))?
+        is_value(value).then(|| self.header(is_loopback, value, self.life))?
     }
 
     /// Returns the header that removes the cookie.
@@ -168,6 +179,10 @@ mod tests {
         assert_eq!(
             text(FORMS.set(false, "a")),
             "__Host-almanac-forms=a; Path=/; HttpOnly; SameSite=Lax; Secure"
+        );
+        assert_eq!(
+            text(THEME.set(true, "dark")),
+            "almanac-theme=dark; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000"
         );
         assert_eq!(
             text(SESSION.remove(false)),

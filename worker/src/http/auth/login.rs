@@ -72,9 +72,9 @@ async fn form(State(login): State<Login>, token: FormToken, head: Parts) -> Resp
     };
     // The browser keeps the session back, because another site caused this request.
     if shown.is_none() && is_from_elsewhere(&head.headers) && next != LOGIN {
-        return pages::again(Theme::of(&head.headers), &next);
+        return pages::again(Theme::of(&head.uri, &head.headers), &next);
     }
-    let theme = Theme::of(&head.headers);
+    let theme = Theme::of(&head.uri, &head.headers);
     pages::form(StatusCode::OK, theme, &token, &next, message.as_deref())
 }
 
@@ -95,11 +95,12 @@ async fn log_in(
     Form { values, .. }: Form<Fields>,
 ) -> Response {
     let next = local(&values.next);
+    let theme = Theme::of(&uri, &headers);
     let peer = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |Extension(Peer(ip))| ip);
     if let Err(wait) = login.attempts.take(peer) {
         let message = "Too many logins have failed. Wait a little, and try again.";
         let status = StatusCode::TOO_MANY_REQUESTS;
-        let mut response = pages::form(status, Theme::of(&headers), &token, &next, Some(message));
+        let mut response = pages::form(status, theme, &token, &next, Some(message));
         let headers = response.headers_mut();
         headers.insert(header::RETRY_AFTER, wait.as_secs().saturating_add(1).into());
         return response;
@@ -120,7 +121,6 @@ async fn log_in(
         Err(refusal) => {
             tracing::warn!(%peer, reason = %refusal.detail(), "login failed");
             let message = refusal.detail();
-            let theme = Theme::of(&headers);
             let page = pages::form(refusal.status(), theme, &token, &next, Some(&message));
             (refusal.challenge(), page).into_response()
         }

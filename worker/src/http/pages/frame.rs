@@ -119,7 +119,7 @@ impl<B: Backend> FromRequestParts<Arc<Service<B>>> for Frame {
             temporal_ui: backend.temporal_ui().map(str::to_owned),
             readiness: backend.readiness(),
             failing: backend.snapshot().failed.len(),
-            theme: Theme::of(&parts.headers),
+            theme: Theme::of(&parts.uri, &parts.headers),
             address: address.map_or("/", |address| address.as_str()).to_owned(),
             follows: parts.method.is_safe(),
             search: search(&parts.uri),

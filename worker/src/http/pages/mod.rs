@@ -84,12 +84,12 @@ pub(super) fn open_routes<B: Backend>() -> Router<Arc<Service<B>>> {
 
 /// Answers a problem as a page if a browser asked for one, as a layer.
 pub(super) async fn problems(request: Request, next: Next) -> Response {
-    let headers = request.headers().clone();
-    let wants_page = wants_page(&headers) && !is_of_programs(request.uri().path());
+    let theme = Theme::of(request.uri(), request.headers());
+    let wants_page = wants_page(request.headers()) && !is_of_programs(request.uri().path());
     let response = next.run(request).await;
     let problem = response.extensions().get::<PlainProblem>().cloned();
     match problem {
-        Some(problem) if wants_page => problem_page(&headers, &problem, &response),
+        Some(problem) if wants_page => problem_page(theme, &problem, &response),
         _ => response,
     }
 }
@@ -107,7 +107,7 @@ fn is_of_programs(path: &str) -> bool {
     matches!(first, "api" | "admin" | "healthz" | "readyz" | "metrics")
 }
 
-fn problem_page(headers: &HeaderMap, problem: &PlainProblem, answer: &Response) -> Response {
+fn problem_page(theme: Theme, problem: &PlainProblem, answer: &Response) -> Response {
     let title = problem.status.canonical_reason().unwrap_or("Error");
     let advice = problem.hint.unwrap_or(match problem.status {
         StatusCode::NOT_FOUND => "The definition may have been renamed or removed.",
@@ -128,7 +128,7 @@ fn problem_page(headers: &HeaderMap, problem: &PlainProblem, answer: &Response) 
             }
         }
     };
-    let mut page = frame::bare(problem.status, Theme::of(headers), title, &main);
+    let mut page = frame::bare(problem.status, theme, title, &main);
     for (name, value) in answer.headers() {
         if matches!(
             *name,

@@ -1,15 +1,15 @@
 //! The choice of colors: light, dark, or those of the system. A cookie keeps it.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::super::cookies::THEME;
+use super::super::cross_site::is_to_loopback;
 use super::super::forms::{Form, FormToken};
 use super::glyphs::{Glyph, glyph};
 use super::links::local_path;
-
-const COOKIE: &str = "almanac-theme";
 
 /// A choice of colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -33,11 +33,8 @@ impl Theme {
     }
 
     /// The choice in a request's cookies.
-    pub(in crate::http) fn of(headers: &HeaderMap) -> Self {
-        let cookies = headers.get_all(header::COOKIE).iter();
-        let pairs = cookies.filter_map(|one| one.to_str().ok());
-        let mut pairs = pairs.flat_map(|one| one.split(';'));
-        let chosen = pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
+    pub(in crate::http) fn of(uri: &Uri, headers: &HeaderMap) -> Self {
+        let chosen = THEME.read(headers, is_to_loopback(uri, headers));
         let mut all = Self::ALL.into_iter();
         all.find(|theme| Some(theme.as_str()) == chosen)
             .unwrap_or_default()
@@ -79,13 +76,14 @@ pub(super) struct Choice {
 }
 
 /// `POST /theme`
-pub(super) async fn choose(Form { values: choice, .. }: Form<Choice>) -> Response {
-    let cookie = format!(
-        "{COOKIE}={}; Path=/; Max-Age=31536000; SameSite=Strict; HttpOnly",
-        choice.theme.as_str()
-    );
+pub(super) async fn choose(
+    uri: Uri,
+    headers: HeaderMap,
+    Form { values: choice, .. }: Form<Choice>,
+) -> Response {
+    let cookie = THEME.set(is_to_loopback(&uri, &headers), choice.theme.as_str());
     let back = HeaderValue::try_from(local_path(&choice.back));
-    let (Ok(cookie), Ok(back)) = (HeaderValue::try_from(cookie), back) else {
+    let (Some(cookie), Ok(back)) = (cookie, back) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
     let headers = [(header::SET_COOKIE, cookie), (header::LOCATION, back)];
@@ -107,7 +105,9 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, HeaderValue::from_static(cookie));
-            assert_eq!(Theme::of(&headers), expected, "{cookie}");
+            headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+            let uri = Uri::from_static("/");
+            assert_eq!(Theme::of(&uri, &headers), expected, "{cookie}");
         }
     }
 }

@@ -564,6 +564,8 @@ async fn everyone_may_choose_colors() {
     let fields = [("theme", "dark"), ("back", "/login")];
     let answer = visitor.submit("/login", "/theme", &fields).await;
     assert_eq!(place(&answer), "/login");
+    let page = visitor.get("/login").await.body;
+    assert!(page.contains("data-theme=\"dark\""), "{page}");
     visitor.log_in(READER).await;
     let answer = visitor.submit("/test-form", "/theme", &fields).await;
     assert_eq!(place(&answer), "/login");
