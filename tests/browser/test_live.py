@@ -81,6 +81,24 @@ def test_the_end_of_a_run_appears(project: Project, open_page: OpenPage) -> None
         expect(row(page, "running")).to_contain_text("Completed")
 
 
+def test_a_page_is_read_again_only_for_its_own_definition(project: Project, open_page: OpenPage) -> None:
+    project.write("watched.yaml", GOOD)
+    project.workers[0].sync()
+    page = open_page(project.workers[0])
+    read: list[str] = []
+    page.on("request", lambda request: read.append(request.url.rpartition("/")[2]))
+    visit(page, "/definitions/watched")
+    # A page that begins to listen is read once more.
+    page.wait_for_timeout(2000)
+    del read[:]
+    with no_reload(page), page.expect_request("**/definitions/watched?frame"):
+        project.write("other.yaml", GOOD)
+    assert "watched" not in read, read
+    with no_reload(page):
+        project.write("watched.yaml", GOOD.replace("1h", "2h"))
+        expect(page.locator("main")).to_contain_text("every 2h")
+
+
 def test_an_open_message_stays_open(project: Project, open_page: OpenPage) -> None:
     """A person who reads a message is not disturbed by changes of other rows."""
     project.write("read.yaml", BAD)

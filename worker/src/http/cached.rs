@@ -36,26 +36,49 @@ impl<T, E> Default for Cached<T, E> {
     }
 }
 
+impl<T, E> Clone for Cached<T, E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
-    /// Returns the last value if it is younger than `max_age`, else the value that `make` makes.
-    /// `make` also gives the time from which the age of its value counts.
+    /// Returns the last value if it was younger than `max_age` when this was called, else the
+    /// value that `make` makes. `make` also gives the time from which the age of its value
+    /// counts.
     pub(super) async fn get(
         &self,
         max_age: Duration,
         make: impl Future<Output = Result<(Instant, T), E>>,
     ) -> Result<Arc<T>, E> {
+        self.get_in_turn(max_age, || Ok::<_, E>(()), make).await
+    }
+
+    /// Does the same as [`Self::get`], and holds a turn while a value is made.
+    ///
+    /// # Errors
+    /// No value could be made, or `take_turn` gives no turn. The others who wait for the value
+    /// do not share the lack of a turn.
+    pub(super) async fn get_in_turn<P, R: From<E>>(
+        &self,
+        max_age: Duration,
+        take_turn: impl FnOnce() -> Result<P, R>,
+        make: impl Future<Output = Result<(Instant, T), E>>,
+    ) -> Result<Arc<T>, R> {
         let asked = Instant::now();
         let mut last = self.0.lock().await;
+        // A value that takes longer to make than `max_age` serves those who waited for it.
         if let Some((since, value)) = &last.value
-            && since.elapsed() < max_age
+            && asked.saturating_duration_since(*since) < max_age
         {
             return Ok(Arc::clone(value));
         }
         if let Some((at, error)) = &last.failure
             && *at > asked
         {
-            return Err(error.clone());
+            return Err(error.clone().into());
         }
+        let _turn = take_turn()?;
         match make.await {
             Ok((since, value)) => {
                 let value = Arc::new(value);
@@ -65,7 +88,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
             }
             Err(error) => {
                 last.failure = Some((Instant::now(), error.clone()));
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -85,6 +108,14 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
                 last.value.take_if(|(since, _)| since.elapsed() >= age);
             }
         });
+    }
+}
+
+#[cfg(test)]
+impl<T, E> Cached<T, E> {
+    /// Returns `true` if there is a value, of any age.
+    pub(super) async fn is_full(&self) -> bool {
+        self.0.lock().await.value.is_some()
     }
 }
 
@@ -130,6 +161,42 @@ mod tests {
         assert_eq!(get(&cached, &made).await, Ok(3));
         cached.forget_at(AGE);
         tokio::time::sleep(2 * AGE).await;
-        assert!(cached.0.lock().await.value.is_none());
+        assert!(!cached.is_full().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_that_is_slow_to_make_serves_all_who_waited_for_it() {
+        let (cached, made) = (Cached::<u32, &str>::default(), AtomicU32::new(0));
+        let slow = || {
+            cached.get(AGE, async {
+                let began = Instant::now();
+                tokio::time::sleep(3 * AGE).await;
+                Ok((began, made.fetch_add(1, Ordering::Relaxed)))
+            })
+        };
+        let all = tokio::join!(slow(), slow(), slow());
+        assert_eq!([all.0, all.1, all.2].map(|one| *one.unwrap()), [0, 0, 0]);
+        assert_eq!(*slow().await.unwrap(), 1, "the value is too old for others");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_one_who_makes_a_value_takes_a_turn() {
+        let cached = Cached::<u32, &str>::default();
+        let turns = &AtomicU32::new(0);
+        let get = |may: bool| {
+            let take = move || {
+                let taken = may.then(|| turns.fetch_add(1, Ordering::Relaxed));
+                taken.ok_or("no turn")
+            };
+            cached.get_in_turn(AGE, take, async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok((Instant::now(), 7))
+            })
+        };
+        // The first gets no turn, which does not concern the others.
+        let all = tokio::join!(get(false), get(true), get(false), get(true));
+        let all = [all.0, all.1, all.2, all.3].map(|one| one.map(|value| *value));
+        assert_eq!(all, [Err("no turn"), Ok(7), Ok(7), Ok(7)]);
+        assert_eq!(turns.load(Ordering::Relaxed), 1);
     }
 }

@@ -37,14 +37,17 @@ pub(super) struct ConcurrencyLimit {
     what: &'static str,
     all: usize,
     each: usize,
-    taken: Mutex<BTreeMap<String, usize>>,
+    taken: Arc<Mutex<Taken>>,
 }
+
+/// Numbers of permits, by client.
+type Taken = BTreeMap<String, usize>;
 
 /// Permission to serve a request, until it is dropped.
 #[derive(Debug)]
-pub(super) struct ConcurrencyPermit<'a> {
-    turns: &'a ConcurrencyLimit,
-    caller: String,
+pub(super) struct ConcurrencyPermit {
+    taken: Arc<Mutex<Taken>>,
+    client: String,
 }
 
 impl ConcurrencyLimit {
@@ -55,7 +58,7 @@ impl ConcurrencyLimit {
             what,
             all,
             each: each.min(all),
-            taken: Mutex::default(),
+            taken: Arc::default(),
         }
     }
 
@@ -63,9 +66,17 @@ impl ConcurrencyLimit {
     ///
     /// # Errors
     /// A 429, if too many requests are being served.
-    pub(super) fn take(&self, caller: &Caller) -> Result<ConcurrencyPermit<'_>, Problem> {
-        let mut taken = self.taken();
-        let own = taken.get(&caller.name).copied().unwrap_or_default();
+    pub(super) fn take(&self, caller: &Caller) -> Result<ConcurrencyPermit, Problem> {
+        self.take_for(caller.name.clone())
+    }
+
+    /// Takes a permit for a client with this name.
+    ///
+    /// # Errors
+    /// A 429, if too many requests are being served.
+    pub(super) fn take_for(&self, client: String) -> Result<ConcurrencyPermit, Problem> {
+        let mut taken = lock(&self.taken);
+        let own = taken.get(&client).copied().unwrap_or_default();
         let others = taken.values().sum::<usize>() - own;
         let detail = if own + others >= self.all {
             format!("too many requests are waiting for {}", self.what)
@@ -75,27 +86,30 @@ impl ConcurrencyLimit {
                 self.what
             )
         } else {
-            taken.insert(caller.name.clone(), own + 1);
-            return Ok(ConcurrencyPermit {
-                turns: self,
-                caller: caller.name.clone(),
-            });
+            taken.insert(client.clone(), own + 1);
+            let taken = Arc::clone(&self.taken);
+            return Ok(ConcurrencyPermit { taken, client });
         };
         Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail))
     }
 
-    fn taken(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns `true` if no request is being served.
+    pub(super) fn is_unused(&self) -> bool {
+        lock(&self.taken).is_empty()
     }
 }
 
-impl Drop for ConcurrencyPermit<'_> {
+fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
+    taken.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for ConcurrencyPermit {
     fn drop(&mut self) {
-        let mut taken = self.turns.taken();
-        if let Some(count) = taken.get_mut(&self.caller) {
+        let mut taken = lock(&self.taken);
+        if let Some(count) = taken.get_mut(&self.client) {
             *count -= 1;
             if *count == 0 {
-                taken.remove(&self.caller);
+                taken.remove(&self.client);
             }
         }
     }
@@ -241,7 +255,7 @@ mod tests {
         let again = turns.take(&ann);
         assert!(again.is_ok());
         drop((held, again));
-        assert!(turns.taken().is_empty());
+        assert!(turns.is_unused());
     }
 
     #[tokio::test]

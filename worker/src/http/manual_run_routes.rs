@@ -17,6 +17,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::Service;
 use super::auth::Caller;
+use super::limits::ConcurrencyPermit;
 use super::openapi::{Upstream, problems};
 use super::problem::Problem;
 use super::query::Id;
@@ -144,21 +145,25 @@ async fn ask<B: Backend>(
         by: caller.name.clone(),
         ..request
     };
-    response(start(service, kind, caller, request).await?)
+    let turn = service.runs.take(caller)?;
+    response(start(service, kind, &turn, request).await?)
 }
 
-/// Sends the request, and waits for its result.
+/// Sends the request, and waits for its result. The turn is that of the request, or of the
+/// action of which it is a part.
 pub(super) async fn start<B: Backend>(
     service: &Service<B>,
     kind: RunKind,
-    caller: &Caller,
+    _turn: &ConcurrencyPermit,
     request: RunRequest,
 ) -> Result<RunAnswer, Problem> {
     request.check(kind).map_err(bad_request)?;
-    let _turn = service.runs.take(caller)?;
     let asked = service.backend.run(kind, request, service.sync_wait);
     tokio::select! {
-        answer = asked => Ok(answer?),
+        answer = asked => {
+            service.forget_schedules().await;
+            Ok(answer?)
+        }
         () = service.stop.cancelled() => {
             let detail = "this worker is shutting down; send the request again with the same Idempotency-Key";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))

@@ -15,6 +15,7 @@
 
 mod auth;
 mod cached;
+mod cached_map;
 mod connection_limiter;
 mod cookies;
 mod cross_site;
@@ -53,7 +54,7 @@ use utoipa_axum::routes;
 use self::cross_site::AllowedHosts;
 use self::limits::{ConcurrencyLimit, ListWorkers};
 use self::listing::Listings;
-use self::pages::{Live, LiveRunsCache, Overviews, Strips};
+use self::pages::{Live, Overviews, Plans, Readings, Strips};
 use self::probes::Metrics;
 use self::server::Limits;
 use self::status_cache::StatusCache;
@@ -73,8 +74,14 @@ const PLANS: usize = 2;
 /// Maximum number of lists that are asked for at a time. Few lists are put together at a
 /// time, so a request has to wait for the others.
 const LISTS: usize = 32;
+/// Maximum number of pages of lists that are loaded at a time: as many as can be open, since a
+/// change makes all of them load again.
+const PAGE_LOADS: usize = pages::STREAMS;
 /// Maximum number of schedules that are described at a time.
 const DESCRIBE_CONCURRENCY: usize = 16;
+/// Maximum number of actions on many schedules that are done at a time. Their requests take no
+/// turns of the requests about one schedule.
+const BULKS: usize = 1;
 /// Maximum time that a request waits for its pass.
 const SYNC_WAIT: Duration = Duration::from_secs(30);
 
@@ -87,16 +94,30 @@ struct Service<B> {
     strips: Strips,
     live: Live,
     timelines: Timelines,
-    live_runs: LiveRunsCache,
+    readings: Readings,
+    worded_plans: Plans,
     metrics: Metrics,
     list_workers: ListWorkers,
     syncs: ConcurrencyLimit,
     runs: ConcurrencyLimit,
     lists: ConcurrencyLimit,
+    page_loads: ConcurrencyLimit,
     plans: ConcurrencyLimit,
     describes: ConcurrencyLimit,
+    bulks: ConcurrencyLimit,
     sync_wait: Duration,
     stop: CancellationToken,
+}
+
+impl<B> Service<B> {
+    /// Forgets everything that was read of schedules, so that the next request sees a change
+    /// that was just made.
+    async fn forget_schedules(&self) {
+        self.timelines.forget();
+        self.readings.forget();
+        self.worded_plans.forget();
+        self.listings.forget().await;
+    }
 }
 
 /// Serves until `stop`. Requests in progress are finished; those that wait for a pass are
@@ -121,14 +142,17 @@ pub async fn serve<B: Backend>(
         strips: Strips::default(),
         live: Live::default(),
         timelines: Timelines::default(),
-        live_runs: LiveRunsCache::default(),
+        readings: Readings::default(),
+        worded_plans: Plans::default(),
         metrics: Metrics::default(),
         list_workers: ListWorkers::default(),
         syncs: turns("a pass", SYNCS),
         runs: turns("a run", RUNS),
         lists: turns("a list", LISTS),
+        page_loads: turns("a page", PAGE_LOADS),
         plans: turns("a plan", PLANS),
         describes: turns("a schedule", DESCRIBE_CONCURRENCY),
+        bulks: ConcurrencyLimit::new("an action on many schedules", BULKS, BULKS),
         sync_wait: SYNC_WAIT,
         stop: stop.clone(),
     });

@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 
 use super::Service;
 use super::auth::Caller;
+use super::limits::ConcurrencyPermit;
 use super::openapi::{PROBLEM, Upstream};
 use super::problem::{Details, Problem};
 use super::query::Id;
@@ -155,7 +156,8 @@ async fn send<B: Backend>(
         by: caller.name.clone(),
         ..request
     };
-    match apply(service, caller, request).await? {
+    let turn = service.syncs.take(caller)?;
+    match apply(service, &turn, request).await? {
         Applied::Pending(pass) => Ok(accepted(pass)),
         Applied::Done => match service.backend.schedule(id).await? {
             Some(view) => Ok(Json(view).into_response()),
@@ -173,13 +175,14 @@ pub(super) enum Applied {
     Pending(u64),
 }
 
-/// Sends the request, and waits for the pass that applies it.
+/// Sends the request, and waits for the pass that applies it. The turn is that of the request,
+/// or of the action of which it is a part.
 ///
 /// # Errors
 /// The request is refused, or the pass could not apply it.
 pub(super) async fn apply<B: Backend>(
     service: &Service<B>,
-    caller: &Caller,
+    _turn: &ConcurrencyPermit,
     request: OverrideRequest,
 ) -> Result<Applied, Problem> {
     let definition = request
@@ -190,15 +193,13 @@ pub(super) async fn apply<B: Backend>(
     if !snapshot.definitions.contains_key(&definition) {
         return Err(no_such_schedule(definition.as_str()));
     }
-    let _turn = service.syncs.take(caller)?;
     let deadline = Instant::now() + service.sync_wait;
     let OverrideAnswer { pass, .. } = service.backend.set_override(request).await?;
     let done = tokio::select! {
         done = timeout_at(deadline, report(service, pass)) => done.ok(),
         () = service.stop.cancelled() => None,
     };
-    service.listings.forget().await;
-    service.timelines.forget();
+    service.forget_schedules().await;
     let Some(report) = done else {
         return Ok(Applied::Pending(pass));
     };

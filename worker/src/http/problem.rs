@@ -31,7 +31,7 @@ pub(super) struct Details {
 }
 
 /// An error, as it is answered.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,

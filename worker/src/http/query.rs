@@ -8,6 +8,7 @@ use almanac_activities::schedules::view::ScheduleState;
 use almanac_activities::timeline::{Window, WindowError};
 use almanac_core::definition::Labels;
 use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::Uri;
 use axum::http::request::Parts;
 use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
@@ -43,10 +44,18 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for StrictQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
-            .map_err(|error| bad_request(error.body_text()))?;
-        read(pairs).map(Self).map_err(bad_request)
+        query_of(&parts.uri).map(Self)
     }
+}
+
+/// Reads the query of an address strictly.
+///
+/// # Errors
+/// A 400 that names the parameter.
+pub(super) fn query_of<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|error| bad_request(error.body_text()))?;
+    read(pairs).map_err(bad_request)
 }
 
 /// The last part of a path that names a definition or a schedule.
@@ -64,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 }
 
 /// Reads the pairs of a query strictly. An error names the parameter.
-pub(super) fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, String> {
+fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, String> {
     let mut values = Map::new();
     for (name, value) in pairs {
         if LISTS.contains(&name.as_str()) {

@@ -172,8 +172,7 @@ pub(super) async fn run<B: Backend>(
         report = timeout_at(deadline, report(service, pass)) => report.ok().flatten(),
         () = service.stop.cancelled() => None,
     };
-    service.listings.forget().await;
-    service.timelines.forget();
+    service.forget_schedules().await;
     match report {
         Some(report)
             if report

@@ -2,7 +2,7 @@
 //!
 //! A timeline is read once for all clients that ask for its window within a short time.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::schedules::view::ScheduleState;
@@ -19,12 +19,12 @@ use utoipa::ToSchema;
 
 use super::Service;
 use super::auth::Caller;
-use super::cached::Cached;
+use super::cached_map::CachedMap;
 use super::openapi::{Upstream, written};
 use super::problem::Problem;
 use super::query::{Listed, StrictQuery, TimelineQuery};
 use super::requests::bad_request;
-use crate::backend::{Backend, BackendError};
+use crate::backend::Backend;
 
 /// Maximum age of the timeline that a first page is taken from.
 const FRESH: Duration = Duration::from_secs(5);
@@ -72,14 +72,15 @@ impl Listed for TimelineLane {
 /// The last timelines, while clients may be reading them.
 #[derive(Debug)]
 pub(super) struct Timelines {
-    windows: Mutex<Vec<(Window, Arc<Cached<Timeline>>)>>,
+    windows: CachedMap<Window, Timeline>,
     reads: Semaphore,
 }
 
 impl Default for Timelines {
     fn default() -> Self {
         Self {
-            windows: Mutex::default(),
+            // Thousands of runs need not stay in memory when nobody reads them.
+            windows: CachedMap::new(WINDOWS, KEPT),
             reads: Semaphore::new(READS),
         }
     }
@@ -87,48 +88,27 @@ impl Default for Timelines {
 
 impl Timelines {
     /// Returns the timeline of a window; for a first page, as it was a moment ago. A
-    /// timeline is read once for all that wait for it.
-    pub(super) async fn get(
+    /// timeline is read once for all that wait for it, and takes a turn.
+    pub(super) async fn get<P>(
         &self,
         backend: &impl Backend,
         window: Window,
         is_first: bool,
-    ) -> Result<Arc<Timeline>, BackendError> {
-        let cached = self.of(window);
+        take_turn: impl FnOnce() -> Result<P, Problem>,
+    ) -> Result<Arc<Timeline>, Problem> {
         let read = async {
             // The semaphore is never closed.
             let _read = self.reads.acquire().await;
             let began = Instant::now();
-            let timeline = backend.timeline(window).await?;
-            // Thousands of runs need not stay in memory when nobody reads them.
-            cached.forget_at(KEPT);
-            Ok::<_, BackendError>((began, timeline))
+            Ok((began, backend.timeline(window).await?))
         };
-        cached.get(if is_first { FRESH } else { KEPT }, read).await
+        let max_age = if is_first { FRESH } else { KEPT };
+        self.windows.get(window, max_age, take_turn, read).await
     }
 
     /// Forgets all timelines, so that the next first page shows a change that was just made.
     pub(super) fn forget(&self) {
-        self.windows().clear();
-    }
-
-    fn windows(&self) -> MutexGuard<'_, Vec<(Window, Arc<Cached<Timeline>>)>> {
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The place of a window's timeline. The windows that were asked for last are kept.
-    fn of(&self, window: Window) -> Arc<Cached<Timeline>> {
-        let mut windows = self.windows();
-        let known = windows.iter().position(|(known, _)| *known == window);
-        let entry = match known {
-            Some(at) => windows.remove(at),
-            None => (window, Arc::default()),
-        };
-        let cached = Arc::clone(&entry.1);
-        windows.push(entry);
-        let excess = windows.len().saturating_sub(WINDOWS);
-        windows.drain(..excess);
-        cached
+        self.windows.forget();
     }
 }
 
@@ -143,11 +123,12 @@ pub(super) async fn timeline<B: Backend>(
     caller: Extension<Caller>,
     StrictQuery(query): StrictQuery<TimelineQuery>,
 ) -> Result<Response, Problem> {
-    let _turn = service.lists.take(&caller)?;
+    let turn = service.lists.take(&caller)?;
     let window = query.split(Timestamp::now());
     let (window, lanes) = window.map_err(|error| bad_request(format!("from, to: {error}")))?;
     let backend = &*service.backend;
-    let timeline = service.timelines.get(backend, window, lanes.is_first());
+    let timelines = &service.timelines;
+    let timeline = timelines.get(backend, window, lanes.is_first(), || Ok(&turn));
     let timeline = timeline.await?;
     let page = move || {
         let builder = timeline.lane_builder();

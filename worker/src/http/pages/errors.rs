@@ -42,7 +42,7 @@ pub(super) async fn page<B: Backend>(
     frame: Frame,
     StrictQuery(query): StrictQuery<Query>,
 ) -> Result<Response, Problem> {
-    let _turn = service.lists.take(&frame.caller)?;
+    let _turn = service.page_loads.take(&frame.caller)?;
     let snapshot = service.backend.snapshot();
     let first = query.page.saturating_sub(1).saturating_mul(PAGE);
     let find = move || {

@@ -6,13 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use almanac_core::record::Status;
 use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures::stream;
@@ -20,13 +19,18 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep};
 
+use super::super::auth::Credential;
+use super::super::connection_limiter::network;
+use super::super::limits::{ConcurrencyLimit, ConcurrencyPermit};
 use super::super::problem::Problem;
+use super::super::server::Peer;
 use super::super::{Caller, Service};
 use crate::backend::Backend;
 use crate::overview::Overview;
 
-/// Maximum number of pages that are told of changes.
-const PAGES: usize = 256;
+/// Maximum number of pages that are told of changes, of all clients and of one.
+pub(in crate::http) const STREAMS: usize = 320;
+pub(in crate::http) const STREAMS_EACH: usize = STREAMS - STREAMS / 4;
 /// Maximum number of definitions that an event names.
 const NAMED: usize = 200;
 /// Number of events that a slow page may fall behind.
@@ -54,6 +58,15 @@ struct Change {
 }
 
 impl Change {
+    /// Anything may have changed.
+    fn unknown() -> Self {
+        Self {
+            many: true,
+            pass: true,
+            ..Self::default()
+        }
+    }
+
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -63,41 +76,43 @@ impl Change {
 #[derive(Debug)]
 pub(in crate::http) struct Live {
     changes: broadcast::Sender<Arc<Change>>,
-    open: Arc<AtomicUsize>,
+    open: ConcurrencyLimit,
     /// A task looks for changes.
-    looks: Arc<Mutex<bool>>,
+    looks: Mutex<bool>,
 }
 
 impl Default for Live {
     fn default() -> Self {
         Self {
             changes: broadcast::channel(BEHIND).0,
-            open: Arc::default(),
-            looks: Arc::default(),
+            open: ConcurrencyLimit::new("changes", STREAMS, STREAMS_EACH),
+            looks: Mutex::default(),
         }
     }
 }
 
-/// An open page, until it is dropped.
-struct OpenPage(Arc<AtomicUsize>);
+impl Live {
+    fn looks(&self) -> MutexGuard<'_, bool> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-impl Drop for OpenPage {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+    /// Counts another open page of a client: a person who is known by name, or an address.
+    fn open(&self, caller: &Caller, peer: Peer) -> Result<ConcurrencyPermit, Problem> {
+        self.open.take_for(match caller.credential {
+            Credential::None => network(peer.0).to_string(),
+            Credential::Bearer | Credential::Session | Credential::Proxy => caller.name.clone(),
+        })
     }
 }
 
 /// `GET /live`
 pub(super) async fn events<B: Backend>(
     State(service): State<Arc<Service<B>>>,
-    _caller: Extension<Caller>,
+    Extension(caller): Extension<Caller>,
+    Extension(peer): Extension<Peer>,
 ) -> Result<Response, Problem> {
     let live = &service.live;
-    let page = OpenPage(Arc::clone(&live.open));
-    if live.open.fetch_add(1, Ordering::SeqCst) >= PAGES {
-        let detail = format!("more than {PAGES} pages are open; this one is not kept current");
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
-    }
+    let page = live.open(&caller, peer)?;
     let receiver = live.changes.subscribe();
     look_for_changes(&service);
     let stop = service.stop.clone();
@@ -108,11 +123,7 @@ pub(super) async fn events<B: Backend>(
                 change = receiver.recv() => match change {
                     Ok(change) => change,
                     // The page missed some: it reads itself again.
-                    Err(broadcast::error::RecvError::Lagged(_)) => Arc::new(Change {
-                        many: true,
-                        pass: true,
-                        ..Change::default()
-                    }),
+                    Err(broadcast::error::RecvError::Lagged(_)) => Arc::new(Change::unknown()),
                     Err(broadcast::error::RecvError::Closed) => return None,
                 },
                 () = stop.cancelled() => return None,
@@ -130,11 +141,7 @@ pub(super) async fn events<B: Backend>(
 
 /// Starts the task that looks for changes, unless it runs. It ends when no page is open.
 fn look_for_changes<B: Backend>(service: &Arc<Service<B>>) {
-    let mut looks = service
-        .live
-        .looks
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut looks = service.live.looks();
     if *looks {
         return;
     }
@@ -144,12 +151,7 @@ fn look_for_changes<B: Backend>(service: &Arc<Service<B>>) {
         let looking = tokio::spawn(look(Arc::clone(&service)));
         if let Err(error) = looking.await {
             tracing::error!(%error, "a task that looks for changes panicked");
-            let mut looks = service
-                .live
-                .looks
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *looks = false;
+            *service.live.looks() = false;
         }
     });
 }
@@ -159,11 +161,12 @@ async fn look<B: Backend>(service: Arc<Service<B>>) {
     let mut revision = None;
     let (mut list_at, mut status_at) = (Instant::now(), Instant::now());
     let mut mark = PassMark::default();
+    let mut touched = Touched::default();
     loop {
         {
             let live = &service.live;
-            let mut looks = live.looks.lock().unwrap_or_else(PoisonError::into_inner);
-            if live.open.load(Ordering::SeqCst) == 0 || service.stop.is_cancelled() {
+            let mut looks = live.looks();
+            if live.open.is_unused() || service.stop.is_cancelled() {
                 *looks = false;
                 return;
             }
@@ -176,9 +179,10 @@ async fn look<B: Backend>(service: Arc<Service<B>>) {
             let status = service.status_cache.status(&*service.backend).await.ok();
             let found = PassMark::of(status.as_deref());
             if found != mark {
-                // The pass may have written what the list shows.
-                service.listings.forget().await;
+                // The pass may have written what pages show.
+                service.forget_schedules().await;
                 list_at = now;
+                touched.add(status.as_deref(), mark.pass);
                 mark = found;
             }
         }
@@ -188,12 +192,12 @@ async fn look<B: Backend>(service: Arc<Service<B>>) {
             let status = service.status_cache.status(&*service.backend).await.ok();
             if let Ok(found) = service.overviews.get(&service, status.as_deref()).await {
                 let overview = found.overview;
-                if let Some((before, mark_before)) = &seen {
-                    let change = difference(before, &overview, *mark_before != mark);
-                    if !change.is_empty() {
-                        // No page may be listening any more.
-                        drop(service.live.changes.send(Arc::new(change)));
-                    }
+                if let Some((before, mark_before)) = seen {
+                    let (pass, after) = (mark_before != mark, Arc::clone(&overview));
+                    let touched = std::mem::take(&mut touched);
+                    let differ = move || difference(&before, &after, pass, touched);
+                    let change = service.list_workers.work(differ).await;
+                    tell(&service, change.unwrap_or_else(|_| Change::unknown()));
                 }
                 seen = Some((overview, mark.clone()));
             }
@@ -202,6 +206,22 @@ async fn look<B: Backend>(service: Arc<Service<B>>) {
         }
         sleep(TICK).await;
     }
+}
+
+/// Tells the open pages of a change. What they read then was not read before the change.
+fn tell<B: Backend>(service: &Service<B>, change: Change) {
+    if change.is_empty() {
+        return;
+    }
+    service.timelines.forget();
+    service.worded_plans.forget();
+    if change.many {
+        service.readings.forget();
+    } else {
+        service.readings.forget_those(|id| change.ids.contains(id));
+    }
+    // No page may be listening any more.
+    drop(service.live.changes.send(Arc::new(change)));
 }
 
 /// The parts of the reconcile workflow's state that pages show.
@@ -214,7 +234,7 @@ struct PassMark {
 }
 
 impl PassMark {
-    fn of(status: Option<&almanac_core::record::Status>) -> Self {
+    fn of(status: Option<&Status>) -> Self {
         status.map_or_else(Self::default, |status| Self {
             pass: status.pass,
             suspended: status.suspended.is_some(),
@@ -224,10 +244,32 @@ impl PassMark {
     }
 }
 
-/// The rows that differ.
-fn difference(before: &Overview, after: &Overview, pass: bool) -> Change {
+/// The definitions with which passes did something.
+#[derive(Debug, Default)]
+struct Touched {
+    ids: BTreeSet<String>,
+    /// There are more than the reports name.
+    more: bool,
+}
+
+impl Touched {
+    /// Adds those of the passes after this one.
+    fn add(&mut self, status: Option<&Status>, after: u64) {
+        let reports = status.map_or(&[][..], |status| &status.reports);
+        for report in reports.iter().filter(|report| report.pass > after) {
+            let changed = report.changes.iter().map(|change| change.id.clone());
+            let failed = report.errors.iter().filter_map(|error| error.id.clone());
+            self.ids.extend(changed.chain(failed));
+            self.more |= report.truncated > 0;
+        }
+    }
+}
+
+/// The rows that differ, and those with which a pass did something.
+fn difference(before: &Overview, after: &Overview, pass: bool, touched: Touched) -> Change {
     let mut change = Change {
         pass,
+        many: touched.more,
         ..Change::default()
     };
     let mut differ = |id: Option<String>| match id {
@@ -236,6 +278,9 @@ fn difference(before: &Overview, after: &Overview, pass: bool) -> Change {
         }
         _ => change.many = true,
     };
+    for id in touched.ids {
+        differ(Some(id));
+    }
     let (old, new) = (before.by_place(), after.by_place());
     for (place, row) in &new {
         let same = old.get(place).is_some_and(|earlier| {

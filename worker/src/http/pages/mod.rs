@@ -49,10 +49,14 @@ use super::Service;
 use super::problem::PlainProblem;
 use crate::backend::Backend;
 
-pub(super) use self::definition::LiveRunsCache;
+pub(super) use self::definition::Readings;
 pub(super) use self::links::local_path;
 pub(super) use self::live::Live;
+pub(super) use self::live::STREAMS;
+#[cfg(test)]
+pub(super) use self::live::STREAMS_EACH;
 pub(super) use self::overviews::Overviews;
+pub(super) use self::plan::Plans;
 pub(super) use self::strips::Strips;
 pub(super) use self::theme::Theme;
 

@@ -1,16 +1,20 @@
 //! `GET /plan`: the operations of the next pass, field by field, and what waits for a person.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use almanac_core::plan::{Block, BlockKind, Difference, FieldText, FieldValue};
+use almanac_base::names::Revision;
+use almanac_core::plan::{Block, BlockKind, Difference, FieldText, FieldValue, PlanText};
 use almanac_core::record::Held;
 use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
+use tokio::time::Instant;
 
-use super::super::Service;
+use super::super::cached_map::CachedMap;
 use super::super::forms::FormToken;
 use super::super::problem::Problem;
+use super::super::{Caller, Service};
 use super::condition::{Tone, state};
 use super::frame::{Frame, Tab};
 use super::glyphs::{Glyph, glyph};
@@ -46,17 +50,66 @@ const SECTIONS: [(BlockKind, &str, &str); 7] = [
     ),
 ];
 
+/// Maximum age of a plan that a page shows. After that, the plan is forgotten.
+const FRESH: Duration = Duration::from_secs(2);
+/// Maximum number of plans that are kept: one, of the present files.
+const PLANS: usize = 1;
+
+/// A plan, and the same in words. Nothing of it depends on who reads it.
+#[derive(Debug)]
+struct WordedPlan {
+    planned: Planned,
+    text: PlanText,
+}
+
+/// The last plan, with the revision of the files from which it was made. A plan is made once for
+/// all viewers of the page.
+#[derive(Debug)]
+pub(in crate::http) struct Plans(CachedMap<Revision, WordedPlan, Problem>);
+
+impl Default for Plans {
+    fn default() -> Self {
+        Self(CachedMap::new(PLANS, FRESH))
+    }
+}
+
+impl Plans {
+    /// Returns the plan as it was a moment ago.
+    async fn get<B: Backend>(
+        &self,
+        service: &Service<B>,
+        caller: &Caller,
+    ) -> Result<Arc<WordedPlan>, Problem> {
+        let revision = service.backend.snapshot().revision.clone();
+        let take_turn = || service.plans.take(caller);
+        let make = async {
+            let began = Instant::now();
+            let planned = service.backend.plan().await?;
+            let words = move || WordedPlan {
+                text: planned.plan.text(),
+                planned,
+            };
+            Ok((began, service.list_workers.work(words).await?))
+        };
+        self.0.get(revision, FRESH, take_turn, make).await
+    }
+
+    /// Forgets the plan, so that the next page shows a change that was just made.
+    pub(in crate::http) fn forget(&self) {
+        self.0.forget();
+    }
+}
+
 pub(super) async fn page<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     frame: Frame,
 ) -> Result<Response, Problem> {
-    let _turn = service.plans.take(&frame.caller)?;
-    let planned = service.backend.plan().await?;
+    let worded = service.worded_plans.get(&service, &frame.caller).await?;
     let suspended = frame.status().and_then(|status| status.suspended.clone());
     let (times, token) = (frame.times, frame.token.clone());
     let may_operate = frame.caller.may_operate();
     let render = move || {
-        let text = planned.plan.text();
+        let WordedPlan { planned, text } = &*worded;
         let count = planned.plan.len();
         let title = if count == 0 {
             "Nothing to do".to_owned()
@@ -72,7 +125,7 @@ pub(super) async fn page<B: Backend>(
             }
         });
         let main = main(
-            &planned,
+            planned,
             &text.blocks,
             &text.summary,
             notice,

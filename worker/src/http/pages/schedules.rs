@@ -23,7 +23,7 @@ use super::glyphs::{Glyph, glyph};
 use super::links;
 use super::pager::pager;
 use super::selection::{PAGE, Selection, Sort, StateFilter};
-use super::strips::{Runs, strip};
+use super::strips::{Runs, Wanted, strip};
 use super::times::Times;
 use super::welcome::welcome;
 use crate::backend::Backend;
@@ -40,7 +40,7 @@ pub(super) async fn page<B: Backend>(
     frame: Frame,
     StrictQuery(selection): StrictQuery<Selection>,
 ) -> Result<Response, Problem> {
-    let _turn = service.lists.take(&frame.caller)?;
+    let _turn = service.page_loads.take(&frame.caller)?;
     let seen = service.overviews.get(&service, frame.status()).await?;
     let overview = Arc::clone(&seen.overview);
     if overview.rows.is_empty() && seen.away.is_none() {
@@ -55,16 +55,26 @@ pub(super) async fn page<B: Backend>(
     let may_operate = frame.caller.may_operate();
     let away = seen.away.map(|error| error.to_string());
     let ui = frame.temporal_ui();
-    let strips = {
-        let rows = selection.page_of(&selection.rows(&overview));
-        let views: Vec<_> = rows
-            .iter()
-            .filter_map(|row| overview.schedule(row))
-            .collect();
-        service.strips.get(&service, &views).await
+    let select = {
+        let overview = Arc::clone(&overview);
+        move || {
+            let selected = Selected::of(&overview, &selection);
+            let views = selected
+                .rows
+                .iter()
+                .filter_map(|row| overview.schedule(row));
+            let wanted: Vec<_> = views.filter_map(Wanted::of).collect();
+            (selection, selected, wanted)
+        }
     };
+    let (selection, selected, wanted) = service.list_workers.work(select).await?;
+    let strips = service.strips.get(&service, wanted).await;
     let render = move || {
-        let table = Table::of(&overview, &selection);
+        let table = Table {
+            overview: &overview,
+            selection: &selection,
+            selected,
+        };
         let page = PageParts {
             times: &times,
             token: &token,
@@ -101,17 +111,15 @@ fn count(overview: &Overview, filter: StateFilter) -> usize {
 }
 
 /// The rows that are shown, with the errors of their documents.
-struct Table<'a> {
-    overview: &'a Overview,
-    selection: &'a Selection,
+struct Selected {
     /// Number of rows that match.
     total: usize,
-    shown: Vec<&'a Row>,
+    rows: Vec<Row>,
     failing: Vec<DefinitionView>,
 }
 
-impl<'a> Table<'a> {
-    fn of(overview: &'a Overview, selection: &'a Selection) -> Self {
+impl Selected {
+    fn of(overview: &Overview, selection: &Selection) -> Self {
         let all = selection.rows(overview);
         let shown = selection.page_of(&all);
         let is_failing = |row: &&&Row| {
@@ -127,16 +135,23 @@ impl<'a> Table<'a> {
             Vec::new()
         };
         Self {
-            overview,
-            selection,
             total: all.len(),
-            shown,
+            rows: shown.into_iter().cloned().collect(),
             failing,
         }
     }
+}
 
+/// The table of one page.
+struct Table<'a> {
+    overview: &'a Overview,
+    selection: &'a Selection,
+    selected: Selected,
+}
+
+impl Table<'_> {
     fn errors(&self, row: &Row) -> Option<&DefinitionView> {
-        self.failing.iter().find(|view| {
+        self.selected.failing.iter().find(|view| {
             view.id == row.id && (row.id.is_some() || Some(&view.source) == row.source.as_ref())
         })
     }
@@ -185,7 +200,7 @@ fn main(
         @if let Some(held) = held { (removals(held)) }
         (filters(table))
         (rows(table, page))
-        div id="pager" data-live { (pager(table.selection.page, table.total, PAGE, |page| {
+        div id="pager" data-live { (pager(table.selection.page, table.selected.total, PAGE, |page| {
             Selection { page, ..table.selection.clone() }.address()
         })) }
     }
@@ -328,7 +343,7 @@ fn filters(table: &Table<'_>) -> Markup {
                 @if let Some(q) = selection.q.as_ref().filter(|q| !q.is_empty()) {
                     span { "with “" (q) "”" }
                 }
-                span id="shown" { (table.total) " shown" }
+                span id="shown" { (table.selected.total) " shown" }
                 @if !selection.is_everything() { a.link href="/" { "Show all" } }
             }
         }
@@ -379,13 +394,13 @@ fn rows(table: &Table<'_>, page: &PageParts<'_>) -> Markup {
         }
     };
     let order = |sort: Sort| (selection.sort == sort).then_some("ascending");
-    let last = table.shown.len().saturating_sub(LAST_ROWS);
+    let last = table.selected.rows.len().saturating_sub(LAST_ROWS);
     html! {
         form.desk id="rows" method="post" action="/bulk" {
             (page.token.fields())
             input type="hidden" name="selection" value=(selection.query());
             table.list {
-                caption.vh { "Schedules, " (table.total) " shown" }
+                caption.vh { "Schedules, " (table.selected.total) " shown" }
                 thead { tr {
                     th.pick { span.vh { "Pick" } }
                     th.c-state aria-sort=[order(Sort::State)] { (heading(Sort::State, "State")) }
@@ -398,14 +413,14 @@ fn rows(table: &Table<'_>, page: &PageParts<'_>) -> Markup {
                     th.c-act { span.vh { "Actions" } }
                 } }
                 tbody {
-                    @for (place, row) in table.shown.iter().enumerate() {
+                    @for (place, row) in table.selected.rows.iter().enumerate() {
                         @if table.is_grouped() && begins_group(table, place) { (group(table, row)) }
                         (self::row(table, row, place, place >= last && place > 2, page))
                     }
                 }
             }
-            @if table.shown.is_empty() {
-                p.empty { (if table.total > 0 { "There is no such page. " } else { "No schedule matches. " }) a.link href="/" { "Show all " (table.overview.rows.len()) } }
+            @if table.selected.rows.is_empty() {
+                p.empty { (if table.selected.total > 0 { "There is no such page. " } else { "No schedule matches. " }) a.link href="/" { "Show all " (table.overview.rows.len()) } }
             }
             @if page.may_operate { (bulk_bar(table)) }
         }
@@ -414,10 +429,8 @@ fn rows(table: &Table<'_>, page: &PageParts<'_>) -> Markup {
 
 fn begins_group(table: &Table<'_>, place: usize) -> bool {
     let group = |place: usize| {
-        table
-            .shown
-            .get(place)
-            .map(|row| row.conditions.first().group())
+        let row = table.selected.rows.get(place);
+        row.map(|row| row.conditions.first().group())
     };
     place == 0 || group(place - 1) != group(place)
 }
@@ -578,8 +591,8 @@ fn bulk_bar(table: &Table<'_>) -> Markup {
     html! {
         div.bulk role="group" aria-label="Actions on the picked schedules" {
             span.count { "picked" }
-            @if table.total > table.shown.len() {
-                label { input type="checkbox" name="all" value="true"; " all " (table.total) " that match" }
+            @if table.selected.total > table.selected.rows.len() {
+                label { input type="checkbox" name="all" value="true"; " all " (table.selected.total) " that match" }
             }
             @for (action, words) in [
                 ("pause", "Pause…"), ("unpause", "Unpause…"), ("trigger", "Run now…"),

@@ -48,21 +48,32 @@ struct Strip {
     runs: Runs,
 }
 
-fn last_of(view: &ScheduleView) -> LastSeen {
-    let run = view.last_run.as_ref()?;
-    Some((run.run_id.clone(), run.status.clone()))
+/// A schedule that has started runs, with its last run.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    id: ScheduleId,
+    last: LastSeen,
+}
+
+impl Wanted {
+    /// The schedule's strip is wanted. `None` if the schedule has started nothing.
+    pub(super) fn of(view: &ScheduleView) -> Option<Self> {
+        let run = view.last_run.as_ref()?;
+        Some(Self {
+            id: view.id.clone(),
+            last: (run.run_id.clone(), run.status.clone()),
+        })
+    }
 }
 
 /// The last run of a schedule and its status.
-type LastSeen = Option<(String, Option<String>)>;
+type LastSeen = (String, Option<String>);
 
 /// The schedules whose strips are too old.
-fn old(
-    all: &BTreeMap<ScheduleId, Strip>,
-    wanted: &[(ScheduleId, LastSeen)],
-) -> Vec<(ScheduleId, LastSeen)> {
-    let is_old = |(id, last): &&(ScheduleId, LastSeen)| {
-        all.get(id).is_none_or(|strip| !strip.is_fresh(last))
+fn old(all: &BTreeMap<ScheduleId, Strip>, wanted: &[Wanted]) -> Vec<Wanted> {
+    let is_old = |one: &&Wanted| {
+        let strip = all.get(&one.id);
+        strip.is_none_or(|strip| !strip.is_fresh(&one.last))
     };
     wanted.iter().filter(is_old).cloned().collect()
 }
@@ -83,12 +94,9 @@ impl Strips {
     pub(super) async fn get<B: Backend>(
         &self,
         service: &Service<B>,
-        views: &[&ScheduleView],
+        wanted: Vec<Wanted>,
     ) -> BTreeMap<ScheduleId, Runs> {
-        let has_runs = views.iter().filter(|view| view.last_run.is_some());
-        let wanted: Vec<_> = has_runs
-            .map(|view| (view.id.clone(), last_of(view)))
-            .collect();
+        let ids: Vec<_> = wanted.iter().map(|one| one.id.clone()).collect();
         if !old(&self.all(), &wanted).is_empty() {
             let (backend, strips) = (Arc::clone(&service.backend), Arc::clone(&self.strips));
             let reader = Arc::clone(&self.reader);
@@ -102,7 +110,7 @@ impl Strips {
                 if old.is_empty() {
                     return;
                 }
-                let ids: Vec<_> = old.iter().map(|(id, _)| id.clone()).collect();
+                let ids: Vec<_> = old.iter().map(|one| one.id.clone()).collect();
                 let read_at = Instant::now();
                 match backend.recent_runs(ids).await {
                     Ok(runs) => keep(&strips, read_at, old.into_iter().zip(runs)),
@@ -113,27 +121,21 @@ impl Strips {
             drop(timeout(WAIT, read).await);
         }
         let all = self.all();
-        let found = views
-            .iter()
-            .filter_map(|view| Some((view.id.clone(), all.get(&view.id)?)));
-        found
-            .map(|(id, strip)| (id, Arc::clone(&strip.runs)))
-            .collect()
+        let found = ids.into_iter().filter_map(|id| {
+            let runs = Arc::clone(&all.get(&id)?.runs);
+            Some((id, runs))
+        });
+        found.collect()
     }
 }
-
-type ReadStrip = (
-    (ScheduleId, Option<(String, Option<String>)>),
-    Vec<TimelineRun>,
-);
 
 fn keep(
     strips: &Mutex<BTreeMap<ScheduleId, Strip>>,
     read_at: Instant,
-    read: impl Iterator<Item = ReadStrip>,
+    read: impl Iterator<Item = (Wanted, Vec<TimelineRun>)>,
 ) {
     let mut all = strips.lock().unwrap_or_else(PoisonError::into_inner);
-    for ((id, last), runs) in read {
+    for (Wanted { id, last }, runs) in read {
         let runs = Arc::new(runs);
         all.insert(
             id,

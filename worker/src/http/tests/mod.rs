@@ -14,6 +14,7 @@ mod openapi;
 mod overrides;
 mod page_views;
 mod proxies;
+mod sharing;
 mod sync;
 mod timeline;
 mod tokens;
@@ -81,8 +82,15 @@ struct Fake {
     /// The metrics page, and how often it was made.
     page: String,
     pages: AtomicU64,
-    /// Time that a request for a pass takes.
+    /// Numbers of readings.
+    described: AtomicU64,
+    histories: AtomicU64,
+    live_reads: AtomicU64,
+    plans: AtomicU64,
+    /// Time that a request for a pass or for an override takes.
     slow_sync: Duration,
+    /// Time that a list, a plan and the reading of a schedule take.
+    slow_reads: Duration,
 }
 
 /// A state of the workflow that knows the fake process.
@@ -120,7 +128,12 @@ impl Default for Fake {
             live: Ok(LiveRuns::default()),
             page: "almanac_schedules{state=\"held\"} 0\n".into(),
             pages: AtomicU64::new(0),
+            described: AtomicU64::new(0),
+            histories: AtomicU64::new(0),
+            live_reads: AtomicU64::new(0),
+            plans: AtomicU64::new(0),
             slow_sync: Duration::ZERO,
+            slow_reads: Duration::ZERO,
         }
     }
 }
@@ -205,6 +218,7 @@ impl Backend for Fake {
     async fn set_override(&self, request: OverrideRequest) -> Result<OverrideAnswer, BackendError> {
         let overridden = request.over(None, Timestamp::UNIX_EPOCH);
         self.overrides.lock().unwrap().push(request);
+        tokio::time::sleep(self.slow_sync).await;
         let pass = self.synced.clone()?;
         Ok(OverrideAnswer { pass, overridden })
     }
@@ -245,6 +259,8 @@ impl Backend for Fake {
     }
 
     async fn plan(&self) -> Result<Planned, BackendError> {
+        self.plans.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(self.slow_reads).await;
         Ok(Planned {
             plan: Plan::default(),
             report: Report::default(),
@@ -255,6 +271,7 @@ impl Backend for Fake {
 
     async fn schedules(&self) -> Result<Vec<ScheduleView>, BackendError> {
         self.lists.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(self.slow_reads).await;
         if self.away {
             return Err(BackendError::Away("refused <b>".to_owned()));
         }
@@ -270,10 +287,12 @@ impl Backend for Fake {
     }
 
     async fn history(&self, _id: &str) -> Result<Vec<HistoryEntry>, BackendError> {
+        self.histories.fetch_add(1, Ordering::Relaxed);
         Ok(Vec::new())
     }
 
     async fn live_runs(&self, _id: &str) -> Result<LiveRuns, BackendError> {
+        self.live_reads.fetch_add(1, Ordering::Relaxed);
         self.live.clone()
     }
 
@@ -324,8 +343,15 @@ impl Backend for Fake {
     }
 
     async fn schedule(&self, id: &str) -> Result<Option<ScheduleDetail>, BackendError> {
+        self.described.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(self.slow_reads).await;
         match id {
-            "job-1" => Ok(Some(detail(1))),
+            "job-1" => {
+                let schedules = self.schedules.lock().unwrap();
+                let listed = schedules.iter().find(|one| one.definition.as_str() == id);
+                let view = listed.cloned().unwrap_or_else(|| schedule(1));
+                Ok(Some(detail(view)))
+            }
             "away" => Err(BackendError::Away("refused".into())),
             _ => Ok(None),
         }
@@ -366,9 +392,9 @@ fn schedule(n: usize) -> ScheduleView {
     }
 }
 
-fn detail(n: usize) -> ScheduleDetail {
+fn detail(view: ScheduleView) -> ScheduleDetail {
     ScheduleDetail {
-        view: schedule(n),
+        view,
         revision: None,
         flags: BTreeSet::new(),
         action_count: 0,
@@ -439,14 +465,17 @@ async fn serve_within(
         strips: Strips::default(),
         live: Live::default(),
         timelines: Timelines::default(),
-        live_runs: LiveRunsCache::default(),
+        readings: Readings::default(),
+        worded_plans: Plans::default(),
         metrics: Metrics::default(),
         list_workers: ListWorkers::default(),
         syncs: ConcurrencyLimit::new("a pass", 1, 1),
         runs: ConcurrencyLimit::new("a run", 1, 1),
         lists: ConcurrencyLimit::new("a list", 32, 32),
+        page_loads: ConcurrencyLimit::new("a page", PAGE_LOADS, PAGE_LOADS),
         plans: ConcurrencyLimit::new("a plan", 1, 1),
         describes: ConcurrencyLimit::new("a schedule", 1, 1),
+        bulks: ConcurrencyLimit::new("an action on many schedules", 1, 1),
         sync_wait: wait,
         stop: stop.clone(),
     });

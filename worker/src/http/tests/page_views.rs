@@ -34,7 +34,7 @@ fn loaded(id: &str, status: LoadStatus) -> (almanac_base::names::DefinitionId, L
 }
 
 /// A project with a row of each kind, and hostile texts wherever a person can write some.
-fn project() -> Fake {
+pub(super) fn project() -> Fake {
     let error = Diagnostic {
         hint: Some(HOSTILE.to_owned()),
         snippet: Some(format!("cron: {HOSTILE}")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use almanac_base::names::DefinitionId;
 use almanac_core::record::{OverrideRequest, RunRequest, RunState};
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use futures::{StreamExt as _, stream};
 use maud::{Markup, html};
@@ -13,10 +13,11 @@ use serde::Deserialize;
 
 use super::super::super::Service;
 use super::super::super::forms::Form;
+use super::super::super::limits::ConcurrencyPermit;
 use super::super::super::manual_run_routes::start;
 use super::super::super::overrides::{Applied, apply};
 use super::super::super::problem::Problem;
-use super::super::super::query::read;
+use super::super::super::query::query_of;
 use super::super::super::requests::bad_request;
 use super::super::condition::{Tone, of_row, state};
 use super::super::frame::{Frame, Tab};
@@ -30,8 +31,14 @@ use crate::wording::counted;
 
 /// Maximum number of schedules that an action is done on.
 const MOST: usize = 300;
-/// Number of requests that are sent at a time.
-const CONCURRENCY: usize = 2;
+/// Maximum number of overrides that wait for their pass at a time: one pass can apply them all.
+/// The client of the reconcile workflow limits the updates that are in flight.
+const OVERRIDES: usize = 20;
+/// Maximum number of requests for runs that are done at a time. The reconcile workflow does as
+/// many.
+const RUNS: usize = 8;
+/// Number of schedules whose times are counted at a time.
+const COUNTS: usize = 2;
 
 /// The form of the list: what was picked.
 #[derive(Debug, Deserialize)]
@@ -59,16 +66,19 @@ pub(super) async fn preview<B: Backend>(
     let action = Action::of(&picked.action)?;
     let _turn = service.lists.take(&frame.caller)?;
     let seen = service.overviews.get(&service, frame.status()).await?;
-    let rows = rows(&seen.overview, &picked)?;
-    let main = page(action, &seen.overview, &rows, &frame);
-    Ok(frame.page(Some(Tab::Schedules), action.words(), &main))
+    let render = move || {
+        let rows = rows(&seen.overview, &picked)?;
+        let main = page(action, &seen.overview, &rows, &frame);
+        Ok(frame.page(Some(Tab::Schedules), action.words(), &main))
+    };
+    service.list_workers.work(render).await?
 }
 
 /// The rows that were picked, or that match.
 fn rows<'a>(overview: &'a Overview, picked: &Picked) -> Result<Vec<&'a Row>, Problem> {
     let rows: Vec<_> = if picked.all.as_deref() == Some("true") {
-        let pairs = url_pairs(&picked.selection)?;
-        let selection: Selection = read(pairs).map_err(bad_request)?;
+        let address = Uri::try_from(format!("/?{}", picked.selection));
+        let selection: Selection = query_of(&address.map_err(bad_request)?)?;
         let rows = selection.rows(overview).into_iter();
         rows.filter(|row| row.id.is_some()).collect()
     } else {
@@ -82,20 +92,6 @@ fn rows<'a>(overview: &'a Overview, picked: &Picked) -> Result<Vec<&'a Row>, Pro
         ))),
         _ => Ok(rows),
     }
-}
-
-fn url_pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
-    let decode = |text: &str| {
-        let bytes = almanac_base::percent::decode(text)?;
-        String::from_utf8(bytes).ok()
-    };
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    let pairs = pairs.map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((decode(name)?, decode(value)?))
-    });
-    let pairs: Option<Vec<_>> = pairs.collect();
-    pairs.ok_or_else(|| bad_request("the selection is not encoded well"))
 }
 
 /// The effect of an action on a row. `Err` is the reason why the action is not done.
@@ -194,11 +190,23 @@ pub(super) async fn act<B: Backend>(
         let main = backfill_preview(&service, &frame, id, &fields).await?;
         return Ok(frame.page(Some(Tab::Schedules), action.words(), &main));
     }
+    let Ok(turn) = service.bulks.take(&frame.caller) else {
+        let detail = "an action on many schedules is in progress, and there is one at a time: \
+                      send this one again when the other has ended";
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
+    };
     let (service, frame, fields, request_id) = (&service, &frame, &fields, &form.request_id);
+    let turn = &turn;
+    let concurrency = if action.starts_runs() {
+        RUNS
+    } else {
+        OVERRIDES
+    };
     let done = id.into_iter().map(async |id| {
         let done = one(
             service,
             frame,
+            turn,
             action,
             &id,
             fields,
@@ -207,7 +215,7 @@ pub(super) async fn act<B: Backend>(
         .await;
         (id, done)
     });
-    let done: Vec<_> = stream::iter(done).buffered(CONCURRENCY).collect().await;
+    let done: Vec<_> = stream::iter(done).buffered(concurrency).collect().await;
     let failed = done.iter().filter(|(_, done)| done.is_err()).count();
     let main = html! {
         div.head { div {
@@ -251,10 +259,8 @@ async fn backfill_preview<B: Backend>(
         let times = service.backend.backfill_times(&id, from, to).await;
         (id, times.map(|times| times.map_or(0, |times| times.count)))
     });
-    let counts: Vec<_> = stream::iter(counted_runs)
-        .buffered(CONCURRENCY)
-        .collect()
-        .await;
+    let counts = stream::iter(counted_runs).buffered(COUNTS);
+    let counts: Vec<_> = counts.collect().await;
     let total = counts
         .iter()
         .filter_map(|(_, runs)| runs.as_ref().ok())
@@ -296,6 +302,7 @@ async fn backfill_preview<B: Backend>(
 async fn one<B: Backend>(
     service: &Service<B>,
     frame: &Frame,
+    turn: &ConcurrencyPermit,
     action: Action,
     id: &str,
     fields: &Fields,
@@ -310,7 +317,7 @@ async fn one<B: Backend>(
             by,
             ..request
         };
-        return Ok(match apply(service, &frame.caller, request).await? {
+        return Ok(match apply(service, turn, request).await? {
             Applied::Done => html! { (results::done(action)) },
             Applied::Pending(pass) => html! { "Accepted: pass " (pass) " applies it." },
         });
@@ -324,7 +331,7 @@ async fn one<B: Backend>(
         by,
         ..request
     };
-    let answer = start(service, kind, &frame.caller, request).await?;
+    let answer = start(service, kind, turn, request).await?;
     let (head, words) = results::run(&answer);
     if matches!(
         answer.state,

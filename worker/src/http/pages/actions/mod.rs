@@ -96,6 +96,10 @@ impl Action {
         }
     }
 
+    const fn starts_runs(self) -> bool {
+        matches!(self, Self::Trigger | Self::Backfill)
+    }
+
     fn of(name: &str) -> Result<Self, Problem> {
         let mut all = Self::ALL.into_iter();
         all.find(|action| action.as_str() == name)
@@ -288,7 +292,8 @@ async fn perform<B: Backend>(
             by,
             ..request
         };
-        let applied = apply(service, &frame.caller, request).await?;
+        let turn = service.syncs.take(&frame.caller)?;
+        let applied = apply(service, &turn, request).await?;
         return Ok(results::applied(definition, action, applied));
     }
     let Some((kind, request)) = fields.run_request(action)? else {
@@ -303,7 +308,8 @@ async fn perform<B: Backend>(
         by,
         ..request
     };
-    let answer = start(service, kind, &frame.caller, request).await?;
+    let turn = service.runs.take(&frame.caller)?;
+    let answer = start(service, kind, &turn, request).await?;
     Ok(results::runs(
         definition,
         action,

@@ -170,6 +170,7 @@ pub(super) async fn suspend<B: Backend>(
     }
     service.backend.suspend(request).await?;
     service.status_cache.forget().await;
+    service.forget_schedules().await;
     let main = html! {
         div.head { h1 { "Almanac is suspended" } }
         p.lede { "No pass begins. A pass that was running ends first." }
@@ -212,6 +213,7 @@ pub(super) async fn resume<B: Backend>(
     };
     service.backend.resume(request).await?;
     service.status_cache.forget().await;
+    service.forget_schedules().await;
     let main = html! {
         div.head { h1 { "Almanac works again" } }
         p.lede { "A full pass has been requested." }

@@ -1,6 +1,6 @@
 // Follows what changes, as server-sent events, and reads the page again when it matters.
 
-import { refresh } from "./page.js";
+import { refresh, refreshFrame } from "./page.js";
 
 /** Time for which events are gathered before the page is read again, in milliseconds. */
 const GATHER = 250;
@@ -8,25 +8,30 @@ const GATHER = 250;
 const SPREAD = 250;
 
 let timer = null;
+/** More than the frame around the page has to be read. */
+let whole = false;
 
-function soon() {
+function soon(isWhole) {
+  whole ||= isWhole;
   if (timer !== null) return;
   timer = setTimeout(() => {
     timer = null;
     // A page that nobody sees is read when it is seen.
     if (document.hidden) {
-      document.addEventListener("visibilitychange", soon, { once: true });
-    } else {
+      document.addEventListener("visibilitychange", () => soon(true), { once: true });
+    } else if (whole) {
+      whole = false;
       refresh();
+    } else {
+      refreshFrame();
     }
   }, GATHER + Math.random() * SPREAD);
 }
 
-/** Returns true if the change concerns what this page shows. */
+/** Returns true if the change concerns what this page shows, beside its frame. */
 function concerns(change) {
   const about = document.querySelector("main [data-about]")?.dataset.about;
-  if (about === undefined || change.pass || change.many) return true;
-  return change.ids.includes(about);
+  return about === undefined || change.many || change.ids.includes(about);
 }
 
 /** Time after which a refused stream is opened again, in milliseconds. */
@@ -40,7 +45,10 @@ function open() {
   if (events || document.hidden) return;
   events = new EventSource("/live");
   events.addEventListener("change", (event) => {
-    if (concerns(JSON.parse(event.data))) soon();
+    const change = JSON.parse(event.data);
+    if (concerns(change)) soon(true);
+    // The frame shows the last pass.
+    else if (change.pass) soon(false);
   });
   events.addEventListener("error", () => {
     lost = true;
@@ -51,7 +59,7 @@ function open() {
   });
   events.addEventListener("open", () => {
     delete document.documentElement.dataset.lost;
-    if (lost) soon();
+    if (lost) soon(true);
     lost = false;
   });
 }

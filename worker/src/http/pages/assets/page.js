@@ -8,15 +8,23 @@ const BUSY = 3000;
 /** Aborts the request that is reading the page, if there is one. */
 let reading = null;
 
+/** Asks for a page of this site. */
+function ask(address, signal) {
+  return fetch(address, { headers: { accept: "text/html" }, credentials: "same-origin", signal });
+}
+
+/** Resolves to the page that an answer holds. */
+async function parsed(answer) {
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
 /** Reads a page of this site. Resolves to null if it could not be read. */
 export async function read(address) {
   if (reading) reading.abort();
   const abort = new AbortController();
   reading = abort;
   try {
-    const answer = await fetch(address, {
-      headers: { accept: "text/html" }, credentials: "same-origin", signal: abort.signal,
-    });
+    const answer = await ask(address, abort.signal);
     // The session has ended: the login form explains it.
     if (answer.redirected && new URL(answer.url).pathname === "/login") {
       location.assign(answer.url);
@@ -27,7 +35,7 @@ export async function read(address) {
       return null;
     }
     if (!answer.ok) return null;
-    return new DOMParser().parseFromString(await answer.text(), "text/html");
+    return await parsed(answer);
   } catch {
     return null;
   } finally {
@@ -118,14 +126,19 @@ function offerOrder() {
   document.querySelector("#rows")?.before(button);
 }
 
-/** Replaces what changed by the parts of a page that was read again. */
-export function show(fresh, force = false) {
-  document.title = fresh.title;
-  const isList = updateRows(fresh, force);
+/** Replaces the live parts that changed. */
+function showParts(fresh) {
   for (const part of fresh.querySelectorAll("[data-live]")) {
     const old = document.getElementById(part.id);
     if (old && !isInUse(old) && contents(old) !== contents(part)) put(old, part);
   }
+}
+
+/** Replaces what changed by the parts of a page that was read again. */
+export function show(fresh, force = false) {
+  document.title = fresh.title;
+  const isList = updateRows(fresh, force);
+  showParts(fresh);
   if (isList) return;
   const main = document.querySelector("main");
   const next = fresh.querySelector("main");
@@ -136,6 +149,16 @@ export function show(fresh, force = false) {
 function isInUseByKeyboard(element) {
   const active = document.activeElement;
   return active && active !== element && element.contains(active);
+}
+
+/** Reads only the frame around the page again, which costs no request to Temporal. */
+export async function refreshFrame() {
+  try {
+    const answer = await ask(`${location.pathname}?frame`);
+    if (answer.ok && !answer.redirected) showParts(await parsed(answer));
+  } catch {
+    // The next change tries again.
+  }
 }
 
 /** Reads the page again and shows what changed. */

@@ -24,7 +24,7 @@ pub(super) fn window(now: Timestamp) -> Option<Window> {
 
 pub(super) fn section(subject: &Subject, times: &Times) -> Markup {
     html! {
-        @match &subject.lane {
+        @match &subject.reading.lane {
             Ok(Some(lane)) => (list(lane, times)),
             Ok(None) => {},
             Err(error) => section.sec id="missed" {

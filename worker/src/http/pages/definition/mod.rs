@@ -2,38 +2,35 @@
 //! its file says, its times, its runs and its history.
 
 mod compared;
-mod live_runs;
 mod missed;
 mod next_times;
 mod notices;
+mod reading;
 mod runs;
 mod source;
 mod steps;
 
 use std::sync::Arc;
 
-use almanac_activities::schedules::LiveRuns;
 use almanac_activities::schedules::view::ScheduleDetail;
-use almanac_activities::timeline::Lane;
-use almanac_core::record::HistoryEntry;
 use almanac_core::snapshot::Loaded;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
+use serde::Deserialize;
 
-pub(in crate::http) use self::live_runs::LiveRunsCache;
-use self::source::SourceText;
+use self::reading::Reading;
+pub(in crate::http) use self::reading::Readings;
 use super::super::Service;
-use super::super::definitions::{DefinitionView, failing_where};
 use super::super::problem::Problem;
-use super::super::query::Id;
+use super::super::query::{Id, StrictQuery};
 use super::condition::{condition, run_status};
 use super::frame::{Frame, Tab};
 use super::glyphs::{Glyph, glyph};
 use super::links;
 use super::times::Times;
-use crate::backend::{Backend, BackendError};
+use crate::backend::Backend;
 use crate::overview::{Condition, Overview, Row};
 use crate::wording::{counted, missed_runs};
 
@@ -42,14 +39,7 @@ struct Subject {
     id: String,
     overview: Arc<Overview>,
     row: Row,
-    detail: Result<Option<ScheduleDetail>, BackendError>,
-    history: Vec<HistoryEntry>,
-    /// The last days of the schedule.
-    lane: Result<Option<Lane>, BackendError>,
-    live: Arc<LiveRuns>,
-    source: Option<SourceText>,
-    /// The errors of the document.
-    errors: Option<DefinitionView>,
+    reading: Arc<Reading>,
     temporal: TemporalLinks,
     may_operate: bool,
 }
@@ -60,7 +50,7 @@ impl Subject {
     }
 
     fn detail(&self) -> Option<&ScheduleDetail> {
-        self.detail.as_ref().ok()?.as_ref()
+        self.reading.detail.as_ref().ok()?.as_ref()
     }
 }
 
@@ -88,51 +78,40 @@ impl TemporalLinks {
     }
 }
 
+/// The query of the page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Query {
+    /// Present if only the frame around the page is wanted: an open page reads it again after
+    /// each pass, also after one that did nothing about this definition.
+    frame: Option<String>,
+}
+
 pub(super) async fn page<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     frame: Frame,
     Id(id): Id,
+    StrictQuery(query): StrictQuery<Query>,
 ) -> Result<Response, Problem> {
-    let _turn = service.describes.take(&frame.caller)?;
-    let backend = &*service.backend;
+    if query.frame.is_some() {
+        return Ok(frame.page(Some(Tab::Schedules), &id, &Markup::default()));
+    }
     let seen = service.overviews.get(&service, frame.status()).await?;
-    let Some(row) = seen.overview.row(&id).cloned() else {
+    let overview = seen.overview;
+    let Some(row) = overview.row(&id).cloned() else {
         let detail = format!("there is no definition and no schedule `{id}`");
         return Err(Problem::new(StatusCode::NOT_FOUND, detail));
     };
-    let lane = async {
-        match missed::window(frame.times.now) {
-            Some(window) => backend.timeline_lane(&id, window).await,
-            None => Ok(None),
-        }
-    };
-    let (detail, history, lane, live) = tokio::join!(
-        backend.schedule(&id),
-        backend.history(&id),
-        lane,
-        service.live_runs.get(backend, &id)
-    );
-    let source = match &row.source {
-        Some(source) => backend.source_text(source).await,
-        None => None,
-    };
-    let snapshot = Arc::clone(&seen.overview.snapshot);
-    let failing = failing_where(&snapshot, |known, _| {
-        known.is_some_and(|known| known.as_str() == id)
-    });
+    let readings = &service.readings;
+    let reading = readings.get(&service, &frame.caller, &overview, &row, &id);
     let subject = Subject {
-        source: source.map(|text| SourceText::of(&text, row.source.as_deref())),
+        reading: reading.await?,
         temporal: TemporalLinks {
             namespace: frame.temporal_ui(),
         },
         may_operate: frame.caller.may_operate(),
-        overview: seen.overview,
+        overview,
         row,
-        detail,
-        lane,
-        history: history.unwrap_or_default(),
-        live: live.unwrap_or_default(),
-        errors: failing.into_iter().next(),
         id,
     };
     let title = format!(
@@ -140,7 +119,10 @@ pub(super) async fn page<B: Backend>(
         super::condition::look(subject.row.conditions.first()).2,
         subject.id
     );
-    Ok(frame.page(Some(Tab::Schedules), &title, &main(&subject, &frame.times)))
+    let times = frame.times;
+    let render = move || main(&subject, &times);
+    let main = service.list_workers.work(render).await?;
+    Ok(frame.page(Some(Tab::Schedules), &title, &main))
 }
 
 fn main(subject: &Subject, times: &Times) -> Markup {
@@ -231,7 +213,7 @@ fn facts(subject: &Subject, times: &Times) -> Markup {
 
 /// The versions of the definition that runs still use.
 fn versions(subject: &Subject, times: &Times) -> Markup {
-    let versions = &subject.live.versions.versions;
+    let versions = &subject.reading.live.versions.versions;
     let current = subject.served().map(|loaded| &loaded.definition.revision);
     html! {
         @if !versions.is_empty() {
@@ -252,7 +234,7 @@ fn versions(subject: &Subject, times: &Times) -> Markup {
                         }
                     }
                 } }
-                @if subject.live.versions.truncated { p.dim { "There are more: not all runs were read." } }
+                @if subject.reading.live.versions.truncated { p.dim { "There are more: not all runs were read." } }
             }
         }
     }
@@ -263,11 +245,11 @@ fn history(subject: &Subject, times: &Times) -> Markup {
     html! {
         section.sec id="history" {
             header { h2 { "History" } span.dim { "of operations and requests" } }
-            @if subject.history.is_empty() {
+            @if subject.reading.history.is_empty() {
                 p.dim { "Nothing is remembered: only the last changes of a project are." }
             }
             ol.log {
-                @for entry in &subject.history { (super::activity::entry(entry, None, times)) }
+                @for entry in &subject.reading.history { (super::activity::entry(entry, None, times)) }
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::wording::{override_end, override_values};
 /// Renders a notice for each cause that needs attention.
 pub(super) fn notices(subject: &Subject, times: &Times) -> Markup {
     html! {
-        @if let Err(error) = &subject.detail {
+        @if let Err(error) = &subject.reading.detail {
             div.notice.red role="alert" {
                 span.say { "The schedule is not shown: " (error.to_string()) }
             }
@@ -53,7 +53,7 @@ fn cause(
     let at = |action: &str| format!("{}/{action}", links::definition(&subject.id));
     let detail = subject.detail();
     let view = detail.map(|detail| &detail.view);
-    let found = subject.errors.as_ref();
+    let found = subject.reading.errors.as_ref();
     let count = || {
         errors(found.map_or(0, |view| {
             view.load_errors.len() + view.load_errors_truncated

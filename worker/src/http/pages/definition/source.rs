@@ -12,6 +12,7 @@ const LINES: usize = 1000;
 const WIDTH: usize = 400;
 
 /// The lines of a document.
+#[derive(Debug)]
 pub(super) struct SourceText {
     /// Number of the first line, from 1.
     first: usize,
@@ -56,7 +57,7 @@ fn cut(line: &str) -> String {
 }
 
 pub(super) fn section(subject: &Subject) -> Markup {
-    let errors = subject.errors.as_ref();
+    let errors = subject.reading.errors.as_ref();
     let found = errors.map_or(&[][..], |view| &view.load_errors);
     let path = errors
         .map(|view| view.source.as_str())
@@ -67,7 +68,7 @@ pub(super) fn section(subject: &Subject) -> Markup {
                 h2 { "Source" }
                 span.mono.dim { (path.unwrap_or("no file")) }
             }
-            @match &subject.source {
+            @match &subject.reading.source {
                 Some(text) => (lines(text, found)),
                 None => {
                     p.dim { "The file cannot be shown: this worker does not have it." }

@@ -39,13 +39,14 @@ pub(super) async fn page<B: Backend>(
     frame: Frame,
     StrictQuery(query): StrictQuery<Query>,
 ) -> Result<Response, Problem> {
-    let _turn = service.lists.take(&frame.caller)?;
+    let _turn = service.page_loads.take(&frame.caller)?;
     let (from, to) = query.ends(frame.times.now);
     let window = Window::new(Some(from), Some(to), frame.times.now)
         .map_err(|error| bad_request(format!("at: {error}")))?;
+    let take_turn = || service.lists.take(&frame.caller);
     let timeline = service
         .timelines
-        .get(&*service.backend, window, true)
+        .get(&*service.backend, window, true, take_turn)
         .await?;
     let ui = frame.temporal_ui();
     let render = move || Drawing::of(&timeline, &query, ui).markup();

@@ -72,7 +72,7 @@ struct Live<'s> {
 impl<'s> Live<'s> {
     fn of(subject: &'s Subject, loaded: &Loaded, flow: &'s Flow, outline: &'s Steps) -> Self {
         let current = &loaded.definition.revision;
-        let versions = &subject.live.versions.versions;
+        let versions = &subject.reading.live.versions.versions;
         let all = versions.iter().map(|one| one.runs).sum();
         let others = versions.iter();
         let others = others.filter(|one| one.revision.as_ref() != Some(current));
@@ -86,7 +86,7 @@ impl<'s> Live<'s> {
         let known: Vec<&str> = known.map(|task| task.path.as_str()).collect();
         let drawn = outline.paths();
         let mut placed = 0;
-        for run in &subject.live.newest {
+        for run in &subject.reading.live.newest {
             let details = run.details.as_deref().unwrap_or_default();
             let at = place::read(
                 details,

@@ -1,0 +1,130 @@
+//! The parts of a definition's page that are the same for all its viewers. They are read once
+//! for all viewers together, so that many open pages cost the Temporal server what one costs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_activities::schedules::LiveRuns;
+use almanac_activities::schedules::view::ScheduleDetail;
+use almanac_activities::timeline::Lane;
+use almanac_base::names::Revision;
+use almanac_core::record::HistoryEntry;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::super::super::cached_map::CachedMap;
+use super::super::super::definitions::{DefinitionView, failing_where};
+use super::super::super::problem::Problem;
+use super::super::super::{Caller, Service};
+use super::super::live;
+use super::missed;
+use super::source::SourceText;
+use crate::backend::{Backend, BackendError};
+use crate::overview::{Overview, Row};
+
+/// Maximum age of a reading that a page shows. After that, the reading is forgotten.
+const FRESH: Duration = Duration::from_secs(2);
+/// Maximum number of definitions whose readings are kept: those of all pages that can be open.
+const DEFINITIONS: usize = live::STREAMS;
+
+/// A definition, its schedule and its runs at one moment. Nothing of it depends on who reads it.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) detail: Result<Option<ScheduleDetail>, BackendError>,
+    pub(super) history: Vec<HistoryEntry>,
+    /// The last days of the schedule.
+    pub(super) lane: Result<Option<Lane>, BackendError>,
+    pub(super) live: LiveRuns,
+    pub(super) source: Option<SourceText>,
+    /// The errors of the document.
+    pub(super) errors: Option<DefinitionView>,
+}
+
+/// The readings of the definitions that were asked for last, each with the revision of the files
+/// from which it was made.
+#[derive(Debug)]
+pub(in crate::http) struct Readings(CachedMap<(String, Revision), Reading, Problem>);
+
+impl Default for Readings {
+    fn default() -> Self {
+        Self(CachedMap::new(DEFINITIONS, FRESH))
+    }
+}
+
+impl Readings {
+    /// Returns a definition as it was a moment ago.
+    ///
+    /// # Errors
+    /// A 429, if nobody has read the definition, and this caller reads too many others.
+    pub(super) async fn get<B: Backend>(
+        &self,
+        service: &Service<B>,
+        caller: &Caller,
+        overview: &Arc<Overview>,
+        row: &Row,
+        id: &str,
+    ) -> Result<Arc<Reading>, Problem> {
+        let key = (id.to_owned(), overview.snapshot.revision.clone());
+        let take_turn = || service.describes.take(caller);
+        self.0
+            .get(key, FRESH, take_turn, read(service, overview, row, id))
+            .await
+    }
+
+    /// Forgets all readings, so that the next page shows a change that was just made.
+    pub(in crate::http) fn forget(&self) {
+        self.0.forget();
+    }
+
+    /// Forgets the readings of these definitions.
+    pub(in crate::http::pages) fn forget_those(&self, is_changed: impl Fn(&str) -> bool) {
+        self.0.forget_those(|(id, _)| is_changed(id));
+    }
+}
+
+async fn read<B: Backend>(
+    service: &Service<B>,
+    overview: &Arc<Overview>,
+    row: &Row,
+    id: &str,
+) -> Result<(Instant, Reading), Problem> {
+    let began = Instant::now();
+    let backend = &*service.backend;
+    let source = async {
+        let source = row.source.as_deref();
+        let text = backend.source_text(source?).await?;
+        Some(SourceText::of(&text, source))
+    };
+    let errors = {
+        let (overview, id) = (Arc::clone(overview), id.to_owned());
+        service.list_workers.work(move || {
+            let failing = failing_where(&overview.snapshot, |known, _| {
+                known.is_some_and(|known| known.as_str() == id)
+            });
+            failing.into_iter().next()
+        })
+    };
+    let lane = async {
+        match missed::window(Timestamp::now()) {
+            Some(window) => backend.timeline_lane(id, window).await,
+            None => Ok(None),
+        }
+    };
+    let (detail, history, lane, live, source, errors) = tokio::join!(
+        backend.schedule(id),
+        backend.history(id),
+        lane,
+        backend.live_runs(id),
+        source,
+        errors
+    );
+    let reading = Reading {
+        detail,
+        history: history.unwrap_or_default(),
+        lane,
+        live: live.unwrap_or_default(),
+        source,
+        errors: errors?,
+    };
+    Ok((began, reading))
+}
