@@ -1,44 +1,58 @@
 //! A value that many requests share: one request at a time makes it, and the others get the
 //! last one while it is young enough.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::backend::BackendError;
 
-/// The last value, and the time from which its age counts. The lock is held while a value is made.
-/// A failure counts for all who waited for it: they do not try again one after the other.
+/// The last value, and the time from which its age counts. A value that is old enough to be made
+/// again can be read meanwhile. A failure counts for all who waited for it: they do not try again
+/// one after the other.
 #[derive(Debug)]
-pub(super) struct Cached<T, E = BackendError>(Arc<Mutex<Last<T, E>>>);
+pub(super) struct Cached<T, E = BackendError>(Arc<Kept<T, E>>);
+
+#[derive(Debug)]
+struct Kept<T, E> {
+    last: Mutex<Last<T, E>>,
+    /// Held while a value is made.
+    making: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug)]
 struct Last<T, E> {
     value: Option<(Instant, Arc<T>)>,
     /// The last failure, and the time at which it was known.
     failure: Option<(Instant, E)>,
-}
-
-impl<T, E> Default for Last<T, E> {
-    fn default() -> Self {
-        Self {
-            value: None,
-            failure: None,
-        }
-    }
+    /// Number of times that the value was forgotten. What was begun before is not kept.
+    forgotten: u64,
 }
 
 impl<T, E> Default for Cached<T, E> {
     fn default() -> Self {
-        Self(Arc::default())
+        let last = Last {
+            value: None,
+            failure: None,
+            forgotten: 0,
+        };
+        Self(Arc::new(Kept {
+            last: Mutex::new(last),
+            making: tokio::sync::Mutex::default(),
+        }))
     }
 }
 
 impl<T, E> Clone for Cached<T, E> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T, E> Kept<T, E> {
+    fn last(&self) -> MutexGuard<'_, Last<T, E>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,23 +80,36 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
         make: impl Future<Output = Result<(Instant, T), E>>,
     ) -> Result<Arc<T>, R> {
         let asked = Instant::now();
-        let mut last = self.0.lock().await;
         // A value that takes longer to make than `max_age` serves those who waited for it.
-        if let Some((since, value)) = &last.value
-            && asked.saturating_duration_since(*since) < max_age
-        {
-            return Ok(Arc::clone(value));
+        let young = || {
+            let (since, value) = self.value()?;
+            (asked.saturating_duration_since(since) < max_age).then_some(value)
+        };
+        if let Some(value) = young() {
+            return Ok(value);
         }
-        if let Some((at, error)) = &last.failure
-            && *at > asked
-        {
-            return Err(error.clone().into());
+        let _making = self.0.making.lock().await;
+        if let Some(value) = young() {
+            return Ok(value);
         }
+        let forgotten = {
+            let last = self.0.last();
+            if let Some((at, error)) = &last.failure
+                && *at > asked
+            {
+                return Err(error.clone().into());
+            }
+            last.forgotten
+        };
         let _turn = take_turn()?;
-        match make.await {
+        let result = make.await;
+        let mut last = self.0.last();
+        match result {
             Ok((since, value)) => {
                 let value = Arc::new(value);
-                last.value = Some((since, Arc::clone(&value)));
+                if last.forgotten == forgotten {
+                    last.value = Some((since, Arc::clone(&value)));
+                }
                 last.failure = None;
                 Ok(value)
             }
@@ -93,9 +120,17 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
         }
     }
 
-    /// Forgets the value.
-    pub(super) async fn forget(&self) {
-        self.0.lock().await.value = None;
+    /// The last value, and the time from which its age counts. Does not wait while a value is
+    /// made.
+    pub(super) fn value(&self) -> Option<(Instant, Arc<T>)> {
+        self.0.last().value.clone()
+    }
+
+    /// Forgets the value, and the one that is being made: only those who wait for that one get it.
+    pub(super) fn forget(&self) {
+        let mut last = self.0.last();
+        last.value = None;
+        last.forgotten += 1;
     }
 
     /// Forgets the value once it has this age, unless a younger one replaced it.
@@ -104,7 +139,7 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
         tokio::spawn(async move {
             tokio::time::sleep(age).await;
             if let Some(kept) = kept.upgrade() {
-                let mut last = kept.lock().await;
+                let mut last = kept.last();
                 last.value.take_if(|(since, _)| since.elapsed() >= age);
             }
         });
@@ -114,8 +149,8 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
 #[cfg(test)]
 impl<T, E> Cached<T, E> {
     /// Returns `true` if there is a value, of any age.
-    pub(super) async fn is_full(&self) -> bool {
-        self.0.lock().await.value.is_some()
+    pub(super) fn is_full(&self) -> bool {
+        self.0.last().value.is_some()
     }
 }
 
@@ -157,11 +192,11 @@ mod tests {
         assert_eq!(all, (Ok(1), Ok(1)));
         tokio::time::advance(AGE).await;
         assert_eq!(get(&cached, &made).await, Ok(2));
-        cached.forget().await;
+        cached.forget();
         assert_eq!(get(&cached, &made).await, Ok(3));
         cached.forget_at(AGE);
         tokio::time::sleep(2 * AGE).await;
-        assert!(!cached.is_full().await);
+        assert!(!cached.is_full());
     }
 
     #[tokio::test(start_paused = true)]
@@ -177,6 +212,28 @@ mod tests {
         let all = tokio::join!(slow(), slow(), slow());
         assert_eq!([all.0, all.1, all.2].map(|one| *one.unwrap()), [0, 0, 0]);
         assert_eq!(*slow().await.unwrap(), 1, "the value is too old for others");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_is_read_and_forgotten_while_another_is_made() {
+        let (cached, made) = (Cached::<u32, &str>::default(), AtomicU32::new(0));
+        let get = || {
+            cached.get(AGE, async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok((Instant::now(), made.fetch_add(1, Ordering::Relaxed)))
+            })
+        };
+        assert_eq!(get().await.as_deref(), Ok(&0));
+        tokio::time::advance(AGE).await;
+        let (second, ()) = tokio::join!(get(), async {
+            tokio::task::yield_now().await;
+            assert_eq!(*cached.value().unwrap().1, 0);
+            cached.forget();
+        });
+        // What was begun before is given to those who waited for it, and not kept.
+        assert_eq!(second.as_deref(), Ok(&1));
+        assert!(!cached.is_full());
+        assert_eq!(get().await.as_deref(), Ok(&2));
     }
 
     #[tokio::test(start_paused = true)]

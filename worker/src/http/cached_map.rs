@@ -128,9 +128,9 @@ mod tests {
         assert_ne!(all.0, all.2);
         assert_eq!(counted.made.load(Ordering::Relaxed), 2);
         let kept = counted.map.of(1);
-        assert!(kept.is_full().await);
+        assert!(kept.is_full());
         tokio::time::sleep(6 * AGE).await;
-        assert!(!kept.is_full().await);
+        assert!(!kept.is_full());
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,6 +14,8 @@ use crate::backend::{Backend, BackendError};
 
 /// Maximum age of the list that a first page is taken from.
 const FRESH: Duration = Duration::from_secs(2);
+/// While pages are open, listing takes at most this part of the time: one in so many.
+const LIST_SHARE: u32 = 10;
 /// Maximum age of the list that further pages are taken from.
 const KEPT: Duration = Duration::from_mins(1);
 
@@ -22,10 +24,19 @@ const KEPT: Duration = Duration::from_mins(1);
 pub(super) struct Listing {
     /// Time at which the listing began.
     pub(super) at: Timestamp,
+    /// Time that the listing took.
+    took: Duration,
     /// The schedules, by definition.
     pub(super) schedules: Arc<Vec<ScheduleView>>,
     /// States that could not be checked for some of the schedules.
     pub(super) unknown: BTreeSet<ScheduleState>,
+}
+
+impl Listing {
+    /// Time from the beginning of this listing to that of the next one.
+    fn interval(&self) -> Duration {
+        FRESH.max(self.took * (LIST_SHARE + 1))
+    }
 }
 
 /// The last listing, while a client may be reading it.
@@ -88,6 +99,7 @@ impl Listings {
             let listing = Listing {
                 unknown: unknown.collect(),
                 schedules: Arc::new(schedules),
+                took: began.elapsed(),
                 at,
             };
             // Ten thousand schedules need not stay in memory when nobody reads them.
@@ -99,9 +111,36 @@ impl Listings {
             .await
     }
 
+    /// Returns the schedules as the last listing found them, unless that was too long ago: a
+    /// person who searches need not wait while the schedules are listed again.
+    pub(super) async fn get_recent(
+        &self,
+        backend: &impl Backend,
+    ) -> Result<Arc<Listing>, BackendError> {
+        if let Some((since, listing)) = self.last.value() {
+            // The next listing takes about as long.
+            let max_age = listing.interval() + listing.took;
+            if since.elapsed() < max_age.min(KEPT) {
+                return Ok(listing);
+            }
+        }
+        self.get(backend, true).await
+    }
+
+    /// The last listing.
+    pub(super) fn last(&self) -> Option<Arc<Listing>> {
+        Some(self.last.value()?.1)
+    }
+
+    /// Returns `true` if it is time for the next listing, while pages are open.
+    pub(super) fn is_due(&self) -> bool {
+        let last = self.last.value();
+        last.is_none_or(|(since, listing)| since.elapsed() >= listing.interval())
+    }
+
     /// Forgets the listing, so that the next first page shows a change that was just
     /// made.
-    pub(super) async fn forget(&self) {
-        self.last.forget().await;
+    pub(super) fn forget(&self) {
+        self.last.forget();
     }
 }

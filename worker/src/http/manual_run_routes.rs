@@ -161,7 +161,7 @@ pub(super) async fn start<B: Backend>(
     let asked = service.backend.run(kind, request, service.sync_wait);
     tokio::select! {
         answer = asked => {
-            service.forget_schedules().await;
+            service.forget_schedules();
             Ok(answer?)
         }
         () = service.stop.cancelled() => {

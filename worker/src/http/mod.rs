@@ -112,11 +112,11 @@ struct Service<B> {
 impl<B> Service<B> {
     /// Forgets everything that was read of schedules, so that the next request sees a change
     /// that was just made.
-    async fn forget_schedules(&self) {
+    fn forget_schedules(&self) {
         self.timelines.forget();
         self.readings.forget();
         self.worded_plans.forget();
-        self.listings.forget().await;
+        self.listings.forget();
     }
 }
 

@@ -199,7 +199,7 @@ pub(super) async fn apply<B: Backend>(
         done = timeout_at(deadline, report(service, pass)) => done.ok(),
         () = service.stop.cancelled() => None,
     };
-    service.forget_schedules().await;
+    service.forget_schedules();
     let Some(report) = done else {
         return Ok(Applied::Pending(pass));
     };

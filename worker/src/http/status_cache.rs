@@ -30,7 +30,7 @@ impl StatusCache {
     }
 
     /// Forgets the state, so that the next request sees a change that was just made.
-    pub(super) async fn forget(&self) {
-        self.0.forget().await;
+    pub(super) fn forget(&self) {
+        self.0.forget();
     }
 }

@@ -172,7 +172,7 @@ pub(super) async fn run<B: Backend>(
         report = timeout_at(deadline, report(service, pass)) => report.ok().flatten(),
         () = service.stop.cancelled() => None,
     };
-    service.forget_schedules().await;
+    service.forget_schedules();
     match report {
         Some(report)
             if report

@@ -17,15 +17,17 @@ use axum::response::{IntoResponse as _, Response};
 use futures::stream;
 use serde::Serialize;
 use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::super::auth::Credential;
 use super::super::connection_limiter::network;
 use super::super::limits::{ConcurrencyLimit, ConcurrencyPermit};
+use super::super::listing::Listing;
 use super::super::problem::Problem;
 use super::super::server::Peer;
 use super::super::{Caller, Service};
-use crate::backend::Backend;
+use crate::backend::{Backend, BackendError};
 use crate::overview::Overview;
 
 /// Maximum number of pages that are told of changes, of all clients and of one.
@@ -37,10 +39,8 @@ const NAMED: usize = 200;
 const BEHIND: usize = 16;
 /// Interval between two looks at the files.
 const TICK: Duration = Duration::from_millis(200);
-/// Minimum interval between two lists of schedules.
-const LIST_INTERVAL: Duration = Duration::from_secs(2);
-/// A list may take at most this part of the time: one in so many.
-const LIST_SHARE: u32 = 10;
+/// Time after which a list that could not be made is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// Interval between two queries of the reconcile workflow.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval of comments that keep a connection open.
@@ -158,8 +158,8 @@ fn look_for_changes<B: Backend>(service: &Arc<Service<B>>) {
 
 async fn look<B: Backend>(service: Arc<Service<B>>) {
     let mut seen: Option<(Arc<Overview>, PassMark)> = None;
-    let mut revision = None;
-    let (mut list_at, mut status_at) = (Instant::now(), Instant::now());
+    let mut lists = Lists::new();
+    let (mut status, mut status_at) = (None, Instant::now());
     let mut mark = PassMark::default();
     let mut touched = Touched::default();
     loop {
@@ -171,40 +171,90 @@ async fn look<B: Backend>(service: Arc<Service<B>>) {
                 return;
             }
         }
-        let now = Instant::now();
-        let snapshot = service.backend.snapshot();
-        let files_changed = revision.as_ref() != Some(&snapshot.revision);
-        if now >= status_at {
-            status_at = now + STATUS_INTERVAL;
-            let status = service.status_cache.status(&*service.backend).await.ok();
+        if Instant::now() >= status_at {
+            status_at = Instant::now() + STATUS_INTERVAL;
+            status = service.status_cache.status(&*service.backend).await.ok();
             let found = PassMark::of(status.as_deref());
             if found != mark {
                 // The pass may have written what pages show.
-                service.forget_schedules().await;
-                list_at = now;
+                service.forget_schedules();
                 touched.add(status.as_deref(), mark.pass);
                 mark = found;
             }
         }
-        if files_changed || now >= list_at {
-            revision = Some(snapshot.revision.clone());
-            let began = Instant::now();
-            let status = service.status_cache.status(&*service.backend).await.ok();
-            if let Ok(found) = service.overviews.get(&service, status.as_deref()).await {
-                let overview = found.overview;
-                if let Some((before, mark_before)) = seen {
-                    let (pass, after) = (mark_before != mark, Arc::clone(&overview));
-                    let touched = std::mem::take(&mut touched);
+        if let Some(listing) = lists.newest(&service).await
+            && let Ok(found) = service
+                .overviews
+                .of(&service, status.as_deref(), listing)
+                .await
+        {
+            let overview = found.overview;
+            match &seen {
+                Some((before, before_mark))
+                    if Arc::ptr_eq(before, &overview) && *before_mark == mark => {}
+                Some((before, before_mark)) => {
+                    let (pass, before) = (*before_mark != mark, Arc::clone(before));
+                    let (after, touched) = (Arc::clone(&overview), std::mem::take(&mut touched));
                     let differ = move || difference(&before, &after, pass, touched);
                     let change = service.list_workers.work(differ).await;
                     tell(&service, change.unwrap_or_else(|_| Change::unknown()));
+                    seen = Some((overview, mark.clone()));
                 }
-                seen = Some((overview, mark.clone()));
+                None => {
+                    // Passes before the first overview are no change.
+                    touched = Touched::default();
+                    seen = Some((overview, mark.clone()));
+                }
             }
-            let took = began.elapsed();
-            list_at = Instant::now() + LIST_INTERVAL.max(took * LIST_SHARE);
         }
         sleep(TICK).await;
+    }
+}
+
+/// Lists the schedules again and again beside the loop that looks for changes, so that a saved
+/// file need not wait for a list.
+struct Lists {
+    /// The list that is being made.
+    making: Option<JoinHandle<Result<(), BackendError>>>,
+    /// The reason why the last list could not be made.
+    away: Option<BackendError>,
+    retry_at: Instant,
+}
+
+impl Lists {
+    fn new() -> Self {
+        Self {
+            making: None,
+            away: None,
+            retry_at: Instant::now(),
+        }
+    }
+
+    /// Returns the newest list, or the reason why there is none. `None` while it is not known.
+    async fn newest<B: Backend>(
+        &mut self,
+        service: &Arc<Service<B>>,
+    ) -> Option<Result<Arc<Listing>, BackendError>> {
+        if let Some(making) = self.making.take_if(|making| making.is_finished()) {
+            self.away = match making.await {
+                Ok(made) => made.err(),
+                Err(error) => Some(BackendError::Failed(error.to_string())),
+            };
+            if self.away.is_some() {
+                self.retry_at = Instant::now() + RETRY_INTERVAL;
+            }
+        }
+        if self.making.is_none() && Instant::now() >= self.retry_at && service.listings.is_due() {
+            let service = Arc::clone(service);
+            self.making = Some(tokio::spawn(async move {
+                service.listings.get(&*service.backend, true).await?;
+                Ok(())
+            }));
+        }
+        match &self.away {
+            Some(error) => Some(Err(error.clone())),
+            None => service.listings.last().map(Ok),
+        }
     }
 }
 

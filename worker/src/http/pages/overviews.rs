@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::super::Service;
+use super::super::listing::Listing;
 use super::super::problem::Problem;
 use crate::backend::{Backend, BackendError};
 use crate::overview::Overview;
@@ -42,11 +43,28 @@ impl Overviews {
         service: &Service<B>,
         status: Option<&Status>,
     ) -> Result<Seen, Problem> {
-        let listing = service.listings.get(&*service.backend, true);
-        let listing = timeout(LIST_WAIT, listing).await.unwrap_or_else(|_| {
-            let words = format!("no answer within {LIST_WAIT:?}");
-            Err(BackendError::Away(words))
-        });
+        let listing = within(LIST_WAIT, service.listings.get(&*service.backend, true)).await;
+        self.of(service, status, listing).await
+    }
+
+    /// Returns the overview with the schedules as they were listed last, unless that was too long
+    /// ago.
+    pub(super) async fn get_recent<B: Backend>(
+        &self,
+        service: &Service<B>,
+        status: Option<&Status>,
+    ) -> Result<Seen, Problem> {
+        let listing = within(LIST_WAIT, service.listings.get_recent(&*service.backend)).await;
+        self.of(service, status, listing).await
+    }
+
+    /// Returns the overview of a list of schedules, or without schedules.
+    pub(super) async fn of<B: Backend>(
+        &self,
+        service: &Service<B>,
+        status: Option<&Status>,
+        listing: Result<Arc<Listing>, BackendError>,
+    ) -> Result<Seen, Problem> {
         let (schedules, away) = match listing {
             Ok(listing) => (Some(Arc::clone(&listing.schedules)), None),
             Err(error) => (None, Some(error)),
@@ -84,4 +102,15 @@ impl Overviews {
             }
         });
     }
+}
+
+/// The list of schedules, or an error if it takes too long.
+async fn within(
+    most: Duration,
+    listing: impl Future<Output = Result<Arc<Listing>, BackendError>>,
+) -> Result<Arc<Listing>, BackendError> {
+    timeout(most, listing).await.unwrap_or_else(|_| {
+        let words = format!("no answer within {most:?}");
+        Err(BackendError::Away(words))
+    })
 }

@@ -41,7 +41,10 @@ pub(super) async fn page<B: Backend>(
     StrictQuery(selection): StrictQuery<Selection>,
 ) -> Result<Response, Problem> {
     let _turn = service.page_loads.take(&frame.caller)?;
-    let seen = service.overviews.get(&service, frame.status()).await?;
+    let seen = service
+        .overviews
+        .get_recent(&service, frame.status())
+        .await?;
     let overview = Arc::clone(&seen.overview);
     if overview.rows.is_empty() && seen.away.is_none() {
         return Ok(frame.page(

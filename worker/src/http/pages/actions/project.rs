@@ -169,8 +169,8 @@ pub(super) async fn suspend<B: Backend>(
         return Err(bad_request("reason is missing"));
     }
     service.backend.suspend(request).await?;
-    service.status_cache.forget().await;
-    service.forget_schedules().await;
+    service.status_cache.forget();
+    service.forget_schedules();
     let main = html! {
         div.head { h1 { "Almanac is suspended" } }
         p.lede { "No pass begins. A pass that was running ends first." }
@@ -212,8 +212,8 @@ pub(super) async fn resume<B: Backend>(
         by: frame.caller.name.clone(),
     };
     service.backend.resume(request).await?;
-    service.status_cache.forget().await;
-    service.forget_schedules().await;
+    service.status_cache.forget();
+    service.forget_schedules();
     let main = html! {
         div.head { h1 { "Almanac works again" } }
         p.lede { "A full pass has been requested." }

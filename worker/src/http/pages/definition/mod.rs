@@ -96,7 +96,10 @@ pub(super) async fn page<B: Backend>(
     if query.frame.is_some() {
         return Ok(frame.page(Some(Tab::Schedules), &id, &Markup::default()));
     }
-    let seen = service.overviews.get(&service, frame.status()).await?;
+    let seen = service
+        .overviews
+        .get_recent(&service, frame.status())
+        .await?;
     let overview = seen.overview;
     let Some(row) = overview.row(&id).cloned() else {
         let detail = format!("there is no definition and no schedule `{id}`");
