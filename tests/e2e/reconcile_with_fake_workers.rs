@@ -196,6 +196,7 @@ fn a_request_gets_one_answer_and_a_pass_of_its_kind() {
             request_id: id.to_owned(),
             dry_run,
             confirm: confirm.map(str::to_owned),
+            ..SyncRequest::default()
         };
         let running = client.sync(&ask("1", false, None)).await?;
         client

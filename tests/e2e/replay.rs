@@ -157,7 +157,7 @@ fn a_run_of_the_reconcile_workflow_replays() {
         let request = |id: &str, dry_run| SyncRequest {
             request_id: id.to_owned(),
             dry_run,
-            confirm: None,
+            ..SyncRequest::default()
         };
         client.sync(&request("1", false)).await?;
         client.until("it to run", |s| s.state == "running").await?;

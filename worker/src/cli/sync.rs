@@ -27,6 +27,7 @@ pub(super) async fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
         request_id: format!("sync-{:016x}", random()),
         dry_run: args.dry_run,
         confirm: args.confirm.clone(),
+        by: super::operator(),
     };
     request.check()?;
     let answer = match remote.reconciler.sync(&request).await {

@@ -159,6 +159,7 @@ pub(super) async fn run<B: Backend>(
         request_id,
         dry_run: switches.dry_run,
         confirm,
+        by: caller.name.clone(),
     };
     let deadline = Instant::now() + service.sync_wait;
     let asked = async {

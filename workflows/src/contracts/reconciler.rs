@@ -15,7 +15,7 @@ super::handlers! {
     Signal Reconcile("reconcile"): () => ();
     /// Returns the status of the reconcile workflow.
     Query Status("status"): () => record::Status;
-    /// Returns the history entries of one schedule, newest first.
+    /// Returns the history entries of one schedule, or of the whole project, newest first.
     Query History("history"): HistoryRequest => Vec<HistoryEntry>;
     /// Returns the state of manual runs, by the ids of their requests.
     Query Runs("runs"): RunsQuery => BTreeMap<String, RunAnswer>;

@@ -144,7 +144,7 @@ impl ReconcileSchedules {
         unwound(|| self.coordinator.status())
     }
 
-    /// Returns the history entries of one schedule, newest first.
+    /// Returns the history entries of one schedule, or of the whole project, newest first.
     #[query(name = contract::History::NAME)]
     pub fn history(
         &self,

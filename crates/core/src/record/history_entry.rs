@@ -1,31 +1,36 @@
-//! History of single schedules: limited in size, and kept longer than reports.
+//! History of schedules and of requests: limited in size, and kept longer than reports.
 
 use std::collections::VecDeque;
 
+use almanac_times::When;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Override, Report, ReportError};
+use super::{Change, Override, Report, ReportError, RunKind};
 use crate::field::Field;
 
 /// Maximum number of history entries that are kept.
 pub const HISTORY_KEPT: usize = 1000;
-/// Maximum number of history entries that are kept for one schedule.
+/// Maximum number of history entries that are kept for one schedule, without those of its manual
+/// runs. As many of its manual runs are kept, and as many entries about the whole project.
 pub const HISTORY_KEPT_PER_SCHEDULE: usize = 20;
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// A write of a pass, a failure, or a request of an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct HistoryEntry {
     /// Time of the event; for an operation, the time at which its pass started.
     pub at: Timestamp,
-    /// Id of the definition, or of the schedule if no definition is left.
+    /// Id of the definition, or of the schedule if no definition is left. Empty if the request
+    /// is about the whole project.
     pub id: String,
     pub kind: HistoryEntryKind,
-    /// Operation: the report's `op`; for a request, `override`, `clear_override`, `unpause` or
-    /// `adopt`.
+    /// Operation: the report's `op`; for a request, `override`, `clear_override`, `unpause`,
+    /// `adopt`, `trigger`, `backfill`, `suspend`, `resume` or `confirm`; for a manual run that
+    /// failed, `trigger` or `backfill`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub op: String,
-    /// Number of the pass that did the operation, or that will do it.
+    /// Number of the pass that did the operation, or that will do it; 0 if no pass does it.
     pub pass: u64,
     /// Fields that were written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -38,17 +43,26 @@ pub struct HistoryEntry {
     /// The override that the operator asked for.
     #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
     pub overridden: Option<Override>,
+    /// Start of the range of a backfill, included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub from: Option<When>,
+    /// End of the range of a backfill, excluded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub to: Option<When>,
     /// Number of times that the same failure repeated in a row, after the first.
     #[serde(skip_serializing_if = "is_zero")]
     pub again: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Kinds of history entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HistoryEntryKind {
     /// A pass wrote the schedule.
     Written,
-    /// A pass failed to write the schedule.
+    /// A pass failed to write the schedule, or a manual run failed.
     Failed,
     /// An operator made a request.
     Asked,
@@ -95,33 +109,50 @@ impl HistoryEntry {
         }
     }
 
+    /// Returns `true` if the entry is about a manual run.
+    pub fn is_of_manual_run(&self) -> bool {
+        [RunKind::Trigger, RunKind::Backfill]
+            .into_iter()
+            .any(|kind| self.op == kind.name())
+    }
+
     /// Returns `true` if this entry and `before` record the same failure.
     fn repeats(&self, before: &Self) -> bool {
         self.kind == HistoryEntryKind::Failed
             && before.kind == HistoryEntryKind::Failed
+            && self.op == before.op
             && self.reason == before.reason
     }
 }
 
-/// Adds an entry. If there are too many, the oldest of its schedule or of all is removed. A
-/// failure that repeats the last entry of its schedule only increases that entry's `again`.
+/// Adds an entry. If there are too many, the oldest of its schedule or of all is removed. Manual
+/// runs count on their own: a program may start many, and they must not displace the rest of a
+/// schedule's history. A failure that repeats the last entry of its schedule only increases that
+/// entry's `again`.
 pub fn append_history(history: &mut VecDeque<HistoryEntry>, entry: HistoryEntry) {
-    let same: Vec<usize> = history
-        .iter()
-        .enumerate()
-        .filter(|(_, one)| one.id == entry.id)
-        .map(|(place, _)| place)
-        .collect();
-    if let Some(last) = same.last().and_then(|place| history.get_mut(*place))
+    let mut last = None;
+    let mut oldest = None;
+    let mut count = 0;
+    for (place, one) in history.iter().enumerate() {
+        if one.id != entry.id {
+            continue;
+        }
+        last = Some(place);
+        if one.is_of_manual_run() == entry.is_of_manual_run() {
+            oldest = oldest.or(last);
+            count += 1;
+        }
+    }
+    if let Some(last) = last.and_then(|place| history.get_mut(place))
         && entry.repeats(last)
     {
         last.again = last.again.saturating_add(1);
         return;
     }
-    if same.len() >= HISTORY_KEPT_PER_SCHEDULE
-        && let Some(oldest) = same.first()
+    if count >= HISTORY_KEPT_PER_SCHEDULE
+        && let Some(oldest) = oldest
     {
-        history.remove(*oldest);
+        history.remove(oldest);
     }
     history.push_back(entry);
     while history.len() > HISTORY_KEPT {
@@ -166,6 +197,31 @@ mod tests {
             append_history(&mut history, one);
         }
         assert_eq!(history.len(), HISTORY_KEPT);
+    }
+
+    #[test]
+    fn manual_runs_do_not_displace_the_rest_of_a_history() {
+        let mut history = VecDeque::new();
+        let run = |id: &str, op: &str| HistoryEntry {
+            op: op.to_owned(),
+            ..entry(id, HistoryEntryKind::Asked, "")
+        };
+        append_history(&mut history, run("a", "override"));
+        append_history(&mut history, run("", "suspend"));
+        for number in 0..2 * HISTORY_KEPT_PER_SCHEDULE {
+            let op = ["trigger", "backfill"][number % 2];
+            append_history(&mut history, run("a", op));
+        }
+        assert_eq!(history.len(), 2 + HISTORY_KEPT_PER_SCHEDULE);
+        assert_eq!(
+            (history[0].op.as_str(), history[1].op.as_str()),
+            ("override", "suspend")
+        );
+        for _ in 0..2 * HISTORY_KEPT_PER_SCHEDULE {
+            append_history(&mut history, run("a", "override"));
+            append_history(&mut history, run("", "resume"));
+        }
+        assert_eq!(history.len(), 3 * HISTORY_KEPT_PER_SCHEDULE);
     }
 
     #[test]

@@ -263,12 +263,16 @@ pub struct SyncRequest {
     pub dry_run: bool,
     /// Digest of the held removals to confirm.
     pub confirm: Option<String>,
+    /// Name of the operator.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub by: String,
 }
 
 impl SyncRequest {
     /// Refuses a request with a text that is too long.
     pub fn check(&self) -> Result<(), RequestProblem> {
         check_text("request_id", &self.request_id, NAME_LIMIT)?;
+        check_text("by", &self.by, NAME_LIMIT)?;
         check_text(
             "confirm",
             self.confirm.as_deref().unwrap_or_default(),

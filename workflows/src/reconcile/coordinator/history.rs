@@ -1,7 +1,9 @@
-//! The history entries of schedules.
+//! The history entries of schedules, and of requests.
 
-use almanac_base::names::Project;
-use almanac_core::record::{HistoryEntry, HistoryRequest, append_history};
+use almanac_base::names::{DefinitionId, Project};
+use almanac_core::record::{
+    HistoryEntry, HistoryEntryKind, HistoryRequest, RunKind, RunRequest, append_history,
+};
 
 use super::Coordinator;
 use crate::reconcile::state_limits;
@@ -11,6 +13,54 @@ impl Coordinator {
     pub(super) fn record_history(&mut self, mut entry: HistoryEntry) {
         state_limits::history_entry(&mut entry);
         append_history(&mut self.state.history, entry);
+        // While the workflow is suspended, no pass shortens the history.
+        state_limits::history(&mut self.state.history);
+    }
+
+    /// Appends an operator's request that concerns the whole project. `pass` is the number of the
+    /// pass that does it, or 0.
+    pub(super) fn record_project_request(&mut self, op: &str, by: &str, reason: &str, pass: u64) {
+        self.record_history(HistoryEntry {
+            at: self.now,
+            kind: HistoryEntryKind::Asked,
+            op: op.to_owned(),
+            pass,
+            reason: reason.to_owned(),
+            by: by.to_owned(),
+            ..HistoryEntry::default()
+        });
+    }
+
+    /// Appends an operator's request for a manual run.
+    pub(super) fn record_run_request(
+        &mut self,
+        kind: RunKind,
+        id: &DefinitionId,
+        request: &RunRequest,
+    ) {
+        self.record_history(HistoryEntry {
+            at: self.now,
+            id: id.to_string(),
+            kind: HistoryEntryKind::Asked,
+            op: kind.name().to_owned(),
+            reason: request.reason.clone(),
+            by: request.by.clone(),
+            from: request.from,
+            to: request.to,
+            ..HistoryEntry::default()
+        });
+    }
+
+    /// Appends the failure of a manual run.
+    pub(super) fn record_failed_run(&mut self, kind: RunKind, id: &DefinitionId, why: &str) {
+        self.record_history(HistoryEntry {
+            at: self.now,
+            id: id.to_string(),
+            kind: HistoryEntryKind::Failed,
+            op: kind.name().to_owned(),
+            reason: why.to_owned(),
+            ..HistoryEntry::default()
+        });
     }
 
     /// Returns the history entries of the schedules that are asked about, newest first.

@@ -74,6 +74,7 @@ impl Coordinator {
             return Ok(known.order.number);
         }
         let id = request.check(kind)?.clone();
+        self.record_run_request(kind, &id, request);
         self.state.runs_asked = self.state.runs_asked.saturating_add(1);
         let number = self.state.runs_asked;
         let mut order = ManualRunInput {
@@ -159,6 +160,9 @@ impl Coordinator {
             ..answer
         };
         state_limits::answer(&mut answer);
+        if !answer.state.is_good() {
+            self.record_failed_run(order.kind, &order.id, &answer.message);
+        }
         if let Some(run) = self.run_mut(order.number) {
             // The observation before the run is of no more use.
             run.order.before = None;

@@ -219,6 +219,11 @@ impl Coordinator {
     pub(super) fn sync(&mut self, request: &SyncRequest) -> Result<SyncAnswer, RequestProblem> {
         self.once(&request.request_id, |machine| {
             let pass = machine.ask(sync_ask(request));
+            let confirmed = request.confirm.as_deref().filter(|_| !request.dry_run);
+            if let Some(digest) = confirmed.filter(|digest| !digest.is_empty()) {
+                let which = format!("the removals with the digest {digest}");
+                machine.record_project_request("confirm", &request.by, &which, pass);
+            }
             Ok(SyncAnswer { pass })
         })
     }

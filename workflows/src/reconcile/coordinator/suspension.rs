@@ -69,6 +69,7 @@ impl Coordinator {
                 at: machine.now,
             };
             state_limits::suspension(&mut suspension);
+            machine.record_project_request("suspend", &request.by, &request.reason, 0);
             machine.state.suspended = Some(suspension);
             Ok(SuspendAnswer {
                 suspended: machine.state.suspended.clone(),
@@ -85,6 +86,7 @@ impl Coordinator {
         self.once(&request.request_id, |machine| {
             machine.state.suspended = None;
             let pass = machine.ask(PassRequest::full(Trigger::Resume));
+            machine.record_project_request("resume", &request.by, &request.reason, pass);
             Ok(SuspendAnswer {
                 suspended: None,
                 pass: Some(pass),

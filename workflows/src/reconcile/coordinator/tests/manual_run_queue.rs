@@ -1,7 +1,9 @@
 //! Runs that operators ask for.
 
+use almanac_base::size::json_size;
 use almanac_core::record::{
-    ManualRunInput, RUNS_KEPT, RUNS_WAITING, RunAnswer, RunBaseline, RunKind, RunRequest, RunState,
+    HistoryEntry, HistoryEntryKind, HistoryRequest, ManualRunInput, RUNS_KEPT, RUNS_WAITING,
+    RunAnswer, RunBaseline, RunKind, RunRequest, RunState,
 };
 
 use super::*;
@@ -111,6 +113,108 @@ fn a_suspended_reconciler_starts_runs() {
     machine.suspend(&request).unwrap();
     trigger(&mut machine, "1", "a");
     assert!(machine.run_waits());
+}
+
+fn history_of(machine: &Coordinator) -> Vec<HistoryEntry> {
+    machine.history(None, &HistoryRequest::default())
+}
+
+#[test]
+fn a_request_for_a_run_is_recorded_once_with_who_and_why() {
+    let mut machine = settled();
+    machine.tick(at(60));
+    let by_ann = |request: RunRequest| RunRequest {
+        by: "ann@ops".to_owned(),
+        reason: "late data".to_owned(),
+        ..request
+    };
+    let backfill = by_ann(RunRequest {
+        from: Some("2026-03-01".parse().unwrap()),
+        to: Some("2026-03-02T06:00:00Z".parse().unwrap()),
+        ..asks("2", "b")
+    });
+    for _ in 0..2 {
+        let run = by_ann(asks("1", "a"));
+        machine.ask_run(RunKind::Trigger, &run).unwrap();
+        machine.ask_run(RunKind::Backfill, &backfill).unwrap();
+    }
+    // A request that is refused leaves no entry.
+    machine
+        .ask_run(RunKind::Trigger, &RunRequest::default())
+        .unwrap_err();
+    let machine = Coordinator::new(machine.carried(), at(70));
+    let entries = history_of(&machine);
+    let shown: Vec<_> = entries
+        .iter()
+        .map(|one| (one.kind, one.op.as_str(), one.id.as_str(), one.pass))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (HistoryEntryKind::Asked, "backfill", "b", 0),
+            (HistoryEntryKind::Asked, "trigger", "a", 0),
+        ]
+    );
+    assert_eq!(
+        (entries[0].from, entries[0].to),
+        (backfill.from, backfill.to)
+    );
+    for entry in &entries {
+        assert_eq!((entry.by.as_str(), entry.at), ("ann@ops", at(60)));
+        assert_eq!(entry.reason, "late data");
+    }
+}
+
+#[test]
+fn a_run_that_failed_is_recorded_and_a_good_one_is_not() {
+    let mut machine = settled();
+    for (request, state) in [
+        ("1", RunState::Started),
+        ("2", RunState::Skipped),
+        ("3", RunState::NotFound),
+        ("4", RunState::NotFound),
+    ] {
+        trigger(&mut machine, request, "a");
+        let order = machine.next_run().unwrap();
+        let answer = RunAnswer {
+            state,
+            message: "the schedule does not exist".to_owned(),
+            ..RunAnswer::default()
+        };
+        machine.run_ended(&order, answer);
+    }
+    let entries = history_of(&machine);
+    let failed: Vec<_> = entries
+        .iter()
+        .filter(|one| one.kind == HistoryEntryKind::Failed)
+        .map(|one| (one.op.as_str(), one.id.as_str(), one.reason.as_str()))
+        .collect();
+    assert_eq!(failed, [("trigger", "a", "the schedule does not exist"); 2]);
+    assert_eq!(entries.len(), 6);
+}
+
+#[test]
+fn many_requests_while_suspended_leave_a_history_that_fits() {
+    let mut machine = settled();
+    let suspend = SuspendRequest {
+        reason: "x".to_owned(),
+        ..SuspendRequest::default()
+    };
+    machine.suspend(&suspend).unwrap();
+    for n in 0..500 {
+        let request = RunRequest {
+            reason: "x".repeat(500),
+            by: "y".repeat(200),
+            ..asks(&format!("{n}"), &format!("job-{n}"))
+        };
+        machine.ask_run(RunKind::Trigger, &request).unwrap();
+        let order = machine.next_run().unwrap();
+        ends(&mut machine, &order, RunState::Started);
+    }
+    let entries = history_of(&machine);
+    let size = json_size(&entries);
+    assert!((128 * 1024..=256 * 1024).contains(&size), "{size}");
+    assert_eq!(entries[0].id, "job-499");
 }
 
 #[test]

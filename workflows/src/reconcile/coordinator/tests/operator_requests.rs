@@ -50,6 +50,56 @@ fn an_adoption_is_recorded_once_with_its_operator() {
 }
 
 #[test]
+fn requests_about_the_project_are_recorded_once_with_who_and_why() {
+    let mut machine = settled();
+    let request = |id: &str, by: &str, reason: &str| SuspendRequest {
+        request_id: id.to_owned(),
+        reason: reason.to_owned(),
+        by: by.to_owned(),
+    };
+    let mut resumed = None;
+    for _ in 0..2 {
+        machine.suspend(&request("1", "ann", "moving")).unwrap();
+        resumed = machine.resume(&request("2", "eve", "")).unwrap().pass;
+    }
+    let confirmed = SyncRequest {
+        by: "ann".to_owned(),
+        ..confirm("3", "ab12")
+    };
+    let confirmed_by = machine.sync(&confirmed).unwrap().pass;
+    machine.sync(&confirmed).unwrap();
+    // A pass that only plans confirms nothing, and neither does one without a digest.
+    for request in [
+        plain("4"),
+        confirm("5", ""),
+        SyncRequest {
+            dry_run: true,
+            ..confirm("6", "ab12")
+        },
+    ] {
+        machine.sync(&request).unwrap();
+    }
+    let entries = history_of(&machine);
+    let shown: Vec<_> = entries
+        .iter()
+        .map(|one| (one.op.as_str(), one.by.as_str(), one.pass, one.id.as_str()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("confirm", "ann", confirmed_by, ""),
+            ("resume", "eve", resumed.unwrap(), ""),
+            ("suspend", "ann", 0, ""),
+        ]
+    );
+    assert_eq!(entries[2].reason, "moving");
+    assert!(entries[0].reason.contains("ab12"), "{entries:?}");
+    // They belong to no schedule.
+    let of = |id: &str| HistoryRequest { id: id.to_owned() };
+    assert_eq!(machine.history(None, &of("a")), []);
+}
+
+#[test]
 fn an_adoption_of_no_possible_revision_is_refused() {
     let machine = settled();
     for revision in ["", "a b"] {

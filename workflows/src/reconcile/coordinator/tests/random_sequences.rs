@@ -34,6 +34,7 @@ fn acts() -> impl Strategy<Value = Act> {
                 request_id: word(request),
                 dry_run,
                 confirm: digest.map(word),
+                by: String::new(),
             })
         ),
         (0..6u8).prop_map(Act::Step),
