@@ -17,6 +17,7 @@ on_both_schedulers!(
     the_api_shows_definitions_schedules_and_status,
     metrics_are_the_documented_ones,
     admin_sync_obeys_its_switches,
+    the_activity_tells_who_did_what_and_why,
 );
 
 /// `plan` shows what a pass would do, says by its exit code whether there
@@ -388,5 +389,79 @@ async fn admin_sync_obeys_its_switches(on: Scheduler) -> anyhow::Result<()> {
     project.write("bad.yaml", "nonsense: 1\n")?;
     let (status, body) = worker.post_sync("").await?;
     assert_eq!(status, 207, "{body}");
+    Ok(())
+}
+
+/// Overrides, manual runs, suspensions and reloads are told by `history`, the API and the page.
+async fn the_activity_tells_who_did_what_and_why(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("prices.yaml", &cron("30 2 * * *"))?;
+    let mut worker = project.worker().start().await?;
+    for args in [
+        &["pause", "prices", "--reason", "disk full", "--for", "2h"][..],
+        &["trigger", "prices", "--reason", "late data"],
+        &["suspend", "--reason", "moving house"],
+        &["resume"],
+    ] {
+        project.almanac(args)?.success()?;
+    }
+    project.write("invoices.yaml", &cron("30 3 * * *"))?;
+    worker.sync().await?;
+
+    let all = project.almanac_json(&["history"])?;
+    let all = all.as_array().unwrap();
+    let asked = |entries: &[Value]| -> Vec<_> {
+        let asked = entries.iter().filter(|entry| !entry["by"].is_null());
+        asked
+            .map(|entry| ["op", "id", "reason"].map(|name| &entry[name]))
+            .map(|words| {
+                words
+                    .map(|one| one.as_str().unwrap_or_default().to_owned())
+                    .join("/")
+            })
+            .collect()
+    };
+    let expected = [
+        "resume//",
+        "suspend//moving house",
+        "trigger/prices/late data",
+        "override/prices/disk full",
+    ];
+    assert_eq!(asked(all), expected, "{all:#?}");
+    let by = all.iter().find_map(|entry| entry["by"].as_str()).unwrap();
+    let text = project.almanac(&["history"])?.success()?;
+    for line in [
+        format!("{by} suspended Almanac"),
+        format!("{by} asked for a run of prices"),
+        "Almanac created the schedule of invoices".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    let one = project.almanac(&["history", "prices"])?.success()?;
+    assert!(one.contains(&format!("{by} asked for a run\n")), "{one}");
+    assert!(!one.contains("suspended"), "{one}");
+
+    // The state of the workflow does not depend on the worker; its reloads do.
+    let served = worker.json("/api/v1/activity?kind=requests").await?;
+    let served = served["entries"].as_array().unwrap();
+    assert_eq!(asked(served), expected, "{served:#?}");
+    let reloads = worker
+        .json("/api/v1/activity?kind=reloads&definition=invoices")
+        .await?;
+    assert_eq!(reloads["total"], 1, "{reloads:#}");
+    assert_eq!(
+        reloads["entries"][0]["changes"]["added"]["names"][0],
+        "invoices"
+    );
+    let (status, page) = worker.get("/activity?kind=runs&definition=price").await?;
+    assert_eq!(status, 200, "{page}");
+    for (text, is_there) in [(by, true), ("late data", true), ("disk full", false)] {
+        assert_eq!(page.contains(text), is_there, "{text}: {page}");
+    }
+    worker.kill()?;
+    worker.respawn()?;
+    worker.ready().await?;
+    let served = worker.json("/api/v1/activity?kind=requests").await?;
+    assert_eq!(asked(served["entries"].as_array().unwrap()), expected);
     Ok(())
 }

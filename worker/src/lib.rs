@@ -12,6 +12,7 @@ use crate::connect::Connector;
 use crate::process::Process;
 use crate::process::dev::{self, DevServer};
 
+pub mod activity_log;
 pub mod args;
 pub mod backend;
 pub mod backoff;

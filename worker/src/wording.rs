@@ -138,23 +138,60 @@ pub(crate) fn operation(op: Op, dry_run: bool) -> &'static str {
     }
 }
 
-/// An entry of a schedule's history, as the rest of a sentence that begins with a name.
+/// A history entry, as the rest of a sentence that begins with a name.
 pub(crate) fn history_entry(entry: &HistoryEntry) -> String {
-    match entry.kind {
-        HistoryEntryKind::Written => written(entry),
-        HistoryEntryKind::Asked => asked(entry),
-        HistoryEntryKind::Failed if entry.again > 0 => {
-            format!("failed {} times in a row", entry.again + 1)
-        }
-        HistoryEntryKind::Failed => "failed".to_owned(),
-        HistoryEntryKind::Unknown => format!(
-            "did `{}`, which this release does not know",
-            entry.op.replace('_', "-")
-        ),
+    let words = HistoryWords::of(entry);
+    format!("{}{}", words.deed, words.details)
+}
+
+/// A history entry with the definition or schedule that it is about.
+pub(crate) fn history_entry_of(entry: &HistoryEntry) -> String {
+    let words = HistoryWords::of(entry);
+    if entry.id.is_empty() {
+        return format!("{}{}", words.deed, words.details);
+    }
+    format!("{} {} {}{}", words.deed, words.of, entry.id, words.details)
+}
+
+/// The parts of a sentence about a history entry, after the name of the one who did it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HistoryWords {
+    pub(crate) deed: String,
+    /// The word before the definition or schedule.
+    pub(crate) of: &'static str,
+    pub(crate) details: String,
+}
+
+impl HistoryWords {
+    pub(crate) fn of(entry: &HistoryEntry) -> Self {
+        let (deed, of, details) = match entry.kind {
+            HistoryEntryKind::Written => written(entry),
+            HistoryEntryKind::Asked => asked(entry),
+            HistoryEntryKind::Failed => failed(entry),
+            HistoryEntryKind::Unknown => (
+                format!("did `{}`", entry.op.replace('_', "-")),
+                "to",
+                ", which this release does not know".to_owned(),
+            ),
+        };
+        Self { deed, of, details }
     }
 }
 
-fn written(entry: &HistoryEntry) -> String {
+fn failed(entry: &HistoryEntry) -> (String, &'static str, String) {
+    let (deed, of) = match entry.op.as_str() {
+        "trigger" => ("failed to start the run", "of"),
+        "backfill" => ("failed to start the backfill", "of"),
+        _ => ("failed", "with"),
+    };
+    let times = match entry.again {
+        0 => String::new(),
+        again => format!(" {} times in a row", again.saturating_add(1)),
+    };
+    (format!("{deed}{times}"), of, String::new())
+}
+
+fn written(entry: &HistoryEntry) -> (String, &'static str, String) {
     let done = match entry.op.as_str() {
         "create" => "created the schedule",
         "update" => "updated the schedule",
@@ -163,32 +200,49 @@ fn written(entry: &HistoryEntry) -> String {
         "delete" => "deleted the schedule",
         "clear_override" => "cleared the override",
         "keep_override" => "kept the override",
-        other => return format!("did `{}`", other.replace('_', "-")),
+        other => {
+            return (
+                format!("did `{}`", other.replace('_', "-")),
+                "to",
+                String::new(),
+            );
+        }
     };
     let fields: Vec<_> = entry.fields.iter().map(|field| field.as_str()).collect();
-    if fields.is_empty() {
-        done.to_owned()
+    let details = if fields.is_empty() {
+        String::new()
     } else {
-        format!("{done}: {}", fields.join(", "))
-    }
+        format!(": {}", fields.join(", "))
+    };
+    (done.to_owned(), "of", details)
 }
 
-fn asked(entry: &HistoryEntry) -> String {
+fn asked(entry: &HistoryEntry) -> (String, &'static str, String) {
     let asked = match entry.op.as_str() {
         "override" => "asked for an override",
         "clear_override" => "asked to clear the override",
         "unpause" => "asked to unpause the schedule",
         "adopt" => "asked to adopt the schedule",
-        other => return format!("asked for `{}`", other.replace('_', "-")),
-    };
-    match &entry.overridden {
-        Some(set) => {
-            let until = set.until.map(|until| format!(" until {}", utc(until)));
-            let until = until.unwrap_or_default();
-            format!("{asked}: {}{until}", override_values(set))
+        "trigger" => "asked for a run",
+        "backfill" => "asked for a backfill",
+        "suspend" => "suspended Almanac",
+        "resume" => "resumed Almanac",
+        "confirm" => "confirmed removals",
+        other => {
+            let asked = format!("asked for `{}`", other.replace('_', "-"));
+            return (asked, "of", String::new());
         }
-        None => asked.to_owned(),
+    };
+    let mut details = String::new();
+    if let Some(set) = &entry.overridden {
+        let until = set.until.map(|until| format!(" until {}", utc(until)));
+        let until = until.unwrap_or_default();
+        details = format!(": {}{until}", override_values(set));
     }
+    if let (Some(from), Some(to)) = (entry.from, entry.to) {
+        details = format!(" from {from} to {to}");
+    }
+    (asked.to_owned(), "of", details)
 }
 
 /// The runs that were due and never started, by reason.

@@ -77,7 +77,7 @@ pub enum Cmd {
     List(ListArgs),
     /// Show one schedule as it is in Temporal
     Show(ShowArgs),
-    /// Print the history entries of one schedule: writes of passes, failures, overrides
+    /// Print who did what, when and why: writes of passes, failures, overrides, manual runs
     History(HistoryArgs),
     /// Pause a schedule until it is unpaused, its override ends, or its file changes `enabled`
     Pause(PauseArgs),
@@ -233,8 +233,8 @@ pub struct ShowArgs {
 /// The flags of `almanac history`.
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
-    /// The id of the definition
-    pub id: DefinitionId,
+    /// The id of a definition [default: all definitions, and requests about the project]
+    pub id: Option<DefinitionId>,
     /// The project and the output format.
     #[command(flatten)]
     pub target: Target,

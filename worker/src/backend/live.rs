@@ -30,7 +30,7 @@ use super::{BACKFILL_LISTED, Backend, BackendError, BackfillTimes, Planned};
 use crate::fire_times;
 use crate::health::{Health, Readiness};
 use crate::reconcile_client::{ReconcileClient, ReconcileClientError};
-use crate::registry::{ReadDepth, Registry, Reload, ReloadError};
+use crate::registry::{RecentReload, Registry, Reload, ReloadError};
 use crate::telemetry::MetricsPage;
 
 /// Number of requests to Temporal that an HTTP request makes at a time.
@@ -98,8 +98,12 @@ impl Backend for Shared {
         self.registry.snapshot()
     }
 
-    async fn reload(&self) -> Result<Reload, ReloadError> {
-        Registry::reload(&self.registry, ReadDepth::Contents).await
+    fn recent_reloads(&self) -> Vec<RecentReload> {
+        self.registry.recent_reloads()
+    }
+
+    async fn reload(&self, by: &str) -> Result<Reload, ReloadError> {
+        self.registry.reload_for(by.to_owned()).await
     }
 
     async fn status(&self) -> Result<Status, BackendError> {
@@ -193,11 +197,13 @@ impl Backend for Shared {
         }
     }
 
-    async fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, BackendError> {
-        match id.parse() {
-            Ok(id) => Ok(self.asked()?.history(&id).await?),
-            Err(_) => Ok(Vec::new()),
-        }
+    async fn history(&self, id: Option<&str>) -> Result<Vec<HistoryEntry>, BackendError> {
+        let id = match id.map(str::parse::<DefinitionId>) {
+            Some(Err(_)) => return Ok(Vec::new()),
+            Some(Ok(id)) => Some(id),
+            None => None,
+        };
+        Ok(self.asked()?.history(id.as_ref()).await?)
     }
 
     async fn live_runs(&self, id: &str) -> Result<LiveRuns, BackendError> {

@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use crate::fire_times::TimesChange;
 use crate::health::Readiness;
-use crate::registry::{Reload, ReloadError};
+use crate::registry::{RecentReload, Reload, ReloadError};
 
 pub use self::live::Shared;
 
@@ -56,8 +56,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The definitions that are served now.
     fn snapshot(&self) -> Arc<Snapshot>;
 
-    /// Reads the files again, after the call.
-    fn reload(&self) -> impl Future<Output = Result<Reload, ReloadError>> + Send;
+    /// The last reloads of this process that changed the definitions or failed, newest first.
+    fn recent_reloads(&self) -> Vec<RecentReload>;
+
+    /// Reads the files again, after the call, because an operator of this name asked for it.
+    fn reload(&self, by: &str) -> impl Future<Output = Result<Reload, ReloadError>> + Send;
 
     /// The reconcile workflow's state.
     fn status(&self) -> impl Future<Output = Result<Status, BackendError>> + Send;
@@ -109,10 +112,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Asks the last runs that seem to go on for their status, a limited number of them.
     fn ask_running(&self, views: &mut [ScheduleView]) -> impl Future<Output = ()> + Send;
 
-    /// The operations on a definition's schedule, and the requests about it, newest first.
+    /// The history entries of a definition, or of the whole project, newest first.
     fn history(
         &self,
-        id: &str,
+        id: Option<&str>,
     ) -> impl Future<Output = Result<Vec<HistoryEntry>, BackendError>> + Send;
 
     /// The runs of a definition that have not ended, with the places of the newest.

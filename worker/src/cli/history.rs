@@ -1,5 +1,5 @@
-//! `almanac history`: prints the history entries of a schedule that the reconcile workflow
-//! remembers, newest first.
+//! `almanac history`: prints the history entries that the reconcile workflow remembers, of a
+//! schedule or of the whole project, newest first.
 
 use std::process::ExitCode;
 
@@ -11,24 +11,29 @@ use super::Remote;
 use crate::args::HistoryArgs;
 use crate::console::{Cell, Page, Tone};
 use crate::time_text::{ago, utc};
-use crate::wording::history_entry;
+use crate::wording::{history_entry, history_entry_of};
 
 pub(super) async fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
-    let history = remote.reconciler.history(&args.id).await;
+    let history = remote.reconciler.history(args.id.as_ref()).await;
     let history = history.context("ask the reconcile workflow")?;
     super::print(args.target.format, &history, |history| {
+        let what: &dyn std::fmt::Display = match &args.id {
+            Some(id) => id,
+            None => &args.target.project,
+        };
         if history.is_empty() {
-            Page::of_line(format!("no history entries of `{}`", args.id))
+            Page::of_line(format!("no history entries of `{what}`"))
         } else {
-            text(history, Timestamp::now())
+            text(history, args.id.is_none(), Timestamp::now())
         }
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Two lines for each entry: when, who and what; and why.
-fn text(history: &[HistoryEntry], now: Timestamp) -> Page {
+/// Two lines for each entry: when, who and what; and why. `is_of_all`: the entries are about
+/// several schedules, so each names its own.
+fn text(history: &[HistoryEntry], is_of_all: bool, now: Timestamp) -> Page {
     let mut page = Page::default();
     for entry in history {
         let (sign, tone) = match entry.kind {
@@ -41,19 +46,36 @@ fn text(history: &[HistoryEntry], now: Timestamp) -> Page {
         } else {
             entry.by.as_str()
         };
+        let what = if is_of_all {
+            history_entry_of(entry)
+        } else {
+            history_entry(entry)
+        };
         page.cells([
             Cell::toned(tone, sign),
             utc(entry.at).into(),
             Cell::toned(Tone::Muted, format!(" ({})", ago(entry.at, now))),
             "  ".into(),
             Cell::toned(Tone::Strong, who),
-            format!(" {}", history_entry(entry)).into(),
+            format!(" {what}").into(),
         ]);
         let why = Some(entry.reason.as_str()).filter(|reason| !reason.is_empty());
+        let pass = Some(entry.pass).filter(|pass| *pass > 0);
+        if why.is_none() && pass.is_none() {
+            continue;
+        }
+        let gap = if why.is_some() && pass.is_some() {
+            "  "
+        } else {
+            ""
+        };
         page.cells([
             Cell::from("    "),
-            why.map_or_else(Cell::default, |why| format!("{why}  ").into()),
-            Cell::toned(Tone::Muted, format!("pass {}", entry.pass)),
+            why.unwrap_or_default().into(),
+            gap.into(),
+            pass.map_or_else(Cell::default, |pass| {
+                Cell::toned(Tone::Muted, format!("pass {pass}"))
+            }),
         ]);
     }
     page
@@ -107,7 +129,7 @@ mod tests {
     fn shown(colors: bool) -> String {
         let now = "2026-03-02T12:00:00Z".parse().unwrap();
         let width = Some(80);
-        let shown = text(&history(), now).rendered(Medium { colors, width });
+        let shown = text(&history(), false, now).rendered(Medium { colors, width });
         shown.replace('\u{1b}', "ESC")
     }
 
@@ -125,6 +147,85 @@ mod tests {
         ○ 2026-03-02 11:57:00Z (2m ago)  Almanac did `lift-off`, which this release does not know
             pass 7
         "#);
+    }
+
+    #[test]
+    fn the_history_of_a_project_names_schedules_and_requests_about_all_of_it() {
+        let entry = |kind, id: &str, op: &str, reason: &str| HistoryEntry {
+            at: "2026-03-02T11:57:00Z".parse().unwrap(),
+            kind,
+            id: id.to_owned(),
+            op: op.to_owned(),
+            reason: reason.to_owned(),
+            ..HistoryEntry::default()
+        };
+        let by_ann = |op: &str, id: &str, reason: &str| HistoryEntry {
+            by: "ann@ops".to_owned(),
+            ..entry(HistoryEntryKind::Asked, id, op, reason)
+        };
+        let history = [
+            HistoryEntry {
+                pass: 9,
+                ..by_ann("confirm", "", "the removals with the digest ab12")
+            },
+            HistoryEntry {
+                pass: 8,
+                ..by_ann("resume", "", "")
+            },
+            by_ann("suspend", "", "moving house"),
+            HistoryEntry {
+                from: Some("2026-01-01".parse().unwrap()),
+                to: Some("2026-01-02T06:00:00Z".parse().unwrap()),
+                ..by_ann("backfill", "prices", "outage")
+            },
+            by_ann("trigger", "prices", ""),
+            entry(
+                HistoryEntryKind::Failed,
+                "prices",
+                "trigger",
+                "the schedule does not exist",
+            ),
+            HistoryEntry {
+                pass: 7,
+                again: 2,
+                ..entry(
+                    HistoryEntryKind::Failed,
+                    "prices",
+                    "",
+                    "refused by the server",
+                )
+            },
+            HistoryEntry {
+                pass: 7,
+                ..entry(
+                    HistoryEntryKind::Written,
+                    "prices",
+                    "update",
+                    "the definition changed",
+                )
+            },
+        ];
+        let now = "2026-03-02T12:00:00Z".parse().unwrap();
+        let width = Some(120);
+        let colors = false;
+        let shown = text(&history, true, now).rendered(Medium { colors, width });
+        insta::assert_snapshot!(shown, @r"
+        ● 2026-03-02 11:57:00Z (3m ago)  ann@ops confirmed removals
+            the removals with the digest ab12  pass 9
+        ● 2026-03-02 11:57:00Z (3m ago)  ann@ops resumed Almanac
+            pass 8
+        ● 2026-03-02 11:57:00Z (3m ago)  ann@ops suspended Almanac
+            moving house
+        ● 2026-03-02 11:57:00Z (3m ago)  ann@ops asked for a backfill of prices from 2026-01-01T00:00:00 to 2026-01-02T06:00:00Z
+            outage
+        ● 2026-03-02 11:57:00Z (3m ago)  ann@ops asked for a run of prices
+        ✗ 2026-03-02 11:57:00Z (3m ago)  Almanac failed to start the run of prices
+            the schedule does not exist
+        ✗ 2026-03-02 11:57:00Z (3m ago)  Almanac failed 3 times in a row with prices
+            refused by the server  pass 7
+        ○ 2026-03-02 11:57:00Z (3m ago)  Almanac updated the schedule of prices
+            the definition changed  pass 7
+        ");
     }
 
     #[test]

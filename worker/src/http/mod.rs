@@ -13,6 +13,7 @@
 //!
 //! Answers come from a [`Backend`]; no module here knows a Temporal client.
 
+mod activity;
 mod auth;
 mod cached;
 mod cached_map;
@@ -51,6 +52,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::activity::Histories;
 use self::cross_site::AllowedHosts;
 use self::limits::{ConcurrencyLimit, ListWorkers};
 use self::listing::Listings;
@@ -89,6 +91,7 @@ const SYNC_WAIT: Duration = Duration::from_secs(30);
 struct Service<B> {
     backend: Arc<B>,
     status_cache: StatusCache,
+    histories: Histories,
     listings: Listings,
     overviews: Overviews,
     strips: Strips,
@@ -137,6 +140,7 @@ pub async fn serve<B: Backend>(
     let service = Arc::new(Service {
         backend,
         status_cache: StatusCache::default(),
+        histories: Histories::default(),
         listings: Listings::default(),
         overviews: Overviews::default(),
         strips: Strips::default(),
@@ -221,6 +225,7 @@ fn api<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
         .routes(routes!(timeline::timeline))
         .routes(routes!(schedules::plan))
         .routes(routes!(schedules::reconcile))
+        .routes(routes!(activity::list))
         .routes(routes!(openapi::openapi))
 }
 

@@ -19,6 +19,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::problem::Problem;
 use super::requests::bad_request;
+use crate::activity_log::{ActivityLog, Entry, EntryFilter, KindFilter, PlacedEntry};
 
 /// Maximum number of entries on a page.
 const PAGE_LIMIT: u16 = 1000;
@@ -387,6 +388,98 @@ pub(super) struct Page<T> {
     pub(super) next: Option<String>,
 }
 
+impl<V: Serialize> Page<V> {
+    /// The page of at most `limit` entries after the place of the token, within
+    /// [`PAGE_BYTES`]. `matching` must be in the order of the places.
+    fn of<T>(
+        matching: &[T],
+        limit: u16,
+        after: Option<&Token>,
+        place: impl Fn(&T) -> Vec<u8>,
+        show: impl Fn(&T) -> V,
+    ) -> Self {
+        let begin = match after {
+            None => 0,
+            Some(Token(after)) => matching.partition_point(|entry| place(entry) <= *after),
+        };
+        let mut entries = Vec::new();
+        let mut left = PAGE_BYTES;
+        for entry in matching.iter().skip(begin).take(usize::from(limit)) {
+            let shown = show(entry);
+            let size = size(&shown);
+            if size > left && !entries.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(size);
+            entries.push(shown);
+        }
+        let end = begin + entries.len();
+        let last = end
+            .checked_sub(1)
+            .filter(|_| begin < end && end < matching.len());
+        Self {
+            next: last.map(|last| hex::encode(place(&matching[last]))),
+            total: matching.len(),
+            entries,
+        }
+    }
+}
+
+/// The query for a part of the activity.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ActivityQuery {
+    /// Maximum number of entries to return.
+    #[serde(deserialize_with = "limit")]
+    #[param(minimum = 1, maximum = 1000, default = 100, value_type = u16, required = false)]
+    limit: u16,
+    /// The `next_page_token` of the page before. It stays valid when entries are added or
+    /// removed.
+    #[param(pattern = "^([0-9a-f]{2}){1,5000}$", value_type = Option<String>)]
+    page_token: Option<Token>,
+    /// Only entries of this kind.
+    #[param(inline)]
+    kind: Option<KindFilter>,
+    /// Only requests of people with this text in their name, in upper or lower case; 200 bytes of
+    /// UTF-8 at most.
+    #[serde(deserialize_with = "text")]
+    #[param(max_length = 200)]
+    by: Option<String>,
+    /// Only entries about definitions with this text in their id, in upper or lower case; 200
+    /// bytes of UTF-8 at most. Of a pass, only the changes and errors of these definitions.
+    #[serde(deserialize_with = "text")]
+    #[param(max_length = 200)]
+    definition: Option<String>,
+}
+
+impl Default for ActivityQuery {
+    fn default() -> Self {
+        Self {
+            limit: PAGE,
+            page_token: None,
+            kind: None,
+            by: None,
+            definition: None,
+        }
+    }
+}
+
+impl ActivityQuery {
+    /// Returns the part of the log that the query selects.
+    pub(super) fn page(self, log: &ActivityLog) -> Page<Entry> {
+        let filter = EntryFilter {
+            kind: self.kind,
+            by: self.by,
+            definition: self.definition,
+        };
+        let matching = log.matching(&filter);
+        let place = |one: &PlacedEntry| one.place.clone();
+        let token = self.page_token.as_ref();
+        Page::of(&matching, self.limit, token, place, |one| one.entry.clone())
+    }
+}
+
 impl<S: PartialEq + PartialSchema> ListQuery<S> {
     /// Returns `true` if the list is read from its beginning.
     pub(super) fn is_first(&self) -> bool {
@@ -405,30 +498,9 @@ impl<S: PartialEq + PartialSchema> ListQuery<S> {
             .iter()
             .filter(|entry| self.matches(*entry, text.as_deref()))
             .collect();
-        let begin = match &self.page_token {
-            None => 0,
-            Some(Token(after)) => matching.partition_point(|entry| entry.place() <= *after),
-        };
-        let mut entries = Vec::new();
-        let mut left = PAGE_BYTES;
-        for entry in matching.iter().skip(begin).take(usize::from(self.limit)) {
-            let shown = show(entry);
-            let size = size(&shown);
-            if size > left && !entries.is_empty() {
-                break;
-            }
-            left = left.saturating_sub(size);
-            entries.push(shown);
-        }
-        let end = begin + entries.len();
-        let last = end
-            .checked_sub(1)
-            .filter(|_| begin < end && end < matching.len());
-        Page {
-            next: last.map(|last| hex::encode(matching[last].place())),
-            total: matching.len(),
-            entries,
-        }
+        let place = |entry: &&T| entry.place();
+        let token = self.page_token.as_ref();
+        Page::of(&matching, self.limit, token, place, |entry| show(entry))
     }
 
     fn matches<T: Listed<State = S>>(&self, entry: &T, text: Option<&str>) -> bool {

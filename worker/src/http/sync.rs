@@ -149,7 +149,7 @@ pub(super) async fn run<B: Backend>(
     let mut counts = DefinitionCounts::default();
     // Definitions and event types are in the same files.
     if switches.definitions || switches.event_types {
-        counts = reread(&*service.backend).await?;
+        counts = reread(&*service.backend, &caller.name).await?;
     }
     if !switches.schedules {
         let report = files_only(&service.backend.snapshot(), counts);
@@ -189,8 +189,8 @@ pub(super) async fn run<B: Backend>(
 }
 
 /// Re-reads the files, and returns the number of changes.
-async fn reread(backend: &impl Backend) -> Result<DefinitionCounts, Problem> {
-    match backend.reload().await {
+async fn reread(backend: &impl Backend, by: &str) -> Result<DefinitionCounts, Problem> {
+    match backend.reload(by).await {
         Ok(Reload::Changed(summary)) => Ok(summary.counts),
         Ok(Reload::Unchanged) => Ok(DefinitionCounts::default()),
         Err(error) => Err(Problem::new(

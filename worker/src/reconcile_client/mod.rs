@@ -189,12 +189,13 @@ impl ReconcileClient {
         self.query::<contract::Status>(None).await
     }
 
-    /// History entries of a definition's schedule, newest first.
+    /// History entries of a definition, or of the whole project, newest first.
     pub async fn history(
         &self,
-        id: &DefinitionId,
+        id: Option<&DefinitionId>,
     ) -> Result<Vec<HistoryEntry>, ReconcileClientError> {
-        let request = HistoryRequest { id: id.to_string() };
+        let id = id.map(DefinitionId::to_string).unwrap_or_default();
+        let request = HistoryRequest { id };
         self.query::<contract::History>(Some(&request)).await
     }
 

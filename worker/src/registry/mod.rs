@@ -14,6 +14,7 @@ mod files;
 mod load;
 mod log;
 mod read;
+mod recent;
 mod retention;
 mod scan;
 mod summary;
@@ -25,17 +26,22 @@ mod watch;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use almanac_core::snapshot::Snapshot;
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use self::assemble::{Origins, assemble};
 use self::load::{Loaded, Loader, SpeculativeLoad};
+use self::recent::RecentReloads;
 
 pub use self::load::ReadDepth;
+pub use self::recent::{
+    Named, RELOAD_NAMES, RELOADS_KEPT, RecentReload, ReloadCause, ReloadChanges,
+};
 pub use self::summary::ReloadSummary;
 pub use self::watch::{WatchOptions, spawn_watcher};
 
@@ -52,6 +58,7 @@ pub struct Registry {
     pending: Mutex<Option<ReloadSummary>>,
     pending_changed: Notify,
     reloads: AtomicU64,
+    recent: Mutex<RecentReloads>,
 }
 
 /// State from which a reload starts.
@@ -78,6 +85,7 @@ struct Next {
     snapshot: Snapshot,
     origins: Origins,
     summary: ReloadSummary,
+    changes: ReloadChanges,
 }
 
 /// Result of a reload.
@@ -115,6 +123,7 @@ impl Registry {
             pending: Mutex::new(None),
             pending_changed: Notify::new(),
             reloads: AtomicU64::new(0),
+            recent: Mutex::default(),
         })
     }
 
@@ -150,11 +159,27 @@ impl Registry {
         self.reloads.load(Ordering::Relaxed)
     }
 
+    /// The last reloads that changed the definitions or failed, newest first; at most
+    /// [`RELOADS_KEPT`].
+    pub fn recent_reloads(&self) -> Vec<RecentReload> {
+        self.recent().newest_first()
+    }
+
+    fn recent(&self) -> MutexGuard<'_, RecentReloads> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads the folders after the call, and serves their definitions. This takes up to some
     /// seconds while files are being written. The reload runs to its end even if the caller
     /// does not wait.
     pub async fn reload(self: &Arc<Self>, depth: ReadDepth) -> Result<Reload, ReloadError> {
         self.reload_from(None, depth).await
+    }
+
+    /// Reads all files after the call, because an operator asked for it.
+    pub async fn reload_for(self: &Arc<Self>, by: String) -> Result<Reload, ReloadError> {
+        self.reload_because(None, ReadDepth::Contents, ReloadCause::Request, by)
+            .await
     }
 
     /// Prepares a reload: does all the work whose time grows with the number of definitions.
@@ -176,14 +201,33 @@ impl Registry {
         prepared: Option<Prepared>,
         depth: ReadDepth,
     ) -> Result<Reload, ReloadError> {
+        self.reload_because(prepared, depth, depth.into(), String::new())
+            .await
+    }
+
+    async fn reload_because(
+        self: &Arc<Self>,
+        prepared: Option<Prepared>,
+        depth: ReadDepth,
+        cause: ReloadCause,
+        by: String,
+    ) -> Result<Reload, ReloadError> {
         let mut state = Arc::clone(&self.state).lock_owned().await;
         let registry = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let started = Instant::now();
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                registry.reload_now(&mut state, prepared, depth)
-            }))
-            .map_err(|_| ReloadError);
+            let cause = if state.loaded {
+                cause
+            } else {
+                ReloadCause::Start
+            };
+            let reload =
+                AssertUnwindSafe(|| registry.reload_now(&mut state, prepared, depth, cause, &by));
+            let result = catch_unwind(reload).map_err(|_| ReloadError);
+            if let Err(error) = &result {
+                let failed = RecentReload::failed(cause, by, &registry.snapshot(), *error);
+                registry.recent().add_failure(failed);
+            }
             registry.reloads.fetch_add(1, Ordering::Relaxed);
             log::reloaded(&result, started.elapsed());
             result
@@ -204,7 +248,7 @@ impl Registry {
         }
     }
 
-    fn pending(&self) -> std::sync::MutexGuard<'_, Option<ReloadSummary>> {
+    fn pending(&self) -> MutexGuard<'_, Option<ReloadSummary>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -234,6 +278,7 @@ impl Registry {
         let (snapshot, origins) = assemble(previous, &state.origins, view, &self.roots);
         Some(Next {
             summary: ReloadSummary::between(before, &snapshot),
+            changes: ReloadChanges::between(previous, &snapshot),
             snapshot,
             origins,
         })
@@ -244,6 +289,8 @@ impl Registry {
         state: &mut State,
         prepared: Option<Prepared>,
         depth: ReadDepth,
+        cause: ReloadCause,
+        by: &str,
     ) -> Reload {
         let prepared = prepared
             .filter(|prepared| prepared.reloads == self.reloads() && prepared.speculative.holds());
@@ -261,6 +308,7 @@ impl Registry {
             snapshot,
             origins,
             summary,
+            changes,
         }) = next
         else {
             return Reload::Unchanged;
@@ -269,6 +317,15 @@ impl Registry {
         log::changed(before.as_deref().unwrap_or(&empty), &snapshot, &summary);
         let origins_before = std::mem::replace(&mut state.origins, origins);
         state.loaded = true;
+        self.recent().add(RecentReload {
+            at: Timestamp::now(),
+            cause,
+            by: by.to_owned(),
+            revision: snapshot.revision.clone(),
+            changes,
+            error: None,
+            again: 0,
+        });
         self.snapshot.store(Arc::new(snapshot));
 
         let mut pending = self.pending();

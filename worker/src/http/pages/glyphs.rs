@@ -29,6 +29,7 @@ pub(super) enum Glyph {
     Clock,
     Out,
     Hand,
+    File,
 }
 
 impl Glyph {
@@ -56,6 +57,7 @@ impl Glyph {
             Self::Clock => "g-clock",
             Self::Out => "g-out",
             Self::Hand => "g-hand",
+            Self::File => "g-file",
         }
     }
 }
@@ -136,6 +138,7 @@ pub(super) fn sprite() -> Markup {
                 (symbol(Glyph::Hand, html! {
                     (circle("7", "4.2", "2.4")) (path("M2.6 12.4a4.4 4.4 0 0 1 8.8 0"))
                 }))
+                (symbol(Glyph::File, path("M3 1.2h5l3 3v8.6H3zM8 1.2v3h3M5.2 7.4h3.6M5.2 9.8h3.6")))
                 pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse"
                     patternTransform="rotate(45)" { path.hatch d="M0 0v5" {} }
             }

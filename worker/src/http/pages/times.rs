@@ -56,6 +56,13 @@ impl Times {
         }
     }
 
+    /// A time of day to the second in UTC, with all of it in the title.
+    pub(super) fn clock(time: Timestamp) -> Markup {
+        html! {
+            time datetime=(time) title=(Self::full(time, "UTC")) { (time.strftime("%H:%M:%S")) }
+        }
+    }
+
     /// A time with its date, its seconds and its zone, and in UTC.
     pub(super) fn full(time: Timestamp, timezone: &str) -> String {
         let there = time.to_zoned(zone(timezone));

@@ -1,5 +1,6 @@
 //! Tests of every endpoint over TCP, with a fake backend.
 
+mod activity;
 mod clients;
 mod connection_limits;
 mod form_pages;
@@ -50,7 +51,7 @@ use tokio_util::sync::DropGuard;
 use super::*;
 use crate::backend::{BackendError, BackfillTimes, Planned};
 use crate::health::{Readiness, TemporalState};
-use crate::registry::{Reload, ReloadError, ReloadSummary};
+use crate::registry::{RecentReload, Reload, ReloadError, ReloadSummary};
 
 /// A process whose answers are set by the test.
 struct Fake {
@@ -69,6 +70,9 @@ struct Fake {
     /// Answer to a request for a run.
     ran: Result<RunAnswer, BackendError>,
     reloads: AtomicU64,
+    recent_reloads: Vec<RecentReload>,
+    /// The history entries of the project, newest first.
+    history: Result<Vec<HistoryEntry>, BackendError>,
     queries: AtomicU64,
     schedules: Mutex<Vec<ScheduleView>>,
     lists: AtomicU64,
@@ -118,6 +122,8 @@ impl Default for Fake {
             backfill: 0,
             ran: Ok(RunAnswer::default()),
             reloads: AtomicU64::new(0),
+            recent_reloads: Vec::new(),
+            history: Ok(Vec::new()),
             queries: AtomicU64::new(0),
             schedules: Mutex::new((0..150).map(schedule).collect()),
             lists: AtomicU64::new(0),
@@ -191,7 +197,11 @@ impl Backend for Fake {
         Arc::new(self.snapshot.clone())
     }
 
-    async fn reload(&self) -> Result<Reload, ReloadError> {
+    fn recent_reloads(&self) -> Vec<RecentReload> {
+        self.recent_reloads.clone()
+    }
+
+    async fn reload(&self, _by: &str) -> Result<Reload, ReloadError> {
         self.reloads.fetch_add(1, Ordering::Relaxed);
         Ok(Reload::Changed(ReloadSummary {
             previous: None,
@@ -286,9 +296,12 @@ impl Backend for Fake {
         }
     }
 
-    async fn history(&self, _id: &str) -> Result<Vec<HistoryEntry>, BackendError> {
+    async fn history(&self, id: Option<&str>) -> Result<Vec<HistoryEntry>, BackendError> {
         self.histories.fetch_add(1, Ordering::Relaxed);
-        Ok(Vec::new())
+        let all = self.history.clone()?.into_iter();
+        Ok(all
+            .filter(|entry| id.is_none_or(|id| entry.id == id))
+            .collect())
     }
 
     async fn live_runs(&self, _id: &str) -> Result<LiveRuns, BackendError> {
@@ -460,6 +473,7 @@ async fn serve_within(
     let service = Arc::new(Service {
         backend: Arc::clone(&fake),
         status_cache: StatusCache::default(),
+        histories: Histories::default(),
         listings: Listings::default(),
         overviews: Overviews::default(),
         strips: Strips::default(),

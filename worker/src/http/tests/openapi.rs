@@ -37,6 +37,7 @@ async fn the_description_names_every_endpoint() {
         .collect();
     insta::assert_snapshot!(names.join("\n"), @r"
     POST /admin/sync
+    GET /api/v1/activity
     GET /api/v1/definitions
     GET /api/v1/definitions/{id}
     GET /api/v1/openapi.json

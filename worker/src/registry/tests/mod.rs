@@ -5,6 +5,7 @@ mod calendars;
 mod files;
 mod follow;
 mod real;
+mod recent;
 mod rescan;
 mod retention;
 mod speed;

@@ -75,8 +75,10 @@ function close() {
  */
 export function followChanges() {
   const main = document.querySelector("[data-follow]");
-  // A page with a form is not replaced under the person who fills it in.
-  if (!main || main.querySelector("input:not([type=hidden], [type=checkbox]), textarea, select")) return;
+  // A page with a form is not replaced under the person who fills it in. Filters are no part of
+  // what is replaced.
+  const typed = ":is(input:not([type=hidden], [type=checkbox]), textarea, select)";
+  if (!main || main.querySelector(`form:not([method=get]) ${typed}`)) return;
   open();
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {

@@ -247,12 +247,13 @@ fn versions(subject: &Subject, times: &Times) -> Markup {
 fn history(subject: &Subject, times: &Times) -> Markup {
     html! {
         section.sec id="history" {
-            header { h2 { "History" } span.dim { "of operations and requests" } }
+            header { h2 { "History" } span.dim { "of operations and requests" }
+                span.end { a.link href="/activity" { "Activity of the project" } } }
             @if subject.reading.history.is_empty() {
                 p.dim { "Nothing is remembered: only the last changes of a project are." }
             }
             ol.log {
-                @for entry in &subject.reading.history { (super::activity::entry(entry, None, times)) }
+                @for entry in &subject.reading.history { (super::activity::history_entry(entry, times)) }
             }
         }
     }

@@ -112,7 +112,7 @@ async fn read<B: Backend>(
     };
     let (detail, history, lane, live, source, errors) = tokio::join!(
         backend.schedule(id),
-        backend.history(id),
+        backend.history(Some(id)),
         lane,
         backend.live_runs(id),
         source,

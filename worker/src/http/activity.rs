@@ -1,0 +1,82 @@
+//! `GET /api/v1/activity`: passes, requests of people and reloads in one list, newest first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use almanac_core::record::HistoryEntry;
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::cached::Cached;
+use super::openapi::{Upstream, written};
+use super::problem::Problem;
+use super::query::{ActivityQuery, StrictQuery};
+use super::{Caller, Service};
+use crate::activity_log::{ActivityLog, Entry};
+use crate::backend::{Backend, BackendError};
+
+/// Maximum age of a history that is served to others.
+const MAX_AGE: Duration = Duration::from_millis(200);
+
+/// The project's history entries, queried once for all requests of a moment.
+#[derive(Debug, Default)]
+pub(super) struct Histories(Cached<Vec<HistoryEntry>>);
+
+impl Histories {
+    async fn all(&self, backend: &impl Backend) -> Result<Arc<Vec<HistoryEntry>>, BackendError> {
+        let query = async { Ok::<_, BackendError>((Instant::now(), backend.history(None).await?)) };
+        self.0.get(MAX_AGE, query).await
+    }
+}
+
+/// The activity of the project, as far as it is remembered.
+pub(super) async fn recorded<B: Backend>(
+    service: &Service<B>,
+) -> Result<ActivityLog, BackendError> {
+    let backend = &*service.backend;
+    let (status, history) = tokio::try_join!(
+        service.status_cache.status(backend),
+        service.histories.all(backend)
+    )?;
+    let reloads = backend.recent_reloads();
+    Ok(ActivityLog::new(&status.reports, &history, reloads))
+}
+
+/// A page of the activity.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ActivityPage {
+    /// The entries, newest first. Reloads are those of the process that answers.
+    entries: Vec<Entry>,
+    /// Number of entries that match, the same on every page.
+    total: usize,
+    /// Token of the next page; `None` on the last page.
+    next_page_token: Option<String>,
+}
+
+/// Lists passes, requests of people, manual runs that failed and reloads, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/activity", operation_id = "activity", tag = "passes",
+    params(ActivityQuery),
+    responses((status = 200, description = "A page of the activity", body = ActivityPage), Upstream)
+)]
+pub(super) async fn list<B: Backend>(
+    State(service): State<Arc<Service<B>>>,
+    caller: Extension<Caller>,
+    StrictQuery(query): StrictQuery<ActivityQuery>,
+) -> Result<Response, Problem> {
+    let _turn = service.lists.take(&caller)?;
+    let log = recorded(&service).await?;
+    let page = move || {
+        let page = query.page(&log);
+        written(&ActivityPage {
+            entries: page.entries,
+            total: page.total,
+            next_page_token: page.next,
+        })
+    };
+    service.list_workers.work(page).await?
+}
