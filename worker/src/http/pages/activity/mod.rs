@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use almanac_base::names::WorkerId;
-use almanac_core::record::WorkerState;
+use almanac_core::record::{HISTORY_KEPT_PER_SCHEDULE, REPORTS_KEPT, WorkerState};
 use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
@@ -78,8 +78,9 @@ pub(super) async fn page<B: Backend>(
                 }))
             }
             p.faint.small.under {
-                "Almanac remembers 20 requests and 20 manual runs of each schedule, as many requests about the whole "
-                "project, the reports of the last 10 passes, and the changes of earlier ones. Reloads are the last "
+                "Almanac remembers the last " (HISTORY_KEPT_PER_SCHEDULE) " manual runs of each schedule, as many other "
+                "entries about it and about the whole project, the reports of the last " (REPORTS_KEPT)
+                " passes, and the changes of earlier ones. Reloads are the last "
                 (RELOADS_KEPT) " of this worker, " span.mono { (worker) } "."
             }
             @if let Some(workers) = &workers { (self::workers(workers, &times)) }
