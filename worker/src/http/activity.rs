@@ -31,6 +31,11 @@ impl Histories {
         let query = async { Ok::<_, BackendError>((Instant::now(), backend.history(None).await?)) };
         self.0.get(MAX_AGE, query).await
     }
+
+    /// Forgets the history, so that the next request sees a request that was just made.
+    pub(super) fn forget(&self) {
+        self.0.forget();
+    }
 }
 
 /// The activity of the project, as far as it is remembered.

@@ -119,6 +119,7 @@ impl<B> Service<B> {
         self.timelines.forget();
         self.readings.forget();
         self.worded_plans.forget();
+        self.histories.forget();
         self.listings.forget();
     }
 }

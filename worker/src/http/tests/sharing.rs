@@ -109,6 +109,7 @@ async fn all_viewers_of_lists_cost_what_one_costs() {
         "{count} timelines, {more} allowed"
     );
     load_for_all(&server, "/errors").await;
+    load_for_all(&server, "/activity").await;
 }
 
 #[tokio::test]

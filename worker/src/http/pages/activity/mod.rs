@@ -38,7 +38,7 @@ pub(super) async fn page<B: Backend>(
     frame: Frame,
     StrictQuery(query): StrictQuery<Query>,
 ) -> Result<Response, Problem> {
-    let _turn = service.lists.take(&frame.caller)?;
+    let _turn = service.page_loads.take(&frame.caller)?;
     let (log, away) = match recorded(&service).await {
         Ok(log) => (log, None),
         Err(error) => {
