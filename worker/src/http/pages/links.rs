@@ -12,6 +12,28 @@ pub(super) fn timeline_of(id: &str) -> String {
     format!("/timeline?span=week&q={}", encode(id))
 }
 
+/// The address of a page with these names and values.
+pub(super) fn with_query<'a>(
+    path: &str,
+    pairs: impl IntoIterator<Item = (&'a str, String)>,
+) -> String {
+    let query = query(pairs);
+    if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{query}")
+    }
+}
+
+/// These names and values as the query of an address.
+pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let pairs = pairs.into_iter();
+    let pairs: Vec<_> = pairs
+        .map(|(name, value)| format!("{name}={}", encode(&value)))
+        .collect();
+    pairs.join("&")
+}
+
 /// Returns the text if it is a path of this process, and `/` otherwise. A browser reads
 /// `//host` and `/\host` as another host, and leaves out tabs and line breaks.
 pub(in crate::http) fn local_path(text: &str) -> &str {
@@ -41,5 +63,12 @@ mod tests {
             assert_eq!(local_path(bad), "/", "{bad}");
         }
         assert_eq!(definition("a b/c"), "/definitions/a%20b%2Fc");
+    }
+
+    #[test]
+    fn values_are_encoded() {
+        let pairs = || [("q", "a&b".to_owned()), ("group", String::new())];
+        assert_eq!(with_query("/", pairs()), "/?q=a%26b&group=");
+        assert_eq!(with_query("/", []), "/");
     }
 }

@@ -1,12 +1,10 @@
 //! The part of the rows that a page shows: filters, order and place, all in the address.
 
-use std::fmt::Write as _;
-
 use almanac_base::names::DefinitionId;
-use almanac_base::percent::encode;
 use serde::{Deserialize, Deserializer};
 
 use super::super::query::{Label, labels, parsed, text};
+use super::links;
 use crate::overview::{Condition, Group, Overview, Row};
 
 /// Number of rows on a page.
@@ -210,40 +208,35 @@ impl Selection {
 
     /// The address of the page with this selection.
     pub(super) fn address(&self) -> String {
-        let query = self.query();
-        if query.is_empty() {
-            "/".to_owned()
-        } else {
-            format!("/?{query}")
-        }
+        links::with_query("/", self.pairs())
     }
 
     /// The selection as a query, without the parts that have their defaults.
     pub(super) fn query(&self) -> String {
-        let mut query = String::new();
-        let mut add = |name: &str, value: &str| {
-            let separator = if query.is_empty() { "" } else { "&" };
-            write!(query, "{separator}{name}={}", encode(value)).unwrap_or_default();
-        };
+        links::query(self.pairs())
+    }
+
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = Vec::new();
         if let Some(q) = self.q.as_ref().filter(|q| !q.is_empty()) {
-            add("q", q);
+            pairs.push(("q", q.clone()));
         }
         if let Some(state) = self.state {
-            add("state", state.as_str());
+            pairs.push(("state", state.as_str().to_owned()));
         }
         for label in &self.label {
-            add("label", &label.to_string());
+            pairs.push(("label", label.to_string()));
         }
         if let Some(queue) = self.queue.as_ref().filter(|queue| !queue.is_empty()) {
-            add("queue", queue);
+            pairs.push(("queue", queue.clone()));
         }
         if self.sort != Sort::State {
-            add("sort", self.sort.as_str());
+            pairs.push(("sort", self.sort.as_str().to_owned()));
         }
         if self.page > 1 {
-            add("page", &self.page.to_string());
+            pairs.push(("page", self.page.to_string()));
         }
-        query
+        pairs
     }
 
     /// The same selection with a change, from its first page.

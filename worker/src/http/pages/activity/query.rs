@@ -1,12 +1,11 @@
 //! The filters of the page, all in the address.
 
-use std::fmt::Write as _;
 use std::str::FromStr;
 
-use almanac_base::percent::encode;
 use serde::{Deserialize, Deserializer};
 
 use super::super::super::query::{parsed, text};
+use super::super::links;
 use crate::activity_log::{EntryFilter, KindFilter};
 
 /// The query of the page.
@@ -78,14 +77,10 @@ impl Query {
             ("definition", self.definition.clone()),
             ("page", page.map(|page| page.to_string())),
         ];
-        let mut address = "/activity".to_owned();
-        let mut separator = '?';
-        for (name, value) in parts {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                write!(address, "{separator}{name}={}", encode(&value)).unwrap_or_default();
-                separator = '&';
-            }
-        }
-        address
+        let stated = parts.into_iter().filter_map(|(name, value)| {
+            let value = value.filter(|value| !value.is_empty())?;
+            Some((name, value))
+        });
+        links::with_query("/activity", stated)
     }
 }

@@ -1,15 +1,14 @@
 //! The window and the grouping of the timeline, all in the address.
 
-use std::fmt::Write as _;
 use std::str::FromStr;
 
 use almanac_activities::timeline::{Lane, TimelineLane};
-use almanac_base::percent::encode;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer};
 
 use super::super::super::query::{Label, is_selected, labels, parsed, text};
+use super::super::links;
 
 /// The query of the page.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -216,12 +215,7 @@ impl Query {
     }
 
     fn address(&self) -> String {
-        let mut address = "/timeline".to_owned();
-        for (place, (name, value)) in self.pairs().into_iter().enumerate() {
-            let separator = if place == 0 { '?' } else { '&' };
-            write!(address, "{separator}{name}={}", encode(&value)).unwrap_or_default();
-        }
-        address
+        links::with_query("/timeline", self.pairs())
     }
 
     /// The names and values that differ from the defaults.
