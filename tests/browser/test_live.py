@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -65,6 +66,18 @@ def test_a_manual_pause_appears(project: Project, open_page: OpenPage) -> None:
         expect(row(page, "paused-there")).to_contain_text("as in the Temporal UI")
         project.server.unpause(project.schedule_id("paused-there"), "on")
         expect(row(page, "paused-there")).not_to_contain_text("Paused")
+
+
+def test_a_run_appears_on_the_timeline(project: Project, open_page: OpenPage) -> None:
+    project.write("on-the-axis.yaml", GOOD)
+    project.workers[0].sync()
+    page = open_page(project.workers[0])
+    visit(page, "/timeline?q=on-the-axis")
+    marks = page.locator(".lane").get_by_role("group")
+    expect(marks).to_have_attribute("aria-label", re.compile("^0 runs"))
+    with no_reload(page):
+        project.almanac("trigger", "on-the-axis")
+        expect(marks).to_have_attribute("aria-label", re.compile("^1 runs?,"))
 
 
 def test_the_end_of_a_run_appears(project: Project, open_page: OpenPage) -> None:

@@ -34,6 +34,9 @@ const DESCRIPTIONS: usize = 1000;
 /// Maximum age of the namespace's retention.
 const RETENTION_AGE: Duration = Duration::from_mins(10);
 
+/// Maximum number of runs that are read for the lane of one definition.
+const LANE_RUNS: u64 = 2000;
+
 /// Limits of what is read for one timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimelineLimits {
@@ -93,10 +96,12 @@ impl TimelineReader {
         monitor: Option<&ScheduleMonitor>,
     ) -> Result<Timeline, RequestError> {
         let listed = self.listed(schedules, context, monitor).await?;
-        self.read_listed(schedules, context, window, listed).await
+        self.read_listed(schedules, context, window, listed, self.limits.runs)
+            .await
     }
 
-    /// Reads the lane of one definition's schedule. `None` if there is no such schedule.
+    /// Reads the lane of one definition's schedule, with at most [`LANE_RUNS`] runs. `None` if
+    /// there is no such schedule.
     ///
     /// # Errors
     /// The schedule could not be described, or its runs could not be listed.
@@ -111,7 +116,8 @@ impl TimelineReader {
             return Ok(None);
         };
         let listed = vec![Arc::new(listed)];
-        let timeline = self.read_listed(schedules, context, window, listed).await?;
+        let timeline = self.read_listed(schedules, context, window, listed, LANE_RUNS);
+        let timeline = timeline.await?;
         let lane = timeline.lanes().first();
         Ok(lane.map(|lane| compute(|| timeline.lane_builder().lane(lane))))
     }
@@ -122,6 +128,7 @@ impl TimelineReader {
         context: ViewContext<'_>,
         window: Window,
         listed: Vec<Arc<ListedSchedule>>,
+        most_runs: u64,
     ) -> Result<Timeline, RequestError> {
         let now = context.now;
         if window.from() >= now {
@@ -132,7 +139,7 @@ impl TimelineReader {
             ids: listed.iter().map(|one| managed_id(one)).collect(),
         };
         let (runs, retention) = futures::join!(
-            runs::read(schedules, &lanes, window, now, self.limits.runs),
+            runs::read(schedules, &lanes, window, now, most_runs),
             self.retention(schedules)
         );
         let retention = retention.and_then(|one| SignedDuration::try_from(one).ok());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_core::record::HistoryEntry;
+use almanac_core::record::{HistoryEntry, Status};
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -18,6 +18,7 @@ use super::query::{ActivityQuery, StrictQuery};
 use super::{Caller, Service};
 use crate::activity_log::{ActivityLog, Entry};
 use crate::backend::{Backend, BackendError};
+use crate::registry::RecentReload;
 
 /// Maximum age of a history that is served to others.
 const MAX_AGE: Duration = Duration::from_millis(200);
@@ -38,17 +39,42 @@ impl Histories {
     }
 }
 
-/// The activity of the project, as far as it is remembered.
-pub(super) async fn recorded<B: Backend>(
-    service: &Service<B>,
-) -> Result<ActivityLog, BackendError> {
-    let backend = &*service.backend;
-    let (status, history) = tokio::try_join!(
-        service.status_cache.status(backend),
-        service.histories.all(backend)
-    )?;
-    let reloads = backend.recent_reloads();
-    Ok(ActivityLog::new(&status.reports, &history, reloads))
+/// What the activity is made of.
+pub(super) struct Recorded {
+    status: Arc<Status>,
+    history: Arc<Vec<HistoryEntry>>,
+    reloads: Vec<RecentReload>,
+}
+
+impl Recorded {
+    /// What Temporal and this process remember.
+    pub(super) async fn read<B: Backend>(service: &Service<B>) -> Result<Self, BackendError> {
+        let backend = &*service.backend;
+        let (status, history) = tokio::try_join!(
+            service.status_cache.status(backend),
+            service.histories.all(backend)
+        )?;
+        Ok(Self {
+            status,
+            history,
+            reloads: backend.recent_reloads(),
+        })
+    }
+
+    /// What this process remembers.
+    pub(super) fn reloads(backend: &impl Backend) -> Self {
+        Self {
+            status: Arc::default(),
+            history: Arc::default(),
+            reloads: backend.recent_reloads(),
+        }
+    }
+
+    /// The activity of the project, as far as it is remembered. Thousands of entries may take a
+    /// moment.
+    pub(super) fn log(self) -> ActivityLog {
+        ActivityLog::new(&self.status.reports, &self.history, self.reloads)
+    }
 }
 
 /// A page of the activity.
@@ -74,9 +100,9 @@ pub(super) async fn list<B: Backend>(
     StrictQuery(query): StrictQuery<ActivityQuery>,
 ) -> Result<Response, Problem> {
     let _turn = service.lists.take(&caller)?;
-    let log = recorded(&service).await?;
+    let recorded = Recorded::read(&service).await?;
     let page = move || {
-        let page = query.page(&log);
+        let page = query.page(&recorded.log());
         written(&ActivityPage {
             entries: page.entries,
             total: page.total,

@@ -23,17 +23,26 @@ struct Kept<T, E> {
 
 #[derive(Debug)]
 struct Last<T, E> {
-    value: Option<(Instant, Arc<T>)>,
+    made: Option<Made<T>>,
     /// The last failure, and the time at which it was known.
     failure: Option<(Instant, E)>,
-    /// Number of times that the value was forgotten. What was begun before is not kept.
+    /// Number of times that the value was forgotten.
+    forgotten: u64,
+}
+
+#[derive(Debug)]
+struct Made<T> {
+    value: Arc<T>,
+    /// Time from which the age of the value counts.
+    since: Instant,
+    /// Number of times that a value had been forgotten when the making of this one began.
     forgotten: u64,
 }
 
 impl<T, E> Default for Cached<T, E> {
     fn default() -> Self {
         let last = Last {
-            value: None,
+            made: None,
             failure: None,
             forgotten: 0,
         };
@@ -80,20 +89,23 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
         make: impl Future<Output = Result<(Instant, T), E>>,
     ) -> Result<Arc<T>, R> {
         let asked = Instant::now();
-        // A value that takes longer to make than `max_age` serves those who waited for it.
-        let young = || {
-            let (since, value) = self.value()?;
-            (asked.saturating_duration_since(since) < max_age).then_some(value)
+        let forgotten = self.0.last().forgotten;
+        // A value that takes longer to make than `max_age`, or that was forgotten meanwhile,
+        // serves those who waited for it.
+        let young = |last: &Last<T, E>| {
+            let newest = last.made.as_ref()?;
+            let age = asked.saturating_duration_since(newest.since);
+            (age < max_age && newest.forgotten >= forgotten).then(|| Arc::clone(&newest.value))
         };
-        if let Some(value) = young() {
+        if let Some(value) = young(&self.0.last()) {
             return Ok(value);
         }
         let _making = self.0.making.lock().await;
-        if let Some(value) = young() {
-            return Ok(value);
-        }
         let forgotten = {
             let last = self.0.last();
+            if let Some(value) = young(&last) {
+                return Ok(value);
+            }
             if let Some((at, error)) = &last.failure
                 && *at > asked
             {
@@ -107,9 +119,11 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
         match result {
             Ok((since, value)) => {
                 let value = Arc::new(value);
-                if last.forgotten == forgotten {
-                    last.value = Some((since, Arc::clone(&value)));
-                }
+                last.made = Some(Made {
+                    value: Arc::clone(&value),
+                    since,
+                    forgotten,
+                });
                 last.failure = None;
                 Ok(value)
             }
@@ -120,17 +134,25 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
         }
     }
 
-    /// The last value, and the time from which its age counts. Does not wait while a value is
-    /// made.
+    /// The last value, and the time from which its age counts, unless it is forgotten. Does not
+    /// wait while a value is made.
     pub(super) fn value(&self) -> Option<(Instant, Arc<T>)> {
-        self.0.last().value.clone()
+        let last = self.0.last();
+        let made = last.made.as_ref();
+        let made = made.filter(|made| made.forgotten >= last.forgotten)?;
+        Some((made.since, Arc::clone(&made.value)))
     }
 
-    /// Forgets the value, and the one that is being made: only those who wait for that one get it.
+    /// The value that was made last, even if it is forgotten for those who ask for the present
+    /// one.
+    pub(super) fn newest(&self) -> Option<Arc<T>> {
+        let last = self.0.last();
+        last.made.as_ref().map(|made| Arc::clone(&made.value))
+    }
+
+    /// Forgets the value, and the one that is being made: who asks from now on gets neither.
     pub(super) fn forget(&self) {
-        let mut last = self.0.last();
-        last.value = None;
-        last.forgotten += 1;
+        self.0.last().forgotten += 1;
     }
 
     /// Forgets the value once it has this age, unless a younger one replaced it.
@@ -140,17 +162,9 @@ impl<T: Send + Sync + 'static, E: Clone + Send + 'static> Cached<T, E> {
             tokio::time::sleep(age).await;
             if let Some(kept) = kept.upgrade() {
                 let mut last = kept.last();
-                last.value.take_if(|(since, _)| since.elapsed() >= age);
+                last.made.take_if(|made| made.since.elapsed() >= age);
             }
         });
-    }
-}
-
-#[cfg(test)]
-impl<T, E> Cached<T, E> {
-    /// Returns `true` if there is a value, of any age.
-    pub(super) fn is_full(&self) -> bool {
-        self.0.last().value.is_some()
     }
 }
 
@@ -196,7 +210,7 @@ mod tests {
         assert_eq!(get(&cached, &made).await, Ok(3));
         cached.forget_at(AGE);
         tokio::time::sleep(2 * AGE).await;
-        assert!(!cached.is_full());
+        assert!(cached.newest().is_none());
     }
 
     #[tokio::test(start_paused = true)]
@@ -230,10 +244,18 @@ mod tests {
             assert_eq!(*cached.value().unwrap().1, 0);
             cached.forget();
         });
-        // What was begun before is given to those who waited for it, and not kept.
+        // What was begun before is given to those who waited for it, and to nobody else.
         assert_eq!(second.as_deref(), Ok(&1));
-        assert!(!cached.is_full());
+        assert!(cached.value().is_none());
+        assert_eq!(*cached.newest().unwrap(), 1);
         assert_eq!(get().await.as_deref(), Ok(&2));
+        // All who waited share what was forgotten while it was made.
+        tokio::time::advance(AGE).await;
+        let all = tokio::join!(get(), get(), get(), async {
+            tokio::task::yield_now().await;
+            cached.forget();
+        });
+        assert_eq!([all.0, all.1, all.2].map(|one| *one.unwrap()), [3, 3, 3]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,17 +27,6 @@ impl<K, T, E> CachedMap<K, T, E> {
         }
     }
 
-    /// Forgets all values. Those who already wait for a value still get it; the next request
-    /// makes another one.
-    pub(super) fn forget(&self) {
-        self.entries().clear();
-    }
-
-    /// Forgets the values whose keys `is_old` names, in the same way.
-    pub(super) fn forget_those(&self, is_old: impl Fn(&K) -> bool) {
-        self.entries().retain(|(key, _)| !is_old(key));
-    }
-
     fn entries(&self) -> MutexGuard<'_, Vec<(K, Cached<T, E>)>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,6 +56,18 @@ where
             Ok(value)
         };
         cached.get_in_turn(max_age, take_turn, for_a_while).await
+    }
+
+    /// Forgets all values, also those that are being made: who asks from now on gets none of them.
+    pub(super) fn forget(&self) {
+        self.forget_those(|_| true);
+    }
+
+    /// Forgets the values whose keys `is_old` names, in the same way.
+    pub(super) fn forget_those(&self, is_old: impl Fn(&K) -> bool) {
+        let entries = self.entries();
+        let old = entries.iter().filter(|(key, _)| is_old(key));
+        old.for_each(|(_, cached)| cached.forget());
     }
 
     /// The place of a key's value. The keys that were asked for last are kept.
@@ -128,9 +129,9 @@ mod tests {
         assert_ne!(all.0, all.2);
         assert_eq!(counted.made.load(Ordering::Relaxed), 2);
         let kept = counted.map.of(1);
-        assert!(kept.is_full());
+        assert!(kept.newest().is_some());
         tokio::time::sleep(6 * AGE).await;
-        assert!(!kept.is_full());
+        assert!(kept.newest().is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,8 +14,9 @@ use crate::backend::{Backend, BackendError};
 
 /// Maximum age of the list that a first page is taken from.
 const FRESH: Duration = Duration::from_secs(2);
-/// While pages are open, listing takes at most this part of the time: one in so many.
-const LIST_SHARE: u32 = 10;
+/// Interval between the beginnings of two listings while pages are open, as a multiple of the time
+/// that the last one took.
+const INTERVAL_FACTOR: u32 = 11;
 /// Maximum age of the list that further pages are taken from.
 const KEPT: Duration = Duration::from_mins(1);
 
@@ -35,7 +36,7 @@ pub(super) struct Listing {
 impl Listing {
     /// Time from the beginning of this listing to that of the next one.
     fn interval(&self) -> Duration {
-        FRESH.max(self.took * (LIST_SHARE + 1))
+        FRESH.max(self.took * INTERVAL_FACTOR)
     }
 }
 
@@ -93,7 +94,7 @@ impl Listings {
     ) -> Result<Arc<Listing>, BackendError> {
         let list = async {
             let (at, began) = (Timestamp::now(), Instant::now());
-            let mut schedules = backend.schedules().await?;
+            let mut schedules = Box::pin(backend.schedules()).await?;
             self.ended.correct(backend, &mut schedules).await;
             let unknown = schedules.iter().flat_map(|one| &one.unknown).copied();
             let listing = Listing {
@@ -127,9 +128,9 @@ impl Listings {
         self.get(backend, true).await
     }
 
-    /// The last listing.
-    pub(super) fn last(&self) -> Option<Arc<Listing>> {
-        Some(self.last.value()?.1)
+    /// The newest listing, even if a change that was just made is not in it.
+    pub(super) fn newest(&self) -> Option<Arc<Listing>> {
+        self.last.newest()
     }
 
     /// Returns `true` if it is time for the next listing, while pages are open.

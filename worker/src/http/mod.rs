@@ -113,14 +113,21 @@ struct Service<B> {
 }
 
 impl<B> Service<B> {
-    /// Forgets everything that was read of schedules, so that the next request sees a change
-    /// that was just made.
+    /// Forgets the lists, the history and all that pages share, so that the next request sees a
+    /// change that was just made. The strips of runs, and the times at which nothing started, end
+    /// by their age.
     fn forget_schedules(&self) {
-        self.timelines.forget();
-        self.readings.forget();
-        self.worded_plans.forget();
+        self.forget_changed(|_| true);
         self.histories.forget();
         self.listings.forget();
+    }
+
+    /// Forgets what pages share, of the definitions that changed and of the whole project, so that
+    /// a page that is told of a change does not read what was read before it.
+    fn forget_changed(&self, is_changed: impl Fn(&str) -> bool) {
+        self.timelines.forget();
+        self.worded_plans.forget();
+        self.readings.forget_those(is_changed);
     }
 }
 

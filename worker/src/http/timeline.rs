@@ -11,7 +11,7 @@ use almanac_core::definition::Labels;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ use super::openapi::{Upstream, written};
 use super::problem::Problem;
 use super::query::{Listed, StrictQuery, TimelineQuery};
 use super::requests::bad_request;
-use crate::backend::Backend;
+use crate::backend::{Backend, BackendError};
 
 /// Maximum age of the timeline that a first page is taken from.
 const FRESH: Duration = Duration::from_secs(5);
@@ -32,6 +32,12 @@ const FRESH: Duration = Duration::from_secs(5);
 const KEPT: Duration = Duration::from_mins(1);
 /// Maximum number of windows whose timelines are kept.
 const WINDOWS: usize = 4;
+/// Number of days of a definition's schedule that its page looks back.
+const LANE_DAYS: i64 = 7;
+/// Maximum age of these days. A run counts as missing only a minute after its time.
+const LANE_FRESH: Duration = Duration::from_secs(30);
+/// Maximum number of definitions whose last days are kept.
+const LANES: usize = 64;
 /// Maximum number of timelines that are read at a time.
 const READS: usize = 2;
 
@@ -73,6 +79,8 @@ impl Listed for TimelineLane {
 #[derive(Debug)]
 pub(super) struct Timelines {
     windows: CachedMap<Window, Timeline>,
+    /// The last days of single definitions.
+    lanes: CachedMap<String, Option<Lane>>,
     reads: Semaphore,
 }
 
@@ -81,6 +89,7 @@ impl Default for Timelines {
         Self {
             // Thousands of runs need not stay in memory when nobody reads them.
             windows: CachedMap::new(WINDOWS, KEPT),
+            lanes: CachedMap::new(LANES, LANE_FRESH),
             reads: Semaphore::new(READS),
         }
     }
@@ -100,10 +109,31 @@ impl Timelines {
             // The semaphore is never closed.
             let _read = self.reads.acquire().await;
             let began = Instant::now();
-            Ok((began, backend.timeline(window).await?))
+            Ok((began, Box::pin(backend.timeline(window)).await?))
         };
         let max_age = if is_first { FRESH } else { KEPT };
         self.windows.get(window, max_age, take_turn, read).await
+    }
+
+    /// Returns the last [`LANE_DAYS`] days of a definition's schedule, as they were at most
+    /// [`LANE_FRESH`] ago; `None` if there is no schedule.
+    pub(super) async fn lane(
+        &self,
+        backend: &impl Backend,
+        id: &str,
+    ) -> Result<Arc<Option<Lane>>, BackendError> {
+        let read = async {
+            let _read = self.reads.acquire().await;
+            let (began, now) = (Instant::now(), Timestamp::now());
+            let days = SignedDuration::from_hours(24 * LANE_DAYS);
+            let window = Window::new(now.checked_sub(days).ok(), Some(now), now);
+            let window = window.map_err(|error| BackendError::Failed(error.to_string()))?;
+            Ok((began, Box::pin(backend.timeline_lane(id, window)).await?))
+        };
+        let no_turn = || Ok::<_, BackendError>(());
+        self.lanes
+            .get(id.to_owned(), LANE_FRESH, no_turn, read)
+            .await
     }
 
     /// Forgets all timelines, so that the next first page shows a change that was just made.

@@ -12,6 +12,20 @@ pub(super) fn timeline_of(id: &str) -> String {
     format!("/timeline?span=week&q={}", encode(id))
 }
 
+/// The page of a run in the Temporal UI. `namespace` is the address of the namespace's page there.
+pub(super) fn temporal_run(namespace: &str, workflow_id: &str, run_id: &str) -> String {
+    format!(
+        "{namespace}/workflows/{}/{}",
+        encode(workflow_id),
+        encode(run_id)
+    )
+}
+
+/// The page of a schedule in the Temporal UI.
+pub(super) fn temporal_schedule(namespace: &str, id: &str) -> String {
+    format!("{namespace}/schedules/{}", encode(id))
+}
+
 /// The address of a page with these names and values.
 pub(super) fn with_query<'a>(
     path: &str,

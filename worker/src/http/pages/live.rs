@@ -253,7 +253,7 @@ impl Lists {
         }
         match &self.away {
             Some(error) => Some(Err(error.clone())),
-            None => service.listings.last().map(Ok),
+            None => service.listings.newest().map(Ok),
         }
     }
 }
@@ -263,13 +263,7 @@ fn tell<B: Backend>(service: &Service<B>, change: Change) {
     if change.is_empty() {
         return;
     }
-    service.timelines.forget();
-    service.worded_plans.forget();
-    if change.many {
-        service.readings.forget();
-    } else {
-        service.readings.forget_those(|id| change.ids.contains(id));
-    }
+    service.forget_changed(|id| change.many || change.ids.contains(id));
     // No page may be listening any more.
     drop(service.live.changes.send(Arc::new(change)));
 }

@@ -84,7 +84,7 @@ impl Plans {
         let take_turn = || service.plans.take(caller);
         let make = async {
             let began = Instant::now();
-            let planned = service.backend.plan().await?;
+            let planned = Box::pin(service.backend.plan()).await?;
             let words = move || WordedPlan {
                 text: planned.plan.text(),
                 planned,

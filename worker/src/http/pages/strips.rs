@@ -7,12 +7,12 @@ use std::time::Duration;
 use almanac_activities::schedules::view::ScheduleView;
 use almanac_activities::timeline::{RECENT, RunStatus, TimelineRun};
 use almanac_base::names::ScheduleId;
-use almanac_base::percent::encode;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use tokio::time::{Instant, timeout};
 
 use super::super::Service;
+use super::links;
 use super::times::Times;
 use crate::backend::Backend;
 use crate::time_text::precise;
@@ -189,7 +189,7 @@ fn bar(run: &TimelineRun, x: f64, height: f64, ui: Option<&str>) -> Markup {
     };
     match ui {
         Some(ui) => html! {
-            a href={ (ui) "/workflows/" (encode(&run.workflow_id)) "/" (encode(&run.run_id)) } tabindex="-1" { (drawing) }
+            a href=(links::temporal_run(ui, &run.workflow_id, &run.run_id)) tabindex="-1" { (drawing) }
         },
         None => drawing,
     }

@@ -276,7 +276,7 @@ async fn the_worst_rows_are_first_and_errors_are_complete() {
 async fn what_did_not_start_is_listed_with_its_reason() {
     let server = server(project()).await;
     let page = visitor(&server).get("/definitions/job-1").await;
-    let (_, missed) = page.body.split_once("id=\"missed\"").unwrap();
+    let (_, missed) = page.body.split_once("id=\"gaps\"").unwrap();
     let (missed, _) = missed.split_once("</section>").unwrap();
     // The latest of 25 first; the reason of the earliest is not known, and it is not listed.
     assert_eq!(missed.matches("an earlier run had not ended").count(), 20);

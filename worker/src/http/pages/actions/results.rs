@@ -1,7 +1,6 @@
 //! The results of actions.
 
 use almanac_base::names::DefinitionId;
-use almanac_base::percent::encode;
 use almanac_core::record::{Report, RunAnswer, RunState};
 use maud::{Markup, html};
 
@@ -57,7 +56,7 @@ pub(super) fn runs(
                             span.sign {}
                             @match ui {
                                 Some(ui) => a.link.mono rel="noreferrer"
-                                    href={ (ui) "/workflows/" (encode(&run.workflow_id)) "/" (encode(&run.run_id)) } { (run.workflow_id) },
+                                    href=(links::temporal_run(ui, &run.workflow_id, &run.run_id)) { (run.workflow_id) },
                                 None => span.mono { (run.workflow_id) },
                             }
                         }

@@ -14,7 +14,7 @@ use maud::{Markup, html};
 
 use self::query::Query;
 use super::super::Service;
-use super::super::activity::recorded;
+use super::super::activity::Recorded;
 use super::super::problem::Problem;
 use super::super::query::StrictQuery;
 use super::condition::{Tone, state};
@@ -39,16 +39,17 @@ pub(super) async fn page<B: Backend>(
     StrictQuery(query): StrictQuery<Query>,
 ) -> Result<Response, Problem> {
     let _turn = service.page_loads.take(&frame.caller)?;
-    let (log, away) = match recorded(&service).await {
-        Ok(log) => (log, None),
-        Err(error) => {
-            let reloads = service.backend.recent_reloads();
-            (ActivityLog::new(&[], &[], reloads), Some(error.to_string()))
-        }
+    let (recorded, away) = match Recorded::read(&service).await {
+        Ok(recorded) => (recorded, None),
+        Err(error) => (
+            Recorded::reloads(&*service.backend),
+            Some(error.to_string()),
+        ),
     };
     let (times, worker) = (frame.times, service.backend.worker().clone());
     let workers = frame.status().map(|status| status.workers.clone());
     let render = move || {
+        let log = recorded.log();
         let matching = log.matching(&query.filter());
         let first = query.page.saturating_sub(1).saturating_mul(PAGE);
         let shown: Vec<&Entry> = matching
@@ -62,17 +63,17 @@ pub(super) async fn page<B: Backend>(
                 h1 { "Activity" }
                 p.dim { "What Almanac did, and what people asked for, newest first. Times are in UTC." }
             }
-            @if let Some(why) = &away {
-                div.notice.red role="alert" {
-                    (state(Glyph::Cross, Tone::Red, "No answer"))
-                    span.say { "Passes and requests are not shown: " (why)
-                        ". Schedules keep firing without Almanac. Below are the reloads of this worker." }
-                }
-            }
             (filters(&log, &query, matching.len()))
             div id="entries" data-live {
+                @if let Some(why) = &away {
+                    div.notice.red role="alert" {
+                        (state(Glyph::Cross, Tone::Red, "No answer"))
+                        span.say { "Passes and requests are not shown: " (why)
+                            ". Schedules keep firing without Almanac. Below are the reloads of this worker." }
+                    }
+                }
                 (entries::list(&shown, &query, &times))
-                @if shown.is_empty() { (nothing(&query, !matching.is_empty())) }
+                @if shown.is_empty() && away.is_none() { (nothing(&query, !matching.is_empty())) }
                 (pager(query.page, matching.len(), PAGE, |page| {
                     Query { page, ..query.clone() }.address()
                 }))

@@ -5,9 +5,6 @@ import { addLocalTimes } from "./times.js";
 /** Time after which a busy worker is asked again, in milliseconds. */
 const BUSY = 3000;
 
-/** Aborts the request that is reading the page, if there is one. */
-let reading = null;
-
 /** Asks for a page of this site. */
 function ask(address, signal) {
   return fetch(address, { headers: { accept: "text/html" }, credentials: "same-origin", signal });
@@ -19,12 +16,9 @@ async function parsed(answer) {
 }
 
 /** Reads a page of this site. Resolves to null if it could not be read. */
-export async function read(address) {
-  if (reading) reading.abort();
-  const abort = new AbortController();
-  reading = abort;
+export async function read(address, signal) {
   try {
-    const answer = await ask(address, abort.signal);
+    const answer = await ask(address, signal);
     // The session has ended: the login form explains it.
     if (answer.redirected && new URL(answer.url).pathname === "/login") {
       location.assign(answer.url);
@@ -38,8 +32,6 @@ export async function read(address) {
     return await parsed(answer);
   } catch {
     return null;
-  } finally {
-    if (reading === abort) reading = null;
   }
 }
 
@@ -122,16 +114,34 @@ function offerOrder() {
   button.id = "stale-order";
   button.type = "button";
   button.textContent = "The order has changed. Show it";
-  button.addEventListener("click", () => refresh(location.href, true));
+  button.addEventListener("click", () => refresh(true));
   document.querySelector("#rows")?.before(button);
 }
 
-/** Replaces the live parts that changed. */
+/** Replaces the live parts that changed. A part that is in use is replaced when it is left. */
 function showParts(fresh) {
   for (const part of fresh.querySelectorAll("[data-live]")) {
     const old = document.getElementById(part.id);
-    if (old && !isInUse(old) && contents(old) !== contents(part)) put(old, part);
+    if (!old || contents(old) === contents(part)) continue;
+    if (isInUse(old)) refreshWhenLeft(old);
+    else put(old, part);
   }
+}
+
+function refreshWhenLeft(part) {
+  if (part.dataset.waits !== undefined) return;
+  part.dataset.waits = "";
+  const left = () => {
+    if (isInUse(part)) return;
+    part.removeEventListener("pointerleave", left);
+    part.removeEventListener("focusout", leftLater);
+    delete part.dataset.waits;
+    refresh();
+  };
+  // The focus is still inside while it leaves.
+  const leftLater = () => setTimeout(left);
+  part.addEventListener("pointerleave", left);
+  part.addEventListener("focusout", leftLater);
 }
 
 /** Replaces what changed by the parts of a page that was read again. */
@@ -161,8 +171,30 @@ export async function refreshFrame() {
   }
 }
 
-/** Reads the page again and shows what changed. */
-export async function refresh(address = location.href, force = false) {
-  const fresh = await read(address);
-  if (fresh) show(fresh, force);
+let isRefreshing = false;
+/** Something changed while the page was being read again. */
+let isOutdated = false;
+
+/**
+ * Reads the page again and shows what changed. A page that is slow to read is not given up at each
+ * change: it is read once more afterwards.
+ */
+export async function refresh(force = false) {
+  if (isRefreshing) {
+    isOutdated = true;
+    return;
+  }
+  isRefreshing = true;
+  try {
+    do {
+      isOutdated = false;
+      const address = location.href;
+      const fresh = await read(address);
+      // A search may have ended meanwhile.
+      if (location.href !== address) isOutdated = true;
+      else if (fresh) show(fresh, force);
+    } while (isOutdated);
+  } finally {
+    isRefreshing = false;
+  }
 }

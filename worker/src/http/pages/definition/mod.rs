@@ -2,7 +2,7 @@
 //! its file says, its times, its runs and its history.
 
 mod compared;
-mod missed;
+mod gaps;
 mod next_times;
 mod notices;
 mod reading;
@@ -40,7 +40,8 @@ struct Subject {
     overview: Arc<Overview>,
     row: Row,
     reading: Arc<Reading>,
-    temporal: TemporalLinks,
+    /// Address of the namespace's page in the Temporal UI.
+    temporal_ui: Option<String>,
     may_operate: bool,
 }
 
@@ -49,32 +50,14 @@ impl Subject {
         self.overview.served(&self.row)
     }
 
+    /// The page of a run in the Temporal UI.
+    fn run_address(&self, workflow_id: &str, run_id: &str) -> Option<String> {
+        let namespace = self.temporal_ui.as_ref()?;
+        Some(links::temporal_run(namespace, workflow_id, run_id))
+    }
+
     fn detail(&self) -> Option<&ScheduleDetail> {
         self.reading.detail.as_ref().ok()?.as_ref()
-    }
-}
-
-/// Addresses in Temporal's own UI.
-#[derive(Debug, Clone, Default)]
-struct TemporalLinks {
-    /// Address of the UI's page of the namespace.
-    namespace: Option<String>,
-}
-
-impl TemporalLinks {
-    fn schedule(&self, id: &str) -> Option<String> {
-        let id = almanac_base::percent::encode(id);
-        Some(format!("{}/schedules/{id}", self.namespace.as_ref()?))
-    }
-
-    fn run(&self, workflow_id: &str, run_id: &str) -> Option<String> {
-        let encode = almanac_base::percent::encode;
-        let namespace = self.namespace.as_ref()?;
-        Some(format!(
-            "{namespace}/workflows/{}/{}",
-            encode(workflow_id),
-            encode(run_id)
-        ))
     }
 }
 
@@ -109,9 +92,7 @@ pub(super) async fn page<B: Backend>(
     let reading = readings.get(&service, &frame.caller, &overview, &row, &id);
     let subject = Subject {
         reading: reading.await?,
-        temporal: TemporalLinks {
-            namespace: frame.temporal_ui(),
-        },
+        temporal_ui: frame.temporal_ui(),
         may_operate: frame.caller.may_operate(),
         overview,
         row,
@@ -146,7 +127,7 @@ fn main(subject: &Subject, times: &Times) -> Markup {
         }
         (compared::section(subject))
         div.cols.runs {
-            div { (runs::section(subject, times)) (missed::section(subject, times)) }
+            div { (runs::section(subject, times)) (gaps::section(subject, times)) }
             (history(subject, times))
         }
     }
@@ -169,8 +150,8 @@ fn actions(subject: &Subject) -> Markup {
                 a.btn href={ (at) "/override" } { "Override…" }
                 a.btn href={ (at) "/backfill" } { "Backfill…" }
                 @if view.overridden.is_some() { a.btn href={ (at) "/clear" } { "Clear override…" } }
-                @if let Some(address) = subject.temporal.schedule(view.id.as_str()) {
-                    a.btn.bare href=(address) rel="noreferrer" { "Temporal " (glyph(Glyph::Out)) }
+                @if let Some(ui) = &subject.temporal_ui {
+                    a.btn.bare href=(links::temporal_schedule(ui, view.id.as_str())) rel="noreferrer" { "Temporal " (glyph(Glyph::Out)) }
                 }
             }
         }
@@ -249,11 +230,14 @@ fn history(subject: &Subject, times: &Times) -> Markup {
         section.sec id="history" {
             header { h2 { "History" } span.dim { "of operations and requests" }
                 span.end { a.link href="/activity" { "Activity of the project" } } }
-            @if subject.reading.history.is_empty() {
-                p.dim { "Nothing is remembered: only the last changes of a project are." }
-            }
-            ol.log {
-                @for entry in &subject.reading.history { (super::activity::history_entry(entry, times)) }
+            @match &subject.reading.history {
+                Ok(entries) => {
+                    @if entries.is_empty() {
+                        p.dim { "Nothing is remembered: only the last changes of a project are." }
+                    }
+                    ol.log { @for entry in entries { (super::activity::history_entry(entry, times)) } }
+                },
+                Err(error) => p.dim { "The history could not be read: " (error.to_string()) },
             }
         }
     }

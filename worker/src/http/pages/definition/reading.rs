@@ -9,7 +9,6 @@ use almanac_activities::schedules::view::ScheduleDetail;
 use almanac_activities::timeline::Lane;
 use almanac_base::names::Revision;
 use almanac_core::record::HistoryEntry;
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::super::super::cached_map::CachedMap;
@@ -17,7 +16,6 @@ use super::super::super::definitions::{DefinitionView, failing_where};
 use super::super::super::problem::Problem;
 use super::super::super::{Caller, Service};
 use super::super::live;
-use super::missed;
 use super::source::SourceText;
 use crate::backend::{Backend, BackendError};
 use crate::overview::{Overview, Row};
@@ -31,9 +29,9 @@ const DEFINITIONS: usize = live::STREAMS;
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) detail: Result<Option<ScheduleDetail>, BackendError>,
-    pub(super) history: Vec<HistoryEntry>,
+    pub(super) history: Result<Vec<HistoryEntry>, BackendError>,
     /// The last days of the schedule.
-    pub(super) lane: Result<Option<Lane>, BackendError>,
+    pub(super) lane: Result<Arc<Option<Lane>>, BackendError>,
     pub(super) live: LiveRuns,
     pub(super) source: Option<SourceText>,
     /// The errors of the document.
@@ -67,17 +65,17 @@ impl Readings {
         let key = (id.to_owned(), overview.snapshot.revision.clone());
         let take_turn = || service.describes.take(caller);
         self.0
-            .get(key, FRESH, take_turn, read(service, overview, row, id))
+            .get(
+                key,
+                FRESH,
+                take_turn,
+                Box::pin(read(service, overview, row, id)),
+            )
             .await
     }
 
-    /// Forgets all readings, so that the next page shows a change that was just made.
-    pub(in crate::http) fn forget(&self) {
-        self.0.forget();
-    }
-
     /// Forgets the readings of these definitions.
-    pub(in crate::http::pages) fn forget_those(&self, is_changed: impl Fn(&str) -> bool) {
+    pub(in crate::http) fn forget_those(&self, is_changed: impl Fn(&str) -> bool) {
         self.0.forget_those(|(id, _)| is_changed(id));
     }
 }
@@ -104,23 +102,18 @@ async fn read<B: Backend>(
             failing.into_iter().next()
         })
     };
-    let lane = async {
-        match missed::window(Timestamp::now()) {
-            Some(window) => backend.timeline_lane(id, window).await,
-            None => Ok(None),
-        }
-    };
+    // In boxes: together they would take too much of a thread's stack.
     let (detail, history, lane, live, source, errors) = tokio::join!(
-        backend.schedule(id),
-        backend.history(Some(id)),
-        lane,
-        backend.live_runs(id),
+        Box::pin(backend.schedule(id)),
+        Box::pin(backend.history(Some(id))),
+        Box::pin(service.timelines.lane(backend, id)),
+        Box::pin(backend.live_runs(id)),
         source,
         errors
     );
     let reading = Reading {
         detail,
-        history: history.unwrap_or_default(),
+        history,
         lane,
         live: live.unwrap_or_default(),
         source,

@@ -32,7 +32,7 @@ pub(super) fn section(subject: &Subject, times: &Times) -> Markup {
 }
 
 fn row(subject: &Subject, run: &Run, zone: &str, times: &Times) -> Markup {
-    let link = subject.temporal.run(&run.workflow_id, &run.run_id);
+    let link = subject.run_address(&run.workflow_id, &run.run_id);
     let is_bad = matches!(
         run.status.as_deref(),
         Some("failed" | "timed_out" | "terminated")

@@ -2,7 +2,6 @@
 //! attributes: places are percentages, so the drawing stretches with the page.
 
 use almanac_activities::timeline::{Band, Gap, Lane, RunStatus, TimelineOverview, TimelineRun};
-use almanac_base::percent::encode;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
@@ -71,13 +70,7 @@ fn run(run: &TimelineRun, now: Timestamp, axis: &Axis, ui: Option<&str>, here: &
         RunStatus::Canceled => ("cut", "canceled"),
         RunStatus::Unknown => ("cut", "ended"),
     };
-    let link = ui.map(|ui| {
-        format!(
-            "{ui}/workflows/{}/{}",
-            encode(&run.workflow_id),
-            encode(&run.run_id)
-        )
-    });
+    let link = ui.map(|ui| links::temporal_run(ui, &run.workflow_id, &run.run_id));
     let due = run.due.filter(|due| *due != run.started);
     let due = due
         .map(|due| format!(", due {}", axis.exact(due)))

@@ -118,20 +118,22 @@ impl<'a> Drawing<'a> {
                 p.dim { (self.axis.title()) }
             } }
             (self.tools())
-            @if overview.schedules == 0 { p.empty { "The project has no schedules." } }
-            @else if self.query.is_filtered() && self.total + self.folded == 0 {
-                p.empty { "No schedule matches. " a.link href=(self.query.with(Query::clear_filter)) { "Show all" } }
-            }
-            @else {
-                div.day {
-                    div.grid aria-hidden="true" { (self.axis.grid()) }
-                    div.axis { span.who { (self.axis.zone) } (self.axis.labels()) }
-                    (self.density())
-                    @for (name, lanes) in &self.groups { (self.group(name, lanes)) }
+            div id="timeline" data-live {
+                @if overview.schedules == 0 { p.empty { "The project has no schedules." } }
+                @else if self.query.is_filtered() && self.total + self.folded == 0 {
+                    p.empty { "No schedule matches. " a.link href=(self.query.with(Query::clear_filter)) { "Show all" } }
                 }
-                (legend())
-                (self.notes())
-                (pager(self.query.page, self.total, PAGE, |page| self.query.with(|one| one.page = page)))
+                @else {
+                    div.day {
+                        div.grid aria-hidden="true" { (self.axis.grid()) }
+                        div.axis { span.who { (self.axis.zone) } (self.axis.labels()) }
+                        (self.density())
+                        @for (name, lanes) in &self.groups { (self.group(name, lanes)) }
+                    }
+                    (legend())
+                    (self.notes())
+                    (pager(self.query.page, self.total, PAGE, |page| self.query.with(|one| one.page = page)))
+                }
             }
         }
     }
@@ -310,7 +312,7 @@ fn note(lane: &Lane) -> Option<(Glyph, Tone, &'static str)> {
     } else if failed {
         Some((Glyph::Cross, Tone::Red, "failed"))
     } else if !lane.gaps.is_empty() {
-        Some((Glyph::Skipped, Tone::Amber, "missed"))
+        Some((Glyph::Skipped, Tone::Amber, "did not start"))
     } else if view.paused {
         Some((Glyph::Paused, Tone::Ink, "paused"))
     } else if view.overridden.is_some() {

@@ -17,7 +17,7 @@ use maud::{Markup, html};
 use self::drawing::{Mark, Marks};
 use self::outline::Steps;
 use super::super::times::Times;
-use super::{Subject, TemporalLinks};
+use super::Subject;
 use crate::time_text::span_between;
 use crate::wording::counted;
 
@@ -30,7 +30,7 @@ pub(super) fn section(subject: &Subject, times: &Times) -> Markup {
     };
     let outline = outline::outline(&flow);
     let live = Live::of(subject, loaded, &flow, &outline);
-    let marks = live.marks(times.now, &subject.temporal);
+    let marks = live.marks(times.now, subject);
     let high: BTreeSet<&str> = marks.keys().copied().collect();
     let layout = layout::layout(&outline, &high);
     let has_condition = layout.boxes.iter().any(|one| one.condition.is_some());
@@ -43,7 +43,7 @@ pub(super) fn section(subject: &Subject, times: &Times) -> Markup {
             (drawing::drawing(&layout, &marks))
             div.vh { (drawing::list(&outline, true, &marks)) }
             @if has_condition { p.small.dim.under { "A dashed step runs only if its condition is true." } }
-            (live.notes(times.now, &subject.temporal))
+            (live.notes(times.now, subject))
         }
     }
 }
@@ -109,7 +109,7 @@ impl<'s> Live<'s> {
 
 impl Live<'_> {
     /// The words at each step with runs.
-    fn marks(&self, now: Timestamp, temporal: &TemporalLinks) -> Marks<'_> {
+    fn marks(&self, now: Timestamp, subject: &Subject) -> Marks<'_> {
         let mark = |runs: &Vec<&LiveRun>| {
             let count = counted(runs.len() as u64, "run", "runs");
             let oldest = runs.iter().min_by_key(|run| run.began);
@@ -120,7 +120,7 @@ impl Live<'_> {
             });
             Mark {
                 words: format!("{count} here{}", age.unwrap_or_default()),
-                link: oldest.and_then(|run| temporal.run(&run.workflow_id, &run.run_id)),
+                link: oldest.and_then(|run| subject.run_address(&run.workflow_id, &run.run_id)),
             }
         };
         let at = self.at.iter();
@@ -128,7 +128,7 @@ impl Live<'_> {
     }
 
     /// The runs that the drawing does not show, and each run of a step with several.
-    fn notes(&self, now: Timestamp, temporal: &TemporalLinks) -> Markup {
+    fn notes(&self, now: Timestamp, subject: &Subject) -> Markup {
         let is = |count: u64, one: &str, many: &str| counted(count, one, many);
         let crowded = || self.at.iter().filter(|(_, runs)| runs.len() > 1);
         html! {
@@ -149,7 +149,7 @@ impl Live<'_> {
                         @for (path, runs) in crowded() {
                             @for run in runs {
                                 li {
-                                    @match temporal.run(&run.workflow_id, &run.run_id) {
+                                    @match subject.run_address(&run.workflow_id, &run.run_id) {
                                         Some(address) => a.link href=(address) rel="noreferrer" { (run.workflow_id) },
                                         None => span { (run.workflow_id) },
                                     }

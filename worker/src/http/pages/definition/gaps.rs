@@ -1,7 +1,6 @@
 //! The due times of the last days at which nothing started, and why.
 
-use almanac_activities::timeline::{Gap, Lane, Window};
-use jiff::{SignedDuration, Timestamp};
+use almanac_activities::timeline::{Gap, Lane};
 use maud::{Markup, html};
 
 use super::super::links;
@@ -9,25 +8,15 @@ use super::super::times::Times;
 use super::Subject;
 use crate::wording::{gap_cause, gaps_unknown};
 
-/// Number of days that are searched.
-const DAYS: i64 = 7;
 /// Maximum number of times that are listed.
 const LISTED: usize = 20;
 
-/// The window that is searched; `None` at the edge of all times.
-pub(super) fn window(now: Timestamp) -> Option<Window> {
-    let from = now
-        .checked_sub(SignedDuration::from_hours(24 * DAYS))
-        .ok()?;
-    Window::new(Some(from), Some(now), now).ok()
-}
-
 pub(super) fn section(subject: &Subject, times: &Times) -> Markup {
     html! {
-        @match &subject.reading.lane {
+        @match subject.reading.lane.as_ref().map(|lane| (**lane).as_ref()) {
             Ok(Some(lane)) => (list(lane, times)),
             Ok(None) => {},
-            Err(error) => section.sec id="missed" {
+            Err(error) => section.sec id="gaps" {
                 header { h2 { "Did not start" } }
                 p.dim { "The runs could not be read: " (error.to_string()) }
             },
@@ -40,15 +29,15 @@ fn list(lane: &Lane, times: &Times) -> Markup {
     let id = &lane.schedule.definition;
     let more = lane.gaps.len().saturating_sub(LISTED);
     html! {
-        section.sec id="missed" {
+        section.sec id="gaps" {
             header {
                 h2 { "Did not start" }
-                span.dim { "of the last " (DAYS) " days" }
+                @if let Some(from) = lane.gaps_from { span.dim { "since " (times.exact(from, zone)) } }
                 span.end { a.link href=(links::timeline_of(id.as_str())) { "Timeline" } }
             }
             @if let Some(why) = lane.gaps_unknown { p.dim { (gaps_unknown(why)) } }
             @else if lane.gaps.is_empty() {
-                p.dim { "A run started at every due time" @if let Some(from) = lane.gaps_from { " since " (times.exact(from, zone)) } "." }
+                p.dim { "A run started at every due time." }
             }
             @else {
                 table.data.wide {
