@@ -49,6 +49,39 @@ fn an_adoption_is_recorded_once_with_its_operator() {
     assert_eq!(entry.fields, [] as [Field; 0]);
 }
 
+/// Does a pass that holds removals with this digest.
+fn holds(machine: &mut Coordinator, digest: &str) {
+    machine.reconcile();
+    let (_, input) = run(machine);
+    let held = Held {
+        digest: digest.to_owned(),
+        reason: "too many".to_owned(),
+        ids: vec!["schedule-p-x".to_owned()],
+        count: 1,
+    };
+    machine.ended(
+        &input,
+        reporting(Report {
+            held: Some(held),
+            ..Report::default()
+        }),
+    );
+}
+
+#[test]
+fn a_digest_of_nothing_that_is_held_confirms_nothing() {
+    let mut machine = settled();
+    machine.sync(&confirm("1", "ab12")).unwrap();
+    let (_, input) = run(&mut machine);
+    machine.ended(&input, good());
+    // Removals that may not be confirmed have no digest.
+    holds(&mut machine, "");
+    for (request, digest) in [("2", "ab12"), ("3", "")] {
+        machine.sync(&confirm(request, digest)).unwrap();
+    }
+    assert_eq!(history_of(&machine), []);
+}
+
 #[test]
 fn requests_about_the_project_are_recorded_once_with_who_and_why() {
     let mut machine = settled();
@@ -62,16 +95,19 @@ fn requests_about_the_project_are_recorded_once_with_who_and_why() {
         machine.suspend(&request("1", "ann", "moving")).unwrap();
         resumed = machine.resume(&request("2", "eve", "")).unwrap().pass;
     }
+    holds(&mut machine, "ab12");
     let confirmed = SyncRequest {
         by: "ann".to_owned(),
         ..confirm("3", "ab12")
     };
     let confirmed_by = machine.sync(&confirmed).unwrap().pass;
     machine.sync(&confirmed).unwrap();
-    // A pass that only plans confirms nothing, and neither does one without a digest.
+    // A pass that only plans confirms nothing, and neither does one without the digest of what is
+    // held.
     for request in [
         plain("4"),
         confirm("5", ""),
+        confirm("7", "ab13"),
         SyncRequest {
             dry_run: true,
             ..confirm("6", "ab12")
