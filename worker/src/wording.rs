@@ -153,6 +153,16 @@ pub(crate) fn history_entry_of(entry: &HistoryEntry) -> String {
     format!("{} {} {}{}", words.deed, words.of, entry.id, words.details)
 }
 
+/// The person who did what a history entry records; `None` if Almanac did it.
+pub(crate) fn person_of(entry: &HistoryEntry) -> Option<&str> {
+    match entry.kind {
+        HistoryEntryKind::Asked | HistoryEntryKind::Unknown => {
+            Some(entry.by.as_str()).filter(|by| !by.is_empty())
+        }
+        HistoryEntryKind::Written | HistoryEntryKind::Failed | HistoryEntryKind::Lost => None,
+    }
+}
+
 /// The parts of a sentence about a history entry, after the name of the one who did it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HistoryWords {
@@ -168,6 +178,7 @@ impl HistoryWords {
             HistoryEntryKind::Written => written(entry),
             HistoryEntryKind::Asked => asked(entry),
             HistoryEntryKind::Failed => failed(entry),
+            HistoryEntryKind::Lost => lost(entry),
             HistoryEntryKind::Unknown => (
                 format!("did `{}`", entry.op.replace('_', "-")),
                 "to",
@@ -188,7 +199,25 @@ fn failed(entry: &HistoryEntry) -> (String, &'static str, String) {
         0 => String::new(),
         again => format!(" {} times in a row", again.saturating_add(1)),
     };
-    (format!("{deed}{times}"), of, String::new())
+    (format!("{deed}{times}"), of, asked_for_by(entry))
+}
+
+fn lost(entry: &HistoryEntry) -> (String, &'static str, String) {
+    let run = match entry.op.as_str() {
+        "backfill" => "backfill",
+        _ => "run",
+    };
+    let deed = format!("does not know whether the {run}");
+    let details = format!("{} has started", asked_for_by(entry));
+    (deed, "of", details)
+}
+
+/// The person who asked for the manual run of an entry.
+fn asked_for_by(entry: &HistoryEntry) -> String {
+    match entry.by.as_str() {
+        "" => String::new(),
+        by => format!(" that {by} asked for"),
+    }
 }
 
 fn written(entry: &HistoryEntry) -> (String, &'static str, String) {

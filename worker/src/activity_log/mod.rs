@@ -1,5 +1,5 @@
 //! Everything that Almanac did and was asked for, in one list, newest first: passes, requests of
-//! people, manual runs that failed, and reloads of this process.
+//! people, manual runs that failed or were lost, and reloads of this process.
 //!
 //! Reports tell of the last passes. Of earlier ones, the history entries of schedules remain.
 
@@ -29,7 +29,8 @@ pub enum Entry {
     Pass(PassEntry),
     /// A request of an operator.
     Request(HistoryEntry),
-    /// A manual run that failed.
+    /// A manual run that failed, or of which it is not known whether it started (`kind` is
+    /// `lost`).
     FailedRun(HistoryEntry),
     /// A reload of the files of this process.
     Reload(RecentReload),
@@ -187,7 +188,7 @@ impl ActivityLog {
         for entry in history {
             match entry.kind {
                 HistoryEntryKind::Asked => entries.push(Entry::Request(entry.clone())),
-                HistoryEntryKind::Failed if entry.is_of_manual_run() => {
+                HistoryEntryKind::Failed | HistoryEntryKind::Lost if entry.is_of_manual_run() => {
                     entries.push(Entry::FailedRun(entry.clone()));
                 }
                 _ if is_reported(entry.pass) => {}

@@ -11,7 +11,7 @@ use super::Remote;
 use crate::args::HistoryArgs;
 use crate::console::{Cell, Page, Tone};
 use crate::time_text::{ago, utc};
-use crate::wording::{history_entry, history_entry_of};
+use crate::wording::{history_entry, history_entry_of, person_of};
 
 pub(super) async fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
@@ -37,15 +37,11 @@ fn text(history: &[HistoryEntry], is_of_all: bool, now: Timestamp) -> Page {
     let mut page = Page::default();
     for entry in history {
         let (sign, tone) = match entry.kind {
-            HistoryEntryKind::Failed => ("✗ ", Tone::Bad),
+            HistoryEntryKind::Failed | HistoryEntryKind::Lost => ("✗ ", Tone::Bad),
             HistoryEntryKind::Asked => ("● ", Tone::Caution),
             HistoryEntryKind::Written | HistoryEntryKind::Unknown => ("○ ", Tone::Good),
         };
-        let who = if entry.by.is_empty() {
-            "Almanac"
-        } else {
-            entry.by.as_str()
-        };
+        let who = person_of(entry).unwrap_or("Almanac");
         let what = if is_of_all {
             history_entry_of(entry)
         } else {
@@ -186,6 +182,14 @@ mod tests {
                 "the schedule does not exist",
             ),
             HistoryEntry {
+                kind: HistoryEntryKind::Failed,
+                ..by_ann("backfill", "prices", "the range has no fire times")
+            },
+            HistoryEntry {
+                kind: HistoryEntryKind::Lost,
+                ..by_ann("trigger", "prices", "the server was restarted")
+            },
+            HistoryEntry {
                 pass: 7,
                 again: 2,
                 ..entry(
@@ -221,6 +225,10 @@ mod tests {
         ● 2026-03-02 11:57:00Z (3m ago)  ann@ops asked for a run of prices
         ✗ 2026-03-02 11:57:00Z (3m ago)  Almanac failed to start the run of prices
             the schedule does not exist
+        ✗ 2026-03-02 11:57:00Z (3m ago)  Almanac failed to start the backfill of prices that ann@ops asked for
+            the range has no fire times
+        ✗ 2026-03-02 11:57:00Z (3m ago)  Almanac does not know whether the run of prices that ann@ops asked for has started
+            the server was restarted
         ✗ 2026-03-02 11:57:00Z (3m ago)  Almanac failed 3 times in a row with prices
             refused by the server  pass 7
         ○ 2026-03-02 11:57:00Z (3m ago)  Almanac updated the schedule of prices

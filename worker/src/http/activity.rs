@@ -88,7 +88,7 @@ pub(super) struct ActivityPage {
     next_page_token: Option<String>,
 }
 
-/// Lists passes, requests of people, manual runs that failed and reloads, newest first.
+/// Lists passes, requests, manual runs that failed or were lost, and reloads, newest first.
 #[utoipa::path(
     get, path = "/api/v1/activity", operation_id = "activity", tag = "passes",
     params(ActivityQuery),

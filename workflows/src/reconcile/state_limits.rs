@@ -4,10 +4,9 @@
 //! payload. So do the input of a pass and the answer of `status`, which are made of some of the
 //! parts. A request is refused if the part that it would add to is full.
 //!
-//! If a state is too large, its least important parts are removed first: the history of
-//! schedules, runs that have ended, all reports but the last, remembered requests, corrections,
-//! and the names in waiting passes (which become full passes). The suspension and the requests
-//! of operators stay.
+//! If a state is too large, its least important parts are removed first: the history, runs that
+//! have ended, all reports but the last, remembered requests, corrections, and the names in
+//! waiting passes (which become full passes). The suspension and the requests of operators stay.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,12 +16,12 @@ use almanac_base::size::{PAYLOAD_LIMIT, json_size};
 use almanac_core::field::Field;
 pub(super) use almanac_core::record::is_name as good_name;
 use almanac_core::record::{
-    Announcement, CLAIMS_KEPT, CORRECTIONS_LIMIT, HISTORY_KEPT, Held, HistoryEntry, LIST_LIMIT,
-    ManualRunInput, NAME_LIMIT, OVERRIDES_LIMIT, OperatorRequest, Options, PENDING_KEPT,
-    REASON_LIMIT, REPORT_LIMIT, REPORTS_KEPT, REQUESTS_KEPT, REVISIONS_KEPT, RUNS_KEPT, RUNS_NAMED,
-    RUNS_WAITING, Report, RequestProblem, RunAnswer, RunBaseline, RunRecord, SCHEDULE_ID_LIMIT,
-    State, Suspension, WORKERS_KEPT, WorkerEvent, bound_corrections, bound_overrides, bound_report,
-    cut_text, is_bounded, keep_first, text_size,
+    Announcement, CLAIMS_KEPT, CORRECTIONS_LIMIT, Held, HistoryEntry, LIST_LIMIT, ManualRunInput,
+    NAME_LIMIT, OVERRIDES_LIMIT, OperatorRequest, Options, PENDING_KEPT, REASON_LIMIT,
+    REPORT_LIMIT, REPORTS_KEPT, REQUESTS_KEPT, REVISIONS_KEPT, RUNS_KEPT, RUNS_NAMED, RUNS_WAITING,
+    Report, RequestProblem, RunAnswer, RunBaseline, RunRecord, SCHEDULE_ID_LIMIT, State,
+    Suspension, WORKERS_KEPT, WorkerEvent, bound_corrections, bound_history, bound_overrides,
+    bound_report, cut_text, is_bounded, keep_first, text_size,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -32,7 +31,7 @@ use serde_json::Value;
 const STATE_LIMIT: usize = 1024 * 1024;
 /// Maximum size of the reports, in bytes of JSON: `status` answers with all of them.
 const REPORTS_LIMIT: usize = 512 * 1024;
-/// Maximum size of the history of single schedules, in bytes of JSON.
+/// Maximum size of the history, in bytes of JSON.
 const HISTORY_LIMIT: usize = 256 * 1024;
 /// Maximum number of definitions with a waiting request.
 pub(super) const ORDERS_KEPT: usize = 500;
@@ -168,14 +167,9 @@ pub(super) fn history_entry(entry: &mut HistoryEntry) {
     entry.overridden = entry.overridden.take().filter(is_bounded);
 }
 
-/// Keeps the newest history entries.
+/// Keeps the most important history entries.
 pub(super) fn history(history: &mut VecDeque<HistoryEntry>) {
-    while history.len() > HISTORY_KEPT {
-        history.pop_front();
-    }
-    while json_size(history) > HISTORY_LIMIT {
-        history.drain(..history.len().div_ceil(8));
-    }
+    bound_history(history, HISTORY_LIMIT);
 }
 
 /// Cuts the lists and texts of an answer.
@@ -448,8 +442,8 @@ fn asked(state: &mut State) {
 fn shrink(state: &mut State) {
     let is_large = |state: &State| json_size(state) > STATE_LIMIT;
     while is_large(state) && !state.history.is_empty() {
-        let half = state.history.len().div_ceil(2);
-        state.history.drain(..half);
+        let half = json_size(&state.history) / 2;
+        bound_history(&mut state.history, half);
     }
     while is_large(state) && state.runs.iter().any(|run| run.answer.is_some()) {
         let over = state.runs.iter().filter(|run| run.answer.is_some()).count();

@@ -53,6 +53,8 @@ fn quiet(pass: u64, minutes: i64) -> Report {
     Report {
         pass,
         started_at: ago(minutes),
+        // The pass was over all schedules.
+        unreadable: Some(Vec::new()),
         ..Report::default()
     }
 }
@@ -83,8 +85,28 @@ fn project() -> Fake {
         asked(20, "trigger", "prices", "eve", "late data"),
         HistoryEntry {
             kind: HistoryEntryKind::Failed,
-            by: String::new(),
-            ..asked(21, "trigger", "gone", "", "the schedule does not exist")
+            ..asked(
+                21,
+                "trigger",
+                "gone",
+                "eve",
+                "the schedule does not exist",
+            )
+        },
+        HistoryEntry {
+            kind: HistoryEntryKind::Lost,
+            ..asked(
+                22,
+                "trigger",
+                "vanished",
+                "eve",
+                "the server was restarted",
+            )
+        },
+        HistoryEntry {
+            kind: HistoryEntryKind::Failed,
+            pass: 41,
+            ..asked(50, "", "invoices", "", "the server refused it")
         },
         HistoryEntry {
             pass: 41,
@@ -144,11 +166,15 @@ fn list_of(body: &str) -> String {
 }
 
 /// Parts that each entry of [`project`] has, and no other.
-const ENTRIES: [(&str, &str); 9] = [
+const ENTRIES: [(&str, &str); 10] = [
     ("suspend", "ann@ops suspended Almanac"),
     ("backfill", "ann@ops asked for a backfill of invoices from"),
     ("trigger", "eve asked for a run of prices"),
     ("failed run", "Almanac failed to start the run of gone"),
+    (
+        "lost run",
+        "Almanac does not know whether the run of vanished that",
+    ),
     ("override", "eve asked for an override of prices: paused"),
     ("busy pass", "Pass 41"),
     ("old pass", "Pass 3"),
@@ -169,7 +195,10 @@ async fn everything_that_happened_is_in_one_list_with_who_and_why() {
         "outage",
         "eve asked for a run of prices",
         "late data",
-        "Almanac failed to start the run of gone",
+        "Almanac failed to start the run of gone that eve asked for",
+        "the schedule does not exist",
+        "Almanac does not know whether the run of vanished that eve asked for has started",
+        "the server was restarted",
         "eve asked for an override of prices: paused",
         "disk full",
         "2 passes without changes or new errors, 42 to 43",
@@ -215,12 +244,19 @@ async fn each_filter_narrows_the_list_and_they_combine() {
             "kind=requests",
             &["suspend", "backfill", "trigger", "override"][..],
         ),
-        ("kind=runs", &["backfill", "trigger", "failed run"]),
+        (
+            "kind=runs",
+            &["backfill", "trigger", "failed run", "lost run"],
+        ),
         ("kind=overrides", &["override"]),
         ("kind=reloads", &["reload", "start"]),
         ("kind=changes", &["busy pass", "old pass"]),
-        ("kind=failures", &["failed run", "busy pass", "reload"]),
+        (
+            "kind=failures",
+            &["failed run", "lost run", "busy pass", "reload"],
+        ),
         ("by=ANN", &["suspend", "backfill"]),
+        ("by=eve", &["trigger", "failed run", "lost run", "override"]),
         (
             "definition=PRICE",
             &["trigger", "override", "busy pass", "reload", "start"],

@@ -2,7 +2,8 @@
 
 use almanac_base::names::{DefinitionId, Project};
 use almanac_core::record::{
-    HistoryEntry, HistoryEntryKind, HistoryRequest, RunKind, RunRequest, append_history,
+    HistoryEntry, HistoryEntryKind, HistoryRequest, ManualRunInput, RunAnswer, RunKind, RunRequest,
+    RunState, append_history,
 };
 
 use super::Coordinator;
@@ -51,14 +52,23 @@ impl Coordinator {
         });
     }
 
-    /// Appends the failure of a manual run.
-    pub(super) fn record_failed_run(&mut self, kind: RunKind, id: &DefinitionId, why: &str) {
+    /// Appends the end of a manual run that did not end well. A run that may have started is not
+    /// recorded as failed: the operator would ask for it a second time.
+    pub(super) fn record_run_end(&mut self, order: &ManualRunInput, answer: &RunAnswer) {
+        let kind = match answer.state {
+            RunState::Started | RunState::Buffered | RunState::Skipped => return,
+            RunState::Lost | RunState::Pending => HistoryEntryKind::Lost,
+            RunState::Failed | RunState::NotFound | RunState::Foreign | RunState::BadRange => {
+                HistoryEntryKind::Failed
+            }
+        };
         self.record_history(HistoryEntry {
             at: self.now,
-            id: id.to_string(),
-            kind: HistoryEntryKind::Failed,
-            op: kind.name().to_owned(),
-            reason: why.to_owned(),
+            id: order.id.to_string(),
+            kind,
+            op: order.kind.name().to_owned(),
+            reason: answer.message.clone(),
+            by: order.by.clone(),
             ..HistoryEntry::default()
         });
     }

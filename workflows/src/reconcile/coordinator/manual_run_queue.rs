@@ -160,9 +160,7 @@ impl Coordinator {
             ..answer
         };
         state_limits::answer(&mut answer);
-        if !answer.state.is_good() {
-            self.record_failed_run(order.kind, &order.id, &answer.message);
-        }
+        self.record_run_end(order, &answer);
         if let Some(run) = self.run_mut(order.number) {
             // The observation before the run is of no more use.
             run.order.before = None;

@@ -173,7 +173,7 @@ fn quiet(passes: &[&PassEntry], times: &Times) -> Markup {
 fn asked(entry: &HistoryEntry, query: &Query) -> Markup {
     let words = HistoryWords::of(entry);
     html! {
-        (person(&entry.by, query)) " " (words.deed)
+        (person(wording::person_of(entry), query)) " " (words.deed)
         @if !entry.id.is_empty() {
             " " (words.of) " " a.link href=(links::definition(&entry.id)) { (entry.id) }
         }
@@ -183,10 +183,10 @@ fn asked(entry: &HistoryEntry, query: &Query) -> Markup {
 }
 
 /// The name of a person, as a link to what the person asked for.
-fn person(by: &str, query: &Query) -> Markup {
-    if by.is_empty() {
+fn person(by: Option<&str>, query: &Query) -> Markup {
+    let Some(by) = by.filter(|by| !by.is_empty()) else {
         return html! { b { "Almanac" } };
-    }
+    };
     let address = query.with(|query| query.by = Some(by.to_owned())).address();
     html! { a.name href=(address) title="Show only this person" { (by) } }
 }
@@ -284,7 +284,7 @@ fn reload(reload: &RecentReload, query: &Query) -> Markup {
     html! {
         p {
             @match reload.cause {
-                ReloadCause::Request => { (person(&reload.by, query)) " asked to read the files again" }
+                ReloadCause::Request => { (person(Some(&reload.by), query)) " asked to read the files again" }
                 ReloadCause::Start => { b { "This worker" } " started and read the files" }
                 ReloadCause::Change => { b { "Files" } " changed" }
                 ReloadCause::Timer => { b { "Files" } " had changed without an event" }
@@ -330,13 +330,9 @@ fn names(named: &Named, word: &str, sign: &str) -> Markup {
 
 /// An entry of the history of one schedule.
 pub(in crate::http::pages) fn history_entry(entry: &HistoryEntry, times: &Times) -> Markup {
-    let who = if entry.by.is_empty() {
-        "Almanac"
-    } else {
-        entry.by.as_str()
-    };
+    let who = wording::person_of(entry).unwrap_or("Almanac");
     let (glyph, tone) = match entry.kind {
-        HistoryEntryKind::Failed => (Glyph::Cross, Tone::Red),
+        HistoryEntryKind::Failed | HistoryEntryKind::Lost => (Glyph::Cross, Tone::Red),
         HistoryEntryKind::Asked => (Glyph::Hand, Tone::Violet),
         HistoryEntryKind::Written | HistoryEntryKind::Unknown => (Glyph::Check, Tone::Quiet),
     };

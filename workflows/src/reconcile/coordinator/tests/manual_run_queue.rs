@@ -2,8 +2,8 @@
 
 use almanac_base::size::json_size;
 use almanac_core::record::{
-    HistoryEntry, HistoryEntryKind, HistoryRequest, ManualRunInput, RUNS_KEPT, RUNS_WAITING,
-    RunAnswer, RunBaseline, RunKind, RunRequest, RunState,
+    HISTORY_KEPT, HistoryEntry, HistoryEntryKind, HistoryRequest, ManualRunInput, OverrideRequest,
+    RUNS_KEPT, RUNS_WAITING, RunAnswer, RunBaseline, RunKind, RunRequest, RunState,
 };
 
 use super::*;
@@ -191,6 +191,85 @@ fn a_run_that_failed_is_recorded_and_a_good_one_is_not() {
         .collect();
     assert_eq!(failed, [("trigger", "a", "the schedule does not exist"); 2]);
     assert_eq!(entries.len(), 6);
+}
+
+#[test]
+fn a_run_that_may_have_started_is_not_recorded_as_failed() {
+    let mut machine = settled();
+    for (request, state) in [("1", RunState::Lost), ("2", RunState::Failed)] {
+        let asked = RunRequest {
+            by: "ann@ops".to_owned(),
+            ..asks(request, "a")
+        };
+        machine.ask_run(RunKind::Trigger, &asked).unwrap();
+        let order = machine.next_run().unwrap();
+        ends(&mut machine, &order, state);
+    }
+    let entries = history_of(&machine);
+    let ended = [&entries[0], &entries[2]].map(|one| (one.kind, &*one.op, &*one.by));
+    assert_eq!(
+        ended,
+        [
+            (HistoryEntryKind::Failed, "trigger", "ann@ops"),
+            (HistoryEntryKind::Lost, "trigger", "ann@ops"),
+        ]
+    );
+}
+
+/// Anyone who may start a run may ask for runs of ids that do not exist.
+#[test]
+fn requests_for_runs_displace_no_other_request() {
+    let mut machine = settled();
+    machine.reconcile();
+    let (_, input) = run(&mut machine);
+    let held = Held {
+        digest: "ab12".to_owned(),
+        reason: "too many".to_owned(),
+        ids: Vec::new(),
+        count: 1,
+    };
+    machine.ended(
+        &input,
+        reporting(Report {
+            held: Some(held),
+            ..Report::default()
+        }),
+    );
+    let pause = OverrideRequest {
+        id: Some(id("prices")),
+        enabled: Some(false),
+        reason: "disk full".to_owned(),
+        ..OverrideRequest::default()
+    };
+    machine.set_override(&pause).unwrap();
+    machine.sync(&confirm("1", "ab12")).unwrap();
+    let suspend = SuspendRequest {
+        reason: "moving house".to_owned(),
+        ..SuspendRequest::default()
+    };
+    machine.suspend(&suspend).unwrap();
+    // Short requests reach the limit of entries, and long ones that of bytes.
+    for (count, length) in [(HISTORY_KEPT, 0), (500, 500)] {
+        for n in 0..count {
+            let request = RunRequest {
+                reason: "x".repeat(length),
+                ..asks("", &format!("made-up-{length}-{n}"))
+            };
+            machine.ask_run(RunKind::Trigger, &request).unwrap();
+            let order = machine.next_run().unwrap();
+            ends(&mut machine, &order, RunState::NotFound);
+        }
+        let entries = history_of(&machine);
+        assert!(entries.len() < 2 * count, "{}", entries.len());
+        let kept: Vec<_> = entries
+            .iter()
+            .filter(|one| !one.is_of_manual_run())
+            .map(|one| one.op.as_str())
+            .collect();
+        assert_eq!(kept, ["suspend", "confirm", "override"]);
+    }
+    let next = Coordinator::new(machine.carried(), at(5));
+    assert_eq!(history_of(&next), history_of(&machine));
 }
 
 #[test]
