@@ -1,7 +1,5 @@
 //! Filters of the list.
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,7 +10,8 @@ use super::{Entry, PassEntry};
 pub struct EntryFilter {
     /// Only entries of this kind.
     pub kind: Option<KindFilter>,
-    /// Only requests of people with this text in their name, in upper or lower case.
+    /// Only requests of people with this text in their name, in upper or lower case, and the
+    /// manual runs of these people that failed.
     pub by: Option<String>,
     /// Only entries about definitions with this text in their id, in upper or lower case.
     pub definition: Option<String>,
@@ -24,18 +23,18 @@ pub struct EntryFilter {
 pub enum KindFilter {
     /// All passes, also those without changes and new errors.
     Passes,
-    /// Passes with changes, or with errors that the pass before had not.
+    /// Passes with changes or new errors.
     Changes,
     /// Requests of people.
     Requests,
-    /// Manual runs: the requests, and the runs that failed.
+    /// Manual runs: the requests, and the runs that failed or were lost.
     Runs,
     /// Requests for overrides and pauses, and for their end.
     Overrides,
     /// Reloads of the files of this process.
     Reloads,
-    /// Passes with errors that the pass before had not, manual runs that failed, and reloads that
-    /// failed or after which further documents are invalid.
+    /// Passes with new errors, manual runs that failed or were lost, and reloads that failed or
+    /// after which further documents are invalid.
     Failures,
 }
 
@@ -86,27 +85,12 @@ impl KindFilter {
             Entry::FailedRun(_) => matches!(self, Self::Runs | Self::Failures),
             Entry::Reload(reload) => match self {
                 Self::Reloads => true,
-                Self::Failures => reload.error.is_some() || reload.changes.newly_invalid.count > 0,
+                Self::Failures => reload.is_failure(),
                 Self::Passes | Self::Changes | Self::Requests | Self::Runs | Self::Overrides => {
                     false
                 }
             },
         }
-    }
-}
-
-/// The text names no kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is none of passes, changes, requests, runs, overrides, reloads and failures")]
-pub struct KindFilterError;
-
-impl FromStr for KindFilter {
-    type Err = KindFilterError;
-
-    fn from_str(text: &str) -> Result<Self, KindFilterError> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|kind| kind.as_str() == text)
-            .ok_or(KindFilterError)
     }
 }
 

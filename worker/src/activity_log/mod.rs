@@ -11,14 +11,16 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use almanac_base::names::Revision;
-use almanac_core::record::{Change, HistoryEntry, HistoryEntryKind, Op, Report, Trigger};
+use almanac_core::record::{
+    Change, HistoryEntry, HistoryEntryKind, Op, Report, ReportError, Trigger,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::registry::RecentReload;
 
-pub use self::filter::{EntryFilter, KindFilter, KindFilterError};
+pub use self::filter::{EntryFilter, KindFilter};
 
 /// An entry of the list.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -70,20 +72,23 @@ pub struct PassError {
     pub id: Option<String>,
     /// Description of the error.
     pub message: String,
-    /// `true` if the pass before had the same error.
+    /// `true` if the pass before had the same error. The pass before is the last one that was over
+    /// all schedules, or whose report names the same schedule or has the same error; dry runs do
+    /// not count. If its report is no longer kept, `true` unless the history says that the error
+    /// began with this pass, or this is the first pass of all.
     pub known: bool,
     /// Number of further passes in a row with the same error, as far as it is known.
     pub again: u64,
 }
 
 impl PassEntry {
-    /// The pass of a report. `before`: the report of the pass before.
-    fn of(report: &Report, before: Option<&Report>) -> Self {
+    /// The pass of a report. `earlier`: the reports of passes before, oldest first.
+    fn of(report: &Report, earlier: &[Report], history: &[HistoryEntry]) -> Self {
         let errors = report.errors.iter().map(|error| PassError {
             source: Some(error.source.clone()),
             id: error.id.clone(),
             message: error.message.clone(),
-            known: before.is_some_and(|before| before.errors.contains(error)),
+            known: is_known(error, report, earlier, history),
             again: 0,
         });
         Self {
@@ -121,16 +126,48 @@ impl PassEntry {
         }
     }
 
-    /// Returns `true` if the pass changed nothing and had no error that the pass before had not.
+    /// Returns `true` if the pass changed nothing and had no new error.
     pub fn is_quiet(&self) -> bool {
         let is_listed = self.left_out == 0 || !self.errors.is_empty();
         self.changes.is_empty() && !self.has_new_errors() && is_listed
     }
 
-    /// Returns `true` if the pass had an error that the pass before had not.
+    /// Returns `true` if the pass had a new error.
     pub fn has_new_errors(&self) -> bool {
         self.errors.iter().any(|error| !error.known)
     }
+}
+
+/// Returns `true` if an error of a report is not new. The last earlier report that can tell
+/// decides. If none can, the history tells with which pass a row of failures of a schedule began.
+fn is_known(
+    error: &ReportError,
+    report: &Report,
+    earlier: &[Report],
+    history: &[HistoryEntry],
+) -> bool {
+    let can_tell = |one: &&Report| {
+        !one.dry_run && (one.is_full() || one.errors.contains(error) || names(one, error))
+    };
+    if let Some(last) = earlier.iter().rev().find(can_tell) {
+        return last.errors.contains(error);
+    }
+    let begins_here = |entry: &HistoryEntry| {
+        entry.kind == HistoryEntryKind::Failed
+            && !entry.is_of_manual_run()
+            && entry.pass == report.pass
+            && Some(&entry.id) == error.id.as_ref()
+            && entry.reason == error.message
+    };
+    report.pass > 1 && !history.iter().any(begins_here)
+}
+
+/// Returns `true` if the report has a change or an error of the schedule that the error is about.
+fn names(report: &Report, error: &ReportError) -> bool {
+    error.id.as_ref().is_some_and(|id| {
+        let in_changes = report.changes.iter().any(|change| change.id == *id);
+        in_changes || report.errors.iter().any(|one| one.id.as_ref() == Some(id))
+    })
 }
 
 /// The operation with this name; `None` if only a newer release knows it.
@@ -203,13 +240,11 @@ impl ActivityLog {
             }
         }
         entries.extend(passes.into_values().rev().map(Entry::Pass));
-        let before = [None].into_iter().chain(reports.iter().map(Some));
-        let reported: Vec<_> = reports
-            .iter()
-            .zip(before)
-            .map(|(report, before)| Entry::Pass(PassEntry::of(report, before)))
-            .collect();
-        entries.extend(reported.into_iter().rev());
+        let reported = reports.iter().enumerate().rev().map(|(place, report)| {
+            let earlier = reports.get(..place).unwrap_or_default();
+            Entry::Pass(PassEntry::of(report, earlier, history))
+        });
+        entries.extend(reported);
         entries.extend(reloads.into_iter().map(Entry::Reload));
         // Entries of one moment keep the order that they have.
         entries.sort_by_key(|entry| (Reverse(entry.at()), entry.rank()));

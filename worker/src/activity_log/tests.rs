@@ -1,7 +1,6 @@
 //! Reports, history and reloads in one list.
 
 use almanac_core::field::Field;
-use almanac_core::record::ReportError;
 
 use super::*;
 use crate::registry::{ReloadCause, ReloadChanges};
@@ -98,7 +97,10 @@ fn log() -> ActivityLog {
         id: Some("prices-2".to_owned()),
         message: "refused".to_owned(),
     }];
-    let failed = |id| entry(70, HistoryEntryKind::Failed, "", id, 7);
+    let failed = |id| HistoryEntry {
+        reason: "refused".to_owned(),
+        ..entry(70, HistoryEntryKind::Failed, "", id, 7)
+    };
     let history = [
         asked(100, "suspend", "", "Ann@ops"),
         asked(90, "trigger", "prices", "ann@ops"),
@@ -240,4 +242,138 @@ fn places_are_in_order_and_stay_when_entries_are_added() {
         ..EntryFilter::default()
     };
     assert_eq!(after.matching(&filter)[0].place, old[2]);
+}
+
+fn errors(messages: &[(Option<&str>, &str)]) -> Vec<ReportError> {
+    let errors = messages.iter().map(|(id, message)| ReportError {
+        source: "temporal".to_owned(),
+        id: id.map(str::to_owned),
+        message: (*message).to_owned(),
+    });
+    errors.collect()
+}
+
+/// For each of these reports, the messages of its errors that are new.
+fn new_errors(reports: &[Report], history: &[HistoryEntry]) -> Vec<(u64, Vec<String>)> {
+    let log = ActivityLog::new(reports, history, Vec::new());
+    let passes = log.entries.iter().rev().filter_map(|entry| match entry {
+        Entry::Pass(pass) => Some(pass),
+        _ => None,
+    });
+    let of_pass = |pass: &PassEntry| {
+        let new = pass.errors.iter().filter(|error| !error.known);
+        (pass.pass, new.map(|error| error.message.clone()).collect())
+    };
+    passes.map(of_pass).collect()
+}
+
+fn full(pass: u64, messages: &[(Option<&str>, &str)]) -> Report {
+    Report {
+        errors: errors(messages),
+        unreadable: Some(Vec::new()),
+        ..report(pass, i64::try_from(pass).unwrap())
+    }
+}
+
+fn fast(pass: u64, messages: &[(Option<&str>, &str)]) -> Report {
+    Report {
+        unreadable: None,
+        ..full(pass, messages)
+    }
+}
+
+#[test]
+fn an_error_is_new_if_the_last_pass_that_could_have_it_had_it_not() {
+    let (a, b, all) = (
+        (Some("a"), "a fails"),
+        (Some("b"), "b fails"),
+        (None, "Temporal fails"),
+    );
+    let mut fixed = fast(8, &[]);
+    fixed.changes = vec![change("a", Op::Update)];
+    let reports = [
+        full(1, &[a, all]),
+        // Neither a pass over another schedule nor a dry run ends an error.
+        fast(2, &[b]),
+        Report {
+            dry_run: true,
+            ..full(3, &[])
+        },
+        full(4, &[a, b, all]),
+        full(5, &[b]),
+        full(6, &[a, b]),
+        // A dry run has the errors of the passes before it, but a pass has none of a dry run.
+        Report {
+            dry_run: true,
+            ..full(7, &[a, b, all])
+        },
+        fixed,
+        full(9, &[a, b, all]),
+    ];
+    let shown = new_errors(&reports, &[]);
+    let expected: [(u64, &[&str]); 9] = [
+        (1, &["a fails", "Temporal fails"]),
+        (2, &["b fails"]),
+        (3, &[]),
+        (4, &[]),
+        (5, &[]),
+        (6, &["a fails"]),
+        (7, &["Temporal fails"]),
+        (8, &[]),
+        (9, &["a fails", "Temporal fails"]),
+    ];
+    let expected: Vec<(u64, Vec<String>)> = expected
+        .into_iter()
+        .map(|(pass, new)| (pass, new.iter().map(|&one| one.to_owned()).collect()))
+        .collect();
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn the_errors_of_the_oldest_report_are_new_only_if_the_history_tells_so() {
+    let (a, b, all) = (
+        (Some("a"), "a fails"),
+        (Some("b"), "b fails"),
+        (None, "Temporal fails"),
+    );
+    let failed = |id: &str, pass| HistoryEntry {
+        reason: format!("{id} fails"),
+        ..entry(1, HistoryEntryKind::Failed, "", id, pass)
+    };
+    let run = HistoryEntry {
+        op: "trigger".to_owned(),
+        ..failed("b", 40)
+    };
+    // The failures of `a` began with this pass, those of `b` with an earlier one.
+    let history = [failed("a", 40), failed("b", 33), run];
+    let reports = [full(40, &[a, b, all]), full(41, &[a, b, all])];
+    let shown = new_errors(&reports, &history);
+    assert_eq!(
+        shown,
+        [(40, vec!["a fails".to_owned()]), (41, Vec::new())]
+    );
+    let oldest = ActivityLog::new(&[full(40, &[b, all])], &[], Vec::new());
+    let Entry::Pass(oldest) = &oldest.entries[0] else {
+        panic!("{oldest:?}");
+    };
+    assert!(oldest.is_quiet() && oldest.errors.len() == 2, "{oldest:?}");
+}
+
+#[test]
+fn a_run_that_may_have_started_is_found_as_a_failure_of_who_asked_for_it() {
+    let lost = HistoryEntry {
+        by: "ann".to_owned(),
+        ..entry(10, HistoryEntryKind::Lost, "trigger", "prices", 0)
+    };
+    let log = ActivityLog::new(&[], &[lost], Vec::new());
+    for kind in KindFilter::ALL {
+        let filter = EntryFilter {
+            kind: Some(kind),
+            by: Some("ann".to_owned()),
+            ..EntryFilter::default()
+        };
+        let is_shown = !log.matching(&filter).is_empty();
+        let is_of_kind = matches!(kind, KindFilter::Runs | KindFilter::Failures);
+        assert_eq!(is_shown, is_of_kind, "{kind:?}");
+    }
 }

@@ -38,6 +38,13 @@ pub struct RecentReload {
     pub again: u64,
 }
 
+impl RecentReload {
+    /// Returns `true` if the reload failed, or if documents became invalid.
+    pub const fn is_failure(&self) -> bool {
+        self.error.is_some() || self.changes.newly_invalid.count > 0
+    }
+}
+
 /// Causes of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

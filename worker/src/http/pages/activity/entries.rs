@@ -134,8 +134,7 @@ fn entry(entry: &Entry, query: &Query, times: &Times) -> Markup {
             line(one.at, "bad", (Glyph::Cross, Tone::Red), times, &what)
         }
         Entry::Reload(one) => {
-            let is_bad = one.error.is_some() || one.changes.newly_invalid.count > 0;
-            let (mark, class) = if is_bad {
+            let (mark, class) = if one.is_failure() {
                 ((Glyph::Stale, Tone::Red), "bad")
             } else {
                 ((Glyph::File, Tone::Quiet), "")

@@ -1,8 +1,6 @@
 //! The filters of the page, all in the address.
 
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::super::super::query::{parsed, text};
 use super::super::links;
@@ -12,7 +10,6 @@ use crate::activity_log::{EntryFilter, KindFilter};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::http::pages) struct Query {
-    #[serde(deserialize_with = "kind")]
     pub(super) kind: Option<KindFilter>,
     /// Text in the name of the person who asked.
     #[serde(deserialize_with = "text")]
@@ -34,13 +31,6 @@ impl Default for Query {
             page: 1,
         }
     }
-}
-
-fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<KindFilter>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    KindFilter::from_str(&text)
-        .map(Some)
-        .map_err(|error| serde::de::Error::custom(format!("`{text}`: {error}")))
 }
 
 impl Query {
