@@ -348,10 +348,7 @@ fn the_errors_of_the_oldest_report_are_new_only_if_the_history_tells_so() {
     let history = [failed("a", 40), failed("b", 33), run];
     let reports = [full(40, &[a, b, all]), full(41, &[a, b, all])];
     let shown = new_errors(&reports, &history);
-    assert_eq!(
-        shown,
-        [(40, vec!["a fails".to_owned()]), (41, Vec::new())]
-    );
+    assert_eq!(shown, [(40, vec!["a fails".to_owned()]), (41, Vec::new())]);
     let oldest = ActivityLog::new(&[full(40, &[b, all])], &[], Vec::new());
     let Entry::Pass(oldest) = &oldest.entries[0] else {
         panic!("{oldest:?}");

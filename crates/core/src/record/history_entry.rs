@@ -374,7 +374,10 @@ mod tests {
     fn a_manual_run_does_not_stand_between_a_failure_and_its_repetition() {
         let mut history = VecDeque::from([asked("a", "override")]);
         for _ in 0..3 * HISTORY_KEPT_PER_SCHEDULE {
-            append_history(&mut history, entry("a", HistoryEntryKind::Failed, "refused"));
+            append_history(
+                &mut history,
+                entry("a", HistoryEntryKind::Failed, "refused"),
+            );
             append_history(&mut history, asked("a", "trigger"));
         }
         let failed: Vec<_> = history

@@ -85,23 +85,11 @@ fn project() -> Fake {
         asked(20, "trigger", "prices", "eve", "late data"),
         HistoryEntry {
             kind: HistoryEntryKind::Failed,
-            ..asked(
-                21,
-                "trigger",
-                "gone",
-                "eve",
-                "the schedule does not exist",
-            )
+            ..asked(21, "trigger", "gone", "eve", "the schedule does not exist")
         },
         HistoryEntry {
             kind: HistoryEntryKind::Lost,
-            ..asked(
-                22,
-                "trigger",
-                "vanished",
-                "eve",
-                "the server was restarted",
-            )
+            ..asked(22, "trigger", "vanished", "eve", "the server was restarted")
         },
         HistoryEntry {
             kind: HistoryEntryKind::Failed,

@@ -222,9 +222,10 @@ impl Coordinator {
             // The pass refuses any other digest: removals are planned by full passes alone, and
             // these record what they hold.
             let held = machine.state.held.as_ref().map(|held| held.digest.as_str());
-            let confirmed = request.confirm.as_deref().filter(|digest| {
-                !request.dry_run && !digest.is_empty() && Some(*digest) == held
-            });
+            let confirmed = request
+                .confirm
+                .as_deref()
+                .filter(|digest| !request.dry_run && !digest.is_empty() && Some(*digest) == held);
             if let Some(digest) = confirmed {
                 let which = format!("the removals with the digest {digest}");
                 machine.record_project_request("confirm", &request.by, &which, pass);
