@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use almanac_tests::{OwnServer, Project, Scheduler, Worker};
 
 use crate::table::Table;
-use crate::{MANY, THOUSAND, YEARLY, cpu_time, write_definitions};
+use crate::{MANY, READY_LIMIT, THOUSAND, YEARLY, cpu_time, write_definitions};
 
 /// Numbers of schedules, each with the maximum share of one core, in percent.
 const LIMITS: [(usize, &str, f64); 2] = [
@@ -43,7 +43,7 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
             let project = Project::at(&server.address()).await?;
             write_definitions(&project, count, YEARLY)?;
             let mut worker = project.worker().spawn()?;
-            worker.ready_within(Duration::from_mins(10)).await?;
+            worker.ready_within(READY_LIMIT).await?;
             workers.push(IdleWorker {
                 scheduler: *scheduler,
                 what,

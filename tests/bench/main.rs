@@ -48,6 +48,9 @@ const RESTING: u32 = 10;
 /// Duration of a check, and maximum time to wait for it.
 const REST_CHECK: Duration = Duration::from_secs(2);
 const REST_LIMIT: Duration = Duration::from_mins(3);
+/// Maximum time until a worker has created 10,000 schedules. A server of the second scheduler needs
+/// seven minutes for them with two cores.
+const READY_LIMIT: Duration = Duration::from_mins(30);
 /// Time for which a listing of the API serves first pages, and a little more.
 const LISTING: Duration = Duration::from_millis(2100);
 /// Pause after an edit.
@@ -161,7 +164,7 @@ impl Scene<'_> {
             .flag("--reconcile-interval", "1h")
             .flag("--rescan-interval", "1h")
             .spawn()?;
-        worker.ready_within(Duration::from_mins(10)).await?;
+        worker.ready_within(READY_LIMIT).await?;
         Ok((worker, started.elapsed()))
     }
 

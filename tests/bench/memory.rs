@@ -14,7 +14,7 @@ use almanac_tests::{Project, Scheduler, almanac, almanac_binary, eventually};
 use anyhow::Context;
 
 use crate::table::Table;
-use crate::{MANY, YEARLY, write_definitions};
+use crate::{MANY, READY_LIMIT, YEARLY, write_definitions};
 
 /// Maximum resident memory of a worker with 10,000 definitions, in MB.
 const RESIDENT_MB: f64 = 100.0;
@@ -50,7 +50,7 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
             Ok(usize_of(loaded) == MANY)
         })
         .await?;
-        worker.ready_within(Duration::from_mins(10)).await?;
+        worker.ready_within(READY_LIMIT).await?;
         worker.sync_with("definitions=true").await?;
         let pid = worker.process().pid();
         let (now, program) = (resident(pid, "VmRSS")?, resident(pid, "RssFile")?);

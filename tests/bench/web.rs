@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::memory::resident;
 use crate::table::{Limit, Table};
-use crate::{DAILY, LISTING, MANY, definition, medians, name, write_definitions};
+use crate::{DAILY, LISTING, MANY, READY_LIMIT, definition, medians, name, write_definitions};
 
 /// Maximum time of the first page, beside the same list from the API.
 const FIRST_PAGE: f64 = 1.2;
@@ -38,13 +38,13 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     write_definitions(&project, MANY, DAILY)?;
     // The schedules are made by a worker of its own: what it needed for that is not measured.
     let mut maker = project.worker().spawn()?;
-    maker.ready_within(Duration::from_mins(10)).await?;
+    maker.ready_within(READY_LIMIT).await?;
     drop(maker);
     let mut worker = project
         .worker()
         .flag("--reconcile-interval", "1h")
         .spawn()?;
-    worker.ready_within(Duration::from_mins(10)).await?;
+    worker.ready_within(READY_LIMIT).await?;
     let pid = worker.process().pid().to_owned();
     let before = resident(&pid, "VmRSS")?;
     table.note("resident, no page", &format!("{before:.0} MB"));

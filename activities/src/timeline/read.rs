@@ -100,7 +100,7 @@ impl TimelineReader {
             .await
     }
 
-    /// Reads the lane of one definition's schedule, with at most [`LANE_RUNS`] runs. `None` if
+    /// Reads the lane of one definition's schedule, with the latest 2000 runs at most. `None` if
     /// there is no such schedule.
     ///
     /// # Errors
