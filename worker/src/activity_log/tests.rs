@@ -253,7 +253,14 @@ fn errors(messages: &[(Option<&str>, &str)]) -> Vec<ReportError> {
     errors.collect()
 }
 
-/// For each of these reports, the messages of its errors that are new.
+/// The expected messages of passes.
+fn owned(passes: &[(u64, &[&str])]) -> Vec<(u64, Vec<String>)> {
+    let messages = |new: &[&str]| new.iter().map(|&one| one.to_owned()).collect();
+    let passes = passes.iter();
+    passes.map(|(pass, new)| (*pass, messages(new))).collect()
+}
+
+/// For each pass, the messages of its errors that are new.
 fn new_errors(reports: &[Report], history: &[HistoryEntry]) -> Vec<(u64, Vec<String>)> {
     let log = ActivityLog::new(reports, history, Vec::new());
     let passes = log.entries.iter().rev().filter_map(|entry| match entry {
@@ -322,11 +329,7 @@ fn an_error_is_new_if_the_last_pass_that_could_have_it_had_it_not() {
         (8, &[]),
         (9, &["a fails", "Temporal fails"]),
     ];
-    let expected: Vec<(u64, Vec<String>)> = expected
-        .into_iter()
-        .map(|(pass, new)| (pass, new.iter().map(|&one| one.to_owned()).collect()))
-        .collect();
-    assert_eq!(shown, expected);
+    assert_eq!(shown, owned(&expected));
 }
 
 #[test]
@@ -348,7 +351,8 @@ fn the_errors_of_the_oldest_report_are_new_only_if_the_history_tells_so() {
     let history = [failed("a", 40), failed("b", 33), run];
     let reports = [full(40, &[a, b, all]), full(41, &[a, b, all])];
     let shown = new_errors(&reports, &history);
-    assert_eq!(shown, [(40, vec!["a fails".to_owned()]), (41, Vec::new())]);
+    let expected: [(u64, &[&str]); 3] = [(33, &["b fails"]), (40, &["a fails"]), (41, &[])];
+    assert_eq!(shown, owned(&expected));
     let oldest = ActivityLog::new(&[full(40, &[b, all])], &[], Vec::new());
     let Entry::Pass(oldest) = &oldest.entries[0] else {
         panic!("{oldest:?}");
